@@ -1,0 +1,223 @@
+"""Every error that qadapt raises on purpose.
+
+    QadaptError
+    ├── InputError (ValueError)        the caller's data or words are wrong           exit 2
+    │   ├── SpecError                  quantization string, spec file, option, filter
+    │   │   └── AddressError           a store's address
+    │   ├── NonFiniteError             NaN or infinity, with the row numbers
+    │   ├── ZeroVectorError            a zero vector under cosine, with the row numbers
+    │   ├── DimensionError             wrong number of dimensions
+    │   └── CalibrationError           int8/uint8 codes without (usable) ranges
+    ├── NotFoundError (LookupError)    a collection, vector, id or change that is not there
+    ├── AlreadyExistsError             a collection of that name is there already
+    ├── UnsupportedError               the store cannot do it, and what would
+    ├── MissingExtraError              a client package is not installed: names the extra
+    ├── IntegrityError                 a torn, foreign or damaged file or folder
+    ├── StoreError                     the store refused or failed; asking again will not help
+    │   ├── AuthError                  key missing, wrong or without the right
+    │   └── TransientError             worth retrying: the only class that is retried
+    │       ├── UnreachableError       the server does not answer, or went away
+    │       ├── BusyError              locked, rate limited, or still at an earlier change
+    │       └── StoreTimeoutError      the time limit passed
+    └── PlanError                      planning or applying a change
+        ├── PlanStale                  the collection changed since the plan was made  exit 4
+        ├── ConsentRequired            a step needs `yes=True` or `--yes`              exit 4
+        ├── GuardMissed                recall fell under the guard; the change is undone  exit 3
+        └── ApplyError                 a step failed; the journal says how far it got
+
+Each message says what was asked, what is the case, and (``hint``) what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class QadaptError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        message: what was asked and what is the case.
+        hint: what to do next; shown on a line of its own.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class InputError(QadaptError, ValueError):
+    """The caller's data or words are wrong."""
+
+    exit_code = 2
+
+
+class SpecError(InputError):
+    """A quantization, a spec file, an option or a filter that cannot be understood."""
+
+    @classmethod
+    def unknown(cls, what: str, given: str, known: Iterable[str], *, where: str = "") -> SpecError:
+        """An unknown word, with the nearest known one and the whole list."""
+        names = [str(name) for name in known]
+        near = difflib.get_close_matches(str(given), names, n=1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        place = f" in {where}" if where else ""
+        return cls(
+            f"unknown {what} {given!r}{place}", hint=f"{guess}known: {', '.join(names) or 'none'}"
+        )
+
+
+class AddressError(SpecError):
+    """A store address that cannot be understood."""
+
+
+def _rows(rows: Sequence[int], total: int) -> str:
+    shown = ", ".join(str(int(row)) for row in rows[:10])
+    return shown + (f", ... ({total} in all)" if total > len(rows[:10]) else "")
+
+
+class _RowsError(InputError):
+    """Base of errors that name rows.
+
+    Attributes:
+        rows: the first offending row numbers, counted from 0.
+        total: how many rows offend.
+    """
+
+    def __init__(
+        self, message: str, rows: Sequence[int], total: int | None = None, *, hint: str
+    ) -> None:
+        self.rows = [int(row) for row in rows]
+        self.total = len(self.rows) if total is None else int(total)
+        super().__init__(f"{message}: {_rows(self.rows, self.total)}", hint=hint)
+
+
+class NonFiniteError(_RowsError):
+    """NaN or infinite values."""
+
+    def __init__(self, rows: Sequence[int], total: int | None = None, *, what: str = "vectors"):
+        super().__init__(
+            f"{what} hold NaN or infinite values in rows",
+            rows,
+            total,
+            hint="drop or repair these rows; nothing was written",
+        )
+
+
+class ZeroVectorError(_RowsError):
+    """Zero vectors where the metric is cosine."""
+
+    def __init__(self, rows: Sequence[int], total: int | None = None, *, what: str = "vectors"):
+        super().__init__(
+            f"{what} are zero under the cosine metric (they have no direction) in rows",
+            rows,
+            total,
+            hint="drop these rows, or use the metric dot or euclidean; nothing was written",
+        )
+
+
+class DimensionError(InputError):
+    """Wrong number of dimensions."""
+
+    def __init__(self, expected: int, got: int, *, what: str = "vectors") -> None:
+        self.expected, self.got = expected, got
+        super().__init__(
+            f"{what} have {got} dimensions, expected {expected}",
+            hint="check that the same embedding model made the stored and the given vectors",
+        )
+
+
+class CalibrationError(InputError):
+    """Integer codes were asked for without ranges that fit."""
+
+
+class NotFoundError(QadaptError, LookupError):
+    """A collection, named vector, id or change that is not there."""
+
+    @classmethod
+    def missing(cls, what: str, name: str, known: Iterable[str]) -> NotFoundError:
+        """A name that is not there, with the nearest one that is."""
+        names = sorted(str(item) for item in known)
+        near = difflib.get_close_matches(name, names, n=1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        return cls(f"no {what} {name!r}", hint=f"{guess}there: {listed or 'none'}")
+
+
+class AlreadyExistsError(QadaptError):
+    """A collection of that name is there already."""
+
+
+class UnsupportedError(QadaptError):
+    """The store cannot do what was asked."""
+
+
+class MissingExtraError(QadaptError):
+    """A package is not installed."""
+
+    def __init__(self, package: str, extra: str, *, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed",
+            hint=f"pip install 'qadapt[{extra}]'",
+        )
+
+
+class IntegrityError(QadaptError):
+    """A torn, foreign or damaged file or folder: nothing was read from it."""
+
+
+class StoreError(QadaptError):
+    """The store refused or failed; asking again will not help."""
+
+
+class AuthError(StoreError):
+    """The key is missing, wrong, or lacks the right."""
+
+
+class TransientError(StoreError):
+    """The store failed in a way that may pass; only these are retried."""
+
+
+class UnreachableError(TransientError):
+    """The server does not answer, or went away."""
+
+
+class BusyError(TransientError):
+    """Locked by another process, rate limited, or still at an earlier change."""
+
+
+class StoreTimeoutError(TransientError):
+    """The time limit passed before the store was done."""
+
+
+class PlanError(QadaptError):
+    """Planning or applying a change failed."""
+
+
+class PlanStale(PlanError):
+    """The collection changed since the plan was made."""
+
+    exit_code = 4
+
+
+class ConsentRequired(PlanError):
+    """A step cannot be reversed or stops searches, and nobody agreed to it."""
+
+    exit_code = 4
+
+
+class GuardMissed(PlanError):
+    """Recall fell under the guard; the change was undone."""
+
+    exit_code = 3
+
+
+class ApplyError(PlanError):
+    """A step failed; the journal says how far the change got."""

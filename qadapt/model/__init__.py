@@ -1,0 +1,65 @@
+"""The model: the vocabulary of qadapt as frozen plain data."""
+
+from qadapt.model.capabilities import FEATURES, Capabilities, Capability, Rule, Support, narrow
+from qadapt.model.data import Batch, Hits, How, Id, Vector, as_vectors, check_vectors
+from qadapt.model.info import CollectionInfo, Evidence, Server, State, Status, VectorInfo
+from qadapt.model.match import Accept, Level, Match
+from qadapt.model.metric import Metric
+from qadapt.model.plain import Plain
+from qadapt.model.plan import Estimate, Guard, Plan, Step, Symbol
+from qadapt.model.quantization import (
+    Kind,
+    Quantization,
+    QuantizationLike,
+    Rescore,
+    RescoreLike,
+    binary,
+    float16,
+    none,
+    product,
+    rotational,
+    scalar,
+)
+
+__all__ = [
+    "FEATURES",
+    "Accept",
+    "Batch",
+    "Capabilities",
+    "Capability",
+    "CollectionInfo",
+    "Estimate",
+    "Evidence",
+    "Guard",
+    "Hits",
+    "How",
+    "Id",
+    "Kind",
+    "Level",
+    "Match",
+    "Metric",
+    "Plain",
+    "Plan",
+    "Quantization",
+    "QuantizationLike",
+    "Rescore",
+    "RescoreLike",
+    "Rule",
+    "Server",
+    "State",
+    "Status",
+    "Step",
+    "Support",
+    "Symbol",
+    "Vector",
+    "VectorInfo",
+    "as_vectors",
+    "binary",
+    "check_vectors",
+    "float16",
+    "narrow",
+    "none",
+    "product",
+    "rotational",
+    "scalar",
+]

@@ -1,0 +1,308 @@
+"""Vectors on their way in and out: Batch, Hits and how the hits were found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.errors import DimensionError, InputError, NonFiniteError, SpecError, ZeroVectorError
+from qadapt.model.metric import Metric
+from qadapt.model.plain import Plain
+
+Id = int | str
+Floats = npt.NDArray[np.float32]
+# What a vector's floats are stored as.
+Datatype = Literal["float32", "float16", "uint8", "turbo4", "turbo8", "turbo16"]
+
+MAX_DIM = 65536
+
+
+@dataclass(frozen=True)
+class Vector(Plain):
+    """A vector to be created: its dimensions, metric and datatype.
+
+    Args:
+        dim: 1 to 65,536 (a store may allow fewer, and says so).
+        metric: ``cosine``, ``dot`` or ``euclidean``.
+        datatype: what the store keeps of the floats; ``float32`` by default.
+    """
+
+    dim: int
+    metric: Metric = Metric.COSINE
+    datatype: Datatype = "float32"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", Metric.of(self.metric))
+        if isinstance(self.dim, bool) or int(self.dim) != self.dim or not 1 <= self.dim <= MAX_DIM:
+            raise SpecError(f"dim must be a whole number from 1 to {MAX_DIM}; got {self.dim!r}")
+        object.__setattr__(self, "dim", int(self.dim))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows in columns: ids, one float32 array for each named vector, payloads.
+
+    Args:
+        ids: ``n`` ids, ``int`` or ``str``.
+        vectors: ``{name: (n, d)}``; the unnamed vector is ``""``. Any array-like of numbers;
+            kept as C-ordered float32.
+        payloads: ``n`` dicts, or None for no payload at all.
+        missing: ``{name: bool (n,)}`` for rows that have no such vector (their floats are 0 and
+            mean nothing); a name that is not in it has a vector in every row.
+
+    Raises:
+        InputError: columns of different length, an id of another type, an id that occurs twice.
+    """
+
+    ids: Sequence[Id]
+    vectors: Mapping[str, Floats] = field(default_factory=dict)
+    payloads: Sequence[Mapping[str, Any]] | None = None
+    missing: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ids = _checked_ids(self.ids)
+        object.__setattr__(self, "ids", ids)
+        arrays = {name: as_vectors(x, what=_label(name)) for name, x in self.vectors.items()}
+        object.__setattr__(self, "vectors", arrays)
+        for name, array in arrays.items():
+            if len(array) != len(ids):
+                raise InputError(f"{len(ids)} ids but {len(array)} rows in {_label(name)}")
+        if self.payloads is not None and len(self.payloads) != len(ids):
+            raise InputError(f"{len(ids)} ids but {len(self.payloads)} payloads")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the vectors."""
+        return sum(array.nbytes for array in self.vectors.values())
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """The rows from ``start`` up to ``stop``; the arrays are views."""
+        payloads = None if self.payloads is None else self.payloads[start:stop]
+        return _unchecked(
+            self.ids[start:stop],
+            {name: array[start:stop] for name, array in self.vectors.items()},
+            payloads,
+            {name: mask[start:stop] for name, mask in self.missing.items()},
+        )
+
+    @classmethod
+    def concat(cls, batches: Sequence[Batch]) -> Batch:
+        """One batch of several that have the same vectors."""
+        if not batches:
+            return _unchecked([], {}, None, {})
+        names = batches[0].vectors
+        missing = {name for batch in batches for name in batch.missing}
+        return _unchecked(
+            [key for batch in batches for key in batch.ids],
+            {name: np.concatenate([batch.vectors[name] for batch in batches]) for name in names},
+            None
+            if any(batch.payloads is None for batch in batches)
+            else [item for batch in batches for item in batch.payloads or ()],
+            {
+                name: np.concatenate(
+                    [b.missing.get(name, np.zeros(len(b), dtype=np.bool_)) for b in batches]
+                )
+                for name in missing
+            },
+        )
+
+    def check(self, wanted: Mapping[str, Vector]) -> None:
+        """Refuse what must not be written, before anything is.
+
+        Args:
+            wanted: the collection's vectors.
+
+        Raises:
+            SpecError: a vector that the collection does not have.
+            DimensionError, NonFiniteError, ZeroVectorError: as their names say.
+        """
+        for name, array in self.vectors.items():
+            if name not in wanted:
+                known = [_label(other) for other in wanted]
+                raise SpecError.unknown("vector", _label(name), known)
+            present = ~self.missing[name] if name in self.missing else None
+            check_vectors(array, wanted[name], what=_label(name), present=present)
+
+
+def _unchecked(
+    ids: Sequence[Id],
+    vectors: Mapping[str, Floats],
+    payloads: Sequence[Mapping[str, Any]] | None,
+    missing: Mapping[str, npt.NDArray[np.bool_]],
+) -> Batch:
+    """A batch made of parts that were checked before."""
+    batch = object.__new__(Batch)
+    for name, value in (
+        ("ids", ids),
+        ("vectors", vectors),
+        ("payloads", payloads),
+        ("missing", missing),
+    ):
+        object.__setattr__(batch, name, value)
+    return batch
+
+
+def _label(name: str) -> str:
+    return f"vector {name!r}" if name else "the unnamed vector"
+
+
+def _checked_ids(ids: Sequence[Id]) -> list[Id]:
+    listed = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    wrong = [key for key in listed if type(key) is not int and type(key) is not str]
+    if wrong:
+        raise InputError(
+            f"ids must be int or str; got {wrong[0]!r} of type {type(wrong[0]).__name__}",
+            hint="convert UUIDs with str()",
+        )
+    if len(set(listed)) != len(listed):
+        seen: set[Id] = set()
+        twice = sorted({str(key) for key in listed if key in seen or seen.add(key)})  # type: ignore[func-returns-value]
+        raise InputError(
+            f"{len(twice)} ids occur more than once in one batch: {', '.join(twice[:10])}",
+            hint="keep one row of each id; which of two would win is not defined",
+        )
+    return listed
+
+
+def as_vectors(x: Any, *, what: str = "vectors") -> Floats:
+    """``x`` as C-ordered float32 of shape ``(n, d)``; ``(d,)`` becomes ``(1, d)``.
+
+    Raises:
+        InputError: not numbers, ragged, of more than 2 axes, or finite numbers that float32
+            cannot hold.
+    """
+    try:
+        raw = np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"{what}: rows of different length ({error})") from None
+    if raw.dtype.kind not in "fiub":
+        raise InputError(
+            f"{what} must be an array of numbers; got an array of {raw.dtype}",
+            hint="numpy.asarray(rows, dtype='float32') shows which row is of another kind",
+        )
+    if raw.ndim == 1:
+        raw = raw[None, :]
+    if raw.ndim != 2:
+        raise InputError(f"{what} must have the shape (n, d) or (d,); got {raw.shape}")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(raw, dtype=np.float32)
+
+
+def check_vectors(
+    x: Floats,
+    vector: Vector,
+    *,
+    what: str = "vectors",
+    present: npt.NDArray[np.bool_] | None = None,
+) -> None:
+    """Refuse wrong dimensions, NaN, infinity, and zero vectors under cosine.
+
+    Args:
+        x: float32 ``(n, d)``.
+        vector: what the collection expects.
+        present: bool ``(n,)``, rows to look at; all by default.
+
+    Raises:
+        DimensionError, NonFiniteError, ZeroVectorError
+    """
+    if x.shape[1] != vector.dim:
+        raise DimensionError(vector.dim, x.shape[1], what=what)
+    bad = ~np.isfinite(x).all(axis=1)
+    if present is not None:
+        bad &= present
+    if bad.any():
+        rows = np.flatnonzero(bad)
+        raise NonFiniteError(rows[:100].tolist(), len(rows), what=what)
+    if vector.metric is Metric.COSINE:
+        zero = ~x.any(axis=1)
+        if present is not None:
+            zero &= present
+        if zero.any():
+            rows = np.flatnonzero(zero)
+            raise ZeroVectorError(rows[:100].tolist(), len(rows), what=what)
+
+
+@dataclass(frozen=True)
+class How(Plain):
+    """Who searched, who rescored, over how many candidates, on what.
+
+    Attributes:
+        searcher: ``"store"`` (its own index), ``"qadapt"`` (our code index) or
+            ``"store exact"`` (no index).
+        rescorer: ``"store"``, ``"qadapt"`` or ``"none"``.
+        oversampling: the factor asked for or defaulted.
+        candidates: how many candidates were scored a second time for each query; 0 for none.
+            A store that oversamples in each segment scores at least so many.
+        rescored_on: ``"originals"``, ``"codes"`` or ``"none"``.
+        scores: ``"exact"``, or ``"approximate"`` when they come from codes.
+        rescore_from: ``"call"``, ``"collection"`` or ``"store default"``: who chose.
+        notes: what a reader must know, in words.
+    """
+
+    searcher: str
+    rescorer: str
+    oversampling: float
+    candidates: int
+    rescored_on: str
+    scores: Literal["exact", "approximate"]
+    rescore_from: str = "store default"
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """What a search found, best first.
+
+    Attributes:
+        ids: object array ``(nq, k)``; short rows are padded with None.
+        scores: float32 ``(nq, k)``, higher is better, in the metric's unit (cosine similarity,
+            dot product, negative squared L2); padded with NaN.
+        how: who searched and rescored.
+        payloads: ``nq`` lists of dicts (None where padded), or None when not asked for.
+    """
+
+    ids: npt.NDArray[np.object_]
+    scores: Floats
+    how: How
+    payloads: list[list[dict[str, Any] | None]] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; padding becomes null."""
+        result: dict[str, Any] = {
+            "ids": self.ids.tolist(),
+            "scores": [
+                [None if math.isnan(score) else score for score in row]
+                for row in self.scores.tolist()
+            ],
+            "how": self.how.to_dict(),
+        }
+        if self.payloads is not None:
+            result["payloads"] = self.payloads
+        return result
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Sequence[Sequence[tuple[Id, float]]],
+        k: int,
+        how: How,
+        payloads: list[list[dict[str, Any] | None]] | None = None,
+    ) -> Hits:
+        """Hits of ``nq`` lists of (id, score), padded to ``k`` columns."""
+        ids = np.full((len(rows), k), None, dtype=object)
+        scores = np.full((len(rows), k), np.nan, dtype=np.float32)
+        for at, row in enumerate(rows):
+            found = min(len(row), k)
+            ids[at, :found] = [item[0] for item in row[:k]]
+            scores[at, :found] = [item[1] for item in row[:k]]
+        if payloads is not None:
+            payloads = [(row + [None] * k)[:k] for row in payloads]
+        return cls(ids, scores, how, payloads)

@@ -1,0 +1,47 @@
+"""How near a store's own setting comes to what was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from qadapt.model.plain import Plain
+
+Accept = Literal["exact", "differs", "client"]
+
+
+class Level(str, Enum):
+    """exact, a cousin, or not at all."""
+
+    EXACT = "exact"
+    DIFFERS = "differs"
+    UNSUPPORTED = "unsupported"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Match(Plain):
+    """The result of mapping a quantization to a store.
+
+    Attributes:
+        level: exact, differs or unsupported.
+        differences: one line for each, in words.
+        support: what would support it: a version, an index type, another kind, our fallback.
+    """
+
+    level: Level
+    differences: tuple[str, ...] = ()
+    support: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, *differences: str) -> Match:
+        """exact without differences, else differs."""
+        return cls(Level.DIFFERS if differences else Level.EXACT, differences)
+
+    @classmethod
+    def unsupported(cls, reason: str, *support: str) -> Match:
+        """Not at all: why, and what would support it."""
+        return cls(Level.UNSUPPORTED, (reason,), support)

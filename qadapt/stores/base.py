@@ -1,0 +1,291 @@
+"""What a store is: the one interface that every database is put behind.
+
+A store does what its engine can do and nothing else: no fallback, no rescoring of ours, no
+plan files. Those live one floor up and are the same for all stores.
+"""
+
+from __future__ import annotations
+
+import abc
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from qadapt.errors import InputError, UnsupportedError
+from qadapt.model import (
+    Batch,
+    Capabilities,
+    CollectionInfo,
+    Hits,
+    Id,
+    Match,
+    Quantization,
+    Rescore,
+    Server,
+    Step,
+    Vector,
+)
+from qadapt.model.address import Address
+
+MAX_K = 10_000
+PAGE = 2_000
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a long piece of work is.
+
+    Attributes:
+        stage: what is being done, in a few words.
+        done, total: in ``unit``; total is None where it can't be told.
+        unit: rows, segments, queries, ...
+    """
+
+    stage: str
+    done: float = 0
+    total: float | None = None
+    unit: str = "rows"
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def silent(_: Progress) -> None:
+    """The progress callback of somebody who does not want to know."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """One native search of a batch of queries.
+
+    Attributes:
+        k: results for each query.
+        vector: ``""`` for the unnamed one.
+        rescore: None for the store's own default; ``Rescore(source="off")`` for none.
+        exact: no index and no codes: every row by its originals.
+        filter: the common form (see ``qadapt.model.filters``) or the store's own object.
+        with_payload: return payloads.
+        options: the store's own search parameters, such as ``{"hnsw_ef": 128}``.
+    """
+
+    k: int
+    vector: str = ""
+    rescore: Rescore | None = None
+    exact: bool = False
+    filter: Any = None
+    with_payload: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A quantization in a store's own words.
+
+    Attributes:
+        native: the store's configuration; None where there is none.
+        target: what that configuration really is, in common words.
+        match: how near it comes to what was asked for.
+    """
+
+    native: Mapping[str, Any] | None
+    target: Quantization
+    match: Match
+
+
+class Store(abc.ABC):
+    """A database of collections.
+
+    Subclasses open with ``Store.open(address)``; those whose client a user may already have
+    also give ``Store.wrap(client)``. Every method raises only errors of ``qadapt.errors``.
+
+    Attributes:
+        name: the store's name in addresses and tables.
+        extra: the extra of qadapt that installs its client.
+        package: the client's import name.
+        address: where it is; shown only through ``str()``, which masks keys.
+    """
+
+    name: ClassVar[str]
+    extra: ClassVar[str]
+    package: ClassVar[str]
+    max_k: ClassVar[int] = MAX_K
+
+    def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
+        self.address = address
+        self.disabled = tuple(disabled)
+
+    # -- opening and closing -----------------------------------------------------------------
+
+    @classmethod
+    @abc.abstractmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> Store:
+        """Open the store at an address.
+
+        Raises:
+            MissingExtraError, UnreachableError, AuthError, NotFoundError
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Give back what was opened; a client that the user brought is never closed."""
+
+    @abc.abstractmethod
+    def server(self) -> Server:
+        """Which engine answers, at which version, deployed how."""
+
+    @abc.abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this server can do, with what the user switched off."""
+
+    @classmethod
+    @abc.abstractmethod
+    def declared(cls) -> Capabilities:
+        """What the newest known version can do, for the matrix; no connection needed."""
+
+    # -- collections -------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def collections(self) -> list[str]:
+        """Names, sorted."""
+
+    @abc.abstractmethod
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+    ) -> None:
+        """Create a collection; vectors that ``quantization`` does not name have none.
+
+        Raises:
+            AlreadyExistsError, UnsupportedError
+        """
+
+    @abc.abstractmethod
+    def drop(self, collection: str) -> None:
+        """Delete a collection and all it holds.
+
+        Raises:
+            NotFoundError
+        """
+
+    @abc.abstractmethod
+    def info(self, collection: str) -> CollectionInfo:
+        """What the collection is, as configured and as seen.
+
+        Raises:
+            NotFoundError
+        """
+
+    # -- rows --------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def write(self, collection: str, batch: Batch) -> None:
+        """Upsert rows. Everything is checked before anything is sent.
+
+        Raises:
+            DimensionError, NonFiniteError, ZeroVectorError, SpecError, NotFoundError
+        """
+
+    @abc.abstractmethod
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        """Delete rows; unknown ids are left alone."""
+
+    @abc.abstractmethod
+    def count(self, collection: str, filter: Any = None) -> int:
+        """Rows, exactly; with a filter those that match."""
+
+    @abc.abstractmethod
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        """Rows by id, in the order asked for; ids that are not there are left out.
+
+        Args:
+            vectors: names to bring; None for all, ``()`` for none.
+        """
+
+    @abc.abstractmethod
+    def read(
+        self,
+        collection: str,
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+        filter: Any = None,
+        page: int = PAGE,
+    ) -> Iterator[Batch]:
+        """All rows, in pages, in an order that stays the same while nothing is written."""
+
+    def sample(
+        self, collection: str, n: int, *, seed: int = 0, vectors: Sequence[str] | None = None
+    ) -> Batch:
+        """``n`` rows drawn evenly without replacement (all, when there are fewer)."""
+        if n < 1:
+            raise InputError(f"a sample has at least 1 row; got {n}")
+        ids = [
+            key
+            for batch in self.read(collection, vectors=(), payload=False, page=10_000)
+            for key in batch.ids
+        ]
+        drawn = random.Random(seed).sample(ids, min(n, len(ids)))
+        return self.fetch(collection, drawn, vectors=vectors)
+
+    # -- searching ---------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+        """The store's own search of float32 queries ``(nq, d)``, already checked.
+
+        Raises:
+            UnsupportedError: something in ``search`` that the store does not have.
+        """
+
+    # -- quantization ------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
+        """A quantization in this store's words; no I/O but the server's version."""
+
+    @abc.abstractmethod
+    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
+        """Steps from what is to ``quantization``; empty when nothing differs and it is active.
+
+        Each request is carried out by ``run`` and may be repeated.
+        """
+
+    @abc.abstractmethod
+    def run(
+        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
+    ) -> None:
+        """Carry out one request of a step, to its end; doing it twice does the same as once.
+
+        Raises:
+            StoreTimeoutError: not done after ``timeout`` seconds.
+            StoreError: the engine refused.
+        """
+
+
+def check_k(k: int, limit: int = MAX_K) -> int:
+    """``k`` as an int from 1 to ``limit``.
+
+    Raises:
+        InputError
+    """
+    if isinstance(k, bool) or int(k) != k or not 1 <= k <= limit:
+        raise InputError(f"k must be a whole number from 1 to {limit}; got {k!r}")
+    return int(k)
+
+
+def refuse(match: Match, asked: Quantization, store: str) -> UnsupportedError:
+    """The error for a quantization that a store does not have."""
+    return UnsupportedError(
+        f"{store} has no {asked}: {'; '.join(match.differences)}",
+        hint="; ".join(match.support) or "choose another kind: `qadapt matrix` lists them",
+    )

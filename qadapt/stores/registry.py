@@ -1,0 +1,64 @@
+"""Which stores there are. All come from entry points of the group ``qadapt.stores``, ours too.
+
+An entry point names a ``Store`` subclass; its module must import without the client, which is
+imported only when a store is opened.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Sequence
+
+from qadapt.errors import MissingExtraError, QadaptError, SpecError
+from qadapt.model.address import Address
+from qadapt.stores.base import Store
+
+GROUP = "qadapt.stores"
+
+
+def names() -> list[str]:
+    """The names of all stores that are known, sorted."""
+    return sorted({point.name for point in importlib.metadata.entry_points(group=GROUP)})
+
+
+def load(name: str) -> type[Store]:
+    """The class of a store.
+
+    Raises:
+        SpecError: no such store.
+        QadaptError: a plug-in that does not give a Store.
+    """
+    points = importlib.metadata.entry_points(group=GROUP, name=name)
+    if not points:
+        raise SpecError.unknown("store", name, names())
+    found = next(iter(points)).load()
+    if not (isinstance(found, type) and issubclass(found, Store)):
+        raise QadaptError(
+            f"the plug-in of the store {name!r} gives {found!r}, not a qadapt Store",
+            hint="its entry point must name a subclass of qadapt.stores.base.Store",
+        )
+    return found
+
+
+def installed(store: type[Store]) -> bool:
+    """Whether the store's client can be imported."""
+    return importlib.util.find_spec(store.package) is not None
+
+
+def open_store(address: str | Address, *, disabled: Sequence[str] = ()) -> Store:
+    """Open the store at an address such as ``"edge:./data"``.
+
+    Args:
+        address: see "Addresses" in docs/reference.md.
+        disabled: native features to switch off, such as ``("native-rescore",)``.
+
+    Raises:
+        AddressError, SpecError, MissingExtraError, UnreachableError
+    """
+    parsed = address if isinstance(address, Address) else Address.parse(address)
+    store = load(parsed.store)
+    if not installed(store):
+        raise MissingExtraError(store.package, store.extra, purpose=f"the store {parsed.store!r}")
+    return store.open(parsed, disabled=disabled)
