@@ -1,3 +1,107 @@
-"""qadapt: say how small and how exact vectors should be, and make a vector database obey."""
+"""qadapt: say how small and how exact vectors should be, and make any vector database obey.
+
+    import qadapt as qa
+
+    db = qa.open("edge:./data")
+    plan = db["articles"].plan(qa.binary(rescore=4))
+    print(plan)
+    change = plan.apply(yes=True, guard=qa.Guard(recall=0.95))
+    change.undo()
+
+What needs a database client, pydantic or a network is imported when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+from qadapt.errors import QadaptError
+from qadapt.model import (
+    Batch,
+    Guard,
+    Hits,
+    Kind,
+    Metric,
+    Quantization,
+    Rescore,
+    State,
+    Vector,
+    binary,
+    float16,
+    none,
+    product,
+    rotational,
+    scalar,
+)
+
+if TYPE_CHECKING:
+    from qadapt.api import (
+        Change,
+        Collection,
+        Database,
+        Plan,
+        history,
+        load_plan,
+        open,
+        undo,
+    )
+    from qadapt.codecs import Calibration, quantize
+    from qadapt.index import CodeIndex
+
+# Where each name that is not imported at once lives.
+_LAZY = {
+    "Change": "qadapt.api",
+    "Collection": "qadapt.api",
+    "Database": "qadapt.api",
+    "Plan": "qadapt.api",
+    "history": "qadapt.api",
+    "load_plan": "qadapt.api",
+    "open": "qadapt.api",
+    "undo": "qadapt.api",
+    "Calibration": "qadapt.codecs",
+    "quantize": "qadapt.codecs",
+    "CodeIndex": "qadapt.index",
+}
+
+__all__ = [
+    "Batch",
+    "Calibration",
+    "Change",
+    "CodeIndex",
+    "Collection",
+    "Database",
+    "Guard",
+    "Hits",
+    "Kind",
+    "Metric",
+    "Plan",
+    "QadaptError",
+    "Quantization",
+    "Rescore",
+    "State",
+    "Vector",
+    "binary",
+    "float16",
+    "history",
+    "load_plan",
+    "none",
+    "open",
+    "product",
+    "quantize",
+    "rotational",
+    "scalar",
+    "undo",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'qadapt' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

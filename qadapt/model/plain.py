@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qadapt.errors import SpecError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-P = TypeVar("P", bound="Plain")
-
+    from typing_extensions import Self
 
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
@@ -35,7 +31,8 @@ class Plain:
     """Mixin of the frozen dataclasses of the model."""
 
     # Read by pydantic: a field that we do not know is an error, never dropped.
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = MappingProxyType({"extra": "forbid"})
+    # A plain dict: pydantic takes anything else for a deprecated class of settings.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def to_dict(self) -> dict[str, Any]:
         """The value as JSON-ready dicts, lists, strings and numbers."""

@@ -1,0 +1,573 @@
+"""The library's front door: Database, Collection, Plan and Change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+from qadapt.errors import (
+    AlreadyExistsError,
+    InputError,
+    NotFoundError,
+    SpecError,
+)
+from qadapt.evaluation.verify import Verification
+from qadapt.evaluation.verify import verify as run_verify
+from qadapt.local import codes, seen
+from qadapt.local.state import forget, read_settings
+from qadapt.model import (
+    Accept,
+    Batch,
+    Capabilities,
+    CollectionInfo,
+    Guard,
+    Hits,
+    Id,
+    Metric,
+    Quantization,
+    QuantizationLike,
+    Rescore,
+    RescoreLike,
+    Server,
+    Vector,
+    as_vectors,
+    check_vectors,
+)
+from qadapt.model import Plan as PlainPlan
+from qadapt.model.address import Address
+from qadapt.model.data import Datatype
+from qadapt.planning import journal, runner
+from qadapt.planning.planner import make_plan, which_vector
+from qadapt.planning.runner import Outcome
+from qadapt.planning.text import plan_text
+from qadapt.search import search
+from qadapt.stores.base import OnProgress, Search, Store, check_k, silent
+from qadapt.stores.registry import open_store
+
+DEFAULT_TIMEOUT = 3600.0
+
+
+def open(address: str | Address, *, disabled: Sequence[str] = ()) -> Database:
+    """Open a store by its address.
+
+    Args:
+        address: such as ``"edge:./data"``; see "Addresses" in docs/reference.md.
+        disabled: native features to switch off, such as ``("native-rescore",)``, which forces
+            the fallback.
+
+    Raises:
+        AddressError, SpecError, MissingExtraError, UnreachableError, AuthError
+    """
+    return Database(open_store(address, disabled=disabled))
+
+
+class Database:
+    """A store that is open: its collections. A context manager."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __repr__(self) -> str:
+        return f"<Database {self._store.address}>"
+
+    def collections(self) -> list[str]:
+        """Names of all collections, sorted."""
+        return self._store.collections()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.collections())
+
+    def __contains__(self, collection: object) -> bool:
+        return collection in self.collections()
+
+    def __getitem__(self, collection: str) -> Collection:
+        """A collection.
+
+        Raises:
+            NotFoundError: there is none of that name; the message names the nearest.
+        """
+        names = self.collections()
+        if collection not in names:
+            raise NotFoundError.missing("collection", collection, names)
+        return Collection(self._store, collection)
+
+    def server(self) -> Server:
+        """Which engine answers, at which version, deployed how."""
+        return self._store.server()
+
+    def capabilities(self) -> Capabilities:
+        """What this server can do, with what was switched off."""
+        return self._store.capabilities()
+
+    def create(
+        self,
+        collection: str,
+        *,
+        dim: int | None = None,
+        metric: Metric | str = Metric.COSINE,
+        datatype: Datatype = "float32",
+        quantization: QuantizationLike | Mapping[str, QuantizationLike] | None = None,
+        vectors: Mapping[str, Vector] | None = None,
+    ) -> Collection:
+        """Create a collection with one unnamed vector (``dim=``) or several (``vectors=``).
+
+        Args:
+            dim, metric, datatype: of the one unnamed vector.
+            quantization: for the one vector, or ``{vector name: quantization}``. A store that
+                quantizes only later says so in ``info()``; a rescore setting is remembered.
+            vectors: ``{name: qa.Vector(dim, metric)}``.
+
+        Raises:
+            AlreadyExistsError, SpecError, UnsupportedError
+        """
+        if (dim is None) == (vectors is None):
+            raise SpecError(
+                "create takes dim= for one unnamed vector, or vectors= for named ones",
+                hint="for example db.create('articles', dim=384, metric='cosine')",
+            )
+        wanted = dict(vectors or {"": Vector(cast(int, dim), Metric.of(metric), datatype)})
+        quantizations = _by_vector(quantization, wanted)
+        if collection in self:
+            raise AlreadyExistsError(
+                f"there is a collection {collection!r} already",
+                hint="open it with db[name], or drop it first",
+            )
+        bare = {name: each.replace(rescore=None) for name, each in quantizations.items()}
+        # What an earlier collection of this name left behind must not act on the new one.
+        forget(self._store.address, collection)
+        self._store.create(collection, wanted, bare)
+        made = Collection(self._store, collection)
+        made._remember({name: each.rescore for name, each in quantizations.items()})
+        return made
+
+    def drop(self, collection: str) -> None:
+        """Delete a collection, all it holds, and what qadapt keeps of it.
+
+        Raises:
+            NotFoundError
+        """
+        self[collection]
+        self._store.drop(collection)
+        forget(self._store.address, collection)
+
+    def close(self) -> None:
+        """Close the store; a client that the user brought stays open."""
+        self._store.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _by_vector(given: Any, vectors: Mapping[str, Vector]) -> dict[str, Quantization]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping) and "kind" not in given:
+        for name in given:
+            if name not in vectors:
+                raise SpecError.unknown("vector", str(name), vectors)
+        return {name: Quantization.of(each) for name, each in given.items()}
+    if len(vectors) != 1:
+        raise SpecError(
+            "with several vectors say which is quantized",
+            hint="quantization={'title': 'binary'}",
+        )
+    return {next(iter(vectors)): Quantization.of(given)}
+
+
+class Collection:
+    """One collection of a store."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self.name = name
+        # Dimensions, metric and datatype cannot change while a collection lives.
+        self._vectors: dict[str, Vector] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Collection {self.name!r} of {self._store.address}>"
+
+    def info(self) -> CollectionInfo:
+        """Count, vectors, what is configured and what is seen.
+
+        Raises:
+            NotFoundError: it is gone.
+        """
+        return seen.info(self._store, self.name)
+
+    def count(self, filter: Any = None) -> int:
+        """Rows, exactly; with a filter those that match."""
+        return self._store.count(self.name, filter)
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def write(self, batch: Batch) -> None:
+        """Upsert rows; our own codes, where there are any, are kept in step.
+
+        Raises:
+            DimensionError, NonFiniteError, ZeroVectorError, SpecError: nothing was written.
+        """
+        self._store.write(self.name, batch)
+        for name in self._with_our_codes():
+            codes.upsert(self._store, self.name, name, batch)
+
+    def delete(self, ids: Sequence[Id]) -> None:
+        """Delete rows; unknown ids are left alone."""
+        self._store.delete(self.name, ids)
+        for name in self._with_our_codes():
+            codes.delete(self._store, self.name, name, ids)
+
+    def fetch(
+        self, ids: Sequence[Id], *, vectors: Sequence[str] | None = None, payload: bool = True
+    ) -> Batch:
+        """Rows by id, in that order; ids that are not there are left out."""
+        return self._store.fetch(self.name, ids, vectors=vectors, payload=payload)
+
+    def read(
+        self,
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+        filter: Any = None,
+        page: int = 2_000,
+    ) -> Iterator[Batch]:
+        """All rows, in pages."""
+        return self._store.read(
+            self.name, vectors=vectors, payload=payload, filter=filter, page=page
+        )
+
+    def sample(self, n: int, *, seed: int = 0) -> Batch:
+        """``n`` rows drawn evenly without replacement."""
+        return self._store.sample(self.name, n, seed=seed)
+
+    # -- searching ---------------------------------------------------------------------------
+
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        *,
+        rescore: RescoreLike = None,
+        filter: Any = None,
+        vector: str | None = None,
+        exact: bool = False,
+        with_payload: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> Hits:
+        """The ``k`` best rows for each query; ``hits.how`` says who searched and rescored.
+
+        Args:
+            queries: float ``(d,)`` or ``(nq, d)``, any array-like.
+            k: 1 to 10,000, or the store's limit.
+            rescore: number, ``qa.Rescore``, ``"off"``; None for what was planned, else the
+                store's default.
+            filter: the common form, such as ``{"topic": "art"}``, or the store's own object.
+            vector: its name; may be left out when there is just one.
+            exact: no index and no codes.
+            with_payload: bring payloads too.
+            options: the store's own search parameters.
+
+        Raises:
+            DimensionError, NonFiniteError, ZeroVectorError, InputError, UnsupportedError
+        """
+        name, about = self._vector(vector)
+        array = as_vectors(queries, what="queries")
+        check_vectors(array, about, what="queries")
+        wanted = Search(
+            k=check_k(k, self._store.max_k),
+            vector=name,
+            rescore=Rescore.of(rescore),
+            exact=exact,
+            filter=filter,
+            with_payload=with_payload,
+            options=options or {},
+        )
+        settings = read_settings(self._store.address, self.name).of(name)
+        return search(self._store, self.name, array, wanted, about, settings)
+
+    # -- quantization ------------------------------------------------------------------------
+
+    def plan(
+        self,
+        quantization: QuantizationLike,
+        *,
+        vector: str | None = None,
+        accept: Accept = "differs",
+        guard: Guard | str | None = None,
+    ) -> Plan:
+        """The steps from what is to ``quantization``; nothing is changed yet.
+
+        Args:
+            quantization: ``qa.binary(rescore=4)``, or its string ``"binary:rescore=4"``.
+            vector: its name; may be left out when there is just one.
+            accept: how far from what was asked the plan may go: ``exact``, ``differs``,
+                ``client``.
+            guard: recall that must hold afterwards, else the change is undone.
+
+        Raises:
+            UnsupportedError, NotFoundError, SpecError
+        """
+        made = make_plan(
+            self._store,
+            self.name,
+            quantization,
+            vector=vector,
+            accept=accept,
+            guard=Guard.parse(guard) if isinstance(guard, str) else guard,
+        )
+        return Plan._of(made, self._store)
+
+    def verify(
+        self,
+        *,
+        k: int = 10,
+        queries: Any = 200,
+        vector: str | None = None,
+        seed: int = 0,
+        progress: OnProgress | None = None,
+    ) -> Verification:
+        """Configured against seen, and recall@k against exact truth.
+
+        Args:
+            k: of how many results.
+            queries: float ``(nq, d)``, the path of a ``.npy`` file, or how many of the
+                collection's own vectors to use.
+        """
+        return run_verify(
+            self._store,
+            self.name,
+            self._vector(vector)[0],
+            k=k,
+            queries=queries,
+            seed=seed,
+            progress=progress or silent,
+        )
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _vector(self, name: str | None) -> tuple[str, Vector]:
+        """The vector meant, asked of the store only once."""
+        if self._vectors is None:
+            info = self._store.info(self.name)
+            self._vectors = {key: each.vector for key, each in info.vectors.items()}
+        found = which_vector(self.name, self._vectors, name)
+        return found, self._vectors[found]
+
+    def _with_our_codes(self) -> list[str]:
+        settings = read_settings(self._store.address, self.name)
+        return [name for name, each in settings.vectors.items() if each.client is not None]
+
+    def _remember(self, rescores: Mapping[str, Rescore | None]) -> None:
+        from qadapt.planning.requests import REMEMBER, run
+
+        for name, rescore in rescores.items():
+            if rescore is not None:
+                request = {"op": REMEMBER, "vector": name, "rescore": str(rescore)}
+                run(self._store, self.name, request, silent, 0)
+
+
+@dataclass(frozen=True)
+class Plan(PlainPlan):
+    """A plan that can be printed, saved and applied; see ``qadapt.model.Plan`` for its fields."""
+
+    @classmethod
+    def _of(cls, plan: PlainPlan, store: Store) -> Plan:
+        fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
+        bound = cls(**fields)
+        object.__setattr__(bound, "_store", store)
+        return bound
+
+    def __str__(self) -> str:
+        return plan_text(self)
+
+    def apply(
+        self,
+        *,
+        yes: bool = False,
+        progress: OnProgress | None = None,
+        guard: Guard | str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> Change:
+        """Carry the plan out, wait until the engine obeys, and verify by the guard.
+
+        Args:
+            yes: consent to steps that have no way back or stop searches.
+            progress: called with ``Progress`` events.
+            guard: recall that must hold afterwards; default: the plan's own.
+            timeout: seconds that one step may take.
+
+        Raises:
+            ConsentRequired, PlanStale, GuardMissed, ApplyError, BusyError
+        """
+        store, owned = _store_of(self)
+        try:
+            outcome = runner.apply_plan(
+                store,
+                PlainPlan(**{name: getattr(self, name) for name in self.__dataclass_fields__}),
+                yes=yes,
+                progress=progress or silent,
+                guard=Guard.parse(guard) if isinstance(guard, str) else guard,
+                timeout=timeout,
+            )
+        finally:
+            if owned:
+                store.close()
+        return Change(outcome, None if owned else store)
+
+
+def _store_of(plan: PlainPlan) -> tuple[Store, bool]:
+    """The store that a plan was made with, or a newly opened one (then True)."""
+    bound: Store | None = getattr(plan, "_store", None)
+    if bound is not None:
+        return bound, False
+    return open_store(plan.address, disabled=plan.disabled), True
+
+
+class Change:
+    """A change that was applied. As a context manager it is undone when its block fails."""
+
+    def __init__(self, outcome: Outcome, store: Store | None = None) -> None:
+        self.outcome = outcome
+        self._store = store
+
+    def __repr__(self) -> str:
+        return f"<Change {self.id} {self.state}: {self.outcome.requested}>"
+
+    id = property(lambda self: self.outcome.id, doc="The change's id.")
+    state = property(lambda self: self.outcome.state, doc="applied, undone, nothing, ...")
+    status = property(lambda self: self.outcome.status, doc="The status seen at the end.")
+    recall_before = property(lambda self: self.outcome.recall_before, doc="By the guard.")
+    recall_after = property(lambda self: self.outcome.recall_after, doc="By the guard.")
+    seconds = property(lambda self: self.outcome.seconds, doc="How long it took.")
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that was applied.
+
+        Raises:
+            NotFoundError: there was nothing to do, so nothing was kept.
+        """
+        return Plan._of(journal.find(self.id).plan, cast(Store, self._store))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return self.outcome.to_dict()
+
+    def verify(self, **how: Any) -> Verification:
+        """Configured against seen, and recall; see ``Collection.verify``."""
+        with _Borrowed(self._store, self.outcome.address) as store:
+            collection = Collection(store, self.outcome.collection)
+            return collection.verify(vector=self.outcome.vector, **how)
+
+    def undo(
+        self, *, progress: OnProgress | None = None, timeout: float = DEFAULT_TIMEOUT
+    ) -> Change:
+        """Take the change back and wait until the engine obeys.
+
+        Raises:
+            PlanError: undone already, or a newer change stands on it.
+            PlanStale: somebody else changed the collection since.
+        """
+        record = journal.find(self.id)
+        with _Borrowed(self._store, self.outcome.address, record.plan.disabled) as store:
+            outcome = runner.undo_change(
+                store, record, progress=progress or silent, timeout=timeout
+            )
+        self.outcome = outcome
+        return self
+
+    def __enter__(self) -> Change:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None and self.state == "applied":
+            self.undo()
+
+
+class _Borrowed:
+    """The store at hand, or one opened for as long as it is needed."""
+
+    def __init__(self, store: Store | None, address: str, disabled: Sequence[str] = ()) -> None:
+        self._store, self._address, self._disabled = store, address, disabled
+        self._opened: Store | None = None
+
+    def __enter__(self) -> Store:
+        if self._store is not None:
+            return self._store
+        self._opened = open_store(self._address, disabled=self._disabled)
+        return self._opened
+
+    def __exit__(self, *_: object) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+
+def history() -> list[Change]:
+    """All changes that were ever begun, newest first."""
+    return [Change(runner.outcome_of(record)) for record in journal.records()]
+
+
+def undo(
+    change: str | None = None,
+    *,
+    progress: OnProgress | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Change:
+    """Take a change back: by its id (or the beginning of it), or the newest that is not undone.
+
+    Raises:
+        NotFoundError: no such change.
+        PlanError, PlanStale: see ``Change.undo``.
+    """
+    if change is not None:
+        record = journal.find(change)
+    else:
+        standing = (item for item in journal.records() if item.state != "undone")
+        newest = next(standing, None)
+        if newest is None:
+            raise NotFoundError(
+                "there is no change to undo", hint="`qadapt history` lists what was applied"
+            )
+        record = newest
+    return Change(runner.outcome_of(record)).undo(progress=progress, timeout=timeout)
+
+
+def load_plan(path: str | Path) -> Plan:
+    """A plan that ``qadapt plan -o`` or ``plan.to_json()`` saved.
+
+    Raises:
+        InputError: no such file.
+        SpecError: not a plan.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the plan {path}: {error}") from error
+    return Plan.from_json(text)
+
+
+__all__ = [
+    "Change",
+    "Collection",
+    "Database",
+    "Plan",
+    "history",
+    "load_plan",
+    "open",
+    "undo",
+]

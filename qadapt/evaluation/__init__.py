@@ -1,0 +1,1 @@
+"""Measuring: exact truth, recall with its confidence interval, configured against seen."""

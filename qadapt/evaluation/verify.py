@@ -1,0 +1,160 @@
+"""Verify: configured against seen, and recall against exact truth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qadapt.evaluation.recall import Recall, interval, recall_per_query
+from qadapt.evaluation.truth import Queries, exact_neighbours, queries_of
+from qadapt.local import seen
+from qadapt.local.state import read_settings
+from qadapt.model import (
+    CollectionInfo,
+    Id,
+    Kind,
+    Plain,
+    Rescore,
+    State,
+    Status,
+    VectorInfo,
+)
+from qadapt.search import search
+from qadapt.stores.base import OnProgress, Progress, Search, Store, check_k, silent
+
+PROBES = 64  # queries sent at once
+
+
+@dataclass(frozen=True)
+class Verification(Plain):
+    """What was found.
+
+    Attributes:
+        collection, vector: what was looked at.
+        configured: the quantization as configured, in its string form.
+        status: as seen, with evidence.
+        agrees: whether the engine was seen to do what is configured.
+        recalls: one Recall for each way to search.
+        source: where the queries came from.
+        notes: what a reader must know.
+    """
+
+    collection: str
+    vector: str
+    configured: str
+    status: Status
+    agrees: bool
+    recalls: tuple[Recall, ...]
+    source: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def recall(self) -> Recall:
+        """The recall of a search as it is now, without further words."""
+        return next(item for item in self.recalls if item.label == AS_IS)
+
+
+AS_IS = "as searches are now"
+
+
+def verify(
+    store: Store,
+    collection: str,
+    name: str,
+    *,
+    k: int = 10,
+    queries: Any = 200,
+    seed: int = 0,
+    progress: OnProgress = silent,
+) -> Verification:
+    """Compare configured with seen, and measure recall@k with and without rescoring.
+
+    Args:
+        k: 1 to 10,000.
+        queries: float ``(nq, d)``, the path of a ``.npy`` file, or how many of the collection's
+            own vectors to use.
+    """
+    check_k(k, store.max_k - 1)
+    info = seen.info(store, collection)
+    vector = info.vectors[name]
+    asked = queries_of(store, collection, name, vector.vector, queries, seed=seed)
+    truth = exact_neighbours(store, collection, name, vector.vector, asked, k, progress)
+    recalls = tuple(
+        measure(store, info, name, asked, truth, k, label, rescore, progress)
+        for label, rescore in _ways(vector)
+    )
+    return Verification(
+        collection=collection,
+        vector=name,
+        configured=str(vector.quantization),
+        status=vector.status,
+        agrees=agrees(vector),
+        recalls=recalls,
+        source=asked.source,
+        notes=_notes(vector),
+    )
+
+
+def agrees(vector: VectorInfo) -> bool:
+    """Whether what is configured was seen to be in force."""
+    wanted = State.ABSENT if vector.quantization.kind is Kind.NONE else State.ACTIVE
+    return vector.status.state is wanted
+
+
+def _ways(vector: VectorInfo) -> list[tuple[str, Rescore | None]]:
+    ways: list[tuple[str, Rescore | None]] = [(AS_IS, None)]
+    if vector.quantization.kind is not Kind.NONE:
+        set_to = vector.default_rescore
+        factor = set_to.oversampling if set_to is not None and set_to.on else 1.0
+        ways.append(("without rescoring", Rescore(source="off")))
+        ways.append(("with rescoring", Rescore(max(factor, 4.0))))
+    return ways
+
+
+def _notes(vector: VectorInfo) -> tuple[str, ...]:
+    if agrees(vector):
+        return ()
+    return (f"configured {vector.quantization}, seen {vector.status.state}: recall is of what is",)
+
+
+def measure(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    queries: Queries,
+    truth: Sequence[Sequence[Id]],
+    k: int,
+    label: str,
+    rescore: Rescore | None,
+    progress: OnProgress,
+) -> Recall:
+    """Recall@k of one way to search."""
+    settings = read_settings(store.address, info.name).of(name)
+    vector = info.vectors[name].vector
+    extra = 1 if any(own is not None for own in queries.own) else 0
+    wanted = Search(k=k + extra, vector=name, rescore=rescore)
+    values, spent = [], 0.0
+    for start in range(0, len(queries), PROBES):
+        block = slice(start, start + PROBES)
+        begun = time.perf_counter()
+        hits = search(store, info.name, queries.vectors[block], wanted, vector, settings)
+        spent += time.perf_counter() - begun
+        values.append(recall_per_query(hits, truth[block], queries.own[block], k))
+        done = min(start + PROBES, len(queries))
+        progress(Progress(f"searching {label}", done, len(queries), "queries"))
+    per_query = np.concatenate(values)
+    low, high = interval(per_query)
+    return Recall(
+        label=label,
+        rescore=rescore,
+        recall=float(per_query.mean()),
+        low=low,
+        high=high,
+        k=k,
+        queries=len(queries),
+        ms=1000 * spent / len(queries),
+    )

@@ -1,0 +1,408 @@
+"""Where a store is: ``qdrant+http://localhost:6333``, ``edge:./data``, ``milvus:notes.db``.
+
+An address may hold a key. Nothing but ``Address.secret()`` gives it out again: it is masked in
+``str``, ``repr``, ``identity``, in every document and in every error message.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+from urllib.parse import quote, unquote
+
+from qadapt.errors import AddressError
+from qadapt.model.masking import MASK, SECRET_NAME, Secret, mask, shown
+
+__all__ = ["MASK", "MEMORY", "Address", "Secret", "mask"]
+
+MEMORY = ":memory:"
+MAX_LENGTH = 8192
+
+Transport = Literal["http", "https", "grpc"]
+TRANSPORTS: tuple[Transport, ...] = ("http", "https", "grpc")
+
+# What each store listens on; a store that is not named here keeps the port it was given.
+# Hosted Milvus and Weaviate stand behind the port of https.
+_PORTS: dict[str, dict[str, int]] = {
+    "qdrant": {"http": 6333, "https": 6333, "grpc": 6334},
+    "milvus": {"http": 19530, "https": 443, "grpc": 19530},
+    "weaviate": {"http": 8080, "https": 443},
+}
+_STORE_AT = {6333: "qdrant+http", 6334: "qdrant+grpc", 19530: "milvus+http", 8080: "weaviate+http"}
+_KNOWN = ("edge", "qdrant", "milvus", "weaviate")
+_VARIABLES = {
+    "qdrant": "QDRANT_API_KEY",
+    "milvus": "MILVUS_TOKEN",
+    "weaviate": "WEAVIATE_API_KEY",
+}
+# Options that say how to connect and not to what: no part of ``identity``.
+_NO_IDENTITY = ("key_env", "grpc", "timeout")
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_.-]+)(?:\+([A-Za-z0-9]*))?:(.*)", re.DOTALL)
+_HOST_PORT = re.compile(r"(?:.*@)?(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})(?:/.*)?", re.DOTALL)
+_HOST = re.compile(r"[\w.-]+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a store is.
+
+    Attributes:
+        store: the store's name; whether there is such a store, the registry knows.
+        transport: ``"http"``, ``"https"``, ``"grpc"``, or None for a folder, file or memory.
+        location: ``"localhost:6333"``, a path, or ``":memory:"``.
+        options: what stood behind ``?``, without keys.
+        collection: what stood behind ``#``.
+        key: the key, if one was written into the address; ``secret()`` gives the one to use.
+    """
+
+    store: str
+    transport: Transport | None
+    location: str
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    collection: str | None = None
+    key: Secret | str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        options, key = _split_key(self.options, self.key)
+        object.__setattr__(self, "options", options)
+        object.__setattr__(self, "key", key)
+
+    @classmethod
+    def parse(cls, text: str | Address) -> Address:
+        """An address from its text; ``%``, ``?`` and ``#`` in a part are written as in URLs.
+
+        Raises:
+            AddressError: what is wrong, and what may have been meant.
+        """
+        if isinstance(text, Address):
+            return text
+        if not isinstance(text, str):
+            raise AddressError(
+                f"an address is a string such as 'qdrant+http://localhost:6333', "
+                f"got a {type(text).__name__}"
+            )
+        return _parse(text.strip())
+
+    def __str__(self) -> str:
+        if self.transport:
+            user = f"{MASK}@" if self.key else ""
+            text = f"{self.store}+{self.transport}://{user}{self.location}"
+        else:
+            text = f"{self.store}:{_local_text(self.store, self.location)}"
+        pairs = [f"{_quote(k)}={_quote(v)}" for k, v in sorted(self.options.items())]
+        if self.key and not self.transport:
+            pairs.append(f"api_key={MASK}")
+        if pairs:
+            text += "?" + "&".join(pairs)
+        return text if self.collection is None else f"{text}#{_quote(self.collection)}"
+
+    def __repr__(self) -> str:
+        return f"Address({str(self)!r})"
+
+    @property
+    def url(self) -> str:
+        """``http://host:port`` or ``https://host:port``, without any key.
+
+        Raises:
+            AddressError: the address is not one of a server.
+        """
+        if self.transport is None:
+            self._no_server()
+        return f"{'https' if self.transport == 'https' else 'http'}://{self.location}"
+
+    @property
+    def host(self) -> str:
+        """The host's name or number, an IPv6 number without its brackets."""
+        if self.transport is None:
+            self._no_server()
+        return _split_port(self.location.partition("/")[0])[0].strip("[]")
+
+    @property
+    def port(self) -> int | None:
+        """The port; None for a store of a plug-in without one in the address."""
+        if self.transport is None:
+            self._no_server()
+        text = _split_port(self.location.partition("/")[0])[1]
+        return int(text) if text else None
+
+    @property
+    def path(self) -> Path:
+        """The folder or file of an address without a server; ``~`` is the user's home.
+
+        Raises:
+            AddressError: a server, or memory.
+        """
+        if self.transport or self.location == MEMORY:
+            raise AddressError(f"{self} has no folder or file")
+        return Path(self.location).expanduser()
+
+    @property
+    def identity(self) -> str:
+        """The same for the same store, for state files: no key, no collection, absolute paths."""
+        if self.transport:
+            text = f"{self.store}+{self.transport}://{self.location}"
+        elif self.location == MEMORY:
+            text = f"{self.store}:{MEMORY}"
+        else:
+            text = f"{self.store}:{Path(os.path.abspath(self.path))}"
+        kept = [(k, v) for k, v in sorted(self.options.items()) if k not in _NO_IDENTITY]
+        return text + ("?" + "&".join(f"{_quote(k)}={_quote(v)}" for k, v in kept) if kept else "")
+
+    def secret(self, environ: Mapping[str, str] | None = None) -> str | None:
+        """The key to use, or None for no key.
+
+        From the address, else ``?key_env=NAME``, else ``QADAPT_API_KEY``, else the store's own
+        usual variable (``QDRANT_API_KEY``, ``MILVUS_TOKEN``, ``WEAVIATE_API_KEY``).
+
+        Raises:
+            AddressError: the variable named by ``key_env`` is not set; or the key was masked when
+                the address was saved, and no variable holds it.
+        """
+        environ = os.environ if environ is None else environ
+        masked = isinstance(self.key, Secret) and self.key.reveal() == MASK
+        if isinstance(self.key, Secret) and not masked:
+            return self.key.reveal()
+        named = self.options.get("key_env")
+        if named is not None:
+            if environ.get(named):
+                return environ[named]
+            raise AddressError(
+                f"the environment variable {named!r}, named by key_env, is not set",
+                hint=f"export {named}=... or take key_env out of {self}",
+            )
+        usual = ["QADAPT_API_KEY"]
+        if self.store in _VARIABLES:
+            usual.append(_VARIABLES[self.store])
+        for name in usual:
+            if environ.get(name):
+                return environ[name]
+        if masked:
+            raise AddressError(
+                f"the key of {self} was masked when the address was saved",
+                hint=f"give it through {' or '.join(usual)}, or write ?key_env=NAME",
+            )
+        return None
+
+    def _no_server(self) -> NoReturn:
+        raise AddressError(
+            f"{self} is not the address of a server",
+            hint=f"a server looks like {self.store}+http://host:port",
+        )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """In documents an address is its text, with the key masked."""
+        from pydantic_core import core_schema as schema
+
+        text = schema.no_info_after_validator_function(cls.parse, schema.str_schema())
+        return schema.json_or_python_schema(
+            json_schema=text,
+            python_schema=schema.union_schema([schema.is_instance_schema(cls), text]),
+            serialization=schema.to_string_ser_schema(),
+        )
+
+
+def _split_key(
+    options: Mapping[str, str], key: Secret | str | None
+) -> tuple[dict[str, str], Secret | None]:
+    """Options without keys, and the key."""
+    kept = {name: value for name, value in options.items() if not SECRET_NAME.fullmatch(name)}
+    found = [(name, value) for name, value in options.items() if name not in kept]
+    if len(found) + (key is not None) > 1:
+        raise AddressError("the address holds more than one key", hint="leave one of them")
+    if found:
+        name, key = found[0]
+        if not key:
+            raise AddressError(f"{name} is empty", hint=f"write {name}=..., or leave it out")
+        if name.lower() == "password" and "user" in kept and key != MASK:
+            key = f"{kept['user']}:{key}"
+    if not key:
+        return kept, None
+    return kept, key if isinstance(key, Secret) else Secret(key)
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def _fail(text: str, problem: str, hint: str) -> NoReturn:
+    raise AddressError(f"{shown(text)!r}: {problem}", hint=hint)
+
+
+def _decode(part: str, text: str) -> str:
+    try:
+        result = unquote(part, errors="strict")
+    except UnicodeDecodeError:
+        _fail(text, "a %-sequence is not UTF-8", "write % itself as %25")
+    if "\0" in result:
+        _fail(text, "it holds a NUL character", "take it out")
+    return result
+
+
+def _parse(text: str) -> Address:
+    if not text:
+        raise AddressError(
+            "the address is empty", hint="for example qdrant+http://localhost:6333 or edge:./data"
+        )
+    if len(text) > MAX_LENGTH:
+        _fail(text, f"longer than {MAX_LENGTH} characters", "check where it comes from")
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
+        raise AddressError("the address is not valid Unicode text")
+    body, hash_sign, fragment = text.partition("#")
+    body, _, query = body.partition("?")
+    found = _SCHEME.fullmatch(body)
+    if found is None:
+        _no_scheme(text, body)
+    store, transport, rest = found[1].lower(), found[2], found[3]
+    if store in TRANSPORTS:
+        _fail(text, "it does not say which store it is", f"did you mean {_guess(text)}?")
+    collection = _decode(fragment, text) if hash_sign else None
+    if collection == "":
+        _fail(text, "the collection behind '#' is empty", "write URL#collection, or no '#'")
+    options = _options(query, text)
+    if transport is not None:
+        if transport.lower() not in TRANSPORTS:
+            raise AddressError.unknown(
+                "transport", transport, [f"{store}+{name}" for name in TRANSPORTS]
+            )
+        way = TRANSPORTS[TRANSPORTS.index(transport.lower())]
+        if not rest.startswith("//"):
+            _fail(text, "'//' is missing", f"for example {store}+{way}://localhost:6333")
+        location, key = _server(rest[2:], store, way, text)
+        if "@" in query + fragment:
+            _fail(text, "'@' stands behind the host", "write '@' in keys and names as %40")
+        return Address(store, way, location, options, collection, key)
+    if _misread(store, rest):
+        _no_scheme(text, body)
+    location = _decode(rest, text)
+    if not location:
+        _fail(text, "the location is empty", f"for example {store}:./data")
+    return Address(store, None, location, options, collection)
+
+
+def _misread(store: str, rest: str) -> bool:
+    """Whether what follows ``store:`` looks like a server and not like a path."""
+    if rest.startswith("//") or _HOST_PORT.fullmatch(rest):
+        return True
+    return store not in _KNOWN and re.fullmatch(r"[0-9]{1,5}(/.*)?", rest, re.DOTALL) is not None
+
+
+def _guess(text: str) -> str:
+    """What may have been meant by an address without a store."""
+    scheme, _, rest = shown(text).rpartition("://")
+    found = _HOST_PORT.fullmatch(re.split(r"[?#]", rest)[0])
+    store = _STORE_AT.get(int(found[1]), "qdrant+http") if found else "qdrant+http"
+    scheme = scheme.lower()
+    known = scheme.partition("+")[0]
+    if known in _KNOWN and known != "edge" and known not in store:
+        store = f"{known}+http"
+    if scheme in TRANSPORTS:
+        store = f"{store.partition('+')[0]}+{scheme}"
+    return f"{store}://{rest}"
+
+
+def _no_scheme(text: str, body: str) -> NoReturn:
+    store, _, rest = body.partition(":")
+    if store.lower() == "edge" and rest.startswith("//"):
+        _fail(text, "edge is not a server", f"did you mean edge:/{shown(rest.lstrip('/'))}?")
+    if store.lower() in _PORTS and not rest.startswith("//"):
+        guess = _guess(f"{store}://{rest or 'localhost'}")
+        _fail(text, "a server's address names its transport", f"did you mean {guess}?")
+    if "://" in text or _HOST_PORT.fullmatch(body):
+        problem = "a server's address names its transport" if "://" in text else "no store is named"
+        _fail(text, problem, f"did you mean {_guess(text)}?")
+    _fail(text, "no store is named", f"did you mean edge:{shown(text)}?")
+
+
+def _server(rest: str, store: str, transport: Transport, text: str) -> tuple[str, str | None]:
+    """``user:password@host:port/prefix`` as location and key."""
+    authority, slash, prefix = rest.partition("/")
+    user, at, place = authority.rpartition("@")
+    if "@" in prefix:
+        _fail(text, "'@' stands behind the host", "write '/' in a password as %2F")
+    if not place:
+        _fail(text, "the location is empty", f"for example {store}+{transport}://localhost:6333")
+    host, port = _split_port(place)
+    if not _good_host(host):
+        hint = "for example localhost:6333, or [::1]:6333 for IPv6"
+        _fail(text, "this is not a host", hint)
+    default = _PORTS.get(store, {}).get(transport)
+    if port is None:
+        port = None if default is None else str(default)
+    elif not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        _fail(text, "the port is a number from 1 to 65535", f"usual is {default or 'host:port'}")
+    if re.search(r"[\s\\]", prefix) or not prefix.isprintable():
+        _fail(text, "blanks in the path behind the host", "write a blank as %20")
+    location = host.lower() + (f":{int(port)}" if port else "")
+    path = (slash + prefix).rstrip("/")
+    key = _decode(user, text).removeprefix(":") if at else None
+    if key == "":
+        _fail(text, "the key before '@' is empty", "leave '@' out for no key")
+    return location + path, key
+
+
+def _split_port(place: str) -> tuple[str, str | None]:
+    if place.startswith("["):
+        host, bracket, tail = place.partition("]")
+        if tail and not tail.startswith(":"):
+            return place, None
+        return host + bracket, tail[1:] if tail else None
+    host, colon, port = place.partition(":")
+    return host, port if colon else None
+
+
+def _good_host(host: str) -> bool:
+    if not host.startswith("["):
+        return _HOST.fullmatch(host) is not None
+    try:
+        ipaddress.IPv6Address(host[1:-1] if host.endswith("]") else "")
+    except ValueError:
+        return False
+    return True
+
+
+def _options(query: str, text: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for pair in query.split("&") if query else ():
+        name, equals, value = pair.partition("=")
+        name, value = _decode(name, text), _decode(value, text)
+        if not equals or not name:
+            _fail(text, "an option is not of the form name=value", "for example ?grpc=50051")
+        if name in options:
+            _fail(text, "an option occurs twice", "leave one of them")
+        options[name] = value
+    if not _VARIABLE.fullmatch(options.get("key_env", "KEY")):
+        raise AddressError(
+            "key_env is not the name of an environment variable",
+            hint="it names the variable that holds the key, as in ?key_env=MY_KEY",
+        )
+    return options
+
+
+# -- writing -------------------------------------------------------------------------------------
+
+
+def _quote(part: str) -> str:
+    return quote(part, safe="/:,.~-_")
+
+
+def _local_text(store: str, location: str) -> str:
+    """A path, with as little changed as reading it again allows."""
+    last = len(location) - 1
+    text = "".join(
+        quote(char) if _unsafe(char) or (char == " " and at in (0, last)) else char
+        for at, char in enumerate(location)
+    )
+    if _misread(store, text):
+        return f"%{ord(text[0]):02X}{quote(location[1:], safe='/')}"
+    return text
+
+
+def _unsafe(char: str) -> bool:
+    return char in "%?#" or (char != " " and not char.isprintable())

@@ -1,0 +1,184 @@
+"""Reading a YAML or JSON text as plain values, strictly: for files that people write.
+
+Keys are text and occur once; values are what JSON has. Anchors are fine. A document that is
+small but unfolds into something huge or endless is refused before it is unfolded.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from qadapt.errors import SpecError
+
+if TYPE_CHECKING:
+    import yaml
+
+MAX_CHARS = 256 * 1024
+MAX_VALUES = 100_000
+MAX_DEPTH = 50
+
+_TAG = "tag:yaml.org,2002:"
+_PLAIN = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null")}
+
+
+def read_document(text: str, where: str) -> Any:
+    """The values of a YAML or JSON text.
+
+    Args:
+        text: the document.
+        where: what to call it in error messages.
+
+    Raises:
+        SpecError: not YAML or JSON (with line and column), a key twice, too large or too deep.
+    """
+    if len(text) > MAX_CHARS:
+        raise SpecError(f"{where}: longer than {MAX_CHARS} characters", hint="cut it into several")
+    try:
+        if text.lstrip().startswith("{"):
+            try:
+                return _read_json(text, where)
+            except json.JSONDecodeError:
+                pass  # YAML may begin with a brace as well, and its errors say the line
+        return _read_yaml(text, where)
+    except RecursionError:
+        raise SpecError(f"{where}: nested too deeply", hint=_too_deep()) from None
+
+
+def _too_deep() -> str:
+    return f"at most {MAX_DEPTH} levels"
+
+
+# -- JSON ----------------------------------------------------------------------------------------
+
+
+def _read_json(text: str, where: str) -> Any:
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(items)
+        if len(result) < len(items):
+            twice = sorted({key for key, _ in items if [k for k, _ in items].count(key) > 1})
+            raise SpecError(f"{where}: the key {twice[0]!r} occurs twice", hint="leave one of them")
+        return result
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise SpecError(f"{where}: {text:.40} is not a finite number")
+        return value
+
+    def whole(text: str) -> int:
+        try:
+            return int(text)
+        except ValueError:
+            raise SpecError(f"{where}: a number of {len(text)} digits") from None
+
+    value = json.loads(
+        text, object_pairs_hook=pairs, parse_float=number, parse_int=whole, parse_constant=number
+    )
+    if _depth(value) > MAX_DEPTH:
+        raise SpecError(f"{where}: nested too deeply", hint=_too_deep())
+    return value
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
+
+
+# -- YAML ----------------------------------------------------------------------------------------
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    import yaml
+
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _Check(loader, where).size(node)
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
+        problem = error.problem or error.context or "not YAML"
+        raise SpecError(f"{where}:{place} {problem}", hint="check the indentation") from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"{where}: not YAML: {error}", hint="save it as UTF-8 text") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _kind(node: yaml.Node) -> str:
+    """scalar, sequence or mapping."""
+    return str(node.id)  # type: ignore[attr-defined]  # the stubs leave it out
+
+
+class _Check:
+    """Looks at a YAML tree before values are made of it."""
+
+    def __init__(self, loader: yaml.SafeLoader, where: str) -> None:
+        self.loader, self.where = loader, where
+        self.done: dict[yaml.Node, tuple[int, int]] = {}
+        self.open: set[yaml.Node] = set()
+
+    def fail(self, node: yaml.Node, problem: str, hint: str | None = None) -> NoReturn:
+        mark = node.start_mark
+        raise SpecError(
+            f"{self.where}: line {mark.line + 1}, column {mark.column + 1}: {problem}", hint=hint
+        )
+
+    def size(self, node: yaml.Node) -> tuple[int, int]:
+        """How many values the node unfolds to, and how deep."""
+        if node in self.done:
+            return self.done[node]
+        if node in self.open:
+            self.fail(node, "it holds itself", "an alias may not stand inside of its anchor")
+        self.open.add(node)
+        inner = [self.size(child) for child in self.children(node)]
+        self.open.remove(node)
+        total = 1 + sum(size for size, _ in inner)
+        depth = 1 + max((depth for _, depth in inner), default=0)
+        if total > MAX_VALUES:
+            self.fail(node, f"unfolds to more than {MAX_VALUES} values", "use fewer aliases")
+        if depth > MAX_DEPTH:
+            self.fail(node, "nested too deeply", _too_deep())
+        self.done[node] = (total, depth)
+        return total, depth
+
+    def children(self, node: yaml.Node) -> list[yaml.Node]:
+        """The values inside of a node, which is checked itself."""
+        kind = _kind(node)
+        if node.tag == f"{_TAG}map" and kind == "mapping":
+            self.keys(node)
+            return [value for _, value in node.value]
+        if node.tag == f"{_TAG}seq" and kind == "sequence":
+            return list(node.value)
+        if node.tag == f"{_TAG}timestamp":
+            node.tag = f"{_TAG}str"
+        if kind != "scalar" or node.tag not in _PLAIN:
+            tag = node.tag.replace(_TAG, "!!")
+            self.fail(node, f"the tag {tag} has no meaning here", "values are as in JSON")
+        try:
+            value = self.loader.construct_object(node)
+        except (ValueError, LookupError, ArithmeticError):
+            self.fail(node, f"{node.value!r:.40} is not a value of its tag")
+        if isinstance(value, float) and not math.isfinite(value):
+            self.fail(node, f"{node.value:.40} is not a finite number")
+        return []
+
+    def keys(self, node: yaml.Node) -> None:
+        seen = set()
+        for key, _ in node.value:
+            if key.tag == f"{_TAG}merge":
+                continue
+            if key.tag == f"{_TAG}timestamp":
+                key.tag = f"{_TAG}str"
+            if _kind(key) != "scalar" or key.tag != f"{_TAG}str":
+                self.fail(key, "a key is text", "write it in quotes")
+            if key.value in seen:
+                self.fail(key, f"the key {key.value!r:.60} occurs twice", "leave one of them")
+            seen.add(key.value)

@@ -1,0 +1,62 @@
+"""Keys that do not show themselves, and the masking of keys in any text."""
+
+from __future__ import annotations
+
+import re
+
+MASK = "***"
+
+_LONG = r"[\w-]*(?:api[-_]?key|token|password|passwd|secret|authorization)|pwd"
+# The name of an option that holds a key.
+SECRET_NAME = re.compile(rf"{_LONG}|key", re.IGNORECASE)
+
+_VALUE = r"(\"[^\"]*\"|'[^']*'|(?:bearer|basic)\s+[^\s&#\"']+|[^\s&#\"']+)"
+_USER = re.compile(r"(://)[^\s\"'<>]*@")
+# A bare "key:" is an everyday word of messages; it counts with "=" or in quotes only.
+_OPTION = re.compile(
+    rf"(?<![\w-])((?:{_LONG})[\"']?\s*[=:]\s*|key[\"']?\s*=\s*|key[\"']\s*:\s*){_VALUE}",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"(bearer\s+)[^\s\"']+", re.IGNORECASE)
+_QUERY = re.compile(rf"([?&](?:{SECRET_NAME.pattern})=)[^&]*", re.IGNORECASE)
+
+
+def mask(text: str) -> str:
+    """``text`` with what looks like a key replaced by ``***``: in URLs, ``api_key=...`` and such.
+
+    For log lines and for errors of other packages. It masks rather too much than too little.
+    """
+    text = _USER.sub(rf"\1{MASK}@", text)
+    text = _OPTION.sub(rf"\1{MASK}", text)
+    return _BEARER.sub(rf"\1{MASK}", text)
+
+
+def shown(text: str) -> str:
+    """An address that could not be read, for its error message: too much masked, never a key."""
+    if "@" in text:
+        head, found, rest = text.partition("://")
+        text = (head + found if found else "") + MASK + "@" + (rest or head).rpartition("@")[2]
+    text = _QUERY.sub(rf"\1{MASK}", text)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+class Secret:
+    """A key that does not show itself."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))

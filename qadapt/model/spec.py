@@ -1,0 +1,292 @@
+"""Spec files: what is wanted of many collections, in one YAML or JSON document.
+
+    store: qdrant+http://localhost:6333
+    collections:
+      articles:
+        vectors:
+          "": {quantization: binary, rescore: 4, codes: ram, originals: disk}
+        guard: {recall@10: 0.95, queries: queries.npy}
+
+``stores:`` is a list of such documents. A collection with one unnamed vector may leave out
+``vectors`` and write ``quantization: binary`` (and ``rescore`` and so on) itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from qadapt.errors import QadaptError, SpecError
+from qadapt.model.address import Address
+from qadapt.model.document import read_document
+from qadapt.model.plain import Plain
+from qadapt.model.plan import Guard
+from qadapt.model.quantization import Place, Quantization, Rescore
+
+T = TypeVar("T")
+
+_VECTOR_KEYS = ("quantization", "rescore", "codes", "originals", "native")
+_COLLECTION_KEYS = ("vectors", "guard")
+_GUARD_KEYS = ("recall@10", "queries", "seed", "recall", "k")
+_RECALL = re.compile(r"recall@([0-9]{1,9})")
+
+
+@dataclass(frozen=True)
+class VectorSpec(Plain):
+    """What is wanted of one vector.
+
+    Attributes:
+        quantization: the kind and its own knobs.
+        rescore, codes, originals, native: the common knobs, where they are not said there.
+
+    Raises:
+        SpecError: a knob said twice, with different values.
+    """
+
+    quantization: Quantization
+    rescore: Rescore | None = None
+    codes: Place | None = None
+    originals: Place | None = None
+    native: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "quantization", Quantization.of(self.quantization))
+        object.__setattr__(self, "rescore", Rescore.of(self.rescore))
+        _ = self.wanted
+
+    @property
+    def wanted(self) -> Quantization:
+        """All of it as one quantization."""
+        merged: dict[str, Any] = {}
+        for name in ("rescore", "codes", "originals"):
+            inner, outer = getattr(self.quantization, name), getattr(self, name)
+            if inner is not None and outer is not None and inner != outer:
+                raise SpecError(
+                    f"{name} is said twice: {inner} in the quantization and {outer} beside it",
+                    hint="leave one of them",
+                )
+            merged[name] = inner if outer is None else outer
+        for name, value in self.native.items():
+            if self.quantization.native.get(name, value) != value:
+                raise SpecError(f"native.{name} is said twice", hint="leave one of them")
+        return self.quantization.replace(
+            native={**self.quantization.native, **self.native}, **merged
+        )
+
+
+@dataclass(frozen=True)
+class CollectionSpec(Plain):
+    """What is wanted of one collection: its vectors, and the recall that must hold."""
+
+    vectors: Mapping[str, VectorSpec] = field(hash=False)
+    guard: Guard | None = None
+
+
+@dataclass(frozen=True)
+class StoreSpec(Plain):
+    """What is wanted of one store.
+
+    Attributes:
+        store: its address; in documents its text, with any key masked.
+        collections: by name.
+    """
+
+    store: Address
+    collections: Mapping[str, CollectionSpec] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "store", Address.parse(self.store))
+
+
+@dataclass(frozen=True)
+class Spec(Plain):
+    """All that a spec file says."""
+
+    stores: tuple[StoreSpec, ...]
+
+
+def load_spec(path: str | Path) -> Spec:
+    """The spec of a YAML or JSON file; paths of queries count from the file's folder.
+
+    Raises:
+        SpecError: the file cannot be read, or what is wrong in it and where.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SpecError(
+            f"the spec file {str(path)!r} cannot be read: {error}", hint="check the path"
+        ) from error
+    return parse_spec(text, where=str(path), folder=Path(path).parent)
+
+
+def parse_spec(text: str, *, where: str = "the spec", folder: Path | None = None) -> Spec:
+    """The spec of a YAML or JSON text.
+
+    Args:
+        text: the document.
+        where: what to call it in error messages.
+        folder: where relative paths of queries count from; None leaves them as they are.
+
+    Raises:
+        SpecError: what is wrong in it, and where.
+    """
+    at = _At(where)
+    document = at.mapping(read_document(text, where), "a mapping with store and collections")
+    if "stores" in document:
+        at.known(document, ("stores",))
+        items = document["stores"]
+        if not isinstance(items, list) or not items:
+            at.down("stores").fail("expected a list of documents with store and collections")
+        places = [at.down("stores").down(str(number)) for number in range(len(items))]
+    else:
+        items, places = [document], [at]
+    stores = tuple(_store(item, place, folder) for item, place in zip(items, places, strict=True))
+    _refuse_twice(stores, places)
+    return Spec(stores)
+
+
+class _At:
+    """A place in the document, for error messages."""
+
+    def __init__(self, where: str, path: tuple[str, ...] = ()) -> None:
+        self.where, self.path = where, path
+
+    def down(self, key: str) -> _At:
+        return _At(self.where, (*self.path, key))
+
+    def __str__(self) -> str:
+        path = ".".join(part or "''" for part in self.path)
+        return f"{self.where}: {path}" if path else self.where
+
+    def fail(self, message: str, hint: str | None = None) -> NoReturn:
+        raise SpecError(f"{self}: {message}", hint=hint)
+
+    def mapping(self, value: Any, expected: str) -> dict[str, Any]:
+        if not isinstance(value, dict) or not value:
+            self.fail(f"expected {expected}; got {_kind(value)}")
+        return value
+
+    def known(self, value: Iterable[str], known: Iterable[str]) -> None:
+        for key in value:
+            if key not in known:
+                error = SpecError.unknown("key", key, known)
+                self.down(key).fail("unknown key", error.hint)
+
+    def call(self, make: Callable[..., T], *args: Any, **named: Any) -> T:
+        """What ``make`` gives; its error then says the place."""
+        try:
+            return make(*args, **named)
+        except QadaptError as error:
+            raise SpecError(f"{self}: {error.message}", hint=error.hint) from error
+
+
+def _kind(value: Any) -> str:
+    if value is None or value in ({}, [], ""):
+        return "nothing"
+    words = {dict: "a mapping", list: "a list", bool: "true or false (quote the word for text)"}
+    return words.get(type(value)) or f"{value!r:.60}"
+
+
+def _store(value: Any, at: _At, folder: Path | None) -> StoreSpec:
+    document = at.mapping(value, "a mapping with store and collections")
+    at.known(document, ("store", "collections"))
+    for key in ("store", "collections"):
+        if key not in document:
+            at.fail(f"{key!r} is missing", "a spec has: store, collections")
+    place = at.down("store")
+    if not isinstance(document["store"], str):
+        place.fail(f"expected an address as text; got {_kind(document['store'])}")
+    address = place.call(Address.parse, document["store"])
+    if address.collection is not None:
+        place.fail("a store's address has no '#collection' here", "name it under collections")
+    place = at.down("collections")
+    named = place.mapping(document["collections"], "a mapping of collections by name")
+    collections = {
+        name: _collection(item, place.down(name), folder) for name, item in named.items()
+    }
+    return StoreSpec(address, collections)
+
+
+def _collection(value: Any, at: _At, folder: Path | None) -> CollectionSpec:
+    document = at.mapping(value, "a mapping with vectors or quantization")
+    at.known(document, (*_COLLECTION_KEYS, *_VECTOR_KEYS))
+    own = {key: item for key, item in document.items() if key in _VECTOR_KEYS}
+    if "vectors" in document:
+        if own:
+            at.down(next(iter(own))).fail("stands beside vectors", "move it under one of vectors")
+        place = at.down("vectors")
+        named = place.mapping(document["vectors"], "a mapping of vectors by name")
+        vectors = {name: _vector(item, place.down(name)) for name, item in named.items()}
+    else:
+        vectors = {"": _vector(own, at)}
+    guard = document.get("guard")
+    return CollectionSpec(
+        vectors, None if guard is None else _guard(guard, at.down("guard"), folder)
+    )
+
+
+def _vector(value: Any, at: _At) -> VectorSpec:
+    document = at.mapping(value, "a mapping with quantization")
+    at.known(document, _VECTOR_KEYS)
+    if document.get("quantization") is None:
+        at.fail("'quantization' is missing", "for example quantization: binary")
+    place = at.down("quantization")
+    if not isinstance(document["quantization"], (str, dict)):
+        place.fail(
+            f"expected text such as 'binary:query_bits=8', or a mapping with kind; "
+            f"got {_kind(document['quantization'])}"
+        )
+    quantization = place.call(Quantization.of, document["quantization"])
+    rescore = at.down("rescore").call(Rescore.of, document.get("rescore"))
+    for key in ("codes", "originals"):
+        if document.get(key) not in (None, "ram", "disk"):
+            at.down(key).fail(f"expected ram or disk; got {_kind(document[key])}")
+    native = document.get("native")
+    if native is not None and not isinstance(native, dict):
+        at.down("native").fail(f"expected a mapping of the store's own fields; got {_kind(native)}")
+    places = {key: document.get(key) for key in ("codes", "originals")}
+    return at.call(VectorSpec, quantization, rescore, native=native or {}, **places)
+
+
+def _guard(value: Any, at: _At, folder: Path | None) -> Guard:
+    if isinstance(value, str):
+        return at.call(Guard.parse, value)
+    document = at.mapping(value, "text such as 'recall@10>=0.95', or a mapping with recall@10")
+    short = [key for key in document if _RECALL.fullmatch(key)]
+    at.known([key for key in document if key not in short], _GUARD_KEYS)
+    if len(short) + ("recall" in document) != 1:
+        at.fail("a guard has one recall", "for example {recall@10: 0.95, queries: queries.npy}")
+    name = short[0] if short else "recall"
+    recall, k = document[name], document.get("k", 10)
+    if short:
+        if "k" in document:
+            at.down("k").fail(f"k is said twice: here and in {name}", "leave one of them")
+        k = int(name.partition("@")[2])
+    if isinstance(recall, bool) or not isinstance(recall, (int, float)):
+        at.down(name).fail(f"expected a number such as 0.95; got {_kind(recall)}")
+    queries = document.get("queries", 200)
+    if isinstance(queries, bool) or not isinstance(queries, (int, str)) or queries == "":
+        at.down("queries").fail(
+            f"expected the path of a .npy file, or how many vectors to draw; got {_kind(queries)}"
+        )
+    if isinstance(queries, str) and folder is not None:
+        queries = str(folder / queries)
+    seed = document.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        at.down("seed").fail(f"expected a whole number; got {_kind(seed)}")
+    return at.call(Guard, recall, k, queries, seed)
+
+
+def _refuse_twice(stores: Iterable[StoreSpec], places: Iterable[_At]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for store, place in zip(stores, places, strict=True):
+        for name in store.collections:
+            if (store.store.identity, name) in seen:
+                place.down("collections").down(name).fail(
+                    f"the collection is described twice for {store.store}", "leave one of them"
+                )
+            seen.add((store.store.identity, name))

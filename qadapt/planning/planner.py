@@ -1,0 +1,241 @@
+"""Making a plan: spec + state + capabilities -> ordered steps, each with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import qadapt
+from qadapt.errors import NotFoundError, SpecError, UnsupportedError
+from qadapt.local import codes, seen
+from qadapt.local.state import read_settings
+from qadapt.model import (
+    Accept,
+    CollectionInfo,
+    Estimate,
+    Guard,
+    Kind,
+    Level,
+    Match,
+    Plan,
+    Quantization,
+    QuantizationLike,
+    Rescore,
+    State,
+    Step,
+    Symbol,
+    VectorInfo,
+)
+from qadapt.planning import journal
+from qadapt.planning.requests import BUILD_CODES, DROP_CODES, REMEMBER
+from qadapt.stores.base import Store, refuse
+
+ACCEPTS = ("exact", "differs", "client")
+
+
+def make_plan(
+    store: Store,
+    collection: str,
+    quantization: QuantizationLike,
+    *,
+    vector: str | None = None,
+    accept: Accept = "differs",
+    guard: Guard | None = None,
+) -> Plan:
+    """The steps from what is to ``quantization``.
+
+    Args:
+        vector: its name; may be left out when the collection has just one.
+        accept: ``exact``, ``differs`` (a cousin is fine, and is told), or ``client`` (our own
+            codes beside the store too).
+        guard: recall that must hold afterwards.
+
+    Raises:
+        NotFoundError: no such collection or vector.
+        UnsupportedError: farther from what was asked than ``accept`` allows.
+    """
+    if accept not in ACCEPTS:
+        raise SpecError.unknown("accept", accept, ACCEPTS)
+    wanted = Quantization.of(quantization)
+    info = seen.info(store, collection)
+    now = info.vectors[which_vector(collection, info.vectors, vector)]
+    by_us, target, match = _who(store, now, wanted, accept)
+    steps = (
+        _client_steps(store, info, now, wanted) if by_us else _store_steps(store, info, now, wanted)
+    )
+    steps += _remember_step(store, info, now, wanted)
+    if not steps:
+        steps = [Step(Symbol.NOTHING, "nothing to do", _why_nothing(now), {})]
+    return Plan(
+        id=journal.new_id(),
+        created=journal.utc_now(),
+        address=store.address.identity,
+        collection=collection,
+        vector=now.name,
+        server=info.server,
+        current=now.quantization,
+        requested=wanted,
+        target=target,
+        match=match,
+        accept=accept,
+        fingerprint=info.fingerprint,
+        count=info.count,
+        dim=now.dim,
+        steps=tuple(steps),
+        notes=_notes(store, info, now, wanted, by_us),
+        disabled=store.disabled,
+        guard=guard,
+        qadapt=qadapt.__version__,
+    )
+
+
+def which_vector(collection: str, vectors: Iterable[str], name: str | None) -> str:
+    """The vector meant.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        SpecError: none was named and there are several.
+    """
+    known = list(vectors)
+    if name is None and (len(known) == 1 or "" in known):
+        return known[0] if len(known) == 1 else ""
+    if name is None:
+        raise SpecError(
+            f"{collection!r} has {len(known)} vectors: say which",
+            hint=f"vector= or --vector, one of: {', '.join(known)}",
+        )
+    if name not in known:
+        raise NotFoundError.missing("vector", name, known)
+    return name
+
+
+def _who(
+    store: Store, now: VectorInfo, wanted: Quantization, accept: Accept
+) -> tuple[bool, Quantization, Match]:
+    """Whether the codes will be ours, what they will be, and how near to what was asked."""
+    if wanted.kind is Kind.NONE:
+        return False, wanted, Match.of()
+    can = store.capabilities()["native-quantization"]
+    mapped = store.map(wanted, now.vector)
+    native = mapped.match
+    if not store.capabilities().native("native-quantization"):
+        native = Match.unsupported(f"native-quantization: {can.reason}")
+    if native.level is Level.EXACT or (native.level is Level.DIFFERS and accept != "exact"):
+        return False, mapped.target.replace(rescore=wanted.rescore), native
+    ours = codes.match(wanted)
+    if accept == "client" and ours.level is not Level.UNSUPPORTED:
+        return True, wanted, ours
+    if native.level is Level.DIFFERS:
+        raise UnsupportedError(
+            f"{store.name} has only a cousin of {wanted}: {'; '.join(native.differences)}",
+            hint="allow it with accept='differs' (--accept differs)",
+        )
+    offer = native.support
+    if ours.level is not Level.UNSUPPORTED:
+        offer = (*offer, "accept='client' (--accept client): qadapt's own codes beside the store")
+    raise refuse(native.replace(support=offer), wanted, store.name)
+
+
+def _store_steps(
+    store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
+) -> list[Step]:
+    steps = []
+    told = info
+    if now.held_by == "qadapt":
+        steps.append(_drop_codes(now))
+        told = store.info(info.name)
+    return steps + store.steps(told, now.name, wanted.replace(rescore=None))
+
+
+def _drop_codes(now: VectorInfo) -> Step:
+    codes_of = now.quantization.replace(rescore=None)
+    return Step(
+        Symbol.CLIENT,
+        f"delete qadapt's {codes_of} codes",
+        "the store's own take over",
+        {"op": DROP_CODES, "vector": now.name},
+        {"op": BUILD_CODES, "vector": now.name, "quantization": str(codes_of)},
+    )
+
+
+def _client_steps(
+    store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
+) -> list[Step]:
+    bare = wanted.replace(rescore=None)
+    same = now.held_by == "qadapt" and now.quantization.replace(rescore=None) == bare
+    if same and now.status.state is State.ACTIVE:
+        return []
+    former = read_settings(store.address, info.name).of(now.name).client
+    reverse = {"op": DROP_CODES, "vector": now.name}
+    if former is not None:
+        reverse = {"op": BUILD_CODES, "vector": now.name, "quantization": str(former)}
+    int8 = info.count * now.dim
+    bits = 0 if wanted.kind is Kind.SCALAR else info.count * wanted.code_bytes(now.dim)
+    return [
+        Step(
+            Symbol.CLIENT,
+            f"build qadapt's {bare} codes",
+            "the store does not do this itself; originals stay where they are",
+            {"op": BUILD_CODES, "vector": now.name, "quantization": str(bare)},
+            reverse,
+            Estimate(
+                codes_ram=bits,
+                codes_disk=bits + int8,
+                originals_disk=4 * info.count * now.dim,
+                stops="nothing",
+            ),
+        )
+    ]
+
+
+def _remember_step(
+    store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
+) -> list[Step]:
+    former = read_settings(store.address, info.name).of(now.name).rescore
+    if former == wanted.rescore:
+        return []
+
+    def request(rescore: Rescore | None) -> dict[str, str | None]:
+        text = None if rescore is None else str(rescore)
+        return {"op": REMEMBER, "vector": now.name, "rescore": text}
+
+    if wanted.rescore is None:
+        action = "forget how searches rescore: the store's default again"
+    else:
+        action = f"remember that searches rescore {rescore_words(wanted.rescore)}"
+    return [
+        Step(
+            Symbol.CLIENT,
+            action,
+            "the store has no place for it; qadapt sends it with each search",
+            request(wanted.rescore),
+            request(former),
+        )
+    ]
+
+
+def rescore_words(rescore: Rescore) -> str:
+    """A rescore setting in words: ``x4 by originals``, ``off``."""
+    return f"x{rescore.oversampling:g} by {rescore.source}" if rescore.on else "not at all"
+
+
+def _why_nothing(now: VectorInfo) -> str:
+    if now.quantization.kind is Kind.NONE:
+        return "there is no quantization, as asked for"
+    return f"{now.quantization} is set and was seen to be active"
+
+
+def _notes(
+    store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization, by_us: bool
+) -> tuple[str, ...]:
+    notes = []
+    left = journal.pending(store.address.identity, info.name)
+    if left is not None:
+        notes.append(
+            f"an earlier change ({left.id}) was left unfinished: apply finishes it when it is "
+            "the same, and takes it back first when it is another"
+        )
+    if wanted.kind is not Kind.NONE and wanted.kind is not Kind.FLOAT16:
+        notes.append("originals stay: codes come on top of them, on disk and in RAM")
+        if wanted.rescore is None and not by_us:
+            notes.append("rescoring is left to the store's default; `qadapt inspect` tells it")
+    return tuple(notes)

@@ -1,0 +1,60 @@
+"""The requests of a plan that qadapt carries out itself; all others are the store's.
+
+Each may be repeated: doing it twice does the same as once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.local import codes
+from qadapt.local.state import read_settings, write_settings
+from qadapt.model import Quantization, Rescore
+from qadapt.stores.base import OnProgress, Store
+
+BUILD_CODES = "qadapt.build_codes"
+DROP_CODES = "qadapt.drop_codes"
+REMEMBER = "qadapt.remember"
+
+
+def run(
+    store: Store,
+    collection: str,
+    request: Mapping[str, Any],
+    progress: OnProgress,
+    timeout: float,
+) -> None:
+    """Carry out one request, ours or the store's."""
+    op = request["op"]
+    if op == BUILD_CODES:
+        _build(store, collection, request["vector"], request["quantization"], progress)
+    elif op == DROP_CODES:
+        _drop(store, collection, request["vector"])
+    elif op == REMEMBER:
+        _remember(store, collection, request["vector"], request["rescore"])
+    else:
+        store.run(collection, request, progress, timeout)
+
+
+def _build(store: Store, collection: str, name: str, text: str, progress: OnProgress) -> None:
+    quantization = Quantization.parse(text)
+    vector = store.info(collection).vectors[name].vector
+    codes.build(store, collection, name, vector, quantization, progress)
+    settings = read_settings(store.address, collection)
+    changed = settings.of(name).replace(client=quantization)
+    write_settings(store.address, collection, settings.with_vector(name, changed))
+
+
+def _drop(store: Store, collection: str, name: str) -> None:
+    # First forgotten, then deleted: a crash in between leaves a folder that nobody uses.
+    settings = read_settings(store.address, collection)
+    changed = settings.of(name).replace(client=None)
+    write_settings(store.address, collection, settings.with_vector(name, changed))
+    codes.remove(store, collection, name)
+
+
+def _remember(store: Store, collection: str, name: str, rescore: str | None) -> None:
+    settings = read_settings(store.address, collection)
+    changed = settings.of(name).replace(rescore=Rescore.of(rescore))
+    write_settings(store.address, collection, settings.with_vector(name, changed))

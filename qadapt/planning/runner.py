@@ -1,0 +1,307 @@
+"""Applying a plan and taking it back, so that a crash at any moment is survivable.
+
+The journal is written before each step. Every request may be repeated, so what was left
+unfinished is finished by doing its open steps again, or taken back by the reverses of all steps
+that were begun, last first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from qadapt.errors import (
+    ApplyError,
+    ConsentRequired,
+    GuardMissed,
+    PlanError,
+    PlanStale,
+    QadaptError,
+)
+from qadapt.evaluation.truth import exact_neighbours, queries_of
+from qadapt.evaluation.verify import AS_IS, measure
+from qadapt.local import seen
+from qadapt.local.state import exclusive
+from qadapt.model import Guard, Plain, Plan, Status, Step, Symbol
+from qadapt.planning import journal, requests
+from qadapt.planning.journal import Record
+from qadapt.planning.wait import wait_for
+from qadapt.stores.base import OnProgress, Progress, Store
+
+ChangeState = Literal["applied", "undone", "nothing", "interrupted", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome(Plain):
+    """What became of a change.
+
+    Attributes:
+        id: the change's id.
+        created: when it was planned, UTC.
+        address, collection, vector: what was changed.
+        requested: the quantization asked for, in its string form.
+        state: applied, undone, nothing (there was nothing to do), interrupted or failed.
+        status: as seen at the end; None where it was not looked at.
+        recall_before, recall_after: what a guard measured; None without one.
+        seconds: how long it took.
+    """
+
+    id: str
+    created: str
+    address: str
+    collection: str
+    vector: str
+    requested: str
+    state: ChangeState
+    status: Status | None = None
+    recall_before: float | None = None
+    recall_after: float | None = None
+    seconds: float | None = None
+
+
+def apply_plan(
+    store: Store,
+    plan: Plan,
+    *,
+    yes: bool,
+    progress: OnProgress,
+    guard: Guard | None,
+    timeout: float,
+) -> Outcome:
+    """Carry out a plan, wait until the engine obeys, and keep it or take it back.
+
+    Raises:
+        ConsentRequired: a step needs ``yes``.
+        PlanStale: the collection changed since.
+        GuardMissed: recall fell under the guard; the change was undone.
+        ApplyError: a step failed, or the engine ignores the setting.
+        BusyError: another process changes this collection.
+    """
+    guard = guard or plan.guard
+    with exclusive(store.address, plan.collection):
+        left = journal.pending(plan.address, plan.collection)
+        if left is not None and _same(left, plan):
+            _ask(left.plan, yes)
+            left.add("resumed")
+            return _carry_out(store, left, progress, timeout)
+        if left is not None:
+            _ask(plan, yes)
+            _take_back(store, left, progress, timeout)
+        _refuse_stale(store, plan)
+        if not plan.changes:
+            status = seen.info(store, plan.collection).vectors[plan.vector].status
+            return _outcome(plan, "nothing", status=status)
+        _ask(plan, yes)
+        return _carry_out(store, _begin(plan, guard), progress, timeout)
+
+
+def undo_change(store: Store, record: Record, *, progress: OnProgress, timeout: float) -> Outcome:
+    """Take a change back, or finish taking it back.
+
+    Raises:
+        PlanError: it is undone already, or a newer change of the collection stands.
+        PlanStale: the collection was changed by somebody else since.
+    """
+    plan = record.plan
+    with exclusive(store.address, plan.collection):
+        if record.state == "undone":
+            raise PlanError(f"the change {record.id} is undone already", hint="`qadapt history`")
+        newer = _newer(record)
+        if newer is not None:
+            raise PlanError(
+                f"a newer change of {plan.collection!r} stands on the change {record.id}",
+                hint=f"undo the newer one first: qadapt undo {newer.id}",
+            )
+        applied = record.last("applied")
+        if record.state == "applied" and applied is not None:
+            now = seen.info(store, plan.collection).fingerprint
+            if now != applied["fingerprint"]:
+                raise PlanStale(
+                    f"{plan.collection!r} was changed since, and not by qadapt",
+                    hint="plan the setting that you want: `qadapt plan`",
+                )
+        return _take_back(store, record, progress, timeout)
+
+
+def _newer(record: Record) -> Record | None:
+    plan = record.plan
+    for other in journal.records():
+        if other.id == record.id:
+            return None
+        theirs = other.plan
+        same = (theirs.address, theirs.collection) == (plan.address, plan.collection)
+        if same and theirs.vector == plan.vector and other.state != "undone":
+            return other
+    return None
+
+
+def _same(record: Record, plan: Plan) -> bool:
+    left = record.plan
+    return not record.undoing and (left.vector, left.requested) == (plan.vector, plan.requested)
+
+
+def _ask(plan: Plan, yes: bool) -> None:
+    if yes or not plan.needs_consent:
+        return
+    reasons = [
+        f"{step.symbol} {step.action}: "
+        + ("no way back" if step.reverse is None else f"{step.estimate.stops} stop meanwhile")
+        for step in plan.steps
+        if step.needs_consent
+    ]
+    raise ConsentRequired(
+        "this plan needs your consent: " + "; ".join(reasons),
+        hint="look at the plan, then apply it with yes=True (--yes)",
+    )
+
+
+def _refuse_stale(store: Store, plan: Plan) -> None:
+    info = seen.info(store, plan.collection)
+    if info.fingerprint != plan.fingerprint:
+        raise PlanStale(
+            f"the configuration of {plan.collection!r} changed since the plan was made",
+            hint="make the plan again: `qadapt plan`",
+        )
+
+
+def _begin(plan: Plan, guard: Guard | None) -> Record:
+    if guard is None or isinstance(guard.queries, (int, str)):
+        return journal.begin(plan.replace(guard=guard))
+    # A guard's array goes to the change's folder, so that a resumed change can still be guarded.
+    path = journal.folder_of(plan) / "queries.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, np.asarray(guard.queries, dtype=np.float32), allow_pickle=False)
+    return journal.begin(plan.replace(guard=dataclasses.replace(guard, queries=str(path))))
+
+
+def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: float) -> Outcome:
+    begun = time.monotonic()
+    plan = record.plan
+    try:
+        before = _guarded(store, record, "before", progress)
+        for number, step in enumerate(plan.steps):
+            if number in record.done_steps() or step.symbol is Symbol.NOTHING:
+                continue
+            record.add("step begun", step=number, action=step.action)
+            progress(Progress(step.action, number, len(plan.steps), "steps"))
+            requests.run(store, plan.collection, step.request, progress, timeout)
+            record.add("step done", step=number)
+        status = wait_for(store, plan.collection, plan.vector, plan.target, progress, timeout)
+        record.add("seen", state=status.state.value)
+        after = _guarded(store, record, "after", progress)
+    except QadaptError as error:
+        if not record.started_steps():
+            record.add("undone", error=error.message)
+            raise
+        record.add("failed", error=error.message)
+        raise _with_way_out(error, record) from error
+    if plan.guard is not None and after is not None and after < plan.guard.recall:
+        _take_back(store, record, progress, timeout)
+        raise GuardMissed(
+            f"recall@{plan.guard.k} is {after:.4f} with {plan.target}, under the guard of "
+            f"{plan.guard.recall:g} (it was {before:.4f} before); the change was undone",
+            hint="raise the oversampling (rescore=), or take a finer kind",
+        )
+    record.add("applied", fingerprint=seen.info(store, plan.collection).fingerprint)
+    return _outcome(
+        plan,
+        "applied",
+        status=status,
+        before=before,
+        after=after,
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _with_way_out(error: QadaptError, record: Record) -> ApplyError:
+    way = f"`qadapt undo {record.id}` takes it back; apply again to finish it"
+    hint = f"{error.hint}; {way}" if error.hint else way
+    return ApplyError(error.message, hint=hint)
+
+
+def _guarded(store: Store, record: Record, when: str, progress: OnProgress) -> float | None:
+    """Recall as the guard measures it, once: a resumed change keeps what was measured before."""
+    plan = record.plan
+    if plan.guard is None:
+        return None
+    known = record.last(f"recall {when}")
+    if known is not None:
+        return float(known["recall"])
+    recall = guard_recall(store, plan.collection, plan.vector, plan.guard, progress)
+    record.add(f"recall {when}", recall=recall)
+    return recall
+
+
+def guard_recall(
+    store: Store, collection: str, name: str, guard: Guard, progress: OnProgress
+) -> float:
+    """Recall@k of searches as they are now, on the guard's queries."""
+    info = seen.info(store, collection)
+    vector = info.vectors[name].vector
+    queries = queries_of(store, collection, name, vector, guard.queries, seed=guard.seed)
+    truth = exact_neighbours(store, collection, name, vector, queries, guard.k, progress)
+    return measure(store, info, name, queries, truth, guard.k, AS_IS, None, progress).recall
+
+
+def _take_back(store: Store, record: Record, progress: OnProgress, timeout: float) -> Outcome:
+    begun = time.monotonic()
+    plan = record.plan
+    record.add("undo begun")
+    started = record.started_steps()
+    for number, step in reversed(list(enumerate(plan.steps))):
+        if number not in started:
+            continue
+        _reverse(store, plan, step, progress, timeout)
+        record.add("step taken back", step=number)
+    status = wait_for(
+        store, plan.collection, plan.vector, plan.current, progress, timeout, ignored_is_fine=True
+    )
+    record.add("undone")
+    return _outcome(plan, "undone", status=status, seconds=time.monotonic() - begun)
+
+
+def _reverse(store: Store, plan: Plan, step: Step, progress: OnProgress, timeout: float) -> None:
+    if step.reverse is None:
+        raise PlanError(
+            f"the step {step.action!r} has no way back",
+            hint="plan the setting that you want instead: `qadapt plan`",
+        )
+    progress(Progress(f"taking back: {step.action}", 0, None, "steps"))
+    requests.run(store, plan.collection, step.reverse, progress, timeout)
+
+
+def _outcome(
+    plan: Plan,
+    state: ChangeState,
+    *,
+    status: Status | None = None,
+    before: float | None = None,
+    after: float | None = None,
+    seconds: float | None = None,
+) -> Outcome:
+    return Outcome(
+        plan.id,
+        plan.created,
+        plan.address,
+        plan.collection,
+        plan.vector,
+        str(plan.requested),
+        state,
+        status,
+        before,
+        after,
+        seconds,
+    )
+
+
+def outcome_of(record: Record) -> Outcome:
+    """What became of a change, read from its journal."""
+    measured = {when: record.last(f"recall {when}") for when in ("before", "after")}
+    before, after = (
+        None if found is None else float(found["recall"]) for found in measured.values()
+    )
+    return _outcome(record.plan, record.state, before=before, after=after)

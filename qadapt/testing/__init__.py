@@ -1,0 +1,17 @@
+"""For those who write a store: the conformance suite, and data that quantization can hurt.
+
+    class TestMyStore(StoreConformance):
+        must_support = ("scalar", "binary")
+
+        @pytest.fixture
+        def database(self, tmp_path):
+            with qadapt.open(f"mystore:{tmp_path}") as db:
+                yield db
+
+Needs pytest, which is not a dependency of qadapt itself.
+"""
+
+from qadapt.testing.conformance import StoreConformance
+from qadapt.testing.data import Sample, clustered
+
+__all__ = ["Sample", "StoreConformance", "clustered"]
