@@ -1,0 +1,119 @@
+"""Picking the best few of many values, the same way every time.
+
+Equal values keep their order (the earlier one wins), also at the cut. That is what a stable
+sort would give; both functions below get there without sorting everything.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.engines.base import Array, Rows
+
+
+class Select(Protocol):
+    """Positions of the ``k`` smallest keys, ascending by position, first ones on a tie."""
+
+    def __call__(self, keys: Array, k: int) -> npt.NDArray[np.intp]:
+        """Pick from ``keys`` (m,)."""
+        ...
+
+
+def counting_select(keys: Array, k: int) -> npt.NDArray[np.intp]:
+    """Where the ``k`` smallest of some small whole numbers are.
+
+    A counting sort's first half: count how often each value occurs, walk up until ``k`` values
+    are reached, and take everything up to there. Meant for Hamming distances, which cannot
+    exceed the number of dimensions; partitioning them costs about four times as much.
+
+    Args:
+        keys: (m,) whole numbers, 0 or more.
+        k: how many.
+
+    Returns:
+        min(k, m) positions, ascending. Among equal keys at the cut the first ones are taken.
+    """
+    if k >= len(keys):
+        return np.arange(len(keys), dtype=np.intp)
+    if k < 1:
+        return np.empty(0, dtype=np.intp)
+    cut = int(np.searchsorted(np.cumsum(np.bincount(keys)), k))
+    return _up_to(keys, cut, k)
+
+
+def score_select(keys: Array, k: int) -> npt.NDArray[np.intp]:
+    """Where the ``k`` smallest of some real numbers are.
+
+    Args:
+        keys: (m,) floats. NaN is never picked.
+        k: how many.
+
+    Returns:
+        Positions, ascending; fewer than ``k`` when there are fewer numbers. Among equal keys
+        at the cut the first ones are taken.
+    """
+    if k < 1:
+        return np.empty(0, dtype=np.intp)
+    if k >= len(keys):
+        return np.flatnonzero(~np.isnan(keys))
+    cut = np.partition(keys, k - 1)[k - 1]
+    if np.isnan(cut):
+        return np.flatnonzero(~np.isnan(keys))
+    return _up_to(keys, cut, k)
+
+
+def _up_to(keys: Array, cut: float, k: int) -> npt.NDArray[np.intp]:
+    """Positions of all keys below ``cut`` and of the first equal ones, ``k`` in all."""
+    below = np.flatnonzero(keys < cut)
+    equal = np.flatnonzero(keys == cut)[: k - len(below)]
+    return np.sort(np.concatenate([below, equal]))
+
+
+class Best:
+    """The ``k`` smallest keys of a stream of blocks, for one query.
+
+    Rows must be offered in ascending order. Once ``k`` are held, only keys strictly below the
+    worst one held can enter, so later blocks cost one comparison per row.
+    """
+
+    def __init__(self, k: int, select: Select) -> None:
+        self._k = k
+        self._select = select
+        self._keys: Array | None = None
+        self._rows: Rows = np.empty(0, dtype=np.int64)
+        self._worst: float | None = None
+
+    def offer(self, keys: Array, first_row: int, rows: npt.NDArray[np.intp] | None = None) -> None:
+        """Show the next keys.
+
+        Args:
+            keys: (m,) smaller is better.
+            first_row: number of the row at position 0.
+            rows: (m,) row numbers relative to ``first_row``, ascending; None is 0..m-1.
+        """
+        if self._worst is None:
+            found = self._select(keys, self._k)
+        else:
+            found = np.flatnonzero(keys < self._worst)
+        if not len(found):
+            return
+        new_keys = keys[found]
+        new_rows = (found if rows is None else rows[found]).astype(np.int64) + first_row
+        if self._keys is not None:
+            new_keys = np.concatenate([self._keys, new_keys])
+            new_rows = np.concatenate([self._rows, new_rows])
+            kept = self._select(new_keys, self._k)
+            new_keys, new_rows = new_keys[kept], new_rows[kept]
+        self._keys, self._rows = new_keys, new_rows
+        if len(new_keys) == self._k:
+            self._worst = new_keys.max()
+
+    def ranked(self) -> tuple[Rows, Array]:
+        """Rows and keys held, smallest key first, equal keys in row order."""
+        if self._keys is None:
+            return self._rows, np.empty(0)
+        order = np.argsort(self._keys, kind="stable")
+        return self._rows[order], self._keys[order]

@@ -1,0 +1,15 @@
+"""A searchable folder of codes: sign bits in memory, int8 on disk, the query as floats.
+
+from qadapt.index import CodeIndex
+
+with CodeIndex.create("articles.codes", dim=384, metric="cosine") as index:
+    index.add(ids, vectors)
+    hits = index.search(queries, k=10, rescore=4)
+"""
+
+from __future__ import annotations
+
+from qadapt.index.code_index import CodeIndex
+from qadapt.index.hits import CodeHits
+
+__all__ = ["CodeHits", "CodeIndex"]

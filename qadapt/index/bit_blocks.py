@@ -1,0 +1,100 @@
+"""Sign bits in memory, in blocks that never move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.codecs import pad_words
+from qadapt.engines.numpy_engine import BLOCK_ROWS
+
+Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint64]
+
+
+class BitBlocks:
+    """Packed sign bits as uint64 words, BLOCK_ROWS rows to a block.
+
+    Appending fills the last block and starts a new one when it is full, so no row is ever
+    copied again.
+
+    Args:
+        dim: bits of a row.
+        columns: True keeps the words of one column together (fast for Hamming scans), False the
+            words of one row (fast where rows are read as bytes).
+    """
+
+    def __init__(self, dim: int, *, columns: bool) -> None:
+        self._width = -(-dim // 8)
+        self._words = -(-dim // 64)
+        self._columns = columns
+        self._blocks: list[Words] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes taken by the rows that are filled."""
+        return self._count * self._words * 8
+
+    def append(self, packed: Bytes) -> None:
+        """Add rows uint8 (n, ceil(dim / 8))."""
+        done = 0
+        while done < len(packed):
+            at = self._count % BLOCK_ROWS
+            if at == 0:
+                self._blocks.append(self._new_block())
+            part = packed[done : done + BLOCK_ROWS - at]
+            self._blocks[-1][at : at + len(part)] = pad_words(part)
+            self._count += len(part)
+            done += len(part)
+
+    def _new_block(self) -> Words:
+        if self._columns:
+            return np.empty((self._words, BLOCK_ROWS), dtype=np.uint64).T
+        return np.empty((BLOCK_ROWS, self._words), dtype=np.uint64)
+
+    def blocks(self) -> list[Words]:
+        """Views uint64 (m, words) of all rows, in order."""
+        return [
+            block[: min(BLOCK_ROWS, self._count - i * BLOCK_ROWS)]
+            for i, block in enumerate(self._blocks)
+        ]
+
+    def as_bytes(self, rows: int, *, first: int = 0) -> Iterator[Bytes]:
+        """Rows from ``first`` on as uint8 (at most ``rows``, ceil(dim / 8)), in order."""
+        for number, block in enumerate(self.blocks()):
+            for start in range(max(0, first - number * BLOCK_ROWS), len(block), rows):
+                yield self._to_bytes(block[start : start + rows])
+
+    def cut(self, rows: int) -> None:
+        """Forget all rows from number ``rows`` on."""
+        self._count = min(self._count, rows)
+        del self._blocks[-(-self._count // BLOCK_ROWS) :]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Bytes:
+        """The given rows (any shape) as uint8 (\\*shape, ceil(dim / 8))."""
+        flat = rows.ravel()
+        words = np.empty((len(flat), self._words), dtype=np.uint64)
+        which = flat // BLOCK_ROWS
+        for number in np.unique(which):
+            here = which == number
+            words[here] = self._blocks[number][flat[here] % BLOCK_ROWS]
+        return self._to_bytes(words).reshape(*rows.shape, self._width)
+
+    def _to_bytes(self, words: Words) -> Bytes:
+        return np.ascontiguousarray(words).view(np.uint8)[:, : self._width]
+
+    def compacted(self, live: npt.NDArray[np.bool_]) -> BitBlocks:
+        """A copy without the rows where ``live`` (len,) is False."""
+        kept = BitBlocks(self._width * 8, columns=self._columns)
+        first = 0
+        for block in self.blocks():
+            alive = live[first : first + len(block)]
+            kept.append(self._to_bytes(block[alive]))
+            first += len(block)
+        return kept

@@ -1,0 +1,141 @@
+"""Which id lies in which row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.errors import InputError
+
+Id = int | str
+
+
+def clean_ids(ids: Any, *, what: str = "ids") -> list[Id]:
+    """Ids as plain ints and strs.
+
+    An int and the str of the same digits are two different ids. numpy's integers and strings
+    become Python's; anything else (also bool and float, which Python would count as equal to an
+    int) is refused.
+
+    Raises:
+        InputError: another type, or not a list.
+    """
+    if isinstance(ids, np.ndarray):
+        ids = ids.reshape(-1).tolist()
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise InputError(f"{what} are {ids!r}, expected a list of int or str")
+    plain = list(ids)
+    if set(map(type, plain)) <= {int, str}:
+        return plain
+    return [_plain(one, what) for one in plain]
+
+
+def _plain(one: Any, what: str) -> Id:
+    if isinstance(one, np.integer):
+        return int(one)
+    if isinstance(one, str):
+        return str(one)
+    if isinstance(one, int) and not isinstance(one, bool):
+        return int(one)
+    raise InputError(
+        f"{what} hold {one!r} of type {type(one).__name__}, expected int or str",
+        hint="write UUIDs as strings: str(uuid)",
+    )
+
+
+def shown(ids: Sequence[Id]) -> str:
+    """Some ids for a message."""
+    text = ", ".join(repr(one) for one in ids[:10])
+    return text + (f", ... ({len(ids)} in all)" if len(ids) > 10 else "")
+
+
+def repeated(ids: Sequence[Id]) -> list[Id]:
+    """Ids that occur more than once, each named once, in order."""
+    if len(set(ids)) == len(ids):
+        return []
+    seen: set[Id] = set()
+    twice: dict[Id, None] = {}
+    for one in ids:
+        if one in seen:
+            twice[one] = None
+        seen.add(one)
+    return list(twice)
+
+
+class RowMap:
+    """Ids by row and rows by id, with a mark for deleted rows.
+
+    Rows are numbered in the order of arrival and never reused; :meth:`compacted` renumbers.
+    """
+
+    def __init__(self, ids: Sequence[Id] = ()) -> None:
+        self._ids: list[Id] = list(ids)
+        self._row_of: dict[Id, int] = {one: row for row, one in enumerate(self._ids)}
+        self._dead: set[int] = set()
+        self._mask: npt.NDArray[np.bool_] | None = None  # made when asked for
+
+    @property
+    def total(self) -> int:
+        """Rows, deleted ones too."""
+        return len(self._ids)
+
+    @property
+    def live(self) -> int:
+        """Rows that are not deleted."""
+        return len(self._row_of)
+
+    @property
+    def deleted(self) -> int:
+        """Rows that are deleted."""
+        return len(self._dead)
+
+    def __contains__(self, one: object) -> bool:
+        return one in self._row_of
+
+    def ids(self, start: int = 0) -> list[Id]:
+        """Live ids from row ``start`` on, in row order."""
+        tail = self._ids[start:] if start else self._ids
+        if not self._dead:
+            return list(tail)
+        return [one for row, one in enumerate(tail, start) if row not in self._dead]
+
+    def append(self, ids: Sequence[Id]) -> None:
+        """Give new rows to ids that are not there."""
+        self._row_of.update(zip(ids, range(len(self._ids), len(self._ids) + len(ids)), strict=True))
+        self._ids.extend(ids)
+        self._mask = None
+
+    def remove(self, ids: Iterable[Id]) -> int:
+        """Mark the rows of these ids as deleted; unknown ids are passed over."""
+        before = len(self._row_of)
+        self._mask = None
+        for one in ids:
+            row = self._row_of.pop(one, None)
+            if row is not None:
+                self._dead.add(row)
+        return before - len(self._row_of)
+
+    def live_mask(self) -> npt.NDArray[np.bool_] | None:
+        """bool (total,), False for deleted rows; None when nothing is deleted. Not to be
+        written to."""
+        if self._dead and self._mask is None:
+            self._mask = np.ones(len(self._ids), dtype=np.bool_)
+            self._mask[np.fromiter(self._dead, dtype=np.int64, count=len(self._dead))] = False
+        return self._mask
+
+    def rows_of(self, ids: Iterable[Id]) -> npt.NDArray[np.int64]:
+        """Rows of those ids that are there, in the order given."""
+        found = (self._row_of.get(one, -1) for one in ids)
+        return np.fromiter((row for row in found if row >= 0), dtype=np.int64)
+
+    def at(self, rows: npt.NDArray[np.int64]) -> list[Id | None]:
+        """Ids in these rows; None for a negative row."""
+        ids = self._ids
+        return [ids[row] if row >= 0 else None for row in rows.ravel().tolist()]
+
+    def compacted(self) -> RowMap:
+        """The same without deleted rows."""
+        return RowMap(self.ids())

@@ -1,0 +1,134 @@
+"""kill -9 at any moment leaves the former state or the new one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qadapt.codecs import Calibration
+from qadapt.index import CodeIndex
+
+# Each round replaces some rows, adds and deletes others and saves, so that the number of rows,
+# the ids and every code tell which round the folder is from.
+_WRITER = """
+import sys
+import numpy as np
+from qadapt.index import CodeIndex
+
+folder, first = sys.argv[1], int(sys.argv[2])
+index = CodeIndex.open(folder)
+for number in range(first, first + 10_000):
+    vectors = np.random.default_rng(number).standard_normal((200, 64)).astype(np.float32)
+    index.upsert([f"round {number}", *range(199)], vectors)
+    if number % 3 == 0:
+        index.delete([f"round {number - 1}"])
+    index.save()
+    print(number, flush=True)
+"""
+
+
+def round_of(index: CodeIndex) -> int:
+    """Which round was saved last, checked against what that round wrote."""
+    assert index.ids[-199:] == list(range(199))
+    number = int(str(index.ids[-200]).split()[1])
+    vectors = np.random.default_rng(number).standard_normal((200, 64)).astype(np.float32)
+    hits = index.search(vectors[1:], 1, rescore=8)
+    assert hits.ids[:, 0].tolist() == list(range(199))
+    assert (hits.scores > 0.97).all()
+    return number
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a POSIX signal")
+def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    vectors = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
+    ranges = Calibration.from_ranges([[-1.0] * 64, [1.0] * 64])
+    with CodeIndex.create(folder, 64, calibration=ranges) as index:
+        index.add(["round 0", *range(199)], vectors)
+    done = 0
+    moments = np.random.default_rng(7).uniform(0, 0.06, 12)
+    for moment in moments:
+        writer = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(folder), str(done + 1)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        )
+        assert writer.stdout is not None
+        told = int(writer.stdout.readline())  # one save is through
+        time.sleep(float(moment))
+        os.kill(writer.pid, signal.SIGKILL)
+        rest = writer.stdout.read().split()
+        writer.wait()
+        writer.stdout.close()
+        told = int(rest[-1]) if rest else told
+        with CodeIndex.open(folder, read_only=True) as reader:
+            assert round_of(reader) in (told, told + 1), "a save that returned is never lost"
+        with CodeIndex.open(folder) as index:  # the dead process holds no lock
+            done = round_of(index)
+            saved = {record.name for record in index._header.records}
+            assert {path.name for path in folder.iterdir()} == saved | {"index.json", "lock"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="fork and SIGKILL are POSIX")
+@pytest.mark.parametrize("compacting", [False, True])
+def test_death_before_each_single_step_of_saving(tmp_path: Path, compacting: bool) -> None:
+    """Not left to luck: the process ends before its n-th fsync, rename or removal."""
+    vectors = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
+    script = """
+import os, sys
+import numpy as np
+from pathlib import Path
+from qadapt.index import CodeIndex
+
+folder, steps, compacting = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "True"
+index = CodeIndex.open(folder)
+index.add(["new"], np.ones((1, 64)))
+if compacting:
+    index.delete([0])
+left = steps
+def counted(real):
+    def call(*args, **options):
+        global left
+        if left == 0:
+            os.kill(os.getpid(), 9)
+        left -= 1
+        return real(*args, **options)
+    return call
+os.fsync, os.replace, Path.unlink = map(counted, (os.fsync, os.replace, Path.unlink))
+index.save()
+"""
+    former, new = list(range(200)), [*range(1 if compacting else 0, 200), "new"]
+    seen = set()
+    for steps in range(40):
+        folder = tmp_path / str(steps)
+        with CodeIndex.create(folder, 64) as index:
+            index.add(former, vectors)
+        code = subprocess.run(
+            [sys.executable, "-c", script, str(folder), str(steps), str(compacting)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            check=False,
+        ).returncode
+        with CodeIndex.open(folder) as index:
+            assert index.ids in (former, new)
+            seen.add(len(index.ids) if not compacting else "new" in index)
+            index.verify()
+        if code == 0:
+            assert index_ids(folder) == new
+            break
+        assert code == -signal.SIGKILL
+    else:
+        pytest.fail("the save never came through")
+    assert len(seen) == 2 and steps > 5
+
+
+def index_ids(folder: Path) -> list[int | str]:
+    with CodeIndex.open(folder, read_only=True) as index:
+        return index.ids

@@ -1,0 +1,418 @@
+"""What a search returns: order, scores, padding, filters, originals."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qadapt.codecs import Calibration, dequantize, hamming, pack_bits, pad_words, quantize
+from qadapt.engines import NumpyEngine
+from qadapt.errors import (
+    DimensionError,
+    InputError,
+    NonFiniteError,
+    NotFoundError,
+    SpecError,
+    ZeroVectorError,
+)
+from qadapt.index import CodeHits, CodeIndex
+
+Make = Callable[..., CodeIndex]
+METRICS = ["cosine", "dot", "euclidean"]
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def float_scores(q: np.ndarray, x: np.ndarray, metric: str) -> np.ndarray:
+    q, x = q.astype(np.float64), x.astype(np.float64)
+    if metric == "cosine":
+        return unit(q) @ unit(x).T
+    if metric == "dot":
+        return q @ x.T
+    return -((q[:, None, :] - x[None, :, :]) ** 2).sum(-1)
+
+
+def ranked(scores: np.ndarray, k: int) -> np.ndarray:
+    return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+
+
+def fetcher(vectors: np.ndarray) -> Callable[[list[int]], np.ndarray]:
+    return lambda ids: vectors[ids]
+
+
+# -- each source gives its own scores, for every metric ------------------------------------
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_originals_give_exact_scores_and_with_all_candidates_the_exact_order(
+    make: Make, vectors: np.ndarray, queries: np.ndarray, metric: str
+) -> None:
+    with make(metric=metric) as index:
+        hits = index.search(queries, 10, rescore=30, fetch=fetcher(vectors))
+    scores = float_scores(queries, vectors, metric)
+    order = ranked(scores, 10)
+    assert hits.ids.tolist() == order.tolist()
+    np.testing.assert_allclose(
+        hits.scores, np.take_along_axis(scores, order, 1), rtol=1e-4, atol=1e-5
+    )
+    assert (hits.scores_kind, hits.rescored_on, hits.candidates) == ("exact", "originals", 300)
+    assert hits.searcher == "numpy:hamming"
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("codes", ["binary", "int8"])
+def test_codes_give_the_scores_of_the_decoded_vectors(
+    make: Make, vectors: np.ndarray, queries: np.ndarray, metric: str, codes: str
+) -> None:
+    with make(metric=metric, codes=codes) as index:
+        hits = index.search(queries, 10, rescore=30, source="codes")
+        stored = unit(vectors) if metric == "cosine" else vectors
+        cal = index.calibration
+        assert cal is not None
+    decoded = dequantize(quantize(stored.astype(np.float32), "int8", calibration=cal), cal)
+    q = unit(queries) if metric == "cosine" else queries
+    scores = float_scores(q, decoded, "dot" if metric == "cosine" else metric)
+    picked = np.take_along_axis(scores, hits.ids.astype(int), 1)
+    np.testing.assert_allclose(hits.scores, picked, rtol=1e-4, atol=1e-4)
+    assert (np.diff(hits.scores, axis=1) <= 0).all()
+    assert hits.scores_kind == "approximate"
+    assert hits.rescored_on == ("codes" if codes == "binary" else "nothing")
+    truth = ranked(float_scores(queries, vectors, metric), 10)
+    shared = [len(set(a) & set(b)) for a, b in zip(hits.ids.tolist(), truth.tolist(), strict=True)]
+    assert np.mean(shared) > 9.5
+
+
+def test_off_ranks_by_hamming_distance_and_then_by_row(
+    make: Make, vectors: np.ndarray, queries: np.ndarray
+) -> None:
+    with make() as index:
+        hits = index.search(queries, 20, source="off")
+    distances = hamming(pad_words(pack_bits(queries)), pad_words(pack_bits(vectors)))
+    order = ranked(-distances, 20)
+    assert hits.ids.tolist() == order.tolist()
+    expected = 1 - 2 * np.take_along_axis(distances, order, 1) / 37
+    np.testing.assert_allclose(hits.scores, expected, rtol=1e-6)
+    assert (hits.rescored_on, hits.scores_kind) == ("nothing", "approximate")
+
+
+def test_bits_score_the_float_query_against_signs(
+    make: Make, vectors: np.ndarray, queries: np.ndarray
+) -> None:
+    signs = np.where(vectors > 0, 1.0, -1.0)
+    scores = float_scores(queries, signs, "cosine")
+    with make(rescore_codes=None) as index:
+        hits = index.search(queries, 10, rescore=30)
+        assert index.calibration is None
+    order = ranked(scores, 10)
+    assert hits.ids.tolist() == order.tolist()
+    np.testing.assert_allclose(hits.scores, np.take_along_axis(scores, order, 1), rtol=1e-4)
+    assert hits.rescored_on == "bits"
+
+
+@pytest.mark.parametrize("query_bits", [4, 8, 32])
+def test_more_query_bits_find_better_candidates_than_hamming(
+    make: Make, vectors: np.ndarray, queries: np.ndarray, query_bits: int
+) -> None:
+    truth = ranked(float_scores(queries, vectors, "cosine"), 10).tolist()
+
+    def found(index: CodeIndex) -> int:
+        hits = index.search(queries, 30, source="off")
+        return sum(len(set(a) & set(b)) for a, b in zip(hits.ids.tolist(), truth, strict=True))
+
+    with make("one") as one, make("more", query_bits=query_bits) as more:
+        assert found(more) > found(one)
+        hits = more.search(queries, 10)
+        assert hits.searcher == f"numpy:bits{query_bits}"
+
+
+def test_cosine_does_not_depend_on_lengths(
+    make: Make, vectors: np.ndarray, queries: np.ndarray, tmp_path: Path
+) -> None:
+    with make() as index, CodeIndex.create(tmp_path / "b", 37) as scaled:
+        lengths = 10.0 ** np.arange(-20, 20, 40 / 300)[:, None]
+        scaled.add(range(300), vectors.astype(np.float64) * lengths)
+        a, b = index.search(queries, 10), scaled.search(queries * 1e-3, 10)
+    assert a.ids.tolist() == b.ids.tolist()
+    np.testing.assert_allclose(a.scores, b.scores, atol=2e-2)
+
+
+# -- threads of sentence-transformers, each a promise here ---------------------------------
+
+
+def test_scores_belong_to_their_ids_after_rescoring(
+    make: Make, vectors: np.ndarray, queries: np.ndarray
+) -> None:
+    """https://github.com/huggingface/sentence-transformers/pull/2558"""
+    scores = float_scores(queries, vectors, "cosine")
+    with make() as index:
+        hits = index.search(queries, 10, rescore=4, fetch=fetcher(vectors))
+    picked = np.take_along_axis(scores, hits.ids.astype(int), 1)
+    np.testing.assert_allclose(hits.scores, picked, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("source", ["codes", "originals", "bits", "off"])
+def test_too_few_rows_pad_with_none_and_never_with_the_last_document(
+    tmp_path: Path, vectors: np.ndarray, ranges: Calibration, source: str
+) -> None:
+    """https://github.com/huggingface/sentence-transformers/issues/3887"""
+    with CodeIndex.create(tmp_path / "i", 37, calibration=ranges) as index:
+        index.add(["a", "b", "c"], vectors[:3])
+        place = {"a": vectors[0], "b": vectors[1], "c": vectors[2]}
+        hits = index.search(vectors[:2], 5, source=source, fetch=lambda ids: place)  # type: ignore[arg-type]
+    assert hits.ids.shape == hits.scores.shape == (2, 5)
+    for row in hits.ids.tolist():
+        assert sorted(row[:3]) == ["a", "b", "c"] and row[3:] == [None, None]
+    assert np.isnan(hits.scores[:, 3:]).all() and np.isfinite(hits.scores[:, :3]).all()
+    assert [len(one) for one in hits.lists()] == [3, 3]
+
+
+def test_padding_never_repeats_a_document(make: Make, queries: np.ndarray) -> None:
+    """https://github.com/huggingface/sentence-transformers/issues/3956"""
+    with make() as index:
+        index.delete(range(4, 300))
+        hits = index.search(queries, 8)
+    for row in hits.ids.tolist():
+        assert sorted(row[:4]) == [0, 1, 2, 3] and row[4:] == [None] * 4
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_path_ranks_by_the_same_metric(
+    make: Make, vectors: np.ndarray, queries: np.ndarray, metric: str
+) -> None:
+    """https://github.com/huggingface/sentence-transformers/issues/4022"""
+    truth = ranked(float_scores(queries, vectors, metric), 10).tolist()
+    with make("b", metric=metric) as bits, make("i", metric=metric, codes="int8") as ints:
+        answers = [
+            bits.search(queries, 10, rescore=30),
+            bits.search(queries, 10, rescore=30, fetch=fetcher(vectors)),
+            bits.search(queries, 10, rescore=30, engine=NumpyEngine()),
+            ints.search(queries, 10),
+            ints.search(queries, 10, rescore=30, fetch=fetcher(vectors)),
+        ]
+    for hits in answers:
+        pairs = zip(hits.ids.tolist(), truth, strict=True)
+        assert np.mean([len(set(a) & set(b)) for a, b in pairs]) > 9.5
+
+
+def test_one_query_may_be_given_without_the_outer_axis(make: Make, queries: np.ndarray) -> None:
+    """https://github.com/huggingface/sentence-transformers/pull/2572"""
+    with make() as index:
+        one, all_ = index.search(queries[0], 5), index.search(queries, 5)
+    assert one.ids.shape == (1, 5) and len(one) == 1
+    assert one.ids[0].tolist() == all_.ids[0].tolist()
+
+
+def test_padding_bits_do_not_count(tmp_path: Path, ranges: Calibration) -> None:
+    """https://github.com/huggingface/sentence-transformers/pull/3948"""
+    with CodeIndex.create(tmp_path / "i", 37, calibration=ranges) as index:
+        index.add([1, 2], np.stack([-np.ones(37), np.ones(37)]))
+        for source in ("bits", "off"):
+            hits = index.search(np.ones(37), 2, source=source)  # type: ignore[arg-type]
+            assert hits.ids.tolist() == [[2, 1]]
+            np.testing.assert_allclose(hits.scores, [[1, -1]], atol=1e-6)
+
+
+# -- order -----------------------------------------------------------------------------------
+
+
+# a matrix product may score equal rows differently in the last digit; one dot product a row not
+_rounding = pytest.mark.xfail(strict=False, reason="score_pairs multiplies by np.matmul")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("codes", marks=_rounding),
+        "originals",
+        pytest.param("bits", marks=_rounding),
+        "off",
+    ],
+)
+def test_equal_vectors_are_in_row_order(
+    tmp_path: Path, vectors: np.ndarray, ranges: Calibration, source: str
+) -> None:
+    same = np.repeat(vectors[:1], 40, axis=0)
+
+    def search(k: int) -> list[list[int]]:
+        hits = index.search(
+            vectors[:1],
+            k,
+            rescore=2,
+            source=source,  # type: ignore[arg-type]
+            fetch=lambda ids: same[: len(ids)],
+        )
+        return hits.ids.tolist()  # type: ignore[no-any-return]
+
+    with CodeIndex.create(tmp_path / "i", 37, calibration=ranges) as index:
+        index.add(range(100, 60, -1), same)
+        assert search(7) == [[100, 99, 98, 97, 96, 95, 94]]
+        index.delete([100, 98])
+        assert search(3) == [[99, 97, 96]]
+
+
+def test_batches_of_any_size_give_the_same(
+    make: Make, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make() as index:
+        whole = index.search(vectors, 10)
+        off = index.search(vectors, 10, source="off")
+        for module in ("stages", "vectors"):
+            monkeypatch.setattr(f"qadapt.index.{module}.BLOCK_BYTES", 4000)
+        parts = index.search(vectors, 10)
+        assert parts.ids.tolist() == whole.ids.tolist()
+        assert index.search(vectors, 10, source="off").ids.tolist() == off.ids.tolist()
+        calls: list[list[int]] = []
+
+        def fetch(ids: list[int]) -> np.ndarray:
+            calls.append(ids)
+            return vectors[ids]
+
+        some = index.search(vectors[:20], 10, fetch=fetch)
+    assert len(calls) == 20 and all(len(set(c)) == len(c) == 40 for c in calls)
+    assert some.scores_kind == "exact"
+
+
+def test_temporary_memory_is_bounded(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    docs = rng.standard_normal((40_000, 128), dtype=np.float32)
+    queries = rng.standard_normal((500, 128), dtype=np.float32)
+    for codes in ("binary", "int8"):
+        with CodeIndex.create(tmp_path / codes, 128, codes=codes) as index:  # type: ignore[arg-type]
+            tracemalloc.start()
+            index.add(range(40_000), docs)
+            _, adding = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            base, _ = tracemalloc.get_traced_memory()
+            index.search(queries, 100, rescore=4)
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert peak - base < 64 << 20
+            assert adding < 64 << 20
+
+
+# -- which rows may be found -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codes", ["binary", "int8"])
+def test_mask_and_ids_limit_what_is_found(
+    make: Make, vectors: np.ndarray, queries: np.ndarray, codes: str
+) -> None:
+    with make(codes=codes) as index:
+        index.delete([0, 7, 8])
+        wanted = [one for one in index.ids if isinstance(one, int) and one % 11 == 0]
+        mask = np.array([one in wanted for one in index.ids])
+        by_mask = index.search(queries, 10, rescore=30, mask=mask)
+        by_ids = index.search(queries, 10, rescore=30, ids=[*wanted, 0, 5000, "x"])
+    assert by_mask.ids.tolist() == by_ids.ids.tolist()
+    assert set(by_mask.ids.ravel()) <= set(wanted)
+    scores = float_scores(queries, vectors[wanted], "cosine")
+    first = [wanted[i] for i in ranked(scores, 1)[:, 0]]
+    assert by_mask.ids[:, 0].tolist() == first
+    assert by_mask.candidates == (len(wanted) if codes == "binary" else 0)
+
+
+def test_nothing_allowed_or_nothing_there_gives_only_padding(
+    make: Make, queries: np.ndarray, tmp_path: Path
+) -> None:
+    with make() as index, CodeIndex.create(tmp_path / "empty", 37) as empty:
+        for hits in (index.search(queries, 3, ids=[]), empty.search(queries, 3)):
+            assert (hits.ids == None).all() and np.isnan(hits.scores).all()  # noqa: E711
+            assert hits.candidates == 0
+        none = index.search(np.empty((0, 37)), 3)
+        assert none.ids.shape == (0, 3)
+
+
+def test_masks_are_checked(make: Make, queries: np.ndarray) -> None:
+    with make() as index:
+        index.delete([1])
+        for mask in (np.ones(300, bool), np.ones(299, int), np.ones((299, 1), bool)):
+            with pytest.raises(InputError, match=r"expected bool \(299,\)"):
+                index.search(queries, 3, mask=mask)
+        with pytest.raises(InputError, match="both mask and ids"):
+            index.search(queries, 3, mask=np.ones(299, bool), ids=[1])
+
+
+# -- originals -------------------------------------------------------------------------------
+
+
+def test_fetch_is_called_once_with_distinct_ids(
+    make: Make, vectors: np.ndarray, queries: np.ndarray
+) -> None:
+    calls: list[list[int]] = []
+
+    def fetch(ids: list[int]) -> dict[int, np.ndarray]:
+        calls.append(ids)
+        return {one: vectors[one] for one in ids}
+
+    with make() as index:
+        index.search(queries, 10, rescore=4, fetch=fetch)
+    assert len(calls) == 1 and len(set(calls[0])) == len(calls[0])
+
+
+def test_missing_originals_are_named(make: Make, vectors: np.ndarray, queries: np.ndarray) -> None:
+    holes = vectors.copy()
+    holes[[0, 3]] = np.nan
+    with make() as index:
+        for fetch in (
+            lambda ids: holes[ids],
+            lambda ids: {one: vectors[one] for one in ids if one not in (0, 3)},
+        ):
+            with pytest.raises(NotFoundError, match=r"2 ids .*: 0, 3\b"):
+                index.search(queries, 10, fetch=fetch)
+        with pytest.raises(InputError, match=r"asked for 300 originals and returned 299"):
+            index.search(queries, 300, fetch=lambda ids: vectors[:299])
+        with pytest.raises(DimensionError, match="fetched originals have 5 dimensions"):
+            index.search(queries, 3, fetch=lambda ids: vectors[ids][:, :5])
+        holes[0, 1:] = 0
+        with pytest.raises(NonFiniteError, match="fetched originals"):
+            index.search(vectors[:1], 1, fetch=lambda ids: holes[ids])
+
+
+# -- wrong words -----------------------------------------------------------------------------
+
+
+def test_queries_are_checked(make: Make, queries: np.ndarray) -> None:
+    bad = queries.copy()
+    bad[3, 5] = np.inf
+    with make() as index:
+        with pytest.raises(NonFiniteError, match="queries hold NaN or infinite values in rows: 3"):
+            index.search(bad)
+        with pytest.raises(ZeroVectorError, match="rows: 0"):
+            index.search(np.zeros(37))
+        with pytest.raises(DimensionError, match="queries have 36 dimensions, expected 37"):
+            index.search(queries[:, 1:])
+
+
+def test_options_are_checked(make: Make, queries: np.ndarray) -> None:
+    with make("b", rescore_codes=None) as bits, make("i", codes="int8") as ints:
+        for k in (0, -1, 2.5, True, "3"):
+            with pytest.raises(InputError, match="expected a whole number"):
+                bits.search(queries, k)  # type: ignore[arg-type]
+        for factor in (0.9, float("nan"), float("inf"), "4", True):
+            with pytest.raises(SpecError, match="rescore is"):
+                bits.search(queries, 3, rescore=factor)  # type: ignore[arg-type]
+        with pytest.raises(SpecError, match="needs fetch"):
+            bits.search(queries, 3, source="originals")
+        with pytest.raises(SpecError, match="keeps no int8 codes"):
+            bits.search(queries, 3, source="codes")
+        with pytest.raises(SpecError, match="keeps no bits"):
+            ints.search(queries, 3, source="bits")
+        with pytest.raises(SpecError, match="unknown source 'code'\n  did you mean 'codes'"):
+            bits.search(queries, 3, source="code")  # type: ignore[arg-type]
+        with pytest.raises(SpecError, match="unknown engine"):
+            bits.search(queries, 3, engine="fais")
+
+
+@pytest.mark.parametrize(("factor", "k", "candidates"), [(1.1, 10, 11), (1, 7, 7), (2.5, 3, 8)])
+def test_candidates_are_the_ceiling_of_factor_times_k(
+    make: Make, queries: np.ndarray, factor: float, k: int, candidates: int
+) -> None:
+    with make() as index:
+        hits = index.search(queries, k, rescore=factor)
+    assert isinstance(hits, CodeHits) and hits.candidates == candidates
