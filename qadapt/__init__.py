@@ -43,13 +43,16 @@ if TYPE_CHECKING:
         Collection,
         Database,
         Plan,
+        apply_plans,
         history,
         load_plan,
         open,
+        plan_spec,
         undo,
     )
     from qadapt.codecs import Calibration, quantize
     from qadapt.index import CodeIndex
+    from qadapt.model.spec import load_spec
 
 # Where each name that is not imported at once lives.
 _LAZY = {
@@ -58,7 +61,10 @@ _LAZY = {
     "Database": "qadapt.api",
     "Plan": "qadapt.api",
     "history": "qadapt.api",
+    "apply_plans": "qadapt.api",
     "load_plan": "qadapt.api",
+    "load_spec": "qadapt.model.spec",
+    "plan_spec": "qadapt.api",
     "open": "qadapt.api",
     "undo": "qadapt.api",
     "Calibration": "qadapt.codecs",
@@ -83,12 +89,15 @@ __all__ = [
     "Rescore",
     "State",
     "Vector",
+    "apply_plans",
     "binary",
     "float16",
     "history",
     "load_plan",
+    "load_spec",
     "none",
     "open",
+    "plan_spec",
     "product",
     "quantize",
     "rotational",

@@ -91,11 +91,11 @@ def read_settings(address: Address, collection: str) -> Settings:
     """
     path = _settings_path(address, collection)
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return Settings()
     try:
-        return Settings.from_dict(json.loads(text)["settings"])
+        return Settings.from_dict(json.loads(content)["settings"])
     except (ValueError, KeyError, TypeError, SpecError) as error:
         raise IntegrityError(
             f"the settings file {path} is damaged: {error}",

@@ -57,13 +57,29 @@ class Record:
             ) from error
 
     def events(self) -> list[dict[str, Any]]:
-        """All events, oldest first."""
+        """All events, oldest first.
+
+        Raises:
+            IntegrityError: a line is damaged.
+        """
         path = self.folder / "journal.jsonl"
         if not path.exists():
             return []
         lines = path.read_bytes().split(b"\n")
         whole = lines[:-1]  # what follows the last newline is empty, or torn
-        return [json.loads(line) for line in whole]
+        try:
+            return [json.loads(line) for line in whole]
+        except ValueError as error:
+            raise IntegrityError(
+                f"the journal of the change {self.id} is damaged: {error}",
+                hint=f"look at {path}; delete the folder to forget the change",
+            ) from error
+
+    def latest(self) -> list[dict[str, Any]]:
+        """The events since the change was last begun: a plan may be applied again once undone."""
+        events = self.events()
+        begun = [at for at, item in enumerate(events) if item["event"] == "begun"]
+        return events[begun[-1] :] if begun else []
 
     def add(self, event: str, **values: Any) -> None:
         """Write one event and wait until it is on disk."""
@@ -77,12 +93,12 @@ class Record:
 
     def last(self, event: str) -> dict[str, Any] | None:
         """The newest event of a name, or None."""
-        return next((item for item in reversed(self.events()) if item["event"] == event), None)
+        return next((item for item in reversed(self.latest()) if item["event"] == event), None)
 
     def done_steps(self) -> set[int]:
         """Numbers of the steps that were carried out and not taken back."""
         done: set[int] = set()
-        for item in self.events():
+        for item in self.latest():
             if item["event"] == "step done":
                 done.add(item["step"])
             elif item["event"] == "step taken back":
@@ -92,7 +108,7 @@ class Record:
     def started_steps(self) -> set[int]:
         """Numbers of the steps that were begun and not taken back."""
         started: set[int] = set()
-        for item in self.events():
+        for item in self.latest():
             if item["event"] == "step begun":
                 started.add(item["step"])
             elif item["event"] == "step taken back":
@@ -107,7 +123,7 @@ class Record:
     @property
     def state(self) -> State:
         """How far the change got."""
-        for item in reversed(self.events()):
+        for item in reversed(self.latest()):
             if item["event"] in ("applied", "undone", "failed"):
                 state: State = item["event"]
                 return state
@@ -140,13 +156,14 @@ def begin(plan: Plan) -> Record:
 
 
 def records() -> Iterator[Record]:
-    """All changes, newest first."""
+    """All changes, the one begun last first."""
     folder = state_dir() / "changes"
     if not folder.exists():
         return
-    for path in sorted(folder.iterdir(), key=lambda item: item.name, reverse=True):
-        if (path / "plan.json").exists() and Record(path).events():
-            yield Record(path)
+    known = [Record(path) for path in folder.iterdir() if (path / "plan.json").exists()]
+    begun = [(run[0]["at"], record.id, record) for record in known if (run := record.latest())]
+    for _, _, record in sorted(begun, key=lambda item: item[:2], reverse=True):
+        yield record
 
 
 def find(change: str) -> Record:

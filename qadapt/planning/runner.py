@@ -128,13 +128,14 @@ def undo_change(store: Store, record: Record, *, progress: OnProgress, timeout: 
 
 
 def _newer(record: Record) -> Record | None:
+    """A change begun later that stands. Vectors share one configuration, so of any vector."""
     plan = record.plan
     for other in journal.records():
         if other.id == record.id:
             return None
         theirs = other.plan
         same = (theirs.address, theirs.collection) == (plan.address, plan.collection)
-        if same and theirs.vector == plan.vector and other.state != "undone":
+        if same and other.state != "undone":
             return other
     return None
 

@@ -1,0 +1,17 @@
+"""The library's front door: Database, Collection, Plan and Change."""
+
+from qadapt.api.change import Change, Plan, apply_plans, history, load_plan, undo
+from qadapt.api.database import Collection, Database, open, plan_spec
+
+__all__ = [
+    "Change",
+    "Collection",
+    "Database",
+    "Plan",
+    "apply_plans",
+    "history",
+    "load_plan",
+    "open",
+    "plan_spec",
+    "undo",
+]

@@ -1,0 +1,245 @@
+"""A plan that can be applied, and the change that came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from qadapt.errors import InputError, NotFoundError, PlanStale
+from qadapt.evaluation.verify import Verification
+from qadapt.evaluation.verify import verify as run_verify
+from qadapt.model import Guard
+from qadapt.model import Plan as PlainPlan
+from qadapt.planning import journal, runner
+from qadapt.planning.planner import make_plan
+from qadapt.planning.runner import Outcome
+from qadapt.planning.text import plan_text
+from qadapt.stores.base import OnProgress, Store, silent
+from qadapt.stores.registry import open_store
+
+DEFAULT_TIMEOUT = 3600.0
+
+
+@dataclass(frozen=True)
+class Plan(PlainPlan):
+    """A plan that can be printed, saved and applied; see ``qadapt.model.Plan`` for its fields."""
+
+    @classmethod
+    def _of(cls, plan: PlainPlan, store: Store | None) -> Plan:
+        fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
+        bound = cls(**fields)
+        object.__setattr__(bound, "_store", store)
+        return bound
+
+    def __str__(self) -> str:
+        return plan_text(self)
+
+    def apply(
+        self,
+        *,
+        yes: bool = False,
+        progress: OnProgress | None = None,
+        guard: Guard | str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> Change:
+        """Carry the plan out, wait until the engine obeys, and verify by the guard.
+
+        Args:
+            yes: consent to steps that have no way back or stop searches.
+            progress: called with ``Progress`` events.
+            guard: recall that must hold afterwards; default: the plan's own.
+            timeout: seconds that one step may take.
+
+        Raises:
+            ConsentRequired, PlanStale, GuardMissed, ApplyError, BusyError
+        """
+        store, owned = _store_of(self)
+        try:
+            outcome = runner.apply_plan(
+                store,
+                PlainPlan(**{name: getattr(self, name) for name in self.__dataclass_fields__}),
+                yes=yes,
+                progress=progress or silent,
+                guard=Guard.parse(guard) if isinstance(guard, str) else guard,
+                timeout=timeout,
+            )
+        finally:
+            if owned:
+                store.close()
+        return Change(outcome, None if owned else store)
+
+    def again(self) -> Plan:
+        """The same request, planned from what the collection is now."""
+        with _Borrowed(getattr(self, "_store", None), self.address, self.disabled) as store:
+            made = make_plan(
+                store,
+                self.collection,
+                self.requested,
+                vector=self.vector,
+                accept=self.accept,
+                guard=self.guard,
+            )
+        return Plan._of(made, getattr(self, "_store", None))
+
+
+def apply_plans(
+    plans: Iterable[Plan],
+    *,
+    yes: bool = False,
+    progress: OnProgress | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Iterator[Change]:
+    """Apply plans that were made together, one after the other.
+
+    A plan that only the plans before it made stale is planned again; see ``Plan.apply``.
+    """
+    changed: set[tuple[str, str]] = set()
+    for plan in plans:
+        place = (plan.address, plan.collection)
+        try:
+            change = plan.apply(yes=yes, progress=progress, timeout=timeout)
+        except PlanStale:
+            if place not in changed:
+                raise
+            change = plan.again().apply(yes=yes, progress=progress, timeout=timeout)
+        if change.state != "nothing":
+            changed.add(place)
+        yield change
+
+
+def _store_of(plan: PlainPlan) -> tuple[Store, bool]:
+    """The store that a plan was made with, or a newly opened one (then True)."""
+    bound: Store | None = getattr(plan, "_store", None)
+    if bound is not None:
+        return bound, False
+    return open_store(plan.address, disabled=plan.disabled), True
+
+
+class Change:
+    """A change that was applied. As a context manager it is undone when its block fails."""
+
+    def __init__(self, outcome: Outcome, store: Store | None = None) -> None:
+        self.outcome = outcome
+        self._store = store
+
+    def __repr__(self) -> str:
+        return f"<Change {self.id} {self.state}: {self.outcome.requested}>"
+
+    id = property(lambda self: self.outcome.id, doc="The change's id.")
+    state = property(lambda self: self.outcome.state, doc="applied, undone, nothing, ...")
+    status = property(lambda self: self.outcome.status, doc="The status seen at the end.")
+    recall_before = property(lambda self: self.outcome.recall_before, doc="By the guard.")
+    recall_after = property(lambda self: self.outcome.recall_after, doc="By the guard.")
+    seconds = property(lambda self: self.outcome.seconds, doc="How long it took.")
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that was applied.
+
+        Raises:
+            NotFoundError: there was nothing to do, so nothing was kept.
+        """
+        return Plan._of(journal.find(self.id).plan, self._store)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return self.outcome.to_dict()
+
+    def verify(self, **how: Any) -> Verification:
+        """Configured against seen, and recall; the arguments are those of ``Collection.verify``."""
+        with _Borrowed(self._store, self.outcome.address) as store:
+            return run_verify(store, self.outcome.collection, self.outcome.vector, **how)
+
+    def undo(
+        self, *, progress: OnProgress | None = None, timeout: float = DEFAULT_TIMEOUT
+    ) -> Change:
+        """Take the change back and wait until the engine obeys.
+
+        Raises:
+            PlanError: undone already, or a newer change stands on it.
+            PlanStale: somebody else changed the collection since.
+        """
+        record = journal.find(self.id)
+        with _Borrowed(self._store, self.outcome.address, record.plan.disabled) as store:
+            outcome = runner.undo_change(
+                store, record, progress=progress or silent, timeout=timeout
+            )
+        self.outcome = outcome
+        return self
+
+    def __enter__(self) -> Change:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None and self.state == "applied":
+            self.undo()
+
+
+class _Borrowed:
+    """The store at hand, or one opened for as long as it is needed."""
+
+    def __init__(self, store: Store | None, address: str, disabled: Sequence[str] = ()) -> None:
+        self._store, self._address, self._disabled = store, address, disabled
+        self._opened: Store | None = None
+
+    def __enter__(self) -> Store:
+        if self._store is not None:
+            return self._store
+        self._opened = open_store(self._address, disabled=self._disabled)
+        return self._opened
+
+    def __exit__(self, *_: object) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+
+def history() -> list[Change]:
+    """All changes that were ever begun, newest first."""
+    return [Change(runner.outcome_of(record)) for record in journal.records()]
+
+
+def undo(
+    change: str | None = None,
+    *,
+    progress: OnProgress | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Change:
+    """Take a change back: by its id (or the beginning of it), or the newest that is not undone.
+
+    Raises:
+        NotFoundError: no such change.
+        PlanError, PlanStale: see ``Change.undo``.
+    """
+    if change is not None:
+        record = journal.find(change)
+    else:
+        standing = (item for item in journal.records() if item.state != "undone")
+        newest = next(standing, None)
+        if newest is None:
+            raise NotFoundError(
+                "there is no change to undo", hint="`qadapt history` lists what was applied"
+            )
+        record = newest
+    return Change(runner.outcome_of(record)).undo(progress=progress, timeout=timeout)
+
+
+def load_plan(path: str | Path) -> Plan:
+    """A plan that ``qadapt plan -o`` or ``plan.to_json()`` saved.
+
+    Raises:
+        InputError: no such file.
+        SpecError: not a plan.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the plan {path}: {error}") from error
+    return Plan.from_json(text)
