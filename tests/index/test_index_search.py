@@ -221,19 +221,7 @@ def test_padding_bits_do_not_count(tmp_path: Path, ranges: Calibration) -> None:
 # -- order -----------------------------------------------------------------------------------
 
 
-# a matrix product may score equal rows differently in the last digit; one dot product a row not
-_rounding = pytest.mark.xfail(strict=False, reason="score_pairs multiplies by np.matmul")
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        pytest.param("codes", marks=_rounding),
-        "originals",
-        pytest.param("bits", marks=_rounding),
-        "off",
-    ],
-)
+@pytest.mark.parametrize("source", ["codes", "originals", "bits", "off"])
 def test_equal_vectors_are_in_row_order(
     tmp_path: Path, vectors: np.ndarray, ranges: Calibration, source: str
 ) -> None:

@@ -1,0 +1,37 @@
+"""Client-side codecs: float vectors to int8, uint8, binary, ubinary or float16 codes, and scores.
+
+The values follow https://huggingface.co/blog/embedding-quantization and are byte-identical to
+sentence-transformers 6.2 ``quantize_embeddings``, with one difference: NaN and infinity are
+refused with their row numbers, where that function maps them to a code in silence. Scores are
+taken with float queries that carry the quantization step (`fold`), or with queries of 1, 4, 8 or
+32 bits against sign bits (`bit_query`).
+
+Needs numpy only. Nothing here holds more than a few MB beside its output, however large the
+input, unless a docstring says otherwise.
+"""
+
+from qadapt.codecs.bitquery import BitQuery, bit_query, hamming
+from qadapt.codecs.bits import pack_bits, pad_words, to_signed, to_unsigned, unpack_signs
+from qadapt.codecs.calibration import Calibration, CalibrationWarning
+from qadapt.codecs.folded import FoldedQuery, fold
+from qadapt.codecs.ints import dequantize
+from qadapt.codecs.quantize import PRECISIONS, Precision, quantize
+
+__all__ = [
+    "PRECISIONS",
+    "BitQuery",
+    "Calibration",
+    "CalibrationWarning",
+    "FoldedQuery",
+    "Precision",
+    "bit_query",
+    "dequantize",
+    "fold",
+    "hamming",
+    "pack_bits",
+    "pad_words",
+    "quantize",
+    "to_signed",
+    "to_unsigned",
+    "unpack_signs",
+]

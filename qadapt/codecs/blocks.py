@@ -1,0 +1,145 @@
+"""Reading input: what counts as vectors, and how they are walked in blocks that fit the cache.
+
+Every codec goes through `finite_blocks`, so that the size of temporary memory and the refusal of
+NaN and infinity are decided in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.errors import InputError, NonFiniteError
+
+Array = npt.NDArray[Any]
+
+#: Bytes of vectors handled at a time: about what the second-level cache of a current core holds.
+#: Measured best between 128 KiB, which loses time to call overhead, and 2 MiB.
+BLOCK_BYTES = 512 * 1024
+
+_FLOATS = (np.float16, np.float32, np.float64)
+_ROWS_NAMED = 100
+
+
+def as_matrix(x: npt.ArrayLike, *, what: str = "vectors") -> tuple[Array, bool]:
+    """The input as a 2-D float array, without a copy where it is an array already.
+
+    Args:
+        x: ``(n, d)`` or ``(d,)``; an array (or memory map) of float16, float32 or float64, or
+            nested lists of numbers, which become float64.
+        what: the word for ``x`` in error messages.
+
+    Returns:
+        The ``(n, d)`` array, and whether ``x`` was a single vector.
+
+    Raises:
+        InputError: other dtype, ragged rows, no dimensions, or not one or two axes.
+    """
+    try:
+        array = np.asarray(x)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{what} cannot be read as an array of numbers: {error}",
+            hint="give an (n, d) array of float16, float32 or float64",
+        ) from error
+    if array.dtype.kind in "iu" and not hasattr(x, "dtype"):
+        array = array.astype(np.float64)  # plain Python whole numbers, such as [[1, -1]]
+    if array.dtype.kind != "f" or array.dtype.type not in _FLOATS:
+        codes = array.dtype.type in (np.int8, np.uint8)
+        raise InputError(
+            f"{what} are {array.dtype}" + (", which is what codes look like" if codes else ""),
+            hint="give float16, float32 or float64"
+            + ("; dequantize() turns int8 and uint8 codes into float32" if codes else ""),
+        )
+    if array.ndim not in (1, 2) or array.shape[-1] == 0:
+        raise InputError(
+            f"{what} have the shape {array.shape}",
+            hint="give (n, d) for many vectors or (d,) for one, with d at least 1",
+        )
+    return (array[np.newaxis], True) if array.ndim == 1 else (array, False)
+
+
+def work_dtype(x: Array) -> np.dtype[Any]:
+    """The dtype that codes are computed in: float64 for float64, else float32."""
+    return np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
+
+
+def rows_in(block_bytes: int, row_bytes: int) -> int:
+    """How many rows of ``row_bytes`` make a block: at least one, however long a row is."""
+    if block_bytes < 1:
+        raise InputError(f"block_bytes is {block_bytes}", hint="give a size of at least 1 byte")
+    return max(1, block_bytes // max(1, row_bytes))
+
+
+def plain_blocks(x: Array, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, Array]]:
+    """Walk ``(n, d)`` float rows: yields the first row number and a contiguous block.
+
+    The blocks are native float32 or float64 (float16 is widened, which loses nothing). A block
+    may be a view of ``x``: do not write to it.
+    """
+    dtype = work_dtype(x)
+    rows = rows_in(block_bytes, x.shape[1] * dtype.itemsize)
+    for start in range(0, len(x), rows):
+        yield start, np.ascontiguousarray(x[start : start + rows], dtype=dtype)
+
+
+def all_finite(block: Array) -> bool:
+    """Whether a contiguous float32 or float64 block holds no NaN and no infinity.
+
+    The sum of squares settles it in one pass: all its terms are >= 0, so nothing can cancel, and
+    a NaN or an infinity always reaches the sum. Large finite values can overflow it, so only a
+    sum that is not finite needs the exact test.
+    """
+    flat = block.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.dot(flat, flat) < np.inf:
+            return True
+    return bool(np.isfinite(flat).all())
+
+
+def raise_non_finite(x: Array, start: int = 0, *, offset: int = 0, what: str = "vectors") -> None:
+    """Name the rows of ``x`` that hold NaN or infinity, from row ``start`` on.
+
+    Args:
+        x: ``(n, d)`` float array.
+        start: rows before this one are known to be finite and are not read again.
+        offset: added to the row numbers, for a block of a longer stream.
+
+    Raises:
+        NonFiniteError: always, unless every row is finite.
+    """
+    rows: list[int] = []
+    total = 0
+    for first, block in plain_blocks(x[start:]):
+        bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
+        total += len(bad)
+        rows += (bad[: _ROWS_NAMED - len(rows)] + (first + start + offset)).tolist()
+    if total:
+        raise NonFiniteError(rows, total, what=what)
+
+
+def finite_blocks(x: Array, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, Array]]:
+    """`plain_blocks`, with every block checked.
+
+    Raises:
+        NonFiniteError: a row holds NaN or infinity; all such rows are counted.
+    """
+    for start, block in plain_blocks(x, block_bytes):
+        if not all_finite(block):
+            raise_non_finite(x, start)
+        yield start, block
+
+
+def float_queries(queries: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Queries as a checked ``(nq, d)`` float64 copy; one vector ``(d,)`` becomes ``(1, d)``.
+
+    Raises:
+        InputError: not one or two axes of floats.
+        NonFiniteError: a query holds NaN or infinity.
+    """
+    matrix, _ = as_matrix(queries, what="queries")
+    raise_non_finite(matrix, what="queries")
+    return matrix.astype(np.float64)

@@ -1,0 +1,96 @@
+"""Float queries against int8 and uint8 codes, without decoding the codes.
+
+A code ``u`` stands for ``lo + (u + 0.5) * step``. The dot product with a query ``q`` is therefore
+``(q * step) . u`` plus a number that depends on the query only: the step is folded into the query
+once, and every dimension counts by its own scale. Comparing raw codes instead treats a wide and a
+narrow dimension alike, which is what costs int8 its quality in many set-ups.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.codecs.blocks import Array, float_queries
+from qadapt.codecs.calibration import Calibration
+from qadapt.codecs.ints import require_codes
+from qadapt.codecs.linear import FloatArray, LinearQuery
+from qadapt.errors import DimensionError, SpecError, ZeroVectorError
+
+FoldMetric = Literal["dot", "cosine", "euclidean"]
+
+
+class FoldedQuery(LinearQuery):
+    """Queries that carry the quantization step; made by `fold`.
+
+    ``score(codes)`` takes int8 or uint8 ``(m, d)`` and gives float32 ``(nq, m)``;
+    ``score_pairs(codes)`` takes ``(nq, c, d)`` and gives ``(nq, c)``. Both spellings of the same
+    codes give the same scores.
+    """
+
+    def __init__(
+        self, weights: Array, bias: Array, squares: Array | None, *, centre: Array
+    ) -> None:
+        super().__init__(weights, bias, squares)
+        self._centre: FloatArray = np.asarray(centre, dtype=np.float32)
+        self._centred = not self._centre.any()
+
+    def _check(self, codes: npt.ArrayLike, ndim: int) -> Array:
+        return require_codes(codes, self.dim, (ndim,))
+
+    def _decode(self, codes: Array, out: FloatArray) -> None:
+        out[...] = codes
+        if codes.dtype == np.uint8:
+            out -= self._centre + 128
+        elif not self._centred:
+            out -= self._centre
+
+
+def fold(
+    queries: npt.ArrayLike, calibration: Calibration, *, metric: FoldMetric = "dot"
+) -> FoldedQuery:
+    """Prepare float queries for scoring against integer codes.
+
+    Scores equal those of the float query with ``dequantize(codes, calibration)``, half step
+    included, up to float32 rounding; so they estimate the float score without bias.
+
+    Args:
+        queries: ``(nq, d)`` or one ``(d,)``, float16, float32 or float64.
+        calibration: the calibration that the codes were made with.
+        metric: ``"dot"`` (default): dot product. ``"cosine"``: dot product with the query scaled
+            to length 1; the documents must have been scaled to length 1 before they were coded,
+            and the small change of length that coding makes is not corrected. ``"euclidean"``:
+            minus the squared distance, in squared units of the vectors, never over 0.
+
+    Returns:
+        A `FoldedQuery`; higher scores are better under every metric.
+
+    Raises:
+        DimensionError: queries and calibration differ in dimensions.
+        NonFiniteError: a query holds NaN or infinity.
+        ZeroVectorError: a query is zero under cosine.
+        SpecError: unknown metric.
+    """
+    if metric not in get_args(FoldMetric):
+        raise SpecError.unknown("metric", metric, get_args(FoldMetric))
+    q = float_queries(queries)
+    if q.shape[1] != calibration.dim:
+        raise DimensionError(calibration.dim, q.shape[1], what="queries")
+    steps = calibration.steps.astype(np.float64)
+    # Codes are counted from the middle of the range, so that sums and their rounding errors stay
+    # small; in a constant dimension from the first code, which all values in range have.
+    centre = np.where(calibration.half > 0, 0, -128)
+    origin = calibration.lo.astype(np.float64) + (centre + 128 + calibration.half) * steps
+    if metric == "euclidean":
+        offset = q - origin
+        lengths = np.square(offset).sum(axis=1)
+        return FoldedQuery(2 * offset * steps, -lengths, np.square(steps), centre=centre)
+    if metric == "cosine":
+        norms = np.linalg.norm(q, axis=1, keepdims=True)
+        zero = np.flatnonzero(norms == 0)
+        if len(zero):
+            raise ZeroVectorError(zero.tolist(), what="queries")
+        q /= norms
+    return FoldedQuery(q * steps, q @ origin, None, centre=centre)

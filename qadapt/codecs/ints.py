@@ -1,0 +1,113 @@
+"""Integer codes: 256 equal buckets per dimension between the ranges of a calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.codecs.bits import TOP_BIT, require_dtype
+from qadapt.codecs.blocks import BLOCK_BYTES, Array, finite_blocks, rows_in, work_dtype
+from qadapt.codecs.calibration import Calibration
+from qadapt.errors import DimensionError, InputError
+
+# Ranges are repeated side by side up to this many values, so that short rows are handled in long
+# runs: per-row overhead is what limits numpy at a few hundred dimensions.
+_LANES = 16 * 1024
+
+
+def encode(
+    x: Array, calibration: Calibration, block_bytes: int, *, signed: bool
+) -> npt.NDArray[Any]:
+    """Codes ``clip(floor((x - lo) / step), 0, 255)`` of a checked ``(n, d)`` matrix.
+
+    They are uint8, or int8 (the same minus 128) if ``signed``.
+
+    The division stays a division, because a product with 1 / step gives other codes. Clipping
+    comes first and the cast to uint8 does the floor: 0 and 255 are whole numbers, so
+    ``floor(clip(v)) == clip(floor(v))``, and dropping the fraction of a value >= 0 is its floor.
+    """
+    n, dim = x.shape
+    dtype = work_dtype(x)
+    repeats = max(1, min(_LANES // dim, n))
+    lo = np.tile(calibration.lo.astype(dtype), repeats)
+    steps = np.tile(calibration.steps.astype(dtype), repeats)
+    out = np.empty((n, dim), dtype=np.uint8)
+    work = np.empty(min(n, rows_in(block_bytes, dim * dtype.itemsize)) * dim, dtype=dtype)
+    for start, block in finite_blocks(x, block_bytes):
+        values = work[: block.size]
+        _buckets(block.reshape(-1), lo, steps, out=values)
+        np.clip(values, 0, 255, out=values)
+        codes = out[start : start + len(block)].reshape(-1)
+        np.copyto(codes, values, casting="unsafe")
+        if signed:
+            np.bitwise_xor(codes, TOP_BIT, out=codes)
+    return out.view(np.int8) if signed else out
+
+
+def _buckets(flat: Array, lo: Array, steps: Array, *, out: Array) -> None:
+    """``(flat - lo) / steps`` for rows laid end to end, with the ranges repeated likewise."""
+    whole = flat.size - flat.size % lo.size
+    with np.errstate(over="ignore"):  # far out of range: infinity clips to the last bucket
+        for start, stop, width in ((0, whole, lo.size), (whole, flat.size, flat.size - whole)):
+            if start < stop:
+                target = out[start:stop].reshape(-1, width)
+                np.subtract(flat[start:stop].reshape(-1, width), lo[:width], out=target)
+                np.divide(target, steps[:width], out=target)
+
+
+def require_codes(codes: npt.ArrayLike, dim: int, ndim: tuple[int, ...]) -> Array:
+    """int8 or uint8 codes checked against a dimension.
+
+    Raises:
+        DimensionError: the last axis is not ``dim``.
+        InputError: another dtype or number of axes.
+    """
+    array = require_dtype(codes, np.int8, np.uint8)
+    if array.ndim not in ndim:
+        raise InputError(
+            f"codes have the shape {array.shape}",
+            hint=f"give {' or '.join(map(str, ndim))} axes, dimensions last",
+        )
+    if array.shape[-1] != dim:
+        raise DimensionError(dim, array.shape[-1], what="codes")
+    return array
+
+
+def dequantize(
+    codes: npt.ArrayLike, calibration: Calibration, *, half_step: bool = True
+) -> npt.NDArray[np.float32]:
+    """The vectors that integer codes stand for.
+
+    A code is a bucket, not a point. With ``half_step`` the middle of the bucket is returned, which
+    halves the root mean square error; without it the lower edge, which is what
+    sentence-transformers 6.2 uses when it rescores. A dimension that was constant when calibrated
+    has no width, so its value is returned as it was, without a half step.
+
+    Args:
+        codes: int8 or uint8, ``(n, d)`` or ``(d,)``; may be a memory map.
+        calibration: the calibration that the codes were made with.
+        half_step: middle (default) or lower edge of the bucket.
+
+    Returns:
+        float32 of the shape of ``codes``, in the units of the original vectors.
+
+    Raises:
+        DimensionError: codes and calibration differ in dimensions.
+        InputError: not int8 or uint8, or not one or two axes.
+    """
+    array = require_codes(codes, calibration.dim, (1, 2))
+    matrix = array.reshape(-1, calibration.dim)
+    shift = np.full(calibration.dim, 128 if array.dtype == np.int8 else 0, dtype=np.float32)
+    if half_step:
+        shift += calibration.half
+    out = np.empty(matrix.shape, dtype=np.float32)
+    rows = rows_in(BLOCK_BYTES, calibration.dim * 4)
+    for start in range(0, len(matrix), rows):
+        values = out[start : start + rows]
+        values[:] = matrix[start : start + rows]
+        values += shift
+        values *= calibration.steps
+        values += calibration.lo
+    return out.reshape(array.shape)
