@@ -16,8 +16,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 from qadapt.errors import QadaptError
 from qadapt.model import (
     Batch,
@@ -36,6 +34,7 @@ from qadapt.model import (
     rotational,
     scalar,
 )
+from qadapt.version import __version__
 
 if TYPE_CHECKING:
     from qadapt.api import (
@@ -89,6 +88,7 @@ __all__ = [
     "Rescore",
     "State",
     "Vector",
+    "__version__",
     "apply_plans",
     "binary",
     "float16",

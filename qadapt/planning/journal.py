@@ -181,6 +181,14 @@ def find(change: str) -> Record:
     return Record(state_dir() / "changes" / fitting[0])
 
 
+def forget(address: str, collection: str) -> None:
+    """Mark the changes of a collection that is gone as undone: nothing is left to take back."""
+    for record in records():
+        plan = record.plan
+        if (plan.address, plan.collection) == (address, collection) and record.state != "undone":
+            record.add("undone", error="the collection was dropped")
+
+
 def pending(address: str, collection: str) -> Record | None:
     """The newest change of a collection, if it was left unfinished."""
     for record in records():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
-import qadapt
 from qadapt.errors import NotFoundError, SpecError, UnsupportedError
 from qadapt.local import codes, seen
 from qadapt.local.state import read_settings
@@ -28,6 +28,7 @@ from qadapt.model import (
 from qadapt.planning import journal
 from qadapt.planning.requests import BUILD_CODES, DROP_CODES, REMEMBER
 from qadapt.stores.base import Store, refuse
+from qadapt.version import __version__
 
 ACCEPTS = ("exact", "differs", "client")
 
@@ -83,9 +84,16 @@ def make_plan(
         steps=tuple(steps),
         notes=_notes(store, info, now, wanted, by_us),
         disabled=store.disabled,
-        guard=guard,
-        qadapt=qadapt.__version__,
+        guard=rooted(guard),
+        qadapt=__version__,
     )
+
+
+def rooted(guard: Guard | None) -> Guard | None:
+    """The guard with the whole path of its queries, so that it holds in any folder."""
+    if guard is None or not isinstance(guard.queries, (str, os.PathLike)):
+        return guard
+    return guard.replace(queries=os.path.abspath(guard.queries))
 
 
 def which_vector(collection: str, vectors: Iterable[str], name: str | None) -> str:

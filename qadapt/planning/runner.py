@@ -26,9 +26,10 @@ from qadapt.evaluation.truth import exact_neighbours, queries_of
 from qadapt.evaluation.verify import AS_IS, measure
 from qadapt.local import seen
 from qadapt.local.state import exclusive
-from qadapt.model import Guard, Plain, Plan, Status, Step, Symbol
+from qadapt.model import Guard, Plain, Plan, Status, Symbol, as_vectors
 from qadapt.planning import journal, requests
 from qadapt.planning.journal import Record
+from qadapt.planning.planner import make_plan, rooted
 from qadapt.planning.wait import wait_for
 from qadapt.stores.base import OnProgress, Progress, Store
 
@@ -81,16 +82,16 @@ def apply_plan(
         ApplyError: a step failed, or the engine ignores the setting.
         BusyError: another process changes this collection.
     """
-    guard = guard or plan.guard
+    guard = rooted(guard) or plan.guard
     with exclusive(store.address, plan.collection):
         left = journal.pending(plan.address, plan.collection)
-        if left is not None and _same(left, plan):
+        if left is not None and _same(left, plan, guard):
             _ask(left.plan, yes)
             left.add("resumed")
             return _carry_out(store, left, progress, timeout)
         if left is not None:
             _ask(plan, yes)
-            _take_back(store, left, progress, timeout)
+            plan = _without(store, left, plan, progress, timeout)
         _refuse_stale(store, plan)
         if not plan.changes:
             status = seen.info(store, plan.collection).vectors[plan.vector].status
@@ -140,9 +141,33 @@ def _newer(record: Record) -> Record | None:
     return None
 
 
-def _same(record: Record, plan: Plan) -> bool:
+def _same(record: Record, plan: Plan, guard: Guard | None) -> bool:
+    """Whether finishing what was left is what is asked for now."""
     left = record.plan
-    return not record.undoing and (left.vector, left.requested) == (plan.vector, plan.requested)
+    if record.undoing or (left.vector, left.requested) != (plan.vector, plan.requested):
+        return False
+    if guard is None or left.guard is None:
+        return guard is None
+    return (guard.recall, guard.k) == (left.guard.recall, left.guard.k)
+
+
+def _without(
+    store: Store, left: Record, plan: Plan, progress: OnProgress, timeout: float
+) -> Plan:
+    """The plan for the collection as it is once what was left is taken back."""
+    made_since = seen.info(store, plan.collection).fingerprint == plan.fingerprint
+    _take_back(store, left, progress, timeout)
+    if not made_since:
+        return plan
+    again = make_plan(
+        store,
+        plan.collection,
+        plan.requested,
+        vector=plan.vector,
+        accept=plan.accept,
+        guard=plan.guard,
+    )
+    return again.replace(id=plan.id, created=plan.created)
 
 
 def _ask(plan: Plan, yes: bool) -> None:
@@ -173,9 +198,10 @@ def _begin(plan: Plan, guard: Guard | None) -> Record:
     if guard is None or isinstance(guard.queries, (int, str)):
         return journal.begin(plan.replace(guard=guard))
     # A guard's array goes to the change's folder, so that a resumed change can still be guarded.
+    queries = as_vectors(guard.queries, what="queries")
     path = journal.folder_of(plan) / "queries.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, np.asarray(guard.queries, dtype=np.float32), allow_pickle=False)
+    np.save(path, queries, allow_pickle=False)
     return journal.begin(plan.replace(guard=dataclasses.replace(guard, queries=str(path))))
 
 
@@ -251,28 +277,24 @@ def guard_recall(
 def _take_back(store: Store, record: Record, progress: OnProgress, timeout: float) -> Outcome:
     begun = time.monotonic()
     plan = record.plan
+    started = sorted(record.started_steps(), reverse=True)
+    for number in started:
+        if plan.steps[number].reverse is None:
+            raise PlanError(
+                f"the step {plan.steps[number].action!r} has no way back",
+                hint="finish it by applying the same again, then plan the setting that you want",
+            )
     record.add("undo begun")
-    started = record.started_steps()
-    for number, step in reversed(list(enumerate(plan.steps))):
-        if number not in started:
-            continue
-        _reverse(store, plan, step, progress, timeout)
+    for number in started:
+        step = plan.steps[number]
+        progress(Progress(f"taking back: {step.action}", 0, None, "steps"))
+        requests.run(store, plan.collection, step.reverse or {}, progress, timeout)
         record.add("step taken back", step=number)
     status = wait_for(
         store, plan.collection, plan.vector, plan.current, progress, timeout, ignored_is_fine=True
     )
     record.add("undone")
     return _outcome(plan, "undone", status=status, seconds=time.monotonic() - begun)
-
-
-def _reverse(store: Store, plan: Plan, step: Step, progress: OnProgress, timeout: float) -> None:
-    if step.reverse is None:
-        raise PlanError(
-            f"the step {step.action!r} has no way back",
-            hint="plan the setting that you want instead: `qadapt plan`",
-        )
-    progress(Progress(f"taking back: {step.action}", 0, None, "steps"))
-    requests.run(store, plan.collection, step.reverse, progress, timeout)
 
 
 def _outcome(
