@@ -35,17 +35,14 @@ _PORTS: dict[str, dict[str, int]] = {
 }
 _STORE_AT = {6333: "qdrant+http", 6334: "qdrant+grpc", 19530: "milvus+http", 8080: "weaviate+http"}
 _KNOWN = ("edge", "qdrant", "milvus", "weaviate")
-_VARIABLES = {
-    "qdrant": "QDRANT_API_KEY",
-    "milvus": "MILVUS_TOKEN",
-    "weaviate": "WEAVIATE_API_KEY",
-}
+_VARIABLES = {"qdrant": "QDRANT_API_KEY", "milvus": "MILVUS_TOKEN", "weaviate": "WEAVIATE_API_KEY"}
 # Options that say how to connect and not to what: no part of ``identity``.
 _NO_IDENTITY = ("key_env", "grpc", "timeout")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_.-]+)(?:\+([A-Za-z0-9]*))?:(.*)", re.DOTALL)
 _HOST_PORT = re.compile(r"(?:.*@)?(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})(?:/.*)?", re.DOTALL)
-_HOST = re.compile(r"[\w.-]+")
+_HOST = re.compile(r"[A-Za-z0-9_.-]+")
+_IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\]")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -113,24 +110,19 @@ class Address:
         Raises:
             AddressError: the address is not one of a server.
         """
-        if self.transport is None:
-            self._no_server()
+        self._place()
         return f"{'https' if self.transport == 'https' else 'http'}://{self.location}"
 
     @property
     def host(self) -> str:
         """The host's name or number, an IPv6 number without its brackets."""
-        if self.transport is None:
-            self._no_server()
-        return _split_port(self.location.partition("/")[0])[0].strip("[]")
+        return self._place()[0].strip("[]")
 
     @property
     def port(self) -> int | None:
         """The port; None for a store of a plug-in without one in the address."""
-        if self.transport is None:
-            self._no_server()
-        text = _split_port(self.location.partition("/")[0])[1]
-        return int(text) if text else None
+        port = self._place()[1]
+        return int(port) if port else None
 
     @property
     def path(self) -> Path:
@@ -141,7 +133,7 @@ class Address:
         """
         if self.transport or self.location == MEMORY:
             raise AddressError(f"{self} has no folder or file")
-        return Path(self.location).expanduser()
+        return Path(os.path.expanduser(self.location))
 
     @property
     def identity(self) -> str:
@@ -166,9 +158,9 @@ class Address:
                 the address was saved, and no variable holds it.
         """
         environ = os.environ if environ is None else environ
-        masked = isinstance(self.key, Secret) and self.key.reveal() == MASK
-        if isinstance(self.key, Secret) and not masked:
-            return self.key.reveal()
+        written = self.key.reveal() if isinstance(self.key, Secret) else None
+        if written not in (None, MASK):
+            return written
         named = self.options.get("key_env")
         if named is not None:
             if environ.get(named):
@@ -183,18 +175,21 @@ class Address:
         for name in usual:
             if environ.get(name):
                 return environ[name]
-        if masked:
+        if written == MASK:
             raise AddressError(
                 f"the key of {self} was masked when the address was saved",
                 hint=f"give it through {' or '.join(usual)}, or write ?key_env=NAME",
             )
         return None
 
-    def _no_server(self) -> NoReturn:
-        raise AddressError(
-            f"{self} is not the address of a server",
-            hint=f"a server looks like {self.store}+http://host:port",
-        )
+    def _place(self) -> tuple[str, str | None]:
+        """Host and port."""
+        if self.transport is None:
+            raise AddressError(
+                f"{self} is not the address of a server",
+                hint=f"a server looks like {self.store}+http://host:port",
+            )
+        return _split_port(self.location.partition("/")[0])
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -228,9 +223,6 @@ def _split_key(
     return kept, key if isinstance(key, Secret) else Secret(key)
 
 
-# -- reading -------------------------------------------------------------------------------------
-
-
 def _fail(text: str, problem: str, hint: str) -> NoReturn:
     raise AddressError(f"{shown(text)!r}: {problem}", hint=hint)
 
@@ -247,8 +239,8 @@ def _decode(part: str, text: str) -> str:
 
 def _parse(text: str) -> Address:
     if not text:
-        raise AddressError(
-            "the address is empty", hint="for example qdrant+http://localhost:6333 or edge:./data"
+        _fail(
+            text, "the address is empty", "for example qdrant+http://localhost:6333 or edge:./data"
         )
     if len(text) > MAX_LENGTH:
         _fail(text, f"longer than {MAX_LENGTH} characters", "check where it comes from")
@@ -298,12 +290,11 @@ def _guess(text: str) -> str:
     scheme, _, rest = shown(text).rpartition("://")
     found = _HOST_PORT.fullmatch(re.split(r"[?#]", rest)[0])
     store = _STORE_AT.get(int(found[1]), "qdrant+http") if found else "qdrant+http"
-    scheme = scheme.lower()
-    known = scheme.partition("+")[0]
+    known = scheme.lower().partition("+")[0]
     if known in _KNOWN and known != "edge" and known not in store:
         store = f"{known}+http"
-    if scheme in TRANSPORTS:
-        store = f"{store.partition('+')[0]}+{scheme}"
+    if known in TRANSPORTS:
+        store = f"{store.partition('+')[0]}+{known}"
     return f"{store}://{rest}"
 
 
@@ -315,8 +306,7 @@ def _no_scheme(text: str, body: str) -> NoReturn:
         guess = _guess(f"{store}://{rest or 'localhost'}")
         _fail(text, "a server's address names its transport", f"did you mean {guess}?")
     if "://" in text or _HOST_PORT.fullmatch(body):
-        problem = "a server's address names its transport" if "://" in text else "no store is named"
-        _fail(text, problem, f"did you mean {_guess(text)}?")
+        _fail(text, "no store or no transport is named", f"did you mean {_guess(text)}?")
     _fail(text, "no store is named", f"did you mean edge:{shown(text)}?")
 
 
@@ -330,8 +320,7 @@ def _server(rest: str, store: str, transport: Transport, text: str) -> tuple[str
         _fail(text, "the location is empty", f"for example {store}+{transport}://localhost:6333")
     host, port = _split_port(place)
     if not _good_host(host):
-        hint = "for example localhost:6333, or [::1]:6333 for IPv6"
-        _fail(text, "this is not a host", hint)
+        _fail(text, "this is not a host", "for example localhost:6333, or [::1]:6333 for IPv6")
     default = _PORTS.get(store, {}).get(transport)
     if port is None:
         port = None if default is None else str(default)
@@ -358,10 +347,11 @@ def _split_port(place: str) -> tuple[str, str | None]:
 
 
 def _good_host(host: str) -> bool:
-    if not host.startswith("["):
+    found = _IPV6.fullmatch(host)
+    if found is None:
         return _HOST.fullmatch(host) is not None
     try:
-        ipaddress.IPv6Address(host[1:-1] if host.endswith("]") else "")
+        ipaddress.IPv6Address(found[1])
     except ValueError:
         return False
     return True
@@ -385,9 +375,6 @@ def _options(query: str, text: str) -> dict[str, str]:
     return options
 
 
-# -- writing -------------------------------------------------------------------------------------
-
-
 def _quote(part: str) -> str:
     return quote(part, safe="/:,.~-_")
 
@@ -400,7 +387,8 @@ def _local_text(store: str, location: str) -> str:
         for at, char in enumerate(location)
     )
     if _misread(store, text):
-        return f"%{ord(text[0]):02X}{quote(location[1:], safe='/')}"
+        first = "".join(f"%{byte:02X}" for byte in location[0].encode())
+        return first + quote(location[1:], safe="/")
     return text
 
 

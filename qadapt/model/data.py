@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -43,7 +43,7 @@ class Vector(Plain):
         object.__setattr__(self, "dim", int(self.dim))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Batch:
     """Rows in columns: ids, one float32 array for each named vector, payloads.
 
@@ -60,20 +60,28 @@ class Batch:
     """
 
     ids: Sequence[Id]
-    vectors: Mapping[str, Floats] = field(default_factory=dict)
-    payloads: Sequence[Mapping[str, Any]] | None = None
-    missing: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    vectors: Mapping[str, Floats]
+    payloads: Sequence[Mapping[str, Any]] | None
+    missing: Mapping[str, npt.NDArray[np.bool_]]
 
-    def __post_init__(self) -> None:
-        ids = _checked_ids(self.ids)
-        object.__setattr__(self, "ids", ids)
-        arrays = {name: as_vectors(x, what=_label(name)) for name, x in self.vectors.items()}
-        object.__setattr__(self, "vectors", arrays)
+    def __init__(
+        self,
+        ids: Sequence[Id] | npt.NDArray[Any],
+        vectors: Mapping[str, npt.ArrayLike] | None = None,
+        payloads: Sequence[Mapping[str, Any]] | None = None,
+        missing: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+    ) -> None:
+        listed = _checked_ids(ids)
+        arrays = {name: as_vectors(x, what=_label(name)) for name, x in (vectors or {}).items()}
         for name, array in arrays.items():
-            if len(array) != len(ids):
-                raise InputError(f"{len(ids)} ids but {len(array)} rows in {_label(name)}")
-        if self.payloads is not None and len(self.payloads) != len(ids):
-            raise InputError(f"{len(ids)} ids but {len(self.payloads)} payloads")
+            if len(array) != len(listed):
+                raise InputError(f"{len(listed)} ids but {len(array)} rows in {_label(name)}")
+        if payloads is not None and len(payloads) != len(listed):
+            raise InputError(f"{len(listed)} ids but {len(payloads)} payloads")
+        for name, rows in (missing or {}).items():
+            if name not in arrays or np.shape(rows) != (len(listed),):
+                raise InputError(f"missing[{name!r}] must be one bool for each row of that vector")
+        _fill(self, listed, arrays, payloads, missing or {})
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -95,17 +103,25 @@ class Batch:
 
     @classmethod
     def concat(cls, batches: Sequence[Batch]) -> Batch:
-        """One batch of several that have the same vectors."""
+        """One batch of several that have the same vectors; rows without a payload get ``{}``.
+
+        Raises:
+            InputError: batches of different vectors.
+        """
         if not batches:
             return _unchecked([], {}, None, {})
         names = batches[0].vectors
+        for batch in batches:
+            shapes = [{n: x.shape[1] for n, x in b.vectors.items()} for b in (batches[0], batch)]
+            if shapes[0] != shapes[1]:
+                raise InputError(f"batches of different vectors: {shapes[0]} and {shapes[1]}")
         missing = {name for batch in batches for name in batch.missing}
         return _unchecked(
             [key for batch in batches for key in batch.ids],
             {name: np.concatenate([batch.vectors[name] for batch in batches]) for name in names},
             None
-            if any(batch.payloads is None for batch in batches)
-            else [item for batch in batches for item in batch.payloads or ()],
+            if all(batch.payloads is None for batch in batches)
+            else [item for b in batches for item in b.payloads or [{} for _ in range(len(b))]],
             {
                 name: np.concatenate(
                     [b.missing.get(name, np.zeros(len(b), dtype=np.bool_)) for b in batches]
@@ -140,21 +156,28 @@ def _unchecked(
 ) -> Batch:
     """A batch made of parts that were checked before."""
     batch = object.__new__(Batch)
-    for name, value in (
-        ("ids", ids),
-        ("vectors", vectors),
-        ("payloads", payloads),
-        ("missing", missing),
-    ):
-        object.__setattr__(batch, name, value)
+    _fill(batch, ids, vectors, payloads, missing)
     return batch
+
+
+def _fill(
+    batch: Batch,
+    ids: Sequence[Id],
+    vectors: Mapping[str, Floats],
+    payloads: Sequence[Mapping[str, Any]] | None,
+    missing: Mapping[str, npt.NDArray[np.bool_]],
+) -> None:
+    object.__setattr__(batch, "ids", ids)
+    object.__setattr__(batch, "vectors", vectors)
+    object.__setattr__(batch, "payloads", payloads)
+    object.__setattr__(batch, "missing", missing)
 
 
 def _label(name: str) -> str:
     return f"vector {name!r}" if name else "the unnamed vector"
 
 
-def _checked_ids(ids: Sequence[Id]) -> list[Id]:
+def _checked_ids(ids: Sequence[Id] | npt.NDArray[Any]) -> list[Id]:
     listed = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
     wrong = [key for key in listed if type(key) is not int and type(key) is not str]
     if wrong:
@@ -176,8 +199,8 @@ def as_vectors(x: Any, *, what: str = "vectors") -> Floats:
     """``x`` as C-ordered float32 of shape ``(n, d)``; ``(d,)`` becomes ``(1, d)``.
 
     Raises:
-        InputError: not numbers, ragged, of more than 2 axes, or finite numbers that float32
-            cannot hold.
+        InputError: not numbers, ragged, or of more than 2 axes. Numbers that float32 cannot
+            hold become infinite, which ``check_vectors`` refuses.
     """
     try:
         raw = np.asarray(x)
@@ -275,11 +298,11 @@ class Hits:
     payloads: list[list[dict[str, Any] | None]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; padding becomes null."""
+        """JSON-ready; padding, and scores that are not finite, become null."""
         result: dict[str, Any] = {
             "ids": self.ids.tolist(),
             "scores": [
-                [None if math.isnan(score) else score for score in row]
+                [score if math.isfinite(score) else None for score in row]
                 for row in self.scores.tolist()
             ],
             "how": self.how.to_dict(),

@@ -19,6 +19,7 @@ MAX_CHARS = 256 * 1024
 MAX_VALUES = 100_000
 MAX_DEPTH = 50
 
+_LEAVE_ONE = "leave one of them"
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null")}
 
@@ -55,10 +56,11 @@ def _too_deep() -> str:
 
 def _read_json(text: str, where: str) -> Any:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(items)
-        if len(result) < len(items):
-            twice = sorted({key for key, _ in items if [k for k, _ in items].count(key) > 1})
-            raise SpecError(f"{where}: the key {twice[0]!r} occurs twice", hint="leave one of them")
+        result: dict[str, Any] = {}
+        for key, item in items:
+            if key in result:
+                raise SpecError(f"{where}: the key {key!r:.60} occurs twice", hint=_LEAVE_ONE)
+            result[key] = item
         return result
 
     def number(text: str) -> float:
@@ -92,9 +94,22 @@ def _depth(value: Any) -> int:
 def _read_yaml(text: str, where: str) -> Any:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Stops at the depth that is allowed, where the time that YAML takes grows quickly."""
+
+        depth = 0
+
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                raise SpecError(f"{where}: nested too deeply", hint=_too_deep())
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
     loader = None
     try:
-        loader = yaml.SafeLoader(text)
+        loader = Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -103,7 +118,7 @@ def _read_yaml(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
-        problem = error.problem or error.context or "not YAML"
+        problem = ", ".join(part for part in (error.context, error.problem) if part)
         raise SpecError(f"{where}:{place} {problem}", hint="check the indentation") from None
     except yaml.YAMLError as error:
         raise SpecError(f"{where}: not YAML: {error}", hint="save it as UTF-8 text") from None
@@ -180,5 +195,5 @@ class _Check:
             if _kind(key) != "scalar" or key.tag != f"{_TAG}str":
                 self.fail(key, "a key is text", "write it in quotes")
             if key.value in seen:
-                self.fail(key, f"the key {key.value!r:.60} occurs twice", "leave one of them")
+                self.fail(key, f"the key {key.value!r:.60} occurs twice", _LEAVE_ONE)
             seen.add(key.value)

@@ -10,11 +10,15 @@ _LONG = r"[\w-]*(?:api[-_]?key|token|password|passwd|secret|authorization)|pwd"
 # The name of an option that holds a key.
 SECRET_NAME = re.compile(rf"{_LONG}|key", re.IGNORECASE)
 
-_VALUE = r"(\"[^\"]*\"|'[^']*'|(?:bearer|basic)\s+[^\s&#\"']+|[^\s&#\"']+)"
+# In quotes, which stay; masked before; or up to a blank.
+_VALUE = (
+    r"(?:b?(?P<quote>[\"'])(?:\\.|(?!(?P=quote)).)*(?P=quote)|\*{3}(?=[,;)}\]]*(?:\s|$))"
+    r"|(?:bearer|basic)\s+[^\s&#\"']+|[\"']?[^\s&#\"']+)"
+)
 _USER = re.compile(r"(://)[^\s\"'<>]*@")
 # A bare "key:" is an everyday word of messages; it counts with "=" or in quotes only.
 _OPTION = re.compile(
-    rf"(?<![\w-])((?:{_LONG})[\"']?\s*[=:]\s*|key[\"']?\s*=\s*|key[\"']\s*:\s*){_VALUE}",
+    rf"(?<![\w-])(?P<name>(?:{_LONG})[\"']?\s*[=:]\s*|key[\"']?\s*=\s*|key[\"']\s*:\s*){_VALUE}",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"(bearer\s+)[^\s\"']+", re.IGNORECASE)
@@ -27,7 +31,7 @@ def mask(text: str) -> str:
     For log lines and for errors of other packages. It masks rather too much than too little.
     """
     text = _USER.sub(rf"\1{MASK}@", text)
-    text = _OPTION.sub(rf"\1{MASK}", text)
+    text = _OPTION.sub(lambda at: "{0}{1}{2}{1}".format(at["name"], at["quote"] or "", MASK), text)
     return _BEARER.sub(rf"\1{MASK}", text)
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qadapt.errors import SpecError
+from qadapt.errors import QadaptError, SpecError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -35,13 +35,28 @@ class Plain:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON-ready dicts, lists, strings and numbers."""
-        result: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
+        """The value as JSON-ready dicts, lists, strings and numbers.
+
+        Raises:
+            SpecError: it holds something that JSON cannot.
+        """
+        try:
+            result: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
+        except (ValueError, RecursionError) as error:
+            raise _not_json(self, error) from error
         return result
 
     def to_json(self, *, indent: int | None = 2) -> str:
-        """The value as a JSON document."""
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        """The value as a JSON document.
+
+        Raises:
+            SpecError: it holds something that JSON cannot, such as NaN.
+        """
+        document = self.to_dict()
+        try:
+            return json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+        except ValueError as error:
+            raise _not_json(self, error) from error
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
@@ -85,6 +100,10 @@ class Plain:
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
 
+def _not_json(value: Any, error: Exception) -> SpecError:
+    return SpecError(f"a {type(value).__name__} that JSON cannot hold: {error}")
+
+
 def _shape_error(cls: type[Any], error: Any) -> SpecError:
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "the document"
@@ -92,6 +111,9 @@ def _shape_error(cls: type[Any], error: Any) -> SpecError:
         known = [field.name for field in dataclasses.fields(cls)]
         if len(first["loc"]) == 1:
             return SpecError.unknown("field", str(first["loc"][-1]), known, where=cls.__name__)
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, QadaptError):
+        return SpecError(f"not a {cls.__name__}: {place}: {cause.message}", hint=cause.hint)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return SpecError(
         f"not a {cls.__name__}: {place}: {first['msg']}{more}",

@@ -158,7 +158,7 @@ class Plan(Plain):
         return any(step.needs_consent for step in self.steps)
 
 
-_GUARD = re.compile(r"\s*recall\s*@\s*(\d+)\s*>=\s*([0-9.]+%?)\s*")
+_GUARD = re.compile(r"\s*recall\s*@\s*(\d+)\s*>=\s*([0-9.]+(?:e-?[0-9]+)?%?)\s*")
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ class Guard(Plain):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.recall, (int, float)) or not 0 < self.recall <= 1:
+        number = isinstance(self.recall, (int, float)) and not isinstance(self.recall, bool)
+        if not number or not 0 < self.recall <= 1:
             raise SpecError(
                 f"a guard's recall is above 0 and at most 1; got {self.recall!r}",
                 hint="for example 0.95, or --guard 'recall@10>=0.95'",
@@ -191,22 +192,23 @@ class Guard(Plain):
     @classmethod
     def parse(cls, text: str) -> Guard:
         """A guard from ``"recall@10>=0.95"`` or ``"recall@10>=95%"``."""
-        found = _GUARD.fullmatch(text)
+        found = _GUARD.fullmatch(text) if isinstance(text, str) else None
         try:
             if found is None:
                 raise ValueError(text)
             share = found[2]
             recall = float(share.rstrip("%")) / (100 if share.endswith("%") else 1)
+            k = int(found[1])
         except ValueError:
             raise SpecError(
                 f"a guard looks like 'recall@10>=0.95'; got {text!r}",
             ) from None
         if not math.isfinite(recall):
             raise SpecError(f"a guard looks like 'recall@10>=0.95'; got {text!r}")
-        return cls(recall=recall, k=int(found[1]))
+        return cls(recall=recall, k=k)
 
     def __str__(self) -> str:
-        return f"recall@{self.k}>={self.recall:g}"
+        return f"recall@{self.k}>={self.recall!r}"
 
 
 def _at_least_one(name: str, value: Any) -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from fractions import Fraction
 from typing import Any, Literal
 
 from qadapt.errors import SpecError
@@ -81,7 +82,10 @@ class Rescore(Plain):
                 f"oversampling must be a number, got {self.oversampling!r}",
                 hint="for example 4: four times k candidates are scored exactly",
             )
-        object.__setattr__(self, "oversampling", float(self.oversampling))
+        try:
+            object.__setattr__(self, "oversampling", float(self.oversampling))
+        except OverflowError:
+            object.__setattr__(self, "oversampling", math.inf)
         if not math.isfinite(self.oversampling) or self.oversampling < 1:
             raise SpecError(
                 f"oversampling must be 1 or more, got {self.oversampling:g}",
@@ -101,8 +105,11 @@ class Rescore(Plain):
         return self.source != "off"
 
     def candidates(self, k: int) -> int:
-        """How many candidates are scored exactly for ``k`` results."""
-        return max(k, math.ceil(self.oversampling * k - 1e-9))
+        """How many candidates are scored exactly for ``k`` results.
+
+        Decimal as it was written: 1.1 times 10 is 11.
+        """
+        return math.ceil(Fraction(repr(self.oversampling)) * k)
 
     def __str__(self) -> str:
         if not self.on:
@@ -187,7 +194,7 @@ class Quantization(Plain):
             ) from None
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "rescore", Rescore.of(self.rescore))
-        object.__setattr__(self, "native", dict(self.native))
+        object.__setattr__(self, "native", _json_copy(self.native))
         self._check_knobs_belong()
         if self.bits is None and kind in _DEFAULT_BITS:
             object.__setattr__(self, "bits", _DEFAULT_BITS[kind])
@@ -287,6 +294,15 @@ class Quantization(Plain):
 QuantizationLike = Quantization | str | Mapping[str, Any]
 
 
+def _json_copy(native: Any) -> dict[str, Any]:
+    if isinstance(native, Mapping):
+        try:
+            return dict(json.loads(json.dumps(dict(native), allow_nan=False)))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SpecError(f"native must be what JSON can hold: {error}") from None
+    raise SpecError(f"native must be a mapping of the store's own fields, got {native!r}")
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -300,8 +316,8 @@ def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
 def _between(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
     if value is None:
         return
-    wrong_type = not _is_number(value) or (whole and int(value) != value)
-    if wrong_type or not low <= value <= high:
+    in_range = _is_number(value) and low <= value <= high
+    if not in_range or (whole and int(value) != value):
         kind = "a whole number" if whole else "a number"
         raise SpecError(f"{name} must be {kind} from {low:g} to {high:g}; got {value!r}")
 

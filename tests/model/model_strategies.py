@@ -1,0 +1,293 @@
+"""Generated values of every class of the model, and what any input may lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+from qadapt.errors import QadaptError
+from qadapt.model import (
+    Capabilities,
+    Capability,
+    CollectionInfo,
+    Estimate,
+    Evidence,
+    Guard,
+    How,
+    Kind,
+    Level,
+    Match,
+    Metric,
+    Plan,
+    Quantization,
+    Rescore,
+    Server,
+    State,
+    Status,
+    Step,
+    Support,
+    Symbol,
+    Vector,
+    VectorInfo,
+)
+from qadapt.model.address import Address
+from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
+
+
+def only_ours(call: Callable[[], Any]) -> Any:
+    """The value, or the QadaptError; anything else that is raised fails the test."""
+    try:
+        return call()
+    except QadaptError as error:
+        assert error.message
+        assert error.message in str(error)
+        return error
+
+
+# -- JSON ----------------------------------------------------------------------------------------
+
+words = st.text(max_size=12)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+bytes_ = st.integers(0, 2**50)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | finite | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=8,
+)
+json_objects = st.dictionaries(words, json_values, max_size=3)
+
+# -- text and objects that are nearly right ------------------------------------------------------
+
+_TOKENS = (
+    *("binary", "scalar", "product", "rotational", "none", "float16", "recall", "bits", "ratio"),
+    *("query_bits", "rescore", "native", "segments", "centroids", "quantile", "per", "codes"),
+    *(":", "=", ",", "@", ">=", "%", ".", "#", "?", "&", "/", "//", "+", "-", "[", "]", "{", "}"),
+    *('"', "'", "\\", "\n", " ", "\t", "&a", "*a", "<<", "!!int", "!!set", "|", ">", "- "),
+    *("0", "1", "4", "8", "10", "0.95", "1.5", "nan", "inf", "-1", "1e400", "1e-7", "9" * 5000),
+    *("off", "on", "null", "true", "~", "2001-13-45", ".nan", "0x1", "1:99", "ram", "originals"),
+    *("qdrant", "edge", "milvus", "http", "https", "grpc", "localhost", ":memory:", "[::1]"),
+    *("api_key", "key_env", "store", "stores", "collections", "vectors", "quantization", "guard"),
+    *("%", "%41", "%ff", "\0", "\ud800", "é", "٣", "\x85"),
+)
+near_text = st.text(max_size=40) | st.lists(
+    st.sampled_from(_TOKENS) | st.text(max_size=3), max_size=14
+).map("".join)
+
+_KEYS = (
+    *("kind", "bits", "quantile", "per", "query_bits", "ratio", "segments", "centroids"),
+    *("rescore", "codes", "originals", "native", "oversampling", "source", "any", "all", "not"),
+    *("gt", "gte", "lt", "lte", "topic", "a.b", "", ".", "a[]", "id", "steps", "format"),
+    *("store", "stores", "collections", "vectors", "quantization", "guard", "recall@10", "k"),
+)
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(_TOKENS)
+    | st.sampled_from([10**400, -(10**400), "2024-05-01", "2024-05-01T10:00:00Z", "edge:x"])
+    | st.text(max_size=5)
+)
+near_objects: st.SearchStrategy[Any] = st.recursive(
+    _LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(_KEYS) | st.text(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+# -- the model -----------------------------------------------------------------------------------
+
+rescores = st.just(Rescore(source="off")) | st.builds(
+    Rescore,
+    oversampling=st.floats(1, 1e6) | st.integers(1, 1000),
+    source=st.sampled_from(["originals", "codes"]),
+)
+_places = st.none() | st.sampled_from(["ram", "disk"])
+
+
+def _knobs(kind: Kind) -> dict[str, st.SearchStrategy[Any]]:
+    if kind is Kind.SCALAR:
+        return {
+            "bits": st.sampled_from([None, 4, 6, 7, 8]),
+            "quantile": st.none() | st.floats(0.5, 1),
+            "per": st.sampled_from([None, "collection", "dimension"]),
+        }
+    if kind is Kind.ROTATIONAL:
+        return {
+            "bits": st.sampled_from([None, 1, 1.5, 2, 4, 8, 9]),
+            "query_bits": st.sampled_from([None, 1, 4, 8, 32]),
+        }
+    if kind is Kind.BINARY:
+        return {
+            "bits": st.sampled_from([None, 1, 1.5, 2]),
+            "query_bits": st.sampled_from([None, 1, 4, 8, 32]),
+        }
+    if kind is Kind.PRODUCT:
+        return {"centroids": st.none() | st.integers(2, 65536)}
+    return {}
+
+
+@st.composite
+def _quantizations(draw: st.DrawFn) -> Quantization:
+    kind = draw(st.sampled_from(list(Kind)))
+    knobs = {name: draw(values) for name, values in _knobs(kind).items()}
+    if kind is Kind.PRODUCT:
+        size = draw(st.sampled_from(["ratio", "segments", "neither"]))
+        if size == "ratio":
+            knobs["ratio"] = draw(st.floats(2, 256) | st.integers(2, 256))
+        if size == "segments":
+            knobs["segments"] = draw(st.integers(1, 65536))
+    off = st.none() | st.just(Rescore(source="off"))
+    return Quantization(
+        kind,
+        rescore=draw(off if kind is Kind.NONE else st.none() | rescores),
+        codes=draw(_places),
+        originals=draw(_places),
+        native=draw(json_objects),
+        **knobs,
+    )
+
+
+quantizations = _quantizations()
+metrics = st.sampled_from(list(Metric))
+datatypes = st.sampled_from(["float32", "float16", "uint8", "turbo4", "turbo8", "turbo16"])
+vectors = st.builds(Vector, st.integers(1, 65536), metrics, datatypes)
+evidence = st.builds(Evidence, words, json_values)
+statuses = st.builds(
+    Status,
+    state=st.sampled_from(list(State)),
+    reason=words,
+    progress=st.none() | st.floats(0, 1),
+    evidence=st.lists(evidence, max_size=3).map(tuple),
+    advice=words,
+)
+servers = st.builds(Server, words, st.none() | words, words)
+vector_infos = st.builds(
+    VectorInfo,
+    name=words,
+    dim=st.integers(1, 65536),
+    metric=metrics,
+    datatype=datatypes,
+    count=bytes_,
+    index=json_objects,
+    quantization=quantizations,
+    status=statuses,
+    held_by=st.sampled_from(["store", "qadapt"]),
+    default_rescore=st.none() | rescores,
+    code_bytes=st.none() | bytes_,
+    float_bytes=st.none() | bytes_,
+)
+collection_infos = st.builds(
+    CollectionInfo,
+    name=words,
+    count=bytes_,
+    vectors=st.dictionaries(words, vector_infos, max_size=2),
+    server=servers,
+    config=json_objects,
+)
+lines = st.lists(words, max_size=3).map(tuple)
+match_values = st.builds(Match, st.sampled_from(list(Level)), lines, lines)
+capability_values = st.builds(Capability, st.sampled_from(list(Support)), words)
+capabilities = st.builds(
+    Capabilities,
+    store=words,
+    version=st.none() | words,
+    deployment=words,
+    features=st.dictionaries(words, capability_values, max_size=3),
+    disabled=lines,
+)
+estimates = st.builds(
+    Estimate,
+    *[bytes_] * 5,
+    stops=st.sampled_from(["nothing", "writes", "searches", "searches and writes"]),
+)
+steps = st.builds(
+    Step,
+    symbol=st.sampled_from(list(Symbol)),
+    action=words,
+    reason=words,
+    request=json_objects,
+    reverse=st.none() | json_objects,
+    estimate=estimates,
+)
+guards = st.builds(
+    Guard,
+    recall=st.floats(0, 1, exclude_min=True, allow_subnormal=False),
+    k=st.integers(1, 10_000),
+    queries=st.integers(1, 10_000) | st.text(min_size=1, max_size=9),
+    seed=st.integers(0, 2**31),
+)
+plans = st.builds(
+    Plan,
+    **dict.fromkeys(("id", "created", "address", "collection", "vector", "fingerprint"), words),
+    server=servers,
+    current=quantizations,
+    requested=quantizations,
+    target=quantizations,
+    match=match_values,
+    accept=st.sampled_from(["exact", "differs", "client"]),
+    count=bytes_,
+    dim=st.integers(1, 65536),
+    steps=st.lists(steps, max_size=3).map(tuple),
+    notes=lines,
+    disabled=lines,
+    guard=st.none() | guards,
+    qadapt=words,
+)
+hows = st.builds(
+    How,
+    searcher=st.sampled_from(["store", "qadapt", "store exact"]),
+    rescorer=st.sampled_from(["store", "qadapt", "none"]),
+    oversampling=st.floats(1, 1e6),
+    candidates=bytes_,
+    rescored_on=st.sampled_from(["originals", "codes", "none"]),
+    scores=st.sampled_from(["exact", "approximate"]),
+    rescore_from=st.sampled_from(["call", "collection", "store default"]),
+    notes=lines,
+)
+# A knob is said in one place only: in the quantization or beside it.
+vector_specs = st.builds(VectorSpec, quantizations) | st.builds(
+    VectorSpec,
+    st.sampled_from(["binary", "scalar:bits=7", "product:ratio=8"]).map(Quantization.parse),
+    st.none() | rescores,
+    _places,
+    _places,
+    json_objects,
+)
+names = st.text(min_size=1, max_size=8)
+collection_specs = st.builds(
+    CollectionSpec, st.dictionaries(words, vector_specs, min_size=1, max_size=2), st.none() | guards
+)
+store_specs = st.builds(
+    StoreSpec,
+    st.sampled_from(["edge:./data", "qdrant+https://h:1/p", "milvus:a b.db"]).map(Address.parse),
+    st.dictionaries(names, collection_specs, min_size=1, max_size=2),
+)
+specs = st.builds(Spec, st.lists(store_specs, min_size=1, max_size=1).map(tuple))
+
+PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
+    Capabilities: capabilities,
+    Capability: capability_values,
+    CollectionInfo: collection_infos,
+    CollectionSpec: collection_specs,
+    Estimate: estimates,
+    Evidence: evidence,
+    Guard: guards,
+    How: hows,
+    Match: match_values,
+    Plan: plans,
+    Quantization: quantizations,
+    Rescore: rescores,
+    Server: servers,
+    Spec: specs,
+    Status: statuses,
+    Step: steps,
+    StoreSpec: store_specs,
+    Vector: vectors,
+    VectorInfo: vector_infos,
+    VectorSpec: vector_specs,
+}

@@ -1,0 +1,415 @@
+"""Addresses: every form, every mistake, and no key in sight."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from qadapt.errors import AddressError, SpecError
+from qadapt.model.address import MASK, Address, Secret, mask
+from qadapt.model.plain import _adapter
+from qadapt.model.spec import parse_spec
+
+# text: store, transport, location
+FORMS = {
+    "edge:DIR": ("edge", None, "DIR"),
+    "edge:./my data/x": ("edge", None, "./my data/x"),
+    r"edge:C:\data": ("edge", None, r"C:\data"),
+    "edge:C:/data": ("edge", None, "C:/data"),
+    "qdrant+http://host:6333": ("qdrant", "http", "host:6333"),
+    "qdrant+https://host:1234": ("qdrant", "https", "host:1234"),
+    "qdrant+grpc://host:6334": ("qdrant", "grpc", "host:6334"),
+    "qdrant+https://host:443/prefix": ("qdrant", "https", "host:443/prefix"),
+    "qdrant:DIR": ("qdrant", None, "DIR"),
+    "qdrant::memory:": ("qdrant", None, ":memory:"),
+    "milvus+http://host:19530": ("milvus", "http", "host:19530"),
+    "milvus:FILE.db": ("milvus", None, "FILE.db"),
+    "weaviate+http://host:8080": ("weaviate", "http", "host:8080"),
+    "weaviate+https://host:443": ("weaviate", "https", "host:443"),
+    "qdrant+http://[::1]:6333": ("qdrant", "http", "[::1]:6333"),
+    "pgvector+http://host:5432": ("pgvector", "http", "host:5432"),
+    "pgvector+http://host": ("pgvector", "http", "host"),
+    "my-store.v2:somewhere": ("my-store.v2", None, "somewhere"),
+}
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_forms(text: str) -> None:
+    address = Address.parse(text)
+    assert (address.store, address.transport, address.location) == FORMS[text]
+    assert address.key is None and address.collection is None and address.options == {}
+    assert str(address) == text
+    assert Address.parse(str(address)) == address == Address.parse(address)
+    assert Address.parse(f"  {text}\n") == address
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_collection_behind_a_hash(text: str) -> None:
+    address = Address.parse(f"{text}#my%20articles%23%C3%A9")
+    assert address.collection == "my articles#é"
+    assert Address.parse(str(address)) == address
+    assert replace(address, collection=None) == Address.parse(text)
+    assert address.identity == Address.parse(text).identity
+
+
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [
+        ("qdrant+http://h", 6333),
+        ("qdrant+https://h", 6333),
+        ("qdrant+grpc://h", 6334),
+        ("milvus+http://h", 19530),
+        ("milvus+https://h", 443),
+        ("weaviate+http://h", 8080),
+        ("weaviate+https://h", 443),
+        ("qdrant+http://[::1]", 6333),
+        ("pgvector+http://h", None),
+    ],
+)
+def test_ports_that_were_left_out(text: str, port: int | None) -> None:
+    address = Address.parse(text)
+    assert address.port == port
+    assert address.host in ("h", "::1")
+    if port is not None:
+        assert address == Address.parse(f"{text}:{port}")
+        assert address.url.endswith(f":{port}")
+
+
+def test_options() -> None:
+    address = Address.parse("weaviate+http://h?grpc=50051&tenant=a%26b#Art")
+    assert address.options == {"grpc": "50051", "tenant": "a&b"}
+    assert address.collection == "Art"
+    assert str(address) == "weaviate+http://h:8080?grpc=50051&tenant=a%26b#Art"
+    assert Address.parse("weaviate+http://h").options == {}
+
+
+def test_url_host_port_path() -> None:
+    address = Address.parse("QDRANT+GRPC://Example.com:7")
+    assert (address.url, address.host, address.port) == (
+        "http://example.com:7",
+        "example.com",
+        7,
+    )
+    assert Address.parse("qdrant+https://h/p/").url == "https://h:6333/p"
+    assert Address.parse("edge:~/x").path == Path.home() / "x"
+    for ask in ("url", "host", "port"):
+        with pytest.raises(AddressError, match="not the address of a server"):
+            getattr(Address.parse("edge:x"), ask)
+    for text in ("qdrant::memory:", "qdrant+http://h"):
+        with pytest.raises(AddressError, match="no folder"):
+            _ = Address.parse(text).path
+
+
+def test_identity_is_the_store_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def same(*texts: str) -> bool:
+        return len({Address.parse(text).identity for text in texts}) == 1
+
+    assert same(
+        "qdrant+http://h",
+        "qdrant+http://H:6333#a",
+        "qdrant+http://key@h:6333",
+        "qdrant+http://h?key_env=NAME",
+        "qdrant+http://h/?api_key=1",
+    )
+    assert same("weaviate+http://h", "weaviate+http://h?grpc=50051&timeout=3")
+    assert not same("qdrant+http://h", "qdrant+http://h:6335")
+    assert not same("milvus+http://h?database=a", "milvus+http://h?database=b")
+    assert same("qdrant::memory:", "qdrant::memory:#c")
+    assert same("edge:x/../data", "edge:data", f"edge:{Path.cwd() / 'data'}")
+    before = Address.parse("edge:data").identity
+    monkeypatch.chdir(Path(__file__).parent)
+    assert Address.parse("edge:data").identity != before
+    assert Path(before.removeprefix("edge:")).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("localhost:6333", "did you mean qdrant+http://localhost:6333?"),
+        ("127.0.0.1:19530", "did you mean milvus+http://127.0.0.1:19530?"),
+        ("http://localhost:6333", "did you mean qdrant+http://localhost:6333?"),
+        ("https://x.example:8080", "did you mean weaviate+https://x.example:8080?"),
+        ("grpc://h:6334", "did you mean qdrant+grpc://h:6334?"),
+        ("qdrant://h:6333", "did you mean qdrant+http://h:6333?"),
+        ("milvus://h", "did you mean milvus+http://h?"),
+        ("qdrant:localhost:6333", "did you mean qdrant+http://localhost:6333?"),
+        ("qdrant", "did you mean qdrant+http://localhost?"),
+        ("edge://data", "did you mean edge:/data?"),
+        ("./data", "did you mean edge:./data?"),
+        (r"C:\data", r"did you mean edge:C:\data?"),
+        ("", "for example qdrant+http://localhost:6333"),
+        ("edge:", "the location is empty"),
+        ("qdrant+http://", "the location is empty"),
+        ("qdrant+http://h:0", "number from 1 to 65535"),
+        ("qdrant+http://h:65536", "number from 1 to 65535"),
+        ("qdrant+http://h:abc", "usual is 6333"),
+        ("qdrant+http://h:", "number from 1 to 65535"),
+        ("qdrant+http://h:٣", "number from 1 to 65535"),
+        ("qdrant+http://::1:6333", "[::1]:6333 for IPv6"),
+        ("qdrant+http://[::g]:6333", "not a host"),
+        ("qdrant+http://[::1]x", "not a host"),
+        ("qdrant+http://a b", "not a host"),
+        ("qdrant+tcp://h", "known: qdrant+http, qdrant+https, qdrant+grpc"),
+        ("qdrant+http:h", "'//' is missing"),
+        ("qdrant+http://h#", "the collection behind '#' is empty"),
+        ("qdrant+http://h?grpc", "name=value"),
+        ("qdrant+http://h?a=1&a=2", "occurs twice"),
+        ("qdrant+http://h?api_key=", "api_key is empty"),
+        ("qdrant+http://:@h", "the key before '@' is empty"),
+        ("qdrant+http://a@h?token=b", "more than one key"),
+        ("qdrant+http://h?key_env=not-a-name", "?key_env=MY_KEY"),
+        ("edge:a%00b", "NUL"),
+        ("edge:%ff", "write % itself as %25"),
+        ("edge:\ud800", "not valid Unicode"),
+        ("edge:" + "x" * 9000, "longer than"),
+    ],
+)
+def test_mistakes(text: str, says: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        Address.parse(text)
+    assert says in str(caught.value)
+    assert caught.value.hint or "Unicode" in says
+
+
+# -- keys ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("milvus+http://root:Milvus@h", "root:Milvus"),
+        ("qdrant+http://abc@h", "abc"),
+        ("qdrant+http://:abc@h", "abc"),
+        ("qdrant+http://a%40b%2Fc@h", "a@b/c"),
+        ("qdrant+http://h?api_key=a+b%26", "a+b&"),
+        ("qdrant+http://h?API-KEY=abc", "abc"),
+        ("qdrant+http://h?apikey=abc", "abc"),
+        ("qdrant+http://h?key=abc", "abc"),
+        ("milvus+http://h?token=abc", "abc"),
+        ("milvus+http://h?user=root&password=abc", "root:abc"),
+        ("plug:x?client_secret=abc", "abc"),
+    ],
+)
+def test_key_in_the_address(text: str, key: str) -> None:
+    address = Address.parse(text)
+    assert address.secret({"QADAPT_API_KEY": "other"}) == key
+    assert MASK in str(address) and key not in str(address)
+    assert not {"api_key", "token", "key", "password"} & set(address.options)
+    again = Address.parse(str(address))
+    assert str(again) == str(address)
+    assert again.secret({"QADAPT_API_KEY": "other"}) == "other"
+    with pytest.raises(AddressError, match="masked when the address was saved") as caught:
+        again.secret({})
+    assert "QADAPT_API_KEY" in str(caught.value)
+
+
+def test_where_a_key_comes_from() -> None:
+    environ = {
+        "QADAPT_API_KEY": "ours",
+        "QDRANT_API_KEY": "qdrant's",
+        "MILVUS_TOKEN": "milvus's",
+        "WEAVIATE_API_KEY": "weaviate's",
+        "MINE": "mine",
+    }
+    assert Address.parse("qdrant+http://h?key_env=MINE").secret(environ) == "mine"
+    assert Address.parse("qdrant+http://h").secret(environ) == "ours"
+    del environ["QADAPT_API_KEY"]
+    for store in ("qdrant", "milvus", "weaviate"):
+        assert Address.parse(f"{store}+http://h").secret(environ) == f"{store}'s"
+    assert Address.parse("edge:x").secret(environ) is None
+    assert Address.parse("qdrant+http://h").secret({"QDRANT_API_KEY": ""}) is None
+    for missing in ({}, {"MINE": ""}):
+        with pytest.raises(AddressError, match="'MINE'"):
+            Address.parse("qdrant+http://h?key_env=MINE").secret(missing)
+
+
+def test_secret_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QADAPT_API_KEY", "from outside")
+    assert Address.parse("qdrant+http://h").secret() == "from outside"
+    monkeypatch.delenv("QADAPT_API_KEY")
+    monkeypatch.delenv("QDRANT_API_KEY", raising=False)
+    assert Address.parse("qdrant+http://h").secret() is None
+
+
+def test_an_address_made_of_parts() -> None:
+    address = Address("qdrant", "http", "h:1", {"api_key": "abc", "a": "b"})
+    assert address.options == {"a": "b"} and address.secret({}) == "abc"
+    assert address == Address("qdrant", "http", "h:1", {"a": "b"}, key="abc")
+    assert address != Address("qdrant", "http", "h:1", {"a": "b"}, key="abd")
+    assert hash(address) == hash(copy.deepcopy(address))
+    assert pickle.loads(pickle.dumps(address)) == address  # workers need the key
+    assert isinstance(address.key, Secret) and address.key != "abc"
+    assert replace(address, collection="c").secret({}) == "abc"
+
+
+# Letters that no other part of the addresses holds, so that every leak is seen.
+_KEYS = st.text("ZQXJ279!$*+@:/?#&=% é\"'\\", min_size=6, max_size=20)
+_PLACES = st.sampled_from(
+    [
+        "qdrant+http://{key}@h:1",
+        "milvus+https://user:{key}@h:1/p#c",
+        "qdrant+http://:{key}@h",
+        "qdrant+http://h?api_key={key}",
+        "milvus+http://h?a=b&token={key}#c",
+        "weaviate+http://h?key={key}&grpc=50051",
+        "milvus+http://h?user=u&password={key}",
+        "plug:dir?password={key}",
+        "edge:./d?secret={key}#c",
+    ]
+)
+
+
+def _quoted(text: str) -> str:
+    return "".join(
+        char if char.isalnum() and char.isascii() else "".join(f"%{b:02X}" for b in char.encode())
+        for char in text
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(_KEYS, _PLACES)
+@example("ZZZZZZ", "qdrant+http://{key}@h:1")
+def test_a_key_is_never_shown(key: str, place: str) -> None:
+    assume(key.strip() == key and sum(char.isalnum() for char in key) >= 4)
+    written = _quoted(key)
+    text = place.format(key=written)
+    address = Address.parse(text)
+    found = address.secret({})
+    assert found is not None and found.removeprefix("user:").removeprefix("u:") in (
+        key,
+        key.removeprefix(":"),
+    )
+    shown = [
+        str(address),
+        repr(address),
+        f"{address} {address!r} {address!s}",
+        "%s" % address,  # noqa: UP031
+        address.identity,
+        repr([address]),
+        repr(asdict(address)),
+        str(address.options),
+        json.dumps(_adapter(Address).dump_python(address, mode="json")),
+        mask(f"cannot reach {text}: no answer"),
+        mask(json.dumps({"url": text})),
+    ]
+    if address.transport:
+        shown += [address.url, address.host]
+    with pytest.raises(TypeError):
+        json.dumps(asdict(address))
+    if address.collection is None:
+        spec = parse_spec(json.dumps(_spec(text)))
+        assert spec.stores[0].store.secret({}) == found
+        shown += [repr(spec), spec.to_json(), str(spec.to_dict())]
+    for output in shown:
+        assert key not in output
+        assert written not in output
+
+
+def _spec(address: str) -> dict[str, object]:
+    return {"store": address, "collections": {"a": {"quantization": "binary"}}}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.text("ZQXJ279", min_size=6, max_size=12),
+    st.sampled_from(
+        [
+            "qdrant+http://{key}@h:port",
+            "qdrant+http://u:{key}@",
+            "qdrant+http://u:{key}/x@h",
+            "qdrant+http://u:1/{key}@h",
+            "qdrant+http://u:1?{key}@h",
+            "qdrant+http://u:1#{key}@h",
+            "qdrant+http://u:{key} x@h y",
+            "http://u:{key}@h:6333",
+            "qdrant://u:{key}@h",
+            "root:{key}@h:6333",
+            "{key}@h:6333",
+            "qdrant:u:{key}@h:6333",
+            "edge://u:{key}@h",
+            "qdrant+tcp://{key}@h",
+            "qdrant+http:{key}@h",
+            "qdrant+http://h:99999?api_key={key}",
+            "qdrant+http://h:99999?token={key}&a=b",
+            "qdrant+http://h?api_key={key}&api_key={key}",
+            "qdrant+http://h?api_key={key}&token={key}",
+            "qdrant+http://u@h?api_key={key}",
+            "qdrant+http://h?key_env=-{key}",
+            "localhost:6333?api_key={key}",
+            "edge:?password={key}",
+            "edge:%ff?key={key}",
+        ]
+    ),
+)
+def test_an_error_never_shows_a_key(key: str, place: str) -> None:
+    text = place.format(key=key)
+    with pytest.raises(AddressError) as caught:
+        Address.parse(text)
+    assert key not in str(caught.value) and key not in repr(caught.value)
+    with pytest.raises(SpecError) as in_spec:
+        parse_spec(json.dumps(_spec(text)))
+    assert key not in str(in_spec.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("get http://u:p@h:1/x failed", "get http://***@h:1/x failed"),
+        ("http://h/?api_key=abc&x=1 and http://g", "http://h/?api_key=***&x=1 and http://g"),
+        ("POST ?token=abc#frag", "POST ?token=***#frag"),
+        ("{'api-key': 'a b', 'x': 1}", "{'api-key': '***', 'x': 1}"),
+        (r'{"token": "a\" b", "x": 1}', '{"token": "***", "x": 1}'),
+        ("token=b'a b' x", "token='***' x"),
+        ('token="abc', "token=***"),
+        ("key=***, x", "key=***, x"),
+        ('{"password": "abc", "x": 1}', '{"password": "***", "x": 1}'),
+        ("Authorization: Bearer abc.def", "Authorization: ***"),
+        ("sent Bearer abc.def to h", "sent Bearer *** to h"),
+        ("QDRANT_API_KEY=abc", "QDRANT_API_KEY=***"),
+        ("api_key='abc', host='h'", "api_key='***', host='h'"),
+        ("unknown key: topic", "unknown key: topic"),
+        ("primary_key=id partition_key=p", "primary_key=id partition_key=p"),
+        ("?key_env=NAME", "?key_env=NAME"),
+        ("http://h:6333/collections failed", "http://h:6333/collections failed"),
+        ("mail me@example.com", "mail me@example.com"),
+    ],
+)
+def test_mask(text: str, masked: str) -> None:
+    assert mask(text) == masked
+    assert mask(masked) == masked
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["edge", "qdrant", "plug"]),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20),
+    st.dictionaries(
+        st.text("abc", min_size=1, max_size=3),
+        st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5),
+        max_size=2,
+    ),
+    st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1),
+)
+@example("edge", "localhost:6333", {}, None)
+@example("edge", "é:80", {}, None)
+@example("plug", "80", {}, None)
+@example("plug", "//x", {}, None)
+@example("edge", " x ", {}, " ")
+def test_any_path_survives(
+    store: str, location: str, options: dict[str, str], collection: str | None
+) -> None:
+    address = Address(store, None, location, options, collection)
+    assert Address.parse(str(address)) == address
+
+
+def test_paths_stay_readable() -> None:
+    for path in ("/tmp/a b/c-d_e.db", r"C:\my data\x", "./été/日本", f"..{os.sep}x"):
+        assert str(Address("edge", None, path)) == f"edge:{path}"

@@ -1,0 +1,314 @@
+"""Batch, arrays, their checks, and Hits."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_strategies import hows, json_objects
+
+from qadapt.errors import (
+    DimensionError,
+    InputError,
+    NonFiniteError,
+    SpecError,
+    ZeroVectorError,
+)
+from qadapt.model import Batch, Hits, How, Vector, as_vectors, check_vectors
+
+X = np.arange(12, dtype=np.float32).reshape(4, 3) + 1
+HOW = How("store", "store", 4.0, 40, "originals", "exact")
+
+
+def _batch() -> Batch:
+    return Batch(
+        ids=[1, 2, "a", "b"],
+        vectors={"": X, "title": X[:, :2]},
+        payloads=[{"n": n} for n in range(4)],
+        missing={"title": np.array([False, True, False, False])},
+    )
+
+
+# -- arrays --------------------------------------------------------------------------------------
+
+
+class _Tensor:
+    """Like a tensor of torch: not a numpy array, but knows how to become one."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.asarray(self.array, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    "given_array",
+    [
+        X,
+        X.tolist(),
+        [row for row in X],  # noqa: C416 - a list of arrays
+        tuple(map(tuple, X.tolist())),
+        X.astype(np.float64),
+        X.astype(np.float16),
+        X.astype(np.int8),
+        X.astype(np.uint8),
+        np.asfortranarray(X),
+        np.repeat(X, 2, axis=0)[::2],
+        X.astype(">f4"),
+        _Tensor(X),
+        _Tensor(X.astype(np.float16)),
+    ],
+)
+def test_as_vectors(given_array: Any) -> None:
+    found = as_vectors(given_array)
+    assert found.dtype == np.float32 and found.flags.c_contiguous and found.dtype.isnative
+    np.testing.assert_array_equal(found, X)
+
+
+def test_as_vectors_of_one_vector_and_of_none() -> None:
+    assert as_vectors([1, 2, 3]).shape == (1, 3)
+    assert as_vectors(np.zeros((0, 3))).shape == (0, 3)
+    assert as_vectors(X) is X  # nothing is copied without need
+
+
+@pytest.mark.parametrize(
+    ("given_array", "says"),
+    [
+        ([[1, 2], [3]], "rows of different length"),
+        ([["a", "b"]], "must be an array of numbers"),
+        ([[1, None]], "must be an array of numbers"),
+        ([[1j]], "must be an array of numbers"),
+        ({1, 2}, "must be an array of numbers"),
+        ([[10**400]], "must be an array of numbers"),
+        (np.array(["2024-01-01"], dtype="datetime64[D]"), "must be an array of numbers"),
+        (np.zeros((2, 2, 2)), r"shape (n, d) or (d,); got (2, 2, 2)"),
+        (5.0, r"shape (n, d) or (d,); got ()"),
+        (None, "must be an array of numbers"),
+    ],
+)
+def test_as_vectors_refuses(given_array: Any, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        as_vectors(given_array, what="queries")
+    assert says in str(caught.value) and str(caught.value).startswith("queries")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300, -1e300])
+def test_values_that_are_not_finite_are_named_by_row(bad: float) -> None:
+    array = X.astype(np.float64)
+    array[[1, 3], 2] = bad
+    with pytest.raises(NonFiniteError) as caught:
+        check_vectors(as_vectors(array), Vector(3))
+    assert caught.value.rows == [1, 3] and caught.value.total == 2
+    assert "rows: 1, 3" in str(caught.value) and "nothing was written" in str(caught.value)
+    present = np.array([True, False, True, False])
+    check_vectors(as_vectors(array), Vector(3), present=present)
+
+
+def test_zero_vectors_are_refused_under_cosine_only() -> None:
+    array = X.copy()
+    array[2] = 0
+    with pytest.raises(ZeroVectorError) as caught:
+        check_vectors(array, Vector(3, "cosine"))  # type: ignore[arg-type]
+    assert caught.value.rows == [2]
+    for metric in ("dot", "euclidean"):
+        check_vectors(array, Vector(3, metric))  # type: ignore[arg-type]
+    check_vectors(array, Vector(3), present=np.array([True, True, False, True]))
+    array[2, 0] = 1e-45  # the smallest float32 is not zero
+    check_vectors(array, Vector(3))
+
+
+def test_many_bad_rows_are_counted_and_not_all_listed() -> None:
+    with pytest.raises(NonFiniteError) as caught:
+        check_vectors(np.full((5000, 2), np.nan, dtype=np.float32), Vector(2))
+    assert caught.value.total == 5000 and len(caught.value.rows) == 100
+    assert "7, 8, 9, ... (5000 in all)" in str(caught.value)
+
+
+@pytest.mark.parametrize("dim", [0, -1, 65537, 1.5, True])
+def test_dimensions_of_a_vector(dim: Any) -> None:
+    with pytest.raises(SpecError, match="from 1 to 65536"):
+        Vector(dim)
+    assert Vector(65536).dim == 65536 and Vector(np.int64(3)).dim == 3  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="unknown metric"):
+        Vector(3, "l2")  # type: ignore[arg-type]
+
+
+# -- batches -------------------------------------------------------------------------------------
+
+
+def test_batch_keeps_columns() -> None:
+    batch = _batch()
+    assert len(batch) == 4 and batch.ids == [1, 2, "a", "b"]
+    assert batch.nbytes == 4 * (12 + 8)
+    assert batch.vectors[""].dtype == np.float32
+    assert batch.payloads is not None and batch.payloads[3] == {"n": 3}
+
+
+@pytest.mark.parametrize(
+    ("ids", "kept"),
+    [
+        (np.array([3, 1]), [3, 1]),
+        (np.array([3, 1], dtype=np.uint64), [3, 1]),
+        (np.array(["b", "a"]), ["b", "a"]),
+        (np.array([3, "a"], dtype=object), [3, "a"]),
+        (range(2), [0, 1]),
+        (("x", 5), ["x", 5]),
+    ],
+)
+def test_ids(ids: Any, kept: list[int | str]) -> None:
+    found = Batch(ids=ids, vectors={"": X[:2]}).ids
+    assert found == kept and [type(key) for key in found] == [type(key) for key in kept]
+
+
+@pytest.mark.parametrize(
+    ("ids", "says"),
+    [
+        ([True, 2], "got True of type bool"),
+        (np.array([True, False]), "of type bool"),
+        ([np.int64(1), 2], "of type int64"),
+        ([1.0, 2.0], "of type float"),
+        (np.array([1.0, 2.0]), "of type float"),
+        ([b"a", b"b"], "of type bytes"),
+        ([None, 1], "of type NoneType"),
+        ([1, 1], "1 ids occur more than once in one batch: 1"),
+        (["a", "a"], "occur more than once in one batch: a"),
+        (np.array([7, 7]), "occur more than once in one batch: 7"),
+        ([1], "1 ids but 2 rows in the unnamed vector"),
+        ([1, 2, 3], "3 ids but 2 rows in the unnamed vector"),
+    ],
+)
+def test_ids_that_are_refused(ids: Any, says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Batch(ids=ids, vectors={"": X[:2]})
+    assert says in str(caught.value)
+
+
+def test_the_int_1_and_the_text_1_are_two_ids() -> None:
+    assert Batch(ids=[1, "1"]).ids == [1, "1"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ({"vectors": {"t": X[:3]}}, "4 ids but 3 rows in vector 't'"),
+        ({"vectors": {"": [[1, 2], [3]]}}, "the unnamed vector: rows of different length"),
+        ({"payloads": [{}]}, "4 ids but 1 payloads"),
+        ({"vectors": {"t": X}, "missing": {"t": np.zeros(3, dtype=bool)}}, "missing['t']"),
+        ({"vectors": {"t": X}, "missing": {"u": np.zeros(4, dtype=bool)}}, "missing['u']"),
+    ],
+)
+def test_columns_that_do_not_fit(parts: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Batch(ids=[1, 2, 3, 4], **parts)
+    assert says in str(caught.value)
+
+
+def test_check_names_the_vector_and_the_row() -> None:
+    wanted = {"": Vector(3), "title": Vector(2)}
+    _batch().check(wanted)
+    with pytest.raises(SpecError, match="unknown vector \"vector 'title'\""):
+        _batch().check({"": Vector(3)})
+    with pytest.raises(DimensionError) as caught:
+        _batch().check({**wanted, "title": Vector(5)})
+    assert (caught.value.expected, caught.value.got) == (5, 2)
+    assert "vector 'title' have 2 dimensions, expected 5" in str(caught.value)
+    spoiled = _batch()
+    spoiled.vectors["title"][3] = np.nan
+    with pytest.raises(NonFiniteError, match=r"vector 'title'.*rows: 3"):
+        spoiled.check(wanted)
+
+
+def test_rows_that_are_missing_are_not_checked() -> None:
+    batch = _batch()
+    batch.vectors["title"][1] = 0
+    batch.check({"": Vector(3), "title": Vector(2)})
+    batch.vectors["title"][2] = 0
+    with pytest.raises(ZeroVectorError) as caught:
+        batch.check({"": Vector(3), "title": Vector(2)})
+    assert caught.value.rows == [2]
+
+
+def test_rows_are_views() -> None:
+    part = _batch().rows(1, 3)
+    assert part.ids == [2, "a"] and len(part) == 2
+    assert part.payloads == [{"n": 1}, {"n": 2}]
+    assert part.missing["title"].tolist() == [True, False]
+    batch = _batch()
+    assert np.shares_memory(batch.rows(1, 3).vectors[""], batch.vectors[""])
+    assert len(batch.rows(3, 99)) == 1 and len(batch.rows(4, 9)) == 0
+    assert Batch(ids=[1, 2]).rows(0, 1).payloads is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 4), max_size=4))
+def test_concat_puts_rows_together_again(cuts: list[int]) -> None:
+    batch, edges = _batch(), [0, *sorted(cuts), 4]
+    whole = Batch.concat([batch.rows(a, b) for a, b in pairwise(edges)])
+    assert whole.ids == batch.ids and whole.payloads == batch.payloads
+    for name in batch.vectors:
+        np.testing.assert_array_equal(whole.vectors[name], batch.vectors[name])
+    np.testing.assert_array_equal(whole.missing["title"], batch.missing["title"])
+
+
+def test_concat_fills_what_some_batches_do_not_have() -> None:
+    plain = Batch(ids=[9], vectors={"": X[:1], "title": X[:1, :2]})
+    whole = Batch.concat([plain, _batch()])
+    assert whole.missing["title"].tolist() == [False, False, True, False, False]
+    assert whole.payloads is not None and whole.payloads[:2] == [{}, {"n": 0}]
+    assert Batch.concat([plain]).payloads is None
+    assert len(Batch.concat([])) == 0
+
+
+@pytest.mark.parametrize("other", [{}, {"": X[:1]}, {"": X[:1, :2], "title": X[:1, :2]}])
+def test_concat_of_different_vectors_is_refused(other: dict[str, Any]) -> None:
+    for batches in ([_batch(), Batch([9], other)], [Batch([9], other), _batch()]):
+        with pytest.raises(InputError, match="batches of different vectors"):
+            Batch.concat(batches)
+
+
+# -- hits ----------------------------------------------------------------------------------------
+
+
+def test_short_rows_are_padded() -> None:
+    hits = Hits.from_rows([[(1, 0.5), ("b", 0.25)], []], 3, HOW, [[{"a": 1}, {"a": 2}], []])
+    assert hits.ids.tolist() == [[1, "b", None], [None, None, None]]
+    assert hits.ids.dtype == object and hits.scores.dtype == np.float32
+    assert np.isnan(hits.scores[0, 2]) and np.isnan(hits.scores[1]).all()
+    assert hits.payloads == [[{"a": 1}, {"a": 2}, None], [None, None, None]]
+    assert hits.to_dict() == {
+        "ids": [[1, "b", None], [None, None, None]],
+        "scores": [[0.5, 0.25, None], [None, None, None]],
+        "how": HOW.to_dict(),
+        "payloads": [[{"a": 1}, {"a": 2}, None], [None, None, None]],
+    }
+
+
+def test_long_rows_are_cut() -> None:
+    hits = Hits.from_rows([[(n, -n) for n in range(5)]], 2, HOW, [[{"n": n} for n in range(5)]])
+    assert hits.ids.tolist() == [[0, 1]] and hits.payloads == [[{"n": 0}, {"n": 1}]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(st.integers(0, 2**63) | st.text(max_size=5), st.floats(width=32)), max_size=4
+        ),
+        max_size=3,
+    ),
+    st.integers(1, 5),
+    hows,
+    json_objects,
+)
+def test_hits_are_valid_json(rows: Any, k: int, how: How, payload: dict[str, Any]) -> None:
+    payloads: Any = [[payload for _ in row] for row in rows]
+    document = Hits.from_rows(rows, k, how, payloads).to_dict()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert all(len(row) == k for key in ("ids", "scores", "payloads") for row in document[key])
+    assert "payloads" not in Hits.from_rows(rows, k, how).to_dict()

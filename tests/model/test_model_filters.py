@@ -1,0 +1,295 @@
+"""The common filter: how it is read, what it means, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timezone
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qadapt.errors import SpecError
+from qadapt.model.filters import (
+    AllOf,
+    AnyOf,
+    Equals,
+    Filter,
+    Not,
+    OneOf,
+    Range,
+    is_common,
+    matches,
+    parse_filter,
+)
+
+
+@pytest.mark.parametrize(
+    ("given_filter", "tree"),
+    [
+        ({"topic": "art"}, Equals("topic", "art")),
+        ({"author.name": "x"}, Equals("author.name", "x")),
+        ({"ok": True}, Equals("ok", True)),
+        ({"topic": ["a", "b"]}, OneOf("topic", ("a", "b"))),
+        ({"topic": ("a",)}, OneOf("topic", ("a",))),
+        ({"year": {"gte": 1990, "lt": 2000}}, Range("year", gte=1990, lt=2000)),
+        ({"day": {"gt": "2024-05-01"}}, Range("day", gt="2024-05-01")),
+        ({"a": 1, "b": 2}, AllOf((Equals("a", 1), Equals("b", 2)))),
+        ({"any": [{"a": 1}, {"b": 2}]}, AnyOf((Equals("a", 1), Equals("b", 2)))),
+        ({"all": [{"a": 1}]}, AllOf((Equals("a", 1),))),
+        ({"not": {"a": 1, "b": 2}}, Not(AllOf((Equals("a", 1), Equals("b", 2))))),
+        (
+            {"a": 1, "not": {"any": [{"b": 2}, {"c": [3]}]}},
+            AllOf((Equals("a", 1), Not(AnyOf((Equals("b", 2), OneOf("c", (3,))))))),
+        ),
+        ({"a": np.int64(3)}, Equals("a", 3)),
+        ({"a": np.array([1, 2])}, OneOf("a", (1, 2))),
+        ({"a": date(2024, 5, 1)}, Equals("a", "2024-05-01")),
+        ({"a": {"gt": datetime(2024, 5, 1)}}, Range("a", gt="2024-05-01T00:00:00")),
+    ],
+)
+def test_parse(given_filter: Any, tree: Filter) -> None:
+    found = parse_filter(given_filter)
+    assert found == tree and repr(found) == repr(tree)
+    assert parse_filter(found) is found
+    assert parse_filter({"not": found}) == Not(tree)
+    assert hash(found) == hash(tree)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({}, "leave the filter out"),
+        ([], "a filter is a mapping"),
+        ("topic=art", "a filter is a mapping"),
+        (None, "a filter is a mapping"),
+        ({"any": []}, "'any' has no filters"),
+        ({"all": []}, "'all' has no filters"),
+        ({"any": {"a": 1}}, "'any' takes a list"),
+        ({"all": "x"}, "'all' takes a list"),
+        ({"any": [{}]}, "the filter is empty"),
+        ({"any": [5]}, "a filter is a mapping; got 5"),
+        ({"not": {}}, "the filter is empty"),
+        ({"not": [{"a": 1}]}, "'not' takes one filter"),
+        ({"a": None}, "rows without a field can't be asked for"),
+        ({"a": [1, None]}, "null"),
+        ({"a": {"gt": None}}, "null"),
+        ({"a": []}, "name at least one"),
+        ({"a": {}}, "gt, gte, lt, lte"),
+        ({"a": {"gte": 1, "lte_": 2}}, "did you mean 'lte'?"),
+        ({"author": {"name": "x"}}, "a nested field is written 'author.name'"),
+        ({"a": {"not": 1}}, 'write it around the field: {"not"'),
+        ({"a": {"gt": 1, "gte": 2}}, "both gt and gte"),
+        ({"a": {"lt": 1, "lte": 2}}, "both lt and lte"),
+        ({"a": {"gt": 1, "lt": "2024-05-01"}}, "mixes numbers and dates"),
+        ({"a": {"gt": "old"}}, "dates look like"),
+        ({"a": {"gt": "2024-13-01"}}, "dates look like"),
+        ({"a": {"gt": "2024-02-30"}}, "dates look like"),
+        ({"a": {"gt": True}}, "a range has"),
+        ({"a": {"gt": [1]}}, "values are text, numbers"),
+        ({"a": {"gt": float("nan")}}, "not finite"),
+        ({"a": float("inf")}, "not finite"),
+        ({"a": [[1]]}, "values are text, numbers"),
+        ({"a": [np.array([1, 2])]}, "values are text, numbers"),
+        ({"a": b"x"}, "values are text, numbers"),
+        ({"": 1}, "a name such as"),
+        ({"a..b": 1}, "a name such as"),
+        ({".a": 1}, "a name such as"),
+        ({"a[]": 1}, "store's own filter object"),
+        ({1: 2}, "a field's name is text"),
+        ({"a": 10**5000, "b": {"gt": [10**5000]}}, "values are text"),
+        ({10**5000: 1}, "a very large number"),
+    ],
+)
+def test_refused(wrong: Any, says: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_filter(wrong)
+    assert says in str(caught.value)
+
+
+def test_nodes_check_themselves() -> None:
+    for make in (
+        lambda: Equals("", 1),
+        lambda: Equals("a", None),  # type: ignore[arg-type]
+        lambda: OneOf("a", ()),
+        lambda: Range("a"),
+        lambda: AnyOf(()),
+        lambda: AllOf(()),
+    ):
+        with pytest.raises(SpecError):
+            make()
+    assert OneOf("a", [1, 2]).values == (1, 2)  # type: ignore[arg-type]
+    assert Range("a", gt=1, lte=2).bounds == {"gt": 1, "lte": 2}
+    assert Range("a", gt="2024-01-01").over_dates and not Range("a", gt=1).over_dates
+
+
+def test_depth_is_limited() -> None:
+    def nested(depth: int) -> dict[str, Any]:
+        result: dict[str, Any] = {"a": 1}
+        for _ in range(depth):
+            result = {"not": result}
+        return result
+
+    assert matches(parse_filter(nested(30)), {"a": 1})
+    with pytest.raises(SpecError, match="deeper than 32"):
+        parse_filter(nested(5000))
+    endless: dict[str, Any] = {}
+    endless["not"] = endless
+    with pytest.raises(SpecError, match="deeper than 32"):
+        parse_filter(endless)
+
+
+def test_is_common() -> None:
+    assert is_common({}) and is_common({"a": 1}) and is_common(Equals("a", 1))
+    assert not is_common("a == 1") and not is_common(None) and not is_common([{"a": 1}])
+
+
+ROW = {
+    "topic": "art",
+    "tags": ["new", "big", 3],
+    "year": 1995,
+    "price": 9.5,
+    "ok": True,
+    "none": None,
+    "empty": [],
+    "author": {"name": "Ann", "born": {"year": 1950}, "langs": ["de", "fr"]},
+    "people": [{"name": "Ann"}, {"name": "Bob"}],
+    "day": "2024-05-01",
+    "at": "2024-05-01T12:00:00+02:00",
+    "days": ["2020-01-01", "2030-01-01"],
+    "one": 1,
+    "text": "1",
+}
+
+
+@pytest.mark.parametrize(
+    ("given_filter", "expected"),
+    [
+        ({"topic": "art"}, True),
+        ({"topic": "Art"}, False),
+        ({"topic": ["music", "art"]}, True),
+        ({"topic": ["music"]}, False),
+        ({"tags": "big"}, True),  # a list matches by one of its elements
+        ({"tags": "small"}, False),
+        ({"tags": ["small", "new"]}, True),
+        ({"tags": {"gt": 2}}, True),
+        ({"tags": {"gt": 3}}, False),
+        ({"year": 1995}, True),
+        ({"year": 1995.0}, True),
+        ({"year": {"gte": 1995, "lt": 1996}}, True),
+        ({"year": {"gt": 1995}}, False),
+        ({"year": {"lt": 1995}}, False),
+        ({"year": {"lte": 1995}}, True),
+        ({"price": {"gt": 9, "lt": 10}}, True),
+        ({"topic": {"gt": 0}}, False),
+        ({"ok": True}, True),
+        ({"ok": 1}, False),  # True is not 1
+        ({"one": True}, False),
+        ({"ok": {"gte": 0}}, False),
+        ({"one": 1}, True),
+        ({"text": 1}, False),
+        ({"author.name": "Ann"}, True),
+        ({"author.born.year": {"lt": 1951}}, True),
+        ({"author.langs": "fr"}, True),
+        ({"author": "Ann"}, False),
+        ({"author.name.x": "Ann"}, False),
+        ({"people.name": "Ann"}, False),  # as in Qdrant, where that is "people[].name"
+        ({"none": "x"}, False),
+        ({"empty": "x"}, False),
+        ({"gone": "x"}, False),
+        ({"gone": {"gt": 0}}, False),
+        ({"not": {"gone": "x"}}, True),
+        ({"not": {"none": "x"}}, True),
+        ({"not": {"topic": "art"}}, False),
+        ({"day": "2024-05-01"}, True),
+        ({"day": {"gte": "2024-05-01"}}, True),
+        ({"day": {"gt": "2024-05-01"}}, False),
+        ({"day": {"lt": "2024-05-01T00:00:01Z"}}, True),
+        ({"at": {"gte": "2024-05-01T10:00:00Z", "lte": "2024-05-01T10:00:00"}}, True),
+        ({"at": {"gt": "2024-05-01T10:00:00.001Z"}}, False),
+        ({"at": {"gt": "2024-05-01 09:59:59.999999"}}, True),
+        ({"days": {"gt": "2025-01-01"}}, True),
+        ({"year": {"gt": "1990-01-01"}}, False),  # a number is not a date
+        ({"topic": "art", "year": 1995}, True),
+        ({"topic": "art", "year": 1996}, False),
+        ({"any": [{"topic": "x"}, {"year": 1995}]}, True),
+        ({"any": [{"topic": "x"}, {"year": 1996}]}, False),
+        ({"all": [{"topic": "art"}, {"year": 1996}]}, False),
+        ({"not": {"any": [{"topic": "x"}, {"year": 1996}]}}, True),
+    ],
+)
+def test_meaning(given_filter: Any, expected: bool) -> None:
+    assert matches(parse_filter(given_filter), ROW) is expected
+    assert matches(parse_filter({"not": given_filter}), ROW) is not expected
+    assert matches(parse_filter(given_filter), {}) is ("not" in given_filter)
+    assert matches(parse_filter(given_filter), None) is ("not" in given_filter)
+
+
+def test_dates_of_python_in_payloads() -> None:
+    row = {"day": date(2024, 5, 1), "at": datetime(2024, 5, 1, 12, tzinfo=timezone.utc)}
+    assert matches(parse_filter({"day": date(2024, 5, 1)}), row)
+    assert matches(parse_filter({"day": {"lt": "2024-05-02"}}), row)
+    assert matches(parse_filter({"at": {"gt": "2024-05-01T13:59:00+02:00"}}), row)
+    assert not matches(parse_filter({"at": {"gt": "2024-05-01T14:01:00+02:00"}}), row)
+
+
+# -- against a second evaluation, written from the words of the docstring --------------------------
+
+_fields = st.sampled_from(["a", "b", "c"])
+_scalars = st.sampled_from([0, 1, 2, 1.5, "x", "y", "", True, False])
+_bounds = st.sampled_from([0, 1, 1.5, 2])
+_leaves = (
+    st.tuples(_fields, _scalars).map(lambda pair: {pair[0]: pair[1]})
+    | st.tuples(_fields, st.lists(_scalars, min_size=1, max_size=3)).map(
+        lambda pair: {pair[0]: pair[1]}
+    )
+    | st.tuples(
+        _fields, st.sampled_from(["gt", "gte"]), _bounds, st.sampled_from(["lt", "lte"]), _bounds
+    ).map(lambda parts: {parts[0]: {parts[1]: parts[2], parts[3]: parts[4]}})
+)
+_filters = st.recursive(
+    _leaves,
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3).map(lambda found: {"any": found})
+        | st.lists(inner, min_size=1, max_size=3).map(lambda found: {"all": found})
+        | inner.map(lambda found: {"not": found})
+        | st.tuples(inner, inner).map(lambda pair: {**pair[0], **pair[1]})
+    ),
+    max_leaves=6,
+)
+_rows = st.dictionaries(_fields, st.none() | _scalars | st.lists(_scalars, max_size=3))
+
+
+def _oracle(given_filter: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    def clause(key: str, value: Any) -> bool:
+        if key == "not":
+            return not _oracle(value, row)
+        if key in ("any", "all"):
+            return {"any": any, "all": all}[key](_oracle(child, row) for child in value)
+        held = row.get(key)
+        held = [] if held is None else held if isinstance(held, list) else [held]
+        if isinstance(value, dict):
+            return any(_in_range(item, value) for item in held)
+        wanted = {(_family(v), v) for v in (value if isinstance(value, list) else [value])}
+        return bool(wanted & {(_family(item), item) for item in held})
+
+    return all(clause(key, value) for key, value in given_filter.items())
+
+
+def _family(value: Any) -> str:
+    return {bool: "bool", str: "str"}.get(type(value), "number")
+
+
+def _in_range(item: Any, bounds: Mapping[str, float]) -> bool:
+    compare = {"gt": "__gt__", "gte": "__ge__", "lt": "__lt__", "lte": "__le__"}
+    return _family(item) == "number" and all(
+        getattr(float(item), compare[word])(float(bound)) for word, bound in bounds.items()
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(_filters, _rows)
+def test_meaning_against_an_oracle(given_filter: dict[str, Any], row: dict[str, Any]) -> None:
+    assert matches(parse_filter(given_filter), row) is _oracle(given_filter, row)

@@ -1,0 +1,215 @@
+"""Quantization and Rescore: the words, their ranges, their messages."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from qadapt.errors import SpecError
+from qadapt.model import (
+    Kind,
+    Metric,
+    Quantization,
+    Rescore,
+    binary,
+    float16,
+    none,
+    product,
+    rotational,
+    scalar,
+)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "text"),
+    [
+        (none(), "none"),
+        (float16(), "float16"),
+        (scalar(), "scalar"),
+        (scalar(7), "scalar:bits=7"),
+        (scalar(quantile=0.99, per="dimension"), "scalar:quantile=0.99,per=dimension"),
+        (rotational(), "rotational:bits=4"),
+        (rotational(1.5, query_bits=8), "rotational:bits=1.5,query_bits=8"),
+        (binary(), "binary"),
+        (binary(query_bits=8), "binary:query_bits=8"),
+        (binary(rescore=4, codes="ram"), "binary:rescore=4,codes=ram"),
+        (binary(rescore=Rescore(2, "codes")), "binary:rescore=2@codes"),
+        (binary(rescore="off"), "binary:rescore=off"),
+        (product(), "product:ratio=16"),
+        (product(segments=48, centroids=256), "product:segments=48,centroids=256"),
+        (scalar(native={"b": [1, "x,y"], "a": None}), 'scalar:native={"a":null,"b":[1,"x,y"]}'),
+    ],
+)
+def test_text(quantization: Quantization, text: str) -> None:
+    assert str(quantization) == text
+    assert Quantization.parse(text) == quantization
+    assert Quantization.of(quantization) is quantization
+    assert Quantization.parse(f"  {text.replace('=', ' = ')}  ") == quantization
+    assert hash(Quantization.parse(text)) == hash(quantization)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("binry", "did you mean 'binary'?"),
+        ("binary:bit=1", "did you mean 'bits'?"),
+        ("binary:quantile=0.9", "known: bits, query_bits, rescore, codes, originals, native"),
+        ("binary:bits", "not of the form knob=value"),
+        ("binary:bits=x", "bits must be a number"),
+        ("binary:bits=8", "bits must be one of 1, 1.5, 2"),
+        ("scalar:bits=5", "bits must be one of 4, 6, 7, 8"),
+        ("binary:query_bits=3", "query_bits must be one of 1, 4, 8, 32"),
+        ("scalar:quantile=0.4", "quantile must be a number from 0.5 to 1"),
+        ("scalar:quantile=nan", "quantile must be a number from 0.5 to 1"),
+        ("scalar:per=row", "per must be one of collection, dimension"),
+        ("binary:codes=rom", "codes must be one of ram, disk"),
+        ("product:ratio=1", "ratio must be a number from 2 to 256"),
+        ("product:segments=1.5", "segments must be a whole number from 1 to 65536"),
+        ("product:segments=nan", "segments must be a whole number"),
+        ("product:centroids=inf", "centroids must be a whole number"),
+        ("product:ratio=8,segments=48", "ratio or segments, not both"),
+        ("none:rescore=4", "rescoring has no effect without quantization"),
+        ("binary:rescore=x", "rescore must be a number"),
+        ("scalar:native=5", "native must be a JSON object"),
+        ("scalar:native={", "native must be a JSON object"),
+        ('scalar:native={"a":NaN}', "native must be what JSON can hold"),
+        ('scalar:native={"a":1e400}', "native must be what JSON can hold"),
+        ("none:bits=8", "unknown knob 'bits'"),
+    ],
+)
+def test_mistakes(text: str, says: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Quantization.parse(text)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("native", [5, "text", [1], {"a": {1, 2}}, {"a": math.nan}, {(1, 2): 3}])
+def test_native_is_what_json_can_hold(native: Any) -> None:
+    with pytest.raises(SpecError, match="native must be"):
+        scalar(native=native)
+
+
+def test_native_is_a_copy() -> None:
+    given_native = {"a": [1, (2,)]}
+    quantization = scalar(native=given_native)
+    given_native["a"] = []
+    assert quantization.native == {"a": [1, [2]]}
+
+
+@pytest.mark.parametrize(
+    ("quantization", "dim", "size"),
+    [
+        (none(), 384, 0),
+        (float16(), 384, 768),
+        (scalar(), 384, 384),
+        (scalar(4), 3, 2),
+        (binary(), 384, 48),
+        (binary(1.5), 384, 72),
+        (binary(), 9, 2),
+        (rotational(), 384, 192),
+        (product(), 384, 96),
+        (product(segments=48), 384, 48),
+    ],
+)
+def test_code_bytes(quantization: Quantization, dim: int, size: int) -> None:
+    assert quantization.code_bytes(dim) == size
+
+
+def test_codes_only() -> None:
+    full = binary(query_bits=8, rescore=4, codes="ram", originals="disk", native={"a": 1})
+    assert full.codes_only == binary(query_bits=8, native={"a": 1})
+    assert full.codes_only != full
+
+
+def test_kinds_and_metrics_are_their_words() -> None:
+    assert [str(kind) for kind in Kind] == [kind.value for kind in Kind]
+    assert Metric.of("dot") is Metric.DOT and f"{Metric.DOT}" == "dot"
+    with pytest.raises(SpecError, match="unknown metric 'cosin'") as caught:
+        Metric.of("cosin")
+    assert "did you mean 'cosine'?" in str(caught.value)
+
+
+# -- rescore -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "rescore"),
+    [
+        (4, Rescore(4)),
+        (1.5, Rescore(1.5)),
+        ("4", Rescore(4)),
+        (" 2.5@codes ", Rescore(2.5, "codes")),
+        ("off", Rescore(source="off")),
+        (False, Rescore(source="off")),
+        ({"oversampling": 2, "source": "codes"}, Rescore(2, "codes")),
+        (None, None),
+    ],
+)
+def test_rescore_of(value: Any, rescore: Rescore | None) -> None:
+    assert Rescore.of(value) == rescore
+    assert Rescore.of(rescore) is rescore
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (0.5, "must be 1 or more"),
+        (math.nan, "must be 1 or more"),
+        (math.inf, "must be 1 or more"),
+        (10**400, "must be 1 or more"),
+        (True, "must be a number"),
+        ([4], "must be a number"),
+        ("", "rescore must be a number"),
+        ("4@code", "did you mean 'codes'?"),
+        ("2@off", "oversampling without rescoring"),
+        ({"oversampling": "x"}, "oversampling"),
+        ({"over": 4}, "unknown field 'over'"),
+    ],
+)
+def test_rescore_mistakes(value: Any, says: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Rescore.of(value)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("oversampling", "k", "candidates"),
+    [
+        (1, 10, 10),
+        (1.1, 10, 11),  # 1.1 * 10 is 11.000000000000002 in binary
+        (1.1, 1, 2),
+        (1.15, 100, 115),
+        (2.5, 3, 8),
+        (4, 10, 40),
+        (1.0001, 10, 11),
+        (1 + 1e-10, 1, 2),
+        (3.3, 10_000, 33_000),
+        (1.000000001, 1, 2),
+    ],
+)
+def test_candidates(oversampling: float, k: int, candidates: int) -> None:
+    assert Rescore(oversampling).candidates(k) == candidates
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.floats(1, 1e308), st.integers(1, 10_000))
+@example(1.1, 10)
+def test_candidates_are_the_ceiling_of_the_decimal(oversampling: float, k: int) -> None:
+    found = Rescore(oversampling).candidates(k)
+    assert isinstance(found, int) and found >= k
+    numerator, denominator = Decimal(repr(oversampling)).as_integer_ratio()
+    assert found * denominator >= numerator * k > (found - 1) * denominator
+
+
+def test_rescore_off() -> None:
+    assert not Rescore(source="off").on and Rescore(1).on
+    assert (str(Rescore(source="off")), str(Rescore(4)), str(Rescore(1.5, "codes"))) == (
+        "off",
+        "4",
+        "1.5@codes",
+    )
