@@ -126,6 +126,22 @@ class Store(abc.ABC):
             MissingExtraError, UnreachableError, AuthError, NotFoundError
         """
 
+    @classmethod
+    def wraps(cls, client: object) -> bool:
+        """Whether ``client`` is one of this store's client library; imports nothing."""
+        return False
+
+    @classmethod
+    def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> Store:
+        """The store on a client that the user brought, which is never closed.
+
+        Raises:
+            UnsupportedError: this store has no client to wrap, or not of this kind.
+        """
+        raise UnsupportedError(
+            f"the store {cls.name!r} wraps no client", hint="open it by its address"
+        )
+
     @abc.abstractmethod
     def close(self) -> None:
         """Give back what was opened; a client that the user brought is never closed."""
@@ -270,6 +286,16 @@ class Store(abc.ABC):
             StoreTimeoutError: not done after ``timeout`` seconds.
             StoreError: the engine refused.
         """
+
+    # -- settings ----------------------------------------------------------------------------
+
+    def load_settings(self, collection: str) -> Mapping[str, Any] | None:
+        """What ``save_settings`` kept with the collection; None where a store has no place."""
+        return None
+
+    def save_settings(self, collection: str, settings: Mapping[str, Any]) -> bool:
+        """Keep settings of qadapt with the collection; False where a store has no place."""
+        return False
 
 
 def check_k(k: int, limit: int = MAX_K) -> int:

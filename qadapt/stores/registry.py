@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Sequence
 
-from qadapt.errors import MissingExtraError, QadaptError, SpecError
+from qadapt.errors import MissingExtraError, QadaptError, SpecError, UnsupportedError
 from qadapt.model.address import Address
 from qadapt.stores.base import Store
 
@@ -62,3 +63,25 @@ def open_store(address: str | Address, *, disabled: Sequence[str] = ()) -> Store
     if not installed(store):
         raise MissingExtraError(store.package, store.extra, purpose=f"the store {parsed.store!r}")
     return store.open(parsed, disabled=disabled)
+
+
+def wrap_client(client: object, *, disabled: Sequence[str] = ()) -> Store:
+    """The store on a client that the user already has; it is never closed by us.
+
+    Only stores whose client library is imported already are asked: whoever has a client has
+    imported it.
+
+    Raises:
+        UnsupportedError: no store wraps such a client.
+    """
+    loaded = [load(name) for name in names()]
+    for store in loaded:
+        if store.package in sys.modules and store.wraps(client):
+            return store.wrap(client, disabled=disabled)
+    takers = [store.name for store in loaded if store.wrap.__func__ is not Store.wrap.__func__]  # type: ignore[attr-defined]
+    kind = type(client)
+    raise UnsupportedError(
+        f"no store wraps a {kind.__module__}.{kind.__qualname__}",
+        hint=f"clients of these stores can be wrapped: {', '.join(takers) or 'none'}; "
+        "open others by their address",
+    )

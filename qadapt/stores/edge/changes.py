@@ -1,0 +1,198 @@
+"""From what a vector is to what was asked for: requests as data, no I/O.
+
+Two requests, which ``EdgeStore.run`` carries out::
+
+    {"op": "edge.configure", "vector": "", "quantization_config": {...} or null,
+     "memory": "cold" or null, "optimizers": {"indexing_threshold": 300} or left out,
+     "by_way_of_none": true or left out}
+    {"op": "edge.optimize"}
+
+A key that is left out stays as it is; null takes it out of the file. ``by_way_of_none`` rebuilds
+without codes first: the engine keeps a segment indexed when only the threshold is raised again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
+from qadapt.stores.base import Mapped
+from qadapt.stores.edge.status import Seen, codes_while_growing, needed_threshold
+from qadapt.stores.qdrant import mapping
+
+CONFIGURE = "edge.configure"
+OPTIMIZE = "edge.optimize"
+_KEYS = {"op", "vector", "quantization_config", "memory", "on_disk", "optimizers", "by_way_of_none"}
+
+WHY_BLOCKING = (
+    "the engine rebuilds in a process of its own that alone may open the folder, so searches "
+    "and writes of this collection wait until it is done"
+)
+
+
+def check_request(request: Mapping[str, Any]) -> None:
+    """Refuse a request that is not one of ours.
+
+    Raises:
+        SpecError
+    """
+    op = request.get("op")
+    if op not in (CONFIGURE, OPTIMIZE):
+        raise SpecError.unknown("request", str(op), (CONFIGURE, OPTIMIZE), where="edge")
+    for key in request:
+        if key not in _KEYS:
+            raise SpecError.unknown("key", str(key), sorted(_KEYS), where=str(op))
+    if op == CONFIGURE and "vector" not in request:
+        raise SpecError(f"{op} names no vector", hint='"vector": "" is the unnamed one')
+
+
+def parts(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A request as those that are carried out, each with a rebuild."""
+    if not request.get("by_way_of_none"):
+        return [request]
+    return [{**request, "quantization_config": None}, request]
+
+
+def steps(info: VectorInfo, config: Mapping[str, Any], seen: Seen, mapped: Mapped) -> list[Step]:
+    """Steps to a quantization that was mapped; empty when it is there and active.
+
+    Args:
+        info: the vector as it is.
+        config: the shard's configuration.
+        seen: the evidence of its status.
+        mapped: what was asked for; not unsupported.
+
+    Raises:
+        UnsupportedError: so few vectors that the engine never indexes them.
+    """
+    request = _request(info, config, seen, mapped)
+    if request is None:
+        return _unfinished(info, seen)
+    lowered = request.get("optimizers", {}).get("indexing_threshold")
+    reason = WHY_BLOCKING
+    if lowered is not None:
+        reason += (
+            f"; these codes are built only in segments of at least {seen.threshold:,} KB of "
+            f"vectors, so indexing_threshold is lowered to {lowered:,} KB"
+            if seen.threshold
+            else f"; these codes need an index, so indexing_threshold 0 (never) becomes "
+            f"{lowered:,} KB"
+        )
+    return [
+        Step(
+            Symbol.BLOCKING,
+            _action(info.quantization, mapped.target),
+            reason,
+            request,
+            _reverse(request, config),
+            _estimate(info, seen, request, mapped.target),
+        )
+    ]
+
+
+def _request(
+    info: VectorInfo, config: Mapping[str, Any], seen: Seen, mapped: Mapped
+) -> dict[str, Any] | None:
+    """The request that changes the configuration; None when it may stay as it is."""
+    native = mapped.native or {}
+    wanted = native.get("quantization_config")
+    optimizers = _lowered_threshold(seen, wanted)
+    if mapping.satisfies(info.quantization, mapped.target) and optimizers is None:
+        return None
+    request: dict[str, Any] = {
+        "op": CONFIGURE,
+        "vector": info.name,
+        "quantization_config": wanted,
+    }
+    if "memory" in native:
+        # The older word for the same is taken out: both would be there.
+        request.update(memory=native["memory"], on_disk=None)
+    if optimizers is not None:
+        request["optimizers"] = optimizers
+    return request
+
+
+def _lowered_threshold(seen: Seen, wanted: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The threshold at which codes that need an index are built, where it must change."""
+    if not wanted or codes_while_growing(wanted) or seen.indexed or not seen.growing:
+        return None
+    needed = needed_threshold(seen)
+    if needed is None:
+        raise UnsupportedError(
+            f"{next(iter(wanted))} codes need an indexed segment, and the engine indexes none "
+            f"under 1 KB of vectors; here are {seen.count:,} rows of {seen.vector.dim} dimensions",
+            hint="write more rows first, or use binary or rotational codes",
+        )
+    if seen.threshold and seen.threshold <= needed:
+        return None
+    return {"indexing_threshold": needed}
+
+
+def _unfinished(info: VectorInfo, seen: Seen) -> list[Step]:
+    request: dict[str, Any] = {"op": OPTIMIZE}
+    if info.status.state is State.IGNORED and seen.all_unmeasured:
+        # To the engine the codes are as configured: it builds them again only after none.
+        request = {
+            "op": CONFIGURE,
+            "vector": info.name,
+            "quantization_config": seen.target,
+            "by_way_of_none": True,
+        }
+    elif info.status.state is not State.BUILDING:
+        return []
+    return [
+        Step(
+            Symbol.BLOCKING,
+            f"let the engine build {info.quantization}",
+            f"{info.status.reason}; {WHY_BLOCKING}",
+            request,
+            # It does what is configured already: there is no other state to go back to.
+            {"op": OPTIMIZE},
+            _estimate(info, seen, {"quantization_config": seen.target}, info.quantization),
+        )
+    ]
+
+
+def _reverse(request: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The request that restores what the configuration says now."""
+    params = config["vectors"][request["vector"]]
+    former = params.get("quantization_config") or config.get("quantization_config")
+    reverse: dict[str, Any] = {
+        "op": CONFIGURE,
+        "vector": request["vector"],
+        "quantization_config": former,
+    }
+    for key in ("memory", "on_disk"):
+        if key in request:
+            reverse[key] = params.get(key)
+    if "optimizers" in request:
+        now = config.get("optimizers") or {}
+        reverse["optimizers"] = {key: now.get(key) for key in request["optimizers"]}
+        if mapping.same_config(former, request["quantization_config"]):
+            reverse["by_way_of_none"] = True
+    return reverse
+
+
+def _action(current: Quantization, target: Quantization) -> str:
+    return f"set quantization {current} -> {target}"
+
+
+def _estimate(
+    info: VectorInfo, seen: Seen, request: Mapping[str, Any], target: Quantization
+) -> Estimate:
+    codes = mapping.code_bytes(request.get("quantization_config"), seen.vector, info.count)
+    originals = info.float_bytes or 0
+    on_disk = (target.originals or info.quantization.originals) == "disk"
+    # Codes that are not placed stand in RAM when the originals do.
+    codes_on_disk = target.codes == "disk" or (target.codes is None and on_disk)
+    return Estimate(
+        codes_ram=0 if codes_on_disk else codes,
+        codes_disk=codes,
+        originals_ram=0 if on_disk else originals,
+        originals_disk=originals,
+        # A second copy of each segment stands beside it until it is swapped in.
+        temporary_disk=originals + codes,
+        stops="searches and writes",
+    )

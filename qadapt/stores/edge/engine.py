@@ -1,0 +1,149 @@
+"""The engine's shards in this process: opened, locked, closed, its errors made ours."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qadapt.errors import (
+    BusyError,
+    DimensionError,
+    IntegrityError,
+    MissingExtraError,
+    NotFoundError,
+    QadaptError,
+    StoreError,
+)
+
+if TYPE_CHECKING:
+    import qdrant_edge
+
+PACKAGE = "qdrant_edge"
+DISTRIBUTION = "qdrant-edge-py"
+
+
+def engine() -> Any:
+    """The module ``qdrant_edge``, imported when it is first needed.
+
+    Raises:
+        MissingExtraError
+    """
+    try:
+        return importlib.import_module(PACKAGE)
+    except ImportError as error:
+        raise MissingExtraError(DISTRIBUTION, "edge", purpose="the store 'edge'") from error
+
+
+def version() -> str | None:
+    """The version of qdrant-edge-py; None where its metadata is missing."""
+    try:
+        return importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn what the engine raises into errors of qadapt. Keep only engine calls inside.
+
+    The engine raises a bare ``Exception`` with its words, its Python binding raises TypeError,
+    ValueError and OverflowError, and a panic is a BaseException of its own.
+
+    Args:
+        doing: what was asked, for the message: ``"write to 'articles'"``.
+    """
+    try:
+        yield
+    except QadaptError:
+        raise
+    except OSError as error:
+        raise StoreError(f"could not {doing}: {error}") from error
+    except Exception as error:
+        raise translate(str(error), doing) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise StoreError(f"Qdrant's engine panicked: could not {doing}: {error}") from error
+
+
+def translate(words: str, doing: str) -> QadaptError:
+    """The error of qadapt for the engine's words."""
+    text = words.removeprefix("Service runtime error: ")
+    if "WouldBlock" in text:
+        return BusyError(
+            f"could not {doing}: another process has the collection open",
+            hint="one process (and in it one store) at a time may open it; close the other one "
+            "(it may be an interrupted rebuild that is still finishing) and try again",
+        )
+    wrong = re.search(r"Vector dimension error: expected dim: (\d+), got (\d+)", text)
+    if wrong:
+        return DimensionError(int(wrong[1]), int(wrong[2]))
+    if "Not existing vector name" in text:
+        return NotFoundError(f"could not {doing}: {text}")
+    if "no segments were loaded" in text or "Failed to deserialize" in text:
+        return IntegrityError(f"could not {doing}: {text}")
+    return StoreError(f"could not {doing}; Qdrant's engine says: {text}")
+
+
+class Shard:
+    """One collection: a folder that this process may hold open.
+
+    Threads take turns. What the engine holds open is closed while a rebuild runs in another
+    process, and opened again by whoever comes next.
+
+    Attributes:
+        folder: where it is.
+        lock: held by whoever uses the engine or the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = threading.RLock()
+        self._open: qdrant_edge.EdgeShard | None = None
+        self._unflushed = False
+        # What was last seen of it, for who searches; forgotten with every change.
+        self.seen: Any = None
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @contextmanager
+    def use(self, doing: str) -> Iterator[qdrant_edge.EdgeShard]:
+        """The open shard, for engine calls alone; their errors are translated.
+
+        Raises:
+            BusyError: another process has it open.
+            IntegrityError: the folder is damaged.
+        """
+        with self.lock, translated(f"{doing} {self.name!r}"):
+            if self._open is None:
+                self._open = engine().EdgeShard.load(str(self.folder))
+            yield self._open
+
+    @contextmanager
+    def change(self, doing: str) -> Iterator[qdrant_edge.EdgeShard]:
+        """As ``use``, and what was changed is on disk afterwards, whatever comes then."""
+        with self.use(doing) as shard:
+            self._unflushed, self.seen = True, None
+            yield shard
+            shard.flush()
+            self._unflushed = False
+
+    def close(self) -> None:
+        """Give the folder back; the next ``use`` opens it again."""
+        with self.lock, translated(f"close {self.name!r}"):
+            self.seen = None
+            if self._open is None:
+                return
+            if self._unflushed:
+                self._open.flush()
+                self._unflushed = False
+            self._open.close()
+            self._open = None

@@ -1,0 +1,122 @@
+"""The common form of a filter in the engine's own objects.
+
+Two numbers are the same when their values are, 1990 and 1990.0 too; the engine's ``match``
+compares whole numbers with whole numbers alone, so numbers are compared by a range, which it
+does in 64-bit floats. Whole numbers beyond 2^53 are compared by ``match``. Dates in payloads
+are those that the engine reads: with a time zone they have seconds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import filters
+from qadapt.stores.edge.engine import engine
+
+if TYPE_CHECKING:
+    import qdrant_edge
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_NO_SECONDS = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})([Zz]|[+-].*)?")
+_EXACT = 2**53
+
+
+def to_engine(filter: Any) -> qdrant_edge.Filter | None:
+    """The engine's filter of the common form; its own ``Filter`` passes through.
+
+    Raises:
+        SpecError: neither of the two.
+        UnsupportedError: a field or a number that the engine's filters cannot say.
+    """
+    if filter is None:
+        return None
+    edge = engine()
+    if isinstance(filter, edge.Filter):
+        own: qdrant_edge.Filter = filter
+        return own
+    if not filters.is_common(filter):
+        raise SpecError(
+            f"a filter is a mapping or a qdrant_edge.Filter; got a {type(filter).__name__}",
+            hint='for example {"topic": "art"}',
+        )
+    tree: qdrant_edge.Filter = edge.Filter(must=[_condition(edge, filters.parse_filter(filter))])
+    return tree
+
+
+def _condition(edge: Any, node: filters.Filter) -> Any:
+    if isinstance(node, filters.AllOf):
+        return edge.Filter(must=[_condition(edge, child) for child in node.children])
+    if isinstance(node, filters.AnyOf):
+        return edge.Filter(should=[_condition(edge, child) for child in node.children])
+    if isinstance(node, filters.Not):
+        return edge.Filter(must_not=[_condition(edge, node.child)])
+    if isinstance(node, filters.Range):
+        return _range(edge, node)
+    if isinstance(node, filters.Equals):
+        return _equals(edge, node.field, node.value)
+    return _one_of(edge, node.field, node.values)
+
+
+def _one_of(edge: Any, field: str, values: Sequence[filters.Scalar]) -> Any:
+    texts = [value for value in values if isinstance(value, str)]
+    rest = [value for value in values if not isinstance(value, str)]
+    parts = [_equals(edge, field, value) for value in rest]
+    if texts:
+        parts.append(edge.FieldCondition(key=_key(field), match=edge.MatchAny(texts)))
+    return edge.Filter(should=parts)
+
+
+def _equals(edge: Any, field: str, value: filters.Scalar) -> Any:
+    if isinstance(value, bool):
+        # The binding of 0.9.0 takes Python's True for the number 1; numpy's it takes for a bool.
+        return edge.FieldCondition(key=_key(field), match=edge.MatchValue(np.bool_(value)))
+    if isinstance(value, str):
+        return edge.FieldCondition(key=_key(field), match=edge.MatchValue(value))
+    if isinstance(value, int) and abs(value) > _EXACT:
+        if not -(2**63) <= value < 2**63:
+            raise UnsupportedError(
+                f"Qdrant's engine cannot compare with {value}: it is beyond 64 bits with sign",
+                hint="keep such numbers as text",
+            )
+        return edge.FieldCondition(key=_key(field), match=edge.MatchValue(value))
+    number = float(value)
+    return edge.FieldCondition(key=_key(field), range=edge.RangeFloat(gte=number, lte=number))
+
+
+def _range(edge: Any, node: filters.Range) -> Any:
+    if node.over_dates:
+        dates = {word: _moment(str(bound)) for word, bound in node.bounds.items()}
+        return edge.FieldCondition(key=_key(node.field), range=edge.RangeDateTime(**dates))
+    numbers = {word: _float(bound) for word, bound in node.bounds.items()}
+    return edge.FieldCondition(key=_key(node.field), range=edge.RangeFloat(**numbers))
+
+
+def _float(bound: Any) -> float:
+    try:
+        return float(bound)
+    except OverflowError:
+        return math.inf if bound > 0 else -math.inf
+
+
+def _key(field: str) -> str:
+    """The field as the engine's path: parts with other characters stand in quotes."""
+    parts = field.split(".")
+    for part in parts:
+        if '"' in part or "\\" in part:
+            raise UnsupportedError(
+                f"Qdrant's engine has no way to write the field {part!r} in a filter",
+                hint="rename the field: quotes and backslashes cannot be escaped",
+            )
+    return ".".join(part if _PLAIN_KEY.fullmatch(part) else f'"{part}"' for part in parts)
+
+
+def _moment(text: str) -> str:
+    """An ISO date as the engine reads it: behind hours and minutes it wants seconds."""
+    found = _NO_SECONDS.fullmatch(text)
+    return f"{found[1]}T{found[2]}:00{found[3] or ''}" if found else text

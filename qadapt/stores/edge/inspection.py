@@ -1,0 +1,157 @@
+"""What one shard is: its configuration, its files and the engine's own counts, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.errors import NotFoundError, UnsupportedError
+from qadapt.model import CollectionInfo, Metric, Server, Vector, VectorInfo
+from qadapt.stores.edge import config, files
+from qadapt.stores.edge.engine import Shard, engine
+from qadapt.stores.edge.searching import Codes
+from qadapt.stores.edge.status import Seen, judge, kilobytes
+from qadapt.stores.qdrant import mapping
+
+METRICS = {"Cosine": Metric.COSINE, "Dot": Metric.DOT, "Euclid": Metric.EUCLIDEAN}
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a shard.
+
+    Attributes:
+        config: as the file has it.
+        count: rows.
+        vectors: the evidence of each vector that qadapt can describe.
+    """
+
+    config: config.Config
+    count: int
+    vectors: Mapping[str, Seen]
+
+    def codes(self, name: str) -> Codes:
+        """What a search of a vector meets: what segments hold, not what is configured."""
+        seen = self.vectors[name]
+        rows = [segment for segment in seen.segments if not segment.empty]
+        held = [segment for segment in rows if segment.code_config is not None]
+        largest = max(held, key=lambda segment: segment.rows or 0, default=None)
+        there = None if largest is None else largest.code_config
+        return Codes(mapping.from_native({"quantization_config": there}), len(rows))
+
+
+def vectors(settings: Mapping[str, Any]) -> dict[str, Vector]:
+    """The vectors that qadapt can describe: dense, one for each row, of a known metric."""
+    return {
+        name: Vector(params["size"], METRICS[params["distance"]], _datatype(params))
+        for name, params in settings.get("vectors", {}).items()
+        if _problem(params) is None
+    }
+
+
+def vector(settings: Mapping[str, Any], name: str) -> Vector:
+    """One vector.
+
+    Raises:
+        NotFoundError: no such vector.
+        UnsupportedError: one that qadapt cannot describe.
+    """
+    there = settings.get("vectors", {})
+    if name not in there and name in settings.get("sparse_vectors", {}):
+        raise UnsupportedError(f"the vector {name!r} is sparse; sparse vectors are never quantized")
+    if name not in there:
+        raise NotFoundError.missing("vector", name, there)
+    problem = _problem(there[name])
+    if problem:
+        raise UnsupportedError(f"the vector {name!r} {problem}", hint="qadapt leaves it alone")
+    return vectors(settings)[name]
+
+
+def _datatype(params: Mapping[str, Any]) -> Any:
+    return params.get("datatype") or "float32"
+
+
+def _problem(params: Mapping[str, Any]) -> str | None:
+    if params.get("multivector_config"):
+        return "holds many vectors a row"
+    if params["distance"] not in METRICS:
+        return f"has the metric {params['distance']}, which is none of cosine, dot, euclidean"
+    return None
+
+
+def look(shard: Shard) -> Look:
+    """Read the files, and count. Holds the shard's lock."""
+    edge = engine()
+    with shard.lock:
+        counts = {}
+        with shard.use("inspect") as opened:
+            count = opened.count(edge.CountRequest(exact=True))
+            settings = config.read(shard.folder)
+            described = vectors(settings)
+            for name in described:
+                having = edge.Filter(must=[edge.HasVectorCondition(name)])
+                counts[name] = opened.count(edge.CountRequest(exact=True, filter=having))
+        found = files.read(shard.folder)
+        widest = _widest(found, described)
+        seen = Look(
+            settings,
+            count,
+            {
+                name: Seen(
+                    item,
+                    counts[name],
+                    config.quantization_config(settings, name),
+                    config.threshold(settings),
+                    found.get(name, []),
+                    widest,
+                )
+                for name, item in described.items()
+            },
+        )
+        shard.seen = seen
+        return seen
+
+
+def _widest(
+    found: Mapping[str, list[files.SegmentVector]], described: Mapping[str, Vector]
+) -> dict[str, float]:
+    """KB of the widest vector of each growing segment: what the engine compares."""
+    result: dict[str, float] = {}
+    for name, vector in described.items():
+        for segment in found.get(name, []):
+            if not segment.indexed:
+                size = kilobytes(segment.rows or 0, vector)
+                result[segment.segment] = max(size, result.get(segment.segment, 0.0))
+    return result
+
+
+def vector_info(name: str, looked: Look) -> VectorInfo:
+    """One vector in common words."""
+    seen = looked.vectors[name]
+    quantization = mapping.from_native(config.native(looked.config, name))
+    indexed = seen.indexed
+    return VectorInfo(
+        name=name,
+        dim=seen.vector.dim,
+        metric=seen.vector.metric,
+        datatype=seen.vector.datatype,
+        count=seen.count,
+        index=indexed[0].index if indexed else {"type": "plain"},
+        quantization=quantization,
+        status=judge(seen),
+        default_rescore=mapping.default_rescore(quantization),
+        code_bytes=sum(segment.code_bytes for segment in seen.segments),
+        float_bytes=sum(segment.float_bytes for segment in seen.segments),
+    )
+
+
+def collection_info(name: str, server: Server, looked: Look) -> CollectionInfo:
+    """The whole collection in common words."""
+    return CollectionInfo(
+        name=name,
+        count=looked.count,
+        vectors={vector: vector_info(vector, looked) for vector in looked.vectors},
+        server=server,
+        config=config.settings(looked.config),
+    )

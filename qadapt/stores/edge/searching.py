@@ -1,0 +1,176 @@
+"""A ``Search`` in the engine's own request, and its answer as ``Hits``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import Hits, How, Kind, Metric, Quantization, Rescore, Vector
+from qadapt.stores.base import Search
+from qadapt.stores.edge.engine import engine
+from qadapt.stores.edge.filters import to_engine
+from qadapt.stores.edge.rows import plain
+from qadapt.stores.qdrant.mapping import default_rescore
+
+if TYPE_CHECKING:
+    import qdrant_edge
+
+    from qadapt.model.data import Floats
+
+OPTIONS = ("hnsw_ef", "indexed_only", "ignore_quantization")
+
+RAW_COUNTS = (
+    "scores are the engine's raw counts of bits, not in the metric's unit; only the order of "
+    "the rows means something"
+)
+PER_SEGMENT = "the engine takes so many candidates from each of {} segments"
+UNINDEXED = "indexed_only: rows that are not indexed yet were left out"
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What a search meets.
+
+    Attributes:
+        quantization: in common words; kind none where no segment holds codes.
+        segments: how many segments hold rows.
+    """
+
+    quantization: Quantization
+    segments: int
+
+    @property
+    def there(self) -> bool:
+        """Whether any segment holds codes."""
+        return self.quantization.kind not in (Kind.NONE, Kind.FLOAT16)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse search parameters that are not passed on.
+
+    Raises:
+        SpecError
+    """
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise SpecError.unknown("search option", name, OPTIONS, where="edge")
+        if name == "hnsw_ef":
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SpecError(f"hnsw_ef is a whole number from 1; got {value!r}")
+        elif not isinstance(value, bool):
+            raise SpecError(f"{name} is true or false; got {value!r}")
+
+
+def request(queries: Floats, search: Search, codes: Codes) -> qdrant_edge.QueryBatchRequest:
+    """The engine's request.
+
+    Raises:
+        UnsupportedError: rescoring by finer codes, which the engine does not keep.
+        SpecError: an option or a filter that is not one.
+    """
+    edge = engine()
+    params = edge.SearchParams(
+        hnsw_ef=search.options.get("hnsw_ef"),
+        exact=search.exact,
+        indexed_only=search.options.get("indexed_only", False),
+        quantization=_quantization_params(edge, search, codes),
+    )
+    filter = to_engine(search.filter)
+    return edge.QueryBatchRequest(  # type: ignore[no-any-return]
+        [
+            edge.QueryRequest(
+                limit=search.k,
+                query=edge.Query.Nearest(query, using=search.vector or None),
+                params=params,
+                filter=filter,
+                with_payload=search.with_payload,
+            )
+            for query in queries
+        ]
+    )
+
+
+def _quantization_params(edge: Any, search: Search, codes: Codes) -> Any:
+    rescore = search.rescore
+    if search.options.get("ignore_quantization"):
+        return edge.QuantizationSearchParams(ignore=True)
+    if rescore is None or search.exact or not codes.there:
+        return None
+    if not rescore.on:
+        return edge.QuantizationSearchParams(rescore=False)
+    # The engine takes int(factor * limit) candidates; half a candidate more keeps the rounding
+    # of its floats from taking one away.
+    candidates = rescore.candidates(search.k)
+    factor = max(1.0, (candidates + 0.5) / search.k) if candidates > search.k else None
+    return edge.QuantizationSearchParams(rescore=True, oversampling=factor)
+
+
+def check_rescore(rescore: Rescore | None) -> None:
+    """Refuse what the engine cannot rescore by.
+
+    Raises:
+        UnsupportedError
+    """
+    if rescore is not None and rescore.source == "codes":
+        raise UnsupportedError(
+            "Qdrant's engine keeps no finer codes to rescore by; it rescores by the originals",
+            hint="use rescore source 'originals'",
+        )
+
+
+def how(search: Search, codes: Codes) -> How:
+    """Who searched and who rescored."""
+    ignored = bool(search.options.get("ignore_quantization"))
+    notes = [UNINDEXED] if search.options.get("indexed_only") else []
+    searcher = "store exact" if search.exact else "store"
+    chosen = "store default" if search.rescore is None else "call"
+    if search.exact or ignored or not codes.there:
+        return How(searcher, "none", 1.0, 0, "none", "exact", chosen, tuple(notes))
+    rescore = search.rescore or default_rescore(codes.quantization)
+    if rescore is None or not rescore.on:
+        if codes.quantization.kind is Kind.BINARY:
+            notes.append(RAW_COUNTS)
+        return How(searcher, "none", 1.0, 0, "none", "approximate", chosen, tuple(notes))
+    if codes.segments > 1:
+        notes.append(PER_SEGMENT.format(codes.segments))
+    return How(
+        searcher,
+        "store",
+        rescore.oversampling,
+        rescore.candidates(search.k),
+        "originals",
+        "exact",
+        chosen,
+        tuple(notes),
+    )
+
+
+def hits(
+    found: Sequence[Sequence[qdrant_edge.ScoredPoint]],
+    search: Search,
+    vector: Vector,
+    how: How,
+) -> Hits:
+    """The answer in common words: best first, higher is better.
+
+    Euclidean distances become negative squared distances; counts of bits (``RAW_COUNTS``) stay
+    as they are, because there the engine already puts the higher first.
+    """
+    squared = vector.metric is Metric.EUCLIDEAN
+    sign = 1.0 if RAW_COUNTS in how.notes else -1.0
+    rows = [
+        [
+            (
+                plain(point.id),
+                sign * point.score**2 if squared else point.score,
+            )
+            for point in row
+        ]
+        for row in found
+    ]
+    payloads: list[list[dict[str, Any] | None]] | None = None
+    if search.with_payload:
+        payloads = [[point.payload or {} for point in row] for row in found]
+    return Hits.from_rows(rows, search.k, how, payloads)

@@ -1,0 +1,336 @@
+"""``edge:DIR``: Qdrant's engine in this process behind the interface of all stores."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from qadapt.errors import (
+    AddressError,
+    BusyError,
+    InputError,
+    IntegrityError,
+    NotFoundError,
+    QadaptError,
+)
+from qadapt.model import (
+    Batch,
+    Capabilities,
+    CollectionInfo,
+    Hits,
+    Id,
+    Kind,
+    Level,
+    Quantization,
+    Server,
+    Step,
+    Vector,
+    narrow,
+)
+from qadapt.model.address import Address
+from qadapt.stores.base import PAGE, Mapped, OnProgress, Progress, Search, Store, refuse
+from qadapt.stores.edge import changes, config, creation, inspection, keys, rows, searching
+from qadapt.stores.edge.capabilities import RULES
+from qadapt.stores.edge.engine import PACKAGE, Shard, engine, translated, version
+from qadapt.stores.edge.filters import to_engine
+from qadapt.stores.edge.rebuild import LOOK, rebuild
+from qadapt.stores.qdrant import mapping
+
+DEPLOYMENT = "embedded"
+# Queries in one request of the engine, and ids in one deletion.
+QUERIES = 1_000
+IDS = 10_000
+# How long a change waits for a process that is just letting go of the folder.
+PATIENCE = 10.0
+
+
+class EdgeStore(Store):
+    """A folder of collections, each a shard of Qdrant's engine that this process opens.
+
+    Threads may share it. One process at a time may have a collection open; another one gets a
+    BusyError. Cosine vectors are normalised by the engine as they are written (but for those
+    whose squared norm is under 1.2e-7, or within 5e-7 of 1); dot and euclidean float32 vectors
+    come back bit for bit.
+    """
+
+    name: ClassVar[str] = "edge"
+    extra: ClassVar[str] = "edge"
+    package: ClassVar[str] = PACKAGE
+
+    def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
+        super().__init__(address, disabled=disabled)
+        self._folder = address.path
+        self._shards: dict[str, Shard] = {}
+        self._lock = threading.Lock()
+        self._capabilities = narrow(self.name, RULES, version(), DEPLOYMENT).disable(disabled)
+
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> EdgeStore:
+        """Open a folder; one that is not there yet holds nothing and is made when needed.
+
+        Raises:
+            MissingExtraError, AddressError
+        """
+        engine()
+        store = cls(address, disabled=disabled)
+        if store._folder.exists() and not store._folder.is_dir():
+            raise AddressError(
+                f"{address}: {store._folder} is a file",
+                hint="edge:DIR names a folder that holds one folder a collection",
+            )
+        return store
+
+    def close(self) -> None:
+        with self._lock:
+            shards, self._shards = list(self._shards.values()), {}
+        for shard in shards:
+            shard.close()
+
+    def server(self) -> Server:
+        return Server(self.name, version(), DEPLOYMENT)
+
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @classmethod
+    def declared(cls) -> Capabilities:
+        return narrow(cls.name, RULES, None, DEPLOYMENT)
+
+    # -- collections -------------------------------------------------------------------------
+
+    def collections(self) -> list[str]:
+        if not self._folder.is_dir():
+            return []
+        with translated(f"list {self._folder}"):
+            return sorted(
+                path.name
+                for path in self._folder.iterdir()
+                if not path.name.startswith(".") and (path / config.FILE).is_file()
+            )
+
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+    ) -> None:
+        folder = self._folder / creation.check_name(collection)
+        made, natives = dict(vectors), {}
+        for name, item in quantization.items():
+            if name not in vectors:
+                raise NotFoundError.missing("vector", name, vectors)
+            if item.kind is Kind.FLOAT16:
+                # Here 16-bit floats are a datatype, which creation alone can choose.
+                made[name] = vectors[name].replace(datatype="float16")
+            natives[name] = self._mapped(item, made[name]).native or {}
+        with self._lock:
+            creation.create(folder, made, natives)
+
+    def drop(self, collection: str) -> None:
+        shard = self._shard(collection)
+        with shard.lock:
+            try:
+                with shard.use("drop"):
+                    pass
+            except BusyError:
+                raise
+            except QadaptError:
+                # Damaged, so the engine cannot open it: dropping it is what helps.
+                pass
+            shard.close()
+            with self._lock, translated(f"drop {collection!r}"):
+                self._shards.pop(collection, None)
+                # Gone in one move; a crash leaves a folder that nobody lists.
+                gone = self._folder / f".dropped-{uuid.uuid4().hex}"
+                shard.folder.rename(gone)
+                shutil.rmtree(gone)
+
+    def info(self, collection: str) -> CollectionInfo:
+        looked = inspection.look(self._shard(collection))
+        return inspection.collection_info(collection, self.server(), looked)
+
+    def _shard(self, collection: str) -> Shard:
+        with self._lock:
+            known = self._shards.get(collection)
+            if known is not None:
+                return known
+            folder = self._folder / creation.check_name(collection)
+            if not folder.is_dir():
+                raise NotFoundError.missing("collection", collection, self.collections())
+            if not (folder / config.FILE).is_file():
+                raise IntegrityError(
+                    f"{folder} is not a collection: it holds no {config.FILE}",
+                    hint="each folder in an edge:DIR is one collection, made by `create`",
+                )
+            return self._shards.setdefault(collection, Shard(folder))
+
+    def _look(self, shard: Shard) -> inspection.Look:
+        """The last look, or a new one after a change."""
+        with shard.lock:
+            known: inspection.Look | None = shard.seen
+            return known or inspection.look(shard)
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def write(self, collection: str, batch: Batch) -> None:
+        shard = self._shard(collection)
+        wanted = inspection.vectors(self._look(shard).config)
+        batch.check(wanted)
+        rows.check_uint8(batch, wanted)
+        checked = keys.checked(batch.ids)
+        rows.check_payloads(batch.payloads)
+        edge = engine()
+        start = 0
+        with shard.change("write to") as opened:
+            for chunk in rows.chunks(batch):
+                part = checked[start : start + len(chunk)]
+                start += len(chunk)
+                opened.update(edge.UpdateOperation.upsert_points(rows.points(edge, part, chunk)))
+
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        there = keys.possible(ids)
+        edge = engine()
+        with self._shard(collection).change("delete from") as opened:
+            for start in range(0, len(there), IDS):
+                opened.update(edge.UpdateOperation.delete_points(there[start : start + IDS]))
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        condition = to_engine(filter)
+        with self._shard(collection).use("count") as opened:
+            return int(opened.count(engine().CountRequest(exact=True, filter=condition)))
+
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        shard = self._shard(collection)
+        wanted = self._wanted(shard, vectors)
+        asked: list[Any] = keys.possible(ids)
+        with shard.use("read from") as opened:
+            # All three by position: the binding has no defaults, whatever its stub says.
+            found = opened.retrieve(asked, payload, list(wanted) or False)
+        by_id = {rows.plain(record.id): record for record in found}
+        return rows.to_batch([by_id[key] for key in asked if key in by_id], wanted, payload)
+
+    def read(
+        self,
+        collection: str,
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+        filter: Any = None,
+        page: int = PAGE,
+    ) -> Iterator[Batch]:
+        if isinstance(page, bool) or not isinstance(page, int) or page < 1:
+            raise InputError(f"a page has at least 1 row; got {page!r}")
+        shard = self._shard(collection)
+        return self._pages(shard, self._wanted(shard, vectors), payload, to_engine(filter), page)
+
+    def _pages(
+        self, shard: Shard, wanted: dict[str, Vector], payload: bool, filter: Any, page: int
+    ) -> Iterator[Batch]:
+        edge = engine()
+        offset = None
+        while True:
+            with shard.use("read from") as opened:
+                found, offset = opened.scroll(
+                    edge.ScrollRequest(
+                        offset=offset,
+                        limit=page,
+                        filter=filter,
+                        with_payload=payload,
+                        with_vector=list(wanted) or False,
+                    )
+                )
+            if found:
+                yield rows.to_batch(found, wanted, payload)
+            if offset is None:
+                return
+
+    def _wanted(self, shard: Shard, names: Sequence[str] | None) -> dict[str, Vector]:
+        settings = self._look(shard).config
+        if names is None:
+            return inspection.vectors(settings)
+        return {name: inspection.vector(settings, name) for name in names}
+
+    # -- searching ---------------------------------------------------------------------------
+
+    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+        shard = self._shard(collection)
+        searching.check_options(search.options)
+        searching.check_rescore(search.rescore)
+        with shard.lock:
+            looked = self._look(shard)
+            vector = inspection.vector(looked.config, search.vector)
+            codes = looked.codes(search.vector)
+            array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+            found = []
+            for start in range(0, len(array), QUERIES):
+                request = searching.request(array[start : start + QUERIES], search, codes)
+                with shard.use("search") as opened:
+                    found += opened.query_batch(request)
+        return searching.hits(found, search, vector, searching.how(search, codes))
+
+    # -- quantization ------------------------------------------------------------------------
+
+    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
+        return mapping.to_native(quantization, vector)
+
+    def _mapped(self, quantization: Quantization, vector: Vector) -> Mapped:
+        mapped = self.map(quantization, vector)
+        if mapped.match.level is Level.UNSUPPORTED:
+            raise refuse(mapped.match, quantization, self.name)
+        return mapped
+
+    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
+        looked = inspection.look(self._shard(info.name))
+        inspection.vector(looked.config, vector)
+        known = inspection.vector_info(vector, looked)
+        mapped = self._mapped(quantization, known.vector)
+        return changes.steps(known, looked.config, looked.vectors[vector], mapped)
+
+    def run(
+        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
+    ) -> None:
+        changes.check_request(request)
+        shard = self._shard(collection)
+        deadline = time.monotonic() + timeout
+        with shard.lock:
+            self._own(shard, progress, min(timeout, PATIENCE))
+            for part in changes.parts(request):
+                if part["op"] == changes.CONFIGURE:
+                    self._configure(shard, part)
+                shard.close()
+                rebuild(shard.folder, progress, max(0.0, deadline - time.monotonic()))
+
+    def _own(self, shard: Shard, progress: OnProgress, patience: float) -> None:
+        """Open the shard; a killed process may take a moment to let go of it."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                with shard.use("change"):
+                    return
+            except BusyError:
+                if time.monotonic() > deadline:
+                    raise
+            progress(Progress("waiting for the process that has the collection open"))
+            time.sleep(LOOK)
+
+    def _configure(self, shard: Shard, request: Mapping[str, Any]) -> None:
+        before = config.read(shard.folder)
+        inspection.vector(before, request["vector"])
+        wanted = config.configured(before, request)
+        if config.settings(wanted) == config.settings(before):
+            return
+        shard.close()
+        creation.configure(shard.folder, before, wanted)

@@ -1,0 +1,1 @@
+"""Qdrant: the JSON that its server and its in-process engine share."""

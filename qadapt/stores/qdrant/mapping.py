@@ -1,0 +1,368 @@
+"""The common words for quantization, in Qdrant's own JSON and back. No I/O, no client.
+
+The native form is the part of one vector's configuration that quantization touches, as it
+stands in the engine's ``edge_config.json`` and in the body of the server's PATCH, under
+``vectors.NAME``::
+
+    {"quantization_config": {"scalar": {"type": "int8", "memory": "pinned"}}, "memory": "cold"}
+
+Kinds, widths and their first versions were seen on the server 1.16.3 and on the engine of 1.20
+(qdrant-edge-py 0.9.0). Versions in this module are those of the server; None is the newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from qadapt.errors import UnsupportedError
+from qadapt.model import Kind, Match, Quantization, Rescore, Vector
+from qadapt.model.capabilities import older
+from qadapt.stores.base import Mapped
+
+Native = Mapping[str, Any]
+Knobs = dict[str, Any]
+
+# Bits of a dimension, and what the engine calls them.
+BINARY_ENCODINGS: Mapping[float, str] = {1: "one_bit", 1.5: "one_and_half_bits", 2: "two_bits"}
+QUERY_ENCODINGS: Mapping[int, str] = {1: "binary", 4: "scalar4bits", 8: "scalar8bits"}
+TURBO_BITS: Mapping[float, str] = {1: "bits1", 1.5: "bits1_5", 2: "bits2", 4: "bits4", 8: "bits8"}
+RATIOS: Mapping[int, str] = {4: "x4", 8: "x8", 16: "x16", 32: "x32", 64: "x64"}
+
+# First server version of each; earlier ones refuse them or, worse, drop them without a word.
+SINCE_ENCODINGS = "1.15"
+SINCE_TURBO = "1.18"
+SINCE_MEMORY = "1.19"
+SINCE_TURBO_8 = "1.20"
+
+SEVEN_BITS = "7 bits, not 8: the engine clamps codes to 0..127"
+ONE_RANGE = "one range for the whole collection, not one for each dimension"
+QUANTILE = (
+    "the engine trims (1 - quantile) / dim of the values, far less than asked "
+    "(https://github.com/qdrant/qdrant/issues/9902)"
+)
+TURBO_QUERY = "query_bits has no effect: the engine keeps the query finer than the codes by itself"
+FOLLOWS_ORIGINALS = "before 1.19 codes that are not held in RAM are kept as the originals are"
+
+
+def to_native(quantization: Quantization, vector: Vector, version: str | None = None) -> Mapped:
+    """A quantization in Qdrant's JSON.
+
+    Args:
+        quantization: in common words; ``rescore`` is left out, because Qdrant takes it with
+            each search and keeps none.
+        vector: for the dimensions of ``segments`` and the datatype.
+        version: of the server; None for the newest.
+
+    Returns:
+        Mapped: ``native`` is the vector's part of the configuration, None where there is
+        nothing to say; ``target`` equals ``from_native(native)``.
+    """
+    convert = _TO_NATIVE[quantization.kind]
+    found = convert(quantization, vector, version)
+    if isinstance(found, Match):
+        return Mapped(None, quantization, found)
+    config, differences = found
+    native: dict[str, Any] = {}
+    if config is not None:
+        name, fields = config
+        place = _codes(quantization, version)
+        if place == {"always_ram": False}:
+            differences.append(FOLLOWS_ORIGINALS)
+        native["quantization_config"] = {name: {**fields, **place, **quantization.native}}
+    elif quantization.native or quantization.codes:
+        return Mapped(None, quantization, _NO_CODES)
+    elif vector.datatype == "float16":
+        native["datatype"] = "float16"
+    native.update(_originals(quantization, version))
+    return Mapped(native or None, from_native(native), Match.of(*differences))
+
+
+def from_native(native: Native | None) -> Quantization:
+    """The common words for a vector's part of a configuration, as it was read.
+
+    What has no common word stays in ``native`` of the result, so nothing is lost.
+
+    Raises:
+        UnsupportedError: a kind of quantization that is not known here.
+    """
+    native = native or {}
+    place = _originals_place(native)
+    config = native.get("quantization_config")
+    if not config:
+        kind = Kind.FLOAT16 if native.get("datatype") == "float16" else Kind.NONE
+        return Quantization(kind, originals=place)
+    # The engine itself takes the first kind that it knows where several are given.
+    name = next((name for name in _FROM_NATIVE if name in config), None)
+    if name is None:
+        raise UnsupportedError(
+            f"the store has the quantization {config!r}, which this qadapt does not know",
+            hint="a newer qadapt may; `pip install -U qadapt`",
+        )
+    rest = {key: value for key, value in (config[name] or {}).items() if value is not None}
+    kind, knobs = _FROM_NATIVE[name](rest)
+    return Quantization(kind, **knobs, codes=_codes_place(rest), originals=place, native=rest)
+
+
+def same_config(left: Native | None, right: Native | None) -> bool:
+    """Whether two ``quantization_config`` say the same; null is as good as left out."""
+    return _without_nulls(left) == _without_nulls(right)
+
+
+def satisfies(current: Quantization, target: Quantization) -> bool:
+    """Whether ``current`` is all that ``target`` asks for.
+
+    A target that does not say where codes or originals are kept leaves them where they are: a
+    change of place alone makes the engine build everything again.
+    """
+    wanted = target.replace(rescore=None)
+    found = current.replace(rescore=None)
+    if wanted.codes is None:
+        found = found.replace(codes=None)
+    if wanted.originals is None:
+        found = found.replace(originals=None)
+    return found == wanted
+
+
+def default_rescore(quantization: Quantization) -> Rescore | None:
+    """What the engine does with a search that says nothing; None without quantization.
+
+    Seen on the engine 1.20 and in the code of 1.19: on, without oversampling, for binary and
+    for rotational codes of up to 2 bits; off for all others.
+    """
+    if quantization.kind in (Kind.NONE, Kind.FLOAT16):
+        return None
+    coarse = quantization.kind is Kind.BINARY or (
+        quantization.kind is Kind.ROTATIONAL and float(quantization.bits or 4) <= 2
+    )
+    return Rescore(1.0) if coarse else Rescore(source="off")
+
+
+def code_bytes(config: Native | None, vector: Vector, count: int) -> int:
+    """Bytes of ``count`` codes of a ``quantization_config``, padded as the engine pads them.
+
+    Product codes have their centroids beside them (about 1 KB a dimension of JSON text), which
+    are not counted. Measured on qdrant-edge-py 0.9.0 for 1 to 1,000 dimensions.
+    """
+    quantization = from_native({"quantization_config": config})
+    dim, bits = vector.dim, float(quantization.bits or 0)
+    if quantization.kind is Kind.NONE:
+        return 0
+    if quantization.kind is Kind.SCALAR:
+        each = -(-dim // 16) * 16 + 4
+    elif quantization.kind is Kind.PRODUCT:
+        each = -(-4 * dim // int(quantization.ratio or 16))
+    elif quantization.kind is Kind.BINARY:
+        each = 16 * -(-int(-(-bits * dim // 1)) // 128)
+    else:
+        # Beside the bits: the norm and a correction (only the norm for 8 bits), and for
+        # euclidean one float more.
+        extra = (4 if bits == 8 else 8) + (4 if vector.metric == "euclidean" else 0)
+        each = int(-(-bits * dim // 8)) + extra
+    return each * count
+
+
+# -- to native -----------------------------------------------------------------------------------
+
+_Config = tuple[tuple[str, dict[str, Any]] | None, list[str]]
+_NO_CODES = Match.unsupported(
+    "without codes there is no place for them and no field of theirs",
+    "leave out `codes` and `native`, or ask for a quantization such as binary",
+)
+
+
+def _none(_: Quantization, vector: Vector, __: str | None) -> _Config:
+    if vector.datatype == "float32":
+        return None, []
+    return None, [f"the originals stay {vector.datatype}: a datatype is fixed at creation"]
+
+
+def _float16(_: Quantization, vector: Vector, __: str | None) -> _Config | Match:
+    if vector.datatype == "float16":
+        return None, []
+    return Match.unsupported(
+        f"16-bit floats are a vector's datatype here, fixed at creation; this one is "
+        f"{vector.datatype}",
+        'create the collection with Vector(dim, datatype="float16")',
+        "recreate with datatype float16 and copy",
+    )
+
+
+def _scalar(quantization: Quantization, _: Vector, __: str | None) -> _Config | Match:
+    if quantization.bits not in (7, 8):
+        wider = "rotational:bits=4" if quantization.bits == 4 else "rotational:bits=8"
+        return Match.unsupported(
+            f"scalar codes have 7 bits here, not {quantization.bits:g}", "scalar", wider
+        )
+    fields: dict[str, Any] = {"type": "int8"}
+    differences = []
+    if quantization.bits == 8:
+        differences.append(SEVEN_BITS)
+    if quantization.per == "dimension":
+        differences.append(ONE_RANGE)
+    if quantization.quantile is not None:
+        fields["quantile"] = float(quantization.quantile)
+        if quantization.quantile < 1:
+            differences.append(QUANTILE)
+    return ("scalar", fields), differences
+
+
+def _product(quantization: Quantization, vector: Vector, _: str | None) -> _Config | Match:
+    if quantization.centroids not in (None, 256):
+        return Match.unsupported(
+            f"product codes have 256 centroids here, not {quantization.centroids}",
+            "leave centroids out",
+        )
+    ratio = quantization.ratio
+    if quantization.segments is not None:
+        # One byte a segment: as many segments as bytes.
+        ratio = 4 * vector.dim / quantization.segments
+    if ratio not in RATIOS:
+        nearest = min(RATIOS, key=lambda known: (abs(known - float(ratio or 16)), -known))
+        asked = (
+            f"{quantization.segments} segments of {vector.dim} dimensions"
+            if quantization.segments is not None
+            else f"the ratio {ratio:g}"
+        )
+        return Match.unsupported(
+            f"product codes are 4, 8, 16, 32 or 64 times smaller here; {asked} is none of these",
+            f"product:ratio={nearest}",
+        )
+    return ("product", {"compression": RATIOS[int(ratio or 16)]}), []
+
+
+def _binary(quantization: Quantization, _: Vector, version: str | None) -> _Config | Match:
+    fields: dict[str, Any] = {}
+    if quantization.bits != 1:
+        fields["encoding"] = BINARY_ENCODINGS[float(quantization.bits or 1)]
+    if quantization.query_bits is not None:
+        if quantization.query_bits not in QUERY_ENCODINGS:
+            return Match.unsupported(
+                f"binary codes are compared with queries of 1, 4 or 8 bits here, not "
+                f"{quantization.query_bits}",
+                "query_bits=8",
+            )
+        fields["query_encoding"] = QUERY_ENCODINGS[quantization.query_bits]
+    if fields and _lacks(version, SINCE_ENCODINGS):
+        return _too_old("wider bits and query_bits of binary codes", SINCE_ENCODINGS, version)
+    return ("binary", fields), []
+
+
+def _rotational(quantization: Quantization, _: Vector, version: str | None) -> _Config | Match:
+    bits = float(quantization.bits or 4)
+    if bits not in TURBO_BITS:
+        wider = next((known for known in TURBO_BITS if known > bits), 8)
+        return Match.unsupported(
+            f"rotational codes have 1, 1.5, 2, 4 or 8 bits here, not {bits:g}",
+            f"rotational:bits={wider:g}",
+        )
+    since = SINCE_TURBO_8 if bits == 8 else SINCE_TURBO
+    if _lacks(version, since):
+        return _too_old(f"rotational codes of {bits:g} bits", since, version)
+    differences = [] if quantization.query_bits is None else [TURBO_QUERY]
+    return ("turbo", {"bits": TURBO_BITS[bits]}), differences
+
+
+_TO_NATIVE: dict[Kind, Callable[[Quantization, Vector, str | None], _Config | Match]] = {
+    Kind.NONE: _none,
+    Kind.FLOAT16: _float16,
+    Kind.SCALAR: _scalar,
+    Kind.PRODUCT: _product,
+    Kind.BINARY: _binary,
+    Kind.ROTATIONAL: _rotational,
+}
+
+
+def _lacks(version: str | None, since: str) -> bool:
+    return version is not None and older(version, since)
+
+
+def _too_old(what: str, since: str, version: str | None) -> Match:
+    return Match.unsupported(f"{what} need Qdrant {since}; this is {version}", f"Qdrant {since}")
+
+
+def _codes(quantization: Quantization, version: str | None) -> dict[str, Any]:
+    if quantization.codes is None:
+        return {}
+    if _lacks(version, SINCE_MEMORY):
+        return {"always_ram": quantization.codes == "ram"}
+    return {"memory": "pinned" if quantization.codes == "ram" else "cold"}
+
+
+def _originals(quantization: Quantization, version: str | None) -> dict[str, Any]:
+    if quantization.originals is None:
+        return {}
+    if _lacks(version, SINCE_MEMORY):
+        return {"on_disk": quantization.originals == "disk"}
+    # Originals can't be pinned: `cached` loads them, and leaves them to the page cache.
+    return {"memory": "cached" if quantization.originals == "ram" else "cold"}
+
+
+# -- from native ---------------------------------------------------------------------------------
+
+
+def _take(rest: Knobs, key: str, words: Mapping[Any, str], default: Any) -> Any:
+    """The common value of a field; a word that is not known stays in ``rest``."""
+    for value, word in words.items():
+        if rest.get(key) == word:
+            del rest[key]
+            return value
+    return default
+
+
+def _from_scalar(rest: Knobs) -> tuple[Kind, Knobs]:
+    _take(rest, "type", {7: "int8"}, 7)
+    knobs: Knobs = {"bits": 7, "per": "collection"}
+    quantile = rest.get("quantile")
+    if type(quantile) in (int, float) and 0.5 <= float(quantile or 0) <= 1:
+        knobs["quantile"] = float(rest.pop("quantile"))
+    return Kind.SCALAR, knobs
+
+
+def _from_product(rest: Knobs) -> tuple[Kind, Knobs]:
+    return Kind.PRODUCT, {"ratio": _take(rest, "compression", RATIOS, 16)}
+
+
+def _from_binary(rest: Knobs) -> tuple[Kind, Knobs]:
+    bits = _take(rest, "encoding", BINARY_ENCODINGS, 1)
+    query_bits = _take(rest, "query_encoding", {**QUERY_ENCODINGS, None: "default"}, None)
+    return Kind.BINARY, {"bits": bits, "query_bits": query_bits}
+
+
+def _from_turbo(rest: Knobs) -> tuple[Kind, Knobs]:
+    return Kind.ROTATIONAL, {"bits": _take(rest, "bits", TURBO_BITS, 4)}
+
+
+# In the order in which the engine looks for them.
+_FROM_NATIVE: dict[str, Callable[[Knobs], tuple[Kind, Knobs]]] = {
+    "scalar": _from_scalar,
+    "product": _from_product,
+    "binary": _from_binary,
+    "turbo": _from_turbo,
+}
+
+
+def _codes_place(rest: Knobs) -> Literal["ram", "disk"] | None:
+    """Where codes are kept; ``memory`` wins over the older ``always_ram``."""
+    if rest.get("memory") in ("pinned", "cold"):
+        return "ram" if rest.pop("memory") == "pinned" else "disk"
+    if "memory" not in rest and rest.get("always_ram") is True:
+        del rest["always_ram"]
+        return "ram"
+    return None
+
+
+def _originals_place(native: Native) -> Literal["ram", "disk"] | None:
+    memory, on_disk = native.get("memory"), native.get("on_disk")
+    if memory is not None:
+        return "disk" if memory == "cold" else "ram"
+    if on_disk is not None:
+        return "disk" if on_disk else "ram"
+    return None
+
+
+def _without_nulls(config: Native | None) -> dict[str, Any]:
+    return {
+        name: {key: value for key, value in (fields or {}).items() if value is not None}
+        for name, fields in (config or {}).items()
+    }
