@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,16 +48,21 @@ def queries_of(
     """
     if isinstance(given, int) and not isinstance(given, bool):
         batch = store.sample(collection, given, seed=seed, vectors=[name])
-        if not len(batch):
+        there = ~batch.missing.get(name, np.zeros(len(batch), dtype=np.bool_))
+        own = [key for key, present in zip(batch.ids, there, strict=True) if present]
+        if not own:
             raise InputError(
                 f"the collection {collection!r} is empty: there is nothing to measure with",
                 hint="write vectors first",
             )
-        source = f"{len(batch)} of its own vectors, each left out of its own results"
-        return Queries(batch.vectors[name], tuple(batch.ids), source)
-    array = load_queries(given) if isinstance(given, (str, bytes)) else as_vectors(given)
+        source = f"{len(own)} of its own vectors, each left out of its own results"
+        return Queries(batch.vectors[name][there], tuple(own), source)
+    from_file = isinstance(given, (str, os.PathLike))
+    array = load_queries(given) if from_file else as_vectors(given, what="queries")
     check_vectors(array, vector, what="queries")
-    source = f"{len(array)} queries" + (f" from {given}" if isinstance(given, str) else "")
+    if not len(array):
+        raise InputError("there are no queries to measure with", hint="give at least one")
+    source = f"{len(array)} queries" + (f" from {os.fspath(given)}" if from_file else "")
     return Queries(array, (None,) * len(array), source)
 
 
@@ -74,6 +80,7 @@ def load_queries(path: Any) -> Floats:
             hint="give a .npy file of an array (nq, d), as numpy.save writes it",
         ) from error
     if not isinstance(array, np.ndarray):
+        array.close()
         raise InputError(f"{path} holds several arrays", hint="give a .npy file, not a .npz")
     return as_vectors(array, what="queries")
 
@@ -108,6 +115,7 @@ def exact_neighbours(
         progress(Progress("computing the exact truth", len(ids), total))
     found: list[list[Id]] = []
     for block, top in zip(blocks, tops, strict=True):
-        for own, row in zip(queries.own[block], top.rows, strict=True):
-            found.append([ids[at] for at in row.tolist() if ids[at] != own][:k])
+        for own, row, scores in zip(queries.own[block], top.rows, top.scores, strict=True):
+            there = row[scores > -np.inf].tolist()
+            found.append([ids[at] for at in there if ids[at] != own][:k])
     return found

@@ -145,7 +145,7 @@ def measure(
         spent += time.perf_counter() - begun
         values.append(recall_per_query(hits, truth[block], queries.own[block], k))
         done = min(start + PROBES, len(queries))
-        progress(Progress(f"searching {label}", done, len(queries), "queries"))
+        progress(Progress(f"measuring recall {label}", done, len(queries), "queries"))
     per_query = np.concatenate(values)
     low, high = interval(per_query)
     return Recall(

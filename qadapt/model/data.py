@@ -280,6 +280,16 @@ class How(Plain):
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class HitsDocument(Plain):
+    """The shape of ``Hits.to_dict()``; padding is null."""
+
+    ids: tuple[tuple[Id | None, ...], ...]
+    scores: tuple[tuple[float | None, ...], ...]
+    how: How
+    payloads: tuple[tuple[dict[str, Any] | None, ...], ...] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Hits:
     """What a search found, best first.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qadapt.model.capabilities import Capabilities, Capability
-from qadapt.model.data import How, Vector
+from qadapt.model.data import HitsDocument, How, Vector
 from qadapt.model.info import CollectionInfo, Evidence, Server, Status, VectorInfo
 from qadapt.model.match import Match
 from qadapt.model.plain import Plain
@@ -22,6 +22,7 @@ DOCUMENTS: tuple[type[Plain], ...] = (
     Estimate,
     Evidence,
     Guard,
+    HitsDocument,
     How,
     Match,
     Plan,

@@ -209,7 +209,7 @@ def _remember_step(
     if wanted.rescore is None:
         action = "forget how searches rescore: the store's default again"
     else:
-        action = f"remember that searches rescore {rescore_words(wanted.rescore)}"
+        action = f"remember for searches: {rescore_words(wanted.rescore)}"
     return [
         Step(
             Symbol.CLIENT,
@@ -222,8 +222,10 @@ def _remember_step(
 
 
 def rescore_words(rescore: Rescore) -> str:
-    """A rescore setting in words: ``x4 by originals``, ``off``."""
-    return f"x{rescore.oversampling:g} by {rescore.source}" if rescore.on else "not at all"
+    """A rescore setting in words."""
+    if not rescore.on:
+        return "no rescoring"
+    return f"rescore x{rescore.oversampling:g} by {rescore.source}"
 
 
 def _why_nothing(now: VectorInfo) -> str:

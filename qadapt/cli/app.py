@@ -1,0 +1,77 @@
+"""The application: all commands, and what happens before and after one runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import qadapt
+from qadapt.cli import change, demo, frame, look, measure
+from qadapt.cli.output import INTERRUPTED, Output
+
+app = typer.Typer(
+    name="qadapt",
+    help="Say how small and how exact your vectors should be, and make any vector database obey.",
+    epilog="`qadapt COMMAND -h` shows examples. Everywhere: --json, --quiet, -v, --timeout, "
+    "--no-color.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for _module in (look, change, measure, demo):
+    _module.register(app)
+
+# The base of typer's errors about the words of a command line; typer has its own copy of click
+# in newer versions and not in older ones, so that neither can be imported by name.
+_UsageError: type[Exception] = next(
+    cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException"
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="The version, and exit.")] = False,
+    json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
+) -> None:
+    out = Output(json=json)
+    if version:
+        out.document({"qadapt": qadapt.__version__})
+        out.print(f"qadapt {qadapt.__version__}")
+        raise typer.Exit(0)
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = frame.after_the_command(sys.argv[1:] if args is None else args)
+    frame.typed[:] = words
+    out = frame.output_of(words)
+    try:
+        return frame.guarded(out, lambda: _run(words, out))
+    except KeyboardInterrupt:  # pressed once more, while the first was being told
+        return INTERRUPTED
+
+
+def _run(words: list[str], out: Output) -> int:
+    try:
+        code = app(words, prog_name="qadapt", standalone_mode=False)
+    except _UsageError as error:
+        # Only a usage error has a context; its command's help is where to look.
+        ctx = getattr(error, "ctx", None)
+        path = ctx.command_path if ctx is not None else "qadapt"
+        return out.usage(_sentence(error), f"{path} -h shows how")
+    except SystemExit as error:  # typer's completion leaves by it
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    return code if isinstance(code, int) else 0
+
+
+def _sentence(error: BaseException) -> str:
+    """An error of typer in our style: no capital at the start, no full stop."""
+    text = str(error.format_message() if hasattr(error, "format_message") else error).rstrip(".")
+    return text[:1].lower() + text[1:]

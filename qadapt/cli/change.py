@@ -1,0 +1,288 @@
+"""Changing: plan, apply, undo, history."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qadapt.cli import complete, words
+from qadapt.cli.frame import command
+from qadapt.cli.options import (
+    AcceptWord,
+    Disable,
+    GuardText,
+    MaybeCollection,
+    MaybeQuantization,
+    MaybeUrl,
+    SpecFile,
+    VectorName,
+    made_plans,
+    read_guard,
+    read_json,
+    write_text,
+)
+from qadapt.cli.output import Output, facts, fitting, styled
+from qadapt.cli.plantext import coloured
+from qadapt.errors import ConsentRequired, InputError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from qadapt.api import Change, Plan
+    from qadapt.model import Guard
+
+TIMEOUT = 3600.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(
+        app,
+        "plan",
+        examples="qadapt plan edge:./data articles binary:rescore=4\n"
+        "qadapt plan -f quantization.yaml -o plan.json",
+    )(plan)
+    command(
+        app,
+        "apply",
+        own_limit=True,
+        examples="qadapt apply plan.json\n"
+        "qadapt apply edge:./data articles binary:rescore=4 --guard 'recall@10>=0.95' --yes\n"
+        "qadapt apply -f quantization.yaml",
+    )(apply)
+    command(app, "undo", own_limit=True, examples="qadapt undo\nqadapt undo 20260102T030405")(undo)
+    command(app, "history", examples="qadapt history\nqadapt history --json")(history)
+
+
+# -- plan --------------------------------------------------------------------------------------
+
+
+def plan(
+    out: Output,
+    url: MaybeUrl = None,
+    collection: MaybeCollection = None,
+    quantization: MaybeQuantization = None,
+    spec: SpecFile = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="plan.json", help="Save it, for `qadapt apply plan.json`.",
+            show_default=False,
+        ),
+    ] = None,
+    vector: VectorName = None,
+    accept: AcceptWord = "differs",
+    guard: GuardText = None,
+    disable: Disable = None,
+) -> None:  # fmt: skip
+    """What would be done, and why; changes nothing.
+
+    Each step with its reason, its cost, the native request and the way back.
+    """
+    with made_plans(
+        url, collection, quantization, spec, vector, accept, guard, disable, "plan"
+    ) as plans:
+        document = _document(plans, "plans", single=spec is None)
+        _show(out, plans)
+    if output is not None:
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(output, text + "\n", "plan")
+        out.note(f"saved; apply it with: qadapt apply {shlex.quote(str(output))}")
+    elif any(item.changes for item in plans) and not out.json:
+        again = out.again(command="apply")
+        out.note(f"nothing was changed; apply it with: {again}")
+    out.document(document)
+
+
+def _document(items: Any, name: str, *, single: bool) -> Any:
+    """One document for words, a list of them for a spec file."""
+    dicts = [item.to_dict() for item in items]
+    return dicts[0] if single else {name: dicts}
+
+
+def _show(out: Output, plans: list[Plan]) -> None:
+    for at, item in enumerate(plans):
+        if at:
+            out.print("")
+        out.print(coloured(item, out))
+    if len(plans) > 1:
+        changing = sum(item.changes for item in plans)
+        out.print("", styled(f"{len(plans)} plans, {changing} of them to change something", "bold"))
+
+
+# -- apply -------------------------------------------------------------------------------------
+
+
+def apply(
+    out: Output,
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="PLAN.json|URL", help="A saved plan, or a store.",
+                       show_default=False),
+    ] = None,
+    collection: MaybeCollection = None,
+    quantization: MaybeQuantization = None,
+    spec: SpecFile = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Agree beforehand; nothing is asked.")
+    ] = False,
+    vector: VectorName = None,
+    accept: AcceptWord = "differs",
+    guard: GuardText = None,
+    disable: Disable = None,
+) -> None:  # fmt: skip
+    """Do it, and wait until the engine was seen to obey.
+
+    Asks first on a terminal; elsewhere it needs --yes. With a guard it is taken back when
+    recall falls. Interrupted, it is safe to run again.
+    """
+    import qadapt as qa
+
+    wanted = read_guard(guard)
+    saved = spec is None and target is not None and collection is None
+    if saved:
+        _only_saved(vector, disable)
+        opened: Any = contextlib.nullcontext(_load(Path(str(target)), wanted))
+    else:
+        opened = made_plans(
+            target, collection, quantization, spec, vector, accept, guard, disable, "apply"
+        )
+    with opened as plans:
+        changing = [item for item in plans if item.changes]
+        _show(out, changing)
+        agreed = yes or bool(changing and _agreed(out, changing))
+        changes = []
+        with out.progress() as on:
+            applied = qa.apply_plans(plans, yes=agreed, progress=on, timeout=out.timeout or TIMEOUT)
+            for item, change in zip(plans, applied, strict=True):
+                on.rest()
+                _done(out, change, item)
+                changes.append(change)
+    single = len(plans) == 1 if saved else spec is None
+    out.document(_document(changes, "changes", single=single))
+
+
+def _only_saved(vector: str | None, disable: list[str] | None) -> None:
+    if vector is not None or disable:
+        raise InputError(
+            "a saved plan holds its vector and what is disabled already",
+            hint="make another plan with `qadapt plan`, or give URL COLLECTION QUANTIZATION",
+        )
+
+
+def _load(path: Path, guard: Guard | None) -> list[Plan]:
+    import qadapt as qa
+
+    if ":" in str(path) and not path.exists():
+        raise InputError(
+            "COLLECTION and QUANTIZATION missing",
+            hint="qadapt apply URL COLLECTION QUANTIZATION, or qadapt apply PLAN.json",
+        )
+    data = read_json(path, "plan file")
+    several = data.get("plans") if isinstance(data, dict) else None
+    several = several if isinstance(several, list) else [data]
+    plans = [qa.Plan.from_dict(item) for item in several]
+    return plans if guard is None else [plan.replace(guard=guard) for plan in plans]
+
+
+def _agreed(out: Output, plans: list[Plan]) -> bool:
+    """Ask on a terminal; elsewhere refuse what needs consent, since nobody can answer."""
+    again = out.again("--yes")
+    if not out.asks:
+        if not any(item.needs_consent for item in plans):
+            return False
+        names = ", ".join(dict.fromkeys(item.collection for item in plans))
+        raise ConsentRequired(
+            f"{names} would be changed, and nobody is there to agree to it",
+            hint=f"look at the plan, then type: {again}",
+        )
+    out.err.print("")
+    try:
+        answer = out.err.input("Apply this? [y/N] ", markup=False)
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise ConsentRequired("not agreed to; nothing was changed", hint=f"to agree: {again}")
+    return True
+
+
+def _done(out: Output, change: Change, plan: Plan) -> None:
+    """What became of it."""
+    sign, style = words.CHANGES.get(change.state, ("?", "magenta"))
+    if change.state == "nothing":
+        why = "; ".join(step.reason for step in plan.steps)
+        if plan.changes:
+            why = "an unfinished change was taken back, and that was all that was asked for"
+        out.print(styled(f"{sign} {change.outcome.collection}: nothing to do: {why}", style))
+        return
+    took = f" in {words.seconds(change.seconds)}" if change.seconds is not None else ""
+    head = styled(f"{sign} {change.state}", f"bold {style}")
+    out.print("", head.append(f"  {change.outcome.collection}{took}", style="default"))
+    pairs: list[tuple[str, Text | str]] = [("  now", _what(change, plan))]
+    if change.status is not None:
+        word, color = words.state(change.status)
+        pairs.append(("  seen", styled(word, color)))
+        if change.status.reason:
+            pairs.append(("  because", out.mask(change.status.reason)))
+    if change.recall_after is not None:
+        before = words.recall(change.recall_before)
+        pairs.append(("  recall", f"{before} before, {words.recall(change.recall_after)} after"))
+    if change.state == "applied" and not out.quiet:
+        pairs.append(("  take back", f"qadapt undo {change.id}"))
+    out.print(facts(pairs))
+
+
+def _what(change: Change, plan: Plan) -> str:
+    ends = (plan.current, plan.target)
+    before, after = ends if change.state != "undone" else ends[::-1]
+    return f"{after}, before {before}"
+
+
+# -- undo and history --------------------------------------------------------------------------
+
+
+def undo(
+    out: Output,
+    change: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CHANGE", help="Its id, or the beginning of it; the newest by default.",
+            autocompletion=complete.changes, show_default=False,
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """Take a change back: the newest, or the one named."""
+    import qadapt as qa
+
+    with out.progress() as on:
+        result = qa.undo(change, progress=on, timeout=out.timeout or TIMEOUT)
+    out.document(result.to_dict())
+    _done(out, result, result.plan)
+
+
+def history(out: Output) -> None:
+    """What was changed from this machine, newest first."""
+    import qadapt as qa
+
+    changes = qa.history()
+    out.document({"changes": [item.to_dict() for item in changes]})
+    if not changes:
+        out.print("no changes yet")
+        return
+    rows = []
+    for item in (change.outcome for change in changes):
+        sign, style = words.CHANGES.get(item.state, ("?", "magenta"))
+        what = f"{item.collection}[{item.vector}]" if item.vector else item.collection
+        row: list[Text | str] = [item.id, words.moment(item.created)]
+        row += [styled(f"{sign} {item.state}", style), what, item.requested]
+        row += [words.recall(item.recall_before), words.recall(item.recall_after)]
+        rows.append([*row, out.mask(str(item.address))])
+    columns: list[Any] = ["Change", "Planned", "State", "Collection", "Quantization"]
+    columns += [("Before", "right"), ("After", "right"), "Store"]
+    drop = ["Store", "Before", "After", "Planned"]
+    out.print(fitting(out.out.width, columns, rows, drop=drop))

@@ -1,0 +1,97 @@
+"""Shell completion: quick, silent, and never over a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import typer
+
+from qadapt.errors import QadaptError
+
+Found = list[tuple[str, str]]
+
+_KINDS: Found = [
+    ("none", "float32 as it came"),
+    ("float16", "16-bit floats"),
+    ("scalar", "linear steps of 8 bits, or 4, 6, 7"),
+    ("rotational", "rotated, then few bits"),
+    ("binary", "sign bits"),
+    ("product", "product quantization"),
+]
+_SEVERAL = {
+    "scalar": ["bits=", "quantile=", "per="],
+    "rotational": ["bits=", "query_bits="],
+    "binary": ["bits=", "query_bits="],
+    "product": ["ratio=", "segments=", "centroids="],
+}
+_COMMON = ["rescore=", "codes=ram", "codes=disk", "originals=ram", "originals=disk"]
+
+
+def words(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """A completion from a fixed list."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in known if word.startswith(incomplete)]
+
+    return complete
+
+
+def quantizations(incomplete: str) -> Found:
+    """Kinds; behind a colon or comma the knobs that the kind has and that are not there yet."""
+    kind, colon, tail = incomplete.partition(":")
+    if not colon:
+        return [pair for pair in _KINDS if pair[0].startswith(incomplete)]
+    head = incomplete[: len(incomplete) - len(tail.rpartition(",")[2])]
+    given = {part.partition("=")[0] for part in tail.split(",")[:-1]}
+    knobs = [*_SEVERAL.get(kind, ()), *_COMMON]
+    found = [head + knob for knob in knobs if knob.partition("=")[0] not in given]
+    return [(text, "") for text in found if text.startswith(incomplete)]
+
+
+def collections(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names in a folder or file; a server is not asked for each press of a key."""
+    url = ctx.params.get("url") or ctx.params.get("target")
+    if not isinstance(url, str) or "://" in url:
+        return []
+    import qadapt as qa
+
+    try:
+        with qa.open(url) as db:
+            return [name for name in db.collections() if name.startswith(incomplete)]
+    except (QadaptError, OSError):
+        return []  # a completion has no place to tell an error
+
+
+def features(incomplete: str) -> Found:
+    """Features that every store declares."""
+    from qadapt.model import FEATURES
+
+    return [(name, text) for name, text in FEATURES.items() if name.startswith(incomplete)]
+
+
+def stores(incomplete: str) -> list[str]:
+    """Names of known stores."""
+    from qadapt.stores import registry
+
+    return [name for name in registry.names() if name.startswith(incomplete)]
+
+
+def changes(incomplete: str) -> Found:
+    """Ids of changes, newest first."""
+    import qadapt as qa
+
+    try:
+        return [
+            (change.id, f"{change.outcome.collection}: {change.outcome.requested}, {change.state}")
+            for change in qa.history()
+            if change.id.startswith(incomplete)
+        ]
+    except (QadaptError, OSError):
+        return []
+
+
+def schemas(incomplete: str) -> list[str]:
+    """Names of documents."""
+    from qadapt.cli.documents import schemas as known
+
+    return [name for name in known() if name.startswith(incomplete)]

@@ -1,0 +1,15 @@
+"""Every document that the command line prints or saves: the model's, and those of the verbs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The JSON schema of each document, by its name."""
+    from qadapt.evaluation.verify import Verification
+    from qadapt.model.schema import schemas as of_the_model
+    from qadapt.planning.runner import Outcome
+
+    verbs = {cls.__name__: cls.json_schema() for cls in (Outcome, Verification)}
+    return dict(sorted({**of_the_model(), **verbs}.items()))

@@ -1,0 +1,335 @@
+"""Looking: stores, matrix, inspect, schema."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qadapt.cli import complete, words
+from qadapt.cli.frame import command
+from qadapt.cli.options import MaybeCollection, Url, open_database
+from qadapt.cli.output import Output, facts, fitting, styled, table
+from qadapt.errors import QadaptError, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.text import Text
+
+    from qadapt.api import Database
+    from qadapt.model import Capabilities, CollectionInfo, Server, VectorInfo
+
+_SUPPORT = {"native": "green", "client": "cyan", "unsupported": "dim"}
+_NAME, _CELL = 24, 11  # so that the tables of one matrix stand under each other
+_SUPPORT_LEGEND = "native: the store does it   client: qadapt does it   -: not at all"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(app, "stores", examples="qadapt stores")(stores)
+    command(app, "matrix", examples="qadapt matrix\nqadapt matrix edge")(matrix)
+    command(
+        app,
+        "inspect",
+        examples="qadapt inspect edge:./data\n"
+        "qadapt inspect qdrant+http://localhost:6333 articles -v",
+    )(inspect)
+    command(app, "schema", examples="qadapt schema\nqadapt schema Plan > plan.schema.json")(schema)
+
+
+# -- stores and matrix -------------------------------------------------------------------------
+
+
+def stores(out: Output) -> None:
+    """Stores known, and whether their client is installed."""
+    from qadapt.stores import registry
+
+    rows: list[dict[str, Any]] = []
+    for name in registry.names():
+        store = registry.load(name)
+        there = registry.installed(store)
+        rows.append(
+            {
+                "name": name,
+                "package": store.package,
+                "installed": there,
+                "version": _version(store.package) if there else None,
+                "install": None if there else f"pip install 'qadapt[{store.extra}]'",
+            }
+        )
+    out.document({"stores": rows})
+    out.print(table(["Store", "Client", "Version", "Installed"], [_store_row(row) for row in rows]))
+
+
+def _store_row(row: dict[str, Any]) -> list[Text | str]:
+    there = styled("✓ yes", "green") if row["installed"] else styled("· no", "yellow")
+    if row["install"]:
+        there.append(f": {row['install']}")
+    return [row["name"], row["package"], row["version"] or words.DASH, there]
+
+
+def _version(package: str) -> str | None:
+    found = importlib.metadata.packages_distributions().get(package.partition(".")[0])
+    return importlib.metadata.version(found[0]) if found else None
+
+
+def matrix(
+    out: Output,
+    store: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STORE", help="One store alone, with reasons.", autocompletion=complete.stores,
+            show_default=False,
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """What each store can do, and what qadapt does in its place.
+
+    As declared for the newest known version of each store; an older server may do less.
+    A feature is switched off by --disable, such as native-rescore or native-binary.
+    """
+    from qadapt.stores import registry
+
+    names = registry.names()
+    if store is not None and store not in names:
+        raise SpecError.unknown("store", store, names)
+    chosen = names if store is None else [store]
+    declared = {name: registry.load(name).declared() for name in chosen}
+    out.document({"stores": {name: can.to_dict() for name, can in declared.items()}})
+    if out.json:
+        return
+    if store is not None:
+        _one_store(out, declared[store])
+    else:
+        _all_stores(out, declared)
+    if not out.quiet:
+        out.print(styled(_SUPPORT_LEGEND, "dim"))
+
+
+def _all_stores(out: Output, declared: dict[str, Capabilities]) -> None:
+    features = list(dict.fromkeys(name for can in declared.values() for name in can.features))
+    versions: list[Text | str] = [styled(can.version or "", "dim") for can in declared.values()]
+    first: list[list[Text | str]] = [["", *versions]] if any(map(str, versions)) else []
+    for title, names in _groups(features):
+        rows = list(first)
+        for feature in names:
+            cells = [can.features.get(feature) for can in declared.values()]
+            row = [_support(cell.support.value if cell else None) for cell in cells]
+            rows.append([_feature(feature), *row])
+        out.print(table([title.ljust(_NAME), *declared], rows), "")
+        first = []
+
+
+def _one_store(out: Output, can: Capabilities) -> None:
+    for title, names in _groups(can.features):
+        cells = [(name, can.features[name]) for name in names]
+        rows: list[list[Text | str]] = [
+            [_feature(name), _support(item.support.value), item.reason] for name, item in cells
+        ]
+        out.print(table([title.ljust(_NAME), can.store.ljust(_CELL), "Why"], rows), "")
+
+
+def _groups(features: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Kinds, as they are typed; then what else a store can do."""
+    from qadapt.model import FEATURES
+
+    listed = list(features)
+    kinds = [name for name in listed if name not in FEATURES]
+    others = [name for name in listed if name in FEATURES]
+    return [pair for pair in (("Quantization", kinds), ("Feature", others)) if pair[1]]
+
+
+def _feature(name: str) -> str:
+    """``native-binary:1.5`` as it is typed to ask for it: ``binary:bits=1.5``."""
+    from qadapt.model import FEATURES
+
+    if name in FEATURES:
+        return name
+    kind, colon, width = name.removeprefix("native-").partition(":")
+    if not colon:
+        return kind
+    return f"  {kind}:{'ratio' if kind == 'product' else 'bits'}={width}"
+
+
+def _support(value: str | None) -> Text:
+    if value is None or value == "unsupported":
+        return styled(words.DASH, "dim")
+    return styled(value, _SUPPORT[value])
+
+
+# -- inspect -----------------------------------------------------------------------------------
+
+
+def inspect(out: Output, url: Url, collection: MaybeCollection = None) -> int:
+    """What is configured, and what was seen to be active.
+
+    Without a collection: all of them, one line for each vector. With -v: the evidence.
+    """
+    from qadapt.model.address import Address
+
+    with open_database(url) as db:
+        names = db.collections() if collection is None else [collection]
+        read, failed = _read(db, names, strict=collection is not None)
+        server = db.server()
+    out.document(
+        {
+            "address": str(Address.parse(url)),
+            "server": server.to_dict(),
+            "collections": [info.to_dict() for info in read],
+            "failed": {
+                name: {"message": out.mask(error.message), "hint": out.mask(error.hint or "")}
+                for name, error in failed.items()
+            },
+        }
+    )
+    if out.json:
+        return 1 if failed else 0
+    if collection is not None:
+        _one_collection(out, read[0])
+        return 0
+    out.print(_place(str(Address.parse(url)), server))
+    out.print("", _all_vectors(read, out.out.width) if read else "no collections")
+    for name, error in failed.items():
+        out.print("", styled(f"{name}: {out.mask(error.message)}", "red"))
+        if error.hint:
+            out.print(out.mask(error.hint), indent=2)
+    problems = sorted({v.status.state.value for i in read for v in i.vectors.values()})
+    if {"ignored", "unknown", "building"} & set(problems) and not out.quiet:
+        out.print("", styled("`qadapt inspect URL COLLECTION` tells why", "dim"))
+    return 1 if failed else 0
+
+
+def _read(
+    db: Database, names: list[str], *, strict: bool
+) -> tuple[list[CollectionInfo], dict[str, QadaptError]]:
+    """All that can be read; one damaged collection does not hide the others."""
+    read, failed = [], {}
+    for name in names:
+        try:
+            read.append(db[name].info())
+        except QadaptError as error:
+            if strict:
+                raise
+            failed[name] = error
+    return read, failed
+
+
+def _place(address: str, server: Server) -> Text:
+    text = styled(address, "bold")
+    return text.append(f"  {_server(server)}", style="dim")
+
+
+def _server(server: Server) -> str:
+    return f"{server.store} {server.version or '(version unknown)'}, {server.deployment}"
+
+
+def _all_vectors(infos: list[CollectionInfo], width: int) -> Any:
+    rows: list[list[Text | str]] = []
+    for info in infos:
+        for vector in info.vectors.values():
+            word, style = words.state(vector.status)
+            row: list[Text | str] = [info.name, words.vector(vector.name)]
+            row += [words.number(info.count), str(vector.dim), str(vector.metric)]
+            row += [words.size(vector.code_bytes or None), words.size(vector.float_bytes)]
+            rows.append([*row, styled(word, style), str(vector.quantization)])
+    columns: list[Any] = ["Collection", "Vector", ("Rows", "right"), ("Dim", "right"), "Metric"]
+    columns += [("Codes", "right"), ("Floats", "right"), "Seen", "Configured"]
+    unnamed = not any(name for info in infos for name in info.vectors)
+    if unnamed:
+        columns, rows = columns[:1] + columns[2:], [row[:1] + row[2:] for row in rows]
+    return fitting(width, columns, rows, drop=["Metric", "Floats", "Dim", "Codes"])
+
+
+def _one_collection(out: Output, info: CollectionInfo) -> None:
+    head = styled(info.name, "bold").append(f"  {words.number(info.count)} rows", style="default")
+    out.print(head.append(f"  {_server(info.server)}", style="dim"))
+    for vector in info.vectors.values():
+        out.print("", _vector_title(vector), facts_of(vector, out))
+    if out.verbose:
+        for vector in info.vectors.values():
+            out.print("", evidence_of(vector))
+        out.print("", styled("configuration, in the store's own words", "bold"))
+        out.print(json.dumps(info.config, indent=2, ensure_ascii=False, default=str), indent=2)
+
+
+def _vector_title(vector: VectorInfo) -> Text:
+    text = styled(words.vector(vector.name), "bold")
+    return text.append(f"  {vector.dim} dimensions, {vector.metric}, {vector.datatype}")
+
+
+def facts_of(vector: VectorInfo, out: Output) -> Any:
+    """Configured against seen, and what follows from it."""
+    status = vector.status
+    word, style = words.state(status)
+    whose = "  (qadapt's own codes)" if vector.held_by == "qadapt" else ""
+    pairs: list[tuple[str, Text | str]] = [
+        ("  configured", f"{vector.quantization}{whose}"),
+        ("  seen", styled(word, style)),
+    ]
+    if status.reason:
+        pairs.append(("  because", out.mask(status.reason)))
+    if status.advice:
+        pairs.append(("  advice", styled(out.mask(status.advice), "yellow")))
+    if vector.quantization.kind.value != "none":
+        pairs.append(("  rescore", words.rescore(vector.default_rescore)))
+    pairs.append(("  codes", _codes(vector)))
+    pairs.append(("  floats", words.size(vector.float_bytes)))
+    if vector.index:
+        pairs.append(
+            ("  index", ", ".join(f"{k} {words.value(v)}" for k, v in vector.index.items()))
+        )
+    return facts(pairs)
+
+
+def _codes(vector: VectorInfo) -> str:
+    if not vector.code_bytes:
+        return words.DASH if vector.code_bytes is None else "none"
+    text = words.size(vector.code_bytes)
+    if vector.code_bytes and vector.float_bytes:
+        text += f"  ({vector.float_bytes / vector.code_bytes:.1f}x smaller than the floats)"
+    return text
+
+
+def evidence_of(vector: VectorInfo) -> Any:
+    """The signals that were read, with their values."""
+    title = styled(f"evidence, {words.vector(vector.name)}", "bold")
+    pairs = [(f"  {item.signal}", words.value(item.value)) for item in vector.status.evidence]
+    from rich.console import Group
+
+    return Group(title, facts(pairs) if pairs else "  none")
+
+
+# -- schema ------------------------------------------------------------------------------------
+
+
+def schema(
+    out: Output,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="One document alone.", autocompletion=complete.schemas,
+            show_default=False,
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """The JSON schemas of the documents read and written.
+
+    Without a name: the names (with --json all schemas at once).
+    """
+    from qadapt.cli.documents import schemas
+
+    known = schemas()
+    if name is None:
+        out.document(known)
+        out.print(*known)
+        return
+    found = next((key for key in known if key.lower() == name.lower()), None)
+    if found is None:
+        raise SpecError.unknown("document", name, known)
+    if out.json:
+        out.document(known[found])
+    else:
+        out.print(json.dumps(known[found], indent=2, ensure_ascii=False))

@@ -1,0 +1,249 @@
+"""Measuring: verify, search."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qadapt.cli import words
+from qadapt.cli.frame import command
+from qadapt.cli.options import Collection, Disable, Url, VectorName, open_database
+from qadapt.cli.output import Output, facts, styled, table
+from qadapt.errors import InputError, SpecError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from qadapt.evaluation.verify import Verification
+    from qadapt.model import Guard, Hits, How
+
+GATE_MISSED = 3
+SHOWN = 5  # queries that a terminal shows without -v
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(
+        app,
+        "verify",
+        examples="qadapt verify edge:./data articles\n"
+        "qadapt verify edge:./data articles --queries q.npy --gate 'recall@10>=0.95'",
+    )(verify)
+    command(
+        app,
+        "search",
+        examples="qadapt search edge:./data articles --queries q.npy --rescore 4\n"
+        """qadapt search edge:./data articles --queries q.npy --filter '{"topic": "art"}'""",
+    )(search)
+
+
+# -- verify ------------------------------------------------------------------------------------
+
+
+def verify(
+    out: Output,
+    url: Url,
+    collection: Collection,
+    vector: VectorName = None,
+    k: Annotated[
+        int | None, typer.Option("--k", "-k", help="Results for each query.  [default: 10]")
+    ] = None,
+    queries: Annotated[
+        str,
+        typer.Option(
+            "--queries", metavar="Q.npy|N", help="Your queries, or how many of its own vectors."
+        ),
+    ] = "200",
+    gate: Annotated[
+        str | None,
+        typer.Option(
+            "--gate", metavar="'recall@10>=0.95'", show_default=False,
+            help="Exit with 3 when recall as searches are now is less.",
+        ),
+    ] = None,
+) -> int:  # fmt: skip
+    """Configured against seen, and recall@k against exact truth.
+
+    Exits with 3 when the engine was not seen to do what is configured, or a gate was missed.
+    """
+    bar = _gate(gate, k)
+    given: Any = int(queries) if queries.isdecimal() else queries
+    with open_database(url) as db, out.progress() as on:
+        found = db[collection].verify(
+            k=bar.k if bar is not None else k or 10, queries=given, vector=vector, progress=on
+        )
+    if out.live:
+        out.err.print("")
+    now = found.recall
+    met = None if bar is None else now.recall >= bar.recall
+    told = None if bar is None else {"gate": str(bar), "recall": now.recall, "met": met}
+    out.document({**found.to_dict(), "gate": told})
+    _show_verification(out, found)
+    if bar is not None:
+        _show_gate(out, bar, now.recall)
+    return 0 if found.agrees and met is not False else GATE_MISSED
+
+
+def _gate(text: str | None, k: int | None) -> Guard | None:
+    from qadapt.model import Guard
+
+    if text is None:
+        return None
+    gate = Guard.parse(text)
+    if k is not None and k != gate.k:
+        raise SpecError(f"the gate is of recall@{gate.k}, but --k is {k}", hint="leave --k out")
+    return gate
+
+
+def _show_verification(out: Output, found: Verification) -> None:
+    head = styled(found.collection, "bold")
+    out.print(head.append(f"  {words.vector(found.vector)}", style="dim"))
+    word, style = words.state(found.status)
+    pairs: list[tuple[str, Text | str]] = [
+        ("  configured", found.configured),
+        ("  seen", styled(word, style)),
+    ]
+    if found.status.reason:
+        pairs.append(("  because", out.mask(found.status.reason)))
+    if found.status.advice:
+        pairs.append(("  advice", styled(out.mask(found.status.advice), "yellow")))
+    agrees = styled("✓ yes", "green") if found.agrees else styled("✗ no", "bold red")
+    pairs.append(("  agree", agrees))
+    if out.verbose:
+        pairs += [(f"  {item.signal}", words.value(item.value)) for item in found.status.evidence]
+    out.print(facts(pairs), "")
+    rows = [
+        [
+            f"  {item.label}",
+            words.recall(item.recall),
+            f"{words.recall(item.low)} to {words.recall(item.high)}",
+            f"{item.ms:.2f}",
+            _rescore(item.rescore),
+        ]
+        for item in found.recalls
+    ]
+    k = found.recalls[0].k if found.recalls else 10
+    columns: list[Any] = ["  Search", (f"Recall@{k}", "right"), "95 % interval"]
+    columns += [("ms/query", "right"), "Rescore"]
+    out.print(table(columns, rows))
+    out.print("")
+    out.print(styled(f"{found.source}; truth: all rows by float32", "dim"), indent=2)
+    for note in found.notes:
+        out.print(styled(out.mask(note), "yellow"), indent=2)
+
+
+def _rescore(value: Any) -> str:
+    return "default" if value is None else words.rescore(value)
+
+
+def _show_gate(out: Output, gate: Guard, recall: float) -> None:
+    met = recall >= gate.recall
+    verdict = styled("✓ gate met", "green") if met else styled("✗ gate missed", "bold red")
+    out.print("", verdict.append(f"  {gate}, measured {recall:.4f}", style="default"))
+
+
+# -- search ------------------------------------------------------------------------------------
+
+
+def search(
+    out: Output,
+    url: Url,
+    collection: Collection,
+    queries: Annotated[
+        str,
+        typer.Option("--queries", metavar="Q.npy", help="float32 (nq, d).", show_default=False),
+    ],
+    k: Annotated[int, typer.Option("--k", "-k", help="Results for each query.")] = 10,
+    rescore: Annotated[
+        str | None,
+        typer.Option(
+            "--rescore", metavar="4|off|4@codes", show_default=False,
+            help="Oversampling; the collection's or store's default if left out.",
+        ),
+    ] = None,
+    filter_text: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="JSON", help="Such as '{\"topic\": \"art\"}'.",
+                     show_default=False),
+    ] = None,
+    vector: VectorName = None,
+    payload: Annotated[bool, typer.Option("--payload", help="Payloads too.")] = False,
+    disable: Disable = None,
+) -> None:  # fmt: skip
+    """Search, and say who searched and who rescored."""
+    from qadapt.evaluation.truth import load_queries
+    from qadapt.model import Rescore
+
+    wanted = Rescore.of(rescore)
+    condition = _filter(filter_text)
+    vectors = load_queries(queries)
+    with open_database(url, disable) as db:
+        hits = db[collection].search(
+            vectors, k=k, rescore=wanted, filter=condition, vector=vector, with_payload=payload
+        )
+    out.document(hits.to_dict())
+    _show_hits(out, hits)
+
+
+def _filter(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        condition = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SpecError(
+            f"--filter is not JSON: {error}", hint="""for example --filter '{"topic": "art"}'"""
+        ) from None
+    if not isinstance(condition, dict):
+        raise InputError(
+            f"--filter must be a JSON object, got {text}",
+            hint="""for example --filter '{"topic": "art"}'""",
+        )
+    return condition
+
+
+def _show_hits(out: Output, hits: Hits) -> None:
+    total = len(hits.ids)
+    shown = min(total, SHOWN) if out.out.is_terminal and not out.verbose else total
+    rows = []
+    for query in range(shown):
+        for rank, key in enumerate(hits.ids[query].tolist()):
+            if key is None:
+                continue
+            row = [str(query), str(rank + 1), f"{hits.scores[query, rank]:.5f}", str(key)]
+            if hits.payloads is not None:
+                row.append(json.dumps(hits.payloads[query][rank], ensure_ascii=False, default=str))
+            rows.append(row)
+    columns: list[Any] = [("Query", "right"), ("Rank", "right"), ("Score", "right"), "Id"]
+    if hits.payloads is not None:
+        columns.append("Payload")
+    out.print(table(columns, rows) if rows else "no hits")
+    if shown < total:
+        out.print(styled(f"... {total - shown:,} more queries: -v or --json shows them", "dim"))
+    out.note(how_text(hits.how))
+    for note in hits.how.notes:
+        out.note(f"  {note}")
+
+
+_NAMES = {"store": "the store", "qadapt": "qadapt", "store exact": "the store, exactly"}
+_CHOSEN = {
+    "call": "as asked",
+    "collection": "as set for the collection",
+    "store default": "the store's default",
+}
+
+
+def how_text(how: How) -> str:
+    """``searched by the store; rescored by ...`` in one line."""
+    parts = [f"searched by {_NAMES.get(how.searcher, how.searcher)}"]
+    if how.rescorer == "none":
+        parts.append(f"not rescored ({_CHOSEN.get(how.rescore_from, how.rescore_from)})")
+    else:
+        over = f"over {how.candidates:,} candidates " if how.candidates else ""
+        parts.append(
+            f"rescored by {_NAMES.get(how.rescorer, how.rescorer)} {over}"
+            f"on {how.rescored_on} ({_CHOSEN.get(how.rescore_from, how.rescore_from)})"
+        )
+    return "; ".join([*parts, f"scores are {how.scores}"])

@@ -1,0 +1,311 @@
+"""What is printed where: results on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from qadapt.errors import QadaptError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+    from qadapt.cli.progress import Reporter
+
+INTERRUPTED = 130
+# Wide enough that nothing is wrapped or cut where nobody looks at a screen.
+_PIPE_WIDTH = 100_000
+_LAST = 24  # columns that the last column of a table has at least
+
+Justify = Literal["left", "right"]
+
+
+class Output:
+    """Where and how a command prints.
+
+    Args:
+        json: one JSON document on standard output instead of text.
+        quiet: nothing on standard error but errors.
+        verbose: how many ``-v``.
+        color: False for none at all.
+        timeout: the time limit that was given, in seconds.
+        words: what the user typed, for messages that say what to type next.
+    """
+
+    def __init__(
+        self,
+        *,
+        json: bool = False,
+        quiet: bool = False,
+        verbose: int = 0,
+        color: bool = True,
+        timeout: float | None = None,
+        words: Sequence[str] = (),
+    ) -> None:
+        self.json = json
+        self.quiet = quiet
+        self.verbose = verbose
+        self.timeout = timeout
+        self.words = tuple(words)
+        self._color = color and not os.environ.get("NO_COLOR")
+        self._out: Console | None = None
+        self._err: Console | None = None
+
+    # -- where -------------------------------------------------------------------------------
+
+    @property
+    def out(self) -> Console:
+        """Standard output."""
+        if self._out is None:
+            self._out = self._console(sys.stdout)
+        return self._out
+
+    @property
+    def err(self) -> Console:
+        """Standard error."""
+        if self._err is None:
+            self._err = self._console(sys.stderr)
+        return self._err
+
+    def _console(self, file: Any) -> Console:
+        from rich.console import Console
+
+        if isinstance(file, io.TextIOWrapper):
+            file.reconfigure(errors="backslashreplace")  # a terminal without our signs
+        return Console(
+            file=file,
+            color_system="auto" if self._color else None,
+            no_color=not self._color,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            width=None if file.isatty() else _PIPE_WIDTH,
+        )
+
+    @property
+    def live(self) -> bool:
+        """Whether a bar may be drawn on standard error."""
+        return sys.stderr.isatty() and not self.err.is_dumb_terminal and not self.quiet
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is there who sees a question and can answer it."""
+        tty = sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
+        return tty and not self.json
+
+    @staticmethod
+    def mask(text: str) -> str:
+        """``text`` without keys."""
+        from qadapt.model.address import mask
+
+        return mask(text)
+
+    # -- results -----------------------------------------------------------------------------
+
+    def document(self, data: Any) -> None:
+        """The one JSON document, where it was asked for."""
+        if self.json:
+            text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+            sys.stdout.write(text + "\n")
+
+    def print(self, *parts: RenderableType, indent: int = 0) -> None:
+        """Text for people on standard output; nothing with ``--json``."""
+        if self.json:
+            return
+        for part in parts or ("",):
+            _write(self.out, part, indent)
+
+    def note(self, text: str) -> None:
+        """A line on standard error; nothing with ``--quiet``."""
+        if not self.quiet:
+            _write(self.err, self.mask(text), 0)
+
+    def warn(self, text: str) -> None:
+        """Something to look at, on standard error; nothing with ``--quiet``."""
+        if not self.quiet:
+            _write(self.err, labelled("warning", "yellow", self.mask(text)), 0)
+
+    def progress(self) -> Reporter:
+        """A progress callback, to be used as a context manager."""
+        from qadapt.cli.progress import Reporter
+
+        return Reporter(self)
+
+    # -- errors ------------------------------------------------------------------------------
+
+    def error(self, error: BaseException) -> int:
+        """Tell an error and return the exit code."""
+        if isinstance(error, QadaptError):
+            self._tell(type(error).__name__, error.message, error.hint)
+            self._trace(error, least=2)
+            return error.exit_code
+        if isinstance(error, KeyboardInterrupt):
+            return self._interrupted()
+        name = type(error).__name__
+        hint = "this is a bug in qadapt; please report it with what you typed"
+        if not self.verbose:
+            hint += " (-v shows the traceback)"
+        self._tell(name, f"{name}: {error}", hint)
+        self._trace(error, least=1)
+        return 1
+
+    def usage(self, message: str, hint: str) -> int:
+        """Tell that the words of the command line are wrong."""
+        self._tell("UsageError", message, hint)
+        return 2
+
+    def again(self, *more: str, command: str | None = None) -> str:
+        """What was typed, to be typed again: with more words, or as another command."""
+        words = [*self.words, *more]
+        if command is not None:
+            words[0] = command
+        return shlex.join(["qadapt", *(self.mask(word) for word in words)])
+
+    def _interrupted(self) -> int:
+        again = self.again()
+        hint = f"it is safe to run again: {again}"
+        if self.words and self.words[0] == "apply":
+            hint = f"safe to run again, which finishes it: {again}\nor take it back: qadapt undo"
+        self._tell("Interrupted", "interrupted", hint)
+        return INTERRUPTED
+
+    def _tell(self, kind: str, message: str, hint: str | None) -> None:
+        message, hint = self.mask(message), self.mask(hint or "")
+        if self.json:
+            self.document({"error": {"type": kind, "message": message, "hint": hint or None}})
+            return
+        _write(self.err, labelled("error", "bold red", message), 0)
+        if hint:
+            _write(self.err, labelled("hint", "cyan", hint), 2)
+
+    def _trace(self, error: BaseException, *, least: int) -> None:
+        if self.verbose >= least:
+            _write(self.err, self.mask("".join(traceback.format_exception(error)).rstrip()), 0)
+
+    # -- logs --------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def logs(self) -> Iterator[None]:
+        """qadapt's log on standard error while a command runs: ``-v`` INFO, ``-vv`` DEBUG."""
+        if not self.verbose:
+            yield
+            return
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Masked("%(asctime)s %(levelname)-7s %(name)s  %(message)s"))
+        logger = logging.getLogger("qadapt")
+        before = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO if self.verbose == 1 else logging.DEBUG)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(before)
+
+
+class _Masked(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return Output.mask(super().format(record))
+
+
+def labelled(label: str, style: str, text: str) -> RenderableType:
+    """``error: text``, with what follows under the first letter of the text."""
+    from rich.table import Table
+    from rich.text import Text
+
+    result = Table.grid(padding=(0, 1, 0, 0))
+    result.add_column(no_wrap=True)
+    result.add_column(overflow="fold")
+    result.add_row(Text(f"{label}:", style=style), Text(text))
+    return result
+
+
+def _write(console: Console, part: RenderableType, indent: int) -> None:
+    """Print without trailing blanks in pipes; long words are folded and never cut."""
+    from rich.padding import Padding
+
+    if indent:
+        part = Padding(part, (0, 0, 0, indent), expand=False)
+    if console.file.isatty():
+        console.print(part, overflow="fold")
+        return
+    with console.capture() as captured:
+        console.print(part, overflow="fold")
+    text = "\n".join(line.rstrip() for line in captured.get().split("\n"))
+    console.file.write(text)
+    console.file.flush()
+
+
+# -- shapes ------------------------------------------------------------------------------------
+
+
+def table(
+    columns: Sequence[str | tuple[str, Justify]],
+    rows: Sequence[Sequence[Text | str]],
+    *,
+    header: bool = True,
+) -> RenderableType:
+    """Aligned columns without borders; where there is no room the widest text is folded."""
+    from rich.table import Table
+
+    result = Table(
+        box=None, show_header=header, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for column in columns:
+        title, number = (column, False) if isinstance(column, str) else (column[0], True)
+        justify: Justify = "right" if number else "left"
+        result.add_column(title, justify=justify, no_wrap=number, overflow="fold")
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def fitting(
+    width: int,
+    columns: Sequence[str | tuple[str, Justify]],
+    rows: Sequence[Sequence[Text | str]],
+    *,
+    drop: Sequence[str],
+) -> RenderableType:
+    """A table without the columns of ``drop``, in that order, that have no room in ``width``."""
+    from rich.cells import cell_len
+
+    names = [column if isinstance(column, str) else column[0] for column in columns]
+    needs = {
+        name: max(cell_len(str(cell)) for cell in (name, *(row[at] for row in rows)))
+        for at, name in enumerate(names)
+    }
+    needs[names[-1]] = min(needs[names[-1]], _LAST)  # which may be wrapped
+    kept = list(names)
+    for name in drop:
+        if sum(needs[each] + 2 for each in kept) - 2 <= width:
+            break
+        if name in kept:
+            kept.remove(name)
+    chosen = [at for at, name in enumerate(names) if name in kept]
+    return table([columns[at] for at in chosen], [[row[at] for at in chosen] for row in rows])
+
+
+def facts(pairs: Sequence[tuple[str, Text | str]]) -> RenderableType:
+    """``name  value`` lines, the values aligned."""
+    from rich.text import Text
+
+    width = max((len(name) for name, _ in pairs), default=0)
+    rows = [(Text(name.ljust(width), style="dim"), value) for name, value in pairs]
+    return table(["", ""], rows, header=False)
+
+
+def styled(text: str, style: str) -> Text:
+    """``text`` in a style; rich is imported here and nowhere earlier."""
+    from rich.text import Text
+
+    return Text(text, style=style)

@@ -1,0 +1,144 @@
+"""Progress on standard error: a live bar on a terminal, one line for each stage elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from qadapt.cli import words
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Live
+    from rich.progress import TaskID
+
+    from qadapt.cli.output import Output
+    from qadapt.stores.base import Progress
+
+BAR = 20
+STAGE = 30  # columns of a stage's name, so that bars stand under each other
+
+
+class Reporter:
+    """A progress callback; use it as a context manager.
+
+    Live only where standard error is a terminal. Each stage keeps its line, so that afterwards
+    it can be read how long each took.
+    """
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._live: Live | None = None
+        self._task: TaskID | None = None
+        self._stage: str | None = None
+        self._since = 0.0
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.rest(finished=kind is None)
+
+    def rest(self, *, finished: bool = True) -> None:
+        """Stop drawing, so that something else can be printed; the next event starts again."""
+        self._end_stage(finished=finished)
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Show how far the work is."""
+        if self._out.quiet:
+            return
+        if progress.unit == "steps":
+            self._heading(progress)
+            return
+        if progress.stage != self._stage:
+            self._end_stage(finished=True)
+            self._begin(progress)
+        if self._live is not None and self._task is not None:
+            self._live.update(
+                self._task,
+                completed=progress.done,
+                total=progress.total,
+                count=_count(progress),
+            )
+
+    def _heading(self, progress: Progress) -> None:
+        """A step of a plan begins: a line, under which its own stages stand."""
+        self.rest()
+        of = f"step {progress.done + 1:.0f} of {progress.total:.0f}: " if progress.total else ""
+        self._out.note(of + progress.stage)
+
+    def _begin(self, progress: Progress) -> None:
+        self._stage, self._since = progress.stage, time.monotonic()
+        if not self._out.live:
+            self._out.note(progress.stage)
+            return
+        if self._live is None:
+            self._live = _bars(self._out)
+            self._live.start()
+        self._task = self._live.add_task(
+            self._out.mask(progress.stage), total=progress.total, count=_count(progress)
+        )
+
+    def _end_stage(self, *, finished: bool) -> None:
+        if self._live is not None and self._task is not None:
+            task = self._live.tasks[self._live.task_ids.index(self._task)]
+            if finished:
+                total = task.total or task.completed or 1
+                self._live.update(self._task, total=total, completed=total)
+            self._live.stop_task(self._task)
+        elif self._stage is not None and finished and self._out.verbose:
+            self._out.note(f"  done in {words.seconds(time.monotonic() - self._since)}")
+        self._task = self._stage = None
+
+
+def _count(progress: Progress) -> str:
+    """``1,234/5,183 rows``; nothing for a stage that does not count."""
+    if not progress.done and progress.total is None:
+        return ""
+    if progress.unit == "share":
+        return f"{progress.done:.0%}"
+    tell = words.size if progress.unit == "bytes" else words.number
+    unit = "" if progress.unit == "bytes" else f" {progress.unit}"
+    if progress.total is None:
+        return f"{tell(progress.done)}{unit}"
+    return f"{tell(progress.done)}/{tell(progress.total)}{unit}"
+
+
+def _bars(out: Output) -> Live:
+    from rich.progress import (
+        BarColumn,
+        ProgressColumn,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+    )
+    from rich.progress import Progress as Live
+    from rich.table import Column
+    from rich.text import Text
+
+    class Clock(ProgressColumn):
+        """Elapsed, and while it runs what is left."""
+
+        def render(self, task: Task) -> Text:
+            elapsed = task.finished_time if task.finished else task.elapsed
+            text = words.seconds(max(elapsed or 0.0, 0.0))
+            left = None if task.finished else task.time_remaining
+            return Text(f"{text}, {words.seconds(left)} left" if left else text, style="dim")
+
+    return Live(
+        SpinnerColumn(finished_text="✓", style="cyan"),
+        TextColumn("{task.description}", markup=False, table_column=Column(min_width=STAGE)),
+        BarColumn(bar_width=BAR, complete_style="cyan", finished_style="green"),
+        TextColumn("{task.fields[count]}", markup=False, table_column=Column(no_wrap=True)),
+        Clock(table_column=Column(no_wrap=True)),
+        console=out.err,
+        refresh_per_second=8,
+    )

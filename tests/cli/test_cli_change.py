@@ -1,0 +1,205 @@
+"""plan, apply, undo, history on a live engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import qadapt as qa
+
+Cli = Callable[..., Any]
+
+
+# -- plan --------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_the_text_of_the_library(cli: Cli, articles: str) -> None:
+    ran = cli("plan", articles, "articles", "binary:rescore=4")
+    assert ran.code == 0
+    assert "none  ->  binary:rescore=4" in ran.out
+    assert "edge.configure" in ran.out
+    assert f"apply it with: qadapt apply {articles} articles binary:rescore=4" in ran.err
+    assert cli("plan", articles, "articles", "binary:rescore=4", "-q").err == ""
+
+
+def test_a_plan_changes_nothing(cli: Cli, articles: str) -> None:
+    cli("plan", articles, "articles", "binary")
+    with qa.open(articles) as db:
+        assert db["articles"].info().vectors[""].quantization == qa.none()
+    assert cli("history", "--json").json == {"changes": []}
+
+
+def test_json_and_the_saved_file_are_one_document(cli: Cli, articles: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    told = cli("plan", articles, "articles", "scalar", "-o", path, "--json")
+    assert told.json == json.loads(path.read_text())
+    assert qa.Plan.from_json(path.read_text()).collection == "articles"
+    assert f"qadapt apply {path}" in told.err
+
+
+def test_a_plan_that_cannot_be_saved(cli: Cli, articles: str, tmp_path: Path) -> None:
+    ran = cli("plan", articles, "articles", "scalar", "-o", tmp_path / "no" / "plan.json", "--json")
+    assert ran.code == 2
+    assert "No such file" in ran.json["error"]["message"]
+
+
+def test_how_far_a_plan_may_go(cli: Cli, articles: str) -> None:
+    ran = cli("plan", articles, "articles", "scalar", "--accept", "exact")
+    assert ran.code == 1
+    assert "7 bits" in ran.err
+    assert "--accept differs" in ran.err
+
+
+def test_a_vector_must_be_named_where_there_are_several(
+    cli: Cli, live: Callable[[str], str]
+) -> None:
+    url = live("edge")
+    with qa.open(url) as db:
+        db.create("notes", vectors={"title": qa.Vector(8), "body": qa.Vector(8)})
+        x = {
+            name: [[float(row == at) for at in range(8)] for row in range(8)]
+            for name in ("title", "body")
+        }
+        db["notes"].write(qa.Batch(list(range(8)), x))
+    ran = cli("plan", url, "notes", "binary")
+    assert ran.code == 2
+    assert "--vector" in ran.err
+    assert (
+        cli("plan", url, "notes", "binary", "--vector", "body", "--json").json["vector"] == "body"
+    )
+    missing = cli("plan", url, "notes", "binary", "--vector", "bodi")
+    assert "did you mean 'body'?" in missing.err
+
+
+# -- apply and undo ----------------------------------------------------------------------------
+
+
+def test_the_whole_story(cli: Cli, articles: str) -> None:
+    words = ["apply", articles, "articles", "binary:rescore=4"]
+    refused = cli(*words)
+    assert refused.code == 4
+    assert "none  ->  binary:rescore=4" in refused.out
+    assert f"qadapt apply {articles} articles binary:rescore=4 --yes" in refused.err
+
+    applied = cli(*words, "--yes", "--guard", "recall@10>=0.5")
+    assert applied.code == 0
+    assert "✓ applied  articles" in applied.out
+    assert "✓ active" in applied.out
+    assert "rebuilding" in applied.err.splitlines()
+    assert "recall     1.000 before" in applied.out
+
+    again = cli(*words, "--yes")
+    assert again.code == 0
+    assert again.out.startswith("= articles: nothing to do")
+    assert cli(*words, "--json").json["state"] == "nothing"  # nothing to agree to
+
+    (change,) = cli("history", "--json").json["changes"]
+    assert change["state"] == "applied"
+    assert change["id"] in cli("history").out
+    undone = cli("undo", change["id"][:18], "--json")
+    assert undone.json["state"] == "undone"
+    assert cli("history").out.count("↶ undone") == 1
+    nothing = cli("undo")
+    assert nothing.code == 1
+    assert "no change to undo" in nothing.err
+
+
+def test_json_is_one_document_and_progress_goes_to_stderr(cli: Cli, articles: str) -> None:
+    ran = cli("apply", articles, "articles", "binary", "--yes", "--json")
+    assert ran.json["state"] == "applied"
+    assert ran.json["status"]["state"] == "active"
+    assert "rebuilding" in ran.err
+    undone = cli("undo", "--json", "--quiet")
+    assert undone.json["state"] == "undone"
+    assert undone.err == ""
+
+
+def test_a_missed_guard_exits_3_and_is_taken_back(cli: Cli, articles: str) -> None:
+    ran = cli("apply", articles, "articles", "binary", "--yes", "--guard", "recall@10>=1", "--json")
+    assert ran.code == 3
+    assert ran.json["error"]["type"] == "GuardMissed"
+    with qa.open(articles) as db:
+        assert db["articles"].info().vectors[""].quantization == qa.none()
+
+
+def test_a_saved_plan_is_applied_once_and_then_stale(
+    cli: Cli, articles: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.json"
+    assert cli("plan", articles, "articles", "binary", "-o", path).code == 0
+    assert cli("apply", path).code == 4
+    applied = cli("apply", path, "--yes", "--json")
+    assert (applied.code, applied.json["state"]) == (0, "applied")
+    stale = cli("apply", path, "--yes")
+    assert stale.code == 4
+    assert "qadapt plan" in stale.err
+    assert cli("apply", path, "--yes", "--json").json["error"]["type"] == "PlanStale"
+
+
+def test_a_saved_plan_says_all_itself(cli: Cli, articles: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    cli("plan", articles, "articles", "binary", "-o", path)
+    assert cli("apply", path, "--vector", "x", "--yes").code == 2
+    near = cli("apply", tmp_path / "plam.json", "--yes")
+    assert near.code == 2
+    assert "did you mean" in near.err and "plan.json" in near.err
+    path.write_text("{}")
+    assert cli("apply", path, "--yes").code == 2
+    path.write_text("no json")
+    assert cli("apply", path, "--yes").code == 2
+
+
+# -- spec files --------------------------------------------------------------------------------
+
+
+def test_a_spec_file_does_nothing_the_second_time(
+    cli: Cli, filled: Callable[..., str], tmp_path: Path
+) -> None:
+    url = filled("articles", "notes")
+    spec = tmp_path / "quantization.yaml"
+    spec.write_text(
+        f"store: '{url}'\n"
+        "collections:\n"
+        "  articles:\n"
+        "    vectors:\n"
+        "      '': {quantization: binary, rescore: 4}\n"
+        "    guard: {recall@10: 0.5}\n"
+        "  notes: {quantization: none}\n"
+    )
+    path = tmp_path / "plans.json"
+    planned = cli("plan", "-f", spec, "-o", path, "--json")
+    assert [bool(plan["requested"]["kind"] == "binary") for plan in planned.json["plans"]] == [
+        True,
+        False,
+    ]
+    assert "2 plans, 1 of them" in cli("plan", "-f", spec).out
+    assert cli("apply", "-f", spec).code == 4
+
+    first = cli("apply", path, "--yes", "--json")
+    assert [change["state"] for change in first.json["changes"]] == ["applied", "nothing"]
+    assert first.json["changes"][0]["recall_after"] >= 0.5
+    second = cli("apply", "-f", spec, "--json")
+    assert [change["state"] for change in second.json["changes"]] == ["nothing", "nothing"]
+    assert cli("apply", "-f", spec).out.count("nothing to do") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("store: edge:x\ncollection: {}\n", "did you mean 'collections'?"),
+        ("store: edge:x\ncollections: {a: {quantization: binry}}\n", "did you mean 'binary'?"),
+        ("store: [", "spec.yaml"),
+    ],
+)
+def test_a_wrong_spec_exits_2_and_names_the_place(
+    cli: Cli, tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "spec.yaml").write_text(text)
+    ran = cli("plan", "-f", tmp_path / "spec.yaml", "--json")
+    assert ran.code == 2
+    error = ran.json["error"]
+    assert told in f"{error['message']} {error['hint']}"
