@@ -1,0 +1,132 @@
+"""Filters on the live engine let through what the common form says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from edge_help import fill
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import Batch, Vector
+from qadapt.model.filters import AnyOf, Equals, OneOf, Range, matches, parse_filter
+from qadapt.stores.base import Search
+from qadapt.stores.edge.store import EdgeStore
+
+PAYLOADS: list[dict[str, Any]] = [
+    {"topic": "art", "year": 1990, "price": 1.5, "sold": True},
+    {"topic": "art", "year": 1990.0, "price": 2, "sold": False},
+    {"topic": "music", "year": 2000, "tags": ["a", "b", 3]},
+    {"topic": ["art", "music"], "year": [1980, 2010], "tags": []},
+    {"topic": None, "year": None, "tags": ["b", None, True]},
+    {"topic": "1990", "year": "1990", "sold": 1},
+    {"author": {"name": "Ann", "age": 30}, "my key": "x", "größe": 4},
+    {"author": [{"name": "Ann"}], "day": "2024-05-01"},
+    {"author": "Ann", "day": "2024-05-01T12:00:00Z", "when": ["2020-01-01", "x"]},
+    {"big": 2**53 + 1, "day": "2024-05-01T12:00:00+02:00"},
+    {"big": 2**53, "year": -5, "price": -0.0},
+    {},
+]
+FIELDS = ["topic", "year", "price", "sold", "tags", "author.name", "author", "my key", "größe"]
+
+
+@pytest.fixture
+def filled(store: EdgeStore) -> EdgeStore:
+    vectors = np.eye(len(PAYLOADS), dtype=np.float32)
+    fill(store, Batch(list(range(len(PAYLOADS))), {"": vectors}, PAYLOADS), {"": Vector(12)})
+    return store
+
+
+def through(store: EdgeStore, filter: Any) -> list[Any]:
+    """Rows that a read lets through; count and search must agree."""
+    read = [key for page in store.read("c", filter=filter) for key in page.ids]
+    assert store.count("c", filter) == len(read)
+    hits = store.search("c", np.ones((1, 12), np.float32), Search(k=12, filter=filter))
+    assert {key for key in hits.ids[0] if key is not None} == set(read)
+    return read
+
+
+def meant(filter: Any) -> list[int]:
+    tree = parse_filter(filter)
+    return [at for at, payload in enumerate(PAYLOADS) if matches(tree, payload)]
+
+
+@pytest.mark.parametrize(
+    ("filter", "rows"),
+    [
+        ({"topic": "art"}, [0, 1, 3]),
+        ({"year": 1990}, [0, 1]),
+        ({"year": {"gte": 1990, "lt": 2000}}, [0, 1]),
+        ({"price": {"gt": 1.5}}, [1]),
+        ({"sold": True}, [0]),
+        ({"sold": False}, [1]),
+        ({"sold": 1}, [5]),
+        ({"topic": ["music", "1990"]}, [2, 3, 5]),
+        ({"tags": [3, True]}, [2, 4]),
+        ({"author.name": "Ann"}, [6]),
+        ({"my key": "x"}, [6]),
+        ({"größe": 4}, [6]),
+        ({"any": [{"year": 1990}, {"topic": "music"}]}, [0, 1, 2, 3]),
+        ({"all": [{"year": 1990}, {"sold": True}]}, [0]),
+        ({"not": {"topic": "art"}}, [2, 4, 5, 6, 7, 8, 9, 10, 11]),
+        ({"topic": "art", "not": {"sold": True}}, [1, 3]),
+        ({"day": {"gte": "2024-05-01T11:00Z"}}, [8]),
+        ({"day": {"lt": "2024-05-01T12:00+00:00"}}, [7, 9]),
+        ({"when": {"gte": "2019-06-01"}}, [8]),
+        ({"big": 2**53 + 1}, [9]),
+        ({"big": {"gt": 10**400}}, []),
+        ({"big": {"lt": 10**400}}, [9, 10]),
+    ],
+)
+def test_each_form(filled: EdgeStore, filter: Any, rows: list[int]) -> None:
+    assert through(filled, filter) == rows == meant(filter)
+
+
+scalars = st.sampled_from(
+    ["art", "music", "1990", "a", "x", "Ann", 1990, 1990.0, 3, 1, True, False]
+)
+leaves = (
+    st.builds(Equals, st.sampled_from(FIELDS), scalars)
+    | st.builds(OneOf, st.sampled_from(FIELDS), st.tuples(scalars) | st.tuples(scalars, scalars))
+    | st.builds(
+        lambda field, low, high: Range(field, gte=low, lt=high),
+        st.sampled_from(FIELDS),
+        st.sampled_from([-10, 0, 1.5, 1990]),
+        st.sampled_from([2, 1990.5, 2010]),
+    )
+)
+trees = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3).map(lambda found: AnyOf(tuple(found)))
+        | st.lists(inner, min_size=1, max_size=3).map(lambda found: parse_filter({"all": found}))
+        | inner.map(lambda found: parse_filter({"not": found}))
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=trees)
+def test_any_tree(filled: EdgeStore, tree: Any) -> None:
+    assert through(filled, tree) == meant(tree)
+
+
+def test_the_engines_own_filter_passes_through(filled: EdgeStore) -> None:
+    import qdrant_edge as edge
+
+    own = edge.Filter(must=[edge.FieldCondition(key="topic", match=edge.MatchText("mus"))])
+    assert through(filled, own) == []
+    none_of = edge.Filter(must=[edge.IsNullCondition("topic")])
+    assert through(filled, none_of) == [4]
+
+
+def test_what_cannot_be_said(filled: EdgeStore) -> None:
+    with pytest.raises(SpecError):
+        filled.count("c", ["topic"])
+    for filter in ({'a"b': 1}, {"a\\b": 1}, {"big": 2**63}, {"big": -(2**63) - 1}):
+        with pytest.raises(UnsupportedError):
+            filled.count("c", filter)

@@ -1,0 +1,340 @@
+"""What is said of a vector when the engine does not, or does not yet, obey."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from edge_help import OFF, Texts, carry_out, evidence, fill, plan, state, status, take_back
+
+from qadapt.errors import NotFoundError, SpecError, UnsupportedError
+from qadapt.model import Batch, Quantization, State, Vector, binary, none, scalar
+from qadapt.stores.base import silent
+from qadapt.stores.edge import config
+from qadapt.stores.edge.files import SegmentVector
+from qadapt.stores.edge.status import Seen, judge
+from qadapt.stores.edge.store import EdgeStore
+
+
+def folder_of(store: EdgeStore) -> Path:
+    """The folder of ``c``, which nobody has open afterwards."""
+    store.close()
+    return store.address.path / "c"
+
+
+def edit(store: EdgeStore, change: Any) -> None:
+    """Change the file of ``c`` behind the store's back."""
+    folder = folder_of(store)
+    settings = config.read(folder)
+    change(settings)
+    config.write(folder, settings)
+
+
+def test_under_the_threshold_it_is_ignored_until_applied(store: EdgeStore, texts: Texts) -> None:
+    """The trap of small collections: configured, but without effect."""
+    store.create("c", {"": Vector(384)}, {"": scalar()})
+    store.write("c", texts.batch)
+    store.run("c", {"op": "edge.optimize"}, silent, 60)
+    seen = status(store)
+    assert seen.state is State.IGNORED
+    assert "at least 10,000 KB" in seen.reason
+    assert "3,000.0 KB (2,000 rows)" in seen.reason
+    assert "3,000 KB" in seen.advice
+    assert texts.recall(store, rescore=OFF) == 1
+
+    steps = plan(store, "scalar")
+    assert steps[0].request["optimizers"] == {"indexing_threshold": 3000}
+    assert "lowered to 3,000 KB" in steps[0].reason
+    assert steps[0].reverse is not None
+    assert steps[0].reverse["optimizers"] == {"indexing_threshold": None}
+    carry_out(store, steps)
+    assert state(store) is State.ACTIVE
+    assert texts.recall(store, rescore=OFF) < 1
+    take_back(store, steps)
+    assert state(store) is State.IGNORED
+    assert texts.recall(store, rescore=OFF) == 1
+    take_back(store, steps)
+    assert state(store) is State.IGNORED
+
+
+def test_wider_bits_that_were_never_measured(store: EdgeStore, texts: Texts) -> None:
+    """Rows added to an empty segment of two-bit codes are compared by one bit."""
+    store.create("c", {"": Vector(384)}, {"": binary(2)})
+    store.run("c", {"op": "edge.optimize"}, silent, 60)
+    store.write("c", texts.batch)
+    seen = status(store)
+    assert seen.state is State.IGNORED
+    assert "all 2,000 rows" in seen.reason and "by one bit" in seen.reason
+    coarse = texts.recall(store, rescore=OFF)
+    steps = plan(store, "binary:bits=2")
+    assert steps[0].request["by_way_of_none"]
+    carry_out(store, steps)
+    assert state(store) is State.ACTIVE
+    assert texts.recall(store, rescore=OFF) > coarse + 0.03
+    assert plan(store, "binary:bits=2") == []
+    take_back(store, steps)
+    assert state(store) is State.ACTIVE
+
+
+def test_some_rows_that_were_never_measured(store: EdgeStore, texts: Texts) -> None:
+    fill(store, texts.batch.rows(0, 1000))
+    carry_out(store, plan(store, "scalar"))
+    carry_out(store, plan(store, "binary:bits=1.5"))
+    store.write("c", texts.batch.rows(1000, 1100))
+    seen = status(store)
+    assert seen.state is State.ACTIVE
+    assert "100 of 1,100 rows" in seen.reason and "by one bit until" in seen.reason
+    assert evidence(store, "rows with wider codes compared by one bit") == 100
+
+
+def test_a_hundred_rows_are_enough(store: EdgeStore, texts: Texts) -> None:
+    fill(store, texts.batch.rows(0, 100))
+    carry_out(store, plan(store, "product:ratio=4"))
+    assert state(store) is State.ACTIVE
+
+
+def test_too_few_to_be_indexed_at_all(store: EdgeStore) -> None:
+    rng = np.random.default_rng(0)
+    fill(store, Batch(list(range(63)), {"": rng.standard_normal((63, 4))}))
+    with pytest.raises(UnsupportedError, match="under 1 KB of vectors; here are 63 rows of 4"):
+        plan(store, "scalar")
+    carry_out(store, plan(store, "binary"))
+    assert state(store) is State.ACTIVE
+    store.write("c", Batch([63], {"": rng.standard_normal((1, 4))}))
+    carry_out(store, plan(store, "scalar"))
+    assert state(store) is State.ACTIVE
+
+
+def test_indexing_switched_off(store: EdgeStore, texts: Texts) -> None:
+    fill(store, texts.batch)
+
+    def never(settings: dict[str, Any]) -> None:
+        settings["optimizers"] = {"indexing_threshold": 0}
+        settings["vectors"][""]["quantization_config"] = {"scalar": {"type": "int8"}}
+
+    edit(store, never)
+    seen = status(store)
+    assert seen.state is State.IGNORED
+    assert "switches indexing off" in seen.reason
+    steps = plan(store, "scalar")
+    assert "0 (never) becomes 3,000 KB" in steps[0].reason
+    carry_out(store, steps)
+    assert state(store) is State.ACTIVE
+    take_back(store, steps)
+    assert config.threshold(config.read(folder_of(store))) == 0
+
+
+@pytest.mark.parametrize("asked", ["scalar", "binary", "rotational:bits=1"])
+def test_without_rows_nothing_can_be_seen(store: EdgeStore, asked: str) -> None:
+    store.create("c", {"": Vector(8)}, {"": Quantization.parse(asked)})
+    assert state(store) is State.UNKNOWN
+    assert plan(store, asked) == []
+
+
+def test_without_rows_it_can_be_set_and_taken_back(store: EdgeStore) -> None:
+    store.create("c", {"": Vector(8)}, {})
+    steps = plan(store, "binary")
+    carry_out(store, steps)
+    assert store.info("c").vectors[""].quantization == binary()
+    take_back(store, steps)
+    assert state(store) is State.ABSENT
+
+
+def test_configured_by_hand_it_is_building(store: EdgeStore, texts: Texts) -> None:
+    """Neither set nor taken back is anything before the engine has built."""
+    fill(store, texts.batch)
+    edit(store, lambda s: s["vectors"][""].update(quantization_config={"binary": {}}))
+    seen = status(store)
+    assert (seen.state, seen.progress) == (State.BUILDING, 0)
+    assert texts.recall(store, rescore=OFF) == 1
+    carry_out(store, plan(store, "binary"))
+    assert state(store) is State.ACTIVE
+
+    edit(store, lambda s: s["vectors"][""].pop("quantization_config"))
+    seen = status(store)
+    assert seen.state is State.BUILDING
+    assert "still hold codes" in seen.reason
+    assert store.info("c").vectors[""].quantization == none()
+    assert texts.recall(store, rescore=OFF) < 1
+    how = store.search("c", texts.queries[:1], _search()).how
+    assert how.scores == "approximate"
+    assert [dict(step.request) for step in plan(store, "none")] == [{"op": "edge.optimize"}]
+    carry_out(store, plan(store, "none"))
+    assert state(store) is State.ABSENT
+
+
+def _search() -> Any:
+    from qadapt.stores.base import Search
+
+    return Search(k=1, rescore=OFF)
+
+
+def test_named_vectors_each_with_its_own(store: EdgeStore, texts: Texts) -> None:
+    n = 600
+    names = {"title": Vector(384), "body": Vector(384, metric="dot"), "": Vector(16, "euclidean")}  # type: ignore[arg-type]
+    batch = Batch(
+        list(range(n)),
+        {"title": texts.docs[:n], "body": texts.docs[n : 2 * n], "": texts.docs[:n, :16]},
+        [{} for _ in range(n)],
+    )
+    fill(store, batch, names)
+    carry_out(store, plan(store, "scalar", "title"))
+    carry_out(store, plan(store, "rotational:bits=2", "body"))
+    states = {name: info.status.state for name, info in store.info("c").vectors.items()}
+    assert states == {"title": State.ACTIVE, "body": State.ACTIVE, "": State.ABSENT}
+    binary_steps = plan(store, "binary", "")
+    carry_out(store, binary_steps)
+    carry_out(store, plan(store, "none", "title"))
+    found = {str(name): str(v.quantization) for name, v in store.info("c").vectors.items()}
+    assert found == {"title": "none", "body": "rotational:bits=2", "": "binary"}
+    assert state(store, "title") is State.ABSENT
+    assert state(store, "") is State.ACTIVE
+    with pytest.raises(NotFoundError, match="no vector 'titel'"):
+        plan(store, "binary", "titel")
+
+
+def test_a_quantization_of_the_whole_collection_is_pushed_down(
+    store: EdgeStore, texts: Texts
+) -> None:
+    """A shard from elsewhere: taken from one vector, the others keep what they had."""
+    batch = Batch(list(range(300)), {"a": texts.docs[:300], "b": texts.docs[300:600]})
+    fill(store, batch, {"a": Vector(384), "b": Vector(384)})
+
+    def common(settings: dict[str, Any]) -> None:
+        settings["quantization_config"] = {"binary": {}}
+
+    edit(store, common)
+    store.run("c", {"op": "edge.optimize"}, silent, 60)
+    assert state(store, "a") is state(store, "b") is State.ACTIVE
+    before = store.info("c")
+    assert before.vectors["a"].quantization == binary()
+
+    steps = plan(store, "none", "a")
+    carry_out(store, steps)
+    assert state(store, "a") is State.ABSENT
+    assert state(store, "b") is State.ACTIVE
+    assert "quantization_config" not in store.info("c").config
+    take_back(store, steps)
+    assert state(store, "a") is state(store, "b") is State.ACTIVE
+
+
+def test_the_fingerprint_is_of_the_settings(store: EdgeStore, texts: Texts) -> None:
+    """The engine fills its file in as it loads; that is no change."""
+    fill(store, texts.batch)
+    first = store.info("c").fingerprint
+    store.close()
+    assert store.info("c").fingerprint == first
+    store.write("c", texts.batch.rows(0, 5))
+    assert store.info("c").fingerprint == first
+    steps = plan(store, "binary")
+    carry_out(store, steps)
+    changed = store.info("c").fingerprint
+    assert changed != first
+    store.close()
+    assert store.info("c").fingerprint == changed
+    take_back(store, steps)
+    assert store.info("c").fingerprint == first
+
+
+def test_several_indexed_segments(store: EdgeStore, texts: Texts) -> None:
+    fill(store, texts.batch.rows(0, 1000))
+
+    def small(settings: dict[str, Any]) -> None:
+        settings["optimizers"] = {
+            "indexing_threshold": 100,
+            "max_segment_size": 1000,
+            "default_segment_number": 4,
+        }
+
+    edit(store, small)
+    store.run("c", {"op": "edge.optimize"}, silent, 60)
+    store.write("c", texts.batch.rows(1000, 2000))
+    carry_out(store, plan(store, "binary"))
+    assert state(store) is State.ACTIVE
+    indexed = evidence(store, "segments indexed")
+    assert indexed > 1
+    assert evidence(store, "segments whose codes are those configured") >= indexed
+    how = store.search("c", texts.queries[:1], _search().__class__(k=1)).how
+    assert any("each of" in note for note in how.notes)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"op": "edge.explode"},
+        {"op": "edge.configure"},
+        {"op": "edge.configure", "vector": "", "quantisation_config": None},
+    ],
+)
+def test_requests_that_are_not_ours(store: EdgeStore, request_: dict[str, Any]) -> None:
+    store.create("c", {"": Vector(8)}, {})
+    with pytest.raises(SpecError):
+        store.run("c", request_, silent, 60)
+
+
+# -- the judgement alone -------------------------------------------------------------------------
+
+TARGET = {"scalar": {"type": "int8"}}
+
+
+def segment(**changes: Any) -> SegmentVector:
+    """An indexed segment of 100 rows with scalar codes, but for ``changes``."""
+    base: dict[str, Any] = {
+        "segment": "s",
+        "indexed": True,
+        "index": {"type": "hnsw"},
+        "datatype": "float32",
+        "rows": 100,
+        "config": TARGET,
+        "code_config": TARGET,
+        "code_bytes": 2000,
+        "float_bytes": 6400,
+    }
+    return SegmentVector(**{**base, **changes})
+
+
+def judged(*segments: SegmentVector, target: Any = TARGET, threshold: int = 10_000) -> State:
+    widest = {item.segment: 6.25 for item in segments if not item.indexed}
+    seen = Seen(Vector(16), 100, target, threshold, segments, widest)
+    return judge(seen).state
+
+
+def test_what_is_active_and_what_is_not() -> None:
+    empty = segment(segment="e", indexed=False, rows=0, config=None, code_config=None, code_bytes=0)
+    assert judged(segment(), empty) is State.ACTIVE
+    assert judged(segment(config={"scalar": {"type": "int8", "memory": None}})) is State.ACTIVE
+    assert judged(segment(code_bytes=0)) is State.BUILDING
+    assert judged(segment(code_config=None)) is State.BUILDING
+    assert judged(segment(config={"binary": {}})) is State.BUILDING
+    assert judged(segment(code_config={"scalar": {"type": "int8", "quantile": 0.9}})) is (
+        State.BUILDING
+    )
+    assert judged(segment(), segment(code_config={"binary": {}})) is State.BUILDING
+    growing = segment(segment="g", indexed=False, config=None, code_config=None, code_bytes=0)
+    assert judged(growing, empty) is State.IGNORED
+    assert judged(growing, empty, threshold=6) is State.BUILDING
+    assert judged(segment(), growing, threshold=7) is State.ACTIVE
+    assert judged(segment(), growing, threshold=6) is State.BUILDING
+    assert judged(growing, target={"binary": {}}) is State.BUILDING
+    assert judged(segment(), target=None) is State.BUILDING
+    assert judged(empty, growing, target=None) is State.ABSENT
+    assert judged(target=None) is State.ABSENT
+
+
+def test_the_file_may_be_damaged(store: EdgeStore) -> None:
+    from qadapt.errors import IntegrityError
+
+    store.create("c", {"": Vector(8)}, {})
+    folder = folder_of(store)
+    for text in ("{bad", json.dumps({"vectors": 3})):
+        (folder / config.FILE).write_text(text)
+        with pytest.raises(IntegrityError):
+            config.read(folder)
+        with pytest.raises(IntegrityError):
+            store.info("c")
+    # Dropping is what helps.
+    store.drop("c")
+    assert store.collections() == []

@@ -1,0 +1,190 @@
+"""The folder of collections: made, listed, dropped, shared by threads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from edge_help import Texts, carry_out, fill, plan, same_rows, state
+
+from qadapt.errors import (
+    AddressError,
+    AlreadyExistsError,
+    DimensionError,
+    InputError,
+    IntegrityError,
+    NotFoundError,
+    QadaptError,
+    SpecError,
+    StoreError,
+    UnsupportedError,
+)
+from qadapt.model import FEATURES, Batch, Quantization, State, Support, Vector, binary
+from qadapt.model.address import Address
+from qadapt.stores.edge.capabilities import RULES
+from qadapt.stores.edge.engine import translate
+from qadapt.stores.edge.store import EdgeStore
+
+
+def test_importing_the_store_imports_no_engine() -> None:
+    code = "import sys, qadapt.stores.edge.store; sys.exit('qdrant_edge' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_folder_that_is_not_there_yet(store: EdgeStore) -> None:
+    folder = store.address.path
+    assert store.collections() == []
+    assert not folder.exists()
+    with pytest.raises(NotFoundError):
+        store.info("c")
+    store.create("c", {"": Vector(4)}, {})
+    assert store.collections() == ["c"]
+    assert [path.name for path in folder.iterdir()] == ["c"]
+
+
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_edge")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AddressError, match="is a file"):
+        EdgeStore.open(Address("edge", None, str(tmp_path / "file")))
+
+
+def test_created_listed_dropped(store: EdgeStore) -> None:
+    for name in ("b", "a", "Ä b"):
+        store.create(name, {"": Vector(4)}, {})
+    assert store.collections() == ["a", "b", "Ä b"]
+    with pytest.raises(AlreadyExistsError):
+        store.create("a", {"": Vector(4)}, {})
+    store.write("b", Batch([1], {"": [[1, 2, 3, 4]]}))
+    store.drop("b")
+    assert store.collections() == ["a", "Ä b"]
+    with pytest.raises(NotFoundError, match="no collection 'b'"):
+        store.drop("b")
+    assert sorted(path.name for path in store.address.path.iterdir()) == ["a", "Ä b"]
+    store.create("b", {"": Vector(4)}, {})
+    assert store.count("b") == 0
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".c", "a/b", "a\\b", "a\0", "a\n", "x" * 201, 7])
+def test_names_that_no_folder_has(store: EdgeStore, name: Any) -> None:
+    with pytest.raises(InputError, match="cannot be a collection's name"):
+        store.create(name, {"": Vector(4)}, {})
+    with pytest.raises(InputError):
+        store.info(name)
+
+
+def test_folders_of_others(store: EdgeStore) -> None:
+    store.create("c", {"": Vector(4)}, {})
+    (store.address.path / "photos").mkdir()
+    (store.address.path / "notes.txt").write_text("")
+    assert store.collections() == ["c"]
+    with pytest.raises(IntegrityError, match="is not a collection"):
+        store.info("photos")
+    with pytest.raises(NotFoundError):
+        store.info("notes.txt")
+    for name in ("photos", "notes.txt"):
+        with pytest.raises(AlreadyExistsError):
+            store.create(name, {"": Vector(4)}, {})
+
+
+def test_a_creation_that_fails_leaves_nothing(store: EdgeStore) -> None:
+    with pytest.raises(UnsupportedError):
+        store.create("c", {"": Vector(4)}, {"": Quantization.parse("scalar:bits=4")})
+    with pytest.raises(StoreError, match="does not keep"):
+        store.create("c", {"": Vector(4)}, {"": binary(native={"hologram": 1})})
+    with pytest.raises(NotFoundError):
+        store.create("c", {"": Vector(4)}, {"title": binary()})
+    with pytest.raises(InputError):
+        store.create("c", {}, {})
+    assert store.collections() == []
+    left = list(store.address.path.iterdir()) if store.address.path.exists() else []
+    assert left == []
+
+
+def test_created_with_quantization_and_places(store: EdgeStore, texts: Texts) -> None:
+    asked = Quantization.parse("rotational:bits=2,codes=disk,originals=disk")
+    store.create("c", {"": Vector(384, "dot")}, {"": asked})  # type: ignore[arg-type]
+    assert store.info("c").vectors[""].quantization == asked
+    batch = Batch(texts.batch.ids, {"": texts.docs}, texts.batch.payloads)
+    store.write("c", batch)
+    assert state(store) is State.BUILDING
+    carry_out(store, plan(store, asked))
+    assert state(store) is State.ACTIVE
+    same_rows(store, batch)
+    store.close()
+    again = EdgeStore.open(store.address)
+    assert again.info("c").vectors[""].status.state is State.ACTIVE
+    same_rows(again, batch)
+    again.close()
+
+
+def test_capabilities() -> None:
+    caps = EdgeStore.declared()
+    assert set(FEATURES) <= set(caps.features)
+    assert all(rule.support is Support.NATIVE and rule.reason for rule in RULES)
+    older = EdgeStore(Address("edge", None, "x"), disabled=["native-quantization"]).capabilities()
+    assert not older.native("native-rescore")
+    with pytest.raises(SpecError):
+        EdgeStore(Address("edge", None, "x"), disabled=["native-magic"])
+    assert caps.version is None
+    assert caps.deployment == "embedded"
+
+
+def test_threads_share_a_store_while_it_rebuilds(store: EdgeStore, texts: Texts) -> None:
+    from qadapt.stores.base import Search
+
+    fill(store, texts.batch)
+    steps = plan(store, "binary")
+    errors: list[QadaptError] = []
+    found: list[int] = []
+    done = threading.Event()
+
+    def search() -> None:
+        try:
+            while not done.is_set():
+                hits = store.search("c", texts.queries[:5], Search(k=10, exact=True))
+                found.append(int((hits.ids == texts.truth[:5]).sum()))
+        except QadaptError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=search) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    carry_out(store, steps)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    # Whatever else went wrong in a thread is raised by pytest, which turns it into an error.
+    assert set(found) == {50}
+    assert state(store) is State.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("Service runtime error: failed to open WAL: Kind(WouldBlock)", "BusyError"),
+        ("Not existing vector name error: x", "NotFoundError"),
+        ("IO Error: Failed to deserialize edge_config.json", "IntegrityError"),
+        ("no space left on device", "StoreError"),
+    ],
+)
+def test_the_engines_words_become_errors_of_ours(words: str, error: str) -> None:
+    found = translate(words, "do it")
+    assert type(found).__name__ == error
+    assert "do it" in found.message
+    wrong = translate("Vector dimension error: expected dim: 4, got 3", "x")
+    assert isinstance(wrong, DimensionError)
+    assert (wrong.expected, wrong.got) == (4, 3)
+
+
+def test_deleting_much(store: EdgeStore) -> None:
+    rows = np.random.default_rng(0).standard_normal((25_000, 2))
+    fill(store, Batch(list(range(25_000)), {"": rows}))
+    store.delete("c", list(range(24_999)))
+    assert store.count("c") == 1
