@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class QadaptError(Exception):
@@ -51,6 +52,19 @@ class QadaptError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Some errors are made of other words than those that they keep, so the usual way back
+        # from another process, calling the class again, does not lead there.
+        return _rebuilt, (type(self), self.args, dict(self.__dict__))
+
+
+def _rebuilt(kind: type[QadaptError], args: tuple[Any, ...], state: dict[str, Any]) -> QadaptError:
+    """An error as it was, from another process."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class InputError(QadaptError, ValueError):

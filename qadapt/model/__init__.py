@@ -11,8 +11,6 @@ from qadapt.model.quantization import (
     Kind,
     Quantization,
     QuantizationLike,
-    Rescore,
-    RescoreLike,
     binary,
     float16,
     none,
@@ -20,6 +18,7 @@ from qadapt.model.quantization import (
     rotational,
     scalar,
 )
+from qadapt.model.rescore import Rescore, RescoreLike
 
 __all__ = [
     "FEATURES",

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from qadapt.model.data import Datatype, Vector
 from qadapt.model.metric import Metric
 from qadapt.model.plain import Plain
-from qadapt.model.quantization import Quantization, Rescore
+from qadapt.model.quantization import Quantization
+from qadapt.model.rescore import Rescore
 
 
 class State(str, Enum):

@@ -1,4 +1,4 @@
-"""The common words for "how small, how exact": Quantization and Rescore."""
+"""The common words for "how small": Quantization."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from fractions import Fraction
 from typing import Any, Literal
 
 from qadapt.errors import SpecError
 from qadapt.model.plain import Plain
+from qadapt.model.rescore import Rescore, number_text
 
 Place = Literal["ram", "disk"]
-Source = Literal["originals", "codes", "off"]
 
 
 class Kind(str, Enum):
@@ -54,98 +53,6 @@ _QUERY_BITS: dict[Kind, tuple[int, ...]] = {
     Kind.BINARY: (1, 4, 8, 32),
 }
 _COMMON = ("rescore", "codes", "originals", "native")
-
-
-def _number(value: float) -> str:
-    return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
-
-
-@dataclass(frozen=True)
-class Rescore(Plain):
-    """How candidates found by codes are scored again.
-
-    Args:
-        oversampling: ``f >= 1``; ``ceil(f * k)`` candidates are scored exactly.
-        source: ``"originals"`` (the stored floats), ``"codes"`` (a finer code kept beside, such
-            as the int8 codes of the article's recipe) or ``"off"`` (no second scoring).
-
-    Raises:
-        SpecError: oversampling below 1 or not finite, unknown source.
-    """
-
-    oversampling: float = 1.0
-    source: Source = "originals"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.oversampling, bool) or not isinstance(self.oversampling, (int, float)):
-            raise SpecError(
-                f"oversampling must be a number, got {self.oversampling!r}",
-                hint="for example 4: four times k candidates are scored exactly",
-            )
-        try:
-            object.__setattr__(self, "oversampling", float(self.oversampling))
-        except OverflowError:
-            object.__setattr__(self, "oversampling", math.inf)
-        if not math.isfinite(self.oversampling) or self.oversampling < 1:
-            raise SpecError(
-                f"oversampling must be 1 or more, got {self.oversampling:g}",
-                hint="1 scores just the k best again; 4 is a good start for binary",
-            )
-        if self.source not in ("originals", "codes", "off"):
-            raise SpecError.unknown("rescore source", self.source, ("originals", "codes", "off"))
-        if self.source == "off" and self.oversampling != 1:
-            raise SpecError(
-                "oversampling without rescoring has no effect",
-                hint="use source='originals', or leave the oversampling out",
-            )
-
-    @property
-    def on(self) -> bool:
-        """Whether candidates are scored again at all."""
-        return self.source != "off"
-
-    def candidates(self, k: int) -> int:
-        """How many candidates are scored exactly for ``k`` results.
-
-        Decimal as it was written: 1.1 times 10 is 11.
-        """
-        return math.ceil(Fraction(repr(self.oversampling)) * k)
-
-    def __str__(self) -> str:
-        if not self.on:
-            return "off"
-        tail = "" if self.source == "originals" else f"@{self.source}"
-        return _number(self.oversampling) + tail
-
-    @classmethod
-    def of(cls, value: RescoreLike) -> Rescore | None:
-        """A Rescore from what a user may write: number, ``"4"``, ``"4@codes"``, ``"off"``, None."""
-        if value is None or isinstance(value, Rescore):
-            return value
-        if value is False:
-            return cls(source="off")
-        if isinstance(value, Mapping):
-            return cls.from_dict(value)
-        if isinstance(value, str):
-            return cls._parse(value)
-        return cls(value)
-
-    @classmethod
-    def _parse(cls, text: str) -> Rescore:
-        number, _, source = text.strip().partition("@")
-        if number == "off" and not source:
-            return cls(source="off")
-        try:
-            factor = float(number)
-        except ValueError:
-            raise SpecError(
-                f"rescore must be a number, 'off' or like '4@codes', got {text!r}",
-                hint="for example rescore=4",
-            ) from None
-        return cls(factor, source or "originals")  # type: ignore[arg-type]
-
-
-RescoreLike = Rescore | float | str | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -246,7 +153,12 @@ class Quantization(Plain):
         kind = name.strip()
         if kind not in {k.value for k in Kind}:
             raise SpecError.unknown("quantization", kind, [k.value for k in Kind])
-        knobs = dict(_read_pair(pair, Kind(kind)) for pair in _pairs(tail))
+        knobs: dict[str, Any] = {}
+        for pair in _pairs(tail):
+            knob, value = _read_pair(pair, Kind(kind))
+            if knob in knobs:
+                raise SpecError(f"{knob} is said twice in {text!r}", hint="leave one of them")
+            knobs[knob] = value
         return cls(kind=Kind(kind), **knobs)
 
     @classmethod
@@ -268,7 +180,7 @@ class Quantization(Plain):
                 continue
             if item.name == "native":
                 value = json.dumps(value, sort_keys=True, separators=(",", ":"))
-            parts.append(f"{item.name}={_number(value) if _is_number(value) else value}")
+            parts.append(f"{item.name}={number_text(value) if _isnumber_text(value) else value}")
         return self.kind.value + (":" + ",".join(parts) if parts else "")
 
     # -- questions ---------------------------------------------------------------------------
@@ -303,20 +215,20 @@ def _json_copy(native: Any) -> dict[str, Any]:
     raise SpecError(f"native must be a mapping of the store's own fields, got {native!r}")
 
 
-def _is_number(value: Any) -> bool:
+def _isnumber_text(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     if value is not None and (isinstance(value, bool) or value not in allowed):
-        listed = ", ".join(_number(a) if _is_number(a) else str(a) for a in allowed)
+        listed = ", ".join(number_text(a) if _isnumber_text(a) else str(a) for a in allowed)
         raise SpecError(f"{name} must be one of {listed}; got {value!r}")
 
 
 def _between(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
     if value is None:
         return
-    in_range = _is_number(value) and low <= value <= high
+    in_range = _isnumber_text(value) and low <= value <= high
     if not in_range or (whole and int(value) != value):
         kind = "a whole number" if whole else "a number"
         raise SpecError(f"{name} must be {kind} from {low:g} to {high:g}; got {value!r}")

@@ -10,7 +10,8 @@ from qadapt.model.info import CollectionInfo, Evidence, Server, Status, VectorIn
 from qadapt.model.match import Match
 from qadapt.model.plain import Plain
 from qadapt.model.plan import Estimate, Guard, Plan, Step
-from qadapt.model.quantization import Quantization, Rescore
+from qadapt.model.quantization import Quantization
+from qadapt.model.rescore import Rescore
 from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
 
 # Add a class here and its schema is printed by `qadapt schema` and checked by the tests.

@@ -24,7 +24,8 @@ from qadapt.model.address import Address
 from qadapt.model.document import read_document
 from qadapt.model.plain import Plain
 from qadapt.model.plan import Guard
-from qadapt.model.quantization import Place, Quantization, Rescore
+from qadapt.model.quantization import Place, Quantization
+from qadapt.model.rescore import Rescore
 
 T = TypeVar("T")
 

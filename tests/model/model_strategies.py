@@ -33,6 +33,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.address import Address
+from qadapt.model.data import HitsDocument
 from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
 
 
@@ -249,6 +250,19 @@ hows = st.builds(
     rescore_from=st.sampled_from(["call", "collection", "store default"]),
     notes=lines,
 )
+
+
+def _rows(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(st.lists(values, max_size=3).map(tuple), max_size=3).map(tuple)
+
+
+hits_documents = st.builds(
+    HitsDocument,
+    ids=_rows(st.none() | st.integers(0, 2**64) | words),
+    scores=_rows(st.none() | finite),
+    how=hows,
+    payloads=st.none() | _rows(st.none() | json_objects),
+)
 # A knob is said in one place only: in the quantization or beside it.
 vector_specs = st.builds(VectorSpec, quantizations) | st.builds(
     VectorSpec,
@@ -277,6 +291,7 @@ PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
     Estimate: estimates,
     Evidence: evidence,
     Guard: guards,
+    HitsDocument: hits_documents,
     How: hows,
     Match: match_values,
     Plan: plans,

@@ -16,7 +16,7 @@ RULES = (
     Rule("native-oversampling", N),
     Rule("native-binary", N, until="2.0", otherwise=U),
     Rule("native-binary:1.5", N, since="1.15"),
-    Rule("native-binaries", N),
+    Rule("native-binary-wide", N),
     Rule("named-vectors", N, deployments=("server", "cloud"), otherwise=U),
 )
 
@@ -98,7 +98,7 @@ def test_disable() -> None:
 def test_disable_takes_the_widths_of_a_kind_along() -> None:
     less = _caps().disable(["native-binary"])
     assert not less.native("native-binary") and not less.native("native-binary:1.5")
-    assert less.native("native-binaries")
+    assert less.native("native-binary-wide")
     width = _caps().disable(["native-binary:1.5"])
     assert width.native("native-binary") and not width.native("native-binary:1.5")
 

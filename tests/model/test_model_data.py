@@ -20,6 +20,7 @@ from qadapt.errors import (
     ZeroVectorError,
 )
 from qadapt.model import Batch, Hits, How, Vector, as_vectors, check_vectors
+from qadapt.model.data import HitsDocument
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3) + 1
 HOW = How("store", "store", 4.0, 40, "originals", "exact")
@@ -311,4 +312,5 @@ def test_hits_are_valid_json(rows: Any, k: int, how: How, payload: dict[str, Any
     document = Hits.from_rows(rows, k, how, payloads).to_dict()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert all(len(row) == k for key in ("ids", "scores", "payloads") for row in document[key])
+    assert HitsDocument.from_dict(document).to_dict() == document
     assert "payloads" not in Hits.from_rows(rows, k, how).to_dict()

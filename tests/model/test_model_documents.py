@@ -102,7 +102,8 @@ def test_place_of_an_error_is_named() -> None:
 def test_error_of_a_value_keeps_its_hint() -> None:
     with pytest.raises(SpecError, match="oversampling must be 1 or more") as caught:
         Rescore.from_dict({"oversampling": 0.5})
-    assert "4 is a good start" in str(caught.value)
+    assert caught.value.hint is not None and "4 is a good start" in caught.value.hint
+    assert "Value error" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", b"\xff", "[" * 100_000, '{"kind": 1}'])

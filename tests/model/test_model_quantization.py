@@ -94,6 +94,12 @@ def test_native_is_what_json_can_hold(native: Any) -> None:
         scalar(native=native)
 
 
+@pytest.mark.parametrize("text", ['"', "\\", '\\"', '",', "}", "{", '],"', ",bits=7", '\\\\",x'])
+def test_native_text_of_any_kind_survives(text: str) -> None:
+    quantization = scalar(native={text: [text, {"b": text}]}, codes="ram")
+    assert Quantization.parse(str(quantization)) == quantization
+
+
 def test_native_is_a_copy() -> None:
     given_native = {"a": [1, (2,)]}
     quantization = scalar(native=given_native)
@@ -213,3 +219,8 @@ def test_rescore_off() -> None:
         "4",
         "1.5@codes",
     )
+
+
+def test_a_knob_said_twice_is_an_error() -> None:
+    with pytest.raises(SpecError, match="bits is said twice"):
+        Quantization.parse("binary:bits=1,bits=2")

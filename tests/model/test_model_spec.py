@@ -24,6 +24,17 @@ collections:
 """
 
 
+_FULL_JSON = {
+    "store": "edge:x",
+    "collections": {
+        "articles": {
+            "quantization": "binary",
+            "guard": {"recall@10": 0.9, "queries": "queries.npy"},
+        }
+    },
+}
+
+
 def _under(body: str) -> str:
     return "store: edge:x\ncollections:\n  a:\n" + "".join(
         f"    {line}\n" for line in body.splitlines()
@@ -122,6 +133,8 @@ def test_queries_count_from_the_files_folder(tmp_path: Path) -> None:
     assert queries(load_spec(file)) == str(file.parent / "queries.npy")
     assert queries(load_spec(str(file))) == str(file.parent / "queries.npy")
     assert queries(parse_spec(FULL)) == "queries.npy"
+    file.write_text("\ufeff" + json.dumps(_FULL_JSON, indent="\t"), encoding="utf-8")
+    assert queries(load_spec(file)) == str(file.parent / "queries.npy")
     absolute = str(tmp_path / "q.npy")
     file.write_text(FULL.replace("queries.npy", absolute), encoding="utf-8")
     assert queries(load_spec(file)) == absolute

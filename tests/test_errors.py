@@ -1,0 +1,132 @@
+"""The error tree is the one that its docstring draws, and every message says what to do."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import re
+from collections.abc import Callable
+
+import pytest
+
+from qadapt import errors
+from qadapt.errors import NotFoundError, QadaptError, SpecError
+
+CLASSES = {
+    name: cls
+    for name, cls in vars(errors).items()
+    if inspect.isclass(cls) and issubclass(cls, QadaptError) and not name.startswith("_")
+}
+EXIT_CODES = {"InputError": 2, "PlanStale": 4, "ConsentRequired": 4, "GuardMissed": 3}
+
+_SPECIAL: dict[str, Callable[[], QadaptError]] = {
+    "NonFiniteError": lambda: errors.NonFiniteError([3, 5]),
+    "ZeroVectorError": lambda: errors.ZeroVectorError([3, 5]),
+    "DimensionError": lambda: errors.DimensionError(3, 4),
+    "MissingExtraError": lambda: errors.MissingExtraError("pymilvus", "milvus", purpose="milvus"),
+}
+
+
+def _make(name: str) -> QadaptError:
+    return _SPECIAL[name]() if name in _SPECIAL else CLASSES[name]("what is", hint="what to do")
+
+
+def _drawn() -> dict[str, tuple[str | None, str]]:
+    """Name -> (parent, text) of the tree in the docstring."""
+    found: dict[str, tuple[str | None, str]] = {}
+    above: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        at = re.fullmatch(r"(\s*(?:[│ ]*[├└]── )?)([A-Z]\w+)(.*)", line)
+        if at is None or at[2] not in CLASSES:
+            continue
+        while above and above[-1][0] >= len(at[1]):
+            above.pop()
+        found[at[2]] = (above[-1][1] if above else None, at[3])
+        above.append((len(at[1]), at[2]))
+    return found
+
+
+def test_every_class_is_drawn() -> None:
+    assert set(_drawn()) == set(CLASSES)
+    assert len(CLASSES) > 20
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_each_stands_under_its_parent(name: str) -> None:
+    parent, text = _drawn()[name]
+    if parent is None:
+        assert name == "QadaptError"
+        return
+    bases = [base.__name__ for base in CLASSES[name].__mro__[1:] if base.__name__ in CLASSES]
+    assert bases[0] == parent
+    builtin = re.search(r"\(([A-Z]\w+Error)\)", text)
+    if builtin:
+        assert issubclass(CLASSES[name], getattr(__import__("builtins"), builtin[1]))
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_exit_codes(name: str) -> None:
+    ancestors = [cls.__name__ for cls in CLASSES[name].__mro__]
+    expected = next((EXIT_CODES[cls] for cls in ancestors if cls in EXIT_CODES), 1)
+    assert CLASSES[name].exit_code == _make(name).exit_code == expected
+    drawn = re.search(r"exit (\d)", _drawn()[name][1])
+    assert (int(drawn[1]) if drawn else None) == EXIT_CODES.get(name)
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_text_holds_the_hint(name: str) -> None:
+    error = _make(name)
+    assert error.hint
+    assert str(error) == f"{error.message}\n  {error.hint}"
+    assert error.args == (error.message,)
+    with pytest.raises(QadaptError):
+        raise error
+
+
+def test_without_a_hint_there_is_no_second_line() -> None:
+    assert str(QadaptError("what is")) == "what is"
+
+
+def test_only_transient_errors_are_retried() -> None:
+    transient = {name for name, cls in CLASSES.items() if issubclass(cls, errors.TransientError)}
+    assert transient == {"TransientError", "UnreachableError", "BusyError", "StoreTimeoutError"}
+
+
+def test_rows_are_named() -> None:
+    error = errors.NonFiniteError(list(range(100)), 5000, what="queries")
+    assert str(error).startswith("queries hold NaN or infinite values in rows: 0, 1, 2,")
+    assert "9, ... (5000 in all)" in str(error)
+    assert (error.rows, error.total) == (list(range(100)), 5000)
+    few = errors.ZeroVectorError([7])
+    assert (few.rows, few.total) == ([7], 1) and "rows: 7\n" in str(few)
+
+
+def test_did_you_mean() -> None:
+    error = SpecError.unknown("knob", "bit", ["bits", "rescore"], where="binary")
+    assert error.message == "unknown knob 'bit' in binary"
+    assert error.hint == "did you mean 'bits'? known: bits, rescore"
+    far = SpecError.unknown("knob", "zzz", ["bits"])
+    assert far.hint == "known: bits" and far.message == "unknown knob 'zzz'"
+    assert SpecError.unknown("knob", "x", []).hint == "known: none"
+    assert type(errors.AddressError.unknown("a", "b", [])) is errors.AddressError
+
+
+def test_what_is_there_instead() -> None:
+    error = NotFoundError.missing("collection", "artcles", ["notes", "articles"])
+    assert error.message == "no collection 'artcles'"
+    assert error.hint == "did you mean 'articles'? there: articles, notes"
+    assert NotFoundError.missing("collection", "x", []).hint == "there: none"
+    many = NotFoundError.missing("collection", "x", [f"c{n:02}" for n in range(50)])
+    assert many.hint is not None and many.hint.endswith("c19, ...")
+
+
+def test_missing_extra_says_what_to_install() -> None:
+    assert "pip install 'qadapt[milvus]'" in str(_make("MissingExtraError"))
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_errors_come_back_from_another_process(name: str) -> None:
+    error = _make(name)
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), vars(again)) == (str(error), vars(error))
