@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         open,
         plan_spec,
         undo,
+        wrap,
     )
     from qadapt.codecs import Calibration, quantize
     from qadapt.index import CodeIndex
@@ -66,6 +67,7 @@ _LAZY = {
     "plan_spec": "qadapt.api",
     "open": "qadapt.api",
     "undo": "qadapt.api",
+    "wrap": "qadapt.api",
     "Calibration": "qadapt.codecs",
     "quantize": "qadapt.codecs",
     "CodeIndex": "qadapt.index",
@@ -103,6 +105,7 @@ __all__ = [
     "rotational",
     "scalar",
     "undo",
+    "wrap",
 ]
 
 

@@ -169,16 +169,24 @@ def _by_our_codes(
             fetch=fetch if rescore.source == "originals" else None,
             ids=allowed,
         )
+    rescored = found.rescored_on != "nothing"
     how = How(
         searcher="qadapt",
-        rescorer="qadapt" if found.candidates else "none",
+        rescorer="qadapt" if rescored else "none",
         oversampling=rescore.oversampling,
-        candidates=found.candidates,
+        candidates=found.candidates if rescored else 0,
         rescored_on={"nothing": "none"}.get(found.rescored_on, found.rescored_on),
         scores="exact" if found.scores_kind == "exact" else "approximate",
-        notes=(f"first stage: {found.searcher}",),
+        notes=(f"first stage: {found.searcher}", *_without_effect(wanted)),
     )
     return Hits(found.ids, found.scores, how, _payloads(store, collection, found.ids, wanted))
+
+
+def _without_effect(wanted: Search) -> tuple[str, ...]:
+    if not wanted.options:
+        return ()
+    named = ", ".join(wanted.options)
+    return (f"the store's search options have no effect on qadapt's own codes: {named}",)
 
 
 def _payloads(

@@ -1,7 +1,7 @@
 """The library's front door: Database, Collection, Plan and Change."""
 
 from qadapt.api.change import Change, Plan, apply_plans, history, load_plan, undo
-from qadapt.api.database import Collection, Database, open, plan_spec
+from qadapt.api.database import Collection, Database, open, plan_spec, wrap
 
 __all__ = [
     "Change",
@@ -14,4 +14,5 @@ __all__ = [
     "open",
     "plan_spec",
     "undo",
+    "wrap",
 ]

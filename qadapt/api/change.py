@@ -37,6 +37,19 @@ class Plan(PlainPlan):
     def __str__(self) -> str:
         return plan_text(self)
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready.
+
+        Raises:
+            InputError: the guard's queries are an array.
+        """
+        if self.guard is not None and not isinstance(self.guard.queries, (int, str)):
+            raise InputError(
+                "the plan's guard holds its queries as an array, which has no place in a document",
+                hint="numpy.save them and give the path: qa.Guard(0.95, queries='queries.npy')",
+            )
+        return super().to_dict()
+
     def apply(
         self,
         *,

@@ -16,7 +16,8 @@ from qadapt.errors import (
 from qadapt.evaluation.verify import Verification
 from qadapt.evaluation.verify import verify as run_verify
 from qadapt.local import codes, seen
-from qadapt.local.state import forget, read_settings
+from qadapt.local.settings import read_settings
+from qadapt.local.state import forget
 from qadapt.model import (
     Accept,
     Batch,
@@ -38,10 +39,11 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.model.data import Datatype
 from qadapt.model.spec import Spec
+from qadapt.planning import journal
 from qadapt.planning.planner import make_plan, which_vector
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Search, Store, check_k, silent
-from qadapt.stores.registry import open_store
+from qadapt.stores.registry import open_store, wrap_client
 
 DEFAULT_TIMEOUT = 3600.0
 
@@ -58,6 +60,21 @@ def open(address: str | Address, *, disabled: Sequence[str] = ()) -> Database:
         AddressError, SpecError, MissingExtraError, UnreachableError, AuthError
     """
     return Database(open_store(address, disabled=disabled))
+
+
+def wrap(client: object, *, disabled: Sequence[str] = ()) -> Database:
+    """A database on a client that you already have, such as a ``QdrantClient``.
+
+    The client keeps its settings (time-outs, key, transport) and is never closed by qadapt.
+
+    Args:
+        client: of a store's own client library.
+        disabled: native features to switch off, as for ``open``.
+
+    Raises:
+        UnsupportedError: no store wraps such a client; the message names those that do.
+    """
+    return Database(wrap_client(client, disabled=disabled))
 
 
 @contextmanager
@@ -78,7 +95,10 @@ def plan_spec(spec: Spec, *, accept: Accept = "differs") -> Iterator[list[Plan]]
                 for vector, wanted in collection.vectors.items():
                     plans.append(
                         database[name].plan(
-                            wanted.wanted, vector=vector or None, accept=accept, guard=collection.guard
+                            wanted.wanted,
+                            vector=vector or None,
+                            accept=accept,
+                            guard=collection.guard,
                         )
                     )
         yield plans
@@ -157,7 +177,7 @@ class Database:
             )
         bare = {name: each.replace(rescore=None) for name, each in quantizations.items()}
         # What an earlier collection of this name left behind must not act on the new one.
-        forget(self._store.address, collection)
+        self._forget(collection)
         self._store.create(collection, wanted, bare)
         made = Collection(self._store, collection)
         made._remember({name: each.rescore for name, each in quantizations.items()})
@@ -171,7 +191,12 @@ class Database:
         """
         self[collection]
         self._store.drop(collection)
+        self._forget(collection)
+
+    def _forget(self, collection: str) -> None:
+        """Let go of what qadapt keeps of a collection that is gone."""
         forget(self._store.address, collection)
+        journal.forget(self._store.address.identity, collection)
 
     def close(self) -> None:
         """Close the store; a client that the user brought stays open."""
@@ -237,15 +262,21 @@ class Collection:
         Raises:
             DimensionError, NonFiniteError, ZeroVectorError, SpecError: nothing was written.
         """
-        self._store.write(self.name, batch)
-        for name in self._with_our_codes():
-            codes.upsert(self._store, self.name, name, batch)
+        ours = self._with_our_codes()
+        for name in ours:
+            codes.refuse_missing(batch, name)
+        with codes.in_step(self._store, self.name, ours):
+            self._store.write(self.name, batch)
+            for name in ours:
+                codes.upsert(self._store, self.name, name, batch)
 
     def delete(self, ids: Sequence[Id]) -> None:
         """Delete rows; unknown ids are left alone."""
-        self._store.delete(self.name, ids)
-        for name in self._with_our_codes():
-            codes.delete(self._store, self.name, name, ids)
+        ours = self._with_our_codes()
+        with codes.in_step(self._store, self.name, ours):
+            self._store.delete(self.name, ids)
+            for name in ours:
+                codes.delete(self._store, self.name, name, ids)
 
     def fetch(
         self, ids: Sequence[Id], *, vectors: Sequence[str] | None = None, payload: bool = True
@@ -312,7 +343,7 @@ class Collection:
             with_payload=with_payload,
             options=options or {},
         )
-        settings = read_settings(self._store.address, self.name).of(name)
+        settings = read_settings(self._store, self.name).of(name)
         return search(self._store, self.name, array, wanted, about, settings)
 
     # -- quantization ------------------------------------------------------------------------
@@ -384,7 +415,7 @@ class Collection:
         return found, self._vectors[found]
 
     def _with_our_codes(self) -> list[str]:
-        settings = read_settings(self._store.address, self.name)
+        settings = read_settings(self._store, self.name)
         return [name for name, each in settings.vectors.items() if each.client is not None]
 
     def _remember(self, rescores: Mapping[str, Rescore | None]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from qadapt.evaluation.recall import Recall, interval, recall_per_query
 from qadapt.evaluation.truth import Queries, exact_neighbours, queries_of
 from qadapt.local import seen
-from qadapt.local.state import read_settings
+from qadapt.local.settings import read_settings
 from qadapt.model import (
     CollectionInfo,
     Id,
@@ -133,7 +133,7 @@ def measure(
     progress: OnProgress,
 ) -> Recall:
     """Recall@k of one way to search."""
-    settings = read_settings(store.address, info.name).of(name)
+    settings = read_settings(store, info.name).of(name)
     vector = info.vectors[name].vector
     extra = 1 if any(own is not None for own in queries.own) else 0
     wanted = Search(k=k + extra, vector=name, rescore=rescore)

@@ -2,20 +2,28 @@
 
 One ``CodeIndex`` for each vector, in the state folder. It is built from what the store holds,
 kept in step by ``Collection.write`` and ``Collection.delete``, and refuses to answer when its
-number of rows shows that somebody else wrote to the store.
+number of rows shows that somebody else wrote to the store, or a mark that a write was cut off.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from qadapt.codecs import Calibration
 from qadapt.engines.exact import unit
-from qadapt.errors import CalibrationError, IntegrityError, QadaptError, UnsupportedError
+from qadapt.errors import (
+    CalibrationError,
+    InputError,
+    IntegrityError,
+    QadaptError,
+    UnsupportedError,
+)
 from qadapt.index import CodeIndex
-from qadapt.local.state import index_dir
+from qadapt.local.state import index_dir, sync_dir
 from qadapt.model import (
     Batch,
     Evidence,
@@ -30,6 +38,8 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.stores.base import OnProgress, Progress, Store
+
+REPAIR = "build them again with `qadapt apply`, or take the change back: `qadapt undo`"
 
 
 def match(quantization: Quantization) -> Match:
@@ -73,9 +83,8 @@ def build(
     """
     place = index_dir(store.address, collection, name)
     beside = place.with_name(place.name + ".new")
-    for folder in (beside, place):
-        if folder.exists():
-            shutil.rmtree(folder)
+    if beside.exists():
+        shutil.rmtree(beside)
     beside.parent.mkdir(parents=True, exist_ok=True)
     total = store.count(collection)
     calibration = _calibrate(store, collection, name, vector, total, progress)
@@ -93,7 +102,10 @@ def build(
             done += len(batch)
             progress(Progress("building qadapt's codes", done, total))
         index.save()
+    if place.exists():
+        shutil.rmtree(place)
     beside.replace(place)
+    _mark(store, collection, name).unlink(missing_ok=True)
 
 
 def _calibrate(
@@ -118,11 +130,16 @@ def _calibrate(
 
 def _rows(store: Store, collection: str, name: str) -> Iterator[Batch]:
     for batch in store.read(collection, vectors=[name], payload=False):
-        _refuse_missing(batch, name)
+        refuse_missing(batch, name)
         yield batch
 
 
-def _refuse_missing(batch: Batch, name: str) -> None:
+def refuse_missing(batch: Batch, name: str) -> None:
+    """Refuse rows without the vector that the codes are of.
+
+    Raises:
+        UnsupportedError
+    """
     missing = batch.missing.get(name)
     if missing is not None and missing.any():
         raise UnsupportedError(
@@ -137,6 +154,36 @@ def remove(store: Store, collection: str, name: str) -> None:
     place = index_dir(store.address, collection, name)
     if place.exists():
         shutil.rmtree(place)
+    _mark(store, collection, name).unlink(missing_ok=True)
+
+
+def _mark(store: Store, collection: str, name: str) -> Path:
+    """A file that is there while store and codes are not known to be in step."""
+    place = index_dir(store.address, collection, name)
+    return place.with_name(place.name + ".writing")
+
+
+@contextmanager
+def in_step(store: Store, collection: str, names: Sequence[str]) -> Iterator[None]:
+    """Around a write to the store and the codes: when it is cut off, the codes say so."""
+    marks = [_mark(store, collection, name) for name in names]
+    # One that is there already was left by a write that was cut off, and stays.
+    marks = [mark for mark in marks if not mark.exists()]
+    for mark in marks:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        sync_dir(mark.parent)
+    try:
+        yield
+    except InputError:  # refused before anything was written
+        _unlink(marks)
+        raise
+    _unlink(marks)
+
+
+def _unlink(marks: Sequence[Path]) -> None:
+    for mark in marks:
+        mark.unlink(missing_ok=True)
 
 
 def open_index(
@@ -155,7 +202,13 @@ def open_index(
     if not place.exists():
         raise IntegrityError(
             f"qadapt's codes of {collection!r} are gone from {place}",
-            hint="build them again with `qadapt apply`, or take the change back: `qadapt undo`",
+            hint=REPAIR,
+        )
+    if read_only and _mark(store, collection, name).exists():
+        raise IntegrityError(
+            f"a write to {collection!r} was cut off, or is under way: qadapt's codes may be out "
+            "of step with the store",
+            hint=REPAIR,
         )
     return CodeIndex.open(place, read_only=read_only, verify="full" if checksums else "size")
 
@@ -164,7 +217,7 @@ def upsert(store: Store, collection: str, name: str, batch: Batch) -> None:
     """Take written rows into the code index."""
     if name not in batch.vectors:
         return
-    _refuse_missing(batch, name)
+    refuse_missing(batch, name)
     with open_index(store, collection, name, read_only=False) as index:
         index.upsert(batch.ids, batch.vectors[name])
         index.save()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qadapt.local import codes
-from qadapt.local.state import VectorSettings, read_settings
+from qadapt.local.settings import read_settings
+from qadapt.local.state import VectorSettings
 from qadapt.model import CollectionInfo, VectorInfo
 from qadapt.stores.base import Store
 
@@ -15,7 +16,7 @@ def info(store: Store, collection: str) -> CollectionInfo:
         NotFoundError: no such collection.
     """
     told = store.info(collection)
-    settings = read_settings(store.address, collection)
+    settings = read_settings(store, collection)
     vectors = {
         name: _merged(store, told, vector, settings.of(name))
         for name, vector in told.vectors.items()

@@ -176,7 +176,12 @@ def find(change: str) -> Record:
     fitting = [name for name in known if name.startswith(change)]
     if change in known:
         fitting = [change]
-    if len(fitting) != 1:
+    if len(fitting) > 1:
+        raise NotFoundError(
+            f"{len(fitting)} changes begin with {change!r}",
+            hint=f"say more of it: {', '.join(fitting[:5])}",
+        )
+    if not fitting:
         raise NotFoundError.missing("change", change, known[:20])
     return Record(state_dir() / "changes" / fitting[0])
 

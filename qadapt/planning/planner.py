@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from qadapt.errors import NotFoundError, SpecError, UnsupportedError
 from qadapt.local import codes, seen
-from qadapt.local.state import read_settings
+from qadapt.local.settings import read_settings
 from qadapt.model import (
     Accept,
     CollectionInfo,
@@ -172,7 +172,7 @@ def _client_steps(
     same = now.held_by == "qadapt" and now.quantization.replace(rescore=None) == bare
     if same and now.status.state is State.ACTIVE:
         return []
-    former = read_settings(store.address, info.name).of(now.name).client
+    former = read_settings(store, info.name).of(now.name).client
     reverse = {"op": DROP_CODES, "vector": now.name}
     if former is not None:
         reverse = {"op": BUILD_CODES, "vector": now.name, "quantization": str(former)}
@@ -198,7 +198,7 @@ def _client_steps(
 def _remember_step(
     store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
 ) -> list[Step]:
-    former = read_settings(store.address, info.name).of(now.name).rescore
+    former = read_settings(store, info.name).of(now.name).rescore
     if former == wanted.rescore:
         return []
 
@@ -214,11 +214,17 @@ def _remember_step(
         Step(
             Symbol.CLIENT,
             action,
-            "the store has no place for it; qadapt sends it with each search",
+            f"{_place(store, info.name)}; qadapt sends it with each search",
             request(wanted.rescore),
             request(former),
         )
     ]
+
+
+def _place(store: Store, collection: str) -> str:
+    if store.load_settings(collection) is None:
+        return "the store has no place for it"
+    return "it is kept with the collection"
 
 
 def rescore_words(rescore: Rescore) -> str:

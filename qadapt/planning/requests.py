@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qadapt.local import codes
-from qadapt.local.state import read_settings, write_settings
+from qadapt.local.settings import read_settings, write_settings
 from qadapt.model import Quantization, Rescore
 from qadapt.stores.base import OnProgress, Store
 
@@ -41,20 +41,20 @@ def _build(store: Store, collection: str, name: str, text: str, progress: OnProg
     quantization = Quantization.parse(text)
     vector = store.info(collection).vectors[name].vector
     codes.build(store, collection, name, vector, quantization, progress)
-    settings = read_settings(store.address, collection)
+    settings = read_settings(store, collection)
     changed = settings.of(name).replace(client=quantization)
-    write_settings(store.address, collection, settings.with_vector(name, changed))
+    write_settings(store, collection, settings.with_vector(name, changed))
 
 
 def _drop(store: Store, collection: str, name: str) -> None:
     # First forgotten, then deleted: a crash in between leaves a folder that nobody uses.
-    settings = read_settings(store.address, collection)
+    settings = read_settings(store, collection)
     changed = settings.of(name).replace(client=None)
-    write_settings(store.address, collection, settings.with_vector(name, changed))
+    write_settings(store, collection, settings.with_vector(name, changed))
     codes.remove(store, collection, name)
 
 
 def _remember(store: Store, collection: str, name: str, rescore: str | None) -> None:
-    settings = read_settings(store.address, collection)
+    settings = read_settings(store, collection)
     changed = settings.of(name).replace(rescore=Rescore.of(rescore))
-    write_settings(store.address, collection, settings.with_vector(name, changed))
+    write_settings(store, collection, settings.with_vector(name, changed))

@@ -151,9 +151,7 @@ def _same(record: Record, plan: Plan, guard: Guard | None) -> bool:
     return (guard.recall, guard.k) == (left.guard.recall, left.guard.k)
 
 
-def _without(
-    store: Store, left: Record, plan: Plan, progress: OnProgress, timeout: float
-) -> Plan:
+def _without(store: Store, left: Record, plan: Plan, progress: OnProgress, timeout: float) -> Plan:
     """The plan for the collection as it is once what was left is taken back."""
     made_since = seen.info(store, plan.collection).fingerprint == plan.fingerprint
     _take_back(store, left, progress, timeout)

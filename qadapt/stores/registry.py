@@ -78,7 +78,7 @@ def wrap_client(client: object, *, disabled: Sequence[str] = ()) -> Store:
     for store in loaded:
         if store.package in sys.modules and store.wraps(client):
             return store.wrap(client, disabled=disabled)
-    takers = [store.name for store in loaded if store.wrap.__func__ is not Store.wrap.__func__]  # type: ignore[attr-defined]
+    takers = [store.name for store in loaded if "wrap" in vars(store)]
     kind = type(client)
     raise UnsupportedError(
         f"no store wraps a {kind.__module__}.{kind.__qualname__}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
@@ -47,6 +48,11 @@ SETTINGS = (
 OFF = qa.Rescore(source="off")
 
 
+@functools.cache
+def _sample(rows: int, dim: int, k: int) -> Sample:
+    return clustered(rows, dim, k=k)
+
+
 class StoreConformance:
     """The tests that a store's subclass inherits.
 
@@ -80,17 +86,17 @@ class StoreConformance:
         """Each test has a state folder of its own."""
         monkeypatch.setenv("QADAPT_STATE_DIR", str(tmp_path / "state"))
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def sample(self) -> Sample:
-        """Rows and queries with their exact truth."""
-        return clustered(self.rows, self.dim, k=self.k)
+        """Rows and queries with their exact truth; made once for all tests."""
+        return _sample(self.rows, self.dim, self.k)
 
     @pytest.fixture
     def filled(self, database: Database, sample: Sample) -> Collection:
         """A collection that holds the sample under cosine, ids 0..n-1, payload ``group``."""
         collection = database.create("articles", dim=self.dim, metric="cosine")
         payloads = [{"group": row % 7, "name": f"row {row}"} for row in range(self.rows)]
-        collection.write(qa.Batch(range(self.rows), {"": sample.rows}, payloads))  # type: ignore[arg-type]
+        collection.write(qa.Batch(range(self.rows), {"": sample.rows}, payloads))
         return collection
 
     def string_id(self, number: int) -> str:
@@ -143,7 +149,7 @@ class StoreConformance:
         sample = clustered(300, 32, queries=20)
         rows = sample.rows if metric == "cosine" else sample.rows * np.float32(3)
         collection = database.create("articles", dim=32, metric=metric)
-        collection.write(qa.Batch(range(300), {"": rows}))  # type: ignore[arg-type]
+        collection.write(qa.Batch(range(300), {"": rows}))
         hits = collection.search(sample.queries, k=10, exact=True)
         wide, asked = rows.astype(np.float64), sample.queries.astype(np.float64)
         for at in range(20):
@@ -163,7 +169,7 @@ class StoreConformance:
         rows = np.random.default_rng(1).standard_normal((500, 19)).astype(np.float32)
         rows[0, :4] = [-0.0, 1e-38, 3e38, 1.17549435e-38]
         collection = database.create("articles", dim=19, metric=metric)
-        collection.write(qa.Batch(range(500), {"": rows}))  # type: ignore[arg-type]
+        collection.write(qa.Batch(range(500), {"": rows}))
         back = self.everything(collection)
         assert back.ids == sorted(back.ids)
         assert back.vectors[""].tobytes() == rows.tobytes()
@@ -173,7 +179,7 @@ class StoreConformance:
     def test_cosine_keeps_the_direction(self, database: Database) -> None:
         rows = 5 * np.random.default_rng(1).standard_normal((50, 19)).astype(np.float32)
         collection = database.create("articles", dim=19, metric="cosine")
-        collection.write(qa.Batch(range(50), {"": rows}))  # type: ignore[arg-type]
+        collection.write(qa.Batch(range(50), {"": rows}))
         back = self.everything(collection).vectors[""]
         lengths = np.linalg.norm(back, axis=1, keepdims=True)
         expected = rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -193,7 +199,7 @@ class StoreConformance:
         count = 10_000
         rows = np.random.default_rng(2).standard_normal((count, 8)).astype(np.float32)
         collection = database.create("articles", dim=8, metric="dot")
-        collection.write(qa.Batch(range(count), {"": rows}))  # type: ignore[arg-type]
+        collection.write(qa.Batch(range(count), {"": rows}))
         pages = list(collection.read(page=3000))
         assert len(pages) > 1
         assert max(map(len, pages)) <= 3000
@@ -247,7 +253,7 @@ class StoreConformance:
         random = np.random.default_rng(4)
         title = random.standard_normal((30, 8)).astype(np.float32)
         body = random.standard_normal((30, 12)).astype(np.float32)
-        collection.write(qa.Batch(range(30), {"title": title, "body": body}))  # type: ignore[arg-type]
+        collection.write(qa.Batch(range(30), {"title": title, "body": body}))
         info = collection.info()
         assert {name: each.vector for name, each in info.vectors.items()} == vectors
         back = self.everything(collection)
@@ -278,7 +284,7 @@ class StoreConformance:
     ) -> None:
         collection = database.create("articles", dim=4, metric="cosine")
         with pytest.raises(error):
-            collection.write(qa.Batch(range(len(rows)), {"": rows}))  # type: ignore[arg-type]
+            collection.write(qa.Batch(range(len(rows)), {"": rows}))
         assert collection.count() == 0
         with pytest.raises(error):
             collection.search(rows, k=1)
@@ -288,7 +294,7 @@ class StoreConformance:
         rows[4999, 2] = np.nan
         collection = database.create("articles", dim=4, metric="dot")
         with pytest.raises(NonFiniteError, match="4999"):
-            collection.write(qa.Batch(range(5000), {"": rows}))  # type: ignore[arg-type]
+            collection.write(qa.Batch(range(5000), {"": rows}))
         assert collection.count() == 0
 
     def test_an_unknown_vector_is_refused(self, database: Database) -> None:
@@ -369,6 +375,7 @@ class StoreConformance:
         self, filled: Collection, sample: Sample, text: str
     ) -> None:
         wanted = qa.Quantization.parse(text)
+        before = filled.fetch(range(self.rows)).vectors[""].tobytes()
         try:
             plan = filled.plan(wanted)
         except UnsupportedError as error:
@@ -410,8 +417,12 @@ class StoreConformance:
         vector = filled.info().vectors[""]
         assert vector.quantization == qa.none()
         assert vector.status.state is qa.State.ABSENT
+        hits = filled.search(sample.queries, k=self.k)
+        assert hits.how.scores == "exact"
+        assert self.recall(hits, sample) > 0.95, "codes are still in use"
         assert self.recall(filled.search(sample.queries, k=self.k, exact=True), sample) == 1
         assert filled.count() == self.rows
+        assert filled.fetch(range(self.rows)).vectors[""].tobytes() == before
 
     def test_a_remembered_rescore_is_used(self, filled: Collection, sample: Sample) -> None:
         self.supported(filled, "binary")
@@ -438,7 +449,7 @@ class StoreConformance:
         plain = database.create("plain", dim=self.dim)
         self.supported(plain, "binary")
         collection = database.create("articles", dim=self.dim, quantization="binary:rescore=4")
-        collection.write(qa.Batch(range(self.rows), {"": sample.rows}))  # type: ignore[arg-type]
+        collection.write(qa.Batch(range(self.rows), {"": sample.rows}))
         collection.plan("binary:rescore=4").apply(yes=True, timeout=300)
         assert collection.info().vectors[""].status.state is qa.State.ACTIVE
         lossy = collection.search(sample.queries, k=self.k, rescore=OFF)

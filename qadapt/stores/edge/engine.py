@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import re
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,8 +79,8 @@ def translate(words: str, doing: str) -> QadaptError:
     if "WouldBlock" in text:
         return BusyError(
             f"could not {doing}: another process has the collection open",
-            hint="one process (and in it one store) at a time may open it; close the other one "
-            "(it may be an interrupted rebuild that is still finishing) and try again",
+            hint="one process at a time may open it; close the other one (it may be an interrupted "
+            "rebuild that is still finishing) and try again",
         )
     wrong = re.search(r"Vector dimension error: expected dim: (\d+), got (\d+)", text)
     if wrong:
@@ -91,6 +92,36 @@ def translate(words: str, doing: str) -> QadaptError:
     return StoreError(f"could not {doing}; Qdrant's engine says: {text}")
 
 
+# The engine opens a folder once in a process, so all stores of a process share what is open. A
+# store that is forgotten without being closed must not keep a folder open for ever: hence weak.
+_shards: weakref.WeakValueDictionary[str, Shard] = weakref.WeakValueDictionary()
+_shards_lock = threading.Lock()
+
+
+def shared(folder: Path) -> Shard:
+    """The shard of a folder, the same for all stores of this process; give it back to ``release``.
+
+    Source: the engine's write-ahead log takes a lock that a second ``load`` in the same process
+    does not get either ("Can't init WAL: ... WouldBlock", qdrant-edge-py 0.9.0).
+    """
+    key = str(folder.resolve())
+    with _shards_lock:
+        shard = _shards.get(key)
+        if shard is None:
+            shard = _shards[key] = Shard(folder)
+        shard.users += 1
+        return shard
+
+
+def release(shard: Shard) -> None:
+    """Close a shard when the last store that used it is done."""
+    with _shards_lock:
+        shard.users -= 1
+        last = shard.users <= 0
+    if last:
+        shard.close()
+
+
 class Shard:
     """One collection: a folder that this process may hold open.
 
@@ -100,11 +131,13 @@ class Shard:
     Attributes:
         folder: where it is.
         lock: held by whoever uses the engine or the folder.
+        users: stores of this process that have it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.lock = threading.RLock()
+        self.users = 0
         self._open: qdrant_edge.EdgeShard | None = None
         self._unflushed = False
         # What was last seen of it, for who searches; forgotten with every change.

@@ -37,7 +37,7 @@ from qadapt.model.address import Address
 from qadapt.stores.base import PAGE, Mapped, OnProgress, Progress, Search, Store, refuse
 from qadapt.stores.edge import changes, config, creation, inspection, keys, rows, searching
 from qadapt.stores.edge.capabilities import RULES
-from qadapt.stores.edge.engine import PACKAGE, Shard, engine, translated, version
+from qadapt.stores.edge.engine import PACKAGE, Shard, engine, release, shared, translated, version
 from qadapt.stores.edge.filters import to_engine
 from qadapt.stores.edge.rebuild import LOOK, rebuild
 from qadapt.stores.qdrant import mapping
@@ -90,7 +90,7 @@ class EdgeStore(Store):
         with self._lock:
             shards, self._shards = list(self._shards.values()), {}
         for shard in shards:
-            shard.close()
+            release(shard)
 
     def server(self) -> Server:
         return Server(self.name, version(), DEPLOYMENT)
@@ -145,7 +145,8 @@ class EdgeStore(Store):
                 pass
             shard.close()
             with self._lock, translated(f"drop {collection!r}"):
-                self._shards.pop(collection, None)
+                if self._shards.pop(collection, None) is not None:
+                    release(shard)
                 # Gone in one move; a crash leaves a folder that nobody lists.
                 gone = self._folder / f".dropped-{uuid.uuid4().hex}"
                 shard.folder.rename(gone)
@@ -168,7 +169,7 @@ class EdgeStore(Store):
                     f"{folder} is not a collection: it holds no {config.FILE}",
                     hint="each folder in an edge:DIR is one collection, made by `create`",
                 )
-            return self._shards.setdefault(collection, Shard(folder))
+            return self._shards.setdefault(collection, shared(folder))
 
     def _look(self, shard: Shard) -> inspection.Look:
         """The last look, or a new one after a change."""

@@ -1,0 +1,106 @@
+"""Exact scores are those of float64 arithmetic, and the running top is a sort of everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qadapt.engines.exact import RunningTop, exact_row_scores, exact_scores, unit
+from qadapt.model import Metric
+
+METRICS = list(Metric)
+
+
+def slow(queries: np.ndarray, rows: np.ndarray, metric: Metric) -> np.ndarray:
+    """The definition, in float64."""
+    q, x = queries.astype(np.float64), rows.astype(np.float64)
+    if metric is Metric.EUCLIDEAN:
+        return -((q[:, None, :] - x[None, :, :]) ** 2).sum(axis=2)
+    scores = q @ x.T
+    if metric is Metric.COSINE:
+        scores /= np.linalg.norm(q, axis=1)[:, None] * np.linalg.norm(x, axis=1)[None, :]
+    return scores
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_scores_are_those_of_the_definition(metric: Metric) -> None:
+    random = np.random.default_rng(1)
+    rows = (3 * random.standard_normal((200, 41))).astype(np.float32)
+    queries = random.standard_normal((17, 41)).astype(np.float32)
+    scores = exact_scores(queries, rows, metric)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, slow(queries, rows, metric), rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_one_query_with_its_own_rows_scores_the_same(metric: Metric) -> None:
+    random = np.random.default_rng(2)
+    rows = random.standard_normal((50, 24)).astype(np.float32)
+    query = random.standard_normal(24).astype(np.float32)
+    expected = slow(query[None, :], rows, metric)[0]
+    np.testing.assert_allclose(
+        exact_row_scores(query, rows, metric), expected, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_euclidean_keeps_its_digits_far_from_the_origin() -> None:
+    """|q|^2 + |x|^2 - 2qx in float32 would have lost all of them: 1e8 against differences of 1."""
+    random = np.random.default_rng(3)
+    offset = np.float32(1000)
+    rows = offset + random.standard_normal((100, 32)).astype(np.float32)
+    queries = offset + random.standard_normal((5, 32)).astype(np.float32)
+    scores = exact_scores(queries, rows, Metric.EUCLIDEAN)
+    expected = slow(queries, rows, Metric.EUCLIDEAN)
+    np.testing.assert_allclose(scores, expected, rtol=1e-3)
+    assert (np.argsort(-scores, axis=1)[:, :10] == np.argsort(-expected, axis=1)[:, :10]).all()
+
+
+def test_a_vector_is_at_no_distance_from_itself() -> None:
+    rows = np.random.default_rng(4).standard_normal((30, 16)).astype(np.float32)
+    scores = exact_scores(rows, rows, Metric.EUCLIDEAN)
+    assert (scores <= 0).all()
+    assert np.abs(np.diag(scores)).max() < 1e-5
+    assert exact_row_scores(rows[3], rows[3:4], Metric.EUCLIDEAN).tolist() == [0]
+
+
+def test_unit_rows_have_length_one_and_zero_stays_zero() -> None:
+    rows = np.array([[3, 4], [0, 0], [1e-20, 0], [1e19, 1e19]], dtype=np.float32)
+    scaled = unit(rows)
+    np.testing.assert_allclose(scaled, [[0.6, 0.8], [0, 0], [1, 0], [0.5**0.5, 0.5**0.5]])
+    assert scaled.dtype == np.float32
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 500, 1000])
+@pytest.mark.parametrize("k", [1, 10, 1200])
+def test_the_running_top_is_the_sort_of_all_blocks(block: int, k: int) -> None:
+    scores = np.random.default_rng(5).standard_normal((6, 1000)).astype(np.float32)
+    top = RunningTop(k)
+    for start in range(0, 1000, block):
+        top.add(scores[:, start : start + block])
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    assert top.rows.tolist() == order.tolist()
+    assert (top.scores == np.take_along_axis(scores, order, axis=1)).all()
+    assert top.seen == 1000
+
+
+@given(
+    values=st.lists(st.integers(0, 3), min_size=1, max_size=60),
+    k=st.integers(1, 8),
+    cut=st.integers(1, 60),
+)
+def test_equal_scores_keep_the_order_of_arrival(values: list[int], k: int, cut: int) -> None:
+    scores = np.array([values, values[::-1]], dtype=np.float32)
+    top = RunningTop(k)
+    for start in range(0, len(values), cut):
+        top.add(scores[:, start : start + cut])
+    assert top.rows.tolist() == np.argsort(-scores, axis=1, kind="stable")[:, :k].tolist()
+
+
+def test_rows_that_must_not_be_found_come_last() -> None:
+    scores = np.array([[1, 2, 3, 4, 5, 6, 7, 8, 9]], dtype=np.float32)
+    scores[0, 4:] = -np.inf
+    top = RunningTop(2)
+    top.add(scores)
+    assert top.rows.tolist() == [[3, 2]]

@@ -1,0 +1,288 @@
+"""Exact truth, and configured against seen, on the live engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection
+from qadapt.errors import (
+    DimensionError,
+    InputError,
+    NonFiniteError,
+    NotFoundError,
+    ZeroVectorError,
+)
+from qadapt.evaluation import truth
+from qadapt.evaluation.truth import exact_neighbours, load_queries, queries_of
+from qadapt.evaluation.verify import Verification
+from qadapt.model import Metric
+from qadapt.testing import Sample, clustered
+
+ROWS, DIM = 900, 48
+
+
+@pytest.fixture
+def database(live: Callable[[str], str]) -> Iterator[qa.Database]:
+    with qa.open(live("edge")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    return clustered(ROWS, DIM, queries=70)
+
+
+@pytest.fixture
+def articles(database: qa.Database, sample: Sample) -> Collection:
+    collection = database.create("articles", dim=DIM)
+    collection.write(qa.Batch(range(ROWS), {"": sample.rows}))
+    return collection
+
+
+def slow(queries: np.ndarray, rows: np.ndarray, metric: str) -> np.ndarray:
+    """Scores by the definition, in float64."""
+    q, x = queries.astype(np.float64), rows.astype(np.float64)
+    if metric == "euclidean":
+        return -((q[:, None] - x[None]) ** 2).sum(axis=2)
+    if metric == "cosine":
+        q /= np.linalg.norm(q, axis=1, keepdims=True)
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return q @ x.T
+
+
+def neighbours(collection: Collection, queries: Any, k: int, name: str = "") -> list[list[Any]]:
+    vector = collection.info().vectors[name].vector
+    asked = queries_of(collection._store, collection.name, name, vector, queries)
+    return exact_neighbours(
+        collection._store, collection.name, name, vector, asked, k, lambda _: None
+    )
+
+
+# -- truth ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", [str(metric) for metric in Metric])
+@pytest.mark.parametrize("block", [7, 256])
+def test_exact_neighbours_are_those_of_brute_force(
+    database: qa.Database, monkeypatch: pytest.MonkeyPatch, metric: str, block: int
+) -> None:
+    monkeypatch.setattr(truth, "QUERY_BLOCK", block)
+    random = np.random.default_rng(3)
+    rows = (random.standard_normal((700, 24)) * random.uniform(0.5, 3, (700, 1))).astype("f4")
+    queries = random.standard_normal((20, 24)).astype(np.float32)
+    collection = database.create("raw", dim=24, metric=metric)
+    collection.write(qa.Batch([row + 5 for row in range(700)], {"": rows}))
+    whole = collection._store.read
+    # In small pages, so that the running best is what is tested.
+    collection._store.read = lambda *names, **how: whole(*names, **{**how, "page": 90})
+    best = np.argsort(-slow(queries, rows, metric), axis=1)[:, :12] + 5
+    assert neighbours(collection, queries, 12) == best.tolist()
+
+
+def test_the_row_that_a_query_is_stands_not_in_its_truth(
+    articles: Collection, sample: Sample
+) -> None:
+    vector = articles.info().vectors[""].vector
+    asked = queries_of(articles._store, "articles", "", vector, 40, seed=3)
+    assert len(asked) == len(set(asked.own)) == 40
+    for key, row in zip(asked.own, asked.vectors, strict=True):
+        np.testing.assert_allclose(row, sample.rows[key], atol=1e-6)
+    found = exact_neighbours(articles._store, "articles", "", vector, asked, 10, lambda _: None)
+    for own, row in zip(asked.own, found, strict=True):
+        scores = slow(sample.rows[own : own + 1], sample.rows, "cosine")[0]
+        scores[own] = -np.inf
+        assert len(row) == 10
+        assert own not in row
+        assert set(row) == set(np.argsort(-scores)[:10].tolist())
+
+
+def test_the_sample_of_queries_is_drawn_by_its_seed(articles: Collection) -> None:
+    vector = articles.info().vectors[""].vector
+
+    def own(seed: int) -> Any:
+        return queries_of(articles._store, "articles", "", vector, 20, seed=seed).own
+
+    assert own(1) == own(1) != own(2)
+
+
+def test_rows_without_the_vector_are_no_truth_and_no_queries(database: qa.Database) -> None:
+    vectors = {"title": qa.Vector(4), "body": qa.Vector(4)}
+    collection = database.create("books", vectors=vectors)
+    eye = np.eye(4, dtype=np.float32)
+    missing = {"title": np.array([False, False, True, True])}
+    collection.write(qa.Batch([1, 2, 3, 4], {"title": eye, "body": eye}, missing=missing))
+    assert neighbours(collection, np.ones((1, 4)), 10, "title") == [[1, 2]]
+    assert neighbours(collection, np.ones((1, 4)), 10, "body") == [[1, 2, 3, 4]]
+    vector = collection.info().vectors["title"].vector
+    asked = queries_of(collection._store, "books", "title", vector, 4)
+    assert sorted(asked.own) == [1, 2]
+    assert asked.vectors.any(axis=1).all(), "a missing vector is no query of zeros"
+    report = collection.verify(vector="title", k=3, queries=4)
+    assert report.recall.recall == 1
+
+
+def test_fewer_rows_than_k(database: qa.Database) -> None:
+    collection = database.create("few", dim=4, metric="dot")
+    collection.write(qa.Batch([1, 2, 3], {"": np.eye(3, 4)}))
+    assert neighbours(collection, [[3, 2, 1, 0]], 10) == [[1, 2, 3]]
+    report = collection.verify(k=10, queries=3)
+    assert report.recall.recall == 1
+    assert report.recall.queries == 3
+
+
+# -- queries -------------------------------------------------------------------------------------
+
+
+def test_queries_as_array_list_path_or_number_measure_the_same(
+    articles: Collection, sample: Sample, tmp_path: Path
+) -> None:
+    path = tmp_path / "queries.npy"
+    np.save(path, sample.queries)
+    expected = neighbours(articles, sample.queries, 5)
+    assert expected == sample.truth[:, :5].tolist()
+    for given in (str(path), path, sample.queries.tolist(), sample.queries.astype(np.float64)):
+        assert neighbours(articles, given, 5) == expected
+    assert neighbours(articles, sample.queries[0], 5) == expected[:1]
+    np.save(path, sample.queries.astype(np.float16))
+    assert load_queries(path).dtype == np.float32
+    assert str(path) in articles.verify(queries=path).source
+    assert "70 queries" in articles.verify(queries=sample.queries).source
+    assert "own vectors" in articles.verify(queries=30).source
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda folder: folder / "missing.npy", InputError, "cannot read queries"),
+        (lambda folder: str(folder / "queries.npz"), InputError, "several arrays"),
+        (lambda folder: folder / "text.npy", InputError, "cannot read queries"),
+        (lambda folder: folder / "objects.npy", InputError, "cannot read queries"),
+        (lambda folder: folder, InputError, "cannot read queries"),
+        (lambda _: np.ones((2, DIM + 1)), DimensionError, f"expected {DIM}"),
+        (lambda _: np.full((2, DIM), np.nan), NonFiniteError, "rows"),
+        (lambda _: np.zeros((2, DIM)), ZeroVectorError, "zero under the cosine"),
+        (lambda _: np.ones((2, 2, DIM)), InputError, "shape"),
+        (lambda _: np.ones((0, DIM)), InputError, "no queries"),
+        (lambda _: [["a"] * DIM], InputError, "numbers"),
+        (lambda _: 0, InputError, "at least 1"),
+        (lambda _: -3, InputError, "at least 1"),
+        (lambda _: None, InputError, "queries"),
+        (lambda _: True, InputError, "queries"),
+    ],
+)
+def test_queries_that_will_not_do(
+    articles: Collection,
+    tmp_path: Path,
+    make: Callable[[Path], Any],
+    error: type[Exception],
+    words: str,
+) -> None:
+    np.savez(tmp_path / "queries.npz", q=np.ones((2, DIM)))
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    (tmp_path / "text.npy").write_text("hello", encoding="utf-8")
+    with pytest.raises(error, match=words):
+        articles.verify(queries=make(tmp_path))
+
+
+def test_an_empty_collection_has_nothing_to_measure_with(database: qa.Database) -> None:
+    collection = database.create("empty", dim=4)
+    with pytest.raises(InputError, match="empty"):
+        collection.verify()
+    with pytest.raises(InputError, match="empty"):
+        collection.plan("binary").apply(yes=True, guard=qa.Guard(0.9))
+
+
+@pytest.mark.parametrize("k", [0, -1, 10_000, 2.5, True])
+def test_k_out_of_range(articles: Collection, k: Any) -> None:
+    with pytest.raises(InputError, match="k must be"):
+        articles.verify(k=k)
+
+
+def test_a_vector_or_collection_that_is_not_there(
+    database: qa.Database, articles: Collection
+) -> None:
+    with pytest.raises(NotFoundError):
+        articles.verify(vector="titel")
+    database.drop("articles")
+    with pytest.raises(NotFoundError, match="articles"):
+        articles.verify()
+
+
+# -- configured against seen ---------------------------------------------------------------------
+
+
+def test_what_is_in_force_agrees_and_is_measured_in_each_way(
+    articles: Collection, sample: Sample
+) -> None:
+    articles.plan("binary:rescore=8").apply(yes=True)
+    report = articles.verify(queries=sample.queries)
+    assert report.agrees
+    assert report.notes == ()
+    assert report.configured == "binary:rescore=8"
+    assert report.status.state is qa.State.ACTIVE
+    by_label = {each.label: each for each in report.recalls}
+    assert list(by_label) == ["as searches are now", "without rescoring", "with rescoring"]
+    for label, rescore in (
+        ("as searches are now", None),
+        ("without rescoring", "off"),
+        ("with rescoring", 8),
+    ):
+        hits = articles.search(sample.queries, k=10, rescore=rescore)
+        found = zip(hits.ids.tolist(), sample.truth.tolist(), strict=True)
+        expected = np.mean([len(set(row) & set(right)) / 10 for row, right in found])
+        each = by_label[label]
+        assert each.recall == pytest.approx(expected, abs=1e-9)
+        assert each.low <= each.recall <= each.high
+        assert (each.k, each.queries) == (10, 70)
+        assert each.ms > 0
+    assert by_label["without rescoring"].recall < by_label["with rescoring"].recall
+    assert report.recall == by_label["as searches are now"]
+    assert Verification.from_json(report.to_json()) == report
+
+
+def test_without_quantization_there_is_one_way_and_it_agrees(articles: Collection) -> None:
+    report = articles.verify(queries=20)
+    assert report.agrees
+    assert [each.label for each in report.recalls] == ["as searches are now"]
+    assert report.recall.recall == 1
+    assert report.configured == "none"
+
+
+def test_codes_configured_but_not_in_force_disagree(database: qa.Database, sample: Sample) -> None:
+    """https://github.com/qdrant/qdrant/issues/6125: quantization silently has no effect.
+
+    Scalar codes set at creation, and too few rows for the engine to build its index: the
+    configuration says scalar, searches go by floats.
+    """
+    collection = database.create("articles", dim=DIM, quantization="scalar")
+    collection.write(qa.Batch(range(ROWS), {"": sample.rows}))
+    vector = collection.info().vectors[""]
+    assert vector.quantization.kind is qa.Kind.SCALAR
+    assert vector.status.state is qa.State.IGNORED
+    assert "10,000 KB" in vector.status.reason
+    assert vector.status.advice
+    report = collection.verify(queries=sample.queries)
+    assert not report.agrees
+    assert "seen ignored" in report.notes[0]
+    assert report.recall.recall == 1, "the floats were searched: that is what is measured"
+    hits = collection.search(sample.queries, rescore="off")
+    assert hits.how.scores == "exact", "and no search says that codes gave its scores"
+    # What the advice says helps, although the configuration asks for nothing new.
+    change = collection.plan("scalar").apply(yes=True)
+    assert change.status.state is qa.State.ACTIVE
+    assert collection.verify(queries=20).agrees
+
+
+def test_progress_tells_rows_and_queries(articles: Collection, sample: Sample) -> None:
+    told: list[Any] = []
+    articles.verify(queries=sample.queries, progress=told.append)
+    rows = [event for event in told if event.unit == "rows"]
+    assert rows[-1].done == rows[-1].total == ROWS
+    asked = [event for event in told if event.unit == "queries"]
+    assert [event.done for event in asked] == [64, 70]

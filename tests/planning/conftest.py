@@ -1,0 +1,225 @@
+"""A collection on the live edge store, what it held at first, and a fake store for waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.engines.exact import exact_scores
+from qadapt.errors import StoreError
+from qadapt.model import (
+    Capabilities,
+    Capability,
+    CollectionInfo,
+    Hits,
+    How,
+    Match,
+    Metric,
+    Quantization,
+    Server,
+    State,
+    Status,
+    Step,
+    Support,
+    Symbol,
+    Vector,
+    VectorInfo,
+)
+from qadapt.model.address import Address
+from qadapt.planning import journal
+from qadapt.stores.base import Mapped, Store
+from qadapt.testing import Sample, clustered
+
+ROWS = 800
+
+
+@pytest.fixture(scope="session")
+def sample(request: pytest.FixtureRequest) -> Sample:
+    """Real embeddings with exact truth; made-up ones where the shared data is not."""
+    try:
+        found = request.getfixturevalue("scifact")
+    except pytest.skip.Exception:
+        return clustered(ROWS, 384, queries=60)
+    rows, queries = found.docs[:ROWS], found.queries[:60]
+    scores = exact_scores(queries, rows, Metric.COSINE)
+    return Sample(rows, queries, np.argsort(-scores, axis=1, kind="stable")[:, :10])
+
+
+@pytest.fixture
+def address(live: Callable[[str], str]) -> str:
+    return live("edge")
+
+
+@pytest.fixture
+def database(address: str) -> Iterator[Database]:
+    with qa.open(address) as opened:
+        yield opened
+
+
+@pytest.fixture
+def articles(database: Database, sample: Sample) -> Collection:
+    """The sample under cosine, ids 0..n-1, payload ``group``."""
+    collection = database.create("articles", dim=sample.rows.shape[1])
+    payloads = [{"group": row % 5} for row in range(len(sample.rows))]
+    collection.write(qa.Batch(range(len(sample.rows)), {"": sample.rows}, payloads))
+    return collection
+
+
+@pytest.fixture
+def rows_of() -> Callable[[Collection], dict[Any, Any]]:
+    """All that a collection holds, to be compared bit by bit."""
+    return _rows_of
+
+
+def _rows_of(collection: Collection) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for batch in collection.read():
+        for at, key in enumerate(batch.ids):
+            vectors = {name: array[at].tobytes() for name, array in batch.vectors.items()}
+            found[key] = (vectors, (batch.payloads or [{}] * len(batch))[at])
+    return found
+
+
+@pytest.fixture
+def recall(sample: Sample) -> Callable[..., float]:
+    """Mean recall@10 of a search of the sample's queries."""
+
+    def measure(collection: Collection, **how: Any) -> float:
+        hits = collection.search(sample.queries, k=10, **how)
+        found = zip(hits.ids.tolist(), sample.truth.tolist(), strict=True)
+        return float(np.mean([len(set(row) & set(right)) / 10 for row, right in found]))
+
+    return measure
+
+
+@pytest.fixture
+def events() -> Callable[[str], list[dict[str, Any]]]:
+    """The journal of a change, as it is on disk at this moment."""
+    return lambda change: journal.find(change).events()
+
+
+# -- a store that can be driven into anything ----------------------------------------------------
+
+
+class FakeStore(Store):
+    """No database: one vector whose status is what a test says, for the logic of waiting.
+
+    Attributes:
+        looks: the statuses that ``info`` gives one after the other; the last one stays.
+        requests: what ``run`` was asked to do.
+        failing: ``{op: error}`` that ``run`` raises.
+        reverse: of the one step that is planned.
+    """
+
+    name = "fake"
+    extra = "fake"
+    package = "fake"
+
+    def __init__(self, address: str = "qdrant+http://fake:1", disabled: Sequence[str] = ()) -> None:
+        super().__init__(Address.parse(address), disabled=disabled)
+        self.quantization = qa.none()
+        self.looks: list[Status] = []
+        self.requests: list[Mapping[str, Any]] = []
+        self.failing: dict[str, Exception] = {}
+        self.reverse: Mapping[str, Any] | None = {"op": "fake.set", "to": "none"}
+
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> FakeStore:
+        return cls(str(address), disabled)
+
+    def close(self) -> None:
+        pass
+
+    def server(self) -> Server:
+        return Server("fake", "1.0")
+
+    def capabilities(self) -> Capabilities:
+        native = Capability(Support.NATIVE)
+        features = {"native-quantization": native, "native-rescore": native}
+        return Capabilities("fake", "1.0", "server", features).disable(self.disabled)
+
+    @classmethod
+    def declared(cls) -> Capabilities:
+        raise NotImplementedError
+
+    def collections(self) -> list[str]:
+        return ["articles"]
+
+    def info(self, collection: str) -> CollectionInfo:
+        none = self.quantization == qa.none()
+        status = Status(State.ABSENT if none else State.ACTIVE)
+        if self.looks and not none:
+            status = self.looks[0] if len(self.looks) == 1 else self.looks.pop(0)
+        vector = VectorInfo(
+            "", 4, Metric.DOT, "float32", 3, {}, self.quantization, status, code_bytes=0
+        )
+        config = {"quantization": str(self.quantization)}
+        return CollectionInfo(collection, 3, {"": vector}, self.server(), config)
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        return 3
+
+    def read(self, collection: str, **_: Any) -> Iterator[qa.Batch]:
+        yield qa.Batch([1, 2, 3], {"": np.eye(3, 4)})
+
+    def fetch(self, collection: str, ids: Sequence[Any], **_: Any) -> qa.Batch:
+        rows = np.eye(3, 4, dtype=np.float32)
+        return qa.Batch(list(ids), {"": rows[[key - 1 for key in ids]]})
+
+    def search(self, collection: str, queries: Any, search: Any) -> Hits:
+        how = How("store", "none", 1, 0, "none", "exact")
+        return Hits.from_rows([[(1, 1.0)] for _ in queries], search.k, how)
+
+    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
+        return Mapped({}, quantization, Match.of())
+
+    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
+        if info.vectors[""].quantization == quantization:
+            return []
+        request = {"op": "fake.set", "to": str(quantization)}
+        return [Step(Symbol.BACKGROUND, "set it", "asked for", request, self.reverse)]
+
+    def run(self, collection: str, request: Mapping[str, Any], *_: Any) -> None:
+        self.requests.append(request)
+        if request["op"] in self.failing:
+            raise self.failing[request["op"]]
+        self.quantization = qa.Quantization.parse(request["to"])
+
+    def create(self, *_: Any) -> None:
+        raise StoreError("fake")
+
+    drop = write = delete = create  # type: ignore[assignment]
+
+
+@pytest.fixture
+def fake() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def fake_at() -> Callable[..., FakeStore]:
+    """A fake store at an address of choice."""
+    return FakeStore
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between two looks."""
+    monkeypatch.setattr("qadapt.planning.wait.PAUSE", 0)
+
+
+@pytest.fixture
+def state_texts(state_folder: Path) -> Callable[[], str]:
+    """All that stands in the state folder, as one text."""
+
+    def texts() -> str:
+        files = [path for path in sorted(state_folder.rglob("*")) if path.is_file()]
+        return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in files)
+
+    return texts

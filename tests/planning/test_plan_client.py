@@ -1,0 +1,247 @@
+"""Our own codes beside a store: planned, built, kept in step, refused when they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection
+from qadapt.errors import ApplyError, IntegrityError, UnsupportedError
+from qadapt.local import codes
+from qadapt.local.state import index_dir
+from qadapt.model import Symbol
+from qadapt.testing import Sample
+
+Recall = Callable[..., float]
+
+
+@pytest.fixture
+def database(address: str) -> Iterator[qa.Database]:
+    """The live engine with its own quantization switched off."""
+    with qa.open(address, disabled=["native-quantization"]) as opened:
+        yield opened
+
+
+def ours(collection: Collection, text: str = "binary:rescore=4") -> qa.Change:
+    return collection.plan(text, accept="client").apply(yes=True)
+
+
+def folder_of(collection: Collection) -> Path:
+    return index_dir(collection._store.address, collection.name, "")
+
+
+@pytest.mark.parametrize("text", ["binary:rescore=10", "binary:query_bits=8,rescore=10", "scalar"])
+def test_our_codes_are_planned_built_and_seen(
+    articles: Collection, recall: Recall, text: str
+) -> None:
+    plan = articles.plan(text, accept="client")
+    assert {step.symbol for step in plan.steps} == {Symbol.CLIENT}
+    assert not plan.needs_consent
+    assert plan.steps[0].estimate.stops == "nothing"
+    assert qa.Plan.from_json(plan.to_json()) == plan
+    change = plan.apply()
+    assert change.state == "applied"
+    vector = articles.info().vectors[""]
+    assert vector.status.state is qa.State.ACTIVE
+    assert vector.held_by == "qadapt"
+    assert vector.quantization.codes_only == plan.requested.codes_only
+    evidence = {item.signal: item.value for item in vector.status.evidence}
+    assert evidence["held by"].startswith("qadapt")
+    assert evidence["rows in codes"] == evidence["rows in store"] == articles.count()
+    assert vector.code_bytes == evidence["bytes in RAM"] + evidence["bytes on disk"]
+    estimate = plan.steps[0].estimate
+    assert evidence["bytes in RAM"] == estimate.codes_ram
+    assert recall(articles) > 0.9
+    assert not articles.plan(text, accept="client").changes
+    change.undo()
+    vector = articles.info().vectors[""]
+    assert (vector.held_by, vector.status.state) == ("store", qa.State.ABSENT)
+    assert not folder_of(articles).exists()
+    assert articles.search(np.ones(vector.dim)).how.searcher == "store"
+
+
+def test_what_we_do_not_have_is_said(articles: Collection) -> None:
+    match = codes.match(qa.scalar(quantile=0.9, per="collection"))
+    assert match.level == "differs"
+    assert len(match.differences) == 2
+    for text in ("binary:bits=2", "scalar:bits=4", "product", "rotational", "float16"):
+        with pytest.raises(UnsupportedError) as caught:
+            articles.plan(text, accept="client")
+        assert caught.value.hint
+
+
+def test_what_the_codes_leave_out_is_told_in_the_plan(articles: Collection) -> None:
+    plan = articles.plan("scalar:quantile=0.99", accept="client")
+    assert plan.match.level == "differs"
+    assert "no quantile" in str(plan)
+
+
+def test_writing_and_deleting_keeps_the_codes_in_step(articles: Collection, sample: Sample) -> None:
+    ours(articles)
+    count = len(sample.rows)
+    fresh = np.asarray(sample.queries[:3])
+    articles.write(qa.Batch([count, count + 1, count + 2], {"": fresh}))
+    assert articles.search(fresh, k=1).ids[:, 0].tolist() == [count, count + 1, count + 2]
+    articles.write(qa.Batch([5], {"": fresh[:1]}))  # replaced
+    articles.delete([count, 99_999])
+    assert articles.search(fresh[:1], k=1).ids.tolist() == [[5]]
+    vector = articles.info().vectors[""]
+    assert vector.status.state is qa.State.ACTIVE
+    rows = {item.signal: item.value for item in vector.status.evidence}
+    assert rows["rows in codes"] == rows["rows in store"] == count + 2
+
+
+def test_rows_that_somebody_else_wrote_are_seen(articles: Collection, sample: Sample) -> None:
+    ours(articles)
+    articles._store.write("articles", qa.Batch([77_777], {"": sample.queries[:1]}))
+    with pytest.raises(IntegrityError, match="somebody else wrote") as caught:
+        articles.search(sample.queries)
+    assert "qadapt apply" in str(caught.value)
+    status = articles.info().vectors[""].status
+    assert status.state is qa.State.IGNORED
+    assert f"{len(sample.rows) + 1:,}" in status.reason
+    assert "qadapt apply" in status.advice
+    # The exact search needs no codes, and what the advice says helps.
+    assert articles.search(sample.queries[0], k=1, exact=True).ids.tolist() == [[77_777]]
+    assert ours(articles).state == "applied"
+    assert articles.search(sample.queries[0], k=1).ids.tolist() == [[77_777]]
+
+
+def test_a_write_cut_off_between_store_and_codes_is_seen(
+    articles: Collection, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row replaced in the store but not in the codes: the counts are equal all the same."""
+    ours(articles)
+
+    def cut_off(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(codes, "upsert", cut_off)
+        articles.write(qa.Batch([5], {"": sample.queries[:1]}))
+    status = articles.info().vectors[""].status
+    assert status.state is qa.State.IGNORED
+    with pytest.raises(IntegrityError, match="cut off"):
+        articles.search(sample.queries)
+    assert ours(articles).state == "applied"
+    assert articles.search(sample.queries[0], k=1).ids.tolist() == [[5]]
+
+
+def test_a_refused_write_leaves_the_codes_as_they_are(articles: Collection, sample: Sample) -> None:
+    ours(articles)
+    with pytest.raises(qa.errors.DimensionError):
+        articles.write(qa.Batch([5], {"": np.ones((1, 3))}))
+    assert articles.info().vectors[""].status.state is qa.State.ACTIVE
+    assert articles.search(sample.queries, k=3).how.searcher == "qadapt"
+
+
+@pytest.mark.parametrize("way", ["undo", "apply"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "flipped", "header"])
+def test_a_damaged_index_is_told_and_can_be_undone_or_built_again(
+    articles: Collection, sample: Sample, damage: str, way: str
+) -> None:
+    change = ours(articles)
+    folder = folder_of(articles)
+    if damage == "gone":
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+    else:
+        header = [path for path in folder.iterdir() if path.suffix == ".json"]
+        largest = max(folder.iterdir(), key=lambda path: path.stat().st_size)
+        path = header[0] if damage == "header" and header else largest
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(b"" if damage == "empty" else bytes(content))
+    status = articles.info().vectors[""].status
+    assert status.state is qa.State.IGNORED
+    assert status.reason
+    assert status.advice
+    if damage != "flipped":  # a flipped bit is found by the checksums, which no search compares
+        with pytest.raises(IntegrityError) as caught:
+            articles.search(sample.queries)
+        assert caught.value.hint
+    if way == "undo":
+        assert change.undo().state == "undone"
+        vector = articles.info().vectors[""]
+        assert (vector.held_by, vector.status.state) == ("store", qa.State.ABSENT)
+        assert not folder.exists()
+    else:
+        assert ours(articles).state == "applied"
+        assert articles.info().vectors[""].status.state is qa.State.ACTIVE
+        assert articles.search(sample.queries).how.searcher == "qadapt"
+
+
+def test_one_kind_of_ours_gives_way_to_another(articles: Collection) -> None:
+    ours(articles, "scalar")
+    change = ours(articles, "binary:rescore=8")
+    assert articles.info().vectors[""].quantization.kind is qa.Kind.BINARY
+    change.undo()
+    vector = articles.info().vectors[""]
+    assert vector.quantization == qa.scalar()
+    assert (vector.held_by, vector.status.state) == ("qadapt", qa.State.ACTIVE)
+    assert vector.default_rescore == qa.Rescore(1)
+
+
+def test_a_build_that_fails_leaves_the_former_codes(
+    articles: Collection, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours(articles, "binary:rescore=4")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise qa.errors.StoreError("no space left")
+
+    with monkeypatch.context() as patch, pytest.raises(ApplyError, match="no space left"):
+        patch.setattr("qadapt.index.CodeIndex.save", full)
+        ours(articles, "scalar")
+    assert articles.search(sample.queries, k=3).how.searcher == "qadapt"
+    assert articles.info().vectors[""].status.state is qa.State.ACTIVE
+
+
+def test_back_to_none_drops_our_codes(articles: Collection) -> None:
+    ours(articles)
+    plan = articles.plan("none")
+    assert plan.steps[0].action == "delete qadapt's binary codes"
+    plan.apply(yes=True)
+    vector = articles.info().vectors[""]
+    assert (vector.quantization, vector.held_by) == (qa.none(), "store")
+    assert not folder_of(articles).exists()
+
+
+def test_the_stores_own_codes_take_over(
+    address: str, database: qa.Database, articles: Collection
+) -> None:
+    ours(articles)
+    database.close()
+    with qa.open(address) as native:
+        collection = native["articles"]
+        assert collection.info().vectors[""].held_by == "qadapt"
+        change = collection.plan("binary:rescore=4").apply(yes=True)
+        vector = collection.info().vectors[""]
+        assert (vector.held_by, vector.status.state) == ("store", qa.State.ACTIVE)
+        change.undo()
+        vector = collection.info().vectors[""]
+        assert (vector.held_by, vector.status.state) == ("qadapt", qa.State.ACTIVE)
+
+
+def test_an_empty_collection_has_nothing_to_take_ranges_from(database: qa.Database) -> None:
+    collection = database.create("empty", dim=8)
+    with pytest.raises(ApplyError, match="empty"):
+        ours(collection)
+
+
+def test_dropping_the_collection_drops_the_codes(
+    database: qa.Database, articles: Collection
+) -> None:
+    ours(articles)
+    folder = folder_of(articles)
+    assert folder.exists()
+    database.drop("articles")
+    assert not folder.exists()
+    again = database.create("articles", dim=4)
+    assert again.info().vectors[""].held_by == "store"

@@ -1,0 +1,109 @@
+"""Waiting tells pending, ignored and failed apart. On a fake store: no engine can be driven so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import qadapt as qa
+from qadapt.errors import ApplyError, BusyError, StoreTimeoutError
+from qadapt.local.state import exclusive
+from qadapt.model import State, Status
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+BUILDING = Status(State.BUILDING, "2 of 5 segments", 0.4)
+IGNORED = Status(State.IGNORED, "under the threshold", advice="write more rows")
+ACTIVE = Status(State.ACTIVE)
+
+
+def apply(fake: Any, **how: Any) -> qa.Change:
+    return qa.Database(fake)["articles"].plan("binary").apply(yes=True, **how)
+
+
+def test_it_waits_while_the_engine_builds_and_tells_how_far_it_is(fake: Any) -> None:
+    fake.looks = [Status(State.BUILDING, progress=share / 10) for share in range(10)] + [ACTIVE]
+    told: list[Any] = []
+    change = apply(fake, progress=told.append)
+    assert (change.state, change.status.state) == ("applied", State.ACTIVE)
+    waits = [event.done for event in told if event.stage.startswith("waiting")]
+    assert waits == [share / 10 for share in range(10)]
+
+
+def test_a_setting_that_the_engine_ignores_is_an_error_with_the_rule(fake: Any) -> None:
+    """https://github.com/qdrant/qdrant/issues/6125: quantization that silently has no effect."""
+    fake.looks = [IGNORED]
+    with pytest.raises(ApplyError, match="ignores binary: under the threshold") as caught:
+        apply(fake)
+    assert "write more rows" in str(caught.value)
+    (change,) = qa.history()
+    assert change.state == "failed"
+    assert f"qadapt undo {change.id}" in str(caught.value)
+
+
+def test_a_passing_look_of_ignored_is_not_believed(fake: Any) -> None:
+    """While segments are swapped an engine may look as if it did nothing."""
+    fake.looks = [IGNORED, IGNORED, BUILDING, IGNORED, IGNORED, ACTIVE]
+    assert apply(fake).state == "applied"
+
+
+def test_the_time_limit_says_what_was_seen_last(fake: Any) -> None:
+    fake.looks = [BUILDING]
+    with pytest.raises(ApplyError, match="building after 0 seconds: 2 of 5 segments") as caught:
+        apply(fake, timeout=0)
+    assert isinstance(caught.value.__cause__, StoreTimeoutError)
+    assert qa.history()[0].state == "failed"
+    fake.looks = [ACTIVE]
+    assert apply(fake).state == "applied", "and the same plan finishes it"
+
+
+def test_what_cannot_be_seen_is_not_called_active(fake: Any) -> None:
+    fake.looks = [Status(State.UNKNOWN, "the server tells nothing")]
+    change = apply(fake)
+    assert (change.state, change.status.state) == ("applied", State.UNKNOWN)
+
+
+def test_an_undo_may_end_at_what_was_ignored_before(fake: Any) -> None:
+    """Back to a setting that the engine ignored already is back to where it was."""
+    collection = qa.Database(fake)["articles"]
+    collection.plan("scalar").apply(yes=True)
+    fake.reverse = {"op": "fake.set", "to": "scalar"}
+    change = collection.plan("binary").apply(yes=True)
+    fake.looks = [IGNORED]
+    assert change.undo().state == "undone"
+    assert change.status.state is State.IGNORED
+    assert fake.quantization == qa.scalar()
+
+
+def test_an_undo_that_is_not_seen_to_work_is_not_called_undone(fake: Any) -> None:
+    change = apply(fake)
+    fake.reverse = {}
+    fake.run = lambda *_: None  # the engine takes the request and does nothing
+    fake.looks = [ACTIVE]
+    with pytest.raises(StoreTimeoutError):
+        change.undo(timeout=0)
+    assert qa.history()[0].state == "interrupted"
+
+
+def test_only_one_change_at_a_time(fake: Any) -> None:
+    plan = qa.Database(fake)["articles"].plan("binary")
+    with exclusive(fake.address, "articles"):
+        with pytest.raises(BusyError):
+            plan.apply(yes=True)
+        assert (fake.requests, qa.history()) == ([], [])
+    change = plan.apply(yes=True)
+    with exclusive(fake.address, "articles"), pytest.raises(BusyError):
+        change.undo()
+    assert change.undo().state == "undone"
+
+
+def test_ctrl_c_in_a_callback_leaves_it_interrupted_and_the_lock_free(fake: Any) -> None:
+    def stop(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply(fake, progress=stop)
+    assert [each.state for each in qa.history()] == ["interrupted"]
+    assert apply(fake).state == "applied"
+    assert len(qa.history()) == 1

@@ -1,0 +1,430 @@
+"""Three ways to the same answer: the engine rescores, we rescore, our codes find and we rescore.
+
+On real embeddings. How they are compared:
+
+- where the candidates are all rows, all three must give the exact answer: the same ids but for
+  rows whose exact scores lie within 1e-5 of one another, and the same scores to 1e-5;
+- at x4, the engine's binary codes and ours are the same bits, so both take the rows with the
+  smallest Hamming distance; which of the rows at the very last distance get in is each one's own
+  choice. So each answer is compared with the exact best of those rows that must be among the
+  candidates (nearer than the last distance) and of those that may be (as near as it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection
+from qadapt.codecs.calibration import CalibrationWarning
+from qadapt.engines.exact import exact_scores, unit
+from qadapt.errors import NotFoundError, SpecError, UnsupportedError
+from qadapt.model import Hits, Metric
+from qadapt.stores.base import Search
+
+WAYS = ("engine", "rescored by us", "our codes")
+QUERIES = 80
+ALL = 600.0  # oversampling at which all 5,183 rows are candidates of 10 hits
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("search")
+
+
+@pytest.fixture(scope="module")
+def places(scifact: Any, folder: Path) -> dict[str, str]:
+    """Two folders with the same rows: one quantized by the engine, one bare for our codes."""
+    pytest.importorskip("qdrant_edge")
+    payloads = [{"group": row % 7, "doc": scifact.doc_ids[row]} for row in range(len(scifact.docs))]
+    batch = qa.Batch(range(len(scifact.docs)), {"": scifact.docs}, payloads)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QADAPT_STATE_DIR", str(folder / "state"))
+        with qa.open(f"edge:{folder / 'native'}") as database:
+            collection = database.create("docs", dim=scifact.docs.shape[1])
+            collection.write(batch)
+            collection.plan("binary").apply(yes=True)
+        with qa.open(f"edge:{folder / 'ours'}", disabled=["native-quantization"]) as database:
+            collection = database.create("docs", dim=scifact.docs.shape[1])
+            collection.write(batch)
+            collection.plan("binary", accept="client").apply(yes=True)
+    return {"native": f"edge:{folder / 'native'}", "ours": f"edge:{folder / 'ours'}"}
+
+
+@pytest.fixture
+def open_way(
+    live: Callable[[str], str],
+    places: dict[str, str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[str], Collection]]:
+    """The collection, opened so that searches go one of the three ways."""
+    live("edge")
+    monkeypatch.setenv("QADAPT_STATE_DIR", str(folder / "state"))
+    opened: list[qa.Database] = []
+
+    def collection(way: str) -> Collection:
+        for database in opened:
+            database.close()
+        disabled = {"rescored by us": ["native-rescore"], "our codes": ["native-quantization"]}
+        address = places["ours" if way == "our codes" else "native"]
+        opened.append(qa.open(address, disabled=disabled.get(way, [])))
+        return opened[-1]["docs"]
+
+    yield collection
+    for database in opened:
+        database.close()
+
+
+@pytest.fixture(scope="module")
+def queries(scifact: Any) -> np.ndarray:
+    found: np.ndarray = scifact.queries[:QUERIES]
+    return found
+
+
+@pytest.fixture(scope="module")
+def exact(scifact: Any, queries: np.ndarray) -> np.ndarray:
+    """Exact scores of all rows, ``(nq, rows)``."""
+    return exact_scores(queries, scifact.docs, Metric.COSINE)
+
+
+def distances(scifact: Any, queries: np.ndarray) -> np.ndarray:
+    """Hamming distances of sign bits, ``(nq, rows)``."""
+    rows, asked = unit(scifact.docs) > 0, unit(queries) > 0
+    return np.stack([(rows != bits).sum(axis=1) for bits in asked])
+
+
+def same_answers(hits: Hits, exact: np.ndarray, allowed: np.ndarray | None = None) -> None:
+    """The exact best rows, where near ties may stand either way, and their exact scores."""
+    scores = exact if allowed is None else np.where(allowed, exact, -np.inf)
+    best = -np.sort(-scores, axis=1)[:, : hits.ids.shape[1]]
+    found = np.take_along_axis(scores, hits.ids.astype(int), axis=1)
+    np.testing.assert_allclose(hits.scores, found, atol=1e-5)
+    np.testing.assert_allclose(found, best, atol=1e-5)
+    assert (np.diff(hits.scores, axis=1) <= 1e-6).all()
+
+
+def no_duplicates(hits: Hits) -> None:
+    for row in hits.ids.tolist():
+        there = [key for key in row if key is not None]
+        assert len(set(there)) == len(there)
+        assert row[: len(there)] == there, "padding stands behind the hits"
+
+
+# -- agreement -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_over_all_rows_each_way_is_exact(
+    open_way: Any, queries: np.ndarray, exact: np.ndarray, way: str
+) -> None:
+    hits = open_way(way).search(queries[:25], k=10, rescore=ALL)
+    same_answers(hits, exact[:25])
+    no_duplicates(hits)
+    assert hits.how.scores == "exact"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_at_four_times_each_way_finds_the_best_of_the_nearest_codes(
+    open_way: Any, scifact: Any, queries: np.ndarray, exact: np.ndarray, way: str
+) -> None:
+    hits = open_way(way).search(queries, k=10, rescore=4)
+    no_duplicates(hits)
+    far = distances(scifact, queries)
+    last = np.sort(far, axis=1)[:, 39:40]
+    found = hits.ids.astype(int)
+    np.testing.assert_allclose(
+        hits.scores, np.take_along_axis(exact, found, axis=1), atol=1e-5, err_msg="common unit"
+    )
+    if way != "our codes":
+        # The engine searches a graph, which may miss a candidate: as good as all of it, then.
+        wide = open_way(way).search(queries, k=10, rescore=4, options={"hnsw_ef": 2000})
+        found = wide.ids.astype(int)
+    assert (np.take_along_axis(far, found, axis=1) <= last).all(), "no candidate came from beyond"
+    must = -np.sort(-np.where(far < last, exact, -np.inf), axis=1)[:, :10]
+    may = -np.sort(-np.where(far <= last, exact, -np.inf), axis=1)[:, :10]
+    scores = np.take_along_axis(exact, found, axis=1)
+    good = ((must - 1e-5 <= scores) & (scores <= may + 1e-5)).all(axis=1)
+    assert good.mean() >= (1 if way == "our codes" else 0.95), np.flatnonzero(~good)
+
+
+def test_at_four_times_the_ways_have_nearly_the_same_recall(
+    open_way: Any, queries: np.ndarray, exact: np.ndarray
+) -> None:
+    truth = np.argsort(-exact, axis=1)[:, :10].tolist()
+    recalls = {}
+    for way in WAYS:
+        hits = open_way(way).search(queries, k=10, rescore=4)
+        found = zip(hits.ids.tolist(), truth, strict=True)
+        recalls[way] = np.mean([len(set(row) & set(right)) / 10 for row, right in found])
+    assert 0.75 < min(recalls.values()) <= max(recalls.values()) < 0.95, recalls
+    assert max(recalls.values()) - min(recalls.values()) < 0.02, recalls
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_filters_hold_in_each_way(
+    open_way: Any, scifact: Any, queries: np.ndarray, exact: np.ndarray, way: str
+) -> None:
+    groups = np.arange(len(scifact.docs)) % 7
+    collection = open_way(way)
+    for filter, allowed in (
+        ({"group": 3}, groups == 3),
+        ({"group": {"gte": 2, "lt": 4}}, (groups == 2) | (groups == 3)),
+        ({"not": {"any": [{"group": 0}, {"group": 6}]}}, (groups != 0) & (groups != 6)),
+    ):
+        hits = collection.search(queries[:10], k=10, rescore=ALL, filter=filter)
+        same_answers(hits, exact[:10], np.broadcast_to(allowed, exact[:10].shape))
+    one = {"doc": scifact.doc_ids[17]}
+    hits = collection.search(queries[:3], k=4, rescore=4, filter=one)
+    assert hits.ids.tolist() == [[17, None, None, None]] * 3
+    assert np.isnan(hits.scores[:, 1:]).all()
+    np.testing.assert_allclose(hits.scores[:, 0], exact[:3, 17], atol=1e-5)
+    hits = collection.search(queries[:3], k=4, rescore=4, filter={"doc": "none of it"})
+    assert hits.ids.tolist() == [[None] * 4] * 3
+    with pytest.raises(SpecError, match="gte"):
+        collection.search(queries, filter={"group": {"gtee": 3}})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_payloads_come_with_their_rows(
+    open_way: Any, scifact: Any, queries: np.ndarray, way: str
+) -> None:
+    hits = open_way(way).search(
+        queries[:5], k=3, rescore=4, with_payload=True, filter={"doc": scifact.doc_ids[4:6]}
+    )
+    for ids, payloads in zip(hits.ids.tolist(), hits.payloads, strict=True):
+        assert sorted(ids[:2]) == [4, 5]
+        assert ids[2] is None
+        expected = [{"group": key % 7, "doc": scifact.doc_ids[key]} for key in ids[:2]]
+        assert payloads == [*expected, None]
+    assert open_way(way).search(queries[:1], k=3).payloads is None
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_more_asked_for_than_there_is(
+    live: Callable[[str], str], way: str, scifact: Any, tmp_path: Path
+) -> None:
+    """https://github.com/huggingface/sentence-transformers/pull/3887 gave the last document for
+    padding, /pull/3956 the same document again and NaN among the hits."""
+    disabled = {"rescored by us": ["native-rescore"], "our codes": ["native-quantization"]}
+    with qa.open(live("edge"), disabled=disabled.get(way, [])) as database:
+        collection = database.create("few", dim=384)
+        collection.write(qa.Batch(range(7), {"": scifact.docs[:7]}))
+        plan = collection.plan("binary:rescore=4", accept="client")
+        if way == "our codes":
+            with pytest.warns(CalibrationWarning, match="7 vectors"):
+                plan.apply(yes=True)
+        else:
+            plan.apply(yes=True)
+        hits = collection.search(scifact.queries[:4], k=20)
+        assert hits.ids.shape == hits.scores.shape == (4, 20)
+        for row in hits.ids.tolist():
+            assert sorted(row[:7]) == list(range(7))
+            assert row[7:] == [None] * 13
+        assert np.isnan(hits.scores[:, 7:]).all()
+        assert not np.isnan(hits.scores[:, :7]).any()
+        scores = exact_scores(scifact.queries[:4], scifact.docs[:7], Metric.COSINE)
+        np.testing.assert_allclose(hits.scores[:, :7], -np.sort(-scores, axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["dot", "euclidean"])
+@pytest.mark.parametrize("way", WAYS)
+def test_scores_are_in_the_metrics_unit_in_each_way(
+    live: Callable[[str], str], way: str, metric: str, scifact: Any
+) -> None:
+    rows = 3 * scifact.docs[:500]
+    disabled = {"rescored by us": ["native-rescore"], "our codes": ["native-quantization"]}
+    with qa.open(live("edge"), disabled=disabled.get(way, [])) as database:
+        collection = database.create("docs", dim=384, metric=metric)
+        collection.write(qa.Batch(range(500), {"": rows}))
+        collection.plan("binary", accept="client").apply(yes=True)
+        asked = 2 * scifact.queries[:10]
+        hits = collection.search(asked, k=10, rescore=50)
+        scores = exact_scores(asked, rows, Metric.of(metric))
+        np.testing.assert_allclose(
+            hits.scores, -np.sort(-scores, axis=1)[:, :10], rtol=1e-5, atol=1e-4
+        )
+        assert hits.how.scores == "exact"
+
+
+# -- how tells the truth -------------------------------------------------------------------------
+
+SAID: dict[str, tuple[str, str]] = {
+    "engine": ("store", "store"),
+    "rescored by us": ("store", "qadapt"),
+    "our codes": ("qadapt", "qadapt"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_how_says_who_over_how_many_on_what(open_way: Any, queries: np.ndarray, way: str) -> None:
+    collection = open_way(way)
+    how = collection.search(queries, k=10, rescore=3.25).how
+    assert (how.searcher, how.rescorer) == SAID[way]
+    assert (how.oversampling, how.candidates) == (3.25, 33)
+    assert (how.rescored_on, how.scores, how.rescore_from) == ("originals", "exact", "call")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_how_says_that_nobody_rescored(
+    open_way: Any, queries: np.ndarray, exact: np.ndarray, way: str
+) -> None:
+    hits = open_way(way).search(queries, k=10, rescore="off")
+    how = hits.how
+    assert (how.searcher, how.rescorer) == (SAID[way][0], "none")
+    assert (how.candidates, how.rescored_on) == (0, "none")
+    assert (how.scores, how.rescore_from) == ("approximate", "call")
+    found = np.take_along_axis(exact, hits.ids.astype(int), axis=1)
+    assert np.abs(hits.scores - found).max() > 0.01, "called approximate, and they are"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_how_says_who_chose(open_way: Any, queries: np.ndarray, way: str) -> None:
+    collection = open_way(way)
+    how = collection.search(queries, k=10).how
+    assert how.rescore_from == "store default"
+    assert how.rescorer == SAID[way][1], "binary codes are rescored by default, everywhere"
+    assert how.scores == "exact"
+    default = collection.info().vectors[""].default_rescore
+    assert how.candidates == default.candidates(10)
+    change = collection.plan("binary:rescore=6", accept="client").apply(yes=True)
+    try:
+        how = collection.search(queries, k=10).how
+        assert (how.rescore_from, how.oversampling, how.candidates) == ("collection", 6, 60)
+        how = collection.search(queries, k=10, rescore=2).how
+        assert (how.rescore_from, how.oversampling, how.candidates) == ("call", 2, 20)
+    finally:
+        change.undo()
+    assert collection.search(queries, k=10).how.rescore_from == "store default"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_exact_search_needs_no_codes(
+    open_way: Any, queries: np.ndarray, exact: np.ndarray, way: str
+) -> None:
+    hits = open_way(way).search(queries, k=10, exact=True)
+    same_answers(hits, exact)
+    assert (hits.how.searcher, hits.how.rescorer) == ("store exact", "none")
+    assert (hits.how.candidates, hits.how.scores) == (0, "exact")
+
+
+def test_the_stores_default_is_carried_out_by_us_where_the_store_may_not(
+    open_way: Any, queries: np.ndarray
+) -> None:
+    """Without native rescoring a search that says nothing still does what the store would."""
+    by_engine = open_way("engine").search(queries, k=10)
+    by_us = open_way("rescored by us").search(queries, k=10)
+    assert (by_engine.how.rescorer, by_us.how.rescorer) == ("store", "qadapt")
+    assert by_us.how.candidates == by_engine.how.candidates
+    np.testing.assert_allclose(by_us.scores, by_engine.scores, atol=0.05)
+    same = [set(a) == set(b) for a, b in zip(by_us.ids, by_engine.ids, strict=True)]
+    assert np.mean(same) > 0.8
+
+
+def test_codes_of_the_store_are_left_alone_when_switched_off(
+    places: dict[str, str], open_way: Any, queries: np.ndarray, exact: np.ndarray
+) -> None:
+    """``native-quantization`` off on a collection that the store has quantized: floats alone."""
+    open_way("our codes")  # closes the other one
+    with qa.open(places["native"], disabled=["native-quantization"]) as database:
+        hits = database["docs"].search(queries, k=10, rescore="off", options={"hnsw_ef": 2000})
+        found = np.take_along_axis(exact, hits.ids.astype(int), axis=1)
+        np.testing.assert_allclose(hits.scores, found, atol=1e-5)
+        assert hits.how.scores == "exact"
+
+
+def test_more_candidates_than_the_store_gives_are_cut_and_noted(
+    open_way: Any, queries: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = open_way("rescored by us")
+    monkeypatch.setattr(type(collection._store), "max_k", 50)
+    hits = collection.search(queries[:5], k=20, rescore=10)
+    assert hits.how.candidates == 50
+    assert any("at most 50" in note and "200" in note for note in hits.how.notes)
+    no_duplicates(hits)
+    with pytest.raises(qa.errors.InputError, match="1 to 50"):
+        collection.search(queries[:5], k=51)
+
+
+def test_rescoring_by_finer_codes_is_refused_or_done_but_never_passed_over(
+    open_way: Any, queries: np.ndarray, exact: np.ndarray
+) -> None:
+    for way in ("engine", "rescored by us"):
+        with pytest.raises(UnsupportedError, match="codes"):
+            open_way(way).search(queries, rescore=qa.Rescore(4, source="codes"))
+    hits = open_way("our codes").search(queries, k=10, rescore=qa.Rescore(4, source="codes"))
+    how = hits.how
+    assert (how.rescorer, how.rescored_on, how.candidates) == ("qadapt", "codes", 40)
+    assert how.scores == "approximate"
+    found = np.take_along_axis(exact, hits.ids.astype(int), axis=1)
+    assert 0 < np.abs(hits.scores - found).max() < 0.02
+
+
+def test_int8_codes_of_ours_say_what_they_did(live: Callable[[str], str], scifact: Any) -> None:
+    with qa.open(live("edge"), disabled=["native-quantization"]) as database:
+        collection = database.create("docs", dim=384)
+        collection.write(qa.Batch(range(300), {"": scifact.docs[:300]}))
+        collection.plan("scalar", accept="client").apply()
+        how = collection.search(scifact.queries[:5], k=10, rescore=qa.Rescore(2, "codes")).how
+        assert (how.searcher, how.rescorer, how.scores) == ("qadapt", "none", "approximate")
+        assert (how.candidates, how.rescored_on) == (0, "none")
+        how = collection.search(scifact.queries[:5], k=10).how
+        assert (how.rescorer, how.candidates, how.scores) == ("qadapt", 10, "exact")
+
+
+def test_a_row_that_goes_away_between_search_and_rescoring_is_told(
+    open_way: Any, queries: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = open_way("rescored by us")
+    store = collection._store
+    whole = store.fetch
+    monkeypatch.setattr(store, "fetch", lambda name, ids, **how: whole(name, ids[1:], **how))
+    with pytest.raises(NotFoundError, match="1 rows went away"):
+        collection.search(queries[:1], k=5, rescore=4)
+
+
+def test_without_codes_a_rescore_asked_for_changes_nothing(
+    live: Callable[[str], str], scifact: Any
+) -> None:
+    for disabled in ([], ["native-rescore"], ["native-quantization"]):
+        with qa.open(live("edge"), disabled=disabled) as database:
+            if "docs" in database:
+                database.drop("docs")
+            collection = database.create("docs", dim=384)
+            collection.write(qa.Batch(range(300), {"": scifact.docs[:300]}))
+            hits = collection.search(scifact.queries[:5], k=10, rescore=4)
+            scores = exact_scores(scifact.queries[:5], scifact.docs[:300], Metric.COSINE)
+            same_answers(hits, scores)
+            assert hits.how.scores == "exact"
+
+
+def test_search_options_without_effect_are_told(open_way: Any, queries: np.ndarray) -> None:
+    """The store's own options mean nothing where our codes are searched."""
+    options = {"hnsw_ef": 64}
+    how = open_way("our codes").search(queries[:2], k=3, options=options).how
+    assert any("hnsw_ef" in note and "no effect" in note for note in how.notes)
+    assert not any("hnsw_ef" in n for n in open_way("our codes").search(queries[:2]).how.notes)
+    with pytest.raises(SpecError, match="hnsw_fe"):
+        open_way("engine").search(queries[:2], options={"hnsw_fe": 64})
+
+
+def test_a_search_says_what_the_store_was_asked(open_way: Any, queries: np.ndarray) -> None:
+    """Over-fetched without the store's rescoring: no work is done twice."""
+    collection = open_way("rescored by us")
+    asked: list[Search] = []
+    whole = collection._store.search
+
+    def watch(name: str, array: Any, search: Search) -> Hits:
+        asked.append(search)
+        return whole(name, array, search)
+
+    collection._store.search = watch
+    collection.search(queries[:2], k=10, rescore=4, with_payload=True)
+    (search,) = asked
+    assert (search.k, search.with_payload) == (40, False)
+    assert search.rescore == qa.Rescore(source="off")
