@@ -27,7 +27,7 @@ demo: $(VENV)/.demo ## the whole story on real text, in an engine that runs in t
 	$(PY) -m qadapt.cli demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## all tests that need no server
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest -n auto $(PYTEST_ARGS)
 
 lint: style types floors ## style, types and the order of the floors
 
