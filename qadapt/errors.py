@@ -97,6 +97,10 @@ def _rows(rows: Sequence[int], total: int) -> str:
     return shown + (f", ... ({total} in all)" if total > len(rows[:10]) else "")
 
 
+def _untouched(what: str) -> str:
+    return "" if what == "queries" else "; nothing was written"
+
+
 class _RowsError(InputError):
     """Base of errors that name rows.
 
@@ -121,7 +125,7 @@ class NonFiniteError(_RowsError):
             f"{what} hold NaN or infinite values in rows",
             rows,
             total,
-            hint="drop or repair these rows; nothing was written",
+            hint="drop or repair these rows" + _untouched(what),
         )
 
 
@@ -133,7 +137,7 @@ class ZeroVectorError(_RowsError):
             f"{what} are zero under the cosine metric (they have no direction) in rows",
             rows,
             total,
-            hint="drop these rows, or use the metric dot or euclidean; nothing was written",
+            hint="drop these rows, or use the metric dot or euclidean" + _untouched(what),
         )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from qadapt.api import Database
     from qadapt.model import Capabilities, CollectionInfo, Server, VectorInfo
+    from qadapt.model.address import Address
 
 _SUPPORT = {"native": "green", "client": "cyan", "unsupported": "dim"}
 _NAME, _CELL = 24, 11  # so that the tables of one matrix stand under each other
@@ -190,8 +191,9 @@ def inspect(out: Output, url: Url, collection: MaybeCollection = None) -> int:
     if collection is not None:
         _one_collection(out, read[0])
         return 0
-    out.print(_place(str(Address.parse(url)), server))
-    out.print("", _all_vectors(read, out.out.width) if read else "no collections")
+    address = Address.parse(url)
+    out.print(_place(str(address), server))
+    out.print("", _all_vectors(read, out.out.width) if read else _none(address))
     for name, error in failed.items():
         out.print("", styled(f"{name}: {out.mask(error.message)}", "red"))
         if error.hint:
@@ -241,6 +243,13 @@ def _all_vectors(infos: list[CollectionInfo], width: int) -> Any:
     if unnamed:
         columns, rows = columns[:1] + columns[2:], [row[:1] + row[2:] for row in rows]
     return fitting(width, columns, rows, drop=["Metric", "Floats", "Dim", "Codes"])
+
+
+def _none(address: Address) -> str:
+    """No collections; a mistyped folder shows."""
+    if address.transport is None and address.location != ":memory:" and not address.path.exists():
+        return f"no collections: {address.path} is not there yet"
+    return "no collections"
 
 
 def _one_collection(out: Output, info: CollectionInfo) -> None:
