@@ -48,9 +48,9 @@ def stores(out: Output) -> None:
     """Stores known, and whether their client is installed."""
     from qadapt.stores import registry
 
+    known, broken = registry.load_all()
     rows: list[dict[str, Any]] = []
-    for name in registry.names():
-        store = registry.load(name)
+    for name, store in known.items():
         there = registry.installed(store)
         rows.append(
             {
@@ -61,7 +61,10 @@ def stores(out: Output) -> None:
                 "install": None if there else f"pip install 'qadapt[{store.extra}]'",
             }
         )
-    out.document({"stores": rows})
+    told = {name: error.message for name, error in broken.items()}
+    out.document({"stores": rows, "broken": told})
+    for error in broken.values():
+        out.warn(error.message)
     out.print(table(["Store", "Client", "Version", "Installed"], [_store_row(row) for row in rows]))
 
 
@@ -94,11 +97,13 @@ def matrix(
     """
     from qadapt.stores import registry
 
-    names = registry.names()
-    if store is not None and store not in names:
-        raise SpecError.unknown("store", store, names)
-    chosen = names if store is None else [store]
-    declared = {name: registry.load(name).declared() for name in chosen}
+    if store is None:
+        chosen, broken = registry.load_all()
+        for error in broken.values():
+            out.warn(error.message)
+    else:
+        chosen = {store: registry.load(store)}
+    declared = {name: each.declared() for name, each in chosen.items()}
     out.document({"stores": {name: can.to_dict() for name, can in declared.items()}})
     if out.json:
         return

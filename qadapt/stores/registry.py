@@ -29,18 +29,37 @@ def load(name: str) -> type[Store]:
 
     Raises:
         SpecError: no such store.
-        QadaptError: a plug-in that does not give a Store.
+        QadaptError: a plug-in that cannot be loaded, or does not give a Store.
     """
     points = importlib.metadata.entry_points(group=GROUP, name=name)
     if not points:
         raise SpecError.unknown("store", name, names())
-    found = next(iter(points)).load()
+    point = next(iter(points))
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise QadaptError(
+            f"the plug-in of the store {name!r} cannot be loaded: {error}",
+            hint=f"reinstall or remove the package that gives {point.value!r}",
+        ) from error
     if not (isinstance(found, type) and issubclass(found, Store)):
         raise QadaptError(
             f"the plug-in of the store {name!r} gives {found!r}, not a qadapt Store",
             hint="its entry point must name a subclass of qadapt.stores.base.Store",
         )
     return found
+
+
+def load_all() -> tuple[dict[str, type[Store]], dict[str, QadaptError]]:
+    """All stores by name, and beside them why some cannot be loaded."""
+    stores: dict[str, type[Store]] = {}
+    broken: dict[str, QadaptError] = {}
+    for name in names():
+        try:
+            stores[name] = load(name)
+        except QadaptError as error:
+            broken[name] = error
+    return stores, broken
 
 
 def installed(store: type[Store]) -> bool:
@@ -74,14 +93,15 @@ def wrap_client(client: object, *, disabled: Sequence[str] = ()) -> Store:
     Raises:
         UnsupportedError: no store wraps such a client.
     """
-    loaded = [load(name) for name in names()]
-    for store in loaded:
+    stores, broken = load_all()
+    for store in stores.values():
         if store.package in sys.modules and store.wraps(client):
             return store.wrap(client, disabled=disabled)
-    takers = [store.name for store in loaded if "wrap" in vars(store)]
+    takers = [name for name, store in stores.items() if "wrap" in vars(store)]
+    failed = "".join(f"; {error.message}" for error in broken.values())
     kind = type(client)
     raise UnsupportedError(
         f"no store wraps a {kind.__module__}.{kind.__qualname__}",
         hint=f"clients of these stores can be wrapped: {', '.join(takers) or 'none'}; "
-        "open others by their address",
+        f"open others by their address{failed}",
     )

@@ -1,0 +1,53 @@
+"""Stores come from entry points; a broken one must not take the others with it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from qadapt.errors import QadaptError, SpecError
+from qadapt.stores import registry
+
+BROKEN = EntryPoint("torn", "no_such_package.store:Store", registry.GROUP)
+FOREIGN = EntryPoint("foreign", "json:dumps", registry.GROUP)
+
+
+@pytest.fixture
+def with_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two plug-ins that are no stores, beside the real ones."""
+    real = importlib.metadata.entry_points
+
+    def found(**wanted: str) -> object:
+        extra = [p for p in (BROKEN, FOREIGN) if wanted.get("name") in (None, p.name)]
+        return [*real(**wanted), *extra]
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", found)
+
+
+def test_unknown_store_names_the_nearest() -> None:
+    with pytest.raises(SpecError, match="did you mean 'edge'"):
+        registry.load("egde")
+
+
+@pytest.mark.usefixtures("with_plugins")
+def test_a_broken_plugin_says_which_package() -> None:
+    with pytest.raises(QadaptError, match="no_such_package") as caught:
+        registry.load("torn")
+    assert "no_such_package.store:Store" in (caught.value.hint or "")
+    with pytest.raises(QadaptError, match="not a qadapt Store"):
+        registry.load("foreign")
+
+
+@pytest.mark.usefixtures("with_plugins")
+def test_a_broken_plugin_leaves_the_others_alone() -> None:
+    stores, broken = registry.load_all()
+    assert "edge" in stores
+    assert set(broken) == {"torn", "foreign"}
+
+
+@pytest.mark.usefixtures("with_plugins")
+def test_wrapping_names_what_could_not_be_loaded() -> None:
+    with pytest.raises(QadaptError, match="no_such_package"):
+        registry.wrap_client(object())
