@@ -1,0 +1,91 @@
+"""What Qdrant can do, by server version and deployment: data only.
+
+``seen on 1.16.3``: run on a live server, and replayed here from its recordings. ``by contract``:
+from the server's code and documentation, and from the engine of 1.20 run in process (the store
+``edge``); no live server of that version was at hand. ``QADAPT_TEST_QDRANT_URL`` runs the
+conformance suite against one.
+"""
+
+from __future__ import annotations
+
+from qadapt.model import Capabilities, Rule, Support, narrow
+from qadapt.stores.qdrant.localmode import DEPLOYMENT, RULE
+
+_NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
+SERVER = "server"
+
+_SEEN = "seen on 1.16.3, checked here by its recordings"
+_CONTRACT = "checked by contract only: no live server of this version was at hand"
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "native-quantization",
+        _NATIVE,
+        f"codes beside the originals, in each segment; {_SEEN}",
+        since="1.4",
+    ),
+    Rule("native-rescore", _NATIVE, f"by the originals, for each search; {_SEEN}", since="1.4"),
+    Rule("native-oversampling", _NATIVE, f"in each segment; {_SEEN}", since="1.4"),
+    Rule("native-undo", _NATIVE, f"PATCH with the former setting; {_SEEN}", since="1.4"),
+    Rule("native-filter", _NATIVE, f"while it searches, also with codes; {_SEEN}"),
+    Rule("named-vectors", _NATIVE, f"each with a quantization of its own; {_SEEN}"),
+    Rule("native-scalar", _NATIVE, f"one range for the collection; {_SEEN}", since="1.1"),
+    Rule("native-scalar:7", _NATIVE, _SEEN, since="1.1"),
+    Rule("native-scalar:8", _NATIVE, f"really 7 bits: clamped to 0..127; {_SEEN}", since="1.1"),
+    Rule("native-product", _NATIVE, f"256 centroids; {_SEEN}", since="1.2"),
+    Rule("native-product:4", _NATIVE, _SEEN, since="1.2"),
+    Rule("native-product:8", _NATIVE, _CONTRACT, since="1.2"),
+    Rule("native-product:16", _NATIVE, _SEEN, since="1.2"),
+    Rule("native-product:32", _NATIVE, _CONTRACT, since="1.2"),
+    Rule("native-product:64", _NATIVE, _SEEN, since="1.2"),
+    Rule("native-binary", _NATIVE, f"without an index too since 1.16; {_SEEN}", since="1.5"),
+    Rule("native-binary:1", _NATIVE, _SEEN, since="1.5"),
+    Rule("native-binary:1.5", _NATIVE, _SEEN, since="1.15", otherwise=_NOT),
+    Rule("native-binary:2", _NATIVE, _SEEN, since="1.15", otherwise=_NOT),
+    Rule(
+        "native-rotational",
+        _NATIVE,
+        f"TurboQuant; {_CONTRACT}",
+        since="1.18",
+        otherwise=_NOT,
+    ),
+    Rule("native-rotational:1", _NATIVE, _CONTRACT, since="1.18", otherwise=_NOT),
+    Rule("native-rotational:1.5", _NATIVE, _CONTRACT, since="1.18", otherwise=_NOT),
+    Rule("native-rotational:2", _NATIVE, _CONTRACT, since="1.18", otherwise=_NOT),
+    Rule("native-rotational:4", _NATIVE, _CONTRACT, since="1.18", otherwise=_NOT),
+    Rule("native-rotational:8", _NATIVE, _CONTRACT, since="1.20", otherwise=_NOT),
+    Rule(
+        "native-float16",
+        _NATIVE,
+        "as the datatype: chosen at creation, or by a copy and a switch of the alias; "
+        "checked by contract only",
+        since="1.10",
+    ),
+)
+
+# What local mode does itself: it filters, and has named vectors.
+_LOCAL_TOO = ("native-filter", "named-vectors")
+# What qadapt's own codes do in its place.
+_OURS = (
+    "native-quantization",
+    "native-rescore",
+    "native-oversampling",
+    "native-undo",
+    "native-scalar",
+    "native-scalar:8",
+    "native-binary",
+    "native-binary:1",
+)
+
+
+def of(store: str, version: str | None, deployment: str) -> Capabilities:
+    """The capabilities of one server, or of the local mode."""
+    if deployment != DEPLOYMENT:
+        return narrow(store, RULES, version, deployment)
+    local = [
+        rule
+        if rule.feature in _LOCAL_TOO
+        else Rule(rule.feature, _CLIENT if rule.feature in _OURS else _NOT, RULE)
+        for rule in RULES
+    ]
+    return narrow(store, local, version, deployment)

@@ -1,0 +1,209 @@
+"""From what a vector is to what was asked for: requests as data, no I/O.
+
+One request changes a collection in place; ``body`` is the exact body of the PATCH::
+
+    {"op": "qdrant.patch", "vector": "", "body": {"quantization_config": {...} or "Disabled"}}
+
+Per vector or for the whole collection: a collection of one vector without a setting of its own
+is changed as a whole, any other vector by itself. "The collection quantized, this vector not"
+cannot be said: per-vector "Disabled" falls back to the collection's (facts section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
+from qadapt.model.capabilities import older
+from qadapt.stores.base import Mapped
+from qadapt.stores.qdrant import config, mapping
+from qadapt.stores.qdrant.status import Seen, codes_while_growing, needed_threshold
+
+PATCH = "qdrant.patch"
+_KEYS = {"op", "vector", "body"}
+
+WHY_BACKGROUND = (
+    "each segment is rebuilt beside the old one, which serves searches until it is swapped"
+)
+
+
+def check_request(request: Mapping[str, Any]) -> None:
+    """Refuse a PATCH request that is not one of ours.
+
+    Raises:
+        SpecError
+    """
+    for key in request:
+        if key not in _KEYS:
+            raise SpecError.unknown("key", str(key), sorted(_KEYS), where=PATCH)
+    for key in sorted(_KEYS):
+        if key not in request:
+            raise SpecError(f"{PATCH} has no {key}")
+
+
+def steps(
+    info: VectorInfo, raw: config.Info, seen: Seen, mapped: Mapped, version: str | None
+) -> list[Step]:
+    """Steps to a quantization that was mapped; empty when it is there and active.
+
+    Args:
+        info: the vector as it is.
+        raw: the collection's configuration.
+        seen: the evidence of its status.
+        mapped: what was asked for; not unsupported.
+        version: of the server.
+
+    Raises:
+        UnsupportedError: what the configuration cannot say, or an index that is never built.
+    """
+    body = _body(info, raw, seen, mapped, version)
+    if not body:
+        return _unfinished(info, seen)
+    reason = WHY_BACKGROUND
+    lowered = body.get("optimizers_config", {}).get("indexing_threshold")
+    if lowered is not None:
+        reason += (
+            f"; these codes are built only in segments of at least {seen.threshold:,} KB of "
+            f"vectors, so indexing_threshold is lowered to {lowered:,} KB"
+            if seen.threshold
+            else f"; these codes need an index, so indexing_threshold 0 (never) becomes "
+            f"{lowered:,} KB"
+        )
+    if config.sparse(raw):
+        reason += f"; sparse vectors ({', '.join(config.sparse(raw))}) are never quantized"
+    if older(version or "9", "1.19") and mapped.target.codes is not None:
+        reason += "; before 1.19 the place of codes is `always_ram`"
+    return [
+        Step(
+            Symbol.BACKGROUND,
+            f"set quantization {info.quantization} -> {mapped.target}",
+            reason,
+            {"op": PATCH, "vector": info.name, "body": body},
+            {"op": PATCH, "vector": info.name, "body": _reverse(body, raw)},
+            _estimate(info, seen, body, mapped.target),
+        )
+    ]
+
+
+def _body(
+    info: VectorInfo, raw: config.Info, seen: Seen, mapped: Mapped, version: str | None
+) -> dict[str, Any]:
+    """The PATCH; empty when nothing differs."""
+    native = mapped.native or {}
+    wanted = native.get("quantization_config")
+    optimizers = _lowered_threshold(seen, wanted, version)
+    body: dict[str, Any] = {}
+    if not mapping.satisfies(info.quantization, mapped.target):
+        body = _quantization(raw, info.name, wanted)
+        for key in ("on_disk", "memory"):
+            if key in native:
+                body.setdefault("vectors", {}).setdefault(info.name, {})[key] = native[key]
+        if not config.differences(body, raw):
+            body = {}
+    if optimizers is not None:
+        body["optimizers_config"] = optimizers
+    return body
+
+
+def _quantization(raw: config.Info, name: str, wanted: Mapping[str, Any] | None) -> dict[str, Any]:
+    alone = len(config.params(raw)) == 1
+    own, common = config.own(raw, name), config.common(raw)
+    value = dict(wanted) if wanted else config.DISABLED
+    if alone and not own:
+        return {"quantization_config": value}
+    if wanted or not common:
+        return {"vectors": {name: {"quantization_config": value}}}
+    if alone:
+        both = {"vectors": {name: {"quantization_config": config.DISABLED}}}
+        return {"quantization_config": config.DISABLED, **both}
+    others = sorted(other for other in config.params(raw) if other != name)
+    raise UnsupportedError(
+        f"the collection is quantized ({common}) and Qdrant cannot except the vector {name!r} "
+        "from it: without a setting of its own a vector falls back to the collection's",
+        hint=f"give {', '.join(map(repr, others))} settings of their own, then PATCH the "
+        'collection with {"quantization_config": "Disabled"}',
+    )
+
+
+def _lowered_threshold(
+    seen: Seen, wanted: Mapping[str, Any] | None, version: str | None
+) -> dict[str, Any] | None:
+    """The threshold at which codes that need an index are built, where it must change."""
+    if not wanted or codes_while_growing(wanted, version) or seen.indexed or not seen.growing:
+        return None
+    needed = needed_threshold(seen)
+    if needed is None:
+        raise UnsupportedError(
+            f"{next(iter(wanted))} codes need an indexed segment, and none is built under 1 KB "
+            f"of vectors; here are {seen.count:,} rows of {seen.vector.dim} dimensions",
+            hint="write more rows first, or use binary or rotational codes",
+        )
+    if seen.threshold and seen.threshold <= needed:
+        return None
+    return {"indexing_threshold": needed}
+
+
+def _unfinished(info: VectorInfo, seen: Seen) -> list[Step]:
+    if info.status.state is not State.BUILDING:
+        return []
+    # An empty diff of the optimizer's settings changes nothing and wakes it when it sleeps; the
+    # quantization itself is not sent again, which would cancel a running build and restart it.
+    wake = {"op": PATCH, "vector": info.name, "body": {}}
+    return [
+        Step(
+            Symbol.BACKGROUND,
+            f"wait until {info.quantization} is built",
+            f"{info.status.reason}; {WHY_BACKGROUND}",
+            wake,
+            # It does what is configured already: there is no other state to go back to.
+            wake,
+            _estimate(info, seen, {}, info.quantization),
+        )
+    ]
+
+
+def _reverse(body: Mapping[str, Any], raw: config.Info) -> dict[str, Any]:
+    """The PATCH that restores what the configuration says now."""
+    found: dict[str, Any] = {}
+    if "quantization_config" in body:
+        found["quantization_config"] = config.common(raw) or config.DISABLED
+    for name, part in body.get("vectors", {}).items():
+        now = config.params(raw)[name]
+        found.setdefault("vectors", {})[name] = {key: _former(key, now.get(key)) for key in part}
+    if "optimizers_config" in body:
+        now = raw["config"].get("optimizer_config") or {}
+        former = {key: now.get(key) for key in body["optimizers_config"]}
+        if former.get("indexing_threshold") is None:
+            former["indexing_threshold"] = config.THRESHOLD
+        found["optimizers_config"] = former
+    return found
+
+
+def _former(key: str, value: Any) -> Any:
+    """What brings a former value back: null in a PATCH means "not given"."""
+    if value is not None and value != {}:
+        return value
+    return {"quantization_config": config.DISABLED, "on_disk": False, "memory": "cached"}[key]
+
+
+def _estimate(
+    info: VectorInfo, seen: Seen, body: Mapping[str, Any], target: Quantization
+) -> Estimate:
+    part = body.get("vectors", {}).get(info.name, {})
+    wanted = part.get("quantization_config", body.get("quantization_config", seen.target))
+    native = None if wanted == config.DISABLED else wanted
+    codes = mapping.code_bytes(native, seen.vector, info.count)
+    originals = int(4 * info.count * info.dim)
+    on_disk = (target.originals or info.quantization.originals) == "disk"
+    codes_on_disk = target.codes == "disk" or (target.codes is None and on_disk)
+    return Estimate(
+        codes_ram=0 if codes_on_disk else codes,
+        codes_disk=codes,
+        originals_ram=0 if on_disk else originals,
+        originals_disk=originals,
+        # A second copy of each segment stands beside it until it is swapped in.
+        temporary_disk=originals + codes,
+        stops="nothing",
+    )

@@ -1,0 +1,196 @@
+"""What ``GET /collections/NAME`` says, read as raw JSON; and what a PATCH makes of it.
+
+The read-back is what is *desired* and no proof that it is built. In force for a vector is its own
+``quantization_config``, else the collection's. The server silently drops what it does not know
+(facts section 1), so whatever is sent is compared with what it then says: ``differences``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from qadapt.errors import NotFoundError, UnsupportedError
+from qadapt.model import Metric, Vector
+from qadapt.stores.qdrant.mapping import from_native, same_config
+
+Info = Mapping[str, Any]
+
+DISTANCES = {Metric.COSINE: "Cosine", Metric.DOT: "Dot", Metric.EUCLIDEAN: "Euclid"}
+METRICS = {word: metric for metric, word in DISTANCES.items()}
+DISABLED = "Disabled"
+# KB from which a segment is indexed, where nothing is said (since 1.15).
+THRESHOLD = 10_000
+
+
+def params(info: Info) -> dict[str, Mapping[str, Any]]:
+    """The parameters of each dense vector, multivectors too; ``""`` is the unnamed one."""
+    vectors = info["config"]["params"].get("vectors") or {}
+    if isinstance(vectors.get("size"), int):
+        return {"": vectors}
+    return dict(vectors)
+
+
+def sparse(info: Info) -> list[str]:
+    """Names of sparse vectors, which are never quantized."""
+    return sorted(info["config"]["params"].get("sparse_vectors") or {})
+
+
+def is_multivector(params: Mapping[str, Any]) -> bool:
+    """Whether a row holds many vectors of that name."""
+    return bool(params.get("multivector_config"))
+
+
+def described(info: Info) -> dict[str, Vector]:
+    """The vectors whose quantization qadapt can describe: dense, of a known metric."""
+    return {
+        name: Vector(each["size"], METRICS[each["distance"]], each.get("datatype") or "float32")
+        for name, each in params(info).items()
+        if each["distance"] in METRICS
+    }
+
+
+def movable(info: Info) -> dict[str, Vector]:
+    """Those that ``Batch`` can hold: one vector a row."""
+    there = params(info)
+    return {
+        name: vector for name, vector in described(info).items() if not is_multivector(there[name])
+    }
+
+
+def vector(info: Info, name: str, *, moved: bool = False) -> Vector:
+    """One vector.
+
+    Args:
+        moved: its rows are read, written or searched, so it must not be a multivector.
+
+    Raises:
+        NotFoundError: no such vector.
+        UnsupportedError: one that qadapt leaves alone.
+    """
+    there = params(info)
+    if name in sparse(info):
+        raise UnsupportedError(f"the vector {name!r} is sparse; sparse vectors are never quantized")
+    if name not in there:
+        raise NotFoundError.missing("vector", name, there)
+    if there[name]["distance"] not in METRICS:
+        raise UnsupportedError(
+            f"the vector {name!r} has the metric {there[name]['distance']}, which is none of "
+            "cosine, dot, euclidean",
+            hint="qadapt leaves it alone",
+        )
+    if moved and is_multivector(there[name]):
+        raise UnsupportedError(
+            f"the vector {name!r} holds many vectors a row",
+            hint="qadapt changes its quantization, and leaves its rows to the client",
+        )
+    return described(info)[name]
+
+
+def own(info: Info, name: str) -> dict[str, Any] | None:
+    """The quantization that a vector has of its own."""
+    return params(info)[name].get("quantization_config") or None
+
+
+def common(info: Info) -> dict[str, Any] | None:
+    """The collection's quantization, for the vectors that have none of their own."""
+    return info["config"].get("quantization_config") or None
+
+
+def in_force(info: Info, name: str) -> dict[str, Any] | None:
+    """What a vector is to have."""
+    return own(info, name) or common(info)
+
+
+def native(info: Info, name: str) -> dict[str, Any]:
+    """A vector's part of the configuration, as ``mapping.from_native`` reads it."""
+    each = params(info)[name]
+    found = {key: each.get(key) for key in ("memory", "on_disk", "datatype")}
+    return {**found, "quantization_config": in_force(info, name)}
+
+
+def threshold(info: Info) -> int:
+    """KB of vectors from which a segment is indexed; 0 switches indexing off."""
+    found = (info["config"].get("optimizer_config") or {}).get("indexing_threshold")
+    return THRESHOLD if found is None else int(found)
+
+
+def metadata(info: Info) -> dict[str, Any]:
+    """The collection's own key-values (since 1.16)."""
+    return dict(info["config"].get("metadata") or {})
+
+
+def settings(info: Info) -> dict[str, Any]:
+    """The configuration that a plan is made from: without nulls and without metadata."""
+    kept = {key: value for key, value in info["config"].items() if key != "metadata"}
+    found: dict[str, Any] = _without_nulls(kept)
+    return found
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def differences(body: Mapping[str, Any], info: Info) -> list[str]:
+    """Where the collection is not what a PATCH (or a creation) of ``body`` asks for.
+
+    Each line names the field. Empty when nothing differs: then nothing needs to be sent.
+    """
+    return list(_differences(body, info))
+
+
+def _differences(body: Mapping[str, Any], info: Info) -> Iterator[str]:
+    for key, wanted in body.items():
+        if key == "quantization_config":
+            yield from _codes(key, wanted, common(info))
+        elif key == "vectors":
+            there = params(info)
+            for name, part in wanted.items():
+                yield from _vector(name, part, there.get(name, {}))
+        elif key == "optimizers_config":
+            yield from _fields(key, wanted, info["config"].get("optimizer_config") or {})
+        elif key == "hnsw_config":
+            yield from _fields(key, wanted, info["config"].get("hnsw_config") or {})
+        else:
+            yield from _fields(key, {key: wanted}, {key: info["config"].get(key)})
+
+
+def _vector(name: str, part: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
+    for key, wanted in part.items():
+        field = f"vectors.{name}.{key}" if name else f"vectors.{key}"
+        if key == "quantization_config":
+            yield from _codes(field, wanted, there.get(key) or None)
+        elif there.get(key) != wanted and not (wanted == "float32" and there.get(key) is None):
+            yield f"{field}: sent {wanted!r}, kept {there.get(key)!r}"
+
+
+def _codes(field: str, wanted: Any, kept: Mapping[str, Any] | None) -> Iterator[str]:
+    if wanted == DISABLED or not wanted:
+        if kept:
+            yield f"{field}: sent {wanted!r}, kept {dict(kept)!r}"
+        return
+    if same_config(wanted, kept):
+        return
+    if kept and set(kept) == set(wanted) and _alike(wanted, kept):
+        return  # a server that writes its defaults out
+    lines = []
+    for kind, fields in wanted.items():
+        there = (kept or {}).get(kind)
+        if there is None:
+            lines.append(f"{field}.{kind}: sent, kept {kept!r}")
+        else:
+            lines += _fields(f"{field}.{kind}", fields or {}, there)
+    yield from lines or [f"{field}: sent {wanted!r}, kept {kept!r}"]
+
+
+def _alike(wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
+    left, right = ({"quantization_config": each} for each in (wanted, kept))
+    return from_native(left) == from_native(right)
+
+
+def _fields(where: str, wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in wanted.items():
+        if value is not None and kept.get(key) != value:
+            yield f"{where}.{key}: sent {value!r}, kept {kept.get(key)!r}"

@@ -1,0 +1,120 @@
+"""The common form of a filter in the client's own models.
+
+Two numbers are the same when their values are, 1990 and 1990.0 too; the server's ``match``
+compares whole numbers with whole numbers alone, so numbers are compared by a range, which it does
+in 64-bit floats. Whole numbers beyond 2^53 are compared by ``match``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import datetime, timezone
+from typing import Any
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import filters
+from qadapt.stores.qdrant.connection import module
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_EXACT = 2**53
+
+
+def to_models(filter: Any) -> Any:
+    """The client's ``Filter`` of the common form; its own passes through.
+
+    Raises:
+        SpecError: neither of the two.
+        UnsupportedError: a field or a number that Qdrant's filters cannot say.
+    """
+    if filter is None:
+        return None
+    models = module().models
+    if isinstance(filter, models.Filter):
+        return filter
+    if not filters.is_common(filter):
+        raise SpecError(
+            f"a filter is a mapping or a qdrant_client.models.Filter; got a "
+            f"{type(filter).__name__}",
+            hint='for example {"topic": "art"}',
+        )
+    found = _condition(models, filters.parse_filter(filter))
+    return found if isinstance(found, models.Filter) else models.Filter(must=[found])
+
+
+def has_vector(name: str) -> Any:
+    """The rows that have a vector."""
+    models = module().models
+    return models.Filter(must=[models.HasVectorCondition(has_vector=name)])
+
+
+def _condition(models: Any, node: filters.Filter) -> Any:
+    if isinstance(node, filters.AllOf):
+        return models.Filter(must=[_condition(models, child) for child in node.children])
+    if isinstance(node, filters.AnyOf):
+        return models.Filter(should=[_condition(models, child) for child in node.children])
+    if isinstance(node, filters.Not):
+        return models.Filter(must_not=[_condition(models, node.child)])
+    if isinstance(node, filters.Range):
+        return _range(models, node)
+    if isinstance(node, filters.Equals):
+        return _equals(models, node.field, node.value)
+    return _one_of(models, node)
+
+
+def _one_of(models: Any, node: filters.OneOf) -> Any:
+    texts = [value for value in node.values if isinstance(value, str)]
+    rest = [value for value in node.values if not isinstance(value, str)]
+    parts = [_equals(models, node.field, value) for value in rest]
+    if texts:
+        key = _key(node.field)
+        parts.append(models.FieldCondition(key=key, match=models.MatchAny(any=texts)))
+    return models.Filter(should=parts)
+
+
+def _equals(models: Any, field: str, value: filters.Scalar) -> Any:
+    if isinstance(value, (bool, str)) or (isinstance(value, int) and abs(value) > _EXACT):
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise UnsupportedError(
+                f"Qdrant cannot compare with {value}: it is beyond 64 bits with sign",
+                hint="keep such numbers as text",
+            )
+        return models.FieldCondition(key=_key(field), match=models.MatchValue(value=value))
+    number = float(value)
+    return models.FieldCondition(key=_key(field), range=models.Range(gte=number, lte=number))
+
+
+def _range(models: Any, node: filters.Range) -> Any:
+    if node.over_dates:
+        dates = {word: _moment(str(bound)) for word, bound in node.bounds.items()}
+        return models.FieldCondition(key=_key(node.field), range=models.DatetimeRange(**dates))
+    numbers = {word: _float(bound) for word, bound in node.bounds.items()}
+    return models.FieldCondition(key=_key(node.field), range=models.Range(**numbers))
+
+
+def _float(bound: Any) -> float:
+    """JSON has no infinity: a bound that no float reaches is the greatest float."""
+    try:
+        return float(bound)
+    except OverflowError:
+        return sys.float_info.max if bound > 0 else -sys.float_info.max
+
+
+def _key(field: str) -> str:
+    """The field as the server's path: parts with other characters stand in quotes."""
+    parts = field.split(".")
+    for part in parts:
+        if '"' in part or "\\" in part:
+            raise UnsupportedError(
+                f"Qdrant has no way to write the field {part!r} in a filter",
+                hint="rename the field: quotes and backslashes cannot be escaped",
+            )
+    return ".".join(part if _PLAIN_KEY.fullmatch(part) else f'"{part}"' for part in parts)
+
+
+def _moment(text: str) -> datetime:
+    """An ISO date; without a time zone it is UTC. Fractions beyond microseconds are cut."""
+    cut = re.sub(r"(\.\d{6})\d+", r"\1", text.replace("Z", "+00:00").replace("z", "+00:00"))
+    cut = re.sub(r"\.(\d{1,6})(?!\d)", lambda found: "." + found[1].ljust(6, "0"), cut)
+    moment = datetime.fromisoformat(cut)
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -1,0 +1,103 @@
+"""The client's local mode (``qdrant::memory:`` and ``qdrant:DIR``): a search in Python, no engine.
+
+Facts section 4: it ignores quantization and datatypes completely. A collection's quantization is
+dropped, a vector's is echoed back as if it were set, and a change of it answers False or nothing.
+So what is configured is ``ignored`` by rule here, and qadapt offers codes of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import NotFoundError, UnsupportedError
+from qadapt.model import CollectionInfo, Evidence, Kind, Server, State, Status, Vector, VectorInfo
+from qadapt.stores.qdrant import config, mapping
+from qadapt.stores.qdrant.connection import Connection, module
+
+DEPLOYMENT = "local"
+RULE = (
+    "the client's local mode compares every row by its floats: quantization and datatypes set "
+    "there are echoed or dropped, never used"
+)
+ADVICE = "accept='client' (--accept client) builds qadapt's own codes beside it; or use edge:DIR"
+
+
+def info(connection: Connection, name: str) -> dict[str, Any]:
+    """The collection's configuration in the form of the server's.
+
+    Raises:
+        NotFoundError
+    """
+    client = connection.client
+    if name not in names(connection):
+        raise NotFoundError.missing("collection", name, names(connection))
+    found = connection.call(f"inspect {name!r}", client.get_collection, name)
+    result: dict[str, Any] = found.model_dump(mode="json", exclude_none=True)
+    return result
+
+
+def names(connection: Connection) -> list[str]:
+    """Collections and aliases."""
+    client = connection.client
+    found = connection.call("list collections", client.get_collections)
+    pointed = connection.call("list aliases", client.get_aliases)
+    return sorted(
+        [each.name for each in found.collections] + [each.alias_name for each in pointed.aliases]
+    )
+
+
+def create(connection: Connection, name: str, vectors: Mapping[str, Vector]) -> None:
+    """Create a collection without quantization.
+
+    Raises:
+        UnsupportedError: a datatype that would be dropped.
+    """
+    models = module().models
+    params = {}
+    for label, vector in vectors.items():
+        if vector.datatype != "float32":
+            raise UnsupportedError(f"no datatype {vector.datatype} here: {RULE}", hint=ADVICE)
+        distance = models.Distance(config.DISTANCES[vector.metric])
+        params[label] = models.VectorParams(size=vector.dim, distance=distance)
+    alone = params[""] if set(params) == {""} else params
+    client = connection.client
+    connection.call(f"create {name!r}", client.create_collection, name, vectors_config=alone)
+
+
+def collection_info(
+    name: str, raw: config.Info, server: Server, count: int, counts: Mapping[str, int]
+) -> CollectionInfo:
+    """The collection in common words."""
+    return CollectionInfo(
+        name=name,
+        count=count,
+        vectors={vector: _vector(vector, raw, counts[vector]) for vector in counts},
+        server=server,
+        config={"params": config.settings(raw)["params"]},
+    )
+
+
+def _vector(name: str, raw: config.Info, count: int) -> VectorInfo:
+    vector = config.described(raw)[name]
+    echoed = config.in_force(raw, name)
+    evidence = (
+        Evidence("client", "QdrantLocal: no engine, no segments"),
+        Evidence("quantization echoed", echoed),
+    )
+    ignored = Status(State.IGNORED, RULE, evidence=evidence, advice=ADVICE)
+    quantization = mapping.from_native({"quantization_config": echoed})
+    return VectorInfo(
+        name=name,
+        dim=vector.dim,
+        metric=vector.metric,
+        datatype="float32",
+        count=count,
+        index={"type": "plain"},
+        quantization=quantization,
+        status=Status(State.ABSENT, evidence=evidence)
+        if quantization.kind is Kind.NONE
+        else ignored,
+        default_rescore=None,
+        float_bytes=4 * count * vector.dim,
+    )

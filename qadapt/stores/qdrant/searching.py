@@ -1,0 +1,219 @@
+"""A ``Search`` in the client's own requests, and the answer as ``Hits``.
+
+Facts section 2: rescoring and oversampling exist only with each search; candidates are taken in
+each segment; oversampling without rescoring does nothing, so it is never sent alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import Hits, How, Id, Kind, Metric, Quantization, Vector
+from qadapt.model.capabilities import older
+from qadapt.stores.base import Search
+from qadapt.stores.qdrant import strict
+from qadapt.stores.qdrant.connection import module
+from qadapt.stores.qdrant.failures import not_a_number
+from qadapt.stores.qdrant.filters import to_models
+from qadapt.stores.qdrant.mapping import default_rescore
+
+if TYPE_CHECKING:
+    from qadapt.model.data import Floats
+
+OPTIONS = ("hnsw_ef", "indexed_only", "ignore_quantization")
+SINCE_EUCLID = "1.19"
+
+RAW_COUNTS = (
+    "scores are the server's raw counts of bits, not in the metric's unit; only the order of "
+    "the rows means something"
+)
+WRONG_EUCLID = (
+    "scores of scalar codes under euclidean are wrong before 1.19, only their order holds "
+    "(https://github.com/qdrant/qdrant/issues/9515)"
+)
+PER_SEGMENT = "the server takes so many candidates from each of {} segments"
+SEGMENTS_UNSEEN = (
+    "the server takes so many candidates from each segment; how many there are, and whether they "
+    "hold codes, could not be seen"
+)
+UNINDEXED = "indexed_only: rows that are not indexed yet were left out"
+LOCAL = "the client's local mode compares every row by its floats"
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What a search meets.
+
+    Attributes:
+        quantization: in common words; kind none where no segment holds codes.
+        segments: how many segments hold rows; None where that could not be seen.
+    """
+
+    quantization: Quantization
+    segments: int | None
+
+    @property
+    def there(self) -> bool:
+        """Whether any segment holds codes."""
+        return self.quantization.kind not in (Kind.NONE, Kind.FLOAT16)
+
+
+NO_CODES = Codes(Quantization(Kind.NONE), None)
+
+
+def check(search: Search) -> None:
+    """Refuse what is not passed on, and what Qdrant cannot rescore by.
+
+    Raises:
+        SpecError, UnsupportedError
+    """
+    for name, value in search.options.items():
+        if name not in OPTIONS:
+            raise SpecError.unknown("search option", name, OPTIONS, where="qdrant")
+        if name == "hnsw_ef":
+            # The server takes 0 without a word.
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SpecError(f"hnsw_ef is a whole number from 1; got {value!r}")
+        elif not isinstance(value, bool):
+            raise SpecError(f"{name} is true or false; got {value!r}")
+    if search.rescore is not None and search.rescore.source == "codes":
+        raise UnsupportedError(
+            "Qdrant keeps no finer codes to rescore by; it rescores by the originals",
+            hint="use rescore source 'originals'",
+        )
+
+
+def template(search: Search, codes: Codes, limits: strict.Limits, *, local: bool) -> dict[str, Any]:
+    """All of a query's request but the query: the same for a whole batch."""
+    found: dict[str, Any] = {"limit": search.k, "with_payload": search.with_payload}
+    if search.vector:
+        found["using"] = search.vector
+    condition = to_models(search.filter)
+    if condition is not None:
+        found["filter"] = condition
+    params = None if local else _params(search, codes, limits)
+    if params is not None:
+        found["params"] = params
+    return found
+
+
+def _params(search: Search, codes: Codes, limits: strict.Limits) -> Any:
+    models = module().models
+    given: dict[str, Any] = {}
+    if search.exact:
+        given["exact"] = True
+    if "hnsw_ef" in search.options:
+        given["hnsw_ef"] = search.options["hnsw_ef"]
+    if search.options.get("indexed_only"):
+        given["indexed_only"] = True
+    quantization = _quantization(models, search, codes, limits)
+    if quantization is not None:
+        given["quantization"] = quantization
+    return models.SearchParams(**given) if given else None
+
+
+def _quantization(models: Any, search: Search, codes: Codes, limits: strict.Limits) -> Any:
+    rescore = search.rescore
+    if search.options.get("ignore_quantization"):
+        return models.QuantizationSearchParams(ignore=True)
+    if rescore is None or search.exact or not codes.there:
+        return None
+    if not rescore.on:
+        return models.QuantizationSearchParams(rescore=False)
+    candidates = rescore.candidates(search.k)
+    if candidates <= search.k:
+        return models.QuantizationSearchParams(rescore=True)
+    # The server takes int(factor * limit) candidates in float32: where that may be one too few,
+    # half a candidate more is asked for.
+    wanted = rescore.oversampling
+    if not wanted.is_integer():
+        wanted = strict.factor(limits, (candidates + 0.5) / search.k)
+    return models.QuantizationSearchParams(rescore=True, oversampling=wanted)
+
+
+def requests(queries: Floats, common: Mapping[str, Any]) -> list[Any]:
+    """The client's requests of a batch of queries."""
+    query = module().models.QueryRequest
+    return [query(query=row, **common) for row in queries.tolist()]
+
+
+def as_json(queries: Floats, common: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of the same batch over REST."""
+    said = {
+        key: value.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        if hasattr(value, "model_dump")
+        else value
+        for key, value in common.items()
+    }
+    return {"searches": [{**said, "query": row} for row in queries.tolist()]}
+
+
+Found = tuple[Id, float, Any]  # id, score, payload
+
+
+def found_in(answer: Mapping[str, Any], doing: str) -> list[Found]:
+    """What one query found, of its answer over REST.
+
+    Raises:
+        StoreError: a score that is null: NaN is in a stored vector, and comes before all others.
+    """
+    rows = [(each["id"], each["score"], each.get("payload")) for each in answer["points"]]
+    if any(score is None for _, score, _ in rows):
+        raise not_a_number(doing, [key for key, score, _ in rows if score is None])
+    return rows
+
+
+def how(search: Search, codes: Codes, version: str | None, metric: Metric, *, local: bool) -> How:
+    """Who searched and who rescored."""
+    ignored = bool(search.options.get("ignore_quantization"))
+    chosen = "store default" if search.rescore is None else "call"
+    if local:
+        return How("store exact", "none", 1.0, 0, "none", "exact", chosen, (LOCAL,))
+    notes = [UNINDEXED] if search.options.get("indexed_only") else []
+    searcher = "store exact" if search.exact else "store"
+    if search.exact or ignored or not codes.there:
+        return How(searcher, "none", 1.0, 0, "none", "exact", chosen, tuple(notes))
+    rescore = search.rescore or default_rescore(codes.quantization)
+    if rescore is None or not rescore.on:
+        notes += _wrong_scores(codes.quantization.kind, metric, version)
+        return How(searcher, "none", 1.0, 0, "none", "approximate", chosen, tuple(notes))
+    if codes.segments is None:
+        notes.append(SEGMENTS_UNSEEN)
+    elif codes.segments > 1:
+        notes.append(PER_SEGMENT.format(codes.segments))
+    return How(
+        searcher,
+        "store",
+        rescore.oversampling,
+        rescore.candidates(search.k),
+        "originals",
+        "exact",
+        chosen,
+        tuple(notes),
+    )
+
+
+def _wrong_scores(kind: Kind, metric: Metric, version: str | None) -> list[str]:
+    if kind is Kind.BINARY:
+        return [RAW_COUNTS]
+    old = version is not None and older(version, SINCE_EUCLID)
+    return [WRONG_EUCLID] if kind is Kind.SCALAR and metric is Metric.EUCLIDEAN and old else []
+
+
+def hits(found: Sequence[Sequence[Found]], search: Search, vector: Vector, how: How) -> Hits:
+    """The answer in common words: best first, higher is better.
+
+    Euclidean distances become negative squared distances; counts of bits (``RAW_COUNTS``) stay
+    as they are, because there the server itself puts the higher first.
+    """
+    if vector.metric is Metric.EUCLIDEAN and RAW_COUNTS not in how.notes:
+        rows = [[(key, -(score**2)) for key, score, _ in row] for row in found]
+    else:
+        rows = [[(key, score) for key, score, _ in row] for row in found]
+    payloads: list[list[dict[str, Any] | None]] | None = None
+    if search.with_payload:
+        payloads = [[payload or {} for _, _, payload in row] for row in found]
+    return Hits.from_rows(rows, search.k, how, payloads)

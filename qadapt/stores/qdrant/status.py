@@ -1,0 +1,274 @@
+"""Whether a vector's quantization is in force: a judgement from what the server shows, no I/O.
+
+Facts section 3: scalar and product codes exist in indexed segments only; binary and rotational
+ones in growing segments too since 1.16. A segment is indexed when its vectors reach
+``indexing_threshold`` KB. ``status`` may say green too early, stays grey for ever after a kill,
+and says nothing of codes; segments do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.model import Evidence, State, Status, Vector
+from qadapt.model.capabilities import older
+from qadapt.stores.edge.status import IN_GROWING_SEGMENTS, kilobytes
+from qadapt.stores.qdrant.mapping import code_bytes, from_native, same_config
+from qadapt.stores.qdrant.telemetry import Segment, Telemetry
+
+GREEN, YELLOW, GREY, RED = "green", "yellow", "grey", "red"
+SINCE_GROWING = "1.16"
+
+VERIFY = "`qadapt verify` measures recall with and without rescoring, which shows what is in use"
+APPLY = "`qadapt apply` wakes the optimizer and waits"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of one vector.
+
+    Attributes:
+        vector: dimensions, metric, datatype.
+        count: rows that have it.
+        target: its ``quantization_config`` in force; None for none.
+        threshold: KB from which a segment is indexed; 0 for never.
+        colour: the collection's ``status``.
+        trouble: the optimizer's error, if it has one.
+        version: of the server.
+        name: of the vector.
+        telemetry: what segments hold; None where it cannot be seen.
+        unseen: why not.
+        running: optimizations that run, by the endpoint of that name; None where it is not there.
+        widest: KB of the widest vector of each segment, in the order of the telemetry.
+    """
+
+    name: str
+    vector: Vector
+    count: int
+    target: Mapping[str, Any] | None
+    threshold: int
+    colour: str
+    trouble: str
+    version: str | None
+    telemetry: Telemetry | None
+    unseen: str = ""
+    running: int | None = None
+    widest: Sequence[float] = ()
+    note: str | None = None
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Its segments."""
+        return () if self.telemetry is None else self.telemetry.segments.get(self.name, ())
+
+    @property
+    def indexed(self) -> list[Segment]:
+        """Segments with an index."""
+        return [each for each in self.segments if each.indexed]
+
+    @property
+    def growing(self) -> list[Segment]:
+        """Segments with rows and no index."""
+        return [each for each in self.segments if not each.indexed and each.rows]
+
+    @property
+    def growing_sizes(self) -> list[float]:
+        """KB of the widest vector of each growing segment: what the server compares."""
+        pairs = zip(self.segments, self.widest, strict=True)
+        return [size for each, size in pairs if not each.indexed and each.rows]
+
+    @property
+    def expected(self) -> list[Segment]:
+        """Segments that must hold codes by the engine's own rules."""
+        return self.indexed + (self.growing if self.codes_while_growing else [])
+
+    @property
+    def codes_while_growing(self) -> bool:
+        """Whether this kind is built without an index too."""
+        return codes_while_growing(self.target, self.version)
+
+    @property
+    def obeying(self) -> list[Segment]:
+        """The expected segments whose codes are those configured."""
+        return [each for each in self.expected if obeys(each, self.target)]
+
+    @property
+    def waiting(self) -> list[float]:
+        """KB of growing segments that are to be indexed."""
+        return [size for size in self.growing_sizes if 0 < self.threshold <= size]
+
+
+def codes_while_growing(target: Mapping[str, Any] | None, version: str | None) -> bool:
+    """Whether the engine gives this kind to segments without an index too."""
+    if version is not None and older(version, SINCE_GROWING):
+        return False
+    return any(kind in (target or {}) for kind in IN_GROWING_SEGMENTS)
+
+
+def obeys(segment: Segment, target: Mapping[str, Any] | None) -> bool:
+    """Whether a segment holds just the codes that are configured."""
+    if not target or not segment.codes:
+        return not target and not segment.codes
+    if same_config(segment.codes, target):
+        return True
+    wanted = from_native({"quantization_config": target})
+    return from_native({"quantization_config": segment.codes}) == wanted
+
+
+def widest(telemetry: Telemetry | None, vectors: Mapping[str, Vector], name: str) -> list[float]:
+    """KB of the widest vector of each segment, in the order of ``telemetry.segments[name]``."""
+    if telemetry is None:
+        return []
+    sizes = [0.0] * len(telemetry.segments.get(name, ()))
+    for other, vector in vectors.items():
+        for at, segment in enumerate(telemetry.segments.get(other, ())):
+            if at < len(sizes):
+                sizes[at] = max(sizes[at], kilobytes(segment.rows, vector))
+    return sizes
+
+
+def judge(seen: Seen) -> Status:
+    """The state, its reason and the evidence for it."""
+    evidence = _evidence(seen)
+    if seen.telemetry is None:
+        return _unseen(seen, evidence)
+    if not seen.target:
+        return _without_target(seen, evidence)
+    if seen.count == 0:
+        return Status(
+            State.UNKNOWN,
+            "the collection has no such vectors yet, so there is nothing to see",
+            evidence=evidence,
+        )
+    missing = len(seen.expected) - len(seen.obeying)
+    if seen.colour == RED and missing:
+        return Status(
+            State.IGNORED,
+            f"the optimizer failed and stopped: {seen.trouble}",
+            evidence=evidence,
+            advice="free disk or RAM on the server, then `qadapt apply`",
+        )
+    if missing:
+        reason = f"{missing} of {len(seen.expected)} segments have other codes or none"
+        return _building(seen, reason, evidence)
+    if seen.telemetry.rebuilding:
+        return _building(seen, "segments are being rebuilt for a changed setting", evidence)
+    if not seen.expected or seen.waiting:
+        return _without_index(seen, evidence)
+    if seen.telemetry.elsewhere:
+        return Status(
+            State.UNKNOWN,
+            f"active on this node; {seen.telemetry.elsewhere} shards or replicas are on other "
+            "nodes, whose segments this node does not show",
+            evidence=evidence,
+            advice=VERIFY,
+        )
+    return Status(State.ACTIVE, _apart(seen), evidence=evidence)
+
+
+def _unseen(seen: Seen, evidence: tuple[Evidence, ...]) -> Status:
+    configured = "configured" if seen.target else "not configured"
+    return Status(
+        State.UNKNOWN,
+        f"quantization is {configured}, but what the segments hold cannot be seen: {seen.unseen}",
+        evidence=evidence,
+        advice=VERIFY,
+    )
+
+
+def _without_target(seen: Seen, evidence: tuple[Evidence, ...]) -> Status:
+    holding = sum(each.codes is not None for each in seen.segments)
+    if not holding and seen.vector.datatype == "float16":
+        datatype = Evidence("GET /collections: datatype, fixed at creation", "float16")
+        return Status(State.ACTIVE, "the originals are 16-bit floats", None, (*evidence, datatype))
+    if not holding:
+        return Status(State.ABSENT, evidence=evidence)
+    total = len(seen.segments)
+    reason = f"set to none, but {holding} of {total} segments still hold codes"
+    return Status(State.BUILDING, reason, 1 - holding / total, evidence, _advice(seen))
+
+
+def _without_index(seen: Seen, evidence: tuple[Evidence, ...]) -> Status:
+    if seen.waiting or (not seen.expected and seen.colour in (YELLOW, GREY)):
+        return _building(seen, "rows are waiting for their index", evidence)
+    return Status(State.IGNORED, _why_ignored(seen), evidence=evidence, advice=_how_to_index(seen))
+
+
+def _building(seen: Seen, reason: str, evidence: tuple[Evidence, ...]) -> Status:
+    total = len(seen.expected)
+    share = round(len(seen.obeying) / total, 4) if total else None
+    if seen.colour == GREY:
+        reason += "; the server has it pending and does nothing (grey)"
+    elif seen.colour == GREEN:
+        reason += "; the collection's status says green all the same"
+    return Status(State.BUILDING, reason, share, evidence, _advice(seen))
+
+
+def _advice(seen: Seen) -> str:
+    return "" if seen.colour == YELLOW else APPLY
+
+
+def _apart(seen: Seen) -> str:
+    """What an active quantization leaves out, in words."""
+    rows = sum(each.rows for each in seen.growing)
+    if not rows or seen.codes_while_growing:
+        return ""
+    return (
+        f"{rows:,} of {seen.count:,} rows are in a segment under the indexing threshold of "
+        f"{seen.threshold:,} KB and are compared by their floats"
+    )
+
+
+def _why_ignored(seen: Seen) -> str:
+    kind = next(iter(seen.target or {}), "these")
+    if seen.threshold == 0:
+        return f"{kind} codes need an index, and indexing_threshold 0 switches indexing off"
+    largest = max(seen.growing_sizes, default=0.0)
+    return (
+        f"{kind} codes are built in segments of at least {seen.threshold:,} KB of vectors; "
+        f"the largest has {largest:,.1f} KB ({seen.count:,} rows)"
+    )
+
+
+def _how_to_index(seen: Seen) -> str:
+    wanted = needed_threshold(seen)
+    if wanted is None:
+        return "write at least 1 KB of vectors, or use binary or rotational codes"
+    return f"`qadapt apply` lowers indexing_threshold to {wanted:,} KB and waits for the index"
+
+
+def needed_threshold(seen: Seen) -> int | None:
+    """The highest threshold in KB at which the growing segments are indexed; None under 1 KB."""
+    return min((int(size) for size in seen.growing_sizes if size >= 1), default=None)
+
+
+def _evidence(seen: Seen) -> tuple[Evidence, ...]:
+    told = [
+        Evidence("GET /collections: quantization in force", seen.target),
+        Evidence("GET /collections: status", seen.colour),
+        Evidence("GET /collections: optimizer_status", seen.trouble or "ok"),
+        Evidence("GET /collections: indexing_threshold (KB)", seen.threshold),
+        Evidence("rows", seen.count),
+    ]
+    if seen.running is not None:
+        told.append(Evidence("GET /optimizations: running", seen.running))
+    if seen.telemetry is None:
+        told.append(Evidence("GET /telemetry", seen.unseen))
+    else:
+        told += [
+            Evidence("telemetry: segments", len(seen.segments)),
+            Evidence("telemetry: segments indexed", len(seen.indexed)),
+            Evidence("telemetry: segments expected to hold codes", len(seen.expected)),
+            Evidence("telemetry: segments whose codes are those configured", len(seen.obeying)),
+            Evidence("telemetry: optimizations running", seen.telemetry.optimizing),
+            Evidence("telemetry: shards and replicas elsewhere", seen.telemetry.elsewhere),
+        ]
+    if seen.target:
+        told.append(
+            Evidence("bytes of codes, computed", code_bytes(seen.target, seen.vector, seen.count))
+        )
+    if seen.note:
+        told.append(Evidence("client and server", seen.note))
+    return tuple(told)

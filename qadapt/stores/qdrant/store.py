@@ -1,0 +1,369 @@
+"""``qdrant+http://...``: a Qdrant server, or the client's local mode, as a common store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from qadapt.errors import NotFoundError, SpecError, StoreError, UnsupportedError
+from qadapt.model import (
+    Batch,
+    Capabilities,
+    CollectionInfo,
+    Hits,
+    Id,
+    Kind,
+    Level,
+    Match,
+    Quantization,
+    Server,
+    Step,
+    Vector,
+)
+from qadapt.model.address import Address
+from qadapt.stores.base import PAGE, Mapped, OnProgress, Search, Store, refuse
+from qadapt.stores.qdrant import (
+    capabilities,
+    changes,
+    config,
+    creation,
+    gates,
+    localmode,
+    look,
+    mapping,
+    recreate,
+    searching,
+    strict,
+    transfer,
+    waiting,
+)
+from qadapt.stores.qdrant.connection import PACKAGE, Connection, address_of, connect
+from qadapt.stores.qdrant.filters import has_vector, to_models
+
+# Queries in one request.
+QUERIES = 100
+# How long a look at configuration and segments serves searches, in seconds. Changes of ours are
+# seen at once; those of others after so long.
+LOOK_SECONDS = 10.0
+METADATA = "qadapt"
+
+
+class QdrantStore(Store):
+    """A Qdrant server by REST or gRPC, or the local mode of its Python client.
+
+    Threads may share it as they may share its client. Cosine vectors are normalised by the server
+    as they are written (but for those whose squared norm is under 1.2e-7, or within 5e-7 of 1);
+    dot and euclidean float32 vectors come back bit for bit. An alias may be used wherever a
+    collection's name may, but for ``drop``.
+    """
+
+    name: ClassVar[str] = "qdrant"
+    extra: ClassVar[str] = "qdrant"
+    package: ClassVar[str] = PACKAGE
+
+    def __init__(
+        self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
+    ) -> None:
+        super().__init__(address, disabled=disabled)
+        self.connection = connection
+        self._looks: dict[str, tuple[float, look.Look]] = {}
+
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> QdrantStore:
+        return cls(address, connect(address), disabled=disabled)
+
+    @classmethod
+    def wraps(cls, client: object) -> bool:
+        return type(client).__module__.partition(".")[0] == PACKAGE
+
+    @classmethod
+    def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> QdrantStore:
+        """A store on a ``QdrantClient`` of the user's, which is never closed by us.
+
+        Raises:
+            UnsupportedError: an asynchronous client.
+        """
+        address = address_of(client)
+        return cls(address, Connection(client, owned=False), disabled=disabled)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def server(self) -> Server:
+        return Server(self.name, self.connection.version, self._deployment)
+
+    def capabilities(self) -> Capabilities:
+        found = capabilities.of(self.name, self.connection.version, self._deployment)
+        return found.disable(self.disabled)
+
+    @classmethod
+    def declared(cls) -> Capabilities:
+        return capabilities.of(cls.name, None, capabilities.SERVER)
+
+    @property
+    def _deployment(self) -> str:
+        return localmode.DEPLOYMENT if self.connection.local else capabilities.SERVER
+
+    # -- collections -------------------------------------------------------------------------
+
+    def collections(self) -> list[str]:
+        """Names of collections and of aliases, sorted."""
+        if self.connection.local:
+            return localmode.names(self.connection)
+        found = self.connection.ask("GET", "/collections", doing="list collections")
+        real = [each["name"] for each in found["collections"]]
+        return sorted([*real, *look.visible_aliases(self.connection)])
+
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+    ) -> None:
+        made, natives = dict(vectors), {}
+        for name, item in quantization.items():
+            if name not in vectors:
+                raise NotFoundError.missing("vector", name, vectors)
+            if item.kind is Kind.FLOAT16:
+                # Here 16-bit floats are a datatype.
+                made[name] = vectors[name].replace(datatype="float16")
+            natives[name] = self._mapped(item, made[name]).native or {}
+        creation.create(self.connection, collection, made, natives)
+
+    def drop(self, collection: str) -> None:
+        self._forget(collection)
+        creation.drop(self.connection, collection, self.collections)
+
+    def info(self, collection: str) -> CollectionInfo:
+        if self.connection.local:
+            raw = localmode.info(self.connection, collection)
+            counts = self._counts(collection, raw)
+            whole = transfer.count(self.connection, collection, None, {})
+            return localmode.collection_info(collection, raw, self.server(), whole, counts)
+        looked = self._look(collection, fresh=True)
+        counts = self._counts(collection, looked.info)
+        whole = self._count(collection, looked.info, None)
+        return look.collection_info(looked, self.server(), whole, counts)
+
+    def _counts(self, collection: str, raw: config.Info) -> dict[str, int]:
+        """Rows that have each vector."""
+        names = list(config.described(raw))
+        if len(names) == 1 or gates.lacks(self.connection.version, gates.HAS_VECTOR_SINCE):
+            whole = self._count(collection, raw, None)
+            return dict.fromkeys(names, whole)
+        return {name: self._count(collection, raw, has_vector(name)) for name in names}
+
+    def _count(self, collection: str, raw: config.Info, condition: Any) -> int:
+        return transfer.count(self.connection, collection, condition, strict.limits(raw))
+
+    def _raw(self, collection: str) -> config.Info:
+        """The configuration, not older than ``LOOK_SECONDS``."""
+        if self.connection.local:
+            return localmode.info(self.connection, collection)
+        return self._look(collection).info
+
+    def _look(self, collection: str, *, fresh: bool = False) -> look.Look:
+        known = self._looks.get(collection)
+        now = time.monotonic()
+        if known is not None and not fresh and now - known[0] < LOOK_SECONDS:
+            return known[1]
+        try:
+            found = look.look(self.connection, collection)
+        except NotFoundError:
+            self._forget(collection)
+            raise NotFoundError.missing("collection", collection, self.collections()) from None
+        self._looks[collection] = (now, found)
+        return found
+
+    def _forget(self, collection: str) -> None:
+        self._looks.pop(collection, None)
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def write(self, collection: str, batch: Batch) -> None:
+        raw = self._raw(collection)
+        for name in batch.vectors:
+            if name in config.params(raw):
+                config.vector(raw, name, moved=True)
+        ids = transfer.check(batch, config.movable(raw))
+        most = strict.capped(strict.limits(raw), "upsert_max_batchsize", transfer.CHUNK_ROWS)
+        transfer.write(self.connection, collection, batch, ids, most)
+
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        transfer.delete(self.connection, collection, ids)
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        return self._count(collection, self._raw(collection), to_models(filter))
+
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        wanted = self._wanted(self._raw(collection), vectors)
+        return transfer.fetch(self.connection, collection, ids, wanted, payload)
+
+    def read(
+        self,
+        collection: str,
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+        filter: Any = None,
+        page: int = PAGE,
+    ) -> Iterator[Batch]:
+        raw = self._raw(collection)
+        size = strict.capped(strict.limits(raw), "max_query_limit", transfer.check_page(page))
+        wanted = self._wanted(raw, vectors)
+        condition = to_models(filter)
+        return transfer.read(self.connection, collection, wanted, payload, condition, size)
+
+    def _wanted(self, raw: config.Info, names: Sequence[str] | None) -> dict[str, Vector]:
+        if names is None:
+            return config.movable(raw)
+        return {name: config.vector(raw, name, moved=True) for name in names}
+
+    # -- searching ---------------------------------------------------------------------------
+
+    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+        searching.check(search)
+        local = self.connection.local
+        raw = self._raw(collection)
+        vector = config.vector(raw, search.vector, moved=True)
+        limits = strict.limits(raw)
+        strict.check_search(limits, search)
+        codes = searching.NO_CODES if local else self._look(collection).codes(search.vector)
+        common = searching.template(search, codes, limits, local=local)
+        array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        size = strict.capped(limits, "search_max_batchsize", QUERIES)
+        found = []
+        for start in range(0, len(array), size):
+            part = array[start : start + size]
+            found += transfer.query(self.connection, collection, part, common)
+        version = self.connection.version
+        told = searching.how(search, codes, version, vector.metric, local=local)
+        return searching.hits(found, search, vector, told)
+
+    # -- quantization ------------------------------------------------------------------------
+
+    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
+        version = self.connection.version
+        if quantization.kind is Kind.FLOAT16 and vector.datatype == "float32":
+            wanted = vector.replace(datatype="float16")
+            problem = gates.datatype(wanted, version)
+            if problem:
+                return Mapped(None, quantization, Match.unsupported(problem, "scalar"))
+            return mapping.to_native(quantization, wanted, version)
+        return gates.gated(mapping.to_native(quantization, vector, version), version)
+
+    def _mapped(self, quantization: Quantization, vector: Vector) -> Mapped:
+        if quantization.kind is not Kind.NONE and self.connection.local:
+            raise UnsupportedError(
+                f"no {quantization} here: {localmode.RULE}", hint=localmode.ADVICE
+            )
+        mapped = self.map(quantization, vector)
+        if mapped.match.level is Level.UNSUPPORTED:
+            raise refuse(mapped.match, quantization, self.name)
+        return mapped
+
+    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
+        if self.connection.local:
+            return self._local_steps(info, vector, quantization)
+        looked = self._look(info.name, fresh=True)
+        about = config.vector(looked.info, vector)
+        mapped = self._mapped(quantization, about)
+        rows = info.vectors[vector].count
+        seen = looked.seen(vector, rows)
+        known = look.vector_info(vector, seen, looked)
+        if mapped.target.kind is Kind.FLOAT16 and about.datatype == "float32":
+            if config.in_force(looked.info, vector):
+                raise UnsupportedError(
+                    f"the vector {vector!r} has codes: float16 replaces the originals, and codes "
+                    "come on top of them",
+                    hint="plan `none` first, then float16",
+                )
+            return self.recreate_steps(info, vector, about.replace(datatype="float16"))
+        if mapped.target.kind is Kind.NONE and about.datatype == "float16":
+            mapped = Mapped(mapped.native, quantization.replace(kind=Kind.FLOAT16), mapped.match)
+        return changes.steps(known, looked.info, seen, mapped, self.connection.version)
+
+    def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
+        """The step to another datatype or metric: recreate, copy, switch the alias.
+
+        Raises:
+            UnsupportedError: the name is no alias, or the server lacks the datatype.
+        """
+        problem = gates.datatype(wanted, self.connection.version)
+        if problem:
+            raise UnsupportedError(problem, hint="choose another datatype")
+        looked = self._look(info.name, fresh=True)
+        config.vector(looked.info, vector, moved=True)
+        taken = dict.fromkeys(self.collections(), "")
+        return recreate.steps(looked, info.vectors[vector], wanted, taken)
+
+    def _local_steps(
+        self, info: CollectionInfo, vector: str, quantization: Quantization
+    ) -> list[Step]:
+        about = info.vectors[vector]
+        if quantization.kind is Kind.NONE and about.quantization.kind is Kind.NONE:
+            return []
+        raise UnsupportedError(f"no {quantization} here: {localmode.RULE}", hint=localmode.ADVICE)
+
+    def run(
+        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
+    ) -> None:
+        op = request.get("op")
+        if op == changes.PATCH:
+            changes.check_request(request)
+            waiting.patch(self.connection, collection, request["body"])
+            vector = request["vector"]
+        elif op in (recreate.RECREATE, recreate.SWITCH):
+            recreate.check_request(request)
+            recreate.run(self.connection, request, progress, timeout)
+            self._forget(collection)
+            vector = next(iter(request.get("vectors") or config.described(self._raw(collection))))
+        else:
+            known = (changes.PATCH, recreate.RECREATE, recreate.SWITCH)
+            raise SpecError.unknown("request", str(op), known, where=self.name)
+        self._forget(collection)
+        waiting.settle(self.connection, collection, vector, progress, timeout)
+        self._forget(collection)
+
+    # -- settings ----------------------------------------------------------------------------
+
+    def load_settings(self, collection: str) -> Mapping[str, Any] | None:
+        if not self._has_metadata:
+            return None
+        found = config.metadata(self._look(collection).info).get(METADATA)
+        return found if isinstance(found, Mapping) else {}
+
+    def save_settings(self, collection: str, settings: Mapping[str, Any]) -> bool:
+        if not self._has_metadata:
+            return False
+        if self.load_settings(collection) == dict(settings):
+            return True
+        self._forget(collection)
+        # The server merges metadata by key, and null takes a key out.
+        body = {"metadata": {METADATA: dict(settings) or None}}
+        names = {"collection_name": collection}
+        doing = f"keep the settings of {collection!r}"
+        path = "/collections/{collection_name}"
+        self.connection.ask("PATCH", path, body, doing=doing, names=names)
+        kept = config.metadata(self._look(collection, fresh=True).info).get(METADATA) or {}
+        if kept != dict(settings):
+            raise StoreError(
+                f"the server does not keep metadata.{METADATA} as it was sent: sent "
+                f"{dict(settings)!r}, kept {kept!r}"
+            )
+        return True
+
+    @property
+    def _has_metadata(self) -> bool:
+        local, version = self.connection.local, self.connection.version
+        return not local and not gates.lacks(version, gates.METADATA_SINCE)

@@ -1,0 +1,69 @@
+"""Strict mode: the limits of a collection, read before asking, so that each has a clear error.
+
+They stand in ``config.strict_mode_config`` since 1.13 (facts sections 2 and 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import InputError
+from qadapt.stores.base import Search
+
+Limits = Mapping[str, Any]
+
+
+def limits(info: Mapping[str, Any]) -> Limits:
+    """The limits that hold; empty when strict mode is off."""
+    found = info["config"].get("strict_mode_config") or {}
+    return {} if not found.get("enabled") else {k: v for k, v in found.items() if v is not None}
+
+
+def check_search(found: Limits, search: Search) -> None:
+    """Refuse a search that the server would refuse.
+
+    Raises:
+        InputError: names the limit.
+    """
+    _at_most(found, "max_query_limit", search.k, "k", "ask for fewer results")
+    rescore = search.rescore
+    if rescore is not None and rescore.on:
+        _at_most(
+            found, "search_max_oversampling", rescore.oversampling, "oversampling", "rescore less"
+        )
+    ef = search.options.get("hnsw_ef")
+    if ef is not None:
+        _at_most(found, "search_max_hnsw_ef", ef, "hnsw_ef", "take a smaller hnsw_ef")
+    if search.exact and not allows_exact(found):
+        raise InputError(
+            "strict mode: search_allow_exact is off for this collection, so there is no exact "
+            "search",
+            hint="leave exact out, or compare with truth computed from `read`",
+        )
+
+
+def allows_exact(found: Limits) -> bool:
+    """Whether exact searches and exact counts are allowed."""
+    return found.get("search_allow_exact", True) is not False
+
+
+def capped(found: Limits, name: str, wanted: int) -> int:
+    """A number of rows or queries that may go in one request."""
+    limit = found.get(name)
+    return wanted if limit is None else max(1, min(wanted, int(limit)))
+
+
+def factor(found: Limits, wanted: float) -> float:
+    """An oversampling, rounded up by us, that stays within the limit."""
+    limit = found.get("search_max_oversampling")
+    return wanted if limit is None else min(wanted, float(limit))
+
+
+def _at_most(found: Limits, name: str, value: float, what: str, hint: str) -> None:
+    limit = found.get(name)
+    if limit is not None and value > limit:
+        raise InputError(
+            f"strict mode: {what} {value:g} is above {name} {limit:g} of this collection",
+            hint=f"{hint}, or raise {name}",
+        )

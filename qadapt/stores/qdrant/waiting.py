@@ -1,0 +1,121 @@
+"""Sending a PATCH once, and waiting until the segments obey: the server's own word is not enough.
+
+Facts section 3: the status may be green right after a PATCH (1.18.1 and newer) and codes may be in
+place before it is green, so both are waited for, several looks running. After a kill it stays grey
+and nothing runs until it is woken by an empty diff of ``optimizers_config``. The same PATCH again
+while a build runs cancels the build and starts it anew, so nothing is sent when nothing differs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qadapt.errors import StoreError, StoreTimeoutError
+from qadapt.model import State
+from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.qdrant import config
+from qadapt.stores.qdrant.connection import Connection
+from qadapt.stores.qdrant.look import Look, look
+from qadapt.stores.qdrant.status import GREEN, GREY, RED, judge
+
+PAUSE = 0.25  # seconds between two looks
+CALM = 3  # looks in a row that must say the same
+STUCK = 20  # looks in a row at a green or grey collection that does nothing: wake it again
+NUDGE: Mapping[str, Any] = {"optimizers_config": {}}
+
+
+def patch(connection: Connection, name: str, body: Mapping[str, Any]) -> bool:
+    """Send a PATCH, unless the collection is so already; read back and compare.
+
+    Returns:
+        Whether it was sent.
+
+    Raises:
+        StoreError: the server took it and keeps something else; names each field.
+    """
+    names = {"collection_name": name}
+    path = "/collections/{collection_name}"
+
+    def differing() -> list[str]:
+        info = connection.ask("GET", path, doing=f"read {name!r}", names=names)
+        return config.differences(body, info)
+
+    if not differing():
+        return False
+    connection.ask("PATCH", path, dict(body), doing=f"change {name!r}", names=names)
+    dropped = differing()
+    if dropped:
+        raise StoreError(
+            f"Qdrant {connection.version} took the change of {name!r} and does not keep it as it "
+            f"was sent: {'; '.join(dropped)}",
+            hint="take out of `native` what this version does not know; `qadapt inspect` shows "
+            "what is configured now",
+        )
+    return True
+
+
+def settle(
+    connection: Connection,
+    name: str,
+    vector: str,
+    progress: OnProgress,
+    timeout: float,
+    pause: Callable[[float], None] = time.sleep,
+) -> Look:
+    """Wait until the collection is green and its segments hold what is configured.
+
+    Returns:
+        The last look: settled, ignored by the engine's own rules, or not to be seen into.
+
+    Raises:
+        StoreError: the optimizer failed (red; no disk or memory).
+        StoreTimeoutError: not settled after ``timeout`` seconds; nothing was taken back.
+    """
+    end = time.monotonic() + timeout
+    calm = idle = 0
+    while True:
+        looked = look(connection, name)
+        _refuse_trouble(looked, name)
+        seen = looked.seen(vector, _rows(looked, vector))
+        status = judge(seen)
+        settled = looked.colour == GREEN and status.state is not State.BUILDING
+        calm = calm + 1 if settled else 0
+        if calm >= CALM:
+            return looked
+        asleep = looked.colour == GREY or (looked.colour == GREEN and not settled)
+        idle = idle + 1 if asleep and not looked.running else 0
+        if idle % STUCK == CALM:
+            wake(connection, name)
+        if time.monotonic() >= end:
+            raise StoreTimeoutError(
+                f"{name!r} is {looked.colour} after {timeout:g} seconds: "
+                f"{status.reason or status.state}",
+                hint="the server goes on by itself; apply again waits for the rest",
+            )
+        total = len(seen.expected) or None
+        progress(Progress("waiting for the segments", len(seen.obeying), total, "segments"))
+        pause(PAUSE)
+
+
+def wake(connection: Connection, name: str) -> None:
+    """Wake an optimizer that sleeps; an awake one takes no notice."""
+    names = {"collection_name": name}
+    path = "/collections/{collection_name}"
+    connection.ask("PATCH", path, dict(NUDGE), doing=f"wake {name!r}", names=names)
+
+
+def _rows(looked: Look, vector: str) -> int:
+    """Rows that have the vector, as the segments count them; enough to tell none from some."""
+    if looked.telemetry is None:
+        return int(looked.info.get("points_count") or 0)
+    return sum(each.rows for each in looked.telemetry.segments.get(vector, ()))
+
+
+def _refuse_trouble(looked: Look, name: str) -> None:
+    if looked.colour == RED or looked.trouble:
+        raise StoreError(
+            f"the optimizer of {name!r} failed: {looked.trouble or 'status red'}",
+            hint="free disk or RAM on the server, then apply again",
+        )

@@ -1,0 +1,85 @@
+"""The conformance suite on the client's local mode: a store that has no quantization at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.errors import UnsupportedError
+from qadapt.testing import StoreConformance
+from qadapt.testing.conformance import SETTINGS
+from qadapt.testing.data import Sample
+
+pytest.importorskip("qdrant_client")
+
+
+class LocalMode(StoreConformance):
+    """What memory and folder share: nothing is quantized natively, and nothing says it was."""
+
+    @pytest.mark.parametrize("text", SETTINGS)
+    def test_every_setting_is_refused_with_the_rule(self, filled: Collection, text: str) -> None:
+        with pytest.raises(UnsupportedError, match="local mode"):
+            filled.plan(text)
+
+    @pytest.mark.parametrize(
+        "text", ["binary:rescore=4", "binary:query_bits=8,rescore=4", "scalar:rescore=4"]
+    )
+    def test_accept_client_gives_the_answers_of_the_recipe(
+        self, filled: Collection, sample: Sample, text: str, tmp_path: Path
+    ) -> None:
+        wanted = qa.Quantization.parse(text)
+        filled.plan(wanted, accept="client").apply(yes=True)
+        about = filled.info().vectors[""]
+        assert (about.held_by, about.status.state) == ("qadapt", qa.State.ACTIVE)
+        rescore = wanted.rescore or qa.Rescore(1.0)
+        hits = filled.search(sample.queries, k=self.k)
+        assert (hits.how.searcher, hits.how.rescorer) == ("qadapt", "qadapt")
+
+        rows = filled.fetch(range(self.rows)).vectors[""]
+        with qa.CodeIndex.create(
+            tmp_path / "own",
+            self.dim,
+            metric="cosine",
+            codes="binary" if wanted.kind is qa.Kind.BINARY else "int8",
+            query_bits=wanted.query_bits or 1,
+            calibration=qa.Calibration.from_stream([rows], source="the rows"),
+        ) as index:
+            index.add(range(self.rows), rows)
+            expected = index.search(
+                sample.queries,
+                self.k,
+                rescore=rescore.oversampling,
+                source="originals",
+                fetch=lambda ids: {key: rows[key] for key in ids},
+            )
+        assert hits.ids.tolist() == expected.ids.tolist()
+        np.testing.assert_allclose(hits.scores, expected.scores, atol=1e-6)
+        lossy = filled.search(sample.queries, k=self.k, rescore="off")
+        assert self.recall(lossy, sample) < self.recall(hits, sample)
+
+
+class TestQdrantMemory(LocalMode):
+    """``qdrant::memory:``."""
+
+    @pytest.fixture
+    def database(self) -> Iterator[Database]:
+        """An empty memory."""
+        with qa.open("qdrant::memory:") as database:
+            yield database
+
+
+class TestQdrantFolder(LocalMode):
+    """``qdrant:DIR``: sqlite commits each row by itself, so there are fewer of them here."""
+
+    rows = 300
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        """An empty folder."""
+        with qa.open(f"qdrant:{tmp_path / 'data'}") as database:
+            yield database

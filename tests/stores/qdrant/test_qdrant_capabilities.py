@@ -1,0 +1,55 @@
+"""What is declared, for the matrix and for one server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from qdrant_help import Replay
+
+from qadapt.model import Support
+from qadapt.model.capabilities import FEATURES
+from qadapt.stores.qdrant import capabilities, localmode
+from qadapt.stores.qdrant.store import QdrantStore
+
+
+def test_every_feature_is_declared_and_says_how_it_was_checked() -> None:
+    declared = QdrantStore.declared()
+    assert set(FEATURES) <= set(declared.features)
+    for name, each in declared.features.items():
+        assert each.support is Support.NATIVE, name
+        assert "1.16.3" in each.reason or "contract" in each.reason, name
+
+
+@pytest.mark.parametrize(
+    ("version", "lacking"),
+    [
+        ("1.14.1", "native-binary:2"),
+        ("1.16.3", "native-rotational"),
+        ("1.19.0", "native-rotational:8"),
+        ("1.9.0", "native-float16"),
+        ("1.3.2", "native-quantization"),
+    ],
+)
+def test_an_older_server_has_less(version: str, lacking: str) -> None:
+    found = Replay(version).store().capabilities()[lacking]
+    assert found.support is not Support.NATIVE
+    assert version in found.reason
+
+
+def test_local_mode_has_no_quantization_and_says_why() -> None:
+    found = capabilities.of("qdrant", None, localmode.DEPLOYMENT)
+    assert found["native-quantization"].support is Support.CLIENT
+    assert found["native-rotational:4"].support is Support.UNSUPPORTED
+    assert "local mode" in found["native-quantization"].reason
+    assert found.native("native-filter")
+
+
+def test_the_store_is_known_without_its_client() -> None:
+    code = (
+        "import sys; sys.modules['qdrant_client'] = sys.modules['qdrant_edge'] = None\n"
+        "from qadapt.stores.registry import load\n"
+        "assert load('qdrant').declared().store == 'qdrant'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

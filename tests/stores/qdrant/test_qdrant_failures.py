@@ -1,0 +1,408 @@
+"""Errors of server, network and client: one clear error each, tried again or not."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from qdrant_help import Replay, answer, info_of, ok, recording, refused, serve, telemetry_of
+
+import qadapt as qa
+from qadapt.errors import (
+    AddressError,
+    AlreadyExistsError,
+    AuthError,
+    BusyError,
+    DimensionError,
+    InputError,
+    NotFoundError,
+    QadaptError,
+    StoreError,
+    StoreTimeoutError,
+    TransientError,
+    UnreachableError,
+    UnsupportedError,
+)
+from qadapt.model.address import Address
+from qadapt.stores import registry
+from qadapt.stores.base import Search
+from qadapt.stores.qdrant import failures
+from qadapt.stores.qdrant.connection import address_of, check_name, connect
+
+UNNAMED = {"size": 4, "distance": "Dot"}
+PATCH = "/collections/articles"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("auth_no_key", AuthError, "Must provide an API key"),
+        ("auth_wrong_key", AuthError, "Invalid API key"),
+        ("readonly_patch", AuthError, "Global manage access"),
+        ("unknown_collection_get", NotFoundError, "nope"),
+        ("unknown_path", failures.NoSuchPathError, "does not have this path"),
+        ("upsert_wrong_dim", DimensionError, "3 dimensions, expected 4"),
+        ("payload_too_large", StoreError, "larger than allowed"),
+        ("id_string", StoreError, "not a valid point ID"),
+        ("strict_max_query_limit", InputError, "Limit exceeded 6 > 5"),
+        ("strict_no_exact", InputError, "Exact search disabled"),
+        ("strict_unindexed_filter_query", InputError, "Index required"),
+        ("strict_read_rate_429", failures.RateLimitedError, "Rate limit"),
+    ],
+)
+def test_recorded_refusals(name: str, error: type[QadaptError], words: str) -> None:
+    made = answer(f"errors/{name}")
+    found = failures.by_status(
+        made.status_code, failures._text(made.content), "do it", made.headers
+    )
+    assert type(found) is error
+    assert words in str(found)
+
+
+def test_creating_what_exists() -> None:
+    server = Replay().on("PUT", "/collections/t", answer("create/error_exists"))
+    with pytest.raises(AlreadyExistsError):
+        server.store().create("t", {"": qa.Vector(8)}, {})
+
+
+def test_an_unknown_collection_names_the_nearest() -> None:
+    server = serve(info_of(UNNAMED)).on("GET", "/collections/artcles", refused(404, "Not found"))
+    with pytest.raises(NotFoundError, match="did you mean 'articles'"):
+        server.store().info("artcles")
+
+
+class Code:
+    """A code of gRPC."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class RpcError(Exception):
+    """An error of gRPC, as recorded."""
+
+    def __init__(self, code: str, details: str) -> None:
+        self._code, self._details = code, details
+
+    def code(self) -> Code:
+        return Code(self._code)
+
+    def details(self) -> str:
+        return self._details
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("grpc_auth_None", AuthError),
+        ("grpc_auth_nope", AuthError),
+        ("grpc_auth_read-key", AuthError),
+        ("grpc_create_exists", AlreadyExistsError),
+        ("grpc_create_turbo", StoreError),
+        ("grpc_unknown_collection", NotFoundError),
+        ("grpc_upsert_wrong_dim", DimensionError),
+        ("grpc_id_string", StoreError),
+    ],
+)
+def test_recorded_refusals_over_grpc(name: str, error: type[QadaptError]) -> None:
+    told = recording(f"errors/{name}")["response"]
+    found = failures.translate(RpcError(told["status"], told["body"]), "do it")
+    assert type(found) is error
+
+
+def test_grpc_on_the_rest_port_and_in_vain() -> None:
+    found = failures.translate(
+        RpcError("UNAVAILABLE", "Trying to connect an http1.x server"), "ask"
+    )
+    assert type(found) is UnreachableError
+    assert "6334" in str(found)
+    assert type(failures.translate(RpcError("DEADLINE_EXCEEDED", ""), "ask")) is StoreTimeoutError
+    assert type(failures.translate(RpcError("UNKNOWN", "odd"), "ask")) is StoreError
+
+
+# -- tried again, or not -------------------------------------------------------------------------
+
+
+def test_a_rate_limit_is_waited_out_as_long_as_the_server_says() -> None:
+    server = serve(info_of(UNNAMED))
+    limited = answer("errors/strict_read_rate_429")
+    server.on("GET", "/collections", limited, limited, ok({"collections": []}))
+    assert server.store().collections() == []
+    assert server.slept == [30.0, 30.0]
+
+
+def test_a_write_over_its_rate_limit_is_waited_out_too() -> None:
+    server = serve(info_of(UNNAMED))
+    path = f"{PATCH}/points?wait=true"
+    server.on("PUT", path, answer("errors/strict_write_rate_429"), ok({"status": "completed"}))
+    server.store().write("articles", qa.Batch([1], {"": np.ones((1, 4))}))
+    assert server.slept == [30.0]
+    assert len(server.bodies("PUT", path)) == 2
+
+
+def test_a_pause_longer_than_a_minute_is_not_waited_out() -> None:
+    server = serve(info_of(UNNAMED))
+    server.on("GET", "/collections", refused(429, "slow", {"retry-after": "3600"}))
+    with pytest.raises(BusyError, match="slow") as caught:
+        server.store().collections()
+    assert server.slept == []
+    assert isinstance(caught.value, failures.RateLimitedError)
+    assert caught.value.retry_after == 3600
+
+
+@pytest.mark.parametrize(
+    "trouble", [refused(503, "starting"), httpx.ReadError("reset"), httpx.ConnectError("refused")]
+)
+def test_what_may_pass_is_tried_again_and_not_for_ever(trouble: Any) -> None:
+    server = serve(info_of(UNNAMED))
+    server.on("GET", "/collections", trouble, trouble, ok({"collections": []}))
+    assert server.store().collections() == []
+    assert len(server.slept) == 2
+    server.slept.clear()
+    server.on("GET", "/collections", trouble)
+    with pytest.raises(TransientError):
+        server.store().collections()
+    assert len(server.slept) == failures.ATTEMPTS - 1
+
+
+@pytest.mark.parametrize("trouble", [refused(503, "busy"), httpx.ReadError("reset")])
+def test_a_patch_that_may_have_arrived_is_not_sent_twice(trouble: Any) -> None:
+    """The second would cancel the build that the first began."""
+    from qadapt.stores.qdrant import waiting
+
+    server = serve(info_of(UNNAMED)).on("PATCH", PATCH, trouble)
+    body = {"quantization_config": {"binary": {}}}
+    with pytest.raises(TransientError):
+        waiting.patch(server.store().connection, "articles", body)
+    assert len(server.bodies("PATCH", PATCH)) == 1
+
+
+@pytest.mark.parametrize(
+    "lasting", [refused(400, "Bad"), refused(403, "Forbidden"), refused(422, "x")]
+)
+def test_what_will_not_pass_is_not_tried_again(lasting: Any) -> None:
+    server = serve(info_of(UNNAMED)).on("GET", "/collections", lasting)
+    with pytest.raises(StoreError):
+        server.store().collections()
+    assert len(server.bodies("GET", "/collections")) == 1
+
+
+def test_a_time_out_is_not_tried_again() -> None:
+    server = serve(info_of(UNNAMED)).on("GET", "/collections", httpx.ReadTimeout("slow"))
+    with pytest.raises(StoreTimeoutError, match="in time"):
+        server.store().collections()
+    assert len(server.bodies("GET", "/collections")) == 1
+
+
+def test_a_key_is_masked_in_what_the_server_says() -> None:
+    import warnings
+
+    server = serve(info_of(UNNAMED)).on("GET", "/collections", refused(403, "key sesame is bad"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the client's own: a key without TLS
+        store = server.store(api_key="sesame")
+    with pytest.raises(AuthError) as caught:
+        store.collections()
+    assert "sesame" not in str(caught.value) + repr(caught.value)
+    assert server.headers[-1]["api-key"] == "sesame"
+    assert "sesame" not in str(store.address)
+
+
+# -- real sockets --------------------------------------------------------------------------------
+
+
+class Wire:
+    """A port that answers each connection with fixed bytes, or cuts it."""
+
+    def __init__(self, reply: bytes) -> None:
+        self.reply = reply
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            with client:
+                client.recv(65536)
+                client.sendall(self.reply)
+
+
+@pytest.fixture
+def wire() -> Iterator[Any]:
+    """Makes ports, and closes them."""
+    made: list[Wire] = []
+
+    def make(reply: bytes) -> int:
+        made.append(Wire(reply))
+        return made[-1].port
+
+    yield make
+    for each in made:
+        each.socket.close()
+
+
+def http(body: bytes, status: str = "200 OK") -> bytes:
+    """An answer of HTTP."""
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + body
+
+
+def test_rest_on_a_port_that_cuts_the_connection(
+    wire: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gRPC port does so."""
+    monkeypatch.setattr(failures, "ATTEMPTS", 1)
+    with pytest.raises(UnreachableError, match="gRPC port"):
+        registry.open_store(f"qdrant+http://127.0.0.1:{wire(b'')}")
+
+
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "ATTEMPTS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(UnreachableError, match="nothing answers there"):
+        registry.open_store(f"qdrant+http://127.0.0.1:{port}")
+
+
+def test_another_service_is_not_taken_for_qdrant(wire: Any) -> None:
+    with pytest.raises(StoreError, match="not Qdrant"):
+        registry.open_store(f"qdrant+http://127.0.0.1:{wire(http(b'{}'))}")
+
+
+def test_a_far_version_is_one_line_of_ours_and_no_warning(
+    wire: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    reply = http(b'{"title": "qdrant", "version": "1.16.3"}')
+    with caplog.at_level(logging.WARNING, "qadapt.qdrant"):
+        store = registry.open_store(f"qdrant+http://127.0.0.1:{wire(reply)}")
+    assert store.server().version == "1.16.3"
+    assert len(caplog.records) == 1
+    assert "1.16.3" in caplog.text
+    store.close()
+
+
+# -- addresses and clients -----------------------------------------------------------------------
+
+
+def test_an_unknown_option_of_an_address() -> None:
+    with pytest.raises(AddressError, match="did you mean 'timeout'"):
+        connect(Address.parse("qdrant+http://localhost:6333?timeuot=3"))
+    with pytest.raises(AddressError, match="timeout"):
+        connect(Address.parse("qdrant+http://localhost:6333?timeout=soon"))
+
+
+def test_addresses_become_the_clients_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    from qadapt.stores.qdrant import connection
+
+    def settings(text: str) -> dict[str, Any]:
+        return connection._server_settings(Address.parse(text))
+
+    assert settings("qdrant+https://h:1/pre?timeout=9") == {
+        "url": "https://h:1/pre",
+        "timeout": 9,
+        "check_compatibility": False,
+    }
+    over = settings("qdrant+grpc://h:7?rest=8")
+    assert (over["url"], over["prefer_grpc"], over["grpc_port"]) == ("http://h:8", True, 7)
+    assert settings("qdrant+grpc://[::1]")["url"] == "http://[::1]:6333"
+    both = settings("qdrant+http://h:6333?grpc=77")
+    assert (both["prefer_grpc"], both["grpc_port"]) == (True, 77)
+
+
+def test_a_wrapped_client_keeps_its_place_and_is_never_closed() -> None:
+    from qdrant_client import AsyncQdrantClient
+
+    server = serve(info_of(UNNAMED))
+    store = server.store()
+    assert str(store.address) == "qdrant+http://qdrant.test:6333"
+    store.close()
+    assert store.collections() == ["articles"]
+    with pytest.raises(UnsupportedError, match="AsyncQdrantClient"):
+        address_of(AsyncQdrantClient(location=":memory:"))
+
+
+def test_wrapping_something_else_names_what_can_be() -> None:
+    with pytest.raises(UnsupportedError, match="qdrant"):
+        qa.wrap(object())
+
+
+def test_wrap_is_the_front_door() -> None:
+    server = serve(info_of(UNNAMED), telemetry_of("articles", []))
+    client = server.store().connection.client
+    with qa.wrap(client, disabled=["native-rescore"]) as database:
+        assert "articles" in database
+        assert not database.capabilities().native("native-rescore")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "x" * 256])
+def test_names_that_no_path_can_hold(name: str) -> None:
+    with pytest.raises(InputError):
+        check_name(name)
+
+
+# The client leaves the handle of its lock file to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_local_folder_that_somebody_has_open(tmp_path: Any) -> None:
+    with qa.open(f"qdrant:{tmp_path}"), pytest.raises(BusyError, match="could not open"):
+        qa.open(f"qdrant:{tmp_path}")
+
+
+# -- strict mode ---------------------------------------------------------------------------------
+
+
+def strict() -> Replay:
+    """The recorded collection, with the limits that the recorded refusals name."""
+    info = recording("errors/strict_info")["response"]["body"]["result"]
+    assert info["config"]["strict_mode_config"]["enabled"] is True
+    info["config"]["strict_mode_config"] = {
+        "enabled": True,
+        "max_query_limit": 5,
+        "search_max_oversampling": 2,
+        "search_max_hnsw_ef": 64,
+        "search_allow_exact": False,
+        "upsert_max_batchsize": 2,
+    }
+    return serve(info, telemetry_of("s", [{"": (1, "plain", {"binary": {}})}]), name="s", count=1)
+
+
+@pytest.mark.parametrize(
+    ("search", "limit"),
+    [
+        (Search(k=6), "max_query_limit"),
+        (Search(k=2, rescore=qa.Rescore(3)), "search_max_oversampling"),
+        (Search(k=2, options={"hnsw_ef": 128}), "search_max_hnsw_ef"),
+        (Search(k=2, exact=True), "search_allow_exact"),
+    ],
+)
+def test_limits_are_read_and_named_before_asking(search: Search, limit: str) -> None:
+    server = strict()
+    with pytest.raises(InputError, match=limit):
+        server.store().search("s", np.ones((1, 4), dtype=np.float32), search)
+    assert not server.bodies("POST", "/collections/s/points/query/batch")
+
+
+def test_pages_and_batches_stay_within_the_limits() -> None:
+    server = strict()
+    page = {"points": [{"id": 1, "payload": {}, "vector": [1, 0, 0, 0]}], "next_page_offset": None}
+    server.on("POST", "/collections/s/points/scroll", ok(page))
+    server.on("PUT", "/collections/s/points?wait=true", ok({"status": "completed"}))
+    store = server.store()
+    assert [len(each) for each in store.read("s", page=1000)] == [1]
+    assert server.bodies("POST", "/collections/s/points/scroll")[0]["limit"] == 5
+    store.write("s", qa.Batch(range(5), {"": np.ones((5, 4))}))
+    sizes = [
+        len(each["points"]) for each in server.bodies("PUT", "/collections/s/points?wait=true")
+    ]
+    assert sizes == [2, 2, 1]
+    assert store.count("s") == 1
+    assert not server.bodies("POST", "/collections/s/points/count"), "exact counts are forbidden"

@@ -1,0 +1,425 @@
+"""What Qdrant says and does not do, and what it takes and should not: each has a test by name.
+
+On recordings of a 1.16.3 server, or on answers in their shape. What the engine itself does (recall
+with and without oversampling, quantile) is proven live through the store ``edge``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from qdrant_help import (
+    ISSUES,
+    Replay,
+    answer,
+    info_of,
+    life,
+    ok,
+    recording,
+    refused,
+    serve,
+    telemetry_of,
+)
+
+import qadapt as qa
+from qadapt.errors import (
+    DimensionError,
+    InputError,
+    NonFiniteError,
+    NotFoundError,
+    StoreError,
+    UnsupportedError,
+)
+from qadapt.model import Level, Vector
+from qadapt.stores.base import Search, silent
+from qadapt.stores.qdrant import mapping, recreate, searching, waiting
+
+V = Vector(8)
+UNNAMED = {"size": 8, "distance": "Cosine"}
+BINARY = {"binary": {}}
+
+
+# -- dropped fields ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "odd_memory_binary",
+        "odd_memory_scalar",
+        "odd_unknown_inner",
+        "odd_vector_memory",
+        "odd_vector_memory_cold",
+        "odd_hnsw_memory",
+        "odd_two_kinds",
+    ],
+)
+def test_a_field_that_1_16_drops_with_status_200_is_named_by_the_read_back(name: str) -> None:
+    """memory before 1.19 and anything unknown: qdrant/landing_page/pull/1865, facts section 1."""
+    from qadapt.stores.qdrant import config
+
+    sent = recording(f"create/{name}")
+    assert sent["response"]["status"] == 200
+    info = recording(f"create/{name}__read_back")["response"]["body"]["result"]
+    body = {**sent["request"]["body"]}
+    body["vectors"] = {"": body["vectors"]}
+    found = config.differences(body, info)
+    assert len(found) == 1
+    assert any(word in found[0] for word in ("memory", "foo", "binary"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "binary",
+        "binary_one_half",
+        "binary_q8",
+        "binary_qbin",
+        "binary_ram",
+        "binary_two_bits",
+        "scalar",
+        "scalar_min",
+        "product",
+        "all_product_x4",
+        "on_disk_binary",
+        "unnamed_vector_level",
+        "datatype_float16",
+        "datatype_uint8",
+    ],
+)
+def test_what_1_16_keeps_is_no_difference(name: str) -> None:
+    from qadapt.stores.qdrant import config
+
+    body = {**recording(f"create/{name}")["request"]["body"]}
+    body["vectors"] = {"": body["vectors"]}
+    info = recording(f"create/{name}__read_back")["response"]["body"]["result"]
+    assert config.differences(body, info) == []
+
+
+def test_dropped_memory_is_never_sent_before_1_19() -> None:
+    for version, word in (("1.16.3", "always_ram"), ("1.19.0", "memory")):
+        server = Replay(version)
+        native = server.store().map(qa.binary(codes="ram"), V).native
+        assert native is not None
+        assert list(native["quantization_config"]["binary"]) == [word]
+    mapped = Replay("1.16.3").store().map(qa.binary(native={"memory": "pinned"}), V)
+    assert mapped.match.level is Level.UNSUPPORTED
+    assert "drop it without a word" in mapped.match.differences[0]
+
+
+def test_dropped_encoding_is_never_sent_before_1_15() -> None:
+    """One bit would be built without a word: qdrant/landing_page/pull/2484, facts section 1."""
+    for wanted in (qa.binary(bits=2), qa.binary(query_bits=8)):
+        assert Replay("1.14.1").store().map(wanted, V).match.level is Level.UNSUPPORTED
+        assert Replay("1.15.0").store().map(wanted, V).match.level is Level.EXACT
+    raw = qa.binary(native={"encoding": "two_bits"})
+    assert Replay("1.14.1").store().map(raw, V).match.level is Level.UNSUPPORTED
+
+
+@pytest.mark.parametrize(("bits", "since"), [(4, "1.18.0"), (8, "1.20.0"), (1.5, "1.18.0")])
+def test_turbo_is_refused_before_it_is_sent(bits: float, since: str) -> None:
+    wanted = qa.rotational(bits=bits)
+    assert recording("create/odd_turbo")["response"]["status"] == 400
+    assert Replay("1.16.3").store().map(wanted, V).match.level is Level.UNSUPPORTED
+    assert Replay(since).store().map(wanted, V).match.level is not Level.UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("datatype", "old", "new"),
+    [
+        ("float16", "1.9.0", "1.10.0"),
+        ("uint8", "1.8.4", "1.9.0"),
+        ("turbo4", "1.18.0", "1.19.0"),
+        ("turbo8", "1.19.0", "1.20.0"),
+    ],
+)
+def test_datatypes_are_refused_before_they_are_sent(datatype: Any, old: str, new: str) -> None:
+    vectors = {"": Vector(8, datatype=datatype)}
+    server = Replay(old)
+    with pytest.raises(UnsupportedError, match=datatype):
+        server.store().create("t", vectors, {})
+    assert server.writes() == []
+    server = Replay(new).on("PUT", "/collections/t", ok(True))
+    server.on("GET", "/collections/t", ok(info_of({**UNNAMED, "datatype": datatype})))
+    server.store().create("t", vectors, {})
+    assert server.bodies("PUT", "/collections/t") == [
+        {"vectors": {**UNNAMED, "datatype": datatype}}
+    ]
+
+
+def test_a_patch_that_is_taken_and_not_kept_is_an_error_that_names_the_field() -> None:
+    server = serve(info_of(UNNAMED))
+    server.on("GET", "/collections/articles", ok(info_of(UNNAMED)), ok(info_of(UNNAMED, BINARY)))
+    body = {"quantization_config": {"binary": {"memory": "pinned"}}}
+    with pytest.raises(StoreError, match=r"quantization_config\.binary\.memory: sent 'pinned'"):
+        waiting.patch(server.store().connection, "articles", body)
+
+
+def test_a_creation_that_is_not_kept_is_dropped_again() -> None:
+    server = Replay().on("PUT", "/collections/t", ok(True)).on("DELETE", "/collections/t", ok(True))
+    server.on("GET", "/collections/t", ok(info_of(UNNAMED)))
+    with pytest.raises(StoreError, match="quantization_config"):
+        server.store().create("t", {"": V}, {"": qa.binary()})
+    assert [method for method, path, _ in server.writes()] == ["PUT", "DELETE"]
+
+
+# -- quantile, rescoring, oversampling -----------------------------------------------------------
+
+
+def test_quantile_is_told_as_what_it_is() -> None:
+    mapped = Replay().store().map(qa.scalar(bits=7, quantile=0.99), V)
+    assert mapped.match.level is Level.DIFFERS
+    assert mapped.match.differences == (mapping.QUANTILE,)
+    assert ISSUES + "9902" in mapping.QUANTILE
+    full = Replay().store().map(qa.scalar(bits=7, per="collection"), V)
+    assert full.match.level is Level.EXACT
+
+
+def params_of(server: Replay) -> Any:
+    """The search parameters that were sent last."""
+    *_, body = server.bodies("POST", "/collections/articles/points/query/batch")
+    return body["searches"][0].get("params")
+
+
+def searched(codes: Any, search: Search, *, distance: str = "Cosine", **more: Any) -> Any:
+    """The hits of one search where segments hold ``codes``, and the parameters sent."""
+    info = info_of({"size": 4, "distance": distance}, codes)
+    segments = more.pop("segments", [{"": (2000, "hnsw", codes)}])
+    server = serve(info, telemetry_of("articles", segments), **more)
+    points = [{"id": 8, "version": 1, "score": 3.0}, {"id": 3, "version": 1, "score": 2.0}]
+    server.on("POST", "/collections/articles/points/query/batch", ok([{"points": points}]))
+    hits = server.store().search("articles", np.ones((1, 4), dtype=np.float32), search)
+    return hits, params_of(server)
+
+
+def test_oversampling_alone_does_nothing_so_it_is_never_sent_alone() -> None:
+    """Facts section 2: without rescoring it is a no-op."""
+    for factor in (1.0, 2.0, 2.5):
+        _, params = searched(BINARY, Search(k=10, rescore=qa.Rescore(factor)))
+        assert params["quantization"]["rescore"] is True
+    _, params = searched(BINARY, Search(k=10, rescore=qa.Rescore(source="off")))
+    assert params["quantization"] == {"rescore": False}
+
+
+def test_rescoring_without_oversampling_is_told_with_its_candidates() -> None:
+    """On one segment it changes the order and never the rows: qdrant/landing_page/pull/1158."""
+    hits, params = searched(BINARY, Search(k=10, rescore=qa.Rescore(1)))
+    assert (hits.how.candidates, hits.how.scores) == (10, "exact")
+    assert params["quantization"] == {"rescore": True}
+
+
+def test_so_many_candidates_from_each_segment_is_told() -> None:
+    two = [{"": (1000, "hnsw", BINARY)}, {"": (1000, "hnsw", BINARY)}]
+    hits, params = searched(BINARY, Search(k=10, rescore=qa.Rescore(3)), segments=two)
+    assert hits.how.notes == (searching.PER_SEGMENT.format(2),)
+    assert params["quantization"] == {"rescore": True, "oversampling": 3.0}
+
+
+@pytest.mark.parametrize(("factor", "k"), [(1.1, 10), (3.3, 10), (2.7, 7), (1.05, 100)])
+def test_rounding_never_costs_a_candidate(factor: float, k: int) -> None:
+    """The server takes int(factor * limit) in 32-bit floats."""
+    _, params = searched(BINARY, Search(k=k, rescore=qa.Rescore(factor)))
+    sent = np.float32(params["quantization"]["oversampling"])
+    assert int(sent * np.float32(k)) == qa.Rescore(factor).candidates(k)
+
+
+def test_scores_of_binary_codes_without_rescoring_are_marked() -> None:
+    """Recorded: 172.0 where the cosine is 0.856."""
+    scores = recording("life/051_search_no_rescore")["response"]["body"]["result"]["points"]
+    assert scores[0]["score"] == 172.0
+    hits, _ = searched(BINARY, Search(k=2, rescore=qa.Rescore(source="off")))
+    assert hits.how.scores == "approximate"
+    assert searching.RAW_COUNTS in hits.how.notes
+
+
+def test_binary_under_euclid_comes_descending_and_is_not_turned_round() -> None:
+    hits, _ = searched(BINARY, Search(k=2, rescore=qa.Rescore(source="off")), distance="Euclid")
+    assert hits.scores.tolist() == [[3.0, 2.0]]
+    assert searching.RAW_COUNTS in hits.how.notes
+
+
+@pytest.mark.parametrize(
+    ("version", "wrong"), [("1.16.3", True), ("1.18.3", True), ("1.19.0", False)]
+)
+def test_scores_of_scalar_codes_under_euclid_are_marked_before_1_19(
+    version: str, wrong: bool
+) -> None:
+    codes = {"scalar": {"type": "int8"}}
+    off = Search(k=2, rescore=qa.Rescore(source="off"))
+    hits, _ = searched(codes, off, distance="Euclid", version=version)
+    assert hits.how.scores == "approximate"
+    assert (searching.WRONG_EUCLID in hits.how.notes) is wrong
+    assert ISSUES + "9515" in searching.WRONG_EUCLID
+
+
+def test_exact_euclid_scores_are_negative_squares() -> None:
+    hits, _ = searched(None, Search(k=2), distance="Euclid")
+    assert hits.scores.tolist() == [[-9.0, -4.0]]
+    assert hits.how.scores == "exact"
+
+
+# -- what runs and what sleeps -------------------------------------------------------------------
+
+
+def test_an_unchanged_setting_sends_no_patch_that_would_restart_a_build() -> None:
+    server = serve(info_of(UNNAMED, BINARY, status="yellow"))
+    assert not waiting.patch(server.store().connection, "articles", {"quantization_config": BINARY})
+    assert server.writes() == []
+
+
+def test_telemetry_and_optimizations_that_the_typed_client_cannot_parse_are_read() -> None:
+    """626 errors of pydantic on 1.16.3 (facts section 3)."""
+    from qdrant_client.http.exceptions import ResponseHandlingException
+
+    story = life()
+    store = story.store()
+    with pytest.raises(ResponseHandlingException):
+        store.connection.client.http.service_api.telemetry(details_level=4)
+    with pytest.raises((ResponseHandlingException, TypeError)):
+        store.connection.client.get_optimizations("articles")
+    assert store.info("articles").vectors[""].status.state is qa.State.ABSENT
+
+
+def test_local_mode_echoes_a_quantization_that_it_never_uses() -> None:
+    """https://github.com/qdrant/qdrant-client/issues/909."""
+    from qdrant_client import QdrantClient, models
+
+    client = QdrantClient(":memory:")
+    codes = models.BinaryQuantization(binary=models.BinaryQuantizationConfig())
+    params = models.VectorParams(size=8, distance=models.Distance.DOT, quantization_config=codes)
+    client.create_collection("articles", vectors_config={"a": params})
+    with qa.wrap(client) as database:
+        about = database["articles"].info().vectors["a"]
+        assert about.quantization.kind is qa.Kind.BINARY, "it is echoed"
+        assert about.status.state is qa.State.IGNORED
+        assert "local mode" in about.status.reason
+        with pytest.raises(UnsupportedError, match="local mode"):
+            database["articles"].plan("none")
+    assert client.get_collections().collections, "a wrapped client is never closed"
+    client.close()
+
+
+# -- aliases -------------------------------------------------------------------------------------
+
+
+def test_alias_actions_are_not_atomic_so_one_is_sent_after_a_look() -> None:
+    """aliases/15: delete + create on an unknown collection is a 404 and the alias is gone."""
+    assert recording("aliases/15_partial_failure_is_atomic")["response"]["status"] == 404
+    server = Replay().on("GET", "/collections/nope/exists", answer("server/exists_false"))
+    with pytest.raises(NotFoundError, match="not switched"):
+        recreate.switch(server.store().connection, "live", "nope")
+    assert server.writes() == []
+    server.on("GET", "/collections/v1/exists", answer("server/exists_true"))
+    listed = {"alias_name": "live", "collection_name": "v1"}
+    empty = ok({"aliases": []})
+    server.on("GET", "/aliases", empty, ok({"aliases": [listed]}))
+    server.on("POST", "/collections/aliases", answer("aliases/08_create_again_moves"))
+    recreate.switch(server.store().connection, "live", "v1")
+    sent = recording("aliases/08_create_again_moves")["request"]["body"]
+    assert server.writes() == [("POST", "/collections/aliases", sent)]
+
+
+def test_dropping_an_alias_answers_200_and_deletes_nothing_so_it_is_refused() -> None:
+    assert recording("aliases/14_delete_through_alias")["response"]["body"]["result"] is False
+    server = serve(info_of(UNNAMED), name="v1")
+    server.on("GET", "/aliases", answer("aliases/02_list"))
+    with pytest.raises(InputError, match="alias of 'v1'"):
+        server.store().drop("live")
+    assert server.writes() == []
+
+
+# -- rows ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e39])
+def test_nan_that_grpc_takes_and_that_comes_first_in_every_search_is_not_sent(value: float) -> None:
+    assert recording("errors/upsert_1e39_overflows_f32")["response"]["status"] == 200
+    points = recording("errors/query_zero_vector_cosine")["response"]["body"]["result"]["points"]
+    assert points[0]["score"] is None
+    server = serve(info_of({"size": 4, "distance": "Dot"}))
+    rows = np.array([[1.0, 1, 1, 1], [1, value, 1, 1]])
+    with pytest.raises(NonFiniteError):
+        server.store().write("articles", qa.Batch([1, 2], {"": rows}))
+    assert server.writes() == []
+
+
+def test_a_nan_that_is_there_already_is_named_where_the_typed_client_fails() -> None:
+    info = info_of({"size": 4, "distance": "Cosine"})
+    server = serve(info, telemetry_of("articles", []))
+    body = recording("errors/query_zero_vector_cosine")["response"]["body"]
+    found = {**body, "result": [body["result"]]}
+    path = "/collections/articles/points/query/batch"
+    server.on("POST", path, httpx.Response(200, json=found))
+    with pytest.raises(StoreError, match="no number for 2"):
+        server.store().search("articles", np.ones((1, 4), dtype=np.float32), Search(k=5))
+
+
+def test_one_wrong_point_is_a_400_with_the_others_stored_so_nothing_is_sent() -> None:
+    assert recording("errors/upsert_one_bad_of_two")["response"]["status"] == 400
+    server = serve(info_of({"size": 4, "distance": "Dot"}))
+    with pytest.raises(DimensionError):
+        server.store().write("articles", qa.Batch([50, 51], {"": np.ones((2, 3))}))
+    with pytest.raises(InputError, match="-1"):
+        server.store().write("articles", qa.Batch([50, -1], {"": np.ones((2, 4))}))
+    assert server.writes() == []
+
+
+def test_an_upsert_is_waited_for_because_errors_of_others_are_lost() -> None:
+    """errors/upsert_wrong_dim_nowait: 200 "acknowledged", and the error is gone."""
+    nowait = recording("errors/upsert_wrong_dim_nowait")["response"]["body"]["result"]
+    assert nowait["status"] == "acknowledged"
+    server = serve(info_of({"size": 4, "distance": "Dot"}))
+    path = "/collections/articles/points?wait=true"
+    server.on("PUT", path, ok({"operation_id": 1, "status": "completed"}))
+    server.store().write("articles", qa.Batch([50], {"": np.ones((1, 4))}))
+    assert [point["id"] for point in server.bodies("PUT", path)[0]["points"]] == [50]
+
+
+def test_hnsw_ef_zero_that_the_server_takes_is_refused() -> None:
+    assert recording("query/params_hnsw_ef0")["response"]["status"] == 200
+    with pytest.raises(InputError, match="hnsw_ef"):
+        searched(None, Search(k=2, options={"hnsw_ef": 0}))
+
+
+# -- "the collection quantized, this vector not" -------------------------------------------------
+
+
+def test_a_vectors_disabled_falls_back_to_the_collection_so_it_cannot_be_said() -> None:
+    """named/04 to 06: after "Disabled" the vector has the collection's binary codes."""
+    info = recording("named/05_info")["response"]["body"]["result"]
+    telemetry = recording("named/06_telemetry")["response"]["body"]["result"]
+    store = serve(info, telemetry, name="named", count=3000).store()
+    about = store.info("named")
+    assert about.vectors["a"].quantization.kind is qa.Kind.BINARY
+    for name in "abc":
+        assert about.vectors[name].status.state is qa.State.ACTIVE
+    with pytest.raises(UnsupportedError, match="falls back"):
+        store.steps(about, "a", qa.none())
+    (step,) = store.steps(about, "b", qa.scalar(bits=7, quantile=0.95))
+    assert step.request["body"] == recording("named/07_patch_b_product")["request"]["body"]
+    assert step.reverse is not None
+    assert step.reverse["body"] == {"vectors": {"b": {"quantization_config": "Disabled"}}}
+
+
+def test_a_vector_with_a_setting_of_its_own_is_disabled_by_itself() -> None:
+    info = recording("named/09_info")["response"]["body"]["result"]
+    telemetry = recording("named/10_telemetry")["response"]["body"]["result"]
+    store = serve(info, telemetry, name="named", count=3000).store()
+    (step,) = store.steps(store.info("named"), "b", qa.none())
+    body = {"vectors": {"b": {"quantization_config": "Disabled"}}}
+    assert step.request["body"] == body
+    assert "sparse vectors (s) are never quantized" in step.reason
+    request = {"op": "qdrant.patch", "vector": "a", "body": body}
+    with pytest.raises(StoreError, match="kept"):
+        store.run("named", request, silent, 1)
+
+
+def test_refused_words_of_the_server_do_not_hide_behind_ours() -> None:
+    server = serve(info_of(UNNAMED))
+    text = recording("patch/error_quantile7")["response"]["body"]["status"]["error"]
+    server.on("PATCH", "/collections/articles", refused(422, text))
+    with pytest.raises(StoreError, match=r"must be from 0\.5 to 1\.0"):
+        waiting.patch(server.store().connection, "articles", {"quantization_config": BINARY})
