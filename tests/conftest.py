@@ -2,7 +2,7 @@
 
 pytest --require-live=edge,qdrant      these engines must be there: their tests fail, not skip
 QADAPT_REQUIRE_LIVE=edge               the same
-QADAPT_LIVE_QDRANT=qdrant+http://...   where a server for tests is (any content is lost)
+QADAPT_TEST_QDRANT_URL=qdrant+http://...   where a server for tests is
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _live(config: pytest.Config, name: str, folder: Path) -> str:
 
 
 def _server(config: pytest.Config, name: str) -> str:
-    variable = f"QADAPT_LIVE_{name.upper()}"
+    variable = f"QADAPT_TEST_{name.upper()}_URL"
     if not os.environ.get(variable):
         _missing(config, name, f"{variable} is not set to the address of a server for tests")
     return os.environ[variable]

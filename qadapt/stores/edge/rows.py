@@ -1,99 +1,14 @@
-"""Rows between columns (``Batch``) and the engine's points."""
+"""The engine's points of a batch."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from qadapt.errors import InputError
-from qadapt.model import Batch, Id, Vector
+from qadapt.model import Batch, Id
 
 if TYPE_CHECKING:
     import qdrant_edge
-
-CHUNK_BYTES = 2 << 20
-MAX_DEPTH = 64
-
-
-# -- writing -------------------------------------------------------------------------------------
-
-
-def check_payloads(payloads: Sequence[Mapping[str, Any]] | None) -> None:
-    """Refuse what the engine would refuse halfway or change without a word.
-
-    It keeps integers beyond 64 bits as floats and bytes as lists of numbers, and stops at NaN,
-    at keys that are not text and at other types, when earlier rows are already written.
-
-    Raises:
-        InputError: names the row and the place.
-    """
-    for row, payload in enumerate(payloads or ()):
-        if not isinstance(payload, Mapping):
-            raise InputError(f"the payload of row {row} is a {type(payload).__name__}, not a dict")
-        _check_json(payload, row, "", 0)
-
-
-def _check_json(value: Any, row: int, place: str, depth: int) -> None:
-    problem = None
-    if value is None or isinstance(value, bool):
-        return
-    if isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            problem = "is text with a lone surrogate, which is not Unicode"
-    elif isinstance(value, int):
-        if not -(2**63) <= value < 2**64:
-            problem = f"is the number {value}, which does not fit into 64 bits"
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            problem = f"is {value}, which JSON does not have"
-    elif depth > MAX_DEPTH:
-        problem = f"is nested deeper than {MAX_DEPTH} levels"
-    elif isinstance(value, (list, tuple)):
-        for at, item in enumerate(value):
-            _check_json(item, row, f"{place}[{at}]", depth + 1)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                problem = f"has the key {key!r}, which is not text"
-                break
-            _check_json(item, row, f"{place}.{key}" if place else key, depth + 1)
-    else:
-        problem = f"is a {type(value).__name__}, which JSON does not have"
-    if problem:
-        raise InputError(
-            f"the payload of row {row}: {place or 'the payload'} {problem}",
-            hint="payloads are JSON; nothing was written",
-        )
-
-
-def check_uint8(batch: Batch, vectors: Mapping[str, Vector]) -> None:
-    """Refuse values that a uint8 vector would round or clip without a word.
-
-    Raises:
-        InputError
-    """
-    for name, array in batch.vectors.items():
-        if vectors[name].datatype != "uint8":
-            continue
-        wrong = ((array != np.rint(array)) | (array < 0) | (array > 255)).any(axis=1)
-        if wrong.any():
-            raise InputError(
-                f"vector {name!r} is kept as uint8: whole numbers from 0 to 255; row "
-                f"{int(np.flatnonzero(wrong)[0])} has others",
-                hint="scale and round the vectors, or create the vector with datatype float32",
-            )
-
-
-def chunks(batch: Batch) -> Iterator[Batch]:
-    """Parts of about 2 MB of vectors."""
-    each = max(1, batch.nbytes // max(1, len(batch)))
-    step = max(1, CHUNK_BYTES // each)
-    for start in range(0, len(batch), step):
-        yield batch.rows(start, start + step)
 
 
 def points(edge: Any, ids: Sequence[Id], batch: Batch) -> list[qdrant_edge.Point]:
@@ -119,52 +34,3 @@ def points(edge: Any, ids: Sequence[Id], batch: Batch) -> list[qdrant_edge.Point
         )
         for at, key in enumerate(ids)
     ]
-
-
-# -- reading -------------------------------------------------------------------------------------
-
-
-def to_batch(
-    records: Sequence[qdrant_edge.Record], vectors: Mapping[str, Vector], payload: bool
-) -> Batch:
-    """Columns of the engine's records.
-
-    Args:
-        records: as ``scroll`` and ``retrieve`` give them.
-        vectors: those that were asked for.
-        payload: whether payloads were.
-    """
-    found = [record.vector for record in records] if vectors else []
-    arrays: dict[str, npt.NDArray[np.float32]] = {}
-    missing: dict[str, npt.NDArray[np.bool_]] = {}
-    for name, vector in vectors.items():
-        rows = [_vector_of(item, name) for item in found]
-        absent = np.fromiter((row is None for row in rows), dtype=np.bool_, count=len(rows))
-        array = np.zeros((len(rows), vector.dim), dtype=np.float32)
-        there = [row for row in rows if row is not None]
-        if there:
-            array[~absent] = np.asarray(there, dtype=np.float32)
-        arrays[name] = array
-        if absent.any():
-            missing[name] = absent
-    return Batch(
-        [plain(record.id) for record in records],
-        arrays,
-        [record.payload or {} for record in records] if payload else None,
-        missing,
-    )
-
-
-def _vector_of(found: Any, name: str) -> Any:
-    """One vector of a record; None for none.
-
-    A record that has the unnamed vector alone gives it as a list, else all come by name.
-    """
-    if isinstance(found, list):
-        return None if name else found
-    return (found or {}).get(name)
-
-
-def plain(key: Any) -> Id:
-    """An id of the engine: an int as it is, a UUID in its usual form."""
-    return key if isinstance(key, int) else str(key)

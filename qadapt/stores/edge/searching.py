@@ -11,7 +11,7 @@ from qadapt.model import Hits, How, Kind, Metric, Quantization, Rescore, Vector
 from qadapt.stores.base import Search
 from qadapt.stores.edge.engine import engine
 from qadapt.stores.edge.filters import to_engine
-from qadapt.stores.edge.rows import plain
+from qadapt.stores.qdrant.columns import plain
 from qadapt.stores.qdrant.mapping import default_rescore
 
 if TYPE_CHECKING:

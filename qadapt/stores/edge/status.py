@@ -13,17 +13,7 @@ from typing import Any
 
 from qadapt.model import Evidence, State, Status, Vector
 from qadapt.stores.edge.files import SegmentVector
-
-# Least bytes of one dimension, by datatype.
-BYTES = {
-    "float32": 4.0,
-    "float16": 2.0,
-    "uint8": 1.0,
-    "turbo4": 0.5,
-    "turbo8": 1.0,
-    "turbo16": 2.0,
-}
-IN_GROWING_SEGMENTS = ("binary", "turbo")
+from qadapt.stores.qdrant.sizes import IN_GROWING_SEGMENTS
 
 NO_ROWS = "the collection has no such vectors yet, so there is nothing to see"
 ONE_BIT = "its codes have no statistics to tell wider bits by and are compared by one bit"
@@ -86,11 +76,6 @@ class Seen:
 def codes_while_growing(target: Mapping[str, Any] | None) -> bool:
     """Whether the engine gives this kind to segments without an index too."""
     return any(kind in (target or {}) for kind in IN_GROWING_SEGMENTS)
-
-
-def kilobytes(rows: int, vector: Vector) -> float:
-    """KB of some rows' originals, at least."""
-    return rows * vector.dim * BYTES[vector.datatype] / 1024
 
 
 def judge(seen: Seen) -> Status:

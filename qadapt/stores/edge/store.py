@@ -35,12 +35,12 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.stores.base import PAGE, Mapped, OnProgress, Progress, Search, Store, refuse
-from qadapt.stores.edge import changes, config, creation, inspection, keys, rows, searching
+from qadapt.stores.edge import changes, config, creation, inspection, rows, searching
 from qadapt.stores.edge.capabilities import RULES
 from qadapt.stores.edge.engine import PACKAGE, Shard, engine, release, shared, translated, version
 from qadapt.stores.edge.filters import to_engine
 from qadapt.stores.edge.rebuild import LOOK, rebuild
-from qadapt.stores.qdrant import mapping
+from qadapt.stores.qdrant import columns, keys, mapping
 
 DEPLOYMENT = "embedded"
 # Queries in one request of the engine, and ids in one deletion.
@@ -183,13 +183,13 @@ class EdgeStore(Store):
         shard = self._shard(collection)
         wanted = inspection.vectors(self._look(shard).config)
         batch.check(wanted)
-        rows.check_uint8(batch, wanted)
+        columns.check_uint8(batch, wanted)
         checked = keys.checked(batch.ids)
-        rows.check_payloads(batch.payloads)
+        columns.check_payloads(batch.payloads)
         edge = engine()
         start = 0
         with shard.change("write to") as opened:
-            for chunk in rows.chunks(batch):
+            for chunk in columns.chunks(batch):
                 part = checked[start : start + len(chunk)]
                 start += len(chunk)
                 opened.update(edge.UpdateOperation.upsert_points(rows.points(edge, part, chunk)))
@@ -220,8 +220,8 @@ class EdgeStore(Store):
         with shard.use("read from") as opened:
             # All three by position: the binding has no defaults, whatever its stub says.
             found = opened.retrieve(asked, payload, list(wanted) or False)
-        by_id = {rows.plain(record.id): record for record in found}
-        return rows.to_batch([by_id[key] for key in asked if key in by_id], wanted, payload)
+        by_id = {columns.plain(record.id): record for record in found}
+        return columns.to_batch([by_id[key] for key in asked if key in by_id], wanted, payload)
 
     def read(
         self,
@@ -254,7 +254,7 @@ class EdgeStore(Store):
                     )
                 )
             if found:
-                yield rows.to_batch(found, wanted, payload)
+                yield columns.to_batch(found, wanted, payload)
             if offset is None:
                 return
 

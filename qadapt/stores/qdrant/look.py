@@ -8,10 +8,10 @@ from typing import Any
 
 from qadapt.errors import AuthError, NotFoundError, StoreError, TransientError
 from qadapt.model import CollectionInfo, Server, VectorInfo
-from qadapt.stores.edge.status import BYTES
 from qadapt.stores.qdrant import config, mapping, telemetry
 from qadapt.stores.qdrant.connection import Connection
 from qadapt.stores.qdrant.searching import Codes
+from qadapt.stores.qdrant.sizes import BYTES
 from qadapt.stores.qdrant.status import Seen, judge, widest
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from qadapt.model import Evidence, State, Status, Vector
 from qadapt.model.capabilities import older
-from qadapt.stores.edge.status import IN_GROWING_SEGMENTS, kilobytes
 from qadapt.stores.qdrant.mapping import code_bytes, from_native, same_config
+from qadapt.stores.qdrant.sizes import IN_GROWING_SEGMENTS, kilobytes
 from qadapt.stores.qdrant.telemetry import Segment, Telemetry
 
 GREEN, YELLOW, GREY, RED = "green", "yellow", "grey", "red"

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qadapt.errors import InputError
 from qadapt.model import Batch, Id, Vector
 from qadapt.stores.base import PAGE
-from qadapt.stores.edge import keys, rows
-from qadapt.stores.qdrant import searching, strict
+from qadapt.stores.qdrant import columns, keys, searching, strict
 from qadapt.stores.qdrant.connection import Connection, module
 from qadapt.stores.qdrant.failures import not_a_number
 
@@ -34,8 +33,8 @@ def check(batch: Batch, wanted: Mapping[str, Vector]) -> list[Id]:
         DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
     """
     batch.check(wanted)
-    rows.check_uint8(batch, wanted)
-    rows.check_payloads(batch.payloads)
+    columns.check_uint8(batch, wanted)
+    columns.check_payloads(batch.payloads)
     return keys.checked(batch.ids)
 
 
@@ -67,7 +66,7 @@ def write(connection: Connection, name: str, batch: Batch, ids: Sequence[Id], mo
 
 
 def _chunks(batch: Batch, most: int) -> Iterator[Batch]:
-    for part in rows.chunks(batch):
+    for part in columns.chunks(batch):
         for start in range(0, len(part), most):
             yield part.rows(start, start + most)
 
@@ -144,7 +143,7 @@ def query(
     ask = connection.client.query_batch_points
     answers = connection.call(doing, ask, name, searching.requests(queries, common))
     return [
-        [(rows.plain(point.id), point.score, point.payload) for point in answer.points]
+        [(columns.plain(point.id), point.score, point.payload) for point in answer.points]
         for answer in answers
     ]
 
@@ -173,10 +172,10 @@ def _grpc_query(
     found = []
     for answer in answers.result:
         points = [GrpcToRest.convert_scored_point(hit) for hit in answer.result]
-        lost = [rows.plain(point.id) for point in points if math.isnan(point.score)]
+        lost = [columns.plain(point.id) for point in points if math.isnan(point.score)]
         if lost:
             raise not_a_number(doing, lost)
-        found.append([(rows.plain(each.id), each.score, each.payload) for each in points])
+        found.append([(columns.plain(each.id), each.score, each.payload) for each in points])
     return found
 
 
@@ -225,8 +224,8 @@ def fetch(
             with_payload=payload,
             with_vectors=_with_vectors(wanted),
         )
-    by_id = {rows.plain(record.id): record for record in found}
-    return rows.to_batch([by_id[key] for key in asked if key in by_id], wanted, payload)
+    by_id = {columns.plain(record.id): record for record in found}
+    return columns.to_batch([by_id[key] for key in asked if key in by_id], wanted, payload)
 
 
 def scroll(
@@ -267,7 +266,7 @@ def read(
 ) -> Iterator[Batch]:
     """All rows, in pages."""
     for found in scroll(connection, name, condition, list(wanted), payload, page):
-        yield rows.to_batch(found, wanted, payload)
+        yield columns.to_batch(found, wanted, payload)
 
 
 def check_page(page: Any) -> int:
