@@ -85,6 +85,8 @@ def _live(config: pytest.Config, name: str, folder: Path) -> str:
     try:
         with_version = _version_of(address)
     except QadaptError as error:
+        if name != "edge":
+            pytest.fail(f"{_variable(name)} names a server that cannot be used: {error}", False)
         _missing(config, name, str(error))
     way = "in process" if name == "edge" else "a server named in the environment"
     config.stash[SEEN][name] = f"{name} {with_version} ({way})"
@@ -92,10 +94,14 @@ def _live(config: pytest.Config, name: str, folder: Path) -> str:
 
 
 def _server(config: pytest.Config, name: str) -> str:
-    variable = f"QADAPT_TEST_{name.upper()}_URL"
+    variable = _variable(name)
     if not os.environ.get(variable):
         _missing(config, name, f"{variable} is not set to the address of a server for tests")
     return os.environ[variable]
+
+
+def _variable(name: str) -> str:
+    return f"QADAPT_TEST_{name.upper()}_URL"
 
 
 def _version_of(address: str) -> str | None:

@@ -12,21 +12,25 @@ if TYPE_CHECKING:
 
 
 def points(edge: Any, ids: Sequence[Id], batch: Batch) -> list[qdrant_edge.Point]:
-    """The engine's points of a batch whose ids are already in its own form."""
+    """The engine's points of a batch whose ids are already in its own form.
+
+    Rows go in as memory views: the binding reads any sequence number by number, and those of a
+    view come out 2.5 times as fast as those of a numpy row (``benchmarks/qdrant_overhead.py``).
+    """
     nothing: list[Any] = [None] * len(ids)
     payloads = nothing if batch.payloads is None else batch.payloads
     present = {name: ~mask for name, mask in batch.missing.items()}
     if set(batch.vectors) == {""} and not present:
         rows = batch.vectors[""]
         return [
-            edge.Point(key, row, payload)
+            edge.Point(key, memoryview(row), payload)
             for key, row, payload in zip(ids, rows, payloads, strict=True)
         ]
     return [
         edge.Point(
             key,
             {
-                name: array[at]
+                name: memoryview(array[at])
                 for name, array in batch.vectors.items()
                 if name not in present or present[name][at]
             },

@@ -82,7 +82,7 @@ def request(queries: Floats, search: Search, codes: Codes) -> qdrant_edge.QueryB
         [
             edge.QueryRequest(
                 limit=search.k,
-                query=edge.Query.Nearest(query, using=search.vector or None),
+                query=edge.Query.Nearest(memoryview(query), using=search.vector or None),
                 params=params,
                 filter=filter,
                 with_payload=search.with_payload,
