@@ -14,7 +14,6 @@ from qadapt.evaluation.verify import verify as run_verify
 from qadapt.model import Guard
 from qadapt.model import Plan as PlainPlan
 from qadapt.planning import journal, runner
-from qadapt.planning.planner import make_plan
 from qadapt.planning.runner import Outcome
 from qadapt.planning.text import plan_text
 from qadapt.stores.base import OnProgress, Store, silent
@@ -87,14 +86,7 @@ class Plan(PlainPlan):
     def again(self) -> Plan:
         """The same request, planned from what the collection is now."""
         with _Borrowed(getattr(self, "_store", None), self.address, self.disabled) as store:
-            made = make_plan(
-                store,
-                self.collection,
-                self.requested,
-                vector=self.vector,
-                accept=self.accept,
-                guard=self.guard,
-            )
+            made = runner.remade(store, self)
         return Plan._of(made, getattr(self, "_store", None))
 
 

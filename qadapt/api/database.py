@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -45,7 +47,7 @@ from qadapt.search import search
 from qadapt.stores.base import OnProgress, Search, Store, check_k, silent
 from qadapt.stores.registry import open_store, wrap_client
 
-DEFAULT_TIMEOUT = 3600.0
+FRESH = 10.0  # seconds that a collection's dimensions and metrics are believed
 
 
 def open(address: str | Address, *, disabled: Sequence[str] = ()) -> Database:
@@ -236,8 +238,10 @@ class Collection:
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self.name = name
-        # Dimensions, metric and datatype cannot change while a collection lives.
-        self._vectors: dict[str, Vector] | None = None
+        # Dimensions, metric and datatype cannot change while a collection lives, but the name may
+        # be an alias that somebody switches: so they are asked for again now and then.
+        self._vectors: dict[str, Vector] = {}
+        self._asked = -math.inf
 
     def __repr__(self) -> str:
         return f"<Collection {self.name!r} of {self._store.address}>"
@@ -350,17 +354,22 @@ class Collection:
 
     def plan(
         self,
-        quantization: QuantizationLike,
+        quantization: QuantizationLike | None = None,
         *,
         vector: str | None = None,
+        metric: Metric | str | None = None,
+        datatype: Datatype | None = None,
         accept: Accept = "differs",
         guard: Guard | str | None = None,
     ) -> Plan:
         """The steps from what is to ``quantization``; nothing is changed yet.
 
         Args:
-            quantization: ``qa.binary(rescore=4)``, or its string ``"binary:rescore=4"``.
+            quantization: ``qa.binary(rescore=4)``, or its string ``"binary:rescore=4"``; None
+                leaves it as it is.
             vector: its name; may be left out when there is just one.
+            metric, datatype: what the vector becomes; None leaves them. Both are fixed at
+                creation, so another one is a copy and a switched alias, where the store has that.
             accept: how far from what was asked the plan may go: ``exact``, ``differs``,
                 ``client``.
             guard: recall that must hold afterwards, else the change is undone.
@@ -373,6 +382,8 @@ class Collection:
             self.name,
             quantization,
             vector=vector,
+            metric=metric,
+            datatype=datatype,
             accept=accept,
             guard=Guard.parse(guard) if isinstance(guard, str) else guard,
         )
@@ -407,10 +418,11 @@ class Collection:
     # -- inside ------------------------------------------------------------------------------
 
     def _vector(self, name: str | None) -> tuple[str, Vector]:
-        """The vector meant, asked of the store only once."""
-        if self._vectors is None:
+        """The vector meant, asked of the store only once in a while."""
+        if time.monotonic() - self._asked > FRESH:
             info = self._store.info(self.name)
             self._vectors = {key: each.vector for key, each in info.vectors.items()}
+            self._asked = time.monotonic()
         found = which_vector(self.name, self._vectors, name)
         return found, self._vectors[found]
 

@@ -14,11 +14,13 @@ from qadapt.cli import complete, words
 from qadapt.cli.frame import command
 from qadapt.cli.options import (
     AcceptWord,
+    DatatypeWord,
     Disable,
     GuardText,
     MaybeCollection,
     MaybeQuantization,
     MaybeUrl,
+    MetricWord,
     SpecFile,
     VectorName,
     made_plans,
@@ -76,6 +78,8 @@ def plan(
         ),
     ] = None,
     vector: VectorName = None,
+    metric: MetricWord = None,
+    datatype: DatatypeWord = None,
     accept: AcceptWord = "differs",
     guard: GuardText = None,
     disable: Disable = None,
@@ -85,8 +89,17 @@ def plan(
     Each step with its reason, its cost, the native request and the way back.
     """
     with made_plans(
-        url, collection, quantization, spec, vector, accept, guard, disable, "plan"
-    ) as plans:
+        url,
+        collection,
+        quantization,
+        spec,
+        vector,
+        (metric, datatype),
+        accept,
+        guard,
+        disable,
+        "plan",
+    ) as plans:  # fmt: skip
         document = _document(plans, "plans", single=spec is None)
         _show(out, plans)
     if output is not None:
@@ -132,6 +145,8 @@ def apply(
         bool, typer.Option("--yes", "-y", help="Agree beforehand; nothing is asked.")
     ] = False,
     vector: VectorName = None,
+    metric: MetricWord = None,
+    datatype: DatatypeWord = None,
     accept: AcceptWord = "differs",
     guard: GuardText = None,
     disable: Disable = None,
@@ -146,12 +161,21 @@ def apply(
     wanted = read_guard(guard)
     saved = spec is None and target is not None and collection is None
     if saved:
-        _only_saved(vector, disable)
+        _only_saved(vector, metric, datatype, disable)
         opened: Any = contextlib.nullcontext(_load(Path(str(target)), wanted))
     else:
         opened = made_plans(
-            target, collection, quantization, spec, vector, accept, guard, disable, "apply"
-        )
+            target,
+            collection,
+            quantization,
+            spec,
+            vector,
+            (metric, datatype),
+            accept,
+            guard,
+            disable,
+            "apply",
+        )  # fmt: skip
     with opened as plans:
         changing = [item for item in plans if item.changes]
         _show(out, changing)
@@ -167,8 +191,8 @@ def apply(
     out.document(_document(changes, "changes", single=single))
 
 
-def _only_saved(vector: str | None, disable: list[str] | None) -> None:
-    if vector is not None or disable:
+def _only_saved(*words: str | list[str] | None) -> None:
+    if any(words):
         raise InputError(
             "a saved plan holds its vector and what is disabled already",
             hint="make another plan with `qadapt plan`, or give URL COLLECTION QUANTIZATION",

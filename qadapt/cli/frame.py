@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
@@ -99,8 +99,10 @@ def output_of(words: Sequence[str]) -> Output:
 
 
 def _with_common(function: Command, own_limit: bool) -> Command:
-    hints = get_type_hints(function, include_extras=True)
-    parameters = list(inspect.signature(function).parameters.values())[1:]  # without ``out``
+    # Not typing.get_type_hints: before Python 3.11 it wraps what is None by default in Optional,
+    # and typer no longer finds its own words inside.
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    parameters = parameters[1:]  # without ``out``
 
     @functools.wraps(function)
     def run(**values: Any) -> None:
@@ -111,14 +113,14 @@ def _with_common(function: Command, own_limit: bool) -> Command:
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [item.replace(kind=keyword, annotation=hints[item.name]) for item in parameters]
+        [item.replace(kind=keyword) for item in parameters]
         + [
             inspect.Parameter(key, keyword, default=default, annotation=annotation)
             for key, (annotation, default) in _COMMON.items()
         ]
     )
     run.__annotations__ = {
-        **{item.name: hints[item.name] for item in parameters},
+        **{item.name: item.annotation for item in parameters},
         **{key: annotation for key, (annotation, _) in _COMMON.items()},
     }
     return run

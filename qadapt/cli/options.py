@@ -69,6 +69,20 @@ VectorName = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+MetricWord = Annotated[
+    str | None,
+    typer.Option(
+        "--metric", metavar="cosine|dot|euclidean", help="What the metric becomes: a copy, and "
+        "an alias switched to it.", show_default=False,
+    ),
+]  # fmt: skip
+DatatypeWord = Annotated[
+    str | None,
+    typer.Option(
+        "--datatype", metavar="float16|...", help="What the originals become, likewise.",
+        show_default=False,
+    ),
+]  # fmt: skip
 AcceptWord = Annotated[
     str,
     typer.Option(
@@ -127,17 +141,24 @@ def made_plans(
     quantization: str | None,
     spec: Path | None,
     vector: str | None,
+    becomes: tuple[str | None, str | None],
     accept: str,
     guard: str | None,
     disable: list[str] | None,
     command: str,
 ) -> Iterator[list[Plan]]:
-    """One plan from words, or all plans of a spec file; their stores stay open meanwhile."""
+    """One plan from words, or all plans of a spec file; their stores stay open meanwhile.
+
+    Args:
+        becomes: metric and datatype of the vector, where they change.
+    """
     import qadapt as qa
+
+    metric, datatype = becomes
 
     allowed = check_accept(accept)
     if spec is not None:
-        wrong = [url, collection, quantization, vector, guard, disable]
+        wrong = [url, collection, quantization, vector, metric, datatype, guard, disable]
         if any(wrong):
             raise InputError(
                 "with -f, the store, vectors, quantization and guard stand in the spec file",
@@ -146,23 +167,34 @@ def made_plans(
         with qa.plan_spec(qa.load_spec(spec), accept=allowed) as plans:
             yield plans
         return
-    if url is None or collection is None or quantization is None:
+    words = [quantization, metric, datatype]  # what is to be changed
+    if url is None or collection is None or not any(words):
         missing = [
             word
             for word, value in (
-                ("URL", url), ("COLLECTION", collection), ("QUANTIZATION", quantization)
+                ("URL", url), ("COLLECTION", collection), ("QUANTIZATION", any(words))
             )
-            if value is None
+            if not value
         ]  # fmt: skip
         raise InputError(
             f"{' and '.join(missing)} missing",
             hint=f"qadapt {command} URL COLLECTION QUANTIZATION, or qadapt {command} -f SPEC.yaml",
         )
-    from qadapt.model import Quantization
+    from qadapt.model import Metric, Quantization
 
-    wanted, bar = Quantization.parse(quantization), read_guard(guard)
+    wanted = None if quantization is None else Quantization.parse(quantization)
+    measure = None if metric is None else Metric.of(metric)
+    bar = read_guard(guard)
     with open_database(url, disable) as db:
-        yield [db[collection].plan(wanted, vector=vector, accept=allowed, guard=bar)]
+        made = db[collection].plan(
+            wanted,
+            vector=vector,
+            metric=measure,
+            datatype=cast("Any", datatype),
+            accept=allowed,
+            guard=bar,
+        )
+        yield [made]
 
 
 def read_json(path: Path, what: str) -> Any:

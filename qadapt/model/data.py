@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ Id = int | str
 Floats = npt.NDArray[np.float32]
 # What a vector's floats are stored as.
 Datatype = Literal["float32", "float16", "uint8", "turbo4", "turbo8", "turbo16"]
+DATATYPES: tuple[str, ...] = get_args(Datatype)
 
 MAX_DIM = 65536
 
@@ -38,6 +39,8 @@ class Vector(Plain):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metric", Metric.of(self.metric))
+        if self.datatype not in DATATYPES:
+            raise SpecError.unknown("datatype", str(self.datatype), DATATYPES)
         if isinstance(self.dim, bool) or int(self.dim) != self.dim or not 1 <= self.dim <= MAX_DIM:
             raise SpecError(f"dim must be a whole number from 1 to {MAX_DIM}; got {self.dim!r}")
         object.__setattr__(self, "dim", int(self.dim))

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from qadapt.errors import SpecError
+from qadapt.model.data import Vector
 from qadapt.model.info import Server
 from qadapt.model.match import Accept, Match
 from qadapt.model.plain import Plain
@@ -112,6 +113,7 @@ class Plan(Plain):
         disabled: native features switched off.
         fingerprint: of the configuration that the plan was made from.
         count, dim: rows and dimensions when planned.
+        becomes: the vector's metric and datatype, where those change too; None where not.
         steps: in order.
         notes: what a reader must know, in words.
         guard: recall that must hold, else the change is undone.
@@ -137,6 +139,7 @@ class Plan(Plain):
     notes: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     guard: Guard | None = None
+    becomes: Vector | None = None
     format: int = PLAN_FORMAT
     qadapt: str = ""
 

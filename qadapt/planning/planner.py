@@ -16,6 +16,7 @@ from qadapt.model import (
     Kind,
     Level,
     Match,
+    Metric,
     Plan,
     Quantization,
     QuantizationLike,
@@ -23,8 +24,10 @@ from qadapt.model import (
     State,
     Step,
     Symbol,
+    Vector,
     VectorInfo,
 )
+from qadapt.model.data import Datatype
 from qadapt.planning import journal
 from qadapt.planning.requests import BUILD_CODES, DROP_CODES, REMEMBER
 from qadapt.stores.base import Store, refuse
@@ -36,16 +39,21 @@ ACCEPTS = ("exact", "differs", "client")
 def make_plan(
     store: Store,
     collection: str,
-    quantization: QuantizationLike,
+    quantization: QuantizationLike | None,
     *,
     vector: str | None = None,
+    metric: Metric | str | None = None,
+    datatype: Datatype | None = None,
     accept: Accept = "differs",
     guard: Guard | None = None,
 ) -> Plan:
     """The steps from what is to ``quantization``.
 
     Args:
+        quantization: None leaves it as it is.
         vector: its name; may be left out when the collection has just one.
+        metric, datatype: what the vector becomes; None leaves them. Both are fixed at creation,
+            so another one is a copy and a switched alias, where the store has that.
         accept: ``exact``, ``differs`` (a cousin is fine, and is told), or ``client`` (our own
             codes beside the store too).
         guard: recall that must hold afterwards.
@@ -56,13 +64,16 @@ def make_plan(
     """
     if accept not in ACCEPTS:
         raise SpecError.unknown("accept", accept, ACCEPTS)
-    wanted = Quantization.of(quantization)
     info = seen.info(store, collection)
     now = info.vectors[which_vector(collection, info.vectors, vector)]
+    wanted = now.quantization if quantization is None else Quantization.of(quantization)
+    becomes = _becomes(now, wanted, metric, datatype)
     by_us, target, match = _who(store, now, wanted, accept)
     steps = (
         _client_steps(store, info, now, wanted) if by_us else _store_steps(store, info, now, wanted)
     )
+    if becomes is not None:
+        steps = store.recreate_steps(info, now.name, becomes) + steps
     steps += _remember_step(store, info, now, wanted)
     if not steps:
         steps = [Step(Symbol.NOTHING, "nothing to do", _why_nothing(now), {})]
@@ -85,8 +96,31 @@ def make_plan(
         notes=_notes(store, info, now, wanted, by_us),
         disabled=store.disabled,
         guard=rooted(guard),
+        becomes=becomes,
         qadapt=__version__,
     )
+
+
+def _becomes(
+    now: VectorInfo,
+    wanted: Quantization,
+    metric: Metric | str | None,
+    datatype: Datatype | None,
+) -> Vector | None:
+    """The vector with another metric or datatype; None where it stays what it is."""
+    becomes = Vector(
+        now.dim,
+        now.metric if metric is None else Metric.of(metric),
+        now.datatype if datatype is None else datatype,
+    )
+    if becomes == now.vector:
+        return None
+    if wanted.kind is Kind.FLOAT16 or now.held_by == "qadapt":
+        raise UnsupportedError(
+            f"the metric or datatype changes in a plan of its own, not together with {wanted}",
+            hint="plan `none` first, then the metric or datatype, then the quantization",
+        )
+    return becomes
 
 
 def rooted(guard: Guard | None) -> Guard | None:

@@ -144,7 +144,8 @@ def _newer(record: Record) -> Record | None:
 def _same(record: Record, plan: Plan, guard: Guard | None) -> bool:
     """Whether finishing what was left is what is asked for now."""
     left = record.plan
-    if record.undoing or (left.vector, left.requested) != (plan.vector, plan.requested):
+    asked = (plan.vector, plan.requested, plan.becomes)
+    if record.undoing or (left.vector, left.requested, left.becomes) != asked:
         return False
     if guard is None or left.guard is None:
         return guard is None
@@ -157,15 +158,22 @@ def _without(store: Store, left: Record, plan: Plan, progress: OnProgress, timeo
     _take_back(store, left, progress, timeout)
     if not made_since:
         return plan
-    again = make_plan(
+    again = remade(store, plan)
+    return again.replace(id=plan.id, created=plan.created)
+
+
+def remade(store: Store, plan: Plan) -> Plan:
+    """The same request, planned from what the collection is now."""
+    return make_plan(
         store,
         plan.collection,
         plan.requested,
         vector=plan.vector,
+        metric=None if plan.becomes is None else plan.becomes.metric,
+        datatype=None if plan.becomes is None else plan.becomes.datatype,
         accept=plan.accept,
         guard=plan.guard,
     )
-    return again.replace(id=plan.id, created=plan.created)
 
 
 def _ask(plan: Plan, yes: bool) -> None:

@@ -23,6 +23,8 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
         "",
         f"  {plan.current}  ->  {plan.requested}",
     ]
+    if plan.becomes is not None:
+        lines.append(f"  becomes {plan.becomes.metric}, {plan.becomes.datatype}")
     lines += _match_lines(plan, width)
     for step in plan.steps:
         lines += ["", *_step_lines(step, width)]

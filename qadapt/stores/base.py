@@ -276,6 +276,20 @@ class Store(abc.ABC):
         Each request is carried out by ``run`` and may be repeated.
         """
 
+    def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
+        """The step to another metric or datatype, which are fixed at creation: a copy, and an
+        alias that is switched to it.
+
+        Raises:
+            UnsupportedError: the store has no alias to switch, or this collection has none.
+        """
+        raise UnsupportedError(
+            f"{self.name} fixes metric and datatype at creation, and has no alias to switch to a "
+            "copy",
+            hint="create another collection with them, and write the rows of "
+            "`collection.read()` to it",
+        )
+
     @abc.abstractmethod
     def run(
         self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float

@@ -357,12 +357,20 @@ def test_a_collections_own_name_cannot_be_switched_and_what_to_do_is_said() -> N
 
 def test_a_metric_changes_by_the_same_way() -> None:
     server = Server()
-    store = server.store()
-    (step,) = store.recreate_steps(store.info("articles"), "", qa.Vector(96, qa.Metric.DOT))
+    plan = Database(server.store())["articles"].plan(metric="dot")
+    (step,) = plan.steps
+    assert step.symbol is Symbol.RECREATE
     assert step.request["vectors"] == {"": {"distance": "Dot"}}
     assert "length 1" in step.reason
-    with pytest.raises(InputError, match="nothing differs"):
-        store.recreate_steps(store.info("articles"), "", qa.Vector(96))
+    assert plan.becomes == qa.Vector(96, qa.Metric.DOT)
+    assert qa.Plan.from_json(plan.to_json()) == plan
+    assert "dot" in str(plan)
+
+
+def test_the_same_metric_is_nothing_to_do() -> None:
+    plan = Database(Server().store())["articles"].plan(metric="cosine", datatype="float32")
+    assert not plan.changes
+    assert plan.becomes is None
 
 
 def test_collections_and_aliases_are_both_names() -> None:
