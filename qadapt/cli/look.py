@@ -57,7 +57,7 @@ def stores(out: Output) -> None:
                 "name": name,
                 "package": store.package,
                 "installed": there,
-                "version": _version(store.package) if there else None,
+                "version": _version(store.distribution) if there else None,
                 "install": None if there else f"pip install 'qadapt[{store.extra}]'",
             }
         )
@@ -75,9 +75,11 @@ def _store_row(row: dict[str, Any]) -> list[Text | str]:
     return [row["name"], row["package"], row["version"] or words.DASH, there]
 
 
-def _version(package: str) -> str | None:
-    found = importlib.metadata.packages_distributions().get(package.partition(".")[0])
-    return importlib.metadata.version(found[0]) if found else None
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:  # put there without a package manager
+        return None
 
 
 def matrix(

@@ -103,12 +103,14 @@ class Store(abc.ABC):
         name: the store's name in addresses and tables.
         extra: the extra of qadapt that installs its client.
         package: the client's import name.
+        distribution: the client's name in the package index.
         address: where it is; shown only through ``str()``, which masks keys.
     """
 
     name: ClassVar[str]
     extra: ClassVar[str]
     package: ClassVar[str]
+    distribution: ClassVar[str]
     max_k: ClassVar[int] = MAX_K
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
@@ -262,6 +264,10 @@ class Store(abc.ABC):
         Raises:
             UnsupportedError: something in ``search`` that the store does not have.
         """
+
+    def default_rescore(self, collection: str, vector: str) -> Rescore | None:
+        """What a search gets that says nothing of rescoring; as in ``info``, perhaps cheaper."""
+        return self.info(collection).vectors[vector].default_rescore
 
     # -- quantization ------------------------------------------------------------------------
 

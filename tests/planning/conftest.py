@@ -120,6 +120,7 @@ class FakeStore(Store):
     name = "fake"
     extra = "fake"
     package = "fake"
+    distribution = "fake"
 
     def __init__(self, address: str = "qdrant+http://fake:1", disabled: Sequence[str] = ()) -> None:
         super().__init__(Address.parse(address), disabled=disabled)

@@ -37,7 +37,16 @@ from qadapt.model.address import Address
 from qadapt.stores.base import PAGE, Mapped, OnProgress, Progress, Search, Store, refuse
 from qadapt.stores.edge import changes, config, creation, inspection, rows, searching
 from qadapt.stores.edge.capabilities import RULES
-from qadapt.stores.edge.engine import PACKAGE, Shard, engine, release, shared, translated, version
+from qadapt.stores.edge.engine import (
+    DISTRIBUTION,
+    PACKAGE,
+    Shard,
+    engine,
+    release,
+    shared,
+    translated,
+    version,
+)
 from qadapt.stores.edge.filters import to_engine
 from qadapt.stores.edge.rebuild import LOOK, rebuild
 from qadapt.stores.qdrant import columns, keys, mapping
@@ -62,6 +71,7 @@ class EdgeStore(Store):
     name: ClassVar[str] = "edge"
     extra: ClassVar[str] = "edge"
     package: ClassVar[str] = PACKAGE
+    distribution: ClassVar[str] = DISTRIBUTION
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         super().__init__(address, disabled=disabled)

@@ -40,7 +40,7 @@ from qadapt.stores.qdrant import (
     transfer,
     waiting,
 )
-from qadapt.stores.qdrant.connection import PACKAGE, Connection, address_of, connect
+from qadapt.stores.qdrant.connection import DISTRIBUTION, PACKAGE, Connection, address_of, connect
 from qadapt.stores.qdrant.filters import has_vector, to_models
 
 # Queries in one request.
@@ -63,6 +63,7 @@ class QdrantStore(Store):
     name: ClassVar[str] = "qdrant"
     extra: ClassVar[str] = "qdrant"
     package: ClassVar[str] = PACKAGE
+    distribution: ClassVar[str] = DISTRIBUTION
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
