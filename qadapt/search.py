@@ -56,7 +56,7 @@ def search(
         return store.search(collection, queries, _changed(wanted, rescore=None, options=options))
     if rescore is None and not can.native("native-rescore"):
         chosen_by = "store default"
-        rescore = store.info(collection).vectors[wanted.vector].default_rescore
+        rescore = store.default_rescore(collection, wanted.vector)
     if rescore is None or not rescore.on or _native(store, rescore):
         hits = store.search(collection, queries, _changed(wanted, rescore=rescore))
         return _with_how(hits, rescore_from="store default" if rescore is None else chosen_by)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import live_milvus
 import numpy as np
 import pytest
 
@@ -25,6 +26,7 @@ REPO = Path(__file__).resolve().parents[1]
 ENGINES = ("edge", "qdrant", "milvus", "weaviate")
 REQUIRED = pytest.StashKey[frozenset[str]]()
 SEEN = pytest.StashKey[dict[str, str]]()
+MILVUS = pytest.StashKey[live_milvus.LiveMilvus]()
 
 hypothesis.settings.register_profile("qadapt", deadline=None)
 hypothesis.settings.load_profile("qadapt")
@@ -52,6 +54,11 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     config.stash[REQUIRED] = names
     config.stash[SEEN] = {}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if MILVUS in config.stash:
+        config.stash[MILVUS].stop()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -89,15 +96,29 @@ def _live(config: pytest.Config, name: str, folder: Path) -> str:
             pytest.fail(f"{_variable(name)} names a server that cannot be used: {error}", False)
         _missing(config, name, str(error))
     way = "in process" if name == "edge" else "a server named in the environment"
+    if name == "milvus" and MILVUS in config.stash:
+        way = "started for this session"
     config.stash[SEEN][name] = f"{name} {with_version} ({way})"
     return address
 
 
 def _server(config: pytest.Config, name: str) -> str:
     variable = _variable(name)
+    if name == "milvus" and not os.environ.get(variable):
+        return _own_milvus(config)
     if not os.environ.get(variable):
         _missing(config, name, f"{variable} is not set to the address of a server for tests")
     return os.environ[variable]
+
+
+def _own_milvus(config: pytest.Config) -> str:
+    """The server of the PyPI package ``milvus``, started when it is first asked for."""
+    problem = live_milvus.problem()
+    if problem is not None:
+        _missing(config, "milvus", f"{_variable('milvus')} is not set, and {problem}")
+    if MILVUS not in config.stash:
+        config.stash[MILVUS] = live_milvus.LiveMilvus().start()
+    return config.stash[MILVUS].url
 
 
 def _variable(name: str) -> str:

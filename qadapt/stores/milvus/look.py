@@ -1,0 +1,180 @@
+"""One look at a collection: its layout, what is loaded, and which segments use which index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from qadapt.errors import UnsupportedError
+from qadapt.model import CollectionInfo, Kind, Quantization, Server, Status, VectorInfo
+from qadapt.stores.milvus import bits, mapping, rows, schema
+from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.engine import Engine
+from qadapt.stores.milvus.failures import NotLoadedError
+from qadapt.stores.milvus.schema import Field, Layout
+from qadapt.stores.milvus.status import Seen, Segment, judge
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen.
+
+    Attributes:
+        layout: as described.
+        loaded: whether searches run.
+        count: rows; of an unloaded collection those that storage tells, deleted ones too.
+        vectors: the evidence of each vector.
+        bits: the status of sign bits beside, of the vectors that have them.
+        embedded: a server of the PyPI package ``milvus``.
+    """
+
+    layout: Layout
+    loaded: bool
+    count: int
+    vectors: Mapping[str, Seen]
+    bits: Mapping[str, Status]
+    embedded: bool = False
+
+    def status(self, vector: str) -> Status:
+        """Of what is searched: bits beside, where there are any, else the index."""
+        return self.bits.get(vector) or judge(self.vectors[vector])
+
+    def quantization(self, vector: str) -> Quantization:
+        """Of what is searched."""
+        return _BITS if vector in self.bits else self.vectors[vector].quantization
+
+
+_BITS = Quantization(Kind.BINARY)
+
+
+def look(connection: Connection, name: str) -> Look:
+    """Read all of it.
+
+    Raises:
+        NotFoundError
+    """
+    layout = schema.describe(connection, name)
+    loaded = schema.loaded(connection, name)
+    count, loaded = _count(connection, layout, loaded)
+    segments = _segments(connection, layout) if loaded and not connection.lite else None
+    engine = Engine(connection.version, connection.deployment)
+    vectors = {}
+    for label, field in layout.vectors.items():
+        index = field.index
+        seen = Seen(
+            count=count,
+            quantization=mapping.from_native(index.native if index else None, field.vector, engine),
+            index=index.definition if index else None,
+            loaded=loaded,
+            segments=segments,
+            several=len(layout.vectors) + len(layout.others),
+            told=index.told if index else {},
+            lite=connection.lite,
+        )
+        vectors[label] = _in_lite(connection, layout, field, seen) if connection.lite else seen
+    beside = {
+        label: bits.status(connection, layout, each, count)
+        for label, each in layout.vectors.items()
+        if each.field in layout.bits
+    }
+    embedded = not connection.lite and connection.version.endswith("-lite")
+    return Look(layout, loaded, count, vectors, beside, embedded)
+
+
+def _count(connection: Connection, layout: Layout, loaded: bool) -> tuple[int, bool]:
+    if loaded:
+        try:
+            return rows.count(connection, layout, ""), True
+        except NotLoadedError:
+            pass
+    stats = connection.client.get_collection_stats
+    found = connection.call(f"count {layout.name!r}", stats, layout.name)
+    return int(found.get("row_count", 0)), False
+
+
+def _segments(connection: Connection, layout: Layout) -> list[Segment] | None:
+    """Sealed segments on the query nodes; None where the server does not show them."""
+    client = connection.client
+    try:
+        found = connection.call(
+            f"list the loaded segments of {layout.name!r}", client.list_loaded_segments, layout.real
+        )
+    except UnsupportedError:
+        return None
+    sealed = [each for each in found if getattr(each.state, "name", str(each.state)) == "Sealed"]
+    return [Segment(int(each.num_rows), each.index_name or None) for each in sealed]
+
+
+# -- Lite ----------------------------------------------------------------------------------------
+
+
+def _in_lite(connection: Connection, layout: Layout, field: Field, seen: Seen) -> Seen:
+    """The same with what the files of Lite show: ``DATA.FIELD.TYPE.idx`` beside each data file."""
+    import dataclasses
+
+    if connection.path is None or field.index is None:
+        return seen
+    folder = _folder(connection.path, layout.real)
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return seen
+    segments, size = [], 0
+    for partition, content in manifest.get("partitions", {}).items():
+        for name in content.get("data_files", ()):
+            place = folder / "partitions" / partition / "indexes"
+            kind = field.index.type
+            path = place / f"{Path(name).stem}.{field.field}.{kind.lower()}.idx"
+            there = path.is_file()
+            size += path.stat().st_size if there else 0
+            segments.append(Segment(None, kind if there else None))
+    newest = any(log.stat().st_size > 0 for log in (folder / "wal").glob("*") if log.is_file())
+    return dataclasses.replace(seen, segments=segments, newest=newest, index_bytes=size)
+
+
+def _folder(path: Path, name: str) -> Path:
+    return path / "collections" / name
+
+
+# -- in common words -----------------------------------------------------------------------------
+
+
+def vector_info(name: str, looked: Look) -> VectorInfo:
+    """One vector in common words."""
+    field, seen = looked.layout.vectors[name], looked.vectors[name]
+    index = field.index
+    size = seen.index_bytes or mapping.code_bytes(
+        index.native if index else None, field.vector, looked.count
+    )
+    rescore = mapping.default_rescore(seen.quantization)
+    if name in looked.bits:
+        size, rescore = looked.count * bits.code_bytes(field.vector.dim), bits.RESCORE
+    width = 2 if field.vector.datatype == "float16" else 4
+    return VectorInfo(
+        name=name,
+        dim=field.vector.dim,
+        metric=field.vector.metric,
+        datatype=field.vector.datatype,
+        count=looked.count,
+        index=index.definition if index else {},
+        quantization=looked.quantization(name),
+        status=looked.status(name),
+        default_rescore=rescore,
+        code_bytes=size,
+        float_bytes=width * looked.count * field.vector.dim,
+    )
+
+
+def collection_info(name: str, server: Server, looked: Look) -> CollectionInfo:
+    """The whole collection in common words."""
+    layout = looked.layout
+    indexes = {each.field: each.index.definition for each in layout.vectors.values() if each.index}
+    return CollectionInfo(
+        name=name,
+        count=looked.count,
+        vectors={each: vector_info(each, looked) for each in layout.vectors},
+        server=server,
+        config={**layout.raw, "indexes": indexes, "bits": sorted(layout.bits)},
+    )

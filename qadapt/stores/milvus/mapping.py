@@ -1,0 +1,397 @@
+"""The common words for quantization, as an index of Milvus and back. No I/O, no client.
+
+The native form is one index, its parameters as text, which every version understands::
+
+    {"index_type": "HNSW_SQ", "params": {"M": "16", "efConstruction": "200", "sq_type": "SQ8"}}
+
+Facts that decide it (../shared/facts/milvus.md section 1): unknown parameters are taken without a
+word, so what a version ignores is refused here; ``refine`` without ``refine_type`` does nothing;
+"True" is not "true"; defaults differ by version, so all are sent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qadapt.model import Kind, Match, Quantization, Rescore, Vector
+from qadapt.stores.base import Mapped
+from qadapt.stores.milvus.connection import CLOUD
+from qadapt.stores.milvus.engine import (
+    NEWEST,
+    SINCE_AUTO_SQ4U,
+    SINCE_HNSW_CODES,
+    SINCE_IVF_REFINE,
+    SINCE_RABITQ,
+    SINCE_RABITQ_BITS,
+    SINCE_SQ4U,
+    Engine,
+)
+
+# What an index is built with where nobody says.
+GRAPH = {"M": "16", "efConstruction": "200"}
+LISTS = {"nlist": "128"}
+
+HNSW_CODES = ("HNSW_SQ", "HNSW_PQ", "HNSW_PRQ")
+IVF = ("IVF_FLAT", "IVF_SQ8", "IVF_PQ", "IVF_RABITQ", "IVF_RABITQ_FASTSCAN", "SCANN")
+FLOATS = ("FLAT", "BRUTE_FORCE", "IVF_FLAT", "HNSW")
+_OWN: Mapping[str, tuple[str, ...]] = {
+    "HNSW_SQ": ("sq_type",),
+    "HNSW_PQ": ("m", "nbits"),
+    "HNSW_PRQ": ("m", "nbits"),
+    "IVF_PQ": ("m", "nbits"),
+    "IVF_RABITQ": ("rbq_bits",),
+}
+_SQ_BITS: Mapping[str, int] = {"SQ8": 8, "SQ6": 6, "SQ4": 4, "SQ4U": 4}
+_REFINES = ("sq4u", "sq6", "sq8", "fp16", "bf16", "fp32", "flat")
+_LITE_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "HNSW_SQ", "AUTOINDEX")
+
+PER_DIMENSION = "one range for each dimension, not one for the collection"
+ONE_RANGE = "one range for all dimensions, not one for each (SQ4U)"
+NO_QUANTILE = "ranges span all values: no quantile is cut off"
+QUERY_BITS = "query_bits goes with each search: options={'rbq_bits_query': 8}"
+COUSIN = (
+    "RaBitQ, a cousin: vectors are rotated before their signs are taken, and factors are kept "
+    "beside the bits"
+)
+BESIDE = (
+    "sign bits made by qadapt, in a second collection with the same keys, searched by HAMMING; "
+    "the float index stays as it is"
+)
+# The index of sign bits beside; see ``bits``.
+BITS = "BIN_FLAT"
+STAY_32 = "16-bit floats are in the index alone; the stored floats stay 32 bits"
+NO_PLACE = "where codes are kept is not changed: Milvus says it by mmap, which is left as it is"
+
+
+_Made = tuple[str, dict[str, str], list[str]]
+
+
+def to_native(
+    quantization: Quantization,
+    vector: Vector,
+    engine: Engine = NEWEST,
+    current: Mapping[str, Any] | None = None,
+) -> Mapped:
+    """A quantization as an index of Milvus.
+
+    Args:
+        quantization: in common words; ``rescore`` is left out, because it goes with a search.
+        vector: for the dimensions of product codes.
+        engine: what it must run on.
+        current: the index that is there, whose graph or lists are kept where they can be.
+    """
+    if engine.deployment == CLOUD and quantization.kind is not Kind.NONE:
+        return _no(quantization, "the cloud service chooses the index by itself", _ELSEWHERE)
+    if vector.datatype != "float32" and quantization.kind is Kind.FLOAT16:
+        return Mapped(None, quantization, Match.of())
+    made = _MAKERS[quantization.kind](quantization, vector, engine, current)
+    if isinstance(made, Match):
+        return Mapped(None, quantization, made)
+    kind, params, differences = made
+    wanted = {str(key): _text(value) for key, value in quantization.native.items()}
+    chosen = wanted.pop("index_type", kind)
+    if chosen != kind:
+        # What belongs to the type that qadapt would have chosen is not carried over.
+        params = {key: value for key, value in params.items() if key in _OWN.get(chosen, ())}
+        params.update({"with_raw_data": "true"} if chosen == "SCANN" else {})
+    kind = chosen
+    params = {**_inherited(kind, current), **params, **wanted}
+    problem = _problem(kind, params, vector, engine)
+    if problem is not None:
+        return Mapped(None, quantization, problem)
+    if quantization.codes is not None or quantization.originals is not None:
+        differences.append(NO_PLACE)
+    native = {"index_type": kind, "params": dict(sorted(params.items()))}
+    if kind == BITS:
+        return Mapped(native, Quantization(Kind.BINARY), Match.of(*differences))
+    target = from_native(native, vector, engine)
+    if target.kind is not quantization.kind and not differences:
+        differences.append(f"the index {kind} holds {target} codes")
+    return Mapped(native, target, Match.of(*differences))
+
+
+_ELSEWHERE = "accept='client': qadapt's own codes beside the store"
+
+
+def _no(quantization: Quantization, reason: str, *support: str) -> Mapped:
+    return Mapped(None, quantization, Match.unsupported(reason, *support))
+
+
+def _text(value: Any) -> str:
+    """A parameter as text: booleans as every version reads them."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _family(current: Mapping[str, Any] | None) -> str | None:
+    kind = (current or {}).get("index_type", "")
+    if kind.startswith("HNSW"):
+        return "HNSW"
+    return "IVF" if kind in IVF else None
+
+
+def _inherited(kind: str, current: Mapping[str, Any] | None) -> dict[str, str]:
+    """The graph's or the lists' own parameters: the user's where they fit, else ours."""
+    base = GRAPH if kind.startswith("HNSW") else LISTS if kind in IVF else {}
+    there = {key: _text(value) for key, value in ((current or {}).get("params") or {}).items()}
+    return {key: there.get(key, value) for key, value in base.items()}
+
+
+def _problem(kind: str, params: Mapping[str, str], vector: Vector, engine: Engine) -> Match | None:
+    """What this engine would refuse, or take and ignore."""
+    if engine.lite:
+        extra = sorted(set(params) & {"refine", "refine_type", "refine_k"})
+        if kind not in _LITE_TYPES:
+            return Match.unsupported(f"{engine.words} does not build {kind}", "a Milvus server")
+        if extra or params.get("sq_type", "SQ8") != "SQ8":
+            what = ", ".join(extra) or f"sq_type {params['sq_type']}"
+            return Match.unsupported(f"{engine.words} ignores {what}", "a Milvus server")
+        return None
+    since = _since(kind, params)
+    if since is not None and not engine.has(since):
+        what = f"{kind} with {', '.join(f'{k}={v}' for k, v in params.items())}"
+        return Match.unsupported(f"{what} needs Milvus {since}; this is {engine.words}", since)
+    if params.get("refine") == "true" and params.get("refine_type", "").lower() not in _REFINES:
+        return Match.unsupported(
+            "refine without a refine_type does nothing", f"refine_type: {', '.join(_REFINES)}"
+        )
+    if "m" in params and (not params["m"].isdecimal() or vector.dim % int(params["m"] or 1)):
+        return Match.unsupported(f"m={params['m']} does not divide {vector.dim} dimensions")
+    return None
+
+
+def _since(kind: str, params: Mapping[str, str]) -> str | None:
+    """The first server that builds it as it is said."""
+    needs = []
+    if kind in HNSW_CODES:
+        needs.append(SINCE_HNSW_CODES)
+    if kind.startswith("IVF_RABITQ"):
+        needs.append(SINCE_RABITQ)
+    if kind == "IVF_RABITQ_FASTSCAN" or params.get("rbq_bits", "1") != "1":
+        needs.append(SINCE_RABITQ_BITS)
+    if kind in ("IVF_SQ8", "IVF_PQ") and set(params) & {"refine", "refine_type", "sq_type"}:
+        needs.append(SINCE_IVF_REFINE)
+    if params.get("sq_type") == "SQ4U":
+        needs.append(SINCE_SQ4U)
+    return max(needs, key=lambda text: tuple(map(int, text.split("."))), default=None)
+
+
+# -- to native -----------------------------------------------------------------------------------
+
+
+def _none(_: Quantization, __: Vector, ___: Engine, current: Mapping[str, Any] | None) -> _Made:
+    if (current or {}).get("index_type") in ("FLAT", "BRUTE_FORCE"):
+        return "FLAT", {}, []
+    return "IVF_FLAT" if _family(current) == "IVF" else "HNSW", {}, []
+
+
+def _float16(
+    _: Quantization, __: Vector, engine: Engine, ___: Mapping[str, Any] | None
+) -> _Made | Match:
+    if not engine.has(SINCE_HNSW_CODES):
+        return Match.unsupported(
+            f"16-bit floats in an index need Milvus {SINCE_HNSW_CODES}; this is {engine.words}",
+            f"Milvus {SINCE_HNSW_CODES}",
+            "scalar",
+        )
+    return "HNSW_SQ", {"sq_type": "FP16"}, [STAY_32]
+
+
+def _scalar(
+    quantization: Quantization, _: Vector, engine: Engine, current: Mapping[str, Any] | None
+) -> _Made | Match:
+    bits = quantization.bits
+    names = {8: "SQ8", 6: "SQ6", 4: "SQ4U"}
+    if bits not in names:
+        return Match.unsupported(f"scalar codes have 4, 6 or 8 bits here, not {bits:g}", "scalar")
+    if bits != 8 and engine.lite:
+        return Match.unsupported(f"{engine.words} has 8 bits alone and ignores others", "scalar")
+    since = {8: "2.0", 6: SINCE_HNSW_CODES, 4: SINCE_SQ4U}[int(bits)]
+    if bits != 8 and not engine.has(since):
+        return Match.unsupported(
+            f"scalar codes of {bits:g} bits need Milvus {since}; this is {engine.words}",
+            f"Milvus {since}",
+            "scalar",
+        )
+    differences = []
+    if bits == 4 and quantization.per == "dimension":
+        differences.append(ONE_RANGE)
+    if bits != 4 and quantization.per == "collection":
+        differences.append(PER_DIMENSION)
+    if quantization.quantile is not None:
+        differences.append(NO_QUANTILE)
+    graph = engine.lite or engine.has(SINCE_HNSW_CODES)
+    if graph and not (_family(current) == "IVF" and bits == 8):
+        return "HNSW_SQ", {"sq_type": names[int(bits)]}, differences
+    return "IVF_SQ8", {}, differences
+
+
+def _product(
+    quantization: Quantization, vector: Vector, engine: Engine, current: Mapping[str, Any] | None
+) -> _Made | Match:
+    if engine.lite:
+        return Match.unsupported(f"{engine.words} builds no product codes", "scalar", _ELSEWHERE)
+    if quantization.centroids not in (None, 256):
+        return Match.unsupported("product codes have 256 centroids here", "leave centroids out")
+    given = quantization.segments
+    segments = float(given) if given else 4 * vector.dim / float(quantization.ratio or 16)
+    if segments != int(segments) or vector.dim % int(segments):
+        fitting = [m for m in range(1, vector.dim + 1) if vector.dim % m == 0]
+        nearest = min(fitting, key=lambda m: abs(m - segments))
+        return Match.unsupported(
+            f"the {vector.dim} dimensions cannot be cut into {segments:g} equal segments",
+            f"product:segments={nearest}",
+        )
+    params = {"m": str(int(segments)), "nbits": "8"}
+    if engine.has(SINCE_HNSW_CODES) and _family(current) != "IVF":
+        return "HNSW_PQ", params, []
+    return "IVF_PQ", params, []
+
+
+def _rotational(
+    quantization: Quantization, _: Vector, engine: Engine, __: Mapping[str, Any] | None
+) -> _Made | Match:
+    bits = quantization.bits or 4
+    if bits != int(bits):
+        return Match.unsupported(
+            f"rotational codes have 1 to 9 whole bits here, not {bits:g}", "rotational:bits=1"
+        )
+    since = SINCE_RABITQ if bits == 1 else SINCE_RABITQ_BITS
+    if not engine.has(since):
+        return Match.unsupported(
+            f"rotational codes of {bits:g} bits (RaBitQ) need Milvus {since}; this is "
+            f"{engine.words}",
+            f"Milvus {since}",
+            "scalar",
+        )
+    differences = [] if quantization.query_bits is None else [QUERY_BITS]
+    params = {} if bits == 1 else {"rbq_bits": str(int(bits))}
+    return "IVF_RABITQ", params, differences
+
+
+def _binary(
+    quantization: Quantization, vector: Vector, engine: Engine, current: Mapping[str, Any] | None
+) -> _Made | Match:
+    wants_bits = not engine.has(SINCE_RABITQ) or quantization.native.get("index_type") == BITS
+    fits = quantization.bits == 1 and quantization.query_bits in (None, 1)
+    if wants_bits and fits and not engine.lite:
+        return BITS, {}, [BESIDE]
+    if quantization.bits != 1 or not engine.has(SINCE_RABITQ):
+        return Match.unsupported(
+            f"{engine.words} has no such binary codes: bits of 1 are compared with queries of 1 "
+            f"bit, on a server; IVF_RABITQ, a cousin, is there from {SINCE_RABITQ}",
+            f"Milvus {SINCE_RABITQ}",
+            _ELSEWHERE,
+        )
+    differences = [COUSIN]
+    if quantization.query_bits is not None:
+        differences.append(QUERY_BITS)
+    return "IVF_RABITQ", {}, differences
+
+
+_MAKERS: dict[Kind, Callable[..., _Made | Match]] = {
+    Kind.NONE: _none,
+    Kind.FLOAT16: _float16,
+    Kind.SCALAR: _scalar,
+    Kind.PRODUCT: _product,
+    Kind.ROTATIONAL: _rotational,
+    Kind.BINARY: _binary,
+}
+
+
+# -- from native ---------------------------------------------------------------------------------
+
+
+def from_native(
+    index: Mapping[str, Any] | None, vector: Vector, engine: Engine = NEWEST
+) -> Quantization:
+    """The common words for an index, as it was read back.
+
+    ``native`` of the result holds what tells two indexes of one kind apart: an index type that
+    qadapt would not choose by itself, and a refinement.
+    """
+    kind = str((index or {}).get("index_type", ""))
+    params = {k: _text(v) for k, v in ((index or {}).get("params") or {}).items()}
+    if kind == "AUTOINDEX" and engine.has(SINCE_AUTO_SQ4U) and engine.version is not None:
+        native = {"index_type": "AUTOINDEX"}
+        return Quantization(Kind.SCALAR, bits=4, per="collection", native=native)
+    native = {key: params[key] for key in ("refine_type",) if params.get("refine") == "true"}
+    if native:
+        native["refine"] = "true"
+    if kind in ("HNSW_SQ", "IVF_SQ8"):
+        return _from_sq(params.get("sq_type", "SQ8").upper(), kind, native)
+    if kind in ("HNSW_PQ", "IVF_PQ", "HNSW_PRQ"):
+        return _from_pq(kind, params, vector, native)
+    if kind == "SCANN":
+        return Quantization(Kind.PRODUCT, ratio=16, native={"index_type": kind})
+    if kind in ("DISKANN", "AISAQ"):
+        return Quantization(Kind.PRODUCT, ratio=8, native={"index_type": kind})
+    if kind.startswith("IVF_RABITQ"):
+        if kind != "IVF_RABITQ":
+            native["index_type"] = kind
+        bits = float(params.get("rbq_bits", "1"))
+        return Quantization(Kind.ROTATIONAL, bits=bits, native=native)
+    return Quantization(Kind.NONE if vector.datatype == "float32" else Kind.FLOAT16)
+
+
+def _from_sq(name: str, kind: str, native: dict[str, Any]) -> Quantization:
+    if name in ("FP16", "BF16"):
+        if name == "BF16":
+            native["sq_type"] = name
+        return Quantization(Kind.FLOAT16, native=native)
+    if name == "SQ4":
+        native["sq_type"] = name
+    per: Any = "collection" if name == "SQ4U" else "dimension"
+    return Quantization(Kind.SCALAR, bits=_SQ_BITS.get(name, 8), per=per, native=native)
+
+
+def _from_pq(
+    kind: str, params: Mapping[str, str], vector: Vector, native: dict[str, Any]
+) -> Quantization:
+    segments, rounds = int(params.get("m", "32")), 1
+    if kind == "HNSW_PRQ":
+        rounds = int(params.get("nrq", "2"))
+        native["index_type"] = kind
+    size = segments * rounds * int(params.get("nbits", "8")) / 8
+    ratio = 4 * vector.dim / size
+    if not 2 <= ratio <= 256:
+        return Quantization(Kind.PRODUCT, segments=segments, native=native)
+    return Quantization(Kind.PRODUCT, ratio=ratio, native=native)
+
+
+def satisfies(index: Mapping[str, Any] | None, wanted: Mapping[str, Any], explicit: Any) -> bool:
+    """Whether an index that is there is all that is asked for.
+
+    Args:
+        explicit: the native fields that were asked for by name.
+    """
+    if index is None or index["index_type"] != wanted["index_type"]:
+        return False
+    there = {key: _text(value) for key, value in index["params"].items()}
+    defaults = {"sq_type": "SQ8", "rbq_bits": "1", "nbits": "8"}
+    keys = {"sq_type", "m", "nbits", "nrq", "rbq_bits", "refine", "refine_type", *explicit}
+    for key in keys - {"index_type"}:
+        default = defaults.get(key, "false" if key == "refine" else None)
+        left = there.get(key, default) or ""
+        if left.lower() != (wanted["params"].get(key, default) or "").lower():
+            return False
+    return True
+
+
+def default_rescore(quantization: Quantization) -> Rescore | None:
+    """What a search that says nothing gets: Milvus refines only when refine_k is sent."""
+    if quantization.kind is Kind.NONE:
+        return None
+    return Rescore(source="off")
+
+
+def code_bytes(index: Mapping[str, Any] | None, vector: Vector, count: int) -> int:
+    """Bytes of codes by their parameters; the graph, lists and ids are not counted.
+
+    The server tells no sizes (``mem_size`` of a loaded segment is 0 on 2.3.5).
+    """
+    quantization = from_native(index, vector)
+    if quantization.kind is Kind.NONE:
+        return 0
+    return math.ceil(quantization.code_bytes(vector.dim)) * count

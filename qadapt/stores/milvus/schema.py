@@ -1,0 +1,288 @@
+"""Collections of Milvus: which field is which vector, and what is read back of them.
+
+A collection made by qadapt has the key ``qadapt_id``, the unnamed vector in the field ``vector``
+and a vector ``title`` in ``vector_title`` (so that a payload may have a ``title`` too); payloads
+lie in the dynamic field. In a collection made by others each dense float vector goes by the name
+of its field. The metric belongs to the index; a change notes it in a property of the collection
+before it drops one, because an interrupted change may leave none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.errors import InputError, NotFoundError, UnsupportedError
+from qadapt.model import Metric, Vector
+from qadapt.model.data import Datatype
+from qadapt.stores.milvus import keys
+from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.filters import Fields, is_name
+from qadapt.stores.milvus.keys import Keys
+
+KEY = "qadapt_id"
+UNNAMED = "vector"
+PREFIX = "vector_"
+MAX_DIM = 32_768
+METRICS = {Metric.COSINE: "COSINE", Metric.DOT: "IP", Metric.EUCLIDEAN: "L2"}
+_METRICS = {word: metric for metric, word in METRICS.items()}
+_DATATYPES: Mapping[str, Datatype] = {"FLOAT_VECTOR": "float32", "FLOAT16_VECTOR": "float16"}
+_META = "$meta"
+OURS = "qadapt."
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index as it was read back.
+
+    Attributes:
+        name: its own name; in Lite that of the field.
+        type, metric, params: as Milvus says them, parameters as text.
+        told: state and rows.
+    """
+
+    name: str
+    type: str
+    metric: str
+    params: Mapping[str, str]
+    told: Mapping[str, Any]
+
+    @property
+    def native(self) -> dict[str, Any]:
+        """As ``mapping`` has it."""
+        return {"index_type": self.type, "params": dict(self.params)}
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What makes the same index again."""
+        return {"index_name": self.name, "metric_type": self.metric, **self.native}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A vector's field.
+
+    Attributes:
+        field: its name in Milvus.
+        vector: dimensions, metric, datatype.
+        index: None for none.
+        metric_known: False where nothing says the metric: no index, and no note of a change.
+    """
+
+    field: str
+    vector: Vector
+    index: Index | None
+    metric_known: bool
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One collection as described.
+
+    Attributes:
+        name: as it was asked for, an alias perhaps.
+        real: its own name.
+        keys: its primary key.
+        vectors: by their common names.
+        others: vector fields that qadapt cannot describe, and why.
+        fields: all that filters can ask for.
+        reserved: names that a payload cannot have.
+        auto_id: Milvus makes the keys itself.
+        consistency: its default level.
+        bits: fields that have sign bits beside, and the mark: ``on`` or ``filling``.
+        raw: fields and properties, for the fingerprint.
+    """
+
+    name: str
+    real: str
+    keys: Keys
+    vectors: Mapping[str, Field]
+    others: Mapping[str, str]
+    fields: Fields
+    reserved: frozenset[str]
+    auto_id: bool
+    consistency: str
+    bits: Mapping[str, str]
+    raw: Mapping[str, Any]
+
+    def field(self, vector: str) -> Field:
+        """One vector.
+
+        Raises:
+            NotFoundError: no such vector.
+            UnsupportedError: one that qadapt cannot describe.
+        """
+        if vector in self.others:
+            raise UnsupportedError(
+                f"the vector {vector!r} {self.others[vector]}", hint="qadapt leaves it alone"
+            )
+        if vector not in self.vectors:
+            raise NotFoundError.missing("vector", vector, self.vectors)
+        return self.vectors[vector]
+
+    @property
+    def wanted(self) -> dict[str, Vector]:
+        """The vectors, for ``Batch.check``."""
+        return {name: each.vector for name, each in self.vectors.items()}
+
+
+def bits_property(field: str) -> str:
+    """The collection's property that says whether there are bits of a vector (see ``bits``)."""
+    return f"{OURS}bits.{field}"
+
+
+def check_name(name: str) -> str:
+    """A collection's name.
+
+    Raises:
+        InputError
+    """
+    if not isinstance(name, str) or not is_name(name):
+        raise InputError(
+            f"{name!r} cannot be a collection's name in Milvus",
+            hint="letters, digits and underscores, not beginning with a digit",
+        )
+    return name
+
+
+def field_of(vector: str) -> str:
+    """The field of a vector in a collection of ours.
+
+    Raises:
+        InputError
+    """
+    if vector == "":
+        return UNNAMED
+    if not is_name(PREFIX + vector):
+        raise InputError(
+            f"{vector!r} cannot be a vector's name in Milvus",
+            hint="letters, digits and underscores",
+        )
+    return PREFIX + vector
+
+
+def metric_property(field: str) -> str:
+    """The collection's property that a change notes a vector's metric in."""
+    return f"{OURS}metric.{field}"
+
+
+def describe(connection: Connection, name: str) -> Layout:
+    """The collection of a name or an alias.
+
+    Raises:
+        NotFoundError
+    """
+    client = connection.client
+    raw = connection.call(f"describe {name!r}", client.describe_collection, name)
+    fields = [{**each, "type": _type(each["type"])} for each in raw["fields"]]
+    key = next(each for each in fields if each.get("is_primary"))
+    ours = key["name"] == KEY
+    found = indexes(connection, name)
+    properties = dict(raw.get("properties") or {})
+    vectors: dict[str, Field] = {}
+    others: dict[str, str] = {}
+    types: dict[str, str] = {}
+    for each in fields:
+        if "VECTOR" not in each["type"]:
+            types[each["name"]] = each["type"]
+            continue
+        label = _label(each["name"], ours=ours)
+        noted = str(properties.get(metric_property(each["name"]), ""))
+        problem, field = _vector(each, found.get(each["name"]), noted)
+        if problem is not None:
+            others[label] = problem
+        elif field is not None:
+            vectors[label] = field
+    dynamic = bool(raw.get("enable_dynamic_field"))
+    reserved = {each["name"] for each in fields if "VECTOR" in each["type"]}
+    return Layout(
+        name=name,
+        real=str(raw.get("collection_name") or name),
+        keys=_keys(key, ours=ours),
+        vectors=vectors,
+        others=others,
+        fields=Fields(types, dynamic, connection.lite),
+        reserved=frozenset(reserved | {key["name"], _META}),
+        auto_id=bool(raw.get("auto_id")),
+        consistency=str(raw.get("consistency_level_name") or "Bounded"),
+        bits={
+            each.field: str(properties[mark])
+            for each in vectors.values()
+            if properties.get(mark := bits_property(each.field), "off") != "off"
+        },
+        raw={
+            "fields": [{key: each.get(key) for key in _FIELD} for each in fields],
+            "properties": {k: v for k, v in properties.items() if not k.startswith(OURS)},
+            "dynamic": dynamic,
+        },
+    )
+
+
+def _type(kind: Any) -> str:
+    return str(getattr(kind, "name", kind))
+
+
+def _label(field: str, *, ours: bool) -> str:
+    if not ours:
+        return field
+    return "" if field == UNNAMED else field.removeprefix(PREFIX)
+
+
+def _keys(key: Mapping[str, Any], *, ours: bool) -> Keys:
+    length = int((key.get("params") or {}).get("max_length") or keys.MAX_LENGTH)
+    return Keys(key["name"], number=key["type"] == "INT64", tagged=ours, length=length)
+
+
+def _vector(
+    each: Mapping[str, Any], index: Index | None, noted: str
+) -> tuple[str | None, Field | None]:
+    datatype = _DATATYPES.get(each["type"])
+    if datatype is None:
+        return f"is a {each['type']}", None
+    word = index.metric if index is not None else noted
+    if index is not None and word not in _METRICS:
+        return f"has the metric {word}, which is none of COSINE, IP, L2", None
+    metric = _METRICS.get(word)
+    vector = Vector(int(each["params"]["dim"]), metric or Metric.COSINE, datatype)
+    return None, Field(each["name"], vector, index, metric is not None)
+
+
+def indexes(connection: Connection, name: str) -> dict[str, Index]:
+    """The indexes of a collection, by field."""
+    client = connection.client
+    found = {}
+    for label in connection.call(f"list the indexes of {name!r}", client.list_indexes, name):
+        told = connection.call(
+            f"describe the index of {name!r}", client.describe_index, name, index_name=label
+        )
+        if told:
+            found[str(told["field_name"])] = index_of(told)
+    return found
+
+
+_FIELD = ("name", "type", "params", "is_primary")
+_TOLD = ("total_rows", "indexed_rows", "pending_index_rows", "state")
+_HEAD = ("index_type", "metric_type", "field_name", "index_name", "params", *_TOLD)
+
+
+def index_of(told: Mapping[str, Any]) -> Index:
+    """An index as ``describe_index`` tells it: parameters in ``params``, or beside the rest."""
+    params = {key: value for key, value in told.items() if key not in _HEAD}
+    inner = told.get("params")
+    if isinstance(inner, Mapping):
+        params.update(inner)
+    return Index(
+        name=str(told.get("index_name") or ""),
+        type=str(told.get("index_type") or ""),
+        metric=str(told.get("metric_type") or ""),
+        params={str(key): str(value) for key, value in params.items()},
+        told={key: told.get(key) for key in _TOLD},
+    )
+
+
+def loaded(connection: Connection, name: str) -> bool:
+    """Whether the collection is loaded."""
+    client = connection.client
+    found = connection.call(f"ask whether {name!r} is loaded", client.get_load_state, name)
+    return str(getattr(found["state"], "name", found["state"])) == "Loaded"

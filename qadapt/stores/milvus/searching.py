@@ -1,0 +1,216 @@
+"""A ``Search`` as Milvus' own parameters, and its answer as ``Hits``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.engines.exact import RunningTop, exact_scores
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import Batch, Hits, How, Id, Kind, Metric, Quantization, Rescore, Vector
+from qadapt.stores.base import Search
+from qadapt.stores.milvus.mapping import HNSW_CODES, IVF
+from qadapt.stores.milvus.rows import SESSION
+from qadapt.stores.milvus.schema import Index
+
+OPTIONS = (
+    "ef",
+    "nprobe",
+    "reorder_k",
+    "refine_k",
+    "rbq_bits_query",
+    "search_list",
+    "consistency_level",
+    "partition_names",
+    "ignore_quantization",
+)
+LEVELS = ("Strong", "Session", "Bounded", "Eventually")
+# Results of one request: queries times k.
+RESULTS = 100_000
+QUERIES = 100
+_MAX_EF = 32_768
+_MAX_NPROBE = 65_536
+
+ALL_READ = "Milvus has no search without its index: all rows were read, and scored by qadapt"
+TOLD_LEVEL = "consistency level {}: own writes are seen{}"
+
+
+def check(search: Search) -> None:
+    """Refuse search parameters that are not passed on.
+
+    Raises:
+        SpecError
+    """
+    for name, value in search.options.items():
+        if name not in OPTIONS:
+            raise SpecError.unknown("search option", name, OPTIONS, where="milvus")
+        if name == "consistency_level":
+            if value not in LEVELS:
+                raise SpecError.unknown("consistency level", str(value), LEVELS)
+        elif name == "refine_k":
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1:
+                raise SpecError(f"refine_k is a number from 1; got {value!r}")
+        elif name not in ("partition_names", "ignore_quantization") and (
+            isinstance(value, bool) or not isinstance(value, int) or value < 0
+        ):
+            # A float is refused by the server: "Type conflict in json".
+            raise SpecError(f"{name} is a whole number; got {value!r}")
+
+
+def refinement(index: Index | None) -> str | None:
+    """What an index refines by: its ``refine_type`` in lower case; None for none."""
+    params = index.params if index is not None else {}
+    if params.get("refine", "").lower() != "true":
+        return None
+    return params.get("refine_type", "").lower() or None
+
+
+def check_rescore(rescore: Rescore | None, index: Index | None) -> None:
+    """Refuse a source that the index does not hold.
+
+    Raises:
+        UnsupportedError
+    """
+    if rescore is None or rescore.source != "codes" or refinement(index) is not None:
+        return
+    raise UnsupportedError(
+        "this index holds no finer codes to rescore by",
+        hint='build it with native={"refine": "true", "refine_type": "SQ8"} (Milvus 2.5 and '
+        "newer), or rescore by originals, which qadapt does",
+    )
+
+
+def params(index: Index | None, search: Search, count: int) -> dict[str, str]:
+    """Search parameters as text, all sent explicitly.
+
+    Args:
+        count: rows, for how many lists hold enough of them; 0 where it is not known.
+    """
+    kind = index.type if index is not None else ""
+    given = {
+        name: str(value)
+        for name, value in search.options.items()
+        if name not in ("consistency_level", "partition_names", "ignore_quantization")
+    }
+    wanted = candidates(search)
+    found: dict[str, str] = {}
+    if kind.startswith("HNSW"):
+        found["ef"] = str(min(_MAX_EF, max(64, 2 * search.k, wanted)))
+    elif kind in IVF and index is not None:
+        lists = int(index.params.get("nlist", "128"))
+        # A segment has at most a list for each 39 rows.
+        lists = max(1, min(lists, count // 39)) if count else lists
+        enough = -(-2 * wanted * lists // count) if count else 0
+        found["nprobe"] = str(min(_MAX_NPROBE, lists, max(64, -(-lists // 8), enough)))
+        if kind == "SCANN":
+            found["reorder_k"] = str(max(search.k, wanted))
+    elif kind in ("DISKANN", "AISAQ"):
+        found["search_list"] = str(max(100, search.k))
+    refines = kind in (*HNSW_CODES, "IVF_RABITQ", "IVF_RABITQ_FASTSCAN", "IVF_SQ8", "IVF_PQ")
+    if refines and refinement(index) and search.rescore is not None and search.rescore.on:
+        found["refine_k"] = f"{search.rescore.oversampling:g}"
+    return {**found, **given}
+
+
+def candidates(search: Search) -> int:
+    """How many candidates the index is to bring."""
+    rescore = search.rescore
+    if rescore is None or not rescore.on:
+        return search.k
+    return rescore.candidates(search.k)
+
+
+def level(search: Search) -> str:
+    """The consistency level of a search: Session, unless the call says another."""
+    return str(search.options.get("consistency_level", SESSION))
+
+
+def how(search: Search, index: Index | None, quantization: Quantization) -> How:
+    """Who searched and who rescored."""
+    chosen = "store default" if search.rescore is None else "call"
+    notes = _level_notes(search)
+    refines = refinement(index)
+    on = search.rescore is not None and search.rescore.on
+    if quantization.kind is Kind.NONE:
+        return How("store", "none", 1.0, 0, "none", "exact", chosen, notes)
+    if index is not None and index.type == "SCANN" and _raw(index):
+        note = "SCANN scores its candidates by floats itself (reorder_k)"
+        factor = search.rescore.oversampling if on and search.rescore is not None else 1.0
+        return How(
+            *("store", "store", factor, candidates(search), "originals", "exact", chosen),
+            (*notes, note),
+        )
+    if refines and on and search.rescore is not None:
+        exact = refines in ("fp32", "flat")
+        return How(
+            "store",
+            "store",
+            search.rescore.oversampling,
+            search.rescore.candidates(search.k),
+            "originals" if exact else "codes",
+            "exact" if exact else "approximate",
+            chosen,
+            notes,
+        )
+    return How("store", "none", 1.0, 0, "none", "approximate", chosen, notes)
+
+
+def _raw(index: Index) -> bool:
+    return index.params.get("with_raw_data", "true").lower() == "true"
+
+
+def _level_notes(search: Search) -> tuple[str, ...]:
+    name = level(search)
+    others = ", those of other clients too" if name == "Strong" else ""
+    if name in ("Bounded", "Eventually"):
+        return (f"consistency level {name}: the newest writes may not be seen",)
+    return (TOLD_LEVEL.format(name, others),)
+
+
+def blocks(queries: npt.NDArray[np.float32], k: int) -> Iterator[npt.NDArray[np.float32]]:
+    """Queries in requests of a bearable size."""
+    size = max(1, min(QUERIES, RESULTS // k))
+    for start in range(0, len(queries), size):
+        yield queries[start : start + size]
+
+
+def rows_of(answer: Any, key: str, metric: Metric) -> list[list[tuple[Any, float]]]:
+    """(key, score) of each query's hits, higher is better, in the metric's unit."""
+    sign = -1.0 if metric is Metric.EUCLIDEAN else 1.0
+    return [
+        [(hit[key] if key in hit else hit["id"], sign * float(hit["distance"])) for hit in row]
+        for row in answer
+    ]
+
+
+def exact(
+    pages: Iterator[Batch], name: str, vector: Vector, queries: npt.NDArray[np.float32], k: int
+) -> Hits:
+    """The best rows of all, by the floats that were read."""
+    top = RunningTop(k)
+    ids: list[Id] = []
+    for batch in pages:
+        scores = exact_scores(queries, batch.vectors[name], vector.metric)
+        if name in batch.missing:
+            scores[:, batch.missing[name]] = -np.inf
+        top.add(scores)
+        ids.extend(batch.ids)
+    found: list[Sequence[tuple[Id, float]]] = []
+    if ids:
+        for rows, values in zip(top.rows, top.scores, strict=True):
+            pairs = zip(rows.tolist(), values.tolist(), strict=True)
+            found.append([(ids[at], score) for at, score in pairs if score > -np.inf])
+    told = How("qadapt", "none", 1.0, 0, "none", "exact", "store default", (ALL_READ,))
+    return Hits.from_rows(found or [[] for _ in queries], k, told)
+
+
+def payloads(ids: npt.NDArray[np.object_], batch: Batch) -> list[list[dict[str, Any] | None]]:
+    """Payloads in the shape of the ids."""
+    rows: Sequence[Mapping[str, Any]] = batch.payloads or ({},) * len(batch)
+    known = dict(zip(batch.ids, rows, strict=True))
+    return [
+        [None if key is None else dict(known.get(key, {})) for key in row] for row in ids.tolist()
+    ]

@@ -1,0 +1,44 @@
+"""Open stores for the tests of Milvus: the live server, and Lite in a fresh file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from milvus_help import NAME
+
+from qadapt.model.address import Address
+from qadapt.stores.milvus.store import MilvusStore
+from qadapt.testing.data import Sample, clustered
+
+
+@pytest.fixture
+def server(live: Callable[[str], str]) -> Iterator[MilvusStore]:
+    """A live server without the collection of these tests."""
+    pytest.importorskip("pymilvus")
+    opened = MilvusStore.open(Address.parse(live("milvus")))
+    others = set(opened.collections()) - {NAME, "plain"}
+    if others:
+        opened.close()
+        pytest.fail(f"the server holds other collections: {sorted(others)[:5]}")
+    for name in opened.collections():
+        opened.drop(name)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lite(tmp_path: Path) -> Iterator[MilvusStore]:
+    """An empty file of Milvus Lite."""
+    pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    opened = MilvusStore.open(Address("milvus", None, str(tmp_path / "test.db")))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def sample() -> Sample:
+    """Rows that quantization can hurt, enough for a segment that is indexed."""
+    return clustered(2000, 64)

@@ -1,0 +1,199 @@
+# ruff: noqa: N802
+"""A Milvus that records: pymilvus' real client talks gRPC to it, and what it sends is kept.
+
+It has no vectors and quantizes nothing. It answers what a server of the version it is given would
+answer about schema, indexes and loading, so that the exact requests for versions that cannot be
+run here are held by tests.
+"""
+
+from __future__ import annotations
+
+from concurrent import futures
+from typing import Any
+
+import grpc
+from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc, schema_pb2
+
+OK = common_pb2.Status()
+
+
+class Recorder(milvus_pb2_grpc.MilvusServiceServicer):
+    """One collection at most, as it was created.
+
+    Attributes:
+        requests: (name of the call, request) in order.
+        refuse: an index type whose creation is refused.
+    """
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self.requests: list[tuple[str, Any]] = []
+        self.refuse: str | None = None
+        self.rows = 5000
+        self._schema: Any = None
+        self._name = ""
+        self._indexes: dict[str, Any] = {}
+        self._loaded = False
+        self._properties: dict[str, str] = {}
+
+    def named(self, name: str) -> list[Any]:
+        """The requests of one call."""
+        return [request for each, request in self.requests if each == name]
+
+    def order(self, *names: str) -> list[str]:
+        """The calls of these names, in order."""
+        return [each for each, _ in self.requests if each in names]
+
+    def index_params(self, at: int = -1) -> dict[str, str]:
+        """Type, metric and parameters of one CreateIndex, as they were on the wire."""
+        request = self.named("CreateIndex")[at]
+        return {pair.key: pair.value for pair in request.extra_params}
+
+    # -- the server's side -------------------------------------------------------------------
+
+    def Connect(self, request: Any, context: Any) -> Any:
+        info = common_pb2.ServerInfo(build_tags=self.version, deploy_mode="STANDALONE")
+        return milvus_pb2.ConnectResponse(status=OK, server_info=info, identifier=1)
+
+    def GetVersion(self, request: Any, context: Any) -> Any:
+        return milvus_pb2.GetVersionResponse(status=OK, version=self.version)
+
+    def AllocTimestamp(self, request: Any, context: Any) -> Any:
+        return milvus_pb2.AllocTimestampResponse(status=OK, timestamp=1)
+
+    def ShowCollections(self, request: Any, context: Any) -> Any:
+        names = [self._name] if self._name else []
+        return milvus_pb2.ShowCollectionsResponse(status=OK, collection_names=names)
+
+    def CreateCollection(self, request: Any, context: Any) -> Any:
+        self.requests.append(("CreateCollection", request))
+        self._schema = schema_pb2.CollectionSchema.FromString(request.schema)
+        self._name = request.collection_name
+        return OK
+
+    def DescribeCollection(self, request: Any, context: Any) -> Any:
+        if request.collection_name != self._name:
+            status = common_pb2.Status(code=100, reason="collection not found", error_code=4)
+            return milvus_pb2.DescribeCollectionResponse(status=status)
+        pairs = [common_pb2.KeyValuePair(key=k, value=v) for k, v in self._properties.items()]
+        return milvus_pb2.DescribeCollectionResponse(
+            status=OK,
+            schema=self._schema,
+            collectionID=1,
+            collection_name=self._name,
+            num_partitions=1,
+            consistency_level=1,
+            properties=pairs,
+        )
+
+    def AlterCollection(self, request: Any, context: Any) -> Any:
+        self.requests.append(("AlterCollection", request))
+        self._properties.update({pair.key: pair.value for pair in request.properties})
+        return OK
+
+    def CreateIndex(self, request: Any, context: Any) -> Any:
+        self.requests.append(("CreateIndex", request))
+        params = {pair.key: pair.value for pair in request.extra_params}
+        if params["index_type"] == self.refuse:
+            return common_pb2.Status(code=65535, reason="invalid index type", error_code=1)
+        self._indexes[request.field_name] = request
+        return OK
+
+    def DropIndex(self, request: Any, context: Any) -> Any:
+        self.requests.append(("DropIndex", request))
+        if self._loaded:
+            reason = "index cannot be dropped, collection is loaded, please release it first"
+            return common_pb2.Status(code=65535, reason=reason, error_code=1)
+        self._indexes = {
+            field: each
+            for field, each in self._indexes.items()
+            if each.index_name != request.index_name
+        }
+        return OK
+
+    def DescribeIndex(self, request: Any, context: Any) -> Any:
+        found = [
+            milvus_pb2.IndexDescription(
+                index_name=each.index_name,
+                field_name=field,
+                params=each.extra_params,
+                state=common_pb2.IndexState.Finished,
+                indexed_rows=self.rows,
+                total_rows=self.rows,
+            )
+            for field, each in self._indexes.items()
+            if request.index_name in ("", each.index_name)
+        ]
+        if not found:
+            status = common_pb2.Status(code=700, reason="index not found", error_code=25)
+            return milvus_pb2.DescribeIndexResponse(status=status)
+        return milvus_pb2.DescribeIndexResponse(status=OK, index_descriptions=found)
+
+    def LoadCollection(self, request: Any, context: Any) -> Any:
+        self.requests.append(("LoadCollection", request))
+        self._loaded = True
+        return OK
+
+    def ReleaseCollection(self, request: Any, context: Any) -> Any:
+        self.requests.append(("ReleaseCollection", request))
+        self._loaded = False
+        return OK
+
+    def GetLoadState(self, request: Any, context: Any) -> Any:
+        state = common_pb2.LoadState.LoadStateLoaded
+        if not self._loaded:
+            state = common_pb2.LoadState.LoadStateNotLoad
+        return milvus_pb2.GetLoadStateResponse(status=OK, state=state)
+
+    def GetLoadingProgress(self, request: Any, context: Any) -> Any:
+        return milvus_pb2.GetLoadingProgressResponse(status=OK, progress=100)
+
+    def Flush(self, request: Any, context: Any) -> Any:
+        self.requests.append(("Flush", request))
+        return milvus_pb2.FlushResponse(status=OK)
+
+    def GetFlushState(self, request: Any, context: Any) -> Any:
+        return milvus_pb2.GetFlushStateResponse(status=OK, flushed=True)
+
+    def GetQuerySegmentInfo(self, request: Any, context: Any) -> Any:
+        infos = [
+            milvus_pb2.QuerySegmentInfo(
+                segmentID=1,
+                num_rows=self.rows,
+                index_name=each.index_name,
+                state=common_pb2.SegmentState.Sealed,
+            )
+            for each in self._indexes.values()
+        ]
+        return milvus_pb2.GetQuerySegmentInfoResponse(
+            status=OK, infos=infos if self._loaded else []
+        )
+
+    def GetCollectionStatistics(self, request: Any, context: Any) -> Any:
+        pair = common_pb2.KeyValuePair(key="row_count", value=str(self.rows))
+        return milvus_pb2.GetCollectionStatisticsResponse(status=OK, stats=[pair])
+
+    def Query(self, request: Any, context: Any) -> Any:
+        self.requests.append(("Query", request))
+        counts = schema_pb2.ScalarField(long_data=schema_pb2.LongArray(data=[self.rows]))
+        data = schema_pb2.FieldData(
+            type=schema_pb2.DataType.Int64, field_name="count(*)", scalars=counts
+        )
+        return milvus_pb2.QueryResults(status=OK, fields_data=[data], output_fields=["count(*)"])
+
+    def Search(self, request: Any, context: Any) -> Any:
+        self.requests.append(("Search", request))
+        ids = schema_pb2.IDs(str_id=schema_pb2.StringArray(data=[]))
+        results = schema_pb2.SearchResultData(
+            num_queries=request.nq, top_k=0, topks=[0] * request.nq, ids=ids
+        )
+        return milvus_pb2.SearchResults(status=OK, results=results)
+
+
+def start(recorder: Recorder) -> tuple[grpc.Server, int]:
+    """Serve on a free port of the loopback."""
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    milvus_pb2_grpc.add_MilvusServiceServicer_to_server(recorder, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, port

@@ -1,0 +1,190 @@
+"""Milvus Lite, live: what it really builds, seen in its own files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from milvus_help import NAME, carry_out, fill, kind, plan, recall, state, status, take_back
+
+from qadapt.errors import AddressError, BusyError, InputError, UnsupportedError
+from qadapt.model import Batch, Quantization, State, Vector
+from qadapt.model.address import Address
+from qadapt.stores.base import Search, silent
+from qadapt.stores.milvus.store import MilvusStore
+from qadapt.testing.data import Sample
+
+
+def files(store: MilvusStore) -> list[Path]:
+    """Its index files."""
+    assert store.connection.path is not None
+    return sorted(store.connection.path.rglob("*.idx"))
+
+
+def test_scalar_is_seen_in_the_index_file(lite: MilvusStore, sample: Sample) -> None:
+    faiss = pytest.importorskip("faiss")
+    fill(lite, sample.rows)
+    steps = plan(lite, "scalar")
+    carry_out(lite, steps)
+    assert state(lite) is State.ACTIVE
+    (path,) = files(lite)
+    index = faiss.read_index(str(path))
+    assert index.ntotal == 2000
+    codes = faiss.downcast_index(faiss.downcast_index(index).storage)
+    assert codes.sq.qtype == faiss.ScalarQuantizer.QT_8bit
+    lossy = recall(lite, sample.queries, sample.rows)
+    assert lossy < 0.995
+    assert lite.info(NAME).vectors[""].code_bytes == path.stat().st_size
+    take_back(lite, steps)
+    assert (kind(lite), state(lite)) == ("HNSW", State.ABSENT)
+    assert recall(lite, sample.queries, sample.rows) > lossy
+
+
+def test_build_parameters_are_obeyed_in_the_nested_form(lite: MilvusStore, sample: Sample) -> None:
+    """Facts section 4: pymilvus' flat form is dropped, and nlist is 128 whatever was asked."""
+    faiss = pytest.importorskip("faiss")
+    fill(lite, sample.rows)
+    wanted = Quantization.parse('scalar:native={"index_type":"IVF_SQ8","nlist":16}')
+    carry_out(lite, plan(lite, wanted))
+    (path,) = files(lite)
+    assert faiss.extract_index_ivf(faiss.read_index(str(path))).nlist == 16
+    assert lite.info(NAME).vectors[""].index["params"] == {"nlist": "16"}
+    assert not plan(lite, wanted)
+
+
+def test_rows_in_memory_are_told_and_flushed_by_apply(lite: MilvusStore, sample: Sample) -> None:
+    lite.create(NAME, {"": Vector(64)}, {"": Quantization.parse("scalar")})
+    lite.write(NAME, Batch(range(2000), {"": sample.rows}))
+    assert state(lite) is State.BUILDING
+    assert "memory" in status(lite).reason
+    carry_out(lite, plan(lite, "scalar"))
+    assert state(lite) is State.ACTIVE
+    lite.write(NAME, Batch([5000], {"": sample.rows[:1]}))
+    assert state(lite) is State.ACTIVE
+    assert "newest rows are in memory" in status(lite).reason
+
+
+def test_an_upsert_replaces_the_whole_payload(lite: MilvusStore) -> None:
+    """Lite's own upsert merges the payload into what is there; a server's replaces it."""
+    lite.create(NAME, {"": Vector(4)}, {})
+    lite.write(NAME, Batch([1], {"": np.eye(1, 4)}, [{"a": 1, "b": 2}]))
+    lite.write(NAME, Batch([1], {"": np.eye(1, 4)}, [{"b": 3}]))
+    assert lite.fetch(NAME, [1]).payloads == [{"b": 3}]
+    assert lite.count(NAME) == 1
+
+
+@pytest.mark.parametrize("cut", ["release", "drop"])
+def test_a_change_that_was_cut_off_is_finished_by_the_next(
+    lite: MilvusStore, sample: Sample, cut: str
+) -> None:
+    fill(lite, sample.rows, metric="dot")
+    (step,) = plan(lite, "scalar")
+    client = lite.connection.client
+    client.alter_collection_properties(NAME, {"qadapt.metric.vector": "IP"})
+    client.release_collection(NAME)
+    if cut == "drop":
+        client.drop_index(NAME, "vector")
+        assert lite.info(NAME).vectors[""].metric.value == "dot"
+    lite.run(NAME, step.request, silent, 60)
+    assert (kind(lite), state(lite)) == ("HNSW_SQ", State.ACTIVE)
+    assert len(lite.search(NAME, sample.queries[:1], Search(k=5)).ids[0]) == 5
+
+
+def test_bits_are_refused_and_the_fallback_offered(lite: MilvusStore, sample: Sample) -> None:
+    fill(lite, sample.rows)
+    with pytest.raises(UnsupportedError, match="binary") as caught:
+        plan(lite, "binary")
+    assert "client" in str(caught.value.hint)
+
+
+def test_one_process_at_a_time_and_closing_gives_it_back(tmp_path: Path) -> None:
+    path = tmp_path / "one.db"
+    address = Address("milvus", None, str(path))
+    code = (
+        "import qadapt as qa, sys\n"
+        f"try: qa.open('milvus:{path}').close()\n"
+        "except qa.QadaptError as error: print(type(error).__name__)\n"
+        "else: print('opened')\n"
+    )
+
+    def other() -> str:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        return done.stdout.strip()
+
+    first, second = MilvusStore.open(address), MilvusStore.open(address)
+    first.create(NAME, {"": Vector(4)}, {})
+    first.close()
+    assert second.collections() == [NAME]
+    assert other() == BusyError.__name__
+    second.close()
+    assert other() == "opened"
+
+
+@pytest.mark.parametrize("place", [":memory:", "notes.txt", "no/such/folder/x.db"])
+def test_places_that_lite_cannot_have(place: str, tmp_path: Path) -> None:
+    where = place if place == ":memory:" else str(tmp_path / place)
+    with pytest.raises(AddressError):
+        MilvusStore.open(Address("milvus", None, where))
+
+
+def test_a_wrapped_client_is_seen_through_and_never_closed(tmp_path: Path, sample: Sample) -> None:
+    pymilvus = pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    client = pymilvus.MilvusClient(str(tmp_path / "own.db"))
+    try:
+        assert MilvusStore.wraps(client)
+        store = MilvusStore.wrap(client)
+        assert store.address.path == tmp_path / "own.db"
+        fill(store, sample.rows)
+        carry_out(store, plan(store, "scalar"))
+        assert state(store) is State.ACTIVE
+        store.close()
+        assert client.list_collections() == [NAME]
+    finally:
+        client.close()
+    with pytest.raises(UnsupportedError):
+        MilvusStore.wrap(object())
+
+
+@pytest.mark.parametrize(
+    ("payload", "what"),
+    [
+        ({"vector": 1}, "field of the collection"),
+        ({"qadapt_id": 1}, "field of the collection"),
+        ({"$meta": 1}, "field of the collection"),
+        ({"text": "x" * 70_000}, "65,536"),
+        ({"a": float("nan")}, "JSON"),
+    ],
+)
+def test_payloads_that_milvus_cannot_keep_are_refused_before(
+    lite: MilvusStore, payload: dict[str, object], what: str
+) -> None:
+    lite.create(NAME, {"": Vector(4)}, {})
+    with pytest.raises(InputError, match=what):
+        lite.write(NAME, Batch([1, 2], {"": np.eye(2, 4)}, [{}, payload]))
+    assert lite.count(NAME) == 0
+
+
+def test_a_row_needs_every_vector(lite: MilvusStore) -> None:
+    lite.create(NAME, {"a": Vector(4), "b": Vector(4)}, {})
+    with pytest.raises(InputError, match="'b'"):
+        lite.write(NAME, Batch([1], {"a": np.eye(1, 4)}))
+    assert lite.count(NAME) == 0
+
+
+def test_a_collection_of_others_is_read_as_it_is(lite: MilvusStore) -> None:
+    client = lite.connection.client
+    client.create_collection("own", dimension=4, metric_type="L2")
+    client.insert("own", [{"id": 7, "vector": [0.0, 1.0, 0.0, 0.0], "topic": "art"}])
+    info = lite.info("own")
+    assert list(info.vectors) == ["vector"]
+    assert info.vectors["vector"].metric.value == "euclidean"
+    batch = lite.fetch("own", [7, "seven"])
+    assert (batch.ids, batch.payloads) == ([7], [{"topic": "art"}])
+    with pytest.raises(InputError, match="INT64"):
+        lite.write("own", Batch(["seven"], {"vector": np.eye(1, 4)}))
+    lite.write("own", Batch([8], {"vector": np.eye(1, 4)}, [{"topic": "music"}]))
+    assert lite.count("own", {"topic": "music"}) == 1

@@ -1,0 +1,303 @@
+"""The real server, live: what is seen is what searches do, and the traps that were paid for."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from milvus_help import NAME, carry_out, fill, kind, plan, recall, state, status, take_back
+
+from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError, UnsupportedError
+from qadapt.model import Batch, Kind, Quantization, Rescore, State, Vector
+from qadapt.stores.base import Progress, Search, silent
+from qadapt.stores.milvus import bits
+from qadapt.stores.milvus.store import MilvusStore
+from qadapt.testing.data import Sample
+
+
+def test_index_first_then_rows_is_building_until_segments_use_it(
+    server: MilvusStore, sample: Sample
+) -> None:
+    """Facts section 3: describe_index says Finished long before a search uses the index."""
+    server.create(NAME, {"": Vector(64)}, {"": Quantization.parse("scalar")})
+    server.write(NAME, Batch(range(2000), {"": sample.rows}))
+    before = status(server)
+    signals = {item.signal: item.value for item in before.evidence}
+    assert before.state is State.BUILDING
+    assert signals["describe_index: state (not enough by itself)"] == "Finished"
+    (step,) = plan(server, "scalar")
+    assert step.estimate.stops == "nothing"
+    carry_out(server, [step])
+    assert state(server) is State.ACTIVE
+    assert not plan(server, "scalar")
+
+
+def test_segments_under_1024_rows_are_ignored_and_said_before(
+    server: MilvusStore, sample: Sample
+) -> None:
+    """milvus#25234: Finished and indexed_rows=1000, while floats are compared."""
+    fill(server, sample.rows[:1000])
+    (step,) = plan(server, "scalar")
+    assert "1,024" in step.reason
+    carry_out(server, [step])
+    assert state(server) is State.IGNORED
+    hits = server.search(NAME, sample.queries[:5], Search(k=10))
+    exact = np.einsum("qkd,qd->qk", sample.rows[hits.ids.astype(int)], sample.queries[:5])
+    np.testing.assert_allclose(hits.scores, exact, atol=1e-6)
+
+
+def test_what_is_kept_in_the_graph_comes_back_by_undo(server: MilvusStore, sample: Sample) -> None:
+    text = 'none:native={"index_type":"HNSW","M":24,"efConstruction":300}'
+    server.create(NAME, {"": Vector(64)}, {"": Quantization.parse(text)})
+    server.write(NAME, Batch(range(2000), {"": sample.rows}))
+    kept = server.info(NAME).vectors[""].index
+    assert kept["params"] == {"M": "24", "efConstruction": "300"}
+    events: list[Progress] = []
+    steps = plan(server, "scalar")
+    assert "HNSW(M=24, efConstruction=300)" in steps[0].action.replace(
+        "efConstruction=300, M=24", "M=24, efConstruction=300"
+    )
+    carry_out(server, steps, events.append)
+    assert (kind(server), state(server)) == ("IVF_SQ8", State.ACTIVE)
+    assert any(event.stage.startswith("searches stopped for") for event in events)
+    take_back(server, steps)
+    assert server.info(NAME).vectors[""].index == kept
+    assert state(server) is State.ABSENT
+
+
+@pytest.mark.parametrize("cut", ["release", "drop", "create"])
+def test_a_change_that_was_cut_off_is_finished_by_the_next(
+    server: MilvusStore, sample: Sample, cut: str
+) -> None:
+    fill(server, sample.rows, metric="euclidean")
+    (step,) = plan(server, "scalar")
+    client = server.connection.client
+    client.alter_collection_properties(NAME, {"qadapt.metric.vector": "L2"})
+    client.release_collection(NAME)
+    if cut != "release":
+        client.drop_index(NAME, "vector_hnsw")
+        vector = server.info(NAME).vectors[""]
+        assert vector.metric.value == "euclidean", "noted before the index was dropped"
+        assert vector.quantization.kind is Kind.NONE
+        assert plan(server, "scalar")[0].request["index"] == step.request["index"]
+    if cut == "create":
+        # As when the time ran out while it was built: never loaded.
+        server.run(NAME, {**step.request, "load": False}, silent, 60)
+        assert state(server) is State.IGNORED
+        assert "not loaded" in status(server).reason
+        assert plan(server, "scalar"), "loading it is a step"
+    server.run(NAME, step.request, silent, 120)
+    assert (kind(server), state(server)) == ("IVF_SQ8", State.ACTIVE)
+    assert None not in server.search(NAME, sample.queries[:1], Search(k=5)).ids[0].tolist()
+
+
+def test_an_index_that_is_refused_leaves_the_former_one_searching(
+    server: MilvusStore, sample: Sample
+) -> None:
+    fill(server, sample.rows)
+    (step,) = plan(server, "scalar")
+    bad = {**step.request["index"], "index_type": "IVF_SQ9", "index_name": "vector_ivf_sq9"}
+    with pytest.raises(StoreError, match="former index HNSW"):
+        server.run(NAME, {**step.request, "index": bad}, silent, 60)
+    assert kind(server) == "HNSW"
+    assert recall(server, sample.queries, sample.rows) > 0.95
+
+
+def test_a_build_that_never_ends_ends_in_our_time_limit(
+    server: MilvusStore, sample: Sample
+) -> None:
+    """knowhere#966: "True" makes 2.3.5 try for ever, without a reason; floats as time-outs are
+    not obeyed, so ours is sent as a whole number."""
+    if not server.connection.version.startswith("2.3"):
+        pytest.skip(f"newer servers read True: {server.connection.version}")
+    fill(server, sample.rows)
+    (step,) = plan(server, "scalar")
+    stuck = {
+        "index_name": "vector_scann",
+        "index_type": "SCANN",
+        "metric_type": "COSINE",
+        "params": {"nlist": "16", "with_raw_data": "True"},
+    }
+    with pytest.raises(StoreTimeoutError) as caught:
+        server.run(NAME, {**step.request, "index": stuck}, silent, 4.5)
+    assert "log" in str(caught.value.hint)
+    # The other way is open: the same request's reverse.
+    assert step.reverse is not None
+    server.run(NAME, step.reverse, silent, 120)
+    assert (kind(server), state(server)) == ("HNSW", State.ABSENT)
+
+
+def test_scann_scores_by_floats_itself(server: MilvusStore, sample: Sample) -> None:
+    fill(server, sample.rows)
+    carry_out(server, plan(server, 'product:native={"index_type":"SCANN"}'))
+    assert state(server) is State.ACTIVE
+    every = {"nprobe": 128}
+    few = recall(server, sample.queries, sample.rows, options={**every, "reorder_k": 10})
+    many = recall(server, sample.queries, sample.rows, rescore=Rescore(20), options=every)
+    assert few < many
+    assert many > 0.99
+    hits = server.search(NAME, sample.queries[:2], Search(k=10, rescore=Rescore(20)))
+    assert (hits.how.rescorer, hits.how.candidates, hits.how.scores) == ("store", 200, "exact")
+
+
+def test_rows_of_many_segments_are_read_once_each(server: MilvusStore) -> None:
+    """A page sees all segments: pages by key leave no row out."""
+    rows = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float32)
+    server.create(NAME, {"": Vector(8)}, {})
+    order = np.random.default_rng(1).permutation(600).tolist()
+    client = server.connection.client
+    for start in range(0, 600, 200):
+        part = order[start : start + 200]
+        server.write(NAME, Batch(part, {"": rows[part]}))
+        client.flush(NAME, timeout=60)
+    server.delete(NAME, [5, 6])
+    found = [key for page in server.read(NAME, page=70) for key in page.ids]
+    assert found == [key for key in range(600) if key not in (5, 6)]
+
+
+def test_a_read_right_after_a_write_sees_it_from_another_client(server: MilvusStore) -> None:
+    """With its flag `iterator` pymilvus forgets the level, and a first page was empty."""
+    other = MilvusStore.open(server.address)
+    try:
+        server.create(NAME, {"": Vector(4)}, {})
+        server.write(NAME, Batch(range(50), {"": np.ones((50, 4))}))
+        assert sum(len(page) for page in other.read(NAME)) == 50
+        assert other.count(NAME) == 50
+    finally:
+        other.close()
+
+
+def test_unloaded_is_told_and_not_mended_behind_the_users_back(
+    server: MilvusStore, sample: Sample
+) -> None:
+    fill(server, sample.rows[:50])
+    server.connection.client.release_collection(NAME)
+    with pytest.raises(StoreError, match="not loaded") as caught:
+        server.search(NAME, sample.queries[:1], Search(k=1))
+    assert "load" in str(caught.value.hint)
+    vector = server.info(NAME).vectors[""]
+    assert (vector.status.state, vector.count) == (State.ABSENT, 50) or vector.count == 0
+    assert "not loaded" in vector.status.reason
+
+
+def test_types_that_2_3_takes_and_fails_on_are_refused_before(server: MilvusStore) -> None:
+    """create_collection accepts FLOAT16_VECTOR and the index is never built (facts section 4)."""
+    if not server.connection.version.startswith("2.3"):
+        pytest.skip(f"newer servers have them: {server.connection.version}")
+    with pytest.raises(UnsupportedError, match=r"2\.4"):
+        server.create(NAME, {"": Vector(8, datatype="float16")}, {})
+    assert server.collections() == []
+
+
+def test_a_collection_that_is_not_there(server: MilvusStore) -> None:
+    server.create(NAME, {"": Vector(4)}, {})
+    for act in (server.info, server.drop, server.count):
+        with pytest.raises(NotFoundError, match="articel"):
+            act("articel")
+
+
+# -- sign bits beside ----------------------------------------------------------------------------
+
+
+def test_bits_are_kept_in_step_and_searched(server: MilvusStore, sample: Sample) -> None:
+    fill(server, sample.rows)
+    steps = plan(server, "binary")
+    carry_out(server, steps)
+    vector = server.info(NAME).vectors[""]
+    assert (vector.quantization.kind, vector.status.state) == (Kind.BINARY, State.ACTIVE)
+    assert vector.code_bytes == 2000 * 8
+    assert server.collections() == [NAME], "the bits' own collection is not the user's"
+    hits = server.search(NAME, sample.queries, Search(k=10, rescore=Rescore(source="off")))
+    # By hand: the fewest differing signs.
+    codes, asked = sample.rows > 0, sample.queries > 0
+    distance = (codes[None] != asked[:, None]).sum(axis=2)
+    worst = np.sort(distance, axis=1)[:, 9]
+    got = np.take_along_axis(distance, hits.ids.astype(int), axis=1)
+    assert (got.max(axis=1) == worst).all()
+    np.testing.assert_allclose(hits.scores, np.cos(np.pi * got / 64), atol=1e-6)
+
+    server.write(NAME, Batch([9000], {"": sample.queries[:1]}))
+    server.delete(NAME, [1, 2])
+    assert state(server) is State.ACTIVE
+    found = server.search(NAME, sample.queries[:1], Search(k=1)).ids
+    assert found.tolist() == [[9000]]
+    take_back(server, steps)
+    assert server.info(NAME).vectors[""].quantization.kind is Kind.NONE
+    assert server.connection.client.list_collections() == [NAME]
+
+
+def test_rows_that_somebody_else_wrote_are_seen(server: MilvusStore, sample: Sample) -> None:
+    fill(server, sample.rows[:300])
+    carry_out(server, plan(server, "binary"))
+    server.connection.client.delete(NAME, filter='qadapt_id in ["#00000000000000000007"]')
+    assert state(server) is State.IGNORED
+    assert "somebody else wrote" in status(server).reason
+    carry_out(server, plan(server, "binary"))
+    assert state(server) is State.ACTIVE
+
+
+def test_bits_that_were_cut_off_are_written_again(server: MilvusStore, sample: Sample) -> None:
+    fill(server, sample.rows[:300])
+    steps = plan(server, "binary")
+    calls = 0
+
+    def stop(event: Progress) -> None:
+        nonlocal calls
+        calls += event.stage == "writing bits"
+        if calls:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(server, steps, stop)
+    assert state(server) is State.BUILDING
+    hits = server.search(NAME, sample.queries, Search(k=10))
+    assert hits.how.scores == "exact", "half-written bits are not searched"
+    carry_out(server, plan(server, "binary"))
+    assert state(server) is State.ACTIVE
+    server.drop(NAME)
+    names = server.connection.client.list_collections()
+    assert not [name for name in names if bits.MARK in name]
+
+
+def test_a_filter_with_bits_reads_the_rows_it_lets_through(
+    server: MilvusStore, sample: Sample
+) -> None:
+    fill(server, sample.rows[:300])
+    carry_out(server, plan(server, "binary"))
+    hits = server.search(NAME, sample.queries[:5], Search(k=5, filter={"group": 3}))
+    assert (hits.ids.astype(int) % 7 == 3).all()
+    assert hits.how.scores == "exact"
+    assert "all rows were read" in hits.how.notes[0]
+
+
+def test_searches_fail_only_while_it_is_released(server: MilvusStore, sample: Sample) -> None:
+    """The plan says in advance that searches stop; the probe sees that they do and come back."""
+    import threading
+
+    fill(server, sample.rows)
+    steps = plan(server, "scalar")
+    assert steps[0].needs_consent
+    failed, ended = [], threading.Event()
+    other = MilvusStore.open(server.address)
+
+    def probe() -> None:
+        while not ended.is_set():
+            try:
+                other.search(NAME, sample.queries[:1], Search(k=1))
+                failed.append(False)
+            except StoreError:
+                failed.append(True)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        carry_out(server, steps)
+        time.sleep(0.3)
+    finally:
+        ended.set()
+        thread.join()
+        other.close()
+    assert any(failed)
+    assert not failed[-1]

@@ -1,0 +1,92 @@
+"""The judgement of what was read. No engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qadapt.model import Quantization, State
+from qadapt.stores.milvus.status import Seen, Segment, judge
+
+SQ8 = {"index_name": "v_ivf_sq8", "index_type": "IVF_SQ8", "metric_type": "L2", "params": {}}
+TOLD = {"state": "Finished", "indexed_rows": 5000}
+
+
+def seen(segments: Any, count: int = 5000, **changes: Any) -> Seen:
+    """A collection set to scalar codes, which ``describe_index`` calls finished."""
+    values: dict[str, Any] = {
+        "quantization": Quantization.parse("scalar"),
+        "index": SQ8,
+        "loaded": True,
+        "told": TOLD,
+        **changes,
+    }
+    return Seen(count=count, segments=segments, **values)
+
+
+def test_finished_is_not_enough() -> None:
+    """Facts section 3: searches went over unindexed data for 11 s after Finished."""
+    assert judge(seen([])).state is State.BUILDING
+    status = judge(seen([Segment(5000, None)]))
+    assert status.state is State.BUILDING
+    signals = {item.signal: item.value for item in status.evidence}
+    assert signals["describe_index: state (not enough by itself)"] == "Finished"
+    assert judge(seen([Segment(5000, "v_ivf_sq8")])).state is State.ACTIVE
+
+
+@pytest.mark.parametrize(("rows", "state"), [(1023, State.IGNORED), (1024, State.BUILDING)])
+def test_segments_under_1024_rows_are_ignored_by_rule(rows: int, state: State) -> None:
+    """milvus#25234."""
+    status = judge(seen([Segment(rows, None)], count=rows))
+    assert status.state is state
+    if state is State.IGNORED:
+        assert "1,024" in status.reason
+        assert status.advice
+
+
+def test_an_index_of_another_name_is_not_this_one() -> None:
+    assert judge(seen([Segment(5000, "v_hnsw")])).state is State.BUILDING
+
+
+def test_what_is_not_in_codes_is_told() -> None:
+    status = judge(seen([Segment(4000, "v_ivf_sq8"), Segment(300, None)], count=5000))
+    assert status.state is State.ACTIVE
+    assert "300 rows" in status.reason
+    assert "700 rows" in status.reason
+
+
+def test_more_rows_unflushed_than_in_codes_is_building() -> None:
+    assert judge(seen([Segment(2000, "v_ivf_sq8")], count=9000)).state is State.BUILDING
+
+
+def test_an_unloaded_collection_obeys_nothing() -> None:
+    status = judge(seen(None, loaded=False))
+    assert status.state is State.IGNORED
+    assert "not loaded" in status.reason
+
+
+def test_what_cannot_be_seen_is_unknown() -> None:
+    assert judge(seen(None)).state is State.UNKNOWN
+    assert judge(seen([], count=0)).state is State.UNKNOWN
+    other = [Segment(5000, "title_hnsw_sq")]
+    assert judge(seen(other, several=2)).state is State.UNKNOWN
+
+
+def test_lite_is_judged_by_its_files() -> None:
+    lite: dict[str, Any] = {"lite": True}
+    assert judge(seen([], **lite)).state is State.BUILDING
+    assert judge(seen([Segment(None, None)], **lite)).state is State.BUILDING
+    assert judge(seen([Segment(None, "IVF_SQ8")], **lite)).state is State.ACTIVE
+    partly = [Segment(None, "IVF_SQ8"), Segment(None, None)]
+    assert judge(seen(partly, **lite)).state is State.BUILDING
+    # A wrapped client may hide where its files are.
+    assert judge(seen(None, **lite)).state is State.UNKNOWN
+
+
+def test_floats_are_absent_whatever_is_loaded() -> None:
+    plain = {**SQ8, "index_type": "HNSW"}
+    none = Quantization.parse("none")
+    assert judge(seen([], quantization=none, index=plain)).state is State.ABSENT
+    status = judge(seen(None, quantization=none, index=None, loaded=False))
+    assert (status.state, status.reason) == (State.ABSENT, "there is no index")
