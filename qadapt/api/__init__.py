@@ -1,7 +1,8 @@
 """The library's front door: Database, Collection, Plan and Change."""
 
 from qadapt.api.change import Change, Plan, apply_plans, history, load_plan, undo
-from qadapt.api.database import Collection, Database, open, plan_spec, wrap
+from qadapt.api.collection import Collection
+from qadapt.api.database import Database, open, plan_spec, wrap
 
 __all__ = [
     "Change",

@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, cast
 
 from qadapt.api.change import Plan
+from qadapt.api.collection import Collection
 from qadapt.errors import (
     AlreadyExistsError,
     NotFoundError,
     SpecError,
 )
-from qadapt.evaluation.verify import Verification
-from qadapt.evaluation.verify import verify as run_verify
-from qadapt.local import codes, seen
-from qadapt.local.settings import read_settings
 from qadapt.local.state import forget
 from qadapt.model import (
     Accept,
-    Batch,
     Capabilities,
-    CollectionInfo,
-    Guard,
-    Hits,
-    Id,
     Metric,
     Quantization,
     QuantizationLike,
-    Rescore,
-    RescoreLike,
     Server,
     Vector,
-    as_vectors,
-    check_vectors,
 )
 from qadapt.model.address import Address
 from qadapt.model.data import Datatype
 from qadapt.model.spec import Spec
 from qadapt.planning import journal
-from qadapt.planning.planner import make_plan, which_vector
-from qadapt.search import search
-from qadapt.stores.base import OnProgress, Search, Store, check_k, silent
+from qadapt.stores.base import Store
 from qadapt.stores.registry import open_store, wrap_client
 
 FRESH = 10.0  # seconds that a collection's dimensions and metrics are believed
@@ -230,210 +214,3 @@ def _by_vector(given: Any, vectors: Mapping[str, Vector]) -> dict[str, Quantizat
             hint="quantization={'title': 'binary'}",
         )
     return {next(iter(vectors)): Quantization.of(given)}
-
-
-class Collection:
-    """One collection of a store."""
-
-    def __init__(self, store: Store, name: str) -> None:
-        self._store = store
-        self.name = name
-        # Dimensions, metric and datatype cannot change while a collection lives, but the name may
-        # be an alias that somebody switches: so they are asked for again now and then.
-        self._vectors: dict[str, Vector] = {}
-        self._asked = -math.inf
-
-    def __repr__(self) -> str:
-        return f"<Collection {self.name!r} of {self._store.address}>"
-
-    def info(self) -> CollectionInfo:
-        """Count, vectors, what is configured and what is seen.
-
-        Raises:
-            NotFoundError: it is gone.
-        """
-        return seen.info(self._store, self.name)
-
-    def count(self, filter: Any = None) -> int:
-        """Rows, exactly; with a filter those that match."""
-        return self._store.count(self.name, filter)
-
-    # -- rows --------------------------------------------------------------------------------
-
-    def write(self, batch: Batch) -> None:
-        """Upsert rows; our own codes, where there are any, are kept in step.
-
-        Raises:
-            DimensionError, NonFiniteError, ZeroVectorError, SpecError: nothing was written.
-        """
-        ours = self._with_our_codes()
-        for name in ours:
-            codes.refuse_missing(batch, name)
-        with codes.in_step(self._store, self.name, ours):
-            self._store.write(self.name, batch)
-            for name in ours:
-                codes.upsert(self._store, self.name, name, batch)
-
-    def delete(self, ids: Sequence[Id]) -> None:
-        """Delete rows; unknown ids are left alone."""
-        ours = self._with_our_codes()
-        with codes.in_step(self._store, self.name, ours):
-            self._store.delete(self.name, ids)
-            for name in ours:
-                codes.delete(self._store, self.name, name, ids)
-
-    def fetch(
-        self, ids: Sequence[Id], *, vectors: Sequence[str] | None = None, payload: bool = True
-    ) -> Batch:
-        """Rows by id, in that order; ids that are not there are left out."""
-        return self._store.fetch(self.name, ids, vectors=vectors, payload=payload)
-
-    def read(
-        self,
-        *,
-        vectors: Sequence[str] | None = None,
-        payload: bool = True,
-        filter: Any = None,
-        page: int = 2_000,
-    ) -> Iterator[Batch]:
-        """All rows, in pages."""
-        return self._store.read(
-            self.name, vectors=vectors, payload=payload, filter=filter, page=page
-        )
-
-    def sample(self, n: int, *, seed: int = 0) -> Batch:
-        """``n`` rows drawn evenly without replacement."""
-        return self._store.sample(self.name, n, seed=seed)
-
-    # -- searching ---------------------------------------------------------------------------
-
-    def search(
-        self,
-        queries: Any,
-        k: int = 10,
-        *,
-        rescore: RescoreLike = None,
-        filter: Any = None,
-        vector: str | None = None,
-        exact: bool = False,
-        with_payload: bool = False,
-        options: Mapping[str, Any] | None = None,
-    ) -> Hits:
-        """The ``k`` best rows for each query; ``hits.how`` says who searched and rescored.
-
-        Args:
-            queries: float ``(d,)`` or ``(nq, d)``, any array-like.
-            k: 1 to 10,000, or the store's limit.
-            rescore: number, ``qa.Rescore``, ``"off"``; None for what was planned, else the
-                store's default.
-            filter: the common form, such as ``{"topic": "art"}``, or the store's own object.
-            vector: its name; may be left out when there is just one.
-            exact: no index and no codes.
-            with_payload: bring payloads too.
-            options: the store's own search parameters.
-
-        Raises:
-            DimensionError, NonFiniteError, ZeroVectorError, InputError, UnsupportedError
-        """
-        name, about = self._vector(vector)
-        array = as_vectors(queries, what="queries")
-        check_vectors(array, about, what="queries")
-        wanted = Search(
-            k=check_k(k, self._store.max_k),
-            vector=name,
-            rescore=Rescore.of(rescore),
-            exact=exact,
-            filter=filter,
-            with_payload=with_payload,
-            options=options or {},
-        )
-        settings = read_settings(self._store, self.name).of(name)
-        return search(self._store, self.name, array, wanted, about, settings)
-
-    # -- quantization ------------------------------------------------------------------------
-
-    def plan(
-        self,
-        quantization: QuantizationLike | None = None,
-        *,
-        vector: str | None = None,
-        metric: Metric | str | None = None,
-        datatype: Datatype | None = None,
-        accept: Accept = "differs",
-        guard: Guard | str | None = None,
-    ) -> Plan:
-        """The steps from what is to ``quantization``; nothing is changed yet.
-
-        Args:
-            quantization: ``qa.binary(rescore=4)``, or its string ``"binary:rescore=4"``; None
-                leaves it as it is.
-            vector: its name; may be left out when there is just one.
-            metric, datatype: what the vector becomes; None leaves them. Both are fixed at
-                creation, so another one is a copy and a switched alias, where the store has that.
-            accept: how far from what was asked the plan may go: ``exact``, ``differs``,
-                ``client``.
-            guard: recall that must hold afterwards, else the change is undone.
-
-        Raises:
-            UnsupportedError, NotFoundError, SpecError
-        """
-        made = make_plan(
-            self._store,
-            self.name,
-            quantization,
-            vector=vector,
-            metric=metric,
-            datatype=datatype,
-            accept=accept,
-            guard=Guard.parse(guard) if isinstance(guard, str) else guard,
-        )
-        return Plan._of(made, self._store)
-
-    def verify(
-        self,
-        *,
-        k: int = 10,
-        queries: Any = 200,
-        vector: str | None = None,
-        seed: int = 0,
-        progress: OnProgress | None = None,
-    ) -> Verification:
-        """Configured against seen, and recall@k against exact truth.
-
-        Args:
-            k: of how many results.
-            queries: float ``(nq, d)``, the path of a ``.npy`` file, or how many of the
-                collection's own vectors to use.
-        """
-        return run_verify(
-            self._store,
-            self.name,
-            self._vector(vector)[0],
-            k=k,
-            queries=queries,
-            seed=seed,
-            progress=progress or silent,
-        )
-
-    # -- inside ------------------------------------------------------------------------------
-
-    def _vector(self, name: str | None) -> tuple[str, Vector]:
-        """The vector meant, asked of the store only once in a while."""
-        if time.monotonic() - self._asked > FRESH:
-            info = self._store.info(self.name)
-            self._vectors = {key: each.vector for key, each in info.vectors.items()}
-            self._asked = time.monotonic()
-        found = which_vector(self.name, self._vectors, name)
-        return found, self._vectors[found]
-
-    def _with_our_codes(self) -> list[str]:
-        settings = read_settings(self._store, self.name)
-        return [name for name, each in settings.vectors.items() if each.client is not None]
-
-    def _remember(self, rescores: Mapping[str, Rescore | None]) -> None:
-        from qadapt.planning.requests import REMEMBER, run
-
-        for name, rescore in rescores.items():
-            if rescore is not None:
-                request = {"op": REMEMBER, "vector": name, "rescore": str(rescore)}
-                run(self._store, self.name, request, silent, 0)

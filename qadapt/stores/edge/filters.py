@@ -18,11 +18,11 @@ import numpy as np
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import filters
 from qadapt.stores.edge.engine import engine
+from qadapt.stores.qdrant.filters import field_path
 
 if TYPE_CHECKING:
     import qdrant_edge
 
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _NO_SECONDS = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})([Zz]|[+-].*)?")
 _EXACT = 2**53
 
@@ -68,33 +68,33 @@ def _one_of(edge: Any, field: str, values: Sequence[filters.Scalar]) -> Any:
     rest = [value for value in values if not isinstance(value, str)]
     parts = [_equals(edge, field, value) for value in rest]
     if texts:
-        parts.append(edge.FieldCondition(key=_key(field), match=edge.MatchAny(texts)))
+        parts.append(edge.FieldCondition(key=field_path(field), match=edge.MatchAny(texts)))
     return edge.Filter(should=parts)
 
 
 def _equals(edge: Any, field: str, value: filters.Scalar) -> Any:
     if isinstance(value, bool):
         # The binding of 0.9.0 takes Python's True for the number 1; numpy's it takes for a bool.
-        return edge.FieldCondition(key=_key(field), match=edge.MatchValue(np.bool_(value)))
+        return edge.FieldCondition(key=field_path(field), match=edge.MatchValue(np.bool_(value)))
     if isinstance(value, str):
-        return edge.FieldCondition(key=_key(field), match=edge.MatchValue(value))
+        return edge.FieldCondition(key=field_path(field), match=edge.MatchValue(value))
     if isinstance(value, int) and abs(value) > _EXACT:
         if not -(2**63) <= value < 2**63:
             raise UnsupportedError(
                 f"Qdrant's engine cannot compare with {value}: it is beyond 64 bits with sign",
                 hint="keep such numbers as text",
             )
-        return edge.FieldCondition(key=_key(field), match=edge.MatchValue(value))
+        return edge.FieldCondition(key=field_path(field), match=edge.MatchValue(value))
     number = float(value)
-    return edge.FieldCondition(key=_key(field), range=edge.RangeFloat(gte=number, lte=number))
+    return edge.FieldCondition(key=field_path(field), range=edge.RangeFloat(gte=number, lte=number))
 
 
 def _range(edge: Any, node: filters.Range) -> Any:
     if node.over_dates:
         dates = {word: _moment(str(bound)) for word, bound in node.bounds.items()}
-        return edge.FieldCondition(key=_key(node.field), range=edge.RangeDateTime(**dates))
+        return edge.FieldCondition(key=field_path(node.field), range=edge.RangeDateTime(**dates))
     numbers = {word: _float(bound) for word, bound in node.bounds.items()}
-    return edge.FieldCondition(key=_key(node.field), range=edge.RangeFloat(**numbers))
+    return edge.FieldCondition(key=field_path(node.field), range=edge.RangeFloat(**numbers))
 
 
 def _float(bound: Any) -> float:
@@ -102,18 +102,6 @@ def _float(bound: Any) -> float:
         return float(bound)
     except OverflowError:
         return math.inf if bound > 0 else -math.inf
-
-
-def _key(field: str) -> str:
-    """The field as the engine's path: parts with other characters stand in quotes."""
-    parts = field.split(".")
-    for part in parts:
-        if '"' in part or "\\" in part:
-            raise UnsupportedError(
-                f"Qdrant's engine has no way to write the field {part!r} in a filter",
-                hint="rename the field: quotes and backslashes cannot be escaped",
-            )
-    return ".".join(part if _PLAIN_KEY.fullmatch(part) else f'"{part}"' for part in parts)
 
 
 def _moment(text: str) -> str:

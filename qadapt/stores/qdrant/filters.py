@@ -67,7 +67,7 @@ def _one_of(models: Any, node: filters.OneOf) -> Any:
     rest = [value for value in node.values if not isinstance(value, str)]
     parts = [_equals(models, node.field, value) for value in rest]
     if texts:
-        key = _key(node.field)
+        key = field_path(node.field)
         parts.append(models.FieldCondition(key=key, match=models.MatchAny(any=texts)))
     return models.Filter(should=parts)
 
@@ -79,17 +79,18 @@ def _equals(models: Any, field: str, value: filters.Scalar) -> Any:
                 f"Qdrant cannot compare with {value}: it is beyond 64 bits with sign",
                 hint="keep such numbers as text",
             )
-        return models.FieldCondition(key=_key(field), match=models.MatchValue(value=value))
+        return models.FieldCondition(key=field_path(field), match=models.MatchValue(value=value))
     number = float(value)
-    return models.FieldCondition(key=_key(field), range=models.Range(gte=number, lte=number))
+    return models.FieldCondition(key=field_path(field), range=models.Range(gte=number, lte=number))
 
 
 def _range(models: Any, node: filters.Range) -> Any:
+    key = field_path(node.field)
     if node.over_dates:
         dates = {word: _moment(str(bound)) for word, bound in node.bounds.items()}
-        return models.FieldCondition(key=_key(node.field), range=models.DatetimeRange(**dates))
+        return models.FieldCondition(key=key, range=models.DatetimeRange(**dates))
     numbers = {word: _float(bound) for word, bound in node.bounds.items()}
-    return models.FieldCondition(key=_key(node.field), range=models.Range(**numbers))
+    return models.FieldCondition(key=field_path(node.field), range=models.Range(**numbers))
 
 
 def _float(bound: Any) -> float:
@@ -100,8 +101,12 @@ def _float(bound: Any) -> float:
         return sys.float_info.max if bound > 0 else -sys.float_info.max
 
 
-def _key(field: str) -> str:
-    """The field as the server's path: parts with other characters stand in quotes."""
+def field_path(field: str) -> str:
+    """The field as Qdrant's path: parts with other characters stand in quotes.
+
+    Raises:
+        UnsupportedError: a quote or backslash, which cannot be escaped.
+    """
     parts = field.split(".")
     for part in parts:
         if '"' in part or "\\" in part:

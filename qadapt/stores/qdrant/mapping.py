@@ -343,8 +343,9 @@ _FROM_NATIVE: dict[str, Callable[[Knobs], tuple[Kind, Knobs]]] = {
 
 
 def _codes_place(rest: Knobs) -> Literal["ram", "disk"] | None:
-    """Where codes are kept; ``memory`` wins over the older ``always_ram``."""
+    """Where codes are kept; ``memory`` wins over the older ``always_ram``, then idle."""
     if rest.get("memory") in ("pinned", "cold"):
+        rest.pop("always_ram", None)
         return "ram" if rest.pop("memory") == "pinned" else "disk"
     if "memory" not in rest and rest.get("always_ram") is True:
         del rest["always_ram"]

@@ -77,6 +77,13 @@ def test_a_mapping_is_read_back_as_what_it_says(
     assert again.target == mapped.target
 
 
+def test_memory_wins_over_the_older_word_for_good() -> None:
+    asked = Quantization.parse('rotational:bits=1,native={"memory":"pinned","always_ram":false}')
+    mapped = mapping.to_native(asked, V, "1.18.0")
+    assert mapped.target.codes == "ram"
+    assert mapping.to_native(mapped.target, V, "1.18.0").target == mapped.target
+
+
 @given(st.sampled_from(["scalar", "binary", "product", "turbo"]), natives)
 def test_whatever_the_engine_says_is_kept(kind: str, fields: dict[str, Any]) -> None:
     read = mapping.from_native({"quantization_config": {kind: fields}})
