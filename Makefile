@@ -29,7 +29,7 @@ demo: $(VENV)/.demo ## the whole story on real text, in an engine that runs in t
 test: $(VENV)/.dev ## all tests that need no server
 	$(PY) -m pytest -n auto $(PYTEST_ARGS)
 
-test-milvus: $(VENV)/.milvus ## Milvus on its real server 2.3.5, from a package (6 minutes, Linux x86-64)
+test-milvus: $(VENV)/.milvus ## Milvus Lite and the real server 2.3.5, from packages (10 minutes)
 	$(PY) -m pytest --require-live=milvus --timeout 400 tests/conformance/test_milvus.py \
 	  tests/stores/milvus $(PYTEST_ARGS)
 
@@ -79,5 +79,5 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.milvus: $(VENV)/.dev
-	$(PIP) install --quiet 'milvus==2.3.5'
+	$(PIP) install --quiet --editable '.[dev,milvus]' 'milvus-lite>=3.2' 'milvus==2.3.5'
 	@touch $@
