@@ -25,7 +25,7 @@ State = Literal["interrupted", "failed", "applied", "undone"]
 def new_id() -> str:
     """An id that sorts by time."""
     now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")[:-3]
-    return f"{now}-{secrets.token_hex(2)}"
+    return f"{now}-{secrets.token_hex(4)}"
 
 
 def utc_now() -> str:

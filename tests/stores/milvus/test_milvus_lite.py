@@ -17,6 +17,9 @@ from qadapt.stores.base import Search, silent
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
+pytest.importorskip("pymilvus")
+pytest.importorskip("milvus_lite")
+
 
 def files(store: MilvusStore) -> list[Path]:
     """Its index files."""
