@@ -23,6 +23,7 @@ from qadapt.model import (
     QuantizationLike,
     Rescore,
     RescoreLike,
+    Strategy,
     Vector,
     as_vectors,
     check_vectors,
@@ -30,7 +31,7 @@ from qadapt.model import (
 from qadapt.model.data import Datatype
 from qadapt.planning.planner import make_plan, which_vector
 from qadapt.search import search
-from qadapt.stores.base import OnProgress, Search, Store, check_k, silent
+from qadapt.stores.base import OnProgress, Part, Search, Store, check_k, silent
 
 FRESH = 10.0  # seconds that a collection's dimensions and metrics are believed
 
@@ -98,11 +99,30 @@ class Collection:
         payload: bool = True,
         filter: Any = None,
         page: int = 2_000,
+        partition: Part | None = None,
+        after: Id | None = None,
     ) -> Iterator[Batch]:
-        """All rows, in pages."""
+        """All rows, in pages, in the order of their ids.
+
+        Args:
+            vectors: names to bring; None for all, ``()`` for none.
+            page: rows at a time.
+            partition: one of ``partitions()`` alone.
+            after: rows behind this id alone: a read that was cut off goes on.
+        """
         return self._store.read(
-            self.name, vectors=vectors, payload=payload, filter=filter, page=page
+            self.name,
+            vectors=vectors,
+            payload=payload,
+            filter=filter,
+            page=page,
+            part=partition,
+            after=after,
         )
+
+    def partitions(self, n: int) -> list[Part]:
+        """Parts that can be read side by side, ``n`` or so: together all rows, none twice."""
+        return self._store.parts(self.name, n)
 
     def sample(self, n: int, *, seed: int = 0) -> Batch:
         """``n`` rows drawn evenly without replacement."""
@@ -164,6 +184,7 @@ class Collection:
         datatype: Datatype | None = None,
         accept: Accept = "differs",
         guard: Guard | str | None = None,
+        strategy: Strategy | None = None,
     ) -> Plan:
         """The steps from what is to ``quantization``; nothing is changed yet.
 
@@ -176,6 +197,8 @@ class Collection:
             accept: how far from what was asked the plan may go: ``exact``, ``differs``,
                 ``client``.
             guard: recall that must hold afterwards, else the change is undone.
+            strategy: ``in-place``, or ``alias`` for a copy and a switched alias, without a gap
+                in searches; None leaves it to the store.
 
         Raises:
             UnsupportedError, NotFoundError, SpecError
@@ -189,6 +212,7 @@ class Collection:
             datatype=datatype,
             accept=accept,
             guard=Guard.parse(guard) if isinstance(guard, str) else guard,
+            strategy=strategy,
         )
         return Plan._of(made, self._store)
 

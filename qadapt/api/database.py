@@ -184,6 +184,18 @@ class Database:
         forget(self._store.address, collection)
         journal.forget(self._store.address.identity, collection)
 
+    def aliases(self) -> Mapping[str, str]:
+        """The collection behind each alias; empty where the store has none."""
+        return self._store.aliases()
+
+    def switch_alias(self, alias: str, collection: str) -> None:
+        """Make an alias, or move it in one action."""
+        self._store.switch_alias(alias, collection)
+
+    def drop_alias(self, alias: str) -> None:
+        """Delete an alias; the collection stays."""
+        self._store.drop_alias(alias)
+
     def close(self) -> None:
         """Close the store; a client that the user brought stays open."""
         self._store.close()

@@ -22,6 +22,7 @@ from qadapt.cli.options import (
     MaybeUrl,
     MetricWord,
     SpecFile,
+    StrategyWord,
     VectorName,
     made_plans,
     read_guard,
@@ -81,6 +82,7 @@ def plan(
     metric: MetricWord = None,
     datatype: DatatypeWord = None,
     accept: AcceptWord = "differs",
+    strategy: StrategyWord = None,
     guard: GuardText = None,
     disable: Disable = None,
 ) -> None:  # fmt: skip
@@ -99,6 +101,7 @@ def plan(
         guard,
         disable,
         "plan",
+        strategy,
     ) as plans:  # fmt: skip
         document = _document(plans, "plans", single=spec is None)
         _show(out, plans)
@@ -148,6 +151,7 @@ def apply(
     metric: MetricWord = None,
     datatype: DatatypeWord = None,
     accept: AcceptWord = "differs",
+    strategy: StrategyWord = None,
     guard: GuardText = None,
     disable: Disable = None,
 ) -> None:  # fmt: skip
@@ -175,6 +179,7 @@ def apply(
             guard,
             disable,
             "apply",
+            strategy,
         )  # fmt: skip
     with opened as plans:
         changing = [item for item in plans if item.changes]

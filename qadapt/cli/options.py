@@ -83,6 +83,15 @@ DatatypeWord = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+StrategyWord = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy",
+        metavar="in-place|alias",
+        help="Change the collection itself, or a copy that an alias is switched to.",
+        autocompletion=complete.words(("in-place", "alias")),
+    ),
+]
 AcceptWord = Annotated[
     str,
     typer.Option(
@@ -146,6 +155,7 @@ def made_plans(
     guard: str | None,
     disable: list[str] | None,
     command: str,
+    strategy: str | None = None,
 ) -> Iterator[list[Plan]]:
     """One plan from words, or all plans of a spec file; their stores stay open meanwhile.
 
@@ -158,7 +168,7 @@ def made_plans(
 
     allowed = check_accept(accept)
     if spec is not None:
-        wrong = [url, collection, quantization, vector, metric, datatype, guard, disable]
+        wrong = [url, collection, quantization, vector, metric, datatype, guard, disable, strategy]
         if any(wrong):
             raise InputError(
                 "with -f, the store, vectors, quantization and guard stand in the spec file",
@@ -193,6 +203,7 @@ def made_plans(
             datatype=cast("Any", datatype),
             accept=allowed,
             guard=bar,
+            strategy=cast("Any", strategy),
         )
         yield [made]
 

@@ -3,7 +3,7 @@
 from qadapt.model.capabilities import FEATURES, Capabilities, Capability, Rule, Support, narrow
 from qadapt.model.data import Batch, Hits, How, Id, Vector, as_vectors, check_vectors
 from qadapt.model.info import CollectionInfo, Evidence, Server, State, Status, VectorInfo
-from qadapt.model.match import Accept, Level, Match
+from qadapt.model.match import Accept, Level, Match, Strategy
 from qadapt.model.metric import Metric
 from qadapt.model.plain import Plain
 from qadapt.model.plan import Estimate, Guard, Plan, Step, Symbol
@@ -48,6 +48,7 @@ __all__ = [
     "State",
     "Status",
     "Step",
+    "Strategy",
     "Support",
     "Symbol",
     "Vector",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from qadapt.errors import SpecError
 from qadapt.model.data import Vector
 from qadapt.model.info import Server
-from qadapt.model.match import Accept, Match
+from qadapt.model.match import Accept, Match, Strategy
 from qadapt.model.plain import Plain
 from qadapt.model.quantization import Quantization
 
@@ -114,6 +114,7 @@ class Plan(Plain):
         fingerprint: of the configuration that the plan was made from.
         count, dim: rows and dimensions when planned.
         becomes: the vector's metric and datatype, where those change too; None where not.
+        strategy: how it was to be done, ``in-place`` or ``alias``; None left it to the store.
         steps: in order.
         notes: what a reader must know, in words.
         guard: recall that must hold, else the change is undone.
@@ -140,6 +141,7 @@ class Plan(Plain):
     disabled: tuple[str, ...] = ()
     guard: Guard | None = None
     becomes: Vector | None = None
+    strategy: Strategy | None = None
     format: int = PLAN_FORMAT
     qadapt: str = ""
 

@@ -23,6 +23,7 @@ from qadapt.model import (
     Rescore,
     State,
     Step,
+    Strategy,
     Symbol,
     Vector,
     VectorInfo,
@@ -34,6 +35,7 @@ from qadapt.stores.base import Store, refuse
 from qadapt.version import __version__
 
 ACCEPTS = ("exact", "differs", "client")
+STRATEGIES: tuple[Strategy, ...] = ("in-place", "alias")
 
 
 def make_plan(
@@ -46,6 +48,7 @@ def make_plan(
     datatype: Datatype | None = None,
     accept: Accept = "differs",
     guard: Guard | None = None,
+    strategy: Strategy | None = None,
 ) -> Plan:
     """The steps from what is to ``quantization``.
 
@@ -57,11 +60,16 @@ def make_plan(
         accept: ``exact``, ``differs`` (a cousin is fine, and is told), or ``client`` (our own
             codes beside the store too).
         guard: recall that must hold afterwards.
+        strategy: ``in-place``, or ``alias`` for a copy and a switched alias, without a gap in
+            searches; None leaves it to the store.
 
     Raises:
         NotFoundError: no such collection or vector.
-        UnsupportedError: farther from what was asked than ``accept`` allows.
+        UnsupportedError: farther from what was asked than ``accept`` allows, or not possible
+            by this strategy.
     """
+    if strategy is not None and strategy not in STRATEGIES:
+        raise SpecError.unknown("strategy", strategy, STRATEGIES)
     if accept not in ACCEPTS:
         raise SpecError.unknown("accept", accept, ACCEPTS)
     info = seen.info(store, collection)
@@ -69,11 +77,13 @@ def make_plan(
     wanted = now.quantization if quantization is None else Quantization.of(quantization)
     becomes = _becomes(now, wanted, metric, datatype)
     by_us, target, match = _who(store, now, wanted, accept)
-    steps = (
-        _client_steps(store, info, now, wanted) if by_us else _store_steps(store, info, now, wanted)
-    )
+    if by_us:
+        steps = _client_steps(store, info, now, wanted)
+    else:
+        steps = _store_steps(store, info, now, wanted, strategy)
     if becomes is not None:
         steps = store.recreate_steps(info, now.name, becomes) + steps
+    _refuse_copy(steps, strategy)
     steps += _remember_step(store, info, now, wanted)
     if not steps:
         steps = [Step(Symbol.NOTHING, "nothing to do", _why_nothing(now), {})]
@@ -97,6 +107,7 @@ def make_plan(
         disabled=store.disabled,
         guard=rooted(guard),
         becomes=becomes,
+        strategy=strategy,
         qadapt=__version__,
     )
 
@@ -177,15 +188,29 @@ def _who(
     raise refuse(native.replace(support=offer), wanted, store.name)
 
 
+def _refuse_copy(steps: Iterable[Step], strategy: Strategy | None) -> None:
+    for step in steps:
+        if strategy == "in-place" and step.symbol is Symbol.RECREATE:
+            raise UnsupportedError(
+                f"this cannot be done in place: {step.reason}",
+                hint=f"strategy='alias' (--strategy alias): {step.action}",
+            )
+
+
 def _store_steps(
-    store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
+    store: Store,
+    info: CollectionInfo,
+    now: VectorInfo,
+    wanted: Quantization,
+    strategy: Strategy | None,
 ) -> list[Step]:
     steps = []
     told = info
     if now.held_by == "qadapt":
         steps.append(_drop_codes(now))
         told = store.info(info.name)
-    return steps + store.steps(told, now.name, wanted.replace(rescore=None))
+    way = store.alias_steps if strategy == "alias" else store.steps
+    return steps + way(told, now.name, wanted.replace(rescore=None))
 
 
 def _drop_codes(now: VectorInfo) -> Step:

@@ -144,12 +144,15 @@ def _newer(record: Record) -> Record | None:
 def _same(record: Record, plan: Plan, guard: Guard | None) -> bool:
     """Whether finishing what was left is what is asked for now."""
     left = record.plan
-    asked = (plan.vector, plan.requested, plan.becomes)
-    if record.undoing or (left.vector, left.requested, left.becomes) != asked:
+    if record.undoing or _wish(left) != _wish(plan):
         return False
     if guard is None or left.guard is None:
         return guard is None
     return (guard.recall, guard.k) == (left.guard.recall, left.guard.k)
+
+
+def _wish(plan: Plan) -> tuple[object, ...]:
+    return plan.vector, plan.requested, plan.becomes, plan.strategy
 
 
 def _without(store: Store, left: Record, plan: Plan, progress: OnProgress, timeout: float) -> Plan:
@@ -173,6 +176,7 @@ def remade(store: Store, plan: Plan) -> Plan:
         datatype=None if plan.becomes is None else plan.becomes.datatype,
         accept=plan.accept,
         guard=plan.guard,
+        strategy=plan.strategy,
     )
 
 

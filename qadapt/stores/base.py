@@ -48,6 +48,7 @@ class Progress:
     unit: str = "rows"
 
 
+Part = Mapping[str, Any]
 OnProgress = Callable[[Progress], None]
 
 
@@ -238,8 +239,25 @@ class Store(abc.ABC):
         payload: bool = True,
         filter: Any = None,
         page: int = PAGE,
+        part: Part | None = None,
+        after: Id | None = None,
     ) -> Iterator[Batch]:
-        """All rows, in pages, in an order that stays the same while nothing is written."""
+        """All rows, in pages, in the order of their ids in this store.
+
+        Args:
+            vectors: names to bring; None for all, ``()`` for none.
+            part: one of ``parts()`` alone; None for the whole collection.
+            after: rows behind this id alone, which itself need not be there any more: so a read
+                that was cut off goes on.
+        """
+
+    def parts(self, collection: str, n: int) -> list[Part]:
+        """Parts that can be read side by side: together all rows, none twice; ``n`` or so.
+
+        A part is plain data for a journal; it means the same in another process, and while rows
+        are written.
+        """
+        return [{}]
 
     def sample(
         self, collection: str, n: int, *, seed: int = 0, vectors: Sequence[str] | None = None
@@ -296,6 +314,20 @@ class Store(abc.ABC):
             "`collection.read()` to it",
         )
 
+    def alias_steps(
+        self, info: CollectionInfo, vector: str, quantization: Quantization
+    ) -> list[Step]:
+        """The steps to ``quantization`` without a gap in searches: a copy, and an alias that is
+        switched to it.
+
+        Raises:
+            UnsupportedError: the store or this collection has no such way.
+        """
+        raise UnsupportedError(
+            f"{self.name} changes quantization in place alone, not by a copy and an alias",
+            hint="leave out strategy='alias' (--strategy)",
+        )
+
     @abc.abstractmethod
     def run(
         self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
@@ -307,6 +339,31 @@ class Store(abc.ABC):
             StoreError: the engine refused.
         """
 
+    # -- aliases -----------------------------------------------------------------------------
+
+    def aliases(self) -> Mapping[str, str]:
+        """The collection behind each alias; empty where the store has none."""
+        return {}
+
+    def switch_alias(self, alias: str, collection: str) -> None:
+        """Make an alias, or move it in one action, so that no search finds nothing meanwhile.
+
+        Raises:
+            UnsupportedError: the store has no aliases.
+            NotFoundError: no such collection.
+            AlreadyExistsError: a collection has that name.
+        """
+        raise UnsupportedError(f"{self.name} has no aliases")
+
+    def drop_alias(self, alias: str) -> None:
+        """Delete an alias; the collection stays.
+
+        Raises:
+            UnsupportedError: the store has no aliases.
+            NotFoundError: no such alias.
+        """
+        raise UnsupportedError(f"{self.name} has no aliases")
+
     # -- settings ----------------------------------------------------------------------------
 
     def load_settings(self, collection: str) -> Mapping[str, Any] | None:
@@ -316,6 +373,16 @@ class Store(abc.ABC):
     def save_settings(self, collection: str, settings: Mapping[str, Any]) -> bool:
         """Keep settings of qadapt with the collection; False where a store has no place."""
         return False
+
+
+def refuse_part(store: str, part: Part | None, after: Id | None) -> None:
+    """Refuse what a store does not read yet.
+
+    Raises:
+        UnsupportedError
+    """
+    if part or after is not None:
+        raise UnsupportedError(f"{store} reads whole collections alone")
 
 
 def check_k(k: int, limit: int = MAX_K) -> int:

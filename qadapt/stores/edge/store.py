@@ -34,7 +34,17 @@ from qadapt.model import (
     narrow,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Mapped, OnProgress, Progress, Search, Store, refuse
+from qadapt.stores.base import (
+    PAGE,
+    Mapped,
+    OnProgress,
+    Part,
+    Progress,
+    Search,
+    Store,
+    refuse,
+    refuse_part,
+)
 from qadapt.stores.edge import changes, config, creation, inspection, rows, searching
 from qadapt.stores.edge.capabilities import RULES
 from qadapt.stores.edge.engine import (
@@ -241,7 +251,10 @@ class EdgeStore(Store):
         payload: bool = True,
         filter: Any = None,
         page: int = PAGE,
+        part: Part | None = None,
+        after: Id | None = None,
     ) -> Iterator[Batch]:
+        refuse_part(self.name, part, after)
         if isinstance(page, bool) or not isinstance(page, int) or page < 1:
             raise InputError(f"a page has at least 1 row; got {page!r}")
         shard = self._shard(collection)

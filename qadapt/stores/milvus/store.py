@@ -25,7 +25,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Mapped, OnProgress, Search, Store, refuse
+from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse, refuse_part
 from qadapt.stores.milvus import (
     bits,
     capabilities,
@@ -214,7 +214,10 @@ class MilvusStore(Store):
         payload: bool = True,
         filter: Any = None,
         page: int = PAGE,
+        part: Part | None = None,
+        after: Id | None = None,
     ) -> Iterator[Batch]:
+        refuse_part(self.name, part, after)
         layout = self._layout(collection)
         expression = to_expression(filter, layout.fields)
         wanted = _wanted(layout, vectors)

@@ -24,7 +24,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Mapped, OnProgress, Search, Store, refuse
+from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse, refuse_part
 from qadapt.stores.qdrant import (
     capabilities,
     changes,
@@ -218,7 +218,10 @@ class QdrantStore(Store):
         payload: bool = True,
         filter: Any = None,
         page: int = PAGE,
+        part: Part | None = None,
+        after: Id | None = None,
     ) -> Iterator[Batch]:
+        refuse_part(self.name, part, after)
         raw = self._raw(collection)
         size = strict.capped(strict.limits(raw), "max_query_limit", transfer.check_page(page))
         wanted = self._wanted(raw, vectors)
