@@ -12,8 +12,8 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import UnsupportedError
 from qadapt.testing import StoreConformance
-from qadapt.testing.conformance import SETTINGS
 from qadapt.testing.data import Sample
+from qadapt.testing.quantizing import SETTINGS
 
 pytest.importorskip("qdrant_client")
 

@@ -1,0 +1,136 @@
+"""What all rooms of the conformance suite share: names, keys, a filled collection."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.errors import UnsupportedError
+from qadapt.model import Hits, Id
+from qadapt.testing.data import Sample, clustered
+
+
+@functools.cache
+def _sample(rows: int, dim: int, k: int) -> Sample:
+    return clustered(rows, dim, k=k)
+
+
+class Suite:
+    """What a subclass gives, and what the tests use.
+
+    Override the ``database`` fixture; it gives an open ``qadapt.Database``. A server may be shared:
+    each test makes collections of names of its own, and drops them.
+
+    Attributes:
+        must_support: settings that the store may not call unsupported.
+        rows, dim: size of the collections that quantization is tried on; large enough that the
+            engine builds its index.
+        int_ids: whether the store takes whole numbers as ids.
+        uuid_ids: whether string ids must be UUIDs.
+        names: how a name of a collection looks; ``{}`` is what makes it unique.
+        k: results that recall is measured on.
+    """
+
+    must_support: ClassVar[Sequence[str]] = ()
+    rows: ClassVar[int] = 2000
+    dim: ClassVar[int] = 96
+    int_ids: ClassVar[bool] = True
+    uuid_ids: ClassVar[bool] = True
+    names: ClassVar[str] = "articles_{}"
+    k: ClassVar[int] = 10
+    name = ""
+    other = ""
+
+    @pytest.fixture
+    def database(self) -> Iterator[Database]:
+        """An open database: to be overridden."""
+        raise NotImplementedError("override the fixture `database` in your subclass")
+
+    @pytest.fixture(autouse=True)
+    def own_state(self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each test has a state folder and names of its own."""
+        monkeypatch.setenv("QADAPT_STATE_DIR", str(tmp_path / "state"))
+        unique = uuid.uuid4().hex[:10]
+        self.name, self.other = (self.names.format(f"{unique}_{word}") for word in "ab")
+
+    @pytest.fixture(autouse=True)
+    def tidy(self, own_state: None, database: Database) -> Iterator[None]:
+        """What a test made is dropped."""
+        yield
+        for name in database.collections():
+            if name in (self.name, self.other):
+                database.drop(name)
+
+    @pytest.fixture
+    def sample(self) -> Sample:
+        """Rows and queries with their exact truth; made once for all tests."""
+        return _sample(self.rows, self.dim, self.k)
+
+    @pytest.fixture
+    def filled(self, database: Database, sample: Sample) -> Collection:
+        """A collection that holds the sample under cosine, rows 0..n-1, payload ``group``."""
+        collection = database.create(self.name, dim=self.dim, metric="cosine")
+        payloads = [{"group": row % 7, "name": f"row {row}"} for row in range(self.rows)]
+        collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}, payloads))
+        return collection
+
+    # -- ids ---------------------------------------------------------------------------------
+
+    def key(self, row: int) -> Id:
+        """The id of a row: its number, or a UUID that holds it."""
+        return row if self.int_ids else str(uuid.UUID(int=row + 1))
+
+    def keys(self, count: int) -> list[Id]:
+        """The ids of the rows 0..count-1."""
+        return [self.key(row) for row in range(count)]
+
+    def number(self, key: Id) -> int:
+        """The row of an id."""
+        return int(key) if self.int_ids else uuid.UUID(str(key)).int - 1
+
+    def numbers(self, hits: Hits) -> npt.NDArray[np.int64]:
+        """The rows found, ``(nq, k)``; no row may be short."""
+        found = [[self.number(key) for key in row] for row in hits.ids.tolist()]
+        return np.array(found, dtype=np.int64)
+
+    def string_id(self, number: int) -> str:
+        """A string id that the store takes."""
+        name = f"row-{number}"
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, name)) if self.uuid_ids else name
+
+    # -- measures ----------------------------------------------------------------------------
+
+    def recall(self, hits: Hits, sample: Sample) -> float:
+        """Mean recall@k against the exact truth."""
+        found = zip(hits.ids.tolist(), sample.truth.tolist(), strict=True)
+        shares = [
+            len({self.number(key) for key in row if key is not None} & set(right)) / len(right)
+            for row, right in found
+        ]
+        return float(np.mean(shares))
+
+    def everything(self, collection: Collection) -> qa.Batch:
+        """All rows in the order of their ids."""
+        batch = qa.Batch.concat(list(collection.read()))
+        order = sorted(range(len(batch)), key=lambda at: str(batch.ids[at]).zfill(40))
+        return qa.Batch(
+            [batch.ids[at] for at in order],
+            {name: rows[order] for name, rows in batch.vectors.items()},
+            None if batch.payloads is None else [batch.payloads[at] for at in order],
+        )
+
+    def supported(self, collection: Collection, text: str) -> None:
+        """Skip a test that needs a setting which the store does not have."""
+        try:
+            collection.plan(text)
+        except UnsupportedError as error:
+            assert text not in self.must_support, error
+            pytest.skip(f"the store has no {text}: {error.message}")
