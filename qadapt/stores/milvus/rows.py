@@ -125,7 +125,7 @@ def _send(connection: Connection, layout: Layout, data: list[dict[str, Any]]) ->
     client = connection.client
     send = client.insert if connection.lite else client.upsert
     try:
-        connection.call(f"write to {layout.name!r}", send, layout.name, data)
+        connection.call(f"write to {layout.name!r}", send, layout.base, data, **layout.into)
     except TooLargeError:
         if len(data) == 1:
             raise
@@ -142,8 +142,9 @@ def delete(connection: Connection, layout: Layout, ids: Sequence[Id]) -> None:
         connection.call(
             f"delete from {layout.name!r}",
             connection.client.delete,
-            layout.name,
+            layout.base,
             filter=expression,
+            **layout.into,
         )
 
 
@@ -152,11 +153,14 @@ def delete(connection: Connection, layout: Layout, ids: Sequence[Id]) -> None:
 
 def count(connection: Connection, layout: Layout, expression: str) -> int:
     """Rows, exactly, those of other clients too (so Strong, which takes a quarter second)."""
-    found = _query(connection, layout, expression, ["count(*)"], STRONG)
+    if connection.lite and layout.partition is not None:
+        # Its count(*) forgets the partition.
+        return len(_lite_keys(connection, layout, expression))
+    found = query(connection, layout, expression, ["count(*)"], STRONG)
     return int(found[0]["count(*)"])
 
 
-def _query(
+def query(
     connection: Connection,
     layout: Layout,
     expression: str,
@@ -164,13 +168,15 @@ def _query(
     consistency: str,
     **options: Any,
 ) -> list[dict[str, Any]]:
+    """Milvus' rows that an expression lets through."""
     found = connection.call(
         f"read from {layout.name!r}",
         connection.client.query,
-        layout.name,
+        layout.base,
         filter=expression,
         output_fields=list(fields),
         consistency_level=consistency,
+        **layout.where,
         **options,
     )
     return list(found)
@@ -190,7 +196,7 @@ def fetch(
     step = min(IDS, _page(wanted, IDS))
     for start in range(0, len(asked), step):
         expression = filters.one_of(layout.keys.field, asked[start : start + step])
-        for row in _query(connection, layout, expression, fields, SESSION):
+        for row in query(connection, layout, expression, fields, SESSION):
             found[row[layout.keys.field]] = row
     rows = [found[key] for key in asked if key in found]
     return to_batch(layout, rows, wanted, payload)
@@ -212,10 +218,26 @@ def read(
     """
     fields = _output(layout, wanted, payload)
     size = _page(wanted, page)
+    for rows in pages(connection, layout, fields, expression, size, consistency):
+        yield to_batch(layout, rows, wanted, payload)
+
+
+def pages(
+    connection: Connection,
+    layout: Layout,
+    fields: Sequence[str],
+    expression: str,
+    size: int,
+    consistency: str = STRONG,
+) -> Iterator[list[dict[str, Any]]]:
+    """Milvus' rows in pages of at most ``size``, sorted by key; never an empty one."""
+    if connection.lite:
+        yield from _lite_pages(connection, layout, fields, expression, size)
+        return
     key = layout.keys.field
     after = ""
     while True:
-        rows = _query(
+        rows = query(
             connection,
             layout,
             filters.joined(expression, after),
@@ -226,10 +248,44 @@ def read(
         )
         if not rows:
             return
-        last = max(row[key] for row in rows)
-        # A short page is not the last one: it ends where one of the segments does.
-        yield to_batch(layout, rows, wanted, payload)
-        after = f"{key} > {filters.literal(last)}"
+        # Sorted, but with rows of several segments it may be longer than was asked. A short page
+        # is not the last one: it ends where one of the segments does.
+        rows = sorted(rows, key=lambda row: row[key])[:size]
+        yield rows
+        after = f"{key} > {filters.literal(rows[-1][key])}"
+
+
+def _lite_pages(
+    connection: Connection, layout: Layout, fields: Sequence[str], expression: str, size: int
+) -> Iterator[list[dict[str, Any]]]:
+    """Lite gives any rows of a limit, and not the first by key: keys first, then their ranges."""
+    key = layout.keys.field
+    keys = _lite_keys(connection, layout, expression)
+    for start in range(0, len(keys), size):
+        part = keys[start : start + size]
+        between = filters.joined(expression, span(key, part[0], part[-1], closed=True))
+        rows = query(connection, layout, between, fields, STRONG)
+        yield sorted(rows, key=lambda row: row[key])
+
+
+def _lite_keys(connection: Connection, layout: Layout, expression: str) -> list[Any]:
+    key = layout.keys.field
+    every = filters.joined(expression, f"{key} >= {filters.literal(_least(layout))}")
+    return sorted(row[key] for row in query(connection, layout, every, [key], STRONG))
+
+
+def _least(layout: Layout) -> int | str:
+    return -(2**63) + 1 if layout.keys.number else ""
+
+
+def span(key: str, low: Any, high: Any, *, closed: bool = False) -> str:
+    """Keys above ``low`` (``closed``: or it) up to ``high``; None for no bound."""
+    parts = []
+    if low is not None:
+        parts.append(f"{key} {'>=' if closed else '>'} {filters.literal(low)}")
+    if high is not None:
+        parts.append(f"{key} <= {filters.literal(high)}")
+    return " and ".join(parts)
 
 
 def _page(wanted: Mapping[str, Vector], page: int) -> int:

@@ -5,11 +5,13 @@ and a vector ``title`` in ``vector_title`` (so that a payload may have a ``title
 lie in the dynamic field. In a collection made by others each dense float vector goes by the name
 of its field. The metric belongs to the index; a change notes it in a property of the collection
 before it drops one, because an interrupted change may leave none.
+
+``articles@red`` is the partition ``red`` of ``articles`` alone; either name may be an alias.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +83,9 @@ class Layout:
     """One collection as described.
 
     Attributes:
-        name: as it was asked for, an alias perhaps.
+        name: as it was asked for, with a partition perhaps.
+        base: that without the partition; an alias perhaps.
+        partition: the one that is meant alone; None for all.
         real: its own name.
         keys: its primary key.
         vectors: by their common names.
@@ -89,12 +93,15 @@ class Layout:
         fields: all that filters can ask for.
         reserved: names that a payload cannot have.
         auto_id: Milvus makes the keys itself.
+        partition_key: the field that chooses the partition of a row; None where none does.
         consistency: its default level.
         bits: fields that have sign bits beside, and the mark: ``on`` or ``filling``.
         raw: fields and properties, for the fingerprint.
     """
 
     name: str
+    base: str
+    partition: str | None
     real: str
     keys: Keys
     vectors: Mapping[str, Field]
@@ -102,9 +109,20 @@ class Layout:
     fields: Fields
     reserved: frozenset[str]
     auto_id: bool
+    partition_key: str | None
     consistency: str
     bits: Mapping[str, str]
     raw: Mapping[str, Any]
+
+    @property
+    def where(self) -> dict[str, list[str]]:
+        """What a query or a search is limited to."""
+        return {} if self.partition is None else {"partition_names": [self.partition]}
+
+    @property
+    def into(self) -> dict[str, str]:
+        """Where rows are written to or deleted from."""
+        return {} if self.partition is None else {"partition_name": self.partition}
 
     def field(self, vector: str) -> Field:
         """One vector.
@@ -167,18 +185,54 @@ def metric_property(field: str) -> str:
     return f"{OURS}metric.{field}"
 
 
+def split(name: str) -> tuple[str, str | None]:
+    """``articles@red`` as the collection and its partition; None for all of them."""
+    base, at, partition = name.partition("@")
+    return base, partition if at else None
+
+
+def partitions(connection: Connection, name: str) -> list[str]:
+    """The partitions of a collection, sorted."""
+    client = connection.client
+    return sorted(
+        connection.call(f"list the partitions of {name!r}", client.list_partitions, name)
+    )
+
+
+def _partition_key(fields: Sequence[Mapping[str, Any]]) -> str | None:
+    return next((str(each["name"]) for each in fields if each.get("is_partition_key")), None)
+
+
+def _check_partition(
+    connection: Connection, base: str, partition: str, fields: Sequence[Mapping[str, Any]]
+) -> None:
+    by_key = _partition_key(fields)
+    if by_key is not None:
+        raise UnsupportedError(
+            f"{base!r} is divided by its partition key {by_key!r}: Milvus chooses the partition",
+            hint=f"use {base!r} with a filter on {by_key!r}",
+        )
+    known = partitions(connection, base)
+    if partition not in known:
+        raise NotFoundError.missing("partition", partition, known)
+
+
 def describe(connection: Connection, name: str) -> Layout:
-    """The collection of a name or an alias.
+    """The collection of a name or an alias, or one partition of it.
 
     Raises:
-        NotFoundError
+        NotFoundError: no such collection, or no such partition.
+        UnsupportedError: a partition of a collection that has a partition key.
     """
     client = connection.client
-    raw = connection.call(f"describe {name!r}", client.describe_collection, name)
+    base, partition = split(name)
+    raw = connection.call(f"describe {base!r}", client.describe_collection, base)
     fields = [{**each, "type": _type(each["type"])} for each in raw["fields"]]
     key = next(each for each in fields if each.get("is_primary"))
     ours = key["name"] == KEY
-    found = indexes(connection, name)
+    if partition is not None:
+        _check_partition(connection, base, partition, fields)
+    found = indexes(connection, base)
     properties = dict(raw.get("properties") or {})
     vectors: dict[str, Field] = {}
     others: dict[str, str] = {}
@@ -198,13 +252,16 @@ def describe(connection: Connection, name: str) -> Layout:
     reserved = {each["name"] for each in fields if "VECTOR" in each["type"]}
     return Layout(
         name=name,
-        real=str(raw.get("collection_name") or name),
+        base=base,
+        partition=partition,
+        real=str(raw.get("collection_name") or base),
         keys=_keys(key, ours=ours),
         vectors=vectors,
         others=others,
         fields=Fields(types, dynamic, connection.lite),
         reserved=frozenset(reserved | {key["name"], _META}),
         auto_id=bool(raw.get("auto_id")),
+        partition_key=_partition_key(fields),
         consistency=str(raw.get("consistency_level_name") or "Bounded"),
         bits={
             each.field: str(properties[mark])

@@ -10,6 +10,7 @@ import numpy as np
 from qadapt.errors import (
     AlreadyExistsError,
     NotFoundError,
+    UnsupportedError,
 )
 from qadapt.model import (
     Batch,
@@ -25,21 +26,23 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse, refuse_part
+from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse
 from qadapt.stores.milvus import (
+    aliases,
     bits,
     capabilities,
     changes,
     creation,
     look,
     mapping,
+    parts,
     rows,
     schema,
     searching,
 )
 from qadapt.stores.milvus.connection import PACKAGE, SERVER, Connection, connect, wrapped
 from qadapt.stores.milvus.engine import Engine
-from qadapt.stores.milvus.filters import to_expression
+from qadapt.stores.milvus.filters import joined, to_expression
 
 
 class MilvusStore(Store):
@@ -103,12 +106,9 @@ class MilvusStore(Store):
     # -- collections -------------------------------------------------------------------------
 
     def collections(self) -> list[str]:
-        found = self.connection.call("list collections", self._untimed_list)
+        """Names of collections and of aliases, sorted."""
+        found = [*aliases.collections(self.connection), *aliases.aliases(self.connection)]
         return sorted(name for name in found if bits.MARK not in name)
-
-    def _untimed_list(self, timeout: int) -> list[str]:
-        """``list_collections`` has no time limit of its own in some versions of the client."""
-        return list(self.connection.client.list_collections(timeout=timeout))
 
     def create(
         self,
@@ -134,10 +134,23 @@ class MilvusStore(Store):
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
-        # A server drops one that is not there without a word.
+        # A server drops one that is not there without a word; 2.3.5 leaves its aliases behind,
+        # which then point at nothing, Lite drops them with it, and newer servers refuse.
         names = self.collections()
         if collection not in names:
             raise NotFoundError.missing("collection", collection, names)
+        known = self.aliases()
+        if collection in known:
+            raise UnsupportedError(
+                f"{collection!r} is an alias of {known[collection]!r}, and not a collection",
+                hint=f"drop_alias({collection!r}), or drop {known[collection]!r}",
+            )
+        pointing = aliases.of(self.connection, collection)
+        if pointing:
+            raise UnsupportedError(
+                f"{collection!r} is not dropped: the alias {pointing[0]!r} stands at it",
+                hint=f"switch_alias or drop_alias {pointing[0]!r} first",
+            )
         bits.drop_all(self.connection, self._fresh(collection))
         self._forget(collection)
         client = self.connection.client
@@ -150,8 +163,8 @@ class MilvusStore(Store):
         self._forget(collection)
         try:
             found = look.look(self.connection, collection)
-        except NotFoundError:
-            raise NotFoundError.missing("collection", collection, self.collections()) from None
+        except NotFoundError as error:
+            raise self._missing(collection, error) from None
         self._layouts[collection] = found.layout
         self._counts[collection] = found.count
         return found
@@ -161,10 +174,15 @@ class MilvusStore(Store):
         if collection not in self._layouts:
             try:
                 self._layouts[collection] = schema.describe(self.connection, collection)
-            except NotFoundError:
-                names = self.collections()
-                raise NotFoundError.missing("collection", collection, names) from None
+            except NotFoundError as error:
+                raise self._missing(collection, error) from None
         return self._layouts[collection]
+
+    def _missing(self, collection: str, error: NotFoundError) -> NotFoundError:
+        """The nearest name, unless it is the partition that is not there."""
+        base, _ = schema.split(collection)
+        names = self.collections()
+        return error if base in names else NotFoundError.missing("collection", base, names)
 
     def _fresh(self, collection: str) -> schema.Layout:
         """Read again: another process may have put bits beside, which writes keep in step."""
@@ -217,12 +235,14 @@ class MilvusStore(Store):
         part: Part | None = None,
         after: Id | None = None,
     ) -> Iterator[Batch]:
-        refuse_part(self.name, part, after)
-        layout = self._layout(collection)
-        expression = to_expression(filter, layout.fields)
+        layout, within = parts.limit(self._layout(collection), part, after)
+        expression = joined(to_expression(filter, layout.fields), within)
         wanted = _wanted(layout, vectors)
         size = rows.check_page(page)
         return rows.read(self.connection, layout, wanted, payload, expression, size)
+
+    def parts(self, collection: str, n: int) -> list[Part]:
+        return parts.parts(self.connection, self._layout(collection), n)
 
     # -- searching ---------------------------------------------------------------------------
 
@@ -272,7 +292,7 @@ class MilvusStore(Store):
             "metric_type": schema.METRICS[metric],
             "params": searching.params(index, search, self._rows(layout)),
         }
-        extra: dict[str, Any] = {}
+        extra: dict[str, Any] = dict(layout.where)
         if "partition_names" in search.options:
             extra["partition_names"] = list(search.options["partition_names"])
         found = []
@@ -281,7 +301,7 @@ class MilvusStore(Store):
             answer = self.connection.call(
                 f"search {layout.name!r}",
                 self.connection.client.search,
-                layout.name,
+                layout.base,
                 data=list(block.astype(np.float16) if half else block),
                 anns_field=field.field,
                 filter=expression,
@@ -344,6 +364,20 @@ class MilvusStore(Store):
             changes.run(self.connection, collection, request, progress, timeout)
         finally:
             self._forget(collection)
+
+    # -- aliases -----------------------------------------------------------------------------
+
+    def aliases(self) -> Mapping[str, str]:
+        return aliases.aliases(self.connection)
+
+    def switch_alias(self, alias: str, collection: str) -> None:
+        schema.check_name(alias)
+        self._forget(alias)
+        aliases.switch(self.connection, alias, collection)
+
+    def drop_alias(self, alias: str) -> None:
+        self._forget(alias)
+        aliases.drop(self.connection, alias)
 
 
 def _wanted(layout: schema.Layout, names: Sequence[str] | None) -> dict[str, Vector]:
