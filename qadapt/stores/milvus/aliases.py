@@ -14,9 +14,11 @@ from qadapt.stores.milvus.connection import Connection
 def collections(connection: Connection) -> list[str]:
     """Names of collections, without those of aliases."""
     client = connection.client
-    return list(connection.call("list collections", lambda timeout: client.list_collections(
-        timeout=timeout
-    )))
+    return list(
+        connection.call(
+            "list collections", lambda timeout: client.list_collections(timeout=timeout)
+        )
+    )
 
 
 def aliases(connection: Connection) -> dict[str, str]:

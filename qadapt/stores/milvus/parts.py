@@ -10,6 +10,7 @@ where a collection has several, each part names one, and rows of equal keys are 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,7 @@ def parts(connection: Connection, layout: Layout, n: int) -> list[Part]:
     inside = divided(connection, layout)
     for each in inside:
         bounds = [None, *_cuts(connection, each, -(-n // len(inside))), None]
-        for low, high in zip(bounds, bounds[1:], strict=False):
+        for low, high in itertools.pairwise(bounds):
             part: dict[str, Any] = {"above": low, "upto": high}
             found.append({**part, "partition": each.partition} if each.partition else part)
     return found

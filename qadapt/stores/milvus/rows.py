@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from qadapt.errors import InputError, SpecError
 from qadapt.model import Batch, Id, Vector
-from qadapt.stores.milvus import filters
+from qadapt.stores.milvus import filters, forms
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.failures import TooLargeError
 from qadapt.stores.milvus.schema import Layout
@@ -64,6 +64,9 @@ def check(layout: Layout, batch: Batch) -> list[int | str]:
             f"{layout.name!r} has vectors that qadapt cannot write: {', '.join(layout.others)}",
             hint="write to it by the client",
         )
+    for name, array in batch.vectors.items():
+        if layout.vectors[name].vector.datatype == "int8":
+            forms.to_int8(array, layout.vectors[name].vector.metric)
     check_payloads(batch.payloads)
     for row, payload in enumerate(batch.payloads or ()):
         _check_payload(layout, payload, row)
@@ -90,19 +93,33 @@ def _check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None
 
 def write(connection: Connection, layout: Layout, batch: Batch, keys: Sequence[int | str]) -> None:
     """Upsert checked rows."""
-    each = max(1, batch.nbytes // max(1, len(batch)))
-    step = max(1, min(CHUNK_ROWS, CHUNK_BYTES // each))
+    step = _chunk(layout)
     for start in range(0, len(batch), step):
         part = batch.rows(start, start + step)
-        _send(connection, layout, native_rows(layout, part, keys[start : start + step]))
+        send(connection, layout, native_rows(layout, part, keys[start : start + step]))
+
+
+def send_all(connection: Connection, layout: Layout, data: list[dict[str, Any]]) -> None:
+    """Upsert Milvus' rows in requests of a bearable size."""
+    step = _chunk(layout)
+    for start in range(0, len(data), step):
+        send(connection, layout, data[start : start + step])
+
+
+def _chunk(layout: Layout) -> int:
+    return max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(1, _row_bytes(layout.wanted))))
+
+
+def _row_bytes(wanted: Mapping[str, Vector]) -> int:
+    return sum(4 * vector.dim for vector in wanted.values())
 
 
 def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list[dict[str, Any]]:
     """Milvus' rows of a batch whose keys are in its form."""
-    columns = {
-        layout.vectors[name].field: _stored(array, layout.vectors[name].vector)
-        for name, array in batch.vectors.items()
-    }
+    columns: dict[str, Sequence[Any]] = {}
+    for name, array in batch.vectors.items():
+        each = layout.vectors[name]
+        columns.update(forms.columns(each.field, each.vector, each.form, array))
     payloads: Sequence[Mapping[str, Any]] = batch.payloads or ({},) * len(batch)
     return [
         {
@@ -114,38 +131,37 @@ def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list
     ]
 
 
-def _stored(array: npt.NDArray[np.float32], vector: Vector) -> npt.NDArray[Any]:
-    if vector.datatype == "float16":
-        return np.clip(array, -65504, 65504).astype(np.float16)
-    return array
-
-
-def _send(connection: Connection, layout: Layout, data: list[dict[str, Any]]) -> None:
+def send(connection: Connection, layout: Layout, data: list[dict[str, Any]]) -> None:
+    """Upsert Milvus' rows; halved where they are too large for one request."""
     # Lite's upsert merges payloads into what is there; its insert replaces the row.
     client = connection.client
-    send = client.insert if connection.lite else client.upsert
+    put = client.insert if connection.lite else client.upsert
     try:
-        connection.call(f"write to {layout.name!r}", send, layout.base, data, **layout.into)
+        connection.call(f"write to {layout.name!r}", put, layout.base, data, **layout.into)
     except TooLargeError:
         if len(data) == 1:
             raise
         middle = len(data) // 2
-        _send(connection, layout, data[:middle])
-        _send(connection, layout, data[middle:])
+        send(connection, layout, data[:middle])
+        send(connection, layout, data[middle:])
 
 
 def delete(connection: Connection, layout: Layout, ids: Sequence[Id]) -> None:
     """Delete rows; ids that cannot be there are left out."""
     there = layout.keys.possible(ids)
     for start in range(0, len(there), IDS):
-        expression = filters.one_of(layout.keys.field, there[start : start + IDS])
-        connection.call(
-            f"delete from {layout.name!r}",
-            connection.client.delete,
-            layout.base,
-            filter=expression,
-            **layout.into,
-        )
+        delete_keys(connection, layout, there[start : start + IDS])
+
+
+def delete_keys(connection: Connection, layout: Layout, keys: Sequence[int | str]) -> None:
+    """Delete rows by keys in the collection's form, in one request."""
+    connection.call(
+        f"delete from {layout.name!r}",
+        connection.client.delete,
+        layout.base,
+        filter=filters.one_of(layout.keys.field, keys),
+        **layout.into,
+    )
 
 
 # -- reading -------------------------------------------------------------------------------------
@@ -289,8 +305,13 @@ def span(key: str, low: Any, high: Any, *, closed: bool = False) -> str:
 
 
 def _page(wanted: Mapping[str, Vector], page: int) -> int:
-    each = sum(4 * vector.dim for vector in wanted.values())
+    each = _row_bytes(wanted)
     return max(1, min(page, WINDOW, PAGE_BYTES // each if each else WINDOW))
+
+
+def page_rows(layout: Layout) -> int:
+    """How many whole rows are read at once."""
+    return _page(layout.wanted, WINDOW)
 
 
 def check_page(page: Any) -> int:
@@ -312,6 +333,12 @@ def _output(layout: Layout, wanted: Mapping[str, Vector], payload: bool) -> list
     return fields
 
 
+def all_fields(layout: Layout) -> list[str]:
+    """Every field of a row, the dynamic one too."""
+    named = [str(each["name"]) for each in layout.raw["fields"]]
+    return [*named, _DYNAMIC] if layout.fields.dynamic else named
+
+
 _DYNAMIC = "$meta"
 
 
@@ -325,23 +352,15 @@ def to_batch(
         values = [row.get(layout.vectors[name].field) for row in rows]
         absent = np.fromiter((value is None for value in values), np.bool_, len(values))
         array = np.zeros((len(rows), vector.dim), dtype=np.float32)
-        there = [_floats(value, vector) for value in values if value is not None]
+        there = [value for value in values if value is not None]
         if there:
-            array[~absent] = np.asarray(there, dtype=np.float32)
+            array[~absent] = forms.floats(there, vector)
         vectors[name] = array
         if absent.any():
             missing[name] = absent
     payloads = [_payload(layout, row) for row in rows] if payload else None
     ids = [layout.keys.from_native(row[layout.keys.field]) for row in rows]
     return Batch(ids, vectors, payloads, missing)
-
-
-def _floats(value: Any, vector: Vector) -> Any:
-    if vector.datatype == "float16":
-        # One bytes object, or a list of one, by the client's version.
-        raw = value[0] if isinstance(value, list) else value
-        return np.frombuffer(raw, dtype=np.float16) if isinstance(raw, bytes) else value
-    return value
 
 
 def _payload(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:

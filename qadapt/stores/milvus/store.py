@@ -33,9 +33,11 @@ from qadapt.stores.milvus import (
     capabilities,
     changes,
     creation,
+    forms,
     look,
     mapping,
     parts,
+    recreate,
     rows,
     schema,
     searching,
@@ -253,7 +255,9 @@ class MilvusStore(Store):
         expression = to_expression(search.filter, layout.fields)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         beside = layout.bits.get(field.field) == bits.ON
-        if search.exact or search.options.get("ignore_quantization") or (beside and expression):
+        limited = bool(expression or layout.partition or "partition_names" in search.options)
+        unused = search.exact or bool(search.options.get("ignore_quantization"))
+        if unused or (beside and limited):
             pages = rows.read(
                 self.connection,
                 layout,
@@ -261,12 +265,12 @@ class MilvusStore(Store):
                 False,
                 expression,
                 PAGE,
-                searching.level(search),
+                searching.level(search, layout),
             )
             hits = searching.exact(pages, search.vector, field.vector, array, search.k)
-        elif beside:
+        elif beside or field.coded:
             searching.check_rescore(search.rescore, None)
-            hits = bits.search(self.connection, layout, field, array, search)
+            hits = bits.search(self.connection, layout, field, array, search, expression)
         else:
             hits = self._native(layout, field, expression, array, search)
         if not search.with_payload:
@@ -297,22 +301,21 @@ class MilvusStore(Store):
             extra["partition_names"] = list(search.options["partition_names"])
         found = []
         for block in searching.blocks(queries, search.k):
-            half = field.vector.datatype == "float16"
             answer = self.connection.call(
                 f"search {layout.name!r}",
                 self.connection.client.search,
                 layout.base,
-                data=list(block.astype(np.float16) if half else block),
+                data=list(forms.stored(block, field.vector)),
                 anns_field=field.field,
                 filter=expression,
                 limit=search.k,
                 output_fields=[layout.keys.field],
                 search_params=params,
-                consistency_level=searching.level(search),
+                consistency_level=searching.level(search, layout),
                 **extra,
             )
             found += searching.rows_of(answer, layout.keys.field, metric)
-        told = searching.how(search, index, quantization)
+        told = searching.how(search, layout, index, quantization)
         ids = [[(layout.keys.from_native(key), score) for key, score in row] for row in found]
         return Hits.from_rows(ids, search.k, told)
 
@@ -320,10 +323,10 @@ class MilvusStore(Store):
         """As in ``info``, from what was last read: a search asks for it each time."""
         layout = self._layout(collection)
         field = layout.field(vector)
+        if field.coded or layout.bits.get(field.field) == bits.ON:
+            return bits.RESCORE
         native = field.index.native if field.index else None
         found = mapping.from_native(native, field.vector, self._engine)
-        if layout.bits.get(field.field) == bits.ON:
-            return bits.RESCORE
         return mapping.default_rescore(found)
 
     def _rows(self, layout: schema.Layout) -> int:
@@ -350,18 +353,57 @@ class MilvusStore(Store):
         return mapped
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        looked = self._look(info.name)
+        looked = self._whole(info.name)
         field = looked.layout.field(vector)
         current = field.index.native if field.index else None
         mapped = self._mapped(quantization, field.vector, current)
         return changes.steps(looked, vector, mapped, quantization.native)
 
+    def alias_steps(
+        self, info: CollectionInfo, vector: str, quantization: Quantization
+    ) -> list[Step]:
+        """The steps to ``quantization`` by a copy and an alias; in place where it is there already.
+
+        Raises:
+            UnsupportedError: the name is a collection's own, or its rows cannot be copied.
+        """
+        looked = self._whole(info.name)
+        field = looked.layout.field(vector)
+        current = field.index.native if field.index else None
+        mapped = self._mapped(quantization, field.vector, current)
+        if not changes.rebuilds(looked, vector, mapped, quantization.native):
+            return changes.steps(looked, vector, mapped, quantization.native)
+        wanted = recreate.wanted(looked, vector, field.vector, mapped, self._engine)
+        return recreate.steps(self.connection, looked, vector, wanted)
+
+    def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
+        """The step to another datatype or metric: a copy, and the alias moved to it.
+
+        Raises:
+            UnsupportedError: the name is a collection's own, or the server lacks the datatype.
+        """
+        looked = self._whole(info.name)
+        creation.refuse({vector: wanted}, self._engine)
+        becomes = recreate.becomes(looked, vector, wanted, self._engine)
+        return recreate.steps(self.connection, looked, vector, becomes)
+
+    def _whole(self, collection: str) -> look.Look:
+        """A look at a collection that is to be changed, which is never a partition alone."""
+        base, partition = schema.split(collection)
+        if partition is not None:
+            raise UnsupportedError(
+                f"{collection!r} is one partition, and its index is that of the whole collection",
+                hint=f"plan on {base!r}",
+            )
+        return self._look(collection)
+
     def run(
         self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
     ) -> None:
         self._forget(collection)
+        act = recreate.run if request.get("op") in recreate.OPS else changes.run
         try:
-            changes.run(self.connection, collection, request, progress, timeout)
+            act(self.connection, collection, request, progress, timeout)
         finally:
             self._forget(collection)
 
