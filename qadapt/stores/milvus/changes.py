@@ -397,7 +397,9 @@ def create_index(
     named: dict[str, Any] = {"index_name": index["index_name"]}
     if index.get("metric_type"):
         named["metric_type"] = index["metric_type"]
-        named["params"] = {"params": dict(index["params"])}
+        inner = dict(index["params"])
+        place = {mapping.MMAP: inner.pop(mapping.MMAP)} if mapping.MMAP in inner else {}
+        named["params"] = {"params": inner, **place}
     elif index["params"]:
         named["params"] = dict(index["params"])
     params.add_index(field, index_type=index["index_type"], **named)

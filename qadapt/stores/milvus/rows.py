@@ -24,6 +24,7 @@ from qadapt.stores.milvus.failures import TooLargeError
 from qadapt.stores.milvus.schema import Layout
 from qadapt.stores.qdrant.columns import check_payloads
 
+# Rows of one answer: results of a search, or of a query.
 WINDOW = 16_384
 CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 5_000

@@ -60,6 +60,8 @@ class MilvusStore(Store):
     extra: ClassVar[str] = "milvus"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = PACKAGE
+    max_k: ClassVar[int] = rows.WINDOW
+    recreates_alone: ClassVar[bool] = True
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
