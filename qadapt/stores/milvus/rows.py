@@ -147,11 +147,29 @@ def send(connection: Connection, layout: Layout, data: list[dict[str, Any]]) -> 
         send(connection, layout, data[middle:])
 
 
-def delete(connection: Connection, layout: Layout, ids: Sequence[Id]) -> None:
-    """Delete rows; ids that cannot be there are left out."""
-    there = layout.keys.possible(ids)
-    for start in range(0, len(there), IDS):
-        delete_keys(connection, layout, there[start : start + IDS])
+def delete(connection: Connection, layout: Layout, ids: Sequence[Id]) -> list[int | str]:
+    """Delete rows; ids that cannot be there are left out.
+
+    Returns:
+        The keys that were deleted, of those that may be there.
+    """
+    keys = layout.keys.possible(ids)
+    if layout.partition is not None:
+        # Lite deletes in all partitions, whatever it is told.
+        keys = _inside(connection, layout, keys)
+    for start in range(0, len(keys), IDS):
+        delete_keys(connection, layout, keys[start : start + IDS])
+    return keys
+
+
+def _inside(connection: Connection, layout: Layout, keys: Sequence[int | str]) -> list[int | str]:
+    """Those that are in the partition."""
+    key = layout.keys.field
+    found: list[int | str] = []
+    for start in range(0, len(keys), IDS):
+        some = filters.one_of(key, keys[start : start + IDS])
+        found += [row[key] for row in query(connection, layout, some, [key], STRONG)]
+    return found
 
 
 def delete_keys(connection: Connection, layout: Layout, keys: Sequence[int | str]) -> None:

@@ -138,6 +138,12 @@ class MilvusStore(Store):
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
+        base, partition = schema.split(collection)
+        if partition is not None:
+            raise UnsupportedError(
+                f"qadapt drops whole collections, and {collection!r} is one partition",
+                hint=f"client.drop_partition({base!r}, {partition!r})",
+            )
         # A server drops one that is not there without a word; 2.3.5 leaves its aliases behind,
         # which then point at nothing, Lite drops them with it, and newer servers refuse.
         names = self.collections()
@@ -210,8 +216,8 @@ class MilvusStore(Store):
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         layout = self._fresh(collection)
-        rows.delete(self.connection, layout, ids)
-        bits.delete(self.connection, layout, layout.keys.possible(ids))
+        keys = rows.delete(self.connection, layout, ids)
+        bits.delete(self.connection, layout, keys)
 
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self._layout(collection)
