@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,11 +46,19 @@ class TestMilvusServer(StoreConformance):
         super().test_named_vectors(database)
 
 
+def lite_is_old() -> bool:
+    """Whether the Lite that is installed is version 2, the program in C++."""
+    try:
+        return importlib.metadata.version("milvus-lite").startswith("2.")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
 class TestMilvusLite(StoreConformance):
-    """``milvus:FILE.db``."""
+    """``milvus:FILE.db``: Lite 3, or 2.5 where that is installed (make test-milvus-lite25)."""
 
     uuid_ids = False
-    must_support = ("scalar",)
+    must_support = () if lite_is_old() else ("scalar",)
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[Database]:
@@ -57,3 +66,10 @@ class TestMilvusLite(StoreConformance):
         pytest.importorskip("milvus_lite")
         with qa.open(f"milvus:{tmp_path / 'test.db'}") as database:
             yield database
+
+    @pytest.fixture(autouse=True)
+    def without_not(self, request: pytest.FixtureRequest) -> None:
+        """Lite 2 has no `not` in a filter, and says so."""
+        called = getattr(request.node, "callspec", None)
+        if lite_is_old() and called is not None and "'not'" in str(called.params.get("filter")):
+            request.applymarker(pytest.mark.xfail(raises=UnsupportedError, strict=True))

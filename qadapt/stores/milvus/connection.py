@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
 import math
@@ -24,6 +25,7 @@ from typing import Any, TypeVar
 
 from qadapt.errors import AddressError, BusyError, MissingExtraError, UnsupportedError
 from qadapt.model.address import MEMORY, Address
+from qadapt.model.capabilities import older
 from qadapt.stores.milvus.failures import translate
 
 PACKAGE = "pymilvus"
@@ -33,6 +35,7 @@ LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 SERVER, LITE, CLOUD = "server", "lite", "cloud"
 _CLOUD_HOSTS = (".zillizcloud.com", ".zilliz.com.cn")
 _LITE_VERSION = "milvus_lite-"
+LITE_PYTHON = "3"
 
 T = TypeVar("T")
 _ours: contextvars.ContextVar[bool] = contextvars.ContextVar("qadapt_milvus_call", default=False)
@@ -69,7 +72,13 @@ class Connection:
 
     @cached_property
     def _told(self) -> str:
-        return str(self.call("read the server's version", self.client.get_server_version))
+        try:
+            return str(self.call("read the server's version", self.client.get_server_version))
+        except UnsupportedError:
+            # Milvus Lite 2 does not tell it.
+            if self.path is None:
+                raise
+            return _LITE_VERSION + importlib.metadata.version("milvus-lite")
 
     @property
     def version(self) -> str:
@@ -88,6 +97,11 @@ class Connection:
     def lite(self) -> bool:
         """Whether this is Milvus Lite."""
         return self.deployment == LITE
+
+    @property
+    def old_lite(self) -> bool:
+        """Whether this is Milvus Lite 2, which is another program, in C++."""
+        return self.lite and older(self.version, LITE_PYTHON)
 
     def call(
         self,

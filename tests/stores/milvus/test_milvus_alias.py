@@ -317,11 +317,14 @@ def test_a_partition_key_comes_along(server: MilvusStore) -> None:
     client.create_index(FIRST, params, timeout=60)
     client.load_collection(FIRST, timeout=60)
     data = [{"pk": key, "v": [key] * 4, "who": f"u{key % 5}"} for key in range(30)]
-    client.upsert(FIRST, data, timeout=30)
+    client.insert(FIRST, data, timeout=30)
     server.switch_alias(NAME, FIRST)
     carry_out(server, server.alias_steps(server.info(NAME), "v", Quantization.parse("scalar")))
     assert len(client.list_partitions(SECOND, timeout=10)) == 3
-    assert server.count(NAME, {"who": "u2"}) == 6
+    for who in range(5):
+        assert server.count(NAME, {"who": f"u{who}"}) == 6
+    server.write(NAME, Batch([7, 30], {"v": np.ones((2, 4))}, [{"who": "u2"}, {"who": "u0"}]))
+    assert [server.count(NAME, {"who": f"u{who}"}) for who in range(5)] == [7, 6, 6, 6, 6]
     with pytest.raises(UnsupportedError, match="partition key"):
         server.info(f"{NAME}@_default_0")
 
