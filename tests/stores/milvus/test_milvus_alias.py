@@ -26,6 +26,7 @@ from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
+BITS = 'binary:native={"index_type":"BIN_FLAT"}'
 FIRST, SECOND = f"{NAME}_v1", f"{NAME}_v2"
 CHANGES = {
     "create_collection",
@@ -366,6 +367,24 @@ def test_a_switch_behind_the_back_makes_a_plan_stale(either: MilvusStore) -> Non
 
 
 # -- floats in an ARRAY, with bits ---------------------------------------------------------------
+
+
+def test_floats_in_an_array_from_the_start_where_bits_are_named(
+    server: MilvusStore, sample: Sample
+) -> None:
+    if not server.connection.version.startswith("2.3"):
+        pytest.skip("newer servers have bits as a second vector")
+    for text, form in (("binary", "FLOAT_VECTOR"), (BITS, "ARRAY")):
+        server.create(NAME, {"": Vector(64)}, {"": Quantization.parse(text)})
+        server.write(NAME, Batch(range(500), {"": sample.rows[:500]}))
+        info = server.info(NAME)
+        types = {each["name"]: each["type"] for each in info.config["fields"]}
+        assert types["vector"] == form
+        assert info.vectors[""].quantization.kind is Kind.BINARY
+        assert not plan(server, "binary")
+        hits = server.search(NAME, sample.rows[:5], Search(k=1))
+        assert hits.ids.ravel().tolist() == list(range(5))
+        server.drop(NAME)
 
 
 def test_floats_in_an_array_and_bits_by_a_copy_and_back(
