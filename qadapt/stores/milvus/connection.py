@@ -32,6 +32,10 @@ OPTIONS = ("timeout", "key_env", "database")
 SERVER, LITE, CLOUD = "server", "lite", "cloud"
 _CLOUD_HOSTS = (".zillizcloud.com", ".zilliz.com.cn")
 _LITE_VERSION = "milvus_lite-"
+# pymilvus pings every 10 s. Lite's server takes a ping in 5 minutes, and cuts the connection at the
+# third that it finds too many: a call of more than 200 s fails with "Too many pings", is made again
+# by pymilvus, and never ends. A server in this process needs no pings (run with 3.0.2 and 3.2.2).
+_NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 
 T = TypeVar("T")
 _ours: contextvars.ContextVar[bool] = contextvars.ContextVar("qadapt_milvus_call", default=False)
@@ -104,7 +108,7 @@ class Connection:
             try:
                 return function(*args, timeout=seconds, **named)
             except Exception as error:
-                raise translate(error, doing) from error
+                raise translate(error, doing, limit=seconds) from error
 
     def close(self) -> None:
         """Close a client of ours; one that the user brought stays open."""
@@ -193,7 +197,8 @@ def _open_lite(pymilvus: Any, address: Address, timeout: int) -> Connection:
         raise AddressError(f"{address}: there is no folder {path.parent}", hint="make it first")
     _take(path)
     try:
-        client = _made(pymilvus, {"uri": str(path)}, f"open {address}")
+        settings = {"uri": str(path), "grpc_options": _NO_PINGS}
+        client = _made(pymilvus, settings, f"open {address}")
     except Exception as error:
         _give_back(path)
         if "Open local milvus failed" in str(error):
