@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -61,10 +60,9 @@ class TestMilvusLite(StoreConformance):
     must_support = () if lite_is_old() else ("scalar",)
 
     @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[Database]:
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
         """An empty file."""
-        pytest.importorskip("milvus_lite")
-        with qa.open(f"milvus:{tmp_path / 'test.db'}") as database:
+        with qa.open(live("milvus-lite")) as database:
             yield database
 
     @pytest.fixture(autouse=True)

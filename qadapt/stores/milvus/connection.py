@@ -35,6 +35,10 @@ LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 SERVER, LITE, CLOUD = "server", "lite", "cloud"
 _CLOUD_HOSTS = (".zillizcloud.com", ".zilliz.com.cn")
 _LITE_VERSION = "milvus_lite-"
+# pymilvus pings every 10 s. Lite's server takes a ping in 5 minutes, and cuts the connection at the
+# third that it finds too many: a call of more than 200 s fails with "Too many pings", is made again
+# by pymilvus, and never ends. A server in this process needs no pings (run with 3.0.2 and 3.2.2).
+_NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 LITE_PYTHON = "3"
 
 T = TypeVar("T")
@@ -122,7 +126,7 @@ class Connection:
             try:
                 return function(*args, timeout=seconds, **named)
             except Exception as error:
-                raise translate(error, doing) from error
+                raise translate(error, doing, limit=seconds) from error
 
     def close(self) -> None:
         """Close a client of ours; one that the user brought stays open."""
@@ -213,7 +217,8 @@ def _open_lite(
         raise AddressError(f"{address}: there is no folder {path.parent}", hint="make it first")
     _take(path)
     try:
-        client = _made(pymilvus, {"uri": str(path)}, f"open {address}")
+        settings = {"uri": str(path), "grpc_options": _NO_PINGS}
+        client = _made(pymilvus, settings, f"open {address}")
     except Exception as error:
         _give_back(path)
         if "Open local milvus failed" in str(error):
