@@ -48,8 +48,8 @@ def form_of(mapped: Mapped, vector: Vector, engine: Engine, *, array: bool) -> f
 
     Args:
         array: whether floats may be an ARRAY where a collection has one vector. That holds them in
-            RAM as an index does (measured on 2.3.5), and brings them back slower; its good is that
-            filters act while bits are searched, and that rows and bits cannot fall apart.
+            RAM as an index does, and is not quicker (measured on 2.3.5); its good is that filters
+            act while bits are searched, and that rows and bits cannot fall apart.
     """
     if mapped.native is None or mapped.native["index_type"] != mapping.BITS:
         return forms.FLOAT
