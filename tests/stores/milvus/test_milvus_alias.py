@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from milvus_help import NAME, carry_out, kind, plan, recall, status, take_back
 
+import qadapt as qa
 from qadapt.errors import (
     AlreadyExistsError,
     NotFoundError,
@@ -251,6 +252,28 @@ def test_another_metric_is_a_copy(either: MilvusStore, sample: Sample) -> None:
     assert recall(either, sample.queries, sample.rows, "dot") > 0.95
     take_back(either, steps)
     assert either.info(NAME).vectors[""].metric.value == "euclidean"
+
+
+def test_a_metric_is_planned_applied_and_undone_as_any_change(
+    lite: MilvusStore, sample: Sample
+) -> None:
+    fill(lite, sample.rows)
+    with qa.open(lite.address) as database:
+        collection = database[NAME]
+        with pytest.raises(UnsupportedError, match="plan of its own"):
+            collection.plan("scalar", metric="dot")
+        with pytest.raises(UnsupportedError, match="in place"):
+            collection.plan(metric="dot", strategy="in-place")
+        change = collection.plan(metric="dot").apply(yes=True)
+        assert change.state == "applied"
+        assert collection.info().vectors[""].metric.value == "dot"
+        assert not collection.plan(metric="dot").changes
+        scalar = collection.plan("scalar", strategy="alias").apply(yes=True)
+        assert database.aliases() == {NAME: f"{NAME}_v3"}
+        scalar.undo()
+        change.undo()
+        assert database.aliases() == {NAME: FIRST}
+        assert collection.info().vectors[""].metric.value == "cosine"
 
 
 def test_everything_else_of_the_collection_comes_along(server: MilvusStore) -> None:
