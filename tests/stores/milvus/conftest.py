@@ -17,8 +17,12 @@ def server(live: Callable[[str], str]) -> Iterator[MilvusStore]:
     """A live server without the collection of these tests; others may use it too."""
     pytest.importorskip("pymilvus")
     opened = MilvusStore.open(Address.parse(live("milvus")))
-    if NAME in opened.collections():
-        opened.drop(NAME)
+    for alias in opened.aliases():
+        if alias.startswith(NAME):
+            opened.drop_alias(alias)
+    for name in opened.collections():
+        if name.startswith(NAME):
+            opened.drop(name)
     yield opened
     opened.close()
 
