@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from milvus_help import NAME
+from milvus_help import aliases, collections
 
 from qadapt.model.address import Address
 from qadapt.stores.milvus.store import MilvusStore
@@ -14,17 +14,17 @@ from qadapt.testing.data import Sample, clustered
 
 @pytest.fixture
 def server(live: Callable[[str], str]) -> Iterator[MilvusStore]:
-    """A live server without the collection of these tests; others may use it too."""
+    """A live server that others may use too; what a test made is dropped."""
     pytest.importorskip("pymilvus")
     opened = MilvusStore.open(Address.parse(live("milvus")))
-    for alias in opened.aliases():
-        if alias.startswith(NAME):
+    try:
+        yield opened
+        for alias in aliases(opened):
             opened.drop_alias(alias)
-    for name in opened.collections():
-        if name.startswith(NAME):
+        for name in collections(opened):
             opened.drop(name)
-    yield opened
-    opened.close()
+    finally:
+        opened.close()
 
 
 @pytest.fixture
