@@ -21,7 +21,7 @@ class TestMilvusServer(StoreConformance):
     pytestmark = pytest.mark.timeout(400)  # 2.3.5 takes its time over product quantization
     uuid_ids = False
     dim = 64
-    rows = 1200  # from 1,024 on a segment is indexed; what product codes cost grows with them
+    rows = 2000
     must_support = (
         "scalar",
         "product:ratio=4",
