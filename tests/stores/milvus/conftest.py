@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from milvus_help import aliases, collections
+from milvus_help import NAME
 
 from qadapt.model.address import Address
 from qadapt.stores.milvus.store import MilvusStore
@@ -14,17 +14,17 @@ from qadapt.testing.data import Sample, clustered
 
 @pytest.fixture
 def server(live: Callable[[str], str]) -> Iterator[MilvusStore]:
-    """A live server that others may use too; what a test made is dropped."""
+    """A live server without the collection of these tests; others may use it too."""
     pytest.importorskip("pymilvus")
     opened = MilvusStore.open(Address.parse(live("milvus")))
-    try:
-        yield opened
-        for alias in aliases(opened):
+    ours = {NAME, f"{NAME}_plain", *(f"{NAME}_v{number}" for number in range(1, 5))}
+    for alias, target in opened.aliases().items():
+        if {alias, target} & ours:
             opened.drop_alias(alias)
-        for name in collections(opened):
-            opened.drop(name)
-    finally:
-        opened.close()
+    for name in ours.intersection(opened.collections()):
+        opened.drop(name)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

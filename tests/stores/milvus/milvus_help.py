@@ -71,13 +71,3 @@ def recall(
     found = store.search(NAME, queries, Search(k=K, **search)).ids
     same = [len(set(row) & set(right)) for row, right in zip(found, truth.tolist(), strict=True)]
     return sum(same) / (K * len(same))
-
-
-def collections(store: MilvusStore) -> list[str]:
-    """Ours; other workers have theirs on the same server."""
-    return [name for name in store.collections() if name.startswith(NAME)]
-
-
-def aliases(store: MilvusStore) -> dict[str, str]:
-    """Ours, with the collections that they name."""
-    return {name: real for name, real in store.aliases().items() if name.startswith(NAME)}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from milvus_help import NAME, aliases, carry_out, collections, kind, plan, recall, status, take_back
+from milvus_help import NAME, carry_out, kind, plan, recall, status, take_back
 
 from qadapt.errors import (
     AlreadyExistsError,
@@ -27,6 +27,7 @@ from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
 FIRST, SECOND = f"{NAME}_v1", f"{NAME}_v2"
+PLAIN = f"{NAME}_plain"
 CHANGES = {
     "create_collection",
     "create_partition",
@@ -117,14 +118,14 @@ def test_a_change_that_was_killed_at_any_request_is_finished_by_the_next(
         # Whatever was cut, the alias stands at whole data.
         assert either.count(NAME) == len(original)
         carry_out(either, steps)
-        assert aliases(either) == {NAME: SECOND}
+        assert either.aliases().get(NAME) == SECOND
         assert same(whole(either, NAME), original)
         assert kind(either) == steps[0].request["becomes"]["indexes"]["vector"]["index_type"]
         assert status(either).state is not State.BUILDING
         take_back(either, steps)
-        assert aliases(either) == {NAME: FIRST}
+        assert either.aliases().get(NAME) == FIRST
         assert (kind(either), same(whole(either, NAME), original)) == ("HNSW", True)
-        assert SECOND in collections(either), "the copy may hold newer rows: it stays"
+        assert SECOND in either.collections(), "the copy may hold newer rows: it stays"
         either.drop(SECOND)
     write = "insert" if either.connection.lite else "upsert"
     begun = ["create_collection", "create_index", "load_collection", write, write, write, "flush"]
@@ -145,10 +146,11 @@ def test_taken_back_before_the_switch_the_half_copy_is_gone(
     steps = alias_plan(either, "scalar")
     with killed_at(either, 4), pytest.raises(Killed):
         carry_out(either, steps)
-    assert SECOND in collections(either)
+    assert SECOND in either.collections()
     take_back(either, steps)
-    assert collections(either) == [NAME, FIRST]
-    assert aliases(either) == {NAME: FIRST}
+    assert SECOND not in either.collections()
+    assert {NAME, FIRST} <= set(either.collections())
+    assert either.aliases().get(NAME) == FIRST
 
 
 def test_searches_never_stop(server: MilvusStore, sample: Sample) -> None:
@@ -209,7 +211,7 @@ def test_a_copy_that_differs_is_not_switched_to(
     monkeypatch.setattr(copying, "_changed", lambda *a: [{**r, "group": 9} for r in real(*a)])
     with pytest.raises(StoreError, match="alias was not switched"):
         carry_out(either, [step])
-    assert aliases(either) == {NAME: FIRST}
+    assert either.aliases().get(NAME) == FIRST
 
 
 def test_out_of_time_says_how_far_and_goes_on(either: MilvusStore, sample: Sample) -> None:
@@ -218,7 +220,7 @@ def test_out_of_time_says_how_far_and_goes_on(either: MilvusStore, sample: Sampl
     with pytest.raises(StoreTimeoutError, match="of 2,000 rows"):
         either.run(NAME, step.request, silent, 0)
     carry_out(either, [step])
-    assert aliases(either) == {NAME: SECOND}
+    assert either.aliases().get(NAME) == SECOND
 
 
 def test_a_collections_own_name_cannot_be_switched(either: MilvusStore) -> None:
@@ -234,7 +236,7 @@ def test_somebody_elses_collection_is_not_taken_for_the_copy(either: MilvusStore
     either.create(SECOND, {"": Vector(8)}, {})
     with pytest.raises(StoreError, match="no copy"):
         carry_out(either, [step])
-    assert aliases(either) == {NAME: FIRST}
+    assert either.aliases().get(NAME) == FIRST
     with pytest.raises(SpecError, match="form"):
         either.run(NAME, {**step.request, "form": 1}, silent, 5)
 
@@ -349,7 +351,7 @@ def test_dropping_by_an_alias_or_under_one_is_refused(either: MilvusStore) -> No
     assert either.count(NAME) == 8
     either.drop_alias(NAME)
     either.drop(FIRST)
-    assert collections(either) == []
+    assert not {NAME, FIRST}.intersection(either.collections())
     with pytest.raises(NotFoundError):
         either.drop_alias(NAME)
 
@@ -358,11 +360,11 @@ def test_a_switch_behind_the_back_makes_a_plan_stale(either: MilvusStore) -> Non
     fill(either, np.eye(8, dtype=np.float32))
     before = either.info(NAME)
     assert before.config["alias_of"] == FIRST
-    either.create("plain", {"": Vector(8)}, {})
-    either.switch_alias(NAME, "plain")
+    either.create(PLAIN, {"": Vector(8)}, {})
+    either.switch_alias(NAME, PLAIN)
     assert either.info(NAME).fingerprint != before.fingerprint
     either.drop_alias(NAME)
-    either.drop("plain")
+    either.drop(PLAIN)
 
 
 # -- floats in an ARRAY, with bits ---------------------------------------------------------------
