@@ -1,6 +1,6 @@
 """Aliases: a second name for a collection, moved in one action.
 
-Facts of 2.3.5 that decide this: creating an alias that exists moves it without a word; dropping a
+Facts of 2.3.5 that decide this: creating an alias again is no error; dropping a
 collection leaves its alias pointing at nothing; dropping an alias that is not there is no error.
 So what is there is looked at first.
 """

@@ -128,7 +128,7 @@ def drop_all(connection: Connection, layout: Layout) -> None:
 
 def _make(connection: Connection, layout: Layout, field: Field, beside: str) -> None:
     # Lives one floor up in the same package; imported here to keep the two apart.
-    from qadapt.stores.milvus.changes import create_index
+    from qadapt.stores.milvus.indexing import create_index
 
     client, types = connection.client, module().DataType
     made = client.create_schema(auto_id=False, enable_dynamic_field=False)

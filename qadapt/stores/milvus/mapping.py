@@ -65,8 +65,8 @@ COUSIN = (
 )
 BESIDE = (
     "sign bits made by qadapt, searched by HAMMING: in place in a second collection with the same "
-    "keys; from the start, or by strategy 'alias', in a field beside the floats, which before "
-    "Milvus 2.4 become an ARRAY"
+    "keys; from the start (2.4 and newer), or by strategy 'alias', in a field beside the floats, "
+    "which before Milvus 2.4 become an ARRAY"
 )
 # The index of sign bits beside; see ``bits``.
 BITS = "BIN_FLAT"

@@ -24,10 +24,10 @@ from qadapt.stores.base import Mapped, OnProgress, Progress
 from qadapt.stores.milvus import (
     aliases,
     bits,
-    changes,
     copying,
     creation,
     forms,
+    indexing,
     like,
     mapping,
     schema,
@@ -72,7 +72,7 @@ def wanted(
 ) -> dict[str, Any]:
     """What a vector becomes by another quantization."""
     field = looked.layout.field(name).field
-    form = creation.form_of(mapped, vector, engine)
+    form = creation.form_of(mapped, vector, engine, array=True)
     if form == forms.FLOAT and mapped.native and mapped.native["index_type"] == mapping.BITS:
         raise UnsupportedError(
             f"an ARRAY holds at most {forms.MAX_ARRAY:,} floats, and {engine.words} has no second "
@@ -195,7 +195,7 @@ def _code_bytes(name: str, vector: Vector, becomes: Mapping[str, Any], count: in
 
 
 def _words(field: schema.Field, becomes: Mapping[str, Any]) -> str:
-    found = [changes.words(each) for each in becomes["indexes"].values()]
+    found = [indexing.words(each) for each in becomes["indexes"].values()]
     if becomes["datatype"] != field.vector.datatype:
         found.append(f"datatype {becomes['datatype']}")
     if becomes["metric"] != schema.METRICS[field.vector.metric]:
@@ -268,15 +268,15 @@ def _copy(
     old, new = schema.describe(connection, source), schema.describe(connection, target)
     field = new.field(request["vector"])
     copying.copy(connection, old, new, field, progress, end)
-    connection.call(f"flush {target!r}", connection.client.flush, target, within=changes.left(end))
+    connection.call(f"flush {target!r}", connection.client.flush, target, within=indexing.left(end))
     for name in request["becomes"]["indexes"]:
-        again = changes.request(request["vector"], name, None, None, load=True)
-        changes.settle(connection, target, again, progress, end)
+        again = indexing.request(request["vector"], name, None, None, load=True)
+        indexing.settle(connection, target, again, progress, end)
     for name, each in old.vectors.items():
         kept = each.field in old.bits and name != request["vector"]
         if kept and new.bits.get(each.field) != bits.ON:
             asked = bits.request(name, each.field, on=True)
-            bits.run(connection, target, asked, progress, changes.left(end))
+            bits.run(connection, target, asked, progress, indexing.left(end))
     progress(Progress("looking for rows written meanwhile"))
     copying.copy(connection, old, new, field, progress, end)
     copying.compare(connection, old, new)
@@ -338,6 +338,6 @@ def _indexes(
     }
     for name, definition in {**others, **ours}.items():
         if name not in there:
-            changes.create_index(
+            indexing.create_index(
                 connection, request["to"], name, definition, limit=connection.timeout
             )

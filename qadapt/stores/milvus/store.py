@@ -34,6 +34,7 @@ from qadapt.stores.milvus import (
     changes,
     creation,
     forms,
+    indexing,
     look,
     mapping,
     parts,
@@ -134,7 +135,12 @@ class MilvusStore(Store):
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection {collection!r} already")
         self._forget(collection)
-        creation.create(self.connection, collection, vectors, mapped, self._engine)
+        arrays = [
+            name
+            for name, each in quantization.items()
+            if each.native.get("index_type") == mapping.BITS
+        ]
+        creation.create(self.connection, collection, vectors, mapped, self._engine, arrays)
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
@@ -409,7 +415,7 @@ class MilvusStore(Store):
         self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
     ) -> None:
         self._forget(collection)
-        act = recreate.run if request.get("op") in recreate.OPS else changes.run
+        act = recreate.run if request.get("op") in recreate.OPS else indexing.run
         try:
             act(self.connection, collection, request, progress, timeout)
         finally:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from milvus_help import NAME, carry_out, kind, plan, recall, status, take_back
 
+import qadapt as qa
 from qadapt.errors import (
     AlreadyExistsError,
     NotFoundError,
@@ -26,6 +27,7 @@ from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
+BITS = 'binary:native={"index_type":"BIN_FLAT"}'
 FIRST, SECOND = f"{NAME}_v1", f"{NAME}_v2"
 PLAIN = f"{NAME}_plain"
 CHANGES = {
@@ -252,6 +254,28 @@ def test_another_metric_is_a_copy(either: MilvusStore, sample: Sample) -> None:
     assert either.info(NAME).vectors[""].metric.value == "euclidean"
 
 
+def test_a_metric_is_planned_applied_and_undone_as_any_change(
+    lite: MilvusStore, sample: Sample
+) -> None:
+    fill(lite, sample.rows)
+    with qa.open(lite.address) as database:
+        collection = database[NAME]
+        with pytest.raises(UnsupportedError, match="plan of its own"):
+            collection.plan("scalar", metric="dot")
+        with pytest.raises(UnsupportedError, match="in place"):
+            collection.plan(metric="dot", strategy="in-place")
+        change = collection.plan(metric="dot").apply(yes=True)
+        assert change.state == "applied"
+        assert collection.info().vectors[""].metric.value == "dot"
+        assert not collection.plan(metric="dot").changes
+        scalar = collection.plan("scalar", strategy="alias").apply(yes=True)
+        assert database.aliases() == {NAME: f"{NAME}_v3"}
+        scalar.undo()
+        change.undo()
+        assert database.aliases() == {NAME: FIRST}
+        assert collection.info().vectors[""].metric.value == "cosine"
+
+
 def test_everything_else_of_the_collection_comes_along(server: MilvusStore) -> None:
     pymilvus = pytest.importorskip("pymilvus")
     client, types = server.connection.client, pymilvus.DataType
@@ -368,6 +392,24 @@ def test_a_switch_behind_the_back_makes_a_plan_stale(either: MilvusStore) -> Non
 
 
 # -- floats in an ARRAY, with bits ---------------------------------------------------------------
+
+
+def test_floats_in_an_array_from_the_start_where_bits_are_named(
+    server: MilvusStore, sample: Sample
+) -> None:
+    if not server.connection.version.startswith("2.3"):
+        pytest.skip("newer servers have bits as a second vector")
+    for text, form in (("binary", "FLOAT_VECTOR"), (BITS, "ARRAY")):
+        server.create(NAME, {"": Vector(64)}, {"": Quantization.parse(text)})
+        server.write(NAME, Batch(range(500), {"": sample.rows[:500]}))
+        info = server.info(NAME)
+        types = {each["name"]: each["type"] for each in info.config["fields"]}
+        assert types["vector"] == form
+        assert info.vectors[""].quantization.kind is Kind.BINARY
+        assert not plan(server, "binary")
+        hits = server.search(NAME, sample.rows[:5], Search(k=1))
+        assert hits.ids.ravel().tolist() == list(range(5))
+        server.drop(NAME)
 
 
 def test_floats_in_an_array_and_bits_by_a_copy_and_back(
