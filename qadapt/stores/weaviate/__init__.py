@@ -1,0 +1,1 @@
+"""Weaviate, by its server."""
