@@ -1,1 +1,1 @@
-"""Weaviate, by its server."""
+"""Weaviate behind the interface of all stores."""
