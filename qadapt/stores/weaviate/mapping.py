@@ -6,9 +6,9 @@ The native form is what is set of one vector; a change merges it into what is th
      "vectorIndexConfig": {"rq": {"enabled": true, "bits": 8, "rescoreLimit": 20}}}
 
 Facts that decide it (../shared/facts/weaviate.md sections 1 and 2): the server takes segments that
-do not divide the dimensions, and metrics that a quantizer cannot do, and fails at each insert, so
-they are refused here; a default of rescoreLimit depends on whether the key was in the body, so it
-is always sent; a server may have a default quantization, so none is said by skipDefaultQuantization.
+do not divide the dimensions, and fails at each insert, so they are refused here; a default of
+rescoreLimit depends on whether the key was in the body, so it is always sent; a server may have a
+default quantization, so none is said by skipDefaultQuantization.
 """
 
 from __future__ import annotations
@@ -307,18 +307,17 @@ def _on(config: Mapping[str, Any], name: str) -> bool:
 def quantizer(native: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
     """The quantizer that is switched on, and its block; None for none.
 
-    Of a dynamic index the hnsw half counts: it is what the index becomes.
+    Of a dynamic index the hnsw half goes first: it is what the index becomes.
     """
     index = native["vectorIndexType"]
     config = native["vectorIndexConfig"]
-    place = _halves(config, index)[0]
     if index == HFRESH:
-        return "rq", {"enabled": True, "bits": 1, "rescoreLimit": RESCORE_HFRESH} | dict(
-            config.get("rq") or {}
-        )
-    for name in QUANTIZERS:
-        if _on(place, name):
-            return name, place[name]
+        own = {"enabled": True, "bits": 1, "rescoreLimit": RESCORE_HFRESH}
+        return "rq", {**own, **(config.get("rq") or {})}
+    for place in _halves(config, index):
+        for name in QUANTIZERS:
+            if _on(place, name):
+                return name, place[name]
     return None
 
 
@@ -351,35 +350,50 @@ def auto_segments(dim: int) -> int:
     return dim
 
 
-def satisfies(now: Mapping[str, Any], wanted: Mapping[str, Any], vector: Vector) -> bool:
-    """Whether an index that is there is all that is asked for."""
-    if now["vectorIndexType"] != wanted["vectorIndexType"]:
-        return False
-    if from_native(now, vector) != from_native(wanted, vector):
-        return False
-    return not differences(now["vectorIndexConfig"], wanted["vectorIndexConfig"])
+def satisfies(
+    now: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    vector: Vector,
+    explicit: Mapping[str, Any],
+) -> bool:
+    """Whether an index that is there is all that is asked for.
+
+    Args:
+        explicit: the native fields that were asked for by name. Others, such as a rescoreLimit,
+            may be what they are.
+    """
+    return (
+        now["vectorIndexType"] == wanted["vectorIndexType"]
+        and from_native(now, vector) == from_native(wanted, vector)
+        and not differences(now["vectorIndexConfig"], settings(explicit))
+    )
 
 
-# What a server counts as the same, or what does nothing once the index is there.
-_UNTOLD = (SKIP, "cache")
+def settings(explicit: Mapping[str, Any]) -> dict[str, Any]:
+    """Native fields without the index type, which is none of ``vectorIndexConfig``."""
+    return {key: value for key, value in explicit.items() if key != "vectorIndexType"}
 
 
 def differences(
     now: Mapping[str, Any], wanted: Mapping[str, Any], where: str = ""
 ) -> dict[str, tuple[Any, Any]]:
-    """Fields that are not as they are wanted: ``{"rq.rescoreLimit": (20, 50)}``.
-
-    A rescoreLimit that was left to qadapt's own default is whatever is there.
-    """
+    """Fields that are not as they are wanted: ``{"rq.rescoreLimit": (20, 50)}``."""
     found: dict[str, tuple[Any, Any]] = {}
     for key, value in wanted.items():
         there = now.get(key)
         if isinstance(value, Mapping):
             inner = there if isinstance(there, Mapping) else {}
             found.update(differences(inner, value, f"{where}{key}."))
-        elif there != value and key not in _UNTOLD:
+        elif there != value:
             found[f"{where}{key}"] = (there, value)
     return found
+
+
+def merged(now: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with some fields changed, at any depth."""
+    changed = dict(now)
+    _merge(changed, extra)
+    return changed
 
 
 # -- rescoring and sizes -------------------------------------------------------------------------
@@ -441,7 +455,7 @@ def default_rescore(native: Mapping[str, Any]) -> Rescore | None:
 
 
 def code_bytes(native: Mapping[str, Any], vector: Vector) -> int:
-    """Bytes of one code, by the engine's own layouts (facts section 1.3); the graph is not in it."""
+    """Bytes of one code, by the engine's own layouts (facts section 1.3), without the graph."""
     found = quantizer(native)
     if found is None:
         return 0
