@@ -86,7 +86,7 @@ def to_native(
     blocks, differences = made
     if quantization.codes is not None or quantization.originals is not None:
         differences.append(NO_PLACE)
-    config = _placed(blocks, index, quantization.kind)
+    config = _placed(blocks, index, engine)
     _merge(config, asked)
     problem = _refused(config, index, vector, engine)
     if problem is not None:
@@ -113,16 +113,19 @@ def _no_index(index: str, vector: Vector, engine: Engine) -> Match | None:
     return None
 
 
-def _placed(blocks: _Blocks, index: str, kind: Kind) -> dict[str, Any]:
+def _placed(blocks: _Blocks, index: str, engine: Engine) -> dict[str, Any]:
     """Blocks where the index has them; a dynamic one has two halves."""
     if index == HFRESH:
         return dict(blocks)
-    skip: dict[str, Any] = {SKIP: True} if kind is Kind.NONE else {}
+    skip: dict[str, Any] = {SKIP: True} if engine.has(since.SINCE_SKIP_DEFAULT) else {}
     if index != DYNAMIC:
-        return {**blocks, **skip}
+        return {**blocks, **({} if blocks else skip)}
     flat = {name: _flat_block(name, block) for name, block in blocks.items() if _flat_has(name)}
     flat = {name: block for name, block in flat.items() if block.get("bits") != 4}
-    return {"hnsw": {**blocks, **skip}, "flat": {**flat, **({} if flat else {SKIP: True})}}
+    return {
+        "hnsw": {**blocks, **({} if blocks else skip)},
+        "flat": {**flat, **({} if flat else skip)},
+    }
 
 
 def _flat_has(name: str) -> bool:
