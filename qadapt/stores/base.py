@@ -287,6 +287,11 @@ class Store(abc.ABC):
         """What a search gets that says nothing of rescoring; as in ``info``, perhaps cheaper."""
         return self.info(collection).vectors[vector].default_rescore
 
+    def rescores_itself(self, collection: str, vector: str) -> bool:
+        """Whether the store scores candidates of this vector again by the originals; where it
+        does not, we do."""
+        return self.capabilities().native("native-rescore")
+
     # -- quantization ------------------------------------------------------------------------
 
     @abc.abstractmethod
