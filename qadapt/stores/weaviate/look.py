@@ -10,9 +10,9 @@ from urllib.parse import quote
 import numpy as np
 
 from qadapt.errors import AuthError, NotFoundError, StoreTimeoutError, UnsupportedError
-from qadapt.model import CollectionInfo, Quantization, Server, Status, VectorInfo
+from qadapt.model import CollectionInfo, Quantization, Server, Status, Vector, VectorInfo
 from qadapt.model.capabilities import older
-from qadapt.stores.weaviate import mapping, schema
+from qadapt.stores.weaviate import mapping, rows, schema
 from qadapt.stores.weaviate import tenants as tenancy
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.schema import DYNAMIC, HNSW, Field, Layout
@@ -67,9 +67,11 @@ def look(connection: Connection, name: str, tenant: str | None = None) -> Look:
         raise NotFoundError.missing("tenant", tenant, known)
     hot = [each for each, active in known.items() if active and tenant in (None, each)]
     cold = [each for each, active in known.items() if not active and tenant in (None, each)]
-    counts = _counts(connection, layout, hot if layout.multi_tenant else [""])
-    count = sum(counts.values())
-    empty = {each for each, rows in counts.items() if rows == 0}
+    if hot and any(each.dim is None for each in layout.vectors.values()):
+        layout = schema.layout(layout.raw, name, rows.seen_dims(connection, layout, hot))
+    held = counts(connection, layout.real, hot if layout.multi_tenant else [""])
+    count = sum(held.values())
+    empty = {each for each, number in held.items() if number == 0}
     shards = _shards(connection, layout, empty, whole=count == 0)
     if tenant is not None and shards is not None:
         shards = [each for each in shards if each.name == tenant]
@@ -89,26 +91,27 @@ def look(connection: Connection, name: str, tenant: str | None = None) -> Look:
             cold=cold,
             tenants=len(hot) + len(cold),
         )
-    return Look(layout, count, shards, vectors, cold, counts if layout.multi_tenant else None)
+    return Look(layout, count, shards, vectors, cold, held if layout.multi_tenant else None)
 
 
 def _quantization(field: Field) -> Quantization:
     # Only the ratio of product codes needs the dimension.
-    vector = field.vector if field.dim is not None else schema.Vector(1, field.metric)
+    vector = field.vector if field.dim is not None else Vector(1, field.metric)
     return mapping.from_native(field.native, vector)
 
 
-def _counts(connection: Connection, layout: Layout, parts: Sequence[str]) -> dict[str, int]:
-    """Rows of each tenant, by aggregate: ``objectCount`` of the nodes goes stale (facts 1.4)."""
+def counts(connection: Connection, real: str, parts: Sequence[str]) -> dict[str, int]:
+    """Rows of each tenant, by aggregate: ``objectCount`` of the nodes goes stale (facts 1.4).
+
+    Args:
+        parts: tenants; ``""`` for a collection without.
+    """
     message = proto().aggregate_pb2.AggregateRequest
-    requests = [
-        message(collection=layout.real, tenant=tenant, objects_count=True) for tenant in parts
-    ]
-    doing = f"count {layout.name!r}"
-    answers = connection.ask_many("Aggregate", requests, doing=doing)
+    requests = [message(collection=real, tenant=each, objects_count=True) for each in parts]
+    answers = connection.ask_many("Aggregate", requests, doing=f"count {real!r}")
     return {
-        tenant: int(answer.single_result.objects_count)
-        for tenant, answer in zip(parts, answers, strict=True)
+        part: int(answer.single_result.objects_count)
+        for part, answer in zip(parts, answers, strict=True)
     }
 
 

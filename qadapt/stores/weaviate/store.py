@@ -28,6 +28,7 @@ from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, re
 from qadapt.stores.weaviate import (
     aliases,
     capabilities,
+    changes,
     creation,
     ids,
     look,
@@ -325,27 +326,24 @@ class WeaviateStore(Store):
         return mapped
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        from qadapt.stores.weaviate import changes
-
         looked = self._look(info.name)
         field = looked.layout.field(vector)
         mapped = self._mapped(quantization, field.vector, field.native)
-        return changes.steps(looked, vector, mapped, quantization)
+        return changes.steps(looked, vector, mapped, quantization, self._engine, self._taken())
 
     def alias_steps(
         self, info: CollectionInfo, vector: str, quantization: Quantization
     ) -> list[Step]:
-        from qadapt.stores.weaviate import changes
-
         looked = self._look(info.name)
         field = looked.layout.field(vector)
         mapped = self._mapped(quantization, field.vector, field.native)
-        return changes.alias_steps(looked, vector, mapped, quantization, self._taken())
+        return changes.alias_steps(
+            looked, vector, mapped, quantization, self._engine, self._taken()
+        )
 
     def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
-        from qadapt.stores.weaviate import changes
-
-        return changes.recreate_steps(self._look(info.name), vector, wanted, self._taken())
+        looked = self._look(info.name)
+        return changes.recreate_steps(looked, vector, wanted, self._engine, self._taken())
 
     def _taken(self) -> list[str]:
         """Names that a copy cannot have."""
@@ -356,8 +354,6 @@ class WeaviateStore(Store):
     ) -> None:
         self._forget()
         try:
-            from qadapt.stores.weaviate import changes
-
             name = tenants.split(collection)[0]
             changes.run(self.connection, name, request, progress, timeout)
         finally:
