@@ -112,8 +112,10 @@ class WeaviateStore(Store):
     # -- collections -------------------------------------------------------------------------
 
     def collections(self) -> list[str]:
+        """Names of collections and of aliases, sorted."""
         found = self.connection.rest("GET", "/v1/schema", doing="list collections")
-        return sorted(str(each["class"]) for each in found.get("classes") or ())
+        real = [str(each["class"]) for each in found.get("classes") or ()]
+        return sorted([*real, *self.aliases()])
 
     def create(
         self,
@@ -131,7 +133,7 @@ class WeaviateStore(Store):
             name: self._mapped(quantization.get(name, none), vector)
             for name, vector in vectors.items()
         }
-        if collection in self.collections() or collection in self.aliases():
+        if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
         self._forget()
         creation.create(self.connection, collection, vectors, mapped, self._engine)
@@ -170,8 +172,7 @@ class WeaviateStore(Store):
         try:
             layout = schema.describe(self.connection, name)
         except NotFoundError:
-            names = [*self.collections(), *self.aliases()]
-            raise NotFoundError.missing("collection", name, names) from None
+            raise NotFoundError.missing("collection", name, self.collections()) from None
         if layout.multi_tenant and any(each.dim is None for each in layout.vectors.values()):
             known = tenants.to_read(self.connection, layout, tenant)
             dims = rows.seen_dims(self.connection, layout, known)
@@ -347,7 +348,7 @@ class WeaviateStore(Store):
 
     def _taken(self) -> list[str]:
         """Names that a copy cannot have."""
-        return [*self.collections(), *self.aliases()]
+        return self.collections()
 
     def run(
         self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
