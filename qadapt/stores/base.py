@@ -168,6 +168,10 @@ class Store(abc.ABC):
     def collections(self) -> list[str]:
         """Names, sorted."""
 
+    def has(self, collection: str) -> bool:
+        """Whether there is a collection, or an alias, of this name."""
+        return collection in self.collections() or collection in self.aliases()
+
     @abc.abstractmethod
     def create(
         self,

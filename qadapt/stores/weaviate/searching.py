@@ -85,7 +85,8 @@ def run(
         _request(layout, tenant, field, query, count, filter, profile=profiled and at == 0)
         for at, query in enumerate(np.ascontiguousarray(queries, dtype="<f4"))
     )
-    rows, seen = [], None
+    rows: list[list[tuple[Id, float]]] = []
+    seen: bool | None = None
     for answer in connection.ask_many("Search", requests, doing=f"search {layout.name!r}"):
         if profiled and not rows:
             seen = _rescored(answer)

@@ -117,6 +117,16 @@ class WeaviateStore(Store):
         real = [str(each["class"]) for each in found.get("classes") or ()]
         return sorted([*real, *self.aliases()])
 
+    def has(self, collection: str) -> bool:
+        """Whether there is a collection, an alias, or a tenant ``NAME@TENANT``."""
+        name, tenant = tenants.split(collection)
+        if tenant is None:
+            return super().has(name)
+        if not super().has(name):
+            return False
+        layout = schema.describe(self.connection, name)
+        return layout.multi_tenant and tenant in tenants.states(self.connection, layout)
+
     def create(
         self,
         collection: str,
