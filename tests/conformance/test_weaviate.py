@@ -121,6 +121,16 @@ class TestWeaviateHnsw(StoreConformance):
         assert filled.count() == self.rows
         assert filled.fetch(self.keys(self.rows)).vectors[""].tobytes() == before
 
+    def test_from_one_kind_to_another_and_back(self, filled: Collection) -> None:
+        """Weaviate's ``scalar`` is RQ of 8 bits, which is called by its own name when seen."""
+        filled.plan("scalar").apply(yes=True, timeout=300)
+        change = filled.plan("binary").apply(yes=True, timeout=300)
+        assert filled.info().vectors[""].quantization.kind is qa.Kind.BINARY
+        change.undo(timeout=300)
+        vector = filled.info().vectors[""]
+        assert str(vector.quantization.codes_only) == "rotational:bits=8"
+        assert vector.status.state is qa.State.ACTIVE
+
     def test_codes_alone_where_the_collection_does_not_rescore(
         self, filled: Collection, sample: Sample
     ) -> None:

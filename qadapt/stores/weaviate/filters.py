@@ -125,13 +125,13 @@ class _Writer:
                 f"Weaviate does not filter inside of objects: {field!r}",
                 hint="keep the value under a key of its own at the top of the payload",
             )
-        if field not in self.raw or field == payloads.WHOLE:
+        if field not in self.raw or field == payloads.REST:
             if payloads.ours(self.layout) and not payloads.can_copy(field):
                 raise UnsupportedError(
                     f"Weaviate cannot filter by {field!r}: it is no name of a property",
                     hint="a small letter, then letters, digits and _; 'id' and 'vector' are taken",
                 )
-            known = sorted(name for name in self.raw if name != payloads.WHOLE)
+            known = sorted(name for name in self.raw if name != payloads.REST)
             raise SpecError.unknown("property", field, known, where=repr(self.layout.name))
         found = self.raw[field]
         kind = str(found["dataType"][0])

@@ -54,7 +54,7 @@ def check(layout: Layout, batch: Batch) -> list[str]:
 
 
 def add_properties(connection: Connection, layout: Layout, batch: Batch) -> bool:
-    """Make the properties that the payloads' copies need; whether there were any to make."""
+    """Make the properties that the payloads need; whether there were any to make."""
     if not payloads.ours(layout):
         return False
     wanted = payloads.new_properties(layout, batch)
@@ -243,16 +243,16 @@ def fetch(
     ]
     found: dict[str, Any] = {}
     answers = connection.ask_many("Search", requests, doing=f"read {layout.name!r}", at_once=4)
-    for (tenant, _), answer in zip(places, answers, strict=True):
+    for answer in answers:
         for row in answer.results:
             if row.metadata.id in found:
                 raise InputError(
                     f"two tenants of {layout.name!r} have the id {row.metadata.id}",
                     hint=f"say which tenant: {layout.name}@TENANT",
                 )
-            found[row.metadata.id] = (tenant, row)
+            found[row.metadata.id] = row
     rows = [found[key] for key in known if key in found]
-    return _batch(connection, layout, rows, wanted, payload)
+    return _batch(layout, rows, wanted, payload)
 
 
 def read(
@@ -278,8 +278,7 @@ def read(
         rows = _next(connection, layout, tenant, wanted, payload, filter, step, behind)
         inside = [row for row in rows if last is None or row.metadata.id <= last]
         if inside:
-            pairs = [(tenant, row) for row in inside]
-            waiting.append(_batch(connection, layout, pairs, wanted, payload))
+            waiting.append(_batch(layout, inside, wanted, payload))
         done = len(inside) < step
         held = sum(map(len, waiting))
         if held and (done or held >= page):
@@ -353,16 +352,12 @@ def _request(
     messages = proto().search_get_pb2
     named = [field.target for field in wanted.values() if field.target is not None]
     unnamed = any(field.target is None for field in wanted.values())
-    if payload and payloads.ours(layout):
-        properties = messages.PropertiesRequest(non_ref_properties=[payloads.WHOLE])
-    else:
-        properties = messages.PropertiesRequest(return_all_nonref_properties=payload)
     return messages.SearchRequest(
         collection=layout.real,
         tenant=tenant,
         limit=limit,
         metadata=messages.MetadataRequest(uuid=True, vector=unnamed, vectors=named),
-        properties=properties,
+        properties=messages.PropertiesRequest(return_all_nonref_properties=payload),
         uses_123_api=True,
         uses_125_api=True,
         uses_127_api=True,
@@ -374,17 +369,13 @@ def _request(
 
 
 def _batch(
-    connection: Connection,
-    layout: Layout,
-    rows: Sequence[tuple[str, Any]],
-    wanted: Mapping[str, Field],
-    payload: bool,
+    layout: Layout, rows: Sequence[Any], wanted: Mapping[str, Field], payload: bool
 ) -> Batch:
-    """Columns of (tenant, object) pairs."""
+    """Columns of the server's objects."""
     arrays: dict[str, npt.NDArray[np.float32]] = {}
     missing: dict[str, npt.NDArray[np.bool_]] = {}
     for name, field in wanted.items():
-        found = [_bytes(row.metadata, field.target) for _, row in rows]
+        found = [_bytes(row.metadata, field.target) for row in rows]
         dim = field.dim or max((len(each) for each in found), default=0) // 4
         absent = np.fromiter((not each for each in found), dtype=np.bool_, count=len(found))
         blank = bytes(4 * dim)
@@ -398,8 +389,10 @@ def _batch(
             ) from None
         if absent.any():
             missing[name] = absent
-    keys = [row.metadata.id for _, row in rows]
-    read = _payloads(connection, layout, rows) if payload else None
+    keys = [row.metadata.id for row in rows]
+    read = None
+    if payload:
+        read = [payloads.decode(layout, row.properties.non_ref_props.fields) for row in rows]
     return Batch(keys, arrays, read, missing)
 
 
@@ -407,33 +400,6 @@ def _bytes(metadata: Any, target: str | None) -> bytes:
     if target is None:
         return bytes(metadata.vector_bytes)
     return next((bytes(each.vector_bytes) for each in metadata.vectors if each.name == target), b"")
-
-
-def _payloads(
-    connection: Connection, layout: Layout, rows: Sequence[tuple[str, Any]]
-) -> list[dict[str, Any]]:
-    found = [payloads.decode(layout, row.properties.non_ref_props.fields) for _, row in rows]
-    others: dict[str, list[str]] = {}
-    for (tenant, row), each in zip(rows, found, strict=True):
-        if each is None:
-            others.setdefault(tenant, []).append(row.metadata.id)
-    copies: dict[tuple[str, str], dict[str, Any]] = {}
-    messages = proto().search_get_pb2
-    for tenant, keys in others.items():
-        for start in range(0, len(keys), IDS):
-            part = keys[start : start + IDS]
-            request = _request(layout, tenant, {}, False, len(part), filters=filters.by_ids(part))
-            request.properties.CopyFrom(
-                messages.PropertiesRequest(return_all_nonref_properties=True)
-            )
-            answer = connection.ask("Search", request, doing=f"read {layout.name!r}")
-            for row in answer.results:
-                read = payloads.decode_copies(row.properties.non_ref_props.fields)
-                copies[tenant, row.metadata.id] = read
-    return [
-        copies.get((tenant, row.metadata.id), {}) if each is None else each
-        for (tenant, row), each in zip(rows, found, strict=True)
-    ]
 
 
 def seen_dims(connection: Connection, layout: Layout, tenants: Sequence[str]) -> dict[str, int]:
