@@ -115,6 +115,8 @@ def steps(
         copying.refuse(looked, engine, why)
         return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
     if mapping.from_native(field.native, field.vector) == mapped.target:
+        if looked.status(vector).state is State.IGNORED:
+            return _unfinished(looked, vector, wanted, engine, taken, explicit)
         return [_settings_step(field, explicit)]
     return [_put_step(looked, vector, mapped, wanted["vectorIndexConfig"], engine, taken)]
 
@@ -272,6 +274,8 @@ def _codes_step(
         "vectorIndexType": field.index,
         "vectorIndexConfig": mapping.merged(field.config, config),
     }
+    if "trainingLimit" not in (config.get("pq") or config.get("sq") or {}):
+        config = mapping.merged(config, mapping.trainable(native, looked.count))
     name, _ = mapping.quantizer(native) or ("", {})
     numbers = looked.count * (field.dim or 0)
     if name == "pq":
@@ -333,6 +337,7 @@ def _unfinished(
     wanted: Mapping[str, Any],
     engine: Engine,
     taken: Collection[str],
+    explicit: Mapping[str, Any] | None = None,
 ) -> list[Step]:
     """What is left to do where the schema says what is asked for, and nothing came of it."""
     status = looked.status(vector)
@@ -350,7 +355,7 @@ def _unfinished(
         reverse, way_back = _reverse(looked, vector, engine, taken)
         action = f"send the schema again, which starts {name.upper()}"
         reason = f"{status.reason}; {way_back}"
-        return [_codes_step(looked, vector, action, reason, {}, reverse)]
+        return [_codes_step(looked, vector, action, reason, explicit or {}, reverse)]
     if field.index == DYNAMIC:
         raise UnsupportedError(f"{field.name or 'the vector'}: {status.reason}", hint=status.advice)
     copying.refuse(looked, engine, status.reason)

@@ -125,7 +125,7 @@ class Connection:
             if not answer.content:
                 return None
             try:
-                return answer.json()
+                return answer.json(parse_int=_whole)
             except ValueError:
                 raise StoreError(
                     f"could not {doing}: the answer is not JSON",
@@ -241,6 +241,11 @@ class Connection:
         """Close a client of ours; one that the user brought stays open."""
         if self.owned:
             self.client.close()
+
+
+def _whole(text: str) -> int | float:
+    """A whole number of JSON; the server writes the float -0.0 as ``-0``."""
+    return -0.0 if text == "-0" else int(text)
 
 
 def module(name: str = "") -> Any:

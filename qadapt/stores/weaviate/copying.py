@@ -123,15 +123,19 @@ def request(
         "alias": layout.name,
         "from": layout.real,
         "to": _free_name(layout.real, taken),
-        "vectors": {vector: _index(field, wanted, becomes or Vector(1, field.metric))},
+        "vectors": {
+            vector: _index(field, wanted, becomes or Vector(1, field.metric), looked.count)
+        },
     }
 
 
-def _index(field: Field, wanted: Mapping[str, Any], vector: Vector) -> dict[str, Any]:
+def _index(field: Field, wanted: Mapping[str, Any], vector: Vector, count: int) -> dict[str, Any]:
     """An index as it is to be created: what is there, without quantizers, and what is wanted."""
     index = str(wanted["vectorIndexType"])
     kept = _bare(field.config, index) if index == field.index else {}
     config = mapping.merged(kept, wanted["vectorIndexConfig"])
+    made = {"vectorIndexType": index, "vectorIndexConfig": config}
+    config = mapping.merged(config, mapping.trainable(made, count))
     return {
         "vectorIndexType": index,
         "vectorIndexConfig": creation.with_distance(index, config, vector),

@@ -22,7 +22,7 @@ APPLY = "`qadapt apply` sends the schema again, which starts it"
 
 _TRAINED = (
     "Weaviate does not train {kind} on rows that come later: a schema that is sent once rows are "
-    "there starts it, or, under ASYNC_INDEXING, more than trainingLimit rows"
+    "there starts it; under ASYNC_INDEXING more than trainingLimit rows do"
 )
 _BQ = (
     "under ASYNC_INDEXING a server applies BQ, set on a collection that is there, at its restart "
