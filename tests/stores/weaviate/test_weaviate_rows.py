@@ -388,3 +388,18 @@ def test_ids_are_uuids_and_the_error_says_what_to_do(store: WeaviateStore, name:
     assert store.fetch(name, ["doc-1", *keys(1), 7]).ids == keys(1)
     store.delete(name, ["doc-1", 7])
     assert store.count(name) == 1
+
+
+def test_a_range_alone_is_read_whole_and_in_order(store: WeaviateStore, name: str) -> None:
+    """The server cuts a range that stands alone off at the limit, and sorts only then."""
+    order = np.random.default_rng(3).permutation(300)
+    store.create(name, {"": Vector(4, Metric.DOT)}, {})
+    batch = Batch([keys(1, row)[0] for row in order.tolist()], {"": normal(300)})
+    years = [{"year": int(row) % 10} for row in order]
+    store.write(name, Batch(batch.ids, batch.vectors, years))
+    found = [
+        number(key)
+        for page in store.read(name, filter={"year": {"lt": 8}}, page=50)
+        for key in page.ids
+    ]
+    assert found == [row for row in range(300) if row % 10 < 8]
