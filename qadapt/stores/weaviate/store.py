@@ -295,7 +295,7 @@ class WeaviateStore(Store):
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "search")
         field = layout.field(search.vector)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
-        searching.check(search, field, array)
+        searching.check(search, field, array, self.connection.version)
         message = to_message(search.filter, layout, self.connection.version)
         if search.exact or search.options.get("ignore_quantization"):
             wanted = {search.vector: field}
