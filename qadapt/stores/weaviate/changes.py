@@ -24,7 +24,7 @@ from qadapt.stores.base import Mapped, OnProgress, Progress
 from qadapt.stores.weaviate import aliases, copying, look, mapping, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.copying import COPY, SWITCH
-from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_BQ_SQ_LATER, Engine
+from qadapt.stores.weaviate.engine import SINCE_BQ_SQ_LATER, Engine
 from qadapt.stores.weaviate.failures import CompressingError
 from qadapt.stores.weaviate.look import Look
 from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW, Field
@@ -105,6 +105,7 @@ def steps(
     Raises:
         UnsupportedError: a copy is needed, and there is no alias to switch to it.
     """
+    _refuse_tenant(looked)
     field = looked.layout.field(vector)
     wanted = mapped.native or field.native
     explicit = mapping.settings(asked.native)
@@ -134,6 +135,7 @@ def alias_steps(
     Raises:
         UnsupportedError: there is no alias to switch.
     """
+    _refuse_tenant(looked)
     field = looked.layout.field(vector)
     wanted = mapped.native or field.native
     explicit = mapping.settings(asked.native)
@@ -154,6 +156,7 @@ def recreate_steps(
     Raises:
         UnsupportedError: another datatype; a metric that the index does not have; no alias.
     """
+    _refuse_tenant(looked)
     field = looked.layout.field(vector)
     if wanted.datatype != "float32":
         raise UnsupportedError(
@@ -170,6 +173,16 @@ def recreate_steps(
     native = {"vectorIndexType": field.index, "vectorIndexConfig": field.config}
     action = f"the metric {wanted.metric}"
     return [copying.step(looked, vector, native, action, why, taken, wanted)]
+
+
+def _refuse_tenant(looked: Look) -> None:
+    if looked.tenant is not None:
+        name = looked.layout.name
+        raise UnsupportedError(
+            f"quantization is of a whole collection in Weaviate, not of the tenant "
+            f"{looked.tenant!r} of {name!r}",
+            hint=f"plan on {name!r}: what is active is changed, and what is not is told",
+        )
 
 
 def _words(mapped: Mapped) -> str:
@@ -326,7 +339,7 @@ def _reverse(
     looked: Look, vector: str, engine: Engine, taken: Collection[str]
 ) -> tuple[dict[str, Any] | None, str]:
     layout = looked.layout
-    if not layout.alias or looked.cold or not engine.has(SINCE_ALIAS):
+    if copying.problem(looked, engine) is not None:
         return None, NO_WAY_BACK
     return copying.request(looked, vector, layout.field(vector).native, taken), BY_COPY
 

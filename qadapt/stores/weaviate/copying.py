@@ -46,27 +46,43 @@ def refuse(looked: Look, engine: Engine, why: str) -> None:
     Raises:
         UnsupportedError
     """
+    found = problem(looked, engine)
+    if found is not None:
+        message, hint = found
+        raise UnsupportedError(f"{why}; and {message}", hint=hint)
+
+
+def problem(looked: Look, engine: Engine) -> tuple[str, str] | None:
+    """Why a collection cannot be copied and switched, and what to do; None where it can."""
     layout = looked.layout
+    own = [name for name, kind in layout.properties.items() if kind == layout.real]
     if not engine.has(SINCE_ALIAS):
-        raise UnsupportedError(
-            f"{why}, and an alias that is switched to a copy needs Weaviate {SINCE_ALIAS}; this is "
+        return (
+            f"an alias that is switched to a copy needs Weaviate {SINCE_ALIAS}; this is "
             f"{engine.words}",
-            hint="create a collection with that setting, copy to it with `qadapt migrate`, and let "
+            "create a collection with that setting, copy to it with `qadapt migrate`, and let "
             "readers use its name",
         )
     if not layout.alias:
-        raise UnsupportedError(
-            f"{why}; and {layout.name!r} is a collection's own name: no alias of that name can be "
-            "switched to a copy",
-            hint="make an alias (`db.switch_alias(alias, collection)`), let readers and writers "
-            "use it, and plan on the alias; or `qadapt migrate` to a collection with that setting",
+        return (
+            f"{layout.name!r} is a collection's own name: no alias of that name can be switched "
+            "to a copy",
+            "make an alias (`db.switch_alias(alias, collection)`), let readers and writers use "
+            "it, and plan on the alias; or `qadapt migrate` to a collection with that setting",
+        )
+    if own:
+        return (
+            f"{layout.real!r} refers to itself ({', '.join(own)}): references of a copy would lead "
+            "to the former rows",
+            "copy it with a client that knows what they mean",
         )
     if looked.cold:
-        raise UnsupportedError(
-            f"{why}; and {len(looked.cold)} tenants of {layout.name!r} are not active: a copy "
-            f"would leave them behind: {', '.join(looked.cold[:5])}",
-            hint="activate them first",
+        return (
+            f"{len(looked.cold)} tenants of {layout.name!r} are not active: a copy would leave "
+            f"them behind: {', '.join(looked.cold[:5])}",
+            "activate them first",
         )
+    return None
 
 
 def step(
@@ -210,6 +226,9 @@ def body(raw: Mapping[str, Any], request: Mapping[str, Any], engine: Engine) -> 
     """
     made: dict[str, Any] = json.loads(json.dumps(raw))
     made["class"] = request["to"]
+    if (made.get("multiTenancyConfig") or {}).get("enabled"):
+        # Tenants are the shards, and the server refuses to be told both.
+        made.pop("shardingConfig", None)
     places = {"": made} if made.get("vectorIndexType") else {}
     places.update(made.get("vectorConfig") or {})
     for label, place in places.items():
@@ -263,7 +282,7 @@ def _pages(connection: Connection, source: Layout, tenant: str) -> Iterator[list
         params["after"] = found[-1]["id"]
 
 
-_ROW = ("id", "properties", "vector", "vectors", "tenant")
+_ROW = ("id", "properties", "vector", "vectors")
 
 
 def _rows(
@@ -280,9 +299,9 @@ def _rows(
             raise StoreTimeoutError(
                 f"{done:,} of {total:,} rows are copied to {target!r}", hint="apply again goes on"
             )
+        whose = {"class": target, **({"tenant": tenant} if tenant else {})}
         objects = [
-            {"class": target, **{key: row[key] for key in _ROW if row.get(key) is not None}}
-            for row in page
+            {**whose, **{key: row[key] for key in _ROW if row.get(key) is not None}} for row in page
         ]
         doing = f"copy to {target!r}"
         path = "/v1/batch/objects"
