@@ -23,7 +23,7 @@ from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.failures import CompressingError, by_words, repeated
 from qadapt.stores.weaviate.schema import Field, Layout
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 2 << 20
 PAGE_BYTES = 16 << 20
 IDS = 1_000
 # QUERY_MAXIMUM_RESULTS of a server that does not set it.
