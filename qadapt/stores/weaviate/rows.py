@@ -20,7 +20,7 @@ from qadapt.model import Batch, Id, Vector
 from qadapt.stores.qdrant.columns import check_payloads
 from qadapt.stores.weaviate import filters, ids, payloads
 from qadapt.stores.weaviate.connection import Connection, proto
-from qadapt.stores.weaviate.failures import CompressingError, by_words, repeated
+from qadapt.stores.weaviate.failures import CompressingError, TooLargeError, by_words, repeated
 from qadapt.stores.weaviate.schema import Field, Layout
 
 CHUNK_BYTES = 2 << 20
@@ -231,6 +231,26 @@ def fetch(
 ) -> Batch:
     """Rows by id, in the order asked for."""
     known = ids.possible(keys)
+    try:
+        return _by_ids(connection, layout, tenants, known, wanted, payload)
+    except TooLargeError:  # large payloads
+        if len(known) == 1:
+            raise
+    half = len(known) // 2
+    parts = (known[:half], known[half:])
+    return Batch.concat(
+        [fetch(connection, layout, tenants, part, wanted, payload) for part in parts]
+    )
+
+
+def _by_ids(
+    connection: Connection,
+    layout: Layout,
+    tenants: Sequence[str],
+    known: list[str],
+    wanted: Mapping[str, Field],
+    payload: bool,
+) -> Batch:
     step = _fitting(wanted, IDS)
     places = [
         (tenant, known[start : start + step])
@@ -300,7 +320,13 @@ def _by_cursor(
     while True:
         # A page without `after` begins with the first id too.
         request = _request(layout, tenant, wanted, payload, step, after=behind or "")
-        rows = connection.ask("Search", request, doing=doing).results
+        try:
+            rows = connection.ask("Search", request, doing=doing).results
+        except TooLargeError:  # large payloads
+            if step == 1:
+                raise
+            step = max(1, step // 4)
+            continue
         inside = [row for row in rows if last is None or row.metadata.id <= last]
         if inside:
             waiting.append(_batch(layout, inside, wanted, payload))

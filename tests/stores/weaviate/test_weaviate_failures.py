@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 import time
 from collections.abc import Callable
 
@@ -22,7 +24,7 @@ from qadapt.errors import (
     UnreachableError,
     UnsupportedError,
 )
-from qadapt.model import Batch
+from qadapt.model import Batch, Metric, Vector
 from qadapt.model.address import Address
 from qadapt.stores.base import Search
 from qadapt.stores.weaviate.store import WeaviateStore
@@ -133,6 +135,34 @@ def test_a_server_that_goes_away_and_comes_back(
         store.count("Gone")
     with pytest.raises(StoreError, match="closed"):
         store.search("Gone", rows[:2], Search(k=1))
+
+
+def test_a_server_killed_while_rows_are_written(
+    weaviate_server: Callable[..., WeaviateServer],
+) -> None:
+    """The error says how many rows are there for sure; writing all again makes it whole."""
+    server = weaviate_server()
+    store = WeaviateStore.open(Address.parse(server.url))
+    rows = normal(20_000, 128)
+    store.create("Cut", {"": Vector(128, Metric.DOT)}, {})
+    store.connection.sleep = lambda _: None
+    killer = threading.Timer(2.0, server.kill)
+    killer.start()
+    with pytest.raises(UnreachableError, match=r"of 20,000 rows were written") as caught:
+        store.write("Cut", Batch(keys(20_000), {"": rows}))
+    killer.join()
+    told = re.search(r"([\d,]+) of 20,000 rows were written", caught.value.message)
+    assert told is not None
+    surely = int(told[1].replace(",", ""))
+    server.restart()
+    store.connection.sleep = time.sleep
+    there = store.count("Cut")
+    assert surely <= there < 20_000
+    few = Batch(keys(2000), {"": rows[:2000]})
+    store.write("Cut", few)
+    back = store.fetch("Cut", few.ids)
+    assert back.vectors[""].tobytes() == rows[:2000].tobytes()
+    store.close()
 
 
 def test_a_search_that_waits_for_training_stops_at_its_time_limit(

@@ -299,9 +299,14 @@ def test_a_message_too_large_is_refused_and_smaller_ones_are_made(
     store = WeaviateStore.open(Address.parse(server.url))
     try:
         assert store.connection.max_message == 300_000
-        payloads = [{"text": "x" * 40_000} for _ in range(30)]
+        payloads = [{"text": "x" * 40_000, "number": row} for row in range(30)]
         fill(store, "Large", normal(30), payloads)
         assert store.count("Large") == 30
+        pages = list(store.read("Large"))
+        assert [text for page in pages for text in page.payloads or ()] == payloads
+        assert store.fetch("Large", keys(30)).payloads == payloads
+        filtered = store.read("Large", filter={"number": {"gte": 0}})
+        assert [text for page in filtered for text in page.payloads or ()] == payloads
         with pytest.raises(StoreError, match=r"row 0 .* has 400,\d\d\d bytes.*0 of 1 rows"):
             store.write("Large", Batch(keys(1, 50), {"": normal(1)}, [{"text": "x" * 400_000}]))
         assert store.count("Large") == 30
