@@ -9,6 +9,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+LITE25 ?= .venv-lite25
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
@@ -17,10 +18,10 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-milvus lint style types floors format bench-import clean distclean
+.PHONY: help demo test test-milvus test-milvus-lite25 lint style types floors format bench-import clean distclean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  with: PYTHON=python3.12  VENV=.venv  DEMO_ARGS='--rows 2000'  PYTEST_ARGS='-k demo'"
 
 demo: $(VENV)/.demo ## the whole story on real text, in an engine that runs in the process
@@ -32,6 +33,11 @@ test: $(VENV)/.dev ## all tests that need no server
 test-milvus: $(VENV)/.milvus ## Milvus Lite and the real server 2.3.5, from packages (10 minutes)
 	$(PY) -m pytest --require-live=milvus --timeout 400 tests/conformance/test_milvus.py \
 	  tests/stores/milvus $(PYTEST_ARGS)
+
+test-milvus-lite25: $(LITE25)/.made-lite25 ## Milvus Lite 2.5 with pymilvus 2.5, in an environment of its own
+	$(LITE25)/bin/python -m pytest -W ignore::UserWarning -W ignore::DeprecationWarning \
+	  tests/conformance/test_milvus.py tests/stores/milvus/test_milvus_lite25.py -k "Lite or lite25" \
+	  $(PYTEST_ARGS)
 
 lint: style types floors ## style, types and the order of the floors
 
@@ -57,7 +63,7 @@ clean: ## what tests and tools leave behind
 	find qadapt tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## that, the virtual environment and CI's downloads
-	rm -rf $(VENV) .cache
+	rm -rf $(VENV) $(LITE25) .cache
 
 # -- the environment, made once -------------------------------------------------------------------
 
@@ -80,4 +86,11 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml
 
 $(VENV)/.milvus: $(VENV)/.dev
 	$(PIP) install --quiet --editable '.[dev,milvus]' 'milvus-lite>=3.2' 'milvus==2.3.5'
+	@touch $@
+
+# milvus-lite 2.5 imports pkg_resources, which setuptools has no more from 81 on.
+$(LITE25)/.made-lite25: pyproject.toml
+	@$(PYTHON) -m venv $(LITE25)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(LITE25)/bin/python -m pip install --quiet --editable \
+	  '.[dev,milvus]' 'pymilvus>=2.5,<2.6' 'milvus-lite==2.5.1' 'setuptools<81'
 	@touch $@
