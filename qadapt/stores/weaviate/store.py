@@ -37,6 +37,7 @@ from qadapt.stores.weaviate import (
     schema,
     searching,
     tenants,
+    writing,
 )
 from qadapt.stores.weaviate.connection import (
     DISTRIBUTION,
@@ -206,15 +207,15 @@ class WeaviateStore(Store):
         # Read again each time: the server would make a collection that is not there.
         layout = self._layout(collection)
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "write to")
-        keys = rows.check(layout, batch)
-        if rows.add_properties(self.connection, layout, batch):
+        keys = writing.check(layout, batch)
+        if writing.add_properties(self.connection, layout, batch):
             layout = self._layout(collection)
-        rows.write(self.connection, layout, tenant, batch, keys)
+        writing.write(self.connection, layout, tenant, batch, keys)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         layout = self._layout(collection)
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "delete from")
-        rows.delete(self.connection, layout, tenant, ids)
+        writing.delete(self.connection, layout, tenant, ids)
 
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self._layout(collection)

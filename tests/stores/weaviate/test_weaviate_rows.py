@@ -408,3 +408,11 @@ def test_a_range_alone_is_read_whole_and_in_order(store: WeaviateStore, name: st
         for key in page.ids
     ]
     assert found == [row for row in range(300) if row % 10 < 8]
+
+
+def test_no_rows_are_no_request(store: WeaviateStore, name: str) -> None:
+    fill(store, name, normal(1))
+    store.write(name, Batch([], {"": np.empty((0, 4))}))
+    store.delete(name, [])
+    assert store.fetch(name, []).ids == []
+    assert store.count(name) == 1
