@@ -345,6 +345,11 @@ class Store(abc.ABC):
             hint="leave out strategy='alias' (--strategy)",
         )
 
+    def notes(self, info: CollectionInfo, vector: str, quantization: Quantization) -> Sequence[str]:
+        """What a plan should tell besides its steps, such as a setting that would serve the
+        rescoring asked for."""
+        return ()
+
     @abc.abstractmethod
     def run(
         self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float

@@ -13,6 +13,7 @@ side or the server's, is finished by carrying it out again.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -146,6 +147,47 @@ def alias_steps(
     why = "searches and writes of the collection that is there are not disturbed"
     copying.refuse(looked, engine, "a copy was asked for")
     return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
+
+
+def notes(looked: Look, vector: str, mapped: Mapped, asked: Quantization) -> list[str]:
+    """The setting of the collection that would serve the rescoring asked for.
+
+    A query has no word for it, and what a query cannot say is never changed by one.
+    """
+    native, rescore = mapped.native, asked.rescore
+    found = mapping.quantizer(native) if native else None
+    if native is None or found is None or rescore is None:
+        return []
+    name, rule = found[0], mapping.rescoring(_then(looked.layout.field(vector), native, asked))
+    tunable = native["vectorIndexType"] in (HNSW, DYNAMIC) and name in ("sq", "rq")
+    if not rescore.on and not rule.off:
+        if not tunable:
+            return [f"{name.upper()} on {native['vectorIndexType']} rescores whatever is asked for"]
+        return [_offer(name, 0, "a query cannot switch rescoring off; this does")]
+    if rescore.on and rule.off:
+        why = "the collection does not rescore, so qadapt fetches floats and does; the server would"
+        return [_offer(name, rescore.candidates(mapping.K), why)]
+    wanted = rescore.candidates(mapping.K)
+    if rescore.on and rule.most is not None and wanted > rule.most:
+        why = f"hfresh scores and gives at most {rule.most} results; for {wanted} it needs"
+        return [_offer(name, wanted, why)]
+    return []
+
+
+def _then(field: Field, native: Mapping[str, Any], asked: Quantization) -> Mapping[str, Any]:
+    """The index after a change: what is there stays as it is where the kind does."""
+    same = mapping.from_native(field.native, field.vector) == mapping.from_native(
+        native, field.vector
+    )
+    if native["vectorIndexType"] != field.index or not same:
+        return native
+    config = mapping.merged(field.config, mapping.settings(asked.native))
+    return {"vectorIndexType": field.index, "vectorIndexConfig": config}
+
+
+def _offer(name: str, limit: int, why: str) -> str:
+    told = json.dumps({name: {"rescoreLimit": limit}})
+    return f"{why}, for all who search the collection: native={told}"
 
 
 def recreate_steps(

@@ -357,6 +357,14 @@ class WeaviateStore(Store):
         looked = self._look(info.name)
         return changes.recreate_steps(looked, vector, wanted, self._engine, self._taken())
 
+    def notes(
+        self, info: CollectionInfo, vector: str, quantization: Quantization
+    ) -> Sequence[str]:
+        looked = self._look(info.name)
+        field = looked.layout.field(vector)
+        mapped = self._mapped(quantization, field.vector, field.native)
+        return changes.notes(looked, vector, mapped, quantization)
+
     def _taken(self) -> list[str]:
         """Names that a copy cannot have."""
         return self.collections()

@@ -14,8 +14,10 @@ from weaviate_help import keys, raw_write
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import StoreError, UnsupportedError
+from qadapt.evaluation.reach import reach
 from qadapt.model import Symbol, Vector
 from qadapt.model.address import Address
+from qadapt.stores.base import silent
 from qadapt.stores.weaviate import changes
 from qadapt.stores.weaviate.store import WeaviateStore
 
@@ -178,6 +180,36 @@ def test_what_the_server_keeps_otherwise_is_not_made(store: WeaviateStore, name:
     with pytest.raises(StoreError, match="quantum is None and not 7"):
         database.create(name, dim=8, quantization=unknown)
     assert name not in database
+
+
+@pytest.mark.parametrize(
+    ("text", "native", "says"),
+    [
+        ("scalar:rescore=off", {}, 'native={"rq": {"rescoreLimit": 0}}'),
+        ("binary:rescore=off", {}, "BQ on hnsw rescores whatever is asked for"),
+        ("scalar:rescore=4", {"rq": {"rescoreLimit": 0}}, 'native={"rq": {"rescoreLimit": 40}}'),
+        (
+            "rotational:bits=1,rescore=50",
+            {"vectorIndexType": "hfresh"},
+            'native={"rq": {"rescoreLimit": 500}}',
+        ),
+        ("scalar:rescore=4", {}, ""),
+    ],
+)
+def test_a_setting_of_the_collection_that_serves_a_rescore_is_offered_in_the_plan(
+    store: WeaviateStore,
+    name: str,
+    docs: Floats,
+    text: str,
+    native: dict[str, Any],
+    says: str,
+) -> None:
+    """A query has no word for it, and no query of qadapt's changes a collection."""
+    collection = articles(store, name, docs[:300])
+    plan = collection.plan(qa.Quantization.parse(text).replace(native=native))
+    assert says in " ".join(plan.notes)
+    if not says:
+        assert "rescoreLimit" not in " ".join(plan.notes)
 
 
 # -- errors that changed something ---------------------------------------------------------------
@@ -428,7 +460,7 @@ def test_rows_that_the_index_lost_in_a_crash_are_found_by_verify_and_healed(
     weaviate_server: Callable[..., Any], scifact: Any
 ) -> None:
     """All rows are back after a kill -9, and the newest are in no search: no status tells."""
-    docs: Floats = scifact.docs[:3000]
+    docs: Floats = scifact.docs[:500]
     server = weaviate_server()
     with closing(WeaviateStore.open(Address.parse(server.url))) as store:
         articles(store, "Plain", docs)
@@ -437,14 +469,11 @@ def test_rows_that_the_index_lost_in_a_crash_are_found_by_verify_and_healed(
     with closing(WeaviateStore.open(Address.parse(server.url))) as store:
         collection = Database(store)["Plain"]
         assert collection.count() == len(docs)
-        from qadapt.evaluation.reach import reach
-        from qadapt.stores.base import silent
-
         lost = reach(store, collection.info(), "", silent, sample=len(docs)).unfound
         assert lost, "this server loses the newest rows of its index when it is killed"
         report = collection.verify(queries=20)
-        if report.reach.unfound:
-            assert any("not found by a search for their own vector" in n for n in report.notes)
+        assert set(report.reach.unfound) == set(lost)
+        assert any("not found by a search for their own vector" in note for note in report.notes)
 
         batch = collection.fetch(list(lost))
         collection.write(batch)
