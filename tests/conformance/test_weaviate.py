@@ -174,8 +174,19 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         with qa.open(live("weaviate")) as opened:
             yield FlatDatabase(opened._store)
 
-    def test_codes_alone_where_the_collection_does_not_rescore(self) -> None:  # type: ignore[override]
-        pytest.skip("flat rescores whatever rescoreLimit says (facts section 2)")
+    def test_codes_alone_where_the_collection_does_not_rescore(
+        self, filled: Collection, sample: Sample
+    ) -> None:
+        """Flat rescores whatever rescoreLimit says: with 0 just the results, in a better order."""
+        coarse = qa.Quantization.parse("rotational:bits=1").replace(native=self.no_rescoring)
+        filled.plan(coarse).apply(yes=True, timeout=300)
+        off = filled.search(sample.queries, k=self.k, rescore=OFF)
+        assert (off.how.scores, off.how.rescorer, off.how.candidates) == ("exact", "store", 10)
+        lossy = self.recall(off, sample)
+        assert lossy < 0.9
+        lifted = filled.search(sample.queries, k=self.k, rescore=10)
+        assert (lifted.how.rescorer, lifted.how.candidates) == ("store", 100)
+        assert self.recall(lifted, sample) > lossy + 0.05
 
     def test_a_remembered_rescore_is_used(self, filled: Collection, sample: Sample) -> None:
         """A rescoreLimit of 500, as the mapping sets it, scores more than is asked for here."""

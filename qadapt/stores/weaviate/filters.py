@@ -176,6 +176,8 @@ class _Writer:
                 f"{value!r} among others, and not text that is equal",
                 hint=_NATIVE,
             )
+        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            raise SpecError(f"the filter on {field!r} has text with a lone surrogate: no Unicode")
         if value != value.strip():
             raise UnsupportedError(
                 f"Weaviate cuts blanks off the text {value!r} before it compares",

@@ -127,6 +127,11 @@ def test_an_unknown_property_names_the_nearest(store: WeaviateStore, filled: str
     assert "'topic'" in str(caught.value.hint)
 
 
+def test_text_that_is_no_unicode_is_refused(store: WeaviateStore, filled: str) -> None:
+    with pytest.raises(SpecError, match="surrogate"):
+        store.count(filled, {"topic": "\ud800"})
+
+
 def test_the_clients_own_filter_passes_through(store: WeaviateStore, filled: str) -> None:
     query = pytest.importorskip("weaviate.classes.query")
     native = query.Filter.by_property("topic").like("art*") & query.Filter.by_id().not_equal(

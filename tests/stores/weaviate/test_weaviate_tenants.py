@@ -107,8 +107,9 @@ def test_a_tenant_that_rests_or_is_not_there(store: WeaviateStore, shared: str) 
     ):
         with pytest.raises(NotFoundError, match="green"):
             attempt()
-    with pytest.raises(InputError, match="behind '@'"):
-        store.count(f"{shared}@")
+    for odd in ("", "a b", "a/b", "\ud800", "a@b", "x" * 65):
+        with pytest.raises(InputError, match="behind '@'"):
+            store.write(f"{shared}@{odd}", Batch(keys(1), {"": normal(1)}))
 
 
 def test_a_tenant_where_there_are_none(store: WeaviateStore, name: str) -> None:
