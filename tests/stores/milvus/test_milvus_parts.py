@@ -108,7 +108,7 @@ def test_one_partition_alone(either: MilvusStore) -> None:
     either.delete(RED, [1, 100])
     assert (either.count(RED), either.count(f"{NAME}@_default")) == (49, 100)
     either.switch_alias(PLAIN, NAME)
-    assert either.count("plain@red") == 49
+    assert either.count(f"{PLAIN}@red") == 49
     either.drop_alias(PLAIN)
     parts = either.parts(NAME, 4)
     assert {each["partition"] for each in parts} == {"red", "_default"}
