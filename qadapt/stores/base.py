@@ -171,6 +171,15 @@ class Store(abc.ABC):
     def collections(self) -> list[str]:
         """Names, sorted."""
 
+    def has(self, collection: str) -> bool:
+        """Whether there is a collection, or an alias, of this name.
+
+        Of ``NAME@PART``, a partition or a tenant, ``NAME`` is looked for; the part itself when it
+        is first used.
+        """
+        known = {*self.collections(), *self.aliases()}
+        return collection in known or collection.partition("@")[0] in known
+
     @abc.abstractmethod
     def create(
         self,
@@ -290,6 +299,11 @@ class Store(abc.ABC):
         """What a search gets that says nothing of rescoring; as in ``info``, perhaps cheaper."""
         return self.info(collection).vectors[vector].default_rescore
 
+    def rescores_itself(self, collection: str, vector: str) -> bool:
+        """Whether the store scores candidates of this vector again by the originals; where it
+        does not, we do."""
+        return self.capabilities().native("native-rescore")
+
     # -- quantization ------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -330,6 +344,11 @@ class Store(abc.ABC):
             f"{self.name} changes quantization in place alone, not by a copy and an alias",
             hint="leave out strategy='alias' (--strategy)",
         )
+
+    def notes(self, info: CollectionInfo, vector: str, quantization: Quantization) -> Sequence[str]:
+        """What a plan should tell besides its steps, such as a setting that would serve the
+        rescoring asked for."""
+        return ()
 
     @abc.abstractmethod
     def run(
