@@ -180,6 +180,10 @@ class Store(abc.ABC):
         known = {*self.collections(), *self.aliases()}
         return collection in known or collection.partition("@")[0] in known
 
+    def whole(self, collection: str) -> str:
+        """The collection that a name means, which may be ``NAME@PART``: one partition or tenant."""
+        return collection
+
     @abc.abstractmethod
     def create(
         self,

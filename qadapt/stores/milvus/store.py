@@ -115,6 +115,9 @@ class MilvusStore(Store):
         found = [*aliases.collections(self.connection), *aliases.aliases(self.connection)]
         return sorted(name for name in found if bits.MARK not in name)
 
+    def whole(self, collection: str) -> str:
+        return schema.split(collection)[0]
+
     def create(
         self,
         collection: str,

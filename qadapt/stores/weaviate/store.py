@@ -128,6 +128,9 @@ class WeaviateStore(Store):
         layout = schema.describe(self.connection, name)
         return layout.multi_tenant and tenant in tenants.states(self.connection, layout)
 
+    def whole(self, collection: str) -> str:
+        return tenants.split(collection)[0]
+
     def create(
         self,
         collection: str,
