@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hypothesis
-import live_milvus
 import numpy as np
 import pytest
+from live import Unavailable
+from live.ladder import Ladder
+from live.weaviate import WeaviateServer
 
 from qadapt.errors import QadaptError
 from qadapt.stores import registry
@@ -26,7 +30,7 @@ REPO = Path(__file__).resolve().parents[1]
 ENGINES = ("edge", "qdrant", "milvus", "weaviate")
 REQUIRED = pytest.StashKey[frozenset[str]]()
 SEEN = pytest.StashKey[dict[str, str]]()
-MILVUS = pytest.StashKey[live_milvus.LiveMilvus]()
+LADDER = pytest.StashKey[Ladder]()
 
 # On CI the same examples each time, so that what fails is what was changed; elsewhere new ones.
 hypothesis.settings.register_profile("qadapt", deadline=None)
@@ -56,11 +60,12 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     config.stash[REQUIRED] = names
     config.stash[SEEN] = {}
+    config.stash[LADDER] = Ladder()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if MILVUS in config.stash:
-        config.stash[MILVUS].stop()
+    if LADDER in config.stash:
+        config.stash[LADDER].stop()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -89,53 +94,62 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
     return address
 
 
+@pytest.fixture
+def weaviate_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., WeaviateServer]]:
+    """``weaviate_server(ASYNC_INDEXING="true")``: a fresh server of this test's own.
+
+    See ``live.weaviate.WeaviateServer``: ``url``, ``rest``, ``kill()``, ``restart(**changes)``.
+    """
+    started: list[WeaviateServer] = []
+
+    def start(**environment: str) -> WeaviateServer:
+        with _clock_stopped():
+            try:
+                server = WeaviateServer(**environment)
+            except Unavailable as reason:
+                _missing(request.config, "weaviate", str(reason))
+            started.append(server)
+            return server.start()
+
+    yield start
+    for server in started:
+        server.stop()
+
+
 def _live(config: pytest.Config, name: str, folder: Path) -> str:
-    address = f"edge:{folder / 'edge'}" if name == "edge" else _server(config, name)
+    if name == "edge":
+        return _edge(config, folder)
+    with _clock_stopped():
+        try:
+            found = config.stash[LADDER].find(name)
+        except Unavailable as reason:
+            _missing(config, name, str(reason))
+    config.stash[SEEN][name] = f"{name} {found.version} ({found.way})"
+    return found.url
+
+
+def _edge(config: pytest.Config, folder: Path) -> str:
+    address = f"edge:{folder / 'edge'}"
     try:
-        with_version = _version_of(address)
+        store = registry.open_store(address)
     except QadaptError as error:
-        if name != "edge":
-            pytest.fail(f"{_variable(name)} names a server that cannot be used: {error}", False)
-        _missing(config, name, str(error))
-    way = "in process" if name == "edge" else "a server named in the environment"
-    if name == "milvus" and MILVUS in config.stash:
-        way = "started for this session"
-    config.stash[SEEN][name] = f"{name} {with_version} ({way})"
+        _missing(config, "edge", str(error))
+    with closing(store):
+        config.stash[SEEN]["edge"] = f"edge {store.server().version} (in process)"
     return address
 
 
-def _server(config: pytest.Config, name: str) -> str:
-    variable = _variable(name)
-    if name == "milvus" and not os.environ.get(variable):
-        return _own_milvus(config)
-    if not os.environ.get(variable):
-        _missing(config, name, f"{variable} is not set to the address of a server for tests")
-    return os.environ[variable]
-
-
-def _own_milvus(config: pytest.Config) -> str:
-    """The server of the PyPI package ``milvus``, started when it is first asked for."""
-    problem = live_milvus.problem()
-    if problem is not None:
-        _missing(config, "milvus", f"{_variable('milvus')} is not set, and {problem}")
-    if MILVUS not in config.stash:
-        config.stash[MILVUS] = live_milvus.LiveMilvus().start()
-    return config.stash[MILVUS].url
-
-
-def _variable(name: str) -> str:
-    return f"QADAPT_TEST_{name.upper()}_URL"
-
-
-def _version_of(address: str) -> str | None:
-    with_store = registry.open_store(address)
+@contextmanager
+def _clock_stopped() -> Iterator[None]:
+    """Building and starting a server are not the time of the test that happens to be first."""
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0)  # the clock of pytest-timeout
     try:
-        return with_store.server().version
+        yield
     finally:
-        with_store.close()
+        signal.setitimer(signal.ITIMER_REAL, left)
 
 
-def _missing(config: pytest.Config, name: str, why: str) -> None:
+def _missing(config: pytest.Config, name: str, why: str) -> NoReturn:
     if name in config.stash[REQUIRED]:
         pytest.fail(f"the live engine {name!r} is required and not there: {why}", pytrace=False)
     pytest.skip(f"no live engine {name!r}: {why}")

@@ -1,0 +1,128 @@
+"""Which live engine a test gets, and by which way; see ``live`` for the rungs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from live import Unavailable, milvus, weaviate
+from qadapt.errors import QadaptError
+from qadapt.stores import registry
+
+
+class Running(Protocol):
+    """An engine that a rung has started."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def stop(self) -> None: ...
+
+
+OWN: dict[str, Callable[[], Running]] = {
+    "milvus": lambda: milvus.MilvusServer().start(),
+    "weaviate": lambda: weaviate.WeaviateServer().start(),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A live engine: its address for qadapt, its version, and how it was come by."""
+
+    url: str
+    version: str
+    way: str
+
+
+class Ladder:
+    """Finds each engine once, and ends what it has started."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Found | str] = {}
+        self._running: list[Running] = []
+        self._lock = threading.Lock()
+
+    def find(self, engine: str) -> Found:
+        """The engine; the same answer each time.
+
+        Raises:
+            Unavailable: with the reason of each rung.
+        """
+        with self._lock:
+            if engine not in self._found:
+                try:
+                    self._found[engine] = self._climb(engine)
+                except Unavailable as reason:
+                    self._found[engine] = str(reason)
+            answer = self._found[engine]
+        if isinstance(answer, str):
+            raise Unavailable(answer)
+        return answer
+
+    def stop(self) -> None:
+        """End the servers that were started here."""
+        with self._lock:
+            while self._running:
+                self._running.pop().stop()
+
+    def _climb(self, engine: str) -> Found:
+        url = os.environ.get(variable(engine))
+        if url:
+            return Found(url, _ask_version(engine, url), "a server named in the environment")
+        reasons = [f"{variable(engine)} is not set"]
+        for way, start in (("in a container", _container), ("a server of our own", _own)):
+            try:
+                running = start(engine)
+            except Unavailable as reason:
+                reasons.append(str(reason))
+                continue
+            self._running.append(running)
+            return Found(running.url, running.version, way)
+        raise Unavailable("; ".join(reasons))
+
+
+def variable(engine: str) -> str:
+    """The name of the environment variable that names a server for tests."""
+    return f"QADAPT_TEST_{engine.upper()}_URL"
+
+
+def _container(engine: str) -> Running:
+    wanted = os.environ.get("QADAPT_TEST_CONTAINERS", "")
+    if wanted == "0" or (not wanted and shutil.which("docker") is None):
+        raise Unavailable("containers are not wanted or there is no docker")
+    try:
+        # The rung of containers is a module to come; see the docstring of ``live``.
+        containers: Any = importlib.import_module("live.containers")
+    except ModuleNotFoundError:
+        raise Unavailable("containers are not part of these tests yet") from None
+    started: Running = containers.start(engine)
+    return started
+
+
+def _own(engine: str) -> Running:
+    if engine not in OWN:
+        raise Unavailable("no package has a server that the tests could start")
+    return OWN[engine]()
+
+
+def _ask_version(engine: str, url: str) -> str:
+    if engine not in registry.names():
+        return "of unknown version"
+    try:
+        store = registry.open_store(url)
+    except QadaptError as error:
+        raise RuntimeError(
+            f"{variable(engine)} names a server that cannot be used: {error}"
+        ) from error
+    try:
+        return str(store.server().version)
+    finally:
+        store.close()
