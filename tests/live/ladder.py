@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from live import Unavailable, milvus, weaviate
-from qadapt.errors import QadaptError
 from qadapt.stores import registry
 
 
@@ -46,7 +44,7 @@ class Ladder:
     """Finds each engine once, and ends what it has started."""
 
     def __init__(self) -> None:
-        self._found: dict[str, Found | str] = {}
+        self._found: dict[str, Found | Exception] = {}
         self._running: list[Running] = []
         self._lock = threading.Lock()
 
@@ -55,30 +53,32 @@ class Ladder:
 
         Raises:
             Unavailable: with the reason of each rung.
+            Exception: one that is there fails; as its rung says it.
         """
         with self._lock:
             if engine not in self._found:
                 try:
                     self._found[engine] = self._climb(engine)
-                except Unavailable as reason:
-                    self._found[engine] = str(reason)
-            answer = self._found[engine]
-        if isinstance(answer, str):
-            raise Unavailable(answer)
-        return answer
+                except Exception as error:  # noqa: BLE001 - told to each test that asks
+                    self._found[engine] = error
+            found = self._found[engine]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def stop(self) -> None:
         """End the servers that were started here."""
         with self._lock:
+            self._found.clear()
             while self._running:
                 self._running.pop().stop()
 
     def _climb(self, engine: str) -> Found:
         url = os.environ.get(variable(engine))
         if url:
-            return Found(url, _ask_version(engine, url), "a server named in the environment")
+            return Found(url, _version(engine, url), "named in the environment")
         reasons = [f"{variable(engine)} is not set"]
-        for way, start in (("in a container", _container), ("a server of our own", _own)):
+        for way, start in _rungs():
             try:
                 running = start(engine)
             except Unavailable as reason:
@@ -94,15 +94,18 @@ def variable(engine: str) -> str:
     return f"QADAPT_TEST_{engine.upper()}_URL"
 
 
-def _container(engine: str) -> Running:
+def _rungs() -> list[tuple[str, Callable[[str], Running]]]:
+    containers = ("container", _container)
+    own = ("server of the tests", _own)
     wanted = os.environ.get("QADAPT_TEST_CONTAINERS", "")
-    if wanted == "0" or (not wanted and shutil.which("docker") is None):
-        raise Unavailable("containers are not wanted or there is no docker")
+    return {"1": [containers], "0": [own]}.get(wanted, [containers, own])
+
+
+def _container(engine: str) -> Running:
     try:
-        # The rung of containers is a module to come; see the docstring of ``live``.
         containers: Any = importlib.import_module("live.containers")
-    except ModuleNotFoundError:
-        raise Unavailable("containers are not part of these tests yet") from None
+    except ModuleNotFoundError as missing:
+        raise Unavailable(f"containers need {missing.name}") from None
     started: Running = containers.start(engine)
     return started
 
@@ -113,15 +116,11 @@ def _own(engine: str) -> Running:
     return OWN[engine]()
 
 
-def _ask_version(engine: str, url: str) -> str:
+def _version(engine: str, url: str) -> str:
+    """As the store of qadapt reads it; a server that cannot be used fails here."""
     if engine not in registry.names():
         return "of unknown version"
-    try:
-        store = registry.open_store(url)
-    except QadaptError as error:
-        raise RuntimeError(
-            f"{variable(engine)} names a server that cannot be used: {error}"
-        ) from error
+    store = registry.open_store(url)
     try:
         return str(store.server().version)
     finally:
