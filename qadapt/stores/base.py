@@ -105,6 +105,7 @@ class Store(abc.ABC):
         extra: the extra of qadapt that installs its client.
         package: the client's import name.
         distribution: the client's name in the package index.
+        deployments: how it may be deployed, in the words of ``Server.deployment``.
         address: where it is; shown only through ``str()``, which masks keys.
     """
 
@@ -112,6 +113,7 @@ class Store(abc.ABC):
     extra: ClassVar[str]
     package: ClassVar[str]
     distribution: ClassVar[str]
+    deployments: ClassVar[tuple[str, ...]] = ("server",)
     max_k: ClassVar[int] = MAX_K
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
@@ -159,8 +161,13 @@ class Store(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def declared(cls) -> Capabilities:
-        """What the newest known version can do, for the matrix; no connection needed."""
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        """What a server can do, as declared, for the matrix; no connection needed.
+
+        Args:
+            version: None for the newest known.
+            deployment: one of ``deployments``; None for the first.
+        """
 
     # -- collections -------------------------------------------------------------------------
 

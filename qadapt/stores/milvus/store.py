@@ -37,7 +37,15 @@ from qadapt.stores.milvus import (
     schema,
     searching,
 )
-from qadapt.stores.milvus.connection import PACKAGE, SERVER, Connection, connect, wrapped
+from qadapt.stores.milvus.connection import (
+    CLOUD,
+    LITE,
+    PACKAGE,
+    SERVER,
+    Connection,
+    connect,
+    wrapped,
+)
 from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.filters import to_expression
 
@@ -55,6 +63,7 @@ class MilvusStore(Store):
     extra: ClassVar[str] = "milvus"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = PACKAGE
+    deployments: ClassVar[tuple[str, ...]] = (SERVER, LITE, CLOUD)
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -93,8 +102,8 @@ class MilvusStore(Store):
         return found.disable(self.disabled)
 
     @classmethod
-    def declared(cls) -> Capabilities:
-        return capabilities.of(cls.name, None, SERVER)
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        return capabilities.of(cls.name, version, deployment or SERVER)
 
     @property
     def _engine(self) -> Engine:
