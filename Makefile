@@ -11,13 +11,22 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+LIVE ?= qdrant,milvus,weaviate
+LIVE_TESTS ?= $(patsubst %,tests/conformance/test_%.py,$(subst $(comma), ,$(LIVE))) tests/faults
+AGE ?= newest
+
+comma := ,
+include docker/versions.env
+ages = $(foreach engine,QDRANT MILVUS WEAVIATE,$(engine)_TAG=$($(engine)_OLDEST))
+COMPOSE = $(if $(filter oldest,$(AGE)),$(ages)) \
+  docker compose --env-file docker/versions.env -f docker/compose.yaml
 
 PY := $(VENV)/bin/python
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-milvus lint style types floors format bench-import clean distclean
+.PHONY: help demo test test-milvus test-live up down matrix lint style types floors format bench-import clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +41,22 @@ test: $(VENV)/.dev ## all tests that need no server
 test-milvus: $(VENV)/.milvus ## Milvus Lite and the real server 2.3.5, from packages (10 minutes)
 	$(PY) -m pytest --require-live=milvus --timeout 400 tests/conformance/test_milvus.py \
 	  tests/stores/milvus $(PYTEST_ARGS)
+
+test-live: $(VENV)/.live ## the conformance suite and faults on engines in containers (LIVE=milvus,weaviate)
+	QADAPT_TEST_CONTAINERS=1 $(PY) -m pytest --require-live=$(LIVE) --timeout 900 \
+	  $(LIVE_TESTS) $(PYTEST_ARGS)
+
+up: ## the engines in containers, from official images; AGE=oldest for the oldest versions
+	$(COMPOSE) up --detach
+
+down: ## end them; their data is gone
+	$(COMPOSE) down --volumes
+
+matrix: $(VENV)/.live ## run the cells of the matrix on live engines, and write the docs
+	rm -f .cache/cells.jsonl; mkdir -p .cache
+	QADAPT_MATRIX_OUT=.cache/cells.jsonl $(PY) -m pytest tests/conformance/test_cells.py $(PYTEST_ARGS)
+	$(PY) -m qadapt.matrix merge .cache/cells.jsonl
+	$(PY) -m qadapt.matrix write docs
 
 lint: style types floors ## style, types and the order of the floors
 
@@ -80,4 +105,9 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml
 
 $(VENV)/.milvus: $(VENV)/.dev
 	$(PIP) install --quiet --editable '.[dev,milvus]' 'milvus-lite>=3.2' 'milvus==2.3.5'
+	@touch $@
+
+$(VENV)/.live: $(VENV)/.dev
+	$(PIP) install --quiet --editable '.[dev,milvus,weaviate]' 'milvus-lite>=3.2' \
+	  'testcontainers>=4.8'
 	@touch $@
