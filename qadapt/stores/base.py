@@ -106,6 +106,8 @@ class Store(abc.ABC):
         package: the client's import name.
         distribution: the client's name in the package index.
         deployments: how it may be deployed, in the words of ``Server.deployment``.
+        max_k: most results of one search.
+        recreates_alone: another metric or datatype is a plan of its own, without a quantization.
         address: where it is; shown only through ``str()``, which masks keys.
     """
 
@@ -115,6 +117,7 @@ class Store(abc.ABC):
     distribution: ClassVar[str]
     deployments: ClassVar[tuple[str, ...]] = ("server",)
     max_k: ClassVar[int] = MAX_K
+    recreates_alone: ClassVar[bool] = False
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address

@@ -95,7 +95,11 @@ class Container:
     @property
     def url(self) -> str:
         """Its address for qadapt."""
-        return _with_ports(_SERVICES[self.engine].url, self.ports)
+        return self.url_by(self.ports)
+
+    def url_by(self, ports: dict[int, int]) -> str:
+        """Its address by other ports of this machine, those of a proxy."""
+        return _with_ports(_SERVICES[self.engine].url, ports)
 
     @functools.cached_property
     def version(self) -> str:

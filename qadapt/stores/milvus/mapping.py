@@ -23,6 +23,7 @@ from qadapt.stores.milvus.engine import (
     SINCE_AUTO_SQ4U,
     SINCE_HNSW_CODES,
     SINCE_IVF_REFINE,
+    SINCE_MMAP,
     SINCE_RABITQ,
     SINCE_RABITQ_BITS,
     SINCE_SQ4U,
@@ -45,6 +46,12 @@ _OWN: Mapping[str, tuple[str, ...]] = {
 }
 _SQ_BITS: Mapping[str, int] = {"SQ8": 8, "SQ6": 6, "SQ4": 4, "SQ4U": 4}
 _REFINES = ("sq4u", "sq6", "sq8", "fp16", "bf16", "fp32", "flat")
+HALVES = ("float16", "bfloat16")
+# What knowhere registers for INT8_VECTOR, although the documentation lists all types.
+_INT8_TYPES = ("HNSW", *HNSW_CODES)
+# Floats that a vector of 16 bits cannot be refined by (knowhere, refine_utils.cc).
+_NO_REFINE = {"float16": ("bf16", "fp32", "flat"), "bfloat16": ("fp16", "fp32", "flat")}
+MMAP = "mmap.enabled"
 _LITE_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "HNSW_SQ", "AUTOINDEX")
 
 PER_DIMENSION = "one range for each dimension, not one for the collection"
@@ -56,13 +63,17 @@ COUSIN = (
     "beside the bits"
 )
 BESIDE = (
-    "sign bits made by qadapt, in a second collection with the same keys, searched by HAMMING; "
-    "the float index stays as it is"
+    "sign bits made by qadapt, searched by HAMMING: in place in a second collection with the same "
+    "keys; from the start, or by strategy 'alias', in a field beside the floats, which before "
+    "Milvus 2.4 become an ARRAY"
 )
 # The index of sign bits beside; see ``bits``.
 BITS = "BIN_FLAT"
 STAY_32 = "16-bit floats are in the index alone; the stored floats stay 32 bits"
-NO_PLACE = "where codes are kept is not changed: Milvus says it by mmap, which is left as it is"
+NO_PLACE = "where originals are kept is not changed: Milvus says it by mmap of the field"
+NO_CODES_PLACE = (
+    f"codes are kept in RAM: an index is placed (mmap) on a server from {SINCE_MMAP}, and bits not"
+)
 
 
 _Made = tuple[str, dict[str, str], list[str]]
@@ -84,7 +95,7 @@ def to_native(
     """
     if engine.deployment == CLOUD and quantization.kind is not Kind.NONE:
         return _no(quantization, "the cloud service chooses the index by itself", _ELSEWHERE)
-    if vector.datatype != "float32" and quantization.kind is Kind.FLOAT16:
+    if vector.datatype in HALVES and quantization.kind is Kind.FLOAT16:
         return Mapped(None, quantization, Match.of())
     made = _MAKERS[quantization.kind](quantization, vector, engine, current)
     if isinstance(made, Match):
@@ -101,7 +112,11 @@ def to_native(
     problem = _problem(kind, params, vector, engine)
     if problem is not None:
         return Mapped(None, quantization, problem)
-    if quantization.codes is not None or quantization.originals is not None:
+    if quantization.codes is not None and kind != BITS and engine.has(SINCE_MMAP):
+        params = {**params, MMAP: _text(quantization.codes == "disk")}
+    elif quantization.codes is not None:
+        differences.append(NO_CODES_PLACE)
+    if quantization.originals is not None:
         differences.append(NO_PLACE)
     native = {"index_type": kind, "params": dict(sorted(params.items()))}
     if kind == BITS:
@@ -148,6 +163,15 @@ def _problem(kind: str, params: Mapping[str, str], vector: Vector, engine: Engin
             what = ", ".join(extra) or f"sq_type {params['sq_type']}"
             return Match.unsupported(f"{engine.words} ignores {what}", "a Milvus server")
         return None
+    if vector.datatype == "int8" and kind not in (*_INT8_TYPES, BITS):
+        return Match.unsupported(
+            f"{kind} does not take int8 vectors", f"an index type: {', '.join(_INT8_TYPES)}"
+        )
+    if params.get("refine_type", "").lower() in _NO_REFINE.get(vector.datatype, ()):
+        return Match.unsupported(
+            f"{vector.datatype} vectors are not refined by {params['refine_type']}",
+            "another refine_type",
+        )
     since = _since(kind, params)
     if since is not None and not engine.has(since):
         what = f"{kind} with {', '.join(f'{k}={v}' for k, v in params.items())}"
@@ -180,7 +204,9 @@ def _since(kind: str, params: Mapping[str, str]) -> str | None:
 # -- to native -----------------------------------------------------------------------------------
 
 
-def _none(_: Quantization, __: Vector, ___: Engine, current: Mapping[str, Any] | None) -> _Made:
+def _none(_: Quantization, vector: Vector, ___: Engine, current: Mapping[str, Any] | None) -> _Made:
+    if vector.datatype == "int8":
+        return "HNSW", {}, []
     if (current or {}).get("index_type") in ("FLAT", "BRUTE_FORCE"):
         return "FLAT", {}, []
     return "IVF_FLAT" if _family(current) == "IVF" else "HNSW", {}, []
@@ -311,6 +337,14 @@ def from_native(
     ``native`` of the result holds what tells two indexes of one kind apart: an index type that
     qadapt would not choose by itself, and a refinement.
     """
+    params = (index or {}).get("params") or {}
+    found = _kind_of(index, vector, engine)
+    if found.kind is not Kind.NONE and _text(params.get(MMAP, "")).lower() == "true":
+        return found.replace(codes="disk")
+    return found
+
+
+def _kind_of(index: Mapping[str, Any] | None, vector: Vector, engine: Engine) -> Quantization:
     kind = str((index or {}).get("index_type", ""))
     params = {k: _text(v) for k, v in ((index or {}).get("params") or {}).items()}
     if kind == "AUTOINDEX" and engine.has(SINCE_AUTO_SQ4U) and engine.version is not None:
@@ -332,7 +366,7 @@ def from_native(
             native["index_type"] = kind
         bits = float(params.get("rbq_bits", "1"))
         return Quantization(Kind.ROTATIONAL, bits=bits, native=native)
-    return Quantization(Kind.NONE if vector.datatype == "float32" else Kind.FLOAT16)
+    return Quantization(Kind.FLOAT16 if vector.datatype in HALVES else Kind.NONE)
 
 
 def _from_sq(name: str, kind: str, native: dict[str, Any]) -> Quantization:
@@ -371,8 +405,10 @@ def satisfies(index: Mapping[str, Any] | None, wanted: Mapping[str, Any], explic
     there = {key: _text(value) for key, value in index["params"].items()}
     defaults = {"sq_type": "SQ8", "rbq_bits": "1", "nbits": "8"}
     keys = {"sq_type", "m", "nbits", "nrq", "rbq_bits", "refine", "refine_type", *explicit}
+    if MMAP in wanted["params"]:
+        keys.add(MMAP)
     for key in keys - {"index_type"}:
-        default = defaults.get(key, "false" if key == "refine" else None)
+        default = defaults.get(key, "false" if key in ("refine", MMAP) else None)
         left = there.get(key, default) or ""
         if left.lower() != (wanted["params"].get(key, default) or "").lower():
             return False

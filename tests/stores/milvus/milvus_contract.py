@@ -69,6 +69,7 @@ class Recorder(milvus_pb2_grpc.MilvusServiceServicer):
         self.requests.append(("CreateCollection", request))
         self._schema = schema_pb2.CollectionSchema.FromString(request.schema)
         self._name = request.collection_name
+        self._properties = {pair.key: pair.value for pair in request.properties}
         return OK
 
     def DescribeCollection(self, request: Any, context: Any) -> Any:
@@ -180,6 +181,14 @@ class Recorder(milvus_pb2_grpc.MilvusServiceServicer):
             type=schema_pb2.DataType.Int64, field_name="count(*)", scalars=counts
         )
         return milvus_pb2.QueryResults(status=OK, fields_data=[data], output_fields=["count(*)"])
+
+    def Upsert(self, request: Any, context: Any) -> Any:
+        self.requests.append(("Upsert", request))
+        count = request.num_rows
+        return milvus_pb2.MutationResult(status=OK, upsert_cnt=count, succ_index=range(count))
+
+    def ShowPartitions(self, request: Any, context: Any) -> Any:
+        return milvus_pb2.ShowPartitionsResponse(status=OK, partition_names=["_default"])
 
     def Search(self, request: Any, context: Any) -> Any:
         self.requests.append(("Search", request))

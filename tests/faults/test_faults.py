@@ -1,0 +1,139 @@
+"""Real faults of real processes: apply, search and write end in the right state or a clear error.
+
+Each test has a container of its own. "Clear" is an error of ``qadapt.errors``: any other exception
+fails. What was acknowledged must be there afterwards, whole; what was not may be.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from conftest import DIM, ROWS, Rig, attempt, during, eventually
+from proxies import Haproxy, Toxiproxy
+
+import qadapt as qa
+from qadapt.errors import QadaptError, StoreTimeoutError, UnreachableError
+
+pytestmark = pytest.mark.timeout(600)
+ACTIONS = ("search", "write", "apply")
+AFTER = {"search": Rig.search, "write": Rig.write, "apply": Rig.scalar_is_active}
+
+
+def done_in_the_end(rig: Rig, action: str) -> None:
+    """After the fault: the action can be done (again), and nothing that was there is lost."""
+    eventually(lambda: rig.collection.count())
+    eventually(lambda: getattr(rig, action)())
+    if action == "apply":
+        eventually(rig.scalar_is_active)
+    end = 2 * ROWS if action == "write" else ROWS
+    assert eventually(lambda: rig.rows_are_whole(end)) == end
+    assert eventually(rig.collection.count) == end
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_short_pause_is_waited_out(action, contain, rig) -> None:
+    container = contain()
+    use = rig(container.url)
+    container.inner.pause()
+    begun = time.monotonic()
+    error = during(getattr(use, action).__call__, container.inner.unpause, after=3)
+    assert error is None, error
+    assert time.monotonic() - begun > 2.5, "the engine was not paused"
+    done_in_the_end(use, action)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_long_pause_ends_in_a_clear_error(action, contain, rig) -> None:
+    container = contain()
+    use = rig(container.url, timeout=5)
+    container.inner.pause()
+    begun = time.monotonic()
+    error = attempt(getattr(use, action))
+    took = time.monotonic() - begun
+    container.inner.unpause()
+    assert isinstance(error, StoreTimeoutError | UnreachableError), error
+    assert took < 90
+    done_in_the_end(use, action)
+
+
+@pytest.mark.parametrize("after", [0.05, 0.4])
+@pytest.mark.parametrize("action", ACTIONS)
+def test_killed_in_the_middle(action, after, contain, rig) -> None:
+    container = contain()
+    use = rig(container.url)
+    error = during(getattr(use, action), container.inner.kill, after)
+    again = attempt(use.search)
+    assert isinstance(again, UnreachableError), again
+    container.inner.start()
+    container.wait()
+    assert error is None or isinstance(error, QadaptError)
+    done_in_the_end(use, action)
+
+
+def test_started_again_between_two_calls(contain, rig) -> None:
+    container = contain()
+    use = rig(container.url)
+    use.search()
+    container.inner.restart()
+    container.wait()
+    done_in_the_end(use, "search")
+    done_in_the_end(use, "apply")
+
+
+def test_an_apply_that_was_cut_short_by_a_kill_can_be_taken_back(contain, rig) -> None:
+    container = contain()
+    use = rig(container.url)
+    error = during(use.apply, container.inner.kill, after=0.3)
+    container.inner.start()
+    container.wait()
+    eventually(use.collection.count)
+    if error is not None:
+        eventually(lambda: use.database.undo("Articles"))
+        vector = use.collection.info().vectors[""]
+        assert vector.quantization.kind is qa.Kind.NONE
+    eventually(use.search)
+
+
+# -- proxies ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_late_answers_are_waited_for(action, contain, proxied, rig) -> None:
+    proxy = proxied(Toxiproxy, contain())
+    use = rig(proxy.url)
+    proxy.delay(300)
+    begun = time.monotonic()
+    getattr(use, action)()
+    assert time.monotonic() - begun > 0.3
+    proxy.mend()
+    done_in_the_end(use, action)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.2])
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_cut_connection(action, after, contain, proxied, rig) -> None:
+    proxy = proxied(Toxiproxy, contain())
+    use = rig(proxy.url, timeout=10)
+    if not after:
+        proxy.cut()
+        error = attempt(getattr(use, action))
+        assert isinstance(error, UnreachableError), error
+    else:
+        during(getattr(use, action), proxy.cut, after)
+    proxy.mend()
+    done_in_the_end(use, action)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_503(action, contain, proxied, rig) -> None:
+    proxy = proxied(Haproxy, contain())
+    use = rig(proxy.url, timeout=10)
+    proxy.refuse()
+    error = attempt(getattr(use, action))
+    assert isinstance(error, QadaptError), "it went through"
+    proxy.mend()
+    done_in_the_end(use, action)
+
+
+# -- disk ------------------------------------------------------------------------------------------
