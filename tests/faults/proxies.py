@@ -90,9 +90,7 @@ class Haproxy(Server):
         if program is None:
             raise Unavailable("there is no haproxy: Debian's package has it")
         super().__init__()
-        self.ports = dict(
-            zip(container.ports, free_ports(len(container.ports)), strict=True)
-        )
+        self.ports = dict(zip(container.ports, free_ports(len(container.ports)), strict=True))
         self.url = container.url_by(self.ports)
         self._admin = self.folder / "admin"
         config = self.folder / "haproxy.cfg"

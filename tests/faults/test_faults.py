@@ -9,15 +9,14 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import DIM, ROWS, Rig, attempt, during, eventually
 from proxies import Haproxy, Toxiproxy
+from rigs import ROWS, Rig, attempt, during, eventually
 
 import qadapt as qa
 from qadapt.errors import QadaptError, StoreTimeoutError, UnreachableError
 
 pytestmark = pytest.mark.timeout(600)
 ACTIONS = ("search", "write", "apply")
-AFTER = {"search": Rig.search, "write": Rig.write, "apply": Rig.scalar_is_active}
 
 
 def done_in_the_end(rig: Rig, action: str) -> None:
@@ -37,7 +36,7 @@ def test_a_short_pause_is_waited_out(action, contain, rig) -> None:
     use = rig(container.url)
     container.inner.pause()
     begun = time.monotonic()
-    error = during(getattr(use, action).__call__, container.inner.unpause, after=3)
+    error = during(getattr(use, action), container.inner.unpause, after=3)
     assert error is None, error
     assert time.monotonic() - begun > 2.5, "the engine was not paused"
     done_in_the_end(use, action)
@@ -89,7 +88,7 @@ def test_an_apply_that_was_cut_short_by_a_kill_can_be_taken_back(contain, rig) -
     container.wait()
     eventually(use.collection.count)
     if error is not None:
-        eventually(lambda: use.database.undo("Articles"))
+        eventually(qa.undo)
         vector = use.collection.info().vectors[""]
         assert vector.quantization.kind is qa.Kind.NONE
     eventually(use.search)
