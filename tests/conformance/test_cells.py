@@ -66,3 +66,13 @@ class TestMilvusLiteCells(RealCells):
         pytest.importorskip("milvus_lite")
         with qa.open(f"milvus:{tmp_path / 'test.db'}") as database:
             yield database
+
+
+class TestWeaviateCells(RealCells):
+    int_ids = False
+    names = "Articles_{}"
+
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        with qa.open(live("weaviate")) as database:
+            yield database
