@@ -9,6 +9,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+LITE25 ?= .venv-lite25
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 LIVE ?= qdrant,milvus,weaviate
@@ -26,10 +27,11 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-milvus test-live up down matrix lint style types floors format bench-import clean distclean
+.PHONY: help demo test test-milvus test-milvus-lite25 test-live up down matrix lint style types \
+  floors format bench-import clean distclean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  with: PYTHON=python3.12  VENV=.venv  DEMO_ARGS='--rows 2000'  PYTEST_ARGS='-k demo'"
 
 demo: $(VENV)/.demo ## the whole story on real text, in an engine that runs in the process
@@ -58,6 +60,11 @@ matrix: $(VENV)/.live ## run the cells of the matrix on live engines, and write 
 	$(PY) -m qadapt.matrix merge .cache/cells.jsonl
 	$(PY) -m qadapt.matrix write docs
 
+test-milvus-lite25: $(LITE25)/.made-lite25 ## Milvus Lite 2.5 with pymilvus 2.5, in an environment of its own
+	$(LITE25)/bin/python -m pytest -W ignore::UserWarning -W ignore::DeprecationWarning \
+	  tests/conformance/test_milvus.py tests/stores/milvus/test_milvus_lite25.py -k "Lite or lite25" \
+	  $(PYTEST_ARGS)
+
 lint: style types floors ## style, types and the order of the floors
 
 style: $(VENV)/.dev
@@ -82,7 +89,7 @@ clean: ## what tests and tools leave behind
 	find qadapt tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## that, the virtual environment and CI's downloads
-	rm -rf $(VENV) .cache
+	rm -rf $(VENV) $(LITE25) .cache
 
 # -- the environment, made once -------------------------------------------------------------------
 
@@ -110,4 +117,11 @@ $(VENV)/.milvus: $(VENV)/.dev
 $(VENV)/.live: $(VENV)/.dev
 	$(PIP) install --quiet --editable '.[dev,milvus,weaviate]' 'milvus-lite>=3.2' \
 	  'testcontainers>=4.8'
+	@touch $@
+
+# milvus-lite 2.5 imports pkg_resources, which setuptools has no more from 81 on.
+$(LITE25)/.made-lite25: pyproject.toml
+	@$(PYTHON) -m venv $(LITE25)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(LITE25)/bin/python -m pip install --quiet --editable \
+	  '.[dev,milvus]' 'pymilvus>=2.5,<2.6' 'milvus-lite==2.5.1' 'setuptools<81'
 	@touch $@

@@ -76,3 +76,10 @@ class TestWeaviateCells(RealCells):
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
         with qa.open(live("weaviate")) as database:
             yield database
+
+    def wanted(self, setting: str) -> qa.Quantization:
+        """RQ without a rescoring of its own, so that its codes show; BQ and PQ always rescore."""
+        wanted = qa.Quantization.parse(setting)
+        if wanted.kind in (qa.Kind.SCALAR, qa.Kind.ROTATIONAL):
+            return wanted.replace(native={"rq": {"rescoreLimit": 0}})
+        return wanted

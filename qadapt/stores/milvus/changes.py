@@ -87,6 +87,12 @@ def steps(looked: Look, vector: str, mapped: Mapped, asked: Mapping[str, Any]) -
         return []
     if native["index_type"] == mapping.BITS:
         return _bits_steps(looked, vector)
+    if looked.vectors[vector].lite and looked.layout.field(vector).coded:
+        raise UnsupportedError(
+            "Milvus Lite 2 keeps no properties of a collection: it would forget that the bits are "
+            "not to be searched",
+            hint="write the rows of `collection.read()` to a new collection",
+        )
     if looked.layout.field(vector).form == forms.ARRAY:
         raise UnsupportedError(
             f"the floats of {vector!r} are an ARRAY, which Milvus searches by no index",
@@ -106,6 +112,11 @@ def _bits_steps(looked: Look, vector: str) -> list[Step]:
         return [_bits_on(looked, vector)]
     if field.form != forms.FLOAT:
         return _unfinished(looked, vector)
+    if looked.vectors[vector].lite:
+        raise UnsupportedError(
+            "Milvus Lite 2 has bits in a collection that is created with them, and not later",
+            hint="create another collection with this quantization",
+        )
     return [
         Step(
             Symbol.CLIENT,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
 import math
@@ -24,6 +25,7 @@ from typing import Any, TypeVar
 
 from qadapt.errors import AddressError, BusyError, MissingExtraError, UnsupportedError
 from qadapt.model.address import MEMORY, Address
+from qadapt.model.capabilities import older
 from qadapt.stores.milvus.failures import translate
 
 PACKAGE = "pymilvus"
@@ -33,6 +35,11 @@ LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 SERVER, LITE, CLOUD = "server", "lite", "cloud"
 _CLOUD_HOSTS = (".zillizcloud.com", ".zilliz.com.cn")
 _LITE_VERSION = "milvus_lite-"
+# pymilvus pings every 10 s. Lite's server takes a ping in 5 minutes, and cuts the connection at the
+# third that it finds too many: a call of more than 200 s fails with "Too many pings", is made again
+# by pymilvus, and never ends. A server in this process needs no pings (run with 3.0.2 and 3.2.2).
+_NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
+LITE_PYTHON = "3"
 
 T = TypeVar("T")
 _ours: contextvars.ContextVar[bool] = contextvars.ContextVar("qadapt_milvus_call", default=False)
@@ -69,7 +76,13 @@ class Connection:
 
     @cached_property
     def _told(self) -> str:
-        return str(self.call("read the server's version", self.client.get_server_version))
+        try:
+            return str(self.call("read the server's version", self.client.get_server_version))
+        except UnsupportedError:
+            # Milvus Lite 2 does not tell it.
+            if self.path is None:
+                raise
+            return _LITE_VERSION + importlib.metadata.version("milvus-lite")
 
     @property
     def version(self) -> str:
@@ -88,6 +101,11 @@ class Connection:
     def lite(self) -> bool:
         """Whether this is Milvus Lite."""
         return self.deployment == LITE
+
+    @property
+    def old_lite(self) -> bool:
+        """Whether this is Milvus Lite 2, which is another program, in C++."""
+        return self.lite and older(self.version, LITE_PYTHON)
 
     def call(
         self,
@@ -108,7 +126,7 @@ class Connection:
             try:
                 return function(*args, timeout=seconds, **named)
             except Exception as error:
-                raise translate(error, doing) from error
+                raise translate(error, doing, limit=seconds) from error
 
     def close(self) -> None:
         """Close a client of ours; one that the user brought stays open."""
@@ -199,7 +217,8 @@ def _open_lite(
         raise AddressError(f"{address}: there is no folder {path.parent}", hint="make it first")
     _take(path)
     try:
-        client = _made(pymilvus, {"uri": str(path)}, f"open {address}")
+        settings = {"uri": str(path), "grpc_options": _NO_PINGS}
+        client = _made(pymilvus, settings, f"open {address}")
     except Exception as error:
         _give_back(path)
         if "Open local milvus failed" in str(error):

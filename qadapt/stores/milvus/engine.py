@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qadapt.model.capabilities import older
-from qadapt.stores.milvus.connection import LITE, SERVER
+from qadapt.stores.milvus.connection import LITE, LITE_PYTHON, SERVER
 
 SINCE_HNSW_CODES = "2.5"
 SINCE_RABITQ = "2.6"
@@ -17,8 +17,6 @@ SINCE_NAMED = "2.4"
 # The vector fields that are not float32. 2.3.5 creates them and fails with their first rows.
 SINCE_DATATYPE = {"float16": "2.4", "bfloat16": "2.4", "int8": "2.6"}
 SINCE_MMAP = "2.4"
-# Milvus Lite before 3 is another program, in C++.
-LITE_PYTHON = "3"
 
 
 @dataclass(frozen=True)

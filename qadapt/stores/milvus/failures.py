@@ -31,16 +31,19 @@ class TooLargeError(StoreError):
     """One request was larger than the server takes; a smaller one may do."""
 
 
-def translate(error: Exception, doing: str) -> QadaptError:
+def translate(error: Exception, doing: str, limit: int | None = None) -> QadaptError:
     """The error of qadapt for one of the client's.
 
     Args:
         doing: what was asked, for the message: ``"write to 'articles'"``.
+        limit: seconds that it was given, for the message.
     """
     if isinstance(error, QadaptError):
         return error
     status = _status(error)
     if status is not None:
+        if status == "DEADLINE_EXCEEDED" and limit is not None:
+            doing = f"{doing} within {limit} s"
         return _by_status(status, _words(error), doing)
     said = f"could not {doing}: {_words(error)}"
     code = getattr(error, "code", None)

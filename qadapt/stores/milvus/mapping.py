@@ -52,6 +52,7 @@ _INT8_TYPES = ("HNSW", *HNSW_CODES)
 # Floats that a vector of 16 bits cannot be refined by (knowhere, refine_utils.cc).
 _NO_REFINE = {"float16": ("bf16", "fp32", "flat"), "bfloat16": ("fp16", "fp32", "flat")}
 MMAP = "mmap.enabled"
+_OLD_LITE_TYPES = ("FLAT", "IVF_FLAT", "AUTOINDEX", "BIN_FLAT")
 _LITE_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "HNSW_SQ", "AUTOINDEX")
 
 PER_DIMENSION = "one range for each dimension, not one for the collection"
@@ -157,7 +158,9 @@ def _problem(kind: str, params: Mapping[str, str], vector: Vector, engine: Engin
     """What this engine would refuse, or take and ignore."""
     if engine.lite:
         extra = sorted(set(params) & {"refine", "refine_type", "refine_k"})
-        if kind not in _LITE_TYPES:
+        if engine.old_lite and kind not in _OLD_LITE_TYPES:
+            return Match.unsupported(f"{engine.words} does not build {kind}", "Milvus Lite 3")
+        if kind not in (*_LITE_TYPES, BITS):
             return Match.unsupported(f"{engine.words} does not build {kind}", "a Milvus server")
         if extra or params.get("sq_type", "SQ8") != "SQ8":
             what = ", ".join(extra) or f"sq_type {params['sq_type']}"
@@ -204,11 +207,15 @@ def _since(kind: str, params: Mapping[str, str]) -> str | None:
 # -- to native -----------------------------------------------------------------------------------
 
 
-def _none(_: Quantization, vector: Vector, ___: Engine, current: Mapping[str, Any] | None) -> _Made:
+def _none(
+    _: Quantization, vector: Vector, engine: Engine, current: Mapping[str, Any] | None
+) -> _Made:
     if vector.datatype == "int8":
         return "HNSW", {}, []
     if (current or {}).get("index_type") in ("FLAT", "BRUTE_FORCE"):
         return "FLAT", {}, []
+    if engine.old_lite:
+        return ("IVF_FLAT" if _family(current) == "IVF" else "FLAT"), {}, []
     return "IVF_FLAT" if _family(current) == "IVF" else "HNSW", {}, []
 
 
@@ -299,9 +306,11 @@ def _rotational(
 def _binary(
     quantization: Quantization, vector: Vector, engine: Engine, current: Mapping[str, Any] | None
 ) -> _Made | Match:
-    wants_bits = not engine.has(SINCE_RABITQ) or quantization.native.get("index_type") == BITS
+    named = quantization.native.get("index_type") == BITS
+    wants_bits = not engine.has(SINCE_RABITQ) or named
     fits = quantization.bits == 1 and quantization.query_bits in (None, 1)
-    if wants_bits and fits and not engine.lite:
+    # Lite 2 can have them from the start alone, and must be told to.
+    if wants_bits and fits and (not engine.lite or (engine.old_lite and named)):
         return BITS, {}, [BESIDE]
     if quantization.bits != 1 or not engine.has(SINCE_RABITQ):
         return Match.unsupported(

@@ -96,6 +96,11 @@ def becomes(looked: Look, name: str, vector: Vector, engine: Engine) -> dict[str
             f"floats do not become int8 under {vector.metric}: scaling would change the scores",
             hint="metric='cosine', or write whole numbers to a new collection",
         )
+    if field.form == forms.FLOAT and name in looked.bits:
+        raise UnsupportedError(
+            f"{name!r} has sign bits in a second collection, which a copy would not have",
+            hint="plan `none`, then the metric or datatype, then `binary`",
+        )
     if field.form == forms.ARRAY and vector.datatype != "float32":
         raise UnsupportedError(
             f"floats in an ARRAY have 32 bits, not {vector.datatype}",

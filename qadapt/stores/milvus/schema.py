@@ -200,7 +200,12 @@ def split(name: str) -> tuple[str, str | None]:
 def partitions(connection: Connection, name: str) -> list[str]:
     """The partitions of a collection, sorted."""
     client = connection.client
-    return sorted(connection.call(f"list the partitions of {name!r}", client.list_partitions, name))
+    try:
+        found = connection.call(f"list the partitions of {name!r}", client.list_partitions, name)
+    except UnsupportedError:
+        # Milvus Lite 2 has the one that is always there.
+        found = ["_default"]
+    return sorted(found)
 
 
 def _partition_key(fields: Sequence[Mapping[str, Any]]) -> str | None:
@@ -270,7 +275,7 @@ def describe(connection: Connection, name: str) -> Layout:
         keys=_keys(key, ours=ours),
         vectors=vectors,
         others=others,
-        fields=Fields(types, dynamic, connection.lite),
+        fields=Fields(types, dynamic, connection.lite, connection.old_lite),
         reserved=frozenset(reserved | {key["name"], _META}),
         auto_id=bool(raw.get("auto_id")),
         partition_key=_partition_key(fields),
@@ -354,7 +359,7 @@ def indexes(connection: Connection, name: str) -> dict[str, Index]:
 
 _FIELD = ("name", "type", "params", "is_primary")
 _TOLD = ("total_rows", "indexed_rows", "pending_index_rows", "state")
-_HEAD = ("index_type", "metric_type", "field_name", "index_name", "params", *_TOLD)
+_HEAD = ("dim", "index_type", "metric_type", "field_name", "index_name", "params", *_TOLD)
 
 
 def index_of(told: Mapping[str, Any]) -> Index:

@@ -27,6 +27,7 @@ from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
 FIRST, SECOND = f"{NAME}_v1", f"{NAME}_v2"
+PLAIN = f"{NAME}_plain"
 CHANGES = {
     "create_collection",
     "create_partition",
@@ -117,12 +118,12 @@ def test_a_change_that_was_killed_at_any_request_is_finished_by_the_next(
         # Whatever was cut, the alias stands at whole data.
         assert either.count(NAME) == len(original)
         carry_out(either, steps)
-        assert either.aliases() == {NAME: SECOND}
+        assert either.aliases().get(NAME) == SECOND
         assert same(whole(either, NAME), original)
         assert kind(either) == steps[0].request["becomes"]["indexes"]["vector"]["index_type"]
         assert status(either).state is not State.BUILDING
         take_back(either, steps)
-        assert either.aliases() == {NAME: FIRST}
+        assert either.aliases().get(NAME) == FIRST
         assert (kind(either), same(whole(either, NAME), original)) == ("HNSW", True)
         assert SECOND in either.collections(), "the copy may hold newer rows: it stays"
         either.drop(SECOND)
@@ -147,8 +148,9 @@ def test_taken_back_before_the_switch_the_half_copy_is_gone(
         carry_out(either, steps)
     assert SECOND in either.collections()
     take_back(either, steps)
-    assert either.collections() == [NAME, FIRST]
-    assert either.aliases() == {NAME: FIRST}
+    assert SECOND not in either.collections()
+    assert {NAME, FIRST} <= set(either.collections())
+    assert either.aliases().get(NAME) == FIRST
 
 
 def test_searches_never_stop(server: MilvusStore, sample: Sample) -> None:
@@ -209,7 +211,7 @@ def test_a_copy_that_differs_is_not_switched_to(
     monkeypatch.setattr(copying, "_changed", lambda *a: [{**r, "group": 9} for r in real(*a)])
     with pytest.raises(StoreError, match="alias was not switched"):
         carry_out(either, [step])
-    assert either.aliases() == {NAME: FIRST}
+    assert either.aliases().get(NAME) == FIRST
 
 
 def test_out_of_time_says_how_far_and_goes_on(either: MilvusStore, sample: Sample) -> None:
@@ -218,7 +220,7 @@ def test_out_of_time_says_how_far_and_goes_on(either: MilvusStore, sample: Sampl
     with pytest.raises(StoreTimeoutError, match="of 2,000 rows"):
         either.run(NAME, step.request, silent, 0)
     carry_out(either, [step])
-    assert either.aliases() == {NAME: SECOND}
+    assert either.aliases().get(NAME) == SECOND
 
 
 def test_a_collections_own_name_cannot_be_switched(either: MilvusStore) -> None:
@@ -234,7 +236,7 @@ def test_somebody_elses_collection_is_not_taken_for_the_copy(either: MilvusStore
     either.create(SECOND, {"": Vector(8)}, {})
     with pytest.raises(StoreError, match="no copy"):
         carry_out(either, [step])
-    assert either.aliases() == {NAME: FIRST}
+    assert either.aliases().get(NAME) == FIRST
     with pytest.raises(SpecError, match="form"):
         either.run(NAME, {**step.request, "form": 1}, silent, 5)
 
@@ -317,11 +319,14 @@ def test_a_partition_key_comes_along(server: MilvusStore) -> None:
     client.create_index(FIRST, params, timeout=60)
     client.load_collection(FIRST, timeout=60)
     data = [{"pk": key, "v": [key] * 4, "who": f"u{key % 5}"} for key in range(30)]
-    client.upsert(FIRST, data, timeout=30)
+    client.insert(FIRST, data, timeout=30)
     server.switch_alias(NAME, FIRST)
     carry_out(server, server.alias_steps(server.info(NAME), "v", Quantization.parse("scalar")))
     assert len(client.list_partitions(SECOND, timeout=10)) == 3
-    assert server.count(NAME, {"who": "u2"}) == 6
+    for who in range(5):
+        assert server.count(NAME, {"who": f"u{who}"}) == 6
+    server.write(NAME, Batch([7, 30], {"v": np.ones((2, 4))}, [{"who": "u2"}, {"who": "u0"}]))
+    assert [server.count(NAME, {"who": f"u{who}"}) for who in range(5)] == [7, 6, 6, 6, 6]
     with pytest.raises(UnsupportedError, match="partition key"):
         server.info(f"{NAME}@_default_0")
 
@@ -346,7 +351,7 @@ def test_dropping_by_an_alias_or_under_one_is_refused(either: MilvusStore) -> No
     assert either.count(NAME) == 8
     either.drop_alias(NAME)
     either.drop(FIRST)
-    assert either.collections() == []
+    assert not {NAME, FIRST}.intersection(either.collections())
     with pytest.raises(NotFoundError):
         either.drop_alias(NAME)
 
@@ -355,11 +360,11 @@ def test_a_switch_behind_the_back_makes_a_plan_stale(either: MilvusStore) -> Non
     fill(either, np.eye(8, dtype=np.float32))
     before = either.info(NAME)
     assert before.config["alias_of"] == FIRST
-    either.create("plain", {"": Vector(8)}, {})
-    either.switch_alias(NAME, "plain")
+    either.create(PLAIN, {"": Vector(8)}, {})
+    either.switch_alias(NAME, PLAIN)
     assert either.info(NAME).fingerprint != before.fingerprint
     either.drop_alias(NAME)
-    either.drop("plain")
+    either.drop(PLAIN)
 
 
 # -- floats in an ARRAY, with bits ---------------------------------------------------------------

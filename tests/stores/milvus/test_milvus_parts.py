@@ -16,6 +16,7 @@ from qadapt.stores.milvus import rows
 from qadapt.stores.milvus.store import MilvusStore
 
 RED = f"{NAME}@red"
+PLAIN = f"{NAME}_plain"
 
 
 @pytest.fixture(params=["server", "lite"])
@@ -106,9 +107,9 @@ def test_one_partition_alone(either: MilvusStore) -> None:
     assert (info.name, info.count, info.vectors[""].count) == (RED, 50, 50)
     either.delete(RED, [1, 100])
     assert (either.count(RED), either.count(f"{NAME}@_default")) == (49, 100)
-    either.switch_alias("plain", NAME)
+    either.switch_alias(PLAIN, NAME)
     assert either.count("plain@red") == 49
-    either.drop_alias("plain")
+    either.drop_alias(PLAIN)
     parts = either.parts(NAME, 4)
     assert {each["partition"] for each in parts} == {"red", "_default"}
     found = [key for part in parts for key in ids(either, NAME, part=part)]

@@ -289,6 +289,65 @@ def test_codes_on_disk_are_mmap_of_the_index_from_2_4(at: Callable[[str], Opened
     assert "mmap" in mapped.match.differences[0]
 
 
+@pytest.mark.parametrize(
+    ("version", "text", "becomes", "kinds"),
+    [
+        ("2.6.22", "rotational:bits=1", None, {"vector": "IVF_RABITQ"}),
+        ("v2.5.27", "binary", None, {"vector": "HNSW", "qadapt_bits_vector": "BIN_FLAT"}),
+        ("2.6.22", None, Vector(12, datatype="int8"), {"vector": "HNSW"}),
+        ("v2.4.23", None, Vector(12, datatype="bfloat16"), {"vector": "HNSW"}),
+    ],
+)
+def test_a_copy_and_the_moved_alias(
+    at: Callable[[str], Opened],
+    version: str,
+    text: str | None,
+    becomes: Vector | None,
+    kinds: dict[str, str],
+) -> None:
+    store, recorder = at(version)
+    recorder.rows = 0
+    store.create("articles_v1", {"": Vector(12)}, {})
+    store.connection.client.create_partition("articles_v1", "red")
+    store.switch_alias(NAME, "articles_v1")
+    info = store.info(NAME)
+    if becomes is not None:
+        steps = store.recreate_steps(info, "", becomes)
+    else:
+        steps = store.alias_steps(info, "", Quantization.parse(text))
+    recorder.requests.clear()
+    carry_out(store, steps)
+    writes = ("CreateCollection", "CreatePartition", "LoadCollection", "Flush", "AlterAlias",
+              "AlterCollection", "DropIndex", "ReleaseCollection")  # fmt: skip
+    assert recorder.order(*writes) == [
+        "CreateCollection",
+        "CreatePartition",
+        "LoadCollection",
+        "Flush",
+        "AlterCollection",
+        "AlterAlias",
+    ]
+    made = recorder.named("CreateCollection")[0]
+    assert made.collection_name == "articles_v2"
+    assert {p.key: p.value for p in made.properties}["qadapt.copy_of"] == "articles_v1"
+    fields = schema_pb2.CollectionSchema.FromString(made.schema).fields
+    assert [each.name for each in fields if not each.is_dynamic] == ["qadapt_id", *kinds]
+    built = {
+        each.field_name: {pair.key: pair.value for pair in each.extra_params}["index_type"]
+        for each in recorder.named("CreateIndex")
+    }
+    assert built == kinds
+    (moved,) = recorder.named("AlterAlias")
+    assert (moved.alias, moved.collection_name) == (NAME, "articles_v2")
+    assert store.info(NAME).config["alias_of"] == "articles_v2"
+    recorder.requests.clear()
+    carry_out(store, steps)
+    assert recorder.order(*writes) == [], "done twice is done once"
+    assert steps[0].reverse is not None
+    store.run(NAME, steps[0].reverse, silent, 30)
+    assert recorder.aliases == {NAME: "articles_v1"}
+
+
 def test_half_floats_are_a_field_from_2_4(at: Callable[[str], Opened]) -> None:
     """2.3.5 creates such a field and never builds its index."""
     store, recorder = at("v2.4.23")
