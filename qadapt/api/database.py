@@ -110,13 +110,12 @@ class Database:
         return collection in self.collections()
 
     def __getitem__(self, collection: str) -> Collection:
-        """A collection, by its name or an alias, or with ``name@part`` a partition or a tenant of
-        it (which the store looks for when it is first used).
+        """A collection, by its name or an alias; with ``name@part`` a partition or a tenant of it.
 
         Raises:
             NotFoundError: there is none of that name; the message names the nearest.
         """
-        if not self._store.has(collection) and not self._store.has(_base(collection)):
+        if not self._store.has(collection):
             names = [*self.collections(), *self.aliases()]
             raise NotFoundError.missing("collection", collection, names)
         return Collection(self._store, collection)
@@ -211,11 +210,6 @@ class Database:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _base(collection: str) -> str:
-    """``articles`` of ``articles@red``."""
-    return collection.partition("@")[0]
 
 
 def _by_vector(given: Any, vectors: Mapping[str, Vector]) -> dict[str, Quantization]:

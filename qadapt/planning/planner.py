@@ -318,4 +318,6 @@ def _notes(
         notes.append("originals stay: codes come on top of them, on disk and in RAM")
         if wanted.rescore is None and not by_us:
             notes.append("rescoring is left to the store's default; `qadapt inspect` tells it")
+    if not by_us:
+        notes += store.notes(info, now.name, wanted)
     return tuple(notes)

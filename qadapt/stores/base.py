@@ -179,8 +179,13 @@ class Store(abc.ABC):
         """Names, sorted."""
 
     def has(self, collection: str) -> bool:
-        """Whether there is a collection, or an alias, of this name."""
-        return collection in self.collections() or collection in self.aliases()
+        """Whether there is a collection, or an alias, of this name.
+
+        Of ``NAME@PART``, a partition or a tenant, ``NAME`` is looked for; the part itself when it
+        is first used.
+        """
+        known = {*self.collections(), *self.aliases()}
+        return collection in known or collection.partition("@")[0] in known
 
     @abc.abstractmethod
     def create(
@@ -346,6 +351,11 @@ class Store(abc.ABC):
             f"{self.name} changes quantization in place alone, not by a copy and an alias",
             hint="leave out strategy='alias' (--strategy)",
         )
+
+    def notes(self, info: CollectionInfo, vector: str, quantization: Quantization) -> Sequence[str]:
+        """What a plan should tell besides its steps, such as a setting that would serve the
+        rescoring asked for."""
+        return ()
 
     @abc.abstractmethod
     def run(

@@ -9,6 +9,7 @@ property, as the common form does (all run on 1.39.0).
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +55,11 @@ def by_ids(ids: list[str]) -> Any:
     """The rows of these ids."""
     values = proto().base_pb2.TextArray(values=ids)
     return _value("_id", "CONTAINS_ANY", value_text_array=values)
+
+
+def from_the_first() -> Any:
+    """All rows."""
+    return _value("_id", "GREATER_THAN_EQUAL", value_text=str(uuid.UUID(int=0)))
 
 
 def behind(key: str) -> Any:
@@ -170,6 +176,8 @@ class _Writer:
                 f"{value!r} among others, and not text that is equal",
                 hint=_NATIVE,
             )
+        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            raise SpecError(f"the filter on {field!r} has text with a lone surrogate: no Unicode")
         if value != value.strip():
             raise UnsupportedError(
                 f"Weaviate cuts blanks off the text {value!r} before it compares",

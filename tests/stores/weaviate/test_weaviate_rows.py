@@ -299,9 +299,14 @@ def test_a_message_too_large_is_refused_and_smaller_ones_are_made(
     store = WeaviateStore.open(Address.parse(server.url))
     try:
         assert store.connection.max_message == 300_000
-        payloads = [{"text": "x" * 40_000} for _ in range(30)]
+        payloads = [{"text": "x" * 40_000, "number": row} for row in range(30)]
         fill(store, "Large", normal(30), payloads)
         assert store.count("Large") == 30
+        pages = list(store.read("Large"))
+        assert [text for page in pages for text in page.payloads or ()] == payloads
+        assert store.fetch("Large", keys(30)).payloads == payloads
+        filtered = store.read("Large", filter={"number": {"gte": 0}})
+        assert [text for page in filtered for text in page.payloads or ()] == payloads
         with pytest.raises(StoreError, match=r"row 0 .* has 400,\d\d\d bytes.*0 of 1 rows"):
             store.write("Large", Batch(keys(1, 50), {"": normal(1)}, [{"text": "x" * 400_000}]))
         assert store.count("Large") == 30
@@ -387,4 +392,27 @@ def test_ids_are_uuids_and_the_error_says_what_to_do(store: WeaviateStore, name:
         store.write(name, Batch(twice, {"": normal(2)}))
     assert store.fetch(name, ["doc-1", *keys(1), 7]).ids == keys(1)
     store.delete(name, ["doc-1", 7])
+    assert store.count(name) == 1
+
+
+def test_a_range_alone_is_read_whole_and_in_order(store: WeaviateStore, name: str) -> None:
+    """The server cuts a range that stands alone off at the limit, and sorts only then."""
+    order = np.random.default_rng(3).permutation(300)
+    store.create(name, {"": Vector(4, Metric.DOT)}, {})
+    batch = Batch([keys(1, row)[0] for row in order.tolist()], {"": normal(300)})
+    years = [{"year": int(row) % 10} for row in order]
+    store.write(name, Batch(batch.ids, batch.vectors, years))
+    found = [
+        number(key)
+        for page in store.read(name, filter={"year": {"lt": 8}}, page=50)
+        for key in page.ids
+    ]
+    assert found == [row for row in range(300) if row % 10 < 8]
+
+
+def test_no_rows_are_no_request(store: WeaviateStore, name: str) -> None:
+    fill(store, name, normal(1))
+    store.write(name, Batch([], {"": np.empty((0, 4))}))
+    store.delete(name, [])
+    assert store.fetch(name, []).ids == []
     assert store.count(name) == 1
