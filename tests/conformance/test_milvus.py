@@ -18,6 +18,7 @@ pytest.importorskip("pymilvus")
 class TestMilvusServer(StoreConformance):
     """The server 2.3.5, or the one that QADAPT_TEST_MILVUS_URL names."""
 
+    pytestmark = pytest.mark.timeout(400)  # 2.3.5 takes its time over product quantization
     uuid_ids = False
     dim = 64
     rows = 2000

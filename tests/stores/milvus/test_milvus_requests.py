@@ -307,9 +307,9 @@ def test_a_copy_and_the_moved_alias(
 ) -> None:
     store, recorder = at(version)
     recorder.rows = 0
-    store.create("articles_v1", {"": Vector(12)}, {})
-    store.connection.client.create_partition("articles_v1", "red")
-    store.switch_alias(NAME, "articles_v1")
+    store.create(f"{NAME}_v1", {"": Vector(12)}, {})
+    store.connection.client.create_partition(f"{NAME}_v1", "red")
+    store.switch_alias(NAME, f"{NAME}_v1")
     info = store.info(NAME)
     if becomes is not None:
         steps = store.recreate_steps(info, "", becomes)
@@ -328,8 +328,8 @@ def test_a_copy_and_the_moved_alias(
         "AlterAlias",
     ]
     made = recorder.named("CreateCollection")[0]
-    assert made.collection_name == "articles_v2"
-    assert {p.key: p.value for p in made.properties}["qadapt.copy_of"] == "articles_v1"
+    assert made.collection_name == f"{NAME}_v2"
+    assert {p.key: p.value for p in made.properties}["qadapt.copy_of"] == f"{NAME}_v1"
     fields = schema_pb2.CollectionSchema.FromString(made.schema).fields
     assert [each.name for each in fields if not each.is_dynamic] == ["qadapt_id", *kinds]
     built = {
@@ -338,14 +338,14 @@ def test_a_copy_and_the_moved_alias(
     }
     assert built == kinds
     (moved,) = recorder.named("AlterAlias")
-    assert (moved.alias, moved.collection_name) == (NAME, "articles_v2")
-    assert store.info(NAME).config["alias_of"] == "articles_v2"
+    assert (moved.alias, moved.collection_name) == (NAME, f"{NAME}_v2")
+    assert store.info(NAME).config["alias_of"] == f"{NAME}_v2"
     recorder.requests.clear()
     carry_out(store, steps)
     assert recorder.order(*writes) == [], "done twice is done once"
     assert steps[0].reverse is not None
     store.run(NAME, steps[0].reverse, silent, 30)
-    assert recorder.aliases == {NAME: "articles_v1"}
+    assert recorder.aliases == {NAME: f"{NAME}_v1"}
 
 
 def test_half_floats_are_a_field_from_2_4(at: Callable[[str], Opened]) -> None:
