@@ -30,22 +30,49 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def containers() -> Iterator[dict[str, Container]]:
+    """One container an engine, which the tests share; each sets right what it has done to it."""
+    started: dict[str, Container] = {}
+    yield started
+    for container in started.values():
+        container.stop()
+
+
 @pytest.fixture
-def contain(engine: str) -> Iterator[Callable[..., Container]]:
-    """``contain(disk="64m", NAME="value")``: a container of this test's own."""
+def container(engine: str, containers: dict[str, Container]) -> Iterator[Container]:
+    """A healthy engine in a container."""
+    if engine not in containers:
+        containers[engine] = _started(engine)
+    found = containers[engine]
+    yield found
+    found.inner.reload()
+    if found.inner.status == "paused":
+        found.inner.unpause()
+    elif found.inner.status != "running":
+        found.inner.start()
+    found.wait()
+
+
+@pytest.fixture
+def small(engine: str) -> Iterator[Callable[..., Container]]:
+    """``small("64m", NAME="value")``: a container of the test's own, its data on a small tmpfs."""
     started: list[Container] = []
 
-    def start(**how: Any) -> Container:
-        try:
-            container = Container(engine, **how)
-        except Unavailable as reason:
-            missing(reason)
-        started.append(container)
-        return container.start()
+    def start(disk: str, **environment: str) -> Container:
+        started.append(_started(engine, disk, **environment))
+        return started[-1]
 
     yield start
-    for container in started:
-        container.stop()
+    for each in started:
+        each.stop()
+
+
+def _started(engine: str, disk: str | None = None, **environment: str) -> Container:
+    try:
+        return Container(engine, disk, **environment).start()
+    except Unavailable as reason:
+        missing(reason)
 
 
 @pytest.fixture

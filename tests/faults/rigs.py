@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 import qadapt as qa
-from qadapt.api import Collection
 from qadapt.errors import QadaptError
 from qadapt.model import Hits
 from qadapt.testing import Sample, clustered
@@ -24,7 +24,7 @@ class Rig:
     """A collection of ROWS rows on an engine, and the three things that are done to it.
 
     Attributes:
-        collection: the open collection, on a connection that lives through the fault.
+        database, collection: on a connection that lives through the fault.
         sample: its rows, queries and truth.
     """
 
@@ -33,13 +33,9 @@ class Rig:
         self.url = f"{url}{mark}timeout={timeout:g}"
         self.database = qa.open(self.url)
         self.sample: Sample = clustered(ROWS, DIM, queries=20)
-        self.collection = self.fill()
-
-    def fill(self) -> Collection:
-        """The collection, made and written."""
-        collection = self.database.create("Articles", dim=DIM, metric="cosine")
-        collection.write(self.batch(0, ROWS))
-        return collection
+        self.name = f"Faults{uuid.uuid4().hex[:8]}"
+        self.collection = self.database.create(self.name, dim=DIM, metric="cosine")
+        self.collection.write(self.batch(0, ROWS))
 
     def batch(self, begin: int, end: int) -> qa.Batch:
         """These rows; the ones behind ROWS are the first again."""
@@ -63,9 +59,9 @@ class Rig:
         """ROWS rows more."""
         self.collection.write(self.batch(ROWS, 2 * ROWS))
 
-    def apply(self) -> None:
+    def apply(self, progress: Any = None) -> None:
         """Scalar codes."""
-        self.collection.plan("scalar").apply(yes=True, timeout=300)
+        self.collection.plan("scalar").apply(yes=True, timeout=300, progress=progress)
 
     # -- what must hold afterwards -----------------------------------------------------------
 
@@ -85,7 +81,10 @@ class Rig:
         self.search()
 
     def close(self) -> None:
-        """Close the database."""
+        """Drop what was made."""
+        for name in self.database.collections():
+            if name.startswith(self.name):
+                self.database.drop(name)
         self.database.close()
 
 

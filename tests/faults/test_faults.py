@@ -1,6 +1,6 @@
 """Real faults of real processes: apply, search and write end in the right state or a clear error.
 
-Each test has a container of its own. "Clear" is an error of ``qadapt.errors``: any other exception
+"Clear" is an error of ``qadapt.errors``: any other exception
 fails. What was acknowledged must be there afterwards, whole; what was not may be.
 """
 
@@ -31,8 +31,7 @@ def done_in_the_end(rig: Rig, action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_short_pause_is_waited_out(action, contain, rig) -> None:
-    container = contain()
+def test_a_short_pause_is_waited_out(action, container, rig) -> None:
     use = rig(container.url)
     container.inner.pause()
     begun = time.monotonic()
@@ -43,8 +42,7 @@ def test_a_short_pause_is_waited_out(action, contain, rig) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_long_pause_ends_in_a_clear_error(action, contain, rig) -> None:
-    container = contain()
+def test_a_long_pause_ends_in_a_clear_error(action, container, rig) -> None:
     use = rig(container.url, timeout=5)
     container.inner.pause()
     begun = time.monotonic()
@@ -58,8 +56,7 @@ def test_a_long_pause_ends_in_a_clear_error(action, contain, rig) -> None:
 
 @pytest.mark.parametrize("after", [0.05, 0.4])
 @pytest.mark.parametrize("action", ACTIONS)
-def test_killed_in_the_middle(action, after, contain, rig) -> None:
-    container = contain()
+def test_killed_in_the_middle(action, after, container, rig) -> None:
     use = rig(container.url)
     error = during(getattr(use, action), container.inner.kill, after)
     again = attempt(use.search)
@@ -70,8 +67,7 @@ def test_killed_in_the_middle(action, after, contain, rig) -> None:
     done_in_the_end(use, action)
 
 
-def test_started_again_between_two_calls(contain, rig) -> None:
-    container = contain()
+def test_started_again_between_two_calls(container, rig) -> None:
     use = rig(container.url)
     use.search()
     container.inner.restart()
@@ -80,17 +76,17 @@ def test_started_again_between_two_calls(contain, rig) -> None:
     done_in_the_end(use, "apply")
 
 
-def test_an_apply_that_was_cut_short_by_a_kill_can_be_taken_back(contain, rig) -> None:
-    container = contain()
+def test_an_apply_that_a_kill_cut_short_can_be_taken_back(container, rig) -> None:
     use = rig(container.url)
-    error = during(use.apply, container.inner.kill, after=0.3)
+    kill = iter([container.inner.kill])
+    error = attempt(lambda: use.apply(progress=lambda _: next(kill, lambda: None)()))
+    assert error is not None, "it was killed at its first step"
+    assert qa.history()[0].state != "applied"
     container.inner.start()
     container.wait()
-    eventually(use.collection.count)
-    if error is not None:
-        eventually(qa.undo)
-        vector = use.collection.info().vectors[""]
-        assert vector.quantization.kind is qa.Kind.NONE
+    eventually(qa.undo)
+    vector = eventually(use.collection.info).vectors[""]
+    assert vector.quantization.kind is qa.Kind.NONE
     eventually(use.search)
 
 
@@ -98,8 +94,8 @@ def test_an_apply_that_was_cut_short_by_a_kill_can_be_taken_back(contain, rig) -
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_late_answers_are_waited_for(action, contain, proxied, rig) -> None:
-    proxy = proxied(Toxiproxy, contain())
+def test_late_answers_are_waited_for(action, container, proxied, rig) -> None:
+    proxy = proxied(Toxiproxy, container)
     use = rig(proxy.url)
     proxy.delay(300)
     begun = time.monotonic()
@@ -111,8 +107,8 @@ def test_late_answers_are_waited_for(action, contain, proxied, rig) -> None:
 
 @pytest.mark.parametrize("after", [0.0, 0.2])
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_cut_connection(action, after, contain, proxied, rig) -> None:
-    proxy = proxied(Toxiproxy, contain())
+def test_a_cut_connection(action, after, container, proxied, rig) -> None:
+    proxy = proxied(Toxiproxy, container)
     use = rig(proxy.url, timeout=10)
     if not after:
         proxy.cut()
@@ -125,8 +121,8 @@ def test_a_cut_connection(action, after, contain, proxied, rig) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_503(action, contain, proxied, rig) -> None:
-    proxy = proxied(Haproxy, contain())
+def test_503(action, container, proxied, rig) -> None:
+    proxy = proxied(Haproxy, container)
     use = rig(proxy.url, timeout=10)
     proxy.refuse()
     error = attempt(getattr(use, action))
@@ -136,3 +132,19 @@ def test_503(action, contain, proxied, rig) -> None:
 
 
 # -- disk ------------------------------------------------------------------------------------------
+
+DISK = {"milvus": "700m", "weaviate": "48m"}
+
+
+def test_a_full_disk(engine, small, rig) -> None:
+    """Writes until it is full: a clear error, and all that was acknowledged can be read."""
+    use = rig(small(DISK[engine]).url, timeout=20)
+    written, error = 1, None
+    while error is None:
+        begin = written * ROWS
+        assert written < 100, "it never was full"
+        error = attempt(lambda at=begin: use.collection.write(use.batch(at, at + ROWS)))
+        written += error is None
+    there = attempt(lambda: use.rows_are_whole(written * ROWS))
+    if there is None:
+        assert use.rows_are_whole(written * ROWS) == written * ROWS
