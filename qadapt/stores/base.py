@@ -105,6 +105,7 @@ class Store(abc.ABC):
         extra: the extra of qadapt that installs its client.
         package: the client's import name.
         distribution: the client's name in the package index.
+        deployments: how it may be deployed, in the words of ``Server.deployment``.
         max_k: most results of one search.
         recreates_alone: another metric or datatype is a plan of its own, without a quantization.
         address: where it is; shown only through ``str()``, which masks keys.
@@ -114,6 +115,7 @@ class Store(abc.ABC):
     extra: ClassVar[str]
     package: ClassVar[str]
     distribution: ClassVar[str]
+    deployments: ClassVar[tuple[str, ...]] = ("server",)
     max_k: ClassVar[int] = MAX_K
     recreates_alone: ClassVar[bool] = False
 
@@ -162,8 +164,13 @@ class Store(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def declared(cls) -> Capabilities:
-        """What the newest known version can do, for the matrix; no connection needed."""
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        """What a server can do, as declared, for the matrix; no connection needed.
+
+        Args:
+            version: None for the newest known.
+            deployment: one of ``deployments``; None for the first.
+        """
 
     # -- collections -------------------------------------------------------------------------
 

@@ -82,6 +82,7 @@ class EdgeStore(Store):
     extra: ClassVar[str] = "edge"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
+    deployments: ClassVar[tuple[str, ...]] = (DEPLOYMENT,)
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         super().__init__(address, disabled=disabled)
@@ -119,8 +120,8 @@ class EdgeStore(Store):
         return self._capabilities
 
     @classmethod
-    def declared(cls) -> Capabilities:
-        return narrow(cls.name, RULES, None, DEPLOYMENT)
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        return narrow(cls.name, RULES, version, deployment or DEPLOYMENT)
 
     # -- collections -------------------------------------------------------------------------
 

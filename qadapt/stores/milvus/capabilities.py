@@ -6,14 +6,14 @@ their documentation and source, held by contract tests of the requests.
 
 from __future__ import annotations
 
-from qadapt.model import Capabilities, Rule, Support, narrow
+from qadapt.model import Capabilities, Rule, Support, by_contract, narrow
 from qadapt.stores.milvus.connection import CLOUD, LITE, SERVER
 
 _NATIVE, _CLIENT, _NO = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
 _RUN = "run on 2.3.5"
 _TOLD = "by contract: not run here"
 
-SERVER_RULES: tuple[Rule, ...] = (
+SERVER_RULES = by_contract(
     Rule("native-quantization", _NATIVE, "the index holds codes; the floats stay in storage"),
     Rule(
         "native-rescore",

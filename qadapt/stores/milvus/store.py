@@ -43,7 +43,15 @@ from qadapt.stores.milvus import (
     schema,
     searching,
 )
-from qadapt.stores.milvus.connection import PACKAGE, SERVER, Connection, connect, wrapped
+from qadapt.stores.milvus.connection import (
+    CLOUD,
+    LITE,
+    PACKAGE,
+    SERVER,
+    Connection,
+    connect,
+    wrapped,
+)
 from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.filters import joined, to_expression
 
@@ -61,6 +69,7 @@ class MilvusStore(Store):
     extra: ClassVar[str] = "milvus"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = PACKAGE
+    deployments: ClassVar[tuple[str, ...]] = (SERVER, LITE, CLOUD)
     max_k: ClassVar[int] = rows.WINDOW
     recreates_alone: ClassVar[bool] = True
 
@@ -101,8 +110,8 @@ class MilvusStore(Store):
         return found.disable(self.disabled)
 
     @classmethod
-    def declared(cls) -> Capabilities:
-        return capabilities.of(cls.name, None, SERVER)
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        return capabilities.of(cls.name, version, deployment or SERVER)
 
     @property
     def _engine(self) -> Engine:

@@ -64,6 +64,7 @@ class QdrantStore(Store):
     extra: ClassVar[str] = "qdrant"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
+    deployments: ClassVar[tuple[str, ...]] = (capabilities.SERVER, localmode.DEPLOYMENT)
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -101,8 +102,8 @@ class QdrantStore(Store):
         return found.disable(self.disabled)
 
     @classmethod
-    def declared(cls) -> Capabilities:
-        return capabilities.of(cls.name, None, capabilities.SERVER)
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        return capabilities.of(cls.name, version, deployment or capabilities.SERVER)
 
     @property
     def _deployment(self) -> str:

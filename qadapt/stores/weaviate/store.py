@@ -103,8 +103,8 @@ class WeaviateStore(Store):
         return found.disable(self.disabled)
 
     @classmethod
-    def declared(cls) -> Capabilities:
-        return capabilities.of(cls.name, None, SERVER)
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        return capabilities.of(cls.name, version, deployment or SERVER)
 
     @property
     def _engine(self) -> Engine:
