@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     )
     from qadapt.codecs import Calibration, quantize
     from qadapt.index import CodeIndex
+    from qadapt.migration import Migration, MigrationPlan, check, migrate, plan_migration
     from qadapt.model.spec import load_spec
 
 # Where each name that is not imported at once lives.
@@ -71,6 +72,11 @@ _LAZY = {
     "Calibration": "qadapt.codecs",
     "quantize": "qadapt.codecs",
     "CodeIndex": "qadapt.index",
+    "Migration": "qadapt.migration",
+    "MigrationPlan": "qadapt.migration",
+    "check": "qadapt.migration",
+    "migrate": "qadapt.migration",
+    "plan_migration": "qadapt.migration",
 }
 
 __all__ = [
@@ -84,6 +90,8 @@ __all__ = [
     "Hits",
     "Kind",
     "Metric",
+    "Migration",
+    "MigrationPlan",
     "Plan",
     "QadaptError",
     "Quantization",
@@ -93,12 +101,15 @@ __all__ = [
     "__version__",
     "apply_plans",
     "binary",
+    "check",
     "float16",
     "history",
     "load_plan",
     "load_spec",
+    "migrate",
     "none",
     "open",
+    "plan_migration",
     "plan_spec",
     "product",
     "quantize",

@@ -40,12 +40,16 @@ class Progress:
         stage: what is being done, in a few words.
         done, total: in ``unit``; total is None where it can't be told.
         unit: rows, segments, queries, ...
+        rate: in units a second; None where it was not measured.
+        lag: rows of a source that a copy does not have yet.
     """
 
     stage: str
     done: float = 0
     total: float | None = None
     unit: str = "rows"
+    rate: float | None = None
+    lag: int | None = None
 
 
 Part = Mapping[str, Any]
@@ -106,6 +110,8 @@ class Store(abc.ABC):
         package: the client's import name.
         distribution: the client's name in the package index.
         address: where it is; shown only through ``str()``, which masks keys.
+        normalises: whether float vectors under cosine come back at length 1.
+        gaps: whether a row may lack one of the vectors.
     """
 
     name: ClassVar[str]
@@ -113,6 +119,8 @@ class Store(abc.ABC):
     package: ClassVar[str]
     distribution: ClassVar[str]
     max_k: ClassVar[int] = MAX_K
+    normalises: ClassVar[bool] = False
+    gaps: ClassVar[bool] = True
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address
@@ -272,6 +280,30 @@ class Store(abc.ABC):
         ]
         drawn = random.Random(seed).sample(ids, min(n, len(ids)))
         return self.fetch(collection, drawn, vectors=vectors)
+
+    # -- what is kept as it is: for those who copy -------------------------------------------
+
+    def takes_id(self, key: Id) -> bool:
+        """Whether a collection that ``create`` makes has room for this id, and gives it back."""
+        return True
+
+    def keeps(self, key: str, value: Any) -> bool:
+        """Whether one entry of a payload comes back equal from a collection made by ``create``."""
+        return True
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        """Why ``create`` would refuse these vectors; None when it would not."""
+        return None
+
+    def wake(self, collection: str) -> None:
+        """Make rows readable that are not yet, where that changes nothing for anybody else."""
+        return
+
+    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+        """What a collection holds that ``read`` does not give, or ``create`` does not make:
+        ``{"sparse-vectors": "title_sparse"}``. A copy leaves it behind, and has to say so.
+        """
+        return {}
 
     # -- searching ---------------------------------------------------------------------------
 

@@ -81,6 +81,7 @@ class EdgeStore(Store):
     extra: ClassVar[str] = "edge"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
+    normalises: ClassVar[bool] = True
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         super().__init__(address, disabled=disabled)
@@ -310,6 +311,9 @@ class EdgeStore(Store):
         if names is None:
             return inspection.vectors(settings)
         return {name: inspection.vector(settings, name) for name in names}
+
+    def takes_id(self, key: Id) -> bool:
+        return keys.canonical(key) == key
 
     # -- searching ---------------------------------------------------------------------------
 

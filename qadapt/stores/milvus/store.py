@@ -9,7 +9,9 @@ import numpy as np
 
 from qadapt.errors import (
     AlreadyExistsError,
+    InputError,
     NotFoundError,
+    UnsupportedError,
 )
 from qadapt.model import (
     Batch,
@@ -31,6 +33,7 @@ from qadapt.stores.milvus import (
     capabilities,
     changes,
     creation,
+    keeping,
     look,
     mapping,
     rows,
@@ -55,6 +58,7 @@ class MilvusStore(Store):
     extra: ClassVar[str] = "milvus"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = PACKAGE
+    gaps: ClassVar[bool] = False
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -223,6 +227,28 @@ class MilvusStore(Store):
         wanted = _wanted(layout, vectors)
         size = rows.check_page(page)
         return rows.read(self.connection, layout, wanted, payload, expression, size)
+
+    def takes_id(self, key: Id) -> bool:
+        return keeping.takes_id(key)
+
+    def keeps(self, key: str, value: Any) -> bool:
+        return keeping.keeps(key, value)
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        try:
+            creation.refuse(vectors, self._engine)
+        except (InputError, UnsupportedError) as error:
+            return error.message
+        return None
+
+    def wake(self, collection: str) -> None:
+        if self.connection.lite and not schema.loaded(self.connection, collection):
+            # Lite has them in this process alone, and forgets at its end that they were loaded.
+            load = self.connection.client.load_collection
+            self.connection.call(f"load {collection!r}", load, collection)
+
+    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+        return keeping.beyond_rows(self.connection, self._fresh(collection))
 
     # -- searching ---------------------------------------------------------------------------
 

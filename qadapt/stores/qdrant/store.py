@@ -37,6 +37,7 @@ from qadapt.stores.qdrant import (
     config,
     creation,
     gates,
+    keys,
     localmode,
     look,
     mapping,
@@ -78,6 +79,7 @@ class QdrantStore(Store):
     extra: ClassVar[str] = "qdrant"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
+    normalises: ClassVar[bool] = True
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -250,6 +252,16 @@ class QdrantStore(Store):
         if names is None:
             return config.movable(raw)
         return {name: config.vector(raw, name, moved=True) for name in names}
+
+    def takes_id(self, key: Id) -> bool:
+        return keys.canonical(key) == key
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        problems = (gates.datatype(each, self.connection.version) for each in vectors.values())
+        return next((problem for problem in problems if problem), None)
+
+    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+        return config.beyond_rows(self._raw(collection))
 
     # -- searching ---------------------------------------------------------------------------
 
