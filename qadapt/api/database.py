@@ -110,13 +110,14 @@ class Database:
         return collection in self.collections()
 
     def __getitem__(self, collection: str) -> Collection:
-        """A collection.
+        """A collection, or with ``name@part`` a partition or a tenant of it (which the store looks
+        for when it is first used).
 
         Raises:
             NotFoundError: there is none of that name; the message names the nearest.
         """
         names = self.collections()
-        if collection not in names:
+        if collection not in names and _base(collection) not in names:
             raise NotFoundError.missing("collection", collection, names)
         return Collection(self._store, collection)
 
@@ -210,6 +211,11 @@ class Database:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _base(collection: str) -> str:
+    """``articles`` of ``articles@red``."""
+    return collection.partition("@")[0]
 
 
 def _by_vector(given: Any, vectors: Mapping[str, Vector]) -> dict[str, Quantization]:

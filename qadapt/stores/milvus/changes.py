@@ -28,7 +28,7 @@ from qadapt.errors import (
 )
 from qadapt.model import Estimate, Kind, State, Step, Symbol
 from qadapt.stores.base import Mapped, OnProgress, Progress
-from qadapt.stores.milvus import bits, look, mapping, schema
+from qadapt.stores.milvus import bits, forms, look, mapping, schema
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.look import Look
 from qadapt.stores.milvus.status import SMALLEST, judge
@@ -87,6 +87,11 @@ def steps(looked: Look, vector: str, mapped: Mapped, asked: Mapping[str, Any]) -
         return []
     if native["index_type"] == mapping.BITS:
         return _bits_steps(looked, vector)
+    if looked.layout.field(vector).form == forms.ARRAY:
+        raise UnsupportedError(
+            f"the floats of {vector!r} are an ARRAY, which Milvus searches by no index",
+            hint="strategy='alias' (--strategy alias): a copy whose floats are a vector",
+        )
     off = [_bits_off(looked, vector)] if vector in looked.bits else []
     return off + _index_steps(looked, vector, mapped, native, asked)
 
@@ -96,7 +101,11 @@ def _bits_steps(looked: Look, vector: str) -> list[Step]:
     there = vector in looked.bits
     if there and looked.status(vector).state is State.ACTIVE:
         return []
-    size = looked.count * bits.code_bytes(field.vector.dim)
+    size = looked.count * forms.code_bytes(field.vector.dim)
+    if field.form == forms.BESIDE and not there:
+        return [_bits_on(looked, vector)]
+    if field.form != forms.FLOAT:
+        return _unfinished(looked, vector)
     return [
         Step(
             Symbol.CLIENT,
@@ -117,15 +126,43 @@ def _bits_steps(looked: Look, vector: str) -> list[Step]:
     ]
 
 
+def _bits_on(looked: Look, vector: str) -> Step:
+    field = looked.layout.field(vector)
+    return Step(
+        Symbol.CLIENT,
+        "search the sign bits beside",
+        "they are in a field of their own, written with each row",
+        bits.request(vector, field.field, on=True),
+        bits.request(vector, field.field, on=False),
+    )
+
+
 def _bits_off(looked: Look, vector: str) -> Step:
     field = looked.layout.field(vector)
     return Step(
         Symbol.CLIENT,
-        "drop the sign bits",
+        "search the sign bits no more" if field.form == forms.BESIDE else "drop the sign bits",
         "searches use the float index of the collection itself again",
         bits.request(vector, field.field, on=False),
         bits.request(vector, field.field, on=True),
     )
+
+
+def rebuilds(looked: Look, vector: str, mapped: Mapped, asked: Mapping[str, Any]) -> bool:
+    """Whether an index that was mapped is another one than that which is there."""
+    native = mapped.native
+    if native is None:
+        return False
+    field = looked.layout.field(vector)
+    there = vector in looked.bits
+    if native["index_type"] == mapping.BITS:
+        return field.form == forms.FLOAT and not there
+    if field.form == forms.ARRAY:
+        return True
+    now = field.index.native if field.index else None
+    kind = looked.vectors[vector].quantization.kind
+    same = _floats_both(kind, mapped.target.kind) and now is not None and not asked
+    return not (same or mapping.satisfies(now, native, asked))
 
 
 def _index_steps(
@@ -165,7 +202,7 @@ def _index_steps(
     return [
         Step(
             Symbol.BLOCKING,
-            f"replace the index {_words(former)} by {_words(wanted)}",
+            f"replace the index {words(former)} by {words(wanted)}",
             reason,
             request(vector, field.field, wanted, former, load=True),
             request(vector, field.field, former, wanted, load=looked.loaded),
@@ -204,7 +241,8 @@ def _floats_both(now: Kind, wanted: Kind) -> bool:
     return now is Kind.NONE and wanted is Kind.NONE
 
 
-def _words(index: Mapping[str, Any] | None) -> str:
+def words(index: Mapping[str, Any] | None) -> str:
+    """An index in a few words."""
     if index is None:
         return "(none)"
     params = ", ".join(f"{key}={value}" for key, value in sorted(index["params"].items()))
@@ -213,16 +251,19 @@ def _words(index: Mapping[str, Any] | None) -> str:
 
 def _unfinished(looked: Look, vector: str) -> list[Step]:
     field = looked.layout.field(vector)
-    status = judge(looked.vectors[vector])
-    unloaded = not looked.loaded and field.index is not None
+    index, name, status = field.index, field.field, judge(looked.vectors[vector])
+    if field.coded:
+        index, name = field.codes, forms.codes_field(field.field)
+        status = looked.status(vector)
+    unloaded = not looked.loaded and index is not None
     if not unloaded and status.state is not State.BUILDING:
         return []
-    now = field.index.definition if field.index else None
-    again = request(vector, field.field, now, now, load=True)
+    now = index.definition if index else None
+    again = request(vector, name, now, now, load=True)
     return [
         Step(
             Symbol.BACKGROUND,
-            f"flush, and wait until {_words(now)} is in use",
+            f"flush, and wait until {words(now)} is in use",
             status.reason or "the collection is not loaded: no search runs",
             again,
             # It does what is configured already: there is no other state to go back to.
@@ -252,6 +293,8 @@ def run(
         return bits.run(connection, name, request, progress, timeout)
     end = time.monotonic() + timeout
     client = connection.client
+    # Some of these calls do not follow an alias.
+    name = schema.describe(connection, name).real
     wanted = request["index"]
     progress(Progress("flushing"))
     connection.call(f"flush {name!r}", client.flush, name, within=timeout)
@@ -270,7 +313,7 @@ def run(
         if stopped is not None:
             seconds = time.monotonic() - stopped
             progress(Progress(f"searches stopped for {seconds:.1f} seconds", seconds, None, "s"))
-        _settle(connection, name, request, progress, end, timeout)
+        settle(connection, name, request, progress, end)
     elif not request["load"]:
         _release(connection, name)
     return None
@@ -321,9 +364,9 @@ def _create(
     end: float,
 ) -> None:
     wanted = request["index"]
-    progress(Progress(f"building {_words(wanted)}"))
+    progress(Progress(f"building {words(wanted)}"))
     try:
-        create_index(connection, name, request["field"], wanted, limit=_left(end))
+        create_index(connection, name, request["field"], wanted, limit=left(end))
     except TransientError as error:
         if isinstance(error, StoreTimeoutError):
             error.hint = f"{STUCK}; apply again goes on, `qadapt undo` takes it back"
@@ -332,12 +375,12 @@ def _create(
         former = request["former"]
         if former is None or former == wanted:
             raise
-        progress(Progress(f"refused; building {_words(former)} again"))
+        progress(Progress(f"refused; building {words(former)} again"))
         _drop(connection, name, schema.indexes(connection, name).get(request["field"]))
-        create_index(connection, name, request["field"], former, limit=_left(end))
+        create_index(connection, name, request["field"], former, limit=left(end))
         _load(connection, name, progress, end)
         raise StoreError(
-            f"{error.message}; the former index {_words(former)} is there again",
+            f"{error.message}; the former index {words(former)} is there again",
             hint=error.hint,
         ) from error
 
@@ -345,19 +388,19 @@ def _create(
 def create_index(
     connection: Connection, name: str, field: str, index: Mapping[str, Any], *, limit: float
 ) -> None:
-    """Create an index and wait until it is built.
+    """Create an index and wait until it is built; one of a scalar field has no metric.
 
     Parameters go nested: that way Lite obeys them too, which ignores the flat form.
     """
     client = connection.client
     params = client.prepare_index_params()
-    params.add_index(
-        field,
-        index_type=index["index_type"],
-        index_name=index["index_name"],
-        metric_type=index["metric_type"],
-        params={"params": dict(index["params"])},
-    )
+    named: dict[str, Any] = {"index_name": index["index_name"]}
+    if index.get("metric_type"):
+        named["metric_type"] = index["metric_type"]
+        named["params"] = {"params": dict(index["params"])}
+    elif index["params"]:
+        named["params"] = dict(index["params"])
+    params.add_index(field, index_type=index["index_type"], **named)
     connection.call(
         f"build {index['index_type']} of {name!r}", client.create_index, name, params, within=limit
     )
@@ -367,30 +410,31 @@ def _load(connection: Connection, name: str, progress: OnProgress, end: float) -
     if not schema.loaded(connection, name):
         progress(Progress("loading"))
         client = connection.client
-        connection.call(f"load {name!r}", client.load_collection, name, within=_left(end))
+        connection.call(f"load {name!r}", client.load_collection, name, within=left(end))
 
 
-def _left(end: float) -> float:
+def left(end: float) -> float:
+    """Seconds until then, at least one."""
     return max(1.0, end - time.monotonic())
 
 
-def _settle(
+def settle(
     connection: Connection,
     name: str,
     request: Mapping[str, Any],
     progress: OnProgress,
     end: float,
-    timeout: float,
 ) -> None:
     """Wait until searches use the index: ``Finished`` is not enough."""
     while True:
         looked = look.look(connection, name)
         status = judge(looked.vectors[request["vector"]])
-        if status.state is not State.BUILDING:
+        of_bits = request["field"].startswith(forms.CODES)
+        if of_bits or status.state is not State.BUILDING:
             return
         if time.monotonic() >= end:
             raise StoreTimeoutError(
-                f"the index of {name!r} is not in use after {timeout:g} seconds: {status.reason}",
+                f"the index of {name!r} is not in use in time: {status.reason}",
                 hint=STUCK,
             )
         progress(Progress("waiting until searches use the index", status.progress or 0, 1, "share"))

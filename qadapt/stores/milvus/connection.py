@@ -28,7 +28,8 @@ from qadapt.stores.milvus.failures import translate
 
 PACKAGE = "pymilvus"
 TIMEOUT = 60
-OPTIONS = ("timeout", "key_env", "database")
+OPTIONS = ("timeout", "key_env", "database", "consistency")
+LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 SERVER, LITE, CLOUD = "server", "lite", "cloud"
 _CLOUD_HOSTS = (".zillizcloud.com", ".zilliz.com.cn")
 _LITE_VERSION = "milvus_lite-"
@@ -45,6 +46,7 @@ class Connection:
         owned: closed by ``close``.
         path: the folder of Milvus Lite; None for a server, or where it can't be told.
         timeout: seconds that one call may take.
+        consistency: the level of searches; None for each collection's own.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class Connection:
         path: Path | None = None,
         cloud: bool = False,
         timeout: int = TIMEOUT,
+        consistency: str | None = None,
     ) -> None:
         self.client = client
         self.owned = owned
         self.path = path
         self.timeout = timeout
+        self.consistency = consistency
         self._cloud = cloud
         self._closed = False
 
@@ -160,10 +164,10 @@ def connect(address: Address) -> Connection:
     for name in address.options:
         if name not in OPTIONS:
             raise AddressError.unknown("option", name, OPTIONS, where=str(address))
-    timeout = _seconds(address)
+    timeout, consistency = _seconds(address), _level(address)
     pymilvus = module()
     if address.transport is None:
-        return _open_lite(pymilvus, address, timeout)
+        return _open_lite(pymilvus, address, timeout, consistency)
     settings: dict[str, Any] = {"uri": address.url, "timeout": min(timeout, 15)}
     secret = address.secret()
     if secret:
@@ -172,12 +176,14 @@ def connect(address: Address) -> Connection:
         settings["db_name"] = address.options["database"]
     client = _made(pymilvus, settings, f"connect to {address}")
     cloud = address.host.endswith(_CLOUD_HOSTS)
-    found = Connection(client, owned=True, cloud=cloud, timeout=timeout)
+    found = Connection(client, owned=True, cloud=cloud, timeout=timeout, consistency=consistency)
     _ask_version(found)
     return found
 
 
-def _open_lite(pymilvus: Any, address: Address, timeout: int) -> Connection:
+def _open_lite(
+    pymilvus: Any, address: Address, timeout: int, consistency: str | None
+) -> Connection:
     if address.location == MEMORY:
         raise AddressError(
             f"{address}: Milvus Lite keeps its data in a file", hint="for example milvus:./notes.db"
@@ -202,7 +208,7 @@ def _open_lite(pymilvus: Any, address: Address, timeout: int) -> Connection:
                 hint="one process at a time may have the file open: close the other one",
             ) from error
         raise
-    found = Connection(client, owned=True, path=path, timeout=timeout)
+    found = Connection(client, owned=True, path=path, timeout=timeout, consistency=consistency)
     _ask_version(found)
     return found
 
@@ -222,6 +228,13 @@ def _ask_version(found: Connection) -> None:
     except Exception:
         found.close()
         raise
+
+
+def _level(address: Address) -> str | None:
+    text = address.options.get("consistency")
+    if text is not None and text not in LEVELS:
+        raise AddressError.unknown("consistency level", text, LEVELS, where=str(address))
+    return text
 
 
 def _seconds(address: Address) -> int:

@@ -20,6 +20,7 @@ from qadapt.errors import (
 )
 
 NOT_FOUND, NOT_LOADED, NO_INDEX, RATE_LIMIT = 100, 101, 700, 8
+NO_ALIAS = 1600
 
 
 class NotLoadedError(StoreError):
@@ -43,7 +44,7 @@ def translate(error: Exception, doing: str) -> QadaptError:
         return _by_status(status, _words(error), doing)
     said = f"could not {doing}: {_words(error)}"
     code = getattr(error, "code", None)
-    if code == NOT_FOUND:
+    if code in (NOT_FOUND, NO_ALIAS):
         return NotFoundError(said)
     if code == NOT_LOADED:
         return NotLoadedError(said, hint="load it: client.load_collection(name)")

@@ -18,10 +18,13 @@ def server(live: Callable[[str], str]) -> Iterator[MilvusStore]:
     """A live server without the collection of these tests."""
     pytest.importorskip("pymilvus")
     opened = MilvusStore.open(Address.parse(live("milvus")))
-    others = set(opened.collections()) - {NAME, "plain"}
+    ours = {NAME, "plain", *(f"{NAME}_v{number}" for number in range(1, 5))}
+    others = set(opened.collections()) - ours
     if others:
         opened.close()
         pytest.fail(f"the server holds other collections: {sorted(others)[:5]}")
+    for alias in opened.aliases():
+        opened.drop_alias(alias)
     for name in opened.collections():
         opened.drop(name)
     yield opened
