@@ -110,14 +110,14 @@ class Database:
         return collection in self.collections()
 
     def __getitem__(self, collection: str) -> Collection:
-        """A collection, or with ``name@part`` a partition or a tenant of it (which the store looks
-        for when it is first used).
+        """A collection, by its name or an alias; or with ``name@part`` a partition or a tenant of
+        it (which the store looks for when it is first used).
 
         Raises:
             NotFoundError: there is none of that name; the message names the nearest.
         """
-        names = self.collections()
-        if collection not in names and _base(collection) not in names:
+        names = [*self.collections(), *self.aliases()]
+        if not self._store.has(collection) and _base(collection) not in names:
             raise NotFoundError.missing("collection", collection, names)
         return Collection(self._store, collection)
 

@@ -2,7 +2,7 @@
 
 A row that qadapt migrated before may carry three notes in its payload: what its id was
 (``qadapt_source_id``), entries that the store would not have kept as they were
-(``qadapt_payload``), and the lengths of vectors that the store normalised (``qadapt_norms``).
+(``qadapt_entries``), and the lengths of vectors that the store normalised (``qadapt_norms``).
 ``home`` takes them in, ``carry`` makes them where the target needs them. So a row that goes from
 A to B and back to A is the same row.
 """
@@ -20,7 +20,7 @@ from qadapt.migration import ids
 from qadapt.model import Batch, Id, Metric, Vector
 from qadapt.stores.base import Store
 
-ENTRIES = "qadapt_payload"
+ENTRIES = "qadapt_entries"
 NORMS = "qadapt_norms"
 OURS = frozenset({ids.SOURCE_ID, ENTRIES, NORMS})
 _MARK = "qadapt"

@@ -28,7 +28,7 @@ class Endpoint:
     @property
     def there(self) -> bool:
         """Whether there is such a collection."""
-        return self.name in self.store.collections()
+        return self.store.has(self.name)
 
     def must_be_there(self) -> None:
         """Refuse a name that is not there; make one that is there readable.
@@ -36,9 +36,8 @@ class Endpoint:
         Raises:
             NotFoundError
         """
-        names = self.store.collections()
-        if self.name not in names:
-            raise NotFoundError.missing("collection", self.name, names)
+        if not self.there:
+            raise NotFoundError.missing("collection", self.name, self.store.collections())
         self.store.wake(self.name)
 
     def __str__(self) -> str:

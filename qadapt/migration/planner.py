@@ -276,7 +276,7 @@ def _notes(
     if tried.wrapped:
         notes.append(
             f"{', '.join(tried.wrapped)}: {target.store.name} would change these entries, so they "
-            "travel as JSON text in 'qadapt_payload'; filters cannot ask for them there"
+            "travel as JSON text in 'qadapt_entries'; filters cannot ask for them there"
         )
     return tuple(notes)
 

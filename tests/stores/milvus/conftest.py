@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from milvus_help import NAME
@@ -15,7 +14,7 @@ from qadapt.testing.data import Sample, clustered
 
 @pytest.fixture
 def server(live: Callable[[str], str]) -> Iterator[MilvusStore]:
-    """A live server without the collection of these tests."""
+    """A live server without the collection of these tests; others may use it too."""
     pytest.importorskip("pymilvus")
     opened = MilvusStore.open(Address.parse(live("milvus")))
     ours = {NAME, "plain", *(f"{NAME}_v{number}" for number in range(1, 5))}
@@ -32,11 +31,9 @@ def server(live: Callable[[str], str]) -> Iterator[MilvusStore]:
 
 
 @pytest.fixture
-def lite(tmp_path: Path) -> Iterator[MilvusStore]:
+def lite(live: Callable[[str], str]) -> Iterator[MilvusStore]:
     """An empty file of Milvus Lite."""
-    pytest.importorskip("pymilvus")
-    pytest.importorskip("milvus_lite")
-    opened = MilvusStore.open(Address("milvus", None, str(tmp_path / "test.db")))
+    opened = MilvusStore.open(Address.parse(live("milvus-lite")))
     yield opened
     opened.close()
 
