@@ -101,7 +101,7 @@ def pick(batch: Batch, rows: list[int]) -> Batch:
 
 @contextmanager
 def _scratch(target: Endpoint, carrier: Carrier) -> Iterator[Endpoint]:
-    name = f"qadapt_probe_{secrets.token_hex(6)}"
+    name = f"Qadapt_probe_{secrets.token_hex(6)}"
     target.store.create(name, carrier.vectors, {})
     try:
         yield Endpoint(target.store, name)
