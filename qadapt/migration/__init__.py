@@ -86,6 +86,7 @@ def migrate(
     gate: Guard | str | None = None,
     catch_up: bool = False,
     cutover: str | None = None,
+    resume: bool = False,
     restart: bool = False,
     on: str | None = None,
     patience: float = 60.0,
@@ -114,6 +115,7 @@ def migrate(
             source's own search less 0.02.
         catch_up: after the copy, carry what was added, changed or deleted meanwhile.
         cutover: an alias in the target to switch to the copy, once the check has passed.
+        resume: refuse to begin; there must be an earlier run to go on with.
         restart: forget what an earlier run did and write all rows again.
         on: copy as tasks of Ray: ``"local"``, ``"auto"`` or ``"ray://host:port"``.
         patience: seconds that a server may be away before the copy stops.
@@ -147,6 +149,7 @@ def migrate(
             there,
             options,
             plan=plan,
+            resume=resume,
             restart=restart,
             catching_up=catch_up,
             cutover=cutover,

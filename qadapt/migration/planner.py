@@ -216,7 +216,7 @@ def _losses(
     for name, each in vectors.items():
         if each.match.level is Level.UNSUPPORTED:
             why = "; ".join(each.match.differences)
-            found["quantization"] = f"{each.current} of {_label(name)}: {why}"
+            found["quantization"] = f"{_label(name)} would have none: {why}"
         lacking = info.count - each.count
         if lacking > 0 and not target.store.gaps:
             found["missing-vectors"] = f"{lacking:,} rows lack {_label(name)}"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from qadapt.errors import (
     AlreadyExistsError,
     IntegrityError,
+    NotFoundError,
     PlanStale,
     UnsupportedError,
 )
@@ -55,6 +56,7 @@ def migrate(
     options: Options,
     *,
     plan: MigrationPlan | None = None,
+    resume: bool = False,
     restart: bool = False,
     catching_up: bool = False,
     cutover: str | None = None,
@@ -65,6 +67,7 @@ def migrate(
 
     Args:
         plan: as ``plan_migration`` gave it; None to make it.
+        resume: refuse to begin.
         restart: forget an earlier run, and copy from the beginning into what is there.
         catching_up: carry what was written, changed and deleted meanwhile.
         cutover: an alias to switch to the target, after the check passed.
@@ -77,10 +80,15 @@ def migrate(
     """
     source.must_be_there()
     with exclusive(*target.key), _journal(source, target) as journal:
-        if restart:
-            journal.begin([])
+        if restart and target.there:
+            _again(source, journal)
         known = _known(journal, target)
         resumed = known is not None
+        if resume and not resumed:
+            raise NotFoundError(
+                f"there is no earlier run from {source} to {target} to go on with",
+                hint="leave out --resume to begin",
+            )
         made = known or plan or make_plan(source, target, options, progress)
         refuse_losses(made)
         if known is None:
@@ -184,6 +192,16 @@ def _begin(plan: MigrationPlan, source: Endpoint, target: Endpoint, journal: Jou
         raise AlreadyExistsError(f"there is a collection {target.name!r} by now", hint="plan again")
     parts = source.store.parts(source.name, plan.parts) if plan.parts > 1 else [{}]
     journal.begin(parts, **{PLAN: plan.to_dict(), MARK: plan.mark, MADE: target.there})
+
+
+def _again(source: Endpoint, journal: Journal) -> None:
+    """All rows of an earlier run are open again; its plan and target stay."""
+    plan = journal.get(PLAN)
+    if plan is not None:
+        journal.begin(
+            source.store.parts(source.name, max(1, plan["parts"])),
+            **{PLAN: plan, MARK: journal.get(MARK), MADE: journal.get(MADE)},
+        )
 
 
 def _make(plan: MigrationPlan, target: Endpoint, journal: Journal) -> None:
