@@ -45,12 +45,19 @@ def home(batch: Batch, normalised: Sequence[str] = ()) -> Batch:
     lengths: dict[str, npt.NDArray[np.float64]] = {}
     for row, (key, payload) in enumerate(zip(batch.ids, payloads, strict=True)):
         was = ids.noted(key, payload)
-        kept = _unwrapped(payload)
+        kept = dict(payload)
         if was is not None:
-            kept.pop(ids.SOURCE_ID, None)
-        norms = _norms(kept, batch.vectors)
-        for name, length in norms.items():
-            lengths.setdefault(name, np.ones(len(batch)))[row] = length
+            del kept[ids.SOURCE_ID]
+        norms = _lengths(kept.get(NORMS))
+        if norms is not None:
+            del kept[NORMS]
+            for name, length in norms.items():
+                lengths.setdefault(name, np.ones(len(batch)))[row] = length
+        entries = _entries(kept.get(ENTRIES))
+        if entries is not None:
+            # Last: among them may be entries of these very names that are somebody's own.
+            del kept[ENTRIES]
+            kept.update(entries)
         keys.append(key if was is None else was)
         found.append(kept)
     vectors = {
@@ -60,33 +67,29 @@ def home(batch: Batch, normalised: Sequence[str] = ()) -> Batch:
     return Batch(keys, vectors, found, batch.missing)
 
 
-def _unwrapped(payload: Payload) -> dict[str, Any]:
-    kept = dict(payload)
-    text = kept.get(ENTRIES)
+def _entries(text: Any) -> dict[str, Any] | None:
+    """The entries of a note; None for what is no note."""
+    return _marked(text)
+
+
+def _lengths(text: Any) -> dict[str, float] | None:
+    """The lengths of a note; None for what is no note."""
+    found = _marked(text)
+    if found is None or not all(isinstance(each, (int, float)) for each in found.values()):
+        return None
+    return found
+
+
+def _marked(text: Any) -> dict[str, Any] | None:
     if not isinstance(text, str):
-        return kept
+        return None
     try:
-        inner = json.loads(text)
+        found = json.loads(text)
     except ValueError:
-        return kept
-    if not isinstance(inner, dict) or set(inner) != {_MARK} or not isinstance(inner[_MARK], dict):
-        return kept
-    del kept[ENTRIES]
-    return {**kept, **inner[_MARK]}
-
-
-def _norms(payload: dict[str, Any], vectors: Mapping[str, Any]) -> dict[str, float]:
-    """Takes the lengths out of a payload that has them."""
-    text = payload.get(NORMS)
-    if not isinstance(text, str):
-        return {}
-    try:
-        found = json.loads(text)[_MARK]
-        lengths = {str(name): float(length) for name, length in found.items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return {}
-    del payload[NORMS]
-    return {name: length for name, length in lengths.items() if name in vectors}
+        return None
+    if not isinstance(found, dict) or set(found) != {_MARK} or not isinstance(found[_MARK], dict):
+        return None
+    return dict(found[_MARK])
 
 
 def _scaled(array: npt.NDArray[np.float32], by: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -104,7 +107,6 @@ class Carrier:
         target: the store that they go to.
         vectors: the target's vectors; those of the source that are not among them stay behind.
         keep_norms: note the lengths of vectors that the target normalises.
-        notes_ids: False where ids are certainly left as they are, which saves a look at each.
     """
 
     def __init__(
@@ -157,12 +159,18 @@ class Carrier:
     def _payload(
         self, payload: Payload, was: Id | None, norms: Mapping[str, Any], row: int
     ) -> Payload:
-        left = self.unkept(payload)
-        if not left and was is None and not norms:
+        noted, gone = self.unkept(payload)
+        if was is not None and ids.SOURCE_ID in payload:
+            gone.append(ids.SOURCE_ID)
+        if norms and NORMS in payload and NORMS not in gone:
+            gone.append(NORMS)
+        if (noted or gone) and ENTRIES in payload and ENTRIES not in gone:
+            gone.append(ENTRIES)
+        if not noted and not gone and was is None and not norms:
             return payload
-        result = {key: value for key, value in payload.items() if key not in left}
-        if left:
-            entries = {_MARK: {key: payload[key] for key in left}}
+        result = {key: value for key, value in payload.items() if key not in gone}
+        if noted or gone:
+            entries = {_MARK: {key: payload[key] for key in [*noted, *gone]}}
             result[ENTRIES] = json.dumps(entries, ensure_ascii=False)
         if was is not None:
             result[ids.SOURCE_ID] = ids.note(was)
@@ -171,9 +179,18 @@ class Carrier:
             result[NORMS] = json.dumps({_MARK: lengths})
         return result
 
-    def unkept(self, payload: Payload) -> list[str]:
-        """Keys of the entries that the target would not give back as they were."""
-        if self._keeps is None:
-            return [key for key in OURS if key in payload]
-        keeps = self._keeps
-        return [key for key, value in payload.items() if key in OURS or not keeps(key, value)]
+    def unkept(self, payload: Payload) -> tuple[list[str], list[str]]:
+        """Keys of entries that the target gives back nearly as they are, which are noted beside
+        themselves; and of those that it does not keep, or that would be taken for our notes."""
+        noted: list[str] = []
+        gone: list[str] = []
+        if self._keeps is not None:
+            for key, value in payload.items():
+                kept = self._keeps(key, value)
+                if kept != "as it is":
+                    (noted if kept == "nearly" else gone).append(key)
+        if ENTRIES not in gone and _entries(payload.get(ENTRIES)) is not None:
+            gone.append(ENTRIES)
+        if NORMS not in gone and _lengths(payload.get(NORMS)) is not None:
+            gone.append(NORMS)
+        return [key for key in noted if key not in gone], gone

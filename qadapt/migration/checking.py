@@ -280,7 +280,10 @@ def _rows(
         keys = [Key(a, b) for a, b in zip(native.ids, batch.ids, strict=True)]
         for name, each in drawn.items():
             rows = native.vectors[name]
-            each.add(rows, present(native, name) & np.isfinite(rows).all(axis=1), keys)
+            there = present(native, name) & np.isfinite(rows).all(axis=1)
+            if out:
+                there &= np.asarray([key not in out for key in batch.ids])
+            each.add(rows, there, keys)
         chosen = draw.random(len(batch)) < share
         here = [row for row, key in enumerate(batch.ids) if chosen[row] and key not in out]
         if here:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.engines.exact import unit
+from qadapt.migration.carrier import home
 from qadapt.migration.plan import Comparison, VectorPlan
 from qadapt.model import Batch, Id, Plain
 
@@ -43,12 +44,15 @@ def differences(
 ) -> list[Difference]:
     """What differs between rows of the same ids in the same order.
 
+    Payloads are compared as they really are, without notes of ours.
+
     Args:
         wanted: as the target should have them.
         found: as it has them.
         sources: their ids in the source, to tell them by.
     """
     result = []
+    wanted_home, found_home = home(wanted, list(wanted.vectors)), home(found, list(wanted.vectors))
     for name, array in wanted.vectors.items():
         right = same_vectors(array, found.vectors[name], plans[name].comparison)
         gap, hole = _mask(wanted, name), _mask(found, name)
@@ -57,11 +61,14 @@ def differences(
             detail = _told(array[row], found.vectors[name][row], gap[row], hole[row])
             label = f"vector {name!r}" if name else "vector"
             result.append(Difference(sources[row], label, detail))
-    theirs = found.payloads or [{}] * len(found)
-    for row, (mine, other) in enumerate(zip(wanted.payloads or [{}] * len(wanted), theirs,
-                                            strict=True)):  # fmt: skip
-        if not same_payload(mine, other):
-            result.append(Difference(sources[row], "payload", payload_words(mine, other)))
+    nothing: list[Mapping[str, Any]] = [{}] * len(found)
+    mine, theirs = (each.payloads or nothing for each in (wanted_home, found_home))
+    for row, (one, other) in enumerate(zip(mine, theirs, strict=True)):
+        if wanted_home.ids[row] != found_home.ids[row]:
+            detail = f"it is {found_home.ids[row]!r} at home"
+            result.append(Difference(sources[row], "id", detail))
+        if not same_payload(one, other):
+            result.append(Difference(sources[row], "payload", payload_words(one, other)))
     return result
 
 

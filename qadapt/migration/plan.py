@@ -40,7 +40,8 @@ class VectorPlan(Plain):
         source, target: dimensions, metric and datatype on both sides.
         count: rows that have it.
         current: the source's quantization.
-        wanted: what the target gets of it, in common words; ``none`` for nothing.
+        wanted: what is asked of the target, in common words; ``none`` for nothing.
+        becomes: what the target makes of that.
         match: how near the target comes to the source's.
         comparison: how ``check`` compares the floats.
         held_by: whose codes the source's are, ``store`` or ``qadapt``.
@@ -52,6 +53,7 @@ class VectorPlan(Plain):
     count: int
     current: Quantization
     wanted: Quantization
+    becomes: Quantization
     match: Match
     comparison: Comparison
     held_by: Literal["store", "qadapt"] = "store"
@@ -105,7 +107,8 @@ class Probe(Plain):
         read_rate, write_rate: rows a second, one at a time.
         row_bytes: mean bytes of a row, payload included.
         entries: for each key of a payload, the types that were seen in it.
-        wrapped: keys that travel as JSON text in one entry, because the target would change them.
+        wrapped: keys that travel as JSON text in one entry, because the target does not keep them.
+        noted: keys whose values are noted there too, because the target keeps them nearly.
         changed: what came back otherwise, the first few.
         created: whether the target made the scratch collection; False when it was not asked to.
     """
@@ -116,6 +119,7 @@ class Probe(Plain):
     row_bytes: int = 0
     entries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     wrapped: tuple[str, ...] = ()
+    noted: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     created: bool = False
 

@@ -160,7 +160,7 @@ def _vector(
     if asked is None and source.store.name != store.name:
         # The store's own fields mean something there alone.
         current = current.replace(native={})
-    wanted, match = _quantization(store, current if asked is None else asked, made, now)
+    wanted, becomes, match = _quantization(store, current if asked is None else asked, made, now)
     settings = read_settings(source.store, source.name).of(now.name)
     return VectorPlan(
         source=now.vector,
@@ -168,6 +168,7 @@ def _vector(
         count=now.count,
         current=now.quantization,
         wanted=wanted,
+        becomes=becomes,
         match=match,
         comparison=_comparison(store, now.vector, made),
         held_by=now.held_by if asked is None else "store",
@@ -177,15 +178,15 @@ def _vector(
 
 def _quantization(
     store: Store, wanted: Quantization, made: Vector, now: VectorInfo
-) -> tuple[Quantization, Match]:
+) -> tuple[Quantization, Quantization, Match]:
     bare = wanted.replace(rescore=None)
     if bare.kind is Kind.FLOAT16 and now.datatype == "float16":
         # There it is the datatype, which is carried as such.
-        return NONE, Match.of()
+        return NONE, NONE, Match.of()
     if bare.kind is Kind.NONE:
-        return NONE, Match.of()
+        return NONE, NONE, Match.of()
     if now.held_by == "qadapt":
-        return bare, codes.match(bare)
+        return bare, bare, codes.match(bare)
     return translated(store, bare, made)
 
 
@@ -275,8 +276,13 @@ def _notes(
         notes.append(f"{ids.home:,} rows were migrated before and get their own ids again")
     if tried.wrapped:
         notes.append(
-            f"{', '.join(tried.wrapped)}: {target.store.name} would change these entries, so they "
+            f"{', '.join(tried.wrapped)}: {target.store.name} does not keep these entries, so they "
             "travel as JSON text in 'qadapt_entries'; filters cannot ask for them there"
+        )
+    if tried.noted:
+        notes.append(
+            f"{', '.join(tried.noted)}: {target.store.name} keeps some of these numbers as their "
+            "neighbours; the exact ones are noted in 'qadapt_entries', and come home"
         )
     return tuple(notes)
 
@@ -306,6 +312,7 @@ def plan_of_two(source: Endpoint, target: Endpoint, options: Options) -> Migrati
             count=now.count,
             current=now.quantization,
             wanted=there.quantization,
+            becomes=there.quantization,
             match=Match.of(),
             comparison=_comparison(target.store, now.vector, there.vector),
         )

@@ -44,10 +44,13 @@ def probe(
     batch = _fit(Batch.concat([carrier.home(each) for each in read]), plans)
     entries: dict[str, set[str]] = {}
     wrapped: set[str] = set()
+    noted: set[str] = set()
     for payload in batch.payloads or ():
         for key, value in payload.items():
             entries.setdefault(key, set()).add(type(value).__name__)
-        wrapped.update(carrier.unkept(payload))
+        near, gone = carrier.unkept(payload)
+        noted.update(near)
+        wrapped.update(gone)
     size = sum(len(json.dumps(dict(each), ensure_ascii=False)) for each in batch.payloads or ())
     result = Probe(
         rows=len(batch),
@@ -55,6 +58,7 @@ def probe(
         row_bytes=(batch.nbytes + size) // max(1, len(batch)),
         entries={key: tuple(sorted(found)) for key, found in sorted(entries.items())},
         wrapped=tuple(sorted(wrapped)),
+        noted=tuple(sorted(noted)),
     )
     if not scratch or not len(batch):
         return result

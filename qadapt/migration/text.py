@@ -58,7 +58,7 @@ def _vector(each: VectorPlan) -> str:
 def _codes(each: VectorPlan) -> str:
     if each.wanted.kind is Kind.NONE and each.current.kind is Kind.NONE:
         return "none"
-    words = f"{each.current} -> {each.wanted} ({each.match.level})"
+    words = f"{each.current} -> {each.becomes} ({each.match.level})"
     if each.match.level is not Level.EXACT:
         words += f": {'; '.join(each.match.differences)}"
     if each.rescore is not None:
@@ -132,7 +132,7 @@ def _migration(done: Migration) -> Iterator[tuple[str, str]]:
     for name, status in done.status.items():
         state = f"{status.state}" + (f": {status.reason}" if status.reason else "")
         label = f"codes of {name}" if name else "codes"
-        yield label, f"{done.plan.vectors[name].wanted}: {state}"
+        yield label, f"{done.plan.vectors[name].becomes}: {state}"
     if done.caught_up is not None:
         caught = done.caught_up
         yield (

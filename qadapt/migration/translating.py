@@ -15,20 +15,25 @@ _RATIOS = (4, 8, 16, 32, 64)
 _DEFAULT_RATIO = 8
 
 
-def translated(store: Store, wanted: Quantization, vector: Vector) -> tuple[Quantization, Match]:
-    """What the target gets, and how near that is; ``none`` where it has nothing of the kind."""
+def translated(
+    store: Store, wanted: Quantization, vector: Vector
+) -> tuple[Quantization, Quantization, Match]:
+    """What to ask of the target, what that becomes there, and how near it is to ``wanted``;
+    ``none`` where it has nothing of the kind."""
     able = store.capabilities()
     if not able.native(NATIVE):
-        return NONE, Match.unsupported(f"{NATIVE}: {able[NATIVE].reason}")
-    match = store.map(wanted, vector).match
+        return NONE, NONE, Match.unsupported(f"{NATIVE}: {able[NATIVE].reason}")
+    mapped = store.map(wanted, vector)
+    match = mapped.match
     if match.level is not Level.UNSUPPORTED:
-        return wanted, match
+        return wanted, mapped.target, match
     for near in _nearest(wanted, vector.dim):
-        found = store.map(near, vector).match
-        if found.level is not Level.UNSUPPORTED:
+        found = store.map(near, vector)
+        if found.match.level is not Level.UNSUPPORTED:
             said = f"{near} and not {wanted}: {'; '.join(match.differences)}"
-            return near, Match(Level.DIFFERS, (said, *found.differences), match.support)
-    return NONE, match
+            told = (said, *found.match.differences)
+            return near, found.target, Match(Level.DIFFERS, told, match.support)
+    return NONE, NONE, match
 
 
 def _nearest(wanted: Quantization, dim: int) -> Iterator[Quantization]:

@@ -10,7 +10,7 @@ import abc
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import (
@@ -53,6 +53,7 @@ class Progress:
 
 
 Part = Mapping[str, Any]
+Kept = Literal["as it is", "nearly", "not"]
 OnProgress = Callable[[Progress], None]
 
 
@@ -291,9 +292,10 @@ class Store(abc.ABC):
         """Whether a collection that ``create`` makes has room for this id, and gives it back."""
         return True
 
-    def keeps(self, key: str, value: Any) -> bool:
-        """Whether one entry of a payload comes back equal from a collection made by ``create``."""
-        return True
+    def keeps(self, key: str, value: Any) -> Kept:
+        """How one entry of a payload comes back from a collection made by ``create``: as it is,
+        nearly (so that filters still find it), or not at all."""
+        return "as it is"
 
     def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
         """Why ``create`` would refuse these vectors; None when it would not."""

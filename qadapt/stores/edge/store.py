@@ -36,6 +36,7 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.stores.base import (
     PAGE,
+    Kept,
     Mapped,
     OnProgress,
     Part,
@@ -58,7 +59,7 @@ from qadapt.stores.edge.engine import (
 )
 from qadapt.stores.edge.filters import to_engine
 from qadapt.stores.edge.rebuild import LOOK, rebuild
-from qadapt.stores.qdrant import columns, keys, mapping, ranges
+from qadapt.stores.qdrant import columns, floats, keys, mapping, ranges
 
 DEPLOYMENT = "embedded"
 # Queries in one request of the engine, and ids in one deletion.
@@ -314,6 +315,9 @@ class EdgeStore(Store):
 
     def takes_id(self, key: Id) -> bool:
         return keys.canonical(key) == key
+
+    def keeps(self, key: str, value: Any) -> Kept:
+        return "as it is" if floats.survives(value) else "nearly"
 
     # -- searching ---------------------------------------------------------------------------
 

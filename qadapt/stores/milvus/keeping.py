@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from qadapt.model import Id
+from qadapt.stores.base import Kept
 from qadapt.stores.milvus import schema
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.keys import Keys
@@ -19,10 +19,10 @@ def takes_id(key: Id) -> bool:
     return bool(_OURS.possible([key]))
 
 
-def keeps(key: str, value: Any) -> bool:
-    """Whether the dynamic field gives an entry back as it was."""
+def keeps(key: str) -> Kept:
+    """Whether the dynamic field gives an entry back."""
     reserved = key in (schema.KEY, "$meta", schema.UNNAMED) or key.startswith(schema.PREFIX)
-    return not reserved
+    return "not" if reserved else "as it is"
 
 
 def beyond_rows(connection: Connection, layout: schema.Layout) -> dict[str, str]:

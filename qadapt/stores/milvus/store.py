@@ -27,7 +27,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
 from qadapt.stores.milvus import (
     aliases,
     bits,
@@ -249,8 +249,8 @@ class MilvusStore(Store):
     def takes_id(self, key: Id) -> bool:
         return keeping.takes_id(key)
 
-    def keeps(self, key: str, value: Any) -> bool:
-        return keeping.keeps(key, value)
+    def keeps(self, key: str, value: Any) -> Kept:
+        return keeping.keeps(key)
 
     def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
         try:

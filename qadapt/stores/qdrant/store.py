@@ -30,12 +30,13 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
 from qadapt.stores.qdrant import (
     capabilities,
     changes,
     config,
     creation,
+    floats,
     gates,
     keys,
     localmode,
@@ -255,6 +256,11 @@ class QdrantStore(Store):
 
     def takes_id(self, key: Id) -> bool:
         return keys.canonical(key) == key
+
+    def keeps(self, key: str, value: Any) -> Kept:
+        # A server keeps payloads as the engine does (not tried on one); local mode is Python's.
+        exact = self.connection.local or floats.survives(value)
+        return "as it is" if exact else "nearly"
 
     def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
         problems = (gates.datatype(each, self.connection.version) for each in vectors.values())
