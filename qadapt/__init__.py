@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         wrap,
     )
     from qadapt.codecs import Calibration, quantize
+    from qadapt.files import export_file, import_file
     from qadapt.index import CodeIndex
     from qadapt.migration import Migration, MigrationPlan, check, migrate, plan_migration
     from qadapt.model.spec import load_spec
@@ -72,6 +73,8 @@ _LAZY = {
     "Calibration": "qadapt.codecs",
     "quantize": "qadapt.codecs",
     "CodeIndex": "qadapt.index",
+    "export_file": "qadapt.files",
+    "import_file": "qadapt.files",
     "Migration": "qadapt.migration",
     "MigrationPlan": "qadapt.migration",
     "check": "qadapt.migration",
@@ -102,8 +105,10 @@ __all__ = [
     "apply_plans",
     "binary",
     "check",
+    "export_file",
     "float16",
     "history",
+    "import_file",
     "load_plan",
     "load_spec",
     "migrate",

@@ -1,17 +1,18 @@
-"""Moving: migrate, check, alias."""
+"""Moving: migrate, check, export, import, alias."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from qadapt.cli import complete
+from qadapt.cli import complete, words
 from qadapt.cli.frame import command
-from qadapt.cli.options import Url, open_database
+from qadapt.cli.options import Url, VectorName, open_database
 from qadapt.cli.output import Output, facts, styled
 from qadapt.cli.progress import Reporter
 from qadapt.errors import InputError, SpecError
@@ -64,10 +65,97 @@ def register(app: typer.Typer) -> None:
     )(check)
     command(
         app,
+        "export",
+        examples="qadapt export 'edge:./data#articles' articles.parquet",
+    )(export)
+    command(
+        app,
+        "import",
+        own_limit=True,
+        examples="qadapt import articles.parquet 'milvus:notes.db#articles'",
+    )(load)
+    command(
+        app,
         "alias",
         examples="qadapt alias qdrant+http://localhost:6333 articles articles_v2\n"
         "qadapt alias qdrant+http://localhost:6333 articles --drop",
     )(alias)
+
+
+def export(
+    out: Output,
+    source: Source,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help=".parquet, .npy or .fvecs.", show_default=False),
+    ],
+    vector: VectorName = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there.")
+    ] = False,
+) -> None:
+    """Write a collection to a file: all of it to .parquet, one vector's floats to the others.
+
+    The file appears when it is whole.
+    """
+    import qadapt as qa
+
+    with Events(out) as events:
+        done = qa.export_file(source, file, vector=vector, overwrite=overwrite, progress=events)
+    out.document(done.to_dict())
+    lacking = f"; {done.missing:,} rows lack the vector" if done.missing else ""
+    out.print(f"✓ {done.rows:,} rows in {done.path}, {words.size(done.bytes)}{lacking}")
+
+
+def load(
+    out: Output,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help=".parquet, .npy or .fvecs.", show_default=False),
+    ],
+    target: Target,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric", metavar="cosine|dot|euclidean", show_default=False,
+            help="For files that do not say theirs; cosine where it is left out.",
+        ),
+    ] = None,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            "--quantize", metavar="QUANTIZATION", show_default=False,
+            help="What the target gets; by default what the file says, translated.",
+            autocompletion=complete.quantizations,
+        ),
+    ] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Write to a collection that is there already.")
+    ] = False,
+) -> None:  # fmt: skip
+    """Read a file into a collection, which is made where it is not there.
+
+    Doing it twice does the same as once.
+    """
+    import qadapt as qa
+
+    with Events(out) as events:
+        done = qa.import_file(
+            file,
+            target,
+            metric=metric,
+            quantization=quantize,
+            add=add,
+            timeout=out.timeout or TIMEOUT,
+            progress=events,
+        )
+    out.document(done.to_dict())
+    mapped = f", {done.mapped:,} ids became UUIDs" if done.mapped else ""
+    out.print(f"✓ {done.rows:,} rows in {done.collection}{mapped}")
+    for name, match in done.match.items():
+        label = f"codes of {name}" if name else "codes"
+        told = f"; {'; '.join(match.differences)}" if match.differences else ""
+        out.print(f"  {label}: {done.quantization[name]} ({match.level}){told}")
 
 
 def migrate(

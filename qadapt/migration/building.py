@@ -5,8 +5,8 @@ from __future__ import annotations
 from qadapt.local import seen
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.migration.endpoint import Endpoint
-from qadapt.migration.plan import MigrationPlan, VectorPlan
-from qadapt.model import Kind, Status
+from qadapt.migration.plan import MigrationPlan
+from qadapt.model import Accept, Kind, Quantization, Status
 from qadapt.planning import planner, requests
 from qadapt.planning.wait import wait_for
 from qadapt.stores.base import OnProgress
@@ -31,7 +31,8 @@ def build(
         if each.wanted.kind is Kind.NONE:
             found[name] = seen.info(target.store, target.name).vectors[name].status
         else:
-            found[name] = _quantize(target, name, each, progress, timeout)
+            accept: Accept = "client" if each.held_by == "qadapt" else "differs"
+            found[name] = quantize(target, name, each.wanted, accept, progress, timeout)
         if each.rescore is not None:
             settings = read_settings(target.store, target.name)
             changed = settings.of(name).replace(rescore=each.rescore)
@@ -39,17 +40,17 @@ def build(
     return found
 
 
-def _quantize(
-    target: Endpoint, name: str, each: VectorPlan, progress: OnProgress, timeout: float
+def quantize(
+    target: Endpoint,
+    name: str,
+    wanted: Quantization,
+    accept: Accept,
+    progress: OnProgress,
+    timeout: float,
 ) -> Status:
-    made = planner.make_plan(
-        target.store,
-        target.name,
-        each.wanted,
-        vector=name,
-        accept="client" if each.held_by == "qadapt" else "differs",
-    )
+    """Quantize one vector, and wait until it was seen; nothing to do is done at once."""
+    made = planner.make_plan(target.store, target.name, wanted, vector=name, accept=accept)
     for step in made.steps:
         if step.request:
             requests.run(target.store, target.name, step.request, progress, timeout)
-    return wait_for(target.store, target.name, name, each.wanted, progress, timeout)
+    return wait_for(target.store, target.name, name, wanted, progress, timeout)

@@ -52,6 +52,9 @@ def ends(live: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[[str],
 
     yield make
     for database in opened:
+        for alias in database.aliases():
+            if alias.startswith("Mig_"):
+                database.drop_alias(alias)
         for name in database.collections():
             if name.startswith("Mig_"):
                 database.drop(name)

@@ -61,7 +61,7 @@ def test_ids_of_all_kinds_there_and_back(
 ) -> None:
     """From a store that takes all of them (Milvus), over one that may not, home to Milvus."""
     keys: list[Any] = [0, 1, "1", 2**63, 2**64 - 1, str(uuid.UUID(int=7)), "doc-1", "#5", "ü x",
-                       str(uuid.UUID(int=8)).upper(), "a" * 300, "5"]  # fmt: skip
+                       str(uuid.UUID(int=0xABC)).upper(), "a" * 300, "5"]  # fmt: skip
     first, over = ends("lite"), ends(engine)
     made = first.create("Mig_first", dim=DIM, metric="dot")
     payloads = [{"at": at, SOURCE_ID: "mine"} for at in range(len(keys))]
