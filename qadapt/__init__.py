@@ -51,7 +51,9 @@ if TYPE_CHECKING:
         wrap,
     )
     from qadapt.codecs import Calibration, quantize
+    from qadapt.files import export_file, import_file
     from qadapt.index import CodeIndex
+    from qadapt.migration import Migration, MigrationPlan, check, migrate, plan_migration
     from qadapt.model.spec import load_spec
 
 # Where each name that is not imported at once lives.
@@ -71,6 +73,13 @@ _LAZY = {
     "Calibration": "qadapt.codecs",
     "quantize": "qadapt.codecs",
     "CodeIndex": "qadapt.index",
+    "export_file": "qadapt.files",
+    "import_file": "qadapt.files",
+    "Migration": "qadapt.migration",
+    "MigrationPlan": "qadapt.migration",
+    "check": "qadapt.migration",
+    "migrate": "qadapt.migration",
+    "plan_migration": "qadapt.migration",
 }
 
 __all__ = [
@@ -84,6 +93,8 @@ __all__ = [
     "Hits",
     "Kind",
     "Metric",
+    "Migration",
+    "MigrationPlan",
     "Plan",
     "QadaptError",
     "Quantization",
@@ -93,12 +104,17 @@ __all__ = [
     "__version__",
     "apply_plans",
     "binary",
+    "check",
+    "export_file",
     "float16",
     "history",
+    "import_file",
     "load_plan",
     "load_spec",
+    "migrate",
     "none",
     "open",
+    "plan_migration",
     "plan_spec",
     "product",
     "quantize",

@@ -9,6 +9,7 @@ import numpy as np
 
 from qadapt.errors import (
     AlreadyExistsError,
+    InputError,
     NotFoundError,
     UnsupportedError,
 )
@@ -26,7 +27,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
 from qadapt.stores.milvus import (
     aliases,
     bits,
@@ -35,6 +36,7 @@ from qadapt.stores.milvus import (
     creation,
     forms,
     indexing,
+    keeping,
     look,
     mapping,
     parts,
@@ -72,6 +74,7 @@ class MilvusStore(Store):
     deployments: ClassVar[tuple[str, ...]] = (SERVER, LITE, CLOUD)
     max_k: ClassVar[int] = rows.WINDOW
     recreates_alone: ClassVar[bool] = True
+    gaps: ClassVar[bool] = False
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -268,6 +271,28 @@ class MilvusStore(Store):
         wanted = _wanted(layout, vectors)
         size = rows.check_page(page)
         return rows.read(self.connection, layout, wanted, payload, expression, size)
+
+    def takes_id(self, key: Id) -> bool:
+        return keeping.takes_id(key)
+
+    def keeps(self, key: str, value: Any) -> Kept:
+        return keeping.keeps(key)
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        try:
+            creation.refuse(vectors, self._engine)
+        except (InputError, UnsupportedError) as error:
+            return error.message
+        return None
+
+    def wake(self, collection: str) -> None:
+        if self.connection.lite and not schema.loaded(self.connection, collection):
+            # Lite has them in this process alone, and forgets at its end that they were loaded.
+            load = self.connection.client.load_collection
+            self.connection.call(f"load {collection!r}", load, collection)
+
+    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+        return keeping.beyond_rows(self.connection, self._fresh(collection))
 
     def parts(self, collection: str, n: int) -> list[Part]:
         return parts.parts(self.connection, self._layout(collection), n)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from qadapt.errors import AlreadyExistsError, InputError, NotFoundError
+from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, UnsupportedError
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -288,6 +288,23 @@ class WeaviateStore(Store):
             bounds = {"behind": behind, "last": last}
             found.append({name: key for name, key in bounds.items() if key is not None})
         return found
+
+    def takes_id(self, key: Id) -> bool:
+        return ids.canonical(key) == key
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        try:
+            creation.refuse(vectors, self._engine)
+        except (InputError, UnsupportedError) as error:
+            return error.message
+        return None
+
+    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+        layout = self._layout(collection)
+        found = {"other-vectors": ", ".join(layout.others)}
+        if layout.multi_tenant and "@" not in collection:
+            found["tenants"] = ", ".join(tenants.states(self.connection, layout))
+        return {name: words for name, words in found.items() if words}
 
     def _read(self, collection: str, layout: Layout) -> Sequence[str]:
         return tenants.to_read(self.connection, layout, tenants.split(collection)[1])
