@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         wrap,
     )
     from qadapt.codecs import Calibration, quantize
+    from qadapt.costing import Prices, cost
     from qadapt.index import CodeIndex
     from qadapt.model.spec import load_spec
 
@@ -71,6 +72,8 @@ _LAZY = {
     "Calibration": "qadapt.codecs",
     "quantize": "qadapt.codecs",
     "CodeIndex": "qadapt.index",
+    "Prices": "qadapt.costing",
+    "cost": "qadapt.costing",
 }
 
 __all__ = [
@@ -85,6 +88,7 @@ __all__ = [
     "Kind",
     "Metric",
     "Plan",
+    "Prices",
     "QadaptError",
     "Quantization",
     "Rescore",
@@ -93,6 +97,7 @@ __all__ = [
     "__version__",
     "apply_plans",
     "binary",
+    "cost",
     "float16",
     "history",
     "load_plan",

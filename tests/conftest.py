@@ -89,6 +89,15 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
     return address
 
 
+@pytest.fixture
+def milvus_folder(live: Callable[[str], str], request: pytest.FixtureRequest) -> Path:
+    """Where the Milvus of this session keeps its files; skipped where it runs elsewhere."""
+    live("milvus")
+    if MILVUS not in request.config.stash:
+        pytest.skip("the files of a Milvus named in the environment cannot be seen")
+    return request.config.stash[MILVUS].folder
+
+
 def _live(config: pytest.Config, name: str, folder: Path) -> str:
     address = f"edge:{folder / 'edge'}" if name == "edge" else _server(config, name)
     try:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qadapt.api.change import Plan
+from qadapt.costing import Cost, Prices, compare
 from qadapt.evaluation.verify import Verification
 from qadapt.evaluation.verify import verify as run_verify
 from qadapt.local import codes, seen
@@ -240,6 +241,43 @@ class Collection:
             queries=queries,
             seed=seed,
             progress=progress or silent,
+        )
+
+    def cost(
+        self,
+        quantization: QuantizationLike | None = None,
+        *,
+        vector: str | None = None,
+        prices: Prices | None = None,
+        replicas: int = 1,
+        scales: Sequence[float] = (1, 10, 100),
+        settings: Sequence[QuantizationLike] | None = None,
+    ) -> Cost:
+        """Bytes in RAM and on disk, and money a month: as it is, as asked, and the stores side by
+        side.
+
+        Args:
+            quantization: what to compare the collection with; None to compare the stores alone.
+            prices: ``qa.Prices(ram=..., disk=...)`` for a GiB and month, as you pay them.
+            replicas: copies of each row.
+            scales: how many times the collection.
+            settings: what stands side by side; one of each kind if left out.
+        """
+        info = self.info()
+        name = which_vector(self.name, info.vectors, vector)
+        about = info.vectors[name]
+        return compare(
+            about.count,
+            about.vector,
+            store=info.server.store,
+            quantization=quantization,
+            info=info,
+            name=name,
+            address=str(self._store.address),
+            prices=prices or Prices(),
+            replicas=replicas,
+            scales=scales,
+            settings=settings,
         )
 
     # -- inside ------------------------------------------------------------------------------
