@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from typing import Any, Literal
 
 from qadapt.model import (
-    Datatype,
     How,
     Match,
     Metric,
@@ -18,6 +17,7 @@ from qadapt.model import (
     Server,
     Status,
 )
+from qadapt.model.data import Datatype
 
 ResultState = Literal["measured", "predicted", "unsupported", "failed", "not obeyed"]
 

@@ -122,12 +122,12 @@ class Turbo(Model):
     def _spun(self, x: Floats) -> tuple[Floats, Floats]:
         """Rotated rows of length ``sqrt(width)``, and their lengths ``(n, 1)`` before."""
         spun = x @ self._matrix
-        length: Floats = np.sqrt(np.einsum("ij,ij->i", spun, spun))[:, None]
+        length = np.sqrt(np.einsum("ij,ij->i", spun, spun))[:, None].astype(np.float32)
         if self.metric is Metric.COSINE:
             length = np.ones_like(length)
         safe = np.where(length > 0, length, 1)
-        full: Floats = spun * (np.float32(math.sqrt(self._width)) / safe)
-        return full, length
+        full = spun * (np.float32(math.sqrt(self._width)) / safe)
+        return full.astype(np.float32), length
 
     def _fit(self, rows: Floats) -> None:
         if self._bits == 8:

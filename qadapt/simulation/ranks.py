@@ -87,6 +87,5 @@ def ranks(
 
 def _total(marks: npt.NDArray[np.bool_], weight: Doubles | None) -> Doubles:
     if weight is None:
-        return marks.sum(axis=1).astype(np.float64)
-    found: Doubles = marks @ weight
-    return found
+        return np.asarray(marks.sum(axis=1), dtype=np.float64)
+    return np.asarray(marks @ weight, dtype=np.float64)
