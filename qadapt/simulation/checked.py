@@ -1,8 +1,14 @@
-"""How far each model was seen to be off. ``benchmarks/simulation.py`` measures and prints it."""
+"""How far each model was seen to be off.
+
+``benchmarks/simulation.py`` asks the engines and writes ``checked.json``.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 NEAR = 0.02  # recall@10; a model that was off by more is marked
 
@@ -29,9 +35,15 @@ class Check:
 # What an unchecked model is widened by.
 UNCHECKED = 0.05
 
-CHECKS: dict[tuple[str, str], Check] = {}
+FILE = Path(__file__).with_name("checked.json")
+
+
+@lru_cache(maxsize=1)
+def _checks() -> dict[tuple[str, str], Check]:
+    lines = json.loads(FILE.read_text(encoding="utf-8"))
+    return {(line["store"], line["model"]): Check(line["off"], line["against"]) for line in lines}
 
 
 def check_of(store: str, key: str) -> Check | None:
     """The check of one model; None where no engine was asked."""
-    return CHECKS.get((store, key))
+    return _checks().get((store, key))

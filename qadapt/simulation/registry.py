@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from qadapt.errors import UnsupportedError
+from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Kind, Quantization, Rescore, Vector
 from qadapt.simulation import milvus, qdrant, weaviate
 from qadapt.simulation.base import Exact, Model
 from qadapt.simulation.checked import Check, check_of
+from qadapt.stores.base import Mapped
 
 STORES = ("qdrant", "edge", "weaviate", "milvus")
 LISTS = 128  # of Milvus' inverted files, where nobody says
@@ -30,24 +33,25 @@ class Modelled:
     check: Check | None
 
 
-def model_of(store: str, target: Quantization, vector: Vector) -> Modelled:
+def model_of(store: str, mapped: Mapped, vector: Vector) -> Modelled:
     """The model of one store's codes.
 
     Args:
         store: ``qdrant``, ``edge``, ``weaviate`` or ``milvus``.
-        target: what the store makes of a setting (``store.map(...).target``).
+        mapped: what the store makes of a setting.
         vector: dimensions and metric.
 
     Raises:
         UnsupportedError: no model stands for it.
     """
+    target = mapped.target
     family = "qdrant" if store == "edge" else store
     if target.kind in (Kind.NONE, Kind.FLOAT16):
         half = target.kind is Kind.FLOAT16
         name = "16-bit floats" if half else "floats"
         return Modelled(Exact(vector.metric, half=half), name, Check(0.0, "by definition"))
     made = {"qdrant": _qdrant, "weaviate": _weaviate, "milvus": _milvus}.get(family)
-    found = made(target, vector) if made is not None else None
+    found = made(target, vector, mapped.native or {}) if made is not None else None
     if found is None:
         raise UnsupportedError(
             f"no model stands for {target} of {store}",
@@ -57,29 +61,71 @@ def model_of(store: str, target: Quantization, vector: Vector) -> Modelled:
     return Modelled(model, f"{family.capitalize()} {key}", check_of(family, key))
 
 
-def default_rescore(store: str, target: Quantization) -> Rescore:
-    """What a search of a store gets that says nothing of rescoring, for 10 results.
+def mapped_to(store: str, quantization: Quantization, vector: Vector) -> Mapped:
+    """A setting in the words of a store that is not there, at its newest version.
 
-    Weaviate's graph brings 100 candidates; it scores all of them by the originals for binary and
-    product codes and rotational ones of 1 bit, and 20 of them for all others
-    (facts/weaviate.md 2).
+    Raises:
+        SpecError: an unknown store.
     """
-    if target.kind in (Kind.NONE, Kind.FLOAT16):
-        return Rescore(source="off")
-    if store == "weaviate":
-        coarse = target.kind in (Kind.BINARY, Kind.PRODUCT) or target.bits == 1
-        return Rescore(10 if coarse else 2)
     if store in ("qdrant", "edge"):
+        from qadapt.stores.qdrant import mapping as of_qdrant
+
+        return of_qdrant.to_native(quantization, vector)
+    if store == "weaviate":
+        from qadapt.stores.weaviate import mapping as of_weaviate
+
+        return of_weaviate.to_native(quantization, vector)
+    if store == "milvus":
+        from qadapt.stores.milvus import mapping as of_milvus
+
+        return of_milvus.to_native(quantization, vector)
+    raise SpecError.unknown("store", store, STORES)
+
+
+def candidates(
+    store: str, mapped: Mapped, k: int, rescore: Rescore | None
+) -> tuple[int, Rescore | None]:
+    """How many candidates are scored by the originals, at least ``k``, and the rescoring that
+    is meant.
+
+    Args:
+        mapped: the setting in the store's words.
+        rescore: None for the store's default.
+    """
+    if mapped.target.kind in (Kind.NONE, Kind.FLOAT16):
+        return k, None
+    if store == "weaviate":
+        return _weaviate_candidates(mapped, k, rescore)
+    if rescore is None and store in ("qdrant", "edge"):
         from qadapt.stores.qdrant import mapping
 
-        return mapping.default_rescore(target) or Rescore(source="off")
-    return Rescore(source="off")
+        rescore = mapping.default_rescore(mapped.target)
+    rescore = rescore or Rescore(source="off")
+    return (rescore.candidates(k) if rescore.on else k), rescore
+
+
+def _weaviate_candidates(
+    mapped: Mapped, k: int, rescore: Rescore | None
+) -> tuple[int, Rescore | None]:
+    """Its own rule decides, from the number of results that it is asked for."""
+    from qadapt.stores.weaviate import mapping
+
+    native = mapped.native or {}
+    index = str(native.get("vectorIndexType", "hnsw"))
+    config = native.get("vectorIndexConfig") or {}
+    rule = mapping.rescoring({"vectorIndexType": index, "vectorIndexConfig": config})
+    if rule.off:
+        return k, Rescore(source="off")
+    count = rescore.candidates(k) if rescore is not None and rescore.on else k
+    ef = int(config.get("ef", -1))
+    scored = max(count, rule.candidates(index, count, ef))
+    return scored, rescore if rescore is not None and rescore.on else Rescore(scored / k)
 
 
 _Found = tuple[str, Model] | None
 
 
-def _qdrant(q: Quantization, vector: Vector) -> _Found:
+def _qdrant(q: Quantization, vector: Vector, _: Mapping[str, Any]) -> _Found:
     metric, dim = vector.metric, vector.dim
     if q.kind is Kind.SCALAR:
         tail = "" if q.quantile in (None, 1) else " with a quantile"
@@ -95,7 +141,7 @@ def _qdrant(q: Quantization, vector: Vector) -> _Found:
     return f"product of 1/{ratio}", qdrant.Product(metric, dim, ratio)
 
 
-def _weaviate(q: Quantization, vector: Vector) -> _Found:
+def _weaviate(q: Quantization, vector: Vector, _: Mapping[str, Any]) -> _Found:
     metric, dim = vector.metric, vector.dim
     if q.kind is Kind.SCALAR:
         return "scalar", weaviate.Scalar(metric)
@@ -110,9 +156,9 @@ def _weaviate(q: Quantization, vector: Vector) -> _Found:
     return None if made is None else (f"rotational of {q.bits:g} bits", made(metric, dim))
 
 
-def _milvus(q: Quantization, vector: Vector) -> _Found:
+def _milvus(q: Quantization, vector: Vector, native: Mapping[str, Any]) -> _Found:
     metric, dim = vector.metric, vector.dim
-    index = str(q.native.get("index_type", ""))
+    index = str(native.get("index_type", ""))
     if q.kind is Kind.SCALAR:
         bits = int(q.bits or 8)
         return f"scalar of {bits} bits", milvus.Scalar(metric, bits)
