@@ -139,7 +139,7 @@ def render() -> None:
     off: dict[tuple[str, str], tuple[float, set[str]]] = {}
     rows = []
     for part in sorted(kept):
-        store, name = part.split()
+        name = part.split()[1]
         about = kept[part]
         for line in about["lines"]:
             away = line["predicted"] - line["seen"]

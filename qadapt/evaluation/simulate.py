@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ class Population:
     truth: npt.NDArray[np.int64]
     own: npt.NDArray[np.int64]
     count: int
-    learnt: slice = slice(None)
+    learnt: slice = field(default_factory=lambda: slice(None))
 
     @property
     def sampled(self) -> bool:
