@@ -57,16 +57,16 @@ def search(
     if rescore is None and not can.native("native-rescore"):
         chosen_by = "store default"
         rescore = store.default_rescore(collection, wanted.vector)
-    if rescore is None or not rescore.on or _native(store, rescore):
+    if rescore is None or not rescore.on or _native(store, collection, wanted, rescore):
         hits = store.search(collection, queries, _changed(wanted, rescore=rescore))
         return _with_how(hits, rescore_from="store default" if rescore is None else chosen_by)
     hits = _rescored_by_us(store, collection, queries, wanted, rescore, vector)
     return _with_how(hits, rescore_from=chosen_by)
 
 
-def _native(store: Store, rescore: Rescore) -> bool:
+def _native(store: Store, collection: str, wanted: Search, rescore: Rescore) -> bool:
     """Whether the store does this rescoring itself (a source it lacks is its own error)."""
-    return store.capabilities().native("native-rescore") or rescore.source != "originals"
+    return rescore.source != "originals" or store.rescores_itself(collection, wanted.vector)
 
 
 def _changed(search: Search, **changes: Any) -> Search:

@@ -110,13 +110,13 @@ class Database:
         return collection in self.collections()
 
     def __getitem__(self, collection: str) -> Collection:
-        """A collection.
+        """A collection, by its name or an alias.
 
         Raises:
             NotFoundError: there is none of that name; the message names the nearest.
         """
-        names = self.collections()
-        if collection not in names:
+        if not self._store.has(collection):
+            names = [*self.collections(), *self.aliases()]
             raise NotFoundError.missing("collection", collection, names)
         return Collection(self._store, collection)
 

@@ -251,7 +251,7 @@ def _bound(given: Any, name: str) -> Bound:
     value = _scalar(given, name)
     if isinstance(value, bool):
         raise SpecError(f"the range on {name!r} has the bound {value!r}", hint=_known_range())
-    if isinstance(value, str) and _moment(value) is None:
+    if isinstance(value, str) and moment(value) is None:
         raise SpecError(
             f"the range on {name!r} has {_brief(value)}, which is no number and no ISO date",
             hint="dates look like '2024-05-01' or '2024-05-01T12:00:00Z'",
@@ -318,7 +318,7 @@ def _same(element: Any, value: Scalar) -> bool:
 
 
 def _inside(wanted: Range, element: Any) -> bool:
-    found = _moment(element) if wanted.over_dates else element
+    found = moment(element) if wanted.over_dates else element
     if found is None or isinstance(found, bool) or not isinstance(found, (int, float, datetime)):
         return False
     compare = {
@@ -328,12 +328,12 @@ def _inside(wanted: Range, element: Any) -> bool:
         "lte": lambda bound: found <= bound,
     }
     for word, bound in wanted.bounds.items():
-        if not compare[word](_moment(bound) if wanted.over_dates else bound):
+        if not compare[word](moment(bound) if wanted.over_dates else bound):
             return False
     return True
 
 
-def _moment(value: Any) -> datetime | None:
+def moment(value: Any) -> datetime | None:
     """A point in time from an ISO date; None for anything else."""
     if isinstance(value, date):
         value = value.isoformat()

@@ -169,6 +169,10 @@ class Store(abc.ABC):
     def collections(self) -> list[str]:
         """Names, sorted."""
 
+    def has(self, collection: str) -> bool:
+        """Whether there is a collection, or an alias, of this name."""
+        return collection in self.collections() or collection in self.aliases()
+
     @abc.abstractmethod
     def create(
         self,
@@ -287,6 +291,11 @@ class Store(abc.ABC):
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
         """What a search gets that says nothing of rescoring; as in ``info``, perhaps cheaper."""
         return self.info(collection).vectors[vector].default_rescore
+
+    def rescores_itself(self, collection: str, vector: str) -> bool:
+        """Whether the store scores candidates of this vector again by the originals; where it
+        does not, we do."""
+        return self.capabilities().native("native-rescore")
 
     # -- quantization ------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -52,8 +51,7 @@ class TestMilvusLite(StoreConformance):
     must_support = ("scalar",)
 
     @pytest.fixture
-    def database(self, tmp_path: Path) -> Iterator[Database]:
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
         """An empty file."""
-        pytest.importorskip("milvus_lite")
-        with qa.open(f"milvus:{tmp_path / 'test.db'}") as database:
+        with qa.open(live("milvus-lite")) as database:
             yield database

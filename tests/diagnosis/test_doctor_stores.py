@@ -16,6 +16,7 @@ from qadapt.stores.milvus import findings as milvus
 from qadapt.stores.qdrant import findings as qdrant
 from qadapt.testing import clustered
 
+NAME = "doctor_of_qadapt"
 ADDRESS = Address.parse("milvus+http://:secret@host:19530")
 
 
@@ -95,16 +96,16 @@ def test_parameters_of_milvus_that_are_fine(index: dict[str, Any], options: dict
 @pytest.fixture
 def server(live: Callable[[str], str]) -> Iterator[Any]:
     with qa.open(live("milvus")) as db:
-        if "doctor" in db:
-            db.drop("doctor")
+        if NAME in db:
+            db.drop(NAME)
         yield db
-        if "doctor" in db:
-            db.drop("doctor")
+        if NAME in db:
+            db.drop(NAME)
 
 
 def test_milvus_says_finished_of_segments_that_it_never_indexes(server: qa.Database) -> None:
     rows = clustered(1500, 512, queries=1).rows
-    articles = server.create("doctor", dim=512, quantization=qa.scalar())
+    articles = server.create(NAME, dim=512, quantization=qa.scalar())
     articles.write(qa.Batch(range(500), {"": rows[:500]}))
     articles.plan("scalar").apply(yes=True)
     found = articles.doctor()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from qadapt.stores.base import OnProgress, Search, silent
 from qadapt.stores.milvus.store import MilvusStore
 
 K = 10
-NAME = "articles"
+NAME = f"articles_{uuid.uuid4().hex[:8]}"  # the server is shared by all workers
 
 
 def fill(store: MilvusStore, rows: npt.NDArray[np.float32], metric: str = "cosine") -> None:

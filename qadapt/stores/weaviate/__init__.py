@@ -1,0 +1,1 @@
+"""Weaviate behind the interface of all stores."""

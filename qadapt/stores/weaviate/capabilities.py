@@ -1,0 +1,95 @@
+"""What Weaviate can do, by server version: data only.
+
+``seen on 1.39.0``: run on a live server by our tests. ``by contract``: from the server's code and
+documentation (facts section 1.1); no live server of that version was at hand.
+"""
+
+from __future__ import annotations
+
+from qadapt.model import Capabilities, Rule, Support, narrow
+from qadapt.stores.weaviate import engine as since
+
+_NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
+
+_SEEN = "seen on 1.39.0"
+_ELSE = "older versions by contract"
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "native-quantization",
+        _NATIVE,
+        f"codes in RAM, originals on disk; {_SEEN}, {_ELSE}",
+        since=since.SINCE_PQ,
+    ),
+    Rule(
+        "native-rescore",
+        _NATIVE,
+        "by the originals, and not to be switched off by a query: hnsw with BQ or PQ, flat and "
+        f"hfresh always, SQ and RQ by the collection's rescoreLimit; {_SEEN}",
+    ),
+    Rule(
+        "native-oversampling",
+        _CLIENT,
+        "a query has no such word: qadapt asks for ceil(f*k) results, which the server scores "
+        f"exactly, and keeps k; {_SEEN}",
+    ),
+    Rule(
+        "native-undo",
+        _CLIENT,
+        "a quantizer cannot be switched off: the schema says so and the codes stay; a copy and a "
+        f"switched alias from 1.32; {_SEEN}",
+    ),
+    Rule("native-filter", _NATIVE, f"while it searches; {_SEEN}"),
+    Rule(
+        "named-vectors",
+        _NATIVE,
+        f"each with an index and a quantizer of its own; {_SEEN}",
+        since=since.SINCE_NAMED,
+        otherwise=_NOT,
+    ),
+    Rule(
+        "native-scalar",
+        _NATIVE,
+        f"RQ of 8 bits from 1.32, a cousin; SQ, one range, as scalar:per=collection; {_SEEN}",
+        since=since.SINCE_SQ,
+    ),
+    Rule("native-scalar:4", _NATIVE, f"RQ of 4 bits, a cousin; {_SEEN}", since=since.SINCE_RQ4),
+    Rule("native-scalar:8", _NATIVE, _SEEN, since=since.SINCE_SQ),
+    Rule(
+        "native-product",
+        _NATIVE,
+        f"PQ, on hnsw alone; searches wait while it trains; {_SEEN}",
+        since=since.SINCE_PQ,
+    ),
+    Rule(
+        "native-binary",
+        _NATIVE,
+        f"BQ: signs of the values, queries too; {_SEEN}",
+        since=since.SINCE_BQ_FLAT,
+    ),
+    Rule("native-binary:1", _NATIVE, _SEEN, since=since.SINCE_BQ_FLAT),
+    Rule("native-binary:1.5", _NOT, "Weaviate has 1 bit"),
+    Rule("native-binary:2", _NOT, "Weaviate has 1 bit"),
+    Rule("native-rotational", _NATIVE, f"RQ; {_SEEN}", since=since.SINCE_RQ8, otherwise=_NOT),
+    Rule(
+        "native-rotational:1",
+        _NATIVE,
+        f"queries of 5 bits; on hfresh always; {_SEEN}",
+        since=since.SINCE_RQ1,
+        otherwise=_NOT,
+    ),
+    Rule(
+        "native-rotational:4",
+        _NATIVE,
+        f"a preview, on hnsw alone; {_SEEN}",
+        since=since.SINCE_RQ4,
+        otherwise=_NOT,
+    ),
+    Rule("native-rotational:8", _NATIVE, _SEEN, since=since.SINCE_RQ8, otherwise=_NOT),
+    Rule("native-float16", _NOT, "Weaviate stores 32-bit floats alone"),
+)
+
+
+def of(store: str, version: str | None, deployment: str) -> Capabilities:
+    """The rules, narrowed to a version."""
+    return narrow(store, RULES, version, deployment)

@@ -1,0 +1,472 @@
+"""From what a vector's index is to what was asked for.
+
+    {"op": "weaviate.put", "vector": "", "set": {"rq": {"enabled": true, "bits": 8, ...}},
+     "codes": true}
+
+In place a quantizer can be added to an hnsw index that has none, and a few settings can be changed.
+All else is a copy (``copying``): Weaviate answers 200 when one kind is put in another's place or
+switched off, and the codes stay, or are no codes of anything after a restart (facts section 3).
+
+``run`` reads what is and does what is missing, so that a request that was cut off anywhere, on our
+side or the server's, is finished by carrying it out again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from qadapt.errors import SpecError, StoreError, StoreTimeoutError, UnsupportedError
+from qadapt.model import Estimate, Kind, Quantization, State, Step, Symbol, Vector
+from qadapt.stores.base import Mapped, OnProgress, Progress
+from qadapt.stores.weaviate import aliases, copying, look, mapping, schema
+from qadapt.stores.weaviate.connection import Connection
+from qadapt.stores.weaviate.copying import COPY, SWITCH
+from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_BQ_SQ_LATER, Engine
+from qadapt.stores.weaviate.failures import CompressingError
+from qadapt.stores.weaviate.look import Look
+from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW, Field
+from qadapt.stores.weaviate.status import READONLY
+
+PUT = "weaviate.put"
+_KEYS: Mapping[str, set[str]] = {PUT: {"op", "vector", "set", "codes"}, **copying.KEYS}
+
+PAUSE = 0.25  # seconds between two looks
+CALM = 4  # looks in a row that must say the same where nothing more can be seen
+# Seconds after which a shard that is ready and has no codes will not get any: on 1.39.0 training
+# began at once, and with ASYNC_INDEXING within 2 seconds.
+GRACE = 10.0
+# Numbers (rows times dimensions) that PQ trained and coded in a second, on 2 cores: 5,183 rows of
+# 384 dimensions took 6 to 8 seconds.
+PQ_SPEED = 280_000
+
+_HNSW_LIVE = (
+    "ef",
+    "dynamicEfMin",
+    "dynamicEfMax",
+    "dynamicEfFactor",
+    "flatSearchCutoff",
+    "filterStrategy",
+    "vectorCacheMaxObjects",
+    "sq.rescoreLimit",
+    "rq.rescoreLimit",
+    "pq.trainingLimit",
+    "sq.trainingLimit",
+)
+# Settings that a running index takes over (facts section 2).
+LIVE: Mapping[str, tuple[str, ...]] = {
+    HNSW: _HNSW_LIVE,
+    FLAT: ("bq.rescoreLimit", "rq.rescoreLimit", "vectorCacheMaxObjects"),
+    HFRESH: ("searchProbe", "rq.rescoreLimit", "maxPostingSizeKB"),
+    DYNAMIC: tuple(f"hnsw.{each}" for each in _HNSW_LIVE),
+}
+
+NO_WAY_BACK = (
+    "there is no way back in place: Weaviate takes a switch-off and keeps the codes; to take it "
+    "back is a copy, for which readers go by an alias"
+)
+BY_COPY = "the way back is a copy and a switched alias, since Weaviate switches no codes off"
+IN_PLACE_WHY = "an hnsw index takes a quantizer while it runs; originals stay"
+
+
+def check_request(request: Mapping[str, Any]) -> None:
+    """Refuse a request that is not one of ours.
+
+    Raises:
+        SpecError
+    """
+    op = str(request.get("op"))
+    if op not in _KEYS:
+        raise SpecError.unknown("request", op, _KEYS, where="weaviate")
+    for key in sorted(_KEYS[op].symmetric_difference(request)):
+        raise SpecError.unknown("key", str(key), sorted(_KEYS[op]), where=op)
+
+
+# -- planning ------------------------------------------------------------------------------------
+
+
+def steps(
+    looked: Look,
+    vector: str,
+    mapped: Mapped,
+    asked: Quantization,
+    engine: Engine,
+    taken: Collection[str],
+) -> list[Step]:
+    """Steps to an index that was mapped; empty when it is there and seen to be active.
+
+    Args:
+        mapped: not unsupported.
+        asked: whose ``native`` names what must be just so.
+        taken: all names of collections and aliases.
+
+    Raises:
+        UnsupportedError: a copy is needed, and there is no alias to switch to it.
+    """
+    field = looked.layout.field(vector)
+    wanted = mapped.native or field.native
+    explicit = mapping.settings(asked.native)
+    if mapping.satisfies(field.native, wanted, field.vector, explicit):
+        return _unfinished(looked, vector, wanted, engine, taken)
+    why = _why_not_in_place(looked, vector, wanted, explicit, engine)
+    if why is not None:
+        copying.refuse(looked, engine, why)
+        return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
+    if mapping.from_native(field.native, field.vector) == mapped.target:
+        return [_settings_step(field, explicit)]
+    return [_put_step(looked, vector, mapped, wanted["vectorIndexConfig"], engine, taken)]
+
+
+def alias_steps(
+    looked: Look,
+    vector: str,
+    mapped: Mapped,
+    asked: Quantization,
+    engine: Engine,
+    taken: Collection[str],
+) -> list[Step]:
+    """The copy, also where a change in place would do; empty when nothing differs.
+
+    Raises:
+        UnsupportedError: there is no alias to switch.
+    """
+    field = looked.layout.field(vector)
+    wanted = mapped.native or field.native
+    explicit = mapping.settings(asked.native)
+    if mapping.satisfies(field.native, wanted, field.vector, explicit):
+        state = looked.status(vector).state
+        if state in (State.ACTIVE, State.ABSENT):
+            return []
+    why = "searches and writes of the collection that is there are not disturbed"
+    copying.refuse(looked, engine, "a copy was asked for")
+    return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
+
+
+def recreate_steps(
+    looked: Look, vector: str, wanted: Vector, engine: Engine, taken: Collection[str]
+) -> list[Step]:
+    """The copy with another metric, which is fixed at creation.
+
+    Raises:
+        UnsupportedError: another datatype; a metric that the index does not have; no alias.
+    """
+    field = looked.layout.field(vector)
+    if wanted.datatype != "float32":
+        raise UnsupportedError(
+            f"Weaviate stores float32 alone, not {wanted.datatype}",
+            hint="ask for a quantization: `scalar`",
+        )
+    if field.index == HFRESH and wanted.metric.value == "dot":
+        raise UnsupportedError(
+            "the index hfresh has cosine and euclidean, not dot",
+            hint='plan another index first: native={"vectorIndexType": "hnsw"}',
+        )
+    why = "a metric is fixed at creation"
+    copying.refuse(looked, engine, why)
+    native = {"vectorIndexType": field.index, "vectorIndexConfig": field.config}
+    action = f"the metric {wanted.metric}"
+    return [copying.step(looked, vector, native, action, why, taken, wanted)]
+
+
+def _words(mapped: Mapped) -> str:
+    index = (mapped.native or {}).get("vectorIndexType", HNSW)
+    return f"{mapped.target} on {index}"
+
+
+def _why_not_in_place(
+    looked: Look,
+    vector: str,
+    wanted: Mapping[str, Any],
+    explicit: Mapping[str, Any],
+    engine: Engine,
+) -> str | None:
+    """Why a change needs a copy; None where it does not."""
+    field = looked.layout.field(vector)
+    if wanted["vectorIndexType"] != field.index:
+        return f"the index type is fixed at creation ({field.index})"
+    now = mapping.from_native(field.native, field.vector)
+    then = mapping.from_native(wanted, field.vector)
+    frozen = sorted(
+        name
+        for name in mapping.differences(field.config, explicit)
+        if name not in LIVE[field.index] and name.split(".")[0] not in mapping.QUANTIZERS
+    )
+    if frozen:
+        return f"{', '.join(frozen)} is fixed at creation"
+    if now == then:
+        inner = mapping.differences(field.config, explicit)
+        fixed = [name for name in inner if name not in LIVE[field.index]]
+        return f"{', '.join(fixed)} is fixed once codes are there" if fixed else None
+    if field.index != HNSW:
+        return f"an index of the type {field.index} takes no other quantizer once it is there"
+    if looked.status(vector).state is State.IGNORED and now.kind is Kind.NONE:
+        return "a quantizer was switched off in the schema, and its codes are still in use"
+    if now.kind is not Kind.NONE:
+        return (
+            f"Weaviate has no way from {now} to {then} in place: it takes the schema and keeps the "
+            "old codes"
+        )
+    name = next((each for each in ("bq", "sq") if wanted["vectorIndexConfig"].get(each)), None)
+    if name is not None and not engine.has(SINCE_BQ_SQ_LATER):
+        return f"{name.upper()} on a collection that is there needs Weaviate {SINCE_BQ_SQ_LATER}"
+    return None
+
+
+def _settings_step(field: Field, explicit: Mapping[str, Any]) -> Step:
+    changed = mapping.differences(field.config, explicit)
+    former: dict[str, Any] = {}
+    for name, (there, _) in changed.items():
+        *path, last = name.split(".")
+        place = former
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = there
+    told = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
+    return Step(
+        Symbol.IN_PLACE,
+        f"set {told}",
+        "a running index takes it over; it is a setting of the collection, for all who search it",
+        _put_request(field.name, explicit, codes=False),
+        _put_request(field.name, former, codes=False),
+    )
+
+
+def _put_request(vector: str, config: Mapping[str, Any], *, codes: bool) -> dict[str, Any]:
+    return {"op": PUT, "vector": vector, "set": dict(config), "codes": codes}
+
+
+def _put_step(
+    looked: Look,
+    vector: str,
+    mapped: Mapped,
+    config: Mapping[str, Any],
+    engine: Engine,
+    taken: Collection[str],
+) -> Step:
+    name, block = mapping.quantizer(mapped.native or {}) or ("", {})
+    _refuse_few_rows(looked, name, block)
+    reverse, way_back = _reverse(looked, vector, engine, taken)
+    return _codes_step(
+        looked,
+        vector,
+        f"switch on {mapped.target} ({name.upper()})",
+        f"{IN_PLACE_WHY}; {way_back}",
+        config,
+        reverse,
+    )
+
+
+def _codes_step(
+    looked: Look,
+    vector: str,
+    action: str,
+    reason: str,
+    config: Mapping[str, Any],
+    reverse: Mapping[str, Any] | None,
+) -> Step:
+    """A step that sends the schema and waits for codes."""
+    field = looked.layout.field(vector)
+    native = {
+        "vectorIndexType": field.index,
+        "vectorIndexConfig": mapping.merged(field.config, config),
+    }
+    name, _ = mapping.quantizer(native) or ("", {})
+    numbers = looked.count * (field.dim or 0)
+    if name == "pq":
+        seconds = max(1, round(numbers / PQ_SPEED))
+        reason += (
+            f"; PQ trains, and until it is done searches wait and writes are refused: about "
+            f"{seconds:,} s (on 2 cores), so give searches a long time limit"
+        )
+    if name == "bq":
+        reason += "; a server with ASYNC_INDEXING applies BQ at its next restart alone"
+    if looked.cold:
+        reason += (
+            f"; {len(looked.cold)} of {len(looked.cold) + len(looked.tenants or {})} tenants are "
+            "not active and stay as they are"
+        )
+    codes = looked.count * mapping.code_bytes(native, field.vector)
+    return Step(
+        Symbol.BLOCKING if name == "pq" else Symbol.BACKGROUND,
+        action,
+        reason,
+        _put_request(vector, config, codes=True),
+        reverse,
+        Estimate(
+            codes_ram=codes,
+            codes_disk=codes,
+            originals_disk=4 * numbers,
+            stops="searches and writes" if name == "pq" else "writes",
+        ),
+    )
+
+
+def _refuse_few_rows(looked: Look, name: str, block: Mapping[str, Any]) -> None:
+    centroids = int(block.get("centroids") or mapping.CENTROIDS)
+    if name == "pq" and looked.count < centroids:
+        raise UnsupportedError(
+            f"PQ is trained on at least {centroids} rows, one for each centroid; "
+            f"{looked.layout.name!r} has {looked.count:,}",
+            hint="write more rows first; or `scalar`, which needs no training",
+        )
+    if name == "sq" and not looked.count:
+        raise UnsupportedError(
+            f"SQ is trained on rows, and {looked.layout.name!r} has none",
+            hint="write rows first; or `rotational:bits=8`, which needs no training",
+        )
+
+
+def _reverse(
+    looked: Look, vector: str, engine: Engine, taken: Collection[str]
+) -> tuple[dict[str, Any] | None, str]:
+    layout = looked.layout
+    if not layout.alias or looked.cold or not engine.has(SINCE_ALIAS):
+        return None, NO_WAY_BACK
+    return copying.request(looked, vector, layout.field(vector).native, taken), BY_COPY
+
+
+def _unfinished(
+    looked: Look,
+    vector: str,
+    wanted: Mapping[str, Any],
+    engine: Engine,
+    taken: Collection[str],
+) -> list[Step]:
+    """What is left to do where the schema says what is asked for, and nothing came of it."""
+    status = looked.status(vector)
+    field = looked.layout.field(vector)
+    if status.state is State.BUILDING:
+        action = "wait until the shards are done"
+        request = _put_request(vector, {}, codes=True)
+        # It does what is configured already: there is no other state to go back to.
+        return [Step(Symbol.BACKGROUND, action, status.reason, request, request)]
+    if status.state is not State.IGNORED:
+        return []
+    name, block = mapping.quantizer(field.native) or ("", {})
+    if field.index == HNSW and name in ("pq", "sq", "rq"):
+        _refuse_few_rows(looked, name, block)
+        reverse, way_back = _reverse(looked, vector, engine, taken)
+        action = f"send the schema again, which starts {name.upper()}"
+        reason = f"{status.reason}; {way_back}"
+        return [_codes_step(looked, vector, action, reason, {}, reverse)]
+    if field.index == DYNAMIC:
+        raise UnsupportedError(f"{field.name or 'the vector'}: {status.reason}", hint=status.advice)
+    copying.refuse(looked, engine, status.reason)
+    words = f"{mapping.from_native(wanted, field.vector)} on {field.index}"
+    return [copying.step(looked, vector, wanted, words, status.reason, taken)]
+
+
+# -- carrying out --------------------------------------------------------------------------------
+
+
+def run(
+    connection: Connection,
+    name: str,
+    request: Mapping[str, Any],
+    progress: OnProgress,
+    timeout: float,
+) -> None:
+    """Carry out a request: read what is, do what is missing, wait for what shards say.
+
+    Raises:
+        StoreError: the server refused, or its schema says what its index does not do.
+        StoreTimeoutError: not done after ``timeout`` seconds.
+    """
+    check_request(request)
+    end = time.monotonic() + timeout
+    if request["op"] == SWITCH:
+        aliases.switch(connection, request["alias"], request["to"])
+    elif request["op"] == COPY:
+        if copying.copy(connection, request, progress, timeout):
+            for vector in request["vectors"]:
+                _put(connection, request["to"], vector, {}, True, progress, end)
+            aliases.switch(connection, request["alias"], request["to"])
+    else:
+        _put(connection, name, request["vector"], request["set"], request["codes"], progress, end)
+
+
+def _put(
+    connection: Connection,
+    name: str,
+    vector: str,
+    config: Mapping[str, Any],
+    codes: bool,
+    progress: OnProgress,
+    end: float,
+) -> None:
+    """Send the schema where it differs, or where it must be sent again; wait for the codes."""
+    sent: float | None = None
+    stopped: float | None = None
+    calm = 0
+    while True:
+        looked = look.look(connection, name)
+        field = looked.layout.field(vector)
+        status = looked.status(vector)
+        now = time.monotonic()
+        readonly = any(each.state == READONLY for each in looked.shards or ())
+        stopped = _told(stopped, readonly, now, progress)
+        differs = mapping.differences(field.config, config)
+        wanted = codes and mapping.quantizer(field.native) is not None
+        if not readonly and (differs or (sent is None and wanted and _startable(status.state))):
+            _send(connection, looked, field, config)
+            sent, calm = time.monotonic(), 0
+            continue
+        if not differs and not wanted:
+            return
+        settled = not differs and not readonly
+        if settled and status.state is State.ACTIVE:
+            return
+        calm = calm + 1 if settled and status.state is State.UNKNOWN else 0
+        late = sent is not None and now - sent > GRACE
+        if calm >= CALM or (settled and late and status.state is State.IGNORED):
+            # What it is, the one who waits for the whole change is told with the rule.
+            return
+        if now >= end:
+            raise StoreTimeoutError(
+                f"{name!r} is not done in time: {status.reason or status.state}",
+                hint="the server goes on by itself; apply again waits for the rest. A shard that "
+                "stays READONLY was set so by hand, or its disk is full",
+            )
+        progress(Progress("waiting for the shards", status.progress or 0, 1, "share"))
+        time.sleep(PAUSE)
+
+
+def _startable(state: State) -> bool:
+    return state in (State.IGNORED, State.UNKNOWN)
+
+
+def _told(stopped: float | None, readonly: bool, now: float, progress: OnProgress) -> float | None:
+    """Since when writes are refused (and, while PQ trains, searches wait); tell its end."""
+    if readonly:
+        return now if stopped is None else stopped
+    if stopped is not None:
+        seconds = now - stopped
+        progress(Progress(f"shards were read-only for {seconds:.1f} seconds", seconds, None, "s"))
+    return None
+
+
+def _send(connection: Connection, looked: Look, field: Field, config: Mapping[str, Any]) -> None:
+    """PUT the schema with some fields of one vector changed, all else as it was just read."""
+    real = looked.layout.real
+    changed = schema.with_config(
+        looked.layout.raw, field.target, mapping.merged(field.config, config)
+    )
+    try:
+        connection.rest("PUT", f"/v1/schema/{quote(real)}", changed, doing=f"change {real!r}")
+    except CompressingError:
+        # Another vector or tenant builds codes; the schema may say ours already. The next look
+        # tells, and sends again what is missing.
+        return
+    except StoreError as error:
+        if "updating db" not in error.message:
+            raise
+        now = schema.describe(connection, real).field(field.name)
+        left = mapping.differences(now.config, config)
+        says = "does not have the change" if left else "says the change all the same"
+        raise StoreError(
+            f"{error.message}; the schema of {real!r} {says}, and the index has not changed",
+            hint="`qadapt inspect` shows what its shards say; a copy and a switched alias is the "
+            "way out: --strategy alias",
+        ) from error

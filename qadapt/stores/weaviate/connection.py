@@ -1,0 +1,374 @@
+"""One ``WeaviateClient``: opened from an address or brought by the user, and what is asked of it.
+
+Schema, nodes and aliases go over REST as raw JSON, because the typed client loses fields (facts
+sections 3 and 7). Rows and searches go over gRPC as the server's own messages, through the client's
+channel and headers: vectors stay bytes of numpy arrays, every call has a time limit, and the
+client's own attempts (up to a minute of silence when a server is down) are not made. The client's
+checks at start are skipped, for one of them asks a package index whether the client is new.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, TypeVar
+
+from qadapt.errors import (
+    AddressError,
+    MissingExtraError,
+    StoreError,
+    UnreachableError,
+    UnsupportedError,
+)
+from qadapt.model.address import Address
+from qadapt.stores.weaviate.failures import by_status, closed, repeated, translate
+
+PACKAGE = "weaviate"
+DISTRIBUTION = "weaviate-client"
+TIMEOUT = 60
+GRPC_PORT = 50051
+CONNECT_SECONDS = 10
+MAX_MESSAGE = 10 << 20
+OPTIONS = ("timeout", "key_env", "grpc")
+SERVER, CLOUD = "server", "cloud"
+_CLOUD_HOSTS = (".weaviate.network", ".weaviate.cloud", ".semi.technology")
+
+T = TypeVar("T")
+
+
+class Connection:
+    """A client, whether it is ours to close, and calls whose errors are those of qadapt.
+
+    Attributes:
+        client: the ``WeaviateClient``.
+        owned: closed by ``close``.
+        timeout: seconds that one request may take.
+        sleep: waits between attempts; a test may put another in its place.
+    """
+
+    def __init__(
+        self, client: Any, *, owned: bool, timeout: float = TIMEOUT, cloud: bool = False
+    ) -> None:
+        self.client = client
+        self.owned = owned
+        self.timeout = timeout
+        self.deployment = CLOUD if cloud else SERVER
+        self.sleep: Callable[[float], None] = time.sleep
+
+    # -- what answers ------------------------------------------------------------------------
+
+    @cached_property
+    def meta(self) -> Mapping[str, Any]:
+        """What the server says of itself."""
+        found = self.rest("GET", "/v1/meta", doing="read the server's version")
+        if not isinstance(found, dict) or not isinstance(found.get("version"), str):
+            raise StoreError(
+                "what answers there is not Weaviate: it names no version",
+                hint="check the address; REST is 8080 by default",
+            )
+        return found
+
+    @property
+    def version(self) -> str:
+        """The server's version."""
+        return str(self.meta["version"])
+
+    @property
+    def max_message(self) -> int:
+        """Bytes that one gRPC message may have; 10 MB where the server does not say."""
+        return int(self.meta.get("grpcMaxMessageSize") or MAX_MESSAGE)
+
+    # -- requests ----------------------------------------------------------------------------
+
+    def rest(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        doing: str,
+        params: Mapping[str, Any] | None = None,
+        within: float | None = None,
+        repeatable: bool | None = None,
+    ) -> Any:
+        """A request over REST in raw JSON; its answer, None where it has no body.
+
+        Args:
+            path: such as ``/v1/schema/Articles``.
+            doing: what was asked, for the message: ``"read the schema of 'Articles'"``.
+            within: seconds; ``timeout`` by default.
+            repeatable: it does the same however often it arrives; a GET by default.
+        """
+        again = method == "GET" if repeatable is None else repeatable
+
+        def once() -> Any:
+            wire = self.client._connection
+            if wire._client is None:
+                raise closed(doing)
+            token = wire.get_current_bearer_token()
+            try:
+                answer = wire._client.request(
+                    method,
+                    wire.url + path,
+                    json=body,
+                    params=params,
+                    headers={**wire._headers, **({"authorization": token} if token else {})},
+                    timeout=within or self.timeout,
+                )
+            except Exception as error:
+                raise translate(error, doing) from error
+            if answer.status_code >= 300:
+                raise by_status(answer.status_code, answer.text, doing)
+            if not answer.content:
+                return None
+            try:
+                return answer.json()
+            except ValueError:
+                raise StoreError(
+                    f"could not {doing}: the answer is not JSON",
+                    hint="check the address; REST is 8080 by default",
+                ) from None
+
+        return repeated(once, repeatable=again, sleep=self.sleep)
+
+    def call(self, doing: str, function: Callable[..., T], *args: Any, **named: Any) -> T:
+        """A typed call of the client, made once; its errors become those of qadapt."""
+        try:
+            return function(*args, **named)
+        except Exception as error:
+            raise translate(error, doing) from error
+
+    def ask(
+        self,
+        method: str,
+        request: Any,
+        *,
+        doing: str,
+        within: float | None = None,
+        repeatable: bool = True,
+    ) -> Any:
+        """A request over gRPC; its answer.
+
+        Args:
+            method: ``Search``, ``Aggregate``, ``BatchObjects`` or ``BatchDelete``.
+            within: seconds; ``timeout`` by default.
+            repeatable: it does the same however often it arrives.
+        """
+
+        def once() -> Any:
+            try:
+                return self._method(method)(
+                    request, metadata=self._headers, timeout=within or self.timeout
+                )
+            except Exception as error:
+                raise translate(error, doing) from error
+
+        return repeated(once, repeatable=repeatable, sleep=self.sleep)
+
+    def ask_many(
+        self, method: str, requests: Iterable[Any], *, doing: str, at_once: int = 16
+    ) -> Iterator[Any]:
+        """Answers over gRPC in the order of the requests, several of which are under way.
+
+        One that fails is asked again alone, as ``ask`` does; the error of the first that cannot be
+        had ends it all.
+        """
+        waiting: list[tuple[Any, Any]] = []
+        try:
+            for request in requests:
+                waiting.append((request, self._start(method, request, doing)))
+                if len(waiting) >= at_once:
+                    yield self._finish(method, *waiting.pop(0), doing)
+            while waiting:
+                yield self._finish(method, *waiting.pop(0), doing)
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+    def _start(self, method: str, request: Any, doing: str) -> Any:
+        try:
+            call = self._method(method)
+            return call.future(request, metadata=self._headers, timeout=self.timeout)
+        except Exception as error:
+            raise translate(error, doing) from error
+
+    def _finish(self, method: str, request: Any, future: Any, doing: str) -> Any:
+        first = [future]
+
+        def once() -> Any:
+            try:
+                if first:
+                    return first.pop().result()
+                return self._method(method)(request, metadata=self._headers, timeout=self.timeout)
+            except Exception as error:
+                raise translate(error, doing) from error
+
+        return repeated(once, repeatable=True, sleep=self.sleep)
+
+    def _method(self, name: str) -> Any:
+        """The client's own call; it raises where the client is closed."""
+        return getattr(self.client._connection.grpc_stub, name)
+
+    @property
+    def _headers(self) -> Any:
+        return self.client._connection.grpc_headers()
+
+    def check_grpc(self) -> None:
+        """Ask the gRPC port whether it serves.
+
+        Raises:
+            UnreachableError
+        """
+        channel = self.client._connection._grpc_channel
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=bytes,
+            response_deserializer=bytes,
+        )
+        try:
+            check(b"", timeout=CONNECT_SECONDS)
+        except Exception as error:
+            place = self.client._connection._connection_params.grpc
+            raise UnreachableError(
+                f"Weaviate answers over REST, but nothing serves gRPC at {place.host}:{place.port}",
+                hint=f"name the server's gRPC port in the address: ?grpc={GRPC_PORT}",
+            ) from error
+
+    def close(self) -> None:
+        """Close a client of ours; one that the user brought stays open."""
+        if self.owned:
+            self.client.close()
+
+
+def module(name: str = "") -> Any:
+    """``weaviate``, or a module of it, imported when it is first needed.
+
+    Raises:
+        MissingExtraError
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(f"{PACKAGE}.{name}" if name else PACKAGE)
+    except ImportError as error:
+        raise MissingExtraError(DISTRIBUTION, "weaviate", purpose="the store 'weaviate'") from error
+
+
+def proto() -> Any:
+    """The messages of the server's gRPC service, as the client has them."""
+    return module("proto.v1")
+
+
+def connect(address: Address) -> Connection:
+    """A client of ours for an address; both ports are asked.
+
+    Raises:
+        AddressError, MissingExtraError, UnreachableError, AuthError
+    """
+    for name in address.options:
+        if name not in OPTIONS:
+            raise AddressError.unknown("option", name, OPTIONS, where=str(address))
+    client = _made(address, address.secret())
+    doing = f"connect to {address}"
+    try:
+        client.connect()
+    except Exception as error:
+        client.close()
+        # A 200 of something else than Weaviate: no JSON, or JSON without a version.
+        if isinstance(error, (KeyError, ValueError)):
+            raise StoreError(
+                f"could not {doing}: what answers there is not Weaviate",
+                hint="check the address; REST is 8080 by default",
+            ) from error
+        raise translate(error, doing) from error
+    found = Connection(
+        client, owned=True, timeout=_timeout(address), cloud=address.host.endswith(_CLOUD_HOSTS)
+    )
+    try:
+        found.check_grpc()
+    except Exception:
+        found.close()
+        raise
+    return found
+
+
+def _made(address: Address, secret: str | None) -> Any:
+    if address.transport not in ("http", "https"):
+        raise AddressError(
+            f"{address}: a Weaviate server is opened by its REST port",
+            hint=f"for example weaviate+http://localhost:8080?grpc={GRPC_PORT}",
+        )
+    if "/" in address.location:
+        raise AddressError(
+            f"{address}: the client knows no path behind the host", hint="leave the path out"
+        )
+    weaviate = module()
+    settings, auth = module("classes.init"), module("auth")
+    secure = address.transport == "https"
+    cloud = address.host.endswith(_CLOUD_HOSTS)
+    grpc_host = f"grpc-{address.host}" if cloud else address.host
+    grpc_port = _number(address, "grpc", 443 if cloud else GRPC_PORT)
+    if grpc_port == address.port and not cloud:
+        raise AddressError(
+            f"{address}: REST and gRPC cannot have the same port",
+            hint=f"REST is 8080 by default, gRPC {GRPC_PORT}",
+        )
+    bracket = "[{}]" if ":" in address.host else "{}"
+    timeout = _timeout(address)
+    return weaviate.WeaviateClient(
+        connection_params=module("connect").ConnectionParams.from_params(
+            http_host=bracket.format(address.host),
+            http_port=address.port,
+            http_secure=secure,
+            grpc_host=bracket.format(grpc_host),
+            grpc_port=grpc_port,
+            grpc_secure=secure,
+        ),
+        auth_client_secret=auth.AuthApiKey(api_key=secret) if secret else None,
+        additional_config=settings.AdditionalConfig(
+            timeout=settings.Timeout(init=CONNECT_SECONDS, query=timeout, insert=timeout)
+        ),
+        skip_init_checks=True,
+    )
+
+
+def _timeout(address: Address) -> int:
+    return _number(address, "timeout", TIMEOUT)
+
+
+def _number(address: Address, name: str, default: int) -> int:
+    text = address.options.get(name, str(default))
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise AddressError(f"{address}: {name} is a whole number from 1; got {text!r}")
+    return int(text)
+
+
+def wrapped(client: Any) -> tuple[Address, Connection]:
+    """Where a client that the user brought is connected to, without its key, and calls on it.
+
+    Raises:
+        UnsupportedError: an asynchronous client, or one that is not connected.
+    """
+    module()
+    if type(client).__name__ != "WeaviateClient":
+        raise UnsupportedError(
+            f"a {type(client).__name__} cannot be wrapped",
+            hint="give a synchronous weaviate.WeaviateClient",
+        )
+    if not client.is_connected():
+        raise UnsupportedError(
+            "the WeaviateClient is not connected", hint="call client.connect() first"
+        )
+    wire = client._connection
+    place = wire._connection_params
+    host = f"{place.http.host}:{place.http.port}"
+    options = {}
+    if place.grpc.port != GRPC_PORT:
+        options["grpc"] = str(place.grpc.port)
+    address = Address("weaviate", "https" if place.http.secure else "http", host, options)
+    timeout = wire.timeout_config.query
+    cloud = place.http.host.endswith(_CLOUD_HOSTS)
+    return address, Connection(client, owned=False, timeout=timeout, cloud=cloud)

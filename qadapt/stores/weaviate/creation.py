@@ -1,0 +1,162 @@
+"""Making a collection by its raw schema, whole or not at all; and deleting one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from qadapt.errors import QadaptError, StoreError, UnsupportedError
+from qadapt.model import Vector
+from qadapt.stores.base import Mapped
+from qadapt.stores.weaviate import mapping, payloads, schema
+from qadapt.stores.weaviate.connection import Connection
+from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_NAMED, Engine
+from qadapt.stores.weaviate.schema import DYNAMIC
+
+
+def refuse(vectors: Mapping[str, Vector], engine: Engine) -> None:
+    """Refuse vectors that this server does not have.
+
+    Raises:
+        UnsupportedError, InputError
+    """
+    if "" in vectors and len(vectors) > 1:
+        raise UnsupportedError(
+            "Weaviate makes no collection with an unnamed vector and named ones",
+            hint="name all of them",
+        )
+    if "" not in vectors and not engine.has(SINCE_NAMED):
+        raise UnsupportedError(
+            f"named vectors need Weaviate {SINCE_NAMED}; this is {engine.words}",
+            hint="one collection for each vector",
+        )
+    for name, vector in vectors.items():
+        schema.check_vector_name(name)
+        if vector.datatype != "float32":
+            raise UnsupportedError(
+                f"Weaviate stores float32 alone, not {vector.datatype}",
+                hint="leave the datatype out, and ask for a quantization",
+            )
+        if vector.dim > schema.MAX_DIM:
+            raise UnsupportedError(
+                f"Weaviate takes at most {schema.MAX_DIM:,} dimensions, not {vector.dim:,}"
+            )
+
+
+def body(name: str, vectors: Mapping[str, Vector], mapped: Mapping[str, Mapped]) -> dict[str, Any]:
+    """The schema to create."""
+    found: dict[str, Any] = {
+        "class": name,
+        "description": schema.note({label: each.dim for label, each in vectors.items()}),
+        "properties": [payloads.WHOLE_PROPERTY],
+    }
+    named = {}
+    for label, vector in vectors.items():
+        native = mapped[label].native or {}
+        index = str(native["vectorIndexType"])
+        part = {
+            "vectorIndexType": index,
+            "vectorIndexConfig": with_distance(index, native["vectorIndexConfig"], vector),
+        }
+        if label == "":
+            found.update(part, vectorizer="none")
+        else:
+            named[label] = {**part, "vectorizer": {"none": {}}}
+    if named:
+        found["vectorConfig"] = named
+    return found
+
+
+def with_distance(index: str, config: Mapping[str, Any], vector: Vector) -> dict[str, Any]:
+    """A configuration with its metric, in both halves of a dynamic index."""
+    distance = schema.METRICS[vector.metric]
+    made = {**config, "distance": distance}
+    if index == DYNAMIC:
+        for half in (schema.HNSW, schema.FLAT):
+            made[half] = {**(config.get(half) or {}), "distance": distance}
+    return made
+
+
+def create(
+    connection: Connection,
+    name: str,
+    vectors: Mapping[str, Vector],
+    mapped: Mapping[str, Mapped],
+    engine: Engine,
+) -> None:
+    """Create a collection; what the server kept otherwise is deleted again.
+
+    Args:
+        vectors, mapped: by name, checked by ``refuse`` and by the mapping.
+
+    Raises:
+        AlreadyExistsError
+        UnsupportedError: not with these vectors.
+        StoreError: the server keeps something else than what was sent.
+    """
+    schema.check_name(name)
+    refuse(vectors, engine)
+    sent = body(name, vectors, mapped)
+    post(connection, name, sent)
+
+
+def post(connection: Connection, name: str, sent: Mapping[str, Any]) -> None:
+    """Create a collection of a raw schema, and compare what is there with it.
+
+    Raises:
+        AlreadyExistsError, StoreError
+    """
+    connection.rest("POST", "/v1/schema", dict(sent), doing=f"create {name!r}")
+    path = f"/v1/schema/{quote(name)}"
+    there = connection.rest("GET", path, doing=f"read {name!r}")
+    lost = [
+        f"{label or 'the vector'}: {field} is {now!r} and not {wanted!r}"
+        for label, config in configs(sent).items()
+        for field, (now, wanted) in mapping.differences(configs(there)[label], config).items()
+    ]
+    if not lost:
+        return
+    error: QadaptError = StoreError(
+        f"Weaviate {connection.version} does not keep {name!r} as it was sent: {'; '.join(lost)}",
+        hint="take out of `native` what this version or this index does not know; nothing was made",
+    )
+    connection.rest("DELETE", path, doing=f"delete {name!r}")
+    raise error
+
+
+def configs(raw: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The index configuration of each vector of a raw schema, ``""`` for the unnamed one."""
+    found = {
+        name: each["vectorIndexConfig"] for name, each in (raw.get("vectorConfig") or {}).items()
+    }
+    if raw.get("vectorIndexConfig") is not None:
+        found[""] = raw["vectorIndexConfig"]
+    return found
+
+
+def drop(connection: Connection, name: str) -> None:
+    """Delete a collection.
+
+    Raises:
+        NotFoundError
+        UnsupportedError: the name is an alias, or an alias would point to nothing.
+    """
+    layout = schema.describe(connection, name)
+    if layout.alias:
+        raise UnsupportedError(
+            f"{name!r} is an alias of {layout.real!r}",
+            hint="drop the alias, or the collection by its own name",
+        )
+    if Engine(connection.version).has(SINCE_ALIAS):
+        path = "/v1/aliases"
+        found = connection.rest("GET", path, doing="list aliases", params={"class": layout.real})
+        names = [str(each["alias"]) for each in (found or {}).get("aliases") or ()]
+        if names:
+            # The server would leave them behind, and answer queries of them "class not found".
+            raise UnsupportedError(
+                f"{name!r} is behind the alias {', '.join(names)}",
+                hint="move or drop the alias first",
+            )
+    path = f"/v1/schema/{quote(layout.real)}"
+    connection.rest("DELETE", path, doing=f"delete {name!r}")

@@ -1,0 +1,41 @@
+"""Which Weaviate is asked, and from which version it has what (facts section 1.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qadapt.model.capabilities import older
+
+SINCE_NAMED = "1.24"
+SINCE_PQ = "1.18"
+SINCE_BQ_HNSW = "1.24"
+SINCE_BQ_FLAT = "1.23"
+SINCE_SQ = "1.26"
+SINCE_RQ8 = "1.32"
+SINCE_RQ1 = "1.33"
+SINCE_RQ4 = "1.39"
+SINCE_RQ_FLAT = "1.34"
+SINCE_DYNAMIC = "1.25"
+SINCE_HFRESH = "1.36"
+# BQ and SQ on a collection that was made without them.
+SINCE_BQ_SQ_LATER = "1.31"
+SINCE_ALIAS = "1.32"
+SINCE_SKIP_DEFAULT = "1.33"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What is asked; None is the newest version."""
+
+    version: str | None = None
+
+    def has(self, since: str) -> bool:
+        """Whether a server is not older."""
+        return self.version is None or not older(self.version, since)
+
+    @property
+    def words(self) -> str:
+        return f"Weaviate {self.version}" if self.version else "Weaviate"
+
+
+NEWEST = Engine()

@@ -1,0 +1,234 @@
+"""The common form of a filter as the server's own message.
+
+It says what ``matches`` of the common form says, or it is refused: the server compares text that
+is cut into words by its words, cuts blanks off text, takes numbers as 64-bit floats, and meets
+the two bounds of a range with two elements of a list. ``NOT`` lets rows through that have no such
+property, as the common form does (all run on 1.39.0).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import filters
+from qadapt.model.capabilities import older
+from qadapt.stores.weaviate import payloads
+from qadapt.stores.weaviate.connection import module, proto
+from qadapt.stores.weaviate.schema import Layout
+
+_EXACT = 2**53
+_RANGE = {
+    "gt": "GREATER_THAN",
+    "gte": "GREATER_THAN_EQUAL",
+    "lt": "LESS_THAN",
+    "lte": "LESS_THAN_EQUAL",
+}
+NOT_SINCE = "1.33"
+_NATIVE = 'Filter.by_property("...") of weaviate.classes.query has the server\'s own meaning'
+
+
+def to_message(filter: Any, layout: Layout, version: str) -> Any:
+    """The server's message of a filter in the common form, or of the client's own ``Filter``.
+
+    Raises:
+        SpecError: neither of the two, or a property that is not there.
+        UnsupportedError: what the server would answer otherwise than the common form says.
+    """
+    if filter is None:
+        return None
+    own = module("collections.classes.filters")._Filters
+    if isinstance(filter, own):
+        return module("collections.filters")._FilterToGRPC.convert(filter)
+    if not filters.is_common(filter):
+        raise SpecError(
+            f"a filter is a mapping or a weaviate Filter; got a {type(filter).__name__}",
+            hint='for example {"topic": "art"}',
+        )
+    return _Writer(layout, version).node(filters.parse_filter(filter))
+
+
+def by_ids(ids: list[str]) -> Any:
+    """The rows of these ids."""
+    values = proto().base_pb2.TextArray(values=ids)
+    return _value("_id", "CONTAINS_ANY", value_text_array=values)
+
+
+def behind(key: str) -> Any:
+    """The rows behind an id."""
+    return _value("_id", "GREATER_THAN", value_text=key)
+
+
+def up_to(key: str) -> Any:
+    """The rows up to an id, and its own."""
+    return _value("_id", "LESS_THAN_EQUAL", value_text=key)
+
+
+def both(*messages: Any) -> Any:
+    """All of these that are not None; None for none."""
+    found = [each for each in messages if each is not None]
+    return _join("AND", found) if len(found) > 1 else (found or [None])[0]
+
+
+def _join(operator: str, children: list[Any]) -> Any:
+    return proto().base_pb2.Filters(operator=_operator(operator), filters=children)
+
+
+def _value(name: str, operator: str, **value: Any) -> Any:
+    target = proto().base_pb2.FilterTarget(property=name)
+    return proto().base_pb2.Filters(operator=_operator(operator), target=target, **value)
+
+
+def _operator(name: str) -> Any:
+    kind = proto().base_pb2.Filters
+    if not hasattr(kind, f"OPERATOR_{name}"):
+        raise UnsupportedError(
+            f"this weaviate-client has no filter {name}", hint="install a newer one"
+        )
+    return getattr(kind, f"OPERATOR_{name}")
+
+
+class _Writer:
+    """Filters over one collection's properties."""
+
+    def __init__(self, layout: Layout, version: str) -> None:
+        self.layout = layout
+        self.version = version
+        self.raw: Mapping[str, Any] = {
+            each["name"]: each for each in layout.raw.get("properties") or ()
+        }
+
+    def node(self, node: filters.Filter) -> Any:
+        if isinstance(node, filters.AllOf):
+            return _join("AND", [self.node(child) for child in node.children])
+        if isinstance(node, filters.AnyOf):
+            return _join("OR", [self.node(child) for child in node.children])
+        if isinstance(node, filters.Not):
+            if older(self.version, NOT_SINCE):
+                raise UnsupportedError(
+                    f"Weaviate has no 'not' before {NOT_SINCE}; this is {self.version}",
+                    hint="say what is wanted instead of what is not",
+                )
+            return _join("NOT", [self.node(node.child)])
+        if isinstance(node, filters.Range):
+            return self.range(node)
+        values = node.values if isinstance(node, filters.OneOf) else (node.value,)
+        found = [self.equals(node.field, value) for value in values]
+        return found[0] if len(found) == 1 else _join("OR", found)
+
+    def kind(self, field: str) -> str:
+        """The type of a property that can be filtered."""
+        if "." in field:
+            raise UnsupportedError(
+                f"Weaviate does not filter inside of objects: {field!r}",
+                hint="keep the value under a key of its own at the top of the payload",
+            )
+        if field not in self.raw or field == payloads.WHOLE:
+            if payloads.ours(self.layout) and not payloads.can_copy(field):
+                raise UnsupportedError(
+                    f"Weaviate cannot filter by {field!r}: it is no name of a property",
+                    hint="a small letter, then letters, digits and _; 'id' and 'vector' are taken",
+                )
+            known = sorted(name for name in self.raw if name != payloads.WHOLE)
+            raise SpecError.unknown("property", field, known, where=repr(self.layout.name))
+        found = self.raw[field]
+        kind = str(found["dataType"][0])
+        if found.get("indexFilterable") is False:
+            raise UnsupportedError(
+                f"the property {field!r} has no index to filter by (indexFilterable)"
+            )
+        if payloads.ours(self.layout) and payloads.base(kind) not in payloads.KINDS:
+            raise UnsupportedError(
+                f"the property {field!r} is of type {kind}, which qadapt does not write",
+                hint=_NATIVE,
+            )
+        return kind
+
+    def equals(self, field: str, value: filters.Scalar) -> Any:
+        kind = self.kind(field)
+        base = payloads.base(kind)
+        if base == "text" and isinstance(value, str):
+            self._check_text(field, value)
+            return _value(field, "EQUAL", value_text=value)
+        if base == "boolean" and isinstance(value, bool):
+            return _value(field, "EQUAL", value_boolean=value)
+        if base == "number" and _is_number(value):
+            return _value(field, "EQUAL", value_number=_float(field, value))
+        if base == "int" and _is_number(value) and value == int(value):
+            return _value(field, "EQUAL", value_int=int(value))
+        if base in ("uuid", "date") and isinstance(value, str):
+            return _value(field, "EQUAL", value_text=_moment(value) if base == "date" else value)
+        raise _other_type(field, kind, value)
+
+    def _check_text(self, field: str, value: str) -> None:
+        if self.raw[field].get("tokenization") != "field":
+            raise UnsupportedError(
+                f"the property {field!r} is cut into words (tokenization "
+                f"{self.raw[field].get('tokenization')}), so Weaviate finds text that holds "
+                f"{value!r} among others, and not text that is equal",
+                hint=_NATIVE,
+            )
+        if value != value.strip():
+            raise UnsupportedError(
+                f"Weaviate cuts blanks off the text {value!r} before it compares",
+                hint="leave them out of payload and filter",
+            )
+
+    def range(self, node: filters.Range) -> Any:
+        kind = self.kind(node.field)
+        base = payloads.base(kind)
+        dates = node.over_dates
+        if (base == "date") != dates or base not in ("date", "number", "int"):
+            bound = next(iter(node.bounds.values()))
+            raise _other_type(node.field, kind, bound)
+        if kind.endswith("[]") and len(node.bounds) > 1:
+            raise UnsupportedError(
+                f"{node.field!r} is a list: Weaviate would meet the two bounds with two elements",
+                hint="give one bound, or keep single values",
+            )
+        found = [self._bound(node.field, base, word, bound) for word, bound in node.bounds.items()]
+        return both(*found)
+
+    def _bound(self, field: str, base: str, word: str, bound: Any) -> Any:
+        if base == "date":
+            return _value(field, _RANGE[word], value_text=_moment(str(bound)))
+        if base == "number":
+            return _value(field, _RANGE[word], value_number=_float(field, bound))
+        if bound != int(bound):
+            # Whole numbers alone: above 2.5 is from 3.
+            word = "gte" if word in ("gt", "gte") else "lte"
+            bound = math.ceil(bound) if word == "gte" else math.floor(bound)
+        return _value(field, _RANGE[word], value_int=int(bound))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _float(field: str, value: Any) -> float:
+    if abs(value) >= _EXACT and isinstance(value, int):
+        raise UnsupportedError(
+            f"Weaviate compares {field!r} as 64-bit floats, which do not tell {value} from its "
+            "neighbours",
+            hint="keep such numbers as text",
+        )
+    return float(value) + 0.0
+
+
+def _moment(text: str) -> str:
+    """An ISO date as RFC 3339, which is what the server takes."""
+    found = filters.moment(text)
+    if found is None:
+        raise SpecError(f"{text!r} is no ISO date", hint="such as '2024-05-01T12:00:00Z'")
+    return found.isoformat()
+
+
+def _other_type(field: str, kind: str, value: Any) -> UnsupportedError:
+    return UnsupportedError(
+        f"the property {field!r} is of type {kind}, so Weaviate cannot compare it with {value!r}",
+        hint="one payload key, one type: what is of another type is kept but not filtered by"
+        if kind != "date"
+        else "give an ISO date",
+    )

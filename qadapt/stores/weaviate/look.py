@@ -1,0 +1,252 @@
+"""One look at a collection: its schema, what its shards say, how many rows they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from qadapt.errors import AuthError, NotFoundError, StoreTimeoutError, UnsupportedError
+from qadapt.model import CollectionInfo, Quantization, Server, Status, Vector, VectorInfo
+from qadapt.model.capabilities import older
+from qadapt.stores.weaviate import mapping, rows, schema
+from qadapt.stores.weaviate import tenants as tenancy
+from qadapt.stores.weaviate.connection import Connection, proto
+from qadapt.stores.weaviate.schema import DYNAMIC, HNSW, Field, Layout
+from qadapt.stores.weaviate.status import READY, Seen, Shard, judge
+
+# From here a search can be asked for its profile.
+SINCE_PROFILE = "1.36.9"
+PROBE = 5.0  # seconds that a search for its profile may take
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen.
+
+    Attributes:
+        layout: the schema, read.
+        count: rows; of tenants those that are active.
+        shards: those that run; None where this key may not read them.
+        vectors: the evidence of each vector.
+        cold: tenants that are not active.
+        tenants: rows of each active tenant; None without tenants.
+    """
+
+    layout: Layout
+    count: int
+    shards: Sequence[Shard] | None
+    vectors: Mapping[str, Seen]
+    cold: Sequence[str] = ()
+    tenants: Mapping[str, int] | None = None
+
+    def status(self, vector: str) -> Status:
+        """Of one vector."""
+        return judge(self.vectors[vector])
+
+    def quantization(self, vector: str) -> Quantization:
+        """As configured."""
+        return self.vectors[vector].quantization
+
+
+def look(connection: Connection, name: str, tenant: str | None = None) -> Look:
+    """Read all of it.
+
+    Args:
+        tenant: this one alone; None for all.
+
+    Raises:
+        NotFoundError
+    """
+    layout = schema.describe(connection, name)
+    known = tenancy.states(connection, layout) if layout.multi_tenant else {}
+    if tenant is not None and tenant not in known:
+        raise NotFoundError.missing("tenant", tenant, known)
+    hot = [each for each, active in known.items() if active and tenant in (None, each)]
+    cold = [each for each, active in known.items() if not active and tenant in (None, each)]
+    if hot and any(each.dim is None for each in layout.vectors.values()):
+        layout = schema.layout(layout.raw, name, rows.seen_dims(connection, layout, hot))
+    held = counts(connection, layout.real, hot if layout.multi_tenant else [""])
+    count = sum(held.values())
+    empty = {each for each, number in held.items() if number == 0}
+    shards = _shards(connection, layout, empty, whole=count == 0)
+    if tenant is not None and shards is not None:
+        shards = [each for each in shards if each.name == tenant]
+    natives = {label: field.native for label, field in layout.vectors.items()}
+    quantized = sum(mapping.quantizer(each) is not None for each in natives.values())
+    several = len(layout.vectors) + len(layout.others)
+    vectors = {}
+    for label, field in layout.vectors.items():
+        vectors[label] = Seen(
+            count=count,
+            native=natives[label],
+            quantization=_quantization(field),
+            shards=shards,
+            several=several,
+            quantized=quantized,
+            rescored=_rescored(connection, layout, field, shards, hot, count),
+            cold=cold,
+            tenants=len(hot) + len(cold),
+        )
+    return Look(layout, count, shards, vectors, cold, held if layout.multi_tenant else None)
+
+
+def _quantization(field: Field) -> Quantization:
+    # Only the ratio of product codes needs the dimension.
+    vector = field.vector if field.dim is not None else Vector(1, field.metric)
+    return mapping.from_native(field.native, vector)
+
+
+def counts(connection: Connection, real: str, parts: Sequence[str]) -> dict[str, int]:
+    """Rows of each tenant, by aggregate: ``objectCount`` of the nodes goes stale (facts 1.4).
+
+    Args:
+        parts: tenants; ``""`` for a collection without.
+    """
+    message = proto().aggregate_pb2.AggregateRequest
+    requests = [message(collection=real, tenant=each, objects_count=True) for each in parts]
+    answers = connection.ask_many("Aggregate", requests, doing=f"count {real!r}")
+    return {
+        part: int(answer.single_result.objects_count)
+        for part, answer in zip(parts, answers, strict=True)
+    }
+
+
+def _shards(
+    connection: Connection, layout: Layout, empty: set[str], *, whole: bool
+) -> list[Shard] | None:
+    """The shards that run; None where this key may not read the nodes."""
+    path = f"/v1/nodes/{quote(layout.real)}"
+    doing = f"read the shards of {layout.name!r}"
+    try:
+        answer = connection.rest("GET", path, doing=doing, params={"output": "verbose"})
+    except AuthError:
+        return None
+    return [
+        Shard(
+            node=str(node["name"]),
+            name=str(each["name"]),
+            compressed=bool(each.get("compressed")),
+            state=str(each.get("vectorIndexingStatus") or READY),
+            queue=int(each.get("vectorQueueLength") or 0),
+            loaded=bool(each.get("loaded", True)),
+            empty=whole or (layout.multi_tenant and each["name"] in empty),
+        )
+        for node in answer["nodes"]
+        for each in node.get("shards") or ()
+        if each["class"] == layout.real
+    ]
+
+
+def _rescored(
+    connection: Connection,
+    layout: Layout,
+    field: Field,
+    shards: Sequence[Shard] | None,
+    hot: Sequence[str],
+    count: int,
+) -> bool | None:
+    """Whether a search of this vector rescores; None where that tells nothing, or can't be seen.
+
+    Asked for only where ``compressed`` is not enough: it is one word for all vectors of a shard.
+    """
+    alone = len(layout.vectors) + len(layout.others) == 1 and field.index != DYNAMIC
+    if alone or field.index not in (HNSW, DYNAMIC) or not count or field.dim is None:
+        return None
+    if not shards or not all(each.state == READY for each in shards):
+        # A search would wait for the end of a training.
+        return None
+    rule = mapping.rescoring(field.native)
+    if (rule.limit == 0 and rule.off) or older(connection.version, SINCE_PROFILE):
+        return None
+    if layout.multi_tenant and len(hot) != 1:
+        return None
+    return _profiled(connection, layout, field, hot[0] if layout.multi_tenant else "")
+
+
+def _profiled(connection: Connection, layout: Layout, field: Field, tenant: str) -> bool | None:
+    messages = proto()
+    search = messages.search_get_pb2
+    near = messages.base_search_pb2.NearVector(
+        vectors=[
+            messages.base_pb2.Vectors(
+                vector_bytes=np.ones(field.dim or 1, dtype="<f4").tobytes(),
+                type=messages.base_pb2.Vectors.VECTOR_TYPE_SINGLE_FP32,
+            )
+        ]
+    )
+    if field.target is not None:
+        near.targets.target_vectors.append(field.target)
+    request = search.SearchRequest(
+        collection=layout.real,
+        tenant=tenant,
+        limit=1,
+        near_vector=near,
+        metadata=search.MetadataRequest(uuid=True, query_profile=True),
+        uses_123_api=True,
+        uses_125_api=True,
+        uses_127_api=True,
+    )
+    doing = f"look at a search of {layout.name!r}"
+    try:
+        answer = connection.ask("Search", request, doing=doing, within=PROBE, repeatable=False)
+    except (StoreTimeoutError, UnsupportedError):
+        return None
+    profiles = [
+        dict(each.details)
+        for shard in answer.query_profile.shards
+        for each in shard.searches.values()
+    ]
+    if not profiles:
+        return None
+    return all("knn_search_rescore_took" in each for each in profiles)
+
+
+# -- in common words -----------------------------------------------------------------------------
+
+
+def vector_info(name: str, looked: Look) -> VectorInfo:
+    """One vector in common words.
+
+    Raises:
+        UnsupportedError: nothing says its dimension.
+    """
+    field, seen = looked.layout.vectors[name], looked.vectors[name]
+    vector = field.vector
+    return VectorInfo(
+        name=name,
+        dim=vector.dim,
+        metric=vector.metric,
+        datatype=vector.datatype,
+        count=looked.count,
+        index=field.native,
+        quantization=seen.quantization,
+        status=looked.status(name),
+        default_rescore=mapping.default_rescore(field.native),
+        code_bytes=looked.count * mapping.code_bytes(field.native, vector),
+        float_bytes=4 * looked.count * vector.dim,
+    )
+
+
+def collection_info(name: str, server: Server, looked: Look) -> CollectionInfo:
+    """The whole collection in common words.
+
+    ``config`` holds the schema without the properties, which any write may add to; a vector whose
+    dimension nothing says is named there alone.
+    """
+    layout = looked.layout
+    unknown = sorted(each for each, field in layout.vectors.items() if field.dim is None)
+    extra: dict[str, Any] = {"vectors of unknown dimension": unknown} if unknown else {}
+    if layout.others:
+        extra["vectors that qadapt leaves alone"] = dict(layout.others)
+    config = {key: value for key, value in layout.raw.items() if key != "properties"}
+    return CollectionInfo(
+        name=name,
+        count=looked.count,
+        vectors={each: vector_info(each, looked) for each in layout.vectors if each not in unknown},
+        server=server,
+        config={**config, **extra},
+    )

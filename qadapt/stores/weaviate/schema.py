@@ -1,0 +1,291 @@
+"""Collections of Weaviate as their raw REST schema says them: which vectors, under which index.
+
+Read and written raw, because the Python client loses fields on the way (distance,
+skipDefaultQuantization, rescoreLimit: ../shared/facts/weaviate.md sections 3 and 7).
+
+Weaviate keeps no dimension in a schema, so a collection made here keeps it in the last line of its
+description::
+
+    qadapt: {"dims": {"": 384}}
+
+The unnamed vector ``""`` is the collection-level index; vectors of ``vectorConfig`` go by their
+names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from qadapt.errors import InputError, NotFoundError, UnsupportedError
+from qadapt.model import Metric, Vector
+from qadapt.stores.weaviate.connection import Connection
+
+METRICS = {Metric.COSINE: "cosine", Metric.DOT: "dot", Metric.EUCLIDEAN: "l2-squared"}
+_METRICS = {word: metric for metric, word in METRICS.items()}
+MAX_DIM = 65_535
+NOTE = "qadapt: "
+
+HNSW, FLAT, DYNAMIC, HFRESH = "hnsw", "flat", "dynamic", "hfresh"
+INDEXES = (HNSW, FLAT, DYNAMIC, HFRESH)
+
+_CLASS = re.compile(r"[A-Z][_0-9A-Za-z]{0,254}")
+_VECTOR = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,229}")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One vector of a collection.
+
+    Attributes:
+        name: its common name.
+        target: its name in ``vectorConfig``; None for the collection-level one.
+        index: hnsw, flat, dynamic or hfresh.
+        metric: of the index.
+        dim: None where nothing says it: no rows, and not made by qadapt.
+        config: the raw ``vectorIndexConfig``.
+    """
+
+    name: str
+    target: str | None
+    index: str
+    metric: Metric
+    dim: int | None
+    config: Mapping[str, Any]
+
+    @property
+    def native(self) -> dict[str, Any]:
+        """As ``mapping`` has it."""
+        return {"vectorIndexType": self.index, "vectorIndexConfig": dict(self.config)}
+
+    @property
+    def vector(self) -> Vector:
+        """Dimensions and metric.
+
+        Raises:
+            UnsupportedError: nothing says the dimension.
+        """
+        if self.dim is None:
+            raise UnsupportedError(
+                f"nothing says how many dimensions the vector {self.name!r} has: Weaviate keeps "
+                "none in a schema, and there are no rows",
+                hint="write a first row with its own client; collections made by qadapt note it",
+            )
+        return Vector(self.dim, self.metric)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One collection.
+
+    Attributes:
+        name: as it was asked for, an alias perhaps.
+        real: its class name.
+        alias: whether ``name`` is an alias.
+        vectors: by their common names.
+        others: vectors that qadapt leaves alone, and why.
+        properties: data type by name, such as ``text[]``.
+        multi_tenant: whether rows belong to tenants.
+        raw: the whole schema.
+    """
+
+    name: str
+    real: str
+    alias: bool
+    vectors: Mapping[str, Field]
+    others: Mapping[str, str]
+    properties: Mapping[str, str]
+    multi_tenant: bool
+    raw: Mapping[str, Any]
+
+    def field(self, vector: str) -> Field:
+        """One vector.
+
+        Raises:
+            NotFoundError: no such vector.
+            UnsupportedError: one that qadapt leaves alone.
+        """
+        if vector in self.others:
+            raise UnsupportedError(
+                f"the vector {vector!r} {self.others[vector]}", hint="qadapt leaves it alone"
+            )
+        if vector not in self.vectors:
+            raise NotFoundError.missing("vector", vector, self.vectors)
+        return self.vectors[vector]
+
+    @property
+    def wanted(self) -> dict[str, Vector]:
+        """The vectors whose dimension is known, for ``Batch.check``."""
+        return {name: each.vector for name, each in self.vectors.items() if each.dim is not None}
+
+    @property
+    def created(self) -> bool:
+        """Whether qadapt made it."""
+        return bool(note_of(self.raw))
+
+
+# -- names and the note --------------------------------------------------------------------------
+
+
+def check_name(name: str) -> str:
+    """A collection's name.
+
+    Raises:
+        InputError
+    """
+    if not isinstance(name, str) or not _CLASS.fullmatch(name):
+        raise InputError(
+            f"{name!r} cannot be a collection's name in Weaviate",
+            hint="letters, digits and underscores, beginning with a capital letter: Weaviate "
+            "itself writes the first letter large",
+        )
+    return name
+
+
+def check_vector_name(name: str) -> None:
+    """Refuse what cannot be a vector's name.
+
+    Raises:
+        InputError
+    """
+    if name != "" and not _VECTOR.fullmatch(name):
+        raise InputError(
+            f"{name!r} cannot be a vector's name in Weaviate",
+            hint="letters, digits and underscores, not beginning with a digit",
+        )
+
+
+def note(dims: Mapping[str, int]) -> str:
+    """The line that keeps what Weaviate does not."""
+    return NOTE + json.dumps({"dims": dict(dims)}, sort_keys=True)
+
+
+def note_of(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What qadapt noted; empty for a collection made by others."""
+    _, _, last = str(raw.get("description") or "").rpartition("\n")
+    if not last.startswith(NOTE):
+        return {}
+    try:
+        found = json.loads(last.removeprefix(NOTE))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def described(text: str | None, noted: str) -> str:
+    """A description whose last line is the note."""
+    kept = [line for line in (text or "").splitlines() if not line.startswith(NOTE)]
+    return "\n".join([*kept, noted])
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def describe(connection: Connection, name: str) -> Layout:
+    """The collection of a name or an alias.
+
+    Raises:
+        NotFoundError
+    """
+    if not _CLASS.fullmatch(name):
+        # The server would read `articles` as `Articles`: two names for one journal and one lock.
+        right = name[:1].upper() + name[1:]
+        raise NotFoundError(
+            f"there is no collection {name!r}",
+            hint=f"names begin with a capital letter in Weaviate: {right!r}",
+        )
+    raw = connection.rest("GET", f"/v1/schema/{quote(name)}", doing=f"read {name!r}")
+    found = layout(raw, name)
+    if any(each.dim is None for each in found.vectors.values()):
+        found = layout(raw, name, _seen_dims(connection, found))
+    return found
+
+
+def layout(raw: Mapping[str, Any], name: str, dims: Mapping[str, int] | None = None) -> Layout:
+    """A raw schema, read.
+
+    Args:
+        dims: as seen in rows; what was noted at creation goes first.
+    """
+    known = {**(dims or {}), **{k: int(v) for k, v in (note_of(raw).get("dims") or {}).items()}}
+    vectors: dict[str, Field] = {}
+    others: dict[str, str] = {}
+    for label, target, each in _each_vector(raw):
+        index, config = str(each["vectorIndexType"]), dict(each.get("vectorIndexConfig") or {})
+        problem = _problem(index, config)
+        if problem is not None:
+            others[label] = problem
+            continue
+        metric = _METRICS[_distance(config)]
+        vectors[label] = Field(label, target, index, metric, known.get(label), config)
+    real = str(raw["class"])
+    return Layout(
+        name=name,
+        real=real,
+        alias=name != real,
+        vectors=vectors,
+        others=others,
+        properties={each["name"]: str(each["dataType"][0]) for each in raw.get("properties") or ()},
+        multi_tenant=bool((raw.get("multiTenancyConfig") or {}).get("enabled")),
+        raw=raw,
+    )
+
+
+def _each_vector(raw: Mapping[str, Any]) -> list[tuple[str, str | None, Mapping[str, Any]]]:
+    named = raw.get("vectorConfig") or {}
+    found: list[tuple[str, str | None, Mapping[str, Any]]] = [
+        (name, name, each) for name, each in sorted(named.items())
+    ]
+    if raw.get("vectorIndexType"):
+        found.insert(0, ("", None, raw))
+    return found
+
+
+def _distance(config: Mapping[str, Any]) -> str:
+    return str(config.get("distance") or "cosine")
+
+
+def _problem(index: str, config: Mapping[str, Any]) -> str | None:
+    if index == "none":
+        return "has no index any more"
+    if index not in INDEXES:
+        return f"has the index {index}, which is none of {', '.join(INDEXES)}"
+    if _distance(config) not in _METRICS:
+        return f"has the metric {_distance(config)}, which is none of {', '.join(_METRICS)}"
+    if (config.get("multivector") or {}).get("enabled"):
+        return "is a multi-vector"
+    if config.get("skip"):
+        return "is not indexed (skip)"
+    return None
+
+
+def _seen_dims(connection: Connection, found: Layout) -> dict[str, int]:
+    """The dimensions of the first row; empty where there are no rows, or only those of tenants."""
+    if found.multi_tenant:
+        return {}
+    path = f"/v1/objects?class={quote(found.real)}&limit=1&include=vector"
+    answer = connection.rest("GET", path, doing=f"read a row of {found.name!r}")
+    dims = {}
+    for row in (answer or {}).get("objects") or ():
+        if row.get("vector"):
+            dims[""] = len(row["vector"])
+        for name, vector in (row.get("vectors") or {}).items():
+            dims[name] = len(vector)
+    return dims
+
+
+# -- writing -------------------------------------------------------------------------------------
+
+
+def with_config(
+    raw: Mapping[str, Any], target: str | None, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A schema with another configuration of one vector, and all else as it was read."""
+    changed: dict[str, Any] = json.loads(json.dumps(raw))
+    place = changed if target is None else changed["vectorConfig"][target]
+    place["vectorIndexConfig"] = json.loads(json.dumps(dict(config)))
+    return changed

@@ -1,0 +1,390 @@
+"""``weaviate+http://...``: Weaviate behind the interface of all stores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import numpy as np
+
+from qadapt.errors import AlreadyExistsError, InputError, NotFoundError
+from qadapt.model import (
+    Batch,
+    Capabilities,
+    CollectionInfo,
+    Hits,
+    Id,
+    Level,
+    Quantization,
+    Rescore,
+    Server,
+    Step,
+    Vector,
+)
+from qadapt.model.address import Address
+from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.weaviate import (
+    aliases,
+    capabilities,
+    changes,
+    creation,
+    ids,
+    look,
+    mapping,
+    rows,
+    schema,
+    searching,
+    tenants,
+)
+from qadapt.stores.weaviate.connection import (
+    DISTRIBUTION,
+    PACKAGE,
+    SERVER,
+    Connection,
+    connect,
+    wrapped,
+)
+from qadapt.stores.weaviate.engine import Engine
+from qadapt.stores.weaviate.filters import to_message
+from qadapt.stores.weaviate.schema import Field, Layout
+
+FRESH = 10.0  # seconds that a search believes a schema which others may change
+
+
+class WeaviateStore(Store):
+    """A Weaviate server.
+
+    ``Articles@red`` is the tenant ``red`` of ``Articles``. Without a tenant, reads and counts go
+    over all active ones, and writes and searches are refused. Ids are UUIDs. Vectors come back bit
+    for bit, cosine ones too. Payloads: see ``payloads``.
+    """
+
+    name: ClassVar[str] = "weaviate"
+    extra: ClassVar[str] = "weaviate"
+    package: ClassVar[str] = PACKAGE
+    distribution: ClassVar[str] = DISTRIBUTION
+
+    def __init__(
+        self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
+    ) -> None:
+        super().__init__(address, disabled=disabled)
+        self.connection = connection
+        self._layouts: dict[str, tuple[float, Layout]] = {}
+
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> WeaviateStore:
+        return cls(address, connect(address), disabled=disabled)
+
+    @classmethod
+    def wraps(cls, client: object) -> bool:
+        return type(client).__module__.partition(".")[0] == PACKAGE
+
+    @classmethod
+    def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> WeaviateStore:
+        """A store on a ``WeaviateClient`` of the user's, which is never closed by us.
+
+        Raises:
+            UnsupportedError: an asynchronous client, or one that is not connected.
+        """
+        address, connection = wrapped(client)
+        return cls(address, connection, disabled=disabled)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def server(self) -> Server:
+        return Server(self.name, self.connection.version, self.connection.deployment)
+
+    def capabilities(self) -> Capabilities:
+        found = capabilities.of(self.name, self.connection.version, self.connection.deployment)
+        return found.disable(self.disabled)
+
+    @classmethod
+    def declared(cls) -> Capabilities:
+        return capabilities.of(cls.name, None, SERVER)
+
+    @property
+    def _engine(self) -> Engine:
+        return Engine(self.connection.version)
+
+    # -- collections -------------------------------------------------------------------------
+
+    def collections(self) -> list[str]:
+        """Names of collections and of aliases, sorted."""
+        found = self.connection.rest("GET", "/v1/schema", doing="list collections")
+        real = [str(each["class"]) for each in found.get("classes") or ()]
+        return sorted([*real, *self.aliases()])
+
+    def has(self, collection: str) -> bool:
+        """Whether there is a collection, an alias, or a tenant ``NAME@TENANT``."""
+        name, tenant = tenants.split(collection)
+        if tenant is None:
+            return super().has(name)
+        if not super().has(name):
+            return False
+        layout = schema.describe(self.connection, name)
+        return layout.multi_tenant and tenant in tenants.states(self.connection, layout)
+
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+    ) -> None:
+        schema.check_name(collection)
+        creation.refuse(vectors, self._engine)
+        for name in quantization:
+            if name not in vectors:
+                raise NotFoundError.missing("vector", name, vectors)
+        none = Quantization.parse("none")
+        mapped = {
+            name: self._mapped(quantization.get(name, none), vector)
+            for name, vector in vectors.items()
+        }
+        if collection in self.collections():
+            raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
+        self._forget()
+        creation.create(self.connection, collection, vectors, mapped, self._engine)
+
+    def drop(self, collection: str) -> None:
+        """Delete a collection, or one tenant of it."""
+        name, tenant = tenants.split(collection)
+        self._forget()
+        layout = self._layout(collection)
+        if tenant is None:
+            creation.drop(self.connection, name)
+        else:
+            known = tenants.states(self.connection, layout) if layout.multi_tenant else {}
+            if tenant not in known:
+                raise NotFoundError.missing("tenant", tenant, known)
+            path = f"/v1/schema/{quote(layout.real)}/tenants"
+            doing = f"delete the tenant {tenant!r} of {name!r}"
+            self.connection.rest("DELETE", path, [tenant], doing=doing)
+        self._forget()
+
+    def info(self, collection: str) -> CollectionInfo:
+        return look.collection_info(collection, self.server(), self._look(collection))
+
+    def _look(self, collection: str) -> look.Look:
+        name, tenant = tenants.split(collection)
+        self._forget()
+        self._layout(collection)
+        return look.look(self.connection, name, tenant)
+
+    def _layout(self, collection: str, *, fresh: bool = True) -> Layout:
+        """The schema; for a search (``fresh=False``) as it was a few seconds ago, perhaps."""
+        name, tenant = tenants.split(collection)
+        read, layout = self._layouts.get(collection, (0.0, None))
+        if layout is not None and not fresh and time.monotonic() - read < FRESH:
+            return layout
+        try:
+            layout = schema.describe(self.connection, name)
+        except NotFoundError:
+            raise NotFoundError.missing("collection", name, self.collections()) from None
+        if layout.multi_tenant and any(each.dim is None for each in layout.vectors.values()):
+            known = tenants.to_read(self.connection, layout, tenant)
+            dims = rows.seen_dims(self.connection, layout, known)
+            layout = schema.layout(layout.raw, name, dims)
+        self._layouts[collection] = (time.monotonic(), layout)
+        return layout
+
+    def _forget(self) -> None:
+        self._layouts.clear()
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def write(self, collection: str, batch: Batch) -> None:
+        """Upsert rows: whole ones, so a row that is written without a named vector loses it.
+
+        Raises:
+            DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError, NotFoundError
+            BusyError: a shard builds its codes; says how many rows were written.
+            StoreError: rows were refused; says which, why, and how many were written.
+        """
+        # Read again each time: the server would make a collection that is not there.
+        layout = self._layout(collection)
+        tenant = tenants.to_change(layout, tenants.split(collection)[1], "write to")
+        keys = rows.check(layout, batch)
+        if rows.add_properties(self.connection, layout, batch):
+            layout = self._layout(collection)
+        rows.write(self.connection, layout, tenant, batch, keys)
+
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        layout = self._layout(collection)
+        tenant = tenants.to_change(layout, tenants.split(collection)[1], "delete from")
+        rows.delete(self.connection, layout, tenant, ids)
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        layout = self._layout(collection)
+        message = to_message(filter, layout, self.connection.version)
+        return rows.count(self.connection, layout, self._read(collection, layout), message)
+
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        layout = self._layout(collection, fresh=False)
+        wanted = _wanted(layout, vectors)
+        places = self._read(collection, layout)
+        return rows.fetch(self.connection, layout, places, ids, wanted, payload)
+
+    def read(
+        self,
+        collection: str,
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+        filter: Any = None,
+        page: int = PAGE,
+        part: Part | None = None,
+        after: Id | None = None,
+    ) -> Iterator[Batch]:
+        size = rows.check_page(page)
+        layout = self._layout(collection)
+        message = to_message(filter, layout, self.connection.version)
+        wanted = _wanted(layout, vectors)
+        part = part or {}
+        behind, last = part.get("behind"), part.get("last")
+        places = [part["tenant"]] if "tenant" in part else self._read(collection, layout)
+        if after is not None:
+            key = ids.canonical(after)
+            if key is None:
+                raise InputError(f"the id {after!r} is no UUID, so no row of Weaviate's has it")
+            if layout.multi_tenant and "tenant" not in part and "@" not in collection:
+                raise InputError(
+                    f"{collection!r} has tenants, each with ids in their own order",
+                    hint="go on in one of `partitions()`, or in NAME@TENANT",
+                )
+            behind = key if behind is None else max(behind, key)
+        for tenant in places:
+            yield from rows.read(
+                *(self.connection, layout, tenant, wanted, payload, message, size),
+                behind=behind,
+                last=last,
+            )
+
+    def parts(self, collection: str, n: int) -> list[Part]:
+        """Ranges of ids, or tenants where none is named: ``{"behind": ID, "last": ID}``,
+        ``{"tenant": NAME}``."""
+        layout = self._layout(collection)
+        places = self._read(collection, layout)
+        if layout.multi_tenant and "@" not in collection:
+            return [{"tenant": tenant} for tenant in places]
+        ends = rows.ends(self.connection, layout, places[0])
+        if ends is None:
+            return [{}]
+        found: list[Part] = []
+        for behind, last in ids.split(*ends, n):
+            bounds = {"behind": behind, "last": last}
+            found.append({name: key for name, key in bounds.items() if key is not None})
+        return found
+
+    def _read(self, collection: str, layout: Layout) -> Sequence[str]:
+        return tenants.to_read(self.connection, layout, tenants.split(collection)[1])
+
+    # -- searching ---------------------------------------------------------------------------
+
+    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+        layout = self._layout(collection, fresh=False)
+        tenant = tenants.to_change(layout, tenants.split(collection)[1], "search")
+        field = layout.field(search.vector)
+        array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        searching.check(search, field, array)
+        message = to_message(search.filter, layout, self.connection.version)
+        if search.exact or search.options.get("ignore_quantization"):
+            wanted = {search.vector: field}
+            pages = rows.read(self.connection, layout, tenant, wanted, False, message, PAGE)
+            vector = Vector(array.shape[1], field.metric)
+            hits = searching.exact(pages, search.vector, vector, array, search.k)
+        else:
+            hits = searching.run(self.connection, layout, tenant, field, array, search, message)
+        if not search.with_payload:
+            return hits
+        found = list(dict.fromkeys(key for key in hits.ids.ravel().tolist() if key is not None))
+        batch = self.fetch(collection, found, vectors=(), payload=True)
+        return Hits(hits.ids, hits.scores, hits.how, searching.payloads(hits.ids, batch))
+
+    def default_rescore(self, collection: str, vector: str) -> Rescore | None:
+        return mapping.default_rescore(self._layout(collection, fresh=False).field(vector).native)
+
+    def rescores_itself(self, collection: str, vector: str) -> bool:
+        """Not where the collection switched it off: ``rescoreLimit`` 0 on hnsw with SQ or RQ."""
+        if not super().rescores_itself(collection, vector):
+            return False
+        native = self._layout(collection, fresh=False).field(vector).native
+        return mapping.quantizer(native) is None or not mapping.rescoring(native).off
+
+    # -- quantization ------------------------------------------------------------------------
+
+    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
+        return mapping.to_native(quantization, vector, self._engine)
+
+    def _mapped(
+        self,
+        quantization: Quantization,
+        vector: Vector,
+        current: Mapping[str, Any] | None = None,
+    ) -> Mapped:
+        mapped = mapping.to_native(quantization, vector, self._engine, current)
+        if mapped.match.level is Level.UNSUPPORTED:
+            raise refuse(mapped.match, quantization, self.name)
+        return mapped
+
+    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
+        looked = self._look(info.name)
+        field = looked.layout.field(vector)
+        mapped = self._mapped(quantization, field.vector, field.native)
+        return changes.steps(looked, vector, mapped, quantization, self._engine, self._taken())
+
+    def alias_steps(
+        self, info: CollectionInfo, vector: str, quantization: Quantization
+    ) -> list[Step]:
+        looked = self._look(info.name)
+        field = looked.layout.field(vector)
+        mapped = self._mapped(quantization, field.vector, field.native)
+        return changes.alias_steps(
+            looked, vector, mapped, quantization, self._engine, self._taken()
+        )
+
+    def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
+        looked = self._look(info.name)
+        return changes.recreate_steps(looked, vector, wanted, self._engine, self._taken())
+
+    def _taken(self) -> list[str]:
+        """Names that a copy cannot have."""
+        return self.collections()
+
+    def run(
+        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
+    ) -> None:
+        self._forget()
+        try:
+            name = tenants.split(collection)[0]
+            changes.run(self.connection, name, request, progress, timeout)
+        finally:
+            self._forget()
+
+    # -- aliases -----------------------------------------------------------------------------
+
+    def aliases(self) -> Mapping[str, str]:
+        return aliases.every(self.connection)
+
+    def switch_alias(self, alias: str, collection: str) -> None:
+        aliases.switch(self.connection, alias, collection)
+        self._forget()
+
+    def drop_alias(self, alias: str) -> None:
+        aliases.drop(self.connection, alias)
+        self._forget()
+
+
+def _wanted(layout: Layout, names: Sequence[str] | None) -> dict[str, Field]:
+    if names is None:
+        return dict(layout.vectors)
+    return {name: layout.field(name) for name in names}

@@ -1,0 +1,77 @@
+"""Tenants: ``NAME@TENANT`` is one of them as a collection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from qadapt.errors import InputError, NotFoundError, StoreError
+from qadapt.stores.weaviate.connection import Connection
+from qadapt.stores.weaviate.schema import Layout
+
+# Names of older and newer servers.
+_ACTIVE = ("HOT", "ACTIVE")
+
+
+def split(name: str) -> tuple[str, str | None]:
+    """A collection's name and the tenant behind it, if one is named.
+
+    Raises:
+        InputError: ``NAME@`` without a tenant.
+    """
+    collection, at, tenant = name.partition("@")
+    if at and not tenant:
+        raise InputError(f"{name!r} names no tenant behind '@'", hint="write NAME@TENANT")
+    return collection, tenant if at else None
+
+
+def states(connection: Connection, layout: Layout) -> dict[str, bool]:
+    """All tenants, sorted, and whether each is active."""
+    path = f"/v1/schema/{quote(layout.real)}/tenants"
+    found = connection.rest("GET", path, doing=f"list the tenants of {layout.name!r}")
+    return {
+        each["name"]: str(each.get("activityStatus") or "HOT") in _ACTIVE
+        for each in sorted(found or (), key=lambda each: str(each["name"]))
+    }
+
+
+def to_read(connection: Connection, layout: Layout, tenant: str | None) -> Sequence[str]:
+    """The tenants that a read or a count goes over; ``""`` for a collection without tenants.
+
+    All active ones where none is named: rows of those that are not stay unread.
+
+    Raises:
+        NotFoundError: no such tenant.
+        StoreError: the tenant is not active.
+    """
+    if not layout.multi_tenant:
+        return [to_change(layout, tenant, "read")]
+    found = states(connection, layout)
+    if tenant is None:
+        return [name for name, active in found.items() if active]
+    if tenant not in found:
+        raise NotFoundError.missing("tenant", tenant, found)
+    if not found[tenant]:
+        raise StoreError(
+            f"the tenant {tenant!r} of {layout.name!r} is not active",
+            hint="activate it with the client: collection.tenants.activate(name)",
+        )
+    return [tenant]
+
+
+def to_change(layout: Layout, tenant: str | None, doing: str) -> str:
+    """The one tenant that is written to or searched; ``""`` for a collection without tenants.
+
+    Raises:
+        InputError: a tenant is missing, or one is named where there are none.
+    """
+    if layout.multi_tenant and tenant is None:
+        raise InputError(
+            f"{layout.name!r} has tenants: say which to {doing}",
+            hint=f"name it behind the collection: {layout.name}@TENANT",
+        )
+    if tenant is not None and not layout.multi_tenant:
+        raise InputError(
+            f"{layout.name!r} has no tenants", hint=f"leave out @{tenant}: {layout.name}"
+        )
+    return tenant or ""

@@ -1,0 +1,168 @@
+"""The conformance suite on a live Weaviate: hnsw and flat.
+
+``filled`` is an alias, because a quantizer can be taken back by a copy and a switched alias alone.
+Rescoring cannot be switched off by a query, so what the suite says of that is overridden here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.errors import UnsupportedError
+from qadapt.model import Level, Plan, Symbol
+from qadapt.stores.weaviate.searching import ALWAYS
+from qadapt.testing import StoreConformance
+from qadapt.testing.data import Sample
+from qadapt.testing.quantizing import OFF, SETTINGS
+
+pytest.importorskip("weaviate")
+
+
+class TestWeaviateHnsw(StoreConformance):
+    """The server of ``live.weaviate``, or the one that QADAPT_TEST_WEAVIATE_URL names."""
+
+    int_ids = False
+    names = "Articles_{}"
+    must_support = (
+        "scalar",
+        "scalar:bits=4",
+        "product:ratio=4",
+        "product:ratio=16",
+        "rotational:bits=1",
+        "rotational:bits=4",
+        "rotational:bits=8",
+        "binary",
+    )
+
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        """A server that others may use too: the suite's names are its own."""
+        with qa.open(live("weaviate")) as database:
+            yield database
+
+    @pytest.fixture(autouse=True)
+    def tidy(self, own_state: None, database: Database) -> Iterator[None]:
+        """What a test made is dropped: aliases, collections, copies of collections."""
+        yield
+        for alias in database.aliases():
+            if alias.startswith((self.name, self.other)):
+                database.drop_alias(alias)
+        for name in database.collections():
+            if name.startswith((self.name, self.other)):
+                database.drop(name)
+
+    @pytest.fixture
+    def filled(self, database: Database, sample: Sample) -> Collection:
+        """The sample behind an alias."""
+        first = f"{self.name}_first"
+        collection = database.create(first, dim=self.dim, metric="cosine")
+        payloads = [{"group": row % 7, "name": f"row {row}"} for row in range(self.rows)]
+        collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}, payloads))
+        database.switch_alias(self.name, first)
+        return database[self.name]
+
+    @pytest.mark.parametrize("text", SETTINGS)
+    def test_every_setting_is_obeyed_or_refused(
+        self, filled: Collection, sample: Sample, text: str
+    ) -> None:
+        wanted = qa.Quantization.parse(text)
+        before = filled.fetch(self.keys(self.rows)).vectors[""].tobytes()
+        try:
+            plan = filled.plan(wanted)
+        except UnsupportedError as error:
+            assert text not in self.must_support, error
+            assert error.hint, "a refusal says what would do"
+            assert filled.info().vectors[""].quantization == qa.none()
+            return
+        assert Plan.from_json(plan.to_json()).steps == plan.steps
+        assert all(step.reason and step.request for step in plan.steps)
+        if plan.match.level is Level.DIFFERS:
+            assert all(plan.match.differences)
+        change = plan.apply(yes=True, timeout=300)
+        assert change.state == "applied"
+        vector = filled.info().vectors[""]
+        assert vector.status.state is qa.State.ACTIVE, vector.status
+        assert vector.status.evidence
+        assert vector.quantization.codes_only == plan.target.codes_only
+        assert vector.code_bytes
+        assert vector.code_bytes < 1.5 * 4 * self.rows * self.dim
+
+        off = filled.search(sample.queries, k=self.k, rescore=OFF)
+        assert (off.how.scores, off.how.rescorer) == ("exact", "store")
+        assert ALWAYS in off.how.notes
+        lifted = filled.search(sample.queries, k=self.k, rescore=qa.Rescore(10))
+        assert self.recall(lifted, sample) >= self.recall(off, sample)
+        assert lifted.how.scores == "exact"
+        assert lifted.how.rescorer == "store"
+        assert lifted.how.candidates >= 10 * self.k
+        found = sample.rows[self.numbers(lifted)]
+        exact = np.einsum("qkd,qd->qk", found, sample.queries)
+        np.testing.assert_allclose(lifted.scores, exact, atol=1e-5)
+
+        again = filled.plan(wanted)
+        assert not again.changes
+        assert [step.symbol for step in again.steps] == [Symbol.NOTHING]
+
+        change.undo(timeout=300)
+        vector = filled.info().vectors[""]
+        assert vector.quantization == qa.none()
+        assert vector.status.state is qa.State.ABSENT
+        hits = filled.search(sample.queries, k=self.k)
+        assert hits.how.scores == "exact"
+        assert hits.how.rescorer == "none"
+        assert self.recall(hits, sample) > 0.95, "codes are still in use"
+        assert self.recall(filled.search(sample.queries, k=self.k, exact=True), sample) == 1
+        assert filled.count() == self.rows
+        assert filled.fetch(self.keys(self.rows)).vectors[""].tobytes() == before
+
+    def test_codes_alone_where_the_collection_does_not_rescore(
+        self, filled: Collection, sample: Sample
+    ) -> None:
+        """rescoreLimit 0: the codes' own scores, and rescoring is ours."""
+        coarse = qa.Quantization.parse("rotational:bits=1").replace(native=self.no_rescoring)
+        filled.plan(coarse).apply(yes=True, timeout=300)
+        off = filled.search(sample.queries, k=self.k)
+        assert (off.how.scores, off.how.rescorer) == ("approximate", "none")
+        lossy = self.recall(off, sample)
+        assert lossy < 0.9
+        lifted = filled.search(sample.queries, k=self.k, rescore=10)
+        assert (lifted.how.scores, lifted.how.rescorer) == ("exact", "qadapt")
+        assert self.recall(lifted, sample) > lossy + 0.05
+        found = sample.rows[self.numbers(lifted)]
+        exact = np.einsum("qkd,qd->qk", found, sample.queries)
+        np.testing.assert_allclose(lifted.scores, exact, atol=1e-5)
+
+    no_rescoring: dict[str, Any] = {"rq": {"rescoreLimit": 0}}  # noqa: RUF012
+
+
+FLAT = {"vectorIndexType": "flat"}
+
+
+class FlatDatabase(Database):
+    """Makes collections with a flat index where the suite does not say which."""
+
+    def create(self, collection: str, **wanted: Any) -> Collection:
+        vectors = wanted.get("vectors") or {"": None}
+        given = wanted.pop("quantization", None)
+        flat = qa.Quantization.of(given or "none").replace(native=FLAT)
+        return super().create(collection, quantization=dict.fromkeys(vectors, flat), **wanted)
+
+
+class TestWeaviateFlat(TestWeaviateHnsw):
+    """The same on flat indexes: a change is a copy each time."""
+
+    must_support = ("scalar", "rotational:bits=1", "rotational:bits=8", "binary")
+
+    @pytest.fixture
+    def database(self, live: Callable[[str], str]) -> Iterator[Database]:
+        with qa.open(live("weaviate")) as opened:
+            yield FlatDatabase(opened._store)
+
+    def test_codes_alone_where_the_collection_does_not_rescore(self) -> None:  # type: ignore[override]
+        pytest.skip("flat rescores whatever rescoreLimit says (facts section 2)")

@@ -1,0 +1,180 @@
+"""What pytest gets of the live engines: options, fixtures, and the line that tells what was used.
+
+pytest --require-live=edge,milvus          these engines must be there: their tests fail, not skip
+QADAPT_REQUIRE_LIVE=edge                   the same
+QADAPT_TEST_QDRANT_URL=qdrant+http://...   where a server for tests is; so for each engine
+QADAPT_TEST_CONTAINERS=1                   containers only; 0: none
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from live import Unavailable
+from live.ladder import Ladder
+from live.shared import Desk, RemoteLadder
+from live.weaviate import WeaviateServer
+from qadapt.errors import QadaptError
+from qadapt.stores import registry
+
+ENGINES = ("edge", "qdrant", "milvus", "milvus-lite", "weaviate")
+REQUIRED = pytest.StashKey[frozenset[str]]()
+SEEN = pytest.StashKey[set[str]]()
+LADDER = pytest.StashKey["Ladder | RemoteLadder"]()
+DESK = pytest.StashKey[Desk]()
+_PORT = "port of the live engines' desk"
+_SEEN = "live engines"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-live",
+        default="",
+        metavar="ENGINES",
+        help=f"engines that must be there, separated by commas: {', '.join(ENGINES)}",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    asked = f"{config.getoption('--require-live')},{os.environ.get('QADAPT_REQUIRE_LIVE', '')}"
+    names = frozenset(name.strip() for name in asked.split(",") if name.strip())
+    unknown = sorted(names.difference(ENGINES))
+    if unknown:
+        raise pytest.UsageError(
+            f"--require-live: unknown engine {', '.join(unknown)}; known: {', '.join(ENGINES)}"
+        )
+    config.stash[REQUIRED] = names
+    config.stash[SEEN] = set()
+    given = getattr(config, "workerinput", {})  # in a worker of pytest-xdist
+    config.stash[LADDER] = RemoteLadder(given[_PORT]) if _PORT in given else Ladder()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    stash = node.config.stash
+    if DESK not in stash:
+        stash[DESK] = Desk(stash[LADDER])
+    node.workerinput[_PORT] = stash[DESK].port
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if DESK in config.stash:
+        config.stash[DESK].close()
+    if LADDER in config.stash:
+        config.stash[LADDER].stop()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[_SEEN] = sorted(session.config.stash[SEEN])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[SEEN].update(getattr(node, "workeroutput", {}).get(_SEEN, []))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    seen = "; ".join(sorted(config.stash[SEEN])) or "none"
+    terminalreporter.write_line(f"live engines: {seen}")
+
+
+@pytest.fixture
+def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """``live("milvus")``: the address of a live engine, or the test is skipped (or fails).
+
+    A server is shared with all other tests: use collections with names of your own. ``edge`` and
+    ``milvus-lite`` are an empty folder or file of this test's own.
+    """
+
+    def address(engine: str) -> str:
+        if engine == "edge":
+            return _edge(request.config, tmp_path)
+        if engine == "milvus-lite":
+            return _milvus_lite(request.config, tmp_path)
+        return _server(request.config, engine)
+
+    return address
+
+
+@pytest.fixture
+def weaviate_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., WeaviateServer]]:
+    """``weaviate_server(ASYNC_INDEXING="true")``: a fresh server of this test's own.
+
+    See ``live.weaviate.WeaviateServer``: ``url``, ``rest``, ``kill()``, ``restart(**changes)``.
+    """
+    started: list[WeaviateServer] = []
+
+    def start(**environment: str) -> WeaviateServer:
+        with _clock_stopped():
+            try:
+                server = WeaviateServer(**environment)
+            except Unavailable as reason:
+                _missing(request.config, "weaviate", str(reason))
+            started.append(server)
+            server.start()
+        _saw(request.config, "weaviate", server.version, "server of one test")
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def _server(config: pytest.Config, engine: str) -> str:
+    with _clock_stopped():
+        try:
+            found = config.stash[LADDER].find(engine)
+        except Unavailable as reason:
+            _missing(config, engine, str(reason))
+        except (QadaptError, RuntimeError) as error:
+            pytest.fail(f"the live engine {engine!r} is there and fails: {error}", pytrace=False)
+    _saw(config, engine, found.version, found.way)
+    return found.url
+
+
+def _edge(config: pytest.Config, folder: Path) -> str:
+    address = f"edge:{folder / 'edge'}"
+    try:
+        with closing(registry.open_store(address)) as store:
+            _saw(config, "edge", str(store.server().version), "in process")
+    except QadaptError as error:
+        _missing(config, "edge", str(error))
+    return address
+
+
+def _milvus_lite(config: pytest.Config, folder: Path) -> str:
+    for module in ("pymilvus", "milvus_lite"):
+        if importlib.util.find_spec(module) is None:
+            _missing(config, "milvus-lite", f"the package {module} is not installed")
+    _saw(config, "milvus-lite", importlib.metadata.version("milvus-lite"), "in process")
+    return f"milvus:{folder / 'test.db'}"
+
+
+def _saw(config: pytest.Config, engine: str, version: str, way: str) -> None:
+    config.stash[SEEN].add(f"{engine} {version} ({way})")
+
+
+def _missing(config: pytest.Config, engine: str, why: str) -> NoReturn:
+    if engine in config.stash[REQUIRED]:
+        pytest.fail(f"the live engine {engine!r} is required and not there: {why}", pytrace=False)
+    pytest.skip(f"no live engine {engine!r}: {why}")
+
+
+@contextmanager
+def _clock_stopped() -> Iterator[None]:
+    """Building and starting a server are not the time of the test that happens to be first."""
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0)  # the clock of pytest-timeout
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)

@@ -1,0 +1,138 @@
+"""What the shards' words are taken for, on recordings of 1.39.0 and in their shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from weaviate_recordings import recorded, recorded_layout, recorded_shards, seen, shard
+
+from qadapt.model import Evidence, State
+from qadapt.stores.weaviate import look, schema
+from qadapt.stores.weaviate.status import judge
+
+RQ = {"vectorIndexType": "hnsw", "vectorIndexConfig": {"rq": {"enabled": True, "bits": 8}}}
+BQ = {"vectorIndexType": "hnsw", "vectorIndexConfig": {"bq": {"enabled": True}}}
+PQ = {"vectorIndexType": "hnsw", "vectorIndexConfig": {"pq": {"enabled": True, "segments": 96}}}
+SQ = {"vectorIndexType": "hnsw", "vectorIndexConfig": {"sq": {"enabled": True}}}
+NONE = {"vectorIndexType": "hnsw", "vectorIndexConfig": {"rq": {"enabled": False}}}
+DYNAMIC = {
+    "vectorIndexType": "dynamic",
+    "vectorIndexConfig": {"threshold": 9000, "hnsw": {"bq": {"enabled": True}}, "flat": {}},
+}
+CODES = [shard(compressed=True)]
+
+
+@pytest.mark.parametrize(
+    ("schema_of", "nodes", "state", "says"),
+    [
+        ("schema_hnsw_rq8", "nodes_hnsw_rq8_5000_sync", State.ACTIVE, ""),
+        ("schema_hnsw_pq", "nodes_hnsw_pq_5000_sync_not_compressed", State.IGNORED, "not train"),
+        ("schema_hnsw_pq", "nodes_during_pq_compression", State.BUILDING, "READONLY"),
+        ("schema_hnsw_pq", "nodes_hnsw_pq_5000_after_update_compressed", State.ACTIVE, ""),
+        ("schema_hnsw_pq", "nodes_async_pq_trained", State.ACTIVE, ""),
+        ("schema_hnsw_none", "nodes_hnsw_pq_5000_sync_not_compressed", State.ABSENT, ""),
+        ("schema_hnsw_none", "nodes_hnsw_rq8_5000_sync", State.IGNORED, "keeps the codes"),
+    ],
+)
+def test_on_recordings(schema_of: str, nodes: str, state: State, says: str) -> None:
+    field = recorded_layout(schema_of).field("")
+    status = judge(seen(field.native, shards=recorded_shards(nodes)))
+    assert status.state is state
+    assert says in status.reason
+    assert status.evidence
+
+
+@pytest.mark.parametrize(
+    ("native", "changes", "state", "says", "advice"),
+    [
+        (PQ, {}, State.IGNORED, "rows that come later", "apply"),
+        (SQ, {}, State.IGNORED, "rows that come later", "apply"),
+        (PQ, {"count": 99}, State.IGNORED, "256", "256"),
+        (BQ, {}, State.IGNORED, "at its restart", "restart"),
+        (RQ, {}, State.IGNORED, "do not hold codes", "apply"),
+        (RQ, {"shards": None}, State.UNKNOWN, "does not show", ""),
+        (RQ, {"shards": []}, State.UNKNOWN, "no shard runs", ""),
+        (RQ, {"count": 0, "shards": [shard(empty=True)]}, State.UNKNOWN, "no rows", ""),
+        (PQ, {"count": 0}, State.UNKNOWN, "no rows", "apply"),
+        (RQ, {"shards": [shard(queue=7)]}, State.BUILDING, "7 rows wait", ""),
+        (RQ, {"shards": [*CODES, shard(name="b")]}, State.IGNORED, "1 of 2 shards", "apply"),
+        (RQ, {"shards": [*CODES, shard(empty=True)]}, State.ACTIVE, "", ""),
+        (DYNAMIC, {}, State.IGNORED, "flat up to 9,000", "9,000"),
+        (DYNAMIC, {"shards": CODES}, State.UNKNOWN, "which of its halves", ""),
+        (DYNAMIC, {"shards": CODES, "rescored": True}, State.ACTIVE, "", ""),
+        (NONE, {"shards": CODES}, State.IGNORED, "keeps the codes", "alias"),
+        (NONE, {"shards": CODES, "quantized": 1, "several": 2}, State.ABSENT, "", ""),
+        (NONE, {"shards": CODES, "quantized": 1, "rescored": True}, State.IGNORED, "keeps", "a"),
+    ],
+)
+def test_judgements(
+    native: dict[str, Any], changes: dict[str, Any], state: State, says: str, advice: str
+) -> None:
+    status = judge(seen(native, **changes))
+    assert status.state is state
+    assert says in status.reason
+    assert advice in status.advice
+
+
+@pytest.mark.parametrize(
+    ("rescored", "state", "says"),
+    [
+        (None, State.UNKNOWN, "one word for all 2 vectors"),
+        (True, State.ACTIVE, ""),
+        (False, State.IGNORED, "does not rescore"),
+    ],
+)
+def test_with_several_vectors_the_word_of_the_shard_is_not_enough(
+    rescored: bool | None, state: State, says: str
+) -> None:
+    status = judge(seen(RQ, shards=CODES, several=2, quantized=2, rescored=rescored))
+    assert status.state is state
+    assert says in status.reason
+    assert Evidence("vectors that share the word compressed", 2) in status.evidence
+
+
+def test_tenants_that_are_not_active_are_named() -> None:
+    status = judge(seen(RQ, shards=CODES, cold=["b", "c"], tenants=3))
+    assert status.state is State.ACTIVE
+    assert "2 of 3 tenants are not active, and neither seen nor changed: b, c" in status.reason
+
+
+# -- layouts -------------------------------------------------------------------------------------
+
+
+def test_named_vectors_and_a_legacy_collection_with_a_named_one() -> None:
+    assert set(recorded_layout("schema_after_add_vector").vectors) == {"a", "b"}
+    both = recorded_layout("schema_legacy_plus_named")
+    assert "" in both.vectors
+    assert both.field("").target is None
+
+
+def test_what_qadapt_cannot_describe_is_left_alone_and_told() -> None:
+    layout = recorded_layout("schema_after_delete_vector_index")
+    gone = [name for name, why in layout.others.items() if "no index" in why]
+    assert gone
+    with pytest.raises(schema.UnsupportedError, match="no index"):
+        layout.field(gone[0])
+    layout = recorded_layout("schema_hnsw_sq_manhattan")
+    assert "manhattan" in layout.others[""]
+
+
+def test_the_note_survives_a_description_of_the_users() -> None:
+    raw = recorded("schema_hnsw_none")["response"]["body"]
+    noted = {**raw, "description": "Our articles.\n" + schema.note({"": 7})}
+    assert schema.layout(noted, raw["class"], {"": 9}).field("").dim == 7
+    assert schema.layout(raw, raw["class"], {"": 9}).field("").dim == 9
+    for text in ("qadapt: {", 'qadapt: [1]', 'qadapt: {"dims": {"": 7}}\nthe last line'):
+        assert schema.note_of({**raw, "description": text}) == {}
+
+
+def test_a_dimension_that_nothing_says_is_told_and_not_guessed() -> None:
+    raw = recorded("schema_hnsw_none")["response"]["body"]
+    layout = schema.layout(raw, raw["class"])
+    with pytest.raises(schema.UnsupportedError, match="how many dimensions"):
+        _ = layout.field("").vector
+    looked = look.Look(layout, 0, [], {"": seen(layout.field("").native, count=0)})
+    info = look.collection_info(raw["class"], look.Server("weaviate"), looked)
+    assert info.vectors == {}
+    assert info.config["vectors of unknown dimension"] == [""]
