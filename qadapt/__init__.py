@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         undo,
         wrap,
     )
+    from qadapt.api.doctor import doctor
     from qadapt.codecs import Calibration, quantize
     from qadapt.costing import Prices, cost
     from qadapt.index import CodeIndex
@@ -74,6 +75,7 @@ _LAZY = {
     "CodeIndex": "qadapt.index",
     "Prices": "qadapt.costing",
     "cost": "qadapt.costing",
+    "doctor": "qadapt.api.doctor",
 }
 
 __all__ = [
@@ -98,6 +100,7 @@ __all__ = [
     "apply_plans",
     "binary",
     "cost",
+    "doctor",
     "float16",
     "history",
     "load_plan",

@@ -9,6 +9,7 @@ from typing import Any
 
 from qadapt.api.change import Plan
 from qadapt.costing import Cost, Prices, compare
+from qadapt.diagnosis import Diagnosis, diagnose
 from qadapt.evaluation.verify import Verification
 from qadapt.evaluation.verify import verify as run_verify
 from qadapt.local import codes, seen
@@ -239,6 +240,41 @@ class Collection:
             self._vector(vector)[0],
             k=k,
             queries=queries,
+            seed=seed,
+            progress=progress or silent,
+        )
+
+    def doctor(
+        self,
+        *,
+        vector: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        model_metric: Metric | str | None = None,
+        sample: int = 1000,
+        only: Sequence[str] = (),
+        skip: Sequence[str] = (),
+        seed: int = 0,
+        progress: OnProgress | None = None,
+    ) -> Diagnosis:
+        """What silently has no effect or hurts, with evidence and what mends it.
+
+        Args:
+            vector: one vector alone; all by default.
+            options: search parameters as your program sends them, in the store's own words, such
+                as ``{"quantization": {"oversampling": 3}}``.
+            model_metric: the metric that your embedding model was made for.
+            sample: rows drawn for the checks that look at vectors.
+            only, skip: codes of checks (docs/doctor.md).
+        """
+        return diagnose(
+            self._store,
+            self.name,
+            vector=vector,
+            options=options,
+            model_metric=model_metric,
+            sample=sample,
+            only=only,
+            skip=skip,
             seed=seed,
             progress=progress or silent,
         )

@@ -7,9 +7,11 @@ from typing import Any
 
 def schemas() -> dict[str, dict[str, Any]]:
     """The JSON schema of each document, by its name."""
+    from qadapt.costing import Cost
+    from qadapt.diagnosis import Diagnosis
     from qadapt.evaluation.verify import Verification
     from qadapt.model.schema import schemas as of_the_model
     from qadapt.planning.runner import Outcome
 
-    verbs = {cls.__name__: cls.json_schema() for cls in (Outcome, Verification)}
+    verbs = {cls.__name__: cls.json_schema() for cls in (Cost, Diagnosis, Outcome, Verification)}
     return dict(sorted({**of_the_model(), **verbs}.items()))

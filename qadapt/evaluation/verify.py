@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from qadapt.evaluation.reach import Reach, reach
 from qadapt.evaluation.recall import Recall, interval, recall_per_query
 from qadapt.evaluation.truth import Queries, exact_neighbours, queries_of
 from qadapt.local import seen
@@ -40,6 +41,7 @@ class Verification(Plain):
         agrees: whether the engine was seen to do what is configured.
         recalls: one Recall for each way to search.
         source: where the queries came from.
+        reach: whether sampled rows are found by their own vectors.
         notes: what a reader must know.
     """
 
@@ -50,6 +52,7 @@ class Verification(Plain):
     agrees: bool
     recalls: tuple[Recall, ...]
     source: str
+    reach: Reach
     notes: tuple[str, ...] = ()
 
     @property
@@ -87,6 +90,7 @@ def verify(
         measure(store, info, name, asked, truth, k, label, rescore, progress)
         for label, rescore in _ways(vector)
     )
+    reached = reach(store, info, name, progress, seed=seed)
     return Verification(
         collection=collection,
         vector=name,
@@ -95,7 +99,8 @@ def verify(
         agrees=agrees(vector),
         recalls=recalls,
         source=asked.source,
-        notes=_notes(vector),
+        reach=reached,
+        notes=_notes(vector, reached),
     )
 
 
@@ -115,10 +120,14 @@ def _ways(vector: VectorInfo) -> list[tuple[str, Rescore | None]]:
     return ways
 
 
-def _notes(vector: VectorInfo) -> tuple[str, ...]:
-    if agrees(vector):
-        return ()
-    return (f"configured {vector.quantization}, seen {vector.status.state}: recall is of what is",)
+def _notes(vector: VectorInfo, reached: Reach) -> tuple[str, ...]:
+    notes = []
+    if not agrees(vector):
+        seen_as = f"configured {vector.quantization}, seen {vector.status.state}"
+        notes.append(f"{seen_as}: recall is of what is")
+    if reached.words:
+        notes.append(reached.words)
+    return tuple(notes)
 
 
 def measure(

@@ -2,6 +2,7 @@
 
 from qadapt.model.capabilities import FEATURES, Capabilities, Capability, Rule, Support, narrow
 from qadapt.model.data import Batch, Hits, How, Id, Vector, as_vectors, check_vectors
+from qadapt.model.finding import Finding, Severity
 from qadapt.model.info import CollectionInfo, Evidence, Server, State, Status, VectorInfo
 from qadapt.model.match import Accept, Level, Match, Strategy
 from qadapt.model.metric import Metric
@@ -29,6 +30,7 @@ __all__ = [
     "CollectionInfo",
     "Estimate",
     "Evidence",
+    "Finding",
     "Guard",
     "Hits",
     "How",
@@ -45,6 +47,7 @@ __all__ = [
     "RescoreLike",
     "Rule",
     "Server",
+    "Severity",
     "State",
     "Status",
     "Step",

@@ -15,6 +15,7 @@ from qadapt.model import (
     Batch,
     Capabilities,
     CollectionInfo,
+    Finding,
     Hits,
     Id,
     Level,
@@ -31,6 +32,7 @@ from qadapt.stores.milvus import (
     capabilities,
     changes,
     creation,
+    findings,
     look,
     mapping,
     rows,
@@ -344,6 +346,13 @@ class MilvusStore(Store):
             changes.run(self.connection, collection, request, progress, timeout)
         finally:
             self._forget(collection)
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        return findings.findings(self.address, info, options or {})
 
 
 def _wanted(layout: schema.Layout, names: Sequence[str] | None) -> dict[str, Vector]:

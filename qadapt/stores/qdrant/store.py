@@ -13,6 +13,7 @@ from qadapt.model import (
     Batch,
     Capabilities,
     CollectionInfo,
+    Finding,
     Hits,
     Id,
     Kind,
@@ -30,6 +31,7 @@ from qadapt.stores.qdrant import (
     changes,
     config,
     creation,
+    findings,
     gates,
     localmode,
     look,
@@ -338,6 +340,22 @@ class QdrantStore(Store):
         self._forget(collection)
         waiting.settle(self.connection, collection, vector, progress, timeout)
         self._forget(collection)
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        found = findings.common(self.address, info, options or {})
+        if self.connection.local:
+            return found + findings.says_green(self.address, info, "green")
+        looked = self._look(info.name)
+        for vector in info.vectors.values():
+            seen = looked.seen(vector.name, vector.count)
+            if vector.held_by == "store" and seen.target and not seen.codes_while_growing:
+                rows = sum(each.rows for each in seen.growing)
+                found += findings.small_segments(self.address, info, vector, rows, seen.threshold)
+        return found + findings.says_green(self.address, info, looked.colour)
 
     # -- settings ----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from weaviate_help import recorded_layout
+from weaviate_recordings import recorded_layout
 
 import qadapt as qa
 from qadapt.model import Kind, Level, Metric, Quantization, Rescore, Vector

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from weaviate_help import recorded, recorded_layout, recorded_shards, seen, shard
+from weaviate_recordings import recorded, recorded_layout, recorded_shards, seen, shard
 
 from qadapt.model import Evidence, State
 from qadapt.stores.weaviate import look, schema
