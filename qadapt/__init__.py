@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from qadapt.api.doctor import doctor
     from qadapt.codecs import Calibration, quantize
     from qadapt.costing import Prices, cost
+    from qadapt.evaluation.arrays import simulate
+    from qadapt.evaluation.results import Target
     from qadapt.index import CodeIndex
     from qadapt.model.spec import load_spec
 
@@ -68,6 +70,8 @@ _LAZY = {
     "load_spec": "qadapt.model.spec",
     "plan_spec": "qadapt.api",
     "open": "qadapt.api",
+    "simulate": "qadapt.evaluation.arrays",
+    "Target": "qadapt.evaluation.results",
     "undo": "qadapt.api",
     "wrap": "qadapt.api",
     "Calibration": "qadapt.codecs",
@@ -95,6 +99,7 @@ __all__ = [
     "Quantization",
     "Rescore",
     "State",
+    "Target",
     "Vector",
     "__version__",
     "apply_plans",
@@ -112,6 +117,7 @@ __all__ = [
     "quantize",
     "rotational",
     "scalar",
+    "simulate",
     "undo",
     "wrap",
 ]

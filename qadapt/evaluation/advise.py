@@ -159,6 +159,7 @@ def advise(
         out += [_dearer(item) for item in tries[2:]]
         if target.max_latency_ms is not None:
             notes.append("latency was not measured, so max_latency was not looked at")
+    found = [_ranked(option, found[0]) for option in found]
     best = found[0] if found else None
     if best is None:
         notes.append(UNMET)
@@ -378,7 +379,6 @@ def _option(
 ) -> Option:
     footprint = item.footprint
     price = target.price
-    cheapest = f"{footprint.ram:,} bytes of RAM, the least of what met the target before it"
     return Option(
         setting=setting.text,
         quantization=item.quantization,
@@ -389,8 +389,19 @@ def _option(
         disk=footprint.disk,
         latency_ms=latency_ms,
         monthly=None if price is None else price * footprint.ram / GIB,
-        reasons=(cheapest, reason),
+        reasons=(reason,),
     )
+
+
+def _ranked(option: Option, best: Option) -> Option:
+    """With the reason for its place."""
+    if option is best:
+        why = "the least RAM of what met the target, and the fewest candidates to score again"
+    elif option.ram == best.ram:
+        why = "as much RAM as the best, and more candidates to score again"
+    else:
+        why = f"{option.ram - best.ram:,} bytes of RAM more than the best"
+    return option.replace(reasons=(why, *option.reasons))
 
 
 def _joined(first: Evaluation | None, second: Evaluation) -> Evaluation:

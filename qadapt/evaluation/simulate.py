@@ -17,24 +17,14 @@ import numpy.typing as npt
 
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.evaluation import metrics
-from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth, over_rows
+from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth
 from qadapt.evaluation.questions import Encoder, ask
-from qadapt.evaluation.results import Figure, Prediction, Result, Simulation, Truth, now
+from qadapt.evaluation.results import Figure, Prediction, Result, Simulation, now
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.truth import Queries
-from qadapt.model import (
-    Batch,
-    Id,
-    Level,
-    Metric,
-    Quantization,
-    Rescore,
-    Vector,
-    as_vectors,
-    check_vectors,
-)
+from qadapt.model import Batch, Id, Level, Quantization, Rescore, Vector
 from qadapt.simulation import registry
-from qadapt.simulation.checked import NEAR, UNCHECKED
+from qadapt.simulation.checked import UNCHECKED
 from qadapt.simulation.ranks import Ranks, ranks
 from qadapt.simulation.registry import Modelled
 from qadapt.stores.base import Mapped, OnProgress, Progress, Store, check_k, silent
@@ -304,68 +294,3 @@ def population(
         weight[themselves:] = (count - themselves) / (len(rows) - themselves)
     learnt = slice(None) if weight is None else slice(themselves, None)
     return Population(rows, weight, asked.vectors, spots, own.astype(np.int64), count, learnt)
-
-
-# -- from arrays ---------------------------------------------------------------------------------
-
-
-def simulate_arrays(
-    rows: Any,
-    settings: Sequence[SettingLike],
-    *,
-    queries: Any = 200,
-    store: str = "qdrant",
-    metric: Metric | str = Metric.COSINE,
-    k: int = 10,
-    segments: int = 1,
-    seed: int = 0,
-    progress: OnProgress | None = None,
-) -> Simulation:
-    """Predict recall@k of a store's settings on vectors at hand; no database at all.
-
-    Args:
-        rows: float ``(n, d)``, any array-like.
-        settings: quantizations, their strings, or ``Setting``.
-        queries: float ``(nq, d)``, or how many of the rows to ask with, each left out of its own
-            results.
-        store: whose codes, at its newest version: ``qdrant``, ``weaviate`` or ``milvus``.
-        segments: parts of a Qdrant collection, which each bring their candidates.
-
-    Raises:
-        InputError, DimensionError, NonFiniteError, ZeroVectorError, SpecError
-    """
-    begun = time.monotonic()
-    array = as_vectors(rows, what="rows")
-    if not len(array):
-        raise InputError("there are no rows to simulate with", hint="give at least one")
-    vector = Vector(array.shape[1], Metric.of(metric))
-    check_vectors(array, vector, what="rows")
-    batch = Batch(range(len(array)), {"": array})
-    asked = _queries(array, queries, vector, seed)
-    known = over_rows(batch, "", vector, asked, check_k(k))
-    people = population(batch, "", asked, known.ids, k, len(array))
-    results = predict(
-        store, vector, people, [Setting.of(item) for item in settings], k,
-        lambda quantization: registry.mapped_to(store, quantization, vector),
-        progress or silent, segments=segments,
-    )  # fmt: skip
-    about: Truth = known.about
-    return Simulation(
-        "", store, "", "", vector.dim, vector.metric, vector.datatype, len(array), k, len(asked),
-        asked.source, about, results, len(array), now(), "", time.monotonic() - begun, (NO_GRAPH,),
-    )  # fmt: skip
-
-
-def _queries(array: Floats, given: Any, vector: Vector, seed: int) -> Queries:
-    if isinstance(given, int) and not isinstance(given, bool):
-        drawn = np.random.default_rng(seed).permutation(len(array))[:given]
-        source = f"{len(drawn)} of the rows, each left out of its own results"
-        return Queries(array[drawn], tuple(drawn.tolist()), source)
-    found = as_vectors(given, what="queries")
-    check_vectors(found, vector, what="queries")
-    if not len(found):
-        raise InputError("there are no queries to simulate with", hint="give at least one")
-    return Queries(found, (None,) * len(found), f"{len(found)} queries")
-
-
-__all__ = ["NEAR", "Population", "population", "predict", "simulate", "simulate_arrays"]
