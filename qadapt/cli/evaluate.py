@@ -397,9 +397,10 @@ def _show_evaluation(out: Output, found: Evaluation) -> None:
     out.print("", styled(f"{found.source}; truth: {read} by float32{kept}", "dim"))
     if found.copy_rows is not None:
         out.print(styled(f"candidates: on a copy of {found.copy_rows:,} rows, removed", "dim"))
-    client = next((t.client_ms for r in found.results for t in r.latency if t.client_ms), None)
-    if client is not None:
-        out.print(styled(f"the client's own {client:.2f} ms are taken off each time", "dim"))
+    clients = [t.client_ms for r in found.results for t in r.latency if t.client_ms is not None]
+    if clients:
+        span = f"{min(clients):.2f} to {max(clients):.2f} ms"
+        out.print(styled(f"the client's own {span} are taken off each time", "dim"))
     for note in (*found.notes, *([truth.bound] if truth.bound else ())):
         out.print(styled(out.mask(note), "yellow"))
     for result in found.results:

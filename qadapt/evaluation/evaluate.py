@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,10 @@ TIMEOUT = 600.0  # seconds that one candidate may take to be built
 PAUSE = 0.25
 CALM = 3  # looks in a row that must say "ignored" before it is believed
 
+Client = Callable[[], float]
+
 READ = "candidates ran on a copy of {:,} of {:,} rows: recall without rescoring falls as rows grow"
-FRESH_COPY = "on a copy of its own: {} cannot be had by changing the one before"
+FRESH_COPY = "on a copy of its own: the store cannot change the one before to it"
 
 
 def evaluate(
@@ -123,9 +125,9 @@ def evaluate(
             sample, name, vector.vector, asked.queries, k
         )  # fmt: skip
         with contextlib.ExitStack() as stack:
-            clients = _clients(work, sample, stack) if asked.concurrency else None
-            results += [_live(work, item, known, clients) for item in as_is]
-            results += _Candidates(work, sample, exact, clients).run(candidates)
+            client = _client(work, sample, stack) if asked.concurrency else None
+            results += [_live(work, item, known, client) for item in as_is]
+            results += _Candidates(work, sample, exact, client).run(candidates)
     else:
         results += [_live(work, item, known, None) for item in as_is]
     if not results:
@@ -177,9 +179,7 @@ class _Work:
         )
 
 
-def _live(
-    work: _Work, setting: Setting, known: Known, clients: Mapping[int, float] | None
-) -> Result:
+def _live(work: _Work, setting: Setting, known: Known, client: Client | None) -> Result:
     info = seen.info(work.store, work.collection).vectors[work.name]
     result = Result(
         setting.text, info.quantization, setting.rescore or info.default_rescore,
@@ -189,7 +189,7 @@ def _live(
         ),
     )  # fmt: skip
     searcher = work.searcher(work.collection, setting, info.vector)
-    return measuring.measure(searcher, info, known, result, work.progress, clients=clients)
+    return measuring.measure(searcher, info, known, result, work.progress, client=client)
 
 
 # -- candidates ----------------------------------------------------------------------------------
@@ -222,27 +222,22 @@ def _sample(
     return Batch(batch.ids, {name: batch.vectors[name]})
 
 
-def _clients(work: _Work, sample: Batch, stack: contextlib.ExitStack) -> dict[int, float]:
-    """For each concurrency, what a search takes that gives the engine next to nothing to do."""
+def _client(work: _Work, sample: Batch, stack: contextlib.ExitStack) -> Client:
+    """Measures what a search takes that gives the engine next to nothing to do."""
     few = sample.rows(0, min(len(sample), work.asked.k + work.asked.extra))
     vector = work.vector.vector
     small = stack.enter_context(
         copied(work.store, {work.name: vector}, [few], silent, of=f"{work.collection} (few rows)")
     )
     searcher = work.searcher(small, Setting(None), vector)
-    return {
-        number: latency.client_overhead(searcher.one, len(work.asked.queries), number)
-        for number in work.asked.concurrency
-    }
+    return lambda: latency.client_overhead(searcher.one, len(work.asked.queries))
 
 
 class _Candidates:
     """Settings one after the other on a copy, which is changed from one to the next."""
 
-    def __init__(
-        self, work: _Work, sample: Batch, known: Known, clients: Mapping[int, float] | None
-    ) -> None:
-        self._work, self._sample, self._known, self._clients = work, sample, known, clients
+    def __init__(self, work: _Work, sample: Batch, known: Known, client: Client | None) -> None:
+        self._work, self._sample, self._known, self._client = work, sample, known, client
 
     def run(self, settings: Sequence[Setting]) -> list[Result]:
         """Results in the order of ``settings``; the same codes are built once."""
@@ -296,8 +291,8 @@ class _Candidates:
             try:
                 self._change(copy, quantization)
                 return copy, note
-            except UnsupportedError as error:
-                note = (FRESH_COPY.format(quantization) + f" ({error.message})",)
+            except UnsupportedError:
+                note = (FRESH_COPY,)
         work = self._work
         name = work.name
         asked = {name: quantization} if quantization.kind is not Kind.NONE else {}
@@ -355,7 +350,7 @@ class _Candidates:
         searcher = work.searcher(copy, setting, info.vector)
         try:
             return measuring.measure(
-                searcher, info, self._known, start, work.progress, clients=self._clients
+                searcher, info, self._known, start, work.progress, client=self._client
             )
         except UnsupportedError as error:  # such as a source of rescoring that a store lacks
             return start.replace(state="unsupported", notes=(*start.notes, *_told(error)))

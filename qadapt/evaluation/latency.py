@@ -16,6 +16,7 @@ One = Callable[[int], object]
 
 COLD = 50  # queries that are timed just after opening
 FEWEST, MOST = 100, 2_000  # queries that are timed warm, for each concurrency
+CLIENT_FEWEST, CLIENT_SECONDS = 30, 0.3
 SECONDS = 2.0  # after which no further query is begun
 
 
@@ -67,10 +68,10 @@ def warm(
     return _latency("warm", concurrency, spent, wall, client_ms)
 
 
-def client_overhead(one: One, queries: int, concurrency: int, *, seconds: float = 0.5) -> float:
-    """Median milliseconds of a search that gives the engine next to nothing to do."""
-    timed(one, queries, concurrency, seconds=0.0, least=concurrency)
-    spent, _ = timed(one, queries, concurrency, seconds=seconds, least=FEWEST)
+def client_overhead(one: One, queries: int) -> float:
+    """Median milliseconds of a search, one at a time, that gives the engine next to nothing to
+    do."""
+    spent, _ = timed(one, queries, 1, seconds=CLIENT_SECONDS, least=CLIENT_FEWEST)
     return float(np.median(spent))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,21 +156,22 @@ def measure(
     result: Result,
     progress: OnProgress,
     *,
-    clients: Mapping[int, float] | None = None,
+    client: Callable[[], float] | None = None,
 ) -> Result:
     """``result`` with all that can be measured of a setting that is in force.
 
     Args:
         known: the exact neighbours in the collection that is searched.
-        clients: for each concurrency the client's own milliseconds; None where they were not
-            measured.
+        client: measures the client's own milliseconds; None where that cannot be.
     """
     asked = searcher.asked
     times = [latency.cold(searcher.one, len(asked.queries))] if asked.concurrency else []
     found = find(searcher, result.setting, progress)
-    times += _warm(searcher, clients, result.setting, progress)
-    if clients and times:
-        times[0] = latency.without_client(times[0], clients.get(1, min(clients.values())))
+    # Asked anew each time, so that a machine that is busier now takes from both alike.
+    client_ms = client() if client is not None and times else None
+    times += _warm(searcher, client_ms, result.setting, progress)
+    if client_ms is not None:
+        times[0] = latency.without_client(times[0], client_ms)
     quality = (
         _by_sample(searcher, found, known) if known.sample is not None else by_truth(found, known)
     )
@@ -251,18 +252,16 @@ def _last_scores(searcher: Searcher, found: Found) -> npt.NDArray[np.float64]:
 
 
 def _warm(
-    searcher: Searcher, clients: Mapping[int, float] | None, label: str, progress: OnProgress
+    searcher: Searcher, client_ms: float | None, label: str, progress: OnProgress
 ) -> list[Latency]:
-    asked = searcher.asked
-    found = []
+    asked, found = searcher.asked, []
     for at, number in enumerate(asked.concurrency):
         progress(Progress(f"timing {label}", at, len(asked.concurrency), "concurrencies"))
-        client = None if clients is None else clients.get(number)
         timed = latency.warm(
-            searcher.one, len(asked.queries), number, client_ms=client, seconds=asked.seconds
+            searcher.one, len(asked.queries), number, client_ms=client_ms, seconds=asked.seconds
         )
         found.append(timed)
-    if asked.concurrency:
+    if found:
         progress(Progress(f"timing {label}", len(found), len(found), "concurrencies"))
     return found
 

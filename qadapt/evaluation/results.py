@@ -42,8 +42,9 @@ class Latency(Plain):
         p50, p95, p99, mean: of one query, ``client_ms`` taken off.
         throughput: queries a second, nothing taken off.
         queries: how many were timed.
-        client_ms: median of the same request to a collection of a few rows, which is what the
-            client and the way to the store take; None where it was not measured.
+        client_ms: median of the same request, one at a time, to a collection of a few rows,
+            which is what the client and the way to the store take; None where it was not measured
+            (a collection as it is, measured without candidates, is only read).
     """
 
     phase: Literal["cold", "warm"]
