@@ -347,3 +347,23 @@ def test_the_engine_counts_bits_as_its_model(
     taken = np.take_along_axis(scores, hits.ids.astype(np.int64), axis=1)
     for mine, theirs in zip(taken, hits.scores, strict=True):
         assert np.corrcoef(mine, theirs)[0, 1] > 0.99999
+
+
+@pytest.mark.parametrize("metric", ["dot", "euclidean"])
+@pytest.mark.parametrize("text", ["scalar", "binary", "rotational:bits=4", "rotational:bits=2"])
+def test_the_engine_finds_what_its_model_finds_under_other_metrics(
+    engine: Any, metric: str, text: str, rows: np.ndarray, queries: np.ndarray
+) -> None:
+    random = np.random.default_rng(8)
+    x = rows[:2_000] * random.uniform(0.7, 1.4, (2_000, 1)).astype(np.float32)
+    best = np.argsort(-exact_scores(queries, x, Metric.of(metric)), axis=1, kind="stable")
+    with qa.open(str(engine._store.address)) as db:
+        made = db.create(f"{metric}-{text.replace(':', '-')}", dim=384, metric=metric)
+        made.write(qa.Batch(range(len(x)), {"": x}))
+        made.plan(text).apply(yes=True)
+        hits = made.search(queries, k=K, rescore="off")
+    said = qa.simulate(x, [f"{text}{',' if ':' in text else ':'}rescore=off"], queries=queries,
+                       metric=metric)  # fmt: skip
+    assert said.results[0].recall is not None
+    truth = best[:, :K]
+    assert said.results[0].recall.value == pytest.approx(seen(hits.ids, truth), abs=0.02)
