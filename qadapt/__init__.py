@@ -50,7 +50,11 @@ if TYPE_CHECKING:
         undo,
         wrap,
     )
+    from qadapt.api.doctor import doctor
     from qadapt.codecs import Calibration, quantize
+    from qadapt.costing import Prices, cost
+    from qadapt.evaluation.arrays import simulate
+    from qadapt.evaluation.results import Target
     from qadapt.files import export_file, import_file
     from qadapt.index import CodeIndex
     from qadapt.migration import Migration, MigrationPlan, check, migrate, plan_migration
@@ -68,6 +72,8 @@ _LAZY = {
     "load_spec": "qadapt.model.spec",
     "plan_spec": "qadapt.api",
     "open": "qadapt.api",
+    "simulate": "qadapt.evaluation.arrays",
+    "Target": "qadapt.evaluation.results",
     "undo": "qadapt.api",
     "wrap": "qadapt.api",
     "Calibration": "qadapt.codecs",
@@ -80,6 +86,9 @@ _LAZY = {
     "check": "qadapt.migration",
     "migrate": "qadapt.migration",
     "plan_migration": "qadapt.migration",
+    "Prices": "qadapt.costing",
+    "cost": "qadapt.costing",
+    "doctor": "qadapt.api.doctor",
 }
 
 __all__ = [
@@ -96,15 +105,19 @@ __all__ = [
     "Migration",
     "MigrationPlan",
     "Plan",
+    "Prices",
     "QadaptError",
     "Quantization",
     "Rescore",
     "State",
+    "Target",
     "Vector",
     "__version__",
     "apply_plans",
     "binary",
     "check",
+    "cost",
+    "doctor",
     "export_file",
     "float16",
     "history",
@@ -120,6 +133,7 @@ __all__ = [
     "quantize",
     "rotational",
     "scalar",
+    "simulate",
     "undo",
     "wrap",
 ]

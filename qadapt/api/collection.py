@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qadapt.api.change import Plan
+from qadapt.api.measured import Measured
+from qadapt.costing import Cost, Prices, compare
+from qadapt.diagnosis import Diagnosis, diagnose
 from qadapt.evaluation.verify import Verification
 from qadapt.evaluation.verify import verify as run_verify
 from qadapt.local import codes, seen
@@ -36,7 +39,7 @@ from qadapt.stores.base import OnProgress, Part, Search, Store, check_k, silent
 FRESH = 10.0  # seconds that a collection's dimensions and metrics are believed
 
 
-class Collection:
+class Collection(Measured):
     """One collection of a store."""
 
     def __init__(self, store: Store, name: str) -> None:
@@ -240,6 +243,78 @@ class Collection:
             queries=queries,
             seed=seed,
             progress=progress or silent,
+        )
+
+    def doctor(
+        self,
+        *,
+        vector: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        model_metric: Metric | str | None = None,
+        sample: int = 1000,
+        only: Sequence[str] = (),
+        skip: Sequence[str] = (),
+        seed: int = 0,
+        progress: OnProgress | None = None,
+    ) -> Diagnosis:
+        """What silently has no effect or hurts, with evidence and what mends it.
+
+        Args:
+            vector: one vector alone; all by default.
+            options: search parameters as your program sends them, in the store's own words, such
+                as ``{"quantization": {"oversampling": 3}}``.
+            model_metric: the metric that your embedding model was made for.
+            sample: rows drawn for the checks that look at vectors.
+            only, skip: codes of checks (docs/doctor.md).
+        """
+        return diagnose(
+            self._store,
+            self.name,
+            vector=vector,
+            options=options,
+            model_metric=model_metric,
+            sample=sample,
+            only=only,
+            skip=skip,
+            seed=seed,
+            progress=progress or silent,
+        )
+
+    def cost(
+        self,
+        quantization: QuantizationLike | None = None,
+        *,
+        vector: str | None = None,
+        prices: Prices | None = None,
+        replicas: int = 1,
+        scales: Sequence[float] = (1, 10, 100),
+        settings: Sequence[QuantizationLike] | None = None,
+    ) -> Cost:
+        """Bytes in RAM and on disk, and money a month: as it is, as asked, and the stores side by
+        side.
+
+        Args:
+            quantization: what to compare the collection with; None to compare the stores alone.
+            prices: ``qa.Prices(ram=..., disk=...)`` for a GiB and month, as you pay them.
+            replicas: copies of each row.
+            scales: how many times the collection.
+            settings: what stands side by side; one of each kind if left out.
+        """
+        info = self.info()
+        name = which_vector(self.name, info.vectors, vector)
+        about = info.vectors[name]
+        return compare(
+            about.count,
+            about.vector,
+            store=info.server.store,
+            quantization=quantization,
+            info=info,
+            name=name,
+            address=str(self._store.address),
+            prices=prices or Prices(),
+            replicas=replicas,
+            scales=scales,
+            settings=settings,
         )
 
     # -- inside ------------------------------------------------------------------------------

@@ -7,14 +7,16 @@ from typing import Any
 
 def schemas() -> dict[str, dict[str, Any]]:
     """The JSON schema of each document, by its name."""
+    from qadapt.costing import Cost
+    from qadapt.diagnosis import Diagnosis
     from qadapt.evaluation.verify import Verification
     from qadapt.files import Exported, Imported
     from qadapt.migration import Check, Migration, MigrationPlan
     from qadapt.model.schema import schemas as of_the_model
     from qadapt.planning.runner import Outcome
 
-    verbs = {
-        cls.__name__: cls.json_schema()
-        for cls in (Outcome, Verification, MigrationPlan, Migration, Check, Exported, Imported)
-    }
+    results = (
+        Outcome, Verification, Cost, Diagnosis, MigrationPlan, Migration, Check, Exported, Imported
+    )  # fmt: skip
+    verbs = {cls.__name__: cls.json_schema() for cls in results}
     return dict(sorted({**of_the_model(), **verbs}.items()))

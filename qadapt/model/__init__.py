@@ -10,6 +10,7 @@ from qadapt.model.capabilities import (
     narrow,
 )
 from qadapt.model.data import Batch, Hits, How, Id, Vector, as_vectors, check_vectors
+from qadapt.model.finding import Finding, Severity
 from qadapt.model.info import CollectionInfo, Evidence, Server, State, Status, VectorInfo
 from qadapt.model.match import Accept, Level, Match, Strategy
 from qadapt.model.metric import Metric
@@ -37,6 +38,7 @@ __all__ = [
     "CollectionInfo",
     "Estimate",
     "Evidence",
+    "Finding",
     "Guard",
     "Hits",
     "How",
@@ -53,6 +55,7 @@ __all__ = [
     "RescoreLike",
     "Rule",
     "Server",
+    "Severity",
     "State",
     "Status",
     "Step",

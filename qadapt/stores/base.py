@@ -17,6 +17,7 @@ from qadapt.model import (
     Batch,
     Capabilities,
     CollectionInfo,
+    Finding,
     Hits,
     Id,
     Match,
@@ -430,6 +431,20 @@ class Store(abc.ABC):
             NotFoundError: no such alias.
         """
         raise UnsupportedError(f"{self.name} has no aliases")
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        """What only this store knows to have no effect or to hurt; ``qadapt doctor`` adds the
+        checks that all stores share.
+
+        Args:
+            info: the collection as it was just seen.
+            options: search parameters in the store's own words, as the user's program sends them.
+        """
+        return []
 
     # -- settings ----------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from qadapt.model import (
     Batch,
     Capabilities,
     CollectionInfo,
+    Finding,
     Hits,
     Id,
     Kind,
@@ -45,7 +46,7 @@ from qadapt.stores.base import (
     Store,
     refuse,
 )
-from qadapt.stores.edge import changes, config, creation, inspection, rows, searching
+from qadapt.stores.edge import changes, config, creation, findings, inspection, rows, searching
 from qadapt.stores.edge.capabilities import RULES
 from qadapt.stores.edge.engine import (
     DISTRIBUTION,
@@ -391,3 +392,11 @@ class EdgeStore(Store):
             return
         shard.close()
         creation.configure(shard.folder, before, wanted)
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        looked = self._look(self._shard(info.name))
+        return findings.findings(self.address, info, looked, options or {})

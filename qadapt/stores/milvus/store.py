@@ -17,6 +17,7 @@ from qadapt.model import (
     Batch,
     Capabilities,
     CollectionInfo,
+    Finding,
     Hits,
     Id,
     Level,
@@ -34,6 +35,7 @@ from qadapt.stores.milvus import (
     capabilities,
     changes,
     creation,
+    findings,
     forms,
     indexing,
     keeping,
@@ -471,6 +473,13 @@ class MilvusStore(Store):
     def drop_alias(self, alias: str) -> None:
         self._forget(alias)
         aliases.drop(self.connection, alias)
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        return findings.findings(self.address, info, options or {})
 
 
 def _wanted(layout: schema.Layout, names: Sequence[str] | None) -> dict[str, Vector]:

@@ -19,6 +19,7 @@ from qadapt.model import (
     Batch,
     Capabilities,
     CollectionInfo,
+    Finding,
     Hits,
     Id,
     Kind,
@@ -36,6 +37,7 @@ from qadapt.stores.qdrant import (
     changes,
     config,
     creation,
+    findings,
     floats,
     gates,
     keys,
@@ -408,6 +410,22 @@ class QdrantStore(Store):
         else:
             recreate.drop_alias(self.connection, alias)
         self._forget(alias)
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        found = findings.common(self.address, info, options or {})
+        if self.connection.local:
+            return found + findings.says_green(self.address, info, "green")
+        looked = self._look(info.name)
+        for vector in info.vectors.values():
+            seen = looked.seen(vector.name, vector.count)
+            if vector.held_by == "store" and seen.target and not seen.codes_while_growing:
+                rows = sum(each.rows for each in seen.growing)
+                found += findings.small_segments(self.address, info, vector, rows, seen.threshold)
+        return found + findings.says_green(self.address, info, looked.colour)
 
     # -- settings ----------------------------------------------------------------------------
 

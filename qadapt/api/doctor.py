@@ -1,0 +1,13 @@
+"""``qa.doctor(collection)``: the same as ``collection.doctor()``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qadapt.api.collection import Collection
+from qadapt.diagnosis import Diagnosis
+
+
+def doctor(collection: Collection, **how: Any) -> Diagnosis:
+    """What silently has no effect or hurts in a collection; see ``Collection.doctor``."""
+    return collection.doctor(**how)

@@ -1,0 +1,208 @@
+"""Costs: bytes in RAM and on disk, money a month, the stores side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qadapt.cli import words
+from qadapt.cli.frame import command
+from qadapt.cli.options import (
+    MaybeCollection,
+    MaybeQuantization,
+    MaybeUrl,
+    VectorName,
+    open_database,
+)
+from qadapt.cli.output import Output, styled, table
+from qadapt.errors import InputError, SpecError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from qadapt.costing import Cost, Line
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    command(
+        app,
+        "cost",
+        examples="qadapt cost edge:./data articles binary:rescore=4,originals=disk --price 3.8\n"
+        "qadapt cost --rows 10000000 --dim 768 --price 3.8 --disk-price 0.1",
+    )(cost)
+
+
+def cost(
+    out: Output,
+    url: MaybeUrl = None,
+    collection: MaybeCollection = None,
+    quantization: MaybeQuantization = None,
+    vector: VectorName = None,
+    rows: Annotated[
+        int | None, typer.Option("--rows", help="Plain numbers in place of a collection.",
+                                 show_default=False),
+    ] = None,
+    dim: Annotated[
+        int | None, typer.Option("--dim", help="Dimensions, with --rows.", show_default=False)
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--setting", metavar="QUANTIZATION", show_default=False,
+                     help="What stands side by side; may be repeated."),
+    ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option("--price", metavar="MONEY", show_default=False,
+                     help="What you pay for a GiB of RAM and month."),
+    ] = None,
+    disk_price: Annotated[
+        float | None,
+        typer.Option("--disk-price", metavar="MONEY", show_default=False,
+                     help="What you pay for a GiB of disk and month."),
+    ] = None,
+    replicas: Annotated[int, typer.Option("--replicas", help="Copies of each row.")] = 1,
+    scales: Annotated[
+        str, typer.Option("--scales", metavar="1,10,100", help="How many times the collection.")
+    ] = "1,10,100",
+) -> None:  # fmt: skip
+    """RAM, disk and money a month: as it is, as asked, the stores side by side.
+
+    There is no price that holds for all, so money is shown only with yours.
+    """
+    from qadapt.costing import Prices
+
+    prices = Prices(price, disk_price)
+    how: dict[str, Any] = {
+        "prices": prices,
+        "replicas": replicas,
+        "scales": _scales(scales),
+        "settings": setting or None,
+    }
+    found = _of(url, collection, quantization, vector, rows, dim, how)
+    out.document(found.to_dict())
+    if not out.json:
+        _show(out, found)
+
+
+def _of(
+    url: str | None,
+    collection: str | None,
+    quantization: str | None,
+    vector: str | None,
+    rows: int | None,
+    dim: int | None,
+    how: dict[str, Any],
+) -> Cost:
+    from qadapt.costing import cost as of_numbers
+
+    if rows is not None and dim is not None and url is None:
+        return of_numbers(rows, dim, **how)
+    if rows is None and dim is None and url is not None and collection is not None:
+        with open_database(url) as db:
+            return db[collection].cost(quantization, vector=vector, **how)
+    raise InputError(
+        "what costs? name a collection, or its size",
+        hint="qadapt cost URL COLLECTION [QUANTIZATION], or qadapt cost --rows N --dim D",
+    )
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise SpecError(f"--scales is a list such as 1,10,100; got {text!r}") from None
+
+
+def _show(out: Output, found: Cost) -> None:
+    head = styled(found.collection or "a collection", "bold")
+    copies = f", {found.replicas} replicas" if found.replicas > 1 else ""
+    about = f"  {found.rows:,} rows of {found.dim:,} dimensions, {found.metric}{copies}"
+    out.print(head.append(about, style="default"))
+    _show_change(out, found)
+    _show_lines(out, found)
+    out.print("")
+    for note in found.notes:
+        out.print(styled(note, "dim"))
+    if out.verbose:
+        _show_parts(out, found)
+
+
+def _factors(found: Cost) -> list[float]:
+    return [each.factor for each in next(iter(x.scales for x in found.lines if x.scales), ())]
+
+
+def _show_change(out: Output, found: Cost) -> None:
+    pairs = [("as it is", found.before), ("as asked", found.after)]
+    rows: list[list[Text | str]] = []
+    for label, line in pairs:
+        if line is None:
+            continue
+        row: list[Text | str] = [label, line.setting]
+        for scale in line.scales:
+            row.append(_amount(scale.ram, scale.disk, scale.monthly))
+        rows.append(row if line.scales else [label, line.setting, line.why_not])
+    if not rows:
+        return
+    factors = [f"{each:g}x: RAM + disk" for each in _factors(found)]
+    columns: list[Any] = ["", "Setting", *((name, "right") for name in factors)]
+    width = len(columns)
+    out.print("", table(columns, [[*row, *[""] * (width - len(row))] for row in rows]))
+    for line in (found.before, found.after):
+        for note in line.footprint.notes if line is not None and line.footprint else ():
+            out.print(styled(f"{line.setting}: {note}" if line else note, "yellow"))
+
+
+def _amount(ram: int, disk: int, monthly: float | None) -> str:
+    money = "" if monthly is None else f" = {_money(monthly)}"
+    return f"{words.size(ram)} + {words.size(disk)}{money}"
+
+
+def _money(value: float | None) -> str:
+    return words.DASH if value is None else f"{value:,.2f}"
+
+
+def _show_lines(out: Output, found: Cost) -> None:
+    """The stores side by side: RAM and money at each scale, disk at the first."""
+    priced = found.prices.ram is not None or found.prices.disk is not None
+    columns: list[Any] = ["Store", "Setting"]
+    for at, factor in enumerate(_factors(found)):
+        columns += [(f"RAM {factor:g}x", "right")]
+        columns += [(f"Disk {factor:g}x", "right")] if at == 0 else []
+        columns += [("A month", "right")] if priced else []
+    columns.append("What the store makes of it")
+    rows = [_row(line, len(columns), priced) for line in found.lines]
+    out.print("", table(columns, rows))
+
+
+def _row(line: Line, width: int, priced: bool) -> list[Text | str]:
+    row: list[Text | str] = [line.store, line.setting]
+    for at, scale in enumerate(line.scales):
+        row.append(words.size(scale.ram))
+        row += [words.size(scale.disk)] if at == 0 else []
+        row += [_money(scale.monthly)] if priced else []
+    row += [words.DASH] * (width - 1 - len(row))
+    return [*row, styled(_made(line), "dim")]
+
+
+def _made(line: Line) -> str:
+    """What the store makes of a setting, where that is not just what was asked."""
+    if line.footprint is None:
+        return line.why_not
+    differences = "; ".join(line.footprint.differences)
+    target = str(line.footprint.target.replace(native={}, codes=None, originals=None))
+    return "" if target == line.setting else f"{target}{': ' * bool(differences)}{differences}"
+
+
+def _show_parts(out: Output, found: Cost) -> None:
+    """How each figure comes about."""
+    for line in [found.before, found.after, *found.lines]:
+        if line is None or line.footprint is None:
+            continue
+        rows: list[list[Text | str]] = [
+            [f"  {p.name}", words.size(p.ram), words.size(p.disk), p.formula, p.source]
+            for p in line.footprint.parts
+        ]
+        columns: list[Any] = ["  Part", ("RAM", "right"), ("Disk", "right"), "How", "Source"]
+        out.print("", styled(f"{line.store} {line.setting}", "bold"), table(columns, rows))

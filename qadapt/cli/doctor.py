@@ -1,0 +1,156 @@
+"""Doctor: what silently has no effect or hurts, with what mends it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qadapt.cli import complete, words
+from qadapt.cli.frame import command
+from qadapt.cli.options import MaybeCollection, Url, VectorName, open_database
+from qadapt.cli.output import Output, facts, styled
+from qadapt.errors import InputError, QadaptError, SpecError
+
+if TYPE_CHECKING:
+    from qadapt.diagnosis import Diagnosis
+    from qadapt.model import Finding
+
+GATE_MISSED = 3
+SIGNS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("·", "cyan")}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    command(
+        app,
+        "doctor",
+        examples="qadapt doctor edge:./data articles\n"
+        "qadapt doctor edge:./data --fail-on error --json\n"
+        """qadapt doctor edge:./data articles """
+        """--search-params '{"quantization": {"oversampling": 3}}'""",
+    )(doctor)
+
+
+def doctor(
+    out: Output,
+    url: Url,
+    collection: MaybeCollection = None,
+    vector: VectorName = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-on", metavar="info|warning|error", show_default=False,
+            help="Exit with 3 when something so bad or worse is found.",
+            autocompletion=complete.words(("info", "warning", "error")),
+        ),
+    ] = None,
+    search_params: Annotated[
+        str | None,
+        typer.Option(
+            "--search-params", metavar="JSON", show_default=False,
+            help="Search parameters as your program sends them, in the store's own words.",
+        ),
+    ] = None,
+    model_metric: Annotated[
+        str | None,
+        typer.Option(
+            "--model-metric", metavar="cosine|dot|euclidean", show_default=False,
+            help="The metric that your embedding model was made for.",
+        ),
+    ] = None,
+    sample: Annotated[
+        int, typer.Option("--sample", metavar="N", help="Rows drawn to look at their vectors.")
+    ] = 1000,
+    check: Annotated[
+        list[str] | None,
+        typer.Option("--check", metavar="CODE", help="This check alone; may be repeated.",
+                     show_default=False),
+    ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option("--skip", metavar="CODE", help="Not this check; may be repeated.",
+                     show_default=False),
+    ] = None,
+) -> int:  # fmt: skip
+    """What silently has no effect or hurts, with evidence and what mends it.
+
+    Nothing is changed. Without a collection: all of them.
+    """
+    from qadapt.model import Severity
+
+    bar = None if fail_on is None else Severity.of(fail_on)
+    how: dict[str, Any] = {
+        "vector": vector,
+        "options": _params(search_params),
+        "model_metric": model_metric,
+        "sample": sample,
+        "only": tuple(check or ()),
+        "skip": tuple(skip or ()),
+    }
+    found: list[Diagnosis] = []
+    failed: dict[str, QadaptError] = {}
+    with open_database(url) as db, out.progress() as on:
+        for name in db.collections() if collection is None else [collection]:
+            try:
+                found.append(db[name].doctor(**how, progress=on))
+            except InputError:
+                raise
+            except QadaptError as error:
+                if collection is not None:
+                    raise
+                failed[name] = error  # one damaged collection does not hide the others
+    if out.live:
+        out.err.print("")
+    missed = bar is not None and any(each.at_least(bar) for each in found)
+    out.document(
+        {
+            "collections": [each.to_dict() for each in found],
+            "failed": {name: out.mask(each.message) for name, each in failed.items()},
+            "fail_on": None if bar is None else str(bar),
+            "missed": missed,
+        }
+    )
+    if not out.json:
+        for each in found:
+            _show(out, each)
+        for name, problem in failed.items():
+            out.print(styled(f"{name}: {out.mask(problem.message)}", "red"))
+    return 1 if failed else GATE_MISSED if missed else 0
+
+
+def _params(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"--search-params is not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise SpecError(f"--search-params must be a JSON object, got {text}")
+    return given
+
+
+def _show(out: Output, found: Diagnosis) -> None:
+    head = styled(found.collection, "bold").append(f"  {found.rows:,} rows", style="default")
+    out.print(head.append(f"  {len(found.checked)} checks", style="dim"))
+    for item in found.findings:
+        _show_finding(out, item)
+    for left in found.skipped if out.verbose else ():
+        out.print(styled(f"skipped {left.code}: {left.why}", "dim"), indent=2)
+    if found.healthy:
+        out.print(styled("✓ nothing found", "green"), indent=2)
+    out.print("")
+
+
+def _show_finding(out: Output, item: Finding) -> None:
+    sign, style = SIGNS[item.severity.value]
+    title = styled(f"{sign} {item.severity}", style).append(f"  {item.code}", style="bold")
+    out.print(title.append(f"  {item.vector}" if item.vector else "", style="dim"), indent=2)
+    out.print(out.mask(item.message), indent=4)
+    if item.command:
+        out.print(styled(f"mend: {out.mask(item.command)}", "cyan"), indent=4)
+    if out.verbose:
+        pairs = [(each.signal, words.value(each.value)) for each in item.evidence]
+        out.print(facts([*pairs, ("source", item.source)]), indent=4)

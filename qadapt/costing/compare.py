@@ -1,0 +1,272 @@
+"""Cost: the same collection under several settings, at several sizes, in bytes and money."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from qadapt.costing import milvus, qdrant, weaviate
+from qadapt.costing.document import Cost, Line, Prices, Scale
+from qadapt.costing.footprint import Footprint, Part, original_bytes
+from qadapt.errors import InputError, SpecError, UnsupportedError
+from qadapt.model import (
+    CollectionInfo,
+    Kind,
+    Quantization,
+    QuantizationLike,
+    Vector,
+    VectorInfo,
+)
+
+SCALES = (1.0, 10.0, 100.0)
+
+_Model = Callable[[int, Vector, Quantization, Mapping[str, Any]], Footprint]
+STORES: Mapping[str, _Model] = {
+    "qdrant": qdrant.footprint,
+    "weaviate": weaviate.footprint,
+    "milvus": milvus.footprint,
+}
+# The same engine under another address.
+_SAME = {"edge": "qdrant"}
+
+# What is compared where nobody says.
+SETTINGS: tuple[str, ...] = (
+    "none",
+    "scalar",
+    "rotational:bits=8",
+    "rotational:bits=4",
+    "rotational:bits=1",
+    "binary",
+    "product:ratio=16",
+)
+
+
+NOT_COUNTED = (
+    "not counted: payloads and their indexes, write-ahead logs, and what an engine needs while it "
+    "builds (a copy of the segment that is rebuilt)"
+)
+
+
+SIDE_BY_SIDE = (
+    "side by side, Qdrant's originals are on disk beside codes (originals=disk), as those of the "
+    "others are by themselves"
+)
+
+
+def memory(
+    count: int,
+    vector: Vector,
+    quantization: QuantizationLike,
+    store: str,
+    *,
+    index: Mapping[str, Any] | None = None,
+) -> Footprint:
+    """Bytes in RAM and on disk of ``count`` vectors in a store, the graph included.
+
+    Args:
+        count: rows.
+        vector: dimensions, metric, datatype.
+        quantization: in common words; its ``codes`` and ``originals`` say where each is kept.
+        store: ``qdrant``, ``edge``, ``weaviate`` or ``milvus``.
+        index: the store's own index parameters, such as ``{"m": 32}``; its defaults if left out.
+
+    Raises:
+        UnsupportedError: the store does not have that kind.
+        SpecError: an unknown store.
+    """
+    name = _SAME.get(store, store)
+    if name not in STORES:
+        raise SpecError.unknown("store", store, [*STORES, *_SAME])
+    if isinstance(count, bool) or int(count) != count or count < 0:
+        raise InputError(f"rows must be a whole number from 0; got {count!r}")
+    found = STORES[name](int(count), vector, Quantization.of(quantization), index or {})
+    return found.replace(store=store)
+
+
+def as_seen(info: CollectionInfo, name: str) -> Footprint:
+    """What a live vector holds: what the store reports where it does, else by the formulas."""
+    vector = info.vectors[name]
+    there = vector.quantization
+    if vector.held_by == "qadapt":  # the codes are ours, beside the store
+        there = Quantization(Kind.NONE)
+    model = memory(vector.count, vector.vector, there, info.server.store, index=vector.index)
+    parts = [_seen(part, vector) for part in model.parts]
+    if vector.held_by == "qadapt" and vector.code_bytes:
+        size = vector.code_bytes
+        parts.append(Part("qadapt's codes", size, size, "as seen", "the code index's own count"))
+    elif vector.code_bytes is not None and there.kind is not Kind.NONE:
+        in_force = str(vector.status.state) in ("active", "building")
+        if not in_force:
+            parts = _uncompressed(parts, vector)
+    return Footprint.of(
+        info.server.store, vector.quantization, tuple(parts), native=model.native, notes=model.notes
+    )
+
+
+def _seen(part: Part, vector: VectorInfo) -> Part:
+    """A part with the size that the store reports, where it reports one."""
+    told = {"codes": vector.code_bytes, "originals": vector.float_bytes}.get(part.name)
+    biggest = max(part.ram, part.disk)
+    if not told or not biggest:
+        return part
+    scale = told / original_bytes(vector.count, vector.vector) if part.name == "originals" else 1
+    if part.name == "codes":
+        scale = told / biggest
+    return part.replace(
+        ram=round(part.ram * scale), disk=round(part.disk * scale), source="as the store reports"
+    )
+
+
+def _uncompressed(parts: Sequence[Part], vector: VectorInfo) -> list[Part]:
+    """Codes that are configured and not in force save nothing: searches use the originals."""
+    kept = [part for part in parts if part.name not in ("codes", "centroids", "originals")]
+    size = vector.float_bytes or original_bytes(vector.count, vector.vector)
+    words = "searches compare the originals: no codes are in force"
+    return [*kept, Part("originals", size, size, words, "as the store reports")]
+
+
+def cost(
+    rows: int,
+    dim: int,
+    quantization: QuantizationLike | None = None,
+    *,
+    metric: str = "cosine",
+    datatype: Any = "float32",
+    store: str = "qdrant",
+    prices: Prices | None = None,
+    replicas: int = 1,
+    scales: Sequence[float] = SCALES,
+    settings: Sequence[QuantizationLike] | None = None,
+    stores: Sequence[str] = tuple(STORES),
+) -> Cost:
+    """What ``rows`` vectors of ``dim`` dimensions cost, in each store's settings.
+
+    Args:
+        quantization: what is asked of ``store``; None to compare alone.
+        prices: as the user pays them; no price, no money.
+        replicas: copies of each row.
+        scales: how many times the collection.
+        settings: what is compared; ``SETTINGS`` if left out.
+        stores: which stores stand side by side.
+
+    Raises:
+        SpecError, InputError
+    """
+    vector = Vector(dim, metric, datatype)  # type: ignore[arg-type]
+    return compare(
+        rows,
+        vector,
+        store=store,
+        quantization=quantization,
+        prices=prices or Prices(),
+        replicas=replicas,
+        scales=scales,
+        settings=settings,
+        stores=stores,
+    )
+
+
+def compare(
+    rows: int,
+    vector: Vector,
+    *,
+    store: str,
+    quantization: QuantizationLike | None = None,
+    info: CollectionInfo | None = None,
+    name: str = "",
+    address: str = "",
+    prices: Prices,
+    replicas: int = 1,
+    scales: Sequence[float] = SCALES,
+    settings: Sequence[QuantizationLike] | None = None,
+    stores: Sequence[str] = tuple(STORES),
+) -> Cost:
+    """The lines of a cost; ``info`` gives the collection as it was seen."""
+    if replicas < 1 or not scales or any(not s > 0 for s in scales):
+        raise InputError("replicas and scales must be above 0")
+    asked = None if quantization is None else Quantization.of(quantization)
+    chosen = [Quantization.of(each) for each in (settings or SETTINGS)]
+    if asked is not None and str(asked.codes_only) not in map(str, chosen):
+        chosen.append(asked.codes_only)
+    index = {} if info is None else info.vectors[name].index
+
+    def line(where: str, setting: Quantization) -> Line:
+        own = index if _SAME.get(where, where) == _SAME.get(store, store) else {}
+        return _line(where, setting, rows, vector, own, scales, replicas, prices)
+
+    before = None
+    if info is not None:
+        seen = as_seen(info, name)
+        grown = tuple(_scaled(seen, rows, factor, replicas, prices) for factor in scales)
+        before = Line(store, str(info.vectors[name].quantization), seen, grown)
+    return Cost(
+        collection="" if info is None else info.name,
+        address=address,
+        rows=rows,
+        dim=vector.dim,
+        metric=str(vector.metric),
+        datatype=vector.datatype,
+        replicas=replicas,
+        prices=prices,
+        before=before,
+        after=None if asked is None else line(store, asked),
+        lines=tuple(
+            line(where, _on_disk(where, each)).replace(setting=str(each))
+            for where in stores
+            for each in chosen
+        ),
+        notes=_notes(prices),
+    )
+
+
+def _on_disk(store: str, setting: Quantization) -> Quantization:
+    """Side by side, Qdrant's originals are on disk as those of the others are."""
+    coded = setting.kind not in (Kind.NONE, Kind.FLOAT16)
+    if store != "qdrant" or not coded or setting.originals is not None:
+        return setting
+    return setting.replace(originals="disk", codes=setting.codes or "ram")
+
+
+def _line(
+    store: str,
+    setting: Quantization,
+    rows: int,
+    vector: Vector,
+    index: Mapping[str, Any],
+    scales: Sequence[float],
+    replicas: int,
+    prices: Prices,
+) -> Line:
+    try:
+        found = [memory(round(rows * f), vector, setting, store, index=index) for f in scales]
+        first = memory(rows, vector, setting, store, index=index)
+    except UnsupportedError as error:
+        return Line(store, str(setting), None, why_not=error.message)
+    grown = tuple(
+        Scale(
+            factor,
+            round(rows * factor),
+            replicas * each.ram,
+            replicas * each.disk,
+            prices.monthly(replicas * each.ram, replicas * each.disk),
+        )
+        for factor, each in zip(scales, found, strict=True)
+    )
+    return Line(store, str(setting), first, grown)
+
+
+def _scaled(seen: Footprint, rows: int, factor: float, replicas: int, prices: Prices) -> Scale:
+    """What was seen, grown in proportion."""
+    ram, disk = round(seen.ram * factor) * replicas, round(seen.disk * factor) * replicas
+    return Scale(factor, round(rows * factor), ram, disk, prices.monthly(ram, disk))
+
+
+def _notes(prices: Prices) -> tuple[str, ...]:
+    notes = [NOT_COUNTED, SIDE_BY_SIDE]
+    if prices.ram is None and prices.disk is None:
+        notes.append("no money: prices were not given")
+    elif prices.disk is None:
+        notes.append("money is for RAM alone: the price of disk was not given")
+    elif prices.ram is None:
+        notes.append("money is for disk alone: the price of RAM was not given")
+    return tuple(notes)

@@ -1,0 +1,90 @@
+"""What one vector of a collection holds in RAM and on disk, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qadapt.model import Kind, Plain, Quantization, Vector
+
+# Bytes of one dimension of the originals.
+WIDTH: Mapping[str, float] = {
+    "float32": 4,
+    "float16": 2,
+    "uint8": 1,
+    "turbo4": 0.5,
+    "turbo8": 1,
+    "turbo16": 2,
+}
+
+
+@dataclass(frozen=True)
+class Part(Plain):
+    """One part of what a vector holds.
+
+    Attributes:
+        name: codes, originals, graph, lists, ids.
+        ram, disk: bytes.
+        formula: how they were worked out, in words; "as seen" where the store told them.
+        source: where the formula is from.
+    """
+
+    name: str
+    ram: int
+    disk: int
+    formula: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Footprint(Plain):
+    """What one vector of a collection holds.
+
+    Payloads, their indexes, and what an engine needs while it builds are not counted.
+
+    Attributes:
+        store: ``qdrant``, ``edge``, ``weaviate``, ``milvus``.
+        target: the quantization that the store makes of what was asked.
+        ram, disk: bytes of all parts.
+        parts: one by one.
+        native: the store's own setting.
+        differences: how it differs from what was asked, in words.
+        notes: what a reader must know.
+    """
+
+    store: str
+    target: Quantization
+    ram: int
+    disk: int
+    parts: tuple[Part, ...]
+    native: Mapping[str, Any] = field(default_factory=dict)
+    differences: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        store: str,
+        target: Quantization,
+        parts: tuple[Part, ...],
+        *,
+        native: Mapping[str, Any] | None = None,
+        differences: tuple[str, ...] = (),
+        notes: tuple[str, ...] = (),
+    ) -> Footprint:
+        """With the sums of its parts; parts that hold nothing are left out."""
+        kept = tuple(part for part in parts if part.ram or part.disk)
+        ram, disk = sum(part.ram for part in kept), sum(part.disk for part in kept)
+        return cls(store, target, ram, disk, kept, native or {}, differences, notes)
+
+
+def original_bytes(count: int, vector: Vector) -> int:
+    """Bytes of ``count`` originals, without padding."""
+    return round(count * vector.dim * WIDTH[vector.datatype])
+
+
+def centroids(dim: int, quantization: Quantization, source: str) -> Part:
+    """The 256 centroids of product codes, float32 for each dimension; nothing for other kinds."""
+    size = 1024 * dim if quantization.kind is Kind.PRODUCT else 0
+    return Part("centroids", size, size, "256 centroids of float32", source)

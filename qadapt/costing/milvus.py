@@ -1,0 +1,109 @@
+"""Milvus: the index in RAM, the raw vectors in storage beside it.
+
+An index that holds the vectors themselves (HNSW, IVF_FLAT) takes the place of the raw column;
+beside one of codes the raw vectors stay on disk and are read when they are asked for
+(https://github.com/milvus-io/milvus/pull/30182, /pull/51541).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.costing.footprint import Footprint, Part, original_bytes
+from qadapt.errors import UnsupportedError
+from qadapt.model import Kind, Level, Quantization, Vector
+from qadapt.stores.milvus import mapping
+
+FAISS = "layout of faiss' HNSW and IVF indexes, which Milvus builds (knowhere)"
+RAW = "https://github.com/milvus-io/milvus/pull/51541"
+PARAMS = "https://milvus.io/docs/index.md"
+_REFINED: Mapping[str, float] = {"sq4u": 0.5, "sq6": 0.75, "sq8": 1, "fp16": 2, "bf16": 2}
+
+
+def footprint(
+    count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
+) -> Footprint:
+    """Of one vector and its index.
+
+    Args:
+        index: the index that is there, whose graph or lists are kept; empty for none.
+
+    Raises:
+        UnsupportedError: a kind that Milvus does not have.
+    """
+    current = index if index.get("index_type") else None
+    wanted = quantization.replace(rescore=None, codes=None, originals=None)
+    mapped = mapping.to_native(wanted, vector, current=current)
+    if mapped.match.level is Level.UNSUPPORTED:
+        raise UnsupportedError("; ".join(mapped.match.differences))
+    native = mapped.native or {"index_type": "HNSW", "params": dict(mapping.GRAPH)}
+    return of_index(count, vector, native, mapped.target, mapped.match.differences)
+
+
+def of_index(
+    count: int,
+    vector: Vector,
+    native: Mapping[str, Any],
+    target: Quantization,
+    differences: tuple[str, ...] = (),
+) -> Footprint:
+    """Of one vector and an index of this type and these parameters."""
+    kind, params = str(native["index_type"]), dict(native.get("params") or {})
+    raw = original_bytes(count, vector)
+    floats = kind in mapping.FLOATS
+    codes = 0 if floats else _codes(kind, params, vector, count, target)
+    refine = _refine(params, vector, count)
+    graph, words = _structure(kind, params, vector, count)
+    parts = (
+        Part("codes", codes, codes, f"{kind}: {_words(target)}", PARAMS),
+        Part("refinement", refine, refine, f"a copy as {params.get('refine_type')}", PARAMS),
+        Part(
+            "originals",
+            raw if floats else 0,
+            # The raw column, and the copy that an index of floats is.
+            2 * raw if floats else raw,
+            "in the index (RAM) and in storage" if floats else "in storage",
+            RAW,
+        ),
+        Part("graph" if kind.startswith("HNSW") else "lists", graph, graph, words, FAISS),
+    )
+    return Footprint.of("milvus", target, parts, native=native, differences=differences)
+
+
+def _codes(
+    kind: str, params: Mapping[str, str], vector: Vector, count: int, target: Quantization
+) -> int:
+    if kind == "BIN_FLAT":
+        return count * -(-vector.dim // 8)
+    size = mapping.code_bytes({"index_type": kind, "params": params}, vector, count)
+    if target.kind is Kind.ROTATIONAL:
+        size += 8 * count  # RaBitQ keeps two factors beside the bits
+    if target.kind is Kind.SCALAR:
+        size += 8 * vector.dim  # the ranges
+    if target.kind is Kind.PRODUCT:
+        size += 1024 * vector.dim  # the centroids
+    return size
+
+
+def _refine(params: Mapping[str, str], vector: Vector, count: int) -> int:
+    if str(params.get("refine", "")).lower() != "true" or not params.get("refine_type"):
+        return 0
+    return round(count * vector.dim * _REFINED.get(str(params["refine_type"]).lower(), 4))
+
+
+def _structure(kind: str, params: Mapping[str, str], vector: Vector, count: int) -> tuple[int, str]:
+    """Bytes of the graph or the lists, and how they come about."""
+    if kind.startswith("HNSW"):
+        m = int(params.get("M", mapping.GRAPH["M"]))
+        each = 4 * (2 * m + m / (m - 1)) + 12
+        return round(count * each), f"4 B for each of 2M + M / (M - 1) links, + 12 B, M = {m}"
+    if kind in mapping.IVF:
+        # The engine lowers nlist to rows / 39 by itself.
+        lists = max(1, min(int(params.get("nlist", mapping.LISTS["nlist"])), count // 39))
+        return 8 * count + lists * vector.dim * 4, f"8 B an id, {lists} centroids of float32"
+    return 0, "none"
+
+
+def _words(target: Quantization) -> str:
+    return f"{target.codes_only.replace(native={})}"

@@ -1,0 +1,129 @@
+"""All checks of one collection, and what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.diagnosis.catalogue import CHECKS, Check
+from qadapt.diagnosis.subject import NothingToSeeError, Subject
+from qadapt.errors import InputError, NotFoundError, SpecError
+from qadapt.local import seen
+from qadapt.model import Finding, Metric, Plain, Server, Severity
+from qadapt.stores.base import OnProgress, Progress, Store, silent
+
+
+@dataclass(frozen=True)
+class Skipped(Plain):
+    """A check that was not made, and why."""
+
+    code: str
+    vector: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Diagnosis(Plain):
+    """What was found.
+
+    Attributes:
+        address, server, collection: what was looked at.
+        rows: how many there are.
+        checked: codes of the checks that were made.
+        findings: the worst first.
+        skipped: checks that could not be made, or were not wanted.
+    """
+
+    address: str
+    server: Server
+    collection: str
+    rows: int
+    checked: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    skipped: tuple[Skipped, ...] = ()
+    format: str = "qadapt.diagnosis/1"
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def worst(self) -> Severity | None:
+        """The worst severity; None when nothing was found."""
+        return self.findings[0].severity if self.findings else None
+
+    def at_least(self, severity: Severity | str) -> tuple[Finding, ...]:
+        """The findings that are so bad or worse."""
+        bar = Severity.of(severity)
+        return tuple(each for each in self.findings if each.severity.at_least(bar))
+
+
+def diagnose(
+    store: Store,
+    collection: str,
+    *,
+    vector: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    model_metric: Metric | str | None = None,
+    sample: int = 1000,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    seed: int = 0,
+    progress: OnProgress = silent,
+) -> Diagnosis:
+    """Look for what silently has no effect or hurts; nothing is changed.
+
+    Args:
+        vector: one vector alone; None for all.
+        options: search parameters as the user's program sends them, in the store's own words:
+            ``{"quantization": {"oversampling": 3}}``, ``{"refine_k": 4}``.
+        model_metric: the metric that the embedding model was made for.
+        sample: rows drawn for the checks that look at vectors, at least 2.
+        only, skip: codes of checks.
+        seed: of the sample.
+
+    Raises:
+        NotFoundError, SpecError, InputError
+    """
+    chosen = _chosen(only, skip)
+    if sample < 2:
+        raise InputError(f"a sample has at least 2 rows; got {sample}")
+    metric = None if model_metric is None else Metric.of(model_metric)
+    info = seen.info(store, collection)
+    if vector is not None and vector not in info.vectors:
+        raise NotFoundError.missing("vector", vector, info.vectors)
+    names = list(info.vectors) if vector is None else [vector]
+    codes = {check.code for check in chosen}
+    told = store.findings(info, options or {})
+    found = [each for each in told if each.vector in names and each.code in codes]
+    skipped: list[Skipped] = []
+    for name in names:
+        subject = Subject(store, info, name, sample, metric, seed)
+        for at, check in enumerate(chosen):
+            progress(Progress(f"checking {collection}", at + 1, len(chosen), "checks"))
+            if check.run is None:
+                continue
+            try:
+                found += check.run(subject)
+            except NothingToSeeError as error:
+                skipped.append(Skipped(check.code, name, str(error)))
+    order = list(Severity)
+    found.sort(key=lambda each: -order.index(each.severity))
+    return Diagnosis(
+        address=str(store.address),
+        server=info.server,
+        collection=collection,
+        rows=info.count,
+        checked=tuple(check.code for check in chosen),
+        findings=tuple(found),
+        skipped=tuple(skipped),
+    )
+
+
+def _chosen(only: Sequence[str], skip: Sequence[str]) -> list[Check]:
+    known = [check.code for check in CHECKS]
+    for code in (*only, *skip):
+        if code not in known:
+            raise SpecError.unknown("check", code, known)
+    return [c for c in CHECKS if (not only or c.code in only) and c.code not in skip]

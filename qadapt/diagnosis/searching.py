@@ -1,0 +1,125 @@
+"""Checks that search: rescoring that finds nothing new, that is slow, rows that are not found."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qadapt.diagnosis.subject import PROBES, K, NothingToSeeError, Subject
+from qadapt.model import Evidence, Finding, Id, Kind, Metric, Rescore, Severity
+
+OFF = Rescore(source="off")
+TIMES, EXTRA_MS = 5.0, 5.0
+
+
+def rescoring_without_oversampling(subject: Subject) -> list[Finding]:
+    """Coarse codes whose k best alone are scored again, or not even those."""
+    rescore = subject.rescore
+    if not subject.active or not _coarse(subject) or rescore is None:
+        return []
+    if rescore.on and rescore.oversampling > 1:
+        return []
+    what = (
+        "only the k best by codes are scored again: their order changes, rows that the codes "
+        "miss stay missed"
+        if rescore.on
+        else "results are ordered by coarse codes alone"
+    )
+    return [
+        Finding(
+            "rescoring-without-oversampling",
+            Severity.WARNING,
+            subject.name,
+            f"searches that say nothing get rescore={rescore}: {what}",
+            (
+                Evidence("rescore in force", str(rescore)),
+                Evidence("quantization", str(subject.quantization)),
+            ),
+            subject.apply(rescore=Rescore(4.0)),
+            "measured on the engine 1.20, binary, one segment: recall .349 with and without",
+        )
+    ]
+
+
+def _coarse(subject: Subject) -> bool:
+    quantization = subject.quantization
+    if quantization.kind is Kind.BINARY:
+        return True
+    if quantization.kind is Kind.ROTATIONAL:
+        return float(quantization.bits or 4) <= 2
+    return quantization.kind is Kind.PRODUCT and float(quantization.ratio or 16) >= 16
+
+
+def slow_rescoring(subject: Subject) -> list[Finding]:
+    """Rescoring takes many times as long as the search, as from a slow disk."""
+    rescore = subject.rescore
+    if not subject.active or rescore is None or not rescore.on:
+        return []
+    without = subject.milliseconds(OFF)
+    with_it = subject.milliseconds(None)
+    if with_it <= TIMES * without or with_it - without <= EXTRA_MS:
+        return []
+    on_disk = subject.quantization.originals == "disk"
+    where = "the originals are on disk" if on_disk else "the originals are slow to read"
+    smaller = Rescore(max(1.0, rescore.oversampling / 2), rescore.source)
+    mend = {"originals": "ram"} if on_disk else {"rescore": smaller}
+    return [
+        Finding(
+            "slow-rescoring",
+            Severity.WARNING,
+            subject.name,
+            f"rescoring takes {with_it - without:.1f} ms of {with_it:.1f} ms a query: {where}",
+            (
+                Evidence("ms of one query, as searches are now", round(with_it, 2)),
+                Evidence("ms of one query, without rescoring", round(without, 2)),
+                Evidence("rescore in force", str(rescore)),
+                Evidence("originals", subject.quantization.originals or "as the store decides"),
+            ),
+            subject.apply(**mend),
+            "https://github.com/qdrant/qdrant/pull/1538",
+        )
+    ]
+
+
+def not_found_by_itself(subject: Subject) -> list[Finding]:
+    """Rows that a search by their own vector does not find."""
+    if subject.vector.metric is Metric.DOT and subject.spread > 1.01:
+        return []  # a longer row may rightly come before
+    ids, rows = subject.sample[0][:PROBES], subject.rows[:PROBES]
+    if subject.vector.metric is Metric.COSINE and not rows.any(axis=1).all():
+        raise NothingToSeeError("rows of zeros, which have no direction, are in the sample")
+    hits = subject.search(rows)
+    lost = [
+        (key, row, found)
+        for key, row, found in zip(ids, rows, hits.ids.tolist(), strict=True)
+        if key not in found
+    ]
+    lost_ids = [key for key, row, found in lost if not _twins(subject, row, found)]
+    if not lost_ids:
+        return []
+    share = len(lost_ids) / len(ids)
+    changes = {"rescore": Rescore(4.0)} if subject.coded else {}
+    return [
+        Finding(
+            "not-found-by-itself",
+            Severity.ERROR if share > 0.01 else Severity.WARNING,
+            subject.name,
+            f"{len(lost_ids)} of {len(ids)} rows are not among the {K} best results of a search "
+            "by their own vector",
+            (
+                Evidence("rows searched by their own vector", len(ids)),
+                Evidence("not found", len(lost_ids)),
+                Evidence("for example", [str(key) for key in lost_ids[:5]]),
+                Evidence("quantization", str(subject.quantization)),
+            ),
+            subject.apply(**changes) if subject.coded else subject.command("verify"),
+            "an exact search always finds them",
+        )
+    ]
+
+
+def _twins(subject: Subject, row: np.ndarray, found: list[Id | None]) -> bool:
+    """Whether the results are all rows of the very same vector, which may come in any order."""
+    there = [key for key in found if key is not None]
+    batch = subject.store.fetch(subject.info.name, there, vectors=[subject.name], payload=False)
+    same = np.isclose(batch.vectors[subject.name], row, atol=1e-6).all(axis=1)
+    return len(there) == K and bool(same.all())

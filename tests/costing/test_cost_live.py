@@ -1,0 +1,128 @@
+"""The formulas against what live engines hold: files of edge, index files of Milvus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.costing import Prices, memory
+from qadapt.testing import clustered
+
+ROWS = 3000
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    return clustered(ROWS, 96, queries=1).rows
+
+
+def held(folder: Path, name: str) -> int:
+    return sum(path.stat().st_size for path in folder.rglob(name))
+
+
+@pytest.mark.parametrize(
+    "setting", ["scalar", "binary", "rotational:bits=4", "rotational:bits=1", "product:ratio=8"]
+)
+def test_edge_holds_what_the_formulas_say(
+    live: Callable[[str], str], tmp_path: Path, rows: np.ndarray, setting: str
+) -> None:
+    with qa.open(live("edge")) as db:
+        articles = db.create("c", dim=96)
+        articles.write(qa.Batch(range(ROWS), {"": rows}))
+        # Small segments are indexed as large ones are.
+        articles.plan("scalar").apply(yes=True)
+        articles.plan(setting).apply(yes=True)
+        told = articles.cost(setting)
+    folder = tmp_path / "edge" / "c"
+    found = memory(ROWS, qa.Vector(96), setting, "edge")
+    by_name = {part.name: part.disk for part in found.parts}
+    assert by_name["codes"] == held(folder, "quantized.data")
+    assert by_name["originals"] == pytest.approx(held(folder, "matrix.dat"), abs=64)
+    # 16 to 21 of 32 places for links are filled; the formula takes the higher.
+    assert 0.55 < held(folder, "links_compressed.bin") / by_name["graph"] < 1.1
+    ids = held(folder, "id_tracker.mappings") + held(folder, "id_tracker.versions")
+    assert by_name["ids"] == pytest.approx(ids, rel=0.02)
+    assert told.before is not None and told.before.footprint is not None
+    seen = {part.name: part for part in told.before.footprint.parts}
+    assert seen["codes"].source == "as the store reports"
+    assert told.before.footprint.disk == pytest.approx(found.disk, rel=0.05)
+
+
+def test_codes_that_are_not_in_force_save_nothing(
+    live: Callable[[str], str], rows: np.ndarray
+) -> None:
+    with qa.open(live("edge")) as db:
+        small = db.create("c", dim=96, quantization=qa.scalar(originals="disk", codes="ram"))
+        small.write(qa.Batch(range(100), {"": rows[:100]}))
+        assert small.info().vectors[""].status.state is qa.State.IGNORED
+        told = small.cost("binary:originals=disk,codes=ram", prices=Prices(ram=1))
+    assert told.before is not None and told.before.footprint is not None
+    names = {part.name: part for part in told.before.footprint.parts}
+    assert "codes" not in names
+    assert "no codes are in force" in names["originals"].formula
+    assert names["originals"].ram >= 100 * 96 * 4
+
+
+@pytest.fixture
+def milvus() -> Iterator[Any]:
+    """A server of this test's own, whose files can be seen."""
+    from live import Unavailable
+    from live.milvus import MilvusServer
+
+    try:
+        server = MilvusServer()
+    except Unavailable as reason:
+        pytest.skip(f"no live engine 'milvus': {reason}")
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.mark.timeout(400)
+def test_milvus_index_files_are_of_the_size_that_the_formulas_say(
+    milvus: Any, rows: np.ndarray
+) -> None:
+    with qa.open(milvus.url) as db:
+        name = "cost_files"
+        if name in db:
+            db.drop(name)
+        before = _index_bytes(milvus.folder)
+        articles = db.create(name, dim=96, quantization=qa.scalar())
+        try:
+            articles.write(qa.Batch(range(ROWS), {"": rows}))
+            articles.plan("scalar").apply(yes=True)
+            info = articles.info()
+            assert info.vectors[""].status.state is qa.State.ACTIVE
+            grown = _index_bytes(milvus.folder) - before
+            found = memory(ROWS, qa.Vector(96), "scalar", "milvus", index=info.vectors[""].index)
+        finally:
+            db.drop(name)
+    expected = sum(p.disk for p in found.parts if p.name in ("codes", "lists", "graph"))
+    assert math.isclose(grown, expected, rel_tol=0.25), (grown, expected, found.native)
+
+
+def _index_bytes(folder: Path) -> int:
+    return sum(
+        path.stat().st_size
+        for path in folder.rglob("*")
+        if "index_files" in path.parts and path.is_file()
+    )
+
+
+def test_cost_of_a_collection_with_codes_of_ours(
+    live: Callable[[str], str], rows: np.ndarray
+) -> None:
+    with qa.open(live("edge"), disabled=("native-quantization",)) as db:
+        articles = db.create("c", dim=96)
+        articles.write(qa.Batch(range(ROWS), {"": rows}))
+        articles.plan("scalar", accept="client").apply(yes=True)
+        told: Any = articles.cost()
+    names = [part.name for part in told.before.footprint.parts]
+    assert "qadapt's codes" in names and "codes" not in names

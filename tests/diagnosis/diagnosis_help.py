@@ -1,0 +1,23 @@
+"""Helpers of the tests of doctor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qadapt.api import Collection
+
+ROWS, DIM = 1200, 512
+# As a collection is set up that has nothing to be found.
+HEALTHY = "binary:rescore=4,codes=ram,originals=disk"
+
+
+def codes(collection: Collection, **how: Any) -> list[str]:
+    """The codes of all findings."""
+    return [each.code for each in collection.doctor(**how).findings]
+
+
+def one(collection: Collection, code: str, **how: Any) -> Any:
+    """The one finding of a code, which says what mends it, with evidence."""
+    (found,) = [each for each in collection.doctor(**how).findings if each.code == code]
+    assert found.message and found.command and found.evidence and found.source
+    return found

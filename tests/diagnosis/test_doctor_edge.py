@@ -1,0 +1,357 @@
+"""Each check finds its illness on the live engine, and nothing on a healthy collection."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from diagnosis_help import DIM, HEALTHY, ROWS, codes, one
+
+import qadapt as qa
+from qadapt.api import Collection
+from qadapt.cli import main
+from qadapt.diagnosis import CHECKS, Diagnosis
+from qadapt.errors import InputError, NotFoundError, SpecError
+from qadapt.model import Severity
+from qadapt.stores.base import Search
+from qadapt.stores.edge.store import EdgeStore
+
+Make = Callable[..., Collection]
+
+
+def mend(finding: Any) -> None:
+    """Type what the finding says."""
+    command = finding.command.partition(", or: ")[2] or finding.command
+    words = shlex.split(command)
+    assert words[0] == "qadapt"
+    assert main([*words[1:], "--yes"]) == 0
+
+
+# -- healthy -------------------------------------------------------------------------------------
+
+
+def test_a_healthy_collection_has_no_finding(make: Make) -> None:
+    found = make(HEALTHY).doctor()
+    assert found.findings == () and found.healthy and found.skipped == ()
+    assert list(found.checked) == [check.code for check in CHECKS]
+    assert Diagnosis.from_json(found.to_json()) == found
+
+
+def test_real_embeddings_in_good_order_have_no_finding(database: qa.Database, scifact: Any) -> None:
+    articles = database.create("scifact", dim=384)
+    articles.write(qa.Batch(range(2000), {"": scifact.docs[:2000]}))
+    for setting in ("scalar:codes=ram,originals=disk", HEALTHY):
+        articles.plan(setting).apply(yes=True)
+        assert codes(articles, model_metric="cosine") == []
+
+
+def test_without_quantization_there_is_nothing_to_find(make: Make) -> None:
+    assert codes(make()) == []
+
+
+# -- in force ------------------------------------------------------------------------------------
+
+
+def test_quantization_without_effect(database: qa.Database, rows: np.ndarray) -> None:
+    quantization = qa.scalar(codes="ram", originals="disk")
+    articles = database.create("articles", dim=DIM, quantization=quantization)
+    articles.write(qa.Batch(range(ROWS), {"": rows}))
+    found = one(articles, "no-effect")
+    assert found.severity is Severity.ERROR
+    assert "segments of at least 10,000 KB" in found.message
+    # The same rows, told from the other side.
+    assert one(articles, "small-segments").evidence[0].value == ROWS
+    mend(found)
+    assert codes(articles) == []
+
+
+def test_a_part_of_the_rows_without_codes(make: Make, rows: np.ndarray) -> None:
+    articles = make("scalar:codes=ram,originals=disk")
+    more = [row + ROWS for row in range(ROWS)]
+    articles.write(qa.Batch(more, {"": rows[::-1].copy()}))
+    found = one(articles, "still-building")
+    assert found.severity is Severity.WARNING and "50%" in found.message
+    mend(found)
+    assert codes(articles) == []
+
+
+def test_segments_under_the_threshold(make: Make, rows: np.ndarray) -> None:
+    articles = make("scalar:codes=ram,originals=disk")
+    articles.write(qa.Batch([row + ROWS for row in range(200)], {"": rows[:200]}))
+    assert codes(articles) == [], "the newest rows are always apart"
+    articles.write(qa.Batch([row + ROWS for row in range(200, 600)], {"": rows[200:600]}))
+    assert articles.info().vectors[""].status.state is qa.State.ACTIVE
+    assert one(articles, "small-segments").evidence[0].value == 600
+
+
+def test_wider_bits_compared_by_one_bit(make: Make, rows: np.ndarray) -> None:
+    articles = make("scalar")  # which brings an index, and so a segment that is empty
+    articles.plan("binary:bits=2,rescore=4,codes=ram,originals=disk").apply(yes=True)
+    assert codes(articles) == []
+    articles.write(qa.Batch([row + ROWS for row in range(800)], {"": rows[:800]}))
+    found = one(articles, "one-bit-until-indexed")
+    assert found.evidence[0].value == 800
+
+
+def test_codes_padded_for_nothing(make: Make, rows: np.ndarray) -> None:
+    narrow = np.ascontiguousarray(rows[:, :130])
+    found = one(make("binary:rescore=8,codes=ram,originals=disk", narrow), "bits-lost-to-padding")
+    assert found.severity is Severity.INFO
+    assert [item.value for item in found.evidence] == [32, 17]
+
+
+# -- placing -------------------------------------------------------------------------------------
+
+
+def test_originals_still_in_ram(make: Make) -> None:
+    articles = make("binary:rescore=4")
+    found = one(articles, "originals-in-ram")
+    assert found.severity is Severity.WARNING
+    mend(found)
+    assert codes(articles) == []
+    articles.plan("binary:rescore=4,originals=ram").apply(yes=True)
+    assert one(articles, "originals-in-ram").severity is Severity.INFO, "it was asked for"
+
+
+def test_rescoring_from_a_slow_disk(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine is the real one; the disk's slowness is put in, 20 ms a rescored search."""
+    articles = make(HEALTHY)
+    assert "slow-rescoring" not in codes(articles)
+    whole = EdgeStore.search
+
+    def slow(self: EdgeStore, collection: str, queries: Any, search: Search) -> Any:
+        if search.rescore is not None and search.rescore.on:
+            time.sleep(0.02)
+        return whole(self, collection, queries, search)
+
+    monkeypatch.setattr(EdgeStore, "search", slow)
+    found = one(articles, "slow-rescoring")
+    assert "the originals are on disk" in found.message and "originals=ram" in found.command
+    assert found.evidence[0].value > 20 > found.evidence[1].value
+
+
+# -- searching -----------------------------------------------------------------------------------
+
+
+def test_rescoring_without_oversampling(make: Make, rows: np.ndarray) -> None:
+    articles = make("binary:codes=ram,originals=disk")
+    found = one(articles, "rescoring-without-oversampling")
+    assert found.severity is Severity.WARNING and "rescore=1" in found.message
+    before = articles.verify(queries=50).recall.recall
+    mend(found)
+    assert articles.verify(queries=50).recall.recall > before + 0.1, "the advice helps"
+    assert codes(articles) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "params", "code"),
+    [
+        ("scalar", {"quantization": {"oversampling": 3}}, "oversampling-without-rescoring"),
+        ("scalar", {"quantization": {"oversampling": 3, "rescore": False}},
+         "oversampling-without-rescoring"),
+        ("binary", {"quantization": {"oversampling": 3, "rescore": False}},
+         "oversampling-without-rescoring"),
+        ("scalar", {"exact": True}, "quantization-bypassed"),
+        ("scalar", {"quantization": {"ignore": True}}, "quantization-bypassed"),
+    ],
+)  # fmt: skip
+def test_search_parameters(make: Make, setting: str, params: Any, code: str) -> None:
+    articles = make(f"{setting}:rescore=4,codes=ram,originals=disk")
+    assert codes(articles) == []
+    assert one(articles, code, options=params).evidence[0].value == params
+    better = {"quantization": {"oversampling": 3, "rescore": True}, "hnsw_ef": 64}
+    assert codes(articles, options=better) == []
+
+
+def test_oversampling_alone_does_nothing_on_the_engine(make: Make, rows: np.ndarray) -> None:
+    """What the check of the search parameters rests on."""
+    import qdrant_edge as edge
+
+    articles = make("product:ratio=64")
+    queries = rows[:40]
+
+    def found(**quantization: Any) -> list[list[int]]:
+        shard = articles._store._shard("articles")  # type: ignore[attr-defined]
+        params = edge.SearchParams(quantization=edge.QuantizationSearchParams(**quantization))
+        with shard.lock, shard.use("search") as opened:
+            return [
+                [hit.id for hit in opened.search(
+                    edge.SearchRequest(
+                        query=edge.Query.Nearest(row.tolist()), limit=10, params=params)
+                )]
+                for row in queries
+            ]  # fmt: skip
+
+    assert found(oversampling=5.0) == found() == found(rescore=False)
+    assert found(oversampling=5.0, rescore=True) != found()
+
+
+def test_rows_not_found_by_their_own_vector(make: Make) -> None:
+    # Sign bits of 16 dimensions are the same for many rows, so that most are not among the best.
+    narrow = np.random.default_rng(0).standard_normal((3000, 16)).astype(np.float32)
+    narrow[:, :10] = np.abs(narrow[:, :10])
+    articles = make("binary:codes=ram,originals=disk", narrow)
+    found = one(articles, "not-found-by-itself")
+    assert found.severity is Severity.ERROR
+    assert found.evidence[1].value > 20
+
+
+def test_twins_are_no_lost_rows(make: Make, rows: np.ndarray) -> None:
+    twins = np.repeat(rows[:20], 50, axis=0)
+    assert "not-found-by-itself" not in codes(make(HEALTHY, twins))
+
+
+# -- vectors -------------------------------------------------------------------------------------
+
+
+def test_unnormalised_vectors_under_dot(make: Make, rows: np.ndarray) -> None:
+    lengths = np.random.default_rng(1).uniform(0.2, 5, (ROWS, 1)).astype(np.float32)
+    articles = make(HEALTHY, rows * lengths, metric="dot")
+    found = one(articles, "unnormalised-dot")
+    assert found.severity is Severity.WARNING and "sign bits lose the lengths" in found.message
+    assert "scalar" in found.command
+    articles.plan("scalar:codes=ram,originals=disk").apply(yes=True)
+    assert one(articles, "unnormalised-dot").severity is Severity.INFO
+
+
+def test_normalised_vectors_under_dot_are_fine(make: Make) -> None:
+    assert codes(make(HEALTHY, metric="dot")) == []
+
+
+def test_a_metric_that_orders_otherwise(make: Make, rows: np.ndarray) -> None:
+    lengths = np.random.default_rng(1).uniform(0.2, 5, (ROWS, 1)).astype(np.float32)
+    articles = make(None, rows * lengths, metric="euclidean")
+    assert one(articles, "metric-mismatch").severity is Severity.WARNING
+    found = one(articles, "metric-mismatch", model_metric="cosine")
+    assert found.severity is Severity.ERROR and "cosine" in found.command
+    assert "metric-mismatch" not in codes(articles, model_metric="euclidean")
+
+
+def test_a_metric_that_orders_alike_is_no_mismatch(make: Make) -> None:
+    articles = make(None, metric="euclidean")
+    assert codes(articles) == codes(articles, model_metric="cosine") == []
+
+
+def test_dimension_collapse(make: Make, scifact: Any) -> None:
+    """Real embeddings pushed in one direction, as those of e5 models lie."""
+    docs = scifact.docs[:2000]
+    pushed = docs + 4 * np.full(384, 1 / np.sqrt(384), dtype=np.float32)
+    articles = make(HEALTHY, pushed)
+    found = one(articles, "dimension-collapse")
+    assert found.severity is Severity.ERROR
+    binary = articles.verify(queries=50).recall.recall
+    mend(found)
+    scalar = articles.verify(queries=50).recall.recall
+    assert binary < 0.6 < scalar, "the command helps"
+    assert "dimension-collapse" not in codes(articles)
+
+
+def test_low_dimensions_under_binary(make: Make, rows: np.ndarray) -> None:
+    narrow = np.ascontiguousarray(rows[:, :96])
+    articles = make(HEALTHY, narrow)
+    found = one(articles, "low-dimensions")
+    assert "too few" in found.message
+    mend(found)
+    assert "low-dimensions" not in codes(articles)
+
+
+def test_middling_dimensions_need_oversampling(make: Make, rows: np.ndarray) -> None:
+    articles = make("binary:rescore=2,codes=ram,originals=disk", rows[:, :384].copy())
+    mend(one(articles, "low-dimensions"))
+    assert codes(articles) == []
+
+
+@pytest.mark.parametrize(("scale", "severity"), [(3, Severity.ERROR), (30, Severity.WARNING)])
+def test_integers_that_were_not_scaled(
+    make: Make, rows: np.ndarray, scale: int, severity: Severity
+) -> None:
+    share = (rows - rows.min()) / (rows.max() - rows.min())
+    found = one(make(None, np.floor(share * scale), metric="dot", datatype="uint8"),
+                "uncalibrated-int8")  # fmt: skip
+    assert found.severity is severity and "were not scaled" in found.message
+
+
+def test_integers_that_use_their_range_are_fine(make: Make, rows: np.ndarray) -> None:
+    share = (rows - rows.min()) / (rows.max() - rows.min())
+    whole = np.floor(share * 255.999)
+    assert "uncalibrated-int8" not in codes(make(None, whole, metric="dot", datatype="uint8"))
+
+
+@pytest.fixture
+def ours(live: Callable[[str], str], rows: np.ndarray) -> Any:
+    """A collection whose int8 codes are qadapt's own."""
+    with qa.open(live("edge"), disabled=("native-quantization",)) as db:
+        articles = db.create("articles", dim=DIM, metric="dot")
+        articles.write(qa.Batch(range(50), {"": rows[:50]}))
+        yield articles
+
+
+def test_ranges_from_next_to_no_rows(ours: Collection, rows: np.ndarray) -> None:
+    with pytest.warns(UserWarning, match="few|vectors"):
+        ours.plan("scalar", accept="client").apply(yes=True)
+    assert codes(ours, only=["uncalibrated-int8"]) == [], "there are no more rows than these"
+    ours.write(qa.Batch(range(50, ROWS), {"": rows[50:]}))
+    assert "50 vectors" in one(ours, "uncalibrated-int8").message
+
+
+def test_drifting_calibration(ours: Collection, rows: np.ndarray) -> None:
+    ours.write(qa.Batch(range(50, 600), {"": rows[50:600]}))
+    ours.plan("scalar", accept="client").apply(yes=True)
+    assert codes(ours) == []
+    ours.write(qa.Batch(range(600, ROWS), {"": 3 * rows[600:]}))
+    found = one(ours, "drifting-calibration")
+    assert found.severity is Severity.ERROR
+    ours.plan("none").apply(yes=True)
+    ours.plan("scalar", accept="client").apply(yes=True)
+    assert "drifting-calibration" not in codes(ours), "ranges of all rows"
+
+
+def test_a_broken_quantile(make: Make) -> None:
+    articles = make("scalar:quantile=0.99,codes=ram,originals=disk")
+    mend(one(articles, "parameter-without-effect"))
+    assert codes(articles) == []
+
+
+# -- all of it -----------------------------------------------------------------------------------
+
+
+def test_named_vectors_each_on_its_own(database: qa.Database, rows: np.ndarray) -> None:
+    books = database.create("books", vectors={"good": qa.Vector(DIM), "bad": qa.Vector(96)})
+    books.write(qa.Batch(range(ROWS), {"good": rows, "bad": rows[:, :96].copy()}))
+    books.plan(HEALTHY, vector="good").apply(yes=True)
+    books.plan(HEALTHY, vector="bad").apply(yes=True)
+    found = books.doctor()
+    assert {each.vector for each in found.findings} == {"bad"}
+    assert "--vector bad" in found.findings[0].command
+    assert books.doctor(vector="good").healthy
+
+
+def test_an_empty_collection(database: qa.Database) -> None:
+    found = database.create("empty", dim=8, quantization=qa.binary(originals="disk")).doctor()
+    assert "no-effect" not in [each.code for each in found.findings]
+    assert {each.code for each in found.skipped} >= {"dimension-collapse"}
+
+
+def test_only_and_skip(make: Make) -> None:
+    articles = make("binary")
+    assert codes(articles, only=["originals-in-ram"]) == ["originals-in-ram"]
+    assert "originals-in-ram" not in codes(articles, skip=["originals-in-ram"])
+    assert qa.doctor(articles, only=["low-dimensions"]).checked == ("low-dimensions",)
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ({"only": ["low-dimension"]}, SpecError),
+        ({"sample": 1}, InputError),
+        ({"vector": "title"}, NotFoundError),
+        ({"model_metric": "cosinus"}, SpecError),
+    ],
+)
+def test_refused(make: Make, how: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        make().doctor(**how)

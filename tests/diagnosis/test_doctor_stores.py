@@ -1,0 +1,165 @@
+"""What stores look for themselves: Milvus and Qdrant's local mode live, the rest as read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from diagnosis_help import codes, one
+
+import qadapt as qa
+from qadapt.model import CollectionInfo, Evidence, Server, Status, VectorInfo
+from qadapt.model.address import Address
+from qadapt.stores.milvus import findings as milvus
+from qadapt.stores.qdrant import findings as qdrant
+from qadapt.testing import clustered
+
+NAME = "doctor_of_qadapt"
+ADDRESS = Address.parse("milvus+http://:secret@host:19530")
+
+
+def vector(index: dict[str, Any], told: dict[str, Any] | None = None, **more: Any) -> VectorInfo:
+    quantization = more.pop("quantization", qa.scalar())
+    status = Status(
+        more.pop("state", qa.State.ACTIVE),
+        more.pop("reason", ""),
+        evidence=tuple(Evidence(key, value) for key, value in (told or {}).items()),
+    )
+    return VectorInfo(
+        name="",
+        dim=64,
+        metric=qa.Metric.COSINE,
+        datatype="float32",
+        count=more.pop("count", 5000),
+        index=index,
+        quantization=quantization,
+        status=status,
+    )
+
+
+def info(about: VectorInfo, store: str = "milvus") -> CollectionInfo:
+    return CollectionInfo("articles", about.count, {"": about}, Server(store))
+
+
+# -- Milvus, from what was read ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("index", "options", "code", "words"),
+    [
+        ({"index_type": "HNSW_SQ", "params": {"refine": "true"}}, {},
+         "parameter-without-effect", "without refine_type"),
+        ({"index_type": "IVF_RABITQ", "params": {"rbq_query_bits": "4"}}, {},
+         "parameter-without-effect", "rbq_bits_query"),
+        ({"index_type": "SCANN", "params": {"with_raw_data": "false"}}, {},
+         "parameter-without-effect", "raw data"),
+        ({"index_type": "HNSW_SQ", "params": {"refine": "true", "refine_type": "FP32"}}, {},
+         "originals-in-ram", "full copy"),
+        ({"index_type": "HNSW_SQ", "params": {}}, {"refine_k": 4},
+         "oversampling-without-rescoring", "nothing to refine by"),
+        ({"index_type": "HNSW_SQ", "params": {}}, {"params": {"refine_k": "4"}},
+         "oversampling-without-rescoring", "nothing to refine by"),
+        ({"index_type": "IVF_SQ8", "params": {}}, {"reorder_k": 100},
+         "oversampling-without-rescoring", "no raw vectors"),
+        ({"index_type": "IVF_RABITQ", "params": {}}, {"rbq_query_bits": 4},
+         "parameter-without-effect", "rbq_bits_query"),
+    ],
+)  # fmt: skip
+def test_parameters_of_milvus(
+    index: dict[str, Any], options: dict[str, Any], code: str, words: str
+) -> None:
+    (found,) = milvus.findings(ADDRESS, info(vector(index)), options)
+    assert found.code == code and words in found.message
+    assert found.command and found.source and found.evidence
+    assert "secret" not in found.command
+
+
+@pytest.mark.parametrize(
+    ("index", "options"),
+    [
+        ({"index_type": "HNSW_SQ", "params": {"refine": "true", "refine_type": "SQ8"}},
+         {"refine_k": 4}),
+        ({"index_type": "SCANN", "params": {"with_raw_data": "true"}}, {"reorder_k": 100}),
+        ({"index_type": "IVF_RABITQ", "params": {}}, {"rbq_bits_query": 8, "nprobe": 16}),
+        ({"index_type": "HNSW", "params": {"M": "16"}}, {"ef": 100}),
+    ],
+)  # fmt: skip
+def test_parameters_of_milvus_that_are_fine(index: dict[str, Any], options: dict[str, Any]) -> None:
+    assert milvus.findings(ADDRESS, info(vector(index)), options) == []
+
+
+# -- Milvus, live --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(live: Callable[[str], str]) -> Iterator[Any]:
+    with qa.open(live("milvus")) as db:
+        if NAME in db:
+            db.drop(NAME)
+        yield db
+        if NAME in db:
+            db.drop(NAME)
+
+
+def test_milvus_says_finished_of_segments_that_it_never_indexes(server: qa.Database) -> None:
+    rows = clustered(1500, 512, queries=1).rows
+    articles = server.create(NAME, dim=512, quantization=qa.scalar())
+    articles.write(qa.Batch(range(500), {"": rows[:500]}))
+    articles.plan("scalar").apply(yes=True)
+    found = articles.doctor()
+    there = {each.code for each in found.findings}
+    assert {"no-effect", "small-segments"} <= there, found.to_json()
+    told = one(articles, "schema-only")
+    assert "Finished" in told.message
+    params = {"refine_k": 4}
+    assert "oversampling-without-rescoring" in codes(articles, options=params)
+    articles.write(qa.Batch(range(500, 1500), {"": rows[500:]}))
+    articles.plan("scalar").apply(yes=True)
+    assert codes(articles, skip=["small-segments"]) == []
+
+
+# -- Qdrant's local mode, live, and a server as it was read ----------------------------------------
+
+
+def test_local_mode_echoes_a_quantization_that_it_never_uses(tmp_path: Path) -> None:
+    qdrant_client = pytest.importorskip("qdrant_client")
+    models = qdrant_client.models
+    client = qdrant_client.QdrantClient(path=str(tmp_path / "local"))
+    quantization = models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type="int8"))
+    client.create_collection(
+        "articles",
+        vectors_config={
+            "v": models.VectorParams(
+                size=512, distance="Cosine", quantization_config=quantization, on_disk=True
+            )
+        },
+    )
+    rows = clustered(50, 512, queries=1).rows
+    client.upsert(
+        "articles",
+        [models.PointStruct(id=at, vector={"v": row.tolist()}) for at, row in enumerate(rows)],
+    )
+    with qa.wrap(client) as db:
+        found = {each.code: each for each in db["articles"].doctor().findings}
+    client.close()
+    assert {"no-effect", "schema-only"} <= set(found)
+    assert "echoed" in found["schema-only"].message
+
+
+def test_a_green_server_whose_codes_are_others() -> None:
+    wrong = vector({}, state=qa.State.IGNORED, reason="3 of 3 segments have no codes")
+    address = Address.parse("qdrant+http://host:6333")
+    (found,) = qdrant.says_green(address, info(wrong, "qdrant"), "green")
+    assert found.code == "schema-only" and "green" in found.message
+    assert qdrant.says_green(address, info(wrong, "qdrant"), "yellow") == []
+    assert qdrant.says_green(address, info(vector({}), "qdrant"), "green") == []
+
+
+def test_rows_under_the_threshold_of_a_server() -> None:
+    about = vector({}, count=1000)
+    address = Address.parse("qdrant+http://host:6333")
+    (found,) = qdrant.small_segments(address, info(about, "qdrant"), about, 600, 10_000)
+    assert "600 of 1,000" in found.message
+    assert qdrant.small_segments(address, info(about, "qdrant"), about, 150, 10_000) == []
