@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from qadapt.codecs import Calibration, quantize
     from qadapt.costing import Prices, cost
     from qadapt.encoder import Encoder
+    from qadapt.evaluation.arrays import simulate
+    from qadapt.evaluation.results import Target
     from qadapt.index import CodeIndex
     from qadapt.model.spec import load_spec
 
@@ -69,6 +71,8 @@ _LAZY = {
     "load_spec": "qadapt.model.spec",
     "plan_spec": "qadapt.api",
     "open": "qadapt.api",
+    "simulate": "qadapt.evaluation.arrays",
+    "Target": "qadapt.evaluation.results",
     "undo": "qadapt.api",
     "wrap": "qadapt.api",
     "Calibration": "qadapt.codecs",
@@ -98,6 +102,7 @@ __all__ = [
     "Quantization",
     "Rescore",
     "State",
+    "Target",
     "Vector",
     "__version__",
     "apply_plans",
@@ -115,6 +120,7 @@ __all__ = [
     "quantize",
     "rotational",
     "scalar",
+    "simulate",
     "undo",
     "wrap",
 ]

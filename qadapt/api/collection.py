@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qadapt.api.change import Plan
+from qadapt.api.measured import Measured
 from qadapt.costing import Cost, Prices, compare
 from qadapt.diagnosis import Diagnosis, diagnose
 from qadapt.evaluation.verify import Verification
@@ -38,7 +39,7 @@ from qadapt.stores.base import OnProgress, Part, Search, Store, check_k, silent
 FRESH = 10.0  # seconds that a collection's dimensions and metrics are believed
 
 
-class Collection:
+class Collection(Measured):
     """One collection of a store."""
 
     def __init__(self, store: Store, name: str) -> None:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.engines.exact import RunningTop, exact_scores
 from qadapt.errors import InputError
+from qadapt.evaluation.neighbours import exact_truth
 from qadapt.model import Id, Vector, as_vectors, check_vectors
-from qadapt.stores.base import OnProgress, Progress, Store
+from qadapt.stores.base import OnProgress, Store
 
 Floats = npt.NDArray[np.float32]
-QUERY_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,13 @@ class Queries:
         own: for each query the id of the row that it was taken from, which is left out of truth
             and hits; None where a query is nobody's.
         source: in words, for the report.
+        ids: names of the queries, where they have any.
     """
 
     vectors: Floats
     own: tuple[Id | None, ...]
     source: str
+    ids: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -94,28 +95,9 @@ def exact_neighbours(
     k: int,
     progress: OnProgress,
 ) -> list[list[Id]]:
-    """The ids of the ``k`` rows that score best by float32 originals, for each query.
-
-    The whole collection is read once, in pages; memory holds a page and ``k`` rows a query.
-    """
-    blocks = [slice(start, start + QUERY_BLOCK) for start in range(0, len(queries), QUERY_BLOCK)]
-    # One more than k, so that a query's own row can be left out.
-    tops = [RunningTop(k + 1) for _ in blocks]
-    ids: list[Id] = []
-    total = store.count(collection)
-    for batch in store.read(collection, vectors=[name], payload=False):
-        rows = batch.vectors[name]
-        missing = batch.missing.get(name)
-        for block, top in zip(blocks, tops, strict=True):
-            scores = exact_scores(queries.vectors[block], rows, vector.metric)
-            if missing is not None:
-                scores[:, missing] = -np.inf
-            top.add(scores)
-        ids.extend(batch.ids)
-        progress(Progress("computing the exact truth", len(ids), total))
-    found: list[list[Id]] = []
-    for block, top in zip(blocks, tops, strict=True):
-        for own, row, scores in zip(queries.own[block], top.rows, top.scores, strict=True):
-            there = row[scores > -np.inf].tolist()
-            found.append([ids[at] for at in there if ids[at] != own][:k])
-    return found
+    """The ids of the ``k`` rows that score best by float32 originals, for each query; nothing is
+    kept, and all rows are read."""
+    known = exact_truth(
+        store, collection, name, vector, queries, k, cached=False, progress=progress
+    )
+    return known.ids

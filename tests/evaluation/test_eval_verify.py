@@ -18,7 +18,7 @@ from qadapt.errors import (
     NotFoundError,
     ZeroVectorError,
 )
-from qadapt.evaluation import truth
+from qadapt.evaluation import neighbours as neighbours_
 from qadapt.evaluation.truth import exact_neighbours, load_queries, queries_of
 from qadapt.evaluation.verify import Verification
 from qadapt.model import Metric
@@ -72,7 +72,7 @@ def neighbours(collection: Collection, queries: Any, k: int, name: str = "") -> 
 def test_exact_neighbours_are_those_of_brute_force(
     database: qa.Database, monkeypatch: pytest.MonkeyPatch, metric: str, block: int
 ) -> None:
-    monkeypatch.setattr(truth, "QUERY_BLOCK", block)
+    monkeypatch.setattr(neighbours_, "QUERY_BLOCK", block)
     random = np.random.default_rng(3)
     rows = (random.standard_normal((700, 24)) * random.uniform(0.5, 3, (700, 1))).astype("f4")
     queries = random.standard_normal((20, 24)).astype(np.float32)

@@ -1,0 +1,192 @@
+"""Predicted against seen: each model of ``qadapt.simulation`` against its live engine.
+
+    python benchmarks/simulation.py --store edge
+    python benchmarks/simulation.py --store weaviate --store milvus --only minilm
+    python benchmarks/simulation.py --render     from what is kept, the table and the checks alone
+
+Real embeddings (SciFact by MiniLM and mpnet, ``QADAPT_SHARED`` or ``../shared``). Servers come
+from the ladder of the tests. What was seen is kept in ``benchmarks/simulation.json``, one part a
+store and data set, and ``docs/simulation.md`` and ``qadapt/simulation/checked.json`` are made from
+it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import qadapt as qa
+from qadapt.evaluation.evaluate import evaluate
+from qadapt.evaluation.simulate import simulate
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / "benchmarks" / "simulation.json"
+CHECKS = ROOT / "qadapt" / "simulation" / "checked.json"
+DOC = ROOT / "docs" / "simulation.md"
+MARK = "<!-- made by benchmarks/simulation.py -->"
+
+K = 10
+SETS = ("minilm", "mpnet")
+CODES: dict[str, list[str]] = {
+    "edge": [
+        "scalar", "scalar:quantile=0.99", "binary", "binary:query_bits=4", "binary:query_bits=8",
+        "binary:bits=1.5", "binary:bits=1.5,query_bits=8", "binary:bits=2",
+        "binary:bits=2,query_bits=8", "rotational:bits=1", "rotational:bits=1.5",
+        "rotational:bits=2", "rotational:bits=4", "rotational:bits=8",
+        "product:ratio=16", "product:ratio=32", "product:ratio=64",
+    ],
+    "weaviate": [
+        "rotational:bits=8", "rotational:bits=4", "rotational:bits=1", "scalar:per=collection",
+        "binary", "product:ratio=16", "product:ratio=32",
+    ],
+    "milvus": ["scalar", "binary", "product:ratio=32"],
+}  # fmt: skip
+# Weaviate's graph decides for itself how many it scores again; 0 is off, where it can be.
+RESCORES: dict[str, list[str]] = {
+    "edge": ["off", "1", "2", "4"],
+    "weaviate": ["", "1", "4"],
+    "milvus": ["off", "2", "4"],
+}
+# Beside a model's own error, a search leaves out what its graph does not reach.
+ENGINE = {"edge": "qdrant"}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--store", action="append", choices=list(CODES), default=[])
+    options.add_argument("--only", action="append", choices=SETS, default=[])
+    options.add_argument("--queries", type=int, default=300)
+    options.add_argument("--code", action="append", default=[], help="these codes alone")
+    options.add_argument("--render", action="store_true")
+    asked = options.parse_args()
+    for store in asked.store:
+        with address_of(store) as address:
+            for name in asked.only or SETS:
+                run(store, address, name, asked.queries, asked.code or CODES[store])
+    render()
+
+
+def run(store: str, address: str, name: str, count: int, codes: list[str]) -> None:
+    """Predict, then measure, and keep both."""
+    folder = Path(os.environ.get("QADAPT_SHARED", ROOT.parent / "shared")) / "data"
+    with np.load(folder / f"scifact-{name}.npz") as arrays:
+        rows = arrays["docs"].astype(np.float32)
+        queries = arrays["queries"].astype(np.float32)[:count]
+    with qa.open(address) as db:
+        collection = f"Simulated_{name}"
+        if collection in db:
+            db.drop(collection)
+        made = db.create(collection, dim=rows.shape[1])
+        made.write(qa.Batch(range(len(rows)), {"": rows}))
+        try:
+            for code in codes:
+                one(store, made, name, queries, code)
+        finally:
+            db.drop(collection)
+
+
+def one(store: str, made: Any, name: str, queries: np.ndarray, code: str) -> None:
+    asked = [_with(code, rescore) for rescore in RESCORES[store]]
+    under, vector = made._store, next(iter(made.info().vectors))
+    predicted = simulate(under, made.name, vector, asked, queries=queries, k=K)
+    found = evaluate(
+        under, made.name, vector, settings=asked, queries=queries, k=K, live=False,
+        concurrency=(), timeout=1800,
+    )  # fmt: skip
+    lines = []
+    for ours, theirs in zip(predicted.results, found.results, strict=True):
+        print(store, name, ours.setting, ours.state, theirs.state, end=" ")
+        if ours.recall is None or theirs.recall is None:
+            print("; ".join(theirs.notes), flush=True)
+            continue
+        print(f"{ours.recall.value:.3f} {theirs.recall.value:.3f}", flush=True)
+        lines.append(
+            {
+                "setting": ours.setting,
+                "model": ours.predicted.model if ours.predicted else "",
+                "predicted": round(ours.recall.value, 4),
+                "seen": round(theirs.recall.value, 4),
+                "candidates": theirs.how.candidates if theirs.how else None,
+            }
+        )
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    version = f"{found.server.store} {found.server.version}"
+    part = kept.setdefault(f"{store} {name}", {"engine": version, "rows": found.count, "lines": []})
+    part["engine"], part["rows"], part["queries"] = version, found.count, found.queries
+    new = {line["setting"] for line in lines}
+    part["lines"] = [line for line in part["lines"] if line["setting"] not in new] + lines
+    KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def _with(code: str, rescore: str) -> str:
+    if not rescore:
+        return code
+    return f"{code}{',' if ':' in code else ':'}rescore={rescore}"
+
+
+def render() -> None:
+    """The table of the docs, and what each model is off by."""
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    off: dict[tuple[str, str], tuple[float, set[str]]] = {}
+    rows = []
+    for part in sorted(kept):
+        name = part.split()[1]
+        about = kept[part]
+        for line in about["lines"]:
+            away = line["predicted"] - line["seen"]
+            family, _, key = line["model"].partition(" ")
+            known, engines = off.get((family.lower(), key), (0.0, set()))
+            engines.add(about["engine"])
+            off[family.lower(), key] = max(known, abs(away)), engines
+            rows.append(
+                f"| {about['engine']} | {name} | `{line['setting']}` | {line['predicted']:.3f} | "
+                f"{line['seen']:.3f} | {away:+.3f}{'' if abs(away) <= 0.02 else ' **'} |"
+            )
+    checks = [
+        {"store": store, "model": key, "off": round(away, 4), "against": ", ".join(sorted(engines))}
+        for (store, key), (away, engines) in sorted(off.items())
+    ]
+    CHECKS.write_text(json.dumps(checks, indent=1) + "\n")
+    head = [
+        "| engine | embeddings | setting | predicted | seen | difference |",
+        "|---|---|---|---|---|---|",
+    ]
+    models = ["| model | off by at most | against |", "|---|---|---|"]
+    for check in checks:
+        sign = "" if check["off"] <= 0.02 else " **"
+        name = f"{check['store']} {check['model']}"
+        models.append(f"| {name} | {check['off']:.3f}{sign} | {check['against']} |")
+    if DOC.exists():
+        text = DOC.read_text().split(MARK)[0].rstrip()
+        DOC.write_text("\n".join([text, "", MARK, "", *models, "", *head, *rows, ""]))
+    print(f"{len(rows)} lines, {sum('**' in row for row in rows)} of them off by more than 0.02")
+
+
+@contextlib.contextmanager
+def address_of(store: str) -> Iterator[str]:
+    """A live engine: in this process, or a server as the tests start one."""
+    if store == "edge":
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"edge:{folder}/edge"
+        return
+    sys.path.insert(0, str(ROOT / "tests"))
+    from live.ladder import Ladder
+
+    ladder = Ladder()
+    try:
+        yield ladder.find(store).url
+    finally:
+        ladder.stop()
+
+
+if __name__ == "__main__":
+    main()

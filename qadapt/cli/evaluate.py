@@ -1,0 +1,554 @@
+"""Measuring on the user's own data: eval, simulate, advise."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qadapt.cli import complete, words
+from qadapt.cli.frame import command
+from qadapt.cli.options import Collection, Disable, Url, VectorName, open_database, write_text
+from qadapt.cli.output import Output, facts, fitting, styled
+from qadapt.errors import InputError, SpecError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from qadapt.evaluation.results import Advice, Evaluation, Option, Result, Simulation
+    from qadapt.model import Guard
+
+GATE_MISSED = 3
+# The table's columns that are left out first where there is no room.
+LESS = ("Overlap", "nDCG", "Codes", "p95 ms", "Rescore", "95 % interval")
+_UNITS = {"": 1, "b": 1}
+for _power, _letter in enumerate("kmgt", 1):
+    _UNITS.update({f"{_letter}b": 1000**_power, f"{_letter}ib": 1024**_power})
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SETTING]...",
+        help="Such as binary:rescore=4, perhaps with search options: 'binary hnsw_ef=128'.",
+        autocompletion=complete.quantizations,
+        show_default=False,
+    ),
+]
+Queries = Annotated[
+    str,
+    typer.Option(
+        "--queries",
+        metavar="FILE|N",
+        help="Your queries (.npy; with --encoder .txt, .tsv, .jsonl), or how many of its own "
+        "vectors.",
+    ),
+]
+EncoderWord = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder", metavar="NAME", help="A sentence-transformers model, for queries as text.",
+        show_default=False,
+    ),
+]  # fmt: skip
+K = Annotated[int | None, typer.Option("--k", "-k", help="Of how many results.  [default: 10]")]
+Gate = Annotated[
+    str | None,
+    typer.Option(
+        "--gate", metavar="'recall@10>=0.95'", show_default=False,
+        help="Exit with 3 when a setting that was asked for (the live one, if none was) is under "
+        "this.",
+    ),
+]  # fmt: skip
+Seed = Annotated[int, typer.Option("--seed", help="Of what is drawn.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="No exact truth of an earlier call.")]
+Memory = Annotated[str, typer.Option("--memory", metavar="SIZE", help="For the exact truth.")]
+CopyRows = Annotated[
+    int, typer.Option("--copy-rows", help="Settings are tried on a copy of at most so many rows.")
+]
+SampleRows = Annotated[
+    int, typer.Option("--sample-rows", help="So many rows stand for all in a simulation.")
+]
+Saved = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE.json", help="Keep the result, for `qadapt report`.",
+        show_default=False,
+    ),
+]  # fmt: skip
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(
+        app,
+        "eval",
+        examples="qadapt eval edge:./data articles\n"
+        "qadapt eval edge:./data articles binary:rescore=4 rotational:bits=4 --queries q.npy\n"
+        "qadapt eval edge:./data articles 'live:rescore=8 hnsw_ef=256' --gate 'recall@10>=0.95'",
+    )(evaluate)
+    command(
+        app,
+        "simulate",
+        examples="qadapt simulate edge:./data articles binary binary:rescore=4 scalar",
+    )(simulate)
+    command(
+        app,
+        "advise",
+        examples="qadapt advise edge:./data articles --recall 0.98\n"
+        "qadapt advise edge:./data articles --recall 0.98 --max-ram 8GB --max-latency 20ms "
+        "--price 3.8 -o spec.yaml",
+    )(advise)
+
+
+# -- eval --------------------------------------------------------------------------------------
+
+
+def evaluate(
+    out: Output,
+    url: Url,
+    collection: Collection,
+    settings: Settings = None,
+    vector: VectorName = None,
+    k: K = None,
+    queries: Queries = "200",
+    encoder: EncoderWord = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", metavar="QRELS", show_default=False,
+                     help="Relevance labels: BEIR's TSV, TREC's qrels, JSON."),
+    ] = None,
+    label_field: Annotated[
+        str | None,
+        typer.Option("--label-field", metavar="FIELD", show_default=False,
+                     help="The payload field with the labels' document id; else the row's id."),
+    ] = None,
+    query_ids: Annotated[
+        Path | None,
+        typer.Option("--query-ids", metavar="FILE", show_default=False,
+                     help="The labels' query ids, one a line, for queries in a .npy file."),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live/--no-live", help="The collection as it is, too.")
+    ] = True,
+    rows: Annotated[
+        int | None,
+        typer.Option("--rows", show_default=False,
+                     help="Exact truth over a sample of so many rows: recall is then bounded."),
+    ] = None,
+    copy_rows: CopyRows = 20_000,
+    concurrency: Annotated[
+        str, typer.Option("--concurrency", metavar="1,4", help="Queries in flight; 0: no timing.")
+    ] = "1,4",
+    seconds: Annotated[float, typer.Option("--seconds", help="Of timing, each.")] = 2.0,
+    memory: Memory = "512MiB",
+    build_timeout: Annotated[
+        float, typer.Option("--build-timeout", help="Seconds that one setting may take.")
+    ] = 600.0,
+    seed: Seed = 0,
+    fresh: Fresh = False,
+    gate: Gate = None,
+    output: Saved = None,
+    disable: Disable = None,
+) -> int:  # fmt: skip
+    """Recall, nDCG, latency and bytes on your own data: as it is, and with other settings.
+
+    Other settings are tried on a copied sample, which is removed afterwards, whatever happens.
+    Exits with 3 when a gate was missed.
+    """
+    bar, at = _bar(gate, k)
+    known = _encoder(encoder)
+    names = None if query_ids is None else _lines(query_ids)
+    with open_database(url, disable) as db, out.progress() as on:
+        found = db[collection].evaluate(
+            *(settings or ()), vector=vector, k=at, queries=_given(queries), encoder=known,
+            query_ids=names, labels=labels, label_field=label_field, live=live, rows=rows,
+            copy_rows=copy_rows, concurrency=_numbers(concurrency), seconds=seconds,
+            memory=size(memory), timeout=build_timeout, seed=seed, fresh=fresh, progress=on,
+            command=out.again(),
+        )  # fmt: skip
+    if out.live:
+        out.err.print("")
+    asked = set(settings or ())
+    judged = [item for item in found.results if item.where != "live" or not asked]
+    told, met = _judge(bar, judged)
+    out.document({**found.to_dict(), "gate": told})
+    _keep(out, output, found.to_json())
+    _show_evaluation(out, found)
+    _show_gate(out, bar, told)
+    return 0 if met else GATE_MISSED
+
+
+def simulate(
+    out: Output,
+    url: Url,
+    collection: Collection,
+    settings: Settings = None,
+    vector: VectorName = None,
+    k: K = None,
+    queries: Queries = "200",
+    encoder: EncoderWord = None,
+    sample_rows: SampleRows = 10_000,
+    segments: Annotated[
+        int, typer.Option("--segments", help="Of a Qdrant collection: each brings candidates.")
+    ] = 1,
+    memory: Memory = "512MiB",
+    seed: Seed = 0,
+    fresh: Fresh = False,
+    gate: Gate = None,
+    output: Saved = None,
+    disable: Disable = None,
+) -> int:
+    """What recall settings will have, from models of the engine's codes; nothing is changed.
+
+    Exits with 3 when a setting's predicted recall misses the gate.
+    """
+    from qadapt.evaluation.advise import CODES
+
+    bar, at = _bar(gate, k)
+    known = _encoder(encoder)
+    with open_database(url, disable) as db, out.progress() as on:
+        found = db[collection].simulate(
+            *(settings or CODES), vector=vector, k=at, queries=_given(queries), encoder=known,
+            sample_rows=sample_rows, segments=segments, memory=size(memory), seed=seed,
+            fresh=fresh, progress=on, command=out.again(),
+        )  # fmt: skip
+    if out.live:
+        out.err.print("")
+    told, met = _judge(bar, found.results)
+    out.document({**found.to_dict(), "gate": told})
+    _keep(out, output, found.to_json())
+    _show_simulation(out, found)
+    _show_gate(out, bar, told)
+    return 0 if met else GATE_MISSED
+
+
+def advise(
+    out: Output,
+    url: Url,
+    collection: Collection,
+    recall: Annotated[float, typer.Option("--recall", help="Recall that must be met, 0 to 1.")],
+    vector: VectorName = None,
+    k: K = None,
+    max_ram: Annotated[
+        str | None,
+        typer.Option("--max-ram", metavar="8GB", show_default=False,
+                     help="RAM that the whole collection may take."),
+    ] = None,
+    max_latency: Annotated[
+        str | None,
+        typer.Option("--max-latency", metavar="20ms", show_default=False,
+                     help="Of one query at the 95th percentile."),
+    ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option("--price", metavar="MONEY", show_default=False,
+                     help="What you pay for a GiB of RAM and month."),
+    ] = None,
+    code: Annotated[
+        list[str] | None,
+        typer.Option("--code", metavar="QUANTIZATION", show_default=False,
+                     help="Choose from these; may be repeated."),
+    ] = None,
+    queries: Queries = "200",
+    encoder: EncoderWord = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm/--no-confirm", help="Try on the engine, on a copied sample.")
+    ] = True,
+    sample_rows: SampleRows = 10_000,
+    copy_rows: CopyRows = 20_000,
+    build_timeout: Annotated[
+        float, typer.Option("--build-timeout", help="Seconds that one setting may take.")
+    ] = 600.0,
+    seed: Seed = 0,
+    fresh: Fresh = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="SPEC.yaml", show_default=False,
+                     help="The advice as a spec file, for `qadapt plan -f`."),
+    ] = None,
+    disable: Disable = None,
+) -> int:  # fmt: skip
+    """The cheapest setting that meets a target, the next one, and what was ruled out and why.
+
+    From simulation first, then confirmed on the engine, on a copied sample. Exits with 3 when
+    nothing meets the target.
+    """
+    from qadapt.evaluation.advise import CODES
+    from qadapt.evaluation.results import Target
+
+    target = Target(
+        recall, k or 10, None if max_ram is None else size(max_ram),
+        None if max_latency is None else milliseconds(max_latency), price,
+    )  # fmt: skip
+    known = _encoder(encoder)
+    with open_database(url, disable) as db, out.progress() as on:
+        found = db[collection].advise(
+            target, vector=vector, queries=_given(queries), encoder=known, confirm=confirm,
+            codes=code or CODES, sample_rows=sample_rows, copy_rows=copy_rows, seed=seed,
+            fresh=fresh, timeout=build_timeout, progress=on, command=out.again(),
+        )  # fmt: skip
+    if out.live:
+        out.err.print("")
+    out.document(found.to_dict())
+    if output is not None and found.best is not None:
+        write_text(output, found.spec, "spec")
+    _show_advice(out, found)
+    if output is not None and found.best is not None:
+        out.note(f"kept in {output}; see what it changes: qadapt plan -f {output}")
+    return 0 if found.best is not None else GATE_MISSED
+
+
+# -- what was typed ----------------------------------------------------------------------------
+
+
+def size(text: str) -> int:
+    """Bytes of ``8GB``, ``512MiB`` or ``1000``.
+
+    Raises:
+        SpecError
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    unit = None if found is None else _UNITS.get(found[2].lower())
+    if found is None or unit is None:
+        raise SpecError(f"{text!r} is no size", hint="for example 8GB (10^9), 8GiB (2^30), 512MiB")
+    return int(float(found[1]) * unit)
+
+
+def milliseconds(text: str) -> float:
+    """``20ms``, ``0.5s`` or ``20`` as milliseconds.
+
+    Raises:
+        SpecError
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|)\s*", text)
+    if found is None:
+        raise SpecError(f"{text!r} is no time", hint="for example 20ms or 0.5s")
+    return float(found[1]) * (1000 if found[2] == "s" else 1)
+
+
+def _given(queries: str) -> Any:
+    return int(queries) if queries.isdecimal() else queries
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SpecError(f"--concurrency is a list such as 1,4; got {text!r}") from None
+    return () if found == (0,) else found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read query ids from {path}: {error}") from error
+
+
+def _encoder(name: str | None) -> Any:
+    if name is None:
+        return None
+    return importlib.import_module("qadapt.encoder").load(name)
+
+
+def _bar(text: str | None, k: int | None) -> tuple[Guard | None, int]:
+    from qadapt.model import Guard
+
+    if text is None:
+        return None, k or 10
+    gate = Guard.parse(text)
+    if k is not None and k != gate.k:
+        raise SpecError(f"the gate is of recall@{gate.k}, but --k is {k}", hint="leave --k out")
+    return gate, gate.k
+
+
+def _judge(bar: Guard | None, results: Any) -> tuple[dict[str, Any] | None, bool]:
+    """The gate's answer as a document, and whether it was met."""
+    if bar is None:
+        return None, True
+    values = [item.recall.value if item.recall is not None else 0.0 for item in results]
+    least = min(values, default=0.0)
+    met = least >= bar.recall
+    return {"gate": str(bar), "value": least, "met": met}, met
+
+
+def _keep(out: Output, path: Path | None, text: str) -> None:
+    if path is not None:
+        write_text(path, text + "\n", "result")
+        out.note(f"kept in {path}")
+
+
+# -- what is shown -----------------------------------------------------------------------------
+
+
+def _show_evaluation(out: Output, found: Evaluation) -> None:
+    if out.json:
+        return
+    head = styled(found.collection, "bold")
+    about = f"  {words.vector(found.vector)}, {found.count:,} rows of {found.dim} dimensions"
+    out.print(head.append(about, style="dim"), "")
+    _table(out, list(found.results), found.k)
+    truth = found.truth
+    kept = ", kept from before" if truth.cached else ""
+    read = "all rows" if truth.exact else f"{truth.rows:,} of {truth.of:,} rows"
+    out.print("", styled(f"{found.source}; truth: {read} by float32{kept}", "dim"))
+    if found.copy_rows is not None:
+        out.print(styled(f"candidates: on a copy of {found.copy_rows:,} rows, removed", "dim"))
+    client = next((t.client_ms for r in found.results for t in r.latency if t.client_ms), None)
+    if client is not None:
+        out.print(styled(f"the client's own {client:.2f} ms are taken off each time", "dim"))
+    for note in (*found.notes, *([truth.bound] if truth.bound else ())):
+        out.print(styled(out.mask(note), "yellow"))
+    for result in found.results:
+        _labels(out, result, found.k)
+        for note in result.notes:
+            out.print(styled(f"{result.setting}: {out.mask(note)}", "yellow"))
+        if out.verbose:
+            _times(out, result)
+
+
+def _show_simulation(out: Output, found: Simulation) -> None:
+    if out.json:
+        return
+    head = styled(found.collection, "bold")
+    out.print(head.append(f"  {words.vector(found.vector)}, simulated", style="dim"), "")
+    _table(out, list(found.results), found.k)
+    stood = f"{found.sample_rows:,} rows stood for {found.count:,}"
+    out.print("", styled(f"{found.source}; {stood}", "dim"))
+    for note in found.notes:
+        out.print(styled(note, "dim"))
+    for result in found.results:
+        said = result.predicted
+        if said is not None and not said.near:
+            out.print(styled(f"{result.setting}: {'; '.join(said.notes)}", "yellow"))
+        for note in result.notes:
+            out.print(styled(f"{result.setting}: {note}", "yellow"))
+
+
+def _table(out: Output, results: list[Result], k: int) -> None:
+    rows: list[list[Text | str]] = []
+    for item in results:
+        recall, warm = item.recall, _warm(item)
+        if recall is None:
+            value: Text | str = styled(item.state, "red")
+            interval = words.DASH
+        else:
+            value = words.recall(recall.value)
+            interval = f"{words.recall(recall.low)} to {words.recall(recall.high)}"
+        rows.append(
+            [
+                f"  {item.setting}",
+                item.where,
+                value,
+                interval,
+                words.recall(item.ndcg.value if item.ndcg else None),
+                words.recall(item.overlap.value if item.overlap else None),
+                words.DASH if item.bytes_per_vector is None else f"{item.bytes_per_vector:,.0f} B",
+                words.DASH if warm is None else f"{warm.p50:.2f}",
+                words.DASH if warm is None else f"{warm.p95:.2f}",
+                words.DASH if warm is None else f"{_best(item):,.0f}",
+                words.DASH if item.rescore is None else words.rescore(item.rescore),
+            ]
+        )
+    columns: list[Any] = ["  Setting", "Where", (f"Recall@{k}", "right"), "95 % interval"]
+    columns += [("nDCG", "right"), ("Overlap", "right"), ("Codes", "right"), ("p50 ms", "right")]
+    columns += [("p95 ms", "right"), ("Queries/s", "right"), "Rescore"]
+    if not any(item.latency for item in results):
+        drop = {"p50 ms", "p95 ms", "Queries/s", "nDCG", "Overlap"}
+        if any(item.ndcg for item in results):
+            drop -= {"nDCG", "Overlap"}
+        keep = [at for at, each in enumerate(columns) if _title(each) not in drop]
+        columns = [columns[at] for at in keep]
+        rows = [[row[at] for at in keep] for row in rows]
+    out.print(fitting(out.out.width, columns, rows, drop=LESS))
+
+
+def _title(column: Any) -> str:
+    return column if isinstance(column, str) else column[0]
+
+
+def _warm(result: Result) -> Any:
+    """Warm, as few at once as were timed."""
+    timed = [item for item in result.latency if item.phase == "warm"]
+    return min(timed, key=lambda item: item.concurrency, default=None)
+
+
+def _best(result: Result) -> float:
+    return max(item.throughput for item in result.latency)
+
+
+def _times(out: Output, result: Result) -> None:
+    for item in result.latency:
+        out.print(
+            f"  {result.setting}: {item.phase}, {item.concurrency} at once: p50 {item.p50:.2f}, "
+            f"p95 {item.p95:.2f}, p99 {item.p99:.2f} ms, {item.throughput:,.0f} queries/s"
+        )
+
+
+def _labels(out: Output, result: Result, k: int) -> None:
+    found = result.labels
+    if found is not None:
+        out.print(
+            f"  {result.setting}: by labels recall@{k} {found.recall.value:.4f} (exact "
+            f"{found.exact_recall:.4f}), nDCG@{k} {found.ndcg.value:.4f} (exact "
+            f"{found.exact_ndcg:.4f}), {found.queries} queries"
+        )
+
+
+def _show_gate(out: Output, bar: Guard | None, told: dict[str, Any] | None) -> None:
+    if bar is None or told is None:
+        return
+    met = told["met"]
+    verdict = styled("✓ gate met", "green") if met else styled("✗ gate missed", "bold red")
+    out.print("", verdict.append(f"  {bar}, least {told['value']:.4f}", style="default"))
+
+
+def _show_advice(out: Output, found: Advice) -> None:
+    if out.json:
+        return
+    target = found.target
+    asked = [f"recall@{target.k} >= {target.recall:g}"]
+    if target.max_ram is not None:
+        asked.append(f"at most {words.size(target.max_ram)} of RAM")
+    if target.max_latency_ms is not None:
+        asked.append(f"at most {target.max_latency_ms:g} ms")
+    head = styled(found.collection, "bold")
+    out.print(head.append(f"  {words.vector(found.vector)}: {', '.join(asked)}", style="dim"), "")
+    for label, option in (("✓ best", found.best), ("  runner-up", found.runner_up)):
+        if option is not None:
+            out.print(styled(f"{label}  {option.setting}", "green"))
+            _show_option(out, option, target.k)
+    if found.best is None:
+        out.print(styled("✗ nothing meets the target", "bold red"))
+    if found.ruled_out:
+        out.print("", styled("ruled out", "bold"))
+        for item in found.ruled_out:
+            out.print(f"  {item.setting}: {item.why}")
+    for note in found.notes:
+        out.print(styled(note, "yellow"))
+    if found.best is not None:
+        out.print("", found.spec.rstrip())
+
+
+def _show_option(out: Output, option: Option, k: int) -> None:
+    recall = option.recall
+    pairs: list[tuple[str, Text | str]] = [
+        (f"  recall@{k}", f"{recall.value:.4f} ({recall.low:.3f} to {recall.high:.3f}), "
+                          f"{option.source}"),
+        ("  RAM", words.size(option.ram)),
+        ("  disk", words.size(option.disk)),
+    ]  # fmt: skip
+    if option.latency_ms is not None:
+        pairs.append(("  p95", f"{option.latency_ms:.2f} ms"))
+    if option.monthly is not None:
+        pairs.append(
+            (
+                "  a month",
+                f"{option.monthly:,.2f}" if option.monthly >= 1 else f"{option.monthly:.2g}",
+            )
+        )
+    pairs += [("  why", reason) for reason in option.reasons]
+    out.print(facts(pairs))

@@ -1,0 +1,365 @@
+"""Eval: the live setting, and candidates on a copied sample, measured against exact truth."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.errors import ApplyError, InputError, QadaptError, StoreTimeoutError, UnsupportedError
+from qadapt.evaluation import latency, measuring
+from qadapt.evaluation.copies import copied, strangers, sweep
+from qadapt.evaluation.labels import read_labels
+from qadapt.evaluation.measuring import Asked, Labelled, Searcher
+from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth, over_rows
+from qadapt.evaluation.questions import Encoder, ask
+from qadapt.evaluation.results import Evaluation, Result, now
+from qadapt.evaluation.settings import Setting, SettingLike
+from qadapt.evaluation.verify import agrees
+from qadapt.local import seen
+from qadapt.model import (
+    Batch,
+    CollectionInfo,
+    Kind,
+    Level,
+    Quantization,
+    State,
+    Vector,
+    VectorInfo,
+)
+from qadapt.stores.base import OnProgress, Progress, Store, check_k, silent
+
+COPY_ROWS = 20_000
+TIMEOUT = 600.0  # seconds that one candidate may take to be built
+PAUSE = 0.25
+CALM = 3  # looks in a row that must say "ignored" before it is believed
+
+READ = "candidates ran on a copy of {:,} of {:,} rows: recall without rescoring falls as rows grow"
+FRESH_COPY = "on a copy of its own: {} cannot be had by changing the one before"
+
+
+def evaluate(
+    store: Store,
+    collection: str,
+    name: str,
+    *,
+    settings: Sequence[SettingLike] = (),
+    k: int = 10,
+    queries: Any = 200,
+    encoder: Encoder | None = None,
+    query_ids: Sequence[str] | None = None,
+    labels: Any = None,
+    label_field: str | None = None,
+    rows: int | None = None,
+    copy_rows: int = COPY_ROWS,
+    live: bool = True,
+    concurrency: Sequence[int] = (1, 4),
+    seconds: float = latency.SECONDS,
+    memory: int = MEMORY,
+    fresh: bool = False,
+    seed: int = 0,
+    timeout: float = TIMEOUT,
+    progress: OnProgress = silent,
+    command: str = "",
+) -> Evaluation:
+    """Measure the live setting and candidates; the collection itself is only read.
+
+    Args:
+        settings: candidates, each a quantization, its string, or a ``Setting``; ``live:rescore=4``
+            is the collection as it is, searched so.
+        queries: see ``questions.ask``.
+        labels: relevance labels, a mapping or a file; ``query_ids`` names the queries in them.
+        label_field: the payload field with the document's id of the labels; the row's id if None.
+        rows: truth of the live setting over a sample of so many rows, which bounds its recall
+            from below; all rows if None.
+        copy_rows: candidates run on a copy of at most so many rows, removed afterwards.
+        live: measure the collection as it is.
+        concurrency: queries in flight, one measurement each; empty for no timing.
+        fresh: compute the truth anew even if it is kept from before.
+        timeout: seconds that a candidate may take to be built.
+
+    Raises:
+        InputError, UnsupportedError, NotFoundError, StoreError
+    """
+    begun = time.monotonic()
+    check_k(k, store.max_k - 1)
+    _check_numbers(rows, copy_rows, concurrency)
+    gone = sweep(store)
+    info = seen.info(store, collection)
+    vector = info.vectors[name]
+    wanted = [Setting.of(item) for item in settings]
+    asked = Asked(
+        ask(store, collection, name, vector.vector, queries, encoder=encoder, ids=query_ids,
+            seed=seed),
+        k,
+        None if labels is None else Labelled(read_labels(labels), label_field, store, collection),
+        tuple(concurrency),
+        seconds,
+    )  # fmt: skip
+    notes = [f"removed what an earlier call left behind: {', '.join(gone)}"] if gone else []
+    alien = strangers(store)
+    if alien:
+        notes.append(f"left by somebody else, not touched: {', '.join(alien)}")
+    as_is = [item for item in wanted if item.quantization is None]
+    if live and Setting(None) not in as_is:
+        as_is.insert(0, Setting(None))
+    candidates = [item for item in wanted if item.quantization is not None]
+    work = _Work(store, collection, name, vector, asked, timeout, progress)
+    known = exact_truth(
+        store, collection, name, vector.vector, asked.queries, k,
+        rows=rows, memory=memory, cached=not fresh, seed=seed, progress=progress,
+    )  # fmt: skip
+    results: list[Result] = []
+    copy_count: int | None = None
+    if candidates:
+        sample = _sample(store, collection, name, info, copy_rows, seed, progress)
+        copy_count = len(sample)
+        whole = copy_count >= info.count
+        if not whole:
+            notes.append(READ.format(copy_count, info.count))
+        exact = known if whole and known.sample is None else over_rows(
+            sample, name, vector.vector, asked.queries, k
+        )  # fmt: skip
+        with contextlib.ExitStack() as stack:
+            clients = _clients(work, sample, stack) if asked.concurrency else None
+            results += [_live(work, item, known, clients) for item in as_is]
+            results += _Candidates(work, sample, exact, clients).run(candidates)
+    else:
+        results += [_live(work, item, known, None) for item in as_is]
+    if not results:
+        raise InputError("there is nothing to measure", hint="give settings, or live=True")
+    return Evaluation(
+        store=str(store.address),
+        server=info.server,
+        collection=collection,
+        vector=name,
+        dim=vector.dim,
+        metric=vector.metric,
+        datatype=vector.datatype,
+        count=info.count,
+        k=k,
+        queries=len(asked.queries),
+        source=asked.queries.source,
+        truth=known.about,
+        results=tuple(results),
+        copy_rows=copy_count,
+        created=now(),
+        command=command,
+        seconds=time.monotonic() - begun,
+        notes=tuple(notes),
+    )
+
+
+def _check_numbers(rows: int | None, copy_rows: int, concurrency: Sequence[int]) -> None:
+    numbers = [("rows", rows), ("copy_rows", copy_rows)]
+    for what, number in [*numbers, *(("concurrency", each) for each in concurrency)]:
+        if number is not None and (isinstance(number, bool) or int(number) != number or number < 1):
+            raise InputError(f"{what} must be a whole number from 1; got {number!r}")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all parts of one evaluation share."""
+
+    store: Store
+    collection: str
+    name: str
+    vector: VectorInfo
+    asked: Asked
+    timeout: float
+    progress: OnProgress
+
+    def searcher(self, collection: str, setting: Setting, vector: Vector) -> Searcher:
+        return Searcher(
+            self.store, collection, self.name, vector, self.asked, setting.rescore, setting.options
+        )
+
+
+def _live(
+    work: _Work, setting: Setting, known: Known, clients: Mapping[int, float] | None
+) -> Result:
+    info = seen.info(work.store, work.collection).vectors[work.name]
+    result = Result(
+        setting.text, info.quantization, setting.rescore or info.default_rescore,
+        dict(setting.options), str(info.quantization), where="live",
+        notes=() if agrees(info) else (
+            f"configured {info.quantization}, seen {info.status.state}: {info.status.reason}",
+        ),
+    )  # fmt: skip
+    searcher = work.searcher(work.collection, setting, info.vector)
+    return measuring.measure(searcher, info, known, result, work.progress, clients=clients)
+
+
+# -- candidates ----------------------------------------------------------------------------------
+
+
+def _sample(
+    store: Store,
+    collection: str,
+    name: str,
+    info: CollectionInfo,
+    rows: int,
+    seed: int,
+    progress: OnProgress,
+) -> Batch:
+    """The rows that candidates run on: all of them, or a sample; those that have the vector."""
+    progress(Progress("reading a sample"))
+    if info.count <= rows:
+        pages = list(store.read(collection, vectors=[name], payload=False))
+        batch = Batch.concat(pages)
+    else:
+        batch = store.sample(collection, rows, seed=seed, vectors=[name])
+    gone = batch.missing.get(name)
+    if gone is not None and gone.any():
+        there = [at for at, out in enumerate(gone.tolist()) if not out]
+        batch = Batch([batch.ids[at] for at in there], {name: batch.vectors[name][there]})
+    if not len(batch):
+        raise InputError(
+            f"the collection {collection!r} has no rows to copy", hint="write vectors first"
+        )
+    return Batch(batch.ids, {name: batch.vectors[name]})
+
+
+def _clients(work: _Work, sample: Batch, stack: contextlib.ExitStack) -> dict[int, float]:
+    """For each concurrency, what a search takes that gives the engine next to nothing to do."""
+    few = sample.rows(0, min(len(sample), work.asked.k + work.asked.extra))
+    vector = work.vector.vector
+    small = stack.enter_context(
+        copied(work.store, {work.name: vector}, [few], silent, of=f"{work.collection} (few rows)")
+    )
+    searcher = work.searcher(small, Setting(None), vector)
+    return {
+        number: latency.client_overhead(searcher.one, len(work.asked.queries), number)
+        for number in work.asked.concurrency
+    }
+
+
+class _Candidates:
+    """Settings one after the other on a copy, which is changed from one to the next."""
+
+    def __init__(
+        self, work: _Work, sample: Batch, known: Known, clients: Mapping[int, float] | None
+    ) -> None:
+        self._work, self._sample, self._known, self._clients = work, sample, known, clients
+
+    def run(self, settings: Sequence[Setting]) -> list[Result]:
+        """Results in the order of ``settings``; the same codes are built once."""
+        groups: dict[Quantization, list[int]] = {}
+        for at, setting in enumerate(settings):
+            assert setting.quantization is not None
+            groups.setdefault(setting.quantization, []).append(at)
+        found: dict[int, Result] = {}
+        stack = contextlib.ExitStack()
+        with stack:
+            copy: str | None = None
+            for quantization, members in groups.items():
+                mapped = self._work.store.map(quantization, self._work.vector.vector)
+                starts = [self._begin(settings[at], mapped) for at in members]
+                fresh = quantization.kind is Kind.FLOAT16
+                if mapped.match.level is Level.UNSUPPORTED and not fresh:
+                    found.update(zip(members, starts, strict=True))
+                    continue
+                try:
+                    copy = None if fresh else copy
+                    copy, note = self._built(quantization, copy, stack)
+                except (UnsupportedError, StoreTimeoutError, ApplyError) as error:
+                    state: Any = "unsupported" if isinstance(error, UnsupportedError) else "failed"
+                    for at, start in zip(members, starts, strict=True):
+                        found[at] = start.replace(state=state, notes=_told(error))
+                    copy = None
+                    continue
+                for at, start in zip(members, starts, strict=True):
+                    start = start.replace(notes=note)
+                    found[at] = self._measured(settings[at], copy, start)
+                if fresh:
+                    copy = None
+        return [found[at] for at in range(len(settings))]
+
+    def _begin(self, setting: Setting, mapped: Any) -> Result:
+        assert setting.quantization is not None
+        unsupported = mapped.match.level is Level.UNSUPPORTED
+        return Result(
+            setting.text, setting.quantization, setting.rescore, dict(setting.options),
+            "" if unsupported else str(mapped.target), mapped.match, "copy",
+            "unsupported" if unsupported else "measured",
+            notes=(*mapped.match.differences, *mapped.match.support) if unsupported else (),
+        )  # fmt: skip
+
+    def _built(
+        self, quantization: Quantization, copy: str | None, stack: contextlib.ExitStack
+    ) -> tuple[str, tuple[str, ...]]:
+        """A copy with these codes in force, and what to know of it."""
+        note: tuple[str, ...] = ()
+        if copy is not None:
+            try:
+                self._change(copy, quantization)
+                return copy, note
+            except UnsupportedError as error:
+                note = (FRESH_COPY.format(quantization) + f" ({error.message})",)
+        work = self._work
+        name = work.name
+        asked = {name: quantization} if quantization.kind is not Kind.NONE else {}
+        vector = work.vector.vector
+        made = stack.enter_context(
+            copied(
+                work.store, {name: vector}, [self._sample], work.progress,
+                quantization=asked, of=work.collection,
+            )
+        )  # fmt: skip
+        self._change(made, quantization)
+        return made, note
+
+    def _change(self, copy: str, quantization: Quantization) -> None:
+        work = self._work
+        info = work.store.info(copy)
+        if quantization.kind is not Kind.FLOAT16:
+            for step in work.store.steps(info, work.name, quantization):
+                work.progress(Progress(f"building {quantization}"))
+                work.store.run(copy, step.request, work.progress, work.timeout)
+        self._settle(copy, quantization)
+
+    def _settle(self, copy: str, quantization: Quantization) -> None:
+        """Wait until the engine was seen to obey, or to ignore it for good."""
+        work = self._work
+        plain = quantization.kind in (Kind.NONE, Kind.FLOAT16)
+        goals = (State.ABSENT, State.ACTIVE) if plain else (State.ACTIVE,)
+        end, ignored = time.monotonic() + work.timeout, 0
+        while True:
+            status = work.store.info(copy).vectors[work.name].status
+            ignored = ignored + 1 if status.state in (State.IGNORED, State.ABSENT) else 0
+            if status.state in (*goals, State.UNKNOWN) or ignored >= CALM:
+                return
+            if time.monotonic() > end:
+                raise StoreTimeoutError(
+                    f"{quantization} is {status.state} after {work.timeout:g} seconds",
+                    hint="give it longer: timeout=, --build-timeout",
+                )
+            work.progress(Progress(f"building {quantization}", status.progress or 0, 1, "share"))
+            time.sleep(PAUSE)
+
+    def _measured(self, setting: Setting, copy: str, start: Result) -> Result:
+        work = self._work
+        info = work.store.info(copy).vectors[work.name]
+        start = start.replace(
+            target=str(info.quantization.replace(rescore=None)),
+            rescore=setting.rescore or info.default_rescore,
+        )
+        plain = start.quantization.kind in (Kind.NONE, Kind.FLOAT16)
+        if not plain and info.status.state in (State.IGNORED, State.ABSENT):
+            reason = f"the engine does not obey here: {info.status.reason}"
+            return start.replace(
+                state="not obeyed", status=info.status, notes=(*start.notes, reason)
+            )
+        searcher = work.searcher(copy, setting, info.vector)
+        try:
+            return measuring.measure(
+                searcher, info, self._known, start, work.progress, clients=self._clients
+            )
+        except UnsupportedError as error:  # such as a source of rescoring that a store lacks
+            return start.replace(state="unsupported", notes=(*start.notes, *_told(error)))
+
+
+def _told(error: QadaptError) -> tuple[str, ...]:
+    return (error.message, error.hint) if error.hint else (error.message,)

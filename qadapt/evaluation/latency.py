@@ -1,0 +1,98 @@
+"""How long searches take: cold and warm, one at a time and several at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.evaluation.results import Latency
+
+Doubles = npt.NDArray[np.float64]
+One = Callable[[int], object]
+
+COLD = 50  # queries that are timed just after opening
+FEWEST, MOST = 100, 2_000  # queries that are timed warm, for each concurrency
+SECONDS = 2.0  # after which no further query is begun
+
+
+def timed(one: One, queries: int, concurrency: int, *, seconds: float, least: int) -> tuple[
+    Doubles, float
+]:  # fmt: skip
+    """Milliseconds of each search, and seconds of all of them together.
+
+    Args:
+        one: searches the query of that number.
+        queries: there are so many; they are taken in turn, again and again.
+        seconds: after so long no further query is begun, once ``least`` are done.
+    """
+    begun = time.perf_counter()
+
+    def worker(first: int) -> list[float]:
+        spent: list[float] = []
+        at = first
+        while True:
+            elapsed = time.perf_counter() - begun
+            done = len(spent) * concurrency
+            if done >= MOST or (elapsed > seconds and done >= least):
+                return spent
+            start = time.perf_counter()
+            one(at % queries)
+            spent.append(time.perf_counter() - start)
+            at += concurrency
+
+    if concurrency == 1:
+        found = worker(0)
+    else:
+        with ThreadPoolExecutor(concurrency) as pool:
+            found = [item for part in pool.map(worker, range(concurrency)) for item in part]
+    return np.asarray(found) * 1000, time.perf_counter() - begun
+
+
+def cold(one: One, queries: int) -> Latency:
+    """Each of the first queries once, one at a time."""
+    count = min(COLD, queries)
+    spent, wall = timed(one, count, 1, seconds=0.0, least=count)
+    return _latency("cold", 1, spent, wall, None)
+
+
+def warm(
+    one: One, queries: int, concurrency: int, *, client_ms: float | None, seconds: float = SECONDS
+) -> Latency:
+    """Queries that were asked before, so many at once."""
+    spent, wall = timed(one, queries, concurrency, seconds=seconds, least=FEWEST)
+    return _latency("warm", concurrency, spent, wall, client_ms)
+
+
+def client_overhead(one: One, queries: int, concurrency: int, *, seconds: float = 0.5) -> float:
+    """Median milliseconds of a search that gives the engine next to nothing to do."""
+    timed(one, queries, concurrency, seconds=0.0, least=concurrency)
+    spent, _ = timed(one, queries, concurrency, seconds=seconds, least=FEWEST)
+    return float(np.median(spent))
+
+
+def without_client(latency: Latency, client_ms: float) -> Latency:
+    """The same with the client's part taken off."""
+    names = ("p50", "p95", "p99", "mean")
+    less = {name: max(0.0, getattr(latency, name) - client_ms) for name in names}
+    return latency.replace(client_ms=client_ms, **less)
+
+
+def _latency(
+    phase: str, concurrency: int, spent: Doubles, wall: float, client_ms: float | None
+) -> Latency:
+    p50, p95, p99 = np.percentile(spent, [50, 95, 99])
+    found = Latency(
+        phase,  # type: ignore[arg-type]
+        concurrency,
+        float(p50),
+        float(p95),
+        float(p99),
+        float(spent.mean()),
+        len(spent) / wall,
+        len(spent),
+    )
+    return found if client_ms is None else without_client(found, client_ms)

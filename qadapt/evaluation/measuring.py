@@ -1,0 +1,310 @@
+"""Measuring one setting of a collection that is there: quality, then time, then bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.engines.exact import exact_row_scores
+from qadapt.evaluation import latency, metrics
+from qadapt.evaluation.neighbours import Known
+from qadapt.evaluation.results import Bytes, Figure, Labels, Latency, Result
+from qadapt.evaluation.truth import Queries
+from qadapt.local.settings import read_settings
+from qadapt.model import Batch, Hits, How, Id, Kind, Rescore, Vector, VectorInfo
+from qadapt.search import search
+from qadapt.stores.base import OnProgress, Progress, Search, Store
+
+PROBES = 64  # queries sent at once where nobody looks at the clock
+
+
+class Labelled:
+    """Relevance labels, and the names that rows have in them.
+
+    Args:
+        qrels: ``{query id: {document id: gain}}``.
+        field: the payload field that holds the document's id; None for the row's own id.
+        store, collection: where payloads are asked for, whatever copy is searched.
+    """
+
+    def __init__(
+        self,
+        qrels: Mapping[str, Mapping[str, float]],
+        field: str | None,
+        store: Store,
+        collection: str,
+    ) -> None:
+        self.qrels, self._field = qrels, field
+        self._store, self._collection = store, collection
+        self._names: dict[Id, str] = {}
+
+    def names(self, rows: Sequence[Sequence[Id]]) -> list[list[str]]:
+        """Rows of ids as the labels name them."""
+        if self._field is None:
+            return [[str(key) for key in row] for row in rows]
+        unknown = dict.fromkeys(key for row in rows for key in row if key not in self._names)
+        if unknown:
+            batch = self._store.fetch(self._collection, list(unknown), vectors=(), payload=True)
+            payloads = batch.payloads or ({},) * len(batch)
+            for key, payload in zip(batch.ids, payloads, strict=True):
+                self._names[key] = str(payload.get(self._field))
+        return [[self._names.get(key, "") for key in row] for row in rows]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is measured, the same for all settings.
+
+    Attributes:
+        labels: relevance labels; None for none.
+        concurrency: queries in flight, for each a measurement; empty for no timing.
+        seconds: of timing, for each concurrency.
+    """
+
+    queries: Queries
+    k: int
+    labels: Labelled | None = None
+    concurrency: tuple[int, ...] = (1, 4)
+    seconds: float = latency.SECONDS
+
+    @property
+    def extra(self) -> int:
+        """One hit more where queries are rows of the collection, whose own row does not count."""
+        return 1 if any(own is not None for own in self.queries.own) else 0
+
+
+class Searcher:
+    """Searches of one setting of one vector."""
+
+    def __init__(
+        self,
+        store: Store,
+        collection: str,
+        name: str,
+        vector: Vector,
+        asked: Asked,
+        rescore: Rescore | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.store, self.collection, self.name, self.vector = store, collection, name, vector
+        self.asked = asked
+        self._wanted = Search(
+            k=asked.k + asked.extra,
+            vector=name,
+            rescore=rescore,
+            options=options,
+        )
+        self._settings = read_settings(store, collection).of(name)
+
+    def block(self, block: slice) -> Hits:
+        """Some queries in one request."""
+        vectors = self.asked.queries.vectors[block]
+        return search(
+            self.store, self.collection, vectors, self._wanted, self.vector, self._settings
+        )
+
+    def one(self, at: int) -> Hits:
+        """One query."""
+        return self.block(slice(at, at + 1))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Hits of all queries, own rows taken out.
+
+    Attributes:
+        ids, scores: best first, at most k.
+        how: who searched, who rescored.
+    """
+
+    ids: list[list[Id]]
+    scores: list[list[float]]
+    how: How
+
+
+def find(searcher: Searcher, label: str, progress: OnProgress) -> Found:
+    """Search all queries."""
+    asked = searcher.asked
+    queries, k = asked.queries, asked.k
+    ids: list[list[Id]] = []
+    scores: list[list[float]] = []
+    how: How | None = None
+    for start in range(0, len(queries), PROBES):
+        block = slice(start, start + PROBES)
+        hits = searcher.block(block)
+        how = hits.how
+        for row, own in enumerate(queries.own[block]):
+            names = hits.ids[row].tolist()
+            kept = [at for at, key in enumerate(names) if key is not None and key != own][:k]
+            ids.append([names[at] for at in kept])
+            scores.append(hits.scores[row, kept].tolist())
+        done = min(start + PROBES, len(queries))
+        progress(Progress(f"searching with {label}", done, len(queries), "queries"))
+    assert how is not None  # there is at least one query
+    return Found(ids, scores, how)
+
+
+def measure(
+    searcher: Searcher,
+    info: VectorInfo,
+    known: Known,
+    result: Result,
+    progress: OnProgress,
+    *,
+    clients: Mapping[int, float] | None = None,
+) -> Result:
+    """``result`` with all that can be measured of a setting that is in force.
+
+    Args:
+        known: the exact neighbours in the collection that is searched.
+        clients: for each concurrency the client's own milliseconds; None where they were not
+            measured.
+    """
+    asked = searcher.asked
+    times = [latency.cold(searcher.one, len(asked.queries))] if asked.concurrency else []
+    found = find(searcher, result.setting, progress)
+    times += _warm(searcher, clients, result.setting, progress)
+    if clients and times:
+        times[0] = latency.without_client(times[0], clients.get(1, min(clients.values())))
+    quality = (
+        _by_sample(searcher, found, known) if known.sample is not None else by_truth(found, known)
+    )
+    sizes = _bytes(info)
+    codes = sizes.codes if info.quantization.kind not in (Kind.NONE, Kind.FLOAT16) else None
+    each = codes if codes is not None else sizes.originals
+    return result.replace(
+        state="measured",
+        status=info.status,
+        latency=tuple(times),
+        bytes=sizes,
+        bytes_per_vector=each / info.count if each is not None and info.count else None,
+        how=found.how,
+        labels=_labels(found, known, asked),
+        **quality,
+    )
+
+
+def by_truth(found: Found, known: Known) -> dict[str, Any]:
+    """Recall, nDCG, overlap and score error against exact neighbours."""
+    k = known.about.k
+    wanted = np.asarray([min(k, len(row)) for row in known.ids], dtype=np.intp)
+    where = metrics.places(found.ids, known.ids, k)
+    return {
+        "recall": metrics.figure(metrics.recall(where, wanted)),
+        "ndcg": metrics.figure(metrics.ndcg(where, wanted)),
+        "overlap": metrics.figure(metrics.overlap(where, wanted)),
+        "score_error": metrics.score_error(found.ids, found.scores, known.ids, known.scores),
+    }
+
+
+def _by_sample(searcher: Searcher, found: Found, known: Known) -> dict[str, Any]:
+    """Recall bounded from below by the rows of a sample that a search missed.
+
+    A sampled row that scores better than the last hit and is no hit was missed. Scaled up by
+    rows in the collection for each row of the sample, that is how many rows each search missed
+    at least as near as its last hit, on average; the true neighbours among them are no more.
+    """
+    about, asked, sample = known.about, searcher.asked, known.sample
+    assert sample is not None
+    share = about.rows / about.of
+    missed = np.zeros(len(asked.queries))
+    names = {key: at for at, key in enumerate(sample.ids)}
+    rows = sample.vectors[searcher.name]
+    lasts = _last_scores(searcher, found)
+    for at, (row, last, own) in enumerate(zip(found.ids, lasts, asked.queries.own, strict=True)):
+        scores = exact_row_scores(asked.queries.vectors[at], rows, searcher.vector.metric)
+        if searcher.name in sample.missing:
+            scores[sample.missing[searcher.name]] = -np.inf
+        taken = [names[key] for key in (*row, own) if key in names]
+        scores[taken] = -np.inf
+        missed[at] = np.count_nonzero(scores > last) if len(row) >= asked.k else 0
+    per_query = missed / (share * asked.k)
+    total = float(missed.sum())
+    # 97.5 % upper limit of a Poisson count, by Wilson and Hilferty.
+    above = total + 1
+    upper = above * (1 - 1 / (9 * above) + 1.96 / (3 * math.sqrt(above))) ** 3
+    low = max(0.0, 1 - upper / (share * asked.k * len(missed)))
+    value = max(0.0, 1 - float(per_query.mean()))
+    return {"recall": Figure(max(low, value), low, 1.0)}
+
+
+def _last_scores(searcher: Searcher, found: Found) -> npt.NDArray[np.float64]:
+    """The exact score of each query's last hit."""
+    if found.how.scores == "exact":
+        return np.asarray([row[-1] if row else -np.inf for row in found.scores])
+    keys = list(dict.fromkeys(row[-1] for row in found.ids if row))
+    batch: Batch = searcher.store.fetch(
+        searcher.collection, keys, vectors=[searcher.name], payload=False
+    )
+    rows = dict(zip(batch.ids, batch.vectors[searcher.name], strict=True))
+    lasts = np.full(len(found.ids), -np.inf)
+    for at, row in enumerate(found.ids):
+        if row:
+            query = searcher.asked.queries.vectors[at]
+            lasts[at] = exact_row_scores(query, rows[row[-1]][None], searcher.vector.metric)[0]
+    return lasts
+
+
+def _warm(
+    searcher: Searcher, clients: Mapping[int, float] | None, label: str, progress: OnProgress
+) -> list[Latency]:
+    asked = searcher.asked
+    found = []
+    for at, number in enumerate(asked.concurrency):
+        progress(Progress(f"timing {label}", at, len(asked.concurrency), "concurrencies"))
+        client = None if clients is None else clients.get(number)
+        timed = latency.warm(
+            searcher.one, len(asked.queries), number, client_ms=client, seconds=asked.seconds
+        )
+        found.append(timed)
+    if asked.concurrency:
+        progress(Progress(f"timing {label}", len(found), len(found), "concurrencies"))
+    return found
+
+
+def _labels(found: Found, known: Known, asked: Asked) -> Labels | None:
+    labels = asked.labels
+    if labels is None:
+        return None
+    queries, k = query_ids(asked.queries), asked.k
+    recall, ndcg = metrics.against_labels(labels.names(found.ids), queries, labels.qrels, k)
+    if not len(recall):
+        return None
+    exact = metrics.against_labels(labels.names(known.ids), queries, labels.qrels, k)
+    return Labels(
+        metrics.figure(recall),
+        metrics.figure(ndcg),
+        len(recall),
+        float(exact[0].mean()),
+        float(exact[1].mean()),
+    )
+
+
+def query_ids(queries: Queries) -> tuple[str, ...]:
+    """The names of queries; their numbers from 0 where they have none."""
+    return queries.ids or tuple(str(at) for at in range(len(queries)))
+
+
+def _bytes(info: VectorInfo) -> Bytes:
+    """What the engine reports, and where it is by what is configured."""
+    asked = info.quantization
+    # Qdrant keeps codes that are not placed where the originals are, which are in RAM if nobody
+    # says (facts/qdrant.md 1).
+    originals_on_disk = asked.originals == "disk"
+    codes_on_disk = asked.codes == "disk" or (asked.codes is None and originals_on_disk)
+    codes, originals = info.code_bytes, info.float_bytes
+    return Bytes(
+        codes,
+        originals,
+        None if codes is None else 0 if codes_on_disk else codes,
+        codes,
+        None if originals is None else 0 if originals_on_disk else originals,
+        originals,
+        info.count,
+        "as the store reports, or as its files show; where they are, as configured",
+    )

@@ -1,0 +1,95 @@
+"""A setting to be measured: codes, how searches rescore, and the store's search options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qadapt.errors import SpecError
+from qadapt.model import Plain, Quantization, Rescore
+
+LIVE = "live"
+_OPTION = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(\S+)")
+
+
+@dataclass(frozen=True)
+class Setting(Plain):
+    """One setting.
+
+    Attributes:
+        quantization: None for what the collection has now.
+        rescore: None for the store's default (or what is set for the collection, where it is
+            live).
+        options: the store's own search parameters, such as ``{"hnsw_ef": 128}``.
+    """
+
+    quantization: Quantization | None
+    rescore: Rescore | None = None
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(cls, value: SettingLike) -> Setting:
+        """A setting from what a user may write.
+
+        ``binary:query_bits=8,rescore=4 hnsw_ef=128``: a quantization, then search options behind
+        blanks. ``live:rescore=4 hnsw_ef=128`` is the collection as it is, searched so.
+
+        Raises:
+            SpecError
+        """
+        if isinstance(value, Setting):
+            return value
+        if isinstance(value, Quantization):
+            return cls(value.replace(rescore=None), value.rescore)
+        if isinstance(value, Mapping):
+            return cls.of(Quantization.of(value))
+        words = value.split(" ")
+        options: dict[str, Any] = {}
+        while len(words) > 1 and (not words[-1] or _OPTION.fullmatch(words[-1])):
+            word = words.pop()
+            if word:
+                name, _, text = word.partition("=")
+                options = {name: _number(text), **options}
+        text = " ".join(words).strip()
+        if text == LIVE or text.startswith(LIVE + ":"):
+            return cls(None, _live_rescore(text), options)
+        quantization = Quantization.parse(text)
+        return cls(quantization.replace(rescore=None), quantization.rescore, options)
+
+    @property
+    def text(self) -> str:
+        """The form that ``of`` reads."""
+        if self.quantization is None:
+            head = LIVE if self.rescore is None else f"{LIVE}:rescore={self.rescore}"
+        else:
+            head = str(self.quantization.replace(rescore=self.rescore))
+        return " ".join([head, *(f"{name}={value}" for name, value in self.options.items())])
+
+
+SettingLike = Setting | Quantization | Mapping[str, Any] | str
+
+
+def _live_rescore(text: str) -> Rescore | None:
+    _, _, tail = text.partition(":")
+    if not tail:
+        return None
+    name, _, value = tail.partition("=")
+    if name.strip() != "rescore":
+        raise SpecError(
+            f"{text!r}: live takes rescore alone, because its codes stay what they are",
+            hint="for example live:rescore=4",
+        )
+    return Rescore.of(value)
+
+
+def _number(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

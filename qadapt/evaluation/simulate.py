@@ -1,0 +1,296 @@
+"""Simulate: what recall a setting will have, worked out from a sample of the user's own vectors.
+
+Nothing is written to the database, and no setting is changed. A sample of rows stands for all
+rows: each counts for as many as it was drawn from, and the true neighbours of the queries, which
+are known exactly, count for themselves. So a prediction is for the whole collection.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.errors import InputError, UnsupportedError
+from qadapt.evaluation import metrics
+from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth
+from qadapt.evaluation.questions import Encoder, ask
+from qadapt.evaluation.results import Figure, Prediction, Result, Simulation, now
+from qadapt.evaluation.settings import Setting, SettingLike
+from qadapt.evaluation.truth import Queries
+from qadapt.model import Batch, Id, Level, Quantization, Rescore, Vector
+from qadapt.simulation import registry
+from qadapt.simulation.checked import UNCHECKED
+from qadapt.simulation.ranks import Ranks, ranks
+from qadapt.simulation.registry import Modelled
+from qadapt.stores.base import Mapped, OnProgress, Progress, Store, check_k, silent
+
+Floats = npt.NDArray[np.float32]
+
+SAMPLE = 10_000
+FETCHED = 1_000  # rows fetched at once
+
+NO_GRAPH = "what a graph or lists leave out is not in it: codes are taken to be scanned"
+NO_OPTIONS = "search options have no part in it: {}"
+FAR = "this model was off by up to {:.3f} ({}): the interval is widened by that"
+OFF = "checked against {}: off by {:.3f} at most, and the interval is widened by that"
+SAMPLED = 0.02  # what standing for others adds: ranks of neighbours are then estimates
+BY_SAMPLE = f"{{:,}} rows stood for {{:,}}: the interval is widened by {SAMPLED}"
+ALONE = f"no engine was asked: the interval is widened by {UNCHECKED}"
+
+
+@dataclass(frozen=True)
+class Population:
+    """Rows that stand for a collection.
+
+    Attributes:
+        rows: float32 ``(n, d)``.
+        weight: float64 ``(n,)``, rows of the collection that each stands for; None for 1 each.
+        queries: float32 ``(nq, d)``.
+        truth: int64 ``(nq, k)``, numbers of the true neighbours among the rows, -1 for none.
+        own: int64 ``(nq,)``, the row that a query is, -1 for none.
+        count: rows of the collection.
+        learnt: the rows that ranges and centroids are learnt from: those that were drawn evenly.
+    """
+
+    rows: Floats
+    weight: npt.NDArray[np.float64] | None
+    queries: Floats
+    truth: npt.NDArray[np.int64]
+    own: npt.NDArray[np.int64]
+    count: int
+    learnt: slice = field(default_factory=lambda: slice(None))
+
+    @property
+    def sampled(self) -> bool:
+        """Whether rows stand for others too."""
+        return self.weight is not None
+
+
+Map = Callable[[Quantization], Mapped]
+
+
+def predict(
+    engine: str,
+    vector: Vector,
+    people: Population,
+    settings: Sequence[Setting],
+    k: int,
+    map_: Map,
+    progress: OnProgress = silent,
+    *,
+    segments: int = 1,
+) -> tuple[Result, ...]:
+    """A predicted result for each setting; codes that several share are modelled once.
+
+    Args:
+        engine: whose models: ``qdrant``, ``edge``, ``weaviate``, ``milvus``.
+        map_: a quantization in the store's own words.
+        segments: parts of a Qdrant collection, which each bring their candidates.
+    """
+    known: dict[Quantization, tuple[Modelled, Ranks]] = {}
+    results = []
+    for at, setting in enumerate(settings):
+        progress(Progress("simulating", at, len(settings), "settings"))
+        quantization = setting.quantization
+        if quantization is None:
+            raise InputError(
+                "live is no setting to simulate", hint="name its codes, such as binary"
+            )
+        mapped = map_(quantization)
+        start = Result(
+            setting.text, quantization, setting.rescore, dict(setting.options),
+            match=mapped.match, where="simulated", state="unsupported",
+        )  # fmt: skip
+        if mapped.match.level is Level.UNSUPPORTED:
+            notes = (*mapped.match.differences, *mapped.match.support)
+            results.append(start.replace(notes=notes))
+            continue
+        try:
+            if quantization not in known:
+                known[quantization] = _ranked(engine, mapped, vector, people, segments)
+        except UnsupportedError as error:
+            results.append(start.replace(notes=(error.message, error.hint or "")))
+            continue
+        modelled, found = known[quantization]
+        count, rescore = registry.candidates(engine, mapped, k, setting.rescore)
+        figure = metrics.figure(found.recall(count, k))
+        done = _predicted(start, modelled, figure, mapped, rescore, vector, people)
+        results.append(done)
+    progress(Progress("simulating", len(settings), len(settings), "settings"))
+    return tuple(results)
+
+
+def _ranked(
+    engine: str, mapped: Mapped, vector: Vector, people: Population, segments: int
+) -> tuple[Modelled, Ranks]:
+    modelled = registry.model_of(engine, mapped, vector)
+    model = modelled.model.fit(people.rows[people.learnt])
+    found = ranks(
+        model.rows(people.rows),
+        model.queries(people.queries),
+        people.truth,
+        own=people.own,
+        weight=people.weight,
+        segments=segments if engine in ("qdrant", "edge") else 1,
+    )
+    return modelled, found
+
+
+def _predicted(
+    start: Result,
+    modelled: Modelled,
+    figure: Figure,
+    mapped: Mapped,
+    rescore: Rescore | None,
+    vector: Vector,
+    people: Population,
+) -> Result:
+    check = modelled.check
+    slack = UNCHECKED if check is None else check.off
+    if check is None:
+        notes: tuple[str, ...] = (ALONE,)
+    elif check.near:
+        notes = (OFF.format(check.against, check.off),)
+    else:
+        notes = (FAR.format(check.off, check.against),)
+    if people.sampled:
+        slack += SAMPLED
+        notes = (*notes, BY_SAMPLE.format(len(people.rows), people.count))
+    wide = Figure(figure.value, max(0.0, figure.low - slack), min(1.0, figure.high + slack))
+    prediction = Prediction(wide, modelled.name, check is not None and check.near, notes)
+    told = (NO_OPTIONS.format(", ".join(start.options)),) if start.options else ()
+    return start.replace(
+        state="predicted",
+        target=str(mapped.target),
+        rescore=rescore,
+        recall=wide,
+        predicted=prediction,
+        bytes_per_vector=float(mapped.target.code_bytes(vector.dim) or 4 * vector.dim),
+        notes=told,
+    )
+
+
+# -- from a store --------------------------------------------------------------------------------
+
+
+def simulate(
+    store: Store,
+    collection: str,
+    name: str,
+    settings: Sequence[SettingLike],
+    *,
+    k: int = 10,
+    queries: Any = 200,
+    encoder: Encoder | None = None,
+    sample_rows: int = SAMPLE,
+    segments: int = 1,
+    memory: int = MEMORY,
+    fresh: bool = False,
+    seed: int = 0,
+    progress: OnProgress = silent,
+    command: str = "",
+) -> Simulation:
+    """Predict recall@k of settings for a collection, which is only read.
+
+    Args:
+        settings: quantizations, their strings, or ``Setting``.
+        queries: see ``questions.ask``.
+        sample_rows: rows that stand for all others; their codes are made here.
+        segments: parts of a Qdrant collection, which each bring their candidates.
+
+    Raises:
+        InputError, NotFoundError
+    """
+    begun = time.monotonic()
+    check_k(k, store.max_k - 1)
+    info = store.info(collection)
+    vector = info.vectors[name].vector
+    asked = ask(store, collection, name, vector, queries, encoder=encoder, seed=seed)
+    known = exact_truth(
+        store, collection, name, vector, asked, k,
+        memory=memory, cached=not fresh, seed=seed, progress=progress,
+    )  # fmt: skip
+    people, sampled = _people(store, collection, name, asked, known, k, sample_rows, seed, progress)
+    results = predict(
+        store.name, vector, people, [Setting.of(item) for item in settings], k,
+        lambda quantization: store.map(quantization, vector), progress, segments=segments,
+    )  # fmt: skip
+    return Simulation(
+        str(store.address), store.name, collection, name, vector.dim, vector.metric,
+        vector.datatype, info.count, k, len(asked), asked.source, known.about, results, sampled,
+        now(), command, time.monotonic() - begun, (NO_GRAPH,),
+    )  # fmt: skip
+
+
+def _people(
+    store: Store,
+    collection: str,
+    name: str,
+    asked: Queries,
+    known: Known,
+    k: int,
+    rows: int,
+    seed: int,
+    progress: OnProgress,
+) -> tuple[Population, int]:
+    """True neighbours as themselves, and a sample of all others."""
+    if known.about.of <= rows:
+        pages = store.read(collection, vectors=[name], payload=False)
+        batch = _present(Batch.concat(list(pages)), name)
+        return population(batch, name, asked, known.ids, k, len(batch)), len(batch)
+    near = list(dict.fromkeys(key for row in known.ids for key in row))
+    parts = []
+    for start in range(0, len(near), FETCHED):
+        part = store.fetch(collection, near[start : start + FETCHED], vectors=[name], payload=False)
+        parts.append(part)
+        progress(Progress("reading true neighbours", start + len(part), len(near)))
+    sample = _present(store.sample(collection, rows, seed=seed, vectors=[name]), name)
+    true = set(near)
+    others = [at for at, key in enumerate(sample.ids) if key not in true]
+    parts.append(Batch([sample.ids[at] for at in others], {name: sample.vectors[name][others]}))
+    batch = Batch.concat(parts)
+    return population(batch, name, asked, known.ids, k, known.about.of, len(near)), len(sample)
+
+
+def _present(batch: Batch, name: str) -> Batch:
+    """The rows that have the vector, without payloads."""
+    gone = batch.missing.get(name)
+    if gone is None or not gone.any():
+        return Batch(batch.ids, {name: batch.vectors[name]})
+    there = np.flatnonzero(~gone).tolist()
+    return Batch([batch.ids[at] for at in there], {name: batch.vectors[name][there]})
+
+
+def population(
+    batch: Batch,
+    name: str,
+    asked: Queries,
+    truth: Sequence[Sequence[Id]],
+    k: int,
+    count: int,
+    themselves: int | None = None,
+) -> Population:
+    """Rows that stand for a collection of ``count`` rows.
+
+    Args:
+        themselves: so many rows at the start stand for themselves, and the others for what is
+            left; None when all are there.
+    """
+    rows = np.ascontiguousarray(batch.vectors[name])
+    places = {key: at for at, key in enumerate(batch.ids)}
+    spots = np.full((len(asked), k), -1, dtype=np.int64)
+    for at, row in enumerate(truth):
+        found = [places[key] for key in row[:k] if key in places]
+        spots[at, : len(found)] = found
+    own = np.asarray([places.get(key, -1) if key is not None else -1 for key in asked.own])
+    weight = None
+    if themselves is not None and len(rows) > themselves:
+        weight = np.ones(len(rows))
+        weight[themselves:] = (count - themselves) / (len(rows) - themselves)
+    learnt = slice(None) if weight is None else slice(themselves, None)
+    return Population(rows, weight, asked.vectors, spots, own.astype(np.int64), count, learnt)

@@ -1,0 +1,107 @@
+"""A model of one engine's quantizer: what a scan of its codes scores."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.engines.exact import unit
+from qadapt.model import Metric
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Rows as a scan of their codes sees them: ``scores = queries @ matrix.T + bias``.
+
+    Attributes:
+        matrix: float32 ``(n, w)``, what the codes stand for; ``w`` is the model's own width.
+        bias: float32 ``(n,)``, or None where there is none.
+    """
+
+    matrix: Floats
+    bias: Floats | None = None
+
+    def scores(self, queries: Floats) -> Floats:
+        """Scores ``(nq, n)`` of queries that the model encoded; higher is better."""
+        found: Floats = queries @ self.matrix.T
+        if self.bias is not None:
+            found += self.bias
+        return found
+
+
+class Model(abc.ABC):
+    """One quantizer of one engine, in numpy.
+
+    Only the order of the scores means something: what is the same for all rows of a query is
+    left out. ``fit`` learns from a sample what the engine learns when it builds (ranges, means,
+    centroids); ``rows`` and ``queries`` encode.
+    """
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+
+    def fit(self, rows: Floats) -> Model:
+        """Learn from rows ``(n, d)``."""
+        self._fit(self._prepared(rows))
+        return self
+
+    def rows(self, rows: Floats) -> Codes:
+        """Encode rows ``(n, d)``."""
+        return self._rows(self._prepared(rows))
+
+    def queries(self, queries: Floats) -> Floats:
+        """Encode queries ``(nq, d)``."""
+        return self._queries(self._prepared(queries))
+
+    def _prepared(self, x: Floats) -> Floats:
+        return unit(x) if self.metric is Metric.COSINE else x
+
+    def _fit(self, rows: Floats) -> None:
+        """Learn; most models have nothing to."""
+        return
+
+    @abc.abstractmethod
+    def _rows(self, rows: Floats) -> Codes: ...
+
+    @abc.abstractmethod
+    def _queries(self, queries: Floats) -> Floats: ...
+
+    # -- what most models end with -----------------------------------------------------------
+
+    def _stand_for(self, values: Floats, squared: Floats | None = None) -> Codes:
+        """Codes that stand for ``values``; ``squared`` where the engine keeps lengths beside."""
+        if self.metric is not Metric.EUCLIDEAN:
+            return Codes(values)
+        if squared is None:
+            squared = np.einsum("ij,ij->i", values, values)
+        return Codes(values, -squared)
+
+    def _asking(self, values: Floats) -> Floats:
+        """Queries for the codes of ``_stand_for``: of ``|q - x|^2`` the part that tells rows."""
+        return 2 * values if self.metric is Metric.EUCLIDEAN else values
+
+
+class Exact(Model):
+    """No quantization: the floats themselves, or rounded to 16 bits."""
+
+    def __init__(self, metric: Metric, *, half: bool = False) -> None:
+        super().__init__(metric)
+        self._half = half
+
+    def _rows(self, rows: Floats) -> Codes:
+        kept = rows.astype(np.float16).astype(np.float32) if self._half else rows
+        return self._stand_for(kept)
+
+    def _queries(self, queries: Floats) -> Floats:
+        return self._asking(queries)
+
+
+def rounded(x: Floats) -> Floats:
+    """Halves away from zero for what is not negative, as Rust and C round."""
+    found: Floats = np.floor(x + np.float32(0.5))
+    return found

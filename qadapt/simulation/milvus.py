@@ -1,0 +1,135 @@
+"""Milvus' quantizers, which are those of faiss, and faiss itself is asked in the tests.
+
+An inverted file is modelled by its lists' centroids, with all lists searched: how many lists a
+search leaves out is no matter of the codes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qadapt.engines.exact import unit
+from qadapt.model import Metric
+from qadapt.simulation.base import Codes, Floats, Model
+from qadapt.simulation.centroids import Products, assign, kmeans
+from qadapt.simulation.rotation import gaussian
+from qadapt.simulation.weaviate import signs_to_scale
+
+ROWS_A_LIST = 39  # Milvus lowers nlist to a list for each so many rows
+# Factors that RaBitQ's steps of more than a bit are tried with, of the largest value.
+_SCALES = np.linspace(0.35, 1.0, 14, dtype=np.float32)
+
+
+class Scalar(Model):
+    """SQ8, SQ6 (a range for each dimension) and SQ4U (one range); the query stays a float."""
+
+    def __init__(self, metric: Metric, bits: int = 8) -> None:
+        super().__init__(metric)
+        self._steps = (1 << bits) - 1
+        self._one_range = bits == 4
+
+    def _fit(self, rows: Floats) -> None:
+        axis = None if self._one_range else 0
+        self._low = rows.min(axis=axis)
+        wide = rows.max(axis=axis) - self._low
+        self._wide = np.where(wide > 0, wide, 1).astype(np.float32)
+
+    def _rows(self, rows: Floats) -> Codes:
+        share = np.clip((rows - self._low) / self._wide, 0, 1)
+        codes = np.floor(share * self._steps)
+        return self._stand_for(self._low + (codes + np.float32(0.5)) / self._steps * self._wide)
+
+    def _queries(self, queries: Floats) -> Floats:
+        return self._asking(queries)
+
+
+class Product(Model):
+    """PQ of 256 centroids a segment; in an inverted file of what is left beside its centroid."""
+
+    def __init__(self, metric: Metric, dim: int, segments: int, lists: int = 0) -> None:
+        super().__init__(metric)
+        self._products = Products.of(dim, dim // segments)
+        self._lists = lists
+        self._centres: Floats | None = None
+
+    def _fit(self, rows: Floats) -> None:
+        if self._lists:
+            self._centres = list_centres(rows, self._lists, self.metric)
+        self._products.fit(rows - self._centre(rows))
+
+    def _centre(self, rows: Floats) -> Floats:
+        if self._centres is None:
+            return np.zeros_like(rows[:1])
+        return self._centres[assign(rows, self._centres)]
+
+    def _rows(self, rows: Floats) -> Codes:
+        centre = self._centre(rows)
+        return self._stand_for(centre + self._products.stand_for(rows - centre))
+
+    def _queries(self, queries: Floats) -> Floats:
+        return self._asking(queries)
+
+
+class RaBitQ(Model):
+    """RaBitQ in an inverted file: what is left beside the centroid, rotated, in 1 to 9 bits."""
+
+    def __init__(self, metric: Metric, dim: int, bits: int = 1, lists: int = 128) -> None:
+        super().__init__(metric)
+        self._matrix = gaussian(dim)
+        self._bits = bits
+        self._lists = lists
+        self._centres = np.zeros((1, dim), dtype=np.float32)
+
+    def _fit(self, rows: Floats) -> None:
+        if self._lists:
+            self._centres = list_centres(rows @ self._matrix, self._lists, self.metric)
+
+    def _rows(self, rows: Floats) -> Codes:
+        spun = rows @ self._matrix
+        centre = self._centres[assign(spun, self._centres)]
+        left = spun - centre
+        values = signs_to_scale(left) if self._bits == 1 else _steps_to_scale(left, self._bits)
+        # <q - c, values> estimates <q - c, left>; lengths are kept exactly.
+        off = np.einsum("ij,ij->i", centre, left - values)
+        if self.metric is not Metric.EUCLIDEAN:
+            return Codes(centre + values, off)
+        return Codes(centre + values, 2 * off - np.einsum("ij,ij->i", spun, spun))
+
+    def _queries(self, queries: Floats) -> Floats:
+        return self._asking(queries @ self._matrix)
+
+
+class Signs(Model):
+    """Sign bits in a BINARY_VECTOR beside the floats, compared by Hamming distance."""
+
+    def _rows(self, rows: Floats) -> Codes:
+        return Codes((rows > 0).astype(np.float32))
+
+    def _queries(self, queries: Floats) -> Floats:
+        return 2 * (queries > 0).astype(np.float32) - 1
+
+
+def list_centres(rows: Floats, lists: int, metric: Metric) -> Floats:
+    """The centroids of an inverted file; for cosine and dot of length 1, as faiss keeps them."""
+    centres = kmeans(rows, max(1, min(lists, len(rows) // ROWS_A_LIST)))
+    return centres if metric is Metric.EUCLIDEAN else unit(centres)
+
+
+def _steps_to_scale(x: Floats, bits: int) -> Floats:
+    """Each row by ``2^bits`` even steps around 0, as parallel to it as a few widths allow, and as
+    long as RaBitQ's estimate needs."""
+    half = 1 << (bits - 1)
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    largest = np.where(largest > 0, largest, 1)
+    best, score = x, np.full((len(x), 1), -np.inf, dtype=np.float32)
+    squared = np.einsum("ij,ij->i", x, x)[:, None]
+    for scale in _SCALES:
+        step = scale * largest / half
+        values = np.clip(np.floor(x / step), -half, half - 1) + np.float32(0.5)
+        both = np.einsum("ij,ij->i", x, values)[:, None]
+        length = np.sqrt(np.einsum("ij,ij->i", values, values))[:, None]
+        found = both / length
+        better = found > score
+        best = np.where(better, values * (squared / np.where(both > 0, both, 1)), best)
+        score = np.where(better, found, score)
+    return best.astype(np.float32)

@@ -1,0 +1,149 @@
+"""Weaviate's quantizers, read in ``compressionhelpers`` of the server's source (1.39)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qadapt.model import Metric
+from qadapt.simulation.base import Codes, Floats, Model, rounded
+from qadapt.simulation.centroids import Products
+from qadapt.simulation.rotation import blocked
+
+QUERY_STEPS = 31  # of the 5-bit queries that 1-bit codes are compared with
+CLIPS = (0.6, 0.7, 0.8, 0.9)  # ranges that 4-bit codes are tried with, beside the whole one
+LEAST_BITS = 256
+
+
+class _Rotated(Model):
+    """Rotated to a multiple of 64 dimensions."""
+
+    def __init__(self, metric: Metric, dim: int, *, least: int = 64) -> None:
+        super().__init__(metric)
+        width = -(-max(dim, least) // 64) * 64
+        self._matrix = blocked(width)[:dim]
+
+    def _rows(self, rows: Floats) -> Codes:
+        squared = np.einsum("ij,ij->i", rows, rows)
+        return self._stand_for(self._values(rows @ self._matrix), squared)
+
+    def _queries(self, queries: Floats) -> Floats:
+        return self._asking(_own_range(queries @ self._matrix, 255))
+
+    def _values(self, spun: Floats) -> Floats:
+        raise NotImplementedError
+
+
+class Rotational8(_Rotated):
+    """RQ of 8 bits: each vector over its own range, queries too."""
+
+    def _values(self, spun: Floats) -> Floats:
+        return _own_range(spun, 255)
+
+
+class Rotational4(_Rotated):
+    """RQ of 4 bits against queries of 8: the best of five ranges, scaled back by least squares."""
+
+    def _values(self, spun: Floats) -> Floats:
+        best, score = spun, np.full((len(spun), 1), -np.inf, dtype=np.float32)
+        for share in (1.0, *CLIPS):
+            low = share * spun.min(axis=1, keepdims=True)
+            values = _linear(spun, low, share * spun.max(axis=1, keepdims=True), 15)
+            own = np.einsum("ij,ij->i", values, values)[:, None]
+            both = np.einsum("ij,ij->i", spun, values)[:, None]
+            safe = np.where(own > 0, own, 1)
+            found = both**2 / safe
+            better = found > score
+            best = np.where(better, values * (both / safe), best)
+            score = np.where(better, found, score)
+        return best
+
+
+class Rotational1(_Rotated):
+    """RQ of 1 bit (RaBitQ) against queries of 5, rounded at random."""
+
+    def __init__(self, metric: Metric, dim: int) -> None:
+        super().__init__(metric, dim, least=LEAST_BITS)
+        random = np.random.default_rng(0)
+        self._rounding = random.random(self._matrix.shape[1], dtype=np.float32)
+
+    def _values(self, spun: Floats) -> Floats:
+        return signs_to_scale(spun)
+
+    def _queries(self, queries: Floats) -> Floats:
+        spun = queries @ self._matrix
+        largest = np.abs(spun).max(axis=1, keepdims=True)
+        step = np.where(largest > 0, largest / QUERY_STEPS, 1).astype(np.float32)
+        codes = np.floor((spun + largest) / (2 * step) + self._rounding)
+        return self._asking(step * (2 * codes - QUERY_STEPS))
+
+
+class Signs(Model):
+    """BQ: signs as they come, counted by Hamming distance whatever the metric."""
+
+    def _rows(self, rows: Floats) -> Codes:
+        return Codes((rows < 0).astype(np.float32))
+
+    def _queries(self, queries: Floats) -> Floats:
+        return 2 * (queries < 0).astype(np.float32) - 1
+
+
+class Scalar(Model):
+    """SQ: 8 bits over one range for all dimensions, rounded down, queries too."""
+
+    def _fit(self, rows: Floats) -> None:
+        self._low, self._high = rows.min(), rows.max()
+
+    def _values(self, x: Floats) -> Floats:
+        wide = self._high - self._low or np.float32(1)
+        codes = np.floor(np.clip((x - self._low) / wide, 0, 1) * 255)
+        values: Floats = codes * (wide / 255) + self._low
+        return values
+
+    def _rows(self, rows: Floats) -> Codes:
+        return self._stand_for(self._values(rows))
+
+    def _queries(self, queries: Floats) -> Floats:
+        return self._asking(self._values(queries))
+
+
+class Product(Model):
+    """PQ: 256 centroids a segment; the query stays as it is."""
+
+    def __init__(self, metric: Metric, dim: int, segments: int, centroids: int = 256) -> None:
+        super().__init__(metric)
+        self._products = Products.of(dim, dim // segments, centroids)
+
+    def _fit(self, rows: Floats) -> None:
+        self._products.fit(rows)
+
+    def _rows(self, rows: Floats) -> Codes:
+        return self._stand_for(self._products.stand_for(rows))
+
+    def _queries(self, queries: Floats) -> Floats:
+        return self._asking(queries)
+
+
+def auto_segments(dim: int) -> int:
+    """The segments of PQ where none are asked for (facts/weaviate.md 1.2)."""
+    for least, divisor in ((2048, 8), (768, 6), (256, 4), (2, 2)):
+        if dim >= least and dim % divisor == 0:
+            return dim // divisor
+    return dim
+
+
+def signs_to_scale(x: Floats) -> Floats:
+    """Signs times ``|x|^2 / sum |x|``: dot products with what is parallel to x come out right."""
+    total = np.abs(x).sum(axis=1, keepdims=True)
+    squared = np.einsum("ij,ij->i", x, x)[:, None]
+    found: Floats = np.where(x > 0, 1, -1) * (squared / np.where(total > 0, total, 1))
+    return found.astype(np.float32)
+
+
+def _own_range(x: Floats, steps: int) -> Floats:
+    return _linear(x, x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True), steps)
+
+
+def _linear(x: Floats, low: Floats, high: Floats, steps: int) -> Floats:
+    step = np.where(high > low, (high - low) / steps, 1).astype(np.float32)
+    found: Floats = low + step * np.clip(rounded((x - low) / step), 0, steps)
+    return found
