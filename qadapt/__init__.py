@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from qadapt.evaluation.results import Target
     from qadapt.index import CodeIndex
     from qadapt.model.spec import load_spec
+    from qadapt.reporting import report
 
 # Where each name that is not imported at once lives.
 _LAZY = {
@@ -82,6 +83,7 @@ _LAZY = {
     "Prices": "qadapt.costing",
     "cost": "qadapt.costing",
     "doctor": "qadapt.api.doctor",
+    "report": "qadapt.reporting",
 }
 
 __all__ = [
@@ -118,6 +120,7 @@ __all__ = [
     "plan_spec",
     "product",
     "quantize",
+    "report",
     "rotational",
     "scalar",
     "simulate",
