@@ -35,6 +35,9 @@ test-models: $(MODELS)/.models ## a real embedding model, in an environment of i
 	QADAPT_REQUIRE_MODELS=1 OMP_NUM_THREADS=1 $(MODELS)/bin/python -m pytest tests/models \
 	  tests/test_encoder.py $(PYTEST_ARGS)
 
+test-report: $(VENV)/.dev ## the report's page in a real Chromium, which must be on PATH
+	QADAPT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/reporting $(PYTEST_ARGS)
+
 test-milvus: $(VENV)/.milvus ## Milvus Lite and the real server 2.3.5, from packages (10 minutes)
 	$(PY) -m pytest --require-live=milvus --timeout 400 tests/conformance/test_milvus.py \
 	  tests/stores/milvus $(PYTEST_ARGS)

@@ -119,7 +119,7 @@ def _table(table: Table, *, bars: Sequence[float] | None = None) -> str:
     rows = []
     for at, row in enumerate(table.rows):
         cells = [
-            f"<td{_class(column)}>{escape(cell)}</td>"
+            f"<td{_class(column)}>{_cell(cell)}</td>"
             for column, cell in zip(table.columns, row, strict=True)
         ]
         if bars is not None:
@@ -133,6 +133,11 @@ def _table(table: Table, *, bars: Sequence[float] | None = None) -> str:
     head = f"<thead><tr>{''.join(heads)}</tr></thead>"
     whole = f"<table>{head}<tbody>{''.join(rows)}</tbody></table>"
     return f'{title}<div class="wide">{whole}</div>{note}'
+
+
+def _cell(text: str) -> str:
+    """Text that may be broken behind the commas of a setting."""
+    return escape(text) if " " in text else escape(text).replace(",", ",<wbr>")
 
 
 def _class(column: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qadapt.costing import Cost
+from qadapt.costing import Cost, Line
 from qadapt.evaluation.results import Evaluation, Figure, Result, Simulation
 from qadapt.model import Rescore
 from qadapt.reporting.report import Report, label, latency_of
@@ -107,6 +107,8 @@ def settings(report: Report) -> Table:
         "where there are none. p95: one query at a time, warm, the client's own time taken off "
         "where it was measured."
     )
+    if all(row[-1] == DASH for row in rows):  # nothing was predicted
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     return Table("All settings", columns, rows, note, roles)
 
 
@@ -166,22 +168,18 @@ def costs(cost: Cost) -> list[Table]:
     """Before and after, and the stores side by side."""
     priced = cost.prices.ram is not None or cost.prices.disk is not None
     change = [
-        [label, line.setting, *(cell for s in line.scales for cell in _scale(s, priced))]
-        for label, line in (("as it is", cost.before), ("as asked", cost.after))
+        [what, line.setting, *_scales(line, priced)]
+        for what, line in (("as it is", cost.before), ("as asked", cost.after))
         if line is not None and line.scales
     ]
-    factors = [s.factor for s in next((x.scales for x in cost.lines if x.scales), ())]
-    heads = [
-        head
-        for factor in factors
-        for head in (f"#RAM {factor:g}x", f"#Disk {factor:g}x", *(["#A month"] if priced else []))
-    ]
+    heads = []
+    for at, scale in enumerate(next((x.scales for x in cost.lines if x.scales), ())):
+        heads += [f"#RAM {scale.factor:g}x"] + [f"#Disk {scale.factor:g}x"] * (at == 0)
+        heads += ["#A month"] * priced
     side = []
     for line in cost.lines:
-        cells = [cell for s in line.scales for cell in _scale(s, priced)]
-        side.append(
-            [line.store, line.setting, *(cells or [line.why_not] + [DASH] * len(heads[1:]))]
-        )
+        missing = [line.why_not, *[DASH] * (len(heads) - 1)]
+        side.append([line.store, line.setting, *(_scales(line, priced) or missing)])
     note = "; ".join(cost.notes)
     tables = [Table("Stores side by side", ["Store", "Setting", *heads], side, note)]
     if change:
@@ -242,9 +240,13 @@ def _differences(result: Result) -> list[str]:
     return list(result.match.differences) if result.match is not None else []
 
 
-def _scale(scale: Any, priced: bool) -> list[str]:
-    cells = [size(scale.ram), size(scale.disk)]
-    return [*cells, number(scale.monthly)] if priced else cells
+def _scales(line: Line, priced: bool) -> list[str]:
+    """RAM and money at each scale, disk at the first."""
+    cells = []
+    for at, scale in enumerate(line.scales):
+        cells += [size(scale.ram)] + [size(scale.disk)] * (at == 0)
+        cells += [number(scale.monthly)] * priced
+    return cells
 
 
 def changes(report: Report) -> list[tuple[str, str, str]]:
@@ -260,7 +262,6 @@ def changes(report: Report) -> list[tuple[str, str, str]]:
             "recall": share(result.recall.value if result.recall else None),
             "bytes": number(result.bytes_per_vector, 1),
             "p95": number(latency_of(result)),
-            "codes": size(result.bytes.codes if result.bytes else None),
         }[name]
 
     subject = report.subject
