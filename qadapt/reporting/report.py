@@ -224,15 +224,19 @@ def _after(
 
 def _smallest(good: list[Result], before: Result | None) -> tuple[Result | None, str]:
     """The smallest setting that loses next to nothing."""
-    sized = [each for each in good if each.bytes_per_vector is not None and each.recall is not None]
-    if not sized:
+    sized = [each for each in good if each.bytes_per_vector is not None]
+    recalls = [_recall(each) for each in (*sized, *([before] if before is not None else []))]
+    near = [each for each in sized if _recall(each) >= max(recalls) - LOSS]
+    if not near:
         return None, ""
-    best = max(each.recall.value for each in sized if each.recall is not None)
-    near = [each for each in sized if each.recall is not None and each.recall.value >= best - LOSS]
     found = min(near, key=lambda each: each.bytes_per_vector or 0)
     if before is not None and (before.bytes_per_vector or 0) <= (found.bytes_per_vector or 0):
         return None, ""
-    return found, f"the smallest measured within {LOSS:g} of the best recall"
+    return found, f"the smallest measured that loses at most {LOSS:g} of the best recall"
+
+
+def _recall(result: Result) -> float:
+    return result.recall.value if result.recall is not None else 0.0
 
 
 def _points(

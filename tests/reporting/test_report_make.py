@@ -45,6 +45,11 @@ def test_the_smallest_that_loses_next_to_nothing_is_proposed() -> None:
     assert "smallest" in made.after_is
 
 
+def test_nothing_is_proposed_where_all_lose_more() -> None:
+    made = qa.report(evaluation(result("live", 1.0, 1536), result("scalar", 0.982, 388)))
+    assert made.after is None
+
+
 def test_of_two_evaluations_the_last_is_after() -> None:
     later = evaluation(result("live", 0.946, 48, 0.2, quantization="binary:rescore=10"))
     made = qa.report(usual(), later)
