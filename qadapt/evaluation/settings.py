@@ -65,7 +65,7 @@ class Setting(Plain):
             head = LIVE if self.rescore is None else f"{LIVE}:rescore={self.rescore}"
         else:
             head = str(self.quantization.replace(rescore=self.rescore))
-        return " ".join([head, *(f"{name}={value}" for name, value in self.options.items())])
+        return " ".join([head, *(f"{name}={_word(value)}" for name, value in self.options.items())])
 
 
 SettingLike = Setting | Quantization | Mapping[str, Any] | str
@@ -93,3 +93,7 @@ def _number(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -114,8 +114,9 @@ def _weaviate_candidates(
     index = str(native.get("vectorIndexType", "hnsw"))
     config = native.get("vectorIndexConfig") or {}
     rule = mapping.rescoring({"vectorIndexType": index, "vectorIndexConfig": config})
-    if rule.off:
-        return k, Rescore(source="off")
+    if rule.off:  # then qadapt scores again what was asked for
+        rescore = rescore or Rescore(source="off")
+        return (rescore.candidates(k) if rescore.on else k), rescore
     count = rescore.candidates(k) if rescore is not None and rescore.on else k
     ef = int(config.get("ef", -1))
     scored = max(count, rule.candidates(index, count, ef))

@@ -123,7 +123,7 @@ def test_the_note_survives_a_description_of_the_users() -> None:
     noted = {**raw, "description": "Our articles.\n" + schema.note({"": 7})}
     assert schema.layout(noted, raw["class"], {"": 9}).field("").dim == 7
     assert schema.layout(raw, raw["class"], {"": 9}).field("").dim == 9
-    for text in ("qadapt: {", 'qadapt: [1]', 'qadapt: {"dims": {"": 7}}\nthe last line'):
+    for text in ("qadapt: {", "qadapt: [1]", 'qadapt: {"dims": {"": 7}}\nthe last line'):
         assert schema.note_of({**raw, "description": text}) == {}
 
 

@@ -1,0 +1,349 @@
+"""The models against what they stand for: faiss where it has the same quantizer, numpy's own
+arithmetic, and the live engine's own scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.engines.exact import exact_scores
+from qadapt.model import Metric, Quantization, Rescore, Vector
+from qadapt.simulation import milvus, qdrant, weaviate
+from qadapt.simulation.base import Codes, Exact, Model
+from qadapt.simulation.centroids import assign, kmeans
+from qadapt.simulation.ranks import ranks
+from qadapt.simulation.registry import candidates, mapped_to, model_of
+from qadapt.simulation.rotation import blocked, gaussian, turbo
+
+K, QUERIES = 10, 150
+
+
+@pytest.fixture(scope="module")
+def rows(scifact: Any) -> np.ndarray:
+    return scifact.docs
+
+
+@pytest.fixture(scope="module")
+def queries(scifact: Any) -> np.ndarray:
+    return scifact.queries[:QUERIES]
+
+
+@pytest.fixture(scope="module")
+def truth(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    return np.argsort(-(queries @ rows.T), axis=1, kind="stable")[:, :K].astype(np.int64)
+
+
+def predicted(
+    model: Model, rows: np.ndarray, queries: np.ndarray, truth: np.ndarray, count: int = K
+) -> float:
+    model.fit(rows)
+    found = ranks(model.rows(rows), model.queries(queries), truth)
+    return float(found.recall(count, K).mean())
+
+
+def seen(ids: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.mean([len(set(a) & set(b)) / K for a, b in zip(ids, truth, strict=True)]))
+
+
+# -- rotations -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dim", [1, 5, 24, 100, 384, 768])
+def test_turboquants_rotation_keeps_lengths_and_angles(dim: int) -> None:
+    matrix = turbo(dim)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(dim), atol=1e-5)
+
+
+@pytest.mark.parametrize("dim", [64, 256, 384, 832])
+def test_weaviates_rotation_keeps_lengths_and_angles(dim: int) -> None:
+    matrix = blocked(dim)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(dim), atol=1e-5)
+    assert np.abs(gaussian(dim) @ gaussian(dim).T - np.eye(dim)).max() < 1e-5
+
+
+# -- models --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_floats_score_as_exact_search_does(metric: Metric) -> None:
+    random = np.random.default_rng(1)
+    x, q = random.standard_normal((50, 12)).astype("f4"), random.standard_normal((7, 12))
+    q = q.astype(np.float32)
+    model = Exact(metric)
+    mine = model.rows(x).scores(model.queries(q))
+    right = exact_scores(q, x, metric)
+    # What is the same for all rows of a query is left out of a model's scores.
+    np.testing.assert_allclose(mine - mine[:, :1], right - right[:, :1], atol=1e-4)
+
+
+ALL: list[Callable[[Metric], Model]] = [
+    lambda m: qdrant.Scalar(m),
+    lambda m: qdrant.Scalar(m, 0.99),
+    lambda m: qdrant.Turbo(m, 30, 1),
+    lambda m: qdrant.Turbo(m, 30, 1.5),
+    lambda m: qdrant.Turbo(m, 30, 2),
+    lambda m: qdrant.Turbo(m, 30, 4),
+    lambda m: qdrant.Turbo(m, 30, 8),
+    lambda m: qdrant.Product(m, 30, 8),
+    lambda m: weaviate.Rotational8(m, 30),
+    lambda m: weaviate.Rotational4(m, 30),
+    lambda m: weaviate.Rotational1(m, 30),
+    lambda m: weaviate.Scalar(m),
+    lambda m: weaviate.Product(m, 30, 15),
+    lambda m: milvus.Scalar(m, 8),
+    lambda m: milvus.Scalar(m, 6),
+    lambda m: milvus.Scalar(m, 4),
+    lambda m: milvus.Product(m, 30, 15),
+    lambda m: milvus.Product(m, 30, 15, 8),
+    lambda m: milvus.RaBitQ(m, 30, 1, 8),
+    lambda m: milvus.RaBitQ(m, 30, 4, 8),
+]
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+@pytest.mark.parametrize("made", ALL)
+def test_a_models_scores_follow_the_exact_ones(
+    made: Callable[[Metric], Model], metric: Metric
+) -> None:
+    random = np.random.default_rng(2)
+    x = (random.standard_normal((700, 30)) * random.uniform(0.5, 2, (700, 1))).astype("f4")
+    q = random.standard_normal((20, 30)).astype(np.float32)
+    model = made(metric).fit(x)
+    mine, right = model.rows(x).scores(model.queries(q)), exact_scores(q, x, metric)
+    # The best that one bit can do for a normal distribution is a correlation of sqrt(2 / pi).
+    for row, exact in zip(mine, right, strict=True):
+        assert np.corrcoef(row, exact)[0, 1] > 0.6
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_finer_steps_find_more(
+    bits: float, rows: np.ndarray, queries: np.ndarray, truth: np.ndarray
+) -> None:
+    coarse = predicted(qdrant.Turbo(Metric.COSINE, 384, bits), rows, queries, truth)
+    least = {1: 0.65, 2: 0.8, 4: 0.93, 8: 0.98}[int(bits)]
+    assert least < coarse <= 1.0
+
+
+def test_a_constant_dimension_harms_no_model() -> None:
+    x = np.random.default_rng(3).standard_normal((300, 30)).astype(np.float32)
+    x[:, 7] = 0.25
+    for made in ALL:
+        for metric in Metric:
+            model = made(metric).fit(x)
+            assert np.isfinite(model.rows(x).scores(model.queries(x[:5]))).all()
+
+
+def test_a_quantile_is_cut_by_the_number_of_vectors_and_not_of_values(rows: np.ndarray) -> None:
+    model = qdrant.Scalar(Metric.COSINE, 0.99).fit(rows)
+    span = float(model._step) * 127
+    # alpha * 127 that the engine 0.9.0 wrote for the same rows (quantized.meta.json).
+    assert span == pytest.approx(0.42505, rel=0.05)
+    true = np.subtract(*np.quantile(rows, [0.995, 0.005]))
+    assert span > 1.5 * true
+
+
+# -- faiss has the same quantizers as Milvus -----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def faiss() -> Any:
+    found = pytest.importorskip("faiss")
+    found.omp_set_num_threads(1)
+    return found
+
+
+@pytest.mark.parametrize("bits", [8, 6, 4])
+def test_scalar_codes_are_those_of_faiss(
+    faiss: Any, bits: int, rows: np.ndarray, queries: np.ndarray
+) -> None:
+    kinds = {8: "QT_8bit", 6: "QT_6bit", 4: "QT_4bit_uniform"}
+    kind = getattr(faiss.ScalarQuantizer, kinds[bits])
+    index = faiss.IndexScalarQuantizer(384, kind, faiss.METRIC_INNER_PRODUCT)
+    index.train(rows)
+    index.add(rows)
+    scores, ids = index.search(queries, 50)
+    model = milvus.Scalar(Metric.DOT, bits).fit(rows)
+    mine = np.take_along_axis(model.rows(rows).scores(model.queries(queries)), ids, axis=1)
+    # A value on a border may fall to either side, which is one step of one dimension.
+    assert np.quantile(np.abs(mine - scores), 0.99) < 1e-5
+    assert np.abs(mine - scores).max() < (0.02 if bits == 4 else 0.001)
+
+
+@pytest.mark.parametrize("lists", [16, 128])
+def test_rabitq_finds_what_that_of_faiss_finds(
+    faiss: Any, lists: int, rows: np.ndarray, queries: np.ndarray, truth: np.ndarray
+) -> None:
+    text = f"RR384,IVF{lists},RaBitQ"
+    index = faiss.index_factory(384, text, faiss.METRIC_INNER_PRODUCT)
+    faiss.extract_index_ivf(index).nprobe = lists
+    index.train(rows)
+    index.add(rows)
+    _, ids = index.search(queries, K)
+    mine = predicted(milvus.RaBitQ(Metric.COSINE, 384, 1, lists), rows, queries, truth)
+    assert mine == pytest.approx(seen(ids, truth), abs=0.03)
+
+
+def test_product_codes_find_what_those_of_faiss_find(
+    faiss: Any, rows: np.ndarray, queries: np.ndarray, truth: np.ndarray
+) -> None:
+    index = faiss.IndexPQ(384, 24, 8, faiss.METRIC_INNER_PRODUCT)
+    index.train(rows)
+    index.add(rows)
+    _, ids = index.search(queries, K)
+    mine = predicted(milvus.Product(Metric.COSINE, 384, 24), rows, queries, truth)
+    assert mine == pytest.approx(seen(ids, truth), abs=0.03)
+
+
+def test_kmeans_of_numbers_is_kmeans_of_columns() -> None:
+    x = np.random.default_rng(5).standard_normal((2_000, 1)).astype(np.float32)
+    centroids = kmeans(x, 16)
+    assert len(centroids) == 16
+    lost = np.square(x - centroids[assign(x, centroids)]).mean()
+    # The best 16 steps for a normal distribution lose 0.0095 of it (Max, 1960).
+    assert 0.008 < lost < 0.014
+    np.testing.assert_array_equal(assign(x, centroids), np.abs(x - centroids.T).argmin(axis=1))
+
+
+# -- ranks ---------------------------------------------------------------------------------------
+
+
+def slow_recall(scores: np.ndarray, truth: np.ndarray, count: int) -> float:
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return seen(best, truth)
+
+
+def test_recall_from_ranks_is_recall_of_a_scan() -> None:
+    random = np.random.default_rng(6)
+    scores = random.standard_normal((40, 500)).astype(np.float32)
+    truth = random.permuted(np.tile(np.arange(500), (40, 1)), axis=1)[:, :K]
+    found = ranks(Codes(scores.T), np.eye(40, dtype=np.float32), truth.astype(np.int64))
+    for count in (K, 25, 100, 500):
+        assert found.recall(count, K).mean() == pytest.approx(slow_recall(scores, truth, count))
+
+
+def test_rows_of_one_score_count_by_their_chance() -> None:
+    scores = np.array([[2.0, 1.0, 1.0, 1.0, 0.0]], dtype=np.float32)
+    truth = np.array([[0, 1, 2]])
+    found = ranks(Codes(scores.T), np.ones((1, 1), dtype=np.float32), truth)
+    # Two places for three rows of one score: 1 and 2 are there with a chance of 2/3 each.
+    assert found.recall(3, 3)[0] == pytest.approx((1 + 2 * 2 / 3) / 3)
+
+
+def test_a_querys_own_row_and_missing_neighbours_do_not_count() -> None:
+    scores = np.array([[9.0, 3.0, 2.0, 1.0]], dtype=np.float32)
+    own, truth = np.array([0]), np.array([[1, -1]])
+    found = ranks(Codes(scores.T), np.ones((1, 1), dtype=np.float32), truth, own=own)
+    assert found.recall(1, 2)[0] == 1.0
+
+
+def test_segments_bring_candidates_each() -> None:
+    scores = np.arange(10, 0, -1, dtype=np.float32)[None]
+    truth = np.array([[5, 6]])
+    codes, ones = Codes(scores.T), np.ones((1, 1), dtype=np.float32)
+    assert ranks(codes, ones, truth).recall(2, 2)[0] == 0.0
+    assert ranks(codes, ones, truth, segments=2).recall(2, 2)[0] == 1.0
+
+
+def test_weights_stand_for_rows_that_are_not_there() -> None:
+    scores = np.array([[3.0, 2.0, 1.0]], dtype=np.float32)
+    truth, ones = np.array([[2]]), np.ones((1, 1), dtype=np.float32)
+    weight = np.array([4.0, 5.0, 1.0])
+    found = ranks(Codes(scores.T), ones, truth, weight=weight)
+    assert found.ahead[0, 0] == 9.0
+    assert found.recall(9, 1)[0] == 0.0
+    assert found.recall(10, 1)[0] == 1.0
+
+
+# -- which model, how many candidates ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store", ["qdrant", "edge", "weaviate", "milvus"])
+def test_every_kind_that_a_store_has_has_a_model(store: str) -> None:
+    vector = Vector(384)
+    texts = ["none", "float16", "scalar", "scalar:bits=4", "scalar:per=collection", "binary"]
+    texts += ["binary:query_bits=8", "rotational:bits=1", "rotational:bits=4", "rotational:bits=8"]
+    texts += ["product:ratio=16", "product:ratio=64"]
+    modelled = 0
+    for text in texts:
+        mapped = mapped_to(store, Quantization.parse(text), vector)
+        if mapped.match.level != "unsupported":
+            assert model_of(store, mapped, vector).name
+            modelled += 1
+    assert modelled >= 8
+
+
+@pytest.mark.parametrize(
+    ("store", "text", "rescore", "wanted"),
+    [
+        ("qdrant", "scalar", None, 10),
+        ("qdrant", "binary", None, 10),
+        ("qdrant", "binary", Rescore(4), 40),
+        ("milvus", "scalar", None, 10),
+        ("milvus", "scalar", Rescore(2), 20),
+        # hnsw scores its candidates again up to rescoreLimit 20; above that all of ef = 8 k.
+        ("weaviate", "rotational:bits=8", None, 20),
+        ("weaviate", "rotational:bits=8", Rescore(4), 320),
+        ("weaviate", "binary", None, 100),
+        ("weaviate", "rotational:bits=1", None, 100),
+    ],
+)
+def test_candidates_are_those_of_the_stores_own_rule(
+    store: str, text: str, rescore: Rescore | None, wanted: int
+) -> None:
+    mapped = mapped_to(store, Quantization.parse(text), Vector(384))
+    assert candidates(store, mapped, K, rescore)[0] == wanted
+
+
+# -- the engine's own scores ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def engine(rows: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    pytest.importorskip("qdrant_edge")
+    with qa.open(f"edge:{tmp_path_factory.mktemp('engine')}/edge") as db:
+        made = db.create("rows", dim=384)
+        made.write(qa.Batch(range(len(rows)), {"": rows}))
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "apart"),
+    [
+        ("scalar", lambda: qdrant.Scalar(Metric.COSINE), 5e-4),
+        ("rotational:bits=8", lambda: qdrant.Turbo(Metric.COSINE, 384, 8), 5e-4),
+        # The engine guesses quantiles by a stream; its steps are a little other ones.
+        ("rotational:bits=2", lambda: qdrant.Turbo(Metric.COSINE, 384, 2), 0.04),
+    ],
+)
+def test_the_engine_scores_as_its_model(
+    engine: Any,
+    text: str,
+    model: Callable[[], Model],
+    apart: float,
+    rows: np.ndarray,
+    queries: np.ndarray,
+) -> None:
+    engine.plan(text).apply(yes=True)
+    hits = engine.search(queries, k=50, rescore="off")
+    assert hits.how.scores == "approximate"
+    mine = model().fit(rows)
+    scores = mine.rows(rows).scores(mine.queries(queries))
+    taken = np.take_along_axis(scores, hits.ids.astype(np.int64), axis=1)
+    assert np.abs(taken - hits.scores).max() < apart
+    assert np.corrcoef(taken.ravel(), hits.scores.ravel())[0, 1] > 0.98
+
+
+def test_the_engine_counts_bits_as_its_model(
+    engine: Any, rows: np.ndarray, queries: np.ndarray
+) -> None:
+    engine.plan("binary:query_bits=8").apply(yes=True)
+    hits = engine.search(queries, k=50, rescore="off")
+    model = qdrant.Binary(Metric.COSINE, 1, 8).fit(rows)
+    scores = model.rows(rows).scores(model.queries(queries))
+    taken = np.take_along_axis(scores, hits.ids.astype(np.int64), axis=1)
+    for mine, theirs in zip(taken, hits.scores, strict=True):
+        assert np.corrcoef(mine, theirs)[0, 1] > 0.99999
