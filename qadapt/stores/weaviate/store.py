@@ -39,6 +39,7 @@ from qadapt.stores.weaviate import (
     schema,
     searching,
     tenants,
+    writing,
 )
 from qadapt.stores.weaviate.connection import (
     DISTRIBUTION,
@@ -208,15 +209,15 @@ class WeaviateStore(Store):
         # Read again each time: the server would make a collection that is not there.
         layout = self._layout(collection)
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "write to")
-        keys = rows.check(layout, batch)
-        if rows.add_properties(self.connection, layout, batch):
+        keys = writing.check(layout, batch)
+        if writing.add_properties(self.connection, layout, batch):
             layout = self._layout(collection)
-        rows.write(self.connection, layout, tenant, batch, keys)
+        writing.write(self.connection, layout, tenant, batch, keys)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         layout = self._layout(collection)
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "delete from")
-        rows.delete(self.connection, layout, tenant, ids)
+        writing.delete(self.connection, layout, tenant, ids)
 
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self._layout(collection)
@@ -297,7 +298,7 @@ class WeaviateStore(Store):
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "search")
         field = layout.field(search.vector)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
-        searching.check(search, field, array)
+        searching.check(search, field, array, self.connection.version)
         message = to_message(search.filter, layout, self.connection.version)
         if search.exact or search.options.get("ignore_quantization"):
             wanted = {search.vector: field}
@@ -357,6 +358,14 @@ class WeaviateStore(Store):
     def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
         looked = self._look(info.name)
         return changes.recreate_steps(looked, vector, wanted, self._engine, self._taken())
+
+    def notes(
+        self, info: CollectionInfo, vector: str, quantization: Quantization
+    ) -> Sequence[str]:
+        looked = self._look(info.name)
+        field = looked.layout.field(vector)
+        mapped = self._mapped(quantization, field.vector, field.native)
+        return changes.notes(looked, vector, mapped, quantization)
 
     def _taken(self) -> list[str]:
         """Names that a copy cannot have."""
