@@ -359,9 +359,7 @@ class WeaviateStore(Store):
         looked = self._look(info.name)
         return changes.recreate_steps(looked, vector, wanted, self._engine, self._taken())
 
-    def notes(
-        self, info: CollectionInfo, vector: str, quantization: Quantization
-    ) -> Sequence[str]:
+    def notes(self, info: CollectionInfo, vector: str, quantization: Quantization) -> Sequence[str]:
         looked = self._look(info.name)
         field = looked.layout.field(vector)
         mapped = self._mapped(quantization, field.vector, field.native)
