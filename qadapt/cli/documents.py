@@ -14,9 +14,11 @@ def schemas() -> dict[str, dict[str, Any]]:
     from qadapt.migration import Check, Migration, MigrationPlan
     from qadapt.model.schema import schemas as of_the_model
     from qadapt.planning.runner import Outcome
+    from qadapt.reporting import Report
 
     results = (
-        Outcome, Verification, Cost, Diagnosis, MigrationPlan, Migration, Check, Exported, Imported
+        Outcome, Verification, Cost, Diagnosis, Report,
+        MigrationPlan, Migration, Check, Exported, Imported,
     )  # fmt: skip
     verbs = {cls.__name__: cls.json_schema() for cls in results}
     return dict(sorted({**of_the_model(), **verbs}.items()))

@@ -14,8 +14,9 @@ from diagnosis_help import DIM, HEALTHY, ROWS, codes, one
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.cli import main
-from qadapt.diagnosis import CHECKS, Diagnosis
-from qadapt.errors import InputError, NotFoundError, SpecError
+from qadapt.diagnosis import CHECKS, Diagnosis, in_force
+from qadapt.diagnosis.subject import Subject
+from qadapt.errors import InputError, NotFoundError, SpecError, StoreError, UnreachableError
 from qadapt.model import Severity
 from qadapt.stores.base import Search
 from qadapt.stores.edge.store import EdgeStore
@@ -102,6 +103,20 @@ def test_codes_padded_for_nothing(make: Make, rows: np.ndarray) -> None:
     found = one(make("binary:rescore=8,codes=ram,originals=disk", narrow), "bits-lost-to-padding")
     assert found.severity is Severity.INFO
     assert [item.value for item in found.evidence] == [32, 17]
+
+
+def test_what_cannot_be_seen(make: Make) -> None:
+    """As of a server that shows no segments; here the look is taken off a live collection."""
+    articles = make("scalar:codes=ram,originals=disk")
+    info = articles.info()
+    vector = info.vectors[""]
+    hidden = vector.status.replace(state=qa.State.UNKNOWN, reason="telemetry is not shown")
+    blind = info.replace(vectors={"": vector.replace(status=hidden)})
+    subject = Subject(articles._store, blind, "")  # type: ignore[attr-defined]
+    (found,) = in_force.unseen(subject)
+    assert found.code == "unseen" and found.severity is Severity.INFO
+    assert "telemetry is not shown" in found.message and "qadapt verify" in found.command
+    assert in_force.unseen(Subject(articles._store, info, "")) == []  # type: ignore[attr-defined]
 
 
 # -- placing -------------------------------------------------------------------------------------
@@ -334,6 +349,29 @@ def test_an_empty_collection(database: qa.Database) -> None:
     found = database.create("empty", dim=8, quantization=qa.binary(originals="disk")).doctor()
     assert "no-effect" not in [each.code for each in found.findings]
     assert {each.code for each in found.skipped} >= {"dimension-collapse"}
+
+
+def test_a_store_that_cannot_be_searched_is_looked_at_all_the_same(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a Milvus collection that is not loaded."""
+    articles = make("binary:rescore=4")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise StoreError("not loaded")
+
+    monkeypatch.setattr(EdgeStore, "search", refuse)
+    found = articles.doctor()
+    assert [each.code for each in found.findings] == ["originals-in-ram"]
+    assert {each.code for each in found.skipped} == {"slow-rescoring", "not-found-by-itself"}
+    assert {each.why for each in found.skipped} == {"not loaded"}
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise UnreachableError("gone")
+
+    monkeypatch.setattr(EdgeStore, "search", gone)
+    with pytest.raises(UnreachableError):
+        articles.doctor()
 
 
 def test_only_and_skip(make: Make) -> None:

@@ -14,6 +14,7 @@ from qadapt.model import (
     Batch,
     Capabilities,
     CollectionInfo,
+    Finding,
     Hits,
     Id,
     Level,
@@ -30,6 +31,7 @@ from qadapt.stores.weaviate import (
     capabilities,
     changes,
     creation,
+    findings,
     ids,
     look,
     mapping,
@@ -409,6 +411,13 @@ class WeaviateStore(Store):
     def drop_alias(self, alias: str) -> None:
         aliases.drop(self.connection, alias)
         self._forget()
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        return findings.findings(self.address, info)
 
 
 def _wanted(layout: Layout, names: Sequence[str] | None) -> dict[str, Field]:
