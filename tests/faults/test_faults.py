@@ -138,7 +138,7 @@ def test_503(action, container, proxied, rig) -> None:
 
 # -- disk ------------------------------------------------------------------------------------------
 
-DISK = {"milvus": "700m", "weaviate": "48m"}
+DISK = {"milvus": "400m", "weaviate": "32m"}
 
 
 def test_a_full_disk(engine, small, rig) -> None:
