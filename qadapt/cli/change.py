@@ -165,7 +165,7 @@ def apply(
     wanted = read_guard(guard)
     saved = spec is None and target is not None and collection is None
     if saved:
-        _only_saved(vector, metric, datatype, disable)
+        _only_saved(vector, metric, datatype, strategy, disable)
         opened: Any = contextlib.nullcontext(_load(Path(str(target)), wanted))
     else:
         opened = made_plans(
@@ -199,7 +199,7 @@ def apply(
 def _only_saved(*words: str | list[str] | None) -> None:
     if any(words):
         raise InputError(
-            "a saved plan holds its vector and what is disabled already",
+            "a saved plan holds its vector, its strategy and what is disabled already",
             hint="make another plan with `qadapt plan`, or give URL COLLECTION QUANTIZATION",
         )
 

@@ -12,6 +12,8 @@ def schemas() -> dict[str, dict[str, Any]]:
     from qadapt.evaluation.verify import Verification
     from qadapt.model.schema import schemas as of_the_model
     from qadapt.planning.runner import Outcome
+    from qadapt.reporting import Report
 
-    verbs = {cls.__name__: cls.json_schema() for cls in (Cost, Diagnosis, Outcome, Verification)}
+    all_of_them = (Cost, Diagnosis, Outcome, Report, Verification)
+    verbs = {cls.__name__: cls.json_schema() for cls in all_of_them}
     return dict(sorted({**of_the_model(), **verbs}.items()))

@@ -9,7 +9,7 @@ import typer
 
 from qadapt.cli import words
 from qadapt.cli.frame import command
-from qadapt.cli.options import Collection, Disable, Url, VectorName, open_database
+from qadapt.cli.options import Collection, Disable, EncoderName, Url, VectorName, open_database
 from qadapt.cli.output import Output, facts, styled, table
 from qadapt.errors import InputError, SpecError
 
@@ -35,7 +35,9 @@ def register(app: typer.Typer) -> None:
         app,
         "search",
         examples="qadapt search edge:./data articles --queries q.npy --rescore 4\n"
-        """qadapt search edge:./data articles --queries q.npy --filter '{"topic": "art"}'""",
+        """qadapt search edge:./data articles --queries q.npy --filter '{"topic": "art"}'\n"""
+        "qadapt search edge:./data articles --text 'how fast is light' "
+        "--encoder sentence-transformers/all-MiniLM-L6-v2",
     )(search)
 
 
@@ -152,9 +154,15 @@ def search(
     url: Url,
     collection: Collection,
     queries: Annotated[
-        str,
+        str | None,
         typer.Option("--queries", metavar="Q.npy", help="float32 (nq, d).", show_default=False),
-    ],
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", help="A query in words, with --encoder; may be repeated.",
+                     show_default=False),
+    ] = None,
+    encoder: EncoderName = None,
     k: Annotated[int, typer.Option("--k", "-k", help="Results for each query.")] = 10,
     rescore: Annotated[
         str | None,
@@ -173,18 +181,32 @@ def search(
     disable: Disable = None,
 ) -> None:  # fmt: skip
     """Search, and say who searched and who rescored."""
-    from qadapt.evaluation.truth import load_queries
     from qadapt.model import Rescore
 
     wanted = Rescore.of(rescore)
     condition = _filter(filter_text)
-    vectors = load_queries(queries)
+    vectors = _queries(queries, text, encoder)
     with open_database(url, disable) as db:
         hits = db[collection].search(
             vectors, k=k, rescore=wanted, filter=condition, vector=vector, with_payload=payload
         )
     out.document(hits.to_dict())
     _show_hits(out, hits)
+
+
+def _queries(path: str | None, texts: list[str] | None, encoder: str | None) -> Any:
+    """The queries: from a file, or texts through the encoder."""
+    from qadapt.encoder import load
+    from qadapt.evaluation.truth import load_queries
+
+    if path is not None and not texts and encoder is None:
+        return load_queries(path)
+    if path is None and texts and encoder is not None:
+        return load(encoder).encode_queries(texts)
+    raise InputError(
+        "queries come from --queries alone, or from --text with --encoder",
+        hint="qadapt search URL COLLECTION --text 'how fast is light' --encoder NAME",
+    )
 
 
 def _filter(text: str | None) -> Any:

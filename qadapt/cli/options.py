@@ -120,6 +120,15 @@ Disable = Annotated[
         show_default=False,
     ),
 ]
+EncoderName = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="NAME[,dim=256]",
+        help="The model that makes vectors of texts: a name on the hub, or a folder.",
+        show_default=False,
+    ),
+]
 
 
 def open_database(url: str, disable: Iterable[str] | None = None) -> Database:

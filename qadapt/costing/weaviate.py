@@ -11,72 +11,72 @@ from typing import Any
 
 from qadapt.costing.footprint import Footprint, Part, centroids, original_bytes
 from qadapt.errors import UnsupportedError
-from qadapt.model import Kind, Quantization, Vector
+from qadapt.model import Level, Quantization, Vector
+from qadapt.stores.weaviate import mapping
+from qadapt.stores.weaviate.schema import FLAT, HFRESH
 
 LAYOUT = "code layouts in the source of Weaviate 1.39.0"
 RESOURCES = "https://docs.weaviate.io/weaviate/concepts/resources"
 MAX_CONNECTIONS = 32
+GARBAGE = "Go's garbage collector needs headroom on top: Weaviate's page says up to twice"
 _PER_CONNECTION = 10
+_WORDS = {
+    "sq": "SQ: dim + 8 B",
+    "bq": "BQ: dim rounded up to 64 bits",
+    "rq": "RQ: dim rounded up to 64, times the bits, + 8 or 16 B",
+    "pq": "PQ: one byte a segment",
+}
 
 
 def footprint(
     count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
 ) -> Footprint:
-    """Of one vector under an hnsw index.
+    """Of one vector and its index.
+
+    Args:
+        index: as it is there, whose type and connections are kept; empty for hnsw.
 
     Raises:
         UnsupportedError: a kind that Weaviate does not have.
     """
-    dim = vector.dim
-    each, target, words, differences = _code(dim, quantization)
+    current = index if index.get("vectorIndexType") else None
+    wanted = quantization.replace(rescore=None, codes=None, originals=None)
+    mapped = mapping.to_native(wanted, vector, current=current)
+    if mapped.match.level is Level.UNSUPPORTED or mapped.native is None:
+        raise UnsupportedError("; ".join(mapped.match.differences))
+    native, kind = mapped.native, str(mapped.native["vectorIndexType"])
+    codes = count * mapping.code_bytes(native, vector)
     floats = original_bytes(count, vector.replace(datatype="float32"))
-    connections = int(index.get("maxConnections") or MAX_CONNECTIONS)
-    links = count * connections * _PER_CONNECTION
+    name, block = mapping.quantizer(native) or ("", {})
+    # A flat index reads codes and floats from disk, but for those that its cache holds.
+    scanned = kind == FLAT
+    in_ram = codes if not scanned or block.get("cache") else 0
     parts = (
-        Part("codes", each * count, each * count, words, LAYOUT),
-        centroids(dim, target, LAYOUT),
+        Part("codes", in_ram, codes, _WORDS.get(name, "none"), LAYOUT),
+        centroids(vector.dim, mapped.target, LAYOUT),
         Part(
             "originals",
-            0 if each else floats,
+            0 if codes or scanned else floats,
             floats,
             "float32 on disk; in RAM only while nothing is compressed",
             RESOURCES,
         ),
-        Part(
-            "graph",
-            links,
-            links,
-            f"10 B for each of maxConnections = {connections} a point",
-            RESOURCES,
-        ),
+        _graph(count, kind, (current or {}).get("vectorIndexConfig") or {}),
     )
-    notes = ("Go's garbage collector needs headroom on top: Weaviate's page says up to twice",)
-    return Footprint.of("weaviate", target, parts, differences=differences, notes=notes)
+    return Footprint.of(
+        "weaviate",
+        mapped.target,
+        parts,
+        native=native,
+        differences=mapped.match.differences,
+        notes=(GARBAGE,),
+    )
 
 
-def _code(dim: int, asked: Quantization) -> tuple[int, Quantization, str, tuple[str, ...]]:
-    """Bytes of one code, what it is in common words, how they come about, differences."""
-    padded = -(-dim // 64) * 64
-    kind, bits = asked.kind, asked.bits
-    if kind is Kind.NONE:
-        return 0, Quantization(kind), "none", ()
-    if kind is Kind.SCALAR and bits == 8:
-        target = Quantization(kind, bits=8, per="collection")
-        one = ("one range for the whole collection, not one for each dimension",)
-        return dim + 8, target, "SQ: dim + 8 B", one if asked.per == "dimension" else ()
-    if kind is Kind.BINARY and bits == 1:
-        return padded // 8, Quantization(kind), "BQ: dim rounded up to 64 bits", ()
-    if kind is Kind.ROTATIONAL and bits in (1, 4, 8):
-        sizes = {8: padded + 16, 4: padded // 2 + 16, 1: max(padded, 256) // 8 + 8}
-        words = {
-            8: "RQ-8: dim rounded up to 64, + 16 B",
-            4: "RQ-4: half of that, + 16 B",
-            1: "RQ-1: at least 256 bits, + 8 B",
-        }
-        return sizes[int(bits)], Quantization(kind, bits=bits), words[int(bits)], ()
-    if kind is Kind.PRODUCT:
-        segments = asked.segments or max(1, round(4 * dim / float(asked.ratio or 16)))
-        if dim % segments:
-            raise UnsupportedError(f"{segments} segments do not divide {dim} dimensions")
-        return segments, Quantization(kind, segments=segments), "PQ: one byte a segment", ()
-    raise UnsupportedError(f"Weaviate has no {asked.codes_only}")
+def _graph(count: int, kind: str, config: Mapping[str, Any]) -> Part:
+    if kind in (FLAT, HFRESH):
+        return Part("graph", 0, 0, "none", RESOURCES)
+    connections = int(config.get("maxConnections") or MAX_CONNECTIONS)
+    links = count * connections * _PER_CONNECTION
+    words = f"{_PER_CONNECTION} B for each of maxConnections = {connections} a point"
+    return Part("graph", links, links, words, RESOURCES)

@@ -66,7 +66,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "parameter-without-effect",
         "A parameter is accepted and does nothing, or next to nothing.",
-        stores=(*_QDRANT, "milvus", "weaviate"),
+        stores=(*_QDRANT, "milvus"),
     ),
     Check(
         "rescoring-without-oversampling",

@@ -11,8 +11,9 @@ SILENT = "https://github.com/qdrant/qdrant/issues/6125"
 def no_effect(subject: Subject) -> list[Finding]:
     """Quantization is configured, and the engine ignores it."""
     status = subject.vector.status
-    ignored = status.state in (State.IGNORED, State.ABSENT)
-    if subject.quantization.kind is Kind.NONE or not ignored or not subject.vector.count:
+    kept = subject.quantization.kind is Kind.NONE  # and codes are searched all the same
+    ignored = status.state is State.IGNORED or (status.state is State.ABSENT and not kept)
+    if not ignored or not subject.vector.count:
         return []
     message = f"{subject.quantization} is configured and has no effect"
     message += f": {status.reason}" if status.reason else ""

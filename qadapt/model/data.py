@@ -17,7 +17,7 @@ from qadapt.model.plain import Plain
 Id = int | str
 Floats = npt.NDArray[np.float32]
 # What a vector's floats are stored as.
-Datatype = Literal["float32", "float16", "uint8", "turbo4", "turbo8", "turbo16"]
+Datatype = Literal["float32", "float16", "bfloat16", "uint8", "int8", "turbo4", "turbo8", "turbo16"]
 DATATYPES: tuple[str, ...] = get_args(Datatype)
 
 MAX_DIM = 65536

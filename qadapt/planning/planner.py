@@ -81,6 +81,11 @@ def make_plan(
         steps = _client_steps(store, info, now, wanted)
     else:
         steps = _store_steps(store, info, now, wanted, strategy)
+    if becomes is not None and steps and store.recreates_alone:
+        raise UnsupportedError(
+            f"the metric or datatype changes in a plan of its own, not together with {wanted}",
+            hint="plan the metric or datatype first, then the quantization",
+        )
     if becomes is not None:
         steps = store.recreate_steps(info, now.name, becomes) + steps
     _refuse_copy(steps, strategy)
@@ -313,4 +318,6 @@ def _notes(
         notes.append("originals stay: codes come on top of them, on disk and in RAM")
         if wanted.rescore is None and not by_us:
             notes.append("rescoring is left to the store's default; `qadapt inspect` tells it")
+    if not by_us:
+        notes += store.notes(info, now.name, wanted)
     return tuple(notes)

@@ -106,6 +106,8 @@ class Store(abc.ABC):
         extra: the extra of qadapt that installs its client.
         package: the client's import name.
         distribution: the client's name in the package index.
+        max_k: most results of one search.
+        recreates_alone: another metric or datatype is a plan of its own, without a quantization.
         address: where it is; shown only through ``str()``, which masks keys.
     """
 
@@ -114,6 +116,7 @@ class Store(abc.ABC):
     package: ClassVar[str]
     distribution: ClassVar[str]
     max_k: ClassVar[int] = MAX_K
+    recreates_alone: ClassVar[bool] = False
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address
@@ -170,8 +173,13 @@ class Store(abc.ABC):
         """Names, sorted."""
 
     def has(self, collection: str) -> bool:
-        """Whether there is a collection, or an alias, of this name."""
-        return collection in self.collections() or collection in self.aliases()
+        """Whether there is a collection, or an alias, of this name.
+
+        Of ``NAME@PART``, a partition or a tenant, ``NAME`` is looked for; the part itself when it
+        is first used.
+        """
+        known = {*self.collections(), *self.aliases()}
+        return collection in known or collection.partition("@")[0] in known
 
     @abc.abstractmethod
     def create(
@@ -337,6 +345,11 @@ class Store(abc.ABC):
             f"{self.name} changes quantization in place alone, not by a copy and an alias",
             hint="leave out strategy='alias' (--strategy)",
         )
+
+    def notes(self, info: CollectionInfo, vector: str, quantization: Quantization) -> Sequence[str]:
+        """What a plan should tell besides its steps, such as a setting that would serve the
+        rescoring asked for."""
+        return ()
 
     @abc.abstractmethod
     def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,6 +18,7 @@ pytest.importorskip("pymilvus")
 class TestMilvusServer(StoreConformance):
     """The server 2.3.5, or the one that QADAPT_TEST_MILVUS_URL names."""
 
+    pytestmark = pytest.mark.timeout(400)  # 2.3.5 takes its time over product quantization
     uuid_ids = False
     dim = 64
     rows = 2000
@@ -44,14 +46,29 @@ class TestMilvusServer(StoreConformance):
         super().test_named_vectors(database)
 
 
+def lite_is_old() -> bool:
+    """Whether the Lite that is installed is version 2, the program in C++."""
+    try:
+        return importlib.metadata.version("milvus-lite").startswith("2.")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
 class TestMilvusLite(StoreConformance):
-    """``milvus:FILE.db``."""
+    """``milvus:FILE.db``: Lite 3, or 2.5 where that is installed (make test-milvus-lite25)."""
 
     uuid_ids = False
-    must_support = ("scalar",)
+    must_support = () if lite_is_old() else ("scalar",)
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
         """An empty file."""
         with qa.open(live("milvus-lite")) as database:
             yield database
+
+    @pytest.fixture(autouse=True)
+    def without_not(self, request: pytest.FixtureRequest) -> None:
+        """Lite 2 has no `not` in a filter, and says so."""
+        called = getattr(request.node, "callspec", None)
+        if lite_is_old() and called is not None and "'not'" in str(called.params.get("filter")):
+            request.applymarker(pytest.mark.xfail(raises=UnsupportedError, strict=True))

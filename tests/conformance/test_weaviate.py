@@ -121,6 +121,16 @@ class TestWeaviateHnsw(StoreConformance):
         assert filled.count() == self.rows
         assert filled.fetch(self.keys(self.rows)).vectors[""].tobytes() == before
 
+    def test_from_one_kind_to_another_and_back(self, filled: Collection) -> None:
+        """Weaviate's ``scalar`` is RQ of 8 bits, which is called by its own name when seen."""
+        filled.plan("scalar").apply(yes=True, timeout=300)
+        change = filled.plan("binary").apply(yes=True, timeout=300)
+        assert filled.info().vectors[""].quantization.kind is qa.Kind.BINARY
+        change.undo(timeout=300)
+        vector = filled.info().vectors[""]
+        assert str(vector.quantization.codes_only) == "rotational:bits=8"
+        assert vector.status.state is qa.State.ACTIVE
+
     def test_codes_alone_where_the_collection_does_not_rescore(
         self, filled: Collection, sample: Sample
     ) -> None:
@@ -164,5 +174,47 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         with qa.open(live("weaviate")) as opened:
             yield FlatDatabase(opened._store)
 
-    def test_codes_alone_where_the_collection_does_not_rescore(self) -> None:  # type: ignore[override]
-        pytest.skip("flat rescores whatever rescoreLimit says (facts section 2)")
+    def test_codes_alone_where_the_collection_does_not_rescore(
+        self, filled: Collection, sample: Sample
+    ) -> None:
+        """Flat rescores whatever rescoreLimit says: with 0 just the results, in a better order."""
+        coarse = qa.Quantization.parse("rotational:bits=1").replace(native=self.no_rescoring)
+        filled.plan(coarse).apply(yes=True, timeout=300)
+        off = filled.search(sample.queries, k=self.k, rescore=OFF)
+        assert (off.how.scores, off.how.rescorer, off.how.candidates) == ("exact", "store", 10)
+        lossy = self.recall(off, sample)
+        assert lossy < 0.9
+        lifted = filled.search(sample.queries, k=self.k, rescore=10)
+        assert (lifted.how.rescorer, lifted.how.candidates) == ("store", 100)
+        assert self.recall(lifted, sample) > lossy + 0.05
+
+    def test_a_remembered_rescore_is_used(self, filled: Collection, sample: Sample) -> None:
+        """A rescoreLimit of 500, as the mapping sets it, scores more than is asked for here."""
+        filled.plan(qa.binary(rescore=6)).apply(yes=True, timeout=300)
+        hits = filled.search(sample.queries, k=self.k)
+        assert (hits.how.oversampling, hits.how.rescore_from) == (6, "collection")
+        told = filled.search(sample.queries, k=self.k, rescore=2)
+        assert (told.how.oversampling, told.how.rescore_from) == (2, "call")
+        assert hits.how.candidates == told.how.candidates == 500
+        assert self.recall(hits, sample) == self.recall(told, sample) > 0.95
+
+    def test_quantized_from_the_start(self, database: Database, sample: Sample) -> None:
+        """A collection's own name cannot be switched to a copy, but there is nothing to do."""
+        collection = database.create(self.name, dim=self.dim, quantization="binary:rescore=4")
+        collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}))
+        plan = collection.plan("binary:rescore=4")
+        assert not plan.changes
+        plan.apply(yes=True, timeout=300)
+        assert collection.info().vectors[""].status.state is qa.State.ACTIVE
+        with pytest.raises(UnsupportedError, match="flat"):
+            collection.plan("rotational:bits=8")
+
+    def test_verify_sees_what_is(self, filled: Collection) -> None:
+        """Flat rescores each time, so both ways have the same recall."""
+        filled.plan("binary:rescore=8").apply(yes=True, timeout=300)
+        report = filled.verify(k=self.k, queries=50)
+        assert report.agrees
+        by_label = {each.label: each for each in report.recalls}
+        assert by_label["without rescoring"].recall <= by_label["with rescoring"].recall
+        for each in report.recalls:
+            assert each.low <= each.recall <= each.high

@@ -26,7 +26,8 @@ def part(found: object, name: str) -> int:
         ("qdrant", "rotational:bits=8", 100, 104),
         ("qdrant", "product:ratio=16", 256, 64),
         # shared/facts/weaviate.md 1.3: 3.92, 3.84, 7.38, 27.4 and 32 times at 384 dimensions.
-        ("weaviate", "scalar", 384, 392),
+        ("weaviate", "scalar:per=collection", 384, 392),
+        ("weaviate", "scalar", 384, 400),
         ("weaviate", "rotational:bits=8", 384, 400),
         ("weaviate", "rotational:bits=4", 384, 208),
         ("weaviate", "rotational:bits=1", 384, 56),

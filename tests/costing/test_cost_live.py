@@ -105,7 +105,8 @@ def test_milvus_index_files_are_of_the_size_that_the_formulas_say(
         finally:
             db.drop(name)
     expected = sum(p.disk for p in found.parts if p.name in ("codes", "lists", "graph"))
-    assert math.isclose(grown, expected, rel_tol=0.25), (grown, expected, found.native)
+    print(f"Milvus {found.native['index_type']}: {grown} bytes, formula {expected}")
+    assert math.isclose(grown, expected, rel_tol=0.2), (grown, expected, found.native)
 
 
 def _index_bytes(folder: Path) -> int:

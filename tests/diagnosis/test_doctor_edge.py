@@ -14,7 +14,8 @@ from diagnosis_help import DIM, HEALTHY, ROWS, codes, one
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.cli import main
-from qadapt.diagnosis import CHECKS, Diagnosis
+from qadapt.diagnosis import CHECKS, Diagnosis, in_force
+from qadapt.diagnosis.subject import Subject
 from qadapt.errors import InputError, NotFoundError, SpecError
 from qadapt.model import Severity
 from qadapt.stores.base import Search
@@ -102,6 +103,20 @@ def test_codes_padded_for_nothing(make: Make, rows: np.ndarray) -> None:
     found = one(make("binary:rescore=8,codes=ram,originals=disk", narrow), "bits-lost-to-padding")
     assert found.severity is Severity.INFO
     assert [item.value for item in found.evidence] == [32, 17]
+
+
+def test_what_cannot_be_seen(make: Make) -> None:
+    """As of a server that shows no segments; here the look is taken off a live collection."""
+    articles = make("scalar:codes=ram,originals=disk")
+    info = articles.info()
+    vector = info.vectors[""]
+    hidden = vector.status.replace(state=qa.State.UNKNOWN, reason="telemetry is not shown")
+    blind = info.replace(vectors={"": vector.replace(status=hidden)})
+    subject = Subject(articles._store, blind, "")  # type: ignore[attr-defined]
+    (found,) = in_force.unseen(subject)
+    assert found.code == "unseen" and found.severity is Severity.INFO
+    assert "telemetry is not shown" in found.message and "qadapt verify" in found.command
+    assert in_force.unseen(Subject(articles._store, info, "")) == []  # type: ignore[attr-defined]
 
 
 # -- placing -------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from diagnosis_help import codes, one
 
 import qadapt as qa
+from qadapt.cli import main
 from qadapt.model import CollectionInfo, Evidence, Server, Status, VectorInfo
 from qadapt.model.address import Address
 from qadapt.stores.milvus import findings as milvus
@@ -118,6 +121,30 @@ def test_milvus_says_finished_of_segments_that_it_never_indexes(server: qa.Datab
     articles.write(qa.Batch(range(500, 1500), {"": rows[500:]}))
     articles.plan("scalar").apply(yes=True)
     assert codes(articles, skip=["small-segments"]) == []
+
+
+# -- Weaviate, live ------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(300)
+def test_weaviate_s_schema_says_compressed_and_nothing_is(live: Callable[[str], str]) -> None:
+    """Product codes set at creation never come to be by themselves (facts/weaviate.md 1.4)."""
+    name = "Doctor_of_qadapt"
+    rows = clustered(600, 512, queries=1).rows
+    ids = [str(uuid.UUID(int=at + 1)) for at in range(len(rows))]
+    with qa.open(live("weaviate")) as db:
+        if name in db:
+            db.drop(name)
+        articles = db.create(name, dim=512, quantization=qa.product(segments=64))
+        try:
+            articles.write(qa.Batch(ids, {"": rows}))
+            found = {each.code: each for each in articles.doctor().findings}
+            assert {"no-effect", "schema-only"} == set(found)
+            assert "the schema says product" in found["schema-only"].message
+            assert main([*shlex.split(found["schema-only"].command)[1:], "--yes"]) == 0
+            assert codes(articles) == [], "the command mended it"
+        finally:
+            db.drop(name)
 
 
 # -- Qdrant's local mode, live, and a server as it was read ----------------------------------------

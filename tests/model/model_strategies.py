@@ -33,7 +33,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.address import Address
-from qadapt.model.data import HitsDocument
+from qadapt.model.data import DATATYPES, HitsDocument
 from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
 
 
@@ -155,7 +155,7 @@ def _quantizations(draw: st.DrawFn) -> Quantization:
 
 quantizations = _quantizations()
 metrics = st.sampled_from(list(Metric))
-datatypes = st.sampled_from(["float32", "float16", "uint8", "turbo4", "turbo8", "turbo16"])
+datatypes = st.sampled_from(DATATYPES)
 vectors = st.builds(Vector, st.integers(1, 65536), metrics, datatypes)
 evidence = st.builds(Evidence, words, json_values)
 statuses = st.builds(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qadapt.errors import AlreadyExistsError, InputError, QadaptError, StoreError
+from qadapt.errors import AlreadyExistsError, InputError, QadaptError, StoreError, UnsupportedError
 from qadapt.model import Metric, Vector
 from qadapt.stores.edge import config
 from qadapt.stores.edge.engine import engine, translated
@@ -88,7 +88,11 @@ def create(
 
 
 def _params(edge: Any, vector: Vector) -> Any:
-    datatype = getattr(edge.VectorStorageDatatype, vector.datatype.capitalize())
+    datatype = getattr(edge.VectorStorageDatatype, vector.datatype.capitalize(), None)
+    if datatype is None:
+        raise UnsupportedError(
+            f"edge has no vectors of the datatype {vector.datatype}", hint="float32, float16, uint8"
+        )
     return edge.EdgeVectorParams(
         size=vector.dim,
         distance=getattr(edge.Distance, _DISTANCES[vector.metric]),

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from qadapt.errors import NotFoundError, SpecError, StoreError, StoreTimeoutError
 from qadapt.model import Batch, Evidence, Hits, How, Id, Rescore, State, Status, Vector
 from qadapt.stores.base import OnProgress, Progress, Search
-from qadapt.stores.milvus import filters, rows, schema, searching
+from qadapt.stores.milvus import filters, forms, rows, schema, searching
 from qadapt.stores.milvus.connection import Connection, module
 from qadapt.stores.milvus.schema import Field, Layout
 
@@ -34,7 +34,7 @@ MARK = "__qadapt_bits_"
 CODES = "bits"
 # What a search of bits gets that says nothing.
 RESCORE = Rescore(4.0)
-_INDEX: Mapping[str, Any] = {
+INDEX: Mapping[str, Any] = {
     "index_name": "bits_bin_flat",
     "index_type": "BIN_FLAT",
     "metric_type": "HAMMING",
@@ -67,16 +67,6 @@ def name_of(real: str, field: str) -> str:
     return f"{real}{MARK}{field}"
 
 
-def pack(array: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Sign bits of rows, the first dimension first; a dimension that is 0 has no bit."""
-    return np.packbits(array > 0, axis=1)
-
-
-def code_bytes(dim: int) -> int:
-    """Bytes of one code."""
-    return -(-dim // 8)
-
-
 # -- carrying out --------------------------------------------------------------------------------
 
 
@@ -92,6 +82,10 @@ def run(
     layout = schema.describe(connection, name)
     field = layout.field(request["vector"])
     beside = name_of(layout.real, field.field)
+    if field.form == forms.BESIDE:
+        # They are written with each row, searched or not.
+        _mark(connection, layout, field, ON if request["on"] else OFF)
+        return
     if not request["on"]:
         _mark(connection, layout, field, OFF)
         _drop(connection, beside)
@@ -134,7 +128,7 @@ def drop_all(connection: Connection, layout: Layout) -> None:
 
 def _make(connection: Connection, layout: Layout, field: Field, beside: str) -> None:
     # Lives one floor up in the same package; imported here to keep the two apart.
-    from qadapt.stores.milvus.changes import create_index
+    from qadapt.stores.milvus.indexing import create_index
 
     client, types = connection.client, module().DataType
     made = client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -143,7 +137,7 @@ def _make(connection: Connection, layout: Layout, field: Field, beside: str) -> 
         made.add_field(keys.field, types.INT64, is_primary=True)
     else:
         made.add_field(keys.field, types.VARCHAR, is_primary=True, max_length=keys.length)
-    made.add_field(CODES, types.BINARY_VECTOR, dim=8 * code_bytes(field.vector.dim))
+    made.add_field(CODES, types.BINARY_VECTOR, dim=8 * forms.code_bytes(field.vector.dim))
     connection.call(
         f"create {beside!r}",
         client.create_collection,
@@ -151,7 +145,7 @@ def _make(connection: Connection, layout: Layout, field: Field, beside: str) -> 
         schema=made,
         consistency_level=rows.SESSION,
     )
-    create_index(connection, beside, CODES, _INDEX, limit=connection.timeout)
+    create_index(connection, beside, CODES, INDEX, limit=connection.timeout)
     connection.call(f"load {beside!r}", client.load_collection, beside)
 
 
@@ -188,7 +182,7 @@ def _send(
     ids: Any,
     array: npt.NDArray[np.float32],
 ) -> None:
-    codes = pack(array)
+    codes = forms.pack(array)
     keys = layout.keys.checked(ids)
     for start in range(0, len(keys), rows.CHUNK_ROWS):
         data = [
@@ -280,6 +274,28 @@ def status(connection: Connection, layout: Layout, field: Field, rows_there: int
     return Status(State.ACTIVE, evidence=evidence)
 
 
+def own_status(field: Field, rows_there: int, loaded: bool) -> Status:
+    """Of bits in a field of the same collection, where a row has both or is not there.
+
+    A BINARY_VECTOR is compared by HAMMING with an index and without one: there is nothing else
+    that it could be searched by.
+    """
+    codes = field.codes
+    evidence = (
+        Evidence("held by", f"the field {forms.codes_field(field.field)!r}, written with each row"),
+        Evidence("describe_index: index_type", codes.type if codes else None),
+        Evidence("describe_index: metric_type", codes.metric if codes else None),
+        Evidence("loaded", loaded),
+        Evidence("rows", rows_there),
+    )
+    if not loaded:
+        reason = "the collection is not loaded: no search runs"
+        return Status(State.IGNORED, reason, evidence=evidence, advice="`qadapt apply` loads it")
+    if not rows_there:
+        return Status(State.UNKNOWN, "the collection has no rows yet", evidence=evidence)
+    return Status(State.ACTIVE, evidence=evidence)
+
+
 # -- searching -----------------------------------------------------------------------------------
 
 
@@ -289,26 +305,35 @@ def search(
     field: Field,
     queries: npt.NDArray[np.float32],
     search: Search,
+    expression: str,
 ) -> Hits:
-    """The rows whose bits differ least from those of the queries."""
-    beside = name_of(layout.real, field.field)
+    """The rows whose bits differ least from those of the queries.
+
+    Args:
+        expression: of a filter; only bits in the same collection can be searched with one.
+    """
+    own = field.form != forms.FLOAT
+    place = layout.base if own else name_of(layout.real, field.field)
+    limits: dict[str, Any] = {"filter": expression, **layout.where} if own else {}
     found: list[list[tuple[Id, float]]] = []
     for block in searching.blocks(queries, search.k):
         answer = connection.call(
             f"search the bits of {layout.name!r}",
             connection.client.search,
-            beside,
-            data=[code.tobytes() for code in pack(block)],
-            anns_field=CODES,
+            place,
+            data=[code.tobytes() for code in forms.pack(block)],
+            anns_field=forms.codes_field(field.field) if own else CODES,
             limit=search.k,
             output_fields=[layout.keys.field],
             search_params={"metric_type": "HAMMING", "params": {}},
-            consistency_level=searching.level(search),
+            consistency_level=searching.level(search, layout),
+            **limits,
         )
         for row in answer:
             found.append([_hit(layout, hit, field.vector) for hit in row])
     chosen = "store default" if search.rescore is None else "call"
-    told = How("store", "none", 1.0, 0, "none", "approximate", chosen, (ESTIMATED,))
+    notes = (ESTIMATED, *searching.level_notes(search, layout))
+    told = How("store", "none", 1.0, 0, "none", "approximate", chosen, notes)
     return Hits.from_rows(found, search.k, told)
 
 

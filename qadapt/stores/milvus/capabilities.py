@@ -48,18 +48,23 @@ SERVER_RULES: tuple[Rule, ...] = (
 _LITE_HAS = "HNSW_SQ (always 8 bits) and IVF_SQ8, run on 3.2.2"
 _IGNORED = "Milvus Lite refuses it, or takes it and does something else"
 
+_LITE_2 = (
+    "2.5 has sign bits in a field beside, from the start and where they are named: "
+    'native={"index_type": "BIN_FLAT"}'
+)
+
 LITE_RULES: tuple[Rule, ...] = (
-    Rule("native-quantization", _NATIVE, _LITE_HAS, since="3"),
+    Rule("native-quantization", _NATIVE, f"{_LITE_HAS}; bits beside floats, run on 2.5.1"),
     Rule("native-rescore", _CLIENT, "by qadapt, over the stored floats: Lite ignores refine"),
     Rule("native-oversampling", _NATIVE, "ef and nprobe go with each search"),
     Rule("native-undo", _NATIVE, "the former index is built again"),
-    Rule("native-filter", _NATIVE, "True and 1 are the same to it"),
-    Rule("named-vectors", _NATIVE, "run on 3.2.2"),
+    Rule("native-filter", _NATIVE, "True and 1 are the same to it; 2.5 has no `not`"),
+    Rule("named-vectors", _NATIVE, "run on 3.2.2 and 2.5.1"),
     Rule("native-scalar", _NATIVE, _LITE_HAS, since="3"),
     Rule("native-scalar:8", _NATIVE, _LITE_HAS, since="3"),
     Rule("native-product", _NO, _IGNORED),
     Rule("native-rotational", _NO, _IGNORED),
-    Rule("native-binary", _CLIENT, _IGNORED),
+    Rule("native-binary", _CLIENT, f"{_IGNORED}; {_LITE_2}"),
     Rule("native-float16", _NO, _IGNORED),
 )
 

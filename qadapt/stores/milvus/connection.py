@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
 import math
@@ -24,14 +25,21 @@ from typing import Any, TypeVar
 
 from qadapt.errors import AddressError, BusyError, MissingExtraError, UnsupportedError
 from qadapt.model.address import MEMORY, Address
+from qadapt.model.capabilities import older
 from qadapt.stores.milvus.failures import translate
 
 PACKAGE = "pymilvus"
 TIMEOUT = 60
-OPTIONS = ("timeout", "key_env", "database")
+OPTIONS = ("timeout", "key_env", "database", "consistency")
+LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 SERVER, LITE, CLOUD = "server", "lite", "cloud"
 _CLOUD_HOSTS = (".zillizcloud.com", ".zilliz.com.cn")
 _LITE_VERSION = "milvus_lite-"
+# pymilvus pings every 10 s. Lite's server takes a ping in 5 minutes, and cuts the connection at the
+# third that it finds too many: a call of more than 200 s fails with "Too many pings", is made again
+# by pymilvus, and never ends. A server in this process needs no pings (run with 3.0.2 and 3.2.2).
+_NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
+LITE_PYTHON = "3"
 
 T = TypeVar("T")
 _ours: contextvars.ContextVar[bool] = contextvars.ContextVar("qadapt_milvus_call", default=False)
@@ -45,6 +53,7 @@ class Connection:
         owned: closed by ``close``.
         path: the folder of Milvus Lite; None for a server, or where it can't be told.
         timeout: seconds that one call may take.
+        consistency: the level of searches; None for each collection's own.
     """
 
     def __init__(
@@ -55,17 +64,25 @@ class Connection:
         path: Path | None = None,
         cloud: bool = False,
         timeout: int = TIMEOUT,
+        consistency: str | None = None,
     ) -> None:
         self.client = client
         self.owned = owned
         self.path = path
         self.timeout = timeout
+        self.consistency = consistency
         self._cloud = cloud
         self._closed = False
 
     @cached_property
     def _told(self) -> str:
-        return str(self.call("read the server's version", self.client.get_server_version))
+        try:
+            return str(self.call("read the server's version", self.client.get_server_version))
+        except UnsupportedError:
+            # Milvus Lite 2 does not tell it.
+            if self.path is None:
+                raise
+            return _LITE_VERSION + importlib.metadata.version("milvus-lite")
 
     @property
     def version(self) -> str:
@@ -84,6 +101,11 @@ class Connection:
     def lite(self) -> bool:
         """Whether this is Milvus Lite."""
         return self.deployment == LITE
+
+    @property
+    def old_lite(self) -> bool:
+        """Whether this is Milvus Lite 2, which is another program, in C++."""
+        return self.lite and older(self.version, LITE_PYTHON)
 
     def call(
         self,
@@ -104,7 +126,7 @@ class Connection:
             try:
                 return function(*args, timeout=seconds, **named)
             except Exception as error:
-                raise translate(error, doing) from error
+                raise translate(error, doing, limit=seconds) from error
 
     def close(self) -> None:
         """Close a client of ours; one that the user brought stays open."""
@@ -160,10 +182,10 @@ def connect(address: Address) -> Connection:
     for name in address.options:
         if name not in OPTIONS:
             raise AddressError.unknown("option", name, OPTIONS, where=str(address))
-    timeout = _seconds(address)
+    timeout, consistency = _seconds(address), _level(address)
     pymilvus = module()
     if address.transport is None:
-        return _open_lite(pymilvus, address, timeout)
+        return _open_lite(pymilvus, address, timeout, consistency)
     settings: dict[str, Any] = {"uri": address.url, "timeout": min(timeout, 15)}
     secret = address.secret()
     if secret:
@@ -172,12 +194,14 @@ def connect(address: Address) -> Connection:
         settings["db_name"] = address.options["database"]
     client = _made(pymilvus, settings, f"connect to {address}")
     cloud = address.host.endswith(_CLOUD_HOSTS)
-    found = Connection(client, owned=True, cloud=cloud, timeout=timeout)
+    found = Connection(client, owned=True, cloud=cloud, timeout=timeout, consistency=consistency)
     _ask_version(found)
     return found
 
 
-def _open_lite(pymilvus: Any, address: Address, timeout: int) -> Connection:
+def _open_lite(
+    pymilvus: Any, address: Address, timeout: int, consistency: str | None
+) -> Connection:
     if address.location == MEMORY:
         raise AddressError(
             f"{address}: Milvus Lite keeps its data in a file", hint="for example milvus:./notes.db"
@@ -193,7 +217,8 @@ def _open_lite(pymilvus: Any, address: Address, timeout: int) -> Connection:
         raise AddressError(f"{address}: there is no folder {path.parent}", hint="make it first")
     _take(path)
     try:
-        client = _made(pymilvus, {"uri": str(path)}, f"open {address}")
+        settings = {"uri": str(path), "grpc_options": _NO_PINGS}
+        client = _made(pymilvus, settings, f"open {address}")
     except Exception as error:
         _give_back(path)
         if "Open local milvus failed" in str(error):
@@ -202,7 +227,7 @@ def _open_lite(pymilvus: Any, address: Address, timeout: int) -> Connection:
                 hint="one process at a time may have the file open: close the other one",
             ) from error
         raise
-    found = Connection(client, owned=True, path=path, timeout=timeout)
+    found = Connection(client, owned=True, path=path, timeout=timeout, consistency=consistency)
     _ask_version(found)
     return found
 
@@ -222,6 +247,13 @@ def _ask_version(found: Connection) -> None:
     except Exception:
         found.close()
         raise
+
+
+def _level(address: Address) -> str | None:
+    text = address.options.get("consistency")
+    if text is not None and text not in LEVELS:
+        raise AddressError.unknown("consistency level", text, LEVELS, where=str(address))
+    return text
 
 
 def _seconds(address: Address) -> int:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from qadapt.errors import InputError, QadaptError, UnsupportedError
 from qadapt.model import Quantization, Vector
 from qadapt.stores.base import Mapped, silent
-from qadapt.stores.milvus import bits, changes, keys, mapping, rows, schema
+from qadapt.stores.milvus import bits, forms, indexing, keys, like, mapping, rows, schema
 from qadapt.stores.milvus.connection import Connection, module
-from qadapt.stores.milvus.engine import SINCE_FLOAT16, SINCE_NAMED, Engine
+from qadapt.stores.milvus.engine import SINCE_DATATYPE, SINCE_NAMED, Engine
 
 
 def refuse(vectors: Mapping[str, Vector], engine: Engine) -> None:
@@ -24,7 +24,7 @@ def refuse(vectors: Mapping[str, Vector], engine: Engine) -> None:
     """
     if not vectors:
         raise InputError("a collection has at least one vector")
-    if len(vectors) > 1 and not (engine.lite or engine.has(SINCE_NAMED)):
+    if len(vectors) > 1 and not engine.named:
         raise UnsupportedError(
             f"several vectors in one collection need Milvus {SINCE_NAMED}; this is {engine.words}",
             hint="make one collection for each vector",
@@ -33,30 +33,53 @@ def refuse(vectors: Mapping[str, Vector], engine: Engine) -> None:
         schema.field_of(name)
         if vector.dim > schema.MAX_DIM:
             raise InputError(f"Milvus has at most {schema.MAX_DIM:,} dimensions: {name!r}")
-        half = vector.datatype == "float16" and engine.has(SINCE_FLOAT16)
-        if vector.datatype != "float32" and not half:
+        since = SINCE_DATATYPE.get(vector.datatype)
+        there = vector.datatype == "float32" or (since is not None and engine.has(since))
+        if not there:
+            offers = ", ".join(f"{name} from {first}" for name, first in SINCE_DATATYPE.items())
             raise UnsupportedError(
                 f"{engine.words} has no vectors of the datatype {vector.datatype}",
-                hint=f"float32, or float16 from Milvus {SINCE_FLOAT16}",
+                hint=f"float32; on a Milvus server {offers}",
             )
 
 
+def form_of(mapped: Mapped, vector: Vector, engine: Engine, *, array: bool) -> forms.Form:
+    """How a vector lies in its fields where the collection is new.
+
+    Args:
+        array: whether floats may be an ARRAY where a collection has one vector. That holds them in
+            RAM as an index does, and is not quicker (measured on 2.3.5); its good is that filters
+            act while bits are searched, and that rows and bits cannot fall apart.
+    """
+    if mapped.native is None or mapped.native["index_type"] != mapping.BITS:
+        return forms.FLOAT
+    if engine.several:
+        return forms.BESIDE
+    return forms.ARRAY if array and vector.dim <= forms.MAX_ARRAY else forms.FLOAT
+
+
 def definitions(
-    vectors: Mapping[str, Vector], mapped: Mapping[str, Mapped], engine: Engine
+    name: str, vector: Vector, mapped: Mapped, form: forms.Form, engine: Engine
 ) -> dict[str, dict[str, Any]]:
-    """The index of each field."""
-    found = {}
-    for name, vector in vectors.items():
-        native = mapped[name].native
-        if native is None or native["index_type"] == mapping.BITS:
-            # 16-bit floats are the field's own, bits stand beside: both have an index of floats.
-            native = mapping.to_native(Quantization.parse("none"), vector, engine).native or {}
-        field = schema.field_of(name)
-        found[field] = {
-            "index_name": f"{field}_{native['index_type'].lower()}",
+    """The index of each field of a vector.
+
+    Args:
+        name: of its field.
+    """
+    native = mapped.native
+    if native is None or native["index_type"] == mapping.BITS:
+        # 16-bit floats are the field's own, bits stand beside: both have an index of floats.
+        native = mapping.to_native(Quantization.parse("none"), vector, engine).native or {}
+    found: dict[str, dict[str, Any]] = {}
+    if form != forms.ARRAY:
+        found[name] = {
+            "index_name": f"{name}_{native['index_type'].lower()}",
             "metric_type": schema.METRICS[vector.metric],
             **native,
         }
+    if form != forms.FLOAT:
+        codes = forms.codes_field(name)
+        found[codes] = {**bits.INDEX, "index_name": f"{codes}_bin_flat"}
     return found
 
 
@@ -66,24 +89,46 @@ def create(
     vectors: Mapping[str, Vector],
     mapped: Mapping[str, Mapped],
     engine: Engine,
+    arrays: Collection[str] = (),
 ) -> None:
-    """Make it, with an index of each vector, and load it; what fails halfway is dropped."""
+    """Make it, with an index of each vector, and load it; what fails halfway is dropped.
+
+    Args:
+        arrays: the vectors whose floats may be an ARRAY, because bits were asked for by name.
+    """
     client = connection.client
+    shapes = {
+        name: form_of(mapped[name], vector, engine, array=name in arrays)
+        for name, vector in vectors.items()
+    }
+    # No index tells the metric of floats in an ARRAY.
+    noted = {
+        schema.metric_property(schema.field_of(name)): schema.METRICS[vector.metric]
+        for name, vector in vectors.items()
+        if shapes[name] == forms.ARRAY
+    }
+    options: dict[str, Any] = {"properties": noted} if noted else {}
     connection.call(
         f"create {collection!r}",
         client.create_collection,
         collection,
-        schema=_schema(client, vectors),
+        schema=_schema(client, vectors, shapes),
         consistency_level=rows.SESSION,
+        **options,
     )
     try:
-        for field, definition in definitions(vectors, mapped, engine).items():
-            changes.create_index(
-                connection, collection, field, definition, limit=connection.timeout
-            )
+        for name, vector in vectors.items():
+            field = schema.field_of(name)
+            found = definitions(field, vector, mapped[name], shapes[name], engine)
+            for each, definition in found.items():
+                indexing.create_index(
+                    connection, collection, each, definition, limit=connection.timeout
+                )
         connection.call(f"load {collection!r}", client.load_collection, collection)
-        for name, each in mapped.items():
-            if each.native is not None and each.native["index_type"] == mapping.BITS:
+        for name, made in mapped.items():
+            native = made.native
+            beside = native is not None and native["index_type"] == mapping.BITS
+            if beside and shapes[name] == forms.FLOAT:
                 request = bits.request(name, schema.field_of(name), on=True)
                 bits.run(connection, collection, request, silent, connection.timeout)
     except QadaptError:
@@ -92,11 +137,11 @@ def create(
         raise
 
 
-def _schema(client: Any, vectors: Mapping[str, Vector]) -> Any:
+def _schema(client: Any, vectors: Mapping[str, Vector], shapes: Mapping[str, forms.Form]) -> Any:
     types = module().DataType
     made = client.create_schema(auto_id=False, enable_dynamic_field=True)
     made.add_field(schema.KEY, types.VARCHAR, is_primary=True, max_length=keys.MAX_LENGTH)
     for name, vector in vectors.items():
-        kind = types.FLOAT16_VECTOR if vector.datatype == "float16" else types.FLOAT_VECTOR
-        made.add_field(schema.field_of(name), kind, dim=vector.dim)
+        for each in forms.fields(schema.field_of(name), vector, shapes[name]):
+            like.add(made, each)
     return made

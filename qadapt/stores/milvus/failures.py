@@ -20,6 +20,7 @@ from qadapt.errors import (
 )
 
 NOT_FOUND, NOT_LOADED, NO_INDEX, RATE_LIMIT = 100, 101, 700, 8
+NO_ALIAS = 1600
 
 
 class NotLoadedError(StoreError):
@@ -30,20 +31,23 @@ class TooLargeError(StoreError):
     """One request was larger than the server takes; a smaller one may do."""
 
 
-def translate(error: Exception, doing: str) -> QadaptError:
+def translate(error: Exception, doing: str, limit: int | None = None) -> QadaptError:
     """The error of qadapt for one of the client's.
 
     Args:
         doing: what was asked, for the message: ``"write to 'articles'"``.
+        limit: seconds that it was given, for the message.
     """
     if isinstance(error, QadaptError):
         return error
     status = _status(error)
     if status is not None:
+        if status == "DEADLINE_EXCEEDED" and limit is not None:
+            doing = f"{doing} within {limit} s"
         return _by_status(status, _words(error), doing)
     said = f"could not {doing}: {_words(error)}"
     code = getattr(error, "code", None)
-    if code == NOT_FOUND:
+    if code in (NOT_FOUND, NO_ALIAS):
         return NotFoundError(said)
     if code == NOT_LOADED:
         return NotLoadedError(said, hint="load it: client.load_collection(name)")

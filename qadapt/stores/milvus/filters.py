@@ -34,11 +34,14 @@ class Fields:
         types: the types of its scalar fields, by name: ``"VARCHAR"``.
         dynamic: whether there is a dynamic field.
         lite: whether this is Milvus Lite, whose ``json_contains`` takes a plain name alone.
+        old_lite: whether it is Lite 2, which has neither ``exists`` nor ``not``; a comparison with
+            a name that is missing is false there.
     """
 
     types: Mapping[str, str] = field(default_factory=dict)
     dynamic: bool = True
     lite: bool = False
+    old_lite: bool = False
 
 
 def to_expression(filter: Any, fields: Fields) -> str:
@@ -99,6 +102,10 @@ def _expression(node: filters.Filter, fields: Fields) -> str:
         return _joined(node.children, "and", fields)
     if isinstance(node, filters.AnyOf):
         return _joined(node.children, "or", fields)
+    if isinstance(node, filters.Not) and fields.old_lite:
+        raise UnsupportedError(
+            "Milvus Lite 2 has no `not` in a filter", hint="Milvus Lite 3, or a Milvus server"
+        )
     if isinstance(node, filters.Not):
         return f"(not ({_expression(node.child, fields)}))"
     if isinstance(node, filters.Range):
@@ -130,6 +137,8 @@ def _leaf(name: str, fields: Fields, test: Any) -> str:
     held: str | None = path
     if fields.lite:
         held = name if is_name(name) and name.lower() not in _WORDS else None
+    if fields.old_lite:
+        return f"({test(path, 'JSON', held)})"
     # `exists` binds loosely on the server: without its own brackets it takes in what follows.
     return f"((exists {path}) and ({test(path, 'JSON', held)}))"
 

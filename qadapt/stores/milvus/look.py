@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import CollectionInfo, Kind, Quantization, Server, Status, VectorInfo
-from qadapt.stores.milvus import bits, mapping, rows, schema
+from qadapt.stores.milvus import bits, forms, mapping, rows, schema
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.failures import NotLoadedError
@@ -25,6 +26,7 @@ class Look:
         layout: as described.
         loaded: whether searches run.
         count: rows; of an unloaded collection those that storage tells, deleted ones too.
+        rows: those of the partition that is meant; ``count`` where none is.
         vectors: the evidence of each vector.
         bits: the status of sign bits beside, of the vectors that have them.
         embedded: a server of the PyPI package ``milvus``.
@@ -35,6 +37,7 @@ class Look:
     count: int
     vectors: Mapping[str, Seen]
     bits: Mapping[str, Status]
+    rows: int
     embedded: bool = False
 
     def status(self, vector: str) -> Status:
@@ -56,8 +59,11 @@ def look(connection: Connection, name: str) -> Look:
         NotFoundError
     """
     layout = schema.describe(connection, name)
-    loaded = schema.loaded(connection, name)
-    count, loaded = _count(connection, layout, loaded)
+    loaded = schema.loaded(connection, layout.real)
+    whole = dataclasses.replace(layout, partition=None)
+    count, loaded = _count(connection, whole, loaded)
+    in_partition = loaded and layout.partition is not None
+    inside = rows.count(connection, layout, "") if in_partition else count
     segments = _segments(connection, layout) if loaded and not connection.lite else None
     engine = Engine(connection.version, connection.deployment)
     vectors = {}
@@ -69,18 +75,25 @@ def look(connection: Connection, name: str) -> Look:
             index=index.definition if index else None,
             loaded=loaded,
             segments=segments,
-            several=len(layout.vectors) + len(layout.others),
+            several=_indexed(layout),
             told=index.told if index else {},
             lite=connection.lite,
         )
         vectors[label] = _in_lite(connection, layout, field, seen) if connection.lite else seen
-    beside = {
-        label: bits.status(connection, layout, each, count)
-        for label, each in layout.vectors.items()
-        if each.field in layout.bits
-    }
+    beside = {}
+    for label, each in layout.vectors.items():
+        if each.field in layout.bits:
+            beside[label] = bits.status(connection, layout, each, count)
+        elif each.coded:
+            beside[label] = bits.own_status(each, count, loaded)
     embedded = not connection.lite and connection.version.endswith("-lite")
-    return Look(layout, loaded, count, vectors, beside, embedded)
+    return Look(layout, loaded, count, vectors, beside, inside, embedded)
+
+
+def _indexed(layout: Layout) -> int:
+    """Fields whose index a loaded segment may tell the name of."""
+    beside = [each for each in layout.vectors.values() if each.form == forms.BESIDE]
+    return len(layout.vectors) + len(layout.others) + len(beside)
 
 
 def _count(connection: Connection, layout: Layout, loaded: bool) -> tuple[int, bool]:
@@ -112,8 +125,6 @@ def _segments(connection: Connection, layout: Layout) -> list[Segment] | None:
 
 def _in_lite(connection: Connection, layout: Layout, field: Field, seen: Seen) -> Seen:
     """The same with what the files of Lite show: ``DATA.FIELD.TYPE.idx`` beside each data file."""
-    import dataclasses
-
     if connection.path is None or field.index is None:
         return seen
     folder = _folder(connection.path, layout.real)
@@ -146,35 +157,49 @@ def vector_info(name: str, looked: Look) -> VectorInfo:
     field, seen = looked.layout.vectors[name], looked.vectors[name]
     index = field.index
     size = seen.index_bytes or mapping.code_bytes(
-        index.native if index else None, field.vector, looked.count
+        index.native if index else None, field.vector, looked.rows
     )
     rescore = mapping.default_rescore(seen.quantization)
     if name in looked.bits:
-        size, rescore = looked.count * bits.code_bytes(field.vector.dim), bits.RESCORE
-    width = 2 if field.vector.datatype == "float16" else 4
+        size, rescore = looked.rows * forms.code_bytes(field.vector.dim), bits.RESCORE
+    width = forms.WIDTHS[field.vector.datatype]
     return VectorInfo(
         name=name,
         dim=field.vector.dim,
         metric=field.vector.metric,
         datatype=field.vector.datatype,
-        count=looked.count,
-        index=index.definition if index else {},
+        count=looked.rows,
+        index=_told_index(field),
         quantization=looked.quantization(name),
         status=looked.status(name),
         default_rescore=rescore,
         code_bytes=size,
-        float_bytes=width * looked.count * field.vector.dim,
+        float_bytes=width * looked.rows * field.vector.dim,
     )
+
+
+def _told_index(field: Field) -> Mapping[str, object]:
+    index = field.codes if field.form == forms.ARRAY else field.index
+    return index.definition if index else {}
 
 
 def collection_info(name: str, server: Server, looked: Look) -> CollectionInfo:
     """The whole collection in common words."""
     layout = looked.layout
+    coded = [each.field for each in layout.vectors.values() if each.coded]
     indexes = {each.field: each.index.definition for each in layout.vectors.values() if each.index}
+    config = {
+        **layout.raw,
+        "indexes": indexes,
+        "bits": sorted({*layout.bits, *coded}),
+        "consistency": layout.consistency,
+    }
+    if layout.real != layout.base:
+        config["alias_of"] = layout.real
     return CollectionInfo(
         name=name,
-        count=looked.count,
+        count=looked.rows,
         vectors={each: vector_info(each, looked) for each in layout.vectors},
         server=server,
-        config={**layout.raw, "indexes": indexes, "bits": sorted(layout.bits)},
+        config=config,
     )

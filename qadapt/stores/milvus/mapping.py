@@ -23,6 +23,7 @@ from qadapt.stores.milvus.engine import (
     SINCE_AUTO_SQ4U,
     SINCE_HNSW_CODES,
     SINCE_IVF_REFINE,
+    SINCE_MMAP,
     SINCE_RABITQ,
     SINCE_RABITQ_BITS,
     SINCE_SQ4U,
@@ -45,6 +46,13 @@ _OWN: Mapping[str, tuple[str, ...]] = {
 }
 _SQ_BITS: Mapping[str, int] = {"SQ8": 8, "SQ6": 6, "SQ4": 4, "SQ4U": 4}
 _REFINES = ("sq4u", "sq6", "sq8", "fp16", "bf16", "fp32", "flat")
+HALVES = ("float16", "bfloat16")
+# What knowhere registers for INT8_VECTOR, although the documentation lists all types.
+_INT8_TYPES = ("HNSW", *HNSW_CODES)
+# Floats that a vector of 16 bits cannot be refined by (knowhere, refine_utils.cc).
+_NO_REFINE = {"float16": ("bf16", "fp32", "flat"), "bfloat16": ("fp16", "fp32", "flat")}
+MMAP = "mmap.enabled"
+_OLD_LITE_TYPES = ("FLAT", "IVF_FLAT", "AUTOINDEX", "BIN_FLAT")
 _LITE_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "HNSW_SQ", "AUTOINDEX")
 
 PER_DIMENSION = "one range for each dimension, not one for the collection"
@@ -56,13 +64,17 @@ COUSIN = (
     "beside the bits"
 )
 BESIDE = (
-    "sign bits made by qadapt, in a second collection with the same keys, searched by HAMMING; "
-    "the float index stays as it is"
+    "sign bits made by qadapt, searched by HAMMING: in place in a second collection with the same "
+    "keys; from the start (2.4 and newer), or by strategy 'alias', in a field beside the floats, "
+    "which before Milvus 2.4 become an ARRAY"
 )
 # The index of sign bits beside; see ``bits``.
 BITS = "BIN_FLAT"
 STAY_32 = "16-bit floats are in the index alone; the stored floats stay 32 bits"
-NO_PLACE = "where codes are kept is not changed: Milvus says it by mmap, which is left as it is"
+NO_PLACE = "where originals are kept is not changed: Milvus says it by mmap of the field"
+NO_CODES_PLACE = (
+    f"codes are kept in RAM: an index is placed (mmap) on a server from {SINCE_MMAP}, and bits not"
+)
 
 
 _Made = tuple[str, dict[str, str], list[str]]
@@ -84,7 +96,7 @@ def to_native(
     """
     if engine.deployment == CLOUD and quantization.kind is not Kind.NONE:
         return _no(quantization, "the cloud service chooses the index by itself", _ELSEWHERE)
-    if vector.datatype != "float32" and quantization.kind is Kind.FLOAT16:
+    if vector.datatype in HALVES and quantization.kind is Kind.FLOAT16:
         return Mapped(None, quantization, Match.of())
     made = _MAKERS[quantization.kind](quantization, vector, engine, current)
     if isinstance(made, Match):
@@ -101,7 +113,11 @@ def to_native(
     problem = _problem(kind, params, vector, engine)
     if problem is not None:
         return Mapped(None, quantization, problem)
-    if quantization.codes is not None or quantization.originals is not None:
+    if quantization.codes is not None and kind != BITS and engine.has(SINCE_MMAP):
+        params = {**params, MMAP: _text(quantization.codes == "disk")}
+    elif quantization.codes is not None:
+        differences.append(NO_CODES_PLACE)
+    if quantization.originals is not None:
         differences.append(NO_PLACE)
     native = {"index_type": kind, "params": dict(sorted(params.items()))}
     if kind == BITS:
@@ -142,12 +158,23 @@ def _problem(kind: str, params: Mapping[str, str], vector: Vector, engine: Engin
     """What this engine would refuse, or take and ignore."""
     if engine.lite:
         extra = sorted(set(params) & {"refine", "refine_type", "refine_k"})
-        if kind not in _LITE_TYPES:
+        if engine.old_lite and kind not in _OLD_LITE_TYPES:
+            return Match.unsupported(f"{engine.words} does not build {kind}", "Milvus Lite 3")
+        if kind not in (*_LITE_TYPES, BITS):
             return Match.unsupported(f"{engine.words} does not build {kind}", "a Milvus server")
         if extra or params.get("sq_type", "SQ8") != "SQ8":
             what = ", ".join(extra) or f"sq_type {params['sq_type']}"
             return Match.unsupported(f"{engine.words} ignores {what}", "a Milvus server")
         return None
+    if vector.datatype == "int8" and kind not in (*_INT8_TYPES, BITS):
+        return Match.unsupported(
+            f"{kind} does not take int8 vectors", f"an index type: {', '.join(_INT8_TYPES)}"
+        )
+    if params.get("refine_type", "").lower() in _NO_REFINE.get(vector.datatype, ()):
+        return Match.unsupported(
+            f"{vector.datatype} vectors are not refined by {params['refine_type']}",
+            "another refine_type",
+        )
     since = _since(kind, params)
     if since is not None and not engine.has(since):
         what = f"{kind} with {', '.join(f'{k}={v}' for k, v in params.items())}"
@@ -180,9 +207,15 @@ def _since(kind: str, params: Mapping[str, str]) -> str | None:
 # -- to native -----------------------------------------------------------------------------------
 
 
-def _none(_: Quantization, __: Vector, ___: Engine, current: Mapping[str, Any] | None) -> _Made:
+def _none(
+    _: Quantization, vector: Vector, engine: Engine, current: Mapping[str, Any] | None
+) -> _Made:
+    if vector.datatype == "int8":
+        return "HNSW", {}, []
     if (current or {}).get("index_type") in ("FLAT", "BRUTE_FORCE"):
         return "FLAT", {}, []
+    if engine.old_lite:
+        return ("IVF_FLAT" if _family(current) == "IVF" else "FLAT"), {}, []
     return "IVF_FLAT" if _family(current) == "IVF" else "HNSW", {}, []
 
 
@@ -273,9 +306,11 @@ def _rotational(
 def _binary(
     quantization: Quantization, vector: Vector, engine: Engine, current: Mapping[str, Any] | None
 ) -> _Made | Match:
-    wants_bits = not engine.has(SINCE_RABITQ) or quantization.native.get("index_type") == BITS
+    named = quantization.native.get("index_type") == BITS
+    wants_bits = not engine.has(SINCE_RABITQ) or named
     fits = quantization.bits == 1 and quantization.query_bits in (None, 1)
-    if wants_bits and fits and not engine.lite:
+    # Lite 2 can have them from the start alone, and must be told to.
+    if wants_bits and fits and (not engine.lite or (engine.old_lite and named)):
         return BITS, {}, [BESIDE]
     if quantization.bits != 1 or not engine.has(SINCE_RABITQ):
         return Match.unsupported(
@@ -311,6 +346,14 @@ def from_native(
     ``native`` of the result holds what tells two indexes of one kind apart: an index type that
     qadapt would not choose by itself, and a refinement.
     """
+    params = (index or {}).get("params") or {}
+    found = _kind_of(index, vector, engine)
+    if found.kind is not Kind.NONE and _text(params.get(MMAP, "")).lower() == "true":
+        return found.replace(codes="disk")
+    return found
+
+
+def _kind_of(index: Mapping[str, Any] | None, vector: Vector, engine: Engine) -> Quantization:
     kind = str((index or {}).get("index_type", ""))
     params = {k: _text(v) for k, v in ((index or {}).get("params") or {}).items()}
     if kind == "AUTOINDEX" and engine.has(SINCE_AUTO_SQ4U) and engine.version is not None:
@@ -332,7 +375,7 @@ def from_native(
             native["index_type"] = kind
         bits = float(params.get("rbq_bits", "1"))
         return Quantization(Kind.ROTATIONAL, bits=bits, native=native)
-    return Quantization(Kind.NONE if vector.datatype == "float32" else Kind.FLOAT16)
+    return Quantization(Kind.FLOAT16 if vector.datatype in HALVES else Kind.NONE)
 
 
 def _from_sq(name: str, kind: str, native: dict[str, Any]) -> Quantization:
@@ -371,8 +414,10 @@ def satisfies(index: Mapping[str, Any] | None, wanted: Mapping[str, Any], explic
     there = {key: _text(value) for key, value in index["params"].items()}
     defaults = {"sq_type": "SQ8", "rbq_bits": "1", "nbits": "8"}
     keys = {"sq_type", "m", "nbits", "nrq", "rbq_bits", "refine", "refine_type", *explicit}
+    if MMAP in wanted["params"]:
+        keys.add(MMAP)
     for key in keys - {"index_type"}:
-        default = defaults.get(key, "false" if key == "refine" else None)
+        default = defaults.get(key, "false" if key in ("refine", MMAP) else None)
         left = there.get(key, default) or ""
         if left.lower() != (wanted["params"].get(key, default) or "").lower():
             return False

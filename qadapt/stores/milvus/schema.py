@@ -5,18 +5,20 @@ and a vector ``title`` in ``vector_title`` (so that a payload may have a ``title
 lie in the dynamic field. In a collection made by others each dense float vector goes by the name
 of its field. The metric belongs to the index; a change notes it in a property of the collection
 before it drops one, because an interrupted change may leave none.
+
+``articles@red`` is the partition ``red`` of ``articles`` alone; either name may be an alias.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from qadapt.errors import InputError, NotFoundError, UnsupportedError
 from qadapt.model import Metric, Vector
 from qadapt.model.data import Datatype
-from qadapt.stores.milvus import keys
+from qadapt.stores.milvus import forms, keys
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.filters import Fields, is_name
 from qadapt.stores.milvus.keys import Keys
@@ -27,7 +29,7 @@ PREFIX = "vector_"
 MAX_DIM = 32_768
 METRICS = {Metric.COSINE: "COSINE", Metric.DOT: "IP", Metric.EUCLIDEAN: "L2"}
 _METRICS = {word: metric for metric, word in METRICS.items()}
-_DATATYPES: Mapping[str, Datatype] = {"FLOAT_VECTOR": "float32", "FLOAT16_VECTOR": "float16"}
+_DATATYPES = {word: cast(Datatype, datatype) for datatype, word in forms.TYPES.items()}
 _META = "$meta"
 OURS = "qadapt."
 
@@ -68,12 +70,18 @@ class Field:
         vector: dimensions, metric, datatype.
         index: None for none.
         metric_known: False where nothing says the metric: no index, and no note of a change.
+        form: how it lies in its fields (see ``forms``).
+        codes: the index of its sign bits in the same collection.
+        coded: whether those are what is searched.
     """
 
     field: str
     vector: Vector
     index: Index | None
     metric_known: bool
+    form: forms.Form = forms.FLOAT
+    codes: Index | None = None
+    coded: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,9 @@ class Layout:
     """One collection as described.
 
     Attributes:
-        name: as it was asked for, an alias perhaps.
+        name: as it was asked for, with a partition perhaps.
+        base: that without the partition; an alias perhaps.
+        partition: the one that is meant alone; None for all.
         real: its own name.
         keys: its primary key.
         vectors: by their common names.
@@ -89,12 +99,15 @@ class Layout:
         fields: all that filters can ask for.
         reserved: names that a payload cannot have.
         auto_id: Milvus makes the keys itself.
-        consistency: its default level.
+        partition_key: the field that chooses the partition of a row; None where none does.
+        consistency: the level of its searches: of the address, else its own.
         bits: fields that have sign bits beside, and the mark: ``on`` or ``filling``.
         raw: fields and properties, for the fingerprint.
     """
 
     name: str
+    base: str
+    partition: str | None
     real: str
     keys: Keys
     vectors: Mapping[str, Field]
@@ -102,9 +115,20 @@ class Layout:
     fields: Fields
     reserved: frozenset[str]
     auto_id: bool
+    partition_key: str | None
     consistency: str
     bits: Mapping[str, str]
     raw: Mapping[str, Any]
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """What a query or a search is limited to."""
+        return {} if self.partition is None else {"partition_names": [self.partition]}
+
+    @property
+    def into(self) -> dict[str, Any]:
+        """Where rows are written to or deleted from."""
+        return {} if self.partition is None else {"partition_name": self.partition}
 
     def field(self, vector: str) -> Field:
         """One vector.
@@ -167,49 +191,100 @@ def metric_property(field: str) -> str:
     return f"{OURS}metric.{field}"
 
 
+def split(name: str) -> tuple[str, str | None]:
+    """``articles@red`` as the collection and its partition; None for all of them."""
+    base, at, partition = name.partition("@")
+    return base, partition if at else None
+
+
+def partitions(connection: Connection, name: str) -> list[str]:
+    """The partitions of a collection, sorted."""
+    client = connection.client
+    try:
+        found = connection.call(f"list the partitions of {name!r}", client.list_partitions, name)
+    except UnsupportedError:
+        # Milvus Lite 2 has the one that is always there.
+        found = ["_default"]
+    return sorted(found)
+
+
+def _partition_key(fields: Sequence[Mapping[str, Any]]) -> str | None:
+    return next((str(each["name"]) for each in fields if each.get("is_partition_key")), None)
+
+
+def _check_partition(
+    connection: Connection, base: str, partition: str, fields: Sequence[Mapping[str, Any]]
+) -> None:
+    by_key = _partition_key(fields)
+    if by_key is not None:
+        raise UnsupportedError(
+            f"{base!r} is divided by its partition key {by_key!r}: Milvus chooses the partition",
+            hint=f"use {base!r} with a filter on {by_key!r}",
+        )
+    known = partitions(connection, base)
+    if partition not in known:
+        raise NotFoundError.missing("partition", partition, known)
+
+
+def metric_of(word: str) -> Metric:
+    """The metric of Milvus' word for it."""
+    return _METRICS[word]
+
+
 def describe(connection: Connection, name: str) -> Layout:
-    """The collection of a name or an alias.
+    """The collection of a name or an alias, or one partition of it.
 
     Raises:
-        NotFoundError
+        NotFoundError: no such collection, or no such partition.
+        UnsupportedError: a partition of a collection that has a partition key.
     """
     client = connection.client
-    raw = connection.call(f"describe {name!r}", client.describe_collection, name)
-    fields = [{**each, "type": _type(each["type"])} for each in raw["fields"]]
+    base, partition = split(name)
+    raw = connection.call(f"describe {base!r}", client.describe_collection, base)
+    fields = [{**each, "type": type_name(each["type"])} for each in raw["fields"]]
     key = next(each for each in fields if each.get("is_primary"))
     ours = key["name"] == KEY
-    found = indexes(connection, name)
+    if partition is not None:
+        _check_partition(connection, base, partition, fields)
+    found = indexes(connection, base)
     properties = dict(raw.get("properties") or {})
     vectors: dict[str, Field] = {}
     others: dict[str, str] = {}
     types: dict[str, str] = {}
+    named = {each["name"] for each in fields}
     for each in fields:
-        if "VECTOR" not in each["type"]:
+        form = _form(each, named)
+        if form is None:
             types[each["name"]] = each["type"]
             continue
+        if ours and each["name"].startswith(forms.CODES):
+            continue
         label = _label(each["name"], ours=ours)
-        noted = str(properties.get(metric_property(each["name"]), ""))
-        problem, field = _vector(each, found.get(each["name"]), noted)
+        problem, field = _vector(each, form, found, properties)
         if problem is not None:
             others[label] = problem
         elif field is not None:
             vectors[label] = field
     dynamic = bool(raw.get("enable_dynamic_field"))
-    reserved = {each["name"] for each in fields if "VECTOR" in each["type"]}
+    reserved = {each["name"] for each in fields if _form(each, named) is not None}
     return Layout(
         name=name,
-        real=str(raw.get("collection_name") or name),
+        base=base,
+        partition=partition,
+        real=str(raw.get("collection_name") or base),
         keys=_keys(key, ours=ours),
         vectors=vectors,
         others=others,
-        fields=Fields(types, dynamic, connection.lite),
+        fields=Fields(types, dynamic, connection.lite, connection.old_lite),
         reserved=frozenset(reserved | {key["name"], _META}),
         auto_id=bool(raw.get("auto_id")),
-        consistency=str(raw.get("consistency_level_name") or "Bounded"),
+        partition_key=_partition_key(fields),
+        consistency=connection.consistency or str(raw.get("consistency_level_name") or "Bounded"),
         bits={
             each.field: str(properties[mark])
             for each in vectors.values()
-            if properties.get(mark := bits_property(each.field), "off") != "off"
+            if each.form == forms.FLOAT
+            and properties.get(mark := bits_property(each.field), "off") != "off"
         },
         raw={
             "fields": [{key: each.get(key) for key in _FIELD} for each in fields],
@@ -219,7 +294,8 @@ def describe(connection: Connection, name: str) -> Layout:
     )
 
 
-def _type(kind: Any) -> str:
+def type_name(kind: Any) -> str:
+    """A data type as its word."""
     return str(getattr(kind, "name", kind))
 
 
@@ -234,18 +310,38 @@ def _keys(key: Mapping[str, Any], *, ours: bool) -> Keys:
     return Keys(key["name"], number=key["type"] == "INT64", tagged=ours, length=length)
 
 
+def _form(each: Mapping[str, Any], named: Collection[str]) -> forms.Form | None:
+    """How a vector lies in a field; None for a field that is no vector."""
+    bits = forms.codes_field(each["name"]) in named
+    if each["type"] == "ARRAY" and bits:
+        return forms.ARRAY
+    if "VECTOR" not in each["type"]:
+        return None
+    return forms.BESIDE if bits else forms.FLOAT
+
+
 def _vector(
-    each: Mapping[str, Any], index: Index | None, noted: str
+    each: Mapping[str, Any],
+    form: forms.Form,
+    found: Mapping[str, Index],
+    properties: Mapping[str, Any],
 ) -> tuple[str | None, Field | None]:
-    datatype = _DATATYPES.get(each["type"])
+    name = each["name"]
+    datatype: Datatype | None = "float32" if form == forms.ARRAY else _DATATYPES.get(each["type"])
     if datatype is None:
         return f"is a {each['type']}", None
-    word = index.metric if index is not None else noted
+    index = found.get(name) if form != forms.ARRAY else None
+    word = index.metric if index is not None else str(properties.get(metric_property(name), ""))
     if index is not None and word not in _METRICS:
         return f"has the metric {word}, which is none of COSINE, IP, L2", None
     metric = _METRICS.get(word)
-    vector = Vector(int(each["params"]["dim"]), metric or Metric.COSINE, datatype)
-    return None, Field(each["name"], vector, index, metric is not None)
+    dim = each["params"]["max_capacity" if form == forms.ARRAY else "dim"]
+    vector = Vector(int(dim), metric or Metric.COSINE, datatype)
+    coded = form == forms.ARRAY
+    if form == forms.BESIDE:
+        coded = str(properties.get(bits_property(name), "on")) != "off"
+    codes = found.get(forms.codes_field(name))
+    return None, Field(name, vector, index, metric is not None, form, codes, coded)
 
 
 def indexes(connection: Connection, name: str) -> dict[str, Index]:
@@ -263,7 +359,7 @@ def indexes(connection: Connection, name: str) -> dict[str, Index]:
 
 _FIELD = ("name", "type", "params", "is_primary")
 _TOLD = ("total_rows", "indexed_rows", "pending_index_rows", "state")
-_HEAD = ("index_type", "metric_type", "field_name", "index_name", "params", *_TOLD)
+_HEAD = ("dim", "index_type", "metric_type", "field_name", "index_name", "params", *_TOLD)
 
 
 def index_of(told: Mapping[str, Any]) -> Index:

@@ -12,9 +12,9 @@ from qadapt.engines.exact import RunningTop, exact_scores
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch, Hits, How, Id, Kind, Metric, Quantization, Rescore, Vector
 from qadapt.stores.base import Search
+from qadapt.stores.milvus.connection import LEVELS
 from qadapt.stores.milvus.mapping import HNSW_CODES, IVF
-from qadapt.stores.milvus.rows import SESSION
-from qadapt.stores.milvus.schema import Index
+from qadapt.stores.milvus.schema import Index, Layout
 
 OPTIONS = (
     "ef",
@@ -27,7 +27,6 @@ OPTIONS = (
     "partition_names",
     "ignore_quantization",
 )
-LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 # Results of one request: queries times k.
 RESULTS = 100_000
 QUERIES = 100
@@ -35,7 +34,6 @@ _MAX_EF = 32_768
 _MAX_NPROBE = 65_536
 
 ALL_READ = "Milvus has no search without its index: all rows were read, and scored by qadapt"
-TOLD_LEVEL = "consistency level {}: own writes are seen{}"
 
 
 def check(search: Search) -> None:
@@ -123,15 +121,15 @@ def candidates(search: Search) -> int:
     return rescore.candidates(search.k)
 
 
-def level(search: Search) -> str:
-    """The consistency level of a search: Session, unless the call says another."""
-    return str(search.options.get("consistency_level", SESSION))
+def level(search: Search, layout: Layout) -> str:
+    """The consistency level of a search: of the call, of the address, else the collection's."""
+    return str(search.options.get("consistency_level", layout.consistency))
 
 
-def how(search: Search, index: Index | None, quantization: Quantization) -> How:
+def how(search: Search, layout: Layout, index: Index | None, quantization: Quantization) -> How:
     """Who searched and who rescored."""
     chosen = "store default" if search.rescore is None else "call"
-    notes = _level_notes(search)
+    notes = level_notes(search, layout)
     refines = refinement(index)
     on = search.rescore is not None and search.rescore.on
     if quantization.kind is Kind.NONE:
@@ -162,12 +160,16 @@ def _raw(index: Index) -> bool:
     return index.params.get("with_raw_data", "true").lower() == "true"
 
 
-def _level_notes(search: Search) -> tuple[str, ...]:
-    name = level(search)
-    others = ", those of other clients too" if name == "Strong" else ""
-    if name in ("Bounded", "Eventually"):
-        return (f"consistency level {name}: the newest writes may not be seen",)
-    return (TOLD_LEVEL.format(name, others),)
+def level_notes(search: Search, layout: Layout) -> tuple[str, ...]:
+    """The level that was asked for, and what it sees."""
+    name = level(search, layout)
+    if name == "Strong":
+        seen = "everybody's writes are seen; on 2.3.5 it takes 260 ms, Session 5"
+    elif name == "Session":
+        seen = "own writes are seen"
+    else:
+        seen = "the newest writes may not be seen"
+    return (f"consistency level {name}: {seen}",)
 
 
 def blocks(queries: npt.NDArray[np.float32], k: int) -> Iterator[npt.NDArray[np.float32]]:

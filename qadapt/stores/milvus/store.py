@@ -10,6 +10,7 @@ import numpy as np
 from qadapt.errors import (
     AlreadyExistsError,
     NotFoundError,
+    UnsupportedError,
 )
 from qadapt.model import (
     Batch,
@@ -26,22 +27,27 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse, refuse_part
+from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse
 from qadapt.stores.milvus import (
+    aliases,
     bits,
     capabilities,
     changes,
     creation,
     findings,
+    forms,
+    indexing,
     look,
     mapping,
+    parts,
+    recreate,
     rows,
     schema,
     searching,
 )
 from qadapt.stores.milvus.connection import PACKAGE, SERVER, Connection, connect, wrapped
 from qadapt.stores.milvus.engine import Engine
-from qadapt.stores.milvus.filters import to_expression
+from qadapt.stores.milvus.filters import joined, to_expression
 
 
 class MilvusStore(Store):
@@ -57,6 +63,8 @@ class MilvusStore(Store):
     extra: ClassVar[str] = "milvus"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = PACKAGE
+    max_k: ClassVar[int] = rows.WINDOW
+    recreates_alone: ClassVar[bool] = True
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -105,12 +113,9 @@ class MilvusStore(Store):
     # -- collections -------------------------------------------------------------------------
 
     def collections(self) -> list[str]:
-        found = self.connection.call("list collections", self._untimed_list)
+        """Names of collections and of aliases, sorted."""
+        found = [*aliases.collections(self.connection), *aliases.aliases(self.connection)]
         return sorted(name for name in found if bits.MARK not in name)
-
-    def _untimed_list(self, timeout: int) -> list[str]:
-        """``list_collections`` has no time limit of its own in some versions of the client."""
-        return list(self.connection.client.list_collections(timeout=timeout))
 
     def create(
         self,
@@ -132,14 +137,38 @@ class MilvusStore(Store):
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection {collection!r} already")
         self._forget(collection)
-        creation.create(self.connection, collection, vectors, mapped, self._engine)
+        arrays = [
+            name
+            for name, each in quantization.items()
+            if each.native.get("index_type") == mapping.BITS
+        ]
+        creation.create(self.connection, collection, vectors, mapped, self._engine, arrays)
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
-        # A server drops one that is not there without a word.
+        base, partition = schema.split(collection)
+        if partition is not None:
+            raise UnsupportedError(
+                f"qadapt drops whole collections, and {collection!r} is one partition",
+                hint=f"client.drop_partition({base!r}, {partition!r})",
+            )
+        # A server drops one that is not there without a word; 2.3.5 leaves its aliases behind,
+        # which then point at nothing, Lite drops them with it, and newer servers refuse.
         names = self.collections()
         if collection not in names:
             raise NotFoundError.missing("collection", collection, names)
+        known = self.aliases()
+        if collection in known:
+            raise UnsupportedError(
+                f"{collection!r} is an alias of {known[collection]!r}, and not a collection",
+                hint=f"drop_alias({collection!r}), or drop {known[collection]!r}",
+            )
+        pointing = aliases.of(self.connection, collection)
+        if pointing:
+            raise UnsupportedError(
+                f"{collection!r} is not dropped: the alias {pointing[0]!r} stands at it",
+                hint=f"switch_alias or drop_alias {pointing[0]!r} first",
+            )
         bits.drop_all(self.connection, self._fresh(collection))
         self._forget(collection)
         client = self.connection.client
@@ -152,8 +181,8 @@ class MilvusStore(Store):
         self._forget(collection)
         try:
             found = look.look(self.connection, collection)
-        except NotFoundError:
-            raise NotFoundError.missing("collection", collection, self.collections()) from None
+        except NotFoundError as error:
+            raise self._missing(collection, error) from None
         self._layouts[collection] = found.layout
         self._counts[collection] = found.count
         return found
@@ -163,10 +192,15 @@ class MilvusStore(Store):
         if collection not in self._layouts:
             try:
                 self._layouts[collection] = schema.describe(self.connection, collection)
-            except NotFoundError:
-                names = self.collections()
-                raise NotFoundError.missing("collection", collection, names) from None
+            except NotFoundError as error:
+                raise self._missing(collection, error) from None
         return self._layouts[collection]
+
+    def _missing(self, collection: str, error: NotFoundError) -> NotFoundError:
+        """The nearest name, unless it is the partition that is not there."""
+        base, _ = schema.split(collection)
+        names = self.collections()
+        return error if base in names else NotFoundError.missing("collection", base, names)
 
     def _fresh(self, collection: str) -> schema.Layout:
         """Read again: another process may have put bits beside, which writes keep in step."""
@@ -190,8 +224,8 @@ class MilvusStore(Store):
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         layout = self._fresh(collection)
-        rows.delete(self.connection, layout, ids)
-        bits.delete(self.connection, layout, layout.keys.possible(ids))
+        keys = rows.delete(self.connection, layout, ids)
+        bits.delete(self.connection, layout, keys)
 
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self._layout(collection)
@@ -219,12 +253,14 @@ class MilvusStore(Store):
         part: Part | None = None,
         after: Id | None = None,
     ) -> Iterator[Batch]:
-        refuse_part(self.name, part, after)
-        layout = self._layout(collection)
-        expression = to_expression(filter, layout.fields)
+        layout, within = parts.limit(self._layout(collection), part, after)
+        expression = joined(to_expression(filter, layout.fields), within)
         wanted = _wanted(layout, vectors)
         size = rows.check_page(page)
         return rows.read(self.connection, layout, wanted, payload, expression, size)
+
+    def parts(self, collection: str, n: int) -> list[Part]:
+        return parts.parts(self.connection, self._layout(collection), n)
 
     # -- searching ---------------------------------------------------------------------------
 
@@ -235,7 +271,9 @@ class MilvusStore(Store):
         expression = to_expression(search.filter, layout.fields)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         beside = layout.bits.get(field.field) == bits.ON
-        if search.exact or search.options.get("ignore_quantization") or (beside and expression):
+        limited = bool(expression or layout.partition or "partition_names" in search.options)
+        unused = search.exact or bool(search.options.get("ignore_quantization"))
+        if unused or (beside and limited):
             pages = rows.read(
                 self.connection,
                 layout,
@@ -243,12 +281,12 @@ class MilvusStore(Store):
                 False,
                 expression,
                 PAGE,
-                searching.level(search),
+                searching.level(search, layout),
             )
             hits = searching.exact(pages, search.vector, field.vector, array, search.k)
-        elif beside:
+        elif beside or field.coded:
             searching.check_rescore(search.rescore, None)
-            hits = bits.search(self.connection, layout, field, array, search)
+            hits = bits.search(self.connection, layout, field, array, search, expression)
         else:
             hits = self._native(layout, field, expression, array, search)
         if not search.with_payload:
@@ -274,27 +312,26 @@ class MilvusStore(Store):
             "metric_type": schema.METRICS[metric],
             "params": searching.params(index, search, self._rows(layout)),
         }
-        extra: dict[str, Any] = {}
+        extra: dict[str, Any] = dict(layout.where)
         if "partition_names" in search.options:
             extra["partition_names"] = list(search.options["partition_names"])
         found = []
         for block in searching.blocks(queries, search.k):
-            half = field.vector.datatype == "float16"
             answer = self.connection.call(
                 f"search {layout.name!r}",
                 self.connection.client.search,
-                layout.name,
-                data=list(block.astype(np.float16) if half else block),
+                layout.base,
+                data=list(forms.stored(block, field.vector)),
                 anns_field=field.field,
                 filter=expression,
                 limit=search.k,
                 output_fields=[layout.keys.field],
                 search_params=params,
-                consistency_level=searching.level(search),
+                consistency_level=searching.level(search, layout),
                 **extra,
             )
             found += searching.rows_of(answer, layout.keys.field, metric)
-        told = searching.how(search, index, quantization)
+        told = searching.how(search, layout, index, quantization)
         ids = [[(layout.keys.from_native(key), score) for key, score in row] for row in found]
         return Hits.from_rows(ids, search.k, told)
 
@@ -302,10 +339,10 @@ class MilvusStore(Store):
         """As in ``info``, from what was last read: a search asks for it each time."""
         layout = self._layout(collection)
         field = layout.field(vector)
+        if field.coded or layout.bits.get(field.field) == bits.ON:
+            return bits.RESCORE
         native = field.index.native if field.index else None
         found = mapping.from_native(native, field.vector, self._engine)
-        if layout.bits.get(field.field) == bits.ON:
-            return bits.RESCORE
         return mapping.default_rescore(found)
 
     def _rows(self, layout: schema.Layout) -> int:
@@ -332,20 +369,73 @@ class MilvusStore(Store):
         return mapped
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        looked = self._look(info.name)
+        looked = self._whole(info.name)
         field = looked.layout.field(vector)
         current = field.index.native if field.index else None
         mapped = self._mapped(quantization, field.vector, current)
         return changes.steps(looked, vector, mapped, quantization.native)
 
+    def alias_steps(
+        self, info: CollectionInfo, vector: str, quantization: Quantization
+    ) -> list[Step]:
+        """The steps to ``quantization`` by a copy and an alias; in place where it is there already.
+
+        Raises:
+            UnsupportedError: the name is a collection's own, or its rows cannot be copied.
+        """
+        looked = self._whole(info.name)
+        field = looked.layout.field(vector)
+        current = field.index.native if field.index else None
+        mapped = self._mapped(quantization, field.vector, current)
+        if not changes.rebuilds(looked, vector, mapped, quantization.native):
+            return changes.steps(looked, vector, mapped, quantization.native)
+        wanted = recreate.wanted(looked, vector, field.vector, mapped, self._engine)
+        return recreate.steps(self.connection, looked, vector, wanted)
+
+    def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
+        """The step to another datatype or metric: a copy, and the alias moved to it.
+
+        Raises:
+            UnsupportedError: the name is a collection's own, or the server lacks the datatype.
+        """
+        looked = self._whole(info.name)
+        creation.refuse({vector: wanted}, self._engine)
+        becomes = recreate.becomes(looked, vector, wanted, self._engine)
+        return recreate.steps(self.connection, looked, vector, becomes)
+
+    def _whole(self, collection: str) -> look.Look:
+        """A look at a collection that is to be changed, which is never a partition alone."""
+        base, partition = schema.split(collection)
+        if partition is not None:
+            raise UnsupportedError(
+                f"{collection!r} is one partition, and its index is that of the whole collection",
+                hint=f"plan on {base!r}",
+            )
+        return self._look(collection)
+
     def run(
         self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
     ) -> None:
         self._forget(collection)
+        act = recreate.run if request.get("op") in recreate.OPS else indexing.run
         try:
-            changes.run(self.connection, collection, request, progress, timeout)
+            act(self.connection, collection, request, progress, timeout)
         finally:
             self._forget(collection)
+
+    # -- aliases -----------------------------------------------------------------------------
+
+    def aliases(self) -> Mapping[str, str]:
+        return aliases.aliases(self.connection)
+
+    def switch_alias(self, alias: str, collection: str) -> None:
+        schema.check_name(alias)
+        self._forget(alias)
+        aliases.switch(self.connection, alias, collection)
+
+    def drop_alias(self, alias: str) -> None:
+        self._forget(alias)
+        aliases.drop(self.connection, alias)
 
     # -- doctor ------------------------------------------------------------------------------
 

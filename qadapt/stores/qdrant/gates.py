@@ -86,7 +86,9 @@ def newer(version: str) -> bool:
 
 def datatype(vector: Vector, version: str | None) -> str | None:
     """Why a vector's datatype is not there; None when it is."""
-    since = DATATYPES[vector.datatype]
+    since = DATATYPES.get(vector.datatype)
+    if since is None:
+        return f"Qdrant has no vectors of the datatype {vector.datatype}"
     if lacks(version, since):
         return f"the datatype {vector.datatype} needs Qdrant {since}, this is {version}"
     return None

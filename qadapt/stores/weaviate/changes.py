@@ -13,6 +13,7 @@ side or the server's, is finished by carrying it out again.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -24,7 +25,7 @@ from qadapt.stores.base import Mapped, OnProgress, Progress
 from qadapt.stores.weaviate import aliases, copying, look, mapping, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.copying import COPY, SWITCH
-from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_BQ_SQ_LATER, Engine
+from qadapt.stores.weaviate.engine import SINCE_BQ_SQ_LATER, Engine
 from qadapt.stores.weaviate.failures import CompressingError
 from qadapt.stores.weaviate.look import Look
 from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW, Field
@@ -105,6 +106,7 @@ def steps(
     Raises:
         UnsupportedError: a copy is needed, and there is no alias to switch to it.
     """
+    _refuse_tenant(looked)
     field = looked.layout.field(vector)
     wanted = mapped.native or field.native
     explicit = mapping.settings(asked.native)
@@ -115,6 +117,8 @@ def steps(
         copying.refuse(looked, engine, why)
         return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
     if mapping.from_native(field.native, field.vector) == mapped.target:
+        if looked.status(vector).state is State.IGNORED:
+            return _unfinished(looked, vector, wanted, engine, taken, explicit)
         return [_settings_step(field, explicit)]
     return [_put_step(looked, vector, mapped, wanted["vectorIndexConfig"], engine, taken)]
 
@@ -132,6 +136,7 @@ def alias_steps(
     Raises:
         UnsupportedError: there is no alias to switch.
     """
+    _refuse_tenant(looked)
     field = looked.layout.field(vector)
     wanted = mapped.native or field.native
     explicit = mapping.settings(asked.native)
@@ -144,6 +149,47 @@ def alias_steps(
     return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
 
 
+def notes(looked: Look, vector: str, mapped: Mapped, asked: Quantization) -> list[str]:
+    """The setting of the collection that would serve the rescoring asked for.
+
+    A query has no word for it, and what a query cannot say is never changed by one.
+    """
+    native, rescore = mapped.native, asked.rescore
+    found = mapping.quantizer(native) if native else None
+    if native is None or found is None or rescore is None:
+        return []
+    name, rule = found[0], mapping.rescoring(_then(looked.layout.field(vector), native, asked))
+    tunable = native["vectorIndexType"] in (HNSW, DYNAMIC) and name in ("sq", "rq")
+    if not rescore.on and not rule.off:
+        if not tunable:
+            return [f"{name.upper()} on {native['vectorIndexType']} rescores whatever is asked for"]
+        return [_offer(name, 0, "a query cannot switch rescoring off; this does")]
+    if rescore.on and rule.off:
+        why = "the collection does not rescore, so qadapt fetches floats and does; the server would"
+        return [_offer(name, rescore.candidates(mapping.K), why)]
+    wanted = rescore.candidates(mapping.K)
+    if rescore.on and rule.most is not None and wanted > rule.most:
+        why = f"hfresh scores and gives at most {rule.most} results; for {wanted} it needs"
+        return [_offer(name, wanted, why)]
+    return []
+
+
+def _then(field: Field, native: Mapping[str, Any], asked: Quantization) -> Mapping[str, Any]:
+    """The index after a change: what is there stays as it is where the kind does."""
+    same = mapping.from_native(field.native, field.vector) == mapping.from_native(
+        native, field.vector
+    )
+    if native["vectorIndexType"] != field.index or not same:
+        return native
+    config = mapping.merged(field.config, mapping.settings(asked.native))
+    return {"vectorIndexType": field.index, "vectorIndexConfig": config}
+
+
+def _offer(name: str, limit: int, why: str) -> str:
+    told = json.dumps({name: {"rescoreLimit": limit}})
+    return f"{why}, for all who search the collection: native={told}"
+
+
 def recreate_steps(
     looked: Look, vector: str, wanted: Vector, engine: Engine, taken: Collection[str]
 ) -> list[Step]:
@@ -152,6 +198,7 @@ def recreate_steps(
     Raises:
         UnsupportedError: another datatype; a metric that the index does not have; no alias.
     """
+    _refuse_tenant(looked)
     field = looked.layout.field(vector)
     if wanted.datatype != "float32":
         raise UnsupportedError(
@@ -168,6 +215,16 @@ def recreate_steps(
     native = {"vectorIndexType": field.index, "vectorIndexConfig": field.config}
     action = f"the metric {wanted.metric}"
     return [copying.step(looked, vector, native, action, why, taken, wanted)]
+
+
+def _refuse_tenant(looked: Look) -> None:
+    if looked.tenant is not None:
+        name = looked.layout.name
+        raise UnsupportedError(
+            f"quantization is of a whole collection in Weaviate, not of the tenant "
+            f"{looked.tenant!r} of {name!r}",
+            hint=f"plan on {name!r}: what is active is changed, and what is not is told",
+        )
 
 
 def _words(mapped: Mapped) -> str:
@@ -272,6 +329,8 @@ def _codes_step(
         "vectorIndexType": field.index,
         "vectorIndexConfig": mapping.merged(field.config, config),
     }
+    if "trainingLimit" not in (config.get("pq") or config.get("sq") or {}):
+        config = mapping.merged(config, mapping.trainable(native, looked.count))
     name, _ = mapping.quantizer(native) or ("", {})
     numbers = looked.count * (field.dim or 0)
     if name == "pq":
@@ -322,7 +381,7 @@ def _reverse(
     looked: Look, vector: str, engine: Engine, taken: Collection[str]
 ) -> tuple[dict[str, Any] | None, str]:
     layout = looked.layout
-    if not layout.alias or looked.cold or not engine.has(SINCE_ALIAS):
+    if copying.problem(looked, engine) is not None:
         return None, NO_WAY_BACK
     return copying.request(looked, vector, layout.field(vector).native, taken), BY_COPY
 
@@ -333,6 +392,7 @@ def _unfinished(
     wanted: Mapping[str, Any],
     engine: Engine,
     taken: Collection[str],
+    explicit: Mapping[str, Any] | None = None,
 ) -> list[Step]:
     """What is left to do where the schema says what is asked for, and nothing came of it."""
     status = looked.status(vector)
@@ -350,7 +410,7 @@ def _unfinished(
         reverse, way_back = _reverse(looked, vector, engine, taken)
         action = f"send the schema again, which starts {name.upper()}"
         reason = f"{status.reason}; {way_back}"
-        return [_codes_step(looked, vector, action, reason, {}, reverse)]
+        return [_codes_step(looked, vector, action, reason, explicit or {}, reverse)]
     if field.index == DYNAMIC:
         raise UnsupportedError(f"{field.name or 'the vector'}: {status.reason}", hint=status.advice)
     copying.refuse(looked, engine, status.reason)

@@ -36,6 +36,13 @@ OPTIONS = ("timeout", "key_env", "grpc")
 SERVER, CLOUD = "server", "cloud"
 _CLOUD_HOSTS = (".weaviate.network", ".weaviate.cloud", ".semi.technology")
 
+# A channel that lost its server tries again after up to two minutes, unless told otherwise.
+_RECONNECT = [
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
 T = TypeVar("T")
 
 
@@ -125,7 +132,7 @@ class Connection:
             if not answer.content:
                 return None
             try:
-                return answer.json()
+                return answer.json(parse_int=_whole)
             except ValueError:
                 raise StoreError(
                     f"could not {doing}: the answer is not JSON",
@@ -243,6 +250,11 @@ class Connection:
             self.client.close()
 
 
+def _whole(text: str) -> int | float:
+    """A whole number of JSON; the server writes the float -0.0 as ``-0``."""
+    return -0.0 if text == "-0" else int(text)
+
+
 def module(name: str = "") -> Any:
     """``weaviate``, or a module of it, imported when it is first needed.
 
@@ -278,7 +290,8 @@ def connect(address: Address) -> Connection:
     except Exception as error:
         client.close()
         # A 200 of something else than Weaviate: no JSON, or JSON without a version.
-        if isinstance(error, (KeyError, ValueError)):
+        odd = type(error).__name__ == "ResponseCannotBeDecodedError"
+        if odd or isinstance(error, (KeyError, ValueError)):
             raise StoreError(
                 f"could not {doing}: what answers there is not Weaviate",
                 hint="check the address; REST is 8080 by default",
@@ -318,6 +331,9 @@ def _made(address: Address, secret: str | None) -> Any:
         )
     bracket = "[{}]" if ":" in address.host else "{}"
     timeout = _timeout(address)
+    more = {}
+    if hasattr(settings, "GrpcConfig"):  # not in older clients
+        more["grpc_config"] = settings.GrpcConfig(channel_options=_RECONNECT)
     return weaviate.WeaviateClient(
         connection_params=module("connect").ConnectionParams.from_params(
             http_host=bracket.format(address.host),
@@ -329,7 +345,7 @@ def _made(address: Address, secret: str | None) -> Any:
         ),
         auth_client_secret=auth.AuthApiKey(api_key=secret) if secret else None,
         additional_config=settings.AdditionalConfig(
-            timeout=settings.Timeout(init=CONNECT_SECONDS, query=timeout, insert=timeout)
+            timeout=settings.Timeout(init=CONNECT_SECONDS, query=timeout, insert=timeout), **more
         ),
         skip_init_checks=True,
     )

@@ -49,7 +49,7 @@ def body(name: str, vectors: Mapping[str, Vector], mapped: Mapping[str, Mapped])
     found: dict[str, Any] = {
         "class": name,
         "description": schema.note({label: each.dim for label, each in vectors.items()}),
-        "properties": [payloads.WHOLE_PROPERTY],
+        "properties": [payloads.REST_PROPERTY],
     }
     named = {}
     for label, vector in vectors.items():

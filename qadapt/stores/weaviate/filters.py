@@ -9,6 +9,7 @@ property, as the common form does (all run on 1.39.0).
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +55,11 @@ def by_ids(ids: list[str]) -> Any:
     """The rows of these ids."""
     values = proto().base_pb2.TextArray(values=ids)
     return _value("_id", "CONTAINS_ANY", value_text_array=values)
+
+
+def from_the_first() -> Any:
+    """All rows."""
+    return _value("_id", "GREATER_THAN_EQUAL", value_text=str(uuid.UUID(int=0)))
 
 
 def behind(key: str) -> Any:
@@ -125,13 +131,13 @@ class _Writer:
                 f"Weaviate does not filter inside of objects: {field!r}",
                 hint="keep the value under a key of its own at the top of the payload",
             )
-        if field not in self.raw or field == payloads.WHOLE:
+        if field not in self.raw or field == payloads.REST:
             if payloads.ours(self.layout) and not payloads.can_copy(field):
                 raise UnsupportedError(
                     f"Weaviate cannot filter by {field!r}: it is no name of a property",
                     hint="a small letter, then letters, digits and _; 'id' and 'vector' are taken",
                 )
-            known = sorted(name for name in self.raw if name != payloads.WHOLE)
+            known = sorted(name for name in self.raw if name != payloads.REST)
             raise SpecError.unknown("property", field, known, where=repr(self.layout.name))
         found = self.raw[field]
         kind = str(found["dataType"][0])
@@ -170,6 +176,8 @@ class _Writer:
                 f"{value!r} among others, and not text that is equal",
                 hint=_NATIVE,
             )
+        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            raise SpecError(f"the filter on {field!r} has text with a lone surrogate: no Unicode")
         if value != value.strip():
             raise UnsupportedError(
                 f"Weaviate cuts blanks off the text {value!r} before it compares",

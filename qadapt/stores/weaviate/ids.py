@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from qadapt.errors import InputError
 from qadapt.model import Id
 
-LAST = 2**128 - 1
-
 
 def canonical(key: Id) -> str | None:
     """The id as the server gives it back; None for one that it cannot have."""
@@ -45,12 +43,6 @@ def checked(ids: Sequence[Id]) -> list[str]:
 def possible(ids: Sequence[Id]) -> list[str]:
     """The ids that may be there, once each, in order."""
     return list(dict.fromkeys(good for key in ids if (good := canonical(key)) is not None))
-
-
-def before(key: str) -> str | None:
-    """The UUID in front of one, for a cursor that stands behind it; None in front of the first."""
-    number = uuid.UUID(key).int
-    return str(uuid.UUID(int=number - 1)) if number else None
 
 
 def split(first: str, last: str, n: int) -> list[tuple[str | None, str | None]]:

@@ -34,6 +34,7 @@ class Look:
         vectors: the evidence of each vector.
         cold: tenants that are not active.
         tenants: rows of each active tenant; None without tenants.
+        tenant: the one that was looked at; None for all.
     """
 
     layout: Layout
@@ -42,6 +43,7 @@ class Look:
     vectors: Mapping[str, Seen]
     cold: Sequence[str] = ()
     tenants: Mapping[str, int] | None = None
+    tenant: str | None = None
 
     def status(self, vector: str) -> Status:
         """Of one vector."""
@@ -91,7 +93,8 @@ def look(connection: Connection, name: str, tenant: str | None = None) -> Look:
             cold=cold,
             tenants=len(hot) + len(cold),
         )
-    return Look(layout, count, shards, vectors, cold, held if layout.multi_tenant else None)
+    whose = held if layout.multi_tenant else None
+    return Look(layout, count, shards, vectors, cold, whose, tenant)
 
 
 def _quantization(field: Field) -> Quantization:

@@ -30,6 +30,7 @@ SKIP = "skipDefaultQuantization"
 
 # Rows that the k-means of product codes needs: one for each centroid.
 CENTROIDS = 256
+TRAINING_LIMIT = 100_000
 RESCORE_SQ = 20
 RESCORE_RQ = {8: 20, 4: 20, 1: 512}
 RESCORE_HFRESH = 350
@@ -397,6 +398,25 @@ def merged(now: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     changed = dict(now)
     _merge(changed, extra)
     return changed
+
+
+def trainable(native: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """What lets PQ and SQ train on the rows that are there; empty for all else.
+
+    Under ASYNC_INDEXING they train once more than ``trainingLimit`` rows are indexed, 100,000 by
+    default, so a smaller collection never would. Without it, it bounds PQ's sample alone.
+    """
+    found = quantizer(native)
+    if found is None or found[0] not in ("pq", "sq") or native["vectorIndexType"] != HNSW:
+        return {}
+    name, block = found
+    least = int(block.get("centroids") or CENTROIDS) if name == "pq" else 1
+    limit = max(least, count - 1)
+    return {name: {"trainingLimit": limit}} if limit < _limit(block) else {}
+
+
+def _limit(block: Mapping[str, Any]) -> int:
+    return int(block.get("trainingLimit") or TRAINING_LIMIT)
 
 
 # -- rescoring and sizes -------------------------------------------------------------------------

@@ -2,10 +2,10 @@
 
 A property has one type, text is matched by words unless told otherwise, numbers are 64-bit floats
 on their way in, null is not kept, and a name is [_A-Za-z][_0-9A-Za-z]*. So in collections that
-qadapt makes, the property ``qadapt_payload`` holds the whole payload as JSON text, which is what
-is read back, and beside it stand copies of the top-level values that a filter can compare
-exactly: text, numbers, booleans and lists of them. Collections made by others keep their own
-properties, as they are.
+qadapt makes, what a property gives back exactly and what a filter compares exactly is a property:
+text, numbers, booleans and lists of them. The rest of a payload (nested values, null, other names
+and types, blanks around text, whole floats, integers from 2^53) is JSON text in the property
+``qadapt_payload``. Collections made by others keep their own properties, as they are.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from qadapt.model import Batch
 from qadapt.stores.weaviate.connection import proto
 from qadapt.stores.weaviate.schema import Layout
 
-WHOLE = "qadapt_payload"
-WHOLE_PROPERTY = {
-    "name": WHOLE,
-    "description": "the payload as qadapt was given it, JSON",
+REST = "qadapt_payload"
+REST_PROPERTY = {
+    "name": REST,
+    "description": "what of a payload no property gives back exactly, as JSON",
     "dataType": ["text"],
     "tokenization": "field",
     "indexFilterable": False,
@@ -36,13 +36,13 @@ KINDS = (TEXT, NUMBER, BOOLEAN)
 
 # The server makes the first letter small: a name that begins with a large one would be another.
 _NAME = re.compile(r"[a-z][_0-9A-Za-z]{0,230}")
-_TAKEN = ("id", "vector", WHOLE)
+_TAKEN = ("id", "vector", REST)
 _INT = 2**53
 
 
 def ours(layout: Layout) -> bool:
-    """Whether payloads are kept whole beside their copies."""
-    return WHOLE in layout.properties
+    """Whether there is a place for the rest of a payload: made by qadapt."""
+    return REST in layout.properties
 
 
 def can_copy(name: str) -> bool:
@@ -55,11 +55,11 @@ def base(kind: str) -> str:
     return kind.removesuffix("[]")
 
 
-# -- which copies --------------------------------------------------------------------------------
+# -- which properties -----------------------------------------------------------------------------
 
 
 def new_properties(layout: Layout, batch: Batch) -> dict[str, str]:
-    """The properties that a batch's copies need and that are not there: type by name."""
+    """The properties that a batch needs and that are not there: type by name."""
     found: dict[str, str] = {}
     listed: set[str] = set()
     for payload in batch.payloads or ():
@@ -76,7 +76,7 @@ def new_properties(layout: Layout, batch: Batch) -> dict[str, str]:
 
 
 def property_body(name: str, kind: str) -> dict[str, Any]:
-    """The property of a copy, compared as a whole and not by words."""
+    """A property that is compared as a whole and not by words."""
     body: dict[str, Any] = {"name": name, "dataType": [kind], "indexFilterable": True}
     if base(kind) == TEXT:
         body.update(tokenization="field", indexSearchable=False)
@@ -84,7 +84,7 @@ def property_body(name: str, kind: str) -> dict[str, Any]:
 
 
 def _kind(value: Any) -> str | None:
-    """The type of a value, or of the first element of a list; None for what has no copy."""
+    """The type of a value, or of the first element of a list; None for what is none."""
     if isinstance(value, (list, tuple)):
         return next((kind for each in value if (kind := _scalar(each)) is not None), None)
     return _scalar(value)
@@ -95,7 +95,7 @@ def _scalar(value: Any) -> str | None:
         return BOOLEAN
     if isinstance(value, (int, float)):
         return NUMBER
-    # The server cuts blanks off before it compares, so such text is left out of the copy.
+    # The server cuts blanks off before it compares.
     return TEXT if isinstance(value, str) and value == value.strip() else None
 
 
@@ -120,17 +120,17 @@ def check(layout: Layout, batch: Batch) -> None:
         for name, value in payload.items():
             kind = known.get(name)
             if ours(layout):
-                if name == WHOLE:
+                if name == REST:
                     raise _no(row, name, "is the name that qadapt keeps payloads under")
                 if kind in KINDS and len(elements(value, kind)) > 1:
                     raise _no(row, name, f"is a list; the property holds one {kind} in each row")
-            elif kind is None and layout.raw.get("properties") is not None and not _plain(name):
+            elif kind is None and not _can_be_made(name):
                 raise _no(row, name, "cannot be the name of a property")
             else:
                 _check_native(row, name, value, kind)
 
 
-def _plain(name: str) -> bool:
+def _can_be_made(name: str) -> bool:
     return re.fullmatch(r"[_a-z][_0-9A-Za-z]{0,230}", name) is not None and name not in _TAKEN
 
 
@@ -164,20 +164,39 @@ def encode(layout: Layout, payload: Mapping[str, Any]) -> Any:
     if not ours(layout):
         _encode_native(message, payload, layout.properties)
         return message
-    text = json.dumps(dict(payload), ensure_ascii=False, separators=(",", ":"))
-    message.non_ref_properties.update({WHOLE: text})
+    rest = {}
     for name, value in payload.items():
         kind = layout.properties.get(name, "")
-        if base(kind) not in KINDS or not can_copy(name):
-            continue
-        found = elements(value, base(kind))
-        if not found:
-            continue
-        if kind in KINDS:
+        found = elements(value, base(kind)) if base(kind) in KINDS and can_copy(name) else []
+        if found and kind in KINDS:
             message.non_ref_properties.update({name: found[0]})
-        else:
+        elif found:
             _add_list(message, name, found)
+        if not found or not _same(value, _plain(found if kind.endswith("[]") else found[0])):
+            rest[name] = value
+    if rest:
+        text = json.dumps(rest, ensure_ascii=False, separators=(",", ":"))
+        message.non_ref_properties.update({REST: text})
     return message
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is read back: a float that is whole was an integer."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < _INT:
+        return int(value)
+    return value
+
+
+def _same(value: Any, back: Any) -> bool:
+    if isinstance(back, list):
+        return (
+            isinstance(value, (list, tuple))
+            and len(value) == len(back)
+            and all(map(_same, value, back))
+        )
+    return type(value) is type(back) and bool(value == back)
 
 
 def _encode_native(message: Any, payload: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
@@ -218,23 +237,21 @@ def _add_list(message: Any, name: str, values: Sequence[Any]) -> None:
 # -- reading -------------------------------------------------------------------------------------
 
 
-def decode(layout: Layout, found: Any) -> dict[str, Any] | None:
-    """The payload of a row; None where a row of ours has none of ours: another client wrote it.
+def decode(layout: Layout, found: Any) -> dict[str, Any]:
+    """The payload of a row.
 
     Args:
         found: ``properties.non_ref_props.fields`` of the server's answer.
     """
+    read = _decode_native(found)
     if not ours(layout):
-        return _decode_native(found)
-    if WHOLE not in found or found[WHOLE].WhichOneof("kind") != "text_value":
-        return None
-    payload: dict[str, Any] = json.loads(found[WHOLE].text_value)
-    return payload
-
-
-def decode_copies(found: Any) -> dict[str, Any]:
-    """The properties of a row that another client wrote to a collection of ours."""
-    return {name: value for name, value in _decode_native(found).items() if name != WHOLE}
+        return read
+    rest = read.pop(REST, None)
+    payload = {
+        name: _plain(value) if base(layout.properties.get(name, "")) == NUMBER else value
+        for name, value in read.items()
+    }
+    return {**payload, **(json.loads(rest) if rest else {})}
 
 
 def _decode_native(found: Any) -> dict[str, Any]:

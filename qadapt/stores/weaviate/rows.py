@@ -1,211 +1,28 @@
-"""Rows between columns (``Batch``) and Weaviate's objects, over gRPC.
+"""Rows out of Weaviate, over gRPC: counted, by their ids, or all of them in pages.
 
-Everything is checked before it is sent, for the server takes NaN, infinity and zero vectors
-without a word, and makes a collection that is not there. It answers for each object of a batch:
-those answers are gathered, and told in one error that says how many rows were written. Reads go by
-its cursor, in the order of ids; a cursor knows no filter, so with one they go from id to id.
+Whole reads go by the server's cursor, in the order of ids. A cursor knows no filter, so with one
+the ids that match are asked for first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import AlreadyExistsError, InputError, QadaptError, SpecError, StoreError
-from qadapt.model import Batch, Id, Vector
-from qadapt.stores.qdrant.columns import check_payloads
+from qadapt.errors import InputError, SpecError
+from qadapt.model import Batch, Id
 from qadapt.stores.weaviate import filters, ids, payloads
 from qadapt.stores.weaviate.connection import Connection, proto
-from qadapt.stores.weaviate.failures import CompressingError, by_words, repeated
+from qadapt.stores.weaviate.failures import TooLargeError
 from qadapt.stores.weaviate.schema import Field, Layout
 
-CHUNK_BYTES = 8 << 20
 PAGE_BYTES = 16 << 20
 IDS = 1_000
 # QUERY_MAXIMUM_RESULTS of a server that does not set it.
 WINDOW = 10_000
-
-
-# -- writing -------------------------------------------------------------------------------------
-
-
-def check(layout: Layout, batch: Batch) -> list[str]:
-    """Refuse what must not be sent; the ids in the server's form.
-
-    Raises:
-        DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
-    """
-    wanted = {
-        name: Vector(each.dim or batch.vectors[name].shape[1], each.metric)
-        for name, each in layout.vectors.items()
-        if each.dim is not None or name in batch.vectors
-    }
-    for name in batch.vectors:
-        if name in layout.others:
-            layout.field(name)
-    batch.check(wanted)
-    check_payloads(batch.payloads)
-    payloads.check(layout, batch)
-    return ids.checked(batch.ids)
-
-
-def add_properties(connection: Connection, layout: Layout, batch: Batch) -> bool:
-    """Make the properties that the payloads' copies need; whether there were any to make."""
-    if not payloads.ours(layout):
-        return False
-    wanted = payloads.new_properties(layout, batch)
-    path = f"/v1/schema/{quote(layout.real)}/properties"
-    for name, kind in wanted.items():
-        body = payloads.property_body(name, kind)
-        doing = f"add the property {name!r} to {layout.name!r}"
-        try:
-            connection.rest("POST", path, body, doing=doing)
-        except AlreadyExistsError:
-            continue  # another writer was quicker
-        except StoreError as error:
-            if "already in use" not in error.message:
-                raise
-    return bool(wanted)
-
-
-def write(
-    connection: Connection, layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]
-) -> None:
-    """Upsert checked rows.
-
-    Raises:
-        CompressingError: a shard took no writes; others may have.
-        StoreError: rows were refused; says which, why, and how many were written.
-    """
-    refused: dict[int, str] = {}
-    start = 0
-    try:
-        for stop, request in _requests(connection, layout, tenant, batch, keys):
-            found = _send(connection, layout, request)
-            refused.update({start + at: words for at, words in found.items()})
-            start = stop
-    except QadaptError as error:
-        # Of the request that broke off, rows may have arrived.
-        error.message += _written(len(batch), start - len(refused), start)
-        raise
-    if refused:
-        raise _refused(layout, keys, refused)
-
-
-def _requests(
-    connection: Connection, layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]
-) -> Iterator[tuple[int, Any]]:
-    """Messages of a bearable size, and the row that each ends before."""
-    messages = proto().batch_pb2
-    limit = min(CHUNK_BYTES, connection.max_message // 2)
-    request, size = messages.BatchObjectsRequest(), 0
-    for at, row in enumerate(_objects(layout, tenant, batch, keys)):
-        each = row.ByteSize()
-        if each > connection.max_message - 1024:
-            raise StoreError(
-                f"row {at} ({keys[at]}) has {each:,} bytes; the server takes messages of "
-                f"{connection.max_message:,}",
-                hint="keep large payloads elsewhere",
-            )
-        if request.objects and size + each > limit:
-            yield at, request
-            request, size = messages.BatchObjectsRequest(), 0
-        request.objects.append(row)
-        size += each
-    yield len(batch), request
-
-
-def _objects(layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]) -> Iterator[Any]:
-    messages, kinds = proto().batch_pb2, proto().base_pb2
-    vectors = []
-    for name, array in batch.vectors.items():
-        gaps = batch.missing.get(name)
-        raw = np.ascontiguousarray(array, dtype="<f4")
-        vectors.append((layout.field(name), raw, gaps))
-    single = kinds.Vectors.VECTOR_TYPE_SINGLE_FP32
-    for at, key in enumerate(keys):
-        row = messages.BatchObject(uuid=key, collection=layout.real, tenant=tenant)
-        payload = batch.payloads[at] if batch.payloads is not None else {}
-        row.properties.CopyFrom(payloads.encode(layout, payload))
-        for field, array, gaps in vectors:
-            if gaps is not None and gaps[at]:
-                continue
-            if field.target is None:
-                row.vector_bytes = array[at].tobytes()
-            else:
-                row.vectors.add(name=field.target, vector_bytes=array[at].tobytes(), type=single)
-        yield row
-
-
-def _send(connection: Connection, layout: Layout, request: Any) -> dict[int, str]:
-    """Send one message, and again the rows that a compressing shard took not; the words for each
-    row that was refused."""
-    doing = f"write to {layout.name!r}"
-    waiting = list(range(len(request.objects)))
-    refused: dict[int, str] = {}
-
-    def once() -> None:
-        nonlocal waiting
-        part = request
-        if len(waiting) < len(request.objects):
-            part = proto().batch_pb2.BatchObjectsRequest()
-            part.objects.extend(request.objects[at] for at in waiting)
-        answer = connection.ask("BatchObjects", part, doing=doing)
-        again = []
-        for each in answer.errors:
-            problem = by_words(each.error, f"could not {doing}: {each.error}")
-            if isinstance(problem, CompressingError):
-                again.append((waiting[each.index], problem))
-            else:
-                refused[waiting[each.index]] = each.error
-        waiting = sorted(at for at, _ in again)
-        if again:
-            raise again[0][1]
-
-    repeated(once, repeatable=True, sleep=connection.sleep)
-    return refused
-
-
-def _written(total: int, surely: int, sent: int) -> str:
-    rest = "" if sent == total else "; of the rest none or some"
-    return f"; {surely:,} of {total:,} rows were written{rest}: writing all again does no harm"
-
-
-def _refused(layout: Layout, keys: Sequence[str], refused: Mapping[int, str]) -> QadaptError:
-    rows = sorted(refused)
-    shown = "; ".join(f"row {at} ({keys[at]}): {refused[at]}" for at in rows[:3])
-    more = f"; and {len(rows) - 3:,} more" if len(rows) > 3 else ""
-    said = (
-        f"could not write {len(rows):,} of {len(keys):,} rows to {layout.name!r}, "
-        f"{len(keys) - len(rows):,} were written: {shown}{more}"
-    )
-    return by_words(refused[rows[0]], said)
-
-
-def delete(connection: Connection, layout: Layout, tenant: str, keys: Sequence[Id]) -> None:
-    """Delete rows; unknown ids are left alone."""
-    known = ids.possible(keys)
-    messages = proto().batch_delete_pb2
-    for start in range(0, len(known), IDS):
-        request = messages.BatchDeleteRequest(
-            collection=layout.real,
-            tenant=tenant,
-            filters=filters.by_ids(known[start : start + IDS]),
-        )
-        doing = f"delete from {layout.name!r}"
-        answer = connection.ask("BatchDelete", request, doing=doing)
-        if answer.failed:
-            raise StoreError(
-                f"could not {doing}: {answer.failed} of {answer.matches} rows failed",
-                hint="the server's log says more; deleting them again does no harm",
-            )
-
-
-# -- reading -------------------------------------------------------------------------------------
 
 
 def count(connection: Connection, layout: Layout, tenants: Sequence[str], filter: Any) -> int:
@@ -231,6 +48,26 @@ def fetch(
 ) -> Batch:
     """Rows by id, in the order asked for."""
     known = ids.possible(keys)
+    try:
+        return _by_ids(connection, layout, tenants, known, wanted, payload)
+    except TooLargeError:  # large payloads
+        if len(known) == 1:
+            raise
+    half = len(known) // 2
+    parts = (known[:half], known[half:])
+    return Batch.concat(
+        [fetch(connection, layout, tenants, part, wanted, payload) for part in parts]
+    )
+
+
+def _by_ids(
+    connection: Connection,
+    layout: Layout,
+    tenants: Sequence[str],
+    known: list[str],
+    wanted: Mapping[str, Field],
+    payload: bool,
+) -> Batch:
     step = _fitting(wanted, IDS)
     places = [
         (tenant, known[start : start + step])
@@ -243,16 +80,16 @@ def fetch(
     ]
     found: dict[str, Any] = {}
     answers = connection.ask_many("Search", requests, doing=f"read {layout.name!r}", at_once=4)
-    for (tenant, _), answer in zip(places, answers, strict=True):
+    for answer in answers:
         for row in answer.results:
             if row.metadata.id in found:
                 raise InputError(
                     f"two tenants of {layout.name!r} have the id {row.metadata.id}",
                     hint=f"say which tenant: {layout.name}@TENANT",
                 )
-            found[row.metadata.id] = (tenant, row)
+            found[row.metadata.id] = row
     rows = [found[key] for key in known if key in found]
-    return _batch(connection, layout, rows, wanted, payload)
+    return _batch(layout, rows, wanted, payload)
 
 
 def read(
@@ -272,14 +109,44 @@ def read(
         behind: only rows behind this id.
         last: only rows up to this id.
     """
+    if filter is None:
+        yield from _by_cursor(connection, layout, tenant, wanted, payload, page, behind, last)
+        return
+    for keys in _matching(connection, layout, tenant, filter, behind, last):
+        for start in range(0, len(keys), page):
+            part = keys[start : start + page]
+            if wanted or payload:
+                yield fetch(connection, layout, [tenant], part, wanted, payload)
+            else:
+                yield Batch(part)
+
+
+def _by_cursor(
+    connection: Connection,
+    layout: Layout,
+    tenant: str,
+    wanted: Mapping[str, Field],
+    payload: bool,
+    page: int,
+    behind: str | None,
+    last: str | None,
+) -> Iterator[Batch]:
     step = _fitting(wanted, min(page, WINDOW))
+    doing = f"read {layout.name!r}"
     waiting: list[Batch] = []
     while True:
-        rows = _next(connection, layout, tenant, wanted, payload, filter, step, behind)
+        # A page without `after` begins with the first id too.
+        request = _request(layout, tenant, wanted, payload, step, after=behind or "")
+        try:
+            rows = connection.ask("Search", request, doing=doing).results
+        except TooLargeError:  # large payloads
+            if step == 1:
+                raise
+            step = max(1, step // 4)
+            continue
         inside = [row for row in rows if last is None or row.metadata.id <= last]
         if inside:
-            pairs = [(tenant, row) for row in inside]
-            waiting.append(_batch(connection, layout, pairs, wanted, payload))
+            waiting.append(_batch(layout, inside, wanted, payload))
         done = len(inside) < step
         held = sum(map(len, waiting))
         if held and (done or held >= page):
@@ -292,26 +159,30 @@ def read(
         behind = rows[-1].metadata.id
 
 
-def _next(
+def _matching(
     connection: Connection,
     layout: Layout,
     tenant: str,
-    wanted: Mapping[str, Field],
-    payload: bool,
     filter: Any,
-    limit: int,
     behind: str | None,
-) -> Sequence[Any]:
-    request = _request(layout, tenant, wanted, payload, limit)
-    if filter is None:
-        # A cursor starts in front of all ids without `after` too, but only with it is it one.
-        request.after = behind or ""
-    else:
-        place = filters.behind(behind) if behind is not None else None
-        request.filters.CopyFrom(filters.both(filter, place))
+    last: str | None,
+) -> Iterator[list[str]]:
+    """The ids that match, sorted, in large windows: for each the server sorts all of them."""
+    doing = f"read {layout.name!r}"
+    while True:
+        # Beside another filter, always: a range that stands alone is cut off at the limit before
+        # it is sorted, and rows would be missing (run on 1.39.0).
+        place = filters.behind(behind) if behind is not None else filters.from_the_first()
+        end = filters.up_to(last) if last is not None else None
+        both = filters.both(filter, place, end)
+        request = _request(layout, tenant, {}, False, WINDOW, filters=both)
         request.sort_by.add(ascending=True, path=["_id"])
-    answer: Sequence[Any] = connection.ask("Search", request, doing=f"read {layout.name!r}").results
-    return answer
+        keys = [row.metadata.id for row in connection.ask("Search", request, doing=doing).results]
+        if keys:
+            yield keys
+        if len(keys) < WINDOW:
+            return
+        behind = keys[-1]
 
 
 def ends(connection: Connection, layout: Layout, tenant: str) -> tuple[str, str] | None:
@@ -353,16 +224,12 @@ def _request(
     messages = proto().search_get_pb2
     named = [field.target for field in wanted.values() if field.target is not None]
     unnamed = any(field.target is None for field in wanted.values())
-    if payload and payloads.ours(layout):
-        properties = messages.PropertiesRequest(non_ref_properties=[payloads.WHOLE])
-    else:
-        properties = messages.PropertiesRequest(return_all_nonref_properties=payload)
     return messages.SearchRequest(
         collection=layout.real,
         tenant=tenant,
         limit=limit,
         metadata=messages.MetadataRequest(uuid=True, vector=unnamed, vectors=named),
-        properties=properties,
+        properties=messages.PropertiesRequest(return_all_nonref_properties=payload),
         uses_123_api=True,
         uses_125_api=True,
         uses_127_api=True,
@@ -374,17 +241,13 @@ def _request(
 
 
 def _batch(
-    connection: Connection,
-    layout: Layout,
-    rows: Sequence[tuple[str, Any]],
-    wanted: Mapping[str, Field],
-    payload: bool,
+    layout: Layout, rows: Sequence[Any], wanted: Mapping[str, Field], payload: bool
 ) -> Batch:
-    """Columns of (tenant, object) pairs."""
+    """Columns of the server's objects."""
     arrays: dict[str, npt.NDArray[np.float32]] = {}
     missing: dict[str, npt.NDArray[np.bool_]] = {}
     for name, field in wanted.items():
-        found = [_bytes(row.metadata, field.target) for _, row in rows]
+        found = [_bytes(row.metadata, field.target) for row in rows]
         dim = field.dim or max((len(each) for each in found), default=0) // 4
         absent = np.fromiter((not each for each in found), dtype=np.bool_, count=len(found))
         blank = bytes(4 * dim)
@@ -398,8 +261,10 @@ def _batch(
             ) from None
         if absent.any():
             missing[name] = absent
-    keys = [row.metadata.id for _, row in rows]
-    read = _payloads(connection, layout, rows) if payload else None
+    keys = [row.metadata.id for row in rows]
+    read = None
+    if payload:
+        read = [payloads.decode(layout, row.properties.non_ref_props.fields) for row in rows]
     return Batch(keys, arrays, read, missing)
 
 
@@ -407,33 +272,6 @@ def _bytes(metadata: Any, target: str | None) -> bytes:
     if target is None:
         return bytes(metadata.vector_bytes)
     return next((bytes(each.vector_bytes) for each in metadata.vectors if each.name == target), b"")
-
-
-def _payloads(
-    connection: Connection, layout: Layout, rows: Sequence[tuple[str, Any]]
-) -> list[dict[str, Any]]:
-    found = [payloads.decode(layout, row.properties.non_ref_props.fields) for _, row in rows]
-    others: dict[str, list[str]] = {}
-    for (tenant, row), each in zip(rows, found, strict=True):
-        if each is None:
-            others.setdefault(tenant, []).append(row.metadata.id)
-    copies: dict[tuple[str, str], dict[str, Any]] = {}
-    messages = proto().search_get_pb2
-    for tenant, keys in others.items():
-        for start in range(0, len(keys), IDS):
-            part = keys[start : start + IDS]
-            request = _request(layout, tenant, {}, False, len(part), filters=filters.by_ids(part))
-            request.properties.CopyFrom(
-                messages.PropertiesRequest(return_all_nonref_properties=True)
-            )
-            answer = connection.ask("Search", request, doing=f"read {layout.name!r}")
-            for row in answer.results:
-                read = payloads.decode_copies(row.properties.non_ref_props.fields)
-                copies[tenant, row.metadata.id] = read
-    return [
-        copies.get((tenant, row.metadata.id), {}) if each is None else each
-        for (tenant, row), each in zip(rows, found, strict=True)
-    ]
 
 
 def seen_dims(connection: Connection, layout: Layout, tenants: Sequence[str]) -> dict[str, int]:

@@ -26,6 +26,7 @@ from qadapt.stores.weaviate.schema import Field, Layout
 OPTIONS = ("ignore_quantization",)
 MOST = 10_000
 PROFILE_SINCE = "1.36.9"
+HFRESH_ANY_LIMIT = "1.40"
 _RESCORED = "knn_search_rescore_took"
 
 ALL_READ = "Weaviate has no search without its index: all rows were read, and scored by qadapt"
@@ -34,7 +35,7 @@ NOT_IN_USE = "its codes are not in use: Weaviate searched the floats (`qadapt in
 BELIEVED = "as configured: this version has no profile of a query that tells who rescored"
 
 
-def check(search: Search, field: Field, queries: npt.NDArray[np.float32]) -> None:
+def check(search: Search, field: Field, queries: npt.NDArray[np.float32], version: str) -> None:
     """Refuse what the server would answer with nothing, or not at all.
 
     Raises:
@@ -50,6 +51,16 @@ def check(search: Search, field: Field, queries: npt.NDArray[np.float32]) -> Non
         raise UnsupportedError(
             "Weaviate holds no finer codes to rescore by", hint="rescore by the originals"
         )
+    if field.index == "hfresh" and older(version, HFRESH_ANY_LIMIT):
+        _check_hfresh(search, field)
+
+
+def _check_hfresh(search: Search, field: Field) -> None:
+    if dict(field.config.get("rq") or {}).get("rescoreLimit") == 0:
+        raise UnsupportedError(
+            "hfresh with rescoreLimit 0: the server takes it, and each search of it fails there",
+            hint="set rq.rescoreLimit of the collection, 350 by default",
+        )
     most = mapping.rescoring(field.native).most
     if most is not None and search.k > most:
         raise UnsupportedError(
@@ -63,6 +74,7 @@ def limit(search: Search, field: Field) -> tuple[int, tuple[str, ...]]:
     if search.rescore is None or not search.rescore.on or mapping.quantizer(field.native) is None:
         return search.k, ()
     wanted = search.rescore.candidates(search.k)
+    # A server from HFRESH_ANY_LIMIT on would give more than `most`; it is not asked for.
     most = min(MOST, mapping.rescoring(field.native).most or MOST)
     if wanted <= most:
         return wanted, ()

@@ -22,7 +22,7 @@ APPLY = "`qadapt apply` sends the schema again, which starts it"
 
 _TRAINED = (
     "Weaviate does not train {kind} on rows that come later: a schema that is sent once rows are "
-    "there starts it, or, under ASYNC_INDEXING, more than trainingLimit rows"
+    "there starts it; under ASYNC_INDEXING more than trainingLimit rows do"
 )
 _BQ = (
     "under ASYNC_INDEXING a server applies BQ, set on a collection that is there, at its restart "
@@ -162,8 +162,10 @@ def _rule(seen: Seen) -> tuple[str, str]:
             f"PQ is trained on at least as many rows as it has centroids: {centroids}",
             f"write at least {centroids} rows, then `qadapt apply`",
         )
-    if name in ("pq", "sq"):
-        return _TRAINED.format(kind=name.upper()), APPLY
+    if name == "sq":
+        return _TRAINED.format(kind="SQ") + "; a killed server loses SQ codes too", APPLY
+    if name == "pq":
+        return _TRAINED.format(kind="PQ"), APPLY
     if name == "bq":
         return _BQ, _BQ_ADVICE
     return _REST, APPLY

@@ -14,6 +14,7 @@ from qadapt.model import (
     Batch,
     Capabilities,
     CollectionInfo,
+    Finding,
     Hits,
     Id,
     Level,
@@ -30,6 +31,7 @@ from qadapt.stores.weaviate import (
     capabilities,
     changes,
     creation,
+    findings,
     ids,
     look,
     mapping,
@@ -37,6 +39,7 @@ from qadapt.stores.weaviate import (
     schema,
     searching,
     tenants,
+    writing,
 )
 from qadapt.stores.weaviate.connection import (
     DISTRIBUTION,
@@ -206,15 +209,15 @@ class WeaviateStore(Store):
         # Read again each time: the server would make a collection that is not there.
         layout = self._layout(collection)
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "write to")
-        keys = rows.check(layout, batch)
-        if rows.add_properties(self.connection, layout, batch):
+        keys = writing.check(layout, batch)
+        if writing.add_properties(self.connection, layout, batch):
             layout = self._layout(collection)
-        rows.write(self.connection, layout, tenant, batch, keys)
+        writing.write(self.connection, layout, tenant, batch, keys)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         layout = self._layout(collection)
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "delete from")
-        rows.delete(self.connection, layout, tenant, ids)
+        writing.delete(self.connection, layout, tenant, ids)
 
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self._layout(collection)
@@ -295,7 +298,7 @@ class WeaviateStore(Store):
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "search")
         field = layout.field(search.vector)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
-        searching.check(search, field, array)
+        searching.check(search, field, array, self.connection.version)
         message = to_message(search.filter, layout, self.connection.version)
         if search.exact or search.options.get("ignore_quantization"):
             wanted = {search.vector: field}
@@ -356,6 +359,12 @@ class WeaviateStore(Store):
         looked = self._look(info.name)
         return changes.recreate_steps(looked, vector, wanted, self._engine, self._taken())
 
+    def notes(self, info: CollectionInfo, vector: str, quantization: Quantization) -> Sequence[str]:
+        looked = self._look(info.name)
+        field = looked.layout.field(vector)
+        mapped = self._mapped(quantization, field.vector, field.native)
+        return changes.notes(looked, vector, mapped, quantization)
+
     def _taken(self) -> list[str]:
         """Names that a copy cannot have."""
         return self.collections()
@@ -382,6 +391,13 @@ class WeaviateStore(Store):
     def drop_alias(self, alias: str) -> None:
         aliases.drop(self.connection, alias)
         self._forget()
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        return findings.findings(self.address, info)
 
 
 def _wanted(layout: Layout, names: Sequence[str] | None) -> dict[str, Field]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -11,17 +12,21 @@ from qadapt.stores.weaviate.schema import Layout
 
 # Names of older and newer servers.
 _ACTIVE = ("HOT", "ACTIVE")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def split(name: str) -> tuple[str, str | None]:
     """A collection's name and the tenant behind it, if one is named.
 
     Raises:
-        InputError: ``NAME@`` without a tenant.
+        InputError: what stands behind ``@`` is no tenant's name.
     """
     collection, at, tenant = name.partition("@")
-    if at and not tenant:
-        raise InputError(f"{name!r} names no tenant behind '@'", hint="write NAME@TENANT")
+    if at and not _NAME.fullmatch(tenant):
+        raise InputError(
+            f"{name!r} names no tenant behind '@'",
+            hint="write NAME@TENANT; a tenant's name has letters, digits, _ and -, at most 64",
+        )
     return collection, tenant if at else None
 
 

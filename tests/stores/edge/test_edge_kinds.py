@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from edge_help import OFF, Texts, carry_out, evidence, fill, plan, state, status, take_back
@@ -200,3 +202,10 @@ def test_rows_written_later(store: EdgeStore, texts: Texts) -> None:
     assert state(store) is State.ACTIVE
     assert status(store).reason == ""
     assert plan(store, "scalar") == []
+
+
+@pytest.mark.parametrize("datatype", ["bfloat16", "int8"])
+def test_datatypes_of_other_stores_are_refused(store: EdgeStore, datatype: Any) -> None:
+    with pytest.raises(UnsupportedError, match=datatype):
+        store.create("c", {"": Vector(4, datatype=datatype)}, {})
+    assert store.collections() == []

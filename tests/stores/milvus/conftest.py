@@ -17,8 +17,12 @@ def server(live: Callable[[str], str]) -> Iterator[MilvusStore]:
     """A live server without the collection of these tests; others may use it too."""
     pytest.importorskip("pymilvus")
     opened = MilvusStore.open(Address.parse(live("milvus")))
-    if NAME in opened.collections():
-        opened.drop(NAME)
+    ours = {NAME, f"{NAME}_plain", *(f"{NAME}_v{number}" for number in range(1, 5))}
+    for alias, target in opened.aliases().items():
+        if {alias, target} & ours:
+            opened.drop_alias(alias)
+    for name in ours.intersection(opened.collections()):
+        opened.drop(name)
     yield opened
     opened.close()
 

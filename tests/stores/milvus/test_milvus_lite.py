@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from milvus_help import NAME, carry_out, fill, kind, plan, recall, state, status, take_back
 
-from qadapt.errors import AddressError, BusyError, InputError, UnsupportedError
+from qadapt.errors import (
+    AddressError,
+    BusyError,
+    InputError,
+    NotFoundError,
+    StoreTimeoutError,
+    UnsupportedError,
+)
 from qadapt.model import Batch, Quantization, State, Vector
 from qadapt.model.address import Address
 from qadapt.stores.base import Search, silent
@@ -124,6 +133,59 @@ def test_one_process_at_a_time_and_closing_gives_it_back(tmp_path: Path) -> None
     assert other() == BusyError.__name__
     second.close()
     assert other() == "opened"
+
+
+def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[float]:
+    """Lite answers `describe` late; when it was asked."""
+    servicer = pytest.importorskip("milvus_lite.adapter.grpc.servicer").MilvusServicer
+    describe, asked = servicer.DescribeCollection, []
+
+    def late(self: Any, request: Any, context: Any) -> Any:
+        asked.append(time.monotonic())
+        time.sleep(seconds)
+        return describe(self, request, context)
+
+    monkeypatch.setattr(servicer, "DescribeCollection", late)
+    return asked
+
+
+def test_a_stalled_call_ends_in_the_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = slow(monkeypatch, 6)
+    store = MilvusStore.open(Address.parse(f"milvus:{tmp_path / 'a.db'}?timeout=2"))
+    try:
+        begun = time.monotonic()
+        with pytest.raises(StoreTimeoutError, match="within 2 s"):
+            store.connection.call("describe 'a'", store.connection.client.describe_collection, "a")
+        assert time.monotonic() - begun < 5
+        assert len(asked) == 1
+    finally:
+        store.close()
+
+
+def test_a_long_call_is_not_cut_by_too_many_pings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pymilvus' 10 s between pings are a third of a second here, so that 6 s are like 200."""
+    grpc = pytest.importorskip("grpc")
+    channel = grpc.insecure_channel
+
+    def impatient(target: str, options: Any = None, **named: Any) -> Any:
+        given = {**dict(options or []), "grpc.http2.max_pings_without_data": 0}
+        if given.get("grpc.keepalive_time_ms") == 10_000:
+            given["grpc.keepalive_time_ms"] = 300
+        return channel(target, options=list(given.items()), **named)
+
+    monkeypatch.setattr(grpc, "insecure_channel", impatient)
+    asked = slow(monkeypatch, 6)
+    store = MilvusStore.open(Address.parse(f"milvus:{tmp_path / 'a.db'}"))
+    try:
+        with pytest.raises(NotFoundError):
+            store.connection.call("describe 'a'", store.connection.client.describe_collection, "a")
+        assert len(asked) == 1, "it was cut, and made again"
+    finally:
+        store.close()
 
 
 @pytest.mark.parametrize("place", [":memory:", "notes.txt", "no/such/folder/x.db"])

@@ -17,9 +17,10 @@ pytest.importorskip("pymilvus")
 
 from milvus_contract import Recorder, start
 from milvus_help import NAME, carry_out, plan
+from pymilvus.grpc_gen import common_pb2, schema_pb2
 
-from qadapt.errors import StoreError, UnsupportedError
-from qadapt.model import Quantization, Rescore, State, Vector
+from qadapt.errors import AddressError, InputError, StoreError, UnsupportedError
+from qadapt.model import Batch, Kind, Metric, Quantization, Rescore, State, Vector
 from qadapt.model.address import Address
 from qadapt.stores.base import Search, silent
 from qadapt.stores.milvus.store import MilvusStore
@@ -32,10 +33,15 @@ def at() -> Iterator[Callable[[str], Opened]]:
     """``at("2.6.8")``: a store on a recorder that says it is that version."""
     opened: list[Any] = []
 
-    def open_at(version: str) -> Opened:
+    def open_at(text: str) -> Opened:
+        version, _, options = text.partition("?")
         recorder = Recorder(version)
         server, port = start(recorder)
-        store = MilvusStore.open(Address("milvus", "http", f"127.0.0.1:{port}"))
+        try:
+            store = MilvusStore.open(Address.parse(f"milvus+http://127.0.0.1:{port}?{options}"))
+        except BaseException:
+            server.stop(0).wait()
+            raise
         opened.append((store, server))
         return store, recorder
 
@@ -154,6 +160,194 @@ def test_what_a_version_lacks_is_never_sent(at: Callable[[str], Opened], text: s
     assert recorder.requests == []
 
 
+@pytest.mark.parametrize("version", ["v2.4.23", "v2.5.27"])
+def test_bits_are_a_second_field_from_2_4(at: Callable[[str], Opened], version: str) -> None:
+    store, recorder = at(version)
+    store.create(NAME, {"": Vector(12)}, {"": Quantization.parse("binary")})
+    made = schema_pb2.CollectionSchema.FromString(recorder.named("CreateCollection")[0].schema)
+    fields = {each.name: each for each in made.fields}
+    assert fields["vector"].data_type == schema_pb2.DataType.FloatVector
+    assert fields["qadapt_bits_vector"].data_type == schema_pb2.DataType.BinaryVector
+    assert {p.key: p.value for p in fields["qadapt_bits_vector"].type_params} == {"dim": "16"}
+    kinds = {
+        each.field_name: {pair.key: pair.value for pair in each.extra_params}
+        for each in recorder.named("CreateIndex")
+    }
+    assert kinds["vector"]["index_type"] == "HNSW"
+    assert kinds["qadapt_bits_vector"]["index_type"] == "BIN_FLAT"
+    assert kinds["qadapt_bits_vector"]["metric_type"] == "HAMMING"
+    vector = store.info(NAME).vectors[""]
+    assert (str(vector.quantization), vector.status.state) == ("binary", State.ACTIVE)
+
+    rows = np.array([[1, -1, 0] * 4, [-1] * 12], dtype=np.float32)
+    store.write(NAME, Batch([1, 2], {"": rows}, [{"a": 1}, {}]))
+    columns = {each.field_name: each for each in recorder.named("Upsert")[0].fields_data}
+    assert columns["qadapt_bits_vector"].vectors.binary_vector == b"\x92\x40\x00\x00"
+    assert list(columns["vector"].vectors.float_vector.data) == rows.ravel().tolist()
+
+    hits = store.search(NAME, rows[:1], Search(k=10, filter={"a": 1}))
+    sent = recorder.named("Search")[-1]
+    params = {pair.key: pair.value for pair in sent.search_params}
+    assert (params["anns_field"], params["metric_type"]) == ("qadapt_bits_vector", "HAMMING")
+    assert "exists" in sent.dsl
+    assert hits.how.scores == "approximate"
+    assert not plan(store, "binary")
+
+    (off,) = plan(store, "none")
+    carry_out(store, [off])
+    assert store.info(NAME).vectors[""].quantization.kind is Kind.NONE
+    store.search(NAME, rows[:1], Search(k=10))
+    params = {pair.key: pair.value for pair in recorder.named("Search")[-1].search_params}
+    assert params["anns_field"] == "vector"
+    (on,) = plan(store, "binary")
+    assert on.request == off.reverse
+    assert len(recorder.named("CreateIndex")) == 2, "nothing is built for it"
+
+
+def test_bits_beside_an_existing_collection_are_a_second_one(at: Callable[[str], Opened]) -> None:
+    """A field cannot be added before 2.6."""
+    store, _ = at("v2.5.27")
+    store.create(NAME, {"": Vector(8)}, {})
+    (step,) = plan(store, "binary")
+    assert step.request["op"] == "milvus.bits"
+    assert "second collection" in step.action
+
+
+@pytest.mark.parametrize(
+    ("version", "datatype", "wire", "kind", "queried"),
+    [
+        ("v2.4.23", "bfloat16", schema_pb2.DataType.BFloat16Vector, "bfloat16_vector",
+         common_pb2.PlaceholderType.BFloat16Vector),
+        ("v2.4.23", "float16", schema_pb2.DataType.Float16Vector, "float16_vector",
+         common_pb2.PlaceholderType.Float16Vector),
+        ("2.6.22", "int8", schema_pb2.DataType.Int8Vector, "int8_vector",
+         common_pb2.PlaceholderType.Int8Vector),
+    ],
+)  # fmt: skip
+def test_smaller_datatypes_on_the_wire(
+    at: Callable[[str], Opened], version: str, datatype: Any, wire: int, kind: str, queried: int
+) -> None:
+    store, recorder = at(version)
+    store.create(NAME, {"": Vector(4, datatype=datatype)}, {})
+    made = schema_pb2.CollectionSchema.FromString(recorder.named("CreateCollection")[0].schema)
+    assert [each.data_type for each in made.fields if each.name == "vector"] == [wire]
+    assert sent(recorder)[0] == "HNSW"
+    row = np.array([[1.0, -0.5, 0.25, 0.0]], dtype=np.float32)
+    store.write(NAME, Batch([1], {"": row}))
+    (column,) = [
+        each for each in recorder.named("Upsert")[0].fields_data if each.field_name == "vector"
+    ]
+    values = {
+        "bfloat16_vector": b"\x80\x3f\x00\xbf\x80\x3e\x00\x00",
+        "float16_vector": row.astype(np.float16).tobytes(),
+        "int8_vector": np.array([127, -64, 32, 0], dtype=np.int8).tobytes(),
+    }
+    assert getattr(column.vectors, kind) == values[kind]
+    store.search(NAME, row, Search(k=5))
+    group = common_pb2.PlaceholderGroup.FromString(recorder.named("Search")[-1].placeholder_group)
+    assert (group.placeholders[0].type, group.placeholders[0].values[0]) == (queried, values[kind])
+    vector = store.info(NAME).vectors[""]
+    assert vector.datatype == datatype
+    assert vector.float_bytes == {"int8": 1}.get(datatype, 2) * 4 * recorder.rows
+
+
+def test_int8_and_bfloat16_are_refused_where_they_are_not(at: Callable[[str], Opened]) -> None:
+    for version, datatype in (("v2.5.27", "int8"), ("v2.3.5", "bfloat16"), ("2.6.22", "uint8")):
+        store, recorder = at(version)
+        with pytest.raises(UnsupportedError, match=datatype):
+            store.create(NAME, {"": Vector(4, datatype=datatype)}, {})  # type: ignore[arg-type]
+        assert recorder.requests == []
+    store, _ = at("2.6.22")
+    with pytest.raises(UnsupportedError, match="int8"):
+        wanted = Quantization.parse('scalar:native={"index_type":"IVF_SQ8"}')
+        store.create(NAME, {"": Vector(4, datatype="int8")}, {"": wanted})
+
+
+def test_rows_that_int8_cannot_hold_are_refused_before(at: Callable[[str], Opened]) -> None:
+    store, recorder = at("2.6.22")
+    store.create(NAME, {"": Vector(2, Metric.DOT, "int8")}, {})
+    with pytest.raises(InputError, match="whole numbers"):
+        store.write(NAME, Batch([1, 2], {"": [[1, 2], [3.5, 0]]}))
+    assert recorder.named("Upsert") == []
+    store.write(NAME, Batch([1], {"": [[-128, 127]]}))
+
+
+def test_codes_on_disk_are_mmap_of_the_index_from_2_4(at: Callable[[str], Opened]) -> None:
+    store, recorder = at("2.6.22")
+    store.create(NAME, {"": Vector(8)}, {"": Quantization.parse("scalar:codes=disk")})
+    params = recorder.index_params()
+    assert params["mmap.enabled"] == "true"
+    assert "mmap" not in params["params"]
+    quantization = store.info(NAME).vectors[""].quantization
+    assert (quantization.codes, quantization.bits) == ("disk", 8)
+    assert not plan(store, "scalar:codes=disk")
+    assert not plan(store, "scalar"), "where codes are is left when nothing is asked"
+    (step,) = plan(store, "scalar:codes=ram")
+    assert step.request["index"]["params"]["mmap.enabled"] == "false"
+    older, recorder = at("v2.3.5")
+    mapped = older.map(Quantization.parse("scalar:codes=disk"), Vector(8))
+    assert "mmap" in mapped.match.differences[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "text", "becomes", "kinds"),
+    [
+        ("2.6.22", "rotational:bits=1", None, {"vector": "IVF_RABITQ"}),
+        ("v2.5.27", "binary", None, {"vector": "HNSW", "qadapt_bits_vector": "BIN_FLAT"}),
+        ("2.6.22", None, Vector(12, datatype="int8"), {"vector": "HNSW"}),
+        ("v2.4.23", None, Vector(12, datatype="bfloat16"), {"vector": "HNSW"}),
+    ],
+)
+def test_a_copy_and_the_moved_alias(
+    at: Callable[[str], Opened],
+    version: str,
+    text: str | None,
+    becomes: Vector | None,
+    kinds: dict[str, str],
+) -> None:
+    store, recorder = at(version)
+    recorder.rows = 0
+    store.create(f"{NAME}_v1", {"": Vector(12)}, {})
+    store.connection.client.create_partition(f"{NAME}_v1", "red")
+    store.switch_alias(NAME, f"{NAME}_v1")
+    info = store.info(NAME)
+    if becomes is not None:
+        steps = store.recreate_steps(info, "", becomes)
+    else:
+        steps = store.alias_steps(info, "", Quantization.parse(text))
+    recorder.requests.clear()
+    carry_out(store, steps)
+    writes = ("CreateCollection", "CreatePartition", "LoadCollection", "Flush", "AlterAlias",
+              "AlterCollection", "DropIndex", "ReleaseCollection")  # fmt: skip
+    assert recorder.order(*writes) == [
+        "CreateCollection",
+        "CreatePartition",
+        "LoadCollection",
+        "Flush",
+        "AlterCollection",
+        "AlterAlias",
+    ]
+    made = recorder.named("CreateCollection")[0]
+    assert made.collection_name == f"{NAME}_v2"
+    assert {p.key: p.value for p in made.properties}["qadapt.copy_of"] == f"{NAME}_v1"
+    fields = schema_pb2.CollectionSchema.FromString(made.schema).fields
+    assert [each.name for each in fields if not each.is_dynamic] == ["qadapt_id", *kinds]
+    built = {
+        each.field_name: {pair.key: pair.value for pair in each.extra_params}["index_type"]
+        for each in recorder.named("CreateIndex")
+    }
+    assert built == kinds
+    (moved,) = recorder.named("AlterAlias")
+    assert (moved.alias, moved.collection_name) == (NAME, f"{NAME}_v2")
+    assert store.info(NAME).config["alias_of"] == f"{NAME}_v2"
+    recorder.requests.clear()
+    carry_out(store, steps)
+    assert recorder.order(*writes) == [], "done twice is done once"
+    assert steps[0].reverse is not None
+    store.run(NAME, steps[0].reverse, silent, 30)
+    assert recorder.aliases == {NAME: f"{NAME}_v1"}
+
+
 def test_half_floats_are_a_field_from_2_4(at: Callable[[str], Opened]) -> None:
     """2.3.5 creates such a field and never builds its index."""
     store, recorder = at("v2.4.23")
@@ -165,7 +359,9 @@ def test_half_floats_are_a_field_from_2_4(at: Callable[[str], Opened]) -> None:
     assert recorder.requests == []
 
 
-def test_the_level_of_a_search_is_session_unless_said(at: Callable[[str], Opened]) -> None:
+def test_the_level_of_a_search_is_the_collections_unless_said(
+    at: Callable[[str], Opened],
+) -> None:
     """Facts section 4: Strong takes 259 ms, Session 5, and Bounded does not see own writes."""
     store, recorder = at("2.6.22")
     store.create(NAME, {"": Vector(8)}, {})
@@ -176,3 +372,13 @@ def test_the_level_of_a_search_is_session_unless_said(at: Callable[[str], Opened
     hits = store.search(NAME, query, Search(k=10, options={"consistency_level": "Bounded"}))
     assert recorder.named("Search")[-1].consistency_level == 2
     assert "newest writes may not be seen" in hits.how.notes[0]
+    by_address, recorder = at("2.6.22?consistency=Strong")
+    by_address.create(NAME, {"": Vector(8)}, {})
+    hits = by_address.search(NAME, query, Search(k=10))
+    assert recorder.named("Search")[-1].consistency_level == 0
+    assert "260 ms" in hits.how.notes[0]
+    assert by_address.info(NAME).config["consistency"] == "Strong"
+    hits = by_address.search(NAME, query, Search(k=10, options={"consistency_level": "Eventually"}))
+    assert recorder.named("Search")[-1].consistency_level == 3
+    with pytest.raises(AddressError, match="Sesion"):
+        at("2.6.22?consistency=Sesion")

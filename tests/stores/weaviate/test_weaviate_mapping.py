@@ -15,6 +15,7 @@ from qadapt.stores.weaviate import mapping
 from qadapt.stores.weaviate.engine import Engine
 
 WIDE = Vector(384)
+ON = {"enabled": True}
 
 
 def native(index: str = "hnsw", **config: Any) -> dict[str, Any]:
@@ -88,11 +89,7 @@ def test_what_is_sent_is_what_the_server_kept(recording: str, text: str) -> None
         ("hnsw", "scalar:bits=4", {"rq": {"enabled": True, "bits": 4, "rescoreLimit": 20}}),
         ("hnsw", "rotational:bits=1", {"rq": {"enabled": True, "bits": 1, "rescoreLimit": 512}}),
         ("hnsw", "binary", {"bq": {"enabled": True}}),
-        (
-            "hnsw",
-            "product:segments=48",
-            {"pq": {"enabled": True, "segments": 48, "centroids": 256}},
-        ),
+        ("hnsw", "product:segments=48", {"pq": {**ON, "segments": 48, "centroids": 256}}),
         ("flat", "binary", {"bq": {"enabled": True, "rescoreLimit": 500, "cache": True}}),
         (
             "flat",

@@ -1,69 +1,60 @@
-"""What the tests of Weaviate's quantization share: recordings of 1.39.0, and looks made of them."""
+"""Helpers of the tests of the Weaviate store."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
-from pathlib import Path
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pytest
+import numpy as np
+import numpy.typing as npt
 
-from qadapt.model import Vector
-from qadapt.stores.weaviate import mapping, schema
-from qadapt.stores.weaviate.schema import Layout
-from qadapt.stores.weaviate.status import Seen, Shard
-
-REPO = Path(__file__).resolve().parents[3]
-SHARED = Path(os.environ.get("QADAPT_SHARED", REPO.parent / "shared"))
-RECORDINGS = SHARED / "recordings" / "weaviate-1.39.0"
+from qadapt.model import Batch, Metric, Vector
+from qadapt.stores.weaviate.connection import proto
+from qadapt.stores.weaviate.store import WeaviateStore
 
 
-def recorded(name: str) -> dict[str, Any]:
-    """One exchange: ``request`` and ``response`` with ``status`` and ``body``."""
-    path = RECORDINGS / f"{name}.json"
-    if not path.is_file():
-        pytest.skip(f"no recordings in {RECORDINGS}: set QADAPT_SHARED")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def keys(count: int, start: int = 0) -> list[str]:
+    """UUIDs that hold the rows' numbers."""
+    return [str(uuid.UUID(int=row + 1)) for row in range(start, start + count)]
 
 
-def recorded_layout(name: str, dim: int = 384) -> Layout:
-    """A recorded schema, read; the dimension is that of the recording's data."""
-    raw = recorded(name)["response"]["body"]
-    names = ["", *(raw.get("vectorConfig") or {})]
-    return schema.layout(raw, raw["class"], dict.fromkeys(names, dim))
+def number(key: Any) -> int:
+    """The row of an id."""
+    return uuid.UUID(str(key)).int - 1
 
 
-def recorded_shards(name: str) -> list[Shard]:
-    """The shards of a recorded ``nodes`` answer."""
-    return [
-        Shard(
-            node["name"],
-            each["name"],
-            compressed=each["compressed"],
-            state=each["vectorIndexingStatus"],
-            queue=each["vectorQueueLength"],
-        )
-        for node in recorded(name)["response"]["body"]["nodes"]
-        for each in node["shards"]
+def normal(count: int, dim: int = 4, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Random rows."""
+    return np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
+
+
+def fill(
+    store: WeaviateStore,
+    name: str,
+    rows: npt.NDArray[np.float32],
+    payloads: Sequence[Mapping[str, Any]] | None = None,
+    metric: str = "dot",
+) -> None:
+    """A new collection with these rows, ids 0..n-1."""
+    store.create(name, {"": Vector(rows.shape[1], Metric.of(metric))}, {})
+    store.write(name, Batch(keys(len(rows)), {"": rows}, payloads))
+
+
+def foreign(store: WeaviateStore, name: str, **schema: Any) -> None:
+    """A collection as somebody else makes it."""
+    body = {"class": name, "vectorizer": "none", "vectorIndexType": "hnsw", **schema}
+    body.setdefault("vectorIndexConfig", {"distance": "dot"})
+    store.connection.rest("POST", "/v1/schema", body, doing=f"create {name!r}")
+
+
+def raw_write(store: WeaviateStore, name: str, rows: npt.NDArray[np.float32]) -> list[str]:
+    """Rows as another client sends them, unchecked; the server's words."""
+    messages = proto().batch_pb2
+    objects = [
+        messages.BatchObject(uuid=key, collection=name, vector_bytes=row.astype("<f4").tobytes())
+        for key, row in zip(keys(len(rows)), rows, strict=True)
     ]
-
-
-def seen(native: Mapping[str, Any], **changes: Any) -> Seen:
-    """One vector of 5,000 rows under an index, in one shard that is ready; with changes."""
-    vector = Vector(384)
-    plain: dict[str, Any] = {
-        "count": 5000,
-        "native": native,
-        "quantization": mapping.from_native(native, vector),
-        "shards": [shard()],
-    }
-    return Seen(**{**plain, **changes})
-
-
-def shard(**changes: Any) -> Shard:
-    """A shard that is ready, without codes."""
-    plain: dict[str, Any] = {"node": "node1", "name": "one", "compressed": False, "state": "READY"}
-    return Shard(**{**plain, **changes})
+    request = messages.BatchObjectsRequest(objects=objects)
+    answer = store.connection.ask("BatchObjects", request, doing="write")
+    return [each.error for each in answer.errors]

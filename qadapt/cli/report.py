@@ -1,0 +1,102 @@
+"""Report: what was measured, found and reckoned, as one page, Markdown, JSON or in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qadapt.cli.frame import command
+from qadapt.cli.output import Output, styled, table
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from qadapt.reporting import Report
+    from qadapt.reporting.tables import Table
+
+_STYLES = {"before": "yellow", "after": "green", "predicted": "magenta"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    command(
+        app,
+        "report",
+        examples="qadapt report eval.json -o report.html\n"
+        "qadapt report before.json after.json cost.json doctor.json -o report.html\n"
+        "qadapt report eval.json",
+    )(report)
+
+
+def report(
+    out: Output,
+    documents: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="EVAL.json...", show_default=False,
+            help="What eval, simulate, advise, cost, doctor and verify wrote with --json.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE.html|.md|.json", show_default=False,
+            help="Where to write it; in the terminal if left out.",
+        ),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", metavar="SETTING", show_default=False,
+                     help="The setting to compare with."),
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option("--title", metavar="TEXT", show_default=False, help="Of the page.")
+    ] = None,
+) -> None:  # fmt: skip
+    """One self-contained file: before and after, plots, tables, evidence, commands.
+
+    Of two evaluations of one collection the last is "after". The page needs no network and
+    runs no script.
+    """
+    from qadapt.reporting import report as make
+
+    made = make(*documents, after=after, path=output, title=title)
+    where = None if output is None else str(output)
+    out.document({**made.to_dict(), "written": where})
+    if output is not None:
+        out.print(f"written: {output} ({output.stat().st_size / 1000:,.0f} kB)")
+    elif not out.json:
+        _show(out, made)
+
+
+def _show(out: Output, made: Report) -> None:
+    from rich.text import Text
+
+    from qadapt.reporting import tables
+    from qadapt.reporting.report import label
+    from qadapt.reporting.terminal import plot
+
+    out.print(styled(made.title, "bold"), "")
+    rows = [[name, was, now] for name, was, now in tables.changes(made)]
+    if rows:
+        before = label(made.before) if made.before is not None else ""
+        now = label(made.after) if made.after is not None else ""
+        out.print(table(["", f"before: {before}", f"after: {now}" if now else ""], rows), "")
+    for axis in ("bytes", "latency"):
+        drawn = plot(made, axis, width=out.out.width, color=out.out.is_terminal)
+        if drawn is not None:
+            out.print(Text.from_ansi(drawn), "")
+    out.print(_rich(tables.settings(made)))
+
+
+def _rich(found: Table) -> Any:
+    columns: list[Any] = [
+        (name.lstrip("#"), "right") if name.startswith("#") else name for name in found.columns
+    ]
+    rows: list[list[Text | str]] = []
+    for at, row in enumerate(found.rows):
+        style = _STYLES.get(found.roles[at], "default") if found.roles else "default"
+        rows.append([styled(cell, style) for cell in row])
+    return table(columns, rows)

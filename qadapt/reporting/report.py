@@ -1,0 +1,292 @@
+"""A report: before and after, the points of the plots, and the documents beneath."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from qadapt.costing import Cost
+from qadapt.diagnosis import Diagnosis
+from qadapt.errors import InputError, SpecError
+from qadapt.evaluation.results import Advice, Evaluation, Figure, Result, Simulation, now
+from qadapt.evaluation.verify import Verification
+from qadapt.model import Plain
+from qadapt.reporting.documents import gather
+
+Axis = Literal["bytes", "latency"]
+FORMATS = ("html", "md", "json")
+# A chosen setting may lose so much recall against the best that was measured.
+LOSS = 0.01
+
+
+@dataclass(frozen=True)
+class Point(Plain):
+    """One setting in the plots.
+
+    Attributes:
+        number: as it stands in plots and tables.
+        setting: as asked for; see ``label``.
+        role: ``before``, ``after``, ``candidate`` or ``predicted``.
+        recall: mean and interval.
+        bytes: of codes, for each vector; None where it can't be told.
+        latency: ms of one query, 95th percentile, warm, one at a time; None where not measured.
+    """
+
+    number: int
+    setting: str
+    role: Literal["before", "after", "candidate", "predicted"]
+    recall: Figure
+    bytes: float | None
+    latency: float | None
+
+    def at(self, axis: Axis) -> float | None:
+        """Where it stands on an axis."""
+        return self.bytes if axis == "bytes" else self.latency
+
+
+@dataclass(frozen=True)
+class Report(Plain):
+    """All that a report shows.
+
+    Attributes:
+        title, created: of the report.
+        before, after: the live setting as it was, and as it is or is proposed to be.
+        after_is: where ``after`` comes from, in words.
+        points: all settings with a recall.
+        pareto_bytes, pareto_latency: numbers of the points that no other beats in both.
+        commands: what made it, in order.
+        evaluations ... verification: the documents.
+    """
+
+    title: str
+    created: str
+    before: Result | None
+    after: Result | None
+    after_is: str
+    points: tuple[Point, ...]
+    pareto_bytes: tuple[int, ...]
+    pareto_latency: tuple[int, ...]
+    commands: tuple[str, ...]
+    evaluations: tuple[Evaluation, ...] = ()
+    simulation: Simulation | None = None
+    advice: Advice | None = None
+    cost: Cost | None = None
+    diagnoses: tuple[Diagnosis, ...] = ()
+    verification: Verification | None = None
+    format: str = "qadapt.report/1"
+
+    @property
+    def subject(self) -> Evaluation | Simulation | None:
+        """The measurement that says what was looked at."""
+        return self.evaluations[-1] if self.evaluations else self.simulation
+
+    def pareto(self, axis: Axis) -> tuple[Point, ...]:
+        """The Pareto line, from cheap to dear."""
+        numbers = self.pareto_bytes if axis == "bytes" else self.pareto_latency
+        return tuple(point for number in numbers for point in self.points if point.number == number)
+
+    def placed(self, axis: Axis) -> list[tuple[float, Point]]:
+        """The points that stand somewhere on an axis, with where."""
+        return [(at, point) for point in self.points if (at := point.at(axis))]
+
+    def to_html(self) -> str:
+        """One self-contained page: no network, no script.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        from qadapt.reporting.html import page
+
+        return page(self)
+
+    def to_markdown(self) -> str:
+        """The same tables in Markdown."""
+        from qadapt.reporting.markdown import text
+
+        return text(self)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it as ``.html``, ``.md`` or ``.json``, by the path's ending.
+
+        Raises:
+            SpecError: another ending.
+            InputError: it cannot be written.
+        """
+        place = Path(path)
+        kind = place.suffix.lstrip(".").lower()
+        if kind not in FORMATS:
+            raise SpecError.unknown("kind of report", kind or str(place), FORMATS)
+        content = {"html": self.to_html, "md": self.to_markdown, "json": self.to_json}[kind]()
+        try:
+            place.write_text(content, encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"cannot write the report {str(place)!r}: {error.strerror}",
+                hint="choose another place",
+            ) from None
+        return place
+
+
+def report(
+    *documents: Any,
+    after: str | None = None,
+    path: str | os.PathLike[str] | None = None,
+    title: str | None = None,
+) -> Report:
+    """A report of evaluations, and of what else is given.
+
+    Args:
+        documents: Evaluation, Simulation, Advice, Cost, Diagnosis, Verification, or paths of
+            files of them. Of two evaluations the last is "after".
+        after: the setting to compare with; by default the live one of a second evaluation, else
+            what was advised, else the smallest that loses at most 0.01 of the best recall.
+        path: where to save it, as ``.html``, ``.md`` or ``.json``.
+        title: of the page.
+
+    Raises:
+        InputError: nothing with a recall is among the documents, or no such setting.
+        MissingExtraError: matplotlib is not installed, and a page is asked for.
+    """
+    found = gather(documents)
+    if not found.evaluations and found.simulation is None:
+        raise InputError(
+            "a report needs an evaluation or a simulation",
+            hint="`qadapt eval URL COLLECTION SETTING... -o eval.json` writes one",
+        )
+    before = _live(found.evaluations[0]) if found.evaluations else None
+    chosen, why = _after(found.evaluations, found.advice, before, after)
+    points = _points(found.evaluations, found.simulation, before, chosen)
+    subject = found.evaluations[-1] if found.evaluations else found.simulation
+    name = subject.collection if subject is not None and subject.collection else "vectors"
+    made = Report(
+        title=title or f"{name}: recall, size and time",
+        created=now(),
+        before=before,
+        after=chosen,
+        after_is=why,
+        points=points,
+        pareto_bytes=_pareto(points, "bytes"),
+        pareto_latency=_pareto(points, "latency"),
+        commands=_commands(found),
+        evaluations=found.evaluations,
+        simulation=found.simulation,
+        advice=found.advice,
+        cost=found.cost,
+        diagnoses=found.diagnoses,
+        verification=found.verification,
+    )
+    if path is not None:
+        made.save(path)
+    return made
+
+
+def label(result: Result) -> str:
+    """The setting as asked for; of the collection as it is, what it is too."""
+    if result.setting != "live":
+        return result.setting
+    return f"live: {result.quantization.replace(native={})}"
+
+
+def latency_of(result: Result) -> float | None:
+    """95th percentile of one query, warm, one at a time, in ms."""
+    warm = [each for each in result.latency if each.phase == "warm"]
+    return min(warm, key=lambda each: each.concurrency).p95 if warm else None
+
+
+def _live(evaluation: Evaluation) -> Result | None:
+    return next((each for each in evaluation.results if each.where == "live"), None)
+
+
+def _after(
+    evaluations: tuple[Evaluation, ...],
+    advice: Advice | None,
+    before: Result | None,
+    asked: str | None,
+) -> tuple[Result | None, str]:
+    results = [each for evaluation in evaluations for each in evaluation.results]
+    good = [each for each in results if each.recall is not None and each is not before]
+    if asked is not None:
+        found = next((each for each in good if each.setting == asked), None)
+        if found is None:
+            known = [each.setting for each in good]
+            raise SpecError.unknown("setting", asked, known, where="the evaluations")
+        return found, "as chosen for this report"
+    if len(evaluations) > 1 and (later := _live(evaluations[-1])) is not None:
+        return later, "measured on the live collection, after the change"
+    if advice is not None and advice.best is not None:
+        best = advice.best.setting
+        return next((r for r in good if r.setting == best), None), "advised"
+    return _smallest(good, before)
+
+
+def _smallest(good: list[Result], before: Result | None) -> tuple[Result | None, str]:
+    """The smallest setting that loses next to nothing."""
+    sized = [each for each in good if each.bytes_per_vector is not None]
+    recalls = [_recall(each) for each in (*sized, *([before] if before is not None else []))]
+    near = [each for each in sized if _recall(each) >= max(recalls) - LOSS]
+    if not near:
+        return None, ""
+    found = min(near, key=lambda each: each.bytes_per_vector or 0)
+    if before is not None and (before.bytes_per_vector or 0) <= (found.bytes_per_vector or 0):
+        return None, ""
+    return found, f"the smallest measured that loses at most {LOSS:g} of the best recall"
+
+
+def _recall(result: Result) -> float:
+    return result.recall.value if result.recall is not None else 0.0
+
+
+def _points(
+    evaluations: tuple[Evaluation, ...],
+    simulation: Simulation | None,
+    before: Result | None,
+    after: Result | None,
+) -> tuple[Point, ...]:
+    points: list[Point] = []
+    seen: set[str] = set()
+
+    def add(result: Result, role: Any) -> None:
+        if result.recall is None:
+            return
+        seen.add(label(result))
+        size, time = result.bytes_per_vector, latency_of(result)
+        points.append(Point(len(points) + 1, label(result), role, result.recall, size, time))
+
+    for evaluation in evaluations:
+        for result in evaluation.results:
+            known = result is before or result is after
+            role = "before" if result is before else "after" if result is after else "candidate"
+            if known or label(result) not in seen:
+                add(result, role)
+    for result in simulation.results if simulation is not None else ():
+        if label(result) not in seen:
+            add(result, "predicted")
+    return tuple(points)
+
+
+def _pareto(points: tuple[Point, ...], axis: Axis) -> tuple[int, ...]:
+    """Measured points that no other beats: cheap to dear, each with more recall than before."""
+    placed = [(at, p) for p in points if p.role != "predicted" and (at := p.at(axis))]
+    line: list[Point] = []
+    for _, point in sorted(placed, key=lambda pair: (pair[0], -pair[1].recall.value)):
+        if not line or point.recall.value > line[-1].recall.value:
+            line.append(point)
+    return tuple(point.number for point in line)
+
+
+def _commands(found: Any) -> tuple[str, ...]:
+    """What made the documents, then what applies the setting."""
+    made = [each.command for each in found.evaluations]
+    made += [each.command for each in (found.simulation, found.advice) if each is not None]
+    if found.cost is not None and found.cost.address:
+        words = ["qadapt", "cost", found.cost.address, found.cost.collection]
+        words += [found.cost.after.setting] if found.cost.after is not None else []
+        for option, price in (("--price", found.cost.prices.ram),
+                              ("--disk-price", found.cost.prices.disk)):  # fmt: skip
+            words += [option, f"{price:g}"] if price is not None else []
+        made.append(shlex.join(words))
+    made += [shlex.join(["qadapt", "doctor", d.address, d.collection]) for d in found.diagnoses]
+    return tuple(dict.fromkeys(command for command in made if command))

@@ -1,0 +1,273 @@
+"""The tables of a report as rows of text, the same for a page and for Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.costing import Cost, Line
+from qadapt.evaluation.results import Evaluation, Figure, Result, Simulation
+from qadapt.model import Rescore
+from qadapt.reporting.report import Report, label, latency_of
+
+DASH = "-"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        title: of its section.
+        columns: their titles; one that begins with ``#`` holds numbers.
+        rows: cells as text.
+        note: what a reader must know.
+        roles: the role of each row, for its colour; empty for none.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    roles: Sequence[str] = ()
+
+
+def size(count: float | None) -> str:
+    """Bytes as B, KiB, ...; a dash where it can't be told."""
+    from qadapt.planning.text import human_bytes
+
+    return DASH if count is None else human_bytes(count)
+
+
+def share(value: float | None) -> str:
+    """A recall with three decimals; 0.9999 is not rounded up to 1."""
+    if value is None:
+        return DASH
+    return f"{min(value, 0.999):.3f}" if value < 1 else "1.000"
+
+
+def interval(figure: Figure | None) -> str:
+    """``0.912 to 0.934``."""
+    return DASH if figure is None else f"{share(figure.low)} to {share(figure.high)}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number, or a dash."""
+    return DASH if value is None else f"{value:,.{digits}f}"
+
+
+def value_text(value: Any) -> str:
+    """A signal's value as a person reads it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def rescore_text(rescore: Rescore | None) -> str:
+    """A rescore in a few words."""
+    if rescore is None:
+        return "store's default"
+    return f"x{rescore.oversampling:g} by {rescore.source}" if rescore.on else "off"
+
+
+def settings(report: Report) -> Table:
+    """All settings: the legend of the plots' numbers."""
+    results = {label(result): result for result in _all(report)}
+    rows, roles = [], []
+    subject = report.subject
+    k = subject.k if subject is not None else 10
+    for point in report.points:
+        picked = {"before": report.before, "after": report.after}.get(point.role)
+        result = picked or results[point.setting]
+        figure = result.predicted.recall if result.predicted is not None else None
+        seen = result.recall if point.role == "predicted" else figure
+        rows.append(
+            [
+                str(point.number),
+                point.setting,
+                point.role,
+                share(point.recall.value),
+                interval(point.recall),
+                share(result.ndcg.value if result.ndcg else None),
+                number(point.bytes, 1),
+                number(point.latency),
+                rescore_text(result.rescore),
+                share(seen.value if seen else None),
+            ]
+        )
+        roles.append(point.role)
+    columns = ["#No", "Setting", "What", f"#Recall@{k}", "#95 % interval", "#nDCG"]
+    columns += ["#Bytes/vector", "#p95 ms", "Rescored", "#Predicted"]
+    note = (
+        "Recall, nDCG: against the exact float32 neighbours. Bytes: of codes, or of the floats "
+        "where there are none. p95: one query at a time, warm, the client's own time taken off "
+        "where it was measured."
+    )
+    if all(row[-1] == DASH for row in rows):  # nothing was predicted
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return Table("All settings", columns, rows, note, roles)
+
+
+def failed(report: Report) -> Table | None:
+    """Settings without a recall, and why."""
+    rows = [
+        [label(each), each.state, "; ".join(dict.fromkeys([*_differences(each), *each.notes]))]
+        for each in _all(report)
+        if each.recall is None
+    ]
+    return Table("Not measured", ["Setting", "State", "Why"], rows) if rows else None
+
+
+def latencies(report: Report) -> Table | None:
+    """Time and throughput at each concurrency."""
+    rows = []
+    for result in _all(report):
+        for each in result.latency:
+            rows.append(
+                [
+                    label(result),
+                    each.phase,
+                    str(each.concurrency),
+                    number(each.p50),
+                    number(each.p95),
+                    number(each.p99),
+                    number(each.throughput, 0),
+                    number(each.client_ms),
+                ]
+            )
+    if not rows:
+        return None
+    columns = ["Setting", "Phase", "#At once", "#p50 ms", "#p95 ms", "#p99 ms", "#Queries/s"]
+    note = "Client ms: what the client and the way to the store take, already taken off."
+    return Table("Time", [*columns, "#Client ms"], rows, note)
+
+
+def labels(report: Report) -> Table | None:
+    """Against relevance labels."""
+    rows = [
+        [
+            label(each),
+            share(each.labels.ndcg.value),
+            share(each.labels.exact_ndcg),
+            share(each.labels.recall.value),
+            share(each.labels.exact_recall),
+            str(each.labels.queries),
+        ]
+        for each in _all(report)
+        if each.labels is not None
+    ]
+    columns = ["Setting", "#nDCG", "#float32", "#Recall", "#float32", "#Queries"]
+    return Table("Against relevance labels", columns, rows) if rows else None
+
+
+def costs(cost: Cost) -> list[Table]:
+    """Before and after, and the stores side by side."""
+    priced = cost.prices.ram is not None or cost.prices.disk is not None
+    change = [
+        [what, line.setting, *_scales(line, priced)]
+        for what, line in (("as it is", cost.before), ("as asked", cost.after))
+        if line is not None and line.scales
+    ]
+    heads = []
+    for at, scale in enumerate(next((x.scales for x in cost.lines if x.scales), ())):
+        heads += [f"#RAM {scale.factor:g}x"] + [f"#Disk {scale.factor:g}x"] * (at == 0)
+        heads += ["#A month"] * priced
+    side = []
+    for line in cost.lines:
+        missing = [line.why_not, *[DASH] * (len(heads) - 1)]
+        side.append([line.store, line.setting, *(_scales(line, priced) or missing)])
+    note = "; ".join(cost.notes)
+    tables = [Table("Stores side by side", ["Store", "Setting", *heads], side, note)]
+    if change:
+        tables.insert(0, Table("RAM, disk and money", ["", "Setting", *heads], change))
+    return tables
+
+
+def evidence(report: Report) -> list[tuple[str, Table]]:
+    """The signals that were read of each setting."""
+    found = []
+    for result in _all(report):
+        if result.status is None:
+            continue
+        rows = [[item.signal, value_text(item.value)] for item in result.status.evidence]
+        if rows:
+            head = f"{label(result)}: seen {result.status.state}"
+            found.append((head, Table("", ["Signal", "Value"], rows)))
+    return found
+
+
+def truths(report: Report) -> Table:
+    """What was measured against, with what queries."""
+    rows = []
+    measured: list[Evaluation | Simulation] = [*report.evaluations]
+    measured += [report.simulation] if report.simulation is not None else []
+    for each in measured:
+        truth = each.truth
+        exact = "all rows" if truth.exact else f"{truth.rows:,} of {truth.of:,} rows"
+        engine = "simulated"
+        if isinstance(each, Evaluation):
+            engine = f"{each.server.store} {each.server.version or ''}".strip()
+        rows.append(
+            [
+                each.created or DASH,
+                engine,
+                f"{each.count:,} x {each.dim:,}",
+                str(each.metric),
+                f"{each.queries:,}: {each.source}",
+                exact + (f" ({truth.bound})" if truth.bound else ""),
+            ]
+        )
+    columns = ["When", "Engine", "#Rows x dimensions", "Metric", "Queries", "Exact truth over"]
+    return Table("What was measured", columns, rows)
+
+
+def _all(report: Report) -> list[Result]:
+    """Each result once: measured ones first."""
+    found: list[Result] = []
+    for evaluation in report.evaluations:
+        found += evaluation.results
+    known = {label(each) for each in found}
+    simulated = report.simulation.results if report.simulation is not None else ()
+    found += [each for each in simulated if label(each) not in known]
+    return found
+
+
+def _differences(result: Result) -> list[str]:
+    return list(result.match.differences) if result.match is not None else []
+
+
+def _scales(line: Line, priced: bool) -> list[str]:
+    """RAM and money at each scale, disk at the first."""
+    cells = []
+    for at, scale in enumerate(line.scales):
+        cells += [size(scale.ram)] + [size(scale.disk)] * (at == 0)
+        cells += [number(scale.monthly)] * priced
+    return cells
+
+
+def changes(report: Report) -> list[tuple[str, str, str]]:
+    """Before and after, as name and two values."""
+    before, after = report.before, report.after
+    if before is None:
+        return []
+
+    def of(result: Result | None, name: str) -> str:
+        if result is None:
+            return ""
+        return {
+            "recall": share(result.recall.value if result.recall else None),
+            "bytes": number(result.bytes_per_vector, 1),
+            "p95": number(latency_of(result)),
+        }[name]
+
+    subject = report.subject
+    names = {
+        "recall": f"Recall@{subject.k if subject else 10}",
+        "bytes": "Bytes of codes for each vector",
+        "p95": "ms of one query, p95",
+    }
+    return [(title, of(before, key), of(after, key)) for key, title in names.items()]

@@ -1,0 +1,67 @@
+"""The plots in a terminal, by plotext."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from qadapt.errors import MissingExtraError
+from qadapt.reporting.report import Axis, Report
+
+_MARKS = {"before": "■", "after": "◆", "candidate": "●", "predicted": "○"}
+_TITLES = {"bytes": "bytes of codes for each vector", "latency": "ms of one query, p95"}
+HEIGHT, WIDEST = 20, 100
+
+
+def plot(report: Report, axis: Axis, *, width: int, color: bool) -> str | None:
+    """Recall against bytes or time; None where nothing can be placed.
+
+    Raises:
+        MissingExtraError: plotext is not installed.
+    """
+    placed = report.placed(axis)
+    if not placed:
+        return None
+    plotext = _plotext()
+    figure = plotext.figure
+    figure.clear()
+    figure.plot_size(min(width, WIDEST), HEIGHT)
+    figure.theme("simple" if color else "colorless")
+    figure.title(f"recall against {_TITLES[axis]}")
+    line = report.pareto(axis)
+    if len(line) > 1:
+        joined = figure.signal(
+            [point.at(axis) for point in line],
+            [point.recall.value for point in line],
+            marker="braille",
+        )
+        figure.draw(joined.lines())
+    farthest = max(at for at, _ in placed)
+    for at, point in placed:
+        mark, number = _MARKS[point.role], point.number
+        if at == farthest:  # there is no room behind it
+            text = figure.text(at, point.recall.value, f"{number}{mark}", alignment="right")
+        else:
+            text = figure.text(at, point.recall.value, f"{mark}{number}")
+        figure.draw(text)
+    if farthest / min(at for at, _ in placed) > 3:
+        figure.ruler("x").scale("log")
+    built = str(figure.build())
+    figure.clear()
+    return built if color else _plain(built)
+
+
+def _plain(text: str) -> str:
+    """Without escape sequences, and without blanks at the ends of lines."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).split("\n")
+    return "\n".join(each.rstrip() for each in lines)
+
+
+def _plotext() -> Any:
+    try:
+        import plotext  # version 6; earlier ones have other names
+    except ModuleNotFoundError as error:
+        if error.name != "plotext":
+            raise
+        raise MissingExtraError("plotext", "report", purpose="plots in a terminal") from error
+    return plotext

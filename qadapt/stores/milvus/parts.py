@@ -1,0 +1,90 @@
+"""Parts of a collection that can be read side by side: ranges of keys, of a partition each.
+
+    {"above": "#00000000000000000499", "upto": "#00000000000000000999", "partition": "red"}
+
+A range is open below and closed above; None is no bound, so that rows which are written after the
+parts were made belong to exactly one of them. Milvus keeps a key unique inside one partition alone:
+where a collection has several, each part names one, and rows of equal keys are read once each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import InputError, SpecError
+from qadapt.model import Id
+from qadapt.stores.base import Part
+from qadapt.stores.milvus import filters, rows, schema
+from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.schema import Layout
+
+_KEYS = ("above", "upto", "partition")
+
+
+def parts(connection: Connection, layout: Layout, n: int) -> list[Part]:
+    """``n`` parts or so. All keys are read once to cut between them, and none is kept.
+
+    Raises:
+        InputError: ``n`` is less than 1.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise InputError(f"a collection has at least 1 part; got {n!r}")
+    found: list[Part] = []
+    inside = divided(connection, layout)
+    for each in inside:
+        bounds = [None, *_cuts(connection, each, -(-n // len(inside))), None]
+        for low, high in itertools.pairwise(bounds):
+            part: dict[str, Any] = {"above": low, "upto": high}
+            found.append({**part, "partition": each.partition} if each.partition else part)
+    return found
+
+
+def divided(connection: Connection, layout: Layout) -> list[Layout]:
+    """The layout for each partition that rows can be written to; itself where there is one."""
+    if layout.partition is not None or layout.partition_key is not None:
+        return [layout]
+    names = schema.partitions(connection, layout.base)
+    if len(names) < 2:
+        return [layout]
+    return [dataclasses.replace(layout, partition=name) for name in names]
+
+
+def _cuts(connection: Connection, layout: Layout, n: int) -> list[Any]:
+    """Keys that ``n`` ranges of about as many rows end with, the last one's left out."""
+    if n == 1:
+        return []
+    each = -(-rows.count(connection, layout, "") // n)
+    cuts, seen = [], 0
+    key = layout.keys.field
+    for page in rows.pages(connection, layout, [key], "", rows.WINDOW):
+        # The rows at each, 2 * each, ... of all.
+        first = -(seen + 1) % each if each else 0
+        cuts += [row[key] for row in page[first::each]]
+        seen += len(page)
+    return cuts[: n - 1]
+
+
+def limit(layout: Layout, part: Part | None, after: Id | None) -> tuple[Layout, str]:
+    """Where a read is limited to: a layout, and an expression over its keys.
+
+    Raises:
+        SpecError: not a part.
+        InputError: ``after`` is not an id of this collection.
+    """
+    given: Mapping[str, Any] = part or {}
+    for name in given:
+        if name not in _KEYS:
+            raise SpecError.unknown("key", str(name), _KEYS, where="a part of Milvus")
+    partition = given.get("partition")
+    if partition is not None and layout.partition not in (None, partition):
+        raise SpecError(f"{layout.name!r} is another partition than that of the part: {partition}")
+    chosen = dataclasses.replace(layout, partition=partition) if partition else layout
+    key = layout.keys.field
+    expression = rows.span(key, given.get("above"), given.get("upto"))
+    if after is not None:
+        behind = rows.span(key, layout.keys.to_native(after), None)
+        expression = filters.joined(expression, behind)
+    return chosen, expression

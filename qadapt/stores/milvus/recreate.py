@@ -1,0 +1,343 @@
+"""Changing a vector without a gap, or what is fixed at creation: a new collection, a copy, and the
+alias moved to it.
+
+    {"op": "milvus.recreate", "alias": "articles", "from": "articles_v1", "to": "articles_v2",
+     "vector": "", "field": "vector", "becomes": {"datatype": "float32", "metric": "COSINE",
+     "form": "float", "indexes": {"vector": {... an index ...}}}}
+    {"op": "milvus.switch", "alias": "articles", "to": "articles_v1", "copy": "articles_v2"}
+
+The new collection carries a property that names the one it is a copy of, so that an interrupted
+change goes on where it was: the copy looks at both by their keys and does what is missing. It is
+taken away when the change is taken back before the alias was moved. The former collection stays.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import SpecError, StoreError, UnsupportedError
+from qadapt.model import Estimate, Kind, Quantization, Step, Symbol, Vector
+from qadapt.stores.base import Mapped, OnProgress, Progress
+from qadapt.stores.milvus import (
+    aliases,
+    bits,
+    copying,
+    creation,
+    forms,
+    indexing,
+    like,
+    mapping,
+    schema,
+)
+from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.engine import Engine
+from qadapt.stores.milvus.look import Look
+
+RECREATE = "milvus.recreate"
+SWITCH = "milvus.switch"
+_KEYS = {
+    RECREATE: {"op", "alias", "from", "to", "vector", "field", "becomes"},
+    SWITCH: {"op", "alias", "to", "copy"},
+}
+OPS = tuple(_KEYS)
+# A property of the new collection: the one that it is a copy of, until it is whole.
+MARK = f"{schema.OURS}copy_of"
+
+NOT_COVERED = (
+    "rows that are added or deleted meanwhile are found by their keys in a second pass; a row that "
+    "is replaced under its key meanwhile, and what is written in the moment of the switch or "
+    "before an undo, is only in one of the two: stop such writers"
+)
+
+
+def check_request(request: Mapping[str, Any]) -> None:
+    """Refuse a request that is not one of ours.
+
+    Raises:
+        SpecError
+    """
+    op = str(request.get("op"))
+    for key in sorted(_KEYS[op].symmetric_difference(request)):
+        raise SpecError.unknown("key", str(key), sorted(_KEYS[op]), where=op)
+
+
+# -- planning ------------------------------------------------------------------------------------
+
+
+def wanted(
+    looked: Look, name: str, vector: Vector, mapped: Mapped, engine: Engine
+) -> dict[str, Any]:
+    """What a vector becomes by another quantization."""
+    field = looked.layout.field(name).field
+    form = creation.form_of(mapped, vector, engine, array=True)
+    if form == forms.FLOAT and mapped.native and mapped.native["index_type"] == mapping.BITS:
+        raise UnsupportedError(
+            f"an ARRAY holds at most {forms.MAX_ARRAY:,} floats, and {engine.words} has no second "
+            "vector in a collection for bits",
+            hint="change it in place: leave out strategy='alias' (--strategy)",
+        )
+    definitions = creation.definitions(field, vector, mapped, form, engine)
+    return _becomes(vector, form, definitions)
+
+
+def becomes(looked: Look, name: str, vector: Vector, engine: Engine) -> dict[str, Any]:
+    """What a vector becomes by another datatype or metric: its index stays where it can.
+
+    Raises:
+        UnsupportedError: the index is one that the datatype cannot have, or the datatype has no
+            place for such floats.
+    """
+    field = looked.layout.field(name)
+    if vector.datatype == "int8" and vector.metric.value != "cosine":
+        raise UnsupportedError(
+            f"floats do not become int8 under {vector.metric}: scaling would change the scores",
+            hint="metric='cosine', or write whole numbers to a new collection",
+        )
+    if field.form == forms.FLOAT and name in looked.bits:
+        raise UnsupportedError(
+            f"{name!r} has sign bits in a second collection, which a copy would not have",
+            hint="plan `none`, then the metric or datatype, then `binary`",
+        )
+    if field.form == forms.ARRAY and vector.datatype != "float32":
+        raise UnsupportedError(
+            f"floats in an ARRAY have 32 bits, not {vector.datatype}",
+            hint="plan `none` with strategy='alias' first",
+        )
+    kept = field.index.native if field.index else None
+    quantization = mapping.from_native(kept, vector, engine)
+    if quantization.kind is Kind.FLOAT16:
+        quantization = Quantization(Kind.NONE)
+    mapped = mapping.to_native(quantization, vector, engine, kept)
+    if mapped.native is None:
+        raise UnsupportedError(
+            f"{quantization} does not go with {vector.datatype} here: "
+            f"{'; '.join(mapped.match.differences)}",
+            hint="plan `none` first",
+        )
+    definitions = creation.definitions(field.field, vector, mapped, field.form, engine)
+    return _becomes(vector, field.form, definitions)
+
+
+def _becomes(
+    vector: Vector, form: forms.Form, definitions: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "datatype": vector.datatype,
+        "metric": schema.METRICS[vector.metric],
+        "form": form,
+        "indexes": {field: dict(each) for field, each in definitions.items()},
+    }
+
+
+def steps(
+    connection: Connection, looked: Look, vector: str, becomes: Mapping[str, Any]
+) -> list[Step]:
+    """The step to a copy.
+
+    Raises:
+        UnsupportedError: the name is a collection's own and not an alias, or it cannot be copied.
+    """
+    layout = looked.layout
+    if layout.real == layout.base:
+        raise UnsupportedError(
+            f"{layout.base!r} is a collection's own name and not an alias: it cannot be switched "
+            "to a copy",
+            hint=f"make an alias of another name, switch_alias('{layout.base}_live', "
+            f"{layout.base!r}), let readers and writers use it, and plan on it; or, with a moment "
+            f"in which searches fail, client.rename_collection({layout.base!r}, "
+            f"'{layout.base}_v1') and switch_alias({layout.base!r}, '{layout.base}_v1')",
+        )
+    if not looked.loaded:
+        raise UnsupportedError(
+            f"{layout.real!r} is not loaded, so that no rows can be read of it",
+            hint="load it: client.load_collection(name)",
+        )
+    raw = like.describe(connection, layout.real)
+    like.refuse(raw, layout.base)
+    field = layout.field(vector)
+    target = _free_name(connection, layout.real)
+    size = 4 * looked.count * field.vector.dim
+    codes = _code_bytes(field.field, field.vector, becomes, looked.count)
+    return [
+        Step(
+            Symbol.RECREATE,
+            f"copy to {target!r} with {_words(field, becomes)}, then switch the alias "
+            f"{layout.base!r}",
+            f"searches go on; {layout.real!r} stays for the way back, with its {size:,} bytes of "
+            f"floats; {NOT_COVERED}{_about_properties(raw)}",
+            {
+                "op": RECREATE,
+                "alias": layout.base,
+                "from": layout.real,
+                "to": target,
+                "vector": vector,
+                "field": field.field,
+                "becomes": dict(becomes),
+            },
+            {"op": SWITCH, "alias": layout.base, "to": layout.real, "copy": target},
+            Estimate(
+                codes_ram=codes,
+                codes_disk=codes,
+                originals_ram=size,
+                originals_disk=2 * size,
+            ),
+        )
+    ]
+
+
+def _code_bytes(name: str, vector: Vector, becomes: Mapping[str, Any], count: int) -> int:
+    if becomes["form"] != forms.FLOAT:
+        return forms.code_bytes(vector.dim) * count
+    return mapping.code_bytes(becomes["indexes"][name], vector, count)
+
+
+def _words(field: schema.Field, becomes: Mapping[str, Any]) -> str:
+    found = [indexing.words(each) for each in becomes["indexes"].values()]
+    if becomes["datatype"] != field.vector.datatype:
+        found.append(f"datatype {becomes['datatype']}")
+    if becomes["metric"] != schema.METRICS[field.vector.metric]:
+        found.append(f"metric {becomes['metric']}")
+    if becomes["form"] == forms.ARRAY:
+        found.append("floats as ARRAY and sign bits as BINARY_VECTOR")
+    elif becomes["form"] == forms.BESIDE:
+        found.append("sign bits as BINARY_VECTOR beside")
+    return ", ".join(found)
+
+
+def _about_properties(raw: Mapping[str, Any]) -> str:
+    if "collection.ttl.seconds" in (raw.get("properties") or {}):
+        return "; the time to live of rows begins again in the copy"
+    return ""
+
+
+def _free_name(connection: Connection, real: str) -> str:
+    taken = {*aliases.collections(connection), *aliases.aliases(connection)}
+    base = re.sub(r"_v\d+$", "", real)
+    number = 2
+    while f"{base}_v{number}" in taken:
+        number += 1
+    return schema.check_name(f"{base}_v{number}")
+
+
+# -- carrying it out -----------------------------------------------------------------------------
+
+
+def run(
+    connection: Connection,
+    _: str,
+    request: Mapping[str, Any],
+    progress: OnProgress,
+    timeout: float,
+) -> None:
+    """Carry out a request; what an interrupted one did is found and finished.
+
+    Raises:
+        StoreError: the copy is not what the original is.
+        StoreTimeoutError
+    """
+    check_request(request)
+    alias, target = request["alias"], request["to"]
+    stands = aliases.aliases(connection).get(alias)
+    if request["op"] == SWITCH:
+        _forsake(connection, request, stands)
+    elif stands != target:
+        _copy(connection, request, progress, time.monotonic() + timeout)
+    aliases.switch(connection, alias, target)
+
+
+def _forsake(connection: Connection, request: Mapping[str, Any], stands: str | None) -> None:
+    """Drop a copy that the alias was never moved to."""
+    copy = request["copy"]
+    if stands != request["to"] or copy not in aliases.collections(connection):
+        return
+    if like.describe(connection, copy).get("properties", {}).get(MARK) != request["to"]:
+        return
+    bits.drop_all(connection, schema.describe(connection, copy))
+    connection.call(f"drop {copy!r}", connection.client.drop_collection, copy)
+
+
+def _copy(
+    connection: Connection, request: Mapping[str, Any], progress: OnProgress, end: float
+) -> None:
+    source, target = request["from"], request["to"]
+    raw = like.describe(connection, source)
+    _make(connection, request, raw)
+    old, new = schema.describe(connection, source), schema.describe(connection, target)
+    field = new.field(request["vector"])
+    copying.copy(connection, old, new, field, progress, end)
+    connection.call(f"flush {target!r}", connection.client.flush, target, within=indexing.left(end))
+    for name in request["becomes"]["indexes"]:
+        again = indexing.request(request["vector"], name, None, None, load=True)
+        indexing.settle(connection, target, again, progress, end)
+    for name, each in old.vectors.items():
+        kept = each.field in old.bits and name != request["vector"]
+        if kept and new.bits.get(each.field) != bits.ON:
+            asked = bits.request(name, each.field, on=True)
+            bits.run(connection, target, asked, progress, indexing.left(end))
+    progress(Progress("looking for rows written meanwhile"))
+    copying.copy(connection, old, new, field, progress, end)
+    copying.compare(connection, old, new)
+    _mark(connection, target)
+
+
+def _mark(connection: Connection, target: str) -> None:
+    connection.call(
+        f"mark {target!r} as whole",
+        connection.client.alter_collection_properties,
+        target,
+        {MARK: ""},
+    )
+
+
+def _make(connection: Connection, request: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
+    """The collection, its partitions and indexes, loaded; what is there already is left."""
+    source, target, wanted = request["from"], request["to"], request["becomes"]
+    field = schema.describe(connection, source).field(request["vector"])
+    vector = Vector(field.vector.dim, schema.metric_of(wanted["metric"]), wanted["datatype"])
+    changed = {
+        "field": field.field,
+        "fields": forms.fields(field.field, vector, wanted["form"]),
+        "drops": [forms.codes_field(field.field)] if field.form != forms.FLOAT else [],
+    }
+    if target not in aliases.collections(connection):
+        properties = {
+            MARK: source,
+            schema.metric_property(field.field): wanted["metric"],
+            schema.bits_property(field.field): bits.OFF
+            if wanted["form"] == forms.FLOAT
+            else bits.ON,
+        }
+        for each in schema.describe(connection, source).bits:
+            properties.setdefault(schema.bits_property(each), bits.OFF)
+        like.create(connection, raw, target, changed, properties)
+    told = like.describe(connection, target).get("properties") or {}
+    if told.get(MARK) not in (source, ""):
+        raise StoreError(
+            f"{target!r} is there, and is no copy of {source!r} that was begun",
+            hint="plan again: another name is taken",
+        )
+    if not any(each.get("is_partition_key") for each in raw["fields"]):
+        like.partitions(connection, source, target)
+    _indexes(connection, request, changed)
+    if not schema.loaded(connection, target):
+        connection.call(f"load {target!r}", connection.client.load_collection, target)
+
+
+def _indexes(
+    connection: Connection, request: Mapping[str, Any], changed: Mapping[str, Any]
+) -> None:
+    ours = request["becomes"]["indexes"]
+    there = schema.indexes(connection, request["to"])
+    others = {
+        name: index.definition
+        for name, index in schema.indexes(connection, request["from"]).items()
+        if name != changed["field"] and name not in changed["drops"]
+    }
+    for name, definition in {**others, **ours}.items():
+        if name not in there:
+            indexing.create_index(
+                connection, request["to"], name, definition, limit=connection.timeout
+            )

@@ -1,0 +1,199 @@
+"""Rows on their way into Weaviate, over gRPC.
+
+Everything is checked before it is sent, for the server takes NaN, infinity and zero vectors
+without a word, and makes a collection that is not there. It answers for each object of a batch:
+those answers are gathered, and told in one error that says how many rows were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from qadapt.errors import AlreadyExistsError, QadaptError, StoreError
+from qadapt.model import Batch, Id, Vector
+from qadapt.stores.qdrant.columns import check_payloads
+from qadapt.stores.weaviate import filters, ids, payloads
+from qadapt.stores.weaviate.connection import Connection, proto
+from qadapt.stores.weaviate.failures import CompressingError, by_words, repeated
+from qadapt.stores.weaviate.schema import Layout
+
+CHUNK_BYTES = 2 << 20
+DELETED = 1_000  # ids of one request
+
+
+def check(layout: Layout, batch: Batch) -> list[str]:
+    """Refuse what must not be sent; the ids in the server's form.
+
+    Raises:
+        DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
+    """
+    wanted = {
+        name: Vector(each.dim or batch.vectors[name].shape[1], each.metric)
+        for name, each in layout.vectors.items()
+        if each.dim is not None or name in batch.vectors
+    }
+    for name in batch.vectors:
+        if name in layout.others:
+            layout.field(name)
+    batch.check(wanted)
+    check_payloads(batch.payloads)
+    payloads.check(layout, batch)
+    return ids.checked(batch.ids)
+
+
+def add_properties(connection: Connection, layout: Layout, batch: Batch) -> bool:
+    """Make the properties that the payloads need; whether there were any to make."""
+    if not payloads.ours(layout):
+        return False
+    wanted = payloads.new_properties(layout, batch)
+    path = f"/v1/schema/{quote(layout.real)}/properties"
+    for name, kind in wanted.items():
+        body = payloads.property_body(name, kind)
+        doing = f"add the property {name!r} to {layout.name!r}"
+        try:
+            connection.rest("POST", path, body, doing=doing)
+        except AlreadyExistsError:
+            continue  # another writer was quicker
+        except StoreError as error:
+            if "already in use" not in error.message:
+                raise
+    return bool(wanted)
+
+
+def write(
+    connection: Connection, layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]
+) -> None:
+    """Upsert checked rows.
+
+    Raises:
+        CompressingError: a shard took no writes; others may have.
+        StoreError: rows were refused; says which, why, and how many were written.
+    """
+    if not keys:
+        return
+    refused: dict[int, str] = {}
+    start = 0
+    try:
+        for stop, request in _requests(connection, layout, tenant, batch, keys):
+            found = _send(connection, layout, request)
+            refused.update({start + at: words for at, words in found.items()})
+            start = stop
+    except QadaptError as error:
+        # Of the request that broke off, rows may have arrived.
+        error.message += _written(len(batch), start - len(refused), start)
+        raise
+    if refused:
+        raise _refused(layout, keys, refused)
+
+
+def _requests(
+    connection: Connection, layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]
+) -> Iterator[tuple[int, Any]]:
+    """Messages of a bearable size, and the row that each ends before."""
+    messages = proto().batch_pb2
+    limit = min(CHUNK_BYTES, connection.max_message // 2)
+    request, size = messages.BatchObjectsRequest(), 0
+    for at, row in enumerate(_objects(layout, tenant, batch, keys)):
+        each = row.ByteSize()
+        if each > connection.max_message - 1024:
+            raise StoreError(
+                f"row {at} ({keys[at]}) has {each:,} bytes; the server takes messages of "
+                f"{connection.max_message:,}",
+                hint="keep large payloads elsewhere",
+            )
+        if request.objects and size + each > limit:
+            yield at, request
+            request, size = messages.BatchObjectsRequest(), 0
+        request.objects.append(row)
+        size += each
+    yield len(batch), request
+
+
+def _objects(layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]) -> Iterator[Any]:
+    messages, kinds = proto().batch_pb2, proto().base_pb2
+    vectors = []
+    for name, array in batch.vectors.items():
+        gaps = batch.missing.get(name)
+        raw = np.ascontiguousarray(array, dtype="<f4")
+        vectors.append((layout.field(name), raw, gaps))
+    single = kinds.Vectors.VECTOR_TYPE_SINGLE_FP32
+    for at, key in enumerate(keys):
+        row = messages.BatchObject(uuid=key, collection=layout.real, tenant=tenant)
+        payload = batch.payloads[at] if batch.payloads is not None else {}
+        row.properties.CopyFrom(payloads.encode(layout, payload))
+        for field, array, gaps in vectors:
+            if gaps is not None and gaps[at]:
+                continue
+            if field.target is None:
+                row.vector_bytes = array[at].tobytes()
+            else:
+                row.vectors.add(name=field.target, vector_bytes=array[at].tobytes(), type=single)
+        yield row
+
+
+def _send(connection: Connection, layout: Layout, request: Any) -> dict[int, str]:
+    """Send one message, and again the rows that a compressing shard took not; the words for each
+    row that was refused."""
+    doing = f"write to {layout.name!r}"
+    waiting = list(range(len(request.objects)))
+    refused: dict[int, str] = {}
+
+    def once() -> None:
+        nonlocal waiting
+        part = request
+        if len(waiting) < len(request.objects):
+            part = proto().batch_pb2.BatchObjectsRequest()
+            part.objects.extend(request.objects[at] for at in waiting)
+        answer = connection.ask("BatchObjects", part, doing=doing, repeatable=False)
+        again = []
+        for each in answer.errors:
+            problem = by_words(each.error, f"could not {doing}: {each.error}")
+            if isinstance(problem, CompressingError):
+                again.append((waiting[each.index], problem))
+            else:
+                refused[waiting[each.index]] = each.error
+        waiting = sorted(at for at, _ in again)
+        if again:
+            raise again[0][1]
+
+    repeated(once, repeatable=True, sleep=connection.sleep)
+    return refused
+
+
+def _written(total: int, surely: int, sent: int) -> str:
+    rest = "" if sent == total else "; of the rest none or some"
+    return f"; {surely:,} of {total:,} rows were written{rest}: writing all again does no harm"
+
+
+def _refused(layout: Layout, keys: Sequence[str], refused: Mapping[int, str]) -> QadaptError:
+    rows = sorted(refused)
+    shown = "; ".join(f"row {at} ({keys[at]}): {refused[at]}" for at in rows[:3])
+    more = f"; and {len(rows) - 3:,} more" if len(rows) > 3 else ""
+    said = (
+        f"could not write {len(rows):,} of {len(keys):,} rows to {layout.name!r}, "
+        f"{len(keys) - len(rows):,} were written: {shown}{more}"
+    )
+    return by_words(refused[rows[0]], said)
+
+
+def delete(connection: Connection, layout: Layout, tenant: str, keys: Sequence[Id]) -> None:
+    """Delete rows; unknown ids are left alone."""
+    known = ids.possible(keys)
+    messages = proto().batch_delete_pb2
+    for start in range(0, len(known), DELETED):
+        request = messages.BatchDeleteRequest(
+            collection=layout.real,
+            tenant=tenant,
+            filters=filters.by_ids(known[start : start + DELETED]),
+        )
+        doing = f"delete from {layout.name!r}"
+        answer = connection.ask("BatchDelete", request, doing=doing)
+        if answer.failed:
+            raise StoreError(
+                f"could not {doing}: {answer.failed} of {answer.matches} rows failed",
+                hint="the server's log says more; deleting them again does no harm",
+            )

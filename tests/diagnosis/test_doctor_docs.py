@@ -1,0 +1,39 @@
+"""docs/doctor.md lists the checks that there are; ``python tests/diagnosis/test_doctor_docs.py
+--write`` writes the list."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from qadapt.diagnosis import CHECKS
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "doctor.md"
+BEGIN, END = "<!-- made by tests/diagnosis/test_doctor_docs.py --write -->\n", "<!-- end -->"
+
+
+def listed() -> str:
+    """The table of all checks."""
+    rows = [
+        f"| `{check.code}` | {check.title} | {', '.join(check.stores) or 'all'} |"
+        for check in CHECKS
+    ]
+    return "\n".join(["| check | what it finds | stores |", "|---|---|---|", *rows]) + "\n"
+
+
+def test_the_page_lists_the_checks_that_there_are() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    between = text[text.index(BEGIN) + len(BEGIN) : text.index(END)]
+    assert between == listed(), "python tests/diagnosis/test_doctor_docs.py --write"
+
+
+def test_every_check_has_a_test_of_its_own() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py"))
+    missing = [check.code for check in CHECKS if f'"{check.code}"' not in tests]
+    assert missing == []
+
+
+if __name__ == "__main__" and "--write" in sys.argv:
+    page = PAGE.read_text(encoding="utf-8")
+    start, stop = page.index(BEGIN) + len(BEGIN), page.index(END)
+    PAGE.write_text(page[:start] + listed() + page[stop:], encoding="utf-8")

@@ -1,0 +1,231 @@
+"""What a report says, from documents; no browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reporting_help import Page, evaluation, result, usual
+
+import qadapt as qa
+from qadapt.costing import Prices, cost
+from qadapt.diagnosis import Diagnosis
+from qadapt.errors import InputError, MissingExtraError, SpecError
+from qadapt.evaluation.results import Simulation
+from qadapt.model import Evidence, Finding, Server, Severity
+from qadapt.reporting import Report
+
+pytest.importorskip("matplotlib")
+
+FINDING = Finding(
+    "originals-in-ram",
+    Severity.WARNING,
+    "",
+    "the originals are kept in RAM beside the codes",
+    (Evidence("originals", "not said: in RAM"),),
+    "qadapt apply edge:./data articles binary:originals=disk",
+    "https://github.com/qdrant/qdrant/issues/1738",
+)
+DIAGNOSIS = Diagnosis(
+    "edge:./data", Server("edge"), "articles", 5183, ("originals-in-ram",), (FINDING,)
+)
+
+
+# -- before and after ----------------------------------------------------------------------------
+
+
+def test_the_smallest_that_loses_next_to_nothing_is_proposed() -> None:
+    made = qa.report(usual())
+    assert made.before is not None and made.before.setting == "live"
+    assert made.after is not None and made.after.setting == "scalar"
+    assert "smallest" in made.after_is
+
+
+def test_nothing_is_proposed_where_all_lose_more() -> None:
+    made = qa.report(evaluation(result("live", 1.0, 1536), result("scalar", 0.982, 388)))
+    assert made.after is None
+
+
+def test_of_two_evaluations_the_last_is_after() -> None:
+    later = evaluation(result("live", 0.946, 48, 0.2, quantization="binary:rescore=10"))
+    made = qa.report(usual(), later)
+    assert made.after is later.results[0]
+    roles = {point.setting: point.role for point in made.points}
+    assert roles["live: none"] == "before"
+    assert roles["live: binary:rescore=10"] == "after"
+
+
+def test_the_setting_may_be_chosen() -> None:
+    assert qa.report(usual(), after="binary:rescore=10").after == usual().results[4]
+    with pytest.raises(SpecError, match="unknown setting"):
+        qa.report(usual(), after="binary")
+
+
+def test_nothing_is_proposed_where_the_live_one_is_smallest() -> None:
+    made = qa.report(evaluation(result("live", 0.99, 48), result("scalar", 0.991, 388)))
+    assert made.after is None
+    assert "As it is" in made.to_html()
+
+
+# -- Pareto --------------------------------------------------------------------------------------
+
+
+def test_the_pareto_line() -> None:
+    made = qa.report(usual())
+    assert [point.setting for point in made.pareto("bytes")] == [
+        "binary:rescore=10",
+        "rotational:bits=4",
+        "scalar",
+        "live: none",
+    ]
+    assert [point.setting for point in made.pareto("latency")] == [
+        "binary:rescore=1",
+        "rotational:bits=4",
+        "scalar",
+        "live: none",
+    ]
+
+
+def test_a_prediction_is_no_part_of_it() -> None:
+    base = usual()
+    simulated = Simulation(
+        store="", engine="qdrant", collection="articles", vector="", dim=384, metric=base.metric,
+        datatype="float32", count=5183, k=10, queries=300, source="a sample", truth=base.truth,
+        sample_rows=5183,
+        results=(
+            result("binary:bits=2", 0.9999, 20).replace(where="simulated", state="predicted"),
+        ),
+    )  # fmt: skip
+    made = qa.report(base, simulated)
+    point = made.points[-1]
+    assert (point.setting, point.role) == ("binary:bits=2", "predicted")
+    assert point.number not in made.pareto_bytes
+    alone = qa.report(simulated)
+    assert alone.before is None and alone.points[0].role == "predicted"
+    assert "Before and after" not in alone.to_html()
+
+
+# -- forms ---------------------------------------------------------------------------------------
+
+
+def test_a_page_stands_alone(tmp_path: Path) -> None:
+    paid = cost(5183, 384, "binary", prices=Prices(3.8, 0.1))
+    made = qa.report(usual(), paid, DIAGNOSIS, path=tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert html == made.to_html()
+    assert len(html.encode()) < 2_000_000
+    page = Page(html)
+    assert [tag for tag, _ in page.tags if tag in ("script", "link", "img", "iframe")] == []
+    for _, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            assert (attributes.get(name) or "#").startswith("#"), attributes
+        assert not any(name.startswith("on") for name in attributes)
+    assert not re.search(r"url\((?!#)", html) and "@import" not in html
+    assert len(page.ids()) == len(set(page.ids())), "ids of two plots must not meet"
+    policy = [a for tag, a in page.tags if tag == "meta" and a.get("http-equiv")]
+    assert policy and "default-src 'none'" in (policy[0]["content"] or "")
+    assert len([1 for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]) == 2
+    for words in ("Before and after", "originals-in-ram", "Stores side by side", "segments",
+                  "qadapt eval edge:./data articles binary", "no 3 bits here"):  # fmt: skip
+        assert words in page.text, words
+    assert not re.findall(r"#0[1-8]0[1-8]0[1-8]", html), "all colours are the page's own"
+
+
+def test_the_same_documents_give_the_same_page() -> None:
+    one, two = qa.report(usual()), qa.report(usual())
+    assert one.replace(created="").to_html() == two.replace(created="").to_html()
+
+
+def test_markdown_and_json(tmp_path: Path) -> None:
+    made = qa.report(usual(), DIAGNOSIS, cost(5183, 384))
+    text = made.to_markdown()
+    assert "| binary:rescore=10 |" in text and "**warning originals-in-ram**" in text
+    for line in (line for line in text.splitlines() if line.startswith("|")):
+        assert line.endswith("|")
+    made.save(tmp_path / "report.json")
+    again = Report.from_json((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert again.replace(cost=made.cost) == made.replace(cost=made.cost)
+    assert made.save(tmp_path / "r.md").read_text(encoding="utf-8") == text
+
+
+def test_a_terminal_plot() -> None:
+    pytest.importorskip("plotext")
+    from qadapt.reporting.terminal import plot
+
+    drawn = plot(qa.report(usual()), "bytes", width=80, color=False)
+    assert drawn is not None and "\x1b" not in drawn
+    assert all(mark in drawn for mark in ("1■", "◆2", "●3", "●4"))
+    assert max(len(line) for line in drawn.splitlines()) <= 80
+    assert "\x1b" in (plot(qa.report(usual()), "bytes", width=80, color=True) or "")
+    assert plot(qa.report(evaluation(result("live", 1.0, 10))), "latency", width=80,
+                color=False) is None  # fmt: skip
+
+
+def test_markup_in_names_is_text() -> None:
+    evil = "<script>alert(1)</script>"
+    made = qa.report(
+        evaluation(result("live", 1.0, 10, notes=(evil,)), collection=evil, notes=(evil,),
+                   command=f"qadapt eval {evil}", source=evil),
+        Diagnosis("a", Server("edge"), evil, 1, (), ()),
+        title=evil,
+    )  # fmt: skip
+    html = made.to_html()
+    assert "<script" not in html and "&lt;script&gt;" in html
+    assert evil in Page(html).text
+
+
+# -- documents -----------------------------------------------------------------------------------
+
+
+def test_documents_are_told_apart_as_commands_write_them(tmp_path: Path) -> None:
+    """eval and verify with a gate beside, doctor with several collections, cost."""
+    texts = {
+        "eval": {**usual().to_dict(), "gate": None},
+        "doctor": {"collections": [DIAGNOSIS.to_dict()], "failed": {}, "missed": False},
+        "cost": cost(10, 4).to_dict(),
+    }
+    for name, data in texts.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(data), encoding="utf-8")
+    made = qa.report(*[tmp_path / f"{name}.json" for name in texts])
+    assert made.diagnoses == (DIAGNOSIS,)
+    assert made.evaluations == (usual(),)
+    assert made.cost is not None and made.cost.rows == 10
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "cannot read"),
+        ("[]", "no document"),
+        ('{"format": "qadapt.plan/1"}', "no document that a report is made of"),
+        ('{"format": "qadapt.evaluation/1"}', "not a Evaluation"),
+        (None, "no file"),
+    ],
+)
+def test_files_that_are_none(tmp_path: Path, content: str | None, words: str) -> None:
+    place = tmp_path / "eval.json"
+    if content is not None:
+        place.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        qa.report(place)
+
+
+def test_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs an evaluation"):
+        qa.report(DIAGNOSIS)
+    with pytest.raises(SpecError, match="kind of report"):
+        qa.report(usual(), path=tmp_path / "report.pdf")
+    with pytest.raises(InputError, match="cannot write"):
+        qa.report(usual(), path=tmp_path / "nowhere" / "report.md")
+
+
+def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    made: Any = qa.report(usual())
+    with pytest.raises(MissingExtraError, match="matplotlib"):
+        made.to_html()
+    assert "binary" in made.to_markdown(), "which needs no plots"

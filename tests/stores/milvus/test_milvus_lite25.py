@@ -1,0 +1,76 @@
+"""Milvus Lite 2.5, live: another program than Lite 3, with bits and floats in one collection.
+
+It needs an environment of its own: ``make test-milvus-lite25``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from milvus_help import NAME, K, recall
+
+from qadapt.errors import UnsupportedError
+from qadapt.local.state import VectorSettings
+from qadapt.model import Batch, Kind, Quantization, Rescore, State, Vector
+from qadapt.model.address import Address
+from qadapt.search import search as rescored
+from qadapt.stores.base import Search
+from qadapt.stores.milvus.store import MilvusStore
+from qadapt.testing.data import Sample
+
+BITS = Quantization.parse('binary:native={"index_type":"BIN_FLAT"}')
+
+
+@pytest.fixture
+def lite25(tmp_path: Path) -> Iterator[MilvusStore]:
+    """An empty file."""
+    try:
+        version = importlib.metadata.version("milvus-lite")
+    except importlib.metadata.PackageNotFoundError:
+        version = "none"
+    if not version.startswith("2.5"):
+        pytest.skip(f"milvus-lite 2.5 is needed; here is {version}: make test-milvus-lite25")
+    opened = MilvusStore.open(Address("milvus", None, str(tmp_path / "test.db")))
+    yield opened
+    opened.close()
+
+
+def test_lite25_has_bits_beside_floats(lite25: MilvusStore, sample: Sample) -> None:
+    """Pattern a, live: the fields that a server has from 2.4."""
+    assert lite25.server().version == importlib.metadata.version("milvus-lite")
+    lite25.create(NAME, {"": Vector(64)}, {"": BITS})
+    payloads = [{"group": row % 7} for row in range(2000)]
+    lite25.write(NAME, Batch(range(2000), {"": sample.rows}, payloads))
+    vector = lite25.info(NAME).vectors[""]
+    assert (vector.quantization.kind, vector.status.state) == (Kind.BINARY, State.ACTIVE)
+    bits = recall(lite25, sample.queries, sample.rows)
+    assert 0.1 < bits < 0.6
+    found = {}
+    for factor in (4, 30):
+        wanted = Search(k=K, rescore=Rescore(factor))
+        hits = rescored(lite25, NAME, sample.queries, wanted, vector.vector, VectorSettings())
+        right = zip(hits.ids.tolist(), sample.truth.tolist(), strict=True)
+        found[factor] = sum(len(set(a) & set(b)) for a, b in right) / sample.truth.size
+    assert bits < found[4] < found[30]
+    assert found[30] > 0.85
+    hits = lite25.search(NAME, sample.queries[:3], Search(k=5, filter={"group": 3}))
+    assert all(key % 7 == 3 for key in hits.ids.ravel())
+    assert hits.how.scores == "approximate"
+
+
+def test_lite25_refuses_what_it_would_not_keep(lite25: MilvusStore, sample: Sample) -> None:
+    lite25.create(NAME, {"": Vector(64)}, {})
+    lite25.write(NAME, Batch(range(50), {"": sample.rows[:50]}))
+    info = lite25.info(NAME)
+    with pytest.raises(UnsupportedError, match="created with them"):
+        lite25.steps(info, "", BITS)
+    for text in ("scalar", "product", "binary", "float16"):
+        with pytest.raises(UnsupportedError):
+            lite25.steps(info, "", Quantization.parse(text))
+    with pytest.raises(UnsupportedError, match="not an alias"):
+        lite25.alias_steps(info, "", BITS)
+    with pytest.raises(UnsupportedError):
+        lite25.switch_alias("other", NAME)

@@ -1,0 +1,33 @@
+"""A store on the live Weaviate, and a name of this test's own on it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from qadapt.model.address import Address
+from qadapt.stores.weaviate.store import WeaviateStore
+
+
+@pytest.fixture
+def store(live: Callable[[str], str]) -> Iterator[WeaviateStore]:
+    """A server that others may use too."""
+    pytest.importorskip("weaviate")
+    opened = WeaviateStore.open(Address.parse(live("weaviate")))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def name(store: WeaviateStore) -> Iterator[str]:
+    """A name that nobody else has; what has it, or begins with it, is dropped."""
+    found = f"T{uuid.uuid4().hex[:12]}"
+    yield found
+    for alias in store.aliases():
+        if alias.startswith(found):
+            store.drop_alias(alias)
+    for each in store.collections():
+        if each.startswith(found):
+            store.drop(each)

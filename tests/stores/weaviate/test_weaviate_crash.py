@@ -1,0 +1,149 @@
+"""A change that was cut off, on the server's side or ours, is seen for what it is and finished."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from weaviate_articles import Floats, articles, raw, state
+
+import qadapt as qa
+from qadapt.api import Database
+from qadapt.errors import ApplyError
+from qadapt.model.address import Address
+from qadapt.stores.weaviate.store import WeaviateStore
+
+pytest.importorskip("weaviate")
+pytestmark = pytest.mark.timeout(300)
+
+PQ = "product:ratio=16"  # 96 segments: some seconds of training
+
+
+def wait_until(what: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.02)
+
+
+def shards(store: WeaviateStore, name: str) -> list[dict[str, Any]]:
+    found = store.connection.rest("GET", f"/v1/nodes/{name}?output=verbose", doing="look")
+    return [each for node in found["nodes"] for each in node["shards"]]
+
+
+def training(store: WeaviateStore, name: str) -> bool:
+    return any(each["vectorIndexingStatus"] == "READONLY" for each in shards(store, name))
+
+
+def test_a_kill_of_the_server_while_pq_trains(
+    weaviate_server: Callable[..., Any], scifact: Any
+) -> None:
+    server = weaviate_server()
+    address = Address.parse(server.url)
+    with closing(WeaviateStore.open(address)) as store:
+        collection = articles(store, "Articles", scifact.docs)
+        failed: list[Exception] = []
+
+        def apply() -> None:
+            try:
+                collection.plan(PQ).apply(yes=True, timeout=120)
+            except qa.errors.QadaptError as error:
+                failed.append(error)
+
+        applying = threading.Thread(target=apply)
+        applying.start()
+        with closing(WeaviateStore.open(address)) as other:
+            wait_until(lambda: training(other, "Articles_v1"))
+        server.kill()
+        applying.join(120)
+        assert [type(error) for error in failed] == [ApplyError]
+    server.restart()
+    with closing(WeaviateStore.open(address)) as store:
+        collection = Database(store)["Articles"]
+        vector = collection.info().vectors[""]
+        assert str(vector.quantization) == PQ, "the schema says so"
+        assert vector.status.state is qa.State.IGNORED, "and the shards do not"
+        assert collection.count() == len(scifact.docs)
+        change = collection.plan(PQ).apply(yes=True, timeout=120)
+        assert change.state == "applied"
+        assert state(collection) is qa.State.ACTIVE
+        change.undo(timeout=120)
+        assert state(collection) is qa.State.ABSENT
+        assert Database(store).aliases()["Articles"] == "Articles_v2"
+
+
+APPLY = """
+import sys
+import qadapt as qa
+
+def told(event):
+    print(event.stage, flush=True)
+
+with qa.open(sys.argv[1]) as db:
+    plan = db[sys.argv[2]].plan(sys.argv[3], strategy=sys.argv[4] or None)
+    plan.apply(yes=True, progress=told, timeout=120)
+"""
+
+
+@pytest.mark.parametrize(
+    ("strategy", "stage"), [("", "waiting for the shards"), ("alias", "copying to")]
+)
+def test_a_kill_of_qadapt(
+    store: WeaviateStore,
+    live: Callable[[str], str],
+    name: str,
+    scifact: Any,
+    tmp_path: Path,
+    strategy: Any,
+    stage: str,
+) -> None:
+    """While the server trains, or in the middle of a copy."""
+    docs: Floats = scifact.docs[:3000]
+    collection = articles(store, name, docs)
+    words = [sys.executable, "-c", APPLY, live("weaviate"), name, PQ, strategy]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(stage):
+                break
+        process.kill()
+    assert process.returncode == -9
+    assert collection.count() == len(docs)
+    plan = collection.plan(PQ, strategy=strategy or None)
+    assert any("left unfinished" in note for note in plan.notes)
+    change = plan.apply(yes=True, timeout=120)
+    assert change.state == "applied"
+    assert state(collection) is qa.State.ACTIVE
+    assert collection.count() == len(docs)
+    behind = f"{name}_v2" if strategy else f"{name}_v1"
+    assert raw(store, name)["class"] == behind
+    change.undo(timeout=120)
+    assert state(collection) is qa.State.ABSENT
+
+
+def test_an_unfinished_change_is_taken_back_by_another(
+    store: WeaviateStore, name: str, scifact: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that was cut off before the alias moved, then something else is asked for."""
+    docs: Floats = scifact.docs[:600]
+    collection = articles(store, name, docs)
+
+    def broken(*_: Any) -> None:
+        raise qa.errors.UnreachableError("the line went dead")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("qadapt.stores.weaviate.copying._compare", broken)
+        with pytest.raises(ApplyError, match="line went dead"):
+            collection.plan("binary", strategy="alias").apply(yes=True)
+    assert raw(store, name)["class"] == f"{name}_v1"
+    collection.plan("scalar").apply(yes=True)
+    assert raw(store, name)["class"] == f"{name}_v1"
+    assert str(collection.info().vectors[""].quantization) == "rotational:bits=8"
+    assert state(collection) is qa.State.ACTIVE

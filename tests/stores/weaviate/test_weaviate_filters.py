@@ -1,0 +1,191 @@
+"""Filters of the common form say on a live Weaviate what ``matches`` says, or are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from weaviate_help import fill, foreign, keys, normal, number
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import Batch
+from qadapt.model.filters import matches, parse_filter
+from qadapt.stores.base import Search
+from qadapt.stores.weaviate.store import WeaviateStore
+
+ROWS: list[dict[str, Any]] = [
+    {"topic": "art", "year": 1990, "open": True, "tags": ["a", "b"], "marks": [1, 9]},
+    {"topic": "Art", "year": 1990.5, "open": False, "tags": ["the"], "marks": [3]},
+    {"topic": "art of war", "year": -0.0, "tags": "a", "marks": 5},
+    {"topic": " art ", "year": 0, "tags": [], "marks": []},
+    {"topic": "", "year": None, "open": None},
+    {"topic": "*", "year": 2**53 + 1},
+    {"topic": 5, "year": "1990", "open": 1, "tags": [1, "b"], "marks": ["x", 4]},
+    {"topic": ["art"], "year": [7], "open": [True]},
+    {"topic": {"art": 1}, "year": {"gt": 1}},
+    {"topic": "the", "year": -3.5, "open": False},
+    {"topic": "ünï ☃", "year": 1e300},
+    {},
+]
+_FIELDS = {
+    "topic": ["art", "Art", "art of war", "", "*", "a?t", "the", "ünï ☃", "none"],
+    "tags": ["a", "b", "the", "c"],
+    "year": [1990, 1990.5, 0, -0.0, -3.5, 7, 1e300],
+    "marks": [1, 3, 4, 5, 9, 2.5],
+    "open": [True, False],
+}
+
+
+@pytest.fixture
+def filled(store: WeaviateStore, name: str) -> str:
+    """A collection of the rows."""
+    fill(store, name, normal(len(ROWS)), ROWS)
+    return name
+
+
+def _leaf(field: str) -> st.SearchStrategy[Any]:
+    values = st.sampled_from(_FIELDS[field])
+    forms = [
+        values.map(lambda value: {field: value}),
+        st.lists(values, min_size=1, max_size=3).map(lambda each: {field: each}),
+    ]
+    if field in ("year", "marks"):
+        words = st.sampled_from(["gt", "gte", "lt", "lte"])
+        forms.append(st.tuples(words, values).map(lambda two: {field: {two[0]: two[1]}}))
+    if field == "year":
+        bounds = st.tuples(values, values)
+        forms.append(bounds.map(lambda two: {field: {"gte": two[0], "lt": two[1]}}))
+    return st.one_of(forms)
+
+
+_FILTERS = st.recursive(
+    st.sampled_from(sorted(_FIELDS)).flatmap(_leaf),
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=3).map(lambda each: {"any": each}),
+        st.lists(inner, min_size=1, max_size=3).map(lambda each: {"all": each}),
+        inner.map(lambda each: {"not": each}),
+    ),
+    max_leaves=5,
+)
+
+
+@settings(
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(_FILTERS)
+def test_a_filter_means_what_the_common_form_means(
+    store: WeaviateStore, filled: str, filter: dict[str, Any]
+) -> None:
+    tree = parse_filter(filter)
+    wanted = [row for row, payload in enumerate(ROWS) if matches(tree, payload)]
+    assert store.count(filled, filter) == len(wanted)
+    pages = store.read(filled, filter=filter, vectors=(), page=3)
+    assert [number(key) for page in pages for key in page.ids] == wanted
+    search = Search(k=len(ROWS), filter=filter)
+    hits = store.search(filled, normal(1), search).ids[0].tolist()
+    assert sorted(number(key) for key in hits if key is not None) == wanted
+
+
+@pytest.mark.parametrize(
+    ("filter", "words"),
+    [
+        ({"topic": " art "}, "blanks"),
+        ({"topic": 5}, "type text"),
+        ({"year": "1990"}, "type number"),
+        ({"open": 1}, "type boolean"),
+        ({"year": 2**53}, "64-bit floats"),
+        ({"year": {"gt": 2**60}}, "64-bit floats"),
+        ({"marks": {"gte": 2, "lt": 5}}, "two elements"),
+        ({"topic": {"gte": "2024-05-01"}}, "type text"),
+        ({"author.name": "x"}, "inside of objects"),
+        ({"Name": 1}, "no name of a property"),
+        ({"id": "x"}, "no name of a property"),
+    ],
+    ids=str,
+)
+def test_what_the_server_would_answer_otherwise_is_refused(
+    store: WeaviateStore, filled: str, filter: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UnsupportedError, match=words):
+        store.count(filled, filter)
+
+
+def test_the_server_does_answer_otherwise(store: WeaviateStore, filled: str) -> None:
+    """The reasons of two refusals: blanks are cut off, two elements meet the two bounds."""
+    query = pytest.importorskip("weaviate.classes.query")
+    topic = query.Filter.by_property("topic")
+    assert store.count(filled, topic.equal(" art ")) == 2  # rows 0 and 7, not 3
+    marks = query.Filter.by_property("marks")
+    assert store.count(filled, marks.greater_or_equal(2) & marks.less_than(5)) == 3
+
+
+def test_an_unknown_property_names_the_nearest(store: WeaviateStore, filled: str) -> None:
+    with pytest.raises(SpecError, match="topik") as caught:
+        store.count(filled, {"topik": "art"})
+    assert "'topic'" in str(caught.value.hint)
+
+
+def test_text_that_is_no_unicode_is_refused(store: WeaviateStore, filled: str) -> None:
+    with pytest.raises(SpecError, match="surrogate"):
+        store.count(filled, {"topic": "\ud800"})
+
+
+def test_the_clients_own_filter_passes_through(store: WeaviateStore, filled: str) -> None:
+    query = pytest.importorskip("weaviate.classes.query")
+    native = query.Filter.by_property("topic").like("art*") & query.Filter.by_id().not_equal(
+        keys(1)[0]
+    )
+    found = [key for page in store.read(filled, filter=native) for key in page.ids]
+    assert [number(key) for key in found] == [1, 2, 7] or [number(k) for k in found] == [2, 7]
+    hits = store.search(filled, normal(1), Search(k=12, filter=native))
+    assert {key for key in hits.ids[0] if key is not None} == set(found)
+    with pytest.raises(SpecError, match="weaviate Filter"):
+        store.count(filled, "topic = art")
+
+
+def test_properties_of_others(store: WeaviateStore, name: str) -> None:
+    """Their types are compared as they are; words are not taken for texts."""
+    kinds = {
+        "title": "text",
+        "count": "int",
+        "day": "date",
+        "key": "uuid",
+        "place": "geoCoordinates",
+    }
+    properties: list[dict[str, Any]] = [{"name": n, "dataType": [k]} for n, k in kinds.items()]
+    properties += [
+        {"name": "code", "dataType": ["text"], "tokenization": "field"},
+        {
+            "name": "hidden",
+            "dataType": ["text"],
+            "indexFilterable": False,
+            "indexSearchable": False,
+        },
+    ]
+    foreign(store, name, properties=properties)
+    uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+    payloads = [
+        {"title": "art of war", "count": 2**53, "day": "2024-05-01T12:00:00Z", "key": uuid},
+        {"title": "art", "count": 3, "day": "2024-05-02T00:00:00+02:00", "code": "A 1"},
+    ]
+    store.write(name, Batch(keys(2), {"": normal(2)}, payloads))
+
+    def rows(filter: dict[str, Any]) -> list[int]:
+        return [number(key) for page in store.read(name, filter=filter) for key in page.ids]
+
+    assert rows({"count": {"gt": 2.5}}) == [0, 1]
+    assert rows({"count": {"lte": 3.5}}) == [1]
+    assert rows({"count": 2**53}) == [0]
+    assert rows({"day": {"gte": "2024-05-01", "lt": "2024-05-01T13:00:00Z"}}) == [0]
+    assert rows({"day": "2024-05-01T22:00:00Z"}) == [1]
+    assert rows({"key": uuid}) == [0]
+    assert rows({"code": "A 1"}) == [1]
+    assert rows({"not": {"code": "A 1"}}) == [0]
+    with pytest.raises(UnsupportedError, match="cut into words"):
+        rows({"title": "art"})
+    with pytest.raises(UnsupportedError, match="indexFilterable"):
+        rows({"hidden": "x"})
+    with pytest.raises(UnsupportedError, match="geoCoordinates"):
+        rows({"place": "x"})

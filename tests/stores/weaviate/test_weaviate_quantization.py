@@ -1,0 +1,383 @@
+"""Every quantizer of a live Weaviate: planned, applied, seen to be in use, and taken back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+from weaviate_articles import Floats, articles, put, raw, recall, state
+from weaviate_help import keys
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.errors import ApplyError, UnsupportedError
+from qadapt.model import Symbol, Vector
+from qadapt.model.address import Address
+from qadapt.stores.weaviate.store import WeaviateStore
+
+pytest.importorskip("weaviate")
+pytestmark = pytest.mark.timeout(300)
+
+OFF = qa.Rescore(source="off")
+ABSENT, ACTIVE, IGNORED = qa.State.ABSENT, qa.State.ACTIVE, qa.State.IGNORED
+
+
+@pytest.fixture(scope="module")
+def docs(scifact: Any) -> Floats:
+    """3,000 real rows of 384 dimensions."""
+    found: Floats = scifact.docs[:3000]
+    return found
+
+
+@pytest.fixture(scope="module")
+def queries(scifact: Any) -> Floats:
+    found: Floats = scifact.queries[:100]
+    return found
+
+
+# -- hnsw: in place ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "block", "size"),
+    [
+        ("scalar", "rq", 400),
+        ("scalar:per=collection", "sq", 392),
+        ("scalar:bits=4", "rq", 208),
+        ("rotational:bits=1", "rq", 56),
+    ],
+)
+def test_rq_and_sq_in_place_on_hnsw(
+    store: WeaviateStore, name: str, docs: Floats, queries: Floats, text: str, block: str, size: int
+) -> None:
+    """With rescoring switched off on the collection, the codes themselves are seen to answer."""
+    collection = articles(store, name, docs)
+    wanted = qa.Quantization.parse(text).replace(native={block: {"rescoreLimit": 0}})
+    plan = collection.plan(wanted)
+    assert [step.symbol for step in plan.steps] == [Symbol.BACKGROUND]
+    change = plan.apply(yes=True)
+    vector = collection.info().vectors[""]
+    assert vector.status.state is ACTIVE
+    assert vector.code_bytes == size * len(docs)
+    assert vector.default_rescore == OFF
+    lossy = recall(collection.search(queries, k=10, rescore=OFF), docs, queries)
+    lifted = recall(collection.search(queries, k=10, rescore=10), docs, queries)
+    assert lossy < 1
+    assert lifted > lossy
+
+    # A setting of the collection that is asked for by name is changed without a rebuild.
+    settings = collection.plan(wanted.replace(native={block: {"rescoreLimit": 50}}))
+    assert [step.symbol for step in settings.steps] == [Symbol.IN_PLACE]
+    settings.apply()
+    assert raw(store, name)["vectorIndexConfig"][block]["rescoreLimit"] == 50
+    assert recall(collection.search(queries, k=10), docs, queries) > lossy
+    assert not collection.plan(text).changes
+
+    database = Database(store)
+    before = database.aliases()[name]
+    with pytest.raises(qa.errors.PlanError, match="newer change"):
+        change.undo()
+    assert database.aliases()[name] == before
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol", "size"),
+    [("binary", Symbol.BACKGROUND, 48), ("product:segments=48", Symbol.BLOCKING, 48)],
+)
+def test_bq_and_pq_in_place_on_hnsw_and_back_by_a_copy(
+    store: WeaviateStore,
+    name: str,
+    docs: Floats,
+    queries: Floats,
+    text: str,
+    symbol: Symbol,
+    size: int,
+) -> None:
+    collection = articles(store, name, docs)
+    change = collection.plan(text)
+    assert [step.symbol for step in change.steps] == [symbol]
+    applied = change.apply(yes=True)
+    vector = collection.info().vectors[""]
+    assert vector.status.state is ACTIVE
+    assert vector.code_bytes == size * len(docs)
+    put(store, name, {"ef": 16})
+    lossy = recall(collection.search(queries, k=10, rescore=1), docs, queries)
+    lifted = recall(collection.search(queries, k=10, rescore=10), docs, queries)
+    assert lossy < 0.97
+    assert lifted > lossy
+    put(store, name, {"ef": -1})
+
+    applied.undo()
+    assert state(collection) is ABSENT
+    assert Database(store).aliases()[name] == f"{name}_v2"
+    assert recall(collection.search(queries, k=10), docs, queries) > 0.98
+    kept = collection.fetch(keys(len(docs))).vectors[""]
+    assert kept.tobytes() == docs.tobytes()
+
+
+def test_a_name_that_is_no_alias_has_no_way_back_and_says_so(
+    store: WeaviateStore, name: str, docs: Floats
+) -> None:
+    articles(store, name, docs[:500])
+    own = Database(store)[f"{name}_v1"]
+    plan = own.plan("binary")
+    assert plan.steps[0].reverse is None
+    assert "no way back in place" in plan.steps[0].reason
+    assert plan.needs_consent
+    plan.apply(yes=True)
+    assert state(own) is ACTIVE
+    for text in ("none", "scalar"):
+        with pytest.raises(UnsupportedError, match="own name") as error:
+            own.plan(text)
+        assert "make an alias" in str(error.value.hint)
+
+
+def test_from_one_kind_to_another_is_a_copy_and_a_switched_alias(
+    store: WeaviateStore, name: str, docs: Floats, queries: Floats
+) -> None:
+    collection = articles(store, name, docs, "scalar:per=collection")
+    collection.plan("scalar:per=collection").apply(yes=True)
+    plan = collection.plan("binary")
+    (step,) = plan.steps
+    assert step.symbol is Symbol.RECREATE
+    assert "keeps the old codes" in step.reason
+    assert step.estimate.originals_disk == 2 * docs.nbytes
+    change = plan.apply(yes=True)
+    assert collection.info().vectors[""].quantization == qa.binary()
+    assert state(collection) is ACTIVE
+    assert Database(store).aliases()[name] == f"{name}_v2"
+    assert collection.count() == len(docs)
+    change.undo()
+    assert collection.info().vectors[""].quantization.per == "collection"
+    assert state(collection) is ACTIVE
+
+
+def test_a_copy_may_be_asked_for(store: WeaviateStore, name: str, docs: Floats) -> None:
+    collection = articles(store, name, docs)
+    plan = collection.plan("product:segments=48", strategy="alias")
+    assert [step.symbol for step in plan.steps] == [Symbol.RECREATE]
+    change = plan.apply(yes=True)
+    assert state(collection) is ACTIVE, "product codes that are set at creation need one more PUT"
+    change.undo()
+    assert state(collection) is ABSENT
+
+
+def test_searches_wait_while_pq_trains_and_that_is_measured(
+    store: WeaviateStore, name: str, scifact: Any
+) -> None:
+    collection = articles(store, name, scifact.docs)
+    other = Database(store)[name]
+    longest, done = [0.0], threading.Event()
+
+    def search() -> None:
+        while not done.is_set():
+            begun = time.monotonic()
+            other.search(scifact.queries[:1], k=10)
+            longest[0] = max(longest[0], time.monotonic() - begun)
+
+    searching = threading.Thread(target=search)
+    searching.start()
+    told: list[str] = []
+    try:
+        plan = collection.plan("product:ratio=16")
+        assert plan.steps[0].estimate.stops == "searches and writes"
+        assert "searches wait" in plan.steps[0].reason
+        plan.apply(yes=True, progress=lambda event: told.append(event.stage))
+    finally:
+        done.set()
+        searching.join()
+    assert longest[0] > 0.5, "a search waited for the end of the training"
+    assert any(stage.startswith("shards were read-only for ") for stage in told)
+    assert state(collection) is ACTIVE
+
+
+# -- other indexes -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["binary", "scalar", "rotational:bits=1"])
+def test_flat_takes_a_quantizer_by_a_copy_alone(
+    store: WeaviateStore, name: str, docs: Floats, queries: Floats, text: str
+) -> None:
+    collection = articles(store, name, docs, qa.none(native={"vectorIndexType": "flat"}))
+    block = "bq" if text == "binary" else "rq"
+    wanted = qa.Quantization.parse(text).replace(native={block: {"rescoreLimit": -1}})
+    plan = collection.plan(wanted)
+    assert [step.symbol for step in plan.steps] == [Symbol.RECREATE]
+    change = plan.apply(yes=True)
+    assert state(collection) is ACTIVE
+    assert raw(store, name)["vectorIndexType"] == "flat"
+    lossy = recall(collection.search(queries, k=10, rescore=1), docs, queries)
+    assert lossy < 1
+    assert recall(collection.search(queries, k=10, rescore=10), docs, queries) > lossy
+    collection.plan(wanted.replace(native={block: {"rescoreLimit": 500}})).apply()
+    assert recall(collection.search(queries, k=10), docs, queries) > lossy
+    with pytest.raises(UnsupportedError, match="flat"):
+        collection.plan("product")
+    assert change.state == "applied"
+
+
+def test_hfresh_has_one_kind_and_a_change_of_index_is_a_copy(
+    store: WeaviateStore, name: str, docs: Floats, queries: Floats
+) -> None:
+    hfresh = qa.rotational(bits=1, native={"vectorIndexType": "hfresh"})
+    collection = articles(store, name, docs, hfresh)
+    assert state(collection) is ACTIVE
+    assert recall(collection.search(queries, k=10), docs, queries) > 0.9
+    assert not collection.plan("rotational:bits=1").changes
+    with pytest.raises(UnsupportedError, match="always"):
+        collection.plan("none")
+    narrow = qa.rotational(bits=1, native={"rq": {"rescoreLimit": 10}})
+    collection.plan(narrow).apply()
+    lossy = recall(collection.search(queries, k=10), docs, queries)
+    collection.plan(narrow.replace(native={"rq": {"rescoreLimit": 350}})).apply()
+    assert recall(collection.search(queries, k=10), docs, queries) > lossy
+    change = collection.plan(qa.scalar(native={"vectorIndexType": "hnsw"})).apply(yes=True)
+    assert raw(store, name)["vectorIndexType"] == "hnsw"
+    assert state(collection) is ACTIVE
+    change.undo()
+    assert raw(store, name)["vectorIndexType"] == "hfresh"
+
+
+def test_another_metric_is_a_copy(store: WeaviateStore, name: str, docs: Floats) -> None:
+    collection = articles(store, name, docs[:600], "scalar")
+    change = collection.plan(metric="dot").apply(yes=True)
+    assert raw(store, name)["vectorIndexConfig"]["distance"] == "dot"
+    assert collection.info().vectors[""].metric is qa.Metric.DOT
+    assert state(collection) is ACTIVE
+    change.undo()
+    assert raw(store, name)["vectorIndexConfig"]["distance"] == "cosine"
+
+
+# -- several vectors -----------------------------------------------------------------------------
+
+
+def test_named_vectors_are_told_apart_by_the_profile_of_a_search(
+    store: WeaviateStore, name: str, docs: Floats
+) -> None:
+    rows = docs[:1500]
+    vectors = {"a": Vector(384), "b": Vector(384), "c": Vector(384)}
+    collection = Database(store).create(
+        name, vectors=vectors, quantization={"a": "binary", "b": "product:segments=48"}
+    )
+    collection.write(qa.Batch(keys(len(rows)), dict.fromkeys("abc", rows)))
+    assert [state(collection, vector) for vector in "abc"] == [ACTIVE, IGNORED, ABSENT]
+    status = collection.info().vectors["b"].status
+    assert "does not rescore" in status.reason
+    assert {each.signal for each in status.evidence} >= {
+        "vectors that share the word compressed",
+        "search profile: knn_search_rescore_took",
+    }
+    collection.plan("product:segments=48", vector="b").apply(yes=True)
+    assert [state(collection, vector) for vector in "abc"] == [ACTIVE, ACTIVE, ABSENT]
+    collection.plan("scalar", vector="c").apply(yes=True)
+    assert [state(collection, vector) for vector in "abc"] == [ACTIVE, ACTIVE, ACTIVE]
+
+
+def test_named_vectors_without_rescoring_cannot_be_told_apart(
+    store: WeaviateStore, name: str, docs: Floats
+) -> None:
+    off = qa.rotational(bits=8, native={"rq": {"rescoreLimit": 0}})
+    collection = Database(store).create(
+        name, vectors={"a": Vector(384), "b": Vector(384)}, quantization={"a": off, "b": off}
+    )
+    collection.write(qa.Batch(keys(200), dict.fromkeys("ab", docs[:200])))
+    status = collection.info().vectors["a"].status
+    assert status.state is qa.State.UNKNOWN
+    assert "one word for all 2 vectors" in status.reason
+
+
+# -- with ASYNC_INDEXING -------------------------------------------------------------------------
+
+
+def test_with_async_indexing(
+    weaviate_server: Callable[..., Any], docs: Floats, queries: Floats
+) -> None:
+    """BQ waits for a restart, PQ for its limit of rows, and a dynamic index for its threshold."""
+    server = weaviate_server(ASYNC_INDEXING="true", ASYNC_INDEXING_STALE_TIMEOUT="1s")
+    with closing(WeaviateStore.open(Address.parse(server.url))) as store:
+        for_rq = articles(store, "Rotated", docs)
+        for_rq.plan("scalar").apply(yes=True)
+        assert state(for_rq) is ACTIVE
+
+        for_bq = articles(store, "Binary", docs)
+        with pytest.raises(ApplyError, match="at its restart") as error:
+            for_bq.plan("binary").apply(yes=True, timeout=60)
+        assert "restart the server" in str(error.value.hint)
+        assert state(for_bq) is IGNORED
+
+        for_pq = articles(store, "Products", docs, "product:segments=48")
+        _wait_indexed(for_pq)
+        assert state(for_pq) is IGNORED
+        for_pq.plan("product:segments=48").apply(yes=True, timeout=120)
+        assert raw(store, "Products")["vectorIndexConfig"]["pq"]["trainingLimit"] < len(docs)
+        assert state(for_pq) is ACTIVE
+        for_sq = articles(store, "Scalars", docs)
+        for_sq.plan("scalar:per=collection").apply(yes=True, timeout=60)
+        assert state(for_sq) is ACTIVE
+
+        _dynamic(store, docs, queries)
+    server.restart()
+    with closing(WeaviateStore.open(Address.parse(server.url))) as store:
+        again = Database(store)["Binary"]
+        assert state(again) is ACTIVE, "BQ came with the restart"
+        assert not again.plan("binary").changes
+
+
+def _dynamic(store: WeaviateStore, docs: Floats, queries: Floats) -> None:
+    native = {"vectorIndexType": "dynamic", "threshold": 1000}
+    collection = articles(store, "Dynamic", docs[:800], qa.product(segments=48, native=native))
+    _wait_indexed(collection)
+    status = collection.info().vectors[""].status
+    assert (status.state, "flat up to 1,000" in status.reason) == (IGNORED, True)
+    with pytest.raises(UnsupportedError, match="flat up to"):
+        collection.plan("product:segments=48")
+    collection = articles(store, "Binaries", docs, qa.binary(native=native))
+    end = time.monotonic() + 90
+    while state(collection) is not ACTIVE and time.monotonic() < end:
+        time.sleep(0.5)
+    assert state(collection) is ACTIVE, collection.info().vectors[""].status
+    assert recall(collection.search(queries, k=10, rescore=10), docs, queries) > 0.9
+    change = collection.plan("scalar").apply(yes=True)
+    assert Database(store).aliases()["Binaries"] == "Binaries_v2"
+    assert change.state == "applied"
+
+
+def _wait_indexed(collection: Collection) -> None:
+    end = time.monotonic() + 60
+    while state(collection) is qa.State.BUILDING and time.monotonic() < end:
+        time.sleep(0.3)
+
+
+# -- a server with a default ---------------------------------------------------------------------
+
+
+def test_a_default_of_the_server_is_told_and_kept_out_where_none_is_asked_for(
+    weaviate_server: Callable[..., Any], docs: Floats
+) -> None:
+    server = weaviate_server(DEFAULT_QUANTIZATION="rq-8")
+    with closing(WeaviateStore.open(Address.parse(server.url))) as store:
+        collection = articles(store, "Plain", docs[:600])
+        assert state(collection) is ABSENT
+        change = collection.plan("binary", strategy="alias").apply(yes=True)
+        change.undo()
+        copy = collection.plan(metric="dot").apply(yes=True)
+        assert state(collection) is ABSENT, "a copy without codes gets none by the default"
+        assert copy.state == "applied"
+
+        body = {"class": "Foreign", "vectorizer": "none", "vectorIndexType": "hnsw"}
+        store.connection.rest("POST", "/v1/schema", body, doing="create")
+        foreign = Database(store)["Foreign"]
+        store.connection.rest(
+            "POST",
+            "/v1/objects",
+            {"class": "Foreign", "id": keys(1)[0], "vector": docs[0].tolist()},
+            doing="write",
+        )
+        vector = foreign.info().vectors[""]
+        assert (str(vector.quantization), vector.status.state) == ("rotational:bits=8", ACTIVE)
+        signals = {each.signal: each.value for each in vector.status.evidence}
+        assert signals["schema: by the server's DEFAULT_QUANTIZATION"] is True

@@ -1,0 +1,418 @@
+"""Rows of Weaviate: payloads, checks before sending, errors of single objects, reading on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from live.weaviate import WeaviateServer
+from weaviate_help import fill, foreign, keys, normal, number, raw_write
+
+from qadapt.errors import (
+    BusyError,
+    InputError,
+    NonFiniteError,
+    NotFoundError,
+    StoreError,
+    ZeroVectorError,
+)
+from qadapt.model import Batch, Metric, Vector
+from qadapt.model.address import Address
+from qadapt.stores.base import Search
+from qadapt.stores.weaviate.store import WeaviateStore
+
+PAYLOADS: list[dict[str, Any]] = [
+    {},
+    {"text": "naïve ☃\0 ", "number": 7, "share": 0.25, "yes": True, "list": ["a", "b"]},
+    {"big": 2**63 - 1, "small": -(2**63), "unsigned": 2**64 - 1, "float": 1.0, "tiny": 5e-324},
+    {"nested": {"a": [1, None, {"b": 2.5}], "": {}}, "none": None, "empty": [], "mixed": [1, "a"]},
+    {"Large": 1, "ünï": 2, "with blank": 3, "id": "x", "vector": [1], "_id": 5, "a.b": 6},
+    {"number": "text now", "yes": 1, "text": 5, "list": "one", "x" * 300: 1},
+    {"number": -0.0, "list": [], "text": "  blanks  ", "blank": " "},
+]
+
+
+def typed(value: Any) -> Any:
+    """A value in which 1, 1.0 and True differ, and the order of keys does not matter."""
+    if isinstance(value, dict):
+        return {key: typed(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [typed(each) for each in value]
+    return (type(value).__name__, repr(value))
+
+
+def test_payloads_come_back_exactly(store: WeaviateStore, name: str) -> None:
+    fill(store, name, normal(len(PAYLOADS)), PAYLOADS)
+    back = store.fetch(name, keys(len(PAYLOADS))).payloads
+    assert back == PAYLOADS
+    assert [typed(each) for each in back] == [typed(each) for each in PAYLOADS]
+    (page,) = store.read(name)
+    assert page.payloads == PAYLOADS
+
+
+_SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**64 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=10),
+)
+_JSON = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner),
+    max_leaves=6,
+)
+_KEYS = st.sampled_from(["a", "b", "Name", "id", "weiß", "c_d"])
+
+
+@settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(st.lists(st.dictionaries(_KEYS, _JSON, max_size=3), min_size=1, max_size=4))
+def test_any_json_comes_back_or_is_refused(
+    store: WeaviateStore, name: str, payloads: list[dict[str, Any]]
+) -> None:
+    """Refused is only a list where the collection's property holds single values."""
+    if name not in store.collections():
+        store.create(name, {"": Vector(4, Metric.DOT)}, {})
+    batch = Batch(keys(len(payloads)), {"": normal(len(payloads))}, payloads)
+    try:
+        store.write(name, batch)
+    except InputError as error:
+        assert "is a list" in error.message
+        return
+    back = store.fetch(name, batch.ids).payloads
+    assert typed(back) == typed(payloads)
+
+
+def test_what_can_be_a_property_is_one_for_filters_and_other_clients(
+    store: WeaviateStore, name: str
+) -> None:
+    fill(store, name, normal(len(PAYLOADS)), PAYLOADS)
+    raw = store.connection.rest("GET", f"/v1/schema/{name}", doing="read")
+    kinds = {each["name"]: each["dataType"][0] for each in raw["properties"]}
+    assert kinds["list"] == "text[]"
+    assert (kinds["number"], kinds["yes"]) == ("number", "boolean")
+    assert not {"Large", "large", "ünï", "id", "vector", "nested"} & set(kinds)
+    assert store.count(name, {"number": 7}) == 1
+    assert store.count(name, {"list": "b"}) == 1
+    path = f"/v1/objects/{name}/{keys(1, 1)[0]}"
+    plain = store.connection.rest("GET", path, doing="read")["properties"]
+    assert plain["number"] == 7
+    assert plain["list"] == ["a", "b"]
+    assert set(json.loads(plain["qadapt_payload"])) == {"text"}  # blanks around it
+    full = store.connection.rest("GET", f"/v1/objects/{name}/{keys(1)[0]}", doing="read")
+    assert not full["properties"].get("qadapt_payload")
+
+
+def test_a_list_where_single_values_are_is_refused_before_sending(
+    store: WeaviateStore, name: str
+) -> None:
+    fill(store, name, normal(1), [{"year": 1999}])
+    batch = Batch(keys(2, 1), {"": normal(2)}, [{"year": 1}, {"year": [1, 2]}])
+    with pytest.raises(InputError, match=r"row 1: 'year' is a list"):
+        store.write(name, batch)
+    assert store.count(name) == 1
+
+
+def test_rows_of_another_client_in_our_collection_have_their_properties(
+    store: WeaviateStore, name: str
+) -> None:
+    fill(store, name, normal(2), [{"year": 1999}, {"year": 2001}])
+    body = {
+        "class": name,
+        "id": keys(1, 2)[0],
+        "properties": {"year": 5, "note": "by hand"},
+        "vector": [1.0, 0.0, 0.0, 0.0],
+    }
+    store.connection.rest("POST", "/v1/objects", body, doing="write")
+    (page,) = store.read(name)
+    assert page.payloads == [{"year": 1999}, {"year": 2001}, {"year": 5, "note": "by hand"}]
+
+
+NATIVE: dict[str, Any] = {
+    "title": "art of war",
+    "count": 2**53,
+    "share": 2.5,
+    "yes": False,
+    "tags": ["a", "b"],
+    "counts": [1, -(2**53)],
+    "shares": [0.5, 1.0],
+    "flags": [True, False],
+    "none": [],
+    "day": "2024-05-01T12:00:00Z",
+    "days": ["2024-05-01T12:00:00Z"],
+    "key": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+    "place": {"latitude": 52.5, "longitude": 13.25},
+    "author": {"name": "Sun", "age": 54.0, "tags": ["x"]},
+    "authors": [{"name": "Sun"}, {"name": "Tzu"}],
+}
+KINDS = {
+    "title": "text",
+    "count": "int",
+    "share": "number",
+    "yes": "boolean",
+    "tags": "text[]",
+    "counts": "int[]",
+    "shares": "number[]",
+    "flags": "boolean[]",
+    "none": "text[]",
+    "day": "date",
+    "days": "date[]",
+    "key": "uuid",
+    "place": "geoCoordinates",
+}
+_NAME = {"name": "name", "dataType": ["text"]}
+_AUTHOR = [
+    _NAME,
+    {"name": "age", "dataType": ["number"]},
+    {"name": "tags", "dataType": ["text[]"]},
+]
+
+
+def test_properties_of_others_stay_as_they_are(store: WeaviateStore, name: str) -> None:
+    properties = [{"name": each, "dataType": [kind]} for each, kind in KINDS.items()]
+    properties += [
+        {"name": "author", "dataType": ["object"], "nestedProperties": _AUTHOR},
+        {"name": "authors", "dataType": ["object[]"], "nestedProperties": [_NAME]},
+    ]
+    foreign(store, name, properties=properties)
+    rows = normal(2)
+    store.write(name, Batch(keys(2), {"": rows}, [NATIVE, {"title": "b", "share": None}]))
+    back = store.fetch(name, keys(2))
+    assert back.payloads == [NATIVE, {"title": "b"}]
+    assert back.vectors[""].tobytes() == rows.tobytes()
+    raw = store.connection.rest("GET", f"/v1/schema/{name}", doing="read")
+    assert len(raw["properties"]) == len(properties), "nothing was added"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"count": 2.5}, "type int"),
+        ({"count": 2**53 + 1}, "would change"),
+        ({"share": "much"}, "type number"),
+        ({"title": 5}, "type text"),
+        ({"yes": 1}, "type boolean"),
+        ({"id": "x"}, "cannot be the name"),
+        ({"Title": "x"}, "cannot be the name"),
+        ({"a b": "x"}, "cannot be the name"),
+    ],
+)
+def test_values_that_a_property_of_others_cannot_hold(
+    store: WeaviateStore, name: str, value: dict[str, Any], words: str
+) -> None:
+    foreign(store, name, properties=[{"name": n, "dataType": [k]} for n, k in KINDS.items()])
+    batch = Batch(keys(2), {"": normal(2)}, [{}, value])
+    with pytest.raises(InputError, match=rf"row 1.*{words}"):
+        store.write(name, batch)
+    assert store.count(name) == 0
+
+
+# -- what the server takes without a word --------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_which_the_server_takes_are_refused(
+    store: WeaviateStore, name: str, bad: float
+) -> None:
+    rows = normal(3)
+    rows[2, 1] = bad
+    fill(store, name, normal(1))
+    with pytest.raises(NonFiniteError):
+        store.write(name, Batch(keys(3), {"": rows}))
+    assert store.count(name) == 1
+    assert raw_write(store, name, rows) == [], "this server refuses them itself now"
+
+
+def test_zero_vectors_under_cosine_are_refused(store: WeaviateStore, name: str) -> None:
+    fill(store, name, normal(1), metric="cosine")
+    with pytest.raises(ZeroVectorError):
+        store.write(name, Batch(keys(1), {"": np.zeros((1, 4))}))
+    assert raw_write(store, name, np.zeros((1, 4), np.float32)) == []
+
+
+def test_a_collection_that_is_not_there_is_not_made(store: WeaviateStore, name: str) -> None:
+    """The server would make it, with a metric of its own choice."""
+    fill(store, name, normal(1))
+    store.drop(name)
+    with pytest.raises(NotFoundError, match=name):
+        store.write(name, Batch(keys(1), {"": normal(1)}))
+    assert name not in store.collections()
+    raw_write(store, name, normal(1))
+    assert name in store.collections(), "this server does not make it any more"
+
+
+def test_counts_are_true_when_those_of_the_nodes_are_stale(store: WeaviateStore, name: str) -> None:
+    fill(store, name, normal(3000))
+    nodes = store.connection.rest("GET", f"/v1/nodes/{name}?output=verbose", doing="look")
+    stale = sum(s["objectCount"] for n in nodes["nodes"] for s in n["shards"] or ())
+    assert store.count(name) == store.info(name).count == 3000
+    store.delete(name, keys(2500))
+    assert store.count(name) == 500
+    assert stale < 3000, "the nodes tell the truth at once now"
+
+
+# -- errors of single objects --------------------------------------------------------------------
+
+
+def test_refused_rows_are_gathered_into_one_error(store: WeaviateStore, name: str) -> None:
+    foreign(store, name, properties=[{"name": "day", "dataType": ["date"]}])
+    payloads = [{"day": "soon" if row % 100 == 7 else "2024-05-01T00:00:00Z"} for row in range(500)]
+    with pytest.raises(StoreError) as caught:
+        store.write(name, Batch(keys(500), {"": normal(500)}, payloads))
+    said = caught.value.message
+    assert "could not write 5 of 500 rows" in said
+    assert "495 were written" in said
+    assert f"row 7 ({keys(1, 7)[0]})" in said
+    assert "and 2 more" in said
+    assert store.count(name) == 495
+
+
+def test_an_index_that_cannot_be_filled_says_so_for_each_row(
+    store: WeaviateStore, name: str
+) -> None:
+    """Segments that do not divide the dimension are taken at creation, and every insert fails."""
+    config = {"distance": "dot", "pq": {"enabled": True, "segments": 3}}
+    foreign(store, name, vectorIndexConfig=config)
+    with pytest.raises(StoreError, match=r"3 of 3 rows.*0 were written.*segments"):
+        store.write(name, Batch(keys(3), {"": normal(3)}))
+
+
+def test_dimensions_that_only_the_server_knows(store: WeaviateStore, name: str) -> None:
+    """A collection of others keeps no dimension: the first row tells it."""
+    foreign(store, name)
+    store.write(name, Batch(keys(1), {"": normal(1, 6)}))
+    with pytest.raises(InputError, match="6"):
+        store.write(name, Batch(keys(1, 1), {"": normal(1, 5)}))
+
+
+def test_a_message_too_large_is_refused_and_smaller_ones_are_made(
+    weaviate_server: Callable[..., WeaviateServer],
+) -> None:
+    server = weaviate_server(GRPC_MAX_MESSAGE_SIZE="300000")
+    store = WeaviateStore.open(Address.parse(server.url))
+    try:
+        assert store.connection.max_message == 300_000
+        payloads = [{"text": "x" * 40_000, "number": row} for row in range(30)]
+        fill(store, "Large", normal(30), payloads)
+        assert store.count("Large") == 30
+        pages = list(store.read("Large"))
+        assert [text for page in pages for text in page.payloads or ()] == payloads
+        assert store.fetch("Large", keys(30)).payloads == payloads
+        filtered = store.read("Large", filter={"number": {"gte": 0}})
+        assert [text for page in filtered for text in page.payloads or ()] == payloads
+        with pytest.raises(StoreError, match=r"row 0 .* has 400,\d\d\d bytes.*0 of 1 rows"):
+            store.write("Large", Batch(keys(1, 50), {"": normal(1)}, [{"text": "x" * 400_000}]))
+        assert store.count("Large") == 30
+    finally:
+        store.close()
+
+
+def test_writes_while_a_shard_compresses_say_what_was_written(
+    store: WeaviateStore, name: str
+) -> None:
+    rows = normal(4000, 256)
+    fill(store, name, rows)
+    raw = store.connection.rest("GET", f"/v1/schema/{name}", doing="read")
+    raw["vectorIndexConfig"]["pq"]["enabled"] = True
+    store.connection.rest("PUT", f"/v1/schema/{name}", raw, doing="compress")
+    store.connection.sleep = lambda _: None  # the test does not wait for the end
+    more = Batch(keys(10, 4000), {"": normal(10, 256, seed=1)})
+    with pytest.raises(BusyError, match=r"read-only.*0 of 10 rows were written") as caught:
+        store.write(name, more)
+    assert "codes" in str(caught.value.hint)
+    # A search blocks until it ends; then the write goes through.
+    store.search(name, rows[:1], Search(k=1))
+    for _ in range(200):
+        try:
+            store.write(name, more)
+            break
+        except BusyError:
+            continue
+    assert store.count(name) == 4010
+
+
+# -- reading on ----------------------------------------------------------------------------------
+
+
+def test_reading_on_with_a_filter_and_in_a_part(store: WeaviateStore, name: str) -> None:
+    fill(store, name, normal(1000), [{"group": row % 5} for row in range(1000)])
+    wanted = [row for row in range(1000) if row % 5 in (1, 2)]
+    filter = {"group": [1, 2]}
+    for part in store.parts(name, 3):
+        inside = list(store.read(name, part=part, filter=filter, page=64, vectors=()))
+        found = [number(key) for page in inside for key in page.ids]
+        bounds = [number(part[word]) if word in part else None for word in ("behind", "last")]
+        assert found == [
+            row
+            for row in wanted
+            if (bounds[0] is None or row > bounds[0]) and (bounds[1] is None or row <= bounds[1])
+        ]
+        assert all(len(page) == 64 for page in inside[:-1])
+        after = inside[0].ids[-1]
+        rest = store.read(name, part=part, filter=filter, after=after, vectors=())
+        assert [number(key) for page in rest for key in page.ids] == found[64:]
+
+
+def test_rows_written_after_the_parts_were_cut_are_in_one_of_them(
+    store: WeaviateStore, name: str
+) -> None:
+    fill(store, name, normal(100)[:, :4])
+    parts = store.parts(name, 4)
+    new = ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]
+    store.write(name, Batch(new, {"": normal(2)}))
+    found = [key for part in parts for page in store.read(name, part=part) for key in page.ids]
+    assert sorted(found) == sorted([*keys(100), *new])
+
+
+def test_rows_without_one_of_their_vectors(store: WeaviateStore, name: str) -> None:
+    store.create(name, {"a": Vector(4, Metric.DOT), "b": Vector(3, Metric.COSINE)}, {})
+    gaps = np.array([False, True, False])
+    store.write(name, Batch(keys(3), {"a": normal(3), "b": normal(3, 3)}, None, {"b": gaps}))
+    (page,) = store.read(name)
+    assert page.missing["b"].tolist() == [False, True, False]
+    assert "a" not in page.missing
+    assert store.fetch(name, keys(3), vectors=["b"], payload=False).vectors["b"].shape == (3, 3)
+
+
+def test_ids_are_uuids_and_the_error_says_what_to_do(store: WeaviateStore, name: str) -> None:
+    fill(store, name, normal(1))
+    for bad in (5, "doc-1", ""):
+        with pytest.raises(InputError, match="UUID") as caught:
+            store.write(name, Batch([bad], {"": normal(1)}))
+        assert "uuid5" in str(caught.value.hint)
+    twice = [keys(1)[0].upper(), keys(1)[0].replace("-", "")]
+    with pytest.raises(InputError, match="the same UUID"):
+        store.write(name, Batch(twice, {"": normal(2)}))
+    assert store.fetch(name, ["doc-1", *keys(1), 7]).ids == keys(1)
+    store.delete(name, ["doc-1", 7])
+    assert store.count(name) == 1
+
+
+def test_a_range_alone_is_read_whole_and_in_order(store: WeaviateStore, name: str) -> None:
+    """The server cuts a range that stands alone off at the limit, and sorts only then."""
+    order = np.random.default_rng(3).permutation(300)
+    store.create(name, {"": Vector(4, Metric.DOT)}, {})
+    batch = Batch([keys(1, row)[0] for row in order.tolist()], {"": normal(300)})
+    years = [{"year": int(row) % 10} for row in order]
+    store.write(name, Batch(batch.ids, batch.vectors, years))
+    found = [
+        number(key)
+        for page in store.read(name, filter={"year": {"lt": 8}}, page=50)
+        for key in page.ids
+    ]
+    assert found == [row for row in range(300) if row % 10 < 8]
+
+
+def test_no_rows_are_no_request(store: WeaviateStore, name: str) -> None:
+    fill(store, name, normal(1))
+    store.write(name, Batch([], {"": np.empty((0, 4))}))
+    store.delete(name, [])
+    assert store.fetch(name, []).ids == []
+    assert store.count(name) == 1

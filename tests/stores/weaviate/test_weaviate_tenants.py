@@ -1,0 +1,127 @@
+"""``NAME@TENANT``: one tenant of a live Weaviate's collection; and all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from weaviate_help import foreign, keys, normal, number
+
+import qadapt as qa
+from qadapt.errors import InputError, NotFoundError, StoreError
+from qadapt.model import Batch
+from qadapt.stores.base import Search
+from qadapt.stores.weaviate.store import WeaviateStore
+
+SIZES = {"red": 30, "blue": 20}
+
+
+@pytest.fixture
+def shared(store: WeaviateStore, name: str) -> str:
+    """A collection of others with the tenants red, blue and cold, which is not active."""
+    foreign(store, name, multiTenancyConfig={"enabled": True})
+    tenants = [{"name": each} for each in (*SIZES, "cold")]
+    path = f"/v1/schema/{name}/tenants"
+    store.connection.rest("POST", path, tenants, doing="add tenants")
+    for tenant, size in SIZES.items():
+        batch = Batch(keys(size), {"": normal(size, seed=size)}, [{"of": tenant}] * size)
+        store.write(f"{name}@{tenant}", batch)
+    cold = [{"name": "cold", "activityStatus": "COLD"}]
+    store.connection.rest("PUT", path, cold, doing="rest a tenant")
+    return name
+
+
+def test_a_tenant_is_a_collection_of_its_own(
+    store: WeaviateStore, shared: str, live: Callable[[str], str]
+) -> None:
+    for tenant, size in SIZES.items():
+        place = f"{shared}@{tenant}"
+        rows = normal(size, seed=size)
+        assert store.count(place) == size
+        (page,) = store.read(place)
+        assert page.vectors[""].tobytes() == rows.tobytes()
+        assert page.payloads == [{"of": tenant}] * size
+        hits = store.search(place, rows[:3], Search(k=1, exact=True, with_payload=True))
+        assert hits.payloads is not None
+        assert hits.payloads[0] == [{"of": tenant}]
+        assert store.search(place, rows[:3], Search(k=1)).ids.tolist() == hits.ids.tolist()
+        assert store.info(place).count == size
+        assert store.fetch(place, keys(2)).ids == keys(2)
+    store.delete(f"{shared}@red", keys(5))
+    assert (store.count(f"{shared}@red"), store.count(f"{shared}@blue")) == (25, 20)
+    with qa.open(live("weaviate")) as database:
+        collection = database[f"{shared}@blue"]
+        assert collection.count() == 20
+        hits = collection.search(normal(1, seed=20), k=1)
+        assert hits.ids.shape == (1, 1)
+        with pytest.raises(NotFoundError):
+            database[f"{shared}@green"]
+
+
+def test_without_a_tenant_reads_go_over_all_active_ones(store: WeaviateStore, shared: str) -> None:
+    assert store.count(shared) == store.info(shared).count == 50
+    pages = list(store.read(shared))
+    assert [len(page) for page in pages] == [20, 30]  # blue, red
+    parts = store.parts(shared, 2)
+    assert parts == [{"tenant": "blue"}, {"tenant": "red"}]
+    sizes = [sum(map(len, store.read(shared, part=part))) for part in parts]
+    assert sizes == [20, 30]
+    rest = store.read(shared, part=parts[1], after=keys(1, 9)[0])
+    assert [number(key) for page in rest for key in page.ids] == list(range(10, 30))
+    with pytest.raises(InputError, match="has tenants"):
+        list(store.read(shared, after=keys(1)[0]))
+
+
+def test_without_a_tenant_writes_and_searches_are_refused(
+    store: WeaviateStore, shared: str
+) -> None:
+    batch = Batch(keys(1), {"": normal(1)})
+    for attempt in (
+        lambda: store.write(shared, batch),
+        lambda: store.search(shared, normal(1), Search(k=1)),
+        lambda: store.delete(shared, keys(1)),
+    ):
+        with pytest.raises(InputError, match="say which") as caught:
+            attempt()
+        assert f"{shared}@TENANT" in str(caught.value.hint)
+    with pytest.raises(InputError, match="two tenants"):
+        store.fetch(shared, keys(1))
+    assert store.count(shared) == 50
+
+
+def test_a_tenant_that_rests_or_is_not_there(store: WeaviateStore, shared: str) -> None:
+    for attempt in (
+        lambda: store.count(f"{shared}@cold"),
+        lambda: list(store.read(f"{shared}@cold")),
+        lambda: store.write(f"{shared}@cold", Batch(keys(1), {"": normal(1)})),
+        lambda: store.search(f"{shared}@cold", normal(1), Search(k=1)),
+    ):
+        with pytest.raises(StoreError, match="not active") as caught:
+            attempt()
+        assert "activate" in str(caught.value.hint)
+    for attempt in (
+        lambda: store.count(f"{shared}@green"),
+        lambda: store.write(f"{shared}@green", Batch(keys(1), {"": normal(1)})),
+        lambda: store.search(f"{shared}@green", normal(1), Search(k=1)),
+        lambda: store.drop(f"{shared}@green"),
+    ):
+        with pytest.raises(NotFoundError, match="green"):
+            attempt()
+    for odd in ("", "a b", "a/b", "\ud800", "a@b", "x" * 65):
+        with pytest.raises(InputError, match="behind '@'"):
+            store.write(f"{shared}@{odd}", Batch(keys(1), {"": normal(1)}))
+
+
+def test_a_tenant_where_there_are_none(store: WeaviateStore, name: str) -> None:
+    foreign(store, name)
+    with pytest.raises(InputError, match="has no tenants"):
+        store.count(f"{name}@red")
+    with pytest.raises(InputError, match="has no tenants"):
+        store.write(f"{name}@red", Batch(keys(1), {"": normal(1)}))
+
+
+def test_a_tenant_is_dropped_alone(store: WeaviateStore, shared: str) -> None:
+    store.drop(f"{shared}@red")
+    assert store.count(shared) == 20
+    assert not store.has(f"{shared}@red")
+    assert store.has(f"{shared}@blue")
