@@ -13,14 +13,23 @@ MODELS ?= .venv-models
 LITE25 ?= .venv-lite25
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+LIVE ?= qdrant,milvus,weaviate
+LIVE_TESTS ?= $(patsubst %,tests/conformance/test_%.py,$(subst $(comma), ,$(LIVE))) tests/faults
+AGE ?= newest
+
+comma := ,
+include docker/versions.env
+ages = $(foreach engine,QDRANT MILVUS WEAVIATE,$(engine)_TAG=$($(engine)_OLDEST))
+COMPOSE = $(if $(filter oldest,$(AGE)),$(ages)) \
+  docker compose --env-file docker/versions.env -f docker/compose.yaml
 
 PY := $(VENV)/bin/python
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-models test-report test-milvus test-milvus-lite25 weaviate lint style types \
-  floors format bench-import clean distclean
+.PHONY: help demo test test-models test-report test-milvus test-milvus-lite25 test-live weaviate up \
+  down matrix lint style types floors format bench-import clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +52,22 @@ test-report: $(VENV)/.dev ## the report's page in a real Chromium, which must be
 test-milvus: $(VENV)/.dev ## Milvus Lite and the real server 2.3.5 alone
 	$(PY) -m pytest -n auto --require-live=milvus,milvus-lite tests/conformance/test_milvus.py \
 	  tests/stores/milvus $(PYTEST_ARGS)
+
+test-live: $(VENV)/.live ## the conformance suite and faults on engines in containers (LIVE=milvus,weaviate)
+	QADAPT_TEST_CONTAINERS=1 $(PY) -m pytest --require-live=$(LIVE) --timeout 900 \
+	  $(LIVE_TESTS) $(PYTEST_ARGS)
+
+up: ## the engines in containers, from official images; AGE=oldest for the oldest versions
+	$(COMPOSE) up --detach
+
+down: ## end them; their data is gone
+	$(COMPOSE) down --volumes
+
+matrix: $(VENV)/.live ## run the cells of the matrix on live engines, and write the docs
+	rm -f .cache/cells.jsonl; mkdir -p .cache
+	QADAPT_MATRIX_OUT=.cache/cells.jsonl $(PY) -m pytest tests/conformance/test_cells.py $(PYTEST_ARGS)
+	$(PY) -m qadapt.matrix merge .cache/cells.jsonl
+	$(PY) -m qadapt.matrix write docs
 
 weaviate: $(VENV)/.dev ## the Weaviate server for tests, built by Go once (4 minutes; kept in .cache/)
 	@command -v go >/dev/null || [ -x /usr/local/go/bin/go ] || [ -n "$$QADAPT_WEAVIATE_SERVER" ] || \
@@ -97,6 +122,10 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml
 	$(PIP) install --quiet --editable '.[dev,engines]'
+	@touch $@
+
+$(VENV)/.live: $(VENV)/.dev
+	$(PIP) install --quiet 'testcontainers>=4.8'
 	@touch $@
 
 $(MODELS)/.models: pyproject.toml

@@ -56,7 +56,9 @@ if TYPE_CHECKING:
     from qadapt.encoder import Encoder
     from qadapt.evaluation.arrays import simulate
     from qadapt.evaluation.results import Target
+    from qadapt.files import export_file, import_file
     from qadapt.index import CodeIndex
+    from qadapt.migration import Migration, MigrationPlan, check, migrate, plan_migration
     from qadapt.model.spec import load_spec
     from qadapt.reporting import report
 
@@ -79,6 +81,13 @@ _LAZY = {
     "Calibration": "qadapt.codecs",
     "quantize": "qadapt.codecs",
     "CodeIndex": "qadapt.index",
+    "export_file": "qadapt.files",
+    "import_file": "qadapt.files",
+    "Migration": "qadapt.migration",
+    "MigrationPlan": "qadapt.migration",
+    "check": "qadapt.migration",
+    "migrate": "qadapt.migration",
+    "plan_migration": "qadapt.migration",
     "Encoder": "qadapt.encoder",
     "Prices": "qadapt.costing",
     "cost": "qadapt.costing",
@@ -98,6 +107,8 @@ __all__ = [
     "Hits",
     "Kind",
     "Metric",
+    "Migration",
+    "MigrationPlan",
     "Plan",
     "Prices",
     "QadaptError",
@@ -109,14 +120,19 @@ __all__ = [
     "__version__",
     "apply_plans",
     "binary",
+    "check",
     "cost",
     "doctor",
+    "export_file",
     "float16",
     "history",
+    "import_file",
     "load_plan",
     "load_spec",
+    "migrate",
     "none",
     "open",
+    "plan_migration",
     "plan_spec",
     "product",
     "quantize",

@@ -76,18 +76,18 @@ class Collection(Measured):
         ours = self._with_our_codes()
         for name in ours:
             codes.refuse_missing(batch, name)
-        with codes.in_step(self._store, self.name, ours):
+        with codes.in_step(self._store, self._whole, ours):
             self._store.write(self.name, batch)
             for name in ours:
-                codes.upsert(self._store, self.name, name, batch)
+                codes.upsert(self._store, self._whole, name, batch)
 
     def delete(self, ids: Sequence[Id]) -> None:
         """Delete rows; unknown ids are left alone."""
         ours = self._with_our_codes()
-        with codes.in_step(self._store, self.name, ours):
+        with codes.in_step(self._store, self._whole, ours):
             self._store.delete(self.name, ids)
             for name in ours:
-                codes.delete(self._store, self.name, name, ids)
+                codes.delete(self._store, self._whole, name, ids)
 
     def fetch(
         self, ids: Sequence[Id], *, vectors: Sequence[str] | None = None, payload: bool = True
@@ -328,8 +328,13 @@ class Collection(Measured):
         found = which_vector(self.name, self._vectors, name)
         return found, self._vectors[found]
 
+    @property
+    def _whole(self) -> str:
+        """Our codes are of the whole collection, also where this is one part of it."""
+        return self._store.whole(self.name)
+
     def _with_our_codes(self) -> list[str]:
-        settings = read_settings(self._store, self.name)
+        settings = read_settings(self._store, self._whole)
         return [name for name, each in settings.vectors.items() if each.client is not None]
 
     def _remember(self, rescores: Mapping[str, Rescore | None]) -> None:

@@ -107,7 +107,7 @@ class Database:
         return iter(self.collections())
 
     def __contains__(self, collection: object) -> bool:
-        return collection in self.collections()
+        return isinstance(collection, str) and self._store.has(collection)
 
     def __getitem__(self, collection: str) -> Collection:
         """A collection, by its name or an alias; with ``name@part`` a partition or a tenant of it.

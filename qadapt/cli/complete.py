@@ -95,3 +95,10 @@ def schemas(incomplete: str) -> list[str]:
     from qadapt.cli.documents import schemas as known
 
     return [name for name in known() if name.startswith(incomplete)]
+
+
+def losses(incomplete: str) -> Found:
+    """Names of what a migration may leave behind."""
+    from qadapt.migration.plan import ALLOWED
+
+    return [(name, text) for name, text in ALLOWED.items() if name.startswith(incomplete)]

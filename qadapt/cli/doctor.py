@@ -139,6 +139,9 @@ def _show(out: Output, found: Diagnosis) -> None:
         _show_finding(out, item)
     for left in found.skipped if out.verbose else ():
         out.print(styled(f"skipped {left.code}: {left.why}", "dim"), indent=2)
+    if found.skipped and not out.verbose:
+        count = len(found.skipped)
+        out.print(styled(f"{count} checks could not be made (-v tells why)", "dim"), indent=2)
     if found.healthy:
         out.print(styled("✓ nothing found", "green"), indent=2)
     out.print("")

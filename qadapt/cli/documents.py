@@ -10,10 +10,15 @@ def schemas() -> dict[str, dict[str, Any]]:
     from qadapt.costing import Cost
     from qadapt.diagnosis import Diagnosis
     from qadapt.evaluation.verify import Verification
+    from qadapt.files import Exported, Imported
+    from qadapt.migration import Check, Migration, MigrationPlan
     from qadapt.model.schema import schemas as of_the_model
     from qadapt.planning.runner import Outcome
     from qadapt.reporting import Report
 
-    all_of_them = (Cost, Diagnosis, Outcome, Report, Verification)
-    verbs = {cls.__name__: cls.json_schema() for cls in all_of_them}
+    results = (
+        Outcome, Verification, Cost, Diagnosis, Report,
+        MigrationPlan, Migration, Check, Exported, Imported,
+    )  # fmt: skip
+    verbs = {cls.__name__: cls.json_schema() for cls in results}
     return dict(sorted({**of_the_model(), **verbs}.items()))

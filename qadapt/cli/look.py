@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from qadapt.api import Database
+    from qadapt.matrix import Cell, Seen
     from qadapt.model import Capabilities, CollectionInfo, Server, VectorInfo
     from qadapt.model.address import Address
 
 _SUPPORT = {"native": "green", "client": "cyan", "unsupported": "dim"}
 _NAME, _CELL = 24, 11  # so that the tables of one matrix stand under each other
 _SUPPORT_LEGEND = "native: the store does it   client: qadapt does it   -: not at all"
+_CHECKED = {"seen": "✓", "contract": "○", "declared": ""}
+_CHECKED_LEGEND = "✓ seen to obey on a live engine   ○ by contract tests   else declared alone"
 
 
 def register(app: typer.Typer) -> None:
@@ -92,11 +95,13 @@ def matrix(
         ),
     ] = None,
 ) -> None:  # fmt: skip
-    """What each store can do, and what qadapt does in its place.
+    """What each store can do, how that was checked, and what qadapt does in its place.
 
-    As declared for the newest known version of each store; an older server may do less.
+    As declared for the newest known version of each store; an older server may do less. With a
+    STORE: the reasons, and what runs on live engines saw.
     A feature is switched off by --disable, such as native-rescore or native-binary.
     """
+    from qadapt.matrix import cells, load
     from qadapt.stores import registry
 
     if store is None:
@@ -106,38 +111,54 @@ def matrix(
     else:
         chosen = {store: registry.load(store)}
     declared = {name: each.declared() for name, each in chosen.items()}
-    out.document({"stores": {name: can.to_dict() for name, can in declared.items()}})
+    known = cells(chosen, load())
+    out.document(
+        {
+            "stores": {name: can.to_dict() for name, can in declared.items()},
+            "cells": [cell.to_dict() for cell in known],
+        }
+    )
     if out.json:
         return
     if store is not None:
-        _one_store(out, declared[store])
+        _one_store(out, declared[store], known)
     else:
-        _all_stores(out, declared)
+        _all_stores(out, declared, known)
     if not out.quiet:
-        out.print(styled(_SUPPORT_LEGEND, "dim"))
+        out.print(styled(_SUPPORT_LEGEND, "dim"), styled(_CHECKED_LEGEND, "dim"))
 
 
-def _all_stores(out: Output, declared: dict[str, Capabilities]) -> None:
+def _all_stores(out: Output, declared: dict[str, Capabilities], known: list[Cell]) -> None:
     features = list(dict.fromkeys(name for can in declared.values() for name in can.features))
     versions: list[Text | str] = [styled(can.version or "", "dim") for can in declared.values()]
     first: list[list[Text | str]] = [["", *versions]] if any(map(str, versions)) else []
     for title, names in _groups(features):
         rows = list(first)
         for feature in names:
-            cells = [can.features.get(feature) for can in declared.values()]
-            row = [_support(cell.support.value if cell else None) for cell in cells]
+            row = [_support(can, feature, known) for can in declared.values()]
             rows.append([_feature(feature), *row])
         out.print(table([title.ljust(_NAME), *declared], rows), "")
         first = []
 
 
-def _one_store(out: Output, can: Capabilities) -> None:
+def _one_store(out: Output, can: Capabilities, known: list[Cell]) -> None:
     for title, names in _groups(can.features):
-        cells = [(name, can.features[name]) for name in names]
         rows: list[list[Text | str]] = [
-            [_feature(name), _support(item.support.value), item.reason] for name, item in cells
+            [_feature(name), _support(can, name, known), can[name].reason] for name in names
         ]
         out.print(table([title.ljust(_NAME), can.store.ljust(_CELL), "Why"], rows), "")
+    runs = [cell.seen for cell in known if cell.seen is not None]
+    if runs:
+        columns: list[Any] = ["Seen to obey".ljust(_NAME), "Engine", "Index"]
+        columns += [("Without rescoring", "right"), ("With", "right")]
+        out.print(table(columns, [_run(run) for run in runs]), "")
+
+
+def _run(run: Seen) -> list[Text | str]:
+    knob = "ratio" if run.kind == "product" else "bits"
+    setting = f"{run.kind}:{knob}={run.width}" if run.width else run.kind
+    recalls = [f"{run.without:.3f}", f"{run.lifted:.3f}"]
+    return [setting, f"{run.deployment} {run.version}", run.index, *recalls]
 
 
 def _groups(features: Iterable[str]) -> list[tuple[str, list[str]]]:
@@ -162,10 +183,15 @@ def _feature(name: str) -> str:
     return f"  {kind}:{'ratio' if kind == 'product' else 'bits'}={width}"
 
 
-def _support(value: str | None) -> Text:
-    if value is None or value == "unsupported":
+def _support(can: Capabilities, feature: str, known: list[Cell]) -> Text:
+    from qadapt.matrix import of_feature
+
+    there = can.features.get(feature)
+    if there is None or there.support.value == "unsupported":
         return styled(words.DASH, "dim")
-    return styled(value, _SUPPORT[value])
+    ways = {cell.checked for cell in of_feature(known, can.store, feature)}
+    mark = next((sign for way, sign in _CHECKED.items() if way in ways), "")
+    return styled(f"{there.support.value} {mark}".rstrip(), _SUPPORT[there.support.value])
 
 
 # -- inspect -----------------------------------------------------------------------------------

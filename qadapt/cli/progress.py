@@ -107,6 +107,10 @@ def _count(progress: Progress) -> str:
         return f"{progress.done:.0%}"
     tell = words.size if progress.unit == "bytes" else words.number
     unit = "" if progress.unit == "bytes" else f" {progress.unit}"
+    if progress.rate is not None:
+        unit += f", {tell(round(progress.rate))}/s"
+    if progress.lag and progress.total is None:
+        unit += f", {tell(progress.lag)} behind"
     if progress.total is None:
         return f"{tell(progress.done)}{unit}"
     return f"{tell(progress.done)}/{tell(progress.total)}{unit}"

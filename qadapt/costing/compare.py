@@ -26,6 +26,12 @@ STORES: Mapping[str, _Model] = {
     "weaviate": weaviate.footprint,
     "milvus": milvus.footprint,
 }
+# The datatypes that each has; another store's is float32 there.
+_DATATYPES: Mapping[str, tuple[str, ...]] = {
+    "qdrant": ("float32", "float16", "uint8", "turbo4", "turbo8", "turbo16"),
+    "weaviate": ("float32",),
+    "milvus": ("float32", "float16", "bfloat16", "int8"),
+}
 # The same engine under another address.
 _SAME = {"edge": "qdrant"}
 
@@ -65,7 +71,7 @@ def memory(
 
     Args:
         count: rows.
-        vector: dimensions, metric, datatype.
+        vector: dimensions, metric, datatype (float32 where the store does not have it).
         quantization: in common words; its ``codes`` and ``originals`` say where each is kept.
         store: ``qdrant``, ``edge``, ``weaviate`` or ``milvus``.
         index: the store's own index parameters, such as ``{"m": 32}``; its defaults if left out.
@@ -79,6 +85,8 @@ def memory(
         raise SpecError.unknown("store", store, [*STORES, *_SAME])
     if isinstance(count, bool) or int(count) != count or count < 0:
         raise InputError(f"rows must be a whole number from 0; got {count!r}")
+    if vector.datatype not in _DATATYPES[name]:
+        vector = vector.replace(datatype="float32")
     found = STORES[name](int(count), vector, Quantization.of(quantization), index or {})
     return found.replace(store=store)
 
@@ -89,7 +97,10 @@ def as_seen(info: CollectionInfo, name: str) -> Footprint:
     there = vector.quantization
     if vector.held_by == "qadapt":  # the codes are ours, beside the store
         there = Quantization(Kind.NONE)
-    model = memory(vector.count, vector.vector, there, info.server.store, index=vector.index)
+    if info.server.store == "milvus" and vector.held_by == "store":
+        model = milvus.as_seen(vector)
+    else:
+        model = memory(vector.count, vector.vector, there, info.server.store, index=vector.index)
     parts = [_seen(part, vector) for part in model.parts]
     if vector.held_by == "qadapt" and vector.code_bytes:
         size = vector.code_bytes

@@ -12,7 +12,9 @@ from qadapt.model import Kind, Plain, Quantization, Vector
 WIDTH: Mapping[str, float] = {
     "float32": 4,
     "float16": 2,
+    "bfloat16": 2,
     "uint8": 1,
+    "int8": 1,
     "turbo4": 0.5,
     "turbo8": 1,
     "turbo16": 2,

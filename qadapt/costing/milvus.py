@@ -12,7 +12,7 @@ from typing import Any
 
 from qadapt.costing.footprint import Footprint, Part, original_bytes
 from qadapt.errors import UnsupportedError
-from qadapt.model import Kind, Level, Quantization, Vector
+from qadapt.model import Kind, Level, Quantization, Vector, VectorInfo
 from qadapt.stores.milvus import mapping
 
 FAISS = "layout of faiss' HNSW and IVF indexes, which Milvus builds (knowhere)"
@@ -39,6 +39,19 @@ def footprint(
         raise UnsupportedError("; ".join(mapped.match.differences))
     native = mapped.native or {"index_type": "HNSW", "params": dict(mapping.GRAPH)}
     return of_index(count, vector, native, mapped.target, mapped.match.differences)
+
+
+def as_seen(vector: VectorInfo) -> Footprint:
+    """Of a live vector: its very index, which may be one that qadapt would not choose."""
+    index = vector.index if vector.index.get("index_type") else None
+    native = index or {"index_type": "FLAT", "params": {}}
+    found = of_index(vector.count, vector.vector, native, vector.quantization)
+    beside = vector.quantization.kind is Kind.BINARY and native["index_type"] in mapping.FLOATS
+    if not beside or not vector.code_bytes:
+        return found
+    size = vector.code_bytes
+    bits = Part("codes", size, size, "sign bits in a second collection", PARAMS)
+    return Footprint.of("milvus", vector.quantization, (bits, *found.parts), native=native)
 
 
 def of_index(

@@ -8,7 +8,7 @@ from typing import Any
 
 from qadapt.diagnosis.catalogue import CHECKS, Check
 from qadapt.diagnosis.subject import NothingToSeeError, Subject
-from qadapt.errors import InputError, NotFoundError, SpecError
+from qadapt.errors import InputError, NotFoundError, SpecError, StoreError, TransientError
 from qadapt.local import seen
 from qadapt.model import Finding, Metric, Plain, Server, Severity
 from qadapt.stores.base import OnProgress, Progress, Store, silent
@@ -108,6 +108,10 @@ def diagnose(
                 found += check.run(subject)
             except NothingToSeeError as error:
                 skipped.append(Skipped(check.code, name, str(error)))
+            except TransientError:
+                raise
+            except StoreError as error:  # one that cannot be searched is ill in another way
+                skipped.append(Skipped(check.code, name, error.message))
     order = list(Severity)
     found.sort(key=lambda each: -order.index(each.severity))
     return Diagnosis(

@@ -139,7 +139,7 @@ def low_dimensions(subject: Subject) -> list[Finding]:
 
 def uncalibrated_integers(subject: Subject) -> list[Finding]:
     """Integers were stored without scaling, or ranges come from next to no rows."""
-    if subject.vector.datatype == "uint8":
+    if subject.vector.datatype in ("uint8", "int8"):
         return _few_levels(subject)
     client = subject.settings.client
     if client is None or client.kind is not Kind.SCALAR:
@@ -179,8 +179,8 @@ def _few_levels(subject: Subject) -> list[Finding]:
                 Evidence("least value", float(subject.rows.min())),
                 Evidence("greatest value", float(subject.rows.max())),
             ),
-            "python: qa.quantize(rows, 'uint8', calibration=qa.Calibration.fit(rows)), "
-            "then write again",
+            f"python: qa.quantize(rows, '{subject.vector.datatype}', "
+            "calibration=qa.Calibration.fit(rows)), then write again",
             "https://github.com/huggingface/sentence-transformers/issues/2837",
         )
     ]

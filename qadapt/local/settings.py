@@ -16,9 +16,18 @@ from qadapt.stores.base import Store
 def read_settings(store: Store, collection: str) -> Settings:
     """What is remembered of a collection.
 
+    Of a partition or tenant alone: what is remembered of the whole, but for our codes, which are
+    of the whole and so are not searched for a part of it.
+
     Raises:
         IntegrityError: what is kept is damaged.
     """
+    whole = store.whole(collection)
+    if whole != collection:
+        settings = read_settings(store, whole)
+        for name, each in settings.vectors.items():
+            settings = settings.with_vector(name, each.replace(client=None))
+        return settings
     here = state.read_settings(store.address, collection)
     kept = store.load_settings(collection)
     if not kept or "vectors" not in kept:

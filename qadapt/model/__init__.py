@@ -1,6 +1,14 @@
 """The model: the vocabulary of qadapt as frozen plain data."""
 
-from qadapt.model.capabilities import FEATURES, Capabilities, Capability, Rule, Support, narrow
+from qadapt.model.capabilities import (
+    FEATURES,
+    Capabilities,
+    Capability,
+    Rule,
+    Support,
+    by_contract,
+    narrow,
+)
 from qadapt.model.data import Batch, Hits, How, Id, Vector, as_vectors, check_vectors
 from qadapt.model.finding import Finding, Severity
 from qadapt.model.info import CollectionInfo, Evidence, Server, State, Status, VectorInfo
@@ -58,6 +66,7 @@ __all__ = [
     "VectorInfo",
     "as_vectors",
     "binary",
+    "by_contract",
     "check_vectors",
     "float16",
     "narrow",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 from qadapt.errors import SpecError
 from qadapt.model.plain import Plain
@@ -22,6 +24,11 @@ FEATURES = {
 }
 
 
+# How a claim was checked without a run on the engine it is about: ``contract`` is by recorded
+# answers or the exact requests, ``declared`` not by a test. What a run saw stands in the matrix.
+Checked = Literal["contract", "declared"]
+
+
 class Support(str, Enum):
     """By the store, by us, or not at all."""
 
@@ -35,10 +42,11 @@ class Support(str, Enum):
 
 @dataclass(frozen=True)
 class Capability(Plain):
-    """One feature: who does it, and why so."""
+    """One feature: who does it, why so, and how that was checked where no engine was run."""
 
     support: Support
     reason: str = ""
+    checked: Checked = "declared"
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class Rule:
         since, until: first version that has it, first that has it no more; None for no limit.
         deployments: where it holds; empty for everywhere.
         otherwise: what holds where the rule does not apply.
+        checked: by contract tests, or declared alone.
     """
 
     feature: str
@@ -61,6 +70,7 @@ class Rule:
     until: str | None = None
     deployments: tuple[str, ...] = ()
     otherwise: Support = Support.CLIENT
+    checked: Checked = "declared"
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,11 @@ def _switch_off_what_needs_codes(features: dict[str, Capability]) -> None:
             )
 
 
+def by_contract(*rules: Rule) -> tuple[Rule, ...]:
+    """These rules, marked as held by contract tests."""
+    return tuple(dataclasses.replace(rule, checked="contract") for rule in rules)
+
+
 def narrow(store: str, rules: Sequence[Rule], version: str | None, deployment: str) -> Capabilities:
     """The declared rules, narrowed to one version and deployment."""
     features = {rule.feature: _apply(rule, version, deployment) for rule in rules}
@@ -120,12 +135,14 @@ def narrow(store: str, rules: Sequence[Rule], version: str | None, deployment: s
 
 def _apply(rule: Rule, version: str | None, deployment: str) -> Capability:
     if rule.deployments and deployment not in rule.deployments:
-        return Capability(rule.otherwise, f"not in the deployment {deployment!r}")
+        return Capability(rule.otherwise, f"not in the deployment {deployment!r}", rule.checked)
     if rule.since and version is not None and older(version, rule.since):
-        return Capability(rule.otherwise, f"needs {rule.since} or newer, this is {version}")
+        why = f"needs {rule.since} or newer, this is {version}"
+        return Capability(rule.otherwise, why, rule.checked)
     if rule.until and version is not None and not older(version, rule.until):
-        return Capability(rule.otherwise, f"gone since {rule.until}, this is {version}")
-    return Capability(rule.support, rule.reason)
+        why = f"gone since {rule.until}, this is {version}"
+        return Capability(rule.otherwise, why, rule.checked)
+    return Capability(rule.support, rule.reason, rule.checked)
 
 
 def older(version: str, than: str) -> bool:

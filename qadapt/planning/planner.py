@@ -72,6 +72,11 @@ def make_plan(
         raise SpecError.unknown("strategy", strategy, STRATEGIES)
     if accept not in ACCEPTS:
         raise SpecError.unknown("accept", accept, ACCEPTS)
+    if store.whole(collection) != collection:
+        raise UnsupportedError(
+            f"{collection!r} is one part of a collection, and quantization is of the whole",
+            hint=f"plan for {store.whole(collection)!r}",
+        )
     info = seen.info(store, collection)
     now = info.vectors[which_vector(collection, info.vectors, vector)]
     wanted = now.quantization if quantization is None else Quantization.of(quantization)

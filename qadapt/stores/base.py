@@ -10,7 +10,7 @@ import abc
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import (
@@ -41,15 +41,20 @@ class Progress:
         stage: what is being done, in a few words.
         done, total: in ``unit``; total is None where it can't be told.
         unit: rows, segments, queries, ...
+        rate: in units a second; None where it was not measured.
+        lag: rows of a source that a copy does not have yet.
     """
 
     stage: str
     done: float = 0
     total: float | None = None
     unit: str = "rows"
+    rate: float | None = None
+    lag: int | None = None
 
 
 Part = Mapping[str, Any]
+Kept = Literal["as it is", "nearly", "not"]
 OnProgress = Callable[[Progress], None]
 
 
@@ -106,17 +111,23 @@ class Store(abc.ABC):
         extra: the extra of qadapt that installs its client.
         package: the client's import name.
         distribution: the client's name in the package index.
+        deployments: how it may be deployed, in the words of ``Server.deployment``.
         max_k: most results of one search.
         recreates_alone: another metric or datatype is a plan of its own, without a quantization.
         address: where it is; shown only through ``str()``, which masks keys.
+        normalises: whether float vectors under cosine come back at length 1.
+        gaps: whether a row may lack one of the vectors.
     """
 
     name: ClassVar[str]
     extra: ClassVar[str]
     package: ClassVar[str]
     distribution: ClassVar[str]
+    deployments: ClassVar[tuple[str, ...]] = ("server",)
     max_k: ClassVar[int] = MAX_K
     recreates_alone: ClassVar[bool] = False
+    normalises: ClassVar[bool] = False
+    gaps: ClassVar[bool] = True
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address
@@ -163,8 +174,13 @@ class Store(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def declared(cls) -> Capabilities:
-        """What the newest known version can do, for the matrix; no connection needed."""
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        """What a server can do, as declared, for the matrix; no connection needed.
+
+        Args:
+            version: None for the newest known.
+            deployment: one of ``deployments``; None for the first.
+        """
 
     # -- collections -------------------------------------------------------------------------
 
@@ -179,7 +195,11 @@ class Store(abc.ABC):
         is first used.
         """
         known = {*self.collections(), *self.aliases()}
-        return collection in known or collection.partition("@")[0] in known
+        return collection in known or self.whole(collection) in known
+
+    def whole(self, collection: str) -> str:
+        """The collection that a name means, which may be ``NAME@PART``: one partition or tenant."""
+        return collection
 
     @abc.abstractmethod
     def create(
@@ -285,6 +305,31 @@ class Store(abc.ABC):
         ]
         drawn = random.Random(seed).sample(ids, min(n, len(ids)))
         return self.fetch(collection, drawn, vectors=vectors)
+
+    # -- what is kept as it is: for those who copy -------------------------------------------
+
+    def takes_id(self, key: Id) -> bool:
+        """Whether a collection that ``create`` makes has room for this id, and gives it back."""
+        return True
+
+    def keeps(self, key: str, value: Any) -> Kept:
+        """How one entry of a payload comes back from a collection made by ``create``: as it is,
+        nearly (so that filters still find it), or not at all."""
+        return "as it is"
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        """Why ``create`` would refuse these vectors; None when it would not."""
+        return None
+
+    def wake(self, collection: str) -> None:
+        """Make rows readable that are not yet, where that changes nothing for anybody else."""
+        return
+
+    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+        """What a collection holds that ``read`` does not give, or ``create`` does not make:
+        ``{"sparse-vectors": "title_sparse"}``. A copy leaves it behind, and has to say so.
+        """
+        return {}
 
     # -- searching ---------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@
 Needs pytest, which is not a dependency of qadapt itself.
 """
 
+from qadapt.testing.cells import CellTests
 from qadapt.testing.conformance import StoreConformance
 from qadapt.testing.data import Sample, clustered
 
-__all__ = ["Sample", "StoreConformance", "clustered"]
+__all__ = ["CellTests", "Sample", "StoreConformance", "clustered"]

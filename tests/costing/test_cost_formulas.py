@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 import qadapt as qa
-from qadapt.costing import Cost, Prices, cost, memory
+from qadapt.costing import Cost, Prices, as_seen, cost, memory
 from qadapt.errors import InputError, SpecError, UnsupportedError
+from qadapt.model import CollectionInfo, Server, Status, VectorInfo
 
 GIB = 1024**3
 
@@ -145,6 +146,43 @@ def test_it_is_a_document() -> None:
 def test_refused(make: object, error: type[Exception]) -> None:
     with pytest.raises(error):
         make()  # type: ignore[operator]
+
+
+def test_every_datatype_has_a_width_and_each_store_one_of_its_own() -> None:
+    from qadapt.costing.footprint import WIDTH
+    from qadapt.model.data import DATATYPES
+
+    assert set(WIDTH) == set(DATATYPES)
+    for datatype in DATATYPES:
+        found = cost(1000, 64, datatype=datatype, settings=["none"])
+        floats = {line.store: part(line.footprint, "originals") for line in found.lines}
+        assert floats["weaviate"] == 1000 * 64 * 4
+    whole = memory(1000, qa.Vector(64, datatype="uint8"), "none", "qdrant")
+    assert part(whole, "originals") == 1000 * 64
+
+
+@pytest.mark.parametrize(
+    ("index", "quantization", "names"),
+    [
+        ({"index_type": "IVF_SQ8", "params": {"nlist": "64"}}, qa.scalar(),
+         {"codes", "originals", "lists"}),
+        ({"index_type": "HNSW", "params": {"M": "16"}}, qa.none(), {"originals", "graph"}),
+        ({"index_type": "HNSW", "params": {"M": "16"}}, qa.binary(),
+         {"codes", "originals", "graph"}),
+        ({"index_type": "DISKANN", "params": {}}, qa.product(ratio=8), {"codes", "originals"}),
+        ({}, qa.none(), {"originals"}),
+    ],
+)  # fmt: skip
+def test_a_live_index_of_milvus_is_taken_as_it_is(
+    index: dict[str, object], quantization: qa.Quantization, names: set[str]
+) -> None:
+    vector = VectorInfo(
+        name="", dim=64, metric=qa.Metric.COSINE, datatype="float32", count=5000, index=index,
+        quantization=quantization, status=Status(qa.State.ACTIVE), code_bytes=40_000,
+        float_bytes=5000 * 256,
+    )  # fmt: skip
+    info = CollectionInfo("c", 5000, {"": vector}, Server("milvus", "2.3.5"))
+    assert {each.name for each in as_seen(info, "").parts} == names
 
 
 def test_no_rows_cost_nothing() -> None:

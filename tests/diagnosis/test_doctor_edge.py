@@ -16,7 +16,7 @@ from qadapt.api import Collection
 from qadapt.cli import main
 from qadapt.diagnosis import CHECKS, Diagnosis, in_force
 from qadapt.diagnosis.subject import Subject
-from qadapt.errors import InputError, NotFoundError, SpecError
+from qadapt.errors import InputError, NotFoundError, SpecError, StoreError, UnreachableError
 from qadapt.model import Severity
 from qadapt.stores.base import Search
 from qadapt.stores.edge.store import EdgeStore
@@ -349,6 +349,29 @@ def test_an_empty_collection(database: qa.Database) -> None:
     found = database.create("empty", dim=8, quantization=qa.binary(originals="disk")).doctor()
     assert "no-effect" not in [each.code for each in found.findings]
     assert {each.code for each in found.skipped} >= {"dimension-collapse"}
+
+
+def test_a_store_that_cannot_be_searched_is_looked_at_all_the_same(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a Milvus collection that is not loaded."""
+    articles = make("binary:rescore=4")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise StoreError("not loaded")
+
+    monkeypatch.setattr(EdgeStore, "search", refuse)
+    found = articles.doctor()
+    assert [each.code for each in found.findings] == ["originals-in-ram"]
+    assert {each.code for each in found.skipped} == {"slow-rescoring", "not-found-by-itself"}
+    assert {each.why for each in found.skipped} == {"not loaded"}
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise UnreachableError("gone")
+
+    monkeypatch.setattr(EdgeStore, "search", gone)
+    with pytest.raises(UnreachableError):
+        articles.doctor()
 
 
 def test_only_and_skip(make: Make) -> None:

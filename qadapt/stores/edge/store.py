@@ -37,6 +37,7 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.stores.base import (
     PAGE,
+    Kept,
     Mapped,
     OnProgress,
     Part,
@@ -44,7 +45,6 @@ from qadapt.stores.base import (
     Search,
     Store,
     refuse,
-    refuse_part,
 )
 from qadapt.stores.edge import changes, config, creation, findings, inspection, rows, searching
 from qadapt.stores.edge.capabilities import RULES
@@ -60,7 +60,7 @@ from qadapt.stores.edge.engine import (
 )
 from qadapt.stores.edge.filters import to_engine
 from qadapt.stores.edge.rebuild import LOOK, rebuild
-from qadapt.stores.qdrant import columns, keys, mapping
+from qadapt.stores.qdrant import columns, floats, keys, mapping, ranges
 
 DEPLOYMENT = "embedded"
 # Queries in one request of the engine, and ids in one deletion.
@@ -83,6 +83,8 @@ class EdgeStore(Store):
     extra: ClassVar[str] = "edge"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
+    deployments: ClassVar[tuple[str, ...]] = (DEPLOYMENT,)
+    normalises: ClassVar[bool] = True
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         super().__init__(address, disabled=disabled)
@@ -120,8 +122,8 @@ class EdgeStore(Store):
         return self._capabilities
 
     @classmethod
-    def declared(cls) -> Capabilities:
-        return narrow(cls.name, RULES, None, DEPLOYMENT)
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        return narrow(cls.name, RULES, version, deployment or DEPLOYMENT)
 
     # -- collections -------------------------------------------------------------------------
 
@@ -255,18 +257,38 @@ class EdgeStore(Store):
         part: Part | None = None,
         after: Id | None = None,
     ) -> Iterator[Batch]:
-        refuse_part(self.name, part, after)
+        within = ranges.wanted(part, after)
         if isinstance(page, bool) or not isinstance(page, int) or page < 1:
             raise InputError(f"a page has at least 1 row; got {page!r}")
         shard = self._shard(collection)
-        return self._pages(shard, self._wanted(shard, vectors), payload, to_engine(filter), page)
+        wanted = self._wanted(shard, vectors)
+        return self._pages(shard, wanted, payload, to_engine(filter), page, within)
 
     def _pages(
-        self, shard: Shard, wanted: dict[str, Vector], payload: bool, filter: Any, page: int
+        self,
+        shard: Shard,
+        wanted: dict[str, Vector],
+        payload: bool,
+        filter: Any,
+        page: int,
+        within: ranges.Range,
     ) -> Iterator[Batch]:
+        for found in self._scroll(shard, list(wanted), payload, filter, page, within):
+            yield columns.to_batch(found, wanted, payload)
+
+    def _scroll(
+        self,
+        shard: Shard,
+        wanted: list[str],
+        payload: bool,
+        filter: Any,
+        page: int,
+        within: ranges.Range,
+    ) -> Iterator[Sequence[Any]]:
         edge = engine()
-        offset = None
-        while True:
+        offset: Any = within.start
+        ended = within.empty
+        while not ended:
             with shard.use("read from") as opened:
                 found, offset = opened.scroll(
                     edge.ScrollRequest(
@@ -274,19 +296,30 @@ class EdgeStore(Store):
                         limit=page,
                         filter=filter,
                         with_payload=payload,
-                        with_vector=list(wanted) or False,
+                        with_vector=wanted or False,
                     )
                 )
-            if found:
-                yield columns.to_batch(found, wanted, payload)
-            if offset is None:
-                return
+            inside, ended = within.cut(found)
+            if inside:
+                yield inside
+            ended = ended or offset is None
+
+    def parts(self, collection: str, n: int) -> list[Part]:
+        shard = self._shard(collection)
+        pages = self._scroll(shard, [], False, None, IDS, ranges.Range())
+        return ranges.split((record.id for page in pages for record in page), n)
 
     def _wanted(self, shard: Shard, names: Sequence[str] | None) -> dict[str, Vector]:
         settings = self._look(shard).config
         if names is None:
             return inspection.vectors(settings)
         return {name: inspection.vector(settings, name) for name in names}
+
+    def takes_id(self, key: Id) -> bool:
+        return keys.canonical(key) == key
+
+    def keeps(self, key: str, value: Any) -> Kept:
+        return "as it is" if floats.survives(value) else "nearly"
 
     # -- searching ---------------------------------------------------------------------------
 

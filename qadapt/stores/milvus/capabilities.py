@@ -6,14 +6,14 @@ their documentation and source, held by contract tests of the requests.
 
 from __future__ import annotations
 
-from qadapt.model import Capabilities, Rule, Support, narrow
+from qadapt.model import Capabilities, Rule, Support, by_contract, narrow
 from qadapt.stores.milvus.connection import CLOUD, LITE, SERVER
 
 _NATIVE, _CLIENT, _NO = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
 _RUN = "run on 2.3.5"
 _TOLD = "by contract: not run here"
 
-SERVER_RULES: tuple[Rule, ...] = (
+SERVER_RULES = by_contract(
     Rule("native-quantization", _NATIVE, "the index holds codes; the floats stay in storage"),
     Rule(
         "native-rescore",
@@ -22,8 +22,12 @@ SERVER_RULES: tuple[Rule, ...] = (
         "the index, is chosen when that is built, and serves rescore source 'codes'",
     ),
     Rule("native-oversampling", _NATIVE, "ef, nprobe, reorder_k and refine_k go with each search"),
-    Rule("native-undo", _NATIVE, "the former index is built again; searches stop meanwhile"),
-    Rule("native-filter", _NATIVE, "while it searches, also with codes"),
+    Rule("native-undo", _NATIVE, "the former index is built again, or an alias is moved back"),
+    Rule(
+        "native-filter",
+        _NATIVE,
+        "while it searches, also with codes; not with bits in a second collection",
+    ),
     Rule("named-vectors", _NATIVE, _TOLD, since="2.4", otherwise=_NO),
     Rule("native-scalar", _NATIVE, "IVF_SQ8; HNSW_SQ from 2.5"),
     Rule("native-scalar:8", _NATIVE, f"IVF_SQ8 {_RUN}; HNSW_SQ from 2.5 {_TOLD}"),
@@ -41,7 +45,11 @@ SERVER_RULES: tuple[Rule, ...] = (
         f"sign bits in a second collection, searched by HAMMING, {_RUN}; from 2.6 IVF_RABITQ as a "
         f"cousin, {_TOLD}",
     ),
-    Rule("native-binary:1", _NATIVE, f"sign bits in a second collection, {_RUN}"),
+    Rule(
+        "native-binary:1",
+        _NATIVE,
+        f"sign bits in a second collection, {_RUN}; in a field beside from 2.4, {_TOLD}",
+    ),
     Rule("native-float16", _NATIVE, f"HNSW_SQ with FP16, {_TOLD}", since="2.5", otherwise=_NO),
 )
 

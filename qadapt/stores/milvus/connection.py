@@ -207,7 +207,7 @@ def _open_lite(
             f"{address}: Milvus Lite keeps its data in a file", hint="for example milvus:./notes.db"
         )
     if importlib.util.find_spec("milvus_lite") is None:
-        raise MissingExtraError("milvus-lite", "milvus", purpose="Milvus Lite (milvus:FILE.db)")
+        raise MissingExtraError("milvus-lite", "lite", purpose="Milvus Lite (milvus:FILE.db)")
     path = address.path.absolute()
     if path.suffix != ".db":
         raise AddressError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from qadapt.errors import (
     AlreadyExistsError,
+    InputError,
     NotFoundError,
     UnsupportedError,
 )
@@ -27,7 +28,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
 from qadapt.stores.milvus import (
     aliases,
     bits,
@@ -37,6 +38,7 @@ from qadapt.stores.milvus import (
     findings,
     forms,
     indexing,
+    keeping,
     look,
     mapping,
     parts,
@@ -45,7 +47,15 @@ from qadapt.stores.milvus import (
     schema,
     searching,
 )
-from qadapt.stores.milvus.connection import PACKAGE, SERVER, Connection, connect, wrapped
+from qadapt.stores.milvus.connection import (
+    CLOUD,
+    LITE,
+    PACKAGE,
+    SERVER,
+    Connection,
+    connect,
+    wrapped,
+)
 from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.filters import joined, to_expression
 
@@ -63,8 +73,10 @@ class MilvusStore(Store):
     extra: ClassVar[str] = "milvus"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = PACKAGE
+    deployments: ClassVar[tuple[str, ...]] = (SERVER, LITE, CLOUD)
     max_k: ClassVar[int] = rows.WINDOW
     recreates_alone: ClassVar[bool] = True
+    gaps: ClassVar[bool] = False
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -103,8 +115,8 @@ class MilvusStore(Store):
         return found.disable(self.disabled)
 
     @classmethod
-    def declared(cls) -> Capabilities:
-        return capabilities.of(cls.name, None, SERVER)
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        return capabilities.of(cls.name, version, deployment or SERVER)
 
     @property
     def _engine(self) -> Engine:
@@ -116,6 +128,9 @@ class MilvusStore(Store):
         """Names of collections and of aliases, sorted."""
         found = [*aliases.collections(self.connection), *aliases.aliases(self.connection)]
         return sorted(name for name in found if bits.MARK not in name)
+
+    def whole(self, collection: str) -> str:
+        return schema.split(collection)[0]
 
     def create(
         self,
@@ -258,6 +273,28 @@ class MilvusStore(Store):
         wanted = _wanted(layout, vectors)
         size = rows.check_page(page)
         return rows.read(self.connection, layout, wanted, payload, expression, size)
+
+    def takes_id(self, key: Id) -> bool:
+        return keeping.takes_id(key)
+
+    def keeps(self, key: str, value: Any) -> Kept:
+        return keeping.keeps(key)
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        try:
+            creation.refuse(vectors, self._engine)
+        except (InputError, UnsupportedError) as error:
+            return error.message
+        return None
+
+    def wake(self, collection: str) -> None:
+        if self.connection.lite and not schema.loaded(self.connection, collection):
+            # Lite has them in this process alone, and forgets at its end that they were loaded.
+            load = self.connection.client.load_collection
+            self.connection.call(f"load {collection!r}", load, collection)
+
+    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+        return keeping.beyond_rows(self.connection, self._fresh(collection))
 
     def parts(self, collection: str, n: int) -> list[Part]:
         return parts.parts(self.connection, self._layout(collection), n)

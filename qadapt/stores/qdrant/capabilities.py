@@ -8,7 +8,7 @@ conformance suite against one.
 
 from __future__ import annotations
 
-from qadapt.model import Capabilities, Rule, Support, narrow
+from qadapt.model import Capabilities, Rule, Support, by_contract, narrow
 from qadapt.stores.qdrant.localmode import DEPLOYMENT, RULE
 
 _NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
@@ -17,7 +17,7 @@ SERVER = "server"
 _SEEN = "seen on 1.16.3, checked here by its recordings"
 _CONTRACT = "checked by contract only: no live server of this version was at hand"
 
-RULES: tuple[Rule, ...] = (
+RULES = by_contract(
     Rule(
         "native-quantization",
         _NATIVE,

@@ -58,6 +58,21 @@ def movable(info: Info) -> dict[str, Vector]:
     }
 
 
+def beyond_rows(info: Info) -> dict[str, str]:
+    """What is there beyond rows of dense vectors and payloads."""
+    many = [name for name, each in params(info).items() if is_multivector(each)]
+    found = {
+        "sparse-vectors": ", ".join(sparse(info)),
+        "multivectors": ", ".join(many),
+        "other-metrics": ", ".join(name for name in params(info) if name not in described(info)),
+        "payload-indexes": ", ".join(info.get("payload_schema") or {}),
+        "shard-keys": str(info["config"]["params"].get("sharding_method") or ""),
+    }
+    if found["shard-keys"] != "custom":
+        found["shard-keys"] = ""
+    return {name: words for name, words in found.items() if words}
+
+
 def vector(info: Info, name: str, *, moved: bool = False) -> Vector:
     """One vector.
 

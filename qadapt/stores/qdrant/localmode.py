@@ -47,6 +47,31 @@ def names(connection: Connection) -> list[str]:
     )
 
 
+def aliases(connection: Connection) -> dict[str, str]:
+    """The collection behind each alias."""
+    found = connection.call("list aliases", connection.client.get_aliases)
+    return {each.alias_name: each.collection_name for each in found.aliases}
+
+
+def switch_alias(connection: Connection, alias: str, name: str) -> None:
+    """Make an alias, or move it."""
+    models = module().models
+    made = models.CreateAlias(collection_name=name, alias_name=alias)
+    _alias(connection, alias, models.CreateAliasOperation(create_alias=made))
+
+
+def drop_alias(connection: Connection, alias: str) -> None:
+    """Delete an alias that is there."""
+    models = module().models
+    gone = models.DeleteAlias(alias_name=alias)
+    _alias(connection, alias, models.DeleteAliasOperation(delete_alias=gone))
+
+
+def _alias(connection: Connection, alias: str, operation: Any) -> None:
+    change = connection.client.update_collection_aliases
+    connection.call(f"change the alias {alias!r}", change, change_aliases_operations=[operation])
+
+
 def create(connection: Connection, name: str, vectors: Mapping[str, Vector]) -> None:
     """Create a collection without quantization.
 

@@ -161,6 +161,13 @@ def switch(connection: Connection, alias: str, target: str) -> None:
         raise StoreError(f"the alias {alias!r} stands at {found!r} and not at {target!r}")
 
 
+def drop_alias(connection: Connection, alias: str) -> None:
+    """Delete an alias that is there."""
+    action = {"delete_alias": {"alias_name": alias}}
+    doing = f"drop the alias {alias!r}"
+    connection.ask("POST", "/collections/aliases", {"actions": [action]}, doing=doing)
+
+
 def _exists(connection: Connection, name: str) -> bool:
     path = "/collections/{collection_name}/exists"
     names = {"collection_name": name}

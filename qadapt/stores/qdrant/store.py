@@ -8,7 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from qadapt.errors import NotFoundError, SpecError, StoreError, UnsupportedError
+from qadapt.errors import (
+    AlreadyExistsError,
+    NotFoundError,
+    SpecError,
+    StoreError,
+    UnsupportedError,
+)
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -25,24 +31,34 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse, refuse_part
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
 from qadapt.stores.qdrant import (
     capabilities,
     changes,
     config,
     creation,
     findings,
+    floats,
     gates,
+    keys,
     localmode,
     look,
     mapping,
+    ranges,
     recreate,
     searching,
     strict,
     transfer,
     waiting,
 )
-from qadapt.stores.qdrant.connection import DISTRIBUTION, PACKAGE, Connection, address_of, connect
+from qadapt.stores.qdrant.connection import (
+    DISTRIBUTION,
+    PACKAGE,
+    Connection,
+    address_of,
+    check_name,
+    connect,
+)
 from qadapt.stores.qdrant.filters import has_vector, to_models
 
 # Queries in one request.
@@ -66,6 +82,8 @@ class QdrantStore(Store):
     extra: ClassVar[str] = "qdrant"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
+    deployments: ClassVar[tuple[str, ...]] = (capabilities.SERVER, localmode.DEPLOYMENT)
+    normalises: ClassVar[bool] = True
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -103,8 +121,8 @@ class QdrantStore(Store):
         return found.disable(self.disabled)
 
     @classmethod
-    def declared(cls) -> Capabilities:
-        return capabilities.of(cls.name, None, capabilities.SERVER)
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        return capabilities.of(cls.name, version, deployment or capabilities.SERVER)
 
     @property
     def _deployment(self) -> str:
@@ -223,17 +241,36 @@ class QdrantStore(Store):
         part: Part | None = None,
         after: Id | None = None,
     ) -> Iterator[Batch]:
-        refuse_part(self.name, part, after)
+        within = ranges.wanted(part, after)
         raw = self._raw(collection)
         size = strict.capped(strict.limits(raw), "max_query_limit", transfer.check_page(page))
         wanted = self._wanted(raw, vectors)
         condition = to_models(filter)
-        return transfer.read(self.connection, collection, wanted, payload, condition, size)
+        return transfer.read(self.connection, collection, wanted, payload, condition, size, within)
+
+    def parts(self, collection: str, n: int) -> list[Part]:
+        raw = self._raw(collection)
+        return ranges.split(transfer.some_ids(self.connection, collection, n, raw), n)
 
     def _wanted(self, raw: config.Info, names: Sequence[str] | None) -> dict[str, Vector]:
         if names is None:
             return config.movable(raw)
         return {name: config.vector(raw, name, moved=True) for name in names}
+
+    def takes_id(self, key: Id) -> bool:
+        return keys.canonical(key) == key
+
+    def keeps(self, key: str, value: Any) -> Kept:
+        # A server keeps payloads as the engine does (not tried on one); local mode is Python's.
+        exact = self.connection.local or floats.survives(value)
+        return "as it is" if exact else "nearly"
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        problems = (gates.datatype(each, self.connection.version) for each in vectors.values())
+        return next((problem for problem in problems if problem), None)
+
+    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+        return config.beyond_rows(self._raw(collection))
 
     # -- searching ---------------------------------------------------------------------------
 
@@ -340,6 +377,39 @@ class QdrantStore(Store):
         self._forget(collection)
         waiting.settle(self.connection, collection, vector, progress, timeout)
         self._forget(collection)
+
+    # -- aliases -----------------------------------------------------------------------------
+
+    def aliases(self) -> Mapping[str, str]:
+        if self.connection.local:
+            return localmode.aliases(self.connection)
+        return look.visible_aliases(self.connection)
+
+    def switch_alias(self, alias: str, collection: str) -> None:
+        known = self.aliases()
+        real = [name for name in self.collections() if name not in known]
+        if collection not in real:
+            raise NotFoundError.missing("collection", collection, real)
+        if alias in real:
+            raise AlreadyExistsError(
+                f"{alias!r} is a collection's own name: no alias can be called so",
+                hint="rename the alias, or drop that collection first",
+            )
+        if self.connection.local:
+            localmode.switch_alias(self.connection, alias, collection)
+        else:
+            recreate.switch(self.connection, check_name(alias), collection)
+        self._forget(alias)
+
+    def drop_alias(self, alias: str) -> None:
+        known = self.aliases()
+        if alias not in known:
+            raise NotFoundError.missing("alias", alias, known)
+        if self.connection.local:
+            localmode.drop_alias(self.connection, alias)
+        else:
+            recreate.drop_alias(self.connection, alias)
+        self._forget(alias)
 
     # -- doctor ------------------------------------------------------------------------------
 

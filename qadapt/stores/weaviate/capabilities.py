@@ -6,7 +6,7 @@ documentation (facts section 1.1); no live server of that version was at hand.
 
 from __future__ import annotations
 
-from qadapt.model import Capabilities, Rule, Support, narrow
+from qadapt.model import Capabilities, Rule, Support, by_contract, narrow
 from qadapt.stores.weaviate import engine as since
 
 _NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
@@ -14,7 +14,7 @@ _NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
 _SEEN = "seen on 1.39.0"
 _ELSE = "older versions by contract"
 
-RULES: tuple[Rule, ...] = (
+RULES = by_contract(
     Rule(
         "native-quantization",
         _NATIVE,

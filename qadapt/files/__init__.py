@@ -1,0 +1,8 @@
+"""Files in and out: Parquet, .npy and .fvecs, in pages, whole or not at all."""
+
+from __future__ import annotations
+
+from qadapt.files.export import Exported, export_file
+from qadapt.files.load import Imported, import_file
+
+__all__ = ["Exported", "Imported", "export_file", "import_file"]

@@ -1,0 +1,197 @@
+"""A collection into a file: in pages, under another name until it is whole."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qadapt.errors import InputError, SpecError
+from qadapt.files import arrays, parquet
+from qadapt.local import codes, seen
+from qadapt.local.state import sync_dir
+from qadapt.migration.carrier import home
+from qadapt.migration.endpoint import Endpoint, opened
+from qadapt.model import Batch, CollectionInfo, Plain
+from qadapt.stores.base import OnProgress, Progress, silent
+from qadapt.version import __version__
+
+FORMATS = (".parquet", ".npy", ".fvecs")
+PAGE = 5_000
+
+
+@dataclass(frozen=True)
+class Exported(Plain):
+    """What was written.
+
+    Attributes:
+        path: the file.
+        rows, bytes: of it.
+        vectors: names.
+        missing: rows that lack the vector and are not in a ``.npy`` or ``.fvecs``.
+    """
+
+    path: str
+    rows: int
+    bytes: int
+    vectors: tuple[str, ...]
+    missing: int = 0
+
+
+def export_file(
+    source: Any,
+    path: str | os.PathLike[str],
+    *,
+    vector: str | None = None,
+    overwrite: bool = False,
+    progress: OnProgress | None = None,
+) -> Exported:
+    """Write a collection to ``FILE.parquet``, or the floats of one vector to ``.npy``, ``.fvecs``.
+
+    Rows are written as they really are: ids and payloads of an earlier migration are taken home.
+
+    Args:
+        source: ``"URL#collection"``, a ``Collection``, or ``(Database, name)``.
+        vector: its name, for ``.npy`` and ``.fvecs`` of a collection with several.
+
+    Raises:
+        InputError: another ending, or a file that is there already.
+        NotFoundError, MissingExtraError
+    """
+    file = Path(path)
+    if file.suffix not in FORMATS:
+        raise SpecError.unknown("ending of a file", file.suffix or str(file), FORMATS)
+    if file.exists() and not overwrite:
+        raise InputError(f"{file} is there already", hint="choose another name, or --overwrite")
+    with opened(source) as end:
+        end.must_be_there()
+        info = seen.info(end.store, end.name)
+        if file.suffix == ".parquet":
+            return _parquet(end, info, file, progress or silent)
+        return _arrays(end, info, file, vector, progress or silent)
+
+
+@contextmanager
+def whole(*paths: Path) -> Iterator[list[Path]]:
+    """Other names to write to; they become ``paths`` together at the end, or are gone."""
+    made = [path.with_name(f".{path.name}.{secrets.token_hex(4)}") for path in paths]
+    try:
+        yield made
+        for temporary in made:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+        for temporary, path in zip(made, paths, strict=True):
+            temporary.replace(path)
+        sync_dir(paths[0].parent)
+    except OSError as error:
+        raise InputError(f"cannot write {paths[0]}: {error.strerror or error}") from error
+    finally:
+        for temporary in made:
+            temporary.unlink(missing_ok=True)
+
+
+def _pages(end: Endpoint, vectors: list[str], progress: OnProgress) -> Iterator[Batch]:
+    total, done = end.store.count(end.name), 0
+    for page in end.store.read(end.name, vectors=vectors, page=PAGE):
+        done += len(page)
+        progress(Progress("exporting", done, total))
+        yield home(page)
+
+
+# -- Parquet -------------------------------------------------------------------------------------
+
+
+def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgress) -> Exported:
+    parquet.pyarrow()
+    head = parquet.Head(
+        collection=end.name,
+        vectors={name: each.vector for name, each in info.vectors.items()},
+        ids=_id_kind(end, progress),
+        quantization={name: each.quantization for name, each in info.vectors.items()},
+        calibration=_calibration(end, info),
+        qadapt=__version__,
+    )
+    rows = 0
+    pages = _pages(end, list(head.vectors), progress)
+    first = next(pages, None)
+    with whole(file) as (temporary,):
+        with parquet.Writer(temporary, head, first) as writer:
+            for page in itertools.chain([] if first is None else [first], pages):
+                writer.write(page)
+                rows += len(page)
+        size = temporary.stat().st_size
+    return Exported(str(file), rows, size, tuple(head.vectors))
+
+
+def _id_kind(end: Endpoint, progress: OnProgress) -> parquet.IdKind:
+    """Of which kinds the ids are; all are read for it, without vectors."""
+    kinds: set[str] = set()
+    count = 0
+    for page in end.store.read(end.name, vectors=(), page=PAGE):
+        for key in home(page).ids:
+            if isinstance(key, str):
+                kinds.add("string")
+            elif -(2**63) <= key < 2**63:
+                kinds.add("int64+" if key >= 0 else "int64")
+            else:
+                kinds.add("uint64")
+        count += len(page)
+        progress(Progress("reading the ids", count))
+    if kinds <= {"int64+", "int64"}:
+        return "int64"
+    if kinds <= {"int64+", "uint64"}:
+        return "uint64"
+    return "string" if kinds == {"string"} else "json"
+
+
+def _calibration(end: Endpoint, info: CollectionInfo) -> dict[str, Any]:
+    """Ranges of our own codes, where they lie beside the store."""
+    found = {}
+    for name, each in info.vectors.items():
+        if each.held_by == "qadapt":
+            with codes.open_index(end.store, end.name, name) as index:
+                if index.calibration is not None:
+                    found[name] = json.loads(index.calibration.to_json())
+    return found
+
+
+# -- .npy and .fvecs -----------------------------------------------------------------------------
+
+
+def _arrays(
+    end: Endpoint, info: CollectionInfo, file: Path, vector: str | None, progress: OnProgress
+) -> Exported:
+    name = _which(info, vector)
+    count = info.count
+    lacking = count - info.vectors[name].count
+    rows = missing = 0
+    with whole(file, arrays.ids_of(file)) as (temporary, beside):
+        dim = info.vectors[name].dim
+        fvecs = file.suffix == ".fvecs"
+        with arrays.Writer(temporary, beside, count - lacking, dim, fvecs=fvecs) as writer:
+            for page in _pages(end, [name], progress):
+                array, keys = page.vectors[name], list(page.ids)
+                if name in page.missing:
+                    there = ~page.missing[name]
+                    keys = [key for key, here in zip(keys, there.tolist(), strict=True) if here]
+                    array = array[there]
+                    missing += len(page) - len(keys)
+                writer.write(keys, array)
+                rows += len(keys)
+        size = temporary.stat().st_size
+    return Exported(str(file), rows, size, (name,), missing)
+
+
+def _which(info: CollectionInfo, vector: str | None) -> str:
+    names = list(info.vectors)
+    if vector is None and len(names) == 1:
+        return names[0]
+    if vector is None or vector not in names:
+        raise SpecError.unknown("vector", str(vector), names)
+    return vector

@@ -1,0 +1,236 @@
+"""Parquet: ids, each vector as a list of fixed size, the payload, and what the collection is.
+
+    id        int64, uint64, or string; mixed ids as JSON text (the metadata says which)
+    vector    fixed_size_list<float32>[dim], null where a row lacks it; vector:NAME for named ones
+    payload   JSON text, exact; beside it, for other readers, a column of its own for each entry
+              that has one plain type in the first page: payload.NAME
+
+The metadata ``qadapt`` of the schema is the JSON of ``Head``: vectors, quantization, calibration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.errors import InputError, IntegrityError, MissingExtraError, SpecError
+from qadapt.model import Batch, Id, Plain, Quantization, Vector
+
+META = b"qadapt"
+IdKind = Literal["int64", "uint64", "string", "json"]
+_PLAIN = {bool: "bool_", int: "int64", float: "float64", str: "string"}
+
+
+@dataclass(frozen=True)
+class Head(Plain):
+    """What a file says of itself.
+
+    Attributes:
+        collection: its name where it was exported.
+        vectors: dimensions, metric and datatype by name.
+        ids: how they are kept.
+        quantization: of each vector, as it was configured.
+        calibration: ranges of our own codes, the document of ``qa.Calibration``, by vector.
+        qadapt: version.
+    """
+
+    collection: str
+    vectors: Mapping[str, Vector]
+    ids: IdKind
+    quantization: Mapping[str, Quantization] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    qadapt: str = ""
+
+
+def pyarrow() -> Any:
+    """The package, and its module ``parquet``.
+
+    Raises:
+        MissingExtraError
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtraError("pyarrow", "files", purpose="Parquet") from None
+    return pyarrow
+
+
+def column(name: str) -> str:
+    """The column of a vector."""
+    return f"vector:{name}" if name else "vector"
+
+
+# -- writing -------------------------------------------------------------------------------------
+
+
+class Writer:
+    """A Parquet file that grows by pages, one row group each; a context manager."""
+
+    def __init__(self, path: Path, head: Head, first: Batch | None) -> None:
+        self._arrow = pyarrow()
+        self._head = head
+        self._entries = _entries(first)
+        self._schema = self._make_schema()
+        self._file = self._arrow.parquet.ParquetWriter(path, self._schema, compression="zstd")
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def _make_schema(self) -> Any:
+        arrow, head = self._arrow, self._head
+        kind = arrow.string() if head.ids in ("string", "json") else getattr(arrow, head.ids)()
+        fields = [arrow.field("id", kind, nullable=False)]
+        for name, vector in head.vectors.items():
+            fields.append(arrow.field(column(name), arrow.list_(arrow.float32(), vector.dim)))
+        fields.append(arrow.field("payload", arrow.string()))
+        for key, word in self._entries.items():
+            fields.append(arrow.field(f"payload.{key}", getattr(arrow, word)()))
+        return arrow.schema(fields, metadata={META: head.to_json(indent=None).encode()})
+
+    def write(self, batch: Batch) -> None:
+        """Add a page."""
+        arrow, head = self._arrow, self._head
+        keys: Sequence[Any] = batch.ids
+        if head.ids == "json":
+            keys = [json.dumps(key, ensure_ascii=False) for key in batch.ids]
+        arrays = [arrow.array(keys, type=self._schema.field("id").type)]
+        for name, vector in head.vectors.items():
+            arrays.append(self._vectors(batch, name, vector.dim))
+        payloads = batch.payloads or [{}] * len(batch)
+        arrays.append(arrow.array([json.dumps(dict(each), ensure_ascii=False) if each else None
+                                   for each in payloads], type=arrow.string()))  # fmt: skip
+        for key, word in self._entries.items():
+            values = [_fit(each.get(key), word) for each in payloads]
+            arrays.append(arrow.array(values, type=getattr(arrow, word)()))
+        self._file.write_table(arrow.Table.from_arrays(arrays, schema=self._schema))
+
+    def _vectors(self, batch: Batch, name: str, dim: int) -> Any:
+        arrow = self._arrow
+        array = np.ascontiguousarray(batch.vectors[name], dtype=np.float32)
+        values = arrow.array(array.reshape(-1))
+        absent = batch.missing.get(name)
+        mask = None if absent is None else arrow.array(absent)
+        return arrow.FixedSizeListArray.from_arrays(values, dim, mask=mask)
+
+
+def _entries(first: Batch | None) -> dict[str, str]:
+    """Entries of the first page that have one plain type, and its name in Arrow."""
+    found: dict[str, set[str]] = {}
+    for payload in (first.payloads or ()) if first is not None else ():
+        for key, value in payload.items():
+            if value is not None:
+                found.setdefault(key, set()).add(_PLAIN.get(type(value), "none"))
+    return {key: next(iter(kinds)) for key, kinds in found.items() if len(kinds) == 1
+            and "none" not in kinds}  # fmt: skip
+
+
+def _fit(value: Any, word: str) -> Any:
+    """A value for other readers; one of another type on a later page is left out there."""
+    if _PLAIN.get(type(value)) != word:
+        return None
+    return value if word != "int64" or -(2**63) <= value < 2**63 else None
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def head_of(path: Path) -> Head:
+    """What a file says of itself, or what its columns show where others wrote it.
+
+    Raises:
+        InputError: no Parquet file, or one without vectors.
+    """
+    with _opened(path) as file:
+        schema = file.schema_arrow
+        raw = (schema.metadata or {}).get(META)
+        if raw is not None:
+            try:
+                return Head.from_json(raw)
+            except SpecError as error:
+                raise IntegrityError(f"the metadata of {path} is damaged: {error}") from error
+        return _guessed(path, schema)
+
+
+def _guessed(path: Path, schema: Any) -> Head:
+    arrow = pyarrow()
+    vectors = {}
+    for each in schema:
+        if arrow.types.is_fixed_size_list(each.type):
+            name = each.name.partition("vector:")[2] if each.name != "vector" else ""
+            vectors[name or ("" if each.name == "vector" else each.name)] = Vector(
+                each.type.list_size
+            )
+    if not vectors or "id" not in schema.names:
+        raise InputError(
+            f"{path} has no column 'id' and none of vectors (lists of a fixed size)",
+            hint="qadapt reads what `qadapt export` writes: id, vector or vector:NAME, payload",
+        )
+    kind = str(schema.field("id").type)
+    ids: IdKind = "string" if "string" in kind else "uint64" if kind == "uint64" else "int64"
+    return Head(path.stem, vectors, ids)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    arrow = pyarrow()
+    try:
+        file = arrow.parquet.ParquetFile(path)
+    except (OSError, arrow.ArrowException) as error:
+        raise InputError(f"cannot read {path} as Parquet: {error}") from error
+    with file:
+        yield file
+
+
+def pages(path: Path, head: Head, page: int) -> Iterator[Batch]:
+    """The rows of a file, in pages."""
+    names = {name: _column(path, name) for name in head.vectors}
+    with _opened(path) as file:
+        there = set(file.schema_arrow.names)
+        extra = sorted(each for each in there if each.startswith("payload."))
+        wanted = ["id", *names.values()]
+        wanted += ["payload"] if "payload" in there else extra
+        for part in file.iter_batches(batch_size=page, columns=wanted):
+            yield _batch(part, head, names, [] if "payload" in there else extra)
+
+
+def _column(path: Path, name: str) -> str:
+    with _opened(path) as file:
+        return column(name) if column(name) in file.schema_arrow.names else name
+
+
+def _batch(part: Any, head: Head, names: Mapping[str, str], extra: Sequence[str]) -> Batch:
+    keys: list[Id] = part.column("id").to_pylist()
+    if head.ids == "json":
+        keys = [json.loads(str(key)) for key in keys]
+    vectors: dict[str, npt.NDArray[np.float32]] = {}
+    missing = {}
+    for name, label in names.items():
+        array = part.column(label)
+        dim = head.vectors[name].dim
+        absent = np.asarray(array.is_null(), dtype=np.bool_)
+        made = np.zeros((len(part), dim), dtype=np.float32)
+        flat = array.flatten().to_numpy(zero_copy_only=False)
+        made[~absent] = np.asarray(flat, dtype=np.float32).reshape(-1, dim)
+        vectors[name] = made
+        if absent.any():
+            missing[name] = absent
+    if "payload" in part.schema.names:
+        payloads = [json.loads(each) if each else {} for each in part.column("payload").to_pylist()]
+    else:
+        columns = {each.partition(".")[2]: part.column(each).to_pylist() for each in extra}
+        payloads = [
+            {key: column[at] for key, column in columns.items() if column[at] is not None}
+            for at in range(len(part))
+        ]
+    return Batch(keys, vectors, payloads, missing)

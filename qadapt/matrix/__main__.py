@@ -1,0 +1,54 @@
+"""``python -m qadapt.matrix``: see the package."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from qadapt.errors import QadaptError
+from qadapt.matrix.cells import cells
+from qadapt.matrix.pages import pages
+from qadapt.matrix.seen import load, merge, read_records
+from qadapt.stores import registry
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Merge records of runs into what was seen, or write the pages."""
+    parser = argparse.ArgumentParser(prog="python -m qadapt.matrix", description=__doc__)
+    verbs = parser.add_subparsers(required=True, dest="verb")
+    told = "put what runs have seen into seen.json"
+    verbs.add_parser("merge", help=told).add_argument("records", nargs="+", type=Path)
+    verbs.add_parser("write", help="write the pages").add_argument("folder", type=Path)
+    given = parser.parse_args(arguments)
+    try:
+        if given.verb == "merge":
+            merged = merge([each for file in given.records for each in read_records(file)])
+            sys.stdout.write(f"{len(merged)} cells were seen\n")
+        else:
+            write(given.folder)
+    except (QadaptError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def write(folder: Path) -> None:
+    """All pages, each replaced whole."""
+    for name, text in current().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def current() -> dict[str, str]:
+    """The pages as they should be now.
+
+    Raises:
+        QadaptError: a store that cannot be loaded: a matrix without it would be wrong.
+    """
+    stores, broken = registry.load_all()
+    for error in broken.values():
+        raise error
+    ours = {name: store for name, store in stores.items() if store.__module__.startswith("qadapt.")}
+    return dict(pages(cells(ours, load())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The cells of the matrix: capability data, and what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from qadapt.matrix.seen import Seen
+from qadapt.model import Capabilities, Kind, Support
+from qadapt.model.plain import Plain
+from qadapt.stores.base import Store
+
+PREFIX = "native-"
+_KINDS = {kind.value for kind in Kind}
+
+
+@dataclass(frozen=True)
+class Cell(Plain):
+    """One kind and width of one store, at one version, in one deployment, by one index.
+
+    Attributes:
+        version: None for the newest known.
+        width: bits, or the ratio of product codes; ``""`` where there is none, or it is any.
+        index: the store's own name; ``""`` where it was not seen.
+        checked: ``seen`` on a live engine, by ``contract`` tests, or ``declared`` alone.
+        seen: the figures of the run.
+    """
+
+    store: str
+    deployment: str
+    version: str | None
+    kind: str
+    width: str
+    index: str
+    support: Support
+    reason: str
+    checked: Literal["seen", "contract", "declared"]
+    seen: Seen | None = None
+
+
+def cells(stores: Mapping[str, type[Store]], seen: Sequence[Seen]) -> list[Cell]:
+    """All cells: of what was run, and of each deployment at the newest known version.
+
+    The newest is left out where the capability data say the same of a version that was run.
+    """
+    result: list[Cell] = []
+    for name, store in sorted(stores.items()):
+        for deployment in store.deployments:
+            runs = [s for s in seen if (s.store, s.deployment) == (name, deployment)]
+            newest = store.declared(None, deployment)
+            known = []
+            for version in sorted({run.version for run in runs}):
+                known.append(store.declared(version, deployment))
+                result += _of_point(known[-1], [run for run in runs if run.version == version])
+            if not any(can.features == newest.features for can in known):
+                result += _of_point(newest, [])
+    return result
+
+
+def _of_point(can: Capabilities, seen: Sequence[Seen]) -> Iterable[Cell]:
+    for feature, kind, width in _features(can):
+        capability = can[feature]
+        runs = [s for s in seen if _answers(s, kind, width)]
+        common = (can.store, can.deployment, can.version, kind)
+        told = (capability.support, capability.reason)
+        for run in runs:
+            yield Cell(*common, run.width, run.index, *told, "seen", run)
+        if not runs:
+            yield Cell(*common, width, "", *told, capability.checked)
+
+
+def _answers(seen: Seen, kind: str, width: str) -> bool:
+    return seen.kind == kind and width in ("", seen.width)
+
+
+def _features(can: Capabilities) -> Iterable[tuple[str, str, str]]:
+    """Feature, kind and width; a kind with widths is told by its widths."""
+    for feature in can.features:
+        kind, _, width = feature.removeprefix(PREFIX).partition(":")
+        widths = any(each.startswith(f"{feature}:") for each in can.features)
+        if feature.startswith(PREFIX) and kind in _KINDS and not widths:
+            yield feature, kind, width
+
+
+def of_feature(cells: Iterable[Cell], store: str, feature: str) -> list[Cell]:
+    """The cells of one store that a feature such as ``native-binary:1.5`` is about."""
+    kind, _, width = feature.removeprefix(PREFIX).partition(":")
+    return [c for c in cells if (c.store, c.kind) == (store, kind) and width in ("", c.width)]

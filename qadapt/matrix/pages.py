@@ -1,0 +1,202 @@
+"""docs/matrix.json, docs/matrix.md and docs/support.md, out of the cells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+from qadapt.matrix.cells import Cell
+from qadapt.matrix.seen import Seen
+from qadapt.model import Support
+
+_WRITTEN = (
+    "<!-- Written by `python -m qadapt.matrix write docs`; a test fails when it is stale. -->"
+)
+_WORD = {
+    Support.NATIVE: "native",
+    Support.CLIENT: "by qadapt",
+    Support.UNSUPPORTED: "not by the store",
+}
+
+_MATRIX = f"""{_WRITTEN}
+# What each store does, and how that was checked
+
+A cell is one kind of codes at one width, in one store at one version and deployment, searched by
+one index. How it was checked:
+
+- **seen**: on a live engine of that version. The setting was applied and read back, signals of the
+  engine showed it active, searches without rescoring lost results (recall below 1), and rescoring
+  brought some back. The figures are in the second table of each store.
+- **contract**: by exact requests or recorded answers; no engine of that version was run.
+- **declared**: from documentation and source alone.
+
+*native*: the store keeps and searches the codes. *by qadapt*: qadapt's own codes beside the store
+(`--accept client`). *not by the store*: as it says; qadapt has scalar and binary codes for every
+store whose rows can be read. "newest" is the newest version that was known when this was written.
+16-bit floats lose too little to be told from 32 by recall, so they are never *seen*.
+`qadapt matrix STORE` gives the reasons.
+"""
+
+_SUPPORT = f"""{_WRITTEN}
+# Which database has binary and int8 quantization
+
+The table of [Binary and Scalar Embedding Quantization for Significantly Faster & Cheaper
+Retrieval](https://huggingface.co/blog/embedding-quantization) as it is today, for the stores that
+qadapt has. It is made from the same data as [the matrix](matrix.md).
+
+- **native**: the store makes the codes and searches them.
+- **indirect**: by a cousin, or by another way than one would think; it says how.
+- **by us**: qadapt keeps the codes beside the store and takes the floats for rescoring from it.
+
+Recall is mean recall@10 against exact search, without rescoring and with ten times as many
+candidates rescored, on 2,000 abstracts of SciFact (all-MiniLM-L6-v2, 384 dimensions) unless it is
+said otherwise. Rescoring is the store's own, or qadapt's where the store has none.
+"""
+
+
+def document(cells: Sequence[Cell]) -> str:
+    """docs/matrix.json."""
+    entries = [each.to_dict() for each in cells]
+    return json.dumps({"cells": entries}, indent=1, ensure_ascii=False) + "\n"
+
+
+# -- docs/matrix.md ------------------------------------------------------------------------------
+
+
+def matrix(cells: Sequence[Cell]) -> str:
+    """docs/matrix.md."""
+    parts = [_MATRIX]
+    for store, group in groupby(cells, key=lambda each: each.store):
+        of_store = list(group)
+        parts += [f"\n## {store}\n", _claims(of_store)]
+        figures = _figures(of_store)
+        parts.append(figures or "\nNo engine of this store was run.\n")
+    return "\n".join(parts)
+
+
+def _claims(cells: Sequence[Cell]) -> str:
+    points = list(dict.fromkeys((each.deployment, each.version) for each in cells))
+    rows = sorted(_rows(cells), key=_order)
+    head = ["kind", *(f"{deployment} {version or 'newest'}" for deployment, version in points)]
+    body = [
+        [_kind(kind, width), *(_claim(cells, point, kind, width) for point in points)]
+        for kind, width in rows
+    ]
+    return _table(head, body)
+
+
+def _rows(cells: Sequence[Cell]) -> set[tuple[str, str]]:
+    """Kinds by their widths; a kind as such only where no width of it is known."""
+    wide = {each.kind for each in cells if each.width}
+    return {(c.kind, c.width) for c in cells if c.width or c.kind not in wide}
+
+
+def _claim(cells: Sequence[Cell], point: tuple[str, str | None], kind: str, width: str) -> str:
+    there = [c for c in cells if (c.deployment, c.version, c.kind) == (*point, kind)]
+    found = [c for c in there if c.width == width] or [c for c in there if not c.width]
+    if not found:
+        return "–"
+    best = next((each for each in found if each.seen), found[0])
+    how = f"**{best.checked}**" if best.seen else best.checked
+    return f"{_WORD[best.support]}, {how}"
+
+
+def _figures(cells: Sequence[Cell]) -> str:
+    runs = [each.seen for each in cells if each.seen is not None]
+    if not runs:
+        return ""
+    runs.sort(key=lambda run: (run.deployment, run.version, _order((run.kind, run.width))))
+    head = ["seen on", "kind", "index", "codes read back", "without rescoring", "with", "by"]
+    body = [
+        [
+            f"{run.deployment} {run.version}",
+            _kind(run.kind, run.width),
+            run.index,
+            f"`{run.codes}`",
+            f"{run.without:.3f}" + ("" if run.without_by == "off" else "\\*"),
+            f"{run.lifted:.3f}",
+            "the store" if run.rescorer == "store" else "qadapt",
+        ]
+        for run in runs
+    ]
+    about = "; ".join(sorted({_about(run) for run in runs}))
+    starred = any(run.without_by != "off" for run in runs)
+    note = "\n\n\\* the store always rescores: with k candidates alone." if starred else ""
+    return f"\n{about}.\n\n{_table(head, body)}{note}\n"
+
+
+def _about(run: Seen) -> str:
+    return (
+        f"{run.rows:,} rows of {run.data}, {run.dim} dimensions, {run.queries} queries, "
+        f"recall@{run.k}, oversampling {run.oversampling:g}"
+    )
+
+
+# -- docs/support.md -----------------------------------------------------------------------------
+
+
+def support(cells: Sequence[Cell]) -> str:
+    """docs/support.md."""
+    head = ["store", "deployment", "binary", "int8"]
+    body = []
+    for (store, deployment), group in groupby(cells, key=lambda c: (c.store, c.deployment)):
+        of_point = list(group)
+        body.append(
+            [store, deployment, _answer(of_point, "binary", "1"), _answer(of_point, "scalar", "8")]
+        )
+    return f"{_SUPPORT}\n{_table(head, body)}\n"
+
+
+def _answer(cells: Sequence[Cell], kind: str, width: str) -> str:
+    """What was seen first, then what holds for the newest version, where that is another one."""
+    fitting = [each for each in cells if each.kind == kind and each.width in ("", width)]
+    lines = [_seen_answer(each) for each in fitting if each.seen is not None]
+    lines += [_told_answer(each) for each in fitting if each.version is None]
+    return "<br>".join(lines) or "by us"
+
+
+def _seen_answer(cell: Cell) -> str:
+    run = cell.seen
+    assert run is not None
+    how = "indirect" if run.differences else "native"
+    why = f" ({'; '.join(run.differences)})" if run.differences else ""
+    figures = f"{run.without:.3f} → {run.lifted:.3f}"
+    return f"**{how}**, seen on {run.version} by {run.index}: {figures}{why}"
+
+
+def _told_answer(cell: Cell) -> str:
+    if cell.support is Support.NATIVE:
+        return f"native in the newest, {cell.checked}: {cell.reason}"
+    return f"**by us**: {cell.reason}"
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+def _kind(kind: str, width: str) -> str:
+    """As it is typed."""
+    knob = "ratio" if kind == "product" else "bits"
+    return f"`{kind}:{knob}={width}`" if width else f"`{kind}`"
+
+
+_KINDS = ("scalar", "rotational", "binary", "product", "float16")
+
+
+def _order(row: tuple[str, str]) -> tuple[int, float]:
+    kind, width = row
+    return _KINDS.index(kind), float(width or 0)
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
+
+def pages(cells: Sequence[Cell]) -> Mapping[str, str]:
+    """File names and their text."""
+    return {
+        "matrix.json": document(cells),
+        "matrix.md": matrix(cells),
+        "support.md": support(cells),
+    }

@@ -1,0 +1,228 @@
+"""One lane: reads a part, carries it, writes it, and has it acknowledged, batch by batch.
+
+A lane holds two batches at most: one that is being read and one that is being written. So a
+crash makes a reader and a writer each do one batch again, and memory is the same for any number
+of rows. Lanes run as threads here (``copying``) or as tasks on other machines (``on_ray``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import tenacity
+
+from qadapt.errors import InputError, TransientError
+from qadapt.migration import ids
+from qadapt.migration.ahead import ahead
+from qadapt.migration.carrier import Carrier
+from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.pace import Pace
+from qadapt.migration.plan import MigrationPlan
+from qadapt.migration.probe import pick
+from qadapt.model import Batch, Id, Metric, Vector
+from qadapt.stores.base import Part
+
+T = TypeVar("T")
+SHOWN = 10
+
+
+class Stopped(Exception):  # noqa: N818 - no error: somebody asked for it
+    """The copy was asked to stop, and did so between two batches."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A piece that the target acknowledged.
+
+    Attributes:
+        after: the last id of it, in the source's own words.
+        rows, bytes: written.
+        left_out: source ids of rows that were not, and why.
+        seconds: that the write took.
+    """
+
+    after: Id
+    rows: int
+    bytes: int
+    left_out: Mapping[Id, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass
+class Lane:
+    """What a lane needs.
+
+    Attributes:
+        source, target: open.
+        carrier: makes rows of one into rows of the other.
+        pace: how many at once.
+        allow: names of losses that are fine.
+        patience: seconds that a server may be away.
+        stop: set to stop between two batches.
+    """
+
+    source: Endpoint
+    target: Endpoint
+    carrier: Carrier
+    pace: Pace
+    allow: frozenset[str] = frozenset()
+    patience: float = 60.0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def copy(self, part: Part, after: Id | None) -> Iterator[Written]:
+        """Copy a part from behind ``after`` to its end; each piece is yielded when it is written.
+
+        Raises:
+            Stopped
+            TransientError: a server was away for longer than ``patience``.
+            InputError: rows that the target cannot hold; nothing of the piece was written.
+        """
+        with closing(ahead(self._pages(part, after))) as pages:
+            for native in pages:
+                yield from self._pieces(native)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def _pages(self, part: Part, after: Id | None) -> Iterator[Batch]:
+        """Pages of a part; after an interruption it goes on behind the last one."""
+        while True:
+            pages = self.source.store.read(
+                self.source.name,
+                vectors=list(self.carrier.vectors),
+                part=part or None,
+                after=after,
+                page=self.pace.rows,
+            )
+            try:
+                for page in pages:
+                    yield page
+                    after = page.ids[-1]
+                return
+            except TransientError:
+                # The first page is asked for with patience; then it goes on as before.
+                behind = after
+                first = self._patiently(lambda: self._one(part, behind))  # noqa: B023
+                if first is None:
+                    return
+                yield first
+                after = first.ids[-1]
+
+    def _one(self, part: Part, after: Id | None) -> Batch | None:
+        pages = self.source.store.read(
+            self.source.name,
+            vectors=list(self.carrier.vectors),
+            part=part or None,
+            after=after,
+            page=self.pace.rows,
+        )
+        return next(iter(pages), None)
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def _pieces(self, native: Batch) -> Iterator[Written]:
+        start = 0
+        while start < len(native):
+            if self.stop.is_set():
+                raise Stopped
+            rows = self.pace.rows
+            yield self._write(native.rows(start, start + rows))
+            start += rows
+
+    def _write(self, native: Batch) -> Written:
+        batch, left_out = self.fit(self.carrier.home(native))
+        begun = time.monotonic()
+        if len(batch):
+            carried = self.carrier.carry(batch)
+            self._patiently(lambda: self._send(carried))
+        seconds = time.monotonic() - begun
+        self.pace.took(len(batch), seconds)
+        return Written(native.ids[-1], len(batch), batch.nbytes, left_out, seconds)
+
+    def _send(self, batch: Batch) -> None:
+        try:
+            self.target.store.write(self.target.name, batch)
+        except TransientError:
+            self.pace.failed()
+            raise
+
+    def fit(self, batch: Batch) -> tuple[Batch, dict[Id, str]]:
+        """The rows that the target can hold, and why it cannot hold the others.
+
+        Raises:
+            InputError: there are such rows, and they were not allowed to be left out.
+        """
+        bad = unfit(batch, self.carrier.vectors, gaps=self.target.store.gaps)
+        for name in {why for _, why in bad.values()}:
+            if name not in self.allow:
+                told = [(key, why) for key, (why, group) in bad.items() if group == name]
+                listed = ", ".join(f"{key!r} ({why})" for key, why in told[:SHOWN])
+                raise InputError(
+                    f"{len(told)} rows of a batch cannot be held by the target: {listed}",
+                    hint=f"repair them, or leave them out, which is listed: --allow {name}",
+                )
+        if not bad:
+            return batch, {}
+        rows = [row for row, key in enumerate(batch.ids) if key not in bad]
+        return pick(batch, rows), {key: why for key, (why, _) in bad.items()}
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Do it again while a server is away, for as long as the patience lasts."""
+
+        def sleep(seconds: float) -> None:
+            if self.stop.wait(seconds):
+                raise Stopped
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TransientError),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
+            stop=tenacity.stop_after_delay(self.patience),
+            sleep=sleep,
+            reraise=True,
+        )
+        return retrying(work)
+
+
+def unfit(batch: Batch, vectors: Mapping[str, Vector], *, gaps: bool) -> dict[Id, tuple[str, str]]:
+    """Rows that no store, or this target, can hold: why, and the name that allows it."""
+    bad: dict[Id, tuple[str, str]] = {
+        key: ("an id that is not Unicode", "impossible-rows")
+        for key in batch.ids
+        if isinstance(key, str) and not key.isascii() and not ids.possible(key)
+    }
+    for name, array in batch.vectors.items():
+        absent = batch.missing.get(name, np.zeros(len(batch), dtype=np.bool_))
+        label = f"vector {name!r}" if name else "the vector"
+        if not gaps:
+            _note(bad, batch, absent, f"lacks {label}", "missing-vectors")
+        finite = np.isfinite(array).all(axis=1)
+        _note(bad, batch, ~absent & ~finite, f"{label} holds NaN or infinity", "impossible-rows")
+        if vectors[name].metric is Metric.COSINE:
+            zero = ~absent & finite & ~array.any(axis=1)
+            _note(bad, batch, zero, f"{label} is zero under cosine", "impossible-rows")
+    return bad
+
+
+def _note(
+    bad: dict[Id, tuple[str, str]],
+    batch: Batch,
+    rows: npt.NDArray[np.bool_],
+    why: str,
+    group: str,
+) -> None:
+    for row in np.flatnonzero(rows).tolist():
+        bad.setdefault(batch.ids[row], (why, group))
+
+
+def lane_of(plan: MigrationPlan, source: Endpoint, target: Endpoint, patience: float) -> Lane:
+    """The lane of a plan."""
+    carrier = Carrier(target.store, plan.made, keep_norms=plan.keep_norms)
+    allow = frozenset(plan.allow)
+    return Lane(source, target, carrier, Pace(plan.probe.row_bytes, plan.batch_bytes), allow,
+                patience)  # fmt: skip

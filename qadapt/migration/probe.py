@@ -1,0 +1,122 @@
+"""A few rows, really copied to a scratch collection: what the target keeps, and how fast."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from qadapt.migration.carrier import Carrier
+from qadapt.migration.compare import differences
+from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.plan import Probe, VectorPlan
+from qadapt.model import Batch
+from qadapt.stores.base import Part
+
+PARTS = 4
+ROWS = 100  # of each of them
+SHOWN = 5
+
+
+def probe(
+    source: Endpoint,
+    target: Endpoint,
+    carrier: Carrier,
+    plans: Mapping[str, VectorPlan],
+    parts: Sequence[Part],
+    *,
+    scratch: bool,
+) -> Probe:
+    """Read rows of some parts, and copy them to a scratch collection.
+
+    Args:
+        scratch: False to read only.
+    """
+    begun = time.perf_counter()
+    read = list(_sample(source, list(plans), parts))
+    spent = max(time.perf_counter() - begun, 1e-6)
+    if not read:
+        return Probe()
+    batch = _fit(Batch.concat([carrier.home(each) for each in read]), plans)
+    entries: dict[str, set[str]] = {}
+    wrapped: set[str] = set()
+    noted: set[str] = set()
+    for payload in batch.payloads or ():
+        for key, value in payload.items():
+            entries.setdefault(key, set()).add(type(value).__name__)
+        near, gone = carrier.unkept(payload)
+        noted.update(near)
+        wrapped.update(gone)
+    size = sum(len(json.dumps(dict(each), ensure_ascii=False)) for each in batch.payloads or ())
+    result = Probe(
+        rows=len(batch),
+        read_rate=sum(map(len, read)) / spent,
+        row_bytes=(batch.nbytes + size) // max(1, len(batch)),
+        entries={key: tuple(sorted(found)) for key, found in sorted(entries.items())},
+        wrapped=tuple(sorted(wrapped)),
+        noted=tuple(sorted(noted)),
+    )
+    if not scratch or not len(batch):
+        return result
+    with _scratch(target, carrier) as end:
+        carried = carrier.carry(batch)
+        begun = time.perf_counter()
+        end.store.write(end.name, carried)
+        spent = max(time.perf_counter() - begun, 1e-6)
+        found = end.store.fetch(end.name, carried.ids, vectors=list(carrier.vectors))
+        changed = _changed(batch, carried, found, plans)
+    return result.replace(write_rate=len(batch) / spent, changed=changed, created=True)
+
+
+def _sample(source: Endpoint, vectors: list[str], parts: Sequence[Part]) -> Iterator[Batch]:
+    step = max(1, len(parts) // PARTS)
+    for part in parts[::step][:PARTS]:
+        pages = source.store.read(source.name, vectors=vectors, part=part or None, page=ROWS)
+        first = next(iter(pages), None)
+        if first is not None:
+            yield first
+
+
+def _fit(batch: Batch, plans: Mapping[str, VectorPlan]) -> Batch:
+    """Without rows that no target takes: those are told of when they are met."""
+    good = np.ones(len(batch), dtype=np.bool_)
+    for name, array in batch.vectors.items():
+        there = ~batch.missing[name] if name in batch.missing else True
+        good &= np.isfinite(array).all(axis=1) & array.any(axis=1) & there
+    _, first = np.unique(np.asarray([str(key) for key in batch.ids]), return_index=True)
+    rows = [row for row in sorted(first.tolist()) if good[row]]
+    return pick(batch, rows)
+
+
+def pick(batch: Batch, rows: list[int]) -> Batch:
+    """Some rows of a batch."""
+    payloads = batch.payloads
+    return Batch(
+        [batch.ids[row] for row in rows],
+        {name: array[rows] for name, array in batch.vectors.items()},
+        None if payloads is None else [payloads[row] for row in rows],
+        {name: mask[rows] for name, mask in batch.missing.items()},
+    )
+
+
+@contextmanager
+def _scratch(target: Endpoint, carrier: Carrier) -> Iterator[Endpoint]:
+    name = f"Qadapt_probe_{secrets.token_hex(6)}"
+    target.store.create(name, carrier.vectors, {})
+    try:
+        yield Endpoint(target.store, name)
+    finally:
+        target.store.drop(name)
+
+
+def _changed(
+    batch: Batch, carried: Batch, found: Batch, plans: Mapping[str, VectorPlan]
+) -> tuple[str, ...]:
+    if list(found.ids) != list(carried.ids):
+        return (f"of {len(carried)} rows {len(found)} came back",)
+    told = differences(carried, found, plans, list(batch.ids))
+    return tuple(f"{each.what} of {each.id!r}: {each.detail}" for each in told[:SHOWN])

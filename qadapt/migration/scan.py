@@ -1,0 +1,127 @@
+"""All ids of a source, read before the copy: duplicates, impossible ones, how they are mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.errors import InputError
+from qadapt.migration import ids
+from qadapt.migration.carrier import OURS, Carrier, home
+from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.idset import IdSet, hashed
+from qadapt.migration.plan import IdPlan
+from qadapt.model import Batch, Id
+from qadapt.stores.base import OnProgress, Progress
+
+PAGE = 10_000
+SHOWN = 20
+
+
+@dataclass
+class Scan:
+    """What the ids showed.
+
+    Attributes:
+        ids: for the plan.
+        count: rows that were read.
+        mark: the highest value of the entry that says when a row was written.
+    """
+
+    ids: IdPlan
+    count: int
+    mark: Any = None
+
+
+def scan(
+    source: Endpoint,
+    carrier: Carrier,
+    *,
+    updated_at: str | None,
+    progress: OnProgress,
+) -> Scan:
+    """Read all ids once; payloads too where notes of an earlier migration or dates are in them."""
+    payload = updated_at is not None or carries_notes(source)
+    total = source.store.count(source.name)
+    kept = mapped = back = wrong = count = 0
+    examples: list[tuple[Id, Id]] = []
+    impossible: list[Id] = []
+    mark: Any = None
+    with IdSet() as seen:
+        for native in pages(source, payload=payload):
+            batch = home(native)
+            good = [key for key in batch.ids if ids.possible(key)]
+            bad = len(batch) - len(good)
+            wrong += bad
+            if bad:
+                odd = [key for key in batch.ids if not ids.possible(key)]
+                impossible += odd[: SHOWN - len(impossible)]
+            back += sum(new != old for new, old in zip(batch.ids, native.ids, strict=True))
+            there = [carrier.target_id(key) for key in good]
+            pairs = [(a, b) for a, b in zip(good, there, strict=True) if a != b]
+            mapped += len(pairs)
+            kept += len(good) - len(pairs)
+            examples += pairs[: 3 - len(examples)]
+            seen.add(there)
+            count += len(batch)
+            if updated_at is not None:
+                mark = highest(batch, updated_at, mark)
+            progress(Progress("reading the ids", count, total))
+        twice = seen.twice()
+        found = _again(source, carrier, payload, twice) if twice else []
+    plan = IdPlan(
+        kept=kept,
+        mapped=mapped,
+        home=back,
+        examples=tuple(examples),
+        duplicates=tuple(found[:SHOWN]),
+        impossible=tuple(impossible),
+        duplicate_count=len(found),
+        impossible_count=wrong,
+    )
+    return Scan(plan, count, mark)
+
+
+def pages(source: Endpoint, *, payload: bool) -> Iterator[Batch]:
+    """All rows without vectors."""
+    return source.store.read(source.name, vectors=(), payload=payload, page=PAGE)
+
+
+def carries_notes(source: Endpoint) -> bool:
+    """Whether the first rows have notes of an earlier migration in their payloads."""
+    first = next(iter(source.store.read(source.name, vectors=(), page=100)), None)
+    payloads = (first.payloads or ()) if first is not None else ()
+    return any(OURS.intersection(each) for each in payloads)
+
+
+def highest(batch: Batch, entry: str, mark: Any) -> Any:
+    """The highest value of an entry so far.
+
+    Raises:
+        InputError: values that cannot be compared with one another.
+    """
+    for payload in batch.payloads or ():
+        value = payload.get(entry)
+        if value is None:
+            continue
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+            raise InputError(f"{entry!r} says when a row was written; {value!r:.80} does not")
+        if mark is not None and isinstance(value, str) != isinstance(mark, str):
+            raise InputError(f"{entry!r} is text in some rows and a number in others")
+        mark = value if mark is None or value > mark else mark
+    return mark
+
+
+def _again(source: Endpoint, carrier: Carrier, payload: bool, twice: set[int]) -> list[Id]:
+    """The ids behind hashes that occur twice, if it was not by chance."""
+    counts: dict[Id, int] = {}
+    for native in pages(source, payload=payload):
+        good = [key for key in home(native).ids if ids.possible(key)]
+        for key, number in zip(good, hashed(map(carrier.target_id, good)).tolist(), strict=True):
+            if number in twice:
+                counts[key] = counts.get(key, 0) + 1
+    by_target: dict[Id, list[Id]] = {}
+    for key, count in counts.items():
+        by_target.setdefault(carrier.target_id(key), []).extend([key] * count)
+    return sorted({key for keys in by_target.values() if len(keys) > 1 for key in keys}, key=str)

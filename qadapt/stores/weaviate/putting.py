@@ -1,0 +1,122 @@
+"""Sending a schema, and waiting for what the shards say.
+
+Reads what is and does what is missing, so it may be done again after it was cut off anywhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from qadapt.errors import StoreError, StoreTimeoutError
+from qadapt.model import State
+from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.weaviate import look, mapping, schema
+from qadapt.stores.weaviate.connection import Connection
+from qadapt.stores.weaviate.failures import CompressingError
+from qadapt.stores.weaviate.look import Look
+from qadapt.stores.weaviate.schema import Field
+from qadapt.stores.weaviate.status import READONLY
+
+PAUSE = 0.25  # seconds between two looks
+CALM = 4  # looks in a row that must say the same where nothing more can be seen
+# Seconds after which a shard that is ready and has no codes will not get any: on 1.39.0 training
+# began at once, and with ASYNC_INDEXING within 2 seconds.
+GRACE = 10.0
+
+
+def put(
+    connection: Connection,
+    name: str,
+    vector: str,
+    config: Mapping[str, Any],
+    codes: bool,
+    progress: OnProgress,
+    end: float,
+) -> None:
+    """Send the schema where it differs, or where it must be sent again; wait for the codes.
+
+    Args:
+        config: fields of ``vectorIndexConfig`` as they are to be; empty to send what is there.
+        codes: wait until shards hold codes, or until it is plain that they will not.
+        end: on the clock of ``time.monotonic``.
+
+    Raises:
+        StoreError: the server refused, or its schema says what its index does not do.
+        StoreTimeoutError
+    """
+    sent: float | None = None
+    stopped: float | None = None
+    calm = 0
+    while True:
+        looked = look.look(connection, name)
+        field = looked.layout.field(vector)
+        status = looked.status(vector)
+        now = time.monotonic()
+        readonly = any(each.state == READONLY for each in looked.shards or ())
+        stopped = _told(stopped, readonly, now, progress)
+        differs = mapping.differences(field.config, config)
+        wanted = codes and mapping.quantizer(field.native) is not None
+        if not readonly and (differs or (sent is None and wanted and _startable(status.state))):
+            _send(connection, looked, field, config)
+            sent, calm = time.monotonic(), 0
+            continue
+        if not differs and not wanted:
+            return
+        settled = not differs and not readonly
+        if settled and status.state is State.ACTIVE:
+            return
+        calm = calm + 1 if settled and status.state is State.UNKNOWN else 0
+        late = sent is not None and now - sent > GRACE
+        if calm >= CALM or (settled and late and status.state is State.IGNORED):
+            # What it is, the one who waits for the whole change is told with the rule.
+            return
+        if now >= end:
+            raise StoreTimeoutError(
+                f"{name!r} is not done in time: {status.reason or status.state}",
+                hint="the server goes on by itself; apply again waits for the rest. A shard that "
+                "stays READONLY was set so by hand, or its disk is full",
+            )
+        progress(Progress("waiting for the shards", status.progress or 0, 1, "share"))
+        time.sleep(PAUSE)
+
+
+def _startable(state: State) -> bool:
+    return state in (State.IGNORED, State.UNKNOWN)
+
+
+def _told(stopped: float | None, readonly: bool, now: float, progress: OnProgress) -> float | None:
+    """Since when writes are refused (and, while PQ trains, searches wait); tell its end."""
+    if readonly:
+        return now if stopped is None else stopped
+    if stopped is not None:
+        seconds = now - stopped
+        progress(Progress(f"shards were read-only for {seconds:.1f} seconds", seconds, None, "s"))
+    return None
+
+
+def _send(connection: Connection, looked: Look, field: Field, config: Mapping[str, Any]) -> None:
+    """PUT the schema with some fields of one vector changed, all else as it was just read."""
+    real = looked.layout.real
+    changed = schema.with_config(
+        looked.layout.raw, field.target, mapping.merged(field.config, config)
+    )
+    try:
+        connection.rest("PUT", f"/v1/schema/{quote(real)}", changed, doing=f"change {real!r}")
+    except CompressingError:
+        # Another vector or tenant builds codes; the schema may say ours already. The next look
+        # tells, and sends again what is missing.
+        return
+    except StoreError as error:
+        if "updating db" not in error.message:
+            raise
+        now = schema.describe(connection, real).field(field.name)
+        left = mapping.differences(now.config, config)
+        says = "does not have the change" if left else "says the change all the same"
+        raise StoreError(
+            f"{error.message}; the schema of {real!r} {says}, and the index has not changed",
+            hint="`qadapt inspect` shows what its shards say; a copy and a switched alias is the "
+            "way out: --strategy alias",
+        ) from error

@@ -1,0 +1,139 @@
+"""The cells of the matrix: each kind and width on a live engine, applied, read back, measured.
+
+class TestMyStore(CellTests):
+    @pytest.fixture
+    def database(self): ...
+
+QADAPT_MATRIX_OUT=cells.jsonl pytest test_cells.py     writes what was seen
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.errors import UnsupportedError
+from qadapt.matrix.seen import Seen, append
+from qadapt.model import Capabilities, VectorInfo
+from qadapt.testing.data import Sample
+from qadapt.testing.suite import Suite
+
+OUT = "QADAPT_MATRIX_OUT"
+# Every kind and width that a store may declare; 16-bit floats lose too little to be told from 32.
+ASKED = (
+    *(f"scalar:bits={bits}" for bits in (4, 6, 7, 8)),
+    *(f"rotational:bits={bits}" for bits in ("1", "1.5", "2", "4", "8")),
+    *(f"binary:bits={bits}" for bits in ("1", "1.5", "2")),
+    *(f"product:ratio={ratio}" for ratio in (4, 8, 16, 32, 64)),
+)
+
+
+class CellTests(Suite):
+    """One test a cell; it fails where the store's capability data and the engine disagree.
+
+    Attributes:
+        data: what the fixture ``sample`` gives, in a word.
+        asked: the settings that are tried.
+        oversampling: candidates for each result when the recall is to be lifted.
+    """
+
+    data: ClassVar[str] = "clustered"
+    asked: ClassVar[tuple[str, ...]] = ASKED
+    oversampling: ClassVar[float] = 10.0
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Each subclass has settings of its own."""
+        if "setting" in metafunc.fixturenames:
+            metafunc.parametrize("setting", self.asked)
+
+    def index(self, vector: VectorInfo) -> str:
+        """The store's own name of the index that is searched."""
+        words = ("index_type", "vectorIndexType", "type")
+        return next((str(vector.index[word]) for word in words if word in vector.index), "")
+
+    def wanted(self, setting: str) -> qa.Quantization:
+        """What is applied; a store may need a word of its own to leave rescoring to the query."""
+        return qa.Quantization.parse(setting)
+
+    def test_a_declared_kind_is_seen_to_be_obeyed(
+        self, filled: Collection, database: Database, sample: Sample, setting: str
+    ) -> None:
+        wanted = self.wanted(setting)
+        width = _width(wanted)
+        native = _declared(database.capabilities(), wanted.kind.value, width)
+        try:
+            plan = filled.plan(wanted)
+        except UnsupportedError as refused:
+            assert not native, f"declared as native, and refused: {refused}"
+            return
+        assert native, "planned, and not declared as native"
+        change = plan.apply(yes=True, timeout=600)
+        assert change.state == "applied"
+        vector = filled.info().vectors[""]
+        server = database.server()
+        without, by = self._without(filled, sample)
+        rescore = qa.Rescore(self.oversampling)
+        lifted = filled.search(sample.queries, k=self.k, rescore=rescore)
+        assert lifted.how.scores == "exact"
+        seen = Seen(
+            store=server.store,
+            version=(server.version or "").removeprefix("v").partition("-")[0],
+            deployment=server.deployment,
+            kind=wanted.kind.value,
+            width=width,
+            index=self.index(vector),
+            codes=str(dataclasses.replace(vector.quantization, rescore=None)),
+            differences=plan.match.differences,
+            state=vector.status.state.value,
+            evidence=tuple(sorted({each.signal for each in vector.status.evidence})),
+            code_bytes=vector.code_bytes or 0,
+            float_bytes=vector.float_bytes or 0,
+            data=self.data,
+            rows=self.rows,
+            dim=self.dim,
+            queries=len(sample.queries),
+            k=self.k,
+            without=round(without, 4),
+            without_by=by,
+            lifted=round(self.recall(lifted, sample), 4),
+            oversampling=self.oversampling,
+            rescorer="qadapt" if lifted.how.rescorer == "qadapt" else "store",
+            day=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        )
+        if by == "x1" and seen.problem() is not None:
+            pytest.skip(f"it always rescores, so its codes do not show: {seen.problem()}")
+        assert seen.problem() is None, seen
+        if os.environ.get(OUT):
+            append(seen, Path(os.environ[OUT]))
+
+    def _without(self, collection: Collection, sample: Sample) -> tuple[float, str]:
+        """Recall without rescoring; where the store always rescores, of k candidates alone."""
+        try:
+            hits = collection.search(sample.queries, k=self.k, rescore="off")
+        except UnsupportedError:
+            hits = collection.search(sample.queries, k=self.k, rescore=qa.Rescore(1))
+        by = "off" if hits.how.scores == "approximate" else "x1"
+        return self.recall(hits, sample), by
+
+
+def _width(quantization: qa.Quantization) -> str:
+    value = quantization.ratio if quantization.bits is None else quantization.bits
+    return "" if value is None else f"{value:g}"
+
+
+def _declared(can: Capabilities, kind: str, width: str) -> bool:
+    """By the line of this width, or by the kind's where it has no widths."""
+    features = can.features
+    name = f"native-{kind}"
+    if f"{name}:{width}" in features:
+        return can.native(f"{name}:{width}")
+    if any(each.startswith(f"{name}:") for each in features):
+        return False
+    return name in features and can.native(name)

@@ -1,0 +1,106 @@
+"""Fixtures of the faults: an engine in a container of the test's own, and proxies before it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import pytest
+from live import Unavailable
+from live.containers import Container
+from proxies import Haproxy, Toxiproxy
+from rigs import Rig
+
+from qadapt.stores import registry
+
+
+def missing(why: object) -> NoReturn:
+    """Skip; where CI runs them, the faults must have been tested."""
+    if os.environ.get("QADAPT_TEST_CONTAINERS") == "1" and os.environ.get("CI"):
+        pytest.fail(f"faults are required: {why}", pytrace=False)
+    pytest.skip(str(why))
+
+
+@pytest.fixture(params=["milvus", "weaviate"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine that can be had in a container here."""
+    if request.param not in registry.names():
+        pytest.skip(f"qadapt has no store {request.param} yet")
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def containers() -> Iterator[dict[str, Container]]:
+    """One container an engine, which the tests share; each sets right what it has done to it."""
+    started: dict[str, Container] = {}
+    yield started
+    for container in started.values():
+        container.stop()
+
+
+@pytest.fixture
+def container(engine: str, containers: dict[str, Container]) -> Iterator[Container]:
+    """A healthy engine in a container."""
+    if engine not in containers:
+        containers[engine] = _started(engine)
+    found = containers[engine]
+    yield found
+    found.inner.reload()
+    if found.inner.status == "paused":
+        found.inner.unpause()
+    elif found.inner.status != "running":
+        found.inner.start()
+    found.wait()
+
+
+@pytest.fixture
+def small(engine: str) -> Iterator[Callable[..., Container]]:
+    """``small("64m", NAME="value")``: a container of the test's own, its data on a small tmpfs."""
+    started: list[Container] = []
+
+    def start(disk: str, **environment: str) -> Container:
+        started.append(_started(engine, disk, **environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+def _started(engine: str, disk: str | None = None, **environment: str) -> Container:
+    try:
+        return Container(engine, disk, **environment).start()
+    except Unavailable as reason:
+        missing(reason)
+
+
+@pytest.fixture
+def proxied() -> Iterator[Callable[..., Any]]:
+    """``proxied(Toxiproxy, container)``: a proxy before a container."""
+    started: list[Toxiproxy | Haproxy] = []
+
+    def start(kind: Callable[[Container], Any], container: Container) -> Any:
+        try:
+            started.append(kind(container))
+        except Unavailable as reason:
+            missing(reason)
+        return started[-1]
+
+    yield start
+    for proxy in started:
+        proxy.stop()
+
+
+@pytest.fixture
+def rig() -> Iterator[Callable[..., Rig]]:
+    """``rig(url)``: a filled collection there."""
+    opened: list[Rig] = []
+
+    def start(url: str, **how: Any) -> Rig:
+        opened.append(Rig(url, **how))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()

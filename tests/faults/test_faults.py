@@ -1,0 +1,150 @@
+"""Real faults of real processes: apply, search and write end in the right state or a clear error.
+
+"Clear" is an error of ``qadapt.errors``: any other exception
+fails. What was acknowledged must be there afterwards, whole; what was not may be.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from proxies import Haproxy, Toxiproxy
+from rigs import ROWS, Rig, attempt, during, eventually
+
+import qadapt as qa
+from qadapt.errors import QadaptError, StoreTimeoutError, UnreachableError
+
+pytestmark = pytest.mark.timeout(600)
+ACTIONS = ("search", "write", "apply")
+
+
+def done_in_the_end(rig: Rig, action: str) -> None:
+    """After the fault: the action can be done (again), and nothing that was there is lost."""
+    eventually(lambda: rig.collection.count())
+    eventually(lambda: getattr(rig, action)())
+    if action == "apply":
+        eventually(rig.scalar_is_active)
+    end = 2 * ROWS if action == "write" else ROWS
+    assert eventually(lambda: rig.rows_are_whole(end)) == end
+    assert eventually(rig.collection.count) == end
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_short_pause_is_waited_out(action, container, rig) -> None:
+    use = rig(container.url)
+    container.inner.pause()
+    begun = time.monotonic()
+    error = during(getattr(use, action), container.inner.unpause, after=3)
+    assert error is None, error
+    assert time.monotonic() - begun > 2.5, "the engine was not paused"
+    done_in_the_end(use, action)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_long_pause_ends_in_a_clear_error(action, container, rig) -> None:
+    use = rig(container.url, timeout=5)
+    container.inner.pause()
+    begun = time.monotonic()
+    error = attempt(getattr(use, action))
+    took = time.monotonic() - begun
+    container.inner.unpause()
+    assert isinstance(error, StoreTimeoutError | UnreachableError), error
+    assert took < 90
+    done_in_the_end(use, action)
+
+
+@pytest.mark.parametrize("after", [0.05, 0.4])
+@pytest.mark.parametrize("action", ACTIONS)
+def test_killed_in_the_middle(action, after, container, rig) -> None:
+    use = rig(container.url)
+    error = during(getattr(use, action), container.inner.kill, after)
+    again = attempt(use.search)
+    assert isinstance(again, UnreachableError), again
+    container.inner.start()
+    container.wait()
+    assert error is None or isinstance(error, QadaptError)
+    done_in_the_end(use, action)
+
+
+def test_started_again_between_two_calls(container, rig) -> None:
+    use = rig(container.url)
+    use.search()
+    container.inner.restart()
+    container.wait()
+    done_in_the_end(use, "search")
+    done_in_the_end(use, "apply")
+
+
+def test_an_apply_that_a_kill_cut_short_can_be_taken_back(container, rig) -> None:
+    use = rig(container.url)
+    kill = iter([container.inner.kill])
+    error = attempt(lambda: use.apply(progress=lambda _: next(kill, lambda: None)()))
+    assert error is not None, "it was killed at its first step"
+    assert qa.history()[0].state != "applied"
+    container.inner.start()
+    container.wait()
+    eventually(qa.undo)
+    vector = eventually(use.collection.info).vectors[""]
+    assert vector.quantization.kind is qa.Kind.NONE
+    eventually(use.search)
+
+
+# -- proxies ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_late_answers_are_waited_for(action, container, proxied, rig) -> None:
+    proxy = proxied(Toxiproxy, container)
+    use = rig(proxy.url)
+    proxy.delay(300)
+    begun = time.monotonic()
+    getattr(use, action)()
+    assert time.monotonic() - begun > 0.3
+    proxy.mend()
+    done_in_the_end(use, action)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.2])
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_cut_connection(action, after, container, proxied, rig) -> None:
+    proxy = proxied(Toxiproxy, container)
+    use = rig(proxy.url, timeout=10)
+    if not after:
+        proxy.cut()
+        error = attempt(getattr(use, action))
+        assert isinstance(error, UnreachableError), error
+    else:
+        during(getattr(use, action), proxy.cut, after)
+    proxy.mend()
+    done_in_the_end(use, action)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_503(action, container, proxied, rig) -> None:
+    proxy = proxied(Haproxy, container)
+    use = rig(proxy.url, timeout=10)
+    proxy.refuse()
+    error = attempt(getattr(use, action))
+    assert isinstance(error, QadaptError), "it went through"
+    proxy.mend()
+    done_in_the_end(use, action)
+
+
+# -- disk ------------------------------------------------------------------------------------------
+
+DISK = {"milvus": "700m", "weaviate": "48m"}
+
+
+def test_a_full_disk(engine, small, rig) -> None:
+    """Writes until it is full: a clear error, and all that was acknowledged can be read."""
+    use = rig(small(DISK[engine]).url, timeout=20)
+    written, error = 1, None
+    while error is None:
+        begin = written * ROWS
+        assert written < 100, "it never was full"
+        error = attempt(lambda at=begin: use.collection.write(use.batch(at, at + ROWS)))
+        written += error is None
+    there = attempt(lambda: use.rows_are_whole(written * ROWS))
+    if there is None:
+        assert use.rows_are_whole(written * ROWS) == written * ROWS

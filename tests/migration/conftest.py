@@ -1,0 +1,67 @@
+"""Collections to migrate, on live engines."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mig_help import DIM, rows
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Iterator[Database]:
+    """An empty folder of the embedded engine."""
+    pytest.importorskip("qdrant_edge")
+    with qa.open(f"edge:{tmp_path / 'source'}") as database:
+        yield database
+
+
+@pytest.fixture
+def source(edge: Database) -> Collection:
+    """500 rows, whole numbers as ids, lengths of all kinds under dot."""
+    collection = edge.create("docs", dim=DIM, metric="dot")
+    payloads = [{"n": at, "odd": bool(at % 2)} for at in range(500)]
+    collection.write(qa.Batch(range(500), {"": rows(500)}, payloads))
+    return collection
+
+
+@pytest.fixture
+def ends(live: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[[str], Database]]:
+    """``ends("weaviate")``: an open store; what was made under ``Mig_`` is dropped afterwards."""
+    opened: list[Database] = []
+
+    def make(engine: str) -> Database:
+        if engine == "lite":
+            pytest.importorskip("milvus_lite")
+            address = f"milvus:{tmp_path / 'lite.db'}"
+        elif engine == "local":
+            pytest.importorskip("qdrant_client")
+            address = f"qdrant:{tmp_path / 'local'}"
+        elif engine == "edge":
+            pytest.importorskip("qdrant_edge")
+            address = f"edge:{tmp_path / secrets.token_hex(4)}"
+        else:
+            address = live(engine)
+        opened.append(qa.open(address))
+        return opened[-1]
+
+    yield make
+    for database in opened:
+        for alias in database.aliases():
+            if alias.startswith("Mig_"):
+                database.drop_alias(alias)
+        for name in database.collections():
+            if name.startswith("Mig_"):
+                database.drop(name)
+        database.close()
+
+
+@pytest.fixture
+def name() -> str:
+    """A collection's name that every store takes, and nobody else has."""
+    return f"Mig_{secrets.token_hex(5)}"
