@@ -149,7 +149,9 @@ def evaluate(
     output: Saved = None,
     disable: Disable = None,
 ) -> int:  # fmt: skip
-    """Recall, nDCG, latency and bytes on your own data: as it is, and with other settings.
+    """Recall, nDCG, latency and bytes on your own data.
+
+    As the collection is, and with other settings on a copied sample.
 
     Other settings are tried on a copied sample, which is removed afterwards, whatever happens.
     Exits with 3 when a gate was missed.
@@ -197,7 +199,9 @@ def simulate(
     output: Saved = None,
     disable: Disable = None,
 ) -> int:
-    """What recall settings will have, from models of the engine's codes; nothing is changed.
+    """What recall settings will have; nothing is changed.
+
+    By models of the engine's codes, on a sample of your vectors.
 
     Exits with 3 when a setting's predicted recall misses the gate.
     """
@@ -267,7 +271,9 @@ def advise(
     ] = None,
     disable: Disable = None,
 ) -> int:  # fmt: skip
-    """The cheapest setting that meets a target, the next one, and what was ruled out and why.
+    """The cheapest setting that meets a target.
+
+    With the next one, and what was ruled out and why.
 
     From simulation first, then confirmed on the engine, on a copied sample. Exits with 3 when
     nothing meets the target.

@@ -55,7 +55,9 @@ def report(
         str | None, typer.Option("--title", metavar="TEXT", show_default=False, help="Of the page.")
     ] = None,
 ) -> None:  # fmt: skip
-    """One self-contained file: before and after, plots, tables, evidence, commands.
+    """One self-contained file of a measurement: plots, tables.
+
+    Before and after, evidence, and the commands that made it.
 
     Of two evaluations of one collection the last is "after". The page needs no network and
     runs no script.
