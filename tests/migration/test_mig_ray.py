@@ -5,6 +5,7 @@ Ray has an environment of its own: ``make test-ray``.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from qadapt.api import Collection, Database
 from qadapt.errors import StoreError
 from qadapt.stores.base import Progress
 
+# Else Ray takes 127.0.0.1 for the machine's first other address (its services.py).
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 ray: Any = pytest.importorskip("ray")
 pytestmark = [
     pytest.mark.timeout(400),
