@@ -78,7 +78,9 @@ def read_weaviate(store: Any, name: str) -> Iterator[tuple[list[str], list[Any],
     for row in pages:
         keys.append(str(row.uuid))
         floats.append(row.vector["default"])
-        payloads.append(json.loads(row.properties["qadapt_payload"]))
+        whole = row.properties.get("qadapt_payload")
+        plain = {key: each for key, each in row.properties.items() if each is not None}
+        payloads.append(json.loads(whole) if whole else plain)
         if len(keys) == BLOCK:
             yield keys, floats, payloads
             keys, floats, payloads = [], [], []
