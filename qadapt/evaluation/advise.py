@@ -77,8 +77,8 @@ def advise(
     info = store.info(collection)
     vector = info.vectors[name]
     simulation = simulate(
-        store, collection, name, grid(codes, target.k, store), k=target.k, queries=queries,
-        encoder=encoder, sample_rows=sample_rows, memory=memory_budget, fresh=fresh, seed=seed,
+        store, collection, name, grid(codes, target.k, store, vector.vector), k=target.k,
+        queries=queries, encoder=encoder, sample_rows=sample_rows, memory=memory_budget, fresh=fresh, seed=seed,
         progress=progress,
     )  # fmt: skip
     tries, out = chosen(store, info, vector, simulation, target)

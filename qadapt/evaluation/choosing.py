@@ -9,7 +9,8 @@ from qadapt.costing import Footprint, memory
 from qadapt.errors import UnsupportedError
 from qadapt.evaluation.results import Figure, Prediction, Result, RuledOut, Simulation, Target
 from qadapt.evaluation.settings import Setting
-from qadapt.model import CollectionInfo, Kind, Quantization, Rescore, VectorInfo
+from qadapt.model import CollectionInfo, Kind, Quantization, Rescore, Vector, VectorInfo
+from qadapt.simulation import registry
 from qadapt.stores.base import Store
 
 # What is tried where nobody says: what the stores have between them.
@@ -60,15 +61,21 @@ class Try:
         return [self.setting, *more]
 
 
-def grid(codes: Sequence[str], k: int, store: Store) -> list[Setting]:
-    """Each kind without rescoring, and with more and more of it."""
+def grid(codes: Sequence[str], k: int, store: Store, vector: Vector) -> list[Setting]:
+    """Each kind without rescoring, and with more and more of it.
+
+    Where an engine always scores again, which nobody can switch off, its own default comes first.
+    """
     found = []
     for text in codes:
         quantization = Quantization.parse(text).replace(rescore=None)
         if quantization.kind in (Kind.NONE, Kind.FLOAT16):
             found.append(Setting(quantization))
             continue
-        found.append(Setting(quantization, Rescore(source="off")))
+        off = Rescore(source="off")
+        mapped = store.map(quantization, vector)
+        always = registry.candidates(store.name, mapped, k, off)[0] > k
+        found.append(Setting(quantization, None if always else off))
         factors = [factor for factor in FACTORS if factor * k <= store.max_k]
         found += [Setting(quantization, Rescore(factor)) for factor in factors]
     return found
@@ -148,7 +155,7 @@ def _priced(
     later: Result | None,
     target: Target,
 ) -> Try | RuledOut:
-    rescore = result.rescore if quantization.kind not in (Kind.NONE, Kind.FLOAT16) else None
+    rescore = Setting.of(result.setting).rescore
     text = Setting(quantization, rescore).text
     try:
         footprint = memory(
@@ -161,5 +168,5 @@ def _priced(
         why = f"takes {footprint.ram:,} bytes of RAM, {over:.2f} times what is allowed"
         return RuledOut(text, why, result.recall, footprint.ram)
     assert result.recall is not None
-    more = later.rescore if later is not None else None
+    more = Setting.of(later.setting).rescore if later is not None else None
     return Try(quantization, rescore, result.recall, result.predicted, footprint, more)
