@@ -205,7 +205,7 @@ def simulate(
 
     Exits with 3 when a setting's predicted recall misses the gate.
     """
-    from qadapt.evaluation.advise import CODES
+    from qadapt.evaluation.choosing import CODES
 
     bar, at = _bar(gate, k)
     known = _encoder(encoder)
@@ -278,7 +278,7 @@ def advise(
     From simulation first, then confirmed on the engine, on a copied sample. Exits with 3 when
     nothing meets the target.
     """
-    from qadapt.evaluation.advise import CODES
+    from qadapt.evaluation.choosing import CODES
     from qadapt.evaluation.results import Target
 
     target = Target(

@@ -89,7 +89,7 @@ def evaluate(
     begun = time.monotonic()
     check_k(k, store.max_k - 1)
     _check_numbers(rows, copy_rows, concurrency)
-    gone = sweep(store)
+    notes = _swept(store)
     info = seen.info(store, collection)
     vector = info.vectors[name]
     wanted = [Setting.of(item) for item in settings]
@@ -101,10 +101,6 @@ def evaluate(
         tuple(concurrency),
         seconds,
     )  # fmt: skip
-    notes = [f"removed what an earlier call left behind: {', '.join(gone)}"] if gone else []
-    alien = strangers(store)
-    if alien:
-        notes.append(f"left by somebody else, not touched: {', '.join(alien)}")
     as_is = [item for item in wanted if item.quantization is None]
     if live and Setting(None) not in as_is:
         as_is.insert(0, Setting(None))
@@ -155,6 +151,22 @@ def evaluate(
         seconds=time.monotonic() - begun,
         notes=tuple(notes),
     )
+
+
+def _swept(store: Store) -> list[str]:
+    """Remove what earlier calls left; what there is to tell of it."""
+    notes = []
+    try:
+        gone = sweep(store)
+        if gone:
+            notes.append(f"removed what an earlier call left behind: {', '.join(gone)}")
+    except QadaptError as error:
+        # Measuring can go on; what stays is told, and tried again by the next call.
+        notes.append(f"what an earlier call left behind could not be removed: {error.message}")
+    alien = strangers(store)
+    if alien:
+        notes.append(f"left by somebody else, not touched: {', '.join(alien)}")
+    return notes
 
 
 def _check_numbers(rows: int | None, copy_rows: int, concurrency: Sequence[int]) -> None:
