@@ -109,6 +109,33 @@ def test_a_prediction_is_no_part_of_it() -> None:
     assert "Before and after" not in alone.to_html()
 
 
+def test_a_crowd_of_predictions_is_folded_away() -> None:
+    base = usual()
+    crowd = tuple(
+        result(f"binary:rescore={at}", 0.5 + at / 200, 40 + at).replace(
+            where="simulated", status=None
+        )
+        for at in range(11, 60)
+    )
+    simulated = Simulation(
+        **{
+            key: getattr(base, key)
+            for key in ("store", "collection", "vector", "dim", "metric", "datatype", "count",
+                        "k", "queries", "source", "truth")
+        },
+        engine="qdrant", results=crowd, sample_rows=5183,
+    )  # fmt: skip
+    missing = result("scalar:bits=6", None, None, state="unsupported", notes=("7 bits here",))
+    twice = evaluation(*base.results, missing, missing.replace(setting="scalar:bits=6,rescore=4"))
+    made = qa.report(twice, simulated)
+    assert made.crowded
+    assert "| scalar:bits=6 and 1 more | unsupported | 7 bits here |" in made.to_markdown()
+    page = Page(made.to_html())
+    assert "49 predicted settings" in page.text
+    assert page.text.count("binary:rescore=42") == 1, "in the folded table alone"
+    assert "| binary:rescore=42 |" in made.to_markdown()
+
+
 # -- forms ---------------------------------------------------------------------------------------
 
 
