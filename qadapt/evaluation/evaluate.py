@@ -16,6 +16,7 @@ from qadapt.evaluation.measuring import Asked, Labelled, Searcher
 from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth, over_rows
 from qadapt.evaluation.questions import Encoder, ask
 from qadapt.evaluation.results import Evaluation, Result, now
+from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.verify import agrees
 from qadapt.local import seen
@@ -115,10 +116,12 @@ def evaluate(
     )  # fmt: skip
     results: list[Result] = []
     copy_count: int | None = None
+    count = vector.count
     if candidates:
         sample = _sample(store, collection, name, info, copy_rows, seed, progress)
         copy_count = len(sample)
-        whole = copy_count >= info.count
+        whole = info.count <= copy_rows
+        count = copy_count if whole else count  # rows without the vector are none of its own
         if not whole:
             notes.append(READ.format(copy_count, info.count))
         exact = known if whole and known.sample is None else over_rows(
@@ -140,7 +143,7 @@ def evaluate(
         dim=vector.dim,
         metric=vector.metric,
         datatype=vector.datatype,
-        count=info.count,
+        count=count,
         k=k,
         queries=len(asked.queries),
         source=asked.queries.source,
@@ -207,19 +210,10 @@ def _sample(
     """The rows that candidates run on: all of them, or a sample; those that have the vector."""
     progress(Progress("reading a sample"))
     if info.count <= rows:
-        pages = list(store.read(collection, vectors=[name], payload=False))
-        batch = Batch.concat(pages)
+        batch = whole_of(store, collection, name)
     else:
         batch = store.sample(collection, rows, seed=seed, vectors=[name])
-    gone = batch.missing.get(name)
-    if gone is not None and gone.any():
-        there = [at for at, out in enumerate(gone.tolist()) if not out]
-        batch = Batch([batch.ids[at] for at in there], {name: batch.vectors[name][there]})
-    if not len(batch):
-        raise InputError(
-            f"the collection {collection!r} has no rows to copy", hint="write vectors first"
-        )
-    return Batch(batch.ids, {name: batch.vectors[name]})
+    return present(batch, name, collection)
 
 
 def _client(work: _Work, sample: Batch, stack: contextlib.ExitStack) -> Client:
