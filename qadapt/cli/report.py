@@ -91,6 +91,11 @@ def _show(out: Output, made: Report) -> None:
         if drawn is not None:
             out.print(Text.from_ansi(drawn), "")
     out.print(_rich(tables.settings(made)))
+    more = tables.predicted(made)
+    if more is not None and out.verbose:
+        out.print("", _rich(more))
+    elif more is not None:
+        out.print(styled(f"{len(more.rows)} predicted settings: -v shows them", "dim"))
 
 
 def _rich(found: Table) -> Any:
