@@ -4,7 +4,7 @@
 #   docker/from-packages/build.sh              all of it
 #   docker/from-packages/build.sh milvus       qadapt-test/milvus: the server of the PyPI package
 #   docker/from-packages/build.sh weaviate     qadapt-test/weaviate: built by Go, on an empty image
-#   docker/from-packages/build.sh toxiproxy    a program, not an image: the proxy of tests/faults
+#   docker/from-packages/build.sh proxies      programs, not images: what tests/faults puts between
 #
 #   QADAPT_CI_CACHE   what was downloaded and built (default .cache/); deleted, it is made again
 #   PYTHON            3.10 or newer, with pip (default python3)
@@ -48,11 +48,7 @@ base() { # Debian's smallest system, as an image
   docker image inspect "$image" >/dev/null 2>&1 && return
   if [[ ! -f "$archive" ]]; then
     begun "Debian $DEBIAN_SUITE"
-    if ! command -v debootstrap >/dev/null; then
-      apt-get update -qq >&2
-      DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends debootstrap \
-        </dev/null >&2
-    fi
+    command -v debootstrap >/dev/null || install debootstrap
     debootstrap --variant=minbase "$DEBIAN_SUITE" "$work/debian" "$(mirror)" >"$work/log" 2>&1 ||
       { tail -n 20 "$work/log" >&2; return 1; }
     rm -rf "$work"/debian/var/cache/apt/archives/*.deb "$work"/debian/var/lib/apt/lists/*
@@ -61,6 +57,12 @@ base() { # Debian's smallest system, as an image
     ended "Debian"
   fi
   docker import "$archive" "$image" >/dev/null
+}
+
+install() { # a package of Debian; its service is not started where there is no init system
+  apt-get update -qq >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$1" \
+    </dev/null >&2
 }
 
 mirror() { # where this machine has its own packages from
@@ -101,7 +103,8 @@ weaviate() {
   ended "Weaviate"
 }
 
-toxiproxy() {
+proxies() {
+  if ((EUID == 0)) && ! command -v haproxy >/dev/null; then install haproxy; fi
   local target="$cache/toxiproxy-$TOXIPROXY_PACKAGE/toxiproxy"
   [[ -x "$target" ]] && return
   begun "toxiproxy $TOXIPROXY_PACKAGE"
@@ -126,10 +129,10 @@ image() { # IMAGE RECIPE FOLDER OPTION...: built without a network
     --tag "$name" "$@" "$folder" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; return 1; }
 }
 
-(($#)) || set -- milvus weaviate toxiproxy
+(($#)) || set -- milvus weaviate proxies
 for part in "$@"; do
   case "$part" in
-    milvus | weaviate | toxiproxy) "$part" ;;
-    *) say "no part $part: milvus, weaviate, toxiproxy"; exit 2 ;;
+    milvus | weaviate | proxies) "$part" ;;
+    *) say "no part $part: milvus, weaviate, proxies"; exit 2 ;;
   esac
 done

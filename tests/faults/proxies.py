@@ -140,5 +140,5 @@ def toxiproxy() -> Path:
     cache = Path(os.environ.get("QADAPT_TEST_CACHE") or Path(__file__).parents[2] / ".cache")
     program = cache / f"toxiproxy-{versions()['TOXIPROXY_PACKAGE']}" / "toxiproxy"
     if not program.exists():
-        raise Unavailable("docker/from-packages/build.sh toxiproxy has not been run")
+        raise Unavailable("docker/from-packages/build.sh proxies has not been run")
     return program

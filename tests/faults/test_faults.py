@@ -76,7 +76,11 @@ def test_started_again_between_two_calls(container, rig) -> None:
     done_in_the_end(use, "apply")
 
 
-def test_an_apply_that_a_kill_cut_short_can_be_taken_back(container, rig) -> None:
+def test_an_apply_that_a_kill_cut_short_can_be_taken_back(engine, container, rig, request) -> None:
+    if engine == "weaviate":
+        why = "a plan keeps its address without ?grpc=, so the server is not reached by it again"
+        mark = pytest.mark.xfail(strict=True, raises=UnreachableError, reason=why)
+        request.applymarker(mark)
     use = rig(container.url)
     kill = iter([container.inner.kill])
     error = attempt(lambda: use.apply(progress=lambda _: next(kill, lambda: None)()))
@@ -84,7 +88,8 @@ def test_an_apply_that_a_kill_cut_short_can_be_taken_back(container, rig) -> Non
     assert qa.history()[0].state != "applied"
     container.inner.start()
     container.wait()
-    eventually(qa.undo)
+    eventually(use.collection.count)
+    qa.undo()
     vector = eventually(use.collection.info).vectors[""]
     assert vector.quantization.kind is qa.Kind.NONE
     eventually(use.search)
@@ -133,7 +138,7 @@ def test_503(action, container, proxied, rig) -> None:
 
 # -- disk ------------------------------------------------------------------------------------------
 
-DISK = {"milvus": "700m", "weaviate": "48m"}
+DISK = {"milvus": "400m", "weaviate": "32m"}
 
 
 def test_a_full_disk(engine, small, rig) -> None:

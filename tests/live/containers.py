@@ -90,7 +90,7 @@ class Container:
         self.ports = dict(zip(inside, free_ports(len(inside)), strict=True))
         self._container = _new(self.image, service, self.ports, environment)
         if disk is not None:
-            self._container.with_tmpfs_mount(_SERVICES[engine].data, disk)
+            self._container.with_tmpfs_mount(_SERVICES[engine].data, f"size={disk}")
 
     @property
     def url(self) -> str:
