@@ -11,6 +11,8 @@ PYTHON ?= python3
 VENV ?= .venv
 MODELS ?= .venv-models
 LITE25 ?= .venv-lite25
+RAY ?= .venv-ray
+SOAK ?= 200
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 LIVE ?= qdrant,milvus,weaviate
@@ -28,7 +30,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-models test-report test-milvus test-milvus-lite25 test-live weaviate up \
+.PHONY: help demo test test-models test-report test-milvus test-milvus-lite25 test-ray soak test-live weaviate up \
   down matrix lint style types floors format bench-import clean distclean
 
 help: ## this list
@@ -79,6 +81,13 @@ test-milvus-lite25: $(LITE25)/.made-lite25 ## Milvus Lite 2.5 with pymilvus 2.5,
 	  tests/conformance/test_milvus.py tests/stores/milvus/test_milvus_lite25.py -k "Lite or lite25" \
 	  $(PYTEST_ARGS)
 
+test-ray: $(RAY)/.made-ray ## migrations on a Ray cluster of two nodes, in an environment of its own
+	$(RAY)/bin/python -m pytest --require-live=milvus tests/migration/test_mig_ray.py $(PYTEST_ARGS)
+
+soak: $(VENV)/.dev ## migrations killed at 200 random moments (SOAK=200; QADAPT_SEED says which)
+	QADAPT_SOAK=$(SOAK) $(PY) -m pytest --require-live=milvus tests/migration/test_mig_kill.py \
+	  -k random_moments $(PYTEST_ARGS)
+
 lint: style types floors ## style, types and the order of the floors
 
 style: $(VENV)/.dev
@@ -103,7 +112,7 @@ clean: ## what tests and tools leave behind
 	find qadapt tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## that, the virtual environment and CI's downloads
-	rm -rf $(VENV) $(MODELS) $(LITE25) .cache
+	rm -rf $(VENV) $(MODELS) $(LITE25) $(RAY) .cache
 
 # -- the environment, made once -------------------------------------------------------------------
 
@@ -136,6 +145,12 @@ $(MODELS)/.models: pyproject.toml
 	@touch $@
 
 # milvus-lite 2.5 imports pkg_resources, which setuptools has no more from 81 on.
+$(RAY)/.made-ray: pyproject.toml
+	@$(PYTHON) -m venv $(RAY)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(RAY)/bin/python -m pip install --quiet --editable \
+	  '.[dev,engines,ray]'
+	@touch $@
+
 $(LITE25)/.made-lite25: pyproject.toml
 	@$(PYTHON) -m venv $(LITE25)
 	PIP_DISABLE_PIP_VERSION_CHECK=1 $(LITE25)/bin/python -m pip install --quiet --editable \

@@ -67,7 +67,9 @@ def cost(
         str, typer.Option("--scales", metavar="1,10,100", help="How many times the collection.")
     ] = "1,10,100",
 ) -> None:  # fmt: skip
-    """RAM, disk and money a month: as it is, as asked, the stores side by side.
+    """RAM, disk and money a month, the stores side by side.
+
+    As it is and as asked for.
 
     There is no price that holds for all, so money is shown only with yours.
     """

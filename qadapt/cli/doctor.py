@@ -74,7 +74,9 @@ def doctor(
                      show_default=False),
     ] = None,
 ) -> int:  # fmt: skip
-    """What silently has no effect or hurts, with evidence and what mends it.
+    """What silently has no effect or hurts, and what mends it.
+
+    Each finding with its evidence.
 
     Nothing is changed. Without a collection: all of them.
     """

@@ -9,6 +9,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     """The JSON schema of each document, by its name."""
     from qadapt.costing import Cost
     from qadapt.diagnosis import Diagnosis
+    from qadapt.evaluation.results import Advice, Evaluation, Simulation
     from qadapt.evaluation.verify import Verification
     from qadapt.files import Exported, Imported
     from qadapt.migration import Check, Migration, MigrationPlan
@@ -18,7 +19,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
     results = (
         Outcome, Verification, Cost, Diagnosis, Report,
-        MigrationPlan, Migration, Check, Exported, Imported,
+        MigrationPlan, Migration, Check, Exported, Imported, Evaluation, Simulation, Advice,
     )  # fmt: skip
     verbs = {cls.__name__: cls.json_schema() for cls in results}
     return dict(sorted({**of_the_model(), **verbs}.items()))

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qadapt.cli import complete, words
+from qadapt.cli import complete
 from qadapt.cli.frame import command
-from qadapt.cli.options import Collection, Disable, Url, VectorName, open_database, write_text
-from qadapt.cli.output import Output, facts, fitting, styled
+from qadapt.cli.measured import show_advice, show_evaluation, show_gate, show_simulation
+from qadapt.cli.options import (
+    Collection,
+    Disable,
+    EncoderName,
+    Url,
+    VectorName,
+    open_database,
+    write_text,
+)
+from qadapt.cli.output import Output
 from qadapt.errors import InputError, SpecError
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
-    from qadapt.evaluation.results import Advice, Evaluation, Option, Result, Simulation
     from qadapt.model import Guard
 
 GATE_MISSED = 3
-# The table's columns that are left out first where there is no room.
-LESS = ("Overlap", "nDCG", "Codes", "p95 ms", "Rescore", "95 % interval")
 _UNITS = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgt", 1):
     _UNITS.update({f"{_letter}b": 1000**_power, f"{_letter}ib": 1024**_power})
@@ -46,13 +49,6 @@ Queries = Annotated[
         "vectors.",
     ),
 ]
-EncoderWord = Annotated[
-    str | None,
-    typer.Option(
-        "--encoder", metavar="NAME", help="A sentence-transformers model, for queries as text.",
-        show_default=False,
-    ),
-]  # fmt: skip
 K = Annotated[int | None, typer.Option("--k", "-k", help="Of how many results.  [default: 10]")]
 Gate = Annotated[
     str | None,
@@ -114,7 +110,7 @@ def evaluate(
     vector: VectorName = None,
     k: K = None,
     queries: Queries = "200",
-    encoder: EncoderWord = None,
+    encoder: EncoderName = None,
     labels: Annotated[
         str | None,
         typer.Option("--labels", metavar="QRELS", show_default=False,
@@ -153,7 +149,9 @@ def evaluate(
     output: Saved = None,
     disable: Disable = None,
 ) -> int:  # fmt: skip
-    """Recall, nDCG, latency and bytes on your own data: as it is, and with other settings.
+    """Recall, nDCG, latency and bytes on your own data.
+
+    As the collection is, and with other settings on a copied sample.
 
     Other settings are tried on a copied sample, which is removed afterwards, whatever happens.
     Exits with 3 when a gate was missed.
@@ -176,8 +174,8 @@ def evaluate(
     told, met = _judge(bar, judged)
     out.document({**found.to_dict(), "gate": told})
     _keep(out, output, found.to_json())
-    _show_evaluation(out, found)
-    _show_gate(out, bar, told)
+    show_evaluation(out, found)
+    show_gate(out, bar, told)
     return 0 if met else GATE_MISSED
 
 
@@ -189,7 +187,7 @@ def simulate(
     vector: VectorName = None,
     k: K = None,
     queries: Queries = "200",
-    encoder: EncoderWord = None,
+    encoder: EncoderName = None,
     sample_rows: SampleRows = 10_000,
     segments: Annotated[
         int, typer.Option("--segments", help="Of a Qdrant collection: each brings candidates.")
@@ -201,11 +199,13 @@ def simulate(
     output: Saved = None,
     disable: Disable = None,
 ) -> int:
-    """What recall settings will have, from models of the engine's codes; nothing is changed.
+    """What recall settings will have; nothing is changed.
+
+    By models of the engine's codes, on a sample of your vectors.
 
     Exits with 3 when a setting's predicted recall misses the gate.
     """
-    from qadapt.evaluation.advise import CODES
+    from qadapt.evaluation.choosing import CODES
 
     bar, at = _bar(gate, k)
     known = _encoder(encoder)
@@ -220,8 +220,8 @@ def simulate(
     told, met = _judge(bar, found.results)
     out.document({**found.to_dict(), "gate": told})
     _keep(out, output, found.to_json())
-    _show_simulation(out, found)
-    _show_gate(out, bar, told)
+    show_simulation(out, found)
+    show_gate(out, bar, told)
     return 0 if met else GATE_MISSED
 
 
@@ -253,7 +253,7 @@ def advise(
                      help="Choose from these; may be repeated."),
     ] = None,
     queries: Queries = "200",
-    encoder: EncoderWord = None,
+    encoder: EncoderName = None,
     confirm: Annotated[
         bool, typer.Option("--confirm/--no-confirm", help="Try on the engine, on a copied sample.")
     ] = True,
@@ -271,12 +271,14 @@ def advise(
     ] = None,
     disable: Disable = None,
 ) -> int:  # fmt: skip
-    """The cheapest setting that meets a target, the next one, and what was ruled out and why.
+    """The cheapest setting that meets a target.
+
+    With the next one, and what was ruled out and why.
 
     From simulation first, then confirmed on the engine, on a copied sample. Exits with 3 when
     nothing meets the target.
     """
-    from qadapt.evaluation.advise import CODES
+    from qadapt.evaluation.choosing import CODES
     from qadapt.evaluation.results import Target
 
     target = Target(
@@ -295,7 +297,7 @@ def advise(
     out.document(found.to_dict())
     if output is not None and found.best is not None:
         write_text(output, found.spec, "spec")
-    _show_advice(out, found)
+    show_advice(out, found)
     if output is not None and found.best is not None:
         out.note(f"kept in {output}; see what it changes: qadapt plan -f {output}")
     return 0 if found.best is not None else GATE_MISSED
@@ -351,7 +353,9 @@ def _lines(path: Path) -> list[str]:
 def _encoder(name: str | None) -> Any:
     if name is None:
         return None
-    return importlib.import_module("qadapt.encoder").load(name)
+    from qadapt.encoder import load
+
+    return load(name)
 
 
 def _bar(text: str | None, k: int | None) -> tuple[Guard | None, int]:
@@ -379,177 +383,3 @@ def _keep(out: Output, path: Path | None, text: str) -> None:
     if path is not None:
         write_text(path, text + "\n", "result")
         out.note(f"kept in {path}")
-
-
-# -- what is shown -----------------------------------------------------------------------------
-
-
-def _show_evaluation(out: Output, found: Evaluation) -> None:
-    if out.json:
-        return
-    head = styled(found.collection, "bold")
-    about = f"  {words.vector(found.vector)}, {found.count:,} rows of {found.dim} dimensions"
-    out.print(head.append(about, style="dim"), "")
-    _table(out, list(found.results), found.k)
-    truth = found.truth
-    kept = ", kept from before" if truth.cached else ""
-    read = "all rows" if truth.exact else f"{truth.rows:,} of {truth.of:,} rows"
-    out.print("", styled(f"{found.source}; truth: {read} by float32{kept}", "dim"))
-    if found.copy_rows is not None:
-        out.print(styled(f"candidates: on a copy of {found.copy_rows:,} rows, removed", "dim"))
-    clients = [t.client_ms for r in found.results for t in r.latency if t.client_ms is not None]
-    if clients:
-        span = f"{min(clients):.2f} to {max(clients):.2f} ms"
-        out.print(styled(f"the client's own {span} are taken off each time", "dim"))
-    for note in (*found.notes, *([truth.bound] if truth.bound else ())):
-        out.print(styled(out.mask(note), "yellow"))
-    for result in found.results:
-        _labels(out, result, found.k)
-        for note in result.notes:
-            out.print(styled(f"{result.setting}: {out.mask(note)}", "yellow"))
-        if out.verbose:
-            _times(out, result)
-
-
-def _show_simulation(out: Output, found: Simulation) -> None:
-    if out.json:
-        return
-    head = styled(found.collection, "bold")
-    out.print(head.append(f"  {words.vector(found.vector)}, simulated", style="dim"), "")
-    _table(out, list(found.results), found.k)
-    stood = f"{found.sample_rows:,} rows stood for {found.count:,}"
-    out.print("", styled(f"{found.source}; {stood}", "dim"))
-    for note in found.notes:
-        out.print(styled(note, "dim"))
-    for result in found.results:
-        said = result.predicted
-        if said is not None and not said.near:
-            out.print(styled(f"{result.setting}: {'; '.join(said.notes)}", "yellow"))
-        for note in result.notes:
-            out.print(styled(f"{result.setting}: {note}", "yellow"))
-
-
-def _table(out: Output, results: list[Result], k: int) -> None:
-    rows: list[list[Text | str]] = []
-    for item in results:
-        recall, warm = item.recall, _warm(item)
-        if recall is None:
-            value: Text | str = styled(item.state, "red")
-            interval = words.DASH
-        else:
-            value = words.recall(recall.value)
-            interval = f"{words.recall(recall.low)} to {words.recall(recall.high)}"
-        rows.append(
-            [
-                f"  {item.setting}",
-                item.where,
-                value,
-                interval,
-                words.recall(item.ndcg.value if item.ndcg else None),
-                words.recall(item.overlap.value if item.overlap else None),
-                words.DASH if item.bytes_per_vector is None else f"{item.bytes_per_vector:,.0f} B",
-                words.DASH if warm is None else f"{warm.p50:.2f}",
-                words.DASH if warm is None else f"{warm.p95:.2f}",
-                words.DASH if warm is None else f"{_best(item):,.0f}",
-                words.DASH if item.rescore is None else words.rescore(item.rescore),
-            ]
-        )
-    columns: list[Any] = ["  Setting", "Where", (f"Recall@{k}", "right"), "95 % interval"]
-    columns += [("nDCG", "right"), ("Overlap", "right"), ("Codes", "right"), ("p50 ms", "right")]
-    columns += [("p95 ms", "right"), ("Queries/s", "right"), "Rescore"]
-    if not any(item.latency for item in results):
-        drop = {"p50 ms", "p95 ms", "Queries/s", "nDCG", "Overlap"}
-        if any(item.ndcg for item in results):
-            drop -= {"nDCG", "Overlap"}
-        keep = [at for at, each in enumerate(columns) if _title(each) not in drop]
-        columns = [columns[at] for at in keep]
-        rows = [[row[at] for at in keep] for row in rows]
-    out.print(fitting(out.out.width, columns, rows, drop=LESS))
-
-
-def _title(column: Any) -> str:
-    return column if isinstance(column, str) else column[0]
-
-
-def _warm(result: Result) -> Any:
-    """Warm, as few at once as were timed."""
-    timed = [item for item in result.latency if item.phase == "warm"]
-    return min(timed, key=lambda item: item.concurrency, default=None)
-
-
-def _best(result: Result) -> float:
-    return max(item.throughput for item in result.latency)
-
-
-def _times(out: Output, result: Result) -> None:
-    for item in result.latency:
-        out.print(
-            f"  {result.setting}: {item.phase}, {item.concurrency} at once: p50 {item.p50:.2f}, "
-            f"p95 {item.p95:.2f}, p99 {item.p99:.2f} ms, {item.throughput:,.0f} queries/s"
-        )
-
-
-def _labels(out: Output, result: Result, k: int) -> None:
-    found = result.labels
-    if found is not None:
-        out.print(
-            f"  {result.setting}: by labels recall@{k} {found.recall.value:.4f} (exact "
-            f"{found.exact_recall:.4f}), nDCG@{k} {found.ndcg.value:.4f} (exact "
-            f"{found.exact_ndcg:.4f}), {found.queries} queries"
-        )
-
-
-def _show_gate(out: Output, bar: Guard | None, told: dict[str, Any] | None) -> None:
-    if bar is None or told is None:
-        return
-    met = told["met"]
-    verdict = styled("✓ gate met", "green") if met else styled("✗ gate missed", "bold red")
-    out.print("", verdict.append(f"  {bar}, least {told['value']:.4f}", style="default"))
-
-
-def _show_advice(out: Output, found: Advice) -> None:
-    if out.json:
-        return
-    target = found.target
-    asked = [f"recall@{target.k} >= {target.recall:g}"]
-    if target.max_ram is not None:
-        asked.append(f"at most {words.size(target.max_ram)} of RAM")
-    if target.max_latency_ms is not None:
-        asked.append(f"at most {target.max_latency_ms:g} ms")
-    head = styled(found.collection, "bold")
-    out.print(head.append(f"  {words.vector(found.vector)}: {', '.join(asked)}", style="dim"), "")
-    for label, option in (("✓ best", found.best), ("  runner-up", found.runner_up)):
-        if option is not None:
-            out.print(styled(f"{label}  {option.setting}", "green"))
-            _show_option(out, option, target.k)
-    if found.best is None:
-        out.print(styled("✗ nothing meets the target", "bold red"))
-    if found.ruled_out:
-        out.print("", styled("ruled out", "bold"))
-        for item in found.ruled_out:
-            out.print(f"  {item.setting}: {item.why}")
-    for note in found.notes:
-        out.print(styled(note, "yellow"))
-    if found.best is not None:
-        out.print("", found.spec.rstrip())
-
-
-def _show_option(out: Output, option: Option, k: int) -> None:
-    recall = option.recall
-    pairs: list[tuple[str, Text | str]] = [
-        (f"  recall@{k}", f"{recall.value:.4f} ({recall.low:.3f} to {recall.high:.3f}), "
-                          f"{option.source}"),
-        ("  RAM", words.size(option.ram)),
-        ("  disk", words.size(option.disk)),
-    ]  # fmt: skip
-    if option.latency_ms is not None:
-        pairs.append(("  p95", f"{option.latency_ms:.2f} ms"))
-    if option.monthly is not None:
-        pairs.append(
-            (
-                "  a month",
-                f"{option.monthly:,.2f}" if option.monthly >= 1 else f"{option.monthly:.2g}",
-            )
-        )
-    pairs += [("  why", reason) for reason in option.reasons]
-    out.print(facts(pairs))

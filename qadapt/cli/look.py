@@ -95,7 +95,9 @@ def matrix(
         ),
     ] = None,
 ) -> None:  # fmt: skip
-    """What each store can do, how that was checked, and what qadapt does in its place.
+    """What each store can do, and how that was checked.
+
+    And what qadapt does in its place.
 
     As declared for the newest known version of each store; an older server may do less. With a
     STORE: the reasons, and what runs on live engines saw.

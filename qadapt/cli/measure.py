@@ -36,8 +36,8 @@ def register(app: typer.Typer) -> None:
         "search",
         examples="qadapt search edge:./data articles --queries q.npy --rescore 4\n"
         """qadapt search edge:./data articles --queries q.npy --filter '{"topic": "art"}'\n"""
-        "qadapt search edge:./data articles --text 'how fast is light' "
-        "--encoder sentence-transformers/all-MiniLM-L6-v2",
+        "qadapt search edge:./data articles --text 'fast light' "
+        "--encoder all-MiniLM-L6-v2",
     )(search)
 
 

@@ -94,7 +94,9 @@ def export(
         bool, typer.Option("--overwrite", help="Replace a file that is there.")
     ] = False,
 ) -> None:
-    """Write a collection to a file: all of it to .parquet, one vector's floats to the others.
+    """Write a collection to a file: .parquet, .npy, .fvecs.
+
+    All of it to .parquet, one vector's floats to the others.
 
     The file appears when it is whole.
     """
@@ -133,7 +135,9 @@ def load(
         bool, typer.Option("--add", help="Write to a collection that is there already.")
     ] = False,
 ) -> None:  # fmt: skip
-    """Read a file into a collection, which is made where it is not there.
+    """Read a file into a collection.
+
+    The collection is made where it is not there.
 
     Doing it twice does the same as once.
     """
@@ -343,7 +347,9 @@ def check(
     ] = None,
     gate: Gate = None,
 ) -> int:  # fmt: skip
-    """Compare two collections: counts, ids both ways, rows, and recall against exact truth.
+    """Compare two collections: ids, rows, and recall.
+
+    Counts, ids both ways, vectors and payload, and recall against exact truth.
 
     Exit code 3 says that they differ.
     """

@@ -55,7 +55,9 @@ def report(
         str | None, typer.Option("--title", metavar="TEXT", show_default=False, help="Of the page.")
     ] = None,
 ) -> None:  # fmt: skip
-    """One self-contained file: before and after, plots, tables, evidence, commands.
+    """One self-contained file of a measurement: plots, tables.
+
+    Before and after, evidence, and the commands that made it.
 
     Of two evaluations of one collection the last is "after". The page needs no network and
     runs no script.
@@ -89,6 +91,11 @@ def _show(out: Output, made: Report) -> None:
         if drawn is not None:
             out.print(Text.from_ansi(drawn), "")
     out.print(_rich(tables.settings(made)))
+    more = tables.predicted(made)
+    if more is not None and out.verbose:
+        out.print("", _rich(more))
+    elif more is not None:
+        out.print(styled(f"{len(more.rows)} predicted settings: -v shows them", "dim"))
 
 
 def _rich(found: Table) -> Any:

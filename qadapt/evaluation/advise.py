@@ -8,11 +8,10 @@ engine, cheapest first, until two settings were seen to meet the target.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from qadapt.costing import Footprint, memory
-from qadapt.errors import SpecError, UnsupportedError
+from qadapt.errors import SpecError
+from qadapt.evaluation.choosing import CODES, Try, chosen, grid
 from qadapt.evaluation.evaluate import COPY_ROWS, TIMEOUT, evaluate
 from qadapt.evaluation.neighbours import MEMORY
 from qadapt.evaluation.questions import Encoder
@@ -24,33 +23,14 @@ from qadapt.evaluation.results import (
     Prediction,
     Result,
     RuledOut,
-    Simulation,
     Target,
     now,
 )
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.simulate import SAMPLE, simulate
-from qadapt.model import CollectionInfo, Kind, Quantization, Rescore, VectorInfo
+from qadapt.evaluation.specs import spec_of
 from qadapt.stores.base import OnProgress, Store, silent
 
-# What is tried where nobody says: what the stores have between them.
-CODES = (
-    "none",
-    "scalar",
-    "scalar:bits=6",
-    "scalar:bits=4",
-    "rotational:bits=8",
-    "rotational:bits=4",
-    "rotational:bits=2",
-    "rotational:bits=1.5",
-    "rotational:bits=1",
-    "binary",
-    "binary:query_bits=8",
-    "binary:bits=2,query_bits=8",
-    "product:ratio=16",
-    "product:ratio=32",
-)
-FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 AT_ONCE = 3  # settings that are tried on the engine in one go
 ROUNDS = 3
 GIB = 2**30
@@ -61,34 +41,6 @@ COPIED = (
     "them"
 )
 UNMET = "nothing met the target: the notes and what was ruled out say by how much"
-
-
-@dataclass(frozen=True)
-class _Try:
-    """A setting that may meet the target.
-
-    Attributes:
-        quantization: with the places of codes and originals.
-        recall: as predicted for the whole collection.
-        next: the next larger oversampling, should the engine fall a little short.
-    """
-
-    quantization: Quantization
-    rescore: Rescore | None
-    recall: Figure
-    prediction: Prediction | None
-    footprint: Footprint
-    next: Rescore | None
-
-    @property
-    def setting(self) -> Setting:
-        return Setting(self.quantization, self.rescore)
-
-    @property
-    def settings(self) -> list[Setting]:
-        """Itself, and itself with more candidates."""
-        more = [] if self.next is None else [Setting(self.quantization, self.next)]
-        return [self.setting, *more]
 
 
 def advise(
@@ -125,11 +77,11 @@ def advise(
     info = store.info(collection)
     vector = info.vectors[name]
     simulation = simulate(
-        store, collection, name, _grid(codes, target.k, store), k=target.k, queries=queries,
-        encoder=encoder, sample_rows=sample_rows, memory=memory_budget, fresh=fresh, seed=seed,
+        store, collection, name, grid(codes, target.k, store, vector.vector), k=target.k,
+        queries=queries, encoder=encoder, sample_rows=sample_rows, memory=memory_budget, fresh=fresh, seed=seed,
         progress=progress,
     )  # fmt: skip
-    tries, out = _chosen(store, info, vector, simulation, target)
+    tries, out = chosen(store, info, vector, simulation, target)
     found: list[Option] = []
     evaluation: Evaluation | None = None
     notes: list[str] = []
@@ -192,121 +144,16 @@ def _check(target: Target) -> None:
             raise SpecError(f"{word} is a number above 0; got {value!r}")
 
 
-def _grid(codes: Sequence[str], k: int, store: Store) -> list[Setting]:
-    """Each kind without rescoring, and with more and more of it."""
-    found = []
-    for text in codes:
-        quantization = Quantization.parse(text).replace(rescore=None)
-        if quantization.kind in (Kind.NONE, Kind.FLOAT16):
-            found.append(Setting(quantization))
-            continue
-        found.append(Setting(quantization, Rescore(source="off")))
-        factors = [factor for factor in FACTORS if factor * k <= store.max_k]
-        found += [Setting(quantization, Rescore(factor)) for factor in factors]
-    return found
+# -- what was chosen -------------------------------------------------------------------------------
 
 
-# -- from predictions ----------------------------------------------------------------------------
-
-
-def _chosen(
-    store: Store, info: CollectionInfo, vector: VectorInfo, simulation: Simulation, target: Target
-) -> tuple[list[_Try], list[RuledOut]]:
-    """What may meet the target, cheapest first, and what cannot."""
-    by_codes: dict[Quantization, list[Result]] = {}
-    for result in simulation.results:
-        by_codes.setdefault(result.quantization, []).append(result)
-    tries: list[_Try] = []
-    out: list[RuledOut] = []
-    targets: set[str] = set()
-    for quantization, results in by_codes.items():
-        if results[0].state == "unsupported":
-            out.append(RuledOut(str(quantization), "; ".join(results[0].notes)))
-            continue
-        # Two words for the same codes here, such as scalar of 7 and 8 bits, are tried once.
-        if results[0].target in targets:
-            continue
-        targets.add(results[0].target)
-        good = [at for at, result in enumerate(results) if _recall(result) >= target.recall]
-        if not good:
-            top = max(results, key=_recall)
-            why = f"predicted recall@{target.k} is {_recall(top):.3f} at most, with {top.setting}"
-            out.append(RuledOut(str(quantization), why, top.recall))
-            continue
-        first = results[good[0]]
-        later = results[good[0] + 1] if good[0] + 1 < len(results) else None
-        for placed in _places(store, vector, quantization, _rescoring(first)):
-            out_or_try = _priced(store, info, vector, placed, first, later, target)
-            if isinstance(out_or_try, RuledOut):
-                out.append(out_or_try)
-            else:
-                tries.append(out_or_try)
-    tries.sort(key=lambda item: (item.footprint.ram, _factor(item.rescore), item.footprint.disk))
-    return tries, out
-
-
-def _recall(result: Result) -> float:
-    return result.recall.value if result.recall is not None else 0.0
-
-
-def _factor(rescore: Rescore | None) -> float:
-    return rescore.oversampling if rescore is not None and rescore.on else 0.0
-
-
-def _rescoring(result: Result) -> bool:
-    return result.rescore is not None and result.rescore.on
-
-
-def _places(
-    store: Store, vector: VectorInfo, quantization: Quantization, rescoring: bool
-) -> list[Quantization]:
-    """The codes in RAM, and the originals beside them or on disk, where the store can be told."""
-    if quantization.kind in (Kind.NONE, Kind.FLOAT16):
-        return [quantization]
-    plain = store.map(quantization, vector.vector).match.differences
-    for codes, originals in (("ram", "disk"), ("ram", "ram")):
-        placed = quantization.replace(codes=codes, originals=originals)
-        if store.map(placed, vector.vector).match.differences != plain:
-            return [quantization]  # it has no word for places, and says so
-    on_disk = quantization.replace(codes="ram", originals="disk")
-    if not rescoring:
-        return [on_disk]
-    return [on_disk, quantization.replace(codes="ram", originals="ram")]
-
-
-def _priced(
-    store: Store,
-    info: CollectionInfo,
-    vector: VectorInfo,
-    quantization: Quantization,
-    result: Result,
-    later: Result | None,
-    target: Target,
-) -> _Try | RuledOut:
-    rescore = result.rescore if quantization.kind not in (Kind.NONE, Kind.FLOAT16) else None
-    text = Setting(quantization, rescore).text
-    try:
-        footprint = memory(
-            info.count, vector.vector, quantization, store.name, index=dict(vector.index)
-        )
-    except UnsupportedError as error:
-        return RuledOut(text, error.message, result.recall)
-    if target.max_ram is not None and footprint.ram > target.max_ram:
-        over = footprint.ram / target.max_ram
-        why = f"takes {footprint.ram:,} bytes of RAM, {over:.2f} times what is allowed"
-        return RuledOut(text, why, result.recall, footprint.ram)
-    assert result.recall is not None
-    more = later.rescore if later is not None else None
-    return _Try(quantization, rescore, result.recall, result.predicted, footprint, more)
-
-
-def _predicted(item: _Try, target: Target) -> Option:
+def _predicted(item: Try, target: Target) -> Option:
     return _option(
         item, item.setting, item.recall, target, "predicted", None, "not confirmed on the engine"
     )
 
 
-def _dearer(item: _Try) -> RuledOut:
+def _dearer(item: Try) -> RuledOut:
     ram = item.footprint.ram
     return RuledOut(
         item.setting.text, f"not tried: it takes {ram:,} bytes of RAM", item.recall, ram
@@ -317,7 +164,7 @@ def _dearer(item: _Try) -> RuledOut:
 
 
 def _confirmed(
-    part: Sequence[_Try], measured: Evaluation, target: Target
+    part: Sequence[Try], measured: Evaluation, target: Target
 ) -> tuple[list[Option], list[RuledOut]]:
     """Of each try the first of its settings that met the target, cheapest first."""
     found: list[Option] = []
@@ -346,7 +193,7 @@ def _confirmed(
     return found, out
 
 
-def _missed(result: Result, item: _Try, target: Target) -> RuledOut | None:
+def _missed(result: Result, item: Try, target: Target) -> RuledOut | None:
     ram, slow = item.footprint.ram, _p95(result)
     if result.state != "measured" or result.recall is None:
         why = f"{result.state}: {'; '.join(result.notes)}"
@@ -369,7 +216,7 @@ def _p95(result: Result) -> float | None:
 
 
 def _option(
-    item: _Try,
+    item: Try,
     setting: Setting,
     recall: Figure,
     target: Target,
@@ -414,44 +261,10 @@ def _joined(first: Evaluation | None, second: Evaluation) -> Evaluation:
     )
 
 
-def _with_predictions(evaluation: Evaluation, tries: Sequence[_Try]) -> Evaluation:
+def _with_predictions(evaluation: Evaluation, tries: Sequence[Try]) -> Evaluation:
     said: Mapping[str, Prediction | None] = {item.setting.text: item.prediction for item in tries}
     return evaluation.replace(
         results=tuple(
             result.replace(predicted=said.get(result.setting)) for result in evaluation.results
         )
     )
-
-
-# -- the spec file -------------------------------------------------------------------------------
-
-
-def spec_of(
-    store: Store, collection: str, name: str, option: Option, target: Target, queries: Any
-) -> str:
-    """A spec file that ``qadapt plan -f`` takes: the setting, and a guard of the recall asked."""
-    import yaml
-
-    chosen = option.quantization
-    wanted: dict[str, Any] = {
-        "quantization": str(chosen.replace(rescore=None, codes=None, originals=None))
-    }
-    if option.rescore is not None:
-        factor = option.rescore.oversampling
-        number = int(factor) if factor == int(factor) else factor
-        wanted["rescore"] = number if option.rescore.on else "off"
-    for place in ("codes", "originals"):
-        if getattr(chosen, place) is not None:
-            wanted[place] = getattr(chosen, place)
-    # Arrays and texts have no place in a spec; the guard then takes vectors of the collection.
-    named = isinstance(queries, str) and queries.endswith(".npy")
-    asked = queries if named or (isinstance(queries, int) and queries > 0) else 200
-    told = {f"recall@{target.k}": target.recall, "queries": asked}
-    vectors = {"vectors": {name: wanted}} if name else wanted
-    document = {
-        "store": store.address.identity,
-        "collections": {collection: {**vectors, "guard": told}},
-    }
-    head = f"# {option.setting}: recall@{target.k} {option.recall.value:.4f} ({option.source})\n"
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    return head + text

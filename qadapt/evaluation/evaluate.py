@@ -16,6 +16,7 @@ from qadapt.evaluation.measuring import Asked, Labelled, Searcher
 from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth, over_rows
 from qadapt.evaluation.questions import Encoder, ask
 from qadapt.evaluation.results import Evaluation, Result, now
+from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.verify import agrees
 from qadapt.local import seen
@@ -88,7 +89,7 @@ def evaluate(
     begun = time.monotonic()
     check_k(k, store.max_k - 1)
     _check_numbers(rows, copy_rows, concurrency)
-    gone = sweep(store)
+    notes = _swept(store)
     info = seen.info(store, collection)
     vector = info.vectors[name]
     wanted = [Setting.of(item) for item in settings]
@@ -100,10 +101,6 @@ def evaluate(
         tuple(concurrency),
         seconds,
     )  # fmt: skip
-    notes = [f"removed what an earlier call left behind: {', '.join(gone)}"] if gone else []
-    alien = strangers(store)
-    if alien:
-        notes.append(f"left by somebody else, not touched: {', '.join(alien)}")
     as_is = [item for item in wanted if item.quantization is None]
     if live and Setting(None) not in as_is:
         as_is.insert(0, Setting(None))
@@ -115,10 +112,12 @@ def evaluate(
     )  # fmt: skip
     results: list[Result] = []
     copy_count: int | None = None
+    count = vector.count
     if candidates:
         sample = _sample(store, collection, name, info, copy_rows, seed, progress)
         copy_count = len(sample)
-        whole = copy_count >= info.count
+        whole = info.count <= copy_rows
+        count = copy_count if whole else count  # rows without the vector are none of its own
         if not whole:
             notes.append(READ.format(copy_count, info.count))
         exact = known if whole and known.sample is None else over_rows(
@@ -140,7 +139,7 @@ def evaluate(
         dim=vector.dim,
         metric=vector.metric,
         datatype=vector.datatype,
-        count=info.count,
+        count=count,
         k=k,
         queries=len(asked.queries),
         source=asked.queries.source,
@@ -152,6 +151,22 @@ def evaluate(
         seconds=time.monotonic() - begun,
         notes=tuple(notes),
     )
+
+
+def _swept(store: Store) -> list[str]:
+    """Remove what earlier calls left; what there is to tell of it."""
+    notes = []
+    try:
+        gone = sweep(store)
+        if gone:
+            notes.append(f"removed what an earlier call left behind: {', '.join(gone)}")
+    except QadaptError as error:
+        # Measuring can go on; what stays is told, and tried again by the next call.
+        notes.append(f"what an earlier call left behind could not be removed: {error.message}")
+    alien = strangers(store)
+    if alien:
+        notes.append(f"left by somebody else, not touched: {', '.join(alien)}")
+    return notes
 
 
 def _check_numbers(rows: int | None, copy_rows: int, concurrency: Sequence[int]) -> None:
@@ -207,19 +222,10 @@ def _sample(
     """The rows that candidates run on: all of them, or a sample; those that have the vector."""
     progress(Progress("reading a sample"))
     if info.count <= rows:
-        pages = list(store.read(collection, vectors=[name], payload=False))
-        batch = Batch.concat(pages)
+        batch = whole_of(store, collection, name)
     else:
         batch = store.sample(collection, rows, seed=seed, vectors=[name])
-    gone = batch.missing.get(name)
-    if gone is not None and gone.any():
-        there = [at for at, out in enumerate(gone.tolist()) if not out]
-        batch = Batch([batch.ids[at] for at in there], {name: batch.vectors[name][there]})
-    if not len(batch):
-        raise InputError(
-            f"the collection {collection!r} has no rows to copy", hint="write vectors first"
-        )
-    return Batch(batch.ids, {name: batch.vectors[name]})
+    return present(batch, name, collection)
 
 
 def _client(work: _Work, sample: Batch, stack: contextlib.ExitStack) -> Client:

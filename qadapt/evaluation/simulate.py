@@ -20,6 +20,7 @@ from qadapt.evaluation import metrics
 from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth
 from qadapt.evaluation.questions import Encoder, ask
 from qadapt.evaluation.results import Figure, Prediction, Result, Simulation, now
+from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.truth import Queries
 from qadapt.model import Batch, Id, Level, Quantization, Rescore, Vector
@@ -240,8 +241,7 @@ def _people(
 ) -> tuple[Population, int]:
     """True neighbours as themselves, and a sample of all others."""
     if known.about.of <= rows:
-        pages = store.read(collection, vectors=[name], payload=False)
-        batch = _present(Batch.concat(list(pages)), name)
+        batch = present(whole_of(store, collection, name), name, collection)
         return population(batch, name, asked, known.ids, k, len(batch)), len(batch)
     near = list(dict.fromkeys(key for row in known.ids for key in row))
     parts = []
@@ -249,21 +249,15 @@ def _people(
         part = store.fetch(collection, near[start : start + FETCHED], vectors=[name], payload=False)
         parts.append(part)
         progress(Progress("reading true neighbours", start + len(part), len(near)))
-    sample = _present(store.sample(collection, rows, seed=seed, vectors=[name]), name)
+    drawn = store.sample(collection, rows, seed=seed, vectors=[name])
+    sample = present(drawn, name, collection)
+    # Rows without the vector are none of its own.
+    count = round(known.about.of * len(sample) / len(drawn))
     true = set(near)
     others = [at for at, key in enumerate(sample.ids) if key not in true]
     parts.append(Batch([sample.ids[at] for at in others], {name: sample.vectors[name][others]}))
     batch = Batch.concat(parts)
-    return population(batch, name, asked, known.ids, k, known.about.of, len(near)), len(sample)
-
-
-def _present(batch: Batch, name: str) -> Batch:
-    """The rows that have the vector, without payloads."""
-    gone = batch.missing.get(name)
-    if gone is None or not gone.any():
-        return Batch(batch.ids, {name: batch.vectors[name]})
-    there = np.flatnonzero(~gone).tolist()
-    return Batch([batch.ids[at] for at in there], {name: batch.vectors[name][there]})
+    return population(batch, name, asked, known.ids, k, count, len(near)), len(sample)
 
 
 def population(

@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from qadapt.errors import (
     AlreadyExistsError,
@@ -273,7 +274,7 @@ def _checked(
 def _cut_over(target: Endpoint, alias: str) -> Cutover:
     before = target.store.aliases().get(alias)
     target.store.switch_alias(alias, target.name)
-    address = shlex.quote(str(target.store.address))
+    address = shlex.quote(str(replace(target.store.address, collection=None)))
     words = [address, shlex.quote(alias)]
     back = [*words, shlex.quote(before)] if before else [*words, "--drop"]
     return Cutover(alias, before, target.name, f"qadapt alias {' '.join(back)}")

@@ -46,6 +46,7 @@ def _parts(report: Report) -> list[str]:
         _changes(report),
         _plots(report),
         _table(settings),
+        _predicted(report),
         *[_table(each) for each in several if each is not None],
         _advice(report),
         _cost(report.cost) if report.cost is not None else "",
@@ -91,6 +92,14 @@ def _changes(report: Report) -> str:
     return f'<h2>{title}</h2>\n<p>{was}{now}</p>\n<div class="cards">{"".join(cards)}</div>'
 
 
+def _predicted(report: Report) -> str:
+    table = tables.predicted(report)
+    if table is None:
+        return ""
+    head = f"{len(table.rows)} predicted settings"
+    return f"<details><summary>{head}</summary>{_table(table)}</details>"
+
+
 def _plots(report: Report) -> str:
     figures = []
     axes: tuple[Axis, Axis] = ("bytes", "latency")
@@ -105,7 +114,7 @@ def _plots(report: Report) -> str:
     key = ", ".join(f'<span class="{role}">{role}</span>' for role in there)
     caption = (
         f"{key}. Numbers are those of the table below, bars the 95 % intervals. "
-        "The dashed line joins the settings that no other beats in both."
+        "The dashed line joins the measured settings that no other beats in both."
     )
     return (
         f'<h2>Recall against size and time</h2>\n<div class="plots">{"".join(figures)}</div>\n'

@@ -10,7 +10,12 @@ from qadapt.reporting.tables import Table
 def text(report: Report) -> str:
     """The whole report, without plots."""
     parts = [f"# {report.title}", *_changes(report), _table(tables.settings(report))]
-    several = [tables.failed(report), tables.labels(report), tables.latencies(report)]
+    several = [
+        tables.predicted(report),
+        tables.failed(report),
+        tables.labels(report),
+        tables.latencies(report),
+    ]
     parts += [_table(each) for each in several if each is not None]
     parts += [_table(each) for each in tables.costs(report.cost)] if report.cost else []
     for diagnosis in report.diagnoses:

@@ -49,11 +49,12 @@ def recall_plot(report: Report, axis: Axis) -> str | None:
         figure = figure_class(figsize=_SIZE, dpi=100, layout="constrained")
         axes = figure.add_subplot()
         _pareto(axes, report, axis)
+        numbered = [each for each in placed if each[1].role != "predicted" or not report.crowded]
         for place, point in placed:
-            _mark(axes, place, point)
+            _mark(axes, place, point, small=report.crowded)
         _frame(axes, placed, axis, report)
         figure.draw_without_rendering()
-        _numbers(axes, placed)
+        _numbers(axes, numbered)
         return _inline(figure, f"{axis}-", f"Recall against {_TITLES[axis].lower()}")
 
 
@@ -95,11 +96,14 @@ def _pareto(axes: Axes, report: Report, axis: Axis) -> None:
     axes.plot(places, recalls, color=_COLOURS["candidate"], linewidth=1.2, linestyle=(0, (4, 2)))
 
 
-def _mark(axes: Axes, place: float, point: Point) -> None:
+def _mark(axes: Axes, place: float, point: Point, *, small: bool) -> None:
     colour = _COLOURS[point.role]
+    hollow = point.role == "predicted"
+    if hollow and small:
+        axes.plot([place], [point.recall.value], "o", color=colour, markersize=2.5, alpha=0.6)
+        return
     value, low, high = point.recall.value, point.recall.low, point.recall.high
     errors = [[max(0.0, value - low)], [max(0.0, high - value)]]
-    hollow = point.role == "predicted"
     axes.errorbar(
         [place],
         [value],
@@ -132,7 +136,7 @@ def _frame(axes: Axes, placed: _Placed, axis: Axis, report: Report) -> None:
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.08)
-    lowest = min(min(point.recall.low, point.recall.value) for _, point in placed)
+    lowest = min(point.recall.low for _, point in placed)
     room = max(0.02, (1 - lowest) * 0.08)
     axes.set_ylim(max(0.0, lowest - room), 1 + room)
 

@@ -20,6 +20,8 @@ Axis = Literal["bytes", "latency"]
 FORMATS = ("html", "md", "json")
 # A chosen setting may lose so much recall against the best that was measured.
 LOSS = 0.01
+# Predicted settings that plots and tables show as they show measured ones.
+CROWD = 20
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ class Report(Plain):
     def subject(self) -> Evaluation | Simulation | None:
         """The measurement that says what was looked at."""
         return self.evaluations[-1] if self.evaluations else self.simulation
+
+    @property
+    def crowded(self) -> bool:
+        """Whether predictions are too many to be numbered in a plot."""
+        return sum(point.role == "predicted" for point in self.points) > CROWD
 
     def pareto(self, axis: Axis) -> tuple[Point, ...]:
         """The Pareto line, from cheap to dear."""

@@ -10,7 +10,7 @@ from typing import Any
 from qadapt.costing import Cost, Line
 from qadapt.evaluation.results import Evaluation, Figure, Result, Simulation
 from qadapt.model import Rescore
-from qadapt.reporting.report import Report, label, latency_of
+from qadapt.reporting.report import Point, Report, label, latency_of
 
 DASH = "-"
 
@@ -75,16 +75,26 @@ def rescore_text(rescore: Rescore | None) -> str:
 
 
 def settings(report: Report) -> Table:
-    """All settings: the legend of the plots' numbers."""
+    """The settings that the plots number."""
+    numbered = [p for p in report.points if p.role != "predicted" or not report.crowded]
+    return _settings("All settings", report, numbered)
+
+
+def predicted(report: Report) -> Table | None:
+    """The settings that the plots do not number: too many predictions."""
+    rest = [point for point in report.points if point.role == "predicted"]
+    return _settings("", report, rest) if report.crowded else None
+
+
+def _settings(title: str, report: Report, points: Sequence[Point]) -> Table:
     results = {label(result): result for result in _all(report)}
     rows, roles = [], []
     subject = report.subject
     k = subject.k if subject is not None else 10
-    for point in report.points:
+    for point in points:
         picked = {"before": report.before, "after": report.after}.get(point.role)
         result = picked or results[point.setting]
-        figure = result.predicted.recall if result.predicted is not None else None
-        seen = result.recall if point.role == "predicted" else figure
+        told = result.predicted if point.role != "predicted" else None
         rows.append(
             [
                 str(point.number),
@@ -96,7 +106,7 @@ def settings(report: Report) -> Table:
                 number(point.bytes, 1),
                 number(point.latency),
                 rescore_text(result.rescore),
-                share(seen.value if seen else None),
+                share(told.recall.value if told is not None else None),
             ]
         )
         roles.append(point.role)
@@ -109,15 +119,19 @@ def settings(report: Report) -> Table:
     )
     if all(row[-1] == DASH for row in rows):  # nothing was predicted
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return Table("All settings", columns, rows, note, roles)
+    return Table(title, columns, rows, note, roles)
 
 
 def failed(report: Report) -> Table | None:
-    """Settings without a recall, and why."""
+    """Settings without a recall, and why; those of one reason in one row."""
+    why: dict[tuple[str, str], list[str]] = {}
+    for each in _all(report):
+        if each.recall is None:
+            words = "; ".join(dict.fromkeys([*_differences(each), *each.notes]))
+            why.setdefault((each.state, words), []).append(label(each))
     rows = [
-        [label(each), each.state, "; ".join(dict.fromkeys([*_differences(each), *each.notes]))]
-        for each in _all(report)
-        if each.recall is None
+        [names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else ""), state, words]
+        for (state, words), names in why.items()
     ]
     return Table("Not measured", ["Setting", "State", "Why"], rows) if rows else None
 

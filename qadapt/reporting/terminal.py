@@ -19,7 +19,8 @@ def plot(report: Report, axis: Axis, *, width: int, color: bool) -> str | None:
     Raises:
         MissingExtraError: plotext is not installed.
     """
-    placed = report.placed(axis)
+    every = report.placed(axis)
+    placed = [each for each in every if each[1].role != "predicted" or not report.crowded]
     if not placed:
         return None
     plotext = _plotext()

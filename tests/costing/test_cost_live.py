@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,35 @@ def test_milvus_index_files_are_of_the_size_that_the_formulas_say(
     expected = sum(p.disk for p in found.parts if p.name in ("codes", "lists", "graph"))
     print(f"Milvus {found.native['index_type']}: {grown} bytes, formula {expected}")
     assert math.isclose(grown, expected, rel_tol=0.2), (grown, expected, found.native)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("setting", ["rotational:bits=8", "binary"])
+def test_weaviate_s_buckets_are_of_the_size_that_the_formulas_say(
+    weaviate_server: Callable[..., Any], rows: np.ndarray, setting: str
+) -> None:
+    server = weaviate_server(PERSISTENCE_MEMTABLES_FLUSH_DIRTY_AFTER_SECONDS="1")
+    with qa.open(server.url) as db:
+        articles = db.create("Cost", dim=96, quantization=setting)
+        ids = [str(uuid.UUID(int=at + 1)) for at in range(ROWS)]
+        articles.write(qa.Batch(ids, {"": rows}))
+        found = memory(ROWS, qa.Vector(96), setting, "weaviate")
+        by_name = {part.name: part for part in found.parts}
+        folder = Path(server.folder)
+        wanted = by_name["codes"].disk
+        until = time.monotonic() + 90
+        while _held(folder, "vectors_compressed") < 0.99 * wanted and time.monotonic() < until:
+            time.sleep(0.5)
+        assert _held(folder, "vectors_compressed") == pytest.approx(wanted, rel=0.05)
+        assert _held(folder, "property__id") == pytest.approx(by_name["ids"].disk, rel=0.1)
+        # Objects hold the floats, and a header that is not counted.
+        assert _held(folder, "objects") > by_name["originals"].disk
+        assert articles.info().vectors[""].code_bytes == by_name["codes"].ram
+
+
+def _held(folder: Path, bucket: str) -> int:
+    """Bytes of a bucket's segments."""
+    return sum(path.stat().st_size for path in folder.rglob(f"lsm/{bucket}/*.db"))
 
 
 def _index_bytes(folder: Path) -> int:

@@ -50,6 +50,19 @@ def test_real_embeddings_in_good_order_have_no_finding(database: qa.Database, sc
         assert codes(articles, model_metric="cosine") == []
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "scalar", "scalar:rescore=2", "rotational:bits=8", "rotational:bits=4",
+        "rotational:bits=2,rescore=4", "rotational:bits=1,rescore=4", "binary:bits=2,rescore=4",
+        "binary:bits=1.5,query_bits=8,rescore=4", "product:ratio=4", "product:ratio=16,rescore=4",
+    ],
+)  # fmt: skip
+def test_every_kind_in_good_order_has_no_finding(make: Make, setting: str) -> None:
+    both = f"{setting}{',' if ':' in setting else ':'}codes=ram,originals=disk"
+    assert codes(make(both)) == []
+
+
 def test_without_quantization_there_is_nothing_to_find(make: Make) -> None:
     assert codes(make()) == []
 

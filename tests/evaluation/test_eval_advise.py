@@ -135,6 +135,16 @@ def test_arrays_can_be_simulated_without_a_database(scifact: Any) -> None:
     assert euclidean.results[0].recall.value > 0.96
 
 
+def test_mpnet_of_768_dimensions_is_as_it_was_measured(shared_data: Path) -> None:
+    with np.load(shared_data / "scifact-mpnet.npz") as arrays:
+        rows, queries = arrays["docs"].astype(np.float32), arrays["queries"].astype(np.float32)
+    settings = [f"binary:rescore={rescore}" for rescore in ("off", "2", "4", "10")]
+    found = values(qa.simulate(rows, settings, queries=queries))
+    # ../shared/facts/data.md A3: overlap@10 with float32 of Hamming distance, and rescored.
+    for setting, overlap in zip(settings, (0.692, 0.873, 0.956, 0.990), strict=True):
+        assert found[setting] == pytest.approx(overlap, abs=0.005)
+
+
 @pytest.mark.parametrize(
     ("rows", "how", "error"),
     [

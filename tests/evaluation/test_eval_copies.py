@@ -15,6 +15,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection
+from qadapt.errors import StoreError
 from qadapt.evaluation import evaluate as module
 from qadapt.evaluation.copies import PREFIX, copied, strangers, sweep
 from qadapt.stores.base import silent
@@ -107,6 +108,33 @@ def test_somebody_elses_copy_is_told_and_left_alone(
     found = articles.evaluate(queries=10, concurrency=())
     assert any(PREFIX + "ffffffffffff" in note for note in found.notes)
     assert PREFIX + "ffffffffffff" in names(articles)
+
+
+def test_a_leftover_that_cannot_be_removed_is_told_and_tried_again(
+    articles: Collection, state_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, rows = articles._store, articles.sample(20)
+    with copied(store, {"": qa.Vector(DIM)}, [rows], silent) as name:
+        left = [
+            path.read_bytes() for path in notes_of_owners(state_folder) if path.suffix == ".json"
+        ]
+    # As a killed process leaves it: the collection and the note, and nobody who holds the lock.
+    store.create(name, {"": qa.Vector(DIM)}, {})
+    token = name.removeprefix(PREFIX)
+    (state_folder / "copies" / f"{token}.json").write_bytes(left[0])
+    whole = store.drop
+
+    def refused(_: str) -> None:
+        raise StoreError("the store is read-only")
+
+    monkeypatch.setattr(store, "drop", refused)
+    told = articles.evaluate(queries=10, concurrency=())
+    assert any("could not be removed: the store is read-only" in note for note in told.notes)
+    monkeypatch.setattr(store, "drop", whole)
+    told = articles.evaluate(queries=10, concurrency=())
+    assert any(name in note for note in told.notes)
+    assert names(articles) == ["articles"]
+    assert notes_of_owners(state_folder) == []
 
 
 _KILLED = """

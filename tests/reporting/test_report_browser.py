@@ -20,6 +20,7 @@ import qadapt as qa
 from qadapt.costing import Prices, cost
 
 pytest.importorskip("matplotlib")
+pytestmark = pytest.mark.timeout(400)  # a browser on a busy machine
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)

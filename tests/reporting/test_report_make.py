@@ -15,7 +15,15 @@ import qadapt as qa
 from qadapt.costing import Prices, cost
 from qadapt.diagnosis import Diagnosis
 from qadapt.errors import InputError, MissingExtraError, SpecError
-from qadapt.evaluation.results import Simulation
+from qadapt.evaluation.results import (
+    Advice,
+    Figure,
+    Labels,
+    Option,
+    RuledOut,
+    Simulation,
+    Target,
+)
 from qadapt.model import Evidence, Finding, Server, Severity
 from qadapt.reporting import Report
 
@@ -109,6 +117,33 @@ def test_a_prediction_is_no_part_of_it() -> None:
     assert "Before and after" not in alone.to_html()
 
 
+def test_a_crowd_of_predictions_is_folded_away() -> None:
+    base = usual()
+    crowd = tuple(
+        result(f"binary:rescore={at}", 0.5 + at / 200, 40 + at).replace(
+            where="simulated", status=None
+        )
+        for at in range(11, 60)
+    )
+    simulated = Simulation(
+        **{
+            key: getattr(base, key)
+            for key in ("store", "collection", "vector", "dim", "metric", "datatype", "count",
+                        "k", "queries", "source", "truth")
+        },
+        engine="qdrant", results=crowd, sample_rows=5183,
+    )  # fmt: skip
+    missing = result("scalar:bits=6", None, None, state="unsupported", notes=("7 bits here",))
+    twice = evaluation(*base.results, missing, missing.replace(setting="scalar:bits=6,rescore=4"))
+    made = qa.report(twice, simulated)
+    assert made.crowded
+    assert "| scalar:bits=6 and 1 more | unsupported | 7 bits here |" in made.to_markdown()
+    page = Page(made.to_html())
+    assert "49 predicted settings" in page.text
+    assert page.text.count("binary:rescore=42") == 1, "in the folded table alone"
+    assert "| binary:rescore=42 |" in made.to_markdown()
+
+
 # -- forms ---------------------------------------------------------------------------------------
 
 
@@ -150,6 +185,38 @@ def test_markdown_and_json(tmp_path: Path) -> None:
     again = Report.from_json((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert again.replace(cost=made.cost) == made.replace(cost=made.cost)
     assert made.save(tmp_path / "r.md").read_text(encoding="utf-8") == text
+
+
+def test_advice_and_labels() -> None:
+    base = usual()
+    scored = base.results[4].replace(
+        labels=Labels(Figure(0.77, 0.7, 0.8), Figure(0.64, 0.6, 0.7), 300, 0.78, 0.65)
+    )
+    confirmed = base.replace(results=(*base.results[:4], scored))
+    simulated = Simulation(
+        **{
+            key: getattr(base, key)
+            for key in ("store", "collection", "vector", "dim", "metric", "datatype", "count",
+                        "k", "queries", "source", "truth")
+        },
+        engine="qdrant", results=(), sample_rows=5183,
+    )  # fmt: skip
+    best = Option(
+        scored.setting, scored.quantization, scored.rescore, Figure(0.946, 0.93, 0.96),
+        "measured", 600_000, 8_000_000, reasons=("the least RAM",),
+    )  # fmt: skip
+    advice = Advice(
+        base.store, "articles", "", Target(0.94), best, None,
+        (RuledOut("rotational:bits=1", "recall .70 < .94"),), simulated, confirmed,
+        spec="store: edge:./data\n", confirmed=True,
+    )  # fmt: skip
+    made = qa.report(advice)
+    assert made.after == scored and made.after_is == "advised"
+    text = Page(made.to_html()).text
+    for words in ("the least RAM", "recall .70 < .94", "store: edge:./data",
+                  "Against relevance labels", "0.640"):  # fmt: skip
+        assert words in text, words
+    assert "| binary:rescore=10 | 0.640 | 0.650 | 0.770 | 0.780 | 300 |" in made.to_markdown()
 
 
 def test_a_terminal_plot() -> None:

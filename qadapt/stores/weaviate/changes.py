@@ -99,7 +99,6 @@ def steps(
     Raises:
         UnsupportedError: a copy is needed, and there is no alias to switch to it.
     """
-    _refuse_tenant(looked)
     field = looked.layout.field(vector)
     wanted = mapped.native or field.native
     explicit = mapping.settings(asked.native)
@@ -129,7 +128,6 @@ def alias_steps(
     Raises:
         UnsupportedError: there is no alias to switch.
     """
-    _refuse_tenant(looked)
     field = looked.layout.field(vector)
     wanted = mapped.native or field.native
     explicit = mapping.settings(asked.native)
@@ -191,7 +189,6 @@ def recreate_steps(
     Raises:
         UnsupportedError: another datatype; a metric that the index does not have; no alias.
     """
-    _refuse_tenant(looked)
     field = looked.layout.field(vector)
     if wanted.datatype != "float32":
         raise UnsupportedError(
@@ -208,16 +205,6 @@ def recreate_steps(
     native = {"vectorIndexType": field.index, "vectorIndexConfig": field.config}
     action = f"the metric {wanted.metric}"
     return [copying.step(looked, vector, native, action, why, taken, wanted)]
-
-
-def _refuse_tenant(looked: Look) -> None:
-    if looked.tenant is not None:
-        name = looked.layout.name
-        raise UnsupportedError(
-            f"quantization is of a whole collection in Weaviate, not of the tenant "
-            f"{looked.tenant!r} of {name!r}",
-            hint=f"plan on {name!r}: what is active is changed, and what is not is told",
-        )
 
 
 def _words(mapped: Mapped) -> str:

@@ -34,7 +34,6 @@ class Look:
         vectors: the evidence of each vector.
         cold: tenants that are not active.
         tenants: rows of each active tenant; None without tenants.
-        tenant: the one that was looked at; None for all.
     """
 
     layout: Layout
@@ -43,7 +42,6 @@ class Look:
     vectors: Mapping[str, Seen]
     cold: Sequence[str] = ()
     tenants: Mapping[str, int] | None = None
-    tenant: str | None = None
 
     def status(self, vector: str) -> Status:
         """Of one vector."""
@@ -94,7 +92,7 @@ def look(connection: Connection, name: str, tenant: str | None = None) -> Look:
             tenants=len(hot) + len(cold),
         )
     whose = held if layout.multi_tenant else None
-    return Look(layout, count, shards, vectors, cold, whose, tenant)
+    return Look(layout, count, shards, vectors, cold, whose)
 
 
 def _quantization(field: Field) -> Quantization:

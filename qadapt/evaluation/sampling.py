@@ -1,0 +1,34 @@
+"""Rows of a collection at hand: those that have the vector, without payloads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qadapt.errors import InputError
+from qadapt.model import Batch
+from qadapt.stores.base import Store
+
+
+def whole_of(store: Store, collection: str, name: str) -> Batch:
+    """All rows; none of them, where there are none."""
+    pages = list(store.read(collection, vectors=[name], payload=False))
+    return Batch.concat(pages) if pages else Batch([], {})
+
+
+def present(batch: Batch, name: str, collection: str) -> Batch:
+    """The rows that have the vector, and nothing else of them.
+
+    Raises:
+        InputError: there are none.
+    """
+    if not len(batch) or (name in batch.missing and batch.missing[name].all()):
+        raise InputError(
+            f"the collection {collection!r} has no rows with this vector: there is nothing to "
+            "measure with",
+            hint="write vectors first",
+        )
+    gone = batch.missing.get(name)
+    if gone is None or not gone.any():
+        return Batch(batch.ids, {name: batch.vectors[name]})
+    there = np.flatnonzero(~gone).tolist()
+    return Batch([batch.ids[at] for at in there], {name: batch.vectors[name][there]})
