@@ -78,10 +78,11 @@ def bits_lost_to_padding(subject: Subject) -> list[Finding]:
     if not subject.coded or vector.held_by != "store" or not known:
         return []
     try:
-        found = memory(1000, vector.vector, subject.quantization, subject.info.server.store)
+        in_ram = subject.quantization.replace(codes="ram")
+        found = memory(1000, vector.vector, in_ram, subject.info.server.store)
     except UnsupportedError:  # a kind that the cost formulas do not know
         return []
-    held = next((part.disk for part in found.parts if part.name == "codes"), 0) / 1000
+    held = next((part.ram for part in found.parts if part.name == "codes"), 0) / 1000
     ideal = subject.quantization.code_bytes(vector.dim)
     if held <= 1.5 * ideal:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,15 @@ def test_real_embeddings_in_good_order_have_no_finding(database: qa.Database, sc
     for setting in ("scalar:codes=ram,originals=disk", HEALTHY):
         articles.plan(setting).apply(yes=True)
         assert codes(articles, model_metric="cosine") == []
+
+
+def test_another_real_model_in_good_order(database: qa.Database, shared_data: Path) -> None:
+    with np.load(shared_data / "scifact-mpnet.npz") as arrays:
+        docs = arrays["docs"][:1500].astype(np.float32)
+    articles = database.create("mpnet", dim=768, metric="dot")
+    articles.write(qa.Batch(range(len(docs)), {"": docs}))
+    articles.plan(HEALTHY).apply(yes=True)
+    assert codes(articles, model_metric="cosine") == [], "of length 1, dot is cosine"
 
 
 @pytest.mark.parametrize(

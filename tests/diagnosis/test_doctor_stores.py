@@ -121,6 +121,10 @@ def test_milvus_says_finished_of_segments_that_it_never_indexes(server: qa.Datab
     articles.write(qa.Batch(range(500, 1500), {"": rows[500:]}))
     articles.plan("scalar").apply(yes=True)
     assert codes(articles, skip=["small-segments"]) == []
+    before = articles.cost("none").before
+    assert before is not None and before.footprint is not None
+    assert {"codes", "originals"} <= {part.name for part in before.footprint.parts}
+    assert before.footprint.native["index_type"] == articles.info().vectors[""].index["index_type"]
 
 
 # -- Weaviate, live ------------------------------------------------------------------------------
@@ -143,6 +147,9 @@ def test_weaviate_s_schema_says_compressed_and_nothing_is(live: Callable[[str], 
             assert "the schema says product" in found["schema-only"].message
             assert main([*shlex.split(found["schema-only"].command)[1:], "--yes"]) == 0
             assert codes(articles) == [], "the command mended it"
+            told = articles.cost("binary")
+            assert told.before is not None and told.after is not None
+            assert told.before.scales[0].ram > told.after.scales[0].ram
         finally:
             db.drop(name)
 
