@@ -358,3 +358,34 @@ def test_cut_over_after_the_check_alone(
     assert done.cutover.rollback.endswith(f"{alias} {name}_old")
     there.switch_alias(alias, f"{name}_old")
     there.drop_alias(alias)
+
+
+def test_an_entry_of_several_types_does_not_stop_the_copy(
+    edge: Database, ends: Ends, name: str
+) -> None:
+    """Schema constraints that are met halfway (https://github.com/zilliztech/vts/issues/79)."""
+    odd: list[Any] = ["x", ["x", "y"], 5, [1, "a"], None, {"deep": [1]}, [[1]], True]
+    made = edge.create("docs", dim=DIM, metric="dot")
+    payloads = [{"tag": odd[at % len(odd)], "n": at} for at in range(80)]
+    made.write(qa.Batch(range(80), {"": rows(80)}, payloads))
+    there = ends("weaviate")
+    done = qa.migrate(made, (there, name), batch_bytes=1024)
+    assert done.state == "done"
+    assert qa.migrate((there, name), (edge, "home")).state == "done"
+    assert everything(edge["home"]) == everything(made)
+
+
+def test_a_payload_that_is_too_large_is_named_and_can_be_left_out(
+    edge: Database, ends: Ends, name: str
+) -> None:
+    made = edge.create("docs", dim=DIM, metric="dot")
+    payloads = [{"text": "x" * (80_000 if at == 250 else 10)} for at in range(300)]
+    made.write(qa.Batch(range(300), {"": rows(300)}, payloads))
+    there = ends("lite")
+    with pytest.raises(InputError, match="the row 250") as caught:
+        qa.migrate(made, (there, name))
+    assert "--allow impossible-rows" in str(caught.value)
+    done = qa.migrate(made, (there, name), allow=["impossible-rows"])
+    assert done.state == "done"
+    assert [key for key, _ in done.left_out] == [250]
+    assert there[name].count() == 299
