@@ -68,7 +68,7 @@ def _by_ids(lane: Lane, left_out: dict[Id, str], progress: OnProgress) -> tuple[
             added += _carry(lane, keys_here)
             progress(Progress("adding rows", added, len(lost)))
     if len(extra):
-        for batch in list(pages(target, payload=False)):
+        for batch in pages(target, payload=False):
             gone = among(list(batch.ids), extra)
             if gone:
                 target.store.delete(target.name, gone)
