@@ -6,7 +6,8 @@
 SOURCE and TARGET are addresses of stores. The baseline of a pair reads with the source's client
 and writes with the target's, in their fastest bulk calls, and does nothing else: no plan, no
 journal, no check. Rounds alternate, and medians are compared. ``--memory`` copies between two
-folders of the embedded engine and tells what the peak of memory grew by while copying.
+folders of the embedded engine and tells the most that Python and numpy held meanwhile; what the
+engine itself holds grows with its rows, wherever they come from.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import secrets
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,11 +161,6 @@ def compare(arguments: argparse.Namespace) -> None:
 # -- memory --------------------------------------------------------------------------------------
 
 
-def peak() -> float:
-    """Peak of this process's memory, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def memory_of_one(rows: int) -> None:
     """Copies in this process, which is a fresh one."""
     with tempfile.TemporaryDirectory() as folder:
@@ -174,24 +170,19 @@ def memory_of_one(rows: int) -> None:
         filler += f"migrate.fill(d, 'docs', {rows}, 64); d.close()"
         subprocess.run([sys.executable, "-c", filler], check=True)
         with qa.open(f"edge:{folder}/a") as here, qa.open(f"edge:{folder}/b") as there:
-            here["docs"].count()
-            before, begun = python_bytes(), time.perf_counter()
-            plan = qa.plan_migration((here, "docs"), (there, "docs"), probe=False)
-            most = [before]
-
-            def look(_: Any) -> None:
-                most.append(python_bytes())
-
-            done = qa.migrate(
-                (here, "docs"), (there, "docs"), plan=plan, check="off", progress=look
+            before = anonymous()
+            tracemalloc.start(1)
+            done = qa.migrate((here, "docs"), (there, "docs"), probe=False, check="off")
+            _, most = tracemalloc.get_traced_memory()
+            print(
+                f"{rows:9,} rows: at most {most / 1e6:6.1f} MB held by Python and numpy; the "
+                f"process grew by {anonymous() - before:,.0f} MB, both engines in it included "
+                f"({done.metrics.rate:,.0f} rows/s, slowed by tracing)",
+                flush=True,
             )
-            spent = time.perf_counter() - begun
-            print(f"{rows:9,} rows: memory of our own grew by {max(most) - before:6.1f} MB while "
-                  f"copying ({done.metrics.rate:,.0f} rows/s, {spent:.0f} s); peak of the process, "
-                  f"both engines included, {peak():,.0f} MB", flush=True)  # fmt: skip
 
 
-def python_bytes() -> float:
+def anonymous() -> float:
     """Anonymous memory of this process, MB: without files that the engine maps."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon"):

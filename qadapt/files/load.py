@@ -16,10 +16,10 @@ from qadapt.local.state import exclusive
 from qadapt.migration.building import quantize
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint, opened
+from qadapt.migration.putting import put
 from qadapt.migration.translating import translated
 from qadapt.model import (
     Batch,
-    Id,
     Kind,
     Level,
     Match,
@@ -128,10 +128,9 @@ def _load(
     carrier = Carrier(end.store, {name: each.vector for name, each in info.vectors.items()})
     rows = mapped = 0
     for page in _pages(file, head):
-        there = carrier.carry(page)
-        end.store.write(end.name, there)
+        put(page, carrier, lambda carried: end.store.write(end.name, carried), frozenset())
         rows += len(page)
-        mapped += _changed(page.ids, there.ids)
+        mapped += sum(carrier.target_id(key) != key for key in page.ids)
         progress(Progress("importing", rows))
     wanted: dict[str, Quantization] = {}
     matches: dict[str, Match] = {}
@@ -152,11 +151,6 @@ def _made(end: Endpoint, name: str, vector: Vector) -> Vector:
     if end.store.refuses({name: vector}) is None:
         return vector
     return vector.replace(datatype="float32")
-
-
-def _changed(mine: Any, theirs: Any) -> int:
-    pairs: Iterator[tuple[Id, Id]] = zip(mine, theirs, strict=True)
-    return sum(a != b for a, b in pairs)
 
 
 def _pages(file: Path, head: parquet.Head) -> Iterator[Batch]:

@@ -130,8 +130,12 @@ class Carrier:
         """The source's rows as they really are."""
         return home(batch, self.normalised)
 
-    def carry(self, batch: Batch) -> Batch:
-        """Rows that came ``home``, as the target keeps them."""
+    def carry(self, batch: Batch, *, whole: bool = False) -> Batch:
+        """Rows that came ``home``, as the target keeps them.
+
+        Args:
+            whole: payloads go as notes altogether.
+        """
         keys = [self.target_id(key) for key in batch.ids]
         changed = [new != old for new, old in zip(keys, batch.ids, strict=True)]
         vectors = {name: batch.vectors[name] for name in self.vectors if name in batch.vectors}
@@ -142,7 +146,7 @@ class Carrier:
             payloads = [{}] * len(batch)
         if payloads is not None:
             payloads = [
-                self._payload(payload, old if moved else None, norms, row)
+                self._payload(payload, old if moved else None, norms, row, whole)
                 for row, (payload, old, moved) in enumerate(
                     zip(payloads, batch.ids, changed, strict=True)
                 )
@@ -157,10 +161,15 @@ class Carrier:
         }
 
     def _payload(
-        self, payload: Payload, was: Id | None, norms: Mapping[str, Any], row: int
+        self,
+        payload: Payload,
+        was: Id | None,
+        norms: Mapping[str, Any],
+        row: int,
+        whole: bool,
     ) -> Payload:
-        noted, gone = self.unkept(payload)
-        if was is not None and ids.SOURCE_ID in payload:
+        noted, gone = ([], list(payload)) if whole else self.unkept(payload)
+        if was is not None and ids.SOURCE_ID in payload and ids.SOURCE_ID not in gone:
             gone.append(ids.SOURCE_ID)
         if norms and NORMS in payload and NORMS not in gone:
             gone.append(NORMS)

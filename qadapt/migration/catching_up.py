@@ -17,8 +17,8 @@ from qadapt.migration.compare import differences
 from qadapt.migration.idset import IdSet, among
 from qadapt.migration.journal import Journal
 from qadapt.migration.lane import Lane
+from qadapt.migration.picking import pick
 from qadapt.migration.plan import MigrationPlan
-from qadapt.migration.probe import pick
 from qadapt.migration.report import CaughtUp
 from qadapt.migration.scan import highest, pages
 from qadapt.model import Batch, Id
@@ -68,7 +68,7 @@ def _by_ids(lane: Lane, left_out: dict[Id, str], progress: OnProgress) -> tuple[
             added += _carry(lane, keys_here)
             progress(Progress("adding rows", added, len(lost)))
     if len(extra):
-        for batch in list(pages(target, payload=False)):
+        for batch in pages(target, payload=False):
             gone = among(list(batch.ids), extra)
             if gone:
                 target.store.delete(target.name, gone)
@@ -85,15 +85,8 @@ def _carry(lane: Lane, keys: Sequence[Id]) -> int:
         native = lane.source.store.fetch(
             lane.source.name, keys[start : start + BATCH], vectors=vectors
         )
-        done += _write(lane, native)
+        done += lane.put(native)
     return done
-
-
-def _write(lane: Lane, native: Batch) -> int:
-    batch, _ = lane.fit(lane.carrier.home(native))
-    if len(batch):
-        lane.target.store.write(lane.target.name, lane.carrier.carry(batch))
-    return len(batch)
 
 
 def _by_mark(
@@ -137,10 +130,8 @@ def _by_rows(plan: MigrationPlan, lane: Lane, left_out: dict[Id, str], progress:
         both = [row for row, key in enumerate(wanted.ids) if key in there]
         told = differences(pick(wanted, both), found, plan.vectors, list(pick(batch, both).ids))
         other = {each.id for each in told}
-        again = pick(wanted, [row for row, key in enumerate(batch.ids) if key in other])
-        if len(again):
-            lane.target.store.write(lane.target.name, again)
-        changed += len(again)
+        own = dict(zip(lane.carrier.home(native).ids, range(len(native)), strict=True))
+        changed += lane.put(pick(native, [own[key] for key in batch.ids if key in other]))
         seen += len(native)
         progress(Progress("comparing rows", seen, plan.count))
     return changed

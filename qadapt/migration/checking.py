@@ -24,8 +24,8 @@ from qadapt.migration.carrier import Carrier, home
 from qadapt.migration.compare import Difference, differences
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.idset import IdSet, among
+from qadapt.migration.picking import pick
 from qadapt.migration.plan import VectorPlan
-from qadapt.migration.probe import pick
 from qadapt.migration.report import Check, RecallCheck
 from qadapt.migration.scan import carries_notes, pages
 from qadapt.model import Batch, Guard, Id, Vector

@@ -24,8 +24,9 @@ from qadapt.migration.ahead import ahead
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.pace import Pace
+from qadapt.migration.picking import pick
 from qadapt.migration.plan import MigrationPlan
-from qadapt.migration.probe import pick
+from qadapt.migration.putting import put
 from qadapt.model import Batch, Id, Metric, Vector
 from qadapt.stores.base import Part
 
@@ -138,19 +139,27 @@ class Lane:
     def _write(self, native: Batch) -> Written:
         batch, left_out = self.fit(self.carrier.home(native))
         begun = time.monotonic()
-        if len(batch):
-            carried = self.carrier.carry(batch)
-            self._patiently(lambda: self._send(carried))
+        left_out |= put(batch, self.carrier, self._send, self.allow)
         seconds = time.monotonic() - begun
         self.pace.took(len(batch), seconds)
-        return Written(native.ids[-1], len(batch), batch.nbytes, left_out, seconds)
+        rows = len(native) - len(left_out)
+        return Written(native.ids[-1], rows, batch.nbytes, left_out, seconds)
 
-    def _send(self, batch: Batch) -> None:
-        try:
-            self.target.store.write(self.target.name, batch)
-        except TransientError:
-            self.pace.failed()
-            raise
+    def _send(self, carried: Batch) -> None:
+        def once() -> None:
+            try:
+                self.target.store.write(self.target.name, carried)
+            except TransientError:
+                self.pace.failed()
+                raise
+
+        self._patiently(once)
+
+    def put(self, native: Batch) -> int:
+        """Write rows of the source at once; how many the target could hold."""
+        batch, left_out = self.fit(self.carrier.home(native))
+        left_out |= put(batch, self.carrier, self._send, self.allow)
+        return len(native) - len(left_out)
 
     def fit(self, batch: Batch) -> tuple[Batch, dict[Id, str]]:
         """The rows that the target can hold, and why it cannot hold the others.

@@ -13,13 +13,16 @@ import numpy as np
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.compare import differences
 from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.picking import pick
 from qadapt.migration.plan import Probe, VectorPlan
+from qadapt.migration.putting import IMPOSSIBLE, put
 from qadapt.model import Batch
 from qadapt.stores.base import Part
 
 PARTS = 4
 ROWS = 100  # of each of them
 SHOWN = 5
+ANY = frozenset({IMPOSSIBLE})
 
 
 def probe(
@@ -63,10 +66,11 @@ def probe(
     if not scratch or not len(batch):
         return result
     with _scratch(target, carrier) as end:
-        carried = carrier.carry(batch)
         begun = time.perf_counter()
-        end.store.write(end.name, carried)
+        refused = put(batch, carrier, lambda each: end.store.write(end.name, each), ANY)
         spent = max(time.perf_counter() - begun, 1e-6)
+        batch = pick(batch, [row for row, key in enumerate(batch.ids) if key not in refused])
+        carried = carrier.carry(batch)
         found = end.store.fetch(end.name, carried.ids, vectors=list(carrier.vectors))
         changed = _changed(batch, carried, found, plans)
     return result.replace(write_rate=len(batch) / spent, changed=changed, created=True)
@@ -90,17 +94,6 @@ def _fit(batch: Batch, plans: Mapping[str, VectorPlan]) -> Batch:
     _, first = np.unique(np.asarray([str(key) for key in batch.ids]), return_index=True)
     rows = [row for row in sorted(first.tolist()) if good[row]]
     return pick(batch, rows)
-
-
-def pick(batch: Batch, rows: list[int]) -> Batch:
-    """Some rows of a batch."""
-    payloads = batch.payloads
-    return Batch(
-        [batch.ids[row] for row in rows],
-        {name: array[rows] for name, array in batch.vectors.items()},
-        None if payloads is None else [payloads[row] for row in rows],
-        {name: mask[rows] for name, mask in batch.missing.items()},
-    )
 
 
 @contextmanager

@@ -91,11 +91,13 @@ def migrate(
                 hint="leave out --resume to begin",
             )
         made = known or plan or make_plan(source, target, options, progress)
+        made = _allowing(made, options)
         refuse_losses(made)
         if known is None:
             _begin(made, source, target, journal)
         else:
             _same_source(made, source, target, journal)
+            journal.put(**{PLAN: made.to_dict()})
         _make(made, target, journal)
         lane = lane_of(made, source, target, options.patience)
         already = sum(stand.rows for stand in journal.stands())
@@ -169,6 +171,13 @@ def _known(journal: Journal, target: Endpoint) -> MigrationPlan | None:
     if not target.there and any(stand.rows for stand in journal.stands()):
         return None
     return MigrationPlan.from_dict(document)
+
+
+def _allowing(plan: MigrationPlan, options: Options) -> MigrationPlan:
+    """The plan with what is allowed now beside what was when it was made."""
+    allow = tuple(dict.fromkeys([*plan.allow, *options.allow]))
+    losses = tuple(loss.replace(allowed=loss.name in allow) for loss in plan.losses)
+    return plan.replace(allow=allow, losses=losses)
 
 
 def refuse_losses(plan: MigrationPlan) -> None:

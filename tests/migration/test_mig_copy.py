@@ -358,3 +358,61 @@ def test_cut_over_after_the_check_alone(
     assert done.cutover.rollback.endswith(f"{alias} {name}_old")
     there.switch_alias(alias, f"{name}_old")
     there.drop_alias(alias)
+
+
+def test_an_entry_of_several_types_does_not_stop_the_copy(
+    edge: Database, ends: Ends, name: str
+) -> None:
+    """Schema constraints that are met halfway (https://github.com/zilliztech/vts/issues/79)."""
+    odd: list[Any] = ["x", ["x", "y"], 5, [1, "a"], None, {"deep": [1]}, [[1]], True]
+    made = edge.create("docs", dim=DIM, metric="dot")
+    payloads = [{"tag": odd[at % len(odd)], "n": at} for at in range(80)]
+    made.write(qa.Batch(range(80), {"": rows(80)}, payloads))
+    there = ends("weaviate")
+    done = qa.migrate(made, (there, name), batch_bytes=1024)
+    assert done.state == "done"
+    assert qa.migrate((there, name), (edge, "home")).state == "done"
+    assert everything(edge["home"]) == everything(made)
+
+
+def test_a_payload_that_is_too_large_is_named_and_can_be_left_out(
+    edge: Database, ends: Ends, name: str
+) -> None:
+    made = edge.create("docs", dim=DIM, metric="dot")
+    payloads = [{"text": "x" * (80_000 if at == 250 else 10)} for at in range(300)]
+    made.write(qa.Batch(range(300), {"": rows(300)}, payloads))
+    there = ends("lite")
+    with pytest.raises(InputError, match="the row 250") as caught:
+        qa.migrate(made, (there, name))
+    assert "--allow impossible-rows" in str(caught.value)
+    done = qa.migrate(made, (there, name), allow=["impossible-rows"])
+    assert done.state == "done"
+    assert [key for key, _ in done.left_out] == [250]
+    assert there[name].count() == 299
+
+
+def test_what_a_batch_cannot_hold_is_said_by_name(ends: Ends, name: str) -> None:
+    """Sparse vectors, vectors of many rows and payload indexes, made by Qdrant's own client."""
+    models = pytest.importorskip("qdrant_client.models")
+    here, there = ends("local"), ends("edge")
+    client = here._store.connection.client  # type: ignore[attr-defined]
+    dense = models.VectorParams(size=4, distance="Dot")
+    many = dense.model_copy(
+        update={"multivector_config": models.MultiVectorConfig(comparator="max_sim")}
+    )
+    client.create_collection(
+        name,
+        vectors_config={"a": dense, "tokens": many},
+        sparse_vectors_config={"words": models.SparseVectorParams()},
+    )
+    vectors = {"a": [1, 2, 3, 4], "tokens": [[1, 2, 3, 4]] * 2,
+               "words": models.SparseVector(indices=[1], values=[0.5])}  # fmt: skip
+    client.upsert(name, [models.PointStruct(id=1, vector=vectors, payload={"n": 1})])
+    with pytest.raises(UnsupportedError) as caught:
+        qa.migrate((here, name), (there, "docs"))
+    assert "sparse-vectors: words" in str(caught.value)
+    assert "multivectors: tokens" in str(caught.value)
+    assert there.collections() == []
+    done = qa.migrate((here, name), (there, "docs"), allow=["sparse-vectors", "multivectors"])
+    assert done.state == "done"
+    assert list(there["docs"].info().vectors) == ["a"]

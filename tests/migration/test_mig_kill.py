@@ -14,6 +14,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import TransientError
 from qadapt.migration.endpoint import opened
+from qadapt.stores.base import Progress
 
 Ends = Callable[[str], Database]
 CHILD = Path(__file__).with_name("kill_child.py")
@@ -205,3 +207,39 @@ def test_ctrl_c_stops_between_batches_and_says_what_to_type(tmp_path: Path) -> N
     metrics = json.loads(again.stdout)["metrics"]
     assert metrics["already"] > 0
     assert metrics["already"] + metrics["rows"] == 20_000
+
+
+@pytest.mark.timeout(300)
+def test_a_server_that_is_killed_and_started_again_is_waited_for(
+    source: Collection, weaviate_server: Callable[..., Any]
+) -> None:
+    """kill -9 of a real Weaviate between two batches, and a start on the same folder."""
+    server = weaviate_server()
+    killed = threading.Event()
+
+    def on(progress: Progress) -> None:
+        if progress.stage == "copying" and progress.done > 50 and not killed.is_set():
+            killed.set()
+            server.kill()
+            server.start()
+
+    with qa.open(server.url) as there:
+        # As in a slow network, so that the kill meets the copy on its way.
+        write = there._store.write
+
+        def slow(name: str, batch: qa.Batch) -> None:
+            time.sleep(0.2)
+            write(name, batch)
+
+        there._store.write = slow  # type: ignore[method-assign]
+        done = qa.migrate(
+            source, (there, "Docs"), batch_bytes=2048, probe=False, patience=120, progress=on,
+            check="off",
+        )  # fmt: skip
+        assert killed.is_set()
+        assert done.metrics.rows == 500
+        assert there["Docs"].count() == 500
+        back = qa.migrate((there, "Docs"), (Database(source._store), "home"), check="off")
+        assert back.plan.ids.home == 500
+        home = Database(source._store)["home"]
+        assert everything(home) == everything(source)

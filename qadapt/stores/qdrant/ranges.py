@@ -22,6 +22,8 @@ from qadapt.stores.qdrant import keys
 _FIRST_UUID = str(uuid.UUID(int=0))
 _LAST_UUID = 2**128 - 1
 _KEYS = ("from", "to")
+# Ids that are held for each part: with 50 drawn ones the largest has about 1.4 times its share.
+SAMPLED = 50
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def split(ids: Iterable[Any], n: int) -> list[Part]:
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise InputError(f"there is at least 1 part; got {n!r}")
-    ordered = sorted(ids, key=rank)
+    ordered = sorted(thinned(ids, SAMPLED * n), key=rank)
     count = min(n, max(1, len(ordered)))
     cuts = [ordered[at * len(ordered) // count] for at in range(1, count)]
     edges: list[Id | None] = [None, *dict.fromkeys(map(_plain, cuts)), None]
@@ -102,6 +104,19 @@ def split(ids: Iterable[Any], n: int) -> list[Part]:
         {key: each for key, each in (("from", start), ("to", stop)) if each is not None}
         for start, stop in itertools.pairwise(edges)
     ]
+
+
+def thinned(ids: Iterable[Any], most: int) -> list[Any]:
+    """Every so many-th of ids, as many as keep the list under twice ``most``."""
+    kept: list[Any] = []
+    step = 1
+    for at, key in enumerate(ids):
+        if at % step == 0:
+            kept.append(key)
+            if len(kept) >= 2 * most:
+                kept = kept[::2]
+                step *= 2
+    return kept
 
 
 def _plain(key: Any) -> Id:

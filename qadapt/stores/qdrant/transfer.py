@@ -8,7 +8,7 @@ infinity over REST; both then come first in every search (facts section 9).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import InputError
@@ -202,15 +202,19 @@ def count(connection: Connection, name: str, condition: Any, limits: strict.Limi
     return sum(len(page) for page in pages)
 
 
-def some_ids(connection: Connection, name: str, n: int, raw: config.Info) -> list[Any]:
+def some_ids(connection: Connection, name: str, n: int, raw: config.Info) -> Iterable[Any]:
     """Ids to cut a collection at: a random sample where the server has one, else all of them."""
     limits = strict.limits(raw)
     size = strict.capped(limits, *_PAGE)
     rows = count(connection, name, None, limits)
     if connection.local or rows <= size or gates.lacks(connection.version, _SAMPLE_SINCE):
         pages = scroll(connection, name, None, (), False, size, ranges.Range())
-        return [record.id for page in pages for record in page]
-    body = {"query": {"sample": "random"}, "limit": min(size, SAMPLED * n), "with_payload": False}
+        return (record.id for page in pages for record in page)
+    body = {
+        "query": {"sample": "random"},
+        "limit": min(size, ranges.SAMPLED * n),
+        "with_payload": False,
+    }
     path = "/collections/{collection_name}/points/query"
     names = {"collection_name": name}
     found = connection.ask(
@@ -220,8 +224,6 @@ def some_ids(connection: Connection, name: str, n: int, raw: config.Info) -> lis
 
 
 _SAMPLE_SINCE = "1.11"
-# Ids drawn for each part: with 50 the largest part has about 1.4 times its share.
-SAMPLED = 50
 
 
 _PAGE = ("max_query_limit", PAGE)

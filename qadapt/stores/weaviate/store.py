@@ -25,7 +25,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
 from qadapt.stores.weaviate import (
     aliases,
     capabilities,
@@ -35,6 +35,7 @@ from qadapt.stores.weaviate import (
     ids,
     look,
     mapping,
+    payloads,
     rows,
     schema,
     searching,
@@ -293,6 +294,9 @@ class WeaviateStore(Store):
 
     def takes_id(self, key: Id) -> bool:
         return ids.canonical(key) == key
+
+    def keeps(self, key: str, value: Any) -> Kept:
+        return "not" if key == payloads.REST else "as it is"
 
     def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
         try:

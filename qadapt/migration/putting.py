@@ -1,0 +1,55 @@
+"""Writing rows to a target, so that one odd payload does not stop the others.
+
+What a store takes may depend on rows that came before: Weaviate gives a property one type, so an
+entry that is a list in one row and text in another is refused there. Such a row goes with its
+whole payload as a note (``carrier``), which any store takes and which comes home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qadapt.errors import InputError
+from qadapt.migration.carrier import Carrier
+from qadapt.migration.picking import pick
+from qadapt.model import Batch, Id
+
+Write = Callable[[Batch], None]
+IMPOSSIBLE = "impossible-rows"
+
+
+def put(batch: Batch, carrier: Carrier, write: Write, allow: frozenset[str]) -> dict[Id, str]:
+    """Write rows that came home; those that the target cannot hold at all are given back.
+
+    Args:
+        write: sends carried rows; whole batches or nothing, when it refuses their content.
+
+    Raises:
+        InputError: a row that cannot be held, and ``impossible-rows`` is not allowed.
+    """
+    if not len(batch):
+        return {}
+    try:
+        write(carrier.carry(batch))
+    except InputError:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            halves = [range(middle), range(middle, len(batch))]
+            left = [put(pick(batch, list(rows)), carrier, write, allow) for rows in halves]
+            return {**left[0], **left[1]}
+        return _alone(batch, carrier, write, allow)
+    return {}
+
+
+def _alone(batch: Batch, carrier: Carrier, write: Write, allow: frozenset[str]) -> dict[Id, str]:
+    key = batch.ids[0]
+    try:
+        write(carrier.carry(batch, whole=True))
+    except InputError as error:
+        if IMPOSSIBLE not in allow:
+            raise InputError(
+                f"the row {key!r} cannot be held by the target: {error.message}",
+                hint=f"repair it, or leave such rows out, which is listed: --allow {IMPOSSIBLE}",
+            ) from error
+        return {key: error.message}
+    return {}
