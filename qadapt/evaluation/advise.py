@@ -78,7 +78,8 @@ def advise(
     vector = info.vectors[name]
     simulation = simulate(
         store, collection, name, grid(codes, target.k, store, vector.vector), k=target.k,
-        queries=queries, encoder=encoder, sample_rows=sample_rows, memory=memory_budget, fresh=fresh, seed=seed,
+        queries=queries, encoder=encoder, sample_rows=sample_rows, memory=memory_budget,
+        fresh=fresh, seed=seed,
         progress=progress,
     )  # fmt: skip
     tries, out = chosen(store, info, vector, simulation, target)
