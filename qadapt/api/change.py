@@ -120,7 +120,7 @@ def _store_of(plan: PlainPlan) -> tuple[Store, bool]:
     bound: Store | None = getattr(plan, "_store", None)
     if bound is not None:
         return bound, False
-    return open_store(plan.address, disabled=plan.disabled), True
+    return open_store(plan.reopen or plan.address, disabled=plan.disabled), True
 
 
 class Change:
@@ -155,7 +155,8 @@ class Change:
 
     def verify(self, **how: Any) -> Verification:
         """Configured against seen, and recall; the arguments are those of ``Collection.verify``."""
-        with _Borrowed(self._store, self.outcome.address) as store:
+        place = self.outcome.reopen or self.outcome.address
+        with _Borrowed(self._store, place) as store:
             return run_verify(store, self.outcome.collection, self.outcome.vector, **how)
 
     def undo(
@@ -168,7 +169,8 @@ class Change:
             PlanStale: somebody else changed the collection since.
         """
         record = journal.find(self.id)
-        with _Borrowed(self._store, self.outcome.address, record.plan.disabled) as store:
+        place = record.plan.reopen or record.plan.address
+        with _Borrowed(self._store, place, record.plan.disabled) as store:
             outcome = runner.undo_change(
                 store, record, progress=progress or silent, timeout=timeout
             )

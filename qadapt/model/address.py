@@ -138,14 +138,25 @@ class Address:
     @property
     def identity(self) -> str:
         """The same for the same store, for state files: no key, no collection, absolute paths."""
+        return self._rooted("", {k: v for k, v in self.options.items() if k not in _NO_IDENTITY})
+
+    @property
+    def reopen(self) -> str:
+        """What opens the same store again in any folder: how to connect too, a key masked."""
+        options = dict(self.options)
+        if self.key and not self.transport:
+            options["api_key"] = MASK
+        return self._rooted(f"{MASK}@" if self.key else "", options)
+
+    def _rooted(self, user: str, options: Mapping[str, str]) -> str:
         if self.transport:
-            text = f"{self.store}+{self.transport}://{self.location}"
+            text = f"{self.store}+{self.transport}://{user}{self.location}"
         elif self.location == MEMORY:
             text = f"{self.store}:{MEMORY}"
         else:
             text = f"{self.store}:{Path(os.path.abspath(self.path))}"
-        kept = [(k, v) for k, v in sorted(self.options.items()) if k not in _NO_IDENTITY]
-        return text + ("?" + "&".join(f"{_quote(k)}={_quote(v)}" for k, v in kept) if kept else "")
+        pairs = "&".join(f"{_quote(k)}={_quote(v)}" for k, v in sorted(options.items()))
+        return f"{text}?{pairs}" if pairs else text
 
     def secret(self, environ: Mapping[str, str] | None = None) -> str | None:
         """The key to use, or None for no key.

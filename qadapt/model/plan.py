@@ -102,7 +102,8 @@ class Plan(Plain):
     Attributes:
         id: unique; also the id of the change once applied.
         created: UTC, ISO 8601.
-        address: the store, with any key masked.
+        address: which store; the same however it is connected to.
+        reopen: what opens it again, with any key masked; empty in plans of before: ``address``.
         collection, vector: what is changed.
         server: the engine that was asked.
         current: the quantization before.
@@ -142,6 +143,7 @@ class Plan(Plain):
     guard: Guard | None = None
     becomes: Vector | None = None
     strategy: Strategy | None = None
+    reopen: str = ""
     format: int = PLAN_FORMAT
     qadapt: str = ""
 

@@ -118,6 +118,7 @@ def make_plan(
         guard=rooted(guard),
         becomes=becomes,
         strategy=strategy,
+        reopen=store.address.reopen,
         qadapt=__version__,
     )
 

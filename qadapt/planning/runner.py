@@ -44,6 +44,7 @@ class Outcome(Plain):
         id: the change's id.
         created: when it was planned, UTC.
         address, collection, vector: what was changed.
+        reopen: what opens the store again, with any key masked.
         requested: the quantization asked for, in its string form.
         state: applied, undone, nothing (there was nothing to do), interrupted or failed.
         status: as seen at the end; None where it was not looked at.
@@ -62,6 +63,7 @@ class Outcome(Plain):
     recall_before: float | None = None
     recall_after: float | None = None
     seconds: float | None = None
+    reopen: str = ""
 
 
 def apply_plan(
@@ -328,6 +330,7 @@ def _outcome(
         before,
         after,
         seconds,
+        plan.reopen,
     )
 
 

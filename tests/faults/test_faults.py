@@ -76,11 +76,7 @@ def test_started_again_between_two_calls(container, rig) -> None:
     done_in_the_end(use, "apply")
 
 
-def test_an_apply_that_a_kill_cut_short_can_be_taken_back(engine, container, rig, request) -> None:
-    if engine == "weaviate":
-        why = "a plan keeps its address without ?grpc=, so the server is not reached by it again"
-        mark = pytest.mark.xfail(strict=True, raises=UnreachableError, reason=why)
-        request.applymarker(mark)
+def test_an_apply_that_a_kill_cut_short_can_be_taken_back(container, rig) -> None:
     use = rig(container.url)
     kill = iter([container.inner.kill])
     error = attempt(lambda: use.apply(progress=lambda _: next(kill, lambda: None)()))

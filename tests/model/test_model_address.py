@@ -413,3 +413,14 @@ def test_any_path_survives(
 def test_paths_stay_readable() -> None:
     for path in ("/tmp/a b/c-d_e.db", r"C:\my data\x", "./été/日本", f"..{os.sep}x"):
         assert str(Address("edge", None, path)) == f"edge:{path}"
+
+
+def test_what_reopens_a_store_says_how_to_connect_and_masks_the_key() -> None:
+    text = "weaviate+http://localhost:8080?grpc=50060&key_env=MY_KEY"
+    address = Address.parse(text + "#Docs")
+    assert Address.parse(address.reopen) == Address.parse(text)
+    assert "grpc" not in address.identity
+    written = Address.parse("weaviate+https://s3cret@example.com:443?grpc=50060")
+    assert "s3cret" not in written.reopen
+    assert Address.parse(written.reopen).secret({"WEAVIATE_API_KEY": "other"}) == "other"
+    assert Address.parse("edge:data").reopen == Address.parse("edge:data").identity
