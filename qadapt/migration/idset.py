@@ -22,7 +22,7 @@ from qadapt.model import Id
 Hashes = npt.NDArray[np.uint64]
 _BUCKETS = 64
 _SHIFT = np.uint64(58)
-_BLOCK = 1 << 19  # hashes that are held before they are written: 4 MB
+_BLOCK = 1 << 16  # hashes that are held before they are written: 0.5 MB
 
 
 def hashed(keys: Iterable[Id]) -> Hashes:
