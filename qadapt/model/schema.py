@@ -6,6 +6,7 @@ from typing import Any
 
 from qadapt.model.capabilities import Capabilities, Capability
 from qadapt.model.data import HitsDocument, How, Vector
+from qadapt.model.finding import Finding
 from qadapt.model.info import CollectionInfo, Evidence, Server, Status, VectorInfo
 from qadapt.model.match import Match
 from qadapt.model.plain import Plain
@@ -22,6 +23,7 @@ DOCUMENTS: tuple[type[Plain], ...] = (
     CollectionSpec,
     Estimate,
     Evidence,
+    Finding,
     Guard,
     HitsDocument,
     How,

@@ -14,6 +14,7 @@ from qadapt.model import (
     CollectionInfo,
     Estimate,
     Evidence,
+    Finding,
     Guard,
     How,
     Kind,
@@ -24,6 +25,7 @@ from qadapt.model import (
     Quantization,
     Rescore,
     Server,
+    Severity,
     State,
     Status,
     Step,
@@ -283,6 +285,16 @@ store_specs = st.builds(
 )
 specs = st.builds(Spec, st.lists(store_specs, min_size=1, max_size=1).map(tuple))
 
+findings = st.builds(
+    Finding,
+    words,
+    st.sampled_from(list(Severity)),
+    words,
+    words,
+    st.lists(evidence, max_size=3).map(tuple),
+    words,
+    words,
+)
 PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
     Capabilities: capabilities,
     Capability: capability_values,
@@ -290,6 +302,7 @@ PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
     CollectionSpec: collection_specs,
     Estimate: estimates,
     Evidence: evidence,
+    Finding: findings,
     Guard: guards,
     HitsDocument: hits_documents,
     How: hows,
