@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qadapt.diagnosis.subject import PROBES, K, NothingToSeeError, Subject
+from qadapt.evaluation.reach import CURE
 from qadapt.model import Evidence, Finding, Id, Kind, Metric, Rescore, Severity
 
 OFF = Rescore(source="off")
@@ -104,7 +105,7 @@ def not_found_by_itself(subject: Subject) -> list[Finding]:
             Severity.ERROR if share > 0.01 else Severity.WARNING,
             subject.name,
             f"{len(lost_ids)} of {len(ids)} rows are not among the {K} best results of a search "
-            "by their own vector",
+            f"by their own vector; where rescoring more of them does not help: {CURE}",
             (
                 Evidence("rows searched by their own vector", len(ids)),
                 Evidence("not found", len(lost_ids)),
