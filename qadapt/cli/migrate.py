@@ -94,9 +94,10 @@ def export(
         bool, typer.Option("--overwrite", help="Replace a file that is there.")
     ] = False,
 ) -> None:
-    """Write a collection to a file: all of it to .parquet, one vector's floats to the others.
+    """Write a collection to a .parquet, .npy or .fvecs file.
 
-    The file appears when it is whole.
+    All of it goes to .parquet; one vector's floats to the others, with their ids beside. The file
+    appears when it is whole.
     """
     import qadapt as qa
 
@@ -343,9 +344,10 @@ def check(
     ] = None,
     gate: Gate = None,
 ) -> int:  # fmt: skip
-    """Compare two collections: counts, ids both ways, rows, and recall against exact truth.
+    """Compare two collections: ids, rows, and recall against exact truth.
 
-    Exit code 3 says that they differ.
+    Counts, ids both ways, vectors and payloads row by row, and recall@k of the target against
+    the exact truth of the source. Exit code 3 says that they differ.
     """
     import qadapt as qa
     from qadapt.migration.text import check_lines
