@@ -94,11 +94,10 @@ def export(
         bool, typer.Option("--overwrite", help="Replace a file that is there.")
     ] = False,
 ) -> None:
-    """Write a collection to a file: .parquet, .npy, .fvecs.
+    """Write a collection to a .parquet, .npy or .fvecs file.
 
-    All of it to .parquet, one vector's floats to the others.
-
-    The file appears when it is whole.
+    All of it goes to .parquet; one vector's floats to the others, with their ids beside. The file
+    appears when it is whole.
     """
     import qadapt as qa
 
@@ -347,11 +346,10 @@ def check(
     ] = None,
     gate: Gate = None,
 ) -> int:  # fmt: skip
-    """Compare two collections: ids, rows, and recall.
+    """Compare two collections: ids, rows, and recall against exact truth.
 
-    Counts, ids both ways, vectors and payload, and recall against exact truth.
-
-    Exit code 3 says that they differ.
+    Counts, ids both ways, vectors and payloads row by row, and recall@k of the target against
+    the exact truth of the source. Exit code 3 says that they differ.
     """
     import qadapt as qa
     from qadapt.migration.text import check_lines

@@ -31,8 +31,19 @@ def source(edge: Database) -> Collection:
 
 
 @pytest.fixture
-def ends(live: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[[str], Database]]:
-    """``ends("weaviate")``: an open store; what was made under ``Mig_`` is dropped afterwards."""
+def name() -> str:
+    """A collection's name that every store takes, and nobody else has."""
+    return f"Mig_{secrets.token_hex(5)}"
+
+
+@pytest.fixture
+def ends(
+    live: Callable[[str], str], tmp_path: Path, name: str
+) -> Iterator[Callable[[str], Database]]:
+    """``ends("weaviate")``: an open store; what was made under ``name`` is dropped afterwards.
+
+    A server may be shared with other tests, which run at the same time.
+    """
     opened: list[Database] = []
 
     def make(engine: str) -> Database:
@@ -53,15 +64,9 @@ def ends(live: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[[str],
     yield make
     for database in opened:
         for alias in database.aliases():
-            if alias.startswith("Mig_"):
+            if alias.startswith(name):
                 database.drop_alias(alias)
-        for name in database.collections():
-            if name.startswith("Mig_"):
-                database.drop(name)
+        for each in database.collections():
+            if each.startswith(name):
+                database.drop(each)
         database.close()
-
-
-@pytest.fixture
-def name() -> str:
-    """A collection's name that every store takes, and nobody else has."""
-    return f"Mig_{secrets.token_hex(5)}"
