@@ -28,8 +28,7 @@ def register(app: typer.Typer) -> None:
         "doctor",
         examples="qadapt doctor edge:./data articles\n"
         "qadapt doctor edge:./data --fail-on error --json\n"
-        """qadapt doctor edge:./data articles """
-        """--search-params '{"quantization": {"oversampling": 3}}'""",
+        """qadapt doctor edge:./data docs --search-params '{"quantization": {"rescore": false}}'""",
     )(doctor)
 
 

@@ -94,8 +94,7 @@ def register(app: typer.Typer) -> None:
         app,
         "advise",
         examples="qadapt advise edge:./data articles --recall 0.98\n"
-        "qadapt advise edge:./data articles --recall 0.98 --max-ram 8GB --max-latency 20ms "
-        "--price 3.8 -o spec.yaml",
+        "qadapt advise edge:./data articles --max-ram 8GB --max-latency 20ms -o spec.yaml",
     )(advise)
 
 

@@ -346,7 +346,7 @@ def check(
     ] = None,
     gate: Gate = None,
 ) -> int:  # fmt: skip
-    """Compare two collections: ids, rows, and recall against exact truth.
+    """Compare two collections: ids, rows, and recall.
 
     Counts, ids both ways, vectors and payloads row by row, and recall@k of the target against
     the exact truth of the source. Exit code 3 says that they differ.

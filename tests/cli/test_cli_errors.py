@@ -18,7 +18,8 @@ from qadapt import errors
 
 COMMANDS = [
     "stores", "matrix", "inspect", "schema", "plan", "apply", "undo", "history", "verify",
-    "search", "demo",
+    "search", "eval", "simulate", "advise", "cost", "doctor", "report", "migrate", "check",
+    "export", "import", "alias", "demo",
 ]  # fmt: skip
 
 Cli = Callable[..., Any]
