@@ -12,11 +12,13 @@ from qadapt.cli import complete
 from qadapt.cli.frame import command
 from qadapt.cli.measured import show_advice, show_evaluation, show_gate, show_simulation
 from qadapt.cli.options import (
+    AcceptWord,
     Collection,
     Disable,
     EncoderName,
     Url,
     VectorName,
+    check_accept,
     open_database,
     write_text,
 )
@@ -142,6 +144,7 @@ def evaluate(
     build_timeout: Annotated[
         float, typer.Option("--build-timeout", help="Seconds that one setting may take.")
     ] = 600.0,
+    accept: AcceptWord = "differs",
     seed: Seed = 0,
     fresh: Fresh = False,
     gate: Gate = None,
@@ -156,6 +159,7 @@ def evaluate(
     Exits with 3 when a gate was missed.
     """
     bar, at = _bar(gate, k)
+    allowed = check_accept(accept)
     known = _encoder(encoder)
     names = None if query_ids is None else _lines(query_ids)
     with open_database(url, disable) as db, out.progress() as on:
@@ -163,8 +167,8 @@ def evaluate(
             *(settings or ()), vector=vector, k=at, queries=_given(queries), encoder=known,
             query_ids=names, labels=labels, label_field=label_field, live=live, rows=rows,
             copy_rows=copy_rows, concurrency=_numbers(concurrency), seconds=seconds,
-            memory=size(memory), timeout=build_timeout, seed=seed, fresh=fresh, progress=on,
-            command=out.again(),
+            memory=size(memory), timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh,
+            progress=on, command=out.again(),
         )  # fmt: skip
     if out.live:
         out.err.print("")
