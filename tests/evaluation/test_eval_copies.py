@@ -59,7 +59,7 @@ def test_a_copy_is_there_in_the_block_and_gone_after_it(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
-@pytest.mark.parametrize("moment", ["_settle", "_measured"])
+@pytest.mark.parametrize("moment", ["_Builder._settle", "Candidates._measured"])
 def test_a_copy_is_gone_after_whatever_happens(
     articles: Collection,
     state_folder: Path,
@@ -73,7 +73,7 @@ def test_a_copy_is_gone_after_whatever_happens(
         seen.extend(name for name in names(articles) if name.startswith(PREFIX))
         raise error
 
-    monkeypatch.setattr(module.Candidates, moment, broken)
+    monkeypatch.setattr(f"{module.__name__}.{moment}", broken)
     with pytest.raises(error):
         articles.evaluate("binary", queries=10, concurrency=())
     assert seen
