@@ -209,8 +209,8 @@ def simulate(
     with open_database(url, disable) as db, out.progress() as on:
         found = db[collection].simulate(
             *(settings or CODES), vector=vector, k=at, queries=given_queries(queries),
-            encoder=known, sample_rows=sample_rows, segments=segments, memory=size(memory), seed=seed,
-            fresh=fresh, progress=on, command=out.again(),
+            encoder=known, sample_rows=sample_rows, segments=segments, memory=size(memory),
+            seed=seed, fresh=fresh, progress=on, command=out.again(),
         )  # fmt: skip
     if out.live:
         out.err.print("")
