@@ -167,6 +167,8 @@ def measure(
     asked = searcher.asked
     times = [latency.cold(searcher.one, len(asked.queries))] if asked.concurrency else []
     found = find(searcher, result.setting, progress)
+    if info.held_by == "qadapt":
+        client = None  # the search is ours: what the store's client takes is no part of it
     # Asked anew each time, so that a machine that is busier now takes from both alike.
     client_ms = client() if client is not None and times else None
     times += _warm(searcher, client_ms, result.setting, progress)
