@@ -11,6 +11,7 @@ from qadapt.api.change import Plan
 from qadapt.api.measured import Measured
 from qadapt.costing import Cost, Prices, compare
 from qadapt.diagnosis import Diagnosis, diagnose
+from qadapt.evaluation.questions import Encoder
 from qadapt.evaluation.verify import Verification
 from qadapt.evaluation.verify import verify as run_verify
 from qadapt.local import codes, seen
@@ -224,6 +225,7 @@ class Collection(Measured):
         *,
         k: int = 10,
         queries: Any = 200,
+        encoder: Encoder | None = None,
         vector: str | None = None,
         seed: int = 0,
         progress: OnProgress | None = None,
@@ -232,8 +234,9 @@ class Collection(Measured):
 
         Args:
             k: of how many results.
-            queries: float ``(nq, d)``, the path of a ``.npy`` file, or how many of the
-                collection's own vectors to use.
+            queries: float ``(nq, d)``; how many of the collection's own vectors; texts (with
+                ``encoder``); or the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
+            encoder: turns a list of texts into float ``(n, d)``, such as ``qa.Encoder(model)``.
         """
         return run_verify(
             self._store,
@@ -241,6 +244,7 @@ class Collection(Measured):
             self._vector(vector)[0],
             k=k,
             queries=queries,
+            encoder=encoder,
             seed=seed,
             progress=progress or silent,
         )

@@ -57,7 +57,9 @@ class Measured:
             live: measure the collection as it is, too.
             how: ``rows`` (truth over a sample), ``copy_rows`` (20,000), ``concurrency`` ((1, 4);
                 empty for no timing), ``seconds`` of timing each, ``memory`` (bytes for the
-                truth), ``fresh`` (no kept truth), ``seed``, ``timeout`` of building a candidate.
+                truth), ``fresh`` (no kept truth), ``seed``, ``timeout`` of building a candidate,
+                ``accept`` (``"differs"``; ``"client"`` takes qadapt's own codes for what the store
+                has not; ``"exact"`` refuses cousins).
 
         Raises:
             InputError, UnsupportedError, StoreError

@@ -12,11 +12,16 @@ from qadapt.cli import complete
 from qadapt.cli.frame import command
 from qadapt.cli.measured import show_advice, show_evaluation, show_gate, show_simulation
 from qadapt.cli.options import (
+    AcceptWord,
     Collection,
     Disable,
     EncoderName,
+    QueriesAsked,
     Url,
     VectorName,
+    check_accept,
+    given_queries,
+    load_encoder,
     open_database,
     write_text,
 )
@@ -38,15 +43,6 @@ Settings = Annotated[
         help="Such as binary:rescore=4, perhaps with search options: 'binary hnsw_ef=128'.",
         autocompletion=complete.quantizations,
         show_default=False,
-    ),
-]
-Queries = Annotated[
-    str,
-    typer.Option(
-        "--queries",
-        metavar="FILE|N",
-        help="Your queries (.npy; with --encoder .txt, .tsv, .jsonl), or how many of its own "
-        "vectors.",
     ),
 ]
 K = Annotated[int | None, typer.Option("--k", "-k", help="Of how many results.  [default: 10]")]
@@ -108,7 +104,7 @@ def evaluate(
     settings: Settings = None,
     vector: VectorName = None,
     k: K = None,
-    queries: Queries = "200",
+    queries: QueriesAsked = "200",
     encoder: EncoderName = None,
     labels: Annotated[
         str | None,
@@ -142,6 +138,7 @@ def evaluate(
     build_timeout: Annotated[
         float, typer.Option("--build-timeout", help="Seconds that one setting may take.")
     ] = 600.0,
+    accept: AcceptWord = "differs",
     seed: Seed = 0,
     fresh: Fresh = False,
     gate: Gate = None,
@@ -156,15 +153,16 @@ def evaluate(
     Exits with 3 when a gate was missed.
     """
     bar, at = _bar(gate, k)
-    known = _encoder(encoder)
+    allowed = check_accept(accept)
+    known = load_encoder(encoder)
     names = None if query_ids is None else _lines(query_ids)
     with open_database(url, disable) as db, out.progress() as on:
         found = db[collection].evaluate(
-            *(settings or ()), vector=vector, k=at, queries=_given(queries), encoder=known,
+            *(settings or ()), vector=vector, k=at, queries=given_queries(queries), encoder=known,
             query_ids=names, labels=labels, label_field=label_field, live=live, rows=rows,
             copy_rows=copy_rows, concurrency=_numbers(concurrency), seconds=seconds,
-            memory=size(memory), timeout=build_timeout, seed=seed, fresh=fresh, progress=on,
-            command=out.again(),
+            memory=size(memory), timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh,
+            progress=on, command=out.again(),
         )  # fmt: skip
     if out.live:
         out.err.print("")
@@ -185,7 +183,7 @@ def simulate(
     settings: Settings = None,
     vector: VectorName = None,
     k: K = None,
-    queries: Queries = "200",
+    queries: QueriesAsked = "200",
     encoder: EncoderName = None,
     sample_rows: SampleRows = 10_000,
     segments: Annotated[
@@ -207,12 +205,12 @@ def simulate(
     from qadapt.evaluation.choosing import CODES
 
     bar, at = _bar(gate, k)
-    known = _encoder(encoder)
+    known = load_encoder(encoder)
     with open_database(url, disable) as db, out.progress() as on:
         found = db[collection].simulate(
-            *(settings or CODES), vector=vector, k=at, queries=_given(queries), encoder=known,
-            sample_rows=sample_rows, segments=segments, memory=size(memory), seed=seed,
-            fresh=fresh, progress=on, command=out.again(),
+            *(settings or CODES), vector=vector, k=at, queries=given_queries(queries),
+            encoder=known, sample_rows=sample_rows, segments=segments, memory=size(memory),
+            seed=seed, fresh=fresh, progress=on, command=out.again(),
         )  # fmt: skip
     if out.live:
         out.err.print("")
@@ -251,7 +249,7 @@ def advise(
         typer.Option("--code", metavar="QUANTIZATION", show_default=False,
                      help="Choose from these; may be repeated."),
     ] = None,
-    queries: Queries = "200",
+    queries: QueriesAsked = "200",
     encoder: EncoderName = None,
     confirm: Annotated[
         bool, typer.Option("--confirm/--no-confirm", help="Try on the engine, on a copied sample.")
@@ -284,10 +282,10 @@ def advise(
         recall, k or 10, None if max_ram is None else size(max_ram),
         None if max_latency is None else milliseconds(max_latency), price,
     )  # fmt: skip
-    known = _encoder(encoder)
+    known = load_encoder(encoder)
     with open_database(url, disable) as db, out.progress() as on:
         found = db[collection].advise(
-            target, vector=vector, queries=_given(queries), encoder=known, confirm=confirm,
+            target, vector=vector, queries=given_queries(queries), encoder=known, confirm=confirm,
             codes=code or CODES, sample_rows=sample_rows, copy_rows=copy_rows, seed=seed,
             fresh=fresh, timeout=build_timeout, progress=on, command=out.again(),
         )  # fmt: skip
@@ -330,10 +328,6 @@ def milliseconds(text: str) -> float:
     return float(found[1]) * (1000 if found[2] == "s" else 1)
 
 
-def _given(queries: str) -> Any:
-    return int(queries) if queries.isdecimal() else queries
-
-
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         found = tuple(int(part) for part in text.split(","))
@@ -347,14 +341,6 @@ def _lines(path: Path) -> list[str]:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read query ids from {path}: {error}") from error
-
-
-def _encoder(name: str | None) -> Any:
-    if name is None:
-        return None
-    from qadapt.encoder import load
-
-    return load(name)
 
 
 def _bar(text: str | None, k: int | None) -> tuple[Guard | None, int]:

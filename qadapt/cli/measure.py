@@ -9,7 +9,17 @@ import typer
 
 from qadapt.cli import words
 from qadapt.cli.frame import command
-from qadapt.cli.options import Collection, Disable, EncoderName, Url, VectorName, open_database
+from qadapt.cli.options import (
+    Collection,
+    Disable,
+    EncoderName,
+    QueriesAsked,
+    Url,
+    VectorName,
+    given_queries,
+    load_encoder,
+    open_database,
+)
 from qadapt.cli.output import Output, facts, styled, table
 from qadapt.errors import InputError, SpecError
 
@@ -52,12 +62,8 @@ def verify(
     k: Annotated[
         int | None, typer.Option("--k", "-k", help="Results for each query.  [default: 10]")
     ] = None,
-    queries: Annotated[
-        str,
-        typer.Option(
-            "--queries", metavar="Q.npy|N", help="Your queries, or how many of its own vectors."
-        ),
-    ] = "200",
+    queries: QueriesAsked = "200",
+    encoder: EncoderName = None,
     gate: Annotated[
         str | None,
         typer.Option(
@@ -71,11 +77,12 @@ def verify(
     Exits with 3 when the engine was not seen to do what is configured, or a gate was missed.
     """
     bar = _gate(gate, k)
-    given: Any = int(queries) if queries.isdecimal() else queries
+    known = load_encoder(encoder)
     with open_database(url) as db, out.progress() as on:
         found = db[collection].verify(
-            k=bar.k if bar is not None else k or 10, queries=given, vector=vector, progress=on
-        )
+            k=bar.k if bar is not None else k or 10, queries=given_queries(queries),
+            encoder=known, vector=vector, progress=on,
+        )  # fmt: skip
     if out.live:
         out.err.print("")
     now = found.recall

@@ -120,6 +120,15 @@ Disable = Annotated[
         show_default=False,
     ),
 ]
+QueriesAsked = Annotated[
+    str,
+    typer.Option(
+        "--queries",
+        metavar="FILE|N",
+        help="Your queries (.npy; with --encoder .txt, .tsv, .jsonl), or how many of its own "
+        "vectors.",
+    ),
+]
 EncoderName = Annotated[
     str | None,
     typer.Option(
@@ -143,6 +152,20 @@ def read_guard(text: str | None) -> Guard | None:
     from qadapt.model import Guard
 
     return None if text is None else Guard.parse(text)
+
+
+def given_queries(text: str) -> Any:
+    """A number of the collection's own vectors, or the path of a file."""
+    return int(text) if text.isdecimal() else text
+
+
+def load_encoder(name: str | None) -> Any:
+    """The encoder, when one was named; it imports the model's library."""
+    if name is None:
+        return None
+    from qadapt.encoder import load
+
+    return load(name)
 
 
 def check_accept(word: str) -> Accept:

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qadapt.errors import SpecError
+from qadapt.evaluation.candidates import TIMEOUT
 from qadapt.evaluation.choosing import CODES, Try, chosen, grid
-from qadapt.evaluation.evaluate import COPY_ROWS, TIMEOUT, evaluate
+from qadapt.evaluation.evaluate import COPY_ROWS, evaluate
 from qadapt.evaluation.neighbours import MEMORY
 from qadapt.evaluation.questions import Encoder
 from qadapt.evaluation.results import (

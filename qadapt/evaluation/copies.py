@@ -18,7 +18,7 @@ from pathlib import Path
 import filelock
 
 from qadapt.errors import NotFoundError, QadaptError
-from qadapt.local.state import state_dir, write_whole
+from qadapt.local.state import forget, state_dir, write_whole
 from qadapt.model import Batch, Quantization, Vector
 from qadapt.stores.base import OnProgress, Progress, Store
 
@@ -126,7 +126,13 @@ def _owned(store: Store, name: str, token: str, of: str) -> tuple[filelock.BaseF
 
 
 def _remove(store: Store, name: str) -> bool:
-    """Drop a copy; False when it is not there."""
+    """Drop a copy, and our codes of it; False when it is not there."""
+    there = _drop(store, name)
+    forget(store.address, name)
+    return there
+
+
+def _drop(store: Store, name: str) -> bool:
     try:
         store.drop(name)
     except NotFoundError:

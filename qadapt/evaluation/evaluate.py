@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from qadapt.errors import ApplyError, InputError, QadaptError, StoreTimeoutError, UnsupportedError
+from qadapt.errors import InputError, QadaptError, SpecError
 from qadapt.evaluation import latency, measuring
+from qadapt.evaluation.candidates import TIMEOUT, Candidates, Client, Work
 from qadapt.evaluation.copies import copied, strangers, sweep
 from qadapt.evaluation.labels import read_labels
-from qadapt.evaluation.measuring import Asked, Labelled, Searcher
+from qadapt.evaluation.measuring import Asked, Labelled
 from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth, over_rows
 from qadapt.evaluation.questions import Encoder, ask
 from qadapt.evaluation.results import Evaluation, Result, now
@@ -21,26 +21,16 @@ from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.verify import agrees
 from qadapt.local import seen
 from qadapt.model import (
+    ACCEPTS,
+    Accept,
     Batch,
     CollectionInfo,
-    Kind,
-    Level,
-    Quantization,
-    State,
-    Vector,
-    VectorInfo,
 )
 from qadapt.stores.base import OnProgress, Progress, Store, check_k, silent
 
 COPY_ROWS = 20_000
-TIMEOUT = 600.0  # seconds that one candidate may take to be built
-PAUSE = 0.25
-CALM = 3  # looks in a row that must say "ignored" before it is believed
-
-Client = Callable[[], float]
 
 READ = "candidates ran on a copy of {:,} of {:,} rows: recall without rescoring falls as rows grow"
-FRESH_COPY = "on a copy of its own: the store cannot change the one before to it"
 
 
 def evaluate(
@@ -64,6 +54,7 @@ def evaluate(
     fresh: bool = False,
     seed: int = 0,
     timeout: float = TIMEOUT,
+    accept: Accept = "differs",
     progress: OnProgress = silent,
     command: str = "",
 ) -> Evaluation:
@@ -82,6 +73,9 @@ def evaluate(
         concurrency: queries in flight, one measurement each; empty for no timing.
         fresh: compute the truth anew even if it is kept from before.
         timeout: seconds that a candidate may take to be built.
+        accept: whose codes a candidate may have: ``exact`` (the store's, just as asked),
+            ``differs`` (a cousin too), or ``client`` (where the store has none, qadapt's own,
+            built beside the copy and removed with it). What is left is ``unsupported``.
 
     Raises:
         InputError, UnsupportedError, NotFoundError, StoreError
@@ -89,6 +83,8 @@ def evaluate(
     begun = time.monotonic()
     check_k(k, store.max_k - 1)
     _check_numbers(rows, copy_rows, concurrency)
+    if accept not in ACCEPTS:
+        raise SpecError.unknown("accept", accept, ACCEPTS)
     notes = _swept(store)
     info = seen.info(store, collection)
     vector = info.vectors[name]
@@ -105,7 +101,7 @@ def evaluate(
     if live and Setting(None) not in as_is:
         as_is.insert(0, Setting(None))
     candidates = [item for item in wanted if item.quantization is not None]
-    work = _Work(store, collection, name, vector, asked, timeout, progress)
+    work = Work(store, collection, name, vector, asked, timeout, progress, accept)
     known = exact_truth(
         store, collection, name, vector.vector, asked.queries, k,
         rows=rows, memory=memory, cached=not fresh, seed=seed, progress=progress,
@@ -126,7 +122,7 @@ def evaluate(
         with contextlib.ExitStack() as stack:
             client = _client(work, sample, stack) if asked.concurrency else None
             results += [_live(work, item, known, client) for item in as_is]
-            results += _Candidates(work, sample, exact, client).run(candidates)
+            results += Candidates(work, sample, exact, client).run(candidates)
     else:
         results += [_live(work, item, known, None) for item in as_is]
     if not results:
@@ -176,25 +172,7 @@ def _check_numbers(rows: int | None, copy_rows: int, concurrency: Sequence[int])
             raise InputError(f"{what} must be a whole number from 1; got {number!r}")
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What all parts of one evaluation share."""
-
-    store: Store
-    collection: str
-    name: str
-    vector: VectorInfo
-    asked: Asked
-    timeout: float
-    progress: OnProgress
-
-    def searcher(self, collection: str, setting: Setting, vector: Vector) -> Searcher:
-        return Searcher(
-            self.store, collection, self.name, vector, self.asked, setting.rescore, setting.options
-        )
-
-
-def _live(work: _Work, setting: Setting, known: Known, client: Client | None) -> Result:
+def _live(work: Work, setting: Setting, known: Known, client: Client | None) -> Result:
     info = seen.info(work.store, work.collection).vectors[work.name]
     result = Result(
         setting.text, info.quantization, setting.rescore or info.default_rescore,
@@ -228,7 +206,7 @@ def _sample(
     return present(batch, name, collection)
 
 
-def _client(work: _Work, sample: Batch, stack: contextlib.ExitStack) -> Client:
+def _client(work: Work, sample: Batch, stack: contextlib.ExitStack) -> Client:
     """Measures what a search takes that gives the engine next to nothing to do."""
     few = sample.rows(0, min(len(sample), work.asked.k + work.asked.extra))
     vector = work.vector.vector
@@ -237,130 +215,3 @@ def _client(work: _Work, sample: Batch, stack: contextlib.ExitStack) -> Client:
     )
     searcher = work.searcher(small, Setting(None), vector)
     return lambda: latency.client_overhead(searcher.one, len(work.asked.queries))
-
-
-class _Candidates:
-    """Settings one after the other on a copy, which is changed from one to the next."""
-
-    def __init__(self, work: _Work, sample: Batch, known: Known, client: Client | None) -> None:
-        self._work, self._sample, self._known, self._client = work, sample, known, client
-
-    def run(self, settings: Sequence[Setting]) -> list[Result]:
-        """Results in the order of ``settings``; the same codes are built once."""
-        groups: dict[Quantization, list[int]] = {}
-        for at, setting in enumerate(settings):
-            assert setting.quantization is not None
-            groups.setdefault(setting.quantization, []).append(at)
-        found: dict[int, Result] = {}
-        stack = contextlib.ExitStack()
-        with stack:
-            copy: str | None = None
-            for quantization, members in groups.items():
-                mapped = self._work.store.map(quantization, self._work.vector.vector)
-                starts = [self._begin(settings[at], mapped) for at in members]
-                fresh = quantization.kind is Kind.FLOAT16
-                if mapped.match.level is Level.UNSUPPORTED and not fresh:
-                    found.update(zip(members, starts, strict=True))
-                    continue
-                try:
-                    copy = None if fresh else copy
-                    copy, note = self._built(quantization, copy, stack)
-                except (UnsupportedError, StoreTimeoutError, ApplyError) as error:
-                    state: Any = "unsupported" if isinstance(error, UnsupportedError) else "failed"
-                    for at, start in zip(members, starts, strict=True):
-                        found[at] = start.replace(state=state, notes=_told(error))
-                    copy = None
-                    continue
-                for at, start in zip(members, starts, strict=True):
-                    start = start.replace(notes=note)
-                    found[at] = self._measured(settings[at], copy, start)
-                if fresh:
-                    copy = None
-        return [found[at] for at in range(len(settings))]
-
-    def _begin(self, setting: Setting, mapped: Any) -> Result:
-        assert setting.quantization is not None
-        unsupported = mapped.match.level is Level.UNSUPPORTED
-        return Result(
-            setting.text, setting.quantization, setting.rescore, dict(setting.options),
-            "" if unsupported else str(mapped.target), mapped.match, "copy",
-            "unsupported" if unsupported else "measured",
-            notes=(*mapped.match.differences, *mapped.match.support) if unsupported else (),
-        )  # fmt: skip
-
-    def _built(
-        self, quantization: Quantization, copy: str | None, stack: contextlib.ExitStack
-    ) -> tuple[str, tuple[str, ...]]:
-        """A copy with these codes in force, and what to know of it."""
-        note: tuple[str, ...] = ()
-        if copy is not None:
-            try:
-                self._change(copy, quantization)
-                return copy, note
-            except UnsupportedError:
-                note = (FRESH_COPY,)
-        work = self._work
-        name = work.name
-        asked = {name: quantization} if quantization.kind is not Kind.NONE else {}
-        vector = work.vector.vector
-        made = stack.enter_context(
-            copied(
-                work.store, {name: vector}, [self._sample], work.progress,
-                quantization=asked, of=work.collection,
-            )
-        )  # fmt: skip
-        self._change(made, quantization)
-        return made, note
-
-    def _change(self, copy: str, quantization: Quantization) -> None:
-        work = self._work
-        info = work.store.info(copy)
-        if quantization.kind is not Kind.FLOAT16:
-            for step in work.store.steps(info, work.name, quantization):
-                work.progress(Progress(f"building {quantization}"))
-                work.store.run(copy, step.request, work.progress, work.timeout)
-        self._settle(copy, quantization)
-
-    def _settle(self, copy: str, quantization: Quantization) -> None:
-        """Wait until the engine was seen to obey, or to ignore it for good."""
-        work = self._work
-        plain = quantization.kind in (Kind.NONE, Kind.FLOAT16)
-        goals = (State.ABSENT, State.ACTIVE) if plain else (State.ACTIVE,)
-        end, ignored = time.monotonic() + work.timeout, 0
-        while True:
-            status = work.store.info(copy).vectors[work.name].status
-            ignored = ignored + 1 if status.state in (State.IGNORED, State.ABSENT) else 0
-            if status.state in (*goals, State.UNKNOWN) or ignored >= CALM:
-                return
-            if time.monotonic() > end:
-                raise StoreTimeoutError(
-                    f"{quantization} is {status.state} after {work.timeout:g} seconds",
-                    hint="give it longer: timeout=, --build-timeout",
-                )
-            work.progress(Progress(f"building {quantization}", status.progress or 0, 1, "share"))
-            time.sleep(PAUSE)
-
-    def _measured(self, setting: Setting, copy: str, start: Result) -> Result:
-        work = self._work
-        info = work.store.info(copy).vectors[work.name]
-        start = start.replace(
-            target=str(info.quantization.replace(rescore=None)),
-            rescore=setting.rescore or info.default_rescore,
-        )
-        plain = start.quantization.kind in (Kind.NONE, Kind.FLOAT16)
-        if not plain and info.status.state in (State.IGNORED, State.ABSENT):
-            reason = f"the engine does not obey here: {info.status.reason}"
-            return start.replace(
-                state="not obeyed", status=info.status, notes=(*start.notes, reason)
-            )
-        searcher = work.searcher(copy, setting, info.vector)
-        try:
-            return measuring.measure(
-                searcher, info, self._known, start, work.progress, client=self._client
-            )
-        except UnsupportedError as error:  # such as a source of rescoring that a store lacks
-            return start.replace(state="unsupported", notes=(*start.notes, *_told(error)))
-
-
-def _told(error: QadaptError) -> tuple[str, ...]:
-    return (error.message, error.hint) if error.hint else (error.message,)

@@ -167,6 +167,8 @@ def measure(
     asked = searcher.asked
     times = [latency.cold(searcher.one, len(asked.queries))] if asked.concurrency else []
     found = find(searcher, result.setting, progress)
+    if info.held_by == "qadapt":
+        client = None  # the search is ours: what the store's client takes is no part of it
     # Asked anew each time, so that a machine that is busier now takes from both alike.
     client_ms = client() if client is not None and times else None
     times += _warm(searcher, client_ms, result.setting, progress)
@@ -292,6 +294,8 @@ def query_ids(queries: Queries) -> tuple[str, ...]:
 def _bytes(info: VectorInfo) -> Bytes:
     """What the engine reports, and where it is by what is configured."""
     asked = info.quantization
+    if info.held_by == "qadapt":
+        return _our_bytes(info)
     # Qdrant keeps codes that are not placed where the originals are, which are in RAM if nobody
     # says (facts/qdrant.md 1).
     originals_on_disk = asked.originals == "disk"
@@ -307,3 +311,11 @@ def _bytes(info: VectorInfo) -> Bytes:
         info.count,
         "as the store reports, or as its files show; where they are, as configured",
     )
+
+
+def _our_bytes(info: VectorInfo) -> Bytes:
+    """Our codes lie on disk whole (with the int8 rows of binary ones); their bits in RAM too."""
+    told = {item.signal: item.value for item in info.status.evidence}
+    ram, disk, originals = told["bytes in RAM"], told["bytes on disk"], info.float_bytes
+    source = "codes by qadapt's own files; originals as the store reports"
+    return Bytes(disk, originals, ram, disk, originals, originals, info.count, source)

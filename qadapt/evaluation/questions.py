@@ -17,7 +17,7 @@ from qadapt.stores.base import Store
 
 Encoder = Callable[[list[str]], Any]
 
-ARRAYS = (".npy",)
+ARRAYS = (".npy", ".npz")  # the second is refused where arrays are read, with a reason
 _TEXTS = (
     "a text file has one query a line (.txt), an id and a query a line (.tsv), or one JSON "
     'object a line with "_id" and "text" (.jsonl)'

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from qadapt.evaluation.questions import Encoder, ask
 from qadapt.evaluation.reach import Reach, reach
 from qadapt.evaluation.recall import Recall, interval, recall_per_query
-from qadapt.evaluation.truth import Queries, exact_neighbours, queries_of
+from qadapt.evaluation.truth import Queries, exact_neighbours
 from qadapt.local import seen
 from qadapt.local.settings import read_settings
 from qadapt.model import (
@@ -71,6 +72,7 @@ def verify(
     *,
     k: int = 10,
     queries: Any = 200,
+    encoder: Encoder | None = None,
     seed: int = 0,
     progress: OnProgress = silent,
 ) -> Verification:
@@ -78,13 +80,13 @@ def verify(
 
     Args:
         k: 1 to 10,000.
-        queries: float ``(nq, d)``, the path of a ``.npy`` file, or how many of the collection's
-            own vectors to use.
+        queries: see ``questions.ask``.
+        encoder: turns a list of texts into float ``(n, d)``.
     """
     check_k(k, store.max_k - 1)
     info = seen.info(store, collection)
     vector = info.vectors[name]
-    asked = queries_of(store, collection, name, vector.vector, queries, seed=seed)
+    asked = ask(store, collection, name, vector.vector, queries, encoder=encoder, seed=seed)
     truth = exact_neighbours(store, collection, name, vector.vector, asked, k, progress)
     recalls = tuple(
         measure(store, info, name, asked, truth, k, label, rescore, progress)

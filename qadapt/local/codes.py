@@ -23,6 +23,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.index import CodeIndex
+from qadapt.local.settings import read_settings, write_settings
 from qadapt.local.state import index_dir, sync_dir
 from qadapt.model import (
     Batch,
@@ -37,7 +38,7 @@ from qadapt.model import (
     Status,
     Vector,
 )
-from qadapt.stores.base import OnProgress, Progress, Store
+from qadapt.stores.base import Mapped, OnProgress, Progress, Store
 
 REPAIR = "build them again with `qadapt apply`, or take the change back: `qadapt undo`"
 
@@ -61,9 +62,30 @@ def match(quantization: Quantization) -> Match:
     )
 
 
+def by_store(store: Store, wanted: Quantization, vector: Vector) -> Mapped:
+    """How near the store itself comes to a quantization: not at all where it has none."""
+    mapped = store.map(wanted, vector)
+    capabilities = store.capabilities()
+    if wanted.kind is Kind.NONE or capabilities.native("native-quantization"):
+        return mapped
+    reason = capabilities["native-quantization"].reason
+    return Mapped(None, wanted, Match.unsupported(f"native-quantization: {reason}"))
+
+
 def default_rescore(quantization: Quantization) -> Rescore:
     """How searches over our codes rescore when nobody says: by originals, x4 for binary."""
     return Rescore(4.0 if quantization.kind is Kind.BINARY else 1.0)
+
+
+def hold(
+    store: Store, collection: str, name: str, quantization: Quantization, progress: OnProgress
+) -> None:
+    """Build our codes of one vector and remember them, so that searches use them."""
+    vector = store.info(collection).vectors[name].vector
+    build(store, collection, name, vector, quantization, progress)
+    settings = read_settings(store, collection)
+    changed = settings.of(name).replace(client=quantization)
+    write_settings(store, collection, settings.with_vector(name, changed))
 
 
 def build(

@@ -12,7 +12,7 @@ from qadapt.model.capabilities import (
 from qadapt.model.data import Batch, Hits, How, Id, Vector, as_vectors, check_vectors
 from qadapt.model.finding import Finding, Severity
 from qadapt.model.info import CollectionInfo, Evidence, Server, State, Status, VectorInfo
-from qadapt.model.match import Accept, Level, Match, Strategy
+from qadapt.model.match import ACCEPTS, Accept, Level, Match, Strategy
 from qadapt.model.metric import Metric
 from qadapt.model.plain import Plain
 from qadapt.model.plan import Estimate, Guard, Plan, Step, Symbol
@@ -30,6 +30,7 @@ from qadapt.model.quantization import (
 from qadapt.model.rescore import Rescore, RescoreLike
 
 __all__ = [
+    "ACCEPTS",
     "FEATURES",
     "Accept",
     "Batch",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Literal, get_args
 
 from qadapt.model.plain import Plain
 
 Accept = Literal["exact", "differs", "client"]
+ACCEPTS: tuple[Accept, ...] = get_args(Accept)
 Strategy = Literal["in-place", "alias"]
 
 

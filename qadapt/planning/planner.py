@@ -9,6 +9,7 @@ from qadapt.errors import NotFoundError, SpecError, UnsupportedError
 from qadapt.local import codes, seen
 from qadapt.local.settings import read_settings
 from qadapt.model import (
+    ACCEPTS,
     Accept,
     CollectionInfo,
     Estimate,
@@ -34,7 +35,6 @@ from qadapt.planning.requests import BUILD_CODES, DROP_CODES, REMEMBER
 from qadapt.stores.base import Store, refuse
 from qadapt.version import __version__
 
-ACCEPTS = ("exact", "differs", "client")
 STRATEGIES: tuple[Strategy, ...] = ("in-place", "alias")
 
 
@@ -178,11 +178,8 @@ def _who(
     """Whether the codes will be ours, what they will be, and how near to what was asked."""
     if wanted.kind is Kind.NONE:
         return False, wanted, Match.of()
-    can = store.capabilities()["native-quantization"]
-    mapped = store.map(wanted, now.vector)
+    mapped = codes.by_store(store, wanted, now.vector)
     native = mapped.match
-    if not store.capabilities().native("native-quantization"):
-        native = Match.unsupported(f"native-quantization: {can.reason}")
     if native.level is Level.EXACT or (native.level is Level.DIFFERS and accept != "exact"):
         return False, mapped.target.replace(rescore=wanted.rescore), native
     ours = codes.match(wanted)

@@ -28,22 +28,14 @@ def run(
     """Carry out one request, ours or the store's."""
     op = request["op"]
     if op == BUILD_CODES:
-        _build(store, collection, request["vector"], request["quantization"], progress)
+        quantization = Quantization.parse(request["quantization"])
+        codes.hold(store, collection, request["vector"], quantization, progress)
     elif op == DROP_CODES:
         _drop(store, collection, request["vector"])
     elif op == REMEMBER:
         _remember(store, collection, request["vector"], request["rescore"])
     else:
         store.run(collection, request, progress, timeout)
-
-
-def _build(store: Store, collection: str, name: str, text: str, progress: OnProgress) -> None:
-    quantization = Quantization.parse(text)
-    vector = store.info(collection).vectors[name].vector
-    codes.build(store, collection, name, vector, quantization, progress)
-    settings = read_settings(store, collection)
-    changed = settings.of(name).replace(client=quantization)
-    write_settings(store, collection, settings.with_vector(name, changed))
 
 
 def _drop(store: Store, collection: str, name: str) -> None:

@@ -153,12 +153,12 @@ def test_wrong_words_are_told_in_one_block(cli: Cli, articles: str, words: tuple
 def test_an_interrupted_eval_leaves_nothing_behind(
     cli: Cli, articles: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qadapt.evaluation import evaluate as module
+    from qadapt.evaluation import candidates as module
 
     def broken(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module._Candidates, "_measured", broken)
+    monkeypatch.setattr(module.Candidates, "_measured", broken)
     ran = cli("eval", articles, "articles", "binary", "--queries", "10", "--concurrency", "0")
     assert ran.code == 130
     assert "safe to run again" in ran.err
@@ -180,3 +180,15 @@ def test_times(text: str, wanted: float) -> None:
     for wrong in ("", "ms", "-1s", "1h"):
         with pytest.raises(SpecError):
             milliseconds(wrong)
+
+
+def test_what_the_store_lacks_is_tried_with_our_codes(cli: Cli, articles: str) -> None:
+    words = ("eval", articles, "articles", "binary", "--no-live", "--queries", "30",
+             "--concurrency", "0", "--disable", "native-quantization", "--json")  # fmt: skip
+    (refused,) = cli(*words).json["results"]
+    assert refused["state"] == "unsupported"
+    assert "--accept client" in " ".join(refused["notes"])
+    (taken,) = cli(*words, "--accept", "client").json["results"]
+    assert (taken["state"], taken["how"]["searcher"]) == ("measured", "qadapt")
+    wrong = cli(*words, "--accept", "clint")
+    assert (wrong.code, wrong.json["error"]["type"]) == (2, "SpecError")

@@ -139,6 +139,28 @@ def test_verify_measures_and_gates(cli: Cli, articles: str, tmp_path: Path, scif
     assert missed.json["agrees"] is True
 
 
+def test_verify_takes_texts_with_an_encoder(
+    cli: Cli, articles: str, tmp_path: Path, scifact: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "q.txt"
+    path.write_text("\n".join(scifact.query_ids[:20]), encoding="utf-8")
+    vectors = dict(zip(scifact.query_ids, scifact.queries, strict=True))
+    named: list[str] = []
+
+    def load(name: str) -> Any:
+        named.append(name)
+        return lambda texts: np.stack([vectors[text] for text in texts])
+
+    words = ("verify", articles, "articles", "--queries", path)
+    refused = cli(*words, "--json")
+    assert (refused.code, refused.json["error"]["type"]) == (2, "InputError")
+    monkeypatch.setattr("qadapt.encoder.load", load)
+    found = cli(*words, "--encoder", "a-model", "--json")
+    assert (found.code, named) == (0, ["a-model"])
+    assert found.json["source"] == f"20 texts from {path}, encoded"
+    assert [item["queries"] for item in found.json["recalls"]] == [20]
+
+
 def test_verify_exits_3_when_the_engine_does_not_obey(
     cli: Cli, articles: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import StoreError
-from qadapt.evaluation import evaluate as module
+from qadapt.evaluation import candidates as module
 from qadapt.evaluation.copies import PREFIX, copied, strangers, sweep
 from qadapt.stores.base import silent
 from qadapt.testing import clustered
@@ -59,7 +59,7 @@ def test_a_copy_is_there_in_the_block_and_gone_after_it(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
-@pytest.mark.parametrize("moment", ["_settle", "_measured"])
+@pytest.mark.parametrize("moment", ["_Builder._settle", "Candidates._measured"])
 def test_a_copy_is_gone_after_whatever_happens(
     articles: Collection,
     state_folder: Path,
@@ -73,7 +73,7 @@ def test_a_copy_is_gone_after_whatever_happens(
         seen.extend(name for name in names(articles) if name.startswith(PREFIX))
         raise error
 
-    monkeypatch.setattr(module._Candidates, moment, broken)
+    monkeypatch.setattr(f"{module.__name__}.{moment}", broken)
     with pytest.raises(error):
         articles.evaluate("binary", queries=10, concurrency=())
     assert seen
@@ -140,13 +140,13 @@ def test_a_leftover_that_cannot_be_removed_is_told_and_tried_again(
 _KILLED = """
     import sys, time
     import qadapt as qa
-    from qadapt.evaluation import evaluate
+    from qadapt.evaluation import candidates
 
     def stay(self, *_):
         print("built", flush=True)
         time.sleep(60)
 
-    evaluate._Candidates._measured = stay
+    candidates.Candidates._measured = stay
     with qa.open(sys.argv[1]) as db:
         db["articles"].evaluate("binary", queries=10, concurrency=())
 """

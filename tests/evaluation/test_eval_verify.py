@@ -286,3 +286,29 @@ def test_progress_tells_rows_and_queries(articles: Collection, sample: Sample) -
     assert rows[-1].done == rows[-1].total == ROWS
     asked = [event for event in told if event.unit == "queries"]
     assert [event.done for event in asked] == [64, 70]
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("q.txt", "{0}\n"), ("q.tsv", "{0}\t{0}\n"), ("q.jsonl", '{{"text": "{0}"}}\n')],
+)
+def test_texts_become_queries_by_an_encoder(
+    articles: Collection, sample: Sample, tmp_path: Path, name: str, form: str
+) -> None:
+    path = tmp_path / name
+    path.write_text("".join(form.format(at) for at in range(30)), encoding="utf-8")
+
+    def encoder(texts: list[str]) -> np.ndarray:
+        return sample.queries[[int(text) for text in texts]]
+
+    articles.plan("binary:rescore=off").apply(yes=True)
+    expected = articles.verify(queries=sample.queries[:30])
+    found = articles.verify(queries=path, encoder=encoder)
+    assert found.recall.recall == expected.recall.recall < 1
+    assert "30 texts" in found.source and "encoded" in found.source
+    listed = articles.verify(queries=[str(at) for at in range(30)], encoder=encoder)
+    assert listed.recall.recall == expected.recall.recall
+    with pytest.raises(InputError, match="encoder"):
+        articles.verify(queries=path)
+    with pytest.raises(DimensionError):
+        articles.verify(queries=path, encoder=lambda texts: np.ones((len(texts), 3)))

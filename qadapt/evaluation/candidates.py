@@ -1,0 +1,234 @@
+"""Candidates: settings tried one after the other on a copied sample of the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.errors import ApplyError, QadaptError, StoreTimeoutError, UnsupportedError
+from qadapt.evaluation import measuring
+from qadapt.evaluation.copies import copied
+from qadapt.evaluation.measuring import Asked, Searcher
+from qadapt.evaluation.neighbours import Known
+from qadapt.evaluation.results import Result
+from qadapt.evaluation.settings import Setting
+from qadapt.local import codes, seen
+from qadapt.model import (
+    Accept,
+    Batch,
+    Kind,
+    Level,
+    Match,
+    Quantization,
+    State,
+    Vector,
+    VectorInfo,
+)
+from qadapt.stores.base import OnProgress, Progress, Store
+
+TIMEOUT = 600.0  # seconds that one candidate may take to be built
+PAUSE = 0.25
+CALM = 3  # looks in a row that must say "ignored" before it is believed
+
+Client = Callable[[], float]
+
+FRESH_COPY = "on a copy of its own: the store cannot change the one before to it"
+OURS = "qadapt's own codes, beside the store"
+OFFER = "accept='client' (--accept client): qadapt's own codes beside the store"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all parts of one evaluation share."""
+
+    store: Store
+    collection: str
+    name: str
+    vector: VectorInfo
+    asked: Asked
+    timeout: float
+    progress: OnProgress
+    accept: Accept = "differs"
+
+    def searcher(self, collection: str, setting: Setting, vector: Vector) -> Searcher:
+        return Searcher(
+            self.store, collection, self.name, vector, self.asked, setting.rescore, setting.options
+        )
+
+
+class Candidates:
+    """Settings one after the other on a copy, which is changed from one to the next."""
+
+    def __init__(self, work: Work, sample: Batch, known: Known, client: Client | None) -> None:
+        self._work, self._sample, self._known, self._client = work, sample, known, client
+
+    def run(self, settings: Sequence[Setting]) -> list[Result]:
+        """Results in the order of ``settings``; the same codes are built once."""
+        groups: dict[Quantization, list[int]] = {}
+        for at, setting in enumerate(settings):
+            assert setting.quantization is not None
+            groups.setdefault(setting.quantization, []).append(at)
+        found: dict[int, Result] = {}
+        with contextlib.ExitStack() as stack:
+            builder = _Builder(self._work, self._sample, stack)
+            for quantization, members in groups.items():
+                who = _who(self._work, quantization)
+                starts = [_begin(settings[at], who) for at in members]
+                if who.refused:
+                    found.update(zip(members, starts, strict=True))
+                    continue
+                try:
+                    copy, note = builder.built(quantization, by_us=who.by_us)
+                except (UnsupportedError, StoreTimeoutError, ApplyError) as error:
+                    state: Any = "unsupported" if isinstance(error, UnsupportedError) else "failed"
+                    for at, start in zip(members, starts, strict=True):
+                        found[at] = start.replace(state=state, notes=_told(error))
+                    continue
+                for at, start in zip(members, starts, strict=True):
+                    start = start.replace(notes=note)
+                    found[at] = self._measured(settings[at], copy, start)
+        return [found[at] for at in range(len(settings))]
+
+    def _measured(self, setting: Setting, copy: str, start: Result) -> Result:
+        work = self._work
+        info = seen.info(work.store, copy).vectors[work.name]
+        start = start.replace(
+            target=str(info.quantization.replace(rescore=None)),
+            rescore=setting.rescore or info.default_rescore,
+        )
+        plain = start.quantization.kind in (Kind.NONE, Kind.FLOAT16)
+        if not plain and info.status.state in (State.IGNORED, State.ABSENT):
+            reason = f"the engine does not obey here: {info.status.reason}"
+            return start.replace(
+                state="not obeyed", status=info.status, notes=(*start.notes, reason)
+            )
+        searcher = work.searcher(copy, setting, info.vector)
+        try:
+            return measuring.measure(
+                searcher, info, self._known, start, work.progress, client=self._client
+            )
+        except UnsupportedError as error:  # such as a source of rescoring that a store lacks
+            return start.replace(state="unsupported", notes=(*start.notes, *_told(error)))
+
+
+@dataclass(frozen=True)
+class _Who:
+    """Who would make the codes, what they would be, and what speaks against it."""
+
+    by_us: bool
+    target: Quantization
+    match: Match
+    refused: tuple[str, ...] = ()
+
+
+def _who(work: Work, quantization: Quantization) -> _Who:
+    mapped = codes.by_store(work.store, quantization, work.vector.vector)
+    match, target = mapped.match, mapped.target
+    if match.level is Level.DIFFERS and work.accept == "exact":
+        reasons = (f"{work.store.name} has only a cousin", *match.differences)
+        return _Who(False, target, match, reasons)
+    # Half precision is a datatype, which a copy of its own is made with.
+    if match.level is not Level.UNSUPPORTED or quantization.kind is Kind.FLOAT16:
+        return _Who(False, target, match)
+    ours = codes.match(quantization)
+    reasons = (*match.differences, *match.support)
+    if ours.level is Level.UNSUPPORTED:
+        return _Who(False, target, match, reasons)
+    if work.accept != "client":
+        return _Who(False, target, match, tuple(dict.fromkeys((*reasons, OFFER))))
+    return _Who(True, quantization, ours)
+
+
+def _begin(setting: Setting, who: _Who) -> Result:
+    assert setting.quantization is not None
+    return Result(
+        setting.text, setting.quantization, setting.rescore, dict(setting.options),
+        "" if who.refused else str(who.target), who.match, "copy",
+        "unsupported" if who.refused else "measured", notes=who.refused,
+    )  # fmt: skip
+
+
+class _Builder:
+    """Makes copies with codes in force; one copy is changed from one candidate to the next."""
+
+    def __init__(self, work: Work, sample: Batch, stack: contextlib.ExitStack) -> None:
+        self._work, self._sample, self._stack = work, sample, stack
+        self._copy: str | None = None  # the store's codes are tried on it
+        self._plain: str | None = None  # ours are tried beside it
+
+    def built(self, quantization: Quantization, *, by_us: bool) -> tuple[str, tuple[str, ...]]:
+        """A copy with these codes in force, and what to know of it."""
+        if by_us:
+            return self._by_us(quantization), (OURS,)
+        before, self._copy = self._copy, None  # after a failure the next one gets a new copy
+        if quantization.kind is Kind.FLOAT16:
+            return self._by_store(quantization, None)
+        copy, note = self._by_store(quantization, before)
+        self._copy = copy
+        return copy, note
+
+    def _by_us(self, quantization: Quantization) -> str:
+        work = self._work
+        if self._plain is None:
+            self._plain = self._copied({})
+        codes.hold(work.store, self._plain, work.name, quantization, work.progress)
+        return self._plain
+
+    def _copied(self, quantization: dict[str, Quantization]) -> str:
+        work = self._work
+        return self._stack.enter_context(
+            copied(
+                work.store, {work.name: work.vector.vector}, [self._sample], work.progress,
+                quantization=quantization, of=work.collection,
+            )
+        )  # fmt: skip
+
+    def _by_store(
+        self, quantization: Quantization, copy: str | None
+    ) -> tuple[str, tuple[str, ...]]:
+        note: tuple[str, ...] = ()
+        if copy is not None:
+            try:
+                self._change(copy, quantization)
+                return copy, note
+            except UnsupportedError:
+                note = (FRESH_COPY,)
+        plain = quantization.kind is Kind.NONE
+        made = self._copied({} if plain else {self._work.name: quantization})
+        self._change(made, quantization)
+        return made, note
+
+    def _change(self, copy: str, quantization: Quantization) -> None:
+        work = self._work
+        info = work.store.info(copy)
+        if quantization.kind is not Kind.FLOAT16:
+            for step in work.store.steps(info, work.name, quantization):
+                work.progress(Progress(f"building {quantization}"))
+                work.store.run(copy, step.request, work.progress, work.timeout)
+        self._settle(copy, quantization)
+
+    def _settle(self, copy: str, quantization: Quantization) -> None:
+        """Wait until the engine was seen to obey, or to ignore it for good."""
+        work = self._work
+        plain = quantization.kind in (Kind.NONE, Kind.FLOAT16)
+        goals = (State.ABSENT, State.ACTIVE) if plain else (State.ACTIVE,)
+        end, ignored = time.monotonic() + work.timeout, 0
+        while True:
+            status = work.store.info(copy).vectors[work.name].status
+            ignored = ignored + 1 if status.state in (State.IGNORED, State.ABSENT) else 0
+            if status.state in (*goals, State.UNKNOWN) or ignored >= CALM:
+                return
+            if time.monotonic() > end:
+                raise StoreTimeoutError(
+                    f"{quantization} is {status.state} after {work.timeout:g} seconds",
+                    hint="give it longer: timeout=, --build-timeout",
+                )
+            work.progress(Progress(f"building {quantization}", status.progress or 0, 1, "share"))
+            time.sleep(PAUSE)
+
+
+def _told(error: QadaptError) -> tuple[str, ...]:
+    return (error.message, error.hint) if error.hint else (error.message,)

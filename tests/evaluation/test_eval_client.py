@@ -1,0 +1,172 @@
+"""Candidates that a store does not have: refused, or measured with qadapt's own codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection
+from qadapt.errors import SpecError
+from qadapt.evaluation import candidates, copies
+from qadapt.evaluation.results import Evaluation, Result
+from qadapt.testing import Sample, clustered
+
+ROWS, DIM = 700, 48
+
+STORES = ("edge", "qdrant-local", "milvus-lite")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QADAPT_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    return clustered(ROWS, DIM, queries=40)
+
+
+@pytest.fixture
+def opened(live: Callable[[str], str], tmp_path: Path) -> Any:
+    """Opens a store, filled; edge has its own quantization switched off."""
+    made: list[qa.Database] = []
+
+    def opening(kind: str, sample: Sample) -> Collection:
+        if kind == "qdrant-local":
+            pytest.importorskip("qdrant_client")
+            database = qa.open(f"qdrant:{tmp_path / 'local'}")
+        else:
+            off = ["native-quantization"] if kind == "edge" else []
+            database = qa.open(live(kind), disabled=off)
+        made.append(database)
+        collection = database.create("articles", dim=DIM)
+        collection.write(qa.Batch(range(ROWS), {"": sample.rows}))
+        return collection
+
+    yield opening
+    for each in made:
+        each.close()
+
+
+def leftovers(state: Path) -> list[Path]:
+    folders = ("copies", "indexes", "settings")
+    return [path for each in folders for path in (state / each).glob("*")]
+
+
+def result(found: Evaluation, setting: str) -> Result:
+    each = found.result(setting)
+    assert each.recall is not None, each.notes
+    return each
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_what_the_store_lacks_is_measured_with_our_codes(
+    opened: Any, sample: Sample, state_folder: Path, kind: str
+) -> None:
+    articles = opened(kind, sample)
+    before = articles.info()
+    settings = ("binary:rescore=off", "binary:rescore=10")
+    how = {"queries": sample.queries, "live": False, "concurrency": ()}
+    refused = articles.evaluate(*settings, **how)
+    assert {item.state for item in refused.results} == {"unsupported"}
+    assert "accept='client'" in " ".join(refused.results[0].notes)
+
+    found = articles.evaluate(*settings, accept="client", **{**how, "concurrency": (1, 2)},
+                              seconds=0.05)  # fmt: skip
+    off, ten = (result(found, setting) for setting in settings)
+    assert off.recall.value < ten.recall.value
+    assert ten.recall.value > 0.8
+    for each in (off, ten):
+        assert (each.state, each.where) == ("measured", "copy")
+        assert each.how is not None and each.how.searcher == "qadapt"
+        assert each.status is not None and each.status.state is qa.State.ACTIVE
+        assert candidates.OURS in each.notes
+        assert each.bytes is not None and each.bytes.codes_ram == 8 * ROWS  # 48 bits, one word
+        assert [item.client_ms for item in each.latency] == [None] * 3
+    assert articles.info() == before
+    assert articles._store.collections() == ["articles"]
+    assert leftovers(state_folder) == []
+
+    # A plan makes the same codes of the same rows, so recall is the same.
+    articles.plan("binary:rescore=10", accept="client").apply(yes=True)
+    planned = articles.evaluate(queries=sample.queries, concurrency=())
+    assert planned.results[0].recall == ten.recall
+
+
+def test_ours_and_the_stores_own_stand_side_by_side(
+    live: Callable[[str], str], sample: Sample, state_folder: Path
+) -> None:
+    """Edge has binary codes, so these are its own; accept='client' changes nothing there."""
+    with qa.open(live("edge")) as database:
+        articles = database.create("articles", dim=DIM)
+        articles.write(qa.Batch(range(ROWS), {"": sample.rows}))
+        found = articles.evaluate(
+            "binary:rescore=4", "scalar:bits=4", accept="client", live=False,
+            queries=sample.queries, concurrency=(),
+        )  # fmt: skip
+        own = found.result("binary:rescore=4")
+        assert own.how is not None and own.how.searcher == "store"
+        assert candidates.OURS not in own.notes
+        # Neither edge nor qadapt has it.
+        assert found.result("scalar:bits=4").state == "unsupported"
+        assert database._store.collections() == ["articles"]
+    assert leftovers(state_folder) == []
+
+
+def test_a_cousin_is_refused_where_exact_is_asked_for(
+    live: Callable[[str], str], sample: Sample
+) -> None:
+    with qa.open(live("edge")) as database:
+        articles = database.create("articles", dim=DIM)
+        articles.write(qa.Batch(range(ROWS), {"": sample.rows}))
+        cousin = "scalar"
+        how = {"queries": sample.queries, "live": False, "concurrency": ()}
+        assert articles._store.map(qa.Quantization.parse(cousin), qa.Vector(DIM)).match.differences
+        (taken,) = articles.evaluate(cousin, **how).results
+        (refused,) = articles.evaluate(cousin, accept="exact", **how).results
+        assert (taken.state, refused.state) == ("measured", "unsupported")
+        with pytest.raises(SpecError, match="accept"):
+            articles.evaluate(cousin, accept="clint", **how)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_our_codes_are_gone_after_whatever_happens(
+    opened: Any,
+    sample: Sample,
+    state_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+) -> None:
+    articles = opened("qdrant-local", sample)
+
+    def broken(self: object, *_: object) -> None:
+        assert list((state_folder / "indexes").glob("*"))
+        raise error
+
+    monkeypatch.setattr(candidates.Candidates, "_measured", broken)
+    with pytest.raises(error):
+        articles.evaluate("binary", accept="client", queries=10, concurrency=())
+    assert articles._store.collections() == ["articles"]
+    assert leftovers(state_folder) == []
+
+
+def test_what_a_killed_process_left_of_our_codes_is_swept(
+    opened: Any, sample: Sample, state_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    articles = opened("qdrant-local", sample)
+    store, dropped = articles._store, copies._remove
+    # As a kill leaves it: the copy, its note and our codes are there, and nobody holds the lock.
+    monkeypatch.setattr(copies, "_remove", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        articles.evaluate("binary", accept="client", queries=10, concurrency=())
+    monkeypatch.setattr(copies, "_remove", dropped)
+    assert list((state_folder / "indexes").glob("*"))
+    (left,) = [name for name in store.collections() if name.startswith(copies.PREFIX)]
+    told = articles.evaluate(queries=10, concurrency=())
+    assert any(left in note for note in told.notes)
+    assert store.collections() == ["articles"]
+    assert leftovers(state_folder) == []
