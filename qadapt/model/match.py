@@ -9,7 +9,7 @@ from typing import Literal
 from qadapt.model.plain import Plain
 
 Accept = Literal["exact", "differs", "client"]
-Strategy = Literal["in-place", "alias"]
+Strategy = Literal["in-place", "alias", "vector"]
 
 
 class Level(str, Enum):

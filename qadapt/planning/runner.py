@@ -229,7 +229,9 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
             progress(Progress(step.action, number, len(plan.steps), "steps"))
             requests.run(store, plan.collection, step.request, progress, timeout)
             record.add("step done", step=number)
-        status = wait_for(store, plan.collection, plan.vector, plan.target, progress, timeout)
+        status = wait_for(
+            store, plan.collection, plan.changed_vector, plan.target, progress, timeout
+        )
         record.add("seen", state=status.state.value)
         after = _guarded(store, record, "after", progress)
     except QadaptError as error:
@@ -258,6 +260,8 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
 
 def _with_way_out(error: QadaptError, record: Record) -> ApplyError:
     way = f"`qadapt undo {record.id}` takes it back; apply again to finish it"
+    if any(record.plan.steps[number].reverse is None for number in record.started_steps()):
+        way = "apply again to finish it; there is no way back"
     hint = f"{error.hint}; {way}" if error.hint else way
     return ApplyError(error.message, hint=hint)
 
@@ -270,7 +274,8 @@ def _guarded(store: Store, record: Record, when: str, progress: OnProgress) -> f
     known = record.last(f"recall {when}")
     if known is not None:
         return float(known["recall"])
-    recall = guard_recall(store, plan.collection, plan.vector, plan.guard, progress)
+    name = plan.vector if when == "before" else plan.changed_vector
+    recall = guard_recall(store, plan.collection, name, plan.guard, progress)
     record.add(f"recall {when}", recall=recall)
     return recall
 
@@ -323,7 +328,7 @@ def _outcome(
         plan.created,
         plan.address,
         plan.collection,
-        plan.vector,
+        plan.changed_vector,
         str(plan.requested),
         state,
         status,

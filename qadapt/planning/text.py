@@ -25,6 +25,8 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
     ]
     if plan.becomes is not None:
         lines.append(f"  becomes {plan.becomes.metric}, {plan.becomes.datatype}")
+    if plan.new_vector is not None:
+        lines += _wrapped("  ", _beside(plan), width)
     lines += _match_lines(plan, width)
     for step in plan.steps:
         lines += ["", *_step_lines(step, width)]
@@ -38,6 +40,11 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
         )
     lines += ["", *_legend(plan, width), _summary(plan)]
     return "\n".join(lines)
+
+
+def _beside(plan: Plan) -> str:
+    old = f"vector {plan.vector!r}" if plan.vector else "the unnamed vector"
+    return f"{old} stays as it is; searches name {plan.new_vector!r} to have it by {plan.target}"
 
 
 def _match_lines(plan: Plan, width: int) -> list[str]:
