@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from weaviate_articles import Floats, raw, recall, state
 from weaviate_help import foreign, keys, normal
@@ -236,3 +237,52 @@ def test_what_is_there_already_needs_no_new_vector(
     plan = collection.plan("binary", vector="title", strategy="vector")
     assert plan.new_vector is None
     assert not plan.changes
+
+
+def test_none_of_each_tenant_where_rows_may_lack_the_vector(
+    store: WeaviateStore, name: str, docs: Floats
+) -> None:
+    """The only named vector, so the plan tells who will have to name one."""
+    index = {"vectorIndexType": "hnsw", "vectorIndexConfig": {"bq": {"enabled": True}}}
+    body = {
+        "class": name,
+        "multiTenancyConfig": {"enabled": True},
+        "vectorConfig": {"title": {**index, "vectorizer": {"none": {}}}},
+    }
+    store.connection.rest("POST", "/v1/schema", body, doing="create")
+    tenants = [{"name": "red"}, {"name": "blue"}]
+    store.connection.rest("POST", f"/v1/schema/{name}/tenants", tenants, doing="make tenants")
+    database = Database(store)
+    gap = np.arange(40) == 39
+    for at, tenant in enumerate(("red", "blue")):
+        rows = docs[40 * at : 40 * at + 40]
+        batch = qa.Batch(keys(40), {"title": rows}, missing={"title": gap})
+        database[f"{name}@{tenant}"].write(batch)
+    plan = database[name].plan("none", vector="title", strategy="vector")
+    assert plan.new_vector == "title_none"
+    assert "names no vector fails" in plan.steps[0].reason
+    plan.apply(yes=True)
+    found = database[name].info().vectors
+    assert str(found["title"].quantization) == "binary"
+    assert str(found["title_none"].quantization) == "none"
+    config = raw(store, name)["vectorConfig"]["title_none"]["vectorIndexConfig"]
+    assert config["skipDefaultQuantization"] is True
+    for at, tenant in enumerate(("red", "blue")):
+        there = database[f"{name}@{tenant}"].fetch(keys(40))
+        wanted = docs[40 * at : 40 * at + 39].tobytes()
+        assert there.vectors["title_none"][:39].tobytes() == wanted
+        assert there.missing["title_none"].tolist() == gap.tolist()
+
+    # A writer that knows the old vector alone leaves a row that the new one does not find.
+    red = database[f"{name}@red"]
+    gaps = {"title_none": np.array([True])}
+    late = {"title": docs[100:101], "title_none": docs[100:101]}
+    red.write(qa.Batch(keys(1, 50), late, missing=gaps))
+    asked = docs[100:101]
+    assert red.search(asked, k=1, vector="title").ids[0, 0] == keys(1, 50)[0]
+    assert red.search(asked, k=1, vector="title_none").ids[0, 0] != keys(1, 50)[0]
+
+    again = {"name": "blue", "activityStatus": "COLD"}
+    store.connection.rest("PUT", f"/v1/schema/{name}/tenants", [again], doing="put to rest")
+    with pytest.raises(UnsupportedError, match="not active"):
+        database[name].plan("scalar", vector="title", strategy="vector")
