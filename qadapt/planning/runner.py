@@ -240,6 +240,15 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
             raise
         record.add("failed", error=error.message)
         raise _with_way_out(error, record) from error
+    missed = plan.guard is not None and after is not None and after < plan.guard.recall
+    if missed and not _has_way_back(record):
+        # It stands, so that it does not bar the next change of the collection.
+        record.add("applied", fingerprint=seen.info(store, plan.collection).fingerprint)
+        raise GuardMissed(
+            f"recall is {after:.4f} with {plan.target}, under the guard {plan.guard} (it was "
+            f"{before:.4f} before); the change has no way back and stays",
+            hint="raise the oversampling (rescore=), or plan a finer kind",
+        )
     if plan.guard is not None and after is not None and after < plan.guard.recall:
         _take_back(store, record, progress, timeout)
         raise GuardMissed(
@@ -260,10 +269,15 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
 
 def _with_way_out(error: QadaptError, record: Record) -> ApplyError:
     way = f"`qadapt undo {record.id}` takes it back; apply again to finish it"
-    if any(record.plan.steps[number].reverse is None for number in record.started_steps()):
+    if not _has_way_back(record):
         way = "apply again to finish it; there is no way back"
     hint = f"{error.hint}; {way}" if error.hint else way
     return ApplyError(error.message, hint=hint)
+
+
+def _has_way_back(record: Record) -> bool:
+    steps = record.plan.steps
+    return all(steps[number].reverse is not None for number in record.started_steps())
 
 
 def _guarded(store: Store, record: Record, when: str, progress: OnProgress) -> float | None:

@@ -31,7 +31,9 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
     for step in plan.steps:
         lines += ["", *_step_lines(step, width)]
     if plan.guard is not None:
-        lines += ["", f"  guard: {plan.guard}, else the change is undone"]
+        back = all(step.reverse is not None for step in plan.steps if step.request)
+        otherwise = "the change is undone" if back else "apply fails, and the change stays"
+        lines += ["", f"  guard: {plan.guard}, else {otherwise}"]
     for note in plan.notes:
         lines += (
             ["", *_wrapped("  note: ", note, width)]

@@ -8,9 +8,10 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection
-from qadapt.errors import ApplyError, SpecError, StoreError, UnsupportedError
+from qadapt.errors import ApplyError, GuardMissed, SpecError, StoreError, UnsupportedError
 from qadapt.local.settings import read_settings
 from qadapt.model import CollectionInfo, Quantization, State, Status, Step, Symbol
+from qadapt.planning import journal
 from qadapt.planning.planner import make_plan
 from qadapt.planning.runner import apply_plan
 from qadapt.planning.text import plan_text
@@ -115,6 +116,18 @@ def test_a_guard_compares_the_old_vector_and_the_new(
     guard = qa.Guard(0.5, queries=2)
     apply_plan(beside, plan, yes=True, progress=silent, guard=guard, timeout=5)
     assert asked == ["", "b"]
+
+
+def test_a_guard_that_is_missed_without_a_way_back_says_that_it_stays(
+    beside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qadapt.planning.runner.guard_recall", lambda *_: 0.25)
+    guard = qa.Guard(0.5, queries=2)
+    plan = make_plan(beside, "articles", "binary", strategy="vector", guard=guard)
+    assert "else apply fails, and the change stays" in plan_text(plan)
+    with pytest.raises(GuardMissed, match="no way back and stays"):
+        apply_plan(beside, plan, yes=True, progress=silent, guard=None, timeout=5)
+    assert journal.find(plan.id).state == "applied"
 
 
 def test_one_that_failed_names_no_way_back(beside: Any) -> None:
