@@ -202,7 +202,8 @@ class Collection(Measured):
                 ``client``.
             guard: recall that must hold afterwards, else the change is undone.
             strategy: ``in-place``, or ``alias`` for a copy and a switched alias, without a gap
-                in searches; None leaves it to the store.
+                in searches; ``vector`` for a new vector beside it, which searches name from then
+                on (Weaviate); None leaves it to the store.
 
         Raises:
             UnsupportedError, NotFoundError, SpecError
@@ -324,8 +325,9 @@ class Collection(Measured):
     # -- inside ------------------------------------------------------------------------------
 
     def _vector(self, name: str | None) -> tuple[str, Vector]:
-        """The vector meant, asked of the store only once in a while."""
-        if time.monotonic() - self._asked > FRESH:
+        """The vector meant, asked of the store only once in a while, or for a name not seen yet."""
+        unseen = name is not None and name not in self._vectors
+        if unseen or time.monotonic() - self._asked > FRESH:
             info = self._store.info(self.name)
             self._vectors = {key: each.vector for key, each in info.vectors.items()}
             self._asked = time.monotonic()

@@ -87,9 +87,9 @@ StrategyWord = Annotated[
     str | None,
     typer.Option(
         "--strategy",
-        metavar="in-place|alias",
-        help="Change the collection itself, or a copy that an alias is switched to.",
-        autocompletion=complete.words(("in-place", "alias")),
+        metavar="in-place|alias|vector",
+        help="Change the collection itself, a copy that an alias moves to, or a new vector.",
+        autocompletion=complete.words(("in-place", "alias", "vector")),
     ),
 ]
 AcceptWord = Annotated[

@@ -10,7 +10,7 @@ from qadapt.model.plain import Plain
 
 Accept = Literal["exact", "differs", "client"]
 ACCEPTS: tuple[Accept, ...] = get_args(Accept)
-Strategy = Literal["in-place", "alias"]
+Strategy = Literal["in-place", "alias", "vector"]
 
 
 class Level(str, Enum):

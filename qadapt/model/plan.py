@@ -115,12 +115,15 @@ class Plan(Plain):
         fingerprint: of the configuration that the plan was made from.
         count, dim: rows and dimensions when planned.
         becomes: the vector's metric and datatype, where those change too; None where not.
-        strategy: how it was to be done, ``in-place`` or ``alias``; None left it to the store.
+        strategy: how it was to be done, ``in-place``, ``alias`` or ``vector``; None left it to
+            the store.
         steps: in order.
         notes: what a reader must know, in words.
         guard: recall that must hold, else the change is undone.
         format: version of this document.
         qadapt: version that made it.
+        new_vector: the vector that ``target`` is of once applied, made beside ``vector``, which
+            stays; None where ``vector`` itself is changed.
     """
 
     id: str
@@ -146,6 +149,7 @@ class Plan(Plain):
     reopen: str = ""
     format: int = PLAN_FORMAT
     qadapt: str = ""
+    new_vector: str | None = None
 
     def __post_init__(self) -> None:
         if self.format != PLAN_FORMAT:
@@ -153,6 +157,11 @@ class Plan(Plain):
                 f"the plan has format {self.format}, this qadapt reads format {PLAN_FORMAT}",
                 hint="make the plan again with `qadapt plan`",
             )
+
+    @property
+    def changed_vector(self) -> str:
+        """The vector that ``target`` is of once applied."""
+        return self.vector if self.new_vector is None else self.new_vector
 
     @property
     def changes(self) -> bool:

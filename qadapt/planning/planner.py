@@ -35,7 +35,7 @@ from qadapt.planning.requests import BUILD_CODES, DROP_CODES, REMEMBER
 from qadapt.stores.base import Store, refuse
 from qadapt.version import __version__
 
-STRATEGIES: tuple[Strategy, ...] = ("in-place", "alias")
+STRATEGIES: tuple[Strategy, ...] = ("in-place", "alias", "vector")
 
 
 def make_plan(
@@ -61,7 +61,7 @@ def make_plan(
             codes beside the store too).
         guard: recall that must hold afterwards.
         strategy: ``in-place``, or ``alias`` for a copy and a switched alias, without a gap in
-            searches; None leaves it to the store.
+            searches; ``vector`` for a new vector beside it; None leaves it to the store.
 
     Raises:
         NotFoundError: no such collection or vector.
@@ -82,7 +82,12 @@ def make_plan(
     wanted = now.quantization if quantization is None else Quantization.of(quantization)
     becomes = _becomes(now, wanted, metric, datatype)
     by_us, target, match = _who(store, now, wanted, accept)
-    if by_us:
+    new = None
+    if strategy == "vector":
+        _refuse_new_vector(by_us, becomes, wanted)
+        name, steps = store.vector_steps(info, now.name, wanted.replace(rescore=None))
+        new = name if steps else None
+    elif by_us:
         steps = _client_steps(store, info, now, wanted)
     else:
         steps = _store_steps(store, info, now, wanted, strategy)
@@ -93,8 +98,8 @@ def make_plan(
         )
     if becomes is not None:
         steps = store.recreate_steps(info, now.name, becomes) + steps
-    _refuse_copy(steps, strategy)
-    steps += _remember_step(store, info, now, wanted)
+    _refuse_copy(store, steps, strategy)
+    steps += _remember_step(store, info, now.name if new is None else new, wanted)
     if not steps:
         steps = [Step(Symbol.NOTHING, "nothing to do", _why_nothing(now), {})]
     return Plan(
@@ -120,6 +125,7 @@ def make_plan(
         strategy=strategy,
         reopen=store.address.reopen,
         qadapt=__version__,
+        new_vector=new,
     )
 
 
@@ -196,12 +202,26 @@ def _who(
     raise refuse(native.replace(support=offer), wanted, store.name)
 
 
-def _refuse_copy(steps: Iterable[Step], strategy: Strategy | None) -> None:
+def _refuse_new_vector(by_us: bool, becomes: Vector | None, wanted: Quantization) -> None:
+    if by_us:
+        raise UnsupportedError(
+            f"{wanted} would be qadapt's own codes, which need no new vector",
+            hint="leave out strategy='vector' (--strategy)",
+        )
+    if becomes is not None:
+        raise UnsupportedError(
+            "a new vector has the metric and datatype of the one that it is made of",
+            hint="strategy='alias' (--strategy alias), for a metric or datatype",
+        )
+
+
+def _refuse_copy(store: Store, steps: Iterable[Step], strategy: Strategy | None) -> None:
+    beside = "; or strategy='vector': a new vector beside it" if store.new_vectors else ""
     for step in steps:
         if strategy == "in-place" and step.symbol is Symbol.RECREATE:
             raise UnsupportedError(
                 f"this cannot be done in place: {step.reason}",
-                hint=f"strategy='alias' (--strategy alias): {step.action}",
+                hint=f"strategy='alias' (--strategy alias): {step.action}{beside}",
             )
 
 
@@ -263,15 +283,15 @@ def _client_steps(
 
 
 def _remember_step(
-    store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
+    store: Store, info: CollectionInfo, vector: str, wanted: Quantization
 ) -> list[Step]:
-    former = read_settings(store, info.name).of(now.name).rescore
+    former = read_settings(store, info.name).of(vector).rescore
     if former == wanted.rescore:
         return []
 
     def request(rescore: Rescore | None) -> dict[str, str | None]:
         text = None if rescore is None else str(rescore)
-        return {"op": REMEMBER, "vector": now.name, "rescore": text}
+        return {"op": REMEMBER, "vector": vector, "rescore": text}
 
     if wanted.rescore is None:
         action = "forget how searches rescore: the store's default again"

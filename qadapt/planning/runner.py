@@ -229,7 +229,9 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
             progress(Progress(step.action, number, len(plan.steps), "steps"))
             requests.run(store, plan.collection, step.request, progress, timeout)
             record.add("step done", step=number)
-        status = wait_for(store, plan.collection, plan.vector, plan.target, progress, timeout)
+        status = wait_for(
+            store, plan.collection, plan.changed_vector, plan.target, progress, timeout
+        )
         record.add("seen", state=status.state.value)
         after = _guarded(store, record, "after", progress)
     except QadaptError as error:
@@ -238,6 +240,15 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
             raise
         record.add("failed", error=error.message)
         raise _with_way_out(error, record) from error
+    missed = plan.guard is not None and after is not None and after < plan.guard.recall
+    if missed and not _has_way_back(record):
+        # It stands, so that it does not bar the next change of the collection.
+        record.add("applied", fingerprint=seen.info(store, plan.collection).fingerprint)
+        raise GuardMissed(
+            f"recall is {after:.4f} with {plan.target}, under the guard {plan.guard} (it was "
+            f"{before:.4f} before); the change has no way back and stays",
+            hint="raise the oversampling (rescore=), or plan a finer kind",
+        )
     if plan.guard is not None and after is not None and after < plan.guard.recall:
         _take_back(store, record, progress, timeout)
         raise GuardMissed(
@@ -258,8 +269,15 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
 
 def _with_way_out(error: QadaptError, record: Record) -> ApplyError:
     way = f"`qadapt undo {record.id}` takes it back; apply again to finish it"
+    if not _has_way_back(record):
+        way = "apply again to finish it; there is no way back"
     hint = f"{error.hint}; {way}" if error.hint else way
     return ApplyError(error.message, hint=hint)
+
+
+def _has_way_back(record: Record) -> bool:
+    steps = record.plan.steps
+    return all(steps[number].reverse is not None for number in record.started_steps())
 
 
 def _guarded(store: Store, record: Record, when: str, progress: OnProgress) -> float | None:
@@ -270,7 +288,8 @@ def _guarded(store: Store, record: Record, when: str, progress: OnProgress) -> f
     known = record.last(f"recall {when}")
     if known is not None:
         return float(known["recall"])
-    recall = guard_recall(store, plan.collection, plan.vector, plan.guard, progress)
+    name = plan.vector if when == "before" else plan.changed_vector
+    recall = guard_recall(store, plan.collection, name, plan.guard, progress)
     record.add(f"recall {when}", recall=recall)
     return recall
 
@@ -323,7 +342,7 @@ def _outcome(
         plan.created,
         plan.address,
         plan.collection,
-        plan.vector,
+        plan.changed_vector,
         str(plan.requested),
         state,
         status,

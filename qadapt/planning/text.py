@@ -25,11 +25,15 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
     ]
     if plan.becomes is not None:
         lines.append(f"  becomes {plan.becomes.metric}, {plan.becomes.datatype}")
+    if plan.new_vector is not None:
+        lines += _wrapped("  ", _beside(plan), width)
     lines += _match_lines(plan, width)
     for step in plan.steps:
         lines += ["", *_step_lines(step, width)]
     if plan.guard is not None:
-        lines += ["", f"  guard: {plan.guard}, else the change is undone"]
+        back = all(step.reverse is not None for step in plan.steps if step.request)
+        otherwise = "the change is undone" if back else "apply fails, and the change stays"
+        lines += ["", f"  guard: {plan.guard}, else {otherwise}"]
     for note in plan.notes:
         lines += (
             ["", *_wrapped("  note: ", note, width)]
@@ -38,6 +42,11 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
         )
     lines += ["", *_legend(plan, width), _summary(plan)]
     return "\n".join(lines)
+
+
+def _beside(plan: Plan) -> str:
+    old = f"vector {plan.vector!r}" if plan.vector else "the unnamed vector"
+    return f"{old} stays as it is; searches name {plan.new_vector!r} to have it by {plan.target}"
 
 
 def _match_lines(plan: Plan, width: int) -> list[str]:

@@ -117,6 +117,7 @@ class Store(abc.ABC):
         address: where it is; shown only through ``str()``, which masks keys.
         normalises: whether float vectors under cosine come back at length 1.
         gaps: whether a row may lack one of the vectors.
+        new_vectors: whether ``vector_steps`` is a way that it has.
     """
 
     name: ClassVar[str]
@@ -128,6 +129,7 @@ class Store(abc.ABC):
     recreates_alone: ClassVar[bool] = False
     normalises: ClassVar[bool] = False
     gaps: ClassVar[bool] = True
+    new_vectors: ClassVar[bool] = False
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address
@@ -389,6 +391,20 @@ class Store(abc.ABC):
         raise UnsupportedError(
             f"{self.name} changes quantization in place alone, not by a copy and an alias",
             hint="leave out strategy='alias' (--strategy)",
+        )
+
+    def vector_steps(
+        self, info: CollectionInfo, vector: str, quantization: Quantization
+    ) -> tuple[str, list[Step]]:
+        """The name of a new vector of the same floats with ``quantization``, and the steps to it;
+        the one that is there stays. No steps when that one is as asked for already.
+
+        Raises:
+            UnsupportedError: the store or this collection has no such way.
+        """
+        raise UnsupportedError(
+            f"{self.name} changes the quantization of a vector itself, not by a new one beside it",
+            hint="leave out strategy='vector' (--strategy)",
         )
 
     def notes(self, info: CollectionInfo, vector: str, quantization: Quantization) -> Sequence[str]:

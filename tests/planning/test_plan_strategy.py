@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import qadapt as qa
 from qadapt.api import Collection
-from qadapt.errors import SpecError, UnsupportedError
-from qadapt.model import CollectionInfo, Quantization, Step, Symbol
+from qadapt.errors import ApplyError, GuardMissed, SpecError, StoreError, UnsupportedError
+from qadapt.local.settings import read_settings
+from qadapt.model import CollectionInfo, Quantization, State, Status, Step, Symbol
+from qadapt.planning import journal
 from qadapt.planning.planner import make_plan
-from qadapt.stores.base import Store
+from qadapt.planning.runner import apply_plan
+from qadapt.planning.text import plan_text
+from qadapt.stores.base import Store, silent
 
 
 def test_a_store_without_that_way_says_so(articles: Collection) -> None:
@@ -44,3 +50,119 @@ def test_a_copy_is_not_done_in_place(fake: Store, monkeypatch: pytest.MonkeyPatc
         plan = make_plan(store, "articles", "binary", strategy=strategy)
         assert plan.steps[0].symbol is Symbol.RECREATE
         assert plan.strategy == strategy
+
+
+# -- a new vector beside the old one -------------------------------------------------------------
+
+
+@pytest.fixture
+def beside(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A store of two vectors: ``b`` is made and set by a step, ``""`` stays as it is."""
+    info = fake.info
+
+    def both(collection: str) -> CollectionInfo:
+        found = info(collection)
+        old = found.vectors[""]
+        stays = old.replace(quantization=qa.none(), status=Status(State.ABSENT))
+        vectors = {"": stays}
+        if fake.quantization != qa.none():
+            vectors["b"] = old.replace(name="b")
+        return found.replace(vectors=vectors)
+
+    def steps(told: CollectionInfo, vector: str, wanted: Quantization) -> tuple[str, list[Step]]:
+        assert wanted.rescore is None
+        if wanted == qa.none():
+            return vector, []
+        request = {"op": "fake.set", "to": str(wanted)}
+        return "b", [Step(Symbol.BACKGROUND, "add b", "it is fixed", request)]
+
+    monkeypatch.setattr(fake, "info", both)
+    monkeypatch.setattr(fake, "vector_steps", steps)
+    return fake
+
+
+def test_a_store_without_new_vectors_says_so(articles: Collection) -> None:
+    with pytest.raises(UnsupportedError, match="not by a new one"):
+        articles.plan("binary", strategy="vector")
+
+
+def test_the_new_vector_is_the_one_waited_for_and_remembered(beside: Any) -> None:
+    plan = make_plan(beside, "articles", "binary:rescore=4", strategy="vector")
+    assert (plan.vector, plan.new_vector, plan.changed_vector) == ("", "b", "b")
+    assert type(plan).from_json(plan.to_json()) == plan
+    assert plan.needs_consent
+    text = " ".join(plan_text(plan).split())
+    assert "the unnamed vector stays as it is; searches name 'b'" in text
+    done = apply_plan(beside, plan, yes=True, progress=silent, guard=None, timeout=5)
+    assert (done.state, done.vector) == ("applied", "b")
+    assert done.status is not None
+    assert done.status.state is State.ACTIVE
+    settings = read_settings(beside, "articles")
+    assert settings.of("b").rescore == qa.Rescore(4)
+    assert settings.of("").rescore is None
+
+
+def test_a_guard_compares_the_old_vector_and_the_new(
+    beside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def recall(store: Store, collection: str, name: str, *_: Any) -> float:
+        asked.append(name)
+        return 1.0
+
+    monkeypatch.setattr("qadapt.planning.runner.guard_recall", recall)
+    plan = make_plan(beside, "articles", "binary", strategy="vector")
+    guard = qa.Guard(0.5, queries=2)
+    apply_plan(beside, plan, yes=True, progress=silent, guard=guard, timeout=5)
+    assert asked == ["", "b"]
+
+
+def test_a_guard_that_is_missed_without_a_way_back_says_that_it_stays(
+    beside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qadapt.planning.runner.guard_recall", lambda *_: 0.25)
+    guard = qa.Guard(0.5, queries=2)
+    plan = make_plan(beside, "articles", "binary", strategy="vector", guard=guard)
+    assert "else apply fails, and the change stays" in plan_text(plan)
+    with pytest.raises(GuardMissed, match="no way back and stays"):
+        apply_plan(beside, plan, yes=True, progress=silent, guard=None, timeout=5)
+    assert journal.find(plan.id).state == "applied"
+
+
+def test_one_that_failed_names_no_way_back(beside: Any) -> None:
+    plan = make_plan(beside, "articles", "binary", strategy="vector")
+    beside.failing["fake.set"] = StoreError("it broke")
+    with pytest.raises(ApplyError, match="it broke") as failed:
+        apply_plan(beside, plan, yes=True, progress=silent, guard=None, timeout=5)
+    assert "apply again" in str(failed.value.hint)
+    assert "undo" not in str(failed.value.hint)
+    beside.failing.clear()
+    again = make_plan(beside, "articles", "binary", strategy="vector")
+    done = apply_plan(beside, again, yes=True, progress=silent, guard=None, timeout=5)
+    assert done.id == plan.id
+
+
+def test_nothing_to_do_makes_no_vector(beside: Any) -> None:
+    plan = make_plan(beside, "articles", "none", strategy="vector")
+    assert plan.new_vector is None
+    assert not plan.changes
+
+
+def test_a_new_vector_keeps_its_metric(beside: Any) -> None:
+    with pytest.raises(UnsupportedError, match="metric and datatype of the one"):
+        make_plan(beside, "articles", "binary", metric="cosine", strategy="vector")
+
+
+def test_a_refusal_in_place_names_it_where_the_store_has_it(
+    fake: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copies(info: CollectionInfo, vector: str, wanted: Quantization) -> list[Step]:
+        return [Step(Symbol.RECREATE, "copy it", "fixed", {"op": "fake.set"})]
+
+    monkeypatch.setattr(fake, "steps", copies)
+    for has in (False, True):
+        monkeypatch.setattr(type(fake), "new_vectors", has)
+        with pytest.raises(UnsupportedError) as refused:
+            make_plan(fake, "articles", "binary", strategy="in-place")
+        assert ("strategy='vector'" in str(refused.value.hint)) is has

@@ -4,8 +4,9 @@
      "codes": true}
 
 In place a quantizer can be added to an hnsw index that has none, and a few settings can be changed.
-All else is a copy (``copying``): Weaviate answers 200 when one kind is put in another's place or
-switched off, and the codes stay, or are no codes of anything after a restart (facts section 3).
+All else is a copy (``copying``) or a new vector beside it (``adding``): Weaviate answers 200 when
+one kind is put in another's place or switched off, and the codes stay, or are no codes of anything
+after a restart (facts section 3).
 
 ``run`` reads what is and does what is missing, so that a request that was cut off anywhere, on our
 side or the server's, is finished by carrying it out again.
@@ -21,7 +22,7 @@ from typing import Any
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Estimate, Kind, Quantization, State, Step, Symbol, Vector
 from qadapt.stores.base import Mapped, OnProgress
-from qadapt.stores.weaviate import aliases, copying, mapping
+from qadapt.stores.weaviate import adding, aliases, copying, mapping
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.copying import COPY, SWITCH
 from qadapt.stores.weaviate.engine import SINCE_BQ_SQ_LATER, Engine
@@ -30,7 +31,11 @@ from qadapt.stores.weaviate.putting import put
 from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW, Field
 
 PUT = "weaviate.put"
-_KEYS: Mapping[str, set[str]] = {PUT: {"op", "vector", "set", "codes"}, **copying.KEYS}
+_KEYS: Mapping[str, set[str]] = {
+    PUT: {"op", "vector", "set", "codes"},
+    **copying.KEYS,
+    **adding.KEYS,
+}
 
 # Numbers (rows times dimensions) that PQ trained and coded in a second, on 2 cores: 5,183 rows of
 # 384 dimensions took 6 to 8 seconds.
@@ -106,7 +111,7 @@ def steps(
         return _unfinished(looked, vector, wanted, engine, taken)
     why = _why_not_in_place(looked, vector, wanted, explicit, engine)
     if why is not None:
-        copying.refuse(looked, engine, why)
+        copying.refuse(looked, engine, why, adding.offer(engine))
         return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
     if mapping.from_native(field.native, field.vector) == mapped.target:
         if looked.status(vector).state is State.IGNORED:
@@ -131,13 +136,33 @@ def alias_steps(
     field = looked.layout.field(vector)
     wanted = mapped.native or field.native
     explicit = mapping.settings(asked.native)
-    if mapping.satisfies(field.native, wanted, field.vector, explicit):
-        state = looked.status(vector).state
-        if state in (State.ACTIVE, State.ABSENT):
-            return []
+    if mapping.satisfies(field.native, wanted, field.vector, explicit) and _seen(looked, vector):
+        return []
     why = "searches and writes of the collection that is there are not disturbed"
-    copying.refuse(looked, engine, "a copy was asked for")
+    copying.refuse(looked, engine, "a copy was asked for", adding.offer(engine))
     return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
+
+
+def vector_steps(
+    looked: Look, vector: str, mapped: Mapped, asked: Quantization, engine: Engine
+) -> tuple[str, list[Step]]:
+    """A new vector beside the one that is there, and its name; no steps when nothing differs.
+
+    Raises:
+        UnsupportedError: an older server, tenants that are not active, too few rows to train on.
+    """
+    field = looked.layout.field(vector)
+    wanted = mapped.native or field.native
+    explicit = mapping.settings(asked.native)
+    if mapping.satisfies(field.native, wanted, field.vector, explicit) and _seen(looked, vector):
+        return vector, []
+    _refuse_few_rows(looked, *(mapping.quantizer(wanted) or ("", {})))
+    return adding.steps(looked, vector, wanted, _words(mapped), engine)
+
+
+def _seen(looked: Look, vector: str) -> bool:
+    """Whether what a schema says was seen."""
+    return looked.status(vector).state in (State.ACTIVE, State.ABSENT)
 
 
 def notes(looked: Look, vector: str, mapped: Mapped, asked: Quantization) -> list[str]:
@@ -393,7 +418,7 @@ def _unfinished(
         return [_codes_step(looked, vector, action, reason, explicit or {}, reverse)]
     if field.index == DYNAMIC:
         raise UnsupportedError(f"{field.name or 'the vector'}: {status.reason}", hint=status.advice)
-    copying.refuse(looked, engine, status.reason)
+    copying.refuse(looked, engine, status.reason, adding.offer(engine))
     words = f"{mapping.from_native(wanted, field.vector)} on {field.index}"
     return [copying.step(looked, vector, wanted, words, status.reason, taken)]
 
@@ -423,5 +448,9 @@ def run(
             for vector in request["vectors"]:
                 put(connection, request["to"], vector, {}, True, progress, end)
             aliases.switch(connection, request["alias"], request["to"])
+    elif request["op"] == adding.ADD:
+        adding.add(connection, name, request)
+    elif request["op"] == adding.FILL:
+        adding.fill(connection, name, request, progress, end)
     else:
         put(connection, name, request["vector"], request["set"], request["codes"], progress, end)

@@ -39,11 +39,12 @@ _OF_THE_SERVER = ("trackDefaultQuantization",)
 # -- planning ------------------------------------------------------------------------------------
 
 
-def refuse(looked: Look, engine: Engine, why: str) -> None:
+def refuse(looked: Look, engine: Engine, why: str, offer: str = "") -> None:
     """Refuse a collection that cannot be copied and switched.
 
     Args:
         why: why it must be, for the message.
+        offer: another way, for the hint.
 
     Raises:
         UnsupportedError
@@ -51,7 +52,7 @@ def refuse(looked: Look, engine: Engine, why: str) -> None:
     found = problem(looked, engine)
     if found is not None:
         message, hint = found
-        raise UnsupportedError(f"{why}; and {message}", hint=hint)
+        raise UnsupportedError(f"{why}; and {message}", hint="; ".join(filter(None, (hint, offer))))
 
 
 def problem(looked: Look, engine: Engine) -> tuple[str, str] | None:
@@ -142,13 +143,11 @@ def request(
         "alias": layout.name,
         "from": layout.real,
         "to": _free_name(layout.real, taken),
-        "vectors": {
-            vector: _index(field, wanted, becomes or Vector(1, field.metric), looked.count)
-        },
+        "vectors": {vector: index(field, wanted, becomes or Vector(1, field.metric), looked.count)},
     }
 
 
-def _index(field: Field, wanted: Mapping[str, Any], vector: Vector, count: int) -> dict[str, Any]:
+def index(field: Field, wanted: Mapping[str, Any], vector: Vector, count: int) -> dict[str, Any]:
     """An index as it is to be created: what is there, without quantizers, and what is wanted."""
     index = str(wanted["vectorIndexType"])
     kept = _bare(field.config, index) if index == field.index else {}
@@ -236,19 +235,45 @@ def body(raw: Mapping[str, Any], request: Mapping[str, Any], engine: Engine) -> 
     places.update(made.get("vectorConfig") or {})
     for label, place in places.items():
         place.update(json.loads(json.dumps(request["vectors"].get(label, {}))))
-        config = place["vectorIndexConfig"]
-        halves = [config] if place["vectorIndexType"] != DYNAMIC else [config[HNSW], config[FLAT]]
-        for half in halves:
-            for name in _OF_THE_SERVER:
-                half.pop(name, None)
-            bare = not any((half.get(each) or {}).get("enabled") for each in mapping.QUANTIZERS)
-            if bare and place["vectorIndexType"] != HFRESH and engine.has(SINCE_SKIP_DEFAULT):
-                half[mapping.SKIP] = True
+        settle(place, engine)
     return made
+
+
+def settle(place: Mapping[str, Any], engine: Engine) -> None:
+    """Leave nothing of an index that is to be made to the server: one without a quantizer says so.
+
+    Args:
+        place: ``vectorIndexType`` and ``vectorIndexConfig``, which is changed.
+    """
+    config = place["vectorIndexConfig"]
+    halves = [config] if place["vectorIndexType"] != DYNAMIC else [config[HNSW], config[FLAT]]
+    for half in halves:
+        for name in _OF_THE_SERVER:
+            half.pop(name, None)
+        bare = not any((half.get(each) or {}).get("enabled") for each in mapping.QUANTIZERS)
+        if bare and place["vectorIndexType"] != HFRESH and engine.has(SINCE_SKIP_DEFAULT):
+            half[mapping.SKIP] = True
 
 
 def _tenants(connection: Connection, source: Layout, target: str) -> list[str]:
     """The tenants to copy, made in the target; ``""`` alone where there are none."""
+    found = tenants_of(connection, source)
+    if not source.multi_tenant:
+        return found
+    there = tenants.states(connection, schema.describe(connection, target))
+    missing = [{"name": name} for name in found if name not in there]
+    if missing:
+        path = f"/v1/schema/{quote(target)}/tenants"
+        connection.rest("POST", path, missing, doing=f"make the tenants of {target!r}")
+    return found
+
+
+def tenants_of(connection: Connection, source: Layout) -> list[str]:
+    """All tenants; ``""`` alone where there are none.
+
+    Raises:
+        StoreError: some are not active.
+    """
     if not source.multi_tenant:
         return [""]
     found = tenants.states(connection, source)
@@ -258,15 +283,11 @@ def _tenants(connection: Connection, source: Layout, target: str) -> list[str]:
             f"{len(cold)} tenants of {source.name!r} are not active: {', '.join(cold[:5])}",
             hint="activate them, then apply again",
         )
-    there = tenants.states(connection, schema.describe(connection, target))
-    missing = [{"name": name} for name in found if name not in there]
-    if missing:
-        path = f"/v1/schema/{quote(target)}/tenants"
-        connection.rest("POST", path, missing, doing=f"make the tenants of {target!r}")
     return list(found)
 
 
-def _pages(connection: Connection, source: Layout, tenant: str) -> Iterator[list[dict[str, Any]]]:
+def pages(connection: Connection, source: Layout, tenant: str) -> Iterator[list[dict[str, Any]]]:
+    """All rows as raw JSON with all vectors, by cursor."""
     dims = sum(each.dim or 1000 for each in source.vectors.values())
     params = {
         "class": source.real,
@@ -297,7 +318,7 @@ def _rows(
     end: float,
 ) -> None:
     total, done = count(connection, source.real, tenant), 0
-    for page in _pages(connection, source, tenant):
+    for page in pages(connection, source, tenant):
         if time.monotonic() >= end:
             raise StoreTimeoutError(
                 f"{done:,} of {total:,} rows are copied to {target!r}", hint="apply again goes on"

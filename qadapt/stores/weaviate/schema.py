@@ -281,6 +281,23 @@ def _seen_dims(connection: Connection, found: Layout) -> dict[str, int]:
 # -- writing -------------------------------------------------------------------------------------
 
 
+def with_vector(
+    raw: Mapping[str, Any], name: str, index: Mapping[str, Any], dim: int | None
+) -> dict[str, Any]:
+    """A schema with one more named vector, and all else as it was read; our note names it too.
+
+    Args:
+        index: ``vectorIndexType`` and ``vectorIndexConfig``.
+    """
+    changed: dict[str, Any] = json.loads(json.dumps(raw))
+    named = changed.setdefault("vectorConfig", {})
+    named[name] = {**json.loads(json.dumps(dict(index))), "vectorizer": {"none": {}}}
+    noted = note_of(raw).get("dims")
+    if noted and dim is not None:
+        changed["description"] = described(raw.get("description"), note({**noted, name: dim}))
+    return changed
+
+
 def with_config(
     raw: Mapping[str, Any], target: str | None, config: Mapping[str, Any]
 ) -> dict[str, Any]:

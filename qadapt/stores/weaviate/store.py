@@ -69,6 +69,7 @@ class WeaviateStore(Store):
     extra: ClassVar[str] = "weaviate"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
+    new_vectors: ClassVar[bool] = True
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -378,6 +379,14 @@ class WeaviateStore(Store):
         return changes.alias_steps(
             looked, vector, mapped, quantization, self._engine, self._taken()
         )
+
+    def vector_steps(
+        self, info: CollectionInfo, vector: str, quantization: Quantization
+    ) -> tuple[str, list[Step]]:
+        looked = self._look(info.name)
+        field = looked.layout.field(vector)
+        mapped = self._mapped(quantization, field.vector, field.native)
+        return changes.vector_steps(looked, vector, mapped, quantization, self._engine)
 
     def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
         looked = self._look(info.name)
