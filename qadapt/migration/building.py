@@ -1,9 +1,10 @@
-"""After the load: quantization is built once, seen to be active, and settings come along."""
+"""After the load: indexes on the payload and quantization are built once, settings come along."""
 
 from __future__ import annotations
 
 from qadapt.local import seen
 from qadapt.local.settings import read_settings, write_settings
+from qadapt.migration import indexes
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.plan import MigrationPlan
 from qadapt.model import Accept, Kind, Quantization, Status
@@ -15,7 +16,7 @@ from qadapt.stores.base import OnProgress
 def build(
     plan: MigrationPlan, target: Endpoint, progress: OnProgress, timeout: float
 ) -> dict[str, Status]:
-    """Make the target's quantization what the plan says, and look until it is in force.
+    """Index the payload, quantize the target as the plan says, and look until that is in force.
 
     Doing it twice does the same as once.
 
@@ -26,6 +27,7 @@ def build(
         ApplyError: the engine ignores it, with the rule and the way out.
         StoreTimeoutError: not done after ``timeout`` seconds.
     """
+    indexes.make(plan, target, progress)
     found = {}
     for name, each in plan.vectors.items():
         if each.wanted.kind is Kind.NONE:

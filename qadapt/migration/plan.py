@@ -17,7 +17,7 @@ ALLOWED = {
     "multivectors": "vectors of many rows each stay behind",
     "other-metrics": "vectors of a metric that qadapt does not know stay behind",
     "other-vectors": "vectors of a type that qadapt does not read stay behind",
-    "payload-indexes": "indexes on the payload are not made again",
+    "payload-indexes": "indexes on the payload, or settings of them, are not made again",
     "typed-fields": "typed fields become entries of the payload without a schema",
     "partitions": "rows of all partitions come into one",
     "shard-keys": "rows of all shard keys come into one",
@@ -149,6 +149,7 @@ class MigrationPlan(Plain):
         fingerprint: of the source's configuration.
         created: when, UTC.
         qadapt: version.
+        indexes: on the payload, made after the load: the kind by key.
     """
 
     source: str
@@ -175,6 +176,7 @@ class MigrationPlan(Plain):
     fingerprint: str
     created: str
     qadapt: str
+    indexes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def refused(self) -> tuple[Loss, ...]:

@@ -7,6 +7,7 @@ from qadapt.local import codes, seen
 from qadapt.local.settings import read_settings
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.indexes import Indexes, sort_out
 from qadapt.migration.options import Options
 from qadapt.migration.plan import (
     ALLOWED,
@@ -74,6 +75,7 @@ def make_plan(
     wanted = min(options.workers * PARTS_A_WORKER, max(1, scanned.count // PART_ROWS))
     parts = source.store.parts(source.name, wanted) if wanted > 1 else [{}]
     tried = probe(source, target, carrier, vectors, parts, scratch=options.probe and not existing)
+    sorted_out = sort_out(source, target, tried, existing=existing)
     return MigrationPlan(
         source=source.store.address.identity,
         source_collection=source.name,
@@ -85,9 +87,11 @@ def make_plan(
         vectors=vectors,
         ids=scanned.ids,
         probe=tried,
-        losses=_losses(source, target, info, vectors, scanned.ids, tried, options, existing),
+        losses=_losses(
+            source, target, info, vectors, scanned.ids, tried, sorted_out, options, existing
+        ),
         allow=options.allow,
-        notes=_notes(source, target, vectors, scanned.ids, tried, options),
+        notes=_notes(source, target, vectors, scanned.ids, tried, sorted_out, options),
         parts=len(parts),
         workers=options.workers,
         batch_bytes=options.batch_bytes,
@@ -99,6 +103,7 @@ def make_plan(
         fingerprint=info.fingerprint,
         created=utc_now(),
         qadapt=__version__,
+        indexes=sorted_out.made,
     )
 
 
@@ -210,10 +215,14 @@ def _losses(
     vectors: dict[str, VectorPlan],
     ids: IdPlan,
     tried: Probe,
+    sorted_out: Indexes,
     options: Options,
     existing: bool,
 ) -> tuple[Loss, ...]:
     found = dict(source.store.beyond_rows(source.name))
+    indexes = [*sorted_out.lost, *filter(None, [found.pop("payload-indexes", "")])]
+    if indexes:
+        found["payload-indexes"] = "; ".join(indexes)
     for name, each in vectors.items():
         if each.match.level is Level.UNSUPPORTED:
             why = "; ".join(each.match.differences)
@@ -246,9 +255,14 @@ def _notes(
     vectors: dict[str, VectorPlan],
     ids: IdPlan,
     tried: Probe,
+    sorted_out: Indexes,
     options: Options,
 ) -> tuple[str, ...]:
     notes = []
+    if sorted_out.by_itself:
+        notes.append(
+            f"{target.store.name} indexes {', '.join(sorted_out.by_itself)} for filters by itself"
+        )
     for name, each in vectors.items():
         label = _label(name)
         if each.comparison == "length 1" and not options.keep_norms:

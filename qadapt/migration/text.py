@@ -28,6 +28,8 @@ def _plan(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
     if plan.probe.entries:
         told = ", ".join(f"{key} ({'|'.join(kinds)})" for key, kinds in plan.probe.entries.items())
         yield "payload", told
+    for key, kind in plan.indexes.items():
+        yield "index", f"{key} ({kind}), made after the load"
     for loss in plan.losses:
         sign = "allowed" if loss.allowed else f"refused without --allow {loss.name}"
         yield "not carried", f"{loss.name}: {loss.what} ({sign})"

@@ -30,6 +30,8 @@ from qadapt.model import (
 from qadapt.model.address import Address
 
 MAX_K = 10_000
+# What an index on an entry of the payload takes it for.
+PAYLOAD_KINDS = ("keyword", "integer", "float", "bool", "datetime", "text", "geo", "uuid")
 PAGE = 2_000
 
 
@@ -333,6 +335,34 @@ class Store(abc.ABC):
         """
         return {}
 
+    # -- indexes on the payload --------------------------------------------------------------
+
+    def payload_indexes(self, collection: str) -> Mapping[str, str]:
+        """Entries of the payload that somebody indexed for filters, and as what:
+        ``{"city": "keyword"}``, each one of ``PAYLOAD_KINDS``."""
+        return {}
+
+    def indexes_itself(self, key: str, kind: str) -> bool:
+        """Whether this entry of a payload gets an index that serves filters like one of ``kind``
+        as it is written, without being asked."""
+        return False
+
+    def refuses_payload_index(self, kind: str) -> str | None:
+        """Why ``index_payload`` would refuse; None when it would not."""
+        return f"qadapt makes no indexes on payloads in {self.name}"
+
+    def index_payload(self, collection: str, key: str, kind: str) -> None:
+        """Index an entry of the payload, rows that are there included; twice is the same as once.
+
+        Args:
+            key: a path in the store's own words, such as ``city`` or ``address.city``.
+            kind: one of ``PAYLOAD_KINDS``.
+
+        Raises:
+            UnsupportedError: the store makes none, or not of this kind.
+        """
+        raise UnsupportedError(f"cannot index {key!r}: {self.refuses_payload_index(kind)}")
+
     # -- searching ---------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -481,6 +511,13 @@ def refuse_part(store: str, part: Part | None, after: Id | None) -> None:
     """
     if part or after is not None:
         raise UnsupportedError(f"{store} reads whole collections alone")
+
+
+def unknown_kind(kind: str) -> str | None:
+    """Why there is no index of this kind in any store; None where there may be."""
+    if kind in PAYLOAD_KINDS:
+        return None
+    return f"there is no index of the kind {kind!r}, only {', '.join(PAYLOAD_KINDS)}"
 
 
 def check_k(k: int, limit: int = MAX_K) -> int:

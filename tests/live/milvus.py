@@ -21,6 +21,7 @@ from live import Unavailable
 from live.server import Server, answer, free_ports
 
 _START = 180.0
+_ETCD_FILE = "etcd.yaml"
 _ETCD = """\
 name: qadapt-test
 data-dir: {data}
@@ -83,6 +84,22 @@ class MilvusServer(Server):
         return self
 
     def _launch(self) -> None:
+        if not self.ports:  # one that is started again keeps its configuration and address
+            self._configure()
+        program = self.folder / "bin" / "milvus"
+        environment = {
+            **os.environ,
+            "DEPLOY_MODE": "STANDALONE",
+            "METRICS_PORT": str(self.ports["metrics"]),
+            "MILVUS_RUN_DIR": str(self.folder / "run"),
+            "LD_LIBRARY_PATH": str(program.parent),
+            "ETCD_CONFIG_PATH": str(self.folder / _ETCD_FILE),
+            "OMP_NUM_THREADS": "1",
+        }
+        self.run(["nice", "-n", "10", str(program), "run", "standalone"], environment)
+
+    def _configure(self) -> None:
+        """Unpack the server, and write its configuration."""
         package: Any = importlib.import_module("milvus")
         names = (*_PORTS, "metrics", "etcd_client", "etcd_peer")
         self.ports = dict(zip(names, free_ports(len(names)), strict=True))
@@ -96,7 +113,7 @@ class MilvusServer(Server):
         config.set("local_storage_dir", "data")
         config.write_config()
         package._initialize_data_files(str(self.folder))
-        etcd = self.folder / "etcd.yaml"
+        etcd = self.folder / _ETCD_FILE
         etcd.write_text(
             _ETCD.format(
                 data=self.folder / "data" / "etcd.data",
@@ -105,14 +122,3 @@ class MilvusServer(Server):
             ),
             encoding="utf-8",
         )
-        program = self.folder / "bin" / "milvus"
-        environment = {
-            **os.environ,
-            "DEPLOY_MODE": "STANDALONE",
-            "METRICS_PORT": str(self.ports["metrics"]),
-            "MILVUS_RUN_DIR": str(self.folder / "run"),
-            "LD_LIBRARY_PATH": str(program.parent),
-            "ETCD_CONFIG_PATH": str(etcd),
-            "OMP_NUM_THREADS": "1",
-        }
-        self.run(["nice", "-n", "10", str(program), "run", "standalone"], environment)

@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from live import Unavailable
+from live.milvus import MilvusServer
 from mig_help import DIM, everything, rows
 
 import qadapt as qa
@@ -29,6 +31,7 @@ from qadapt.api import Collection, Database
 from qadapt.errors import TransientError
 from qadapt.migration.endpoint import opened
 from qadapt.stores.base import Progress
+from qadapt.stores.milvus.failures import NotLoadedError
 
 Ends = Callable[[str], Database]
 CHILD = Path(__file__).with_name("kill_child.py")
@@ -243,3 +246,44 @@ def test_a_server_that_is_killed_and_started_again_is_waited_for(
         assert back.plan.ids.home == 500
         home = Database(source._store)["home"]
         assert everything(home) == everything(source)
+
+
+@pytest.mark.timeout(400)
+def test_a_milvus_that_is_killed_and_started_again_is_waited_for(source: Collection) -> None:
+    """kill -9 of a real Milvus between two batches, and a start on the same folder, which takes
+    it up to a minute (facts, section 5)."""
+    try:
+        server = MilvusServer()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    killed = threading.Event()
+
+    def on(progress: Progress) -> None:
+        if progress.stage == "copying" and progress.done > 50 and not killed.is_set():
+            killed.set()
+            server.kill()
+            server.start()
+
+    try:
+        with qa.open(server.start().url) as there:
+            done = qa.migrate(
+                source, (there, "Docs"), batch_bytes=2048, probe=False, patience=180, progress=on,
+                check="off",
+            )  # fmt: skip
+            assert killed.is_set()
+            assert done.metrics.rows == 500
+            # It loads what was loaded before by itself, some time after it is healthy.
+            end = time.monotonic() + 90
+            while (found := _rows_of(there["Docs"])) is None and time.monotonic() < end:
+                time.sleep(1)
+            assert found == everything(source)
+    finally:
+        server.stop()
+
+
+def _rows_of(collection: Collection) -> dict[Any, Any] | None:
+    """All rows; None where the server has not loaded them yet."""
+    try:
+        return everything(collection)
+    except NotLoadedError:
+        return None

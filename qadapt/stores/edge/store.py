@@ -18,6 +18,7 @@ from qadapt.errors import (
     IntegrityError,
     NotFoundError,
     QadaptError,
+    UnsupportedError,
 )
 from qadapt.model import (
     Batch,
@@ -45,8 +46,18 @@ from qadapt.stores.base import (
     Search,
     Store,
     refuse,
+    unknown_kind,
 )
-from qadapt.stores.edge import changes, config, creation, findings, inspection, rows, searching
+from qadapt.stores.edge import (
+    changes,
+    config,
+    creation,
+    findings,
+    inspection,
+    payloads,
+    rows,
+    searching,
+)
 from qadapt.stores.edge.capabilities import RULES
 from qadapt.stores.edge.engine import (
     DISTRIBUTION,
@@ -320,6 +331,20 @@ class EdgeStore(Store):
 
     def keeps(self, key: str, value: Any) -> Kept:
         return "as it is" if floats.survives(value) else "nearly"
+
+    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+        return payloads.beyond(self._shard(collection))
+
+    def payload_indexes(self, collection: str) -> Mapping[str, str]:
+        return payloads.indexes(self._shard(collection))
+
+    def refuses_payload_index(self, kind: str) -> str | None:
+        return unknown_kind(kind)
+
+    def index_payload(self, collection: str, key: str, kind: str) -> None:
+        if problem := unknown_kind(kind):
+            raise UnsupportedError(f"cannot index {key!r}: {problem}")
+        payloads.index(self._shard(collection), key, kind)
 
     # -- searching ---------------------------------------------------------------------------
 

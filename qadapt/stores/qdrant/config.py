@@ -65,7 +65,6 @@ def beyond_rows(info: Info) -> dict[str, str]:
         "sparse-vectors": ", ".join(sparse(info)),
         "multivectors": ", ".join(many),
         "other-metrics": ", ".join(name for name in params(info) if name not in described(info)),
-        "payload-indexes": ", ".join(info.get("payload_schema") or {}),
         "shard-keys": str(info["config"]["params"].get("sharding_method") or ""),
     }
     if found["shard-keys"] != "custom":

@@ -85,7 +85,8 @@ class Connection:
         """
         if self.local:
             return None
-        found = self.ask("GET", "/", doing="read the server's version", whole=True)
+        doing = f"read the server's version at {address_of(self.client)}"
+        found = self.ask("GET", "/", doing=doing, whole=True)
         version = found.get("version") if isinstance(found, dict) else None
         if not isinstance(version, str):
             raise StoreError(

@@ -20,7 +20,7 @@ from typing import Any
 from qadapt.errors import NotFoundError, SpecError, StoreError, StoreTimeoutError, UnsupportedError
 from qadapt.model import Estimate, Step, Symbol, Vector, VectorInfo
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.qdrant import config
+from qadapt.stores.qdrant import config, payloads
 from qadapt.stores.qdrant.connection import Connection
 from qadapt.stores.qdrant.look import Look, aliases
 
@@ -200,10 +200,7 @@ def _make(connection: Connection, request: Mapping[str, Any]) -> None:
     known = made.get("payload_schema") or {}
     for field, schema in (source.get("payload_schema") or {}).items():
         if field not in known:
-            kind = schema.get("params") or schema["data_type"]
-            index = {"field_name": field, "field_schema": kind}
-            path = "/collections/{collection_name}/index?wait=true"
-            connection.ask("PUT", path, index, doing=f"index {field!r}", names=names)
+            payloads.index(connection, target, field, schema.get("params") or schema["data_type"])
 
 
 def creation(source: config.Info, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -31,7 +31,17 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.base import (
+    PAGE,
+    Kept,
+    Mapped,
+    OnProgress,
+    Part,
+    Search,
+    Store,
+    refuse,
+    unknown_kind,
+)
 from qadapt.stores.qdrant import (
     capabilities,
     changes,
@@ -44,6 +54,7 @@ from qadapt.stores.qdrant import (
     localmode,
     look,
     mapping,
+    payloads,
     ranges,
     recreate,
     searching,
@@ -270,7 +281,25 @@ class QdrantStore(Store):
         return next((problem for problem in problems if problem), None)
 
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
-        return config.beyond_rows(self._raw(collection))
+        raw = self._raw(collection)
+        indexes = payloads.beyond(raw)
+        return {**config.beyond_rows(raw), **({"payload-indexes": indexes} if indexes else {})}
+
+    def payload_indexes(self, collection: str) -> Mapping[str, str]:
+        if self.connection.local:
+            return {}
+        return payloads.indexes(self._look(collection, fresh=True).info)
+
+    def refuses_payload_index(self, kind: str) -> str | None:
+        if self.connection.local:
+            return "indexes on payloads have no effect in the client's local mode"
+        return unknown_kind(kind)
+
+    def index_payload(self, collection: str, key: str, kind: str) -> None:
+        if problem := self.refuses_payload_index(kind):
+            raise UnsupportedError(f"cannot index {key!r}: {problem}")
+        payloads.index(self.connection, collection, key, kind)
+        self._forget(collection)
 
     # -- searching ---------------------------------------------------------------------------
 

@@ -83,6 +83,12 @@ def property_body(name: str, kind: str) -> dict[str, Any]:
     return body
 
 
+def indexes_itself(key: str, kind: str) -> bool:
+    """Whether an entry becomes a property that is indexed as ``kind``: dates are texts here, which
+    have no ranges, words of a text have no index, and neither have places and paths."""
+    return kind in ("keyword", "integer", "float", "bool", "uuid") and can_copy(key)
+
+
 def _kind(value: Any) -> str | None:
     """The type of a value, or of the first element of a list; None for what is none."""
     if isinstance(value, (list, tuple)):

@@ -313,6 +313,9 @@ class WeaviateStore(Store):
             found["tenants"] = ", ".join(tenants.states(self.connection, layout))
         return {name: words for name, words in found.items() if words}
 
+    def indexes_itself(self, key: str, kind: str) -> bool:
+        return payloads.indexes_itself(key, kind)
+
     def _read(self, collection: str, layout: Layout) -> Sequence[str]:
         return tenants.to_read(self.connection, layout, tenants.split(collection)[1])
 

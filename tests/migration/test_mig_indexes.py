@@ -1,0 +1,127 @@
+"""Indexes on the payload come along: planned by key, made after the load, seen in the target.
+
+Where other tools copy rows and leave filters slow or refused
+(https://github.com/zilliztech/vts/issues/79, schema constraints lost).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from mig_help import rows
+
+import qadapt as qa
+from qadapt.api import Collection, Database
+from qadapt.errors import StoreError, UnsupportedError
+from qadapt.migration.text import plan_lines
+from qadapt.stores.base import PAYLOAD_KINDS
+
+Ends = Callable[[str], Database]
+PAYLOAD = {
+    "keyword": "red", "integer": 7, "float": 0.5, "bool": True, "text": "a word",
+    "datetime": "2024-02-29T12:00:00Z", "geo": {"lat": 1.0, "lon": 2.0},
+    "uuid": "00000000-0000-0000-0000-000000000007",
+}  # fmt: skip
+EVERY = {kind: kind for kind in PAYLOAD_KINDS}
+
+
+@pytest.fixture
+def indexed(edge: Database) -> Collection:
+    """2,000 rows whose payload has an index of each kind."""
+    made = edge.create("docs", dim=64, metric="dot")
+    payloads = [{**PAYLOAD, "integer": at} for at in range(2000)]
+    made.write(qa.Batch(range(2000), {"": rows(2000, dim=64)}, payloads))
+    for key, kind in EVERY.items():
+        edge._store.index_payload("docs", key, kind)
+    return made
+
+
+def test_every_kind_comes_along_and_stays_when_codes_are_built(
+    indexed: Collection, ends: Ends
+) -> None:
+    there = ends("edge")
+    indexed.plan("scalar").apply(yes=True)
+    plan = qa.plan_migration(indexed, (there, "docs"))
+    assert plan.indexes == EVERY
+    assert plan.losses == ()
+    assert ("index", "integer (integer), made after the load") in plan_lines(plan)
+    done = qa.migrate(indexed, (there, "docs"))
+    assert done.state == "done"
+    assert there._store.payload_indexes("docs") == EVERY
+    assert done.status[""].state is qa.State.ACTIVE
+    # The engine's own count: all rows are in the index, those written before it too.
+    shard = there._store._shard("docs")  # type: ignore[attr-defined]
+    with shard.use("look at") as opened:
+        schema = opened.info().payload_schema
+        assert {key: schema[key].points for key in EVERY} == dict.fromkeys(EVERY, 2000)
+    assert qa.migrate(indexed, (there, "docs")).state == "done"  # again does nothing more
+
+
+@pytest.mark.parametrize("engine", ["local", "lite"])
+def test_what_has_no_indexes_is_refused_by_key(
+    indexed: Collection, ends: Ends, name: str, engine: str
+) -> None:
+    there = ends(engine)
+    with pytest.raises(UnsupportedError, match=r"payload-indexes: bool \(bool\)") as caught:
+        qa.migrate(indexed, (there, name))
+    assert "--allow payload-indexes" in str(caught.value)
+    assert there.collections() == []
+    done = qa.migrate(indexed, (there, name), allow=["payload-indexes"])
+    assert (done.state, done.plan.indexes) == ("done", {})
+
+
+def test_weaviate_indexes_some_by_itself_and_that_is_told(
+    indexed: Collection, ends: Ends, name: str
+) -> None:
+    there = ends("weaviate")
+    plan = qa.plan_migration(indexed, (there, name), probe=False)
+    (loss,) = plan.losses
+    assert loss.name == "payload-indexes"
+    assert [kind for kind in EVERY if f"{kind} ({kind})" in loss.what] == [
+        "datetime", "text", "geo",
+    ]  # fmt: skip
+    assert any("weaviate indexes bool, float, integer" in note for note in plan.notes)
+
+
+def test_settings_of_an_index_stay_behind_by_name(edge: Database, ends: Ends) -> None:
+    engine = pytest.importorskip("qdrant_edge")
+    made = edge.create("docs", dim=4, metric="dot")
+    made.write(qa.Batch(range(5), {"": rows(5, dim=4)}, [{"body": "A word"}] * 5))
+    params = engine.TextIndexParams(lowercase=False)
+    with edge._store._shard("docs").change("index") as opened:  # type: ignore[attr-defined]
+        opened.update(engine.UpdateOperation.create_field_index("body", params))
+    there = ends("edge")
+    with pytest.raises(UnsupportedError, match="payload-indexes: settings of the index of body"):
+        qa.migrate(made, (there, "docs"))
+    qa.migrate(made, (there, "docs"), allow=["payload-indexes"])
+    assert there._store.payload_indexes("docs") == {"body": "text"}
+
+
+def test_a_target_that_is_there_keeps_its_own(indexed: Collection, ends: Ends) -> None:
+    there = ends("edge")
+    there.create("docs", dim=64, metric="dot")
+    there._store.index_payload("docs", "integer", "keyword")
+    plan = qa.plan_migration(indexed, (there, "docs"), allow=["existing-target"])
+    told = {loss.name: loss.what for loss in plan.losses}
+    assert told["payload-indexes"] == ("integer (integer): the target has one of the kind keyword")
+    assert set(plan.indexes) == set(EVERY) - {"integer"}
+
+
+def test_an_index_that_is_not_seen_is_not_told_of_as_made(
+    indexed: Collection, ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = ends("edge")
+    kind = type(there._store)
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "index_payload", lambda *_: None)
+        with pytest.raises(StoreError, match="does not show them"):
+            qa.migrate(indexed, (there, "docs"))
+    done = qa.migrate(indexed, (there, "docs"))
+    assert (done.resumed, done.metrics.rows) == (True, 0)
+    assert there._store.payload_indexes("docs") == EVERY
+
+
+def test_a_kind_that_nobody_has(edge: Database, indexed: Collection) -> None:
+    with pytest.raises(UnsupportedError, match="'fuzzy', only keyword"):
+        edge._store.index_payload("docs", "n", "fuzzy")

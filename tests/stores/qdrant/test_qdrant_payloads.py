@@ -1,0 +1,80 @@
+"""Indexes on the payload: the exact requests, and what is read of ``payload_schema``.
+
+No recording has an index on a payload; shapes are those of the server's OpenAPI description
+(``PUT /collections/{collection_name}/index``, ``PayloadIndexInfo``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qdrant_help import Replay, info_of, ok, refused, serve, telemetry_of
+
+import qadapt as qa
+from qadapt.errors import StoreError, UnsupportedError
+
+LOOK = ("GET", "/collections/articles")
+INDEX = "/collections/articles/index?wait=true"
+SCHEMA: dict[str, Any] = {
+    "city": {"data_type": "keyword", "points": 9},
+    "tenant": {
+        "data_type": "keyword", "points": 9, "params": {"type": "keyword", "is_tenant": True},
+    },
+    "year": {"data_type": "integer", "points": 9, "params": {"type": "integer"}},
+    "new": {"data_type": "not known yet", "points": 9},
+}  # fmt: skip
+
+
+def served(schema: dict[str, Any]) -> Replay:
+    """A collection with these indexes."""
+    info = {**info_of({"size": 4, "distance": "Dot"}), "payload_schema": schema}
+    return serve(info, telemetry_of("articles", [{"": (2000, "hnsw", None)}]))
+
+
+def test_indexes_are_read_and_what_a_kind_does_not_tell_is_named() -> None:
+    store = served(SCHEMA).store()
+    assert store.payload_indexes("articles") == {
+        "city": "keyword", "tenant": "keyword", "year": "integer",
+    }  # fmt: skip
+    assert store.beyond_rows("articles") == {
+        "payload-indexes": "new (not known yet), settings of the index of tenant (is_tenant)"
+    }
+    assert served({}).store().beyond_rows("articles") == {}
+
+
+def test_the_request_of_an_index_and_the_next_look_is_new() -> None:
+    server = served({}).on("PUT", INDEX, ok({"operation_id": 3, "status": "completed"}))
+    store = server.store()
+    store.beyond_rows("articles")
+    looks = len([1 for how, path, _ in server.sent if (how, path) == LOOK])
+    store.index_payload("articles", "address.city", "keyword")
+    assert server.writes() == [
+        ("PUT", INDEX, {"field_name": "address.city", "field_schema": "keyword"})
+    ]
+    store.beyond_rows("articles")
+    assert len([1 for how, path, _ in server.sent if (how, path) == LOOK]) > looks
+
+
+def test_what_the_server_refuses_is_told_in_its_words() -> None:
+    server = served({}).on("PUT", INDEX, refused(400, "Wrong input: no"))
+    with pytest.raises(StoreError, match="Wrong input: no"):
+        server.store().index_payload("articles", "city", "keyword")
+
+
+def test_an_unknown_kind_is_not_sent() -> None:
+    server = served({})
+    with pytest.raises(UnsupportedError, match="only keyword, integer"):
+        server.store().index_payload("articles", "city", "fuzzy")
+    assert server.writes() == []
+
+
+def test_local_mode_makes_none(tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client")
+    with qa.open(f"qdrant:{tmp_path / 'local'}") as database:
+        database.create("docs", dim=4, metric="dot")
+        store = database._store
+        assert store.payload_indexes("docs") == {}
+        with pytest.raises(UnsupportedError, match="local mode"):
+            store.index_payload("docs", "city", "keyword")
