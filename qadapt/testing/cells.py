@@ -40,18 +40,31 @@ class CellTests(Suite):
 
     Attributes:
         data: what the fixture ``sample`` gives, in a word.
-        asked: the settings that are tried.
+        asked: the settings that are tried; all that the store has on the index of ``start``.
+        start: what a collection has before it, such as an index of its own; None for the default.
         oversampling: candidates for each result when the recall is to be lifted.
     """
 
     data: ClassVar[str] = "clustered"
     asked: ClassVar[tuple[str, ...]] = ASKED
+    start: ClassVar[qa.Quantization | None] = None
     oversampling: ClassVar[float] = 10.0
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Each subclass has settings of its own."""
         if "setting" in metafunc.fixturenames:
             metafunc.parametrize("setting", self.asked)
+
+    @pytest.fixture
+    def filled(self, database: Database, sample: Sample) -> Collection:
+        """A collection that holds the sample under cosine, as ``start`` says."""
+        collection = self.created(database)
+        collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}))
+        return collection
+
+    def created(self, database: Database) -> Collection:
+        """An empty collection of ``start``."""
+        return database.create(self.name, dim=self.dim, metric="cosine", quantization=self.start)
 
     def index(self, vector: VectorInfo) -> str:
         """The store's own name of the index that is searched."""
@@ -78,8 +91,9 @@ class CellTests(Suite):
         assert change.state == "applied"
         vector = filled.info().vectors[""]
         server = database.server()
-        without, by = self._without(filled, sample)
+        without, by = self.without(filled, sample)
         rescore = qa.Rescore(self.oversampling)
+        self.widen(filled)
         lifted = filled.search(sample.queries, k=self.k, rescore=rescore)
         assert lifted.how.scores == "exact"
         seen = Seen(
@@ -113,7 +127,10 @@ class CellTests(Suite):
         if os.environ.get(OUT):
             append(seen, Path(os.environ[OUT]))
 
-    def _without(self, collection: Collection, sample: Sample) -> tuple[float, str]:
+    def widen(self, collection: Collection) -> None:
+        """Before recall is lifted: for an index that rescores no more than it was told to."""
+
+    def without(self, collection: Collection, sample: Sample) -> tuple[float, str]:
         """Recall without rescoring; where the store always rescores, of k candidates alone."""
         try:
             hits = collection.search(sample.queries, k=self.k, rescore="off")
