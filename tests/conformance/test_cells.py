@@ -7,6 +7,7 @@ Real embeddings where they are at hand: 2,000 of SciFact's abstracts in 384 dime
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -188,6 +189,18 @@ class TestWeaviateDynamicCells(WeaviateCells):
         server = weaviate_server(ASYNC_INDEXING="true", ASYNC_INDEXING_STALE_TIMEOUT="1s")
         with qa.open(server.url) as database:
             yield database
+
+    @pytest.fixture
+    def filled(self, database: Database, sample: Sample) -> Collection:
+        """Once all rows are in the index, which takes them from a queue."""
+        collection = self.created(database)
+        payloads = [{"group": row % 7} for row in range(self.rows)]
+        collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}, payloads))
+        end = time.monotonic() + 90
+        while self.recall(collection.search(sample.queries, k=self.k), sample) < 0.9:
+            assert time.monotonic() < end, "rows are not indexed in time"
+            time.sleep(1)
+        return collection
 
     def wanted(self, setting: str) -> qa.Quantization:
         wanted = qa.Quantization.parse(setting)
