@@ -9,7 +9,7 @@ from pathlib import Path
 from qadapt.errors import QadaptError
 from qadapt.matrix.cells import cells
 from qadapt.matrix.pages import pages
-from qadapt.matrix.seen import load, merge, read_records
+from qadapt.matrix.seen import forget, load, merge, read_records
 from qadapt.stores import registry
 
 
@@ -19,12 +19,18 @@ def main(arguments: list[str] | None = None) -> None:
     verbs = parser.add_subparsers(required=True, dest="verb")
     told = "put what runs have seen into seen.json"
     verbs.add_parser("merge", help=told).add_argument("records", nargs="+", type=Path)
+    gone = verbs.add_parser("forget", help="take one cell out of seen.json")
+    gone.add_argument(
+        "key", nargs=6, metavar=("STORE", "DEPLOYMENT", "VERSION", "KIND", "WIDTH", "INDEX")
+    )
     verbs.add_parser("write", help="write the pages").add_argument("folder", type=Path)
     given = parser.parse_args(arguments)
     try:
         if given.verb == "merge":
             merged = merge([each for file in given.records for each in read_records(file)])
             sys.stdout.write(f"{len(merged)} cells were seen\n")
+        elif given.verb == "forget":
+            sys.stdout.write(f"{len(forget(given.key))} cells were seen\n")
         else:
             write(given.folder)
     except (QadaptError, OSError) as error:

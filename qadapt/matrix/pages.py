@@ -151,18 +151,18 @@ def support(cells: Sequence[Cell]) -> str:
 def _answer(cells: Sequence[Cell], kind: str, width: str) -> str:
     """What was seen first, then what holds for the newest version, where that is another one."""
     fitting = [each for each in cells if each.kind == kind and each.width in ("", width)]
-    lines = [_seen_answer(each) for each in fitting if each.seen is not None]
+    seen = [each.seen for each in fitting if each.seen is not None]
+    same = groupby(seen, key=lambda run: (run.version, run.differences))
+    lines = [_seen_answer(version, why, list(runs)) for (version, why), runs in same]
     lines += [_told_answer(each) for each in fitting if each.version is None]
     return "<br>".join(lines) or "by us"
 
 
-def _seen_answer(cell: Cell) -> str:
-    run = cell.seen
-    assert run is not None
-    how = "indirect" if run.differences else "native"
-    why = f" ({'; '.join(run.differences)})" if run.differences else ""
-    figures = f"{run.without:.3f} → {run.lifted:.3f}"
-    return f"**{how}**, seen on {run.version} by {run.index}: {figures}{why}"
+def _seen_answer(version: str, differences: Sequence[str], runs: Sequence[Seen]) -> str:
+    how = "indirect" if differences else "native"
+    why = f" ({'; '.join(differences)})" if differences else ""
+    figures = ", ".join(f"by {run.index} {run.without:.3f} → {run.lifted:.3f}" for run in runs)
+    return f"**{how}**, seen on {version}: {figures}{why}"
 
 
 def _told_answer(cell: Cell) -> str:

@@ -119,10 +119,26 @@ def merge(records: Sequence[Seen], file: Path = FILE) -> list[Seen]:
     """Put records into a file; a newer one takes the place of the same cell's older one."""
     kept = {each.key: each for each in load(file)}
     kept.update({each.key: each for each in records})
-    merged = [kept[key] for key in sorted(kept)]
-    text = json.dumps([each.to_dict() for each in merged], indent=1, ensure_ascii=False)
+    return _write([kept[key] for key in sorted(kept)], file)
+
+
+def forget(key: Sequence[str], file: Path = FILE) -> list[Seen]:
+    """Take a cell out, such as one whose index was named wrongly: it was not seen then.
+
+    Raises:
+        SpecError: no such cell.
+    """
+    there = load(file)
+    left = [each for each in there if each.key != tuple(key)]
+    if len(left) == len(there):
+        raise SpecError(f"{' '.join(key)} is not in {file.name}")
+    return _write(left, file)
+
+
+def _write(records: list[Seen], file: Path) -> list[Seen]:
+    text = json.dumps([each.to_dict() for each in records], indent=1, ensure_ascii=False)
     file.write_text(text + "\n", encoding="utf-8")
-    return merged
+    return records
 
 
 def _checked(records: Iterable[Seen], where: str) -> list[Seen]:

@@ -7,16 +7,22 @@ Real embeddings where they are at hand: 2,000 of SciFact's abstracts in 384 dime
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from live.weaviate import WeaviateServer
 
 import qadapt as qa
-from qadapt.api import Database
+from qadapt.api import Collection, Database
 from qadapt.engines.exact import exact_scores
-from qadapt.model import Metric
+from qadapt.model import Metric, VectorInfo
+from qadapt.model.address import Address
+from qadapt.stores.milvus import bits, schema
+from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing import CellTests, Sample
 
 pytestmark = pytest.mark.timeout(900)
@@ -49,13 +55,34 @@ class TestQdrantCells(RealCells):
             yield database
 
 
-class TestMilvusCells(RealCells):
+class MilvusCells(RealCells):
     uuid_ids = False
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
-        with qa.open(live("milvus")) as database:
+        pytest.importorskip("pymilvus")
+        store = MilvusStore.open(Address.parse(live("milvus")))
+        self.connection = store.connection
+        with Database(store) as database:
             yield database
+
+
+class TestMilvusCells(MilvusCells):
+    def index(self, vector: VectorInfo) -> str:
+        """Of the bits, where it is them that are searched: they have a collection of their own."""
+        if vector.quantization.kind is not qa.Kind.BINARY:
+            return super().index(vector)
+        (beside,) = schema.indexes(self.connection, bits.name_of(self.name, "vector")).values()
+        return beside.type
+
+
+class TestMilvusScannCells(MilvusCells):
+    """SCANN scores ``reorder_k`` candidates by floats: as many as results, so that codes choose."""
+
+    asked = ("product:ratio=16",)
+
+    def wanted(self, setting: str) -> qa.Quantization:
+        return qa.Quantization.parse(setting).replace(native={"index_type": "SCANN"})
 
 
 class TestMilvusLiteCells(RealCells):
@@ -68,7 +95,9 @@ class TestMilvusLiteCells(RealCells):
             yield database
 
 
-class TestWeaviateCells(RealCells):
+class WeaviateCells(RealCells):
+    """Behind an alias, since most changes are a copy; one search rescores k candidates alone."""
+
     int_ids = False
     names = "Articles_{}"
 
@@ -77,9 +106,104 @@ class TestWeaviateCells(RealCells):
         with qa.open(live("weaviate")) as database:
             yield database
 
+    def created(self, database: Database) -> Collection:
+        real = f"{self.name}_v1"
+        database.create(real, dim=self.dim, metric="cosine", quantization=self.start)
+        database.switch_alias(self.name, real)
+        return database[self.name]
+
+    @pytest.fixture(autouse=True)
+    def tidy(self, own_state: None, database: Database) -> Iterator[None]:
+        yield
+        if self.name in database.aliases():
+            database.drop_alias(self.name)
+        for name in database.collections():
+            if name.startswith(self.name):
+                database.drop(name)
+
+
+class TestWeaviateCells(WeaviateCells):
+    """RQ without a rescoring of its own, so that its codes show.
+
+    BQ and PQ always rescore all ``ef`` candidates: as many as results, so that codes choose them.
+    Filtered searches of so few rows compare all of them (flatSearchCutoff) and walk no graph,
+    which would lose something too with so small an ``ef``.
+    """
+
+    every: ClassVar[dict[str, Any]] = {"group": {"gte": 0}}
+    start = qa.none(native={"ef": 10})
+
     def wanted(self, setting: str) -> qa.Quantization:
-        """RQ without a rescoring of its own, so that its codes show; BQ and PQ always rescore."""
         wanted = qa.Quantization.parse(setting)
         if wanted.kind in (qa.Kind.SCALAR, qa.Kind.ROTATIONAL):
             return wanted.replace(native={"rq": {"rescoreLimit": 0}})
-        return wanted
+        return wanted.replace(native={"ef": self.k})
+
+
+class TestWeaviateFlatCells(WeaviateCells):
+    """A flat index rescores ``max(k, rescoreLimit)``: k alone, where the limit is -1."""
+
+    start = qa.none(native={"vectorIndexType": "flat"})
+    asked = ("scalar:bits=8", "rotational:bits=1", "rotational:bits=8", "binary:bits=1")
+
+    def wanted(self, setting: str) -> qa.Quantization:
+        wanted = qa.Quantization.parse(setting)
+        block = "bq" if wanted.kind is qa.Kind.BINARY else "rq"
+        return wanted.replace(native={block: {"rescoreLimit": -1}})
+
+
+class TestWeaviateHFreshCells(WeaviateCells):
+    """It always has one kind, and rescores ``rescoreLimit``, which is a setting of all searches."""
+
+    start = qa.rotational(bits=1, native={"vectorIndexType": "hfresh"})
+    asked = ("rotational:bits=1",)
+
+    def wanted(self, setting: str) -> qa.Quantization:
+        return qa.Quantization.parse(setting).replace(native={"rq": {"rescoreLimit": self.k}})
+
+    def widen(self, collection: Collection) -> None:
+        limit = int(self.k * self.oversampling)
+        collection.plan(qa.rotational(bits=1, native={"rq": {"rescoreLimit": limit}})).apply()
+
+
+class TestWeaviateDynamicCells(WeaviateCells):
+    """Past its threshold of rows, so that the graph is searched; it needs ASYNC_INDEXING.
+
+    Whether it has codes is told by a search that was rescored, so RQ rescores k candidates. PQ is
+    not asked for: after a copy to a dynamic index the engine was seen to ignore it (an ApplyError).
+    """
+
+    every: ClassVar[dict[str, Any]] = {"group": {"gte": 0}}
+    start = qa.none(native={"vectorIndexType": "dynamic", "threshold": 1000, "hnsw": {"ef": 10}})
+    asked = (
+        "scalar:bits=4",
+        "scalar:bits=8",
+        "rotational:bits=1",
+        "rotational:bits=4",
+        "rotational:bits=8",
+        "binary:bits=1",
+    )
+
+    @pytest.fixture
+    def database(self, weaviate_server: Callable[..., WeaviateServer]) -> Iterator[Database]:
+        server = weaviate_server(ASYNC_INDEXING="true", ASYNC_INDEXING_STALE_TIMEOUT="1s")
+        with qa.open(server.url) as database:
+            yield database
+
+    @pytest.fixture
+    def filled(self, database: Database, sample: Sample) -> Collection:
+        """Once all rows are in the index, which takes them from a queue."""
+        collection = self.created(database)
+        payloads = [{"group": row % 7} for row in range(self.rows)]
+        collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}, payloads))
+        end = time.monotonic() + 90
+        while self.recall(collection.search(sample.queries, k=self.k), sample) < 0.9:
+            assert time.monotonic() < end, "rows are not indexed in time"
+            time.sleep(1)
+        return collection
+
+    def wanted(self, setting: str) -> qa.Quantization:
+        wanted = qa.Quantization.parse(setting)
+        if wanted.kind in (qa.Kind.SCALAR, qa.Kind.ROTATIONAL):
+            return wanted.replace(native={"hnsw": {"rq": {"rescoreLimit": self.k}}})
+        return wanted.replace(native={"hnsw": {"ef": self.k}})

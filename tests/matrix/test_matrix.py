@@ -11,7 +11,7 @@ import pytest
 from qadapt.errors import SpecError
 from qadapt.matrix import __main__ as command
 from qadapt.matrix import cells, load, merge, of_feature, read_records
-from qadapt.matrix.seen import Seen, append
+from qadapt.matrix.seen import Seen, append, forget
 from qadapt.model import Rule, Support, by_contract, narrow
 from qadapt.stores import registry
 
@@ -175,11 +175,24 @@ def test_records_are_merged_and_a_newer_one_takes_the_place(tmp_path: Path) -> N
     assert load(kept) == merge([], kept)
 
 
+def test_a_cell_is_forgotten_by_its_key(tmp_path: Path) -> None:
+    kept = tmp_path / "seen.json"
+    flat = dataclasses.replace(RUN, index="flat")
+    merge([RUN, flat], kept)
+    assert forget(list(flat.key), kept) == [RUN] == load(kept)
+    with pytest.raises(SpecError, match="flat is not in"):
+        forget(list(flat.key), kept)
+
+
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr("qadapt.matrix.__main__.merge", lambda records: records)
     out = tmp_path / "cells.jsonl"
     append(RUN, out)
     command.main(["merge", str(out)])
+    assert capsys.readouterr().out == "1 cells were seen\n"
+    monkeypatch.setattr("qadapt.matrix.__main__.forget", lambda key: [RUN] if key == want else [])
+    want = ["toy", "server", "1.2.0", "binary", "1", "hnsw"]
+    command.main(["forget", *want])
     assert capsys.readouterr().out == "1 cells were seen\n"
     command.main(["write", str(tmp_path)])
     assert "**seen**" in (tmp_path / "matrix.md").read_text(encoding="utf-8")
