@@ -262,7 +262,8 @@ def _done(out: Output, change: Change, plan: Plan) -> None:
         before = words.recall(change.recall_before)
         pairs.append(("  recall", f"{before} before, {words.recall(change.recall_after)} after"))
     if change.state == "applied" and not out.quiet:
-        pairs.append(("  take back", f"qadapt undo {change.id}"))
+        back = f"qadapt undo {change.id}" if plan.reversible else "not possible, as the plan said"
+        pairs.append(("  take back", back))
     out.print(facts(pairs))
 
 

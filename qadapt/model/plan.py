@@ -169,6 +169,13 @@ class Plan(Plain):
         return any(step.symbol is not Symbol.NOTHING for step in self.steps)
 
     @property
+    def reversible(self) -> bool:
+        """Whether all that it changes can be taken back."""
+        return all(
+            step.reverse is not None for step in self.steps if step.symbol is not Symbol.NOTHING
+        )
+
+    @property
     def needs_consent(self) -> bool:
         """Whether a step has no reverse or stops searches."""
         return any(step.needs_consent for step in self.steps)
