@@ -109,6 +109,7 @@ def steps(
     explicit = mapping.settings(asked.native)
     if mapping.satisfies(field.native, wanted, field.vector, explicit):
         return _unfinished(looked, vector, wanted, engine, taken)
+    _refuse_pq_on_dynamic(wanted)
     why = _why_not_in_place(looked, vector, wanted, explicit, engine)
     if why is not None:
         copying.refuse(looked, engine, why, adding.offer(engine))
@@ -138,6 +139,7 @@ def alias_steps(
     explicit = mapping.settings(asked.native)
     if mapping.satisfies(field.native, wanted, field.vector, explicit) and _seen(looked, vector):
         return []
+    _refuse_pq_on_dynamic(wanted)
     why = "searches and writes of the collection that is there are not disturbed"
     copying.refuse(looked, engine, "a copy was asked for", adding.offer(engine))
     return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
@@ -156,8 +158,24 @@ def vector_steps(
     explicit = mapping.settings(asked.native)
     if mapping.satisfies(field.native, wanted, field.vector, explicit) and _seen(looked, vector):
         return vector, []
+    _refuse_pq_on_dynamic(wanted)
     _refuse_few_rows(looked, *(mapping.quantizer(wanted) or ("", {})))
     return adding.steps(looked, vector, wanted, _words(mapped), engine)
+
+
+def _refuse_pq_on_dynamic(wanted: Mapping[str, Any]) -> None:
+    """Refuse what 1.39.0 takes and was seen never to do: PQ on a dynamic index that was filled.
+
+    Raises:
+        UnsupportedError
+    """
+    kind, _ = mapping.quantizer(wanted) or ("", {})
+    if wanted["vectorIndexType"] == DYNAMIC and kind == "pq":
+        raise UnsupportedError(
+            "PQ on a dynamic index was seen to stay off when its rows come by a copy",
+            hint='ask for `scalar` or `binary`, or another index: native={"vectorIndexType": '
+            '"hnsw"}',
+        )
 
 
 def _seen(looked: Look, vector: str) -> bool:
