@@ -166,7 +166,8 @@ def module() -> Any:
     except ImportError as error:
         raise MissingExtraError(PACKAGE, "milvus", purpose="the store 'milvus'") from error
     # A filter acts on the logger that it is given to alone.
-    for name in (inner.__name__, f"{PACKAGE}.client.grpc_handler"):
+    theirs = (f"{PACKAGE}.client.{part}" for part in ("grpc_handler", "connection_manager"))
+    for name in (inner.__name__, *theirs):
         logger = logging.getLogger(name)
         if _not_ours not in logger.filters:
             logger.addFilter(_not_ours)
