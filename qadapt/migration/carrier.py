@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.migration import ids
-from qadapt.model import Batch, Id, Metric, Vector
+from qadapt.model import Batch, Beside, Id, Metric, Vector
 from qadapt.stores.base import Store
 
 ENTRIES = "qadapt_entries"
@@ -64,7 +64,7 @@ def home(batch: Batch, normalised: Sequence[str] = ()) -> Batch:
         name: _scaled(array, lengths[name]) if name in lengths and name not in normalised else array
         for name, array in batch.vectors.items()
     }
-    return Batch(keys, vectors, found, batch.missing)
+    return Batch(keys, vectors, found, batch.missing, batch.extras)
 
 
 def _entries(text: Any) -> dict[str, Any] | None:
@@ -107,14 +107,23 @@ class Carrier:
         target: the store that they go to.
         vectors: the target's vectors; those of the source that are not among them stay behind.
         keep_norms: note the lengths of vectors that the target normalises.
+        beside: what the target has beside them.
     """
 
     def __init__(
-        self, target: Store, vectors: Mapping[str, Vector], *, keep_norms: bool = False
+        self,
+        target: Store,
+        vectors: Mapping[str, Vector],
+        *,
+        keep_norms: bool = False,
+        beside: Beside | None = None,
     ) -> None:
         self._takes: Callable[[Id], bool] = target.takes_id
         self._keeps = target.keeps if type(target).keeps is not Store.keeps else None
         self.vectors = dict(vectors)
+        self.beside = beside or Beside()
+        # What is read of the source.
+        self.names = [*self.vectors, *self.beside.extras]
         self.normalised = tuple(
             name
             for name, vector in vectors.items()
@@ -151,7 +160,7 @@ class Carrier:
                     zip(payloads, batch.ids, changed, strict=True)
                 )
             ]
-        return Batch(keys, vectors, payloads, missing)
+        return Batch(keys, vectors, payloads, missing, batch.extras)
 
     def _norms(self, vectors: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float64]]:
         return {

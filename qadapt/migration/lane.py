@@ -96,7 +96,7 @@ class Lane:
         while True:
             pages = self.source.store.read(
                 self.source.name,
-                vectors=list(self.carrier.vectors),
+                vectors=self.carrier.names,
                 part=part or None,
                 after=after,
                 page=self.pace.rows,
@@ -118,7 +118,7 @@ class Lane:
     def _one(self, part: Part, after: Id | None) -> Batch | None:
         pages = self.source.store.read(
             self.source.name,
-            vectors=list(self.carrier.vectors),
+            vectors=self.carrier.names,
             part=part or None,
             after=after,
             page=self.pace.rows,
@@ -231,7 +231,7 @@ def _note(
 
 def lane_of(plan: MigrationPlan, source: Endpoint, target: Endpoint, patience: float) -> Lane:
     """The lane of a plan."""
-    carrier = Carrier(target.store, plan.made, keep_norms=plan.keep_norms)
+    carrier = Carrier(target.store, plan.made, keep_norms=plan.keep_norms, beside=plan.beside)
     allow = frozenset(plan.allow)
     return Lane(source, target, carrier, Pace(plan.probe.row_bytes, plan.batch_bytes), allow,
                 patience)  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from qadapt.model import Batch
 
 
@@ -13,4 +15,5 @@ def pick(batch: Batch, rows: list[int]) -> Batch:
         {name: array[rows] for name, array in batch.vectors.items()},
         None if payloads is None else [payloads[row] for row in rows],
         {name: mask[rows] for name, mask in batch.missing.items()},
+        {name: each.pick(np.asarray(rows, dtype=np.intp)) for name, each in batch.extras.items()},
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qadapt.model import Id, Match, Plain, Quantization, Rescore, Server, Vector
+from qadapt.model import Beside, Id, Match, Plain, Quantization, Rescore, Server, Vector
 
 # How a vector of the target is compared with the one of the source.
 Comparison = Literal["bit for bit", "length 1", "float16", "uint8"]
@@ -150,6 +150,7 @@ class MigrationPlan(Plain):
         created: when, UTC.
         qadapt: version.
         indexes: on the payload, made after the load: the kind by key.
+        beside: what the target is created with beside its vectors.
     """
 
     source: str
@@ -177,6 +178,7 @@ class MigrationPlan(Plain):
     created: str
     qadapt: str
     indexes: Mapping[str, str] = field(default_factory=dict)
+    beside: Beside = field(default_factory=Beside)
 
     @property
     def refused(self) -> tuple[Loss, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.local import codes, seen
 from qadapt.local.settings import read_settings
+from qadapt.migration.beside import Along, along
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.indexes import Indexes, sort_out
@@ -66,10 +67,12 @@ def make_plan(
         )
     info = seen.info(source.store, source.name)
     vectors = _vectors(source, target, info, options)
+    come = along(source, target)
     carrier = Carrier(
         target.store,
         {name: each.target for name, each in vectors.items()},
         keep_norms=options.keep_norms,
+        beside=come.made,
     )
     scanned = scan(source, carrier, updated_at=options.updated_at, progress=progress)
     wanted = min(options.workers * PARTS_A_WORKER, max(1, scanned.count // PART_ROWS))
@@ -88,7 +91,7 @@ def make_plan(
         ids=scanned.ids,
         probe=tried,
         losses=_losses(
-            source, target, info, vectors, scanned.ids, tried, sorted_out, options, existing
+            source, target, info, vectors, scanned.ids, tried, sorted_out, come, options, existing
         ),
         allow=options.allow,
         notes=_notes(source, target, vectors, scanned.ids, tried, sorted_out, options),
@@ -104,6 +107,7 @@ def make_plan(
         created=utc_now(),
         qadapt=__version__,
         indexes=sorted_out.made,
+        beside=come.made,
     )
 
 
@@ -216,10 +220,11 @@ def _losses(
     ids: IdPlan,
     tried: Probe,
     sorted_out: Indexes,
+    come: Along,
     options: Options,
     existing: bool,
 ) -> tuple[Loss, ...]:
-    found = dict(source.store.beyond_rows(source.name))
+    found = {**source.store.beyond_rows(source.name), **come.losses}
     indexes = [*sorted_out.lost, *filter(None, [found.pop("payload-indexes", "")])]
     if indexes:
         found["payload-indexes"] = "; ".join(indexes)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from qadapt.migration.beside import create
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.compare import differences
 from qadapt.migration.endpoint import Endpoint
@@ -40,7 +41,7 @@ def probe(
         scratch: False to read only.
     """
     begun = time.perf_counter()
-    read = list(_sample(source, list(plans), parts))
+    read = list(_sample(source, carrier.names, parts))
     spent = max(time.perf_counter() - begun, 1e-6)
     if not read:
         return Probe()
@@ -71,7 +72,7 @@ def probe(
         spent = max(time.perf_counter() - begun, 1e-6)
         batch = pick(batch, [row for row, key in enumerate(batch.ids) if key not in refused])
         carried = carrier.carry(batch)
-        found = end.store.fetch(end.name, carried.ids, vectors=list(carrier.vectors))
+        found = end.store.fetch(end.name, carried.ids, vectors=carrier.names)
         changed = _changed(batch, carried, found, plans)
     return result.replace(write_rate=len(batch) / spent, changed=changed, created=True)
 
@@ -99,7 +100,7 @@ def _fit(batch: Batch, plans: Mapping[str, VectorPlan]) -> Batch:
 @contextmanager
 def _scratch(target: Endpoint, carrier: Carrier) -> Iterator[Endpoint]:
     name = f"Qadapt_probe_{secrets.token_hex(6)}"
-    target.store.create(name, carrier.vectors, {})
+    create(Endpoint(target.store, name), carrier.vectors, carrier.beside)
     try:
         yield Endpoint(target.store, name)
     finally:

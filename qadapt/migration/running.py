@@ -18,6 +18,7 @@ from qadapt.errors import (
 from qadapt.local import seen
 from qadapt.local.state import exclusive
 from qadapt.migration import journal as journals
+from qadapt.migration.beside import create
 from qadapt.migration.building import build
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.catching_up import MARK, catch_up
@@ -138,7 +139,7 @@ def compare(
         left_out = journal.left_out()
     if known is None:
         known = plan_of_two(source, target, options)
-    carrier = Carrier(target.store, known.made, keep_norms=known.keep_norms)
+    carrier = Carrier(target.store, known.made, keep_norms=known.keep_norms, beside=known.beside)
     return check(
         source,
         target,
@@ -221,7 +222,7 @@ def _make(plan: MigrationPlan, target: Endpoint, journal: Journal) -> None:
         return
     if target.there:
         target.store.drop(target.name)
-    target.store.create(target.name, plan.made, {})
+    create(target, plan.made, plan.beside)
     journal.put(**{MADE: True})
 
 

@@ -1,5 +1,6 @@
 """The model: the vocabulary of qadapt as frozen plain data."""
 
+from qadapt.model.beside import Beside, Extra, Ragged
 from qadapt.model.capabilities import (
     FEATURES,
     Capabilities,
@@ -34,11 +35,13 @@ __all__ = [
     "FEATURES",
     "Accept",
     "Batch",
+    "Beside",
     "Capabilities",
     "Capability",
     "CollectionInfo",
     "Estimate",
     "Evidence",
+    "Extra",
     "Finding",
     "Guard",
     "Hits",
@@ -52,6 +55,7 @@ __all__ = [
     "Plan",
     "Quantization",
     "QuantizationLike",
+    "Ragged",
     "Rescore",
     "RescoreLike",
     "Rule",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import DimensionError, InputError, NonFiniteError, SpecError, ZeroVectorError
+from qadapt.model.beside import Ragged
 from qadapt.model.metric import Metric
 from qadapt.model.plain import Plain
 
@@ -57,6 +58,7 @@ class Batch:
         payloads: ``n`` dicts, or None for no payload at all.
         missing: ``{name: bool (n,)}`` for rows that have no such vector (their floats are 0 and
             mean nothing); a name that is not in it has a vector in every row.
+        extras: ``{name: Ragged}`` of ``n`` rows each, sparse vectors and multivectors.
 
     Raises:
         InputError: columns of different length, an id of another type, an id that occurs twice.
@@ -66,6 +68,7 @@ class Batch:
     vectors: Mapping[str, Floats]
     payloads: Sequence[Mapping[str, Any]] | None
     missing: Mapping[str, npt.NDArray[np.bool_]]
+    extras: Mapping[str, Ragged]
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class Batch:
         vectors: Mapping[str, npt.ArrayLike] | None = None,
         payloads: Sequence[Mapping[str, Any]] | None = None,
         missing: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+        extras: Mapping[str, Ragged] | None = None,
     ) -> None:
         listed = _checked_ids(ids)
         arrays = {name: as_vectors(x, what=_label(name)) for name, x in (vectors or {}).items()}
@@ -84,7 +88,10 @@ class Batch:
         for name, rows in (missing or {}).items():
             if name not in arrays or np.shape(rows) != (len(listed),):
                 raise InputError(f"missing[{name!r}] must be one bool for each row of that vector")
-        _fill(self, listed, arrays, payloads, missing or {})
+        for name, ragged in (extras or {}).items():
+            if len(ragged) != len(listed):
+                raise InputError(f"{len(listed)} ids but {len(ragged)} rows in {_label(name)}")
+        _fill(self, listed, arrays, payloads, missing or {}, extras or {})
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -92,7 +99,8 @@ class Batch:
     @property
     def nbytes(self) -> int:
         """Bytes of the vectors."""
-        return sum(array.nbytes for array in self.vectors.values())
+        dense = sum(array.nbytes for array in self.vectors.values())
+        return dense + sum(ragged.nbytes for ragged in self.extras.values())
 
     def rows(self, start: int, stop: int) -> Batch:
         """The rows from ``start`` up to ``stop``; the arrays are views."""
@@ -102,6 +110,7 @@ class Batch:
             {name: array[start:stop] for name, array in self.vectors.items()},
             payloads,
             {name: mask[start:stop] for name, mask in self.missing.items()},
+            {name: ragged.rows(start, stop) for name, ragged in self.extras.items()},
         )
 
     @classmethod
@@ -112,11 +121,11 @@ class Batch:
             InputError: batches of different vectors.
         """
         if not batches:
-            return _unchecked([], {}, None, {})
+            return _unchecked([], {}, None, {}, {})
         names = batches[0].vectors
         for batch in batches:
             shapes = [{n: x.shape[1] for n, x in b.vectors.items()} for b in (batches[0], batch)]
-            if shapes[0] != shapes[1]:
+            if shapes[0] != shapes[1] or set(batch.extras) != set(batches[0].extras):
                 raise InputError(f"batches of different vectors: {shapes[0]} and {shapes[1]}")
         missing = {name for batch in batches for name in batch.missing}
         return _unchecked(
@@ -130,6 +139,10 @@ class Batch:
                     [b.missing.get(name, np.zeros(len(b), dtype=np.bool_)) for b in batches]
                 )
                 for name in missing
+            },
+            {
+                name: Ragged.concat([batch.extras[name] for batch in batches])
+                for name in batches[0].extras
             },
         )
 
@@ -156,10 +169,11 @@ def _unchecked(
     vectors: Mapping[str, Floats],
     payloads: Sequence[Mapping[str, Any]] | None,
     missing: Mapping[str, npt.NDArray[np.bool_]],
+    extras: Mapping[str, Ragged],
 ) -> Batch:
     """A batch made of parts that were checked before."""
     batch = object.__new__(Batch)
-    _fill(batch, ids, vectors, payloads, missing)
+    _fill(batch, ids, vectors, payloads, missing, extras)
     return batch
 
 
@@ -169,11 +183,13 @@ def _fill(
     vectors: Mapping[str, Floats],
     payloads: Sequence[Mapping[str, Any]] | None,
     missing: Mapping[str, npt.NDArray[np.bool_]],
+    extras: Mapping[str, Ragged],
 ) -> None:
     object.__setattr__(batch, "ids", ids)
     object.__setattr__(batch, "vectors", vectors)
     object.__setattr__(batch, "payloads", payloads)
     object.__setattr__(batch, "missing", missing)
+    object.__setattr__(batch, "extras", extras)
 
 
 def _label(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qadapt.model.beside import Beside, Extra
 from qadapt.model.capabilities import Capabilities, Capability
 from qadapt.model.data import HitsDocument, How, Vector
 from qadapt.model.finding import Finding
@@ -17,12 +18,14 @@ from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
 
 # Add a class here and its schema is printed by `qadapt schema` and checked by the tests.
 DOCUMENTS: tuple[type[Plain], ...] = (
+    Beside,
     Capabilities,
     Capability,
     CollectionInfo,
     CollectionSpec,
     Estimate,
     Evidence,
+    Extra,
     Finding,
     Guard,
     HitsDocument,

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import (
     Batch,
+    Beside,
     Capabilities,
     CollectionInfo,
     Finding,
@@ -111,6 +112,7 @@ class Store(abc.ABC):
     Attributes:
         name: the store's name in addresses and tables.
         extra: the extra of qadapt that installs its client.
+        family: stores of one family share the words of a schema and of an extra vector.
         package: the client's import name.
         distribution: the client's name in the package index.
         deployments: how it may be deployed, in the words of ``Server.deployment``.
@@ -123,6 +125,7 @@ class Store(abc.ABC):
     """
 
     name: ClassVar[str]
+    family: ClassVar[str] = ""
     extra: ClassVar[str]
     package: ClassVar[str]
     distribution: ClassVar[str]
@@ -211,8 +214,12 @@ class Store(abc.ABC):
         collection: str,
         vectors: Mapping[str, Vector],
         quantization: Mapping[str, Quantization],
+        beside: Beside | None = None,
     ) -> None:
         """Create a collection; vectors that ``quantization`` does not name have none.
+
+        Args:
+            beside: what else to make; given only where ``refuses_beside`` refuses nothing of it.
 
         Raises:
             AlreadyExistsError, UnsupportedError
@@ -320,6 +327,21 @@ class Store(abc.ABC):
         """How one entry of a payload comes back from a collection made by ``create``: as it is,
         nearly (so that filters still find it), or not at all."""
         return "as it is"
+
+    def beside(self, collection: str) -> Beside:
+        """What the collection has beside its vectors, for ``create`` of this or another store."""
+        return Beside()
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        """What ``create`` would not make of it, and why: ``{"extras.title": "..."}``,
+        ``"schema"``, ``"parts"``; the schema is in words of this store's family."""
+        why = f"{self.name} has none"
+        found = {f"extras.{name}": why for name in beside.extras}
+        if beside.schema:
+            found["schema"] = why
+        if beside.parted:
+            found["parts"] = why
+        return found
 
     def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
         """Why ``create`` would refuse these vectors; None when it would not."""

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from qadapt.errors import QadaptError
 from qadapt.model import (
+    Beside,
     Capabilities,
     Capability,
     CollectionInfo,
     Estimate,
     Evidence,
+    Extra,
     Finding,
     Guard,
     How,
@@ -295,13 +297,31 @@ findings = st.builds(
     words,
     words,
 )
+extras = st.builds(
+    Extra,
+    st.sampled_from(["sparse", "multi"]),
+    st.none() | st.integers(1, 4096),
+    st.none() | st.sampled_from(list(Metric)),
+    words,
+    st.dictionaries(words, st.booleans() | words, max_size=3),
+)
+besides = st.builds(
+    Beside,
+    st.dictionaries(words, extras, max_size=3),
+    st.dictionaries(words, words, max_size=3),
+    st.lists(words, max_size=3).map(tuple),
+    st.booleans(),
+    st.none() | words,
+)
 PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
+    Beside: besides,
     Capabilities: capabilities,
     Capability: capability_values,
     CollectionInfo: collection_infos,
     CollectionSpec: collection_specs,
     Estimate: estimates,
     Evidence: evidence,
+    Extra: extras,
     Finding: findings,
     Guard: guards,
     HitsDocument: hits_documents,

@@ -22,6 +22,7 @@ from qadapt.errors import (
 )
 from qadapt.model import (
     Batch,
+    Beside,
     Capabilities,
     CollectionInfo,
     Finding,
@@ -91,6 +92,7 @@ class EdgeStore(Store):
     """
 
     name: ClassVar[str] = "edge"
+    family: ClassVar[str] = "qdrant"
     extra: ClassVar[str] = "edge"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
@@ -153,6 +155,7 @@ class EdgeStore(Store):
         collection: str,
         vectors: Mapping[str, Vector],
         quantization: Mapping[str, Quantization],
+        beside: Beside | None = None,
     ) -> None:
         folder = self._folder / creation.check_name(collection)
         made, natives = dict(vectors), {}

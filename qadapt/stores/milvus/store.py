@@ -15,6 +15,7 @@ from qadapt.errors import (
 )
 from qadapt.model import (
     Batch,
+    Beside,
     Capabilities,
     CollectionInfo,
     Finding,
@@ -70,6 +71,7 @@ class MilvusStore(Store):
     """
 
     name: ClassVar[str] = "milvus"
+    family: ClassVar[str] = "milvus"
     extra: ClassVar[str] = "milvus"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = PACKAGE
@@ -137,6 +139,7 @@ class MilvusStore(Store):
         collection: str,
         vectors: Mapping[str, Vector],
         quantization: Mapping[str, Quantization],
+        beside: Beside | None = None,
     ) -> None:
         schema.check_name(collection)
         creation.refuse(vectors, self._engine)

@@ -17,6 +17,7 @@ from qadapt.errors import (
 )
 from qadapt.model import (
     Batch,
+    Beside,
     Capabilities,
     CollectionInfo,
     Finding,
@@ -90,6 +91,7 @@ class QdrantStore(Store):
     """
 
     name: ClassVar[str] = "qdrant"
+    family: ClassVar[str] = "qdrant"
     extra: ClassVar[str] = "qdrant"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
@@ -154,6 +156,7 @@ class QdrantStore(Store):
         collection: str,
         vectors: Mapping[str, Vector],
         quantization: Mapping[str, Quantization],
+        beside: Beside | None = None,
     ) -> None:
         made, natives = dict(vectors), {}
         for name, item in quantization.items():

@@ -12,6 +12,7 @@ import numpy as np
 from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, UnsupportedError
 from qadapt.model import (
     Batch,
+    Beside,
     Capabilities,
     CollectionInfo,
     Finding,
@@ -66,6 +67,7 @@ class WeaviateStore(Store):
     """
 
     name: ClassVar[str] = "weaviate"
+    family: ClassVar[str] = "weaviate"
     extra: ClassVar[str] = "weaviate"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
@@ -140,6 +142,7 @@ class WeaviateStore(Store):
         collection: str,
         vectors: Mapping[str, Vector],
         quantization: Mapping[str, Quantization],
+        beside: Beside | None = None,
     ) -> None:
         schema.check_name(collection)
         creation.refuse(vectors, self._engine)
