@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 import qadapt
-from qadapt.cli import change, cost, demo, doctor, evaluate, frame, look, measure, migrate, report
+from qadapt.cli import (
+    alias,
+    change,
+    cost,
+    demo,
+    doctor,
+    evaluate,
+    files,
+    frame,
+    look,
+    measure,
+    migrate,
+    report,
+)
 from qadapt.cli.output import INTERRUPTED, Output
 
 app = typer.Typer(
@@ -21,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for _module in (look, change, measure, evaluate, cost, doctor, report, migrate, demo):
+for _module in (look, change, measure, evaluate, cost, doctor, report, migrate, files, alias, demo):
     _module.register(app)
 
 # The base of typer's errors about the words of a command line; typer has its own copy of click

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qadapt.cli import complete, words
-from qadapt.cli.frame import command
+from qadapt.cli.frame import OWN_LIMIT, command
+from qadapt.cli.given import made_plans, read_guard, read_json, write_text
 from qadapt.cli.options import (
     AcceptWord,
     DatatypeWord,
@@ -24,10 +25,8 @@ from qadapt.cli.options import (
     SpecFile,
     StrategyWord,
     VectorName,
-    made_plans,
-    read_guard,
-    read_json,
-    write_text,
+    optional,
+    word,
 )
 from qadapt.cli.output import Output, facts, fitting, styled
 from qadapt.cli.plantext import coloured
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
     from qadapt.api import Change, Plan
     from qadapt.model import Guard
-
-TIMEOUT = 3600.0
 
 
 def register(app: typer.Typer) -> None:
@@ -73,9 +70,8 @@ def plan(
     spec: SpecFile = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", metavar="plan.json", help="Save it, for `qadapt apply plan.json`.",
-            show_default=False,
+        optional(
+            "--output", "-o", metavar="plan.json", help="Save it, for `qadapt apply plan.json`."
         ),
     ] = None,
     vector: VectorName = None,
@@ -85,23 +81,14 @@ def plan(
     strategy: StrategyWord = None,
     guard: GuardText = None,
     disable: Disable = None,
-) -> None:  # fmt: skip
+) -> None:
     """What would be done, and why; changes nothing.
 
     Each step with its reason, its cost, the native request and the way back.
     """
     with made_plans(
-        url,
-        collection,
-        quantization,
-        spec,
-        vector,
-        (metric, datatype),
-        accept,
-        guard,
-        disable,
-        "plan",
-        strategy,
+        url, collection, quantization, spec, vector, (metric, datatype), accept, guard,
+        disable, "plan", strategy,
     ) as plans:  # fmt: skip
         document = _document(plans, "plans", single=spec is None)
         _show(out, plans)
@@ -136,11 +123,7 @@ def _show(out: Output, plans: list[Plan]) -> None:
 
 def apply(
     out: Output,
-    target: Annotated[
-        str | None,
-        typer.Argument(metavar="PLAN.json|URL", help="A saved plan, or a store.",
-                       show_default=False),
-    ] = None,
+    target: Annotated[str | None, word("PLAN.json|URL", "A saved plan, or a store.")] = None,
     collection: MaybeCollection = None,
     quantization: MaybeQuantization = None,
     spec: SpecFile = None,
@@ -154,7 +137,7 @@ def apply(
     strategy: StrategyWord = None,
     guard: GuardText = None,
     disable: Disable = None,
-) -> None:  # fmt: skip
+) -> None:
     """Do it, and wait until the engine was seen to obey.
 
     Asks first on a terminal; elsewhere it needs --yes. With a guard it is taken back when
@@ -169,17 +152,8 @@ def apply(
         opened: Any = contextlib.nullcontext(_load(Path(str(target)), wanted))
     else:
         opened = made_plans(
-            target,
-            collection,
-            quantization,
-            spec,
-            vector,
-            (metric, datatype),
-            accept,
-            guard,
-            disable,
-            "apply",
-            strategy,
+            target, collection, quantization, spec, vector, (metric, datatype), accept, guard,
+            disable, "apply", strategy,
         )  # fmt: skip
     with opened as plans:
         changing = [item for item in plans if item.changes]
@@ -187,7 +161,9 @@ def apply(
         agreed = yes or bool(changing and _agreed(out, changing))
         changes = []
         with out.progress() as on:
-            applied = qa.apply_plans(plans, yes=agreed, progress=on, timeout=out.timeout or TIMEOUT)
+            applied = qa.apply_plans(
+                plans, yes=agreed, progress=on, timeout=out.timeout or OWN_LIMIT
+            )
             for item, change in zip(plans, applied, strict=True):
                 on.rest()
                 _done(out, change, item)
@@ -280,17 +256,14 @@ def undo(
     out: Output,
     change: Annotated[
         str | None,
-        typer.Argument(
-            metavar="CHANGE", help="Its id, or the beginning of it; the newest by default.",
-            autocompletion=complete.changes, show_default=False,
-        ),
+        word("CHANGE", "Its id, or the beginning of it; the newest by default.", complete.changes),
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Take a change back: the newest, or the one named."""
     import qadapt as qa
 
     with out.progress() as on:
-        result = qa.undo(change, progress=on, timeout=out.timeout or TIMEOUT)
+        result = qa.undo(change, progress=on, timeout=out.timeout or OWN_LIMIT)
     out.document(result.to_dict())
     _done(out, result, result.plan)
 

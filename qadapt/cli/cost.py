@@ -8,12 +8,14 @@ import typer
 
 from qadapt.cli import words
 from qadapt.cli.frame import command
+from qadapt.cli.given import open_database
 from qadapt.cli.options import (
     MaybeCollection,
     MaybeQuantization,
     MaybeUrl,
+    RamPrice,
     VectorName,
-    open_database,
+    optional,
 )
 from qadapt.cli.output import Output, styled, table
 from qadapt.errors import InputError, SpecError
@@ -41,32 +43,27 @@ def cost(
     quantization: MaybeQuantization = None,
     vector: VectorName = None,
     rows: Annotated[
-        int | None, typer.Option("--rows", help="Plain numbers in place of a collection.",
-                                 show_default=False),
+        int | None, optional("--rows", help="Plain numbers in place of a collection.")
     ] = None,
-    dim: Annotated[
-        int | None, typer.Option("--dim", help="Dimensions, with --rows.", show_default=False)
-    ] = None,
+    dim: Annotated[int | None, optional("--dim", help="Dimensions, with --rows.")] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--setting", metavar="QUANTIZATION", show_default=False,
-                     help="What stands side by side; may be repeated."),
+        optional(
+            "--setting",
+            metavar="QUANTIZATION",
+            help="What stands side by side; may be repeated.",
+        ),
     ] = None,
-    price: Annotated[
-        float | None,
-        typer.Option("--price", metavar="MONEY", show_default=False,
-                     help="What you pay for a GiB of RAM and month."),
-    ] = None,
+    price: RamPrice = None,
     disk_price: Annotated[
         float | None,
-        typer.Option("--disk-price", metavar="MONEY", show_default=False,
-                     help="What you pay for a GiB of disk and month."),
+        optional("--disk-price", metavar="MONEY", help="What you pay for a GiB of disk and month."),
     ] = None,
     replicas: Annotated[int, typer.Option("--replicas", help="Copies of each row.")] = 1,
     scales: Annotated[
         str, typer.Option("--scales", metavar="1,10,100", help="How many times the collection.")
     ] = "1,10,100",
-) -> None:  # fmt: skip
+) -> None:
     """RAM, disk and money a month, the stores side by side.
 
     As it is and as asked for.

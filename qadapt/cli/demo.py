@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qadapt.cli.frame import command
+from qadapt.cli.options import optional
 from qadapt.cli.output import Output, styled, table
 from qadapt.cli.plantext import coloured
 
@@ -26,9 +27,7 @@ def demo(
     out: Output,
     keep: Annotated[
         Path | None,
-        typer.Option(
-            "--keep", metavar="DIR", help="Keep the collection in this folder.", show_default=False
-        ),
+        optional("--keep", metavar="DIR", help="Keep the collection in this folder."),
     ] = None,
     rows: Annotated[
         int | None,

@@ -9,15 +9,15 @@ import typer
 
 from qadapt.cli import complete, words
 from qadapt.cli.frame import command
-from qadapt.cli.options import MaybeCollection, Url, VectorName, open_database
-from qadapt.cli.output import Output, facts, styled
+from qadapt.cli.given import measuring
+from qadapt.cli.options import MaybeCollection, Url, VectorName, optional
+from qadapt.cli.output import MISSED, Output, facts, styled
 from qadapt.errors import InputError, QadaptError, SpecError
 
 if TYPE_CHECKING:
     from qadapt.diagnosis import Diagnosis
     from qadapt.model import Finding
 
-GATE_MISSED = 3
 SIGNS = {"error": ("✗", "bold red"), "warning": ("!", "yellow"), "info": ("·", "cyan")}
 
 
@@ -39,23 +39,26 @@ def doctor(
     vector: VectorName = None,
     fail_on: Annotated[
         str | None,
-        typer.Option(
-            "--fail-on", metavar="info|warning|error", show_default=False,
+        optional(
+            "--fail-on",
+            metavar="info|warning|error",
             help="Exit with 3 when something so bad or worse is found.",
-            autocompletion=complete.words(("info", "warning", "error")),
+            complete=complete.words(("info", "warning", "error")),
         ),
     ] = None,
     search_params: Annotated[
         str | None,
-        typer.Option(
-            "--search-params", metavar="JSON", show_default=False,
+        optional(
+            "--search-params",
+            metavar="JSON",
             help="Search parameters as your program sends them, in the store's own words.",
         ),
     ] = None,
     model_metric: Annotated[
         str | None,
-        typer.Option(
-            "--model-metric", metavar="cosine|dot|euclidean", show_default=False,
+        optional(
+            "--model-metric",
+            metavar="cosine|dot|euclidean",
             help="The metric that your embedding model was made for.",
         ),
     ] = None,
@@ -64,15 +67,13 @@ def doctor(
     ] = 1000,
     check: Annotated[
         list[str] | None,
-        typer.Option("--check", metavar="CODE", help="This check alone; may be repeated.",
-                     show_default=False),
+        optional("--check", metavar="CODE", help="This check alone; may be repeated."),
     ] = None,
     skip: Annotated[
         list[str] | None,
-        typer.Option("--skip", metavar="CODE", help="Not this check; may be repeated.",
-                     show_default=False),
+        optional("--skip", metavar="CODE", help="Not this check; may be repeated."),
     ] = None,
-) -> int:  # fmt: skip
+) -> int:
     """What silently has no effect or hurts, and what mends it.
 
     Each finding with its evidence.
@@ -92,7 +93,7 @@ def doctor(
     }
     found: list[Diagnosis] = []
     failed: dict[str, QadaptError] = {}
-    with open_database(url) as db, out.progress() as on:
+    with measuring(out, url) as (db, on):
         for name in db.collections() if collection is None else [collection]:
             try:
                 found.append(db[name].doctor(**how, progress=on))
@@ -102,8 +103,6 @@ def doctor(
                 if collection is not None:
                     raise
                 failed[name] = error  # one damaged collection does not hide the others
-    if out.live:
-        out.err.print("")
     missed = bar is not None and any(each.at_least(bar) for each in found)
     out.document(
         {
@@ -118,7 +117,7 @@ def doctor(
             _show(out, each)
         for name, problem in failed.items():
             out.print(styled(f"{name}: {out.mask(problem.message)}", "red"))
-    return 1 if failed else GATE_MISSED if missed else 0
+    return 1 if failed else MISSED if missed else 0
 
 
 def _params(text: str | None) -> dict[str, Any]:

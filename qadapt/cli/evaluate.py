@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +10,16 @@ import typer
 
 from qadapt.cli import complete
 from qadapt.cli.frame import command
+from qadapt.cli.given import (
+    check_accept,
+    given_queries,
+    load_encoder,
+    measuring,
+    milliseconds,
+    read_gate,
+    size,
+    write_text,
+)
 from qadapt.cli.measured import show_advice, show_evaluation, show_gate, show_simulation
 from qadapt.cli.options import (
     AcceptWord,
@@ -17,43 +27,35 @@ from qadapt.cli.options import (
     Disable,
     EncoderName,
     QueriesAsked,
+    RamPrice,
     Url,
     VectorName,
-    check_accept,
-    given_queries,
-    load_encoder,
-    open_database,
-    write_text,
+    gate_option,
+    optional,
+    word,
 )
-from qadapt.cli.output import Output
+from qadapt.cli.output import MISSED, Output
 from qadapt.errors import InputError, SpecError
 
 if TYPE_CHECKING:
+    from qadapt.evaluation.results import Evaluation, Simulation
     from qadapt.model import Guard
-
-GATE_MISSED = 3
-_UNITS = {"": 1, "b": 1}
-for _power, _letter in enumerate("kmgt", 1):
-    _UNITS.update({f"{_letter}b": 1000**_power, f"{_letter}ib": 1024**_power})
 
 Settings = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[SETTING]...",
-        help="Such as binary:rescore=4, perhaps with search options: 'binary hnsw_ef=128'.",
-        autocompletion=complete.quantizations,
-        show_default=False,
+    word(
+        "[SETTING]...",
+        "Such as binary:rescore=4, perhaps with search options: 'binary hnsw_ef=128'.",
+        complete.quantizations,
     ),
 ]
 K = Annotated[int | None, typer.Option("--k", "-k", help="Of how many results.  [default: 10]")]
 Gate = Annotated[
     str | None,
-    typer.Option(
-        "--gate", metavar="'recall@10>=0.95'", show_default=False,
-        help="Exit with 3 when a setting that was asked for (the live one, if none was) is under "
-        "this.",
+    gate_option(
+        "Exit with 3 when a setting that was asked for (the live one, if none was) is under this."
     ),
-]  # fmt: skip
+]
 Seed = Annotated[int, typer.Option("--seed", help="Of what is drawn.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="No exact truth of an earlier call.")]
 Memory = Annotated[str, typer.Option("--memory", metavar="SIZE", help="For the exact truth.")]
@@ -63,13 +65,13 @@ CopyRows = Annotated[
 SampleRows = Annotated[
     int, typer.Option("--sample-rows", help="So many rows stand for all in a simulation.")
 ]
+BuildTimeout = Annotated[
+    float, typer.Option("--build-timeout", help="Seconds that one setting may take.")
+]
 Saved = Annotated[
     Path | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE.json", help="Keep the result, for `qadapt report`.",
-        show_default=False,
-    ),
-]  # fmt: skip
+    optional("--output", "-o", metavar="FILE.json", help="Keep the result, for `qadapt report`."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -108,26 +110,26 @@ def evaluate(
     encoder: EncoderName = None,
     labels: Annotated[
         str | None,
-        typer.Option("--labels", metavar="QRELS", show_default=False,
-                     help="Relevance labels: BEIR's TSV, TREC's qrels, JSON."),
+        optional("--labels", metavar="QRELS",
+                 help="Relevance labels: BEIR's TSV, TREC's qrels, JSON."),
     ] = None,
     label_field: Annotated[
         str | None,
-        typer.Option("--label-field", metavar="FIELD", show_default=False,
-                     help="The payload field with the labels' document id; else the row's id."),
+        optional("--label-field", metavar="FIELD",
+                 help="The payload field with the labels' document id; else the row's id."),
     ] = None,
     query_ids: Annotated[
         Path | None,
-        typer.Option("--query-ids", metavar="FILE", show_default=False,
-                     help="The labels' query ids, one a line, for queries in a .npy file."),
+        optional("--query-ids", metavar="FILE",
+                 help="The labels' query ids, one a line, for queries in a .npy file."),
     ] = None,
     live: Annotated[
         bool, typer.Option("--live/--no-live", help="The collection as it is, too.")
     ] = True,
     rows: Annotated[
         int | None,
-        typer.Option("--rows", show_default=False,
-                     help="Exact truth over a sample of so many rows: recall is then bounded."),
+        optional("--rows",
+                 help="Exact truth over a sample of so many rows: recall is then bounded."),
     ] = None,
     copy_rows: CopyRows = 20_000,
     concurrency: Annotated[
@@ -135,9 +137,7 @@ def evaluate(
     ] = "1,4",
     seconds: Annotated[float, typer.Option("--seconds", help="Of timing, each.")] = 2.0,
     memory: Memory = "512MiB",
-    build_timeout: Annotated[
-        float, typer.Option("--build-timeout", help="Seconds that one setting may take.")
-    ] = 600.0,
+    build_timeout: BuildTimeout = 600.0,
     accept: AcceptWord = "differs",
     seed: Seed = 0,
     fresh: Fresh = False,
@@ -152,11 +152,11 @@ def evaluate(
     Other settings are tried on a copied sample, which is removed afterwards, whatever happens.
     Exits with 3 when a gate was missed.
     """
-    bar, at = _bar(gate, k)
+    bar, at = read_gate(gate, k)
     allowed = check_accept(accept)
     known = load_encoder(encoder)
     names = None if query_ids is None else _lines(query_ids)
-    with open_database(url, disable) as db, out.progress() as on:
+    with measuring(out, url, disable) as (db, on):
         found = db[collection].evaluate(
             *(settings or ()), vector=vector, k=at, queries=given_queries(queries), encoder=known,
             query_ids=names, labels=labels, label_field=label_field, live=live, rows=rows,
@@ -164,16 +164,9 @@ def evaluate(
             memory=size(memory), timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh,
             progress=on, command=out.again(),
         )  # fmt: skip
-    if out.live:
-        out.err.print("")
     asked = set(settings or ())
     judged = [item for item in found.results if item.where != "live" or not asked]
-    told, met = _judge(bar, judged)
-    out.document({**found.to_dict(), "gate": told})
-    _keep(out, output, found.to_json())
-    show_evaluation(out, found)
-    show_gate(out, bar, told)
-    return 0 if met else GATE_MISSED
+    return _told(out, found, bar, judged, output, show_evaluation)
 
 
 def simulate(
@@ -204,22 +197,15 @@ def simulate(
     """
     from qadapt.evaluation.choosing import CODES
 
-    bar, at = _bar(gate, k)
+    bar, at = read_gate(gate, k)
     known = load_encoder(encoder)
-    with open_database(url, disable) as db, out.progress() as on:
+    with measuring(out, url, disable) as (db, on):
         found = db[collection].simulate(
             *(settings or CODES), vector=vector, k=at, queries=given_queries(queries),
             encoder=known, sample_rows=sample_rows, segments=segments, memory=size(memory),
             seed=seed, fresh=fresh, progress=on, command=out.again(),
         )  # fmt: skip
-    if out.live:
-        out.err.print("")
-    told, met = _judge(bar, found.results)
-    out.document({**found.to_dict(), "gate": told})
-    _keep(out, output, found.to_json())
-    show_simulation(out, found)
-    show_gate(out, bar, told)
-    return 0 if met else GATE_MISSED
+    return _told(out, found, bar, found.results, output, show_simulation)
 
 
 def advise(
@@ -231,23 +217,16 @@ def advise(
     k: K = None,
     max_ram: Annotated[
         str | None,
-        typer.Option("--max-ram", metavar="8GB", show_default=False,
-                     help="RAM that the whole collection may take."),
+        optional("--max-ram", metavar="8GB", help="RAM that the whole collection may take."),
     ] = None,
     max_latency: Annotated[
         str | None,
-        typer.Option("--max-latency", metavar="20ms", show_default=False,
-                     help="Of one query at the 95th percentile."),
+        optional("--max-latency", metavar="20ms", help="Of one query at the 95th percentile."),
     ] = None,
-    price: Annotated[
-        float | None,
-        typer.Option("--price", metavar="MONEY", show_default=False,
-                     help="What you pay for a GiB of RAM and month."),
-    ] = None,
+    price: RamPrice = None,
     code: Annotated[
         list[str] | None,
-        typer.Option("--code", metavar="QUANTIZATION", show_default=False,
-                     help="Choose from these; may be repeated."),
+        optional("--code", metavar="QUANTIZATION", help="Choose from these; may be repeated."),
     ] = None,
     queries: QueriesAsked = "200",
     encoder: EncoderName = None,
@@ -256,15 +235,13 @@ def advise(
     ] = True,
     sample_rows: SampleRows = 10_000,
     copy_rows: CopyRows = 20_000,
-    build_timeout: Annotated[
-        float, typer.Option("--build-timeout", help="Seconds that one setting may take.")
-    ] = 600.0,
+    build_timeout: BuildTimeout = 600.0,
     seed: Seed = 0,
     fresh: Fresh = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="SPEC.yaml", show_default=False,
-                     help="The advice as a spec file, for `qadapt plan -f`."),
+        optional("--output", "-o", metavar="SPEC.yaml",
+                 help="The advice as a spec file, for `qadapt plan -f`."),
     ] = None,
     disable: Disable = None,
 ) -> int:  # fmt: skip
@@ -283,49 +260,22 @@ def advise(
         None if max_latency is None else milliseconds(max_latency), price,
     )  # fmt: skip
     known = load_encoder(encoder)
-    with open_database(url, disable) as db, out.progress() as on:
+    with measuring(out, url, disable) as (db, on):
         found = db[collection].advise(
             target, vector=vector, queries=given_queries(queries), encoder=known, confirm=confirm,
             codes=code or CODES, sample_rows=sample_rows, copy_rows=copy_rows, seed=seed,
             fresh=fresh, timeout=build_timeout, progress=on, command=out.again(),
         )  # fmt: skip
-    if out.live:
-        out.err.print("")
     out.document(found.to_dict())
     if output is not None and found.best is not None:
         write_text(output, found.spec, "spec")
     show_advice(out, found)
     if output is not None and found.best is not None:
         out.note(f"kept in {output}; see what it changes: qadapt plan -f {output}")
-    return 0 if found.best is not None else GATE_MISSED
+    return 0 if found.best is not None else MISSED
 
 
 # -- what was typed ----------------------------------------------------------------------------
-
-
-def size(text: str) -> int:
-    """Bytes of ``8GB``, ``512MiB`` or ``1000``.
-
-    Raises:
-        SpecError
-    """
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
-    unit = None if found is None else _UNITS.get(found[2].lower())
-    if found is None or unit is None:
-        raise SpecError(f"{text!r} is no size", hint="for example 8GB (10^9), 8GiB (2^30), 512MiB")
-    return int(float(found[1]) * unit)
-
-
-def milliseconds(text: str) -> float:
-    """``20ms``, ``0.5s`` or ``20`` as milliseconds.
-
-    Raises:
-        SpecError
-    """
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|)\s*", text)
-    if found is None:
-        raise SpecError(f"{text!r} is no time", hint="for example 20ms or 0.5s")
-    return float(found[1]) * (1000 if found[2] == "s" else 1)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -343,15 +293,26 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"cannot read query ids from {path}: {error}") from error
 
 
-def _bar(text: str | None, k: int | None) -> tuple[Guard | None, int]:
-    from qadapt.model import Guard
+# -- what is told ------------------------------------------------------------------------------
 
-    if text is None:
-        return None, k or 10
-    gate = Guard.parse(text)
-    if k is not None and k != gate.k:
-        raise SpecError(f"the gate is of recall@{gate.k}, but --k is {k}", hint="leave --k out")
-    return gate, gate.k
+
+def _told(
+    out: Output,
+    found: Evaluation | Simulation,
+    bar: Guard | None,
+    judged: Any,
+    output: Path | None,
+    show: Callable[[Output, Any], None],
+) -> int:
+    """Tell what was measured, keep it where that was asked; the exit code says if a gate held."""
+    told, met = _judge(bar, judged)
+    out.document({**found.to_dict(), "gate": told})
+    if output is not None:
+        write_text(output, found.to_json() + "\n", "result")
+        out.note(f"kept in {output}")
+    show(out, found)
+    show_gate(out, bar, told)
+    return 0 if met else MISSED
 
 
 def _judge(bar: Guard | None, results: Any) -> tuple[dict[str, Any] | None, bool]:
@@ -362,9 +323,3 @@ def _judge(bar: Guard | None, results: Any) -> tuple[dict[str, Any] | None, bool
     least = min(values, default=0.0)
     met = least >= bar.recall
     return {"gate": str(bar), "value": least, "met": met}, met
-
-
-def _keep(out: Output, path: Path | None, text: str) -> None:
-    if path is not None:
-        write_text(path, text + "\n", "result")
-        out.note(f"kept in {path}")

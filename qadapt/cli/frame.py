@@ -44,6 +44,7 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "no_color": (NoColorOption, False),
 }
 
+OWN_LIMIT = 3600.0  # seconds; of a command that has a limit of its own, where none was given
 _LONGEST = 10_000_000.0  # seconds; an alarm cannot be set much farther
 
 Command = Callable[..., int | None]

@@ -10,7 +10,8 @@ import typer
 
 from qadapt.cli import complete, words
 from qadapt.cli.frame import command
-from qadapt.cli.options import MaybeCollection, Url, open_database
+from qadapt.cli.given import open_database
+from qadapt.cli.options import MaybeCollection, Url, word
 from qadapt.cli.output import Output, facts, fitting, styled, table
 from qadapt.errors import QadaptError, SpecError
 
@@ -88,13 +89,9 @@ def _version(distribution: str) -> str | None:
 def matrix(
     out: Output,
     store: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="STORE", help="One store alone, with reasons.", autocompletion=complete.stores,
-            show_default=False,
-        ),
+        str | None, word("STORE", "One store alone, with reasons.", complete.stores)
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """What each store can do, and how that was checked.
 
     And what qadapt does in its place.
@@ -351,14 +348,8 @@ def evidence_of(vector: VectorInfo) -> Any:
 
 def schema(
     out: Output,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME", help="One document alone.", autocompletion=complete.schemas,
-            show_default=False,
-        ),
-    ] = None,
-) -> None:  # fmt: skip
+    name: Annotated[str | None, word("NAME", "One document alone.", complete.schemas)] = None,
+) -> None:
     """The JSON schemas of the documents read and written.
 
     Without a name: the names (with --json all schemas at once).

@@ -9,6 +9,7 @@ import typer
 
 from qadapt.cli import words
 from qadapt.cli.frame import command
+from qadapt.cli.given import given_queries, load_encoder, measuring, open_database, read_gate
 from qadapt.cli.options import (
     Collection,
     Disable,
@@ -16,11 +17,10 @@ from qadapt.cli.options import (
     QueriesAsked,
     Url,
     VectorName,
-    given_queries,
-    load_encoder,
-    open_database,
+    gate_option,
+    optional,
 )
-from qadapt.cli.output import Output, facts, styled, table
+from qadapt.cli.output import MISSED, Output, facts, styled, table
 from qadapt.errors import InputError, SpecError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from qadapt.evaluation.verify import Verification
     from qadapt.model import Guard, Hits, How
 
-GATE_MISSED = 3
 SHOWN = 5  # queries that a terminal shows without -v
 
 
@@ -65,26 +64,19 @@ def verify(
     queries: QueriesAsked = "200",
     encoder: EncoderName = None,
     gate: Annotated[
-        str | None,
-        typer.Option(
-            "--gate", metavar="'recall@10>=0.95'", show_default=False,
-            help="Exit with 3 when recall as searches are now is less.",
-        ),
+        str | None, gate_option("Exit with 3 when recall as searches are now is less.")
     ] = None,
-) -> int:  # fmt: skip
+) -> int:
     """Configured against seen, and recall@k against exact truth.
 
     Exits with 3 when the engine was not seen to do what is configured, or a gate was missed.
     """
-    bar = _gate(gate, k)
+    bar, at = read_gate(gate, k)
     known = load_encoder(encoder)
-    with open_database(url) as db, out.progress() as on:
+    with measuring(out, url) as (db, on):
         found = db[collection].verify(
-            k=bar.k if bar is not None else k or 10, queries=given_queries(queries),
-            encoder=known, vector=vector, progress=on,
+            k=at, queries=given_queries(queries), encoder=known, vector=vector, progress=on,
         )  # fmt: skip
-    if out.live:
-        out.err.print("")
     now = found.recall
     met = None if bar is None else now.recall >= bar.recall
     told = None if bar is None else {"gate": str(bar), "recall": now.recall, "met": met}
@@ -92,18 +84,7 @@ def verify(
     _show_verification(out, found)
     if bar is not None:
         _show_gate(out, bar, now.recall)
-    return 0 if found.agrees and met is not False else GATE_MISSED
-
-
-def _gate(text: str | None, k: int | None) -> Guard | None:
-    from qadapt.model import Guard
-
-    if text is None:
-        return None
-    gate = Guard.parse(text)
-    if k is not None and k != gate.k:
-        raise SpecError(f"the gate is of recall@{gate.k}, but --k is {k}", hint="leave --k out")
-    return gate
+    return 0 if found.agrees and met is not False else MISSED
 
 
 def _show_verification(out: Output, found: Verification) -> None:
@@ -161,32 +142,29 @@ def search(
     url: Url,
     collection: Collection,
     queries: Annotated[
-        str | None,
-        typer.Option("--queries", metavar="Q.npy", help="float32 (nq, d).", show_default=False),
+        str | None, optional("--queries", metavar="Q.npy", help="float32 (nq, d).")
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", help="A query in words, with --encoder; may be repeated.",
-                     show_default=False),
+        optional("--text", help="A query in words, with --encoder; may be repeated."),
     ] = None,
     encoder: EncoderName = None,
     k: Annotated[int, typer.Option("--k", "-k", help="Results for each query.")] = 10,
     rescore: Annotated[
         str | None,
-        typer.Option(
-            "--rescore", metavar="4|off|4@codes", show_default=False,
+        optional(
+            "--rescore",
+            metavar="4|off|4@codes",
             help="Oversampling; the collection's or store's default if left out.",
         ),
     ] = None,
     filter_text: Annotated[
-        str | None,
-        typer.Option("--filter", metavar="JSON", help="Such as '{\"topic\": \"art\"}'.",
-                     show_default=False),
+        str | None, optional("--filter", metavar="JSON", help='Such as \'{"topic": "art"}\'.')
     ] = None,
     vector: VectorName = None,
     payload: Annotated[bool, typer.Option("--payload", help="Payloads too.")] = False,
     disable: Disable = None,
-) -> None:  # fmt: skip
+) -> None:
     """Search, and say who searched and who rescored."""
     from qadapt.model import Rescore
 

@@ -1,50 +1,27 @@
-"""Moving: migrate, check, export, import, alias."""
+"""Moving: migrate, check."""
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from qadapt.cli import complete, words
-from qadapt.cli.frame import command
-from qadapt.cli.options import Url, VectorName, open_database
-from qadapt.cli.output import Output, facts, styled
-from qadapt.cli.progress import Reporter
-from qadapt.errors import InputError, SpecError
+from qadapt.cli import complete
+from qadapt.cli.events import Events
+from qadapt.cli.frame import OWN_LIMIT, command
+from qadapt.cli.options import Source, Target, gate_option, optional
+from qadapt.cli.output import MISSED, Output, facts, styled
+from qadapt.errors import SpecError
 
 if TYPE_CHECKING:
     from qadapt.migration import Check, Migration
-    from qadapt.stores.base import Progress
 
-MISSED = 3
 CHECKS = ("all", "sample", "off")
-TIMEOUT = 3600.0
 
-Source = Annotated[
-    str,
-    typer.Argument(
-        metavar="SRC", help="URL#collection, such as 'milvus+http://localhost:19530#articles'.",
-        show_default=False,
-    ),
-]  # fmt: skip
-Target = Annotated[
-    str,
-    typer.Argument(
-        metavar="DST", help="URL, or URL#collection for another name.", show_default=False
-    ),
-]
 Gate = Annotated[
     str | None,
-    typer.Option(
-        "--gate", metavar="'recall@10>=0.95'", show_default=False,
-        help="Least recall of the target; that of the source less 0.02 where it is left out.",
-    ),
-]  # fmt: skip
+    gate_option("Least recall of the target; that of the source less 0.02 where it is left out."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -63,102 +40,6 @@ def register(app: typer.Typer) -> None:
         examples="qadapt check 'edge:./data#articles' qdrant+http://localhost:6333\n"
         "qadapt check SRC DST --rows sample --gate 'recall@10>=0.95'",
     )(check)
-    command(
-        app,
-        "export",
-        examples="qadapt export 'edge:./data#articles' articles.parquet",
-    )(export)
-    command(
-        app,
-        "import",
-        own_limit=True,
-        examples="qadapt import articles.parquet 'milvus:notes.db#articles'",
-    )(load)
-    command(
-        app,
-        "alias",
-        examples="qadapt alias qdrant+http://localhost:6333 articles articles_v2\n"
-        "qadapt alias qdrant+http://localhost:6333 articles --drop",
-    )(alias)
-
-
-def export(
-    out: Output,
-    source: Source,
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help=".parquet, .npy or .fvecs.", show_default=False),
-    ],
-    vector: VectorName = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a file that is there.")
-    ] = False,
-) -> None:
-    """Write a collection to a .parquet, .npy or .fvecs file.
-
-    All of it goes to .parquet; one vector's floats to the others, with their ids beside. The file
-    appears when it is whole.
-    """
-    import qadapt as qa
-
-    with Events(out) as events:
-        done = qa.export_file(source, file, vector=vector, overwrite=overwrite, progress=events)
-    out.document(done.to_dict())
-    lacking = f"; {done.missing:,} rows lack the vector" if done.missing else ""
-    out.print(f"✓ {done.rows:,} rows in {done.path}, {words.size(done.bytes)}{lacking}")
-
-
-def load(
-    out: Output,
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help=".parquet, .npy or .fvecs.", show_default=False),
-    ],
-    target: Target,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            "--metric", metavar="cosine|dot|euclidean", show_default=False,
-            help="For files that do not say theirs; cosine where it is left out.",
-        ),
-    ] = None,
-    quantize: Annotated[
-        str | None,
-        typer.Option(
-            "--quantize", metavar="QUANTIZATION", show_default=False,
-            help="What the target gets; by default what the file says, translated.",
-            autocompletion=complete.quantizations,
-        ),
-    ] = None,
-    add: Annotated[
-        bool, typer.Option("--add", help="Write to a collection that is there already.")
-    ] = False,
-) -> None:  # fmt: skip
-    """Read a file into a collection.
-
-    The collection is made where it is not there.
-
-    Doing it twice does the same as once.
-    """
-    import qadapt as qa
-
-    with Events(out) as events:
-        done = qa.import_file(
-            file,
-            target,
-            metric=metric,
-            quantization=quantize,
-            add=add,
-            timeout=out.timeout or TIMEOUT,
-            progress=events,
-        )
-    out.document(done.to_dict())
-    mapped = f", {done.mapped:,} ids became UUIDs" if done.mapped else ""
-    out.print(f"✓ {done.rows:,} rows in {done.collection}{mapped}")
-    for name, match in done.match.items():
-        label = f"codes of {name}" if name else "codes"
-        told = f"; {'; '.join(match.differences)}" if match.differences else ""
-        out.print(f"  {label}: {done.quantization[name]} ({match.level}){told}")
 
 
 def migrate(
@@ -170,24 +51,24 @@ def migrate(
     ] = False,
     quantize: Annotated[
         str | None,
-        typer.Option(
-            "--quantize", metavar="QUANTIZATION", show_default=False,
+        optional(
+            "--quantize", metavar="QUANTIZATION",
             help="What the target gets; by default what the source has, translated.",
-            autocompletion=complete.quantizations,
+            complete=complete.quantizations,
         ),
     ] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(
-            "--allow", metavar="NAME", show_default=False,
+        optional(
+            "--allow", metavar="NAME",
             help="Leave behind what cannot be carried, by its name in the plan; may be repeated.",
-            autocompletion=complete.losses,
+            complete=complete.losses,
         ),
     ] = None,
     datatype: Annotated[
         str | None,
-        typer.Option(
-            "--datatype", metavar="float32|float16", show_default=False,
+        optional(
+            "--datatype", metavar="float32|float16",
             help="What the target keeps of the floats; by default what the source has.",
         ),
     ] = None,
@@ -207,17 +88,17 @@ def migrate(
     ] = 4.0,
     updated_at: Annotated[
         str | None,
-        typer.Option(
-            "--updated-at", metavar="ENTRY", show_default=False,
+        optional(
+            "--updated-at", metavar="ENTRY",
             help="The payload's entry that says when a row was written, for --catch-up.",
         ),
     ] = None,
     rows: Annotated[
         str | None,
-        typer.Option(
-            "--check", metavar="all|sample|off", show_default=False,
+        optional(
+            "--check", metavar="all|sample|off",
             help="Rows to compare afterwards; by default all up to 200,000, else a sample.",
-            autocompletion=complete.words(CHECKS),
+            complete=complete.words(CHECKS),
         ),
     ] = None,
     gate: Gate = None,
@@ -229,8 +110,8 @@ def migrate(
     ] = False,
     cutover: Annotated[
         str | None,
-        typer.Option(
-            "--cutover", metavar="ALIAS", show_default=False,
+        optional(
+            "--cutover", metavar="ALIAS",
             help="Switch this alias to the copy once the check has passed.",
         ),
     ] = None,
@@ -243,8 +124,8 @@ def migrate(
     ] = False,
     on: Annotated[
         str | None,
-        typer.Option(
-            "--on", metavar="ray[://ADDRESS]", show_default=False,
+        optional(
+            "--on", metavar="ray[://ADDRESS]",
             help="Copy as tasks of a Ray cluster: ray for the one at hand, ray://host:port.",
         ),
     ] = None,
@@ -299,7 +180,7 @@ def migrate(
             restart=restart,
             on=_ray(on),
             patience=patience,
-            timeout=out.timeout or TIMEOUT,
+            timeout=out.timeout or OWN_LIMIT,
             progress=events,
             **options,
         )
@@ -338,10 +219,10 @@ def check(
     target: Target,
     rows: Annotated[
         str | None,
-        typer.Option(
-            "--rows", metavar="all|sample", show_default=False,
+        optional(
+            "--rows", metavar="all|sample",
             help="Rows to compare; by default all up to 200,000, else a sample.",
-            autocompletion=complete.words(CHECKS[:2]),
+            complete=complete.words(CHECKS[:2]),
         ),
     ] = None,
     gate: Gate = None,
@@ -362,71 +243,3 @@ def check(
     out.print(styled(head, "bold green" if found.passed else "bold red"))
     out.print(facts([(f"  {label}", out.mask(line)) for label, line in check_lines(found)]))
     return _code(found)
-
-
-def alias(
-    out: Output,
-    url: Url,
-    name: Annotated[
-        str | None, typer.Argument(metavar="ALIAS", help="Its name.", show_default=False)
-    ] = None,
-    collection: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="COLLECTION", help="Where it shall stand.", show_default=False
-        ),
-    ] = None,
-    drop: Annotated[bool, typer.Option("--drop", help="Delete the alias.")] = False,
-) -> None:  # fmt: skip
-    """List aliases, switch one, or drop one."""
-    with open_database(url) as database:
-        if name is None and (collection or drop):
-            raise InputError("ALIAS missing", hint="qadapt alias URL ALIAS COLLECTION")
-        if drop and collection is not None:
-            raise InputError("--drop deletes an alias, and COLLECTION switches it: give one")
-        if name is not None and drop:
-            database.drop_alias(name)
-        elif name is not None and collection is not None:
-            database.switch_alias(name, collection)
-        known = dict(database.aliases())
-    out.document({"aliases": known})
-    chosen = {key: each for key, each in known.items() if name in (None, key)}
-    if not chosen:
-        out.print(f"no alias {name!r}" if name and not drop else "no aliases" if not name else
-                  f"the alias {name!r} is gone")  # fmt: skip
-        return
-    out.print(facts(list(chosen.items())))
-
-
-class Events(Reporter):
-    """Progress as bars; with ``--json`` as one JSON document a line on standard error."""
-
-    def __init__(self, out: Output) -> None:
-        super().__init__(out)
-        self._told: tuple[str, float] = ("", 0.0)
-
-    def __call__(self, progress: Progress) -> None:
-        """Show how far the work is."""
-        if not self._out.json:
-            super().__call__(progress)
-            return
-        now = time.monotonic()
-        whole = progress.total is not None and progress.done >= progress.total
-        if self._out.quiet or (
-            progress.stage == self._told[0] and now - self._told[1] < 1 and not whole
-        ):
-            return
-        if whole and self._told[0] == f"{progress.stage} done":
-            return
-        self._told = (f"{progress.stage} done" if whole else progress.stage, now)
-        event: dict[str, Any] = {"event": "progress", "stage": progress.stage}
-        event |= {"done": progress.done, "total": progress.total, "unit": progress.unit}
-        if progress.rate is not None:
-            left = (progress.total or 0) - progress.done
-            event |= {
-                "rate": round(progress.rate, 1),
-                "eta": round(left / progress.rate, 1) if progress.rate > 0 else None,
-                "lag": progress.lag,
-            }
-        sys.stderr.write(json.dumps(event) + "\n")
-        sys.stderr.flush()

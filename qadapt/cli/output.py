@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from qadapt.cli.progress import Reporter
 
+MISSED = 3  # a gate, or what was compared
 INTERRUPTED = 130
 # Wide enough that nothing is wrapped or cut where nobody looks at a screen.
 _PIPE_WIDTH = 100_000

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qadapt.cli.frame import command
+from qadapt.cli.options import optional, word
 from qadapt.cli.output import Output, styled, table
 
 if TYPE_CHECKING:
@@ -34,27 +35,25 @@ def report(
     out: Output,
     documents: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="EVAL.json...", show_default=False,
-            help="What eval, simulate, advise, cost, doctor and verify wrote with --json.",
+        word(
+            "EVAL.json...",
+            "What eval, simulate, advise, cost, doctor and verify wrote with --json.",
         ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE.html|.md|.json", show_default=False,
+        optional(
+            "--output",
+            "-o",
+            metavar="FILE.html|.md|.json",
             help="Where to write it; in the terminal if left out.",
         ),
     ] = None,
     after: Annotated[
-        str | None,
-        typer.Option("--after", metavar="SETTING", show_default=False,
-                     help="The setting to compare with."),
+        str | None, optional("--after", metavar="SETTING", help="The setting to compare with.")
     ] = None,
-    title: Annotated[
-        str | None, typer.Option("--title", metavar="TEXT", show_default=False, help="Of the page.")
-    ] = None,
-) -> None:  # fmt: skip
+    title: Annotated[str | None, optional("--title", metavar="TEXT", help="Of the page.")] = None,
+) -> None:
     """One self-contained file of a measurement: plots, tables.
 
     Before and after, evidence, and the commands that made it.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import qadapt as qa
-from qadapt.cli.evaluate import milliseconds, size
+from qadapt.cli.given import milliseconds, size
 from qadapt.errors import SpecError
 from qadapt.evaluation.results import Advice, Evaluation, Simulation
 

@@ -1,0 +1,48 @@
+"""Progress of a command whose caller may be a program."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from qadapt.cli.output import Output
+from qadapt.cli.progress import Reporter
+
+if TYPE_CHECKING:
+    from qadapt.stores.base import Progress
+
+
+class Events(Reporter):
+    """Progress as bars; with ``--json`` as one JSON document a line on standard error."""
+
+    def __init__(self, out: Output) -> None:
+        super().__init__(out)
+        self._told: tuple[str, float] = ("", 0.0)
+
+    def __call__(self, progress: Progress) -> None:
+        """Show how far the work is."""
+        if not self._out.json:
+            super().__call__(progress)
+            return
+        now = time.monotonic()
+        whole = progress.total is not None and progress.done >= progress.total
+        if self._out.quiet or (
+            progress.stage == self._told[0] and now - self._told[1] < 1 and not whole
+        ):
+            return
+        if whole and self._told[0] == f"{progress.stage} done":
+            return
+        self._told = (f"{progress.stage} done" if whole else progress.stage, now)
+        event: dict[str, Any] = {"event": "progress", "stage": progress.stage}
+        event |= {"done": progress.done, "total": progress.total, "unit": progress.unit}
+        if progress.rate is not None:
+            left = (progress.total or 0) - progress.done
+            event |= {
+                "rate": round(progress.rate, 1),
+                "eta": round(left / progress.rate, 1) if progress.rate > 0 else None,
+                "lag": progress.lag,
+            }
+        sys.stderr.write(json.dumps(event) + "\n")
+        sys.stderr.flush()

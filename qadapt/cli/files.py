@@ -1,0 +1,106 @@
+"""Files out and in: export, import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qadapt.cli import complete, words
+from qadapt.cli.events import Events
+from qadapt.cli.frame import OWN_LIMIT, command
+from qadapt.cli.options import Source, Target, VectorName, optional, word
+from qadapt.cli.output import Output
+
+File = Annotated[Path, word("FILE", ".parquet, .npy or .fvecs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(
+        app,
+        "export",
+        examples="qadapt export 'edge:./data#articles' articles.parquet",
+    )(export)
+    command(
+        app,
+        "import",
+        own_limit=True,
+        examples="qadapt import articles.parquet 'milvus:notes.db#articles'",
+    )(load)
+
+
+def export(
+    out: Output,
+    source: Source,
+    file: File,
+    vector: VectorName = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there.")
+    ] = False,
+) -> None:
+    """Write a collection to a .parquet, .npy or .fvecs file.
+
+    All of it goes to .parquet; one vector's floats to the others, with their ids beside. The file
+    appears when it is whole.
+    """
+    import qadapt as qa
+
+    with Events(out) as events:
+        done = qa.export_file(source, file, vector=vector, overwrite=overwrite, progress=events)
+    out.document(done.to_dict())
+    lacking = f"; {done.missing:,} rows lack the vector" if done.missing else ""
+    out.print(f"✓ {done.rows:,} rows in {done.path}, {words.size(done.bytes)}{lacking}")
+
+
+def load(
+    out: Output,
+    file: File,
+    target: Target,
+    metric: Annotated[
+        str | None,
+        optional(
+            "--metric",
+            metavar="cosine|dot|euclidean",
+            help="For files that do not say theirs; cosine where it is left out.",
+        ),
+    ] = None,
+    quantize: Annotated[
+        str | None,
+        optional(
+            "--quantize",
+            metavar="QUANTIZATION",
+            help="What the target gets; by default what the file says, translated.",
+            complete=complete.quantizations,
+        ),
+    ] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Write to a collection that is there already.")
+    ] = False,
+) -> None:
+    """Read a file into a collection.
+
+    The collection is made where it is not there.
+
+    Doing it twice does the same as once.
+    """
+    import qadapt as qa
+
+    with Events(out) as events:
+        done = qa.import_file(
+            file,
+            target,
+            metric=metric,
+            quantization=quantize,
+            add=add,
+            timeout=out.timeout or OWN_LIMIT,
+            progress=events,
+        )
+    out.document(done.to_dict())
+    mapped = f", {done.mapped:,} ids became UUIDs" if done.mapped else ""
+    out.print(f"✓ {done.rows:,} rows in {done.collection}{mapped}")
+    for name, match in done.match.items():
+        label = f"codes of {name}" if name else "codes"
+        told = f"; {'; '.join(match.differences)}" if match.differences else ""
+        out.print(f"  {label}: {done.quantization[name]} ({match.level}){told}")

@@ -1,0 +1,205 @@
+"""What was typed, turned into what the front door takes."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from qadapt.errors import InputError, SpecError
+
+if TYPE_CHECKING:
+    from qadapt.api import Database, Plan
+    from qadapt.cli.output import Output
+    from qadapt.cli.progress import Reporter
+    from qadapt.model import Accept, Guard
+
+ACCEPTS = ("exact", "differs", "client")
+_UNITS = {"": 1, "b": 1}
+for _power, _letter in enumerate("kmgt", 1):
+    _UNITS.update({f"{_letter}b": 1000**_power, f"{_letter}ib": 1024**_power})
+
+
+def open_database(url: str, disable: Iterable[str] | None = None) -> Database:
+    """The database at an address."""
+    import qadapt as qa
+
+    return qa.open(url, disabled=tuple(disable or ()))
+
+
+@contextlib.contextmanager
+def measuring(
+    out: Output, url: str, disable: Iterable[str] | None = None
+) -> Iterator[tuple[Database, Reporter]]:
+    """The database at an address, and progress; its bars are set apart from what follows."""
+    with open_database(url, disable) as db, out.progress() as on:
+        yield db, on
+    if out.live:
+        out.err.print("")
+
+
+def read_guard(text: str | None) -> Guard | None:
+    """A guard, when one was given."""
+    from qadapt.model import Guard
+
+    return None if text is None else Guard.parse(text)
+
+
+def read_gate(text: str | None, k: int | None) -> tuple[Guard | None, int]:
+    """A gate, when one was given, and of how many results recall is measured.
+
+    Raises:
+        SpecError: no gate, or ``k`` is another than the gate's.
+    """
+    gate = read_guard(text)
+    if gate is None:
+        return None, k or 10
+    if k is not None and k != gate.k:
+        raise SpecError(f"the gate is of recall@{gate.k}, but --k is {k}", hint="leave --k out")
+    return gate, gate.k
+
+
+def given_queries(text: str) -> Any:
+    """A number of the collection's own vectors, or the path of a file."""
+    return int(text) if text.isdecimal() else text
+
+
+def load_encoder(name: str | None) -> Any:
+    """The encoder, when one was named; it imports the model's library."""
+    if name is None:
+        return None
+    from qadapt.encoder import load
+
+    return load(name)
+
+
+def check_accept(word: str) -> Accept:
+    """``exact``, ``differs`` or ``client``."""
+    if word not in ACCEPTS:
+        raise SpecError.unknown("--accept", word, ACCEPTS)
+    return cast("Accept", word)
+
+
+def size(text: str) -> int:
+    """Bytes of ``8GB``, ``512MiB`` or ``1000``.
+
+    Raises:
+        SpecError
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    unit = None if found is None else _UNITS.get(found[2].lower())
+    if found is None or unit is None:
+        raise SpecError(f"{text!r} is no size", hint="for example 8GB (10^9), 8GiB (2^30), 512MiB")
+    return int(float(found[1]) * unit)
+
+
+def milliseconds(text: str) -> float:
+    """``20ms``, ``0.5s`` or ``20`` as milliseconds.
+
+    Raises:
+        SpecError
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|)\s*", text)
+    if found is None:
+        raise SpecError(f"{text!r} is no time", hint="for example 20ms or 0.5s")
+    return float(found[1]) * (1000 if found[2] == "s" else 1)
+
+
+@contextlib.contextmanager
+def made_plans(
+    url: str | None,
+    collection: str | None,
+    quantization: str | None,
+    spec: Path | None,
+    vector: str | None,
+    becomes: tuple[str | None, str | None],
+    accept: str,
+    guard: str | None,
+    disable: list[str] | None,
+    command: str,
+    strategy: str | None = None,
+) -> Iterator[list[Plan]]:
+    """One plan from words, or all plans of a spec file; their stores stay open meanwhile.
+
+    Args:
+        becomes: metric and datatype of the vector, where they change.
+    """
+    import qadapt as qa
+
+    metric, datatype = becomes
+
+    allowed = check_accept(accept)
+    if spec is not None:
+        wrong = [url, collection, quantization, vector, metric, datatype, guard, disable, strategy]
+        if any(wrong):
+            raise InputError(
+                "with -f, the store, vectors, quantization and guard stand in the spec file",
+                hint=f"qadapt {command} -f {spec}",
+            )
+        with qa.plan_spec(qa.load_spec(spec), accept=allowed) as plans:
+            yield plans
+        return
+    words = [quantization, metric, datatype]  # what is to be changed
+    if url is None or collection is None or not any(words):
+        missing = [
+            word
+            for word, value in (
+                ("URL", url), ("COLLECTION", collection), ("QUANTIZATION", any(words))
+            )
+            if not value
+        ]  # fmt: skip
+        raise InputError(
+            f"{' and '.join(missing)} missing",
+            hint=f"qadapt {command} URL COLLECTION QUANTIZATION, or qadapt {command} -f SPEC.yaml",
+        )
+    from qadapt.model import Metric, Quantization
+
+    wanted = None if quantization is None else Quantization.parse(quantization)
+    measure = None if metric is None else Metric.of(metric)
+    bar = read_guard(guard)
+    with open_database(url, disable) as db:
+        made = db[collection].plan(
+            wanted,
+            vector=vector,
+            metric=measure,
+            datatype=cast("Any", datatype),
+            accept=allowed,
+            guard=bar,
+            strategy=cast("Any", strategy),
+        )
+        yield [made]
+
+
+def read_json(path: Path, what: str) -> Any:
+    """A JSON file."""
+    import json
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
+        guess = f"did you mean {path.with_name(near[0])}? " if near else ""
+        raise InputError(f"no {what} {str(path)!r}", hint=f"{guess}{_AS_WORDS}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"cannot read the {what} {str(path)!r}: {error}", hint=_AS_WORDS) from None
+
+
+_AS_WORDS = "give a file that `qadapt plan -o` wrote, or URL COLLECTION QUANTIZATION"
+
+
+def _names_beside(path: Path) -> list[str]:
+    return [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+
+
+def write_text(path: Path, text: str, what: str) -> None:
+    """Write a file that the user asked for."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"cannot write the {what} {str(path)!r}: {error.strerror}",
+            hint="choose another place",
+        ) from None
