@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.errors import SpecError, UnsupportedError
+from qadapt.errors import SpecError
 from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
 from qadapt.stores.base import Mapped
-from qadapt.stores.edge.status import Seen, codes_while_growing, needed_threshold
-from qadapt.stores.qdrant import mapping
+from qadapt.stores.edge.status import Seen, codes_while_growing
+from qadapt.stores.qdrant import mapping, thresholds
 
 CONFIGURE = "edge.configure"
 OPTIMIZE = "edge.optimize"
@@ -73,13 +73,7 @@ def steps(info: VectorInfo, config: Mapping[str, Any], seen: Seen, mapped: Mappe
     lowered = request.get("optimizers", {}).get("indexing_threshold")
     reason = WHY_BLOCKING
     if lowered is not None:
-        reason += (
-            f"; these codes are built only in segments of at least {seen.threshold:,} KB of "
-            f"vectors, so indexing_threshold is lowered to {lowered:,} KB"
-            if seen.threshold
-            else f"; these codes need an index, so indexing_threshold 0 (never) becomes "
-            f"{lowered:,} KB"
-        )
+        reason += f"; {thresholds.why_lowered(seen.threshold, lowered)}"
     return [
         Step(
             Symbol.BLOCKING,
@@ -118,16 +112,7 @@ def _lowered_threshold(seen: Seen, wanted: Mapping[str, Any] | None) -> dict[str
     """The threshold at which codes that need an index are built, where it must change."""
     if not wanted or codes_while_growing(wanted) or seen.indexed or not seen.growing:
         return None
-    needed = needed_threshold(seen)
-    if needed is None:
-        raise UnsupportedError(
-            f"{next(iter(wanted))} codes need an indexed segment, and the engine indexes none "
-            f"under 1 KB of vectors; here are {seen.count:,} rows of {seen.vector.dim} dimensions",
-            hint="write more rows first, or use binary or rotational codes",
-        )
-    if seen.threshold and seen.threshold <= needed:
-        return None
-    return {"indexing_threshold": needed}
+    return thresholds.lowered(wanted, seen.threshold, seen.growing_sizes, seen.count, seen.vector)
 
 
 def _unfinished(info: VectorInfo, seen: Seen) -> list[Step]:

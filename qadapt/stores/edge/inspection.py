@@ -10,9 +10,9 @@ from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import CollectionInfo, Metric, Server, Vector, VectorInfo
 from qadapt.stores.edge import config, files
 from qadapt.stores.edge.engine import Shard, engine
-from qadapt.stores.edge.searching import Codes
 from qadapt.stores.edge.status import Seen, judge
 from qadapt.stores.qdrant import mapping
+from qadapt.stores.qdrant.rescoring import Codes
 from qadapt.stores.qdrant.sizes import kilobytes
 
 METRICS = {"Cosine": Metric.COSINE, "Dot": Metric.DOT, "Euclid": Metric.EUCLIDEAN}

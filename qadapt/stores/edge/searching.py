@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import SpecError, UnsupportedError
-from qadapt.model import Hits, How, Kind, Metric, Quantization, Rescore, Vector
+from qadapt.model import Hits, How, Kind, Metric, Rescore, Vector
 from qadapt.stores.base import Search
 from qadapt.stores.edge.engine import engine
 from qadapt.stores.edge.filters import to_engine
+from qadapt.stores.qdrant import rescoring
 from qadapt.stores.qdrant.columns import plain
-from qadapt.stores.qdrant.mapping import default_rescore
+from qadapt.stores.qdrant.rescoring import Codes
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -26,25 +26,6 @@ RAW_COUNTS = (
     "the rows means something"
 )
 PER_SEGMENT = "the engine takes so many candidates from each of {} segments"
-UNINDEXED = "indexed_only: rows that are not indexed yet were left out"
-
-
-@dataclass(frozen=True)
-class Codes:
-    """What a search meets.
-
-    Attributes:
-        quantization: in common words; kind none where no segment holds codes.
-        segments: how many segments hold rows.
-    """
-
-    quantization: Quantization
-    segments: int
-
-    @property
-    def there(self) -> bool:
-        """Whether any segment holds codes."""
-        return self.quantization.kind not in (Kind.NONE, Kind.FLOAT16)
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -122,29 +103,9 @@ def check_rescore(rescore: Rescore | None) -> None:
 
 def how(search: Search, codes: Codes) -> How:
     """Who searched and who rescored."""
-    ignored = bool(search.options.get("ignore_quantization"))
-    notes = [UNINDEXED] if search.options.get("indexed_only") else []
-    searcher = "store exact" if search.exact else "store"
-    chosen = "store default" if search.rescore is None else "call"
-    if search.exact or ignored or not codes.there:
-        return How(searcher, "none", 1.0, 0, "none", "exact", chosen, tuple(notes))
-    rescore = search.rescore or default_rescore(codes.quantization)
-    if rescore is None or not rescore.on:
-        if codes.quantization.kind is Kind.BINARY:
-            notes.append(RAW_COUNTS)
-        return How(searcher, "none", 1.0, 0, "none", "approximate", chosen, tuple(notes))
-    if codes.segments > 1:
-        notes.append(PER_SEGMENT.format(codes.segments))
-    return How(
-        searcher,
-        "store",
-        rescore.oversampling,
-        rescore.candidates(search.k),
-        "originals",
-        "exact",
-        chosen,
-        tuple(notes),
-    )
+    raw = (RAW_COUNTS,) if codes.quantization.kind is Kind.BINARY else ()
+    several = (PER_SEGMENT.format(codes.segments),) if (codes.segments or 0) > 1 else ()
+    return rescoring.how(search, codes, raw, several)
 
 
 def hits(

@@ -13,6 +13,7 @@ from typing import Any
 
 from qadapt.model import Evidence, State, Status, Vector
 from qadapt.stores.edge.files import SegmentVector
+from qadapt.stores.qdrant import thresholds
 from qadapt.stores.qdrant.sizes import IN_GROWING_SEGMENTS
 
 NO_ROWS = "the collection has no such vectors yet, so there is nothing to see"
@@ -49,6 +50,11 @@ class Seen:
     def growing(self) -> list[SegmentVector]:
         """Segments with rows and no index."""
         return [item for item in self.segments if not item.indexed and not item.empty]
+
+    @property
+    def growing_sizes(self) -> list[float]:
+        """KB of the widest vector of each growing segment: what the engine compares."""
+        return [self.widest.get(each.segment, 0.0) for each in self.growing]
 
     @property
     def expected(self) -> list[SegmentVector]:
@@ -98,7 +104,10 @@ def judge(seen: Seen) -> Status:
         )
     if not seen.expected and not seen.waiting:
         return Status(
-            State.IGNORED, _why_ignored(seen), evidence=evidence, advice=_how_to_index(seen)
+            State.IGNORED,
+            thresholds.why_ignored(seen.target, seen.threshold, seen.growing_sizes, seen.count),
+            evidence=evidence,
+            advice=thresholds.how_to_index(seen.growing_sizes, "builds"),
         )
     if seen.waiting:
         rows = sum(segment.rows or 0 for segment in seen.waiting)
@@ -174,33 +183,6 @@ def _apart(seen: Seen) -> str:
         f"up to {rows:,} of {seen.count:,} rows are in a segment under the indexing threshold "
         f"of {seen.threshold:,} KB and are compared by their floats"
     )
-
-
-def _why_ignored(seen: Seen) -> str:
-    kind = next(iter(seen.target or {}), "these")
-    if seen.threshold == 0:
-        return f"{kind} codes need an index, and indexing_threshold 0 switches indexing off"
-    largest = max((seen.widest.get(s.segment, 0.0) for s in seen.growing), default=0.0)
-    return (
-        f"{kind} codes are built in segments of at least {seen.threshold:,} KB of vectors; "
-        f"the largest has {largest:,.1f} KB ({seen.count:,} rows)"
-    )
-
-
-def _how_to_index(seen: Seen) -> str:
-    wanted = needed_threshold(seen)
-    if wanted is None:
-        return "write at least 1 KB of vectors, or use binary or rotational codes"
-    return f"`qadapt apply` lowers indexing_threshold to {wanted:,} KB and builds"
-
-
-def needed_threshold(seen: Seen) -> int | None:
-    """The highest threshold in KB at which the growing segments are indexed.
-
-    Those under 1 KB, the engine's least, are not; None when there are no others.
-    """
-    sizes = [int(seen.widest.get(segment.segment, 0.0)) for segment in seen.growing]
-    return min((size for size in sizes if size >= 1), default=None)
 
 
 def _evidence(seen: Seen) -> tuple[Evidence, ...]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import NotFoundError, SpecError, StoreError, StoreTimeoutError
+from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError
 from qadapt.model import Batch, Evidence, Hits, How, Id, Rescore, State, Status, Vector
 from qadapt.stores.base import OnProgress, Progress, Search
 from qadapt.stores.milvus import filters, forms, rows, schema, searching
@@ -28,7 +28,7 @@ from qadapt.stores.milvus.connection import Connection, module
 from qadapt.stores.milvus.schema import Field, Layout
 
 BITS = "milvus.bits"
-_KEYS = {"op", "vector", "field", "on"}
+KEYS = {"op", "vector", "field", "on"}
 ON, OFF, FILLING = "on", "off", "filling"
 MARK = "__qadapt_bits_"
 CODES = "bits"
@@ -45,16 +45,6 @@ ESTIMATED = (
     "scores are estimated from bits: the cosine of the angle that the differing bits stand for"
 )
 FILTERED = "the bits hold no payload: rows that match the filter were read, and scored by qadapt"
-
-
-def check_request(request: Mapping[str, Any]) -> None:
-    """Refuse a request that is not one of ours.
-
-    Raises:
-        SpecError
-    """
-    for key in sorted(_KEYS.symmetric_difference(request)):
-        raise SpecError.unknown("key", str(key), sorted(_KEYS), where=BITS)
 
 
 def request(vector: str, field: str, *, on: bool) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from qadapt.errors import AddressError, BusyError, MissingExtraError, UnsupportedError
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.capabilities import older
+from qadapt.stores import checks
 from qadapt.stores.milvus.failures import translate
 
 PACKAGE = "pymilvus"
@@ -180,9 +181,7 @@ def connect(address: Address) -> Connection:
     Raises:
         AddressError, MissingExtraError, UnreachableError, BusyError, AuthError
     """
-    for name in address.options:
-        if name not in OPTIONS:
-            raise AddressError.unknown("option", name, OPTIONS, where=str(address))
+    checks.options(address, OPTIONS)
     timeout, consistency = _seconds(address), _level(address)
     pymilvus = module()
     if address.transport is None:

@@ -20,13 +20,13 @@ from typing import Any
 
 from qadapt.errors import (
     QadaptError,
-    SpecError,
     StoreError,
     StoreTimeoutError,
     TransientError,
     UnsupportedError,
 )
 from qadapt.model import State
+from qadapt.stores import checks
 from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.milvus import bits, forms, look, mapping, schema
 from qadapt.stores.milvus.connection import Connection
@@ -48,14 +48,7 @@ def check_request(request: Mapping[str, Any]) -> None:
     Raises:
         SpecError
     """
-    if request.get("op") == bits.BITS:
-        return bits.check_request(request)
-    if request.get("op") != INDEX:
-        known = (INDEX, bits.BITS)
-        raise SpecError.unknown("request", str(request.get("op")), known, where="milvus")
-    for key in sorted(_KEYS.symmetric_difference(request)):
-        raise SpecError.unknown("key", str(key), sorted(_KEYS), where=INDEX)
-    return None
+    checks.request(request, {INDEX: _KEYS, bits.BITS: bits.KEYS}, "milvus")
 
 
 def request(

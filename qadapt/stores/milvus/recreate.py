@@ -13,13 +13,13 @@ taken away when the change is taken back before the alias was moved. The former 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.errors import SpecError, StoreError, UnsupportedError
+from qadapt.errors import StoreError, UnsupportedError
 from qadapt.model import Estimate, Kind, Quantization, Step, Symbol, Vector
+from qadapt.stores import checks
 from qadapt.stores.base import Mapped, OnProgress, Progress
 from qadapt.stores.milvus import (
     aliases,
@@ -35,6 +35,7 @@ from qadapt.stores.milvus import (
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.look import Look
+from qadapt.stores.naming import next_version
 
 RECREATE = "milvus.recreate"
 SWITCH = "milvus.switch"
@@ -59,9 +60,7 @@ def check_request(request: Mapping[str, Any]) -> None:
     Raises:
         SpecError
     """
-    op = str(request.get("op"))
-    for key in sorted(_KEYS[op].symmetric_difference(request)):
-        raise SpecError.unknown("key", str(key), sorted(_KEYS[op]), where=op)
+    checks.request(request, _KEYS, "milvus")
 
 
 # -- planning ------------------------------------------------------------------------------------
@@ -215,11 +214,7 @@ def _about_properties(raw: Mapping[str, Any]) -> str:
 
 def _free_name(connection: Connection, real: str) -> str:
     taken = {*aliases.collections(connection), *aliases.aliases(connection)}
-    base = re.sub(r"_v\d+$", "", real)
-    number = 2
-    while f"{base}_v{number}" in taken:
-        number += 1
-    return schema.check_name(f"{base}_v{number}")
+    return schema.check_name(next_version(real, taken))
 
 
 # -- carrying it out -----------------------------------------------------------------------------

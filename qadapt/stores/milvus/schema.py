@@ -18,6 +18,7 @@ from typing import Any, cast
 from qadapt.errors import InputError, NotFoundError, UnsupportedError
 from qadapt.model import Metric, Vector
 from qadapt.model.data import Datatype
+from qadapt.stores import checks
 from qadapt.stores.milvus import forms, keys
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.filters import Fields, is_name
@@ -137,13 +138,7 @@ class Layout:
             NotFoundError: no such vector.
             UnsupportedError: one that qadapt cannot describe.
         """
-        if vector in self.others:
-            raise UnsupportedError(
-                f"the vector {vector!r} {self.others[vector]}", hint="qadapt leaves it alone"
-            )
-        if vector not in self.vectors:
-            raise NotFoundError.missing("vector", vector, self.vectors)
-        return self.vectors[vector]
+        return checks.vector(vector, self.vectors, self.others)
 
     @property
     def wanted(self) -> dict[str, Vector]:

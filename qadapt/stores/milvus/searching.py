@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.engines.exact import RunningTop, exact_scores
 from qadapt.errors import SpecError, UnsupportedError
-from qadapt.model import Batch, Hits, How, Id, Kind, Metric, Quantization, Rescore, Vector
+from qadapt.model import Batch, Hits, How, Kind, Metric, Quantization, Rescore, Vector
+from qadapt.stores import scanning
 from qadapt.stores.base import Search
 from qadapt.stores.milvus.connection import LEVELS
 from qadapt.stores.milvus.mapping import HNSW_CODES, IVF
@@ -192,21 +192,7 @@ def exact(
     pages: Iterator[Batch], name: str, vector: Vector, queries: npt.NDArray[np.float32], k: int
 ) -> Hits:
     """The best rows of all, by the floats that were read."""
-    top = RunningTop(k)
-    ids: list[Id] = []
-    for batch in pages:
-        scores = exact_scores(queries, batch.vectors[name], vector.metric)
-        if name in batch.missing:
-            scores[:, batch.missing[name]] = -np.inf
-        top.add(scores)
-        ids.extend(batch.ids)
-    found: list[Sequence[tuple[Id, float]]] = []
-    if ids:
-        for rows, values in zip(top.rows, top.scores, strict=True):
-            pairs = zip(rows.tolist(), values.tolist(), strict=True)
-            found.append([(ids[at], score) for at, score in pairs if score > -np.inf])
-    told = How("qadapt", "none", 1.0, 0, "none", "exact", "store default", (ALL_READ,))
-    return Hits.from_rows(found or [[] for _ in queries], k, told)
+    return scanning.exact(pages, name, vector, queries, k, ALL_READ)
 
 
 def payloads(ids: npt.NDArray[np.object_], batch: Batch) -> list[list[dict[str, Any] | None]]:

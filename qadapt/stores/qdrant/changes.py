@@ -18,8 +18,8 @@ from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
 from qadapt.model.capabilities import older
 from qadapt.stores.base import Mapped
-from qadapt.stores.qdrant import config, mapping
-from qadapt.stores.qdrant.status import Seen, codes_while_growing, needed_threshold
+from qadapt.stores.qdrant import config, mapping, thresholds
+from qadapt.stores.qdrant.status import Seen, codes_while_growing
 
 PATCH = "qdrant.patch"
 _KEYS = {"op", "vector", "body"}
@@ -64,13 +64,7 @@ def steps(
     reason = WHY_BACKGROUND
     lowered = body.get("optimizers_config", {}).get("indexing_threshold")
     if lowered is not None:
-        reason += (
-            f"; these codes are built only in segments of at least {seen.threshold:,} KB of "
-            f"vectors, so indexing_threshold is lowered to {lowered:,} KB"
-            if seen.threshold
-            else f"; these codes need an index, so indexing_threshold 0 (never) becomes "
-            f"{lowered:,} KB"
-        )
+        reason += f"; {thresholds.why_lowered(seen.threshold, lowered)}"
     if config.sparse(raw):
         reason += f"; sparse vectors ({', '.join(config.sparse(raw))}) are never quantized"
     if older(version or "9", "1.19") and mapped.target.codes is not None:
@@ -133,16 +127,7 @@ def _lowered_threshold(
     """The threshold at which codes that need an index are built, where it must change."""
     if not wanted or codes_while_growing(wanted, version) or seen.indexed or not seen.growing:
         return None
-    needed = needed_threshold(seen)
-    if needed is None:
-        raise UnsupportedError(
-            f"{next(iter(wanted))} codes need an indexed segment, and none is built under 1 KB "
-            f"of vectors; here are {seen.count:,} rows of {seen.vector.dim} dimensions",
-            hint="write more rows first, or use binary or rotational codes",
-        )
-    if seen.threshold and seen.threshold <= needed:
-        return None
-    return {"indexing_threshold": needed}
+    return thresholds.lowered(wanted, seen.threshold, seen.growing_sizes, seen.count, seen.vector)
 
 
 def _unfinished(info: VectorInfo, seen: Seen) -> list[Step]:

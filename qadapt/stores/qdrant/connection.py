@@ -32,6 +32,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.model.address import MEMORY, Address
+from qadapt.stores import checks
 from qadapt.stores.qdrant.failures import repeated, translate
 
 PACKAGE = "qdrant_client"
@@ -178,9 +179,7 @@ def connect(address: Address) -> Connection:
     Raises:
         AddressError, MissingExtraError, UnreachableError, BusyError
     """
-    for name in address.options:
-        if name not in OPTIONS:
-            raise AddressError.unknown("option", name, OPTIONS, where=str(address))
+    checks.options(address, OPTIONS)
     client = module()
     # Its warnings (another version, a key without TLS) are said by `note` and by the address.
     with warnings.catch_warnings():
@@ -216,26 +215,19 @@ def _major_minor(version: str) -> tuple[int, int]:
 
 def _server_settings(address: Address) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        "timeout": _number(address, "timeout", TIMEOUT),
+        "timeout": checks.number(address, "timeout", TIMEOUT),
         "check_compatibility": False,
     }
     if address.transport == "grpc":
         host = f"[{address.host}]" if ":" in address.host else address.host
-        rest = f"http://{host}:{_number(address, 'rest', 6333)}"
+        rest = f"http://{host}:{checks.number(address, 'rest', 6333)}"
         return {**settings, "url": rest, "prefer_grpc": True, "grpc_port": address.port}
     if "rest" in address.options:
         raise AddressError(f"{address}: rest= is for qdrant+grpc addresses")
     settings["url"] = address.url
     if "grpc" in address.options:
-        settings.update(prefer_grpc=True, grpc_port=_number(address, "grpc", 6334))
+        settings.update(prefer_grpc=True, grpc_port=checks.number(address, "grpc", 6334))
     return settings
-
-
-def _number(address: Address, name: str, default: int) -> int:
-    text = address.options.get(name, str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise AddressError(f"{address}: {name} is a whole number from 1; got {text!r}")
-    return int(text)
 
 
 def address_of(client: Any) -> Address:

@@ -30,10 +30,10 @@ from qadapt.errors import (
 )
 from qadapt.model import Id
 from qadapt.model.address import MASK
+from qadapt.stores import retrying
 
 T = TypeVar("T")
 
-ATTEMPTS = 4
 # The longest pause that is waited out; a server that names a longer one is reported as busy.
 LONGEST = 60.0
 
@@ -214,37 +214,13 @@ def repeated(call: Callable[[], T], *, repeatable: bool, sleep: Callable[[float]
     def again(error: BaseException) -> bool:
         if isinstance(error, RateLimitedError):
             return error.retry_after is None or error.retry_after <= LONGEST
-        passing = isinstance(error, TransientError) and not isinstance(error, StoreTimeoutError)
-        return repeatable and passing
+        return repeatable and retrying.passing(error)
 
-    try:
-        # Nearly always the only attempt: tenacity is asked only once something failed.
-        return call()
-    except QadaptError as error:
-        if not again(error):
-            raise
-        failed = [error]
-
-    def attempt() -> T:
-        if failed:
-            raise failed.pop()
-        return call()
-
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(again),
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=_pause,
-        sleep=sleep,
-        reraise=True,
-    )
-    return retrying(attempt)
-
-
-_backoff = tenacity.wait_exponential(multiplier=0.2, max=5)
+    return retrying.repeated(call, again, sleep=sleep, pause=_pause)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, RateLimitedError) and error.retry_after is not None:
         return error.retry_after
-    return float(_backoff(state))
+    return float(retrying.backoff(state))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.stores import uuids
 
 MAX = 2**64 - 1
 
@@ -14,10 +14,7 @@ MAX = 2**64 - 1
 def canonical(key: Id) -> Id | None:
     """The id as the engine gives it back; None for one that it cannot have."""
     if isinstance(key, str):
-        try:
-            return str(uuid.UUID(key))
-        except ValueError:
-            return None
+        return uuids.canonical(key)
     return key if 0 <= key <= MAX else None
 
 
@@ -27,21 +24,17 @@ def checked(ids: Sequence[Id]) -> list[Id]:
     Raises:
         InputError: one that it cannot have, or two spellings of the same.
     """
-    found: dict[Id, Id] = {}
-    for key in ids:
-        good = canonical(key)
-        if good is None:
-            raise InputError(
-                f"the id {key!r} is not one that Qdrant can have",
-                hint="ids are whole numbers from 0 to 2^64 - 1 or UUIDs; make a UUID of another "
-                "id with uuid.uuid5 and keep the id itself in the payload",
-            )
-        if good in found:
-            raise InputError(f"the ids {found[good]!r} and {key!r} are the same UUID")
-        found[good] = key
-    return list(found)
+    return uuids.checked(ids, canonical, _refused)
+
+
+def _refused(key: Id) -> InputError:
+    return InputError(
+        f"the id {key!r} is not one that Qdrant can have",
+        hint="ids are whole numbers from 0 to 2^64 - 1 or UUIDs; make a UUID of another "
+        "id with uuid.uuid5 and keep the id itself in the payload",
+    )
 
 
 def possible(ids: Sequence[Id]) -> list[Id]:
     """The ids that may be there, once each, in order."""
-    return list(dict.fromkeys(good for key in ids if (good := canonical(key)) is not None))
+    return uuids.possible(ids, canonical)

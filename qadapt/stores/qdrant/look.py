@@ -10,7 +10,7 @@ from qadapt.errors import AuthError, NotFoundError, StoreError, TransientError
 from qadapt.model import CollectionInfo, Server, VectorInfo
 from qadapt.stores.qdrant import config, mapping, telemetry
 from qadapt.stores.qdrant.connection import Connection
-from qadapt.stores.qdrant.searching import Codes
+from qadapt.stores.qdrant.rescoring import Codes
 from qadapt.stores.qdrant.sizes import BYTES
 from qadapt.stores.qdrant.status import Seen, judge, widest
 

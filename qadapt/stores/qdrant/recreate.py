@@ -12,14 +12,15 @@ target is checked first and a single action is sent.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qadapt.errors import NotFoundError, SpecError, StoreError, StoreTimeoutError, UnsupportedError
 from qadapt.model import Estimate, Step, Symbol, Vector, VectorInfo
+from qadapt.stores import checks
 from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.naming import next_version
 from qadapt.stores.qdrant import config, payloads
 from qadapt.stores.qdrant.connection import Connection
 from qadapt.stores.qdrant.look import Look, aliases
@@ -46,9 +47,7 @@ def check_request(request: Mapping[str, Any]) -> None:
     Raises:
         SpecError
     """
-    op = str(request.get("op"))
-    for key in sorted(_KEYS[op].symmetric_difference(request)):
-        raise SpecError.unknown("key", str(key), sorted(_KEYS[op]), where=op)
+    checks.request(request, _KEYS, "qdrant")
 
 
 def steps(looked: Look, now: VectorInfo, wanted: Vector, taken: Mapping[str, str]) -> list[Step]:
@@ -73,7 +72,7 @@ def steps(looked: Look, now: VectorInfo, wanted: Vector, taken: Mapping[str, str
             "on the alias",
         )
     change = _change(now.vector, wanted)
-    target = _free_name(looked.real, taken)
+    target = next_version(looked.real, taken)
     lost = "" if now.metric == wanted.metric else "; cosine vectors are stored at length 1"
     size = 4 * now.count * now.dim
     return [
@@ -108,14 +107,6 @@ def _change(now: Vector, wanted: Vector) -> dict[str, str]:
 
 def _words(change: Mapping[str, str]) -> str:
     return ", ".join(f"{key} {value}" for key, value in change.items())
-
-
-def _free_name(real: str, taken: Mapping[str, str]) -> str:
-    base = re.sub(r"_v\d+$", "", real)
-    number = 2
-    while f"{base}_v{number}" in taken:
-        number += 1
-    return f"{base}_v{number}"
 
 
 # -- carrying it out -----------------------------------------------------------------------------

@@ -7,18 +7,17 @@ each segment; oversampling without rescoring does nothing, so it is never sent a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Hits, How, Id, Kind, Metric, Quantization, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores.base import Search
-from qadapt.stores.qdrant import strict
+from qadapt.stores.qdrant import rescoring, strict
 from qadapt.stores.qdrant.connection import module
 from qadapt.stores.qdrant.failures import not_a_number
 from qadapt.stores.qdrant.filters import to_models
-from qadapt.stores.qdrant.mapping import default_rescore
+from qadapt.stores.qdrant.rescoring import Codes
 
 if TYPE_CHECKING:
     from qadapt.model.data import Floats
@@ -39,26 +38,7 @@ SEGMENTS_UNSEEN = (
     "the server takes so many candidates from each segment; how many there are, and whether they "
     "hold codes, could not be seen"
 )
-UNINDEXED = "indexed_only: rows that are not indexed yet were left out"
 LOCAL = "the client's local mode compares every row by its floats"
-
-
-@dataclass(frozen=True)
-class Codes:
-    """What a search meets.
-
-    Attributes:
-        quantization: in common words; kind none where no segment holds codes.
-        segments: how many segments hold rows; None where that could not be seen.
-    """
-
-    quantization: Quantization
-    segments: int | None
-
-    @property
-    def there(self) -> bool:
-        """Whether any segment holds codes."""
-        return self.quantization.kind not in (Kind.NONE, Kind.FLOAT16)
 
 
 NO_CODES = Codes(Quantization(Kind.NONE), None)
@@ -168,32 +148,17 @@ def found_in(answer: Mapping[str, Any], doing: str) -> list[Found]:
 
 def how(search: Search, codes: Codes, version: str | None, metric: Metric, *, local: bool) -> How:
     """Who searched and who rescored."""
-    ignored = bool(search.options.get("ignore_quantization"))
-    chosen = "store default" if search.rescore is None else "call"
     if local:
-        return How("store exact", "none", 1.0, 0, "none", "exact", chosen, (LOCAL,))
-    notes = [UNINDEXED] if search.options.get("indexed_only") else []
-    searcher = "store exact" if search.exact else "store"
-    if search.exact or ignored or not codes.there:
-        return How(searcher, "none", 1.0, 0, "none", "exact", chosen, tuple(notes))
-    rescore = search.rescore or default_rescore(codes.quantization)
-    if rescore is None or not rescore.on:
-        notes += _wrong_scores(codes.quantization.kind, metric, version)
-        return How(searcher, "none", 1.0, 0, "none", "approximate", chosen, tuple(notes))
-    if codes.segments is None:
-        notes.append(SEGMENTS_UNSEEN)
-    elif codes.segments > 1:
-        notes.append(PER_SEGMENT.format(codes.segments))
-    return How(
-        searcher,
-        "store",
-        rescore.oversampling,
-        rescore.candidates(search.k),
-        "originals",
-        "exact",
-        chosen,
-        tuple(notes),
-    )
+        by = rescoring.chosen(search)
+        return How("store exact", "none", 1.0, 0, "none", "exact", by, (LOCAL,))
+    wrong = _wrong_scores(codes.quantization.kind, metric, version)
+    return rescoring.how(search, codes, wrong, _of_segments(codes.segments))
+
+
+def _of_segments(segments: int | None) -> list[str]:
+    if segments is None:
+        return [SEGMENTS_UNSEEN]
+    return [PER_SEGMENT.format(segments)] if segments > 1 else []
 
 
 def _wrong_scores(kind: Kind, metric: Metric, version: str | None) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from qadapt.model import Evidence, State, Status, Vector
 from qadapt.model.capabilities import older
+from qadapt.stores.qdrant import thresholds
 from qadapt.stores.qdrant.mapping import code_bytes, from_native, same_config
 from qadapt.stores.qdrant.sizes import IN_GROWING_SEGMENTS, kilobytes
 from qadapt.stores.qdrant.telemetry import Segment, Telemetry
@@ -193,7 +194,12 @@ def _without_target(seen: Seen, evidence: tuple[Evidence, ...]) -> Status:
 def _without_index(seen: Seen, evidence: tuple[Evidence, ...]) -> Status:
     if seen.waiting or (not seen.expected and seen.colour in (YELLOW, GREY)):
         return _building(seen, "rows are waiting for their index", evidence)
-    return Status(State.IGNORED, _why_ignored(seen), evidence=evidence, advice=_how_to_index(seen))
+    return Status(
+        State.IGNORED,
+        thresholds.why_ignored(seen.target, seen.threshold, seen.growing_sizes, seen.count),
+        evidence=evidence,
+        advice=thresholds.how_to_index(seen.growing_sizes, "waits for the index"),
+    )
 
 
 def _building(seen: Seen, reason: str, evidence: tuple[Evidence, ...]) -> Status:
@@ -219,29 +225,6 @@ def _apart(seen: Seen) -> str:
         f"{rows:,} of {seen.count:,} rows are in a segment under the indexing threshold of "
         f"{seen.threshold:,} KB and are compared by their floats"
     )
-
-
-def _why_ignored(seen: Seen) -> str:
-    kind = next(iter(seen.target or {}), "these")
-    if seen.threshold == 0:
-        return f"{kind} codes need an index, and indexing_threshold 0 switches indexing off"
-    largest = max(seen.growing_sizes, default=0.0)
-    return (
-        f"{kind} codes are built in segments of at least {seen.threshold:,} KB of vectors; "
-        f"the largest has {largest:,.1f} KB ({seen.count:,} rows)"
-    )
-
-
-def _how_to_index(seen: Seen) -> str:
-    wanted = needed_threshold(seen)
-    if wanted is None:
-        return "write at least 1 KB of vectors, or use binary or rotational codes"
-    return f"`qadapt apply` lowers indexing_threshold to {wanted:,} KB and waits for the index"
-
-
-def needed_threshold(seen: Seen) -> int | None:
-    """The highest threshold in KB at which the growing segments are indexed; None under 1 KB."""
-    return min((int(size) for size in seen.growing_sizes if size >= 1), default=None)
 
 
 def _evidence(seen: Seen) -> tuple[Evidence, ...]:

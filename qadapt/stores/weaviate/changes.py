@@ -19,8 +19,9 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from qadapt.errors import SpecError, UnsupportedError
+from qadapt.errors import UnsupportedError
 from qadapt.model import Estimate, Kind, Quantization, State, Step, Symbol, Vector
+from qadapt.stores import checks
 from qadapt.stores.base import Mapped, OnProgress
 from qadapt.stores.weaviate import adding, aliases, copying, mapping
 from qadapt.stores.weaviate.connection import Connection
@@ -76,11 +77,7 @@ def check_request(request: Mapping[str, Any]) -> None:
     Raises:
         SpecError
     """
-    op = str(request.get("op"))
-    if op not in _KEYS:
-        raise SpecError.unknown("request", op, _KEYS, where="weaviate")
-    for key in sorted(_KEYS[op].symmetric_difference(request)):
-        raise SpecError.unknown("key", str(key), sorted(_KEYS[op]), where=op)
+    checks.request(request, _KEYS, "weaviate")
 
 
 # -- planning ------------------------------------------------------------------------------------

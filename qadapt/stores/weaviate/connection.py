@@ -24,6 +24,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.model.address import Address
+from qadapt.stores import checks
 from qadapt.stores.weaviate.failures import by_status, closed, repeated, translate
 
 PACKAGE = "weaviate"
@@ -280,9 +281,7 @@ def connect(address: Address) -> Connection:
     Raises:
         AddressError, MissingExtraError, UnreachableError, AuthError
     """
-    for name in address.options:
-        if name not in OPTIONS:
-            raise AddressError.unknown("option", name, OPTIONS, where=str(address))
+    checks.options(address, OPTIONS)
     client = _made(address, address.secret())
     doing = f"connect to {address}"
     try:
@@ -323,7 +322,7 @@ def _made(address: Address, secret: str | None) -> Any:
     secure = address.transport == "https"
     cloud = address.host.endswith(_CLOUD_HOSTS)
     grpc_host = f"grpc-{address.host}" if cloud else address.host
-    grpc_port = _number(address, "grpc", 443 if cloud else GRPC_PORT)
+    grpc_port = checks.number(address, "grpc", 443 if cloud else GRPC_PORT)
     if grpc_port == address.port and not cloud:
         raise AddressError(
             f"{address}: REST and gRPC cannot have the same port",
@@ -352,14 +351,7 @@ def _made(address: Address, secret: str | None) -> Any:
 
 
 def _timeout(address: Address) -> int:
-    return _number(address, "timeout", TIMEOUT)
-
-
-def _number(address: Address, name: str, default: int) -> int:
-    text = address.options.get(name, str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise AddressError(f"{address}: {name} is a whole number from 1; got {text!r}")
-    return int(text)
+    return checks.number(address, "timeout", TIMEOUT)
 
 
 def wrapped(client: Any) -> tuple[Address, Connection]:

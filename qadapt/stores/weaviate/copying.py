@@ -12,7 +12,6 @@ makes the way back cheap.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from urllib.parse import quote
 from qadapt.errors import AlreadyExistsError, StoreError, StoreTimeoutError, UnsupportedError
 from qadapt.model import Estimate, Step, Symbol, Vector
 from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.naming import next_version
 from qadapt.stores.weaviate import aliases, creation, look, mapping, schema, tenants
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_SKIP_DEFAULT, Engine
@@ -142,7 +142,7 @@ def request(
         "op": COPY,
         "alias": layout.name,
         "from": layout.real,
-        "to": _free_name(layout.real, taken),
+        "to": next_version(layout.real, taken),
         "vectors": {vector: index(field, wanted, becomes or Vector(1, field.metric), looked.count)},
     }
 
@@ -169,14 +169,6 @@ def _bare(config: Mapping[str, Any], index: str) -> dict[str, Any]:
         for half in (HNSW, FLAT):
             bare[half] = _bare(bare.get(half) or {}, half)
     return bare
-
-
-def _free_name(real: str, taken: Collection[str]) -> str:
-    base = re.sub(r"_v\d+$", "", real)
-    number = 2
-    while f"{base}_v{number}" in taken:
-        number += 1
-    return f"{base}_v{number}"
 
 
 # -- carrying it out -----------------------------------------------------------------------------

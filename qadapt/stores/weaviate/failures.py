@@ -12,8 +12,6 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import tenacity
-
 from qadapt.errors import (
     AlreadyExistsError,
     AuthError,
@@ -27,10 +25,10 @@ from qadapt.errors import (
     UnreachableError,
     UnsupportedError,
 )
+from qadapt.stores import retrying
 
 T = TypeVar("T")
 
-ATTEMPTS = 4
 _READ_ONLY = "store is read-only"
 _GRPC_STATUS = {
     "INVALID_ARGUMENT": 422,
@@ -228,28 +226,6 @@ def repeated(call: Callable[[], T], *, repeatable: bool, sleep: Callable[[float]
         sleep: waits so many seconds.
     """
 
-    def again(error: BaseException) -> bool:
-        passing = isinstance(error, TransientError) and not isinstance(error, StoreTimeoutError)
-        return repeatable and passing
-
-    try:
-        # Nearly always the only attempt: tenacity is asked only once something failed.
-        return call()
-    except QadaptError as error:
-        if not again(error):
-            raise
-        failed = [error]
-
-    def attempt() -> T:
-        if failed:
-            raise failed.pop()
-        return call()
-
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(again),
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=tenacity.wait_exponential(multiplier=0.2, max=5),
-        sleep=sleep,
-        reraise=True,
+    return retrying.repeated(
+        call, lambda error: repeatable and retrying.passing(error), sleep=sleep
     )
-    return retrying(attempt)

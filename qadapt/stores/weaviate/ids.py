@@ -7,16 +7,12 @@ from collections.abc import Sequence
 
 from qadapt.errors import InputError
 from qadapt.model import Id
+from qadapt.stores import uuids
 
 
 def canonical(key: Id) -> str | None:
     """The id as the server gives it back; None for one that it cannot have."""
-    if not isinstance(key, str):
-        return None
-    try:
-        return str(uuid.UUID(key))
-    except ValueError:
-        return None
+    return uuids.canonical(key) if isinstance(key, str) else None
 
 
 def checked(ids: Sequence[Id]) -> list[str]:
@@ -25,24 +21,20 @@ def checked(ids: Sequence[Id]) -> list[str]:
     Raises:
         InputError: one that is no UUID, or two spellings of the same.
     """
-    found: dict[str, Id] = {}
-    for key in ids:
-        good = canonical(key)
-        if good is None:
-            raise InputError(
-                f"the id {key!r} is not one that Weaviate can have: its ids are UUIDs",
-                hint="make a UUID of it with uuid.uuid5(NAMESPACE, str(id)), one namespace for "
-                "each kind of id, and keep the id itself in the payload; nothing was written",
-            )
-        if good in found:
-            raise InputError(f"the ids {found[good]!r} and {key!r} are the same UUID")
-        found[good] = key
-    return list(found)
+    return uuids.checked(ids, canonical, _refused)
+
+
+def _refused(key: Id) -> InputError:
+    return InputError(
+        f"the id {key!r} is not one that Weaviate can have: its ids are UUIDs",
+        hint="make a UUID of it with uuid.uuid5(NAMESPACE, str(id)), one namespace for "
+        "each kind of id, and keep the id itself in the payload; nothing was written",
+    )
 
 
 def possible(ids: Sequence[Id]) -> list[str]:
     """The ids that may be there, once each, in order."""
-    return list(dict.fromkeys(good for key in ids if (good := canonical(key)) is not None))
+    return uuids.possible(ids, canonical)
 
 
 def split(first: str, last: str, n: int) -> list[tuple[str | None, str | None]]:

@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from qadapt.errors import InputError, NotFoundError, UnsupportedError
 from qadapt.model import Metric, Vector
+from qadapt.stores import checks
 from qadapt.stores.weaviate.connection import Connection
 
 METRICS = {Metric.COSINE: "cosine", Metric.DOT: "dot", Metric.EUCLIDEAN: "l2-squared"}
@@ -109,13 +110,7 @@ class Layout:
             NotFoundError: no such vector.
             UnsupportedError: one that qadapt leaves alone.
         """
-        if vector in self.others:
-            raise UnsupportedError(
-                f"the vector {vector!r} {self.others[vector]}", hint="qadapt leaves it alone"
-            )
-        if vector not in self.vectors:
-            raise NotFoundError.missing("vector", vector, self.vectors)
-        return self.vectors[vector]
+        return checks.vector(vector, self.vectors, self.others)
 
     @property
     def wanted(self) -> dict[str, Vector]:

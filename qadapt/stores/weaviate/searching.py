@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.engines.exact import RunningTop, exact_scores
 from qadapt.errors import DimensionError, SpecError, StoreError, UnsupportedError
 from qadapt.model import Batch, Hits, How, Id, Metric, Vector
 from qadapt.model.capabilities import older
+from qadapt.stores import scanning
 from qadapt.stores.base import Search
 from qadapt.stores.weaviate import mapping
 from qadapt.stores.weaviate.connection import Connection, proto
@@ -195,21 +195,7 @@ def exact(
     pages: Iterator[Batch], name: str, vector: Vector, queries: npt.NDArray[np.float32], k: int
 ) -> Hits:
     """The best rows of all, by the floats that were read."""
-    top = RunningTop(k)
-    ids: list[Id] = []
-    for batch in pages:
-        scores = exact_scores(queries, batch.vectors[name], vector.metric)
-        if name in batch.missing:
-            scores[:, batch.missing[name]] = -np.inf
-        top.add(scores)
-        ids.extend(batch.ids)
-    found: list[list[tuple[Id, float]]] = [[] for _ in queries]
-    if ids:
-        for at, (rows, values) in enumerate(zip(top.rows, top.scores, strict=True)):
-            pairs = zip(rows.tolist(), values.tolist(), strict=True)
-            found[at] = [(ids[row], score) for row, score in pairs if score > -np.inf]
-    told = How("qadapt", "none", 1.0, 0, "none", "exact", "store default", (ALL_READ,))
-    return Hits.from_rows(found, k, told)
+    return scanning.exact(pages, name, vector, queries, k, ALL_READ)
 
 
 def payloads(ids: npt.NDArray[np.object_], batch: Batch) -> list[list[dict[str, Any] | None]]:

@@ -9,8 +9,9 @@ from edge_help import OFF, Texts, carry_out, fill, plan
 from qadapt.errors import DimensionError, NotFoundError, SpecError, UnsupportedError
 from qadapt.model import Batch, Rescore, Vector
 from qadapt.stores.base import Search
-from qadapt.stores.edge.searching import PER_SEGMENT, RAW_COUNTS, UNINDEXED
+from qadapt.stores.edge.searching import PER_SEGMENT, RAW_COUNTS
 from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.rescoring import UNINDEXED
 
 
 def test_without_codes(store: EdgeStore, texts: Texts) -> None:

@@ -1,0 +1,69 @@
+"""What all stores refuse in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from qadapt.errors import AddressError, NotFoundError, SpecError, UnsupportedError
+from qadapt.model.address import Address
+
+Field = TypeVar("Field")
+
+
+def request(request: Mapping[str, Any], keys: Mapping[str, set[str]], where: str) -> None:
+    """A request of one of these operations, with all its keys and no others.
+
+    Args:
+        keys: of each operation.
+        where: the store, for the message.
+
+    Raises:
+        SpecError
+    """
+    op = str(request.get("op"))
+    if op not in keys:
+        raise SpecError.unknown("request", op, keys, where=where)
+    for key in sorted(keys[op].symmetric_difference(request)):
+        raise SpecError.unknown("key", str(key), sorted(keys[op]), where=op)
+
+
+def options(address: Address, known: Sequence[str]) -> None:
+    """An address with no options but those that are known.
+
+    Raises:
+        AddressError
+    """
+    for name in address.options:
+        if name not in known:
+            raise AddressError.unknown("option", name, known, where=str(address))
+
+
+def number(address: Address, name: str, default: int) -> int:
+    """An option of an address that is a whole number, such as a port or seconds.
+
+    Raises:
+        AddressError
+    """
+    text = address.options.get(name, str(default))
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise AddressError(f"{address}: {name} is a whole number from 1; got {text!r}")
+    return int(text)
+
+
+def vector(name: str, known: Mapping[str, Field], others: Mapping[str, str]) -> Field:
+    """One vector of a collection.
+
+    Args:
+        known: by their names.
+        others: those that qadapt cannot describe, and why.
+
+    Raises:
+        NotFoundError: no such vector.
+        UnsupportedError: one of the others.
+    """
+    if name in others:
+        raise UnsupportedError(f"the vector {name!r} {others[name]}", hint="qadapt leaves it alone")
+    if name not in known:
+        raise NotFoundError.missing("vector", name, known)
+    return known[name]

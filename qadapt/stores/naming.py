@@ -1,0 +1,15 @@
+"""Names for what a change makes beside what is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+
+
+def next_version(name: str, taken: Container[str]) -> str:
+    """``articles_v2`` for ``articles`` or ``articles_v1``: the first number that is free."""
+    base = re.sub(r"_v\d+$", "", name)
+    number = 2
+    while f"{base}_v{number}" in taken:
+        number += 1
+    return f"{base}_v{number}"

@@ -1,0 +1,81 @@
+"""From how many KB of vectors on a segment is indexed, in the words of the server and of ``edge:``.
+
+Codes that need an index are built in no smaller segment; ``indexing_threshold`` 0 means never, and
+under 1 KB, the least that it can say, none is indexed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from qadapt.errors import UnsupportedError
+from qadapt.model import Vector
+
+
+def needed(sizes: Iterable[float]) -> int | None:
+    """The highest threshold in KB at which segments are indexed; None under 1 KB.
+
+    Args:
+        sizes: KB of each segment's widest vector.
+    """
+    return min((int(size) for size in sizes if size >= 1), default=None)
+
+
+def lowered(
+    wanted: Mapping[str, Any], threshold: int, sizes: Iterable[float], count: int, vector: Vector
+) -> dict[str, Any] | None:
+    """The change by which segments without an index get one; None where they are about to.
+
+    Args:
+        wanted: the ``quantization_config``, of a kind that needs an index.
+        threshold: as it is now.
+        sizes: KB of each such segment's widest vector.
+        count, vector: rows and what they have, for the message.
+
+    Raises:
+        UnsupportedError: all are too small.
+    """
+    least = needed(sizes)
+    if least is None:
+        raise UnsupportedError(
+            f"{next(iter(wanted))} codes need an indexed segment, and none is built under 1 KB "
+            f"of vectors; here are {count:,} rows of {vector.dim} dimensions",
+            hint="write more rows first, or use binary or rotational codes",
+        )
+    return None if threshold and threshold <= least else {"indexing_threshold": least}
+
+
+def why_lowered(threshold: int, lowered: int) -> str:
+    """What a step says of it."""
+    if threshold:
+        return (
+            f"these codes are built only in segments of at least {threshold:,} KB of "
+            f"vectors, so indexing_threshold is lowered to {lowered:,} KB"
+        )
+    return f"these codes need an index, so indexing_threshold 0 (never) becomes {lowered:,} KB"
+
+
+def why_ignored(
+    target: Mapping[str, Any] | None, threshold: int, sizes: Iterable[float], count: int
+) -> str:
+    """Why no segment holds the codes that are configured."""
+    kind = next(iter(target or {}), "these")
+    if threshold == 0:
+        return f"{kind} codes need an index, and indexing_threshold 0 switches indexing off"
+    return (
+        f"{kind} codes are built in segments of at least {threshold:,} KB of vectors; "
+        f"the largest has {max(sizes, default=0.0):,.1f} KB ({count:,} rows)"
+    )
+
+
+def how_to_index(sizes: Iterable[float], afterwards: str) -> str:
+    """What to do about that.
+
+    Args:
+        afterwards: what ``qadapt apply`` does once the threshold is lower.
+    """
+    wanted = needed(sizes)
+    if wanted is None:
+        return "write at least 1 KB of vectors, or use binary or rotational codes"
+    return f"`qadapt apply` lowers indexing_threshold to {wanted:,} KB and {afterwards}"
