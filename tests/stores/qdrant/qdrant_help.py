@@ -24,6 +24,13 @@ RECORDINGS = SHARED / "recordings" / "qdrant-1.16.3"
 
 ISSUES = "https://github.com/qdrant/qdrant/issues/"
 
+# The collection of most tests.
+UNNAMED = {"size": 96, "distance": "Cosine"}
+SCALAR = {"scalar": {"type": "int8"}}
+BINARY: dict[str, Any] = {"binary": {}}
+PATH = "/collections/articles"
+TELEMETRY = "/telemetry?details_level=4"
+
 
 def recording(name: str) -> dict[str, Any]:
     """One recorded call."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from qdrant_help import info_of, serve
 
+import qadapt as qa
+from qadapt.errors import InputError
 from qadapt.model import Vector
 from qadapt.stores.qdrant import gates
 
@@ -14,3 +17,10 @@ from qadapt.stores.qdrant import gates
 def test_datatypes_of_other_stores_are_refused_by_name(datatype: Any) -> None:
     problem = gates.datatype(Vector(4, datatype=datatype), None)
     assert problem == f"Qdrant has no vectors of the datatype {datatype}"
+
+
+def test_whole_numbers_alone_go_into_a_uint8_vector() -> None:
+    server = serve(info_of({"size": 2, "distance": "Dot", "datatype": "uint8"}))
+    with pytest.raises(InputError, match="uint8"):
+        server.store().write("articles", qa.Batch([1], {"": [[0.5, 1]]}))
+    assert server.writes() == []

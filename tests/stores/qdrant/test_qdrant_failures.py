@@ -30,7 +30,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.model.address import Address
-from qadapt.stores import registry
+from qadapt.stores import registry, retrying
 from qadapt.stores.base import Search
 from qadapt.stores.qdrant import failures
 from qadapt.stores.qdrant.connection import address_of, check_name, connect
@@ -168,7 +168,7 @@ def test_what_may_pass_is_tried_again_and_not_for_ever(trouble: Any) -> None:
     server.on("GET", "/collections", trouble)
     with pytest.raises(TransientError):
         server.store().collections()
-    assert len(server.slept) == failures.ATTEMPTS - 1
+    assert len(server.slept) == retrying.ATTEMPTS - 1
 
 
 @pytest.mark.parametrize("trouble", [refused(503, "busy"), httpx.ReadError("reset")])
@@ -261,13 +261,13 @@ def test_rest_on_a_port_that_cuts_the_connection(
     wire: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gRPC port does so."""
-    monkeypatch.setattr(failures, "ATTEMPTS", 1)
+    monkeypatch.setattr(retrying, "ATTEMPTS", 1)
     with pytest.raises(UnreachableError, match="gRPC port"):
         registry.open_store(f"qdrant+http://127.0.0.1:{wire(b'')}")
 
 
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "ATTEMPTS", 1)
+    monkeypatch.setattr(retrying, "ATTEMPTS", 1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(UnreachableError, match="nothing answers there"):
