@@ -36,6 +36,8 @@ from qadapt.planning import journal
 from qadapt.stores.base import Mapped, Store
 from qadapt.testing import Sample, clustered
 
+pytest.register_assert_rewrite("kill_world")
+
 ROWS = 800
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import qadapt as qa
+from qadapt.api import Collection, Database
 from qadapt.errors import IntegrityError, NotFoundError
 from qadapt.model import Match, Plan, Server, Step, Symbol
 from qadapt.planning import journal
@@ -189,3 +192,78 @@ def test_ids_sort_by_time_and_do_not_meet() -> None:
     assert len(set(made)) == 200
     stamps = [name.split("-")[0] for name in made]
     assert stamps == sorted(stamps)
+
+
+def test_each_step_is_in_the_journal_before_it_is_done(
+    articles: Collection, events: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    plan = articles.plan("scalar:rescore=4", guard=qa.Guard(0.1, queries=10))
+    actions = [step.action for step in plan.steps]
+    config = articles.info().config
+    seen: list[tuple[str, list[str]]] = []
+
+    def watch(progress: Any) -> None:
+        known = [item["event"] for item in events(plan.id)]
+        seen.append((progress.stage, known))
+        if progress.unit == "steps":
+            last = events(plan.id)[-1]
+            assert (last["event"], last["step"]) == ("step begun", actions.index(progress.stage))
+            if last["step"] == 0:
+                assert articles.info().config == config, "done before it was written down"
+
+    plan.apply(yes=True, progress=watch)
+    assert [stage for stage, _ in seen if stage in actions] == actions
+    assert seen[0][1] == ["begun"]
+    steps = ["step begun", "step done"] * len(actions)
+    assert [item["event"] for item in events(plan.id)] == [
+        "begun",
+        "recall before",
+        *steps,
+        "seen",
+        "recall after",
+        "applied",
+    ]
+
+
+def test_an_undo_is_in_the_journal_before_it_is_done(
+    articles: Collection, events: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    change = articles.plan("scalar:rescore=4").apply(yes=True)
+    applied = len(events(change.id))
+    told: list[list[str]] = []
+    change.undo(
+        progress=lambda _: told.append([item["event"] for item in events(change.id)][applied:])
+    )
+    assert told[0] == ["undo begun"]
+    taken = ["step taken back"] * 2
+    assert [item["event"] for item in events(change.id)][applied:] == [
+        "undo begun",
+        *taken,
+        "undone",
+    ]
+    order = [item["step"] for item in events(change.id) if item["event"] == "step taken back"]
+    assert order == [1, 0], "last first"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "qdrant+http://HUSH@fake:1",
+        "qdrant+http://fake:1?api_key=HUSH",
+        "qdrant+http://fake:1?key_env=MY_KEY",
+    ],
+)
+def test_no_key_is_in_a_plan_a_journal_or_a_settings_file(
+    text: str,
+    fake_at: Callable[..., Any],
+    state_texts: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MY_KEY", "HUSH")
+    plan = Database(fake_at(text))["articles"].plan("binary:rescore=4")
+    change = plan.apply(yes=True)
+    written = state_texts()
+    assert journal.find(change.id).events()
+    assert "fake:1" in written
+    for shown in (written, plan.to_json(), str(plan), repr(plan), repr(change), str(change.plan)):
+        assert "HUSH" not in shown

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from weaviate_articles import Floats
 
 from qadapt.model.address import Address
 from qadapt.stores.weaviate.store import WeaviateStore
@@ -31,3 +33,10 @@ def name(store: WeaviateStore) -> Iterator[str]:
     for each in store.collections():
         if each.startswith(found):
             store.drop(each)
+
+
+@pytest.fixture(scope="module")
+def docs(scifact: Any) -> Floats:
+    """1,500 rows of 384 dimensions."""
+    found: Floats = scifact.docs[:1500]
+    return found

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
 from typing import Any
 
-import numpy as np
 import pytest
-from weaviate_articles import Floats, articles, put, raw, recall, state
+from weaviate_articles import Floats, articles, put, raw, reason, state
 from weaviate_help import keys, raw_write
 
 import qadapt as qa
-from qadapt.api import Collection, Database
+from qadapt.api import Database
 from qadapt.errors import StoreError, UnsupportedError
-from qadapt.evaluation.reach import reach
 from qadapt.model import Symbol, Vector
-from qadapt.model.address import Address
-from qadapt.stores.base import silent
 from qadapt.stores.weaviate import changes
 from qadapt.stores.weaviate.store import WeaviateStore
 
@@ -26,17 +20,6 @@ pytestmark = pytest.mark.timeout(300)
 
 ABSENT, ACTIVE, IGNORED = qa.State.ABSENT, qa.State.ACTIVE, qa.State.IGNORED
 PQ = {"pq": {"enabled": True, "segments": 48}}
-
-
-@pytest.fixture(scope="module")
-def docs(scifact: Any) -> Floats:
-    found: Floats = scifact.docs[:1500]
-    return found
-
-
-def reason(collection: Collection) -> str:
-    status = collection.info().vectors[""].status
-    return f"{status.reason} -> {status.advice}"
 
 
 # -- set, and without effect ---------------------------------------------------------------------
@@ -246,173 +229,6 @@ def test_a_step_cannot_put_one_kind_in_anothers_place(
         assert steps[0].request["op"] == "weaviate.copy"
 
 
-# -- copies --------------------------------------------------------------------------------------
-
-
-def test_a_copy_keeps_the_metric_and_the_opt_out(
-    store: WeaviateStore, name: str, docs: Floats
-) -> None:
-    """The client's own export loses both: dot becomes cosine, and a default quantizer comes in."""
-    collection = articles(store, name, docs[:600], metric="dot")
-    before = raw(store, name)["vectorIndexConfig"]
-    collection.plan("binary", strategy="alias").apply(yes=True).undo()
-    collection.plan("binary", strategy="alias").apply(yes=True)
-    copied = raw(store, name)
-    assert copied["class"] != f"{name}_v1"
-    assert copied["vectorIndexConfig"]["distance"] == before["distance"] == "dot"
-    collection.plan("none").apply(yes=True)
-    config = raw(store, name)["vectorIndexConfig"]
-    assert (config["distance"], config["skipDefaultQuantization"]) == ("dot", True)
-
-
-def test_a_copy_brings_properties_references_and_other_vectors(
-    store: WeaviateStore, name: str, docs: Floats
-) -> None:
-    database = Database(store)
-    body = {
-        "class": f"{name}_v1",
-        "properties": [
-            {"name": "title", "dataType": ["text"]},
-            {"name": "tags", "dataType": ["int[]"]},
-            {"name": "about", "dataType": [f"{name}_topics"]},
-        ],
-        "vectorConfig": {
-            "a": {
-                "vectorIndexType": "hnsw",
-                "vectorIndexConfig": {"distance": "dot", "efConstruction": 64},
-                "vectorizer": {"none": {}},
-            },
-            "city": {
-                "vectorIndexType": "hnsw",
-                "vectorIndexConfig": {"distance": "manhattan"},
-                "vectorizer": {"none": {}},
-            },
-        },
-    }
-    ids = keys(300)
-    topic = {"class": f"{name}_topics", "id": ids[0]}
-    store.connection.rest("POST", "/v1/schema", {"class": topic["class"]}, doing="create")
-    store.connection.rest("POST", "/v1/objects", topic, doing="write")
-    store.connection.rest("POST", "/v1/schema", body, doing="create")
-    objects = [
-        {
-            "class": f"{name}_v1",
-            "id": key,
-            "properties": {
-                "title": f"row {at}",
-                "tags": [at, 7],
-                "about": [{"beacon": f"weaviate://localhost/{name}_topics/{ids[0]}"}],
-            },
-            "vectors": {"a": docs[at].tolist(), "city": [float(at), -0.0]},
-        }
-        for at, key in enumerate(ids)
-    ]
-    path = "/v1/batch/objects"
-    answer = store.connection.rest("POST", path, {"objects": objects}, doing="write")
-    assert [each["result"] for each in answer if each["result"].get("errors")] == []
-    database.switch_alias(name, f"{name}_v1")
-    collection = database[name]
-    collection.plan("binary", vector="a", strategy="alias").apply(yes=True)
-    schema = raw(store, name)
-    assert schema["class"] == f"{name}_v2"
-    assert schema["vectorConfig"]["a"]["vectorIndexConfig"]["efConstruction"] == 64
-    assert schema["vectorConfig"]["city"]["vectorIndexConfig"]["distance"] == "manhattan"
-    for place in (f"{name}_v1", f"{name}_v2"):
-        row = store.connection.rest(
-            "GET", f"/v1/objects/{place}/{ids[9]}", doing="read", params={"include": "vector"}
-        )
-        assert row["properties"]["title"] == "row 9"
-        assert row["properties"]["tags"] == [9, 7]
-        assert row["properties"]["about"][0]["beacon"].endswith(ids[0])
-        assert row["vectors"]["city"] == [9, 0]
-        assert np.float32(row["vectors"]["a"]).tobytes() == docs[9].tobytes()
-        assert np.signbit(row["vectors"]["city"]).tolist() == [False, True]
-
-
-def test_a_collection_that_refers_to_itself_is_not_copied(store: WeaviateStore, name: str) -> None:
-    """Its references would still lead to the former collection."""
-    body = {
-        "class": f"{name}_v1",
-        "description": 'qadapt: {"dims": {"": 8}}',
-        "properties": [{"name": "parent", "dataType": [f"{name}_v1"]}],
-    }
-    store.connection.rest("POST", "/v1/schema", body, doing="create")
-    database = Database(store)
-    database.switch_alias(name, f"{name}_v1")
-    with pytest.raises(UnsupportedError, match="refers to itself"):
-        database[name].plan("binary", strategy="alias")
-
-
-def test_rows_that_the_copy_does_not_have_keep_the_alias_where_it_is(
-    store: WeaviateStore, name: str, docs: Floats
-) -> None:
-    collection = articles(store, name, docs[:300])
-    plan = collection.plan("binary", strategy="alias")
-    target = plan.steps[0].request["to"]
-    # Somebody makes a collection of that name, with a row of his own.
-    Database(store).create(target, dim=384, quantization="binary")
-    Database(store)[target].write(qa.Batch(keys(1, 5000), {"": docs[:1]}))
-    with pytest.raises(qa.errors.ApplyError, match="301 rows"):
-        plan.apply(yes=True)
-    assert Database(store).aliases()[name] == f"{name}_v1"
-
-
-# -- tenants -------------------------------------------------------------------------------------
-
-
-def test_tenants_that_are_not_active_are_told_and_left_alone(
-    store: WeaviateStore, name: str, docs: Floats
-) -> None:
-    connection = store.connection
-    body = {
-        "class": name,
-        "vectorizer": "none",
-        "vectorIndexConfig": {"distance": "cosine"},
-        "multiTenancyConfig": {"enabled": True},
-    }
-    connection.rest("POST", "/v1/schema", body, doing="create")
-    tenants = [{"name": "warm"}, {"name": "cold"}, {"name": "empty"}]
-    connection.rest("POST", f"/v1/schema/{name}/tenants", tenants, doing="make tenants")
-    database = Database(store)
-    for tenant in ("warm", "cold"):
-        objects = [
-            {"class": name, "tenant": tenant, "id": key, "vector": row.tolist()}
-            for key, row in zip(keys(400), docs[:400], strict=True)
-        ]
-        connection.rest("POST", "/v1/batch/objects", {"objects": objects}, doing="write")
-    off = [{"name": "cold", "activityStatus": "COLD"}]
-    connection.rest("PUT", f"/v1/schema/{name}/tenants", off, doing="rest")
-    collection = database[name]
-    assert collection.info().count == 400
-    with pytest.raises(UnsupportedError, match="one part of a collection"):
-        Collection(store, f"{name}@warm").plan("scalar")
-    plan = collection.plan("product:segments=48")
-    assert "1 of 3 tenants are not active and stay as they are" in plan.steps[0].reason
-    plan.apply(yes=True)
-    assert state(collection) is ACTIVE
-    assert "1 of 3 tenants are not active, and neither seen nor changed: cold" in reason(collection)
-    with pytest.raises(UnsupportedError):
-        collection.plan("binary")
-
-    on = [{"name": "cold", "activityStatus": "HOT"}]
-    connection.rest("PUT", f"/v1/schema/{name}/tenants", on, doing="wake")
-    assert collection.info().count == 800
-    assert state(collection) is IGNORED
-    assert "1 of 3 shards are without: cold" in reason(collection)
-    collection.plan("product:segments=48").apply(yes=True)
-    assert state(collection) is ACTIVE
-
-    database.switch_alias(f"{name}_alias", name)
-    behind = database[f"{name}_alias"]
-    change = behind.plan("binary").apply(yes=True)
-    assert behind.info().count == 800, "all tenants are copied"
-    assert state(behind) is ACTIVE
-    change.undo()
-    connection.rest("PUT", f"/v1/schema/{name}/tenants", off, doing="rest")
-    with pytest.raises(UnsupportedError, match="would leave them behind: cold"):
-        behind.plan("binary")
-
-
 # -- rows and counts -----------------------------------------------------------------------------
 
 
@@ -451,35 +267,3 @@ def test_a_collection_behind_an_alias_is_not_dropped(
         store.drop(f"{name}_v1")
     with pytest.raises(UnsupportedError, match="is an alias"):
         store.drop(name)
-
-
-# -- a kill of the server ------------------------------------------------------------------------
-
-
-def test_rows_that_the_index_lost_in_a_crash_are_found_by_verify_and_healed(
-    weaviate_server: Callable[..., Any], scifact: Any
-) -> None:
-    """All rows are back after a kill -9, and the newest are in no search: no status tells."""
-    docs: Floats = scifact.docs[:500]
-    server = weaviate_server()
-    with closing(WeaviateStore.open(Address.parse(server.url))) as store:
-        articles(store, "Plain", docs)
-    server.kill()
-    server.restart()
-    with closing(WeaviateStore.open(Address.parse(server.url))) as store:
-        collection = Database(store)["Plain"]
-        assert collection.count() == len(docs)
-        lost = reach(store, collection.info(), "", silent, sample=len(docs)).unfound
-        assert lost, "this server loses the newest rows of its index when it is killed"
-        report = collection.verify(queries=20)
-        assert set(report.reach.unfound) == set(lost)
-        assert any("not found by a search for their own vector" in note for note in report.notes)
-
-        batch = collection.fetch(list(lost))
-        collection.write(batch)
-        again = reach(store, collection.info(), "", silent, sample=len(docs)).unfound
-        assert set(again) == set(lost), "the same vectors written over heal nothing"
-        collection.delete(list(lost))
-        collection.write(batch)
-        assert reach(store, collection.info(), "", silent, sample=len(docs)).unfound == ()
-        assert recall(collection.search(scifact.queries, k=10), docs, scifact.queries) > 0.98

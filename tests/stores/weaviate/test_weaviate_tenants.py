@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from weaviate_articles import Floats, reason, state
 from weaviate_help import foreign, keys, normal, number
 
 import qadapt as qa
-from qadapt.errors import InputError, NotFoundError, StoreError
+from qadapt.api import Collection, Database
+from qadapt.errors import InputError, NotFoundError, StoreError, UnsupportedError
 from qadapt.model import Batch
 from qadapt.stores.base import Search
 from qadapt.stores.weaviate.store import WeaviateStore
@@ -125,3 +127,57 @@ def test_a_tenant_is_dropped_alone(store: WeaviateStore, shared: str) -> None:
     assert store.count(shared) == 20
     assert not store.has(f"{shared}@red")
     assert store.has(f"{shared}@blue")
+
+
+@pytest.mark.timeout(300)
+def test_tenants_that_are_not_active_are_told_and_left_alone(
+    store: WeaviateStore, name: str, docs: Floats
+) -> None:
+    connection = store.connection
+    body = {
+        "class": name,
+        "vectorizer": "none",
+        "vectorIndexConfig": {"distance": "cosine"},
+        "multiTenancyConfig": {"enabled": True},
+    }
+    connection.rest("POST", "/v1/schema", body, doing="create")
+    tenants = [{"name": "warm"}, {"name": "cold"}, {"name": "empty"}]
+    connection.rest("POST", f"/v1/schema/{name}/tenants", tenants, doing="make tenants")
+    database = Database(store)
+    for tenant in ("warm", "cold"):
+        objects = [
+            {"class": name, "tenant": tenant, "id": key, "vector": row.tolist()}
+            for key, row in zip(keys(400), docs[:400], strict=True)
+        ]
+        connection.rest("POST", "/v1/batch/objects", {"objects": objects}, doing="write")
+    off = [{"name": "cold", "activityStatus": "COLD"}]
+    connection.rest("PUT", f"/v1/schema/{name}/tenants", off, doing="rest")
+    collection = database[name]
+    assert collection.info().count == 400
+    with pytest.raises(UnsupportedError, match="one part of a collection"):
+        Collection(store, f"{name}@warm").plan("scalar")
+    plan = collection.plan("product:segments=48")
+    assert "1 of 3 tenants are not active and stay as they are" in plan.steps[0].reason
+    plan.apply(yes=True)
+    assert state(collection) is qa.State.ACTIVE
+    assert "1 of 3 tenants are not active, and neither seen nor changed: cold" in reason(collection)
+    with pytest.raises(UnsupportedError):
+        collection.plan("binary")
+
+    on = [{"name": "cold", "activityStatus": "HOT"}]
+    connection.rest("PUT", f"/v1/schema/{name}/tenants", on, doing="wake")
+    assert collection.info().count == 800
+    assert state(collection) is qa.State.IGNORED
+    assert "1 of 3 shards are without: cold" in reason(collection)
+    collection.plan("product:segments=48").apply(yes=True)
+    assert state(collection) is qa.State.ACTIVE
+
+    database.switch_alias(f"{name}_alias", name)
+    behind = database[f"{name}_alias"]
+    change = behind.plan("binary").apply(yes=True)
+    assert behind.info().count == 800, "all tenants are copied"
+    assert state(behind) is qa.State.ACTIVE
+    change.undo()
+    connection.rest("PUT", f"/v1/schema/{name}/tenants", off, doing="rest")
+    with pytest.raises(UnsupportedError, match="would leave them behind: cold"):
+        behind.plan("binary")

@@ -63,3 +63,8 @@ def put(store: WeaviateStore, name: str, config: Mapping[str, Any]) -> None:
 def state(collection: Collection, vector: str = "") -> qa.State:
     """As seen."""
     return collection.info().vectors[vector].status.state
+
+
+def reason(collection: Collection) -> str:
+    status = collection.info().vectors[""].status
+    return f"{status.reason} -> {status.advice}"
