@@ -18,6 +18,7 @@ from qadapt.errors import (
 from qadapt.local import seen
 from qadapt.local.state import exclusive
 from qadapt.migration import journal as journals
+from qadapt.migration import loading
 from qadapt.migration.beside import create
 from qadapt.migration.building import build
 from qadapt.migration.carrier import Carrier
@@ -102,10 +103,13 @@ def migrate(
         _make(made, target, journal)
         lane = lane_of(made, source, target, options.patience)
         already = sum(stand.rows for stand in journal.stands())
+        loading.begin(target, journal)
         copied = _copied(made, journal, lane, on, progress)
         caught = catch_up(made, journal, lane, progress) if catching_up else None
         begun = time.monotonic()
+        loading.end(target, journal)
         status = build(made, target, progress, options.timeout)
+        loading.settle(target, journal, progress, options.timeout)
         built = time.monotonic() - begun
         checked = _checked(made, source, target, lane.carrier, journal, options, progress)
         good = checked is None or checked.passed
@@ -211,7 +215,7 @@ def _again(source: Endpoint, journal: Journal) -> None:
     if plan is not None:
         journal.begin(
             source.store.parts(source.name, max(1, plan["parts"])),
-            **{PLAN: plan, MARK: journal.get(MARK), MADE: journal.get(MADE)},
+            **{key: journal.get(key) for key in (PLAN, MARK, MADE, loading.LOAD)},
         )
 
 
@@ -223,7 +227,7 @@ def _make(plan: MigrationPlan, target: Endpoint, journal: Journal) -> None:
     if target.there:
         target.store.drop(target.name)
     create(target, plan.made, plan.beside)
-    journal.put(**{MADE: True})
+    journal.put(**{MADE: True, **loading.noted(target)})
 
 
 def _same_source(plan: MigrationPlan, source: Endpoint, target: Endpoint, journal: Journal) -> None:

@@ -385,6 +385,32 @@ class Store(abc.ABC):
         """
         raise UnsupportedError(f"cannot index {key!r}: {self.refuses_payload_index(kind)}")
 
+    # -- many rows at once -------------------------------------------------------------------
+
+    def puts_off(self, collection: str) -> Mapping[str, Any]:
+        """What ``begin_load`` would switch off, as it is now, in JSON: for ``end_load``.
+
+        Empty where the engine builds no index while rows come in, has no switch for it, or where
+        switching it was measured to be of no use.
+        """
+        return {}
+
+    def begin_load(self, collection: str) -> None:
+        """Build no index until ``end_load``; twice is the same as once."""
+        return
+
+    def end_load(self, collection: str, former: Mapping[str, Any]) -> None:
+        """Give back what ``puts_off`` said, and begin to build; twice is the same as once."""
+        return
+
+    def settle(self, collection: str, progress: OnProgress, timeout: float) -> None:
+        """Wait until the engine has built what it builds by itself after a load.
+
+        Raises:
+            StoreTimeoutError: not done after ``timeout`` seconds.
+        """
+        return
+
     # -- searching ---------------------------------------------------------------------------
 
     @abc.abstractmethod

@@ -52,6 +52,7 @@ from qadapt.stores.qdrant import (
     floats,
     gates,
     keys,
+    loading,
     localmode,
     look,
     mapping,
@@ -303,6 +304,23 @@ class QdrantStore(Store):
             raise UnsupportedError(f"cannot index {key!r}: {problem}")
         payloads.index(self.connection, collection, key, kind)
         self._forget(collection)
+
+    # -- many rows at once -------------------------------------------------------------------
+
+    def puts_off(self, collection: str) -> Mapping[str, Any]:
+        return {} if self.connection.local else loading.former(self.connection, collection)
+
+    def begin_load(self, collection: str) -> None:
+        loading.begin(self.connection, collection)
+        self._forget(collection)
+
+    def end_load(self, collection: str, former: Mapping[str, Any]) -> None:
+        loading.end(self.connection, collection, former)
+        self._forget(collection)
+
+    def settle(self, collection: str, progress: OnProgress, timeout: float) -> None:
+        if not self.connection.local:
+            loading.settle(self.connection, collection, progress, timeout)
 
     # -- searching ---------------------------------------------------------------------------
 
