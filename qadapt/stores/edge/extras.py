@@ -17,7 +17,8 @@ _HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
 
 def found(settings: Mapping[str, Any]) -> dict[str, Extra]:
     """Those of a shard."""
-    return shared.found(settings.get("vectors") or {}, settings.get("sparse_vectors") or {})
+    vectors, sparse = (settings.get(key) or {} for key in ("vectors", "sparse_vectors"))
+    return shared.found(vectors, sparse, settings.get("quantization_config"))
 
 
 def beyond(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -37,16 +37,23 @@ SPARSE_SINCE, MULTI_SINCE, MEMORY_SINCE = "1.7", "1.10", "1.19"
 
 
 def found(
-    vectors: Mapping[str, Mapping[str, Any]], sparse: Mapping[str, Mapping[str, Any]]
+    vectors: Mapping[str, Mapping[str, Any]],
+    sparse: Mapping[str, Mapping[str, Any]],
+    common: Mapping[str, Any] | None = None,
 ) -> dict[str, Extra]:
-    """Those of a collection, by the parameters of its vectors; of a known metric."""
+    """Those of a collection, by the parameters of its vectors; of a known metric.
+
+    Args:
+        common: the quantization of the vectors that have none of their own.
+    """
+    codes = {"quantization_config": common} if common else {}
     extras = {
         name: Extra(
             "multi",
             int(each["size"]),
             _METRICS[each["distance"]],
             each.get("datatype") or "float32",
-            _kept(each, _MULTI),
+            {**codes, **_kept(each, _MULTI)},
         )
         for name, each in vectors.items()
         if each.get("multivector_config") and each["distance"] in _METRICS
