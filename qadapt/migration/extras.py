@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -131,11 +132,15 @@ def notes(
             told.append(
                 f"{label} is {was.datatype} in the source and {extra.datatype} in the target"
             )
-        own = {k: v for k, v in was.native.items() if k not in extra.native and k not in _SAME}
+        own = {
+            key: value
+            for key, value in was.native.items()
+            if key not in extra.native and key not in _SAME and value
+        }
         if own:
             told.append(
                 f"settings of {label} in {source.store.name}'s own words stay behind: "
-                f"{json.dumps(own)}"
+                f"{textwrap.shorten(json.dumps(own), 200)}"
             )
             if own.get("modifier") == "idf":
                 told.append(
@@ -228,4 +233,5 @@ def words(extra: Extra) -> str:
     """One extra vector in a line of a plan."""
     told = "sparse" if extra.kind == "sparse" else f"many rows of {extra.dim}, {extra.metric}"
     native: Mapping[str, Any] = {k: v for k, v in extra.native.items() if k != "multivector_config"}
-    return f"{told}, {extra.datatype}" + (f", {json.dumps(native)}" if native else "")
+    own = f", {textwrap.shorten(json.dumps(native), 200)}" if native else ""
+    return f"{told}, {extra.datatype}{own}"

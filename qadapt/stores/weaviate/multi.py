@@ -24,9 +24,20 @@ from qadapt.stores.weaviate.schema import HNSW, Field, Layout
 def found(layout: Layout) -> dict[str, Extra]:
     """Those of a collection; of one whose dimension nothing says, None for it."""
     return {
-        name: Extra("multi", field.dim, field.metric, native=field.native)
+        name: Extra("multi", field.dim, field.metric, native={"vectorIndexConfig": _on(field)})
         for name, field in layout.multis.items()
     }
+
+
+def _on(field: Field) -> dict[str, Any]:
+    """The settings of the index without the blocks that are switched off."""
+    config = dict(field.config)
+    many = dict(config.pop("multivector"))
+    if not (many.get("muvera") or {}).get("enabled"):
+        many.pop("muvera", None)
+    off = [key for key, each in config.items() if isinstance(each, Mapping)
+           and not each.get("enabled")]  # fmt: skip
+    return {**{key: each for key, each in config.items() if key not in off}, "multivector": many}
 
 
 def refused(extras: Mapping[str, Extra], engine: Engine) -> dict[str, str]:
