@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from qadapt.errors import UnsupportedError
+from qadapt.migration import extras as travelling
 from qadapt.migration.endpoint import Endpoint
 from qadapt.model import Beside, Vector
 
@@ -19,27 +21,67 @@ class Along:
     Attributes:
         made: what the target is created with.
         losses: the name of a loss, and what would stay behind.
+        notes: what a reader must know.
     """
 
     made: Beside
     losses: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
-def along(source: Endpoint, target: Endpoint) -> Along:
-    """What the target is created with of what the source has."""
+def along(source: Endpoint, target: Endpoint, vectors: Mapping[str, Vector] | None = None) -> Along:
+    """What the target is created with of what the source has.
+
+    Args:
+        vectors: the dense ones that the target is created with.
+    """
     there = source.store.beside(source.name)
     wanted = there if _related(source, target) else _common(there)
-    refused = target.store.refuses_beside(wanted)
+    wanted = wanted.replace(extras=travelling.fitting(wanted.extras, target.store))
+    made_there = {}
+    if target.there:
+        made_there = dict(target.store.beside(target.name).extras)
+        refused: Mapping[str, str] = travelling.absent(wanted.extras, target)
+    else:
+        more = travelling.beside_dense(wanted.extras, target, vectors or {})
+        refused = {**more, **target.store.refuses_beside(wanted)}
     losses: dict[str, list[str]] = {}
     extras = {}
     for name, extra in wanted.extras.items():
         why = refused.get(f"extras.{name}")
         if why is None:
-            extras[name] = extra
+            extras[name] = made_there.get(name, extra)
         else:
-            losses.setdefault(_EXTRAS[extra.kind], []).append(f"{name} ({why})")
+            losses.setdefault(_EXTRAS[extra.kind], []).append(f"{name or 'unnamed'} ({why})")
+    if not target.store.gaps:
+        for words in travelling.gaps(source, extras):
+            losses.setdefault("missing-vectors", []).append(words)
     made = Beside(extras=extras)
-    return Along(made, {name: ", ".join(words) for name, words in losses.items()})
+    notes = travelling.notes(there.extras, extras, source, target)
+    return Along(made, {name: ", ".join(words) for name, words in losses.items()}, notes)
+
+
+def of_two(source: Endpoint, target: Endpoint) -> Beside:
+    """What two collections have both, to compare it; what the target cannot have is left out.
+
+    Raises:
+        UnsupportedError: the target lacks an extra vector that it could have, or has another.
+    """
+    there, other = (end.store.beside(end.name).extras for end in (source, target))
+    wanted = Beside(extras=there) if _related(source, target) else _common(Beside(extras=there))
+    refused = target.store.refuses_beside(wanted)
+    extras = {}
+    for name, extra in there.items():
+        if name in other:
+            if not travelling.alike(extra, other[name]):
+                raise UnsupportedError(
+                    f"vector {name!r} is {travelling.words(extra)} in the source, and "
+                    f"{travelling.words(other[name])} in the target"
+                )
+            extras[name] = other[name]
+        elif f"extras.{name}" not in refused:
+            raise UnsupportedError(f"the target has no vector {name!r}")
+    return Beside(extras=extras)
 
 
 def create(target: Endpoint, vectors: Mapping[str, Vector], beside: Beside) -> None:

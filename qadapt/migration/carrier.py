@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.migration import ids
+from qadapt.migration.extras import comparison
 from qadapt.model import Batch, Beside, Id, Metric, Vector
 from qadapt.stores.base import Store
 
@@ -124,6 +125,10 @@ class Carrier:
         self.beside = beside or Beside()
         # What is read of the source.
         self.names = [*self.vectors, *self.beside.extras]
+        # How the extra vectors are compared afterwards.
+        self.compared = {
+            name: comparison(target, extra) for name, extra in self.beside.extras.items()
+        }
         self.normalised = tuple(
             name
             for name, vector in vectors.items()

@@ -81,7 +81,7 @@ def _carry(lane: Lane, keys: Sequence[Id]) -> int:
     """Copies rows by the source's ids; how many there were."""
     done = 0
     for start in range(0, len(keys), BATCH):
-        vectors = list(lane.carrier.vectors)
+        vectors = lane.carrier.names
         native = lane.source.store.fetch(
             lane.source.name, keys[start : start + BATCH], vectors=vectors
         )
@@ -123,12 +123,12 @@ def _by_rows(plan: MigrationPlan, lane: Lane, left_out: dict[Id, str], progress:
         batch, native = pick(batch, rows), pick(native, rows)
         batch, _ = lane.fit(batch)
         wanted = lane.carrier.carry(batch)
-        found = lane.target.store.fetch(
-            lane.target.name, wanted.ids, vectors=list(lane.carrier.vectors)
-        )
+        carrier = lane.carrier
+        found = lane.target.store.fetch(lane.target.name, wanted.ids, vectors=carrier.names)
         there = set(found.ids)
         both = [row for row, key in enumerate(wanted.ids) if key in there]
-        told = differences(pick(wanted, both), found, plan.vectors, list(pick(batch, both).ids))
+        own_ids = list(pick(batch, both).ids)
+        told = differences(pick(wanted, both), found, plan.vectors, carrier.compared, own_ids)
         other = {each.id for each in told}
         own = dict(zip(lane.carrier.home(native).ids, range(len(native)), strict=True))
         changed += lane.put(pick(native, [own[key] for key in batch.ids if key in other]))
@@ -139,4 +139,4 @@ def _by_rows(plan: MigrationPlan, lane: Lane, left_out: dict[Id, str], progress:
 
 def _with_vectors(lane: Lane) -> Iterator[Batch]:
     source = lane.source
-    return source.store.read(source.name, vectors=list(lane.carrier.vectors), page=BATCH)
+    return source.store.read(source.name, vectors=lane.carrier.names, page=BATCH)

@@ -275,7 +275,7 @@ def _rows(
     """Compare rows page by page; the same pass finds the truth of the queries."""
     result, seen = _Found(), 0
     draw = np.random.default_rng(0)
-    for native in source.store.read(source.name, vectors=list(plans), page=PAGE):
+    for native in source.store.read(source.name, vectors=carrier.names, page=PAGE):
         batch = carrier.home(native)
         keys = [Key(a, b) for a, b in zip(native.ids, batch.ids, strict=True)]
         for name, each in drawn.items():
@@ -301,12 +301,12 @@ def _compare(
     result: _Found,
 ) -> None:
     wanted = carrier.carry(batch)
-    found = target.store.fetch(target.name, wanted.ids, vectors=list(plans))
+    found = target.store.fetch(target.name, wanted.ids, vectors=carrier.names)
     if len(found) < len(wanted):  # the lacking ones are told of as missing ids
         there = set(found.ids)
         rows = [row for row, key in enumerate(wanted.ids) if key in there]
         batch, wanted = pick(batch, rows), pick(wanted, rows)
-    told = differences(wanted, found, plans, list(batch.ids))
+    told = differences(wanted, found, plans, carrier.compared, list(batch.ids))
     result.compared += len(wanted)
     result.different += len({each.id for each in told})
     result.differences += told[: SHOWN - len(result.differences)]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import tenacity
 
 from qadapt.errors import InputError, TransientError
-from qadapt.migration import ids
+from qadapt.migration import extras, ids
 from qadapt.migration.ahead import ahead
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint
@@ -215,6 +215,8 @@ def unfit(batch: Batch, vectors: Mapping[str, Vector], *, gaps: bool) -> dict[Id
         if vectors[name].metric is Metric.COSINE:
             zero = ~absent & finite & ~array.any(axis=1)
             _note(bad, batch, zero, f"{label} is zero under cosine", "impossible-rows")
+    for rows, why, group in extras.unfit(batch, gaps=gaps):
+        _note(bad, batch, rows, why, group)
     return bad
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from qadapt.model import Beside, Id, Match, Plain, Quantization, Rescore, Server, Vector
 
 # How a vector of the target is compared with the one of the source.
-Comparison = Literal["bit for bit", "length 1", "float16", "uint8"]
+Comparison = Literal["bit for bit", "length 1", "float16", "uint8", "without zeros"]
 
 # What cannot be carried can be left behind by these names (--allow NAME).
 ALLOWED = {
@@ -151,6 +151,7 @@ class MigrationPlan(Plain):
         qadapt: version.
         indexes: on the payload, made after the load: the kind by key.
         beside: what the target is created with beside its vectors.
+        compared: how ``check`` compares its extra vectors, by name.
     """
 
     source: str
@@ -179,6 +180,7 @@ class MigrationPlan(Plain):
     qadapt: str
     indexes: Mapping[str, str] = field(default_factory=dict)
     beside: Beside = field(default_factory=Beside)
+    compared: Mapping[str, Comparison] = field(default_factory=dict)
 
     @property
     def refused(self) -> tuple[Loss, ...]:

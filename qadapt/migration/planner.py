@@ -5,7 +5,7 @@ from __future__ import annotations
 from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.local import codes, seen
 from qadapt.local.settings import read_settings
-from qadapt.migration.beside import Along, along
+from qadapt.migration.beside import Along, along, of_two
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.indexes import Indexes, sort_out
@@ -67,7 +67,7 @@ def make_plan(
         )
     info = seen.info(source.store, source.name)
     vectors = _vectors(source, target, info, options)
-    come = along(source, target)
+    come = along(source, target, {name: each.target for name, each in vectors.items()})
     carrier = Carrier(
         target.store,
         {name: each.target for name, each in vectors.items()},
@@ -94,7 +94,10 @@ def make_plan(
             source, target, info, vectors, scanned.ids, tried, sorted_out, come, options, existing
         ),
         allow=options.allow,
-        notes=_notes(source, target, vectors, scanned.ids, tried, sorted_out, options),
+        notes=(
+            *_notes(source, target, vectors, scanned.ids, tried, sorted_out, options),
+            *come.notes,
+        ),
         parts=len(parts),
         workers=options.workers,
         batch_bytes=options.batch_bytes,
@@ -108,6 +111,7 @@ def make_plan(
         qadapt=__version__,
         indexes=sorted_out.made,
         beside=come.made,
+        compared=carrier.compared,
     )
 
 
@@ -144,8 +148,11 @@ def _vectors(
 
 
 def _left_behind(source: Endpoint) -> set[str]:
+    """Vectors that are not dense ones: they are extras, or stay behind."""
     words = source.store.beyond_rows(source.name).get("multivectors", "")
-    return {name for name in words.split(", ") if name}
+    return {name for name in words.split(", ") if name} | set(
+        source.store.beside(source.name).extras
+    )
 
 
 def _label(name: str) -> str:
@@ -224,7 +231,9 @@ def _losses(
     options: Options,
     existing: bool,
 ) -> tuple[Loss, ...]:
-    found = {**source.store.beyond_rows(source.name), **come.losses}
+    found = dict(source.store.beyond_rows(source.name))
+    for name, what in come.losses.items():
+        found[name] = "; ".join(filter(None, [found.get(name), what]))
     indexes = [*sorted_out.lost, *filter(None, [found.pop("payload-indexes", "")])]
     if indexes:
         found["payload-indexes"] = "; ".join(indexes)
@@ -234,7 +243,10 @@ def _losses(
             found["quantization"] = f"{_label(name)} would have none: {why}"
         lacking = info.count - each.count
         if lacking > 0 and not target.store.gaps:
-            found["missing-vectors"] = f"{lacking:,} rows lack {_label(name)}"
+            what = f"{lacking:,} rows lack {_label(name)}"
+            found["missing-vectors"] = ", ".join(
+                filter(None, [what, come.losses.get("missing-vectors")])
+            )
     if ids.duplicate_count:
         found["duplicate-ids"] = f"{ids.duplicate_count:,}: {_first(ids.duplicates)}"
     if ids.impossible_count:
@@ -315,8 +327,13 @@ def _datatype_words(each: VectorPlan) -> str:
 def plan_of_two(source: Endpoint, target: Endpoint, options: Options) -> MigrationPlan:
     """How two collections that are there compare: the target's vectors as they are."""
     info, other = (seen.info(end.store, end.name) for end in (source, target))
+    beside = of_two(source, target)
+    carrier = Carrier(target.store, {}, beside=beside)
+    behind = _left_behind(source)
     vectors = {}
     for name, now in info.vectors.items():
+        if name in behind:
+            continue
         if name not in other.vectors:
             raise UnsupportedError(f"the target has no {_label(name)}")
         there = other.vectors[name]
@@ -360,4 +377,6 @@ def plan_of_two(source: Endpoint, target: Endpoint, options: Options) -> Migrati
         fingerprint=info.fingerprint,
         created=utc_now(),
         qadapt=__version__,
+        beside=beside,
+        compared=carrier.compared,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qadapt.migration.extras import words
 from qadapt.migration.plan import MigrationPlan, VectorPlan
 from qadapt.migration.report import Check, Migration
 from qadapt.model import Kind, Level, Server
@@ -24,6 +25,9 @@ def _plan(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
         yield (f"vector {name}".strip(), _vector(each))
         yield "  codes", _codes(each)
         yield "  compared", each.comparison
+    for name, extra in plan.beside.extras.items():
+        yield f"vector {name}".strip(), words(extra)
+        yield "  compared", plan.compared.get(name, "bit for bit")
     yield "ids", _ids(plan)
     if plan.probe.entries:
         told = ", ".join(f"{key} ({'|'.join(kinds)})" for key, kinds in plan.probe.entries.items())

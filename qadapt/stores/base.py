@@ -120,6 +120,7 @@ class Store(abc.ABC):
         recreates_alone: another metric or datatype is a plan of its own, without a quantization.
         address: where it is; shown only through ``str()``, which masks keys.
         normalises: whether float vectors under cosine come back at length 1.
+        keeps_zeros: whether entries of 0 of a sparse vector come back.
         gaps: whether a row may lack one of the vectors.
         new_vectors: whether ``vector_steps`` is a way that it has.
     """
@@ -133,6 +134,7 @@ class Store(abc.ABC):
     max_k: ClassVar[int] = MAX_K
     recreates_alone: ClassVar[bool] = False
     normalises: ClassVar[bool] = False
+    keeps_zeros: ClassVar[bool] = True
     gaps: ClassVar[bool] = True
     new_vectors: ClassVar[bool] = False
 

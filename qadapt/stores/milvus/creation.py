@@ -7,9 +7,19 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from qadapt.errors import InputError, QadaptError, UnsupportedError
-from qadapt.model import Quantization, Vector
+from qadapt.model import Extra, Quantization, Vector
 from qadapt.stores.base import Mapped, silent
-from qadapt.stores.milvus import bits, forms, indexing, keys, like, mapping, rows, schema
+from qadapt.stores.milvus import (
+    bits,
+    forms,
+    indexing,
+    keys,
+    like,
+    mapping,
+    rows,
+    schema,
+    sparse,
+)
 from qadapt.stores.milvus.connection import Connection, module
 from qadapt.stores.milvus.engine import SINCE_DATATYPE, SINCE_NAMED, Engine
 
@@ -90,12 +100,15 @@ def create(
     mapped: Mapping[str, Mapped],
     engine: Engine,
     arrays: Collection[str] = (),
+    extras: Mapping[str, Extra] | None = None,
 ) -> None:
     """Make it, with an index of each vector, and load it; what fails halfway is dropped.
 
     Args:
         arrays: the vectors whose floats may be an ARRAY, because bits were asked for by name.
+        extras: sparse vectors.
     """
+    more = {schema.field_of(name): each for name, each in (extras or {}).items()}
     client = connection.client
     shapes = {
         name: form_of(mapped[name], vector, engine, array=name in arrays)
@@ -112,7 +125,7 @@ def create(
         f"create {collection!r}",
         client.create_collection,
         collection,
-        schema=_schema(client, vectors, shapes),
+        schema=_schema(client, vectors, shapes, more),
         consistency_level=rows.SESSION,
         **options,
     )
@@ -120,10 +133,15 @@ def create(
         for name, vector in vectors.items():
             field = schema.field_of(name)
             found = definitions(field, vector, mapped[name], shapes[name], engine)
-            for each, definition in found.items():
+            for part, definition in found.items():
                 indexing.create_index(
-                    connection, collection, each, definition, limit=connection.timeout
+                    connection, collection, part, definition, limit=connection.timeout
                 )
+        for name, each in more.items():
+            definition = sparse.definition(name, each)
+            indexing.create_index(
+                connection, collection, name, definition, limit=connection.timeout
+            )
         connection.call(f"load {collection!r}", client.load_collection, collection)
         for name, made in mapped.items():
             native = made.native
@@ -137,11 +155,18 @@ def create(
         raise
 
 
-def _schema(client: Any, vectors: Mapping[str, Vector], shapes: Mapping[str, forms.Form]) -> Any:
+def _schema(
+    client: Any,
+    vectors: Mapping[str, Vector],
+    shapes: Mapping[str, forms.Form],
+    more: Collection[str],
+) -> Any:
     types = module().DataType
     made = client.create_schema(auto_id=False, enable_dynamic_field=True)
     made.add_field(schema.KEY, types.VARCHAR, is_primary=True, max_length=keys.MAX_LENGTH)
     for name, vector in vectors.items():
         for each in forms.fields(schema.field_of(name), vector, shapes[name]):
             like.add(made, each)
+    for field in more:
+        like.add(made, {"name": field, "type": sparse.TYPE})
     return made

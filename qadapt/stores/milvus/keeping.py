@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
-from qadapt.model import Id
+from qadapt.errors import InputError
+from qadapt.model import Extra, Id
 from qadapt.stores.base import Kept
-from qadapt.stores.milvus import schema
+from qadapt.stores.milvus import schema, sparse
 from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.keys import Keys
 
 _OURS = Keys(schema.KEY, tagged=True)
@@ -28,7 +31,12 @@ def keeps(key: str) -> Kept:
 def beyond_rows(connection: Connection, layout: schema.Layout) -> dict[str, str]:
     """What is there beyond rows of dense vectors and payloads."""
     client = connection.client
-    found = {"other-vectors": ", ".join(f"{k} {why}" for k, why in layout.others.items())}
+    left = {name: why for name, why in layout.others.items() if name not in layout.sparse}
+    words = {
+        name: [f"{each} {why}" for each, why in left.items() if (sparse.TYPE in why) is ours]
+        for name, ours in (("sparse-vectors", True), ("other-vectors", False))
+    }
+    found = {name: ", ".join(each) for name, each in words.items()}
     if not connection.lite:
         doing = f"list the partitions of {layout.name!r}"
         names = connection.call(doing, client.list_partitions, layout.name)
@@ -36,3 +44,14 @@ def beyond_rows(connection: Connection, layout: schema.Layout) -> dict[str, str]
     typed = {name: kind for name, kind in layout.fields.types.items() if name != layout.keys.field}
     found["typed-fields"] = json.dumps(typed) if typed else ""
     return {name: words for name, words in found.items() if words}
+
+
+def refuses_extras(extras: Mapping[str, Extra], engine: Engine) -> dict[str, str]:
+    """Extra vectors that a new collection would not have, and why."""
+    found = sparse.refused(extras, engine)
+    for name in extras:
+        try:
+            schema.field_of(name)
+        except InputError as error:
+            found[f"extras.{name}"] = error.message
+    return found

@@ -11,6 +11,7 @@ before it drops one, because an interrupted change may leave none.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,10 +20,11 @@ from qadapt.errors import InputError, NotFoundError, UnsupportedError
 from qadapt.model import Metric, Vector
 from qadapt.model.data import Datatype
 from qadapt.stores import checks
-from qadapt.stores.milvus import forms, keys
+from qadapt.stores.milvus import forms, keys, sparse
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.filters import Fields, is_name
 from qadapt.stores.milvus.keys import Keys
+from qadapt.stores.milvus.sparse import Sparse
 
 KEY = "qadapt_id"
 UNNAMED = "vector"
@@ -96,7 +98,7 @@ class Layout:
         real: its own name.
         keys: its primary key.
         vectors: by their common names.
-        others: vector fields that qadapt cannot describe, and why.
+        others: vector fields that qadapt cannot describe, and why; sparse ones too.
         fields: all that filters can ask for.
         reserved: names that a payload cannot have.
         auto_id: Milvus makes the keys itself.
@@ -104,6 +106,7 @@ class Layout:
         consistency: the level of its searches: of the address, else its own.
         bits: fields that have sign bits beside, and the mark: ``on`` or ``filling``.
         raw: fields and properties, for the fingerprint.
+        sparse: sparse vectors, which are read and written where they are named.
     """
 
     name: str
@@ -120,6 +123,12 @@ class Layout:
     consistency: str
     bits: Mapping[str, str]
     raw: Mapping[str, Any]
+    sparse: Mapping[str, Sparse] = dataclasses.field(default_factory=dict)
+
+    def place(self, vector: str) -> str:
+        """The field of a vector, dense or sparse."""
+        found = self.sparse.get(vector)
+        return self.vectors[vector].field if found is None else found.field
 
     @property
     def where(self) -> dict[str, Any]:
@@ -245,6 +254,7 @@ def describe(connection: Connection, name: str) -> Layout:
     properties = dict(raw.get("properties") or {})
     vectors: dict[str, Field] = {}
     others: dict[str, str] = {}
+    extras: dict[str, Sparse] = {}
     types: dict[str, str] = {}
     named = {each["name"] for each in fields}
     for each in fields:
@@ -255,6 +265,10 @@ def describe(connection: Connection, name: str) -> Layout:
         if ours and each["name"].startswith(forms.CODES):
             continue
         label = _label(each["name"], ours=ours)
+        if each["type"] == sparse.TYPE:
+            others[label], extra = _sparse(each, found.get(each["name"]))
+            extras |= {label: extra} if extra is not None else {}
+            continue
         problem, field = _vector(each, form, found, properties)
         if problem is not None:
             others[label] = problem
@@ -286,6 +300,7 @@ def describe(connection: Connection, name: str) -> Layout:
             "properties": {k: v for k, v in properties.items() if not k.startswith(OURS)},
             "dynamic": dynamic,
         },
+        sparse=extras,
     )
 
 
@@ -303,6 +318,19 @@ def _label(field: str, *, ours: bool) -> str:
 def _keys(key: Mapping[str, Any], *, ours: bool) -> Keys:
     length = int((key.get("params") or {}).get("max_length") or keys.MAX_LENGTH)
     return Keys(key["name"], number=key["type"] == "INT64", tagged=ours, length=length)
+
+
+def _sparse(each: Mapping[str, Any], index: Index | None) -> tuple[str, Sparse | None]:
+    """What others are told of a sparse field, and the field where it can be copied."""
+    if each.get("is_function_output"):
+        return sparse.MADE, None
+    if index is not None and index.metric != sparse.METRIC:
+        return (
+            f"is a {sparse.TYPE} of the metric {index.metric}, which is not {sparse.METRIC}",
+            None,
+        )
+    native = index.native if index is not None else {}
+    return f"is a {sparse.TYPE}", Sparse(each["name"], native)
 
 
 def _form(each: Mapping[str, Any], named: Collection[str]) -> forms.Form | None:

@@ -18,6 +18,7 @@ from qadapt.model import (
     Beside,
     Capabilities,
     CollectionInfo,
+    Extra,
     Finding,
     Hits,
     Id,
@@ -79,6 +80,7 @@ class MilvusStore(Store):
     max_k: ClassVar[int] = rows.WINDOW
     recreates_alone: ClassVar[bool] = True
     gaps: ClassVar[bool] = False
+    keeps_zeros: ClassVar[bool] = False
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -160,7 +162,8 @@ class MilvusStore(Store):
             for name, each in quantization.items()
             if each.native.get("index_type") == mapping.BITS
         ]
-        creation.create(self.connection, collection, vectors, mapped, self._engine, arrays)
+        more = beside.extras if beside else {}
+        creation.create(self.connection, collection, vectors, mapped, self._engine, arrays, more)
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
@@ -298,6 +301,14 @@ class MilvusStore(Store):
 
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         return keeping.beyond_rows(self.connection, self._fresh(collection))
+
+    def beside(self, collection: str) -> Beside:
+        found = self._fresh(collection).sparse
+        return Beside(extras={name: each.extra for name, each in found.items()})
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        told = super().refuses_beside(beside.replace(extras={}))
+        return {**told, **keeping.refuses_extras(beside.extras, self._engine)}
 
     def parts(self, collection: str, n: int) -> list[Part]:
         return parts.parts(self.connection, self._layout(collection), n)
@@ -485,7 +496,10 @@ class MilvusStore(Store):
         return findings.findings(self.address, info, options or {})
 
 
-def _wanted(layout: schema.Layout, names: Sequence[str] | None) -> dict[str, Vector]:
+def _wanted(layout: schema.Layout, names: Sequence[str] | None) -> dict[str, Vector | Extra]:
     if names is None:
-        return layout.wanted
-    return {name: layout.field(name).vector for name in names}
+        return dict(layout.wanted)
+    return {
+        name: layout.sparse[name].extra if name in layout.sparse else layout.field(name).vector
+        for name in names
+    }

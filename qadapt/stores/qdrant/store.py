@@ -20,6 +20,7 @@ from qadapt.model import (
     Beside,
     Capabilities,
     CollectionInfo,
+    Extra,
     Finding,
     Hits,
     Id,
@@ -48,6 +49,7 @@ from qadapt.stores.qdrant import (
     changes,
     config,
     creation,
+    extras,
     findings,
     floats,
     gates,
@@ -167,7 +169,8 @@ class QdrantStore(Store):
                 # Here 16-bit floats are a datatype.
                 made[name] = vectors[name].replace(datatype="float16")
             natives[name] = self._mapped(item, made[name]).native or {}
-        creation.create(self.connection, collection, made, natives)
+        more = beside.extras if beside else {}
+        creation.create(self.connection, collection, made, natives, more)
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
@@ -224,7 +227,7 @@ class QdrantStore(Store):
         for name in batch.vectors:
             if name in config.params(raw):
                 config.vector(raw, name, moved=True)
-        ids = transfer.check(batch, config.movable(raw))
+        ids = transfer.check(batch, config.movable(raw), config.extra_vectors(raw))
         most = strict.capped(strict.limits(raw), "upsert_max_batchsize", transfer.CHUNK_ROWS)
         transfer.write(self.connection, collection, batch, ids, most)
 
@@ -267,10 +270,11 @@ class QdrantStore(Store):
         raw = self._raw(collection)
         return ranges.split(transfer.some_ids(self.connection, collection, n, raw), n)
 
-    def _wanted(self, raw: config.Info, names: Sequence[str] | None) -> dict[str, Vector]:
+    def _wanted(self, raw: config.Info, names: Sequence[str] | None) -> dict[str, Vector | Extra]:
         if names is None:
-            return config.movable(raw)
-        return {name: config.vector(raw, name, moved=True) for name in names}
+            return dict(config.movable(raw))
+        more = config.extra_vectors(raw)
+        return {name: more.get(name) or config.vector(raw, name, moved=True) for name in names}
 
     def takes_id(self, key: Id) -> bool:
         return keys.canonical(key) == key
@@ -288,6 +292,14 @@ class QdrantStore(Store):
         raw = self._raw(collection)
         indexes = payloads.beyond(raw)
         return {**config.beyond_rows(raw), **({"payload-indexes": indexes} if indexes else {})}
+
+    def beside(self, collection: str) -> Beside:
+        return Beside(extras=config.extra_vectors(self._raw(collection)))
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        told = super().refuses_beside(beside.replace(extras={}))
+        version, local = self.connection.version, self.connection.local
+        return {**told, **extras.refused(beside.extras, version, local=local)}
 
     def payload_indexes(self, collection: str) -> Mapping[str, str]:
         if self.connection.local:

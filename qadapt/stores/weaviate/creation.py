@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from qadapt.errors import QadaptError, StoreError, UnsupportedError
-from qadapt.model import Vector
+from qadapt.model import Extra, Vector
 from qadapt.stores.base import Mapped
-from qadapt.stores.weaviate import mapping, payloads, schema
+from qadapt.stores.weaviate import mapping, multi, payloads, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_NAMED, Engine
 from qadapt.stores.weaviate.schema import DYNAMIC
@@ -44,14 +44,26 @@ def refuse(vectors: Mapping[str, Vector], engine: Engine) -> None:
             )
 
 
-def body(name: str, vectors: Mapping[str, Vector], mapped: Mapping[str, Mapped]) -> dict[str, Any]:
-    """The schema to create."""
+def body(
+    name: str,
+    vectors: Mapping[str, Vector],
+    mapped: Mapping[str, Mapped],
+    more: Mapping[str, Any] | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """The schema to create.
+
+    Args:
+        more: further parts of ``vectorConfig``, by name.
+        dims: their dimensions.
+    """
+    noted = {label: each.dim for label, each in vectors.items()} | dict(dims or {})
     found: dict[str, Any] = {
         "class": name,
-        "description": schema.note({label: each.dim for label, each in vectors.items()}),
+        "description": schema.note(noted),
         "properties": [payloads.REST_PROPERTY],
     }
-    named = {}
+    named = dict(more or {})
     for label, vector in vectors.items():
         native = mapped[label].native or {}
         index = str(native["vectorIndexType"])
@@ -84,11 +96,13 @@ def create(
     vectors: Mapping[str, Vector],
     mapped: Mapping[str, Mapped],
     engine: Engine,
+    extras: Mapping[str, Extra] | None = None,
 ) -> None:
     """Create a collection; what the server kept otherwise is deleted again.
 
     Args:
         vectors, mapped: by name, checked by ``refuse`` and by the mapping.
+        extras: multivectors.
 
     Raises:
         AlreadyExistsError
@@ -96,8 +110,10 @@ def create(
         StoreError: the server keeps something else than what was sent.
     """
     schema.check_name(name)
-    refuse(vectors, engine)
-    sent = body(name, vectors, mapped)
+    rows = multi.vectors_of(extras or {})
+    refuse({**vectors, **rows}, engine)
+    more = {label: multi.body(each, engine) for label, each in (extras or {}).items()}
+    sent = body(name, vectors, mapped, more, {label: each.dim for label, each in rows.items()})
     post(connection, name, sent)
 
 

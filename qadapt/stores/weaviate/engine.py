@@ -23,6 +23,7 @@ SINCE_BQ_SQ_LATER = "1.31"
 SINCE_ADD_VECTOR = "1.31"
 SINCE_ALIAS = "1.32"
 SINCE_SKIP_DEFAULT = "1.33"
+SINCE_MULTI = "1.29"
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from qadapt.stores.weaviate import (
     ids,
     look,
     mapping,
+    multi,
     payloads,
     rows,
     schema,
@@ -145,7 +146,8 @@ class WeaviateStore(Store):
         beside: Beside | None = None,
     ) -> None:
         schema.check_name(collection)
-        creation.refuse(vectors, self._engine)
+        more = beside.extras if beside else {}
+        creation.refuse({**vectors, **multi.vectors_of(more)}, self._engine)
         for name in quantization:
             if name not in vectors:
                 raise NotFoundError.missing("vector", name, vectors)
@@ -157,7 +159,7 @@ class WeaviateStore(Store):
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
         self._forget()
-        creation.create(self.connection, collection, vectors, mapped, self._engine)
+        creation.create(self.connection, collection, vectors, mapped, self._engine, more)
 
     def drop(self, collection: str) -> None:
         """Delete a collection, or one tenant of it."""
@@ -194,7 +196,7 @@ class WeaviateStore(Store):
             layout = schema.describe(self.connection, name)
         except NotFoundError:
             raise NotFoundError.missing("collection", name, self.collections()) from None
-        if layout.multi_tenant and any(each.dim is None for each in layout.vectors.values()):
+        if layout.multi_tenant and layout.unmeasured:
             known = tenants.to_read(self.connection, layout, tenant)
             dims = rows.seen_dims(self.connection, layout, known)
             layout = schema.layout(layout.raw, name, dims)
@@ -311,10 +313,18 @@ class WeaviateStore(Store):
 
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         layout = self._layout(collection)
-        found = {"other-vectors": ", ".join(layout.others)}
+        others = [name for name in layout.others if name not in layout.multis]
+        found = {"other-vectors": ", ".join(others)}
         if layout.multi_tenant and "@" not in collection:
             found["tenants"] = ", ".join(tenants.states(self.connection, layout))
         return {name: words for name, words in found.items() if words}
+
+    def beside(self, collection: str) -> Beside:
+        return Beside(extras=multi.found(self._layout(collection)))
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        told = super().refuses_beside(beside.replace(extras={}))
+        return {**told, **multi.refused(beside.extras, self._engine)}
 
     def indexes_itself(self, key: str, kind: str) -> bool:
         return payloads.indexes_itself(key, kind)
@@ -442,4 +452,4 @@ class WeaviateStore(Store):
 def _wanted(layout: Layout, names: Sequence[str] | None) -> dict[str, Field]:
     if names is None:
         return dict(layout.vectors)
-    return {name: layout.field(name) for name in names}
+    return {name: layout.multis.get(name) or layout.field(name) for name in names}
