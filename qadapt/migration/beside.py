@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from qadapt.migration.declared import LOSS, declared
 from qadapt.migration.endpoint import Endpoint
 from qadapt.model import Beside, Vector
 
@@ -19,16 +20,18 @@ class Along:
     Attributes:
         made: what the target is created with.
         losses: the name of a loss, and what would stay behind.
+        notes: what a reader must know.
     """
 
     made: Beside
     losses: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def along(source: Endpoint, target: Endpoint) -> Along:
     """What the target is created with of what the source has."""
     there = source.store.beside(source.name)
-    wanted = there if _related(source, target) else _common(there)
+    wanted = there if source.related(target) else _common(there)
     refused = target.store.refuses_beside(wanted)
     losses: dict[str, list[str]] = {}
     extras = {}
@@ -38,8 +41,12 @@ def along(source: Endpoint, target: Endpoint) -> Along:
             extras[name] = extra
         else:
             losses.setdefault(_EXTRAS[extra.kind], []).append(f"{name} ({why})")
-    made = Beside(extras=extras)
-    return Along(made, {name: ", ".join(words) for name, words in losses.items()})
+    fields = declared(source, target, there, related=source.related(target))
+    if fields.lost is not None:
+        losses.setdefault(LOSS, []).append(fields.lost)
+    made = Beside(extras=extras, schema=fields.schema)
+    notes = (fields.note,) if fields.note else ()
+    return Along(made, {name: ", ".join(words) for name, words in losses.items()}, notes)
 
 
 def create(target: Endpoint, vectors: Mapping[str, Vector], beside: Beside) -> None:
@@ -48,15 +55,6 @@ def create(target: Endpoint, vectors: Mapping[str, Vector], beside: Beside) -> N
         target.store.create(target.name, vectors, {}, beside)
     else:
         target.store.create(target.name, vectors, {})
-
-
-def _related(source: Endpoint, target: Endpoint) -> bool:
-    """Whether both speak of schemas and extra vectors in the same words."""
-    return _family(source) == _family(target)
-
-
-def _family(end: Endpoint) -> str:
-    return end.store.family or end.store.name
 
 
 def _common(there: Beside) -> Beside:

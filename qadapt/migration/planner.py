@@ -23,6 +23,7 @@ from qadapt.migration.probe import probe
 from qadapt.migration.scan import scan
 from qadapt.migration.translating import NONE, translated
 from qadapt.model import (
+    Beside,
     CollectionInfo,
     Kind,
     Level,
@@ -78,7 +79,7 @@ def make_plan(
     wanted = min(options.workers * PARTS_A_WORKER, max(1, scanned.count // PART_ROWS))
     parts = source.store.parts(source.name, wanted) if wanted > 1 else [{}]
     tried = probe(source, target, carrier, vectors, parts, scratch=options.probe and not existing)
-    sorted_out = sort_out(source, target, tried, existing=existing)
+    sorted_out = sort_out(source, target, tried, come.made, existing=existing)
     return MigrationPlan(
         source=source.store.address.identity,
         source_collection=source.name,
@@ -94,7 +95,10 @@ def make_plan(
             source, target, info, vectors, scanned.ids, tried, sorted_out, come, options, existing
         ),
         allow=options.allow,
-        notes=_notes(source, target, vectors, scanned.ids, tried, sorted_out, options),
+        notes=(
+            *_notes(source, target, vectors, scanned.ids, tried, sorted_out, options),
+            *come.notes,
+        ),
         parts=len(parts),
         workers=options.workers,
         batch_bytes=options.batch_bytes,
@@ -108,6 +112,7 @@ def make_plan(
         qadapt=__version__,
         indexes=sorted_out.made,
         beside=come.made,
+        index_settings=sorted_out.settings,
     )
 
 
@@ -224,7 +229,9 @@ def _losses(
     options: Options,
     existing: bool,
 ) -> tuple[Loss, ...]:
-    found = {**source.store.beyond_rows(source.name), **come.losses}
+    found = {**source.store.beyond_rows(source.name)}
+    for name, words in come.losses.items():
+        found[name] = "; ".join(filter(None, [found.get(name), words]))
     indexes = [*sorted_out.lost, *filter(None, [found.pop("payload-indexes", "")])]
     if indexes:
         found["payload-indexes"] = "; ".join(indexes)
@@ -360,4 +367,5 @@ def plan_of_two(source: Endpoint, target: Endpoint, options: Options) -> Migrati
         fingerprint=info.fingerprint,
         created=utc_now(),
         qadapt=__version__,
+        beside=Beside(schema=target.store.beside(target.name).schema),
     )

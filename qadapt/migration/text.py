@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qadapt.migration.indexes import settings_words
 from qadapt.migration.plan import MigrationPlan, VectorPlan
 from qadapt.migration.report import Check, Migration
 from qadapt.model import Kind, Level, Server
@@ -28,8 +29,11 @@ def _plan(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
     if plan.probe.entries:
         told = ", ".join(f"{key} ({'|'.join(kinds)})" for key, kinds in plan.probe.entries.items())
         yield "payload", told
+    for name, words in (plan.beside.schema.get("entries") or {}).items():
+        yield "field", f"{name}: {words}"
     for key, kind in plan.indexes.items():
-        yield "index", f"{key} ({kind}), made after the load"
+        told = ", ".join([kind, *settings_words(plan.index_settings.get(key) or {})])
+        yield "index", f"{key} ({told}), made after the load"
     for loss in plan.losses:
         sign = "allowed" if loss.allowed else f"refused without --allow {loss.name}"
         yield "not carried", f"{loss.name}: {loss.what} ({sign})"

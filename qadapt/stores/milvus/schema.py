@@ -11,6 +11,7 @@ before it drops one, because an interrupted change may leave none.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,7 +20,7 @@ from qadapt.errors import InputError, NotFoundError, UnsupportedError
 from qadapt.model import Metric, Vector
 from qadapt.model.data import Datatype
 from qadapt.stores.milvus import forms, keys
-from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.connection import Connection, module
 from qadapt.stores.milvus.filters import Fields, is_name
 from qadapt.stores.milvus.keys import Keys
 
@@ -103,6 +104,8 @@ class Layout:
         consistency: the level of its searches: of the address, else its own.
         bits: fields that have sign bits beside, and the mark: ``on`` or ``filling``.
         raw: fields and properties, for the fingerprint.
+        required: scalar fields that each row has to bring.
+        elements: the type of the elements of each ARRAY.
     """
 
     name: str
@@ -119,6 +122,8 @@ class Layout:
     consistency: str
     bits: Mapping[str, str]
     raw: Mapping[str, Any]
+    required: frozenset[str] = frozenset()
+    elements: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def where(self) -> dict[str, Any]:
@@ -272,7 +277,7 @@ def describe(connection: Connection, name: str) -> Layout:
         base=base,
         partition=partition,
         real=str(raw.get("collection_name") or base),
-        keys=_keys(key, ours=ours),
+        keys=_keys(key, ours=ours, lite=connection.lite),
         vectors=vectors,
         others=others,
         fields=Fields(types, dynamic, connection.lite, connection.old_lite),
@@ -291,6 +296,15 @@ def describe(connection: Connection, name: str) -> Layout:
             "properties": {k: v for k, v in properties.items() if not k.startswith(OURS)},
             "dynamic": dynamic,
         },
+        required=frozenset(
+            each["name"]
+            for each in fields
+            if each["name"] in types
+            and each["name"] != key["name"]
+            and not each.get("nullable")
+            and each.get("default_value") is None
+        ),
+        elements={each["name"]: element_type(each) for each in fields if each["type"] == "ARRAY"},
     )
 
 
@@ -299,15 +313,21 @@ def type_name(kind: Any) -> str:
     return str(getattr(kind, "name", kind))
 
 
+def element_type(field: Mapping[str, Any]) -> str:
+    """The type of the elements of an ARRAY; pymilvus may tell it by number."""
+    kind = field.get("element_type")
+    return type_name(module().DataType(kind) if isinstance(kind, int) else kind)
+
+
 def _label(field: str, *, ours: bool) -> str:
     if not ours:
         return field
     return "" if field == UNNAMED else field.removeprefix(PREFIX)
 
 
-def _keys(key: Mapping[str, Any], *, ours: bool) -> Keys:
+def _keys(key: Mapping[str, Any], *, ours: bool, lite: bool) -> Keys:
     length = int((key.get("params") or {}).get("max_length") or keys.MAX_LENGTH)
-    return Keys(key["name"], number=key["type"] == "INT64", tagged=ours, length=length)
+    return Keys(key["name"], number=key["type"] == "INT64", tagged=ours, length=length, chars=lite)
 
 
 def _form(each: Mapping[str, Any], named: Collection[str]) -> forms.Form | None:
