@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from qadapt.errors import UnsupportedError
 from qadapt.migration import extras as travelling
+from qadapt.migration.declared import LOSS, declared
 from qadapt.migration.endpoint import Endpoint
 from qadapt.model import Beside, Vector
 
@@ -36,7 +37,7 @@ def along(source: Endpoint, target: Endpoint, vectors: Mapping[str, Vector] | No
         vectors: the dense ones that the target is created with.
     """
     there = source.store.beside(source.name)
-    wanted = there if _related(source, target) else _common(there)
+    wanted = there if source.related(target) else _common(there)
     wanted = wanted.replace(extras=travelling.fitting(wanted.extras, target.store))
     made_there = {}
     if target.there:
@@ -56,8 +57,14 @@ def along(source: Endpoint, target: Endpoint, vectors: Mapping[str, Vector] | No
     if not target.store.gaps:
         for words in travelling.gaps(source, extras):
             losses.setdefault("missing-vectors", []).append(words)
-    made = Beside(extras=extras)
-    notes = travelling.notes(there.extras, extras, source, target)
+    fields = declared(source, target, there, related=source.related(target))
+    if fields.lost is not None:
+        losses.setdefault(LOSS, []).append(fields.lost)
+    made = Beside(extras=extras, schema=fields.schema)
+    notes = (
+        *travelling.notes(there.extras, extras, source, target),
+        *filter(None, [fields.note]),
+    )
     return Along(made, {name: ", ".join(words) for name, words in losses.items()}, notes)
 
 
@@ -67,21 +74,22 @@ def of_two(source: Endpoint, target: Endpoint) -> Beside:
     Raises:
         UnsupportedError: the target lacks an extra vector that it could have, or has another.
     """
-    there, other = (end.store.beside(end.name).extras for end in (source, target))
-    wanted = Beside(extras=there) if _related(source, target) else _common(Beside(extras=there))
+    there, other = (end.store.beside(end.name) for end in (source, target))
+    alone = Beside(extras=there.extras)
+    wanted = alone if source.related(target) else _common(alone)
     refused = target.store.refuses_beside(wanted)
     extras = {}
-    for name, extra in there.items():
-        if name in other:
-            if not travelling.alike(extra, other[name]):
+    for name, extra in there.extras.items():
+        if name in other.extras:
+            if not travelling.alike(extra, other.extras[name]):
                 raise UnsupportedError(
                     f"vector {name!r} is {travelling.words(extra)} in the source, and "
-                    f"{travelling.words(other[name])} in the target"
+                    f"{travelling.words(other.extras[name])} in the target"
                 )
-            extras[name] = other[name]
+            extras[name] = other.extras[name]
         elif f"extras.{name}" not in refused:
             raise UnsupportedError(f"the target has no vector {name!r}")
-    return Beside(extras=extras)
+    return Beside(extras=extras, schema=other.schema)
 
 
 def create(target: Endpoint, vectors: Mapping[str, Vector], beside: Beside) -> None:
@@ -90,15 +98,6 @@ def create(target: Endpoint, vectors: Mapping[str, Vector], beside: Beside) -> N
         target.store.create(target.name, vectors, {}, beside)
     else:
         target.store.create(target.name, vectors, {})
-
-
-def _related(source: Endpoint, target: Endpoint) -> bool:
-    """Whether both speak of schemas and extra vectors in the same words."""
-    return _family(source) == _family(target)
-
-
-def _family(end: Endpoint) -> str:
-    return end.store.family or end.store.name
 
 
 def _common(there: Beside) -> Beside:

@@ -119,10 +119,11 @@ class Carrier:
         keep_norms: bool = False,
         beside: Beside | None = None,
     ) -> None:
-        self._takes: Callable[[Id], bool] = target.takes_id
-        self._keeps = target.keeps if type(target).keeps is not Store.keeps else None
         self.vectors = dict(vectors)
         self.beside = beside or Beside()
+        room = target.room(self.vectors, self.beside)
+        self._takes: Callable[[Id], bool] = room.takes_id
+        self._keeps = room.keeps
         # What is read of the source.
         self.names = [*self.vectors, *self.beside.extras]
         # How the extra vectors are compared afterwards.

@@ -18,7 +18,7 @@ ALLOWED = {
     "other-metrics": "vectors of a metric that qadapt does not know stay behind",
     "other-vectors": "vectors of a type that qadapt does not read stay behind",
     "payload-indexes": "indexes on the payload, or settings of them, are not made again",
-    "typed-fields": "typed fields become entries of the payload without a schema",
+    "typed-fields": "what fields were declared as stays behind; their values do not",
     "partitions": "rows of all partitions come into one",
     "shard-keys": "rows of all shard keys come into one",
     "tenants": "rows of all tenants come into one collection",
@@ -150,6 +150,7 @@ class MigrationPlan(Plain):
         created: when, UTC.
         qadapt: version.
         indexes: on the payload, made after the load: the kind by key.
+        index_settings: what else they are told, by key, in the words of the target's family.
         beside: what the target is created with beside its vectors.
         compared: how ``check`` compares its extra vectors, by name.
     """
@@ -181,6 +182,7 @@ class MigrationPlan(Plain):
     indexes: Mapping[str, str] = field(default_factory=dict)
     beside: Beside = field(default_factory=Beside)
     compared: Mapping[str, Comparison] = field(default_factory=dict)
+    index_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def refused(self) -> tuple[Loss, ...]:

@@ -78,7 +78,7 @@ def make_plan(
     wanted = min(options.workers * PARTS_A_WORKER, max(1, scanned.count // PART_ROWS))
     parts = source.store.parts(source.name, wanted) if wanted > 1 else [{}]
     tried = probe(source, target, carrier, vectors, parts, scratch=options.probe and not existing)
-    sorted_out = sort_out(source, target, tried, existing=existing)
+    sorted_out = sort_out(source, target, tried, come.made, existing=existing)
     return MigrationPlan(
         source=source.store.address.identity,
         source_collection=source.name,
@@ -112,6 +112,7 @@ def make_plan(
         indexes=sorted_out.made,
         beside=come.made,
         compared=carrier.compared,
+        index_settings=sorted_out.settings,
     )
 
 

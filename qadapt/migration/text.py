@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qadapt.migration.extras import words
+from qadapt.migration import extras
+from qadapt.migration.indexes import settings_words
 from qadapt.migration.plan import MigrationPlan, VectorPlan
 from qadapt.migration.report import Check, Migration
 from qadapt.model import Kind, Level, Server
@@ -26,14 +27,17 @@ def _plan(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
         yield "  codes", _codes(each)
         yield "  compared", each.comparison
     for name, extra in plan.beside.extras.items():
-        yield f"vector {name}".strip(), words(extra)
+        yield f"vector {name}".strip(), extras.words(extra)
         yield "  compared", plan.compared.get(name, "bit for bit")
     yield "ids", _ids(plan)
     if plan.probe.entries:
         told = ", ".join(f"{key} ({'|'.join(kinds)})" for key, kinds in plan.probe.entries.items())
         yield "payload", told
+    for name, words in (plan.beside.schema.get("entries") or {}).items():
+        yield "field", f"{name}: {words}"
     for key, kind in plan.indexes.items():
-        yield "index", f"{key} ({kind}), made after the load"
+        told = ", ".join([kind, *settings_words(plan.index_settings.get(key) or {})])
+        yield "index", f"{key} ({told}), made after the load"
     for loss in plan.losses:
         sign = "allowed" if loss.allowed else f"refused without --allow {loss.name}"
         yield "not carried", f"{loss.name}: {loss.what} ({sign})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -86,6 +86,19 @@ class Search:
     filter: Any = None
     with_payload: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a collection keeps as it is.
+
+    Attributes:
+        takes_id: whether it has room for an id, and gives it back.
+        keeps: how one entry of a payload comes back; None where all do as they are.
+    """
+
+    takes_id: Callable[[Id], bool]
+    keeps: Callable[[str, Any], Kept] | None
 
 
 @dataclass(frozen=True)
@@ -330,6 +343,15 @@ class Store(abc.ABC):
         nearly (so that filters still find it), or not at all."""
         return "as it is"
 
+    def room(self, vectors: Collection[str], beside: Beside) -> Room:
+        """The same of a collection that ``create`` makes with ``beside``.
+
+        Args:
+            vectors: names of its vectors.
+        """
+        keeps = self.keeps if type(self).keeps is not Store.keeps else None
+        return Room(self.takes_id, keeps)
+
     def beside(self, collection: str) -> Beside:
         """What the collection has beside its vectors, for ``create`` of this or another store."""
         return Beside()
@@ -366,6 +388,11 @@ class Store(abc.ABC):
         ``{"city": "keyword"}``, each one of ``PAYLOAD_KINDS``."""
         return {}
 
+    def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        """What else than its kind such an index was told, by key, in the words of the store's
+        family: ``{"body": {"tokenizer": "word"}}``."""
+        return {}
+
     def indexes_itself(self, key: str, kind: str) -> bool:
         """Whether this entry of a payload gets an index that serves filters like one of ``kind``
         as it is written, without being asked."""
@@ -375,12 +402,26 @@ class Store(abc.ABC):
         """Why ``index_payload`` would refuse; None when it would not."""
         return f"qadapt makes no indexes on payloads in {self.name}"
 
-    def index_payload(self, collection: str, key: str, kind: str) -> None:
+    def fit_payload_index(
+        self, key: str, kind: str, settings: Mapping[str, Any], beside: Beside
+    ) -> tuple[Mapping[str, Any], str | None]:
+        """The settings that an index would have in a collection made with ``beside``, and why
+        there would be none.
+
+        Args:
+            settings: asked for; empty where they are of another family.
+        """
+        return settings, self.refuses_payload_index(kind)
+
+    def index_payload(
+        self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
         """Index an entry of the payload, rows that are there included; twice is the same as once.
 
         Args:
             key: a path in the store's own words, such as ``city`` or ``address.city``.
             kind: one of ``PAYLOAD_KINDS``.
+            settings: as ``fit_payload_index`` gave them.
 
         Raises:
             UnsupportedError: the store makes none, or not of this kind.

@@ -84,7 +84,9 @@ def test_weaviate_indexes_some_by_itself_and_that_is_told(
     assert any("weaviate indexes bool, float, integer" in note for note in plan.notes)
 
 
-def test_settings_of_an_index_stay_behind_by_name(edge: Database, ends: Ends) -> None:
+def test_settings_of_an_index_come_along_and_other_families_name_them(
+    edge: Database, ends: Ends, name: str
+) -> None:
     engine = pytest.importorskip("qdrant_edge")
     made = edge.create("docs", dim=4, metric="dot")
     made.write(qa.Batch(range(5), {"": rows(5, dim=4)}, [{"body": "A word"}] * 5))
@@ -92,10 +94,20 @@ def test_settings_of_an_index_stay_behind_by_name(edge: Database, ends: Ends) ->
     with edge._store._shard("docs").change("index") as opened:  # type: ignore[attr-defined]
         opened.update(engine.UpdateOperation.create_field_index("body", params))
     there = ends("edge")
-    with pytest.raises(UnsupportedError, match="payload-indexes: settings of the index of body"):
-        qa.migrate(made, (there, "docs"))
-    qa.migrate(made, (there, "docs"), allow=["payload-indexes"])
+    plan = qa.plan_migration(made, (there, "docs"))
+    settings = {"body": {"lowercase": False, "tokenizer": "word"}}
+    assert (plan.losses, plan.index_settings) == ((), settings)
+    assert ("index", "body (text, lowercase False, tokenizer word), made after the load") in (
+        plan_lines(plan)
+    )
+    qa.migrate(made, (there, "docs"))
     assert there._store.payload_indexes("docs") == {"body": "text"}
+    assert there._store.payload_index_settings("docs") == settings
+    with there._store._shard("docs").use("look at") as opened:  # type: ignore[attr-defined]
+        assert opened.info().payload_schema["body"].params.lowercase is False
+    other = qa.plan_migration(made, (ends("lite"), name), probe=False)
+    assert [loss.name for loss in other.losses] == ["payload-indexes"]
+    assert other.losses[0].what.startswith("body (text): Milvus Lite")
 
 
 def test_a_target_that_is_there_keeps_its_own(indexed: Collection, ends: Ends) -> None:

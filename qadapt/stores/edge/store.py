@@ -61,6 +61,7 @@ from qadapt.stores.edge import (
     rows,
     searching,
 )
+from qadapt.stores.edge import settings as index_settings
 from qadapt.stores.edge.capabilities import RULES
 from qadapt.stores.edge.engine import (
     DISTRIBUTION,
@@ -343,8 +344,7 @@ class EdgeStore(Store):
         return "as it is" if floats.survives(value) else "nearly"
 
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
-        shard = self._shard(collection)
-        return {**payloads.beyond(shard), **extras.beyond(self._look(shard).config)}
+        return extras.beyond(self._look(self._shard(collection)).config)
 
     def beside(self, collection: str) -> Beside:
         return Beside(extras=extras.found(self._look(self._shard(collection)).config))
@@ -359,10 +359,23 @@ class EdgeStore(Store):
     def refuses_payload_index(self, kind: str) -> str | None:
         return unknown_kind(kind)
 
-    def index_payload(self, collection: str, key: str, kind: str) -> None:
+    def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        return payloads.told(self._shard(collection))
+
+    def fit_payload_index(
+        self, key: str, kind: str, settings: Mapping[str, Any], beside: Beside
+    ) -> tuple[Mapping[str, Any], str | None]:
+        if problem := unknown_kind(kind):
+            return {}, problem
+        unknown = index_settings.unknown(kind, settings)
+        return {name: each for name, each in settings.items() if name not in unknown}, None
+
+    def index_payload(
+        self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
         if problem := unknown_kind(kind):
             raise UnsupportedError(f"cannot index {key!r}: {problem}")
-        payloads.index(self._shard(collection), key, kind)
+        payloads.index(self._shard(collection), key, kind, settings or {})
 
     # -- searching ---------------------------------------------------------------------------
 

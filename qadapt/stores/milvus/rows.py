@@ -88,7 +88,15 @@ def _check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None
         if not layout.fields.dynamic and key not in layout.fields.types:
             known = sorted(layout.fields.types)
             raise SpecError.unknown("payload key", key, known, where="a fixed schema")
-    size = len(json.dumps(payload, ensure_ascii=False).encode()) if payload else 0
+    lacking = sorted(key for key in layout.required if payload.get(key) is None)
+    if lacking:
+        raise InputError(
+            f"the payload of row {row} has no {', '.join(lacking)}, which each row of "
+            f"{layout.name!r} has to have",
+            hint="the field is neither nullable nor has it a default; nothing was written",
+        )
+    rest = {key: value for key, value in payload.items() if key not in layout.fields.types}
+    size = len(json.dumps(rest, ensure_ascii=False).encode()) if rest else 0
     if size > MAX_PAYLOAD:
         raise InputError(
             f"the payload of row {row} has {size:,} bytes; Milvus takes {MAX_PAYLOAD:,}",
@@ -131,6 +139,9 @@ def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list
         columns.update(forms.columns(each.field, each.vector, each.form, array))
     columns.update(sparse.columns(batch, layout.sparse))
     payloads: Sequence[Mapping[str, Any]] = batch.payloads or ({},) * len(batch)
+    texts = [name for name, kind in layout.fields.types.items() if kind == "JSON"]
+    if texts:
+        payloads = [_with_texts(payload, texts) for payload in payloads]
     return [
         {
             **payload,
@@ -139,6 +150,15 @@ def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list
         }
         for at, (key, payload) in enumerate(zip(keys, payloads, strict=True))
     ]
+
+
+def _with_texts(payload: Mapping[str, Any], fields: Sequence[str]) -> Mapping[str, Any]:
+    """A payload whose texts in JSON fields are JSON texts: pymilvus takes a text there for JSON
+    that is written already, so ``'{"a": 1}'`` would become an object."""
+    found = {name: payload[name] for name in fields if isinstance(payload.get(name), str)}
+    if not found:
+        return payload
+    return {**payload, **{name: json.dumps(text) for name, text in found.items()}}
 
 
 def send(connection: Connection, layout: Layout, data: list[dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ from qadapt.model import Metric, Vector
 from qadapt.model.data import Datatype
 from qadapt.stores import checks
 from qadapt.stores.milvus import forms, keys, sparse
-from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.connection import Connection, module
 from qadapt.stores.milvus.filters import Fields, is_name
 from qadapt.stores.milvus.keys import Keys
 from qadapt.stores.milvus.sparse import Sparse
@@ -107,6 +107,8 @@ class Layout:
         bits: fields that have sign bits beside, and the mark: ``on`` or ``filling``.
         raw: fields and properties, for the fingerprint.
         sparse: sparse vectors, which are read and written where they are named.
+        required: scalar fields that each row has to bring.
+        elements: the type of the elements of each ARRAY.
     """
 
     name: str
@@ -124,6 +126,8 @@ class Layout:
     bits: Mapping[str, str]
     raw: Mapping[str, Any]
     sparse: Mapping[str, Sparse] = dataclasses.field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    elements: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def place(self, vector: str) -> str:
         """The field of a vector, dense or sparse."""
@@ -281,7 +285,7 @@ def describe(connection: Connection, name: str) -> Layout:
         base=base,
         partition=partition,
         real=str(raw.get("collection_name") or base),
-        keys=_keys(key, ours=ours),
+        keys=_keys(key, ours=ours, lite=connection.lite),
         vectors=vectors,
         others=others,
         fields=Fields(types, dynamic, connection.lite, connection.old_lite),
@@ -301,6 +305,15 @@ def describe(connection: Connection, name: str) -> Layout:
             "dynamic": dynamic,
         },
         sparse=extras,
+        required=frozenset(
+            each["name"]
+            for each in fields
+            if each["name"] in types
+            and each["name"] != key["name"]
+            and not each.get("nullable")
+            and each.get("default_value") is None
+        ),
+        elements={each["name"]: element_type(each) for each in fields if each["type"] == "ARRAY"},
     )
 
 
@@ -309,15 +322,21 @@ def type_name(kind: Any) -> str:
     return str(getattr(kind, "name", kind))
 
 
+def element_type(field: Mapping[str, Any]) -> str:
+    """The type of the elements of an ARRAY; pymilvus may tell it by number."""
+    kind = field.get("element_type")
+    return type_name(module().DataType(kind) if isinstance(kind, int) else kind)
+
+
 def _label(field: str, *, ours: bool) -> str:
     if not ours:
         return field
     return "" if field == UNNAMED else field.removeprefix(PREFIX)
 
 
-def _keys(key: Mapping[str, Any], *, ours: bool) -> Keys:
+def _keys(key: Mapping[str, Any], *, ours: bool, lite: bool) -> Keys:
     length = int((key.get("params") or {}).get("max_length") or keys.MAX_LENGTH)
-    return Keys(key["name"], number=key["type"] == "INT64", tagged=ours, length=length)
+    return Keys(key["name"], number=key["type"] == "INT64", tagged=ours, length=length, chars=lite)
 
 
 def _sparse(each: Mapping[str, Any], index: Index | None) -> tuple[str, Sparse | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,7 +30,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, Store, refuse
 from qadapt.stores.milvus import (
     aliases,
     bits,
@@ -41,13 +41,16 @@ from qadapt.stores.milvus import (
     forms,
     indexing,
     keeping,
+    like,
     look,
     mapping,
     parts,
     recreate,
     rows,
+    scalars,
     schema,
     searching,
+    typed,
 )
 from qadapt.stores.milvus.connection import (
     CLOUD,
@@ -162,8 +165,7 @@ class MilvusStore(Store):
             for name, each in quantization.items()
             if each.native.get("index_type") == mapping.BITS
         ]
-        more = beside.extras if beside else {}
-        creation.create(self.connection, collection, vectors, mapped, self._engine, arrays, more)
+        creation.create(self.connection, collection, vectors, mapped, self._engine, arrays, beside)
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
@@ -303,12 +305,48 @@ class MilvusStore(Store):
         return keeping.beyond_rows(self.connection, self._fresh(collection))
 
     def beside(self, collection: str) -> Beside:
-        found = self._fresh(collection).sparse
-        return Beside(extras={name: each.extra for name, each in found.items()})
+        layout = self._fresh(collection)
+        raw = like.describe(self.connection, layout.base)
+        extras = {name: each.extra for name, each in layout.sparse.items()}
+        return Beside(extras, typed.declared(raw, layout))
 
     def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
-        told = super().refuses_beside(beside.replace(extras={}))
-        return {**told, **keeping.refuses_extras(beside.extras, self._engine)}
+        told = super().refuses_beside(beside.replace(extras={}, schema={}))
+        problem = typed.refuses(beside.schema, self._engine)
+        fields = {"schema": problem} if problem else {}
+        return {**told, **keeping.refuses_extras(beside.extras, self._engine), **fields}
+
+    def room(self, vectors: Collection[str], beside: Beside) -> Room:
+        if not beside.schema:
+            return super().room(vectors, beside)
+        return keeping.room(beside.schema, vectors, self._engine)
+
+    # -- indexes on the payload --------------------------------------------------------------
+
+    def payload_indexes(self, collection: str) -> Mapping[str, str]:
+        found = scalars.indexes(self.connection, self._fresh(collection))
+        return {key: each.kind for key, each in found.items()}
+
+    def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        found = scalars.indexes(self.connection, self._fresh(collection))
+        return {key: each.settings for key, each in found.items()}
+
+    def refuses_payload_index(self, kind: str) -> str | None:
+        return scalars.refuses_path(kind, self._engine)
+
+    def fit_payload_index(
+        self, key: str, kind: str, settings: Mapping[str, Any], beside: Beside
+    ) -> tuple[Mapping[str, Any], str | None]:
+        types = {each["name"]: each for each in beside.schema.get("fields", ())}
+        dynamic = beside.schema.get("dynamic", True)
+        return scalars.fit(key, kind, settings, types, dynamic, self._engine)
+
+    def index_payload(
+        self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        layout = self._fresh(collection)
+        scalars.make(self.connection, layout, key, kind, settings or {}, self._engine)
+        self._forget(collection)
 
     def parts(self, collection: str, n: int) -> list[Part]:
         return parts.parts(self.connection, self._layout(collection), n)

@@ -311,10 +311,18 @@ class QdrantStore(Store):
             return "indexes on payloads have no effect in the client's local mode"
         return unknown_kind(kind)
 
-    def index_payload(self, collection: str, key: str, kind: str) -> None:
+    def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        if self.connection.local:
+            return {}
+        return payloads.told(self._look(collection, fresh=True).info)
+
+    def index_payload(
+        self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
         if problem := self.refuses_payload_index(kind):
             raise UnsupportedError(f"cannot index {key!r}: {problem}")
-        payloads.index(self.connection, collection, key, kind)
+        asked = {"type": kind, **settings} if settings else kind
+        payloads.index(self.connection, collection, key, asked)
         self._forget(collection)
 
     # -- many rows at once -------------------------------------------------------------------
