@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from qadapt.migration import parting
+from qadapt.migration.carrier import PART
 from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.plan import ALLOWED, Parting
 from qadapt.model import Beside, Vector
 
 # The name of a loss, by what ``Store.refuses_beside`` refuses.
@@ -19,10 +22,12 @@ class Along:
     Attributes:
         made: what the target is created with.
         losses: the name of a loss, and what would stay behind.
+        parting: how rows go from part to part; the parts are not told yet.
     """
 
     made: Beside
     losses: Mapping[str, str] = field(default_factory=dict)
+    parting: Parting = field(default_factory=Parting)
 
 
 def along(source: Endpoint, target: Endpoint) -> Along:
@@ -38,8 +43,36 @@ def along(source: Endpoint, target: Endpoint) -> Along:
             extras[name] = extra
         else:
             losses.setdefault(_EXTRAS[extra.kind], []).append(f"{name} ({why})")
-    made = Beside(extras=extras)
-    return Along(made, {name: ", ".join(words) for name, words in losses.items()})
+    ways, why = parting.planned(source, target, there)
+    if why is not None:
+        losses[_parts_are(source)] = [_come_into_one(there, why)]
+    if there.asleep:
+        losses["inactive-tenants"] = [_asleep(there)]
+    keyed = there.keyed if why is None else None
+    made = Beside(extras=extras, parted=ways.apart or keyed is not None, keyed=keyed)
+    return Along(made, {name: ", ".join(words) for name, words in losses.items()}, ways)
+
+
+def _parts_are(source: Endpoint) -> str:
+    words = source.store.parts_are
+    return words if words in ALLOWED else "partitions"
+
+
+def _come_into_one(there: Beside, why: str) -> str:
+    if there.keyed is not None:
+        return f"those of the partition key {there.keyed!r} ({why})"
+    return (
+        f"{', '.join(there.parts[:10])}{', ...' if len(there.parts) > 10 else ''} ({why}); rows "
+        f"come into one collection, and {PART!r} in their payloads says which they were in"
+    )
+
+
+def _asleep(there: Beside) -> str:
+    return (
+        f"{len(there.asleep)}, whose rows cannot be read: {', '.join(there.asleep[:10])}"
+        f"{', ...' if len(there.asleep) > 10 else ''}; activate them first with the client: "
+        f"collection.tenants.activate({list(there.asleep[:3])!r})"
+    )
 
 
 def create(target: Endpoint, vectors: Mapping[str, Vector], beside: Beside) -> None:

@@ -11,7 +11,6 @@ from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.keys import Keys
 
 _OURS = Keys(schema.KEY, tagged=True)
-_DEFAULT = "_default"
 
 
 def takes_id(key: Id) -> bool:
@@ -27,12 +26,7 @@ def keeps(key: str) -> Kept:
 
 def beyond_rows(connection: Connection, layout: schema.Layout) -> dict[str, str]:
     """What is there beyond rows of dense vectors and payloads."""
-    client = connection.client
     found = {"other-vectors": ", ".join(f"{k} {why}" for k, why in layout.others.items())}
-    if not connection.lite:
-        doing = f"list the partitions of {layout.name!r}"
-        names = connection.call(doing, client.list_partitions, layout.name)
-        found["partitions"] = ", ".join(sorted(name for name in names if name != _DEFAULT))
     typed = {name: kind for name, kind in layout.fields.types.items() if name != layout.keys.field}
     found["typed-fields"] = json.dumps(typed) if typed else ""
     return {name: words for name, words in found.items() if words}

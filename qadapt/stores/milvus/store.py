@@ -79,6 +79,7 @@ class MilvusStore(Store):
     max_k: ClassVar[int] = rows.WINDOW
     recreates_alone: ClassVar[bool] = True
     gaps: ClassVar[bool] = False
+    parts_are: ClassVar[str] = "partitions"
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -161,6 +162,8 @@ class MilvusStore(Store):
             if each.native.get("index_type") == mapping.BITS
         ]
         creation.create(self.connection, collection, vectors, mapped, self._engine, arrays)
+        if beside is not None and beside.parts:
+            self.add_parts(collection, beside.parts)
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
@@ -298,6 +301,22 @@ class MilvusStore(Store):
 
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         return keeping.beyond_rows(self.connection, self._fresh(collection))
+
+    def beside(self, collection: str) -> Beside:
+        return parts.beside(self.connection, self._fresh(collection))
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        found = dict(super().refuses_beside(beside))
+        found.pop("parts", None)
+        return {**found, **parts.refused(beside, self._engine)}
+
+    @property
+    def ids_by_part(self) -> bool:
+        # Lite keeps a key once, in the partition that it was last written to (run on 3.2.2).
+        return not self.connection.lite
+
+    def add_parts(self, collection: str, names: Sequence[str]) -> None:
+        parts.add(self.connection, self._fresh(collection), names)
 
     def parts(self, collection: str, n: int) -> list[Part]:
         return parts.parts(self.connection, self._layout(collection), n)

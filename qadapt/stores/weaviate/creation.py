@@ -44,13 +44,21 @@ def refuse(vectors: Mapping[str, Vector], engine: Engine) -> None:
             )
 
 
-def body(name: str, vectors: Mapping[str, Vector], mapped: Mapping[str, Mapped]) -> dict[str, Any]:
+def body(
+    name: str,
+    vectors: Mapping[str, Vector],
+    mapped: Mapping[str, Mapped],
+    *,
+    tenants: bool = False,
+) -> dict[str, Any]:
     """The schema to create."""
     found: dict[str, Any] = {
         "class": name,
         "description": schema.note({label: each.dim for label, each in vectors.items()}),
         "properties": [payloads.REST_PROPERTY],
     }
+    if tenants:
+        found["multiTenancyConfig"] = {"enabled": True}
     named = {}
     for label, vector in vectors.items():
         native = mapped[label].native or {}
@@ -84,11 +92,14 @@ def create(
     vectors: Mapping[str, Vector],
     mapped: Mapping[str, Mapped],
     engine: Engine,
+    *,
+    tenants: bool = False,
 ) -> None:
     """Create a collection; what the server kept otherwise is deleted again.
 
     Args:
         vectors, mapped: by name, checked by ``refuse`` and by the mapping.
+        tenants: whether its rows are in tenants, of which there are none yet.
 
     Raises:
         AlreadyExistsError
@@ -97,7 +108,7 @@ def create(
     """
     schema.check_name(name)
     refuse(vectors, engine)
-    sent = body(name, vectors, mapped)
+    sent = body(name, vectors, mapped, tenants=tenants)
     post(connection, name, sent)
 
 

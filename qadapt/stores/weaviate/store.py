@@ -72,6 +72,7 @@ class WeaviateStore(Store):
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
     new_vectors: ClassVar[bool] = True
+    parts_are: ClassVar[str] = "tenants"
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -157,7 +158,10 @@ class WeaviateStore(Store):
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
         self._forget()
-        creation.create(self.connection, collection, vectors, mapped, self._engine)
+        parted = beside is not None and beside.parted
+        creation.create(self.connection, collection, vectors, mapped, self._engine, tenants=parted)
+        if beside is not None and beside.parts:
+            self.add_parts(collection, beside.parts)
 
     def drop(self, collection: str) -> None:
         """Delete a collection, or one tenant of it."""
@@ -312,9 +316,20 @@ class WeaviateStore(Store):
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         layout = self._layout(collection)
         found = {"other-vectors": ", ".join(layout.others)}
-        if layout.multi_tenant and "@" not in collection:
-            found["tenants"] = ", ".join(tenants.states(self.connection, layout))
         return {name: words for name, words in found.items() if words}
+
+    def beside(self, collection: str) -> Beside:
+        layout = self._layout(collection)
+        return tenants.beside(self.connection, layout, tenants.split(collection)[1])
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        found = dict(super().refuses_beside(beside))
+        found.pop("parts", None)
+        return {**found, **tenants.refused(beside, self._engine)}
+
+    def add_parts(self, collection: str, names: Sequence[str]) -> None:
+        tenants.add(self.connection, self._layout(collection), names)
+        self._forget()
 
     def indexes_itself(self, key: str, kind: str) -> bool:
         return payloads.indexes_itself(key, kind)
