@@ -34,7 +34,7 @@ def named(target: Store, name: str, *, alike: bool) -> str:
             return name
     else:
         read = _WRITTEN.sub(_char, name)
-        if read != name and _refusal(target, read) is None:
+        if read != name and _written(read) == name and _refusal(target, read) is None:
             return read
         if refusal is None and read == name:
             return name
