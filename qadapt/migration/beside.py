@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 from qadapt.errors import UnsupportedError
 from qadapt.migration import extras as travelling
+from qadapt.migration import parting
+from qadapt.migration.carrier import PART
 from qadapt.migration.declared import LOSS, declared
 from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.plan import ALLOWED, Parting
 from qadapt.model import Beside, Vector
 
 # The name of a loss, by what ``Store.refuses_beside`` refuses.
@@ -23,11 +26,13 @@ class Along:
         made: what the target is created with.
         losses: the name of a loss, and what would stay behind.
         notes: what a reader must know.
+        parting: how rows go from part to part; the parts are not told yet.
     """
 
     made: Beside
     losses: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    parting: Parting = field(default_factory=Parting)
 
 
 def along(source: Endpoint, target: Endpoint, vectors: Mapping[str, Vector] | None = None) -> Along:
@@ -60,12 +65,24 @@ def along(source: Endpoint, target: Endpoint, vectors: Mapping[str, Vector] | No
     fields = declared(source, target, there, related=source.related(target))
     if fields.lost is not None:
         losses.setdefault(LOSS, []).append(fields.lost)
-    made = Beside(extras=extras, schema=fields.schema)
+    ways, why = parting.planned(source, target, wanted)
+    if why is not None:
+        losses[_parts_are(source)] = [_come_into_one(there, why)]
+    if there.asleep:
+        losses["inactive-tenants"] = [_asleep(there)]
+    keyed = there.keyed if why is None else None
+    made = Beside(
+        extras=extras,
+        schema=fields.schema,
+        parted=ways.apart or keyed is not None,
+        keyed=keyed,
+    )
     notes = (
         *travelling.notes(there.extras, extras, source, target),
         *filter(None, [fields.note]),
     )
-    return Along(made, {name: ", ".join(words) for name, words in losses.items()}, notes)
+    told = {name: ", ".join(words) for name, words in losses.items()}
+    return Along(made, told, notes, ways)
 
 
 def of_two(source: Endpoint, target: Endpoint) -> Beside:
@@ -90,6 +107,28 @@ def of_two(source: Endpoint, target: Endpoint) -> Beside:
         elif f"extras.{name}" not in refused:
             raise UnsupportedError(f"the target has no vector {name!r}")
     return Beside(extras=extras, schema=other.schema)
+
+
+def _parts_are(source: Endpoint) -> str:
+    words = source.store.parts_are
+    return words if words in ALLOWED else "partitions"
+
+
+def _come_into_one(there: Beside, why: str) -> str:
+    if there.keyed is not None:
+        return f"those of the partition key {there.keyed!r} ({why})"
+    return (
+        f"{', '.join(there.parts[:10])}{', ...' if len(there.parts) > 10 else ''} ({why}); rows "
+        f"come into one collection, and {PART!r} in their payloads says which they were in"
+    )
+
+
+def _asleep(there: Beside) -> str:
+    return (
+        f"{len(there.asleep)}, whose rows cannot be read: {', '.join(there.asleep[:10])}"
+        f"{', ...' if len(there.asleep) > 10 else ''}; activate them first with the client: "
+        f"collection.tenants.activate({list(there.asleep[:3])!r})"
+    )
 
 
 def create(target: Endpoint, vectors: Mapping[str, Vector], beside: Beside) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.local import codes, seen
 from qadapt.local.settings import read_settings
+from qadapt.migration import parting
 from qadapt.migration.beside import Along, along, of_two
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint
@@ -35,10 +36,6 @@ from qadapt.model import (
 from qadapt.planning.journal import utc_now
 from qadapt.stores.base import OnProgress, Store, silent
 from qadapt.version import __version__
-
-PARTS_A_WORKER = 4
-# Rows under which a part is not worth its own reading.
-PART_ROWS = 2_000
 
 
 def make_plan(
@@ -73,10 +70,11 @@ def make_plan(
         {name: each.target for name, each in vectors.items()},
         keep_norms=options.keep_norms,
         beside=come.made,
+        parting=come.parting,
     )
-    scanned = scan(source, carrier, updated_at=options.updated_at, progress=progress)
-    wanted = min(options.workers * PARTS_A_WORKER, max(1, scanned.count // PART_ROWS))
-    parts = source.store.parts(source.name, wanted) if wanted > 1 else [{}]
+    scanned = scan(source, target, carrier, updated_at=options.updated_at, progress=progress)
+    ways = parting.told(come.parting, scanned.parts, carrier)
+    parts = parting.reading(source, ways, options.workers, scanned.count)
     tried = probe(source, target, carrier, vectors, parts, scratch=options.probe and not existing)
     sorted_out = sort_out(source, target, tried, come.made, existing=existing)
     return MigrationPlan(
@@ -110,9 +108,10 @@ def make_plan(
         created=utc_now(),
         qadapt=__version__,
         indexes=sorted_out.made,
-        beside=come.made,
+        beside=come.made.replace(parts=tuple(ways.places.values())),
         compared=carrier.compared,
         index_settings=sorted_out.settings,
+        parting=ways,
     )
 
 
@@ -250,6 +249,7 @@ def _losses(
             )
     if ids.duplicate_count:
         found["duplicate-ids"] = f"{ids.duplicate_count:,}: {_first(ids.duplicates)}"
+        found["duplicate-ids"] += parting.clash(source, target, come.parting)
     if ids.impossible_count:
         found["impossible-rows"] = f"{ids.impossible_count:,} ids: {_first(ids.impossible)}"
     if tried.changed:
@@ -380,4 +380,5 @@ def plan_of_two(source: Endpoint, target: Endpoint, options: Options) -> Migrati
         qadapt=__version__,
         beside=beside,
         compared=carrier.compared,
+        parting=parting.as_they_are(source, target),
     )

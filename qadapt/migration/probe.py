@@ -15,6 +15,7 @@ from qadapt.migration.beside import create
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.compare import differences
 from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.parting import one
 from qadapt.migration.picking import pick
 from qadapt.migration.plan import Probe, VectorPlan
 from qadapt.migration.putting import IMPOSSIBLE, put
@@ -81,7 +82,8 @@ def probe(
 def _sample(source: Endpoint, vectors: list[str], parts: Sequence[Part]) -> Iterator[Batch]:
     step = max(1, len(parts) // PARTS)
     for part in parts[::step][:PARTS]:
-        pages = source.store.read(source.name, vectors=vectors, part=part or None, page=ROWS)
+        end, inside, _ = one(source, part)
+        pages = end.store.read(end.name, vectors=vectors, part=inside, page=ROWS)
         first = next(iter(pages), None)
         if first is not None:
             yield first
@@ -102,7 +104,8 @@ def _fit(batch: Batch, plans: Mapping[str, VectorPlan]) -> Batch:
 @contextmanager
 def _scratch(target: Endpoint, carrier: Carrier) -> Iterator[Endpoint]:
     name = f"Qadapt_probe_{secrets.token_hex(6)}"
-    create(Endpoint(target.store, name), carrier.vectors, carrier.beside)
+    whole = carrier.beside.replace(parts=(), parted=False, keyed=None)
+    create(Endpoint(target.store, name), carrier.vectors, whole)
     try:
         yield Endpoint(target.store, name)
     finally:

@@ -136,6 +136,8 @@ class Store(abc.ABC):
         keeps_zeros: whether entries of 0 of a sparse vector come back.
         gaps: whether a row may lack one of the vectors.
         new_vectors: whether ``vector_steps`` is a way that it has.
+        parts_are: what parts that rows are in are called here, such as ``tenants``; empty where
+            there are none. ``NAME@PART`` is one of them as a collection of its own.
     """
 
     name: ClassVar[str]
@@ -150,6 +152,7 @@ class Store(abc.ABC):
     keeps_zeros: ClassVar[bool] = True
     gaps: ClassVar[bool] = True
     new_vectors: ClassVar[bool] = False
+    parts_are: ClassVar[str] = ""
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address
@@ -366,6 +369,19 @@ class Store(abc.ABC):
         if beside.parted:
             found["parts"] = why
         return found
+
+    @property
+    def ids_by_part(self) -> bool:
+        """Whether two parts of a collection may have rows of the same id, and both stay."""
+        return True
+
+    def add_parts(self, collection: str, names: Sequence[str]) -> None:
+        """Make parts (tenants, partitions) of a collection; those that are there stay.
+
+        Raises:
+            UnsupportedError: the store or this collection has none.
+        """
+        raise UnsupportedError(f"{self.name} has no parts that rows are in")
 
     def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
         """Why ``create`` would refuse these vectors; None when it would not."""

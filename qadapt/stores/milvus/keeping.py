@@ -14,7 +14,6 @@ from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.keys import MAX_LENGTH, Keys
 
 _OURS = Keys(schema.KEY, tagged=True)
-_DEFAULT = "_default"
 
 
 def takes_id(key: Id) -> bool:
@@ -58,17 +57,12 @@ def keys_of(key: Mapping[str, Any], engine: Engine) -> Keys:
 
 def beyond_rows(connection: Connection, layout: schema.Layout) -> dict[str, str]:
     """What is there beyond rows of dense vectors and payloads."""
-    client = connection.client
     left = {name: why for name, why in layout.others.items() if name not in layout.sparse}
     words = {
         name: [f"{each} {why}" for each, why in left.items() if (sparse.TYPE in why) is ours]
         for name, ours in (("sparse-vectors", True), ("other-vectors", False))
     }
     found = {name: ", ".join(each) for name, each in words.items()}
-    if not connection.lite:
-        doing = f"list the partitions of {layout.name!r}"
-        names = connection.call(doing, client.list_partitions, layout.name)
-        found["partitions"] = ", ".join(sorted(name for name in names if name != _DEFAULT))
     found["typed-fields"] = typed.beyond(like.describe(connection, layout.base))
     return {name: words for name, words in found.items() if words}
 

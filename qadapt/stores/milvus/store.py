@@ -84,6 +84,7 @@ class MilvusStore(Store):
     recreates_alone: ClassVar[bool] = True
     gaps: ClassVar[bool] = False
     keeps_zeros: ClassVar[bool] = False
+    parts_are: ClassVar[str] = "partitions"
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -166,6 +167,8 @@ class MilvusStore(Store):
             if each.native.get("index_type") == mapping.BITS
         ]
         creation.create(self.connection, collection, vectors, mapped, self._engine, arrays, beside)
+        if beside is not None and beside.parts:
+            self.add_parts(collection, beside.parts)
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
@@ -308,13 +311,24 @@ class MilvusStore(Store):
         layout = self._fresh(collection)
         raw = like.describe(self.connection, layout.base)
         extras = {name: each.extra for name, each in layout.sparse.items()}
-        return Beside(extras, typed.declared(raw, layout))
+        found = parts.beside(self.connection, layout)
+        return found.replace(extras=extras, schema=typed.declared(raw, layout))
 
     def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
-        told = super().refuses_beside(beside.replace(extras={}, schema={}))
         problem = typed.refuses(beside.schema, self._engine)
-        fields = {"schema": problem} if problem else {}
-        return {**told, **keeping.refuses_extras(beside.extras, self._engine), **fields}
+        return {
+            **keeping.refuses_extras(beside.extras, self._engine),
+            **({"schema": problem} if problem else {}),
+            **parts.refused(beside, self._engine),
+        }
+
+    @property
+    def ids_by_part(self) -> bool:
+        # Lite keeps a key once, in the partition that it was last written to (run on 3.2.2).
+        return not self.connection.lite
+
+    def add_parts(self, collection: str, names: Sequence[str]) -> None:
+        parts.add(self.connection, self._fresh(collection), names)
 
     def room(self, vectors: Collection[str], beside: Beside) -> Room:
         if not beside.schema:

@@ -50,12 +50,15 @@ def body(
     mapped: Mapping[str, Mapped],
     more: Mapping[str, Any] | None = None,
     dims: Mapping[str, int] | None = None,
+    *,
+    tenants: bool = False,
 ) -> dict[str, Any]:
     """The schema to create.
 
     Args:
         more: further parts of ``vectorConfig``, by name.
         dims: their dimensions.
+        tenants: whether its rows are in tenants, of which there are none yet.
     """
     noted = {label: each.dim for label, each in vectors.items()} | dict(dims or {})
     found: dict[str, Any] = {
@@ -63,6 +66,8 @@ def body(
         "description": schema.note(noted),
         "properties": [payloads.REST_PROPERTY],
     }
+    if tenants:
+        found["multiTenancyConfig"] = {"enabled": True}
     named = dict(more or {})
     for label, vector in vectors.items():
         native = mapped[label].native or {}
@@ -97,12 +102,15 @@ def create(
     mapped: Mapping[str, Mapped],
     engine: Engine,
     extras: Mapping[str, Extra] | None = None,
+    *,
+    tenants: bool = False,
 ) -> None:
     """Create a collection; what the server kept otherwise is deleted again.
 
     Args:
         vectors, mapped: by name, checked by ``refuse`` and by the mapping.
         extras: multivectors.
+        tenants: whether its rows are in tenants, of which there are none yet.
 
     Raises:
         AlreadyExistsError
@@ -113,7 +121,8 @@ def create(
     rows = multi.vectors_of(extras or {})
     refuse({**vectors, **rows}, engine)
     more = {label: multi.body(each, engine) for label, each in (extras or {}).items()}
-    sent = body(name, vectors, mapped, more, {label: each.dim for label, each in rows.items()})
+    dims = {label: each.dim for label, each in rows.items()}
+    sent = body(name, vectors, mapped, more, dims, tenants=tenants)
     post(connection, name, sent)
 
 

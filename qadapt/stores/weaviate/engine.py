@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from qadapt.model.capabilities import older
 
 SINCE_NAMED = "1.24"
+SINCE_TENANTS = "1.20"
 SINCE_PQ = "1.18"
 SINCE_BQ_HNSW = "1.24"
 SINCE_BQ_FLAT = "1.23"

@@ -73,6 +73,7 @@ class WeaviateStore(Store):
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
     new_vectors: ClassVar[bool] = True
+    parts_are: ClassVar[str] = "tenants"
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -159,7 +160,12 @@ class WeaviateStore(Store):
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
         self._forget()
-        creation.create(self.connection, collection, vectors, mapped, self._engine, more)
+        parted = beside is not None and beside.parted
+        creation.create(
+            self.connection, collection, vectors, mapped, self._engine, more, tenants=parted
+        )
+        if beside is not None and beside.parts:
+            self.add_parts(collection, beside.parts)
 
     def drop(self, collection: str) -> None:
         """Delete a collection, or one tenant of it."""
@@ -314,17 +320,24 @@ class WeaviateStore(Store):
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         layout = self._layout(collection)
         others = [name for name in layout.others if name not in layout.multis]
-        found = {"other-vectors": ", ".join(others)}
-        if layout.multi_tenant and "@" not in collection:
-            found["tenants"] = ", ".join(tenants.states(self.connection, layout))
-        return {name: words for name, words in found.items() if words}
+        return {"other-vectors": ", ".join(others)} if others else {}
 
     def beside(self, collection: str) -> Beside:
-        return Beside(extras=multi.found(self._layout(collection)))
+        layout = self._layout(collection)
+        found = tenants.beside(self.connection, layout, tenants.split(collection)[1])
+        return found.replace(extras=multi.found(layout))
 
     def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
-        told = super().refuses_beside(beside.replace(extras={}))
-        return {**told, **multi.refused(beside.extras, self._engine)}
+        told = super().refuses_beside(beside.replace(extras={}, parted=False))
+        return {
+            **told,
+            **multi.refused(beside.extras, self._engine),
+            **tenants.refused(beside, self._engine),
+        }
+
+    def add_parts(self, collection: str, names: Sequence[str]) -> None:
+        tenants.add(self.connection, self._layout(collection), names)
+        self._forget()
 
     def indexes_itself(self, key: str, kind: str) -> bool:
         return payloads.indexes_itself(key, kind)

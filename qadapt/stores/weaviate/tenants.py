@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from qadapt.errors import InputError, NotFoundError, StoreError
+from qadapt.errors import InputError, NotFoundError, StoreError, UnsupportedError
+from qadapt.model import Beside
 from qadapt.stores.weaviate.connection import Connection
+from qadapt.stores.weaviate.engine import SINCE_TENANTS, Engine
 from qadapt.stores.weaviate.schema import Layout
 
 # Names of older and newer servers.
 _ACTIVE = ("HOT", "ACTIVE")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ADDED = 100  # tenants of one request
 
 
 def split(name: str) -> tuple[str, str | None]:
@@ -80,3 +83,48 @@ def to_change(layout: Layout, tenant: str | None, doing: str) -> str:
             f"{layout.name!r} has no tenants", hint=f"leave out @{tenant}: {layout.name}"
         )
     return tenant or ""
+
+
+def beside(connection: Connection, layout: Layout, tenant: str | None) -> Beside:
+    """The tenants; none of one tenant alone."""
+    if not layout.multi_tenant or tenant is not None:
+        return Beside()
+    found = states(connection, layout)
+    return Beside(
+        parts=tuple(name for name, active in found.items() if active),
+        parted=True,
+        asleep=tuple(name for name, active in found.items() if not active),
+    )
+
+
+def refused(beside: Beside, engine: Engine) -> Mapping[str, str]:
+    """Why a collection cannot have such tenants; empty where it can."""
+    if not beside.parted:
+        return {}
+    if beside.keyed is not None:
+        return {"parts": f"Weaviate finds no tenant by an entry such as {beside.keyed!r}"}
+    if not engine.has(SINCE_TENANTS):
+        return {"parts": f"tenants need Weaviate {SINCE_TENANTS}; this is {engine.words}"}
+    odd = [name for name in beside.parts if not _NAME.fullmatch(name)]
+    if odd:
+        return {"parts": f"a tenant's name has letters, digits, _ and -, at most 64: {odd[0]!r}"}
+    return {}
+
+
+def add(connection: Connection, layout: Layout, names: Sequence[str]) -> None:
+    """Make tenants, active ones; those that are there stay as they are.
+
+    Raises:
+        UnsupportedError: the collection has no tenants.
+    """
+    if not layout.multi_tenant:
+        raise UnsupportedError(
+            f"{layout.name!r} has no tenants, and Weaviate fixes that at creation",
+            hint="copy it to a collection that has",
+        )
+    known = states(connection, layout)
+    new = [{"name": name} for name in names if name not in known]
+    path = f"/v1/schema/{quote(layout.real)}/tenants"
+    for start in range(0, len(new), _ADDED):
+        part = new[start : start + _ADDED]
+        connection.rest("POST", path, part, doing=f"add tenants to {layout.name!r}")
