@@ -23,7 +23,7 @@ from qadapt.errors import UnsupportedError
 from qadapt.model import Estimate, Kind, Quantization, State, Step, Symbol, Vector
 from qadapt.stores import checks
 from qadapt.stores.base import Mapped, OnProgress
-from qadapt.stores.weaviate import adding, aliases, copying, mapping
+from qadapt.stores.weaviate import adding, aliases, copying, fields, mapping, rescoring
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.copying import COPY, SWITCH
 from qadapt.stores.weaviate.engine import SINCE_BQ_SQ_LATER, Engine
@@ -103,7 +103,7 @@ def steps(
     """
     field = looked.layout.field(vector)
     wanted = mapped.native or field.native
-    explicit = mapping.settings(asked.native)
+    explicit = fields.settings(asked.native)
     if mapping.satisfies(field.native, wanted, field.vector, explicit):
         return _unfinished(looked, vector, wanted, engine, taken)
     _refuse_pq_on_dynamic(wanted)
@@ -133,7 +133,7 @@ def alias_steps(
     """
     field = looked.layout.field(vector)
     wanted = mapped.native or field.native
-    explicit = mapping.settings(asked.native)
+    explicit = fields.settings(asked.native)
     if mapping.satisfies(field.native, wanted, field.vector, explicit) and _seen(looked, vector):
         return []
     _refuse_pq_on_dynamic(wanted)
@@ -152,11 +152,11 @@ def vector_steps(
     """
     field = looked.layout.field(vector)
     wanted = mapped.native or field.native
-    explicit = mapping.settings(asked.native)
+    explicit = fields.settings(asked.native)
     if mapping.satisfies(field.native, wanted, field.vector, explicit) and _seen(looked, vector):
         return vector, []
     _refuse_pq_on_dynamic(wanted)
-    _refuse_few_rows(looked, *(mapping.quantizer(wanted) or ("", {})))
+    _refuse_few_rows(looked, *(fields.quantizer(wanted) or ("", {})))
     return adding.steps(looked, vector, wanted, _words(mapped), engine)
 
 
@@ -166,7 +166,7 @@ def _refuse_pq_on_dynamic(wanted: Mapping[str, Any]) -> None:
     Raises:
         UnsupportedError
     """
-    kind, _ = mapping.quantizer(wanted) or ("", {})
+    kind, _ = fields.quantizer(wanted) or ("", {})
     if wanted["vectorIndexType"] == DYNAMIC and kind == "pq":
         raise UnsupportedError(
             "PQ on a dynamic index was seen to stay off when its rows come by a copy",
@@ -186,10 +186,10 @@ def notes(looked: Look, vector: str, mapped: Mapped, asked: Quantization) -> lis
     A query has no word for it, and what a query cannot say is never changed by one.
     """
     native, rescore = mapped.native, asked.rescore
-    found = mapping.quantizer(native) if native else None
+    found = fields.quantizer(native) if native else None
     if native is None or found is None or rescore is None:
         return []
-    name, rule = found[0], mapping.rescoring(_then(looked.layout.field(vector), native, asked))
+    name, rule = found[0], rescoring.of(_then(looked.layout.field(vector), native, asked))
     tunable = native["vectorIndexType"] in (HNSW, DYNAMIC) and name in ("sq", "rq")
     if not rescore.on and not rule.off:
         if not tunable:
@@ -197,8 +197,8 @@ def notes(looked: Look, vector: str, mapped: Mapped, asked: Quantization) -> lis
         return [_offer(name, 0, "a query cannot switch rescoring off; this does")]
     if rescore.on and rule.off:
         why = "the collection does not rescore, so qadapt fetches floats and does; the server would"
-        return [_offer(name, rescore.candidates(mapping.K), why)]
-    wanted = rescore.candidates(mapping.K)
+        return [_offer(name, rescore.candidates(rescoring.K), why)]
+    wanted = rescore.candidates(rescoring.K)
     if rescore.on and rule.most is not None and wanted > rule.most:
         why = f"hfresh scores and gives at most {rule.most} results; for {wanted} it needs"
         return [_offer(name, wanted, why)]
@@ -212,7 +212,7 @@ def _then(field: Field, native: Mapping[str, Any], asked: Quantization) -> Mappi
     )
     if native["vectorIndexType"] != field.index or not same:
         return native
-    config = mapping.merged(field.config, mapping.settings(asked.native))
+    config = fields.merged(field.config, fields.settings(asked.native))
     return {"vectorIndexType": field.index, "vectorIndexConfig": config}
 
 
@@ -267,13 +267,13 @@ def _why_not_in_place(
     then = mapping.from_native(wanted, field.vector)
     frozen = sorted(
         name
-        for name in mapping.differences(field.config, explicit)
-        if name not in LIVE[field.index] and name.split(".")[0] not in mapping.QUANTIZERS
+        for name in fields.differences(field.config, explicit)
+        if name not in LIVE[field.index] and name.split(".")[0] not in fields.QUANTIZERS
     )
     if frozen:
         return f"{', '.join(frozen)} is fixed at creation"
     if now == then:
-        inner = mapping.differences(field.config, explicit)
+        inner = fields.differences(field.config, explicit)
         fixed = [name for name in inner if name not in LIVE[field.index]]
         return f"{', '.join(fixed)} is fixed once codes are there" if fixed else None
     if field.index != HNSW:
@@ -292,7 +292,7 @@ def _why_not_in_place(
 
 
 def _settings_step(field: Field, explicit: Mapping[str, Any]) -> Step:
-    changed = mapping.differences(field.config, explicit)
+    changed = fields.differences(field.config, explicit)
     former: dict[str, Any] = {}
     for name, (there, _) in changed.items():
         *path, last = name.split(".")
@@ -322,7 +322,7 @@ def _put_step(
     engine: Engine,
     taken: Collection[str],
 ) -> Step:
-    name, block = mapping.quantizer(mapped.native or {}) or ("", {})
+    name, block = fields.quantizer(mapped.native or {}) or ("", {})
     _refuse_few_rows(looked, name, block)
     reverse, way_back = _reverse(looked, vector, engine, taken)
     return _codes_step(
@@ -347,11 +347,11 @@ def _codes_step(
     field = looked.layout.field(vector)
     native = {
         "vectorIndexType": field.index,
-        "vectorIndexConfig": mapping.merged(field.config, config),
+        "vectorIndexConfig": fields.merged(field.config, config),
     }
     if "trainingLimit" not in (config.get("pq") or config.get("sq") or {}):
-        config = mapping.merged(config, mapping.trainable(native, looked.count))
-    name, _ = mapping.quantizer(native) or ("", {})
+        config = fields.merged(config, mapping.trainable(native, looked.count))
+    name, _ = fields.quantizer(native) or ("", {})
     numbers = looked.count * (field.dim or 0)
     if name == "pq":
         seconds = max(1, round(numbers / PQ_SPEED))
@@ -383,7 +383,7 @@ def _codes_step(
 
 
 def _refuse_few_rows(looked: Look, name: str, block: Mapping[str, Any]) -> None:
-    centroids = int(block.get("centroids") or mapping.CENTROIDS)
+    centroids = int(block.get("centroids") or fields.CENTROIDS)
     if name == "pq" and looked.count < centroids:
         raise UnsupportedError(
             f"PQ is trained on at least {centroids} rows, one for each centroid; "
@@ -424,7 +424,7 @@ def _unfinished(
         return [Step(Symbol.BACKGROUND, action, status.reason, request, request)]
     if status.state is not State.IGNORED:
         return []
-    name, block = mapping.quantizer(field.native) or ("", {})
+    name, block = fields.quantizer(field.native) or ("", {})
     if field.index == HNSW and name in ("pq", "sq", "rq"):
         _refuse_few_rows(looked, name, block)
         reverse, way_back = _reverse(looked, vector, engine, taken)
