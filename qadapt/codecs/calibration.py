@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.codecs.blocks import Array, as_matrix, plain_blocks, raise_non_finite, work_dtype
+from qadapt.durable import write_whole
 from qadapt.errors import CalibrationError, DimensionError, InputError, IntegrityError
 
 VERSION = 1
@@ -240,23 +240,7 @@ class Calibration:
         Raises:
             OSError: the folder cannot be written.
         """
-        target = Path(path)
-        fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with fresh.open("x", encoding="utf-8") as file:
-                file.write(self.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(fresh, target)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
-        if os.name == "posix":  # the new name itself reaches the disk with the folder
-            folder = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        write_whole(Path(path), self.to_json())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Calibration:

@@ -12,7 +12,7 @@ from typing import Any
 from qadapt.costing.footprint import Footprint, Part, centroids, original_bytes
 from qadapt.errors import UnsupportedError
 from qadapt.model import Level, Quantization, Vector
-from qadapt.stores.weaviate import mapping
+from qadapt.stores.weaviate import fields, mapping
 from qadapt.stores.weaviate.schema import FLAT, HFRESH
 
 LAYOUT = "code layouts in the source of Weaviate 1.39.0"
@@ -51,7 +51,7 @@ def footprint(
     native, kind = mapped.native, str(mapped.native["vectorIndexType"])
     codes = count * mapping.code_bytes(native, vector)
     floats = original_bytes(count, vector.replace(datatype="float32"))
-    name, block = mapping.quantizer(native) or ("", {})
+    name, block = fields.quantizer(native) or ("", {})
     # A flat index reads codes and floats from disk, but for those that its cache holds.
     scanned = kind == FLAT
     in_ram = codes if not scanned or block.get("cache") else 0

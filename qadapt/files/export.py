@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qadapt.durable import sync_folder
 from qadapt.errors import InputError, SpecError
 from qadapt.files import arrays, parquet
 from qadapt.local import codes, seen
-from qadapt.local.state import sync_dir
 from qadapt.migration.carrier import home
 from qadapt.migration.endpoint import Endpoint, opened
 from qadapt.model import Batch, CollectionInfo, Plain
@@ -88,7 +88,7 @@ def whole(*paths: Path) -> Iterator[list[Path]]:
                 os.fsync(file.fileno())
         for temporary, path in zip(made, paths, strict=True):
             temporary.replace(path)
-        sync_dir(paths[0].parent)
+        sync_folder(paths[0].parent)
     except OSError as error:
         raise InputError(f"cannot write {paths[0]}: {error.strerror or error}") from error
     finally:

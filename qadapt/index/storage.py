@@ -12,12 +12,12 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from qadapt.durable import sync_folder
 from qadapt.errors import AlreadyExistsError, IntegrityError
 
 FORMAT = "qadapt-code-index"
@@ -149,16 +149,6 @@ def write_header(folder: Path, header: Header) -> None:
     write_file(draft, [json.dumps(body, indent=1).encode()])
     os.replace(draft, folder / HEADER_NAME)
     sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the folder's list of names on the disk (Windows does that by itself)."""
-    if sys.platform != "win32":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def sweep(folder: Path, header: Header) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from qadapt.codecs import Calibration
+from qadapt.durable import sync_folder
 from qadapt.engines.exact import unit
 from qadapt.errors import (
     CalibrationError,
@@ -24,7 +25,7 @@ from qadapt.errors import (
 )
 from qadapt.index import CodeIndex
 from qadapt.local.settings import read_settings, write_settings
-from qadapt.local.state import index_dir, sync_dir
+from qadapt.local.state import index_dir
 from qadapt.model import (
     Batch,
     Evidence,
@@ -194,7 +195,7 @@ def in_step(store: Store, collection: str, names: Sequence[str]) -> Iterator[Non
     for mark in marks:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
-        sync_dir(mark.parent)
+        sync_folder(mark.parent)
     try:
         yield
     except InputError:  # refused before anything was written

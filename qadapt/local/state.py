@@ -18,6 +18,7 @@ from pathlib import Path
 
 import filelock
 
+from qadapt.durable import sync_folder
 from qadapt.errors import BusyError, IntegrityError, SpecError
 from qadapt.model import Plain, Quantization, Rescore
 from qadapt.model.address import Address
@@ -128,7 +129,7 @@ def forget(address: Address, collection: str) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never half of it."""
+    """Write a file whole or not at all, in a folder made for it, for its owner's eyes alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -140,18 +141,7 @@ def write_whole(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    sync_dir(path.parent)
-
-
-def sync_dir(folder: Path) -> None:
-    """Make a rename in a folder durable, where the system can."""
-    if os.name == "nt":  # Windows cannot open a folder for fsync
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)
 
 
 @contextmanager

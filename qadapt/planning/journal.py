@@ -15,8 +15,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
+from qadapt.durable import sync_folder
 from qadapt.errors import IntegrityError, NotFoundError
-from qadapt.local.state import state_dir, sync_dir, write_whole
+from qadapt.local.state import state_dir, write_whole
 from qadapt.model import Plan
 
 State = Literal["interrupted", "failed", "applied", "undone"]
@@ -149,7 +150,7 @@ def begin(plan: Plan) -> Record:
     """A new record, with the plan on disk and the change marked as begun."""
     folder = folder_of(plan)
     write_whole(folder / "plan.json", plan.to_json())
-    sync_dir(folder.parent)
+    sync_folder(folder.parent)
     record = Record(folder)
     record.add("begun")
     return record

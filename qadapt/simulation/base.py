@@ -86,6 +86,19 @@ class Model(abc.ABC):
         return 2 * values if self.metric is Metric.EUCLIDEAN else values
 
 
+class Symmetric(Model):
+    """Queries are cut like rows: ``_values`` gives what the codes of either stand for."""
+
+    @abc.abstractmethod
+    def _values(self, x: Floats) -> Floats: ...
+
+    def _rows(self, rows: Floats) -> Codes:
+        return self._stand_for(self._values(rows))
+
+    def _queries(self, queries: Floats) -> Floats:
+        return self._asking(self._values(queries))
+
+
 class Exact(Model):
     """No quantization: the floats themselves, or rounded to 16 bits."""
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from qadapt.model import Metric
-from qadapt.simulation.base import Codes, Floats, Model, rounded
+from qadapt.simulation.base import Codes, Floats, Model, Symmetric, rounded
 from qadapt.simulation.centroids import Products
 from qadapt.simulation.rotation import turbo
 
@@ -20,7 +20,7 @@ STEPS = 127
 BORDER = 2 / 3  # standard deviations, between the middle and the outer values of 2-bit codes
 
 
-class Scalar(Model):
+class Scalar(Symmetric):
     """7 bits, one range for all dimensions.
 
     ``quantile`` is cut as the engine does it: ``(1 - q) / 2`` of the number of *vectors*, not of
@@ -51,12 +51,6 @@ class Scalar(Model):
         codes = rounded(np.clip((x - self._low) / self._step, 0, STEPS))
         values: Floats = codes * self._step + self._low
         return values
-
-    def _rows(self, rows: Floats) -> Codes:
-        return self._stand_for(self._values(rows))
-
-    def _queries(self, queries: Floats) -> Floats:
-        return self._asking(self._values(queries))
 
 
 class Binary(Model):

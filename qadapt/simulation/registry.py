@@ -108,12 +108,12 @@ def _weaviate_candidates(
     mapped: Mapped, k: int, rescore: Rescore | None
 ) -> tuple[int, Rescore | None]:
     """Its own rule decides, from the number of results that it is asked for."""
-    from qadapt.stores.weaviate import mapping
+    from qadapt.stores.weaviate import rescoring
 
     native = mapped.native or {}
     index = str(native.get("vectorIndexType", "hnsw"))
     config = native.get("vectorIndexConfig") or {}
-    rule = mapping.rescoring({"vectorIndexType": index, "vectorIndexConfig": config})
+    rule = rescoring.of({"vectorIndexType": index, "vectorIndexConfig": config})
     if rule.off:  # then qadapt scores again what was asked for
         rescore = rescore or Rescore(source="off")
         return (rescore.candidates(k) if rescore.on else k), rescore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qadapt.model import Metric
-from qadapt.simulation.base import Codes, Floats, Model, rounded
+from qadapt.simulation.base import Codes, Floats, Model, Symmetric, rounded
 from qadapt.simulation.centroids import Products
 from qadapt.simulation.rotation import blocked
 
@@ -87,7 +87,7 @@ class Signs(Model):
         return 2 * (queries < 0).astype(np.float32) - 1
 
 
-class Scalar(Model):
+class Scalar(Symmetric):
     """SQ: 8 bits over one range for all dimensions, rounded down, queries too."""
 
     def _fit(self, rows: Floats) -> None:
@@ -98,12 +98,6 @@ class Scalar(Model):
         codes = np.floor(np.clip((x - self._low) / wide, 0, 1) * 255)
         values: Floats = codes * (wide / 255) + self._low
         return values
-
-    def _rows(self, rows: Floats) -> Codes:
-        return self._stand_for(self._values(rows))
-
-    def _queries(self, queries: Floats) -> Floats:
-        return self._asking(self._values(queries))
 
 
 class Product(Model):

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import UnsupportedError
-from qadapt.model import Level, Plan, Symbol
 from qadapt.stores.weaviate.searching import ALWAYS
 from qadapt.testing import StoreConformance
 from qadapt.testing.data import Sample
-from qadapt.testing.quantizing import OFF, SETTINGS
+from qadapt.testing.quantizing import OFF
 
 pytest.importorskip("weaviate")
 
@@ -67,59 +65,14 @@ class TestWeaviateHnsw(StoreConformance):
         database.switch_alias(self.name, first)
         return database[self.name]
 
-    @pytest.mark.parametrize("text", SETTINGS)
-    def test_every_setting_is_obeyed_or_refused(
-        self, filled: Collection, sample: Sample, text: str
-    ) -> None:
-        wanted = qa.Quantization.parse(text)
-        before = filled.fetch(self.keys(self.rows)).vectors[""].tobytes()
-        try:
-            plan = filled.plan(wanted)
-        except UnsupportedError as error:
-            assert text not in self.must_support, error
-            assert error.hint, "a refusal says what would do"
-            assert filled.info().vectors[""].quantization == qa.none()
-            return
-        assert Plan.from_json(plan.to_json()).steps == plan.steps
-        assert all(step.reason and step.request for step in plan.steps)
-        if plan.match.level is Level.DIFFERS:
-            assert all(plan.match.differences)
-        change = plan.apply(yes=True, timeout=300)
-        assert change.state == "applied"
-        vector = filled.info().vectors[""]
-        assert vector.status.state is qa.State.ACTIVE, vector.status
-        assert vector.status.evidence
-        assert vector.quantization.codes_only == plan.target.codes_only
-        assert vector.code_bytes
-        assert vector.code_bytes < 1.5 * 4 * self.rows * self.dim
-
+    def check_codes(self, filled: Collection, sample: Sample) -> None:
+        """Whatever a query says, the server scores again by the floats."""
         off = filled.search(sample.queries, k=self.k, rescore=OFF)
         assert (off.how.scores, off.how.rescorer) == ("exact", "store")
         assert ALWAYS in off.how.notes
-        lifted = filled.search(sample.queries, k=self.k, rescore=qa.Rescore(10))
-        assert self.recall(lifted, sample) >= self.recall(off, sample)
-        assert lifted.how.scores == "exact"
+        lifted = self.rescored(filled, sample)
         assert lifted.how.rescorer == "store"
-        assert lifted.how.candidates >= 10 * self.k
-        found = sample.rows[self.numbers(lifted)]
-        exact = np.einsum("qkd,qd->qk", found, sample.queries)
-        np.testing.assert_allclose(lifted.scores, exact, atol=1e-5)
-
-        again = filled.plan(wanted)
-        assert not again.changes
-        assert [step.symbol for step in again.steps] == [Symbol.NOTHING]
-
-        change.undo(timeout=300)
-        vector = filled.info().vectors[""]
-        assert vector.quantization == qa.none()
-        assert vector.status.state is qa.State.ABSENT
-        hits = filled.search(sample.queries, k=self.k)
-        assert hits.how.scores == "exact"
-        assert hits.how.rescorer == "none"
-        assert self.recall(hits, sample) > 0.95, "codes are still in use"
-        assert self.recall(filled.search(sample.queries, k=self.k, exact=True), sample) == 1
-        assert filled.count() == self.rows
-        assert filled.fetch(self.keys(self.rows)).vectors[""].tobytes() == before
+        assert self.recall(lifted, sample) >= self.recall(off, sample)
 
     def test_from_one_kind_to_another_and_back(self, filled: Collection) -> None:
         """Weaviate's ``scalar`` is RQ of 8 bits, which is called by its own name when seen."""
@@ -144,9 +97,7 @@ class TestWeaviateHnsw(StoreConformance):
         lifted = filled.search(sample.queries, k=self.k, rescore=10)
         assert (lifted.how.scores, lifted.how.rescorer) == ("exact", "qadapt")
         assert self.recall(lifted, sample) > lossy + 0.05
-        found = sample.rows[self.numbers(lifted)]
-        exact = np.einsum("qkd,qd->qk", found, sample.queries)
-        np.testing.assert_allclose(lifted.scores, exact, atol=1e-5)
+        self.check_scores(lifted, sample)
 
     no_rescoring: dict[str, Any] = {"rq": {"rescoreLimit": 0}}  # noqa: RUF012
 

@@ -20,7 +20,7 @@ from qadapt.errors import SpecError
 from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
 from qadapt.stores.base import Mapped
 from qadapt.stores.edge.status import Seen, codes_while_growing
-from qadapt.stores.qdrant import mapping, thresholds
+from qadapt.stores.qdrant import mapping, placing, thresholds
 
 CONFIGURE = "edge.configure"
 OPTIMIZE = "edge.optimize"
@@ -169,15 +169,4 @@ def _estimate(
 ) -> Estimate:
     codes = mapping.code_bytes(request.get("quantization_config"), seen.vector, info.count)
     originals = info.float_bytes or 0
-    on_disk = (target.originals or info.quantization.originals) == "disk"
-    # Codes that are not placed stand in RAM when the originals do.
-    codes_on_disk = target.codes == "disk" or (target.codes is None and on_disk)
-    return Estimate(
-        codes_ram=0 if codes_on_disk else codes,
-        codes_disk=codes,
-        originals_ram=0 if on_disk else originals,
-        originals_disk=originals,
-        # A second copy of each segment stands beside it until it is swapped in.
-        temporary_disk=originals + codes,
-        stops="searches and writes",
-    )
+    return placing.estimate(codes, originals, info.quantization, target, "searches and writes")

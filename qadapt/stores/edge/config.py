@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qadapt.durable import write_whole
 from qadapt.errors import IntegrityError
 
 FILE = "edge_config.json"
@@ -49,28 +48,7 @@ def read(folder: Path) -> Config:
 
 def write(folder: Path, config: Mapping[str, Any]) -> None:
     """Replace the file in one move, so that a crash leaves the old one or the new one."""
-    path = folder / FILE
-    temporary = folder / f".{FILE}.{uuid.uuid4().hex}"
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(config, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside of a folder survive a loss of power, where the system can."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_whole(folder / FILE, json.dumps(config, indent=2))
 
 
 def settings(config: Mapping[str, Any]) -> Config:

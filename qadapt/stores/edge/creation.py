@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qadapt.durable import sync_folder
 from qadapt.errors import AlreadyExistsError, InputError, QadaptError, StoreError, UnsupportedError
 from qadapt.model import Extra, Metric, Vector
 from qadapt.stores.edge import config, extras
@@ -91,7 +92,7 @@ def create(
             if folder.exists():
                 raise AlreadyExistsError(f"there is already something at {folder}")
             making.rename(folder)
-            config.sync_folder(folder.parent)
+            sync_folder(folder.parent)
     finally:
         shutil.rmtree(making, ignore_errors=True)
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qadapt.errors import SpecError, UnsupportedError
+from qadapt.errors import UnsupportedError
 from qadapt.model import Hits, How, Kind, Metric, Rescore, Vector
 from qadapt.stores.base import Search
 from qadapt.stores.edge.engine import engine
 from qadapt.stores.edge.filters import to_engine
 from qadapt.stores.qdrant import rescoring
 from qadapt.stores.qdrant.columns import plain
+from qadapt.stores.qdrant.options import check
 from qadapt.stores.qdrant.rescoring import Codes
 
 if TYPE_CHECKING:
     import qdrant_edge
 
     from qadapt.model.data import Floats
-
-OPTIONS = ("hnsw_ef", "indexed_only", "ignore_quantization")
 
 RAW_COUNTS = (
     "scores are the engine's raw counts of bits, not in the metric's unit; only the order of "
@@ -34,14 +33,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     Raises:
         SpecError
     """
-    for name, value in options.items():
-        if name not in OPTIONS:
-            raise SpecError.unknown("search option", name, OPTIONS, where="edge")
-        if name == "hnsw_ef":
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SpecError(f"hnsw_ef is a whole number from 1; got {value!r}")
-        elif not isinstance(value, bool):
-            raise SpecError(f"{name} is true or false; got {value!r}")
+    check(options, "edge")
 
 
 def request(queries: Floats, search: Search, codes: Codes) -> qdrant_edge.QueryBatchRequest:

@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qadapt.model import Kind, Match, Quantization, Rescore, Vector
+from qadapt.stores import cutting
 from qadapt.stores.base import Mapped
+from qadapt.stores.milvus import gates
 from qadapt.stores.milvus.connection import CLOUD
 from qadapt.stores.milvus.engine import (
     NEWEST,
     SINCE_AUTO_SQ4U,
     SINCE_HNSW_CODES,
-    SINCE_IVF_REFINE,
     SINCE_MMAP,
     SINCE_RABITQ,
     SINCE_RABITQ_BITS,
@@ -34,7 +35,6 @@ from qadapt.stores.milvus.engine import (
 GRAPH = {"M": "16", "efConstruction": "200"}
 LISTS = {"nlist": "128"}
 
-HNSW_CODES = ("HNSW_SQ", "HNSW_PQ", "HNSW_PRQ")
 IVF = ("IVF_FLAT", "IVF_SQ8", "IVF_PQ", "IVF_RABITQ", "IVF_RABITQ_FASTSCAN", "SCANN")
 FLOATS = ("FLAT", "BRUTE_FORCE", "IVF_FLAT", "HNSW")
 _OWN: Mapping[str, tuple[str, ...]] = {
@@ -45,15 +45,8 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "IVF_RABITQ": ("rbq_bits",),
 }
 _SQ_BITS: Mapping[str, int] = {"SQ8": 8, "SQ6": 6, "SQ4": 4, "SQ4U": 4}
-_REFINES = ("sq4u", "sq6", "sq8", "fp16", "bf16", "fp32", "flat")
 HALVES = ("float16", "bfloat16")
-# What knowhere registers for INT8_VECTOR, although the documentation lists all types.
-_INT8_TYPES = ("HNSW", *HNSW_CODES)
-# Floats that a vector of 16 bits cannot be refined by (knowhere, refine_utils.cc).
-_NO_REFINE = {"float16": ("bf16", "fp32", "flat"), "bfloat16": ("fp16", "fp32", "flat")}
 MMAP = "mmap.enabled"
-_OLD_LITE_TYPES = ("FLAT", "IVF_FLAT", "AUTOINDEX", "BIN_FLAT")
-_LITE_TYPES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "HNSW_SQ", "AUTOINDEX")
 
 PER_DIMENSION = "one range for each dimension, not one for the collection"
 ONE_RANGE = "one range for all dimensions, not one for each (SQ4U)"
@@ -69,7 +62,7 @@ BESIDE = (
     "which before Milvus 2.4 become an ARRAY"
 )
 # The index of sign bits beside; see ``bits``.
-BITS = "BIN_FLAT"
+BITS = gates.BITS
 STAY_32 = "16-bit floats are in the index alone; the stored floats stay 32 bits"
 NO_PLACE = "where originals are kept is not changed: Milvus says it by mmap of the field"
 NO_CODES_PLACE = (
@@ -110,7 +103,7 @@ def to_native(
         params.update({"with_raw_data": "true"} if chosen == "SCANN" else {})
     kind = chosen
     params = {**_inherited(kind, current), **params, **wanted}
-    problem = _problem(kind, params, vector, engine)
+    problem = gates.problem(kind, params, vector, engine)
     if problem is not None:
         return Mapped(None, quantization, problem)
     if quantization.codes is not None and kind != BITS and engine.has(SINCE_MMAP):
@@ -152,56 +145,6 @@ def _inherited(kind: str, current: Mapping[str, Any] | None) -> dict[str, str]:
     base = GRAPH if kind.startswith("HNSW") else LISTS if kind in IVF else {}
     there = {key: _text(value) for key, value in ((current or {}).get("params") or {}).items()}
     return {key: there.get(key, value) for key, value in base.items()}
-
-
-def _problem(kind: str, params: Mapping[str, str], vector: Vector, engine: Engine) -> Match | None:
-    """What this engine would refuse, or take and ignore."""
-    if engine.lite:
-        extra = sorted(set(params) & {"refine", "refine_type", "refine_k"})
-        if engine.old_lite and kind not in _OLD_LITE_TYPES:
-            return Match.unsupported(f"{engine.words} does not build {kind}", "Milvus Lite 3")
-        if kind not in (*_LITE_TYPES, BITS):
-            return Match.unsupported(f"{engine.words} does not build {kind}", "a Milvus server")
-        if extra or params.get("sq_type", "SQ8") != "SQ8":
-            what = ", ".join(extra) or f"sq_type {params['sq_type']}"
-            return Match.unsupported(f"{engine.words} ignores {what}", "a Milvus server")
-        return None
-    if vector.datatype == "int8" and kind not in (*_INT8_TYPES, BITS):
-        return Match.unsupported(
-            f"{kind} does not take int8 vectors", f"an index type: {', '.join(_INT8_TYPES)}"
-        )
-    if params.get("refine_type", "").lower() in _NO_REFINE.get(vector.datatype, ()):
-        return Match.unsupported(
-            f"{vector.datatype} vectors are not refined by {params['refine_type']}",
-            "another refine_type",
-        )
-    since = _since(kind, params)
-    if since is not None and not engine.has(since):
-        what = f"{kind} with {', '.join(f'{k}={v}' for k, v in params.items())}"
-        return Match.unsupported(f"{what} needs Milvus {since}; this is {engine.words}", since)
-    if params.get("refine") == "true" and params.get("refine_type", "").lower() not in _REFINES:
-        return Match.unsupported(
-            "refine without a refine_type does nothing", f"refine_type: {', '.join(_REFINES)}"
-        )
-    if "m" in params and (not params["m"].isdecimal() or vector.dim % int(params["m"] or 1)):
-        return Match.unsupported(f"m={params['m']} does not divide {vector.dim} dimensions")
-    return None
-
-
-def _since(kind: str, params: Mapping[str, str]) -> str | None:
-    """The first server that builds it as it is said."""
-    needs = []
-    if kind in HNSW_CODES:
-        needs.append(SINCE_HNSW_CODES)
-    if kind.startswith("IVF_RABITQ"):
-        needs.append(SINCE_RABITQ)
-    if kind == "IVF_RABITQ_FASTSCAN" or params.get("rbq_bits", "1") != "1":
-        needs.append(SINCE_RABITQ_BITS)
-    if kind in ("IVF_SQ8", "IVF_PQ") and set(params) & {"refine", "refine_type", "sq_type"}:
-        needs.append(SINCE_IVF_REFINE)
-    if params.get("sq_type") == "SQ4U":
-        needs.append(SINCE_SQ4U)
-    return max(needs, key=lambda text: tuple(map(int, text.split("."))), default=None)
 
 
 # -- to native -----------------------------------------------------------------------------------
@@ -267,16 +210,10 @@ def _product(
         return Match.unsupported(f"{engine.words} builds no product codes", "scalar", _ELSEWHERE)
     if quantization.centroids not in (None, 256):
         return Match.unsupported("product codes have 256 centroids here", "leave centroids out")
-    given = quantization.segments
-    segments = float(given) if given else 4 * vector.dim / float(quantization.ratio or 16)
-    if segments != int(segments) or vector.dim % int(segments):
-        fitting = [m for m in range(1, vector.dim + 1) if vector.dim % m == 0]
-        nearest = min(fitting, key=lambda m: abs(m - segments))
-        return Match.unsupported(
-            f"the {vector.dim} dimensions cannot be cut into {segments:g} equal segments",
-            f"product:segments={nearest}",
-        )
-    params = {"m": str(int(segments)), "nbits": "8"}
+    segments = cutting.segments(quantization, vector)
+    if isinstance(segments, Match):
+        return segments
+    params = {"m": str(segments), "nbits": "8"}
     if engine.has(SINCE_HNSW_CODES) and _family(current) != "IVF":
         return "HNSW_PQ", params, []
     return "IVF_PQ", params, []

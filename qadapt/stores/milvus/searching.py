@@ -13,7 +13,8 @@ from qadapt.model import Batch, Hits, How, Kind, Metric, Quantization, Rescore, 
 from qadapt.stores import scanning
 from qadapt.stores.base import Search
 from qadapt.stores.milvus.connection import LEVELS
-from qadapt.stores.milvus.mapping import HNSW_CODES, IVF
+from qadapt.stores.milvus.gates import HNSW_CODES
+from qadapt.stores.milvus.mapping import IVF
 from qadapt.stores.milvus.schema import Index, Layout
 
 OPTIONS = (

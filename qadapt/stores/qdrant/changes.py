@@ -18,7 +18,7 @@ from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
 from qadapt.model.capabilities import older
 from qadapt.stores.base import Mapped
-from qadapt.stores.qdrant import config, mapping, thresholds
+from qadapt.stores.qdrant import config, mapping, placing, thresholds
 from qadapt.stores.qdrant.status import Seen, codes_while_growing
 
 PATCH = "qdrant.patch"
@@ -181,14 +181,4 @@ def _estimate(
     native = None if wanted == config.DISABLED else wanted
     codes = mapping.code_bytes(native, seen.vector, info.count)
     originals = int(4 * info.count * info.dim)
-    on_disk = (target.originals or info.quantization.originals) == "disk"
-    codes_on_disk = target.codes == "disk" or (target.codes is None and on_disk)
-    return Estimate(
-        codes_ram=0 if codes_on_disk else codes,
-        codes_disk=codes,
-        originals_ram=0 if on_disk else originals,
-        originals_disk=originals,
-        # A second copy of each segment stands beside it until it is swapped in.
-        temporary_disk=originals + codes,
-        stops="nothing",
-    )
+    return placing.estimate(codes, originals, info.quantization, target, "nothing")

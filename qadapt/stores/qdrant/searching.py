@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qadapt.errors import SpecError, UnsupportedError
+from qadapt.errors import UnsupportedError
 from qadapt.model import Hits, How, Id, Kind, Metric, Quantization, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores.base import Search
-from qadapt.stores.qdrant import rescoring, strict
+from qadapt.stores.qdrant import options, rescoring, strict
 from qadapt.stores.qdrant.connection import module
 from qadapt.stores.qdrant.failures import not_a_number
 from qadapt.stores.qdrant.filters import to_models
@@ -22,7 +22,6 @@ from qadapt.stores.qdrant.rescoring import Codes
 if TYPE_CHECKING:
     from qadapt.model.data import Floats
 
-OPTIONS = ("hnsw_ef", "indexed_only", "ignore_quantization")
 SINCE_EUCLID = "1.19"
 
 RAW_COUNTS = (
@@ -50,15 +49,7 @@ def check(search: Search) -> None:
     Raises:
         SpecError, UnsupportedError
     """
-    for name, value in search.options.items():
-        if name not in OPTIONS:
-            raise SpecError.unknown("search option", name, OPTIONS, where="qdrant")
-        if name == "hnsw_ef":
-            # The server takes 0 without a word.
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SpecError(f"hnsw_ef is a whole number from 1; got {value!r}")
-        elif not isinstance(value, bool):
-            raise SpecError(f"{name} is true or false; got {value!r}")
+    options.check(search.options, "qdrant")
     if search.rescore is not None and search.rescore.source == "codes":
         raise UnsupportedError(
             "Qdrant keeps no finer codes to rescore by; it rescores by the originals",

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError, UnsupportedError
 from qadapt.model import Estimate, Step, Symbol, Vector
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.weaviate import copying, creation, mapping, schema
+from qadapt.stores.weaviate import copying, creation, fields, mapping, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.engine import SINCE_ADD_VECTOR, Engine
 from qadapt.stores.weaviate.look import Look
@@ -70,13 +70,13 @@ def steps(
     index = copying.index(field, wanted, Vector(1, field.metric), looked.count)
     copying.settle(index, engine)
     made = [_add_step(looked, field, name, index, words), _fill_step(looked, field, name)]
-    if mapping.quantizer(index) is not None:
+    if fields.quantizer(index) is not None:
         made.append(_codes_step(looked, field, name, index, words))
     return name, made
 
 
 def _free_name(layout: Layout, vector: str, wanted: Mapping[str, Any]) -> str:
-    kind, block = mapping.quantizer(wanted) or ("none", {})
+    kind, block = fields.quantizer(wanted) or ("none", {})
     short = f"rq{block.get('bits', 8)}" if kind == "rq" else kind
     base = name = f"{vector or 'default'}_{short}"
     number = 2
@@ -123,7 +123,7 @@ def _fill_step(looked: Look, field: Field, name: str) -> Step:
 def _codes_step(
     looked: Look, field: Field, name: str, index: Mapping[str, Any], words: str
 ) -> Step:
-    kind, _ = mapping.quantizer(index) or ("", {})
+    kind, _ = fields.quantizer(index) or ("", {})
     codes = looked.count * mapping.code_bytes(index, field.vector)
     trains = "it trains once rows are there; " if kind in ("pq", "sq") else ""
     return Step(
@@ -157,8 +157,8 @@ def add(connection: Connection, name: str, request: Mapping[str, Any]) -> None:
         connection.rest("PUT", path, changed, doing=f"add the vector {target!r} to {name!r}")
         layout = schema.describe(connection, name)
     there = creation.configs(layout.raw).get(target, {})
-    lost = mapping.differences(there, index["vectorIndexConfig"])
-    lost.pop(mapping.SKIP, None)
+    lost = fields.differences(there, index["vectorIndexConfig"])
+    lost.pop(fields.SKIP, None)
     if lost:
         raise StoreError(
             f"the vector {target!r} of {name!r} is not what was to be made: "

@@ -21,7 +21,7 @@ from qadapt.errors import AlreadyExistsError, StoreError, StoreTimeoutError, Uns
 from qadapt.model import Estimate, Step, Symbol, Vector
 from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.naming import next_version
-from qadapt.stores.weaviate import aliases, creation, look, mapping, schema, tenants
+from qadapt.stores.weaviate import aliases, creation, fields, look, mapping, schema, tenants
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_SKIP_DEFAULT, Engine
 from qadapt.stores.weaviate.look import Look
@@ -151,9 +151,9 @@ def index(field: Field, wanted: Mapping[str, Any], vector: Vector, count: int) -
     """An index as it is to be created: what is there, without quantizers, and what is wanted."""
     index = str(wanted["vectorIndexType"])
     kept = _bare(field.config, index) if index == field.index else {}
-    config = mapping.merged(kept, wanted["vectorIndexConfig"])
+    config = fields.merged(kept, wanted["vectorIndexConfig"])
     made = {"vectorIndexType": index, "vectorIndexConfig": config}
-    config = mapping.merged(config, mapping.trainable(made, count))
+    config = fields.merged(config, mapping.trainable(made, count))
     return {
         "vectorIndexType": index,
         "vectorIndexConfig": creation.with_distance(index, config, vector),
@@ -161,9 +161,9 @@ def index(field: Field, wanted: Mapping[str, Any], vector: Vector, count: int) -
 
 
 def _bare(config: Mapping[str, Any], index: str) -> dict[str, Any]:
-    gone = {*_OF_THE_SERVER, mapping.SKIP}
+    gone = {*_OF_THE_SERVER, fields.SKIP}
     if index != HFRESH:
-        gone |= set(mapping.QUANTIZERS)
+        gone |= set(fields.QUANTIZERS)
     bare = {key: value for key, value in config.items() if key not in gone}
     if index == DYNAMIC:
         for half in (HNSW, FLAT):
@@ -206,7 +206,7 @@ def _make(connection: Connection, source: Layout, request: Mapping[str, Any]) ->
         there = schema.describe(connection, target)
         now = creation.configs(there.raw)
         for label, config in creation.configs(wanted).items():
-            if label not in now or mapping.differences(now[label], config):
+            if label not in now or fields.differences(now[label], config):
                 raise StoreError(
                     f"there is a collection {target!r}, and it is not what was to be made",
                     hint="if it is somebody else's, plan again: another name is taken",
@@ -242,9 +242,9 @@ def settle(place: Mapping[str, Any], engine: Engine) -> None:
     for half in halves:
         for name in _OF_THE_SERVER:
             half.pop(name, None)
-        bare = not any((half.get(each) or {}).get("enabled") for each in mapping.QUANTIZERS)
+        bare = not any((half.get(each) or {}).get("enabled") for each in fields.QUANTIZERS)
         if bare and place["vectorIndexType"] != HFRESH and engine.has(SINCE_SKIP_DEFAULT):
-            half[mapping.SKIP] = True
+            half[fields.SKIP] = True
 
 
 def _tenants(connection: Connection, source: Layout, target: str) -> list[str]:

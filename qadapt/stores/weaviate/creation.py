@@ -9,7 +9,7 @@ from urllib.parse import quote
 from qadapt.errors import QadaptError, StoreError, UnsupportedError
 from qadapt.model import Extra, Vector
 from qadapt.stores.base import Mapped
-from qadapt.stores.weaviate import mapping, multi, payloads, schema
+from qadapt.stores.weaviate import fields, multi, payloads, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_NAMED, Engine
 from qadapt.stores.weaviate.schema import DYNAMIC
@@ -138,7 +138,7 @@ def post(connection: Connection, name: str, sent: Mapping[str, Any]) -> None:
     lost = [
         f"{label or 'the vector'}: {field} is {now!r} and not {wanted!r}"
         for label, config in configs(sent).items()
-        for field, (now, wanted) in mapping.differences(configs(there)[label], config).items()
+        for field, (now, wanted) in fields.differences(configs(there)[label], config).items()
     ]
     if not lost:
         return

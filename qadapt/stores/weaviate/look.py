@@ -12,7 +12,7 @@ import numpy as np
 from qadapt.errors import AuthError, NotFoundError, StoreTimeoutError, UnsupportedError
 from qadapt.model import CollectionInfo, Quantization, Server, Status, Vector, VectorInfo
 from qadapt.model.capabilities import older
-from qadapt.stores.weaviate import mapping, rows, schema
+from qadapt.stores.weaviate import fields, mapping, rescoring, rows, schema
 from qadapt.stores.weaviate import tenants as tenancy
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.schema import DYNAMIC, HNSW, Field, Layout
@@ -76,7 +76,7 @@ def look(connection: Connection, name: str, tenant: str | None = None) -> Look:
     if tenant is not None and shards is not None:
         shards = [each for each in shards if each.name == tenant]
     natives = {label: field.native for label, field in layout.vectors.items()}
-    quantized = sum(mapping.quantizer(each) is not None for each in natives.values())
+    quantized = sum(fields.quantizer(each) is not None for each in natives.values())
     several = len(layout.vectors) + len(layout.others)
     vectors = {}
     for label, field in layout.vectors.items():
@@ -160,7 +160,7 @@ def _rescored(
     if not shards or not all(each.state == READY for each in shards):
         # A search would wait for the end of a training.
         return None
-    rule = mapping.rescoring(field.native)
+    rule = rescoring.of(field.native)
     if (rule.limit == 0 and rule.off) or older(connection.version, SINCE_PROFILE):
         return None
     if layout.multi_tenant and len(hot) != 1:
@@ -226,7 +226,7 @@ def vector_info(name: str, looked: Look) -> VectorInfo:
         index=_told(field),
         quantization=seen.quantization,
         status=looked.status(name),
-        default_rescore=mapping.default_rescore(field.native),
+        default_rescore=rescoring.default_rescore(field.native),
         code_bytes=looked.count * mapping.code_bytes(field.native, vector),
         float_bytes=4 * looked.count * vector.dim,
     )
@@ -234,7 +234,7 @@ def vector_info(name: str, looked: Look) -> VectorInfo:
 
 def _told(field: Field) -> dict[str, Any]:
     """The index without the blocks that are switched off, which ``config`` has."""
-    found = mapping.quantizer(field.native)
+    found = fields.quantizer(field.native)
     plain = {
         key: value
         for key, value in field.config.items()

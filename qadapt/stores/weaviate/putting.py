@@ -13,7 +13,7 @@ from urllib.parse import quote
 from qadapt.errors import StoreError, StoreTimeoutError
 from qadapt.model import State
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.weaviate import look, mapping, schema
+from qadapt.stores.weaviate import fields, look, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.failures import CompressingError
 from qadapt.stores.weaviate.look import Look
@@ -57,8 +57,8 @@ def put(
         now = time.monotonic()
         readonly = any(each.state == READONLY for each in looked.shards or ())
         stopped = _told(stopped, readonly, now, progress)
-        differs = mapping.differences(field.config, config)
-        wanted = codes and mapping.quantizer(field.native) is not None
+        differs = fields.differences(field.config, config)
+        wanted = codes and fields.quantizer(field.native) is not None
         if not readonly and (differs or (sent is None and wanted and _startable(status.state))):
             _send(connection, looked, field, config)
             sent, calm = time.monotonic(), 0
@@ -101,7 +101,7 @@ def _send(connection: Connection, looked: Look, field: Field, config: Mapping[st
     """PUT the schema with some fields of one vector changed, all else as it was just read."""
     real = looked.layout.real
     changed = schema.with_config(
-        looked.layout.raw, field.target, mapping.merged(field.config, config)
+        looked.layout.raw, field.target, fields.merged(field.config, config)
     )
     try:
         connection.rest("PUT", f"/v1/schema/{quote(real)}", changed, doing=f"change {real!r}")
@@ -113,7 +113,7 @@ def _send(connection: Connection, looked: Look, field: Field, config: Mapping[st
         if "updating db" not in error.message:
             raise
         now = schema.describe(connection, real).field(field.name)
-        left = mapping.differences(now.config, config)
+        left = fields.differences(now.config, config)
         says = "does not have the change" if left else "says the change all the same"
         raise StoreError(
             f"{error.message}; the schema of {real!r} {says}, and the index has not changed",

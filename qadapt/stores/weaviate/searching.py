@@ -19,7 +19,7 @@ from qadapt.model import Batch, Hits, How, Id, Metric, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores import scanning
 from qadapt.stores.base import Search
-from qadapt.stores.weaviate import mapping
+from qadapt.stores.weaviate import fields, rescoring
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.schema import Field, Layout
 
@@ -61,7 +61,7 @@ def _check_hfresh(search: Search, field: Field) -> None:
             "hfresh with rescoreLimit 0: the server takes it, and each search of it fails there",
             hint="set rq.rescoreLimit of the collection, 350 by default",
         )
-    most = mapping.rescoring(field.native).most
+    most = rescoring.of(field.native).most
     if most is not None and search.k > most:
         raise UnsupportedError(
             f"hfresh gives at most rescoreLimit results, {most:,} here and not {search.k:,}",
@@ -71,11 +71,11 @@ def _check_hfresh(search: Search, field: Field) -> None:
 
 def limit(search: Search, field: Field) -> tuple[int, tuple[str, ...]]:
     """How many results are asked for, and what a reader must know of it."""
-    if search.rescore is None or not search.rescore.on or mapping.quantizer(field.native) is None:
+    if search.rescore is None or not search.rescore.on or fields.quantizer(field.native) is None:
         return search.k, ()
     wanted = search.rescore.candidates(search.k)
     # A server from HFRESH_ANY_LIMIT on would give more than `most`; it is not asked for.
-    most = min(MOST, mapping.rescoring(field.native).most or MOST)
+    most = min(MOST, rescoring.of(field.native).most or MOST)
     if wanted <= most:
         return wanted, ()
     return most, (f"Weaviate gives at most {most:,} here: so many candidates, not {wanted:,}",)
@@ -173,9 +173,9 @@ def how(
         seen: whether the server rescored, as it told; None where it did not tell.
     """
     chosen = "store default" if search.rescore is None else "call"
-    if mapping.quantizer(field.native) is None:
+    if fields.quantizer(field.native) is None:
         return How("store", "none", 1.0, 0, "none", "exact", chosen, notes)
-    rule = mapping.rescoring(field.native)
+    rule = rescoring.of(field.native)
     if rule.off:
         return How("store", "none", 1.0, 0, "none", "approximate", chosen, notes)
     if seen is False and field.index == "hnsw":

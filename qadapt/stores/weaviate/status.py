@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qadapt.model import Evidence, Kind, Quantization, State, Status
-from qadapt.stores.weaviate import mapping
+from qadapt.stores.weaviate import fields
 from qadapt.stores.weaviate.schema import DYNAMIC
 
 READY, READONLY = "READY", "READONLY"
@@ -148,7 +148,7 @@ def _judge_missing(seen: Seen, evidence: tuple[Evidence, ...]) -> Status:
 
 
 def _rule(seen: Seen) -> tuple[str, str]:
-    name, block = mapping.quantizer(seen.native) or ("", {})
+    name, block = fields.quantizer(seen.native) or ("", {})
     config = seen.native["vectorIndexConfig"]
     threshold = int(config.get("threshold") or 0)
     if seen.native["vectorIndexType"] == DYNAMIC and seen.count <= threshold:
@@ -156,7 +156,7 @@ def _rule(seen: Seen) -> tuple[str, str]:
             f"a dynamic index is flat up to {threshold:,} rows, and its flat half has no quantizer",
             f"write more than {threshold:,} rows, or take the index hnsw",
         )
-    centroids = int(block.get("centroids") or mapping.CENTROIDS)
+    centroids = int(block.get("centroids") or fields.CENTROIDS)
     if name == "pq" and seen.count < centroids:
         return (
             f"PQ is trained on at least as many rows as it has centroids: {centroids}",
@@ -172,7 +172,7 @@ def _rule(seen: Seen) -> tuple[str, str]:
 
 
 def _trained(seen: Seen) -> bool:
-    found = mapping.quantizer(seen.native)
+    found = fields.quantizer(seen.native)
     return found is not None and found[0] in ("pq", "sq")
 
 
@@ -207,7 +207,7 @@ def _cold(seen: Seen) -> str:
 
 
 def _evidence(seen: Seen) -> tuple[Evidence, ...]:
-    found = mapping.quantizer(seen.native)
+    found = fields.quantizer(seen.native)
     said = {"none": True} if found is None else {found[0]: dict(found[1])}
     evidence = [
         Evidence(f"schema: {seen.native['vectorIndexType']} (not enough by itself)", said),

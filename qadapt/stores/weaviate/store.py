@@ -32,12 +32,14 @@ from qadapt.stores.weaviate import (
     capabilities,
     changes,
     creation,
+    fields,
     findings,
     ids,
     look,
     mapping,
     multi,
     payloads,
+    rescoring,
     rows,
     schema,
     searching,
@@ -368,14 +370,14 @@ class WeaviateStore(Store):
         return Hits(hits.ids, hits.scores, hits.how, searching.payloads(hits.ids, batch))
 
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
-        return mapping.default_rescore(self._layout(collection, fresh=False).field(vector).native)
+        return rescoring.default_rescore(self._layout(collection, fresh=False).field(vector).native)
 
     def rescores_itself(self, collection: str, vector: str) -> bool:
         """Not where the collection switched it off: ``rescoreLimit`` 0 on hnsw with SQ or RQ."""
         if not super().rescores_itself(collection, vector):
             return False
         native = self._layout(collection, fresh=False).field(vector).native
-        return mapping.quantizer(native) is None or not mapping.rescoring(native).off
+        return fields.quantizer(native) is None or not rescoring.of(native).off
 
     # -- quantization ------------------------------------------------------------------------
 

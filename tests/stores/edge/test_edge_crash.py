@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,16 @@ def slow(store: EdgeStore, texts: Texts) -> tuple[Batch, list[Step]]:
     return Batch.concat(list(store.read("c"))), plan(store, SLOW)
 
 
+def rebuilding(store: EdgeStore, step: Step) -> subprocess.Popen[str]:
+    """A process of its own in the midst of a rebuild; the store is closed."""
+    store.close()
+    parent = start(RUN, str(store.address.path), json.dumps(dict(step.request)))
+    assert parent.stdout is not None
+    while not building(store):
+        assert parent.stdout.readline()
+    return parent
+
+
 def finish(store: EdgeStore, batch: Batch, steps: list[Step]) -> None:
     """The next run does what the interrupted one did not, and no row is lost."""
     assert state(store) is State.BUILDING
@@ -100,11 +112,7 @@ def test_the_rebuild_is_killed(store: EdgeStore, texts: Texts) -> None:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_the_parent_is_killed(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
-    store.close()
-    parent = start(RUN, str(store.address.path), _json(steps[0]))
-    assert parent.stdout is not None
-    while not building(store):
-        assert parent.stdout.readline()
+    parent = rebuilding(store, steps[0])
     # Stopped, the rebuild cannot come to an end by itself: the kernel must end it.
     os.kill(worker_of(parent.pid), signal.SIGSTOP)
     parent.kill()
@@ -116,20 +124,10 @@ def test_the_parent_is_killed(store: EdgeStore, texts: Texts) -> None:
     same_rows(store, batch)
 
 
-def _json(step: Step) -> str:
-    import json
-
-    return json.dumps(dict(step.request))
-
-
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_in_a_terminal(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
-    store.close()
-    parent = start(RUN, str(store.address.path), _json(steps[0]))
-    assert parent.stdout is not None
-    while not building(store):
-        assert parent.stdout.readline()
+    parent = rebuilding(store, steps[0])
     parent.send_signal(signal.SIGINT)
     # The process itself goes on: the collection is open again in it.
     assert "interrupted 400" in parent.communicate()[0]

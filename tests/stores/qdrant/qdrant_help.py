@@ -8,19 +8,13 @@ one for ever. A ``Story`` is one that changes: its PATCH moves it to the next ch
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
+from recordings import recorded
 
 from qadapt.stores.qdrant.store import QdrantStore
-
-REPO = Path(__file__).resolve().parents[3]
-SHARED = Path(os.environ.get("QADAPT_SHARED", REPO.parent / "shared"))
-RECORDINGS = SHARED / "recordings" / "qdrant-1.16.3"
 
 ISSUES = "https://github.com/qdrant/qdrant/issues/"
 
@@ -34,11 +28,7 @@ TELEMETRY = "/telemetry?details_level=4"
 
 def recording(name: str) -> dict[str, Any]:
     """One recorded call."""
-    path = RECORDINGS / f"{name}.json"
-    if not path.is_file():
-        pytest.skip(f"no recording {path}: set QADAPT_SHARED to the folder of shared data")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    return recorded("qdrant-1.16.3", name)
 
 
 def answer(name: str) -> httpx.Response:

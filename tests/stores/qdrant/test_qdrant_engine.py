@@ -127,10 +127,3 @@ def _spans(folder: Path) -> list[float]:
     """The span of the 127 steps of each segment's scalar codes."""
     found = folder.rglob("quantized.meta.json")
     return [127 * json.loads(path.read_text())["alpha"] for path in found]
-
-
-def test_a_rounded_oversampling_stays_within_the_limit() -> None:
-    from qadapt.stores.qdrant import strict
-
-    assert strict.factor({"search_max_oversampling": 2.5}, 2.54) == 2.5
-    assert strict.factor({}, 2.54) == 2.54

@@ -11,11 +11,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from qdrant_help import Replay, answer, info_of, ok, recording, refused, serve, telemetry_of
+from qdrant_help import Replay, answer, info_of, ok, recording, refused, serve
 
 import qadapt as qa
 from qadapt.errors import (
-    AddressError,
     AlreadyExistsError,
     AuthError,
     BusyError,
@@ -27,13 +26,9 @@ from qadapt.errors import (
     StoreTimeoutError,
     TransientError,
     UnreachableError,
-    UnsupportedError,
 )
-from qadapt.model.address import Address
 from qadapt.stores import registry, retrying
-from qadapt.stores.base import Search
 from qadapt.stores.qdrant import failures
-from qadapt.stores.qdrant.connection import address_of, check_name, connect
 
 UNNAMED = {"size": 4, "distance": "Dot"}
 PATCH = "/collections/articles"
@@ -289,120 +284,3 @@ def test_a_far_version_is_one_line_of_ours_and_no_warning(
     assert len(caplog.records) == 1
     assert "1.16.3" in caplog.text
     store.close()
-
-
-# -- addresses and clients -----------------------------------------------------------------------
-
-
-def test_an_unknown_option_of_an_address() -> None:
-    with pytest.raises(AddressError, match="did you mean 'timeout'"):
-        connect(Address.parse("qdrant+http://localhost:6333?timeuot=3"))
-    with pytest.raises(AddressError, match="timeout"):
-        connect(Address.parse("qdrant+http://localhost:6333?timeout=soon"))
-
-
-def test_addresses_become_the_clients_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    from qadapt.stores.qdrant import connection
-
-    def settings(text: str) -> dict[str, Any]:
-        return connection._server_settings(Address.parse(text))
-
-    assert settings("qdrant+https://h:1/pre?timeout=9") == {
-        "url": "https://h:1/pre",
-        "timeout": 9,
-        "check_compatibility": False,
-    }
-    over = settings("qdrant+grpc://h:7?rest=8")
-    assert (over["url"], over["prefer_grpc"], over["grpc_port"]) == ("http://h:8", True, 7)
-    assert settings("qdrant+grpc://[::1]")["url"] == "http://[::1]:6333"
-    both = settings("qdrant+http://h:6333?grpc=77")
-    assert (both["prefer_grpc"], both["grpc_port"]) == (True, 77)
-
-
-def test_a_wrapped_client_keeps_its_place_and_is_never_closed() -> None:
-    from qdrant_client import AsyncQdrantClient
-
-    server = serve(info_of(UNNAMED))
-    store = server.store()
-    assert str(store.address) == "qdrant+http://qdrant.test:6333"
-    store.close()
-    assert store.collections() == ["articles"]
-    with pytest.raises(UnsupportedError, match="AsyncQdrantClient"):
-        address_of(AsyncQdrantClient(location=":memory:"))
-
-
-def test_wrapping_something_else_names_what_can_be() -> None:
-    with pytest.raises(UnsupportedError, match="qdrant"):
-        qa.wrap(object())
-
-
-def test_wrap_is_the_front_door() -> None:
-    server = serve(info_of(UNNAMED), telemetry_of("articles", []))
-    client = server.store().connection.client
-    with qa.wrap(client, disabled=["native-rescore"]) as database:
-        assert "articles" in database
-        assert not database.capabilities().native("native-rescore")
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "x" * 256])
-def test_names_that_no_path_can_hold(name: str) -> None:
-    with pytest.raises(InputError):
-        check_name(name)
-
-
-# The client leaves the handle of its lock file to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_local_folder_that_somebody_has_open(tmp_path: Any) -> None:
-    with qa.open(f"qdrant:{tmp_path}"), pytest.raises(BusyError, match="could not open"):
-        qa.open(f"qdrant:{tmp_path}")
-
-
-# -- strict mode ---------------------------------------------------------------------------------
-
-
-def strict() -> Replay:
-    """The recorded collection, with the limits that the recorded refusals name."""
-    info = recording("errors/strict_info")["response"]["body"]["result"]
-    assert info["config"]["strict_mode_config"]["enabled"] is True
-    info["config"]["strict_mode_config"] = {
-        "enabled": True,
-        "max_query_limit": 5,
-        "search_max_oversampling": 2,
-        "search_max_hnsw_ef": 64,
-        "search_allow_exact": False,
-        "upsert_max_batchsize": 2,
-    }
-    return serve(info, telemetry_of("s", [{"": (1, "plain", {"binary": {}})}]), name="s", count=1)
-
-
-@pytest.mark.parametrize(
-    ("search", "limit"),
-    [
-        (Search(k=6), "max_query_limit"),
-        (Search(k=2, rescore=qa.Rescore(3)), "search_max_oversampling"),
-        (Search(k=2, options={"hnsw_ef": 128}), "search_max_hnsw_ef"),
-        (Search(k=2, exact=True), "search_allow_exact"),
-    ],
-)
-def test_limits_are_read_and_named_before_asking(search: Search, limit: str) -> None:
-    server = strict()
-    with pytest.raises(InputError, match=limit):
-        server.store().search("s", np.ones((1, 4), dtype=np.float32), search)
-    assert not server.bodies("POST", "/collections/s/points/query/batch")
-
-
-def test_pages_and_batches_stay_within_the_limits() -> None:
-    server = strict()
-    page = {"points": [{"id": 1, "payload": {}, "vector": [1, 0, 0, 0]}], "next_page_offset": None}
-    server.on("POST", "/collections/s/points/scroll", ok(page))
-    server.on("PUT", "/collections/s/points?wait=true", ok({"status": "completed"}))
-    store = server.store()
-    assert [len(each) for each in store.read("s", page=1000)] == [1]
-    assert server.bodies("POST", "/collections/s/points/scroll")[0]["limit"] == 5
-    store.write("s", qa.Batch(range(5), {"": np.ones((5, 4))}))
-    sizes = [
-        len(each["points"]) for each in server.bodies("PUT", "/collections/s/points?wait=true")
-    ]
-    assert sizes == [2, 2, 1]
-    assert store.count("s") == 1
-    assert not server.bodies("POST", "/collections/s/points/count"), "exact counts are forbidden"

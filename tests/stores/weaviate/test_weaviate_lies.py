@@ -12,7 +12,7 @@ import qadapt as qa
 from qadapt.api import Database
 from qadapt.errors import StoreError, UnsupportedError
 from qadapt.model import Symbol, Vector
-from qadapt.stores.weaviate import changes
+from qadapt.stores.weaviate import in_place
 from qadapt.stores.weaviate.store import WeaviateStore
 
 pytest.importorskip("weaviate")
@@ -206,7 +206,7 @@ def test_a_refusal_after_which_the_schema_has_changed_is_told(
     config = raw(store, name)["vectorIndexConfig"]["rq"]
     put(store, name, {"rq": {**config, "enabled": False}})
     request = {
-        "op": changes.PUT,
+        "op": in_place.PUT,
         "vector": "",
         "set": {"rq": {"enabled": True, "bits": 4, "rescoreLimit": 20}},
         "codes": True,

@@ -11,7 +11,7 @@ from weaviate_recordings import recorded_layout
 
 import qadapt as qa
 from qadapt.model import Kind, Level, Metric, Quantization, Rescore, Vector
-from qadapt.stores.weaviate import mapping
+from qadapt.stores.weaviate import fields, mapping, rescoring
 from qadapt.stores.weaviate.engine import Engine
 
 WIDE = Vector(384)
@@ -75,7 +75,7 @@ def test_what_is_sent_is_what_the_server_kept(recording: str, text: str) -> None
     field = recorded_layout(recording).field("")
     sent = mapped(text, index=field.index).native
     assert sent is not None
-    assert mapping.differences(field.config, sent["vectorIndexConfig"]) == {}
+    assert fields.differences(field.config, sent["vectorIndexConfig"]) == {}
 
 
 # -- kinds, indexes, versions --------------------------------------------------------------------
@@ -295,5 +295,5 @@ def test_the_rule_of_rescoring(
     found: dict[str, Any], k: int, candidates: int, default: Rescore | None
 ) -> None:
     ef = int(found["vectorIndexConfig"].get("ef", -1))
-    assert mapping.rescoring(found).candidates(found["vectorIndexType"], k, ef) == candidates
-    assert mapping.default_rescore(found) == default
+    assert rescoring.of(found).candidates(found["vectorIndexType"], k, ef) == candidates
+    assert rescoring.default_rescore(found) == default

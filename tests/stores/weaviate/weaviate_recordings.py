@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import pytest
+import recordings
 
 from qadapt.model import Vector
 from qadapt.stores.weaviate import mapping, schema
 from qadapt.stores.weaviate.schema import Layout
 from qadapt.stores.weaviate.status import Seen, Shard
 
-REPO = Path(__file__).resolve().parents[3]
-SHARED = Path(os.environ.get("QADAPT_SHARED", REPO.parent / "shared"))
-RECORDINGS = SHARED / "recordings" / "weaviate-1.39.0"
-
 
 def recorded(name: str) -> dict[str, Any]:
     """One exchange: ``request`` and ``response`` with ``status`` and ``body``."""
-    path = RECORDINGS / f"{name}.json"
-    if not path.is_file():
-        pytest.skip(f"no recordings in {RECORDINGS}: set QADAPT_SHARED")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    return recordings.recorded("weaviate-1.39.0", name)
 
 
 def recorded_layout(name: str, dim: int = 384) -> Layout:

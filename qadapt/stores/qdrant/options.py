@@ -1,0 +1,27 @@
+"""Search options of the engine that the server and ``edge:`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import SpecError
+
+OPTIONS = ("hnsw_ef", "indexed_only", "ignore_quantization")
+
+
+def check(options: Mapping[str, Any], store: str) -> None:
+    """Refuse search parameters that are not passed on.
+
+    Raises:
+        SpecError
+    """
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise SpecError.unknown("search option", name, OPTIONS, where=store)
+        if name == "hnsw_ef":
+            # The server takes 0 without a word.
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SpecError(f"hnsw_ef is a whole number from 1; got {value!r}")
+        elif not isinstance(value, bool):
+            raise SpecError(f"{name} is true or false; got {value!r}")

@@ -1,0 +1,185 @@
+"""The steps in place: a setting of a running index, and a quantizer where there is none.
+
+{"op": "weaviate.put", "vector": "", "set": {"rq": {"enabled": true, "bits": 8, ...}},
+ "codes": true}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from qadapt.errors import UnsupportedError
+from qadapt.model import Estimate, Step, Symbol
+from qadapt.stores.base import Mapped
+from qadapt.stores.weaviate import copying, fields, mapping
+from qadapt.stores.weaviate.engine import Engine
+from qadapt.stores.weaviate.look import Look
+from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW, Field
+
+PUT = "weaviate.put"
+
+# Numbers (rows times dimensions) that PQ trained and coded in a second, on 2 cores: 5,183 rows of
+# 384 dimensions took 6 to 8 seconds.
+PQ_SPEED = 280_000
+
+_HNSW_LIVE = (
+    "ef",
+    "dynamicEfMin",
+    "dynamicEfMax",
+    "dynamicEfFactor",
+    "flatSearchCutoff",
+    "filterStrategy",
+    "vectorCacheMaxObjects",
+    "sq.rescoreLimit",
+    "rq.rescoreLimit",
+    "pq.trainingLimit",
+    "sq.trainingLimit",
+)
+# Settings that a running index takes over (facts section 2).
+LIVE: Mapping[str, tuple[str, ...]] = {
+    HNSW: _HNSW_LIVE,
+    FLAT: ("bq.rescoreLimit", "rq.rescoreLimit", "vectorCacheMaxObjects"),
+    HFRESH: ("searchProbe", "rq.rescoreLimit", "maxPostingSizeKB"),
+    DYNAMIC: tuple(f"hnsw.{each}" for each in _HNSW_LIVE),
+}
+
+NO_WAY_BACK = (
+    "there is no way back in place: Weaviate takes a switch-off and keeps the codes; to take it "
+    "back is a copy, for which readers go by an alias"
+)
+BY_COPY = "the way back is a copy and a switched alias, since Weaviate switches no codes off"
+IN_PLACE_WHY = "an hnsw index takes a quantizer while it runs; originals stay"
+
+
+def settings_step(field: Field, explicit: Mapping[str, Any]) -> Step:
+    """Settings that a running index takes over."""
+    changed = fields.differences(field.config, explicit)
+    former: dict[str, Any] = {}
+    for name, (there, _) in changed.items():
+        *path, last = name.split(".")
+        place = former
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = there
+    told = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
+    return Step(
+        Symbol.IN_PLACE,
+        f"set {told}",
+        "a running index takes it over; it is a setting of the collection, for all who search it",
+        request(field.name, explicit, codes=False),
+        request(field.name, former, codes=False),
+    )
+
+
+def request(vector: str, config: Mapping[str, Any], *, codes: bool) -> dict[str, Any]:
+    """The request that sends a schema.
+
+    Args:
+        config: what is set of ``vectorIndexConfig``.
+        codes: whether codes are waited for.
+    """
+    return {"op": PUT, "vector": vector, "set": dict(config), "codes": codes}
+
+
+def put_step(
+    looked: Look,
+    vector: str,
+    mapped: Mapped,
+    config: Mapping[str, Any],
+    engine: Engine,
+    taken: Collection[str],
+) -> Step:
+    """A quantizer on an index that has none.
+
+    Raises:
+        UnsupportedError: too few rows to train on.
+    """
+    name, block = fields.quantizer(mapped.native or {}) or ("", {})
+    refuse_few_rows(looked, name, block)
+    reverse, way_back = undone_by(looked, vector, engine, taken)
+    return codes_step(
+        looked,
+        vector,
+        f"switch on {mapped.target} ({name.upper()})",
+        f"{IN_PLACE_WHY}; {way_back}",
+        config,
+        reverse,
+    )
+
+
+def codes_step(
+    looked: Look,
+    vector: str,
+    action: str,
+    reason: str,
+    config: Mapping[str, Any],
+    reverse: Mapping[str, Any] | None,
+) -> Step:
+    """A step that sends the schema and waits for codes."""
+    field = looked.layout.field(vector)
+    native = {
+        "vectorIndexType": field.index,
+        "vectorIndexConfig": fields.merged(field.config, config),
+    }
+    if "trainingLimit" not in (config.get("pq") or config.get("sq") or {}):
+        config = fields.merged(config, mapping.trainable(native, looked.count))
+    name, _ = fields.quantizer(native) or ("", {})
+    numbers = looked.count * (field.dim or 0)
+    if name == "pq":
+        seconds = max(1, round(numbers / PQ_SPEED))
+        reason += (
+            f"; PQ trains, and until it is done searches wait and writes are refused: about "
+            f"{seconds:,} s (on 2 cores), so give searches a long time limit"
+        )
+    if name == "bq":
+        reason += "; a server with ASYNC_INDEXING applies BQ at its next restart alone"
+    if looked.cold:
+        reason += (
+            f"; {len(looked.cold)} of {len(looked.cold) + len(looked.tenants or {})} tenants are "
+            "not active and stay as they are"
+        )
+    codes = looked.count * mapping.code_bytes(native, field.vector)
+    return Step(
+        Symbol.BLOCKING if name == "pq" else Symbol.BACKGROUND,
+        action,
+        reason,
+        request(vector, config, codes=True),
+        reverse,
+        Estimate(
+            codes_ram=codes,
+            codes_disk=codes,
+            originals_disk=4 * numbers,
+            stops="searches and writes" if name == "pq" else "writes",
+        ),
+    )
+
+
+def refuse_few_rows(looked: Look, name: str, block: Mapping[str, Any]) -> None:
+    """Refuse what is trained where there is too little to train on.
+
+    Raises:
+        UnsupportedError
+    """
+    centroids = int(block.get("centroids") or fields.CENTROIDS)
+    if name == "pq" and looked.count < centroids:
+        raise UnsupportedError(
+            f"PQ is trained on at least {centroids} rows, one for each centroid; "
+            f"{looked.layout.name!r} has {looked.count:,}",
+            hint="write more rows first; or `scalar`, which needs no training",
+        )
+    if name == "sq" and not looked.count:
+        raise UnsupportedError(
+            f"SQ is trained on rows, and {looked.layout.name!r} has none",
+            hint="write rows first; or `rotational:bits=8`, which needs no training",
+        )
+
+
+def undone_by(
+    looked: Look, vector: str, engine: Engine, taken: Collection[str]
+) -> tuple[dict[str, Any] | None, str]:
+    """The reverse of a quantizer, and what it says of the way back; None where there is none."""
+    layout = looked.layout
+    if copying.problem(looked, engine) is not None:
+        return None, NO_WAY_BACK
+    return copying.request(looked, vector, layout.field(vector).native, taken), BY_COPY
