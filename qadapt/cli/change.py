@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from qadapt.model import Guard
 
 TIMEOUT = 3600.0
+ACCEPTED = "differs"  # where nobody says
 
 
 def register(app: typer.Typer) -> None:
@@ -81,7 +82,7 @@ def plan(
     vector: VectorName = None,
     metric: MetricWord = None,
     datatype: DatatypeWord = None,
-    accept: AcceptWord = "differs",
+    accept: AcceptWord = ACCEPTED,
     strategy: StrategyWord = None,
     guard: GuardText = None,
     disable: Disable = None,
@@ -150,7 +151,7 @@ def apply(
     vector: VectorName = None,
     metric: MetricWord = None,
     datatype: DatatypeWord = None,
-    accept: AcceptWord = "differs",
+    accept: AcceptWord = ACCEPTED,
     strategy: StrategyWord = None,
     guard: GuardText = None,
     disable: Disable = None,
@@ -165,7 +166,8 @@ def apply(
     wanted = read_guard(guard)
     saved = spec is None and target is not None and collection is None
     if saved:
-        _only_saved(vector, metric, datatype, strategy, disable)
+        farther = accept if accept != ACCEPTED else None
+        _only_saved(vector, metric, datatype, strategy, disable, farther)
         opened: Any = contextlib.nullcontext(_load(Path(str(target)), wanted))
     else:
         opened = made_plans(
@@ -199,7 +201,9 @@ def apply(
 def _only_saved(*words: str | list[str] | None) -> None:
     if any(words):
         raise InputError(
-            "a saved plan holds its vector, its strategy and what is disabled already",
+            "a saved plan holds its vector, metric, datatype, strategy, what is accepted and what "
+            "is disabled: --vector, --metric, --datatype, --strategy, --accept and --disable have "
+            "no effect with PLAN.json",
             hint="make another plan with `qadapt plan`, or give URL COLLECTION QUANTIZATION",
         )
 

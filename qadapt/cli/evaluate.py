@@ -154,7 +154,7 @@ def evaluate(
     """
     bar, at = _bar(gate, k)
     allowed = check_accept(accept)
-    known = load_encoder(encoder)
+    known = load_encoder(encoder, queries)
     names = None if query_ids is None else _lines(query_ids)
     with open_database(url, disable) as db, out.progress() as on:
         found = db[collection].evaluate(
@@ -205,7 +205,7 @@ def simulate(
     from qadapt.evaluation.choosing import CODES
 
     bar, at = _bar(gate, k)
-    known = load_encoder(encoder)
+    known = load_encoder(encoder, queries)
     with open_database(url, disable) as db, out.progress() as on:
         found = db[collection].simulate(
             *(settings or CODES), vector=vector, k=at, queries=given_queries(queries),
@@ -282,7 +282,7 @@ def advise(
         recall, k or 10, None if max_ram is None else size(max_ram),
         None if max_latency is None else milliseconds(max_latency), price,
     )  # fmt: skip
-    known = load_encoder(encoder)
+    known = load_encoder(encoder, queries)
     with open_database(url, disable) as db, out.progress() as on:
         found = db[collection].advise(
             target, vector=vector, queries=given_queries(queries), encoder=known, confirm=confirm,

@@ -77,7 +77,7 @@ def verify(
     Exits with 3 when the engine was not seen to do what is configured, or a gate was missed.
     """
     bar = _gate(gate, k)
-    known = load_encoder(encoder)
+    known = load_encoder(encoder, queries)
     with open_database(url) as db, out.progress() as on:
         found = db[collection].verify(
             k=bar.k if bar is not None else k or 10, queries=given_queries(queries),
