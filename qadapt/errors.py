@@ -88,6 +88,20 @@ class SpecError(InputError):
         )
 
 
+def refuse_pairs(*pairs: tuple[bool, str, str, str]) -> None:
+    """Refuse what would have no effect beside something else that was given.
+
+    Args:
+        pairs: whether that is so, the word, the other one with "with" or "without", and why.
+
+    Raises:
+        InputError: the first that is so; it names both.
+    """
+    for wrong, word, beside, why in pairs:
+        if wrong:
+            raise InputError(f"{word} has no effect {beside}: {why}", hint="leave one of both out")
+
+
 class AddressError(SpecError):
     """A store address that cannot be understood."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qadapt.durable import sync_folder
-from qadapt.errors import InputError, SpecError
+from qadapt.errors import InputError, SpecError, refuse_pairs
 from qadapt.files import arrays, parquet
 from qadapt.local import codes, seen
 from qadapt.migration.carrier import home
@@ -58,7 +58,8 @@ def export_file(
 
     Args:
         source: ``"URL#collection"``, a ``Collection``, or ``(Database, name)``.
-        vector: its name, for ``.npy`` and ``.fvecs`` of a collection with several.
+        vector: its name, for ``.npy`` and ``.fvecs`` of a collection with several; all go into a
+            ``.parquet``.
 
     Raises:
         InputError: another ending, or a file that is there already.
@@ -67,6 +68,10 @@ def export_file(
     file = Path(path)
     if file.suffix not in FORMATS:
         raise SpecError.unknown("ending of a file", file.suffix or str(file), FORMATS)
+    refuse_pairs(
+        (vector is not None and file.suffix == ".parquet", "vector (--vector)",
+         "with a .parquet file", "all vectors go into it"),
+    )  # fmt: skip
     if file.exists() and not overwrite:
         raise InputError(f"{file} is there already", hint="choose another name, or --overwrite")
     with opened(source) as end:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qadapt.errors import AlreadyExistsError, InputError, SpecError
+from qadapt.errors import AlreadyExistsError, InputError, SpecError, refuse_pairs
 from qadapt.files import arrays, parquet
 from qadapt.files.export import FORMATS, PAGE
 from qadapt.local import seen
@@ -20,6 +20,7 @@ from qadapt.migration.putting import put
 from qadapt.migration.translating import translated
 from qadapt.model import (
     Batch,
+    CollectionInfo,
     Kind,
     Level,
     Match,
@@ -88,7 +89,7 @@ def import_file(
         raise InputError(f"no file {str(file)!r}", hint="look at the name and the folder")
     head = _head(file, metric)
     with opened(target, default=head.collection) as end, exclusive(*end.key):
-        return _load(file, head, end, quantization, add, timeout, progress or silent)
+        return _load(file, head, end, metric, quantization, add, timeout, progress or silent)
 
 
 def _head(file: Path, metric: Metric | str | None) -> parquet.Head:
@@ -109,6 +110,7 @@ def _load(
     file: Path,
     head: parquet.Head,
     end: Endpoint,
+    metric: Metric | str | None,
     asked: QuantizationLike | None,
     add: bool,
     timeout: float,
@@ -125,6 +127,7 @@ def _load(
         )
     end.must_be_there()
     info = seen.info(end.store, end.name)
+    _refuse_metric(metric, info)
     carrier = Carrier(end.store, {name: each.vector for name, each in info.vectors.items()})
     rows = mapped = 0
     for page in _pages(file, head):
@@ -145,6 +148,18 @@ def _load(
         if matches[name].level is not Level.UNSUPPORTED:
             status[name] = quantize(end, name, wanted[name], "differs", progress, timeout)
     return Imported(end.name, rows, created, mapped, wanted, matches, status)
+
+
+def _refuse_metric(asked: Metric | str | None, info: CollectionInfo) -> None:
+    """Refuse another metric than that of a collection which was there already."""
+    if asked is None:
+        return
+    for name, each in info.vectors.items():
+        label = f"vector {name!r}" if name else "the collection"
+        refuse_pairs(
+            (each.metric is not Metric.of(asked), f"metric={asked} (--metric)", "with add (--add)",
+             f"{label} has {each.metric} already"),
+        )  # fmt: skip
 
 
 def _made(end: Endpoint, name: str, vector: Vector) -> Vector:

@@ -32,6 +32,7 @@ from qadapt.migration.options import Options
 from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.planner import make_plan, plan_of_two
 from qadapt.migration.report import Check, Cutover, Metrics, Migration
+from qadapt.migration.said_otherwise import refuse_other_words
 from qadapt.stores.base import OnProgress, Part, silent
 
 PLAN, MADE = "plan", "made"
@@ -48,9 +49,9 @@ def plan_migration(
     """
     with _journal(source, target) as journal:
         known = _known(journal, target)
-    if known is not None:
-        return known, True
-    return make_plan(source, target, options, progress), False
+    made = known or make_plan(source, target, options, progress)
+    refuse_other_words(made, target, options)
+    return made, known is not None
 
 
 def migrate(
@@ -93,6 +94,9 @@ def migrate(
                 hint="leave out --resume to begin",
             )
         made = known or plan or make_plan(source, target, options, progress)
+        refuse_other_words(made, target, options)
+        if resumed and plan is None:
+            made = made.replace(workers=options.workers, batch_bytes=options.batch_bytes)
         made = _allowing(made, options)
         refuse_losses(made)
         if known is None:
