@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,7 @@ Floats = npt.NDArray[np.float32]
 # Rows that are left out: the part that their id is unique in (or None), and the id.
 Out = Mapping[tuple[str | None, Id], str]
 PAGE = 1_000
+COMPARERS = 2  # pages that are compared at a time
 SHOWN = 20
 SAMPLE = 10_000  # rows of a sample
 WHOLE = 200_000  # rows up to which all are compared where nobody says
@@ -338,26 +340,27 @@ def _rows(
     total: int,
     progress: OnProgress,
 ) -> _Found:
-    """Compare rows page by page; the same pass finds the truth of the queries. While a page is
+    """Compare rows page by page; the same pass finds the truth of the queries. While pages are
     compared, the next one is read."""
-    result, seen = _Found(), 0
+    seen = 0
     draw = np.random.default_rng(0)
     there = {place for place, _ in targets(source, target, carrier)}
-    for within, end in sources(source, carrier.parting):
-        natives = ahead(end.store.read(end.name, vectors=carrier.names, page=PAGE))
-        with closing(natives):
-            for native in natives:
-                for piece in pieces(carrier, target, native, within):
-                    _truth(piece, out, drawn)
-                    ids = piece.rows.ids
-                    chosen = draw.random(len(ids)) < share
-                    if piece.place in there:
-                        inside = [(piece.within, key) not in out for key in ids]
-                        rows = np.flatnonzero(chosen & np.asarray(inside, dtype=np.bool_)).tolist()
-                        _compare(piece.pick(rows), plans, result)
-                seen += len(native)
-                progress(Progress("comparing rows", seen, total))
-    return result
+    with _Comparing(plans) as comparing:
+        for within, end in sources(source, carrier.parting):
+            natives = ahead(end.store.read(end.name, vectors=carrier.names, page=PAGE))
+            with closing(natives):
+                for native in natives:
+                    for piece in pieces(carrier, target, native, within):
+                        _truth(piece, out, drawn)
+                        ids = piece.rows.ids
+                        chosen = draw.random(len(ids)) < share
+                        if piece.place in there:
+                            kept = [(piece.within, key) not in out for key in ids]
+                            rows = np.flatnonzero(chosen & np.asarray(kept, dtype=np.bool_))
+                            comparing.add(piece.pick(rows.tolist()))
+                    seen += len(native)
+                    progress(Progress("comparing rows", seen, total))
+        return comparing.all()
 
 
 def _truth(piece: Piece, out: Out, drawn: Sequence[Drawn]) -> None:
@@ -373,10 +376,45 @@ def _truth(piece: Piece, out: Out, drawn: Sequence[Drawn]) -> None:
         each.add(rows, there, keys)
 
 
-def _compare(piece: Piece, plans: Mapping[str, VectorPlan], result: _Found) -> None:
+class _Comparing:
+    """Compares pages with the target side by side, as many at a time as are held in memory; what
+    is found is told in the order of the pages. A context manager."""
+
+    def __init__(self, plans: Mapping[str, VectorPlan]) -> None:
+        self._plans = plans
+        self._pool = ThreadPoolExecutor(COMPARERS, "qadapt-compare")
+        self._waiting: deque[Future[_Found]] = deque()
+        self._found = _Found()
+
+    def __enter__(self) -> _Comparing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def add(self, piece: Piece) -> None:
+        """Compare a page; waits for the oldest where too many are under way."""
+        if not len(piece.rows):
+            return
+        if len(self._waiting) == COMPARERS:
+            self._take()
+        self._waiting.append(self._pool.submit(_compare, piece, self._plans))
+
+    def all(self) -> _Found:
+        """What was found, when all pages are compared."""
+        while self._waiting:
+            self._take()
+        return self._found
+
+    def _take(self) -> None:
+        one, whole = self._waiting.popleft().result(), self._found
+        whole.compared += one.compared
+        whole.different += one.different
+        whole.differences += one.differences[: SHOWN - len(whole.differences)]
+
+
+def _compare(piece: Piece, plans: Mapping[str, VectorPlan]) -> _Found:
     batch = piece.rows
-    if not len(batch):
-        return
     wanted = piece.carrier.carry(batch)
     end = piece.target
     found = end.store.fetch(end.name, wanted.ids, vectors=piece.carrier.names)
@@ -385,9 +423,7 @@ def _compare(piece: Piece, plans: Mapping[str, VectorPlan], result: _Found) -> N
         rows = [row for row, key in enumerate(wanted.ids) if key in there]
         batch, wanted = pick(batch, rows), pick(wanted, rows)
     told = differences(wanted, found, plans, piece.carrier.compared, list(batch.ids))
-    result.compared += len(wanted)
-    result.different += len({each.id for each in told})
-    result.differences += told[: SHOWN - len(result.differences)]
+    return _Found(len(wanted), len({each.id for each in told}), told[:SHOWN])
 
 
 # -- recall --------------------------------------------------------------------------------------
