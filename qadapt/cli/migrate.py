@@ -133,6 +133,13 @@ def load(
     add: Annotated[
         bool, typer.Option("--add", help="Write to a collection that is there already.")
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow", metavar="NAME", show_default=False,
+            help="Leave out sparse-vectors or multivectors that the target lacks.",
+        ),
+    ] = None,
 ) -> None:  # fmt: skip
     """Read a file into a collection.
 
@@ -149,6 +156,7 @@ def load(
             metric=metric,
             quantization=quantize,
             add=add,
+            allow=allow or (),
             timeout=out.timeout or TIMEOUT,
             progress=events,
         )

@@ -165,7 +165,8 @@ class Carrier:
                     zip(payloads, batch.ids, changed, strict=True)
                 )
             ]
-        return Batch(keys, vectors, payloads, missing, batch.extras)
+        extras = {name: batch.extras[name] for name in self.beside.extras if name in batch.extras}
+        return Batch(keys, vectors, payloads, missing, extras)
 
     def _norms(self, vectors: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float64]]:
         return {
