@@ -55,10 +55,10 @@ def found(
             each.get("datatype") or "float32",
             {**codes, **_kept(each, _MULTI)},
         )
-        for name, each in vectors.items()
+        for name, each in sorted(vectors.items())
         if each.get("multivector_config") and each["distance"] in _METRICS
     }
-    for name, each in sparse.items():
+    for name, each in sorted(sparse.items()):
         flat = {**(each.get("index") or {}), **each}
         extras[name] = Extra(
             "sparse", datatype=flat.get("datatype") or "float32", native=_kept(flat, _SPARSE)
