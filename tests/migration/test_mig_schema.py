@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from mig_help import everything, rows
 
 import qadapt as qa
@@ -144,3 +142,304 @@ def test_typed_fields_and_values_at_their_limits_come_along(
     row = {**LIMITS[0], "pk": 99, "embedding": [1.0] * DIM, "title": "x" * 11}
     with pytest.raises(Exception, match=r"max length|max_length"):
         client.insert(copy.name, [row])
+
+
+def test_nothing_of_ours_is_needed_in_a_copy_without_a_dynamic_field(ends: Ends, name: str) -> None:
+    first = ends("milvus")
+    data = [{"title": f"t{at}", "nested": {"at": at}} for at in range(30)]
+    fields = {"title": FIELDS["title"], "nested": FIELDS["nested"]}
+    ids = ["ä" * 4, *(f"#{at}" for at in range(29))]  # 8 bytes; a sign that ours would escape
+    source = typed_collection(
+        first, f"{name}_a", fields, data, key=("VARCHAR", {"max_length": 8}), ids=ids, dynamic=False
+    )
+    done = qa.migrate(source, (first, f"{name}_b"))
+    assert (done.state, done.plan.losses) == ("done", ())
+    copy = first[f"{name}_b"]
+    assert everything(copy) == everything(source)
+    assert set(everything(copy)) == set(ids)
+    schema = copy._store.beside(copy.name).schema
+    assert (schema["dynamic"], schema["description"]) == (False, "of books")
+    assert schema["key"] == {"name": "pk", "type": "VARCHAR", "params": {"max_length": 8}}
+
+
+NULLABLE = {
+    "title": ("VARCHAR", {"max_length": 10, "nullable": True}),
+    "year": ("INT64", {"default_value": 1999}),
+}
+
+
+def test_null_and_defaults_come_along_in_lite(ends: Ends, name: str) -> None:
+    first = ends("lite")
+    data = [{"title": None, "year": 1}, {"title": "", "year": 2}, {}]
+    source = typed_collection(first, f"{name}_a", NULLABLE, data)
+    done = qa.migrate(source, (first, f"{name}_b"))
+    assert done.state == "done"
+    copy = first[f"{name}_b"]
+    assert everything(copy) == everything(source)
+    assert [each[1] for each in everything(copy).values()] == [
+        {"title": None, "year": 1}, {"title": "", "year": 2}, {"title": None, "year": 1999},
+    ]  # fmt: skip
+    assert ("field", "title: VARCHAR(10), nullable") in plan_lines(done.plan)
+    assert ("field", "year: INT64, 1999 by default") in plan_lines(done.plan)
+
+
+def test_what_a_server_would_forget_is_refused_by_name(ends: Ends, name: str) -> None:
+    """2.3.5 takes ``nullable`` and makes a field without it."""
+    source = typed_collection(ends("lite"), f"{name}_a", NULLABLE, [{"title": None}, {}])
+    target = ends("milvus")
+    with pytest.raises(UnsupportedError, match="typed-fields: title is nullable, which Milvus 2"):
+        qa.migrate(source, (target, f"{name}_b"))
+    assert f"{name}_b" not in target.collections()
+    done = qa.migrate(source, (target, f"{name}_b"), allow=["typed-fields"])
+    assert (done.state, dict(done.plan.beside.schema)) == ("done", {})
+    assert everything(target[f"{name}_b"]) == everything(source)
+
+
+def test_an_engine_that_forgets_something_is_an_error(
+    ends: Ends, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same without the knowledge of which server forgets it: what was made is looked at."""
+    source = typed_collection(ends("lite"), f"{name}_a", NULLABLE, [{}])
+    target = ends("milvus")
+    monkeypatch.setattr(typed, "refuses", lambda *_: None)
+    with pytest.raises(StoreError, match="does not keep the fields of"):
+        qa.migrate(source, (target, f"{name}_b"), probe=False)
+    assert f"{name}_b" not in target.collections()
+
+
+def test_keys_that_milvus_made_itself_are_kept_and_that_they_are_not_made_is_said(
+    ends: Ends, name: str
+) -> None:
+    first = ends("lite")
+    fields = {"title": FIELDS["title"]}
+    source = typed_collection(first, f"{name}_a", fields, [], auto_id=True)
+    client = source._store.connection.client  # type: ignore[attr-defined]
+    client.insert(source.name, [{"title": "x", "embedding": [1.0] * DIM}])
+    with pytest.raises(UnsupportedError, match="typed-fields: auto_id"):
+        qa.migrate(source, (first, f"{name}_b"))
+    done = qa.migrate(source, (first, f"{name}_b"), allow=["typed-fields"])
+    assert done.state == "done"
+    copy = first[f"{name}_b"]
+    assert everything(copy) == everything(source)
+    assert "title" in copy._store.beside(copy.name).schema["entries"]
+
+
+def test_a_row_that_became_longer_than_its_field_travels_as_a_note_and_comes_home(
+    ends: Ends, name: str
+) -> None:
+    """Lite counts characters and a server bytes, so Lite may hold what the server refuses."""
+    here, there = ends("lite"), ends("milvus")
+    fields = {"title": ("VARCHAR", {"max_length": 10}), "note": ("VARCHAR", {"max_length": 10})}
+    source = typed_collection(here, f"{name}_a", fields, [{"title": "a", "note": "b"}])
+    qa.migrate(source, (there, f"{name}_b"))
+    client = source._store.connection.client  # type: ignore[attr-defined]
+    late = {"pk": 7, "title": "äöüäöüäöü", "note": "b", "embedding": [0.5] * DIM}
+    client.insert(source.name, [late])
+    # The field is required: there is no honest value for it.
+    with pytest.raises(InputError, match="has no title, which each row") as caught:
+        qa.migrate(source, (there, f"{name}_b"), catch_up=True)
+    assert "--allow impossible-rows" in str(caught.value)
+    done = qa.migrate(source, (there, f"{name}_b"), catch_up=True, allow=["impossible-rows"])
+    assert done.check is not None
+    assert (done.check.missing, done.check.different) == (1, 0)  # told, and not written wrongly
+    # Where the target lets it be absent, the value is a note, and comes home.
+    loose = typed_collection(
+        here, f"{name}_c", {"title": NULLABLE["title"]}, [{"title": "x"}, {"title": None}]
+    )
+    back = typed_collection(
+        here, f"{name}_d", {"title": ("VARCHAR", {"max_length": 3, "nullable": True})}, []
+    )
+    client.insert(loose.name, [{"pk": 9, "title": "longer", "embedding": [0.5] * DIM}])
+    qa.migrate(loose, (here, back.name), allow=["existing-target"])
+    (page,) = back.read()
+    raw = dict(zip(page.ids, page.payloads or (), strict=True))
+    assert raw[9]["title"] is None
+    assert json.loads(raw[9]["qadapt_entries"]) == {"qadapt": {"title": "longer"}}
+    assert everything(back) == everything(loose)
+    assert qa.check(loose, back).passed
+
+
+@pytest.mark.parametrize("target", ["edge", "weaviate"])
+def test_other_families_take_the_values_and_the_declaration_is_told(
+    ends: Ends, name: str, target: str
+) -> None:
+    source = typed_collection(ends("lite"), f"{name}_a", FIELDS, LIMITS)
+    done = qa.migrate(source, (ends(target), name))
+    assert (done.state, done.plan.losses) == ("done", ())
+    (note,) = [each for each in done.plan.notes if each.startswith("typed-fields")]
+    assert "title (VARCHAR(10))" in note
+    assert "what was declared does not" in note
+
+
+# -- Milvus: indexes of scalar fields ------------------------------------------------------------
+
+INDEXED = {
+    "milvus": {"title": "Trie", "small": "STL_SORT", "big": "STL_SORT", "double": "STL_SORT"},
+    "lite": {"title": "INVERTED", "big": "INVERTED", "single": "INVERTED", "flag": "INVERTED"},
+}
+KINDS = {
+    "title": "keyword", "small": "integer", "big": "integer", "double": "float",
+    "single": "float", "flag": "bool",
+}  # fmt: skip
+
+
+def indexed_collection(database: Database, name: str, engine: str) -> Collection:
+    """Typed, with an index of each kind that the engine has."""
+    made = typed_collection(database, name, FIELDS, LIMITS)
+    for key, kind in INDEXED[engine].items():
+        add_index(made, key, kind)
+    return made
+
+
+@pytest.mark.parametrize("engine", ["milvus", "lite"])
+def test_indexes_of_scalar_fields_come_along(ends: Ends, name: str, engine: str) -> None:
+    first = ends(engine)
+    source = indexed_collection(first, f"{name}_a", engine)
+    done = qa.migrate(source, (first, f"{name}_b"))
+    assert (done.state, done.plan.losses) == ("done", ())
+    store = first._store
+    kinds = {key: KINDS[key] for key in INDEXED[engine]}
+    assert store.payload_indexes(f"{name}_b") == store.payload_indexes(f"{name}_a") == kinds
+    settings = {key: {"index_type": kind} for key, kind in INDEXED[engine].items()}
+    assert store.payload_index_settings(f"{name}_b") == settings
+    kind = INDEXED[engine]["title"]
+    line = f"title (keyword, index_type {kind}), made after the load"
+    assert ("index", line) in plan_lines(done.plan)
+    store.index_payload(f"{name}_b", "title", "keyword")  # twice is the same as once
+    assert store.count(f"{name}_b", {"title": "äöüäö"}) == 1
+    assert store.count(f"{name}_b", {"big": {"gt": 2**53}}) == 2
+
+
+def test_indexes_go_to_what_another_deployment_has(ends: Ends, name: str) -> None:
+    here, there = ends("milvus"), ends("lite")
+    source = indexed_collection(here, f"{name}_a", "milvus")
+    qa.migrate(source, (there, f"{name}_b"))
+    assert set(there._store.payload_index_settings(f"{name}_b")) == set(INDEXED["milvus"])
+    # A BOOL has an index in Lite, and none in 2.3.5.
+    back = typed_collection(there, f"{name}_c", {"flag": ("BOOL", {})}, [{"flag": True}])
+    add_index(back, "flag", "INVERTED")
+    with pytest.raises(UnsupportedError, match=r"payload-indexes: flag \(bool\): Milvus 2.3.5"):
+        qa.migrate(back, (here, f"{name}_d"))
+    done = qa.migrate(back, (here, f"{name}_d"), allow=["payload-indexes"])
+    assert (done.state, done.plan.indexes) == ("done", {})
+
+
+def test_indexes_go_to_edge_and_edge_itself_to_what_is_typed(
+    ends: Ends, name: str, edge: Database
+) -> None:
+    lite = ends("lite")
+    source = indexed_collection(lite, f"{name}_a", "lite")
+    done = qa.migrate(source, (edge, "docs"))
+    assert (done.state, done.plan.losses) == ("done", ())
+    assert edge._store.payload_indexes("docs") == {k: KINDS[k] for k in sorted(INDEXED["lite"])}
+    # Into a collection that is typed already, an index of the field can be made; another cannot.
+    there = typed_collection(lite, f"{name}_b", FIELDS, [])
+    made = edge.create("more", dim=DIM, metric="dot")
+    made.write(qa.Batch([1], {"": rows(1, dim=DIM)}, [{**LIMITS[0], "city": "x"}]))
+    for key in ("title", "city"):
+        edge._store.index_payload("more", key, "keyword")
+    plan = qa.plan_migration(made, (lite, there.name), allow=["existing-target"])
+    assert plan.indexes == {"title": "keyword"}
+    told = {loss.name: loss.what for loss in plan.losses}
+    assert told["payload-indexes"].startswith("city (keyword): Milvus Lite 3")
+
+
+def test_codes_are_built_beside_an_index_of_a_scalar_field(ends: Ends, name: str) -> None:
+    """A loaded segment of 2.3.5 tells the name of one index, which may be the scalar's."""
+    first = ends("milvus")
+    fields = {"title": FIELDS["title"], "big": FIELDS["big"]}
+    data = [{"title": f"t{at % 7}", "big": at} for at in range(2000)]
+    source = typed_collection(first, f"{name}_a", fields, data)
+    add_index(source, "title", "Trie")
+    done = qa.migrate(source, (first, f"{name}_b"), quantization="scalar")
+    assert done.state == "done"
+    assert done.status["embedding"].state is qa.State.ACTIVE
+    assert first._store.payload_indexes(f"{name}_b") == {"title": "keyword"}
+
+
+# -- Milvus: values and words, without an engine -------------------------------------------------
+
+VALUES: list[tuple[Any, str, dict[str, Any], str]] = [
+    ("äöüäö", "VARCHAR", {"max_length": 10}, "as it is"),
+    ("äöüäöü", "VARCHAR", {"max_length": 10}, "not"),
+    ("", "VARCHAR", {"max_length": 1}, "as it is"),
+    (1, "VARCHAR", {"max_length": 10}, "not"),
+    (2**63 - 1, "INT64", {}, "as it is"),
+    (2**63, "INT64", {}, "not"),
+    (-(2**63), "INT64", {}, "as it is"),
+    (True, "INT64", {}, "not"),
+    (1.0, "INT64", {}, "not"),
+    (-129, "INT8", {}, "not"),
+    (0.5, "FLOAT", {}, "as it is"),
+    (0.1, "FLOAT", {}, "not"),
+    (1, "FLOAT", {}, "nearly"),
+    (2**24 + 1, "FLOAT", {}, "not"),
+    (1e300, "FLOAT", {}, "not"),
+    (math.inf, "DOUBLE", {}, "not"),
+    (0.1, "DOUBLE", {}, "as it is"),
+    (2**53 + 1, "DOUBLE", {}, "not"),
+    (True, "DOUBLE", {}, "not"),
+    (0, "BOOL", {}, "not"),
+    (None, "BOOL", {}, "not"),
+    ({}, "JSON", {}, "as it is"),
+    ('{"a": 1}', "JSON", {}, "not"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "kind", "params", "kept"), VALUES)
+def test_which_values_a_field_gives_back(
+    value: Any, kind: str, params: dict[str, Any], kept: str
+) -> None:
+    assert fitting.fits(value, {"type": kind, "params": params}, REAL) == kept
+
+
+def test_lengths_count_characters_in_lite_and_bytes_on_a_server() -> None:
+    field = {"type": "VARCHAR", "params": {"max_length": 5}}
+    assert [fitting.fits("äöüäö", field, each) for each in (LITE, REAL)] == ["as it is", "not"]
+
+
+def test_null_fits_where_it_does_not_become_the_default() -> None:
+    field = {"type": "INT64", "nullable": True}
+    assert fitting.fits(None, field, NEW) == "as it is"
+    assert fitting.fits(None, {**field, "default_value": 7}, NEW) == "not"
+
+
+def test_lists_fit_by_number_type_and_from_2_4_length() -> None:
+    field = {
+        "type": "ARRAY", "element_type": "VARCHAR", "params": {"max_capacity": 2, "max_length": 2},
+    }  # fmt: skip
+    assert fitting.fits([], field, NEW) == "as it is"
+    assert fitting.fits(["a"] * 3, field, NEW) == "not"
+    assert fitting.fits([1], field, NEW) == "not"
+    assert [fitting.fits(["abc"], field, each) for each in (REAL, NEW)] == ["as it is", "not"]
+    floats = {"type": "ARRAY", "element_type": "FLOAT", "params": {"max_capacity": 2}}
+    assert fitting.fits([1, 0.5], floats, NEW) == "nearly"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('$meta["city"]', "city"), ("$meta['a']['b']", "a.b"), ("/a/b", "a.b"), ("city", "city"),
+        ('doc["a"]', "doc.a"),
+    ],
+)  # fmt: skip
+def test_paths_of_json_are_read_in_each_of_their_forms(text: str, key: str) -> None:
+    assert scalars.path_of(text) == key
+
+
+def test_indexes_of_newer_servers_by_their_documentation() -> None:
+    """No such server runs here: what would be asked of it."""
+    text = {"t": {"name": "t", "type": "VARCHAR"}}
+    fit = scalars.fit
+    assert fit("t", "keyword", {"index_type": "BITMAP"}, text, True, NEW) == (
+        {"index_type": "BITMAP"}, None,
+    )  # fmt: skip
+    assert fit("t", "keyword", {"index_type": "BITMAP"}, text, True, Engine("2.4.1")) == (
+        {"index_type": "INVERTED"}, None,
+    )  # fmt: skip
+    assert fit("city", "keyword", {}, {}, True, NEW) == ({"index_type": "INVERTED"}, None)
+    assert "2.5.11" in str(fit("city", "keyword", {}, {}, True, Engine("2.5.10"))[1])
+    assert "kind geo" in str(fit("city", "geo", {}, {}, True, NEW)[1])
+    assert "goes into a list" in str(fit("tags[].name", "keyword", {}, {}, True, NEW)[1])
+    assert "no field 'city'" in str(fit("city", "keyword", {}, {}, False, NEW)[1])
+    assert "has no index of the kind integer" in str(fit("t", "integer", {}, text, True, NEW)[1])
