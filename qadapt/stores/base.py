@@ -135,6 +135,8 @@ class Store(abc.ABC):
         normalises: whether float vectors under cosine come back at length 1.
         gaps: whether a row may lack one of the vectors.
         new_vectors: whether ``vector_steps`` is a way that it has.
+        indexes_last: indexes on the payload are made after codes, because codes could not be told
+            to be in force beside them.
     """
 
     name: ClassVar[str]
@@ -148,6 +150,7 @@ class Store(abc.ABC):
     normalises: ClassVar[bool] = False
     gaps: ClassVar[bool] = True
     new_vectors: ClassVar[bool] = False
+    indexes_last: ClassVar[bool] = False
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from qadapt.errors import InputError, StoreError, UnsupportedError
 from qadapt.migration.text import plan_lines
 from qadapt.stores.milvus import fitting, scalars, typed
 from qadapt.stores.milvus.engine import Engine
+from qadapt.stores.milvus.status import Seen, Segment, judge
 
 Ends = Callable[[str], Database]
 DIM = 4
@@ -345,7 +347,8 @@ def test_indexes_go_to_edge_and_edge_itself_to_what_is_typed(
 
 
 def test_codes_are_built_beside_an_index_of_a_scalar_field(ends: Ends, name: str) -> None:
-    """A loaded segment of 2.3.5 tells the name of one index, which may be the scalar's."""
+    """A loaded segment of 2.3.5 tells the name of one index, which may be the scalar's: so codes
+    are seen to be in force before there is another one, and later that may be unknown."""
     first = ends("milvus")
     fields = {"title": FIELDS["title"], "big": FIELDS["big"]}
     data = [{"title": f"t{at % 7}", "big": at} for at in range(2000)]
@@ -355,6 +358,23 @@ def test_codes_are_built_beside_an_index_of_a_scalar_field(ends: Ends, name: str
     assert done.state == "done"
     assert done.status["embedding"].state is qa.State.ACTIVE
     assert first._store.payload_indexes(f"{name}_b") == {"title": "keyword"}
+    again = qa.migrate(source, (first, f"{name}_b"), quantization="scalar")
+    assert (again.state, again.metrics.rows) == ("done", 0)
+    assert again.status["embedding"].state in (qa.State.ACTIVE, qa.State.UNKNOWN)
+
+
+def test_a_segment_that_tells_a_scalar_index_says_nothing_of_codes() -> None:
+    """The names as 2.3.5 gave them, one after the other, of a collection that was not changed."""
+    index = {"index_type": "IVF_SQ8", "index_name": "v_ix", "params": {"nlist": "16"}}
+    seen = Seen(
+        count=3000, quantization=qa.Quantization.of("scalar"), index=index, loaded=True,
+        segments=[Segment(3000, "t_ix")], scalars=frozenset({"t_ix", "n_ix"}),
+    )  # fmt: skip
+    assert judge(seen).state is qa.State.UNKNOWN
+    told = [Segment(3000, "v_ix"), Segment(3000, "n_ix")]
+    assert judge(replace(seen, segments=told)).state is qa.State.ACTIVE
+    other = [Segment(3000, "of_an_index_that_was_dropped")]
+    assert judge(replace(seen, segments=other)).state is qa.State.BUILDING
 
 
 # -- Milvus: values and words, without an engine -------------------------------------------------

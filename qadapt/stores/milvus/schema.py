@@ -106,6 +106,7 @@ class Layout:
         raw: fields and properties, for the fingerprint.
         required: scalar fields that each row has to bring.
         elements: the type of the elements of each ARRAY.
+        scalars: names of the indexes of scalar fields.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Layout:
     raw: Mapping[str, Any]
     required: frozenset[str] = frozenset()
     elements: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    scalars: frozenset[str] = frozenset()
 
     @property
     def where(self) -> dict[str, Any]:
@@ -303,6 +305,9 @@ def describe(connection: Connection, name: str) -> Layout:
             and each["name"] != key["name"]
             and not each.get("nullable")
             and each.get("default_value") is None
+        ),
+        scalars=frozenset(
+            each.name for field, each in found.items() if field in types or field == _META
         ),
         elements={each["name"]: element_type(each) for each in fields if each["type"] == "ARRAY"},
     )

@@ -82,6 +82,7 @@ class MilvusStore(Store):
     max_k: ClassVar[int] = rows.WINDOW
     recreates_alone: ClassVar[bool] = True
     gaps: ClassVar[bool] = False
+    indexes_last: ClassVar[bool] = True
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
