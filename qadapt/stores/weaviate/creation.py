@@ -9,7 +9,7 @@ from urllib.parse import quote
 from qadapt.errors import QadaptError, StoreError, UnsupportedError
 from qadapt.model import Vector
 from qadapt.stores.base import Mapped
-from qadapt.stores.weaviate import mapping, payloads, schema
+from qadapt.stores.weaviate import declared, mapping, payloads, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_NAMED, Engine
 from qadapt.stores.weaviate.schema import DYNAMIC
@@ -44,13 +44,26 @@ def refuse(vectors: Mapping[str, Vector], engine: Engine) -> None:
             )
 
 
-def body(name: str, vectors: Mapping[str, Vector], mapped: Mapping[str, Mapped]) -> dict[str, Any]:
-    """The schema to create."""
+def body(
+    name: str,
+    vectors: Mapping[str, Vector],
+    mapped: Mapping[str, Mapped],
+    wanted: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The schema to create.
+
+    Args:
+        wanted: its properties, in the words of ``declared``.
+    """
     found: dict[str, Any] = {
         "class": name,
         "description": schema.note({label: each.dim for label, each in vectors.items()}),
         "properties": [payloads.REST_PROPERTY],
     }
+    if wanted:
+        found["description"] = schema.described(wanted["description"], found["description"])
+        found["properties"] = wanted["properties"]
+        found["invertedIndexConfig"] = wanted["inverted"]
     named = {}
     for label, vector in vectors.items():
         native = mapped[label].native or {}
@@ -84,11 +97,13 @@ def create(
     vectors: Mapping[str, Vector],
     mapped: Mapping[str, Mapped],
     engine: Engine,
+    wanted: Mapping[str, Any] | None = None,
 ) -> None:
     """Create a collection; what the server kept otherwise is deleted again.
 
     Args:
         vectors, mapped: by name, checked by ``refuse`` and by the mapping.
+        wanted: its properties, in the words of ``declared``.
 
     Raises:
         AlreadyExistsError
@@ -97,8 +112,15 @@ def create(
     """
     schema.check_name(name)
     refuse(vectors, engine)
-    sent = body(name, vectors, mapped)
+    sent = body(name, vectors, mapped, wanted)
     post(connection, name, sent)
+    if wanted:
+        path = f"/v1/schema/{quote(name)}"
+        try:
+            declared.seen(wanted, connection.rest("GET", path, doing=f"read {name!r}"), name)
+        except StoreError:
+            connection.rest("DELETE", path, doing=f"delete {name!r}")
+            raise
 
 
 def post(connection: Connection, name: str, sent: Mapping[str, Any]) -> None:

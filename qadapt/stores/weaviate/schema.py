@@ -123,6 +123,11 @@ class Layout:
         return {name: each.vector for name, each in self.vectors.items() if each.dim is not None}
 
     @property
+    def values(self) -> list[str]:
+        """Names of the properties that are no references to other collections."""
+        return [name for name, kind in self.properties.items() if not kind[:1].isupper()]
+
+    @property
     def created(self) -> bool:
         """Whether qadapt made it."""
         return bool(note_of(self.raw))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -26,12 +26,13 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, Store, refuse
 from qadapt.stores.weaviate import (
     aliases,
     capabilities,
     changes,
     creation,
+    declared,
     findings,
     ids,
     look,
@@ -157,7 +158,8 @@ class WeaviateStore(Store):
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
         self._forget()
-        creation.create(self.connection, collection, vectors, mapped, self._engine)
+        wanted = beside.schema if beside else {}
+        creation.create(self.connection, collection, vectors, mapped, self._engine, wanted)
 
     def drop(self, collection: str) -> None:
         """Delete a collection, or one tenant of it."""
@@ -314,7 +316,19 @@ class WeaviateStore(Store):
         found = {"other-vectors": ", ".join(layout.others)}
         if layout.multi_tenant and "@" not in collection:
             found["tenants"] = ", ".join(tenants.states(self.connection, layout))
+        found["references"] = ", ".join(declared.references(layout))
         return {name: words for name, words in found.items() if words}
+
+    def beside(self, collection: str) -> Beside:
+        return Beside(schema=declared.declared(self._layout(collection)))
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        return {k: v for k, v in super().refuses_beside(beside).items() if k != "schema"}
+
+    def room(self, vectors: Collection[str], beside: Beside) -> Room:
+        if not beside.schema or declared.ours(beside.schema):
+            return super().room(vectors, beside)
+        return Room(self.takes_id, lambda key, value: declared.keeps(beside.schema, key, value))
 
     def indexes_itself(self, key: str, kind: str) -> bool:
         return payloads.indexes_itself(key, kind)
