@@ -13,6 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mig_help import everything, rows
 
 import qadapt as qa
@@ -623,3 +625,70 @@ def test_blobs_of_others_are_read(ends: Ends, name: str) -> None:
     assert done.state == "done"
     (note,) = [each for each in done.plan.notes if each.startswith("typed-fields")]
     assert "t (text, tokenization whitespace, searchable)" in note
+
+
+# -- what is said to come back, does -------------------------------------------------------------
+
+TEXT = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12
+) | st.sampled_from(["äöüäö", '{"a": 1}', "[1]", "null", "", " x "])
+NUMBERS = st.one_of(
+    st.integers(-(2**63), 2**63 - 1),
+    st.sampled_from([2**53, 2**53 + 1, -(2**63), 127, 128, -129, 2**31, 2**24 + 1]),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(width=32, allow_nan=False, allow_infinity=False),
+)
+ANY = st.one_of(TEXT, NUMBERS, st.booleans(), st.none())
+JSON = st.recursive(
+    ANY,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+ROW = st.dictionaries(st.sampled_from([*FIELDS, "loose"]), JSON, max_size=12)
+FULL: dict[str, Any] = {**LIMITS[0]}
+del FULL["loose"], FULL["deep"]
+
+
+@pytest.mark.parametrize("engine", ["milvus", "lite"])
+def test_a_value_that_fits_a_field_comes_back_as_it_was(ends: Ends, name: str, engine: str) -> None:
+    store = typed_collection(ends(engine), f"{name}_a", FIELDS, [])._store
+    known = LITE if engine == "lite" else REAL
+    declared = {each["name"]: each for each in store.beside(f"{name}_a").schema["fields"]}
+    room = store.room(["embedding"], store.beside(f"{name}_a"))
+    vector = rows(1, dim=DIM)
+
+    @settings(max_examples=40, suppress_health_check=list(HealthCheck))
+    @given(row=ROW)
+    def check(row: dict[str, Any]) -> None:
+        good = {key: value for key, value in row.items() if room.keeps(key, value) == "as it is"}  # type: ignore[misc]
+        for key, value in good.items():
+            assert key == "loose" or fitting.fits(value, declared[key], known) == "as it is"
+        payload = {**FULL, **good}
+        store.write(f"{name}_a", qa.Batch([1], {"embedding": vector}, [payload]))
+        (found,) = store.fetch(f"{name}_a", [1]).payloads or ()
+        assert json.dumps(found, sort_keys=True) == json.dumps(payload, sort_keys=True)
+
+    check()
+
+
+WROW = st.dictionaries(
+    st.sampled_from([each["name"] for each in PROPERTIES if each["name"] != "p"]), JSON, max_size=12
+)
+
+
+def test_a_value_that_fits_a_property_comes_back_as_it_was(ends: Ends, name: str) -> None:
+    made = weaviate_collection(ends("weaviate"), f"{name}_a", PROPERTIES)
+    put_objects(made, [{}])
+    store = made._store
+    room = store.room([""], store.beside(made.name))
+    vector = rows(1, dim=DIM)
+
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+    @given(row=WROW)
+    def check(row: dict[str, Any]) -> None:
+        good = {key: value for key, value in row.items() if room.keeps(key, value) == "as it is"}  # type: ignore[misc]
+        store.write(made.name, qa.Batch([_ID.format(1)], {"": vector}, [good]))
+        (found,) = store.fetch(made.name, [_ID.format(1)]).payloads or ()
+        assert json.dumps(found, sort_keys=True) == json.dumps(good, sort_keys=True)
+
+    check()

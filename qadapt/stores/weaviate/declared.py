@@ -12,6 +12,7 @@ References and settings of modules are left out: a copy has no other collection 
 
 from __future__ import annotations
 
+import base64
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -144,6 +145,8 @@ def _one(value: Any, kind: str, each: Mapping[str, Any]) -> Kept:
         good = _DATE.fullmatch(value) is not None
     elif good and kind == "uuid":
         good = _uuid(value)
+    elif good and kind == "blob":
+        good = _base64(value)
     return "as it is" if good and kind in _PLAIN else "not"
 
 
@@ -178,6 +181,13 @@ def _place(value: Any) -> bool:
 def _uuid(text: str) -> bool:
     try:
         return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _base64(text: str) -> bool:
+    try:
+        return bool(base64.b64decode(text, validate=True))
     except ValueError:
         return False
 
