@@ -138,6 +138,8 @@ class Store(abc.ABC):
         new_vectors: whether ``vector_steps`` is a way that it has.
         parts_are: what parts that rows are in are called here, such as ``tenants``; empty where
             there are none. ``NAME@PART`` is one of them as a collection of its own.
+        indexes_last: indexes on the payload are made after codes, because codes could not be told
+            to be in force beside them.
     """
 
     name: ClassVar[str]
@@ -153,6 +155,7 @@ class Store(abc.ABC):
     gaps: ClassVar[bool] = True
     new_vectors: ClassVar[bool] = False
     parts_are: ClassVar[str] = ""
+    indexes_last: ClassVar[bool] = False
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address

@@ -138,6 +138,8 @@ def fit(
     head = key.partition(".")[0]
     if head not in fields and not dynamic:
         return {}, f"there is no field {head!r}"
+    if head in fields and fields[head]["type"] != "JSON":
+        return {}, f"nothing lies inside of the field {head!r}, a {fields[head]['type']}"
     problem = refuses_path(kind, engine) or unpathable(key)
     index = settings.get("index_type")
     return {**settings, "index_type": index if index == "AUTOINDEX" else INVERTED}, problem

@@ -85,6 +85,7 @@ class MilvusStore(Store):
     gaps: ClassVar[bool] = False
     keeps_zeros: ClassVar[bool] = False
     parts_are: ClassVar[str] = "partitions"
+    indexes_last: ClassVar[bool] = True
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
