@@ -43,7 +43,7 @@ def along(source: Endpoint, target: Endpoint) -> Along:
             extras[name] = extra
         else:
             losses.setdefault(_EXTRAS[extra.kind], []).append(f"{name} ({why})")
-    ways, why = parting.planned(source, target, there)
+    ways, why = parting.planned(source, target, wanted)
     if why is not None:
         losses[_parts_are(source)] = [_come_into_one(there, why)]
     if there.asleep:

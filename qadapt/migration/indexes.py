@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qadapt.errors import StoreError
+from qadapt.migration.carrier import PART
 from qadapt.migration.endpoint import Endpoint
-from qadapt.migration.plan import MigrationPlan, Probe
+from qadapt.migration.plan import MigrationPlan, Parting, Probe
 from qadapt.stores.base import OnProgress, Progress
+
+NOTED = "keyword"  # the index on the note of a row's part
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,20 @@ class Indexes:
     lost: tuple[str, ...]
 
 
-def sort_out(source: Endpoint, target: Endpoint, tried: Probe, *, existing: bool) -> Indexes:
-    """Which of them the target can have."""
+def sort_out(
+    source: Endpoint, target: Endpoint, tried: Probe, ways: Parting, *, existing: bool
+) -> Indexes:
+    """Which of them the target can have; where it notes the parts that rows were in, notes too."""
     there = target.store.payload_indexes(target.name) if existing else {}
     made: dict[str, str] = {}
     by_itself: list[str] = []
     lost: list[str] = []
-    for key, kind in source.store.payload_indexes(source.name).items():
+    wanted = dict(source.store.payload_indexes(source.name))
+    if ways.by == "note":
+        wanted.pop(PART, None)
+    if ways.by == "store" and not ways.apart and not target.store.refuses_payload_index(NOTED):
+        wanted[PART] = NOTED
+    for key, kind in wanted.items():
         if _entry(key) in tried.wrapped or key in tried.wrapped:
             lost.append(f"{key} ({kind}): its entries travel as JSON text")
         elif target.store.indexes_itself(key, kind):

@@ -100,7 +100,8 @@ def test_tenants_to_partitions_and_home(ends: Ends, tenants: Collection, name: s
 def test_partitions_to_partitions_with_codes(ends: Ends, name: str) -> None:
     milvus = ends("milvus")
     fill(milvus, name, {"red": 1500, "blue": 50, "_default": 20, "empty": 0})
-    done = qa.migrate((milvus, name), (milvus, f"{name}_b"), quantization="scalar")
+    wanted, gate = "scalar", "recall@10>=0.5"  # lists of 16 numbers by chance: the codes are built
+    done = qa.migrate((milvus, name), (milvus, f"{name}_b"), quantization=wanted, gate=gate)
     assert done.state == "done"
     assert done.check is not None
     assert done.check.compared == 1570
@@ -149,6 +150,7 @@ def test_tenants_to_edge_and_home(ends: Ends, name: str) -> None:
     done = qa.migrate(here[name], (edge, name), allow=["tenants"])
     assert done.state == "done"
     assert edge[name].count(filter={PART: "blue"}) == 20
+    assert done.plan.indexes[PART] == store_of(edge).payload_indexes(name)[PART] == "keyword"
     home = qa.migrate((edge, name), (here, f"{name}_home"))
     assert home.state == "done"
     assert home.plan.parting.by == "note"
@@ -185,7 +187,7 @@ def test_an_inactive_tenant_is_named_before_the_copy(
 ) -> None:
     database = ends("weaviate")
     rest(database, name, "blue", "COLD")
-    with pytest.raises(UnsupportedError, match="inactive-tenants: 1.*blue") as caught:
+    with pytest.raises(UnsupportedError, match=r"inactive-tenants: 1.*blue") as caught:
         qa.migrate(tenants, (database, f"{name}_b"))
     assert "tenants.activate(['blue'])" in str(caught.value)
     assert f"{name}_b" not in database
