@@ -397,6 +397,16 @@ def test_many_tenants(ends: Ends, name: str, monkeypatch: pytest.MonkeyPatch) ->
     assert (found.passed, found.compared) == (True, 600)
 
 
+def test_a_large_tenant_is_read_in_several_parts(ends: Ends, name: str) -> None:
+    database = ends("weaviate")
+    fill(database, name, {"large": 6_100, "small": 10})
+    plan = qa.plan_migration(database[name], (database, f"{name}_b"), probe=False)
+    assert plan.parts == 3
+    done = qa.migrate(database[name], (database, f"{name}_b"), plan=plan, check="off")
+    assert done.metrics.rows == 6_110
+    assert parts(database, f"{name}_b") == parts(database, name)
+
+
 # -- names ---------------------------------------------------------------------------------------
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from weaviate_help import foreign, keys, normal, number
 
 import qadapt as qa
-from qadapt.errors import InputError, NotFoundError, StoreError
-from qadapt.model import Batch
+from qadapt.errors import InputError, NotFoundError, StoreError, UnsupportedError
+from qadapt.model import Batch, Beside, Vector
 from qadapt.stores.base import Search
 from qadapt.stores.weaviate.store import WeaviateStore
 
@@ -125,3 +126,29 @@ def test_a_tenant_is_dropped_alone(store: WeaviateStore, shared: str) -> None:
     assert store.count(shared) == 20
     assert not store.has(f"{shared}@red")
     assert store.has(f"{shared}@blue")
+
+
+def test_a_collection_is_made_with_tenants(store: WeaviateStore, shared: str, name: str) -> None:
+    made = f"{name}_made"
+    store.create(made, {"": Vector(4)}, {}, Beside(parts=("red",), parted=True))
+    store.add_parts(made, ["red", "blue"])
+    assert store.beside(made) == Beside(parts=("blue", "red"), parted=True)
+    assert store.beside(f"{made}@red") == Beside()
+    for tenant in ("red", "blue"):
+        batch = Batch(keys(1), {"": np.ones((1, 4), dtype=np.float32)}, [{"of": tenant}])
+        store.write(f"{made}@{tenant}", batch)
+    assert (store.count(made), store.info(made).vectors[""].dim) == (2, 4)
+    store.drop(made)
+    found = store.beside(shared)
+    assert (set(found.parts), found.asleep) == (set(SIZES), ("cold",))
+    plain = f"{name}_plain"
+    store.create(plain, {"": Vector(4)}, {})
+    assert store.beside(plain) == Beside()
+    with pytest.raises(UnsupportedError, match="has no tenants"):
+        store.add_parts(plain, ["red"])
+    store.drop(plain)
+    assert store.refuses_beside(Beside(parts=("a-b", "_", "9"), parted=True)) == {}
+    for odd in ("a b", "", "é", "x" * 65):
+        told = store.refuses_beside(Beside(parts=("red", odd), parted=True))
+        assert "at most 64" in told["parts"]
+    assert "parts" in store.refuses_beside(Beside(parted=True, keyed="topic"))
