@@ -82,7 +82,7 @@ def make_plan(
     ways = parting.told(come.parting, scanned.parts, carrier)
     parts = parting.reading(source, ways, options.workers, scanned.count)
     tried = probe(source, target, carrier, vectors, parts, scratch=options.probe and not existing)
-    sorted_out = sort_out(source, target, tried, come.made, existing=existing)
+    sorted_out = sort_out(source, target, tried, come.made, ways, existing=existing)
     return MigrationPlan(
         source=source.store.address.identity,
         source_collection=source.name,
