@@ -1,11 +1,13 @@
-"""How fast a migration is, beside the clients' own fastest way, in one run on the same engines.
+"""How fast a migration is beside the clients' own fastest way, in one run on the same engines.
 
-    python benchmarks/migrate.py SOURCE TARGET [--rows 20000] [--dim 128] [--rounds 3]
+    python benchmarks/migrate.py SOURCE TARGET [--rows 20000] [--dim 128] [--rounds 3] [--peers]
     python benchmarks/migrate.py --memory 20000 500000
 
 SOURCE and TARGET are addresses of stores. The baseline of a pair reads with the source's client
 and writes with the target's, in their fastest bulk calls, and does nothing else: no plan, no
-journal, no check. Rounds alternate, and medians are compared. ``--memory`` copies between two
+journal, no check. ``--peers`` adds vecparity and vdf-io (see ``peers``), each on rows of its own
+form in the same engines; where one does not run, its own words are printed. Rounds alternate, and
+medians are compared. ``--memory`` copies between two
 folders of the embedded engine and tells the most that Python and numpy held meanwhile; what the
 engine itself holds grows with its rows, wherever they come from.
 """
@@ -28,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peers
 
 import qadapt as qa
 
@@ -90,16 +93,17 @@ def read_weaviate(store: Any, name: str) -> Iterator[tuple[list[str], list[Any],
 
 
 def write_milvus(store: Any, name: str, keys: list[str], floats: Any, payloads: Any) -> None:
-    """pymilvus: upsert of rows."""
+    """pymilvus: insert of rows, which is quicker than upsert."""
     rows = [
         {**payload, "qadapt_id": key, "vector": vector}
         for key, vector, payload in zip(keys, floats, payloads, strict=True)
     ]
-    store.connection.client.upsert(name, rows)
+    store.connection.client.insert(name, rows)
 
 
 def write_weaviate(store: Any, name: str, keys: list[str], floats: Any, payloads: Any) -> None:
-    """weaviate-client: insert_many, one message a block."""
+    """weaviate-client: insert_many, one message a block: as quick as the quickest of its ways here
+    (``batch.fixed_size``, ``batch.dynamic`` and ``batch.stream`` were no quicker)."""
     from weaviate.classes.data import DataObject
 
     rows = [
@@ -138,6 +142,7 @@ def compare(arguments: argparse.Namespace) -> None:
     mark = secrets.token_hex(4)
     name = f"Bench_{mark}"
     times: dict[str, list[float]] = {"clients": [], "qadapt": []}
+    rates: dict[str, list[float]] = {}
     with qa.open(arguments.source) as here, qa.open(arguments.target) as there:
         fill(here, name, arguments.rows, arguments.dim)
         try:
@@ -152,10 +157,32 @@ def compare(arguments: argparse.Namespace) -> None:
                     assert there[other].count() == arguments.rows
                     print(f"{way:8} {arguments.rows / spent:9,.0f} rows/s", flush=True)
                     there.drop(other)
+                for peer in peers.PEERS if arguments.peers else ():
+                    by_peer(peer, arguments, (here._store.name, there._store.name), rates)
         finally:
             here.drop(name)
     clients, ours = (statistics.median(times[way]) for way in ("clients", "qadapt"))
     print(f"qadapt is {clients / ours:.2f} times as fast as the clients' own way (medians)")
+    for way, found in rates.items():
+        ratio = arguments.rows / ours / statistics.median(found)
+        print(f"qadapt is {ratio:.2f} times as fast as {way} (medians)")
+
+
+def by_peer(
+    peer: peers.Peer, arguments: Any, stores: tuple[str, str], rates: dict[str, list[float]]
+) -> None:
+    """One copy of another tool: its rate is added, or what it said is printed."""
+    name, rows = f"Peer_{secrets.token_hex(4)}", min(arguments.rows, arguments.peer_rows)
+    addresses = (arguments.source, arguments.target)
+    asked = peers.asked_of(*stores, addresses, name, rows, arguments.dim)
+    for told in peers.run(peer, asked):
+        if "failed" in told:
+            print(f"{peer.name}: {told['failed']}", flush=True)
+            continue
+        way = f"{peer.name} ({told['only']} alone)" if "only" in told else peer.name
+        rates.setdefault(way, []).append(told["rows"] / told["seconds"])
+        lost = "" if told["rows"] == rows else f", {rows - told['rows']:,} rows are not there"
+        print(f"{way} {rates[way][-1]:9,.0f} rows/s{lost}", flush=True)
 
 
 # -- memory --------------------------------------------------------------------------------------
@@ -199,6 +226,8 @@ def main() -> None:
     words.add_argument("--dim", type=int, default=128)
     words.add_argument("--rounds", type=int, default=3)
     words.add_argument("--workers", type=int, default=2)
+    words.add_argument("--peers", action="store_true")
+    words.add_argument("--peer-rows", type=int, default=4_000)
     words.add_argument("--memory", type=int, nargs="+")
     words.add_argument("--one", type=int)
     arguments = words.parse_args()

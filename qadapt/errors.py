@@ -88,6 +88,20 @@ class SpecError(InputError):
         )
 
 
+def refuse_pairs(*pairs: tuple[bool, str, str, str]) -> None:
+    """Refuse what would have no effect beside something else that was given.
+
+    Args:
+        pairs: whether that is so, the word, the other one with "with" or "without", and why.
+
+    Raises:
+        InputError: the first that is so; it names both.
+    """
+    for wrong, word, beside, why in pairs:
+        if wrong:
+            raise InputError(f"{word} has no effect {beside}: {why}", hint="leave one of both out")
+
+
 class AddressError(SpecError):
     """A store address that cannot be understood."""
 
@@ -122,7 +136,7 @@ class NonFiniteError(_RowsError):
 
     def __init__(self, rows: Sequence[int], total: int | None = None, *, what: str = "vectors"):
         super().__init__(
-            f"{what} hold NaN or infinite values in rows",
+            f"NaN or infinite values in {what}, rows",
             rows,
             total,
             hint="drop or repair these rows" + _untouched(what),
@@ -134,7 +148,7 @@ class ZeroVectorError(_RowsError):
 
     def __init__(self, rows: Sequence[int], total: int | None = None, *, what: str = "vectors"):
         super().__init__(
-            f"{what} are zero under the cosine metric (they have no direction) in rows",
+            f"zero under the cosine metric, so without a direction, in {what}, rows",
             rows,
             total,
             hint="drop these rows, or use the metric dot or euclidean" + _untouched(what),
@@ -147,7 +161,7 @@ class DimensionError(InputError):
     def __init__(self, expected: int, got: int, *, what: str = "vectors") -> None:
         self.expected, self.got = expected, got
         super().__init__(
-            f"{what} have {got} dimensions, expected {expected}",
+            f"{what}: {got} dimensions, expected {expected}",
             hint="check that the same embedding model made the stored and the given vectors",
         )
 

@@ -94,7 +94,7 @@ def test_only_transient_errors_are_retried() -> None:
 
 def test_rows_are_named() -> None:
     error = errors.NonFiniteError(list(range(100)), 5000, what="queries")
-    assert str(error).startswith("queries hold NaN or infinite values in rows: 0, 1, 2,")
+    assert str(error).startswith("NaN or infinite values in queries, rows: 0, 1, 2,")
     assert "9, ... (5000 in all)" in str(error)
     assert (error.rows, error.total) == (list(range(100)), 5000)
     few = errors.ZeroVectorError([7])

@@ -11,6 +11,7 @@ from qadapt.api.change import Plan
 from qadapt.api.measured import Measured
 from qadapt.costing import Cost, Prices, compare
 from qadapt.diagnosis import Diagnosis, diagnose
+from qadapt.errors import refuse_pairs
 from qadapt.evaluation.questions import Encoder
 from qadapt.evaluation.verify import Verification
 from qadapt.evaluation.verify import verify as run_verify
@@ -174,6 +175,10 @@ class Collection(Measured):
             with_payload=with_payload,
             options=options or {},
         )
+        refuse_pairs(
+            (exact and wanted.rescore is not None and wanted.rescore.on, "rescore=",
+             "with exact=True", "that compares all floats, and nothing is left to rescore"),
+        )  # fmt: skip
         settings = read_settings(self._store, self.name).of(name)
         return search(self._store, self.name, array, wanted, about, settings)
 

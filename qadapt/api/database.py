@@ -12,6 +12,7 @@ from qadapt.errors import (
     AlreadyExistsError,
     NotFoundError,
     SpecError,
+    refuse_pairs,
 )
 from qadapt.local.state import forget
 from qadapt.model import (
@@ -132,15 +133,15 @@ class Database:
         collection: str,
         *,
         dim: int | None = None,
-        metric: Metric | str = Metric.COSINE,
-        datatype: Datatype = "float32",
+        metric: Metric | str | None = None,
+        datatype: Datatype | None = None,
         quantization: QuantizationLike | Mapping[str, QuantizationLike] | None = None,
         vectors: Mapping[str, Vector] | None = None,
     ) -> Collection:
         """Create a collection with one unnamed vector (``dim=``) or several (``vectors=``).
 
         Args:
-            dim, metric, datatype: of the one unnamed vector.
+            dim, metric, datatype: of the one unnamed vector; cosine and float32 by default.
             quantization: for the one vector, or ``{vector name: quantization}``. A store that
                 quantizes only later says so in ``info()``; a rescore setting is remembered.
             vectors: ``{name: qa.Vector(dim, metric)}``.
@@ -153,7 +154,15 @@ class Database:
                 "create takes dim= for one unnamed vector, or vectors= for named ones",
                 hint="for example db.create('articles', dim=384, metric='cosine')",
             )
-        wanted = dict(vectors or {"": Vector(cast(int, dim), Metric.of(metric), datatype)})
+        refuse_pairs(
+            *(
+                (vectors is not None and given is not None, f"{word}=", "with vectors=",
+                 f"it stands in each: qa.Vector(dim, {word}=...)")
+                for word, given in (("metric", metric), ("datatype", datatype))
+            )
+        )  # fmt: skip
+        unnamed = Metric.of(metric or Metric.COSINE), datatype or "float32"
+        wanted = dict(vectors or {"": Vector(cast(int, dim), *unnamed)})
         quantizations = _by_vector(quantization, wanted)
         if collection in self:
             raise AlreadyExistsError(

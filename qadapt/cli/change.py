@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from qadapt.api import Change, Plan
     from qadapt.model import Guard
 
+ACCEPTED = "differs"  # where nobody says
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
@@ -77,7 +79,7 @@ def plan(
     vector: VectorName = None,
     metric: MetricWord = None,
     datatype: DatatypeWord = None,
-    accept: AcceptWord = "differs",
+    accept: AcceptWord = ACCEPTED,
     strategy: StrategyWord = None,
     guard: GuardText = None,
     disable: Disable = None,
@@ -133,7 +135,7 @@ def apply(
     vector: VectorName = None,
     metric: MetricWord = None,
     datatype: DatatypeWord = None,
-    accept: AcceptWord = "differs",
+    accept: AcceptWord = ACCEPTED,
     strategy: StrategyWord = None,
     guard: GuardText = None,
     disable: Disable = None,
@@ -148,7 +150,8 @@ def apply(
     wanted = read_guard(guard)
     saved = spec is None and target is not None and collection is None
     if saved:
-        _only_saved(vector, metric, datatype, strategy, disable)
+        farther = accept if accept != ACCEPTED else None
+        _only_saved(vector, metric, datatype, strategy, disable, farther)
         opened: Any = contextlib.nullcontext(_load(Path(str(target)), wanted))
     else:
         opened = made_plans(
@@ -175,7 +178,9 @@ def apply(
 def _only_saved(*words: str | list[str] | None) -> None:
     if any(words):
         raise InputError(
-            "a saved plan holds its vector, its strategy and what is disabled already",
+            "a saved plan holds its vector, metric, datatype, strategy, what is accepted and what "
+            "is disabled: --vector, --metric, --datatype, --strategy, --accept and --disable have "
+            "no effect with PLAN.json",
             hint="make another plan with `qadapt plan`, or give URL COLLECTION QUANTIZATION",
         )
 

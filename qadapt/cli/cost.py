@@ -18,7 +18,7 @@ from qadapt.cli.options import (
     optional,
 )
 from qadapt.cli.output import Output, styled, table
-from qadapt.errors import InputError, SpecError
+from qadapt.errors import InputError, SpecError, refuse_pairs
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -96,6 +96,12 @@ def _of(
 ) -> Cost:
     from qadapt.costing import cost as of_numbers
 
+    refuse_pairs(
+        (url is not None and rows is not None, "--rows", "with a URL", "it has its own rows"),
+        (url is not None and dim is not None, "--dim", "with a URL", "it has its own dimensions"),
+        (vector is not None and rows is not None, "--vector", "with --rows",
+         "plain numbers are of one vector"),
+    )  # fmt: skip
     if rows is not None and dim is not None and url is None:
         return of_numbers(rows, dim, **how)
     if rows is None and dim is None and url is not None and collection is not None:

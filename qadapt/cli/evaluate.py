@@ -154,7 +154,7 @@ def evaluate(
     """
     bar, at = read_gate(gate, k)
     allowed = check_accept(accept)
-    known = load_encoder(encoder)
+    known = load_encoder(encoder, queries)
     names = None if query_ids is None else _lines(query_ids)
     with measuring(out, url, disable) as (db, on):
         found = db[collection].evaluate(
@@ -198,7 +198,7 @@ def simulate(
     from qadapt.evaluation.choosing import CODES
 
     bar, at = read_gate(gate, k)
-    known = load_encoder(encoder)
+    known = load_encoder(encoder, queries)
     with measuring(out, url, disable) as (db, on):
         found = db[collection].simulate(
             *(settings or CODES), vector=vector, k=at, queries=given_queries(queries),
@@ -259,7 +259,7 @@ def advise(
         recall, k or 10, None if max_ram is None else size(max_ram),
         None if max_latency is None else milliseconds(max_latency), price,
     )  # fmt: skip
-    known = load_encoder(encoder)
+    known = load_encoder(encoder, queries)
     with measuring(out, url, disable) as (db, on):
         found = db[collection].advise(
             target, vector=vector, queries=given_queries(queries), encoder=known, confirm=confirm,

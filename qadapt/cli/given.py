@@ -67,12 +67,18 @@ def given_queries(text: str) -> Any:
     return int(text) if text.isdecimal() else text
 
 
-def load_encoder(name: str | None) -> Any:
-    """The encoder, when one was named; it imports the model's library."""
+def load_encoder(name: str | None, queries: str) -> Any:
+    """The encoder, when one was named, for queries that are texts; it imports the model's library.
+
+    Raises:
+        InputError: queries that are no texts.
+    """
     if name is None:
         return None
     from qadapt.encoder import load
+    from qadapt.evaluation.questions import refuse_encoder
 
+    refuse_encoder(given_queries(queries))
     return load(name)
 
 

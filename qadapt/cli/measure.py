@@ -72,7 +72,7 @@ def verify(
     Exits with 3 when the engine was not seen to do what is configured, or a gate was missed.
     """
     bar, at = read_gate(gate, k)
-    known = load_encoder(encoder)
+    known = load_encoder(encoder, queries)
     with measuring(out, url) as (db, on):
         found = db[collection].verify(
             k=at, queries=given_queries(queries), encoder=known, vector=vector, progress=on,

@@ -47,7 +47,10 @@ def migrate(
     source: Source,
     target: Target,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan; copy nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Show the plan and copy nothing; words about the run itself can wait."
+        ),
     ] = False,
     quantize: Annotated[
         str | None,
@@ -150,6 +153,7 @@ def migrate(
     from qadapt.migration.text import migration_lines, plan_lines
 
     _known(rows, CHECKS, "--check")
+    cluster = _ray(on)
     options: dict[str, Any] = {
         "allow": allow or (),
         "quantization": quantize,
@@ -178,7 +182,7 @@ def migrate(
             cutover=cutover,
             resume=resume,
             restart=restart,
-            on=_ray(on),
+            on=cluster,
             patience=patience,
             timeout=out.timeout or OWN_LIMIT,
             progress=events,

@@ -19,12 +19,14 @@ class Check:
         title: what is wrong when it finds something.
         run: the function; None where stores look for it themselves (``Store.findings``).
         stores: which stores can have it; empty for all.
+        asks: what the user has to tell for it: ``options`` of searches, the ``model_metric``.
     """
 
     code: str
     title: str
     run: Callable[[Subject], list[Finding]] | None = None
     stores: tuple[str, ...] = ()
+    asks: str = ""
 
 
 _QDRANT = ("edge", "qdrant")
@@ -57,16 +59,19 @@ CHECKS: tuple[Check, ...] = (
         "oversampling-without-rescoring",
         "Search parameters ask for more candidates, and nothing scores them again.",
         stores=(*_QDRANT, "milvus"),
+        asks="options",
     ),
     Check(
         "quantization-bypassed",
         "Search parameters switch the codes off.",
         stores=_QDRANT,
+        asks="options",
     ),
     Check(
         "parameter-without-effect",
         "A parameter is accepted and does nothing, or next to nothing.",
         stores=(*_QDRANT, "milvus"),
+        asks="options",
     ),
     Check(
         "rescoring-without-oversampling",
@@ -86,7 +91,7 @@ CHECKS: tuple[Check, ...] = (
     Check("unnormalised-dot", "Dot product of vectors of different lengths.",
           vectors.unnormalised_dot),
     Check("metric-mismatch", "The metric orders rows otherwise than the model's.",
-          vectors.metric_mismatch),
+          vectors.metric_mismatch, asks="model_metric"),
     Check("dimension-collapse", "Sign bits that hardly differ, as e5 models have them.",
           vectors.dimension_collapse),
     Check("low-dimensions", "Binary codes of few dimensions.", vectors.low_dimensions),

@@ -8,7 +8,14 @@ from typing import Any
 
 from qadapt.diagnosis.catalogue import CHECKS, Check
 from qadapt.diagnosis.subject import NothingToSeeError, Subject
-from qadapt.errors import InputError, NotFoundError, SpecError, StoreError, TransientError
+from qadapt.errors import (
+    InputError,
+    NotFoundError,
+    SpecError,
+    StoreError,
+    TransientError,
+    refuse_pairs,
+)
 from qadapt.local import seen
 from qadapt.model import Finding, Metric, Plain, Server, Severity
 from qadapt.stores.base import OnProgress, Progress, Store, silent
@@ -90,6 +97,14 @@ def diagnose(
     if sample < 2:
         raise InputError(f"a sample has at least 2 rows; got {sample}")
     metric = None if model_metric is None else Metric.of(model_metric)
+    refuse_pairs(
+        (bool(options) and not _asked(chosen, "options", store), "options (--search-params)",
+         f"with the store {store.name} and the checks chosen (--check, --skip)",
+         "none of them looks at search parameters"),
+        (metric is not None and not _asked(chosen, "model_metric", store),
+         "model_metric (--model-metric)", "with the checks chosen (--check, --skip)",
+         "none of them compares metrics"),
+    )  # fmt: skip
     info = seen.info(store, collection)
     if vector is not None and vector not in info.vectors:
         raise NotFoundError.missing("vector", vector, info.vectors)
@@ -130,4 +145,16 @@ def _chosen(only: Sequence[str], skip: Sequence[str]) -> list[Check]:
     for code in (*only, *skip):
         if code not in known:
             raise SpecError.unknown("check", code, known)
-    return [c for c in CHECKS if (not only or c.code in only) and c.code not in skip]
+    chosen = [c for c in CHECKS if (not only or c.code in only) and c.code not in skip]
+    if not chosen:
+        raise InputError(
+            f"no check is left: only (--check) {', '.join(only) or 'is not given'}; skip (--skip) "
+            f"{', '.join(skip)}",
+            hint="leave one of both out",
+        )
+    return chosen
+
+
+def _asked(chosen: Sequence[Check], word: str, store: Store) -> bool:
+    """Whether a check looks at what the user told."""
+    return any(c.asks == word and (not c.stores or store.name in c.stores) for c in chosen)

@@ -13,7 +13,7 @@ from qadapt.errors import InputError
 from qadapt.evaluation.neighbours import over_rows
 from qadapt.evaluation.results import Simulation, now
 from qadapt.evaluation.settings import Setting, SettingLike
-from qadapt.evaluation.simulate import NO_GRAPH, population, predict
+from qadapt.evaluation.simulate import NO_GRAPH, population, predict, refuse_segments
 from qadapt.evaluation.truth import Queries
 from qadapt.model import Batch, Metric, Vector, as_vectors, check_vectors
 from qadapt.simulation import registry
@@ -48,6 +48,7 @@ def simulate(
         InputError, DimensionError, NonFiniteError, ZeroVectorError, SpecError
     """
     begun = time.monotonic()
+    refuse_segments(segments, store)
     array = as_vectors(rows, what="rows")
     if not len(array):
         raise InputError("there are no rows to simulate with", hint="give at least one")

@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from qadapt.errors import InputError, QadaptError, SpecError
+from qadapt.errors import InputError, QadaptError, SpecError, refuse_pairs
 from qadapt.evaluation import latency, measuring
 from qadapt.evaluation.candidates import TIMEOUT, Candidates, Client, Work
 from qadapt.evaluation.copies import copied, strangers, sweep
 from qadapt.evaluation.labels import read_labels
 from qadapt.evaluation.measuring import Asked, Labelled
+from qadapt.evaluation.measuring import query_ids as names_of
 from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth, over_rows
 from qadapt.evaluation.questions import Encoder, ask
 from qadapt.evaluation.results import Evaluation, Result, now
@@ -85,10 +86,30 @@ def evaluate(
     _check_numbers(rows, copy_rows, concurrency)
     if accept not in ACCEPTS:
         raise SpecError.unknown("accept", accept, ACCEPTS)
+    wanted = [Setting.of(item) for item in settings]
+    as_is = [item for item in wanted if item.quantization is None]
+    if live and Setting(None) not in as_is:
+        as_is.insert(0, Setting(None))
+    candidates = [item for item in wanted if item.quantization is not None]
+    if not wanted and not live:
+        raise InputError("there is nothing to measure", hint="give settings, or live=True")
+    refuse_pairs(
+        (query_ids is not None and labels is None, "query_ids (--query-ids)",
+         "without labels (--labels)", "it names the queries as the labels do"),
+        (label_field is not None and labels is None, "label_field (--label-field)",
+         "without labels (--labels)", "it says which document of the labels a row is"),
+        (labels is not None and isinstance(queries, int), "labels (--labels)",
+         f"with queries={queries} (--queries)", "the collection's own vectors have no labels"),
+        (rows is not None and not as_is, "rows (--rows)", "with live=False (--no-live)",
+         "that truth is for the collection as it is"),
+        (rows is not None and memory != MEMORY, "memory (--memory)", "with rows (--rows)",
+         "a sample is read at once"),
+        (seconds != latency.SECONDS and not concurrency, "seconds (--seconds)",
+         "without concurrency (--concurrency)", "nothing is timed then"),
+    )  # fmt: skip
     notes = _swept(store)
     info = seen.info(store, collection)
     vector = info.vectors[name]
-    wanted = [Setting.of(item) for item in settings]
     asked = Asked(
         ask(store, collection, name, vector.vector, queries, encoder=encoder, ids=query_ids,
             seed=seed),
@@ -97,10 +118,7 @@ def evaluate(
         tuple(concurrency),
         seconds,
     )  # fmt: skip
-    as_is = [item for item in wanted if item.quantization is None]
-    if live and Setting(None) not in as_is:
-        as_is.insert(0, Setting(None))
-    candidates = [item for item in wanted if item.quantization is not None]
+    _check_labels(asked)
     work = Work(store, collection, name, vector, asked, timeout, progress, accept)
     known = exact_truth(
         store, collection, name, vector.vector, asked.queries, k,
@@ -125,8 +143,6 @@ def evaluate(
             results += Candidates(work, sample, exact, client).run(candidates)
     else:
         results += [_live(work, item, known, None) for item in as_is]
-    if not results:
-        raise InputError("there is nothing to measure", hint="give settings, or live=True")
     return Evaluation(
         store=str(store.address),
         server=info.server,
@@ -170,6 +186,24 @@ def _check_numbers(rows: int | None, copy_rows: int, concurrency: Sequence[int])
     for what, number in [*numbers, *(("concurrency", each) for each in concurrency)]:
         if number is not None and (isinstance(number, bool) or int(number) != number or number < 1):
             raise InputError(f"{what} must be a whole number from 1; got {number!r}")
+
+
+def _check_labels(asked: Asked) -> None:
+    """Refuse labels that are of other queries."""
+    if asked.labels is None:
+        return
+    names = names_of(asked.queries)
+    if not any(name in asked.labels.qrels for name in names):
+        raise InputError(
+            f"none of the queries has a label: the queries are {_few(names)}, the labels are of "
+            f"{_few(list(asked.labels.qrels))}",
+            hint="name the queries as the labels do: query_ids=, --query-ids FILE, or a .tsv or "
+            ".jsonl file of queries",
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
 
 
 def _live(work: Work, setting: Setting, known: Known, client: Client | None) -> Result:

@@ -46,10 +46,13 @@ def ask(
         limit: at most so many queries, the first ones.
 
     Raises:
-        InputError: texts without an encoder, a file that cannot be read, ids that do not fit.
+        InputError: texts without an encoder, an encoder without texts, a file that cannot be
+            read, ids that do not fit.
     """
     texts, named = _texts(given)
     if texts is None:
+        if encoder is not None:
+            refuse_encoder(given)
         found = queries_of(store, collection, name, vector, given, seed=seed)
         named = None if ids is None else [str(key) for key in ids]
     else:
@@ -72,6 +75,29 @@ def ask(
         source = f"the first {limit} of {found.source}"
         found = Queries(found.vectors[:limit], found.own[:limit], source)
     return Queries(found.vectors, found.own, found.source, None if named is None else tuple(named))
+
+
+def refuse_encoder(given: Any) -> None:
+    """Refuse queries that are no texts, where an encoder was given for them.
+
+    Raises:
+        InputError
+    """
+    if isinstance(given, (str, os.PathLike)):
+        if Path(given).suffix.lower() not in ARRAYS:
+            return
+        what = f"queries of {os.fspath(given)} are vectors"
+    elif isinstance(given, Sequence) and given and isinstance(given[0], str):
+        return
+    elif isinstance(given, int):
+        what = f"queries={given} are so many of the collection's own vectors"
+    else:
+        what = "queries of an array are vectors"
+    raise InputError(
+        f"an encoder makes vectors of texts, and {what}: it would have no effect",
+        hint="leave the encoder (--encoder) out, or give queries (--queries) as texts: a .txt, "
+        ".tsv or .jsonl file",
+    )
 
 
 def _texts(given: Any) -> tuple[list[str] | None, list[str] | None]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import InputError, UnsupportedError
+from qadapt.errors import InputError, UnsupportedError, refuse_pairs
 from qadapt.evaluation import metrics
 from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth
 from qadapt.evaluation.questions import Encoder, ask
@@ -126,6 +126,20 @@ def predict(
     return tuple(results)
 
 
+def refuse_segments(segments: int, engine: str) -> None:
+    """Refuse segments of an engine that has none, or fewer than one.
+
+    Raises:
+        InputError
+    """
+    if isinstance(segments, bool) or segments < 1:
+        raise InputError(f"segments are a whole number from 1; got {segments!r}")
+    refuse_pairs(
+        (segments != 1 and engine not in ("qdrant", "edge"), "segments (--segments)",
+         f"with the store {engine}", "segments that each bring candidates are Qdrant's"),
+    )  # fmt: skip
+
+
 def _ranked(
     engine: str, mapped: Mapped, vector: Vector, people: Population, segments: int
 ) -> tuple[Modelled, Ranks]:
@@ -137,7 +151,7 @@ def _ranked(
         people.truth,
         own=people.own,
         weight=people.weight,
-        segments=segments if engine in ("qdrant", "edge") else 1,
+        segments=segments,
     )
     return modelled, found
 
@@ -209,6 +223,7 @@ def simulate(
     """
     begun = time.monotonic()
     check_k(k, store.max_k - 1)
+    refuse_segments(segments, store.name)
     info = store.info(collection)
     vector = info.vectors[name].vector
     asked = ask(store, collection, name, vector, queries, encoder=encoder, seed=seed)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from qadapt.durable import sync_folder
-from qadapt.errors import InputError, SpecError
-from qadapt.files import arrays, parquet
+from qadapt.errors import InputError, SpecError, refuse_pairs
+from qadapt.files import arrays, extras, parquet
 from qadapt.local import codes, seen
 from qadapt.migration.carrier import home
 from qadapt.migration.endpoint import Endpoint, opened
@@ -58,7 +58,8 @@ def export_file(
 
     Args:
         source: ``"URL#collection"``, a ``Collection``, or ``(Database, name)``.
-        vector: its name, for ``.npy`` and ``.fvecs`` of a collection with several.
+        vector: its name, for ``.npy`` and ``.fvecs`` of a collection with several; all go into a
+            ``.parquet``.
 
     Raises:
         InputError: another ending, or a file that is there already.
@@ -67,6 +68,10 @@ def export_file(
     file = Path(path)
     if file.suffix not in FORMATS:
         raise SpecError.unknown("ending of a file", file.suffix or str(file), FORMATS)
+    refuse_pairs(
+        (vector is not None and file.suffix == ".parquet", "vector (--vector)",
+         "with a .parquet file", "all vectors go into it"),
+    )  # fmt: skip
     if file.exists() and not overwrite:
         raise InputError(f"{file} is there already", hint="choose another name, or --overwrite")
     with opened(source) as end:
@@ -109,16 +114,20 @@ def _pages(end: Endpoint, vectors: list[str], progress: OnProgress) -> Iterator[
 
 def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgress) -> Exported:
     parquet.pyarrow()
+    more = extras.of_source(end)
     head = parquet.Head(
         collection=end.name,
-        vectors={name: each.vector for name, each in info.vectors.items()},
+        vectors={name: each.vector for name, each in info.vectors.items() if name not in more},
         ids=_id_kind(end, progress),
         quantization={name: each.quantization for name, each in info.vectors.items()},
         calibration=_calibration(end, info),
         qadapt=__version__,
+        extras=more,
+        family=end.store.family or end.store.name,
     )
     rows = 0
-    pages = _pages(end, list(head.vectors), progress)
+    names = (*head.vectors, *more)
+    pages = _pages(end, list(names), progress)
     first = next(pages, None)
     with whole(file) as (temporary,):
         with parquet.Writer(temporary, head, first) as writer:
@@ -126,7 +135,7 @@ def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgre
                 writer.write(page)
                 rows += len(page)
         size = temporary.stat().st_size
-    return Exported(str(file), rows, size, tuple(head.vectors))
+    return Exported(str(file), rows, size, names)
 
 
 def _id_kind(end: Endpoint, progress: OnProgress) -> parquet.IdKind:

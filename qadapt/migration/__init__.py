@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from qadapt.errors import refuse_pairs
 from qadapt.migration import running
 from qadapt.migration.endpoint import opened
 from qadapt.migration.options import MB, CheckHow, Options
@@ -129,6 +130,12 @@ def migrate(
     Raises:
         NotFoundError, AlreadyExistsError, UnsupportedError, InputError, BusyError
     """
+    refuse_pairs(
+        (resume and restart, "resume (--resume)", "with restart (--restart)",
+         "one goes on with an earlier run, the other forgets it"),
+        (check == "off" and gate is not None, "gate (--gate)", 'with check="off" (--check off)',
+         "recall is measured by the check"),
+    )  # fmt: skip
     options = _options(
         quantization,
         gate,

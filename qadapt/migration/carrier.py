@@ -1,14 +1,16 @@
 """Rows as they really are, and as a target can keep them.
 
-A row that qadapt migrated before may carry three notes in its payload: what its id was
+A row that qadapt migrated before may carry four notes in its payload: what its id was
 (``qadapt_source_id``), entries that the store would not have kept as they were
-(``qadapt_entries``), and the lengths of vectors that the store normalised (``qadapt_norms``).
+(``qadapt_entries``), the lengths of vectors that the store normalised (``qadapt_norms``), and the
+tenant or partition that it was in (``qadapt_part``, plain text, so that filters can ask for it).
 ``home`` takes them in, ``carry`` makes them where the target needs them. So a row that goes from
 A to B and back to A is the same row.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,12 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.migration import ids
+from qadapt.migration.extras import comparison
+from qadapt.migration.naming import named
+from qadapt.migration.plan import Parting
 from qadapt.model import Batch, Beside, Id, Metric, Vector
 from qadapt.stores.base import Store
 
 ENTRIES = "qadapt_entries"
 NORMS = "qadapt_norms"
-OURS = frozenset({ids.SOURCE_ID, ENTRIES, NORMS})
+PART = "qadapt_part"
+OURS = frozenset({ids.SOURCE_ID, ENTRIES, NORMS, PART})
 _MARK = "qadapt"
 
 Payload = Mapping[str, Any]
@@ -31,11 +37,12 @@ Payload = Mapping[str, Any]
 # -- as they really are --------------------------------------------------------------------------
 
 
-def home(batch: Batch, normalised: Sequence[str] = ()) -> Batch:
+def home(batch: Batch, normalised: Sequence[str] = (), *, part: bool = False) -> Batch:
     """The rows without notes: their own ids, payloads and lengths.
 
     Args:
         normalised: vectors that the target normalises anyway, so that lengths are of no use.
+        part: the note of a row's part goes, too; else it stays in the payload.
     """
     payloads = batch.payloads
     if payloads is None or not any(OURS.intersection(each) for each in payloads if each):
@@ -53,6 +60,8 @@ def home(batch: Batch, normalised: Sequence[str] = ()) -> Batch:
             del kept[NORMS]
             for name, length in norms.items():
                 lengths.setdefault(name, np.ones(len(batch)))[row] = length
+        if part and isinstance(kept.get(PART), str):
+            del kept[PART]
         entries = _entries(kept.get(ENTRIES))
         if entries is not None:
             # Last: among them may be entries of these very names that are somebody's own.
@@ -65,6 +74,15 @@ def home(batch: Batch, normalised: Sequence[str] = ()) -> Batch:
         for name, array in batch.vectors.items()
     }
     return Batch(keys, vectors, found, batch.missing, batch.extras)
+
+
+def parts_noted(native: Batch, own: Batch) -> dict[Id, str]:
+    """The parts that rows were in by their notes, by their own ids."""
+    return {
+        key: payload[PART]
+        for key, payload in zip(own.ids, native.payloads or (), strict=False)
+        if isinstance(payload.get(PART), str)
+    }
 
 
 def _entries(text: Any) -> dict[str, Any] | None:
@@ -108,6 +126,7 @@ class Carrier:
         vectors: the target's vectors; those of the source that are not among them stay behind.
         keep_norms: note the lengths of vectors that the target normalises.
         beside: what the target has beside them.
+        parting: how rows go from part to part.
     """
 
     def __init__(
@@ -117,27 +136,56 @@ class Carrier:
         *,
         keep_norms: bool = False,
         beside: Beside | None = None,
+        parting: Parting | None = None,
     ) -> None:
-        self._takes: Callable[[Id], bool] = target.takes_id
-        self._keeps = target.keeps if type(target).keeps is not Store.keeps else None
         self.vectors = dict(vectors)
         self.beside = beside or Beside()
+        room = target.room(self.vectors, self.beside)
+        self._takes: Callable[[Id], bool] = room.takes_id
+        self._keeps = room.keeps
         # What is read of the source.
         self.names = [*self.vectors, *self.beside.extras]
+        # How the extra vectors are compared afterwards.
+        self.compared = {
+            name: comparison(target, extra) for name, extra in self.beside.extras.items()
+        }
         self.normalised = tuple(
             name
             for name, vector in vectors.items()
             if target.normalises and vector.metric is Metric.COSINE and vector.datatype != "uint8"
         )
         self._keep_norms = keep_norms
+        self.parting = parting or Parting()
+        self._target = target
+        self._noted: str | Mapping[Id, str] | None = None
+
+    def place(self, part: str) -> str:
+        """The target's part for one of the source's.
+
+        Raises:
+            UnsupportedError: the target takes no such name.
+        """
+        return named(self._target, part, alike=self.parting.here == self.parting.there)
+
+    def noting(self, part: str | Mapping[Id, str] | None) -> Carrier:
+        """The same, which also notes the part that rows are in.
+
+        Args:
+            part: of all rows, or by their own ids; None for no note.
+        """
+        if not part:
+            return self
+        other = copy.copy(self)
+        other._noted = part
+        return other
 
     def target_id(self, key: Id) -> Id:
         """The id that a source's own id has in the target."""
         return ids.target_id(key, self._takes)
 
     def home(self, batch: Batch) -> Batch:
-        """The source's rows as they really are."""
-        return home(batch, self.normalised)
+        """The source's rows as they really are; what a store has in parts needs no note of it."""
+        return home(batch, self.normalised, part=self.parting.by != "store")
 
     def carry(self, batch: Batch, *, whole: bool = False) -> Batch:
         """Rows that came ``home``, as the target keeps them.
@@ -151,16 +199,24 @@ class Carrier:
         missing = {name: mask for name, mask in batch.missing.items() if name in vectors}
         norms = self._norms(vectors) if self._keep_norms else {}
         payloads = batch.payloads
-        if payloads is None and (any(changed) or norms):
+        parts = self._parts(batch.ids)
+        if payloads is None and (any(changed) or norms or any(parts)):
             payloads = [{}] * len(batch)
         if payloads is not None:
             payloads = [
-                self._payload(payload, old if moved else None, norms, row, whole)
-                for row, (payload, old, moved) in enumerate(
-                    zip(payloads, batch.ids, changed, strict=True)
+                self._payload(payload, old if moved else None, norms, row, whole, part)
+                for row, (payload, old, moved, part) in enumerate(
+                    zip(payloads, batch.ids, changed, parts, strict=True)
                 )
             ]
-        return Batch(keys, vectors, payloads, missing, batch.extras)
+        extras = {name: batch.extras[name] for name in self.beside.extras if name in batch.extras}
+        return Batch(keys, vectors, payloads, missing, extras)
+
+    def _parts(self, keys: Sequence[Id]) -> list[str | None]:
+        """The part that each row's note says."""
+        if isinstance(self._noted, Mapping):
+            return [self._noted.get(key) for key in keys]
+        return [self._noted] * len(keys)
 
     def _norms(self, vectors: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float64]]:
         return {
@@ -176,15 +232,18 @@ class Carrier:
         norms: Mapping[str, Any],
         row: int,
         whole: bool,
+        part: str | None,
     ) -> Payload:
         noted, gone = ([], list(payload)) if whole else self.unkept(payload)
         if was is not None and ids.SOURCE_ID in payload and ids.SOURCE_ID not in gone:
             gone.append(ids.SOURCE_ID)
         if norms and NORMS in payload and NORMS not in gone:
             gone.append(NORMS)
+        if part is not None and PART in payload and PART not in gone:
+            gone.append(PART)
         if (noted or gone) and ENTRIES in payload and ENTRIES not in gone:
             gone.append(ENTRIES)
-        if not noted and not gone and was is None and not norms:
+        if not noted and not gone and was is None and not norms and part is None:
             return payload
         result = {key: value for key, value in payload.items() if key not in gone}
         if noted or gone:
@@ -195,6 +254,8 @@ class Carrier:
         if norms:
             lengths = {name: float(each[row]) for name, each in norms.items()}
             result[NORMS] = json.dumps({_MARK: lengths})
+        if part is not None:
+            result[PART] = part
         return result
 
     def unkept(self, payload: Payload) -> tuple[list[str], list[str]]:

@@ -9,19 +9,20 @@ rows of both sides are compared, which misses nothing and reads everything.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from qadapt.migration.checking import target_ids
+from qadapt.migration.checking import Out, target_ids
 from qadapt.migration.compare import differences
 from qadapt.migration.idset import IdSet, among
 from qadapt.migration.journal import Journal
 from qadapt.migration.lane import Lane
+from qadapt.migration.parting import Piece, part_of, pieces, sources, targets
 from qadapt.migration.picking import pick
 from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.report import CaughtUp
-from qadapt.migration.scan import highest, pages
-from qadapt.model import Batch, Id
+from qadapt.migration.scan import every_piece, highest, pages
+from qadapt.model import Id
 from qadapt.stores.base import OnProgress, Progress
 
 BATCH = 500
@@ -47,64 +48,67 @@ def catch_up(plan: MigrationPlan, journal: Journal, lane: Lane, progress: OnProg
     )
 
 
-def _by_ids(lane: Lane, left_out: dict[Id, str], progress: OnProgress) -> tuple[int, int]:
+def _by_ids(lane: Lane, left_out: Out, progress: OnProgress) -> tuple[int, int]:
     """Adds rows that the target lacks, and deletes rows that the source lacks."""
-    source, target = lane.source, lane.target
+    source, carrier = lane.source, lane.carrier
+    there = targets(source, lane.target, carrier)
     with IdSet() as mine, IdSet() as theirs:
-        for keys in target_ids(source, lane.carrier, left_out):
-            mine.add([there for _, there in keys])
-        for batch in pages(target, payload=False):
-            theirs.add(batch.ids)
-            progress(Progress("comparing ids", mine.count + theirs.count))
+        for place, keys in target_ids(source, carrier, left_out):
+            mine.add([other for _, other in keys], place)
+        for place, end in there:
+            for batch in pages(end, payload=False):
+                theirs.add(batch.ids, place)
+                progress(Progress("comparing ids", mine.count + theirs.count))
         lost, extra = mine.without(theirs), theirs.without(mine)
     added = deleted = 0
     if len(lost):
-        for native in pages(source, payload=True):
-            there = [lane.carrier.target_id(key) for key in lane.carrier.home(native).ids]
-            wanted = set(among(there, lost))
+        for piece in every_piece(source, carrier, payload=True):
+            other = [carrier.target_id(key) for key in piece.rows.ids]
+            wanted = set(among(other, lost, piece.place))
             keys_here = [
-                key for key, other in zip(native.ids, there, strict=True) if other in wanted
-            ]
-            added += _carry(lane, keys_here)
+                key for key, key_there in zip(piece.native.ids, other, strict=True)
+                if key_there in wanted
+            ]  # fmt: skip
+            added += _carry(lane, keys_here, piece.within)
             progress(Progress("adding rows", added, len(lost)))
     if len(extra):
-        for batch in pages(target, payload=False):
-            gone = among(list(batch.ids), extra)
-            if gone:
-                target.store.delete(target.name, gone)
-                deleted += len(gone)
-                progress(Progress("deleting rows", deleted, len(extra)))
+        for place, end in there:
+            for batch in pages(end, payload=False):
+                gone = among(list(batch.ids), extra, place)
+                if gone:
+                    end.store.delete(end.name, gone)
+                    deleted += len(gone)
+                    progress(Progress("deleting rows", deleted, len(extra)))
     return added, deleted
 
 
-def _carry(lane: Lane, keys: Sequence[Id]) -> int:
+def _carry(lane: Lane, keys: Sequence[Id], within: str | None) -> int:
     """Copies rows by the source's ids; how many there were."""
     done = 0
+    end = part_of(lane.source, within)
     for start in range(0, len(keys), BATCH):
-        vectors = list(lane.carrier.vectors)
-        native = lane.source.store.fetch(
-            lane.source.name, keys[start : start + BATCH], vectors=vectors
-        )
-        done += lane.put(native)
+        native = end.store.fetch(end.name, keys[start : start + BATCH], vectors=lane.carrier.names)
+        done += lane.put(native, within)
     return done
 
 
 def _by_mark(
-    lane: Lane, entry: str, known: Any, left_out: dict[Id, str], progress: OnProgress
+    lane: Lane, entry: str, known: Any, left_out: Out, progress: OnProgress
 ) -> tuple[int, Any]:
     """Copies rows whose entry is at the mark or later; the new mark is taken first."""
     mark = known
-    for batch in pages(lane.source, payload=True):
-        mark = highest(lane.carrier.home(batch), entry, mark)
+    for piece in every_piece(lane.source, lane.carrier, payload=True):
+        mark = highest(piece.rows, entry, mark)
     changed = 0
-    for native in pages(lane.source, payload=True):
-        batch = lane.carrier.home(native)
+    for piece in every_piece(lane.source, lane.carrier, payload=True):
+        rows = zip(piece.native.ids, piece.rows.payloads or (), piece.rows.ids, strict=True)
         keys = [
             key
-            for key, payload, own in zip(native.ids, batch.payloads or (), batch.ids, strict=True)
-            if own not in left_out and (known is None or _since(payload.get(entry), known))
+            for key, payload, own in rows
+            if (piece.within, own) not in left_out
+            and (known is None or _since(payload.get(entry), known))
         ]
-        changed += _carry(lane, keys)
+        changed += _carry(lane, keys, piece.within)
         progress(Progress("copying changed rows", changed))
     return changed, mark
 
@@ -114,29 +118,33 @@ def _since(value: Any, known: Any) -> bool:
     return value is None or bool(value >= known)
 
 
-def _by_rows(plan: MigrationPlan, lane: Lane, left_out: dict[Id, str], progress: OnProgress) -> int:
+def _by_rows(plan: MigrationPlan, lane: Lane, left_out: Out, progress: OnProgress) -> int:
     """Compares all rows, and copies those that differ."""
     changed = seen = 0
-    for native in _with_vectors(lane):
-        batch = lane.carrier.home(native)
-        rows = [row for row, key in enumerate(batch.ids) if key not in left_out]
-        batch, native = pick(batch, rows), pick(native, rows)
-        batch, _ = lane.fit(batch)
-        wanted = lane.carrier.carry(batch)
-        found = lane.target.store.fetch(
-            lane.target.name, wanted.ids, vectors=list(lane.carrier.vectors)
-        )
-        there = set(found.ids)
-        both = [row for row, key in enumerate(wanted.ids) if key in there]
-        told = differences(pick(wanted, both), found, plan.vectors, list(pick(batch, both).ids))
-        other = {each.id for each in told}
-        own = dict(zip(lane.carrier.home(native).ids, range(len(native)), strict=True))
-        changed += lane.put(pick(native, [own[key] for key in batch.ids if key in other]))
-        seen += len(native)
-        progress(Progress("comparing rows", seen, plan.count))
+    for within, end in sources(lane.source, lane.carrier.parting):
+        for native in end.store.read(end.name, vectors=lane.carrier.names, page=BATCH):
+            for piece in pieces(lane.carrier, lane.target, native, within):
+                own = piece.rows.ids
+                kept = [row for row, key in enumerate(own) if (within, key) not in left_out]
+                changed += _differing(plan, lane, piece.pick(kept))
+            seen += len(native)
+            progress(Progress("comparing rows", seen, plan.count))
     return changed
 
 
-def _with_vectors(lane: Lane) -> Iterator[Batch]:
-    source = lane.source
-    return source.store.read(source.name, vectors=list(lane.carrier.vectors), page=BATCH)
+def _differing(plan: MigrationPlan, lane: Lane, piece: Piece) -> int:
+    """Copies rows that differ; how many."""
+    batch, _ = lane.fit(piece.rows)
+    if not len(batch):
+        return 0
+    carrier = lane.carrier
+    wanted = piece.carrier.carry(batch)
+    end = piece.target
+    found = end.store.fetch(end.name, wanted.ids, vectors=carrier.names)
+    there = set(found.ids)
+    both = [row for row, key in enumerate(wanted.ids) if key in there]
+    own_ids = list(pick(batch, both).ids)
+    told = differences(pick(wanted, both), found, plan.vectors, carrier.compared, own_ids)
+    other = {each.id for each in told}
+    rows = [row for row, key in enumerate(piece.rows.ids) if key in other]
+    return lane.put(pick(piece.native, rows), piece.within)

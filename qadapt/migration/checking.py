@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,15 +25,18 @@ from qadapt.migration.carrier import Carrier, home
 from qadapt.migration.compare import Difference, differences
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.idset import IdSet, among
+from qadapt.migration.parting import Piece, inside, part_of, pieces, sources, targets
 from qadapt.migration.picking import pick
 from qadapt.migration.plan import VectorPlan
 from qadapt.migration.report import Check, RecallCheck
-from qadapt.migration.scan import carries_notes, pages
+from qadapt.migration.scan import carries_notes, every_piece, pages
 from qadapt.model import Batch, Guard, Id, Vector
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, Search, silent
 
 Floats = npt.NDArray[np.float32]
+# Rows that are left out: the part that their id is unique in (or None), and the id.
+Out = Mapping[tuple[str | None, Id], str]
 PAGE = 1_000
 SHOWN = 20
 SAMPLE = 10_000  # rows of a sample
@@ -51,7 +55,7 @@ def check(
     *,
     how: str | None = None,
     gate: Guard | None = None,
-    left_out: Mapping[Id, str] | None = None,
+    left_out: Mapping[tuple[str | None, Id], str] | None = None,
     progress: OnProgress = silent,
 ) -> Check:
     """Compare a target with its source.
@@ -59,7 +63,7 @@ def check(
     Args:
         how: ``all`` or ``sample``; None leaves it to the size.
         gate: least recall; None for not much less than the source's own.
-        left_out: rows that are not in the target on purpose.
+        left_out: rows that are not in the target on purpose, by part and id.
     """
     begun = time.monotonic()
     source.must_be_there()
@@ -70,11 +74,12 @@ def check(
     share = min(1.0, SAMPLE / total) if sampled and total else 1.0
     k, queries, seed = (gate.k, gate.queries, gate.seed) if gate else (K, QUERIES, 0)
     lost, extra = _ids(source, target, carrier, out, progress)
-    drawn = _drawn(source, plans, queries, seed, k, total)
+    drawn = _drawn(source, target, plans, carrier, queries, seed, k, total)
     found = _rows(source, target, plans, carrier, out, share, drawn, total, progress)
     recalls = tuple(
-        _recall(source, target, plans[name], carrier, name, each, k, gate, progress)
-        for name, each in drawn.items()
+        _recall(source, plans[name], carrier, name, of, k, gate, progress)
+        for name in plans
+        if (of := [each for each in drawn if each.name == name])
     )
     told = [
         *(Difference(key, "missing", "the target does not have it") for key in lost[:SHOWN]),
@@ -120,37 +125,41 @@ def _ids(
     source: Endpoint,
     target: Endpoint,
     carrier: Carrier,
-    out: Mapping[Id, str],
+    out: Out,
     progress: OnProgress,
 ) -> tuple[list[Id], list[Id]]:
-    """Source ids that the target lacks, and target ids that the source lacks."""
+    """Source ids that the target lacks, and target ids that the source lacks: of each part."""
+    there = targets(source, target, carrier)
     with IdSet() as mine, IdSet() as theirs:
-        for keys in target_ids(source, carrier, out):
-            mine.add([there for _, there in keys])
+        for place, keys in target_ids(source, carrier, out):
+            mine.add([other for _, other in keys], place)
             progress(Progress("comparing ids", mine.count))
-        for batch in pages(target, payload=False):
-            theirs.add(batch.ids)
-            progress(Progress("comparing ids", mine.count + theirs.count))
+        for place, end in there:
+            for batch in pages(end, payload=False):
+                theirs.add(batch.ids, place)
+                progress(Progress("comparing ids", mine.count + theirs.count))
         lost, extra = mine.without(theirs), theirs.without(mine)
     missing: list[Id] = []
     if len(lost):
-        for keys in target_ids(source, carrier, out):
-            wanted = set(among([there for _, there in keys], lost))
-            missing += [key for key, there in keys if there in wanted]
+        for place, keys in target_ids(source, carrier, out):
+            wanted = set(among([other for _, other in keys], lost, place))
+            missing += [key for key, other in keys if other in wanted]
     strange: list[Id] = []
     if len(extra):
-        for batch in pages(target, payload=False):
-            strange += among(list(batch.ids), extra)
+        for place, end in there:
+            for batch in pages(end, payload=False):
+                strange += among(list(batch.ids), extra, place)
     return missing, strange
 
 
 def target_ids(
-    source: Endpoint, carrier: Carrier, out: Mapping[Id, str]
-) -> Iterator[list[tuple[Id, Id]]]:
-    """Pages of (source id, target id), without the rows that are left out."""
-    for native in pages(source, payload=carries_notes(source)):
-        keys = [key for key in carrier.home(native).ids if key not in out]
-        yield [(key, carrier.target_id(key)) for key in keys]
+    source: Endpoint, carrier: Carrier, out: Out
+) -> Iterator[tuple[str | None, list[tuple[Id, Id]]]]:
+    """Pages of (source id, target id) and the target's part, without rows that are left out."""
+    payload = carrier.parting.by == "note" or carries_notes(source)
+    for piece in every_piece(source, carrier, payload=payload):
+        keys = [key for key in piece.rows.ids if (piece.within, key) not in out]
+        yield piece.place, [(key, carrier.target_id(key)) for key in keys]
 
 
 # -- rows ----------------------------------------------------------------------------------------
@@ -169,6 +178,9 @@ class Drawn:
     """Queries of one vector, and the best rows that were found for them so far.
 
     Attributes:
+        name: of the vector.
+        label: the part whose rows they are, and are compared with; None where there are none.
+        source, target: where the part is searched.
         vectors: float32 ``(nq, d)``.
         own: the rows that they are.
         vector: dimensions and metric.
@@ -176,6 +188,10 @@ class Drawn:
         keys: of rows by their numbers, those that are among the best.
     """
 
+    name: str
+    label: str | None
+    source: Endpoint
+    target: Endpoint
     vectors: Floats
     own: list[Key]
     vector: Vector
@@ -212,41 +228,60 @@ class _Found:
 
 def _drawn(
     source: Endpoint,
+    target: Endpoint,
     plans: Mapping[str, VectorPlan],
+    carrier: Carrier,
     queries: object,
     seed: int,
     k: int,
     total: int,
-) -> dict[str, Drawn]:
-    """Vectors of the source as queries, and room for their best rows."""
+) -> list[Drawn]:
+    """Vectors of the source as queries, and room for their best rows; of each part its own."""
     if not isinstance(queries, int):
         raise InputError("the gate of a check uses vectors of the source as queries: a number")
     if not total:
-        return {}
-    batch = _sample(source, list(plans), min(queries, total), seed, total)
-    keys = _keys(batch)
-    result = {}
-    for name, plan in plans.items():
-        there = present(batch, name)
-        there &= np.isfinite(batch.vectors[name]).all(axis=1) & batch.vectors[name].any(axis=1)
-        rows = np.flatnonzero(there).tolist()
-        if rows:
-            own = [keys[row] for row in rows]
-            tops = [RunningTop(k + 1) for _ in range(0, len(own), BLOCK)]
-            result[name] = Drawn(batch.vectors[name][rows], own, plan.source, tops)
+        return []
+    result = []
+    there = {place for place, _ in targets(source, target, carrier)}
+    for piece in _sample(source, target, carrier, list(plans), min(queries, total), seed, total):
+        if piece.place not in there:
+            continue  # a part that is missing whole, which the ids tell of
+        batch, keys = piece.native, _keys(piece.native)
+        here = part_of(source, piece.within)
+        for name, plan in plans.items():
+            good = present(batch, name)
+            good &= np.isfinite(batch.vectors[name]).all(axis=1) & batch.vectors[name].any(axis=1)
+            rows = np.flatnonzero(good).tolist()
+            if rows:
+                own = [keys[row] for row in rows]
+                tops = [RunningTop(k + 1) for _ in range(0, len(own), BLOCK)]
+                floats = batch.vectors[name][rows]
+                places = (here, piece.target)
+                result.append(Drawn(name, piece.label, *places, floats, own, plan.source, tops))
     return result
 
 
-def _sample(source: Endpoint, vectors: list[str], n: int, seed: int, total: int) -> Batch:
-    """``n`` rows drawn evenly, without a list of all ids."""
+def _sample(
+    source: Endpoint,
+    target: Endpoint,
+    carrier: Carrier,
+    vectors: list[str],
+    n: int,
+    seed: int,
+    total: int,
+) -> Iterator[Piece]:
+    """``n`` rows drawn evenly, without a list of all ids, by the part that they are in."""
     places = np.sort(np.random.default_rng(seed).choice(total, n, replace=False))
-    keys: list[Id] = []
     start = 0
-    for batch in pages(source, payload=False):
-        low, high = np.searchsorted(places, [start, start + len(batch)])
-        keys += [batch.ids[place - start] for place in places[low:high].tolist()]
-        start += len(batch)
-    return source.store.fetch(source.name, keys, vectors=vectors)
+    for within, end in sources(source, carrier.parting):
+        keys: list[Id] = []
+        for batch in pages(end, payload=False):
+            low, high = np.searchsorted(places, [start, start + len(batch)])
+            keys += [batch.ids[place - start] for place in places[low:high].tolist()]
+            start += len(batch)
+        if keys:
+            native = end.store.fetch(end.name, keys, vectors=vectors)
+            yield from pieces(carrier, target, native, within)
 
 
 def _keys(native: Batch) -> list[Key]:
@@ -266,47 +301,56 @@ def _rows(
     target: Endpoint,
     plans: Mapping[str, VectorPlan],
     carrier: Carrier,
-    out: Mapping[Id, str],
+    out: Out,
     share: float,
-    drawn: Mapping[str, Drawn],
+    drawn: Sequence[Drawn],
     total: int,
     progress: OnProgress,
 ) -> _Found:
     """Compare rows page by page; the same pass finds the truth of the queries."""
     result, seen = _Found(), 0
     draw = np.random.default_rng(0)
-    for native in source.store.read(source.name, vectors=list(plans), page=PAGE):
-        batch = carrier.home(native)
-        keys = [Key(a, b) for a, b in zip(native.ids, batch.ids, strict=True)]
-        for name, each in drawn.items():
-            rows = native.vectors[name]
-            there = present(native, name) & np.isfinite(rows).all(axis=1)
-            if out:
-                there &= np.asarray([key not in out for key in batch.ids])
-            each.add(rows, there, keys)
-        chosen = draw.random(len(batch)) < share
-        here = [row for row, key in enumerate(batch.ids) if chosen[row] and key not in out]
-        if here:
-            _compare(target, plans, carrier, pick(batch, here), result)
-        seen += len(native)
-        progress(Progress("comparing rows", seen, total))
+    there = {place for place, _ in targets(source, target, carrier)}
+    for within, end in sources(source, carrier.parting):
+        for native in end.store.read(end.name, vectors=carrier.names, page=PAGE):
+            for piece in pieces(carrier, target, native, within):
+                _truth(piece, out, drawn)
+                ids = piece.rows.ids
+                chosen = draw.random(len(ids)) < share
+                if piece.place in there:
+                    inside = [(piece.within, key) not in out for key in ids]
+                    rows = np.flatnonzero(chosen & np.asarray(inside, dtype=np.bool_)).tolist()
+                    _compare(piece.pick(rows), plans, result)
+            seen += len(native)
+            progress(Progress("comparing rows", seen, total))
     return result
 
 
-def _compare(
-    target: Endpoint,
-    plans: Mapping[str, VectorPlan],
-    carrier: Carrier,
-    batch: Batch,
-    result: _Found,
-) -> None:
-    wanted = carrier.carry(batch)
-    found = target.store.fetch(target.name, wanted.ids, vectors=list(plans))
+def _truth(piece: Piece, out: Out, drawn: Sequence[Drawn]) -> None:
+    """Show the queries of a part its rows."""
+    keys = [Key(a, b) for a, b in zip(piece.native.ids, piece.rows.ids, strict=True)]
+    for each in drawn:
+        if each.label != piece.label:
+            continue
+        rows = piece.native.vectors[each.name]
+        there = present(piece.native, each.name) & np.isfinite(rows).all(axis=1)
+        if out:
+            there &= np.asarray([(piece.within, key) not in out for key in piece.rows.ids])
+        each.add(rows, there, keys)
+
+
+def _compare(piece: Piece, plans: Mapping[str, VectorPlan], result: _Found) -> None:
+    batch = piece.rows
+    if not len(batch):
+        return
+    wanted = piece.carrier.carry(batch)
+    end = piece.target
+    found = end.store.fetch(end.name, wanted.ids, vectors=piece.carrier.names)
     if len(found) < len(wanted):  # the lacking ones are told of as missing ids
         there = set(found.ids)
         rows = [row for row, key in enumerate(wanted.ids) if key in there]
         batch, wanted = pick(batch, rows), pick(wanted, rows)
-    told = differences(wanted, found, plans, list(batch.ids))
+    told = differences(wanted, found, plans, piece.carrier.compared, list(batch.ids))
     result.compared += len(wanted)
     result.different += len({each.id for each in told})
     result.differences += told[: SHOWN - len(result.differences)]
@@ -317,23 +361,27 @@ def _compare(
 
 def _recall(
     source: Endpoint,
-    target: Endpoint,
     plan: VectorPlan,
     carrier: Carrier,
     name: str,
-    drawn: Drawn,
+    drawn: Sequence[Drawn],
     k: int,
     gate: Guard | None,
     progress: OnProgress,
 ) -> RecallCheck:
-    truth = drawn.truth(k)
-    there = [[carrier.target_id(key.own) for key in row] for row in truth]
-    own = [carrier.target_id(key.own) for key in drawn.own]
-    values = _found(target, name, plan.target, drawn.vectors, there, own, k)
-    here = [[key.native for key in row] for row in truth]
-    native = [key.native for key in drawn.own]
-    before = float(_found(source, name, plan.source, drawn.vectors, here, native, k).mean())
-    progress(Progress("measuring recall", len(own), len(own), "queries"))
+    both: list[list[npt.NDArray[np.float64]]] = [[], []]
+    for each in drawn:
+        truth = each.truth(k)
+        there = [[carrier.target_id(key.own) for key in row] for row in truth]
+        own = [carrier.target_id(key.own) for key in each.own]
+        inner = inside(each.label, carrier.parting, here=False)
+        both[0].append(_found(each.target, each, plan.target, there, own, k, inner))
+        here = [[key.native for key in row] for row in truth]
+        native = [key.native for key in each.own]
+        inner = inside(each.label, carrier.parting, here=True)
+        both[1].append(_found(each.source, each, plan.source, here, native, k, inner))
+    values, before = np.concatenate(both[0]), float(np.concatenate(both[1]).mean())
+    progress(Progress("measuring recall", len(values), len(values), "queries"))
     low, high = interval(values)
     recall = float(values.mean())
     least = gate.recall if gate else before - SLACK
@@ -348,23 +396,24 @@ def _recall(
         source_recall=before,
         gate=words,
         k=k,
-        queries=len(own),
+        queries=len(values),
         passed=(recall if gate else high) >= least,
     )
 
 
 def _found(
     end: Endpoint,
-    name: str,
+    drawn: Drawn,
     vector: Vector,
-    queries: Floats,
     truth: list[list[Id]],
     own: list[Id],
     k: int,
+    filter: Mapping[str, Any] | None,
 ) -> npt.NDArray[np.float64]:
     """Recall@k of each query in the search of one end, float64 ``(nq,)``."""
-    settings = read_settings(end.store, end.name).of(name)
-    wanted = Search(k=k + 1, vector=name)
+    queries = drawn.vectors
+    settings = read_settings(end.store, end.name).of(drawn.name)
+    wanted = Search(k=k + 1, vector=drawn.name, filter=filter)
     hits = [
         row
         for start in range(0, len(queries), BLOCK)

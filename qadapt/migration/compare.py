@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from qadapt.engines.exact import unit
 from qadapt.migration.carrier import home
+from qadapt.migration.extras import differing
 from qadapt.migration.plan import Comparison, VectorPlan
 from qadapt.model import Batch, Id, Plain
 
@@ -40,7 +41,11 @@ class Difference(Plain):
 
 
 def differences(
-    wanted: Batch, found: Batch, plans: Mapping[str, VectorPlan], sources: list[Id]
+    wanted: Batch,
+    found: Batch,
+    plans: Mapping[str, VectorPlan],
+    extras: Mapping[str, Comparison],
+    sources: list[Id],
 ) -> list[Difference]:
     """What differs between rows of the same ids in the same order.
 
@@ -49,6 +54,7 @@ def differences(
     Args:
         wanted: as the target should have them.
         found: as it has them.
+        extras: how extra vectors are compared.
         sources: their ids in the source, to tell them by.
     """
     result = []
@@ -61,6 +67,8 @@ def differences(
             detail = _told(array[row], found.vectors[name][row], gap[row], hole[row])
             label = f"vector {name!r}" if name else "vector"
             result.append(Difference(sources[row], label, detail))
+    for row, name, detail in differing(wanted, found, extras):
+        result.append(Difference(sources[row], f"vector {name!r}", detail))
     nothing: list[Mapping[str, Any]] = [{}] * len(found)
     mine, theirs = (each.payloads or nothing for each in (wanted_home, found_home))
     for row, (one, other) in enumerate(zip(mine, theirs, strict=True)):

@@ -40,6 +40,11 @@ class Endpoint:
             raise NotFoundError.missing("collection", self.name, self.store.collections())
         self.store.wake(self.name)
 
+    def related(self, other: Endpoint) -> bool:
+        """Whether both stores speak of schemas, extra vectors and indexes in the same words."""
+        ours, theirs = self.store, other.store
+        return (ours.family or ours.name) == (theirs.family or theirs.name)
+
     def __str__(self) -> str:
         return f"{self.store.address.identity}#{self.name}"
 

@@ -25,10 +25,15 @@ _SHIFT = np.uint64(58)
 _BLOCK = 1 << 16  # hashes that are held before they are written: 0.5 MB
 
 
-def hashed(keys: Iterable[Id]) -> Hashes:
-    """Hashes of ids, uint64 ``(n,)``."""
-    parts = [blake2b(tagged(key).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-             for key in keys]  # fmt: skip
+def hashed(keys: Iterable[Id], within: str | None = None) -> Hashes:
+    """Hashes of ids, uint64 ``(n,)``.
+
+    Args:
+        within: the tenant or partition that they are unique in.
+    """
+    head = "" if within is None else f"{within}@"
+    parts = [blake2b(f"{head}{tagged(key)}".encode("utf-8", "surrogatepass"), digest_size=8)
+             .digest() for key in keys]  # fmt: skip
     return np.frombuffer(b"".join(parts), dtype="<u8").astype(np.uint64)
 
 
@@ -52,9 +57,9 @@ class IdSet:
     ) -> None:
         self._folder.cleanup()
 
-    def add(self, keys: Iterable[Id]) -> None:
+    def add(self, keys: Iterable[Id], within: str | None = None) -> None:
         """Take in ids; one that comes twice is there twice."""
-        block = hashed(keys)
+        block = hashed(keys, within)
         self._held.append(block)
         self._holding += len(block)
         self.count += len(block)
@@ -102,9 +107,9 @@ class IdSet:
         return np.concatenate([np.setdiff1d(mine, theirs) for mine, theirs in pairs])
 
 
-def among(keys: list[Id], wanted: Hashes) -> list[Id]:
+def among(keys: list[Id], wanted: Hashes, within: str | None = None) -> list[Id]:
     """The ids whose hash is in ``wanted``."""
     if not len(wanted) or not keys:
         return []
-    there = np.isin(hashed(keys), wanted)
+    there = np.isin(hashed(keys, within), wanted)
     return [key for key, found in zip(keys, there.tolist(), strict=True) if found]

@@ -141,12 +141,19 @@ class Journal:
         return next(each for each in self.stands() if each.no == no)
 
     def acknowledge(
-        self, no: int, after: Id, rows: int, size: int, left_out: Mapping[Id, str] | None = None
+        self,
+        no: int,
+        after: Id,
+        rows: int,
+        size: int,
+        left_out: Mapping[Id, str] | None = None,
+        within: str | None = None,
     ) -> None:
         """A batch is written: the part goes on behind ``after``.
 
         Args:
             left_out: source ids of rows that were not written, and why.
+            within: the tenant or partition that these ids are unique in.
         """
         with self._changing() as db:
             db.execute(
@@ -154,24 +161,23 @@ class Journal:
                 (json.dumps(after), rows, size, no),
             )
             for key, why in (left_out or {}).items():
-                db.execute("INSERT OR REPLACE INTO left_out VALUES (?, ?)", (json.dumps(key), why))
+                text = json.dumps(key if within is None else [within, key])
+                db.execute("INSERT OR REPLACE INTO left_out VALUES (?, ?)", (text, why))
 
     def done(self, no: int) -> None:
         """A part was read to its end, and all of it is written."""
         with self._changing() as db:
             db.execute("UPDATE parts SET done = 1 WHERE no = ?", (no,))
 
-    def left_out(self) -> dict[Id, str]:
-        """Rows that were not written, and why."""
+    def left_out(self) -> dict[tuple[str | None, Id], str]:
+        """Rows that were not written, and why: by tenant or partition (or None), and id."""
         with self._lock, closing(self._db.cursor()) as cursor:
             rows = cursor.execute("SELECT id, why FROM left_out").fetchall()
-        return {json.loads(key): why for key, why in rows}
-
-    def forget_left_out(self, keys: Sequence[Id]) -> None:
-        """Rows that were left out and are not any more."""
-        with self._changing() as db:
-            for key in keys:
-                db.execute("DELETE FROM left_out WHERE id = ?", (json.dumps(key),))
+        found: dict[tuple[str | None, Id], str] = {}
+        for text, why in rows:
+            key = json.loads(text)
+            found[tuple(key) if isinstance(key, list) else (None, key)] = why
+        return found
 
 
 def forget(folder: Path) -> None:

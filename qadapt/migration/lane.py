@@ -19,11 +19,12 @@ import numpy.typing as npt
 import tenacity
 
 from qadapt.errors import InputError, TransientError
-from qadapt.migration import ids
+from qadapt.migration import extras, ids
 from qadapt.migration.ahead import ahead
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.pace import Pace
+from qadapt.migration.parting import Piece, one, pieces
 from qadapt.migration.picking import pick
 from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.putting import put
@@ -47,6 +48,7 @@ class Written:
         rows, bytes: written.
         left_out: source ids of rows that were not, and why.
         seconds: that the write took.
+        within: the source's tenant or partition, where it has such.
     """
 
     after: Id
@@ -54,6 +56,7 @@ class Written:
     bytes: int
     left_out: Mapping[Id, str] = field(default_factory=dict)
     seconds: float = 0.0
+    within: str | None = None
 
 
 @dataclass
@@ -67,6 +70,7 @@ class Lane:
         allow: names of losses that are fine.
         patience: seconds that a server may be away.
         stop: set to stop between two batches.
+        known: parts that the target is known to have, where notes in payloads name them.
     """
 
     source: Endpoint
@@ -76,6 +80,7 @@ class Lane:
     allow: frozenset[str] = frozenset()
     patience: float = 60.0
     stop: threading.Event = field(default_factory=threading.Event)
+    known: set[str] = field(default_factory=set)
 
     def copy(self, part: Part, after: Id | None) -> Iterator[Written]:
         """Copy a part from behind ``after`` to its end; each piece is yielded when it is written.
@@ -85,19 +90,20 @@ class Lane:
             TransientError: a server was away for longer than ``patience``.
             InputError: rows that the target cannot hold; nothing of the piece was written.
         """
-        with closing(ahead(self._pages(part, after))) as pages:
+        source, inside, within = one(self.source, part)
+        with closing(ahead(self._pages(source, inside, after))) as pages:
             for native in pages:
-                yield from self._pieces(native)
+                yield from self._pieces(native, within)
 
     # -- reading -----------------------------------------------------------------------------
 
-    def _pages(self, part: Part, after: Id | None) -> Iterator[Batch]:
+    def _pages(self, source: Endpoint, part: Part | None, after: Id | None) -> Iterator[Batch]:
         """Pages of a part; after an interruption it goes on behind the last one."""
         while True:
-            pages = self.source.store.read(
-                self.source.name,
+            pages = source.store.read(
+                source.name,
                 vectors=self.carrier.names,
-                part=part or None,
+                part=part,
                 after=after,
                 page=self.pace.rows,
             )
@@ -109,17 +115,17 @@ class Lane:
             except TransientError:
                 # The first page is asked for with patience; then it goes on as before.
                 behind = after
-                first = self._patiently(lambda: self._one(part, behind))  # noqa: B023
+                first = self._patiently(lambda: self._one(source, part, behind))  # noqa: B023
                 if first is None:
                     return
                 yield first
                 after = first.ids[-1]
 
-    def _one(self, part: Part, after: Id | None) -> Batch | None:
-        pages = self.source.store.read(
-            self.source.name,
+    def _one(self, source: Endpoint, part: Part | None, after: Id | None) -> Batch | None:
+        pages = source.store.read(
+            source.name,
             vectors=self.carrier.names,
-            part=part or None,
+            part=part,
             after=after,
             page=self.pace.rows,
         )
@@ -127,39 +133,54 @@ class Lane:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def _pieces(self, native: Batch) -> Iterator[Written]:
+    def _pieces(self, native: Batch, within: str | None) -> Iterator[Written]:
         start = 0
         while start < len(native):
             if self.stop.is_set():
                 raise Stopped
             rows = self.pace.rows
-            yield self._write(native.rows(start, start + rows))
+            yield self._write(native.rows(start, start + rows), within)
             start += rows
 
-    def _write(self, native: Batch) -> Written:
-        batch, left_out = self.fit(self.carrier.home(native))
-        begun = time.monotonic()
-        left_out |= put(batch, self.carrier, self._send, self.allow)
+    def _write(self, native: Batch, within: str | None) -> Written:
+        left_out: dict[Id, str] = {}
+        size, begun = 0, time.monotonic()
+        for piece in pieces(self.carrier, self.target, native, within):
+            batch, bad = self._put(piece)
+            left_out |= bad
+            size += batch.nbytes
         seconds = time.monotonic() - begun
-        self.pace.took(len(batch), seconds)
+        self.pace.took(len(native), seconds)
         rows = len(native) - len(left_out)
-        return Written(native.ids[-1], rows, batch.nbytes, left_out, seconds)
+        return Written(native.ids[-1], rows, size, left_out, seconds, within)
 
-    def _send(self, carried: Batch) -> None:
+    def _put(self, piece: Piece) -> tuple[Batch, dict[Id, str]]:
+        """Write rows that go to one place; those that could be, and why others could not."""
+        batch, left_out = self.fit(piece.rows)
+        if piece.place is not None and piece.within is None and piece.place not in self.known:
+            self.target.store.add_parts(self.target.name, [piece.place])
+            self.known.add(piece.place)
+
+        def send(carried: Batch) -> None:
+            self._send(piece.target, carried)
+
+        left_out |= put(batch, piece.carrier, send, self.allow)
+        return batch, left_out
+
+    def _send(self, target: Endpoint, carried: Batch) -> None:
         def once() -> None:
             try:
-                self.target.store.write(self.target.name, carried)
+                target.store.write(target.name, carried)
             except TransientError:
                 self.pace.failed()
                 raise
 
         self._patiently(once)
 
-    def put(self, native: Batch) -> int:
+    def put(self, native: Batch, within: str | None = None) -> int:
         """Write rows of the source at once; how many the target could hold."""
-        batch, left_out = self.fit(self.carrier.home(native))
-        left_out |= put(batch, self.carrier, self._send, self.allow)
-        return len(native) - len(left_out)
+        found = pieces(self.carrier, self.target, native, within)
+        return len(native) - sum(len(self._put(piece)[1]) for piece in found)
 
     def fit(self, batch: Batch) -> tuple[Batch, dict[Id, str]]:
         """The rows that the target can hold, and why it cannot hold the others.
@@ -215,6 +236,8 @@ def unfit(batch: Batch, vectors: Mapping[str, Vector], *, gaps: bool) -> dict[Id
         if vectors[name].metric is Metric.COSINE:
             zero = ~absent & finite & ~array.any(axis=1)
             _note(bad, batch, zero, f"{label} is zero under cosine", "impossible-rows")
+    for rows, why, group in extras.unfit(batch, gaps=gaps):
+        _note(bad, batch, rows, why, group)
     return bad
 
 
@@ -229,9 +252,20 @@ def _note(
         bad.setdefault(batch.ids[row], (why, group))
 
 
+def carrier_of(plan: MigrationPlan, target: Endpoint) -> Carrier:
+    """The carrier of a plan."""
+    return Carrier(
+        target.store,
+        plan.made,
+        keep_norms=plan.keep_norms,
+        beside=plan.beside,
+        parting=plan.parting,
+    )
+
+
 def lane_of(plan: MigrationPlan, source: Endpoint, target: Endpoint, patience: float) -> Lane:
     """The lane of a plan."""
-    carrier = Carrier(target.store, plan.made, keep_norms=plan.keep_norms, beside=plan.beside)
+    carrier = carrier_of(plan, target)
     allow = frozenset(plan.allow)
     return Lane(source, target, carrier, Pace(plan.probe.row_bytes, plan.batch_bytes), allow,
                 patience)  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from qadapt.model import Beside, Id, Match, Plain, Quantization, Rescore, Server, Vector
 
 # How a vector of the target is compared with the one of the source.
-Comparison = Literal["bit for bit", "length 1", "float16", "uint8"]
+Comparison = Literal["bit for bit", "length 1", "float16", "uint8", "without zeros"]
 
 # What cannot be carried can be left behind by these names (--allow NAME).
 ALLOWED = {
@@ -18,10 +18,11 @@ ALLOWED = {
     "other-metrics": "vectors of a metric that qadapt does not know stay behind",
     "other-vectors": "vectors of a type that qadapt does not read stay behind",
     "payload-indexes": "indexes on the payload, or settings of them, are not made again",
-    "typed-fields": "typed fields become entries of the payload without a schema",
-    "partitions": "rows of all partitions come into one",
+    "typed-fields": "what fields were declared as stays behind; their values do not",
+    "partitions": "rows of all partitions come into one collection, each with its partition noted",
     "shard-keys": "rows of all shard keys come into one",
-    "tenants": "rows of all tenants come into one collection",
+    "tenants": "rows of all tenants come into one collection, each with its tenant noted",
+    "inactive-tenants": "rows of tenants that are not active stay behind",
     "references": "references to other collections stay behind",
     "quantization": "the target is not quantized where it has nothing like it",
     "duplicate-ids": "of rows with the same id one stays, which is not defined",
@@ -125,6 +126,28 @@ class Probe(Plain):
 
 
 @dataclass(frozen=True)
+class Parting(Plain):
+    """How rows go from part to part: tenants of Weaviate, partitions of Milvus.
+
+    Attributes:
+        by: where the part of a row is told: by the ``store`` that has it in a tenant or partition,
+            by a ``note`` in its payload (``qadapt_part``), or by ``nothing``.
+        apart: whether rows are in parts in the target, too. Else they come into one collection,
+            each with the name of its part in its payload.
+        here, there: what parts are called on both sides.
+        places: the target's part by the source's; empty where rows come into one collection.
+        counts: rows by the source's part.
+    """
+
+    by: Literal["nothing", "store", "note"] = "nothing"
+    apart: bool = False
+    here: str = ""
+    there: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class MigrationPlan(Plain):
     """What would be done.
 
@@ -150,7 +173,10 @@ class MigrationPlan(Plain):
         created: when, UTC.
         qadapt: version.
         indexes: on the payload, made after the load: the kind by key.
+        index_settings: what else they are told, by key, in the words of the target's family.
         beside: what the target is created with beside its vectors.
+        compared: how ``check`` compares its extra vectors, by name.
+        parting: how rows go from tenant or partition to tenant or partition.
     """
 
     source: str
@@ -179,6 +205,9 @@ class MigrationPlan(Plain):
     qadapt: str
     indexes: Mapping[str, str] = field(default_factory=dict)
     beside: Beside = field(default_factory=Beside)
+    compared: Mapping[str, Comparison] = field(default_factory=dict)
+    index_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    parting: Parting = field(default_factory=Parting)
 
     @property
     def refused(self) -> tuple[Loss, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.local import codes, seen
 from qadapt.local.settings import read_settings
-from qadapt.migration.beside import Along, along
+from qadapt.migration import parting
+from qadapt.migration.beside import Along, along, of_two
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.indexes import Indexes, sort_out
@@ -36,10 +37,6 @@ from qadapt.planning.journal import utc_now
 from qadapt.stores.base import OnProgress, Store, silent
 from qadapt.version import __version__
 
-PARTS_A_WORKER = 4
-# Rows under which a part is not worth its own reading.
-PART_ROWS = 2_000
-
 
 def make_plan(
     source: Endpoint, target: Endpoint, options: Options, progress: OnProgress = silent
@@ -67,18 +64,25 @@ def make_plan(
         )
     info = seen.info(source.store, source.name)
     vectors = _vectors(source, target, info, options)
-    come = along(source, target)
+    come = along(source, target, {name: each.target for name, each in vectors.items()})
+    if not vectors and not come.made.extras:
+        told = "; ".join(f"{name}: {what}" for name, what in come.losses.items())
+        raise UnsupportedError(
+            f"the target cannot have any vector of {source.name!r}: {told}",
+            hint="choose another target",
+        )
     carrier = Carrier(
         target.store,
         {name: each.target for name, each in vectors.items()},
         keep_norms=options.keep_norms,
         beside=come.made,
+        parting=come.parting,
     )
-    scanned = scan(source, carrier, updated_at=options.updated_at, progress=progress)
-    wanted = min(options.workers * PARTS_A_WORKER, max(1, scanned.count // PART_ROWS))
-    parts = source.store.parts(source.name, wanted) if wanted > 1 else [{}]
+    scanned = scan(source, target, carrier, updated_at=options.updated_at, progress=progress)
+    ways = parting.told(come.parting, scanned.parts, carrier)
+    parts = parting.reading(source, ways, options.workers, scanned.count)
     tried = probe(source, target, carrier, vectors, parts, scratch=options.probe and not existing)
-    sorted_out = sort_out(source, target, tried, existing=existing)
+    sorted_out = sort_out(source, target, tried, come.made, ways, existing=existing)
     return MigrationPlan(
         source=source.store.address.identity,
         source_collection=source.name,
@@ -94,7 +98,10 @@ def make_plan(
             source, target, info, vectors, scanned.ids, tried, sorted_out, come, options, existing
         ),
         allow=options.allow,
-        notes=_notes(source, target, vectors, scanned.ids, tried, sorted_out, options),
+        notes=(
+            *_notes(source, target, vectors, scanned.ids, tried, sorted_out, options),
+            *come.notes,
+        ),
         parts=len(parts),
         workers=options.workers,
         batch_bytes=options.batch_bytes,
@@ -107,7 +114,10 @@ def make_plan(
         created=utc_now(),
         qadapt=__version__,
         indexes=sorted_out.made,
-        beside=come.made,
+        beside=come.made.replace(parts=tuple(ways.places.values())),
+        compared=carrier.compared,
+        index_settings=sorted_out.settings,
+        parting=ways,
     )
 
 
@@ -126,15 +136,16 @@ def _vectors(
 ) -> dict[str, VectorPlan]:
     behind = _left_behind(source)
     there = {name: each for name, each in info.vectors.items() if name not in behind}
-    if not there:
+    if not there and not source.store.beside(source.name).extras:
         raise UnsupportedError(
             f"{source.name!r} has no vector that qadapt can copy", hint="qadapt inspect shows them"
         )
     made = {name: _made(target.store, each, options) for name, each in there.items()}
     problem = target.store.refuses(made)
     if problem is not None:
+        what = ", ".join(map(_label, made)) or "a collection without a dense vector"
         raise UnsupportedError(
-            f"the target cannot hold {', '.join(map(_label, made))}: {problem}",
+            f"the target cannot hold {what}: {problem}",
             hint="copy the vectors one by one with another target, or use a newer server",
         )
     return {
@@ -144,8 +155,11 @@ def _vectors(
 
 
 def _left_behind(source: Endpoint) -> set[str]:
+    """Vectors that are not dense ones: they are extras, or stay behind."""
     words = source.store.beyond_rows(source.name).get("multivectors", "")
-    return {name for name in words.split(", ") if name}
+    return {name for name in words.split(", ") if name} | set(
+        source.store.beside(source.name).extras
+    )
 
 
 def _label(name: str) -> str:
@@ -224,7 +238,9 @@ def _losses(
     options: Options,
     existing: bool,
 ) -> tuple[Loss, ...]:
-    found = {**source.store.beyond_rows(source.name), **come.losses}
+    found = dict(source.store.beyond_rows(source.name))
+    for name, what in come.losses.items():
+        found[name] = "; ".join(filter(None, [found.get(name), what]))
     indexes = [*sorted_out.lost, *filter(None, [found.pop("payload-indexes", "")])]
     if indexes:
         found["payload-indexes"] = "; ".join(indexes)
@@ -234,9 +250,13 @@ def _losses(
             found["quantization"] = f"{_label(name)} would have none: {why}"
         lacking = info.count - each.count
         if lacking > 0 and not target.store.gaps:
-            found["missing-vectors"] = f"{lacking:,} rows lack {_label(name)}"
+            what = f"{lacking:,} rows lack {_label(name)}"
+            found["missing-vectors"] = ", ".join(
+                filter(None, [what, come.losses.get("missing-vectors")])
+            )
     if ids.duplicate_count:
         found["duplicate-ids"] = f"{ids.duplicate_count:,}: {_first(ids.duplicates)}"
+        found["duplicate-ids"] += parting.clash(source, target, come.parting)
     if ids.impossible_count:
         found["impossible-rows"] = f"{ids.impossible_count:,} ids: {_first(ids.impossible)}"
     if tried.changed:
@@ -315,8 +335,13 @@ def _datatype_words(each: VectorPlan) -> str:
 def plan_of_two(source: Endpoint, target: Endpoint, options: Options) -> MigrationPlan:
     """How two collections that are there compare: the target's vectors as they are."""
     info, other = (seen.info(end.store, end.name) for end in (source, target))
+    beside = of_two(source, target)
+    carrier = Carrier(target.store, {}, beside=beside)
+    behind = _left_behind(source)
     vectors = {}
     for name, now in info.vectors.items():
+        if name in behind:
+            continue
         if name not in other.vectors:
             raise UnsupportedError(f"the target has no {_label(name)}")
         there = other.vectors[name]
@@ -360,4 +385,7 @@ def plan_of_two(source: Endpoint, target: Endpoint, options: Options) -> Migrati
         fingerprint=info.fingerprint,
         created=utc_now(),
         qadapt=__version__,
+        beside=beside,
+        compared=carrier.compared,
+        parting=parting.as_they_are(source, target),
     )

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from qadapt.migration import extras
 from qadapt.migration.beside import create
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.compare import differences
 from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.parting import one
 from qadapt.migration.picking import pick
 from qadapt.migration.plan import Probe, VectorPlan
 from qadapt.migration.putting import IMPOSSIBLE, put
@@ -73,14 +75,15 @@ def probe(
         batch = pick(batch, [row for row, key in enumerate(batch.ids) if key not in refused])
         carried = carrier.carry(batch)
         found = end.store.fetch(end.name, carried.ids, vectors=carrier.names)
-        changed = _changed(batch, carried, found, plans)
+        changed = _changed(batch, carried, found, plans, carrier)
     return result.replace(write_rate=len(batch) / spent, changed=changed, created=True)
 
 
 def _sample(source: Endpoint, vectors: list[str], parts: Sequence[Part]) -> Iterator[Batch]:
     step = max(1, len(parts) // PARTS)
     for part in parts[::step][:PARTS]:
-        pages = source.store.read(source.name, vectors=vectors, part=part or None, page=ROWS)
+        end, inside, _ = one(source, part)
+        pages = end.store.read(end.name, vectors=vectors, part=inside, page=ROWS)
         first = next(iter(pages), None)
         if first is not None:
             yield first
@@ -92,6 +95,7 @@ def _fit(batch: Batch, plans: Mapping[str, VectorPlan]) -> Batch:
     for name, array in batch.vectors.items():
         there = ~batch.missing[name] if name in batch.missing else True
         good &= np.isfinite(array).all(axis=1) & array.any(axis=1) & there
+    good &= extras.good(batch)
     _, first = np.unique(np.asarray([str(key) for key in batch.ids]), return_index=True)
     rows = [row for row in sorted(first.tolist()) if good[row]]
     return pick(batch, rows)
@@ -100,7 +104,8 @@ def _fit(batch: Batch, plans: Mapping[str, VectorPlan]) -> Batch:
 @contextmanager
 def _scratch(target: Endpoint, carrier: Carrier) -> Iterator[Endpoint]:
     name = f"Qadapt_probe_{secrets.token_hex(6)}"
-    create(Endpoint(target.store, name), carrier.vectors, carrier.beside)
+    whole = carrier.beside.replace(parts=(), parted=False, keyed=None)
+    create(Endpoint(target.store, name), carrier.vectors, whole)
     try:
         yield Endpoint(target.store, name)
     finally:
@@ -108,9 +113,13 @@ def _scratch(target: Endpoint, carrier: Carrier) -> Iterator[Endpoint]:
 
 
 def _changed(
-    batch: Batch, carried: Batch, found: Batch, plans: Mapping[str, VectorPlan]
+    batch: Batch,
+    carried: Batch,
+    found: Batch,
+    plans: Mapping[str, VectorPlan],
+    carrier: Carrier,
 ) -> tuple[str, ...]:
     if list(found.ids) != list(carried.ids):
         return (f"of {len(carried)} rows {len(found)} came back",)
-    told = differences(carried, found, plans, list(batch.ids))
+    told = differences(carried, found, plans, carrier.compared, list(batch.ids))
     return tuple(f"{each.what} of {each.id!r}: {each.detail}" for each in told[:SHOWN])

@@ -18,6 +18,7 @@ from qadapt.errors import (
 from qadapt.local import seen
 from qadapt.local.state import exclusive
 from qadapt.migration import journal as journals
+from qadapt.migration import loading, parting
 from qadapt.migration.beside import create
 from qadapt.migration.building import build
 from qadapt.migration.carrier import Carrier
@@ -26,12 +27,13 @@ from qadapt.migration.checking import check
 from qadapt.migration.copying import Copied, copy
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.journal import Journal
-from qadapt.migration.lane import Lane, lane_of
+from qadapt.migration.lane import Lane, carrier_of, lane_of
 from qadapt.migration.options import Options
 from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.planner import make_plan, plan_of_two
 from qadapt.migration.report import Check, Cutover, Metrics, Migration
-from qadapt.stores.base import OnProgress, silent
+from qadapt.migration.said_otherwise import refuse_other_words
+from qadapt.stores.base import OnProgress, Part, silent
 
 PLAN, MADE = "plan", "made"
 LEFT_OUT = 20
@@ -47,9 +49,9 @@ def plan_migration(
     """
     with _journal(source, target) as journal:
         known = _known(journal, target)
-    if known is not None:
-        return known, True
-    return make_plan(source, target, options, progress), False
+    made = known or make_plan(source, target, options, progress)
+    refuse_other_words(made, target, options)
+    return made, known is not None
 
 
 def migrate(
@@ -92,6 +94,9 @@ def migrate(
                 hint="leave out --resume to begin",
             )
         made = known or plan or make_plan(source, target, options, progress)
+        refuse_other_words(made, target, options)
+        if resumed and plan is None:
+            made = made.replace(workers=options.workers, batch_bytes=options.batch_bytes)
         made = _allowing(made, options)
         refuse_losses(made)
         if known is None:
@@ -99,18 +104,25 @@ def migrate(
         else:
             _same_source(made, source, target, journal)
             journal.put(**{PLAN: made.to_dict()})
-        _make(made, target, journal)
         lane = lane_of(made, source, target, options.patience)
+        _make(made, target, journal)
+        parting.make_missing(source, target, lane.carrier)
         already = sum(stand.rows for stand in journal.stands())
+        loading.begin(target, journal)
         copied = _copied(made, journal, lane, on, progress)
         caught = catch_up(made, journal, lane, progress) if catching_up else None
         begun = time.monotonic()
+        loading.end(target, journal)
         status = build(made, target, progress, options.timeout)
+        loading.settle(target, journal, progress, options.timeout)
         built = time.monotonic() - begun
         checked = _checked(made, source, target, lane.carrier, journal, options, progress)
         good = checked is None or checked.passed
         switched = _cut_over(target, cutover) if cutover and good else None
-        left_out = list(journal.left_out().items())[:LEFT_OUT]
+        left_out = [
+            (key, why if within is None else f"{why} (in {within})")
+            for (within, key), why in journal.left_out().items()
+        ][:LEFT_OUT]
         return Migration(
             plan=made,
             state="done" if good else "check failed",
@@ -139,7 +151,7 @@ def compare(
         left_out = journal.left_out()
     if known is None:
         known = plan_of_two(source, target, options)
-    carrier = Carrier(target.store, known.made, keep_norms=known.keep_norms, beside=known.beside)
+    carrier = carrier_of(known, target)
     return check(
         source,
         target,
@@ -201,8 +213,12 @@ def _begin(plan: MigrationPlan, source: Endpoint, target: Endpoint, journal: Jou
     """Note what will be done, before anything is."""
     if target.there and "existing-target" not in plan.allow:
         raise AlreadyExistsError(f"there is a collection {target.name!r} by now", hint="plan again")
-    parts = source.store.parts(source.name, plan.parts) if plan.parts > 1 else [{}]
+    parts = _parts(source, plan)
     journal.begin(parts, **{PLAN: plan.to_dict(), MARK: plan.mark, MADE: target.there})
+
+
+def _parts(source: Endpoint, plan: MigrationPlan) -> list[Part]:
+    return parting.reading(source, plan.parting, plan.workers, plan.count, plan.parts)
 
 
 def _again(source: Endpoint, journal: Journal) -> None:
@@ -210,8 +226,8 @@ def _again(source: Endpoint, journal: Journal) -> None:
     plan = journal.get(PLAN)
     if plan is not None:
         journal.begin(
-            source.store.parts(source.name, max(1, plan["parts"])),
-            **{PLAN: plan, MARK: journal.get(MARK), MADE: journal.get(MADE)},
+            _parts(source, MigrationPlan.from_dict(plan)),
+            **{key: journal.get(key) for key in (PLAN, MARK, MADE, loading.LOAD)},
         )
 
 
@@ -223,7 +239,7 @@ def _make(plan: MigrationPlan, target: Endpoint, journal: Journal) -> None:
     if target.there:
         target.store.drop(target.name)
     create(target, plan.made, plan.beside)
-    journal.put(**{MADE: True})
+    journal.put(**{MADE: True, **loading.noted(target)})
 
 
 def _same_source(plan: MigrationPlan, source: Endpoint, target: Endpoint, journal: Journal) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from qadapt.errors import InputError
 from qadapt.migration import ids
-from qadapt.migration.carrier import OURS, Carrier, home
+from qadapt.migration.carrier import OURS, Carrier
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.idset import IdSet, hashed
+from qadapt.migration.parting import Piece, pieces, sources
 from qadapt.migration.plan import IdPlan
 from qadapt.model import Batch, Id
 from qadapt.stores.base import OnProgress, Progress
@@ -27,49 +28,56 @@ class Scan:
         ids: for the plan.
         count: rows that were read.
         mark: the highest value of the entry that says when a row was written.
+        parts: rows of each part.
     """
 
     ids: IdPlan
     count: int
     mark: Any = None
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 def scan(
     source: Endpoint,
+    target: Endpoint,
     carrier: Carrier,
     *,
     updated_at: str | None,
     progress: OnProgress,
 ) -> Scan:
     """Read all ids once; payloads too where notes of an earlier migration or dates are in them."""
-    payload = updated_at is not None or carries_notes(source)
+    parting = carrier.parting
+    payload = updated_at is not None or parting.by == "note" or carries_notes(source)
+    parts = {name: 0 for name, _ in sources(source, parting) if name is not None}
     total = source.store.count(source.name)
     kept = mapped = back = wrong = count = 0
     examples: list[tuple[Id, Id]] = []
     impossible: list[Id] = []
     mark: Any = None
     with IdSet() as seen:
-        for native in pages(source, payload=payload):
-            batch = home(native)
+        for piece in every_piece(source, carrier, payload=payload):
+            batch = piece.rows
             good = [key for key in batch.ids if ids.possible(key)]
             bad = len(batch) - len(good)
             wrong += bad
             if bad:
                 odd = [key for key in batch.ids if not ids.possible(key)]
                 impossible += odd[: SHOWN - len(impossible)]
-            back += sum(new != old for new, old in zip(batch.ids, native.ids, strict=True))
+            back += sum(new != old for new, old in zip(batch.ids, piece.native.ids, strict=True))
             there = [carrier.target_id(key) for key in good]
             pairs = [(a, b) for a, b in zip(good, there, strict=True) if a != b]
             mapped += len(pairs)
             kept += len(good) - len(pairs)
             examples += pairs[: 3 - len(examples)]
-            seen.add(there)
+            seen.add(there, _unique_in(piece, target))
             count += len(batch)
+            if piece.label is not None:
+                parts[piece.label] = parts.get(piece.label, 0) + len(batch)
             if updated_at is not None:
                 mark = highest(batch, updated_at, mark)
             progress(Progress("reading the ids", count, total))
         twice = seen.twice()
-        found = _again(source, carrier, payload, twice) if twice else []
+        found = _again(source, target, carrier, payload, twice) if twice else []
     plan = IdPlan(
         kept=kept,
         mapped=mapped,
@@ -80,7 +88,19 @@ def scan(
         duplicate_count=len(found),
         impossible_count=wrong,
     )
-    return Scan(plan, count, mark)
+    return Scan(plan, count, mark, parts)
+
+
+def _unique_in(piece: Piece, target: Endpoint) -> str | None:
+    """The part that an id must be unique in; None for the whole target."""
+    return piece.place if target.store.ids_by_part else None
+
+
+def every_piece(source: Endpoint, carrier: Carrier, *, payload: bool) -> Iterator[Piece]:
+    """All rows without vectors, by where they go; what they go to is not looked at."""
+    for within, end in sources(source, carrier.parting):
+        for native in pages(end, payload=payload):
+            yield from pieces(carrier, end, native, within)
 
 
 def pages(source: Endpoint, *, payload: bool) -> Iterator[Batch]:
@@ -113,15 +133,19 @@ def highest(batch: Batch, entry: str, mark: Any) -> Any:
     return mark
 
 
-def _again(source: Endpoint, carrier: Carrier, payload: bool, twice: set[int]) -> list[Id]:
+def _again(
+    source: Endpoint, target: Endpoint, carrier: Carrier, payload: bool, twice: set[int]
+) -> list[Id]:
     """The ids behind hashes that occur twice, if it was not by chance."""
-    counts: dict[Id, int] = {}
-    for native in pages(source, payload=payload):
-        good = [key for key in home(native).ids if ids.possible(key)]
-        for key, number in zip(good, hashed(map(carrier.target_id, good)).tolist(), strict=True):
+    counts: dict[tuple[str | None, Id], int] = {}
+    for piece in every_piece(source, carrier, payload=payload):
+        good = [key for key in piece.rows.ids if ids.possible(key)]
+        within = _unique_in(piece, target)
+        numbers = hashed(map(carrier.target_id, good), within).tolist()
+        for key, number in zip(good, numbers, strict=True):
             if number in twice:
-                counts[key] = counts.get(key, 0) + 1
-    by_target: dict[Id, list[Id]] = {}
-    for key, count in counts.items():
-        by_target.setdefault(carrier.target_id(key), []).extend([key] * count)
+                counts[within, key] = counts.get((within, key), 0) + 1
+    by_target: dict[tuple[str | None, Id], list[Id]] = {}
+    for (within, key), count in counts.items():
+        by_target.setdefault((within, carrier.target_id(key)), []).extend([key] * count)
     return sorted({key for keys in by_target.values() if len(keys) > 1 for key in keys}, key=str)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qadapt.migration.plan import MigrationPlan, VectorPlan
+from qadapt.migration import extras
+from qadapt.migration.indexes import settings_words
+from qadapt.migration.plan import MigrationPlan, Parting, VectorPlan
 from qadapt.migration.report import Check, Migration
 from qadapt.model import Kind, Level, Server
 
 Pairs = list[tuple[str, str]]
+SHOWN = 5  # parts that are told by name
 
 
 def plan_lines(plan: MigrationPlan) -> Pairs:
@@ -24,12 +27,20 @@ def _plan(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
         yield (f"vector {name}".strip(), _vector(each))
         yield "  codes", _codes(each)
         yield "  compared", each.comparison
+    for name, extra in plan.beside.extras.items():
+        yield f"vector {name}".strip(), extras.words(extra)
+        yield "  compared", plan.compared.get(name, "bit for bit")
+    if plan.parting.by != "nothing":
+        yield plan.parting.here if plan.parting.by == "store" else "parts", _parting(plan.parting)
     yield "ids", _ids(plan)
     if plan.probe.entries:
         told = ", ".join(f"{key} ({'|'.join(kinds)})" for key, kinds in plan.probe.entries.items())
         yield "payload", told
+    for name, words in (plan.beside.schema.get("entries") or {}).items():
+        yield "field", f"{name}: {words}"
     for key, kind in plan.indexes.items():
-        yield "index", f"{key} ({kind}), made after the load"
+        told = ", ".join([kind, *settings_words(plan.index_settings.get(key) or {})])
+        yield "index", f"{key} ({told}), made after the load"
     for loss in plan.losses:
         sign = "allowed" if loss.allowed else f"refused without --allow {loss.name}"
         yield "not carried", f"{loss.name}: {loss.what} ({sign})"
@@ -66,6 +77,20 @@ def _codes(each: VectorPlan) -> str:
     if each.rescore is not None:
         words += f"; rescored as {each.rescore}"
     return words
+
+
+def _parting(parting: Parting) -> str:
+    counts = parting.counts
+    words = f"{len(counts)} {parting.here}"
+    if parting.apart:
+        words += f" -> {len(set(parting.places.values()))} {parting.there}"
+    else:
+        words += " -> one collection, 'qadapt_part' in the payload says which"
+    told = []
+    for name, count in list(counts.items())[:SHOWN]:
+        place = parting.places.get(name, name)
+        told.append(f"{name}{'' if place == name else f' -> {place}'} ({count:,} rows)")
+    return f"{words}: {', '.join(told)}{', ...' if len(counts) > SHOWN else ''}"
 
 
 def _ids(plan: MigrationPlan) -> str:

@@ -128,6 +128,7 @@ class Beside(Plain):
         parts: names of tenants, partitions or shard keys that rows are in, each row in one.
         parted: whether there are such parts at all; there may be none yet.
         keyed: whether the store finds the part of a row by an entry of its payload.
+        asleep: parts that cannot be read now, such as tenants that are not active.
     """
 
     extras: Mapping[str, Extra] = field(default_factory=dict)
@@ -135,6 +136,7 @@ class Beside(Plain):
     parts: tuple[str, ...] = ()
     parted: bool = False
     keyed: str | None = None
+    asleep: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.extras or self.schema or self.parted)

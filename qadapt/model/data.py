@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import DimensionError, InputError, NonFiniteError, SpecError, ZeroVectorError
-from qadapt.model.beside import Ragged
+from qadapt.model import ragged
+from qadapt.model.beside import Extra, Ragged
 from qadapt.model.metric import Metric
 from qadapt.model.plain import Plain
 
@@ -88,9 +89,9 @@ class Batch:
         for name, rows in (missing or {}).items():
             if name not in arrays or np.shape(rows) != (len(listed),):
                 raise InputError(f"missing[{name!r}] must be one bool for each row of that vector")
-        for name, ragged in (extras or {}).items():
-            if len(ragged) != len(listed):
-                raise InputError(f"{len(listed)} ids but {len(ragged)} rows in {_label(name)}")
+        for name, each in (extras or {}).items():
+            if len(each) != len(listed):
+                raise InputError(f"{len(listed)} ids but {len(each)} rows in {_label(name)}")
         _fill(self, listed, arrays, payloads, missing or {}, extras or {})
 
     def __len__(self) -> int:
@@ -100,7 +101,7 @@ class Batch:
     def nbytes(self) -> int:
         """Bytes of the vectors."""
         dense = sum(array.nbytes for array in self.vectors.values())
-        return dense + sum(ragged.nbytes for ragged in self.extras.values())
+        return dense + sum(each.nbytes for each in self.extras.values())
 
     def rows(self, start: int, stop: int) -> Batch:
         """The rows from ``start`` up to ``stop``; the arrays are views."""
@@ -110,7 +111,7 @@ class Batch:
             {name: array[start:stop] for name, array in self.vectors.items()},
             payloads,
             {name: mask[start:stop] for name, mask in self.missing.items()},
-            {name: ragged.rows(start, stop) for name, ragged in self.extras.items()},
+            {name: each.rows(start, stop) for name, each in self.extras.items()},
         )
 
     @classmethod
@@ -146,15 +147,19 @@ class Batch:
             },
         )
 
-    def check(self, wanted: Mapping[str, Vector]) -> None:
+    def check(
+        self, wanted: Mapping[str, Vector], extras: Mapping[str, Extra] | None = None
+    ) -> None:
         """Refuse what must not be written, before anything is.
 
         Args:
             wanted: the collection's vectors.
+            extras: its sparse vectors and multivectors that can be written.
 
         Raises:
             SpecError: a vector that the collection does not have.
             DimensionError, NonFiniteError, ZeroVectorError: as their names say.
+            InputError: sparse indices that do not ascend, a multivector without rows.
         """
         for name, array in self.vectors.items():
             if name not in wanted:
@@ -162,6 +167,12 @@ class Batch:
                 raise SpecError.unknown("vector", _label(name), known)
             present = ~self.missing[name] if name in self.missing else None
             check_vectors(array, wanted[name], what=_label(name), present=present)
+        there = extras or {}
+        for name in self.extras:
+            if name not in there:
+                known = [_label(other) for other in (*wanted, *there)]
+                raise SpecError.unknown("vector", _label(name), known)
+        ragged.check_all(self.extras, there)
 
 
 def _unchecked(

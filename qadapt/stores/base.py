@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -89,6 +89,19 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Room:
+    """What a collection keeps as it is.
+
+    Attributes:
+        takes_id: whether it has room for an id, and gives it back.
+        keeps: how one entry of a payload comes back; None where all do as they are.
+    """
+
+    takes_id: Callable[[Id], bool]
+    keeps: Callable[[str, Any], Kept] | None
+
+
+@dataclass(frozen=True)
 class Mapped:
     """A quantization in a store's own words.
 
@@ -120,8 +133,13 @@ class Store(abc.ABC):
         recreates_alone: another metric or datatype is a plan of its own, without a quantization.
         address: where it is; shown only through ``str()``, which masks keys.
         normalises: whether float vectors under cosine come back at length 1.
+        keeps_zeros: whether entries of 0 of a sparse vector come back.
         gaps: whether a row may lack one of the vectors.
         new_vectors: whether ``vector_steps`` is a way that it has.
+        parts_are: what parts that rows are in are called here, such as ``tenants``; empty where
+            there are none. ``NAME@PART`` is one of them as a collection of its own.
+        indexes_last: indexes on the payload are made after codes, because codes could not be told
+            to be in force beside them.
     """
 
     name: ClassVar[str]
@@ -133,8 +151,11 @@ class Store(abc.ABC):
     max_k: ClassVar[int] = MAX_K
     recreates_alone: ClassVar[bool] = False
     normalises: ClassVar[bool] = False
+    keeps_zeros: ClassVar[bool] = True
     gaps: ClassVar[bool] = True
     new_vectors: ClassVar[bool] = False
+    parts_are: ClassVar[str] = ""
+    indexes_last: ClassVar[bool] = False
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address
@@ -328,6 +349,15 @@ class Store(abc.ABC):
         nearly (so that filters still find it), or not at all."""
         return "as it is"
 
+    def room(self, vectors: Collection[str], beside: Beside) -> Room:
+        """The same of a collection that ``create`` makes with ``beside``.
+
+        Args:
+            vectors: names of its vectors.
+        """
+        keeps = self.keeps if type(self).keeps is not Store.keeps else None
+        return Room(self.takes_id, keeps)
+
     def beside(self, collection: str) -> Beside:
         """What the collection has beside its vectors, for ``create`` of this or another store."""
         return Beside()
@@ -342,6 +372,19 @@ class Store(abc.ABC):
         if beside.parted:
             found["parts"] = why
         return found
+
+    @property
+    def ids_by_part(self) -> bool:
+        """Whether two parts of a collection may have rows of the same id, and both stay."""
+        return True
+
+    def add_parts(self, collection: str, names: Sequence[str]) -> None:
+        """Make parts (tenants, partitions) of a collection; those that are there stay.
+
+        Raises:
+            UnsupportedError: the store or this collection has none.
+        """
+        raise UnsupportedError(f"{self.name} has no parts that rows are in")
 
     def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
         """Why ``create`` would refuse these vectors; None when it would not."""
@@ -364,6 +407,11 @@ class Store(abc.ABC):
         ``{"city": "keyword"}``, each one of ``PAYLOAD_KINDS``."""
         return {}
 
+    def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        """What else than its kind such an index was told, by key, in the words of the store's
+        family: ``{"body": {"tokenizer": "word"}}``."""
+        return {}
+
     def indexes_itself(self, key: str, kind: str) -> bool:
         """Whether this entry of a payload gets an index that serves filters like one of ``kind``
         as it is written, without being asked."""
@@ -373,17 +421,57 @@ class Store(abc.ABC):
         """Why ``index_payload`` would refuse; None when it would not."""
         return f"qadapt makes no indexes on payloads in {self.name}"
 
-    def index_payload(self, collection: str, key: str, kind: str) -> None:
+    def fit_payload_index(
+        self, key: str, kind: str, settings: Mapping[str, Any], beside: Beside
+    ) -> tuple[Mapping[str, Any], str | None]:
+        """The settings that an index would have in a collection made with ``beside``, and why
+        there would be none.
+
+        Args:
+            settings: asked for; empty where they are of another family.
+        """
+        return settings, self.refuses_payload_index(kind)
+
+    def index_payload(
+        self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
         """Index an entry of the payload, rows that are there included; twice is the same as once.
 
         Args:
             key: a path in the store's own words, such as ``city`` or ``address.city``.
             kind: one of ``PAYLOAD_KINDS``.
+            settings: as ``fit_payload_index`` gave them.
 
         Raises:
             UnsupportedError: the store makes none, or not of this kind.
         """
         raise UnsupportedError(f"cannot index {key!r}: {self.refuses_payload_index(kind)}")
+
+    # -- many rows at once -------------------------------------------------------------------
+
+    def puts_off(self, collection: str) -> Mapping[str, Any]:
+        """What ``begin_load`` would switch off, as it is now, in JSON: for ``end_load``.
+
+        Empty where the engine builds no index while rows come in, has no switch for it, or where
+        switching it was measured to be of no use.
+        """
+        return {}
+
+    def begin_load(self, collection: str) -> None:
+        """Build no index until ``end_load``; twice is the same as once."""
+        return
+
+    def end_load(self, collection: str, former: Mapping[str, Any]) -> None:
+        """Give back what ``puts_off`` said, and begin to build; twice is the same as once."""
+        return
+
+    def settle(self, collection: str, progress: OnProgress, timeout: float) -> None:
+        """Wait until the engine has built what it builds by itself after a load.
+
+        Raises:
+            StoreTimeoutError: not done after ``timeout`` seconds.
+        """
+        return
 
     # -- searching ---------------------------------------------------------------------------
 

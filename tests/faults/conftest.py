@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from live import Unavailable
 from live.containers import Container
 from proxies import Haproxy, Toxiproxy
 from rigs import Rig
+from starting import missing, started_for
 
 from qadapt.stores import registry
-
-
-def missing(why: object) -> NoReturn:
-    """Skip; where CI runs them, the faults must have been tested."""
-    if os.environ.get("QADAPT_TEST_CONTAINERS") == "1" and os.environ.get("CI"):
-        pytest.fail(f"faults are required: {why}", pytrace=False)
-    pytest.skip(str(why))
 
 
 @pytest.fixture(params=["milvus", "weaviate"])
@@ -40,10 +33,12 @@ def containers() -> Iterator[dict[str, Container]]:
 
 
 @pytest.fixture
-def container(engine: str, containers: dict[str, Container]) -> Iterator[Container]:
+def container(
+    request: pytest.FixtureRequest, engine: str, containers: dict[str, Container]
+) -> Iterator[Container]:
     """A healthy engine in a container."""
     if engine not in containers:
-        containers[engine] = _started(engine)
+        containers[engine] = started_for(request.config, engine)
     found = containers[engine]
     yield found
     found.inner.reload()
@@ -55,24 +50,17 @@ def container(engine: str, containers: dict[str, Container]) -> Iterator[Contain
 
 
 @pytest.fixture
-def small(engine: str) -> Iterator[Callable[..., Container]]:
+def small(request: pytest.FixtureRequest, engine: str) -> Iterator[Callable[..., Container]]:
     """``small("64m", NAME="value")``: a container of the test's own, its data on a small tmpfs."""
     started: list[Container] = []
 
     def start(disk: str, **environment: str) -> Container:
-        started.append(_started(engine, disk, **environment))
+        started.append(started_for(request.config, engine, disk, **environment))
         return started[-1]
 
     yield start
     for each in started:
         each.stop()
-
-
-def _started(engine: str, disk: str | None = None, **environment: str) -> Container:
-    try:
-        return Container(engine, disk, **environment).start()
-    except Unavailable as reason:
-        missing(reason)
 
 
 @pytest.fixture

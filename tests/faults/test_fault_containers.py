@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import missing
 from live import Unavailable, containers
+from live.plugin import saw
+from starting import missing
 
 pytestmark = pytest.mark.timeout(300)
 TESTS = Path(__file__).parents[1]
@@ -28,10 +29,10 @@ time.sleep(600)
 
 
 @pytest.fixture
-def run() -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+def run(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """The process, its container's id and the label's value."""
     try:
-        containers.Container("weaviate")
+        like = containers.Container("weaviate")
     except Unavailable as reason:
         missing(reason)
     with subprocess.Popen(
@@ -39,6 +40,7 @@ def run() -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     ) as process:
         assert process.stdout is not None
         identity, owner = process.stdout.readline().split()
+        saw(request.config, "weaviate", like.image.rpartition(":")[2], f"faults, {like.way}")
         yield process, identity, owner
         process.kill()
 

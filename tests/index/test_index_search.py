@@ -355,7 +355,7 @@ def test_missing_originals_are_named(make: Make, vectors: np.ndarray, queries: n
                 index.search(queries, 10, fetch=fetch)
         with pytest.raises(InputError, match=r"asked for 300 originals and returned 299"):
             index.search(queries, 300, fetch=lambda ids: vectors[:299])
-        with pytest.raises(DimensionError, match="fetched originals have 5 dimensions"):
+        with pytest.raises(DimensionError, match="fetched originals: 5 dimensions"):
             index.search(queries, 3, fetch=lambda ids: vectors[ids][:, :5])
         holes[0, 1:] = 0
         with pytest.raises(NonFiniteError, match="fetched originals"):
@@ -369,11 +369,11 @@ def test_queries_are_checked(make: Make, queries: np.ndarray) -> None:
     bad = queries.copy()
     bad[3, 5] = np.inf
     with make() as index:
-        with pytest.raises(NonFiniteError, match="queries hold NaN or infinite values in rows: 3"):
+        with pytest.raises(NonFiniteError, match="NaN or infinite values in queries, rows: 3"):
             index.search(bad)
         with pytest.raises(ZeroVectorError, match="rows: 0"):
             index.search(np.zeros(37))
-        with pytest.raises(DimensionError, match="queries have 36 dimensions, expected 37"):
+        with pytest.raises(DimensionError, match="queries: 36 dimensions, expected 37"):
             index.search(queries[:, 1:])
 
 

@@ -292,6 +292,7 @@ def _client() -> Any:
         import testcontainers.core.container  # noqa: F401 - tells whether it is there
     except ModuleNotFoundError as missing:
         raise Unavailable(f"there is no Python package {missing.name}") from None
+    _knock()
     try:
         client = docker.from_env()
         client.ping()
@@ -299,6 +300,22 @@ def _client() -> Any:
         raise Unavailable(f"no Docker engine answers: {error}") from None
     _remove_leftovers(client)
     return client
+
+
+def _knock() -> None:
+    """Refuse a socket file that no engine listens at: the Docker client (7.2) leaves a socket open
+    when it is refused there, which Python tells in the middle of some later test."""
+    from docker.constants import DEFAULT_UNIX_SOCKET
+
+    host = os.environ.get("DOCKER_HOST") or DEFAULT_UNIX_SOCKET
+    kind, _, path = host.partition("://")
+    if kind not in ("unix", "http+unix"):
+        return
+    with socket.socket(socket.AF_UNIX) as door:
+        try:
+            door.connect(path)
+        except OSError as error:
+            raise Unavailable(f"no Docker engine answers at {path}: {error.strerror}") from None
 
 
 # -- whose containers ----------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def weaviate_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., We
                 _missing(request.config, "weaviate", str(reason))
             started.append(server)
             server.start()
-        _saw(request.config, "weaviate", server.version, "server of one test")
+        saw(request.config, "weaviate", server.version, "server of one test")
         return server
 
     yield start
@@ -138,7 +138,7 @@ def _server(config: pytest.Config, engine: str) -> str:
             _missing(config, engine, str(reason))
         except (QadaptError, RuntimeError) as error:
             pytest.fail(f"the live engine {engine!r} is there and fails: {error}", pytrace=False)
-    _saw(config, engine, found.version, found.way)
+    saw(config, engine, found.version, found.way)
     return found.url
 
 
@@ -146,7 +146,7 @@ def _edge(config: pytest.Config, folder: Path) -> str:
     address = f"edge:{folder / 'edge'}"
     try:
         with closing(registry.open_store(address)) as store:
-            _saw(config, "edge", str(store.server().version), "in process")
+            saw(config, "edge", str(store.server().version), "in process")
     except QadaptError as error:
         _missing(config, "edge", str(error))
     return address
@@ -156,11 +156,12 @@ def _milvus_lite(config: pytest.Config, folder: Path) -> str:
     for module in ("pymilvus", "milvus_lite"):
         if importlib.util.find_spec(module) is None:
             _missing(config, "milvus-lite", f"the package {module} is not installed")
-    _saw(config, "milvus-lite", importlib.metadata.version("milvus-lite"), "in process")
+    saw(config, "milvus-lite", importlib.metadata.version("milvus-lite"), "in process")
     return f"milvus:{folder / 'test.db'}"
 
 
-def _saw(config: pytest.Config, engine: str, version: str, way: str) -> None:
+def saw(config: pytest.Config, engine: str, version: str, way: str) -> None:
+    """Note a live engine for the line at the end of the run."""
     config.stash[SEEN].add(f"{engine} {version} ({way})")
 
 

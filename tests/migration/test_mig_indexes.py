@@ -7,6 +7,7 @@ Where other tools copy rows and leave filters slow or refused
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from mig_help import rows
@@ -15,6 +16,7 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import StoreError, UnsupportedError
 from qadapt.migration.text import plan_lines
+from qadapt.model import Beside
 from qadapt.stores.base import PAYLOAD_KINDS
 
 Ends = Callable[[str], Database]
@@ -84,7 +86,9 @@ def test_weaviate_indexes_some_by_itself_and_that_is_told(
     assert any("weaviate indexes bool, float, integer" in note for note in plan.notes)
 
 
-def test_settings_of_an_index_stay_behind_by_name(edge: Database, ends: Ends) -> None:
+def test_settings_of_an_index_come_along_and_other_families_name_them(
+    edge: Database, ends: Ends, name: str
+) -> None:
     engine = pytest.importorskip("qdrant_edge")
     made = edge.create("docs", dim=4, metric="dot")
     made.write(qa.Batch(range(5), {"": rows(5, dim=4)}, [{"body": "A word"}] * 5))
@@ -92,10 +96,20 @@ def test_settings_of_an_index_stay_behind_by_name(edge: Database, ends: Ends) ->
     with edge._store._shard("docs").change("index") as opened:  # type: ignore[attr-defined]
         opened.update(engine.UpdateOperation.create_field_index("body", params))
     there = ends("edge")
-    with pytest.raises(UnsupportedError, match="payload-indexes: settings of the index of body"):
-        qa.migrate(made, (there, "docs"))
-    qa.migrate(made, (there, "docs"), allow=["payload-indexes"])
+    plan = qa.plan_migration(made, (there, "docs"))
+    settings = {"body": {"lowercase": False, "tokenizer": "word"}}
+    assert (plan.losses, plan.index_settings) == ((), settings)
+    assert ("index", "body (text, lowercase False, tokenizer word), made after the load") in (
+        plan_lines(plan)
+    )
+    qa.migrate(made, (there, "docs"))
     assert there._store.payload_indexes("docs") == {"body": "text"}
+    assert there._store.payload_index_settings("docs") == settings
+    with there._store._shard("docs").use("look at") as opened:  # type: ignore[attr-defined]
+        assert opened.info().payload_schema["body"].params.lowercase is False
+    other = qa.plan_migration(made, (ends("lite"), name), probe=False)
+    assert [loss.name for loss in other.losses] == ["payload-indexes"]
+    assert other.losses[0].what.startswith("body (text): Milvus Lite")
 
 
 def test_a_target_that_is_there_keeps_its_own(indexed: Collection, ends: Ends) -> None:
@@ -125,3 +139,91 @@ def test_an_index_that_is_not_seen_is_not_told_of_as_made(
 def test_a_kind_that_nobody_has(edge: Database, indexed: Collection) -> None:
     with pytest.raises(UnsupportedError, match="'fuzzy', only keyword"):
         edge._store.index_payload("docs", "n", "fuzzy")
+
+
+# What a server may say of an index of each kind, which the engine takes and gives back.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "keyword": {"is_tenant": True, "on_disk": True, "prefix": True},
+    "integer": {"lookup": True, "range": False, "is_principal": True},
+    "float": {"is_principal": True, "enable_hnsw": False},
+    "bool": {"on_disk": True},
+    "datetime": {"is_principal": True, "memory": "cold"},
+    "text": {
+        "tokenizer": "multilingual", "min_token_len": 2, "max_token_len": 20, "lowercase": True,
+        "phrase_matching": True, "ascii_folding": True, "scoring": {"type": "bm25"},
+        "stopwords": {"languages": ["english", "german"], "custom": ["foo"]},
+        "stemmer": {"type": "snowball", "language": "german"},
+    },
+    "geo": {"on_disk": True},
+    "uuid": {"is_tenant": True},
+}  # fmt: skip
+
+
+def test_settings_of_each_kind_come_along(edge: Database, ends: Ends) -> None:
+    made = edge.create("docs", dim=4, metric="dot")
+    made.write(qa.Batch(range(20), {"": rows(20, dim=4)}, [PAYLOAD] * 20))
+    for kind, settings in SETTINGS.items():
+        edge._store.index_payload("docs", kind, kind, settings)
+    assert edge._store.payload_index_settings("docs") == SETTINGS
+    there = ends("edge")
+    done = qa.migrate(made, (there, "docs"))
+    assert (done.state, done.plan.losses) == ("done", ())
+    assert there._store.payload_indexes("docs") == EVERY
+    assert there._store.payload_index_settings("docs") == SETTINGS
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"stopwords": "french", "tokenizer": "word"},
+        {"stemmer": {"type": "none"}, "tokenizer": "word"},
+    ],
+)
+def test_other_forms_of_settings(edge: Database, settings: dict[str, Any]) -> None:
+    edge.create("docs", dim=4, metric="dot")
+    edge._store.index_payload("docs", "body", "text", settings)
+    assert edge._store.payload_index_settings("docs") == {"body": settings}
+
+
+def test_a_setting_that_an_engine_does_not_know_is_named(edge: Database) -> None:
+    asked = {"lookup": True, "quantum": 1, "memory": "warm"}
+    fitted, problem = edge._store.fit_payload_index("n", "integer", asked, Beside())
+    assert (fitted, problem) == ({"lookup": True}, None)
+    edge.create("docs", dim=4, metric="dot")
+    with pytest.raises(UnsupportedError, match="no Memory 'warm'"):
+        edge._store.index_payload("docs", "n", "integer", {"memory": "warm"})
+
+
+def test_a_setting_that_is_not_seen_is_not_told_of_as_made(
+    edge: Database, ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = edge.create("docs", dim=4, metric="dot")
+    made.write(qa.Batch(range(5), {"": rows(5, dim=4)}, [{"n": 1}] * 5))
+    edge._store.index_payload("docs", "n", "integer", {"lookup": True, "range": False})
+    there = ends("edge")
+    store = type(there._store)
+    real = store.index_payload
+
+    def forgetful(self: Any, collection: str, key: str, kind: str, settings: Any = None) -> None:
+        real(self, collection, key, kind)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "index_payload", forgetful)
+        with pytest.raises(StoreError, match="n: lookup is None and not True"):
+            qa.migrate(made, (there, "docs"))
+
+
+def test_settings_that_a_server_has_and_an_engine_lacks_are_a_loss_by_name(
+    edge: Database, ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = edge.create("docs", dim=4, metric="dot")
+    made.write(qa.Batch(range(5), {"": rows(5, dim=4)}, [{"n": 1}] * 5))
+    edge._store.index_payload("docs", "n", "integer", {"lookup": True, "range": True})
+    there = ends("edge")
+    newer = {"n": {"lookup": True, "range": True, "quantum": 1}}
+    with monkeypatch.context() as patched:
+        patched.setattr(edge._store, "payload_index_settings", lambda _: newer)
+        with pytest.raises(UnsupportedError, match=r"settings of the index of n \(quantum\)"):
+            qa.migrate(made, (there, "docs"))
+        qa.migrate(made, (there, "docs"), allow=["payload-indexes"])
+    assert there._store.payload_index_settings("docs") == {"n": {"lookup": True, "range": True}}

@@ -34,7 +34,7 @@ def test_a_journal_is_there_after_a_crash(tmp_path: Path) -> None:
     first, second = again.stands()
     assert (first.after, first.rows, first.bytes, first.done) == ("x", 15, 600, False)
     assert (second.after, second.rows, second.done) == (None, 0, True)
-    assert again.left_out() == {"bad": "why"}
+    assert again.left_out() == {(None, "bad"): "why"}
     assert again.get("plan") == {"a": [1, None]}
     assert again.get("nothing", 7) == 7
     again.close()

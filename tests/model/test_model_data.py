@@ -218,10 +218,12 @@ def test_check_names_the_vector_and_the_row() -> None:
     with pytest.raises(DimensionError) as caught:
         _batch().check({**wanted, "title": Vector(5)})
     assert (caught.value.expected, caught.value.got) == (5, 2)
-    assert "vector 'title' have 2 dimensions, expected 5" in str(caught.value)
+    assert "vector 'title': 2 dimensions, expected 5" in str(caught.value)
     spoiled = _batch()
     spoiled.vectors["title"][3] = np.nan
-    with pytest.raises(NonFiniteError, match=r"vector 'title'.*rows: 3"):
+    with pytest.raises(
+        NonFiniteError, match=r"NaN or infinite values in vector 'title', rows: 3\n"
+    ):
         spoiled.check(wanted)
 
 
@@ -233,6 +235,25 @@ def test_rows_that_are_missing_are_not_checked() -> None:
     with pytest.raises(ZeroVectorError) as caught:
         batch.check({"": Vector(3), "title": Vector(2)})
     assert caught.value.rows == [2]
+
+
+def test_words_about_the_unnamed_vector_are_grammatical() -> None:
+    """One vector of many rows: no verb that would be right for one of both alone."""
+    wanted = {"": Vector(3), "title": Vector(2)}
+    said = []
+    for value in (np.nan, 0):
+        batch = _batch()
+        batch.vectors[""][1] = value
+        with pytest.raises(InputError) as caught:
+            batch.check(wanted)
+        said.append(caught.value.message)
+    with pytest.raises(DimensionError) as other:
+        _batch().check({**wanted, "": Vector(5)})
+    assert [*said, other.value.message] == [
+        "NaN or infinite values in the unnamed vector, rows: 1",
+        "zero under the cosine metric, so without a direction, in the unnamed vector, rows: 1",
+        "the unnamed vector: 3 dimensions, expected 5",
+    ]
 
 
 def test_rows_are_views() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from qadapt.durable import sync_folder
 from qadapt.errors import AlreadyExistsError, InputError, QadaptError, StoreError, UnsupportedError
-from qadapt.model import Metric, Vector
-from qadapt.stores.edge import config
+from qadapt.model import Extra, Metric, Vector
+from qadapt.stores.edge import config, extras
 from qadapt.stores.edge.engine import engine, translated
 from qadapt.stores.qdrant.mapping import same_config
 
@@ -45,7 +45,10 @@ def check_name(name: str) -> str:
 
 
 def create(
-    folder: Path, vectors: Mapping[str, Vector], natives: Mapping[str, Mapping[str, Any]]
+    folder: Path,
+    vectors: Mapping[str, Vector],
+    natives: Mapping[str, Mapping[str, Any]],
+    more: Mapping[str, Extra] | None = None,
 ) -> None:
     """Make a shard in one move: whole, or not at all.
 
@@ -53,12 +56,13 @@ def create(
         folder: must not be there.
         vectors: by name.
         natives: each vector's part of the configuration, see ``qdrant.mapping``.
+        more: sparse vectors and multivectors.
 
     Raises:
         AlreadyExistsError
         StoreError: the engine refused.
     """
-    if not vectors:
+    if not vectors and not more:
         raise InputError("a collection has at least one vector")
     doing = f"create {folder.name!r}"
     with translated(doing):
@@ -71,13 +75,18 @@ def create(
         with translated(doing):
             edge = engine()
             params = {name: _params(edge, item) for name, item in vectors.items()}
-            edge.EdgeShard.create(str(making), edge.EdgeConfig(vectors=params)).close()
+            for name, item in extras.multi(more or {}).items():
+                params[name] = _params(edge, item, extras.many(edge))
+            made = edge.EdgeConfig(params, extras.sparse(edge, more or {}))
+            edge.EdgeShard.create(str(making), made).close()
         before = config.read(making)
         wanted = before
         for name, native in natives.items():
             wanted = config.configured(wanted, {"vector": name, **_changeable(native)})
+        wanted = extras.configured(wanted, more or {})
         if wanted != before:
             configure(making, before, wanted)
+        extras.check_kept(config.read(making), more or {})
         with translated(doing):
             # An empty folder of that name would be replaced without a word.
             if folder.exists():
@@ -88,7 +97,7 @@ def create(
         shutil.rmtree(making, ignore_errors=True)
 
 
-def _params(edge: Any, vector: Vector) -> Any:
+def _params(edge: Any, vector: Vector, many: Any = None) -> Any:
     datatype = getattr(edge.VectorStorageDatatype, vector.datatype.capitalize(), None)
     if datatype is None:
         raise UnsupportedError(
@@ -97,6 +106,7 @@ def _params(edge: Any, vector: Vector) -> Any:
     return edge.EdgeVectorParams(
         size=vector.dim,
         distance=getattr(edge.Distance, _DISTANCES[vector.metric]),
+        multivector_config=many,
         datatype=None if vector.datatype == "float32" else datatype,
     )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from qadapt.stores.base import PAYLOAD_KINDS
+from qadapt.stores.edge import settings
 from qadapt.stores.edge.engine import Shard, engine
 
 
@@ -16,17 +18,20 @@ def indexes(shard: Shard) -> dict[str, str]:
         return {key: kinds[schema[key].data_type] for key in sorted(schema)}
 
 
-def beyond(shard: Shard) -> Mapping[str, str]:
-    """Settings of indexes that their kind does not tell, such as the tokenizer of a text."""
+def told(shard: Shard) -> dict[str, Mapping[str, Any]]:
+    """What a kind does not tell, such as the tokenizer of a text, in the server's words."""
     with shard.use("inspect") as opened:
         schema = opened.info().payload_schema
-        own = [key for key in sorted(schema) if schema[key].params is not None]
-    return {"payload-indexes": f"settings of the index of {', '.join(own)}"} if own else {}
+        found = {key: schema[key].params for key in sorted(schema)}
+        words = {key: settings.words(each) for key, each in found.items() if each is not None}
+    return {key: each for key, each in words.items() if each}
 
 
-def index(shard: Shard, key: str, kind: str) -> None:
+def index(shard: Shard, key: str, kind: str, asked: Mapping[str, Any]) -> None:
     """Make one; the engine keeps it through its rebuilds (seen on 0.9.0)."""
     edge = engine()
     schema = getattr(edge.PayloadSchemaType, kind.title())
+    if asked:
+        schema = settings.params(kind, asked)
     with shard.change("index the payload of") as opened:
         opened.update(edge.UpdateOperation.create_field_index(key, schema))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qadapt.model import Batch, Id
+from qadapt.stores.qdrant import extras
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -20,7 +21,7 @@ def points(edge: Any, ids: Sequence[Id], batch: Batch) -> list[qdrant_edge.Point
     nothing: list[Any] = [None] * len(ids)
     payloads = nothing if batch.payloads is None else batch.payloads
     present = {name: ~mask for name, mask in batch.missing.items()}
-    if set(batch.vectors) == {""} and not present:
+    if set(batch.vectors) == {""} and not present and not batch.extras:
         rows = batch.vectors[""]
         return [
             edge.Point(key, memoryview(row), payload)
@@ -30,11 +31,21 @@ def points(edge: Any, ids: Sequence[Id], batch: Batch) -> list[qdrant_edge.Point
         edge.Point(
             key,
             {
-                name: memoryview(array[at])
-                for name, array in batch.vectors.items()
-                if name not in present or present[name][at]
+                **{
+                    name: memoryview(array[at])
+                    for name, array in batch.vectors.items()
+                    if name not in present or present[name][at]
+                },
+                **{name: _extra(edge, value) for name, value in more.items()},
             },
             payloads[at],
         )
-        for at, key in enumerate(ids)
+        for at, (key, more) in enumerate(zip(ids, extras.each_row(batch), strict=True))
     ]
+
+
+def _extra(edge: Any, value: Any) -> Any:
+    """A multivector as views of its rows, or a sparse vector."""
+    if isinstance(value, tuple):
+        return edge.SparseVector(*value)
+    return [memoryview(row) for row in value]

@@ -25,6 +25,7 @@ from qadapt.model import (
     Beside,
     Capabilities,
     CollectionInfo,
+    Extra,
     Finding,
     Hits,
     Id,
@@ -53,12 +54,14 @@ from qadapt.stores.edge import (
     changes,
     config,
     creation,
+    extras,
     findings,
     inspection,
     payloads,
     rows,
     searching,
 )
+from qadapt.stores.edge import settings as index_settings
 from qadapt.stores.edge.capabilities import RULES
 from qadapt.stores.edge.engine import (
     DISTRIBUTION,
@@ -73,6 +76,7 @@ from qadapt.stores.edge.engine import (
 from qadapt.stores.edge.filters import to_engine
 from qadapt.stores.edge.rebuild import LOOK, rebuild
 from qadapt.stores.qdrant import columns, floats, keys, mapping, ranges
+from qadapt.stores.qdrant import extras as shared_extras
 
 DEPLOYMENT = "embedded"
 # Queries in one request of the engine, and ids in one deletion.
@@ -167,7 +171,7 @@ class EdgeStore(Store):
                 made[name] = vectors[name].replace(datatype="float16")
             natives[name] = self._mapped(item, made[name]).native or {}
         with self._lock:
-            creation.create(folder, made, natives)
+            creation.create(folder, made, natives, beside.extras if beside else {})
 
     def drop(self, collection: str) -> None:
         shard = self._shard(collection)
@@ -218,9 +222,12 @@ class EdgeStore(Store):
 
     def write(self, collection: str, batch: Batch) -> None:
         shard = self._shard(collection)
-        wanted = inspection.vectors(self._look(shard).config)
-        batch.check(wanted)
+        settings = self._look(shard).config
+        wanted = inspection.vectors(settings)
+        more = extras.found(settings)
+        batch.check(wanted, more)
         columns.check_uint8(batch, wanted)
+        shared_extras.check(batch, more)
         checked = keys.checked(batch.ids)
         columns.check_payloads(batch.payloads)
         edge = engine()
@@ -281,7 +288,7 @@ class EdgeStore(Store):
     def _pages(
         self,
         shard: Shard,
-        wanted: dict[str, Vector],
+        wanted: dict[str, Vector | Extra],
         payload: bool,
         filter: Any,
         page: int,
@@ -323,11 +330,12 @@ class EdgeStore(Store):
         pages = self._scroll(shard, [], False, None, IDS, ranges.Range())
         return ranges.split((record.id for page in pages for record in page), n)
 
-    def _wanted(self, shard: Shard, names: Sequence[str] | None) -> dict[str, Vector]:
+    def _wanted(self, shard: Shard, names: Sequence[str] | None) -> dict[str, Vector | Extra]:
         settings = self._look(shard).config
         if names is None:
-            return inspection.vectors(settings)
-        return {name: inspection.vector(settings, name) for name in names}
+            return dict(inspection.vectors(settings))
+        more = extras.found(settings)
+        return {name: more.get(name) or inspection.vector(settings, name) for name in names}
 
     def takes_id(self, key: Id) -> bool:
         return keys.canonical(key) == key
@@ -336,7 +344,14 @@ class EdgeStore(Store):
         return "as it is" if floats.survives(value) else "nearly"
 
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
-        return payloads.beyond(self._shard(collection))
+        return extras.beyond(self._look(self._shard(collection)).config)
+
+    def beside(self, collection: str) -> Beside:
+        return Beside(extras=extras.found(self._look(self._shard(collection)).config))
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        told = super().refuses_beside(beside.replace(extras={}))
+        return {**told, **shared_extras.refused(beside.extras, None, local=False)}
 
     def payload_indexes(self, collection: str) -> Mapping[str, str]:
         return payloads.indexes(self._shard(collection))
@@ -344,10 +359,23 @@ class EdgeStore(Store):
     def refuses_payload_index(self, kind: str) -> str | None:
         return unknown_kind(kind)
 
-    def index_payload(self, collection: str, key: str, kind: str) -> None:
+    def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        return payloads.told(self._shard(collection))
+
+    def fit_payload_index(
+        self, key: str, kind: str, settings: Mapping[str, Any], beside: Beside
+    ) -> tuple[Mapping[str, Any], str | None]:
+        if problem := unknown_kind(kind):
+            return {}, problem
+        unknown = index_settings.unknown(kind, settings)
+        return {name: each for name, each in settings.items() if name not in unknown}, None
+
+    def index_payload(
+        self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
         if problem := unknown_kind(kind):
             raise UnsupportedError(f"cannot index {key!r}: {problem}")
-        payloads.index(self._shard(collection), key, kind)
+        payloads.index(self._shard(collection), key, kind, settings or {})
 
     # -- searching ---------------------------------------------------------------------------
 

@@ -7,9 +7,20 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from qadapt.errors import InputError, QadaptError, UnsupportedError
-from qadapt.model import Quantization, Vector
+from qadapt.model import Beside, Quantization, Vector
 from qadapt.stores.base import Mapped, silent
-from qadapt.stores.milvus import bits, forms, indexing, keys, like, mapping, rows, schema
+from qadapt.stores.milvus import (
+    bits,
+    forms,
+    indexing,
+    keys,
+    like,
+    mapping,
+    rows,
+    schema,
+    sparse,
+    typed,
+)
 from qadapt.stores.milvus.connection import Connection, module
 from qadapt.stores.milvus.engine import SINCE_DATATYPE, SINCE_NAMED, Engine
 
@@ -90,46 +101,61 @@ def create(
     mapped: Mapping[str, Mapped],
     engine: Engine,
     arrays: Collection[str] = (),
+    beside: Beside | None = None,
 ) -> None:
     """Make it, with an index of each vector, and load it; what fails halfway is dropped.
 
     Args:
         arrays: the vectors whose floats may be an ARRAY, because bits were asked for by name.
+        beside: sparse vectors, and the schema of its other fields (see ``typed``); with a primary
+            key of its own, the vectors' fields go by their names.
     """
     client = connection.client
+    extras, declared = (beside.extras, beside.schema) if beside else ({}, {})
+    theirs = "key" in declared
+    names = {name: name if theirs else schema.field_of(name) for name in (*vectors, *extras)}
+    more = {names[name]: each for name, each in extras.items()}
     shapes = {
-        name: form_of(mapped[name], vector, engine, array=name in arrays)
+        name: forms.FLOAT if theirs else form_of(mapped[name], vector, engine, array=name in arrays)
         for name, vector in vectors.items()
     }
     # No index tells the metric of floats in an ARRAY.
     noted = {
-        schema.metric_property(schema.field_of(name)): schema.METRICS[vector.metric]
+        schema.metric_property(names[name]): schema.METRICS[vector.metric]
         for name, vector in vectors.items()
         if shapes[name] == forms.ARRAY
     }
     options: dict[str, Any] = {"properties": noted} if noted else {}
+    if "num_partitions" in declared and not connection.lite:
+        options["num_partitions"] = declared["num_partitions"]
     connection.call(
         f"create {collection!r}",
         client.create_collection,
         collection,
-        schema=_schema(client, vectors, shapes),
+        schema=_schema(client, vectors, shapes, names, more, declared),
         consistency_level=rows.SESSION,
         **options,
     )
     try:
+        typed.seen(declared, like.describe(connection, collection), engine, collection)
         for name, vector in vectors.items():
-            field = schema.field_of(name)
+            field = names[name]
             found = definitions(field, vector, mapped[name], shapes[name], engine)
-            for each, definition in found.items():
+            for part, definition in found.items():
                 indexing.create_index(
-                    connection, collection, each, definition, limit=connection.timeout
+                    connection, collection, part, definition, limit=connection.timeout
                 )
+        for name, each in more.items():
+            definition = sparse.definition(name, each)
+            indexing.create_index(
+                connection, collection, name, definition, limit=connection.timeout
+            )
         connection.call(f"load {collection!r}", client.load_collection, collection)
         for name, made in mapped.items():
             native = made.native
-            beside = native is not None and native["index_type"] == mapping.BITS
-            if beside and shapes[name] == forms.FLOAT:
-                request = bits.request(name, schema.field_of(name), on=True)
+            bits_beside = native is not None and native["index_type"] == mapping.BITS
+            if bits_beside and shapes[name] == forms.FLOAT:
+                request = bits.request(name, names[name], on=True)
                 bits.run(connection, collection, request, silent, connection.timeout)
     except QadaptError:
         with contextlib.suppress(QadaptError):
@@ -137,11 +163,29 @@ def create(
         raise
 
 
-def _schema(client: Any, vectors: Mapping[str, Vector], shapes: Mapping[str, forms.Form]) -> Any:
+def _schema(
+    client: Any,
+    vectors: Mapping[str, Vector],
+    shapes: Mapping[str, forms.Form],
+    names: Mapping[str, str],
+    more: Collection[str],
+    declared: Mapping[str, Any],
+) -> Any:
     types = module().DataType
-    made = client.create_schema(auto_id=False, enable_dynamic_field=True)
-    made.add_field(schema.KEY, types.VARCHAR, is_primary=True, max_length=keys.MAX_LENGTH)
+    made = client.create_schema(
+        auto_id=False,
+        enable_dynamic_field=declared.get("dynamic", True),
+        description=declared.get("description", ""),
+    )
+    if "key" in declared:
+        like.add(made, {**declared["key"], "is_primary": True})
+    else:
+        made.add_field(schema.KEY, types.VARCHAR, is_primary=True, max_length=keys.MAX_LENGTH)
+    for each in declared.get("fields", ()):
+        like.add(made, each)
     for name, vector in vectors.items():
-        for each in forms.fields(schema.field_of(name), vector, shapes[name]):
+        for each in forms.fields(names[name], vector, shapes[name]):
             like.add(made, each)
+    for field in more:
+        like.add(made, {"name": field, "type": sparse.TYPE})
     return made

@@ -30,12 +30,14 @@ class Keys:
         number: INT64; else VARCHAR.
         tagged: made by qadapt, so both kinds are in it.
         length: most bytes of a VARCHAR key.
+        chars: the length is of characters, as Lite counts.
     """
 
     field: str
     number: bool = False
     tagged: bool = False
     length: int = MAX_LENGTH
+    chars: bool = False
 
     def to_native(self, key: Id) -> int | str:
         """The key as the collection has it.
@@ -54,12 +56,14 @@ class Keys:
                 raise self._no(key, "numbers are from 0 to 2^64 - 1")
             return f"#{key:020}"
         text = _ESCAPE + key if self.tagged and key.startswith("#") else key
-        problem = _problem(key) or (
-            f"ids have at most {self.length} bytes" if len(text.encode()) > self.length else None
-        )
+        problem = _problem(key) or self._too_long(text)
         if problem:
             raise self._no(key, problem)
         return text
+
+    def _too_long(self, text: str) -> str | None:
+        size, unit = (len(text), "characters") if self.chars else (len(text.encode()), "bytes")
+        return f"ids have at most {self.length} {unit}" if size > self.length else None
 
     def _no(self, key: Id, why: str) -> InputError:
         return InputError(f"the id {key!r:.100} is not one that this collection can have: {why}")

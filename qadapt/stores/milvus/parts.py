@@ -11,17 +11,21 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qadapt.errors import InputError, SpecError
-from qadapt.model import Id
+from qadapt.errors import InputError, SpecError, UnsupportedError
+from qadapt.model import Beside, Id
 from qadapt.stores.base import Part
 from qadapt.stores.milvus import filters, rows, schema
 from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.schema import Layout
 
 _KEYS = ("above", "upto", "partition")
+# Lite takes any name; a server these alone (run on 2.3.5).
+_NAME = re.compile(r"[A-Za-z0-9_]{1,255}")
 
 
 def parts(connection: Connection, layout: Layout, n: int) -> list[Part]:
@@ -88,3 +92,53 @@ def limit(layout: Layout, part: Part | None, after: Id | None) -> tuple[Layout, 
         behind = rows.span(key, layout.keys.to_native(after), None)
         expression = filters.joined(expression, behind)
     return chosen, expression
+
+
+# -- partitions ----------------------------------------------------------------------------------
+
+
+def beside(connection: Connection, layout: Layout) -> Beside:
+    """The partitions, where there is more than the one that is always there; none of one alone."""
+    if layout.partition is not None:
+        return Beside()
+    if layout.partition_key is not None:
+        return Beside(parted=True, keyed=layout.partition_key)
+    names = schema.partitions(connection, layout.base)
+    return Beside(parts=tuple(names), parted=True) if len(names) > 1 else Beside()
+
+
+def refused(beside: Beside, engine: Engine) -> Mapping[str, str]:
+    """Why a collection cannot have such partitions; empty where it can."""
+    if not beside.parted:
+        return {}
+    if beside.keyed is not None:
+        if any(each.get("is_partition_key") for each in beside.schema.get("fields", ())):
+            return {}
+        return {
+            "parts": f"no partition key is made; {beside.keyed!r} stays an entry of the payload"
+        }
+    if engine.old_lite:
+        return {"parts": f"{engine.words} has one partition"}
+    odd = [name for name in beside.parts if not _NAME.fullmatch(name)]
+    if odd:
+        return {"parts": f"a partition's name has letters, digits and _, at most 255: {odd[0]!r}"}
+    return {}
+
+
+def add(connection: Connection, layout: Layout, names: Sequence[str]) -> None:
+    """Make partitions; a collection that is loaded loads them by itself (run on 2.3.5).
+
+    Raises:
+        UnsupportedError: the collection has a partition key, by which Milvus divides it.
+    """
+    if layout.partition_key is not None:
+        raise UnsupportedError(
+            f"{layout.base!r} is divided by its partition key {layout.partition_key!r}"
+        )
+    known = schema.partitions(connection, layout.base)
+    make = connection.client.create_partition
+    for name in names:
+        if name not in known:
+            connection.call(
+                f"make the partition {name!r} of {layout.base!r}", make, layout.base, name
+            )

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError, SpecError
-from qadapt.model import Batch, Id, Vector
+from qadapt.model import Batch, Extra, Id, Ragged, Vector
 from qadapt.model.capabilities import older
-from qadapt.stores.milvus import filters, forms
+from qadapt.stores.milvus import filters, forms, sparse
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.failures import TooLargeError
 from qadapt.stores.milvus.schema import Layout
@@ -34,6 +34,7 @@ IDS = 1_000
 # Bytes of the dynamic field of one row.
 MAX_PAYLOAD = 65_536
 SESSION, STRONG = "Session", "Strong"
+Wanted = Mapping[str, Vector | Extra]
 _BEST = {"reduce_stop_for_best": "True"}
 
 
@@ -46,7 +47,7 @@ def check(layout: Layout, batch: Batch) -> list[int | str]:
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
     """
-    batch.check(layout.wanted)
+    batch.check(layout.wanted, {name: each.extra for name, each in layout.sparse.items()})
     if layout.auto_id:
         raise InputError(
             f"Milvus makes the keys of {layout.name!r} itself (auto_id): rows with ids of yours "
@@ -61,11 +62,13 @@ def check(layout: Layout, batch: Batch) -> list[int | str]:
                 "without one",
                 hint="nothing was written",
             )
-    if layout.others:
+    strange = [name for name in layout.others if name not in layout.sparse]
+    if strange:
         raise InputError(
-            f"{layout.name!r} has vectors that qadapt cannot write: {', '.join(layout.others)}",
+            f"{layout.name!r} has vectors that qadapt cannot write: {', '.join(strange)}",
             hint="write to it by the client",
         )
+    sparse.check(batch, layout.sparse)
     for name, array in batch.vectors.items():
         if layout.vectors[name].vector.datatype == "int8":
             forms.to_int8(array, layout.vectors[name].vector.metric)
@@ -85,7 +88,15 @@ def _check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None
         if not layout.fields.dynamic and key not in layout.fields.types:
             known = sorted(layout.fields.types)
             raise SpecError.unknown("payload key", key, known, where="a fixed schema")
-    size = len(json.dumps(payload, ensure_ascii=False).encode()) if payload else 0
+    lacking = sorted(key for key in layout.required if payload.get(key) is None)
+    if lacking:
+        raise InputError(
+            f"the payload of row {row} has no {', '.join(lacking)}, which each row of "
+            f"{layout.name!r} has to have",
+            hint="the field is neither nullable nor has it a default; nothing was written",
+        )
+    rest = {key: value for key, value in payload.items() if key not in layout.fields.types}
+    size = len(json.dumps(rest, ensure_ascii=False).encode()) if rest else 0
     if size > MAX_PAYLOAD:
         raise InputError(
             f"the payload of row {row} has {size:,} bytes; Milvus takes {MAX_PAYLOAD:,}",
@@ -109,11 +120,15 @@ def send_all(connection: Connection, layout: Layout, data: list[dict[str, Any]])
 
 
 def _chunk(layout: Layout) -> int:
-    return max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(1, _row_bytes(layout.wanted))))
+    more = {name: each.extra for name, each in layout.sparse.items()}
+    size = _row_bytes(layout.wanted) + _row_bytes(more)
+    return max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(1, size)))
 
 
-def _row_bytes(wanted: Mapping[str, Vector]) -> int:
-    return sum(4 * vector.dim for vector in wanted.values())
+def _row_bytes(wanted: Wanted) -> int:
+    return sum(
+        4 * each.dim if isinstance(each, Vector) else sparse.ROW_BYTES for each in wanted.values()
+    )
 
 
 def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list[dict[str, Any]]:
@@ -122,7 +137,11 @@ def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list
     for name, array in batch.vectors.items():
         each = layout.vectors[name]
         columns.update(forms.columns(each.field, each.vector, each.form, array))
+    columns.update(sparse.columns(batch, layout.sparse))
     payloads: Sequence[Mapping[str, Any]] = batch.payloads or ({},) * len(batch)
+    texts = [name for name, kind in layout.fields.types.items() if kind == "JSON"]
+    if texts:
+        payloads = [_with_texts(payload, texts) for payload in payloads]
     return [
         {
             **payload,
@@ -131,6 +150,15 @@ def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list
         }
         for at, (key, payload) in enumerate(zip(keys, payloads, strict=True))
     ]
+
+
+def _with_texts(payload: Mapping[str, Any], fields: Sequence[str]) -> Mapping[str, Any]:
+    """A payload whose texts in JSON fields are JSON texts: pymilvus takes a text there for JSON
+    that is written already, so ``'{"a": 1}'`` would become an object."""
+    found = {name: payload[name] for name in fields if isinstance(payload.get(name), str)}
+    if not found:
+        return payload
+    return {**payload, **{name: json.dumps(text) for name, text in found.items()}}
 
 
 def send(connection: Connection, layout: Layout, data: list[dict[str, Any]]) -> None:
@@ -234,7 +262,7 @@ def fetch(
     connection: Connection,
     layout: Layout,
     ids: Sequence[Id],
-    wanted: Mapping[str, Vector],
+    wanted: Wanted,
     payload: bool,
 ) -> Batch:
     """Rows by id, in the order asked for."""
@@ -253,7 +281,7 @@ def fetch(
 def read(
     connection: Connection,
     layout: Layout,
-    wanted: Mapping[str, Vector],
+    wanted: Wanted,
     payload: bool,
     expression: str,
     page: int,
@@ -336,7 +364,7 @@ def span(key: str, low: Any, high: Any, *, closed: bool = False) -> str:
     return " and ".join(parts)
 
 
-def _page(wanted: Mapping[str, Vector], page: int) -> int:
+def _page(wanted: Wanted, page: int) -> int:
     each = _row_bytes(wanted)
     return max(1, min(page, WINDOW, PAGE_BYTES // each if each else WINDOW))
 
@@ -357,8 +385,8 @@ def check_page(page: Any) -> int:
     return page
 
 
-def _output(layout: Layout, wanted: Mapping[str, Vector], payload: bool) -> list[str]:
-    fields = [layout.keys.field, *(layout.vectors[name].field for name in wanted)]
+def _output(layout: Layout, wanted: Wanted, payload: bool) -> list[str]:
+    fields = [layout.keys.field, *map(layout.place, wanted)]
     if payload:
         fields += [name for name in layout.fields.types if name != layout.keys.field]
         fields += [_DYNAMIC] if layout.fields.dynamic else []
@@ -375,13 +403,17 @@ _DYNAMIC = "$meta"
 
 
 def to_batch(
-    layout: Layout, rows: Sequence[Mapping[str, Any]], wanted: Mapping[str, Vector], payload: bool
+    layout: Layout, rows: Sequence[Mapping[str, Any]], wanted: Wanted, payload: bool
 ) -> Batch:
     """Columns of Milvus' rows."""
     vectors: dict[str, npt.NDArray[np.float32]] = {}
     missing: dict[str, npt.NDArray[np.bool_]] = {}
+    extras: dict[str, Ragged] = {}
     for name, vector in wanted.items():
-        values = [row.get(layout.vectors[name].field) for row in rows]
+        values = [row.get(layout.place(name)) for row in rows]
+        if not isinstance(vector, Vector):
+            extras[name] = sparse.ragged(values)
+            continue
         absent = np.fromiter((value is None for value in values), np.bool_, len(values))
         array = np.zeros((len(rows), vector.dim), dtype=np.float32)
         there = [value for value in values if value is not None]
@@ -392,7 +424,7 @@ def to_batch(
             missing[name] = absent
     payloads = [_payload(layout, row) for row in rows] if payload else None
     ids = [layout.keys.from_native(row[layout.keys.field]) for row in rows]
-    return Batch(ids, vectors, payloads, missing)
+    return Batch(ids, vectors, payloads, missing, extras)
 
 
 def _payload(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ before it drops one, because an interrupted change may leave none.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,10 +20,11 @@ from qadapt.errors import InputError, NotFoundError, UnsupportedError
 from qadapt.model import Metric, Vector
 from qadapt.model.data import Datatype
 from qadapt.stores import checks
-from qadapt.stores.milvus import forms, keys
-from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus import forms, keys, sparse
+from qadapt.stores.milvus.connection import Connection, module
 from qadapt.stores.milvus.filters import Fields, is_name
 from qadapt.stores.milvus.keys import Keys
+from qadapt.stores.milvus.sparse import Sparse
 
 KEY = "qadapt_id"
 UNNAMED = "vector"
@@ -96,7 +98,7 @@ class Layout:
         real: its own name.
         keys: its primary key.
         vectors: by their common names.
-        others: vector fields that qadapt cannot describe, and why.
+        others: vector fields that qadapt cannot describe, and why; sparse ones too.
         fields: all that filters can ask for.
         reserved: names that a payload cannot have.
         auto_id: Milvus makes the keys itself.
@@ -104,6 +106,10 @@ class Layout:
         consistency: the level of its searches: of the address, else its own.
         bits: fields that have sign bits beside, and the mark: ``on`` or ``filling``.
         raw: fields and properties, for the fingerprint.
+        sparse: sparse vectors, which are read and written where they are named.
+        required: scalar fields that each row has to bring.
+        elements: the type of the elements of each ARRAY.
+        scalars: names of the indexes of scalar fields.
     """
 
     name: str
@@ -120,6 +126,15 @@ class Layout:
     consistency: str
     bits: Mapping[str, str]
     raw: Mapping[str, Any]
+    sparse: Mapping[str, Sparse] = dataclasses.field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    elements: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    scalars: frozenset[str] = frozenset()
+
+    def place(self, vector: str) -> str:
+        """The field of a vector, dense or sparse."""
+        found = self.sparse.get(vector)
+        return self.vectors[vector].field if found is None else found.field
 
     @property
     def where(self) -> dict[str, Any]:
@@ -245,6 +260,7 @@ def describe(connection: Connection, name: str) -> Layout:
     properties = dict(raw.get("properties") or {})
     vectors: dict[str, Field] = {}
     others: dict[str, str] = {}
+    extras: dict[str, Sparse] = {}
     types: dict[str, str] = {}
     named = {each["name"] for each in fields}
     for each in fields:
@@ -255,6 +271,10 @@ def describe(connection: Connection, name: str) -> Layout:
         if ours and each["name"].startswith(forms.CODES):
             continue
         label = _label(each["name"], ours=ours)
+        if each["type"] == sparse.TYPE:
+            others[label], extra = _sparse(each, found.get(each["name"]))
+            extras |= {label: extra} if extra is not None else {}
+            continue
         problem, field = _vector(each, form, found, properties)
         if problem is not None:
             others[label] = problem
@@ -267,7 +287,7 @@ def describe(connection: Connection, name: str) -> Layout:
         base=base,
         partition=partition,
         real=str(raw.get("collection_name") or base),
-        keys=_keys(key, ours=ours),
+        keys=_keys(key, ours=ours, lite=connection.lite),
         vectors=vectors,
         others=others,
         fields=Fields(types, dynamic, connection.lite, connection.old_lite),
@@ -286,6 +306,19 @@ def describe(connection: Connection, name: str) -> Layout:
             "properties": {k: v for k, v in properties.items() if not k.startswith(OURS)},
             "dynamic": dynamic,
         },
+        sparse=extras,
+        required=frozenset(
+            each["name"]
+            for each in fields
+            if each["name"] in types
+            and each["name"] != key["name"]
+            and not each.get("nullable")
+            and each.get("default_value") is None
+        ),
+        scalars=frozenset(
+            each.name for field, each in found.items() if field in types or field == _META
+        ),
+        elements={each["name"]: element_type(each) for each in fields if each["type"] == "ARRAY"},
     )
 
 
@@ -294,15 +327,34 @@ def type_name(kind: Any) -> str:
     return str(getattr(kind, "name", kind))
 
 
+def element_type(field: Mapping[str, Any]) -> str:
+    """The type of the elements of an ARRAY; pymilvus may tell it by number."""
+    kind = field.get("element_type")
+    return type_name(module().DataType(kind) if isinstance(kind, int) else kind)
+
+
 def _label(field: str, *, ours: bool) -> str:
     if not ours:
         return field
     return "" if field == UNNAMED else field.removeprefix(PREFIX)
 
 
-def _keys(key: Mapping[str, Any], *, ours: bool) -> Keys:
+def _keys(key: Mapping[str, Any], *, ours: bool, lite: bool) -> Keys:
     length = int((key.get("params") or {}).get("max_length") or keys.MAX_LENGTH)
-    return Keys(key["name"], number=key["type"] == "INT64", tagged=ours, length=length)
+    return Keys(key["name"], number=key["type"] == "INT64", tagged=ours, length=length, chars=lite)
+
+
+def _sparse(each: Mapping[str, Any], index: Index | None) -> tuple[str, Sparse | None]:
+    """What others are told of a sparse field, and the field where it can be copied."""
+    if each.get("is_function_output"):
+        return sparse.MADE, None
+    if index is not None and index.metric != sparse.METRIC:
+        return (
+            f"is a {sparse.TYPE} of the metric {index.metric}, which is not {sparse.METRIC}",
+            None,
+        )
+    native = index.native if index is not None else {}
+    return f"is a {sparse.TYPE}", Sparse(each["name"], native)
 
 
 def _form(each: Mapping[str, Any], named: Collection[str]) -> forms.Form | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from qadapt.model import (
     Beside,
     Capabilities,
     CollectionInfo,
+    Extra,
     Finding,
     Hits,
     Id,
@@ -29,7 +30,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, Store, refuse
 from qadapt.stores.milvus import (
     aliases,
     bits,
@@ -40,13 +41,16 @@ from qadapt.stores.milvus import (
     forms,
     indexing,
     keeping,
+    like,
     look,
     mapping,
     parts,
     recreate,
     rows,
+    scalars,
     schema,
     searching,
+    typed,
 )
 from qadapt.stores.milvus.connection import (
     CLOUD,
@@ -79,6 +83,9 @@ class MilvusStore(Store):
     max_k: ClassVar[int] = rows.WINDOW
     recreates_alone: ClassVar[bool] = True
     gaps: ClassVar[bool] = False
+    keeps_zeros: ClassVar[bool] = False
+    parts_are: ClassVar[str] = "partitions"
+    indexes_last: ClassVar[bool] = True
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -160,7 +167,9 @@ class MilvusStore(Store):
             for name, each in quantization.items()
             if each.native.get("index_type") == mapping.BITS
         ]
-        creation.create(self.connection, collection, vectors, mapped, self._engine, arrays)
+        creation.create(self.connection, collection, vectors, mapped, self._engine, arrays, beside)
+        if beside is not None and beside.parts:
+            self.add_parts(collection, beside.parts)
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
@@ -298,6 +307,61 @@ class MilvusStore(Store):
 
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         return keeping.beyond_rows(self.connection, self._fresh(collection))
+
+    def beside(self, collection: str) -> Beside:
+        layout = self._fresh(collection)
+        raw = like.describe(self.connection, layout.base)
+        extras = {name: each.extra for name, each in layout.sparse.items()}
+        found = parts.beside(self.connection, layout)
+        return found.replace(extras=extras, schema=typed.declared(raw, layout))
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        problem = typed.refuses(beside.schema, self._engine)
+        return {
+            **keeping.refuses_extras(beside.extras, self._engine),
+            **({"schema": problem} if problem else {}),
+            **parts.refused(beside, self._engine),
+        }
+
+    @property
+    def ids_by_part(self) -> bool:
+        # Lite keeps a key once, in the partition that it was last written to (run on 3.2.2).
+        return not self.connection.lite
+
+    def add_parts(self, collection: str, names: Sequence[str]) -> None:
+        parts.add(self.connection, self._fresh(collection), names)
+
+    def room(self, vectors: Collection[str], beside: Beside) -> Room:
+        if not beside.schema:
+            return super().room(vectors, beside)
+        return keeping.room(beside.schema, vectors, self._engine)
+
+    # -- indexes on the payload --------------------------------------------------------------
+
+    def payload_indexes(self, collection: str) -> Mapping[str, str]:
+        found = scalars.indexes(self.connection, self._fresh(collection))
+        return {key: each.kind for key, each in found.items()}
+
+    def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        found = scalars.indexes(self.connection, self._fresh(collection))
+        return {key: each.settings for key, each in found.items()}
+
+    def refuses_payload_index(self, kind: str) -> str | None:
+        return scalars.refuses_path(kind, self._engine)
+
+    def fit_payload_index(
+        self, key: str, kind: str, settings: Mapping[str, Any], beside: Beside
+    ) -> tuple[Mapping[str, Any], str | None]:
+        types = {each["name"]: each for each in beside.schema.get("fields", ())}
+        dynamic = beside.schema.get("dynamic", True)
+        return scalars.fit(key, kind, settings, types, dynamic, self._engine)
+
+    def index_payload(
+        self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        layout = self._fresh(collection)
+        scalars.make(self.connection, layout, key, kind, settings or {}, self._engine)
+        self._forget(collection)
 
     def parts(self, collection: str, n: int) -> list[Part]:
         return parts.parts(self.connection, self._layout(collection), n)
@@ -485,7 +549,10 @@ class MilvusStore(Store):
         return findings.findings(self.address, info, options or {})
 
 
-def _wanted(layout: schema.Layout, names: Sequence[str] | None) -> dict[str, Vector]:
+def _wanted(layout: schema.Layout, names: Sequence[str] | None) -> dict[str, Vector | Extra]:
     if names is None:
-        return layout.wanted
-    return {name: layout.field(name).vector for name in names}
+        return dict(layout.wanted)
+    return {
+        name: layout.sparse[name].extra if name in layout.sparse else layout.field(name).vector
+        for name in names
+    }

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError
-from qadapt.model import Batch, Id, Vector
+from qadapt.model import Batch, Extra, Id, Ragged, Vector
+from qadapt.model.ragged import of_multi, of_sparse
 
 CHUNK_BYTES = 2 << 20
 MAX_DEPTH = 64
@@ -96,15 +97,21 @@ def chunks(batch: Batch) -> Iterator[Batch]:
 # -- reading -------------------------------------------------------------------------------------
 
 
-def to_batch(records: Sequence[Any], vectors: Mapping[str, Vector], payload: bool) -> Batch:
+def to_batch(records: Sequence[Any], wanted: Mapping[str, Vector | Extra], payload: bool) -> Batch:
     """Columns of the engine's records.
 
     Args:
         records: as ``scroll`` and ``retrieve`` give them.
-        vectors: those that were asked for.
+        wanted: the vectors that were asked for.
         payload: whether payloads were.
     """
-    found = [record.vector for record in records] if vectors else []
+    found = [record.vector for record in records] if wanted else []
+    vectors = {name: each for name, each in wanted.items() if isinstance(each, Vector)}
+    extras = {
+        name: _ragged([_vector_of(item, name) for item in found], each)
+        for name, each in wanted.items()
+        if isinstance(each, Extra)
+    }
     arrays: dict[str, npt.NDArray[np.float32]] = {}
     missing: dict[str, npt.NDArray[np.bool_]] = {}
     for name, vector in vectors.items():
@@ -122,7 +129,14 @@ def to_batch(records: Sequence[Any], vectors: Mapping[str, Vector], payload: boo
         arrays,
         [record.payload or {} for record in records] if payload else None,
         missing,
+        extras,
     )
+
+
+def _ragged(rows: Sequence[Any], extra: Extra) -> Ragged:
+    if extra.kind == "multi":
+        return of_multi(rows, extra.dim or 1)
+    return of_sparse([None if row is None else (row.indices, row.values) for row in rows])
 
 
 def _vector_of(found: Any, name: str) -> Any:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qadapt.errors import NotFoundError, UnsupportedError
-from qadapt.model import Metric, Vector
+from qadapt.model import Extra, Metric, Vector
+from qadapt.stores.qdrant import extras
 from qadapt.stores.qdrant.mapping import from_native, same_config
 
 Info = Mapping[str, Any]
@@ -58,12 +59,15 @@ def movable(info: Info) -> dict[str, Vector]:
     }
 
 
+def extra_vectors(info: Info) -> dict[str, Extra]:
+    """Sparse vectors and multivectors."""
+    there = info["config"]["params"].get("sparse_vectors") or {}
+    return extras.found(params(info), there, common(info))
+
+
 def beyond_rows(info: Info) -> dict[str, str]:
-    """What is there beyond rows of dense vectors and payloads."""
-    many = [name for name, each in params(info).items() if is_multivector(each)]
+    """What is there beyond rows of vectors and payloads."""
     found = {
-        "sparse-vectors": ", ".join(sparse(info)),
-        "multivectors": ", ".join(many),
         "other-metrics": ", ".join(name for name in params(info) if name not in described(info)),
         "shard-keys": str(info["config"]["params"].get("sharding_method") or ""),
     }
@@ -163,6 +167,10 @@ def _differences(body: Mapping[str, Any], info: Info) -> Iterator[str]:
             there = params(info)
             for name, part in wanted.items():
                 yield from _vector(name, part, there.get(name, {}))
+        elif key == "sparse_vectors":
+            kept = info["config"]["params"].get(key) or {}
+            for name, part in wanted.items():
+                yield from _sparse(name, part, kept.get(name))
         elif key == "optimizers_config":
             yield from _fields(key, wanted, info["config"].get("optimizer_config") or {})
         elif key == "hnsw_config":
@@ -178,6 +186,15 @@ def _vector(name: str, part: Mapping[str, Any], there: Mapping[str, Any]) -> Ite
             yield from _codes(field, wanted, there.get(key) or None)
         elif there.get(key) != wanted and not (wanted == "float32" and there.get(key) is None):
             yield f"{field}: sent {wanted!r}, kept {there.get(key)!r}"
+
+
+def _sparse(name: str, part: Mapping[str, Any], kept: Mapping[str, Any] | None) -> Iterator[str]:
+    if kept is None:
+        yield f"sparse_vectors.{name}: sent, not kept"
+        return
+    flat, there = ({**(each.get("index") or {}), **each} for each in (part, kept))
+    sent = {key: value for key, value in flat.items() if key != "index"}
+    yield from _fields(f"sparse_vectors.{name}", sent, there)
 
 
 def _codes(field: str, wanted: Any, kept: Mapping[str, Any] | None) -> Iterator[str]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qadapt.errors import InputError, NotFoundError, StoreError, UnsupportedError
-from qadapt.model import Vector
-from qadapt.stores.qdrant import config, gates, localmode
+from qadapt.model import Extra, Vector
+from qadapt.stores.qdrant import config, extras, gates, localmode
 from qadapt.stores.qdrant.connection import Connection, check_name
 from qadapt.stores.qdrant.look import aliases
 
@@ -19,32 +19,35 @@ def create(
     name: str,
     vectors: Mapping[str, Vector],
     natives: Mapping[str, Mapping[str, Any]],
+    more: Mapping[str, Extra] | None = None,
 ) -> None:
     """Create a collection, and compare what the server then says with what was sent.
 
     Args:
         natives: each vector's part of the configuration, see ``mapping``.
+        more: sparse vectors and multivectors.
 
     Raises:
         AlreadyExistsError, UnsupportedError
         StoreError: the server keeps something else; the empty collection is dropped again.
     """
-    if not vectors:
+    more = {name: extras.placed(each, connection.version) for name, each in (more or {}).items()}
+    if not vectors and not more:
         raise InputError("a collection has at least one vector")
     check_name(name)
     if connection.local:
-        localmode.create(connection, name, vectors)
+        localmode.create(connection, name, vectors, more)
         return
     for vector in vectors.values():
         problem = gates.datatype(vector, connection.version)
         if problem:
             raise UnsupportedError(problem, hint="create it with datatype float32")
-    body = creation(vectors, natives)
+    body = creation(vectors, natives, more)
     names = {"collection_name": name}
     connection.ask("PUT", PATH, body, doing=f"create {name!r}", names=names)
     info = connection.ask("GET", PATH, doing=f"read {name!r}", names=names)
     wanted = body["vectors"]
-    by_name = {"": wanted} if set(vectors) == {""} else wanted
+    by_name = {"": wanted} if isinstance(wanted.get("size"), int) else wanted
     dropped = config.differences({**body, "vectors": by_name}, info)
     if dropped:
         connection.ask("DELETE", PATH, doing=f"drop {name!r}", names=names)
@@ -56,10 +59,16 @@ def create(
 
 
 def creation(
-    vectors: Mapping[str, Vector], natives: Mapping[str, Mapping[str, Any]]
+    vectors: Mapping[str, Vector],
+    natives: Mapping[str, Mapping[str, Any]],
+    more: Mapping[str, Extra] | None = None,
 ) -> dict[str, Any]:
     """The body of the creation: quantization stands at the collection where it has one vector."""
     body: dict[str, Any] = {}
+    many = {name: extras.multi_params(each) for name, each in (more or {}).items()
+            if each.kind == "multi"}  # fmt: skip
+    sparse = {name: extras.sparse_params(each, flat=False) for name, each in (more or {}).items()
+              if each.kind == "sparse"}  # fmt: skip
     params: dict[str, dict[str, Any]] = {}
     for name, vector in vectors.items():
         each: dict[str, Any] = {
@@ -70,10 +79,13 @@ def creation(
             each["datatype"] = vector.datatype
         native = dict(natives.get(name, {}))
         native.pop("datatype", None)
-        if set(vectors) == {""} and "quantization_config" in native:
+        if set(vectors) == {""} and not many and "quantization_config" in native:
             body["quantization_config"] = native.pop("quantization_config")
         params[name] = {**each, **native}
+    params.update(many)
     body["vectors"] = params[""] if set(params) == {""} else params
+    if sparse:
+        body["sparse_vectors"] = sparse
     return body
 
 

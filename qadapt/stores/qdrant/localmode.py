@@ -11,8 +11,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from qadapt.errors import NotFoundError, UnsupportedError
-from qadapt.model import CollectionInfo, Evidence, Kind, Server, State, Status, Vector, VectorInfo
-from qadapt.stores.qdrant import config, mapping
+from qadapt.model import (
+    CollectionInfo,
+    Evidence,
+    Extra,
+    Kind,
+    Server,
+    State,
+    Status,
+    Vector,
+    VectorInfo,
+)
+from qadapt.stores.qdrant import config, extras, mapping
 from qadapt.stores.qdrant.connection import Connection, module
 
 DEPLOYMENT = "local"
@@ -72,8 +82,16 @@ def _alias(connection: Connection, alias: str, operation: Any) -> None:
     connection.call(f"change the alias {alias!r}", change, change_aliases_operations=[operation])
 
 
-def create(connection: Connection, name: str, vectors: Mapping[str, Vector]) -> None:
+def create(
+    connection: Connection,
+    name: str,
+    vectors: Mapping[str, Vector],
+    more: Mapping[str, Extra] | None = None,
+) -> None:
     """Create a collection without quantization.
+
+    Args:
+        more: sparse vectors and multivectors; their settings are echoed, as those of vectors are.
 
     Raises:
         UnsupportedError: a datatype that would be dropped.
@@ -85,9 +103,21 @@ def create(connection: Connection, name: str, vectors: Mapping[str, Vector]) -> 
             raise UnsupportedError(f"no datatype {vector.datatype} here: {RULE}", hint=ADVICE)
         distance = models.Distance(config.DISTANCES[vector.metric])
         params[label] = models.VectorParams(size=vector.dim, distance=distance)
+    sparse = {}
+    for label, each in (more or {}).items():
+        if each.kind == "multi":
+            params[label] = models.VectorParams(**extras.multi_params(each))
+        else:
+            made = extras.sparse_params(each, flat=False)
+            sparse[label] = models.SparseVectorParams(**made)
     alone = params[""] if set(params) == {""} else params
-    client = connection.client
-    connection.call(f"create {name!r}", client.create_collection, name, vectors_config=alone)
+    connection.call(
+        f"create {name!r}",
+        connection.client.create_collection,
+        name,
+        vectors_config=alone,
+        sparse_vectors_config=sparse or None,
+    )
 
 
 def collection_info(

@@ -18,16 +18,28 @@ def indexes(info: Info) -> dict[str, str]:
 
 
 def beyond(info: Info) -> str:
-    """What a kind does not tell, such as the tokenizer of a text or a tenant's key."""
+    """Those of a kind that qadapt does not know."""
     known = indexes(info)
-    words = []
-    for key, each in sorted(_schema(info).items()):
-        own = [name for name in each.get("params") or {} if name != "type"]
-        if key not in known:
-            words.append(f"{key} ({each['data_type']})")
-        elif own:
-            words.append(f"settings of the index of {key} ({', '.join(own)})")
-    return ", ".join(words)
+    found = sorted(_schema(info).items())
+    return ", ".join(f"{key} ({each['data_type']})" for key, each in found if key not in known)
+
+
+def told(info: Info) -> dict[str, dict[str, Any]]:
+    """What a kind does not tell, such as the tokenizer of a text or a tenant's key."""
+    found = {}
+    for key in indexes(info):
+        params = _schema(info)[key].get("params") or {}
+        own = {name: _sorted(value) for name, value in params.items() if name != "type"}
+        if own := {name: value for name, value in own.items() if value is not None}:
+            found[key] = own
+    return found
+
+
+def _sorted(value: Any) -> Any:
+    """Sets of stop words come in any order."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: sorted(each) if isinstance(each, list) else each for key, each in value.items()}
 
 
 def _schema(info: Info) -> Mapping[str, Mapping[str, Any]]:

@@ -20,6 +20,7 @@ from qadapt.model import (
     Beside,
     Capabilities,
     CollectionInfo,
+    Extra,
     Finding,
     Hits,
     Id,
@@ -48,10 +49,12 @@ from qadapt.stores.qdrant import (
     changes,
     config,
     creation,
+    extras,
     findings,
     floats,
     gates,
     keys,
+    loading,
     localmode,
     look,
     mapping,
@@ -166,7 +169,8 @@ class QdrantStore(Store):
                 # Here 16-bit floats are a datatype.
                 made[name] = vectors[name].replace(datatype="float16")
             natives[name] = self._mapped(item, made[name]).native or {}
-        creation.create(self.connection, collection, made, natives)
+        more = beside.extras if beside else {}
+        creation.create(self.connection, collection, made, natives, more)
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
@@ -223,7 +227,7 @@ class QdrantStore(Store):
         for name in batch.vectors:
             if name in config.params(raw):
                 config.vector(raw, name, moved=True)
-        ids = transfer.check(batch, config.movable(raw))
+        ids = transfer.check(batch, config.movable(raw), config.extra_vectors(raw))
         most = strict.capped(strict.limits(raw), "upsert_max_batchsize", transfer.CHUNK_ROWS)
         transfer.write(self.connection, collection, batch, ids, most)
 
@@ -266,10 +270,11 @@ class QdrantStore(Store):
         raw = self._raw(collection)
         return ranges.split(transfer.some_ids(self.connection, collection, n, raw), n)
 
-    def _wanted(self, raw: config.Info, names: Sequence[str] | None) -> dict[str, Vector]:
+    def _wanted(self, raw: config.Info, names: Sequence[str] | None) -> dict[str, Vector | Extra]:
         if names is None:
-            return config.movable(raw)
-        return {name: config.vector(raw, name, moved=True) for name in names}
+            return dict(config.movable(raw))
+        more = config.extra_vectors(raw)
+        return {name: more.get(name) or config.vector(raw, name, moved=True) for name in names}
 
     def takes_id(self, key: Id) -> bool:
         return keys.canonical(key) == key
@@ -288,6 +293,14 @@ class QdrantStore(Store):
         indexes = payloads.beyond(raw)
         return {**config.beyond_rows(raw), **({"payload-indexes": indexes} if indexes else {})}
 
+    def beside(self, collection: str) -> Beside:
+        return Beside(extras=config.extra_vectors(self._raw(collection)))
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        told = super().refuses_beside(beside.replace(extras={}))
+        version, local = self.connection.version, self.connection.local
+        return {**told, **extras.refused(beside.extras, version, local=local)}
+
     def payload_indexes(self, collection: str) -> Mapping[str, str]:
         if self.connection.local:
             return {}
@@ -298,11 +311,36 @@ class QdrantStore(Store):
             return "indexes on payloads have no effect in the client's local mode"
         return unknown_kind(kind)
 
-    def index_payload(self, collection: str, key: str, kind: str) -> None:
+    def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        if self.connection.local:
+            return {}
+        return payloads.told(self._look(collection, fresh=True).info)
+
+    def index_payload(
+        self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
         if problem := self.refuses_payload_index(kind):
             raise UnsupportedError(f"cannot index {key!r}: {problem}")
-        payloads.index(self.connection, collection, key, kind)
+        asked = {"type": kind, **settings} if settings else kind
+        payloads.index(self.connection, collection, key, asked)
         self._forget(collection)
+
+    # -- many rows at once -------------------------------------------------------------------
+
+    def puts_off(self, collection: str) -> Mapping[str, Any]:
+        return {} if self.connection.local else loading.former(self.connection, collection)
+
+    def begin_load(self, collection: str) -> None:
+        loading.begin(self.connection, collection)
+        self._forget(collection)
+
+    def end_load(self, collection: str, former: Mapping[str, Any]) -> None:
+        loading.end(self.connection, collection, former)
+        self._forget(collection)
+
+    def settle(self, collection: str, progress: OnProgress, timeout: float) -> None:
+        if not self.connection.local:
+            loading.settle(self.connection, collection, progress, timeout)
 
     # -- searching ---------------------------------------------------------------------------
 

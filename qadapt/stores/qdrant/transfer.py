@@ -8,13 +8,13 @@ infinity over REST; both then come first in every search (facts section 9).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import InputError
-from qadapt.model import Batch, Id, Vector
+from qadapt.model import Batch, Extra, Id, Vector
 from qadapt.stores.base import PAGE
-from qadapt.stores.qdrant import columns, config, gates, keys, ranges, searching, strict
+from qadapt.stores.qdrant import columns, config, extras, gates, keys, ranges, searching, strict
 from qadapt.stores.qdrant.connection import Connection, module
 from qadapt.stores.qdrant.failures import not_a_number
 
@@ -26,14 +26,20 @@ CHUNK_ROWS = 1_000
 IDS = 10_000
 
 
-def check(batch: Batch, wanted: Mapping[str, Vector]) -> list[Id]:
+def check(
+    batch: Batch, wanted: Mapping[str, Vector], more: Mapping[str, Extra] | None = None
+) -> list[Id]:
     """Refuse what must not be sent; the ids in the server's form.
+
+    Args:
+        wanted, more: the collection's vectors, and its sparse vectors and multivectors.
 
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
     """
-    batch.check(wanted)
+    batch.check(wanted, more)
     columns.check_uint8(batch, wanted)
+    extras.check(batch, more or {})
     columns.check_payloads(batch.payloads)
     return keys.checked(batch.ids)
 
@@ -55,8 +61,8 @@ def write(connection: Connection, name: str, batch: Batch, ids: Sequence[Id], mo
             upsert = connection.client.grpc_points.Upsert
             connection.call(doing, upsert, request, timeout=connection.timeout)
         elif connection.grpc or connection.local:
-            point = module().models.PointStruct
-            points = [point(**each) for each in _points(part, chunk)]
+            models = module().models
+            points = [models.PointStruct(**each) for each in _points(part, chunk)]
             connection.call(doing, connection.client.upsert, name, points, wait=True)
         else:
             names = {"collection_name": name}
@@ -77,7 +83,10 @@ def _points(ids: Sequence[Id], batch: Batch) -> list[dict[str, Any]]:
     if _only_unnamed(batch):
         vectors = batch.vectors[""].tolist()
     else:
-        vectors = [{key: row.tolist() for key, row in each.items()} for each in _each(batch)]
+        vectors = [
+            {key: row if isinstance(row, dict) else row.tolist() for key, row in each.items()}
+            for each in _each(batch)
+        ]
     if batch.payloads is None:
         return [{"id": key, "vector": vector} for key, vector in zip(ids, vectors, strict=True)]
     return [
@@ -87,21 +96,31 @@ def _points(ids: Sequence[Id], batch: Batch) -> list[dict[str, Any]]:
 
 
 def _only_unnamed(batch: Batch) -> bool:
-    return set(batch.vectors) == {""} and not batch.missing
+    return set(batch.vectors) == {""} and not batch.missing and not batch.extras
 
 
-def _each(batch: Batch) -> list[Any]:
-    """The vectors of each row: an array, or arrays by name where there are several or gaps."""
+def _each(batch: Batch, sparse: Callable[..., Any] = dict) -> list[Any]:
+    """The vectors of each row: an array, or arrays by name where there are several or gaps.
+
+    Args:
+        sparse: makes a sparse vector of ``indices`` and ``values``.
+    """
     if _only_unnamed(batch):
         return list(batch.vectors[""])
     there = {name: ~mask for name, mask in batch.missing.items()}
     return [
         {
-            name: array[at]
-            for name, array in batch.vectors.items()
-            if name not in there or there[name][at]
+            **{
+                name: array[at]
+                for name, array in batch.vectors.items()
+                if name not in there or there[name][at]
+            },
+            **{
+                name: sparse(indices=each[0], values=each[1]) if isinstance(each, tuple) else each
+                for name, each in more.items()
+            },
         }
-        for at in range(len(batch))
+        for at, more in enumerate(extras.each_row(batch))
     ]
 
 
@@ -115,13 +134,14 @@ def _grpc_upsert(name: str, ids: Sequence[Id], batch: Batch) -> Any:
     from qdrant_client.conversions.conversion import RestToGrpc
 
     payloads = batch.payloads or [{}] * len(ids)
+    rows = _each(batch, module().models.SparseVector)
     points = [
         grpc.PointStruct(
             id=RestToGrpc.convert_extended_point_id(key),
             vectors=convert_vector_struct(vector),
             payload=RestToGrpc.convert_payload(dict(payload or {})),
         )
-        for key, vector, payload in zip(ids, _each(batch), payloads, strict=True)
+        for key, vector, payload in zip(ids, rows, payloads, strict=True)
     ]
     return grpc.UpsertPoints(collection_name=name, wait=True, points=points)
 
@@ -233,7 +253,7 @@ def fetch(
     connection: Connection,
     name: str,
     ids: Sequence[Id],
-    wanted: Mapping[str, Vector],
+    wanted: Mapping[str, Vector | Extra],
     payload: bool,
 ) -> Batch:
     """Rows by id, in the order asked for."""
@@ -285,7 +305,7 @@ def scroll(
 def read(
     connection: Connection,
     name: str,
-    wanted: Mapping[str, Vector],
+    wanted: Mapping[str, Vector | Extra],
     payload: bool,
     condition: Any,
     page: int,
@@ -308,6 +328,6 @@ def check_page(page: Any) -> int:
 
 
 def _with_vectors(wanted: Any) -> Any:
-    """All of them where the unnamed one is the only one: it has no name to ask by."""
+    """All of them where the unnamed one is among them: it has no name to ask by."""
     names = list(wanted)
-    return True if names == [""] else names or False
+    return True if "" in names else names or False

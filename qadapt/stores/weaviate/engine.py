@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from qadapt.model.capabilities import older
 
 SINCE_NAMED = "1.24"
+SINCE_TENANTS = "1.20"
 SINCE_PQ = "1.18"
 SINCE_BQ_HNSW = "1.24"
 SINCE_BQ_FLAT = "1.23"
@@ -23,6 +24,7 @@ SINCE_BQ_SQ_LATER = "1.31"
 SINCE_ADD_VECTOR = "1.31"
 SINCE_ALIAS = "1.32"
 SINCE_SKIP_DEFAULT = "1.33"
+SINCE_MULTI = "1.29"
 
 
 @dataclass(frozen=True)

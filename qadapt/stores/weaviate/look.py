@@ -67,7 +67,7 @@ def look(connection: Connection, name: str, tenant: str | None = None) -> Look:
         raise NotFoundError.missing("tenant", tenant, known)
     hot = [each for each, active in known.items() if active and tenant in (None, each)]
     cold = [each for each, active in known.items() if not active and tenant in (None, each)]
-    if hot and any(each.dim is None for each in layout.vectors.values()):
+    if hot and layout.unmeasured:
         layout = schema.layout(layout.raw, name, rows.seen_dims(connection, layout, hot))
     held = counts(connection, layout.real, hot if layout.multi_tenant else [""])
     count = sum(held.values())

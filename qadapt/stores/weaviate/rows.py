@@ -13,14 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError, SpecError
-from qadapt.model import Batch, Id
-from qadapt.stores.weaviate import filters, ids, payloads
+from qadapt.model import Batch, Id, Ragged
+from qadapt.stores.weaviate import filters, ids, multi, payloads
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.failures import TooLargeError
 from qadapt.stores.weaviate.schema import Field, Layout
 
 PAGE_BYTES = 16 << 20
 IDS = 1_000
+MANY = 32
 # QUERY_MAXIMUM_RESULTS of a server that does not set it.
 WINDOW = 10_000
 
@@ -209,7 +210,9 @@ def check_page(page: Any) -> int:
 
 def _fitting(wanted: Mapping[str, Field], rows: int) -> int:
     """Rows of one answer: the server sends the unnamed vector twice, as floats and as bytes."""
-    each = sum(8 * (field.dim or 1536) for field in wanted.values()) + 64
+    # How many rows a multivector has, nothing says: of a larger answer, less is asked for.
+    each = sum(8 * (field.dim or 1536) * (MANY if field.multi else 1) for field in wanted.values())
+    each += 64
     return max(1, min(rows, PAGE_BYTES // each))
 
 
@@ -229,12 +232,20 @@ def _request(
         tenant=tenant,
         limit=limit,
         metadata=messages.MetadataRequest(uuid=True, vector=unnamed, vectors=named),
-        properties=messages.PropertiesRequest(return_all_nonref_properties=payload),
+        properties=_properties(layout, payload),
         uses_123_api=True,
         uses_125_api=True,
         uses_127_api=True,
         **more,
     )
+
+
+def _properties(layout: Layout, payload: bool) -> Any:
+    """All properties; by name where one is a blob, which "all" leaves out (seen on 1.39)."""
+    request = proto().search_get_pb2.PropertiesRequest
+    if not payload or "blob" not in layout.properties.values():
+        return request(return_all_nonref_properties=payload)
+    return request(non_ref_properties=layout.values)
 
 
 # -- from the server's answer --------------------------------------------------------------------
@@ -246,8 +257,12 @@ def _batch(
     """Columns of the server's objects."""
     arrays: dict[str, npt.NDArray[np.float32]] = {}
     missing: dict[str, npt.NDArray[np.bool_]] = {}
+    extras: dict[str, Ragged] = {}
     for name, field in wanted.items():
         found = [_bytes(row.metadata, field.target) for row in rows]
+        if field.multi:
+            extras[name] = multi.unpacked(found, field, layout.name)
+            continue
         dim = field.dim or max((len(each) for each in found), default=0) // 4
         absent = np.fromiter((not each for each in found), dtype=np.bool_, count=len(found))
         blank = bytes(4 * dim)
@@ -265,7 +280,7 @@ def _batch(
     read = None
     if payload:
         read = [payloads.decode(layout, row.properties.non_ref_props.fields) for row in rows]
-    return Batch(keys, arrays, read, missing)
+    return Batch(keys, arrays, read, missing, extras)
 
 
 def _bytes(metadata: Any, target: str | None) -> bytes:
@@ -276,14 +291,15 @@ def _bytes(metadata: Any, target: str | None) -> bytes:
 
 def seen_dims(connection: Connection, layout: Layout, tenants: Sequence[str]) -> dict[str, int]:
     """The dimensions of the first row of the first of these tenants that has one."""
-    unknown = {name: field for name, field in layout.vectors.items() if field.dim is None}
+    unknown = layout.unmeasured
     for tenant in tenants:
         request = _request(layout, tenant, unknown, False, 1)
         answer = connection.ask("Search", request, doing=f"read a row of {layout.name!r}")
         for row in answer.results:
             found = {
-                name: len(_bytes(row.metadata, field.target)) // 4
+                name: multi.dim_of(raw) if field.multi else len(raw) // 4
                 for name, field in unknown.items()
+                for raw in [_bytes(row.metadata, field.target)]
             }
             return {name: dim for name, dim in found.items() if dim}
     return {}

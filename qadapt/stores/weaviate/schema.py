@@ -49,6 +49,7 @@ class Field:
         metric: of the index.
         dim: None where nothing says it: no rows, and not made by qadapt.
         config: the raw ``vectorIndexConfig``.
+        multi: whether a row holds many of it (see ``multi``).
     """
 
     name: str
@@ -57,6 +58,7 @@ class Field:
     metric: Metric
     dim: int | None
     config: Mapping[str, Any]
+    multi: bool = False
 
     @property
     def native(self) -> dict[str, Any]:
@@ -88,7 +90,8 @@ class Layout:
         real: its class name.
         alias: whether ``name`` is an alias.
         vectors: by their common names.
-        others: vectors that qadapt leaves alone, and why.
+        others: vectors that qadapt leaves alone, and why; those of many rows too.
+        multis: those of many rows, which are read and written where they are named.
         properties: data type by name, such as ``text[]``.
         multi_tenant: whether rows belong to tenants.
         raw: the whole schema.
@@ -99,6 +102,7 @@ class Layout:
     alias: bool
     vectors: Mapping[str, Field]
     others: Mapping[str, str]
+    multis: Mapping[str, Field]
     properties: Mapping[str, str]
     multi_tenant: bool
     raw: Mapping[str, Any]
@@ -116,6 +120,17 @@ class Layout:
     def wanted(self) -> dict[str, Vector]:
         """The vectors whose dimension is known, for ``Batch.check``."""
         return {name: each.vector for name, each in self.vectors.items() if each.dim is not None}
+
+    @property
+    def values(self) -> list[str]:
+        """Names of the properties that are no references to other collections."""
+        return [name for name, kind in self.properties.items() if not kind[:1].isupper()]
+
+    @property
+    def unmeasured(self) -> dict[str, Field]:
+        """Vectors whose dimension nothing says yet."""
+        known = {**self.vectors, **self.multis}
+        return {name: field for name, field in known.items() if field.dim is None}
 
     @property
     def created(self) -> bool:
@@ -195,7 +210,7 @@ def describe(connection: Connection, name: str) -> Layout:
         )
     raw = connection.rest("GET", f"/v1/schema/{quote(name)}", doing=f"read {name!r}")
     found = layout(raw, name)
-    if any(each.dim is None for each in found.vectors.values()):
+    if found.unmeasured:
         found = layout(raw, name, _seen_dims(connection, found))
     return found
 
@@ -209,11 +224,16 @@ def layout(raw: Mapping[str, Any], name: str, dims: Mapping[str, int] | None = N
     known = {**(dims or {}), **{k: int(v) for k, v in (note_of(raw).get("dims") or {}).items()}}
     vectors: dict[str, Field] = {}
     others: dict[str, str] = {}
+    multis: dict[str, Field] = {}
     for label, target, each in _each_vector(raw):
         index, config = str(each["vectorIndexType"]), dict(each.get("vectorIndexConfig") or {})
         problem = _problem(index, config)
         if problem is not None:
             others[label] = problem
+            if problem == _MULTI and not config.get("skip"):
+                metric = _METRICS[_distance(config)]
+                dim = known.get(label)
+                multis[label] = Field(label, target, index, metric, dim, config, multi=True)
             continue
         metric = _METRICS[_distance(config)]
         vectors[label] = Field(label, target, index, metric, known.get(label), config)
@@ -224,6 +244,7 @@ def layout(raw: Mapping[str, Any], name: str, dims: Mapping[str, int] | None = N
         alias=name != real,
         vectors=vectors,
         others=others,
+        multis=multis,
         properties={each["name"]: str(each["dataType"][0]) for each in raw.get("properties") or ()},
         multi_tenant=bool((raw.get("multiTenancyConfig") or {}).get("enabled")),
         raw=raw,
@@ -244,6 +265,9 @@ def _distance(config: Mapping[str, Any]) -> str:
     return str(config.get("distance") or "cosine")
 
 
+_MULTI = "is a multi-vector"
+
+
 def _problem(index: str, config: Mapping[str, Any]) -> str | None:
     if index == "none":
         return "has no index any more"
@@ -252,7 +276,7 @@ def _problem(index: str, config: Mapping[str, Any]) -> str | None:
     if _distance(config) not in _METRICS:
         return f"has the metric {_distance(config)}, which is none of {', '.join(_METRICS)}"
     if (config.get("multivector") or {}).get("enabled"):
-        return "is a multi-vector"
+        return _MULTI
     if config.get("skip"):
         return "is not indexed (skip)"
     return None
@@ -269,7 +293,8 @@ def _seen_dims(connection: Connection, found: Layout) -> dict[str, int]:
         if row.get("vector"):
             dims[""] = len(row["vector"])
         for name, vector in (row.get("vectors") or {}).items():
-            dims[name] = len(vector)
+            many = bool(vector) and isinstance(vector[0], list)
+            dims[name] = len(vector[0] if many else vector)
     return dims
 
 

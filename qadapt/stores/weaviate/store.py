@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -26,17 +26,19 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, Store, refuse
 from qadapt.stores.weaviate import (
     aliases,
     capabilities,
     changes,
     creation,
+    declared,
     fields,
     findings,
     ids,
     look,
     mapping,
+    multi,
     payloads,
     rescoring,
     rows,
@@ -74,6 +76,7 @@ class WeaviateStore(Store):
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
     new_vectors: ClassVar[bool] = True
+    parts_are: ClassVar[str] = "tenants"
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -147,7 +150,8 @@ class WeaviateStore(Store):
         beside: Beside | None = None,
     ) -> None:
         schema.check_name(collection)
-        creation.refuse(vectors, self._engine)
+        more = beside.extras if beside else {}
+        creation.refuse({**vectors, **multi.vectors_of(more)}, self._engine)
         for name in quantization:
             if name not in vectors:
                 raise NotFoundError.missing("vector", name, vectors)
@@ -159,7 +163,9 @@ class WeaviateStore(Store):
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
         self._forget()
-        creation.create(self.connection, collection, vectors, mapped, self._engine)
+        creation.create(self.connection, collection, vectors, mapped, self._engine, beside)
+        if beside is not None and beside.parts:
+            self.add_parts(collection, beside.parts)
 
     def drop(self, collection: str) -> None:
         """Delete a collection, or one tenant of it."""
@@ -196,7 +202,7 @@ class WeaviateStore(Store):
             layout = schema.describe(self.connection, name)
         except NotFoundError:
             raise NotFoundError.missing("collection", name, self.collections()) from None
-        if layout.multi_tenant and any(each.dim is None for each in layout.vectors.values()):
+        if layout.multi_tenant and layout.unmeasured:
             known = tenants.to_read(self.connection, layout, tenant)
             dims = rows.seen_dims(self.connection, layout, known)
             layout = schema.layout(layout.raw, name, dims)
@@ -313,10 +319,32 @@ class WeaviateStore(Store):
 
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         layout = self._layout(collection)
-        found = {"other-vectors": ", ".join(layout.others)}
-        if layout.multi_tenant and "@" not in collection:
-            found["tenants"] = ", ".join(tenants.states(self.connection, layout))
+        others = [name for name in layout.others if name not in layout.multis]
+        found = {
+            "other-vectors": ", ".join(others),
+            "references": ", ".join(declared.references(layout)),
+        }
         return {name: words for name, words in found.items() if words}
+
+    def beside(self, collection: str) -> Beside:
+        layout = self._layout(collection)
+        found = tenants.beside(self.connection, layout, tenants.split(collection)[1])
+        return found.replace(extras=multi.found(layout), schema=declared.declared(layout))
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        return {
+            **multi.refused(beside.extras, self._engine),
+            **tenants.refused(beside, self._engine),
+        }
+
+    def add_parts(self, collection: str, names: Sequence[str]) -> None:
+        tenants.add(self.connection, self._layout(collection), names)
+        self._forget()
+
+    def room(self, vectors: Collection[str], beside: Beside) -> Room:
+        if not beside.schema or declared.ours(beside.schema):
+            return super().room(vectors, beside)
+        return Room(self.takes_id, lambda key, value: declared.keeps(beside.schema, key, value))
 
     def indexes_itself(self, key: str, kind: str) -> bool:
         return payloads.indexes_itself(key, kind)
@@ -444,4 +472,4 @@ class WeaviateStore(Store):
 def _wanted(layout: Layout, names: Sequence[str] | None) -> dict[str, Field]:
     if names is None:
         return dict(layout.vectors)
-    return {name: layout.field(name) for name in names}
+    return {name: layout.multis.get(name) or layout.field(name) for name in names}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
-from qadapt.errors import InputError, NotFoundError, StoreError
+from qadapt.errors import InputError, NotFoundError, StoreError, UnsupportedError
+from qadapt.model import Beside
 from qadapt.stores.weaviate.connection import Connection
+from qadapt.stores.weaviate.engine import SINCE_TENANTS, Engine
 from qadapt.stores.weaviate.schema import Layout
 
 # Names of older and newer servers.
 _ACTIVE = ("HOT", "ACTIVE")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ADDED = 100  # tenants of one request
 
 
 def split(name: str) -> tuple[str, str | None]:
@@ -35,7 +39,7 @@ def states(connection: Connection, layout: Layout) -> dict[str, bool]:
     path = f"/v1/schema/{quote(layout.real)}/tenants"
     found = connection.rest("GET", path, doing=f"list the tenants of {layout.name!r}")
     return {
-        each["name"]: str(each.get("activityStatus") or "HOT") in _ACTIVE
+        each["name"]: _is_active(each)
         for each in sorted(found or (), key=lambda each: str(each["name"]))
     }
 
@@ -51,17 +55,34 @@ def to_read(connection: Connection, layout: Layout, tenant: str | None) -> Seque
     """
     if not layout.multi_tenant:
         return [to_change(layout, tenant, "read")]
-    found = states(connection, layout)
     if tenant is None:
-        return [name for name, active in found.items() if active]
-    if tenant not in found:
-        raise NotFoundError.missing("tenant", tenant, found)
-    if not found[tenant]:
+        return [name for name, active in states(connection, layout).items() if active]
+    if not _active(connection, layout, tenant):
         raise StoreError(
             f"the tenant {tenant!r} of {layout.name!r} is not active",
             hint="activate it with the client: collection.tenants.activate(name)",
         )
     return [tenant]
+
+
+def _active(connection: Connection, layout: Layout, tenant: str) -> bool:
+    """Whether one tenant is active; of thousands, all need not be listed for it."""
+    path = f"/v1/schema/{quote(layout.real)}/tenants"
+    try:
+        found = connection.rest(
+            "GET", f"{path}/{quote(tenant)}", doing=f"look at the tenant {tenant!r}"
+        )
+    except NotFoundError:
+        # No such tenant, or an older server, which lists all of them or none.
+        known = states(connection, layout)
+        if tenant not in known:
+            raise NotFoundError.missing("tenant", tenant, known) from None
+        return known[tenant]
+    return _is_active(found)
+
+
+def _is_active(found: Mapping[str, Any]) -> bool:
+    return str(found.get("activityStatus") or "HOT") in _ACTIVE
 
 
 def to_change(layout: Layout, tenant: str | None, doing: str) -> str:
@@ -80,3 +101,48 @@ def to_change(layout: Layout, tenant: str | None, doing: str) -> str:
             f"{layout.name!r} has no tenants", hint=f"leave out @{tenant}: {layout.name}"
         )
     return tenant or ""
+
+
+def beside(connection: Connection, layout: Layout, tenant: str | None) -> Beside:
+    """The tenants; none of one tenant alone."""
+    if not layout.multi_tenant or tenant is not None:
+        return Beside()
+    found = states(connection, layout)
+    return Beside(
+        parts=tuple(name for name, active in found.items() if active),
+        parted=True,
+        asleep=tuple(name for name, active in found.items() if not active),
+    )
+
+
+def refused(beside: Beside, engine: Engine) -> Mapping[str, str]:
+    """Why a collection cannot have such tenants; empty where it can."""
+    if not beside.parted:
+        return {}
+    if beside.keyed is not None:
+        return {"parts": f"Weaviate finds no tenant by an entry such as {beside.keyed!r}"}
+    if not engine.has(SINCE_TENANTS):
+        return {"parts": f"tenants need Weaviate {SINCE_TENANTS}; this is {engine.words}"}
+    odd = [name for name in beside.parts if not _NAME.fullmatch(name)]
+    if odd:
+        return {"parts": f"a tenant's name has letters, digits, _ and -, at most 64: {odd[0]!r}"}
+    return {}
+
+
+def add(connection: Connection, layout: Layout, names: Sequence[str]) -> None:
+    """Make tenants, active ones; those that are there stay as they are.
+
+    Raises:
+        UnsupportedError: the collection has no tenants.
+    """
+    if not layout.multi_tenant:
+        raise UnsupportedError(
+            f"{layout.name!r} has no tenants, and Weaviate fixes that at creation",
+            hint="copy it to a collection that has",
+        )
+    known = states(connection, layout)
+    new = [{"name": name} for name in names if name not in known]
+    path = f"/v1/schema/{quote(layout.real)}/tenants"
+    for start in range(0, len(new), _ADDED):
+        part = new[start : start + _ADDED]
+        connection.rest("POST", path, part, doing=f"add tenants to {layout.name!r}")

@@ -15,8 +15,9 @@ import numpy as np
 
 from qadapt.errors import AlreadyExistsError, QadaptError, StoreError
 from qadapt.model import Batch, Id, Vector
+from qadapt.model.ragged import multi_rows
 from qadapt.stores.qdrant.columns import check_payloads
-from qadapt.stores.weaviate import filters, ids, payloads
+from qadapt.stores.weaviate import filters, ids, multi, payloads
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.failures import CompressingError, by_words, repeated
 from qadapt.stores.weaviate.schema import Layout
@@ -39,7 +40,7 @@ def check(layout: Layout, batch: Batch) -> list[str]:
     for name in batch.vectors:
         if name in layout.others:
             layout.field(name)
-    batch.check(wanted)
+    batch.check(wanted, multi.found(layout))
     check_payloads(batch.payloads)
     payloads.check(layout, batch)
     return ids.checked(batch.ids)
@@ -120,7 +121,8 @@ def _objects(layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]) -> 
         gaps = batch.missing.get(name)
         raw = np.ascontiguousarray(array, dtype="<f4")
         vectors.append((layout.field(name), raw, gaps))
-    single = kinds.Vectors.VECTOR_TYPE_SINGLE_FP32
+    single, many = kinds.Vectors.VECTOR_TYPE_SINGLE_FP32, kinds.Vectors.VECTOR_TYPE_MULTI_FP32
+    extras = {layout.multis[name].target: multi_rows(each) for name, each in batch.extras.items()}
     for at, key in enumerate(keys):
         row = messages.BatchObject(uuid=key, collection=layout.real, tenant=tenant)
         payload = batch.payloads[at] if batch.payloads is not None else {}
@@ -132,6 +134,10 @@ def _objects(layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]) -> 
                 row.vector_bytes = array[at].tobytes()
             else:
                 row.vectors.add(name=field.target, vector_bytes=array[at].tobytes(), type=single)
+        for target, each in extras.items():
+            floats = next(each)
+            if floats is not None:
+                row.vectors.add(name=target, vector_bytes=multi.packed(floats), type=many)
         yield row
 
 
