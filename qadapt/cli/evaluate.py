@@ -259,6 +259,7 @@ def advise(
     build_timeout: Annotated[
         float, typer.Option("--build-timeout", help="Seconds that one setting may take.")
     ] = 600.0,
+    accept: AcceptWord = "differs",
     seed: Seed = 0,
     fresh: Fresh = False,
     output: Annotated[
@@ -282,12 +283,13 @@ def advise(
         recall, k or 10, None if max_ram is None else size(max_ram),
         None if max_latency is None else milliseconds(max_latency), price,
     )  # fmt: skip
+    allowed = check_accept(accept)
     known = load_encoder(encoder, queries)
     with open_database(url, disable) as db, out.progress() as on:
         found = db[collection].advise(
             target, vector=vector, queries=given_queries(queries), encoder=known, confirm=confirm,
             codes=code or CODES, sample_rows=sample_rows, copy_rows=copy_rows, seed=seed,
-            fresh=fresh, timeout=build_timeout, progress=on, command=out.again(),
+            fresh=fresh, timeout=build_timeout, accept=allowed, progress=on, command=out.again(),
         )  # fmt: skip
     if out.live:
         out.err.print("")
