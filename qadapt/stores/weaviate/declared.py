@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -196,11 +196,11 @@ def _worst(found: Sequence[Kept]) -> Kept:
     return "not" if "not" in found else "nearly" if "nearly" in found else "as it is"
 
 
-def keeps(wanted: Mapping[str, Any], name: str, value: Any) -> Kept:
+def keeper(wanted: Mapping[str, Any]) -> Callable[[str, Any], Kept]:
     """How an entry comes back from a collection of this schema that has no place for the rest of a
     payload. A name that is not declared is kept as a note: the server would guess its type."""
-    each = next((each for each in wanted["properties"] if each["name"] == name), None)
-    return "not" if each is None else fits(value, each)
+    known = {each["name"]: each for each in wanted["properties"]}
+    return lambda name, value: fits(value, known[name]) if name in known else "not"
 
 
 def ours(wanted: Mapping[str, Any]) -> bool:
