@@ -26,7 +26,6 @@ Ends = Callable[[str], Database]
 DIM = 4
 REAL = Engine("2.3.5")
 LITE = Engine("3.2.2", "lite")
-NEW = Engine("2.6.6")
 
 # -- Milvus --------------------------------------------------------------------------------------
 
