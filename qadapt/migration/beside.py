@@ -45,8 +45,8 @@ def along(source: Endpoint, target: Endpoint) -> Along:
     if fields.lost is not None:
         losses.setdefault(LOSS, []).append(fields.lost)
     made = Beside(extras=extras, schema=fields.schema)
-    notes = (fields.note,) if fields.note else ()
-    return Along(made, {name: ", ".join(words) for name, words in losses.items()}, notes)
+    told = {name: ", ".join(words) for name, words in losses.items()}
+    return Along(made, told, fields.notes)
 
 
 def create(target: Endpoint, vectors: Mapping[str, Vector], beside: Beside) -> None:

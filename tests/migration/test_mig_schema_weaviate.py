@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import UnsupportedError
 from qadapt.migration.text import plan_lines
+from qadapt.stores.weaviate import declared
 
 Ends = Callable[[str], Database]
 DIM = 4
@@ -144,6 +146,30 @@ def test_references_stay_behind_by_name(ends: Ends, name: str) -> None:
     done = qa.migrate(source, (database, f"{name}_b"), allow=["references"])
     assert done.state == "done"
     assert [each["name"] for each in raw_schema(database[f"{name}_b"])["properties"]] == ["t"]
+
+
+def test_modules_stay_behind_and_that_is_noted(
+    ends: Ends, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No server with modules runs here: the schema as it would tell them."""
+    database = ends("weaviate")
+    source = weaviate_collection(database, f"{name}_a", PROPERTIES[:1])
+    put_objects(source, [{"t": "a"}])
+    raw = {
+        "moduleConfig": {"generative-openai": {}}, "vectorizer": "none",
+        "vectorConfig": {"x": {"vectorizer": {"text2vec-openai": {"model": "ada"}}}},
+    }  # fmt: skip
+    real = declared.declared
+
+    def told(layout: Any) -> Any:
+        return real(replace(layout, raw={**layout.raw, **raw}))
+
+    monkeypatch.setattr(declared, "declared", told)
+    plan = qa.plan_migration(source, (database, f"{name}_b"))
+    assert plan.losses == ()
+    note = "typed-fields: generative-openai, text2vec-openai of weaviate stay behind"
+    assert note in plan.notes
+    assert "behind" not in plan.beside.schema
 
 
 def test_what_a_typed_property_does_not_keep_is_a_note_and_comes_home(

@@ -56,7 +56,8 @@ def declared(raw: Mapping[str, Any], layout: schema.Layout) -> Declared:
     if not ours:
         found["key"] = field(key)
         found["entries"] = {key["name"]: f"{words(field(key))}, primary key", **found["entries"]}
-    if layout.partition_key is not None and raw.get("num_partitions"):
+    # Lite has 16, and counts the one that is always there.
+    if layout.partition_key is not None and not layout.fields.lite and raw.get("num_partitions"):
         found["num_partitions"] = int(raw["num_partitions"])
     return found
 
