@@ -78,6 +78,14 @@ def load(
     add: Annotated[
         bool, typer.Option("--add", help="Write to a collection that is there already.")
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        optional(
+            "--allow",
+            metavar="NAME",
+            help="Leave out sparse-vectors or multivectors that the target lacks.",
+        ),
+    ] = None,
 ) -> None:
     """Read a file into a collection.
 
@@ -94,6 +102,7 @@ def load(
             metric=metric,
             quantization=quantize,
             add=add,
+            allow=allow or (),
             timeout=out.timeout or OWN_LIMIT,
             progress=events,
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 from qadapt.durable import sync_folder
 from qadapt.errors import InputError, SpecError, refuse_pairs
-from qadapt.files import arrays, parquet
+from qadapt.files import arrays, extras, parquet
 from qadapt.local import codes, seen
 from qadapt.migration.carrier import home
 from qadapt.migration.endpoint import Endpoint, opened
@@ -114,16 +114,20 @@ def _pages(end: Endpoint, vectors: list[str], progress: OnProgress) -> Iterator[
 
 def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgress) -> Exported:
     parquet.pyarrow()
+    more = extras.of_source(end)
     head = parquet.Head(
         collection=end.name,
-        vectors={name: each.vector for name, each in info.vectors.items()},
+        vectors={name: each.vector for name, each in info.vectors.items() if name not in more},
         ids=_id_kind(end, progress),
         quantization={name: each.quantization for name, each in info.vectors.items()},
         calibration=_calibration(end, info),
         qadapt=__version__,
+        extras=more,
+        family=end.store.family or end.store.name,
     )
     rows = 0
-    pages = _pages(end, list(head.vectors), progress)
+    names = (*head.vectors, *more)
+    pages = _pages(end, list(names), progress)
     first = next(pages, None)
     with whole(file) as (temporary,):
         with parquet.Writer(temporary, head, first) as writer:
@@ -131,7 +135,7 @@ def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgre
                 writer.write(page)
                 rows += len(page)
         size = temporary.stat().st_size
-    return Exported(str(file), rows, size, tuple(head.vectors))
+    return Exported(str(file), rows, size, names)
 
 
 def _id_kind(end: Endpoint, progress: OnProgress) -> parquet.IdKind:

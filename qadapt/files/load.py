@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qadapt.errors import AlreadyExistsError, InputError, SpecError, refuse_pairs
-from qadapt.files import arrays, parquet
+from qadapt.files import arrays, extras, parquet
 from qadapt.files.export import FORMATS, PAGE
 from qadapt.local import seen
 from qadapt.local.state import exclusive
+from qadapt.migration.beside import create
 from qadapt.migration.building import quantize
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint, opened
@@ -64,6 +65,7 @@ def import_file(
     metric: Metric | str | None = None,
     quantization: QuantizationLike | None = None,
     add: bool = False,
+    allow: Collection[str] = (),
     timeout: float = 3600.0,
     progress: OnProgress | None = None,
 ) -> Imported:
@@ -77,6 +79,7 @@ def import_file(
         metric: for files that do not say theirs; cosine by default.
         quantization: of all vectors; what the file says, translated, where none is given.
         add: write to a collection that is there already.
+        allow: ``sparse-vectors`` or ``multivectors``, to leave out those that the target lacks.
 
     Raises:
         AlreadyExistsError: there is such a collection and ``add`` is False.
@@ -89,7 +92,10 @@ def import_file(
         raise InputError(f"no file {str(file)!r}", hint="look at the name and the folder")
     head = _head(file, metric)
     with opened(target, default=head.collection) as end, exclusive(*end.key):
-        return _load(file, head, end, metric, quantization, add, timeout, progress or silent)
+        chosen = frozenset(allow)
+        return _load(
+            file, head, end, metric, quantization, add, chosen, timeout, progress or silent
+        )
 
 
 def _head(file: Path, metric: Metric | str | None) -> parquet.Head:
@@ -113,13 +119,16 @@ def _load(
     metric: Metric | str | None,
     asked: QuantizationLike | None,
     add: bool,
+    allow: frozenset[str],
     timeout: float,
     progress: OnProgress,
 ) -> Imported:
     created = not end.there
+    made = {name: _made(end, name, each) for name, each in head.vectors.items()}
+    if created or add:
+        beside = extras.coming(end, head.extras, head.family, made, created=created, allow=allow)
     if created:
-        vectors = {name: _made(end, name, each) for name, each in head.vectors.items()}
-        end.store.create(end.name, vectors, {})
+        create(end, made, beside)
     elif not add:
         raise AlreadyExistsError(
             f"there is a collection {end.name!r} at {end.store.address} already",
@@ -128,7 +137,8 @@ def _load(
     end.must_be_there()
     info = seen.info(end.store, end.name)
     _refuse_metric(metric, info)
-    carrier = Carrier(end.store, {name: each.vector for name, each in info.vectors.items()})
+    dense = {name: each.vector for name, each in info.vectors.items() if name not in head.extras}
+    carrier = Carrier(end.store, dense, beside=beside)
     rows = mapped = 0
     for page in _pages(file, head):
         put(page, carrier, lambda carried: end.store.write(end.name, carried), frozenset())

@@ -2,6 +2,7 @@
 
     id        int64, uint64, or string; mixed ids as JSON text (the metadata says which)
     vector    fixed_size_list<float32>[dim], null where a row lacks it; vector:NAME for named ones
+    sparse:NAME, multi:NAME    see ``files.extras``
     payload   JSON text, exact; beside it, for other readers, a column of its own for each entry
               that has one plain type in the first page: payload.NAME
 
@@ -21,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError, IntegrityError, MissingExtraError, SpecError
-from qadapt.model import Batch, Id, Plain, Quantization, Vector
+from qadapt.files import extras
+from qadapt.model import Batch, Extra, Id, Plain, Quantization, Vector
 
 META = b"qadapt"
 IdKind = Literal["int64", "uint64", "string", "json"]
@@ -39,6 +41,8 @@ class Head(Plain):
         quantization: of each vector, as it was configured.
         calibration: ranges of our own codes, the document of ``qa.Calibration``, by vector.
         qadapt: version.
+        extras: sparse vectors and multivectors by name.
+        family: of the store, whose words are in ``extras``.
     """
 
     collection: str
@@ -47,6 +51,8 @@ class Head(Plain):
     quantization: Mapping[str, Quantization] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     qadapt: str = ""
+    extras: Mapping[str, Extra] = field(default_factory=dict)
+    family: str = ""
 
 
 def pyarrow() -> Any:
@@ -93,6 +99,8 @@ class Writer:
         fields = [arrow.field("id", kind, nullable=False)]
         for name, vector in head.vectors.items():
             fields.append(arrow.field(column(name), arrow.list_(arrow.float32(), vector.dim)))
+        for name, extra in head.extras.items():
+            fields.append(arrow.field(extras.column(name, extra), extras.kind(arrow, extra)))
         fields.append(arrow.field("payload", arrow.string()))
         for key, word in self._entries.items():
             fields.append(arrow.field(f"payload.{key}", getattr(arrow, word)()))
@@ -107,6 +115,8 @@ class Writer:
         arrays = [arrow.array(keys, type=self._schema.field("id").type)]
         for name, vector in head.vectors.items():
             arrays.append(self._vectors(batch, name, vector.dim))
+        for name, extra in head.extras.items():
+            arrays.append(extras.to_arrow(arrow, batch.extras[name], extra))
         payloads = batch.payloads or [{}] * len(batch)
         arrays.append(arrow.array([json.dumps(dict(each), ensure_ascii=False) if each else None
                                    for each in payloads], type=arrow.string()))  # fmt: skip
@@ -199,6 +209,7 @@ def pages(path: Path, head: Head, page: int) -> Iterator[Batch]:
         there = set(file.schema_arrow.names)
         extra = sorted(each for each in there if each.startswith("payload."))
         wanted = ["id", *names.values()]
+        wanted += [extras.column(name, each) for name, each in head.extras.items()]
         wanted += ["payload"] if "payload" in there else extra
         for part in file.iter_batches(batch_size=page, columns=wanted):
             yield _batch(part, head, names, [] if "payload" in there else extra)
@@ -233,4 +244,8 @@ def _batch(part: Any, head: Head, names: Mapping[str, str], extra: Sequence[str]
             {key: column[at] for key, column in columns.items() if column[at] is not None}
             for at in range(len(part))
         ]
-    return Batch(keys, vectors, payloads, missing)
+    more = {
+        name: extras.from_arrow(part.column(extras.column(name, each)), each)
+        for name, each in head.extras.items()
+    }
+    return Batch(keys, vectors, payloads, missing, more)

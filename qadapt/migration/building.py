@@ -27,7 +27,8 @@ def build(
         ApplyError: the engine ignores it, with the rule and the way out.
         StoreTimeoutError: not done after ``timeout`` seconds.
     """
-    indexes.make(plan, target, progress)
+    if not target.store.indexes_last:
+        indexes.make(plan, target, progress)
     found = {}
     for name, each in plan.vectors.items():
         if each.wanted.kind is Kind.NONE:
@@ -39,6 +40,8 @@ def build(
             settings = read_settings(target.store, target.name)
             changed = settings.of(name).replace(rescore=each.rescore)
             write_settings(target.store, target.name, settings.with_vector(name, changed))
+    if target.store.indexes_last:
+        indexes.make(plan, target, progress)
     return found
 
 

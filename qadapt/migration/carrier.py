@@ -209,7 +209,8 @@ class Carrier:
                     zip(payloads, batch.ids, changed, parts, strict=True)
                 )
             ]
-        return Batch(keys, vectors, payloads, missing, batch.extras)
+        extras = {name: batch.extras[name] for name in self.beside.extras if name in batch.extras}
+        return Batch(keys, vectors, payloads, missing, extras)
 
     def _parts(self, keys: Sequence[Id]) -> list[str | None]:
         """The part that each row's note says."""

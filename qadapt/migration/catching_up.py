@@ -17,7 +17,7 @@ from qadapt.migration.compare import differences
 from qadapt.migration.idset import IdSet, among
 from qadapt.migration.journal import Journal
 from qadapt.migration.lane import Lane
-from qadapt.migration.parting import Piece, pieces, room, sources, targets
+from qadapt.migration.parting import Piece, part_of, pieces, sources, targets
 from qadapt.migration.picking import pick
 from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.report import CaughtUp
@@ -85,7 +85,7 @@ def _by_ids(lane: Lane, left_out: Out, progress: OnProgress) -> tuple[int, int]:
 def _carry(lane: Lane, keys: Sequence[Id], within: str | None) -> int:
     """Copies rows by the source's ids; how many there were."""
     done = 0
-    end = room(lane.source, within)
+    end = part_of(lane.source, within)
     for start in range(0, len(keys), BATCH):
         native = end.store.fetch(end.name, keys[start : start + BATCH], vectors=lane.carrier.names)
         done += lane.put(native, within)

@@ -30,7 +30,7 @@ from qadapt.migration.carrier import Carrier, home
 from qadapt.migration.compare import Difference, differences
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.idset import IdSet, among
-from qadapt.migration.parting import Piece, inside, pieces, room, sources, targets
+from qadapt.migration.parting import Piece, inside, part_of, pieces, sources, targets
 from qadapt.migration.picking import pick
 from qadapt.migration.plan import VectorPlan
 from qadapt.migration.report import Check, RecallCheck
@@ -280,7 +280,7 @@ def _drawn(
         if piece.place not in there:
             continue  # a part that is missing whole, which the ids tell of
         batch, keys = piece.native, _keys(piece.native)
-        here = room(source, piece.within)
+        here = part_of(source, piece.within)
         for name, plan in plans.items():
             good = present(batch, name)
             good &= np.isfinite(batch.vectors[name]).all(axis=1) & batch.vectors[name].any(axis=1)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qadapt.errors import StoreError
+from qadapt.migration.carrier import PART
 from qadapt.migration.endpoint import Endpoint
-from qadapt.migration.plan import MigrationPlan, Probe
+from qadapt.migration.plan import MigrationPlan, Parting, Probe
 from qadapt.model import Beside
 from qadapt.stores.base import OnProgress, Progress
 
 Settings = Mapping[str, Any]
+NOTED = "keyword"  # the index on the note of a row's part
 # How an index is built, which says nothing of what a filter finds by it.
 _BUILT = frozenset({"index_type"})
 
@@ -35,9 +37,16 @@ class Indexes:
 
 
 def sort_out(
-    source: Endpoint, target: Endpoint, tried: Probe, made_with: Beside, *, existing: bool
+    source: Endpoint,
+    target: Endpoint,
+    tried: Probe,
+    made_with: Beside,
+    ways: Parting,
+    *,
+    existing: bool,
 ) -> Indexes:
-    """Which of them the target can have, and with which of their settings.
+    """Which of them the target can have, and with which of their settings; where it notes the
+    parts that rows were in, notes too.
 
     Args:
         made_with: what the target is created with beside its vectors.
@@ -50,7 +59,12 @@ def sort_out(
     settings: dict[str, Settings] = {}
     by_itself: list[str] = []
     lost: list[str] = []
-    for key, kind in source.store.payload_indexes(source.name).items():
+    wanted = dict(source.store.payload_indexes(source.name))
+    if ways.by == "note":
+        wanted.pop(PART, None)
+    if ways.by == "store" and not ways.apart and not target.store.refuses_payload_index(NOTED):
+        wanted[PART] = NOTED
+    for key, kind in wanted.items():
         told = theirs.get(key) or {}
         asked = told if related else {}
         if _entry(key) in tried.wrapped or key in tried.wrapped:

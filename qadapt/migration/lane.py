@@ -70,6 +70,7 @@ class Lane:
         allow: names of losses that are fine.
         patience: seconds that a server may be away.
         stop: set to stop between two batches.
+        known: parts that the target is known to have, where notes in payloads name them.
     """
 
     source: Endpoint
@@ -79,6 +80,7 @@ class Lane:
     allow: frozenset[str] = frozenset()
     patience: float = 60.0
     stop: threading.Event = field(default_factory=threading.Event)
+    known: set[str] = field(default_factory=set)
 
     def copy(self, part: Part, after: Id | None) -> Iterator[Written]:
         """Copy a part from behind ``after`` to its end; each piece is yielded when it is written.
@@ -155,6 +157,9 @@ class Lane:
     def _put(self, piece: Piece) -> tuple[Batch, dict[Id, str]]:
         """Write rows that go to one place; those that could be, and why others could not."""
         batch, left_out = self.fit(piece.rows)
+        if piece.place is not None and piece.within is None and piece.place not in self.known:
+            self.target.store.add_parts(self.target.name, [piece.place])
+            self.known.add(piece.place)
 
         def send(carried: Batch) -> None:
             self._send(piece.target, carried)

@@ -31,16 +31,16 @@ PARTS_A_WORKER = 4
 # -- before the copy -----------------------------------------------------------------------------
 
 
-def planned(source: Endpoint, target: Endpoint, there: Beside) -> tuple[Parting, str | None]:
+def planned(source: Endpoint, target: Endpoint, wanted: Beside) -> tuple[Parting, str | None]:
     """How rows go from part to part, and why the target has none for those of the source.
 
     Args:
-        there: what the source has beside its vectors.
+        wanted: what the source has beside its vectors, in words that the target knows.
     """
     here = source.store.parts_are or "parts"
-    if there.keyed is not None:
-        return Parting(), _refused(target, there)
-    if there.parted:
+    if wanted.keyed is not None:
+        return Parting(), _refused(target, wanted)
+    if wanted.parted:
         why = _refused(target, Beside(parted=True))
         words = target.store.parts_are if why is None else ""
         return Parting("store", why is None, here, words), why
@@ -118,13 +118,13 @@ def one(source: Endpoint, part: Part) -> tuple[Endpoint, Part | None, str | None
     """Where a part of a journal is read: the end, the part in its words, the source's part."""
     label = part.get(_IN)
     rest = {key: value for key, value in part.items() if key != _IN}
-    return (source if label is None else room(source, label)), rest or None, label
+    return (source if label is None else part_of(source, label)), rest or None, label
 
 
 # -- both ends, part by part ---------------------------------------------------------------------
 
 
-def room(end: Endpoint, part: str | None) -> Endpoint:
+def part_of(end: Endpoint, part: str | None) -> Endpoint:
     """One part of an end; None for all of it."""
     return end if part is None else Endpoint(end.store, f"{end.name}@{part}")
 
@@ -135,7 +135,7 @@ def sources(source: Endpoint, parting: Parting) -> Iterator[tuple[str | None, En
         yield None, source
         return
     for name in source.store.beside(source.name).parts:
-        yield name, room(source, name)
+        yield name, part_of(source, name)
 
 
 def targets(
@@ -157,7 +157,7 @@ def targets(
             f"{', '.join(asleep[:5])}",
             hint="activate them with the client: collection.tenants.activate(name)",
         )
-    return [(name, room(target, name)) for name in there.parts if name not in left]
+    return [(name, part_of(target, name)) for name in there.parts if name not in left]
 
 
 def make_missing(source: Endpoint, target: Endpoint, carrier: Carrier) -> None:
@@ -211,7 +211,7 @@ def pieces(carrier: Carrier, target: Endpoint, native: Batch, within: str | None
     if parting.by == "store" and within is not None:
         place = carrier.place(within) if parting.apart else None
         noting = carrier if parting.apart else carrier.noting(within)
-        return [Piece(within, within, place, room(target, place), native, rows, noting)]
+        return [Piece(within, within, place, part_of(target, place), native, rows, noting)]
     noted = parts_noted(native, rows)
     if parting.by == "nothing":
         return [Piece(None, None, None, target, native, rows, carrier.noting(noted))]
@@ -221,7 +221,7 @@ def pieces(carrier: Carrier, target: Endpoint, native: Batch, within: str | None
     found = []
     for label, there in groups.items():
         place = carrier.place(label)
-        whole = Piece(label, None, place, room(target, place), native, rows, carrier)
+        whole = Piece(label, None, place, part_of(target, place), native, rows, carrier)
         found.append(whole if len(groups) == 1 else whole.pick(there))
     return found
 

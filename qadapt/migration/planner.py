@@ -65,6 +65,12 @@ def make_plan(
     info = seen.info(source.store, source.name)
     vectors = _vectors(source, target, info, options)
     come = along(source, target, {name: each.target for name, each in vectors.items()})
+    if not vectors and not come.made.extras:
+        told = "; ".join(f"{name}: {what}" for name, what in come.losses.items())
+        raise UnsupportedError(
+            f"the target cannot have any vector of {source.name!r}: {told}",
+            hint="choose another target",
+        )
     carrier = Carrier(
         target.store,
         {name: each.target for name, each in vectors.items()},
@@ -76,7 +82,7 @@ def make_plan(
     ways = parting.told(come.parting, scanned.parts, carrier)
     parts = parting.reading(source, ways, options.workers, scanned.count)
     tried = probe(source, target, carrier, vectors, parts, scratch=options.probe and not existing)
-    sorted_out = sort_out(source, target, tried, come.made, existing=existing)
+    sorted_out = sort_out(source, target, tried, come.made, ways, existing=existing)
     return MigrationPlan(
         source=source.store.address.identity,
         source_collection=source.name,
@@ -130,15 +136,16 @@ def _vectors(
 ) -> dict[str, VectorPlan]:
     behind = _left_behind(source)
     there = {name: each for name, each in info.vectors.items() if name not in behind}
-    if not there:
+    if not there and not source.store.beside(source.name).extras:
         raise UnsupportedError(
             f"{source.name!r} has no vector that qadapt can copy", hint="qadapt inspect shows them"
         )
     made = {name: _made(target.store, each, options) for name, each in there.items()}
     problem = target.store.refuses(made)
     if problem is not None:
+        what = ", ".join(map(_label, made)) or "a collection without a dense vector"
         raise UnsupportedError(
-            f"the target cannot hold {', '.join(map(_label, made))}: {problem}",
+            f"the target cannot hold {what}: {problem}",
             hint="copy the vectors one by one with another target, or use a newer server",
         )
     return {

@@ -31,25 +31,28 @@ def put(batch: Batch, carrier: Carrier, write: Write, allow: frozenset[str]) -> 
         return {}
     try:
         write(carrier.carry(batch))
-    except InputError:
+    except InputError as error:
         if len(batch) > 1:
             middle = len(batch) // 2
             halves = [range(middle), range(middle, len(batch))]
             left = [put(pick(batch, list(rows)), carrier, write, allow) for rows in halves]
             return {**left[0], **left[1]}
-        return _alone(batch, carrier, write, allow)
+        return _alone(batch, carrier, write, allow, error)
     return {}
 
 
-def _alone(batch: Batch, carrier: Carrier, write: Write, allow: frozenset[str]) -> dict[Id, str]:
+def _alone(
+    batch: Batch, carrier: Carrier, write: Write, allow: frozenset[str], first: InputError
+) -> dict[Id, str]:
+    """One row as a note; where that is refused too, what was wrong with the row itself counts."""
     key = batch.ids[0]
     try:
         write(carrier.carry(batch, whole=True))
-    except InputError as error:
+    except InputError:
         if IMPOSSIBLE not in allow:
             raise InputError(
-                f"the row {key!r} cannot be held by the target: {error.message}",
+                f"the row {key!r} cannot be held by the target: {first.message}",
                 hint=f"repair it, or leave such rows out, which is listed: --allow {IMPOSSIBLE}",
-            ) from error
-        return {key: error.message}
+            ) from first
+        return {key: first.message}
     return {}

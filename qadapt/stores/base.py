@@ -138,6 +138,8 @@ class Store(abc.ABC):
         new_vectors: whether ``vector_steps`` is a way that it has.
         parts_are: what parts that rows are in are called here, such as ``tenants``; empty where
             there are none. ``NAME@PART`` is one of them as a collection of its own.
+        indexes_last: indexes on the payload are made after codes, because codes could not be told
+            to be in force beside them.
     """
 
     name: ClassVar[str]
@@ -153,6 +155,7 @@ class Store(abc.ABC):
     gaps: ClassVar[bool] = True
     new_vectors: ClassVar[bool] = False
     parts_are: ClassVar[str] = ""
+    indexes_last: ClassVar[bool] = False
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address
@@ -289,7 +292,8 @@ class Store(abc.ABC):
         """Rows by id, in the order asked for; ids that are not there are left out.
 
         Args:
-            vectors: names to bring; None for all, ``()`` for none.
+            vectors: names to bring, sparse vectors and multivectors too; None for all that
+                are dense, ``()`` for none.
         """
 
     @abc.abstractmethod
@@ -307,7 +311,7 @@ class Store(abc.ABC):
         """All rows, in pages, in the order of their ids in this store.
 
         Args:
-            vectors: names to bring; None for all, ``()`` for none.
+            vectors: as in ``fetch``.
             part: one of ``parts()`` alone; None for the whole collection.
             after: rows behind this id alone, which itself need not be there any more: so a read
                 that was cut off goes on.

@@ -391,10 +391,10 @@ def test_a_payload_that_is_too_large_is_named_and_can_be_left_out(
     assert there[name].count() == 299
 
 
-def test_what_a_batch_cannot_hold_is_said_by_name(ends: Ends, name: str) -> None:
-    """Sparse vectors, vectors of many rows and payload indexes, made by Qdrant's own client."""
+def test_what_the_target_cannot_hold_is_said_by_name(ends: Ends, name: str) -> None:
+    """Vectors of many rows and of another metric, made by Qdrant's own client."""
     models = pytest.importorskip("qdrant_client.models")
-    here, there = ends("local"), ends("edge")
+    here, there = ends("local"), ends("lite")
     client = here._store.connection.client  # type: ignore[attr-defined]
     dense = models.VectorParams(size=4, distance="Dot")
     many = dense.model_copy(
@@ -402,7 +402,11 @@ def test_what_a_batch_cannot_hold_is_said_by_name(ends: Ends, name: str) -> None
     )
     client.create_collection(
         name,
-        vectors_config={"a": dense, "tokens": many},
+        vectors_config={
+            "a": dense,
+            "tokens": many,
+            "city": models.VectorParams(size=4, distance="Manhattan"),
+        },
         sparse_vectors_config={"words": models.SparseVectorParams()},
     )
     vectors = {"a": [1, 2, 3, 4], "tokens": [[1, 2, 3, 4]] * 2,
@@ -410,9 +414,10 @@ def test_what_a_batch_cannot_hold_is_said_by_name(ends: Ends, name: str) -> None
     client.upsert(name, [models.PointStruct(id=1, vector=vectors, payload={"n": 1})])
     with pytest.raises(UnsupportedError) as caught:
         qa.migrate((here, name), (there, "docs"))
-    assert "sparse-vectors: words" in str(caught.value)
+    assert "other-metrics: city" in str(caught.value)
     assert "multivectors: tokens" in str(caught.value)
     assert there.collections() == []
-    done = qa.migrate((here, name), (there, "docs"), allow=["sparse-vectors", "multivectors"])
+    done = qa.migrate((here, name), (there, "docs"), allow=["other-metrics", "multivectors"])
     assert done.state == "done"
     assert list(there["docs"].info().vectors) == ["a"]
+    assert list(there._store.beside("docs").extras) == ["words"]

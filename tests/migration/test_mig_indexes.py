@@ -7,6 +7,7 @@ Where other tools copy rows and leave filters slow or refused
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from mig_help import rows
@@ -15,6 +16,7 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import StoreError, UnsupportedError
 from qadapt.migration.text import plan_lines
+from qadapt.model import Beside
 from qadapt.stores.base import PAYLOAD_KINDS
 
 Ends = Callable[[str], Database]
@@ -137,3 +139,91 @@ def test_an_index_that_is_not_seen_is_not_told_of_as_made(
 def test_a_kind_that_nobody_has(edge: Database, indexed: Collection) -> None:
     with pytest.raises(UnsupportedError, match="'fuzzy', only keyword"):
         edge._store.index_payload("docs", "n", "fuzzy")
+
+
+# What a server may say of an index of each kind, which the engine takes and gives back.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "keyword": {"is_tenant": True, "on_disk": True, "prefix": True},
+    "integer": {"lookup": True, "range": False, "is_principal": True},
+    "float": {"is_principal": True, "enable_hnsw": False},
+    "bool": {"on_disk": True},
+    "datetime": {"is_principal": True, "memory": "cold"},
+    "text": {
+        "tokenizer": "multilingual", "min_token_len": 2, "max_token_len": 20, "lowercase": True,
+        "phrase_matching": True, "ascii_folding": True, "scoring": {"type": "bm25"},
+        "stopwords": {"languages": ["english", "german"], "custom": ["foo"]},
+        "stemmer": {"type": "snowball", "language": "german"},
+    },
+    "geo": {"on_disk": True},
+    "uuid": {"is_tenant": True},
+}  # fmt: skip
+
+
+def test_settings_of_each_kind_come_along(edge: Database, ends: Ends) -> None:
+    made = edge.create("docs", dim=4, metric="dot")
+    made.write(qa.Batch(range(20), {"": rows(20, dim=4)}, [PAYLOAD] * 20))
+    for kind, settings in SETTINGS.items():
+        edge._store.index_payload("docs", kind, kind, settings)
+    assert edge._store.payload_index_settings("docs") == SETTINGS
+    there = ends("edge")
+    done = qa.migrate(made, (there, "docs"))
+    assert (done.state, done.plan.losses) == ("done", ())
+    assert there._store.payload_indexes("docs") == EVERY
+    assert there._store.payload_index_settings("docs") == SETTINGS
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"stopwords": "french", "tokenizer": "word"},
+        {"stemmer": {"type": "none"}, "tokenizer": "word"},
+    ],
+)
+def test_other_forms_of_settings(edge: Database, settings: dict[str, Any]) -> None:
+    edge.create("docs", dim=4, metric="dot")
+    edge._store.index_payload("docs", "body", "text", settings)
+    assert edge._store.payload_index_settings("docs") == {"body": settings}
+
+
+def test_a_setting_that_an_engine_does_not_know_is_named(edge: Database) -> None:
+    asked = {"lookup": True, "quantum": 1, "memory": "warm"}
+    fitted, problem = edge._store.fit_payload_index("n", "integer", asked, Beside())
+    assert (fitted, problem) == ({"lookup": True}, None)
+    edge.create("docs", dim=4, metric="dot")
+    with pytest.raises(UnsupportedError, match="no Memory 'warm'"):
+        edge._store.index_payload("docs", "n", "integer", {"memory": "warm"})
+
+
+def test_a_setting_that_is_not_seen_is_not_told_of_as_made(
+    edge: Database, ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = edge.create("docs", dim=4, metric="dot")
+    made.write(qa.Batch(range(5), {"": rows(5, dim=4)}, [{"n": 1}] * 5))
+    edge._store.index_payload("docs", "n", "integer", {"lookup": True, "range": False})
+    there = ends("edge")
+    store = type(there._store)
+    real = store.index_payload
+
+    def forgetful(self: Any, collection: str, key: str, kind: str, settings: Any = None) -> None:
+        real(self, collection, key, kind)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "index_payload", forgetful)
+        with pytest.raises(StoreError, match="n: lookup is None and not True"):
+            qa.migrate(made, (there, "docs"))
+
+
+def test_settings_that_a_server_has_and_an_engine_lacks_are_a_loss_by_name(
+    edge: Database, ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = edge.create("docs", dim=4, metric="dot")
+    made.write(qa.Batch(range(5), {"": rows(5, dim=4)}, [{"n": 1}] * 5))
+    edge._store.index_payload("docs", "n", "integer", {"lookup": True, "range": True})
+    there = ends("edge")
+    newer = {"n": {"lookup": True, "range": True, "quantum": 1}}
+    with monkeypatch.context() as patched:
+        patched.setattr(edge._store, "payload_index_settings", lambda _: newer)
+        with pytest.raises(UnsupportedError, match=r"settings of the index of n \(quantum\)"):
+            qa.migrate(made, (there, "docs"))
+        qa.migrate(made, (there, "docs"), allow=["payload-indexes"])
+    assert there._store.payload_index_settings("docs") == {"n": {"lookup": True, "range": True}}

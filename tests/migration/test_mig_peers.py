@@ -20,7 +20,7 @@ from mig_help import DIM, everything, rows
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import UnreachableError, UnsupportedError
+from qadapt.errors import UnreachableError
 from qadapt.stores.base import Progress
 
 Ends = Callable[[str], Database]
@@ -69,13 +69,13 @@ def test_other_vectors_of_milvus_do_not_become_payload(ends: Ends) -> None:
     here, there = ends("lite"), ends("edge")
     client = of_others(here, "theirs", "L2", ("words", "SPARSE_FLOAT_VECTOR"))
     client.insert("theirs", [{"pk": 1, "dense": [1.0, 2.0, 3.0, 4.0], "words": {3: 0.5}}])
-    with pytest.raises(UnsupportedError, match="other-vectors: words") as caught:
-        qa.migrate((here, "theirs"), (there, "docs"))
-    assert "--allow other-vectors" in str(caught.value)
-    assert there.collections() == []
-    qa.migrate((here, "theirs"), (there, "docs"), allow=["other-vectors", "typed-fields"])
-    (payload,) = there["docs"].fetch([1]).payloads or ()
-    assert "words" not in payload
+    done = qa.migrate((here, "theirs"), (there, "docs"))
+    assert done.state == "done"
+    found = there._store.fetch("docs", [1], vectors=["words"])
+    assert found.payloads == [{}]
+    words = found.extras["words"]
+    assert words.indices is not None
+    assert (words.indices.tolist(), words.values.tolist()) == ([3], [0.5])
 
 
 def test_ids_with_quotes_are_read_behind(ends: Ends) -> None:

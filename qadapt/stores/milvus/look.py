@@ -76,6 +76,7 @@ def look(connection: Connection, name: str) -> Look:
             loaded=loaded,
             segments=segments,
             several=_indexed(layout),
+            scalars=layout.scalars if not connection.lite else frozenset(),
             told=index.told if index else {},
             lite=connection.lite,
         )

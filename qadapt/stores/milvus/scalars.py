@@ -75,6 +75,8 @@ def indexes(connection: Connection, layout: schema.Layout) -> dict[str, Scalar]:
                 index.params.get("json_cast_type", "").lower()
             )
             key = path_of(index.params["json_path"])
+        elif field == layout.keys.field:
+            continue  # the primary key is no entry of the payload
         else:
             kind, key = _kind(types.get(field, {}), layout), field
         if kind is not None and key:
@@ -138,6 +140,8 @@ def fit(
     head = key.partition(".")[0]
     if head not in fields and not dynamic:
         return {}, f"there is no field {head!r}"
+    if head in fields and fields[head]["type"] != "JSON":
+        return {}, f"nothing lies inside of the field {head!r}, a {fields[head]['type']}"
     problem = refuses_path(kind, engine) or unpathable(key)
     index = settings.get("index_type")
     return {**settings, "index_type": index if index == "AUTOINDEX" else INVERTED}, problem

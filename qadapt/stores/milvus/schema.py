@@ -109,6 +109,7 @@ class Layout:
         sparse: sparse vectors, which are read and written where they are named.
         required: scalar fields that each row has to bring.
         elements: the type of the elements of each ARRAY.
+        scalars: names of the indexes of scalar fields.
     """
 
     name: str
@@ -128,6 +129,7 @@ class Layout:
     sparse: Mapping[str, Sparse] = dataclasses.field(default_factory=dict)
     required: frozenset[str] = frozenset()
     elements: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    scalars: frozenset[str] = frozenset()
 
     def place(self, vector: str) -> str:
         """The field of a vector, dense or sparse."""
@@ -313,6 +315,9 @@ def describe(connection: Connection, name: str) -> Layout:
             and not each.get("nullable")
             and each.get("default_value") is None
         ),
+        scalars=frozenset(
+            each.name for field, each in found.items() if field in types or field == _META
+        ),
         elements={each["name"]: element_type(each) for each in fields if each["type"] == "ARRAY"},
     )
 
@@ -421,6 +426,11 @@ def index_of(told: Mapping[str, Any]) -> Index:
 
 def loaded(connection: Connection, name: str) -> bool:
     """Whether the collection is loaded."""
+    return load_state(connection, name) == "Loaded"
+
+
+def load_state(connection: Connection, name: str) -> str:
+    """``Loaded``, ``Loading``, ``NotLoad`` or ``NotExist``."""
     client = connection.client
     found = connection.call(f"ask whether {name!r} is loaded", client.get_load_state, name)
-    return str(getattr(found["state"], "name", found["state"])) == "Loaded"
+    return str(getattr(found["state"], "name", found["state"]))

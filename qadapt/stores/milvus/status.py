@@ -46,6 +46,8 @@ class Seen:
         segments: None where the deployment does not show them.
         newest: rows were written that are in no segment yet; None where it can't be told.
         several: vectors in the collection: a loaded segment tells one index name.
+        scalars: names of the indexes of scalar fields: where there are some, a segment tells any of
+            all of them, and now this one, now that (seen on 2.3.5).
         told: what ``describe_index`` says, for the evidence.
         lite: whether this is Milvus Lite.
         index_bytes: of index files, where they can be seen.
@@ -58,6 +60,7 @@ class Seen:
     segments: Sequence[Segment] | None
     newest: bool | None = None
     several: int = 1
+    scalars: frozenset[str] = frozenset()
     told: Mapping[str, Any] = field(default_factory=dict)
     lite: bool = False
     index_bytes: int | None = None
@@ -100,6 +103,14 @@ def _judge_segments(
             f"{seen.several} vectors"
         )
         return Status(State.UNKNOWN, reason, evidence=evidence)
+    silent = [each for each in segments if each.index in seen.scalars]
+    if silent and not using:
+        reason = (
+            "a loaded segment tells the name of one index, and now that is the one of a scalar "
+            f"field: {silent[0].index}"
+        )
+        return Status(State.UNKNOWN, reason, evidence=evidence, advice="look again")
+    segments = [each for each in segments if each not in silent]
     smallest = 0 if seen.lite else SMALLEST
     waiting = [s for s in segments if s.index != seen.name and (s.rows or SMALLEST) >= smallest]
     if waiting:

@@ -55,10 +55,10 @@ def found(
             each.get("datatype") or "float32",
             {**codes, **_kept(each, _MULTI)},
         )
-        for name, each in vectors.items()
+        for name, each in sorted(vectors.items())
         if each.get("multivector_config") and each["distance"] in _METRICS
     }
-    for name, each in sparse.items():
+    for name, each in sorted(sparse.items()):
         flat = {**(each.get("index") or {}), **each}
         extras[name] = Extra(
             "sparse", datatype=flat.get("datatype") or "float32", native=_kept(flat, _SPARSE)
@@ -123,6 +123,8 @@ def refused(extras: Mapping[str, Extra], version: str | None, *, local: bool) ->
 
 def _problem(extra: Extra, version: str | None, *, local: bool) -> str | None:
     multi = extra.kind == "multi"
+    if multi and extra.dim is None:
+        return "nothing says how many dimensions it has: there are no rows with it"
     since = MULTI_SINCE if multi else SPARSE_SINCE
     if gates.lacks(version, since):
         kind = "multivectors" if multi else "sparse vectors"

@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from qadapt.errors import QadaptError, StoreError, UnsupportedError
-from qadapt.model import Extra, Vector
+from qadapt.model import Beside, Vector
 from qadapt.stores.base import Mapped
-from qadapt.stores.weaviate import fields, multi, payloads, schema
+from qadapt.stores.weaviate import declared, fields, multi, payloads, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_NAMED, Engine
 from qadapt.stores.weaviate.schema import DYNAMIC
@@ -50,6 +50,7 @@ def body(
     mapped: Mapping[str, Mapped],
     more: Mapping[str, Any] | None = None,
     dims: Mapping[str, int] | None = None,
+    wanted: Mapping[str, Any] | None = None,
     *,
     tenants: bool = False,
 ) -> dict[str, Any]:
@@ -58,6 +59,7 @@ def body(
     Args:
         more: further parts of ``vectorConfig``, by name.
         dims: their dimensions.
+        wanted: its properties, in the words of ``declared``.
         tenants: whether its rows are in tenants, of which there are none yet.
     """
     noted = {label: each.dim for label, each in vectors.items()} | dict(dims or {})
@@ -66,6 +68,10 @@ def body(
         "description": schema.note(noted),
         "properties": [payloads.REST_PROPERTY],
     }
+    if wanted:
+        found["description"] = schema.described(wanted["description"], found["description"])
+        found["properties"] = wanted["properties"]
+        found["invertedIndexConfig"] = wanted["inverted"]
     if tenants:
         found["multiTenancyConfig"] = {"enabled": True}
     named = dict(more or {})
@@ -101,16 +107,14 @@ def create(
     vectors: Mapping[str, Vector],
     mapped: Mapping[str, Mapped],
     engine: Engine,
-    extras: Mapping[str, Extra] | None = None,
-    *,
-    tenants: bool = False,
+    beside: Beside | None = None,
 ) -> None:
     """Create a collection; what the server kept otherwise is deleted again.
 
     Args:
         vectors, mapped: by name, checked by ``refuse`` and by the mapping.
-        extras: multivectors.
-        tenants: whether its rows are in tenants, of which there are none yet.
+        beside: multivectors, properties in the words of ``declared``, and whether rows are in
+            tenants, of which there are none yet.
 
     Raises:
         AlreadyExistsError
@@ -118,12 +122,21 @@ def create(
         StoreError: the server keeps something else than what was sent.
     """
     schema.check_name(name)
-    rows = multi.vectors_of(extras or {})
+    more = beside or Beside()
+    rows = multi.vectors_of(more.extras)
     refuse({**vectors, **rows}, engine)
-    more = {label: multi.body(each, engine) for label, each in (extras or {}).items()}
+    bodies = {label: multi.body(each, engine) for label, each in more.extras.items()}
     dims = {label: each.dim for label, each in rows.items()}
-    sent = body(name, vectors, mapped, more, dims, tenants=tenants)
+    wanted = more.schema
+    sent = body(name, vectors, mapped, bodies, dims, wanted, tenants=more.parted)
     post(connection, name, sent)
+    if wanted:
+        path = f"/v1/schema/{quote(name)}"
+        try:
+            declared.seen(wanted, connection.rest("GET", path, doing=f"read {name!r}"), name)
+        except StoreError:
+            connection.rest("DELETE", path, doing=f"delete {name!r}")
+            raise
 
 
 def post(connection: Connection, name: str, sent: Mapping[str, Any]) -> None:

@@ -143,7 +143,8 @@ def _can_be_made(name: str) -> bool:
 def _check_native(row: int, name: str, value: Any, kind: str | None) -> None:
     values = value if isinstance(value, (list, tuple)) else [value]
     for each in values:
-        if isinstance(each, int) and not isinstance(each, bool) and abs(each) > _INT:
+        whole = isinstance(each, int) and not isinstance(each, bool)
+        if whole and (abs(each) > 2**63 or int(float(each)) != each):
             raise _no(row, name, f"is {each}, which Weaviate takes as a float and would change")
         if each is None or isinstance(each, dict):
             continue

@@ -232,12 +232,20 @@ def _request(
         tenant=tenant,
         limit=limit,
         metadata=messages.MetadataRequest(uuid=True, vector=unnamed, vectors=named),
-        properties=messages.PropertiesRequest(return_all_nonref_properties=payload),
+        properties=_properties(layout, payload),
         uses_123_api=True,
         uses_125_api=True,
         uses_127_api=True,
         **more,
     )
+
+
+def _properties(layout: Layout, payload: bool) -> Any:
+    """All properties; by name where one is a blob, which "all" leaves out (seen on 1.39)."""
+    request = proto().search_get_pb2.PropertiesRequest
+    if not payload or "blob" not in layout.properties.values():
+        return request(return_all_nonref_properties=payload)
+    return request(non_ref_properties=layout.values)
 
 
 # -- from the server's answer --------------------------------------------------------------------

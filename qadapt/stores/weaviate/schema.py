@@ -122,6 +122,11 @@ class Layout:
         return {name: each.vector for name, each in self.vectors.items() if each.dim is not None}
 
     @property
+    def values(self) -> list[str]:
+        """Names of the properties that are no references to other collections."""
+        return [name for name, kind in self.properties.items() if not kind[:1].isupper()]
+
+    @property
     def unmeasured(self) -> dict[str, Field]:
         """Vectors whose dimension nothing says yet."""
         known = {**self.vectors, **self.multis}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -26,12 +26,13 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Search, Store, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, Store, refuse
 from qadapt.stores.weaviate import (
     aliases,
     capabilities,
     changes,
     creation,
+    declared,
     fields,
     findings,
     ids,
@@ -162,10 +163,7 @@ class WeaviateStore(Store):
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
         self._forget()
-        parted = beside is not None and beside.parted
-        creation.create(
-            self.connection, collection, vectors, mapped, self._engine, more, tenants=parted
-        )
+        creation.create(self.connection, collection, vectors, mapped, self._engine, beside)
         if beside is not None and beside.parts:
             self.add_parts(collection, beside.parts)
 
@@ -322,17 +320,19 @@ class WeaviateStore(Store):
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         layout = self._layout(collection)
         others = [name for name in layout.others if name not in layout.multis]
-        return {"other-vectors": ", ".join(others)} if others else {}
+        found = {
+            "other-vectors": ", ".join(others),
+            "references": ", ".join(declared.references(layout)),
+        }
+        return {name: words for name, words in found.items() if words}
 
     def beside(self, collection: str) -> Beside:
         layout = self._layout(collection)
         found = tenants.beside(self.connection, layout, tenants.split(collection)[1])
-        return found.replace(extras=multi.found(layout))
+        return found.replace(extras=multi.found(layout), schema=declared.declared(layout))
 
     def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
-        told = super().refuses_beside(beside.replace(extras={}, parted=False))
         return {
-            **told,
             **multi.refused(beside.extras, self._engine),
             **tenants.refused(beside, self._engine),
         }
@@ -340,6 +340,11 @@ class WeaviateStore(Store):
     def add_parts(self, collection: str, names: Sequence[str]) -> None:
         tenants.add(self.connection, self._layout(collection), names)
         self._forget()
+
+    def room(self, vectors: Collection[str], beside: Beside) -> Room:
+        if not beside.schema or declared.ours(beside.schema):
+            return super().room(vectors, beside)
+        return Room(self.takes_id, declared.keeper(beside.schema))
 
     def indexes_itself(self, key: str, kind: str) -> bool:
         return payloads.indexes_itself(key, kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from qadapt.errors import InputError, NotFoundError, StoreError, UnsupportedError
@@ -38,7 +39,7 @@ def states(connection: Connection, layout: Layout) -> dict[str, bool]:
     path = f"/v1/schema/{quote(layout.real)}/tenants"
     found = connection.rest("GET", path, doing=f"list the tenants of {layout.name!r}")
     return {
-        each["name"]: str(each.get("activityStatus") or "HOT") in _ACTIVE
+        each["name"]: _is_active(each)
         for each in sorted(found or (), key=lambda each: str(each["name"]))
     }
 
@@ -54,17 +55,34 @@ def to_read(connection: Connection, layout: Layout, tenant: str | None) -> Seque
     """
     if not layout.multi_tenant:
         return [to_change(layout, tenant, "read")]
-    found = states(connection, layout)
     if tenant is None:
-        return [name for name, active in found.items() if active]
-    if tenant not in found:
-        raise NotFoundError.missing("tenant", tenant, found)
-    if not found[tenant]:
+        return [name for name, active in states(connection, layout).items() if active]
+    if not _active(connection, layout, tenant):
         raise StoreError(
             f"the tenant {tenant!r} of {layout.name!r} is not active",
             hint="activate it with the client: collection.tenants.activate(name)",
         )
     return [tenant]
+
+
+def _active(connection: Connection, layout: Layout, tenant: str) -> bool:
+    """Whether one tenant is active; of thousands, all need not be listed for it."""
+    path = f"/v1/schema/{quote(layout.real)}/tenants"
+    try:
+        found = connection.rest(
+            "GET", f"{path}/{quote(tenant)}", doing=f"look at the tenant {tenant!r}"
+        )
+    except NotFoundError:
+        # No such tenant, or an older server, which lists all of them or none.
+        known = states(connection, layout)
+        if tenant not in known:
+            raise NotFoundError.missing("tenant", tenant, known) from None
+        return known[tenant]
+    return _is_active(found)
+
+
+def _is_active(found: Mapping[str, Any]) -> bool:
+    return str(found.get("activityStatus") or "HOT") in _ACTIVE
 
 
 def to_change(layout: Layout, tenant: str | None, doing: str) -> str:

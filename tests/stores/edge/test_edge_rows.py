@@ -20,6 +20,7 @@ from qadapt.errors import (
     ZeroVectorError,
 )
 from qadapt.model import Batch, Id, Vector
+from qadapt.stores.base import Search
 from qadapt.stores.edge.store import EdgeStore
 
 RNG = np.random.default_rng(0)
@@ -227,6 +228,11 @@ def test_vectors_that_qadapt_cannot_describe(store: EdgeStore) -> None:
     assert set(info.config["vectors"]) == {"plain", "city", "many"}
     store.write("c", Batch([1], {"plain": rows(1)}))
     assert list(next(store.read("c")).vectors) == ["plain"]
-    for name, word in (("city", "Manhattan"), ("many", "many vectors"), ("words", "sparse")):
+    with pytest.raises(UnsupportedError, match="Manhattan"):
+        store.read("c", vectors=["city"])
+    assert store.beyond_rows("c") == {"other-metrics": "city"}
+    # Those of many rows and sparse ones are read by name alone.
+    assert set(next(store.read("c", vectors=["many", "words"])).extras) == {"many", "words"}
+    for name, word in (("many", "many vectors"), ("words", "sparse")):
         with pytest.raises(UnsupportedError, match=word):
-            store.read("c", vectors=[name])
+            store.search("c", rows(1), Search(k=1, vector=name))

@@ -10,7 +10,7 @@ from milvus_help import NAME
 
 import qadapt as qa
 from qadapt.errors import InputError, NotFoundError, SpecError, UnsupportedError
-from qadapt.model import Batch, Vector
+from qadapt.model import Batch, Beside, Vector
 from qadapt.stores.base import Search
 from qadapt.stores.milvus import rows
 from qadapt.stores.milvus.store import MilvusStore
@@ -148,3 +148,30 @@ def test_bits_in_a_second_collection_and_one_partition(server: MilvusStore) -> N
     server.delete(RED, [7000, 2, 100])
     assert server.count(NAME) == 149
     assert not plan(server, "binary"), "bits are in step"
+
+
+# -- made with partitions ------------------------------------------------------------------------
+
+
+def test_a_collection_is_made_with_partitions(either: MilvusStore) -> None:
+    lite = either.connection.lite
+    assert either.ids_by_part is not lite
+    either.create(NAME, {"": Vector(4)}, {})
+    assert either.beside(NAME) == Beside(), "there is always one"
+    either.drop(NAME)
+    either.create(NAME, {"": Vector(4)}, {}, Beside(parts=("red",), parted=True))
+    either.add_parts(NAME, ["red", "blue"])
+    found = either.beside(NAME)
+    assert (found.parts, found.parted) == (("_default", "blue", "red"), True)
+    assert either.beside(RED) == Beside()
+    one = np.ones((1, 4), dtype=np.float32)
+    for part in ("red", "blue"):
+        either.write(f"{NAME}@{part}", Batch([1], {"": one}, [{"of": part}]))
+    rows_there = [either.count(f"{NAME}@{part}") for part in ("red", "blue")]
+    assert rows_there == ([0, 1] if lite else [1, 1]), "Lite keeps a key once, where it was last"
+    for odd in ("a-b", "a b", "", "x" * 256):
+        assert "letters, digits and _" in either.refuses_beside(
+            Beside(parts=("red", odd), parted=True)
+        )["parts"]  # fmt: skip
+    assert either.refuses_beside(Beside(parts=("1", "_", "A_9"), parted=True)) == {}
+    assert "parts" in either.refuses_beside(Beside(parted=True, keyed="topic"))

@@ -38,9 +38,8 @@ def test_indexes_are_read_and_what_a_kind_does_not_tell_is_named() -> None:
     assert store.payload_indexes("articles") == {
         "city": "keyword", "tenant": "keyword", "year": "integer",
     }  # fmt: skip
-    assert store.beyond_rows("articles") == {
-        "payload-indexes": "new (not known yet), settings of the index of tenant (is_tenant)"
-    }
+    assert store.beyond_rows("articles") == {"payload-indexes": "new (not known yet)"}
+    assert store.payload_index_settings("articles") == {"tenant": {"is_tenant": True}}
     assert served({}).store().beyond_rows("articles") == {}
 
 
@@ -55,6 +54,28 @@ def test_the_request_of_an_index_and_the_next_look_is_new() -> None:
     ]
     store.beyond_rows("articles")
     assert len([1 for how, path, _ in server.sent if (how, path) == LOOK]) > looks
+
+
+def test_the_request_of_an_index_with_settings() -> None:
+    server = served({}).on("PUT", INDEX, ok({"operation_id": 3, "status": "completed"}))
+    asked = {"tokenizer": "word", "stopwords": {"languages": ["english"], "custom": ["x"]}}
+    server.store().index_payload("articles", "body", "text", asked)
+    schema = {"type": "text", **asked}
+    assert server.writes() == [("PUT", INDEX, {"field_name": "body", "field_schema": schema})]
+
+
+def test_stop_words_are_read_in_one_order_and_what_is_not_set_is_not_told() -> None:
+    params = {
+        "type": "text", "tokenizer": "word", "lowercase": None,
+        "stopwords": {"languages": ["german", "english"], "custom": ["z", "a"]},
+    }  # fmt: skip
+    store = served({"body": {"data_type": "text", "points": 9, "params": params}}).store()
+    assert store.payload_index_settings("articles") == {
+        "body": {
+            "tokenizer": "word",
+            "stopwords": {"languages": ["english", "german"], "custom": ["a", "z"]},
+        }
+    }
 
 
 def test_what_the_server_refuses_is_told_in_its_words() -> None:
@@ -75,6 +96,6 @@ def test_local_mode_makes_none(tmp_path: Path) -> None:
     with qa.open(f"qdrant:{tmp_path / 'local'}") as database:
         database.create("docs", dim=4, metric="dot")
         store = database._store
-        assert store.payload_indexes("docs") == {}
+        assert store.payload_indexes("docs") == store.payload_index_settings("docs") == {}
         with pytest.raises(UnsupportedError, match="local mode"):
             store.index_payload("docs", "city", "keyword")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import numpy as np
 import pytest
 from qdrant_help import (
     BINARY,
@@ -22,6 +23,7 @@ from qdrant_help import (
 import qadapt as qa
 from qadapt.errors import UnsupportedError
 from qadapt.model import State
+from qadapt.stores.base import Search
 
 
 def status_of(server: Replay, name: str = "") -> qa.model.Status:
@@ -108,7 +110,7 @@ def test_a_readonly_key_can_look() -> None:
     assert server.store().info("x").vectors[""].status.state is State.ABSENT
 
 
-def test_multivectors_are_quantized_and_their_rows_left_alone() -> None:
+def test_multivectors_are_quantized_and_not_searched() -> None:
     many = {"size": 8, "distance": "Cosine", "multivector_config": {"comparator": "max_sim"}}
     info = info_of({"": {"size": 4, "distance": "Dot"}, "colbert": many}, BINARY)
     parts = [{"": (2000, "hnsw", BINARY), "colbert": (2000, "hnsw", BINARY)}]
@@ -121,7 +123,7 @@ def test_multivectors_are_quantized_and_their_rows_left_alone() -> None:
     body = {"vectors": {"colbert": {"quantization_config": SCALAR}}}
     assert step.request["body"] == body
     with pytest.raises(UnsupportedError, match="many vectors a row"):
-        next(iter(store.read("articles", vectors=["colbert"])))
+        store.search("articles", np.ones((1, 8)), Search(k=1, vector="colbert"))
 
 
 def test_sparse_and_manhattan_are_left_alone_and_said() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from weaviate_articles import Floats, reason, state
 from weaviate_help import foreign, keys, normal, number
@@ -11,7 +12,7 @@ from weaviate_help import foreign, keys, normal, number
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import InputError, NotFoundError, StoreError, UnsupportedError
-from qadapt.model import Batch
+from qadapt.model import Batch, Beside, Vector
 from qadapt.stores.base import Search
 from qadapt.stores.weaviate.store import WeaviateStore
 
@@ -181,3 +182,29 @@ def test_tenants_that_are_not_active_are_told_and_left_alone(
     connection.rest("PUT", f"/v1/schema/{name}/tenants", off, doing="rest")
     with pytest.raises(UnsupportedError, match="would leave them behind: cold"):
         behind.plan("binary")
+
+
+def test_a_collection_is_made_with_tenants(store: WeaviateStore, shared: str, name: str) -> None:
+    made = f"{name}_made"
+    store.create(made, {"": Vector(4)}, {}, Beside(parts=("red",), parted=True))
+    store.add_parts(made, ["red", "blue"])
+    assert store.beside(made).replace(schema={}) == Beside(parts=("blue", "red"), parted=True)
+    assert store.beside(f"{made}@red").replace(schema={}) == Beside()
+    for tenant in ("red", "blue"):
+        batch = Batch(keys(1), {"": np.ones((1, 4), dtype=np.float32)}, [{"of": tenant}])
+        store.write(f"{made}@{tenant}", batch)
+    assert (store.count(made), store.info(made).vectors[""].dim) == (2, 4)
+    store.drop(made)
+    found = store.beside(shared)
+    assert (set(found.parts), found.asleep) == (set(SIZES), ("cold",))
+    plain = f"{name}_plain"
+    store.create(plain, {"": Vector(4)}, {})
+    assert store.beside(plain).replace(schema={}) == Beside()
+    with pytest.raises(UnsupportedError, match="has no tenants"):
+        store.add_parts(plain, ["red"])
+    store.drop(plain)
+    assert store.refuses_beside(Beside(parts=("a-b", "_", "9"), parted=True)) == {}
+    for odd in ("a b", "", "é", "x" * 65):
+        told = store.refuses_beside(Beside(parts=("red", odd), parted=True))
+        assert "at most 64" in told["parts"]
+    assert "parts" in store.refuses_beside(Beside(parted=True, keyed="topic"))
