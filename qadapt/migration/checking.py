@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,14 +26,14 @@ from qadapt.evaluation.recall import interval
 from qadapt.local.settings import read_settings
 from qadapt.migration.ahead import ahead
 from qadapt.migration.carrier import Carrier, home
-from qadapt.migration.compare import Difference, differences
+from qadapt.migration.compare import Difference
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.idset import IdSet, among
 from qadapt.migration.parting import Piece, inside, part_of, pieces, sources, targets
-from qadapt.migration.picking import pick
 from qadapt.migration.plan import VectorPlan
 from qadapt.migration.report import Check, RecallCheck
 from qadapt.migration.scan import carries_notes, every_piece, pages
+from qadapt.migration.side_by_side import SHOWN, Comparing, Found
 from qadapt.model import Batch, Guard, Id, Vector
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, Search, silent
@@ -43,8 +42,6 @@ Floats = npt.NDArray[np.float32]
 # Rows that are left out: the part that their id is unique in (or None), and the id.
 Out = Mapping[tuple[str | None, Id], str]
 PAGE = 1_000
-COMPARERS = 2  # pages that are compared at a time
-SHOWN = 20
 SAMPLE = 10_000  # rows of a sample
 WHOLE = 200_000  # rows up to which all are compared where nobody says
 QUERIES, K = 100, 10
@@ -252,13 +249,6 @@ class Drawn:
         return found
 
 
-@dataclass
-class _Found:
-    compared: int = 0
-    different: int = 0
-    differences: list[Difference] = field(default_factory=list)
-
-
 def _drawn(
     source: Endpoint,
     target: Endpoint,
@@ -339,13 +329,13 @@ def _rows(
     drawn: Sequence[Drawn],
     total: int,
     progress: OnProgress,
-) -> _Found:
+) -> Found:
     """Compare rows page by page; the same pass finds the truth of the queries. While pages are
     compared, the next one is read."""
     seen = 0
     draw = np.random.default_rng(0)
     there = {place for place, _ in targets(source, target, carrier)}
-    with _Comparing(plans) as comparing:
+    with Comparing(plans) as comparing:
         for within, end in sources(source, carrier.parting):
             natives = ahead(end.store.read(end.name, vectors=carrier.names, page=PAGE))
             with closing(natives):
@@ -374,56 +364,6 @@ def _truth(piece: Piece, out: Out, drawn: Sequence[Drawn]) -> None:
         if out:
             there &= np.asarray([(piece.within, key) not in out for key in piece.rows.ids])
         each.add(rows, there, keys)
-
-
-class _Comparing:
-    """Compares pages with the target side by side, as many at a time as are held in memory; what
-    is found is told in the order of the pages. A context manager."""
-
-    def __init__(self, plans: Mapping[str, VectorPlan]) -> None:
-        self._plans = plans
-        self._pool = ThreadPoolExecutor(COMPARERS, "qadapt-compare")
-        self._waiting: deque[Future[_Found]] = deque()
-        self._found = _Found()
-
-    def __enter__(self) -> _Comparing:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def add(self, piece: Piece) -> None:
-        """Compare a page; waits for the oldest where too many are under way."""
-        if not len(piece.rows):
-            return
-        if len(self._waiting) == COMPARERS:
-            self._take()
-        self._waiting.append(self._pool.submit(_compare, piece, self._plans))
-
-    def all(self) -> _Found:
-        """What was found, when all pages are compared."""
-        while self._waiting:
-            self._take()
-        return self._found
-
-    def _take(self) -> None:
-        one, whole = self._waiting.popleft().result(), self._found
-        whole.compared += one.compared
-        whole.different += one.different
-        whole.differences += one.differences[: SHOWN - len(whole.differences)]
-
-
-def _compare(piece: Piece, plans: Mapping[str, VectorPlan]) -> _Found:
-    batch = piece.rows
-    wanted = piece.carrier.carry(batch)
-    end = piece.target
-    found = end.store.fetch(end.name, wanted.ids, vectors=piece.carrier.names)
-    if len(found) < len(wanted):  # the lacking ones are told of as missing ids
-        there = set(found.ids)
-        rows = [row for row, key in enumerate(wanted.ids) if key in there]
-        batch, wanted = pick(batch, rows), pick(wanted, rows)
-    told = differences(wanted, found, plans, piece.carrier.compared, list(batch.ids))
-    return _Found(len(wanted), len({each.id for each in told}), told[:SHOWN])
 
 
 # -- recall --------------------------------------------------------------------------------------
