@@ -41,7 +41,8 @@ from qadapt.stores.base import OnProgress, Progress, Search, silent
 Floats = npt.NDArray[np.float32]
 # Rows that are left out: the part that their id is unique in (or None), and the id.
 Out = Mapping[tuple[str | None, Id], str]
-PAGE = 1_000
+# Rows of a page, as many as have so many bytes: Milvus looks through all keys for each page.
+PAGE_ROWS, PAGE_BYTES = 4_000, 4 << 20
 SAMPLE = 10_000  # rows of a sample
 WHOLE = 200_000  # rows up to which all are compared where nobody says
 QUERIES, K = 100, 10
@@ -335,9 +336,11 @@ def _rows(
     seen = 0
     draw = np.random.default_rng(0)
     there = {place for place, _ in targets(source, target, carrier)}
+    row = sum(4 * each.source.dim for each in plans.values())
+    size = max(1, min(PAGE_ROWS, PAGE_BYTES // max(1, row)))
     with Comparing(plans) as comparing:
         for within, end in sources(source, carrier.parting):
-            natives = ahead(end.store.read(end.name, vectors=carrier.names, page=PAGE))
+            natives = ahead(end.store.read(end.name, vectors=carrier.names, page=size))
             with closing(natives):
                 for native in natives:
                     for piece in pieces(carrier, target, native, within):
