@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from qdrant_help import Replay, body_of, info_of, ok, telemetry_of
 
+import qadapt as qa
+from qadapt.api import Database
 from qadapt.errors import StoreTimeoutError
 from qadapt.stores.base import silent
 from qadapt.stores.qdrant.store import QdrantStore
@@ -100,3 +103,41 @@ def test_local_mode_has_nothing_to_put_off(tmp_path: Any) -> None:
     assert store.puts_off("docs") == {}
     store.settle("docs", silent, 1)
     store.close()
+
+
+class Target(Server):
+    """One that is made by a PUT, and counts what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__(indexing_threshold=10_000)
+        self.made = False
+
+    def reply(self, request: httpx.Request, path: str) -> Any:
+        if path == "/collections":
+            return ok({"collections": [{"name": "docs"}] if self.made else []})
+        if (request.method, path) == ("PUT", PATH):
+            self.made = True
+            return ok(True)
+        if (request.method, path) == ("PUT", f"{PATH}/points?wait=true"):
+            return ok({"operation_id": 1, "status": "completed"})
+        return super().reply(request, path)
+
+
+def test_a_migration_to_a_server_in_the_order_of_its_requests(tmp_path: Any) -> None:
+    pytest.importorskip("qdrant_edge")
+    server = Target()
+    with qa.open(f"edge:{tmp_path / 'a'}") as here:
+        made = here.create("docs", dim=4, metric="dot")
+        made.write(qa.Batch(range(2000), {"": np.ones((2000, 4), dtype=np.float32)}))
+        there = Database(server.store())
+        done = qa.migrate(made, (there, "docs"), probe=False, check="off", batch_bytes=16_000)
+    assert done.metrics.rows == 2000
+    told = [
+        (method, body.get("optimizers_config"))
+        for method, path, body in server.writes()
+        if path in (PATH, f"{PATH}/points?wait=true")
+    ]
+    off, back = ({"indexing_threshold": each} for each in (0, 10_000))
+    rows = [("PUT", None)] * (len(told) - 3)
+    assert told == [("PUT", None), ("PATCH", off), *rows, ("PATCH", back)]
+    assert len(rows) > 1
