@@ -128,7 +128,7 @@ def _by_rows(plan: MigrationPlan, lane: Lane, left_out: dict[Id, str], progress:
         there = set(found.ids)
         both = [row for row, key in enumerate(wanted.ids) if key in there]
         own_ids = list(pick(batch, both).ids)
-        told = differences(pick(wanted, both), found, plan.vectors, carrier.compared, own_ids)
+        told = differences(pick(wanted, both), found, plan.vectors, own_ids, carrier.compared)
         other = {each.id for each in told}
         own = dict(zip(lane.carrier.home(native).ids, range(len(native)), strict=True))
         changed += lane.put(pick(native, [own[key] for key in batch.ids if key in other]))

@@ -47,6 +47,22 @@ class Sparse:
         return Extra("sparse", native=self.native)
 
 
+def described(each: Mapping[str, Any], index: Mapping[str, Any]) -> tuple[str, Sparse | None]:
+    """What others are told of a field, and the field where its rows can be copied.
+
+    Args:
+        each: as Milvus describes it.
+        index: its definition; empty for none.
+    """
+    if each.get("is_function_output"):
+        return MADE, None
+    metric = index.get("metric_type", METRIC)
+    if metric != METRIC:
+        return f"is a {TYPE} of the metric {metric}, which is not {METRIC}", None
+    native = {key: index[key] for key in INDEX if key in index}
+    return f"is a {TYPE}", Sparse(each["name"], native)
+
+
 def refused(extras: Mapping[str, Extra], engine: Engine) -> dict[str, str]:
     """What an engine would not make, and why; the names are checked elsewhere."""
     told = {name: _problem(extra, engine) for name, extra in extras.items()}
