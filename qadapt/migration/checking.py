@@ -384,7 +384,7 @@ def _compare(piece: Piece, plans: Mapping[str, VectorPlan], result: _Found) -> N
         there = set(found.ids)
         rows = [row for row, key in enumerate(wanted.ids) if key in there]
         batch, wanted = pick(batch, rows), pick(wanted, rows)
-    told = differences(wanted, found, plans, piece.carrier.compared, list(batch.ids))
+    told = differences(wanted, found, plans, list(batch.ids), piece.carrier.compared)
     result.compared += len(wanted)
     result.different += len({each.id for each in told})
     result.differences += told[: SHOWN - len(result.differences)]
