@@ -29,6 +29,8 @@ from qadapt.migration.naming import named
 from qadapt.model import Beside, Vector
 from qadapt.stores.base import Store
 
+# A server may be busy with the tests of others.
+pytestmark = pytest.mark.timeout(300)
 Ends = Callable[[str], Database]
 SIZES = {"red": 60, "blue": 40, "green-1": 20}
 PLACES = {"red": "red", "blue": "blue", "green-1": "green_x2d_1"}
@@ -202,26 +204,83 @@ def test_an_id_of_two_tenants_is_told_of_before_the_copy(
         assert edge[part].count() == SIZES[part]
 
 
-def test_a_partition_key_is_told_of(ends: Ends, name: str) -> None:
-    """Milvus divides such a collection by itself; elsewhere the entry of the payload is all."""
-    milvus, edge = ends("milvus"), ends("edge")
+# -- collections of others -----------------------------------------------------------------------
+
+
+def foreign(milvus: Database, name: str, **entry: bool) -> Any:
+    """A collection of Milvus with whole numbers as keys and a field; its client."""
     client = store_of(milvus).connection.client  # type: ignore[attr-defined]
     kinds = pytest.importorskip("pymilvus").DataType
     schema = client.create_schema(enable_dynamic_field=True)
-    schema.add_field("id", kinds.VARCHAR, is_primary=True, max_length=64)
-    schema.add_field("of", kinds.VARCHAR, max_length=64, is_partition_key=True)
+    schema.add_field("id", kinds.INT64, is_primary=True)
+    schema.add_field("of", kinds.VARCHAR, max_length=64, **entry)
     schema.add_field("vector", kinds.FLOAT_VECTOR, dim=DIM)
     index = client.prepare_index_params()
     index.add_index("vector", index_type="FLAT", metric_type="IP")
     client.create_collection(name, schema=schema, index_params=index)
+    return client
+
+
+def test_a_partition_key_comes_along_or_is_told_of(ends: Ends, name: str) -> None:
+    """Milvus divides such a collection by itself; elsewhere the entry of the payload is all."""
+    milvus, edge = ends("milvus"), ends("edge")
+    client = foreign(milvus, name, is_partition_key=True)
     payloads = [{"of": "red" if at % 2 else "blue"} for at in range(20)]
-    milvus[name].write(qa.Batch(keys(20), {"vector": rows(20)}, payloads))
+    milvus[name].write(qa.Batch(range(20), {"vector": rows(20)}, payloads))
+    done = qa.migrate((milvus, name), (milvus, f"{name}_b"))
+    assert (done.state, done.plan.losses) == ("done", ())
+    fields = client.describe_collection(f"{name}_b")["fields"]
+    assert [each["name"] for each in fields if each.get("is_partition_key")] == ["of"]
+    assert everything(milvus[f"{name}_b"]) == everything(milvus[name])
     plan = qa.plan_migration((milvus, name), (edge, name), probe=False)
     told = {loss.name: loss.what for loss in plan.losses}
     assert "the partition key 'of'" in told["partitions"]
-    done = qa.migrate((milvus, name), (edge, name), allow=["partitions", "typed-fields"])
-    assert done.state == "done"
+    allowed = [loss.name for loss in plan.losses]
+    assert qa.migrate((milvus, name), (edge, name), allow=allowed).state == "done"
     assert edge[name].count(filter={"of": "red"}) == 10
+
+
+def test_typed_partitions_of_others(ends: Ends, name: str) -> None:
+    milvus = ends("milvus")
+    client = foreign(milvus, name)
+    for seed, part in enumerate(("red", "blue")):
+        client.create_partition(name, part)
+        payloads = [{"of": part, "n": at} for at in range(30)]
+        batch = qa.Batch(range(30), {"vector": rows(30, seed=seed)}, payloads)
+        milvus[f"{name}@{part}"].write(batch)
+    done = qa.migrate((milvus, name), (milvus, f"{name}_b"))
+    assert (done.state, done.plan.losses) == ("done", ())
+    assert parts(milvus, f"{name}_b") == parts(milvus, name)
+    weaviate = ends("weaviate")
+    there = qa.migrate((milvus, name), (weaviate, name), allow=["typed-fields"])
+    assert there.state == "done"
+    assert parts(weaviate, name) == {
+        part: found for part, found in parts(milvus, name).items() if part != "_default"
+    }
+
+
+def test_tenants_of_others(ends: Ends, name: str) -> None:
+    """A class that others made, which nothing says the dimensions of but its rows."""
+    database = ends("weaviate")
+    store: Any = store_of(database)
+    body = {
+        "class": name,
+        "vectorizer": "none",
+        "vectorIndexConfig": {"distance": "dot"},
+        "multiTenancyConfig": {"enabled": True},
+        "properties": [{"name": "of", "dataType": ["text"]}],
+    }
+    store.connection.rest("POST", "/v1/schema", body, doing="create")
+    store.add_parts(name, ["empty", "red", "blue"])
+    for seed, part in enumerate(("red", "blue")):
+        batch = qa.Batch(keys(30), {"": rows(30, seed=seed)}, [{"of": part}] * 30)
+        store.write(f"{name}@{part}", batch)
+    plan = qa.plan_migration((database, name), (database, f"{name}_b"))
+    allowed = [loss.name for loss in plan.losses]
+    assert not {"tenants", "duplicate-ids"}.intersection(allowed)
+    done = qa.migrate((database, name), (database, f"{name}_b"), allow=allowed)
+    assert done.state == "done"
+    assert parts(database, f"{name}_b") == parts(database, name)
 
 
 # -- tenants that sleep --------------------------------------------------------------------------
