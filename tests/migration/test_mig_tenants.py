@@ -319,6 +319,8 @@ def test_an_inactive_tenant_is_named_before_the_copy(
     rest(database, f"{name}_b", "red", "COLD")
     with pytest.raises(StoreError, match="not active: red"):
         qa.check(tenants, (database, f"{name}_b"))
+    with pytest.raises(StoreError, match="not active: red"):
+        qa.migrate(tenants, (database, f"{name}_b"), catch_up=True)
 
 
 # -- checking and catching up --------------------------------------------------------------------
