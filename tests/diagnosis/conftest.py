@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from diagnosis_help import DIM, ROWS
+from diagnosis_help import DIM, ROWS, Make
 
 import qadapt as qa
 from qadapt.api import Collection
@@ -23,9 +23,6 @@ def database(live: Callable[[str], str]) -> Iterator[qa.Database]:
 @pytest.fixture(scope="session")
 def rows() -> np.ndarray:
     return clustered(ROWS, DIM, queries=1).rows
-
-
-Make = Callable[..., Collection]
 
 
 @pytest.fixture

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from typing import Any
 
 from qadapt.api import Collection
+from qadapt.cli import main
+
+Make = Callable[..., Collection]
 
 ROWS, DIM = 1200, 512
 # As a collection is set up that has nothing to be found.
@@ -21,3 +26,11 @@ def one(collection: Collection, code: str, **how: Any) -> Any:
     (found,) = [each for each in collection.doctor(**how).findings if each.code == code]
     assert found.message and found.command and found.evidence and found.source
     return found
+
+
+def mend(finding: Any) -> None:
+    """Type what the finding says."""
+    command = finding.command.partition(", or: ")[2] or finding.command
+    words = shlex.split(command)
+    assert words[0] == "qadapt"
+    assert main([*words[1:], "--yes"]) == 0

@@ -39,3 +39,9 @@ def lite(live: Callable[[str], str]) -> Iterator[MilvusStore]:
 def sample() -> Sample:
     """Rows that quantization can hurt, enough for a segment that is indexed."""
     return clustered(2000, 64)
+
+
+@pytest.fixture(params=["server", "lite"])
+def either(request: pytest.FixtureRequest) -> MilvusStore:
+    """The server, and Lite."""
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
