@@ -23,7 +23,7 @@ from test_mig_kill import _run as run
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import StoreError, UnsupportedError
+from qadapt.errors import InputError, StoreError, UnsupportedError
 from qadapt.migration.carrier import PART
 from qadapt.migration.naming import named
 from qadapt.model import Beside, Vector
@@ -202,6 +202,19 @@ def test_an_id_of_two_tenants_is_told_of_before_the_copy(
         one = f"{store_of(ends('weaviate')).address}#{name}%40{part}"
         assert qa.migrate(one, (edge, part)).state == "done"
         assert edge[part].count() == SIZES[part]
+
+
+def test_a_file_keeps_an_id_once(
+    ends: Ends, tenants: Collection, name: str, tmp_path: Path
+) -> None:
+    database = ends("weaviate")
+    with pytest.raises(InputError, match=r"several tenants.* have the same ids") as caught:
+        qa.export_file(tenants, tmp_path / "all.npy")
+    assert f"#{name}%40NAME" in str(caught.value)
+    assert not list(tmp_path.glob("all*"))
+    assert qa.export_file(database[f"{name}@red"], tmp_path / "red.npy").rows == 60
+    fill(database, f"{name}_b", {"red": 7})
+    assert qa.export_file(database[f"{name}_b"], tmp_path / "all.npy").rows == 7
 
 
 # -- collections of others -----------------------------------------------------------------------
