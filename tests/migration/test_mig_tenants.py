@@ -183,11 +183,40 @@ def test_tenants_to_edge_and_home(ends: Ends, name: str) -> None:
     assert done.state == "done"
     assert edge[name].count(filter={PART: "blue"}) == 20
     assert done.plan.indexes[PART] == store_of(edge).payload_indexes(name)[PART] == "keyword"
-    home = qa.migrate((edge, name), (here, f"{name}_home"))
+    # Meanwhile one row changes, one goes and a tenant is new; and it goes over another store.
+    here[f"{name}@red"].delete(keys(1))
+    row = here[f"{name}@blue"].fetch(other[:1])
+    here[f"{name}@blue"].write(qa.Batch(row.ids, row.vectors, [{"n": -1, PART: "mine"}]))
+    store_of(here).add_parts(name, ["new"])
+    new = [str(uuid.UUID(int=5000))]
+    here[f"{name}@new"].write(qa.Batch(new, {"": rows(1, seed=8)}, [{"n": 0}]))
+    again = qa.migrate(here[name], (edge, name), catch_up=True)
+    assert again.caught_up is not None
+    told = again.caught_up
+    assert (again.state, told.added, told.changed, told.deleted) == ("done", 1, 1, 1)
+    assert qa.migrate((edge, name), (edge, f"{name}_2")).state == "done"
+    home = qa.migrate((edge, f"{name}_2"), (here, f"{name}_home"))
     assert home.state == "done"
     assert home.plan.parting.by == "note"
-    assert home.plan.parting.counts == {"red": 30, "blue": 20}
+    assert home.plan.parting.counts == {"red": 29, "blue": 20, "new": 1}
     assert parts(here, f"{name}_home") == parts(here, name)
+
+
+def test_rows_without_a_note_are_in_the_part_that_is_always_there(ends: Ends, name: str) -> None:
+    edge, lite = ends("edge"), ends("lite")
+    made = edge.create(name, dim=DIM, metric="dot")
+    payloads: list[dict[str, Any]] = [{PART: "red"}, {}, {PART: "blue-1"}, {PART: 7}]
+    made.write(qa.Batch(range(4), {"": rows(4)}, payloads))
+    done = qa.migrate(made, (lite, name))
+    assert (done.state, done.plan.losses) == ("done", ())
+    found = {part: sorted(content) for part, content in parts(lite, name).items()}
+    assert found == {"_default": [1, 3], "blue_x2d_1": [2], "red": [0]}
+    # A row that says a new part, later.
+    made.write(qa.Batch([9], {"": rows(1, seed=3)}, [{PART: "new"}]))
+    again = qa.migrate(made, (lite, name), catch_up=True)
+    assert again.state == "done"
+    assert list(parts(lite, name)["new"]) == [9]
+    assert not qa.check(made, (lite, name)).missing
 
 
 def test_an_id_of_two_tenants_is_told_of_before_the_copy(
