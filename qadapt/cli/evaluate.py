@@ -280,7 +280,7 @@ def advise(
     from qadapt.evaluation.results import Target
 
     target = Target(
-        recall, k or 10, None if max_ram is None else size(max_ram),
+        recall, 10 if k is None else k, None if max_ram is None else size(max_ram),
         None if max_latency is None else milliseconds(max_latency), price,
     )  # fmt: skip
     allowed = check_accept(accept)
@@ -349,7 +349,7 @@ def _bar(text: str | None, k: int | None) -> tuple[Guard | None, int]:
     from qadapt.model import Guard
 
     if text is None:
-        return None, k or 10
+        return None, 10 if k is None else k
     gate = Guard.parse(text)
     if k is not None and k != gate.k:
         raise SpecError(f"the gate is of recall@{gate.k}, but --k is {k}", hint="leave --k out")

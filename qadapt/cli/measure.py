@@ -78,9 +78,10 @@ def verify(
     """
     bar = _gate(gate, k)
     known = load_encoder(encoder, queries)
+    at = bar.k if bar is not None else 10 if k is None else k
     with open_database(url) as db, out.progress() as on:
         found = db[collection].verify(
-            k=bar.k if bar is not None else k or 10, queries=given_queries(queries),
+            k=at, queries=given_queries(queries),
             encoder=known, vector=vector, progress=on,
         )  # fmt: skip
     if out.live:
@@ -267,7 +268,9 @@ _CHOSEN = {
 def how_text(how: How) -> str:
     """``searched by the store; rescored by ...`` in one line."""
     parts = [f"searched by {_NAMES.get(how.searcher, how.searcher)}"]
-    if how.rescorer == "none":
+    if how.rescorer == "none" and how.scores == "exact":
+        parts.append("nothing to rescore")
+    elif how.rescorer == "none":
         parts.append(f"not rescored ({_CHOSEN.get(how.rescore_from, how.rescore_from)})")
     else:
         over = f"over {how.candidates:,} candidates " if how.candidates else ""

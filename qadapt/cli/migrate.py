@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 
 from qadapt.cli import complete, words
 from qadapt.cli.frame import command
-from qadapt.cli.options import Url, VectorName, open_database
+from qadapt.cli.options import Url, VectorName, open_database, read_guard
 from qadapt.cli.output import Output, facts, styled
 from qadapt.cli.progress import Reporter
 from qadapt.errors import InputError, SpecError
@@ -273,13 +274,14 @@ def migrate(
 
     _known(rows, CHECKS, "--check")
     cluster = _ray(on)
+    bar = read_guard(gate)
     options: dict[str, Any] = {
         "allow": allow or (),
         "quantization": quantize,
         "datatype": datatype,
         "keep_norms": keep_norms,
         "workers": workers,
-        "batch_bytes": int(batch * (1 << 20)),
+        "batch_bytes": _bytes(batch),
         "updated_at": updated_at,
         "probe": probe,
     }
@@ -296,7 +298,7 @@ def migrate(
             source,
             target,
             check=cast("Any", rows),
-            gate=gate,
+            gate=bar,
             catch_up=catch_up,
             cutover=cutover,
             resume=resume,
@@ -326,6 +328,12 @@ def _code(done: Migration | Check) -> int:
 def _known(word: str | None, words: tuple[str, ...], option: str) -> None:
     if word is not None and word not in words:
         raise SpecError.unknown(option, word, words)
+
+
+def _bytes(megabytes: float) -> int:
+    if not math.isfinite(megabytes):
+        raise SpecError(f"--batch is a number of megabytes; got {megabytes:g}")
+    return int(megabytes * (1 << 20))
 
 
 def _ray(on: str | None) -> str | None:
