@@ -76,5 +76,5 @@ def _compare(piece: Piece, plans: Mapping[str, VectorPlan]) -> Found:
         there = set(found.ids)
         rows = [row for row, key in enumerate(wanted.ids) if key in there]
         batch, wanted = pick(batch, rows), pick(wanted, rows)
-    told = differences(wanted, found, plans, piece.carrier.compared, list(batch.ids))
+    told = differences(wanted, found, plans, list(batch.ids), piece.carrier.compared)
     return Found(len(wanted), len({each.id for each in told}), told[:SHOWN])
