@@ -119,7 +119,7 @@ class Measured:
             queries, encoder: see ``evaluate``.
             confirm: try the cheapest settings on a copied sample, which is removed afterwards.
             how: ``codes`` to choose from, ``sample_rows``, ``copy_rows``, ``fresh``, ``seed``,
-                ``timeout``.
+                ``timeout``, ``accept`` (see ``evaluate``).
 
         Returns:
             Advice: ``best``, ``runner_up``, ``ruled_out`` and why, and ``spec``, which

@@ -236,6 +236,7 @@ def advise(
     sample_rows: SampleRows = 10_000,
     copy_rows: CopyRows = 20_000,
     build_timeout: BuildTimeout = 600.0,
+    accept: AcceptWord = "differs",
     seed: Seed = 0,
     fresh: Fresh = False,
     output: Annotated[
@@ -259,12 +260,13 @@ def advise(
         recall, k or 10, None if max_ram is None else size(max_ram),
         None if max_latency is None else milliseconds(max_latency), price,
     )  # fmt: skip
+    allowed = check_accept(accept)
     known = load_encoder(encoder, queries)
     with measuring(out, url, disable) as (db, on):
         found = db[collection].advise(
             target, vector=vector, queries=given_queries(queries), encoder=known, confirm=confirm,
             codes=code or CODES, sample_rows=sample_rows, copy_rows=copy_rows, seed=seed,
-            fresh=fresh, timeout=build_timeout, progress=on, command=out.again(),
+            fresh=fresh, timeout=build_timeout, accept=allowed, progress=on, command=out.again(),
         )  # fmt: skip
     out.document(found.to_dict())
     if output is not None and found.best is not None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qadapt.errors import SpecError
+from qadapt.errors import SpecError, refuse_pairs
+from qadapt.evaluation.advise_ours import lacking
+from qadapt.evaluation.advise_ours import measured as measure_ours
 from qadapt.evaluation.candidates import TIMEOUT
 from qadapt.evaluation.choosing import CODES, Try, chosen, grid
 from qadapt.evaluation.evaluate import COPY_ROWS, evaluate
@@ -29,18 +31,20 @@ from qadapt.evaluation.results import (
 )
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.simulate import SAMPLE, simulate
+from qadapt.evaluation.sizes import monthly, p95
 from qadapt.evaluation.specs import spec_of
+from qadapt.model import ACCEPTS, Accept
 from qadapt.stores.base import OnProgress, Store, silent
 
 AT_ONCE = 3  # settings that are tried on the engine in one go
 ROUNDS = 3
-GIB = 2**30
 
 SLOW = "with originals on disk each rescored row is read from there: latency depends on that disk"
 COPIED = (
     "measured on {:,} of {:,} rows, where it met the target; recall is the prediction for all of "
     "them"
 )
+OURS = "the best has qadapt's own codes: qadapt plan -f SPEC --accept client"
 UNMET = "nothing met the target: the notes and what was ruled out say by how much"
 
 
@@ -60,6 +64,7 @@ def advise(
     fresh: bool = False,
     seed: int = 0,
     timeout: float = TIMEOUT,
+    accept: Accept = "differs",
     progress: OnProgress = silent,
     command: str = "",
 ) -> Advice:
@@ -70,11 +75,21 @@ def advise(
         queries: see ``questions.ask``.
         confirm: try on the live engine, on a copied sample that is removed afterwards; else the
             advice rests on predictions alone, and a latency cannot be promised.
+        accept: ``exact`` (no cousins of what is named), ``differs``, or ``client``: qadapt's own
+            codes too where the store has none, which are measured beside the copy.
 
     Raises:
         InputError, SpecError, NotFoundError, StoreError
     """
     _check(target)
+    if accept not in ACCEPTS:
+        raise SpecError.unknown("accept", accept, ACCEPTS)
+    refuse_pairs(
+        (target.max_latency_ms is not None and not confirm, "max_latency_ms (--max-latency)",
+         "with confirm=False (--no-confirm)", "latency is measured on the engine"),
+        (accept == "client" and not confirm, "accept=client (--accept client)",
+         "with confirm=False (--no-confirm)", "qadapt's own codes are measured, not predicted"),
+    )  # fmt: skip
     info = store.info(collection)
     vector = info.vectors[name]
     simulation = simulate(
@@ -83,7 +98,8 @@ def advise(
         fresh=fresh, seed=seed,
         progress=progress,
     )  # fmt: skip
-    tries, out = chosen(store, info, vector, simulation, target)
+    tries, out = chosen(store, info, vector, simulation, target, accept)
+    by_us = lacking(codes, store, vector) if accept == "client" else []
     found: list[Option] = []
     evaluation: Evaluation | None = None
     notes: list[str] = []
@@ -95,6 +111,7 @@ def advise(
                 store, collection, name, settings=settings, k=target.k, queries=queries,
                 encoder=encoder, copy_rows=copy_rows, live=at == 0, memory=memory_budget,
                 seed=seed, timeout=timeout, progress=progress,
+                accept="differs" if accept == "client" else accept,
                 concurrency=(1,) if target.max_latency_ms is None else (1, 4),
             )  # fmt: skip
             evaluation = _joined(evaluation, measured)
@@ -104,21 +121,31 @@ def advise(
             if len(found) >= 2:
                 break
         out += [_dearer(item) for item in tries[at + AT_ONCE :]]
-        out += [
-            RuledOut(item.setting, "it meets the target too, but is dearer", item.recall, item.ram)
-            for item in found[2:]
-        ]
     else:
         found = [_predicted(item, target) for item in tries[:2]]
         out += [_dearer(item) for item in tries[2:]]
-        if target.max_latency_ms is not None:
-            notes.append("latency was not measured, so max_latency was not looked at")
+    if by_us:
+        options, missed, measured = measure_ours(
+            store, info, name, by_us, target, queries=queries, encoder=encoder,
+            copy_rows=copy_rows, memory=memory_budget, seed=seed, timeout=timeout,
+            progress=progress,
+        )  # fmt: skip
+        evaluation = _joined(evaluation, measured)
+        named = {str(each) for each in by_us}
+        out = [item for item in out if item.setting not in named] + missed
+        found = sorted([*found, *options], key=lambda item: item.ram)
+    out += [
+        RuledOut(item.setting, "it meets the target too, but is dearer", item.recall, item.ram)
+        for item in found[2:]
+    ]
     found = [_ranked(option, found[0]) for option in found]
     best = found[0] if found else None
     if best is None:
         notes.append(UNMET)
     elif best.quantization.originals == "disk":
         notes.append(SLOW)
+    if best is not None and best.quantization in by_us:
+        notes.append(OURS)
     return Advice(
         store=str(store.address),
         collection=collection,
@@ -186,7 +213,7 @@ def _confirmed(
                 found.append(
                     _option(
                         item, setting, recall, target, "measured" if whole else "predicted",
-                        _p95(result), reason,
+                        p95(result), reason,
                     )
                 )  # fmt: skip
                 break
@@ -196,7 +223,7 @@ def _confirmed(
 
 
 def _missed(result: Result, item: Try, target: Target) -> RuledOut | None:
-    ram, slow = item.footprint.ram, _p95(result)
+    ram, slow = item.footprint.ram, p95(result)
     if result.state != "measured" or result.recall is None:
         why = f"{result.state}: {'; '.join(result.notes)}"
         return RuledOut(result.setting, why, result.recall, ram, slow)
@@ -206,14 +233,6 @@ def _missed(result: Result, item: Try, target: Target) -> RuledOut | None:
     if target.max_latency_ms is not None and slow is not None and slow > target.max_latency_ms:
         why = f"the 95th percentile is {slow:.2f} ms, over {target.max_latency_ms:g}"
         return RuledOut(result.setting, why, result.recall, ram, slow)
-    return None
-
-
-def _p95(result: Result) -> float | None:
-    """Warm, one query at a time, the client's part in it: that is what a user waits."""
-    for each in result.latency:
-        if each.phase == "warm" and each.concurrency == 1:
-            return each.p95 + (each.client_ms or 0.0)
     return None
 
 
@@ -227,7 +246,6 @@ def _option(
     reason: str,
 ) -> Option:
     footprint = item.footprint
-    price = target.price
     return Option(
         setting=setting.text,
         quantization=item.quantization,
@@ -237,7 +255,7 @@ def _option(
         ram=footprint.ram,
         disk=footprint.disk,
         latency_ms=latency_ms,
-        monthly=None if price is None else price * footprint.ram / GIB,
+        monthly=monthly(target, footprint.ram),
         reasons=(reason,),
     )
 
@@ -247,7 +265,7 @@ def _ranked(option: Option, best: Option) -> Option:
     if option is best:
         why = "the least RAM of what met the target, and the fewest candidates to score again"
     elif option.ram == best.ram:
-        why = "as much RAM as the best, and more candidates to score again"
+        why = "as much RAM as the best, and more on disk or more candidates to score again"
     else:
         why = f"{option.ram - best.ram:,} bytes of RAM more than the best"
     return option.replace(reasons=(why, *option.reasons))

@@ -9,7 +9,17 @@ from qadapt.costing import Footprint, memory
 from qadapt.errors import UnsupportedError
 from qadapt.evaluation.results import Figure, Prediction, Result, RuledOut, Simulation, Target
 from qadapt.evaluation.settings import Setting
-from qadapt.model import CollectionInfo, Kind, Quantization, Rescore, Vector, VectorInfo
+from qadapt.local.codes import by_store
+from qadapt.model import (
+    Accept,
+    CollectionInfo,
+    Kind,
+    Level,
+    Quantization,
+    Rescore,
+    Vector,
+    VectorInfo,
+)
 from qadapt.simulation import registry
 from qadapt.stores.base import Store
 
@@ -82,7 +92,12 @@ def grid(codes: Sequence[str], k: int, store: Store, vector: Vector) -> list[Set
 
 
 def chosen(
-    store: Store, info: CollectionInfo, vector: VectorInfo, simulation: Simulation, target: Target
+    store: Store,
+    info: CollectionInfo,
+    vector: VectorInfo,
+    simulation: Simulation,
+    target: Target,
+    accept: Accept = "differs",
 ) -> tuple[list[Try], list[RuledOut]]:
     """What may meet the target, cheapest first, and what cannot."""
     by_codes: dict[Quantization, list[Result]] = {}
@@ -94,6 +109,14 @@ def chosen(
     for quantization, results in by_codes.items():
         if results[0].state == "unsupported":
             out.append(RuledOut(str(quantization), "; ".join(results[0].notes)))
+            continue
+        match = by_store(store, quantization, vector.vector).match
+        if match.level is Level.UNSUPPORTED and quantization.kind is not Kind.FLOAT16:
+            out.append(RuledOut(str(quantization), "; ".join(match.differences)))
+            continue
+        if accept == "exact" and match.level is Level.DIFFERS:
+            told = "; ".join((f"{store.name} has only a cousin", *match.differences))
+            out.append(RuledOut(str(quantization), told))
             continue
         # Two words for the same codes here, such as scalar of 7 and 8 bits, are tried once.
         if results[0].target in targets:

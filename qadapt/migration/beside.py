@@ -77,10 +77,7 @@ def along(source: Endpoint, target: Endpoint, vectors: Mapping[str, Vector] | No
         parted=ways.apart or keyed is not None,
         keyed=keyed,
     )
-    notes = (
-        *travelling.notes(there.extras, extras, source, target),
-        *filter(None, [fields.note]),
-    )
+    notes = (*travelling.notes(there.extras, extras, source, target), *fields.notes)
     told = {name: ", ".join(words) for name, words in losses.items()}
     return Along(made, told, notes, ways)
 

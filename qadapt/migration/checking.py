@@ -9,8 +9,11 @@ holds pages and the queries' best rows, however many rows there are.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +24,7 @@ from qadapt.engines.exact import RunningTop, exact_scores
 from qadapt.errors import InputError
 from qadapt.evaluation.recall import interval
 from qadapt.local.settings import read_settings
+from qadapt.migration.ahead import ahead
 from qadapt.migration.carrier import Carrier, home
 from qadapt.migration.compare import Difference, differences
 from qadapt.migration.endpoint import Endpoint
@@ -128,16 +132,24 @@ def _ids(
     out: Out,
     progress: OnProgress,
 ) -> tuple[list[Id], list[Id]]:
-    """Source ids that the target lacks, and target ids that the source lacks: of each part."""
+    """Source ids that the target lacks, and target ids that the source lacks: of each part.
+
+    Both sides are read at the same time.
+    """
     there = targets(source, target, carrier)
-    with IdSet() as mine, IdSet() as theirs:
+    stop = threading.Event()
+    with (
+        IdSet() as mine,
+        IdSet() as theirs,
+        ThreadPoolExecutor(1, "qadapt-ids") as beside,
+        _ending(stop),
+    ):
+        taken = beside.submit(_take_in, there, theirs, stop)
         for place, keys in target_ids(source, carrier, out):
             mine.add([other for _, other in keys], place)
-            progress(Progress("comparing ids", mine.count))
-        for place, end in there:
-            for batch in pages(end, payload=False):
-                theirs.add(batch.ids, place)
-                progress(Progress("comparing ids", mine.count + theirs.count))
+            progress(Progress("comparing ids", mine.count + theirs.count))
+        taken.result()
+        progress(Progress("comparing ids", mine.count + theirs.count))
         lost, extra = mine.without(theirs), theirs.without(mine)
     missing: list[Id] = []
     if len(lost):
@@ -150,6 +162,25 @@ def _ids(
             for batch in pages(end, payload=False):
                 strange += among(list(batch.ids), extra, place)
     return missing, strange
+
+
+def _take_in(
+    ends: Sequence[tuple[str | None, Endpoint]], found: IdSet, stop: threading.Event
+) -> None:
+    for place, end in ends:
+        for batch in pages(end, payload=False):
+            if stop.is_set():
+                return
+            found.add(batch.ids, place)
+
+
+@contextmanager
+def _ending(stop: threading.Event) -> Iterator[None]:
+    """Whatever ends this side, the thread beside it is not waited for to its end."""
+    try:
+        yield
+    finally:
+        stop.set()
 
 
 def target_ids(
@@ -307,22 +338,25 @@ def _rows(
     total: int,
     progress: OnProgress,
 ) -> _Found:
-    """Compare rows page by page; the same pass finds the truth of the queries."""
+    """Compare rows page by page; the same pass finds the truth of the queries. While a page is
+    compared, the next one is read."""
     result, seen = _Found(), 0
     draw = np.random.default_rng(0)
     there = {place for place, _ in targets(source, target, carrier)}
     for within, end in sources(source, carrier.parting):
-        for native in end.store.read(end.name, vectors=carrier.names, page=PAGE):
-            for piece in pieces(carrier, target, native, within):
-                _truth(piece, out, drawn)
-                ids = piece.rows.ids
-                chosen = draw.random(len(ids)) < share
-                if piece.place in there:
-                    inside = [(piece.within, key) not in out for key in ids]
-                    rows = np.flatnonzero(chosen & np.asarray(inside, dtype=np.bool_)).tolist()
-                    _compare(piece.pick(rows), plans, result)
-            seen += len(native)
-            progress(Progress("comparing rows", seen, total))
+        natives = ahead(end.store.read(end.name, vectors=carrier.names, page=PAGE))
+        with closing(natives):
+            for native in natives:
+                for piece in pieces(carrier, target, native, within):
+                    _truth(piece, out, drawn)
+                    ids = piece.rows.ids
+                    chosen = draw.random(len(ids)) < share
+                    if piece.place in there:
+                        inside = [(piece.within, key) not in out for key in ids]
+                        rows = np.flatnonzero(chosen & np.asarray(inside, dtype=np.bool_)).tolist()
+                        _compare(piece.pick(rows), plans, result)
+                seen += len(native)
+                progress(Progress("comparing rows", seen, total))
     return result
 
 

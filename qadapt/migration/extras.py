@@ -132,6 +132,8 @@ def notes(
             told.append(
                 f"{label} is {was.datatype} in the source and {extra.datatype} in the target"
             )
+        if extra.native.get("quantization_config"):
+            told.append(f"codes of {label} are set as in the source, and not looked at")
         own = {
             key: value
             for key, value in was.native.items()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qadapt.model import Id
+from qadapt.stores.uuids import usual
 
 SOURCE_ID = "qadapt_source_id"
 # Of qadapt alone; another one would make other UUIDs of the same ids.
@@ -37,12 +38,7 @@ def as_uuid(key: Id) -> str:
 
 def is_uuid(key: Id) -> bool:
     """Whether an id is a UUID in its usual form."""
-    if not isinstance(key, str) or len(key) != 36:
-        return False
-    try:
-        return str(uuid.UUID(key)) == key
-    except ValueError:
-        return False
+    return isinstance(key, str) and usual(key)
 
 
 def note(key: Id) -> str:

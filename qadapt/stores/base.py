@@ -292,7 +292,8 @@ class Store(abc.ABC):
         """Rows by id, in the order asked for; ids that are not there are left out.
 
         Args:
-            vectors: names to bring; None for all, ``()`` for none.
+            vectors: names to bring, sparse vectors and multivectors too; None for all that
+                are dense, ``()`` for none.
         """
 
     @abc.abstractmethod
@@ -310,7 +311,7 @@ class Store(abc.ABC):
         """All rows, in pages, in the order of their ids in this store.
 
         Args:
-            vectors: names to bring; None for all, ``()`` for none.
+            vectors: as in ``fetch``.
             part: one of ``parts()`` alone; None for the whole collection.
             after: rows behind this id alone, which itself need not be there any more: so a read
                 that was cut off goes on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -11,10 +12,18 @@ from qadapt.model import Id
 
 Key = TypeVar("Key", bound=Id)
 Canonical = Callable[[Id], Key | None]
+_USUAL = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+
+
+def usual(text: str) -> bool:
+    """Whether this is a UUID as engines give it back."""
+    return _USUAL(text) is not None
 
 
 def canonical(text: str) -> str | None:
     """A UUID as engines give it back; None for what is none."""
+    if usual(text):  # most are, and the class takes ten times as long to say the same
+        return text
     try:
         return str(uuid.UUID(text))
     except ValueError:

@@ -58,6 +58,12 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "simulate: k and a gate": (
         ("simulate", *AT, "--k", "5", "--gate", "recall@10>=0.9"),
         ("--k is 5", "gate is of recall@10")),
+    "advise: a time of no trial": (
+        ("advise", *AT, "--recall", "0.9", "--no-confirm", "--max-latency", "20ms"),
+        ("--max-latency", "--no-confirm")),
+    "advise: codes of ours and no trial": (
+        ("advise", *AT, "--recall", "0.9", "--no-confirm", "--accept", "client"),
+        ("--accept client", "--no-confirm")),
     # search
     "search: queries and texts": (
         ("search", *AT, "--queries", "{npy}", "--text", "a", "--encoder", "x"),

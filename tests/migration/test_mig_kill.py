@@ -31,7 +31,6 @@ from qadapt.api import Collection, Database
 from qadapt.errors import TransientError
 from qadapt.migration.endpoint import opened
 from qadapt.stores.base import Progress
-from qadapt.stores.milvus.failures import NotLoadedError
 
 Ends = Callable[[str], Database]
 CHILD = Path(__file__).with_name("kill_child.py")
@@ -272,18 +271,9 @@ def test_a_milvus_that_is_killed_and_started_again_is_waited_for(source: Collect
             )  # fmt: skip
             assert killed.is_set()
             assert done.metrics.rows == 500
-            # It loads what was loaded before by itself, some time after it is healthy.
-            end = time.monotonic() + 90
-            while (found := _rows_of(there["Docs"])) is None and time.monotonic() < end:
-                time.sleep(1)
-            assert found == everything(source)
+            # It loads what was loaded before by itself, some time after it is healthy; check
+            # waits for that.
+            assert qa.check(source, (there, "Docs")).passed
+            assert everything(there["Docs"]) == everything(source)
     finally:
         server.stop()
-
-
-def _rows_of(collection: Collection) -> dict[Any, Any] | None:
-    """All rows; None where the server has not loaded them yet."""
-    try:
-        return everything(collection)
-    except NotLoadedError:
-        return None

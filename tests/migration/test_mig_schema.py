@@ -7,29 +7,25 @@ Other tools lose VARCHAR lengths, and texts that look like JSON with them
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mig_help import everything, rows
+from mig_help import JSON, everything, rows
 
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import InputError, StoreError, UnsupportedError
 from qadapt.migration.text import plan_lines
-from qadapt.stores.milvus import fitting, scalars, typed
+from qadapt.stores.milvus import fitting, typed
 from qadapt.stores.milvus.engine import Engine
-from qadapt.stores.milvus.status import Seen, Segment, judge
 
 Ends = Callable[[str], Database]
 DIM = 4
 REAL = Engine("2.3.5")
 LITE = Engine("3.2.2", "lite")
-NEW = Engine("2.6.6")
 
 # -- Milvus --------------------------------------------------------------------------------------
 
@@ -263,6 +259,20 @@ def test_a_row_that_became_longer_than_its_field_travels_as_a_note_and_comes_hom
     assert qa.check(loose, back).passed
 
 
+def test_a_partition_key_stays_one(ends: Ends, name: str) -> None:
+    first = ends("milvus")
+    fields = {"topic": ("VARCHAR", {"max_length": 10, "is_partition_key": True})}
+    data = [{"topic": f"t{at % 3}"} for at in range(30)]
+    source = typed_collection(first, f"{name}_a", fields, data, num_partitions=4)
+    done = qa.migrate(source, (first, f"{name}_b"), allow=["partitions"])
+    assert done.state == "done"
+    assert ("field", "topic: VARCHAR(10), partition key") in plan_lines(done.plan)
+    schemas = [first._store.beside(f"{name}_{each}").schema for each in "ab"]
+    assert schemas[0] == schemas[1]
+    assert schemas[1]["num_partitions"] == 4
+    assert first._store.count(f"{name}_b", {"topic": "t1"}) == 10
+
+
 @pytest.mark.parametrize("target", ["edge", "weaviate"])
 def test_other_families_take_the_values_and_the_declaration_is_told(
     ends: Ends, name: str, target: str
@@ -365,285 +375,8 @@ def test_codes_are_built_beside_an_index_of_a_scalar_field(ends: Ends, name: str
     assert again.status["embedding"].state in (qa.State.ACTIVE, qa.State.UNKNOWN)
 
 
-def test_a_segment_that_tells_a_scalar_index_says_nothing_of_codes() -> None:
-    """The names as 2.3.5 gave them, one after the other, of a collection that was not changed."""
-    index = {"index_type": "IVF_SQ8", "index_name": "v_ix", "params": {"nlist": "16"}}
-    seen = Seen(
-        count=3000, quantization=qa.Quantization.of("scalar"), index=index, loaded=True,
-        segments=[Segment(3000, "t_ix")], scalars=frozenset({"t_ix", "n_ix"}),
-    )  # fmt: skip
-    assert judge(seen).state is qa.State.UNKNOWN
-    told = [Segment(3000, "v_ix"), Segment(3000, "n_ix")]
-    assert judge(replace(seen, segments=told)).state is qa.State.ACTIVE
-    other = [Segment(3000, "of_an_index_that_was_dropped")]
-    assert judge(replace(seen, segments=other)).state is qa.State.BUILDING
+# -- what is said to come back, does
 
-
-# -- Milvus: values and words, without an engine -------------------------------------------------
-
-VALUES: list[tuple[Any, str, dict[str, Any], str]] = [
-    ("äöüäö", "VARCHAR", {"max_length": 10}, "as it is"),
-    ("äöüäöü", "VARCHAR", {"max_length": 10}, "not"),
-    ("", "VARCHAR", {"max_length": 1}, "as it is"),
-    (1, "VARCHAR", {"max_length": 10}, "not"),
-    (2**63 - 1, "INT64", {}, "as it is"),
-    (2**63, "INT64", {}, "not"),
-    (-(2**63), "INT64", {}, "as it is"),
-    (True, "INT64", {}, "not"),
-    (1.0, "INT64", {}, "not"),
-    (-129, "INT8", {}, "not"),
-    (0.5, "FLOAT", {}, "as it is"),
-    (0.1, "FLOAT", {}, "not"),
-    (1, "FLOAT", {}, "nearly"),
-    (2**24 + 1, "FLOAT", {}, "not"),
-    (1e300, "FLOAT", {}, "not"),
-    (math.inf, "DOUBLE", {}, "not"),
-    (0.1, "DOUBLE", {}, "as it is"),
-    (2**53 + 1, "DOUBLE", {}, "not"),
-    (True, "DOUBLE", {}, "not"),
-    (0, "BOOL", {}, "not"),
-    (None, "BOOL", {}, "not"),
-    ({}, "JSON", {}, "as it is"),
-    ('{"a": 1}', "JSON", {}, "not"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("value", "kind", "params", "kept"), VALUES)
-def test_which_values_a_field_gives_back(
-    value: Any, kind: str, params: dict[str, Any], kept: str
-) -> None:
-    assert fitting.fits(value, {"type": kind, "params": params}, REAL) == kept
-
-
-def test_lengths_count_characters_in_lite_and_bytes_on_a_server() -> None:
-    field = {"type": "VARCHAR", "params": {"max_length": 5}}
-    assert [fitting.fits("äöüäö", field, each) for each in (LITE, REAL)] == ["as it is", "not"]
-
-
-def test_null_fits_where_it_does_not_become_the_default() -> None:
-    field = {"type": "INT64", "nullable": True}
-    assert fitting.fits(None, field, NEW) == "as it is"
-    assert fitting.fits(None, {**field, "default_value": 7}, NEW) == "not"
-
-
-def test_lists_fit_by_number_type_and_from_2_4_length() -> None:
-    field = {
-        "type": "ARRAY", "element_type": "VARCHAR", "params": {"max_capacity": 2, "max_length": 2},
-    }  # fmt: skip
-    assert fitting.fits([], field, NEW) == "as it is"
-    assert fitting.fits(["a"] * 3, field, NEW) == "not"
-    assert fitting.fits([1], field, NEW) == "not"
-    assert [fitting.fits(["abc"], field, each) for each in (REAL, NEW)] == ["as it is", "not"]
-    floats = {"type": "ARRAY", "element_type": "FLOAT", "params": {"max_capacity": 2}}
-    assert fitting.fits([1, 0.5], floats, NEW) == "nearly"
-
-
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ('$meta["city"]', "city"), ("$meta['a']['b']", "a.b"), ("/a/b", "a.b"), ("city", "city"),
-        ('doc["a"]', "doc.a"),
-    ],
-)  # fmt: skip
-def test_paths_of_json_are_read_in_each_of_their_forms(text: str, key: str) -> None:
-    assert scalars.path_of(text) == key
-
-
-def test_indexes_of_newer_servers_by_their_documentation() -> None:
-    """No such server runs here: what would be asked of it."""
-    text = {"t": {"name": "t", "type": "VARCHAR"}}
-    fit = scalars.fit
-    assert fit("t", "keyword", {"index_type": "BITMAP"}, text, True, NEW) == (
-        {"index_type": "BITMAP"}, None,
-    )  # fmt: skip
-    assert fit("t", "keyword", {"index_type": "BITMAP"}, text, True, Engine("2.4.1")) == (
-        {"index_type": "INVERTED"}, None,
-    )  # fmt: skip
-    assert fit("city", "keyword", {}, {}, True, NEW) == ({"index_type": "INVERTED"}, None)
-    assert "2.5.11" in str(fit("city", "keyword", {}, {}, True, Engine("2.5.10"))[1])
-    assert "kind geo" in str(fit("city", "geo", {}, {}, True, NEW)[1])
-    assert "goes into a list" in str(fit("tags[].name", "keyword", {}, {}, True, NEW)[1])
-    assert "no field 'city'" in str(fit("city", "keyword", {}, {}, False, NEW)[1])
-    assert "has no index of the kind integer" in str(fit("t", "integer", {}, text, True, NEW)[1])
-
-
-# -- Weaviate ------------------------------------------------------------------------------------
-
-PROPERTIES: list[dict[str, Any]] = [
-    {"name": "t", "dataType": ["text"], "tokenization": "whitespace", "description": "a title",
-     "indexFilterable": False},
-    {"name": "exact", "dataType": ["text"], "tokenization": "field", "indexSearchable": False},
-    {"name": "tri", "dataType": ["text"], "tokenization": "trigram"},
-    {"name": "n", "dataType": ["int"], "indexRangeFilters": True},
-    {"name": "x", "dataType": ["number"]}, {"name": "b", "dataType": ["boolean"]},
-    {"name": "d", "dataType": ["date"], "indexRangeFilters": True, "indexFilterable": False},
-    {"name": "u", "dataType": ["uuid"]}, {"name": "g", "dataType": ["geoCoordinates"]},
-    {"name": "p", "dataType": ["phoneNumber"]}, {"name": "bl", "dataType": ["blob"]},
-    {"name": "ts", "dataType": ["text[]"], "tokenization": "lowercase"},
-    {"name": "ns", "dataType": ["int[]"]}, {"name": "xs", "dataType": ["number[]"]},
-    {"name": "bs", "dataType": ["boolean[]"]}, {"name": "ds", "dataType": ["date[]"]},
-    {"name": "us", "dataType": ["uuid[]"]},
-    {"name": "o", "dataType": ["object"], "nestedProperties": [
-        {"name": "a", "dataType": ["int"]},
-        {"name": "w", "dataType": ["text"], "tokenization": "lowercase"},
-        {"name": "in", "dataType": ["object"], "nestedProperties": [
-            {"name": "deep", "dataType": ["date"]}, {"name": "all", "dataType": ["text[]"]}]}]},
-    {"name": "os", "dataType": ["object[]"], "nestedProperties": [
-        {"name": "a", "dataType": ["number"]}]},
-    {"name": "_odd__", "dataType": ["text"]}, {"name": "class", "dataType": ["text"]},
-    {"name": "vector", "dataType": ["text"]}, {"name": "l" * 231, "dataType": ["text"]},
-]  # fmt: skip
-INVERTED = {
-    "indexTimestamps": True, "indexNullState": True, "indexPropertyLength": True,
-    "bm25": {"b": 0.5, "k1": 1.1},
-    "stopwords": {"preset": "en", "additions": ["foo"], "removals": ["a"]},
-}  # fmt: skip
-_ID = "00000000-0000-0000-0000-00000000000{}"
-OBJECTS: list[dict[str, Any]] = [
-    {
-        "t": " A word ", "exact": '{"a": 1}', "tri": "", "n": 2**53, "x": 1.0, "b": False,
-        "d": "2024-02-29T12:00:00.123456789Z", "u": _ID.format(7),
-        "g": {"latitude": 1.25, "longitude": -2.5},
-        "p": {"input": "020 1234567", "defaultCountry": "nl"}, "bl": "AAFibG9i",
-        "ts": ["a", "B c", " x "], "ns": [1, -(2**53)], "xs": [1.0, 0.1], "bs": [True, False],
-        "ds": ["2024-01-01T00:00:00+02:00"], "us": [_ID.format(8)],
-        "o": {"a": 3, "w": "[1]", "in": {"deep": "2024-01-01T00:00:00+02:00", "all": ["x"]}},
-        "os": [{"a": 1.0}, {"a": 0.5}], "_odd__": "o", "class": "c", "vector": "v", "l" * 231: "l",
-    },
-    {"n": 2**60, "x": 5e-324, "ts": [], "ns": [], "os": [], "o": {}},
-    {"n": -(2**63), "x": -1.7976931348623157e308, "t": "äöü"},
-    {},
-]  # fmt: skip
-
-
-def weaviate_collection(
-    database: Database, name: str, properties: Sequence[Mapping[str, Any]], **options: Any
-) -> Collection:
-    """A collection as somebody made it by its REST interface."""
-    connection = database._store.connection  # type: ignore[attr-defined]
-    body = {"class": name, "vectorizer": "none", "properties": list(properties), **options}
-    connection.rest("POST", "/v1/schema", body, doing="make it")
-    return database[name]
-
-
-def put_objects(collection: Collection, objects: Sequence[Mapping[str, Any]]) -> None:
-    connection = collection._store.connection  # type: ignore[attr-defined]
-    vectors = rows(len(objects), dim=DIM)
-    for at, each in enumerate(objects):
-        body = {
-            "class": collection.name, "id": _ID.format(at + 1), "properties": dict(each),
-            "vector": vectors[at].tolist(),
-        }  # fmt: skip
-        connection.rest("POST", "/v1/objects", body, doing="write")
-
-
-def raw_schema(collection: Collection) -> dict[str, Any]:
-    connection = collection._store.connection  # type: ignore[attr-defined]
-    found = connection.rest("GET", f"/v1/schema/{collection.name}", doing="read")
-    return {key: found[key] for key in ("properties", "invertedIndexConfig")}
-
-
-def test_properties_and_their_indexes_come_along(ends: Ends, name: str) -> None:
-    database = ends("weaviate")
-    source = weaviate_collection(
-        database, f"{name}_a", PROPERTIES, invertedIndexConfig=INVERTED, description="of books"
-    )
-    put_objects(source, OBJECTS)
-    done = qa.migrate(source, (database, f"{name}_b"))
-    assert (done.state, done.plan.losses) == ("done", ())
-    copy = database[f"{name}_b"]
-    assert raw_schema(copy) == raw_schema(source)
-    assert raw_schema(copy)["invertedIndexConfig"]["bm25"] == {"b": 0.5, "k1": 1.1}
-    assert everything(copy) == everything(source)
-    # What the server gives for what was sent: a phone's country is made large, and no more.
-    found = [payload for _, payload in everything(copy).values()]
-    first = {**OBJECTS[0], "p": {"input": "020 1234567", "defaultCountry": "NL"}}
-    assert found == [first, *OBJECTS[1:]]
-    schema = copy._store._layout(copy.name).raw  # type: ignore[attr-defined]
-    assert schema["description"].splitlines()[0] == "of books"
-    lines = plan_lines(done.plan)
-    assert ("field", "t: text, tokenization whitespace, searchable") in lines
-    assert ("field", "o: object of a, w, in, filterable") in lines
-    # Filters act as they did: by words, by null state, by length.
-    assert source.count({"n": {"gte": 2**53}}) == copy.count({"n": {"gte": 2**53}}) == 2
-    again = qa.migrate(copy, (database, f"{name}_c"))
-    assert (again.state, raw_schema(database[f"{name}_c"])) == ("done", raw_schema(source))
-
-
-def test_a_collection_of_ours_keeps_its_place_for_the_rest(ends: Ends, name: str) -> None:
-    database = ends("weaviate")
-    source = database.create(f"{name}_a", dim=DIM)
-    payloads = [{"n": 1, "null": None, "Large": "x", "deep": {"a": [1, None]}}, {"n": 2.5}]
-    source.write(qa.Batch([_ID.format(1), _ID.format(2)], {"": rows(2, dim=DIM)}, payloads))
-    done = qa.migrate(source, (database, f"{name}_b"))
-    assert (done.state, done.plan.losses) == ("done", ())
-    copy = database[f"{name}_b"]
-    assert everything(copy) == everything(source)
-    assert raw_schema(copy) == raw_schema(source)
-    assert not [line for label, line in plan_lines(done.plan) if label == "field"]
-
-
-def test_references_stay_behind_by_name(ends: Ends, name: str) -> None:
-    database = ends("weaviate")
-    weaviate_collection(database, f"{name}_x", [])
-    points = {"name": "at", "dataType": [f"{name}_x"]}
-    source = weaviate_collection(database, f"{name}_a", [PROPERTIES[0], points])
-    put_objects(source, [{"t": "a"}])
-    with pytest.raises(UnsupportedError, match="references: at"):
-        qa.migrate(source, (database, f"{name}_b"))
-    done = qa.migrate(source, (database, f"{name}_b"), allow=["references"])
-    assert done.state == "done"
-    assert [each["name"] for each in raw_schema(database[f"{name}_b"])["properties"]] == ["t"]
-
-
-def test_what_a_typed_property_does_not_keep_is_a_note_and_comes_home(
-    ends: Ends, name: str
-) -> None:
-    """Rows of another store, added to a collection that somebody typed."""
-    database = ends("weaviate")
-    there = weaviate_collection(database, f"{name}_a", PROPERTIES)
-    put_objects(there, [])
-    edge = ends("edge")
-    source = edge.create("docs", dim=DIM, metric="cosine")
-    payloads = [
-        {"n": 2**53 + 1, "x": 1, "d": "yesterday", "u": "7", "ts": "one", "o": {"b": 1}, "t": None},
-        {"n": 7, "x": 0.5, "d": "2024-01-01T00:00:00Z", "ts": ["a"], "more": {"y": 1}},
-    ]
-    ids = [_ID.format(1), _ID.format(2)]
-    source.write(qa.Batch(ids, {"": rows(2, dim=DIM)}, payloads))
-    put_objects(there, [{"n": 1}])  # a first row says the dimension
-    qa.migrate(source, (database, there.name), allow=["existing-target"])
-    assert [payload for _, payload in everything(there).values()] == payloads
-    assert qa.check(source, there).passed
-
-
-def test_blobs_of_others_are_read(ends: Ends, name: str) -> None:
-    """The server's "all properties" are all but blobs."""
-    source = weaviate_collection(ends("weaviate"), f"{name}_a", PROPERTIES)
-    put_objects(source, OBJECTS[:1])
-    done = qa.migrate(source, (ends("edge"), "docs"))
-    assert done.state == "done"
-    (note,) = [each for each in done.plan.notes if each.startswith("typed-fields")]
-    assert "t (text, tokenization whitespace, searchable)" in note
-
-
-# -- what is said to come back, does -------------------------------------------------------------
-
-TEXT = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12
-) | st.sampled_from(["äöüäö", '{"a": 1}', "[1]", "null", "", " x "])
-NUMBERS = st.one_of(
-    st.integers(-(2**63), 2**63 - 1),
-    st.sampled_from([2**53, 2**53 + 1, -(2**63), 127, 128, -129, 2**31, 2**24 + 1]),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.floats(width=32, allow_nan=False, allow_infinity=False),
-)
-ANY = st.one_of(TEXT, NUMBERS, st.booleans(), st.none())
-JSON = st.recursive(
-    ANY,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=6,
-)  # fmt: skip
 ROW = st.dictionaries(st.sampled_from([*FIELDS, "loose"]), JSON, max_size=12)
 FULL: dict[str, Any] = {**LIMITS[0]}
 del FULL["loose"], FULL["deep"]
@@ -667,28 +400,5 @@ def test_a_value_that_fits_a_field_comes_back_as_it_was(ends: Ends, name: str, e
         store.write(f"{name}_a", qa.Batch([1], {"embedding": vector}, [payload]))
         (found,) = store.fetch(f"{name}_a", [1]).payloads or ()
         assert json.dumps(found, sort_keys=True) == json.dumps(payload, sort_keys=True)
-
-    check()
-
-
-WROW = st.dictionaries(
-    st.sampled_from([each["name"] for each in PROPERTIES if each["name"] != "p"]), JSON, max_size=12
-)
-
-
-def test_a_value_that_fits_a_property_comes_back_as_it_was(ends: Ends, name: str) -> None:
-    made = weaviate_collection(ends("weaviate"), f"{name}_a", PROPERTIES)
-    put_objects(made, [{}])
-    store = made._store
-    room = store.room([""], store.beside(made.name))
-    vector = rows(1, dim=DIM)
-
-    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
-    @given(row=WROW)
-    def check(row: dict[str, Any]) -> None:
-        good = {key: value for key, value in row.items() if room.keeps(key, value) == "as it is"}  # type: ignore[misc]
-        store.write(made.name, qa.Batch([_ID.format(1)], {"": vector}, [good]))
-        (found,) = store.fetch(made.name, [_ID.format(1)]).payloads or ()
-        assert json.dumps(found, sort_keys=True) == json.dumps(good, sort_keys=True)
 
     check()

@@ -21,6 +21,10 @@ from qadapt.errors import (
 
 NOT_FOUND, NOT_LOADED, NO_INDEX, RATE_LIMIT = 100, 101, 700, 8
 NO_ALIAS = 1600
+LOAD = (
+    "load it: client.load_collection(name); after a restart the server does that by itself, within "
+    "a minute or so: then do the same again"
+)
 
 
 class NotLoadedError(StoreError):
@@ -50,7 +54,7 @@ def translate(error: Exception, doing: str, limit: int | None = None) -> QadaptE
     if code in (NOT_FOUND, NO_ALIAS):
         return NotFoundError(said)
     if code == NOT_LOADED:
-        return NotLoadedError(said, hint="load it: client.load_collection(name)")
+        return NotLoadedError(said, hint=LOAD)
     if code == RATE_LIMIT:
         return BusyError(said, hint="the server limits the rate of such requests; try later")
     return _by_words(error, said)
@@ -104,7 +108,7 @@ def _by_words(error: Exception, said: str) -> QadaptError:
     if "fail connecting" in low or "illegal connection" in low or "unavailable" in low:
         return UnreachableError(said, hint="is the server up, and is this its gRPC port (19530)?")
     if "not loaded" in low or "call load()" in low:
-        return NotLoadedError(said, hint="load it: client.load_collection(name)")
+        return NotLoadedError(said, hint=LOAD)
     if "cannot parse expression" in low or "failed to create query plan" in low:
         return InputError(said, hint="is the filter right? it was sent as a Milvus expression")
     if name in ("DataNotMatchException", "ParamError"):

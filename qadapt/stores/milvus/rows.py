@@ -95,7 +95,10 @@ def _check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None
             f"{layout.name!r} has to have",
             hint="the field is neither nullable nor has it a default; nothing was written",
         )
-    rest = {key: value for key, value in payload.items() if key not in layout.fields.types}
+    typed = layout.fields.types
+    rest = payload
+    if not typed.keys().isdisjoint(payload):
+        rest = {key: value for key, value in payload.items() if key not in typed}
     size = len(json.dumps(rest, ensure_ascii=False).encode()) if rest else 0
     if size > MAX_PAYLOAD:
         raise InputError(

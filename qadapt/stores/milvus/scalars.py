@@ -75,6 +75,8 @@ def indexes(connection: Connection, layout: schema.Layout) -> dict[str, Scalar]:
                 index.params.get("json_cast_type", "").lower()
             )
             key = path_of(index.params["json_path"])
+        elif field == layout.keys.field:
+            continue  # the primary key is no entry of the payload
         else:
             kind, key = _kind(types.get(field, {}), layout), field
         if kind is not None and key:

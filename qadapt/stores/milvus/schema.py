@@ -426,6 +426,11 @@ def index_of(told: Mapping[str, Any]) -> Index:
 
 def loaded(connection: Connection, name: str) -> bool:
     """Whether the collection is loaded."""
+    return load_state(connection, name) == "Loaded"
+
+
+def load_state(connection: Connection, name: str) -> str:
+    """``Loaded``, ``Loading``, ``NotLoad`` or ``NotExist``."""
     client = connection.client
     found = connection.call(f"ask whether {name!r} is loaded", client.get_load_state, name)
-    return str(getattr(found["state"], "name", found["state"])) == "Loaded"
+    return str(getattr(found["state"], "name", found["state"]))

@@ -64,6 +64,7 @@ from qadapt.stores.milvus.connection import (
 )
 from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.filters import joined, to_expression
+from qadapt.stores.milvus.waking import wait_while_loading
 
 
 class MilvusStore(ClientStore[Connection]):
@@ -284,6 +285,8 @@ class MilvusStore(ClientStore[Connection]):
             # Lite has them in this process alone, and forgets at its end that they were loaded.
             load = self.connection.client.load_collection
             self.connection.call(f"load {collection!r}", load, collection)
+        elif not self.connection.lite:
+            wait_while_loading(self.connection, self._layout(collection).name)
 
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         return keeping.beyond_rows(self.connection, self._fresh(collection))

@@ -31,6 +31,11 @@ MAX_VARCHAR = 65_535
 SINCE_NULLABLE = "2.5"
 _KEPT = ("nullable", "is_partition_key", "is_clustering_key")
 _MARKS = {"is_partition_key": "partition key", "is_clustering_key": "clustering key"}
+# Parameters of a field that can be asked for again.
+_PARAMS = (
+    "max_length", "max_capacity", "enable_analyzer", "enable_match", "analyzer_params",
+    "multi_analyzer_params", "mmap.enabled",
+)  # fmt: skip
 _BEYOND = {"functions": "functions", "struct_fields": "structs", "struct_array_fields": "structs"}
 
 
@@ -51,7 +56,8 @@ def declared(raw: Mapping[str, Any], layout: schema.Layout) -> Declared:
     if not ours:
         found["key"] = field(key)
         found["entries"] = {key["name"]: f"{words(field(key))}, primary key", **found["entries"]}
-    if layout.partition_key is not None and raw.get("num_partitions"):
+    # Lite has 16, and counts the one that is always there.
+    if layout.partition_key is not None and not layout.fields.lite and raw.get("num_partitions"):
         found["num_partitions"] = int(raw["num_partitions"])
     return found
 
@@ -61,13 +67,18 @@ def beyond(raw: Mapping[str, Any]) -> str:
     found = [label for name, label in _BEYOND.items() if raw.get(name)]
     if raw.get("auto_id"):
         found.append("auto_id (the copy has the same keys, and takes new rows with keys alone)")
+    for each in raw["fields"]:
+        vector = "VECTOR" in schema.type_name(each["type"])
+        other = [key for key in each.get("params") or {} if key not in _PARAMS]
+        if other and not vector:
+            found.append(f"settings of the field {each['name']} ({', '.join(other)})")
     return ", ".join(dict.fromkeys(found))
 
 
 def field(each: Mapping[str, Any]) -> Declared:
     """One field as plain data."""
     found: Declared = {"name": str(each["name"]), "type": schema.type_name(each["type"])}
-    params = dict(each.get("params") or {})
+    params = {key: value for key, value in (each.get("params") or {}).items() if key in _PARAMS}
     if found["type"] == "ARRAY":
         found["element_type"] = schema.element_type(each)
         if found["element_type"] == "VARCHAR":
@@ -139,6 +150,7 @@ def seen(wanted: Mapping[str, Any], raw: Mapping[str, Any], engine: Engine, name
         now, asked = there.get(each["name"], {}), dict(each)
         if engine.lite:
             now, asked = _as_lite(now), _as_lite(asked)
+        now, asked = _plain(now), _plain(asked)
         if now != asked:
             lost.append(f"{each['name']} is {now} and not {asked}")
     if wanted and bool(raw.get("enable_dynamic_field")) != wanted["dynamic"]:
@@ -149,6 +161,12 @@ def seen(wanted: Mapping[str, Any], raw: Mapping[str, Any], engine: Engine, name
             f"{'; '.join(lost)}",
             hint="nothing was made",
         )
+
+
+def _plain(each: Mapping[str, Any]) -> Declared:
+    """A field whose parameters are text, as some servers tell them."""
+    params = {key: str(value).lower() for key, value in (each.get("params") or {}).items()}
+    return {**each, "params": params}
 
 
 def _as_lite(each: Mapping[str, Any]) -> Declared:

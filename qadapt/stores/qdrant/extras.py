@@ -123,6 +123,8 @@ def refused(extras: Mapping[str, Extra], version: str | None, *, local: bool) ->
 
 def _problem(extra: Extra, version: str | None, *, local: bool) -> str | None:
     multi = extra.kind == "multi"
+    if multi and extra.dim is None:
+        return "nothing says how many dimensions it has: there are no rows with it"
     since = MULTI_SINCE if multi else SPARSE_SINCE
     if gates.lacks(version, since):
         kind = "multivectors" if multi else "sparse vectors"

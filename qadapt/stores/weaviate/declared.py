@@ -6,8 +6,9 @@ In ``Beside.schema``, plain data::
     properties   as the server tells them: types, nested ones, tokenization, index flags, words
     inverted     invertedIndexConfig
     description  without qadapt's note
+    behind       what no copy has: modules that make vectors or answers; absent where there are none
 
-References and settings of modules are left out: a copy has no other collection and no vectorizer.
+References are left out too: a copy has no other collection.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import base64
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,12 +42,23 @@ def declared(layout: Layout) -> Declared:
     """The schema of a collection; ``entries`` are those that qadapt did not make by itself."""
     found = [_bare(each) for each in layout.raw.get("properties") or () if not reference(each)]
     told = layout.raw.get("description")
-    return {
+    schema: Declared = {
         "entries": {each["name"]: words(each) for each in found if not _by_itself(each, layout)},
         "properties": found,
         "inverted": dict(layout.raw.get("invertedIndexConfig") or {}),
         "description": described(told, "").rstrip("\n"),
     }
+    if behind := _behind(layout.raw):
+        schema["behind"] = behind
+    return schema
+
+
+def _behind(raw: Mapping[str, Any]) -> list[str]:
+    """Modules: of the unnamed vector, of named ones, and those of the collection."""
+    found = [str(raw.get("vectorizer") or "none"), *(raw.get("moduleConfig") or {})]
+    for each in (raw.get("vectorConfig") or {}).values():
+        found += each.get("vectorizer") or {}
+    return sorted({name for name in found if name != "none"})
 
 
 def references(layout: Layout) -> list[str]:
@@ -196,11 +208,11 @@ def _worst(found: Sequence[Kept]) -> Kept:
     return "not" if "not" in found else "nearly" if "nearly" in found else "as it is"
 
 
-def keeps(wanted: Mapping[str, Any], name: str, value: Any) -> Kept:
+def keeper(wanted: Mapping[str, Any]) -> Callable[[str, Any], Kept]:
     """How an entry comes back from a collection of this schema that has no place for the rest of a
     payload. A name that is not declared is kept as a note: the server would guess its type."""
-    each = next((each for each in wanted["properties"] if each["name"] == name), None)
-    return "not" if each is None else fits(value, each)
+    known = {each["name"]: each for each in wanted["properties"]}
+    return lambda name, value: fits(value, known[name]) if name in known else "not"
 
 
 def ours(wanted: Mapping[str, Any]) -> bool:

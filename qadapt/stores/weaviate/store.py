@@ -324,7 +324,7 @@ class WeaviateStore(ClientStore[Connection]):
     def room(self, vectors: Collection[str], beside: Beside) -> Room:
         if not beside.schema or declared.ours(beside.schema):
             return super().room(vectors, beside)
-        return Room(self.takes_id, lambda key, value: declared.keeps(beside.schema, key, value))
+        return Room(self.takes_id, declared.keeper(beside.schema))
 
     def indexes_itself(self, key: str, kind: str) -> bool:
         return payloads.indexes_itself(key, kind)

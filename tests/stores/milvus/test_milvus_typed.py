@@ -16,6 +16,7 @@ from pymilvus.grpc_gen import schema_pb2
 from qadapt.errors import StoreError, UnsupportedError
 from qadapt.model import Beside, Vector
 from qadapt.model.address import Address
+from qadapt.stores.milvus import typed
 from qadapt.stores.milvus.store import MilvusStore
 
 Opened = tuple[MilvusStore, Recorder]
@@ -163,3 +164,14 @@ def test_a_path_needs_2_5_11(at: Callable[[str], Opened]) -> None:
     make(store)
     with pytest.raises(UnsupportedError, match=r"indexes typed fields alone .*2\.5\.11"):
         store.index_payload("books", "city", "keyword")
+
+
+def test_what_no_copy_has_is_named() -> None:
+    from pymilvus import DataType
+
+    text = {"name": "t", "type": DataType.VARCHAR, "params": {"max_length": "9", "warmup": "sync"}}
+    raw = {"auto_id": True, "functions": [{"name": "bm25"}], "fields": [text]}
+    words = typed.beyond(raw)
+    assert words.startswith("functions, auto_id (")
+    assert words.endswith("settings of the field t (warmup)")
+    assert typed.beyond({"fields": []}) == ""

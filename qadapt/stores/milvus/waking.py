@@ -1,0 +1,34 @@
+"""A collection that the server loads by itself, as it does after a restart: waited for.
+
+Seen on 2.3.5, killed and started on the same folder: healthy after 8 s, the load state then
+``Loading`` for 28 s, in which reading and searching are refused as "collection not loaded". One
+that somebody released has the state ``NotLoad``, and nobody loads it.
+"""
+
+from __future__ import annotations
+
+import time
+
+from qadapt.errors import BusyError
+from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.schema import load_state
+
+PAUSE = 0.25
+LIMIT = 120.0
+
+
+def wait_while_loading(connection: Connection, name: str, limit: float = LIMIT) -> None:
+    """Come back when it is loaded, or nobody is at it.
+
+    Raises:
+        BusyError: it is still being loaded after ``limit`` seconds.
+    """
+    end = time.monotonic() + limit
+    while load_state(connection, name) == "Loading":
+        if time.monotonic() > end:
+            raise BusyError(
+                f"the server loads {name!r}, as after a restart, for more than {limit:g} s",
+                hint="try again later; client.get_load_state(name) tells how far it is, and the "
+                "server's log why it takes so long",
+            )
+        time.sleep(PAUSE)
