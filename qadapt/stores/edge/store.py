@@ -28,7 +28,6 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
-    Level,
     Quantization,
     Server,
     Step,
@@ -46,7 +45,7 @@ from qadapt.stores.base import (
     Progress,
     Search,
     Store,
-    refuse,
+    accepted,
     unknown_kind,
 )
 from qadapt.stores.edge import (
@@ -392,10 +391,7 @@ class EdgeStore(Store):
         return mapping.to_native(quantization, vector)
 
     def _mapped(self, quantization: Quantization, vector: Vector) -> Mapped:
-        mapped = self.map(quantization, vector)
-        if mapped.match.level is Level.UNSUPPORTED:
-            raise refuse(mapped.match, quantization, self.name)
-        return mapped
+        return accepted(self.map(quantization, vector), quantization, self.name)
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
         looked = inspection.look(self._shard(info.name))

@@ -22,7 +22,6 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
-    Level,
     Quantization,
     Rescore,
     Step,
@@ -30,7 +29,7 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, accepted
 from qadapt.stores.client import ClientStore
 from qadapt.stores.milvus import (
     aliases,
@@ -451,9 +450,7 @@ class MilvusStore(ClientStore[Connection]):
         current: Mapping[str, Any] | None = None,
     ) -> Mapped:
         mapped = mapping.to_native(quantization, vector, self._engine, current)
-        if mapped.match.level is Level.UNSUPPORTED:
-            raise refuse(mapped.match, quantization, self.name)
-        return mapped
+        return accepted(mapped, quantization, self.name)
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
         looked = self._whole(info.name)

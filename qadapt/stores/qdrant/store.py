@@ -25,7 +25,6 @@ from qadapt.model import (
     Hits,
     Id,
     Kind,
-    Level,
     Match,
     Quantization,
     Step,
@@ -40,7 +39,7 @@ from qadapt.stores.base import (
     OnProgress,
     Part,
     Search,
-    refuse,
+    accepted,
     unknown_kind,
 )
 from qadapt.stores.client import ClientStore
@@ -356,10 +355,7 @@ class QdrantStore(ClientStore[Connection]):
             raise UnsupportedError(
                 f"no {quantization} here: {localmode.RULE}", hint=localmode.ADVICE
             )
-        mapped = self.map(quantization, vector)
-        if mapped.match.level is Level.UNSUPPORTED:
-            raise refuse(mapped.match, quantization, self.name)
-        return mapped
+        return accepted(self.map(quantization, vector), quantization, self.name)
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
         if self.connection.local:

@@ -18,7 +18,6 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
-    Level,
     Quantization,
     Rescore,
     Step,
@@ -26,7 +25,7 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, refuse
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, accepted
 from qadapt.stores.client import ClientStore
 from qadapt.stores.weaviate import (
     aliases,
@@ -376,9 +375,7 @@ class WeaviateStore(ClientStore[Connection]):
         current: Mapping[str, Any] | None = None,
     ) -> Mapped:
         mapped = mapping.to_native(quantization, vector, self._engine, current)
-        if mapped.match.level is Level.UNSUPPORTED:
-            raise refuse(mapped.match, quantization, self.name)
-        return mapped
+        return accepted(mapped, quantization, self.name)
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
         looked = self._look(info.name)
