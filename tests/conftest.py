@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,10 @@ pytest_plugins = ["live.plugin"]
 hypothesis.settings.register_profile("qadapt", deadline=None)
 hypothesis.settings.register_profile("qadapt-ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("qadapt-ci" if os.environ.get("CI") else "qadapt")
+
+# A shell's background job ignores Ctrl-C, and so would every process that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # -- state ---------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
+    Level,
     Match,
     Quantization,
     Rescore,
@@ -648,3 +649,14 @@ def refuse(match: Match, asked: Quantization, store: str) -> UnsupportedError:
         f"{store} has no {asked}: {'; '.join(match.differences)}",
         hint="; ".join(match.support) or "choose another kind: `qadapt matrix` lists them",
     )
+
+
+def accepted(mapped: Mapped, asked: Quantization, store: str) -> Mapped:
+    """What a quantization was mapped to.
+
+    Raises:
+        UnsupportedError: the store has no such thing.
+    """
+    if mapped.match.level is Level.UNSUPPORTED:
+        raise refuse(mapped.match, asked, store)
+    return mapped

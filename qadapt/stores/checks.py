@@ -5,10 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from qadapt.errors import AddressError, NotFoundError, SpecError, UnsupportedError
+import numpy as np
+
+from qadapt.errors import AddressError, InputError, NotFoundError, SpecError, UnsupportedError
+from qadapt.model import Kind, Quantization, Vector
 from qadapt.model.address import Address
 
 Field = TypeVar("Field")
+
+
+def page(size: Any) -> int:
+    """A page's number of rows.
+
+    Raises:
+        InputError
+    """
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise InputError(f"a page has at least 1 row; got {size!r}")
+    return int(size)
+
+
+def quantizations(
+    given: Mapping[str, Quantization], vectors: Mapping[str, Vector]
+) -> dict[str, Quantization]:
+    """The quantization of each vector: what was given, none where nothing was.
+
+    Raises:
+        NotFoundError: one of no vector.
+    """
+    for name in given:
+        if name not in vectors:
+            raise NotFoundError.missing("vector", name, vectors)
+    none = Quantization(Kind.NONE)
+    return {name: given.get(name, none) for name in vectors}
 
 
 def request(request: Mapping[str, Any], keys: Mapping[str, set[str]], where: str) -> None:

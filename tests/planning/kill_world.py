@@ -95,7 +95,6 @@ def main(job, out):
             told["how"] = [hits.how.searcher, hits.how.rescorer, hits.how.scores]
     os.write(out, json.dumps(told).encode() + b"\n")
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 for line in sys.stdin:
     job = json.loads(line)
     read, write = os.pipe()

@@ -14,7 +14,6 @@ import numpy as np
 from qadapt.errors import (
     AddressError,
     BusyError,
-    InputError,
     IntegrityError,
     NotFoundError,
     QadaptError,
@@ -29,8 +28,6 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
-    Kind,
-    Level,
     Quantization,
     Server,
     Step,
@@ -38,6 +35,7 @@ from qadapt.model import (
     narrow,
 )
 from qadapt.model.address import Address
+from qadapt.stores import checks
 from qadapt.stores.base import (
     PAGE,
     Kept,
@@ -47,7 +45,7 @@ from qadapt.stores.base import (
     Progress,
     Search,
     Store,
-    refuse,
+    accepted,
     unknown_kind,
 )
 from qadapt.stores.edge import (
@@ -162,14 +160,7 @@ class EdgeStore(Store):
         beside: Beside | None = None,
     ) -> None:
         folder = self._folder / creation.check_name(collection)
-        made, natives = dict(vectors), {}
-        for name, item in quantization.items():
-            if name not in vectors:
-                raise NotFoundError.missing("vector", name, vectors)
-            if item.kind is Kind.FLOAT16:
-                # Here 16-bit floats are a datatype, which creation alone can choose.
-                made[name] = vectors[name].replace(datatype="float16")
-            natives[name] = self._mapped(item, made[name]).native or {}
+        made, natives = mapping.made(quantization, vectors, self._mapped)
         with self._lock:
             creation.create(folder, made, natives, beside.extras if beside else {})
 
@@ -279,8 +270,7 @@ class EdgeStore(Store):
         after: Id | None = None,
     ) -> Iterator[Batch]:
         within = ranges.wanted(part, after)
-        if isinstance(page, bool) or not isinstance(page, int) or page < 1:
-            raise InputError(f"a page has at least 1 row; got {page!r}")
+        page = checks.page(page)
         shard = self._shard(collection)
         wanted = self._wanted(shard, vectors)
         return self._pages(shard, wanted, payload, to_engine(filter), page, within)
@@ -401,10 +391,7 @@ class EdgeStore(Store):
         return mapping.to_native(quantization, vector)
 
     def _mapped(self, quantization: Quantization, vector: Vector) -> Mapped:
-        mapped = self.map(quantization, vector)
-        if mapped.match.level is Level.UNSUPPORTED:
-            raise refuse(mapped.match, quantization, self.name)
-        return mapped
+        return accepted(self.map(quantization, vector), quantization, self.name)
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
         looked = inspection.look(self._shard(info.name))

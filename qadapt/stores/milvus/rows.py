@@ -377,17 +377,6 @@ def page_rows(layout: Layout) -> int:
     return _page(layout.wanted, WINDOW)
 
 
-def check_page(page: Any) -> int:
-    """A page's number of rows.
-
-    Raises:
-        InputError
-    """
-    if isinstance(page, bool) or not isinstance(page, int) or page < 1:
-        raise InputError(f"a page has at least 1 row; got {page!r}")
-    return page
-
-
 def _output(layout: Layout, wanted: Wanted, payload: bool) -> list[str]:
     fields = [layout.keys.field, *map(layout.place, wanted)]
     if payload:

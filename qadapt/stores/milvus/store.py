@@ -22,15 +22,15 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
-    Level,
     Quantization,
     Rescore,
-    Server,
     Step,
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, Store, refuse
+from qadapt.stores import checks
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, accepted
+from qadapt.stores.client import ClientStore
 from qadapt.stores.milvus import (
     aliases,
     bits,
@@ -66,7 +66,7 @@ from qadapt.stores.milvus.filters import joined, to_expression
 from qadapt.stores.milvus.waking import wait_while_loading
 
 
-class MilvusStore(Store):
+class MilvusStore(ClientStore[Connection]):
     """A Milvus server, or Milvus Lite in this process.
 
     Collections made here have a VARCHAR key that holds numbers and text (see ``keys``); payloads
@@ -91,18 +91,13 @@ class MilvusStore(Store):
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
-        super().__init__(address, disabled=disabled)
-        self.connection = connection
+        super().__init__(address, connection, disabled=disabled)
         self._layouts: dict[str, schema.Layout] = {}
         self._counts: dict[str, int] = {}
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> MilvusStore:
         return cls(address, connect(address), disabled=disabled)
-
-    @classmethod
-    def wraps(cls, client: object) -> bool:
-        return type(client).__module__.partition(".")[0] == PACKAGE
 
     @classmethod
     def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> MilvusStore:
@@ -113,16 +108,6 @@ class MilvusStore(Store):
         """
         address, connection = wrapped(client)
         return cls(address, connection, disabled=disabled)
-
-    def close(self) -> None:
-        self.connection.close()
-
-    def server(self) -> Server:
-        return Server(self.name, self.connection.version, self.connection.deployment)
-
-    def capabilities(self) -> Capabilities:
-        found = capabilities.of(self.name, self.connection.version, self.connection.deployment)
-        return found.disable(self.disabled)
 
     @classmethod
     def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
@@ -151,14 +136,8 @@ class MilvusStore(Store):
     ) -> None:
         schema.check_name(collection)
         creation.refuse(vectors, self._engine)
-        for name in quantization:
-            if name not in vectors:
-                raise NotFoundError.missing("vector", name, vectors)
-        none = Quantization.parse("none")
-        mapped = {
-            name: self._mapped(quantization.get(name, none), vector)
-            for name, vector in vectors.items()
-        }
+        wanted = checks.quantizations(quantization, vectors)
+        mapped = {name: self._mapped(each, vectors[name]) for name, each in wanted.items()}
         # A server makes one with the same schema again without a word.
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection {collection!r} already")
@@ -284,7 +263,7 @@ class MilvusStore(Store):
         layout, within = parts.limit(self._layout(collection), part, after)
         expression = joined(to_expression(filter, layout.fields), within)
         wanted = _wanted(layout, vectors)
-        size = rows.check_page(page)
+        size = checks.page(page)
         return rows.read(self.connection, layout, wanted, payload, expression, size)
 
     def takes_id(self, key: Id) -> bool:
@@ -471,9 +450,7 @@ class MilvusStore(Store):
         current: Mapping[str, Any] | None = None,
     ) -> Mapped:
         mapped = mapping.to_native(quantization, vector, self._engine, current)
-        if mapped.match.level is Level.UNSUPPORTED:
-            raise refuse(mapped.match, quantization, self.name)
-        return mapped
+        return accepted(mapped, quantization, self.name)
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
         looked = self._whole(info.name)

@@ -9,10 +9,10 @@ conformance suite against one.
 from __future__ import annotations
 
 from qadapt.model import Capabilities, Rule, Support, by_contract, narrow
-from qadapt.stores.qdrant.localmode import DEPLOYMENT, RULE
+from qadapt.stores.qdrant.connection import LOCAL
+from qadapt.stores.qdrant.localmode import RULE
 
 _NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
-SERVER = "server"
 
 _SEEN = "seen on 1.16.3, checked here by its recordings"
 _CONTRACT = "checked by contract only: no live server of this version was at hand"
@@ -80,7 +80,7 @@ _OURS = (
 
 def of(store: str, version: str | None, deployment: str) -> Capabilities:
     """The capabilities of one server, or of the local mode."""
-    if deployment != DEPLOYMENT:
+    if deployment != LOCAL:
         return narrow(store, RULES, version, deployment)
     local = [
         rule

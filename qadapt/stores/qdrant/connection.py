@@ -38,6 +38,7 @@ from qadapt.stores.qdrant.failures import repeated, translate
 PACKAGE = "qdrant_client"
 DISTRIBUTION = "qdrant-client"
 TIMEOUT = 60
+SERVER, LOCAL = "server", "local"
 OPTIONS = ("timeout", "key_env", "grpc", "rest")
 
 _JSON = {"content-type": "application/json"}
@@ -65,6 +66,11 @@ class Connection:
         """Whether this is the client's local mode, which has no server (facts section 4)."""
         module = importlib.import_module("qdrant_client.local.qdrant_local")
         return isinstance(self.client._client, module.QdrantLocal)
+
+    @property
+    def deployment(self) -> str:
+        """A server, or the local mode."""
+        return LOCAL if self.local else SERVER
 
     @property
     def grpc(self) -> bool:

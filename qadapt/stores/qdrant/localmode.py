@@ -25,7 +25,6 @@ from qadapt.model import (
 from qadapt.stores.qdrant import config, extras, mapping
 from qadapt.stores.qdrant.connection import Connection, module
 
-DEPLOYMENT = "local"
 RULE = (
     "the client's local mode compares every row by its floats: quantization and datatypes set "
     "there are echoed or dropped, never used"

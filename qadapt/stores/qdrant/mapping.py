@@ -18,6 +18,7 @@ from typing import Any, Literal
 from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Match, Quantization, Rescore, Vector
 from qadapt.model.capabilities import older
+from qadapt.stores import checks
 from qadapt.stores.base import Mapped
 
 Native = Mapping[str, Any]
@@ -367,3 +368,27 @@ def _without_nulls(config: Native | None) -> dict[str, Any]:
         name: {key: value for key, value in (fields or {}).items() if value is not None}
         for name, fields in (config or {}).items()
     }
+
+
+def made(
+    quantization: Mapping[str, Quantization],
+    vectors: Mapping[str, Vector],
+    map: Callable[[Quantization, Vector], Mapped],
+) -> tuple[dict[str, Vector], dict[str, Mapping[str, Any]]]:
+    """The vectors of a new collection, and the configuration of each that is quantized.
+
+    Args:
+        map: a quantization in the store's own words; raises where there are none.
+
+    Raises:
+        NotFoundError: a quantization of no vector.
+    """
+    kept, natives = dict(vectors), {}
+    for name, each in checks.quantizations(quantization, vectors).items():
+        if name not in quantization:
+            continue
+        if each.kind is Kind.FLOAT16:
+            # Here 16-bit floats are a datatype, which creation alone can choose.
+            kept[name] = vectors[name].replace(datatype="float16")
+        natives[name] = map(each, kept[name]).native or {}
+    return kept, natives

@@ -25,14 +25,13 @@ from qadapt.model import (
     Hits,
     Id,
     Kind,
-    Level,
     Match,
     Quantization,
-    Server,
     Step,
     Vector,
 )
 from qadapt.model.address import Address
+from qadapt.stores import checks
 from qadapt.stores.base import (
     PAGE,
     Kept,
@@ -40,10 +39,10 @@ from qadapt.stores.base import (
     OnProgress,
     Part,
     Search,
-    Store,
-    refuse,
+    accepted,
     unknown_kind,
 )
+from qadapt.stores.client import ClientStore
 from qadapt.stores.qdrant import (
     capabilities,
     changes,
@@ -68,7 +67,9 @@ from qadapt.stores.qdrant import (
 )
 from qadapt.stores.qdrant.connection import (
     DISTRIBUTION,
+    LOCAL,
     PACKAGE,
+    SERVER,
     Connection,
     address_of,
     check_name,
@@ -84,7 +85,7 @@ LOOK_SECONDS = 10.0
 METADATA = "qadapt"
 
 
-class QdrantStore(Store):
+class QdrantStore(ClientStore[Connection]):
     """A Qdrant server by REST or gRPC, or the local mode of its Python client.
 
     Threads may share it as they may share its client. Cosine vectors are normalised by the server
@@ -98,23 +99,18 @@ class QdrantStore(Store):
     extra: ClassVar[str] = "qdrant"
     package: ClassVar[str] = PACKAGE
     distribution: ClassVar[str] = DISTRIBUTION
-    deployments: ClassVar[tuple[str, ...]] = (capabilities.SERVER, localmode.DEPLOYMENT)
+    deployments: ClassVar[tuple[str, ...]] = (SERVER, LOCAL)
     normalises: ClassVar[bool] = True
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
-        super().__init__(address, disabled=disabled)
-        self.connection = connection
+        super().__init__(address, connection, disabled=disabled)
         self._looks: dict[str, tuple[float, look.Look]] = {}
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> QdrantStore:
         return cls(address, connect(address), disabled=disabled)
-
-    @classmethod
-    def wraps(cls, client: object) -> bool:
-        return type(client).__module__.partition(".")[0] == PACKAGE
 
     @classmethod
     def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> QdrantStore:
@@ -126,23 +122,9 @@ class QdrantStore(Store):
         address = address_of(client)
         return cls(address, Connection(client, owned=False), disabled=disabled)
 
-    def close(self) -> None:
-        self.connection.close()
-
-    def server(self) -> Server:
-        return Server(self.name, self.connection.version, self._deployment)
-
-    def capabilities(self) -> Capabilities:
-        found = capabilities.of(self.name, self.connection.version, self._deployment)
-        return found.disable(self.disabled)
-
     @classmethod
     def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
-        return capabilities.of(cls.name, version, deployment or capabilities.SERVER)
-
-    @property
-    def _deployment(self) -> str:
-        return localmode.DEPLOYMENT if self.connection.local else capabilities.SERVER
+        return capabilities.of(cls.name, version, deployment or SERVER)
 
     # -- collections -------------------------------------------------------------------------
 
@@ -161,14 +143,7 @@ class QdrantStore(Store):
         quantization: Mapping[str, Quantization],
         beside: Beside | None = None,
     ) -> None:
-        made, natives = dict(vectors), {}
-        for name, item in quantization.items():
-            if name not in vectors:
-                raise NotFoundError.missing("vector", name, vectors)
-            if item.kind is Kind.FLOAT16:
-                # Here 16-bit floats are a datatype.
-                made[name] = vectors[name].replace(datatype="float16")
-            natives[name] = self._mapped(item, made[name]).native or {}
+        made, natives = mapping.made(quantization, vectors, self._mapped)
         more = beside.extras if beside else {}
         creation.create(self.connection, collection, made, natives, more)
 
@@ -261,7 +236,7 @@ class QdrantStore(Store):
     ) -> Iterator[Batch]:
         within = ranges.wanted(part, after)
         raw = self._raw(collection)
-        size = strict.capped(strict.limits(raw), "max_query_limit", transfer.check_page(page))
+        size = strict.capped(strict.limits(raw), "max_query_limit", checks.page(page))
         wanted = self._wanted(raw, vectors)
         condition = to_models(filter)
         return transfer.read(self.connection, collection, wanted, payload, condition, size, within)
@@ -380,10 +355,7 @@ class QdrantStore(Store):
             raise UnsupportedError(
                 f"no {quantization} here: {localmode.RULE}", hint=localmode.ADVICE
             )
-        mapped = self.map(quantization, vector)
-        if mapped.match.level is Level.UNSUPPORTED:
-            raise refuse(mapped.match, quantization, self.name)
-        return mapped
+        return accepted(self.map(quantization, vector), quantization, self.name)
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
         if self.connection.local:

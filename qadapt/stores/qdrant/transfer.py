@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qadapt.errors import InputError
 from qadapt.model import Batch, Extra, Id, Vector
 from qadapt.stores.base import PAGE
 from qadapt.stores.qdrant import columns, config, extras, gates, keys, ranges, searching, strict
@@ -314,17 +313,6 @@ def read(
     """All rows of a range, in pages."""
     for found in scroll(connection, name, condition, list(wanted), payload, page, within):
         yield columns.to_batch(found, wanted, payload)
-
-
-def check_page(page: Any) -> int:
-    """A page's number of rows.
-
-    Raises:
-        InputError
-    """
-    if isinstance(page, bool) or not isinstance(page, int) or page < 1:
-        raise InputError(f"a page has at least 1 row; got {page!r}")
-    return page
 
 
 def _with_vectors(wanted: Any) -> Any:

@@ -197,17 +197,6 @@ def ends(connection: Connection, layout: Layout, tenant: str) -> tuple[str, str]
     return (found[0], found[-1]) if found else None
 
 
-def check_page(page: Any) -> int:
-    """The size of a page.
-
-    Raises:
-        InputError
-    """
-    if isinstance(page, bool) or not isinstance(page, (int, np.integer)) or page < 1:
-        raise InputError(f"a page has at least 1 row; got {page!r}")
-    return int(page)
-
-
 def _fitting(wanted: Mapping[str, Field], rows: int) -> int:
     """Rows of one answer: the server sends the unnamed vector twice, as floats and as bytes."""
     # How many rows a multivector has, nothing says: of a larger answer, less is asked for.

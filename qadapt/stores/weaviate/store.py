@@ -18,15 +18,15 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
-    Level,
     Quantization,
     Rescore,
-    Server,
     Step,
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, Store, refuse
+from qadapt.stores import checks
+from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, accepted
+from qadapt.stores.client import ClientStore
 from qadapt.stores.weaviate import (
     aliases,
     capabilities,
@@ -62,7 +62,7 @@ from qadapt.stores.weaviate.schema import Field, Layout
 FRESH = 10.0  # seconds that a search believes a schema which others may change
 
 
-class WeaviateStore(Store):
+class WeaviateStore(ClientStore[Connection]):
     """A Weaviate server.
 
     ``Articles@red`` is the tenant ``red`` of ``Articles``. Without a tenant, reads and counts go
@@ -81,17 +81,12 @@ class WeaviateStore(Store):
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
-        super().__init__(address, disabled=disabled)
-        self.connection = connection
+        super().__init__(address, connection, disabled=disabled)
         self._layouts: dict[str, tuple[float, Layout]] = {}
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> WeaviateStore:
         return cls(address, connect(address), disabled=disabled)
-
-    @classmethod
-    def wraps(cls, client: object) -> bool:
-        return type(client).__module__.partition(".")[0] == PACKAGE
 
     @classmethod
     def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> WeaviateStore:
@@ -102,16 +97,6 @@ class WeaviateStore(Store):
         """
         address, connection = wrapped(client)
         return cls(address, connection, disabled=disabled)
-
-    def close(self) -> None:
-        self.connection.close()
-
-    def server(self) -> Server:
-        return Server(self.name, self.connection.version, self.connection.deployment)
-
-    def capabilities(self) -> Capabilities:
-        found = capabilities.of(self.name, self.connection.version, self.connection.deployment)
-        return found.disable(self.disabled)
 
     @classmethod
     def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
@@ -152,14 +137,8 @@ class WeaviateStore(Store):
         schema.check_name(collection)
         more = beside.extras if beside else {}
         creation.refuse({**vectors, **multi.vectors_of(more)}, self._engine)
-        for name in quantization:
-            if name not in vectors:
-                raise NotFoundError.missing("vector", name, vectors)
-        none = Quantization.parse("none")
-        mapped = {
-            name: self._mapped(quantization.get(name, none), vector)
-            for name, vector in vectors.items()
-        }
+        wanted = checks.quantizations(quantization, vectors)
+        mapped = {name: self._mapped(each, vectors[name]) for name, each in wanted.items()}
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
         self._forget()
@@ -264,7 +243,7 @@ class WeaviateStore(Store):
         part: Part | None = None,
         after: Id | None = None,
     ) -> Iterator[Batch]:
-        size = rows.check_page(page)
+        size = checks.page(page)
         layout = self._layout(collection)
         message = to_message(filter, layout, self.connection.version)
         wanted = _wanted(layout, vectors)
@@ -396,9 +375,7 @@ class WeaviateStore(Store):
         current: Mapping[str, Any] | None = None,
     ) -> Mapped:
         mapped = mapping.to_native(quantization, vector, self._engine, current)
-        if mapped.match.level is Level.UNSUPPORTED:
-            raise refuse(mapped.match, quantization, self.name)
-        return mapped
+        return accepted(mapped, quantization, self.name)
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
         looked = self._look(info.name)

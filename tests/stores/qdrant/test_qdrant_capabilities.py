@@ -10,7 +10,8 @@ from qdrant_help import Replay
 
 from qadapt.model import Support
 from qadapt.model.capabilities import FEATURES
-from qadapt.stores.qdrant import capabilities, localmode
+from qadapt.stores.qdrant import capabilities
+from qadapt.stores.qdrant.connection import LOCAL
 from qadapt.stores.qdrant.store import QdrantStore
 
 
@@ -39,7 +40,7 @@ def test_an_older_server_has_less(version: str, lacking: str) -> None:
 
 
 def test_local_mode_has_no_quantization_and_says_why() -> None:
-    found = capabilities.of("qdrant", None, localmode.DEPLOYMENT)
+    found = capabilities.of("qdrant", None, LOCAL)
     assert found["native-quantization"].support is Support.CLIENT
     assert found["native-rotational:4"].support is Support.UNSUPPORTED
     assert "local mode" in found["native-quantization"].reason
