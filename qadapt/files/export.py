@@ -139,7 +139,10 @@ def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgre
     more = extras.of_source(end)
     head = parquet.Head(
         collection=end.name,
-        vectors={name: each.vector for name, each in info.vectors.items() if name not in more},
+        # Sorted: an engine may tell its vectors in another order each time.
+        vectors={
+            name: info.vectors[name].vector for name in sorted(info.vectors) if name not in more
+        },
         ids=_id_kind(end, progress),
         quantization={name: each.quantization for name, each in info.vectors.items()},
         calibration=_calibration(end, info),
