@@ -176,7 +176,7 @@ class NotFoundError(QadaptError, LookupError):
     @classmethod
     def missing(cls, what: str, name: str, known: Iterable[str]) -> NotFoundError:
         """A name that is not there, with the nearest one that is."""
-        names = sorted(str(item) for item in known)
+        names = sorted(str(item) or "the unnamed one" for item in known)
         near = difflib.get_close_matches(name, names, n=1)
         guess = f"did you mean {near[0]!r}? " if near else ""
         listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")

@@ -46,3 +46,23 @@ def test_every_file_it_links_to_is_there() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (folder / link).exists()] == []
+
+
+def test_every_module_of_the_architecture_is_there() -> None:
+    folder = Path(__file__).parent.parent
+    text = (folder / "docs" / "architecture.md").read_text(encoding="utf-8")
+    floors = re.search(r"\| floor \| modules .*?\n\n", text, re.DOTALL)
+    assert floors is not None
+    named = [name for name in re.findall(r"`([\w/<>]+(?:/|\.py))`", floors[0]) if "<" not in name]
+    assert {"api/", "migration/", "errors.py"} <= set(named)
+    assert [name for name in named if not (folder / "qadapt" / name).exists()] == []
+
+
+def test_every_extra_has_its_reason() -> None:
+    tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
+    folder = Path(__file__).parent.parent
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (folder / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = text.partition("Extras bring")[2]
+    extras = set(project["optional-dependencies"]) - {"all", "dev", "engines"}
+    assert [name for name in extras if f"`{name}`" not in told] == []

@@ -17,7 +17,7 @@ from qadapt.cli.options import (
     VectorName,
     optional,
 )
-from qadapt.cli.output import Output, styled, table
+from qadapt.cli.output import Output, facts, fitting, styled, table
 from qadapt.errors import InputError, SpecError, refuse_pairs
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ def _show_change(out: Output, found: Cost) -> None:
     factors = [f"{each:g}x: RAM + disk" for each in _factors(found)]
     columns: list[Any] = ["", "Setting", *((name, "right") for name in factors)]
     width = len(columns)
-    out.print("", table(columns, [[*row, *[""] * (width - len(row))] for row in rows]))
+    rows = [[*row, *[""] * (width - len(row))] for row in rows]
+    out.print("", fitting(out.out.width, columns, rows, drop=factors[:0:-1]))
     for line in (found.before, found.after):
         for note in line.footprint.notes if line is not None and line.footprint else ():
             out.print(styled(f"{line.setting}: {note}" if line else note, "yellow"))
@@ -175,10 +176,14 @@ def _show_lines(out: Output, found: Cost) -> None:
     for at, factor in enumerate(_factors(found)):
         columns += [(f"RAM {factor:g}x", "right")]
         columns += [(f"Disk {factor:g}x", "right")] if at == 0 else []
-        columns += [("A month", "right")] if priced else []
-    columns.append("What the store makes of it")
+        columns += [(f"Month {factor:g}x", "right")] if priced else []
     rows = [_row(line, len(columns), priced) for line in found.lines]
-    out.print("", table(columns, rows))
+    drop = [column[0] for column in columns[:1:-1] if not isinstance(column, str)]
+    out.print("", fitting(out.out.width, columns, rows, drop=drop))
+    made = [(f"{line.store} {line.setting}", text) for line in found.lines if (text := _made(line))]
+    if made:
+        out.print("", styled("what the stores make of it", "dim"))
+        out.print(facts([(f"  {name}", text) for name, text in made]))
 
 
 def _row(line: Line, width: int, priced: bool) -> list[Text | str]:
@@ -187,8 +192,7 @@ def _row(line: Line, width: int, priced: bool) -> list[Text | str]:
         row.append(words.size(scale.ram))
         row += [words.size(scale.disk)] if at == 0 else []
         row += [_money(scale.monthly)] if priced else []
-    row += [words.DASH] * (width - 1 - len(row))
-    return [*row, styled(_made(line), "dim")]
+    return [*row, *[words.DASH] * (width - len(row))]
 
 
 def _made(line: Line) -> str:

@@ -257,7 +257,7 @@ def advise(
     from qadapt.evaluation.results import Target
 
     target = Target(
-        recall, k or 10, None if max_ram is None else size(max_ram),
+        recall, 10 if k is None else k, None if max_ram is None else size(max_ram),
         None if max_latency is None else milliseconds(max_latency), price,
     )  # fmt: skip
     allowed = check_accept(accept)

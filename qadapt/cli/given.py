@@ -56,7 +56,7 @@ def read_gate(text: str | None, k: int | None) -> tuple[Guard | None, int]:
     """
     gate = read_guard(text)
     if gate is None:
-        return None, k or 10
+        return None, 10 if k is None else k
     if k is not None and k != gate.k:
         raise SpecError(f"the gate is of recall@{gate.k}, but --k is {k}", hint="leave --k out")
     return gate, gate.k

@@ -245,7 +245,9 @@ _CHOSEN = {
 def how_text(how: How) -> str:
     """``searched by the store; rescored by ...`` in one line."""
     parts = [f"searched by {_NAMES.get(how.searcher, how.searcher)}"]
-    if how.rescorer == "none":
+    if how.rescorer == "none" and how.scores == "exact":
+        parts.append("nothing to rescore")
+    elif how.rescorer == "none":
         parts.append(f"not rescored ({_CHOSEN.get(how.rescore_from, how.rescore_from)})")
     else:
         over = f"over {how.candidates:,} candidates " if how.candidates else ""

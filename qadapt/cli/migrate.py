@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from qadapt.cli import complete
 from qadapt.cli.events import Events
 from qadapt.cli.frame import OWN_LIMIT, command
+from qadapt.cli.given import read_guard
 from qadapt.cli.options import Source, Target, gate_option, optional
 from qadapt.cli.output import MISSED, Output, facts, styled
 from qadapt.errors import SpecError
@@ -154,13 +156,14 @@ def migrate(
 
     _known(rows, CHECKS, "--check")
     cluster = _ray(on)
+    bar = read_guard(gate)
     options: dict[str, Any] = {
         "allow": allow or (),
         "quantization": quantize,
         "datatype": datatype,
         "keep_norms": keep_norms,
         "workers": workers,
-        "batch_bytes": int(batch * (1 << 20)),
+        "batch_bytes": _bytes(batch),
         "updated_at": updated_at,
         "probe": probe,
     }
@@ -177,7 +180,7 @@ def migrate(
             source,
             target,
             check=cast("Any", rows),
-            gate=gate,
+            gate=bar,
             catch_up=catch_up,
             cutover=cutover,
             resume=resume,
@@ -207,6 +210,12 @@ def _code(done: Migration | Check) -> int:
 def _known(word: str | None, words: tuple[str, ...], option: str) -> None:
     if word is not None and word not in words:
         raise SpecError.unknown(option, word, words)
+
+
+def _bytes(megabytes: float) -> int:
+    if not math.isfinite(megabytes):
+        raise SpecError(f"--batch is a number of megabytes; got {megabytes:g}")
+    return int(megabytes * (1 << 20))
 
 
 def _ray(on: str | None) -> str | None:

@@ -178,6 +178,19 @@ class Subject:
         words += ["--vector", self.name] if self.name else []
         return shlex.join([*words, *more])
 
+    def other_metric(self, metric: Metric) -> str:
+        """The command that gives the vector another metric: a copy and an alias, or another
+        collection by way of a file, where the store has no alias; empty where that is no way."""
+        if type(self.store).recreate_steps is not Store.recreate_steps:
+            return self.command("plan", None, "--metric", str(metric))
+        if len(self.info.vectors) > 1:
+            return ""  # an import gives all vectors of a file the same metric
+        place, name = f"{self.store.address.identity}#", self.info.name
+        file, other = f"{name}.parquet", f"{name}_{metric}"
+        out = shlex.join(["qadapt", "export", place + name, file])
+        back = shlex.join(["qadapt", "import", file, place + other, "--metric", str(metric)])
+        return f"{out} && {back}"
+
     def apply(self, **changes: Any) -> str:
         """The command that applies the quantization as it is, with changes."""
         return self.command("apply", self.quantization.replace(**changes))

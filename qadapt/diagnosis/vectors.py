@@ -35,7 +35,7 @@ def unnormalised_dot(subject: Subject) -> list[Finding]:
     command = (
         subject.command("apply", better)
         if better is not None
-        else subject.command("plan", None, "--metric", "cosine")
+        else subject.other_metric(Metric.COSINE)
     )
     return [
         Finding(
@@ -72,7 +72,7 @@ def metric_mismatch(subject: Subject) -> list[Finding]:
                 Evidence("overlap@10 of the two metrics on the sample", round(same, 4)),
                 *_lengths(subject),
             ),
-            subject.command("plan", None, "--metric", str(other)),
+            subject.other_metric(other),
             "https://github.com/weaviate/weaviate/pull/3096",
         )
     ]

@@ -84,6 +84,9 @@ def evaluate(
     begun = time.monotonic()
     check_k(k, store.max_k - 1)
     _check_numbers(rows, copy_rows, concurrency)
+    for what, number in (("seconds", seconds), ("timeout (--build-timeout)", timeout)):
+        if not number > 0:
+            raise InputError(f"{what} must be above 0; got {number!r}")
     if accept not in ACCEPTS:
         raise SpecError.unknown("accept", accept, ACCEPTS)
     wanted = [Setting.of(item) for item in settings]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,10 @@ def load_queries(path: Any) -> Floats:
         InputError: it cannot be read as an array of numbers.
     """
     try:
+        with Path(path).open("rb") as file:
+            if file.read(4) not in (b"\x93NUM", b"PK\x03\x04"):
+                # numpy takes it for a pickle, and says to load it unsafely
+                raise ValueError("it is no .npy file")
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(

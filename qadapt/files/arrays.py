@@ -73,12 +73,24 @@ def open_rows(path: Path) -> Floats:
     try:
         if path.suffix == ".fvecs":
             return _fvecs(path)
+        refuse_strangers(path)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise InputError(f"{path} must hold numbers (n, d); it has {array.dtype} {array.shape}")
     return array  # type: ignore[no-any-return]
+
+
+def refuse_strangers(path: Path) -> None:
+    """Refuse a file that is no ``.npy``; numpy takes it for a pickle and says to load it unsafely.
+
+    Raises:
+        InputError
+    """
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise InputError(f"{path} is no .npy file", hint="numpy.save writes one")
 
 
 def _fvecs(path: Path) -> Floats:

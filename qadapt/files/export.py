@@ -18,6 +18,7 @@ from qadapt.files import arrays, extras, parquet
 from qadapt.local import codes, seen
 from qadapt.migration.carrier import home
 from qadapt.migration.endpoint import Endpoint, opened
+from qadapt.migration.idset import IdSet
 from qadapt.model import Batch, CollectionInfo, Plain
 from qadapt.stores.base import OnProgress, Progress, silent
 from qadapt.version import __version__
@@ -77,9 +78,30 @@ def export_file(
     with opened(source) as end:
         end.must_be_there()
         info = seen.info(end.store, end.name)
+        _refuse_repeated(end, progress or silent)
         if file.suffix == ".parquet":
             return _parquet(end, info, file, progress or silent)
         return _arrays(end, info, file, vector, progress or silent)
+
+
+def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:
+    """Refuse tenants or partitions that have the same ids: a file keeps an id once.
+
+    Raises:
+        InputError
+    """
+    if not end.store.beside(end.name).parted or not end.store.ids_by_part:
+        return
+    with IdSet() as ids:
+        for page in end.store.read(end.name, vectors=(), payload=False, page=PAGE):
+            ids.add(page.ids)
+            progress(Progress("reading the ids", ids.count))
+        if ids.twice():
+            raise InputError(
+                f"several {end.store.parts_are} of {end.name!r} have the same ids, and a file "
+                "keeps an id once",
+                hint=f"export them one by one: '#{end.name}%40NAME'",
+            )
 
 
 @contextmanager

@@ -131,7 +131,7 @@ def _load(
         create(end, made, beside)
     elif not add:
         raise AlreadyExistsError(
-            f"there is a collection {end.name!r} at {end.store.address} already",
+            f"there is a collection {end.name!r} at {end.store.address.identity} already",
             hint="choose another name behind '#', or write to it: --add",
         )
     end.must_be_there()
@@ -141,7 +141,10 @@ def _load(
     carrier = Carrier(end.store, dense, beside=beside)
     rows = mapped = 0
     for page in _pages(file, head):
-        put(page, carrier, lambda carried: end.store.write(end.name, carried), frozenset())
+        try:
+            put(page, carrier, lambda carried: end.store.write(end.name, carried), frozenset())
+        except InputError as error:
+            raise _unfit(error, end, created=created) from error
         rows += len(page)
         mapped += sum(carrier.target_id(key) != key for key in page.ids)
         progress(Progress("importing", rows))
@@ -158,6 +161,15 @@ def _load(
         if matches[name].level is not Level.UNSUPPORTED:
             status[name] = quantize(end, name, wanted[name], "differs", progress, timeout)
     return Imported(end.name, rows, created, mapped, wanted, matches, status)
+
+
+def _unfit(error: InputError, end: Endpoint, *, created: bool) -> InputError:
+    """The error for a row that cannot be held; a collection that was made for the file goes."""
+    told = "repair that row in the file, or leave it out"
+    if created:
+        end.store.drop(end.name)
+        told += f"; {end.name!r} was not there before, and is gone again"
+    return InputError(error.message, hint=told)
 
 
 def _refuse_metric(asked: Metric | str | None, info: CollectionInfo) -> None:

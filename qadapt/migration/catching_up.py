@@ -144,7 +144,7 @@ def _differing(plan: MigrationPlan, lane: Lane, piece: Piece) -> int:
     there = set(found.ids)
     both = [row for row, key in enumerate(wanted.ids) if key in there]
     own_ids = list(pick(batch, both).ids)
-    told = differences(pick(wanted, both), found, plan.vectors, carrier.compared, own_ids)
+    told = differences(pick(wanted, both), found, plan.vectors, own_ids, carrier.compared)
     other = {each.id for each in told}
     rows = [row for row, key in enumerate(piece.rows.ids) if key in other]
     return lane.put(pick(piece.native, rows), piece.within)

@@ -26,14 +26,14 @@ from qadapt.evaluation.recall import interval
 from qadapt.local.settings import read_settings
 from qadapt.migration.ahead import ahead
 from qadapt.migration.carrier import Carrier, home
-from qadapt.migration.compare import Difference, differences
+from qadapt.migration.compare import Difference
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.idset import IdSet, among
 from qadapt.migration.parting import Piece, inside, part_of, pieces, sources, targets
-from qadapt.migration.picking import pick
 from qadapt.migration.plan import VectorPlan
 from qadapt.migration.report import Check, RecallCheck
 from qadapt.migration.scan import carries_notes, every_piece, pages
+from qadapt.migration.side_by_side import SHOWN, Comparing, Found
 from qadapt.model import Batch, Guard, Id, Vector
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, Search, silent
@@ -41,8 +41,8 @@ from qadapt.stores.base import OnProgress, Progress, Search, silent
 Floats = npt.NDArray[np.float32]
 # Rows that are left out: the part that their id is unique in (or None), and the id.
 Out = Mapping[tuple[str | None, Id], str]
-PAGE = 1_000
-SHOWN = 20
+# Rows of a page, as many as have so many bytes: Milvus looks through all keys for each page.
+PAGE_ROWS, PAGE_BYTES = 4_000, 4 << 20
 SAMPLE = 10_000  # rows of a sample
 WHOLE = 200_000  # rows up to which all are compared where nobody says
 QUERIES, K = 100, 10
@@ -250,13 +250,6 @@ class Drawn:
         return found
 
 
-@dataclass
-class _Found:
-    compared: int = 0
-    different: int = 0
-    differences: list[Difference] = field(default_factory=list)
-
-
 def _drawn(
     source: Endpoint,
     target: Endpoint,
@@ -337,27 +330,30 @@ def _rows(
     drawn: Sequence[Drawn],
     total: int,
     progress: OnProgress,
-) -> _Found:
-    """Compare rows page by page; the same pass finds the truth of the queries. While a page is
+) -> Found:
+    """Compare rows page by page; the same pass finds the truth of the queries. While pages are
     compared, the next one is read."""
-    result, seen = _Found(), 0
+    seen = 0
     draw = np.random.default_rng(0)
     there = {place for place, _ in targets(source, target, carrier)}
-    for within, end in sources(source, carrier.parting):
-        natives = ahead(end.store.read(end.name, vectors=carrier.names, page=PAGE))
-        with closing(natives):
-            for native in natives:
-                for piece in pieces(carrier, target, native, within):
-                    _truth(piece, out, drawn)
-                    ids = piece.rows.ids
-                    chosen = draw.random(len(ids)) < share
-                    if piece.place in there:
-                        inside = [(piece.within, key) not in out for key in ids]
-                        rows = np.flatnonzero(chosen & np.asarray(inside, dtype=np.bool_)).tolist()
-                        _compare(piece.pick(rows), plans, result)
-                seen += len(native)
-                progress(Progress("comparing rows", seen, total))
-    return result
+    row = sum(4 * each.source.dim for each in plans.values())
+    size = max(1, min(PAGE_ROWS, PAGE_BYTES // max(1, row)))
+    with Comparing(plans) as comparing:
+        for within, end in sources(source, carrier.parting):
+            natives = ahead(end.store.read(end.name, vectors=carrier.names, page=size))
+            with closing(natives):
+                for native in natives:
+                    for piece in pieces(carrier, target, native, within):
+                        _truth(piece, out, drawn)
+                        ids = piece.rows.ids
+                        chosen = draw.random(len(ids)) < share
+                        if piece.place in there:
+                            kept = [(piece.within, key) not in out for key in ids]
+                            rows = np.flatnonzero(chosen & np.asarray(kept, dtype=np.bool_))
+                            comparing.add(piece.pick(rows.tolist()))
+                    seen += len(native)
+                    progress(Progress("comparing rows", seen, total))
+        return comparing.all()
 
 
 def _truth(piece: Piece, out: Out, drawn: Sequence[Drawn]) -> None:
@@ -371,23 +367,6 @@ def _truth(piece: Piece, out: Out, drawn: Sequence[Drawn]) -> None:
         if out:
             there &= np.asarray([(piece.within, key) not in out for key in piece.rows.ids])
         each.add(rows, there, keys)
-
-
-def _compare(piece: Piece, plans: Mapping[str, VectorPlan], result: _Found) -> None:
-    batch = piece.rows
-    if not len(batch):
-        return
-    wanted = piece.carrier.carry(batch)
-    end = piece.target
-    found = end.store.fetch(end.name, wanted.ids, vectors=piece.carrier.names)
-    if len(found) < len(wanted):  # the lacking ones are told of as missing ids
-        there = set(found.ids)
-        rows = [row for row, key in enumerate(wanted.ids) if key in there]
-        batch, wanted = pick(batch, rows), pick(wanted, rows)
-    told = differences(wanted, found, plans, piece.carrier.compared, list(batch.ids))
-    result.compared += len(wanted)
-    result.different += len({each.id for each in told})
-    result.differences += told[: SHOWN - len(result.differences)]
 
 
 # -- recall --------------------------------------------------------------------------------------

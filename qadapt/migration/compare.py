@@ -45,8 +45,8 @@ def differences(
     wanted: Batch,
     found: Batch,
     plans: Mapping[str, VectorPlan],
-    extras: Mapping[str, Comparison],
     sources: list[Id],
+    extras: Mapping[str, Comparison],
 ) -> list[Difference]:
     """What differs between rows of the same ids in the same order.
 
@@ -55,8 +55,8 @@ def differences(
     Args:
         wanted: as the target should have them.
         found: as it has them.
-        extras: how extra vectors are compared.
         sources: their ids in the source, to tell them by.
+        extras: how extra vectors are compared.
     """
     result = []
     wanted_home, found_home = home(wanted, list(wanted.vectors)), home(found, list(wanted.vectors))

@@ -58,6 +58,7 @@ def declared(source: Endpoint, target: Endpoint, there: Beside, *, related: bool
 
 
 def entries(schema: Mapping[str, Any]) -> str:
-    """A schema in words."""
-    found = schema.get("entries") or {}
+    """The entries of payloads in words; the primary key is none, and becomes the id."""
+    key = (schema.get("key") or {}).get("name")
+    found = {k: v for k, v in (schema.get("entries") or {}).items() if k != key}
     return ", ".join(f"{name} ({words})" for name, words in found.items())

@@ -124,8 +124,11 @@ def notes(
     for name, extra in made.items():
         label, was = f"vector {name!r}", there[name]
         how = comparison(target.store, extra)
-        if how == "length 1":
-            told.append(f"{target.store.name} keeps the rows of {label} at length 1")
+        if how == "length 1" and comparison(source.store, was) != how:
+            told.append(
+                f"{target.store.name} keeps the rows of {label} at length 1: their lengths are "
+                "lost, and --keep-norms does not keep them; angles and ranks are not"
+            )
         if how == "without zeros":
             told.append(f"{target.store.name} does not keep entries of {label} that are 0")
         if was.datatype != extra.datatype:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -57,6 +58,8 @@ class Options:
                 f"a batch has 1 KB to 64 MB; got {self.batch_bytes:,} bytes",
                 hint="servers take 32 to 100 MB in one request",
             )
+        if not 0 <= self.patience < math.inf:
+            raise InputError(f"patience is a number of seconds from 0; got {self.patience!r}")
         if self.datatype not in (None, "float32", "float16"):
             raise SpecError.unknown("datatype", str(self.datatype), ("float32", "float16"))
 

@@ -161,9 +161,13 @@ def targets(
 
 
 def make_missing(source: Endpoint, target: Endpoint, carrier: Carrier) -> None:
-    """Make the target's parts for those that the source has by now."""
+    """Make the target's parts for those that the source has by now.
+
+    Raises:
+        StoreError: a tenant of the target is not active.
+    """
     if carrier.parting.by == "store" and carrier.parting.apart:
-        known = set(target.store.beside(target.name).parts)
+        known = {place for place, _ in targets(source, target, carrier)}
         new = []
         for name, end in sources(source, carrier.parting):
             place = carrier.place(name or DEFAULT)

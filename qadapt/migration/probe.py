@@ -121,5 +121,5 @@ def _changed(
 ) -> tuple[str, ...]:
     if list(found.ids) != list(carried.ids):
         return (f"of {len(carried)} rows {len(found)} came back",)
-    told = differences(carried, found, plans, carrier.compared, list(batch.ids))
+    told = differences(carried, found, plans, list(batch.ids), carrier.compared)
     return tuple(f"{each.what} of {each.id!r}: {each.detail}" for each in told[:SHOWN])

@@ -33,7 +33,7 @@ from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.planner import make_plan, plan_of_two
 from qadapt.migration.report import Check, Cutover, Metrics, Migration
 from qadapt.migration.said_otherwise import refuse_other_words
-from qadapt.stores.base import OnProgress, Part, silent
+from qadapt.stores.base import OnProgress, Part, Store, silent
 
 PLAN, MADE = "plan", "made"
 LEFT_OUT = 20
@@ -83,6 +83,11 @@ def migrate(
         KeyboardInterrupt: after each worker has finished its batch; the same call goes on.
     """
     source.must_be_there()
+    if cutover is not None and type(target.store).switch_alias is Store.switch_alias:
+        raise UnsupportedError(
+            f"{target.store.name} has no aliases, so there is none to switch to the copy",
+            hint="leave out cutover (--cutover)",
+        )
     with exclusive(*target.key), _journal(source, target) as journal:
         if restart and target.there:
             _again(source, journal)

@@ -126,6 +126,18 @@ def test_colours_only_on_terminals_and_only_where_wanted(terminal: Open, article
 
 
 @POSIX
+def test_costs_fit_a_terminal_of_80_columns(terminal: Open, articles: str) -> None:
+    ran = terminal("cost", articles, "articles", "--price", "3.8", "--no-color")
+    assert ran.end() == 0
+    lines = ran.seen.splitlines()
+    assert max(map(len, lines)) <= 80
+    # One line a setting: no word is broken, and what stores make of it stands below.
+    for row in ("qdrant    rotational:bits=8", "weaviate  product:ratio=16", "milvus    binary "):
+        assert any(line.startswith(row) for line in lines), ran.seen
+    assert "what the stores make of it" in ran.seen and "RaBitQ, a cousin" in ran.seen
+
+
+@POSIX
 def test_apply_asks_on_a_terminal(terminal: Open, articles: str) -> None:
     for answer in ("\n", "\x04"):
         refused = terminal("apply", articles, "articles", "binary", "--no-color")

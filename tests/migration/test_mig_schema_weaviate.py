@@ -148,6 +148,31 @@ def test_references_stay_behind_by_name(ends: Ends, name: str) -> None:
     assert [each["name"] for each in raw_schema(database[f"{name}_b"])["properties"]] == ["t"]
 
 
+def test_typed_rows_stay_in_their_tenants(ends: Ends, name: str) -> None:
+    database = ends("weaviate")
+    source = weaviate_collection(
+        database, f"{name}_a", PROPERTIES, multiTenancyConfig={"enabled": True},
+        invertedIndexConfig=INVERTED,
+    )  # fmt: skip
+    connection = source._store.connection  # type: ignore[attr-defined]
+    tenants = [{"name": each} for each in ("red", "blue")]
+    connection.rest("POST", f"/v1/schema/{source.name}/tenants", tenants, doing="make them")
+    vectors = rows(len(OBJECTS), dim=DIM)
+    for at, each in enumerate(OBJECTS):
+        body = {
+            "class": source.name, "id": _ID.format(at + 1), "properties": dict(each),
+            "vector": vectors[at].tolist(), "tenant": "red" if at % 2 else "blue",
+        }  # fmt: skip
+        connection.rest("POST", "/v1/objects", body, doing="write")
+    done = qa.migrate(source, (database, f"{name}_b"))
+    assert (done.state, done.plan.losses) == ("done", ())
+    assert raw_schema(database[f"{name}_b"]) == raw_schema(source)
+    for tenant in ("red", "blue"):
+        pair = [everything(database[f"{name}_{each}@{tenant}"]) for each in "ab"]
+        assert pair[0] == pair[1]
+        assert len(pair[0]) == 2
+
+
 def test_modules_stay_behind_and_that_is_noted(
     ends: Ends, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,12 +23,14 @@ from test_mig_kill import _run as run
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import StoreError, UnsupportedError
+from qadapt.errors import InputError, StoreError, UnsupportedError
 from qadapt.migration.carrier import PART
 from qadapt.migration.naming import named
 from qadapt.model import Beside, Vector
 from qadapt.stores.base import Store
 
+# A server may be busy with the tests of others.
+pytestmark = pytest.mark.timeout(300)
 Ends = Callable[[str], Database]
 SIZES = {"red": 60, "blue": 40, "green-1": 20}
 PLACES = {"red": "red", "blue": "blue", "green-1": "green_x2d_1"}
@@ -181,11 +183,40 @@ def test_tenants_to_edge_and_home(ends: Ends, name: str) -> None:
     assert done.state == "done"
     assert edge[name].count(filter={PART: "blue"}) == 20
     assert done.plan.indexes[PART] == store_of(edge).payload_indexes(name)[PART] == "keyword"
-    home = qa.migrate((edge, name), (here, f"{name}_home"))
+    # Meanwhile one row changes, one goes and a tenant is new; and it goes over another store.
+    here[f"{name}@red"].delete(keys(1))
+    row = here[f"{name}@blue"].fetch(other[:1])
+    here[f"{name}@blue"].write(qa.Batch(row.ids, row.vectors, [{"n": -1, PART: "mine"}]))
+    store_of(here).add_parts(name, ["new"])
+    new = [str(uuid.UUID(int=5000))]
+    here[f"{name}@new"].write(qa.Batch(new, {"": rows(1, seed=8)}, [{"n": 0}]))
+    again = qa.migrate(here[name], (edge, name), catch_up=True)
+    assert again.caught_up is not None
+    told = again.caught_up
+    assert (again.state, told.added, told.changed, told.deleted) == ("done", 1, 1, 1)
+    assert qa.migrate((edge, name), (edge, f"{name}_2")).state == "done"
+    home = qa.migrate((edge, f"{name}_2"), (here, f"{name}_home"))
     assert home.state == "done"
     assert home.plan.parting.by == "note"
-    assert home.plan.parting.counts == {"red": 30, "blue": 20}
+    assert home.plan.parting.counts == {"red": 29, "blue": 20, "new": 1}
     assert parts(here, f"{name}_home") == parts(here, name)
+
+
+def test_rows_without_a_note_are_in_the_part_that_is_always_there(ends: Ends, name: str) -> None:
+    edge, lite = ends("edge"), ends("lite")
+    made = edge.create(name, dim=DIM, metric="dot")
+    payloads: list[dict[str, Any]] = [{PART: "red"}, {}, {PART: "blue-1"}, {PART: 7}]
+    made.write(qa.Batch(range(4), {"": rows(4)}, payloads))
+    done = qa.migrate(made, (lite, name))
+    assert (done.state, done.plan.losses) == ("done", ())
+    found = {part: sorted(content) for part, content in parts(lite, name).items()}
+    assert found == {"_default": [1, 3], "blue_x2d_1": [2], "red": [0]}
+    # A row that says a new part, later.
+    made.write(qa.Batch([9], {"": rows(1, seed=3)}, [{PART: "new"}]))
+    again = qa.migrate(made, (lite, name), catch_up=True)
+    assert again.state == "done"
+    assert list(parts(lite, name)["new"]) == [9]
+    assert not qa.check(made, (lite, name)).missing
 
 
 def test_an_id_of_two_tenants_is_told_of_before_the_copy(
@@ -202,26 +233,96 @@ def test_an_id_of_two_tenants_is_told_of_before_the_copy(
         assert edge[part].count() == SIZES[part]
 
 
-def test_a_partition_key_is_told_of(ends: Ends, name: str) -> None:
-    """Milvus divides such a collection by itself; elsewhere the entry of the payload is all."""
-    milvus, edge = ends("milvus"), ends("edge")
+def test_a_file_keeps_an_id_once(
+    ends: Ends, tenants: Collection, name: str, tmp_path: Path
+) -> None:
+    database = ends("weaviate")
+    with pytest.raises(InputError, match=r"several tenants.* have the same ids") as caught:
+        qa.export_file(tenants, tmp_path / "all.npy")
+    assert f"#{name}%40NAME" in str(caught.value)
+    assert not list(tmp_path.glob("all*"))
+    assert qa.export_file(database[f"{name}@red"], tmp_path / "red.npy").rows == 60
+    fill(database, f"{name}_b", {"red": 7})
+    assert qa.export_file(database[f"{name}_b"], tmp_path / "all.npy").rows == 7
+
+
+# -- collections of others -----------------------------------------------------------------------
+
+
+def foreign(milvus: Database, name: str, **entry: bool) -> Any:
+    """A collection of Milvus with whole numbers as keys and a field; its client."""
     client = store_of(milvus).connection.client  # type: ignore[attr-defined]
     kinds = pytest.importorskip("pymilvus").DataType
     schema = client.create_schema(enable_dynamic_field=True)
-    schema.add_field("id", kinds.VARCHAR, is_primary=True, max_length=64)
-    schema.add_field("of", kinds.VARCHAR, max_length=64, is_partition_key=True)
+    schema.add_field("id", kinds.INT64, is_primary=True)
+    schema.add_field("of", kinds.VARCHAR, max_length=64, **entry)
     schema.add_field("vector", kinds.FLOAT_VECTOR, dim=DIM)
     index = client.prepare_index_params()
     index.add_index("vector", index_type="FLAT", metric_type="IP")
     client.create_collection(name, schema=schema, index_params=index)
+    return client
+
+
+def test_a_partition_key_comes_along_or_is_told_of(ends: Ends, name: str) -> None:
+    """Milvus divides such a collection by itself; elsewhere the entry of the payload is all."""
+    milvus, edge = ends("milvus"), ends("edge")
+    client = foreign(milvus, name, is_partition_key=True)
     payloads = [{"of": "red" if at % 2 else "blue"} for at in range(20)]
-    milvus[name].write(qa.Batch(keys(20), {"vector": rows(20)}, payloads))
+    milvus[name].write(qa.Batch(range(20), {"vector": rows(20)}, payloads))
+    done = qa.migrate((milvus, name), (milvus, f"{name}_b"))
+    assert (done.state, done.plan.losses) == ("done", ())
+    fields = client.describe_collection(f"{name}_b")["fields"]
+    assert [each["name"] for each in fields if each.get("is_partition_key")] == ["of"]
+    assert everything(milvus[f"{name}_b"]) == everything(milvus[name])
     plan = qa.plan_migration((milvus, name), (edge, name), probe=False)
     told = {loss.name: loss.what for loss in plan.losses}
     assert "the partition key 'of'" in told["partitions"]
-    done = qa.migrate((milvus, name), (edge, name), allow=["partitions", "typed-fields"])
-    assert done.state == "done"
+    allowed = [loss.name for loss in plan.losses]
+    assert qa.migrate((milvus, name), (edge, name), allow=allowed).state == "done"
     assert edge[name].count(filter={"of": "red"}) == 10
+
+
+def test_typed_partitions_of_others(ends: Ends, name: str) -> None:
+    milvus = ends("milvus")
+    client = foreign(milvus, name)
+    for seed, part in enumerate(("red", "blue")):
+        client.create_partition(name, part)
+        payloads = [{"of": part, "n": at} for at in range(30)]
+        batch = qa.Batch(range(30), {"vector": rows(30, seed=seed)}, payloads)
+        milvus[f"{name}@{part}"].write(batch)
+    done = qa.migrate((milvus, name), (milvus, f"{name}_b"))
+    assert (done.state, done.plan.losses) == ("done", ())
+    assert parts(milvus, f"{name}_b") == parts(milvus, name)
+    weaviate = ends("weaviate")
+    there = qa.migrate((milvus, name), (weaviate, name), allow=["typed-fields"])
+    assert there.state == "done"
+    assert parts(weaviate, name) == {
+        part: found for part, found in parts(milvus, name).items() if part != "_default"
+    }
+
+
+def test_tenants_of_others(ends: Ends, name: str) -> None:
+    """A class that others made, which nothing says the dimensions of but its rows."""
+    database = ends("weaviate")
+    store: Any = store_of(database)
+    body = {
+        "class": name,
+        "vectorizer": "none",
+        "vectorIndexConfig": {"distance": "dot"},
+        "multiTenancyConfig": {"enabled": True},
+        "properties": [{"name": "of", "dataType": ["text"]}],
+    }
+    store.connection.rest("POST", "/v1/schema", body, doing="create")
+    store.add_parts(name, ["empty", "red", "blue"])
+    for seed, part in enumerate(("red", "blue")):
+        batch = qa.Batch(keys(30), {"": rows(30, seed=seed)}, [{"of": part}] * 30)
+        store.write(f"{name}@{part}", batch)
+    plan = qa.plan_migration((database, name), (database, f"{name}_b"))
+    allowed = [loss.name for loss in plan.losses]
+    assert not {"tenants", "duplicate-ids"}.intersection(allowed)
+    done = qa.migrate((database, name), (database, f"{name}_b"), allow=allowed)
+    assert done.state == "done"
+    assert parts(database, f"{name}_b") == parts(database, name)
 
 
 # -- tenants that sleep --------------------------------------------------------------------------
@@ -260,6 +361,8 @@ def test_an_inactive_tenant_is_named_before_the_copy(
     rest(database, f"{name}_b", "red", "COLD")
     with pytest.raises(StoreError, match="not active: red"):
         qa.check(tenants, (database, f"{name}_b"))
+    with pytest.raises(StoreError, match="not active: red"):
+        qa.migrate(tenants, (database, f"{name}_b"), catch_up=True)
 
 
 # -- checking and catching up --------------------------------------------------------------------

@@ -272,7 +272,8 @@ def describe(connection: Connection, name: str) -> Layout:
             continue
         label = _label(each["name"], ours=ours)
         if each["type"] == sparse.TYPE:
-            others[label], extra = _sparse(each, found.get(each["name"]))
+            index = found.get(each["name"])
+            others[label], extra = sparse.described(each, index.definition if index else {})
             extras |= {label: extra} if extra is not None else {}
             continue
         problem, field = _vector(each, form, found, properties)
@@ -342,19 +343,6 @@ def _label(field: str, *, ours: bool) -> str:
 def _keys(key: Mapping[str, Any], *, ours: bool, lite: bool) -> Keys:
     length = int((key.get("params") or {}).get("max_length") or keys.MAX_LENGTH)
     return Keys(key["name"], number=key["type"] == "INT64", tagged=ours, length=length, chars=lite)
-
-
-def _sparse(each: Mapping[str, Any], index: Index | None) -> tuple[str, Sparse | None]:
-    """What others are told of a sparse field, and the field where it can be copied."""
-    if each.get("is_function_output"):
-        return sparse.MADE, None
-    if index is not None and index.metric != sparse.METRIC:
-        return (
-            f"is a {sparse.TYPE} of the metric {index.metric}, which is not {sparse.METRIC}",
-            None,
-        )
-    native = index.native if index is not None else {}
-    return f"is a {sparse.TYPE}", Sparse(each["name"], native)
 
 
 def _form(each: Mapping[str, Any], named: Collection[str]) -> forms.Form | None:

@@ -1,8 +1,11 @@
 """Sparse vectors of Milvus: fields of the type SPARSE_FLOAT_VECTOR, compared by IP.
 
-Run on Lite 3.2.2, and by its documentation so on servers from 2.4: each row has one, with an entry
-that is not 0; values are not negative; the highest index is 2**32 - 2. Entries of 0 are dropped
-without a word. A field that a function makes of text (BM25) cannot be written, and is none here.
+Run on Lite 3.2.2: each row has one, with an entry that is not 0; values are not negative; the
+highest index is 2**32 - 2. Entries of 0 are dropped without a word. Servers from 2.4 on are held to
+the same, without having been tried: they refuse negative values too
+(https://github.com/milvus-io/milvus/issues/41555), and take empty vectors since 2.4.12
+(https://github.com/milvus-io/milvus/pull/34700), which are refused here all the same. A field that
+a function makes of text (BM25) cannot be written, and is none here.
 
 ``Extra.native`` of the family ``milvus``: ``index_type``, ``params``.
 """
@@ -45,6 +48,22 @@ class Sparse:
     def extra(self) -> Extra:
         """In common words."""
         return Extra("sparse", native=self.native)
+
+
+def described(each: Mapping[str, Any], index: Mapping[str, Any]) -> tuple[str, Sparse | None]:
+    """What others are told of a field, and the field where its rows can be copied.
+
+    Args:
+        each: as Milvus describes it.
+        index: its definition; empty for none.
+    """
+    if each.get("is_function_output"):
+        return MADE, None
+    metric = index.get("metric_type", METRIC)
+    if metric != METRIC:
+        return f"is a {TYPE} of the metric {metric}, which is not {METRIC}", None
+    native = {key: index[key] for key in INDEX if key in index}
+    return f"is a {TYPE}", Sparse(each["name"], native)
 
 
 def refused(extras: Mapping[str, Extra], engine: Engine) -> dict[str, str]:

@@ -316,7 +316,7 @@ class MilvusStore(ClientStore[Connection]):
     def room(self, vectors: Collection[str], beside: Beside) -> Room:
         if not beside.schema:
             return super().room(vectors, beside)
-        return keeping.room(beside.schema, vectors, self._engine)
+        return keeping.room(beside.schema, [*vectors, *beside.extras], self._engine)
 
     # -- indexes on the payload --------------------------------------------------------------
 

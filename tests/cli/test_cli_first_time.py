@@ -1,0 +1,120 @@
+"""What a first-time user types wrong."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+
+Cli = Callable[..., Any]
+AT = ("{url}", "articles")
+ENDS = ("{url}#articles", "{url}#copy")
+
+# What was typed, and what the error says of it; exit code 2.
+WRONG: dict[str, tuple[tuple[str, ...], str]] = {
+    "verify, no results": (("verify", *AT, "--k", "0"), "k must be a whole number from 1"),
+    "eval, no results": (("eval", *AT, "--k", "0"), "k must be a whole number from 1"),
+    "advise, no results": (("advise", *AT, "--recall", "0.9", "--k", "0"), "k must be"),
+    "eval, no time": (("eval", *AT, "--seconds", "-1"), "seconds must be above 0"),
+    "eval, no time to build": (
+        ("eval", *AT, "binary", "--build-timeout", "0"), "--build-timeout) must be above 0"),
+    "migrate, no number": (("migrate", *ENDS, "--batch", "nan"), "--batch is a number"),
+    "migrate, no patience": (("migrate", *ENDS, "--patience", "-1"), "patience is a number"),
+    "migrate, endless patience": (("migrate", *ENDS, "--patience", "nan"), "patience is a number"),
+    "migrate, a gate that is none": (
+        ("migrate", *ENDS, "--dry-run", "--gate", "0.5"), "a guard looks like"),
+    "migrate, a cluster that is none": (
+        ("migrate", *ENDS, "--dry-run", "--on", "spark"), "--on takes ray"),
+    "search, no .npy": (("search", *AT, "--queries", "{bad}"), "no .npy file"),
+    "import, no .npy": (("import", "{bad}", "{url}#other"), "bad.npy is no .npy file"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def places(articles: str, tmp_path: Path, scifact: Any) -> dict[str, str]:
+    """What stands in the braces."""
+    (tmp_path / "bad.npy").write_text("garbage")
+    np.save(tmp_path / "q.npy", scifact.queries[:3])
+    rows = scifact.docs[:50].copy()
+    rows[40, 0] = np.nan
+    np.save(tmp_path / "nan.npy", rows)
+    names = {"bad": "bad.npy", "npy": "q.npy", "nan": "nan.npy"}
+    return {"url": articles, **{key: str(tmp_path / name) for key, name in names.items()}}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_said(cli: Cli, places: dict[str, str], case: str) -> None:
+    words, says = WRONG[case]
+    ran = cli(*(word.format_map(places) for word in words))
+    assert ran.code == 2, (ran.out, ran.err)
+    assert says in " ".join(ran.err.split())
+    assert "bug in qadapt" not in ran.err and "pickle" not in ran.err
+    with qa.open(places["url"]) as db:
+        assert db.collections() == ["articles"]
+
+
+def test_a_file_that_cannot_be_held_leaves_nothing_behind(
+    cli: Cli, places: dict[str, str], tmp_path: Path, scifact: Any
+) -> None:
+    ran = cli("import", places["nan"], f"{places['url']}#other")
+    assert ran.code == 2
+    assert "row 40" in ran.err and "gone again" in ran.err and "--allow" not in ran.err
+    with qa.open(places["url"]) as db:
+        assert db.collections() == ["articles"]
+    np.save(tmp_path / "nan.npy", scifact.docs[:50])  # repaired, and typed again
+    assert cli("import", places["nan"], f"{places['url']}#other").code == 0
+
+
+def test_an_import_that_fails_keeps_a_collection_that_was_there(
+    cli: Cli, places: dict[str, str]
+) -> None:
+    ran = cli("import", places["nan"], f"{places['url']}#articles", "--add")
+    assert ran.code == 2 and "gone" not in ran.err
+    with qa.open(places["url"]) as db:
+        assert db["articles"].count() == 400
+
+
+def test_the_unnamed_vector_is_named_where_another_is_asked_for(cli: Cli, articles: str) -> None:
+    ran = cli("doctor", articles, "articles", "--vector", "title")
+    assert ran.code == 1 and "there: the unnamed one" in ran.err
+
+
+def test_a_cutover_where_there_are_no_aliases_is_refused_before_the_copy(
+    cli: Cli, articles: str
+) -> None:
+    ran = cli("migrate", f"{articles}#articles", f"{articles}#copy", "--cutover", "a")
+    assert ran.code == 1 and "edge has no aliases" in ran.err and "--cutover" in ran.err
+    with qa.open(articles) as db:
+        assert db.collections() == ["articles"]
+
+
+def test_a_search_without_codes_says_that_there_is_nothing_to_rescore(
+    cli: Cli, places: dict[str, str]
+) -> None:
+    ran = cli("search", places["url"], "articles", "--queries", places["npy"], "--rescore", "4")
+    assert "nothing to rescore; scores are exact" in ran.err
+
+
+def test_the_doctor_gives_another_metric_where_the_store_has_no_alias(
+    cli: Cli, live: Callable[[str], str], scifact: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    url = live("edge")
+    with qa.open(url) as db:
+        rows = scifact.docs[:300] * rng.uniform(0.2, 5, (300, 1)).astype(np.float32)
+        db.create("notes", dim=384, metric="dot").write(qa.Batch(range(300), {"": rows}))
+    found = cli("doctor", url, "notes", "--check", "unnormalised-dot", "--json").json
+    command = found["collections"][0]["findings"][0]["command"]
+    for part in command.split(" && "):
+        assert cli(*shlex.split(part)[1:]).code == 0
+    with qa.open(url) as db:
+        made = db["notes_cosine"]
+        assert made.count() == 300 and str(made.info().vectors[""].metric) == "cosine"
