@@ -1,0 +1,167 @@
+"""What a store tells those who copy to it and from it: what it keeps, and what it makes again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
+
+from qadapt.errors import UnsupportedError
+from qadapt.model import Beside, Id, Vector
+from qadapt.stores.terms import Kept, OnProgress, Room
+
+
+class Copyable:
+    """The part of a store that a migration asks; each method has a default that promises nothing.
+
+    Attributes:
+        name: the store's name in addresses and tables.
+        normalises: whether float vectors under cosine come back at length 1.
+        keeps_zeros: whether entries of 0 of a sparse vector come back.
+        gaps: whether a row may lack one of the vectors.
+        parts_are: what parts that rows are in are called here, such as ``tenants``; empty where
+            there are none. ``NAME@PART`` is one of them as a collection of its own.
+        indexes_last: indexes on the payload are made after codes, because codes could not be told
+            to be in force beside them.
+    """
+
+    name: ClassVar[str]
+    normalises: ClassVar[bool] = False
+    keeps_zeros: ClassVar[bool] = True
+    gaps: ClassVar[bool] = True
+    parts_are: ClassVar[str] = ""
+    indexes_last: ClassVar[bool] = False
+
+    # -- what is kept as it is: for those who copy -------------------------------------------
+
+    def takes_id(self, key: Id) -> bool:
+        """Whether a collection that ``create`` makes has room for this id, and gives it back."""
+        return True
+
+    def keeps(self, key: str, value: Any) -> Kept:
+        """How one entry of a payload comes back from a collection made by ``create``: as it is,
+        nearly (so that filters still find it), or not at all."""
+        return "as it is"
+
+    def room(self, vectors: Collection[str], beside: Beside) -> Room:
+        """The same of a collection that ``create`` makes with ``beside``.
+
+        Args:
+            vectors: names of its vectors.
+        """
+        keeps = self.keeps if type(self).keeps is not Copyable.keeps else None
+        return Room(self.takes_id, keeps)
+
+    def beside(self, collection: str) -> Beside:
+        """What the collection has beside its vectors, for ``create`` of this or another store."""
+        return Beside()
+
+    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+        """What ``create`` would not make of it, and why: ``{"extras.title": "..."}``,
+        ``"schema"``, ``"parts"``; the schema is in words of this store's family."""
+        why = f"{self.name} has none"
+        found = {f"extras.{name}": why for name in beside.extras}
+        if beside.schema:
+            found["schema"] = why
+        if beside.parted:
+            found["parts"] = why
+        return found
+
+    @property
+    def ids_by_part(self) -> bool:
+        """Whether two parts of a collection may have rows of the same id, and both stay."""
+        return True
+
+    def add_parts(self, collection: str, names: Sequence[str]) -> None:
+        """Make parts (tenants, partitions) of a collection; those that are there stay.
+
+        Raises:
+            UnsupportedError: the store or this collection has none.
+        """
+        raise UnsupportedError(f"{self.name} has no parts that rows are in")
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        """Why ``create`` would refuse these vectors; None when it would not."""
+        return None
+
+    def wake(self, collection: str) -> None:
+        """Make rows readable that are not yet, where that changes nothing for anybody else."""
+        return
+
+    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+        """What a collection holds that ``read`` does not give, or ``create`` does not make:
+        ``{"sparse-vectors": "title_sparse"}``. A copy leaves it behind, and has to say so.
+        """
+        return {}
+
+    # -- indexes on the payload --------------------------------------------------------------
+
+    def payload_indexes(self, collection: str) -> Mapping[str, str]:
+        """Entries of the payload that somebody indexed for filters, and as what:
+        ``{"city": "keyword"}``, each one of ``PAYLOAD_KINDS``."""
+        return {}
+
+    def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        """What else than its kind such an index was told, by key, in the words of the store's
+        family: ``{"body": {"tokenizer": "word"}}``."""
+        return {}
+
+    def indexes_itself(self, key: str, kind: str) -> bool:
+        """Whether this entry of a payload gets an index that serves filters like one of ``kind``
+        as it is written, without being asked."""
+        return False
+
+    def refuses_payload_index(self, kind: str) -> str | None:
+        """Why ``index_payload`` would refuse; None when it would not."""
+        return f"qadapt makes no indexes on payloads in {self.name}"
+
+    def fit_payload_index(
+        self, key: str, kind: str, settings: Mapping[str, Any], beside: Beside
+    ) -> tuple[Mapping[str, Any], str | None]:
+        """The settings that an index would have in a collection made with ``beside``, and why
+        there would be none.
+
+        Args:
+            settings: asked for; empty where they are of another family.
+        """
+        return settings, self.refuses_payload_index(kind)
+
+    def index_payload(
+        self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        """Index an entry of the payload, rows that are there included; twice is the same as once.
+
+        Args:
+            key: a path in the store's own words, such as ``city`` or ``address.city``.
+            kind: one of ``PAYLOAD_KINDS``.
+            settings: as ``fit_payload_index`` gave them.
+
+        Raises:
+            UnsupportedError: the store makes none, or not of this kind.
+        """
+        raise UnsupportedError(f"cannot index {key!r}: {self.refuses_payload_index(kind)}")
+
+    # -- many rows at once -------------------------------------------------------------------
+
+    def puts_off(self, collection: str) -> Mapping[str, Any]:
+        """What ``begin_load`` would switch off, as it is now, in JSON: for ``end_load``.
+
+        Empty where the engine builds no index while rows come in, has no switch for it, or where
+        switching it was measured to be of no use.
+        """
+        return {}
+
+    def begin_load(self, collection: str) -> None:
+        """Build no index until ``end_load``; twice is the same as once."""
+        return
+
+    def end_load(self, collection: str, former: Mapping[str, Any]) -> None:
+        """Give back what ``puts_off`` said, and begin to build; twice is the same as once."""
+        return
+
+    def settle(self, collection: str, progress: OnProgress, timeout: float) -> None:
+        """Wait until the engine has built what it builds by itself after a load.
+
+        Raises:
+            StoreTimeoutError: not done after ``timeout`` seconds.
+        """
+        return
