@@ -47,7 +47,8 @@ def _plan(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
     for note in plan.notes:
         yield "note", note
     size = f"{plan.batch_bytes / 1e6:.1f} MB"
-    yield "how", f"{plan.parts} parts, {plan.workers} workers, batches of {size} to begin with"
+    lanes = f"{_many(plan.parts, 'part')}, {_many(plan.workers, 'worker')}"
+    yield "how", f"{lanes}, batches of {size} to begin with"
     if plan.probe.read_rate is not None:
         rates = f"read {plan.probe.read_rate:,.0f}"
         if plan.probe.write_rate is not None:
@@ -55,6 +56,10 @@ def _plan(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
         yield "probe", f"{plan.probe.rows} rows: {rates} rows/s"
     if plan.seconds is not None:
         yield "time", f"about {duration(plan.seconds)} for the copy, by the probe"
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _server(server: Server) -> str:
