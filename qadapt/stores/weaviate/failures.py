@@ -160,7 +160,9 @@ def by_words(words: str, said: str) -> QadaptError:
 def _by_grpc(error: Any, doing: str) -> QadaptError:
     code = getattr(error.code(), "name", str(error.code()))
     details = _shorten(str(error.details() or ""))
-    if code == "DEADLINE_EXCEEDED":
+    if code in ("DEADLINE_EXCEEDED", "CANCELLED"):
+        # qadapt waits for no answer that it cancelled itself. A server whose clock runs out before
+        # ours breaks the request off (RST_STREAM with the code 8), which gRPC tells as CANCELLED.
         return _timed_out(doing)
     if code == "UNAVAILABLE":
         return _no_grpc(doing, details or code)

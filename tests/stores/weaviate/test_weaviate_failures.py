@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import grpc
 import numpy as np
 import pytest
 from live.server import free_ports
@@ -27,6 +28,7 @@ from qadapt.errors import (
 from qadapt.model import Batch, Metric, Vector
 from qadapt.model.address import Address
 from qadapt.stores.base import Search
+from qadapt.stores.weaviate.failures import translate
 from qadapt.stores.weaviate.store import WeaviateStore
 
 KEY = "the-right-key"
@@ -267,14 +269,29 @@ def test_a_wrong_address_that_answers_is_no_weaviate() -> None:
         server.server_close()
 
 
-def test_requests_are_cancelled_when_one_of_them_fails(store: WeaviateStore, name: str) -> None:
+def test_requests_are_cancelled_when_one_of_them_fails(
+    store: WeaviateStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A batch of searches ends with the first error, and the store goes on."""
     fill(store, name, normal(50))
     queries = np.repeat(normal(1), 200, axis=0)
-    store.connection.sleep = lambda _: None
-    limit = store.connection.timeout
-    store.connection.timeout = 1e-6
-    with pytest.raises(StoreTimeoutError):
-        store.search(name, queries, Search(k=1))
-    store.connection.timeout = limit
+    with monkeypatch.context() as hurried:
+        hurried.setattr(store.connection, "sleep", lambda _: None)
+        hurried.setattr(store.connection, "timeout", 1e-6)
+        with pytest.raises(StoreTimeoutError):
+            store.search(name, queries, Search(k=1))
     assert store.search(name, queries, Search(k=1)).ids.shape == (200, 1)
+
+
+def test_a_request_that_the_server_breaks_off_first_is_out_of_time() -> None:
+    """Its clock may run out before ours: gRPC then says CANCELLED (RST_STREAM with the code 8)."""
+
+    class Broken(grpc.RpcError):
+        def code(self) -> grpc.StatusCode:
+            return grpc.StatusCode.CANCELLED
+
+        def details(self) -> str:
+            return "Received RST_STREAM with error code 8"
+
+    found = translate(Broken(), "search 'Articles'")
+    assert isinstance(found, StoreTimeoutError)
