@@ -47,7 +47,9 @@ def run(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str],
 
 def _there(identity: str) -> bool:
     client: Any = containers._client()
-    return any(each.id == identity for each in client.containers.list(all=True))
+    # Another container, or this one, may go while they are looked at one by one.
+    found = client.containers.list(all=True, ignore_removed=True)
+    return any(each.id == identity for each in found)
 
 
 def _gone(identity: str) -> bool:

@@ -341,7 +341,7 @@ def _remove_leftovers(client: Any) -> None:
 
     if sys.platform != "linux":  # no /proc to ask; the reaper alone has to do
         return
-    for each in client.containers.list(all=True, filters={"label": _LABEL}):
+    for each in client.containers.list(all=True, filters={"label": _LABEL}, ignore_removed=True):
         host, pid, started = each.labels[_LABEL].split("/")
         if host == socket.gethostname() and _started(int(pid)) != started:
             remove(f"{_LABEL}={each.labels[_LABEL]}")

@@ -17,7 +17,7 @@ def remove(label: str) -> int:
     """Remove all containers with this label; their number."""
     client = docker.from_env()
     try:
-        found = client.containers.list(all=True, filters={"label": label})
+        found = client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
         for each in found:
             try:
                 each.remove(force=True, v=True)
