@@ -28,6 +28,11 @@ def comparison(store: Store, made: Extra) -> Comparison:
     """How the target's is compared with the source's."""
     if made.kind == "sparse":
         return "bit for bit" if store.keeps_zeros else "without zeros"
+    return of_floats(store, made)
+
+
+def of_floats(store: Store, made: Vector | Extra) -> Comparison:
+    """How rows of floats are compared, whether there is one of them in a row or many."""
     if made.datatype == "float16":
         return "float16"
     if made.datatype == "uint8":

@@ -9,11 +9,11 @@ from qadapt.migration import parting
 from qadapt.migration.beside import Along, along, of_two
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.extras import of_floats
 from qadapt.migration.indexes import Indexes, sort_out
 from qadapt.migration.options import Options
 from qadapt.migration.plan import (
     ALLOWED,
-    Comparison,
     IdPlan,
     Loss,
     MigrationPlan,
@@ -193,7 +193,7 @@ def _vector(
         wanted=wanted,
         becomes=becomes,
         match=match,
-        comparison=_comparison(store, now.vector, made),
+        comparison=of_floats(store, made),
         held_by=now.held_by if asked is None else "store",
         rescore=settings.rescore if asked is None else asked.rescore,
     )
@@ -211,16 +211,6 @@ def _quantization(
     if now.held_by == "qadapt":
         return bare, bare, codes.match(bare)
     return translated(store, bare, made)
-
-
-def _comparison(store: Store, source: Vector, made: Vector) -> Comparison:
-    if made.datatype == "float16":
-        return "float16"
-    if made.datatype == "uint8":
-        return "uint8"
-    if store.normalises and made.metric is Metric.COSINE:
-        return "length 1"
-    return "bit for bit"
 
 
 # -- what cannot be carried ----------------------------------------------------------------------
@@ -358,7 +348,7 @@ def plan_of_two(source: Endpoint, target: Endpoint, options: Options) -> Migrati
             wanted=there.quantization,
             becomes=there.quantization,
             match=Match.of(),
-            comparison=_comparison(target.store, now.vector, there.vector),
+            comparison=of_floats(target.store, there.vector),
         )
     return MigrationPlan(
         source=source.store.address.identity,
