@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
-from recordings import recorded
+from recorded import recorded
 
 from qadapt.stores.qdrant.store import QdrantStore
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import recordings
+from recorded import recorded as exchange
 
 from qadapt.model import Vector
 from qadapt.stores.weaviate import mapping, schema
@@ -15,7 +15,7 @@ from qadapt.stores.weaviate.status import Seen, Shard
 
 def recorded(name: str) -> dict[str, Any]:
     """One exchange: ``request`` and ``response`` with ``status`` and ``body``."""
-    return recordings.recorded("weaviate-1.39.0", name)
+    return exchange("weaviate-1.39.0", name)
 
 
 def recorded_layout(name: str, dim: int = 384) -> Layout:
