@@ -7,6 +7,33 @@ import uuid
 from pathlib import Path
 
 
+def private_folder(folder: Path) -> None:
+    """Make a folder, and those above it, that only their owner may enter.
+
+    Folders that exist stay as they are.
+
+    Raises:
+        OSError: one cannot be made, or a file has that name.
+    """
+    # Path.mkdir gives its mode to the last folder alone.
+    for each in reversed((folder, *folder.parents)):
+        if not each.is_dir():
+            each.mkdir(mode=0o700, exist_ok=True)
+
+
+def create_private(path: Path, *, exclusive: bool = False) -> int:
+    """Open a file for reading and writing; a new one may be read by its owner alone.
+
+    Args:
+        path: the file; made when missing.
+        exclusive: fail where it exists.
+
+    Returns:
+        A file descriptor, for ``os.fdopen``.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else 0), 0o600)
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that a crash leaves the old one or the new one, never half of it.
 
@@ -15,7 +42,7 @@ def write_whole(path: Path, text: str) -> None:
     """
     fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with fresh.open("x", encoding="utf-8") as file:
+        with os.fdopen(create_private(fresh, exclusive=True), "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

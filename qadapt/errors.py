@@ -13,6 +13,7 @@
     ├── UnsupportedError               the store cannot do it, and what would
     ├── MissingExtraError              a client package is not installed: names the extra
     ├── IntegrityError                 a torn, foreign or damaged file or folder
+    ├── StorageError                   a file or folder of this machine cannot be used
     ├── StoreError                     the store refused or failed; asking again will not help
     │   ├── AuthError                  key missing, wrong or without the right
     │   └── TransientError             worth retrying: the only class that is retried
@@ -31,6 +32,7 @@ Each message says what was asked, what is the case, and (``hint``) what to do ne
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -205,6 +207,37 @@ class IntegrityError(QadaptError):
     """A torn, foreign or damaged file or folder: nothing was read from it."""
 
 
+class StorageError(QadaptError):
+    """A file or folder of this machine cannot be read or written."""
+
+    @classmethod
+    def of(cls, error: OSError, doing: str = "", *, hint: str | None = None) -> StorageError:
+        """The error for an ``OSError``, with what to do about it.
+
+        Args:
+            error: as the system reported it.
+            doing: what failed, such as ``cannot write the state folder /x``.
+            hint: what to do where the reason of the system suggests nothing.
+        """
+        reason = error.strerror or str(error)
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            reason = "a file has that name, and a folder is needed"
+        name = error.filename if isinstance(error.filename, (str, bytes)) else None
+        place = "" if name is None or str(name) in doing else f" ({name!s})"
+        advice = _ADVICE.get(error.errno or 0) or hint
+        return cls(f"{doing or 'a file cannot be read or written'}: {reason}{place}", hint=advice)
+
+
+_ADVICE = {
+    errno.ENOSPC: "free some space on that disk, then run it again",
+    errno.EDQUOT: "free some of your disk quota, then run it again",
+    errno.EACCES: "check who may read and write that file or folder",
+    errno.EPERM: "check who may read and write that file or folder",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), then run it again",
+    errno.ENFILE: "raise the limit of open files (ulimit -n), then run it again",
+}
+
+
 class StoreError(QadaptError):
     """The store refused or failed; asking again will not help."""
 
@@ -253,3 +286,11 @@ class GuardMissed(PlanError):
 
 class ApplyError(PlanError):
     """A step failed; the journal says how far the change got."""
+
+
+class QadaptWarning(UserWarning):
+    """Base of all warnings that qadapt issues."""
+
+
+class InsecureTransportWarning(QadaptWarning):
+    """A key is sent over a connection without TLS to another machine."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
+
+from qadapt.model import masking
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -35,6 +38,13 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("QADAPT_STATE_DIR", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def forgotten_keys() -> Iterator[None]:
+    """Forget the keys that a test used: from then on they would be masked everywhere."""
+    yield
+    masking._used.clear()
 
 
 # -- real embeddings -----------------------------------------------------------------------------

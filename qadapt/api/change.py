@@ -12,6 +12,7 @@ from qadapt.evaluation.verify import Verification
 from qadapt.evaluation.verify import verify as run_verify
 from qadapt.model import Guard
 from qadapt.model import Plan as PlainPlan
+from qadapt.model.address import Address
 from qadapt.planning import journal, runner
 from qadapt.planning.runner import Outcome
 from qadapt.planning.text import plan_text
@@ -55,6 +56,7 @@ class Plan(PlainPlan):
         progress: OnProgress | None = None,
         guard: Guard | str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        allow_key_env: Iterable[str] = (),
     ) -> Change:
         """Carry the plan out, wait until the engine obeys, and verify by the guard.
 
@@ -63,11 +65,13 @@ class Plan(PlainPlan):
             progress: called with ``Progress`` events.
             guard: recall that must hold afterwards; default: the plan's own.
             timeout: seconds that one step may take.
+            allow_key_env: environment variables that a plan from a file may name as the key of
+                its store, besides the store's own.
 
         Raises:
             ConsentRequired, PlanStale, GuardMissed, ApplyError, BusyError
         """
-        store, owned = _store_of(self)
+        store, owned = _store_of(self, allow_key_env)
         try:
             outcome = runner.apply_plan(
                 store,
@@ -82,11 +86,20 @@ class Plan(PlainPlan):
                 store.close()
         return Change(outcome, None if owned else store)
 
-    def again(self) -> Plan:
-        """The same request, planned from what the collection is now."""
-        with _Borrowed(getattr(self, "_store", None), self.address, self.disabled) as store:
+    def again(self, allow_key_env: Iterable[str] = ()) -> Plan:
+        """The same request, planned from what the collection is now.
+
+        Args:
+            allow_key_env: as for ``apply``.
+        """
+        place = Address.from_file(self.reopen or self.address, allow_key_env)
+        with _Borrowed(getattr(self, "_store", None), place, self.disabled) as store:
             made = runner.remade(store, self)
         return Plan._of(made, getattr(self, "_store", None))
+
+    def replace(self, **changes: Any) -> Plan:
+        """A copy with some fields changed, still bound to the store it was made with."""
+        return Plan._of(super().replace(**changes), getattr(self, "_store", None))
 
 
 def apply_plans(
@@ -95,31 +108,38 @@ def apply_plans(
     yes: bool = False,
     progress: OnProgress | None = None,
     timeout: float = DEFAULT_TIMEOUT,
+    allow_key_env: Iterable[str] = (),
 ) -> Iterator[Change]:
     """Apply plans that were made together, one after the other.
 
     A plan that only the plans before it made stale is planned again; see ``Plan.apply``.
     """
+    how: dict[str, Any] = {"yes": yes, "progress": progress, "timeout": timeout}
+    allowed = tuple(allow_key_env)
     changed: set[tuple[str, str]] = set()
     for plan in plans:
         place = (plan.address, plan.collection)
         try:
-            change = plan.apply(yes=yes, progress=progress, timeout=timeout)
+            change = plan.apply(allow_key_env=allowed, **how)
         except PlanStale:
             if place not in changed:
                 raise
-            change = plan.again().apply(yes=yes, progress=progress, timeout=timeout)
+            change = plan.again(allowed).apply(allow_key_env=allowed, **how)
         if change.state != "nothing":
             changed.add(place)
         yield change
 
 
-def _store_of(plan: PlainPlan) -> tuple[Store, bool]:
-    """The store that a plan was made with, or a newly opened one (then True)."""
+def _store_of(plan: PlainPlan, allow_key_env: Iterable[str]) -> tuple[Store, bool]:
+    """The store that a plan was made with, or a newly opened one (then True).
+
+    A plan without a store comes from a file, which somebody else may have written.
+    """
     bound: Store | None = getattr(plan, "_store", None)
     if bound is not None:
         return bound, False
-    return open_store(plan.reopen or plan.address, disabled=plan.disabled), True
+    address = Address.from_file(plan.reopen or plan.address, allow_key_env)
+    return open_store(address, disabled=plan.disabled), True
 
 
 class Change:
@@ -187,7 +207,9 @@ class Change:
 class _Borrowed:
     """The store at hand, or one opened for as long as it is needed."""
 
-    def __init__(self, store: Store | None, address: str, disabled: Sequence[str] = ()) -> None:
+    def __init__(
+        self, store: Store | None, address: str | Address, disabled: Sequence[str] = ()
+    ) -> None:
         self._store, self._address, self._disabled = store, address, disabled
         self._opened: Store | None = None
 
@@ -234,6 +256,9 @@ def undo(
 
 def load_plan(path: str | Path) -> Plan:
     """A plan that ``qadapt plan -o`` or ``plan.to_json()`` saved.
+
+    The store's address in it is not trusted: a key that it names by ``key_env`` is used only for
+    the store's own variables, or with ``Plan.apply(allow_key_env=...)``.
 
     Raises:
         InputError: no such file.

@@ -33,7 +33,7 @@ from qadapt.model import (
     as_vectors,
     check_vectors,
 )
-from qadapt.model.data import Datatype
+from qadapt.model.data import Datatype, listed_ids
 from qadapt.planning.planner import make_plan, which_vector
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Part, Search, Store, check_k, silent
@@ -85,6 +85,7 @@ class Collection(Measured):
 
     def delete(self, ids: Sequence[Id]) -> None:
         """Delete rows; unknown ids are left alone."""
+        ids = listed_ids(ids)
         ours = self._with_our_codes()
         with codes.in_step(self._store, self._whole, ours):
             self._store.delete(self.name, ids)
@@ -95,7 +96,7 @@ class Collection(Measured):
         self, ids: Sequence[Id], *, vectors: Sequence[str] | None = None, payload: bool = True
     ) -> Batch:
         """Rows by id, in that order; ids that are not there are left out."""
-        return self._store.fetch(self.name, ids, vectors=vectors, payload=payload)
+        return self._store.fetch(self.name, listed_ids(ids), vectors=vectors, payload=payload)
 
     def read(
         self,

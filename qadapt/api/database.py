@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ from qadapt.api.change import Plan
 from qadapt.api.collection import Collection
 from qadapt.errors import (
     AlreadyExistsError,
+    InputError,
     NotFoundError,
     SpecError,
     refuse_pairs,
@@ -34,18 +35,22 @@ from qadapt.stores.registry import open_store, wrap_client
 FRESH = 10.0  # seconds that a collection's dimensions and metrics are believed
 
 
-def open(address: str | Address, *, disabled: Sequence[str] = ()) -> Database:
+def open(
+    address: str | Address, *, disabled: Sequence[str] = (), insecure: bool = False
+) -> Database:
     """Open a store by its address.
 
     Args:
         address: such as ``"edge:./data"``; see "Addresses" in docs/reference.md.
         disabled: native features to switch off, such as ``("native-rescore",)``, which forces
             the fallback.
+        insecure: allow the key to be sent over plain http to a host other than this one; a
+            warning says so each time. ``QADAPT_INSECURE=1`` does the same.
 
     Raises:
         AddressError, SpecError, MissingExtraError, UnreachableError, AuthError
     """
-    return Database(open_store(address, disabled=disabled))
+    return Database(open_store(address, disabled=disabled, insecure=insecure))
 
 
 def wrap(client: object, *, disabled: Sequence[str] = ()) -> Database:
@@ -64,19 +69,30 @@ def wrap(client: object, *, disabled: Sequence[str] = ()) -> Database:
 
 
 @contextmanager
-def plan_spec(spec: Spec, *, accept: Accept = "differs") -> Iterator[list[Plan]]:
+def plan_spec(
+    spec: Spec, *, accept: Accept = "differs", allow_key_env: Iterable[str] = ()
+) -> Iterator[list[Plan]]:
     """The plans of all vectors that a spec file names; the stores stay open in the block.
 
         with qa.plan_spec(qa.load_spec("quantization.yaml")) as plans:
             changes = list(qa.apply_plans(plans, yes=True))
 
+    Args:
+        spec: a spec that was read.
+        accept: how far a plan may go from what was asked, as for ``Collection.plan``.
+        allow_key_env: environment variables that the file's addresses may name as keys by
+            ``key_env``, besides the stores' own.
+
     Raises:
         NotFoundError, UnsupportedError, ...: as for ``Collection.plan``.
     """
+    allowed = tuple(allow_key_env)
     with ExitStack() as opened:
         plans = []
         for each in spec.stores:
-            database = opened.enter_context(open(each.store))
+            trusted = each.store.trusted
+            place = each.store if trusted else Address.from_file(each.store, allowed)
+            database = opened.enter_context(open(place))
             for name, collection in each.collections.items():
                 for vector, wanted in collection.vectors.items():
                     plans.append(
@@ -107,7 +123,7 @@ class Database:
         return iter(self.collections())
 
     def __contains__(self, collection: object) -> bool:
-        return isinstance(collection, str) and self._store.has(collection)
+        return isinstance(collection, str) and self._store.has(_name(collection))
 
     def __getitem__(self, collection: str) -> Collection:
         """A collection, by its name or an alias; with ``name@part`` a partition or a tenant of it.
@@ -115,7 +131,7 @@ class Database:
         Raises:
             NotFoundError: there is none of that name; the message names the nearest.
         """
-        if not self._store.has(collection):
+        if not self._store.has(_name(collection)):
             names = [*self.collections(), *self.aliases()]
             raise NotFoundError.missing("collection", collection, names)
         return Collection(self._store, collection)
@@ -161,6 +177,7 @@ class Database:
                 for word, given in (("metric", metric), ("datatype", datatype))
             )
         )  # fmt: skip
+        _name(collection)
         unnamed = Metric.of(metric or Metric.COSINE), datatype or "float32"
         wanted = dict(vectors or {"": Vector(cast(int, dim), *unnamed)})
         quantizations = _by_vector(quantization, wanted)
@@ -213,6 +230,27 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _name(collection: Any) -> str:
+    """The name of a collection.
+
+    Raises:
+        InputError: it is not text, is empty, or cannot be written as UTF-8.
+    """
+    if not isinstance(collection, str) or not collection or "\0" in collection:
+        raise InputError(
+            f"{collection!r:.60} is not the name of a collection",
+            hint="a name is text, for example 'articles'",
+        )
+    try:
+        collection.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the name {collection!r:.60} is not valid Unicode",
+            hint="it holds half of a surrogate pair; check how the name was decoded",
+        ) from None
+    return collection
 
 
 def _by_vector(given: Any, vectors: Mapping[str, Vector]) -> dict[str, Quantization]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 __all__ = ["main"]
+
+_INTERRUPTED = 130
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -13,6 +16,9 @@ def main(args: Sequence[str] | None = None) -> int:
     Args:
         args: the words behind ``qadapt``; those of the process by default.
     """
-    from qadapt.cli.app import run
-
+    try:
+        from qadapt.cli.app import run
+    except KeyboardInterrupt:  # while it still starts
+        sys.stderr.write("error: interrupted\n")
+        return _INTERRUPTED
     return run(args)

@@ -12,9 +12,10 @@ import typer
 
 from qadapt.cli import complete, words
 from qadapt.cli.frame import OWN_LIMIT, command
-from qadapt.cli.given import made_plans, read_guard, read_json, write_text
+from qadapt.cli.given import allowed_variables, made_plans, read_guard, read_json, write_text
 from qadapt.cli.options import (
     AcceptWord,
+    AllowKeyEnv,
     DatatypeWord,
     Disable,
     GuardText,
@@ -31,6 +32,7 @@ from qadapt.cli.options import (
 from qadapt.cli.output import Output, facts, fitting, styled
 from qadapt.cli.plantext import coloured
 from qadapt.errors import ConsentRequired, InputError
+from qadapt.model.address import Address
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -83,14 +85,15 @@ def plan(
     strategy: StrategyWord = None,
     guard: GuardText = None,
     disable: Disable = None,
+    allow_key_env: AllowKeyEnv = None,
 ) -> None:
     """What would be done, and why; changes nothing.
 
     Each step with its reason, its cost, the native request and the way back.
     """
     with made_plans(
-        url, collection, quantization, spec, vector, (metric, datatype), accept, guard,
-        disable, "plan", strategy,
+        out, url, collection, quantization, spec, vector, (metric, datatype), accept, guard,
+        disable, "plan", strategy, allow_key_env,
     ) as plans:  # fmt: skip
         document = _document(plans, "plans", single=spec is None)
         _show(out, plans)
@@ -139,6 +142,7 @@ def apply(
     strategy: StrategyWord = None,
     guard: GuardText = None,
     disable: Disable = None,
+    allow_key_env: AllowKeyEnv = None,
 ) -> None:
     """Do it, and wait until the engine was seen to obey.
 
@@ -152,11 +156,15 @@ def apply(
     if saved:
         farther = accept if accept != ACCEPTED else None
         _only_saved(vector, metric, datatype, strategy, disable, farther)
-        opened: Any = contextlib.nullcontext(_load(Path(str(target)), wanted))
+        loaded = _load(Path(str(target)), wanted)
+        addresses = [Address.parse(item.reopen or item.address) for item in loaded]
+        variables = allowed_variables(out, Path(str(target)), addresses, allow_key_env)
+        opened: Any = contextlib.nullcontext(loaded)
     else:
+        variables = ()
         opened = made_plans(
-            target, collection, quantization, spec, vector, (metric, datatype), accept, guard,
-            disable, "apply", strategy,
+            out, target, collection, quantization, spec, vector, (metric, datatype), accept,
+            guard, disable, "apply", strategy, allow_key_env,
         )  # fmt: skip
     with opened as plans:
         changing = [item for item in plans if item.changes]
@@ -165,7 +173,11 @@ def apply(
         changes = []
         with out.progress() as on:
             applied = qa.apply_plans(
-                plans, yes=agreed, progress=on, timeout=out.timeout or OWN_LIMIT
+                plans,
+                yes=agreed,
+                progress=on,
+                timeout=out.timeout or OWN_LIMIT,
+                allow_key_env=variables,
             )
             for item, change in zip(plans, applied, strict=True):
                 on.rest()
@@ -212,11 +224,7 @@ def _agreed(out: Output, plans: list[Plan]) -> bool:
             hint=f"look at the plan, then type: {again}",
         )
     out.err.print("")
-    try:
-        answer = out.err.input("Apply this? [y/N] ", markup=False)
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
+    if not out.confirm("Apply this?"):
         raise ConsentRequired("not agreed to; nothing was changed", hint=f"to agree: {again}")
     return True
 

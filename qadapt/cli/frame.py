@@ -16,7 +16,8 @@ from typing import Annotated, Any
 import typer
 
 from qadapt.cli.output import Output
-from qadapt.errors import SpecError, StoreTimeoutError
+from qadapt.errors import QadaptError, SpecError, StorageError, StoreTimeoutError
+from qadapt.model.credentials import INSECURE_VARIABLE
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 QuietOption = Annotated[
@@ -36,12 +37,18 @@ NoColorOption = Annotated[
     bool, typer.Option("--no-color", help="No colours; NO_COLOR=1 does the same.")
 ]
 
+InsecureOption = Annotated[
+    bool,
+    typer.Option("--insecure", help="Send keys over plain http to other hosts too."),
+]
+
 _COMMON: dict[str, tuple[Any, Any]] = {
     "json": (JsonOption, False),
     "quiet": (QuietOption, False),
     "verbose": (VerboseOption, 0),
     "timeout": (TimeoutOption, None),
     "no_color": (NoColorOption, False),
+    "insecure": (InsecureOption, False),
 }
 
 OWN_LIMIT = 3600.0  # seconds; of a command that has a limit of its own, where none was given
@@ -75,7 +82,7 @@ def command(
     return register
 
 
-_FLAGS = {"--json", "--quiet", "-q", "--verbose", "-v", "-vv", "--no-color"}
+_FLAGS = {"--json", "--quiet", "-q", "--verbose", "-v", "-vv", "--no-color", "--insecure"}
 
 
 def after_the_command(words: Sequence[str]) -> list[str]:
@@ -109,8 +116,10 @@ def _with_common(function: Command, own_limit: bool) -> Command:
     def run(**values: Any) -> None:
         common = {key: values.pop(key) for key in _COMMON}
         color = not common.pop("no_color")
+        insecure = common.pop("insecure")
         out = Output(color=color, words=typed, **common)
-        raise typer.Exit(guarded(out, lambda: function(out, **values), own_limit=own_limit))
+        with _allowing_insecure(insecure):
+            raise typer.Exit(guarded(out, lambda: function(out, **values), own_limit=own_limit))
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -132,7 +141,7 @@ def guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool = Tr
     try:
         if out.timeout is not None and not 0 < out.timeout < _LONGEST:
             raise SpecError(f"--timeout is a number of seconds above 0; got {out.timeout:g}")
-        with out.logs(), _limit(None if own_limit else out.timeout):
+        with out.logs(), out.warnings(), _limit(None if own_limit else out.timeout):
             return work() or 0
     except typer.Exit as error:
         return error.exit_code
@@ -149,8 +158,30 @@ def guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool = Tr
                 f"not done after {out.timeout:g} s", hint="give it longer: --timeout SECONDS"
             )
         )
+    except OSError as error:
+        if error.errno is None:  # not of the system: a library's own
+            return out.error(error)
+        return out.error(StorageError.of(error))
+    except MemoryError as error:
+        reason = str(error) or "the system has no more"
+        return out.error(QadaptError(f"not enough memory: {reason}", hint="use fewer rows"))
     except Exception as error:  # noqa: BLE001 - the top: told as a bug, traceback with -v
         return out.error(error)
+
+
+@contextlib.contextmanager
+def _allowing_insecure(allowed: bool) -> Iterator[None]:
+    """Set what ``--insecure`` stands for, in this process and in those that it starts."""
+    before = os.environ.get(INSECURE_VARIABLE)
+    if allowed:
+        os.environ[INSECURE_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        if allowed and before is None:
+            del os.environ[INSECURE_VARIABLE]
+        elif allowed and before is not None:
+            os.environ[INSECURE_VARIABLE] = before
 
 
 class _TimeUp(BaseException):

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from qadapt.errors import InputError, SpecError
+from qadapt.errors import InputError, SpecError, refuse_pairs
+from qadapt.model.address import Address
 
 if TYPE_CHECKING:
     from qadapt.api import Database, Plan
@@ -114,8 +115,28 @@ def milliseconds(text: str) -> float:
     return float(found[1]) * (1000 if found[2] == "s" else 1)
 
 
+def allowed_variables(
+    out: Output, file: Path, addresses: Iterable[Address], given: Iterable[str] | None
+) -> tuple[str, ...]:
+    """Environment variables that a file may name as keys: those given, or agreed to now.
+
+    On a terminal the user is asked; elsewhere what was not given is refused later, when the
+    store is opened.
+    """
+    allowed = [*(given or ())]
+    for address in addresses:
+        name = Address.from_file(address, allowed).unconfirmed_variable
+        if name is None or name in allowed:
+            continue
+        question = f"{file} asks to send the environment variable {name} to {address.location}."
+        if out.asks and out.confirm(f"{question} Allow it?"):
+            allowed.append(name)
+    return tuple(allowed)
+
+
 @contextlib.contextmanager
 def made_plans(
+    out: Output,
     url: str | None,
     collection: str | None,
     quantization: str | None,
@@ -127,6 +148,7 @@ def made_plans(
     disable: list[str] | None,
     command: str,
     strategy: str | None = None,
+    allow_key_env: list[str] | None = None,
 ) -> Iterator[list[Plan]]:
     """One plan from words, or all plans of a spec file; their stores stay open meanwhile.
 
@@ -145,9 +167,20 @@ def made_plans(
                 "with -f, the store, vectors, quantization and guard stand in the spec file",
                 hint=f"qadapt {command} -f {spec}",
             )
-        with qa.plan_spec(qa.load_spec(spec), accept=allowed) as plans:
+        read = qa.load_spec(spec)
+        addresses = [each.store for each in read.stores]
+        variables = allowed_variables(out, spec, addresses, allow_key_env)
+        with qa.plan_spec(read, accept=allowed, allow_key_env=variables) as plans:
             yield plans
         return
+    refuse_pairs(
+        (
+            bool(allow_key_env),
+            "--allow-key-env",
+            "with an address that you typed",
+            "its own ?key_env=NAME is used",
+        )
+    )
     words = [quantization, metric, datatype]  # what is to be changed
     if url is None or collection is None or not any(words):
         missing = [

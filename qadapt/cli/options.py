@@ -67,6 +67,14 @@ SpecFile = Annotated[
     Path | None,
     optional("--file", "-f", metavar="SPEC.yaml", help="A spec file, for many collections."),
 ]
+AllowKeyEnv = Annotated[
+    list[str] | None,
+    optional(
+        "--allow-key-env",
+        metavar="NAME",
+        help="Let a plan or spec file use this environment variable as a key; may be repeated.",
+    ),
+]
 MetricWord = Annotated[
     str | None,
     optional(

@@ -10,10 +10,11 @@ import os
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from qadapt.errors import QadaptError
+from qadapt.errors import QadaptError, QadaptWarning
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -80,9 +81,11 @@ class Output:
     def _console(self, file: Any) -> Console:
         from rich.console import Console
 
+        from qadapt.cli.plain_text import CleanHook
+
         if isinstance(file, io.TextIOWrapper):
             file.reconfigure(errors="backslashreplace")  # a terminal without our signs
-        return Console(
+        console = Console(
             file=file,
             color_system="auto" if self._color else None,
             no_color=not self._color,
@@ -91,6 +94,8 @@ class Output:
             emoji=False,
             width=None if file.isatty() else _PIPE_WIDTH,
         )
+        console.push_render_hook(CleanHook())
+        return console
 
     @property
     def live(self) -> bool:
@@ -115,8 +120,13 @@ class Output:
     def document(self, data: Any) -> None:
         """The one JSON document, where it was asked for."""
         if self.json:
+            from qadapt.cli.plain_text import escaped
+            from qadapt.model.masking import mask_used
+
             text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str)
-            sys.stdout.write(text + "\n")
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")
+            sys.stdout.write(escaped(mask_used(text)) + "\n")
 
     def print(self, *parts: RenderableType, indent: int = 0) -> None:
         """Text for people on standard output; nothing with ``--json``."""
@@ -134,6 +144,16 @@ class Output:
         """Something to look at, on standard error; nothing with ``--quiet``."""
         if not self.quiet:
             _write(self.err, labelled("warning", "yellow", self.mask(text)), 0)
+
+    def confirm(self, question: str) -> bool:
+        """Ask on the terminal; only ``y`` and ``yes`` agree."""
+        from qadapt.cli.plain_text import clean
+
+        try:
+            answer = self.err.input(f"{clean(self.mask(question))} [y/N] ", markup=False)
+        except EOFError:
+            return False
+        return answer.strip().lower() in ("y", "yes")
 
     def progress(self) -> Reporter:
         """A progress callback, to be used as a context manager."""
@@ -192,7 +212,25 @@ class Output:
         if self.verbose >= least:
             _write(self.err, self.mask("".join(traceback.format_exception(error)).rstrip()), 0)
 
-    # -- logs --------------------------------------------------------------------------------
+    # -- warnings and logs -------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def warnings(self) -> Iterator[None]:
+        """Show qadapt's own warnings as lines of this output, each text once."""
+        seen: set[str] = set()
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, QadaptWarning):
+                usual(message, category, *where, **more)
+            elif str(message) not in seen:
+                seen.add(str(message))
+                self.warn(str(message))
+
+        with warnings.catch_warnings():
+            usual = warnings.showwarning
+            warnings.simplefilter("always", QadaptWarning)
+            warnings.showwarning = show
+            yield
 
     @contextlib.contextmanager
     def logs(self) -> Iterator[None]:
@@ -215,7 +253,9 @@ class Output:
 
 class _Masked(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return Output.mask(super().format(record))
+        from qadapt.cli.plain_text import clean
+
+        return clean(Output.mask(super().format(record)))
 
 
 def labelled(label: str, style: str, text: str) -> RenderableType:

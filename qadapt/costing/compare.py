@@ -17,6 +17,7 @@ from qadapt.model import (
     Vector,
     VectorInfo,
 )
+from qadapt.model.numbers import is_whole
 
 SCALES = (1.0, 10.0, 100.0)
 
@@ -83,7 +84,7 @@ def memory(
     name = _SAME.get(store, store)
     if name not in STORES:
         raise SpecError.unknown("store", store, [*STORES, *_SAME])
-    if isinstance(count, bool) or int(count) != count or count < 0:
+    if not is_whole(count) or count < 0:
         raise InputError(f"rows must be a whole number from 0; got {count!r}")
     if vector.datatype not in _DATATYPES[name]:
         vector = vector.replace(datatype="float32")

@@ -135,7 +135,11 @@ def _prepare(stage: Stage, rows: int | None) -> Material:
     )
     stage.report.update(
         sources=[
-            {"package": str(one.package), "licence": one.package.licence, "sha256": one.sha256}
+            {
+                "package": str(one.package),
+                "licence": one.package.licence,
+                "sha256": one.package.sha256,
+            }
             for one in (texts, model)
         ],
         rows=len(articles),

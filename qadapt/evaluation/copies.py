@@ -17,8 +17,9 @@ from pathlib import Path
 
 import filelock
 
+from qadapt.durable import private_folder
 from qadapt.errors import NotFoundError, QadaptError
-from qadapt.local.state import forget, state_dir, write_whole
+from qadapt.local.state import forget, state_access, state_dir, write_whole
 from qadapt.model import Batch, Quantization, Vector
 from qadapt.stores.base import OnProgress, Progress, Store
 
@@ -80,7 +81,7 @@ def sweep(store: Store) -> list[str]:
             continue  # another process is just writing or removing it
         if told.get("store") != store.address.identity:
             continue
-        lock = filelock.FileLock(path.with_suffix(".lock"))
+        lock = filelock.FileLock(path.with_suffix(".lock"), mode=0o600)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
@@ -107,13 +108,14 @@ def strangers(store: Store) -> list[str]:
 
 def _folder() -> Path:
     folder = state_dir() / "copies"
-    folder.mkdir(parents=True, exist_ok=True)
+    with state_access():
+        private_folder(folder)
     return folder
 
 
 def _owned(store: Store, name: str, token: str, of: str) -> tuple[filelock.BaseFileLock, Path]:
     path = _folder() / f"{token}.json"
-    lock = filelock.FileLock(path.with_suffix(".lock"))
+    lock = filelock.FileLock(path.with_suffix(".lock"), mode=0o600)
     lock.acquire()
     told = {
         "store": store.address.identity,

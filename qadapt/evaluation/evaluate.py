@@ -27,6 +27,7 @@ from qadapt.model import (
     Batch,
     CollectionInfo,
 )
+from qadapt.model.numbers import is_whole
 from qadapt.stores.base import OnProgress, Progress, Store, check_k, silent
 
 COPY_ROWS = 20_000
@@ -187,7 +188,7 @@ def _swept(store: Store) -> list[str]:
 def _check_numbers(rows: int | None, copy_rows: int, concurrency: Sequence[int]) -> None:
     numbers = [("rows", rows), ("copy_rows", copy_rows)]
     for what, number in [*numbers, *(("concurrency", each) for each in concurrency)]:
-        if number is not None and (isinstance(number, bool) or int(number) != number or number < 1):
+        if number is not None and (not is_whole(number) or number < 1):
             raise InputError(f"{what} must be a whole number from 1; got {number!r}")
 
 

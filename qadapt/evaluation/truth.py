@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from qadapt.errors import InputError
 from qadapt.evaluation.neighbours import exact_truth
 from qadapt.model import Id, Vector, as_vectors, check_vectors
+from qadapt.model.npy import open_npy
 from qadapt.stores.base import OnProgress, Store
 
 Floats = npt.NDArray[np.float32]
@@ -74,20 +74,7 @@ def load_queries(path: Any) -> Floats:
     Raises:
         InputError: it cannot be read as an array of numbers.
     """
-    try:
-        with Path(path).open("rb") as file:
-            if file.read(4) not in (b"\x93NUM", b"PK\x03\x04"):
-                # numpy takes it for a pickle, and says to load it unsafely
-                raise ValueError("it is no .npy file")
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"cannot read queries from {path}: {error}",
-            hint="give a .npy file of an array (nq, d), as numpy.save writes it",
-        ) from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise InputError(f"{path} holds several arrays", hint="give a .npy file, not a .npz")
+    array = open_npy(path, what="the queries")
     return as_vectors(array, what="queries")
 
 

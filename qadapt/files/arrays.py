@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError
 from qadapt.model import Batch, Id
+from qadapt.model.npy import open_npy
+
+_IDS = "the file of ids holds one JSON value a line, a line a row; delete it to number the rows"
 
 Floats = npt.NDArray[np.float32]
 
@@ -73,24 +76,14 @@ def open_rows(path: Path) -> Floats:
     try:
         if path.suffix == ".fvecs":
             return _fvecs(path)
-        refuse_strangers(path)
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = open_npy(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"cannot read {path}: {error}") from error
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise InputError(f"{path} must hold numbers (n, d); it has {array.dtype} {array.shape}")
-    return array  # type: ignore[no-any-return]
-
-
-def refuse_strangers(path: Path) -> None:
-    """Refuse a file that is no ``.npy``; numpy takes it for a pickle and says to load it unsafely.
-
-    Raises:
-        InputError
-    """
-    with path.open("rb") as file:
-        if file.read(6) != b"\x93NUMPY":
-            raise InputError(f"{path} is no .npy file", hint="numpy.save writes one")
+    return array
 
 
 def _fvecs(path: Path) -> Floats:
@@ -113,14 +106,38 @@ def pages(path: Path, page: int) -> Iterator[Batch]:
             stop = min(start + page, len(rows))
             yield Batch(range(start, stop), {"": np.asarray(rows[start:stop])})
         return
-    with beside.open(encoding="utf-8") as lines:
+    with _opened_ids(beside) as lines:
         for start in range(0, len(rows), page):
             stop = min(start + page, len(rows))
-            try:
-                keys = [json.loads(next(lines)) for _ in range(start, stop)]
-            except (StopIteration, ValueError) as error:
-                raise InputError(
-                    f"{beside} has fewer ids than {path.name} has rows, or is damaged",
-                    hint="delete it to number the rows",
-                ) from error
-            yield Batch(keys, {"": np.asarray(rows[start:stop])})
+            yield Batch(_next_ids(beside, lines, start, stop), {"": np.asarray(rows[start:stop])})
+        if any(line.strip() for line in lines):
+            raise InputError(
+                f"{beside} has more ids than the {len(rows):,} rows of {path.name}",
+                hint="it belongs to another file: put it right, or delete it to number the rows",
+            )
+
+
+def _opened_ids(path: Path) -> TextIO:
+    try:
+        return path.open(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"cannot read the ids {path}: {error.strerror or error}",
+            hint=_IDS,
+        ) from error
+
+
+def _next_ids(path: Path, lines: TextIO, start: int, stop: int) -> list[Id]:
+    """The ids of the rows from ``start`` up to ``stop``."""
+    keys: list[Id] = []
+    for row in range(start, stop):
+        try:
+            line = next(lines, None)
+            if line is None:
+                raise InputError(f"{path} ends after {row:,} ids, before the rows do", hint=_IDS)
+            keys.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}, line {row + 1}: {error}", hint=_IDS) from error
+    return keys

@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from qadapt.durable import private_folder
+from qadapt.errors import StorageError
+
 
 def cache_dir() -> Path:
-    """``QADAPT_CACHE_DIR``, else the user's cache folder; made when missing."""
+    """``QADAPT_CACHE_DIR``, else the user's cache folder; made when missing, for its owner alone.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
     given = os.environ.get("QADAPT_CACHE_DIR")
     if given:
         folder = Path(given).expanduser()
@@ -15,5 +22,12 @@ def cache_dir() -> Path:
         import platformdirs
 
         folder = Path(platformdirs.user_cache_dir("qadapt", appauthor=False))
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        private_folder(folder)
+    except OSError as error:
+        raise StorageError.of(
+            error,
+            "the cache folder cannot be used",
+            hint="set QADAPT_CACHE_DIR to a folder that can be written",
+        ) from error
     return folder

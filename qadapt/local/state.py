@@ -18,23 +18,49 @@ from pathlib import Path
 
 import filelock
 
-from qadapt.durable import sync_folder
-from qadapt.errors import BusyError, IntegrityError, SpecError
+from qadapt.durable import private_folder, sync_folder
+from qadapt.errors import BusyError, IntegrityError, SpecError, StorageError
 from qadapt.model import Plain, Quantization, Rescore
 from qadapt.model.address import Address
 
+STATE_VARIABLE = "QADAPT_STATE_DIR"
+
 
 def state_dir() -> Path:
-    """The state folder; made when missing."""
-    given = os.environ.get("QADAPT_STATE_DIR")
+    """The state folder; made when missing, for its owner alone.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    given = os.environ.get(STATE_VARIABLE)
     if given:
         folder = Path(given)
     else:
         import platformdirs
 
         folder = Path(platformdirs.user_state_dir("qadapt", appauthor=False))
-    folder.mkdir(parents=True, exist_ok=True)
+    with state_access():
+        private_folder(folder)
     return folder
+
+
+@contextmanager
+def state_access() -> Iterator[None]:
+    """Turn errors of the file system in the state folder into qadapt's own.
+
+    Raises:
+        StorageError: what the system reported, and how to choose another folder.
+    """
+    try:
+        yield
+    except filelock.Timeout:  # an OSError too, of another kind
+        raise
+    except OSError as error:
+        raise StorageError.of(
+            error,
+            "the state folder cannot be used",
+            hint=f"set {STATE_VARIABLE} to a folder that can be written",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -130,7 +156,12 @@ def forget(address: Address, collection: str) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all, in a folder made for it, for its owner's eyes alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with state_access():
+        _write_whole(path, text)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    private_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -152,10 +183,12 @@ def exclusive(address: Address, collection: str) -> Iterator[None]:
         BusyError: another process is at it.
     """
     folder = state_dir() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / f"{collection_key(address, collection)}.lock")
+    name = f"{collection_key(address, collection)}.lock"
     try:
-        lock.acquire(timeout=0)
+        with state_access():
+            private_folder(folder)
+            lock = filelock.FileLock(folder / name, mode=0o600)
+            lock.acquire(timeout=0)
     except filelock.Timeout:
         raise BusyError(
             f"another process is changing the collection {collection!r}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import threading
@@ -19,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qadapt.durable import create_private, private_folder
 from qadapt.errors import IntegrityError
-from qadapt.local.state import collection_key, state_dir
+from qadapt.local.state import collection_key, state_access, state_dir
 from qadapt.model import Id
 from qadapt.model.address import Address
 from qadapt.stores.base import Part
@@ -65,10 +67,12 @@ class Journal:
     """An open journal; threads may share it."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._lock = threading.Lock()
         path = folder / "journal.sqlite"
+        with state_access():
+            private_folder(folder)
+            os.close(create_private(path))  # SQLite gives its other files the mode of this one
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")

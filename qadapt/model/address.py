@@ -9,14 +9,15 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 from urllib.parse import quote, unquote
 
 from qadapt.errors import AddressError
-from qadapt.model.masking import MASK, SECRET_NAME, Secret, mask, shown
+from qadapt.model.credentials import check_transport, refuse_variable
+from qadapt.model.masking import MASK, SECRET_NAME, Secret, mask, remember, shown
 
 __all__ = ["MASK", "MEMORY", "Address", "Secret", "mask"]
 
@@ -57,6 +58,9 @@ class Address:
         options: what stood behind ``?``, without keys.
         collection: what stood behind ``#``.
         key: the key, if one was written into the address; ``secret()`` gives the one to use.
+        trusted: whether the user gave the address. One that was read from a plan or a spec file
+            is not trusted: its ``key_env`` may name the store's own variables only.
+        insecure: whether a key may be sent over plain http to another machine.
     """
 
     store: str
@@ -65,6 +69,8 @@ class Address:
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     collection: str | None = None
     key: Secret | str | None = field(default=None, repr=False)
+    trusted: bool = field(default=True, repr=False, compare=False)
+    insecure: bool = field(default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         options, key = _split_key(self.options, self.key)
@@ -86,6 +92,20 @@ class Address:
                 f"got a {type(text).__name__}"
             )
         return _parse(text.strip())
+
+    @classmethod
+    def from_file(cls, text: str | Address, allow_key_env: Iterable[str] = ()) -> Address:
+        """Parse an address that somebody else may have written into a file.
+
+        Args:
+            text: the address.
+            allow_key_env: variables that the user allows the address to name by ``key_env``.
+
+        Raises:
+            AddressError: what is wrong, and what may have been meant.
+        """
+        address = cls.parse(text)
+        return replace(address, trusted=address.options.get("key_env") in {*allow_key_env})
 
     def __str__(self) -> str:
         if self.transport:
@@ -165,24 +185,34 @@ class Address:
         usual variable (``QDRANT_API_KEY``, ``MILVUS_TOKEN``, ``WEAVIATE_API_KEY``).
 
         Raises:
-            AddressError: the variable named by ``key_env`` is not set; or the key was masked when
-                the address was saved, and no variable holds it.
+            AddressError: the variable named by ``key_env`` is not set; the key was masked when
+                the address was saved, and no variable holds it; or it would be sent unencrypted
+                to another machine.
+            ConsentRequired: the address was read from a file, and its ``key_env`` names a
+                variable that is not the store's own.
         """
         environ = os.environ if environ is None else environ
+        found = self._found(environ)
+        if found is not None:
+            remember(found)
+            check_transport(self, environ)
+        return found
+
+    def _found(self, environ: Mapping[str, str]) -> str | None:
         written = self.key.reveal() if isinstance(self.key, Secret) else None
         if written not in (None, MASK):
             return written
+        usual = self._usual_variables
         named = self.options.get("key_env")
         if named is not None:
+            if self.unconfirmed_variable:
+                refuse_variable(self, named)
             if environ.get(named):
                 return environ[named]
             raise AddressError(
                 f"the environment variable {named!r}, named by key_env, is not set",
                 hint=f"export {named}=... or take key_env out of {self}",
             )
-        usual = ["QADAPT_API_KEY"]
-        if self.store in _VARIABLES:
-            usual.append(_VARIABLES[self.store])
         for name in usual:
             if environ.get(name):
                 return environ[name]
@@ -192,6 +222,18 @@ class Address:
                 hint=f"give it through {' or '.join(usual)}, or write ?key_env=NAME",
             )
         return None
+
+    @property
+    def _usual_variables(self) -> list[str]:
+        """Environment variables that hold the store's key unless the address names another."""
+        own = _VARIABLES.get(self.store)
+        return ["QADAPT_API_KEY", *([own] if own else [])]
+
+    @property
+    def unconfirmed_variable(self) -> str | None:
+        """The variable that a file names for the key, where the user has to allow it first."""
+        named = self.options.get("key_env")
+        return None if self.trusted or named in self._usual_variables else named
 
     def _place(self) -> tuple[str, str | None]:
         """Host and port."""
@@ -207,7 +249,7 @@ class Address:
         """In documents an address is its text, with the key masked."""
         from pydantic_core import core_schema as schema
 
-        text = schema.no_info_after_validator_function(cls.parse, schema.str_schema())
+        text = schema.no_info_after_validator_function(cls.from_file, schema.str_schema())
         return schema.json_or_python_schema(
             json_schema=text,
             python_schema=schema.union_schema([schema.is_instance_schema(cls), text]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,6 +14,7 @@ from qadapt.errors import DimensionError, InputError, NonFiniteError, SpecError,
 from qadapt.model import ragged
 from qadapt.model.beside import Extra, Ragged
 from qadapt.model.metric import Metric
+from qadapt.model.numbers import is_whole
 from qadapt.model.plain import Plain
 
 Id = int | str
@@ -43,8 +44,8 @@ class Vector(Plain):
         object.__setattr__(self, "metric", Metric.of(self.metric))
         if self.datatype not in DATATYPES:
             raise SpecError.unknown("datatype", str(self.datatype), DATATYPES)
-        if isinstance(self.dim, bool) or int(self.dim) != self.dim or not 1 <= self.dim <= MAX_DIM:
-            raise SpecError(f"dim must be a whole number from 1 to {MAX_DIM}; got {self.dim!r}")
+        if not is_whole(self.dim) or not 1 <= self.dim <= MAX_DIM:
+            raise SpecError(f"dim must be a whole number from 1 to {MAX_DIM}; got {self.dim!r:.60}")
         object.__setattr__(self, "dim", int(self.dim))
 
 
@@ -80,6 +81,7 @@ class Batch:
         extras: Mapping[str, Ragged] | None = None,
     ) -> None:
         listed = _checked_ids(ids)
+        _check_columns(vectors, payloads, missing, extras)
         arrays = {name: as_vectors(x, what=_label(name)) for name, x in (vectors or {}).items()}
         for name, array in arrays.items():
             if len(array) != len(listed):
@@ -207,7 +209,43 @@ def _label(name: str) -> str:
     return f"vector {name!r}" if name else "the unnamed vector"
 
 
-def _checked_ids(ids: Sequence[Id] | npt.NDArray[Any]) -> list[Id]:
+def _check_columns(vectors: Any, payloads: Any, missing: Any, extras: Any) -> None:
+    """Refuse columns of another kind than a batch has.
+
+    Raises:
+        InputError: vectors that are not by name, payloads that are not a list.
+    """
+    if vectors is not None and not isinstance(vectors, Mapping):
+        raise InputError(
+            f"vectors must be a mapping of names to arrays; got a {type(vectors).__name__}",
+            hint='the unnamed vector has the name "": Batch(ids, {"": array})',
+        )
+    for name in vectors or {}:
+        if not isinstance(name, str):
+            raise InputError(f"the name of a vector must be text; got {name!r:.60}")
+    if payloads is not None and (
+        not isinstance(payloads, Sequence) or isinstance(payloads, (str, bytes))
+    ):
+        raise InputError(
+            f"payloads must be a list of mappings; got a {type(payloads).__name__}",
+            hint='for a DataFrame: payloads=frame.to_dict("records")',
+        )
+    for what, given in (("missing", missing), ("extras", extras)):
+        if given is not None and not isinstance(given, Mapping):
+            raise InputError(f"{what} must be a mapping by name; got a {type(given).__name__}")
+
+
+def listed_ids(ids: Iterable[Id] | npt.NDArray[Any]) -> list[Id]:
+    """Ids as a list of ``int`` and ``str``.
+
+    Raises:
+        InputError: not a list, or an id of another type.
+    """
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, (Iterable, np.ndarray)):
+        raise InputError(
+            f"ids must be a list of int or str; got {ids!r:.60}",
+            hint="for a single id: [id]",
+        )
     listed = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
     wrong = [key for key in listed if type(key) is not int and type(key) is not str]
     if wrong:
@@ -215,6 +253,11 @@ def _checked_ids(ids: Sequence[Id] | npt.NDArray[Any]) -> list[Id]:
             f"ids must be int or str; got {wrong[0]!r} of type {type(wrong[0]).__name__}",
             hint="convert UUIDs with str()",
         )
+    return listed
+
+
+def _checked_ids(ids: Iterable[Id] | npt.NDArray[Any]) -> list[Id]:
+    listed = listed_ids(ids)
     if len(set(listed)) != len(listed):
         seen: set[Id] = set()
         twice = sorted({str(key) for key in listed if key in seen or seen.add(key)})  # type: ignore[func-returns-value]

@@ -223,6 +223,7 @@ def _check_field(name: Any) -> None:
         raise SpecError(
             f"a filter's field is a name such as 'topic' or 'author.name'; got {_brief(name)}"
         )
+    _check_text(name, "a filter's field")
     if "[" in name or "]" in name:
         raise SpecError(
             f"the field {_brief(name)} has brackets, which the common form does not know",
@@ -239,12 +240,26 @@ def _scalar(value: Any, name: str) -> Scalar:
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
         raise SpecError(f"the filter on {name!r} has the value {value!r}, which is not finite")
-    if not isinstance(value, (str, bool, int, float)):
+    if isinstance(value, str):
+        _check_text(value, f"the filter on {name!r}")
+        return str(value)
+    if not isinstance(value, (bool, int, float)):
         raise SpecError(
             f"the filter on {name!r} has {_brief(value)}; values are text, numbers, true or false",
             hint=_FORMS,
         )
     return value
+
+
+def _check_text(text: str, where: str) -> None:
+    """Refuse text that no store can hold, since it cannot be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SpecError(
+            f"{where} has text that is not valid Unicode: {text!r:.80}",
+            hint="it holds half of a surrogate pair; check how the text was decoded",
+        ) from None
 
 
 def _bound(given: Any, name: str) -> Bound:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+from urllib.parse import quote
 
 MASK = "***"
 
@@ -24,12 +27,37 @@ _OPTION = re.compile(
 _BEARER = re.compile(r"(bearer\s+)[^\s\"']+", re.IGNORECASE)
 _QUERY = re.compile(rf"([?&](?:{SECRET_NAME.pattern})=)[^&]*", re.IGNORECASE)
 
+# Keys that this process has used, in each form in which a server may repeat them.
+_used: set[str] = set()
+_SHORT = 8  # characters; a shorter key is masked as a whole word only
+
+
+def remember(key: str) -> None:
+    """Have ``mask`` replace a key wherever it appears, also where nothing marks it as a key."""
+    forms = {key, quote(key, safe=""), json.dumps(key)[1:-1]}
+    forms.add(base64.b64encode(key.encode()).decode())
+    _, colon, password = key.partition(":")
+    if colon and len(password) >= _SHORT:
+        forms.add(password)
+    _used.update(form for form in forms if form.strip())
+
+
+def mask_used(text: str) -> str:
+    """Replace the keys that this process has used by ``***``."""
+    for key in sorted(_used, key=len, reverse=True):
+        if len(key) >= _SHORT:
+            text = text.replace(key, MASK)
+        elif key in text:
+            text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", MASK, text)
+    return text
+
 
 def mask(text: str) -> str:
-    """``text`` with what looks like a key replaced by ``***``: in URLs, ``api_key=...`` and such.
+    """Replace what looks like a key by ``***``: in URLs, in ``api_key=...``, and any used key.
 
     For log lines and for errors of other packages. It masks rather too much than too little.
     """
+    text = mask_used(text)
     text = _USER.sub(rf"\1{MASK}@", text)
     text = _OPTION.sub(lambda at: "{0}{1}{2}{1}".format(at["name"], at["quote"] or "", MASK), text)
     return _BEARER.sub(rf"\1{MASK}", text)

@@ -17,6 +17,7 @@ from qadapt.model.plain import Plain
 from qadapt.model.quantization import Quantization
 
 PLAN_FORMAT = 1
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 
 
 class Symbol(str, Enum):
@@ -155,6 +156,12 @@ class Plan(Plain):
         if self.format != PLAN_FORMAT:
             raise SpecError(
                 f"the plan has format {self.format}, this qadapt reads format {PLAN_FORMAT}",
+                hint="make the plan again with `qadapt plan`",
+            )
+        # The id names a folder in the state folder, and a plan file may come from anybody.
+        if not _ID.fullmatch(self.id):
+            raise SpecError(
+                f"{self.id!r:.80} is not the id of a plan",
                 hint="make the plan again with `qadapt plan`",
             )
 

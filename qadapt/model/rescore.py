@@ -13,6 +13,8 @@ from qadapt.model.plain import Plain
 
 Source = Literal["originals", "codes", "off"]
 
+MAX_OVERSAMPLING = 1_000_000
+
 
 def number_text(value: float) -> str:
     """A number as short as it can be without losing a digit."""
@@ -24,12 +26,12 @@ class Rescore(Plain):
     """How candidates found by codes are scored again.
 
     Args:
-        oversampling: ``f >= 1``; ``ceil(f * k)`` candidates are scored exactly.
+        oversampling: 1 to 1,000,000; ``ceil(f * k)`` candidates are scored exactly.
         source: ``"originals"`` (the stored floats), ``"codes"`` (a finer code kept beside, such
             as the int8 codes of the article's recipe) or ``"off"`` (no second scoring).
 
     Raises:
-        SpecError: oversampling below 1 or not finite, unknown source.
+        SpecError: oversampling below 1, above 1,000,000 or not finite; unknown source.
     """
 
     oversampling: float = 1.0
@@ -49,6 +51,11 @@ class Rescore(Plain):
             raise SpecError(
                 f"oversampling must be 1 or more, got {self.oversampling:g}",
                 hint="1 scores just the k best again; 4 is a good start for binary",
+            )
+        if self.oversampling > MAX_OVERSAMPLING:
+            raise SpecError(
+                f"oversampling must be at most {MAX_OVERSAMPLING:,}, got {self.oversampling:g}",
+                hint="4 is a good start for binary; for exact search use quantization none",
             )
         if self.source not in ("originals", "codes", "off"):
             raise SpecError.unknown("rescore source", self.source, ("originals", "codes", "off"))

@@ -201,7 +201,7 @@ def _store(value: Any, at: _At, folder: Path | None) -> StoreSpec:
     place = at.down("store")
     if not isinstance(document["store"], str):
         place.fail(f"expected an address as text; got {_kind(document['store'])}")
-    address = place.call(Address.parse, document["store"])
+    address = place.call(Address.from_file, document["store"])
     if address.collection is not None:
         place.fail("a store's address has no '#collection' here", "name it under collections")
     place = at.down("collections")

@@ -9,11 +9,14 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from qadapt.errors import MissingExtraError, QadaptError, SpecError, UnsupportedError
 from qadapt.model.address import Address
+from qadapt.model.credentials import insecure_allowed
 from qadapt.stores.base import Store
 
 GROUP = "qadapt.stores"
@@ -67,17 +70,22 @@ def installed(store: type[Store]) -> bool:
     return importlib.util.find_spec(store.package) is not None
 
 
-def open_store(address: str | Address, *, disabled: Sequence[str] = ()) -> Store:
+def open_store(
+    address: str | Address, *, disabled: Sequence[str] = (), insecure: bool = False
+) -> Store:
     """Open the store at an address such as ``"edge:./data"``.
 
     Args:
         address: see "Addresses" in docs/reference.md.
         disabled: native features to switch off, such as ``("native-rescore",)``.
+        insecure: allow the key to be sent over plain http to another machine.
 
     Raises:
         AddressError, SpecError, MissingExtraError, UnreachableError
     """
-    parsed = address if isinstance(address, Address) else Address.parse(address)
+    parsed = Address.parse(address)
+    if insecure or insecure_allowed(os.environ):
+        parsed = replace(parsed, insecure=True)  # part of the address, for workers elsewhere too
     store = load(parsed.store)
     if not installed(store):
         raise MissingExtraError(store.package, store.extra, purpose=f"the store {parsed.store!r}")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import Id, Level, Match, Quantization, Rescore
+from qadapt.model.numbers import is_whole
 
 MAX_K = 10_000
 # What an index on an entry of the payload takes it for.
@@ -108,8 +109,8 @@ def check_k(k: int, limit: int = MAX_K) -> int:
     Raises:
         InputError
     """
-    if isinstance(k, bool) or int(k) != k or not 1 <= k <= limit:
-        raise InputError(f"k must be a whole number from 1 to {limit}; got {k!r}")
+    if not is_whole(k) or not 1 <= k <= limit:
+        raise InputError(f"k must be a whole number from 1 to {limit}; got {k!r:.60}")
     return int(k)
 
 

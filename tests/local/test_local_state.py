@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import qadapt as qa
-from qadapt.errors import BusyError, IntegrityError
+from qadapt.errors import BusyError, IntegrityError, StorageError
 from qadapt.local import state
 from qadapt.local.state import Settings, VectorSettings
 from qadapt.model.address import Address
@@ -97,9 +97,10 @@ def test_a_failing_write_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageError, match="No space") as caught:
         state.write_settings(HERE, "articles", settings(8))
     monkeypatch.undo()
+    assert "free some space" in str(caught.value.hint)
     assert json.loads(only_file(state_folder).read_text(encoding="utf-8"))
 
 

@@ -228,7 +228,8 @@ guards = st.builds(
 )
 plans = st.builds(
     Plan,
-    **dict.fromkeys(("id", "created", "address", "collection", "vector", "fingerprint"), words),
+    id=st.from_regex(r"[0-9A-Za-z][0-9A-Za-z_-]{0,20}", fullmatch=True),
+    **dict.fromkeys(("created", "address", "collection", "vector", "fingerprint"), words),
     server=servers,
     current=quantizations,
     requested=quantizations,

@@ -177,10 +177,10 @@ def test_mistakes(text: str, says: str) -> None:
 
 
 def test_an_address_made_of_parts() -> None:
-    address = Address("qdrant", "http", "h:1", {"api_key": "abc", "a": "b"})
+    address = Address("qdrant", "https", "h:1", {"api_key": "abc", "a": "b"})
     assert address.options == {"a": "b"} and address.secret({}) == "abc"
-    assert address == Address("qdrant", "http", "h:1", {"a": "b"}, key="abc")
-    assert address != Address("qdrant", "http", "h:1", {"a": "b"}, key="abd")
+    assert address == Address("qdrant", "https", "h:1", {"a": "b"}, key="abc")
+    assert address != Address("qdrant", "https", "h:1", {"a": "b"}, key="abd")
     assert hash(address) == hash(copy.deepcopy(address))
     assert pickle.loads(pickle.dumps(address)) == address  # workers need the key
     assert isinstance(address.key, Secret) and address.key != "abc"

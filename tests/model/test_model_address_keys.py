@@ -18,16 +18,16 @@ from qadapt.model.spec import parse_spec
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("milvus+http://root:Milvus@h", "root:Milvus"),
-        ("qdrant+http://abc@h", "abc"),
-        ("qdrant+http://:abc@h", "abc"),
-        ("qdrant+http://a%40b%2Fc@h", "a@b/c"),
-        ("qdrant+http://h?api_key=a+b%26", "a+b&"),
-        ("qdrant+http://h?API-KEY=abc", "abc"),
-        ("qdrant+http://h?apikey=abc", "abc"),
-        ("qdrant+http://h?key=abc", "abc"),
-        ("milvus+http://h?token=abc", "abc"),
-        ("milvus+http://h?user=root&password=abc", "root:abc"),
+        ("milvus+https://root:Milvus@h", "root:Milvus"),
+        ("qdrant+https://abc@h", "abc"),
+        ("qdrant+https://:abc@h", "abc"),
+        ("qdrant+https://a%40b%2Fc@h", "a@b/c"),
+        ("qdrant+https://h?api_key=a+b%26", "a+b&"),
+        ("qdrant+https://h?API-KEY=abc", "abc"),
+        ("qdrant+https://h?apikey=abc", "abc"),
+        ("qdrant+https://h?key=abc", "abc"),
+        ("milvus+https://h?token=abc", "abc"),
+        ("milvus+https://h?user=root&password=abc", "root:abc"),
         ("plug:x?client_secret=abc", "abc"),
     ],
 )
@@ -52,24 +52,24 @@ def test_where_a_key_comes_from() -> None:
         "WEAVIATE_API_KEY": "weaviate's",
         "MINE": "mine",
     }
-    assert Address.parse("qdrant+http://h?key_env=MINE").secret(environ) == "mine"
-    assert Address.parse("qdrant+http://h").secret(environ) == "ours"
+    assert Address.parse("qdrant+https://h?key_env=MINE").secret(environ) == "mine"
+    assert Address.parse("qdrant+https://h").secret(environ) == "ours"
     del environ["QADAPT_API_KEY"]
     for store in ("qdrant", "milvus", "weaviate"):
-        assert Address.parse(f"{store}+http://h").secret(environ) == f"{store}'s"
+        assert Address.parse(f"{store}+https://h").secret(environ) == f"{store}'s"
     assert Address.parse("edge:x").secret(environ) is None
-    assert Address.parse("qdrant+http://h").secret({"QDRANT_API_KEY": ""}) is None
+    assert Address.parse("qdrant+https://h").secret({"QDRANT_API_KEY": ""}) is None
     for missing in ({}, {"MINE": ""}):
         with pytest.raises(AddressError, match="'MINE'"):
-            Address.parse("qdrant+http://h?key_env=MINE").secret(missing)
+            Address.parse("qdrant+https://h?key_env=MINE").secret(missing)
 
 
 def test_secret_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QADAPT_API_KEY", "from outside")
-    assert Address.parse("qdrant+http://h").secret() == "from outside"
+    assert Address.parse("qdrant+https://h").secret() == "from outside"
     monkeypatch.delenv("QADAPT_API_KEY")
     monkeypatch.delenv("QDRANT_API_KEY", raising=False)
-    assert Address.parse("qdrant+http://h").secret() is None
+    assert Address.parse("qdrant+https://h").secret() is None
 
 
 # Letters that no other part of the addresses holds, so that every leak is seen.
@@ -78,13 +78,13 @@ _KEYS = st.text("ZQXJ279!$*+@:/?#&=% é\"'\\", min_size=6, max_size=20)
 
 _PLACES = st.sampled_from(
     [
-        "qdrant+http://{key}@h:1",
+        "qdrant+https://{key}@h:1",
         "milvus+https://user:{key}@h:1/p#c",
-        "qdrant+http://:{key}@h",
-        "qdrant+http://h?api_key={key}",
-        "milvus+http://h?a=b&token={key}#c",
-        "weaviate+http://h?key={key}&grpc=50051",
-        "milvus+http://h?user=u&password={key}",
+        "qdrant+https://:{key}@h",
+        "qdrant+https://h?api_key={key}",
+        "milvus+https://h?a=b&token={key}#c",
+        "weaviate+https://h?key={key}&grpc=50051",
+        "milvus+https://h?user=u&password={key}",
         "plug:dir?password={key}",
         "edge:./d?secret={key}#c",
     ]
@@ -100,7 +100,7 @@ def _quoted(text: str) -> str:
 
 @settings(max_examples=150, deadline=None)
 @given(_KEYS, _PLACES)
-@example("ZZZZZZ", "qdrant+http://{key}@h:1")
+@example("ZZZZZZ", "qdrant+https://{key}@h:1")
 def test_a_key_is_never_shown(key: str, place: str) -> None:
     assume(key.strip() == key and sum(char.isalnum() for char in key) >= 4)
     written = _quoted(key)
@@ -146,12 +146,12 @@ def _spec(address: str) -> dict[str, object]:
     st.text("ZQXJ279", min_size=6, max_size=12),
     st.sampled_from(
         [
-            "qdrant+http://{key}@h:port",
+            "qdrant+https://{key}@h:port",
             "qdrant+http://u:{key}@",
-            "qdrant+http://u:{key}/x@h",
-            "qdrant+http://u:1/{key}@h",
-            "qdrant+http://u:1?{key}@h",
-            "qdrant+http://u:1#{key}@h",
+            "qdrant+https://u:{key}/x@h",
+            "qdrant+https://u:1/{key}@h",
+            "qdrant+https://u:1?{key}@h",
+            "qdrant+https://u:1#{key}@h",
             "qdrant+http://u:{key} x@h y",
             "http://u:{key}@h:6333",
             "qdrant://u:{key}@h",
@@ -161,12 +161,12 @@ def _spec(address: str) -> dict[str, object]:
             "edge://u:{key}@h",
             "qdrant+tcp://{key}@h",
             "qdrant+http:{key}@h",
-            "qdrant+http://h:99999?api_key={key}",
-            "qdrant+http://h:99999?token={key}&a=b",
-            "qdrant+http://h?api_key={key}&api_key={key}",
-            "qdrant+http://h?api_key={key}&token={key}",
-            "qdrant+http://u@h?api_key={key}",
-            "qdrant+http://h?key_env=-{key}",
+            "qdrant+https://h:99999?api_key={key}",
+            "qdrant+https://h:99999?token={key}&a=b",
+            "qdrant+https://h?api_key={key}&api_key={key}",
+            "qdrant+https://h?api_key={key}&token={key}",
+            "qdrant+https://u@h?api_key={key}",
+            "qdrant+https://h?key_env=-{key}",
             "localhost:6333?api_key={key}",
             "edge:?password={key}",
             "edge:%ff?key={key}",

@@ -335,3 +335,46 @@ def test_hits_are_valid_json(rows: Any, k: int, how: How, payload: dict[str, Any
     assert all(len(row) == k for key in ("ids", "scores", "payloads") for row in document[key])
     assert HitsDocument.from_dict(document).to_dict() == document
     assert "payloads" not in Hits.from_rows(rows, k, how).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"vectors": np.ones((2, 3))}, "vectors must be a mapping"),
+        ({"vectors": [[1.0], [2.0]]}, "vectors must be a mapping"),
+        ({"vectors": "x"}, "vectors must be a mapping"),
+        ({"vectors": {0: np.ones((2, 3))}}, "name of a vector must be text"),
+        ({"payloads": {"a": [1, 2]}}, "payloads must be a list"),
+        ({"payloads": 5}, "payloads must be a list"),
+        ({"payloads": "ab"}, "payloads must be a list"),
+        ({"missing": []}, "missing must be a mapping"),
+        ({"extras": [1]}, "extras must be a mapping"),
+        ({"ids": 5}, "ids must be a list"),
+        ({"ids": "ab"}, "ids must be a list"),
+        ({"ids": None}, "ids must be a list"),
+    ],
+)
+def test_columns_of_another_kind_are_refused(columns: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        Batch(**{"ids": [1, 2], **columns})
+
+
+def test_a_data_frame_of_payloads_is_refused_with_the_way_to_write_it() -> None:
+    class Frame:
+        def __len__(self) -> int:
+            return 2
+
+        def __bool__(self) -> bool:
+            raise ValueError("The truth value of a DataFrame is ambiguous.")
+
+    with pytest.raises(
+        InputError, match="payloads must be a list of mappings; got a Frame"
+    ) as told:
+        Batch([1, 2], payloads=Frame())  # type: ignore[arg-type]
+    assert 'to_dict("records")' in str(told.value.hint)
+
+
+@pytest.mark.parametrize("dim", ["x", "4", 1.5, None, float("nan"), [4], True])
+def test_dimensions_that_are_no_whole_number(dim: Any) -> None:
+    with pytest.raises(SpecError, match="dim must be a whole number"):
+        Vector(dim)

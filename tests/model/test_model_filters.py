@@ -299,3 +299,17 @@ def _in_range(item: Any, bounds: Mapping[str, float]) -> bool:
 @given(_filters, _rows)
 def test_meaning_against_an_oracle(given_filter: dict[str, Any], row: dict[str, Any]) -> None:
     assert matches(parse_filter(given_filter), row) is _oracle(given_filter, row)
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"a": "\ud800"},
+        {"\ud800": 1},
+        {"a": ["b", "\udfff"]},
+        {"not": {"any": [{"a": "\ud800"}, {"b": 1}]}},
+    ],
+)
+def test_text_that_is_not_valid_unicode_is_refused(filter: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="not valid Unicode"):
+        parse_filter(filter)

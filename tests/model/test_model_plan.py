@@ -230,3 +230,11 @@ def test_guard_parts(parts: dict[str, Any]) -> None:
 def test_guard_takes_an_array_of_queries() -> None:
     queries = np.eye(3, dtype=np.float32)
     assert Guard(0.9, queries=queries).queries is queries
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc/x", "..", ".", "", "a/b", "a\\b", "a\0b", "a\nb", "x" * 200, "é"]
+)
+def test_the_id_of_a_plan_is_no_path(name: str) -> None:
+    with pytest.raises(SpecError, match="is not the id of a plan"):
+        Plan.from_dict({**_plan().to_dict(), "id": name})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qadapt.errors import SpecError
+from qadapt.errors import ConsentRequired, SpecError
 from qadapt.model import Guard, Quantization, Rescore, binary, none, scalar
 from qadapt.model.spec import Spec, VectorSpec, load_spec, parse_spec
 
@@ -320,8 +320,11 @@ def test_a_key_in_the_address_works_and_is_not_shown() -> None:
         assert "ZQX123" not in shown
     changed = spec.stores[0].replace(collections=spec.stores[0].collections)
     assert changed.store.secret({}) == "ZQX123"
+    spec = parse_spec(FULL.replace("localhost:6333", "localhost:6333?key_env=QDRANT_API_KEY"))
+    assert spec.stores[0].store.secret({"QDRANT_API_KEY": "x"}) == "x"
     spec = parse_spec(FULL.replace("localhost:6333", "localhost:6333?key_env=MINE"))
-    assert spec.stores[0].store.secret({"MINE": "x"}) == "x"
+    with pytest.raises(ConsentRequired, match=r"variable MINE .* to localhost:6333"):
+        spec.stores[0].store.secret({"MINE": "x"})
 
 
 def test_parts_made_in_python() -> None:

@@ -23,7 +23,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qadapt.errors import AddressError, BusyError, MissingExtraError, UnsupportedError
+from qadapt.errors import (
+    AddressError,
+    BusyError,
+    IntegrityError,
+    MissingExtraError,
+    UnsupportedError,
+)
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.capabilities import older
 from qadapt.stores import checks
@@ -32,6 +38,7 @@ from qadapt.stores.milvus.failures import translate
 PACKAGE = "pymilvus"
 TIMEOUT = 60
 OPTIONS = ("timeout", "key_env", "database", "consistency")
+_SQLITE = b"SQLite format 3\0"
 LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 SERVER, LITE, CLOUD = "server", "lite", "cloud"
 _CLOUD_HOSTS = (".zillizcloud.com", ".zilliz.com.cn")
@@ -168,7 +175,7 @@ def module() -> Any:
         raise MissingExtraError(PACKAGE, "milvus", purpose="the store 'milvus'") from error
     # A filter acts on the logger that it is given to alone.
     theirs = (f"{PACKAGE}.client.{part}" for part in ("grpc_handler", "connection_manager"))
-    for name in (inner.__name__, *theirs):
+    for name in (inner.__name__, *theirs, "milvus_lite.server_manager"):
         logger = logging.getLogger(name)
         if _not_ours not in logger.filters:
             logger.addFilter(_not_ours)
@@ -215,6 +222,7 @@ def _open_lite(
         )
     if not path.parent.is_dir():
         raise AddressError(f"{address}: there is no folder {path.parent}", hint="make it first")
+    _check_database(address, path)
     _take(path)
     try:
         settings = {"uri": str(path), "grpc_options": _NO_PINGS}
@@ -230,6 +238,36 @@ def _open_lite(
     found = Connection(client, owned=True, path=path, timeout=timeout, consistency=consistency)
     _ask_version(found)
     return found
+
+
+def _check_database(address: Address, path: Path) -> None:
+    """Refuse what is no database before Milvus Lite starts a server on it.
+
+    Milvus Lite keeps a database in a folder since 3.0, and in a SQLite file before.
+
+    Raises:
+        IntegrityError: a file or folder of another kind has that name.
+    """
+    old = int(importlib.metadata.version("milvus-lite").partition(".")[0]) < 3
+    if path.is_dir():
+        good = not old and (not any(path.iterdir()) or (path / "LOCK").is_file())
+    elif path.is_file():
+        with path.open("rb") as file:
+            start = file.read(len(_SQLITE))
+        good = old and start in (b"", _SQLITE)
+        if start == _SQLITE and not old:
+            raise IntegrityError(
+                f"could not open {address}: it is a file of Milvus Lite 2, and version 3 is "
+                "installed, which cannot read it",
+                hint="install 'milvus-lite<3' to read it, or choose another name",
+            )
+    else:
+        good = True
+    if not good:
+        raise IntegrityError(
+            f"could not open {address}: {path} is not a database of Milvus Lite",
+            hint="choose another name; a new database is made where there is nothing yet",
+        )
 
 
 def _made(pymilvus: Any, settings: dict[str, Any], doing: str) -> Any:

@@ -1,0 +1,80 @@
+"""When a key may be used: for which variable, and over which connection."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NoReturn
+
+from qadapt.errors import AddressError, ConsentRequired, InsecureTransportWarning
+
+if TYPE_CHECKING:
+    from qadapt.model.address import Address
+
+# Set to 1, keys may be sent over plain http to any host: `--insecure` for a whole shell.
+INSECURE_VARIABLE = "QADAPT_INSECURE"
+
+
+def insecure_allowed(environ: Mapping[str, str]) -> bool:
+    """Whether the environment allows keys to be sent unencrypted.
+
+    Raises:
+        AddressError: the variable is neither ``0``, ``1`` nor empty.
+    """
+    value = environ.get(INSECURE_VARIABLE, "")
+    if value not in ("", "0", "1"):
+        raise AddressError(
+            f"{INSECURE_VARIABLE} must be 0 or 1; got {value!r:.40}",
+            hint=f"unset it, or export {INSECURE_VARIABLE}=1 to send keys over plain http",
+        )
+    return value == "1"
+
+
+def refuse_variable(address: Address, name: str) -> NoReturn:
+    """Refuse an environment variable that a file, and not the user, named for the key.
+
+    Raises:
+        ConsentRequired: always; the message names variable and host.
+    """
+    raise ConsentRequired(
+        f"the file asks to send the environment variable {name} as a key to {address.location}",
+        hint=f"if you trust the file and the host: --allow-key-env {name} "
+        f"(in Python: allow_key_env=[{name!r}])",
+    )
+
+
+def check_transport(address: Address, environ: Mapping[str, str] | None = None) -> None:
+    """Refuse to send a key unencrypted to another machine.
+
+    Raises:
+        AddressError: the connection is not encrypted, the host is not this machine, and neither
+            ``--insecure``, ``insecure=True`` nor ``QADAPT_INSECURE=1`` allows it.
+    """
+    if address.transport in (None, "https") or is_loopback(address.host):
+        return
+    if not (address.insecure or insecure_allowed(os.environ if environ is None else environ)):
+        raise AddressError(
+            f"refusing to send a key to {address.location} over {address.transport} without TLS",
+            hint=f"use {address.store}+https://..., or allow it with --insecure "
+            f"(in Python: insecure=True; in the environment: {INSECURE_VARIABLE}=1)",
+        )
+    warnings.warn(
+        f"the key is sent to {address.location} unencrypted",
+        InsecureTransportWarning,
+        stacklevel=2,
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or number is this machine's own."""
+    name = host.strip("[]").lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        number = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = getattr(number, "ipv4_mapped", None)
+    return (mapped or number).is_loopback

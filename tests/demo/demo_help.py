@@ -1,0 +1,14 @@
+"""What the demo's tests share."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from qadapt.demo.wheels import Package
+
+
+def pinned(package: Package, wheel: Path) -> Package:
+    """A package that is pinned to a wheel made on the spot."""
+    return replace(package, sha256=hashlib.sha256(wheel.read_bytes()).hexdigest())
