@@ -16,24 +16,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from qadapt.errors import QadaptError
-from qadapt.model import (
-    Batch,
-    Guard,
-    Hits,
-    Kind,
-    Metric,
-    Quantization,
-    Rescore,
-    State,
-    Vector,
-    binary,
-    float16,
-    none,
-    product,
-    rotational,
-    scalar,
-)
 from qadapt.version import __version__
 
 if TYPE_CHECKING:
@@ -54,16 +36,55 @@ if TYPE_CHECKING:
     from qadapt.codecs import Calibration, quantize
     from qadapt.costing import Prices, cost
     from qadapt.encoder import Encoder
+    from qadapt.errors import QadaptError
     from qadapt.evaluation.arrays import simulate
     from qadapt.evaluation.results import Target
     from qadapt.files import export_file, import_file
     from qadapt.index import CodeIndex
     from qadapt.migration import Migration, MigrationPlan, check, migrate, plan_migration
+    from qadapt.model import (
+        Batch,
+        Guard,
+        Hits,
+        Kind,
+        Metric,
+        Quantization,
+        Rescore,
+        State,
+        Vector,
+        binary,
+        float16,
+        none,
+        product,
+        rotational,
+        scalar,
+    )
     from qadapt.model.spec import load_spec
     from qadapt.reporting import report
 
 # Where each name that is not imported at once lives.
 _LAZY = {
+    "QadaptError": "qadapt.errors",
+    **dict.fromkeys(
+        (
+            "Batch",
+            "Guard",
+            "Hits",
+            "Kind",
+            "Metric",
+            "Quantization",
+            "Rescore",
+            "State",
+            "Vector",
+            "binary",
+            "float16",
+            "none",
+            "product",
+            "rotational",
+            "scalar",
+        ),
+        "qadapt.model",
+    ),
     "Change": "qadapt.api",
     "Collection": "qadapt.api",
     "Database": "qadapt.api",
@@ -147,7 +168,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        found = getattr(importlib.import_module(_LAZY[name]), name)
+        globals()[name] = found  # from now on without this function
+        return found
+    if name in ("errors", "model"):  # as attributes, like after an import of their own
+        return importlib.import_module(f"qadapt.{name}")
     raise AttributeError(f"module 'qadapt' has no attribute {name!r}")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from qadapt.cli import interrupts
+
 __all__ = ["main"]
 
 _INTERRUPTED = 130
@@ -16,9 +18,11 @@ def main(args: Sequence[str] | None = None) -> int:
     Args:
         args: the words behind ``qadapt``; those of the process by default.
     """
-    try:
-        from qadapt.cli.app import run
-    except KeyboardInterrupt:  # while it still starts
-        sys.stderr.write("error: interrupted\n")
-        return _INTERRUPTED
-    return run(args)
+    with interrupts.watching():
+        try:
+            with interrupts.held_back():
+                from qadapt.cli.app import run
+        except KeyboardInterrupt:
+            sys.stderr.write("error: interrupted\n")
+            return _INTERRUPTED
+        return run(args)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qadapt.cli import interrupts
 from qadapt.cli.output import Output
 from qadapt.errors import QadaptError, SpecError, StorageError, StoreTimeoutError
 from qadapt.model.credentials import INSECURE_VARIABLE
@@ -165,6 +166,8 @@ def guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool = Tr
     except MemoryError as error:
         reason = str(error) or "the system has no more"
         return out.error(QadaptError(f"not enough memory: {reason}", hint="use fewer rows"))
+    except ImportError as error:
+        return out.error(KeyboardInterrupt() if interrupts.received() else error)
     except Exception as error:  # noqa: BLE001 - the top: told as a bug, traceback with -v
         return out.error(error)
 
