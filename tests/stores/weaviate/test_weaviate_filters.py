@@ -97,6 +97,8 @@ def test_a_filter_means_what_the_common_form_means(
         ({"open": 1}, "type boolean"),
         ({"year": 2**53}, "64-bit floats"),
         ({"year": {"gt": 2**60}}, "64-bit floats"),
+        ({"year": {"gt": 1e18}}, "64-bit floats"),
+        ({"year": {"lt": 10**400}}, "64-bit floats"),
         ({"marks": {"gte": 2, "lt": 5}}, "two elements"),
         ({"topic": {"gte": "2024-05-01"}}, "type text"),
         ({"author.name": "x"}, "inside of objects"),
