@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qadapt.diagnosis.subject import PROBES, K, NothingToSeeError, Subject
+from qadapt.diagnosis.subject import FAR, NOT_FINITE, PROBES, K, NothingToSeeError, Subject
+from qadapt.diagnosis.vectors import dimension_collapse
 from qadapt.evaluation.reach import CURE
 from qadapt.model import Evidence, Finding, Id, Kind, Metric, Rescore, Severity
 
@@ -86,8 +87,12 @@ def not_found_by_itself(subject: Subject) -> list[Finding]:
     if subject.vector.metric is Metric.DOT and subject.spread > 1.01:
         return []  # a longer row may rightly come before
     ids, rows = subject.sample[0][:PROBES], subject.rows[:PROBES]
-    if subject.vector.metric is Metric.COSINE and not rows.any(axis=1).all():
-        raise NothingToSeeError("rows of zeros, which have no direction, are in the sample")
+    if NOT_FINITE in subject.unusable:
+        raise NothingToSeeError(
+            "rows with NaN or infinite values come before others in searches: repair them first"
+        )
+    if subject.vector.metric is Metric.EUCLIDEAN and float(subject.lengths.max()) > FAR:
+        raise NothingToSeeError("the squares of some vectors are infinite as float32")
     hits = subject.search(rows)
     lost = [
         (key, row, found)
@@ -98,6 +103,8 @@ def not_found_by_itself(subject: Subject) -> list[Finding]:
     if not lost_ids:
         return []
     share = len(lost_ids) / len(ids)
+    if share > 0.5 and dimension_collapse(subject):
+        raise NothingToSeeError("sign bits carry little information: see dimension-collapse")
     changes = {"rescore": Rescore(4.0)} if subject.coded else {}
     return [
         Finding(

@@ -216,9 +216,7 @@ class EdgeStore(Store):
         settings = self._look(shard).config
         wanted = inspection.vectors(settings)
         more = extras.found(settings)
-        batch.check(wanted, more)
-        columns.check_uint8(batch, wanted)
-        shared_extras.check(batch, more)
+        batch = batch.ready(wanted, more, normalises=self.normalises)
         checked = keys.checked(batch.ids)
         columns.check_payloads(batch.payloads)
         edge = engine()

@@ -122,7 +122,11 @@ def _expression(node: filters.Filter, fields: Fields) -> str:
             )
         return _leaf(node.field, fields, lambda name, _, __: _range(name, node.bounds))
     values = (node.value,) if isinstance(node, filters.Equals) else node.values
-    return _leaf(node.field, fields, lambda name, kind, held: _equal(name, kind, held, values, lite=fields.lite))
+    return _leaf(
+        node.field,
+        fields,
+        lambda name, kind, held: _equal(name, kind, held, values, lite=fields.lite),
+    )
 
 
 def _joined(children: Sequence[filters.Filter], word: str, fields: Fields) -> str:

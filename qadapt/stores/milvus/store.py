@@ -225,9 +225,9 @@ class MilvusStore(ClientStore[Connection]):
         for name in batch.vectors:
             if name in layout.others:
                 layout.field(name)
-        native = rows.check(layout, batch)
-        rows.write(self.connection, layout, batch, native)
-        bits.write(self.connection, layout, batch)
+        checked, native = rows.ready(layout, batch)
+        rows.write(self.connection, layout, checked, native)
+        bits.write(self.connection, layout, checked)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         layout = self._fresh(collection)
@@ -402,7 +402,7 @@ class MilvusStore(ClientStore[Connection]):
         if "partition_names" in search.options:
             extra["partition_names"] = list(search.options["partition_names"])
         found = []
-        for block in searching.blocks(queries, search.k):
+        for block in searching.blocks(forms.asked(queries, field.vector), search.k):
             answer = self.connection.call(
                 f"search {layout.name!r}",
                 self.connection.client.search,

@@ -202,7 +202,7 @@ class QdrantStore(ClientStore[Connection]):
         for name in batch.vectors:
             if name in config.params(raw):
                 config.vector(raw, name, moved=True)
-        ids = transfer.check(batch, config.movable(raw), config.extra_vectors(raw))
+        batch, ids = transfer.ready(batch, config.movable(raw), config.extra_vectors(raw))
         most = strict.capped(strict.limits(raw), "upsert_max_batchsize", transfer.CHUNK_ROWS)
         transfer.write(self.connection, collection, batch, ids, most)
 

@@ -204,7 +204,7 @@ class WeaviateStore(ClientStore[Connection]):
         # Read again each time: the server would make a collection that is not there.
         layout = self._layout(collection)
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "write to")
-        keys = writing.check(layout, batch)
+        batch, keys = writing.ready(layout, batch)
         if writing.add_properties(self.connection, layout, batch):
             layout = self._layout(collection)
         writing.write(self.connection, layout, tenant, batch, keys)
