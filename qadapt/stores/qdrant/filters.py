@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from qadapt.errors import SpecError, UnsupportedError
@@ -116,7 +116,6 @@ def field_path(field: str) -> str:
 
 def _moment(text: str) -> datetime:
     """An ISO date; without a time zone it is UTC. Fractions beyond microseconds are cut."""
-    cut = re.sub(r"(\.\d{6})\d+", r"\1", text.replace("Z", "+00:00").replace("z", "+00:00"))
-    cut = re.sub(r"\.(\d{1,6})(?!\d)", lambda found: "." + found[1].ljust(6, "0"), cut)
-    moment = datetime.fromisoformat(cut)
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    moment = filters.moment(text)
+    assert moment is not None, "a range checks its bounds"
+    return moment
