@@ -208,16 +208,15 @@ def unheld_rows(
     datatype: str,
     what: str = "vectors",
     ids: Sequence[int | str] = (),
-) -> _RowsError:
+) -> InputError:
     """The error for rows with values that the datatype of their vector cannot hold."""
     holds = _HOLDS.get(datatype, "vectors of a length up to 3.4e38")
-    return _RowsError(
-        f"{what}: the datatype {datatype} holds {holds}; other values are in rows",
-        rows,
-        total,
-        hint="scale or round {rows}, or create the vector with the datatype float32"
-        + _untouched(what),
-        ids=ids,
+    count = len(rows) if total is None else total
+    return InputError(
+        f"{what}: the datatype {datatype} holds {holds}; other values are in rows: "
+        f"{_rows(rows, count)}",
+        hint=f"scale or round {_these_rows(count, ids)}, or create the vector with the datatype "
+        f"float32{_untouched(what)}",
     )
 
 

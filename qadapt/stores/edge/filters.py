@@ -3,8 +3,8 @@
 Two numbers are the same when their values are, 1990 and 1990.0 too; the engine's ``match``
 compares whole numbers with whole numbers alone, so numbers are compared by a range, which it
 does in 64-bit floats. Near a number beyond 2^53, which shares its float with others, whole numbers
-are listed for ``match`` (``wide_numbers``). Dates in payloads are those that the engine reads: with
-a time zone they have seconds.
+are listed for ``match`` (``wide_numbers``). Dates that the engine does not read are found by
+``unread_dates``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from qadapt.model import filters
 from qadapt.stores.edge.engine import engine
 from qadapt.stores.qdrant import wide_numbers
 from qadapt.stores.qdrant.filters import field_path
+from qadapt.stores.qdrant.unread_dates import FIRST, ById
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -49,7 +50,25 @@ def to_engine(filter: Any) -> qdrant_edge.Filter | None:
     return tree
 
 
-def _condition(edge: Any, node: filters.Filter) -> Any:
+def unread_dates(field: str, node: filters.Range | None = None) -> qdrant_edge.Filter:
+    """Rows whose field the engine does not read as a date, or perhaps only some elements of it.
+
+    Args:
+        node: without rows that the engine finds by this range.
+    """
+    edge = engine()
+    key = field_path(field)
+    ever = edge.FieldCondition(key=key, range=edge.RangeDateTime(gte=FIRST))
+    several = edge.FieldCondition(key=key, values_count=edge.ValuesCount(gt=1))
+    read = edge.Filter(must=[ever], must_not=[several])
+    without = [edge.IsEmptyCondition(key), read] + ([] if node is None else [_range(edge, node)])
+    found: qdrant_edge.Filter = edge.Filter(must_not=without)
+    return found
+
+
+def _condition(edge: Any, node: filters.Filter | ById) -> Any:
+    if isinstance(node, ById):
+        return edge.HasIdCondition(set(node.ids))
     if isinstance(node, filters.AllOf):
         return edge.Filter(must=[_condition(edge, child) for child in node.children])
     if isinstance(node, filters.AnyOf):

@@ -3,7 +3,8 @@
 Two numbers are the same when their values are, 1990 and 1990.0 too; the server's ``match``
 compares whole numbers with whole numbers alone, so numbers are compared by a range, which it does
 in 64-bit floats. Near a number beyond 2^53, which shares its float with others, whole numbers are
-listed for ``match`` (``wide_numbers``).
+listed for ``match`` (``wide_numbers``). Dates that the engine does not read are found by
+``unread_dates``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import filters
 from qadapt.stores.qdrant import wide_numbers
 from qadapt.stores.qdrant.connection import module
+from qadapt.stores.qdrant.unread_dates import FIRST, ById
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -49,7 +51,25 @@ def has_vector(name: str) -> Any:
     return models.Filter(must=[models.HasVectorCondition(has_vector=name)])
 
 
-def _condition(models: Any, node: filters.Filter) -> Any:
+def unread_dates(field: str, node: filters.Range | None = None) -> Any:
+    """Rows whose field the engine does not read as a date, or perhaps only some elements of it.
+
+    Args:
+        node: without rows that the engine finds by this range.
+    """
+    models = module().models
+    key = field_path(field)
+    ever = models.FieldCondition(key=key, range=models.DatetimeRange(gte=filters.moment(FIRST)))
+    several = models.FieldCondition(key=key, values_count=models.ValuesCount(gt=1))
+    read = models.Filter(must=[ever], must_not=[several])
+    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+    without = [empty, read] + ([] if node is None else [_range(models, node)])
+    return models.Filter(must_not=without)
+
+
+def _condition(models: Any, node: filters.Filter | ById) -> Any:
+    if isinstance(node, ById):
+        return models.HasIdCondition(has_id=list(node.ids))
     if isinstance(node, filters.AllOf):
         return models.Filter(must=[_condition(models, child) for child in node.children])
     if isinstance(node, filters.AnyOf):
