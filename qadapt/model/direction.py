@@ -75,6 +75,12 @@ def directed(rows: Floats, lengths: Reach, *, present: Bools | None = None) -> F
     return scaled
 
 
+def asked(queries: Floats, datatype: str, *, cosine: bool, normalises: bool) -> Floats:
+    """Queries as they are sent: the direction of each is kept, as that of a row is."""
+    lengths = reach(datatype, normalises=normalises) if cosine else None
+    return queries if lengths is None else directed(queries, lengths)
+
+
 # -- what a datatype holds -----------------------------------------------------------------------
 
 

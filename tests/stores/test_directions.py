@@ -47,6 +47,17 @@ def test_rows_of_any_size_are_found_under_cosine(database: Any) -> None:
     check_kept(collection)
 
 
+def test_queries_of_any_length_have_the_same_scores(database: Any) -> None:
+    """An engine that leaves a short query as it is gives scores as short; huge ones are refused or
+    searched for by their direction."""
+    collection = database.create("a", dim=6)
+    collection.write(qa.Batch(range(len(SIZES)), {"": DIRECTIONS}))
+    for size in (1e-4, 1e-8, 1e10):
+        hits = collection.search(DIRECTIONS * size, k=1)
+        assert hits.ids[:, 0].tolist() == list(range(len(SIZES)))
+        assert np.abs(hits.scores - 1).max() < 1e-5
+
+
 @pytest.mark.parametrize(
     ("row", "error"),
     [

@@ -29,10 +29,12 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
+    Metric,
     Quantization,
     Server,
     Step,
     Vector,
+    direction,
     filters,
     narrow,
 )
@@ -398,6 +400,8 @@ class EdgeStore(Store):
             search = dataclasses.replace(search, filter=self._dated(shard, search.filter))
             codes = looked.codes(search.vector)
             array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+            cosine = vector.metric is Metric.COSINE
+            array = direction.asked(array, vector.datatype, cosine=cosine, normalises=True)
             found = []
             for start in range(0, len(array), QUERIES):
                 request = searching.request(array[start : start + QUERIES], search, codes)

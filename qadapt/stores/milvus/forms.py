@@ -99,14 +99,6 @@ def stored(array: npt.NDArray[np.float32], vector: Vector) -> Sequence[Any]:
     return list(array)
 
 
-def asked(queries: npt.NDArray[np.float32], vector: Vector) -> npt.NDArray[np.float32]:
-    """Queries whose direction the datatype keeps under cosine, as that of rows is kept."""
-    lengths = direction.reach(vector.datatype, normalises=False)
-    if vector.metric is not Metric.COSINE or lengths is None:
-        return queries
-    return direction.directed(queries, lengths)
-
-
 def _to_bfloat16(array: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     """The upper half of each float, rounded to the nearest even."""
     bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)

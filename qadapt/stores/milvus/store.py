@@ -22,10 +22,12 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
+    Metric,
     Quantization,
     Rescore,
     Step,
     Vector,
+    direction,
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
@@ -402,7 +404,9 @@ class MilvusStore(ClientStore[Connection]):
         if "partition_names" in search.options:
             extra["partition_names"] = list(search.options["partition_names"])
         found = []
-        for block in searching.blocks(forms.asked(queries, field.vector), search.k):
+        datatype, cosine = field.vector.datatype, metric is Metric.COSINE
+        queries = direction.asked(queries, datatype, cosine=cosine, normalises=False)
+        for block in searching.blocks(queries, search.k):
             answer = self.connection.call(
                 f"search {layout.name!r}",
                 self.connection.client.search,

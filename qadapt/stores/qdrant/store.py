@@ -28,9 +28,11 @@ from qadapt.model import (
     Id,
     Kind,
     Match,
+    Metric,
     Quantization,
     Step,
     Vector,
+    direction,
     filters,
 )
 from qadapt.model.address import Address
@@ -362,6 +364,8 @@ class QdrantStore(ClientStore[Connection]):
         search = dataclasses.replace(search, filter=self._dated(collection, raw, search.filter))
         common = searching.template(search, codes, limits, local=local)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        cosine = vector.metric is Metric.COSINE
+        array = direction.asked(array, vector.datatype, cosine=cosine, normalises=True)
         size = strict.capped(limits, "search_max_batchsize", QUERIES)
         found = []
         for start in range(0, len(array), size):
