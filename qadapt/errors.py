@@ -113,6 +113,13 @@ def _rows(rows: Sequence[int], total: int) -> str:
     return shown + (f", ... ({total} in all)" if total > len(rows[:10]) else "")
 
 
+def _these_rows(total: int, ids: Sequence[int | str]) -> str:
+    if not ids:
+        return "these rows"
+    named = ", ".join(repr(key)[:60] for key in ids[:10])
+    return f"these rows (ids {named}{', ...' if total > len(ids[:10]) else ''})"
+
+
 def _untouched(what: str) -> str:
     return "" if what == "queries" else "; nothing was written"
 
@@ -120,41 +127,99 @@ def _untouched(what: str) -> str:
 class _RowsError(InputError):
     """Base of errors that name rows.
 
+    Args:
+        hint: what to do, with ``{rows}`` where the rows are named.
+
     Attributes:
         rows: the first offending row numbers, counted from 0.
         total: how many rows offend.
+        ids: the ids of these rows, where they are known.
     """
 
     def __init__(
-        self, message: str, rows: Sequence[int], total: int | None = None, *, hint: str
+        self,
+        message: str,
+        rows: Sequence[int],
+        total: int | None = None,
+        *,
+        hint: str,
+        ids: Sequence[int | str] = (),
     ) -> None:
         self.rows = [int(row) for row in rows]
         self.total = len(self.rows) if total is None else int(total)
+        self.ids = list(ids)
+        hint = hint.format(rows=_these_rows(self.total, self.ids))
         super().__init__(f"{message}: {_rows(self.rows, self.total)}", hint=hint)
 
 
 class NonFiniteError(_RowsError):
     """NaN or infinite values."""
 
-    def __init__(self, rows: Sequence[int], total: int | None = None, *, what: str = "vectors"):
+    def __init__(
+        self,
+        rows: Sequence[int],
+        total: int | None = None,
+        *,
+        what: str = "vectors",
+        ids: Sequence[int | str] = (),
+    ) -> None:
         super().__init__(
             f"NaN or infinite values in {what}, rows",
             rows,
             total,
-            hint="drop or repair these rows" + _untouched(what),
+            hint="drop or repair {rows}; a value over 3.4e38 is infinite as float32"
+            + _untouched(what),
+            ids=ids,
         )
 
 
 class ZeroVectorError(_RowsError):
     """Zero vectors where the metric is cosine."""
 
-    def __init__(self, rows: Sequence[int], total: int | None = None, *, what: str = "vectors"):
+    def __init__(
+        self,
+        rows: Sequence[int],
+        total: int | None = None,
+        *,
+        what: str = "vectors",
+        ids: Sequence[int | str] = (),
+    ) -> None:
         super().__init__(
             f"zero under the cosine metric, so without a direction, in {what}, rows",
             rows,
             total,
-            hint="drop these rows, or use the metric dot or euclidean" + _untouched(what),
+            hint="drop {rows}, or use the metric dot or euclidean" + _untouched(what),
+            ids=ids,
         )
+
+
+# What datatypes hold, for messages.
+_HOLDS = {
+    "float32": "numbers from 1.4e-45 to 3.4e38 in size",
+    "float16": "numbers from 6e-8 to 65,504 in size",
+    "bfloat16": "numbers from 9.2e-41 to 3.39e38 in size",
+    "uint8": "whole numbers from 0 to 255",
+    "int8": "whole numbers from -128 to 127",
+}
+
+
+def unheld_rows(
+    rows: Sequence[int],
+    total: int | None = None,
+    *,
+    datatype: str,
+    what: str = "vectors",
+    ids: Sequence[int | str] = (),
+) -> InputError:
+    """The error for rows with values that the datatype of their vector cannot hold."""
+    holds = _HOLDS.get(datatype, "vectors of a length up to 3.4e38")
+    count = len(rows) if total is None else total
+    return InputError(
+        f"{what}: the datatype {datatype} holds {holds}; other values are in rows: "
+        f"{_rows(rows, count)}",
+        hint=f"scale or round {_these_rows(count, ids)}, or create the vector with the datatype "
+        f"float32{_untouched(what)}",
+    )
 
 
 class DimensionError(InputError):

@@ -91,7 +91,8 @@ def bits_lost_to_padding(subject: Subject) -> list[Finding]:
             "bits-lost-to-padding",
             Severity.INFO,
             subject.name,
-            f"a code of {ideal} bytes is padded to {held:g}: a finer kind may cost the same",
+            f"a code of {ideal} byte{'s' * (ideal != 1)} is padded to {held:g}: a finer kind may "
+            "cost the same",
             (Evidence("bytes of a code", held), Evidence("without padding", ideal)),
             subject.command("cost"),
             "https://qdrant.tech/documentation/manage-data/quantization/",

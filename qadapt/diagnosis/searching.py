@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from qadapt.diagnosis.subject import PROBES, K, NothingToSeeError, Subject
+from qadapt.diagnosis.subject import FAR, NOT_FINITE, PROBES, K, NothingToSeeError, Subject
+from qadapt.diagnosis.vectors import dimension_collapse
 from qadapt.evaluation.reach import CURE
-from qadapt.model import Evidence, Finding, Id, Kind, Metric, Rescore, Severity
+from qadapt.model import Evidence, Finding, Id, Kind, Metric, Quantization, Rescore, Severity
 
 OFF = Rescore(source="off")
 TIMES, EXTRA_MS = 5.0, 5.0
@@ -86,8 +87,12 @@ def not_found_by_itself(subject: Subject) -> list[Finding]:
     if subject.vector.metric is Metric.DOT and subject.spread > 1.01:
         return []  # a longer row may rightly come before
     ids, rows = subject.sample[0][:PROBES], subject.rows[:PROBES]
-    if subject.vector.metric is Metric.COSINE and not rows.any(axis=1).all():
-        raise NothingToSeeError("rows of zeros, which have no direction, are in the sample")
+    if NOT_FINITE in subject.unusable:
+        raise NothingToSeeError(
+            "rows with NaN or infinite values come before others in searches: repair them first"
+        )
+    if subject.vector.metric is Metric.EUCLIDEAN and float(subject.lengths.max()) > FAR:
+        raise NothingToSeeError("the squares of some vectors are infinite as float32")
     hits = subject.search(rows)
     lost = [
         (key, row, found)
@@ -99,20 +104,25 @@ def not_found_by_itself(subject: Subject) -> list[Finding]:
         return []
     share = len(lost_ids) / len(ids)
     changes = {"rescore": Rescore(4.0)} if subject.coded else {}
+    command = subject.apply(**changes) if subject.coded else subject.command("verify")
+    cause = f"where rescoring more of them does not help: {CURE}"
+    if dimension_collapse(subject):
+        cause = "their sign bits carry little information (dimension-collapse)"
+        command = subject.command("apply", Quantization(Kind.SCALAR))
     return [
         Finding(
             "not-found-by-itself",
             Severity.ERROR if share > 0.01 else Severity.WARNING,
             subject.name,
             f"{len(lost_ids)} of {len(ids)} rows are not among the {K} best results of a search "
-            f"by their own vector; where rescoring more of them does not help: {CURE}",
+            f"by their own vector; {cause}",
             (
                 Evidence("rows searched by their own vector", len(ids)),
                 Evidence("not found", len(lost_ids)),
                 Evidence("for example", [str(key) for key in lost_ids[:5]]),
                 Evidence("quantization", str(subject.quantization)),
             ),
-            subject.apply(**changes) if subject.coded else subject.command("verify"),
+            command,
             "an exact search always finds them",
         )
     ]

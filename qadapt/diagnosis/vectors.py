@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qadapt.diagnosis.subject import Subject
+from qadapt.diagnosis.subject import NOT_FINITE, K, Subject
 from qadapt.engines.exact import unit
 from qadapt.errors import QadaptError
 from qadapt.local import codes
@@ -14,20 +14,60 @@ ARTICLE = "https://huggingface.co/blog/embedding-quantization"
 SPREAD = 1.1  # longest over shortest from which lengths are taken to mean something
 AGREEMENT = 0.8
 BIASED, SHARE, COSINE = 0.9, 0.25, 0.6
+# Bits of information of a sign bit, and codes for each row, below which signs say little.
+ENTROPY, DISTINCT = 0.7, 0.5
+# Fewer rows than this say nothing of signs; share of the nearest rows that bits need to find.
+FEW_SIGNS, ENOUGH = 20, 0.9
 LOW_DIM, FEW_DIM, FACTOR = 256, 512, 4.0
 LEVELS = 64
 FEW_ROWS = 100
 OUTSIDE = 0.01
 
 
+def unusable_vectors(subject: Subject) -> list[Finding]:
+    """Stored vectors that no search can compare: NaN, infinite, zero, or of no usable length."""
+    ids = subject.drawn[0]
+    if not subject.unusable:
+        return []
+    told = [f"{int(mask.sum())} with {why}" for why, mask in subject.unusable.items()]
+    wrong = np.any(list(subject.unusable.values()), axis=0)
+    bad = sorted((ids[row] for row in np.flatnonzero(wrong)), key=str)
+    count = len(bad)
+    message = f"{count} of {len(ids)} sampled rows have no usable vector: {', '.join(told)}"
+    if NOT_FINITE in subject.unusable:
+        message += "; NaN scores come first in searches, before all other rows"
+    whole = len(ids) >= subject.vector.count
+    return [
+        Finding(
+            "unusable-vectors",
+            Severity.ERROR if NOT_FINITE in subject.unusable or count > 1 else Severity.WARNING,
+            subject.name,
+            message,
+            (
+                Evidence("rows looked at", len(ids)),
+                *(
+                    Evidence(f"ids: {why}", [str(ids[row]) for row in np.flatnonzero(mask)[:10]])
+                    for why, mask in subject.unusable.items()
+                ),
+            ),
+            f"python: collection.delete({bad[:10]!r}), then write repaired vectors; "
+            + ("these are all" if whole and count <= 10 else "a larger --sample finds more"),
+            "measured: a row of NaN comes first in every search of Weaviate 1.39.0",
+        )
+    ]
+
+
 def unnormalised_dot(subject: Subject) -> list[Finding]:
     """The dot product is used with vectors of different lengths."""
-    if subject.vector.metric is not Metric.DOT or subject.spread <= SPREAD:
+    if subject.vector.metric is not Metric.DOT:
+        return []
+    zero = int((subject.lengths == 0).sum())
+    if subject.spread <= SPREAD:
         return []
     binary = subject.quantization.kind is Kind.BINARY
     message = (
-        f"the metric is dot and lengths differ ({subject.spread:.1f} times): long vectors win "
-        "whatever they say"
+        f"the metric is dot, and long vectors are {_times(subject.spread)} times as long as short "
+        "ones: they win whatever they say"
     )
     if binary:
         message += ", and sign bits lose the lengths that the metric compares"
@@ -43,11 +83,19 @@ def unnormalised_dot(subject: Subject) -> list[Finding]:
             Severity.WARNING if binary else Severity.INFO,
             subject.name,
             message,
-            (*_lengths(subject), Evidence("metric", "dot")),
+            (
+                *_lengths(subject),
+                *((Evidence("zero vectors, not counted in lengths", zero),) if zero else ()),
+                Evidence("metric", "dot"),
+            ),
             command,
             ARTICLE,
         )
     ]
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.1f}" if factor < 1000 else f"{factor:.2g}"
 
 
 def metric_mismatch(subject: Subject) -> list[Finding]:
@@ -66,8 +114,8 @@ def metric_mismatch(subject: Subject) -> list[Finding]:
             "metric-mismatch",
             Severity.ERROR if said is not None else Severity.WARNING,
             subject.name,
-            f"the collection compares by {metric}, {whose} {other}: {1 - same:.0%} of the nearest "
-            "rows are others",
+            f"the collection compares by {metric}, {whose} {other}: {_percent(1 - same)} of the "
+            "nearest rows are others",
             (
                 Evidence("overlap@10 of the two metrics on the sample", round(same, 4)),
                 *_lengths(subject),
@@ -79,29 +127,65 @@ def metric_mismatch(subject: Subject) -> list[Finding]:
 
 
 def dimension_collapse(subject: Subject) -> list[Finding]:
-    """Vectors crowd in one direction, so that sign bits hardly tell them apart (e5-like)."""
-    if subject.quantization.kind is not Kind.BINARY:
+    """Sign bits say little of the vectors: they are the same in most rows (as with e5 models), or
+    the vectors have no negative values, or few different ones."""
+    quantization = subject.quantization
+    # Wider codes of Qdrant are made around the mean of each dimension.
+    if quantization.kind is not Kind.BINARY or float(quantization.bits or 1) != 1:
+        return []
+    if len(subject.rows) < FEW_SIGNS:
         return []
     dead = float((subject.sign_bias > BIASED).mean())
-    if dead <= SHARE and subject.mean_cosine <= COSINE:
+    codes_of = len(np.unique(np.packbits(subject.bits, axis=1), axis=0))
+    rows_of = len(np.unique(subject.rows, axis=0))
+    if rows_of < 2:
+        return []  # all rows are the same vector, and so are their codes
+    reasons = []
+    if dead > SHARE:
+        reasons.append(f"{dead:.0%} of the bits are the same in 95 % of the rows or more")
+    elif subject.bit_entropy < ENTROPY:
+        reasons.append(f"a bit carries {subject.bit_entropy:.2f} bits of information")
+    if not (subject.rows < 0).any():
+        reasons.append("no value is negative, so a sign bit tells at most zero from positive")
+    if codes_of < DISTINCT * rows_of:
+        reasons.append(f"{rows_of:,} different rows share {codes_of:,} code{'s' * (codes_of > 1)}")
+    if subject.mean_cosine > COSINE:
+        reasons.append(f"the mean cosine of two rows is {subject.mean_cosine:.2f}")
+    if not reasons:
+        return []
+    rescore = subject.rescore
+    factor = rescore.oversampling if rescore is not None and rescore.on else 1.0
+    found = subject.found_by_bits(factor)
+    if found > ENOUGH:
         return []
     return [
         Finding(
             "dimension-collapse",
             Severity.ERROR if dead > 2 * SHARE else Severity.WARNING,
             subject.name,
-            f"{dead:.0%} of the bits are the same in nearly all rows (two rows that have nothing "
-            f"in common have the cosine {subject.mean_cosine:.2f}): binary codes of such a model "
-            "lose far more than usual",
+            f"sign bits carry little information about these vectors: {'; '.join(reasons)}. "
+            f"In the sample alone, {factor:g} x {K} candidates by sign bits hold {_percent(found)} "
+            f"of the {K} nearest rows",
             (
                 Evidence("share of dimensions with the same sign in 95 % of rows", round(dead, 4)),
+                Evidence("information of a sign bit, in bits", round(subject.bit_entropy, 4)),
+                Evidence("different codes", codes_of),
+                Evidence("different rows", rows_of),
                 Evidence("mean cosine of two rows", round(subject.mean_cosine, 4)),
+                Evidence("share of the nearest rows of the sample by codes", round(found, 4)),
                 Evidence("rows looked at", len(subject.rows)),
             ),
             subject.command("apply", Quantization(Kind.SCALAR)),
             f"{ARTICLE} (e5-base-v2 keeps 74.77 % under binary)",
         )
     ]
+
+
+def _percent(share: float) -> str:
+    """Such as 45 %; what is not quite nothing or all is not rounded to it."""
+    if 0 < share < 0.01:
+        return "less than 1 %"
+    return f"{min(share, 0.99) if share < 1 else 1:.0%}"
 
 
 def low_dimensions(subject: Subject) -> list[Finding]:
@@ -221,9 +305,12 @@ def drifting_calibration(subject: Subject) -> list[Finding]:
 
 
 def _lengths(subject: Subject) -> tuple[Evidence, ...]:
-    low, middle, high = np.quantile(subject.lengths, [0.05, 0.5, 0.95])
+    lengths = subject.lengths[subject.lengths > 0]
+    if not len(lengths):
+        return ()
+    low, middle, high = np.quantile(lengths, [0.05, 0.5, 0.95])
     return (
-        Evidence("length of vectors, 5 %", round(float(low), 4)),
-        Evidence("length of vectors, 50 %", round(float(middle), 4)),
-        Evidence("length of vectors, 95 %", round(float(high), 4)),
+        Evidence("length of vectors, 5 %", float(f"{low:.4g}")),
+        Evidence("length of vectors, 50 %", float(f"{middle:.4g}")),
+        Evidence("length of vectors, 95 %", float(f"{high:.4g}")),
     )

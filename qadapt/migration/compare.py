@@ -14,7 +14,7 @@ from qadapt.engines.exact import unit
 from qadapt.migration.carrier import home
 from qadapt.migration.extras import differing
 from qadapt.migration.plan import Comparison, VectorPlan
-from qadapt.model import Batch, Id, Plain
+from qadapt.model import Batch, Id, Metric, Plain, direction
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -61,7 +61,9 @@ def differences(
     result = []
     wanted_home, found_home = home(wanted, list(wanted.vectors)), home(found, list(wanted.vectors))
     for name, array in wanted.vectors.items():
-        right = same_vectors(array, found.vectors[name], plans[name].comparison)
+        plan = plans[name]
+        cosine = plan.target.metric is Metric.COSINE
+        right = same_vectors(array, found.vectors[name], plan.comparison, cosine=cosine)
         gap, hole = _mask(wanted, name), _mask(found, name)
         right = np.where(gap | hole, gap == hole, right)
         for row in np.flatnonzero(~right).tolist():
@@ -92,18 +94,22 @@ def _told(mine: Floats, other: Floats, gap: bool, hole: bool) -> str:
     return f"component {at} is {float(other[at])!r} and not {float(mine[at])!r}"
 
 
-def same_vectors(wanted: Floats, found: Floats, how: Comparison) -> Bools:
+def same_vectors(wanted: Floats, found: Floats, how: Comparison, *, cosine: bool = False) -> Bools:
     """Which rows are the same, bool ``(n,)``.
 
     Args:
         how: bit for bit; or after the change that was planned. Vectors that a store leaves as
             they are although it normalises others (very short ones) are the same too.
+        cosine: whether only directions are compared in a search.
     """
     same: Bools = (wanted.view(np.uint32) == found.view(np.uint32)).all(axis=1)
-    if how == "bit for bit" or same.all():
+    if same.all():
         return same
     rest = ~same
-    if how == "length 1":
+    if how in ("bit for bit", "length 1"):
+        # A store that keeps lengths is given the others, of which float32 has none, at length 1.
+        if how == "bit for bit":
+            rest &= bool(cosine) & ~direction.within(wanted, direction.KEPT)
         near = (np.abs(unit(wanted[rest]) - found[rest]) <= UNIT).all(axis=1)
     elif how == "float16":
         with np.errstate(over="ignore"):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from qadapt.engines.exact import unit
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.plan import Comparison
-from qadapt.model import Batch, Beside, Extra, Metric, Ragged, Vector
+from qadapt.model import Batch, Beside, Extra, Metric, Ragged, Vector, direction
 from qadapt.model.ragged import faults, owners, without_zeros
 from qadapt.stores.base import Store
 
@@ -45,20 +45,22 @@ def of_floats(store: Store, made: Vector | Extra) -> Comparison:
 # -- what no target takes ------------------------------------------------------------------------
 
 
-def unfit(batch: Batch, *, gaps: bool) -> Iterator[tuple[Bools, str, str]]:
+def unfit(
+    batch: Batch, extras: Mapping[str, Extra], *, gaps: bool
+) -> Iterator[tuple[Bools, str, str]]:
     """Rows that no store, or this target, can hold: which, why, and the name that allows it."""
     for name, ragged in batch.extras.items():
         label = f"vector {name!r}"
         if not gaps:
             yield ragged.absent(), f"lacks {label}", "missing-vectors"
-        for why, rows in faults(ragged).items():
+        for why, rows in faults(ragged, extras[name]).items():
             yield rows, f"{label} {why}", "impossible-rows"
 
 
-def good(batch: Batch) -> Bools:
+def good(batch: Batch, extras: Mapping[str, Extra]) -> Bools:
     """Rows whose extra vectors a store may take, bool ``(n,)``."""
     kept = np.ones(len(batch), dtype=np.bool_)
-    for rows, _, _ in unfit(batch, gaps=False):
+    for rows, _, _ in unfit(batch, extras, gaps=False):
         kept &= ~rows
     return kept
 
@@ -197,6 +199,10 @@ def _near(mine: npt.NDArray[np.float32], other: npt.NDArray[np.float32], how: Co
     exact: Bools = np.asarray(bits.all(axis=1))
     if how in ("length 1", "float16"):
         exact |= _rounded(mine, other, how)
+    elif how == "bit for bit" and not exact.all():
+        # A store that keeps lengths is given those that float32 has not at length 1.
+        scaled = ~exact & ~direction.within(mine, direction.KEPT)
+        exact[scaled] = _rounded(mine[scaled], other[scaled], "length 1")
     return exact
 
 

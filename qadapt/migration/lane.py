@@ -28,7 +28,7 @@ from qadapt.migration.parting import Piece, one, pieces
 from qadapt.migration.picking import pick
 from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.putting import put
-from qadapt.model import Batch, Id, Metric, Vector
+from qadapt.model import Batch, Extra, Id, Metric, Vector, direction
 from qadapt.stores.base import Part
 
 T = TypeVar("T")
@@ -188,7 +188,8 @@ class Lane:
         Raises:
             InputError: there are such rows, and they were not allowed to be left out.
         """
-        bad = unfit(batch, self.carrier.vectors, gaps=self.target.store.gaps)
+        vectors, more = self.carrier.vectors, self.carrier.beside.extras
+        bad = unfit(batch, vectors, more, gaps=self.target.store.gaps)
         for name in {why for _, why in bad.values()}:
             if name not in self.allow:
                 told = [(key, why) for key, (why, group) in bad.items() if group == name]
@@ -219,7 +220,9 @@ class Lane:
         return retrying(work)
 
 
-def unfit(batch: Batch, vectors: Mapping[str, Vector], *, gaps: bool) -> dict[Id, tuple[str, str]]:
+def unfit(
+    batch: Batch, vectors: Mapping[str, Vector], more: Mapping[str, Extra], *, gaps: bool
+) -> dict[Id, tuple[str, str]]:
     """Rows that no store, or this target, can hold: why, and the name that allows it."""
     bad: dict[Id, tuple[str, str]] = {
         key: ("an id that is not Unicode", "impossible-rows")
@@ -233,10 +236,15 @@ def unfit(batch: Batch, vectors: Mapping[str, Vector], *, gaps: bool) -> dict[Id
             _note(bad, batch, absent, f"lacks {label}", "missing-vectors")
         finite = np.isfinite(array).all(axis=1)
         _note(bad, batch, ~absent & ~finite, f"{label} holds NaN or infinity", "impossible-rows")
-        if vectors[name].metric is Metric.COSINE:
+        cosine, datatype = vectors[name].metric is Metric.COSINE, vectors[name].datatype
+        if cosine:
             zero = ~absent & finite & ~array.any(axis=1)
             _note(bad, batch, zero, f"{label} is zero under cosine", "impossible-rows")
-    for rows, why, group in extras.unfit(batch, gaps=gaps):
+        unheld = direction.unheld(array, datatype, cosine=cosine)
+        if unheld is not None:
+            why = f"{label} has values that {datatype} cannot hold"
+            _note(bad, batch, ~absent & unheld, why, "impossible-rows")
+    for rows, why, group in extras.unfit(batch, more, gaps=gaps):
         _note(bad, batch, rows, why, group)
     return bad
 

@@ -47,7 +47,7 @@ def probe(
     spent = max(time.perf_counter() - begun, 1e-6)
     if not read:
         return Probe()
-    batch = _fit(Batch.concat([carrier.home(each) for each in read]), plans)
+    batch = _fit(Batch.concat([carrier.home(each) for each in read]), carrier)
     entries: dict[str, set[str]] = {}
     wrapped: set[str] = set()
     noted: set[str] = set()
@@ -89,13 +89,13 @@ def _sample(source: Endpoint, vectors: list[str], parts: Sequence[Part]) -> Iter
             yield first
 
 
-def _fit(batch: Batch, plans: Mapping[str, VectorPlan]) -> Batch:
+def _fit(batch: Batch, carrier: Carrier) -> Batch:
     """Without rows that no target takes: those are told of when they are met."""
     good = np.ones(len(batch), dtype=np.bool_)
     for name, array in batch.vectors.items():
         there = ~batch.missing[name] if name in batch.missing else True
         good &= np.isfinite(array).all(axis=1) & array.any(axis=1) & there
-    good &= extras.good(batch)
+    good &= extras.good(batch, carrier.beside.extras)
     _, first = np.unique(np.asarray([str(key) for key in batch.ids]), return_index=True)
     rows = [row for row in sorted(first.tolist()) if good[row]]
     return pick(batch, rows)

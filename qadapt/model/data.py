@@ -10,8 +10,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import DimensionError, InputError, NonFiniteError, SpecError, ZeroVectorError
-from qadapt.model import ragged
+from qadapt.errors import (
+    DimensionError,
+    InputError,
+    NonFiniteError,
+    SpecError,
+    ZeroVectorError,
+    unheld_rows,
+)
+from qadapt.model import direction, ragged
 from qadapt.model.beside import Extra, Ragged
 from qadapt.model.metric import Metric
 from qadapt.model.numbers import is_whole
@@ -161,20 +168,51 @@ class Batch:
         Raises:
             SpecError: a vector that the collection does not have.
             DimensionError, NonFiniteError, ZeroVectorError: as their names say.
-            InputError: sparse indices that do not ascend, a multivector without rows.
+            InputError: values that a datatype cannot hold, sparse indices that do not ascend, a
+                multivector without rows.
         """
         for name, array in self.vectors.items():
             if name not in wanted:
                 known = [_label(other) for other in wanted]
                 raise SpecError.unknown("vector", _label(name), known)
             present = ~self.missing[name] if name in self.missing else None
-            check_vectors(array, wanted[name], what=_label(name), present=present)
+            check_vectors(array, wanted[name], what=_label(name), present=present, ids=self.ids)
         there = extras or {}
         for name in self.extras:
             if name not in there:
                 known = [_label(other) for other in (*wanted, *there)]
                 raise SpecError.unknown("vector", _label(name), known)
-        ragged.check_all(self.extras, there)
+        ragged.check_all(self.extras, there, self.ids)
+
+    def ready(
+        self,
+        wanted: Mapping[str, Vector],
+        extras: Mapping[str, Extra] | None = None,
+        *,
+        normalises: bool,
+    ) -> Batch:
+        """The rows as they are sent: checked, and under cosine of a length that the store can
+        compute with. Rows of other lengths are brought to length 1, which keeps their direction.
+
+        Args:
+            wanted, extras: as in ``check``.
+            normalises: whether the store keeps cosine vectors at length 1.
+
+        Raises:
+            As ``check``.
+        """
+        self.check(wanted, extras)
+        vectors = dict(self.vectors)
+        for name, array in self.vectors.items():
+            lengths = direction.reach(wanted[name].datatype, normalises=normalises)
+            if wanted[name].metric is Metric.COSINE and lengths is not None:
+                present = ~self.missing[name] if name in self.missing else None
+                vectors[name] = direction.directed(array, lengths, present=present)
+        more = {
+            name: ragged.directed(each, (extras or {})[name], normalises=normalises)
+            for name, each in self.extras.items()
+        }
+        return _unchecked(self.ids, vectors, self.payloads, self.missing, more)
 
 
 def _unchecked(
@@ -272,8 +310,9 @@ def as_vectors(x: Any, *, what: str = "vectors") -> Floats:
     """``x`` as C-ordered float32 of shape ``(n, d)``; ``(d,)`` becomes ``(1, d)``.
 
     Raises:
-        InputError: not numbers, ragged, or of more than 2 axes. Numbers that float32 cannot
-            hold become infinite, which ``check_vectors`` refuses.
+        InputError: not numbers, ragged, or of more than 2 axes. Numbers that are too large for
+            float32 become infinite, which ``check_vectors`` refuses; rows that are not zero and
+            would be so as float32 are named here.
     """
     try:
         raw = np.asarray(x)
@@ -289,7 +328,13 @@ def as_vectors(x: Any, *, what: str = "vectors") -> Floats:
     if raw.ndim != 2:
         raise InputError(f"{what} must have the shape (n, d) or (d,); got {raw.shape}")
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(raw, dtype=np.float32)
+        found: Floats = np.ascontiguousarray(raw, dtype=np.float32)
+    if raw.dtype.itemsize > 4 and raw.dtype.kind == "f":
+        nothing = np.flatnonzero(~found.any(axis=1))
+        lost = nothing[raw[nothing].any(axis=1)]
+        if len(lost):
+            raise unheld_rows(lost[:100].tolist(), len(lost), datatype="float32", what=what)
+    return found
 
 
 def check_vectors(
@@ -298,32 +343,44 @@ def check_vectors(
     *,
     what: str = "vectors",
     present: npt.NDArray[np.bool_] | None = None,
+    ids: Sequence[Id] = (),
 ) -> None:
-    """Refuse wrong dimensions, NaN, infinity, and zero vectors under cosine.
+    """Refuse wrong dimensions, NaN, infinity, zero vectors under cosine, and values that the
+    datatype cannot hold.
 
     Args:
         x: float32 ``(n, d)``.
         vector: what the collection expects.
         present: bool ``(n,)``, rows to look at; all by default.
+        ids: of all rows, for the error.
 
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError
+        InputError: values that the datatype cannot hold.
     """
     if x.shape[1] != vector.dim:
         raise DimensionError(vector.dim, x.shape[1], what=what)
-    bad = ~np.isfinite(x).all(axis=1)
+    cosine = vector.metric is Metric.COSINE
+    if (named := _named(np.asarray(~np.isfinite(x).all(axis=1)), present, ids)) is not None:
+        raise NonFiniteError(*named[:2], what=what, ids=named[2])
+    if cosine and (named := _named(np.asarray(~x.any(axis=1)), present, ids)) is not None:
+        raise ZeroVectorError(*named[:2], what=what, ids=named[2])
+    unheld = direction.unheld(x, vector.datatype, cosine=cosine)
+    if unheld is not None and (named := _named(unheld, present, ids)) is not None:
+        raise unheld_rows(*named[:2], datatype=vector.datatype, what=what, ids=named[2])
+
+
+def _named(
+    bad: npt.NDArray[np.bool_], present: npt.NDArray[np.bool_] | None, ids: Sequence[Id]
+) -> tuple[list[int], int, list[Id]] | None:
+    """The first of some rows, how many they are, and their ids; None for none."""
     if present is not None:
-        bad &= present
-    if bad.any():
-        rows = np.flatnonzero(bad)
-        raise NonFiniteError(rows[:100].tolist(), len(rows), what=what)
-    if vector.metric is Metric.COSINE:
-        zero = ~x.any(axis=1)
-        if present is not None:
-            zero &= present
-        if zero.any():
-            rows = np.flatnonzero(zero)
-            raise ZeroVectorError(rows[:100].tolist(), len(rows), what=what)
+        bad = bad & present
+    if not bad.any():
+        return None
+    rows = np.flatnonzero(bad)
+    first = rows[:100].tolist()
+    return first, len(rows), [ids[row] for row in first] if ids else []
 
 
 @dataclass(frozen=True)

@@ -310,7 +310,7 @@ def matches(filter: Filter, payload: Mapping[str, Any] | None) -> bool:
         return all(matches(child, payload) for child in filter.children)
     elements = _elements(payload or {}, filter.field)
     if isinstance(filter, Range):
-        return any(_inside(filter, element) for element in elements)
+        return any(inside(filter, element) for element in elements)
     wanted = filter.values if isinstance(filter, OneOf) else (filter.value,)
     return any(_same(element, value) for element in elements for value in wanted)
 
@@ -332,7 +332,8 @@ def _same(element: Any, value: Scalar) -> bool:
     return isinstance(element, (str, int, float)) and element == value
 
 
-def _inside(wanted: Range, element: Any) -> bool:
+def inside(wanted: Range, element: Any) -> bool:
+    """Whether one value lies between the bounds; whole numbers are compared exactly."""
     found = moment(element) if wanted.over_dates else element
     if found is None or isinstance(found, bool) or not isinstance(found, (int, float, datetime)):
         return False

@@ -9,14 +9,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import DimensionError, InputError, NonFiniteError
+from qadapt.errors import (
+    DimensionError,
+    InputError,
+    NonFiniteError,
+    ZeroVectorError,
+    unheld_rows,
+)
+from qadapt.model import direction
 from qadapt.model.beside import Extra, Ragged
+from qadapt.model.metric import Metric
 
 Bools = npt.NDArray[np.bool_]
 # Why a row is one that no store takes.
 NOT_FINITE = "holds NaN or infinity"
 NOT_ASCENDING = "has an index twice, or indices that do not ascend"
 NO_ROWS = "has no rows: a multivector has at least one"
+ZERO = "has a row of zeros, which has no direction under cosine"
+UNHELD = "has values that its datatype cannot hold"
 
 
 # -- from rows -----------------------------------------------------------------------------------
@@ -111,18 +121,53 @@ def sparse_rows(ragged: Ragged) -> Iterator[tuple[list[int], list[float]] | None
 # -- checks --------------------------------------------------------------------------------------
 
 
-def faults(ragged: Ragged) -> dict[str, Bools]:
-    """Rows that no store takes, bool ``(n,)`` for each reason that there is; gaps are none."""
+def faults(ragged: Ragged, extra: Extra | None = None) -> dict[str, Bools]:
+    """Rows that no store takes, bool ``(n,)`` for each reason that there is; gaps are none.
+
+    Args:
+        extra: the vector that they go to; None asks for what no vector takes.
+    """
     rows, there = owners(ragged), ~ragged.absent()
     bad = np.asarray(~np.isfinite(ragged.values))
     bad = bad if bad.ndim == 1 else np.asarray(bad.any(axis=1))
     found = {NOT_FINITE: _any(rows, bad, len(ragged))}
     if ragged.indices is None:
         found[NO_ROWS] = np.diff(ragged.offsets) == 0
+        if extra is not None and extra.metric is Metric.COSINE:
+            zero = np.asarray(~ragged.values.any(axis=1))
+            found[ZERO] = _any(rows, zero, len(ragged))
     else:
         found[NOT_ASCENDING] = _any(rows, _falls(ragged, twice=True), len(ragged))
+    unheld = None if extra is None else _unheld(ragged, extra, ~bad)
+    if unheld is not None:
+        found[UNHELD] = _any(rows, unheld, len(ragged))
     masks = {why: mask & there for why, mask in found.items()}
     return {why: mask for why, mask in masks.items() if mask.any()}
+
+
+def _unheld(ragged: Ragged, extra: Extra, finite: Bools) -> Bools | None:
+    """Entries, or rows of multivectors, that the datatype cannot hold; None for none."""
+    if ragged.indices is not None:
+        if extra.datatype != "float16":  # the others keep a scale beside their values
+            return None
+        large: Bools = finite & (np.abs(ragged.values) >= direction.HALF_INFINITE)
+        return large
+    values = np.where(finite[:, None], ragged.values, np.float32(0))
+    return direction.unheld(values, extra.datatype, cosine=extra.metric is Metric.COSINE)
+
+
+def directed(ragged: Ragged, extra: Extra, *, normalises: bool) -> Ragged:
+    """Multivectors whose rows have, under cosine, a length that the store can compute with; see
+    ``direction``. Others, and sparse vectors, are as they were.
+
+    Args:
+        normalises: whether the store keeps rows at length 1.
+    """
+    lengths = direction.reach(extra.datatype, normalises=normalises)
+    if ragged.indices is not None or extra.metric is not Metric.COSINE or lengths is None:
+        return ragged
+    values = direction.directed(ragged.values, lengths)
+    return Ragged(ragged.offsets, values, None, ragged.missing)
 
 
 def _any(rows: npt.NDArray[np.int64], bad: Bools, count: int) -> Bools:
@@ -130,12 +175,16 @@ def _any(rows: npt.NDArray[np.int64], bad: Bools, count: int) -> Bools:
     return found
 
 
-def check(ragged: Ragged, extra: Extra, *, what: str) -> None:
+def check(ragged: Ragged, extra: Extra, *, what: str, ids: Sequence[int | str] = ()) -> None:
     """Refuse extra vectors that must not be written.
 
+    Args:
+        ids: of all rows, for the error.
+
     Raises:
-        DimensionError, NonFiniteError
-        InputError: of another kind, indices that do not ascend, a multivector without rows.
+        DimensionError, NonFiniteError, ZeroVectorError
+        InputError: of another kind, values that the datatype cannot hold, indices that do not
+            ascend, a multivector without rows.
     """
     if (ragged.indices is None) != (extra.kind == "multi"):
         given = "multivectors" if ragged.indices is None else "sparse vectors"
@@ -145,18 +194,26 @@ def check(ragged: Ragged, extra: Extra, *, what: str) -> None:
             raise InputError(f"{what} must have values (total, d); got {ragged.values.shape}")
         if extra.dim is not None and ragged.values.shape[1] != extra.dim and len(ragged.values):
             raise DimensionError(extra.dim, ragged.values.shape[1], what=what)
-    for why, mask in faults(ragged).items():
+    for why, mask in faults(ragged, extra).items():
         rows = np.flatnonzero(mask)
+        first = rows[:100].tolist()
+        named = [ids[row] for row in first] if ids else []
         if why == NOT_FINITE:
-            raise NonFiniteError(rows[:100].tolist(), len(rows), what=what)
+            raise NonFiniteError(first, len(rows), what=what, ids=named)
+        if why == ZERO:
+            raise ZeroVectorError(first, len(rows), what=what, ids=named)
+        if why == UNHELD:
+            raise unheld_rows(first, len(rows), datatype=extra.datatype, what=what, ids=named)
         raise InputError(
-            f"{what}: row {int(rows[0])} {why}"
+            f"{what}: row {first[0]} {f'(id {named[0]!r}) ' if named else ''}{why}"
             + (f"; and {len(rows) - 1:,} more" if len(rows) > 1 else ""),
             hint="nothing was written",
         )
 
 
-def check_all(given: Mapping[str, Ragged], wanted: Mapping[str, Extra]) -> None:
+def check_all(
+    given: Mapping[str, Ragged], wanted: Mapping[str, Extra], ids: Sequence[int | str] = ()
+) -> None:
     """Refuse extra vectors of a batch that must not be written; all names are known."""
     for name, ragged in given.items():
-        check(ragged, wanted[name], what=f"vector {name!r}")
+        check(ragged, wanted[name], what=f"vector {name!r}", ids=ids)

@@ -205,10 +205,12 @@ class Store(Copyable, abc.ABC):
 
     @abc.abstractmethod
     def write(self, collection: str, batch: Batch) -> None:
-        """Upsert rows. Everything is checked before anything is sent.
+        """Upsert rows. Everything is checked before anything is sent: ``batch.ready`` does so for
+        vectors, and gives the rows to send.
 
         Raises:
             DimensionError, NonFiniteError, ZeroVectorError, SpecError, NotFoundError
+            InputError: values that the datatype of a vector cannot hold.
         """
 
     @abc.abstractmethod

@@ -120,3 +120,114 @@ def test_a_broken_quantile(make: Make) -> None:
     articles = make("scalar:quantile=0.99,codes=ram,originals=disk")
     mend(one(articles, "parameter-without-effect"))
     assert codes(articles) == []
+
+
+# -- vectors that nobody can compare -------------------------------------------------------------
+
+
+def by_hand(collection: Collection, rows: dict[int, list[float]]) -> None:
+    """Write rows by the engine itself, which looks at nothing."""
+    edge = pytest.importorskip("qdrant_edge")
+    points = [edge.Point(key, row, None) for key, row in rows.items()]
+    with collection._store._shard(collection.name).change("write to") as opened:  # type: ignore[attr-defined]
+        opened.update(edge.UpdateOperation.upsert_points(points))
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("metric", "row", "words"),
+    [
+        ("cosine", [NAN, 1, 1, 1], "1 with NaN or infinite values"),
+        ("cosine", [INF, 1, 1, 1], "1 with NaN or infinite values"),
+        ("cosine", [0, 0, 0, 0], "1 with all components 0"),
+        ("cosine", [1e30, 1e30, 1, 1], "1 with all components 0"),
+        ("cosine", [1e-30, 0, 0, 0], "1 with a length far below 1"),
+        ("dot", [NAN, 1, 1, 1], "1 with NaN or infinite values"),
+        ("dot", [INF, 1, 1, 1], "1 with NaN or infinite values"),
+        ("euclidean", [-INF, 1, 1, 1], "1 with NaN or infinite values"),
+    ],
+)
+def test_stored_vectors_without_a_direction(
+    make: Make, metric: str, row: list[float], words: str
+) -> None:
+    rows = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
+    collection = make(None, rows, metric=metric)
+    assert "unusable-vectors" not in codes(collection)
+    by_hand(collection, {1000: [float(each) for each in row]})
+    found = one(collection, "unusable-vectors")
+    assert found.message.startswith("1 of 61 sampled rows") and words in found.message
+    assert "delete([1000])" in found.command and found.evidence[1].value == ["1000"]
+    assert "not-found-by-itself" not in codes(collection), "the index has not lost it"
+
+
+def test_zero_is_a_vector_under_dot(make: Make) -> None:
+    rows = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
+    rows[:20] = 0
+    collection = make(None, rows, metric="dot")
+    assert "unusable-vectors" not in codes(collection)
+    found = one(collection, "unnormalised-dot")
+    assert "inf" not in found.message and found.evidence[3].value == 20
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+def shapes() -> dict[str, np.ndarray]:
+    """Vectors that a figure of all rows may go wrong with."""
+    draw = np.random.default_rng(3)
+    return {
+        "one row": draw.standard_normal((1, 8)),
+        "two rows": draw.standard_normal((2, 8)),
+        "all the same": np.ones((40, 8)),
+        "all zero": np.zeros((40, 8)),
+        "half zero": np.repeat([[0.0], [1.0]], 30, axis=0) * draw.standard_normal((60, 8)),
+        "all sizes": draw.standard_normal((60, 8)) * 10.0 ** draw.integers(-18, 18, (60, 1)),
+        "huge": draw.standard_normal((60, 8)) * 1e37,
+        "tiny": draw.standard_normal((60, 8)) * 1e-37,
+    }
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
+@pytest.mark.parametrize("shape", list(shapes()))
+def test_no_message_holds_a_figure_that_is_none(make: Make, metric: str, shape: str) -> None:
+    rows = shapes()[shape]
+    if metric == "cosine" and "zero" in shape:
+        pytest.skip("such rows are refused under cosine")
+    collection = make("binary:rescore=4,codes=ram,originals=disk", rows, metric=metric)
+    found = collection.doctor(model_metric="dot" if metric == "cosine" else "cosine")
+    told = [each.message for each in found.findings] + [each.why for each in found.skipped]
+    told += [str(piece.value) for each in found.findings for piece in each.evidence]
+    for text in told:
+        words = text.lower().replace("%", " %").replace("(", " ").split()
+        assert not {"nan", "inf", "-inf"} & set(words), text
+        assert " 0 %" not in text and not text.startswith("0 of"), text
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("counts", "of information; no value is negative"),
+        ("not negative", "100% of the bits are the same"),
+        ("few values", "no value is negative"),
+    ],
+)
+def test_sign_bits_that_say_little(make: Make, kind: str, words: str) -> None:
+    draw = np.random.default_rng(0)
+    rows = {
+        "counts": lambda: draw.poisson(0.1, (1000, DIM)) + np.eye(1, DIM),
+        "not negative": lambda: draw.random((1000, DIM)),
+        "few values": lambda: draw.integers(0, 3, (1000, DIM)),
+    }[kind]()
+    collection = make(HEALTHY, rows)
+    found = one(collection, "dimension-collapse")
+    assert words in found.message and "carry little information" in found.message
+    mend(found)
+    assert "dimension-collapse" not in codes(collection)
+
+
+def test_rectified_vectors_whose_bits_still_find_them_are_fine(make: Make) -> None:
+    draw = np.random.default_rng(0)
+    rows = np.maximum(draw.standard_normal((1000, 20)) @ draw.standard_normal((20, DIM)), 0)
+    assert "dimension-collapse" not in codes(make(HEALTHY, rows))

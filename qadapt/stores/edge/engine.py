@@ -142,6 +142,8 @@ class Shard:
         self._unflushed = False
         # What was last seen of it, for who searches; forgotten with every change.
         self.seen: Any = None
+        # Fields that were seen to have no date which the engine does not read; forgotten likewise.
+        self.dated: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -165,6 +167,7 @@ class Shard:
         """As ``use``, and what was changed is on disk afterwards, whatever comes then."""
         with self.use(doing) as shard:
             self._unflushed, self.seen = True, None
+            self.dated.clear()
             yield shard
             shard.flush()
             self._unflushed = False
@@ -173,6 +176,7 @@ class Shard:
         """Give the folder back; the next ``use`` opens it again."""
         with self.lock, translated(f"close {self.name!r}"):
             self.seen = None
+            self.dated.clear()
             if self._open is None:
                 return
             if self._unflushed:

@@ -2,29 +2,30 @@
 
 Two numbers are the same when their values are, 1990 and 1990.0 too; the engine's ``match``
 compares whole numbers with whole numbers alone, so numbers are compared by a range, which it
-does in 64-bit floats. Whole numbers beyond 2^53 are compared by ``match``. Dates in payloads
-are those that the engine reads: with a time zone they have seconds.
+does in 64-bit floats. Near a number beyond 2^53, which shares its float with others, whole numbers
+are listed for ``match`` (``wide_numbers``). Dates that the engine does not read are found by
+``unread_dates``.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qadapt.errors import SpecError, UnsupportedError
+from qadapt.errors import SpecError
 from qadapt.model import filters
 from qadapt.stores.edge.engine import engine
+from qadapt.stores.qdrant import wide_numbers
 from qadapt.stores.qdrant.filters import field_path
+from qadapt.stores.qdrant.unread_dates import FIRST, ById
 
 if TYPE_CHECKING:
     import qdrant_edge
 
 _NO_SECONDS = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})([Zz]|[+-].*)?")
-_EXACT = 2**53
 
 
 def to_engine(filter: Any) -> qdrant_edge.Filter | None:
@@ -49,7 +50,25 @@ def to_engine(filter: Any) -> qdrant_edge.Filter | None:
     return tree
 
 
-def _condition(edge: Any, node: filters.Filter) -> Any:
+def unread_dates(field: str, node: filters.Range | None = None) -> qdrant_edge.Filter:
+    """Rows whose field the engine does not read as a date, or perhaps only some elements of it.
+
+    Args:
+        node: without rows that the engine finds by this range.
+    """
+    edge = engine()
+    key = field_path(field)
+    ever = edge.FieldCondition(key=key, range=edge.RangeDateTime(gte=FIRST))
+    several = edge.FieldCondition(key=key, values_count=edge.ValuesCount(gt=1))
+    read = edge.Filter(must=[ever], must_not=[several])
+    without = [edge.IsEmptyCondition(key), read] + ([] if node is None else [_range(edge, node)])
+    found: qdrant_edge.Filter = edge.Filter(must_not=without)
+    return found
+
+
+def _condition(edge: Any, node: filters.Filter | ById) -> Any:
+    if isinstance(node, ById):
+        return edge.HasIdCondition(set(node.ids))
     if isinstance(node, filters.AllOf):
         return edge.Filter(must=[_condition(edge, child) for child in node.children])
     if isinstance(node, filters.AnyOf):
@@ -78,30 +97,26 @@ def _equals(edge: Any, field: str, value: filters.Scalar) -> Any:
         return edge.FieldCondition(key=field_path(field), match=edge.MatchValue(np.bool_(value)))
     if isinstance(value, str):
         return edge.FieldCondition(key=field_path(field), match=edge.MatchValue(value))
-    if isinstance(value, int) and abs(value) > _EXACT:
-        if not -(2**63) <= value < 2**63:
-            raise UnsupportedError(
-                f"Qdrant's engine cannot compare with {value}: it is beyond 64 bits with sign",
-                hint="keep such numbers as text",
-            )
-        return edge.FieldCondition(key=field_path(field), match=edge.MatchValue(value))
-    number = float(value)
-    return edge.FieldCondition(key=field_path(field), range=edge.RangeFloat(gte=number, lte=number))
+    return _numbers(edge, filters.Range(field, gte=value, lte=value))
 
 
 def _range(edge: Any, node: filters.Range) -> Any:
-    if node.over_dates:
-        dates = {word: _moment(str(bound)) for word, bound in node.bounds.items()}
-        return edge.FieldCondition(key=field_path(node.field), range=edge.RangeDateTime(**dates))
-    numbers = {word: _float(bound) for word, bound in node.bounds.items()}
-    return edge.FieldCondition(key=field_path(node.field), range=edge.RangeFloat(**numbers))
+    if not node.over_dates:
+        return _numbers(edge, node)
+    dates = {word: _moment(str(bound)) for word, bound in node.bounds.items()}
+    return edge.FieldCondition(key=field_path(node.field), range=edge.RangeDateTime(**dates))
 
 
-def _float(bound: Any) -> float:
-    try:
-        return float(bound)
-    except OverflowError:
-        return math.inf if bound > 0 else -math.inf
+def _numbers(edge: Any, node: filters.Range) -> Any:
+    key = field_path(node.field)
+
+    def between(bounds: Mapping[str, float]) -> Any:
+        return edge.FieldCondition(key=key, range=edge.RangeFloat(**bounds))
+
+    def whole(numbers: Sequence[int]) -> Any:
+        return edge.FieldCondition(key=key, match=edge.MatchAny(list(numbers)))
+
+    return wide_numbers.condition(wide_numbers.parts(node), edge.Filter, between, whole)
 
 
 def _moment(text: str) -> str:

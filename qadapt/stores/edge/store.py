@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import threading
 import time
@@ -28,10 +29,13 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
+    Metric,
     Quantization,
     Server,
     Step,
     Vector,
+    direction,
+    filters,
     narrow,
 )
 from qadapt.model.address import Address
@@ -71,10 +75,11 @@ from qadapt.stores.edge.engine import (
     translated,
     version,
 )
-from qadapt.stores.edge.filters import to_engine
+from qadapt.stores.edge.filters import to_engine, unread_dates
 from qadapt.stores.edge.rebuild import LOOK, rebuild
 from qadapt.stores.qdrant import columns, floats, keys, mapping, ranges
 from qadapt.stores.qdrant import extras as shared_extras
+from qadapt.stores.qdrant.unread_dates import resolved
 
 DEPLOYMENT = "embedded"
 # Queries in one request of the engine, and ids in one deletion.
@@ -216,9 +221,7 @@ class EdgeStore(Store):
         settings = self._look(shard).config
         wanted = inspection.vectors(settings)
         more = extras.found(settings)
-        batch.check(wanted, more)
-        columns.check_uint8(batch, wanted)
-        shared_extras.check(batch, more)
+        batch = batch.ready(wanted, more, normalises=self.normalises)
         checked = keys.checked(batch.ids)
         columns.check_payloads(batch.payloads)
         edge = engine()
@@ -237,8 +240,9 @@ class EdgeStore(Store):
                 opened.update(edge.UpdateOperation.delete_points(there[start : start + IDS]))
 
     def count(self, collection: str, filter: Any = None) -> int:
-        condition = to_engine(filter)
-        with self._shard(collection).use("count") as opened:
+        shard = self._shard(collection)
+        condition = to_engine(self._dated(shard, filter))
+        with shard.use("count") as opened:
             return int(opened.count(engine().CountRequest(exact=True, filter=condition)))
 
     def fetch(
@@ -273,7 +277,8 @@ class EdgeStore(Store):
         page = checks.page(page)
         shard = self._shard(collection)
         wanted = self._wanted(shard, vectors)
-        return self._pages(shard, wanted, payload, to_engine(filter), page, within)
+        condition = to_engine(self._dated(shard, filter))
+        return self._pages(shard, wanted, payload, condition, page, within)
 
     def _pages(
         self,
@@ -314,6 +319,22 @@ class EdgeStore(Store):
             if inside:
                 yield inside
             ended = ended or offset is None
+
+    def _dated(self, shard: Shard, filter: Any) -> Any:
+        """The filter, with rows that the engine does not find by their dates."""
+
+        def suspects(node: filters.Range) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+            if node.field in shard.dated:
+                return
+            every = self._scroll(shard, [], False, unread_dates(node.field), 1, ranges.Range())
+            if next(every, None) is None:
+                shard.dated.add(node.field)
+                return
+            condition = unread_dates(node.field, node)
+            for page in self._scroll(shard, [], True, condition, IDS, ranges.Range()):
+                yield from ((record.id, record.payload or {}) for record in page)
+
+        return resolved(filter, suspects)
 
     def parts(self, collection: str, n: int) -> list[Part]:
         shard = self._shard(collection)
@@ -376,8 +397,11 @@ class EdgeStore(Store):
         with shard.lock:
             looked = self._look(shard)
             vector = inspection.vector(looked.config, search.vector)
+            search = dataclasses.replace(search, filter=self._dated(shard, search.filter))
             codes = looked.codes(search.vector)
             array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+            cosine = vector.metric is Metric.COSINE
+            array = direction.asked(array, vector.datatype, cosine=cosine, normalises=True)
             found = []
             for start in range(0, len(array), QUERIES):
                 request = searching.request(array[start : start + QUERIES], search, codes)

@@ -23,6 +23,8 @@ _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Words of the expression language, in any case.
 _WORDS = {"and", "or", "not", "in", "like", "exists", "true", "false", "is", "null", "between"}
+# From here on several whole numbers are one float.
+_WIDE = 2**53
 _PLAIN = ("BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "VARCHAR")
 
 
@@ -84,6 +86,10 @@ def literal(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return quoted(value)
+    if isinstance(value, float) and _WIDE <= abs(value) < 2**63:
+        # Beside a float the server takes whole numbers of a payload for floats, and here several
+        # of them are one; beside a whole number it compares them exactly (run on 2.3.5).
+        value = int(value)
     if isinstance(value, int) and not -(2**63) < value < 2**63:
         raise UnsupportedError(
             f"Milvus cannot compare with {value}: it is beyond 64 bits with sign",
@@ -116,7 +122,11 @@ def _expression(node: filters.Filter, fields: Fields) -> str:
             )
         return _leaf(node.field, fields, lambda name, _, __: _range(name, node.bounds))
     values = (node.value,) if isinstance(node, filters.Equals) else node.values
-    return _leaf(node.field, fields, lambda name, kind, held: _equal(name, kind, held, values))
+    return _leaf(
+        node.field,
+        fields,
+        lambda name, kind, held: _equal(name, kind, held, values, lite=fields.lite),
+    )
 
 
 def _joined(children: Sequence[filters.Filter], word: str, fields: Fields) -> str:
@@ -152,21 +162,28 @@ def _range(name: str, bounds: Mapping[str, Any]) -> str:
     return " and ".join(f"{name} {_SIGNS[word]} {literal(bound)}" for word, bound in bounds.items())
 
 
-def _equal(name: str, kind: str, held: str | None, values: Sequence[Any]) -> str:
+def _equal(
+    name: str, kind: str, held: str | None, values: Sequence[Any], *, lite: bool = False
+) -> str:
     """One of the values: each by itself, because Milvus mixes no types in one list.
 
     Args:
         held: how the field is called where an element of its list is asked for; None where
             that cannot be asked.
+        lite: whether this is Milvus Lite, which takes no sign in a function's argument without
+            brackets around it.
     """
     tests = []
     for value in values:
+        element = literal(value)
+        if lite and element.startswith("-"):
+            element = f"({element})"
         if kind != "ARRAY":
             tests.append(f"{name} == {literal(value)}")
         if kind == "JSON" and held is not None:
-            tests.append(f"json_contains({held}, {literal(value)})")
+            tests.append(f"json_contains({held}, {element})")
         elif kind == "ARRAY":
-            tests.append(f"array_contains({held}, {literal(value)})")
+            tests.append(f"array_contains({held}, {element})")
     return " or ".join(tests)
 
 

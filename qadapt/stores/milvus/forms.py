@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import InputError
-from qadapt.model import Metric, Vector
+from qadapt.errors import unheld_rows
+from qadapt.model import Metric, Vector, direction
 
 Form = Literal["float", "beside", "array"]
 FLOAT: Form = "float"
@@ -109,23 +109,19 @@ def _to_bfloat16(array: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
 
 
 def to_int8(array: npt.NDArray[np.float32], metric: Metric) -> npt.NDArray[np.int8]:
-    """Rows as 8-bit numbers.
+    """Rows as 8-bit numbers; under cosine scaled so that the largest component is 127.
 
     Raises:
-        InputError: another metric than cosine, and rows that are not such numbers already.
+        InputError: another metric than cosine, under which scaling would change the scores, and
+            rows that are not such numbers already.
     """
     if metric is Metric.COSINE:
-        largest = np.abs(array).max(axis=1, keepdims=True)
+        largest = np.abs(array).max(axis=1, keepdims=True).astype(np.float64)
         scale = _INT8_MAX / np.where(largest > 0, largest, 1)
         return np.rint(array * scale).astype(np.int8)
-    whole = np.rint(array)
-    wrong = ((whole != array) | (array < -128) | (array > _INT8_MAX)).any(axis=1)
-    if wrong.any():
-        raise InputError(
-            f"row {int(np.flatnonzero(wrong)[0])} is not of whole numbers from -128 to 127, and "
-            f"under {metric} scaling it would change the scores",
-            hint="quantize it yourself, or take cosine, where rows are scaled",
-        )
+    unheld = direction.unheld(array, "int8", cosine=False)
+    if unheld is not None:
+        raise unheld_rows(np.flatnonzero(unheld).tolist(), datatype="int8")
     return array.astype(np.int8)
 
 

@@ -41,13 +41,15 @@ _BEST = {"reduce_stop_for_best": "True"}
 # -- writing -------------------------------------------------------------------------------------
 
 
-def check(layout: Layout, batch: Batch) -> list[int | str]:
-    """Refuse what must not be sent; the keys in the collection's form.
+def ready(layout: Layout, batch: Batch) -> tuple[Batch, list[int | str]]:
+    """Refuse what must not be sent; the rows as they are sent, and the keys in the collection's
+    form.
 
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
     """
-    batch.check(layout.wanted, {name: each.extra for name, each in layout.sparse.items()})
+    more = {name: each.extra for name, each in layout.sparse.items()}
+    checked = batch.ready(layout.wanted, more, normalises=False)
     if layout.auto_id:
         raise InputError(
             f"Milvus makes the keys of {layout.name!r} itself (auto_id): rows with ids of yours "
@@ -69,13 +71,10 @@ def check(layout: Layout, batch: Batch) -> list[int | str]:
             hint="write to it by the client",
         )
     sparse.check(batch, layout.sparse)
-    for name, array in batch.vectors.items():
-        if layout.vectors[name].vector.datatype == "int8":
-            forms.to_int8(array, layout.vectors[name].vector.metric)
     check_payloads(batch.payloads)
     for row, payload in enumerate(batch.payloads or ()):
         _check_payload(layout, payload, row)
-    return layout.keys.checked(batch.ids)
+    return checked, layout.keys.checked(batch.ids)
 
 
 def _check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None:

@@ -22,10 +22,12 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
+    Metric,
     Quantization,
     Rescore,
     Step,
     Vector,
+    direction,
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
@@ -225,9 +227,9 @@ class MilvusStore(ClientStore[Connection]):
         for name in batch.vectors:
             if name in layout.others:
                 layout.field(name)
-        native = rows.check(layout, batch)
-        rows.write(self.connection, layout, batch, native)
-        bits.write(self.connection, layout, batch)
+        checked, native = rows.ready(layout, batch)
+        rows.write(self.connection, layout, checked, native)
+        bits.write(self.connection, layout, checked)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         layout = self._fresh(collection)
@@ -402,6 +404,8 @@ class MilvusStore(ClientStore[Connection]):
         if "partition_names" in search.options:
             extra["partition_names"] = list(search.options["partition_names"])
         found = []
+        datatype, cosine = field.vector.datatype, metric is Metric.COSINE
+        queries = direction.asked(queries, datatype, cosine=cosine, normalises=False)
         for block in searching.blocks(queries, search.k):
             answer = self.connection.call(
                 f"search {layout.name!r}",

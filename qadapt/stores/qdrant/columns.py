@@ -68,24 +68,6 @@ def _check_json(value: Any, row: int, place: str, depth: int) -> None:
         )
 
 
-def check_uint8(batch: Batch, vectors: Mapping[str, Vector]) -> None:
-    """Refuse values that a uint8 vector would round or clip without a word.
-
-    Raises:
-        InputError
-    """
-    for name, array in batch.vectors.items():
-        if vectors[name].datatype != "uint8":
-            continue
-        wrong = ((array != np.rint(array)) | (array < 0) | (array > 255)).any(axis=1)
-        if wrong.any():
-            raise InputError(
-                f"vector {name!r} is kept as uint8: whole numbers from 0 to 255; row "
-                f"{int(np.flatnonzero(wrong)[0])} has others",
-                hint="scale and round the vectors, or create the vector with datatype float32",
-            )
-
-
 def chunks(batch: Batch) -> Iterator[Batch]:
     """Parts of about 2 MB of vectors."""
     each = max(1, batch.nbytes // max(1, len(batch)))

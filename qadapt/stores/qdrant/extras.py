@@ -17,9 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
-from qadapt.errors import InputError
 from qadapt.model import Batch, Extra, Metric, Vector
 from qadapt.model.ragged import multi_rows, sparse_rows
 from qadapt.stores.qdrant import gates
@@ -139,23 +136,6 @@ def _problem(extra: Extra, version: str | None, *, local: bool) -> str | None:
 
 
 # -- rows ----------------------------------------------------------------------------------------
-
-
-def check(batch: Batch, extras: Mapping[str, Extra]) -> None:
-    """Refuse multivectors whose values ``uint8`` would round or clip without a word.
-
-    Raises:
-        InputError
-    """
-    for name, ragged in batch.extras.items():
-        if extras[name].kind == "sparse" or extras[name].datatype != "uint8":
-            continue
-        values = ragged.values
-        if ((values != np.rint(values)) | (values < 0) | (values > 255)).any():
-            raise InputError(
-                f"vector {name!r} is kept as uint8: whole numbers from 0 to 255; there are others",
-                hint="scale and round the vectors, or create the vector with datatype float32",
-            )
 
 
 def each_row(batch: Batch) -> Iterator[dict[str, Any]]:

@@ -2,22 +2,25 @@
 
 Two numbers are the same when their values are, 1990 and 1990.0 too; the server's ``match``
 compares whole numbers with whole numbers alone, so numbers are compared by a range, which it does
-in 64-bit floats. Whole numbers beyond 2^53 are compared by ``match``.
+in 64-bit floats. Near a number beyond 2^53, which shares its float with others, whole numbers are
+listed for ``match`` (``wide_numbers``). Dates that the engine does not read are found by
+``unread_dates``.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-from datetime import datetime, timezone
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import filters
+from qadapt.stores.qdrant import wide_numbers
 from qadapt.stores.qdrant.connection import module
+from qadapt.stores.qdrant.unread_dates import FIRST, ById
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_EXACT = 2**53
 
 
 def to_models(filter: Any) -> Any:
@@ -48,7 +51,25 @@ def has_vector(name: str) -> Any:
     return models.Filter(must=[models.HasVectorCondition(has_vector=name)])
 
 
-def _condition(models: Any, node: filters.Filter) -> Any:
+def unread_dates(field: str, node: filters.Range | None = None) -> Any:
+    """Rows whose field the engine does not read as a date, or perhaps only some elements of it.
+
+    Args:
+        node: without rows that the engine finds by this range.
+    """
+    models = module().models
+    key = field_path(field)
+    ever = models.FieldCondition(key=key, range=models.DatetimeRange(gte=filters.moment(FIRST)))
+    several = models.FieldCondition(key=key, values_count=models.ValuesCount(gt=1))
+    read = models.Filter(must=[ever], must_not=[several])
+    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+    without = [empty, read] + ([] if node is None else [_range(models, node)])
+    return models.Filter(must_not=without)
+
+
+def _condition(models: Any, node: filters.Filter | ById) -> Any:
+    if isinstance(node, ById):
+        return models.HasIdCondition(has_id=list(node.ids))
     if isinstance(node, filters.AllOf):
         return models.Filter(must=[_condition(models, child) for child in node.children])
     if isinstance(node, filters.AnyOf):
@@ -73,32 +94,28 @@ def _one_of(models: Any, node: filters.OneOf) -> Any:
 
 
 def _equals(models: Any, field: str, value: filters.Scalar) -> Any:
-    if isinstance(value, (bool, str)) or (isinstance(value, int) and abs(value) > _EXACT):
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise UnsupportedError(
-                f"Qdrant cannot compare with {value}: it is beyond 64 bits with sign",
-                hint="keep such numbers as text",
-            )
+    if isinstance(value, (bool, str)):
         return models.FieldCondition(key=field_path(field), match=models.MatchValue(value=value))
-    number = float(value)
-    return models.FieldCondition(key=field_path(field), range=models.Range(gte=number, lte=number))
+    return _numbers(models, filters.Range(field, gte=value, lte=value))
 
 
 def _range(models: Any, node: filters.Range) -> Any:
+    if not node.over_dates:
+        return _numbers(models, node)
+    dates = {word: _moment(str(bound)) for word, bound in node.bounds.items()}
+    return models.FieldCondition(key=field_path(node.field), range=models.DatetimeRange(**dates))
+
+
+def _numbers(models: Any, node: filters.Range) -> Any:
     key = field_path(node.field)
-    if node.over_dates:
-        dates = {word: _moment(str(bound)) for word, bound in node.bounds.items()}
-        return models.FieldCondition(key=key, range=models.DatetimeRange(**dates))
-    numbers = {word: _float(bound) for word, bound in node.bounds.items()}
-    return models.FieldCondition(key=field_path(node.field), range=models.Range(**numbers))
 
+    def between(bounds: Mapping[str, float]) -> Any:
+        return models.FieldCondition(key=key, range=models.Range(**bounds))
 
-def _float(bound: Any) -> float:
-    """JSON has no infinity: a bound that no float reaches is the greatest float."""
-    try:
-        return float(bound)
-    except OverflowError:
-        return sys.float_info.max if bound > 0 else -sys.float_info.max
+    def whole(numbers: Sequence[int]) -> Any:
+        return models.FieldCondition(key=key, match=models.MatchAny(any=list(numbers)))
+
+    return wide_numbers.condition(wide_numbers.parts(node), models.Filter, between, whole)
 
 
 def field_path(field: str) -> str:
@@ -119,7 +136,6 @@ def field_path(field: str) -> str:
 
 def _moment(text: str) -> datetime:
     """An ISO date; without a time zone it is UTC. Fractions beyond microseconds are cut."""
-    cut = re.sub(r"(\.\d{6})\d+", r"\1", text.replace("Z", "+00:00").replace("z", "+00:00"))
-    cut = re.sub(r"\.(\d{1,6})(?!\d)", lambda found: "." + found[1].ljust(6, "0"), cut)
-    moment = datetime.fromisoformat(cut)
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    moment = filters.moment(text)
+    assert moment is not None, "a range checks its bounds"
+    return moment

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -26,9 +28,12 @@ from qadapt.model import (
     Id,
     Kind,
     Match,
+    Metric,
     Quantization,
     Step,
     Vector,
+    direction,
+    filters,
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
@@ -75,7 +80,8 @@ from qadapt.stores.qdrant.connection import (
     check_name,
     connect,
 )
-from qadapt.stores.qdrant.filters import has_vector, to_models
+from qadapt.stores.qdrant.filters import has_vector, to_models, unread_dates
+from qadapt.stores.qdrant.unread_dates import resolved
 
 # Queries in one request.
 QUERIES = 100
@@ -107,6 +113,8 @@ class QdrantStore(ClientStore[Connection]):
     ) -> None:
         super().__init__(address, connection, disabled=disabled)
         self._looks: dict[str, tuple[float, look.Look]] = {}
+        # When a field of a collection was last seen to have no date that the engine does not read.
+        self._dated_at: dict[tuple[str, str], float] = {}
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> QdrantStore:
@@ -202,15 +210,17 @@ class QdrantStore(ClientStore[Connection]):
         for name in batch.vectors:
             if name in config.params(raw):
                 config.vector(raw, name, moved=True)
-        ids = transfer.check(batch, config.movable(raw), config.extra_vectors(raw))
+        batch, ids = transfer.ready(batch, config.movable(raw), config.extra_vectors(raw))
         most = strict.capped(strict.limits(raw), "upsert_max_batchsize", transfer.CHUNK_ROWS)
+        self._dated_at.clear()
         transfer.write(self.connection, collection, batch, ids, most)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         transfer.delete(self.connection, collection, ids)
 
     def count(self, collection: str, filter: Any = None) -> int:
-        return self._count(collection, self._raw(collection), to_models(filter))
+        raw = self._raw(collection)
+        return self._count(collection, raw, to_models(self._dated(collection, raw, filter)))
 
     def fetch(
         self,
@@ -238,8 +248,32 @@ class QdrantStore(ClientStore[Connection]):
         raw = self._raw(collection)
         size = strict.capped(strict.limits(raw), "max_query_limit", checks.page(page))
         wanted = self._wanted(raw, vectors)
-        condition = to_models(filter)
+        condition = to_models(self._dated(collection, raw, filter))
         return transfer.read(self.connection, collection, wanted, payload, condition, size, within)
+
+    def _dated(self, collection: str, raw: config.Info, filter: Any) -> Any:
+        """The filter, with rows that the engine does not find by their dates.
+
+        That a field has none such is believed for ``LOOK_SECONDS``, as the configuration is.
+        """
+        size = strict.capped(strict.limits(raw), "max_query_limit", PAGE)
+        connection = self.connection
+
+        def rows(condition: Any, payload: bool, page: int) -> Iterator[Sequence[Any]]:
+            every = ranges.Range()
+            return transfer.scroll(connection, collection, condition, (), payload, page, every)
+
+        def suspects(node: filters.Range) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+            key, now = (collection, node.field), time.monotonic()
+            if not connection.local and now - self._dated_at.get(key, -math.inf) < LOOK_SECONDS:
+                return
+            if next(rows(unread_dates(node.field), False, 1), None) is None:
+                self._dated_at[key] = now
+                return
+            for page in rows(unread_dates(node.field, node), True, size):
+                yield from ((record.id, record.payload or {}) for record in page)
+
+        return resolved(filter, suspects)
 
     def parts(self, collection: str, n: int) -> list[Part]:
         raw = self._raw(collection)
@@ -327,8 +361,11 @@ class QdrantStore(ClientStore[Connection]):
         limits = strict.limits(raw)
         strict.check_search(limits, search)
         codes = searching.NO_CODES if local else self._look(collection).codes(search.vector)
+        search = dataclasses.replace(search, filter=self._dated(collection, raw, search.filter))
         common = searching.template(search, codes, limits, local=local)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        cosine = vector.metric is Metric.COSINE
+        array = direction.asked(array, vector.datatype, cosine=cosine, normalises=True)
         size = strict.capped(limits, "search_max_batchsize", QUERIES)
         found = []
         for start in range(0, len(array), size):

@@ -25,10 +25,10 @@ CHUNK_ROWS = 1_000
 IDS = 10_000
 
 
-def check(
+def ready(
     batch: Batch, wanted: Mapping[str, Vector], more: Mapping[str, Extra] | None = None
-) -> list[Id]:
-    """Refuse what must not be sent; the ids in the server's form.
+) -> tuple[Batch, list[Id]]:
+    """Refuse what must not be sent; the rows as they are sent, and the ids in the server's form.
 
     Args:
         wanted, more: the collection's vectors, and its sparse vectors and multivectors.
@@ -36,18 +36,16 @@ def check(
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
     """
-    batch.check(wanted, more)
-    columns.check_uint8(batch, wanted)
-    extras.check(batch, more or {})
+    checked = batch.ready(wanted, more, normalises=True)
     columns.check_payloads(batch.payloads)
-    return keys.checked(batch.ids)
+    return checked, keys.checked(batch.ids)
 
 
 def write(connection: Connection, name: str, batch: Batch, ids: Sequence[Id], most: int) -> None:
     """Upsert checked rows, each request waited for.
 
     Args:
-        ids: as ``check`` gave them.
+        batch, ids: as ``ready`` gave them.
         most: rows in one request, a limit of the server's strict mode.
     """
     start = 0

@@ -20,7 +20,7 @@ from qadapt.stores.weaviate import payloads
 from qadapt.stores.weaviate.connection import module, proto
 from qadapt.stores.weaviate.schema import Layout
 
-_EXACT = 2**53
+_EXACT, _BEYOND = 2**53, 2**64
 _RANGE = {
     "gt": "GREATER_THAN",
     "gte": "GREATER_THAN_EQUAL",
@@ -162,7 +162,7 @@ class _Writer:
             return _value(field, "EQUAL", value_boolean=value)
         if base == "number" and _is_number(value):
             return _value(field, "EQUAL", value_number=_float(field, value))
-        if base == "int" and _is_number(value) and value == int(value):
+        if base == "int" and _is_number(value) and value == int(value) and _fits(value):
             return _value(field, "EQUAL", value_int=int(value))
         if base in ("uuid", "date") and isinstance(value, str):
             return _value(field, "EQUAL", value_text=_moment(value) if base == "date" else value)
@@ -208,7 +208,15 @@ class _Writer:
             # Whole numbers alone: above 2.5 is from 3.
             word = "gte" if word in ("gt", "gte") else "lte"
             bound = math.ceil(bound) if word == "gte" else math.floor(bound)
+        if not _fits(bound):
+            raise UnsupportedError(
+                f"Weaviate cannot compare {field!r} with {bound}: it is beyond 64 bits with sign"
+            )
         return _value(field, _RANGE[word], value_int=int(bound))
+
+
+def _fits(value: float) -> bool:
+    return -(2**63) <= value < 2**63
 
 
 def _is_number(value: Any) -> bool:
@@ -216,7 +224,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _float(field: str, value: Any) -> float:
-    if abs(value) >= _EXACT and isinstance(value, int):
+    # No whole number of a payload is beyond 2^64: a float there is compared with floats alone.
+    if abs(value) >= _EXACT and (isinstance(value, int) or abs(value) <= _BEYOND):
         raise UnsupportedError(
             f"Weaviate compares {field!r} as 64-bit floats, which do not tell {value} from its "
             "neighbours",

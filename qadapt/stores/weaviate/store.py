@@ -18,10 +18,12 @@ from qadapt.model import (
     Finding,
     Hits,
     Id,
+    Metric,
     Quantization,
     Rescore,
     Step,
     Vector,
+    direction,
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
@@ -204,7 +206,7 @@ class WeaviateStore(ClientStore[Connection]):
         # Read again each time: the server would make a collection that is not there.
         layout = self._layout(collection)
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "write to")
-        keys = writing.check(layout, batch)
+        batch, keys = writing.ready(layout, batch)
         if writing.add_properties(self.connection, layout, batch):
             layout = self._layout(collection)
         writing.write(self.connection, layout, tenant, batch, keys)
@@ -339,6 +341,8 @@ class WeaviateStore(ClientStore[Connection]):
         field = layout.field(search.vector)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         searching.check(search, field, array, self.connection.version)
+        cosine = field.metric is Metric.COSINE
+        array = direction.asked(array, "float32", cosine=cosine, normalises=False)
         message = to_message(search.filter, layout, self.connection.version)
         if search.exact or search.options.get("ignore_quantization"):
             wanted = {search.vector: field}

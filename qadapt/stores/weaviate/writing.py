@@ -26,8 +26,8 @@ CHUNK_BYTES = 2 << 20
 DELETED = 1_000  # ids of one request
 
 
-def check(layout: Layout, batch: Batch) -> list[str]:
-    """Refuse what must not be sent; the ids in the server's form.
+def ready(layout: Layout, batch: Batch) -> tuple[Batch, list[str]]:
+    """Refuse what must not be sent; the rows as they are sent, and the ids in the server's form.
 
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
@@ -40,10 +40,10 @@ def check(layout: Layout, batch: Batch) -> list[str]:
     for name in batch.vectors:
         if name in layout.others:
             layout.field(name)
-    batch.check(wanted, multi.found(layout))
+    checked = batch.ready(wanted, multi.found(layout), normalises=False)
     check_payloads(batch.payloads)
     payloads.check(layout, batch)
-    return ids.checked(batch.ids)
+    return checked, ids.checked(batch.ids)
 
 
 def add_properties(connection: Connection, layout: Layout, batch: Batch) -> bool:

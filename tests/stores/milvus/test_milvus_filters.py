@@ -94,6 +94,19 @@ def test_what_milvus_cannot_say_is_refused() -> None:
         to_expression({"n": 2**63}, Fields())
 
 
+def test_whole_numbers_are_compared_with_whole_numbers() -> None:
+    """A server compares whole numbers as floats when it is asked with a float: 10^18 + 1 was equal
+    to 1e18 on 2.3.5."""
+    fields = Fields({"n": "INT64"}, dynamic=False)
+    assert to_expression({"n": {"gt": 1e18}}, fields) == "(n > 1000000000000000000)"
+    assert to_expression({"n": {"gt": 1e30}}, fields) == "(n > 1e+30)"
+
+
+def test_lite_takes_a_sign_in_brackets() -> None:
+    expression = to_expression({"n": -5}, Fields(lite=True))
+    assert expression == '((exists $meta["n"]) and ($meta["n"] == -5 or json_contains(n, (-5))))'
+
+
 def ask_all(store: MilvusStore) -> None:
     """Each filter gives just the rows that it means."""
     store.create(NAME, {"": Vector(4)}, {})

@@ -190,6 +190,26 @@ def test_types_that_2_3_takes_and_fails_on_are_refused_before(server: MilvusStor
     assert NAME not in server.collections()
 
 
+def test_rows_of_any_size_keep_their_direction(server: MilvusStore) -> None:
+    """The server scores 1e30 with 0 and 1e-30 with infinity, if it gets them as they are."""
+    sizes = np.array([3e37, 1e30, 1e18, 1.0, 1e-10, 1e-20, 1e-30, 1e-38])[:, None]
+    directions = np.random.default_rng(0).standard_normal((len(sizes), 6))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    server.create(NAME, {"": Vector(6)}, {})
+    server.write(NAME, Batch(range(len(sizes)), {"": directions * sizes}))
+    hits = server.search(NAME, directions.astype(np.float32), Search(k=1))
+    assert hits.ids[:, 0].tolist() == list(range(len(sizes)))
+    assert np.abs(hits.scores - 1).max() < 1e-5
+
+
+def test_whole_numbers_beyond_floats_are_compared_exactly(server: MilvusStore) -> None:
+    near = 1768907725507217522
+    server.create(NAME, {"": Vector(2)}, {})
+    payloads = [{"t": near + step} for step in (-1, 0, 1)]
+    server.write(NAME, Batch([1, 2, 3], {"": np.ones((3, 2))}, payloads))
+    assert [server.count(NAME, {"t": {word: near}}) for word in ("gt", "gte")] == [1, 2]
+
+
 def test_a_collection_that_is_not_there(server: MilvusStore) -> None:
     server.create(NAME, {"": Vector(4)}, {})
     for act in (server.info, server.drop, server.count):

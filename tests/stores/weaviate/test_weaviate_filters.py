@@ -97,6 +97,8 @@ def test_a_filter_means_what_the_common_form_means(
         ({"open": 1}, "type boolean"),
         ({"year": 2**53}, "64-bit floats"),
         ({"year": {"gt": 2**60}}, "64-bit floats"),
+        ({"year": {"gt": 1e18}}, "64-bit floats"),
+        ({"year": {"lt": 10**400}}, "64-bit floats"),
         ({"marks": {"gte": 2, "lt": 5}}, "two elements"),
         ({"topic": {"gte": "2024-05-01"}}, "type text"),
         ({"author.name": "x"}, "inside of objects"),
@@ -180,6 +182,9 @@ def test_properties_of_others(store: WeaviateStore, name: str) -> None:
     assert rows({"count": 2**53}) == [0]
     assert rows({"day": {"gte": "2024-05-01", "lt": "2024-05-01T13:00:00Z"}}) == [0]
     assert rows({"day": "2024-05-01T22:00:00Z"}) == [1]
+    for bound in ("2024-05-01T12:00", "2024-05-01 12:00z", "2024-05-01T14:00+0200"):
+        assert (rows({"day": {"gte": bound}}), rows({"day": {"gt": bound}})) == ([0, 1], [1])
+    assert rows({"day": {"lt": "2024-05-01T12:00:00.000001"}}) == [0]
     assert rows({"key": uuid}) == [0]
     assert rows({"code": "A 1"}) == [1]
     assert rows({"not": {"code": "A 1"}}) == [0]

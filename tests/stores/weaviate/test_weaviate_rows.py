@@ -45,6 +45,19 @@ def test_zero_vectors_under_cosine_are_refused(store: WeaviateStore, name: str) 
     assert raw_write(store, name, np.zeros((1, 4), np.float32)) == []
 
 
+def test_rows_of_any_size_keep_their_direction(store: WeaviateStore, name: str) -> None:
+    """The server scores 1e30 and 1e-30 with 0; other lengths come back bit for bit."""
+    sizes = np.array([3e37, 1e30, 1e18, 1.0, 1e-10, 1e-20, 1e-30, 1e-38])[:, None]
+    directions = normal(len(sizes)) / np.linalg.norm(normal(len(sizes)), axis=1, keepdims=True)
+    rows = (directions * sizes).astype(np.float32)
+    fill(store, name, rows, metric="cosine")
+    hits = store.search(name, directions, Search(k=1))
+    assert hits.ids[:, 0].tolist() == keys(len(sizes))
+    assert np.abs(hits.scores - 1).max() < 1e-5
+    kept = store.fetch(name, keys(len(sizes))).vectors[""]
+    assert kept[2:5].tobytes() == rows[2:5].tobytes()
+
+
 def test_a_collection_that_is_not_there_is_not_made(store: WeaviateStore, name: str) -> None:
     """The server would make it, with a metric of its own choice."""
     fill(store, name, normal(1))

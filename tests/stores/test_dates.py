@@ -1,0 +1,101 @@
+"""Dates of every written form are found by ranges, or the range is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.errors import UnsupportedError
+from qadapt.model.filters import matches, parse_filter
+from qadapt.stores.qdrant import unread_dates
+
+DATES: list[Any] = [
+    "2025-03-28",
+    "2025-03-28T10:00",
+    "2025-03-28 10:00",
+    "2025-03-28T10:00Z",
+    "2025-03-28T10:00z",
+    "2025-03-28T10:00+0200",
+    "2025-03-28 10:00-02:00",
+    "2025-03-28T10:00:00",
+    "2025-03-28T10:00:00Z",
+    "2025-03-28t10:00:00z",
+    "2025-03-28T10:00:00+0200",
+    "2025-03-28 10:00:00+02:00",
+    "2025-03-28T10:00:00.25",
+    "2025-03-28T10:00:00.123456Z",
+    "0001-01-01",
+    "9999-12-31T23:59Z",
+    ["2024-01-01T00:00:00Z", "2025-03-28T10:00Z"],
+    ["2025-03-28T10:00Z", "words"],
+    "words",
+    7,
+    None,
+    [],
+]
+
+
+@pytest.fixture(params=["edge", "local"])
+def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    if request.param == "edge":
+        opened = qa.open(f"edge:{tmp_path}")
+    else:
+        opened = qa.wrap(pytest.importorskip("qdrant_client").QdrantClient(":memory:"))
+    with opened as database:
+        made = database.create("a", dim=2, metric="dot")
+        payloads = [{"day": date} for date in DATES]
+        made.write(qa.Batch(range(len(DATES)), {"": np.ones((len(DATES), 2))}, payloads))
+        yield made
+
+
+def found(collection: Any, filter: Any) -> list[int]:
+    """What reads, counts and searches let through, all the same."""
+    read = [key for page in collection.read(filter=filter) for key in page.ids]
+    hits = collection.search([1, 1], k=len(DATES), filter=filter).ids[0].tolist()
+    assert sorted(key for key in hits if key is not None) == read
+    assert collection.count(filter) == len(read)
+    return read
+
+
+@pytest.mark.parametrize("word", ["gt", "gte", "lt", "lte"])
+def test_ranges_find_what_the_common_form_says(collection: Any, word: str) -> None:
+    for bound in (each for each in DATES if isinstance(each, str) and each != "words"):
+        leaf = {"day": {word: bound}}
+        for filter in (leaf, {"not": leaf}, {"any": [leaf, {"day": "words"}]}):
+            tree = parse_filter(filter)
+            meant = [at for at, date in enumerate(DATES) if matches(tree, {"day": date})]
+            assert found(collection, filter) == meant, filter
+
+
+def test_a_row_that_is_written_later_is_found(collection: Any) -> None:
+    filter = {"late": {"gte": "2025-01-01"}}
+    assert found(collection, filter) == []
+    collection.write(qa.Batch([500], {"": [[1, 1]]}, [{"late": "2025-03-28T10:00+02:00"}]))
+    assert found(collection, filter) == [500]
+
+
+def test_more_than_a_filter_lists_is_refused(
+    collection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unread_dates, "MOST", 2)
+    with pytest.raises(UnsupportedError, match="more than 2 rows have a time with a zone"):
+        collection.count({"day": {"gte": "2025-01-01"}})
+
+
+@pytest.mark.parametrize("bound", ["2025-02-30", "2025-03-28T25:00", "28.03.2025", "2025-03-28T10"])
+def test_what_is_no_date_is_refused(collection: Any, bound: str) -> None:
+    with pytest.raises(qa.QadaptError, match="no ISO date"):
+        collection.count({"day": {"gt": bound}})
+
+
+def test_milvus_refuses_ranges_over_dates(tmp_path: Path) -> None:
+    pytest.importorskip("milvus_lite")
+    with qa.open(f"milvus:{tmp_path}/m.db") as database:
+        made = database.create("a", dim=2, metric="dot")
+        with pytest.raises(UnsupportedError, match="Milvus has no dates"):
+            made.count({"day": {"gt": "2025-03-28T10:00"}})
