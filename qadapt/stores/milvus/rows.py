@@ -230,12 +230,19 @@ def delete_keys(connection: Connection, layout: Layout, keys: Sequence[int | str
 # -- reading -------------------------------------------------------------------------------------
 
 
-def count(connection: Connection, layout: Layout, expression: str) -> int:
-    """Rows, exactly, those of other clients too (so Strong, which takes a quarter second)."""
+def count(
+    connection: Connection, layout: Layout, expression: str, *, ignore_growing: bool = False
+) -> int:
+    """Rows, exactly, those of other clients too (so Strong, which takes a quarter second).
+
+    Args:
+        ignore_growing: of a server: leave out rows that are not in sealed segments.
+    """
     if connection.lite and layout.partition is not None:
         # Its count(*) forgets the partition.
         return len(_lite_keys(connection, layout, expression))
-    found = query(connection, layout, expression, ["count(*)"], STRONG)
+    options = {"ignore_growing": True} if ignore_growing else {}
+    found = query(connection, layout, expression, ["count(*)"], STRONG, **options)
     return int(found[0]["count(*)"])
 
 
