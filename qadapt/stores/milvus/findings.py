@@ -8,12 +8,15 @@ from typing import Any
 from qadapt.model import CollectionInfo, Evidence, Finding, Kind, Severity, State, VectorInfo
 from qadapt.model.address import Address
 from qadapt.stores.mending import command
+from qadapt.stores.milvus.duplicates import Duplicates
 from qadapt.stores.milvus.status import GROWING, MOST, SMALLEST
 
 REFINE = "knowhere: refine is on only where refine_type is given too"
 RABITQ = "knowhere and the server's tests read rbq_bits_query; no version reads rbq_query_bits"
 FINISHED = "measured on 2.3.5: searches went over unindexed data for 11 s after Finished"
 APART = 0.2
+# Keys that are counted against rows, in their order: 7 pages.
+LOOKED = 100_000
 _FULL = ("fp32", "flat")
 
 
@@ -27,6 +30,30 @@ def findings(address: Address, info: CollectionInfo, options: Mapping[str, Any])
         found += _index_parameters(address, info, vector)
         found += _search_parameters(vector, options)
     return found
+
+
+def duplicate_ids(info: CollectionInfo, found: Duplicates) -> list[Finding]:
+    """Several rows have the same primary key, of which all but one are never seen again."""
+    if not found.hidden:
+        return []
+    keys = ", ".join(map(repr, found.ids))
+    return [
+        Finding(
+            "duplicate-ids",
+            Severity.ERROR,
+            name,
+            f"{found.hidden:,} rows share the primary key of another row: searches and reads give "
+            f"one row for each key, and which one is not defined; keys: {keys}",
+            (
+                Evidence("keys looked at", found.looked),
+                Evidence("count(*) of them beyond one for each", found.hidden),
+            ),
+            f"collection.write(collection.fetch([{keys}])) keeps the row that reads give; let "
+            "programs write by client.upsert: client.insert does not look for a key that is there",
+            "https://milvus.io/docs/insert-update-delete.md",
+        )
+        for name in list(info.vectors)[:1]
+    ]
 
 
 def _signal(vector: VectorInfo, start: str) -> Any:

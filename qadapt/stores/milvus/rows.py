@@ -99,12 +99,19 @@ def _check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None
     rest = payload
     if not typed.keys().isdisjoint(payload):
         rest = {key: value for key, value in payload.items() if key not in typed}
-    size = len(json.dumps(rest, ensure_ascii=False).encode()) if rest else 0
+    size = _json_bytes(rest) if rest else 0
     if size > MAX_PAYLOAD:
+        sizes = {key: _json_bytes(value) for key, value in rest.items()}
+        largest = max(sizes, key=lambda key: sizes[key])
         raise InputError(
-            f"the payload of row {row} has {size:,} bytes; Milvus takes {MAX_PAYLOAD:,}",
+            f"the payload of row {row} has {size:,} bytes, {largest!r} alone {sizes[largest]:,}; "
+            f"Milvus takes {MAX_PAYLOAD:,}",
             hint="keep long texts elsewhere; nothing was written",
         )
+
+
+def _json_bytes(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def write(connection: Connection, layout: Layout, batch: Batch, keys: Sequence[int | str]) -> None:

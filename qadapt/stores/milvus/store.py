@@ -37,6 +37,7 @@ from qadapt.stores.milvus import (
     capabilities,
     changes,
     creation,
+    duplicates,
     findings,
     forms,
     indexing,
@@ -317,6 +318,11 @@ class MilvusStore(ClientStore[Connection]):
         if self.connection.lite:
             load_in_lite(self.connection, self._layout(collection).real)
 
+    def hidden_rows(self, collection: str) -> tuple[int, Sequence[Id]]:
+        self._load_in_lite(collection)
+        found = duplicates.find(self.connection, self._layout(collection))
+        return found.hidden, found.ids
+
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         return keeping.beyond_rows(self.connection, self._fresh(collection))
 
@@ -560,7 +566,11 @@ class MilvusStore(ClientStore[Connection]):
     def findings(
         self, info: CollectionInfo, options: Mapping[str, Any] | None = None
     ) -> list[Finding]:
-        return findings.findings(self.address, info, options or {})
+        told = findings.findings(self.address, info, options or {})
+        if self.connection.lite or not info.count:
+            return told
+        found = duplicates.find(self.connection, self._layout(info.name), findings.LOOKED)
+        return told + findings.duplicate_ids(info, found)
 
 
 def _wanted(layout: schema.Layout, names: Sequence[str] | None) -> dict[str, Vector | Extra]:
