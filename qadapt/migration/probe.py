@@ -78,11 +78,11 @@ def probe(
         left_out = put(batch, carrier, lambda each: end.store.write(end.name, each), ANY)
         spent = max(time.perf_counter() - begun, 1e-6)
         if left_out:
-            key, why = next(iter(left_out.items()))
+            first, why = next(iter(left_out.items()))
             rest = f" ({len(left_out):,} of {len(batch):,} rows that were tried)"
             if len(left_out) == len(batch) and IMPOSSIBLE not in allow:
-                raise refused(key, why, rest)
-            result = result.replace(refused=f"row {key!r}: {why}{rest}")
+                raise refused(first, why, rest)
+            result = result.replace(refused=f"row {first!r}: {why}{rest}")
         batch = pick(batch, [row for row, key in enumerate(batch.ids) if key not in left_out])
         if not len(batch):
             return result.replace(created=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from qadapt.errors import StoreError
 from qadapt.model import Id
 from qadapt.stores.milvus import rows
 from qadapt.stores.milvus.connection import Connection
@@ -55,6 +56,23 @@ def find(connection: Connection, layout: Layout, most: int | None = None) -> Dup
         if most is not None and looked >= most:
             break
     return Duplicates(hidden, looked, tuple(map(layout.keys.from_native, found[:SHOWN])))
+
+
+def refuse(connection: Connection, layout: Layout) -> None:
+    """Refuse to copy rows whose keys other rows have.
+
+    Raises:
+        StoreError: there are such rows.
+    """
+    found = find(connection, layout)
+    if found.hidden:
+        keys = ", ".join(map(repr, found.ids))
+        raise StoreError(
+            f"{found.hidden:,} rows of {layout.name!r} share the primary key of another row, and "
+            f"reads give one row for each key; keys: {keys}",
+            hint=f"keep the rows that reads give, collection.write(collection.fetch([{keys}])), "
+            "then apply again",
+        )
 
 
 def _more(connection: Connection, layout: Layout, keys: list[Any]) -> int:

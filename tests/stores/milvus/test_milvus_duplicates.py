@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from milvus_help import NAME
+from milvus_help import NAME, carry_out, plan
 
 import qadapt as qa
 from qadapt.api import Database
-from qadapt.errors import UnsupportedError
+from qadapt.errors import StoreError, UnsupportedError
 from qadapt.model import Batch, Vector
 from qadapt.stores.milvus import duplicates, rows
 from qadapt.stores.milvus.store import MilvusStore
@@ -44,12 +44,23 @@ def test_keys_that_were_inserted_twice_are_named_before_a_copy(
 
     database = Database(server)
     target = f"edge:{tmp_path / 'copy'}#copy"
-    plan = qa.plan_migration((database, NAME), target)
-    assert [(loss.name, loss.what) for loss in plan.losses] == [("duplicate-ids", "4: 3, 20, 39")]
+    planned = qa.plan_migration((database, NAME), target)
+    assert [(loss.name, loss.what) for loss in planned.losses] == [
+        ("duplicate-ids", "4: 3, 20, 39")
+    ]
     with pytest.raises(UnsupportedError, match="duplicate-ids: 4: 3, 20, 39"):
         qa.migrate((database, NAME), target)
     done = qa.migrate((database, NAME), target, allow=["duplicate-ids"])
     assert done.metrics.rows == 40
+
+    # Bits in a second collection have one row for each key, and would never be called whole.
+    (step,) = plan(server, "binary")
+    with pytest.raises(StoreError, match=r"4 rows of .* keys: 3, 20, 39") as caught:
+        carry_out(server, [step])
+    assert "collection.write(collection.fetch([3, 20, 39]))" in str(caught.value.hint)
+    server.write(NAME, server.fetch(NAME, [3, 20, 39]))
+    carry_out(server, [step])
+    assert server.count(NAME) == 40
 
 
 def test_lite_replaces_a_key_that_is_inserted_twice(lite: MilvusStore) -> None:
