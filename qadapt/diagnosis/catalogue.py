@@ -49,6 +49,11 @@ CHECKS: tuple[Check, ...] = (
         "Wider binary codes are compared by one bit, as long as their segment is not indexed.",
         stores=("edge",),
     ),
+    Check(
+        "duplicate-ids",
+        "Several rows have the same id, and all but one are hidden.",
+        stores=("milvus",),
+    ),
     Check("unseen", "Nothing shows whether the engine obeys.", in_force.unseen),
     Check(
         "originals-in-ram",

@@ -112,6 +112,7 @@ class Probe(Plain):
         noted: keys whose values are noted there too, because the target keeps them nearly.
         changed: what came back otherwise, the first few.
         created: whether the target made the scratch collection; False when it was not asked to.
+        refused: the first row that the target cannot hold, why, and how many; empty for none.
     """
 
     rows: int = 0
@@ -123,6 +124,7 @@ class Probe(Plain):
     noted: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     created: bool = False
+    refused: str = ""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,15 @@ def make_plan(
     scanned = scan(source, target, carrier, updated_at=options.updated_at, progress=progress)
     ways = parting.told(come.parting, scanned.parts, carrier)
     parts = parting.reading(source, ways, options.workers, scanned.count)
-    tried = probe(source, target, carrier, vectors, parts, scratch=options.probe and not existing)
+    tried = probe(
+        source,
+        target,
+        carrier,
+        vectors,
+        parts,
+        scratch=options.probe and not existing,
+        allow=options.allow,
+    )
     sorted_out = sort_out(source, target, tried, come.made, ways, existing=existing)
     return MigrationPlan(
         source=source.store.address.identity,
@@ -303,6 +311,8 @@ def _notes(
         )
     if ids.home:
         notes.append(f"{ids.home:,} rows were migrated before and get their own ids again")
+    if tried.refused:
+        notes.append(f"the target cannot hold every row: {tried.refused}")
     if tried.wrapped:
         notes.append(
             f"{', '.join(tried.wrapped)}: {target.store.name} does not keep these entries, so they "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,7 +18,7 @@ from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.parting import one
 from qadapt.migration.picking import pick
 from qadapt.migration.plan import Probe, VectorPlan
-from qadapt.migration.putting import IMPOSSIBLE, put
+from qadapt.migration.putting import IMPOSSIBLE, put, refused
 from qadapt.model import Batch
 from qadapt.stores.base import Part
 
@@ -36,11 +36,16 @@ def probe(
     parts: Sequence[Part],
     *,
     scratch: bool,
+    allow: Collection[str] = (),
 ) -> Probe:
     """Read rows of some parts, and copy them to a scratch collection.
 
     Args:
         scratch: False to read only.
+        allow: names of losses that are fine.
+
+    Raises:
+        InputError: the target can hold none of the rows, and ``impossible-rows`` is not allowed.
     """
     begun = time.perf_counter()
     read = list(_sample(source, carrier.names, parts))
@@ -70,9 +75,17 @@ def probe(
         return result
     with _scratch(target, carrier) as end:
         begun = time.perf_counter()
-        refused = put(batch, carrier, lambda each: end.store.write(end.name, each), ANY)
+        left_out = put(batch, carrier, lambda each: end.store.write(end.name, each), ANY)
         spent = max(time.perf_counter() - begun, 1e-6)
-        batch = pick(batch, [row for row, key in enumerate(batch.ids) if key not in refused])
+        if left_out:
+            first, why = next(iter(left_out.items()))
+            rest = f" ({len(left_out):,} of {len(batch):,} rows that were tried)"
+            if len(left_out) == len(batch) and IMPOSSIBLE not in allow:
+                raise refused(first, why, rest)
+            result = result.replace(refused=f"row {first!r}: {why}{rest}")
+        batch = pick(batch, [row for row, key in enumerate(batch.ids) if key not in left_out])
+        if not len(batch):
+            return result.replace(created=True)
         carried = carrier.carry(batch)
         found = end.store.fetch(end.name, carried.ids, vectors=carrier.names)
         changed = _changed(batch, carried, found, plans, carrier)

@@ -49,10 +49,17 @@ def _alone(
     try:
         write(carrier.carry(batch, whole=True))
     except InputError:
+        # The store counts rows of the batch, which is this one row.
+        why = first.message.replace(" of row 0", "")
         if IMPOSSIBLE not in allow:
-            raise InputError(
-                f"the row {key!r} cannot be held by the target: {first.message}",
-                hint=f"repair it, or leave such rows out, which is listed: --allow {IMPOSSIBLE}",
-            ) from first
-        return {key: first.message}
+            raise refused(key, why) from first
+        return {key: why}
     return {}
+
+
+def refused(key: Id, why: str, rest: str = "") -> InputError:
+    """The error of a row that the target cannot hold."""
+    return InputError(
+        f"the row {key!r} cannot be held by the target: {why}{rest}",
+        hint=f"repair it, or leave such rows out, which is listed: --allow {IMPOSSIBLE}",
+    )

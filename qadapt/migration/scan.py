@@ -78,17 +78,31 @@ def scan(
             progress(Progress("reading the ids", count, total))
         twice = seen.twice()
         found = _again(source, target, carrier, payload, twice) if twice else []
+    hidden, some = _hidden(source, carrier, total, count)
     plan = IdPlan(
         kept=kept,
         mapped=mapped,
         home=back,
         examples=tuple(examples),
-        duplicates=tuple(found[:SHOWN]),
+        duplicates=tuple([*found, *some][:SHOWN]),
         impossible=tuple(impossible),
-        duplicate_count=len(found),
+        duplicate_count=len(found) + hidden,
         impossible_count=wrong,
     )
     return Scan(plan, count, mark, parts)
+
+
+def _hidden(source: Endpoint, carrier: Carrier, total: int, read: int) -> tuple[int, list[Id]]:
+    """Rows that are counted and not read, since their id is another row's too; and some ids.
+
+    Args:
+        total: rows before ids were read; fewer by now were deleted, and are not hidden.
+        read: rows that were read.
+    """
+    if min(total, source.store.count(source.name)) <= read:
+        return 0, []
+    told = [end.store.hidden_rows(end.name) for _, end in sources(source, carrier.parting)]
+    return sum(hidden for hidden, _ in told), [key for _, ids in told for key in ids]
 
 
 def _unique_in(piece: Piece, target: Endpoint) -> str | None:

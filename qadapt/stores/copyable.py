@@ -93,6 +93,12 @@ class Copyable:
         """
         return {}
 
+    def hidden_rows(self, collection: str) -> tuple[int, Sequence[Id]]:
+        """Rows that ``count`` counts and ``read`` does not give, because another row of the same id
+        is given instead: how many, and some of their ids. A copy would lose them.
+        """
+        return 0, ()
+
     # -- indexes on the payload --------------------------------------------------------------
 
     def payload_indexes(self, collection: str) -> Mapping[str, str]:

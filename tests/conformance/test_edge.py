@@ -11,22 +11,30 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Database
+from qadapt.stores.edge.engine import version
+from qadapt.stores.edge.store import EdgeStore
 from qadapt.testing import StoreConformance
+
+WIDTHS = ("1", "1.5", "2", "4", "8")
+
+
+def rotational() -> Iterator[str]:
+    """Those that the installed version has: from 0.7, with 8 bits from 0.9."""
+    can = EdgeStore.declared(version())
+    for bits in WIDTHS:
+        if can.native(f"native-rotational:{bits}"):
+            yield f"rotational:bits={bits}"
 
 
 class TestEdge(StoreConformance):
-    """qdrant-edge-py 0.9 and newer."""
+    """qdrant-edge-py 0.6 and newer."""
 
     must_support = (
         "scalar",
         "product:ratio=4",
         "product:ratio=16",
         "product:ratio=64",
-        "rotational:bits=1",
-        "rotational:bits=1.5",
-        "rotational:bits=2",
-        "rotational:bits=4",
-        "rotational:bits=8",
+        *rotational(),
         "binary",
         "binary:bits=1.5",
         "binary:bits=2",

@@ -16,6 +16,7 @@ from qadapt.cli import main
 from qadapt.model import CollectionInfo, Evidence, Server, Status, VectorInfo
 from qadapt.model.address import Address
 from qadapt.stores.milvus import findings as milvus
+from qadapt.stores.milvus.rows import native_rows
 from qadapt.stores.qdrant import findings as qdrant
 from qadapt.testing import clustered
 
@@ -104,6 +105,24 @@ def server(live: Callable[[str], str]) -> Iterator[Any]:
         yield db
         if NAME in db:
             db.drop(NAME)
+
+
+def test_milvus_keeps_rows_of_one_key_and_shows_one_of_them(server: qa.Database) -> None:
+    """Keys that a program inserts twice; what the finding says to do mends it."""
+    rows = clustered(30, 16, queries=1).rows
+    articles = server.create(NAME, dim=16)
+    articles.write(qa.Batch(range(30), {"": rows}))
+    assert codes(articles, only=["duplicate-ids"]) == []
+    store = articles._store
+    layout = store._layout(NAME)
+    again = native_rows(layout, qa.Batch([3, 7], {"": -rows[:2]}), layout.keys.checked([3, 7]))
+    store.connection.client.insert(NAME, again)
+    told = one(articles, "duplicate-ids")
+    assert "2 rows share" in told.message and "keys: 3, 7" in told.message
+    assert told.command.startswith("collection.write(collection.fetch([3, 7]))")
+    articles.write(articles.fetch([3, 7]))
+    assert codes(articles, only=["duplicate-ids"]) == []
+    assert articles.count() == 30
 
 
 def test_milvus_says_finished_of_segments_that_it_never_indexes(server: qa.Database) -> None:

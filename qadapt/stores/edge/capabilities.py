@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from qadapt.model import Rule, Support
+from qadapt.model import Kind, Match, Quantization, Rule, Support
+from qadapt.model.capabilities import older
 
-_NATIVE = Support.NATIVE
-_RUN = "run on qdrant-edge-py 0.9.0"
+_NATIVE, _NO = Support.NATIVE, Support.UNSUPPORTED
+_RUN = "run on qdrant-edge-py 0.6 to 0.9"
+_TURBO = "run on qdrant-edge-py 0.7 to 0.9"
+# The oldest that creates a collection and builds its codes; 0.5 has other names for all of it.
+OLDEST = "0.6"
+# The newest server whose words of a configuration all work here, by the first version that has
+# them: 0.8 takes `memory` of codes and drops that of a vector, so it is given the older words.
+_SERVERS = {"0.9": None, "0.7": "1.18", OLDEST: "1.17"}
+
+
+def server_version(version: str | None) -> str | None:
+    """The server's version with the same words in its configuration; None for the newest."""
+    if version is None:
+        return None
+    known = (first for first in _SERVERS if not older(version, first))
+    return _SERVERS[next(known, OLDEST)]
+
 
 RULES: tuple[Rule, ...] = (
     Rule("native-quantization", _NATIVE, "codes beside the originals, in each segment"),
@@ -18,24 +34,50 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("native-filter", _NATIVE, "while it searches, also with codes"),
     Rule("named-vectors", _NATIVE, "each with a quantization of its own"),
-    Rule("native-scalar", _NATIVE, "one range for the whole collection", since="0.9"),
-    Rule("native-scalar:7", _NATIVE, _RUN, since="0.9"),
-    Rule("native-scalar:8", _NATIVE, "really 7 bits: codes are clamped to 0..127", since="0.9"),
-    Rule("native-product", _NATIVE, "256 centroids, k-means over up to 10,000 rows", since="0.9"),
-    Rule("native-product:4", _NATIVE, _RUN, since="0.9"),
-    Rule("native-product:8", _NATIVE, _RUN, since="0.9"),
-    Rule("native-product:16", _NATIVE, _RUN, since="0.9"),
-    Rule("native-product:32", _NATIVE, _RUN, since="0.9"),
-    Rule("native-product:64", _NATIVE, _RUN, since="0.9"),
-    Rule("native-binary", _NATIVE, "also in segments without an index", since="0.9"),
-    Rule("native-binary:1", _NATIVE, _RUN, since="0.9"),
-    Rule("native-binary:1.5", _NATIVE, _RUN, since="0.9"),
-    Rule("native-binary:2", _NATIVE, _RUN, since="0.9"),
-    Rule("native-rotational", _NATIVE, "TurboQuant, also without an index", since="0.9"),
-    Rule("native-rotational:1", _NATIVE, _RUN, since="0.9"),
-    Rule("native-rotational:1.5", _NATIVE, _RUN, since="0.9"),
-    Rule("native-rotational:2", _NATIVE, _RUN, since="0.9"),
-    Rule("native-rotational:4", _NATIVE, _RUN, since="0.9"),
-    Rule("native-rotational:8", _NATIVE, "needs the engine of Qdrant 1.20", since="0.9"),
+    Rule("native-scalar", _NATIVE, "one range for the whole collection"),
+    Rule("native-scalar:7", _NATIVE, _RUN),
+    Rule("native-scalar:8", _NATIVE, "really 7 bits: codes are clamped to 0..127"),
+    Rule("native-product", _NATIVE, "256 centroids, k-means over up to 10,000 rows"),
+    Rule("native-product:4", _NATIVE, _RUN),
+    Rule("native-product:8", _NATIVE, _RUN),
+    Rule("native-product:16", _NATIVE, _RUN),
+    Rule("native-product:32", _NATIVE, _RUN),
+    Rule("native-product:64", _NATIVE, _RUN),
+    Rule("native-binary", _NATIVE, "also in segments without an index"),
+    Rule("native-binary:1", _NATIVE, _RUN),
+    Rule("native-binary:1.5", _NATIVE, _RUN),
+    Rule("native-binary:2", _NATIVE, _RUN),
+    Rule(
+        "native-rotational",
+        _NATIVE,
+        "TurboQuant, also without an index",
+        since="0.7",
+        otherwise=_NO,
+    ),
+    Rule("native-rotational:1", _NATIVE, _TURBO, since="0.7", otherwise=_NO),
+    Rule("native-rotational:1.5", _NATIVE, _TURBO, since="0.7", otherwise=_NO),
+    Rule("native-rotational:2", _NATIVE, _TURBO, since="0.7", otherwise=_NO),
+    Rule("native-rotational:4", _NATIVE, _TURBO, since="0.7", otherwise=_NO),
+    Rule(
+        "native-rotational:8",
+        _NATIVE,
+        "needs the engine of Qdrant 1.20",
+        since="0.9",
+        otherwise=_NO,
+    ),
     Rule("native-float16", _NATIVE, "as the datatype, fixed when the collection is created"),
 )
+
+
+def too_old(quantization: Quantization, version: str | None) -> Match | None:
+    """Why a version of qdrant-edge-py does not build this quantization; None where it does."""
+    if quantization.kind is not Kind.ROTATIONAL or version is None:
+        return None
+    feature = f"native-{quantization.kind.value}:{quantization.bits or 4:g}"
+    since = next((rule.since for rule in RULES if rule.feature == feature), None)
+    if since is None or not older(version, since):
+        return None
+    return Match.unsupported(
+        f"{quantization} needs qdrant-edge-py {since}; this is {version}",
+        f"qdrant-edge-py {since}",
+    )

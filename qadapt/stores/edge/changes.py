@@ -103,6 +103,9 @@ def _request(
     if "memory" in native:
         # The older word for the same is taken out: both would be there.
         request.update(memory=native["memory"], on_disk=None)
+    elif "on_disk" in native:
+        # The only word of engines before 1.19.
+        request["on_disk"] = native["on_disk"]
     if optimizers is not None:
         request["optimizers"] = optimizers
     return request

@@ -41,7 +41,9 @@ class SegmentVector:
         index: the index's type and options.
         datatype: what the segment keeps of the floats.
         rows: places for this vector in the segment, with those of rows deleted since; None where
-            it can't be told.
+            it can't be told. The engine compares their size with its thresholds.
+        live: those whose row is neither deleted nor replaced. A segment that still grows shows no
+            such count; ``inspection`` gives it a bound. None where it can't be told.
         config: the quantization that the segment says it has.
         code_config: the quantization that its codes say they have; None for no codes.
         unmeasured: whether codes of more than one bit were set up while there were no rows to
@@ -60,11 +62,17 @@ class SegmentVector:
     code_bytes: int
     float_bytes: int
     unmeasured: bool = False
+    live: int | None = None
 
     @property
     def empty(self) -> bool:
-        """No rows at all, which the engine keeps for rows to come."""
-        return self.rows == 0
+        """No rows, which the engine keeps for rows to come, or none that a search may find."""
+        return self.rows == 0 or self.live == 0
+
+    @property
+    def present(self) -> int:
+        """Rows that a search may find, at most."""
+        return self.rows or 0 if self.live is None else self.live
 
     def obeys(self, target: Mapping[str, Any] | None) -> bool:
         """Whether the segment says, and its codes show, just this quantization."""
@@ -109,17 +117,19 @@ def _read_vector(segment: Path, name: str, params: Json) -> SegmentVector:
     codes = _read_codes(storage)
     index = params.get("index") or {"type": "plain"}
     indexed = index.get("type") == "hnsw"
+    rows = _count(codes) if indexed and codes else _appended_rows(storage)
     return SegmentVector(
         segment=segment.name,
         indexed=indexed,
         index={"type": index.get("type"), **(index.get("options") or {})},
         datatype=params.get("datatype") or "float32",
-        rows=_count(codes) if indexed and codes else _appended_rows(storage),
+        rows=rows,
         config=params.get("quantization_config"),
         code_config=None if codes is None else codes.get("quantization_config"),
         code_bytes=_held(storage, codes=True),
         float_bytes=_held(storage, codes=False),
         unmeasured=codes is not None and not indexed and _unmeasured(storage),
+        live=_live(segment, storage, rows) if indexed else None,
     )
 
 
@@ -166,6 +176,26 @@ def _appended_rows(storage: Path) -> int | None:
     except (FileNotFoundError, struct.error):
         return None
     return int(length) - int(np.unpackbits(flags).sum())
+
+
+def _live(segment: Path, storage: Path, rows: int | None) -> int | None:
+    """Rows of a segment with an index that are neither deleted nor replaced, and have the vector.
+
+    ``id_tracker.deleted`` has one bit for each row that is gone; ``vector_storage/deleted.dat``,
+    after a head of 8 bytes, one for each that lacks the vector.
+    """
+    try:
+        gone = np.fromfile(segment / "id_tracker.deleted", dtype=np.uint8)
+        lacking = np.fromfile(storage / "deleted.dat", dtype=np.uint8, offset=8)
+    except FileNotFoundError:
+        return None
+    if rows is None:
+        return None
+    size = -(-rows // 8)
+    if min(len(gone), len(lacking)) < size:
+        return None
+    bits = np.unpackbits(gone[:size] | lacking[:size], count=rows, bitorder="little")
+    return rows - int(bits.sum())
 
 
 def _held(storage: Path, *, codes: bool) -> int:

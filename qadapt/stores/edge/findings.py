@@ -23,7 +23,7 @@ def findings(
         if vector.held_by != "store" or not seen.target:
             continue
         if not codes_while_growing(seen.target):
-            rows = sum(segment.rows or 0 for segment in seen.growing)
+            rows = sum(segment.present for segment in seen.growing)
             found += small_segments(address, info, vector, rows, seen.threshold)
         found += _one_bit(address, info, vector, seen)
     return found

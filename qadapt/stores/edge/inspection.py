@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qadapt.errors import NotFoundError, UnsupportedError
@@ -104,7 +104,7 @@ def look(shard: Shard) -> Look:
                     counts[name],
                     config.quantization_config(settings, name),
                     config.threshold(settings),
-                    found.get(name, []),
+                    _living(found.get(name, []), counts[name]),
                     widest,
                 )
                 for name, item in described.items()
@@ -112,6 +112,19 @@ def look(shard: Shard) -> Look:
         )
         shard.seen = seen
         return seen
+
+
+def _living(segments: list[files.SegmentVector], count: int) -> list[files.SegmentVector]:
+    """Segments that still grow, with a bound of their live rows: those that no other has."""
+    indexed = [segment.live for segment in segments if segment.indexed]
+    elsewhere = sum(live for live in indexed if live is not None)
+    if None in indexed:
+        return segments
+    rest = max(0, count - elsewhere)
+    return [
+        each if each.indexed or each.rows is None else replace(each, live=min(each.rows, rest))
+        for each in segments
+    ]
 
 
 def _widest(

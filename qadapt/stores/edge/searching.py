@@ -36,8 +36,8 @@ def check_options(options: Mapping[str, Any]) -> None:
     check(options, "edge")
 
 
-def request(queries: Floats, search: Search, codes: Codes) -> qdrant_edge.QueryBatchRequest:
-    """The engine's request.
+def requests(queries: Floats, search: Search, codes: Codes) -> list[qdrant_edge.QueryRequest]:
+    """The engine's requests, one for each query.
 
     Raises:
         UnsupportedError: rescoring by finer codes, which the engine does not keep.
@@ -51,18 +51,26 @@ def request(queries: Floats, search: Search, codes: Codes) -> qdrant_edge.QueryB
         quantization=_quantization_params(edge, search, codes),
     )
     filter = to_engine(search.filter)
-    return edge.QueryBatchRequest(  # type: ignore[no-any-return]
-        [
-            edge.QueryRequest(
-                limit=search.k,
-                query=edge.Query.Nearest(memoryview(query), using=search.vector or None),
-                params=params,
-                filter=filter,
-                with_payload=search.with_payload,
-            )
-            for query in queries
-        ]
-    )
+    return [
+        edge.QueryRequest(
+            limit=search.k,
+            query=edge.Query.Nearest(memoryview(query), using=search.vector or None),
+            params=params,
+            filter=filter,
+            with_payload=search.with_payload,
+        )
+        for query in queries
+    ]
+
+
+def ask(
+    shard: qdrant_edge.EdgeShard, requests: Sequence[qdrant_edge.QueryRequest]
+) -> Sequence[Sequence[qdrant_edge.ScoredPoint]]:
+    """Carry out requests: at once, which versions before 0.9 do not have, or one by one."""
+    batch = getattr(engine(), "QueryBatchRequest", None)
+    if batch is None:
+        return [shard.query(request) for request in requests]
+    return shard.query_batch(batch(requests))
 
 
 def _quantization_params(edge: Any, search: Search, codes: Codes) -> Any:

@@ -43,12 +43,15 @@ class Seen:
 
     @property
     def indexed(self) -> list[SegmentVector]:
-        """Segments with an index."""
-        return [segment for segment in self.segments if segment.indexed]
+        """Segments with an index and a live row.
+
+        One whose rows were all deleted or replaced stays until the engine is told to optimize.
+        """
+        return [item for item in self.segments if item.indexed and not item.empty]
 
     @property
     def growing(self) -> list[SegmentVector]:
-        """Segments with rows and no index."""
+        """Segments with live rows and no index."""
         return [item for item in self.segments if not item.indexed and not item.empty]
 
     @property
@@ -71,7 +74,13 @@ class Seen:
     @property
     def unmeasured(self) -> int:
         """Rows with wider codes that the engine compares by one bit."""
-        return sum(segment.rows or 0 for segment in self.growing if segment.unmeasured)
+        return sum(segment.present for segment in self.growing if segment.unmeasured)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether perhaps no live row is in an indexed segment: nothing shows those deleted."""
+        uncounted = any(segment.live is None for segment in self.indexed)
+        return uncounted and sum(segment.present for segment in self.growing) >= self.count
 
     @property
     def all_unmeasured(self) -> bool:
@@ -110,7 +119,7 @@ def judge(seen: Seen) -> Status:
             advice=thresholds.how_to_index(seen.growing_sizes, "builds"),
         )
     if seen.waiting:
-        rows = sum(segment.rows or 0 for segment in seen.waiting)
+        rows = sum(segment.present for segment in seen.waiting)
         return _building(
             f"up to {rows:,} of {seen.count:,} rows were written since the engine last optimized",
             _share(seen),
@@ -123,6 +132,13 @@ def judge(seen: Seen) -> Status:
             f"up: {ONE_BIT}",
             evidence=evidence,
             advice="`qadapt apply` builds the codes again, from these rows",
+        )
+    if seen.unseen and not codes_while_growing(seen.target):
+        return Status(
+            State.UNKNOWN,
+            "nothing shows which rows of indexed segments were deleted or replaced: perhaps all",
+            evidence=evidence,
+            advice="compare recall: qadapt verify",
         )
     return Status(State.ACTIVE, _apart(seen), evidence=evidence)
 
@@ -163,13 +179,20 @@ def _share(seen: Seen) -> float:
 
 
 def _coded(seen: Seen) -> int:
-    good = [s for s in seen.segments if s.code_config is not None and s.obeys(seen.target)]
-    return sum(segment.rows or 0 for segment in good)
+    return sum(segment.present for segment in _good(seen))
+
+
+def _good(seen: Seen) -> list[SegmentVector]:
+    return [s for s in seen.segments if s.code_config is not None and s.obeys(seen.target)]
+
+
+def _places(seen: Seen) -> int:
+    return sum(segment.rows or 0 for segment in _good(seen))
 
 
 def _apart(seen: Seen) -> str:
     """What an active quantization leaves out, in words."""
-    rows = sum(segment.rows or 0 for segment in seen.growing)
+    rows = sum(segment.present for segment in seen.growing)
     if not rows:
         return ""
     if seen.unmeasured:
@@ -197,7 +220,8 @@ def _evidence(seen: Seen) -> tuple[Evidence, ...]:
             sum(segment.obeys(seen.target) for segment in seen.expected),
         ),
         Evidence("rows", seen.count),
-        Evidence("rows in codes, with those deleted since", _coded(seen) if seen.target else 0),
+        Evidence("rows in codes, with those deleted since", _places(seen) if seen.target else 0),
+        Evidence("live rows in codes, at most", _coded(seen) if seen.target else 0),
         Evidence("rows with wider codes compared by one bit", seen.unmeasured),
         Evidence("bytes of codes on disk", sum(s.code_bytes for s in seen.segments)),
     )

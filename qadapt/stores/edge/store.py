@@ -39,6 +39,7 @@ from qadapt.model import (
     narrow,
 )
 from qadapt.model.address import Address
+from qadapt.model.capabilities import older
 from qadapt.stores import checks
 from qadapt.stores.base import (
     PAGE,
@@ -64,7 +65,7 @@ from qadapt.stores.edge import (
     searching,
 )
 from qadapt.stores.edge import settings as index_settings
-from qadapt.stores.edge.capabilities import RULES
+from qadapt.stores.edge.capabilities import OLDEST, RULES, server_version, too_old
 from qadapt.stores.edge.engine import (
     DISTRIBUTION,
     PACKAGE,
@@ -119,8 +120,15 @@ class EdgeStore(Store):
 
         Raises:
             MissingExtraError, AddressError
+            UnsupportedError: a qdrant-edge-py that is too old.
         """
         engine()
+        found = version()
+        if found is not None and older(found, OLDEST):
+            raise UnsupportedError(
+                f"{DISTRIBUTION} {found} is installed; the store 'edge' needs {OLDEST} or newer",
+                hint="pip install --upgrade 'qadapt[edge]'",
+            )
         store = cls(address, disabled=disabled)
         if store._folder.exists() and not store._folder.is_dir():
             raise AddressError(
@@ -402,17 +410,20 @@ class EdgeStore(Store):
             array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
             cosine = vector.metric is Metric.COSINE
             array = direction.asked(array, vector.datatype, cosine=cosine, normalises=True)
-            found = []
+            found: list[Any] = []
             for start in range(0, len(array), QUERIES):
-                request = searching.request(array[start : start + QUERIES], search, codes)
+                asked = searching.requests(array[start : start + QUERIES], search, codes)
                 with shard.use("search") as opened:
-                    found += opened.query_batch(request)
+                    found += searching.ask(opened, asked)
         return searching.hits(found, search, vector, searching.how(search, codes))
 
     # -- quantization ------------------------------------------------------------------------
 
     def map(self, quantization: Quantization, vector: Vector) -> Mapped:
-        return mapping.to_native(quantization, vector)
+        problem = too_old(quantization, version())
+        if problem is not None:
+            return Mapped(None, quantization, problem)
+        return mapping.to_native(quantization, vector, server_version(version()))
 
     def _mapped(self, quantization: Quantization, vector: Vector) -> Mapped:
         return accepted(self.map(quantization, vector), quantization, self.name)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError
 from qadapt.model import Batch, Evidence, Hits, How, Id, Rescore, State, Status, Vector
 from qadapt.stores.base import OnProgress, Progress, Search
-from qadapt.stores.milvus import filters, forms, rows, schema, searching
+from qadapt.stores.milvus import duplicates, filters, forms, rows, schema, searching
 from qadapt.stores.milvus.connection import Connection, module
 from qadapt.stores.milvus.schema import Field, Layout
 
@@ -87,6 +87,7 @@ def run(
     _make(connection, layout, field, beside)
     _fill(connection, layout, request["vector"], beside, progress, end)
     if _differs(connection, layout, field):
+        duplicates.refuse(connection, layout)
         raise StoreError(
             f"the bits of {name!r} do not hold as many rows as the collection",
             hint="stop writing to it by others, then apply again",

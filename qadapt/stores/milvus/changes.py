@@ -198,7 +198,8 @@ def _unfinished(looked: Look, vector: str) -> list[Step]:
     if field.coded:
         index, name = field.codes, forms.codes_field(field.field)
         status = looked.status(vector)
-    unloaded = not looked.loaded and index is not None
+    # Lite loads by itself what is read or searched.
+    unloaded = not looked.loaded and index is not None and not looked.vectors[vector].lite
     if not unloaded and status.state is not State.BUILDING:
         return []
     now = index.definition if index else None

@@ -14,7 +14,7 @@ from typing import Any
 
 from qadapt.errors import StoreError, StoreTimeoutError
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.milvus import filters, forms, parts, rows
+from qadapt.stores.milvus import duplicates, filters, forms, parts, rows
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.schema import Field, Layout
 
@@ -132,6 +132,7 @@ def compare(connection: Connection, old: Layout, new: Layout) -> None:
     for left, right in _pairs(connection, old, new):
         theirs, ours = rows.count(connection, left, ""), rows.count(connection, right, "")
         if ours != theirs:
+            duplicates.refuse(connection, left)
             raise StoreError(
                 f"the copy {new.real!r} has {ours:,} rows and {old.real!r} {theirs:,}: the alias "
                 "was not switched",

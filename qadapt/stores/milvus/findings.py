@@ -8,12 +8,15 @@ from typing import Any
 from qadapt.model import CollectionInfo, Evidence, Finding, Kind, Severity, State, VectorInfo
 from qadapt.model.address import Address
 from qadapt.stores.mending import command
+from qadapt.stores.milvus.duplicates import Duplicates
+from qadapt.stores.milvus.status import GROWING, MOST, SMALLEST
 
 REFINE = "knowhere: refine is on only where refine_type is given too"
 RABITQ = "knowhere and the server's tests read rbq_bits_query; no version reads rbq_query_bits"
 FINISHED = "measured on 2.3.5: searches went over unindexed data for 11 s after Finished"
-SMALLEST = 1024
 APART = 0.2
+# Keys that are counted against rows, in their order: 7 pages.
+LOOKED = 100_000
 _FULL = ("fp32", "flat")
 
 
@@ -27,6 +30,30 @@ def findings(address: Address, info: CollectionInfo, options: Mapping[str, Any])
         found += _index_parameters(address, info, vector)
         found += _search_parameters(vector, options)
     return found
+
+
+def duplicate_ids(info: CollectionInfo, found: Duplicates) -> list[Finding]:
+    """Several rows have the same primary key, of which all but one are never seen again."""
+    if not found.hidden:
+        return []
+    keys = ", ".join(map(repr, found.ids))
+    return [
+        Finding(
+            "duplicate-ids",
+            Severity.ERROR,
+            name,
+            f"{found.hidden:,} rows share the primary key of another row: searches and reads give "
+            f"one row for each key, and which one is not defined; keys: {keys}",
+            (
+                Evidence("keys looked at", found.looked),
+                Evidence("count(*) of them beyond one for each", found.hidden),
+            ),
+            f"collection.write(collection.fetch([{keys}])) keeps the row that reads give; let "
+            "programs write by client.upsert: client.insert does not look for a key that is there",
+            "https://milvus.io/docs/insert-update-delete.md",
+        )
+        for name in list(info.vectors)[:1]
+    ]
 
 
 def _signal(vector: VectorInfo, start: str) -> Any:
@@ -66,20 +93,24 @@ def _finished(address: Address, info: CollectionInfo, vector: VectorInfo) -> lis
 
 def _small_segments(address: Address, info: CollectionInfo, vector: VectorInfo) -> list[Finding]:
     """Most rows are in segments that Milvus never indexes."""
-    used = _signal(vector, "rows in segments that use it")
-    if vector.quantization.kind is Kind.NONE or used is None or not vector.count:
+    used, growing = _signal(vector, MOST), _signal(vector, GROWING)
+    # Lite indexes segments of any size, and tells no rows that are not flushed by this name.
+    if vector.quantization.kind is Kind.NONE or used is None or growing is None:
         return []
-    apart = max(0, vector.count - int(used))
-    if apart / vector.count <= APART or vector.status.state is State.BUILDING:
+    rows = _signal(vector, "rows")
+    # A few rows in growing segments alone will be in such a segment once they are flushed.
+    later = 0 if vector.status.state is State.IGNORED else int(growing)
+    apart = max(0, int(rows) - later - int(used))
+    if not rows or apart / rows <= APART or vector.status.state is State.BUILDING:
         return []
     return [
         Finding(
             "small-segments",
             Severity.WARNING,
             vector.name,
-            f"about {apart:,} of {vector.count:,} rows are in segments of fewer than "
+            f"about {apart:,} of {rows:,} rows are in segments of fewer than "
             f"{SMALLEST:,} rows, which Milvus never indexes: they are compared by their floats",
-            (Evidence("rows", vector.count), Evidence("rows in segments that use the index", used)),
+            (Evidence("rows", rows), Evidence(MOST, used), Evidence(GROWING, growing)),
             f"write at least {SMALLEST:,} rows, then: "
             + command("apply", address, info, vector.name, vector.quantization),
             "rootCoord.minSegmentSizeToEnableIndex; measured on 2.3.5",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import CollectionInfo, Kind, Quantization, Server, Status, VectorInfo
-from qadapt.stores.milvus import bits, forms, mapping, rows, schema
+from qadapt.stores.milvus import bits, forms, lite, mapping, rows, schema
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.failures import NotLoadedError
@@ -65,30 +63,43 @@ def look(connection: Connection, name: str) -> Look:
     in_partition = loaded and layout.partition is not None
     inside = rows.count(connection, layout, "") if in_partition else count
     segments = _segments(connection, layout) if loaded and not connection.lite else None
-    engine = Engine(connection.version, connection.deployment)
+    kinds = _quantizations(layout, Engine(connection.version, connection.deployment))
+    coded = any(each.kind is not Kind.NONE for each in kinds.values())
+    sealed = _sealed(connection, whole) if segments is not None and coded else None
     vectors = {}
     for label, field in layout.vectors.items():
         index = field.index
         seen = Seen(
             count=count,
-            quantization=mapping.from_native(index.native if index else None, field.vector, engine),
+            quantization=kinds[label],
             index=index.definition if index else None,
             loaded=loaded,
             segments=segments,
+            sealed=sealed,
             several=_indexed(layout),
             scalars=layout.scalars if not connection.lite else frozenset(),
             told=index.told if index else {},
             lite=connection.lite,
         )
-        vectors[label] = _in_lite(connection, layout, field, seen) if connection.lite else seen
+        if connection.lite:
+            seen = lite.in_files(connection.path, layout, field, seen)
+        vectors[label] = seen
     beside = {}
     for label, each in layout.vectors.items():
         if each.field in layout.bits:
             beside[label] = bits.status(connection, layout, each, count)
         elif each.coded:
-            beside[label] = bits.own_status(each, count, loaded)
+            beside[label] = bits.own_status(each, count, loaded or connection.lite)
     embedded = not connection.lite and connection.version.endswith("-lite")
     return Look(layout, loaded, count, vectors, beside, inside, embedded)
+
+
+def _quantizations(layout: Layout, engine: Engine) -> dict[str, Quantization]:
+    """Of the index of each vector."""
+    return {
+        label: mapping.from_native(each.index.native if each.index else None, each.vector, engine)
+        for label, each in layout.vectors.items()
+    }
 
 
 def _indexed(layout: Layout) -> int:
@@ -121,33 +132,12 @@ def _segments(connection: Connection, layout: Layout) -> list[Segment] | None:
     return [Segment(int(each.num_rows), each.index_name or None) for each in sealed]
 
 
-# -- Lite ----------------------------------------------------------------------------------------
-
-
-def _in_lite(connection: Connection, layout: Layout, field: Field, seen: Seen) -> Seen:
-    """The same with what the files of Lite show: ``DATA.FIELD.TYPE.idx`` beside each data file."""
-    if connection.path is None or field.index is None:
-        return seen
-    folder = _folder(connection.path, layout.real)
+def _sealed(connection: Connection, layout: Layout) -> int | None:
+    """Live rows in sealed segments, those of other clients too; None where no query tells."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return seen
-    segments, size = [], 0
-    for partition, content in manifest.get("partitions", {}).items():
-        for name in content.get("data_files", ()):
-            place = folder / "partitions" / partition / "indexes"
-            kind = field.index.type
-            path = place / f"{Path(name).stem}.{field.field}.{kind.lower()}.idx"
-            there = path.is_file()
-            size += path.stat().st_size if there else 0
-            segments.append(Segment(None, kind if there else None))
-    newest = any(log.stat().st_size > 0 for log in (folder / "wal").glob("*") if log.is_file())
-    return dataclasses.replace(seen, segments=segments, newest=newest, index_bytes=size)
-
-
-def _folder(path: Path, name: str) -> Path:
-    return path / "collections" / name
+        return rows.count(connection, layout, "", ignore_growing=True)
+    except (NotLoadedError, UnsupportedError):
+        return None
 
 
 # -- in common words -----------------------------------------------------------------------------

@@ -35,6 +35,7 @@ from qadapt.stores.milvus import (
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.look import Look
+from qadapt.stores.milvus.waking import load_in_lite
 from qadapt.stores.naming import next_version
 
 RECREATE = "milvus.recreate"
@@ -149,7 +150,7 @@ def steps(
             f"in which searches fail, client.rename_collection({layout.base!r}, "
             f"'{layout.base}_v1') and switch_alias({layout.base!r}, '{layout.base}_v1')",
         )
-    if not looked.loaded:
+    if not looked.loaded and not connection.lite:
         raise UnsupportedError(
             f"{layout.real!r} is not loaded, so that no rows can be read of it",
             hint="load it: client.load_collection(name)",
@@ -258,6 +259,8 @@ def _copy(
     connection: Connection, request: Mapping[str, Any], progress: OnProgress, end: float
 ) -> None:
     source, target = request["from"], request["to"]
+    if connection.lite:
+        load_in_lite(connection, source)
     raw = like.describe(connection, source)
     _make(connection, request, raw)
     old, new = schema.describe(connection, source), schema.describe(connection, target)

@@ -98,12 +98,19 @@ def _check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None
     rest = payload
     if not typed.keys().isdisjoint(payload):
         rest = {key: value for key, value in payload.items() if key not in typed}
-    size = len(json.dumps(rest, ensure_ascii=False).encode()) if rest else 0
+    size = _json_bytes(rest) if rest else 0
     if size > MAX_PAYLOAD:
+        sizes = {key: _json_bytes(value) for key, value in rest.items()}
+        largest = max(sizes, key=lambda key: sizes[key])
         raise InputError(
-            f"the payload of row {row} has {size:,} bytes; Milvus takes {MAX_PAYLOAD:,}",
+            f"the payload of row {row} has {size:,} bytes, {largest!r} alone {sizes[largest]:,}; "
+            f"Milvus takes {MAX_PAYLOAD:,}",
             hint="keep long texts elsewhere; nothing was written",
         )
+
+
+def _json_bytes(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def write(connection: Connection, layout: Layout, batch: Batch, keys: Sequence[int | str]) -> None:
@@ -229,12 +236,19 @@ def delete_keys(connection: Connection, layout: Layout, keys: Sequence[int | str
 # -- reading -------------------------------------------------------------------------------------
 
 
-def count(connection: Connection, layout: Layout, expression: str) -> int:
-    """Rows, exactly, those of other clients too (so Strong, which takes a quarter second)."""
+def count(
+    connection: Connection, layout: Layout, expression: str, *, ignore_growing: bool = False
+) -> int:
+    """Rows, exactly, those of other clients too (so Strong, which takes a quarter second).
+
+    Args:
+        ignore_growing: of a server: leave out rows that are not in sealed segments.
+    """
     if connection.lite and layout.partition is not None:
         # Its count(*) forgets the partition.
         return len(_lite_keys(connection, layout, expression))
-    found = query(connection, layout, expression, ["count(*)"], STRONG)
+    options = {"ignore_growing": True} if ignore_growing else {}
+    found = query(connection, layout, expression, ["count(*)"], STRONG, **options)
     return int(found[0]["count(*)"])
 
 

@@ -4,6 +4,11 @@ On a server the truth is what the query nodes have loaded: a sealed segment with
 "Finished" of ``describe_index`` is not enough, since searches went over unindexed data for 11 s
 after it, and segments under 1,024 rows are never indexed while it says Finished too (facts
 section 3). In Lite the truth is an index file beside each data file.
+
+A segment's own row count includes rows that were deleted or replaced since it was sealed: after an
+upsert of every row it still tells all of them, and none is found there. So live rows are counted by
+the engine (``count(*)`` without growing segments, on 2.3.5 exact at consistency level Strong), and
+what the segments without the index hold at most is subtracted.
 """
 
 from __future__ import annotations
@@ -19,6 +24,10 @@ SMALLEST = 1024
 
 NO_ROWS = "the collection has no rows yet, so there is nothing to see"
 APPLY = "`qadapt apply` flushes, and waits until the index is in use"
+# Signals that findings read.
+IN_SEGMENTS = "rows in segments that use it, with those deleted since"
+LEAST, MOST = "live rows in codes, at least", "live rows in codes, at most"
+GROWING = "rows in growing segments"
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Segment:
     """One segment that query nodes (or Lite) have.
 
     Attributes:
-        rows: with those deleted since; None where it can't be told.
+        rows: with those deleted or replaced since; None where it can't be told.
         index: the name of the index in use (in Lite its type); None for none.
     """
 
@@ -44,7 +53,8 @@ class Seen:
         index: type, name and parameters; None where there is none.
         loaded: whether searches run at all.
         segments: None where the deployment does not show them.
-        newest: rows were written that are in no segment yet; None where it can't be told.
+        sealed: live rows in these segments, counted by the engine (in Lite: rows less those in
+            memory); None where it can't be told.
         several: vectors in the collection: a loaded segment tells one index name.
         scalars: names of the indexes of scalar fields: where there are some, a segment tells any of
             all of them, and now this one, now that (seen on 2.3.5).
@@ -58,7 +68,7 @@ class Seen:
     index: Mapping[str, Any] | None
     loaded: bool
     segments: Sequence[Segment] | None
-    newest: bool | None = None
+    sealed: int | None = None
     several: int = 1
     scalars: frozenset[str] = frozenset()
     told: Mapping[str, Any] = field(default_factory=dict)
@@ -72,12 +82,44 @@ class Seen:
         return str(index["index_type"] if self.lite else index["index_name"])
 
 
+@dataclass(frozen=True)
+class Live:
+    """How many live rows are where.
+
+    Attributes:
+        growing: in growing segments, in Lite in memory: not flushed, or not indexed yet.
+        least, most: bounds of those in segments that use the index. They differ only where a
+            segment without the index holds rows that were deleted or replaced.
+    """
+
+    growing: int
+    least: int
+    most: int
+
+
+def live_rows(seen: Seen) -> Live | None:
+    """Bounds of the rows that are searched by codes; None where they cannot be told."""
+    if seen.segments is None or seen.index is None or seen.sealed is None:
+        return None
+    using = sum(each.rows or 0 for each in seen.segments if each.index == seen.name)
+    others = sum(each.rows or 0 for each in seen.segments if each.index != seen.name)
+    # A segment may tell the index of a scalar field instead of this one (see ``Seen.scalars``).
+    silent = sum(each.rows or 0 for each in seen.segments if each.index in seen.scalars)
+    sealed = min(seen.sealed, seen.count)
+    return Live(
+        growing=seen.count - sealed,
+        least=min(using, max(0, sealed - others)),
+        most=min(using + silent, sealed),
+    )
+
+
 def judge(seen: Seen) -> Status:
     """The state, its reason and the evidence for it."""
     evidence = _evidence(seen)
     if seen.quantization.kind is Kind.NONE:
         return Status(State.ABSENT, _about_floats(seen), evidence=evidence)
-    if not seen.loaded:
+    # Lite loads a collection when qadapt first reads or searches it, in each process anew.
+    if not seen.loaded and not seen.lite:
         return Status(
             State.IGNORED,
             "the collection is not loaded: no search runs",
@@ -86,14 +128,15 @@ def judge(seen: Seen) -> Status:
         )
     if seen.count == 0:
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence)
-    if seen.segments is None:
+    live = live_rows(seen)
+    if seen.segments is None or live is None:
         reason = "this deployment does not show which segments use the index"
         return Status(State.UNKNOWN, reason, evidence=evidence)
-    return _judge_segments(seen, seen.segments, evidence)
+    return _judge_segments(seen, seen.segments, live, evidence)
 
 
 def _judge_segments(
-    seen: Seen, segments: Sequence[Segment], evidence: tuple[Evidence, ...]
+    seen: Seen, segments: Sequence[Segment], live: Live, evidence: tuple[Evidence, ...]
 ) -> Status:
     using = [each for each in segments if each.index == seen.name]
     others = [each for each in segments if each.index not in (None, seen.name)]
@@ -113,24 +156,33 @@ def _judge_segments(
     segments = [each for each in segments if each not in silent]
     smallest = 0 if seen.lite else SMALLEST
     waiting = [s for s in segments if s.index != seen.name and (s.rows or SMALLEST) >= smallest]
+    share = round(live.least / seen.count, 4)
     if waiting:
-        share = len(using) / len(segments)
         reason = f"{len(waiting)} of {len(segments)} segments do not use {seen.name} yet"
         return Status(State.BUILDING, reason, share, evidence, APPLY)
-    growing = _growing(seen, segments)
-    if using:
-        coded = sum(each.rows or 0 for each in using)
-        if growing >= max(SMALLEST, coded) and not seen.lite:
-            reason = f"about {growing:,} of {seen.count:,} rows are not flushed yet"
-            return Status(State.BUILDING, reason, coded / seen.count, evidence, APPLY)
-        return Status(State.ACTIVE, _apart(seen, segments, growing), evidence=evidence)
+    if using and live.growing > live.least:
+        return Status(State.BUILDING, _mostly_growing(seen, live), share, evidence, APPLY)
+    if live.least:
+        return Status(State.ACTIVE, _apart(seen, live), evidence=evidence)
+    if live.most:
+        reason = (
+            f"at most {live.most:,} of {seen.count:,} rows are in codes, perhaps none: segments "
+            "hold rows that were deleted or replaced, and Milvus does not show which"
+        )
+        return Status(
+            State.UNKNOWN,
+            reason,
+            evidence=evidence,
+            advice="look again once Milvus has compacted them (client.compact)",
+        )
     if seen.lite:
         reason = "all rows are in memory, where Milvus Lite compares floats"
         return Status(State.BUILDING, reason, 0.0, evidence, APPLY)
-    if growing >= SMALLEST:
-        reason = f"about {growing:,} of {seen.count:,} rows are not flushed yet"
+    if live.growing >= SMALLEST:
+        reason = f"{live.growing:,} of {seen.count:,} rows are in growing segments"
         return Status(State.BUILDING, reason, 0.0, evidence, APPLY)
-    largest = max((each.rows or 0 for each in segments), default=growing)
+    small = [each.rows or 0 for each in segments if each.index != seen.name]
+    largest = max(small, default=live.growing)
     return Status(
         State.IGNORED,
         f"Milvus indexes no segment under {SMALLEST:,} rows; the largest has about {largest:,}",
@@ -139,9 +191,11 @@ def _judge_segments(
     )
 
 
-def _growing(seen: Seen, segments: Sequence[Segment]) -> int:
-    """Rows in no sealed segment, about: those deleted or replaced still count as sealed."""
-    return max(0, seen.count - sum(each.rows or 0 for each in segments))
+def _mostly_growing(seen: Seen, live: Live) -> str:
+    reason = f"{live.growing:,} of {seen.count:,} rows are {_place(seen)}, compared by their floats"
+    if not live.most:
+        reason += "; the rows in segments that use the index were deleted or replaced"
+    return reason
 
 
 def _about_floats(seen: Seen) -> str:
@@ -150,15 +204,18 @@ def _about_floats(seen: Seen) -> str:
     return "" if seen.loaded else "the collection is not loaded: no search runs"
 
 
-def _apart(seen: Seen, segments: Sequence[Segment], growing: int) -> str:
-    small = sum(each.rows or 0 for each in segments if each.index != seen.name)
+def _place(seen: Seen) -> str:
+    return "in memory" if seen.lite else "in growing segments"
+
+
+def _apart(seen: Seen, live: Live) -> str:
+    """What an active quantization leaves out, in words."""
+    small = seen.count - live.growing - live.least
     parts = []
     if small:
-        parts.append(f"{small:,} rows are in segments under {SMALLEST:,} rows")
-    if seen.lite and seen.newest:
-        parts.append("the newest rows are in memory")
-    elif growing and not seen.lite:
-        parts.append(f"about {growing:,} rows are not flushed")
+        parts.append(f"up to {small:,} rows are in segments under {SMALLEST:,} rows")
+    if live.growing:
+        parts.append(f"{live.growing:,} rows are {_place(seen)}")
     return f"{' and '.join(parts)}, and compared by their floats" if parts else ""
 
 
@@ -179,10 +236,14 @@ def _evidence(seen: Seen) -> tuple[Evidence, ...]:
     found += [
         Evidence(f"{where} {seen.name}", len(using)),
         Evidence("segments", len(seen.segments)),
+        Evidence(IN_SEGMENTS, sum(s.rows or 0 for s in using)),
     ]
+    live = live_rows(seen)
+    if live is not None:
+        signal = "rows in memory (write-ahead log)" if seen.lite else GROWING
+        found.append(Evidence(signal, live.growing))
+        found.append(Evidence(LEAST, live.least))
+        found.append(Evidence(MOST, live.most))
     if seen.lite:
         found.append(Evidence("bytes of index files", seen.index_bytes))
-        found.append(Evidence("rows in memory (write-ahead log not empty)", seen.newest))
-    else:
-        found.append(Evidence("rows in segments that use it", sum(s.rows or 0 for s in using)))
     return tuple(found)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -39,6 +39,7 @@ from qadapt.stores.milvus import (
     capabilities,
     changes,
     creation,
+    duplicates,
     findings,
     forms,
     indexing,
@@ -64,8 +65,11 @@ from qadapt.stores.milvus.connection import (
     wrapped,
 )
 from qadapt.stores.milvus.engine import Engine
+from qadapt.stores.milvus.failures import NotLoadedError
 from qadapt.stores.milvus.filters import joined, to_expression
-from qadapt.stores.milvus.waking import wait_while_loading
+from qadapt.stores.milvus.waking import load_in_lite, wait_while_loading
+
+T = TypeVar("T")
 
 
 class MilvusStore(ClientStore[Connection]):
@@ -74,7 +78,9 @@ class MilvusStore(ClientStore[Connection]):
     Collections made here have a VARCHAR key that holds numbers and text (see ``keys``); payloads
     lie in the dynamic field. Vectors come back bit for bit, cosine ones too. Searches and reads by
     id run at consistency level Session (own writes are seen, 5 ms on 2.3.5); counts and whole
-    reads at Strong (everybody's writes, 260 ms). Nothing is loaded or released but by a change.
+    reads at Strong (everybody's writes, 260 ms). On a server nothing is loaded or released but by
+    a change. Lite forgets at the end of a process which collections were loaded, so there a
+    collection is loaded when it is first read or searched.
     """
 
     name: ClassVar[str] = "milvus"
@@ -188,6 +194,9 @@ class MilvusStore(ClientStore[Connection]):
 
     def _look(self, collection: str) -> look.Look:
         self._forget(collection)
+        if schema.split(collection)[1] is not None:
+            # Rows of a partition are counted by reading their keys.
+            self._load_in_lite(collection)
         try:
             found = look.look(self.connection, collection)
         except NotFoundError as error:
@@ -233,12 +242,14 @@ class MilvusStore(ClientStore[Connection]):
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         layout = self._fresh(collection)
+        self._load_in_lite(collection)
         keys = rows.delete(self.connection, layout, ids)
         bits.delete(self.connection, layout, keys)
 
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self._layout(collection)
-        return rows.count(self.connection, layout, to_expression(filter, layout.fields))
+        expression = to_expression(filter, layout.fields)
+        return self._loaded(collection, lambda: rows.count(self.connection, layout, expression))
 
     def fetch(
         self,
@@ -249,7 +260,10 @@ class MilvusStore(ClientStore[Connection]):
         payload: bool = True,
     ) -> Batch:
         layout = self._layout(collection)
-        return rows.fetch(self.connection, layout, ids, _wanted(layout, vectors), payload)
+        wanted = _wanted(layout, vectors)
+        return self._loaded(
+            collection, lambda: rows.fetch(self.connection, layout, ids, wanted, payload)
+        )
 
     def read(
         self,
@@ -263,6 +277,7 @@ class MilvusStore(ClientStore[Connection]):
         after: Id | None = None,
     ) -> Iterator[Batch]:
         layout, within = parts.limit(self._layout(collection), part, after)
+        self._load_in_lite(collection)
         expression = joined(to_expression(filter, layout.fields), within)
         wanted = _wanted(layout, vectors)
         size = checks.page(page)
@@ -282,12 +297,33 @@ class MilvusStore(ClientStore[Connection]):
         return None
 
     def wake(self, collection: str) -> None:
-        if self.connection.lite and not schema.loaded(self.connection, collection):
-            # Lite has them in this process alone, and forgets at its end that they were loaded.
-            load = self.connection.client.load_collection
-            self.connection.call(f"load {collection!r}", load, collection)
-        elif not self.connection.lite:
+        if self.connection.lite:
+            self._load_in_lite(collection)
+        else:
             wait_while_loading(self.connection, self._layout(collection).name)
+
+    def _loaded(self, collection: str, ask: Callable[[], T]) -> T:
+        """The answer; where Lite says that the collection is not loaded, after loading it.
+
+        To ask for the state before each search would take as long as a search does.
+        """
+        try:
+            return ask()
+        except NotLoadedError:
+            if not self.connection.lite:
+                raise
+            self._load_in_lite(collection)
+            return ask()
+
+    def _load_in_lite(self, collection: str) -> None:
+        """Load a collection of Lite; a server's collection is left as it is."""
+        if self.connection.lite:
+            load_in_lite(self.connection, self._layout(collection).real)
+
+    def hidden_rows(self, collection: str) -> tuple[int, Sequence[Id]]:
+        self._load_in_lite(collection)
+        found = duplicates.find(self.connection, self._layout(collection))
+        return found.hidden, found.ids
 
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         return keeping.beyond_rows(self.connection, self._fresh(collection))
@@ -348,12 +384,16 @@ class MilvusStore(ClientStore[Connection]):
         self._forget(collection)
 
     def parts(self, collection: str, n: int) -> list[Part]:
+        self._load_in_lite(collection)
         return parts.parts(self.connection, self._layout(collection), n)
 
     # -- searching ---------------------------------------------------------------------------
 
     def search(self, collection: str, queries: Any, search: Search) -> Hits:
         searching.check(search)
+        return self._loaded(collection, lambda: self._search(collection, queries, search))
+
+    def _search(self, collection: str, queries: Any, search: Search) -> Hits:
         layout = self._layout(collection)
         field = layout.field(search.vector)
         expression = to_expression(search.filter, layout.fields)
@@ -530,7 +570,11 @@ class MilvusStore(ClientStore[Connection]):
     def findings(
         self, info: CollectionInfo, options: Mapping[str, Any] | None = None
     ) -> list[Finding]:
-        return findings.findings(self.address, info, options or {})
+        told = findings.findings(self.address, info, options or {})
+        if self.connection.lite or not info.count:
+            return told
+        found = duplicates.find(self.connection, self._layout(info.name), findings.LOOKED)
+        return told + findings.duplicate_ids(info, found)
 
 
 def _wanted(layout: schema.Layout, names: Sequence[str] | None) -> dict[str, Vector | Extra]:

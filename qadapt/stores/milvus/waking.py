@@ -3,6 +3,8 @@
 Seen on 2.3.5, killed and started on the same folder: healthy after 8 s, the load state then
 ``Loading`` for 28 s, in which reading and searching are refused as "collection not loaded". One
 that somebody released has the state ``NotLoad``, and nobody loads it.
+
+Milvus Lite serves one process, and forgets at its end which collections were loaded.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import time
 
 from qadapt.errors import BusyError
 from qadapt.stores.milvus.connection import Connection
-from qadapt.stores.milvus.schema import load_state
+from qadapt.stores.milvus.schema import load_state, loaded
 
 PAUSE = 0.25
 LIMIT = 120.0
@@ -32,3 +34,9 @@ def wait_while_loading(connection: Connection, name: str, limit: float = LIMIT) 
                 "server's log why it takes so long",
             )
         time.sleep(PAUSE)
+
+
+def load_in_lite(connection: Connection, name: str) -> None:
+    """Load a collection of Lite that is not loaded."""
+    if not loaded(connection, name):
+        connection.call(f"load {name!r}", connection.client.load_collection, name)

@@ -76,7 +76,7 @@ class Look:
         if self.telemetry is None:
             target = config.in_force(self.info, name)
             return Codes(mapping.from_native({"quantization_config": target}), None)
-        rows = [each for each in self.telemetry.segments.get(name, ()) if each.rows]
+        rows = [each for each in self.telemetry.segments.get(name, ()) if each.present]
         held = [each for each in rows if each.codes is not None]
         largest = max(held, key=lambda each: each.rows, default=None)
         there = None if largest is None else largest.codes

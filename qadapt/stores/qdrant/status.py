@@ -66,19 +66,19 @@ class Seen:
 
     @property
     def indexed(self) -> list[Segment]:
-        """Segments with an index."""
-        return [each for each in self.segments if each.indexed]
+        """Segments with an index and a live row."""
+        return [each for each in self.segments if each.indexed and each.present]
 
     @property
     def growing(self) -> list[Segment]:
-        """Segments with rows and no index."""
-        return [each for each in self.segments if not each.indexed and each.rows]
+        """Segments with live rows and no index."""
+        return [each for each in self.segments if not each.indexed and each.present]
 
     @property
     def growing_sizes(self) -> list[float]:
         """KB of the widest vector of each growing segment: what the server compares."""
         pairs = zip(self.segments, self.widest, strict=True)
-        return [size for each, size in pairs if not each.indexed and each.rows]
+        return [size for each, size in pairs if not each.indexed and each.present]
 
     @property
     def expected(self) -> list[Segment]:
@@ -218,7 +218,7 @@ def _advice(seen: Seen) -> str:
 
 def _apart(seen: Seen) -> str:
     """What an active quantization leaves out, in words."""
-    rows = sum(each.rows for each in seen.growing)
+    rows = sum(each.present for each in seen.growing)
     if not rows or seen.codes_while_growing:
         return ""
     return (

@@ -502,7 +502,7 @@ class QdrantStore(ClientStore[Connection]):
         for vector in info.vectors.values():
             seen = looked.seen(vector.name, vector.count)
             if vector.held_by == "store" and seen.target and not seen.codes_while_growing:
-                rows = sum(each.rows for each in seen.growing)
+                rows = sum(each.present for each in seen.growing)
                 found += findings.small_segments(self.address, info, vector, rows, seen.threshold)
         return found + findings.says_green(self.address, info, looked.colour)
 

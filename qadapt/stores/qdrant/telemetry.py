@@ -18,14 +18,21 @@ class Segment:
     """One vector in one segment.
 
     Attributes:
-        rows: vectors of that name.
+        rows: vectors of that name, with those of points deleted or replaced since.
         index: the index and its parameters; ``{"type": "plain"}`` for none.
         codes: the ``quantization_config`` that it was built with; None for none.
+        live: those of points that are there, at most.
     """
 
     rows: int
     index: Mapping[str, Any]
     codes: Mapping[str, Any] | None
+    live: int | None = None
+
+    @property
+    def present(self) -> int:
+        """Vectors that a search may find, at most."""
+        return self.rows if self.live is None else self.live
 
     @property
     def indexed(self) -> bool:
@@ -83,11 +90,17 @@ def of(collection: Mapping[str, Any]) -> Telemetry | None:
 
 
 def _add(segments: dict[str, list[Segment]], segment: Mapping[str, Any]) -> None:
-    counts = (segment.get("info") or {}).get("vector_data") or {}
+    info = segment.get("info") or {}
+    counts, points = info.get("vector_data") or {}, info.get("num_points")
     for name, each in ((segment.get("config") or {}).get("vector_data") or {}).items():
         rows = int((counts.get(name) or {}).get("num_vectors") or 0)
         index = each.get("index") or {"type": "plain"}
         flat = {"type": index.get("type", "plain"), **(index.get("options") or {})}
         segments.setdefault(name, []).append(
-            Segment(rows, flat, each.get("quantization_config") or None)
+            Segment(
+                rows,
+                flat,
+                each.get("quantization_config") or None,
+                None if points is None else min(rows, int(points)),
+            )
         )

@@ -110,7 +110,7 @@ def _rows(looked: Look, vector: str) -> int:
     """Rows that have the vector, as the segments count them; enough to tell none from some."""
     if looked.telemetry is None:
         return int(looked.info.get("points_count") or 0)
-    return sum(each.rows for each in looked.telemetry.segments.get(vector, ()))
+    return sum(each.present for each in looked.telemetry.segments.get(vector, ()))
 
 
 def _refuse_trouble(looked: Look, name: str) -> None:

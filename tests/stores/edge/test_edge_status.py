@@ -90,6 +90,68 @@ def test_some_rows_that_were_never_measured(store: EdgeStore, texts: Texts) -> N
     assert evidence(store, "rows with wider codes compared by one bit") == 100
 
 
+@pytest.mark.parametrize("text", ["scalar", "product:ratio=4", "binary:bits=2"])
+def test_deleted_and_replaced_rows_are_in_no_codes(
+    store: EdgeStore, texts: Texts, text: str
+) -> None:
+    """An indexed segment keeps its codes when its last row is deleted, and no search meets them."""
+    fill(store, texts.batch.rows(0, 500))
+    carry_out(store, plan(store, text))
+    store.run("c", {"op": "edge.optimize"}, silent, 60)
+    store.write("c", texts.batch.rows(500, 560))
+    store.delete("c", range(499))
+    assert state(store) is State.ACTIVE
+    store.delete("c", [499])
+    seen = status(store)
+    if text.startswith("binary"):
+        # The segment that grows has codes too.
+        assert seen.state is State.ACTIVE
+        return
+    assert seen.state is State.IGNORED
+    assert "(60 rows)" in seen.reason
+    assert evidence(store, "rows in codes, with those deleted since") == 500
+    assert evidence(store, "live rows in codes, at most") == 0
+    carry_out(store, plan(store, text))
+    assert state(store) is State.ACTIVE
+    assert evidence(store, "live rows in codes, at most") == 60
+
+
+def test_replaced_rows_are_counted_where_they_are(store: EdgeStore, texts: Texts) -> None:
+    fill(store, texts.batch.rows(0, 500))
+    carry_out(store, plan(store, "scalar"))
+    store.write("c", texts.batch.rows(0, 200))
+    assert evidence(store, "live rows in codes, at most") == 300
+    assert "up to 200 of 500 rows" in status(store).reason
+    store.delete("c", [1, 2, 3, 400])
+    assert evidence(store, "live rows in codes, at most") == 299
+    store.delete("c", range(200))
+    assert (state(store), status(store).reason) == (State.ACTIVE, "")
+
+
+def test_wider_bits_whose_measured_rows_are_all_gone(store: EdgeStore, texts: Texts) -> None:
+    """What is left is compared by one bit, though a dead segment has the wider codes."""
+    store.create("c", {"": Vector(384)}, {})
+    store.write("c", texts.batch.rows(0, 500))
+    carry_out(store, plan(store, "scalar"))
+    carry_out(store, plan(store, "binary:bits=2"))
+    store.write("c", texts.batch.rows(500, 560))
+    assert evidence(store, "rows with wider codes compared by one bit") == 60
+    store.delete("c", range(500))
+    assert state(store) is State.IGNORED
+    assert "by one bit" in status(store).reason
+
+
+def test_what_is_deleted_in_an_indexed_segment_may_not_be_seen() -> None:
+    """Without the engine's count: certain of what the segment that grows cannot hold."""
+    indexed = segment(rows=500, live=None)
+    growing = segment(
+        segment="g", indexed=False, rows=60, live=None, config=None, code_config=None, code_bytes=0
+    )
+    for count, expected in ((60, State.UNKNOWN), (61, State.ACTIVE)):
+        found = Seen(Vector(384), count, TARGET, 750, [indexed, growing], {"g": 90.0})
+        assert judge(found).state is expected
+
+
 def test_a_hundred_rows_are_enough(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch.rows(0, 100))
     carry_out(store, plan(store, "product:ratio=4"))
@@ -292,6 +354,7 @@ def segment(**changes: Any) -> SegmentVector:
         "code_config": TARGET,
         "code_bytes": 2000,
         "float_bytes": 6400,
+        "live": 100,
     }
     return SegmentVector(**{**base, **changes})
 

@@ -26,7 +26,8 @@ from qadapt.errors import (
 )
 from qadapt.model import FEATURES, Batch, Quantization, State, Support, Vector, binary
 from qadapt.model.address import Address
-from qadapt.stores.edge.capabilities import RULES
+from qadapt.stores.base import Search
+from qadapt.stores.edge.capabilities import RULES, too_old
 from qadapt.stores.edge.engine import translate
 from qadapt.stores.edge.store import EdgeStore
 
@@ -188,3 +189,63 @@ def test_deleting_much(store: EdgeStore) -> None:
     fill(store, Batch(list(range(25_000)), {"": rows}))
     store.delete("c", list(range(24_999)))
     assert store.count("c") == 1
+
+
+# -- versions ------------------------------------------------------------------------------------
+
+
+def test_a_version_that_is_too_old_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.5 and before have other names for all of it: an AttributeError."""
+    address = Address.parse(f"edge:{tmp_path}")
+    for version, opens in (("0.5.0", False), ("0.6.0", True), ("0.10.0", True), (None, True)):
+        monkeypatch.setattr("qadapt.stores.edge.store.version", lambda told=version: told)
+        if opens:
+            EdgeStore.open(address).close()
+            continue
+        with pytest.raises(
+            UnsupportedError, match=r"qdrant-edge-py 0\.5\.0 .* needs 0\.6"
+        ) as caught:
+            EdgeStore.open(address)
+        assert "pip install" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("version", "missing"),
+    [("0.6.1", {"1", "1.5", "2", "4", "8"}), ("0.7.0", {"8"}), ("0.8.0", {"8"}), ("0.9.0", set())],
+)
+def test_kinds_of_older_versions(version: str, missing: set[str]) -> None:
+    """As the conformance suite found them by running each."""
+    can = EdgeStore.declared(version)
+    for bits in ("1", "1.5", "2", "4", "8"):
+        refused = too_old(Quantization.parse(f"rotational:bits={bits}"), version)
+        assert (refused is not None) == (bits in missing) != can.native(f"native-rotational:{bits}")
+    assert too_old(Quantization.parse("binary:bits=2"), version) is None
+
+
+def test_older_versions_get_words_that_they_keep(
+    store: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.8 drops `memory` of a vector without a word, and keeps `on_disk`."""
+    wanted = Quantization.parse("scalar:codes=ram,originals=disk")
+    newest = store.map(wanted, Vector(8)).native
+    assert newest is not None and newest["memory"] == "cold"
+    monkeypatch.setattr("qadapt.stores.edge.store.version", lambda: "0.8.0")
+    older = store.map(wanted, Vector(8)).native
+    assert older is not None and older["on_disk"] is True and "memory" not in older
+    assert older["quantization_config"]["scalar"]["always_ram"] is True
+
+
+def test_searches_go_one_by_one_where_the_engine_takes_no_batch(
+    store: EdgeStore, texts: Texts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 0.9."""
+    fill(store, texts.batch.rows(0, 300))
+    search = Search(k=5, filter={"at": {"lt": 200}}, with_payload=True)
+    together = store.search("c", texts.queries[:7], search)
+    monkeypatch.delattr("qdrant_edge.QueryBatchRequest")
+    alone = store.search("c", texts.queries[:7], search)
+    assert alone.ids.tolist() == together.ids.tolist()
+    assert np.array_equal(alone.scores, together.scores)
+    assert alone.payloads == together.payloads

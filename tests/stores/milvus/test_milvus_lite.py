@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from qadapt.errors import (
 from qadapt.model import Batch, Quantization, State, Vector
 from qadapt.model.address import Address
 from qadapt.stores.base import Search, silent
+from qadapt.stores.milvus import schema
+from qadapt.stores.milvus.status import IN_SEGMENTS, LEAST, MOST
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
@@ -76,7 +80,64 @@ def test_rows_in_memory_are_told_and_flushed_by_apply(lite: MilvusStore, sample:
     assert state(lite) is State.ACTIVE
     lite.write(NAME, Batch([5000], {"": sample.rows[:1]}))
     assert state(lite) is State.ACTIVE
-    assert "newest rows are in memory" in status(lite).reason
+    assert status(lite).reason == "1 rows are in memory, and compared by their floats"
+
+
+@pytest.mark.parametrize(
+    ("deleted", "written"),
+    [((), range(2000)), (range(2000), range(2000, 4000)), (range(1800), range(2000, 2300))],
+    ids=["all replaced", "all deleted and others written", "90 % deleted, with a tail"],
+)
+def test_deleted_and_replaced_rows_are_in_no_codes(
+    lite: MilvusStore, sample: Sample, deleted: Sequence[int], written: Sequence[int]
+) -> None:
+    """Their index file stays until a compaction; live rows are those not in memory."""
+    fill(lite, sample.rows)
+    carry_out(lite, plan(lite, "scalar"))
+    assert state(lite) is State.ACTIVE
+    lite.delete(NAME, deleted)
+    lite.write(NAME, Batch(written, {"": sample.rows[: len(written)]}))
+    found = status(lite)
+    assert found.state is State.BUILDING
+    told = {each.signal: each.value for each in found.evidence}
+    assert told[IN_SEGMENTS] == 2000
+    assert told["rows in memory (write-ahead log)"] == len(written)
+    assert told[LEAST] == told[MOST] == lite.count(NAME) - len(written)
+    carry_out(lite, plan(lite, "scalar"))
+    assert state(lite) is State.ACTIVE
+
+
+def test_a_row_deleted_from_memory_is_not_counted_there(lite: MilvusStore, sample: Sample) -> None:
+    fill(lite, sample.rows)
+    carry_out(lite, plan(lite, "scalar"))
+    lite.write(NAME, Batch(range(3000, 3010), {"": sample.rows[:10]}))
+    lite.delete(NAME, [*range(3000, 3004), 5])
+    lite.write(NAME, Batch([3000], {"": sample.rows[:1]}))
+    told = {each.signal: each.value for each in status(lite).evidence}
+    assert told["rows in memory (write-ahead log)"] == 7
+    assert told[LEAST] == 1999
+
+
+def test_a_file_opened_again_is_loaded_when_it_is_used(tmp_path: Path, sample: Sample) -> None:
+    """Lite forgets at the end of a process what was loaded, and searched, read and told nothing."""
+    address = Address("milvus", None, str(tmp_path / "again.db"))
+    with closing(MilvusStore.open(address)) as store:
+        fill(store, sample.rows)
+        carry_out(store, plan(store, "scalar"))
+    uses: list[Callable[[MilvusStore], object]] = [
+        lambda store: store.search(NAME, sample.rows[3:4], Search(k=1)).ids.tolist() == [[3]],
+        lambda store: list(store.fetch(NAME, [3]).ids) == [3],
+        lambda store: store.count(NAME, {"group": 3}) == 286,
+        lambda store: sum(map(len, store.read(NAME))) == 2000,
+        lambda store: len(store.parts(NAME, 2)) > 0,
+        lambda store: store.delete(NAME, [1999]) is None,
+        lambda store: state(store) is State.ACTIVE and not plan(store, "scalar"),
+        lambda store: not store.findings(store.info(NAME)),
+    ]
+    for use in uses:
+        with closing(MilvusStore.open(address)) as store:
+            assert not schema.loaded(store.connection, NAME)
+            assert use(store)
 
 
 def test_an_upsert_replaces_the_whole_payload(lite: MilvusStore) -> None:

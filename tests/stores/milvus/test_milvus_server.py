@@ -12,6 +12,7 @@ from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError, Unsuppor
 from qadapt.model import Batch, Kind, Quantization, Rescore, State, Vector
 from qadapt.stores.base import Progress, Search, silent
 from qadapt.stores.milvus import bits
+from qadapt.stores.milvus.status import GROWING, IN_SEGMENTS, MOST
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
@@ -102,6 +103,25 @@ def test_an_index_that_is_refused_leaves_the_former_one_searching(
         server.run(NAME, {**step.request, "index": bad}, silent, 60)
     assert kind(server) == "HNSW"
     assert recall(server, sample.queries, sample.rows) > 0.95
+
+
+def test_deleted_and_replaced_rows_are_in_no_codes(server: MilvusStore, sample: Sample) -> None:
+    """A sealed segment tells as many rows as ever, and none of them is live any more."""
+    fill(server, sample.rows)
+    carry_out(server, plan(server, "scalar"))
+    assert state(server) is State.ACTIVE
+    server.write(NAME, Batch(range(2000), {"": sample.rows}))
+    found = status(server)
+    assert found.state is State.BUILDING
+    assert "deleted or replaced" in found.reason
+    told = {each.signal: each.value for each in found.evidence}
+    assert (told[IN_SEGMENTS], told[GROWING], told[MOST]) == (2000, 2000, 0)
+    carry_out(server, plan(server, "scalar"))
+    assert state(server) is State.ACTIVE
+    server.write(NAME, Batch(range(3000, 3300), {"": sample.rows[:300]}))
+    server.delete(NAME, range(1800))
+    found = status(server)
+    assert (found.state, found.progress) == (State.BUILDING, 0.4)
 
 
 def test_a_build_that_never_ends_ends_in_our_time_limit(

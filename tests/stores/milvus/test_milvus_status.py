@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 
 from qadapt.model import Quantization, State
-from qadapt.stores.milvus.status import Seen, Segment, judge
+from qadapt.stores.milvus.status import IN_SEGMENTS, LEAST, MOST, Seen, Segment, judge
 
 SQ8 = {"index_name": "v_ivf_sq8", "index_type": "IVF_SQ8", "metric_type": "L2", "params": {}}
 TOLD = {"state": "Finished", "indexed_rows": 5000}
 
 
 def seen(segments: Any, count: int = 5000, **changes: Any) -> Seen:
-    """A collection set to scalar codes, which ``describe_index`` calls finished."""
+    """A collection set to scalar codes, which ``describe_index`` calls finished.
+
+    Rows of segments are live where nothing else is told.
+    """
+    changes.setdefault("sealed", sum(each.rows or 0 for each in segments or ()))
     values: dict[str, Any] = {
         "quantization": Quantization.parse("scalar"),
         "index": SQ8,
@@ -60,6 +64,55 @@ def test_more_rows_unflushed_than_in_codes_is_building() -> None:
     assert judge(seen([Segment(2000, "v_ivf_sq8")], count=9000)).state is State.BUILDING
 
 
+@pytest.mark.parametrize("lite", [False, True])
+@pytest.mark.parametrize(
+    ("segments", "sealed", "count", "state"),
+    [
+        # Every row was replaced: the segment tells 6,000 rows, and none of them is live.
+        ([6000], 0, 6000, State.BUILDING),
+        # All but one.
+        ([6000], 1, 6000, State.BUILDING),
+        # 90 % deleted, with a tail in growing segments.
+        ([6000], 600, 3600, State.BUILDING),
+        ([6000], 600, 1400, State.BUILDING),
+        ([6000], 600, 1100, State.ACTIVE),
+        # Flushed and indexed: the dead segment stays until it is compacted.
+        ([6000, 6000], 6000, 6000, State.ACTIVE),
+    ],
+)
+def test_deleted_and_replaced_rows_are_in_no_codes(
+    lite: bool, segments: list[int], sealed: int, count: int, state: State
+) -> None:
+    index = "IVF_SQ8" if lite else "v_ivf_sq8"
+    found = [Segment(rows, index) for rows in segments]
+    status = judge(seen(found, count=count, sealed=sealed, lite=lite))
+    assert status.state is state
+    told = {item.signal: item.value for item in status.evidence}
+    assert told[LEAST] == told[MOST] == sealed
+    assert told[IN_SEGMENTS] == sum(segments)
+    if not sealed:
+        assert "deleted or replaced" in status.reason
+
+
+def test_dead_rows_of_small_segments_leave_bounds() -> None:
+    """600 live rows among 6,000 with codes and 900 without: perhaps they are the 900."""
+    segments = [Segment(6000, "v_ivf_sq8"), Segment(900, None)]
+    status = judge(seen(segments, count=600, sealed=600))
+    assert status.state is State.UNKNOWN
+    assert "at most 600 of 600 rows" in status.reason
+    status = judge(seen(segments, count=1000, sealed=1000))
+    assert status.state is State.ACTIVE
+    assert "up to 900 rows" in status.reason
+    # All that is live is in the segment without codes.
+    dead = [Segment(0, "v_ivf_sq8"), Segment(900, None)]
+    assert judge(seen(dead, count=900, sealed=900)).state is State.IGNORED
+
+
+def test_live_rows_that_nobody_counts_are_unknown() -> None:
+    status = judge(seen([Segment(5000, "v_ivf_sq8")], sealed=None))
+    assert status.state is State.UNKNOWN
+
+
 def test_an_unloaded_collection_obeys_nothing() -> None:
     status = judge(seen(None, loaded=False))
     assert status.state is State.IGNORED
@@ -77,8 +130,8 @@ def test_lite_is_judged_by_its_files() -> None:
     lite: dict[str, Any] = {"lite": True}
     assert judge(seen([], **lite)).state is State.BUILDING
     assert judge(seen([Segment(None, None)], **lite)).state is State.BUILDING
-    assert judge(seen([Segment(None, "IVF_SQ8")], **lite)).state is State.ACTIVE
-    partly = [Segment(None, "IVF_SQ8"), Segment(None, None)]
+    assert judge(seen([Segment(5000, "IVF_SQ8")], **lite)).state is State.ACTIVE
+    partly = [Segment(2500, "IVF_SQ8"), Segment(2500, None)]
     assert judge(seen(partly, **lite)).state is State.BUILDING
     # A wrapped client may hide where its files are.
     assert judge(seen(None, **lite)).state is State.UNKNOWN

@@ -19,11 +19,13 @@ from qdrant_help import (
     serve,
     telemetry_of,
 )
+from recorded import recorded
 
 import qadapt as qa
 from qadapt.errors import UnsupportedError
 from qadapt.model import State
 from qadapt.stores.base import Search
+from qadapt.stores.qdrant import telemetry
 
 
 def status_of(server: Replay, name: str = "") -> qa.model.Status:
@@ -67,6 +69,24 @@ def test_rows_that_are_not_indexed_yet_are_told() -> None:
     status = status_of(serve(info_of(UNNAMED, SCALAR), telemetry_of("articles", parts)))
     assert status.state is State.ACTIVE
     assert "100 of 2,000 rows" in status.reason
+
+
+def test_an_indexed_segment_without_a_live_row_is_in_no_search() -> None:
+    """Seen on 1.19.0: ``num_vectors`` tells points that were deleted or replaced, too."""
+    answer = recorded("qdrant-1.19.0", "restart/03_after_restart_telemetry")["response"]["body"]
+    (shown,) = telemetry.collections(answer["result"]).values()
+    seen = telemetry.of(shown)
+    assert seen is not None
+    found = {(each.rows, each.present) for each in seen.segments[""]}
+    assert {(20_000, 9000), (9000, 0)} <= found
+    parts = [{"": (100, "plain", None)}, {"": (1900, "hnsw", SCALAR)}]
+    told = telemetry_of("articles", parts)
+    dead = told["collections"]["collections"][0]["shards"][0]["local"]["segments"][1]
+    dead["info"]["num_points"] = 0
+    status = status_of(serve(info_of(UNNAMED, SCALAR), told, count=100))
+    assert status.state is State.IGNORED
+    dead["info"]["num_points"] = 1
+    assert status_of(serve(info_of(UNNAMED, SCALAR), told, count=101)).state is State.ACTIVE
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,110 @@
+"""What the files of Milvus Lite 3 show: data files with an index file, and rows still in memory.
+
+::
+
+    collections/NAME/manifest.json                  the data files of each partition
+    collections/NAME/partitions/P/data/*.parquet    flushed rows, with those replaced since
+    collections/NAME/partitions/P/indexes/DATA.FIELD.TYPE.idx
+    collections/NAME/wal/wal_data_N.arrow           rows in memory: written at once, gone on flush
+    collections/NAME/wal/wal_delta_N.arrow          keys deleted since the last flush
+
+Both kinds of log carry a sequence number (``_seq``); a key is in memory when its last insert is
+newer than its last deletion.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qadapt.stores.milvus.schema import Field, Layout
+from qadapt.stores.milvus.status import Seen, Segment
+
+logger = logging.getLogger(__name__)
+
+
+def in_files(path: Path | None, layout: Layout, field: Field, seen: Seen) -> Seen:
+    """The same with what the files show; as it was where there are none to be read.
+
+    Args:
+        path: the folder of the database; None where a client of the user's hides it.
+    """
+    if path is None or field.index is None:
+        return seen
+    folder = path / "collections" / layout.real
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return seen
+    segments, size = [], 0
+    for partition, content in manifest.get("partitions", {}).items():
+        place = folder / "partitions" / partition
+        for name in content.get("data_files", ()):
+            kind = field.index.type
+            index = place / "indexes" / f"{Path(name).stem}.{field.field}.{kind.lower()}.idx"
+            there = index.is_file()
+            size += index.stat().st_size if there else 0
+            segments.append(Segment(_rows(place / name), kind if there else None))
+    memory = in_memory(folder / "wal", layout.keys.field)
+    sealed = None if memory is None else max(0, seen.count - memory)
+    return dataclasses.replace(seen, segments=segments, sealed=sealed, index_bytes=size)
+
+
+def _rows(file: Path) -> int | None:
+    """Rows of a data file by its footer, with those deleted since; None where it is gone."""
+    try:
+        from pyarrow import ArrowInvalid
+        from pyarrow.parquet import read_metadata
+    except ImportError:
+        return None
+    try:
+        return int(read_metadata(file).num_rows)
+    except (OSError, ArrowInvalid) as error:
+        # A compaction replaces data files while they are looked at.
+        logger.debug("no rows of %s: %s", file, error)
+        return None
+
+
+def in_memory(logs: Path, key: str) -> int | None:
+    """Live rows that are in no data file yet; None where pyarrow is missing.
+
+    Only keys and sequence numbers are read, of a log that Lite keeps under 256 MiB.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+    except ImportError:
+        return None
+    last = {}
+    for kind in ("data", "delta"):
+        batches = [
+            batch.select([key, "_seq"])
+            for log in sorted(logs.glob(f"wal_{kind}_*.arrow"))
+            for batch in _batches(pa, log)
+        ]
+        if batches:
+            table = pa.Table.from_batches(batches)
+            last[kind] = table.group_by(key).aggregate([("_seq", "max")])
+    if "data" not in last:
+        return 0
+    written = last["data"]
+    if "delta" not in last:
+        return int(written.num_rows)
+    at = pc.index_in(written[key], value_set=last["delta"][key])
+    deleted = last["delta"]["_seq_max"].take(at)
+    live = pc.fill_null(pc.greater(written["_seq_max"], deleted), True)
+    return int(pc.sum(live.cast("int64")).as_py() or 0)
+
+
+def _batches(pa: Any, log: Path) -> Iterator[Any]:
+    """Record batches of a log that may be written to meanwhile: the last one may be cut off."""
+    try:
+        with pa.memory_map(str(log)) as source:
+            yield from pa.ipc.open_stream(source)
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        # Flushed and deleted meanwhile, still empty, or in the middle of a write.
+        logger.debug("the log %s ends here: %s", log, error)
