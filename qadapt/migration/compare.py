@@ -61,11 +61,14 @@ def differences(
     result = []
     wanted_home, found_home = home(wanted, list(wanted.vectors)), home(found, list(wanted.vectors))
     for name, array in wanted.vectors.items():
-        right = same_vectors(array, found.vectors[name], plans[name].comparison)
+        other = found.vectors[name]
+        if not other.shape[1]:  # no row has one, and the store keeps no dimension without
+            other = np.zeros_like(array)
+        right = same_vectors(array, other, plans[name].comparison)
         gap, hole = _mask(wanted, name), _mask(found, name)
         right = np.where(gap | hole, gap == hole, right)
         for row in np.flatnonzero(~right).tolist():
-            detail = _told(array[row], found.vectors[name][row], gap[row], hole[row])
+            detail = _told(array[row], other[row], gap[row], hole[row])
             label = f"vector {name!r}" if name else "vector"
             result.append(Difference(sources[row], label, detail))
     for row, name, detail in differing(wanted, found, extras):

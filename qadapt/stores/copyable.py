@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Beside, Id, Vector
-from qadapt.stores.terms import Kept, OnProgress, Room
+from qadapt.stores.terms import Kept, OnProgress, Room, silent
 
 
 class Copyable:
@@ -90,6 +90,15 @@ class Copyable:
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
         """What a collection holds that ``read`` does not give, or ``create`` does not make:
         ``{"sparse-vectors": "title_sparse"}``. A copy leaves it behind, and has to say so.
+        """
+        return {}
+
+    def measure(self, collection: str, progress: OnProgress = silent) -> Mapping[str, int]:
+        """Read rows until the dimension of each dense vector of the schema is known: for a store
+        whose schema does not hold it. ``info`` shows those that were found.
+
+        Returns:
+            The vectors that no row has, and how many rows were read: all of them.
         """
         return {}
 

@@ -188,10 +188,12 @@ def connect(address: Address) -> Connection:
     checks.options(address, OPTIONS)
     client = module()
     # Its warnings (another version, a key without TLS) are said by `note` and by the address.
+    if address.transport is None:
+        with quiet(every=True):
+            opened = _open_local(client, address)
+        return Connection(opened, owned=True)
+    secret = address.secret()
     with quiet(every=True):
-        if address.transport is None:
-            return Connection(_open_local(client, address), owned=True)
-        secret = address.secret()
         opened = client.QdrantClient(**_server_settings(address), api_key=secret)
     found = Connection(opened, owned=True, secret=secret)
     try:
