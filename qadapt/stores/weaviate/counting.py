@@ -7,7 +7,7 @@ there, and rows that match a filter are counted by their ids.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from qadapt.errors import StoreError
@@ -45,7 +45,7 @@ def by_tenant(connection: Connection, real: str, tenants: Sequence[str]) -> dict
 
 def _asked(
     connection: Connection, real: str, tenants: Sequence[str], filter: Any
-) -> Mapping[str, int]:
+) -> dict[str, int]:
     if not Engine(connection.version).has(SINCE_AGGREGATE):
         return {tenant: _by_graphql(connection, real, tenant) for tenant in tenants}
     message = proto().aggregate_pb2.AggregateRequest
