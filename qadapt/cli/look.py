@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from qadapt.api import Database
     from qadapt.matrix import Cell, Seen
-    from qadapt.model import Capabilities, CollectionInfo, Server, VectorInfo
+    from qadapt.model import Capabilities, CollectionInfo, Server, Unmeasured, VectorInfo
     from qadapt.model.address import Address
 
 _SUPPORT = {"native": "green", "client": "cyan", "unsupported": "dim"}
@@ -269,9 +269,14 @@ def _all_vectors(infos: list[CollectionInfo], width: int) -> Any:
             row += [words.number(info.count), str(vector.dim), str(vector.metric)]
             row += [words.size(vector.code_bytes or None), words.size(vector.float_bytes)]
             rows.append([*row, styled(word, style), str(vector.quantization)])
+        for name, seen in info.unmeasured.items():
+            row = [info.name, words.vector(name), words.number(info.count)]
+            rows.append(
+                [*row, *[words.DASH] * 4, styled(words.unmeasured(seen), "dim"), words.DASH]
+            )
     columns: list[Any] = ["Collection", "Vector", ("Rows", "right"), ("Dim", "right"), "Metric"]
     columns += [("Codes", "right"), ("Floats", "right"), "Seen", "Configured"]
-    unnamed = not any(name for info in infos for name in info.vectors)
+    unnamed = not any(name for info in infos for name in (*info.vectors, *info.unmeasured))
     if unnamed:
         columns, rows = columns[:1] + columns[2:], [row[:1] + row[2:] for row in rows]
     return fitting(width, columns, rows, drop=["Metric", "Floats", "Dim", "Codes"])
@@ -289,11 +294,21 @@ def _one_collection(out: Output, info: CollectionInfo) -> None:
     out.print(head.append(f"  {_server(info.server)}", style="dim"))
     for vector in info.vectors.values():
         out.print("", _vector_title(vector), facts_of(vector, out))
+    for name, seen in info.unmeasured.items():
+        title = styled(words.vector(name), "bold").append("  dimension unknown", style="default")
+        out.print("", title, facts([("  seen", words.unmeasured(seen)), ("  because", _why(seen))]))
     if out.verbose:
         for vector in info.vectors.values():
             out.print("", evidence_of(vector))
         out.print("", styled("configuration, in the store's own words", "bold"))
         out.print(json.dumps(info.config, indent=2, ensure_ascii=False, default=str), indent=2)
+
+
+def _why(seen: Unmeasured) -> str:
+    rows = f"{words.number(seen.read)} rows"
+    return (
+        f"none of the {rows} has it" if seen.whole else f"none of the {rows} that were read has it"
+    )
 
 
 def _vector_title(vector: VectorInfo) -> Text:

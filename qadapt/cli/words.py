@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qadapt.model import Rescore, Status
+    from qadapt.model import Rescore, Status, Unmeasured
 
 DASH = "-"
 
@@ -86,6 +86,11 @@ def value(given: Any) -> str:
 def vector(name: str) -> str:
     """A vector's name; the unnamed one has none."""
     return name or "(unnamed)"
+
+
+def unmeasured(seen: Unmeasured) -> str:
+    """A vector of unknown dimension: empty, or not found in the rows that were read."""
+    return "· empty" if seen.whole else "? unknown"
 
 
 def state(status: Status) -> tuple[str, str]:

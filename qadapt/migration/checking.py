@@ -28,6 +28,7 @@ from qadapt.migration.ahead import ahead
 from qadapt.migration.carrier import Carrier, home
 from qadapt.migration.compare import Difference
 from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.gaps import not_copied
 from qadapt.migration.idset import IdSet, among
 from qadapt.migration.parting import Piece, inside, part_of, pieces, sources, targets
 from qadapt.migration.plan import VectorPlan
@@ -77,6 +78,7 @@ def check(
     sampled = how == "sample" or (how is None and total > WHOLE)
     share = min(1.0, SAMPLE / total) if sampled and total else 1.0
     k, queries, seed = (gate.k, gate.queries, gate.seed) if gate else (K, QUERIES, 0)
+    uncopied = not_copied(source, plans)
     lost, extra = _ids(source, target, carrier, out, progress)
     drawn = _drawn(source, target, plans, carrier, queries, seed, k, total)
     found = _rows(source, target, plans, carrier, out, share, drawn, total, progress)
@@ -86,11 +88,13 @@ def check(
         if (of := [each for each in drawn if each.name == name])
     )
     told = [
+        *uncopied,
         *(Difference(key, "missing", "the target does not have it") for key in lost[:SHOWN]),
         *(Difference(key, "not in the source", "the target alone has it") for key in extra[:SHOWN]),
         *found.differences,
     ]
-    passed = not lost and not extra and not found.different and all(each.passed for each in recalls)
+    same = not lost and not extra and not found.different and not uncopied
+    passed = same and all(each.passed for each in recalls)
     return Check(
         source=str(source),
         target=str(target),

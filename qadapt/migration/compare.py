@@ -61,20 +61,23 @@ def differences(
     result = []
     wanted_home, found_home = home(wanted, list(wanted.vectors)), home(found, list(wanted.vectors))
     for name, array in wanted.vectors.items():
+        theirs = found.vectors[name]
+        if not theirs.shape[1]:  # no row has one, and the store keeps no dimension without
+            theirs = np.zeros_like(array)
         plan = plans[name]
         cosine = plan.target.metric is Metric.COSINE
-        right = same_vectors(array, found.vectors[name], plan.comparison, cosine=cosine)
+        right = same_vectors(array, theirs, plan.comparison, cosine=cosine)
         gap, hole = _mask(wanted, name), _mask(found, name)
         right = np.where(gap | hole, gap == hole, right)
         for row in np.flatnonzero(~right).tolist():
-            detail = _told(array[row], found.vectors[name][row], gap[row], hole[row])
+            detail = _told(array[row], theirs[row], gap[row], hole[row])
             label = f"vector {name!r}" if name else "vector"
             result.append(Difference(sources[row], label, detail))
     for row, name, detail in differing(wanted, found, extras):
         result.append(Difference(sources[row], f"vector {name!r}", detail))
     nothing: list[Mapping[str, Any]] = [{}] * len(found)
-    mine, theirs = (each.payloads or nothing for each in (wanted_home, found_home))
-    for row, (one, other) in enumerate(zip(mine, theirs, strict=True)):
+    ours, others = (each.payloads or nothing for each in (wanted_home, found_home))
+    for row, (one, other) in enumerate(zip(ours, others, strict=True)):
         if wanted_home.ids[row] != found_home.ids[row]:
             detail = f"it is {found_home.ids[row]!r} at home"
             result.append(Difference(sources[row], "id", detail))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.local import codes, seen
 from qadapt.local.settings import read_settings
-from qadapt.migration import parting
+from qadapt.migration import gaps, parting
 from qadapt.migration.beside import Along, along, of_two
 from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint
@@ -62,7 +62,9 @@ def make_plan(
             hint="choose another name behind '#', drop it, or add rows to it: "
             "--allow existing-target",
         )
+    empty = source.store.measure(source.name, progress)
     info = seen.info(source.store, source.name)
+    gaps.refuse_unread(source, info, empty)
     vectors = _vectors(source, target, info, options)
     come = along(source, target, {name: each.target for name, each in vectors.items()})
     if not vectors and not come.made.extras:
@@ -107,6 +109,7 @@ def make_plan(
         ),
         allow=options.allow,
         notes=(
+            *gaps.notes(empty),
             *_notes(source, target, vectors, scanned.ids, tried, sorted_out, options),
             *come.notes,
         ),
@@ -142,16 +145,19 @@ def _seconds(count: int, tried: Probe, lanes: int) -> float | None:
 def _vectors(
     source: Endpoint, target: Endpoint, info: CollectionInfo, options: Options
 ) -> dict[str, VectorPlan]:
-    behind = _left_behind(source)
+    behind = gaps.left_behind(source)
     there = {name: each for name, each in info.vectors.items() if name not in behind}
     if not there and not source.store.beside(source.name).extras:
+        empty = ", ".join(map(repr, info.unmeasured))
         raise UnsupportedError(
-            f"{source.name!r} has no vector that qadapt can copy", hint="qadapt inspect shows them"
+            f"{source.name!r} has no vector that qadapt can copy"
+            + (f"; no row has {empty}" if empty else ""),
+            hint="qadapt inspect shows them",
         )
     made = {name: _made(target.store, each, options) for name, each in there.items()}
     problem = target.store.refuses(made)
     if problem is not None:
-        what = ", ".join(map(_label, made)) or "a collection without a dense vector"
+        what = ", ".join(map(gaps.label, made)) or "a collection without a dense vector"
         raise UnsupportedError(
             f"the target cannot hold {what}: {problem}",
             hint="copy the vectors one by one with another target, or use a newer server",
@@ -160,18 +166,6 @@ def _vectors(
         name: _vector(source, target.store, each, made[name], options)
         for name, each in there.items()
     }
-
-
-def _left_behind(source: Endpoint) -> set[str]:
-    """Vectors that are not dense ones: they are extras, or stay behind."""
-    words = source.store.beyond_rows(source.name).get("multivectors", "")
-    return {name for name in words.split(", ") if name} | set(
-        source.store.beside(source.name).extras
-    )
-
-
-def _label(name: str) -> str:
-    return f"vector {name!r}" if name else "the vector"
 
 
 def _made(store: Store, now: VectorInfo, options: Options) -> Vector:
@@ -245,10 +239,10 @@ def _losses(
     for name, each in vectors.items():
         if each.match.level is Level.UNSUPPORTED:
             why = "; ".join(each.match.differences)
-            found["quantization"] = f"{_label(name)} would have none: {why}"
+            found["quantization"] = f"{gaps.label(name)} would have none: {why}"
         lacking = info.count - each.count
         if lacking > 0 and not target.store.gaps:
-            what = f"{lacking:,} rows lack {_label(name)}"
+            what = f"{lacking:,} rows lack {gaps.label(name)}"
             found["missing-vectors"] = ", ".join(
                 filter(None, [what, come.losses.get("missing-vectors")])
             )
@@ -287,7 +281,7 @@ def _notes(
             f"{target.store.name} indexes {', '.join(sorted_out.by_itself)} for filters by itself"
         )
     for name, each in vectors.items():
-        label = _label(name)
+        label = gaps.label(name)
         if each.comparison == "length 1" and not options.keep_norms:
             notes.append(
                 f"{target.store.name} keeps cosine vectors at length 1: lengths of {label} are "
@@ -334,20 +328,23 @@ def _datatype_words(each: VectorPlan) -> str:
 
 def plan_of_two(source: Endpoint, target: Endpoint, options: Options) -> MigrationPlan:
     """How two collections that are there compare: the target's vectors as they are."""
+    for end in (source, target):
+        end.store.measure(end.name)
     info, other = (seen.info(end.store, end.name) for end in (source, target))
     beside = of_two(source, target)
     carrier = Carrier(target.store, {}, beside=beside)
-    behind = _left_behind(source)
+    behind = gaps.left_behind(source)
     vectors = {}
     for name, now in info.vectors.items():
         if name in behind:
             continue
-        if name not in other.vectors:
-            raise UnsupportedError(f"the target has no {_label(name)}")
-        there = other.vectors[name]
+        if name not in other.vectors and name not in other.unmeasured:
+            raise UnsupportedError(f"the target has no {gaps.label(name)}")
+        # One that no row of the target has is there, and each row differs that should have it.
+        there = other.vectors.get(name, now)
         if (now.dim, now.metric) != (there.dim, there.metric):
             raise UnsupportedError(
-                f"{_label(name)} has {now.dim} dimensions and {now.metric} in the source, "
+                f"{gaps.label(name)} has {now.dim} dimensions and {now.metric} in the source, "
                 f"{there.dim} and {there.metric} in the target"
             )
         vectors[name] = VectorPlan(

@@ -12,7 +12,15 @@ from qadapt.model.capabilities import (
 )
 from qadapt.model.data import Batch, Hits, How, Id, Vector, as_vectors, check_vectors
 from qadapt.model.finding import Finding, Severity
-from qadapt.model.info import CollectionInfo, Evidence, Server, State, Status, VectorInfo
+from qadapt.model.info import (
+    CollectionInfo,
+    Evidence,
+    Server,
+    State,
+    Status,
+    Unmeasured,
+    VectorInfo,
+)
 from qadapt.model.match import ACCEPTS, Accept, Level, Match, Strategy
 from qadapt.model.metric import Metric
 from qadapt.model.plain import Plain
@@ -67,6 +75,7 @@ __all__ = [
     "Strategy",
     "Support",
     "Symbol",
+    "Unmeasured",
     "Vector",
     "VectorInfo",
     "as_vectors",

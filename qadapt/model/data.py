@@ -135,12 +135,12 @@ class Batch:
         names = batches[0].vectors
         for batch in batches:
             shapes = [{n: x.shape[1] for n, x in b.vectors.items()} for b in (batches[0], batch)]
-            if shapes[0] != shapes[1] or set(batch.extras) != set(batches[0].extras):
+            if not _alike(*shapes) or set(batch.extras) != set(batches[0].extras):
                 raise InputError(f"batches of different vectors: {shapes[0]} and {shapes[1]}")
         missing = {name for batch in batches for name in batch.missing}
         return _unchecked(
             [key for batch in batches for key in batch.ids],
-            {name: np.concatenate([batch.vectors[name] for batch in batches]) for name in names},
+            {name: _stacked([batch.vectors[name] for batch in batches]) for name in names},
             None
             if all(batch.payloads is None for batch in batches)
             else [item for b in batches for item in b.payloads or [{} for _ in range(len(b))]],
@@ -213,6 +213,25 @@ class Batch:
             for name, each in self.extras.items()
         }
         return _unchecked(self.ids, vectors, self.payloads, self.missing, more)
+
+
+def _alike(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
+    """Whether vectors are of the same names and dimensions; 0 stands for rows without one, of a
+    store that keeps no dimensions."""
+    return set(one) == set(other) and all(
+        one[name] == other[name] or not one[name] or not other[name] for name in one
+    )
+
+
+def _stacked(arrays: Sequence[Floats]) -> Floats:
+    """All rows; those of no dimension become zeros."""
+    dim = max(array.shape[1] for array in arrays)
+    return np.concatenate(
+        [
+            each if each.shape[1] == dim else np.zeros((len(each), dim), np.float32)
+            for each in arrays
+        ]
+    )
 
 
 def _unchecked(

@@ -102,6 +102,19 @@ class VectorInfo(Plain):
 
 
 @dataclass(frozen=True)
+class Unmeasured(Plain):
+    """A vector of the schema whose dimension is unknown, because no row that was read has it.
+
+    Attributes:
+        read: rows that were read.
+        whole: these are all rows, so the vector is empty.
+    """
+
+    read: int
+    whole: bool
+
+
+@dataclass(frozen=True)
 class CollectionInfo(Plain):
     """One collection.
 
@@ -111,6 +124,8 @@ class CollectionInfo(Plain):
         vectors: one VectorInfo for each vector.
         server: the engine that answered.
         config: the store's own configuration, as it was read; no secrets.
+        unmeasured: vectors of the schema that are not in ``vectors``, because a store that keeps
+            no dimensions has shown no row with one; by name.
     """
 
     name: str
@@ -118,6 +133,7 @@ class CollectionInfo(Plain):
     vectors: Mapping[str, VectorInfo]
     server: Server
     config: Mapping[str, Any] = field(default_factory=dict)
+    unmeasured: Mapping[str, Unmeasured] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:

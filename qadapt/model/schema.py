@@ -8,7 +8,7 @@ from qadapt.model.beside import Beside, Extra
 from qadapt.model.capabilities import Capabilities, Capability
 from qadapt.model.data import HitsDocument, How, Vector
 from qadapt.model.finding import Finding
-from qadapt.model.info import CollectionInfo, Evidence, Server, Status, VectorInfo
+from qadapt.model.info import CollectionInfo, Evidence, Server, Status, Unmeasured, VectorInfo
 from qadapt.model.match import Match
 from qadapt.model.plain import Plain
 from qadapt.model.plan import Estimate, Guard, Plan, Step
@@ -39,6 +39,7 @@ DOCUMENTS: tuple[type[Plain], ...] = (
     Status,
     Step,
     StoreSpec,
+    Unmeasured,
     Vector,
     VectorInfo,
     VectorSpec,

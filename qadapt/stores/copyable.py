@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Beside, Id, Vector
-from qadapt.stores.terms import Kept, OnProgress, Room
+from qadapt.stores.terms import Kept, OnProgress, Room, silent
 
 
 class Copyable:
@@ -98,6 +98,15 @@ class Copyable:
         is given instead: how many, and some of their ids. A copy would lose them.
         """
         return 0, ()
+
+    def measure(self, collection: str, progress: OnProgress = silent) -> Mapping[str, int]:
+        """Read rows until the dimension of each dense vector of the schema is known: for a store
+        whose schema does not hold it. ``info`` shows those that were found.
+
+        Returns:
+            The vectors that no row has, and how many rows were read: all of them.
+        """
+        return {}
 
     # -- indexes on the payload --------------------------------------------------------------
 

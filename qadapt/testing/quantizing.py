@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import qadapt as qa
-from qadapt.api import Collection, Database
+from qadapt.api import Change, Collection, Database
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Hits, Level, Plan, Symbol
 from qadapt.testing.data import Sample
@@ -74,7 +74,13 @@ class SearchTests(Suite):
         self, filled: Collection, sample: Sample, filter: dict[str, Any], matching: Any
     ) -> None:
         wanted = [row for row in range(self.rows) if matching(row)]
-        assert filled.count(filter=filter) == len(wanted)
+        try:
+            count = filled.count(filter=filter)
+        except UnsupportedError as error:
+            assert "not" in str(filter)
+            assert error.hint, "a refusal says what would do"
+            pytest.skip(f"the store has no such filter: {error.message}")
+        assert count == len(wanted)
         found = [key for page in filled.read(filter=filter, vectors=()) for key in page.ids]
         assert sorted(map(self.number, found)) == wanted
         k = min(10, len(wanted))
@@ -123,6 +129,15 @@ class QuantizationTests(Suite):
         assert not again.changes
         assert [step.symbol for step in again.steps] == [Symbol.NOTHING]
 
+        self.check_undo(change, filled, sample)
+        assert filled.count() == self.rows
+        assert filled.fetch(self.keys(self.rows)).vectors[""].tobytes() == before
+
+    def check_undo(self, change: Change, filled: Collection, sample: Sample) -> None:
+        """Undo leaves no codes behind.
+
+        A store that has no way back overrides this.
+        """
         change.undo(timeout=300)
         vector = filled.info().vectors[""]
         assert vector.quantization == qa.none()
@@ -132,8 +147,6 @@ class QuantizationTests(Suite):
         assert hits.how.rescorer == "none"
         assert self.recall(hits, sample) > 0.95, "codes are still in use"
         assert self.recall(filled.search(sample.queries, k=self.k, exact=True), sample) == 1
-        assert filled.count() == self.rows
-        assert filled.fetch(self.keys(self.rows)).vectors[""].tobytes() == before
 
     def check_codes(self, filled: Collection, sample: Sample) -> None:
         """Codes are in use: they lose something, and rescoring brings some of it back.

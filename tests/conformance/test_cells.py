@@ -23,6 +23,7 @@ from qadapt.model import Metric, VectorInfo
 from qadapt.model.address import Address
 from qadapt.stores.milvus import bits, schema
 from qadapt.stores.milvus.store import MilvusStore
+from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_HFRESH, SINCE_RQ8, Engine
 from qadapt.testing import CellTests, Sample
 
 pytestmark = pytest.mark.timeout(900)
@@ -96,10 +97,23 @@ class TestMilvusLiteCells(RealCells):
 
 
 class WeaviateCells(RealCells):
-    """Behind an alias, since most changes are a copy; one search rescores k candidates alone."""
+    """Behind an alias, since most changes are a copy; one search rescores k candidates alone.
+
+    Before 1.32 there are no aliases: then an hnsw index is changed in place, and others not at all.
+    """
 
     int_ids = False
     names = "Articles_{}"
+    needs: ClassVar[str] = SINCE_ALIAS
+
+    @pytest.fixture(autouse=True)
+    def engine(self, database: Database) -> Engine:
+        """The server's version; it must have what the cells need."""
+        found = Engine(database.server().version)
+        if not found.has(self.needs):
+            pytest.skip(f"{found.words} is older than {self.needs}")
+        self.scalar = "rq" if found.has(SINCE_RQ8) else "sq"
+        return found
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
@@ -107,9 +121,11 @@ class WeaviateCells(RealCells):
             yield database
 
     def created(self, database: Database) -> Collection:
-        real = f"{self.name}_v1"
+        aliases = Engine(database.server().version).has(SINCE_ALIAS)
+        real = f"{self.name}_v1" if aliases else self.name
         database.create(real, dim=self.dim, metric="cosine", quantization=self.start)
-        database.switch_alias(self.name, real)
+        if aliases:
+            database.switch_alias(self.name, real)
         return database[self.name]
 
     @pytest.fixture(autouse=True)
@@ -132,11 +148,14 @@ class TestWeaviateCells(WeaviateCells):
 
     every: ClassVar[dict[str, Any]] = {"group": {"gte": 0}}
     start = qa.none(native={"ef": 10})
+    needs = "1.26"
 
     def wanted(self, setting: str) -> qa.Quantization:
         wanted = qa.Quantization.parse(setting)
-        if wanted.kind in (qa.Kind.SCALAR, qa.Kind.ROTATIONAL):
+        if wanted.kind is qa.Kind.ROTATIONAL or wanted.bits == 4:
             return wanted.replace(native={"rq": {"rescoreLimit": 0}})
+        if wanted.kind is qa.Kind.SCALAR:
+            return wanted.replace(native={self.scalar: {"rescoreLimit": 0}})
         return wanted.replace(native={"ef": self.k})
 
 
@@ -156,6 +175,7 @@ class TestWeaviateHFreshCells(WeaviateCells):
     """It always has one kind, and rescores ``rescoreLimit``, which is a setting of all searches."""
 
     start = qa.rotational(bits=1, native={"vectorIndexType": "hfresh"})
+    needs = SINCE_HFRESH
     asked = ("rotational:bits=1",)
 
     def wanted(self, setting: str) -> qa.Quantization:

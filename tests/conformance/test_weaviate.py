@@ -1,19 +1,21 @@
 """The conformance suite on a live Weaviate: hnsw and flat.
 
-``filled`` is an alias, because a quantizer can be taken back by a copy and a switched alias alone.
-Rescoring cannot be switched off by a query, so what the suite says of that is overridden here.
+``filled`` is an alias where the server has aliases (1.32), because a quantizer can be taken back by
+a copy and a switched alias alone. Rescoring cannot be switched off by a query, so what the suite
+says of that is overridden here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import pytest
 
 import qadapt as qa
-from qadapt.api import Collection, Database
-from qadapt.errors import UnsupportedError
+from qadapt.api import Change, Collection, Database
+from qadapt.errors import PlanError, UnsupportedError
+from qadapt.stores.weaviate.engine import SINCE_ALIAS, Engine
 from qadapt.stores.weaviate.searching import ALWAYS
 from qadapt.testing import StoreConformance
 from qadapt.testing.data import Sample
@@ -27,16 +29,25 @@ class TestWeaviateHnsw(StoreConformance):
 
     int_ids = False
     names = "Articles_{}"
-    must_support = (
-        "scalar",
-        "scalar:bits=4",
-        "product:ratio=4",
-        "product:ratio=16",
-        "rotational:bits=1",
-        "rotational:bits=4",
-        "rotational:bits=8",
-        "binary",
-    )
+    # From which version each must be there, on a collection that has rows.
+    needed: ClassVar[Mapping[str, str]] = {
+        "scalar": "1.26",
+        "scalar:bits=4": "1.39",
+        "product:ratio=4": "1.18",
+        "product:ratio=16": "1.18",
+        "rotational:bits=1": "1.33",
+        "rotational:bits=4": "1.39",
+        "rotational:bits=8": "1.32",
+        "binary": "1.24",
+    }
+
+    @pytest.fixture(autouse=True)
+    def version(self, database: Database) -> None:
+        """What this server must have."""
+        self.engine = Engine(database.server().version)
+        wanted = tuple(text for text, since in self.needed.items() if self.engine.has(since))
+        vars(self)["must_support"] = wanted
+        self.aliases = self.engine.has(SINCE_ALIAS)
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
@@ -57,13 +68,23 @@ class TestWeaviateHnsw(StoreConformance):
 
     @pytest.fixture
     def filled(self, database: Database, sample: Sample) -> Collection:
-        """The sample behind an alias."""
-        first = f"{self.name}_first"
+        """The sample, behind an alias where there are some."""
+        first = f"{self.name}_first" if self.aliases else self.name
         collection = database.create(first, dim=self.dim, metric="cosine")
         payloads = [{"group": row % 7, "name": f"row {row}"} for row in range(self.rows)]
         collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}, payloads))
-        database.switch_alias(self.name, first)
+        if self.aliases:
+            database.switch_alias(self.name, first)
         return database[self.name]
+
+    def check_undo(self, change: Change, filled: Collection, sample: Sample) -> None:
+        """By the alias; without one there is no way back, and codes stay."""
+        if self.aliases:
+            super().check_undo(change, filled, sample)
+            return
+        with pytest.raises(PlanError, match="no way back"):
+            change.undo(timeout=300)
+        assert filled.info().vectors[""].status.state is qa.State.ACTIVE
 
     def check_codes(self, filled: Collection, sample: Sample) -> None:
         """Whatever a query says, the server scores again by the floats."""
@@ -76,7 +97,12 @@ class TestWeaviateHnsw(StoreConformance):
 
     def test_from_one_kind_to_another_and_back(self, filled: Collection) -> None:
         """Weaviate's ``scalar`` is RQ of 8 bits, which is called by its own name when seen."""
+        self.supported(filled, "scalar")
         filled.plan("scalar").apply(yes=True, timeout=300)
+        if not self.aliases:
+            with pytest.raises(UnsupportedError, match=r"no way from .* in place"):
+                filled.plan("binary")
+            return
         change = filled.plan("binary").apply(yes=True, timeout=300)
         assert filled.info().vectors[""].quantization.kind is qa.Kind.BINARY
         change.undo(timeout=300)
@@ -88,6 +114,7 @@ class TestWeaviateHnsw(StoreConformance):
         self, filled: Collection, sample: Sample
     ) -> None:
         """rescoreLimit 0: the codes' own scores, and rescoring is ours."""
+        self.supported(filled, "rotational:bits=1")
         coarse = qa.Quantization.parse("rotational:bits=1").replace(native=self.no_rescoring)
         filled.plan(coarse).apply(yes=True, timeout=300)
         off = filled.search(sample.queries, k=self.k)
@@ -118,7 +145,12 @@ class FlatDatabase(Database):
 class TestWeaviateFlat(TestWeaviateHnsw):
     """The same on flat indexes: a change is a copy each time."""
 
-    must_support = ("scalar", "rotational:bits=1", "rotational:bits=8", "binary")
+    needed: ClassVar[Mapping[str, str]] = {
+        "scalar": "1.34",
+        "rotational:bits=1": "1.34",
+        "rotational:bits=8": "1.34",
+        "binary": SINCE_ALIAS,
+    }
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
@@ -129,6 +161,7 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         self, filled: Collection, sample: Sample
     ) -> None:
         """Flat rescores whatever rescoreLimit says: with 0 just the results, in a better order."""
+        self.supported(filled, "rotational:bits=1")
         coarse = qa.Quantization.parse("rotational:bits=1").replace(native=self.no_rescoring)
         filled.plan(coarse).apply(yes=True, timeout=300)
         off = filled.search(sample.queries, k=self.k, rescore=OFF)
@@ -141,6 +174,7 @@ class TestWeaviateFlat(TestWeaviateHnsw):
 
     def test_a_remembered_rescore_is_used(self, filled: Collection, sample: Sample) -> None:
         """A rescoreLimit of 500, as the mapping sets it, scores more than is asked for here."""
+        self.supported(filled, "binary")
         filled.plan(qa.binary(rescore=6)).apply(yes=True, timeout=300)
         hits = filled.search(sample.queries, k=self.k)
         assert (hits.how.oversampling, hits.how.rescore_from) == (6, "collection")
@@ -157,11 +191,12 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         assert not plan.changes
         plan.apply(yes=True, timeout=300)
         assert collection.info().vectors[""].status.state is qa.State.ACTIVE
-        with pytest.raises(UnsupportedError, match="flat"):
+        with pytest.raises(UnsupportedError, match=r"flat|need Weaviate"):
             collection.plan("rotational:bits=8")
 
     def test_verify_sees_what_is(self, filled: Collection) -> None:
         """Flat rescores each time, so both ways have the same recall."""
+        self.supported(filled, "binary")
         filled.plan("binary:rescore=8").apply(yes=True, timeout=300)
         report = filled.verify(k=self.k, queries=50)
         assert report.agrees

@@ -33,6 +33,7 @@ from qadapt.model import (
     Step,
     Support,
     Symbol,
+    Unmeasured,
     Vector,
     VectorInfo,
 )
@@ -186,6 +187,7 @@ vector_infos = st.builds(
     code_bytes=st.none() | bytes_,
     float_bytes=st.none() | bytes_,
 )
+unmeasured = st.builds(Unmeasured, read=bytes_, whole=st.booleans())
 collection_infos = st.builds(
     CollectionInfo,
     name=words,
@@ -193,6 +195,7 @@ collection_infos = st.builds(
     vectors=st.dictionaries(words, vector_infos, max_size=2),
     server=servers,
     config=json_objects,
+    unmeasured=st.dictionaries(words, unmeasured, max_size=2),
 )
 lines = st.lists(words, max_size=3).map(tuple)
 match_values = st.builds(Match, st.sampled_from(list(Level)), lines, lines)
@@ -337,6 +340,7 @@ PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
     Step: steps,
     StoreSpec: store_specs,
     Vector: vectors,
+    Unmeasured: unmeasured,
     VectorInfo: vector_infos,
     VectorSpec: vector_specs,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import re
 import threading
@@ -21,6 +20,7 @@ from qadapt.errors import (
     QadaptError,
     StoreError,
 )
+from qadapt.stores.importing import load
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -36,7 +36,7 @@ def engine() -> Any:
         MissingExtraError
     """
     try:
-        return importlib.import_module(PACKAGE)
+        return load(PACKAGE)
     except ImportError as error:
         raise MissingExtraError(DISTRIBUTION, "edge", purpose="the store 'edge'") from error
 

@@ -9,14 +9,12 @@ tell.
 from __future__ import annotations
 
 import contextvars
-import importlib
 import importlib.metadata
 import importlib.util
 import logging
 import math
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -33,6 +31,7 @@ from qadapt.errors import (
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.capabilities import older
 from qadapt.stores import checks
+from qadapt.stores.importing import load
 from qadapt.stores.milvus.failures import translate
 
 PACKAGE = "pymilvus"
@@ -167,10 +166,7 @@ def module() -> Any:
         MissingExtraError
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = importlib.import_module(PACKAGE)
-            inner = importlib.import_module(f"{PACKAGE}.decorators")
+        found, inner = load(PACKAGE), load(f"{PACKAGE}.decorators")
     except ImportError as error:
         raise MissingExtraError(PACKAGE, "milvus", purpose="the store 'milvus'") from error
     # A filter acts on the logger that it is given to alone.
@@ -344,7 +340,7 @@ def _lite_path(config: Any) -> Path | None:
 
 def _lite_servers() -> dict[str, Any]:
     """Those that run, by folder."""
-    manager = importlib.import_module("milvus_lite.server_manager").server_manager_instance
+    manager = load("milvus_lite.server_manager").server_manager_instance
     return dict(getattr(manager, "_servers", {}))
 
 
@@ -371,5 +367,5 @@ def _give_back(path: Path) -> None:
         if _users[path] > 0:
             return
         del _users[path]
-        manager = importlib.import_module("milvus_lite.server_manager").server_manager_instance
+        manager = load("milvus_lite.server_manager").server_manager_instance
         manager.release_server(str(path))

@@ -10,12 +10,10 @@ server's REST port too: 6333, or ``?rest=PORT``.
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import logging
 import re
 import time
-import warnings
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -33,6 +31,7 @@ from qadapt.errors import (
 )
 from qadapt.model.address import MEMORY, Address
 from qadapt.stores import checks
+from qadapt.stores.importing import load, quiet, silence
 from qadapt.stores.qdrant.failures import repeated, translate
 
 PACKAGE = "qdrant_client"
@@ -60,11 +59,13 @@ class Connection:
         self.owned = owned
         self.sleep: Callable[[float], None] = time.sleep
         self._secret = secret or getattr(client._client, "_api_key", None)
+        # Of local mode with more than 20,000 points, at each write.
+        silence("Local mode is not recommended", __name__)
 
     @cached_property
     def local(self) -> bool:
         """Whether this is the client's local mode, which has no server (facts section 4)."""
-        module = importlib.import_module("qdrant_client.local.qdrant_local")
+        module = load("qdrant_client.local.qdrant_local")
         return isinstance(self.client._client, module.QdrantLocal)
 
     @property
@@ -162,8 +163,7 @@ class Connection:
     def close(self) -> None:
         """Close the client, if it is ours."""
         if self.owned:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quiet(every=True):
                 self.client.close()
 
 
@@ -174,7 +174,7 @@ def module() -> Any:
         MissingExtraError
     """
     try:
-        return importlib.import_module(PACKAGE)
+        return load(PACKAGE)
     except ImportError as error:
         raise MissingExtraError(DISTRIBUTION, "qdrant", purpose="the store 'qdrant'") from error
 
@@ -188,11 +188,12 @@ def connect(address: Address) -> Connection:
     checks.options(address, OPTIONS)
     client = module()
     # Its warnings (another version, a key without TLS) are said by `note` and by the address.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if address.transport is None:
-            return Connection(_open_local(client, address), owned=True)
-        secret = address.secret()
+    if address.transport is None:
+        with quiet(every=True):
+            opened = _open_local(client, address)
+        return Connection(opened, owned=True)
+    secret = address.secret()
+    with quiet(every=True):
         opened = client.QdrantClient(**_server_settings(address), api_key=secret)
     found = Connection(opened, owned=True, secret=secret)
     try:

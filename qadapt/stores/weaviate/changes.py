@@ -23,8 +23,9 @@ from qadapt.stores.base import Mapped, OnProgress
 from qadapt.stores.weaviate import adding, aliases, copying, fields, in_place, mapping, rescoring
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.copying import COPY, SWITCH
-from qadapt.stores.weaviate.engine import SINCE_BQ_SQ_LATER, Engine
+from qadapt.stores.weaviate.engine import Engine
 from qadapt.stores.weaviate.look import Look
+from qadapt.stores.weaviate.measuring import Dimensions
 from qadapt.stores.weaviate.putting import put
 from qadapt.stores.weaviate.schema import DYNAMIC, HFRESH, HNSW, Field
 
@@ -71,7 +72,7 @@ def steps(
     if mapping.satisfies(field.native, wanted, field.vector, explicit):
         return _unfinished(looked, vector, wanted, engine, taken)
     _refuse_pq_on_dynamic(wanted)
-    why = _why_not_in_place(looked, vector, wanted, explicit, engine)
+    why = _why_not_in_place(looked, vector, wanted, explicit)
     if why is not None:
         copying.refuse(looked, engine, why, adding.offer(engine))
         return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
@@ -221,7 +222,6 @@ def _why_not_in_place(
     vector: str,
     wanted: Mapping[str, Any],
     explicit: Mapping[str, Any],
-    engine: Engine,
 ) -> str | None:
     """Why a change needs a copy; None where it does not."""
     field = looked.layout.field(vector)
@@ -249,9 +249,6 @@ def _why_not_in_place(
             f"Weaviate has no way from {now} to {then} in place: it takes the schema and keeps the "
             "old codes"
         )
-    name = next((each for each in ("bq", "sq") if wanted["vectorIndexConfig"].get(each)), None)
-    if name is not None and not engine.has(SINCE_BQ_SQ_LATER):
-        return f"{name.upper()} on a collection that is there needs Weaviate {SINCE_BQ_SQ_LATER}"
     return None
 
 
@@ -296,8 +293,12 @@ def run(
     request: Mapping[str, Any],
     progress: OnProgress,
     timeout: float,
+    dimensions: Dimensions,
 ) -> None:
     """Carry out a request: read what is, do what is missing, wait for what shards say.
+
+    Args:
+        dimensions: what is remembered of earlier looks.
 
     Raises:
         StoreError: the server refused, or its schema says what its index does not do.
@@ -310,11 +311,12 @@ def run(
     elif request["op"] == COPY:
         if copying.copy(connection, request, progress, timeout):
             for vector in request["vectors"]:
-                put(connection, request["to"], vector, {}, True, progress, end)
+                put(connection, request["to"], vector, {}, True, progress, end, dimensions)
             aliases.switch(connection, request["alias"], request["to"])
     elif request["op"] == adding.ADD:
         adding.add(connection, name, request)
     elif request["op"] == adding.FILL:
         adding.fill(connection, name, request, progress, end)
     else:
-        put(connection, name, request["vector"], request["set"], request["codes"], progress, end)
+        wanted, codes = request["set"], request["codes"]
+        put(connection, name, request["vector"], wanted, codes, progress, end, dimensions)

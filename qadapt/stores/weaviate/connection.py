@@ -9,9 +9,7 @@ checks at start are skipped, for one of them asks a package index whether the cl
 
 from __future__ import annotations
 
-import importlib
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
@@ -25,6 +23,7 @@ from qadapt.errors import (
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
+from qadapt.stores.importing import load
 from qadapt.stores.weaviate.failures import by_status, closed, repeated, translate
 
 PACKAGE = "weaviate"
@@ -263,9 +262,7 @@ def module(name: str = "") -> Any:
         MissingExtraError
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return importlib.import_module(f"{PACKAGE}.{name}" if name else PACKAGE)
+        return load(f"{PACKAGE}.{name}" if name else PACKAGE)
     except ImportError as error:
         raise MissingExtraError(DISTRIBUTION, "weaviate", purpose="the store 'weaviate'") from error
 

@@ -21,7 +21,7 @@ from qadapt.errors import AlreadyExistsError, StoreError, StoreTimeoutError, Uns
 from qadapt.model import Estimate, Step, Symbol, Vector
 from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.naming import next_version
-from qadapt.stores.weaviate import aliases, creation, fields, look, mapping, schema, tenants
+from qadapt.stores.weaviate import aliases, counting, creation, fields, mapping, schema, tenants
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_SKIP_DEFAULT, Engine
 from qadapt.stores.weaviate.look import Look
@@ -368,4 +368,4 @@ def _compare(connection: Connection, source: str, target: str, tenant: str) -> N
 
 def count(connection: Connection, real: str, tenant: str) -> int:
     """Rows of a collection, or of one tenant."""
-    return sum(look.counts(connection, real, [tenant]).values())
+    return counting.by_tenant(connection, real, [tenant])[tenant]

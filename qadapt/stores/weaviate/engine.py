@@ -18,13 +18,14 @@ SINCE_RQ4 = "1.39"
 SINCE_RQ_FLAT = "1.34"
 SINCE_DYNAMIC = "1.25"
 SINCE_HFRESH = "1.36"
-# BQ and SQ on a collection that was made without them.
-SINCE_BQ_SQ_LATER = "1.31"
 # A new named vector of a collection that is there.
 SINCE_ADD_VECTOR = "1.31"
 SINCE_ALIAS = "1.32"
 SINCE_SKIP_DEFAULT = "1.33"
 SINCE_MULTI = "1.29"
+# Over gRPC: Aggregate, and the field `vectors` of a query.
+SINCE_AGGREGATE = "1.29"
+SINCE_VECTORS = "1.29"
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,8 @@ def by_words(words: str, said: str) -> QadaptError:
         return _auth(said)
     if "could not find class" in low or re.search(r"class \S+ (not found|does not exist)", low):
         return NotFoundError(said)
+    if "class does not exist" in low:  # 1.35.23, of an alias to nothing
+        return NotFoundError(said)
     if "could not find collection" in low or "tenant not found" in low:
         return NotFoundError(said)
     if "already exists" in low:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,21 @@ from urllib.parse import quote
 import numpy as np
 
 from qadapt.errors import AuthError, NotFoundError, StoreTimeoutError, UnsupportedError
-from qadapt.model import CollectionInfo, Quantization, Server, Status, Vector, VectorInfo
+from qadapt.model import (
+    CollectionInfo,
+    Quantization,
+    Server,
+    Status,
+    Unmeasured,
+    Vector,
+    VectorInfo,
+)
 from qadapt.model.capabilities import older
-from qadapt.stores.weaviate import fields, mapping, rescoring, rows, schema
+from qadapt.stores.weaviate import counting, fields, mapping, measuring, rescoring, schema
 from qadapt.stores.weaviate import tenants as tenancy
 from qadapt.stores.weaviate.connection import Connection, proto
+from qadapt.stores.weaviate.measuring import Dimensions
+from qadapt.stores.weaviate.near import near
 from qadapt.stores.weaviate.schema import DYNAMIC, HNSW, Field, Layout
 from qadapt.stores.weaviate.status import READY, Seen, Shard, judge
 
@@ -34,6 +45,7 @@ class Look:
         vectors: the evidence of each vector.
         cold: tenants that are not active.
         tenants: rows of each active tenant; None without tenants.
+        unmeasured: vectors whose dimension is unknown, and how many rows were read for it.
     """
 
     layout: Layout
@@ -42,6 +54,7 @@ class Look:
     vectors: Mapping[str, Seen]
     cold: Sequence[str] = ()
     tenants: Mapping[str, int] | None = None
+    unmeasured: Mapping[str, Unmeasured] = dataclasses.field(default_factory=dict)
 
     def status(self, vector: str) -> Status:
         """Of one vector."""
@@ -52,11 +65,21 @@ class Look:
         return self.vectors[vector].quantization
 
 
-def look(connection: Connection, name: str, tenant: str | None = None) -> Look:
+def look(
+    connection: Connection,
+    name: str,
+    tenant: str | None = None,
+    *,
+    dimensions: Dimensions | None = None,
+    most: int | None = None,
+) -> Look:
     """Read all of it.
 
     Args:
         tenant: this one alone; None for all.
+        dimensions: what is remembered of earlier looks.
+        most: rows that may be read for dimensions, ``measuring.SOME`` by default; a collection of
+            fewer is read whole.
 
     Raises:
         NotFoundError
@@ -67,10 +90,14 @@ def look(connection: Connection, name: str, tenant: str | None = None) -> Look:
         raise NotFoundError.missing("tenant", tenant, known)
     hot = [each for each, active in known.items() if active and tenant in (None, each)]
     cold = [each for each, active in known.items() if not active and tenant in (None, each)]
-    if hot and layout.unmeasured:
-        layout = schema.layout(layout.raw, name, rows.seen_dims(connection, layout, hot))
-    held = counts(connection, layout.real, hot if layout.multi_tenant else [""])
+    held = counting.by_tenant(connection, layout.real, hot if layout.multi_tenant else [""])
     count = sum(held.values())
+    filled = [each for each, number in held.items() if number]
+    most = measuring.SOME if most is None else most
+    layout, measured = (dimensions or Dimensions()).complete(
+        connection, layout, filled, None if count <= most else most
+    )
+    unknown = Unmeasured(measured.read, measured.whole)
     empty = {each for each, number in held.items() if number == 0}
     shards = _shards(connection, layout, empty, whole=count == 0)
     if tenant is not None and shards is not None:
@@ -92,28 +119,14 @@ def look(connection: Connection, name: str, tenant: str | None = None) -> Look:
             tenants=len(hot) + len(cold),
         )
     whose = held if layout.multi_tenant else None
-    return Look(layout, count, shards, vectors, cold, whose)
+    unmeasured = {name: unknown for name in layout.vectors if name in layout.unmeasured}
+    return Look(layout, count, shards, vectors, cold, whose, unmeasured)
 
 
 def _quantization(field: Field) -> Quantization:
     # Only the ratio of product codes needs the dimension.
     vector = field.vector if field.dim is not None else Vector(1, field.metric)
     return mapping.from_native(field.native, vector)
-
-
-def counts(connection: Connection, real: str, parts: Sequence[str]) -> dict[str, int]:
-    """Rows of each tenant, by aggregate: ``objectCount`` of the nodes goes stale (facts 1.4).
-
-    Args:
-        parts: tenants; ``""`` for a collection without.
-    """
-    message = proto().aggregate_pb2.AggregateRequest
-    requests = [message(collection=real, tenant=each, objects_count=True) for each in parts]
-    answers = connection.ask_many("Aggregate", requests, doing=f"count {real!r}")
-    return {
-        part: int(answer.single_result.objects_count)
-        for part, answer in zip(parts, answers, strict=True)
-    }
 
 
 def _shards(
@@ -169,23 +182,13 @@ def _rescored(
 
 
 def _profiled(connection: Connection, layout: Layout, field: Field, tenant: str) -> bool | None:
-    messages = proto()
-    search = messages.search_get_pb2
-    near = messages.base_search_pb2.NearVector(
-        vectors=[
-            messages.base_pb2.Vectors(
-                vector_bytes=np.ones(field.dim or 1, dtype="<f4").tobytes(),
-                type=messages.base_pb2.Vectors.VECTOR_TYPE_SINGLE_FP32,
-            )
-        ]
-    )
-    if field.target is not None:
-        near.targets.target_vectors.append(field.target)
+    search = proto().search_get_pb2
+    query = np.ones(field.dim or 1, dtype=np.float32)
     request = search.SearchRequest(
         collection=layout.real,
         tenant=tenant,
         limit=1,
-        near_vector=near,
+        near_vector=near(connection, field, query),
         metadata=search.MetadataRequest(uuid=True, query_profile=True),
         uses_123_api=True,
         uses_125_api=True,
@@ -248,7 +251,7 @@ def collection_info(name: str, server: Server, looked: Look) -> CollectionInfo:
     """The whole collection in common words.
 
     ``config`` holds the schema without the properties, which any write may add to; a vector whose
-    dimension nothing says is named there alone.
+    dimension is unknown is named there and in ``unmeasured``.
     """
     layout = looked.layout
     unknown = sorted(each for each, field in layout.vectors.items() if field.dim is None)
@@ -262,4 +265,5 @@ def collection_info(name: str, server: Server, looked: Look) -> CollectionInfo:
         vectors={each: vector_info(each, looked) for each in layout.vectors if each not in unknown},
         server=server,
         config={**config, **extra},
+        unmeasured=looked.unmeasured,
     )

@@ -13,10 +13,11 @@ from urllib.parse import quote
 from qadapt.errors import StoreError, StoreTimeoutError
 from qadapt.model import State
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.weaviate import fields, look, schema
+from qadapt.stores.weaviate import fields, look, measuring, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.failures import CompressingError
 from qadapt.stores.weaviate.look import Look
+from qadapt.stores.weaviate.measuring import Dimensions
 from qadapt.stores.weaviate.schema import Field
 from qadapt.stores.weaviate.status import READONLY
 
@@ -35,6 +36,7 @@ def put(
     codes: bool,
     progress: OnProgress,
     end: float,
+    dimensions: Dimensions,
 ) -> None:
     """Send the schema where it differs, or where it must be sent again; wait for the codes.
 
@@ -42,6 +44,7 @@ def put(
         config: fields of ``vectorIndexConfig`` as they are to be; empty to send what is there.
         codes: wait until shards hold codes, or until it is plain that they will not.
         end: on the clock of ``time.monotonic``.
+        dimensions: what is remembered of earlier looks.
 
     Raises:
         StoreError: the server refused, or its schema says what its index does not do.
@@ -50,8 +53,10 @@ def put(
     sent: float | None = None
     stopped: float | None = None
     calm = 0
+    most = measuring.SOME
     while True:
-        looked = look.look(connection, name)
+        looked = look.look(connection, name, dimensions=dimensions, most=most)
+        most = measuring.FEW  # what was found is remembered; the rest is not looked for again
         field = looked.layout.field(vector)
         status = looked.status(vector)
         now = time.monotonic()

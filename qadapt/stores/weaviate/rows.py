@@ -1,4 +1,4 @@
-"""Rows out of Weaviate, over gRPC: counted, by their ids, or all of them in pages.
+"""Rows out of Weaviate, over gRPC: by their ids, or all of them in pages.
 
 Whole reads go by the server's cursor, in the order of ids. A cursor knows no filter, so with one
 the ids that match are asked for first.
@@ -24,19 +24,6 @@ IDS = 1_000
 MANY = 32
 # QUERY_MAXIMUM_RESULTS of a server that does not set it.
 WINDOW = 10_000
-
-
-def count(connection: Connection, layout: Layout, tenants: Sequence[str], filter: Any) -> int:
-    """Rows, exactly; what the nodes say of it (``objectCount``) is stale for a while."""
-    messages = proto().aggregate_pb2
-    requests = [
-        messages.AggregateRequest(
-            collection=layout.real, tenant=tenant, objects_count=True, filters=filter
-        )
-        for tenant in tenants
-    ]
-    answers = connection.ask_many("Aggregate", requests, doing=f"count {layout.name!r}")
-    return sum(int(answer.single_result.objects_count) for answer in answers)
 
 
 def fetch(
@@ -113,7 +100,7 @@ def read(
     if filter is None:
         yield from _by_cursor(connection, layout, tenant, wanted, payload, page, behind, last)
         return
-    for keys in _matching(connection, layout, tenant, filter, behind, last):
+    for keys in matching(connection, layout, tenant, filter, behind, last):
         for start in range(0, len(keys), page):
             part = keys[start : start + page]
             if wanted or payload:
@@ -132,41 +119,63 @@ def _by_cursor(
     behind: str | None,
     last: str | None,
 ) -> Iterator[Batch]:
-    step = _fitting(wanted, min(page, WINDOW))
-    doing = f"read {layout.name!r}"
     waiting: list[Batch] = []
+    for rows in raw_pages(connection, layout, tenant, wanted, page, behind, payload=payload):
+        inside = [row for row in rows if last is None or row.metadata.id <= last]
+        if inside:
+            waiting.append(_batch(layout, inside, wanted, payload))
+        held = sum(map(len, waiting))
+        if held >= page:
+            whole = Batch.concat(waiting)
+            yield whole.rows(0, page)
+            waiting = [whole.rows(page, held)] if held > page else []
+        if len(inside) < len(rows):
+            break
+    if waiting:
+        yield Batch.concat(waiting)
+
+
+def raw_pages(
+    connection: Connection,
+    layout: Layout,
+    tenant: str,
+    wanted: Mapping[str, Field],
+    page: int,
+    behind: str | None = None,
+    *,
+    payload: bool = False,
+) -> Iterator[Sequence[Any]]:
+    """The server's own rows in the order of their ids, by its cursor; never an empty page.
+
+    Args:
+        page: rows at most; fewer where vectors or payloads are large.
+        behind: only rows behind this id.
+    """
+    step = _fitting(wanted, min(page, WINDOW))
     while True:
         # A page without `after` begins with the first id too.
         request = _request(layout, tenant, wanted, payload, step, after=behind or "")
         try:
-            rows = connection.ask("Search", request, doing=doing).results
+            rows = connection.ask("Search", request, doing=f"read {layout.name!r}").results
         except TooLargeError:  # large payloads
             if step == 1:
                 raise
             step = max(1, step // 4)
             continue
-        inside = [row for row in rows if last is None or row.metadata.id <= last]
-        if inside:
-            waiting.append(_batch(layout, inside, wanted, payload))
-        done = len(inside) < step
-        held = sum(map(len, waiting))
-        if held and (done or held >= page):
-            whole = Batch.concat(waiting)
-            yield whole.rows(0, page)
-            waiting = [whole.rows(page, held)] if held > page else []
-        if done:
-            yield from waiting
+        if rows:
+            yield rows
+        if len(rows) < step:
             return
         behind = rows[-1].metadata.id
 
 
-def _matching(
+def matching(
     connection: Connection,
     layout: Layout,
     tenant: str,
     filter: Any,
-    behind: str | None,
-    last: str | None,
+    behind: str | None = None,
+    last: str | None = None,
 ) -> Iterator[list[str]]:
     """The ids that match, sorted, in large windows: for each the server sorts all of them."""
     doing = f"read {layout.name!r}"
@@ -278,17 +287,31 @@ def _bytes(metadata: Any, target: str | None) -> bytes:
     return next((bytes(each.vector_bytes) for each in metadata.vectors if each.name == target), b"")
 
 
-def seen_dims(connection: Connection, layout: Layout, tenants: Sequence[str]) -> dict[str, int]:
-    """The dimensions of the first row of the first of these tenants that has one."""
-    unknown = layout.unmeasured
-    for tenant in tenants:
-        request = _request(layout, tenant, unknown, False, 1)
-        answer = connection.ask("Search", request, doing=f"read a row of {layout.name!r}")
-        for row in answer.results:
-            found = {
-                name: multi.dim_of(raw) if field.multi else len(raw) // 4
-                for name, field in unknown.items()
-                for raw in [_bytes(row.metadata, field.target)]
-            }
-            return {name: dim for name, dim in found.items() if dim}
-    return {}
+# -- dimensions ----------------------------------------------------------------------------------
+
+
+def first(
+    connection: Connection, layout: Layout, tenant: str, wanted: Mapping[str, Field], count: int
+) -> Sequence[Any]:
+    """The server's own first rows, with some vectors."""
+    request = _request(layout, tenant, wanted, False, count)
+    found: Sequence[Any] = connection.ask(
+        "Search", request, doing=f"read a row of {layout.name!r}"
+    ).results
+    return found
+
+
+def dim_of(connection: Connection, layout: Layout, tenant: str, key: str, field: Field) -> int:
+    """The dimension of a vector in one row; 0 where the row or its vector is not there."""
+    wanted = {field.name: field}
+    request = _request(layout, tenant, wanted, False, 1, filters=filters.by_ids([key]))
+    answer = connection.ask("Search", request, doing=f"read a row of {layout.name!r}")
+    return max((dim_in(row, field) for row in answer.results), default=0)
+
+
+def dim_in(row: Any, field: Field) -> int:
+    """The same of one of the server's rows."""
+    raw = _bytes(row.metadata, field.target)
+    if not raw:
+        return 0
+    return multi.dim_of(raw) if field.multi else len(raw) // 4

@@ -74,9 +74,9 @@ class Field:
         """
         if self.dim is None:
             raise UnsupportedError(
-                f"nothing says how many dimensions the vector {self.name!r} has: Weaviate keeps "
-                "none in a schema, and there are no rows",
-                hint="write a first row with its own client; collections made by qadapt note it",
+                f"the dimension of the vector {self.name!r} is unknown: Weaviate keeps none in a "
+                "schema, and no row that was read has this vector",
+                hint="write a first row that has it; `qadapt inspect` shows how many were read",
             )
         return Vector(self.dim, self.metric)
 
@@ -196,7 +196,7 @@ def described(text: str | None, noted: str) -> str:
 
 
 def describe(connection: Connection, name: str) -> Layout:
-    """The collection of a name or an alias.
+    """The collection of a name or an alias, with the dimensions that were noted at its creation.
 
     Raises:
         NotFoundError
@@ -209,17 +209,14 @@ def describe(connection: Connection, name: str) -> Layout:
             hint=f"names begin with a capital letter in Weaviate: {right!r}",
         )
     raw = connection.rest("GET", f"/v1/schema/{quote(name)}", doing=f"read {name!r}")
-    found = layout(raw, name)
-    if found.unmeasured:
-        found = layout(raw, name, _seen_dims(connection, found))
-    return found
+    return layout(raw, name)
 
 
 def layout(raw: Mapping[str, Any], name: str, dims: Mapping[str, int] | None = None) -> Layout:
     """A raw schema, read.
 
     Args:
-        dims: as seen in rows; what was noted at creation goes first.
+        dims: as seen in rows (``measuring``); what was noted at creation goes first.
     """
     known = {**(dims or {}), **{k: int(v) for k, v in (note_of(raw).get("dims") or {}).items()}}
     vectors: dict[str, Field] = {}
@@ -280,22 +277,6 @@ def _problem(index: str, config: Mapping[str, Any]) -> str | None:
     if config.get("skip"):
         return "is not indexed (skip)"
     return None
-
-
-def _seen_dims(connection: Connection, found: Layout) -> dict[str, int]:
-    """The dimensions of the first row; empty where there are no rows, or only those of tenants."""
-    if found.multi_tenant:
-        return {}
-    path = f"/v1/objects?class={quote(found.real)}&limit=1&include=vector"
-    answer = connection.rest("GET", path, doing=f"read a row of {found.name!r}")
-    dims = {}
-    for row in (answer or {}).get("objects") or ():
-        if row.get("vector"):
-            dims[""] = len(row["vector"])
-        for name, vector in (row.get("vectors") or {}).items():
-            many = bool(vector) and isinstance(vector[0], list)
-            dims[name] = len(vector[0] if many else vector)
-    return dims
 
 
 # -- writing -------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from qadapt.stores import scanning
 from qadapt.stores.base import Search
 from qadapt.stores.weaviate import fields, rescoring
 from qadapt.stores.weaviate.connection import Connection, proto
+from qadapt.stores.weaviate.near import near
 from qadapt.stores.weaviate.schema import Field, Layout
 
 OPTIONS = ("ignore_quantization",)
@@ -94,7 +95,10 @@ def run(
     count, notes = limit(search, field)
     profiled = not older(connection.version, PROFILE_SINCE)
     requests = (
-        _request(layout, tenant, field, query, count, filter, profile=profiled and at == 0)
+        _request(
+            *(connection, layout, tenant, field, query, count, filter),
+            profile=profiled and at == 0,
+        )
         for at, query in enumerate(np.ascontiguousarray(queries, dtype="<f4"))
     )
     rows: list[list[tuple[Id, float]]] = []
@@ -107,6 +111,7 @@ def run(
 
 
 def _request(
+    connection: Connection,
     layout: Layout,
     tenant: str,
     field: Field,
@@ -116,21 +121,13 @@ def _request(
     *,
     profile: bool,
 ) -> Any:
-    messages = proto()
-    search, base = messages.search_get_pb2, messages.base_pb2
-    near = messages.base_search_pb2.NearVector(
-        vectors=[
-            base.Vectors(vector_bytes=query.tobytes(), type=base.Vectors.VECTOR_TYPE_SINGLE_FP32)
-        ]
-    )
-    if field.target is not None:
-        near.targets.target_vectors.append(field.target)
+    search = proto().search_get_pb2
     asked = {"query_profile": True} if profile and hasattr(search, "QueryProfile") else {}
     return search.SearchRequest(
         collection=layout.real,
         tenant=tenant,
         limit=limit,
-        near_vector=near,
+        near_vector=near(connection, field, query),
         filters=filter,
         metadata=search.MetadataRequest(uuid=True, distance=True, **asked),
         properties=search.PropertiesRequest(),

@@ -17,7 +17,7 @@ from qadapt.stores.weaviate import fields
 from qadapt.stores.weaviate.schema import DYNAMIC
 
 READY, READONLY = "READY", "READONLY"
-NO_ROWS = "the collection has no rows yet, so there is nothing to see"
+NO_ROWS = "the collection has no rows, so there is nothing to see"
 APPLY = "`qadapt apply` sends the schema again, which starts it"
 
 _TRAINED = (
@@ -112,8 +112,10 @@ def judge(seen: Seen) -> Status:
     if not seen.shards:
         reason = f"no shard runs{_cold(seen)}"
         return Status(State.UNKNOWN, reason, evidence=evidence)
-    building = [each for each in seen.busy if each.state != READY or not each.compressed]
+    building = seen.busy
     if building:
+        # Rows that wait are in no index: searches find them neither by codes nor by floats, and
+        # `compressed` stays true where every live row waits, after an upsert of all.
         one = building[0]
         words = f"{len(building)} of {len(seen.shards)} shards are at it: {one.name} is {one.state}"
         if one.queue:
@@ -122,7 +124,8 @@ def judge(seen: Seen) -> Status:
         return Status(State.BUILDING, words, done, evidence)
     if seen.without:
         return _judge_missing(seen, evidence)
-    if all(each.empty for each in seen.shards) and not all(s.compressed for s in seen.shards):
+    if seen.count == 0 or all(each.empty for each in seen.shards):
+        # `compressed` stays true when all rows are deleted, and is true of BQ before the first.
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence)
     return _judge_compressed(seen, evidence)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -27,12 +28,23 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, accepted
+from qadapt.stores.base import (
+    PAGE,
+    Kept,
+    Mapped,
+    OnProgress,
+    Part,
+    Room,
+    Search,
+    accepted,
+    silent,
+)
 from qadapt.stores.client import ClientStore
 from qadapt.stores.weaviate import (
     aliases,
     capabilities,
     changes,
+    counting,
     creation,
     declared,
     fields,
@@ -40,6 +52,7 @@ from qadapt.stores.weaviate import (
     ids,
     look,
     mapping,
+    measuring,
     multi,
     payloads,
     rescoring,
@@ -59,9 +72,19 @@ from qadapt.stores.weaviate.connection import (
 )
 from qadapt.stores.weaviate.engine import Engine
 from qadapt.stores.weaviate.filters import to_message
+from qadapt.stores.weaviate.measuring import Dimensions
 from qadapt.stores.weaviate.schema import Field, Layout
 
 FRESH = 10.0  # seconds that a search believes a schema which others may change
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A schema that was read: when, and how many rows for the dimensions it does not hold."""
+
+    at: float
+    layout: Layout
+    most: int
 
 
 class WeaviateStore(ClientStore[Connection]):
@@ -84,7 +107,8 @@ class WeaviateStore(ClientStore[Connection]):
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
         super().__init__(address, connection, disabled=disabled)
-        self._layouts: dict[str, tuple[float, Layout]] = {}
+        self._layouts: dict[str, _Read] = {}
+        self._dimensions = Dimensions()
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> WeaviateStore:
@@ -171,24 +195,44 @@ class WeaviateStore(ClientStore[Connection]):
         name, tenant = tenants.split(collection)
         self._forget()
         self._layout(collection)
-        return look.look(self.connection, name, tenant)
+        return look.look(self.connection, name, tenant, dimensions=self._dimensions)
 
-    def _layout(self, collection: str, *, fresh: bool = True) -> Layout:
-        """The schema; for a search (``fresh=False``) as it was a few seconds ago, perhaps."""
+    def _layout(
+        self, collection: str, *, fresh: bool = True, vectors: Sequence[str] | None = ()
+    ) -> Layout:
+        """The schema; for a search (``fresh=False``) as it was a few seconds ago, perhaps.
+
+        Args:
+            vectors: those whose dimensions matter, for which more rows are read; None for all.
+        """
         name, tenant = tenants.split(collection)
-        read, layout = self._layouts.get(collection, (0.0, None))
-        if layout is not None and not fresh and time.monotonic() - read < FRESH:
-            return layout
+        known = self._layouts.get(collection)
+        if known is not None and not fresh and time.monotonic() - known.at < FRESH:
+            enough = known.most == measuring.SOME or not _lacking(known.layout, vectors)
+            if enough:
+                return known.layout
         try:
             layout = schema.describe(self.connection, name)
         except NotFoundError:
             raise NotFoundError.missing("collection", name, self.collections()) from None
-        if layout.multi_tenant and layout.unmeasured:
-            known = tenants.to_read(self.connection, layout, tenant)
-            dims = rows.seen_dims(self.connection, layout, known)
-            layout = schema.layout(layout.raw, name, dims)
-        self._layouts[collection] = (time.monotonic(), layout)
+        most = measuring.FEW
+        if layout.unmeasured:
+            places = tenants.to_read(self.connection, layout, tenant)
+            layout, _ = self._dimensions.complete(self.connection, layout, places, most)
+            if _lacking(layout, vectors):
+                most = measuring.SOME
+                layout, _ = self._dimensions.complete(self.connection, layout, places, most)
+        self._layouts[collection] = _Read(time.monotonic(), layout, most)
         return layout
+
+    def measure(self, collection: str, progress: OnProgress = silent) -> Mapping[str, int]:
+        name, tenant = tenants.split(collection)
+        layout = schema.describe(self.connection, name)
+        if not layout.unmeasured:
+            return {}
+        known = tenants.to_read(self.connection, layout, tenant)
+        layout, seen = self._dimensions.complete(self.connection, layout, known, None, progress)
+        return {name: seen.read for name in layout.vectors if name in layout.unmeasured}
 
     def _forget(self) -> None:
         self._layouts.clear()
@@ -219,7 +263,7 @@ class WeaviateStore(ClientStore[Connection]):
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self._layout(collection)
         message = to_message(filter, layout, self.connection.version)
-        return rows.count(self.connection, layout, self._read(collection, layout), message)
+        return counting.count(self.connection, layout, self._read(collection, layout), message)
 
     def fetch(
         self,
@@ -229,7 +273,7 @@ class WeaviateStore(ClientStore[Connection]):
         vectors: Sequence[str] | None = None,
         payload: bool = True,
     ) -> Batch:
-        layout = self._layout(collection, fresh=False)
+        layout = self._layout(collection, fresh=False, vectors=vectors)
         wanted = _wanted(layout, vectors)
         places = self._read(collection, layout)
         return rows.fetch(self.connection, layout, places, ids, wanted, payload)
@@ -246,7 +290,7 @@ class WeaviateStore(ClientStore[Connection]):
         after: Id | None = None,
     ) -> Iterator[Batch]:
         size = checks.page(page)
-        layout = self._layout(collection)
+        layout = self._layout(collection, vectors=vectors)
         message = to_message(filter, layout, self.connection.version)
         wanted = _wanted(layout, vectors)
         part = part or {}
@@ -308,7 +352,7 @@ class WeaviateStore(ClientStore[Connection]):
         return {name: words for name, words in found.items() if words}
 
     def beside(self, collection: str) -> Beside:
-        layout = self._layout(collection)
+        layout = self._layout(collection, vectors=None)
         found = tenants.beside(self.connection, layout, tenants.split(collection)[1])
         return found.replace(extras=multi.found(layout), schema=declared.declared(layout))
 
@@ -336,7 +380,7 @@ class WeaviateStore(ClientStore[Connection]):
     # -- searching ---------------------------------------------------------------------------
 
     def search(self, collection: str, queries: Any, search: Search) -> Hits:
-        layout = self._layout(collection, fresh=False)
+        layout = self._layout(collection, fresh=False, vectors=[search.vector])
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "search")
         field = layout.field(search.vector)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
@@ -425,7 +469,7 @@ class WeaviateStore(ClientStore[Connection]):
         self._forget()
         try:
             name = tenants.split(collection)[0]
-            changes.run(self.connection, name, request, progress, timeout)
+            changes.run(self.connection, name, request, progress, timeout, self._dimensions)
         finally:
             self._forget()
 
@@ -448,6 +492,12 @@ class WeaviateStore(ClientStore[Connection]):
         self, info: CollectionInfo, options: Mapping[str, Any] | None = None
     ) -> list[Finding]:
         return findings.findings(self.address, info)
+
+
+def _lacking(layout: Layout, vectors: Sequence[str] | None) -> bool:
+    """Whether the dimension of one of these vectors is unknown; None for all."""
+    unknown = layout.unmeasured
+    return bool(unknown) if vectors is None else any(name in unknown for name in vectors)
 
 
 def _wanted(layout: Layout, names: Sequence[str] | None) -> dict[str, Field]:

@@ -267,3 +267,17 @@ def test_a_collection_behind_an_alias_is_not_dropped(
         store.drop(f"{name}_v1")
     with pytest.raises(UnsupportedError, match="is an alias"):
         store.drop(name)
+
+
+@pytest.mark.parametrize("text", ["rotational:bits=8", "binary"])
+def test_deleted_rows_leave_nothing_that_is_active(
+    store: WeaviateStore, name: str, docs: Floats, text: str
+) -> None:
+    """Shards go on to say compressed, and a second vector's rows are no evidence of this one's."""
+    store.create(name, {"": Vector(384)}, {"": qa.Quantization.parse(text)})
+    collection = Database(store)[name]
+    collection.write(qa.Batch(keys(50), {"": docs[:50]}))
+    assert state(collection) is ACTIVE
+    collection.delete(keys(50))
+    assert state(collection) is qa.State.UNKNOWN
+    assert "no rows" in reason(collection)

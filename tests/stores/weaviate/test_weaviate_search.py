@@ -53,7 +53,10 @@ def test_what_the_server_says_to_a_query_of_wrong_dimensions(
     quantized(store, name, "rotational:bits=8", n=300)
     layout = store._layout(name)
     field = layout.field("")
-    request = searching._request(layout, "", field, normal(1, 80)[0], 3, None, profile=False)
+    query = normal(1, 80)[0]
+    request = searching._request(
+        *(store.connection, layout, "", field, query, 3, None), profile=False
+    )
     answer = store.connection.ask("Search", request, doing="search")
     assert len(answer.results) == 0, "it says so itself now"
 

@@ -54,6 +54,9 @@ def test_on_recordings(schema_of: str, nodes: str, state: State, says: str) -> N
         (RQ, {"shards": None}, State.UNKNOWN, "does not show", ""),
         (RQ, {"shards": []}, State.UNKNOWN, "no shard runs", ""),
         (RQ, {"count": 0, "shards": [shard(empty=True)]}, State.UNKNOWN, "no rows", ""),
+        (RQ, {"count": 0, "shards": [shard(compressed=True, empty=True)]}, State.UNKNOWN, "no", ""),
+        (BQ, {"count": 0, "shards": CODES}, State.UNKNOWN, "no rows", ""),
+        (RQ, {"shards": [shard(compressed=True, queue=5000)]}, State.BUILDING, "5,000 rows", ""),
         (PQ, {"count": 0}, State.UNKNOWN, "no rows", "apply"),
         (RQ, {"shards": [shard(queue=7)]}, State.BUILDING, "7 rows wait", ""),
         (RQ, {"shards": [*CODES, shard(name="b")]}, State.IGNORED, "1 of 2 shards", "apply"),
@@ -130,7 +133,7 @@ def test_the_note_survives_a_description_of_the_users() -> None:
 def test_a_dimension_that_nothing_says_is_told_and_not_guessed() -> None:
     raw = recorded("schema_hnsw_none")["response"]["body"]
     layout = schema.layout(raw, raw["class"])
-    with pytest.raises(schema.UnsupportedError, match="how many dimensions"):
+    with pytest.raises(schema.UnsupportedError, match="is unknown"):
         _ = layout.field("").vector
     looked = look.Look(layout, 0, [], {"": seen(layout.field("").native, count=0)})
     info = look.collection_info(raw["class"], look.Server("weaviate"), looked)

@@ -1,0 +1,110 @@
+"""The gates by version, against recordings of 1.27.27, 1.31.22 and 1.35.23."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from recorded import recorded
+from weaviate_recordings import seen, shard
+
+import qadapt as qa
+from qadapt.model import State, Vector
+from qadapt.stores.weaviate import engine as since
+from qadapt.stores.weaviate import fields, filters, mapping
+from qadapt.stores.weaviate.engine import Engine
+from qadapt.stores.weaviate.status import judge
+
+VERSIONS = ("1.27.27", "1.31.22", "1.35.23")
+SPECS = {
+    "pq": "product:ratio=16",
+    "bq": "binary",
+    "sq": "scalar:per=collection",
+    "rq8": "rotational:bits=8",
+    "rq4": "rotational:bits=4",
+    "rq1": "rotational:bits=1",
+}
+
+
+def answer(version: str, name: str) -> dict[str, Any]:
+    """What a server answered: ``status`` and ``body``."""
+    found: dict[str, Any] = recorded(f"weaviate-{version}", name)["response"]
+    return found
+
+
+def has(version: str, name: str, kind: str) -> bool:
+    """Whether a server took a quantizer, of so many bits, and kept it."""
+    told = answer(version, name)
+    if told["status"] != 200:
+        return False
+    block = told["body"]["vectorIndexConfig"].get(kind[:2]) or {}
+    bits = int(kind[2:] or 0)
+    return bool(block.get("enabled")) and bits in (0, block.get("bits"))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("kind", SPECS)
+def test_a_quantizer_is_offered_where_the_server_kept_it(version: str, kind: str) -> None:
+    quantization = qa.Quantization.parse(SPECS[kind])
+    native = mapping.to_native(quantization, Vector(32), Engine(version)).native
+    kept = has(version, f"create_hnsw_{kind}", kind)
+    assert (native is not None) == kept == has(version, f"update_none_to_{kind}", kind)
+    if kept:
+        (found,) = answer(version, f"nodes_after_none_to_{kind}")["body"]["nodes"][0]["shards"]
+        assert found["compressed"], "codes by an update of a filled collection"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("kind", ["bq", "rq8", "rq1"])
+def test_a_quantizer_on_flat_is_offered_where_the_server_kept_it(version: str, kind: str) -> None:
+    quantization = qa.Quantization.parse(SPECS[kind]).replace(native={"vectorIndexType": "flat"})
+    native = mapping.to_native(quantization, Vector(32), Engine(version)).native
+    assert (native is not None) == has(version, f"create_flat_{kind}", kind)
+    assert answer(version, "update_flat_none_to_bq")["status"] == 422
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_else_is_gated(version: str) -> None:
+    engine = Engine(version)
+    assert engine.has(since.SINCE_ALIAS) == (answer(version, "alias_create")["status"] == 200)
+    assert engine.has(since.SINCE_ADD_VECTOR) == (answer(version, "add_vector")["status"] == 200)
+    skip = answer(version, "create_skip")["body"]["vectorIndexConfig"].get(fields.SKIP)
+    assert engine.has(since.SINCE_SKIP_DEFAULT) == bool(skip)
+    assert engine.has(since.SINCE_HFRESH) == (answer(version, "create_hfresh")["status"] == 200)
+    for gate, name in (
+        (since.SINCE_AGGREGATE, "grpc_aggregate"),
+        (since.SINCE_VECTORS, "grpc_vectors"),
+        (filters.NOT_SINCE, "grpc_not"),
+    ):
+        assert engine.has(gate) == (answer(version, name)["status"] == "OK"), name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [("bq", State.ACTIVE), ("pq", State.IGNORED), ("sq", State.IGNORED), ("rq8", State.ACTIVE)],
+)
+def test_what_shards_say_of_a_quantizer_that_was_set_at_creation(
+    version: str, kind: str, state: State
+) -> None:
+    if not has(version, f"create_hnsw_{kind}", kind):
+        pytest.skip(f"Weaviate {version} has no {kind}")
+    (told,) = answer(version, f"nodes_hnsw_{kind}")["body"]["nodes"][0]["shards"]
+    config = answer(version, f"create_hnsw_{kind}")["body"]["vectorIndexConfig"]
+    native = {"vectorIndexType": "hnsw", "vectorIndexConfig": config}
+    looked = shard(compressed=told["compressed"], state=told["vectorIndexingStatus"])
+    assert judge(seen(native, count=1000, shards=[looked])).state is state
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("kind", ["bq", "sq"])
+def test_a_quantizer_that_is_switched_off_stays_in_use(version: str, kind: str) -> None:
+    told = answer(version, f"update_off_{kind}")
+    assert told["status"] == 200
+    config = told["body"]["vectorIndexConfig"]
+    (found,) = answer(version, f"nodes_after_off_{kind}")["body"]["nodes"][0]["shards"]
+    native = {"vectorIndexType": "hnsw", "vectorIndexConfig": config}
+    looked = shard(compressed=found["compressed"], state=found["vectorIndexingStatus"])
+    status = judge(seen(native, count=1000, shards=[looked]))
+    assert status.state is State.IGNORED
+    assert "keeps the codes" in status.reason
