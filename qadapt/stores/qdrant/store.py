@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from qadapt.model import (
     Kind,
     Match,
     Quantization,
+    Rescore,
     Step,
     Vector,
 )
@@ -49,6 +51,7 @@ from qadapt.stores.qdrant import (
     config,
     creation,
     extras,
+    failures,
     findings,
     floats,
     gates,
@@ -57,11 +60,14 @@ from qadapt.stores.qdrant import (
     localmode,
     look,
     mapping,
+    memory,
     payloads,
     ranges,
     recreate,
+    rescoring,
     searching,
     strict,
+    telemetry,
     transfer,
     waiting,
 )
@@ -107,6 +113,7 @@ class QdrantStore(ClientStore[Connection]):
     ) -> None:
         super().__init__(address, connection, disabled=disabled)
         self._looks: dict[str, tuple[float, look.Look]] = {}
+        self._shown: telemetry.Shown | None = None
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> QdrantStore:
@@ -160,7 +167,19 @@ class QdrantStore(ClientStore[Connection]):
         looked = self._look(collection, fresh=True)
         counts = self._counts(collection, looked.info)
         whole = self._count(collection, looked.info, None)
-        return look.collection_info(looked, self.server(), whole, counts)
+        sizes = memory.codes(self.connection, collection)
+        return look.collection_info(looked, self.server(), whole, counts, sizes)
+
+    @contextmanager
+    def survey(self) -> Iterator[None]:
+        if self.connection.local:
+            yield
+            return
+        self._shown = look.telemetry_of_all(self.connection)
+        try:
+            yield
+        finally:
+            self._shown = None
 
     def _counts(self, collection: str, raw: config.Info) -> dict[str, int]:
         """Rows that have each vector."""
@@ -185,7 +204,7 @@ class QdrantStore(ClientStore[Connection]):
         if known is not None and not fresh and now - known[0] < LOOK_SECONDS:
             return known[1]
         try:
-            found = look.look(self.connection, collection)
+            found = look.look(self.connection, collection, self._shown)
         except NotFoundError:
             self._forget(collection)
             raise NotFoundError.missing("collection", collection, self.collections()) from None
@@ -239,7 +258,15 @@ class QdrantStore(ClientStore[Connection]):
         size = strict.capped(strict.limits(raw), "max_query_limit", checks.page(page))
         wanted = self._wanted(raw, vectors)
         condition = to_models(filter)
-        return transfer.read(self.connection, collection, wanted, payload, condition, size, within)
+
+        def smaller(refused: int) -> int:
+            """The rows of a page that a limit set since allows."""
+            now = strict.limits(self._look(collection, fresh=True).info)
+            return strict.capped(now, "max_query_limit", refused)
+
+        return transfer.read(
+            self.connection, collection, wanted, payload, condition, size, within, smaller
+        )
 
     def parts(self, collection: str, n: int) -> list[Part]:
         raw = self._raw(collection)
@@ -326,7 +353,8 @@ class QdrantStore(ClientStore[Connection]):
         vector = config.vector(raw, search.vector, moved=True)
         limits = strict.limits(raw)
         strict.check_search(limits, search)
-        codes = searching.NO_CODES if local else self._look(collection).codes(search.vector)
+        looked = None if local else self._look(collection)
+        codes = searching.NO_CODES if looked is None else looked.codes(search.vector)
         common = searching.template(search, codes, limits, local=local)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         size = strict.capped(limits, "search_max_batchsize", QUERIES)
@@ -334,9 +362,33 @@ class QdrantStore(ClientStore[Connection]):
         for start in range(0, len(array), size):
             part = array[start : start + size]
             found += transfer.query(self.connection, collection, part, common)
+        if looked is not None and searching.rests_on_a_look(search, codes):
+            codes = self._codes_now(collection, search.vector, looked)
         version = self.connection.version
         told = searching.how(search, codes, version, vector.metric, local=local)
         return searching.hits(found, search, vector, told)
+
+    def allowed_rescore(self, collection: str, rescore: Rescore) -> Rescore:
+        return strict.allowed(strict.limits(self._raw(collection)), rescore)
+
+    def most_results(self, collection: str) -> int:
+        return strict.capped(strict.limits(self._raw(collection)), "max_query_limit", self.max_k)
+
+    def _codes_now(self, collection: str, vector: str, looked: look.Look) -> rescoring.Codes:
+        """What segments held while they were searched: as looked at, unless that was changed.
+
+        Codes come by a change of the configuration, so that alone is asked for again where the
+        segments were settled.
+        """
+        if looked.settled(vector):
+            names = {"collection_name": collection}
+            doing = f"read {collection!r}"
+            info = self.connection.ask("GET", creation.PATH, doing=doing, names=names)
+            if vector in config.params(info) and (
+                config.in_force(info, vector) == config.in_force(looked.info, vector)
+            ):
+                return looked.codes(vector)
+        return self._look(collection, fresh=True).codes(vector)
 
     # -- quantization ------------------------------------------------------------------------
 
@@ -488,7 +540,8 @@ class QdrantStore(ClientStore[Connection]):
         names = {"collection_name": collection}
         doing = f"keep the settings of {collection!r}"
         path = "/collections/{collection_name}"
-        self.connection.ask("PATCH", path, body, doing=doing, names=names)
+        with failures.first_of_its_step():
+            self.connection.ask("PATCH", path, body, doing=doing, names=names)
         kept = config.metadata(self._look(collection, fresh=True).info).get(METADATA) or {}
         if kept != dict(settings):
             raise StoreError(

@@ -21,11 +21,13 @@ class Segment:
         rows: vectors of that name.
         index: the index and its parameters; ``{"type": "plain"}`` for none.
         codes: the ``quantization_config`` that it was built with; None for none.
+        uuid: of the segment, by which the list of optimizations names it; None before 1.17.
     """
 
     rows: int
     index: Mapping[str, Any]
     codes: Mapping[str, Any] | None
+    uuid: str | None = None
 
     @property
     def indexed(self) -> bool:
@@ -48,6 +50,19 @@ class Telemetry:
     rebuilding: int
     optimizing: int
     elsewhere: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One answer, which covers all collections.
+
+    Attributes:
+        collections: each as it is shown, by its real name.
+        unseen: why there is no answer; empty where there is one.
+    """
+
+    collections: Mapping[str, Mapping[str, Any]]
+    unseen: str = ""
 
 
 def collections(answer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -83,11 +98,12 @@ def of(collection: Mapping[str, Any]) -> Telemetry | None:
 
 
 def _add(segments: dict[str, list[Segment]], segment: Mapping[str, Any]) -> None:
-    counts = (segment.get("info") or {}).get("vector_data") or {}
+    about = segment.get("info") or {}
+    counts = about.get("vector_data") or {}
     for name, each in ((segment.get("config") or {}).get("vector_data") or {}).items():
         rows = int((counts.get(name) or {}).get("num_vectors") or 0)
         index = each.get("index") or {"type": "plain"}
         flat = {"type": index.get("type", "plain"), **(index.get("options") or {})}
         segments.setdefault(name, []).append(
-            Segment(rows, flat, each.get("quantization_config") or None)
+            Segment(rows, flat, each.get("quantization_config") or None, about.get("uuid"))
         )

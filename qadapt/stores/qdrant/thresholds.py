@@ -46,6 +46,20 @@ def lowered(
     return None if threshold and threshold <= least else {"indexing_threshold": least}
 
 
+def action(threshold: int, lowered: int) -> str:
+    """What a step does that changes the threshold alone."""
+    former = f"{threshold:,} KB" if threshold else "0 (never)"
+    return f"set indexing_threshold {former} -> {lowered:,} KB"
+
+
+def why_indexed(lowered: int) -> str:
+    """What a step says of it for binary codes of more than one bit."""
+    return (
+        "binary codes of more than one bit need the statistics of an indexed segment, so "
+        f"indexing_threshold is lowered to {lowered:,} KB"
+    )
+
+
 def why_lowered(threshold: int, lowered: int) -> str:
     """What a step says of it."""
     if threshold:
