@@ -516,9 +516,16 @@ class QdrantStore(ClientStore[Connection]):
         looked = self._look(info.name)
         for vector in info.vectors.values():
             seen = looked.seen(vector.name, vector.count)
-            if vector.held_by == "store" and seen.target and not seen.codes_while_growing:
+            if vector.held_by != "store":
+                continue
+            if seen.target and not seen.codes_while_growing:
                 rows = sum(each.rows for each in seen.growing)
                 found += findings.small_segments(self.address, info, vector, rows, seen.threshold)
+            rows = sum(each.rows for each in seen.unmeasured)
+            found += findings.one_bit(self.address, info, vector, rows)
+            if vector.quantization.rescore is not None:
+                allowed = self.allowed_rescore(info.name, vector.quantization.rescore)
+                found += findings.over_the_limit(self.address, info, vector, allowed)
         return found + findings.says_green(self.address, info, looked.colour)
 
     # -- settings ----------------------------------------------------------------------------

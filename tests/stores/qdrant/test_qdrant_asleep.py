@@ -63,7 +63,7 @@ def test_apply_wakes_a_grey_collection_says_so_and_waits_until_it_is_built() -> 
     change = plan.apply(yes=True, progress=seen.append, timeout=20)
     assert change.state == "applied"
     assert server.writes() == [("PATCH", KILLED, nudge)]
-    assert any(each.phase.startswith(waiting.WAKING) for each in seen)
+    assert any(each.stage.startswith(waiting.WAKING) for each in seen)
     assert killed_.info().vectors[""].status.state is qa.State.ACTIVE
 
 
