@@ -185,6 +185,8 @@ def judge(seen: Seen) -> Status:
             "the collection has no such vectors yet, so there is nothing to see",
             evidence=evidence,
         )
+    if seen.clash and seen.colour == YELLOW:
+        return _building(seen, seen.clash, evidence)
     missing = len(seen.expected) - len(seen.obeying)
     if seen.colour == RED and missing:
         return Status(
@@ -196,8 +198,6 @@ def judge(seen: Seen) -> Status:
     if missing:
         reason = f"{missing} of {len(seen.expected)} segments have other codes or none"
         return _building(seen, reason, evidence)
-    if seen.clash and seen.colour == YELLOW:
-        return _building(seen, seen.clash, evidence)
     if seen.telemetry.rebuilding:
         return _building(seen, "segments are being rebuilt for a changed setting", evidence)
     if not seen.expected or seen.waiting:
@@ -244,7 +244,7 @@ def _without_target(seen: Seen, evidence: tuple[Evidence, ...]) -> Status:
         datatype = Evidence("GET /collections: datatype, fixed at creation", "float16")
         return Status(State.ACTIVE, "the originals are 16-bit floats", None, (*evidence, datatype))
     if not holding:
-        return Status(State.ABSENT, evidence=evidence)
+        return Status(State.ABSENT, seen.clash, evidence=evidence, advice=_advice_on_clash(seen))
     total = len(seen.segments)
     reason = f"set to none, but {holding} of {total} segments still hold codes"
     return Status(State.BUILDING, reason, 1 - holding / total, evidence, _advice(seen))
@@ -274,9 +274,11 @@ def _building(seen: Seen, reason: str, evidence: tuple[Evidence, ...]) -> Status
 
 
 def _advice(seen: Seen) -> str:
-    if seen.clash and seen.colour == YELLOW:
-        return "`qadapt apply` sets both fields to the same place"
-    return "" if seen.colour == YELLOW else APPLY
+    return _advice_on_clash(seen) or ("" if seen.colour == YELLOW else APPLY)
+
+
+def _advice_on_clash(seen: Seen) -> str:
+    return "`qadapt apply` sets both fields to the same place" if seen.clash else ""
 
 
 def _apart(seen: Seen) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.model import Vector
 
+NO_INDEX = "codes that need no index (binary:bits=1, rotational)"
+
 
 def needed(sizes: Iterable[float]) -> int | None:
     """The highest threshold in KB at which segments are indexed; None under 1 KB.
@@ -41,7 +43,7 @@ def lowered(
         raise UnsupportedError(
             f"{next(iter(wanted))} codes need an indexed segment, and none is built under 1 KB "
             f"of vectors; here are {count:,} rows of {vector.dim} dimensions",
-            hint="write more rows first, or use binary or rotational codes",
+            hint=f"write more rows first, or use {NO_INDEX}",
         )
     return None if threshold and threshold <= least else {"indexing_threshold": least}
 
@@ -91,5 +93,5 @@ def how_to_index(sizes: Iterable[float], afterwards: str) -> str:
     """
     wanted = needed(sizes)
     if wanted is None:
-        return "write at least 1 KB of vectors, or use binary or rotational codes"
+        return f"write at least 1 KB of vectors, or use {NO_INDEX}"
     return f"`qadapt apply` lowers indexing_threshold to {wanted:,} KB and {afterwards}"

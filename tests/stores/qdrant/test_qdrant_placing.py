@@ -100,6 +100,12 @@ def test_a_memmap_threshold_that_would_undo_it_is_overruled() -> None:
     assert plan.steps[0].request["body"] == body
 
 
+def test_a_loop_without_codes_is_named_too() -> None:
+    server = placed(on_disk=True, memory="cached")
+    status = Database(server.store())["articles"].info().vectors[""].status
+    assert (status.state, "contradict each other" in status.reason) == (State.ABSENT, True)
+
+
 def test_a_collection_that_rebuilds_for_ever_is_named_and_the_next_plan_ends_it() -> None:
     server = placed(on_disk=True, memory="cached")
     server.patch({"quantization_config": {"binary": {}}})
