@@ -70,9 +70,22 @@ def _rebuilt(kind: type[QadaptError], args: tuple[Any, ...], state: dict[str, An
 
 
 class InputError(QadaptError, ValueError):
-    """The caller's data or words are wrong."""
+    """The caller's data or words are wrong.
+
+    Attributes:
+        limit: what refuses the request is a limit of the collection (Qdrant's strict mode), which
+            may have been set since the caller chose these words.
+    """
 
     exit_code = 2
+    limit = False
+
+
+def over_limit(message: str, *, hint: str) -> InputError:
+    """The error for a request beyond a limit of the collection."""
+    error = InputError(message, hint=hint)
+    error.limit = True
+    return error
 
 
 class SpecError(InputError):
@@ -308,7 +321,13 @@ class StoreError(QadaptError):
 
 
 class AuthError(StoreError):
-    """The key is missing, wrong, or lacks the right."""
+    """The key is missing, wrong, or lacks the right.
+
+    Attributes:
+        unchanged: the request that was refused was the first of its step, so the step did nothing.
+    """
+
+    unchanged = False
 
 
 class TransientError(StoreError):

@@ -43,6 +43,8 @@ def search(
     """
     chosen_by = "call" if wanted.rescore is not None else "collection"
     rescore = wanted.rescore if wanted.rescore is not None else settings.rescore
+    if wanted.rescore is None and rescore is not None and settings.client is None:
+        rescore = store.allowed_rescore(collection, rescore)
     if wanted.exact:
         return store.search(collection, queries, wanted)
     if settings.client is not None:
@@ -59,9 +61,21 @@ def search(
         rescore = store.default_rescore(collection, wanted.vector)
     if rescore is None or not rescore.on or _native(store, collection, wanted, rescore):
         hits = store.search(collection, queries, _changed(wanted, rescore=rescore))
-        return _with_how(hits, rescore_from="store default" if rescore is None else chosen_by)
+        hits = _with_how(hits, rescore_from="store default" if rescore is None else chosen_by)
+        return _limited(hits, settings.rescore, rescore) if wanted.rescore is None else hits
     hits = _rescored_by_us(store, collection, queries, wanted, rescore, vector)
     return _with_how(hits, rescore_from=chosen_by)
+
+
+def _limited(hits: Hits, remembered: Rescore | None, used: Rescore | None) -> Hits:
+    """Tell where a remembered rescoring was cut by limits of the collection."""
+    if remembered is None or used is None or used == remembered:
+        return hits
+    note = (
+        f"rescore={remembered} is the default of this collection; limits that were set for it "
+        f"allow rescore={used}"
+    )
+    return _with_how(hits, notes=(*hits.how.notes, note))
 
 
 def _native(store: Store, collection: str, wanted: Search, rescore: Rescore) -> bool:

@@ -119,6 +119,16 @@ class Database:
         """Names of all collections, sorted."""
         return self._store.collections()
 
+    @contextmanager
+    def survey(self) -> Iterator[None]:
+        """A block in which many collections are inspected.
+
+        What one answer of the server tells of all collections is asked once, at its beginning;
+        configurations and counts are read as they are.
+        """
+        with self._store.survey():
+            yield
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.collections())
 

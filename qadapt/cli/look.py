@@ -204,8 +204,11 @@ def inspect(out: Output, url: Url, collection: MaybeCollection = None) -> int:
     from qadapt.model.address import Address
 
     with open_database(url) as db:
-        names = db.collections() if collection is None else [collection]
-        read, failed = _read(db, names, strict=collection is not None)
+        if collection is None:
+            with db.survey():
+                read, failed = _read(db, db.collections(), strict=False)
+        else:
+            read, failed = _read(db, [collection], strict=True)
         server = db.server()
     out.document(
         {

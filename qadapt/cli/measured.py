@@ -34,7 +34,8 @@ def show_evaluation(out: Output, found: Evaluation) -> None:
     clients = [t.client_ms for r in found.results for t in r.latency if t.client_ms is not None]
     if clients:
         span = f"{min(clients):.2f} to {max(clients):.2f} ms"
-        out.print(styled(f"the client's own {span} are taken off each time", "dim"))
+        note = f"times include the client and the network, about {span} for a few rows"
+        out.print(styled(note, "dim"))
     for note in (*found.notes, *([truth.bound] if truth.bound else ())):
         out.print(styled(out.mask(note), "yellow"))
     for result in found.results:

@@ -47,7 +47,12 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "one-bit-until-indexed",
         "Wider binary codes are compared by one bit, as long as their segment is not indexed.",
-        stores=("edge",),
+        stores=_QDRANT,
+    ),
+    Check(
+        "rescoring-over-the-limit",
+        "Strict mode allows less oversampling than is set as the default of the collection.",
+        stores=("qdrant",),
     ),
     Check(
         "duplicate-ids",

@@ -125,6 +125,10 @@ def diagnose(
                 skipped.append(Skipped(check.code, name, str(error)))
             except TransientError:
                 raise
+            except InputError as error:
+                if not error.limit:
+                    raise
+                skipped.append(Skipped(check.code, name, error.message))
             except StoreError as error:  # one that cannot be searched is ill in another way
                 skipped.append(Skipped(check.code, name, error.message))
     order = list(Severity)

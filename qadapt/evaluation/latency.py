@@ -75,13 +75,6 @@ def client_overhead(one: One, queries: int) -> float:
     return float(np.median(spent))
 
 
-def without_client(latency: Latency, client_ms: float) -> Latency:
-    """The same with the client's part taken off."""
-    names = ("p50", "p95", "p99", "mean")
-    less = {name: max(0.0, getattr(latency, name) - client_ms) for name in names}
-    return latency.replace(client_ms=client_ms, **less)
-
-
 def _latency(
     phase: str, concurrency: int, spent: Doubles, wall: float, client_ms: float | None
 ) -> Latency:
@@ -96,4 +89,4 @@ def _latency(
         len(spent) / wall,
         len(spent),
     )
-    return found if client_ms is None else without_client(found, client_ms)
+    return found.replace(client_ms=client_ms)

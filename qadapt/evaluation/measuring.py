@@ -169,11 +169,11 @@ def measure(
     found = find(searcher, result.setting, progress)
     if info.held_by == "qadapt":
         client = None  # the search is ours: what the store's client takes is no part of it
-    # Asked anew each time, so that a machine that is busier now takes from both alike.
+    # Measured anew each time, so that both are of a machine that is equally busy.
     client_ms = client() if client is not None and times else None
     times += _warm(searcher, client_ms, result.setting, progress)
     if client_ms is not None:
-        times[0] = latency.without_client(times[0], client_ms)
+        times[0] = times[0].replace(client_ms=client_ms)
     quality = (
         _by_sample(searcher, found, known) if known.sample is not None else by_truth(found, known)
     )

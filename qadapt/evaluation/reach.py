@@ -71,9 +71,10 @@ def reach(
     ids = [key for key, present in zip(batch.ids, there, strict=True) if present]
     rows = batch.vectors[name][there]
     now = info.vectors[name]
-    rescore = None if now.quantization.kind is Kind.NONE else Rescore(OVERSAMPLING)
+    more = store.allowed_rescore(info.name, Rescore(OVERSAMPLING))
+    rescore = None if now.quantization.kind is Kind.NONE else more
     settings = read_settings(store, info.name).of(name)
-    wanted = Search(k=K, vector=name, rescore=rescore)
+    wanted = Search(k=min(K, store.most_results(info.name)), vector=name, rescore=rescore)
     unfound: list[Id] = []
     for start in range(0, len(ids), BLOCK):
         block = slice(start, start + BLOCK)

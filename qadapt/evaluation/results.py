@@ -39,12 +39,12 @@ class Latency(Plain):
         phase: ``cold``: each query for the first time, one at a time, just after opening;
             ``warm``: again.
         concurrency: queries in flight.
-        p50, p95, p99, mean: of one query, ``client_ms`` taken off.
-        throughput: queries a second, nothing taken off.
+        p50, p95, p99, mean: of one query as the client waits for it; nothing is subtracted.
+        throughput: queries a second.
         queries: how many were timed.
-        client_ms: median of the same request, one at a time, to a collection of a few rows,
-            which is what the client and the way to the store take; None where it was not measured
-            (a collection as it is, measured without candidates, is only read).
+        client_ms: for comparison, the median of the same request, one at a time, to a collection
+            of a few rows: about what the client and the way to the store take. None where it was
+            not measured (a collection as it is, measured without candidates, is only read).
     """
 
     phase: Literal["cold", "warm"]

@@ -8,10 +8,10 @@ GIB = 2**30
 
 
 def p95(result: Result) -> float | None:
-    """Warm, one query at a time, the client's part in it: that is what a user waits, in ms."""
+    """Warm, one query at a time: what a user waits, in ms."""
     for each in result.latency:
         if each.phase == "warm" and each.concurrency == 1:
-            return each.p95 + (each.client_ms or 0.0)
+            return each.p95
     return None
 
 

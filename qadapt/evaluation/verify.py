@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from qadapt.errors import over_limit
 from qadapt.evaluation.questions import Encoder, ask
 from qadapt.evaluation.reach import Reach, reach
 from qadapt.evaluation.recall import Recall, interval, recall_per_query
@@ -85,12 +86,13 @@ def verify(
     """
     check_k(k, store.max_k - 1)
     info = seen.info(store, collection)
+    k, limited = _within(store, collection, k)
     vector = info.vectors[name]
     asked = ask(store, collection, name, vector.vector, queries, encoder=encoder, seed=seed)
     truth = exact_neighbours(store, collection, name, vector.vector, asked, k, progress)
     recalls = tuple(
         measure(store, info, name, asked, truth, k, label, rescore, progress)
-        for label, rescore in _ways(vector)
+        for label, rescore in _ways(store, collection, vector)
     )
     reached = reach(store, info, name, progress, seed=seed)
     return Verification(
@@ -102,7 +104,7 @@ def verify(
         recalls=recalls,
         source=asked.source,
         reach=reached,
-        notes=_notes(vector, reached),
+        notes=(*limited, *_notes(vector, reached)),
     )
 
 
@@ -112,13 +114,27 @@ def agrees(vector: VectorInfo) -> bool:
     return vector.status.state is wanted
 
 
-def _ways(vector: VectorInfo) -> list[tuple[str, Rescore | None]]:
+def _within(store: Store, collection: str, k: int) -> tuple[int, tuple[str, ...]]:
+    """``k``, less where limits of the collection allow no more, and a note on it."""
+    most = store.most_results(collection) - 1  # a query that is a row finds itself too
+    if k <= most:
+        return k, ()
+    if most < 1:
+        raise over_limit(
+            f"limits of {collection!r} allow {most + 1} results, too few to measure recall",
+            hint="raise max_query_limit of its strict mode",
+        )
+    return most, (f"recall@{most} and not @{k}: limits of the collection allow {most + 1} results",)
+
+
+def _ways(store: Store, collection: str, vector: VectorInfo) -> list[tuple[str, Rescore | None]]:
     ways: list[tuple[str, Rescore | None]] = [(AS_IS, None)]
     if vector.quantization.kind is not Kind.NONE:
         set_to = vector.default_rescore
         factor = set_to.oversampling if set_to is not None and set_to.on else 1.0
         ways.append(("without rescoring", Rescore(source="off")))
-        ways.append(("with rescoring", Rescore(max(factor, 4.0))))
+        more = store.allowed_rescore(collection, Rescore(max(factor, 4.0)))
+        ways.append(("with rescoring", more))
     return ways
 
 

@@ -178,7 +178,8 @@ def check(
     Args:
         source, target: as for ``migrate``.
         how: compare all rows or a sample; None: all up to 200,000.
-        gate: least recall@k of the target; None: that of the source's own search less 0.02.
+        gate: least recall@k of the target's own search; None: not much less than the source has,
+            by exact search where a side has codes.
 
     Raises:
         NotFoundError, UnsupportedError

@@ -35,7 +35,7 @@ from qadapt.migration.plan import VectorPlan
 from qadapt.migration.report import Check, RecallCheck
 from qadapt.migration.scan import carries_notes, every_piece, pages
 from qadapt.migration.side_by_side import SHOWN, Comparing, Found
-from qadapt.model import Batch, Guard, Id, Vector
+from qadapt.model import Batch, Guard, Id, Kind, Quantization, Vector
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, Search, silent
 
@@ -83,7 +83,7 @@ def check(
     drawn = _drawn(source, target, plans, carrier, queries, seed, k, total)
     found = _rows(source, target, plans, carrier, out, share, drawn, total, progress)
     recalls = tuple(
-        _recall(source, plans[name], carrier, name, of, k, gate, progress)
+        _recall(source, target, plans[name], carrier, name, of, k, gate, progress)
         for name in plans
         if (of := [each for each in drawn if each.name == name])
     )
@@ -378,6 +378,7 @@ def _truth(piece: Piece, out: Out, drawn: Sequence[Drawn]) -> None:
 
 def _recall(
     source: Endpoint,
+    target: Endpoint,
     plan: VectorPlan,
     carrier: Carrier,
     name: str,
@@ -386,36 +387,100 @@ def _recall(
     gate: Guard | None,
     progress: OnProgress,
 ) -> RecallCheck:
+    """Recall of both sides, like compared with like.
+
+    Codes lose results by themselves, whatever they were copied from. So where a side has codes
+    both are compared by exact search too, and by their own search only where the target has no
+    codes or those of the source. A gate is for the target's own search.
+    """
+    values, before = _both(plan, carrier, name, drawn, k, exact=False)
+    progress(Progress("measuring recall", len(values), len(values), "queries"))
+    mine, theirs = _quantization(source, name), _quantization(target, name)
+    low, high = interval(values)
+    recall = float(values.mean())
+    told: list[str] = []
+    passed = True
+    exact = source_exact = None
+    if gate is not None:
+        told, passed = [f"recall@{k} >= {gate.recall:.3f}"], recall >= gate.recall
+    elif _coded(mine) or _coded(theirs):
+        found = _by_exact_search(plan, carrier, name, drawn, k)
+        if found is not None:
+            exact, source_exact = (float(each.mean()) for each in found)
+            words, passed = _near(interval(found[0])[1], source_exact, "exact search")
+            told.append(words)
+    if gate is None and (not told or not _coded(theirs) or mine == theirs):
+        words, near = _near(high, float(before.mean()), f"recall@{k}")
+        told.append(words)
+        passed = passed and near
+    return RecallCheck(
+        vector=name,
+        recall=recall,
+        low=low,
+        high=high,
+        source_recall=float(before.mean()),
+        gate="; ".join(told),
+        k=k,
+        queries=len(values),
+        passed=passed,
+        exact=exact,
+        source_exact=source_exact,
+    )
+
+
+def _near(high: float, before: float, what: str) -> tuple[str, bool]:
+    """Whether the upper end of an interval is not much less than the source's recall."""
+    least = before - SLACK
+    words = f"{what} >= {least:.3f} within its interval; that of the source ({before:.3f}) less "
+    return f"{words}{SLACK:g}", high >= least
+
+
+def _quantization(end: Endpoint, name: str) -> Quantization:
+    """What a side has of a vector, our own codes included; rescoring left out."""
+    whole = end.store.whole(end.name)
+    ours = read_settings(end.store, end.name).of(name).client
+    found = end.store.info(whole).vectors[name].quantization if ours is None else ours
+    return found.replace(rescore=None)
+
+
+def _coded(quantization: Quantization) -> bool:
+    return quantization.kind not in (Kind.NONE, Kind.FLOAT16)
+
+
+def _by_exact_search(
+    plan: VectorPlan, carrier: Carrier, name: str, drawn: Sequence[Drawn], k: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+    """Recall of exact searches, target first; None where a side refuses them."""
+    try:
+        return _both(plan, carrier, name, drawn, k, exact=True)
+    except InputError as error:
+        if not error.limit:
+            raise
+        return None
+
+
+def _both(
+    plan: VectorPlan,
+    carrier: Carrier,
+    name: str,
+    drawn: Sequence[Drawn],
+    k: int,
+    *,
+    exact: bool,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Recall@k of each query in the target and in the source, float64 ``(nq,)``."""
     both: list[list[npt.NDArray[np.float64]]] = [[], []]
     for each in drawn:
         truth = each.truth(k)
         there = [[carrier.target_id(key.own) for key in row] for row in truth]
         own = [carrier.target_id(key.own) for key in each.own]
         inner = inside(each.label, carrier.parting, here=False)
-        both[0].append(_found(each.target, each, plan.target, there, own, k, inner))
+        both[0].append(_found(each.target, each, plan.target, there, own, k, inner, exact=exact))
         here = [[key.native for key in row] for row in truth]
         native = [key.native for key in each.own]
         inner = inside(each.label, carrier.parting, here=True)
-        both[1].append(_found(each.source, each, plan.source, here, native, k, inner))
-    values, before = np.concatenate(both[0]), float(np.concatenate(both[1]).mean())
-    progress(Progress("measuring recall", len(values), len(values), "queries"))
-    low, high = interval(values)
-    recall = float(values.mean())
-    least = gate.recall if gate else before - SLACK
-    words = f"recall@{k} >= {least:.3f}"
-    if gate is None:
-        words += f" within its interval; that of the source ({before:.3f}) less {SLACK:g}"
-    return RecallCheck(
-        vector=name,
-        recall=recall,
-        low=low,
-        high=high,
-        source_recall=before,
-        gate=words,
-        k=k,
-        queries=len(values),
-        passed=(recall if gate else high) >= least,
-    )
+        both[1].append(_found(each.source, each, plan.source, here, native, k, inner, exact=exact))
+    return np.concatenate(both[0]), np.concatenate(both[1])
 
 
 def _found(
@@ -426,11 +491,13 @@ def _found(
     own: list[Id],
     k: int,
     filter: Mapping[str, Any] | None,
+    *,
+    exact: bool,
 ) -> npt.NDArray[np.float64]:
     """Recall@k of each query in the search of one end, float64 ``(nq,)``."""
     queries = drawn.vectors
     settings = read_settings(end.store, end.name).of(drawn.name)
-    wanted = Search(k=k + 1, vector=drawn.name, filter=filter)
+    wanted = Search(k=k + 1, vector=drawn.name, filter=filter, exact=exact)
     hits = [
         row
         for start in range(0, len(queries), BLOCK)

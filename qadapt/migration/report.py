@@ -17,11 +17,14 @@ class RecallCheck(Plain):
 
     Attributes:
         vector: its name.
-        recall, low, high: mean over the queries, and its 95 % interval.
+        recall, low, high: of the target's own search, with its codes: mean over the queries, and
+            its 95 % interval.
         source_recall: of the source's own search, by the same queries.
         gate: the least that passes, in words.
         k, queries: of how many results, over how many vectors of the source.
         passed: whether the gate was reached.
+        exact, source_exact: of exact searches, which use no codes; None where neither side has
+            codes, or exact searches are switched off.
     """
 
     vector: str
@@ -33,6 +36,8 @@ class RecallCheck(Plain):
     k: int
     queries: int
     passed: bool
+    exact: float | None = None
+    source_exact: float | None = None
 
 
 @dataclass(frozen=True)

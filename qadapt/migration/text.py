@@ -134,10 +134,13 @@ def _check(check: Check) -> Iterator[tuple[str, str]]:
     for each in check.recalls:
         name = f" of {each.vector!r}" if each.vector else ""
         sign = "" if each.passed else "  MISSED"
+        exact = ""
+        if each.exact is not None and each.source_exact is not None:
+            exact = f"; by exact search {each.exact:.3f}, the source's own {each.source_exact:.3f}"
         yield (
             "recall",
             f"recall@{each.k}{name} {each.recall:.3f} ({each.low:.3f} to {each.high:.3f}) by "
-            f"{each.queries} queries, the source's own {each.source_recall:.3f}; "
+            f"{each.queries} queries, the source's own {each.source_recall:.3f}{exact}; "
             f"gate {each.gate}{sign}",
         )
     for each_difference in check.differences:

@@ -16,6 +16,7 @@ import numpy as np
 
 from qadapt.errors import (
     ApplyError,
+    AuthError,
     ConsentRequired,
     GuardMissed,
     PlanError,
@@ -127,7 +128,24 @@ def undo_change(store: Store, record: Record, *, progress: OnProgress, timeout: 
                     f"{plan.collection!r} was changed since, and not by qadapt",
                     hint="plan the setting that you want: `qadapt plan`",
                 )
-        return _take_back(store, record, progress, timeout)
+        try:
+            return _take_back(store, record, progress, timeout)
+        except AuthError as error:
+            if error.unchanged and not _partly_taken_back(record):
+                error.hint = _nothing_changed(error)
+                if applied is not None:
+                    record.add("applied", fingerprint=applied["fingerprint"])
+            raise
+
+
+def _nothing_changed(error: AuthError) -> str:
+    return f"nothing was changed; {error.hint}" if error.hint else "nothing was changed"
+
+
+def _partly_taken_back(record: Record) -> bool:
+    events = [item["event"] for item in record.latest()]
+    last = len(events) - 1 - events[::-1].index("undo begun")
+    return "step taken back" in events[last:]
 
 
 def _newer(record: Record) -> Record | None:
@@ -235,6 +253,11 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
         record.add("seen", state=status.state.value)
         after = _guarded(store, record, "after", progress)
     except QadaptError as error:
+        if isinstance(error, AuthError) and error.unchanged:
+            # The key lacks the right and the step did nothing: there is nothing to take back.
+            record.add("step taken back", step=max(record.started_steps()))
+            if not record.started_steps():
+                error.hint = _nothing_changed(error)
         if not record.started_steps():
             record.add("undone", error=error.message)
             raise

@@ -114,8 +114,7 @@ def _settings(title: str, report: Report, points: Sequence[Point]) -> Table:
     columns += ["#Bytes/vector", "#p95 ms", "Rescored", "#Predicted"]
     note = (
         "Recall, nDCG: against the exact float32 neighbours. Bytes: of codes, or of the floats "
-        "where there are none. p95: one query at a time, warm, the client's own time taken off "
-        "where it was measured."
+        "where there are none. p95: one query at a time, warm, as the client waits for it."
     )
     if all(row[-1] == DASH for row in rows):  # nothing was predicted
         columns, rows = columns[:-1], [row[:-1] for row in rows]
@@ -156,7 +155,10 @@ def latencies(report: Report) -> Table | None:
     if not rows:
         return None
     columns = ["Setting", "Phase", "#At once", "#p50 ms", "#p95 ms", "#p99 ms", "#Queries/s"]
-    note = "Client ms: what the client and the way to the store take, already taken off."
+    note = (
+        "As the client waits for each query; nothing is subtracted. Client ms: the same request to "
+        "a collection of a few rows, for comparison."
+    )
     return Table("Time", [*columns, "#Client ms"], rows, note)
 
 

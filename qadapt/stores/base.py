@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from qadapt.errors import InputError, UnsupportedError
@@ -201,6 +202,12 @@ class Store(Copyable, abc.ABC):
             NotFoundError
         """
 
+    @contextmanager
+    def survey(self) -> Iterator[None]:
+        """While many collections are looked at: what one answer of the server tells of all of
+        them is asked once, at the beginning."""
+        yield
+
     # -- rows --------------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -293,6 +300,15 @@ class Store(Copyable, abc.ABC):
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
         """What a search gets that says nothing of rescoring; as in ``info``, perhaps cheaper."""
         return self.info(collection).vectors[vector].default_rescore
+
+    def allowed_rescore(self, collection: str, rescore: Rescore) -> Rescore:
+        """``rescore`` with no more candidates than limits of the collection allow, for searches
+        whose rescoring was chosen before (a remembered setting) or by qadapt itself."""
+        return rescore
+
+    def most_results(self, collection: str) -> int:
+        """Most results of one search of a collection, within limits that were set for it."""
+        return self.max_k
 
     def rescores_itself(self, collection: str, vector: str) -> bool:
         """Whether the store scores candidates of this vector again by the originals; where it

@@ -216,3 +216,27 @@ def test_rows_under_the_threshold_of_a_server() -> None:
     (found,) = qdrant.small_segments(address, info(about, "qdrant"), about, 600, 10_000)
     assert "600 of 1,000" in found.message
     assert qdrant.small_segments(address, info(about, "qdrant"), about, 150, 10_000) == []
+
+
+# -- Qdrant, from what was read ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("allowed", "found"), [(2, ["rescoring-over-the-limit"]), (4, [])])
+def test_a_default_rescoring_over_a_limit_that_was_set_later(
+    allowed: float, found: list[str]
+) -> None:
+    about = vector({"type": "hnsw"}, quantization=qa.binary(rescore=4))
+    told = qdrant.over_the_limit(ADDRESS, info(about, "qdrant"), about, qa.Rescore(allowed))
+    assert [each.code for each in told] == found
+    if told:
+        assert "rescore=2" in told[0].message
+        words = shlex.split(told[0].command)
+        assert words[:2] == ["qadapt", "apply"]
+        assert words[-1] == "binary:rescore=2"
+
+
+@pytest.mark.parametrize(("rows", "found"), [(5000, ["one-bit-until-indexed"]), (100, [])])
+def test_wider_binary_codes_without_an_index(rows: int, found: list[str]) -> None:
+    about = vector({"type": "plain"}, quantization=qa.binary(bits=2))
+    told = qdrant.one_bit(ADDRESS, info(about, "qdrant"), about, rows)
+    assert [each.code for each in told] == found

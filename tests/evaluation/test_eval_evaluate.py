@@ -93,7 +93,7 @@ def test_each_result_tells_bytes_time_and_who_rescored(scifacts: Collection, sci
         assert result.latency[1].queries >= 100
 
 
-def test_without_candidates_nothing_is_written_and_the_client_is_not_taken_off(
+def test_without_candidates_nothing_is_written_and_the_client_is_not_measured(
     scifacts: Collection, scifact: Any
 ) -> None:
     def refused(*_: Any) -> None:

@@ -77,7 +77,7 @@ def steps(info: VectorInfo, config: Mapping[str, Any], seen: Seen, mapped: Mappe
     return [
         Step(
             Symbol.BLOCKING,
-            _action(info.quantization, mapped.target),
+            _action(info, seen, mapped, lowered),
             reason,
             request,
             _reverse(request, config),
@@ -163,8 +163,11 @@ def _reverse(request: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
     return reverse
 
 
-def _action(current: Quantization, target: Quantization) -> str:
-    return f"set quantization {current} -> {target}"
+def _action(info: VectorInfo, seen: Seen, mapped: Mapped, lowered: int | None) -> str:
+    """What the request does, in words; a quantization is named only where it changes."""
+    if lowered is not None and mapping.satisfies(info.quantization, mapped.target):
+        return thresholds.action(seen.threshold, lowered)
+    return f"set quantization {info.quantization} -> {mapped.target}"
 
 
 def _estimate(

@@ -19,7 +19,7 @@ from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
 from qadapt.model.capabilities import older
 from qadapt.stores.base import Mapped
 from qadapt.stores.qdrant import config, mapping, placing, thresholds
-from qadapt.stores.qdrant.status import Seen, codes_while_growing
+from qadapt.stores.qdrant.status import Seen, codes_while_growing, wide
 
 PATCH = "qdrant.patch"
 _KEYS = {"op", "vector", "body"}
@@ -64,7 +64,9 @@ def steps(
     reason = WHY_BACKGROUND
     lowered = body.get("optimizers_config", {}).get("indexing_threshold")
     if lowered is not None:
-        reason += f"; {thresholds.why_lowered(seen.threshold, lowered)}"
+        reason += f"; {_why_lowered(seen, mapped, lowered)}"
+    if seen.clash:
+        reason += f"; {seen.clash}, which ends with this step and is not brought back by an undo"
     if config.sparse(raw):
         reason += f"; sparse vectors ({', '.join(config.sparse(raw))}) are never quantized"
     if older(version or "9", "1.19") and mapped.target.codes is not None:
@@ -72,7 +74,7 @@ def steps(
     return [
         Step(
             Symbol.BACKGROUND,
-            f"set quantization {info.quantization} -> {mapped.target}",
+            _action(info, seen, mapped, body),
             reason,
             {"op": PATCH, "vector": info.name, "body": body},
             {"op": PATCH, "vector": info.name, "body": _reverse(body, raw)},
@@ -81,21 +83,49 @@ def steps(
     ]
 
 
+def _action(info: VectorInfo, seen: Seen, mapped: Mapped, body: Mapping[str, Any]) -> str:
+    """What the PATCH does, in words; a quantization is named only where it changes."""
+    part = body.get("vectors", {}).get(info.name, {})
+    if "quantization_config" in body or "quantization_config" in part:
+        return f"set quantization {info.quantization} -> {mapped.target}"
+    done = []
+    if part:
+        cold = part.get("memory", "cold" if part.get("on_disk") else "cached") == "cold"
+        done.append(f"keep the original vectors {'on disk' if cold else 'in RAM'}")
+    lowered = body.get("optimizers_config", {}).get("indexing_threshold")
+    if lowered is not None:
+        done.append(thresholds.action(seen.threshold, lowered))
+    return ", ".join(done)
+
+
+def _why_lowered(seen: Seen, mapped: Mapped, lowered: int) -> str:
+    wanted = (mapped.native or {}).get("quantization_config")
+    if wide(wanted):
+        return thresholds.why_indexed(lowered)
+    return thresholds.why_lowered(seen.threshold, lowered)
+
+
 def _body(
     info: VectorInfo, raw: config.Info, seen: Seen, mapped: Mapped, version: str | None
 ) -> dict[str, Any]:
     """The PATCH; empty when nothing differs."""
     native = mapped.native or {}
     wanted = native.get("quantization_config")
-    optimizers = _lowered_threshold(seen, wanted, version)
     body: dict[str, Any] = {}
-    if not mapping.satisfies(info.quantization, mapped.target):
+    if not mapping.satisfies(
+        info.quantization.replace(originals=None), mapped.target.replace(originals=None)
+    ):
         body = _quantization(raw, info.name, wanted)
-        for key in ("on_disk", "memory"):
-            if key in native:
-                body.setdefault("vectors", {}).setdefault(info.name, {})[key] = native[key]
         if not config.differences(body, raw):
             body = {}
+    optimizers = _lowered_threshold(seen, wanted, version, changing=bool(body))
+    place = placing.originals(
+        config.params(raw)[info.name],
+        mapped.target.originals,
+        mapped=config.maps_large_segments(raw),
+    )
+    if place:
+        body.setdefault("vectors", {}).setdefault(info.name, {}).update(place)
     if optimizers is not None:
         body["optimizers_config"] = optimizers
     return body
@@ -122,24 +152,47 @@ def _quantization(raw: config.Info, name: str, wanted: Mapping[str, Any] | None)
 
 
 def _lowered_threshold(
-    seen: Seen, wanted: Mapping[str, Any] | None, version: str | None
+    seen: Seen, wanted: Mapping[str, Any] | None, version: str | None, *, changing: bool
 ) -> dict[str, Any] | None:
-    """The threshold at which codes that need an index are built, where it must change."""
-    if not wanted or codes_while_growing(wanted, version) or seen.indexed or not seen.growing:
+    """The threshold at which codes that need an index are built, where it must change.
+
+    Args:
+        changing: the codes are to change, so that the server builds the segments again.
+    """
+    if not wanted or seen.indexed or not seen.growing:
         return None
+    if codes_while_growing(wanted, version) and not _needs_an_index(seen, wanted, changing):
+        return None
+    if wide(wanted) and not changing and thresholds.needed(seen.growing_sizes) is None:
+        return None  # too few rows for an index: the status says so
     return thresholds.lowered(wanted, seen.threshold, seen.growing_sizes, seen.count, seen.vector)
+
+
+def _needs_an_index(seen: Seen, wanted: Mapping[str, Any], changing: bool) -> bool:
+    """Whether binary codes of more than one bit show what they are only once indexed.
+
+    A segment that is built from its rows has their statistics, indexed or not; servers that name
+    their segments (1.17) tell which were.
+    """
+    if not wide(wanted):
+        return False
+    if changing:
+        return any(each.uuid is None for each in seen.growing)
+    return seen.all_unmeasured
 
 
 def _unfinished(info: VectorInfo, seen: Seen) -> list[Step]:
     if info.status.state is not State.BUILDING:
         return []
-    # An empty diff of the optimizer's settings changes nothing and wakes it when it sleeps; the
+    # An empty diff of the optimizer's settings changes nothing and starts it when it waits; the
     # quantization itself is not sent again, which would cancel a running build and restart it.
-    wake = {"op": PATCH, "vector": info.name, "body": {}}
+    body: dict[str, Any] = {"optimizers_config": {}} if seen.stalled else {}
+    wake = {"op": PATCH, "vector": info.name, "body": body}
+    verb = "wake the optimizer and wait" if seen.stalled else "wait"
     return [
         Step(
             Symbol.BACKGROUND,
-            f"wait until {info.quantization} is built",
+            f"{verb} until {info.quantization} is built",
             f"{info.status.reason}; {WHY_BACKGROUND}",
             wake,
             # It does what is configured already: there is no other state to go back to.
@@ -156,7 +209,11 @@ def _reverse(body: Mapping[str, Any], raw: config.Info) -> dict[str, Any]:
         found["quantization_config"] = config.common(raw) or config.DISABLED
     for name, part in body.get("vectors", {}).items():
         now = config.params(raw)[name]
-        found.setdefault("vectors", {})[name] = {key: _former(key, now.get(key)) for key in part}
+        restored = {key: _former(key, now.get(key)) for key in part}
+        if config.clash(raw, name):
+            # What made the server rebuild without end is not brought back: memory is what held.
+            restored["on_disk"] = False
+        found.setdefault("vectors", {})[name] = restored
     if "optimizers_config" in body:
         now = raw["config"].get("optimizer_config") or {}
         former = {key: now.get(key) for key in body["optimizers_config"]}
@@ -167,10 +224,14 @@ def _reverse(body: Mapping[str, Any], raw: config.Info) -> dict[str, Any]:
 
 
 def _former(key: str, value: Any) -> Any:
-    """What brings a former value back: null in a PATCH means "not given"."""
+    """What brings a former value back: null in a PATCH means "not given".
+
+    ``memory`` is changed only where it is set, so it always comes back as it was; ``on_disk``
+    false is the default that null stands for.
+    """
     if value is not None and value != {}:
         return value
-    return {"quantization_config": config.DISABLED, "on_disk": False, "memory": "cached"}[key]
+    return {"quantization_config": config.DISABLED, "on_disk": False}[key]
 
 
 def _estimate(

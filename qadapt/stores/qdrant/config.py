@@ -13,7 +13,7 @@ from typing import Any
 from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import Extra, Metric, Vector
 from qadapt.stores.qdrant import extras
-from qadapt.stores.qdrant.mapping import from_native, same_config
+from qadapt.stores.qdrant.mapping import from_native, same_config, same_value
 
 Info = Mapping[str, Any]
 
@@ -121,10 +121,36 @@ def in_force(info: Info, name: str) -> dict[str, Any] | None:
 
 
 def native(info: Info, name: str) -> dict[str, Any]:
-    """A vector's part of the configuration, as ``mapping.from_native`` reads it."""
+    """A vector's part of the configuration, as ``mapping.from_native`` reads it.
+
+    ``on_disk: false`` is the default, written out by many clients and by the undo of a change (a
+    PATCH cannot bring null back), so alone it says nothing of a place.
+    """
     each = params(info)[name]
     found = {key: each.get(key) for key in ("memory", "on_disk", "datatype")}
+    found["on_disk"] = found["on_disk"] or None
     return {**found, "quantization_config": in_force(info, name)}
+
+
+def clash(info: Info, name: str) -> str:
+    """Why a vector is rebuilt without end; empty where it is not.
+
+    Seen on 1.19.0: the indexing optimizer reads ``on_disk`` alone and the builder lets ``memory``
+    win, so each undoes what the other did.
+    """
+    each = params(info)[name]
+    if each.get("on_disk") is not True or each.get("memory") in (None, "cold"):
+        return ""
+    return (
+        f"on_disk: true and memory: {each['memory']} contradict each other, and the server "
+        "rebuilds the segments without end"
+    )
+
+
+def maps_large_segments(info: Info) -> bool:
+    """Whether ``memmap_threshold`` puts the originals of large segments on disk."""
+    found = (info["config"].get("optimizer_config") or {}).get("memmap_threshold")
+    return bool(found)
 
 
 def threshold(info: Info) -> int:
@@ -179,12 +205,21 @@ def _differences(body: Mapping[str, Any], info: Info) -> Iterator[str]:
             yield from _fields(key, {key: wanted}, {key: info["config"].get(key)})
 
 
+def param_differences(wanted: Mapping[str, Any], info: Info) -> list[str]:
+    """Where the parameters of a collection other than its vectors are not those wanted."""
+    kept = info["config"]["params"]
+    rest = {key: each for key, each in wanted.items() if key not in ("vectors", "sparse_vectors")}
+    return list(_fields("params", rest, kept))
+
+
 def _vector(name: str, part: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
     for key, wanted in part.items():
         field = f"vectors.{name}.{key}" if name else f"vectors.{key}"
         if key == "quantization_config":
             yield from _codes(field, wanted, there.get(key) or None)
-        elif there.get(key) != wanted and not (wanted == "float32" and there.get(key) is None):
+        elif wanted == "float32" and there.get(key) is None:
+            continue
+        elif not same_value(wanted, there.get(key)):
             yield f"{field}: sent {wanted!r}, kept {there.get(key)!r}"
 
 
@@ -223,5 +258,5 @@ def _alike(wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
 
 def _fields(where: str, wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> Iterator[str]:
     for key, value in wanted.items():
-        if value is not None and kept.get(key) != value:
+        if value is not None and not same_value(value, kept.get(key)):
             yield f"{where}.{key}: sent {value!r}, kept {kept.get(key)!r}"

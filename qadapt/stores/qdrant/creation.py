@@ -79,6 +79,10 @@ def creation(
             each["datatype"] = vector.datatype
         native = dict(natives.get(name, {}))
         native.pop("datatype", None)
+        if native.get("memory") == "cached":
+            # A server may put vectors on disk where nobody says (collection.vectors.on_disk), and
+            # on_disk: true beside memory: cached is rebuilt without end.
+            native["on_disk"] = False
         if set(vectors) == {""} and not many and "quantization_config" in native:
             body["quantization_config"] = native.pop("quantization_config")
         params[name] = {**each, **native}

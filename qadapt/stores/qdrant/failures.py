@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import tenacity
@@ -20,13 +21,13 @@ from qadapt.errors import (
     AuthError,
     BusyError,
     DimensionError,
-    InputError,
     NotFoundError,
     QadaptError,
     StoreError,
     StoreTimeoutError,
     TransientError,
     UnreachableError,
+    over_limit,
 )
 from qadapt.model import Id
 from qadapt.model.address import MASK
@@ -49,6 +50,13 @@ _GRPC_STATUS = {
     "INTERNAL": 500,
     "UNIMPLEMENTED": 501,
 }
+
+
+_RIGHTS = (
+    "the key lacks the right: changing a collection or an alias needs the server's api-key or a "
+    'JWT with access "m"; a JWT for single collections can search and write rows, and a read-only '
+    "key can inspect and verify"
+)
 
 
 class RateLimitedError(BusyError):
@@ -110,7 +118,7 @@ def by_status(status: int, text: str, doing: str, headers: Any = None) -> Qadapt
             said, hint="give the key as QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME"
         )
     if status == 403:
-        return AuthError(said, hint="this key lacks the right; a read-only key can still verify")
+        return AuthError(said, hint=_RIGHTS)
     if status == 404 and not text:
         return NoSuchPathError(
             f"could not {doing}: the server does not have this path",
@@ -138,7 +146,7 @@ def _by_words(text: str, said: str) -> QadaptError:
     # Strict mode: "Bad request: Limit exceeded 6 > 5 for "limit". Help: Reduce ...".
     strict, _, help_ = text.partition(" Help: ")
     if text.startswith("Bad request: ") and help_:
-        return InputError(f"strict mode: {strict.removeprefix('Bad request: ')}", hint=help_)
+        return over_limit(f"strict mode: {strict.removeprefix('Bad request: ')}", hint=help_)
     return StoreError(said)
 
 
@@ -171,6 +179,24 @@ def _by_transport(error: Exception, name: str, doing: str) -> QadaptError:
             hint="the server went away, or this is its gRPC port: REST is 6333 by default",
         )
     return StoreError(f"could not {doing}: {name}: {error}")
+
+
+@contextmanager
+def first_of_its_step() -> Iterator[None]:
+    """Mark a refusal for want of a right as one that changed nothing."""
+    try:
+        yield
+    except AuthError as error:
+        error.unchanged = True
+        raise
+
+
+def is_outage(error: QadaptError) -> bool:
+    """Whether nothing else will be answered either: unreachable, or limited by rate.
+
+    A single request that ran out of time or failed inside the server is none.
+    """
+    return isinstance(error, (UnreachableError, BusyError))
 
 
 def not_a_number(doing: str, ids: Sequence[Id]) -> StoreError:

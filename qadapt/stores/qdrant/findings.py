@@ -192,3 +192,55 @@ def says_green(address: Address, info: CollectionInfo, colour: str) -> list[Find
         )
         for each in wrong
     ]
+
+
+def one_bit(address: Address, info: CollectionInfo, vector: VectorInfo, rows: int) -> list[Finding]:
+    """Binary codes of more than one bit in segments without an index.
+
+    Args:
+        rows: in segments that are not known to have been built from their rows.
+    """
+    if rows / max(1, vector.count) <= APART:
+        return []
+    return [
+        Finding(
+            "one-bit-until-indexed",
+            Severity.WARNING,
+            vector.name,
+            f"{rows:,} of {vector.count:,} rows are in segments without an index: rows added to a "
+            "segment that was empty when it was set up are compared by one bit",
+            (Evidence("rows in segments not known to be built from rows", rows),),
+            command("apply", address, info, vector.name, vector.quantization),
+            "measured on server 1.19.0: recall of 2 bits .270, .394 once indexed",
+        )
+    ]
+
+
+def over_the_limit(
+    address: Address, info: CollectionInfo, vector: VectorInfo, allowed: Rescore
+) -> list[Finding]:
+    """A default rescoring that limits of the collection, set later, do not allow.
+
+    Args:
+        allowed: what they allow of it.
+    """
+    rescore = vector.quantization.rescore
+    if rescore is None or allowed == rescore:
+        return []
+    return [
+        Finding(
+            "rescoring-over-the-limit",
+            Severity.WARNING,
+            vector.name,
+            f"rescore={rescore} is the default of this collection, and strict mode allows "
+            f"rescore={allowed}: searches use {allowed}",
+            (
+                Evidence("default rescore", str(rescore)),
+                Evidence("strict_mode_config: search_max_oversampling", allowed.oversampling),
+            ),
+            command(
+                "apply", address, info, vector.name, vector.quantization.replace(rescore=allowed)
+            ),
+            "https://qdrant.tech/documentation/operations/administration/#strict-mode",
+        )
+    ]

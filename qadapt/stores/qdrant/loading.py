@@ -3,7 +3,7 @@
 Its optimizer indexes a segment when it is large enough, and again when it is merged with others.
 With ``indexing_threshold`` 0 it indexes none, and all once when the former value is back: the
 fastest upload by Qdrant's own documentation (https://qdrant.tech/documentation/tutorials/bulk-upload/,
-"Choose an Indexing Strategy"). Not measured here: no server was at hand.
+"Choose an Indexing Strategy"). Not measured here.
 """
 
 from __future__ import annotations

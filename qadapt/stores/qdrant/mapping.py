@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import numpy as np
+
 from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Match, Quantization, Rescore, Vector
 from qadapt.model.capabilities import older
@@ -110,19 +112,38 @@ def same_config(left: Native | None, right: Native | None) -> bool:
     return _without_nulls(left) == _without_nulls(right)
 
 
+def single(value: float) -> float:
+    """A number as the engine keeps it and prints it again: of 32 bits, in as few digits as name
+    it. 0.987654321 is kept as 0.9876543 (seen on 1.19.0)."""
+    return float(str(np.float32(value)))
+
+
+def same_value(wanted: Any, kept: Any) -> bool:
+    """Whether a field was kept as it was sent; fractions are kept with 32 bits."""
+    if isinstance(wanted, float) and isinstance(kept, float) and wanted != kept:
+        return single(wanted) == single(kept)
+    return bool(wanted == kept)
+
+
 def satisfies(current: Quantization, target: Quantization) -> bool:
     """Whether ``current`` is all that ``target`` asks for.
 
     A target that does not say where codes or originals are kept leaves them where they are: a
     change of place alone makes the engine build everything again.
     """
-    wanted = target.replace(rescore=None)
-    found = current.replace(rescore=None)
+    wanted = _as_kept(target.replace(rescore=None))
+    found = _as_kept(current.replace(rescore=None))
     if wanted.codes is None:
         found = found.replace(codes=None)
     if wanted.originals is None:
         found = found.replace(originals=None)
     return found == wanted
+
+
+def _as_kept(quantization: Quantization) -> Quantization:
+    if quantization.quantile is None:
+        return quantization
+    return quantization.replace(quantile=single(float(quantization.quantile)))
 
 
 def default_rescore(quantization: Quantization) -> Rescore | None:
@@ -365,7 +386,11 @@ def _originals_place(native: Native) -> Literal["ram", "disk"] | None:
 
 def _without_nulls(config: Native | None) -> dict[str, Any]:
     return {
-        name: {key: value for key, value in (fields or {}).items() if value is not None}
+        name: {
+            key: single(value) if isinstance(value, float) else value
+            for key, value in (fields or {}).items()
+            if value is not None
+        }
         for name, fields in (config or {}).items()
     }
 

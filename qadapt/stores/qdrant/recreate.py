@@ -21,8 +21,9 @@ from qadapt.model import Estimate, Step, Symbol, Vector, VectorInfo
 from qadapt.stores import checks
 from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.naming import next_version
-from qadapt.stores.qdrant import config, payloads
+from qadapt.stores.qdrant import config, payloads, strict
 from qadapt.stores.qdrant.connection import Connection
+from qadapt.stores.qdrant.failures import first_of_its_step
 from qadapt.stores.qdrant.look import Look, aliases
 
 RECREATE = "qdrant.recreate"
@@ -30,6 +31,17 @@ SWITCH = "qdrant.switch"
 _KEYS = {RECREATE: {"op", "alias", "from", "to", "vectors"}, SWITCH: {"op", "alias", "to"}}
 PAGE = 500
 
+# Of the collection's parameters in the read-back: what CreateCollection has, and what can be set by
+# a PATCH alone. The server drops any other field of a creation without a word.
+_CREATED = (
+    "shard_number",
+    "sharding_method",
+    "replication_factor",
+    "write_consistency_factor",
+    "on_disk_payload",
+    "sparse_vectors",
+)
+_PATCHED = ("read_fan_out_factor", "read_fan_out_delay_ms")
 # What a new collection takes over, by its names in the read-back and in the creation.
 _TAKEN_OVER = {
     "hnsw_config": "hnsw_config",
@@ -178,11 +190,20 @@ def _make(connection: Connection, request: Mapping[str, Any]) -> None:
     source, target = _info(connection, request["from"]), request["to"]
     body = creation(source, request["vectors"])
     names = {"collection_name": target}
+    path = "/collections/{collection_name}"
     if not _exists(connection, target):
-        path = "/collections/{collection_name}"
-        connection.ask("PUT", path, body, doing=f"create {target!r}", names=names)
+        with first_of_its_step():
+            connection.ask("PUT", path, body, doing=f"create {target!r}", names=names)
     made = _info(connection, target)
-    dropped = config.differences({"vectors": _by_name(body["vectors"])}, made)
+    params = config.settings(source)["params"]
+    later = {key: params[key] for key in _PATCHED if key in params}
+    if config.param_differences(later, made):
+        connection.ask("PATCH", path, {"params": later}, doing=f"change {target!r}", names=names)
+        made = _info(connection, target)
+    dropped = [
+        *config.differences({"vectors": _by_name(body["vectors"])}, made),
+        *config.param_differences(params, made),
+    ]
     if dropped:
         raise StoreError(
             f"{target!r} is not what was to be made: {'; '.join(dropped)}",
@@ -201,7 +222,8 @@ def creation(source: config.Info, changes: Mapping[str, Mapping[str, Any]]) -> d
         name: {**each, **changes.get(name, {})}
         for name, each in config.params({"config": kept}).items()
     }
-    body: dict[str, Any] = {key: each for key, each in kept["params"].items() if key != "vectors"}
+    params = kept["params"]
+    body: dict[str, Any] = {key: params[key] for key in _CREATED if key in params}
     body["vectors"] = vectors[""] if set(vectors) == {""} else vectors
     with_metadata = {**kept, "metadata": config.metadata(source)}
     for key, name in _TAKEN_OVER.items():
@@ -214,11 +236,19 @@ def _by_name(vectors: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"": vectors} if isinstance(vectors.get("size"), int) else vectors
 
 
-def _pages(connection: Connection, name: str) -> Iterator[list[dict[str, Any]]]:
+def _pages(
+    connection: Connection, name: str, most: int, *, rows: bool = True
+) -> Iterator[list[dict[str, Any]]]:
+    """Points, in pages.
+
+    Args:
+        most: in a page, within the limits of strict mode.
+        rows: with vectors and payloads.
+    """
     offset = None
     names = {"collection_name": name}
     while True:
-        body = {"limit": PAGE, "with_vector": True, "with_payload": True}
+        body: dict[str, Any] = {"limit": most, "with_vector": rows, "with_payload": rows}
         if offset is not None:
             body["offset"] = offset
         path = "/collections/{collection_name}/points/scroll"
@@ -238,7 +268,8 @@ def _copy(
     total, done = count(connection, source), 0
     path = "/collections/{collection_name}/points?wait=true"
     names = {"collection_name": target}
-    for page in _pages(connection, source):
+    most = strict.capped(_limits(connection, target), "upsert_max_batchsize", PAGE)
+    for page in _pages(connection, source, _page(_limits(connection, source))):
         if time.monotonic() >= end:
             raise StoreTimeoutError(
                 f"{done:,} of {total:,} rows are copied to {target!r}", hint="apply again goes on"
@@ -248,9 +279,19 @@ def _copy(
             for each in page
         ]
         doing = f"copy to {target!r}"
-        connection.ask("PUT", path, {"points": points}, doing=doing, names=names, repeatable=True)
+        for start in range(0, len(points), most):
+            body = {"points": points[start : start + most]}
+            connection.ask("PUT", path, body, doing=doing, names=names, repeatable=True)
         done += len(page)
         progress(Progress(f"copying to {target!r}", done, total))
+
+
+def _limits(connection: Connection, name: str) -> strict.Limits:
+    return strict.limits(_info(connection, name))
+
+
+def _page(limits: strict.Limits) -> int:
+    return strict.capped(limits, "max_query_limit", PAGE)
 
 
 def _compare(connection: Connection, source: str, target: str) -> None:
@@ -263,7 +304,7 @@ def _compare(connection: Connection, source: str, target: str) -> None:
             hint="stop writing to it, then apply again",
         )
     path = "/collections/{collection_name}/points"
-    for page in _pages(connection, source):
+    for page in _pages(connection, source, _page(_limits(connection, source))):
         wanted = page[0]
         body = {"ids": [wanted["id"]], "with_payload": True}
         names = {"collection_name": target}
@@ -279,7 +320,10 @@ def _compare(connection: Connection, source: str, target: str) -> None:
 
 
 def count(connection: Connection, name: str) -> int:
-    """Rows, exactly."""
+    """Rows, exactly; counted by reading ids where strict mode forbids exact counts."""
+    limits = _limits(connection, name)
+    if not strict.allows_exact(limits):
+        return sum(map(len, _pages(connection, name, _page(limits), rows=False)))
     path = "/collections/{collection_name}/points/count"
     names = {"collection_name": name}
     found = connection.ask(

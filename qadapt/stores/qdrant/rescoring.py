@@ -29,25 +29,51 @@ class Codes:
         """Whether any segment holds codes."""
         return self.quantization.kind not in (Kind.NONE, Kind.FLOAT16)
 
+    @property
+    def exact_by_default(self) -> bool:
+        """Whether a search that says nothing of rescoring gets the scores of the originals."""
+        rescore = default_rescore(self.quantization)
+        return rescore is None or rescore.on
+
 
 def chosen(search: Search) -> str:
     """Who chose how it is rescored."""
     return "store default" if search.rescore is None else "call"
 
 
-def how(search: Search, codes: Codes, scores: Iterable[str], segments: Iterable[str]) -> How:
+def how(
+    search: Search,
+    codes: Codes,
+    scores: Iterable[str],
+    segments: Iterable[str],
+    *,
+    unseen: Iterable[str] = (),
+) -> How:
     """Who searched and who rescored.
 
     Args:
         scores: notes on the scores of codes that are not rescored.
         segments: notes on the candidates of several segments.
+        unseen: why it is not known that no segment held codes while it was searched; empty where
+            that is known.
     """
     ignored = bool(search.options.get("ignore_quantization"))
     notes = (UNINDEXED,) if search.options.get("indexed_only") else ()
     searcher = "store exact" if search.exact else "store"
     by = chosen(search)
     if search.exact or ignored or not codes.there:
-        return How(searcher, "none", 1.0, 0, "none", "exact", by, notes)
+        off = search.rescore is not None and not search.rescore.on
+        surely = search.exact or ignored or not off or not unseen
+        return How(
+            searcher,
+            "none",
+            1.0,
+            0,
+            "none",
+            "exact" if surely else "approximate",
+            by,
+            notes if surely else (*notes, *unseen),
+        )
     rescore = search.rescore or default_rescore(codes.quantization)
     if rescore is None or not rescore.on:
         return How(searcher, "none", 1.0, 0, "none", "approximate", by, (*notes, *scores))

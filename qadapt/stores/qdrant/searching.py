@@ -2,6 +2,11 @@
 
 Facts section 2: rescoring and oversampling exist only with each search; candidates are taken in
 each segment; oversampling without rescoring does nothing, so it is never sent alone.
+
+What segments hold is known from a look that may be seconds old, and another process may have
+changed it since. So what a call asks for is always sent, whether or not there were codes; and
+scores are reported as exact only where the request makes them so, or where it was looked again.
+A vector without codes takes no notice of ``rescore``.
 """
 
 from __future__ import annotations
@@ -37,6 +42,7 @@ SEGMENTS_UNSEEN = (
     "the server takes so many candidates from each segment; how many there are, and whether they "
     "hold codes, could not be seen"
 )
+MAY_HOLD_CODES = "whether the segments held codes while they were searched is not known"
 LOCAL = "the client's local mode compares every row by its floats"
 
 
@@ -90,8 +96,12 @@ def _quantization(models: Any, search: Search, codes: Codes, limits: strict.Limi
     rescore = search.rescore
     if search.options.get("ignore_quantization"):
         return models.QuantizationSearchParams(ignore=True)
-    if rescore is None or search.exact or not codes.there:
+    if search.exact:
         return None
+    if rescore is None:
+        # The store's default, which gives exact scores; said where codes may have come since.
+        said = codes.exact_by_default and not (codes.there and codes.segments is not None)
+        return models.QuantizationSearchParams(rescore=True) if said else None
     if not rescore.on:
         return models.QuantizationSearchParams(rescore=False)
     candidates = rescore.candidates(search.k)
@@ -137,13 +147,23 @@ def found_in(answer: Mapping[str, Any], doing: str) -> list[Found]:
     return rows
 
 
+def rests_on_a_look(search: Search, codes: Codes) -> bool:
+    """Whether scores are exact only if segments still hold what they held."""
+    if search.exact or search.options.get("ignore_quantization") or codes.segments is None:
+        return False
+    if search.rescore is None:
+        return codes.there and codes.exact_by_default
+    return not search.rescore.on and not codes.there
+
+
 def how(search: Search, codes: Codes, version: str | None, metric: Metric, *, local: bool) -> How:
     """Who searched and who rescored."""
     if local:
         by = rescoring.chosen(search)
         return How("store exact", "none", 1.0, 0, "none", "exact", by, (LOCAL,))
     wrong = _wrong_scores(codes.quantization.kind, metric, version)
-    return rescoring.how(search, codes, wrong, _of_segments(codes.segments))
+    unseen = (MAY_HOLD_CODES,) if codes.segments is None else ()
+    return rescoring.how(search, codes, wrong, _of_segments(codes.segments), unseen=unseen)
 
 
 def _of_segments(segments: int | None) -> list[str]:

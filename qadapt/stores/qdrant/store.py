@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +31,7 @@ from qadapt.model import (
     Match,
     Metric,
     Quantization,
+    Rescore,
     Step,
     Vector,
     direction,
@@ -54,6 +56,7 @@ from qadapt.stores.qdrant import (
     config,
     creation,
     extras,
+    failures,
     findings,
     floats,
     gates,
@@ -62,11 +65,14 @@ from qadapt.stores.qdrant import (
     localmode,
     look,
     mapping,
+    memory,
     payloads,
     ranges,
     recreate,
+    rescoring,
     searching,
     strict,
+    telemetry,
     transfer,
     waiting,
 )
@@ -115,6 +121,7 @@ class QdrantStore(ClientStore[Connection]):
         self._looks: dict[str, tuple[float, look.Look]] = {}
         # When a field of a collection was last seen to have no date that the engine does not read.
         self._dated_at: dict[tuple[str, str], float] = {}
+        self._shown: telemetry.Shown | None = None
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> QdrantStore:
@@ -168,7 +175,19 @@ class QdrantStore(ClientStore[Connection]):
         looked = self._look(collection, fresh=True)
         counts = self._counts(collection, looked.info)
         whole = self._count(collection, looked.info, None)
-        return look.collection_info(looked, self.server(), whole, counts)
+        sizes = memory.codes(self.connection, collection)
+        return look.collection_info(looked, self.server(), whole, counts, sizes)
+
+    @contextmanager
+    def survey(self) -> Iterator[None]:
+        if self.connection.local:
+            yield
+            return
+        self._shown = look.telemetry_of_all(self.connection)
+        try:
+            yield
+        finally:
+            self._shown = None
 
     def _counts(self, collection: str, raw: config.Info) -> dict[str, int]:
         """Rows that have each vector."""
@@ -193,7 +212,7 @@ class QdrantStore(ClientStore[Connection]):
         if known is not None and not fresh and now - known[0] < LOOK_SECONDS:
             return known[1]
         try:
-            found = look.look(self.connection, collection)
+            found = look.look(self.connection, collection, self._shown)
         except NotFoundError:
             self._forget(collection)
             raise NotFoundError.missing("collection", collection, self.collections()) from None
@@ -249,7 +268,15 @@ class QdrantStore(ClientStore[Connection]):
         size = strict.capped(strict.limits(raw), "max_query_limit", checks.page(page))
         wanted = self._wanted(raw, vectors)
         condition = to_models(self._dated(collection, raw, filter))
-        return transfer.read(self.connection, collection, wanted, payload, condition, size, within)
+
+        def smaller(refused: int) -> int:
+            """The rows of a page that a limit set since allows."""
+            now = strict.limits(self._look(collection, fresh=True).info)
+            return strict.capped(now, "max_query_limit", refused)
+
+        return transfer.read(
+            self.connection, collection, wanted, payload, condition, size, within, smaller
+        )
 
     def _dated(self, collection: str, raw: config.Info, filter: Any) -> Any:
         """The filter, with rows that the engine does not find by their dates.
@@ -360,7 +387,8 @@ class QdrantStore(ClientStore[Connection]):
         vector = config.vector(raw, search.vector, moved=True)
         limits = strict.limits(raw)
         strict.check_search(limits, search)
-        codes = searching.NO_CODES if local else self._look(collection).codes(search.vector)
+        looked = None if local else self._look(collection)
+        codes = searching.NO_CODES if looked is None else looked.codes(search.vector)
         search = dataclasses.replace(search, filter=self._dated(collection, raw, search.filter))
         common = searching.template(search, codes, limits, local=local)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
@@ -371,9 +399,33 @@ class QdrantStore(ClientStore[Connection]):
         for start in range(0, len(array), size):
             part = array[start : start + size]
             found += transfer.query(self.connection, collection, part, common)
+        if looked is not None and searching.rests_on_a_look(search, codes):
+            codes = self._codes_now(collection, search.vector, looked)
         version = self.connection.version
         told = searching.how(search, codes, version, vector.metric, local=local)
         return searching.hits(found, search, vector, told)
+
+    def allowed_rescore(self, collection: str, rescore: Rescore) -> Rescore:
+        return strict.allowed(strict.limits(self._raw(collection)), rescore)
+
+    def most_results(self, collection: str) -> int:
+        return strict.capped(strict.limits(self._raw(collection)), "max_query_limit", self.max_k)
+
+    def _codes_now(self, collection: str, vector: str, looked: look.Look) -> rescoring.Codes:
+        """What segments held while they were searched: as looked at, unless that was changed.
+
+        Codes come by a change of the configuration, so that alone is asked for again where the
+        segments were settled.
+        """
+        if looked.settled(vector):
+            names = {"collection_name": collection}
+            doing = f"read {collection!r}"
+            info = self.connection.ask("GET", creation.PATH, doing=doing, names=names)
+            if vector in config.params(info) and (
+                config.in_force(info, vector) == config.in_force(looked.info, vector)
+            ):
+                return looked.codes(vector)
+        return self._look(collection, fresh=True).codes(vector)
 
     # -- quantization ------------------------------------------------------------------------
 
@@ -501,9 +553,16 @@ class QdrantStore(ClientStore[Connection]):
         looked = self._look(info.name)
         for vector in info.vectors.values():
             seen = looked.seen(vector.name, vector.count)
-            if vector.held_by == "store" and seen.target and not seen.codes_while_growing:
+            if vector.held_by != "store":
+                continue
+            if seen.target and not seen.codes_while_growing:
                 rows = sum(each.present for each in seen.growing)
                 found += findings.small_segments(self.address, info, vector, rows, seen.threshold)
+            rows = sum(each.present for each in seen.unmeasured)
+            found += findings.one_bit(self.address, info, vector, rows)
+            if vector.quantization.rescore is not None:
+                allowed = self.allowed_rescore(info.name, vector.quantization.rescore)
+                found += findings.over_the_limit(self.address, info, vector, allowed)
         return found + findings.says_green(self.address, info, looked.colour)
 
     # -- settings ----------------------------------------------------------------------------
@@ -525,7 +584,8 @@ class QdrantStore(ClientStore[Connection]):
         names = {"collection_name": collection}
         doing = f"keep the settings of {collection!r}"
         path = "/collections/{collection_name}"
-        self.connection.ask("PATCH", path, body, doing=doing, names=names)
+        with failures.first_of_its_step():
+            self.connection.ask("PATCH", path, body, doing=doing, names=names)
         kept = config.metadata(self._look(collection, fresh=True).info).get(METADATA) or {}
         if kept != dict(settings):
             raise StoreError(

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.errors import InputError
+from qadapt.errors import over_limit
+from qadapt.model import Rescore
 from qadapt.stores.base import Search
 
 Limits = Mapping[str, Any]
@@ -36,11 +37,21 @@ def check_search(found: Limits, search: Search) -> None:
     if ef is not None:
         _at_most(found, "search_max_hnsw_ef", ef, "hnsw_ef", "take a smaller hnsw_ef")
     if search.exact and not allows_exact(found):
-        raise InputError(
+        raise over_limit(
             "strict mode: search_allow_exact is off for this collection, so there is no exact "
             "search",
             hint="leave exact out, or compare with truth computed from `read`",
         )
+
+
+def allowed(found: Limits, rescore: Rescore) -> Rescore:
+    """A rescoring with no more candidates than the limits allow."""
+    if not rescore.on:
+        return rescore
+    limit = found.get("search_max_oversampling")
+    if limit is None or rescore.oversampling <= float(limit):
+        return rescore
+    return Rescore(max(1.0, float(limit)), rescore.source)
 
 
 def allows_exact(found: Limits) -> bool:
@@ -63,7 +74,7 @@ def factor(found: Limits, wanted: float) -> float:
 def _at_most(found: Limits, name: str, value: float, what: str, hint: str) -> None:
     limit = found.get(name)
     if limit is not None and value > limit:
-        raise InputError(
+        raise over_limit(
             f"strict mode: {what} {value:g} is above {name} {limit:g} of this collection",
             hint=f"{hint}, or raise {name}",
         )

@@ -22,12 +22,14 @@ class Segment:
         index: the index and its parameters; ``{"type": "plain"}`` for none.
         codes: the ``quantization_config`` that it was built with; None for none.
         live: those of points that are there, at most.
+        uuid: of the segment, by which the list of optimizations names it; None before 1.17.
     """
 
     rows: int
     index: Mapping[str, Any]
     codes: Mapping[str, Any] | None
     live: int | None = None
+    uuid: str | None = None
 
     @property
     def present(self) -> int:
@@ -55,6 +57,19 @@ class Telemetry:
     rebuilding: int
     optimizing: int
     elsewhere: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One answer, which covers all collections.
+
+    Attributes:
+        collections: each as it is shown, by its real name.
+        unseen: why there is no answer; empty where there is one.
+    """
+
+    collections: Mapping[str, Mapping[str, Any]]
+    unseen: str = ""
 
 
 def collections(answer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -90,8 +105,8 @@ def of(collection: Mapping[str, Any]) -> Telemetry | None:
 
 
 def _add(segments: dict[str, list[Segment]], segment: Mapping[str, Any]) -> None:
-    info = segment.get("info") or {}
-    counts, points = info.get("vector_data") or {}, info.get("num_points")
+    about = segment.get("info") or {}
+    counts, points = about.get("vector_data") or {}, about.get("num_points")
     for name, each in ((segment.get("config") or {}).get("vector_data") or {}).items():
         rows = int((counts.get(name) or {}).get("num_vectors") or 0)
         index = each.get("index") or {"type": "plain"}
@@ -101,6 +116,7 @@ def _add(segments: dict[str, list[Segment]], segment: Mapping[str, Any]) -> None
                 rows,
                 flat,
                 each.get("quantization_config") or None,
-                None if points is None else min(rows, int(points)),
+                live=None if points is None else min(rows, int(points)),
+                uuid=about.get("uuid"),
             )
         )

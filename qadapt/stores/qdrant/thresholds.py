@@ -12,6 +12,8 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.model import Vector
 
+NO_INDEX = "codes that need no index (binary:bits=1, rotational)"
+
 
 def needed(sizes: Iterable[float]) -> int | None:
     """The highest threshold in KB at which segments are indexed; None under 1 KB.
@@ -41,9 +43,23 @@ def lowered(
         raise UnsupportedError(
             f"{next(iter(wanted))} codes need an indexed segment, and none is built under 1 KB "
             f"of vectors; here are {count:,} rows of {vector.dim} dimensions",
-            hint="write more rows first, or use binary or rotational codes",
+            hint=f"write more rows first, or use {NO_INDEX}",
         )
     return None if threshold and threshold <= least else {"indexing_threshold": least}
+
+
+def action(threshold: int, lowered: int) -> str:
+    """What a step does that changes the threshold alone."""
+    former = f"{threshold:,} KB" if threshold else "0 (never)"
+    return f"set indexing_threshold {former} -> {lowered:,} KB"
+
+
+def why_indexed(lowered: int) -> str:
+    """What a step says of it for binary codes of more than one bit."""
+    return (
+        "binary codes of more than one bit need the statistics of an indexed segment, so "
+        f"indexing_threshold is lowered to {lowered:,} KB"
+    )
 
 
 def why_lowered(threshold: int, lowered: int) -> str:
@@ -77,5 +93,5 @@ def how_to_index(sizes: Iterable[float], afterwards: str) -> str:
     """
     wanted = needed(sizes)
     if wanted is None:
-        return "write at least 1 KB of vectors, or use binary or rotational codes"
+        return f"write at least 1 KB of vectors, or use {NO_INDEX}"
     return f"`qadapt apply` lowers indexing_threshold to {wanted:,} KB and {afterwards}"

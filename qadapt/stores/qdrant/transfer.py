@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qadapt.errors import InputError
 from qadapt.model import Batch, Extra, Id, Vector
 from qadapt.stores.base import PAGE
 from qadapt.stores.qdrant import columns, config, extras, gates, keys, ranges, searching, strict
@@ -278,21 +279,34 @@ def scroll(
     payload: bool,
     page: int,
     within: ranges.Range,
+    smaller: Callable[[int], int] | None = None,
 ) -> Iterator[Sequence[Any]]:
-    """All records of a range, in pages, sorted by id."""
+    """All records of a range, in pages, sorted by id.
+
+    Args:
+        smaller: the rows of a page that a limit of strict mode allows now, where one was refused.
+    """
     client = connection.client
     offset, ended = within.start, within.empty
     while not ended:
-        found, offset = connection.call(
-            f"read from {name!r}",
-            client.scroll,
-            name,
-            scroll_filter=condition,
-            limit=page,
-            offset=offset,
-            with_payload=payload,
-            with_vectors=_with_vectors(wanted),
-        )
+        try:
+            found, following = connection.call(
+                f"read from {name!r}",
+                client.scroll,
+                name,
+                scroll_filter=condition,
+                limit=page,
+                offset=offset,
+                with_payload=payload,
+                with_vectors=_with_vectors(wanted),
+            )
+        except InputError as error:
+            fewer = smaller(page) if error.limit and smaller is not None else page
+            if fewer >= page:
+                raise
+            page = fewer
+            continue
+        offset = following
         inside, ended = within.cut(found)
         if inside:
             yield inside
@@ -307,9 +321,10 @@ def read(
     condition: Any,
     page: int,
     within: ranges.Range,
+    smaller: Callable[[int], int] | None = None,
 ) -> Iterator[Batch]:
-    """All rows of a range, in pages."""
-    for found in scroll(connection, name, condition, list(wanted), payload, page, within):
+    """All rows of a range, in pages; see ``scroll``."""
+    for found in scroll(connection, name, condition, list(wanted), payload, page, within, smaller):
         yield columns.to_batch(found, wanted, payload)
 
 

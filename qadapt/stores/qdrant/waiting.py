@@ -1,9 +1,10 @@
-"""Sending a PATCH once, and waiting until the segments obey: the server's own word is not enough.
+"""Sending a PATCH once, and waiting until the segments hold what is configured.
 
 Facts section 3: the status may be green right after a PATCH (1.18.1 and newer) and codes may be in
-place before it is green, so both are waited for, several looks running. After a kill it stays grey
-and nothing runs until it is woken by an empty diff of ``optimizers_config``. The same PATCH again
-while a build runs cancels the build and starts it anew, so nothing is sent when nothing differs.
+place before it is green, so both are waited for, several looks running. After a kill the status
+stays grey: optimizations are queued and none runs. An empty PATCH does not start them (seen on
+1.19.0); a PATCH of ``optimizers_config: {}`` does, and changes nothing. While a build runs, the
+same PATCH again cancels it and starts it anew, so nothing is sent when nothing differs.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from qadapt.model import State
 from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.qdrant import config
 from qadapt.stores.qdrant.connection import Connection
+from qadapt.stores.qdrant.failures import first_of_its_step
 from qadapt.stores.qdrant.look import Look, look
-from qadapt.stores.qdrant.status import GREEN, GREY, RED, judge
+from qadapt.stores.qdrant.status import GREEN, RED, STALLED, YELLOW, judge
 
 PAUSE = 0.25  # seconds between two looks
 CALM = 3  # looks in a row that must say the same
-STUCK = 20  # looks in a row at a green or grey collection that does nothing: wake it again
+STUCK = 20  # looks in a row at a collection that does nothing: wake it again
+WAKING = "waking the optimizer"
 NUDGE: Mapping[str, Any] = {"optimizers_config": {}}
 
 
@@ -44,7 +47,8 @@ def patch(connection: Connection, name: str, body: Mapping[str, Any]) -> bool:
 
     if not differing():
         return False
-    connection.ask("PATCH", path, dict(body), doing=f"change {name!r}", names=names)
+    with first_of_its_step():
+        connection.ask("PATCH", path, dict(body), doing=f"change {name!r}", names=names)
     dropped = differing()
     if dropped:
         raise StoreError(
@@ -74,7 +78,7 @@ def settle(
         StoreTimeoutError: not settled after ``timeout`` seconds; nothing was taken back.
     """
     end = time.monotonic() + timeout
-    calm = idle = 0
+    calm = idle = woken = 0
     while True:
         looked = look(connection, name)
         _refuse_trouble(looked, name)
@@ -84,23 +88,46 @@ def settle(
         calm = calm + 1 if settled else 0
         if calm >= CALM:
             return looked
-        asleep = looked.colour == GREY or (looked.colour == GREEN and not settled)
-        idle = idle + 1 if asleep and not looked.running else 0
-        if idle % STUCK == CALM:
+        idle = idle + 1 if looked.idle and not settled else 0
+        if _asleep(looked, idle):
             wake(connection, name)
+            woken += 1
+            progress(Progress(f"{WAKING}: {STALLED} (status {looked.colour})"))
         if time.monotonic() >= end:
             raise StoreTimeoutError(
                 f"{name!r} is {looked.colour} after {timeout:g} seconds: "
                 f"{status.reason or status.state}",
-                hint="the server goes on by itself; apply again waits for the rest",
+                hint=_hint(looked, woken),
             )
         total = len(seen.expected) or None
         progress(Progress("waiting for the segments", len(seen.obeying), total, "segments"))
         pause(PAUSE)
 
 
+def _asleep(looked: Look, idle: int) -> bool:
+    """Whether an optimizer is to be woken, by how many looks in a row nothing ran.
+
+    A yellow collection may wait for one of the server's few optimization threads: it is woken
+    late, and only where the server tells that something is queued.
+    """
+    if looked.colour != YELLOW:
+        return idle % STUCK == CALM
+    queued = looked.optimizations is not None and looked.optimizations.stalled
+    return queued and idle > 0 and idle % STUCK == 0
+
+
+def _hint(looked: Look, woken: int) -> str:
+    if not looked.idle:
+        return "the server goes on building; apply again waits for the rest"
+    sent = f"it was woken {woken} times" if woken else "it was not woken in so short a time"
+    return (
+        f"no optimization runs; {sent}: see max_optimization_threads of the collection and the "
+        "server's log, then apply again"
+    )
+
+
 def wake(connection: Connection, name: str) -> None:
-    """Wake an optimizer that sleeps; an awake one takes no notice."""
+    """Start an optimizer that waits. Never sent while one runs: that would cancel it."""
     names = {"collection_name": name}
     path = "/collections/{collection_name}"
     connection.ask("PATCH", path, dict(NUDGE), doing=f"wake {name!r}", names=names)

@@ -1,12 +1,14 @@
-"""Answers of a real Qdrant 1.16.3, replayed through ``httpx.MockTransport``.
+"""Answers of real Qdrant servers, 1.16.3 and 1.19.0, replayed through ``httpx.MockTransport``.
 
 A ``Replay`` is a server of fixed answers: a list for each path and method, taken in turn, the last
 one for ever. A ``Story`` is one that changes: its PATCH moves it to the next chapter, and each look
-(info, optimizations, telemetry) to the next page.
+(info, optimizations, telemetry) to the next page. ``Merging`` keeps a configuration and merges each
+PATCH into it by the rules that were recorded.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,14 +28,23 @@ PATH = "/collections/articles"
 TELEMETRY = "/telemetry?details_level=4"
 
 
-def recording(name: str) -> dict[str, Any]:
+OLD, NEW = "1.16.3", "1.19.0"
+
+
+def recording(name: str, server: str = OLD) -> dict[str, Any]:
     """One recorded call."""
-    return recorded("qdrant-1.16.3", name)
+    return recorded(f"qdrant-{server}", name)
 
 
-def answer(name: str) -> httpx.Response:
+def answer(name: str, server: str = OLD) -> httpx.Response:
     """The recorded answer."""
-    return respond(recording(name)["response"], recording(name).get("response_headers"))
+    made = recording(name, server)
+    return respond(made["response"], made.get("response_headers"))
+
+
+def result(name: str, server: str = NEW) -> Any:
+    """The ``result`` of a recorded answer."""
+    return recording(name, server)["response"]["body"]["result"]
 
 
 def respond(response: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
@@ -146,8 +157,11 @@ class Story(Replay):
         chapters: pages before the first PATCH, after it, after the second, ...
     """
 
-    def __init__(self, name: str, chapters: Sequence[Sequence[Page]], count: int) -> None:
-        super().__init__()
+    def __init__(
+        self, name: str, chapters: Sequence[Sequence[Page]], count: int, server: str = OLD
+    ) -> None:
+        super().__init__(server)
+        self.server = server
         self.name = name
         self.chapters = [list(chapter) for chapter in chapters]
         self.at = 0
@@ -158,18 +172,24 @@ class Story(Replay):
         chapter = self.chapters[self.at]
         info, optimizations, telemetry = chapter[0]
         if (request.method, path) == ("GET", f"/collections/{self.name}"):
-            return answer(info)
+            return answer(info, self.server)
         if path == f"/collections/{self.name}/optimizations":
-            return ok({"ongoing": []}) if optimizations is None else answer(optimizations)
+            if optimizations is None:
+                return ok({"ongoing": []})
+            return answer(optimizations, self.server)
         if path == "/telemetry?details_level=4":
             if len(chapter) > 1:
                 chapter.pop(0)
-            return answer(telemetry)
+            return answer(telemetry, self.server)
         if (request.method, path) == ("PATCH", f"/collections/{self.name}"):
-            if "quantization_config" in (body_of(request) or {}):
+            if self.turns(body_of(request) or {}):
                 self.at += 1
             return ok(True)
         return super().reply(request, path)
+
+    def turns(self, body: Mapping[str, Any]) -> bool:
+        """Whether a PATCH begins the next chapter."""
+        return "quantization_config" in body
 
 
 def poll(number: int, step: str) -> Page:
@@ -290,3 +310,96 @@ def serve(
     if telemetry is not None:
         server.on("GET", "/telemetry?details_level=4", ok(telemetry))
     return server
+
+
+class Merging(Replay):
+    """One collection whose configuration a PATCH changes by the rules of 1.19.0.
+
+    Null means "not given" and brings nothing back; a quantization is replaced whole; ``on_disk:
+    true`` beside ``memory: cached`` is yellow for ever (``placement``). Everything else is built
+    at once, in one segment.
+
+    Args:
+        info: as read; changed in place by PATCHes of a copy.
+        index: of the segment: ``hnsw``, or ``plain`` below the threshold.
+        uuid: of the segment; ``built`` tells whether an optimization built it from its rows.
+    """
+
+    def __init__(
+        self,
+        info: Mapping[str, Any],
+        rows: int = 20_000,
+        *,
+        name: str = "articles",
+        version: str = NEW,
+        index: str = "hnsw",
+        built: bool = False,
+    ) -> None:
+        super().__init__(version)
+        self.info: dict[str, Any] = copy.deepcopy(dict(info))
+        self.name, self.rows, self.index, self.built = name, rows, index, built
+        self.codes: dict[str, Any] = {vector: self.target(vector) for vector in self.vectors}
+        self.on("GET", "/collections", ok({"collections": [{"name": name}]}))
+        self.on("POST", f"/collections/{name}/points/count", ok({"count": rows}))
+
+    @property
+    def vectors(self) -> dict[str, dict[str, Any]]:
+        """Parameters by name."""
+        found = self.info["config"]["params"]["vectors"]
+        return {"": found} if isinstance(found.get("size"), int) else found
+
+    def target(self, vector: str) -> Any:
+        """The quantization in force."""
+        own = self.vectors[vector].get("quantization_config")
+        return own or self.info["config"].get("quantization_config")
+
+    @property
+    def endless(self) -> bool:
+        """Whether the optimizer and the builder undo each other."""
+        return any(
+            each.get("on_disk") is True and each.get("memory") == "cached"
+            for each in self.vectors.values()
+        )
+
+    def reply(self, request: httpx.Request, path: str) -> Answer:
+        base = f"/collections/{self.name}"
+        if (request.method, path) == ("PATCH", base):
+            self.patch(body_of(request) or {})
+            return ok(True)
+        if (request.method, path) == ("GET", base):
+            return ok({**self.info, "status": "yellow" if self.endless else "green"})
+        if path.partition("?")[0] == f"{base}/optimizations":
+            done = [{"uuid": "a", "status": "done", "segments": [{"points_count": self.rows}]}]
+            summary = {"queued_optimizations": int(self.endless)}
+            answered: dict[str, Any] = {"summary": summary, "running": [{}] if self.endless else []}
+            return ok({**answered, "completed": done if self.built else []})
+        if path == TELEMETRY:
+            each = {v: (self.rows, self.index, self.codes[v]) for v in self.vectors}
+            shown = telemetry_of(self.name, [each])
+            local = shown["collections"]["collections"][0]["shards"][0]["local"]
+            local["segments"][0]["info"]["uuid"] = "a"
+            return ok(shown)
+        return super().reply(request, path)
+
+    def patch(self, body: Mapping[str, Any]) -> None:
+        """Merge."""
+        config = self.info["config"]
+        if body.get("quantization_config") is not None:
+            config["quantization_config"] = _set(body["quantization_config"])
+        for name, part in (body.get("vectors") or {}).items():
+            for key, value in part.items():
+                if value is not None:
+                    self.vectors[name][key] = _set(value)
+        for key, value in (body.get("optimizers_config") or {}).items():
+            if value is not None:
+                config["optimizer_config"][key] = value
+        size = max(4 * each["size"] * self.rows / 1024 for each in self.vectors.values())
+        if 0 < config["optimizer_config"]["indexing_threshold"] <= size:
+            self.index = "hnsw"
+        new = {vector: self.target(vector) for vector in self.vectors}
+        self.built = self.built or new != self.codes
+        self.codes = new
+
+
+def _set(value: Any) -> Any:
+    return None if value == "Disabled" else value
