@@ -16,10 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import filelock
-
 from qadapt.durable import sync_folder
 from qadapt.errors import BusyError, IntegrityError, SpecError
+from qadapt.locking import HeldError, Lock
 from qadapt.model import Plain, Quantization, Rescore
 from qadapt.model.address import Address
 
@@ -69,9 +68,14 @@ class Settings(Plain):
 
 
 def collection_key(address: Address, collection: str) -> str:
-    """A file name for one collection of one store."""
-    text = f"{address.identity}#{collection}"
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    """A file name for one collection of one store, the same for all spellings of its address."""
+    return key_of(address.identity, collection)
+
+
+def key_of(identity: str, collection: str) -> str:
+    """As ``collection_key``, for the identity of an address."""
+    text = f"{identity}#{collection}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def _settings_path(address: Address, collection: str) -> Path:
@@ -149,19 +153,34 @@ def exclusive(address: Address, collection: str) -> Iterator[None]:
     """Only one change of a collection at a time, across processes.
 
     Raises:
-        BusyError: another process is at it.
+        BusyError: another process changes it; the message names the process.
     """
-    folder = state_dir() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / f"{collection_key(address, collection)}.lock")
+    with exclusive_key(collection_key(address, collection), f"the collection {collection!r}"):
+        yield
+
+
+@contextmanager
+def exclusive_key(key: str, what: str) -> Iterator[None]:
+    """As ``exclusive``, for a collection of which only the key is known.
+
+    Args:
+        what: names it in the error.
+    """
+    folder = private_folder(state_dir() / "locks")
+    lock = Lock(folder / f"{key}.lock")
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+        lock.acquire()
+    except HeldError as held:
         raise BusyError(
-            f"another process is changing the collection {collection!r}",
-            hint="wait until it is done; `qadapt history` shows it",
+            f"{what} is being changed by {held.holder}", hint=held.holder.way_out
         ) from None
     try:
         yield
     finally:
         lock.release()
+
+
+def private_folder(folder: Path) -> Path:
+    """A folder for its owner alone; made when missing."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder

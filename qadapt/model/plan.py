@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qadapt.errors import SpecError
 from qadapt.model.data import Vector
@@ -15,8 +15,13 @@ from qadapt.model.info import Server
 from qadapt.model.match import Accept, Match, Strategy
 from qadapt.model.plain import Plain
 from qadapt.model.quantization import Quantization
+from qadapt.model.written import UPGRADE, newer, of_newer_format
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 PLAN_FORMAT = 1
+_LARGEST = 2**63
 
 
 class Symbol(str, Enum):
@@ -157,6 +162,23 @@ class Plan(Plain):
                 f"the plan has format {self.format}, this qadapt reads format {PLAN_FORMAT}",
                 hint="make the plan again with `qadapt plan`",
             )
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """The plan that ``to_dict`` gave.
+
+        Raises:
+            SpecError: the data has another shape, or was written by a newer qadapt.
+        """
+        told = newer(data, PLAN_FORMAT)
+        if told is not None and of_newer_format(data, PLAN_FORMAT):
+            raise SpecError(f"the plan was {told}", hint=UPGRADE)
+        try:
+            return super().from_dict(data)
+        except SpecError as error:
+            if told is None:
+                raise
+            raise SpecError(f"the plan was {told}: {error.message}", hint=UPGRADE) from error
 
     @property
     def changed_vector(self) -> str:
