@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +23,10 @@ from qadapt.errors import BusyError, IntegrityError, SpecError
 from qadapt.locking import HeldError, Lock
 from qadapt.model import Plain, Quantization, Rescore
 from qadapt.model.address import Address
+from qadapt.model.written import UPGRADE, newer, of_newer_format
+from qadapt.version import __version__
+
+FORMAT = 1
 
 
 def state_dir() -> Path:
@@ -96,25 +102,42 @@ def read_settings(address: Address, collection: str) -> Settings:
     """
     path = _settings_path(address, collection)
     try:
-        content = path.read_bytes()
+        document = json.loads(path.read_bytes())
     except FileNotFoundError:
         return Settings()
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, collection, str(error)) from error
+    told = newer(document, FORMAT)
     try:
-        return Settings.from_dict(json.loads(content)["settings"])
-    except (ValueError, KeyError, TypeError, SpecError) as error:
-        raise IntegrityError(
-            f"the settings file {path} is damaged: {error}",
-            hint="delete it and run `qadapt apply` again",
-        ) from error
+        if not isinstance(document, dict) or "settings" not in document:
+            raise SpecError("no settings in it")
+        if told is not None and of_newer_format(document, FORMAT):
+            raise SpecError(told)
+        return Settings.from_dict(document["settings"])
+    except SpecError as error:
+        if told is not None:
+            raise IntegrityError(
+                f"the settings of {collection!r} cannot be read: {told} ({path})", hint=UPGRADE
+            ) from error
+        raise _damaged(path, collection, error.message) from error
+
+
+def _damaged(path: Path, collection: str, problem: str) -> IntegrityError:
+    return IntegrityError(
+        f"the settings of {collection!r} are damaged: {problem} ({path})",
+        hint=f"delete them and apply again what you want: rm -r {shlex.quote(str(path))}",
+    )
 
 
 def write_settings(address: Address, collection: str, settings: Settings) -> None:
     """Remember the settings of a collection; the file appears whole or not at all."""
     path = _settings_path(address, collection)
     if settings == Settings():
-        path.unlink(missing_ok=True)
+        _remove(path)
         return
     document = {
+        "format": FORMAT,
+        "qadapt": __version__,
         "store": address.identity,
         "collection": collection,
         "settings": settings.to_dict(),
@@ -124,12 +147,16 @@ def write_settings(address: Address, collection: str, settings: Settings) -> Non
 
 def forget(address: Address, collection: str) -> None:
     """Drop all that is remembered of a collection, our code indexes too."""
-    import shutil
+    _remove(_settings_path(address, collection))
+    _remove(state_dir() / "indexes" / collection_key(address, collection))
 
-    _settings_path(address, collection).unlink(missing_ok=True)
-    folder = state_dir() / "indexes" / collection_key(address, collection)
-    if folder.exists():
-        shutil.rmtree(folder)
+
+def _remove(path: Path) -> None:
+    """Delete a file or a folder, whichever is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, text: str) -> None:

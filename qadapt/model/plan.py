@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 PLAN_FORMAT = 1
-_LARGEST = 2**63
+_LARGEST = 2**31  # of a guard's counts
 
 
 class Symbol(str, Enum):
@@ -91,6 +92,16 @@ class Step(Plain):
     request: Mapping[str, Any]
     reverse: Mapping[str, Any] | None = None
     estimate: Estimate = field(default_factory=Estimate)
+
+    def __post_init__(self) -> None:
+        if self.symbol is Symbol.NOTHING:
+            return
+        for request in (self.request, self.reverse):
+            if request is not None and not (isinstance(request.get("op"), str) and request["op"]):
+                raise SpecError(
+                    f"a request of the step {self.action!r} names no operation",
+                    hint='it has an "op"; make the plan again with `qadapt plan`',
+                )
 
     @property
     def needs_consent(self) -> bool:
@@ -170,6 +181,7 @@ class Plan(Plain):
         Raises:
             SpecError: the data has another shape, or was written by a newer qadapt.
         """
+        _refuse_surrogates(data)
         told = newer(data, PLAN_FORMAT)
         if told is not None and of_newer_format(data, PLAN_FORMAT):
             raise SpecError(f"the plan was {told}", hint=UPGRADE)
@@ -257,5 +269,16 @@ class Guard(Plain):
 
 
 def _at_least_one(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SpecError(f"a guard's {name} is a whole number from 1; got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < _LARGEST:
+        raise SpecError(f"a guard's {name} is a whole number from 1; got {value!r:.40}")
+
+
+def _refuse_surrogates(data: Any) -> None:
+    """Refuse text that no file and no terminal can hold."""
+    try:
+        json.dumps(data, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        raise SpecError(
+            f"the plan holds text that is not valid Unicode: {error.object[error.start :][:1]!r}",
+            hint="make the plan again with `qadapt plan`",
+        ) from error

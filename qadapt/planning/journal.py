@@ -17,7 +17,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -400,9 +400,13 @@ def _folders() -> list[Path]:
 
 def scan() -> tuple[list[Record], list[Damaged]]:
     """All changes, the one begun last first; and the records that cannot be read."""
+    return _checked(_folders())
+
+
+def _checked(folders: Iterable[Path]) -> tuple[list[Record], list[Damaged]]:
     good: list[tuple[int, str, str, Record]] = []
     bad = []
-    for folder in _folders():
+    for folder in folders:
         record = Record(folder)
         try:
             record.check()
@@ -473,10 +477,16 @@ def of_collection(address: str, collection: str) -> list[Record]:
         IntegrityError: a record of this collection cannot be read.
     """
     wanted = key(address, collection)
-    good, bad = scan()
+    marked = marks(wanted)
+    names = set(os.listdir(marked)) if marked.is_dir() else set()
+    theirs = [
+        folder
+        for folder in _folders()
+        if folder.name in names or wanted in {key(*place) for place in _told_places(folder)}
+    ]
+    good, bad = _checked(theirs)
     for item in bad:
-        if wanted in keys_of(item.id):
-            raise item.error()
+        raise item.error()
     return [record for record in good if place_of(record.plan) == wanted]
 
 

@@ -17,6 +17,7 @@ from qadapt.errors import (
     ConsentRequired,
     GuardMissed,
     IntegrityError,
+    NotFoundError,
     PlanError,
     PlanStale,
     QadaptError,
@@ -217,6 +218,8 @@ def _refuse_stale(store: Store, plan: Plan) -> None:
             f"the configuration of {plan.collection!r} changed since the plan was made",
             hint="make the plan again: `qadapt plan`",
         )
+    if plan.vector not in info.vectors:
+        raise NotFoundError.missing("vector", plan.vector, info.vectors)
 
 
 def _begin(plan: Plan, guard: Guard | None) -> Record:
@@ -336,9 +339,13 @@ def _take_back(store: Store, record: Record, progress: OnProgress, timeout: floa
         progress(Progress(f"taking back: {step.action}", 0, None, "steps"))
         requests.run(store, plan.collection, step.reverse or {}, progress, timeout)
         record.add("step taken back", step=number)
-    status = wait_for(
-        store, plan.collection, plan.vector, plan.current, progress, timeout, ignored_is_fine=True
-    )
+    if started:
+        status = wait_for(
+            store, plan.collection, plan.vector, plan.current, progress, timeout,
+            ignored_is_fine=True,
+        )  # fmt: skip
+    else:  # nothing was changed, so there is nothing to wait for
+        status = seen.info(store, plan.collection).vectors[plan.vector].status
     record.add("undone")
     return _outcome(plan, "undone", status=status, seconds=time.monotonic() - begun)
 
