@@ -510,7 +510,8 @@ def locate(change: str) -> Record | Damaged:
         NotFoundError: none, or more than one.
     """
     good, bad = scan()
-    known: dict[str, Record | Damaged] = {item.id: item for item in [*good, *bad]}
+    known: dict[str, Record | Damaged] = {item.id: item for item in good}
+    known.update({item.id: item for item in bad})
     fitting = [name for name in known if name.startswith(change)]
     if change in known:
         fitting = [change]

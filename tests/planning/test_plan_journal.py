@@ -161,7 +161,7 @@ def test_a_folder_without_events_is_told_as_damaged(state_folder: Path) -> None:
     """A record appears whole, so one without its events has lost them."""
     folder = state_folder / "changes" / "20260101T000000000-cccc"
     folder.mkdir(parents=True)
-    (folder / "plan.json").write_text(plan().to_json(), encoding="utf-8")
+    (folder / "plan.json").write_text(plan(folder.name).to_json(), encoding="utf-8")
     (state_folder / "changes" / "20260101T000000000-dddd").mkdir()
     assert list(journal.records()) == []
     told = {item.id: item.problem for item in qa.history().damaged}
