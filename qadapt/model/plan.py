@@ -93,16 +93,6 @@ class Step(Plain):
     reverse: Mapping[str, Any] | None = None
     estimate: Estimate = field(default_factory=Estimate)
 
-    def __post_init__(self) -> None:
-        if self.symbol is Symbol.NOTHING:
-            return
-        for request in (self.request, self.reverse):
-            if request is not None and not (isinstance(request.get("op"), str) and request["op"]):
-                raise SpecError(
-                    f"a request of the step {self.action!r} names no operation",
-                    hint='it has an "op"; make the plan again with `qadapt plan`',
-                )
-
     @property
     def needs_consent(self) -> bool:
         """Whether somebody must agree: no way back, or searches stop."""

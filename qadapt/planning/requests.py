@@ -11,12 +11,31 @@ from typing import Any
 from qadapt.errors import QadaptError, SpecError
 from qadapt.local import codes
 from qadapt.local.settings import read_settings, write_settings
-from qadapt.model import Quantization, Rescore
+from qadapt.model import Plan, Quantization, Rescore, Symbol
 from qadapt.stores.base import OnProgress, Store
 
 BUILD_CODES = "qadapt.build_codes"
 DROP_CODES = "qadapt.drop_codes"
 REMEMBER = "qadapt.remember"
+
+
+def check(plan: Plan) -> None:
+    """Refuse a plan with a step that names no operation, before anything is begun.
+
+    Raises:
+        SpecError
+    """
+    for step in plan.steps:
+        if step.symbol is Symbol.NOTHING:
+            continue
+        for request in (step.request, step.reverse):
+            if request is None:
+                continue
+            if not isinstance(request.get("op"), str) or not request["op"]:
+                raise SpecError(
+                    f"a request of the step {step.action!r} names no operation",
+                    hint='it has an "op"; make the plan again: `qadapt plan`',
+                )
 
 
 def run(

@@ -87,6 +87,7 @@ def apply_plan(
     """
     guard = rooted(guard) or plan.guard
     _refuse_other_store(store, plan)
+    requests.check(plan)
     with exclusive(store.address, plan.collection):
         left = journal.pending(plan.address, plan.collection)
         if left is not None and _same(left, plan, guard):

@@ -179,8 +179,9 @@ class Shard:
         try:
             self._owner.acquire()
         except HeldError as held:
+            who = "" if held.holder.pid is None else f" ({held.holder})"
             raise BusyError(
-                f"could not {doing} {self.name!r}: the collection is open in {held.holder}",
+                f"could not {doing} {self.name!r}: another process has the collection open{who}",
                 hint="one process at a time may open it: " + held.holder.way_out,
             ) from None
 
