@@ -1,6 +1,15 @@
 """The library's front door: Database, Collection, Plan and Change."""
 
-from qadapt.api.change import Change, Plan, apply_plans, history, load_plan, undo
+from qadapt.api.change import (
+    Change,
+    History,
+    Plan,
+    abandon,
+    apply_plans,
+    history,
+    load_plan,
+    undo,
+)
 from qadapt.api.collection import Collection
 from qadapt.api.database import Database, open, plan_spec, wrap
 
@@ -8,7 +17,9 @@ __all__ = [
     "Change",
     "Collection",
     "Database",
+    "History",
     "Plan",
+    "abandon",
     "apply_plans",
     "history",
     "load_plan",

@@ -13,7 +13,9 @@ from qadapt.evaluation.verify import verify as run_verify
 from qadapt.model import Guard
 from qadapt.model import Plan as PlainPlan
 from qadapt.model.address import Address
-from qadapt.planning import journal, runner
+from qadapt.planning import abandoning, journal, runner
+from qadapt.planning.abandoning import Abandoned
+from qadapt.planning.journal import Damaged
 from qadapt.planning.runner import Outcome
 from qadapt.planning.text import plan_text
 from qadapt.stores.base import OnProgress, Store, silent
@@ -224,9 +226,43 @@ class _Borrowed:
             self._opened.close()
 
 
-def history() -> list[Change]:
-    """All changes that were ever begun, newest first."""
-    return [Change(runner.outcome_of(record)) for record in journal.records()]
+class History(list[Change]):
+    """All changes that were begun on this machine, newest first.
+
+    Attributes:
+        damaged: records that cannot be read, each with ``id``, ``path``, ``problem``, ``hint``,
+            ``address`` and ``collection`` (empty where unknown). Until such a record is set aside
+            by ``qadapt.abandon``, no change of its collection is planned, applied or undone.
+    """
+
+    def __init__(self, changes: Iterable[Change] = (), damaged: Iterable[Damaged] = ()) -> None:
+        super().__init__(changes)
+        self.damaged = tuple(damaged)
+
+
+def history() -> History:
+    """All changes that were begun on this machine, newest first; damaged records beside them."""
+    records, damaged = journal.scan()
+    return History((Change(runner.outcome_of(record)) for record in records), damaged)
+
+
+def abandon(change: str) -> Abandoned:
+    """Set the record of a change aside, so that it is no longer considered.
+
+    Nothing is done to the collection, and the change can't be undone afterwards. The record is
+    moved to the folder ``abandoned`` of the state folder and never deleted.
+
+    Args:
+        change: its id, or the beginning of it; of a damaged record the name of its folder.
+
+    Returns:
+        Where the record is now, and what state the collection may be in.
+
+    Raises:
+        NotFoundError: no such change.
+        BusyError: the change is under way in another process.
+    """
+    return abandoning.abandon(change)
 
 
 def undo(
@@ -239,6 +275,7 @@ def undo(
 
     Raises:
         NotFoundError: no such change.
+        IntegrityError: its record, or another one of its collection, cannot be read.
         PlanError, PlanStale: see ``Change.undo``.
     """
     if change is not None:

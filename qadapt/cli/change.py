@@ -60,7 +60,12 @@ def register(app: typer.Typer) -> None:
         "qadapt apply -f quantization.yaml",
     )(apply)
     command(app, "undo", own_limit=True, examples="qadapt undo\nqadapt undo 20260102T030405")(undo)
-    command(app, "history", examples="qadapt history\nqadapt history --json")(history)
+    command(
+        app,
+        "history",
+        examples="qadapt history\nqadapt history --json\n"
+        "qadapt history --abandon 20260102T030405678-1a2b3c4d",
+    )(history)
 
 
 # -- plan --------------------------------------------------------------------------------------
@@ -281,15 +286,51 @@ def undo(
     _done(out, result, result.plan)
 
 
-def history(out: Output) -> None:
-    """What was changed from this machine, newest first."""
+def history(
+    out: Output,
+    abandon: Annotated[
+        str | None,
+        optional(
+            "--abandon",
+            metavar="CHANGE",
+            help="Set the record of a change aside; the collection stays as it is.",
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Confirm --abandon; nothing is asked.")
+    ] = False,
+) -> None:
+    """List the changes made from this machine, newest first, and damaged records.
+
+    A damaged record blocks the changes of its own collection until it is repaired or abandoned.
+    """
     import qadapt as qa
 
+    if abandon is not None:
+        _abandon(out, abandon, yes)
+        return
+    if yes:
+        raise InputError("--yes has no effect without --abandon", hint="leave --yes out")
     changes = qa.history()
-    out.document({"changes": [item.to_dict() for item in changes]})
-    if not changes:
+    document: dict[str, Any] = {"changes": [item.to_dict() for item in changes]}
+    if changes.damaged:
+        document["damaged"] = [item.to_dict() for item in changes.damaged]
+    out.document(document)
+    if not changes and not changes.damaged:
         out.print("no changes yet")
         return
+    if changes:
+        _list(out, changes)
+    for item in changes.damaged:
+        out.print("", styled(f"! {item.id}: the record cannot be used", "bold red"))
+        pairs: list[tuple[str, Text | str]] = [("  problem", out.mask(item.problem))]
+        if item.collection:
+            pairs.append(("  collection", out.mask(f"{item.collection} at {item.address}")))
+        pairs += [("  record", item.path), ("  next", out.mask(item.hint))]
+        out.print(facts(pairs))
+
+
+def _list(out: Output, changes: list[Change]) -> None:
     rows = []
     for item in (change.outcome for change in changes):
         sign, style = words.CHANGES.get(item.state, ("?", "magenta"))
@@ -302,3 +343,33 @@ def history(out: Output) -> None:
     columns += [("Before", "right"), ("After", "right"), "Store"]
     drop = ["Store", "Before", "After", "Planned"]
     out.print(fitting(out.out.width, columns, rows, drop=drop))
+
+
+def _abandon(out: Output, change: str, yes: bool) -> None:
+    """Set a record aside, once that was agreed to."""
+    import qadapt as qa
+    from qadapt.planning import abandoning, journal
+
+    found = journal.locate(change)
+    if not yes:
+        again = out.again("--yes")
+        if not out.asks:
+            raise ConsentRequired(
+                f"abandoning the change {found.id} needs confirmation, and this is not a terminal",
+                hint=f"pass --yes: {again}",
+            )
+        told = f"{found.id}: {abandoning.describe(found)}"
+        out.err.print(out.mask(told), markup=False)
+        out.err.print("The record is moved aside and the change can no longer be undone.")
+        if not out.confirm("Abandon it?"):
+            raise ConsentRequired("not confirmed; nothing was changed", hint=f"to confirm: {again}")
+    done = qa.abandon(found.id)
+    out.document(done.to_dict())
+    out.print(styled(f"abandoned {done.id}", "bold"))
+    pairs: list[tuple[str, Text | str]] = [("  record", done.path)]
+    if done.collection:
+        pairs.append(("  collection", out.mask(f"{done.collection} at {done.address}")))
+    pairs.append(("  state", out.mask(done.left)))
+    if done.next:
+        pairs.append(("  next", out.mask(done.next)))
+    out.print(facts(pairs))

@@ -14,11 +14,12 @@ def schemas() -> dict[str, dict[str, Any]]:
     from qadapt.files import Exported, Imported
     from qadapt.migration import Check, Migration, MigrationPlan
     from qadapt.model.schema import schemas as of_the_model
+    from qadapt.planning.abandoning import Abandoned
     from qadapt.planning.runner import Outcome
     from qadapt.reporting import Report
 
     results = (
-        Outcome, Verification, Cost, Diagnosis, Report,
+        Abandoned, Outcome, Verification, Cost, Diagnosis, Report,
         MigrationPlan, Migration, Check, Exported, Imported, Evaluation, Simulation, Advice,
     )  # fmt: skip
     verbs = {cls.__name__: cls.json_schema() for cls in results}

@@ -260,7 +260,7 @@ class Calibration:
 def _parse(text: str, where: str) -> Calibration:
     try:
         data: Any = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{where} is no calibration: {error}") from error
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
         raise IntegrityError(f"{where} is no calibration: it does not say format {_FORMAT!r}")

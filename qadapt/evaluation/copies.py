@@ -77,8 +77,11 @@ def sweep(store: Store) -> list[str]:
     for path in sorted(_folder().glob("*.json")):
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue  # another process is just writing or removing it
+        if not isinstance(told, dict) or not isinstance(told.get("collection"), str):
+            _log.warning("%s does not tell which copy it is of; delete it", path)
+            continue
         if told.get("store") != store.address.identity:
             continue
         lock = filelock.FileLock(path.with_suffix(".lock"), mode=0o600)

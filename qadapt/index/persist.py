@@ -195,7 +195,7 @@ def load(folder: Path, header: Header, *, content: bool) -> Contents:
 def _read_ids(path: Path, count: int) -> list[Id]:
     try:
         ids = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{path} is damaged: {error}", hint=RESTORE) from error
     if not isinstance(ids, list) or len(ids) != count or not set(map(type, ids)) <= {int, str}:
         raise IntegrityError(f"{path} is damaged: not {count} ids", hint=RESTORE)

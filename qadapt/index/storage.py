@@ -178,7 +178,7 @@ def read_header(folder: Path) -> Header:
         ) from error
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{path} is damaged: not JSON ({error})", hint=RESTORE) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise IntegrityError(f"{path} was not written by qadapt's CodeIndex", hint="check the path")

@@ -10,18 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import filelock
-
-from qadapt.durable import private_folder, sync_folder
+from qadapt import durable
+from qadapt.durable import sync_folder
 from qadapt.errors import BusyError, IntegrityError, SpecError, StorageError
+from qadapt.locking import HeldError, Lock
 from qadapt.model import Plain, Quantization, Rescore
 from qadapt.model.address import Address
+from qadapt.model.written import UPGRADE, newer, of_newer_format
+from qadapt.version import __version__
+
+FORMAT = 1
 
 STATE_VARIABLE = "QADAPT_STATE_DIR"
 
@@ -39,9 +45,7 @@ def state_dir() -> Path:
         import platformdirs
 
         folder = Path(platformdirs.user_state_dir("qadapt", appauthor=False))
-    with state_access():
-        private_folder(folder)
-    return folder
+    return private_folder(folder)
 
 
 @contextmanager
@@ -53,8 +57,6 @@ def state_access() -> Iterator[None]:
     """
     try:
         yield
-    except filelock.Timeout:  # an OSError too, of another kind
-        raise
     except OSError as error:
         raise StorageError.of(
             error,
@@ -95,9 +97,14 @@ class Settings(Plain):
 
 
 def collection_key(address: Address, collection: str) -> str:
-    """A file name for one collection of one store."""
-    text = f"{address.identity}#{collection}"
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    """A file name for one collection of one store, the same for all spellings of its address."""
+    return key_of(address.identity, collection)
+
+
+def key_of(identity: str, collection: str) -> str:
+    """As ``collection_key``, for the identity of an address."""
+    text = f"{identity}#{collection}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def _settings_path(address: Address, collection: str) -> Path:
@@ -118,25 +125,42 @@ def read_settings(address: Address, collection: str) -> Settings:
     """
     path = _settings_path(address, collection)
     try:
-        content = path.read_bytes()
+        document = json.loads(path.read_bytes())
     except FileNotFoundError:
         return Settings()
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, collection, str(error)) from error
+    told = newer(document, FORMAT)
     try:
-        return Settings.from_dict(json.loads(content)["settings"])
-    except (ValueError, KeyError, TypeError, SpecError) as error:
-        raise IntegrityError(
-            f"the settings file {path} is damaged: {error}",
-            hint="delete it and run `qadapt apply` again",
-        ) from error
+        if not isinstance(document, dict) or "settings" not in document:
+            raise SpecError("no settings in it")
+        if told is not None and of_newer_format(document, FORMAT):
+            raise SpecError(told)
+        return Settings.from_dict(document["settings"])
+    except SpecError as error:
+        if told is not None:
+            raise IntegrityError(
+                f"the settings of {collection!r} cannot be read: {told} ({path})", hint=UPGRADE
+            ) from error
+        raise _damaged(path, collection, error.message) from error
+
+
+def _damaged(path: Path, collection: str, problem: str) -> IntegrityError:
+    return IntegrityError(
+        f"the settings of {collection!r} are damaged: {problem} ({path})",
+        hint=f"delete them and apply again what you want: rm -r {shlex.quote(str(path))}",
+    )
 
 
 def write_settings(address: Address, collection: str, settings: Settings) -> None:
     """Remember the settings of a collection; the file appears whole or not at all."""
     path = _settings_path(address, collection)
     if settings == Settings():
-        path.unlink(missing_ok=True)
+        _remove(path)
         return
     document = {
+        "format": FORMAT,
+        "qadapt": __version__,
         "store": address.identity,
         "collection": collection,
         "settings": settings.to_dict(),
@@ -146,12 +170,16 @@ def write_settings(address: Address, collection: str, settings: Settings) -> Non
 
 def forget(address: Address, collection: str) -> None:
     """Drop all that is remembered of a collection, our code indexes too."""
-    import shutil
+    _remove(_settings_path(address, collection))
+    _remove(state_dir() / "indexes" / collection_key(address, collection))
 
-    _settings_path(address, collection).unlink(missing_ok=True)
-    folder = state_dir() / "indexes" / collection_key(address, collection)
-    if folder.exists():
-        shutil.rmtree(folder)
+
+def _remove(path: Path) -> None:
+    """Delete a file or a folder, whichever is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -161,7 +189,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    private_folder(path.parent)
+    durable.private_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -180,21 +208,40 @@ def exclusive(address: Address, collection: str) -> Iterator[None]:
     """Only one change of a collection at a time, across processes.
 
     Raises:
-        BusyError: another process is at it.
+        BusyError: another process changes it; the message names the process.
     """
-    folder = state_dir() / "locks"
-    name = f"{collection_key(address, collection)}.lock"
+    with exclusive_key(collection_key(address, collection), f"the collection {collection!r}"):
+        yield
+
+
+@contextmanager
+def exclusive_key(key: str, what: str) -> Iterator[None]:
+    """As ``exclusive``, for a collection of which only the key is known.
+
+    Args:
+        what: names it in the error.
+    """
+    folder = private_folder(state_dir() / "locks")
+    lock = Lock(folder / f"{key}.lock")
     try:
         with state_access():
-            private_folder(folder)
-            lock = filelock.FileLock(folder / name, mode=0o600)
-            lock.acquire(timeout=0)
-    except filelock.Timeout:
+            lock.acquire()
+    except HeldError as held:
         raise BusyError(
-            f"another process is changing the collection {collection!r}",
-            hint="wait until it is done; `qadapt history` shows it",
+            f"{what} is being changed by {held.holder}", hint=held.holder.way_out
         ) from None
     try:
         yield
     finally:
         lock.release()
+
+
+def private_folder(folder: Path) -> Path:
+    """A folder in the state folder, for its owner alone; made when missing.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    with state_access():
+        durable.private_folder(folder)
+    return folder

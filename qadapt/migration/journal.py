@@ -11,24 +11,35 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qadapt.durable import create_private, private_folder
-from qadapt.errors import IntegrityError
-from qadapt.local.state import collection_key, state_access, state_dir
+from qadapt.durable import create_private
+from qadapt.errors import IntegrityError, StoreError
+from qadapt.local.state import collection_key, private_folder, state_access, state_dir
 from qadapt.model import Id
 from qadapt.model.address import Address
+from qadapt.model.written import UPGRADE, newer, of_newer_format
 from qadapt.stores.base import Part
+from qadapt.version import __version__
+
+FORMAT = 1
+# Errors of SQLite that are not those of a damaged file.
+_NOT_DAMAGED = ("disk is full", "readonly", "locked")
+_DAMAGED = (
+    OSError, sqlite3.Error, ValueError, TypeError, LookupError, ArithmeticError, RecursionError,
+)  # fmt: skip
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, sum INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS parts (
   no INTEGER PRIMARY KEY, part TEXT NOT NULL, after TEXT NOT NULL DEFAULT 'null',
   rows INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
@@ -69,21 +80,55 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        path = folder / "journal.sqlite"
+        private_folder(folder)
         with state_access():
-            private_folder(folder)
-            os.close(create_private(path))  # SQLite gives its other files the mode of this one
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            os.close(create_private(self.path))  # SQLite gives its other files the mode of this one
+        with self._translated():
+            self._db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
         try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_TABLES)
-        except sqlite3.DatabaseError as error:
+            with self._translated():
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.executescript(_TABLES)
+            self._refuse_newer()
+        except BaseException:
             self._db.close()
-            raise IntegrityError(
-                f"the journal {path} cannot be read: {error}",
-                hint="delete its folder to copy from the beginning; what is there stays",
+            raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn what a damaged file leads to into the error that names it. Nothing else inside."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if not any(word in str(error) for word in _NOT_DAMAGED):
+                raise self.damaged(str(error)) from error
+            raise StoreError(
+                f"the journal {self.path} cannot be written: {error}",
+                hint="free the disk or the file, then run the same command again to go on",
             ) from error
+        except _DAMAGED as error:
+            raise self.damaged(str(error) or type(error).__name__) from error
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / "journal.sqlite"
+
+    def damaged(self, problem: str) -> IntegrityError:
+        """The error that names the journal."""
+        return IntegrityError(
+            f"the journal {self.path} cannot be read: {problem}",
+            hint="delete its folder and drop the target, to copy from the beginning: "
+            f"rm -r {shlex.quote(str(self.folder))}",
+        )
+
+    def _refuse_newer(self) -> None:
+        told = newer({key: self.get(key) for key in ("format", "qadapt")}, FORMAT)
+        if told is not None and of_newer_format({"format": self.get("format")}, FORMAT):
+            raise IntegrityError(
+                f"the journal of the migration in {self.folder} was {told}", hint=UPGRADE
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -92,7 +137,7 @@ class Journal:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self._translated(), self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -105,16 +150,19 @@ class Journal:
 
     def get(self, key: str, default: Any = None) -> Any:
         """A noted value."""
-        with self._lock, closing(self._db.cursor()) as cursor:
-            row = cursor.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        with self._translated(), self._lock, closing(self._db.cursor()) as cursor:
+            found = cursor.execute("SELECT value, sum FROM meta WHERE key = ?", (key,)).fetchone()
+            if found is None:
+                return default
+            text, checksum = found
+            if not isinstance(text, str) or zlib.crc32(text.encode()) != checksum:
+                raise ValueError(f"{key!r} has another checksum")
+            return json.loads(text)
 
     def put(self, **values: Any) -> None:
         """Note values, all of them or none."""
         with self._changing() as db:
-            for key, value in values.items():
-                text = json.dumps(value, ensure_ascii=False)
-                db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, text))
+            _put(db, values)
 
     # -- parts -------------------------------------------------------------------------------
 
@@ -127,22 +175,20 @@ class Journal:
             for no, part in enumerate(parts):
                 text = json.dumps(dict(part))
                 db.execute("INSERT INTO parts (no, part) VALUES (?, ?)", (no, text))
-            for key, value in values.items():
-                text = json.dumps(value, ensure_ascii=False)
-                db.execute("INSERT INTO meta VALUES (?, ?)", (key, text))
+            _put(db, {**values, "format": FORMAT, "qadapt": __version__})
 
     def stands(self) -> list[Stand]:
         """All parts."""
-        with self._lock, closing(self._db.cursor()) as cursor:
+        with self._translated(), self._lock, closing(self._db.cursor()) as cursor:
             rows = cursor.execute("SELECT no, part, after, rows, bytes, done FROM parts").fetchall()
-        return [
-            Stand(no, json.loads(part), json.loads(after), count, size, bool(done))
-            for no, part, after, count, size, done in rows
-        ]
+            return [_stand(*row) for row in rows]
 
     def stand(self, no: int) -> Stand:
         """One part."""
-        return next(each for each in self.stands() if each.no == no)
+        found = next((each for each in self.stands() if each.no == no), None)
+        if found is None:
+            raise self.damaged(f"it has no part {no}")
+        return found
 
     def acknowledge(
         self,
@@ -175,13 +221,35 @@ class Journal:
 
     def left_out(self) -> dict[tuple[str | None, Id], str]:
         """Rows that were not written, and why: by tenant or partition (or None), and id."""
-        with self._lock, closing(self._db.cursor()) as cursor:
+        with self._translated(), self._lock, closing(self._db.cursor()) as cursor:
             rows = cursor.execute("SELECT id, why FROM left_out").fetchall()
-        found: dict[tuple[str | None, Id], str] = {}
-        for text, why in rows:
-            key = json.loads(text)
-            found[tuple(key) if isinstance(key, list) else (None, key)] = why
-        return found
+            return dict(_left_out(text, why) for text, why in rows)
+
+
+def _put(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        text = json.dumps(value)
+        line = (key, text, zlib.crc32(text.encode()))
+        db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", line)
+
+
+def _stand(no: Any, part: Any, after: Any, rows: Any, size: Any, done: Any) -> Stand:
+    """One part, as its line tells it."""
+    within, last = json.loads(part), json.loads(after)
+    if not isinstance(within, dict) or type(last) not in (int, str, type(None)):
+        raise ValueError(f"part {no} is {part!r:.60}, behind {after!r:.60}")
+    if {type(no), type(rows), type(size), type(done)} != {int} or rows < 0 or size < 0:
+        raise ValueError(f"part {no!r:.20} has {rows!r:.20} rows, {size!r:.20} bytes")
+    return Stand(no, within, last, rows, size, bool(done))
+
+
+def _left_out(text: Any, why: Any) -> tuple[tuple[str | None, Id], str]:
+    """A row that was not written, as its line tells it."""
+    key = json.loads(text)
+    within, row = key if isinstance(key, list) and len(key) == 2 else (None, key)
+    if type(row) not in (int, str) or type(within) not in (str, type(None)):
+        raise ValueError(f"a row left out is {text!r:.60}")
+    return (within, row), str(why)
 
 
 def forget(folder: Path) -> None:

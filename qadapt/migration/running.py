@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from qadapt.errors import (
     AlreadyExistsError,
     IntegrityError,
     NotFoundError,
     PlanStale,
+    SpecError,
     UnsupportedError,
 )
 from qadapt.local import seen
@@ -33,6 +35,7 @@ from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.planner import make_plan, plan_of_two
 from qadapt.migration.report import Check, Cutover, Metrics, Migration
 from qadapt.migration.said_otherwise import refuse_other_words
+from qadapt.model.written import UPGRADE, newer
 from qadapt.stores.base import OnProgress, Part, Store, silent
 
 PLAN, MADE = "plan", "made"
@@ -188,7 +191,24 @@ def _known(journal: Journal, target: Endpoint) -> MigrationPlan | None:
         return None
     if not target.there and any(stand.rows for stand in journal.stands()):
         return None
-    return MigrationPlan.from_dict(document)
+    return _plan_of(journal, document)
+
+
+def _plan_of(journal: Journal, document: Any) -> MigrationPlan:
+    """The plan that a journal holds.
+
+    Raises:
+        IntegrityError: it is damaged, or of a newer qadapt.
+    """
+    try:
+        return MigrationPlan.from_dict(document)
+    except SpecError as error:
+        told = newer(document, journals.FORMAT)
+        if told is None:
+            raise journal.damaged(error.message) from error
+        raise IntegrityError(
+            f"the journal of the migration in {journal.folder} was {told}", hint=UPGRADE
+        ) from error
 
 
 def _allowing(plan: MigrationPlan, options: Options) -> MigrationPlan:
@@ -231,7 +251,7 @@ def _again(source: Endpoint, journal: Journal) -> None:
     plan = journal.get(PLAN)
     if plan is not None:
         journal.begin(
-            _parts(source, MigrationPlan.from_dict(plan)),
+            _parts(source, _plan_of(journal, plan)),
             **{key: journal.get(key) for key in (PLAN, MARK, MADE, loading.LOAD)},
         )
 

@@ -16,7 +16,9 @@ from typing import Any, Literal, NoReturn
 from urllib.parse import quote, unquote
 
 from qadapt.errors import AddressError
+from qadapt.model import identity
 from qadapt.model.credentials import check_transport, refuse_variable
+from qadapt.model.identity import PORTS
 from qadapt.model.masking import MASK, SECRET_NAME, Secret, mask, remember, shown
 
 __all__ = ["MASK", "MEMORY", "Address", "Secret", "mask"]
@@ -27,18 +29,9 @@ MAX_LENGTH = 8192
 Transport = Literal["http", "https", "grpc"]
 TRANSPORTS: tuple[Transport, ...] = ("http", "https", "grpc")
 
-# What each store listens on; a store that is not named here keeps the port it was given.
-# Hosted Milvus and Weaviate stand behind the port of https.
-_PORTS: dict[str, dict[str, int]] = {
-    "qdrant": {"http": 6333, "https": 6333, "grpc": 6334},
-    "milvus": {"http": 19530, "https": 443, "grpc": 19530},
-    "weaviate": {"http": 8080, "https": 443},
-}
 _STORE_AT = {6333: "qdrant+http", 6334: "qdrant+grpc", 19530: "milvus+http", 8080: "weaviate+http"}
 _KNOWN = ("edge", "qdrant", "milvus", "weaviate")
 _VARIABLES = {"qdrant": "QDRANT_API_KEY", "milvus": "MILVUS_TOKEN", "weaviate": "WEAVIATE_API_KEY"}
-# Options that say how to connect and not to what: no part of ``identity``.
-_NO_IDENTITY = ("key_env", "grpc", "timeout")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_.-]+)(?:\+([A-Za-z0-9]*))?:(.*)", re.DOTALL)
 _HOST_PORT = re.compile(r"(?:.*@)?(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})(?:/.*)?", re.DOTALL)
@@ -74,6 +67,11 @@ class Address:
 
     def __post_init__(self) -> None:
         options, key = _split_key(self.options, self.key)
+        if self.transport:  # a wrapped client may tell "user:password@host"
+            place, slash, prefix = self.location.partition("/")
+            user, _, place = place.rpartition("@")
+            object.__setattr__(self, "location", place + slash + prefix)
+            key = key or (Secret(user) if user else None)
         object.__setattr__(self, "options", options)
         object.__setattr__(self, "key", key)
 
@@ -113,12 +111,14 @@ class Address:
             text = f"{self.store}+{self.transport}://{user}{self.location}"
         else:
             text = f"{self.store}:{_local_text(self.store, self.location)}"
-        pairs = [f"{_quote(k)}={_quote(v)}" for k, v in sorted(self.options.items())]
+        pairs = [
+            f"{identity.quoted(k)}={identity.quoted(v)}" for k, v in sorted(self.options.items())
+        ]
         if self.key and not self.transport:
             pairs.append(f"api_key={MASK}")
         if pairs:
             text += "?" + "&".join(pairs)
-        return text if self.collection is None else f"{text}#{_quote(self.collection)}"
+        return text if self.collection is None else f"{text}#{identity.quoted(self.collection)}"
 
     def __repr__(self) -> str:
         return f"Address({str(self)!r})"
@@ -157,8 +157,20 @@ class Address:
 
     @property
     def identity(self) -> str:
-        """The same for the same store, for state files: no key, no collection, absolute paths."""
-        return self._rooted("", {k: v for k, v in self.options.items() if k not in _NO_IDENTITY})
+        """One text for all addresses of one store; the state folder files everything under it.
+
+        It holds no key, no user, no collection and no option that sets only how to connect.
+        ``127.0.0.1``, ``[::1]`` and ``0.0.0.0`` become ``localhost``, a host is in lower case and
+        has its port, gRPC becomes the HTTP port of the same server where that is known, and a
+        path is absolute with its symbolic links resolved. Two host names of one machine remain
+        two stores.
+        """
+        if self.transport:
+            return identity.of_server(self.store, self.transport, self.location, self.options)
+        if self.location == MEMORY:
+            return f"{self.store}:{MEMORY}"
+        path = _local_text(self.store, identity.of_path(self.path))
+        return identity.with_options(f"{self.store}:{path}", identity.what(self.options))
 
     @property
     def reopen(self) -> str:
@@ -166,17 +178,14 @@ class Address:
         options = dict(self.options)
         if self.key and not self.transport:
             options["api_key"] = MASK
-        return self._rooted(f"{MASK}@" if self.key else "", options)
-
-    def _rooted(self, user: str, options: Mapping[str, str]) -> str:
         if self.transport:
-            text = f"{self.store}+{self.transport}://{user}{self.location}"
+            user = f"{MASK}@" if self.key else ""
+            place = f"{self.store}+{self.transport}://{user}{self.location}"
         elif self.location == MEMORY:
-            text = f"{self.store}:{MEMORY}"
+            place = f"{self.store}:{MEMORY}"
         else:
-            text = f"{self.store}:{Path(os.path.abspath(self.path))}"
-        pairs = "&".join(f"{_quote(k)}={_quote(v)}" for k, v in sorted(options.items()))
-        return f"{text}?{pairs}" if pairs else text
+            place = f"{self.store}:{_local_text(self.store, os.path.abspath(self.path))}"
+        return identity.with_options(place, options)
 
     def secret(self, environ: Mapping[str, str] | None = None) -> str | None:
         """The key to use, or None for no key.
@@ -242,7 +251,7 @@ class Address:
                 f"{self} is not the address of a server",
                 hint=f"a server looks like {self.store}+http://host:port",
             )
-        return _split_port(self.location.partition("/")[0])
+        return identity.split_port(self.location.partition("/")[0])
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -355,7 +364,7 @@ def _no_scheme(text: str, body: str) -> NoReturn:
     store, _, rest = body.partition(":")
     if store.lower() == "edge" and rest.startswith("//"):
         _fail(text, "edge is not a server", f"did you mean edge:/{shown(rest.lstrip('/'))}?")
-    if store.lower() in _PORTS and not rest.startswith("//"):
+    if store.lower() in PORTS and not rest.startswith("//"):
         guess = _guess(f"{store}://{rest or 'localhost'}")
         _fail(text, "a server's address names its transport", f"did you mean {guess}?")
     if "://" in text or _HOST_PORT.fullmatch(body):
@@ -371,10 +380,10 @@ def _server(rest: str, store: str, transport: Transport, text: str) -> tuple[str
         _fail(text, "'@' stands behind the host", "write '/' in a password as %2F")
     if not place:
         _fail(text, "the location is empty", f"for example {store}+{transport}://localhost:6333")
-    host, port = _split_port(place)
+    host, port = identity.split_port(place)
     if not _good_host(host):
         _fail(text, "this is not a host", "for example localhost:6333, or [::1]:6333 for IPv6")
-    default = _PORTS.get(store, {}).get(transport)
+    default = PORTS.get(store, {}).get(transport)
     if port is None:
         port = None if default is None else str(default)
     elif not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
@@ -387,16 +396,6 @@ def _server(rest: str, store: str, transport: Transport, text: str) -> tuple[str
     if key == "":
         _fail(text, "the key before '@' is empty", "leave '@' out for no key")
     return location + path, key
-
-
-def _split_port(place: str) -> tuple[str, str | None]:
-    if place.startswith("["):
-        host, bracket, tail = place.partition("]")
-        if tail and not tail.startswith(":"):
-            return place, None
-        return host + bracket, tail[1:] if tail else None
-    host, colon, port = place.partition(":")
-    return host, port if colon else None
 
 
 def _good_host(host: str) -> bool:
@@ -426,10 +425,6 @@ def _options(query: str, text: str) -> dict[str, str]:
             hint="it names the variable that holds the key, as in ?key_env=MY_KEY",
         )
     return options
-
-
-def _quote(part: str) -> str:
-    return quote(part, safe="/:,.~-_")
 
 
 def _local_text(store: str, location: str) -> str:

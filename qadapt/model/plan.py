@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qadapt.errors import SpecError
 from qadapt.model.data import Vector
@@ -15,9 +16,14 @@ from qadapt.model.info import Server
 from qadapt.model.match import Accept, Match, Strategy
 from qadapt.model.plain import Plain
 from qadapt.model.quantization import Quantization
+from qadapt.model.written import UPGRADE, newer, of_newer_format
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 PLAN_FORMAT = 1
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
+_LARGEST = 2**31  # of a guard's counts
 
 
 class Symbol(str, Enum):
@@ -165,6 +171,24 @@ class Plan(Plain):
                 hint="make the plan again with `qadapt plan`",
             )
 
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """The plan that ``to_dict`` gave.
+
+        Raises:
+            SpecError: the data has another shape, or was written by a newer qadapt.
+        """
+        _refuse_surrogates(data)
+        told = newer(data, PLAN_FORMAT)
+        if told is not None and of_newer_format(data, PLAN_FORMAT):
+            raise SpecError(f"the plan was {told}", hint=UPGRADE)
+        try:
+            return super().from_dict(data)
+        except SpecError as error:
+            if told is None:
+                raise
+            raise SpecError(f"the plan was {told}: {error.message}", hint=UPGRADE) from error
+
     @property
     def changed_vector(self) -> str:
         """The vector that ``target`` is of once applied."""
@@ -242,5 +266,16 @@ class Guard(Plain):
 
 
 def _at_least_one(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SpecError(f"a guard's {name} is a whole number from 1; got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < _LARGEST:
+        raise SpecError(f"a guard's {name} is a whole number from 1; got {value!r:.40}")
+
+
+def _refuse_surrogates(data: Any) -> None:
+    """Refuse text that no file and no terminal can hold."""
+    try:
+        json.dumps(data, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        raise SpecError(
+            f"the plan holds text that is not valid Unicode: {error.object[error.start :][:1]!r}",
+            hint="make the plan again with `qadapt plan`",
+        ) from error

@@ -1,8 +1,14 @@
 """The journal: what was about to be done is on disk before it is done.
 
-One folder a change: ``plan.json`` (whole before the first event), ``journal.jsonl`` (one event a
-line, each fsynced), ``queries.npy`` (a guard's queries, when they were given as an array). A
-line torn by a crash is the last one and is left out.
+One folder a change, ``changes/ID``: ``plan.json``, ``journal.jsonl`` (one event a line, each
+fsynced), ``queries.npy`` (a guard's queries, when they were given as an array). The folder appears
+whole, with its first event. A line torn by a crash is the last one and is left out.
+
+Changes are ordered by the ``sequence`` of their ``begun`` event, which no clock can turn round.
+
+A record that cannot be read bars its own collection and no other. Which one that is remains known
+when a file is lost: it is in the plan, in the ``begun`` event, and in the name of an empty file,
+``by_collection/KEY/ID``.
 """
 
 from __future__ import annotations
@@ -10,21 +16,37 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from qadapt.durable import sync_folder
-from qadapt.errors import IntegrityError, NotFoundError
-from qadapt.local.state import state_dir, write_whole
+import numpy as np
+
+from qadapt.durable import create_private, sync_folder
+from qadapt.errors import BusyError, IntegrityError, NotFoundError, PlanError, QadaptError
+from qadapt.local.state import key_of, private_folder, state_access, state_dir, write_whole
+from qadapt.locking import HeldError, Lock
 from qadapt.model import Plan
+from qadapt.model.address import Address
+from qadapt.model.plan import PLAN_FORMAT
+from qadapt.model.written import UPGRADE, newer
+from qadapt.planning import events
+from qadapt.planning.events import DamageError, Event
+from qadapt.version import __version__
 
 State = Literal["interrupted", "failed", "applied", "undone"]
 
+PLAN, JOURNAL, QUERIES = "plan.json", "journal.jsonl", "queries.npy"
+_MAKING = ".making-"
+_PATIENCE = 10.0  # seconds to wait for another process that begins a change
+
 
 def new_id() -> str:
-    """An id that sorts by time."""
+    """An id that begins with the time."""
     now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")[:-3]
     return f"{now}-{secrets.token_hex(4)}"
 
@@ -32,6 +54,38 @@ def new_id() -> str:
 def utc_now() -> str:
     """The time in UTC, ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A record that cannot be read.
+
+    Attributes:
+        id: the name of its folder.
+        path: the folder.
+        problem: what is wrong with it.
+        hint: what to do.
+        address, collection: what it changed, where that can still be read; else empty.
+    """
+
+    id: str
+    path: str
+    problem: str
+    hint: str
+    address: str = ""
+    collection: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """JSON-ready."""
+        return dict(vars(self))
+
+    def error(self) -> IntegrityError:
+        """The error that names it."""
+        of = f" of {self.collection!r}" if self.collection else ""
+        return IntegrityError(
+            f"the record of the change {self.id}{of} cannot be used: {self.problem} ({self.path})",
+            hint=self.hint,
+        )
 
 
 class Record:
@@ -46,75 +100,125 @@ class Record:
         """The plan as it was applied.
 
         Raises:
-            IntegrityError: the file is missing or damaged.
+            IntegrityError: the file is missing, damaged, or of a newer qadapt.
         """
-        path = self.folder / "plan.json"
-        try:
-            return Plan.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise IntegrityError(
-                f"the change {self.id} cannot be read: {error}",
-                hint=f"look at {path}; delete the folder to forget the change",
-            ) from error
+        return Plan.from_dict(self._document())
 
-    def events(self) -> list[dict[str, Any]]:
+    def _document(self) -> Any:
+        path = self.folder / PLAN
+        try:
+            document = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise self._unusable(f"{PLAN}: {_words(error)}") from error
+        told = newer(document, PLAN_FORMAT)
+        try:
+            Plan.from_dict(document)
+        except QadaptError as error:
+            raise self._unusable(told or f"{PLAN}: {error.message}", told is not None) from error
+        return document
+
+    def events(self) -> list[Event]:
         """All events, oldest first.
 
         Raises:
-            IntegrityError: a line is damaged.
+            IntegrityError: a line is damaged, or of a newer qadapt.
         """
-        path = self.folder / "journal.jsonl"
-        if not path.exists():
-            return []
-        lines = path.read_bytes().split(b"\n")
-        whole = lines[:-1]  # what follows the last newline is empty, or torn
-        try:
-            return [json.loads(line) for line in whole]
-        except ValueError as error:
-            raise IntegrityError(
-                f"the journal of the change {self.id} is damaged: {error}",
-                hint=f"look at {path}; delete the folder to forget the change",
-            ) from error
+        return self._events(None)
 
-    def latest(self) -> list[dict[str, Any]]:
+    def _events(self, steps: int | None) -> list[Event]:
+        content = self._content()
+        try:
+            return events.decode(content, steps)
+        except DamageError as error:
+            told = next(
+                (why for item in events.readable(content) if (why := newer(item, events.FORMAT))),
+                None,
+            )
+            raise self._unusable(told or f"{JOURNAL}: {error}", told is not None) from error
+
+    def _content(self) -> bytes:
+        try:
+            return (self.folder / JOURNAL).read_bytes()
+        except OSError as error:
+            raise self._unusable(f"{JOURNAL}: {_words(error)}") from error
+
+    def _unusable(self, problem: str, of_newer: bool = False) -> IntegrityError:
+        hint = abandon_hint(self.id)
+        if of_newer:
+            hint = f"{UPGRADE}; or {hint}"
+        told = f"the record of the change {self.id} cannot be used: {problem} ({self.folder})"
+        error = IntegrityError(told, hint=hint)
+        error.__dict__["problem"] = problem
+        return error
+
+    def check(self) -> None:
+        """Read all of it.
+
+        Raises:
+            IntegrityError: something is missing, damaged, or of a newer qadapt.
+        """
+        if not self.folder.is_dir():
+            raise self._unusable("it is not a folder")
+        if not os.listdir(self.folder):
+            raise self._unusable("its folder is empty")
+        document = self._document()
+        plan = Plan.from_dict(document)
+        if plan.id != self.id:
+            raise self._unusable(f"{PLAN} is of the change {plan.id!r:.60}")
+        found = self._events(len(plan.steps))
+        if not found or found[0]["event"] != "begun":
+            raise self._unusable(f"{JOURNAL} does not tell that the change was begun")
+        for item in found:
+            told = newer({"format": item.get("format")}, events.FORMAT)
+            if told is not None:
+                raise self._unusable(newer(item, events.FORMAT) or told, True)
+        digests = [item["plan"] for item in found if "plan" in item]
+        if digests and self.state != "undone" and events.digest(document) not in digests:
+            raise self._unusable(f"{PLAN} was changed since the change was begun")
+        try:
+            Address.parse(plan.address)
+        except QadaptError as error:
+            raise self._unusable(f"{PLAN}: {error.message}") from error
+
+    def latest(self) -> list[Event]:
         """The events since the change was last begun: a plan may be applied again once undone."""
-        events = self.events()
-        begun = [at for at, item in enumerate(events) if item["event"] == "begun"]
-        return events[begun[-1] :] if begun else []
+        found = self.events()
+        begun = [at for at, item in enumerate(found) if item["event"] == "begun"]
+        return found[begun[-1] :] if begun else []
 
     def add(self, event: str, **values: Any) -> None:
         """Write one event and wait until it is on disk."""
-        line = json.dumps({"at": utc_now(), "event": event, **values}, ensure_ascii=False)
-        path = self.folder / "journal.jsonl"
-        with path.open("rb+" if path.exists() else "wb+") as file:
-            _drop_torn_end(file)
-            file.write(line.encode() + b"\n")
+        path = self.folder / JOURNAL
+        with state_access(), os.fdopen(create_private(path), "rb+") as file:
+            content = file.read()
+            end = content.rfind(b"\n") + 1  # behind it is what a crash tore off
+            file.seek(end)
+            file.truncate()
+            told = {"at": utc_now(), "event": event, **values}
+            file.write(events.encode(told, events.last_sum(content)))
             file.flush()
             os.fsync(file.fileno())
 
-    def last(self, event: str) -> dict[str, Any] | None:
+    def last(self, event: str) -> Event | None:
         """The newest event of a name, or None."""
         return next((item for item in reversed(self.latest()) if item["event"] == event), None)
 
     def done_steps(self) -> set[int]:
         """Numbers of the steps that were carried out and not taken back."""
-        done: set[int] = set()
-        for item in self.latest():
-            if item["event"] == "step done":
-                done.add(item["step"])
-            elif item["event"] == "step taken back":
-                done.discard(item["step"])
-        return done
+        return self._steps("step done")
 
     def started_steps(self) -> set[int]:
         """Numbers of the steps that were begun and not taken back."""
-        started: set[int] = set()
+        return self._steps("step begun")
+
+    def _steps(self, event: str) -> set[int]:
+        found: set[int] = set()
         for item in self.latest():
-            if item["event"] == "step begun":
-                started.add(item["step"])
+            if item["event"] == event:
+                found.add(item["step"])
             elif item["event"] == "step taken back":
-                started.discard(item["step"])
-        return started
+                found.discard(item["step"])
+        return found
 
     @property
     def undoing(self) -> bool:
@@ -133,38 +237,257 @@ class Record:
         return "interrupted"
 
 
-def _drop_torn_end(file: Any) -> None:
-    """Cut off a last line that a crash left without its end, then stand at the end."""
-    content = file.read()
-    end = content.rfind(b"\n") + 1
-    file.seek(end)
-    file.truncate()
+def abandon_hint(change: str) -> str:
+    """What to do about a record that cannot be used."""
+    return f"set the record aside, which changes no collection: qadapt history --abandon {change}"
+
+
+def _words(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+# -- beginning -----------------------------------------------------------------------------------
+
+
+def changes_dir() -> Path:
+    """Where the records lie."""
+    return state_dir() / "changes"
 
 
 def folder_of(plan: Plan) -> Path:
     """Where the record of a plan lies, or will lie."""
-    return state_dir() / "changes" / plan.id
+    return changes_dir() / plan.id
 
 
-def begin(plan: Plan) -> Record:
-    """A new record, with the plan on disk and the change marked as begun."""
-    folder = folder_of(plan)
-    write_whole(folder / "plan.json", plan.to_json())
+def marks(key: str) -> Path:
+    """The folder whose files name the changes of a collection."""
+    return state_dir() / "by_collection" / key
+
+
+def begin(plan: Plan, queries: np.ndarray | None = None) -> Record:
+    """A new record, with the plan on disk and the change marked as begun.
+
+    Args:
+        queries: of the plan's guard, which names ``queries.npy`` in the record's folder.
+
+    Raises:
+        PlanError: another change has the plan's id.
+        BusyError: another process begins changes without end.
+    """
+    with _one_at_a_time():
+        folder = folder_of(plan)
+        document = plan.to_dict()
+        told = {
+            "sequence": _next_number(),
+            "format": events.FORMAT,
+            "qadapt": __version__,
+            "address": plan.address,
+            "collection": plan.collection,
+            "plan": events.digest(document),
+        }
+        mark = private_folder(marks(key(plan.address, plan.collection))) / plan.id
+        mark.touch(mode=0o600)
+        sync_folder(mark.parent)
+        if folder.exists():
+            return _begin_again(Record(folder), plan, queries, told)
+        return _begin_new(folder, plan, queries, told)
+
+
+def _begin_new(
+    folder: Path, plan: Plan, queries: np.ndarray | None, told: Mapping[str, Any]
+) -> Record:
+    private_folder(folder.parent)
+    for left in folder.parent.glob(f"{_MAKING}*"):  # by a crash; nobody else begins just now
+        shutil.rmtree(left)
+    making = private_folder(folder.parent / f"{_MAKING}{plan.id}")
+    _write_plan(making, plan, queries)
+    Record(making).add("begun", **told)
+    sync_folder(making)
+    making.rename(folder)
     sync_folder(folder.parent)
-    record = Record(folder)
-    record.add("begun")
+    return Record(folder)
+
+
+def _begin_again(
+    record: Record, plan: Plan, queries: np.ndarray | None, told: Mapping[str, Any]
+) -> Record:
+    record.check()
+    if place_of(record.plan) != place_of(plan):
+        raise PlanError(
+            f"the plan has the id {plan.id} of a change of another collection",
+            hint="make the plan again: `qadapt plan`",
+        )
+    # The event first: a crash in between leaves the plan of before, which an event names too.
+    record.add("begun", **told)
+    _write_plan(record.folder, plan, queries)
     return record
 
 
+def _write_plan(folder: Path, plan: Plan, queries: np.ndarray | None) -> None:
+    if queries is not None:
+        with os.fdopen(create_private(folder / QUERIES), "wb") as file:
+            file.truncate()
+            np.save(file, queries, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+    write_whole(folder / PLAN, plan.to_json())
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Only one process at a time numbers a change."""
+    lock = Lock(private_folder(state_dir() / "locks") / "journal.lock")
+    try:
+        lock.acquire(_PATIENCE)
+    except HeldError as held:
+        raise BusyError(
+            f"another change is being begun by {held.holder}", hint=held.holder.way_out
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _next_number() -> int:
+    """One more than that of any change."""
+    highest = 0
+    for folder in _folders():
+        try:
+            content = (folder / JOURNAL).read_bytes()
+        except OSError:
+            continue  # it is told as damaged, and its number is not needed
+        for item in events.readable(content):
+            number = item.get("sequence")
+            if type(number) is int and highest < number < 2**52:
+                highest = number
+    return highest + 1
+
+
+# -- looking -------------------------------------------------------------------------------------
+
+
+def key(address: str, collection: str) -> str:
+    """By what a collection is known in the state folder.
+
+    Args:
+        address: in any spelling.
+    """
+    # One that cannot be parsed is of a damaged record, and no other collection's key.
+    with suppress(QadaptError):
+        address = Address.parse(address).identity
+    return key_of(address, collection)
+
+
+def place_of(plan: Plan) -> str:
+    """The key of the collection that a plan changes."""
+    return key(plan.address, plan.collection)
+
+
+def _folders() -> list[Path]:
+    folder = changes_dir()
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise IntegrityError(
+            f"the changes in {folder} cannot be listed: {_words(error)}",
+            hint="make it a folder that you may read, or set QADAPT_STATE_DIR to another folder",
+        ) from error
+    return [folder / name for name in names if not name.startswith(".")]
+
+
+def scan() -> tuple[list[Record], list[Damaged]]:
+    """All changes, the one begun last first; and the records that cannot be read."""
+    return _checked(_folders())
+
+
+def _checked(folders: Iterable[Path]) -> tuple[list[Record], list[Damaged]]:
+    good: list[tuple[int, str, str, Record]] = []
+    bad = []
+    for folder in folders:
+        record = Record(folder)
+        try:
+            record.check()
+            begun = record.latest()[0]
+        except IntegrityError as error:
+            if os.path.lexists(folder):  # else it was set aside while we looked
+                bad.append(_damaged(record, error))
+            continue
+        good.append((begun.get("sequence", 0), begun["at"], record.id, record))
+    good.sort(key=lambda item: item[:3], reverse=True)
+    return [item[3] for item in good], bad
+
+
+def _damaged(record: Record, error: IntegrityError) -> Damaged:
+    address, collection = next(iter(_told_places(record.folder)), ("", ""))
+    problem = str(error.__dict__.get("problem", error.message))
+    return Damaged(record.id, str(record.folder), problem, error.hint or "", address, collection)
+
+
+def _told_places(folder: Path) -> list[tuple[str, str]]:
+    """Address and collection as the files of a damaged record tell them."""
+    told: list[Any] = []
+    for name in (PLAN, JOURNAL):
+        try:
+            content = (folder / name).read_bytes()
+        except OSError:
+            continue  # what is wrong with it is told
+        if name == JOURNAL:
+            told += events.readable(content)
+            continue
+        try:
+            told.append(json.loads(content))
+        except (ValueError, RecursionError):
+            continue
+    places = []
+    for item in told:
+        if not isinstance(item, dict):
+            continue
+        address, collection = item.get("address"), item.get("collection")
+        if isinstance(address, str) and isinstance(collection, str):
+            places.append((address, collection))
+    return places
+
+
+def keys_of(change: str) -> set[str]:
+    """The collections that a damaged record may be of."""
+    found = {key(*place) for place in _told_places(changes_dir() / change)}
+    folder = state_dir() / "by_collection"
+    if folder.is_dir():
+        found |= {mark.parent.name for mark in folder.glob(f"*/{_literal(change)}")}
+    return found
+
+
+def _literal(name: str) -> str:
+    """A name for ``glob``."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+
+
 def records() -> Iterator[Record]:
-    """All changes, the one begun last first."""
-    folder = state_dir() / "changes"
-    if not folder.exists():
-        return
-    known = [Record(path) for path in folder.iterdir() if (path / "plan.json").exists()]
-    begun = [(run[0]["at"], record.id, record) for record in known if (run := record.latest())]
-    for _, _, record in sorted(begun, key=lambda item: item[:2], reverse=True):
-        yield record
+    """All changes that can be read, the one begun last first."""
+    yield from scan()[0]
+
+
+def of_collection(address: str, collection: str) -> list[Record]:
+    """The changes of one collection, the one begun last first.
+
+    Raises:
+        IntegrityError: a record of this collection cannot be read.
+    """
+    wanted = key(address, collection)
+    marked = marks(wanted)
+    names = set(os.listdir(marked)) if marked.is_dir() else set()
+    theirs = [
+        folder
+        for folder in _folders()
+        if folder.name in names or wanted in {key(*place) for place in _told_places(folder)}
+    ]
+    good, bad = _checked(theirs)
+    for item in bad:
+        raise item.error()
+    return [record for record in good if place_of(record.plan) == wanted]
 
 
 def find(change: str) -> Record:
@@ -172,8 +495,23 @@ def find(change: str) -> Record:
 
     Raises:
         NotFoundError: none, or more than one.
+        IntegrityError: it cannot be read.
     """
-    known = [record.id for record in records()]
+    found = locate(change)
+    if isinstance(found, Damaged):
+        raise found.error()
+    return found
+
+
+def locate(change: str) -> Record | Damaged:
+    """As ``find``, and a damaged record too.
+
+    Raises:
+        NotFoundError: none, or more than one.
+    """
+    good, bad = scan()
+    known: dict[str, Record | Damaged] = {item.id: item for item in good}
+    known.update({item.id: item for item in bad})
     fitting = [name for name in known if name.startswith(change)]
     if change in known:
         fitting = [change]
@@ -183,22 +521,15 @@ def find(change: str) -> Record:
             hint=f"say more of it: {', '.join(fitting[:5])}",
         )
     if not fitting:
-        raise NotFoundError.missing("change", change, known[:20])
-    return Record(state_dir() / "changes" / fitting[0])
-
-
-def forget(address: str, collection: str) -> None:
-    """Mark the changes of a collection that is gone as undone: nothing is left to take back."""
-    for record in records():
-        plan = record.plan
-        if (plan.address, plan.collection) == (address, collection) and record.state != "undone":
-            record.add("undone", error="the collection was dropped")
+        raise NotFoundError.missing("change", change, list(known)[:20])
+    return known[fitting[0]]
 
 
 def pending(address: str, collection: str) -> Record | None:
-    """The newest change of a collection, if it was left unfinished."""
-    for record in records():
-        plan = record.plan
-        if (plan.address, plan.collection) == (address, collection):
-            return record if record.state in ("interrupted", "failed") else None
-    return None
+    """The newest change of a collection, if it was left unfinished.
+
+    Raises:
+        IntegrityError: a record of this collection cannot be read.
+    """
+    newest = next(iter(of_collection(address, collection)), None)
+    return newest if newest is not None and newest.state in ("interrupted", "failed") else None

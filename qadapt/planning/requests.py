@@ -8,14 +8,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qadapt.errors import QadaptError, SpecError
 from qadapt.local import codes
 from qadapt.local.settings import read_settings, write_settings
-from qadapt.model import Quantization, Rescore
+from qadapt.model import Plan, Quantization, Rescore, Symbol
 from qadapt.stores.base import OnProgress, Store
 
 BUILD_CODES = "qadapt.build_codes"
 DROP_CODES = "qadapt.drop_codes"
 REMEMBER = "qadapt.remember"
+
+
+def check(plan: Plan) -> None:
+    """Refuse a plan with a step that names no operation, before anything is begun.
+
+    Raises:
+        SpecError
+    """
+    for step in plan.steps:
+        if step.symbol is Symbol.NOTHING:
+            continue
+        for request in (step.request, step.reverse):
+            if request is None:
+                continue
+            if not isinstance(request.get("op"), str) or not request["op"]:
+                raise SpecError(
+                    f"a request of the step {step.action!r} names no operation",
+                    hint='it has an "op"; make the plan again: `qadapt plan`',
+                )
 
 
 def run(
@@ -25,17 +45,50 @@ def run(
     progress: OnProgress,
     timeout: float,
 ) -> None:
-    """Carry out one request, ours or the store's."""
+    """Carry out one request, ours or the store's.
+
+    Raises:
+        SpecError: it lacks something, or holds something of another type, as a plan file that
+            was edited may.
+    """
+    try:
+        _run(store, collection, request, progress, timeout)
+    except QadaptError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        # The requests that qadapt plans are well-formed; those of a file need not be.
+        raise SpecError(
+            f"{store.name} cannot carry out the request {dict(request)!r:.300}: "
+            f"{type(error).__name__}: {error}",
+            hint="make the plan again: `qadapt plan`; if nobody edited it, this is a bug in qadapt",
+        ) from error
+
+
+def _run(
+    store: Store,
+    collection: str,
+    request: Mapping[str, Any],
+    progress: OnProgress,
+    timeout: float,
+) -> None:
     op = request["op"]
     if op == BUILD_CODES:
         quantization = Quantization.parse(request["quantization"])
-        codes.hold(store, collection, request["vector"], quantization, progress)
+        codes.hold(store, collection, _vector(request), quantization, progress)
     elif op == DROP_CODES:
-        _drop(store, collection, request["vector"])
+        _drop(store, collection, _vector(request))
     elif op == REMEMBER:
-        _remember(store, collection, request["vector"], request["rescore"])
+        _remember(store, collection, _vector(request), request["rescore"])
     else:
         store.run(collection, request, progress, timeout)
+
+
+def _vector(request: Mapping[str, Any]) -> str:
+    """The name of the vector that a request is of."""
+    name = request["vector"]
+    if not isinstance(name, str):
+        raise TypeError(f"the vector is {name!r:.60}")
+    return name
 
 
 def _drop(store: Store, collection: str, name: str) -> None:

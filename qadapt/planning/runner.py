@@ -12,13 +12,13 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from qadapt.errors import (
     ApplyError,
     AuthError,
     ConsentRequired,
     GuardMissed,
+    IntegrityError,
+    NotFoundError,
     PlanError,
     PlanStale,
     QadaptError,
@@ -28,6 +28,7 @@ from qadapt.evaluation.verify import AS_IS, measure
 from qadapt.local import seen
 from qadapt.local.state import exclusive
 from qadapt.model import Guard, Plain, Plan, Status, Symbol, as_vectors
+from qadapt.model.address import Address
 from qadapt.planning import journal, requests
 from qadapt.planning.journal import Record
 from qadapt.planning.planner import make_plan, rooted
@@ -86,6 +87,8 @@ def apply_plan(
         BusyError: another process changes this collection.
     """
     guard = rooted(guard) or plan.guard
+    _refuse_other_store(store, plan)
+    requests.check(plan)
     with exclusive(store.address, plan.collection):
         left = journal.pending(plan.address, plan.collection)
         if left is not None and _same(left, plan, guard):
@@ -123,6 +126,11 @@ def undo_change(store: Store, record: Record, *, progress: OnProgress, timeout: 
         applied = record.last("applied")
         if record.state == "applied" and applied is not None:
             now = seen.info(store, plan.collection).fingerprint
+            if "fingerprint" not in applied:
+                raise IntegrityError(
+                    f"the record of the change {record.id} does not tell what it left",
+                    hint=journal.abandon_hint(record.id),
+                )
             if now != applied["fingerprint"]:
                 raise PlanStale(
                     f"{plan.collection!r} was changed since, and not by qadapt",
@@ -151,12 +159,10 @@ def _partly_taken_back(record: Record) -> bool:
 def _newer(record: Record) -> Record | None:
     """A change begun later that stands. Vectors share one configuration, so of any vector."""
     plan = record.plan
-    for other in journal.records():
+    for other in journal.of_collection(plan.address, plan.collection):
         if other.id == record.id:
             return None
-        theirs = other.plan
-        same = (theirs.address, theirs.collection) == (plan.address, plan.collection)
-        if same and other.state != "undone":
+        if other.state != "undone":
             return other
     return None
 
@@ -215,6 +221,15 @@ def _ask(plan: Plan, yes: bool) -> None:
     )
 
 
+def _refuse_other_store(store: Store, plan: Plan) -> None:
+    """Refuse a plan whose address is not that of the store which it opens."""
+    if Address.parse(plan.address).identity != store.address.identity:
+        raise PlanError(
+            f"the plan is for {plan.address}, and the store is {store.address.identity}",
+            hint="make the plan again: `qadapt plan`",
+        )
+
+
 def _refuse_stale(store: Store, plan: Plan) -> None:
     info = seen.info(store, plan.collection)
     if info.fingerprint != plan.fingerprint:
@@ -222,6 +237,8 @@ def _refuse_stale(store: Store, plan: Plan) -> None:
             f"the configuration of {plan.collection!r} changed since the plan was made",
             hint="make the plan again: `qadapt plan`",
         )
+    if plan.vector not in info.vectors:
+        raise NotFoundError.missing("vector", plan.vector, info.vectors)
 
 
 def _begin(plan: Plan, guard: Guard | None) -> Record:
@@ -229,10 +246,9 @@ def _begin(plan: Plan, guard: Guard | None) -> Record:
         return journal.begin(plan.replace(guard=guard))
     # A guard's array goes to the change's folder, so that a resumed change can still be guarded.
     queries = as_vectors(guard.queries, what="queries")
-    path = journal.folder_of(plan) / "queries.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, queries, allow_pickle=False)
-    return journal.begin(plan.replace(guard=dataclasses.replace(guard, queries=str(path))))
+    path = journal.folder_of(plan) / journal.QUERIES
+    named = dataclasses.replace(guard, queries=str(path))
+    return journal.begin(plan.replace(guard=named), queries)
 
 
 def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: float) -> Outcome:
@@ -293,7 +309,9 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
 def _with_way_out(error: QadaptError, record: Record) -> ApplyError:
     way = f"`qadapt undo {record.id}` takes it back; apply again to finish it"
     if not _has_way_back(record):
-        way = "apply again to finish it; there is no way back"
+        way = (
+            f"apply again to finish it; there is no way back; or {journal.abandon_hint(record.id)}"
+        )
     hint = f"{error.hint}; {way}" if error.hint else way
     return ApplyError(error.message, hint=hint)
 
@@ -336,7 +354,8 @@ def _take_back(store: Store, record: Record, progress: OnProgress, timeout: floa
         if plan.steps[number].reverse is None:
             raise PlanError(
                 f"the step {plan.steps[number].action!r} has no way back",
-                hint="finish it by applying the same again, then plan the setting that you want",
+                hint="finish it by applying the same again, then plan the setting that you want; "
+                f"or {journal.abandon_hint(record.id)}",
             )
     record.add("undo begun")
     for number in started:
@@ -344,9 +363,13 @@ def _take_back(store: Store, record: Record, progress: OnProgress, timeout: floa
         progress(Progress(f"taking back: {step.action}", 0, None, "steps"))
         requests.run(store, plan.collection, step.reverse or {}, progress, timeout)
         record.add("step taken back", step=number)
-    status = wait_for(
-        store, plan.collection, plan.vector, plan.current, progress, timeout, ignored_is_fine=True
-    )
+    if started:
+        status = wait_for(
+            store, plan.collection, plan.vector, plan.current, progress, timeout,
+            ignored_is_fine=True,
+        )  # fmt: skip
+    else:  # nothing was changed, so there is nothing to wait for
+        status = seen.info(store, plan.collection).vectors[plan.vector].status
     record.add("undone")
     return _outcome(plan, "undone", status=status, seconds=time.monotonic() - begun)
 

@@ -203,3 +203,43 @@ def test_a_wrong_spec_exits_2_and_names_the_place(
     assert ran.code == 2
     error = ran.json["error"]
     assert told in f"{error['message']} {error['hint']}"
+
+
+def test_a_damaged_record_is_listed_and_abandoned(
+    cli: Cli, articles: str, state_folder: Path
+) -> None:
+    cli("apply", articles, "articles", "binary", "--yes", "-q")
+    (folder,) = (state_folder / "changes").iterdir()
+    (folder / "plan.json").write_bytes(b"\xff\x00{")
+    told = cli("history")
+    assert told.code == 0
+    assert f"{folder.name}: the record cannot be used" in told.out
+    assert str(folder) in told.out.replace("\n", "").replace(" ", "")
+    (damaged,) = cli("history", "--json").json["damaged"]
+    assert damaged["id"] == folder.name
+    assert damaged["collection"] == "articles"
+
+    for words in (("plan",), ("apply", "--yes")):
+        refused = cli(words[0], articles, "articles", "scalar", *words[1:], "--json")
+        assert refused.code == 1
+        assert folder.name in refused.json["error"]["message"]
+        assert f"qadapt history --abandon {folder.name}" in refused.json["error"]["hint"]
+
+    asked = cli("history", "--abandon", folder.name[:18])
+    assert asked.code == 4
+    assert "--yes" in asked.err
+    assert folder.exists()
+    done = cli("history", "--abandon", folder.name[:18], "--yes")
+    assert done.code == 0
+    assert "some or all of the change's steps may have been carried out" in done.out
+    assert f"qadapt inspect {articles} articles" in done.out.replace("\n", " ")
+    assert not folder.exists()
+    kept = state_folder / "abandoned" / folder.name / "record" / "plan.json"
+    assert kept.read_bytes() == b"\xff\x00{"
+    assert cli("apply", articles, "articles", "scalar", "--yes", "-q").code == 0
+
+
+def test_yes_alone_does_nothing_for_the_history(cli: Cli) -> None:
+    ran = cli("history", "--yes")
+    assert ran.code == 2
+    assert "--abandon" in ran.err

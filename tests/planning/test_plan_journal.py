@@ -157,13 +157,27 @@ def test_only_what_was_left_open_is_pending() -> None:
     assert journal.pending("edge:/data", "articles") is None
 
 
-def test_a_folder_without_events_is_no_change(state_folder: Path) -> None:
-    """A crash between the plan's file and the first event: nothing was begun."""
+def test_a_folder_without_events_is_told_as_damaged(state_folder: Path) -> None:
+    """A record appears whole, so one without its events has lost them."""
     folder = state_folder / "changes" / "20260101T000000000-cccc"
     folder.mkdir(parents=True)
-    (folder / "plan.json").write_text(plan().to_json(), encoding="utf-8")
+    (folder / "plan.json").write_text(plan(folder.name).to_json(), encoding="utf-8")
     (state_folder / "changes" / "20260101T000000000-dddd").mkdir()
     assert list(journal.records()) == []
+    told = {item.id: item.problem for item in qa.history().damaged}
+    assert "journal.jsonl" in told["20260101T000000000-cccc"]
+    assert told["20260101T000000000-dddd"] == "its folder is empty"
+
+
+def test_a_record_that_was_just_being_made_is_no_change(state_folder: Path) -> None:
+    """A crash before the folder has its name: nothing was begun, and the next one clears it."""
+    left = state_folder / "changes" / ".making-20260101T000000000-eeee"
+    left.mkdir(parents=True)
+    (left / "plan.json").write_text("{", encoding="utf-8")
+    assert qa.history() == [] and not qa.history().damaged
+    journal.begin(plan())
+    assert not left.exists()
+    assert [record.id for record in journal.records()] == [plan().id]
 
 
 def test_a_damaged_plan_is_named_with_what_to_do() -> None:

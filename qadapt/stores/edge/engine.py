@@ -20,6 +20,7 @@ from qadapt.errors import (
     QadaptError,
     StoreError,
 )
+from qadapt.locking import HeldError, Lock
 from qadapt.stores.importing import load
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "qdrant_edge"
 DISTRIBUTION = "qdrant-edge-py"
+LOCK = ".qadapt.lock"
 
 
 def engine() -> Any:
@@ -139,6 +141,7 @@ class Shard:
         self.lock = threading.RLock()
         self.users = 0
         self._open: qdrant_edge.EdgeShard | None = None
+        self._owner = Lock(folder / LOCK)
         self._unflushed = False
         # What was last seen of it, for who searches; forgotten with every change.
         self.seen: Any = None
@@ -159,8 +162,30 @@ class Shard:
         """
         with self.lock, translated(f"{doing} {self.name!r}"):
             if self._open is None:
-                self._open = engine().EdgeShard.load(str(self.folder))
+                held = self._owner.held
+                self._own(doing)
+                try:
+                    self._open = engine().EdgeShard.load(str(self.folder))
+                except BaseException:
+                    if not held:
+                        self._owner.release()
+                    raise
             yield self._open
+
+    def _own(self, doing: str) -> None:
+        """Take the folder for this process; it is given back by ``close``.
+
+        The engine has a lock too, but gives it up whenever the shard is closed, as it is before
+        each rebuild: another process that opened the shard just then made the change fail.
+        """
+        try:
+            self._owner.acquire()
+        except HeldError as held:
+            who = "" if held.holder.pid is None else f" ({held.holder})"
+            raise BusyError(
+                f"could not {doing} {self.name!r}: another process has the collection open{who}",
+                hint="one process at a time may open it: " + held.holder.way_out,
+            ) from None
 
     @contextmanager
     def change(self, doing: str) -> Iterator[qdrant_edge.EdgeShard]:
@@ -174,6 +199,14 @@ class Shard:
 
     def close(self) -> None:
         """Give the folder back; the next ``use`` opens it again."""
+        with self.lock:
+            try:
+                self.pause()
+            finally:
+                self._owner.release()
+
+    def pause(self) -> None:
+        """Close the engine's part, and keep other processes of qadapt out."""
         with self.lock, translated(f"close {self.name!r}"):
             self.seen = None
             self.dated.clear()

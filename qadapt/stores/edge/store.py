@@ -446,7 +446,7 @@ class EdgeStore(Store):
             for part in changes.parts(request):
                 if part["op"] == changes.CONFIGURE:
                     self._configure(shard, part)
-                shard.close()
+                shard.pause()
                 rebuild(shard.folder, progress, max(0.0, deadline - time.monotonic()))
 
     def _own(self, shard: Shard, progress: OnProgress, patience: float) -> None:
@@ -468,7 +468,7 @@ class EdgeStore(Store):
         wanted = config.configured(before, request)
         if config.settings(wanted) == config.settings(before):
             return
-        shard.close()
+        shard.pause()
         creation.configure(shard.folder, before, wanted)
 
     # -- doctor ------------------------------------------------------------------------------

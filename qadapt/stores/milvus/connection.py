@@ -211,7 +211,7 @@ def _open_lite(
         )
     if importlib.util.find_spec("milvus_lite") is None:
         raise MissingExtraError("milvus-lite", "lite", purpose="Milvus Lite (milvus:FILE.db)")
-    path = address.path.absolute()
+    path = address.path.resolve()  # one server for all spellings of the path
     if path.suffix != ".db":
         raise AddressError(
             f"{address}: the file of Milvus Lite must end in .db", hint=f"milvus:{path}.db"

@@ -1,0 +1,153 @@
+"""A lock on a file that names who holds it, given back when its process ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import filelock
+
+from qadapt.durable import create_private
+
+# A holder is written just after the lock was taken; this is how long a reader waits for it.
+_SETTLE = 0.2
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock.
+
+    Attributes:
+        pid: the process; None where it cannot be told.
+        host: its machine.
+        since: when it took the lock, UTC, ISO 8601.
+    """
+
+    pid: int | None = None
+    host: str = ""
+    since: str = ""
+
+    def __str__(self) -> str:
+        """``process 4711, since 2026-01-02 03:04:05 UTC``."""
+        if self.pid is None:
+            return "another process"
+        here = self.host == socket.gethostname()
+        if here and self.pid == os.getpid():
+            name = f"this process ({self.pid})"
+        else:
+            name = f"process {self.pid}" + ("" if here else f" on {self.host}")
+        return f"{name}, since {self.since[:19].replace('T', ' ')} UTC"
+
+    @property
+    def way_out(self) -> str:
+        """What to do next."""
+        if self.pid is None:
+            return "wait until it is done, then run the command again"
+        if self.host != socket.gethostname():
+            return f"wait until it is done, or end it on {self.host}, then run the command again"
+        if self.pid == os.getpid():
+            return "wait until the other thread is done, or close the store there"
+        return f"wait until it is done, or end it (kill {self.pid}), then run the command again"
+
+
+class HeldError(Exception):
+    """The lock is taken.
+
+    Attributes:
+        holder: who holds it.
+    """
+
+    def __init__(self, holder: Holder) -> None:
+        super().__init__(str(holder))
+        self.holder = holder
+
+
+class Lock:
+    """An exclusive lock across processes and threads, on a file that stays where it is.
+
+    Args:
+        path: the file; who holds the lock is written to ``PATH.holder``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = filelock.FileLock(path, mode=0o600, thread_local=False)
+        self._holder = path.with_name(f"{path.name}.holder")
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds it."""
+        return bool(self._lock.is_locked)
+
+    def acquire(self, timeout: float = 0) -> None:
+        """Take it.
+
+        Args:
+            timeout: seconds to wait for it.
+
+        Raises:
+            HeldError: somebody else has it.
+            OSError: the file cannot be made.
+        """
+        try:
+            self._lock.acquire(timeout=timeout)
+        except filelock.Timeout:
+            raise HeldError(_read(self._holder)) from None
+        # The lock is good without its holder's name, for example on a full disk.
+        with contextlib.suppress(OSError):
+            _write(self._holder)
+
+    def release(self) -> None:
+        """Give it back. Harmless the second time."""
+        if self.held:
+            self._holder.unlink(missing_ok=True)
+            self._lock.release()
+
+
+def _write(path: Path) -> None:
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    told = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(create_private(fresh), "w", encoding="utf-8") as file:
+        file.write(json.dumps(told))
+    os.replace(fresh, path)
+
+
+def _read(path: Path) -> Holder:
+    """Who holds the lock; what a process left that was killed is not believed."""
+    end = time.monotonic() + _SETTLE
+    while True:
+        found = _parsed(path)
+        if found is not None or time.monotonic() > end:
+            return found or Holder()
+        time.sleep(0.01)
+
+
+def _parsed(path: Path) -> Holder | None:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        pid, host, since = told["pid"], told["host"], told["since"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if type(pid) is not int or not 0 < pid < 2**31:
+        return None
+    if not isinstance(host, str) or not isinstance(since, str):
+        return None
+    return Holder(pid, host, since) if _may_live(pid, host) else None
+
+
+def _may_live(pid: int, host: str) -> bool:
+    if os.name != "posix" or host != socket.gethostname():
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,105 @@
+"""One text for all addresses of one store: what settings, history and locks are filed under."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import re
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+# What each store listens on; a store that is not named here keeps the port it was given.
+# Hosted Milvus and Weaviate stand behind the port of https.
+PORTS: dict[str, dict[str, int]] = {
+    "qdrant": {"http": 6333, "https": 6333, "grpc": 6334},
+    "milvus": {"http": 19530, "https": 443, "grpc": 19530},
+    "weaviate": {"http": 8080, "https": 443},
+}
+# Options that set how to connect, not to what.
+_CONNECTING = ("key_env", "grpc", "rest", "timeout", "consistency", "user")
+# Names and numbers by which a client on this machine reaches this machine.
+_LOCALHOST = ("localhost", "localhost.localdomain", "127.0.0.1", "0.0.0.0", "::1", "::")
+_LEGACY_IPV4 = re.compile(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+)){0,3}")
+
+
+def of_server(store: str, transport: str, location: str, options: Mapping[str, str]) -> str:
+    """The identity of a server.
+
+    Args:
+        transport: ``http``, ``https`` or ``grpc``.
+        location: ``host:port/prefix``.
+    """
+    kept = what(options)
+    authority, _, prefix = location.partition("/")
+    prefix = prefix.strip("/")
+    host, port = split_port(authority)
+    if transport == "grpc" and store == "qdrant":
+        # The adapter configures over REST, so that port is known: rest=, or the default.
+        transport, port = "http", options.get("rest")
+    elif transport == "grpc" and store == "milvus":
+        transport = "http"  # Milvus serves both on one port
+    default = PORTS.get(store, {}).get(transport)
+    port = port or (None if default is None else str(default))
+    if store == "milvus":
+        # pymilvus takes the path of a URI for the name of a database.
+        if prefix:
+            kept.setdefault("database", prefix.partition("/")[0])
+            prefix = ""
+        if kept.get("database") == "default":
+            del kept["database"]
+    place = canonical_host(host) + (f":{port}" if port else "") + (f"/{prefix}" if prefix else "")
+    return with_options(f"{store}+{transport}://{place}", kept)
+
+
+def of_path(path: Path) -> str:
+    """A folder or file as an absolute path, symbolic links resolved."""
+    return os.path.normcase(os.path.realpath(path))
+
+
+def what(options: Mapping[str, str]) -> dict[str, str]:
+    """The options that say which store it is."""
+    return {name: value for name, value in options.items() if name not in _CONNECTING}
+
+
+def canonical_host(host: str) -> str:
+    """A host in lower case, this machine as ``localhost``, an IPv6 number in brackets."""
+    name = host.lower().removeprefix("[").removesuffix("]").rstrip(".")
+    number: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
+    try:
+        number = ipaddress.ip_address(name)
+    except ValueError:
+        if _LEGACY_IPV4.fullmatch(name):
+            with contextlib.suppress(OSError):  # 127.1, 0x7f.1: as resolvers read them
+                number = ipaddress.IPv4Address(socket.inet_aton(name))
+    if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped:
+        number = number.ipv4_mapped
+    if number is not None:
+        name = str(number)
+    if name in _LOCALHOST or name.endswith(".localhost"):
+        return "localhost"
+    return f"[{name}]" if ":" in name else name
+
+
+def split_port(place: str) -> tuple[str, str | None]:
+    """Host and port of ``host:port`` or ``[IPv6]:port``."""
+    if place.startswith("["):
+        host, bracket, tail = place.partition("]")
+        if tail and not tail.startswith(":"):
+            return place, None
+        return host + bracket, tail[1:] if tail else None
+    host, colon, port = place.partition(":")
+    return host, port if colon else None
+
+
+def with_options(place: str, options: Mapping[str, str]) -> str:
+    """An address with its options in one order."""
+    pairs = "&".join(f"{quoted(k)}={quoted(v)}" for k, v in sorted(options.items()))
+    return f"{place}?{pairs}" if pairs else place
+
+
+def quoted(part: str) -> str:
+    """A part of an address as it is written in one."""
+    return quote(part, safe="/:,.~-_")

@@ -1,0 +1,161 @@
+"""Damaged settings, code indexes and plan files: an error of ours, of that collection alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import damages
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection, Plan, load_plan
+from qadapt.cli import main
+from qadapt.errors import IntegrityError, QadaptError
+from qadapt.local import codes, state
+from qadapt.model import Kind
+from qadapt.stores.base import silent
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)
+    monkeypatch.setattr("qadapt.planning.wait.PAUSE", 0)
+
+
+def each_damaged(
+    every: Iterable[damages.Damage], folder: Path, spare: Path, work: Callable[[], Any]
+) -> tuple[int, int]:
+    """Damage the folder, work, restore; how many damages, and how many were noticed."""
+    shutil.copytree(folder, spare)
+    tried = noticed = 0
+    for told, damage in list(every):
+        shutil.rmtree(folder)
+        shutil.copytree(spare, folder)
+        damage()
+        tried += 1
+        try:
+            work()
+        except QadaptError as error:
+            noticed += 1
+            assert error.hint or error.message, told
+        except Exception as error:
+            raise AssertionError(f"{told}: {type(error).__name__}: {error}") from error
+    return tried, noticed
+
+
+def test_settings(fake: Any, state_folder: Path, tmp_path: Path) -> None:
+    articles = Collection(fake, "articles")
+    articles.plan("binary:rescore=4").apply(yes=True)
+    other = fake.address.parse("qdrant+http://other:1")
+    state.write_settings(other, "articles", state.Settings())
+    (path,) = (state_folder / "settings").iterdir()
+
+    def work() -> None:
+        try:
+            articles.info()
+            articles.search(np.ones((1, 4)), k=1)
+            articles.plan("scalar")
+        except IntegrityError as error:
+            assert str(path) in str(error)
+            raise
+        finally:
+            assert state.read_settings(other, "articles") == state.Settings()
+
+    every = [*damages.of_file(path), *damages.of_json(path)]
+    tried, noticed = each_damaged(every, state_folder, tmp_path / "spare", work)
+    assert tried > 80
+    assert noticed > tried / 2
+    state.forget(fake.address, "articles")
+    articles.plan("scalar")
+
+
+def test_settings_of_a_newer_qadapt(fake: Any, state_folder: Path) -> None:
+    articles = Collection(fake, "articles")
+    articles.plan("binary:rescore=4").apply(yes=True)
+    (path,) = (state_folder / "settings").iterdir()
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert document["format"] == 1
+    path.write_text(json.dumps({**document, "format": 2, "qadapt": "9.1.0"}), encoding="utf-8")
+    with pytest.raises(IntegrityError, match=r"written by qadapt 9\.1\.0 in format 2") as caught:
+        articles.info()
+    assert "upgrade" in str(caught.value.hint)
+
+
+@pytest.mark.filterwarnings("ignore:ranges are taken from 3 vectors")
+@pytest.mark.parametrize("kind", ["binary", "scalar"])
+def test_a_code_index(kind: str, fake: Any, state_folder: Path, tmp_path: Path) -> None:
+    wanted = qa.Quantization(Kind(kind))
+    codes.hold(fake, "articles", "", wanted, silent)
+    place = state.index_dir(fake.address, "articles", "")
+    files = [path for path in sorted(place.iterdir()) if path.stat().st_size]
+    every = [damage for path in files for damage in damages.of_file(path, len(path.name))]
+    every += damages.of_json(place / "index.json")
+
+    def work() -> None:
+        status, _ = codes.status(fake, "articles", "", wanted, 3)
+        assert status.state in (qa.State.ACTIVE, qa.State.IGNORED)
+        codes.open_index(fake, "articles", "").close()
+
+    tried, noticed = each_damaged(every, state_folder, tmp_path / "spare", work)
+    assert tried > 150
+    assert noticed > tried / 3
+
+
+def test_a_plan_file(
+    fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "plans"
+    folder.mkdir()
+    path = folder / "plan.json"
+    path.write_text(
+        Collection(fake, "articles")
+        .plan("binary:rescore=4", guard=qa.Guard(0.01, k=1, queries=2))
+        .to_json(),
+        encoding="utf-8",
+    )
+    monkeypatch.setattr("qadapt.api.change.open_store", lambda *_, **__: fake)
+
+    def work() -> None:
+        fake.quantization = qa.none()
+        plan = load_plan(path)
+        str(plan)
+        assert plan.to_json()
+        plan.apply(yes=True, timeout=0.01)
+
+    every = [*damages.of_file(path), *damages.of_json(path)]
+    tried, noticed = each_damaged(every, folder, tmp_path / "spare", work)
+    assert tried > 200
+    assert noticed > tried / 2
+
+    for told, damage in [*damages.of_file(path)][:40]:
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "spare", folder)
+        damage()
+        capsys.readouterr()
+        code = main(["apply", str(path), "--yes"])
+        assert "bug in qadapt" not in capsys.readouterr().err, told
+        assert code in (0, 1, 2, 3, 4)
+
+
+def test_a_plan_of_a_newer_qadapt(fake: Any) -> None:
+    document = Collection(fake, "articles").plan("binary").to_dict()
+    for newer in ({"format": 2}, {"sharding": {}}):
+        with pytest.raises(qa.errors.SpecError, match=r"written by qadapt 9\.0") as caught:
+            Plan.from_dict({**document, "qadapt": "9.0", **newer})
+        assert "upgrade" in str(caught.value.hint)
+
+
+def test_a_plan_for_another_store_than_it_opens(fake: Any) -> None:
+    plan = Collection(fake, "articles").plan("binary")
+    elsewhere = plan.replace(address="qdrant+http://elsewhere:1")
+    object.__setattr__(elsewhere, "_store", fake)
+    with pytest.raises(qa.errors.PlanError, match="elsewhere"):
+        elsewhere.apply(yes=True)
+    again = plan.replace(address="qdrant+http://FAKE:1/")
+    object.__setattr__(again, "_store", fake)
+    assert again.apply(yes=True).state == "applied"

@@ -1,0 +1,152 @@
+"""Two processes at one collection: one changes it, the other is refused at once, by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.errors import BusyError
+from qadapt.locking import HeldError, Holder, Lock
+from qadapt.stores.edge import rebuild
+
+# Says what became of it in one line of JSON; waits for a line of its own before it begins.
+APPLY = """
+import json, sys
+import qadapt as qa, qadapt.planning.runner, qadapt.stores.edge.store, qdrant_edge
+address, wanted = sys.argv[1:]
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    with qa.open(address) as db:
+        change = db["articles"].plan(wanted).apply(yes=True)
+    print(json.dumps([change.state, ""]), flush=True)
+except qa.QadaptError as error:
+    print(json.dumps([type(error).__name__, str(error)]), flush=True)
+"""
+
+
+def _start(address: str, wanted: str) -> subprocess.Popen[str]:
+    child = subprocess.Popen(
+        [sys.executable, "-c", APPLY, address, wanted],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def _go(child: subprocess.Popen[str]) -> None:
+    assert child.stdin is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
+
+
+def _told(child: subprocess.Popen[str]) -> tuple[str, str]:
+    told, _ = child.communicate(timeout=60)
+    state, words = json.loads(told)
+    return state, words
+
+
+@pytest.fixture
+def spellings(live: Callable[[str], str], tmp_path: Path) -> tuple[str, str]:
+    """Two addresses of one folder that holds a collection."""
+    live("edge")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    addresses = f"edge:{tmp_path / 'real' / 'data'}", f"edge:{tmp_path / 'link' / 'data'}/"
+    with qa.open(addresses[0]) as db:
+        rows = np.random.default_rng(0).normal(size=(400, 16)).astype(np.float32)
+        db.create("articles", dim=16).write(qa.Batch(range(400), {"": rows}))
+    return addresses
+
+
+def test_of_two_processes_at_once_just_one_applies(spellings: tuple[str, str]) -> None:
+    children = [_start(*each) for each in zip(spellings, ("binary", "scalar"), strict=True)]
+    for child in children:
+        _go(child)
+    told = [_told(child) for child in children]
+    states = sorted(state for state, _ in told)
+    if states == ["applied", "applied"]:  # the machine let one run to its end before the other
+        assert [each.state for each in qa.history()] == ["applied", "applied"]
+        return
+    assert states == ["BusyError", "applied"]
+    (refused,) = [words for state, words in told if state == "BusyError"]
+    winner = next(at for at, (state, _) in enumerate(told) if state == "applied")
+    assert f"process {children[winner].pid}, since 20" in refused
+    assert f"kill {children[winner].pid}" in refused
+    with qa.open(spellings[0]) as db:
+        vector = db["articles"].info().vectors[""]
+        assert vector.quantization.kind == ("binary", "scalar")[winner]
+        assert vector.status.state == "active"
+    assert [each.state for each in qa.history()] == ["applied"]
+
+
+def test_the_gaps_of_a_rebuild_let_no_other_process_in(
+    spellings: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's own lock is free whenever a rebuild or a configuration begins."""
+    told: list[tuple[str, str]] = []
+    child = _start(spellings[1], "scalar")
+    begin = rebuild.rebuild
+
+    def in_the_gap(*given: object) -> None:
+        _go(child)
+        told.append(_told(child))
+        begin(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("qadapt.stores.edge.store.rebuild", in_the_gap)
+    with qa.open(spellings[0]) as db:
+        change = db["articles"].plan("binary").apply(yes=True)
+        assert (change.state, str(change.status.state)) == ("applied", "active")
+    ((state, words),) = told
+    assert state == "BusyError"
+    assert f"process {os.getpid()}" in words
+
+
+def test_a_refused_change_names_who_holds_the_lock(spellings: tuple[str, str]) -> None:
+    with qa.open(spellings[0]) as db:
+        plan = db["articles"].plan("binary")
+        refused: list[str] = []
+
+        def meanwhile(_: object) -> None:
+            with pytest.raises(BusyError) as caught:
+                plan.apply(yes=True)
+            refused.append(str(caught.value))
+
+        db["articles"].plan("scalar").apply(yes=True, progress=meanwhile)
+    assert f"'articles' is being changed by this process ({os.getpid()}), since" in refused[0]
+
+
+# -- the lock itself -----------------------------------------------------------------------------
+
+
+def test_a_dead_holder_is_not_named(tmp_path: Path) -> None:
+    """What a killed process left is not who holds the lock now."""
+    lock, other = Lock(tmp_path / "a.lock"), Lock(tmp_path / "a.lock")
+    lock.acquire()
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    holder = tmp_path / "a.lock.holder"
+    told = json.loads(holder.read_text(encoding="utf-8"))
+    for wrong in ({**told, "pid": gone.pid}, {**told, "pid": True}, [], {"pid": -1}):
+        holder.write_text(json.dumps(wrong), encoding="utf-8")
+        with pytest.raises(HeldError) as caught:
+            other.acquire()
+        assert caught.value.holder == Holder()
+        assert str(caught.value.holder) == "another process"
+    lock.release()
+    assert not holder.exists()
+    other.acquire()
+    assert other.held
+    other.release()
+    other.release()
