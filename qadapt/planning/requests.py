@@ -10,12 +10,14 @@ from typing import Any
 
 from qadapt.local import codes
 from qadapt.local.settings import read_settings, write_settings
+from qadapt.local.state import VectorSettings
 from qadapt.model import Quantization, Rescore
 from qadapt.stores.base import OnProgress, Store
 
 BUILD_CODES = "qadapt.build_codes"
 DROP_CODES = "qadapt.drop_codes"
 REMEMBER = "qadapt.remember"
+FORGET = "qadapt.forget"
 
 
 def run(
@@ -34,6 +36,8 @@ def run(
         _drop(store, collection, request["vector"])
     elif op == REMEMBER:
         _remember(store, collection, request["vector"], request["rescore"])
+    elif op == FORGET:
+        _forget(store, collection, request["vector"])
     else:
         store.run(collection, request, progress, timeout)
 
@@ -50,3 +54,9 @@ def _remember(store: Store, collection: str, name: str, rescore: str | None) -> 
     settings = read_settings(store, collection)
     changed = settings.of(name).replace(rescore=Rescore.of(rescore))
     write_settings(store, collection, settings.with_vector(name, changed))
+
+
+def _forget(store: Store, collection: str, name: str) -> None:
+    settings = read_settings(store, collection)
+    write_settings(store, collection, settings.with_vector(name, VectorSettings()))
+    codes.remove(store, collection, name)

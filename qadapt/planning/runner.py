@@ -122,7 +122,9 @@ def undo_change(store: Store, record: Record, *, progress: OnProgress, timeout: 
         applied = record.last("applied")
         if record.state == "applied" and applied is not None:
             now = seen.info(store, plan.collection).fingerprint
-            if now != applied["fingerprint"]:
+            # As before the change (a restored backup): what is kept beside it is undone all the
+            # same.
+            if now not in (applied["fingerprint"], plan.fingerprint):
                 raise PlanStale(
                     f"{plan.collection!r} was changed since, and not by qadapt",
                     hint="plan the setting that you want: `qadapt plan`",
