@@ -297,9 +297,9 @@ def _remember_step(
         return {"op": REMEMBER, "vector": vector, "rescore": text}
 
     if wanted.rescore is None:
-        action = "forget how searches rescore: the store's default again"
+        action = "reset default search parameters: rescoring is the store's default"
     else:
-        action = f"remember for searches: {rescore_words(wanted.rescore)}"
+        action = f"set default search parameters: {rescore_words(wanted.rescore)}"
     return [
         Step(
             Symbol.CLIENT,
@@ -329,7 +329,7 @@ def _forget_steps(store: Store, info: CollectionInfo) -> list[Step]:
 
 def _place(store: Store, collection: str) -> str:
     if store.load_settings(collection) is None:
-        return "the store has no place for it"
+        return "the store cannot persist search parameters"
     return "it is kept with the collection"
 
 
