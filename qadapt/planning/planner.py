@@ -80,6 +80,8 @@ def make_plan(
     info = seen.info(store, collection)
     now = info.vectors[which_vector(collection, info.vectors, vector)]
     wanted = now.quantization if quantization is None else Quantization.of(quantization)
+    if quantization is None and now.held_by == "qadapt":
+        accept = "client"  # as it is: the codes are ours already
     becomes = _becomes(now, wanted, metric, datatype)
     by_us, target, match = _who(store, now, wanted, accept)
     new = None

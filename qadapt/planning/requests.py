@@ -20,6 +20,11 @@ REMEMBER = "qadapt.remember"
 FORGET = "qadapt.forget"
 
 
+def ours(request: Mapping[str, Any]) -> bool:
+    """Whether qadapt carries a request out itself, without a change in the store."""
+    return request.get("op") in (BUILD_CODES, DROP_CODES, REMEMBER, FORGET)
+
+
 def run(
     store: Store,
     collection: str,
