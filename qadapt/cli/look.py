@@ -289,6 +289,8 @@ def _one_collection(out: Output, info: CollectionInfo) -> None:
     out.print(head.append(f"  {_server(info.server)}", style="dim"))
     for vector in info.vectors.values():
         out.print("", _vector_title(vector), facts_of(vector, out))
+    for note in info.notes:
+        out.print("", styled(f"note: {out.mask(note)}", "yellow"))
     if out.verbose:
         for vector in info.vectors.values():
             out.print("", evidence_of(vector))
@@ -314,6 +316,7 @@ def facts_of(vector: VectorInfo, out: Output) -> Any:
         pairs.append(("  because", out.mask(status.reason)))
     if status.advice:
         pairs.append(("  advice", styled(out.mask(status.advice), "yellow")))
+    pairs += [("  note", styled(out.mask(note), "yellow")) for note in vector.notes]
     if vector.quantization.kind.value != "none":
         pairs.append(("  rescore", words.rescore(vector.default_rescore)))
     pairs.append(("  codes", _codes(vector)))

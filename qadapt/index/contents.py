@@ -193,7 +193,7 @@ class Contents:
             places = kept[first : first + len(block)]
             good[places] = self._same(rows[places], block)
             first += len(block)
-        return [names[at] for at in np.flatnonzero(~good)]
+        return [names[at] for at in np.flatnonzero(~good).tolist()]
 
     def _same(self, rows: npt.NDArray[np.int64], block: Floats) -> npt.NDArray[np.bool_]:
         """Whether these rows hold the codes of these prepared vectors, bool (n,)."""
@@ -204,8 +204,8 @@ class Contents:
         assert self.calibration is not None
         here = self.int8.take(rows).astype(np.int16)
         there = quantize(block, "int8", calibration=self.calibration).astype(np.int16)
-        near: npt.NDArray[np.bool_] = np.abs(here - there) <= self._slack()
-        return near.all(axis=1)
+        same = np.all(np.abs(here - there) <= self._slack(), axis=1)
+        return np.asarray(same, dtype=np.bool_)
 
     def _slack(self) -> npt.NDArray[np.int16]:
         """How many steps apart int8 codes of one vector may be, for each dimension.
@@ -217,7 +217,7 @@ class Contents:
         ranges = self.calibration
         largest = np.maximum(np.abs(ranges.lo), np.abs(ranges.hi))
         rounding = np.ceil(largest * np.float32(_ROUNDING) / ranges.steps)
-        return 1 + np.minimum(rounding, 255).astype(np.int16)
+        return np.asarray(1 + np.minimum(rounding, 255), dtype=np.int16)
 
     def allowed(
         self,

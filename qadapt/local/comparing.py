@@ -113,7 +113,7 @@ def _differing(index: CodeIndex, name: str, batch: Batch) -> list[Id]:
         return index.differing(batch.ids, batch.vectors[name])
     lacking = [key for key, gone in zip(batch.ids, missing, strict=True) if gone]
     kept = np.flatnonzero(~missing)
-    there = [batch.ids[at] for at in kept]
+    there = [batch.ids[at] for at in kept.tolist()]
     return lacking + index.differing(there, batch.vectors[name][kept])
 
 

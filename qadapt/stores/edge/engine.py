@@ -210,7 +210,8 @@ class Shard:
 
     def _load(self, doing: str) -> qdrant_edge.EdgeShard:
         try:
-            return engine().EdgeShard.load(str(self.folder))
+            loaded: qdrant_edge.EdgeShard = engine().EdgeShard.load(str(self.folder))
+            return loaded
         except Exception as error:
             busy = self._parent is not None and "WouldBlock" in str(error)
             if not busy:
