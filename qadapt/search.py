@@ -7,19 +7,26 @@ our code index, originals fetched from the store    where the codes are ours
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.engines.exact import exact_row_scores
-from qadapt.errors import IntegrityError, NotFoundError
-from qadapt.local import codes
+from qadapt.errors import UnsupportedError
+from qadapt.local import codes, marks
+from qadapt.local.searching import Ours, OutdatedError, payloads_of
 from qadapt.local.state import VectorSettings
 from qadapt.model import Hits, How, Id, Rescore, Vector
 from qadapt.stores.base import Search, Store
 
 Floats = npt.NDArray[np.float32]
+
+WITHOUT_CODES = (
+    "the default search parameter rescore={} is ignored: the vector has no quantization; the next "
+    "`qadapt apply` resets it"
+)
 
 
 def search(
@@ -32,6 +39,8 @@ def search(
 ) -> Hits:
     """Search a batch of checked queries.
 
+    Settings that no longer fit the collection are left out, and a note says so.
+
     Args:
         queries: float32 ``(nq, d)``, finite.
         wanted: what the call asked for; ``wanted.rescore`` None means that it did not say.
@@ -41,17 +50,63 @@ def search(
     Returns:
         Hits of shape ``(nq, k)``.
     """
-    chosen_by = "call" if wanted.rescore is not None else "collection"
-    rescore = wanted.rescore if wanted.rescore is not None else settings.rescore
-    if wanted.rescore is None and rescore is not None and settings.client is None:
-        rescore = store.allowed_rescore(collection, rescore)
     if wanted.exact:
         return store.search(collection, queries, wanted)
+    notes: tuple[str, ...] = ()
     if settings.client is not None:
-        if rescore is None:
-            chosen_by, rescore = "store default", codes.default_rescore(settings.client)
-        hits = _by_our_codes(store, collection, queries, wanted, rescore, vector)
-        return _with_how(hits, rescore_from=chosen_by)
+        chosen = wanted.rescore or settings.rescore
+        by = _chosen_by(wanted, settings)
+        ours = Ours(store, collection, wanted.vector, vector, settings.client)
+        try:
+            rescore = chosen or codes.default_rescore(settings.client)
+            return _with_how(ours.search(queries, wanted, rescore), rescore_from=by)
+        except OutdatedError as outdated:
+            notes = (f"qadapt's codes are not used: {outdated}; {marks.REPAIR}",)
+        if wanted.rescore is not None and wanted.rescore.source == "codes":
+            wanted = _changed(wanted, rescore=None)
+            notes += ("rescore by codes is left out: the codes were qadapt's",)
+        settings = VectorSettings()
+    hits = _remembered(store, collection, queries, wanted, vector, settings)
+    return _with_how(hits, notes=(*notes, *hits.how.notes)) if notes else hits
+
+
+def _remembered(
+    store: Store,
+    collection: str,
+    queries: Floats,
+    wanted: Search,
+    vector: Vector,
+    settings: VectorSettings,
+) -> Hits:
+    """The store's search, with the rescoring remembered where that fits."""
+    remembered = settings.rescore
+    if wanted.rescore is not None or remembered is None:
+        return _by_store(store, collection, queries, wanted, vector, None)
+    allowed = store.allowed_rescore(collection, remembered)
+    try:
+        hits = _by_store(store, collection, queries, wanted, vector, allowed)
+        hits = _limited(hits, remembered, allowed)
+    except UnsupportedError as error:
+        # Of an index that was built otherwise; what the call asks for itself fails again here.
+        hits = _by_store(store, collection, queries, wanted, vector, None)
+        why = f"the default search parameter rescore={remembered} is ignored: {error.message}"
+        return _with_how(hits, notes=(*hits.how.notes, why))
+    if remembered.on and hits.how.rescorer == "none" and hits.how.scores == "exact":
+        note = WITHOUT_CODES.format(remembered)
+        return _with_how(hits, rescore_from="store default", notes=(*hits.how.notes, note))
+    return hits
+
+
+def _by_store(
+    store: Store,
+    collection: str,
+    queries: Floats,
+    wanted: Search,
+    vector: Vector,
+    remembered: Rescore | None,
+) -> Hits:
+    rescore = wanted.rescore if wanted.rescore is not None else remembered
+    chosen_by = "call" if wanted.rescore is not None else "collection"
     can = store.capabilities()
     if not can.native("native-quantization"):
         options = {**wanted.options, "ignore_quantization": True}
@@ -61,15 +116,15 @@ def search(
         rescore = store.default_rescore(collection, wanted.vector)
     if rescore is None or not rescore.on or _native(store, collection, wanted, rescore):
         hits = store.search(collection, queries, _changed(wanted, rescore=rescore))
-        hits = _with_how(hits, rescore_from="store default" if rescore is None else chosen_by)
-        return _limited(hits, settings.rescore, rescore) if wanted.rescore is None else hits
-    hits = _rescored_by_us(store, collection, queries, wanted, rescore, vector)
+        return _with_how(hits, rescore_from="store default" if rescore is None else chosen_by)
+    asked = wanted.rescore is not None
+    hits = _rescored_by_us(store, collection, queries, wanted, rescore, vector, asked=asked)
     return _with_how(hits, rescore_from=chosen_by)
 
 
-def _limited(hits: Hits, remembered: Rescore | None, used: Rescore | None) -> Hits:
+def _limited(hits: Hits, remembered: Rescore, used: Rescore) -> Hits:
     """Tell where a remembered rescoring was cut by limits of the collection."""
-    if remembered is None or used is None or used == remembered:
+    if used == remembered:
         return hits
     note = (
         f"rescore={remembered} is the default of this collection; limits that were set for it "
@@ -78,14 +133,18 @@ def _limited(hits: Hits, remembered: Rescore | None, used: Rescore | None) -> Hi
     return _with_how(hits, notes=(*hits.how.notes, note))
 
 
+def _chosen_by(wanted: Search, settings: VectorSettings) -> str:
+    if wanted.rescore is not None:
+        return "call"
+    return "store default" if settings.rescore is None else "collection"
+
+
 def _native(store: Store, collection: str, wanted: Search, rescore: Rescore) -> bool:
     """Whether the store does this rescoring itself (a source it lacks is its own error)."""
     return rescore.source != "originals" or store.rescores_itself(collection, wanted.vector)
 
 
 def _changed(search: Search, **changes: Any) -> Search:
-    import dataclasses
-
     return dataclasses.replace(search, **changes)
 
 
@@ -100,6 +159,8 @@ def _rescored_by_us(
     wanted: Search,
     rescore: Rescore,
     vector: Vector,
+    *,
+    asked: bool,
 ) -> Hits:
     count = rescore.candidates(wanted.k)
     notes: tuple[str, ...] = ()
@@ -110,17 +171,24 @@ def _rescored_by_us(
         count = store.max_k
     off = _changed(wanted, k=count, rescore=Rescore(source="off"), with_payload=False)
     found = store.search(collection, queries, off)
+    if not asked and found.how.scores == "exact":  # the store compared floats: nothing to rescore
+        ids, scores = found.ids[:, : wanted.k], found.scores[:, : wanted.k]
+        return Hits(ids, scores, found.how, payloads_of(store, collection, ids, wanted))
     originals = _originals(store, collection, wanted.vector, found.ids)
     ids = np.full((len(queries), wanted.k), None, dtype=object)
     scores = np.full((len(queries), wanted.k), np.nan, dtype=np.float32)
+    gone: set[Id] = set()
     for at, query in enumerate(queries):
-        row = [key for key in found.ids[at] if key is not None]
+        row = [key for key in found.ids[at] if key in originals]
+        gone.update(key for key in found.ids[at] if key is not None and key not in originals)
         if not row:
             continue
         exact = exact_row_scores(query, np.stack([originals[key] for key in row]), vector.metric)
         best = np.argsort(-exact, kind="stable")[: wanted.k]
         ids[at, : len(best)] = [row[place] for place in best]
         scores[at, : len(best)] = exact[best]
+    if gone:
+        notes += (f"{len(gone):,} candidates were deleted during the search and left out",)
     how = How(
         searcher="store",
         rescorer="qadapt",
@@ -130,87 +198,13 @@ def _rescored_by_us(
         scores="exact",
         notes=(*found.how.notes, *notes),
     )
-    return Hits(ids, scores, how, _payloads(store, collection, ids, wanted))
+    return Hits(ids, scores, how, payloads_of(store, collection, ids, wanted))
 
 
 def _originals(
     store: Store, collection: str, name: str, ids: npt.NDArray[np.object_]
 ) -> dict[Id, Floats]:
-    """The stored floats of all ids that occur, fetched once."""
+    """The stored floats of all ids that occur, fetched once; rows that are gone are left out."""
     unique = list(dict.fromkeys(key for key in ids.ravel().tolist() if key is not None))
     batch = store.fetch(collection, unique, vectors=[name], payload=False)
-    if len(batch) != len(unique):
-        gone = sorted(set(map(str, unique)) - set(map(str, batch.ids)))
-        raise NotFoundError(
-            f"{len(gone)} rows went away between search and rescoring: {', '.join(gone[:5])}",
-            hint="search again",
-        )
-    return dict(zip(batch.ids, batch.vectors[name], strict=True))
-
-
-def _by_our_codes(
-    store: Store,
-    collection: str,
-    queries: Floats,
-    wanted: Search,
-    rescore: Rescore,
-    vector: Vector,
-) -> Hits:
-    allowed = None
-    if wanted.filter is not None:
-        pages = store.read(collection, vectors=(), payload=False, filter=wanted.filter)
-        allowed = [key for page in pages for key in page.ids]
-    with codes.open_index(store, collection, wanted.vector) as index:
-        rows, expected = len(index), store.count(collection)
-        if rows != expected:
-            raise IntegrityError(
-                f"qadapt's codes of {collection!r} hold {rows:,} rows, the collection "
-                f"{expected:,}: somebody else wrote to it",
-                hint="build the codes again with `qadapt apply`, or search with the store alone: "
-                "`qadapt undo`",
-            )
-
-        def fetch(ids: list[Id]) -> dict[Id, Floats]:
-            array = np.empty(len(ids), dtype=object)
-            array[:] = ids
-            return _originals(store, collection, wanted.vector, array)
-
-        found = index.search(
-            queries,
-            wanted.k,
-            rescore=rescore.oversampling,
-            source=rescore.source,
-            fetch=fetch if rescore.source == "originals" else None,
-            ids=allowed,
-        )
-    rescored = found.rescored_on != "nothing"
-    how = How(
-        searcher="qadapt",
-        rescorer="qadapt" if rescored else "none",
-        oversampling=rescore.oversampling,
-        candidates=found.candidates if rescored else 0,
-        rescored_on={"nothing": "none"}.get(found.rescored_on, found.rescored_on),
-        scores="exact" if found.scores_kind == "exact" else "approximate",
-        notes=(f"first stage: {found.searcher}", *_without_effect(wanted)),
-    )
-    return Hits(found.ids, found.scores, how, _payloads(store, collection, found.ids, wanted))
-
-
-def _without_effect(wanted: Search) -> tuple[str, ...]:
-    if not wanted.options:
-        return ()
-    named = ", ".join(wanted.options)
-    return (f"the store's search options have no effect on qadapt's own codes: {named}",)
-
-
-def _payloads(
-    store: Store, collection: str, ids: npt.NDArray[np.object_], wanted: Search
-) -> list[list[dict[str, Any] | None]] | None:
-    if not wanted.with_payload:
-        return None
-    unique = list(dict.fromkeys(key for key in ids.ravel().tolist() if key is not None))
-    batch = store.fetch(collection, unique, vectors=(), payload=True)
-    known = dict(zip(batch.ids, batch.payloads or ({},) * len(batch), strict=True))
-    return [
-        [None if key is None else dict(known.get(key, {})) for key in row] for row in ids.tolist()
-    ]
+    return dict(zip(batch.ids, batch.vectors[name], strict=True)) if len(batch) else {}

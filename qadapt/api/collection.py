@@ -15,8 +15,9 @@ from qadapt.errors import refuse_pairs
 from qadapt.evaluation.questions import Encoder
 from qadapt.evaluation.verify import Verification
 from qadapt.evaluation.verify import verify as run_verify
-from qadapt.local import codes, seen
+from qadapt.local import seen
 from qadapt.local.settings import read_settings
+from qadapt.local.writing import delete_rows, write_rows
 from qadapt.model import (
     Accept,
     Batch,
@@ -74,23 +75,22 @@ class Collection(Measured):
 
         Raises:
             DimensionError, NonFiniteError, ZeroVectorError, SpecError: nothing was written.
+            UnsupportedError: a row without a vector that has codes of ours; nothing was written.
+            BusyError: another process writes to our codes; nothing was written.
+            IntegrityError: the rows were written, and our codes could not be changed; searches
+                use the store alone until they are built again.
         """
-        ours = self._with_our_codes()
-        for name in ours:
-            codes.refuse_missing(batch, name)
-        with codes.in_step(self._store, self._whole, ours):
-            self._store.write(self.name, batch)
-            for name in ours:
-                codes.upsert(self._store, self._whole, name, batch)
+        write_rows(self._store, self.name, batch)
 
     def delete(self, ids: Sequence[Id]) -> None:
-        """Delete rows; unknown ids are left alone."""
-        ids = listed_ids(ids)
-        ours = self._with_our_codes()
-        with codes.in_step(self._store, self._whole, ours):
-            self._store.delete(self.name, ids)
-            for name in ours:
-                codes.delete(self._store, self._whole, name, ids)
+        """Delete rows; unknown ids are left alone.
+
+        Raises:
+            InputError: not a list of ids; nothing was deleted.
+            BusyError: another process writes to our codes; nothing was deleted.
+            IntegrityError: as for ``write``.
+        """
+        delete_rows(self._store, self.name, listed_ids(ids))
 
     def fetch(
         self, ids: Sequence[Id], *, vectors: Sequence[str] | None = None, payload: bool = True
@@ -339,15 +339,6 @@ class Collection(Measured):
             self._asked = time.monotonic()
         found = which_vector(self.name, self._vectors, name)
         return found, self._vectors[found]
-
-    @property
-    def _whole(self) -> str:
-        """Our codes are of the whole collection, also where this is one part of it."""
-        return self._store.whole(self.name)
-
-    def _with_our_codes(self) -> list[str]:
-        settings = read_settings(self._store, self._whole)
-        return [name for name, each in settings.vectors.items() if each.client is not None]
 
     def _remember(self, rescores: Mapping[str, Rescore | None]) -> None:
         from qadapt.planning.requests import REMEMBER, run

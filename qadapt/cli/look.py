@@ -300,6 +300,8 @@ def _one_collection(out: Output, info: CollectionInfo) -> None:
     for name, seen in info.unmeasured.items():
         title = styled(words.vector(name), "bold").append("  dimension unknown", style="default")
         out.print("", title, facts([("  seen", words.unmeasured(seen)), ("  because", _why(seen))]))
+    for note in info.notes:
+        out.print("", styled(f"note: {out.mask(note)}", "yellow"))
     if out.verbose:
         for vector in info.vectors.values():
             out.print("", evidence_of(vector))
@@ -332,6 +334,7 @@ def facts_of(vector: VectorInfo, out: Output) -> Any:
         pairs.append(("  because", out.mask(status.reason)))
     if status.advice:
         pairs.append(("  advice", styled(out.mask(status.advice), "yellow")))
+    pairs += [("  note", styled(out.mask(note), "yellow")) for note in vector.notes]
     if vector.quantization.kind.value != "none":
         pairs.append(("  rescore", words.rescore(vector.default_rescore)))
     pairs.append(("  codes", _codes(vector)))

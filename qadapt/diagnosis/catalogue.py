@@ -34,6 +34,11 @@ _QDRANT = ("edge", "qdrant")
 CHECKS: tuple[Check, ...] = (
     Check("no-effect", "Quantization is configured and ignored.", in_force.no_effect),
     Check(
+        "stale-setting",
+        "A default search parameter or a setting of qadapt no longer fits the collection.",
+        in_force.stale_setting,
+    ),
+    Check(
         "schema-only",
         "The schema or the status says compressed or finished, and it is not.",
         stores=("milvus", "qdrant", "weaviate"),

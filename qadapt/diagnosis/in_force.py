@@ -24,9 +24,28 @@ def no_effect(subject: Subject) -> list[Finding]:
             subject.name,
             message,
             status.evidence,
-            subject.apply(),
+            subject.apply() + (" --accept client" if subject.vector.held_by == "qadapt" else ""),
             SILENT,
         )
+    ]
+
+
+def stale_setting(subject: Subject) -> list[Finding]:
+    """A setting that qadapt keeps no longer fits the collection."""
+    notes = subject.vector.notes
+    if subject.name == next(iter(subject.info.vectors)):
+        notes += subject.info.notes
+    return [
+        Finding(
+            "stale-setting",
+            Severity.WARNING,
+            subject.name,
+            note,
+            (Evidence("quantization", str(subject.quantization)),),
+            subject.command("apply", subject.quantization),
+            "qadapt inspect",
+        )
+        for note in notes
     ]
 
 

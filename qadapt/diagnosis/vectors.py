@@ -226,8 +226,8 @@ def uncalibrated_integers(subject: Subject) -> list[Finding]:
     if subject.vector.datatype in ("uint8", "int8"):
         return _few_levels(subject)
     client = subject.settings.client
-    if client is None or client.kind is not Kind.SCALAR:
-        return []
+    if client is None or client.kind is not Kind.SCALAR or not subject.active:
+        return []  # where codes are ignored, `no-effect` tells why
     try:
         with codes.open_index(subject.store, subject.info.name, subject.name) as index:
             made_of = index.calibration.count if index.calibration is not None else 0
@@ -273,8 +273,8 @@ def _few_levels(subject: Subject) -> list[Finding]:
 def drifting_calibration(subject: Subject) -> list[Finding]:
     """Rows lie outside of the ranges that their codes were made with."""
     client = subject.settings.client
-    if client is None or client.kind is not Kind.SCALAR:
-        return []
+    if client is None or client.kind is not Kind.SCALAR or not subject.active:
+        return []  # where codes are ignored, `no-effect` tells why
     try:
         with codes.open_index(subject.store, subject.info.name, subject.name) as index:
             ranges = index.calibration

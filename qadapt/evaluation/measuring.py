@@ -316,6 +316,8 @@ def _bytes(info: VectorInfo) -> Bytes:
 def _our_bytes(info: VectorInfo) -> Bytes:
     """Our codes lie on disk whole (with the int8 rows of binary ones); their bits in RAM too."""
     told = {item.signal: item.value for item in info.status.evidence}
-    ram, disk, originals = told["bytes in RAM"], told["bytes on disk"], info.float_bytes
+    # Codes that are missing or damaged have no size.
+    ram, disk = told.get("bytes in RAM"), told.get("bytes on disk")
+    originals = info.float_bytes
     source = "codes by qadapt's own files; originals as the store reports"
     return Bytes(disk, originals, ram, disk, originals, originals, info.count, source)

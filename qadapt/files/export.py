@@ -19,7 +19,7 @@ from qadapt.local import codes, seen
 from qadapt.migration.carrier import home
 from qadapt.migration.endpoint import Endpoint, opened
 from qadapt.migration.idset import IdSet
-from qadapt.model import Batch, CollectionInfo, Plain
+from qadapt.model import Batch, CollectionInfo, Plain, State
 from qadapt.stores.base import OnProgress, Progress, silent
 from qadapt.version import __version__
 
@@ -185,10 +185,10 @@ def _id_kind(end: Endpoint, progress: OnProgress) -> parquet.IdKind:
 
 
 def _calibration(end: Endpoint, info: CollectionInfo) -> dict[str, Any]:
-    """Ranges of our own codes, where they lie beside the store."""
+    """Ranges of our own codes, where they are in force."""
     found = {}
     for name, each in info.vectors.items():
-        if each.held_by == "qadapt":
+        if each.held_by == "qadapt" and each.status.state is not State.IGNORED:
             with codes.open_index(end.store, end.name, name) as index:
                 if index.calibration is not None:
                     found[name] = json.loads(index.calibration.to_json())

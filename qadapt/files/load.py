@@ -13,6 +13,7 @@ from qadapt.files import arrays, extras, parquet
 from qadapt.files.export import FORMATS, PAGE
 from qadapt.local import seen
 from qadapt.local.state import exclusive
+from qadapt.local.writing import write_rows
 from qadapt.migration.beside import create
 from qadapt.migration.building import quantize
 from qadapt.migration.carrier import Carrier
@@ -142,7 +143,9 @@ def _load(
     rows = mapped = 0
     for page in _pages(file, head):
         try:
-            put(page, carrier, lambda carried: end.store.write(end.name, carried), frozenset())
+            put(
+                page, carrier, lambda carried: write_rows(end.store, end.name, carried), frozenset()
+            )
         except InputError as error:
             raise _unfit(error, end, created=created) from error
         rows += len(page)

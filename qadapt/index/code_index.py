@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from qadapt.codecs import Calibration
 from qadapt.engines import Engine
-from qadapt.errors import InputError, IntegrityError
+from qadapt.errors import BusyError, InputError, IntegrityError
 from qadapt.index import persist
 from qadapt.index.contents import Contents, Settings
 from qadapt.index.hits import CodeHits
@@ -48,6 +49,10 @@ class CodeIndex:
     Under cosine, vectors are normalised before encoding. Under dot and euclidean the first stage
     sees directions only: sign bits know nothing of lengths, so where lengths differ much, ask
     for more oversampling or use ``codes="int8"``; the second stage respects lengths.
+
+    In a process forked while an index was open, searches work. An index that was open for writing
+    stays with the parent: in the child, changes raise a BusyError and ``close`` leaves the folder
+    alone.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class CodeIndex:
         self._header = header
         self._lock = lock
         self._dirty = False
+        self._pid = os.getpid()
 
     @classmethod
     def create(
@@ -116,6 +122,7 @@ class CodeIndex:
         *,
         read_only: bool = False,
         verify: Literal["full", "size"] = "full",
+        wait: float = 0,
     ) -> CodeIndex:
         """An index that was saved.
 
@@ -124,6 +131,7 @@ class CodeIndex:
             read_only: take no lock and refuse changes.
             verify: ``full`` compares all checksums (about a second per GB), ``size`` only the
                 lengths of the files.
+            wait: seconds to wait for another writer before the BusyError.
 
         Raises:
             IntegrityError: not an index, of a newer version, or damaged; says what to do.
@@ -133,7 +141,7 @@ class CodeIndex:
             raise InputError(f"verify is {verify!r}, expected 'full' or 'size'")
         place = Path(folder)
         header = read_header(place)
-        lock = None if read_only else FolderLock(place)
+        lock = None if read_only else FolderLock(place, wait=wait)
         try:
             for attempt in range(_OPEN_TRIES):
                 header = read_header(place)
@@ -174,6 +182,11 @@ class CodeIndex:
     def read_only(self) -> bool:
         """Whether changes are refused."""
         return self._lock is None
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with each save that changed something."""
+        return self._header.generation
 
     @property
     def ids(self) -> list[Id]:
@@ -260,6 +273,7 @@ class CodeIndex:
         fetch: Fetch | None = None,
         mask: npt.ArrayLike | None = None,
         ids: Iterable[Id] | None = None,
+        exclude: Iterable[Id] = (),
         engine: Engine | str | None = None,
     ) -> CodeHits:
         """The ``k`` best rows of each query.
@@ -280,6 +294,7 @@ class CodeIndex:
             mask: bool (len(index),) in the order of :attr:`ids`: True where a row may be found.
             ids: ids that may be found; those that are not in the index are passed over. Not
                 together with ``mask``.
+            exclude: ids that must not be found, such as rows that the store has lost.
             engine: who computes Hamming distances; a name or an :class:`qadapt.engines.Engine`.
 
         Returns:
@@ -294,11 +309,39 @@ class CodeIndex:
         array = as_matrix(Q, inside.settings.dim, what="queries")
         check(array, inside.settings.metric, what="queries")
         queries = prepared(array, inside.settings.metric)
-        allowed = inside.allowed(mask, ids)
+        allowed = inside.allowed(mask, ids, exclude)
         return search(
             inside, queries, k, oversampling=rescore, source=source, fetch=fetch, mask=allowed,
             engine=engine,
         )  # fmt: skip
+
+    def differing(self, ids: Any, X: Any) -> list[Id]:  # noqa: N803
+        """Ids whose codes here are not those of these vectors: changed, unknown, or unfit.
+
+        int8 codes may be one step apart, because a store may round or normalise otherwise.
+
+        Args:
+            ids: n ids, int or str.
+            X: float16, float32 or float64 (n, dim).
+
+        Raises:
+            InputError: another number of ids than vectors.
+            DimensionError: another number of dimensions.
+        """
+        inside = self._open
+        names = clean_ids(ids)
+        vectors = as_matrix(X, inside.settings.dim, what="vectors")
+        if len(names) != len(vectors):
+            raise InputError(f"{len(names)} ids for {len(vectors)} vectors")
+        return inside.differing(names, vectors)
+
+    def check(self, ids: Any, X: Any) -> None:  # noqa: N803
+        """Refuse what :meth:`upsert` would refuse; nothing is changed.
+
+        Raises:
+            InputError, DimensionError, NonFiniteError, ZeroVectorError: as :meth:`upsert`.
+        """
+        self._writable().settings.batch(ids, X)
 
     # -- keeping it ------------------------------------------------------------------------
 
@@ -330,6 +373,9 @@ class CodeIndex:
         """Let go of files and lock. Changes that were not saved are lost, with a warning."""
         if self._contents is None:
             return
+        if self._forked:  # files and lock are the parent's
+            self._contents = None
+            return
         if self._dirty:
             warnings.warn(f"{self!r} was closed with unsaved changes", stacklevel=2)
         self._contents.close()
@@ -342,7 +388,7 @@ class CodeIndex:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None and self._dirty:
+            if kind is None and self._dirty and not self._forked:
                 self.save()
         finally:
             self._dirty = False
@@ -359,4 +405,14 @@ class CodeIndex:
             raise InputError(
                 f"{self._folder} was opened with read_only=True", hint="open it without"
             )
+        if self._forked:
+            raise BusyError(
+                f"{self._folder} is open for writing in process {self._pid}, from which this one "
+                "was forked",
+                hint="write in that process, or close the index there before the fork",
+            )
         return self._open
+
+    @property
+    def _forked(self) -> bool:
+        return self._pid != os.getpid()

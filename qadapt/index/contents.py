@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -17,13 +17,15 @@ from qadapt.index.bit_blocks import BitBlocks
 from qadapt.index.int8_rows import Int8Rows
 from qadapt.index.rows import Id, RowMap, clean_ids, repeated, shown
 from qadapt.index.storage import file_name
-from qadapt.index.vectors import Vectors, as_matrix, check, prepared_blocks
+from qadapt.index.vectors import Floats, Vectors, as_matrix, check, prepared_blocks
 from qadapt.model.metric import Metric
 
 CODES = ("binary", "int8")
 
 MIN_CALIBRATION_ROWS = 100
 """Fewer rows than this are not taken as a calibration sample unasked."""
+
+_ROUNDING = 2.0**-20  # relative, of a vector that another program normalised in float32
 
 
 @dataclass(frozen=True)
@@ -172,18 +174,78 @@ class Contents:
         blocks = prepared_blocks(vectors, self.settings.metric)
         return Calibration.from_stream(blocks, source="first vectors added")
 
+    def differing(self, names: Sequence[Id], vectors: Vectors) -> list[Id]:
+        """Ids that are not here, or whose codes are not those of these vectors.
+
+        Args:
+            names: ids.
+            vectors: floating (n, dim); rows that could not be in the index differ.
+        """
+        rows = self.rows.places(names)
+        good = rows >= 0
+        with np.errstate(over="ignore"):
+            good &= np.isfinite(vectors.astype(np.float32, copy=False)).all(axis=1)
+        if self.settings.metric is Metric.COSINE:
+            good &= vectors.any(axis=1)
+        kept = np.flatnonzero(good)
+        first = 0
+        for block in prepared_blocks(vectors[kept], self.settings.metric):
+            places = kept[first : first + len(block)]
+            good[places] = self._same(rows[places], block)
+            first += len(block)
+        return [names[at] for at in np.flatnonzero(~good).tolist()]
+
+    def _same(self, rows: npt.NDArray[np.int64], block: Floats) -> npt.NDArray[np.bool_]:
+        """Whether these rows hold the codes of these prepared vectors, bool (n,)."""
+        if self.int8 is None:
+            assert self.bits is not None
+            same: npt.NDArray[np.bool_] = (self.bits.take(rows) == pack_bits(block)).all(axis=1)
+            return same
+        assert self.calibration is not None
+        here = self.int8.take(rows).astype(np.int16)
+        there = quantize(block, "int8", calibration=self.calibration).astype(np.int16)
+        same = np.all(np.abs(here - there) <= self._slack(), axis=1)
+        return np.asarray(same, dtype=np.bool_)
+
+    def _slack(self) -> npt.NDArray[np.int16]:
+        """How many steps apart int8 codes of one vector may be, for each dimension.
+
+        A store may normalise in another way than we do, so a value near the edge of a step falls
+        to either side; where steps are as narrow as float32 itself, farther.
+        """
+        assert self.calibration is not None
+        ranges = self.calibration
+        largest = np.maximum(np.abs(ranges.lo), np.abs(ranges.hi))
+        rounding = np.ceil(largest * np.float32(_ROUNDING) / ranges.steps)
+        return np.asarray(1 + np.minimum(rounding, 255), dtype=np.int16)
+
     def allowed(
-        self, mask: npt.ArrayLike | None, ids: Iterable[Id] | None
+        self,
+        mask: npt.ArrayLike | None,
+        ids: Iterable[Id] | None,
+        exclude: Iterable[Id] = (),
     ) -> npt.NDArray[np.bool_] | None:
         """Which rows (deleted ones counted) a search may find; None for all.
 
         Args:
             mask: bool (live rows,).
             ids: ids that may be found.
+            exclude: ids that must not be found.
 
         Raises:
             InputError: both are given, or the mask is not bool or has another length.
         """
+        chosen = self._chosen(mask, ids)
+        out = self.rows.rows_of(clean_ids(exclude))
+        if not len(out):
+            return chosen
+        left = np.ones(self.rows.total, dtype=np.bool_) if chosen is None else chosen.copy()
+        left[out] = False
+        return left
+
+    def _chosen(
+        self, mask: npt.ArrayLike | None, ids: Iterable[Id] | None
+    ) -> npt.NDArray[np.bool_] | None:
         live = self.rows.live_mask()
         if mask is None and ids is None:
             return live

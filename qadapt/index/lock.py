@@ -13,12 +13,16 @@ from qadapt.index.storage import LOCK_NAME
 class FolderLock:
     """An exclusive lock on a folder.
 
+    Args:
+        folder: what is locked.
+        wait: seconds to wait for it.
+
     Raises:
         BusyError: another index object, here or in another process, has it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._lock = filelock.FileLock(folder / LOCK_NAME, timeout=0)
+    def __init__(self, folder: Path, *, wait: float = 0) -> None:
+        self._lock = filelock.FileLock(folder / LOCK_NAME, timeout=wait)
         try:
             self._lock.acquire()
         except filelock.Timeout:

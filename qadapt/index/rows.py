@@ -131,6 +131,11 @@ class RowMap:
         found = (self._row_of.get(one, -1) for one in ids)
         return np.fromiter((row for row in found if row >= 0), dtype=np.int64)
 
+    def places(self, ids: Sequence[Id]) -> npt.NDArray[np.int64]:
+        """The row of each id, int64 ``(n,)``; -1 for one that is not there."""
+        found = (self._row_of.get(one, -1) for one in ids)
+        return np.fromiter(found, dtype=np.int64, count=len(ids))
+
     def at(self, rows: npt.NDArray[np.int64]) -> list[Id | None]:
         """Ids in these rows; None for a negative row."""
         ids = self._ids

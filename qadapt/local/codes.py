@@ -1,47 +1,31 @@
 """Our own codes beside a store: the fallback where a store has no quantization.
 
-One ``CodeIndex`` for each vector, in the state folder. It is built from what the store holds,
-kept in step by ``Collection.write`` and ``Collection.delete``, and refuses to answer when its
-number of rows shows that somebody else wrote to the store, or a mark that a write was cut off.
+One ``CodeIndex`` for each vector, in the state folder, built from what the store holds. It is
+bound to the vector's dimensions and metric and to the rows themselves: ``comparing`` encodes
+stored vectors again and compares the codes, ``writing`` keeps codes and store in step, and
+``searching`` falls back to the store's own search where the codes are out of date.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Literal, cast
 
+import numpy as np
+
 from qadapt.codecs import Calibration
-from qadapt.durable import sync_folder
 from qadapt.engines.exact import unit
-from qadapt.errors import (
-    CalibrationError,
-    InputError,
-    IntegrityError,
-    QadaptError,
-    UnsupportedError,
-)
+from qadapt.errors import IntegrityError, UnsupportedError
 from qadapt.index import CodeIndex
+from qadapt.local import marks
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.local.state import index_dir
-from qadapt.model import (
-    Batch,
-    Evidence,
-    Id,
-    Kind,
-    Match,
-    Metric,
-    Quantization,
-    Rescore,
-    State,
-    Status,
-    Vector,
-)
+from qadapt.model import Batch, Kind, Match, Metric, Quantization, Rescore, Vector
 from qadapt.stores.base import Mapped, OnProgress, Progress, Store
 
-REPAIR = "build them again with `qadapt apply`, or take the change back: `qadapt undo`"
+# Fewer rows than this are kept in memory, and are not enough for a warning-free calibration.
+FEW_ROWS = 100
 
 
 def match(quantization: Quantization) -> Match:
@@ -99,10 +83,11 @@ def build(
 ) -> None:
     """Build the code index of one vector from what the store holds.
 
-    It is built beside and then put in place, so that a crash leaves the former one or none.
+    It is built beside and then put in place, so that a crash leaves the former one or none. An
+    empty collection gives an empty index; the first write builds it again with ranges.
 
     Raises:
-        CalibrationError: no rows to take the int8 ranges from.
+        UnsupportedError: rows without this vector.
     """
     place = index_dir(store.address, collection, name)
     beside = place.with_name(place.name + ".new")
@@ -115,30 +100,36 @@ def build(
         beside,
         vector.dim,
         metric=vector.metric.value,
-        codes="binary" if quantization.kind is Kind.BINARY else "int8",
-        query_bits=cast(Literal[1, 4, 8, 32], quantization.query_bits or 1),
+        codes=_codes(quantization),
+        query_bits=_query_bits(quantization),
         calibration=calibration,
     ) as index:
         done = 0
-        for batch in _rows(store, collection, name):
-            index.add(batch.ids, batch.vectors[name])
-            done += len(batch)
-            progress(Progress("building qadapt's codes", done, total))
+        if calibration is not None:
+            for batch in _rows(store, collection, name):
+                index.add(batch.ids, batch.vectors[name])
+                done += len(batch)
+                progress(Progress("building qadapt's codes", done, total))
         index.save()
     if place.exists():
         shutil.rmtree(place)
     beside.replace(place)
-    _mark(store, collection, name).unlink(missing_ok=True)
+    marks.clear(store, collection, name)
+
+
+def _codes(quantization: Quantization) -> Literal["binary", "int8"]:
+    return "binary" if quantization.kind is Kind.BINARY else "int8"
+
+
+def _query_bits(quantization: Quantization) -> Literal[1, 4, 8, 32]:
+    return cast(Literal[1, 4, 8, 32], quantization.query_bits or 1)
 
 
 def _calibrate(
     store: Store, collection: str, name: str, vector: Vector, total: int, progress: OnProgress
-) -> Calibration:
-    if not total:
-        raise CalibrationError(
-            f"the collection {collection!r} is empty: there is nothing to take int8 ranges from",
-            hint="write the vectors first, then apply",
-        )
+) -> Calibration | None:
+    """The ranges of the int8 codes; None where there are no rows to take them from."""
+    source = f"all rows of {collection}"
 
     def blocks() -> Iterator[Any]:
         done = 0
@@ -148,7 +139,15 @@ def _calibrate(
             done += len(batch)
             progress(Progress("measuring the ranges", done, total))
 
-    return Calibration.from_stream(blocks(), source=f"all rows of {collection}")
+    if total >= FEW_ROWS:
+        return Calibration.from_stream(blocks(), source=source)
+    # Ranges of few rows are a beginning: `writing` takes them again as rows come in.
+    rows = list(blocks())
+    if not sum(map(len, rows)):
+        return None
+    few = np.concatenate(rows)
+    ranges = np.stack([few.min(axis=0), few.max(axis=0)])
+    return Calibration.from_ranges(ranges, count=len(few), source=source)
 
 
 def _rows(store: Store, collection: str, name: str) -> Iterator[Batch]:
@@ -164,10 +163,13 @@ def refuse_missing(batch: Batch, name: str) -> None:
         UnsupportedError
     """
     missing = batch.missing.get(name)
-    if missing is not None and missing.any():
+    lacking = 0 if missing is None else int(missing.sum())
+    if name not in batch.vectors:
+        lacking = len(batch)
+    if lacking:
         raise UnsupportedError(
-            f"{int(missing.sum())} rows have no vector {name!r}: qadapt's codes need one in "
-            "every row, or they could not be told from codes that are out of step",
+            f"{lacking} rows have no vector {name!r}: qadapt's codes need one in "
+            "every row, or they could not be told from codes that are out of date",
             hint="fill the vector in, or keep such rows in a collection of their own",
         )
 
@@ -177,117 +179,58 @@ def remove(store: Store, collection: str, name: str) -> None:
     place = index_dir(store.address, collection, name)
     if place.exists():
         shutil.rmtree(place)
-    _mark(store, collection, name).unlink(missing_ok=True)
-
-
-def _mark(store: Store, collection: str, name: str) -> Path:
-    """A file that is there while store and codes are not known to be in step."""
-    place = index_dir(store.address, collection, name)
-    return place.with_name(place.name + ".writing")
-
-
-@contextmanager
-def in_step(store: Store, collection: str, names: Sequence[str]) -> Iterator[None]:
-    """Around a write to the store and the codes: when it is cut off, the codes say so."""
-    marks = [_mark(store, collection, name) for name in names]
-    # One that is there already was left by a write that was cut off, and stays.
-    marks = [mark for mark in marks if not mark.exists()]
-    for mark in marks:
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-        sync_folder(mark.parent)
-    try:
-        yield
-    except InputError:  # refused before anything was written
-        _unlink(marks)
-        raise
-    _unlink(marks)
-
-
-def _unlink(marks: Sequence[Path]) -> None:
-    for mark in marks:
-        mark.unlink(missing_ok=True)
+    marks.clear(store, collection, name)
 
 
 def open_index(
-    store: Store, collection: str, name: str, *, read_only: bool = True, checksums: bool = False
+    store: Store,
+    collection: str,
+    name: str,
+    *,
+    read_only: bool = True,
+    checksums: bool = False,
+    wait: float = 0,
 ) -> CodeIndex:
     """The code index of one vector.
 
     Args:
+        read_only: for searches; else for changes, with the folder's lock.
         checksums: read all of it and compare; else only the sizes of the files.
+        wait: seconds to wait for another writer.
 
     Raises:
-        IntegrityError: it is gone or damaged.
+        IntegrityError: missing, damaged, or marked as out of date.
         BusyError: another process writes to it.
     """
+    if read_only:
+        marks.refuse_outdated(store, collection, name)
     place = index_dir(store.address, collection, name)
-    if not place.exists():
-        raise IntegrityError(
-            f"qadapt's codes of {collection!r} are gone from {place}",
-            hint=REPAIR,
-        )
-    if read_only and _mark(store, collection, name).exists():
-        raise IntegrityError(
-            f"a write to {collection!r} was cut off, or is under way: qadapt's codes may be out "
-            "of step with the store",
-            hint=REPAIR,
-        )
-    return CodeIndex.open(place, read_only=read_only, verify="full" if checksums else "size")
-
-
-def upsert(store: Store, collection: str, name: str, batch: Batch) -> None:
-    """Take written rows into the code index."""
-    if name not in batch.vectors:
-        return
-    refuse_missing(batch, name)
-    with open_index(store, collection, name, read_only=False) as index:
-        index.upsert(batch.ids, batch.vectors[name])
-        index.save()
-
-
-def delete(store: Store, collection: str, name: str, ids: Sequence[Id]) -> None:
-    """Take deleted rows out of the code index."""
-    with open_index(store, collection, name, read_only=False) as index:
-        index.delete(list(ids))
-        index.save()
-
-
-def status(
-    store: Store, collection: str, name: str, quantization: Quantization, count: int
-) -> tuple[Status, int | None]:
-    """Whether our codes are there, whole and in step; and their bytes.
-
-    The checksums of all files are compared, so this reads the whole index.
-    """
-    place = index_dir(store.address, collection, name)
+    verify: Literal["full", "size"] = "full" if checksums else "size"
     try:
-        with open_index(store, collection, name, checksums=True) as index:
-            rows, size = len(index), index.nbytes
-    except QadaptError as error:
+        return CodeIndex.open(place, read_only=read_only, verify=verify, wait=wait)
+    except OSError as error:
+        raise IntegrityError(
+            f"qadapt's codes of {collection!r} cannot be read: {error}", hint=marks.REPAIR
+        ) from error
+
+
+def misfit(index: CodeIndex, vector: Vector, quantization: Quantization | None) -> str | None:
+    """Why an index cannot be of this vector and this quantization; None where it may be.
+
+    Args:
+        quantization: as remembered; None where it is not known.
+    """
+    made = index.settings
+    if (made.dim, made.metric) != (vector.dim, vector.metric):
         return (
-            Status(State.IGNORED, error.message, advice=error.hint or ""),
-            None,
+            f"the codes are of {made.dim} dimensions and {made.metric}, the vector has "
+            f"{vector.dim} dimensions and {vector.metric}: the collection was made again"
         )
-    evidence = (
-        Evidence("held by", "qadapt, beside the store"),
-        Evidence("folder", str(place)),
-        Evidence("checksums", "match"),
-        Evidence("rows in codes", rows),
-        Evidence("rows in store", count),
-        Evidence("bytes in RAM", size["ram"]),
-        Evidence("bytes on disk", size["disk"]),
-    )
-    total = sum(size.values())
-    if rows != count:
-        return (
-            Status(
-                State.IGNORED,
-                f"the codes hold {rows:,} rows, the collection {count:,}: somebody else wrote",
-                evidence=evidence,
-                advice=f"build them again: qadapt apply {store.address} {collection} "
-                f"{quantization} --accept client",
-            ),
-            total,
-        )
-    return Status(State.ACTIVE, evidence=evidence), total
+    if quantization is None:
+        return None
+    wanted = _codes(quantization)
+    if made.codes != wanted or (
+        wanted == "binary" and made.query_bits != _query_bits(quantization)
+    ):
+        return f"the codes are {made.codes} (query_bits={made.query_bits}), not {quantization}"
+    return None

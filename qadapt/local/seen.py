@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from qadapt.local import codes
+from qadapt.local import codes, comparing
 from qadapt.local.settings import read_settings
 from qadapt.local.state import VectorSettings
-from qadapt.model import CollectionInfo, VectorInfo
+from qadapt.model import CollectionInfo, Kind, VectorInfo
 from qadapt.stores.base import Store
+
+IGNORED = (
+    "the default search parameter rescore={} is ignored: the vector has no quantization (it was "
+    "removed by another client, or the collection was restored or replaced); the next `qadapt "
+    "apply` resets it"
+)
+GONE = (
+    "settings are kept of the vector {!r}, which the collection does not have: they are ignored, "
+    "and the next `qadapt apply` drops them"
+)
 
 
 def info(store: Store, collection: str) -> CollectionInfo:
     """The store's info, with our rescoring settings and our codes where they are in force.
+
+    Settings that no longer fit the collection are left out; ``notes`` say so.
 
     Raises:
         NotFoundError: no such collection.
@@ -18,17 +30,20 @@ def info(store: Store, collection: str) -> CollectionInfo:
     told = store.info(collection)
     settings = read_settings(store, collection)
     vectors = {
-        name: _merged(store, told, vector, settings.of(name))
+        name: _merged(store, collection, vector, settings.of(name))
         for name, vector in told.vectors.items()
     }
-    return told.replace(vectors=vectors)
+    gone = tuple(GONE.format(name) for name in settings.vectors if name not in told.vectors)
+    return told.replace(vectors=vectors, notes=(*told.notes, *gone))
 
 
 def _merged(
-    store: Store, told: CollectionInfo, vector: VectorInfo, settings: VectorSettings
+    store: Store, collection: str, vector: VectorInfo, settings: VectorSettings
 ) -> VectorInfo:
     if settings.client is not None:
-        status, size = codes.status(store, told.name, vector.name, settings.client, vector.count)
+        status, size = comparing.status(
+            store, collection, vector.vector, vector.name, settings.client, vector.count
+        )
         vector = vector.replace(
             quantization=settings.client,
             held_by="qadapt",
@@ -36,9 +51,12 @@ def _merged(
             code_bytes=size,
             default_rescore=codes.default_rescore(settings.client),
         )
-    if settings.rescore is not None:
-        vector = vector.replace(
-            default_rescore=settings.rescore,
-            quantization=vector.quantization.replace(rescore=settings.rescore),
-        )
-    return vector
+    rescore = settings.rescore
+    if rescore is None:
+        return vector
+    if rescore.on and vector.quantization.kind is Kind.NONE:
+        return vector.replace(notes=(*vector.notes, IGNORED.format(rescore)))
+    return vector.replace(
+        default_rescore=rescore,
+        quantization=vector.quantization.replace(rescore=rescore),
+    )

@@ -80,6 +80,7 @@ class VectorInfo(Plain):
         default_rescore: what happens to a search that says nothing about rescoring.
         code_bytes, float_bytes: bytes of codes and originals, as the store reports or as files
             show; None where it can't be told.
+        notes: default search parameters that are ignored, and why.
     """
 
     name: str
@@ -94,6 +95,7 @@ class VectorInfo(Plain):
     default_rescore: Rescore | None = None
     code_bytes: int | None = None
     float_bytes: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def vector(self) -> Vector:
@@ -126,6 +128,7 @@ class CollectionInfo(Plain):
         config: the store's own configuration, as it was read; no secrets.
         unmeasured: vectors of the schema that are not in ``vectors``, because a store that keeps
             no dimensions has shown no row with one; by name.
+        notes: settings of vectors that the collection does not have.
     """
 
     name: str
@@ -134,6 +137,7 @@ class CollectionInfo(Plain):
     server: Server
     config: Mapping[str, Any] = field(default_factory=dict)
     unmeasured: Mapping[str, Unmeasured] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:

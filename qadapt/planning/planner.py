@@ -31,7 +31,7 @@ from qadapt.model import (
 )
 from qadapt.model.data import Datatype
 from qadapt.planning import journal
-from qadapt.planning.requests import BUILD_CODES, DROP_CODES, REMEMBER
+from qadapt.planning.requests import BUILD_CODES, DROP_CODES, FORGET, REMEMBER
 from qadapt.stores.base import Store, refuse
 from qadapt.version import __version__
 
@@ -80,6 +80,8 @@ def make_plan(
     info = seen.info(store, collection)
     now = info.vectors[which_vector(collection, info.vectors, vector)]
     wanted = now.quantization if quantization is None else Quantization.of(quantization)
+    if quantization is None and now.held_by == "qadapt":
+        accept = "client"  # as it is: the codes are ours already
     becomes = _becomes(now, wanted, metric, datatype)
     by_us, target, match = _who(store, now, wanted, accept)
     new = None
@@ -99,7 +101,10 @@ def make_plan(
     if becomes is not None:
         steps = store.recreate_steps(info, now.name, becomes) + steps
     _refuse_copy(store, steps, strategy)
-    steps += _remember_step(store, info, now.name if new is None else new, wanted)
+    remember = _remember_step(store, info, now.name if new is None else new, wanted)
+    # Reset first, set last: a crash in between must not leave rescoring without quantization.
+    steps = remember + steps if wanted.rescore is None else steps + remember
+    steps += _forget_steps(store, info)
     if not steps:
         steps = [Step(Symbol.NOTHING, "nothing to do", _why_nothing(now), {})]
     return Plan(
@@ -257,7 +262,7 @@ def _client_steps(
 ) -> list[Step]:
     bare = wanted.replace(rescore=None)
     same = now.held_by == "qadapt" and now.quantization.replace(rescore=None) == bare
-    if same and now.status.state is State.ACTIVE:
+    if same and now.status.state in (State.ACTIVE, State.UNKNOWN):
         return []
     former = read_settings(store, info.name).of(now.name).client
     reverse = {"op": DROP_CODES, "vector": now.name}
@@ -294,9 +299,9 @@ def _remember_step(
         return {"op": REMEMBER, "vector": vector, "rescore": text}
 
     if wanted.rescore is None:
-        action = "forget how searches rescore: the store's default again"
+        action = "reset default search parameters: rescoring is the store's default"
     else:
-        action = f"remember for searches: {rescore_words(wanted.rescore)}"
+        action = f"set default search parameters: {rescore_words(wanted.rescore)}"
     return [
         Step(
             Symbol.CLIENT,
@@ -308,9 +313,25 @@ def _remember_step(
     ]
 
 
+def _forget_steps(store: Store, info: CollectionInfo) -> list[Step]:
+    """Drop the settings of vectors that the collection does not have."""
+    return [
+        Step(
+            Symbol.CLIENT,
+            f"drop the settings of the vector {name!r}",
+            "the collection does not have this vector",
+            {"op": FORGET, "vector": name},
+            # They have no effect, so there is nothing to bring back.
+            {"op": FORGET, "vector": name},
+        )
+        for name in read_settings(store, info.name).vectors
+        if name not in info.vectors
+    ]
+
+
 def _place(store: Store, collection: str) -> str:
     if store.load_settings(collection) is None:
-        return "the store has no place for it"
+        return "the store cannot persist search parameters"
     return "it is kept with the collection"
 
 
@@ -330,7 +351,7 @@ def _why_nothing(now: VectorInfo) -> str:
 def _notes(
     store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization, by_us: bool
 ) -> tuple[str, ...]:
-    notes = []
+    notes = [*info.notes, *now.notes]
     left = journal.pending(store.address.identity, info.name)
     if left is not None:
         notes.append(

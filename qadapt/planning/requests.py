@@ -11,12 +11,19 @@ from typing import Any
 from qadapt.errors import QadaptError, SpecError
 from qadapt.local import codes
 from qadapt.local.settings import read_settings, write_settings
+from qadapt.local.state import VectorSettings
 from qadapt.model import Plan, Quantization, Rescore, Symbol
 from qadapt.stores.base import OnProgress, Store
 
 BUILD_CODES = "qadapt.build_codes"
 DROP_CODES = "qadapt.drop_codes"
 REMEMBER = "qadapt.remember"
+FORGET = "qadapt.forget"
+
+
+def ours(request: Mapping[str, Any]) -> bool:
+    """Whether qadapt carries a request out itself, without a change in the store."""
+    return request.get("op") in (BUILD_CODES, DROP_CODES, REMEMBER, FORGET)
 
 
 def check(plan: Plan) -> None:
@@ -79,6 +86,8 @@ def _run(
         _drop(store, collection, _vector(request))
     elif op == REMEMBER:
         _remember(store, collection, _vector(request), request["rescore"])
+    elif op == FORGET:
+        _forget(store, collection, _vector(request))
     else:
         store.run(collection, request, progress, timeout)
 
@@ -103,3 +112,9 @@ def _remember(store: Store, collection: str, name: str, rescore: str | None) -> 
     settings = read_settings(store, collection)
     changed = settings.of(name).replace(rescore=Rescore.of(rescore))
     write_settings(store, collection, settings.with_vector(name, changed))
+
+
+def _forget(store: Store, collection: str, name: str) -> None:
+    settings = read_settings(store, collection)
+    write_settings(store, collection, settings.with_vector(name, VectorSettings()))
+    codes.remove(store, collection, name)

@@ -27,7 +27,7 @@ from qadapt.evaluation.truth import exact_neighbours, queries_of
 from qadapt.evaluation.verify import AS_IS, measure
 from qadapt.local import seen
 from qadapt.local.state import exclusive
-from qadapt.model import Guard, Plain, Plan, Status, Symbol, as_vectors
+from qadapt.model import CollectionInfo, Guard, Plain, Plan, Status, Symbol, as_vectors
 from qadapt.model.address import Address
 from qadapt.planning import journal, requests
 from qadapt.planning.journal import Record
@@ -125,13 +125,16 @@ def undo_change(store: Store, record: Record, *, progress: OnProgress, timeout: 
             )
         applied = record.last("applied")
         if record.state == "applied" and applied is not None:
-            now = seen.info(store, plan.collection).fingerprint
             if "fingerprint" not in applied:
                 raise IntegrityError(
                     f"the record of the change {record.id} does not tell what it left",
                     hint=journal.abandon_hint(record.id),
                 )
-            if now != applied["fingerprint"]:
+            now = seen.info(store, plan.collection)
+            changed = now.fingerprint != applied["fingerprint"]
+            if changed and _as_before(now, plan):
+                return _take_back(store, record, progress, timeout, beside_alone=True)
+            if changed:
                 raise PlanStale(
                     f"{plan.collection!r} was changed since, and not by qadapt",
                     hint="plan the setting that you want: `qadapt plan`",
@@ -154,6 +157,17 @@ def _partly_taken_back(record: Record) -> bool:
     events = [item["event"] for item in record.latest()]
     last = len(events) - 1 - events[::-1].index("undo begun")
     return "step taken back" in events[last:]
+
+
+def _as_before(now: CollectionInfo, plan: Plan) -> bool:
+    """Whether the quantization is already what it was before the change, as in a restored backup.
+
+    Then what qadapt keeps beside it is left to take back.
+    """
+    vector = now.vectors.get(plan.vector)
+    if vector is None or (vector.dim, plan.becomes) != (plan.dim, None):
+        return False
+    return vector.quantization.replace(rescore=None) == plan.current.replace(rescore=None)
 
 
 def _newer(record: Record) -> Record | None:
@@ -346,7 +360,19 @@ def guard_recall(
     return measure(store, info, name, queries, truth, guard.k, AS_IS, None, progress).recall
 
 
-def _take_back(store: Store, record: Record, progress: OnProgress, timeout: float) -> Outcome:
+def _take_back(
+    store: Store,
+    record: Record,
+    progress: OnProgress,
+    timeout: float,
+    *,
+    beside_alone: bool = False,
+) -> Outcome:
+    """Take the steps back that were begun.
+
+    Args:
+        beside_alone: only those of settings and codes of qadapt; the store is as it was before.
+    """
     begun = time.monotonic()
     plan = record.plan
     started = sorted(record.started_steps(), reverse=True)
@@ -361,7 +387,9 @@ def _take_back(store: Store, record: Record, progress: OnProgress, timeout: floa
     for number in started:
         step = plan.steps[number]
         progress(Progress(f"taking back: {step.action}", 0, None, "steps"))
-        requests.run(store, plan.collection, step.reverse or {}, progress, timeout)
+        reverse = step.reverse or {}
+        if requests.ours(reverse) or not beside_alone:
+            requests.run(store, plan.collection, reverse, progress, timeout)
         record.add("step taken back", step=number)
     if started:
         status = wait_for(

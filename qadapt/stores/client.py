@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
+from qadapt.errors import StoreError
 from qadapt.model import Capabilities, Server
 from qadapt.model.address import Address
 from qadapt.stores.base import Store
@@ -26,22 +28,44 @@ C = TypeVar("C", bound=Client)
 
 
 class ClientStore(Store, Generic[C]):
-    """A store whose client was opened from an address, or brought by the user.
-
-    Attributes:
-        connection: the client, and calls of it whose errors are those of qadapt.
-    """
+    """A store whose client was opened from an address, or brought by the user."""
 
     def __init__(self, address: Address, connection: C, *, disabled: Sequence[str] = ()) -> None:
         super().__init__(address, disabled=disabled)
-        self.connection = connection
+        self._connection = connection
+        self._pid = os.getpid()
+
+    @property
+    def connection(self) -> C:
+        """The client, and calls of it whose errors are those of qadapt.
+
+        Raises:
+            StoreError: this process was forked from the one that opened it.
+        """
+        if self._forked:
+            raise StoreError(
+                f"{self.address} was opened in process {self._pid}, from which this one was "
+                "forked: the client's sockets and threads stay with the parent",
+                hint=f"open it in this process: qa.open({str(self.address)!r}); or start "
+                "processes with multiprocessing.get_context('spawn')",
+            )
+        return self._connection
+
+    @property
+    def _forked(self) -> bool:
+        return self._pid != os.getpid() and not self.survives_fork(self._connection)
+
+    def survives_fork(self, connection: C) -> bool:
+        """Whether a forked process may use the parent's client."""
+        return False
 
     @classmethod
     def wraps(cls, client: object) -> bool:
         return type(client).__module__.partition(".")[0] == cls.package
 
     def close(self) -> None:
-        self.connection.close()
+        if not self._forked:  # else it is the parent's to close
+            self._connection.close()
 
     def server(self) -> Server:
         return Server(self.name, self.connection.version, self.connection.deployment)

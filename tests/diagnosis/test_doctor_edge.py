@@ -78,6 +78,17 @@ def test_quantization_without_effect(database: qa.Database, rows: np.ndarray) ->
     assert codes(articles) == []
 
 
+def test_rescoring_that_is_kept_without_quantization(make: Make) -> None:
+    articles = make("binary:rescore=4,codes=ram,originals=disk")
+    store = articles._store
+    for step in store.steps(store.info("articles"), "", qa.none()):  # by another client
+        store.run("articles", step.request, lambda _: None, 60)
+    found = one(articles, "stale-setting")
+    assert "rescore=4 is ignored" in found.message
+    mend(found)
+    assert "stale-setting" not in codes(articles)
+
+
 def test_a_part_of_the_rows_without_codes(make: Make, rows: np.ndarray) -> None:
     articles = make("scalar:codes=ram,originals=disk")
     more = [row + ROWS for row in range(ROWS)]

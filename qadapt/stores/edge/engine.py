@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib.metadata
+import os
 import re
 import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qadapt.errors import (
     BusyError,
@@ -124,6 +127,50 @@ def release(shard: Shard) -> None:
         shard.close()
 
 
+class _Store(Protocol):
+    def renew_lock(self) -> None:
+        """Take a new lock: the thread that held the old one is in the parent."""
+
+
+# The stores of this process, for a fork.
+stores: weakref.WeakSet[_Store] = weakref.WeakSet()
+# Shards of a parent process: their destructor would wait for threads that are not here.
+_never_freed: list[Any] = []
+
+
+def _after_fork() -> None:
+    """A forked process opens collections itself; what the parent has open stays the parent's."""
+    global _shards_lock
+    _shards_lock = threading.Lock()
+    for store in list(stores):
+        store.renew_lock()
+    for shard in list(_shards.values()):
+        shard.leave_to_parent()
+    for left in _never_freed:
+        # One reference that nobody gives back, so that the end of the process frees nothing.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
+
+
+def _close_files(folder: Path) -> None:
+    """Close this process's copies of the files of a shard, where the system lists them.
+
+    A lock on a file lasts as long as any copy of its descriptor: without this, the parent could
+    not give the folder back while the child runs.
+    """
+    listed = Path("/proc/self/fd")
+    if not listed.is_dir():
+        return
+    inside = f"{folder.resolve()}{os.sep}"
+    for number in sorted(int(name) for name in os.listdir(listed)):
+        with contextlib.suppress(OSError):  # the listing's own descriptor is gone
+            if os.readlink(listed / str(number)).startswith(inside):
+                os.close(number)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Shard:
     """One collection: a folder that this process may hold open.
 
@@ -143,6 +190,7 @@ class Shard:
         self._open: qdrant_edge.EdgeShard | None = None
         self._owner = Lock(folder / LOCK)
         self._unflushed = False
+        self._parent: int | None = None
         # What was last seen of it, for who searches; forgotten with every change.
         self.seen: Any = None
         # Fields that were seen to have no date which the engine does not read; forgotten likewise.
@@ -181,11 +229,33 @@ class Shard:
         try:
             self._owner.acquire()
         except HeldError as held:
-            who = "" if held.holder.pid is None else f" ({held.holder})"
+            holder = held.holder
+            if self._parent is not None and holder.pid in (None, self._parent):
+                raise BusyError(
+                    f"could not {doing} {self.name!r}: process {self._parent}, from which this one "
+                    "was forked, has the collection open",
+                    hint="close the database there before the fork, or start processes with "
+                    "multiprocessing.get_context('spawn') and open it in one of them",
+                ) from None
+            who = "" if holder.pid is None else f" ({holder})"
             raise BusyError(
                 f"could not {doing} {self.name!r}: another process has the collection open{who}",
-                hint="one process at a time may open it: " + held.holder.way_out,
+                hint="one process at a time may open it: " + holder.way_out,
             ) from None
+
+    def leave_to_parent(self) -> None:
+        """In a forked process: let go of what the parent has open, without closing it.
+
+        The engine's threads stay with the parent, so any call of its shard would wait for ever.
+        """
+        self.lock = threading.RLock()
+        self.seen, self._unflushed = None, False
+        if self._open is None and not self._owner.held:
+            return
+        self._parent = os.getppid()
+        _never_freed.extend((self._open, self._owner))
+        self._open, self._owner = None, Lock(self.folder / LOCK)
+        _close_files(self.folder)
 
     @contextmanager
     def change(self, doing: str) -> Iterator[qdrant_edge.EdgeShard]:

@@ -73,6 +73,7 @@ from qadapt.stores.edge.engine import (
     engine,
     release,
     shared,
+    stores,
     translated,
     version,
 )
@@ -112,7 +113,12 @@ class EdgeStore(Store):
         self._folder = address.path
         self._shards: dict[str, Shard] = {}
         self._lock = threading.Lock()
+        stores.add(self)
         self._capabilities = narrow(self.name, RULES, version(), DEPLOYMENT).disable(disabled)
+
+    def renew_lock(self) -> None:
+        """In a forked process: the thread that held the lock is in the parent."""
+        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> EdgeStore:

@@ -69,6 +69,11 @@ class Connection:
         return isinstance(self.client._client, module.QdrantLocal)
 
     @property
+    def in_memory(self) -> bool:
+        """Whether local mode keeps nothing on disk."""
+        return not getattr(self.client._client, "persistent", True)
+
+    @property
     def deployment(self) -> str:
         """A server, or the local mode."""
         return LOCAL if self.local else SERVER

@@ -141,6 +141,10 @@ class QdrantStore(ClientStore[Connection]):
     def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
         return capabilities.of(cls.name, version, deployment or SERVER)
 
+    def survives_fork(self, connection: Connection) -> bool:
+        """Local mode in memory does: it has no socket, thread or file."""
+        return connection.local and connection.in_memory
+
     # -- collections -------------------------------------------------------------------------
 
     def collections(self) -> list[str]:

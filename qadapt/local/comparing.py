@@ -1,0 +1,247 @@
+"""Whether our codes describe what the store holds now: stored vectors are encoded again.
+
+A row count shows only that rows were added or deleted. So vectors are read from the store, and
+their codes compared with those of the index: all of them where that is little work, else rows
+drawn at random, and the status says how many of how many.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qadapt.errors import IntegrityError, QadaptError
+from qadapt.index import CodeIndex
+from qadapt.local import codes, marks
+from qadapt.local.state import index_dir
+from qadapt.model import Batch, Evidence, Id, Quantization, State, Status, Vector
+from qadapt.stores.base import Store
+
+# A collection of at most so many values (16 MiB of floats) is compared whole by a status.
+WHOLE_VALUES = 4 * 2**20
+SAMPLE_ROWS, FEWEST_ROWS = 1_000, 64
+# Rows that a search compares when a process first uses the codes, and once in so many seconds.
+SEARCH_ROWS, SEARCH_EVERY = 200, 60.0
+FETCH_ROWS = 500
+TRIES = 3
+
+NO_ROWS = "the collection has no rows yet, so there is nothing to see; codes are built as rows come"
+
+# When each index of this process was last compared, by its folder: time.monotonic().
+_compared: dict[Path, float] = {}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison found.
+
+    Attributes:
+        rows: rows whose vectors were encoded again.
+        of: rows in the codes.
+        differing: ids whose vectors are others than those of the codes, or are gone.
+    """
+
+    rows: int
+    of: int
+    differing: tuple[Id, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row was compared."""
+        return self.rows >= self.of
+
+    @property
+    def reason(self) -> str:
+        """What differs, in words."""
+        some = ", ".join(map(repr, self.differing[:3]))
+        more = ", ..." if len(self.differing) > 3 else ""
+        return (
+            f"{len(self.differing):,} of {self.rows:,} rows compared have other vectors in the "
+            f"store than in qadapt's codes ({some}{more}): another client wrote to it"
+        )
+
+
+def compare(
+    store: Store, collection: str, name: str, index: CodeIndex, *, rows: int | None = None
+) -> Compared:
+    """Encode stored vectors again and compare the codes.
+
+    Args:
+        rows: draw so many; None compares all where that is little work.
+    """
+    total, dim = len(index), index.settings.dim
+    if rows is None and total * dim <= WHOLE_VALUES:
+        return _whole(store, collection, name, index)
+    most = min(SAMPLE_ROWS, max(FEWEST_ROWS, WHOLE_VALUES // dim)) if rows is None else rows
+    drawn = random.sample(index.ids, min(most, total))
+    return Compared(len(drawn), total, differing(store, collection, name, index, drawn))
+
+
+def _whole(store: Store, collection: str, name: str, index: CodeIndex) -> Compared:
+    found: list[Id] = []
+    rows = 0
+    for batch in store.read(collection, vectors=[name], payload=False):
+        found += _differing(index, name, batch)
+        rows += len(batch)
+    return Compared(max(rows, len(index)), len(index), tuple(found))
+
+
+def differing(
+    store: Store, collection: str, name: str, index: CodeIndex, ids: Sequence[Id]
+) -> tuple[Id, ...]:
+    """Those of the ids whose stored vectors have other codes than the index, or are gone."""
+    found: list[Id] = []
+    for start in range(0, len(ids), FETCH_ROWS):
+        asked = ids[start : start + FETCH_ROWS]
+        batch = store.fetch(collection, asked, vectors=[name], payload=False)
+        there = set(batch.ids)
+        found += [key for key in asked if key not in there]
+        found += _differing(index, name, batch)
+    return tuple(found)
+
+
+def _differing(index: CodeIndex, name: str, batch: Batch) -> list[Id]:
+    if not len(batch):
+        return []
+    missing = batch.missing.get(name)
+    if missing is None or not missing.any():
+        return index.differing(batch.ids, batch.vectors[name])
+    lacking = [key for key, gone in zip(batch.ids, missing, strict=True) if gone]
+    kept = np.flatnonzero(~missing)
+    there = [batch.ids[at] for at in kept.tolist()]
+    return lacking + index.differing(there, batch.vectors[name][kept])
+
+
+def settled(store: Store, collection: str, name: str, index: CodeIndex) -> bool:
+    """Whether no write of qadapt came between what was read of the store and of the index."""
+    if marks.under_way(store, collection, name):
+        return False
+    with CodeIndex.open(index.folder, read_only=True, verify="size") as now:
+        return now.generation == index.generation
+
+
+def recently(index: CodeIndex) -> bool:
+    """Whether this process compared the index a short while ago."""
+    last = _compared.get(index.folder)
+    return last is not None and time.monotonic() - last < SEARCH_EVERY
+
+
+def remember(folder: Path) -> None:
+    """The index was just compared, or built from the store."""
+    _compared[folder] = time.monotonic()
+
+
+def record(store: Store, collection: str, name: str, reason: str) -> str:
+    """Mark the codes as out of date; the reason, with what kept it from the disk."""
+    _compared.pop(index_dir(store.address, collection, name), None)
+    try:
+        marks.outdate(store, collection, name, reason)
+    except OSError as error:
+        return f"{reason} (not recorded in the state folder: {error})"
+    return reason
+
+
+def status(
+    store: Store, collection: str, vector: Vector, name: str, wanted: Quantization, count: int
+) -> tuple[Status, int | None]:
+    """Whether our codes are there, whole, and those of what the store holds; and their bytes.
+
+    The checksums of all files are compared, so this reads the whole index.
+
+    Args:
+        wanted: the quantization remembered.
+        count: rows in the store.
+    """
+    for last in (number == TRIES - 1 for number in range(TRIES)):
+        found = _status(store, collection, vector, name, wanted, count, last=last)
+        if found is not None:
+            return found
+        count = store.count(collection)
+    raise AssertionError("the last try gives a status")
+
+
+def _status(
+    store: Store,
+    collection: str,
+    vector: Vector,
+    name: str,
+    wanted: Quantization,
+    count: int,
+    *,
+    last: bool,
+) -> tuple[Status, int | None] | None:
+    """One look; None where a write of qadapt came in between."""
+    advice = advice_for(store, collection, name, wanted)
+    try:
+        with codes.open_index(store, collection, name, checksums=True) as index:
+            size = index.nbytes
+            total = sum(size.values())
+            evidence = _evidence(index, count)
+            reason = codes.misfit(index, vector, wanted)
+            if reason is None and len(index) != count:
+                reason = rows_differ(len(index), count)
+            if reason is not None:
+                return Status(State.IGNORED, reason, evidence=evidence, advice=advice), total
+            if not count:
+                return Status(State.UNKNOWN, NO_ROWS, evidence=evidence), total
+            compared = compare(store, collection, name, index)
+            evidence += (
+                Evidence("rows compared with the store", compared.rows),
+                Evidence("rows that differ", len(compared.differing)),
+            )
+            if not compared.differing:
+                remember(index.folder)
+                part = "" if compared.whole else _part(compared)
+                return Status(State.ACTIVE, part, evidence=evidence), total
+            if settled(store, collection, name, index):
+                reason = record(store, collection, name, compared.reason)
+            elif not last:
+                return None
+            else:
+                reason = "rows are being written: store and codes cannot be compared"
+            return Status(State.IGNORED, reason, evidence=evidence, advice=advice), total
+    except IntegrityError as error:
+        return Status(State.IGNORED, error.message, advice=advice), None
+    except QadaptError as error:
+        return Status(State.IGNORED, error.message, advice=error.hint or advice), None
+
+
+def rows_differ(held: int, count: int) -> str:
+    """Why codes of another number of rows are not used."""
+    return (
+        f"qadapt's codes hold {held:,} rows, the collection {count:,}: another client wrote to it"
+    )
+
+
+def advice_for(store: Store, collection: str, name: str, wanted: Quantization) -> str:
+    """The command that builds the codes again."""
+    vector = f" --vector {name}" if name else ""
+    return (
+        f"build the codes again: qadapt apply {store.address} {collection} {wanted}{vector} "
+        "--accept client"
+    )
+
+
+def _part(compared: Compared) -> str:
+    return (
+        f"{compared.rows:,} of {compared.of:,} rows, drawn at random, were compared with the "
+        "store and are the same"
+    )
+
+
+def _evidence(index: CodeIndex, count: int) -> tuple[Evidence, ...]:
+    size = index.nbytes
+    return (
+        Evidence("held by", "qadapt, beside the store"),
+        Evidence("folder", str(index.folder)),
+        Evidence("checksums", "match"),
+        Evidence("rows in codes", len(index)),
+        Evidence("rows in store", count),
+        Evidence("bytes in RAM", size["ram"]),
+        Evidence("bytes on disk", size["disk"]),
+    )
