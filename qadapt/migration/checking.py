@@ -14,18 +14,26 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.engines.exact import RunningTop, exact_scores
+from qadapt.engines.exact import pair_scores
+from qadapt.engines.nearest import Nearest, objects
 from qadapt.errors import InputError
-from qadapt.evaluation.recall import interval
+from qadapt.evaluation.neighbours import SPARE, listed
+from qadapt.evaluation.recall import (
+    interval,
+    proof_of,
+    recall_per_query,
+    truth_of,
+    without_own,
+)
 from qadapt.local.settings import read_settings
 from qadapt.migration.ahead import ahead
-from qadapt.migration.carrier import Carrier, home
+from qadapt.migration.carrier import Carrier
 from qadapt.migration.compare import Difference
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.idset import IdSet, among
@@ -35,6 +43,7 @@ from qadapt.migration.report import Check, RecallCheck
 from qadapt.migration.scan import carries_notes, every_piece, pages
 from qadapt.migration.side_by_side import SHOWN, Comparing, Found
 from qadapt.model import Batch, Guard, Id, Vector
+from qadapt.model.queries import usable
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, Search, silent
 
@@ -78,10 +87,10 @@ def check(
     share = min(1.0, SAMPLE / total) if sampled and total else 1.0
     k, queries, seed = (gate.k, gate.queries, gate.seed) if gate else (K, QUERIES, 0)
     lost, extra = _ids(source, target, carrier, out, progress)
-    drawn = _drawn(source, target, plans, carrier, queries, seed, k, total)
+    drawn = _drawn(source, target, plans, carrier, queries, seed, k, total, progress)
     found = _rows(source, target, plans, carrier, out, share, drawn, total, progress)
     recalls = tuple(
-        _recall(source, plans[name], carrier, name, of, k, gate, progress)
+        _recall(plans[name], name, of, k, gate, total)
         for name in plans
         if (of := [each for each in drawn if each.name == name])
     )
@@ -196,27 +205,63 @@ def target_ids(
 # -- rows ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Key:
-    """A row's id as the source has it, and as it really is (see ``carrier``)."""
+@dataclass
+class Hits:
+    """What one end found for the queries, and its exact scores.
 
-    native: Id
-    own: Id
+    Attributes:
+        ids: of each query's first k hits, its own row left out.
+        scores: float64 ``(nq, k)``, made from the source's vectors; NaN for a row that the source
+            does not have.
+        places: where each id stands, ``(query, place)``.
+    """
+
+    ids: list[list[Id]]
+    scores: npt.NDArray[np.float64]
+    places: dict[Id, list[tuple[int, int]]]
+
+    @classmethod
+    def of(cls, ids: list[list[Id]], k: int) -> Hits:
+        places: dict[Id, list[tuple[int, int]]] = {}
+        for at, row in enumerate(ids):
+            for place, key in enumerate(row):
+                places.setdefault(key, []).append((at, place))
+        return cls(ids, np.full((len(ids), k), np.nan), places)
+
+    def score(
+        self, ids: Sequence[Id], there: npt.NDArray[np.bool_], each: Drawn, rows: Floats
+    ) -> None:
+        """Score the hits that are in a page of the source.
+
+        Args:
+            ids: of the page's rows, as this end has them.
+            there: bool ``(m,)``, rows that have a vector.
+            rows: float32 ``(m, d)``.
+        """
+        found = [
+            (at, place, row)
+            for row, key in enumerate(ids)
+            if key in self.places and there[row]
+            for at, place in self.places[key]
+        ]
+        if found:
+            at, place, of = np.asarray(found, dtype=np.intp).T
+            self.scores[at, place] = pair_scores(each.vectors, rows, at, of, each.vector.metric)
 
 
 @dataclass
 class Drawn:
-    """Queries of one vector, and the best rows that were found for them so far.
+    """Queries of one vector, what both ends found for them, and the best rows so far.
 
     Attributes:
         name: of the vector.
         label: the part whose rows they are, and are compared with; None where there are none.
         source, target: where the part is searched.
         vectors: float32 ``(nq, d)``.
-        own: the rows that they are.
+        own: the rows that they are, as the source has them and as the target has them.
         vector: dimensions and metric.
-        tops: of blocks of queries.
-        keys: of rows by their numbers, those that are among the best.
+        best: rows of the source, by their ids there.
+        here, there: hits of the source and of the target.
     """
 
     name: str
@@ -224,30 +269,11 @@ class Drawn:
     source: Endpoint
     target: Endpoint
     vectors: Floats
-    own: list[Key]
+    own: tuple[list[Id], list[Id]]
     vector: Vector
-    tops: list[RunningTop]
-    keys: dict[int, Key] = field(default_factory=dict)
-
-    def add(self, rows: Floats, present: npt.NDArray[np.bool_], keys: list[Key]) -> None:
-        """Take in a page of the source."""
-        before = self.tops[0].seen
-        for at, top in enumerate(self.tops):
-            block = self.vectors[at * BLOCK : (at + 1) * BLOCK]
-            scores = exact_scores(block, rows, self.vector.metric)
-            scores[:, ~present] = -np.inf
-            top.add(scores)
-        kept = {int(row) for top in self.tops for row in np.unique(top.rows)}
-        self.keys = {row: self.keys[row] if row < before else keys[row - before] for row in kept}
-
-    def truth(self, k: int) -> list[list[Key]]:
-        """The best ``k`` rows of each query, its own left out."""
-        found = []
-        for at, own in enumerate(self.own):
-            top, row = self.tops[at // BLOCK], at % BLOCK
-            there = top.rows[row][top.scores[row] > -np.inf].tolist()
-            found.append([self.keys[no] for no in there if self.keys[no] != own][:k])
-        return found
+    best: Nearest
+    here: Hits
+    there: Hits
 
 
 def _drawn(
@@ -259,8 +285,10 @@ def _drawn(
     seed: int,
     k: int,
     total: int,
+    progress: OnProgress,
 ) -> list[Drawn]:
-    """Vectors of the source as queries, and room for their best rows; of each part its own."""
+    """Vectors of the source as queries, what both ends find for them, and room for their best
+    rows; of each part its own."""
     if not isinstance(queries, int):
         raise InputError("the gate of a check uses vectors of the source as queries: a number")
     if not total:
@@ -270,18 +298,29 @@ def _drawn(
     for piece in _sample(source, target, carrier, list(plans), min(queries, total), seed, total):
         if piece.place not in there:
             continue  # a part that is missing whole, which the ids tell of
-        batch, keys = piece.native, _keys(piece.native)
+        batch = piece.native
         here = part_of(source, piece.within)
         for name, plan in plans.items():
-            good = present(batch, name)
-            good &= np.isfinite(batch.vectors[name]).all(axis=1) & batch.vectors[name].any(axis=1)
+            good = present(batch, name) & usable(batch.vectors[name], plan.source)
+            good &= batch.vectors[name].any(axis=1)
             rows = np.flatnonzero(good).tolist()
-            if rows:
-                own = [keys[row] for row in rows]
-                tops = [RunningTop(k + 1) for _ in range(0, len(own), BLOCK)]
-                floats = batch.vectors[name][rows]
-                places = (here, piece.target)
-                result.append(Drawn(name, piece.label, *places, floats, own, plan.source, tops))
+            if not rows:
+                continue
+            floats = batch.vectors[name][rows]
+            own = [batch.ids[row] for row in rows]
+            carried = [carrier.target_id(piece.rows.ids[row]) for row in rows]
+            best = Nearest(floats, plan.source.metric, k + SPARE)
+            found: list[Hits] = []
+            for end, keys, vector, inner in (
+                (here, own, plan.source, inside(piece.label, carrier.parting, here=True)),
+                (piece.target, carried, plan.target,
+                 inside(piece.label, carrier.parting, here=False)),
+            ):  # fmt: skip
+                progress(Progress("measuring recall", len(found), 2, "searches"))
+                ids = _found(end, name, vector, floats, keys, k, inner)
+                found.append(Hits.of(ids, k))
+            places = (here, piece.target, floats, (own, carried), plan.source, best)
+            result.append(Drawn(name, piece.label, *places, *found))
     return result
 
 
@@ -306,11 +345,6 @@ def _sample(
         if keys:
             native = end.store.fetch(end.name, keys, vectors=vectors)
             yield from pieces(carrier, target, native, within)
-
-
-def _keys(native: Batch) -> list[Key]:
-    real = home(Batch(native.ids, {}, native.payloads))
-    return [Key(a, b) for a, b in zip(native.ids, real.ids, strict=True)]
 
 
 def present(batch: Batch, name: str) -> npt.NDArray[np.bool_]:
@@ -358,49 +392,47 @@ def _rows(
 
 def _truth(piece: Piece, out: Out, drawn: Sequence[Drawn]) -> None:
     """Show the queries of a part its rows."""
-    keys = [Key(a, b) for a, b in zip(piece.native.ids, piece.rows.ids, strict=True)]
-    for each in drawn:
-        if each.label != piece.label:
-            continue
+    mine = [each for each in drawn if each.label == piece.label]
+    if not mine:
+        return
+    names = objects(piece.native.ids)
+    carried = [piece.carrier.target_id(key) for key in piece.rows.ids]
+    left = np.zeros(len(names), dtype=np.bool_)
+    if out:
+        left |= np.asarray([(piece.within, key) in out for key in piece.rows.ids])
+    for each in mine:
         rows = piece.native.vectors[each.name]
-        there = present(piece.native, each.name) & np.isfinite(rows).all(axis=1)
-        if out:
-            there &= np.asarray([(piece.within, key) not in out for key in piece.rows.ids])
-        each.add(rows, there, keys)
+        there = present(piece.native, each.name)
+        each.best.add(rows, names, ~there | left)
+        each.here.score(piece.native.ids, there, each, rows)
+        each.there.score(carried, there, each, rows)
 
 
 # -- recall --------------------------------------------------------------------------------------
 
 
 def _recall(
-    source: Endpoint,
-    plan: VectorPlan,
-    carrier: Carrier,
-    name: str,
-    drawn: Sequence[Drawn],
-    k: int,
-    gate: Guard | None,
-    progress: OnProgress,
+    plan: VectorPlan, name: str, drawn: Sequence[Drawn], k: int, gate: Guard | None, rows: int
 ) -> RecallCheck:
+    """Recall of both ends by exact scores of the source's vectors."""
     both: list[list[npt.NDArray[np.float64]]] = [[], []]
+    more: list[bool] = []
     for each in drawn:
-        truth = each.truth(k)
-        there = [[carrier.target_id(key.own) for key in row] for row in truth]
-        own = [carrier.target_id(key.own) for key in each.own]
-        inner = inside(each.label, carrier.parting, here=False)
-        both[0].append(_found(each.target, each, plan.target, there, own, k, inner))
-        here = [[key.native for key in row] for row in truth]
-        native = [key.native for key in each.own]
-        inner = inside(each.label, carrier.parting, here=True)
-        both[1].append(_found(each.source, each, plan.source, here, native, k, inner))
+        ids, scores, beyond = listed(each.best, each.own[0], k)
+        more += np.isfinite(beyond).tolist()
+        wanted = [len(row) for row in ids]
+        last = np.asarray([row[-1] if row else np.nan for row in scores])
+        for side, hits in zip(both, (each.there, each.here), strict=True):
+            side.append(recall_per_query(hits.ids, hits.scores, last, wanted, each.vector.dim))
     values, before = np.concatenate(both[0]), float(np.concatenate(both[1]).mean())
-    progress(Progress("measuring recall", len(values), len(values), "queries"))
+    proof = proof_of(np.concatenate([each.vectors for each in drawn]), k, more, rows)
     low, high = interval(values)
     recall = float(values.mean())
     least = gate.recall if gate else before - SLACK
     words = f"recall@{k} >= {least:.3f}"
     if gate is None:
         words += f" within its interval; that of the source ({before:.3f}) less {SLACK:g}"
+    judged = proof.level != "none" or gate is None
     return RecallCheck(
         vector=name,
         recall=recall,
@@ -410,32 +442,27 @@ def _recall(
         gate=words,
         k=k,
         queries=len(values),
-        passed=(recall if gate else high) >= least,
+        passed=judged and (recall if gate else high) >= least,
+        ground_truth=truth_of(plan.source),
+        proof=proof,
     )
 
 
 def _found(
     end: Endpoint,
-    drawn: Drawn,
+    name: str,
     vector: Vector,
-    truth: list[list[Id]],
-    own: list[Id],
+    queries: Floats,
+    own: Sequence[Id],
     k: int,
     filter: Mapping[str, Any] | None,
-) -> npt.NDArray[np.float64]:
-    """Recall@k of each query in the search of one end, float64 ``(nq,)``."""
-    queries = drawn.vectors
-    settings = read_settings(end.store, end.name).of(drawn.name)
-    wanted = Search(k=k + 1, vector=drawn.name, filter=filter)
-    hits = [
-        row
-        for start in range(0, len(queries), BLOCK)
-        for row in search(
-            end.store, end.name, queries[start : start + BLOCK], wanted, vector, settings
-        ).ids.tolist()
-    ]
-    values = []
-    for row, right, self_id in zip(hits, truth, own, strict=True):
-        kept = [key for key in row if key is not None and key != self_id][:k]
-        values.append(len(set(right).intersection(kept)) / len(right) if right else 1.0)
-    return np.asarray(values, dtype=np.float64)
+) -> list[list[Id]]:
+    """Ids of each query's first ``k`` hits in the search of one end, its own row left out."""
+    settings = read_settings(end.store, end.name).of(name)
+    wanted = Search(k=k + 1, vector=name, filter=filter)
+    found: list[list[Id]] = []
+    for start in range(0, len(queries), BLOCK):
+        block = slice(start, start + BLOCK)
+        hits = search(end.store, end.name, queries[block], wanted, vector, settings)
+        found += without_own(hits.ids, own[block], k)
+    return found
