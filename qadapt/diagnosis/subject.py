@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.engines.exact import exact_scores, unit
+from qadapt.evaluation.neighbours import recall_in
 from qadapt.local.settings import read_settings
 from qadapt.local.state import VectorSettings
 from qadapt.model import (
@@ -137,18 +138,14 @@ class Subject:
         return found
 
     def agreement(self, metric: Metric) -> float:
-        """Mean overlap@10 of the sample's own neighbours by its metric and by another one."""
+        """Mean share of the sample's nearest 10 by another metric that are nearest by its own."""
         asked = self.rows[:100]
         k = min(K, len(self.rows) - 1)
-        tops = []
-        for each in (self.vector.metric, metric):
-            scores = exact_scores(asked, self.rows, each)
-            scores[np.arange(len(asked)), np.arange(len(asked))] = -np.inf
-            tops.append(np.argpartition(-scores, k - 1, axis=1)[:, :k])
-        same = [
-            len(set(a) & set(b)) / k for a, b in zip(*map(np.ndarray.tolist, tops), strict=True)
-        ]
-        return float(np.mean(same))
+        scores = exact_scores(asked, self.rows, metric)
+        own = np.arange(len(asked))
+        scores[own, own] = -np.inf
+        tops = np.argpartition(-scores, k - 1, axis=1)[:, :k].tolist()
+        return float(recall_in(self.rows, asked, self.vector.metric, tops, k, own=own).mean())
 
     # -- searches ----------------------------------------------------------------------------
 

@@ -133,6 +133,32 @@ class Nearest:
         self.names[queries] = called
 
 
+def reaching(queries: Floats, rows: Floats, metric: Metric, least: Doubles) -> tuple[Ints, Ints]:
+    """Pairs whose exact score is at least that of the query in ``least``.
+
+    Args:
+        queries: float32 ``(nq, d)``, finite.
+        rows: float32 ``(m, d)``; rows that are not finite reach nothing.
+        least: float64 ``(nq,)``.
+
+    Returns:
+        The query and the row of each pair, by query and then by row.
+    """
+    page = _Page.of(rows, objects(range(len(rows))), None, metric)
+    units = unit(queries) if metric is Metric.COSINE else queries
+    found: list[tuple[Ints, Ints]] = [(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))]
+    for start in range(0, len(queries), DENSE_BLOCK):
+        block = slice(start, start + DENSE_BLOCK)
+        scores, off = page.screened(units[block], lengths(queries[block]))
+        near = scores >= _below(least[block], off)
+        near[~np.isfinite(off)] = ~page.absent
+        at, of = np.nonzero(near)
+        good = pair_scores(queries[block], rows, at, of, metric) >= least[block][at]
+        found.append((at[good] + start, of[good]))
+    at, of = (np.concatenate(each) for each in zip(*found, strict=True))
+    return at, of
+
+
 def _below(floor: Doubles, off: Doubles) -> Floats:
     """float32 ``(nq, 1)``: what a row must reach in float32 that may reach ``floor``."""
     with np.errstate(over="ignore", invalid="ignore"):

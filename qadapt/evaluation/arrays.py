@@ -57,7 +57,7 @@ def simulate(
     batch = Batch(range(len(array)), {"": array})
     asked = _queries(array, queries, vector, seed)
     known = over_rows(batch, "", vector, asked, check_k(k))
-    people = population(batch, "", asked, known.ids, k, len(array))
+    people = population(batch, "", asked, known, k, len(array))
     results = predict(
         store, vector, people, [Setting.of(item) for item in settings], k,
         lambda quantization: registry.mapped_to(store, quantization, vector),

@@ -26,7 +26,7 @@ from qadapt.evaluation.recall import proof_of, recall_per_query, truth_of
 from qadapt.evaluation.results import Truth
 from qadapt.local.cache import cache_dir
 from qadapt.local.state import write_whole
-from qadapt.model import Batch, Id, Vector
+from qadapt.model import Batch, Id, Metric, Vector
 from qadapt.stores.base import OnProgress, Progress, Store
 
 Floats = npt.NDArray[np.float32]
@@ -200,7 +200,9 @@ def exact_truth(
     )
     seconds = before + time.monotonic() - begun
     fetch = stored(store, collection, name)
-    known = _known(best, queries, k, vector, fetch, done, count, seconds)
+    known = _known(
+        best, queries.vectors, queries.own, queries.source, k, vector, fetch, done, count, seconds
+    )
     if place is not None:
         document = {
             "format": FORMAT,
@@ -216,7 +218,9 @@ def exact_truth(
 
 def _known(
     best: Nearest,
-    queries: Any,
+    queries: Floats,
+    own: Sequence[Id | None],
+    source: str,
     k: int,
     vector: Vector,
     fetch: Fetch,
@@ -233,14 +237,14 @@ def _known(
         rows, of: rows that were read, of so many.
         bound: what a truth over a sample allows to say.
     """
-    ids, scores, beyond = listed(best, queries.own, k)
+    ids, scores, beyond = listed(best, own, k)
     unread = sample is not None and rows < of
     more = (np.isfinite(beyond) | (unread and of > k + 1)).tolist()
     about = Truth(
-        rows, of, k, len(queries), queries.source, seconds, exact=not unread, bound=bound,
-        ground_truth=truth_of(vector), proof=proof_of(queries.vectors, k, more, of),
+        rows, of, k, len(queries), source, seconds, exact=not unread, bound=bound,
+        ground_truth=truth_of(vector), proof=proof_of(queries, k, more, of),
     )  # fmt: skip
-    return Known(ids, scores, beyond, about, queries.vectors, vector, fetch, sample)
+    return Known(ids, scores, beyond, about, queries, vector, fetch, sample)
 
 
 def listed(best: Nearest, own: Any, k: int) -> tuple[list[list[Id]], list[list[float]], Doubles]:
@@ -419,19 +423,20 @@ def _over_sample(
 ) -> Known:
     begun = time.monotonic()
     batch = store.sample(collection, rows, seed=seed, vectors=[name])
-    best = _over(batch, name, vector, queries, k)
+    best = _over(batch, name, vector, queries.vectors, k)
     bound = (
         f"{len(batch):,} of {count:,} rows were read: rows that a search missed are counted among "
         "these and scaled up, which bounds recall from below"
     )
     return _known(
-        best, queries, k, vector, stored(store, collection, name), len(batch), count,
-        time.monotonic() - begun, bound=bound, sample=batch,
+        best, queries.vectors, queries.own, queries.source, k, vector,
+        stored(store, collection, name), len(batch), count, time.monotonic() - begun,
+        bound=bound, sample=batch,
     )  # fmt: skip
 
 
-def _over(batch: Batch, name: str, vector: Vector, queries: Any, k: int) -> Nearest:
-    best = Nearest(queries.vectors, vector.metric, k + SPARE)
+def _over(batch: Batch, name: str, vector: Vector, queries: Floats, k: int) -> Nearest:
+    best = Nearest(queries, vector.metric, k + SPARE)
     ids, gone = objects(batch.ids), batch.missing.get(name)
     for start in range(0, len(batch), LARGEST_PAGE):
         page = slice(start, start + LARGEST_PAGE)
@@ -440,9 +445,38 @@ def _over(batch: Batch, name: str, vector: Vector, queries: Any, k: int) -> Near
     return best
 
 
+def recall_in(
+    rows: Floats,
+    queries: Floats,
+    metric: Metric,
+    found: Sequence[Sequence[Any]],
+    k: int,
+    *,
+    own: npt.ArrayLike | None = None,
+) -> Doubles:
+    """Recall@k of each query among rows in memory, float64 ``(nq,)``.
+
+    Args:
+        rows: float32 ``(n, d)``.
+        queries: float32 ``(nq, d)``.
+        found: the row numbers of each query's hits; what is no row number counts as no hit.
+        own: the row that each query is, which does not count; None where they are none.
+    """
+    batch, vector = Batch(range(len(rows)), {"": rows}), Vector(rows.shape[1], metric)
+    best = _over(batch, "", vector, queries, k)
+    asked = [None] * len(queries) if own is None else np.asarray(own).tolist()
+    known = _known(
+        best, queries, asked, "", k, vector, at_hand(batch, ""), len(rows), len(rows), 0.0
+    )  # fmt: skip
+    return known.recall([list(row[:k]) for row in found])
+
+
 def over_rows(batch: Batch, name: str, vector: Vector, queries: Any, k: int) -> Known:
     """Exact neighbours among rows that are at hand."""
     begun = time.monotonic()
-    best = _over(batch, name, vector, queries, k)
+    best = _over(batch, name, vector, queries.vectors, k)
     seconds, rows = time.monotonic() - begun, len(batch)
-    return _known(best, queries, k, vector, at_hand(batch, name), rows, rows, seconds)
+    return _known(
+        best, queries.vectors, queries.own, queries.source, k, vector, at_hand(batch, name), rows,
+        rows, seconds,
+    )  # fmt: skip
