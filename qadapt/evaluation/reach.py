@@ -76,13 +76,13 @@ def reach(
     rescore = None if now.quantization.kind is Kind.NONE else Rescore(OVERSAMPLING)
     settings = read_settings(store, info.name).of(name)
     wanted = Search(k=K, vector=name, rescore=rescore)
+    fetch = stored(store, info.name, name)
     unfound: list[Id] = []
     for start in range(0, len(ids), BLOCK):
         block = slice(start, start + BLOCK)
         hits = search(store, info.name, rows[block], wanted, now.vector, settings)
-        unfound += unfound_among(
-            hits.ids.tolist(), ids[block], rows[block], now.vector, stored(store, info.name, name), K
-        )  # fmt: skip
+        found = hits.ids.tolist()
+        unfound += unfound_among(found, ids[block], rows[block], now.vector, fetch, K)
         done = min(start + BLOCK, len(ids))
         progress(Progress("searching rows by their own vectors", done, len(ids), "vectors"))
     return Reach(len(ids), tuple(unfound))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from qadapt.evaluation.recall import Proof
+from qadapt.evaluation.recall import Proof, weakest
 from qadapt.model import (
     How,
     Match,
@@ -190,7 +190,12 @@ class Truth(Plain):
 
 @dataclass(frozen=True)
 class Evaluation(Plain):
-    """Measurements of one vector of a collection; the live setting comes first."""
+    """Measurements of one vector of a collection; the live setting comes first.
+
+    Attributes:
+        truth: the exact neighbours in the collection.
+        copy_truth: those in the copy that candidates ran on, where that is not all rows.
+    """
 
     store: str
     server: Server
@@ -210,7 +215,14 @@ class Evaluation(Plain):
     command: str = ""
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    copy_truth: Truth | None = None
     format: Literal["qadapt.evaluation/1"] = "qadapt.evaluation/1"
+
+    @property
+    def proof(self) -> Proof:
+        """How much the least proven of its recalls proves."""
+        truths = (self.truth, self.copy_truth)
+        return weakest(each.proof for each in truths if each is not None)
 
     def result(self, setting: str) -> Result:
         """The result of one setting.
@@ -244,6 +256,11 @@ class Simulation(Plain):
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     format: Literal["qadapt.simulation/1"] = "qadapt.simulation/1"
+
+    @property
+    def proof(self) -> Proof:
+        """How much its recalls prove."""
+        return self.truth.proof
 
     def result(self, setting: str) -> Result:
         """The result of one setting.

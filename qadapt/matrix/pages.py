@@ -49,9 +49,10 @@ qadapt has. It is made from the same data as [the matrix](matrix.md).
 - **indirect**: by a cousin, or by another way than one would think; it says how.
 - **by us**: qadapt keeps the codes beside the store and takes the floats for rescoring from it.
 
-Recall is mean recall@10 against exact search, without rescoring and with ten times as many
-candidates rescored, on 2,000 abstracts of SciFact (all-MiniLM-L6-v2, 384 dimensions) unless it is
-said otherwise. Rescoring is the store's own, or qadapt's where the store has none.
+Recall is mean recall@10 by exact scores of the original float32 vectors, without rescoring and with
+ten times as many candidates rescored, on 2,000 abstracts of SciFact (all-MiniLM-L6-v2, 384
+dimensions) unless it is said otherwise. Rescoring is the store's own, or qadapt's where the store
+has none.
 """
 
 
@@ -129,7 +130,7 @@ def _figures(cells: Sequence[Cell]) -> str:
 def _about(run: Seen) -> str:
     return (
         f"{run.rows:,} rows of {run.data}, {run.dim} dimensions, {run.queries} queries, "
-        f"recall@{run.k}, oversampling {run.oversampling:g}"
+        f"recall@{run.k}, oversampling {run.oversampling:g}; ground truth: {run.ground_truth}"
     )
 
 
