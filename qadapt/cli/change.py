@@ -241,10 +241,10 @@ def _done(out: Output, change: Change, plan: Plan) -> None:
             pairs.append(("  because", out.mask(change.status.reason)))
     if change.recall_after is not None:
         before = words.recall(change.recall_before)
-        pairs.append(("  recall", f"{before} before, {words.recall(change.recall_after)} after"))
         told = change.outcome
-        if told.ground_truth:
-            pairs.append(("  ground truth", told.ground_truth))
+        of = f"; ground truth: {told.ground_truth}" if told.ground_truth else ""
+        after = words.recall(change.recall_after)
+        pairs.append(("  recall", f"{before} before, {after} after{of}"))
         if told.proof is not None and told.proof.reason:
             pairs.append(("  weak", styled(told.proof.reason, "yellow")))
     if change.state == "applied" and not out.quiet:

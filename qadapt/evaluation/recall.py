@@ -91,8 +91,8 @@ def proof_of(queries: npt.NDArray[Any], k: int, more: Sequence[bool], rows: int)
     if not left:
         return Proof(
             "none",
-            f"recall@{k} proves nothing here: a query can find at most {k:,} of {rows:,} rows, so "
-            f"every search that returns them all has recall 1; use a k below the number of rows",
+            f"recall@{k} proves nothing here: k covers every row that a query can find ({rows:,}"
+            " in all), so any search that returns them has recall 1; use a smaller k",
         )
     if len(left) >= FEW:
         return Proof()

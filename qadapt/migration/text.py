@@ -138,9 +138,8 @@ def _check(check: Check) -> Iterator[tuple[str, str]]:
             "recall",
             f"recall@{each.k}{name} {each.recall:.3f} ({each.low:.3f} to {each.high:.3f}) by "
             f"{each.queries} queries, the source's own {each.source_recall:.3f}; "
-            f"gate {each.gate}{sign}",
+            f"gate {each.gate}{sign}; ground truth: {each.ground_truth} of the source",
         )
-        yield "truth", each.ground_truth
         if each.proof.reason:
             yield "but", each.proof.reason
     for each_difference in check.differences:

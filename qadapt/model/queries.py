@@ -46,12 +46,14 @@ def check_norms(x: Floats, metric: Metric, *, what: str = "queries") -> None:
     ):
         rows = np.flatnonzero(wrong).tolist()
         if rows:
-            named = ", ".join(map(str, rows[:SHOWN])) + (", ..." if len(rows) > SHOWN else "")
+            named = ", ".join(map(str, rows[:SHOWN]))
+            if len(rows) > SHOWN:
+                named += f", ... ({len(rows):,} in all)"
             hint = "scale them to length 1"
             if metric is Metric.COSINE:
                 hint += ", which changes no cosine"
             raise InputError(
-                f"the squared norm {word} float32 in {what}, rows: {named} ({len(rows):,} in all)",
+                f"the squared norm {word} float32 in {what}, rows: {named}",
                 hint=hint,
             )
 

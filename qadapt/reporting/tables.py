@@ -118,8 +118,8 @@ def _settings(title: str, report: Report, points: Sequence[Point]) -> Table:
     columns += ["#Bytes/vector", "#p95 ms", "Rescored", "#Predicted"]
     note = (
         f"Recall, nDCG: by exact scores; ground truth: {truth}. {weak}Bytes: of codes, or of the "
-        "floats where there are none. p95: one query at a time, warm, the client's own time taken off "
-        "where it was measured."
+        "floats where there are none. p95: one query at a time, warm, the client's own time taken "
+        "off where it was measured."
     )
     if all(row[-1] == DASH for row in rows):  # nothing was predicted
         columns, rows = columns[:-1], [row[:-1] for row in rows]
