@@ -27,7 +27,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qadapt.evaluation.neighbours import recall_in
 from qadapt.index import CodeIndex
+from qadapt.model import Metric
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[Any]
@@ -124,10 +126,11 @@ def ndcg(task: Task, ids: Ids, at: int = 10) -> float:
     return total / len(ids)
 
 
-def recall(ids: Ids, truth: Ids, at: int = 10) -> float:
-    """Share of the first ``at`` true ids among the first ``at`` found ones."""
-    pairs = zip(ids[:, :at].tolist(), truth[:, :at].tolist(), strict=True)
-    return float(np.mean([len(set(a) & set(b)) / at for a, b in pairs]))
+def recall(task: Task, ids: Ids, at: int = 10) -> float:
+    """Recall of the first ``at`` found ids by exact scores."""
+    place = {one: row for row, one in enumerate(task.doc_ids.tolist())}
+    found = [[place[one] for one in row] for row in ids[:, :at].tolist()]
+    return float(recall_in(task.docs, task.queries, Metric.DOT, found, at).mean())
 
 
 def exact(task: Task, k: int) -> Ids:
@@ -139,8 +142,7 @@ def exact(task: Task, k: int) -> Ids:
 def measure(task: Task, k: int = 100, repeats: int = 3) -> list[Row]:
     """All methods on one set."""
     n, dim = task.docs.shape
-    truth = exact(task, k)
-    base = ndcg(task, truth)
+    base = ndcg(task, exact(task, k))
     place = {one: row for row, one in enumerate(task.doc_ids.tolist())}
 
     def fetch(ids: list[Any]) -> Floats:
@@ -154,7 +156,7 @@ def measure(task: Task, k: int = 100, repeats: int = 3) -> list[Row]:
             best = min(best, time.process_time() - start)
         quality = ndcg(task, ids)
         ms = best * 1000 / len(task.queries)
-        found = recall(ids, truth)
+        found = recall(task, ids)
         return Row(method, ram, disk, 100 * quality, 100 * quality / base, found, ms)
 
     with tempfile.TemporaryDirectory() as folder:

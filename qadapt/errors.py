@@ -363,7 +363,8 @@ class ConsentRequired(PlanError):
 
 
 class GuardMissed(PlanError):
-    """Recall fell under the guard; the change was undone."""
+    """Recall fell under the guard and the change was undone; or the guard would prove nothing and
+    nothing was changed."""
 
     exit_code = 3
 

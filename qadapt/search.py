@@ -18,7 +18,8 @@ from qadapt.errors import UnsupportedError
 from qadapt.local import codes, marks
 from qadapt.local.searching import Ours, OutdatedError, payloads_of
 from qadapt.local.state import VectorSettings
-from qadapt.model import Hits, How, Id, Rescore, Vector
+from qadapt.model import Hits, How, Id, Metric, Rescore, Vector
+from qadapt.model.queries import scaled
 from qadapt.stores.base import Search, Store
 
 Floats = npt.NDArray[np.float32]
@@ -42,14 +43,41 @@ def search(
     Settings that no longer fit the collection are left out, and a note says so.
 
     Args:
-        queries: float32 ``(nq, d)``, finite.
+        queries: float32 ``(nq, d)``, as ``check_queries`` accepts them.
         wanted: what the call asked for; ``wanted.rescore`` None means that it did not say.
-        vector: dimensions and metric of ``wanted.vector``.
+        vector: dimensions, metric and datatype of ``wanted.vector``.
         settings: what is remembered of that vector.
 
     Returns:
-        Hits of shape ``(nq, k)``.
+        Hits of shape ``(nq, k)``. Exact cosines are from -1 to 1, whatever the store reports.
+        Scores of vectors that are stored in fewer bits than float32 are approximate.
     """
+    hits = _searched(store, collection, scaled(queries, vector), wanted, vector, settings)
+    return _told(hits, vector)
+
+
+def _told(hits: Hits, vector: Vector) -> Hits:
+    """Hits whose scores are what ``how`` says they are."""
+    how, scores = hits.how, hits.scores
+    if how.scores != "exact":
+        return hits
+    if vector.metric is Metric.COSINE:
+        scores = np.clip(scores, -1, 1)
+    if vector.datatype != "float32":
+        note = f"scores are of the vectors as stored ({vector.datatype}), not of the originals"
+        how = how.replace(scores="approximate", notes=(*how.notes, note))
+    return Hits(hits.ids, scores, how, hits.payloads)
+
+
+def _searched(
+    store: Store,
+    collection: str,
+    queries: Floats,
+    wanted: Search,
+    vector: Vector,
+    settings: VectorSettings,
+) -> Hits:
+    """Who searches, by what the store can do and what is remembered."""
     if wanted.exact:
         return store.search(collection, queries, wanted)
     notes: tuple[str, ...] = ()

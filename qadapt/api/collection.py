@@ -32,7 +32,7 @@ from qadapt.model import (
     Strategy,
     Vector,
     as_vectors,
-    check_vectors,
+    check_queries,
 )
 from qadapt.model.data import Datatype, listed_ids
 from qadapt.planning.planner import make_plan, which_vector
@@ -166,7 +166,7 @@ class Collection(Measured):
         """
         name, about = self._vector(vector)
         array = as_vectors(queries, what="queries")
-        check_vectors(array, about, what="queries")
+        check_queries(array, about)
         wanted = Search(
             k=check_k(k, self._store.max_k),
             vector=name,

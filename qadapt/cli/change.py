@@ -254,7 +254,12 @@ def _done(out: Output, change: Change, plan: Plan) -> None:
             pairs.append(("  because", out.mask(change.status.reason)))
     if change.recall_after is not None:
         before = words.recall(change.recall_before)
-        pairs.append(("  recall", f"{before} before, {words.recall(change.recall_after)} after"))
+        told = change.outcome
+        of = f"; ground truth: {told.ground_truth}" if told.ground_truth else ""
+        after = words.recall(change.recall_after)
+        pairs.append(("  recall", f"{before} before, {after} after{of}"))
+        if told.proof is not None and told.proof.reason:
+            pairs.append(("  weak", styled(told.proof.reason, "yellow")))
     if change.state == "applied" and not out.quiet:
         back = f"qadapt undo {change.id}" if plan.reversible else "not possible, as the plan said"
         pairs.append(("  take back", back))

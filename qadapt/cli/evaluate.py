@@ -38,6 +38,7 @@ from qadapt.cli.output import MISSED, Output
 from qadapt.errors import InputError, SpecError
 
 if TYPE_CHECKING:
+    from qadapt.evaluation.recall import Proof
     from qadapt.evaluation.results import Evaluation, Simulation
     from qadapt.model import Guard
 
@@ -307,7 +308,7 @@ def _told(
     show: Callable[[Output, Any], None],
 ) -> int:
     """Tell what was measured, keep it where that was asked; the exit code says if a gate held."""
-    told, met = _judge(bar, judged)
+    told, met = _judge(bar, judged, found.proof)
     out.document({**found.to_dict(), "gate": told})
     if output is not None:
         write_text(output, found.to_json() + "\n", "result")
@@ -317,11 +318,11 @@ def _told(
     return 0 if met else MISSED
 
 
-def _judge(bar: Guard | None, results: Any) -> tuple[dict[str, Any] | None, bool]:
+def _judge(bar: Guard | None, results: Any, proof: Proof) -> tuple[dict[str, Any] | None, bool]:
     """The gate's answer as a document, and whether it was met."""
     if bar is None:
         return None, True
     values = [item.recall.value if item.recall is not None else 0.0 for item in results]
     least = min(values, default=0.0)
-    met = least >= bar.recall
-    return {"gate": str(bar), "value": least, "met": met}, met
+    met = proof.level != "none" and least >= bar.recall
+    return {"gate": str(bar), "value": least, "met": met, "proof": proof.to_dict()}, met

@@ -26,6 +26,7 @@ from qadapt.errors import InputError, SpecError
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from qadapt.evaluation.recall import Recall
     from qadapt.evaluation.verify import Verification
     from qadapt.model import Guard, Hits, How
 
@@ -78,12 +79,15 @@ def verify(
             k=at, queries=given_queries(queries), encoder=known, vector=vector, progress=on,
         )  # fmt: skip
     now = found.recall
-    met = None if bar is None else now.recall >= bar.recall
-    told = None if bar is None else {"gate": str(bar), "recall": now.recall, "met": met}
+    met = None if bar is None else now.proof.level != "none" and now.recall >= bar.recall
+    told = None if bar is None else {
+        "gate": str(bar), "recall": now.recall, "met": met, "proof": now.proof.to_dict(),
+        "ground_truth": now.ground_truth,
+    }  # fmt: skip
     out.document({**found.to_dict(), "gate": told})
     _show_verification(out, found)
     if bar is not None:
-        _show_gate(out, bar, now.recall)
+        _show_gate(out, bar, now, met is True)
     return 0 if found.agrees and met is not False else MISSED
 
 
@@ -119,7 +123,8 @@ def _show_verification(out: Output, found: Verification) -> None:
     columns += [("ms/query", "right"), "Rescore"]
     out.print(table(columns, rows))
     out.print("")
-    out.print(styled(f"{found.source}; truth: all rows by float32", "dim"), indent=2)
+    made = f"ground truth: {found.ground_truth}, all rows"
+    out.print(styled(f"{found.source}; {made}", "dim"), indent=2)
     for note in found.notes:
         out.print(styled(out.mask(note), "yellow"), indent=2)
 
@@ -128,10 +133,10 @@ def _rescore(value: Any) -> str:
     return "default" if value is None else words.rescore(value)
 
 
-def _show_gate(out: Output, gate: Guard, recall: float) -> None:
-    met = recall >= gate.recall
+def _show_gate(out: Output, gate: Guard, found: Recall, met: bool) -> None:
     verdict = styled("✓ gate met", "green") if met else styled("✗ gate missed", "bold red")
-    out.print("", verdict.append(f"  {gate}, measured {recall:.4f}", style="default"))
+    but = f"; {found.proof.reason}" if found.proof.reason else ""
+    out.print("", verdict.append(f"  {gate}, measured {found.recall:.4f}{but}", style="default"))
 
 
 # -- search ------------------------------------------------------------------------------------

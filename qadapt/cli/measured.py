@@ -28,7 +28,8 @@ def show_evaluation(out: Output, found: Evaluation) -> None:
     truth = found.truth
     kept = ", kept from before" if truth.cached else ""
     read = "all rows" if truth.exact else f"{truth.rows:,} of {truth.of:,} rows"
-    out.print("", styled(f"{found.source}; truth: {read} by float32{kept}", "dim"))
+    made = f"ground truth: {truth.ground_truth}, {read}{kept}"
+    out.print("", styled(f"{found.source}; {made}", "dim"))
     if found.copy_rows is not None:
         out.print(styled(f"candidates: on a copy of {found.copy_rows:,} rows, removed", "dim"))
     clients = [t.client_ms for r in found.results for t in r.latency if t.client_ms is not None]
@@ -36,7 +37,7 @@ def show_evaluation(out: Output, found: Evaluation) -> None:
         span = f"{min(clients):.2f} to {max(clients):.2f} ms"
         note = f"times include the client and the network, about {span} for a few rows"
         out.print(styled(note, "dim"))
-    for note in (*found.notes, *([truth.bound] if truth.bound else ())):
+    for note in (*found.notes, *filter(None, [truth.bound, truth.proof.reason])):
         out.print(styled(out.mask(note), "yellow"))
     for result in found.results:
         _labels(out, result, found.k)
@@ -54,9 +55,13 @@ def show_simulation(out: Output, found: Simulation) -> None:
     out.print(head.append(f"  {words.vector(found.vector)}, simulated", style="dim"), "")
     _table(out, list(found.results), found.k)
     stood = f"{found.sample_rows:,} rows stood for {found.count:,}"
+    truth = found.truth
     out.print("", styled(f"{found.source}; {stood}", "dim"))
+    out.print(styled(f"ground truth: {truth.ground_truth}", "dim"))
     for note in found.notes:
         out.print(styled(note, "dim"))
+    if truth.proof.reason:
+        out.print(styled(truth.proof.reason, "yellow"))
     for result in found.results:
         said = result.predicted
         if said is not None and not said.near:
@@ -141,7 +146,8 @@ def show_gate(out: Output, bar: Guard | None, told: dict[str, Any] | None) -> No
         return
     met = told["met"]
     verdict = styled("✓ gate met", "green") if met else styled("✗ gate missed", "bold red")
-    out.print("", verdict.append(f"  {bar}, least {told['value']:.4f}", style="default"))
+    but = f"; {told['proof']['reason']}" if told["proof"]["reason"] else ""
+    out.print("", verdict.append(f"  {bar}, least {told['value']:.4f}{but}", style="default"))
 
 
 def show_advice(out: Output, found: Advice) -> None:
@@ -160,6 +166,7 @@ def show_advice(out: Output, found: Advice) -> None:
         if option is not None:
             out.print(styled(f"{label}  {option.setting}", "green"))
             _show_option(out, option, target.k)
+    out.print(styled(f"ground truth: {found.simulation.truth.ground_truth}", "dim"))
     if found.best is None:
         out.print(styled("✗ nothing meets the target", "bold red"))
     if found.ruled_out:

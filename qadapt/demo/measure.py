@@ -12,42 +12,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qadapt.evaluation.neighbours import recall_in
+from qadapt.model import Metric
 from qadapt.model.data import Floats
-
-# Rows whose similarity ties with the last of the true best count as found.
-_TIE = 1e-6
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Exact similarities of queries to all rows, computed here in float32.
+    """The rows and queries that recall is computed from.
 
     Attributes:
-        similarities: cosine, ``(nq, n)``.
-        bar: the similarity of each query's k-th best row, ``(nq,)``.
+        rows: float32 ``(n, d)``, of length 1.
+        queries: float32 ``(nq, d)``, of length 1.
         k: how many rows count as the best.
         answers: the one row that is labelled relevant, ``(nq,)``.
     """
 
-    similarities: Floats
-    bar: Floats
+    rows: Floats
+    queries: Floats
     k: int
     answers: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, rows: Floats, queries: Floats, answers: Sequence[int], k: int) -> Truth:
         """From unit vectors."""
-        similarities = queries @ rows.T
-        bar = np.partition(similarities, -k, axis=1)[:, -k]
-        return cls(similarities, bar, k, np.asarray(answers, dtype=np.int64))
+        return cls(rows, queries, k, np.asarray(answers, dtype=np.int64))
 
     def recall(self, ids: npt.NDArray[np.object_]) -> float:
-        """Share of the true best k that was found, ``ids`` ``(nq, k)`` with None for padding."""
-        found = 0
-        for scores, bar, row in zip(self.similarities, self.bar, ids, strict=True):
-            best = {key for key in row.tolist() if key is not None and scores[key] >= bar - _TIE}
-            found += min(len(best), self.k)
-        return found / (self.k * len(ids))
+        """Mean recall@k by exact scores, ``ids`` ``(nq, k)`` with None for padding."""
+        found = ids.tolist()
+        return float(recall_in(self.rows, self.queries, Metric.COSINE, found, self.k).mean())
 
     def ndcg(self, ids: npt.NDArray[np.object_]) -> float:
         """Mean nDCG@k; with one relevant row it is ``1 / log2(1 + place)``, 0 when not found."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from qadapt.diagnosis.subject import FAR, NOT_FINITE, PROBES, K, NothingToSeeError, Subject
 from qadapt.diagnosis.vectors import dimension_collapse
-from qadapt.evaluation.reach import CURE
-from qadapt.model import Evidence, Finding, Id, Kind, Metric, Quantization, Rescore, Severity
+from qadapt.evaluation.neighbours import stored
+from qadapt.evaluation.reach import CURE, unfound_among
+from qadapt.model import Evidence, Finding, Kind, Metric, Quantization, Rescore, Severity
 
 OFF = Rescore(source="off")
 TIMES, EXTRA_MS = 5.0, 5.0
@@ -94,12 +93,8 @@ def not_found_by_itself(subject: Subject) -> list[Finding]:
     if subject.vector.metric is Metric.EUCLIDEAN and float(subject.lengths.max()) > FAR:
         raise NothingToSeeError("the squares of some vectors are infinite as float32")
     hits = subject.search(rows)
-    lost = [
-        (key, row, found)
-        for key, row, found in zip(ids, rows, hits.ids.tolist(), strict=True)
-        if key not in found
-    ]
-    lost_ids = [key for key, row, found in lost if not _twins(subject, row, found)]
+    fetch = stored(subject.store, subject.info.name, subject.name)
+    lost_ids = unfound_among(hits.ids.tolist(), ids, rows, subject.vector.vector, fetch, K)
     if not lost_ids:
         return []
     share = len(lost_ids) / len(ids)
@@ -126,11 +121,3 @@ def not_found_by_itself(subject: Subject) -> list[Finding]:
             "an exact search always finds them",
         )
     ]
-
-
-def _twins(subject: Subject, row: np.ndarray, found: list[Id | None]) -> bool:
-    """Whether the results are all rows of the very same vector, which may come in any order."""
-    there = [key for key in found if key is not None]
-    batch = subject.store.fetch(subject.info.name, there, vectors=[subject.name], payload=False)
-    same = np.isclose(batch.vectors[subject.name], row, atol=1e-6).all(axis=1)
-    return len(there) == K and bool(same.all())

@@ -10,6 +10,12 @@ import numpy.typing as npt
 from qadapt.model.metric import Metric
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
+
+# Times sqrt(d) and the lengths of both vectors: how far a float32 dot product may be off.
+ROUNDING = 4 * 2.0**-24
+PAIR_BYTES = 2 << 20  # of pairs that are scored in float64 at once
 
 
 def unit(rows: Floats) -> Floats:
@@ -29,12 +35,12 @@ def exact_scores(queries: Floats, rows: Floats, metric: Metric) -> Floats:
         metric: cosine similarity, dot product or negative squared L2.
 
     Returns:
-        float32 ``(nq, m)``.
+        float32 ``(nq, m)``; a cosine is never above 1 or below -1.
     """
     scores: Floats
     if metric is Metric.COSINE:
         scores = unit(queries) @ unit(rows).T
-        return scores
+        return np.clip(scores, -1, 1, out=scores)
     if metric is Metric.DOT:
         scores = queries @ rows.T
         return scores
@@ -48,13 +54,74 @@ def exact_scores(queries: Floats, rows: Floats, metric: Metric) -> Floats:
 
 
 def exact_row_scores(query: Floats, rows: Floats, metric: Metric) -> Floats:
-    """Scores of one query ``(d,)`` with its own rows ``(c, d)``; float32 ``(c,)``."""
-    if metric is Metric.EUCLIDEAN:
-        difference = rows - query
-        distances: Floats = np.einsum("ij,ij->i", difference, difference)
-        return -distances
-    row: Floats = exact_scores(query[None, :], rows, metric)[0]
-    return row
+    """Scores of one query ``(d,)`` with its own rows ``(c, d)``; float32 ``(c,)``.
+
+    Computed in float64 and rounded once, so equal rows have equal scores.
+    """
+    of = np.arange(len(rows))
+    scores = pair_scores(query[None, :], rows, np.zeros_like(of), of, metric)
+    with np.errstate(over="ignore"):
+        found: Floats = scores.astype(np.float32)
+    return found
+
+
+def tolerance(scores: npt.ArrayLike, dim: int) -> Doubles:
+    """By how much a float32 engine may put equally good rows in another order.
+
+    Args:
+        scores: exact scores, any shape.
+        dim: dimensions of the vectors.
+
+    Returns:
+        ``4 * 2^-24 * sqrt(dim) * max(1, |score|)``, float64 of the same shape.
+    """
+    size = np.maximum(1.0, np.abs(np.asarray(scores, dtype=np.float64)))
+    found: Doubles = ROUNDING * np.sqrt(dim) * size
+    return found
+
+
+def lengths(vectors: Floats) -> Doubles:
+    """L2 norms ``(n,)`` of float32 ``(n, d)``, accumulated in float64."""
+    with np.errstate(invalid="ignore"):
+        found: Doubles = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    return found
+
+
+def pair_scores(queries: Floats, rows: Floats, at: Ints, of: Ints, metric: Metric) -> Doubles:
+    """Exact scores of pairs, in float64.
+
+    Args:
+        queries: float32 ``(nq, d)``.
+        rows: float32 ``(m, d)``.
+        at, of: ``(p,)``, the query and the row of each pair.
+
+    Returns:
+        float64 ``(p,)``, higher is better: cosine from -1 to 1 (0 for a zero vector), dot
+        product, or negative squared L2.
+    """
+    found = np.empty(len(at))
+    step = max(1, PAIR_BYTES // (16 * max(1, queries.shape[1])))
+    for start in range(0, len(at), step):
+        part = slice(start, start + step)
+        q, x = queries[at[part]].astype(np.float64), rows[of[part]].astype(np.float64)
+        if metric is Metric.EUCLIDEAN:
+            q -= x
+            found[part] = -np.einsum("ij,ij->i", q, q)
+            continue
+        scores = np.einsum("ij,ij->i", q, x)
+        if metric is Metric.COSINE:
+            scores = cosine(scores, np.einsum("ij,ij->i", q, q), np.einsum("ij,ij->i", x, x))
+        found[part] = scores
+    return found
+
+
+def cosine(products: Doubles, q_squares: Doubles, x_squares: Doubles) -> Doubles:
+    """Cosines from dot products and squared lengths, from -1 to 1; 0 for a zero vector."""
+    # Two roots, because the product of two squares may leave the range of float64.
+    both = np.sqrt(q_squares) * np.sqrt(x_squares)
+    both[both == 0] = 1
+    found: Doubles = np.clip(products / both, -1, 1)
+    return found
 
 
 @dataclass

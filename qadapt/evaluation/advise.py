@@ -18,6 +18,7 @@ from qadapt.evaluation.choosing import CODES, Try, chosen, grid
 from qadapt.evaluation.evaluate import COPY_ROWS, evaluate
 from qadapt.evaluation.neighbours import MEMORY
 from qadapt.evaluation.questions import Encoder
+from qadapt.evaluation.recall import weakest
 from qadapt.evaluation.results import (
     Advice,
     Evaluation,
@@ -146,6 +147,9 @@ def advise(
         notes.append(SLOW)
     if best is not None and best.quantization in by_us:
         notes.append(OURS)
+    proof = weakest(each.proof for each in (simulation, evaluation) if each is not None)
+    if proof.reason:
+        notes.append(proof.reason)
     return Advice(
         store=str(store.address),
         collection=collection,
@@ -157,7 +161,7 @@ def advise(
         simulation=simulation,
         evaluation=None if evaluation is None else _with_predictions(evaluation, tries),
         spec="" if best is None else spec_of(store, collection, name, best, target, queries),
-        confirmed=confirm and best is not None,
+        confirmed=confirm and best is not None and proof.level != "none",
         created=now(),
         command=command,
         notes=tuple(notes),
@@ -277,6 +281,7 @@ def _joined(first: Evaluation | None, second: Evaluation) -> Evaluation:
     return first.replace(
         results=(*first.results, *second.results),
         seconds=first.seconds + second.seconds,
+        copy_truth=first.copy_truth or second.copy_truth,
         notes=tuple(dict.fromkeys((*first.notes, *second.notes))),
     )
 

@@ -15,7 +15,7 @@ from qadapt.evaluation.results import Simulation, now
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.simulate import NO_GRAPH, population, predict, refuse_segments
 from qadapt.evaluation.truth import Queries
-from qadapt.model import Batch, Metric, Vector, as_vectors, check_vectors
+from qadapt.model import Batch, Metric, Vector, as_vectors, check_queries, check_vectors
 from qadapt.simulation import registry
 from qadapt.stores.base import OnProgress, check_k, silent
 
@@ -57,7 +57,7 @@ def simulate(
     batch = Batch(range(len(array)), {"": array})
     asked = _queries(array, queries, vector, seed)
     known = over_rows(batch, "", vector, asked, check_k(k))
-    people = population(batch, "", asked, known.ids, k, len(array))
+    people = population(batch, "", asked, known, k, len(array))
     results = predict(
         store, vector, people, [Setting.of(item) for item in settings], k,
         lambda quantization: registry.mapped_to(store, quantization, vector),
@@ -76,7 +76,7 @@ def _queries(array: Floats, given: Any, vector: Vector, seed: int) -> Queries:
         source = f"{len(drawn)} of the rows, each left out of its own results"
         return Queries(array[drawn], tuple(drawn.tolist()), source)
     found = as_vectors(given, what="queries")
-    check_vectors(found, vector, what="queries")
+    check_queries(found, vector)
     if not len(found):
         raise InputError("there are no queries to simulate with", hint="give at least one")
     return Queries(found, (None,) * len(found), f"{len(found)} queries")

@@ -16,7 +16,7 @@ from qadapt.evaluation.measuring import Asked, Labelled
 from qadapt.evaluation.measuring import query_ids as names_of
 from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth, over_rows
 from qadapt.evaluation.questions import Encoder, ask
-from qadapt.evaluation.results import Evaluation, Result, now
+from qadapt.evaluation.results import Evaluation, Result, Truth, now
 from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.verify import agrees
@@ -130,6 +130,7 @@ def evaluate(
     )  # fmt: skip
     results: list[Result] = []
     copy_count: int | None = None
+    copy_truth: Truth | None = None
     count = vector.count
     if candidates:
         sample = _sample(store, collection, name, info, copy_rows, seed, progress)
@@ -141,6 +142,10 @@ def evaluate(
         exact = known if whole and known.sample is None else over_rows(
             sample, name, vector.vector, asked.queries, k
         )  # fmt: skip
+        if exact is not known:
+            copy_truth = exact.about
+            if exact.about.proof.level != known.about.proof.level:
+                notes.append(f"on the copy {exact.about.proof.reason}")
         with contextlib.ExitStack() as stack:
             client = _client(work, sample, stack) if asked.concurrency else None
             results += [_live(work, item, known, client) for item in as_is]
@@ -166,6 +171,7 @@ def evaluate(
         command=command,
         seconds=time.monotonic() - begun,
         notes=tuple(notes),
+        copy_truth=copy_truth,
     )
 
 

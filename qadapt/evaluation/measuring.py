@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from qadapt.engines.exact import exact_row_scores
+from qadapt.engines.exact import pair_scores, tolerance
 from qadapt.evaluation import latency, metrics
 from qadapt.evaluation.neighbours import Known
+from qadapt.evaluation.recall import least_score, recall_per_query, right
 from qadapt.evaluation.results import Bytes, Figure, Labels, Latency, Result
 from qadapt.evaluation.truth import Queries
 from qadapt.local.settings import read_settings
-from qadapt.model import Batch, Hits, How, Id, Kind, Rescore, Vector, VectorInfo
+from qadapt.model import Hits, How, Id, Kind, Rescore, Vector, VectorInfo
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, Search, Store
 
@@ -194,63 +194,56 @@ def measure(
 
 def by_truth(found: Found, known: Known) -> dict[str, Any]:
     """Recall, nDCG, overlap and score error against exact neighbours."""
-    k = known.about.k
-    wanted = np.asarray([min(k, len(row)) for row in known.ids], dtype=np.intp)
-    where = metrics.places(found.ids, known.ids, k)
+    dim, wanted, last = known.vector.dim, known.wanted, known.last
+    exact = known.exact(found.ids)
+    good = right(found.ids, exact, least_score(last, dim))
+    where = metrics.places(good, exact, known.scores, dim)
     return {
-        "recall": metrics.figure(metrics.recall(where, wanted)),
+        "recall": metrics.figure(recall_per_query(found.ids, exact, last, wanted, dim)),
         "ndcg": metrics.figure(metrics.ndcg(where, wanted)),
         "overlap": metrics.figure(metrics.overlap(where, wanted)),
-        "score_error": metrics.score_error(found.ids, found.scores, known.ids, known.scores),
+        "score_error": metrics.score_error(found.scores, exact),
     }
 
 
 def _by_sample(searcher: Searcher, found: Found, known: Known) -> dict[str, Any]:
     """Recall bounded from below by the rows of a sample that a search missed.
 
-    A sampled row that scores better than the last hit and is no hit was missed. Scaled up by
+    A sampled row that scores better than the worst hit and is no hit was missed. Scaled up by
     rows in the collection for each row of the sample, that is how many rows each search missed
-    at least as near as its last hit, on average; the true neighbours among them are no more.
+    at least as near as its worst hit, on average; the true neighbours among them are no more.
+    Hits that a search lacks, names twice, or that do not exist were missed too.
     """
     about, asked, sample = known.about, searcher.asked, known.sample
     assert sample is not None
     share = about.rows / about.of
-    missed = np.zeros(len(asked.queries))
+    missed, short = np.zeros(len(asked.queries)), np.zeros(len(asked.queries))
     names = {key: at for at, key in enumerate(sample.ids)}
-    rows = sample.vectors[searcher.name]
-    lasts = _last_scores(searcher, found)
-    for at, (row, last, own) in enumerate(zip(found.ids, lasts, asked.queries.own, strict=True)):
-        scores = exact_row_scores(asked.queries.vectors[at], rows, searcher.vector.metric)
+    rows, dim = sample.vectors[searcher.name], searcher.vector.dim
+    exact = known.exact(found.ids, every=True)
+    worst = np.nanmin(exact, axis=1, initial=np.inf)  # infinite where nothing was found
+    above = worst + tolerance(np.where(np.isfinite(worst), worst, 0), dim)
+    of = np.arange(len(rows))
+    for at, (row, own) in enumerate(zip(found.ids, asked.queries.own, strict=True)):
+        there = {key for key, score in zip(row, exact[at], strict=False) if np.isfinite(score)}
+        wanted = min(asked.k, about.of - (own is not None))
+        short[at] = max(0, wanted - len(there)) / max(1, wanted)
+        query = asked.queries.vectors[at][None]
+        scores = pair_scores(query, rows, np.zeros_like(of), of, searcher.vector.metric)
         if searcher.name in sample.missing:
             scores[sample.missing[searcher.name]] = -np.inf
-        taken = [names[key] for key in (*row, own) if key in names]
+        taken = [names[key] for key in (*there, own) if key in names]
         scores[taken] = -np.inf
-        missed[at] = np.count_nonzero(scores > last) if len(row) >= asked.k else 0
-    per_query = missed / (share * asked.k)
+        if there:
+            missed[at] = np.count_nonzero(scores > above[at])
+    per_query = np.maximum(missed / (share * asked.k), short)
     total = float(missed.sum())
     # 97.5 % upper limit of a Poisson count, by Wilson and Hilferty.
-    above = total + 1
-    upper = above * (1 - 1 / (9 * above) + 1.96 / (3 * math.sqrt(above))) ** 3
-    low = max(0.0, 1 - upper / (share * asked.k * len(missed)))
+    more = total + 1
+    upper = more * (1 - 1 / (9 * more) + 1.96 / (3 * math.sqrt(more))) ** 3
+    low = max(0.0, 1 - upper / (share * asked.k * len(missed)) - float(short.mean()))
     value = max(0.0, 1 - float(per_query.mean()))
     return {"recall": Figure(max(low, value), low, 1.0)}
-
-
-def _last_scores(searcher: Searcher, found: Found) -> npt.NDArray[np.float64]:
-    """The exact score of each query's last hit."""
-    if found.how.scores == "exact":
-        return np.asarray([row[-1] if row else -np.inf for row in found.scores])
-    keys = list(dict.fromkeys(row[-1] for row in found.ids if row))
-    batch: Batch = searcher.store.fetch(
-        searcher.collection, keys, vectors=[searcher.name], payload=False
-    )
-    rows = dict(zip(batch.ids, batch.vectors[searcher.name], strict=True))
-    lasts = np.full(len(found.ids), -np.inf)
-    for at, row in enumerate(found.ids):
-        if row:
-            query = searcher.asked.queries.vectors[at]
-            lasts[at] = exact_row_scores(query, rows[row[-1]][None], searcher.vector.metric)[0]
-    return lasts
 
 
 def _warm(

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qadapt.engines.exact import tolerance
 from qadapt.evaluation.recall import interval
 from qadapt.evaluation.results import Figure
-from qadapt.model import Id
 
 Doubles = npt.NDArray[np.float64]
 
@@ -22,32 +22,38 @@ def figure(values: Doubles, *, seed: int = 0) -> Figure:
     return Figure(mean, min(low, mean), max(high, mean))
 
 
-def places(found: Sequence[Sequence[Any]], truth: Sequence[Sequence[Any]], k: int) -> Doubles:
-    """Where in the truth each hit stands, float64 ``(nq, k)``: 0 for the best, NaN for no hit or
-    one that is not in it.
+def places(
+    good: npt.NDArray[np.bool_], scores: Doubles, truth: Sequence[Sequence[float]], dim: int
+) -> Doubles:
+    """Where in the truth each hit stands, float64 ``(nq, k)``: 0 for the best, NaN for one that is
+    not right.
+
+    Neighbours whose exact scores differ by rounding alone may come in any order: a hit that
+    scores like them takes the first of their places that is free.
 
     Args:
-        found: ids of each query's hits, best first, own rows taken out.
-        truth: ids of each query's exact neighbours, best first.
+        good: ``(nq, k)``, which hits are right, see ``recall.right``.
+        scores: their exact scores, the same shape.
+        truth: exact scores of each query's neighbours, best first.
+        dim: dimensions of the vectors.
     """
-    result = np.full((len(found), k), np.nan)
-    for at, (row, right) in enumerate(zip(found, truth, strict=True)):
-        known = {key: place for place, key in enumerate(right)}
-        spots = [known.get(key, np.nan) for key in row[:k]]
-        result[at, : len(spots)] = spots
+    result = np.full(good.shape, np.nan)
+    for at, row in enumerate(truth):
+        hits = np.flatnonzero(good[at])
+        if not len(hits) or not row:
+            continue
+        exact = np.asarray(row, dtype=np.float64)
+        slack = tolerance(exact, dim)
+        # Ends of the groups of equal neighbours, and the group that each hit belongs to.
+        ends = np.append(np.flatnonzero(exact[:-1] - exact[1:] > slack[1:]) + 1, len(exact))
+        first = np.searchsorted(-(exact - slack), -scores[at, hits], side="left")
+        group = np.searchsorted(ends, np.minimum(first, len(exact) - 1), side="right")
+        free = np.concatenate([[0], ends[:-1]])
+        for hit, which in zip(hits.tolist(), group.tolist(), strict=True):
+            if free[which] < ends[which]:
+                result[at, hit] = free[which]
+                free[which] += 1
     return result
-
-
-def recall(where: Doubles, wanted: npt.NDArray[np.intp]) -> Doubles:
-    """Recall@k of each query.
-
-    Args:
-        where: of ``places``, truth cut to k.
-        wanted: how many neighbours each query has, at most k.
-    """
-    hit = (where < wanted[:, None]).sum(axis=1)
-    found: Doubles = np.where(wanted > 0, hit / np.maximum(wanted, 1), 1.0)
-    return found
 
 
 def ndcg(where: Doubles, wanted: npt.NDArray[np.intp]) -> Doubles:
@@ -73,21 +79,18 @@ def overlap(where: Doubles, wanted: npt.NDArray[np.intp]) -> Doubles:
     return found
 
 
-def score_error(
-    found: Sequence[Sequence[Id]],
-    scores: Sequence[Sequence[float]],
-    truth: Sequence[Sequence[Id]],
-    exact: Sequence[Sequence[float]],
-) -> float | None:
-    """Mean difference of a hit's score from its exact one, over hits that are in the truth."""
-    total, count = 0.0, 0
-    for row, given, right, true in zip(found, scores, truth, exact, strict=True):
-        known = dict(zip(right, true, strict=True))
-        for key, score in zip(row, given, strict=True):
-            if key in known:
-                total += abs(score - known[key])
-                count += 1
-    return total / count if count else None
+def score_error(scores: Sequence[Sequence[float]], exact: Doubles) -> float | None:
+    """Mean difference of a hit's score from its exact one, over hits whose exact score is known.
+
+    Args:
+        scores: as the search reported them, of each query's hits.
+        exact: ``(nq, k)``, NaN where it is not known.
+    """
+    given = np.full(exact.shape, np.nan)
+    for at, row in enumerate(scores):
+        given[at, : len(row)] = row
+    off = np.abs(given - exact)
+    return float(np.nanmean(off)) if np.isfinite(off).any() else None
 
 
 def against_labels(
@@ -104,7 +107,11 @@ def against_labels(
         known = {key: gain for key, gain in labels.get(query, {}).items() if gain > 0}
         if not known:
             continue
-        gains = np.asarray([known.get(str(key), 0.0) for key in row[:k]])
+        # A document that is named twice answers once.
+        first = {str(key): place for place, key in reversed(list(enumerate(row[:k])))}
+        gains = np.zeros(min(k, len(row)))
+        for key, place in first.items():
+            gains[place] = known.get(key, 0.0)
         best = np.sort(np.asarray(list(known.values())))[::-1][:k]
         recalls.append(np.count_nonzero(gains) / len(known))
         ndcgs.append(float(gains @ discount[: len(gains)]) / float(best @ discount[: len(best)]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,40 +19,145 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.engines.exact import RunningTop, exact_row_scores, exact_scores
+from qadapt.engines.exact import exact_row_scores, pair_scores, tolerance
+from qadapt.engines.nearest import BLOCK, Nearest, objects
 from qadapt.errors import InputError, UnsupportedError
+from qadapt.evaluation.recall import proof_of, recall_per_query, truth_of
 from qadapt.evaluation.results import Truth
 from qadapt.local.cache import cache_dir
 from qadapt.local.state import write_whole
-from qadapt.model import Batch, Id, Vector
+from qadapt.model import Batch, Id, Metric, Vector
 from qadapt.stores.base import OnProgress, Progress, Store
 
 Floats = npt.NDArray[np.float32]
-Objects = npt.NDArray[np.object_]
+Doubles = npt.NDArray[np.float64]
+Fetch = Callable[[Sequence[Id]], tuple[Sequence[Id], Floats]]
 
 MEMORY = 512 * 2**20  # bytes that a page and its scores may take
-QUERY_BLOCK = 256
 LARGEST_PAGE, SMALLEST_PAGE = 8_192, 64
 SAVED_EVERY = 30.0  # seconds
 PROBES = 64  # rows that tell whether a collection is still what it was
-FORMAT = "qadapt.truth/1"
+FETCHED = 1_000  # rows fetched at once to score hits
+SPARE = 2  # rows beyond k: a query's own, and the best of those that are no neighbours
+FORMAT = "qadapt.truth/2"
 
 
 @dataclass(frozen=True)
 class Known:
-    """Exact neighbours.
+    """Exact neighbours, and the judge of what a search found.
 
     Attributes:
         ids, scores: of each query, best first, own row left out; fewer than k in a small
-            collection.
+            collection. Scores are exact (float64).
+        beyond: exact score of the best row that is not among them; -inf where there is none.
         about: over what, and how it was done.
+        queries: float32 ``(nq, d)``.
+        vector: dimensions, metric and datatype of the vectors that the scores are made from.
+        fetch: gives those vectors for ids: the ids that exist, and float32 ``(n, d)``.
         sample: the rows that were read, where they are a sample.
     """
 
     ids: list[list[Id]]
     scores: list[list[float]]
+    beyond: Doubles
     about: Truth
+    queries: Floats
+    vector: Vector
+    fetch: Fetch
     sample: Batch | None = None
+
+    @property
+    def wanted(self) -> npt.NDArray[np.intp]:
+        """How many neighbours each query has, at most k; ``(nq,)``."""
+        return np.asarray([len(row) for row in self.ids], dtype=np.intp)
+
+    @property
+    def last(self) -> Doubles:
+        """Exact score of the last neighbour of each query, ``(nq,)``; NaN where it has none."""
+        return np.asarray([row[-1] if row else np.nan for row in self.scores])
+
+    @property
+    def tied(self) -> npt.NDArray[np.bool_]:
+        """Queries of which rows beyond the neighbours score as well as the last of them."""
+        last = self.last
+        found: npt.NDArray[np.bool_] = self.beyond >= last - tolerance(last, self.vector.dim)
+        return found
+
+    def recall(self, found: Sequence[Sequence[Id]], first: int = 0) -> Doubles:
+        """Recall@k of each query, float64 ``(n,)``.
+
+        Args:
+            found: ids of the hits of some queries in turn, at most k, own rows left out.
+            first: the number of the first of these queries.
+        """
+        part = slice(first, first + len(found))
+        scores = self.exact(found, first)
+        dim = self.vector.dim
+        return recall_per_query(found, scores, self.last[part], self.wanted[part], dim)
+
+    def exact(
+        self, found: Sequence[Sequence[Id]], first: int = 0, *, every: bool = False
+    ) -> Doubles:
+        """Exact scores of hits, float64 ``(n, k)``, made from the vectors of the truth.
+
+        NaN for a row that does not exist. A row that cannot be right is NaN too unless ``every``
+        is set: where no row beyond the neighbours scores as well as the last of them, only the
+        neighbours are right, and nothing has to be fetched.
+
+        Args:
+            found, first: as for ``recall``.
+        """
+        width = max([self.about.k, *map(len, found)])
+        scores = np.full((len(found), width), np.nan)
+        tied = self.tied
+        open_: list[tuple[int, int, Id]] = []
+        for at, row in enumerate(found):
+            known = dict(zip(self.ids[first + at], self.scores[first + at], strict=True))
+            for place, key in enumerate(row):
+                if key in known:
+                    scores[at, place] = known[key]
+                elif every or tied[first + at]:
+                    open_.append((at, place, key))
+        for start in range(0, len(open_), FETCHED):
+            self._score(open_[start : start + FETCHED], scores, first)
+        return scores
+
+    def _score(self, places: list[tuple[int, int, Id]], scores: Doubles, first: int) -> None:
+        ids, rows = self.fetch(list(dict.fromkeys(key for _, _, key in places)))
+        where = {key: at for at, key in enumerate(ids)}
+        there = [(at, place, where[key]) for at, place, key in places if key in where]
+        if there:
+            at, place, of = np.asarray(there, dtype=np.intp).T
+            values = pair_scores(self.queries, rows, at + first, of, self.vector.metric)
+            scores[at, place] = values
+
+
+def stored(store: Store, collection: str, name: str) -> Fetch:
+    """Vectors as a store gives them back."""
+
+    def fetch(ids: Sequence[Id]) -> tuple[Sequence[Id], Floats]:
+        batch = store.fetch(collection, list(ids), vectors=[name], payload=False)
+        gone = batch.missing.get(name)
+        if gone is None:
+            return batch.ids, batch.vectors[name]
+        there = np.flatnonzero(~gone)
+        return [batch.ids[at] for at in there.tolist()], batch.vectors[name][there]
+
+    return fetch
+
+
+def at_hand(batch: Batch, name: str) -> Fetch:
+    """Vectors of rows in memory."""
+    where = {key: at for at, key in enumerate(batch.ids)}
+    if name in batch.missing:
+        gone = batch.missing[name]
+        where = {key: at for key, at in where.items() if not gone[at]}
+
+    def fetch(ids: Sequence[Id]) -> tuple[Sequence[Id], Floats]:
+        there = [key for key in ids if key in where]
+        return there, batch.vectors[name][[where[key] for key in there]]
+
+    return fetch
 
 
 def exact_truth(
@@ -69,7 +174,7 @@ def exact_truth(
     seed: int = 0,
     progress: OnProgress,
 ) -> Known:
-    """The ``k`` rows of a collection that score best by float32 originals, for each query.
+    """The ``k`` rows of a collection that score best by exact scores, for each query.
 
     Args:
         queries: ``Queries``.
@@ -93,19 +198,75 @@ def exact_truth(
     best, done, before = _stream(
         store, collection, name, vector, queries, k, page, place, count, progress
     )
-    ids, scores = best.listed(queries.own, k)
     seconds = before + time.monotonic() - begun
-    about = Truth(done, count, k, len(queries), queries.source, seconds)
-    known = Known(ids, scores, about)
+    fetch = stored(store, collection, name)
+    known = _known(
+        best, queries.vectors, queries.own, queries.source, k, vector, fetch, done, count, seconds
+    )
     if place is not None:
-        document = {"format": FORMAT, "about": about.to_dict(), "ids": ids, "scores": scores}
+        document = {
+            "format": FORMAT,
+            "about": known.about.to_dict(),
+            "ids": known.ids,
+            "scores": known.scores,
+            "beyond": _finite(known.beyond.tolist()),
+        }
         write_whole(place / "truth.json", json.dumps(document))
         (place / "partial.json").unlink(missing_ok=True)
     return known
 
 
+def _known(
+    best: Nearest,
+    queries: Floats,
+    own: Sequence[Id | None],
+    source: str,
+    k: int,
+    vector: Vector,
+    fetch: Fetch,
+    rows: int,
+    of: int,
+    seconds: float,
+    *,
+    bound: str = "",
+    sample: Batch | None = None,
+) -> Known:
+    """What was found, own rows left out.
+
+    Args:
+        rows, of: rows that were read, of so many.
+        bound: what a truth over a sample allows to say.
+    """
+    ids, scores, beyond = listed(best, own, k)
+    unread = sample is not None and rows < of
+    more = (np.isfinite(beyond) | (unread and of > k + 1)).tolist()
+    about = Truth(
+        rows, of, k, len(queries), source, seconds, exact=not unread, bound=bound,
+        ground_truth=truth_of(vector), proof=proof_of(queries, k, more, of),
+    )  # fmt: skip
+    return Known(ids, scores, beyond, about, queries, vector, fetch, sample)
+
+
+def listed(best: Nearest, own: Any, k: int) -> tuple[list[list[Id]], list[list[float]], Doubles]:
+    """Ids and scores of each query without its own row, each id once; and the best score of what
+    is left."""
+    ids, scores, beyond = [], [], np.full(len(best.names), -np.inf)
+    rows = zip(own, best.names.tolist(), best.scores.tolist(), strict=True)
+    for at, (self_id, names, values) in enumerate(rows):
+        kept: dict[Id, float] = {}
+        for key, value in zip(names, values, strict=True):
+            if key is not None and key != self_id:
+                kept.setdefault(key, value)
+        left = list(kept.items())
+        ids.append([key for key, _ in left[:k]])
+        scores.append([score for _, score in left[:k]])
+        if len(left) > k:
+            beyond[at] = left[k][1]
+    return ids, scores, beyond
+
+
 def _page(dim: int, queries: int, memory: int) -> int:
-    each = 4 * (3 * dim + 6 * min(queries, QUERY_BLOCK))
+    each = 4 * (4 * dim + 6 * min(queries, BLOCK))
     page = memory // each
     if page < SMALLEST_PAGE:
         raise InputError(
@@ -113,42 +274,6 @@ def _page(dim: int, queries: int, memory: int) -> int:
             hint=f"give at least {SMALLEST_PAGE * each:,}",
         )
     return int(min(page, LARGEST_PAGE))
-
-
-class _Best:
-    """The best rows of each query so far, by id."""
-
-    def __init__(self, queries: int, width: int) -> None:
-        self.width = width
-        self.ids: Objects = np.empty((queries, 0), dtype=object)
-        self.scores: Floats = np.empty((queries, 0), dtype=np.float32)
-
-    def add(self, queries: Floats, rows: Floats, ids: Objects, vector: Vector, gone: Any) -> None:
-        """Take in a page; rows marked in ``gone`` have no such vector."""
-        tops = []
-        for start in range(0, len(queries), QUERY_BLOCK):
-            scores = exact_scores(queries[start : start + QUERY_BLOCK], rows, vector.metric)
-            if gone is not None:
-                scores[:, gone] = -np.inf
-            top = RunningTop(self.width)
-            top.add(scores)
-            tops.append(top)
-        scores = np.concatenate([self.scores, *[np.concatenate([t.scores for t in tops])]], axis=1)
-        names = np.concatenate([self.ids, ids[np.concatenate([t.rows for t in tops])]], axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, : self.width]
-        self.scores = np.take_along_axis(scores, order, axis=1)
-        self.ids = np.take_along_axis(names, order, axis=1)
-
-    def listed(self, own: Any, k: int) -> tuple[list[list[Id]], list[list[float]]]:
-        """Ids and scores of each query without its own row and without what is no vector."""
-        ids, scores = [], []
-        rows = zip(own, self.ids.tolist(), self.scores.tolist(), strict=True)
-        for self_id, names, values in rows:
-            pairs = zip(names, values, strict=True)
-            kept = [pair for pair in pairs if pair[1] > -np.inf and pair[0] != self_id][:k]
-            ids.append([key for key, _ in kept])
-            scores.append([score for _, score in kept])
-        return ids, scores
 
 
 def _stream(
@@ -162,19 +287,16 @@ def _stream(
     place: Path | None,
     count: int,
     progress: OnProgress,
-) -> tuple[_Best, int, float]:
+) -> tuple[Nearest, int, float]:
     """Read all rows; returns the best, how many were read, and seconds of an earlier attempt."""
-    best, done, after, before = _taken_up(place, len(queries), k + 1)
+    best, done, after, before = _taken_up(place, queries, vector, k)
     pages = _pages(store, collection, name, page, after)
     if pages is None:  # a store that cannot read on from an id
-        best, done, before = _Best(len(queries), k + 1), 0, 0.0
+        best, done, before = Nearest(queries.vectors, vector.metric, k + SPARE), 0, 0.0
         pages = store.read(collection, vectors=[name], payload=False, page=page)
     begun = saved = time.monotonic()
     for batch in pages:
-        best.add(
-            queries.vectors, batch.vectors[name], _objects(batch.ids), vector,
-            batch.missing.get(name),
-        )  # fmt: skip
+        best.add(batch.vectors[name], objects(batch.ids), batch.missing.get(name))
         done += len(batch)
         progress(Progress("computing the exact truth", done, count))
         if place is not None and time.monotonic() - saved > SAVED_EVERY:
@@ -200,12 +322,6 @@ def _pages(
             yield from rest
 
     return all_pages()
-
-
-def _objects(ids: Any) -> Objects:
-    found = np.empty(len(ids), dtype=object)
-    found[:] = ids
-    return found
 
 
 # -- kept ----------------------------------------------------------------------------------------
@@ -234,6 +350,7 @@ def _kept(
     if document is None or len(document["ids"]) != len(queries):
         return None
     ids, scores = document["ids"], document["scores"]
+    beyond = np.asarray([-np.inf if each is None else each for each in document["beyond"]])
     about = Truth.from_dict(document["about"]).replace(cached=True, source=queries.source)
     filled = [at for at, row in enumerate(ids) if row]
     drawn = np.random.default_rng(0).choice(len(filled), min(PROBES, len(filled)), replace=False)
@@ -247,32 +364,37 @@ def _kept(
         score = exact_row_scores(queries.vectors[at], rows[key][None, :], vector.metric)[0]
         if not np.isclose(score, scores[at][-1], rtol=1e-3, atol=1e-4):
             return None
-    return Known(ids, scores, about)
+    fetch = stored(store, collection, name)
+    return Known(ids, scores, beyond, about, queries.vectors, vector, fetch)
 
 
-def _save(place: Path, best: _Best, done: int, last: Id, seconds: float) -> None:
-    there = best.scores > -np.inf
+def _finite(scores: list[float]) -> list[float | None]:
+    """JSON has no infinity: null stands for it."""
+    return [score if np.isfinite(score) else None for score in scores]
+
+
+def _save(place: Path, best: Nearest, done: int, last: Id, seconds: float) -> None:
     document = {
         "format": FORMAT,
         "done": done,
         "after": last,
         "seconds": seconds,
-        "ids": best.ids.tolist(),
-        "scores": np.where(there, best.scores, np.float32(-3e38)).tolist(),
+        "ids": best.names.tolist(),
+        "scores": [_finite(row) for row in best.scores.tolist()],
     }
     write_whole(place / "partial.json", json.dumps(document))
 
 
-def _taken_up(place: Path | None, queries: int, width: int) -> tuple[_Best, int, Id | None, float]:
-    best = _Best(queries, width)
+def _taken_up(
+    place: Path | None, queries: Any, vector: Vector, k: int
+) -> tuple[Nearest, int, Id | None, float]:
+    best = Nearest(queries.vectors, vector.metric, k + SPARE)
     document = None if place is None else _read(place / "partial.json")
-    if document is None or len(document["ids"]) != queries:
+    if document is None or len(document["ids"]) != len(queries):
         return best, 0, None, 0.0
-    best.ids = np.empty((queries, len(document["ids"][0])), dtype=object)
-    for at, row in enumerate(document["ids"]):
-        best.ids[at] = row
-    scores = np.asarray(document["scores"], dtype=np.float32)
-    best.scores = np.where(scores <= np.float32(-3e38), -np.inf, scores).astype(np.float32)
+    for at, (names, scores) in enumerate(zip(document["ids"], document["scores"], strict=True)):
+        best.names[at] = names
+        best.scores[at] = [-np.inf if each is None else each for each in scores]
     return best, int(document["done"]), document["after"], float(document["seconds"])
 
 
@@ -301,26 +423,60 @@ def _over_sample(
 ) -> Known:
     begun = time.monotonic()
     batch = store.sample(collection, rows, seed=seed, vectors=[name])
-    known = over_rows(batch, name, vector, queries, k)
-    about = Truth(
-        len(batch), count, k, len(queries), queries.source, time.monotonic() - begun,
-        exact=len(batch) >= count,
-        bound=f"{len(batch):,} of {count:,} rows were read: rows that a search missed are counted "
-        f"among these and scaled up, which bounds recall from below",
+    best = _over(batch, name, vector, queries.vectors, k)
+    bound = (
+        f"{len(batch):,} of {count:,} rows were read: rows that a search missed are counted among "
+        "these and scaled up, which bounds recall from below"
+    )
+    return _known(
+        best, queries.vectors, queries.own, queries.source, k, vector,
+        stored(store, collection, name), len(batch), count, time.monotonic() - begun,
+        bound=bound, sample=batch,
     )  # fmt: skip
-    return Known(known.ids, known.scores, about, batch)
+
+
+def _over(batch: Batch, name: str, vector: Vector, queries: Floats, k: int) -> Nearest:
+    best = Nearest(queries, vector.metric, k + SPARE)
+    ids, gone = objects(batch.ids), batch.missing.get(name)
+    for start in range(0, len(batch), LARGEST_PAGE):
+        page = slice(start, start + LARGEST_PAGE)
+        missing = None if gone is None else gone[page]
+        best.add(batch.vectors[name][page], ids[page], missing)
+    return best
+
+
+def recall_in(
+    rows: Floats,
+    queries: Floats,
+    metric: Metric,
+    found: Sequence[Sequence[Any]],
+    k: int,
+    *,
+    own: npt.ArrayLike | None = None,
+) -> Doubles:
+    """Recall@k of each query among rows in memory, float64 ``(nq,)``.
+
+    Args:
+        rows: float32 ``(n, d)``.
+        queries: float32 ``(nq, d)``.
+        found: the row numbers of each query's hits; what is no row number counts as no hit.
+        own: the row that each query is, which does not count; None where they are none.
+    """
+    batch, vector = Batch(range(len(rows)), {"": rows}), Vector(rows.shape[1], metric)
+    best = _over(batch, "", vector, queries, k)
+    asked = [None] * len(queries) if own is None else np.asarray(own).tolist()
+    known = _known(
+        best, queries, asked, "", k, vector, at_hand(batch, ""), len(rows), len(rows), 0.0
+    )  # fmt: skip
+    return known.recall([list(row[:k]) for row in found])
 
 
 def over_rows(batch: Batch, name: str, vector: Vector, queries: Any, k: int) -> Known:
     """Exact neighbours among rows that are at hand."""
     begun = time.monotonic()
-    best = _Best(len(queries), k + 1)
-    ids, gone = _objects(batch.ids), batch.missing.get(name)
-    for start in range(0, len(batch), LARGEST_PAGE):
-        page = slice(start, start + LARGEST_PAGE)
-        missing = None if gone is None else gone[page]
-        best.add(queries.vectors, batch.vectors[name][page], ids[page], vector, missing)
-    found, scores = best.listed(queries.own, k)
-    seconds = time.monotonic() - begun
-    about = Truth(len(batch), len(batch), k, len(queries), queries.source, seconds)
-    return Known(found, scores, about)
+    best = _over(batch, name, vector, queries.vectors, k)
+    seconds, rows = time.monotonic() - begun, len(batch)
+    return _known(
+        best, queries.vectors, queries.own, queries.source, k, vector, at_hand(batch, name), rows,
+        rows, seconds,
+    )  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 
 from qadapt.errors import InputError
 from qadapt.evaluation.truth import Queries, queries_of
-from qadapt.model import Vector, as_vectors, check_vectors
+from qadapt.model import Vector, as_vectors, check_queries
 from qadapt.stores.base import Store
 
 Encoder = Callable[[list[str]], Any]
@@ -62,7 +62,7 @@ def ask(
                 hint="encoder=qa.Encoder(model), or --encoder NAME",
             )
         array = as_vectors(np.asarray(encoder(texts)), what="encoded queries")
-        check_vectors(array, vector, what="encoded queries")
+        check_queries(array, vector, what="encoded queries")
         if len(array) != len(texts):
             raise InputError(f"the encoder made {len(array)} vectors of {len(texts)} texts")
         where = f" from {os.fspath(given)}" if isinstance(given, (str, os.PathLike)) else ""

@@ -6,13 +6,15 @@ and without its newest ones in the vector index (facts/weaviate.md section 7), a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from qadapt.engines.exact import exact_row_scores
+from qadapt.engines.exact import pair_scores, tolerance
+from qadapt.evaluation.neighbours import Fetch, stored
 from qadapt.local.settings import read_settings
-from qadapt.model import CollectionInfo, Hits, Id, Kind, Plain, Rescore, Vector
+from qadapt.model import CollectionInfo, Id, Kind, Plain, Rescore, Vector
 from qadapt.model.data import Floats
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, Search, Store
@@ -74,29 +76,53 @@ def reach(
     more = store.allowed_rescore(info.name, Rescore(OVERSAMPLING))
     rescore = None if now.quantization.kind is Kind.NONE else more
     settings = read_settings(store, info.name).of(name)
-    wanted = Search(k=min(K, store.most_results(info.name)), vector=name, rescore=rescore)
+    k = min(K, store.most_results(info.name))
+    wanted = Search(k=k, vector=name, rescore=rescore)
+    fetch = stored(store, info.name, name)
     unfound: list[Id] = []
     for start in range(0, len(ids), BLOCK):
         block = slice(start, start + BLOCK)
         hits = search(store, info.name, rows[block], wanted, now.vector, settings)
-        unfound += _unfound(hits, ids[block], rows[block], now.vector)
+        found = hits.ids.tolist()
+        unfound += unfound_among(found, ids[block], rows[block], now.vector, fetch, k)
         done = min(start + BLOCK, len(ids))
         progress(Progress("searching rows by their own vectors", done, len(ids), "vectors"))
     return Reach(len(ids), tuple(unfound))
 
 
-def _unfound(hits: Hits, ids: list[Id], rows: Floats, vector: Vector) -> list[Id]:
-    """Rows that belong among the hits and are not there.
+def unfound_among(
+    found: Sequence[Sequence[Id | None]],
+    ids: Sequence[Id],
+    rows: Floats,
+    vector: Vector,
+    fetch: Fetch,
+    k: int,
+) -> list[Id]:
+    """Rows that belong among the hits of a search by their own vector and are not there.
 
-    Not those that score no better than the last hit: under dot others may score higher, and of
+    Not those that score no better than the worst hit: under dot others may score higher, and of
     many equal rows only some fit in.
+
+    Args:
+        found: ids of each row's hits.
+        ids, rows: the rows, float32 ``(n, d)``.
+        fetch: gives vectors of hits.
+        k: hits that were asked for.
     """
     missing = []
-    for at, (key, row) in enumerate(zip(ids, rows, strict=True)):
-        if key in hits.ids[at].tolist():
+    for key, row, hits in zip(ids, rows, found, strict=True):
+        there = list(dict.fromkeys(hit for hit in hits if hit is not None))
+        if key in there:
             continue
-        last = hits.scores[at, -1]
-        own = exact_row_scores(row, row[None, :], vector.metric)[0]
-        if np.isnan(last) or own > last + 1e-5 * max(1.0, abs(float(own))):
+        _, others = fetch(there) if there else ((), rows[:0])
+        if len(others) < k:
+            missing.append(key)
+            continue
+        pair = np.zeros(len(others) + 1, dtype=np.intp)
+        of = np.arange(len(pair), dtype=np.intp)
+        scores = pair_scores(
+            row[None], np.concatenate([row[None], others]), pair, of, vector.metric
+        )
+        if scores[0] > scores[1:].min() + tolerance(scores[0], vector.dim):
             missing.append(key)
     return missing

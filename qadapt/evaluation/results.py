@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal
 
+from qadapt.evaluation.recall import Proof, weakest
 from qadapt.model import (
     How,
     Match,
@@ -125,7 +126,7 @@ class Result(Plain):
         where: ``live`` collection, ``copy`` of a sample, or ``simulated``.
         state: what came of it.
         status: as seen, with evidence.
-        recall: at k against exact float32 truth.
+        recall: at k: hits whose exact score reaches that of the k-th exact neighbour.
         ndcg: at k against truth; the gain of the r-th exact neighbour is k + 1 - r.
         overlap: average overlap with the exact order at depths 1 to k.
         score_error: mean difference of a hit's score from its exact one, where that is known.
@@ -170,6 +171,8 @@ class Truth(Plain):
         cached: whether it was kept from an earlier call.
         exact: whether all rows were read.
         bound: what truth over a sample allows to say; empty where it is exact.
+        ground_truth: the vectors that exact scores were computed from.
+        proof: how much a recall against it proves.
     """
 
     rows: int
@@ -181,11 +184,18 @@ class Truth(Plain):
     cached: bool = False
     exact: bool = True
     bound: str = ""
+    ground_truth: str = ""
+    proof: Proof = field(default_factory=Proof)
 
 
 @dataclass(frozen=True)
 class Evaluation(Plain):
-    """Measurements of one vector of a collection; the live setting comes first."""
+    """Measurements of one vector of a collection; the live setting comes first.
+
+    Attributes:
+        truth: the exact neighbours in the collection.
+        copy_truth: those in the copy that candidates ran on, where that is not all rows.
+    """
 
     store: str
     server: Server
@@ -205,7 +215,14 @@ class Evaluation(Plain):
     command: str = ""
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    copy_truth: Truth | None = None
     format: Literal["qadapt.evaluation/1"] = "qadapt.evaluation/1"
+
+    @property
+    def proof(self) -> Proof:
+        """How much the least proven of its recalls proves."""
+        truths = (self.truth, self.copy_truth)
+        return weakest(each.proof for each in truths if each is not None)
 
     def result(self, setting: str) -> Result:
         """The result of one setting.
@@ -239,6 +256,11 @@ class Simulation(Plain):
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     format: Literal["qadapt.simulation/1"] = "qadapt.simulation/1"
+
+    @property
+    def proof(self) -> Proof:
+        """How much its recalls prove."""
+        return self.truth.proof
 
     def result(self, setting: str) -> Result:
         """The result of one setting.

@@ -8,22 +8,24 @@ are known exactly, count for themselves. So a prediction is for the whole collec
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qadapt.engines.nearest import reaching
 from qadapt.errors import InputError, UnsupportedError, refuse_pairs
 from qadapt.evaluation import metrics
 from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth
 from qadapt.evaluation.questions import Encoder, ask
+from qadapt.evaluation.recall import least_score
 from qadapt.evaluation.results import Figure, Prediction, Result, Simulation, now
 from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.truth import Queries
-from qadapt.model import Batch, Id, Level, Quantization, Rescore, Vector
+from qadapt.model import Batch, Level, Quantization, Rescore, Vector
 from qadapt.simulation import registry
 from qadapt.simulation.checked import UNCHECKED
 from qadapt.simulation.ranks import Ranks, ranks
@@ -54,6 +56,7 @@ class Population:
         queries: float32 ``(nq, d)``.
         truth: int64 ``(nq, k)``, numbers of the true neighbours among the rows, -1 for none.
         own: int64 ``(nq,)``, the row that a query is, -1 for none.
+        right: of queries of which more rows are right than ``truth`` has, all those rows.
         count: rows of the collection.
         learnt: the rows that ranges and centroids are learnt from: those that were drawn evenly.
     """
@@ -65,6 +68,7 @@ class Population:
     own: npt.NDArray[np.int64]
     count: int
     learnt: slice = field(default_factory=lambda: slice(None))
+    right: Mapping[int, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def sampled(self) -> bool:
@@ -152,6 +156,7 @@ def _ranked(
         own=people.own,
         weight=people.weight,
         segments=segments,
+        right=people.right,
     )
     return modelled, found
 
@@ -257,7 +262,7 @@ def _people(
     """True neighbours as themselves, and a sample of all others."""
     if known.about.of <= rows:
         batch = present(whole_of(store, collection, name), name, collection)
-        return population(batch, name, asked, known.ids, k, len(batch)), len(batch)
+        return population(batch, name, asked, known, k, len(batch)), len(batch)
     near = list(dict.fromkeys(key for row in known.ids for key in row))
     parts = []
     for start in range(0, len(near), FETCHED):
@@ -272,14 +277,14 @@ def _people(
     others = [at for at, key in enumerate(sample.ids) if key not in true]
     parts.append(Batch([sample.ids[at] for at in others], {name: sample.vectors[name][others]}))
     batch = Batch.concat(parts)
-    return population(batch, name, asked, known.ids, k, count, len(near)), len(sample)
+    return population(batch, name, asked, known, k, count, len(near)), len(sample)
 
 
 def population(
     batch: Batch,
     name: str,
     asked: Queries,
-    truth: Sequence[Sequence[Id]],
+    known: Known,
     k: int,
     count: int,
     themselves: int | None = None,
@@ -293,7 +298,7 @@ def population(
     rows = np.ascontiguousarray(batch.vectors[name])
     places = {key: at for at, key in enumerate(batch.ids)}
     spots = np.full((len(asked), k), -1, dtype=np.int64)
-    for at, row in enumerate(truth):
+    for at, row in enumerate(known.ids):
         found = [places[key] for key in row[:k] if key in places]
         spots[at, : len(found)] = found
     own = np.asarray([places.get(key, -1) if key is not None else -1 for key in asked.own])
@@ -302,4 +307,25 @@ def population(
         weight = np.ones(len(rows))
         weight[themselves:] = (count - themselves) / (len(rows) - themselves)
     learnt = slice(None) if weight is None else slice(themselves, None)
-    return Population(rows, weight, asked.vectors, spots, own.astype(np.int64), count, learnt)
+    own = own.astype(np.int64)
+    right = _right(rows, asked, known, own)
+    return Population(rows, weight, asked.vectors, spots, own, count, learnt, right)
+
+
+def _right(
+    rows: Floats, asked: Queries, known: Known, own: npt.NDArray[np.int64]
+) -> dict[int, npt.NDArray[np.int64]]:
+    """All right rows of the queries of which rows beyond the neighbours are right too."""
+    tied = np.flatnonzero(known.tied)
+    if not len(tied):
+        return {}
+    least = least_score(known.last[tied], known.vector.dim)
+    at, of = reaching(asked.vectors[tied], rows, known.vector.metric, least)
+    ends = np.searchsorted(at, np.arange(len(tied) + 1))
+    found = {}
+    for place, query in enumerate(tied.tolist()):
+        mine = of[ends[place] : ends[place + 1]]
+        mine = mine[mine != own[query]]
+        if len(mine):
+            found[query] = mine.astype(np.int64)
+    return found

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError
-from qadapt.evaluation.neighbours import exact_truth
-from qadapt.model import Id, Vector, as_vectors, check_vectors
+from qadapt.evaluation.neighbours import Known, exact_truth
+from qadapt.model import Id, Vector, as_vectors, check_queries
 from qadapt.model.npy import open_npy
+from qadapt.model.queries import usable
 from qadapt.stores.base import OnProgress, Store
 
 Floats = npt.NDArray[np.float32]
@@ -46,22 +47,24 @@ def queries_of(
 
     Raises:
         InputError: no such file, not an array, or an empty collection.
-        DimensionError, NonFiniteError, ZeroVectorError: unfit queries.
+        DimensionError, NonFiniteError, ZeroVectorError, InputError: unfit queries.
     """
     if isinstance(given, int) and not isinstance(given, bool):
         batch = store.sample(collection, given, seed=seed, vectors=[name])
         there = ~batch.missing.get(name, np.zeros(len(batch), dtype=np.bool_))
+        there &= usable(batch.vectors[name], vector)
         own = [key for key, present in zip(batch.ids, there, strict=True) if present]
         if not own:
+            what = "has no vector that can be searched for" if len(batch) else "is empty"
             raise InputError(
-                f"the collection {collection!r} is empty: there is nothing to measure with",
+                f"the collection {collection!r} {what}: there is nothing to measure with",
                 hint="write vectors first",
             )
         source = f"{len(own)} of its own vectors, each left out of its own results"
         return Queries(batch.vectors[name][there], tuple(own), source)
     from_file = isinstance(given, (str, os.PathLike))
     array = load_queries(given) if from_file else as_vectors(given, what="queries")
-    check_vectors(array, vector, what="queries")
+    check_queries(array, vector)
     if not len(array):
         raise InputError("there are no queries to measure with", hint="give at least one")
     source = f"{len(array)} queries" + (f" from {os.fspath(given)}" if from_file else "")
@@ -86,10 +89,7 @@ def exact_neighbours(
     queries: Queries,
     k: int,
     progress: OnProgress,
-) -> list[list[Id]]:
-    """The ids of the ``k`` rows that score best by float32 originals, for each query; nothing is
-    kept, and all rows are read."""
-    known = exact_truth(
-        store, collection, name, vector, queries, k, cached=False, progress=progress
-    )
-    return known.ids
+) -> Known:
+    """The ``k`` rows that score best by the vectors that the store holds, for each query; nothing
+    is kept, and all rows are read."""
+    return exact_truth(store, collection, name, vector, queries, k, cached=False, progress=progress)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from qadapt.errors import over_limit
+from qadapt.evaluation.neighbours import Known
 from qadapt.evaluation.questions import Encoder, ask
 from qadapt.evaluation.reach import Reach, reach
-from qadapt.evaluation.recall import Recall, interval, recall_per_query
+from qadapt.evaluation.recall import Recall, interval, without_own
 from qadapt.evaluation.truth import Queries, exact_neighbours
 from qadapt.local import seen
 from qadapt.local.settings import read_settings
 from qadapt.model import (
     CollectionInfo,
-    Id,
     Kind,
     Plain,
     Rescore,
@@ -45,6 +44,7 @@ class Verification(Plain):
         source: where the queries came from.
         reach: whether sampled rows are found by their own vectors.
         notes: what a reader must know.
+        ground_truth: the vectors that the exact scores were computed from.
     """
 
     collection: str
@@ -56,6 +56,7 @@ class Verification(Plain):
     source: str
     reach: Reach
     notes: tuple[str, ...] = ()
+    ground_truth: str = ""
 
     @property
     def recall(self) -> Recall:
@@ -104,7 +105,8 @@ def verify(
         recalls=recalls,
         source=asked.source,
         reach=reached,
-        notes=(*limited, *_notes(vector, reached)),
+        notes=(*limited, *_notes(vector, reached, truth)),
+        ground_truth=truth.about.ground_truth,
     )
 
 
@@ -138,13 +140,15 @@ def _ways(store: Store, collection: str, vector: VectorInfo) -> list[tuple[str, 
     return ways
 
 
-def _notes(vector: VectorInfo, reached: Reach) -> tuple[str, ...]:
+def _notes(vector: VectorInfo, reached: Reach, truth: Known) -> tuple[str, ...]:
     notes = []
     if not agrees(vector):
         seen_as = f"configured {vector.quantization}, seen {vector.status.state}"
         notes.append(f"{seen_as}: recall is of what is")
     if reached.words:
         notes.append(reached.words)
+    if truth.about.proof.reason:
+        notes.append(truth.about.proof.reason)
     return tuple(notes)
 
 
@@ -153,7 +157,7 @@ def measure(
     info: CollectionInfo,
     name: str,
     queries: Queries,
-    truth: Sequence[Sequence[Id]],
+    truth: Known,
     k: int,
     label: str,
     rescore: Rescore | None,
@@ -170,7 +174,7 @@ def measure(
         begun = time.perf_counter()
         hits = search(store, info.name, queries.vectors[block], wanted, vector, settings)
         spent += time.perf_counter() - begun
-        values.append(recall_per_query(hits, truth[block], queries.own[block], k))
+        values.append(truth.recall(without_own(hits.ids, queries.own[block], k), start))
         done = min(start + PROBES, len(queries))
         progress(Progress(f"measuring recall {label}", done, len(queries), "queries"))
     per_query = np.concatenate(values)
@@ -184,4 +188,6 @@ def measure(
         k=k,
         queries=len(queries),
         ms=1000 * spent / len(queries),
+        ground_truth=truth.about.ground_truth,
+        proof=truth.about.proof,
     )

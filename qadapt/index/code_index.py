@@ -28,6 +28,7 @@ from qadapt.index.storage import (
     sweep,
 )
 from qadapt.index.vectors import as_matrix, check, prepared
+from qadapt.model.queries import check_norms
 
 _OPEN_TRIES = 5
 
@@ -302,13 +303,15 @@ class CodeIndex:
             ``1 - 2 h / dim``. Equal scores are in row order.
 
         Raises:
-            InputError, DimensionError, NonFiniteError, ZeroVectorError: a query or option.
+            InputError, DimensionError, NonFiniteError, ZeroVectorError: a query or option. Under
+                dot and euclidean a query whose squared norm overflows float32 is refused.
             NotFoundError: ``fetch`` has no vector for some ids; names them.
         """
         inside = self._open
         array = as_matrix(Q, inside.settings.dim, what="queries")
         check(array, inside.settings.metric, what="queries")
         queries = prepared(array, inside.settings.metric)
+        check_norms(queries, inside.settings.metric)
         allowed = inside.allowed(mask, ids, exclude)
         return search(
             inside, queries, k, oversampling=rescore, source=source, fetch=fetch, mask=allowed,

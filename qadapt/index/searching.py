@@ -27,6 +27,7 @@ from qadapt.index.stages import (
     rescore_originals,
 )
 from qadapt.index.vectors import Floats
+from qadapt.model.metric import Metric
 
 SOURCES = ("codes", "originals", "bits", "off")
 
@@ -76,6 +77,8 @@ def search(
                 found, points = _second(inside, some, found, k, source, originals)
             rows[start : start + step, : found.shape[1]] = found
             scores[start : start + step, : found.shape[1]] = points
+    if inside.settings.metric is Metric.COSINE:
+        np.clip(scores, -1, 1, out=scores)  # NaN, where there is no row, stays
     ids = np.empty(rows.shape, dtype=object)
     ids.ravel()[:] = inside.rows.at(rows)
     return CodeHits(

@@ -49,14 +49,15 @@ qadapt has. It is made from the same data as [the matrix](matrix.md).
 - **indirect**: by a cousin, or by another way than one would think; it says how.
 - **by us**: qadapt keeps the codes beside the store and takes the floats for rescoring from it.
 
-Recall is mean recall@10 against exact search, without rescoring and with ten times as many
-candidates rescored, on 2,000 abstracts of SciFact (all-MiniLM-L6-v2, 384 dimensions) unless it is
-said otherwise. Rescoring is the store's own, or qadapt's where the store has none.
+Recall is mean recall@10 by exact scores of the original float32 vectors, without rescoring and with
+ten times as many candidates rescored, on 2,000 abstracts of SciFact (all-MiniLM-L6-v2, 384
+dimensions) unless it is said otherwise. Rescoring is the store's own, or qadapt's where the store
+has none.
 
 Oldest versions: `edge` needs qdrant-edge-py 0.6. The conformance suite passes on 0.6.0, 0.6.1,
-0.7.0, 0.7.2, 0.8.0 and 0.9.0; on 0.1 to 0.5 no collection can be created. Milvus Lite 2.5.1 passes
-it too, with pymilvus 2.5 and setuptools before 81; it has no codes of floats, so all kinds are by
-qadapt.
+0.7.0, 0.7.2, 0.8.0 and 0.9.0; on 0.1, 0.4 and 0.5 no collection can be created. Milvus Lite 2.5.1
+passes it too, with pymilvus 2.5 and setuptools before 81; it has no codes of floats, so all kinds
+are by qadapt.
 """
 
 
@@ -134,7 +135,7 @@ def _figures(cells: Sequence[Cell]) -> str:
 def _about(run: Seen) -> str:
     return (
         f"{run.rows:,} rows of {run.data}, {run.dim} dimensions, {run.queries} queries, "
-        f"recall@{run.k}, oversampling {run.oversampling:g}"
+        f"recall@{run.k}, oversampling {run.oversampling:g}; ground truth: {run.ground_truth}"
     )
 
 

@@ -33,6 +33,7 @@ class Seen(Plain):
         lifted: mean recall@k of searches that rescore ``oversampling`` times k candidates.
         rescorer: who rescored, ``store`` or ``qadapt``.
         day: of the run, UTC.
+        ground_truth: the vectors that exact scores were computed from.
     """
 
     store: str
@@ -58,6 +59,7 @@ class Seen(Plain):
     oversampling: float
     rescorer: str
     day: str
+    ground_truth: str = "original vectors (float32)"
 
     @property
     def key(self) -> tuple[str, ...]:

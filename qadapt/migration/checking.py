@@ -14,41 +14,29 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from qadapt.engines.exact import RunningTop, exact_scores
-from qadapt.errors import InputError
-from qadapt.evaluation.recall import interval
-from qadapt.local.settings import read_settings
 from qadapt.migration.ahead import ahead
-from qadapt.migration.carrier import Carrier, home
+from qadapt.migration.carrier import Carrier
 from qadapt.migration.compare import Difference
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.gaps import not_copied
 from qadapt.migration.idset import IdSet, among
-from qadapt.migration.parting import Piece, inside, part_of, pieces, sources, targets
+from qadapt.migration.parting import pieces, sources, targets
 from qadapt.migration.plan import VectorPlan
-from qadapt.migration.report import Check, RecallCheck
+from qadapt.migration.recall_check import Codes, Drawn, Out, add_rows, draw, recall_of
+from qadapt.migration.report import Check
 from qadapt.migration.scan import carries_notes, every_piece, pages
 from qadapt.migration.side_by_side import SHOWN, Comparing, Found
-from qadapt.model import Batch, Guard, Id, Kind, Quantization, Vector
-from qadapt.search import search
-from qadapt.stores.base import OnProgress, Progress, Search, silent
+from qadapt.model import Guard, Id
+from qadapt.stores.base import OnProgress, Progress, silent
 
-Floats = npt.NDArray[np.float32]
-# Rows that are left out: the part that their id is unique in (or None), and the id.
-Out = Mapping[tuple[str | None, Id], str]
 # Rows of a page, as many as have so many bytes: Milvus looks through all keys for each page.
 PAGE_ROWS, PAGE_BYTES = 4_000, 4 << 20
 SAMPLE = 10_000  # rows of a sample
 WHOLE = 200_000  # rows up to which all are compared where nobody says
 QUERIES, K = 100, 10
-BLOCK = 50
-SLACK = 0.02  # recall that the target may have less than the source, where no gate is given
 Z = 1.959964
 
 
@@ -79,11 +67,13 @@ def check(
     share = min(1.0, SAMPLE / total) if sampled and total else 1.0
     k, queries, seed = (gate.k, gate.queries, gate.seed) if gate else (K, QUERIES, 0)
     uncopied = not_copied(source, plans)
+    codes = {name: Codes.of(source, target, name) for name in plans}
+    exact = [name for name, each in codes.items() if each.any and gate is None]
     lost, extra = _ids(source, target, carrier, out, progress)
-    drawn = _drawn(source, target, plans, carrier, queries, seed, k, total)
+    drawn = draw(source, target, plans, carrier, queries, seed, k, total, exact, progress)
     found = _rows(source, target, plans, carrier, out, share, drawn, total, progress)
     recalls = tuple(
-        _recall(source, target, plans[name], carrier, name, of, k, gate, progress)
+        recall_of(plans[name], name, of, k, gate, total, codes[name])
         for name in plans
         if (of := [each for each in drawn if each.name == name])
     )
@@ -200,130 +190,6 @@ def target_ids(
 # -- rows ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Key:
-    """A row's id as the source has it, and as it really is (see ``carrier``)."""
-
-    native: Id
-    own: Id
-
-
-@dataclass
-class Drawn:
-    """Queries of one vector, and the best rows that were found for them so far.
-
-    Attributes:
-        name: of the vector.
-        label: the part whose rows they are, and are compared with; None where there are none.
-        source, target: where the part is searched.
-        vectors: float32 ``(nq, d)``.
-        own: the rows that they are.
-        vector: dimensions and metric.
-        tops: of blocks of queries.
-        keys: of rows by their numbers, those that are among the best.
-    """
-
-    name: str
-    label: str | None
-    source: Endpoint
-    target: Endpoint
-    vectors: Floats
-    own: list[Key]
-    vector: Vector
-    tops: list[RunningTop]
-    keys: dict[int, Key] = field(default_factory=dict)
-
-    def add(self, rows: Floats, present: npt.NDArray[np.bool_], keys: list[Key]) -> None:
-        """Take in a page of the source."""
-        before = self.tops[0].seen
-        for at, top in enumerate(self.tops):
-            block = self.vectors[at * BLOCK : (at + 1) * BLOCK]
-            scores = exact_scores(block, rows, self.vector.metric)
-            scores[:, ~present] = -np.inf
-            top.add(scores)
-        kept = {int(row) for top in self.tops for row in np.unique(top.rows)}
-        self.keys = {row: self.keys[row] if row < before else keys[row - before] for row in kept}
-
-    def truth(self, k: int) -> list[list[Key]]:
-        """The best ``k`` rows of each query, its own left out."""
-        found = []
-        for at, own in enumerate(self.own):
-            top, row = self.tops[at // BLOCK], at % BLOCK
-            there = top.rows[row][top.scores[row] > -np.inf].tolist()
-            found.append([self.keys[no] for no in there if self.keys[no] != own][:k])
-        return found
-
-
-def _drawn(
-    source: Endpoint,
-    target: Endpoint,
-    plans: Mapping[str, VectorPlan],
-    carrier: Carrier,
-    queries: object,
-    seed: int,
-    k: int,
-    total: int,
-) -> list[Drawn]:
-    """Vectors of the source as queries, and room for their best rows; of each part its own."""
-    if not isinstance(queries, int):
-        raise InputError("the gate of a check uses vectors of the source as queries: a number")
-    if not total:
-        return []
-    result = []
-    there = {place for place, _ in targets(source, target, carrier)}
-    for piece in _sample(source, target, carrier, list(plans), min(queries, total), seed, total):
-        if piece.place not in there:
-            continue  # a part that is missing whole, which the ids tell of
-        batch, keys = piece.native, _keys(piece.native)
-        here = part_of(source, piece.within)
-        for name, plan in plans.items():
-            good = present(batch, name)
-            good &= np.isfinite(batch.vectors[name]).all(axis=1) & batch.vectors[name].any(axis=1)
-            rows = np.flatnonzero(good).tolist()
-            if rows:
-                own = [keys[row] for row in rows]
-                tops = [RunningTop(k + 1) for _ in range(0, len(own), BLOCK)]
-                floats = batch.vectors[name][rows]
-                places = (here, piece.target)
-                result.append(Drawn(name, piece.label, *places, floats, own, plan.source, tops))
-    return result
-
-
-def _sample(
-    source: Endpoint,
-    target: Endpoint,
-    carrier: Carrier,
-    vectors: list[str],
-    n: int,
-    seed: int,
-    total: int,
-) -> Iterator[Piece]:
-    """``n`` rows drawn evenly, without a list of all ids, by the part that they are in."""
-    places = np.sort(np.random.default_rng(seed).choice(total, n, replace=False))
-    start = 0
-    for within, end in sources(source, carrier.parting):
-        keys: list[Id] = []
-        for batch in pages(end, payload=False):
-            low, high = np.searchsorted(places, [start, start + len(batch)])
-            keys += [batch.ids[place - start] for place in places[low:high].tolist()]
-            start += len(batch)
-        if keys:
-            native = end.store.fetch(end.name, keys, vectors=vectors)
-            yield from pieces(carrier, target, native, within)
-
-
-def _keys(native: Batch) -> list[Key]:
-    real = home(Batch(native.ids, {}, native.payloads))
-    return [Key(a, b) for a, b in zip(native.ids, real.ids, strict=True)]
-
-
-def present(batch: Batch, name: str) -> npt.NDArray[np.bool_]:
-    """Which rows have a vector, bool ``(n,)``."""
-    if name in batch.missing:
-        return ~batch.missing[name]
-    return np.ones(len(batch), dtype=np.bool_)
-
-
 def _rows(
     source: Endpoint,
     target: Endpoint,
@@ -348,7 +214,7 @@ def _rows(
             with closing(natives):
                 for native in natives:
                     for piece in pieces(carrier, target, native, within):
-                        _truth(piece, out, drawn)
+                        add_rows(piece, out, drawn)
                         ids = piece.rows.ids
                         chosen = draw.random(len(ids)) < share
                         if piece.place in there:
@@ -358,155 +224,3 @@ def _rows(
                     seen += len(native)
                     progress(Progress("comparing rows", seen, total))
         return comparing.all()
-
-
-def _truth(piece: Piece, out: Out, drawn: Sequence[Drawn]) -> None:
-    """Show the queries of a part its rows."""
-    keys = [Key(a, b) for a, b in zip(piece.native.ids, piece.rows.ids, strict=True)]
-    for each in drawn:
-        if each.label != piece.label:
-            continue
-        rows = piece.native.vectors[each.name]
-        there = present(piece.native, each.name) & np.isfinite(rows).all(axis=1)
-        if out:
-            there &= np.asarray([(piece.within, key) not in out for key in piece.rows.ids])
-        each.add(rows, there, keys)
-
-
-# -- recall --------------------------------------------------------------------------------------
-
-
-def _recall(
-    source: Endpoint,
-    target: Endpoint,
-    plan: VectorPlan,
-    carrier: Carrier,
-    name: str,
-    drawn: Sequence[Drawn],
-    k: int,
-    gate: Guard | None,
-    progress: OnProgress,
-) -> RecallCheck:
-    """Recall of both sides, like compared with like.
-
-    Codes lose results by themselves, whatever they were copied from. So where a side has codes
-    both are compared by exact search too, and by their own search only where the target has no
-    codes or those of the source. A gate is for the target's own search.
-    """
-    values, before = _both(plan, carrier, name, drawn, k, exact=False)
-    progress(Progress("measuring recall", len(values), len(values), "queries"))
-    mine, theirs = _quantization(source, name), _quantization(target, name)
-    low, high = interval(values)
-    recall = float(values.mean())
-    told: list[str] = []
-    passed = True
-    exact = source_exact = None
-    if gate is not None:
-        told, passed = [f"recall@{k} >= {gate.recall:.3f}"], recall >= gate.recall
-    elif _coded(mine) or _coded(theirs):
-        found = _by_exact_search(plan, carrier, name, drawn, k)
-        if found is not None:
-            exact, source_exact = (float(each.mean()) for each in found)
-            words, passed = _near(interval(found[0])[1], source_exact, "exact search")
-            told.append(words)
-    if gate is None and (not told or not _coded(theirs) or mine == theirs):
-        words, near = _near(high, float(before.mean()), f"recall@{k}")
-        told.append(words)
-        passed = passed and near
-    return RecallCheck(
-        vector=name,
-        recall=recall,
-        low=low,
-        high=high,
-        source_recall=float(before.mean()),
-        gate="; ".join(told),
-        k=k,
-        queries=len(values),
-        passed=passed,
-        exact=exact,
-        source_exact=source_exact,
-    )
-
-
-def _near(high: float, before: float, what: str) -> tuple[str, bool]:
-    """Whether the upper end of an interval is not much less than the source's recall."""
-    least = before - SLACK
-    words = f"{what} >= {least:.3f} within its interval; that of the source ({before:.3f}) less "
-    return f"{words}{SLACK:g}", high >= least
-
-
-def _quantization(end: Endpoint, name: str) -> Quantization:
-    """What a side has of a vector, our own codes included; rescoring left out."""
-    whole = end.store.whole(end.name)
-    ours = read_settings(end.store, end.name).of(name).client
-    found = end.store.info(whole).vectors[name].quantization if ours is None else ours
-    return found.replace(rescore=None)
-
-
-def _coded(quantization: Quantization) -> bool:
-    return quantization.kind not in (Kind.NONE, Kind.FLOAT16)
-
-
-def _by_exact_search(
-    plan: VectorPlan, carrier: Carrier, name: str, drawn: Sequence[Drawn], k: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Recall of exact searches, target first; None where a side refuses them."""
-    try:
-        return _both(plan, carrier, name, drawn, k, exact=True)
-    except InputError as error:
-        if not error.limit:
-            raise
-        return None
-
-
-def _both(
-    plan: VectorPlan,
-    carrier: Carrier,
-    name: str,
-    drawn: Sequence[Drawn],
-    k: int,
-    *,
-    exact: bool,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Recall@k of each query in the target and in the source, float64 ``(nq,)``."""
-    both: list[list[npt.NDArray[np.float64]]] = [[], []]
-    for each in drawn:
-        truth = each.truth(k)
-        there = [[carrier.target_id(key.own) for key in row] for row in truth]
-        own = [carrier.target_id(key.own) for key in each.own]
-        inner = inside(each.label, carrier.parting, here=False)
-        both[0].append(_found(each.target, each, plan.target, there, own, k, inner, exact=exact))
-        here = [[key.native for key in row] for row in truth]
-        native = [key.native for key in each.own]
-        inner = inside(each.label, carrier.parting, here=True)
-        both[1].append(_found(each.source, each, plan.source, here, native, k, inner, exact=exact))
-    return np.concatenate(both[0]), np.concatenate(both[1])
-
-
-def _found(
-    end: Endpoint,
-    drawn: Drawn,
-    vector: Vector,
-    truth: list[list[Id]],
-    own: list[Id],
-    k: int,
-    filter: Mapping[str, Any] | None,
-    *,
-    exact: bool,
-) -> npt.NDArray[np.float64]:
-    """Recall@k of each query in the search of one end, float64 ``(nq,)``."""
-    queries = drawn.vectors
-    settings = read_settings(end.store, end.name).of(drawn.name)
-    wanted = Search(k=k + 1, vector=drawn.name, filter=filter, exact=exact)
-    hits = [
-        row
-        for start in range(0, len(queries), BLOCK)
-        for row in search(
-            end.store, end.name, queries[start : start + BLOCK], wanted, vector, settings
-        ).ids.tolist()
-    ]
-    values = []
-    for row, right, self_id in zip(hits, truth, own, strict=True):
-        kept = [key for key in row if key is not None and key != self_id][:k]
-        values.append(len(set(right).intersection(kept)) / len(right) if right else 1.0)
-    return np.asarray(values, dtype=np.float64)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from qadapt.evaluation.recall import Proof
 from qadapt.migration.compare import Difference
 from qadapt.migration.plan import MigrationPlan
 from qadapt.model import Id, Plain, Status
@@ -22,9 +23,12 @@ class RecallCheck(Plain):
         source_recall: of the source's own search, by the same queries.
         gate: the least that passes, in words.
         k, queries: of how many results, over how many vectors of the source.
-        passed: whether the gate was reached.
+        passed: whether the gate was reached; a gate that was given is not reached by a figure that
+            proves nothing.
         exact, source_exact: of exact searches, which use no codes; None where neither side has
             codes, or exact searches are switched off.
+        ground_truth: the vectors that exact scores were computed from.
+        proof: how much the figure proves.
     """
 
     vector: str
@@ -38,6 +42,8 @@ class RecallCheck(Plain):
     passed: bool
     exact: float | None = None
     source_exact: float | None = None
+    ground_truth: str = ""
+    proof: Proof = field(default_factory=Proof)
 
 
 @dataclass(frozen=True)

@@ -141,8 +141,10 @@ def _check(check: Check) -> Iterator[tuple[str, str]]:
             "recall",
             f"recall@{each.k}{name} {each.recall:.3f} ({each.low:.3f} to {each.high:.3f}) by "
             f"{each.queries} queries, the source's own {each.source_recall:.3f}{exact}; "
-            f"gate {each.gate}{sign}",
+            f"gate {each.gate}{sign}; ground truth: {each.ground_truth} of the source",
         )
+        if each.proof.reason:
+            yield "but", each.proof.reason
     for each_difference in check.differences:
         yield "differs", f"{each_difference.id!r} {each_difference.what}: {each_difference.detail}"
 

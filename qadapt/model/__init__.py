@@ -36,6 +36,7 @@ from qadapt.model.quantization import (
     rotational,
     scalar,
 )
+from qadapt.model.queries import check_queries
 from qadapt.model.rescore import Rescore, RescoreLike
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "as_vectors",
     "binary",
     "by_contract",
+    "check_queries",
     "check_vectors",
     "float16",
     "narrow",

@@ -414,7 +414,8 @@ class How(Plain):
         candidates: how many candidates were scored a second time for each query; 0 for none.
             A store that oversamples in each segment scores at least so many.
         rescored_on: ``"originals"``, ``"codes"`` or ``"none"``.
-        scores: ``"exact"``, or ``"approximate"`` when they come from codes.
+        scores: ``"exact"``, or ``"approximate"`` when they come from codes, or from vectors that
+            the store keeps in fewer bits than float32 (a note says so).
         rescore_from: ``"call"``, ``"collection"`` or ``"store default"``: who chose.
         notes: what a reader must know, in words.
     """

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from qadapt.errors import (
     ApplyError,
@@ -23,6 +24,7 @@ from qadapt.errors import (
     PlanStale,
     QadaptError,
 )
+from qadapt.evaluation.recall import Proof, Recall, weakest
 from qadapt.evaluation.truth import exact_neighbours, queries_of
 from qadapt.evaluation.verify import AS_IS, measure
 from qadapt.local import seen
@@ -52,6 +54,9 @@ class Outcome(Plain):
         status: as seen at the end; None where it was not looked at.
         recall_before, recall_after: what a guard measured; None without one.
         seconds: how long it took.
+        ground_truth: the vectors that the guard's exact scores were computed from; empty without
+            a guard.
+        proof: how much the guard's recall proves; None without a guard.
     """
 
     id: str
@@ -66,6 +71,8 @@ class Outcome(Plain):
     recall_after: float | None = None
     seconds: float | None = None
     reopen: str = ""
+    ground_truth: str = ""
+    proof: Proof | None = None
 
 
 def apply_plan(
@@ -293,20 +300,18 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
             raise
         record.add("failed", error=error.message)
         raise _with_way_out(error, record) from error
-    missed = plan.guard is not None and after is not None and after < plan.guard.recall
+    missed = _missed(plan, before, after)
     if missed and not _has_way_back(record):
         # It stands, so that it does not bar the next change of the collection.
         record.add("applied", fingerprint=seen.info(store, plan.collection).fingerprint)
         raise GuardMissed(
-            f"recall is {after:.4f} with {plan.target}, under the guard {plan.guard} (it was "
-            f"{before:.4f} before); the change has no way back and stays",
+            f"{missed}; the change has no way back and stays",
             hint="raise the oversampling (rescore=), or plan a finer kind",
         )
-    if plan.guard is not None and after is not None and after < plan.guard.recall:
+    if missed:
         _take_back(store, record, progress, timeout)
         raise GuardMissed(
-            f"recall@{plan.guard.k} is {after:.4f} with {plan.target}, under the guard of "
-            f"{plan.guard.recall:g} (it was {before:.4f} before); the change was undone",
+            f"{missed}; the change was undone",
             hint="raise the oversampling (rescore=), or take a finer kind",
         )
     record.add("applied", fingerprint=seen.info(store, plan.collection).fingerprint)
@@ -318,6 +323,31 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
         after=after,
         seconds=time.monotonic() - begun,
     )
+
+
+def _missed(plan: Plan, before: Guarded | None, after: Guarded | None) -> str:
+    """Why the guard does not hold, in words; empty where it holds, or there is none."""
+    if plan.guard is None or after is None:
+        return ""
+    if after.proof.level == "none":
+        return f"the guard {plan.guard} cannot be judged: {after.proof.reason}"
+    if after.recall >= plan.guard.recall:
+        return ""
+    was = "" if before is None else f" (it was {before.recall:.4f} before)"
+    weak = f"; {after.proof.reason}" if after.proof.reason else ""
+    return (
+        f"recall@{plan.guard.k} is {after.recall:.4f} with {plan.target}, under the guard of "
+        f"{plan.guard.recall:g}{was}; ground truth: {_made_of(before, after)}{weak}"
+    )
+
+
+def _made_of(before: Guarded | None, after: Guarded | None) -> str:
+    """The ground truth of both measurements, in words."""
+    found = {each.ground_truth: None for each in (before, after) if each is not None}
+    if len(found) < 2:
+        return next(iter(found), "")
+    first, second = found
+    return f"{first} before, {second} after"
 
 
 def _with_way_out(error: QadaptError, record: Record) -> ApplyError:
@@ -335,29 +365,66 @@ def _has_way_back(record: Record) -> bool:
     return all(steps[number].reverse is not None for number in record.started_steps())
 
 
-def _guarded(store: Store, record: Record, when: str, progress: OnProgress) -> float | None:
-    """Recall as the guard measures it, once: a resumed change keeps what was measured before."""
+@dataclass(frozen=True)
+class Guarded:
+    """What a guard measured once, before or after a change.
+
+    Attributes:
+        recall: recall@k.
+        ground_truth: the vectors that the exact scores were computed from.
+        proof: how much the recall proves.
+    """
+
+    recall: float
+    ground_truth: str
+    proof: Proof
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any] | None) -> Guarded | None:
+        """What the journal keeps of it; None for nothing."""
+        if told is None:
+            return None
+        proof = Proof(told.get("proof", "sufficient"), told.get("reason", ""))
+        return cls(float(told["recall"]), told.get("ground_truth", ""), proof)
+
+
+def _guarded(store: Store, record: Record, when: str, progress: OnProgress) -> Guarded | None:
+    """Recall as the guard measures it, once: a resumed change keeps what was measured before.
+
+    Raises:
+        GuardMissed: measured before anything is changed, it would prove nothing.
+    """
     plan = record.plan
     if plan.guard is None:
         return None
-    known = record.last(f"recall {when}")
+    known = Guarded.of(record.last(f"recall {when}"))
     if known is not None:
-        return float(known["recall"])
+        return known
     name = plan.vector if when == "before" else plan.changed_vector
-    recall = guard_recall(store, plan.collection, name, plan.guard, progress)
-    record.add(f"recall {when}", recall=recall)
-    return recall
+    found = guard_recall(store, plan.collection, name, plan.guard, progress)
+    measured = Guarded(found.recall, found.ground_truth, found.proof)
+    if when == "before" and measured.proof.level == "none" and not record.started_steps():
+        raise GuardMissed(
+            f"the guard {plan.guard} cannot be judged: {measured.proof.reason}; nothing was "
+            "changed",
+            hint="give a guard with a smaller k, or apply without a guard",
+        )
+    record.add(
+        f"recall {when}", recall=found.recall, ground_truth=found.ground_truth,
+        proof=found.proof.level, reason=found.proof.reason,
+    )  # fmt: skip
+    return measured
 
 
 def guard_recall(
     store: Store, collection: str, name: str, guard: Guard, progress: OnProgress
-) -> float:
+) -> Recall:
     """Recall@k of searches as they are now, on the guard's queries."""
     info = seen.info(store, collection)
     vector = info.vectors[name].vector
     queries = queries_of(store, collection, name, vector, guard.queries, seed=guard.seed)
     truth = exact_neighbours(store, collection, name, vector, queries, guard.k, progress)
-    return measure(store, info, name, queries, truth, guard.k, AS_IS, None, progress).recall
+    return measure(store, info, name, queries, truth, guard.k, AS_IS, None, progress)
 
 
 def _take_back(
@@ -407,10 +474,11 @@ def _outcome(
     state: ChangeState,
     *,
     status: Status | None = None,
-    before: float | None = None,
-    after: float | None = None,
+    before: Guarded | None = None,
+    after: Guarded | None = None,
     seconds: float | None = None,
 ) -> Outcome:
+    found = [each for each in (before, after) if each is not None]
     return Outcome(
         plan.id,
         plan.created,
@@ -420,17 +488,17 @@ def _outcome(
         str(plan.requested),
         state,
         status,
-        before,
-        after,
+        None if before is None else before.recall,
+        None if after is None else after.recall,
         seconds,
         plan.reopen,
+        _made_of(before, after),
+        weakest(each.proof for each in found) if found else None,
     )
 
 
 def outcome_of(record: Record) -> Outcome:
     """What became of a change, read from its journal."""
     measured = {when: record.last(f"recall {when}") for when in ("before", "after")}
-    before, after = (
-        None if found is None else float(found["recall"]) for found in measured.values()
-    )
+    before, after = (Guarded.of(found) for found in measured.values())
     return _outcome(record.plan, record.state, before=before, after=after)

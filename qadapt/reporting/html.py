@@ -216,7 +216,13 @@ def _verification(found: Verification) -> str:
     ]
     columns = ["Search", "#Recall", "#95 % interval", "#ms/query", "Rescore"]
     words = "agree" if found.agrees else "do not agree"
-    note = f"configured {found.configured}, seen {found.status.state}: they {words}"
+    note = "; ".join(
+        [
+            f"configured {found.configured}, seen {found.status.state}: they {words}",
+            f"ground truth: {found.ground_truth or 'not recorded'}",
+            *dict.fromkeys(each.proof.reason for each in found.recalls if each.proof.reason),
+        ]
+    )
     return _table(Table("Configured against seen", columns, rows, note))
 
 

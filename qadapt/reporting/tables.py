@@ -110,11 +110,15 @@ def _settings(title: str, report: Report, points: Sequence[Point]) -> Table:
             ]
         )
         roles.append(point.role)
+    about = subject.truth if subject is not None else None
+    truth = (about.ground_truth if about is not None else "") or "not recorded"
+    reason = subject.proof.reason if subject is not None else ""
+    weak = f"{reason[0].upper()}{reason[1:]}. " if reason else ""
     columns = ["#No", "Setting", "What", f"#Recall@{k}", "#95 % interval", "#nDCG"]
     columns += ["#Bytes/vector", "#p95 ms", "Rescored", "#Predicted"]
     note = (
-        "Recall, nDCG: against the exact float32 neighbours. Bytes: of codes, or of the floats "
-        "where there are none. p95: one query at a time, warm, as the client waits for it."
+        f"Recall, nDCG: by exact scores; ground truth: {truth}. {weak}Bytes: of codes, or of the "
+        "floats where there are none. p95: one query at a time, warm, as the client waits for it."
     )
     if all(row[-1] == DASH for row in rows):  # nothing was predicted
         columns, rows = columns[:-1], [row[:-1] for row in rows]

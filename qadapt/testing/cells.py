@@ -21,6 +21,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import UnsupportedError
+from qadapt.evaluation.recall import truth_of
 from qadapt.matrix.seen import Seen, append
 from qadapt.model import Capabilities, VectorInfo
 from qadapt.testing.data import Sample
@@ -125,6 +126,7 @@ class CellTests(Suite):
             lifted=round(self.recall(lifted, sample), 4),
             oversampling=self.oversampling,
             rescorer="qadapt" if lifted.how.rescorer == "qadapt" else "store",
+            ground_truth=truth_of(vector.vector.replace(datatype="float32")),
             day=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         )
         if by == "x1":

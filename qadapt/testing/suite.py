@@ -14,7 +14,8 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import UnsupportedError
-from qadapt.model import Hits, Id
+from qadapt.evaluation.neighbours import recall_in
+from qadapt.model import Hits, Id, Metric
 from qadapt.testing.data import Sample, clustered
 
 
@@ -109,13 +110,10 @@ class Suite:
     # -- measures ----------------------------------------------------------------------------
 
     def recall(self, hits: Hits, sample: Sample) -> float:
-        """Mean recall@k against the exact truth."""
-        found = zip(hits.ids.tolist(), sample.truth.tolist(), strict=True)
-        shares = [
-            len({self.number(key) for key in row if key is not None} & set(right)) / len(right)
-            for row, right in found
-        ]
-        return float(np.mean(shares))
+        """Mean recall@k by exact scores of the sample's own vectors."""
+        found = [[self.number(key) for key in row if key is not None] for row in hits.ids.tolist()]
+        k = sample.truth.shape[1]
+        return float(recall_in(sample.rows, sample.queries, Metric.COSINE, found, k).mean())
 
     def everything(self, collection: Collection) -> qa.Batch:
         """All rows in the order of their ids."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from qadapt.errors import InputError
 from qadapt.evaluation import metrics
+from qadapt.evaluation import recall as recall_
 from qadapt.evaluation.labels import read_labels
 from qadapt.evaluation.settings import Setting
 from qadapt.model import Quantization, Rescore
@@ -29,15 +30,29 @@ Rankings = st.lists(
 )
 
 
+def judged(found: list[list[int]], truth: list[list[int]], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and places of rankings of rows that all score differently."""
+    right = [[1 - place / 8 for place in range(len(row))] for row in truth]
+    exact = np.full((len(found), k), np.nan)
+    for at, row in enumerate(found):
+        for place, key in enumerate(row):
+            if key in truth[at]:
+                exact[at, place] = right[at][truth[at].index(key)]
+    last = np.array([row[-1] if row else np.nan for row in right])
+    wanted = np.array([len(row) for row in truth])
+    good = recall_.right(found, exact, recall_.least_score(last, 8))
+    shares = recall_.recall_per_query(found, exact, last, wanted, 8)
+    return shares, metrics.places(good, exact, right, 8)
+
+
 @given(Rankings)
 def test_metrics_are_their_definitions(rows: list[tuple[list[int], list[int], int]]) -> None:
     k = 6
     found = [row[: 6 - cut // 3] for row, _, cut in rows]
     truth = [right[: max(0, 6 - cut)] for _, right, cut in rows]
     wanted = np.array([len(right) for right in truth])
-    where = metrics.places(found, truth, k)
-    recall, ndcg = metrics.recall(where, wanted), metrics.ndcg(where, wanted)
-    overlap = metrics.overlap(where, wanted)
+    recall, where = judged(found, truth, k)
+    ndcg, overlap = metrics.ndcg(where, wanted), metrics.overlap(where, wanted)
     for at, (row, right) in enumerate(zip(found, truth, strict=True)):
         n = len(right)
         if not n:
@@ -59,8 +74,8 @@ def test_an_exact_ranking_is_1_everywhere_and_a_reversed_one_is_not() -> None:
     truth = [[1, 2, 3, 4]]
     wanted = np.array([4])
     for row, exact in ([1, 2, 3, 4], True), ([4, 3, 2, 1], False):
-        where = metrics.places([row], truth, 4)
-        assert metrics.recall(where, wanted)[0] == 1.0
+        recall, where = judged([row], truth, 4)
+        assert recall[0] == 1.0
         assert bool(metrics.ndcg(where, wanted)[0] > 0.999999) is exact
         assert bool(metrics.overlap(where, wanted)[0] > 0.999999) is exact
 
@@ -74,10 +89,11 @@ def test_the_interval_holds_the_mean_and_shrinks_with_queries() -> None:
     assert many.high - many.low < (few.high - few.low) / 5
 
 
-def test_a_score_error_is_over_hits_that_are_in_the_truth() -> None:
-    error = metrics.score_error([["a", "b", "z"]], [[0.9, 0.7, 0.1]], [["b", "a"]], [[0.8, 0.75]])
+def test_a_score_error_is_over_hits_whose_exact_score_is_known() -> None:
+    exact = np.array([[0.75, 0.8, np.nan]])
+    error = metrics.score_error([[0.9, 0.7, 0.1]], exact)
     assert error == pytest.approx((abs(0.9 - 0.75) + abs(0.7 - 0.8)) / 2)
-    assert metrics.score_error([["z"]], [[0.1]], [["a"]], [[0.2]]) is None
+    assert metrics.score_error([[0.1]], np.array([[np.nan]])) is None
 
 
 def test_labels_count_as_trec_eval_does() -> None:

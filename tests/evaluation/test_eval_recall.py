@@ -2,45 +2,153 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qadapt.evaluation.recall import interval, recall_per_query
-from qadapt.model import Hits, How
+import qadapt as qa
+from qadapt.evaluation import recall as recall_
+from qadapt.evaluation.neighbours import Known, over_rows
+from qadapt.evaluation.recall import interval
+from qadapt.evaluation.truth import Queries
 
-HOW = How("store", "none", 1, 0, "none", "exact")
-
-
-def hits(*rows: list[int | None]) -> Hits:
-    return Hits(np.array(rows, dtype=object), np.zeros((len(rows), len(rows[0]))), HOW)
-
-
-def test_recall_is_the_share_of_the_truth_that_was_found() -> None:
-    found = hits([1, 2, 3], [4, 9, 8], [7, 8, 9])
-    truth = [[3, 2, 1], [4, 5, 6], [1, 2, 3]]
-    values = recall_per_query(found, truth, [None] * 3, 3)
-    assert values.tolist() == [1, 1 / 3, 0]
+DIM = 16
 
 
-def test_the_row_that_a_query_is_does_not_count() -> None:
-    """One more is asked for; the query's own row goes, wherever it stands."""
-    found = hits([1, 2, 3], [5, 4, 6], [7, 8, 9])
-    truth = [[2, 3], [4, 6], [7, 8]]
-    assert recall_per_query(found, truth, [1, 5, None], 2).tolist() == [1, 1, 1]
-    # Where its own row was not found, the spare place does not help the recall.
-    assert recall_per_query(hits([8, 9, 2]), [[2, 3]], [1], 2).tolist() == [0]
+def known(rows: Any, queries: Any, k: int, own: Any = None, metric: str = "cosine") -> Known:
+    """The judge of hits in rows that are numbered from 0."""
+    rows, queries = np.asarray(rows, dtype="f4"), np.asarray(queries, dtype="f4")
+    asked = Queries(queries, tuple(own or [None] * len(queries)), "test")
+    vector = qa.Vector(rows.shape[1], qa.Metric(metric))
+    return over_rows(qa.Batch(range(len(rows)), {"": rows}), "", vector, asked, k)
+
+
+def along(*cosines: float) -> np.ndarray:
+    """Rows of length 1 with these cosines to the first axis."""
+    rows = np.zeros((len(cosines), DIM))
+    rows[:, 0] = cosines
+    rows[:, 1] = np.sqrt(1 - np.square(cosines))
+    return rows
+
+
+QUERY = np.eye(1, DIM)
+
+
+def test_recall_is_the_share_of_the_best_rows_that_was_found() -> None:
+    judge = known(along(0.9, 0.8, 0.7, 0.6, 0.5), QUERY, 3)
+    for row, share in ([2, 1, 0], 1), ([0, 3, 4], 1 / 3), ([3, 4], 0), ([], 0):
+        assert judge.recall([row]).tolist() == [share]
+
+
+def test_rows_that_score_alike_are_as_good_as_each_other() -> None:
+    """An exact search may return any of them, and any of them is right."""
+    judge = known(along(0.9, 0.5, 0.5, 0.5, 0.5, 0.1), QUERY, 2)
+    for row in [0, 1], [0, 4], [3, 2]:
+        assert judge.recall([row]).tolist() == [1]
+    assert judge.recall([[0, 5]]).tolist() == [0.5]
+
+
+def test_an_id_counts_once_and_one_that_does_not_exist_not_at_all() -> None:
+    judge = known(along(0.9, 0.5, 0.5, 0.5), QUERY, 3)
+    assert judge.recall([[0, 1, 1]]).tolist() == [pytest.approx(2 / 3)]
+    assert judge.recall([[1, 1, 1]]).tolist() == [pytest.approx(1 / 3)]
+    assert judge.recall([[0, 99, "x"]]).tolist() == [pytest.approx(1 / 3)]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
+def test_the_bar_is_the_kth_exact_score_less_the_rounding_of_float32(metric: str) -> None:
+    """eps = 4 * 2^-24 * sqrt(d) * max(1, |score|), worked out by hand for d = 16."""
+    size = 30.0
+    rows = np.zeros((4, DIM))
+    rows[:, 0] = size
+    if metric == "euclidean":
+        rows[:, 1] = [0, 3, 3 + 1e-7, 4]  # squared distances 0, 9, 9 + 6e-7, 16
+        judge = known(rows, [rows[0]], 2, metric=metric)
+        eps = 4 * 2**-24 * 4 * 9
+    else:
+        rows = along(1, 0.5, 0.5 - 4e-7, 0.4) * size
+        judge = known(rows, QUERY, 2, metric=metric)
+        eps = 4 * 2**-24 * 4 * (15 if metric == "dot" else 1)
+    assert recall_.least_score(judge.last, DIM)[0] == pytest.approx(judge.last[0] - eps, rel=1e-9)
+    assert judge.recall([[0, 2]]).tolist() == [1], "float32 cannot tell the rows 1 and 2 apart"
+    assert judge.recall([[0, 3]]).tolist() == [0.5]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
+def test_rows_that_are_all_equal_give_recall_1_to_any_search(metric: str) -> None:
+    random = np.random.default_rng(0)
+    rows = np.repeat(random.standard_normal((1, 24)), 3000, axis=0)
+    judge = known(rows, random.standard_normal((3, 24)), 10, metric=metric)
+    found = random.choice(3000, (3, 10), replace=False).tolist()
+    assert judge.recall(found).tolist() == [1, 1, 1]
+
+
+def test_a_row_equal_to_the_query_own_row_is_a_right_answer() -> None:
+    rows = np.repeat(along(1.0, 0.5), 4, axis=0)
+    judge = known(rows, rows[[0, 4]], 3, own=[0, 4])
+    assert judge.recall([[1, 2, 3], [5, 6, 7]]).tolist() == [1, 1]
+    assert judge.recall([[2, 3, 4], [5, 6, 0]]).tolist() == [pytest.approx(2 / 3)] * 2
+
+
+def test_where_nothing_is_tied_no_vector_is_fetched() -> None:
+    judge = dataclasses.replace(known(along(0.9, 0.8, 0.7, 0.6), QUERY, 2), fetch=lambda _: 1 / 0)
+    assert judge.recall([[0, 3]]).tolist() == [0.5]
 
 
 def test_a_small_collection_is_measured_on_what_there_is() -> None:
-    found = hits([1, 2, None, None], [1, None, None, None])
-    assert recall_per_query(found, [[1, 2], [1, 2]], [None, None], 4).tolist() == [1, 0.5]
-    assert recall_per_query(hits([None]), [[]], [None], 1).tolist() == [1]
+    judge = known(along(0.9, 0.8), QUERY, 4)
+    assert judge.recall([[0, 1]]).tolist() == [1]
+    assert judge.recall([[0]]).tolist() == [0.5]
+    gone = qa.Batch([1], {"": QUERY}, missing={"": np.array([True])})
+    empty = over_rows(gone, "", qa.Vector(DIM), Queries(QUERY.astype("f4"), (None,), "test"), 2)
+    assert empty.recall([[]]).tolist() == [1]
 
 
-def test_columns_beyond_k_are_not_looked_at() -> None:
-    assert recall_per_query(hits([9, 1]), [[1, 2]], [None], 1).tolist() == [0]
+def test_own_rows_and_padding_are_left_out_of_the_hits() -> None:
+    ids = np.array([[1, 2, 3], [4, 5, 6], [8, None, None]], dtype=object)
+    assert recall_.without_own(ids, [2, None, 8], 2) == [[1, 3], [4, 5], []]
+
+
+# -- what a figure proves ------------------------------------------------------------------------
+
+
+def test_k_that_covers_all_rows_proves_nothing() -> None:
+    random = np.random.default_rng(0)
+    rows, queries = random.standard_normal((12, 8)), random.standard_normal((60, 8))
+    for k, own, level in ((12, None, "none"), (11, None, "sufficient"), (20, None, "none"),
+                          (11, range(12), "none"), (10, range(12), "weak")):  # fmt: skip
+        asked = queries if own is None else rows
+        proof = known(rows, asked, k, own=None if own is None else list(own)).about.proof
+        assert proof.level == level, k
+        assert bool(proof.reason) is (level != "sufficient")
+        if level == "none":
+            assert "proves nothing" in proof.reason
+
+
+@pytest.mark.parametrize(("distinct", "level"), [(1, "weak"), (49, "weak"), (50, "sufficient")])
+def test_few_distinct_queries_are_weak_evidence(distinct: int, level: str) -> None:
+    random = np.random.default_rng(0)
+    queries = random.standard_normal((distinct, 8))[np.arange(100) % distinct]
+    proof = known(random.standard_normal((99, 8)), queries, 5).about.proof
+    assert proof.level == level
+    if level == "weak":
+        assert f"only {distinct} distinct" in proof.reason
+
+
+@pytest.mark.parametrize(
+    ("datatype", "words"),
+    [("float32", "original vectors (float32)"), ("float16", "as stored (float16)"),
+     ("turbo4", "as stored (turbo4)"), ("int8", "as stored (int8)")],
+)  # fmt: skip
+def test_the_ground_truth_is_named(datatype: Any, words: str) -> None:
+    assert words in recall_.truth_of(qa.Vector(8, datatype=datatype))
+
+
+# -- its interval --------------------------------------------------------------------------------
 
 
 def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:

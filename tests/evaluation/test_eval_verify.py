@@ -11,6 +11,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection
+from qadapt.engines import nearest
 from qadapt.errors import (
     DimensionError,
     InputError,
@@ -18,7 +19,6 @@ from qadapt.errors import (
     NotFoundError,
     ZeroVectorError,
 )
-from qadapt.evaluation import neighbours as neighbours_
 from qadapt.evaluation.truth import exact_neighbours, load_queries, queries_of
 from qadapt.evaluation.verify import Verification
 from qadapt.model import Metric
@@ -59,9 +59,10 @@ def slow(queries: np.ndarray, rows: np.ndarray, metric: str) -> np.ndarray:
 def neighbours(collection: Collection, queries: Any, k: int, name: str = "") -> list[list[Any]]:
     vector = collection.info().vectors[name].vector
     asked = queries_of(collection._store, collection.name, name, vector, queries)
-    return exact_neighbours(
+    known = exact_neighbours(
         collection._store, collection.name, name, vector, asked, k, lambda _: None
     )
+    return known.ids
 
 
 # -- truth ---------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ def neighbours(collection: Collection, queries: Any, k: int, name: str = "") -> 
 def test_exact_neighbours_are_those_of_brute_force(
     database: qa.Database, monkeypatch: pytest.MonkeyPatch, metric: str, block: int
 ) -> None:
-    monkeypatch.setattr(neighbours_, "QUERY_BLOCK", block)
+    monkeypatch.setattr(nearest, "BLOCK", block)
     random = np.random.default_rng(3)
     rows = (random.standard_normal((700, 24)) * random.uniform(0.5, 3, (700, 1))).astype("f4")
     queries = random.standard_normal((20, 24)).astype(np.float32)
@@ -94,7 +95,7 @@ def test_the_row_that_a_query_is_stands_not_in_its_truth(
     for key, row in zip(asked.own, asked.vectors, strict=True):
         np.testing.assert_allclose(row, sample.rows[key], atol=1e-6)
     found = exact_neighbours(articles._store, "articles", "", vector, asked, 10, lambda _: None)
-    for own, row in zip(asked.own, found, strict=True):
+    for own, row in zip(asked.own, found.ids, strict=True):
         scores = slow(sample.rows[own : own + 1], sample.rows, "cosine")[0]
         scores[own] = -np.inf
         assert len(row) == 10

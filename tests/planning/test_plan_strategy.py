@@ -9,6 +9,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import ApplyError, GuardMissed, SpecError, StoreError, UnsupportedError
+from qadapt.evaluation.recall import Recall
 from qadapt.local.settings import read_settings
 from qadapt.model import CollectionInfo, Quantization, State, Status, Step, Symbol
 from qadapt.planning import journal
@@ -102,14 +103,18 @@ def test_the_new_vector_is_the_one_waited_for_and_remembered(beside: Any) -> Non
     assert settings.of("").rescore is None
 
 
+def measured(value: float) -> Recall:
+    return Recall("as searches are now", None, value, value, value, 10, 200, 1.0, "float32")
+
+
 def test_a_guard_compares_the_old_vector_and_the_new(
     beside: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 
-    def recall(store: Store, collection: str, name: str, *_: Any) -> float:
+    def recall(store: Store, collection: str, name: str, *_: Any) -> Recall:
         asked.append(name)
-        return 1.0
+        return measured(1.0)
 
     monkeypatch.setattr("qadapt.planning.runner.guard_recall", recall)
     plan = make_plan(beside, "articles", "binary", strategy="vector")
@@ -121,7 +126,7 @@ def test_a_guard_compares_the_old_vector_and_the_new(
 def test_a_guard_that_is_missed_without_a_way_back_says_that_it_stays(
     beside: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qadapt.planning.runner.guard_recall", lambda *_: 0.25)
+    monkeypatch.setattr("qadapt.planning.runner.guard_recall", lambda *_: measured(0.25))
     guard = qa.Guard(0.5, queries=2)
     plan = make_plan(beside, "articles", "binary", strategy="vector", guard=guard)
     assert "else apply fails, and the change stays" in plan_text(plan)

@@ -1,0 +1,276 @@
+"""The best rows of each query by exact score, over rows that arrive in pages.
+
+Every page is scored in float32. Only pairs that may belong to the best, given how far float32 can
+be off, are scored again in float64, so the result is that of float64 arithmetic at about the cost
+of one float32 matrix product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.engines.exact import (
+    PAIR_BYTES,
+    ROUNDING,
+    Doubles,
+    Floats,
+    Ints,
+    cosine,
+    lengths,
+    pair_scores,
+    unit,
+)
+from qadapt.model.metric import Metric
+
+Mask = npt.NDArray[np.bool_]
+Objects = npt.NDArray[np.object_]
+
+BLOCK = 256  # queries scored at once
+DENSE_BLOCK = 64  # the same in float64
+DENSE = 16  # from 1 / DENSE of a page on, a product in float64 is faster than single pairs
+LARGE = 1e36  # float32 products of this size may overflow
+_LOWEST = np.finfo(np.float32).min
+
+
+class Nearest:
+    """The best ``k`` rows of each query.
+
+    Args:
+        queries: float32 ``(nq, d)``, finite.
+        metric: of the scores.
+        k: rows to keep of each query.
+
+    Attributes:
+        names: object ``(nq, k)``, what ``add`` calls the rows, best first; None where there are
+            fewer. Equal scores keep the order of arrival.
+        scores: float64 ``(nq, k)``, exact; -inf where there are fewer.
+    """
+
+    def __init__(self, queries: Floats, metric: Metric, k: int) -> None:
+        self.k = k
+        self.names: Objects = np.full((len(queries), k), None, dtype=object)
+        self.scores: Doubles = np.full((len(queries), k), -np.inf)
+        self._queries, self._metric = queries, metric
+        self._units = unit(queries) if metric is Metric.COSINE else queries
+        self._lengths = lengths(queries)
+
+    def add(self, rows: Floats, names: Objects, absent: Mask | None = None) -> None:
+        """Take in a page.
+
+        Args:
+            rows: float32 ``(m, d)``; rows that are not finite are passed over.
+            names: ``(m,)``.
+            absent: bool ``(m,)``, rows that have no such vector.
+        """
+        if not len(rows):
+            return
+        page = _Page.of(rows, names, absent, self._metric)
+        for start in range(0, len(self._queries), BLOCK):
+            self._add(slice(start, start + BLOCK), page)
+
+    def _add(self, block: slice, page: _Page) -> None:
+        floor = self.scores[block, -1]
+        scores, off = page.screened(self._units[block], self._lengths[block])
+        near = scores >= _below(floor, off)
+        counts = near.sum(axis=1)
+        many = DENSE * counts > len(page.rows)
+        if many.any() and len(page.rows) > self.k:
+            place = len(page.rows) - self.k
+            best = np.partition(scores[many], place, axis=1)[:, place].astype(np.float64)
+            floor = floor.copy()
+            floor[many] = np.fmax(floor[many], best - off[many])
+            near[many] = scores[many] >= _below(floor[many], off[many])
+            counts = near.sum(axis=1)
+        many = (DENSE * counts > len(page.rows)) | ~np.isfinite(off)
+        if (~many & (counts > 0)).any():
+            near[many] = False
+            at, of = np.nonzero(near)
+            values = pair_scores(self._queries[block], page.rows, at, of, self._metric)
+            self._merge(block.start, at, of, values, page)
+        del scores, near
+        left = np.flatnonzero(many) + block.start
+        for query in range(0, len(left), DENSE_BLOCK):
+            self._merge_dense(left[query : query + DENSE_BLOCK], page)
+
+    def _merge(self, first: int, at: Ints, of: Ints, values: Doubles, page: _Page) -> None:
+        """Take in pairs, sorted by query."""
+        where, starts, counts = np.unique(at, return_index=True, return_counts=True)
+        scores = np.full((len(where), int(counts.max())), -np.inf)
+        names = np.full(scores.shape, None, dtype=object)
+        line = np.repeat(np.arange(len(where)), counts)
+        spot = np.arange(len(at)) - np.repeat(starts, counts)
+        scores[line, spot] = values
+        names[line, spot] = page.names[of]
+        self._keep(where + first, scores, names)
+
+    def _merge_dense(self, queries: Ints, page: _Page) -> None:
+        """Take in all rows of a page for queries that float32 cannot decide."""
+        scores = page.settled(self._queries[queries])
+        if scores.shape[1] > self.k:
+            # What is equal to the last one kept stays in the order of arrival.
+            place = scores.shape[1] - self.k
+            least = np.partition(scores, place, axis=1)[:, place, None]
+            over = (scores > least).sum(axis=1, keepdims=True)
+            same = scores == least
+            keep = (scores > least) | (same & (np.cumsum(same, axis=1) <= self.k - over))
+            spot = np.nonzero(keep)[1].reshape(len(scores), self.k)
+        else:
+            spot = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+        self._keep(queries, np.take_along_axis(scores, spot, axis=1), page.names[spot])
+
+    def _keep(self, queries: Ints, scores: Doubles, names: Objects) -> None:
+        scores = np.concatenate([self.scores[queries], scores], axis=1)
+        names = np.concatenate([self.names[queries], names], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, : self.k]
+        kept = np.take_along_axis(scores, order, axis=1)
+        self.scores[queries] = kept
+        called = np.take_along_axis(names, order, axis=1)
+        called[kept == -np.inf] = None
+        self.names[queries] = called
+
+
+def reaching(queries: Floats, rows: Floats, metric: Metric, least: Doubles) -> tuple[Ints, Ints]:
+    """Pairs whose exact score is at least that of the query in ``least``.
+
+    Args:
+        queries: float32 ``(nq, d)``, finite.
+        rows: float32 ``(m, d)``; rows that are not finite reach nothing.
+        least: float64 ``(nq,)``.
+
+    Returns:
+        The query and the row of each pair, by query and then by row.
+    """
+    page = _Page.of(rows, objects(range(len(rows))), None, metric)
+    units = unit(queries) if metric is Metric.COSINE else queries
+    found: list[tuple[Ints, Ints]] = [(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))]
+    for start in range(0, len(queries), DENSE_BLOCK):
+        block = slice(start, start + DENSE_BLOCK)
+        scores, off = page.screened(units[block], lengths(queries[block]))
+        near = scores >= _below(least[block], off)
+        near[~np.isfinite(off)] = ~page.absent
+        at, of = np.nonzero(near)
+        good = pair_scores(queries[block], rows, at, of, metric) >= least[block][at]
+        found.append((at[good] + start, of[good]))
+    at, of = (np.concatenate(each) for each in zip(*found, strict=True))
+    return at, of
+
+
+def _below(floor: Doubles, off: Doubles) -> Floats:
+    """float32 ``(nq, 1)``: what a row must reach in float32 that may reach ``floor``."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        limit = np.nextafter((floor - off).astype(np.float32), np.float32(-np.inf))
+    # A row that may not be found scores -inf.
+    found: Floats = np.fmax(limit, _LOWEST)[:, None]
+    return found
+
+
+@dataclass(frozen=True)
+class _Page:
+    """Rows of one page, prepared once for all queries.
+
+    Attributes:
+        rows, names: as given.
+        absent: bool ``(m,)``.
+        metric: of the scores.
+        matrix: float32 ``(m, d)``, what queries are multiplied with.
+        centre: float32 ``(d,)``, subtracted from rows and queries under L2.
+        squares: float32 ``(m,)``, squared lengths of ``matrix`` under L2.
+        longest: length of the longest row of ``matrix``.
+    """
+
+    rows: Floats
+    names: Objects
+    absent: Mask
+    metric: Metric
+    matrix: Floats
+    centre: Floats
+    squares: Floats
+    longest: float
+
+    @classmethod
+    def of(cls, rows: Floats, names: Objects, absent: Mask | None, metric: Metric) -> _Page:
+        away = ~np.isfinite(lengths(rows))
+        if absent is not None:
+            away |= absent
+        # What a row without a vector holds must not reach the mean, nor the longest length.
+        rows = np.where(away[:, None], np.float32(0), rows) if away.any() else rows
+        matrix, centre, longest = rows, np.zeros(rows.shape[1], dtype=np.float32), 1.0
+        squares = np.zeros(0, dtype=np.float32)
+        if metric is Metric.COSINE:
+            matrix = unit(rows)
+        elif metric is Metric.DOT:
+            longest = float(lengths(rows).max())
+        else:
+            # |q - x|^2 by the dot product loses digits where vectors are long and near one
+            # another; centring on the rows' mean first takes away the part that they share.
+            centre = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+            matrix = rows - centre
+            wide = lengths(matrix)
+            longest = float(wide.max())
+            with np.errstate(over="ignore"):
+                squares = (wide * wide).astype(np.float32)
+        return cls(rows, names, away, metric, matrix, centre, squares, longest)
+
+    def screened(self, queries: Floats, long: Doubles) -> tuple[Floats, Doubles]:
+        """Scores in float32 ``(nq, m)``, and how far those of each query may be off; infinite
+        where float32 cannot hold them.
+
+        Args:
+            queries: of length 1 under cosine.
+            long: their lengths before.
+        """
+        size = float(np.sqrt(queries.shape[1]))
+        scores: Floats
+        most: Doubles
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.metric is Metric.EUCLIDEAN:
+                q: Floats = queries - self.centre
+                long = lengths(q)
+                own: Floats = (long * long).astype(np.float32)
+                scores = q @ self.matrix.T
+                scores *= 2
+                scores -= self.squares
+                scores -= own[:, None]
+                most = np.square(long + self.longest)
+            else:
+                scores = queries @ self.matrix.T
+                most = long * self.longest if self.metric is Metric.DOT else np.ones(len(queries))
+        off: Doubles = ROUNDING * size * most
+        off[most > LARGE] = np.inf
+        if self.absent.any():
+            scores[:, self.absent] = -np.inf
+        return scores, off
+
+    def settled(self, queries: Floats) -> Doubles:
+        """Scores in float64 ``(nq, m)``; -inf for rows that may not be found."""
+        scores = np.empty((len(queries), len(self.rows)))
+        step = max(1, PAIR_BYTES // (8 * max(1, queries.shape[1])))
+        q = queries.astype(np.float64)
+        if self.metric is Metric.EUCLIDEAN:
+            q -= self.centre
+        squares = np.einsum("ij,ij->i", q, q)
+        for start in range(0, len(self.rows), step):
+            part = slice(start, start + step)
+            x = self.rows[part].astype(np.float64)
+            if self.metric is Metric.EUCLIDEAN:
+                x -= self.centre
+            products = q @ x.T
+            own = np.einsum("ij,ij->i", x, x)
+            if self.metric is Metric.COSINE:
+                products = cosine(products, squares[:, None], own[None, :])
+            elif self.metric is Metric.EUCLIDEAN:
+                products = np.minimum(2 * products - squares[:, None] - own[None, :], 0)
+            scores[:, part] = products
+        scores[:, self.absent] = -np.inf
+        return scores
+
+
+def objects(names: Any) -> Objects:
+    """A sequence of any things as an object array of one axis."""
+    found = np.empty(len(names), dtype=object)
+    found[:] = names
+    return found

@@ -1,0 +1,132 @@
+"""The best rows by exact score are those of float64, whatever float32 would make of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qadapt.engines import nearest
+from qadapt.engines.exact import exact_row_scores, exact_scores, pair_scores, tolerance
+from qadapt.engines.nearest import Nearest, objects, reaching
+from qadapt.model import Metric
+
+METRICS = list(Metric)
+ROWS, DIM, PAGE = 700, 24, 130
+
+
+def slow(queries: np.ndarray, rows: np.ndarray, metric: Metric) -> np.ndarray:
+    """The definition, in float64."""
+    q, x = queries.astype(np.float64), rows.astype(np.float64)
+    if metric is Metric.EUCLIDEAN:
+        return -((q[:, None] - x[None]) ** 2).sum(axis=2)
+    scores = q @ x.T
+    if metric is Metric.COSINE:
+        scores /= np.linalg.norm(q, axis=1)[:, None] * np.linalg.norm(x, axis=1)
+    return scores
+
+
+def data(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    rows = random.standard_normal((ROWS, DIM))
+    queries = random.standard_normal((30, DIM))
+    if kind == "repeated":
+        rows = np.repeat(rows[:35], 20, axis=0)
+    elif kind == "equal":
+        rows = np.repeat(rows[:1], ROWS, axis=0)
+    elif kind == "clusters far apart":
+        rows = 1e-3 * rows + random.integers(0, 3, (ROWS, 1)) * 100
+        queries = rows[:30] + 1e-4 * queries
+    elif kind == "huge":
+        rows *= 1e25
+    elif kind == "ascending":
+        rows = rows[np.argsort(rows @ queries[0])]
+    return queries.astype(np.float32), rows.astype(np.float32)
+
+
+KINDS = ["random", "repeated", "equal", "clusters far apart", "huge", "ascending"]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [1, 10, ROWS + 5])
+def test_scores_are_those_of_the_definition(metric: Metric, kind: str, k: int) -> None:
+    queries, rows = data(kind)
+    best = Nearest(queries, metric, k)
+    for start in range(0, ROWS, PAGE):
+        part = slice(start, start + PAGE)
+        best.add(rows[part], objects(range(ROWS))[part])
+    all_scores = slow(queries, rows, metric)
+    expected = -np.sort(-all_scores, axis=1)[:, :k]
+    found = best.scores[:, : expected.shape[1]]
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    assert np.isneginf(best.scores[:, expected.shape[1] :]).all()
+    for query, names in enumerate(best.names.tolist()):
+        there = [name for name in names if name is not None]
+        assert len(there) == len(set(there)) == min(k, ROWS)
+        np.testing.assert_allclose(
+            all_scores[query, there], found[query], rtol=1e-9, atol=1e-9
+        )  # fmt: skip
+
+
+def test_equal_rows_keep_the_order_of_arrival() -> None:
+    queries, rows = data("equal")
+    best = Nearest(queries, Metric.DOT, 10)
+    for start in range(0, ROWS, PAGE):
+        part = slice(start, start + PAGE)
+        best.add(rows[part], objects(range(ROWS))[part])
+    assert (best.names == np.arange(10)).all()
+
+
+def test_rows_that_are_absent_or_not_finite_are_never_found() -> None:
+    queries, rows = data("random")
+    rows[3, 0], rows[5, 1] = np.nan, np.inf
+    absent = np.zeros(ROWS, dtype=np.bool_)
+    absent[7:20] = True
+    for metric in METRICS:
+        best = Nearest(queries, metric, ROWS)
+        best.add(rows, objects(range(ROWS)), absent)
+        there = {name for name in best.names[0].tolist() if name is not None}
+        assert there == set(range(ROWS)) - {3, 5} - set(range(7, 20))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_pairs_that_reach_a_score_are_those_of_the_definition(metric: Metric, kind: str) -> None:
+    queries, rows = data(kind)
+    scores = slow(queries, rows, metric)
+    last = -np.sort(-scores, axis=1)[:, 9]
+    least = last - tolerance(last, DIM)
+    at, of = reaching(queries, rows, metric, least)
+    expected = np.argwhere(scores >= (least - 1e-9 * np.maximum(1, np.abs(least)))[:, None])
+    assert list(zip(at.tolist(), of.tolist(), strict=True)) == list(map(tuple, expected.tolist()))
+
+
+def test_blocks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, rows = data("repeated")
+    found = []
+    for block in (256, 7):
+        monkeypatch.setattr(nearest, "BLOCK", block)
+        monkeypatch.setattr(nearest, "DENSE_BLOCK", block)
+        best = Nearest(queries, Metric.COSINE, 10)
+        best.add(rows, objects(range(ROWS)))
+        found.append((best.names.tolist(), best.scores.tolist()))
+    assert found[0] == found[1]
+
+
+# -- cosine stays within -1 and 1 ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 33, 384, 1536])
+def test_a_cosine_is_never_above_1_or_below_minus_1(dim: int) -> None:
+    rows = np.random.default_rng(dim).standard_normal((300, dim)).astype(np.float32)
+    rows = np.concatenate([rows, 3 * rows, -rows, np.float32(1e-15) * rows])
+    scores = exact_scores(rows, rows, Metric.COSINE)
+    assert scores.max() == pytest.approx(1) and scores.min() == pytest.approx(-1, abs=1e-3)
+    assert scores.max() <= 1 and scores.min() >= -1
+    of = np.arange(len(rows))
+    wide = pair_scores(rows, rows, of, of, Metric.COSINE)
+    assert wide.max() <= 1
+    assert np.abs(wide - 1).max() < 1e-12
+    for query in rows[::150]:
+        own = exact_row_scores(query, rows, Metric.COSINE)
+        assert own.max() <= 1 and own.min() >= -1
