@@ -11,7 +11,7 @@ from typing import Any
 from qadapt.durable import sync_folder
 from qadapt.errors import AlreadyExistsError, InputError, QadaptError, StoreError, UnsupportedError
 from qadapt.model import Extra, Metric, Vector
-from qadapt.stores.edge import config, extras
+from qadapt.stores.edge import config, extras, space
 from qadapt.stores.edge.engine import engine, translated
 from qadapt.stores.qdrant.mapping import same_config
 
@@ -69,6 +69,7 @@ def create(
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
             raise AlreadyExistsError(f"there is already something at {folder}")
+        space.check_create(folder.parent, folder.name, len(vectors) + len(more or {}))
         making = folder.parent / f".making-{uuid.uuid4().hex}"
         making.mkdir()
     try:
@@ -127,6 +128,7 @@ def configure(folder: Path, before: config.Config, wanted: config.Config) -> Non
     Raises:
         StoreError: with the engine's words, or what it dropped.
     """
+    space.check_open(folder)
     config.write(folder, wanted)
     try:
         with translated(f"configure {folder.name!r}"):

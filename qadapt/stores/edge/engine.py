@@ -21,6 +21,8 @@ from qadapt.errors import (
     QadaptError,
     StoreError,
 )
+from qadapt.model import Batch
+from qadapt.stores.edge import space
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -97,6 +99,12 @@ def translate(words: str, doing: str) -> QadaptError:
 _shards: weakref.WeakValueDictionary[str, Shard] = weakref.WeakValueDictionary()
 _shards_lock = threading.Lock()
 
+# An open shard holds 32 MB and more of memory for each vector, and the folder from other processes.
+# So no more than these stay open; who comes to a closed one opens it again, in a tenth of a second.
+MOST_OPEN = 8
+# Those that are open, by folder, the one used longest ago first.
+_opened: dict[str, weakref.ReferenceType[Shard]] = {}
+
 
 def shared(folder: Path) -> Shard:
     """The shard of a folder, the same for all stores of this process; give it back to ``release``.
@@ -122,6 +130,17 @@ def release(shard: Shard) -> None:
         shard.close()
 
 
+def _close_idle() -> None:
+    """Close what was not used for longest, until few enough are open; those in use stay."""
+    with _shards_lock:
+        for key in [key for key, each in _opened.items() if each() is None]:
+            del _opened[key]
+        oldest = [each() for each in _opened.values()][: max(0, len(_opened) - MOST_OPEN)]
+    for shard in oldest:
+        if shard is not None:
+            shard.close_idle()
+
+
 class Shard:
     """One collection: a folder that this process may hold open.
 
@@ -140,6 +159,8 @@ class Shard:
         self.users = 0
         self._open: qdrant_edge.EdgeShard | None = None
         self._unflushed = False
+        self._key = str(folder.resolve())
+        self._using = 0  # blocks of ``use`` that are open, of the thread that has the lock
         # What was last seen of it, for who searches; forgotten with every change.
         self.seen: Any = None
 
@@ -155,15 +176,40 @@ class Shard:
             BusyError: another process has it open.
             IntegrityError: the folder is damaged.
         """
-        with self.lock, translated(f"{doing} {self.name!r}"):
+        with self.lock:
             if self._open is None:
-                self._open = engine().EdgeShard.load(str(self.folder))
-            yield self._open
+                with translated(f"{doing} {self.name!r}"):
+                    space.check_open(self.folder)
+                    self._open = engine().EdgeShard.load(str(self.folder))
+            self._used()
+            self._using += 1
+            try:
+                with translated(f"{doing} {self.name!r}"):
+                    yield self._open
+            finally:
+                self._using -= 1
+
+    def _used(self) -> None:
+        """Note that this shard was used last, and close those that were not for long."""
+        with _shards_lock:
+            _opened.pop(self._key, None)
+            _opened[self._key] = weakref.ref(self)
+            many = len(_opened) > MOST_OPEN
+        if many:
+            _close_idle()
 
     @contextmanager
-    def change(self, doing: str) -> Iterator[qdrant_edge.EdgeShard]:
-        """As ``use``, and what was changed is on disk afterwards, whatever comes then."""
+    def change(self, doing: str, rows: Batch | None = None) -> Iterator[qdrant_edge.EdgeShard]:
+        """As ``use``, and what was changed is on disk afterwards, whatever comes then.
+
+        Args:
+            rows: those that are to be written; there must be space for them.
+
+        Raises:
+            StoreError: not enough disk space.
+        """
         with self.use(doing) as shard:
+            space.check_change(self.folder, f"{doing} {self.name!r}", rows)
             self._unflushed, self.seen = True, None
             yield shard
             shard.flush()
@@ -180,3 +226,16 @@ class Shard:
                 self._unflushed = False
             self._open.close()
             self._open = None
+            with _shards_lock:
+                _opened.pop(self._key, None)
+
+    def close_idle(self) -> None:
+        """Close it where nobody uses it."""
+        # No waiting: whoever has the lock may be waiting for a shard that this thread has.
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
+            if not self._using:
+                self.close()
+        finally:
+            self.lock.release()

@@ -58,6 +58,7 @@ from qadapt.stores.edge import (
     payloads,
     rows,
     searching,
+    space,
 )
 from qadapt.stores.edge import settings as index_settings
 from qadapt.stores.edge.capabilities import RULES
@@ -223,7 +224,7 @@ class EdgeStore(Store):
         columns.check_payloads(batch.payloads)
         edge = engine()
         start = 0
-        with shard.change("write to") as opened:
+        with shard.change("write to", batch) as opened:
             for chunk in columns.chunks(batch):
                 part = checked[start : start + len(chunk)]
                 start += len(chunk)
@@ -412,6 +413,7 @@ class EdgeStore(Store):
                 if part["op"] == changes.CONFIGURE:
                     self._configure(shard, part)
                 shard.close()
+                space.check_open(shard.folder)
                 rebuild(shard.folder, progress, max(0.0, deadline - time.monotonic()))
 
     def _own(self, shard: Shard, progress: OnProgress, patience: float) -> None:
