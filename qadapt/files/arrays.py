@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError
-from qadapt.model import Batch, Id
+from qadapt.files.faults import Faults
+from qadapt.files.parquet import Head
+from qadapt.files.reading import apart
+from qadapt.migration.idset import IdSet
+from qadapt.model import Batch, Id, Vector
 
 Floats = npt.NDArray[np.float32]
 
@@ -104,23 +108,72 @@ def _fvecs(path: Path) -> Floats:
     return table[:, 1:].view("<f4")
 
 
-def pages(path: Path, page: int) -> Iterator[Batch]:
-    """The rows of a file, in pages, with their ids."""
-    rows = open_rows(path)
-    beside = ids_of(path)
-    if not beside.exists():
-        for start in range(0, len(rows), page):
-            stop = min(start + page, len(rows))
-            yield Batch(range(start, stop), {"": np.asarray(rows[start:stop])})
-        return
-    with beside.open(encoding="utf-8") as lines:
-        for start in range(0, len(rows), page):
-            stop = min(start + page, len(rows))
-            try:
-                keys = [json.loads(next(lines)) for _ in range(start, stop)]
-            except (StopIteration, ValueError) as error:
+class Arrays:
+    """A ``.npy`` or ``.fvecs`` file to import, with the ids beside it.
+
+    Raises:
+        InputError: the file cannot be read, or its ids cannot.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rows = open_rows(path)
+        self.rows = len(self._rows)
+        if not self._rows.shape[1]:
+            raise InputError(f"{path} has vectors of no dimensions: {self._rows.shape}")
+        self.head = Head(path.stem, {"": Vector(int(self._rows.shape[1]))}, "json")
+        self._beside = ids_of(path)
+
+    def pages(self, page: int, faults: Faults, seen: IdSet | None = None) -> Iterator[Batch]:
+        """The rows in pages; see ``reading.Parquet.pages``."""
+        start = 0
+        for keys in self.keys(page, faults):
+            raw = self._rows[start : start + len(keys)]
+            with np.errstate(over="ignore"):
+                floats = np.asarray(raw, dtype=np.float32)
+            wrong = ~np.isfinite(floats).all(axis=1)
+            faults.add("NaN, infinity or numbers beyond float32", np.flatnonzero(wrong) + start)
+            start += len(keys)
+            if seen is not None:
+                seen.add(keys)
+                keys = apart(keys)
+            yield Batch(keys, {"": floats})
+
+    def keys(self, page: int, faults: Faults | None = None) -> Iterator[list[Id]]:
+        """The ids alone, in pages: those beside, else the numbers of the rows."""
+        if not self._beside.exists():
+            for start in range(0, self.rows, page):
+                yield list(range(start, min(start + page, self.rows)))
+            return
+        noted = Faults() if faults is None else faults
+        try:
+            with self._beside.open(encoding="utf-8") as lines:
+                for start in range(0, self.rows, page):
+                    yield self._listed(lines, range(start, min(start + page, self.rows)), noted)
+                if lines.readline():
+                    raise InputError(
+                        f"{self._beside} has more ids than {self.path.name} has rows "
+                        f"({self.rows:,})",
+                        hint="delete it to number the rows",
+                    )
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read {self._beside}: {error}") from error
+
+    def _listed(self, lines: TextIO, rows: range, faults: Faults) -> list[Id]:
+        found: list[Id] = []
+        for row in rows:
+            line = lines.readline()
+            if not line:
                 raise InputError(
-                    f"{beside} has fewer ids than {path.name} has rows, or is damaged",
+                    f"{self._beside} has {row:,} ids, and {self.path.name} has {self.rows:,} rows",
                     hint="delete it to number the rows",
-                ) from error
-            yield Batch(keys, {"": np.asarray(rows[start:stop])})
+                )
+            try:
+                key = json.loads(line)
+            except (ValueError, RecursionError):
+                key = None
+            if type(key) is not int and type(key) is not str:
+                faults.add(f"no id (a JSON number or text) in {self._beside.name}", [row])
+                key = row
+            found.append(key)
+        return found

@@ -15,6 +15,7 @@ from typing import Any
 from qadapt.durable import sync_folder
 from qadapt.errors import InputError, SpecError, refuse_pairs
 from qadapt.files import arrays, extras, parquet
+from qadapt.files.survey import PAGE
 from qadapt.local import codes, seen
 from qadapt.migration.carrier import home
 from qadapt.migration.endpoint import Endpoint, opened
@@ -24,7 +25,6 @@ from qadapt.stores.base import OnProgress, Progress, silent
 from qadapt.version import __version__
 
 FORMATS = (".parquet", ".npy", ".fvecs")
-PAGE = 5_000
 
 
 @dataclass(frozen=True)

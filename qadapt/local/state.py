@@ -84,6 +84,11 @@ def index_dir(address: Address, collection: str, vector: str) -> Path:
     return state_dir() / "indexes" / collection_key(address, collection) / name
 
 
+def import_note(address: Address, collection: str) -> Path:
+    """The file that is there while an import makes a collection (see ``files.half``)."""
+    return state_dir() / "imports" / f"{collection_key(address, collection)}.json"
+
+
 def read_settings(address: Address, collection: str) -> Settings:
     """What is remembered of a collection.
 
@@ -123,6 +128,7 @@ def forget(address: Address, collection: str) -> None:
     import shutil
 
     _settings_path(address, collection).unlink(missing_ok=True)
+    import_note(address, collection).unlink(missing_ok=True)
     folder = state_dir() / "indexes" / collection_key(address, collection)
     if folder.exists():
         shutil.rmtree(folder)
