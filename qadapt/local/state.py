@@ -18,7 +18,7 @@ from pathlib import Path
 
 import filelock
 
-from qadapt.durable import sync_folder
+from qadapt.durable import mark, sweep_once, sync_folder
 from qadapt.errors import BusyError, IntegrityError, SpecError
 from qadapt.model import Plain, Quantization, Rescore
 from qadapt.model.address import Address
@@ -137,7 +137,8 @@ def forget(address: Address, collection: str) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all, in a folder made for it, for its owner's eyes alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    sweep_once(path.parent, f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{mark()}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)

@@ -81,7 +81,7 @@ def make_plan(
     scanned = scan(source, target, carrier, updated_at=options.updated_at, progress=progress)
     ways = parting.told(come.parting, scanned.parts, carrier)
     parts = parting.reading(source, ways, options.workers, scanned.count)
-    tried = probe(source, target, carrier, vectors, parts, scratch=options.probe and not existing)
+    tried = probe(source, target, carrier, vectors, parts, copied=options.probe and not existing)
     sorted_out = sort_out(source, target, tried, come.made, ways, existing=existing)
     return MigrationPlan(
         source=source.store.address.identity,

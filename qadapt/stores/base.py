@@ -7,7 +7,6 @@ plan files. Those live one floor up and are the same for all stores.
 from __future__ import annotations
 
 import abc
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -27,6 +26,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
+from qadapt.stores import sampling
 from qadapt.stores.copyable import Copyable
 from qadapt.stores.terms import (
     MAX_K,
@@ -270,12 +270,8 @@ class Store(Copyable, abc.ABC):
         """``n`` rows drawn evenly without replacement (all, when there are fewer)."""
         if n < 1:
             raise InputError(f"a sample has at least 1 row; got {n}")
-        ids = [
-            key
-            for batch in self.read(collection, vectors=(), payload=False, page=10_000)
-            for key in batch.ids
-        ]
-        drawn = random.Random(seed).sample(ids, min(n, len(ids)))
+        pages = self.read(collection, vectors=(), payload=False, page=10_000)
+        drawn = sampling.drawn((batch.ids for batch in pages), n, seed)
         return self.fetch(collection, drawn, vectors=vectors)
 
     # -- searching ---------------------------------------------------------------------------

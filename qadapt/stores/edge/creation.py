@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qadapt.durable import sync_folder
+from qadapt.durable import mark, sweep, sync_folder
 from qadapt.errors import AlreadyExistsError, InputError, QadaptError, StoreError, UnsupportedError
 from qadapt.model import Extra, Metric, Vector
 from qadapt.stores.edge import config, extras, space
@@ -17,6 +16,9 @@ from qadapt.stores.qdrant.mapping import same_config
 
 # Leaves room for the names of temporary siblings.
 MAX_NAME = 200
+
+# What a collection is called while it is made, and while it is dropped: a dot, so nobody lists it.
+MAKING, DROPPED = ".making-", ".dropped-"
 
 _DISTANCES = {Metric.COSINE: "Cosine", Metric.DOT: "Dot", Metric.EUCLIDEAN: "Euclid"}
 
@@ -42,6 +44,12 @@ def check_name(name: str) -> str:
             hint="a collection is a folder; choose a plain name such as 'articles'",
         )
     return name
+
+
+def left_by_others(root: Path) -> None:
+    """Remove collections that a killed process was about to make or to drop."""
+    for prefix in (MAKING, DROPPED):
+        sweep(root, prefix)
 
 
 def create(
@@ -70,7 +78,8 @@ def create(
         if folder.exists():
             raise AlreadyExistsError(f"there is already something at {folder}")
         space.check_create(folder.parent, folder.name, len(vectors) + len(more or {}))
-        making = folder.parent / f".making-{uuid.uuid4().hex}"
+        left_by_others(folder.parent)
+        making = folder.parent / f"{MAKING}{mark()}"
         making.mkdir()
     try:
         with translated(doing):

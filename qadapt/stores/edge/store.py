@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
+from qadapt.durable import mark
 from qadapt.errors import (
     AddressError,
     BusyError,
@@ -181,7 +181,8 @@ class EdgeStore(Store):
                 if self._shards.pop(collection, None) is not None:
                     release(shard)
                 # Gone in one move; a crash leaves a folder that nobody lists.
-                gone = self._folder / f".dropped-{uuid.uuid4().hex}"
+                creation.left_by_others(self._folder)
+                gone = self._folder / f"{creation.DROPPED}{mark()}"
                 shard.folder.rename(gone)
                 shutil.rmtree(gone)
 
