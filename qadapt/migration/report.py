@@ -53,6 +53,7 @@ class Check(Plain):
         recalls: one for each vector; none when it was not measured.
         seconds: that it took.
         passed: all of it.
+        notes: what the comparison does not show.
     """
 
     source: str
@@ -70,6 +71,7 @@ class Check(Plain):
     recalls: tuple[RecallCheck, ...]
     seconds: float
     passed: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

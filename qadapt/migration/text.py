@@ -140,6 +140,8 @@ def _check(check: Check) -> Iterator[tuple[str, str]]:
             f"{each.queries} queries, the source's own {each.source_recall:.3f}; "
             f"gate {each.gate}{sign}",
         )
+    for note in check.notes:
+        yield "note", note
     for each_difference in check.differences:
         yield "differs", f"{each_difference.id!r} {each_difference.what}: {each_difference.detail}"
 

@@ -306,6 +306,16 @@ class Store(Copyable, abc.ABC):
         Each request is carried out by ``run`` and may be repeated.
         """
 
+    def set_without_codes(self, collection: str, vector: str, quantization: Quantization) -> bool:
+        """Set a quantization that ``steps`` refused with TooFewRowsError: for a copy, which has
+        the settings of its source however few rows there are. The engine builds the codes when
+        there are rows enough, and until then the status says why it does not.
+
+        Returns:
+            False where the store has no such way, and nothing was changed.
+        """
+        return False
+
     def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
         """The step to another metric or datatype, which are fixed at creation: a copy, and an
         alias that is switched to it.

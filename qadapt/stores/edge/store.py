@@ -417,6 +417,14 @@ class EdgeStore(Store):
                 space.check_open(shard.folder)
                 rebuild(shard.folder, progress, max(0.0, deadline - time.monotonic()))
 
+    def set_without_codes(self, collection: str, vector: str, quantization: Quantization) -> bool:
+        shard = self._shard(collection)
+        with shard.lock:
+            known = inspection.vector(inspection.look(shard).config, vector)
+            mapped = self._mapped(quantization, known)
+            self._configure(shard, changes.settings_alone(vector, mapped))
+        return True
+
     def _own(self, shard: Shard, progress: OnProgress, patience: float) -> None:
         """Open the shard; a killed process may take a moment to let go of it."""
         deadline = time.monotonic() + patience
