@@ -98,6 +98,11 @@ def refuse_strangers(path: Path) -> None:
 
 
 def _fvecs(path: Path) -> Floats:
+    if not path.stat().st_size:
+        raise InputError(
+            f"{path} has no rows, and a .fvecs file without rows has no dimension",
+            hint="use .parquet or .npy for an empty collection",
+        )
     raw = np.memmap(path, dtype="<i4", mode="r")
     dim = int(raw[0]) if len(raw) else 0
     if dim < 1 or len(raw) % (dim + 1):

@@ -131,6 +131,11 @@ def import_file(
     file = Path(path)
     if file.suffix not in FORMATS:
         raise SpecError.unknown("ending of a file", file.suffix or str(file), FORMATS)
+    if file.is_dir():
+        raise InputError(
+            f"{file} is a folder",
+            hint="import the files in it one by one, all but the first with --add",
+        )
     if not file.is_file():
         raise InputError(f"no file {str(file)!r}", hint="look at the name and the folder")
     for name in allow:
