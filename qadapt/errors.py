@@ -271,6 +271,10 @@ class UnsupportedError(QadaptError):
     """The store cannot do what was asked."""
 
 
+class TooFewRowsError(UnsupportedError):
+    """So few rows that the engine does not build these codes; it will when there are more."""
+
+
 class MissingExtraError(QadaptError):
     """A package is not installed."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qadapt.durable import sync_folder, write_whole
+from qadapt.durable import mark, sweep, sync_folder, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside(tmp_path: Path) -> None:
@@ -40,3 +42,39 @@ def test_what_fails_on_the_way_leaves_the_old_file_alone(
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "no" / "a.json", "text")
+
+
+# -- what a killed process left ------------------------------------------------------------------
+
+
+def dead_mark() -> str:
+    """The mark of a process that is over."""
+    code = "from qadapt.durable import mark; print(mark())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_what_a_dead_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    dead, other = dead_mark(), mark()
+    gone = [tmp_path / f".a.{dead}", tmp_path / f".a.folder-{dead}"]
+    kept = [tmp_path / f".a.{other}", tmp_path / f".b.{dead}", tmp_path / ".a.json", tmp_path / "a"]
+    # Another machine's, and one whose number another process has by now.
+    kept.append(tmp_path / f".a.q00000000-{dead.partition('-')[2]}")
+    host, unique = other.partition("-")[0], other.rpartition("-")[2]
+    if sys.platform.startswith("linux"):
+        gone.append(tmp_path / f".a.{host}-{os.getpid()}-1-{unique}")
+    for path in (*gone, *kept):
+        if path.name.startswith(".a.folder"):
+            (path / "deep").mkdir(parents=True)
+        else:
+            path.write_text("x")
+    assert sorted(sweep(tmp_path, ".a.")) == sorted(gone)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    assert sweep(tmp_path / "none", ".a.") == []
+
+
+def test_a_file_that_was_being_written_goes_with_the_next_write(tmp_path: Path) -> None:
+    left = tmp_path / f".a.json.{dead_mark()}"
+    left.write_text("half")
+    write_whole(tmp_path / "a.json", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

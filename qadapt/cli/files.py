@@ -27,7 +27,8 @@ def register(app: typer.Typer) -> None:
         app,
         "import",
         own_limit=True,
-        examples="qadapt import articles.parquet 'milvus:notes.db#articles'",
+        examples="qadapt import articles.parquet 'milvus:notes.db#articles'\n"
+        "qadapt import theirs.parquet 'edge:./data#docs' --id doc_id --vectors embedding",
     )(load)
 
 
@@ -58,6 +59,24 @@ def load(
     out: Output,
     file: File,
     target: Target,
+    id: Annotated[
+        str | None,
+        optional(
+            "--id", metavar="COLUMN", help="The column of ids; id, or a DataFrame's index, if none."
+        ),
+    ] = None,
+    vectors: Annotated[
+        list[str] | None,
+        optional(
+            "--vectors",
+            metavar="COLUMN",
+            help="A column of vectors, or NAME=COLUMN; may be repeated. Other columns become "
+            "entries of the payload.",
+        ),
+    ] = None,
+    number_rows: Annotated[
+        bool, typer.Option("--number-rows", help="Use the numbers of the rows, from 0, as ids.")
+    ] = False,
     metric: Annotated[
         str | None,
         optional(
@@ -83,15 +102,16 @@ def load(
         optional(
             "--allow",
             metavar="NAME",
-            help="Leave out sparse-vectors or multivectors that the target lacks.",
+            help="Leave out sparse-vectors or multivectors that the target lacks; take rows with "
+            "missing-vectors.",
         ),
     ] = None,
 ) -> None:
-    """Read a file into a collection.
+    """Read a .parquet, .npy or .fvecs file into a collection.
 
-    The collection is made where it is not there.
-
-    Doing it twice does the same as once.
+    The collection is created if it does not exist. All of the file is read and checked before
+    anything is written; an import that fails removes the collection that it created. Running it
+    twice does the same as once.
     """
     import qadapt as qa
 
@@ -99,6 +119,9 @@ def load(
         done = qa.import_file(
             file,
             target,
+            id=id,
+            vectors=vectors or None,
+            number_rows=number_rows,
             metric=metric,
             quantization=quantize,
             add=add,
@@ -109,6 +132,11 @@ def load(
     out.document(done.to_dict())
     mapped = f", {done.mapped:,} ids became UUIDs" if done.mapped else ""
     out.print(f"✓ {done.rows:,} rows in {done.collection}{mapped}")
+    if done.columns:
+        columns = [f"{role} from {column!r}" for role, column in done.columns.items()]
+        if done.entries:
+            columns.append(f"payload from {', '.join(map(repr, done.entries))}")
+        out.print(f"  {'; '.join(columns)}")
     for name, match in done.match.items():
         label = f"codes of {name}" if name else "codes"
         told = f"; {'; '.join(match.differences)}" if match.differences else ""

@@ -10,7 +10,7 @@ from typing import Any
 from qadapt.errors import InputError, QadaptError, SpecError, refuse_pairs
 from qadapt.evaluation import latency, measuring
 from qadapt.evaluation.candidates import TIMEOUT, Candidates, Client, Work
-from qadapt.evaluation.copies import copied, strangers, sweep
+from qadapt.evaluation.copies import copied
 from qadapt.evaluation.labels import read_labels
 from qadapt.evaluation.measuring import Asked, Labelled
 from qadapt.evaluation.measuring import query_ids as names_of
@@ -21,6 +21,7 @@ from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.verify import agrees
 from qadapt.local import seen
+from qadapt.local.scratch import strangers, sweep
 from qadapt.model import (
     ACCEPTS,
     Accept,

@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError
-from qadapt.model import Batch, Id
+from qadapt.files.faults import Faults
+from qadapt.files.parquet import Head
+from qadapt.files.reading import apart
+from qadapt.migration.idset import IdSet
+from qadapt.model import Batch, Id, Vector
 from qadapt.model.npy import open_npy
-
-_IDS = "the file of ids holds one JSON value a line, a line a row; delete it to number the rows"
 
 Floats = npt.NDArray[np.float32]
 
@@ -87,6 +89,11 @@ def open_rows(path: Path) -> Floats:
 
 
 def _fvecs(path: Path) -> Floats:
+    if not path.stat().st_size:
+        raise InputError(
+            f"{path} has no rows, and a .fvecs file without rows has no dimension",
+            hint="use .parquet or .npy for an empty collection",
+        )
     raw = np.memmap(path, dtype="<i4", mode="r")
     dim = int(raw[0]) if len(raw) else 0
     if dim < 1 or len(raw) % (dim + 1):
@@ -97,47 +104,72 @@ def _fvecs(path: Path) -> Floats:
     return table[:, 1:].view("<f4")
 
 
-def pages(path: Path, page: int) -> Iterator[Batch]:
-    """The rows of a file, in pages, with their ids."""
-    rows = open_rows(path)
-    beside = ids_of(path)
-    if not beside.exists():
-        for start in range(0, len(rows), page):
-            stop = min(start + page, len(rows))
-            yield Batch(range(start, stop), {"": np.asarray(rows[start:stop])})
-        return
-    with _opened_ids(beside) as lines:
-        for start in range(0, len(rows), page):
-            stop = min(start + page, len(rows))
-            yield Batch(_next_ids(beside, lines, start, stop), {"": np.asarray(rows[start:stop])})
-        if any(line.strip() for line in lines):
-            raise InputError(
-                f"{beside} has more ids than the {len(rows):,} rows of {path.name}",
-                hint="it belongs to another file: put it right, or delete it to number the rows",
-            )
+class Arrays:
+    """A ``.npy`` or ``.fvecs`` file to import, with the ids beside it.
 
+    Raises:
+        InputError: the file cannot be read, or its ids cannot.
+    """
 
-def _opened_ids(path: Path) -> TextIO:
-    try:
-        return path.open(encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"cannot read the ids {path}: {error.strerror or error}",
-            hint=_IDS,
-        ) from error
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rows = open_rows(path)
+        self.rows = len(self._rows)
+        if not self._rows.shape[1]:
+            raise InputError(f"{path} has vectors of no dimensions: {self._rows.shape}")
+        self.head = Head(path.stem, {"": Vector(int(self._rows.shape[1]))}, "json")
+        self._beside = ids_of(path)
 
+    def pages(self, page: int, faults: Faults, seen: IdSet | None = None) -> Iterator[Batch]:
+        """The rows in pages; see ``reading.Parquet.pages``."""
+        start = 0
+        for keys in self.keys(page, faults):
+            raw = self._rows[start : start + len(keys)]
+            with np.errstate(over="ignore"):
+                floats = np.asarray(raw, dtype=np.float32)
+            wrong = ~np.isfinite(floats).all(axis=1)
+            faults.add("NaN, infinity or numbers beyond float32", np.flatnonzero(wrong) + start)
+            start += len(keys)
+            if seen is not None:
+                seen.add(keys)
+                keys = apart(keys)
+            yield Batch(keys, {"": floats})
 
-def _next_ids(path: Path, lines: TextIO, start: int, stop: int) -> list[Id]:
-    """The ids of the rows from ``start`` up to ``stop``."""
-    keys: list[Id] = []
-    for row in range(start, stop):
+    def keys(self, page: int, faults: Faults | None = None) -> Iterator[list[Id]]:
+        """The ids alone, in pages: those beside, else the numbers of the rows."""
+        if not self._beside.exists():
+            for start in range(0, self.rows, page):
+                yield list(range(start, min(start + page, self.rows)))
+            return
+        noted = Faults() if faults is None else faults
         try:
-            line = next(lines, None)
-            if line is None:
-                raise InputError(f"{path} ends after {row:,} ids, before the rows do", hint=_IDS)
-            keys.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}, line {row + 1}: {error}", hint=_IDS) from error
-    return keys
+            with self._beside.open(encoding="utf-8") as lines:
+                for start in range(0, self.rows, page):
+                    yield self._listed(lines, range(start, min(start + page, self.rows)), noted)
+                if lines.readline():
+                    raise InputError(
+                        f"{self._beside} has more ids than {self.path.name} has rows "
+                        f"({self.rows:,})",
+                        hint="delete it to number the rows",
+                    )
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read {self._beside}: {error}") from error
+
+    def _listed(self, lines: TextIO, rows: range, faults: Faults) -> list[Id]:
+        found: list[Id] = []
+        for row in rows:
+            line = lines.readline()
+            if not line:
+                raise InputError(
+                    f"{self._beside} has {row:,} ids, and {self.path.name} has {self.rows:,} rows",
+                    hint="delete it to number the rows",
+                )
+            try:
+                key = json.loads(line)
+            except (ValueError, RecursionError):
+                key = None
+            if type(key) is not int and type(key) is not str:
+                faults.add(f"no id (a JSON number or text) in {self._beside.name}", [row])
+                key = row
+            found.append(key)
+        return found

@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qadapt.durable import sync_folder
+from qadapt.durable import mark, sweep, sync_folder
 from qadapt.errors import InputError, SpecError, refuse_pairs
 from qadapt.files import arrays, extras, parquet
+from qadapt.files.survey import PAGE
 from qadapt.local import codes, seen
 from qadapt.migration.carrier import home
 from qadapt.migration.endpoint import Endpoint, opened
@@ -24,7 +24,6 @@ from qadapt.stores.base import OnProgress, Progress, silent
 from qadapt.version import __version__
 
 FORMATS = (".parquet", ".npy", ".fvecs")
-PAGE = 5_000
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,9 @@ def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:
 @contextmanager
 def whole(*paths: Path) -> Iterator[list[Path]]:
     """Other names to write to; they become ``paths`` together at the end, or are gone."""
-    made = [path.with_name(f".{path.name}.{secrets.token_hex(4)}") for path in paths]
+    for path in paths:
+        sweep(path.parent, f".{path.name}.")
+    made = [path.with_name(f".{path.name}.{mark()}") for path in paths]
     try:
         yield made
         for temporary in made:

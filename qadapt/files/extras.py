@@ -16,7 +16,7 @@ import numpy as np
 from qadapt.errors import UnsupportedError
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.extras import absent, beside_dense, fitting
-from qadapt.model import Beside, Extra, Ragged, Vector
+from qadapt.model import Beside, Extra, Metric, Ragged, Vector
 
 LOSSES = {"sparse": "sparse-vectors", "multi": "multivectors"}
 
@@ -40,6 +40,19 @@ def kind(arrow: Any, extra: Extra) -> Any:
         fields = [("index", arrow.uint32()), ("value", arrow.float32())]
         return arrow.list_(arrow.struct(fields))
     return arrow.list_(arrow.list_(arrow.float32(), extra.dim))
+
+
+def of_type(arrow: Any, word: str, kind: Any) -> Extra | None:
+    """The extra vector of a column by its name and type; None for none."""
+    types = arrow.types
+    if word not in LOSSES or not (types.is_list(kind) or types.is_large_list(kind)):
+        return None
+    inner = kind.value_type
+    if word == "multi":
+        fits = types.is_fixed_size_list(inner) and types.is_floating(inner.value_type)
+        return Extra("multi", int(inner.list_size), Metric.COSINE) if fits else None
+    fits = types.is_struct(inner) and [each.name for each in inner] == ["index", "value"]
+    return Extra("sparse") if fits else None
 
 
 def to_arrow(arrow: Any, ragged: Ragged, extra: Extra) -> Any:

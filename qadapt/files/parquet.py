@@ -1,4 +1,4 @@
-"""Parquet: ids, each vector as a list of fixed size, the payload, and what the collection is.
+"""Writing Parquet: ids, vectors as lists of a fixed size, the payload, and what the collection is.
 
     id        int64, uint64, or string; mixed ids as JSON text (the metadata says which)
     vector    fixed_size_list<float32>[dim], null where a row lacks it; vector:NAME for named ones
@@ -7,23 +7,23 @@
               that has one plain type in the first page: payload.NAME
 
 The metadata ``qadapt`` of the schema is the JSON of ``Head``: vectors, quantization, calibration.
+Each page has a checksum, and the whole file one more (``seal``).
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from qadapt.errors import InputError, IntegrityError, MissingExtraError, SpecError
+from qadapt.errors import MissingExtraError
 from qadapt.files import extras
-from qadapt.model import Batch, Extra, Id, Plain, Quantization, Vector
+from qadapt.files.seal import seal
+from qadapt.model import Batch, Extra, Plain, Quantization, Vector
 
 META = b"qadapt"
 IdKind = Literal["int64", "uint64", "string", "json"]
@@ -82,16 +82,21 @@ class Writer:
 
     def __init__(self, path: Path, head: Head, first: Batch | None) -> None:
         self._arrow = pyarrow()
+        self._path = path
         self._head = head
         self._entries = _entries(first)
         self._schema = self._make_schema()
-        self._file = self._arrow.parquet.ParquetWriter(path, self._schema, compression="zstd")
+        self._file = self._arrow.parquet.ParquetWriter(
+            path, self._schema, compression="zstd", write_page_checksum=True
+        )
 
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._file.close()
+        if kind is None:
+            seal(self._path)
 
     def _make_schema(self) -> Any:
         arrow, head = self._arrow, self._head
@@ -150,102 +155,3 @@ def _fit(value: Any, word: str) -> Any:
     if _PLAIN.get(type(value)) != word:
         return None
     return value if word != "int64" or -(2**63) <= value < 2**63 else None
-
-
-# -- reading -------------------------------------------------------------------------------------
-
-
-def head_of(path: Path) -> Head:
-    """What a file says of itself, or what its columns show where others wrote it.
-
-    Raises:
-        InputError: no Parquet file, or one without vectors.
-    """
-    with _opened(path) as file:
-        schema = file.schema_arrow
-        raw = (schema.metadata or {}).get(META)
-        if raw is not None:
-            try:
-                return Head.from_json(raw)
-            except SpecError as error:
-                raise IntegrityError(f"the metadata of {path} is damaged: {error}") from error
-        return _guessed(path, schema)
-
-
-def _guessed(path: Path, schema: Any) -> Head:
-    arrow = pyarrow()
-    vectors = {}
-    for each in schema:
-        if arrow.types.is_fixed_size_list(each.type):
-            name = each.name.partition("vector:")[2] if each.name != "vector" else ""
-            vectors[name or ("" if each.name == "vector" else each.name)] = Vector(
-                each.type.list_size
-            )
-    if not vectors or "id" not in schema.names:
-        raise InputError(
-            f"{path} has no column 'id' and none of vectors (lists of a fixed size)",
-            hint="qadapt reads what `qadapt export` writes: id, vector or vector:NAME, payload",
-        )
-    kind = str(schema.field("id").type)
-    ids: IdKind = "string" if "string" in kind else "uint64" if kind == "uint64" else "int64"
-    return Head(path.stem, vectors, ids)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    arrow = pyarrow()
-    try:
-        file = arrow.parquet.ParquetFile(path)
-    except (OSError, arrow.ArrowException) as error:
-        raise InputError(f"cannot read {path} as Parquet: {error}") from error
-    with file:
-        yield file
-
-
-def pages(path: Path, head: Head, page: int) -> Iterator[Batch]:
-    """The rows of a file, in pages."""
-    names = {name: _column(path, name) for name in head.vectors}
-    with _opened(path) as file:
-        there = set(file.schema_arrow.names)
-        extra = sorted(each for each in there if each.startswith("payload."))
-        wanted = ["id", *names.values()]
-        wanted += [extras.column(name, each) for name, each in head.extras.items()]
-        wanted += ["payload"] if "payload" in there else extra
-        for part in file.iter_batches(batch_size=page, columns=wanted):
-            yield _batch(part, head, names, [] if "payload" in there else extra)
-
-
-def _column(path: Path, name: str) -> str:
-    with _opened(path) as file:
-        return column(name) if column(name) in file.schema_arrow.names else name
-
-
-def _batch(part: Any, head: Head, names: Mapping[str, str], extra: Sequence[str]) -> Batch:
-    keys: list[Id] = part.column("id").to_pylist()
-    if head.ids == "json":
-        keys = [json.loads(str(key)) for key in keys]
-    vectors: dict[str, npt.NDArray[np.float32]] = {}
-    missing = {}
-    for name, label in names.items():
-        array = part.column(label)
-        dim = head.vectors[name].dim
-        absent = np.asarray(array.is_null(), dtype=np.bool_)
-        made = np.zeros((len(part), dim), dtype=np.float32)
-        flat = array.flatten().to_numpy(zero_copy_only=False)
-        made[~absent] = np.asarray(flat, dtype=np.float32).reshape(-1, dim)
-        vectors[name] = made
-        if absent.any():
-            missing[name] = absent
-    if "payload" in part.schema.names:
-        payloads = [json.loads(each) if each else {} for each in part.column("payload").to_pylist()]
-    else:
-        columns = {each.partition(".")[2]: part.column(each).to_pylist() for each in extra}
-        payloads = [
-            {key: column[at] for key, column in columns.items() if column[at] is not None}
-            for at in range(len(part))
-        ]
-    more = {
-        name: extras.from_arrow(part.column(extras.column(name, each)), each)
-        for name, each in head.extras.items()
-    }
-    return Batch(keys, vectors, payloads, missing, more)

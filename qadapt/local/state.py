@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qadapt import durable
-from qadapt.durable import sync_folder
+from qadapt.durable import mark, sweep_once, sync_folder
 from qadapt.errors import BusyError, IntegrityError, SpecError, StorageError
 from qadapt.locking import HeldError, Lock
 from qadapt.model import Plain, Quantization, Rescore
@@ -117,6 +117,11 @@ def index_dir(address: Address, collection: str, vector: str) -> Path:
     return state_dir() / "indexes" / collection_key(address, collection) / name
 
 
+def import_note(address: Address, collection: str) -> Path:
+    """The file that is there while an import makes a collection (see ``files.half``)."""
+    return state_dir() / "imports" / f"{collection_key(address, collection)}.json"
+
+
 def read_settings(address: Address, collection: str) -> Settings:
     """What is remembered of a collection.
 
@@ -171,6 +176,7 @@ def write_settings(address: Address, collection: str, settings: Settings) -> Non
 def forget(address: Address, collection: str) -> None:
     """Drop all that is remembered of a collection, our code indexes too."""
     _remove(_settings_path(address, collection))
+    _remove(import_note(address, collection))
     _remove(state_dir() / "indexes" / collection_key(address, collection))
 
 
@@ -190,7 +196,8 @@ def write_whole(path: Path, text: str) -> None:
 
 def _write_whole(path: Path, text: str) -> None:
     durable.private_folder(path.parent)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    sweep_once(path.parent, f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{mark()}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qadapt.errors import TooFewRowsError
 from qadapt.local import seen
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.migration import indexes
@@ -53,8 +54,21 @@ def quantize(
     progress: OnProgress,
     timeout: float,
 ) -> Status:
-    """Quantize one vector, and wait until it was seen; nothing to do is done at once."""
-    made = planner.make_plan(target.store, target.name, wanted, vector=name, accept=accept)
+    """Quantize one vector, and wait until it was seen; nothing to do is done at once.
+
+    Where the engine builds no codes of so few rows, they are set all the same, and the status says
+    that they are ignored.
+
+    Raises:
+        TooFewRowsError: the target cannot be set to codes that it does not build.
+        UnsupportedError, ApplyError, StoreTimeoutError
+    """
+    try:
+        made = planner.make_plan(target.store, target.name, wanted, vector=name, accept=accept)
+    except TooFewRowsError:
+        if not target.store.set_without_codes(target.name, name, wanted):
+            raise
+        return seen.info(target.store, target.name).vectors[name].status
     for step in made.steps:
         if step.request:
             requests.run(target.store, target.name, step.request, progress, timeout)

@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from qadapt.durable import mark, sweep_once
 from qadapt.migration.ids import tagged
 from qadapt.model import Id
 
 Hashes = npt.NDArray[np.uint64]
+PREFIX = "qadapt-ids-"
 _BUCKETS = 64
 _SHIFT = np.uint64(58)
 _BLOCK = 1 << 16  # hashes that are held before they are written: 0.5 MB
@@ -40,7 +42,8 @@ class IdSet:
     """Hashes of ids in files of a temporary folder, which goes with it; a context manager."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="qadapt-ids-")
+        sweep_once(Path(tempfile.gettempdir()), PREFIX)
+        self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{mark()}-")
         self._held: list[Hashes] = []
         self._holding = 0
         self.count = 0

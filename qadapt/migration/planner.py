@@ -89,7 +89,7 @@ def make_plan(
         carrier,
         vectors,
         parts,
-        scratch=options.probe and not existing,
+        copied=options.probe and not existing,
         allow=options.allow,
     )
     sorted_out = sort_out(source, target, tried, come.made, ways, existing=existing)

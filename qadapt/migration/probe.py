@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
+from qadapt.local import scratch
 from qadapt.migration import extras
 from qadapt.migration.beside import create
 from qadapt.migration.carrier import Carrier
@@ -35,13 +35,13 @@ def probe(
     plans: Mapping[str, VectorPlan],
     parts: Sequence[Part],
     *,
-    scratch: bool,
+    copied: bool,
     allow: Collection[str] = (),
 ) -> Probe:
     """Read rows of some parts, and copy them to a scratch collection.
 
     Args:
-        scratch: False to read only.
+        copied: False to read only.
         allow: names of losses that are fine.
 
     Raises:
@@ -71,7 +71,7 @@ def probe(
         wrapped=tuple(sorted(wrapped)),
         noted=tuple(sorted(noted)),
     )
-    if not scratch or not len(batch):
+    if not copied or not len(batch):
         return result
     with _scratch(target, carrier) as end:
         begun = time.perf_counter()
@@ -116,13 +116,12 @@ def _fit(batch: Batch, carrier: Carrier) -> Batch:
 
 @contextmanager
 def _scratch(target: Endpoint, carrier: Carrier) -> Iterator[Endpoint]:
-    name = f"Qadapt_probe_{secrets.token_hex(6)}"
     whole = carrier.beside.replace(parts=(), parted=False, keyed=None)
-    create(Endpoint(target.store, name), carrier.vectors, whole)
-    try:
-        yield Endpoint(target.store, name)
-    finally:
-        target.store.drop(name)
+    scratch.sweep(target.store)
+    with scratch.owned(target.store, scratch.PROBE, target.name) as name:
+        end = Endpoint(target.store, name)
+        create(end, carrier.vectors, whole)
+        yield end
 
 
 def _changed(

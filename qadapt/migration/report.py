@@ -64,6 +64,7 @@ class Check(Plain):
         recalls: one for each vector; none when it was not measured.
         seconds: that it took.
         passed: all of it.
+        notes: what the comparison does not show.
     """
 
     source: str
@@ -81,6 +82,7 @@ class Check(Plain):
     recalls: tuple[RecallCheck, ...]
     seconds: float
     passed: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,8 @@ def _check(check: Check) -> Iterator[tuple[str, str]]:
         )
         if each.proof.reason:
             yield "but", each.proof.reason
+    for note in check.notes:
+        yield "note", note
     for each_difference in check.differences:
         yield "differs", f"{each_difference.id!r} {each_difference.what}: {each_difference.detail}"
 

@@ -7,7 +7,6 @@ plan files. Those live one floor up and are the same for all stores.
 from __future__ import annotations
 
 import abc
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -28,6 +27,7 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
+from qadapt.stores import sampling
 from qadapt.stores.copyable import Copyable
 from qadapt.stores.terms import (
     MAX_K,
@@ -279,12 +279,8 @@ class Store(Copyable, abc.ABC):
         """``n`` rows drawn evenly without replacement (all, when there are fewer)."""
         if n < 1:
             raise InputError(f"a sample has at least 1 row; got {n}")
-        ids = [
-            key
-            for batch in self.read(collection, vectors=(), payload=False, page=10_000)
-            for key in batch.ids
-        ]
-        drawn = random.Random(seed).sample(ids, min(n, len(ids)))
+        pages = self.read(collection, vectors=(), payload=False, page=10_000)
+        drawn = sampling.drawn((batch.ids for batch in pages), n, seed)
         return self.fetch(collection, drawn, vectors=vectors)
 
     # -- searching ---------------------------------------------------------------------------
@@ -327,6 +323,16 @@ class Store(Copyable, abc.ABC):
 
         Each request is carried out by ``run`` and may be repeated.
         """
+
+    def set_without_codes(self, collection: str, vector: str, quantization: Quantization) -> bool:
+        """Set a quantization that ``steps`` refused with TooFewRowsError: for a copy, which has
+        the settings of its source however few rows there are. The engine builds the codes when
+        there are rows enough, and until then the status says why it does not.
+
+        Returns:
+            False where the store has no such way, and nothing was changed.
+        """
+        return False
 
     def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
         """The step to another metric or datatype, which are fixed at creation: a copy, and an

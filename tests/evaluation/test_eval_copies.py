@@ -17,7 +17,8 @@ import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import StoreError
 from qadapt.evaluation import candidates as module
-from qadapt.evaluation.copies import PREFIX, copied, strangers, sweep
+from qadapt.evaluation.copies import PREFIX, copied
+from qadapt.local.scratch import strangers, sweep
 from qadapt.stores.base import silent
 from qadapt.testing import clustered
 

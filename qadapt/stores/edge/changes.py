@@ -65,7 +65,7 @@ def steps(info: VectorInfo, config: Mapping[str, Any], seen: Seen, mapped: Mappe
         mapped: what was asked for; not unsupported.
 
     Raises:
-        UnsupportedError: so few vectors that the engine never indexes them.
+        TooFewRowsError: so few vectors that the engine never indexes them.
     """
     request = _request(info, config, seen, mapped)
     if request is None:
@@ -86,19 +86,18 @@ def steps(info: VectorInfo, config: Mapping[str, Any], seen: Seen, mapped: Mappe
     ]
 
 
-def _request(
-    info: VectorInfo, config: Mapping[str, Any], seen: Seen, mapped: Mapped
-) -> dict[str, Any] | None:
-    """The request that changes the configuration; None when it may stay as it is."""
+def settings_alone(name: str, mapped: Mapped) -> dict[str, Any]:
+    """The request that sets a quantization and nothing else.
+
+    Args:
+        name: of the vector.
+        mapped: what was asked for; not unsupported.
+    """
     native = mapped.native or {}
-    wanted = native.get("quantization_config")
-    optimizers = _lowered_threshold(seen, wanted)
-    if mapping.satisfies(info.quantization, mapped.target) and optimizers is None:
-        return None
     request: dict[str, Any] = {
         "op": CONFIGURE,
-        "vector": info.name,
-        "quantization_config": wanted,
+        "vector": name,
+        "quantization_config": native.get("quantization_config"),
     }
     if "memory" in native:
         # The older word for the same is taken out: both would be there.
@@ -106,6 +105,18 @@ def _request(
     elif "on_disk" in native:
         # The only word of engines before 1.19.
         request["on_disk"] = native["on_disk"]
+    return request
+
+
+def _request(
+    info: VectorInfo, config: Mapping[str, Any], seen: Seen, mapped: Mapped
+) -> dict[str, Any] | None:
+    """The request that changes the configuration; None when it may stay as it is."""
+    wanted = (mapped.native or {}).get("quantization_config")
+    optimizers = _lowered_threshold(seen, wanted)
+    if mapping.satisfies(info.quantization, mapped.target) and optimizers is None:
+        return None
+    request = settings_alone(info.name, mapped)
     if optimizers is not None:
         request["optimizers"] = optimizers
     return request

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qadapt.durable import sync_folder
+from qadapt.durable import mark, sweep, sync_folder
 from qadapt.errors import AlreadyExistsError, InputError, QadaptError, StoreError, UnsupportedError
 from qadapt.model import Extra, Metric, Vector
-from qadapt.stores.edge import config, extras
+from qadapt.stores.edge import config, extras, space
 from qadapt.stores.edge.engine import engine, translated
 from qadapt.stores.qdrant.mapping import same_config
 
 # Leaves room for the names of temporary siblings.
 MAX_NAME = 200
+
+# What a collection is called while it is made, and while it is dropped: a dot, so nobody lists it.
+MAKING, DROPPED = ".making-", ".dropped-"
 
 _DISTANCES = {Metric.COSINE: "Cosine", Metric.DOT: "Dot", Metric.EUCLIDEAN: "Euclid"}
 
@@ -44,6 +46,12 @@ def check_name(name: str) -> str:
     return name
 
 
+def left_by_others(root: Path) -> None:
+    """Remove collections that a killed process was about to make or to drop."""
+    for prefix in (MAKING, DROPPED):
+        sweep(root, prefix)
+
+
 def create(
     folder: Path,
     vectors: Mapping[str, Vector],
@@ -69,7 +77,9 @@ def create(
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
             raise AlreadyExistsError(f"there is already something at {folder}")
-        making = folder.parent / f".making-{uuid.uuid4().hex}"
+        space.check_create(folder.parent, folder.name, len(vectors) + len(more or {}))
+        left_by_others(folder.parent)
+        making = folder.parent / f"{MAKING}{mark()}"
         making.mkdir()
     try:
         with translated(doing):
@@ -127,6 +137,7 @@ def configure(folder: Path, before: config.Config, wanted: config.Config) -> Non
     Raises:
         StoreError: with the engine's words, or what it dropped.
     """
+    space.check_open(folder)
     config.write(folder, wanted)
     try:
         with translated(f"configure {folder.name!r}"):

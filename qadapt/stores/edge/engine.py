@@ -24,6 +24,8 @@ from qadapt.errors import (
     StoreError,
 )
 from qadapt.locking import HeldError, Lock
+from qadapt.model import Batch
+from qadapt.stores.edge import space
 from qadapt.stores.importing import load
 
 if TYPE_CHECKING:
@@ -102,6 +104,12 @@ def translate(words: str, doing: str) -> QadaptError:
 _shards: weakref.WeakValueDictionary[str, Shard] = weakref.WeakValueDictionary()
 _shards_lock = threading.Lock()
 
+# An open shard holds 32 MB and more of memory for each vector, and the folder from other processes.
+# So no more than these stay open; who comes to a closed one opens it again, in a tenth of a second.
+MOST_OPEN = 8
+# Those that are open, by folder, the one used longest ago first.
+_opened: dict[str, weakref.ReferenceType[Shard]] = {}
+
 
 def shared(folder: Path) -> Shard:
     """The shard of a folder, the same for all stores of this process; give it back to ``release``.
@@ -142,6 +150,7 @@ def _after_fork() -> None:
     """A forked process opens collections itself; what the parent has open stays the parent's."""
     global _shards_lock
     _shards_lock = threading.Lock()
+    _opened.clear()
     for store in list(stores):
         store.renew_lock()
     for shard in list(_shards.values()):
@@ -171,6 +180,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def _close_idle() -> None:
+    """Close what was not used for longest, until few enough are open; those in use stay."""
+    with _shards_lock:
+        for key in [key for key, each in _opened.items() if each() is None]:
+            del _opened[key]
+        oldest = [each() for each in _opened.values()][: max(0, len(_opened) - MOST_OPEN)]
+    for shard in oldest:
+        if shard is not None:
+            shard.close_idle()
+
+
 class Shard:
     """One collection: a folder that this process may hold open.
 
@@ -191,6 +211,8 @@ class Shard:
         self._owner = Lock(folder / LOCK)
         self._unflushed = False
         self._parent: int | None = None
+        self._key = str(folder.resolve())
+        self._using = 0  # blocks of ``use`` that are open, of the thread that has the lock
         # What was last seen of it, for who searches; forgotten with every change.
         self.seen: Any = None
         # Fields that were seen to have no date which the engine does not read; forgotten likewise.
@@ -208,17 +230,39 @@ class Shard:
             BusyError: another process has it open.
             IntegrityError: the folder is damaged.
         """
-        with self.lock, translated(f"{doing} {self.name!r}"):
+        with self.lock:
             if self._open is None:
-                held = self._owner.held
-                self._own(doing)
-                try:
-                    self._open = engine().EdgeShard.load(str(self.folder))
-                except BaseException:
-                    if not held:
-                        self._owner.release()
-                    raise
-            yield self._open
+                with translated(f"{doing} {self.name!r}"):
+                    self._open = self._load(doing)
+            self._used()
+            self._using += 1
+            try:
+                with translated(f"{doing} {self.name!r}"):
+                    yield self._open
+            finally:
+                self._using -= 1
+
+    def _load(self, doing: str) -> qdrant_edge.EdgeShard:
+        """The engine on the folder, which belongs to this process until ``close``."""
+        held = self._owner.held
+        self._own(doing)
+        try:
+            space.check_open(self.folder)
+            loaded: qdrant_edge.EdgeShard = engine().EdgeShard.load(str(self.folder))
+        except BaseException:
+            if not held:
+                self._owner.release()
+            raise
+        return loaded
+
+    def _used(self) -> None:
+        """Note that this shard was used last, and close those that were not for long."""
+        with _shards_lock:
+            _opened.pop(self._key, None)
+            _opened[self._key] = weakref.ref(self)
+            many = len(_opened) > MOST_OPEN
+        if many:
+            _close_idle()
 
     def _own(self, doing: str) -> None:
         """Take the folder for this process; it is given back by ``close``.
@@ -249,7 +293,7 @@ class Shard:
         The engine's threads stay with the parent, so any call of its shard would wait for ever.
         """
         self.lock = threading.RLock()
-        self.seen, self._unflushed = None, False
+        self.seen, self._unflushed, self._using = None, False, 0
         if self._open is None and not self._owner.held:
             return
         self._parent = os.getppid()
@@ -258,9 +302,17 @@ class Shard:
         _close_files(self.folder)
 
     @contextmanager
-    def change(self, doing: str) -> Iterator[qdrant_edge.EdgeShard]:
-        """As ``use``, and what was changed is on disk afterwards, whatever comes then."""
+    def change(self, doing: str, rows: Batch | None = None) -> Iterator[qdrant_edge.EdgeShard]:
+        """As ``use``, and what was changed is on disk afterwards, whatever comes then.
+
+        Args:
+            rows: those that are to be written; there must be space for them.
+
+        Raises:
+            StoreError: not enough disk space.
+        """
         with self.use(doing) as shard:
+            space.check_change(self.folder, f"{doing} {self.name!r}", rows)
             self._unflushed, self.seen = True, None
             self.dated.clear()
             yield shard
@@ -287,3 +339,16 @@ class Shard:
                 self._unflushed = False
             self._open.close()
             self._open = None
+            with _shards_lock:
+                _opened.pop(self._key, None)
+
+    def close_idle(self) -> None:
+        """Close it where nobody uses it."""
+        # No waiting: whoever has the lock may be waiting for a shard that this thread has.
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
+            if not self._using:
+                self.close()
+        finally:
+            self.lock.release()

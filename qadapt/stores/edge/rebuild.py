@@ -57,7 +57,7 @@ def rebuild(folder: Path, progress: OnProgress, timeout: float) -> None:
         if outcome is None:
             raise StoreError(
                 f"the rebuild of {folder.name!r} ended without a word (exit {child.returncode}): "
-                f"{_tail(errors) or 'perhaps the system had no memory left'}",
+                f"{_tail(errors) or 'perhaps the system had no memory or no disk space left'}",
                 hint="apply again to finish it; no row is lost",
             )
     if not outcome["ok"]:

@@ -6,12 +6,12 @@ import dataclasses
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
+from qadapt.durable import mark
 from qadapt.errors import (
     AddressError,
     BusyError,
@@ -63,6 +63,7 @@ from qadapt.stores.edge import (
     payloads,
     rows,
     searching,
+    space,
 )
 from qadapt.stores.edge import settings as index_settings
 from qadapt.stores.edge.capabilities import OLDEST, RULES, server_version, too_old
@@ -199,7 +200,8 @@ class EdgeStore(Store):
                 if self._shards.pop(collection, None) is not None:
                     release(shard)
                 # Gone in one move; a crash leaves a folder that nobody lists.
-                gone = self._folder / f".dropped-{uuid.uuid4().hex}"
+                creation.left_by_others(self._folder)
+                gone = self._folder / f"{creation.DROPPED}{mark()}"
                 shard.folder.rename(gone)
                 shutil.rmtree(gone)
 
@@ -240,7 +242,7 @@ class EdgeStore(Store):
         columns.check_payloads(batch.payloads)
         edge = engine()
         start = 0
-        with shard.change("write to") as opened:
+        with shard.change("write to", batch) as opened:
             for chunk in columns.chunks(batch):
                 part = checked[start : start + len(chunk)]
                 start += len(chunk)
@@ -453,7 +455,16 @@ class EdgeStore(Store):
                 if part["op"] == changes.CONFIGURE:
                     self._configure(shard, part)
                 shard.pause()
+                space.check_open(shard.folder)
                 rebuild(shard.folder, progress, max(0.0, deadline - time.monotonic()))
+
+    def set_without_codes(self, collection: str, vector: str, quantization: Quantization) -> bool:
+        shard = self._shard(collection)
+        with shard.lock:
+            known = inspection.vector(inspection.look(shard).config, vector)
+            mapped = self._mapped(quantization, known)
+            self._configure(shard, changes.settings_alone(vector, mapped))
+        return True
 
     def _own(self, shard: Shard, progress: OnProgress, patience: float) -> None:
         """Open the shard; a killed process may take a moment to let go of it."""

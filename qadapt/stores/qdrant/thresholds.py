@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from qadapt.errors import UnsupportedError
+from qadapt.errors import TooFewRowsError
 from qadapt.model import Vector
 
 NO_INDEX = "codes that need no index (binary:bits=1, rotational)"
@@ -36,11 +36,11 @@ def lowered(
         count, vector: rows and what they have, for the message.
 
     Raises:
-        UnsupportedError: all are too small.
+        TooFewRowsError: all are too small.
     """
     least = needed(sizes)
     if least is None:
-        raise UnsupportedError(
+        raise TooFewRowsError(
             f"{next(iter(wanted))} codes need an indexed segment, and none is built under 1 KB "
             f"of vectors; here are {count:,} rows of {vector.dim} dimensions",
             hint=f"write more rows first, or use {NO_INDEX}",

@@ -1,0 +1,251 @@
+"""Which columns of a Parquet file are ids, vectors and payload: ours, or somebody else's."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qadapt.errors import InputError, SpecError
+from qadapt.files import columns, extras
+from qadapt.files.values import is_list, is_text
+from qadapt.model import Extra
+
+ID, PAYLOAD = "id", "payload"
+_ENTRY = "payload."
+_VECTOR = "vector"
+_NAMED = "vector:"
+# The index of a DataFrame that has no name, as pandas writes it.
+_INDEX = re.compile(r"__index_level_\d+__")
+
+VectorColumns = str | Sequence[str] | Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What each column is.
+
+    Attributes:
+        id: the column of ids; None where rows are numbered.
+        vectors: the column of each vector, by its name.
+        extras: the column of each sparse vector and multivector, by its name.
+        document: the column with whole payloads, as JSON text or as a struct; None for none.
+        entries: the column of each entry of the payload.
+    """
+
+    id: str | None
+    vectors: Mapping[str, str]
+    extras: Mapping[str, str]
+    document: str | None
+    entries: Mapping[str, str]
+
+    @property
+    def wanted(self) -> list[str]:
+        """All columns that are read."""
+        single = [each for each in (self.id, self.document) if each is not None]
+        return [*single, *self.vectors.values(), *self.extras.values(), *self.entries.values()]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a caller says of the columns.
+
+    Attributes:
+        id: the column of ids.
+        vectors: columns of vectors: one, several, or ``{vector name: column}``.
+        number_rows: ids are the numbers of the rows.
+    """
+
+    id: str | None = None
+    vectors: VectorColumns | None = None
+    number_rows: bool = False
+
+
+def layout_of(
+    arrow: Any,
+    path: Path,
+    schema: Any,
+    asked: Asked,
+    known: Iterable[str] = (),
+    more: Mapping[str, Extra] | None = None,
+    *,
+    ours: bool,
+    document: bool,
+) -> Layout:
+    """What the columns are.
+
+    Args:
+        known: names of the vectors that the metadata tells of.
+        more: sparse vectors and multivectors.
+        ours: the file has qadapt's metadata.
+        document: the column ``payload`` holds whole payloads.
+
+    Raises:
+        InputError: no ids or no vectors, or several columns that could be.
+    """
+    names = list(schema.names)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{path} has several columns of one name: {', '.join(twice)}")
+    index = _index_columns(schema)
+    key = _id_column(path, schema, asked, index)
+    if key is not None:
+        columns.check_id_type(arrow, schema.field(key).type, key)
+    beside = {name: extras.column(name, each) for name, each in (more or {}).items()}
+    free = [name for name in names if name != key and name not in beside.values()]
+    if asked.vectors is not None:
+        vectors = _chosen(arrow, path, schema, asked.vectors)
+    elif ours:
+        vectors = {name: column_of(name, names) for name in known}
+    else:
+        vectors = _guessed(arrow, path, schema, free)
+    rest = [name for name in free if name not in vectors.values()]
+    return Layout(
+        key,
+        vectors,
+        beside,
+        PAYLOAD if document and PAYLOAD in rest else None,
+        _entries(arrow, path, schema, rest, index, document=document, ours=ours),
+    )
+
+
+def column_of(name: str, there: Sequence[str]) -> str:
+    """The column of a vector that the metadata tells of."""
+    label = f"{_NAMED}{name}" if name else _VECTOR
+    return label if label in there else name
+
+
+def vector_name(column: str) -> str:
+    """The vector that a column becomes: ``vector`` is the unnamed one, else its own name."""
+    return "" if column == _VECTOR else column.removeprefix(_NAMED)
+
+
+# -- ids -----------------------------------------------------------------------------------------
+
+
+def _index_columns(schema: Any) -> list[str]:
+    """Columns that were the index of a DataFrame."""
+    raw = (schema.metadata or {}).get(b"pandas")
+    if raw is None:
+        return []
+    try:
+        found = json.loads(raw)["index_columns"]
+    except (ValueError, KeyError, TypeError):
+        return []  # somebody else's metadata, which nothing else here rests on
+    return [each for each in found if isinstance(each, str) and each in schema.names]
+
+
+def _id_column(path: Path, schema: Any, asked: Asked, index: Sequence[str]) -> str | None:
+    if asked.id is not None:
+        if asked.id not in schema.names:
+            raise SpecError.unknown("column", asked.id, schema.names, where=str(path))
+        return asked.id
+    if asked.number_rows:
+        return None
+    if ID in schema.names:
+        return ID
+    if len(index) == 1:
+        return index[0]
+    raise InputError(
+        f"{path} has no column {ID!r}; its columns are {', '.join(schema.names) or 'none'}",
+        hint="name the column of ids: --id COLUMN; or use the row numbers: --number-rows",
+    )
+
+
+# -- vectors -------------------------------------------------------------------------------------
+
+
+def _chosen(arrow: Any, path: Path, schema: Any, given: VectorColumns) -> dict[str, str]:
+    listed = [given] if isinstance(given, str) else given
+    if not isinstance(listed, Mapping):
+        listed = dict([_pair(each, schema.names) for each in listed])
+    if not listed:
+        raise InputError("there is no column of vectors in `vectors`", hint="name at least one")
+    for column in listed.values():
+        if column not in schema.names:
+            raise SpecError.unknown("column", column, schema.names, where=str(path))
+        if columns.numbers_of(arrow, schema.field(column).type) is None:
+            raise InputError(
+                f"column {column!r} of {path} is of the type {schema.field(column).type} and "
+                "cannot be vectors, which are lists of numbers",
+                hint="name a column of lists of numbers: --vectors COLUMN",
+            )
+    return dict(listed)
+
+
+def _pair(given: str, names: Sequence[str]) -> tuple[str, str]:
+    """A vector's name and its column: ``COLUMN``, or ``NAME=COLUMN``."""
+    name, equals, column = given.partition("=")
+    if given in names or not equals:
+        return vector_name(given), given
+    return name, column
+
+
+def _guessed(arrow: Any, path: Path, schema: Any, free: Sequence[str]) -> dict[str, str]:
+    """By name, else by type: lists of one size, else the one column of lists of floats."""
+    lists = {
+        name: kind
+        for name in free
+        if (kind := columns.numbers_of(arrow, schema.field(name).type)) is not None
+    }
+    named = [name for name in lists if name == _VECTOR or name.startswith(_NAMED)]
+    floats = [name for name, kind in lists.items() if arrow.types.is_floating(kind)]
+    fixed = [name for name in floats if columns.dim_of(arrow, schema.field(name).type) is not None]
+    found = list(dict.fromkeys([*named, *fixed])) or floats
+    if not found:
+        raise InputError(
+            f"{path} has no column of vectors (lists of floats); its columns are "
+            f"{', '.join(f'{each.name} ({each.type})' for each in schema) or 'none'}",
+            hint="name a column of lists of numbers: --vectors COLUMN",
+        )
+    if len(found) > 1 and not named and not fixed:
+        raise InputError(
+            f"{path} has several columns of lists of floats: {', '.join(found)}",
+            hint=f"say which are vectors: --vectors {found[0]} (may be repeated); the others "
+            "become entries of the payload",
+        )
+    return {vector_name(name): name for name in found}
+
+
+# -- payload -------------------------------------------------------------------------------------
+
+
+def is_document(arrow: Any, kind: Any) -> bool:
+    """Whether a column ``payload`` of a type may hold whole payloads."""
+    return bool(is_text(arrow, kind) or arrow.types.is_struct(kind))
+
+
+def _entries(
+    arrow: Any,
+    path: Path,
+    schema: Any,
+    rest: Sequence[str],
+    index: Sequence[str],
+    *,
+    document: bool,
+    ours: bool,
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for column in rest:
+        if document and (column == PAYLOAD or column.startswith(_ENTRY)):
+            continue  # what qadapt writes beside ``payload`` are copies for other readers
+        if column in index and _INDEX.fullmatch(column):
+            continue  # numbers of rows in a DataFrame, not data
+        if (
+            ours
+            and (column == _VECTOR or column.startswith(_NAMED))
+            and is_list(arrow, schema.field(column).type)
+        ):
+            continue  # a vector that was not asked for
+        entry = column.removeprefix(_ENTRY)
+        if entry in found:
+            raise InputError(
+                f"{path} has two columns for the entry {entry!r} of the payload: "
+                f"{found[entry]!r} and {column!r}",
+                hint="rename or drop one of them",
+            )
+        found[entry] = column
+    return found

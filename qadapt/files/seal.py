@@ -1,0 +1,90 @@
+"""A checksum over a whole Parquet file, in the file itself.
+
+Checksums of pages do not cover the headers of pages, nor the footer with the schema and the
+metadata. So qadapt puts one more between the last page and the footer, where no reader looks: 8
+bytes that say so, and BLAKE2b of all bytes before it and after it. Whoever rewrites the file writes
+another footer and leaves it out.
+
+    pages | QADAPT01 | 32 bytes | footer | length of the footer, 4 bytes | PAR1
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO
+
+from qadapt.errors import IntegrityError
+
+MARK = b"QADAPT01"
+_DIGEST = 32
+_SIZE = len(MARK) + _DIGEST
+_TAIL = 8  # the length of the footer, and PAR1
+_BLOCK = 1 << 20
+
+
+def seal(path: Path) -> None:
+    """Put the checksum into a Parquet file that was just written."""
+    with path.open("r+b") as file:
+        start, end = _footer(file)
+        file.seek(start)
+        footer = file.read(end - start)
+        digest = _digest(file, start, footer)
+        file.seek(start)
+        file.write(MARK + digest + footer)
+
+
+def check(path: Path) -> None:
+    """Compare a Parquet file with its checksum; one without has nothing to compare.
+
+    Raises:
+        IntegrityError: the file is damaged.
+    """
+    with path.open("rb") as file:
+        try:
+            start, end = _footer(file)
+        except ValueError:
+            return  # not whole, which reading it tells
+        file.seek(max(0, start - _SIZE))
+        head = file.read(_SIZE)
+        if start < _SIZE or not head.startswith(MARK):
+            return
+        footer = file.read(end - start)
+        if _digest(file, start - _SIZE, footer) != head[len(MARK) :]:
+            raise IntegrityError(
+                f"{path} is damaged: its content and its checksum differ",
+                hint="export the collection again, or restore the file from a backup",
+            )
+
+
+def _footer(file: BinaryIO) -> tuple[int, int]:
+    """Where the footer begins, and the end of the file.
+
+    Raises:
+        ValueError: there is none.
+    """
+    end = file.seek(0, os.SEEK_END)
+    if end < 2 * _TAIL:
+        raise ValueError("too short")
+    file.seek(end - _TAIL)
+    tail = file.read(_TAIL)
+    start = end - _TAIL - int.from_bytes(tail[:4], "little")
+    if tail[4:] != b"PAR1" or start < 4:
+        raise ValueError("no footer")
+    return start, end
+
+
+def _digest(file: BinaryIO, stop: int, footer: bytes) -> bytes:
+    """Of the first ``stop`` bytes and the footer."""
+    made = blake2b(digest_size=_DIGEST)
+    file.seek(0)
+    left = stop
+    while left:
+        block = file.read(min(_BLOCK, left))
+        if not block:
+            break
+        made.update(block)
+        left -= len(block)
+    made.update(footer)
+    return made.digest()

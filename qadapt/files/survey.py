@@ -1,0 +1,103 @@
+"""The first pass over a file: everything is read and looked at before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from qadapt.files.faults import Faults
+from qadapt.files.parquet import Head
+from qadapt.migration.idset import IdSet, hashed
+from qadapt.model import Batch, Id, Metric, Vector
+from qadapt.stores.base import OnProgress, Progress
+
+PAGE = 5_000  # rows that are read at once
+
+
+class Source(Protocol):
+    """A file to import: ``reading.Parquet``, ``arrays.Arrays``.
+
+    Attributes:
+        path: the file.
+        rows: how many it has.
+        head: what it says of itself, or what its columns show.
+    """
+
+    path: Path
+    rows: int
+    head: Head
+
+    def pages(self, page: int, faults: Faults, seen: IdSet | None = None) -> Iterator[Batch]:
+        """The rows in pages; what is wrong with them is noted."""
+
+    def keys(self, page: int) -> Iterator[list[Id]]:
+        """The ids alone, in pages."""
+
+
+class Zeros:
+    """Rows whose vector is zero, by the vector's name: wrong where the metric is cosine."""
+
+    def __init__(self) -> None:
+        self._faults: dict[str, Faults] = {}
+
+    def add(self, batch: Batch, start: int) -> None:
+        """Look at a page that begins with the row ``start``."""
+        for name, array in batch.vectors.items():
+            zero = ~array.any(axis=1)
+            if name in batch.missing:
+                zero &= ~batch.missing[name]
+            if zero.any():
+                label = f"vector {name!r}" if name else "the vector"
+                faults = self._faults.setdefault(name, Faults())
+                faults.add(f"zero under the metric cosine in {label}", np.flatnonzero(zero) + start)
+
+    def refuse(self, path: Path, vectors: Mapping[str, Vector]) -> None:
+        """Refuse them where the metric of the target is cosine.
+
+        Raises:
+            InputError
+        """
+        for name, faults in self._faults.items():
+            if name in vectors and vectors[name].metric is Metric.COSINE:
+                faults.refuse(path)
+
+
+def survey(source: Source, progress: OnProgress) -> Zeros:
+    """Read all of a file.
+
+    Raises:
+        InputError: rows that cannot be imported, ids that are null or occur twice; all by row.
+        IntegrityError: the file is damaged.
+    """
+    faults, zeros, start = Faults(), Zeros(), 0
+    with IdSet() as ids:
+        for batch in source.pages(PAGE, faults, ids):
+            if not faults:
+                zeros.add(batch, start)
+            start += len(batch)
+            progress(Progress("reading the file", start, source.rows))
+        twice = ids.twice()
+    if twice:
+        _name_twice(source, twice, faults)
+    faults.refuse(source.path)
+    return zeros
+
+
+def _name_twice(source: Source, twice: set[int], faults: Faults) -> None:
+    """Note the rows of ids that occur more than once, if it was not by chance of a hash."""
+    rows: dict[Id, list[int]] = {}
+    start = 0
+    for keys in source.keys(PAGE):
+        for at, number in enumerate(hashed(keys).tolist()):
+            if number in twice:
+                rows.setdefault(keys[at], []).append(start + at)
+        start += len(keys)
+    wrong = {key: found for key, found in rows.items() if len(found) > 1}
+    for key, found in list(wrong.items())[:3]:
+        faults.add(f"the id {key!r} more than once", found)
+    if len(wrong) > 3:
+        others = sorted(row for found in list(wrong.values())[3:] for row in found)
+        faults.add(f"{len(wrong) - 3:,} more ids more than once", others)

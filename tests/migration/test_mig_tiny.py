@@ -1,0 +1,94 @@
+"""Collections with next to nothing in them: copied with schema and settings, status honest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.errors import TooFewRowsError
+
+pytest.importorskip("qdrant_edge")
+DIM = 16
+
+
+def filled(address: str, count: int, quantization: str | None) -> None:
+    with qa.open(address) as database:
+        made = database.create("docs", dim=DIM, metric="dot", quantization=quantization)
+        if count:
+            rows = np.random.default_rng(0).standard_normal((count, DIM))
+            made.write(qa.Batch(range(count), {"": rows}, [{"n": at} for at in range(count)]))
+
+
+@pytest.mark.parametrize("kind", ["scalar", "product:ratio=4"])
+@pytest.mark.parametrize("count", [1, 15])  # 15 x 16 floats are 960 bytes
+@pytest.mark.parametrize("asked", [False, True])
+def test_less_than_the_engine_indexes_keeps_its_codes_unbuilt(
+    tmp_path: Path, kind: str, count: int, asked: bool
+) -> None:
+    source, target = f"edge:{tmp_path / 'a'}", f"edge:{tmp_path / 'b'}"
+    filled(source, count, None if asked else kind)
+    done = qa.migrate(f"{source}#docs", f"{target}#docs", quantization=kind if asked else None)
+    assert done.check is not None
+    assert done.check.passed
+    assert done.status[""].state is qa.State.IGNORED
+    assert f"({count:,} rows)" in done.status[""].reason
+    with qa.open(target) as database:
+        docs = database["docs"]
+        vector = docs.info().vectors[""]
+        assert vector.quantization.kind is qa.Quantization.of(kind).kind
+        assert vector.status.state is qa.State.IGNORED
+        # A plan refuses it still: nothing that it could do would put the codes in force.
+        with pytest.raises(TooFewRowsError, match="none is built under 1 KB"):
+            docs.plan(kind)
+        # With rows enough, the setting takes effect.
+        rows = np.random.default_rng(1).standard_normal((300, DIM))
+        docs.write(qa.Batch(range(100, 400), {"": rows}))
+        docs.plan(kind).apply(yes=True)
+        assert docs.info().vectors[""].status.state is qa.State.ACTIVE
+
+
+def test_a_file_of_a_few_rows_keeps_its_codes_unbuilt(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    source, target = f"edge:{tmp_path / 'a'}", f"edge:{tmp_path / 'b'}"
+    filled(source, 5, "scalar")
+    qa.export_file(f"{source}#docs", tmp_path / "docs.parquet")
+    done = qa.import_file(tmp_path / "docs.parquet", f"{target}#docs")
+    assert done.quantization[""].kind is qa.Kind.SCALAR
+    assert done.status[""].state is qa.State.IGNORED
+
+
+@pytest.mark.parametrize("kind", [None, "scalar", "binary"])
+def test_an_empty_collection_is_copied_and_proves_nothing(tmp_path: Path, kind: str | None) -> None:
+    source, target = f"edge:{tmp_path / 'a'}", f"edge:{tmp_path / 'b'}"
+    filled(source, 0, kind)
+    done = qa.migrate(f"{source}#docs", f"{target}#docs")
+    check = done.check
+    assert check is not None
+    assert (check.passed, check.recalls, check.source_count) == (True, (), 0)
+    assert "proves nothing" in check.notes[0]
+    with qa.open(target) as database:
+        vector = database["docs"].info().vectors[""]
+        assert (vector.dim, vector.metric) == (DIM, qa.Metric.DOT)
+        wanted = qa.State.UNKNOWN if kind else qa.State.ABSENT
+        assert (vector.status.state, done.status[""].state) == (wanted, wanted)
+        assert str(vector.quantization).partition(":")[0] == (kind or "none")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npy", "fvecs"])
+def test_files_of_nothing(tmp_path: Path, ending: str) -> None:
+    pytest.importorskip("pyarrow")
+    source, target = f"edge:{tmp_path / 'a'}", f"edge:{tmp_path / 'b'}"
+    filled(source, 0, None)
+    file = tmp_path / f"docs.{ending}"
+    qa.export_file(f"{source}#docs", file)
+    if ending == "fvecs":  # where a file without rows says nothing of dimensions
+        with pytest.raises(qa.errors.InputError, match="no rows"):
+            qa.import_file(file, f"{target}#docs")
+        return
+    done = qa.import_file(file, f"{target}#docs")
+    assert (done.rows, done.created) == (0, True)
+    with qa.open(target) as database:
+        assert database["docs"].info().vectors[""].dim == DIM
