@@ -36,6 +36,8 @@ import errno
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from qadapt.version import install_command
+
 
 class QadaptError(Exception):
     """Base of all errors raised on purpose.
@@ -281,7 +283,7 @@ class MissingExtraError(QadaptError):
     def __init__(self, package: str, extra: str, *, purpose: str) -> None:
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed",
-            hint=f"pip install 'qadapt[{extra}]'",
+            hint=install_command(extra),
         )
 
 

@@ -1,3 +1,11 @@
 """The version, where everything may import it from."""
 
 __version__ = "0.1.0"
+
+# The name on the package index; the import name and the command are ``qadapt``.
+DISTRIBUTION = "qadapt-vectors"
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra, such as ``milvus``."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"

@@ -121,7 +121,7 @@ def test_what_is_there_instead() -> None:
 
 
 def test_missing_extra_says_what_to_install() -> None:
-    assert "pip install 'qadapt[milvus]'" in str(_make("MissingExtraError"))
+    assert "pip install 'qadapt-vectors[milvus]'" in str(_make("MissingExtraError"))
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from qadapt.api.change import Plan
 from qadapt.api.collection import Collection
+from qadapt.distribution import warn_of_namesake
 from qadapt.errors import (
     AlreadyExistsError,
     InputError,
@@ -50,6 +51,7 @@ def open(
     Raises:
         AddressError, SpecError, MissingExtraError, UnreachableError, AuthError
     """
+    warn_of_namesake()
     return Database(open_store(address, disabled=disabled, insecure=insecure))
 
 
@@ -65,6 +67,7 @@ def wrap(client: object, *, disabled: Sequence[str] = ()) -> Database:
     Raises:
         UnsupportedError: no store wraps such a client; the message names those that do.
     """
+    warn_of_namesake()
     return Database(wrap_client(client, disabled=disabled))
 
 

@@ -17,6 +17,7 @@ import typer
 
 from qadapt.cli import interrupts
 from qadapt.cli.output import Output
+from qadapt.distribution import warn_of_namesake
 from qadapt.errors import QadaptError, SpecError, StorageError, StoreTimeoutError
 from qadapt.model.credentials import INSECURE_VARIABLE
 
@@ -143,6 +144,7 @@ def guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool = Tr
         if out.timeout is not None and not 0 < out.timeout < _LONGEST:
             raise SpecError(f"--timeout is a number of seconds above 0; got {out.timeout:g}")
         with out.logs(), out.warnings(), _limit(None if own_limit else out.timeout):
+            warn_of_namesake()
             return work() or 0
     except typer.Exit as error:
         return error.exit_code

@@ -14,6 +14,7 @@ from qadapt.cli.given import open_database
 from qadapt.cli.options import MaybeCollection, Url, word
 from qadapt.cli.output import Output, facts, fitting, styled, table
 from qadapt.errors import QadaptError, SpecError
+from qadapt.version import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +63,7 @@ def stores(out: Output) -> None:
                 "package": store.package,
                 "installed": there,
                 "version": _version(store.distribution) if there else None,
-                "install": None if there else f"pip install 'qadapt[{store.extra}]'",
+                "install": None if there else install_command(store.extra),
             }
         )
     told = {name: error.message for name, error in broken.items()}

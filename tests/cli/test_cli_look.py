@@ -27,7 +27,7 @@ def test_a_store_without_its_client_names_the_extra(
     from qadapt.stores import registry
 
     monkeypatch.setattr(registry, "installed", lambda store: False)
-    assert "pip install 'qadapt[edge]'" in cli("stores").out
+    assert "pip install 'qadapt-vectors[edge]'" in cli("stores").out
 
 
 def test_matrix_shows_kinds_as_they_are_typed(cli: Cli) -> None:

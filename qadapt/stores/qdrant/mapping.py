@@ -100,7 +100,7 @@ def from_native(native: Native | None) -> Quantization:
     if name is None:
         raise UnsupportedError(
             f"the store has the quantization {config!r}, which this qadapt does not know",
-            hint="a newer qadapt may; `pip install -U qadapt`",
+            hint="a newer qadapt may; `pip install -U qadapt-vectors`",
         )
     rest = {key: value for key, value in (config[name] or {}).items() if value is not None}
     kind, knobs = _FROM_NATIVE[name](rest)
