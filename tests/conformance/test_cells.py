@@ -24,6 +24,7 @@ from qadapt.model.address import Address
 from qadapt.stores.milvus import bits, schema
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_HFRESH, SINCE_RQ8, Engine
+from qadapt.stores.weaviate.look import SINCE_PROFILE
 from qadapt.testing import CellTests, Sample
 
 pytestmark = pytest.mark.timeout(900)
@@ -193,6 +194,7 @@ class TestWeaviateDynamicCells(WeaviateCells):
     not asked for: after a copy to a dynamic index the engine was seen to ignore it (an ApplyError).
     """
 
+    needs = SINCE_PROFILE
     every: ClassVar[dict[str, Any]] = {"group": {"gte": 0}}
     start = qa.none(native={"vectorIndexType": "dynamic", "threshold": 1000, "hnsw": {"ef": 10}})
     asked = (

@@ -1,7 +1,7 @@
 """What Weaviate can do, by server version: data only.
 
-``seen on 1.39.0``: run on a live server by our tests. ``by contract``: from the server's code and
-documentation (facts section 1.1); no live server of that version was at hand.
+``seen on ...``: run on live servers of these versions by our tests. ``by contract``: from the
+server's code and documentation (facts section 1.1); no live server of that version was run.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from qadapt.stores.weaviate import engine as since
 
 _NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
 
-_SEEN = "seen on 1.39.0"
-_ELSE = "older versions by contract"
+_NEW = "seen on 1.39.0"
+_RQ = "seen on 1.35.23 and 1.39.0"
+_SEEN = "seen on 1.27.27, 1.31.22, 1.35.23 and 1.39.0"
+_ELSE = "other versions by contract"
 
 RULES = by_contract(
     Rule(
@@ -50,10 +52,11 @@ RULES = by_contract(
     Rule(
         "native-scalar",
         _NATIVE,
-        f"RQ of 8 bits from 1.32, a cousin; SQ, one range, as scalar:per=collection; {_SEEN}",
+        f"RQ of 8 bits from 1.32, a cousin, {_RQ}; "
+        f"SQ, one range, as scalar:per=collection, {_SEEN}",
         since=since.SINCE_SQ,
     ),
-    Rule("native-scalar:4", _NATIVE, f"RQ of 4 bits, a cousin; {_SEEN}", since=since.SINCE_RQ4),
+    Rule("native-scalar:4", _NATIVE, f"RQ of 4 bits, a cousin; {_NEW}", since=since.SINCE_RQ4),
     Rule("native-scalar:8", _NATIVE, _SEEN, since=since.SINCE_SQ),
     Rule(
         "native-product",
@@ -70,22 +73,22 @@ RULES = by_contract(
     Rule("native-binary:1", _NATIVE, _SEEN, since=since.SINCE_BQ_FLAT),
     Rule("native-binary:1.5", _NOT, "Weaviate has 1 bit"),
     Rule("native-binary:2", _NOT, "Weaviate has 1 bit"),
-    Rule("native-rotational", _NATIVE, f"RQ; {_SEEN}", since=since.SINCE_RQ8, otherwise=_NOT),
+    Rule("native-rotational", _NATIVE, f"RQ; {_RQ}", since=since.SINCE_RQ8, otherwise=_NOT),
     Rule(
         "native-rotational:1",
         _NATIVE,
-        f"queries of 5 bits; on hfresh always; {_SEEN}",
+        f"queries of 5 bits; {_RQ}; on hfresh always, {_NEW}",
         since=since.SINCE_RQ1,
         otherwise=_NOT,
     ),
     Rule(
         "native-rotational:4",
         _NATIVE,
-        f"a preview, on hnsw alone; {_SEEN}",
+        f"a preview, on hnsw alone; {_NEW}",
         since=since.SINCE_RQ4,
         otherwise=_NOT,
     ),
-    Rule("native-rotational:8", _NATIVE, _SEEN, since=since.SINCE_RQ8, otherwise=_NOT),
+    Rule("native-rotational:8", _NATIVE, _RQ, since=since.SINCE_RQ8, otherwise=_NOT),
     Rule("native-float16", _NOT, "Weaviate stores 32-bit floats alone"),
 )
 

@@ -106,7 +106,7 @@ def by_status(status: int, text: str, doing: str) -> QadaptError:
         return TooLargeError(said, hint="send less at once")
     if status == 429:
         return BusyError(said, hint="the server limits the rate of such requests; try later")
-    if status == 501:
+    if status in (405, 501):
         return UnsupportedError(said, hint="this version of Weaviate does not have it")
     if status in (408, 504):
         return _timed_out(doing)
@@ -127,7 +127,8 @@ def by_words(words: str, said: str) -> QadaptError:
         return CompressingError(
             said,
             hint="the shard builds its codes, which stops writes: try again when it is done"
-            if "update vector index config" in low
+            # Up to 1.35 in one word: UpdateVectorIndexConfig.
+            if "updatevectorindexconfig" in low.replace(" ", "")
             else "the disk may be full, or somebody set the shard read-only: see its status",
         )
     if "unauthorized" in low or "anonymous access not enabled" in low:

@@ -72,8 +72,8 @@ def _active(connection: Connection, layout: Layout, tenant: str) -> bool:
         found = connection.rest(
             "GET", f"{path}/{quote(tenant)}", doing=f"look at the tenant {tenant!r}"
         )
-    except NotFoundError:
-        # No such tenant, or an older server, which lists all of them or none.
+    except (NotFoundError, UnsupportedError):
+        # No such tenant, or an older server, which lists all of them or none (1.27.27: 405).
         known = states(connection, layout)
         if tenant not in known:
             raise NotFoundError.missing("tenant", tenant, known) from None

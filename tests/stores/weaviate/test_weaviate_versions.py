@@ -9,10 +9,12 @@ from recorded import recorded
 from weaviate_recordings import seen, shard
 
 import qadapt as qa
+from qadapt.errors import NotFoundError, QadaptError, UnsupportedError
 from qadapt.model import State, Vector
 from qadapt.stores.weaviate import engine as since
 from qadapt.stores.weaviate import fields, filters, mapping
 from qadapt.stores.weaviate.engine import Engine
+from qadapt.stores.weaviate.failures import CompressingError, by_status
 from qadapt.stores.weaviate.status import judge
 
 VERSIONS = ("1.27.27", "1.31.22", "1.35.23")
@@ -108,3 +110,23 @@ def test_a_quantizer_that_is_switched_off_stays_in_use(version: str, kind: str) 
     status = judge(seen(native, count=1000, shards=[looked]))
     assert status.state is State.IGNORED
     assert "keeps the codes" in status.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind", "hint"),
+    [
+        # 1.27.27, of GET /v1/schema/C/tenants/T.
+        (405, "method GET is not allowed, but [HEAD] are", UnsupportedError, "version"),
+        # 1.27.27, 1.31.22, 1.35.23: a write while PQ trains; 1.39.0 writes four words.
+        (500, "store is read-only due to: UpdateVectorIndexConfig", CompressingError, "its codes"),
+        (500, "store is read-only due to: update vector index config", CompressingError, "codes"),
+        # 1.35.23, of an alias to a collection that does not exist.
+        (422, "class does not exist: bad request", NotFoundError, ""),
+    ],
+)
+def test_what_older_servers_say(
+    status: int, words: str, kind: type[QadaptError], hint: str
+) -> None:
+    error = by_status(status, words, "write")
+    assert type(error) is kind
+    assert hint in (error.hint or "")
