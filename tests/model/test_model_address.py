@@ -224,3 +224,67 @@ def test_what_reopens_a_store_says_how_to_connect_and_masks_the_key() -> None:
     assert "s3cret" not in written.reopen
     assert Address.parse(written.reopen).secret({"WEAVIATE_API_KEY": "other"}) == "other"
     assert Address.parse("edge:data").reopen == Address.parse("edge:data").identity
+
+
+@pytest.mark.parametrize(
+    ("canonical", "spellings"),
+    [
+        (
+            "qdrant+http://localhost:6333",
+            "qdrant+http://127.0.0.1 qdrant+http://[::1]:6333/ QDRANT+HTTP://LocalHost. "
+            "qdrant+http://[0:0:0:0:0:0:0:1] qdrant+http://[::ffff:127.0.0.1] qdrant+http://127.1 "
+            "qdrant+http://0.0.0.0 qdrant+grpc://localhost qdrant+grpc://127.0.0.1:6334?timeout=3 "
+            "qdrant+http://localhost?grpc=6334 qdrant+http://key@localhost:6333#c",
+        ),
+        ("qdrant+http://h:7000", "qdrant+grpc://h:7001?rest=7000 qdrant+http://H:7000/"),
+        (
+            "milvus+http://h:19530",
+            "milvus+grpc://h milvus+http://H:19530/default milvus+http://h?database=default "
+            "milvus+http://h?consistency=Strong milvus+http://h?user=me&password=x",
+        ),
+        ("milvus+http://h:19530?database=a", "milvus+http://h/a milvus+http://h?database=a"),
+        ("weaviate+http://localhost:8080", "weaviate+http://127.0.0.1?grpc=50051"),
+    ],
+)
+def test_each_spelling_of_a_server_has_one_identity(canonical: str, spellings: str) -> None:
+    assert Address.parse(canonical).identity == canonical
+    for text in spellings.split():
+        assert Address.parse(text).identity == canonical, text
+
+
+def test_each_spelling_of_a_path_has_one_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real 50%").mkdir()
+    (tmp_path / "link").symlink_to("real 50%")
+    monkeypatch.chdir(tmp_path)
+    for store in ("edge", "milvus", "qdrant"):
+        real = Address(store, None, str(tmp_path / "real 50%" / "x.db"))
+        for place in ("link/x.db", "./link/../link//x.db", f"{tmp_path}/link/x.db/"):
+            assert Address(store, None, place).identity == real.identity
+        assert Address.parse(real.identity).path == real.path
+        assert Address.parse(real.reopen).path == real.path
+
+
+def test_different_stores_have_different_identities() -> None:
+    texts = [
+        "qdrant+http://h",
+        "qdrant+https://h",
+        "qdrant+http://h:1",
+        "qdrant+http://h/p",
+        "qdrant+http://127.0.0.2",
+        "weaviate+http://h",
+        "weaviate+https://h",
+        "milvus+http://h",
+        "milvus+http://h/a",
+        "edge:h",
+        "milvus:h",
+    ]
+    assert len({Address.parse(text).identity for text in texts}) == len(texts)
+
+
+def test_a_key_in_the_place_of_a_wrapped_client_is_no_part_of_it() -> None:
+    address = Address("qdrant", "http", "user:hush@Host:6333/p")
+    for shown in (str(address), repr(address), address.identity, address.reopen, address.location):
+        assert "hush" not in shown
+    assert address.secret({}) == "user:hush"
