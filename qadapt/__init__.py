@@ -61,7 +61,7 @@ if TYPE_CHECKING:
         scalar,
     )
     from qadapt.model.spec import load_spec
-    from qadapt.reporting import report
+    from qadapt.reporting.report import report
 
 # Where each name that is not imported at once lives.
 _LAZY = {

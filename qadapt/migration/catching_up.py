@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from qadapt.migration.checking import Out, target_ids
+from qadapt.migration.checking import target_ids
 from qadapt.migration.compare import differences
 from qadapt.migration.idset import IdSet, among
 from qadapt.migration.journal import Journal
@@ -20,6 +20,7 @@ from qadapt.migration.lane import Lane
 from qadapt.migration.parting import Piece, part_of, pieces, sources, targets
 from qadapt.migration.picking import pick
 from qadapt.migration.plan import MigrationPlan
+from qadapt.migration.recall_check import Out
 from qadapt.migration.report import CaughtUp
 from qadapt.migration.scan import every_piece, highest, pages
 from qadapt.model import Id
