@@ -305,7 +305,7 @@ def history(
         bool, typer.Option("--yes", "-y", help="Confirm --abandon; nothing is asked.")
     ] = False,
 ) -> None:
-    """List the changes made from this machine, newest first, and damaged records.
+    """Changes made from this machine, newest first.
 
     A damaged record blocks the changes of its own collection until it is repaired or abandoned.
     """
