@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.index.storage import FileRecord
+from qadapt.index.storage import FileRecord, create_file
 
 Codes = npt.NDArray[np.int8]
 
@@ -21,7 +21,7 @@ class _Growing:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: BinaryIO = path.open("wb", buffering=0)
+        self._file: BinaryIO = create_file(path, buffering=0)
         self._sha = hashlib.sha256()
         self.size = 0
         self._mark = (0, self._sha.copy())

@@ -7,7 +7,7 @@ from pathlib import Path
 import filelock
 
 from qadapt.errors import BusyError
-from qadapt.index.storage import LOCK_NAME
+from qadapt.index.storage import LOCK_NAME, file_mode
 
 
 class FolderLock:
@@ -22,7 +22,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path, *, wait: float = 0) -> None:
-        self._lock = filelock.FileLock(folder / LOCK_NAME, timeout=wait)
+        self._lock = filelock.FileLock(folder / LOCK_NAME, timeout=wait, mode=file_mode(folder))
         try:
             self._lock.acquire()
         except filelock.Timeout:

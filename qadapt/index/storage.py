@@ -12,10 +12,11 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from qadapt.durable import sync_folder
 from qadapt.errors import AlreadyExistsError, IntegrityError
@@ -125,11 +126,23 @@ def require_empty(folder: Path) -> None:
             )
 
 
+def file_mode(folder: Path) -> int:
+    """The mode of a new file: no more open than its folder, for embeddings tell much of a text."""
+    return stat.S_IMODE(folder.stat().st_mode) & 0o666
+
+
+def create_file(path: Path, *, buffering: int = -1) -> BinaryIO:
+    """Open a new data file for writing; see ``file_mode``."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    handle = os.open(path, flags, file_mode(path.parent))
+    return cast(BinaryIO, os.fdopen(handle, "wb", buffering))
+
+
 def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> FileRecord:
     """Write a data file and wait until it is on the disk."""
     sha = hashlib.sha256()
     size = 0
-    with path.open("wb") as file:
+    with create_file(path) as file:
         for chunk in chunks:
             file.write(chunk)
             sha.update(chunk)

@@ -20,7 +20,7 @@ from qadapt.errors import IntegrityError, UnsupportedError
 from qadapt.index import CodeIndex
 from qadapt.local import marks
 from qadapt.local.settings import read_settings, write_settings
-from qadapt.local.state import index_dir
+from qadapt.local.state import index_dir, private_folder
 from qadapt.model import Batch, Kind, Match, Metric, Quantization, Rescore, Vector
 from qadapt.stores.base import Mapped, OnProgress, Progress, Store
 
@@ -93,7 +93,7 @@ def build(
     beside = place.with_name(place.name + ".new")
     if beside.exists():
         shutil.rmtree(beside)
-    beside.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(beside)
     total = store.count(collection)
     calibration = _calibrate(store, collection, name, vector, total, progress)
     with CodeIndex.create(

@@ -173,10 +173,14 @@ def test_state_is_readable_by_its_owner_alone(
     umask = os.umask(0)
     try:
         assert cli("apply", notes, "notes", "binary:rescore=4", "--yes").code == 0
+        with qa.open("qdrant::memory:") as db:  # which has no codes, so they are ours
+            ours = db.create("ours", dim=4)
+            ours.write(qa.Batch([1, 2], {"": np.eye(2, 4)}))
+            ours.plan("binary", accept="client").apply(yes=True)
     finally:
         os.umask(umask)
     found = [fresh, *fresh.rglob("*")]
-    assert len(found) > 5
+    assert len(found) > 5 and list(fresh.rglob("index.json"))
     for path in found:
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode == (0o700 if path.is_dir() else 0o600), (path, oct(mode))
