@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from qadapt.durable import sync_folder
 from qadapt.errors import AlreadyExistsError, IntegrityError
@@ -135,7 +135,7 @@ def create_file(path: Path, *, buffering: int = -1) -> BinaryIO:
     """Open a new data file for writing; see ``file_mode``."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     handle = os.open(path, flags, file_mode(path.parent))
-    return cast(BinaryIO, os.fdopen(handle, "wb", buffering))
+    return os.fdopen(handle, "wb", buffering)
 
 
 def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> FileRecord:
