@@ -356,7 +356,7 @@ def _next_number() -> int:
         try:
             content = (folder / JOURNAL).read_bytes()
         except OSError:
-            continue  # it is told as damaged, and its number is not needed
+            continue  # listed as damaged; its number is not needed
         for item in events.readable(content):
             number = item.get("sequence")
             if type(number) is int and highest < number < 2**52:
@@ -433,7 +433,7 @@ def _told_places(folder: Path) -> list[tuple[str, str]]:
         try:
             content = (folder / name).read_bytes()
         except OSError:
-            continue  # what is wrong with it is told
+            continue  # reported by name elsewhere
         if name == JOURNAL:
             told += events.readable(content)
             continue

@@ -45,7 +45,7 @@ class Seen:
     def indexed(self) -> list[SegmentVector]:
         """Segments with an index and a live row.
 
-        One whose rows were all deleted or replaced stays until the engine is told to optimize.
+        One whose rows were all deleted or replaced stays until the engine optimizes.
         """
         return [item for item in self.segments if item.indexed and not item.empty]
 

@@ -93,7 +93,7 @@ class Look:
         """What a search of a vector meets: what segments hold, where that can be seen.
 
         Where segments hold different codes, as while they are rebuilt, those whose scores are
-        approximate by default are told.
+        approximate by default are given.
         """
         if self.telemetry is None:
             target = config.in_force(self.info, name)

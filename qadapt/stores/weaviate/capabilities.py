@@ -52,11 +52,11 @@ RULES = by_contract(
     Rule(
         "native-scalar",
         _NATIVE,
-        f"RQ of 8 bits from 1.32, a cousin, {_RQ}; "
+        f"RQ of 8 bits from 1.32 is the nearest equivalent, {_RQ}; "
         f"SQ, one range, as scalar:per=collection, {_SEEN}",
         since=since.SINCE_SQ,
     ),
-    Rule("native-scalar:4", _NATIVE, f"RQ of 4 bits, a cousin; {_NEW}", since=since.SINCE_RQ4),
+    Rule("native-scalar:4", _NATIVE, f"RQ of 4 bits is the nearest equivalent; {_NEW}", since=since.SINCE_RQ4),
     Rule("native-scalar:8", _NATIVE, _SEEN, since=since.SINCE_SQ),
     Rule(
         "native-product",
