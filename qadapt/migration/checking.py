@@ -29,7 +29,7 @@ from qadapt.migration.recall_check import Codes, Drawn, Out, add_rows, draw, rec
 from qadapt.migration.report import Check
 from qadapt.migration.scan import carries_notes, every_piece, pages
 from qadapt.migration.side_by_side import SHOWN, Comparing, Found
-from qadapt.model import Guard, Id
+from qadapt.model import Guard, Id, Metric
 from qadapt.stores.base import OnProgress, Progress, silent
 
 # Rows of a page, as many as have so many bytes: Milvus looks through all keys for each page.
@@ -65,6 +65,7 @@ def check(
     begun = time.monotonic()
     source.must_be_there()
     target.must_be_there()
+    plans = _after_searches(source, target, plans)
     out = dict(left_out or {})
     total = source.store.count(source.name)
     sampled = how == "sample" or (how is None and total > WHOLE)
@@ -107,6 +108,20 @@ def check(
         passed=passed,
         notes=() if recalls or not plans else (NO_RECALL,),
     )
+
+
+def _after_searches(
+    source: Endpoint, target: Endpoint, plans: Mapping[str, VectorPlan]
+) -> dict[str, VectorPlan]:
+    """Plans that leave room for rounding where the searches of a check change what is compared."""
+    if not (source.store.searches_round or target.store.searches_round):
+        return dict(plans)
+    return {
+        name: plan.replace(comparison="length 1")
+        if plan.comparison == "bit for bit" and plan.source.metric is Metric.COSINE
+        else plan
+        for name, plan in plans.items()
+    }
 
 
 def upper_bound(different: int, compared: int) -> float:

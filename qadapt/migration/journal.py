@@ -80,6 +80,8 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        if folder.exists() and (self.path.is_dir() or not folder.is_dir()):
+            raise self.damaged("it is not a file in a folder of its own")
         private_folder(folder)
         with state_access():
             os.close(create_private(self.path))  # SQLite gives its other files the mode of this one

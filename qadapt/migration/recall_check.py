@@ -265,8 +265,10 @@ class Codes:
 def _quantization(end: Endpoint, name: str) -> Quantization:
     whole = end.store.whole(end.name)
     ours = read_settings(end.store, end.name).of(name).client
-    found = end.store.info(whole).vectors[name].quantization if ours is None else ours
-    return found.replace(rescore=None)
+    if ours is None:
+        info = end.store.info(whole).vectors.get(name)  # none where no row has the vector
+        ours = Quantization(Kind.NONE) if info is None else info.quantization
+    return ours.replace(rescore=None)
 
 
 def _coded(quantization: Quantization) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from qadapt.version import __version__
+from qadapt.version import DISTRIBUTION, __version__
 
-UPGRADE = "upgrade: pip install --upgrade qadapt"
+UPGRADE = f"upgrade: pip install --upgrade {DISTRIBUTION}"
 
 
 def newer(document: Any, known: int) -> str | None:

@@ -31,6 +31,11 @@ class Copyable:
     parts_are: ClassVar[str] = ""
     indexes_last: ClassVar[bool] = False
 
+    @property
+    def searches_round(self) -> bool:
+        """Whether a search may change the last digits of stored vectors under cosine."""
+        return False
+
     # -- what is kept as it is: for those who copy -------------------------------------------
 
     def takes_id(self, key: Id) -> bool:

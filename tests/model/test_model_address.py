@@ -284,7 +284,7 @@ def test_different_stores_have_different_identities() -> None:
 
 
 def test_a_key_in_the_place_of_a_wrapped_client_is_no_part_of_it() -> None:
-    address = Address("qdrant", "http", "user:hush@Host:6333/p")
+    address = Address("qdrant", "https", "user:hush@Host:6333/p")
     for shown in (str(address), repr(address), address.identity, address.reopen, address.location):
         assert "hush" not in shown
     assert address.secret({}) == "user:hush"

@@ -208,7 +208,7 @@ def test_a_record_of_a_newer_qadapt_is_named_and_stands_alone(stores: Stores) ->
         (bad,) = qa.history().damaged
         assert "written by qadapt 9.2.0" in bad.problem
         assert f"this is qadapt {qa.__version__}" in bad.problem
-        assert "pip install --upgrade qadapt" in bad.hint
+        assert "pip install --upgrade qadapt-vectors" in bad.hint
         assert articles(stores, "well").plan("binary").apply(yes=True).state == "applied"
         articles(stores, "well").plan("none").apply(yes=True)
         with pytest.raises(IntegrityError, match=r"written by qadapt 9\.2\.0"):
@@ -247,7 +247,7 @@ def test_a_step_without_a_way_back_bars_nobody_else_and_can_be_abandoned(stores:
     assert done.id == change
     assert done.left == (
         "between none and binary:rescore=2: set it (begun); "
-        "remember for searches: rescore x2 by originals (not begun)"
+        "set default search parameters: rescore x2 by originals (not begun)"
     )
     assert done.next == "qadapt inspect qdrant+http://ill:1 articles"
     assert (Path(done.path) / journal.PLAN).exists(), "nothing is deleted"

@@ -16,8 +16,8 @@ import qadapt as qa
 from qadapt.api import Collection, Plan, load_plan
 from qadapt.cli import main
 from qadapt.errors import IntegrityError, QadaptError
-from qadapt.local import codes, state
-from qadapt.model import Kind
+from qadapt.local import codes, comparing, state
+from qadapt.model import Kind, Vector
 from qadapt.stores.base import silent
 
 
@@ -90,6 +90,7 @@ def test_settings_of_a_newer_qadapt(fake: Any, state_folder: Path) -> None:
 @pytest.mark.parametrize("kind", ["binary", "scalar"])
 def test_a_code_index(kind: str, fake: Any, state_folder: Path, tmp_path: Path) -> None:
     wanted = qa.Quantization(Kind(kind))
+    vector: Vector = fake.info("articles").vectors[""].vector
     codes.hold(fake, "articles", "", wanted, silent)
     place = state.index_dir(fake.address, "articles", "")
     files = [path for path in sorted(place.iterdir()) if path.stat().st_size]
@@ -97,7 +98,7 @@ def test_a_code_index(kind: str, fake: Any, state_folder: Path, tmp_path: Path) 
     every += damages.of_json(place / "index.json")
 
     def work() -> None:
-        status, _ = codes.status(fake, "articles", "", wanted, 3)
+        status, _ = comparing.status(fake, "articles", vector, "", wanted, 3)
         assert status.state in (qa.State.ACTIVE, qa.State.IGNORED)
         codes.open_index(fake, "articles", "").close()
 

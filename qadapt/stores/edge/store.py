@@ -83,6 +83,7 @@ from qadapt.stores.edge.rebuild import LOOK, rebuild
 from qadapt.stores.qdrant import columns, floats, keys, mapping, ranges
 from qadapt.stores.qdrant import extras as shared_extras
 from qadapt.stores.qdrant.unread_dates import resolved
+from qadapt.version import install_command
 
 DEPLOYMENT = "embedded"
 # Queries in one request of the engine, and ids in one deletion.
@@ -134,7 +135,7 @@ class EdgeStore(Store):
         if found is not None and older(found, OLDEST):
             raise UnsupportedError(
                 f"{DISTRIBUTION} {found} is installed; the store 'edge' needs {OLDEST} or newer",
-                hint="pip install --upgrade 'qadapt[edge]'",
+                hint=install_command("edge").replace("install", "install --upgrade"),
             )
         store = cls(address, disabled=disabled)
         if store._folder.exists() and not store._folder.is_dir():

@@ -412,6 +412,12 @@ class QdrantStore(ClientStore[Connection]):
     def allowed_rescore(self, collection: str, rescore: Rescore) -> Rescore:
         return strict.allowed(strict.limits(self._raw(collection)), rescore)
 
+    @property
+    def searches_round(self) -> bool:
+        # The client's local mode divides the stored vectors by their lengths in place, each time
+        # (qdrant_client/local/distances.py, cosine_similarity).
+        return self.connection.local
+
     def most_results(self, collection: str) -> int:
         return strict.capped(strict.limits(self._raw(collection)), "max_query_limit", self.max_k)
 

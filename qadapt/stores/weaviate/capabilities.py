@@ -56,7 +56,12 @@ RULES = by_contract(
         f"SQ, one range, as scalar:per=collection, {_SEEN}",
         since=since.SINCE_SQ,
     ),
-    Rule("native-scalar:4", _NATIVE, f"RQ of 4 bits is the nearest equivalent; {_NEW}", since=since.SINCE_RQ4),
+    Rule(
+        "native-scalar:4",
+        _NATIVE,
+        f"RQ of 4 bits is the nearest equivalent; {_NEW}",
+        since=since.SINCE_RQ4,
+    ),
     Rule("native-scalar:8", _NATIVE, _SEEN, since=since.SINCE_SQ),
     Rule(
         "native-product",

@@ -107,11 +107,12 @@ def test_a_segment_that_tells_a_scalar_index_says_nothing_of_codes() -> None:
     """The names as 2.3.5 gave them, one after the other, of a collection that was not changed."""
     index = {"index_type": "IVF_SQ8", "index_name": "v_ix", "params": {"nlist": "16"}}
     seen = Seen(
-        count=3000, quantization=Quantization.of("scalar"), index=index, loaded=True,
+        count=3000, quantization=Quantization.of("scalar"), index=index, loaded=True, sealed=3000,
         segments=[Segment(3000, "t_ix")], scalars=frozenset({"t_ix", "n_ix"}),
     )  # fmt: skip
     assert judge(seen).state is State.UNKNOWN
     told = [Segment(3000, "v_ix"), Segment(3000, "n_ix")]
-    assert judge(replace(seen, segments=told)).state is State.ACTIVE
+    two = replace(seen, count=6000, sealed=6000)
+    assert judge(replace(two, segments=told)).state is State.ACTIVE
     other = [Segment(3000, "of_an_index_that_was_dropped")]
     assert judge(replace(seen, segments=other)).state is State.BUILDING

@@ -18,7 +18,7 @@ from qadapt.stores.base import Search
 
 pytest.importorskip("weaviate")
 
-ROWS = [[[1.0, 2.0, 2.0], [3.0, 0.0, 4.0]], None, [[0.0, 0.0, 0.0]], [[-1e-30, 1e30, 0.1]]]
+ROWS = [[[1.0, 2.0, 2.0], [3.0, 0.0, 4.0]], None, [[0.0, 0.0, 2.0]], [[-1e-3, 1e3, 0.1]]]
 KEYS = [str(uuid.UUID(int=at)) for at in range(len(ROWS))]
 TOKENS = Extra("multi", 3, Metric.COSINE)
 
