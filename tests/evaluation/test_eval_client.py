@@ -11,8 +11,9 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import SpecError
-from qadapt.evaluation import candidates, copies
+from qadapt.evaluation import candidates
 from qadapt.evaluation.results import Evaluation, Result
+from qadapt.local import scratch
 from qadapt.testing import Sample, clustered
 
 ROWS, DIM = 700, 48
@@ -158,14 +159,14 @@ def test_what_a_killed_process_left_of_our_codes_is_swept(
     opened: Any, sample: Sample, state_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     articles = opened("qdrant-local", sample)
-    store, dropped = articles._store, copies._remove
+    store, dropped = articles._store, scratch._remove
     # As a kill leaves it: the copy, its note and our codes are there, and nobody holds the lock.
-    monkeypatch.setattr(copies, "_remove", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(scratch, "_remove", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         articles.evaluate("binary", accept="client", queries=10, concurrency=())
-    monkeypatch.setattr(copies, "_remove", dropped)
+    monkeypatch.setattr(scratch, "_remove", dropped)
     assert list((state_folder / "indexes").glob("*"))
-    (left,) = [name for name in store.collections() if name.startswith(copies.PREFIX)]
+    (left,) = [name for name in store.collections() if name.startswith(scratch.EVAL)]
     told = articles.evaluate(queries=10, concurrency=())
     assert any(left in note for note in told.notes)
     assert store.collections() == ["articles"]
