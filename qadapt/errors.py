@@ -11,7 +11,7 @@
     ├── NotFoundError (LookupError)    a collection, vector, id or change that is not there
     ├── AlreadyExistsError             a collection of that name is there already
     ├── UnsupportedError               the store cannot do it, and what would
-    │   └── TooFewRowsError            so few rows that the engine does not build these codes
+    │   └── TooFewRowsError            the engine builds these codes with more rows only
     ├── MissingExtraError              a client package is not installed: names the extra
     ├── IntegrityError                 a torn, foreign or damaged file or folder
     ├── StorageError                   a file or folder of this machine cannot be used

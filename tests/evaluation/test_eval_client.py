@@ -11,7 +11,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import SpecError
-from qadapt.evaluation import candidates, copies
+from qadapt.evaluation import candidates
 from qadapt.evaluation.results import Evaluation, Result
 from qadapt.local import scratch
 from qadapt.testing import Sample, clustered
@@ -166,7 +166,7 @@ def test_what_a_killed_process_left_of_our_codes_is_swept(
         articles.evaluate("binary", accept="client", queries=10, concurrency=())
     monkeypatch.setattr(scratch, "_remove", dropped)
     assert list((state_folder / "indexes").glob("*"))
-    (left,) = [name for name in store.collections() if name.startswith(copies.PREFIX)]
+    (left,) = [name for name in store.collections() if name.startswith(scratch.EVAL)]
     told = articles.evaluate(queries=10, concurrency=())
     assert any(left in note for note in told.notes)
     assert store.collections() == ["articles"]
