@@ -53,6 +53,12 @@ def export(
     out.document(done.to_dict())
     lacking = f"; {done.missing:,} rows lack the vector" if done.missing else ""
     out.print(f"✓ {done.rows:,} rows in {done.path}, {words.size(done.bytes)}{lacking}")
+    if done.hidden:
+        ids = ", ".join(repr(key) for key in done.hidden_ids[:10])
+        out.warn(
+            f"{done.hidden:,} rows are not in the file: the store hides them behind other rows "
+            f"with the same id ({ids}); `qadapt doctor` shows what to do"
+        )
 
 
 def load(

@@ -19,7 +19,7 @@ from qadapt.local import codes, seen
 from qadapt.migration.carrier import home
 from qadapt.migration.endpoint import Endpoint, opened
 from qadapt.migration.idset import IdSet
-from qadapt.model import Batch, CollectionInfo, Plain, State
+from qadapt.model import Batch, CollectionInfo, Id, Plain, State
 from qadapt.stores.base import OnProgress, Progress, silent
 from qadapt.version import __version__
 
@@ -35,6 +35,8 @@ class Exported(Plain):
         rows, bytes: of it.
         vectors: names.
         missing: rows that lack the vector and are not in a ``.npy`` or ``.fvecs``.
+        hidden: rows that the store counts and does not give, because another row has their id.
+        hidden_ids: some of these ids.
     """
 
     path: str
@@ -42,6 +44,8 @@ class Exported(Plain):
     bytes: int
     vectors: tuple[str, ...]
     missing: int = 0
+    hidden: int = 0
+    hidden_ids: tuple[Id, ...] = ()
 
 
 def export_file(
@@ -79,8 +83,13 @@ def export_file(
         info = seen.info(end.store, end.name)
         _refuse_repeated(end, progress or silent)
         if file.suffix == ".parquet":
-            return _parquet(end, info, file, progress or silent)
-        return _arrays(end, info, file, vector, progress or silent)
+            done = _parquet(end, info, file, progress or silent)
+        else:
+            done = _arrays(end, info, file, vector, progress or silent)
+        if end.store.count(end.name) > done.rows + done.missing:
+            hidden, ids = end.store.hidden_rows(end.name)
+            done = done.replace(hidden=hidden, hidden_ids=tuple(ids))
+        return done
 
 
 def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:

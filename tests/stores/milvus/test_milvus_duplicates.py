@@ -52,6 +52,8 @@ def test_keys_that_were_inserted_twice_are_named_before_a_copy(
         qa.migrate((database, NAME), target)
     done = qa.migrate((database, NAME), target, allow=["duplicate-ids"])
     assert done.metrics.rows == 40
+    exported = qa.export_file((database, NAME), tmp_path / "rows.parquet")
+    assert (exported.rows, exported.hidden, exported.hidden_ids) == (40, 4, (3, 20, 39))
 
     # Bits in a second collection have one row for each key, and would never be called whole.
     (step,) = plan(server, "binary")
