@@ -424,6 +424,8 @@ def to_batch(
         there = [value for value in values if value is not None]
         if there:
             array[~absent] = forms.floats(there, vector)
+        if layout.nullable_in_lite(name):
+            absent |= ~array.any(axis=1)
         vectors[name] = array
         if absent.any():
             missing[name] = absent

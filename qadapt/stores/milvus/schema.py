@@ -109,6 +109,7 @@ class Layout:
         sparse: sparse vectors, which are read and written where they are named.
         required: scalar fields that each row has to bring.
         elements: the type of the elements of each ARRAY.
+        nullable: fields that a row may lack.
         scalars: names of the indexes of scalar fields.
     """
 
@@ -130,6 +131,14 @@ class Layout:
     required: frozenset[str] = frozenset()
     elements: Mapping[str, str] = dataclasses.field(default_factory=dict)
     scalars: frozenset[str] = frozenset()
+    nullable: frozenset[str] = frozenset()
+
+    def nullable_in_lite(self, name: str) -> bool:
+        """Whether a vector of zeros stands for none: Milvus Lite 3.2.2 takes a null for a nullable
+        vector field, gives zeros back, and has no filter that tells the two apart."""
+        if not self.fields.lite or name in self.sparse:
+            return False
+        return self.field(name).field in self.nullable
 
     def place(self, vector: str) -> str:
         """The field of a vector, dense or sparse."""
@@ -320,6 +329,7 @@ def describe(connection: Connection, name: str) -> Layout:
             each.name for field, each in found.items() if field in types or field == _META
         ),
         elements={each["name"]: element_type(each) for each in fields if each["type"] == "ARRAY"},
+        nullable=frozenset(each["name"] for each in fields if each.get("nullable")),
     )
 
 
