@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qadapt.cli import words
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Live
     from rich.progress import TaskID
 
-    from qadapt.cli.output import Output
     from qadapt.stores.base import Progress
 
 BAR = 20
 STAGE = 30  # columns of a stage's name, so that bars stand under each other
+
+
+class ProgressOutput(Protocol):
+    """What a reporter needs of ``qadapt.cli.output.Output``."""
+
+    json: bool
+    quiet: bool
+    verbose: int
+
+    @property
+    def err(self) -> Console: ...
+
+    @property
+    def live(self) -> bool: ...
+
+    def mask(self, text: str) -> str: ...
+
+    def note(self, text: str) -> None: ...
 
 
 class Reporter:
@@ -25,7 +43,7 @@ class Reporter:
     it can be read how long each took.
     """
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: ProgressOutput) -> None:
         self._out = out
         self._live: Live | None = None
         self._task: TaskID | None = None
@@ -110,7 +128,7 @@ def _count(progress: Progress) -> str:
     return f"{tell(progress.done)}/{tell(progress.total)}{unit}"
 
 
-def _bars(out: Output) -> Live:
+def _bars(out: ProgressOutput) -> Live:
     from rich.progress import (
         BarColumn,
         ProgressColumn,

@@ -76,7 +76,7 @@ def _show(out: Output, made: Report) -> None:
     from rich.text import Text
 
     from qadapt.reporting import tables
-    from qadapt.reporting.report import label
+    from qadapt.reporting.content import label
     from qadapt.reporting.terminal import plot
 
     out.print(styled(made.title, "bold"), "")

@@ -12,14 +12,12 @@ import json
 import os
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from qadapt import durable
-from qadapt.durable import mark, sweep_once, sync_folder
 from qadapt.errors import BusyError, IntegrityError, SpecError, StorageError
 from qadapt.locking import HeldError, Lock
 from qadapt.model import Plain, Quantization, Rescore
@@ -191,23 +189,8 @@ def _remove(path: Path) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all, in a folder made for it, for its owner's eyes alone."""
     with state_access():
-        _write_whole(path, text)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    durable.private_folder(path.parent)
-    sweep_once(path.parent, f".{path.name}.")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{mark()}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+        durable.private_folder(path.parent)
+        durable.write_whole(path, text)
 
 
 @contextmanager

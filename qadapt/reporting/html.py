@@ -11,8 +11,8 @@ from qadapt.diagnosis import Diagnosis
 from qadapt.evaluation.verify import Verification
 from qadapt.model import Finding
 from qadapt.reporting import tables
+from qadapt.reporting.content import Axis, ReportContent, label
 from qadapt.reporting.plots import recall_plot
-from qadapt.reporting.report import Axis, Report, label
 from qadapt.reporting.tables import Table
 
 # A browser that holds to it loads nothing and runs nothing.
@@ -21,7 +21,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _BAR = 2  # the column that bars stand in
 
 
-def page(report: Report) -> str:
+def page(report: ReportContent) -> str:
     """The whole page.
 
     Raises:
@@ -38,7 +38,7 @@ def page(report: Report) -> str:
     )
 
 
-def _parts(report: Report) -> list[str]:
+def _parts(report: ReportContent) -> list[str]:
     settings = tables.settings(report)
     several = [tables.failed(report), tables.labels(report), tables.latencies(report)]
     return [
@@ -59,7 +59,7 @@ def _parts(report: Report) -> list[str]:
     ]
 
 
-def _head(report: Report) -> str:
+def _head(report: ReportContent) -> str:
     subject = report.subject
     lines = [f"<h1>{escape(report.title)}</h1>"]
     if subject is not None:
@@ -74,7 +74,7 @@ def _head(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _changes(report: Report) -> str:
+def _changes(report: ReportContent) -> str:
     rows = tables.changes(report)
     if not rows:
         return ""
@@ -92,7 +92,7 @@ def _changes(report: Report) -> str:
     return f'<h2>{title}</h2>\n<p>{was}{now}</p>\n<div class="cards">{"".join(cards)}</div>'
 
 
-def _predicted(report: Report) -> str:
+def _predicted(report: ReportContent) -> str:
     table = tables.predicted(report)
     if table is None:
         return ""
@@ -100,7 +100,7 @@ def _predicted(report: Report) -> str:
     return f"<details><summary>{head}</summary>{_table(table)}</details>"
 
 
-def _plots(report: Report) -> str:
+def _plots(report: ReportContent) -> str:
     figures = []
     axes: tuple[Axis, Axis] = ("bytes", "latency")
     for axis in axes:
@@ -162,7 +162,7 @@ def _cost(cost: Cost) -> str:
     return "\n".join(parts)
 
 
-def _advice(report: Report) -> str:
+def _advice(report: ReportContent) -> str:
     advice = report.advice
     if advice is None:
         return ""
@@ -226,7 +226,7 @@ def _verification(found: Verification) -> str:
     return _table(Table("Configured against seen", columns, rows, note))
 
 
-def _evidence(report: Report) -> str:
+def _evidence(report: ReportContent) -> str:
     found = tables.evidence(report)
     if not found:
         return ""

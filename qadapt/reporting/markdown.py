@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qadapt.reporting import tables
-from qadapt.reporting.report import Report, label
+from qadapt.reporting.content import ReportContent, label
 from qadapt.reporting.tables import Table
 
 
-def text(report: Report) -> str:
+def text(report: ReportContent) -> str:
     """The whole report, without plots."""
     parts = [f"# {report.title}", *_changes(report), _table(tables.settings(report))]
     several = [
@@ -34,7 +34,7 @@ def text(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _changes(report: Report) -> list[str]:
+def _changes(report: ReportContent) -> list[str]:
     rows = [[name, before, after or "-"] for name, before, after in tables.changes(report)]
     if not rows:
         return []

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import MissingExtraError
-from qadapt.reporting.report import Axis, Point, Report
+from qadapt.reporting.content import Axis, Point, ReportContent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ _Placed = list[tuple[float, Point]]
 _SIZE = (4.6, 3.7)  # inches at 100 dots: readable on a phone, two beside each other on a desk
 
 
-def recall_plot(report: Report, axis: Axis) -> str | None:
+def recall_plot(report: ReportContent, axis: Axis) -> str | None:
     """Recall against bytes or time, as an ``<svg>``; None where nothing can be placed.
 
     Raises:
@@ -89,7 +89,7 @@ def _matplotlib() -> tuple[Any, Any]:
     return matplotlib, Figure
 
 
-def _pareto(axes: Axes, report: Report, axis: Axis) -> None:
+def _pareto(axes: Axes, report: ReportContent, axis: Axis) -> None:
     line = report.pareto(axis)
     places = [point.at(axis) or 0 for point in line]
     recalls = [point.recall.value for point in line]
@@ -119,7 +119,7 @@ def _mark(axes: Axes, place: float, point: Point, *, small: bool) -> None:
     )
 
 
-def _frame(axes: Axes, placed: _Placed, axis: Axis, report: Report) -> None:
+def _frame(axes: Axes, placed: _Placed, axis: Axis, report: ReportContent) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     places = [place for place, _ in placed]

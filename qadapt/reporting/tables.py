@@ -10,7 +10,7 @@ from typing import Any
 from qadapt.costing import Cost, Line
 from qadapt.evaluation.results import Evaluation, Figure, Result, Simulation
 from qadapt.model import Rescore
-from qadapt.reporting.report import Point, Report, label, latency_of
+from qadapt.reporting.content import Point, ReportContent, label, latency_of
 
 DASH = "-"
 
@@ -74,19 +74,19 @@ def rescore_text(rescore: Rescore | None) -> str:
     return f"x{rescore.oversampling:g} by {rescore.source}" if rescore.on else "off"
 
 
-def settings(report: Report) -> Table:
+def settings(report: ReportContent) -> Table:
     """The settings that the plots number."""
     numbered = [p for p in report.points if p.role != "predicted" or not report.crowded]
     return _settings("All settings", report, numbered)
 
 
-def predicted(report: Report) -> Table | None:
+def predicted(report: ReportContent) -> Table | None:
     """The settings that the plots do not number: too many predictions."""
     rest = [point for point in report.points if point.role == "predicted"]
     return _settings("", report, rest) if report.crowded else None
 
 
-def _settings(title: str, report: Report, points: Sequence[Point]) -> Table:
+def _settings(title: str, report: ReportContent, points: Sequence[Point]) -> Table:
     results = {label(result): result for result in _all(report)}
     rows, roles = [], []
     subject = report.subject
@@ -125,7 +125,7 @@ def _settings(title: str, report: Report, points: Sequence[Point]) -> Table:
     return Table(title, columns, rows, note, roles)
 
 
-def failed(report: Report) -> Table | None:
+def failed(report: ReportContent) -> Table | None:
     """Settings without a recall, and why; those of one reason in one row."""
     why: dict[tuple[str, str], list[str]] = {}
     for each in _all(report):
@@ -139,7 +139,7 @@ def failed(report: Report) -> Table | None:
     return Table("Not measured", ["Setting", "State", "Why"], rows) if rows else None
 
 
-def latencies(report: Report) -> Table | None:
+def latencies(report: ReportContent) -> Table | None:
     """Time and throughput at each concurrency."""
     rows = []
     for result in _all(report):
@@ -166,7 +166,7 @@ def latencies(report: Report) -> Table | None:
     return Table("Time", [*columns, "#Client ms"], rows, note)
 
 
-def labels(report: Report) -> Table | None:
+def labels(report: ReportContent) -> Table | None:
     """Against relevance labels."""
     rows = [
         [
@@ -207,7 +207,7 @@ def costs(cost: Cost) -> list[Table]:
     return tables
 
 
-def evidence(report: Report) -> list[tuple[str, Table]]:
+def evidence(report: ReportContent) -> list[tuple[str, Table]]:
     """The signals that were read of each setting."""
     found = []
     for result in _all(report):
@@ -220,7 +220,7 @@ def evidence(report: Report) -> list[tuple[str, Table]]:
     return found
 
 
-def truths(report: Report) -> Table:
+def truths(report: ReportContent) -> Table:
     """What was measured against, with what queries."""
     rows = []
     measured: list[Evaluation | Simulation] = [*report.evaluations]
@@ -245,7 +245,7 @@ def truths(report: Report) -> Table:
     return Table("What was measured", columns, rows)
 
 
-def _all(report: Report) -> list[Result]:
+def _all(report: ReportContent) -> list[Result]:
     """Each result once: measured ones first."""
     found: list[Result] = []
     for evaluation in report.evaluations:
@@ -269,7 +269,7 @@ def _scales(line: Line, priced: bool) -> list[str]:
     return cells
 
 
-def changes(report: Report) -> list[tuple[str, str, str]]:
+def changes(report: ReportContent) -> list[tuple[str, str, str]]:
     """Before and after, as name and two values."""
     before, after = report.before, report.after
     if before is None:

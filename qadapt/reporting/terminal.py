@@ -6,14 +6,14 @@ import re
 from typing import Any
 
 from qadapt.errors import MissingExtraError
-from qadapt.reporting.report import Axis, Report
+from qadapt.reporting.content import Axis, ReportContent
 
 _MARKS = {"before": "■", "after": "◆", "candidate": "●", "predicted": "○"}
 _TITLES = {"bytes": "bytes of codes for each vector", "latency": "ms of one query, p95"}
 HEIGHT, WIDEST = 20, 100
 
 
-def plot(report: Report, axis: Axis, *, width: int, color: bool) -> str | None:
+def plot(report: ReportContent, axis: Axis, *, width: int, color: bool) -> str | None:
     """Recall against bytes or time; None where nothing can be placed.
 
     Raises:

@@ -1,0 +1,105 @@
+"""What a report contains: settings before and after, the points of the plots, the documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from qadapt.costing import Cost
+from qadapt.diagnosis import Diagnosis
+from qadapt.evaluation.results import Advice, Evaluation, Figure, Result, Simulation
+from qadapt.evaluation.verify import Verification
+from qadapt.model import Plain
+
+Axis = Literal["bytes", "latency"]
+# With more predicted settings than this, plots show them small and tables list them separately.
+CROWD = 20
+
+
+@dataclass(frozen=True)
+class Point(Plain):
+    """One setting in the plots.
+
+    Attributes:
+        number: as it stands in plots and tables.
+        setting: as asked for; see ``label``.
+        role: ``before``, ``after``, ``candidate`` or ``predicted``.
+        recall: mean and interval.
+        bytes: of codes, for each vector; None where it can't be told.
+        latency: ms of one query, 95th percentile, warm, one at a time; None where not measured.
+    """
+
+    number: int
+    setting: str
+    role: Literal["before", "after", "candidate", "predicted"]
+    recall: Figure
+    bytes: float | None
+    latency: float | None
+
+    def at(self, axis: Axis) -> float | None:
+        """Where it stands on an axis."""
+        return self.bytes if axis == "bytes" else self.latency
+
+
+@dataclass(frozen=True)
+class ReportContent(Plain):
+    """Everything that a report shows, as plain data.
+
+    Attributes:
+        title, created: of the report.
+        before, after: the live setting as it was, and as it is or is proposed to be.
+        after_is: where ``after`` comes from, in words.
+        points: all settings with a recall.
+        pareto_bytes, pareto_latency: numbers of the points that no other beats in both.
+        commands: what made it, in order.
+        evaluations ... verification: the documents.
+    """
+
+    title: str
+    created: str
+    before: Result | None
+    after: Result | None
+    after_is: str
+    points: tuple[Point, ...]
+    pareto_bytes: tuple[int, ...]
+    pareto_latency: tuple[int, ...]
+    commands: tuple[str, ...]
+    evaluations: tuple[Evaluation, ...] = ()
+    simulation: Simulation | None = None
+    advice: Advice | None = None
+    cost: Cost | None = None
+    diagnoses: tuple[Diagnosis, ...] = ()
+    verification: Verification | None = None
+    format: str = "qadapt.report/1"
+
+    @property
+    def subject(self) -> Evaluation | Simulation | None:
+        """The measurement that says what was looked at."""
+        return self.evaluations[-1] if self.evaluations else self.simulation
+
+    @property
+    def crowded(self) -> bool:
+        """Whether predictions are too many to be numbered in a plot."""
+        return sum(point.role == "predicted" for point in self.points) > CROWD
+
+    def pareto(self, axis: Axis) -> tuple[Point, ...]:
+        """The Pareto line, from cheap to dear."""
+        numbers = self.pareto_bytes if axis == "bytes" else self.pareto_latency
+        return tuple(point for number in numbers for point in self.points if point.number == number)
+
+    def placed(self, axis: Axis) -> list[tuple[float, Point]]:
+        """The points that stand somewhere on an axis, with where."""
+        return [(at, point) for point in self.points if (at := point.at(axis))]
+
+
+def label(result: Result) -> str:
+    """The setting as asked for; of the collection as it is, what it is too."""
+    if result.setting != "live":
+        return result.setting
+    return f"live: {result.quantization.replace(native={})}"
+
+
+def latency_of(result: Result) -> float | None:
+    """95th percentile of one query, warm, one at a time, in ms."""
+    warm = [each for each in result.latency if each.phase == "warm"]
+    return min(warm, key=lambda each: each.concurrency).p95 if warm else None
