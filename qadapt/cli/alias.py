@@ -26,16 +26,19 @@ def register(app: typer.Typer) -> None:
 def alias(
     out: Output,
     url: Url,
-    name: Annotated[str | None, word("ALIAS", "Its name.")] = None,
-    collection: Annotated[str | None, word("COLLECTION", "Where it shall stand.")] = None,
+    name: Annotated[str | None, word("ALIAS", "Alias name.")] = None,
+    collection: Annotated[str | None, word("COLLECTION", "Target collection.")] = None,
     drop: Annotated[bool, typer.Option("--drop", help="Delete the alias.")] = False,
 ) -> None:
-    """List aliases, switch one, or drop one."""
+    """List, switch or drop aliases."""
     with open_database(url) as database:
         if name is None and (collection or drop):
             raise InputError("ALIAS missing", hint="qadapt alias URL ALIAS COLLECTION")
         if drop and collection is not None:
-            raise InputError("--drop deletes an alias, and COLLECTION switches it: give one")
+            raise InputError(
+                "--drop and COLLECTION cannot be used together",
+                hint="leave out COLLECTION to delete the alias",
+            )
         if name is not None and drop:
             database.drop_alias(name)
         elif name is not None and collection is not None:
@@ -45,6 +48,6 @@ def alias(
     chosen = {key: each for key, each in known.items() if name in (None, key)}
     if not chosen:
         out.print(f"no alias {name!r}" if name and not drop else "no aliases" if not name else
-                  f"the alias {name!r} is gone")  # fmt: skip
+                  f"dropped alias {name!r}")  # fmt: skip
         return
     out.print(facts(list(chosen.items())))

@@ -27,12 +27,11 @@ from qadapt.cli.output import INTERRUPTED, Output
 
 app = typer.Typer(
     name="qadapt",
-    help="Say how small and how exact your vectors should be, and make any vector database obey.",
-    epilog="`qadapt COMMAND -h` shows examples. Everywhere: --json, --quiet, -v, --timeout, "
-    "--no-color.",
+    help="Configure, verify and measure vector quantization in any vector database.",
+    epilog="Use `qadapt COMMAND --help` for options and examples.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 for _module in (look, change, measure, evaluate, cost, doctor, report, migrate, files, alias, demo):
     _module.register(app)
@@ -47,7 +46,7 @@ _UsageError: type[Exception] = next(
 @app.callback(invoke_without_command=True)
 def _root(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="The version, and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
     json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
 ) -> None:
     out = Output(json=json)
@@ -78,7 +77,7 @@ def _run(words: list[str], out: Output) -> int:
         # Only a usage error has a context; its command's help is where to look.
         ctx = getattr(error, "ctx", None)
         path = ctx.command_path if ctx is not None else "qadapt"
-        return out.usage(_sentence(error), f"{path} -h shows how")
+        return out.usage(_sentence(error), f"for help, run: {path} --help")
     except SystemExit as error:  # typer's completion leaves by it
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     return code if isinstance(code, int) else 0

@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
         "apply",
         own_limit=True,
         examples="qadapt apply plan.json\n"
-        "qadapt apply edge:./data articles binary:rescore=4 --guard 'recall@10>=0.95' --yes\n"
+        "qadapt apply edge:./data articles binary:rescore=4 --guard 'recall@10>=0.95'\n"
         "qadapt apply -f quantization.yaml",
     )(apply)
     command(app, "undo", own_limit=True, examples="qadapt undo\nqadapt undo 20260102T030405")(undo)
@@ -80,7 +80,10 @@ def plan(
     output: Annotated[
         Path | None,
         optional(
-            "--output", "-o", metavar="plan.json", help="Save it, for `qadapt apply plan.json`."
+            "--output",
+            "-o",
+            metavar="plan.json",
+            help="Save the plan, for `qadapt apply plan.json`.",
         ),
     ] = None,
     vector: VectorName = None,
@@ -92,9 +95,9 @@ def plan(
     disable: Disable = None,
     allow_key_env: AllowKeyEnv = None,
 ) -> None:
-    """What would be done, and why; changes nothing.
+    """Show the steps of a change without making it.
 
-    Each step with its reason, its cost, the native request and the way back.
+    Each step shows its reason, its cost, the native request and the request that reverses it.
     """
     with made_plans(
         out, url, collection, quantization, spec, vector, (metric, datatype), accept, guard,
@@ -105,10 +108,10 @@ def plan(
     if output is not None:
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
         write_text(output, text + "\n", "plan")
-        out.note(f"saved; apply it with: qadapt apply {shlex.quote(str(output))}")
+        out.note(f"plan saved; to apply it: qadapt apply {shlex.quote(str(output))}")
     elif any(item.changes for item in plans) and not out.json:
         again = out.again(command="apply")
-        out.note(f"nothing was changed; apply it with: {again}")
+        out.note(f"nothing was changed; to apply the plan: {again}")
     out.document(document)
 
 
@@ -125,7 +128,7 @@ def _show(out: Output, plans: list[Plan]) -> None:
         out.print(coloured(item, out))
     if len(plans) > 1:
         changing = sum(item.changes for item in plans)
-        out.print("", styled(f"{len(plans)} plans, {changing} of them to change something", "bold"))
+        out.print("", styled(f"{len(plans)} plans, {changing} with changes", "bold"))
 
 
 # -- apply -------------------------------------------------------------------------------------
@@ -133,12 +136,12 @@ def _show(out: Output, plans: list[Plan]) -> None:
 
 def apply(
     out: Output,
-    target: Annotated[str | None, word("PLAN.json|URL", "A saved plan, or a store.")] = None,
+    target: Annotated[str | None, word("PLAN.json|URL", "Saved plan, or database address.")] = None,
     collection: MaybeCollection = None,
     quantization: MaybeQuantization = None,
     spec: SpecFile = None,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Agree beforehand; nothing is asked.")
+        bool, typer.Option("--yes", "-y", help="Apply without asking for confirmation.")
     ] = False,
     vector: VectorName = None,
     metric: MetricWord = None,
@@ -149,10 +152,10 @@ def apply(
     disable: Disable = None,
     allow_key_env: AllowKeyEnv = None,
 ) -> None:
-    """Do it, and wait until the engine was seen to obey.
+    """Apply a change and verify it on the engine.
 
-    Asks first on a terminal; elsewhere it needs --yes. With a guard it is taken back when
-    recall falls. Interrupted, it is safe to run again.
+    Asks for confirmation on a terminal; otherwise --yes is required. With --guard, the change is
+    rolled back if recall is too low. If interrupted, run the same command again.
     """
     import qadapt as qa
 
@@ -195,10 +198,9 @@ def apply(
 def _only_saved(*words: str | list[str] | None) -> None:
     if any(words):
         raise InputError(
-            "a saved plan holds its vector, metric, datatype, strategy, what is accepted and what "
-            "is disabled: --vector, --metric, --datatype, --strategy, --accept and --disable have "
-            "no effect with PLAN.json",
-            hint="make another plan with `qadapt plan`, or give URL COLLECTION QUANTIZATION",
+            "--vector, --metric, --datatype, --strategy, --accept and --disable cannot be used "
+            "with PLAN.json: the saved plan contains them",
+            hint="create another plan with `qadapt plan`, or pass URL COLLECTION QUANTIZATION",
         )
 
 
@@ -225,12 +227,12 @@ def _agreed(out: Output, plans: list[Plan]) -> bool:
             return False
         names = ", ".join(dict.fromkeys(item.collection for item in plans))
         raise ConsentRequired(
-            f"{names} would be changed, and nobody is there to agree to it",
-            hint=f"look at the plan, then type: {again}",
+            f"changing {names} needs confirmation, and this is not a terminal",
+            hint=f"review the plan, then pass --yes: {again}",
         )
     out.err.print("")
     if not out.confirm("Apply this?"):
-        raise ConsentRequired("not agreed to; nothing was changed", hint=f"to agree: {again}")
+        raise ConsentRequired("not confirmed; nothing was changed", hint=f"to confirm: {again}")
     return True
 
 
@@ -240,18 +242,18 @@ def _done(out: Output, change: Change, plan: Plan) -> None:
     if change.state == "nothing":
         why = "; ".join(step.reason for step in plan.steps)
         if plan.changes:
-            why = "an unfinished change was taken back, and that was all that was asked for"
+            why = "an unfinished change was rolled back, which was all that was requested"
         out.print(styled(f"{sign} {change.outcome.collection}: nothing to do: {why}", style))
         return
     took = f" in {words.seconds(change.seconds)}" if change.seconds is not None else ""
     head = styled(f"{sign} {change.state}", f"bold {style}")
     out.print("", head.append(f"  {change.outcome.collection}{took}", style="default"))
-    pairs: list[tuple[str, Text | str]] = [("  now", _what(change, plan))]
+    pairs: list[tuple[str, Text | str]] = [("  setting", _what(change, plan))]
     if change.status is not None:
         word, color = words.state(change.status)
-        pairs.append(("  seen", styled(word, color)))
+        pairs.append(("  verified", styled(word, color)))
         if change.status.reason:
-            pairs.append(("  because", out.mask(change.status.reason)))
+            pairs.append(("  reason", out.mask(change.status.reason)))
     if change.recall_after is not None:
         before = words.recall(change.recall_before)
         told = change.outcome
@@ -261,15 +263,15 @@ def _done(out: Output, change: Change, plan: Plan) -> None:
         if told.proof is not None and told.proof.reason:
             pairs.append(("  weak", styled(told.proof.reason, "yellow")))
     if change.state == "applied" and not out.quiet:
-        back = f"qadapt undo {change.id}" if plan.reversible else "not possible, as the plan said"
-        pairs.append(("  take back", back))
+        back = f"qadapt undo {change.id}" if plan.reversible else "not possible"
+        pairs.append(("  undo", back))
     out.print(facts(pairs))
 
 
 def _what(change: Change, plan: Plan) -> str:
     ends = (plan.current, plan.target)
     before, after = ends if change.state != "undone" else ends[::-1]
-    return f"{after}, before {before}"
+    return f"{after} (before: {before})"
 
 
 # -- undo and history --------------------------------------------------------------------------
@@ -279,10 +281,12 @@ def undo(
     out: Output,
     change: Annotated[
         str | None,
-        word("CHANGE", "Its id, or the beginning of it; the newest by default.", complete.changes),
+        word(
+            "CHANGE", "Change id or a prefix of it. Default: the newest change.", complete.changes
+        ),
     ] = None,
 ) -> None:
-    """Take a change back: the newest, or the one named."""
+    """Roll back a change (default: the newest)."""
     import qadapt as qa
 
     with out.progress() as on:
@@ -298,14 +302,14 @@ def history(
         optional(
             "--abandon",
             metavar="CHANGE",
-            help="Set the record of a change aside; the collection stays as it is.",
+            help="Remove the record of a change from the history; the collection is not changed.",
         ),
     ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Confirm --abandon; nothing is asked.")
+        bool, typer.Option("--yes", "-y", help="Confirm --abandon without asking.")
     ] = False,
 ) -> None:
-    """Changes made from this machine, newest first.
+    """List changes made from this machine, newest first.
 
     A damaged record blocks the changes of its own collection until it is repaired or abandoned.
     """

@@ -43,32 +43,31 @@ def cost(
     quantization: MaybeQuantization = None,
     vector: VectorName = None,
     rows: Annotated[
-        int | None, optional("--rows", help="Plain numbers in place of a collection.")
+        int | None, optional("--rows", help="Number of rows, instead of a collection.")
     ] = None,
-    dim: Annotated[int | None, optional("--dim", help="Dimensions, with --rows.")] = None,
+    dim: Annotated[int | None, optional("--dim", help="Number of dimensions, with --rows.")] = None,
     setting: Annotated[
         list[str] | None,
         optional(
             "--setting",
             metavar="QUANTIZATION",
-            help="What stands side by side; may be repeated.",
+            help="Setting to compare. Can be repeated.",
         ),
     ] = None,
     price: RamPrice = None,
     disk_price: Annotated[
         float | None,
-        optional("--disk-price", metavar="MONEY", help="What you pay for a GiB of disk and month."),
+        optional("--disk-price", metavar="MONEY", help="Price of 1 GiB of disk per month."),
     ] = None,
-    replicas: Annotated[int, typer.Option("--replicas", help="Copies of each row.")] = 1,
+    replicas: Annotated[int, typer.Option("--replicas", help="Number of replicas.")] = 1,
     scales: Annotated[
-        str, typer.Option("--scales", metavar="1,10,100", help="How many times the collection.")
+        str, typer.Option("--scales", metavar="1,10,100", help="Multiples of the collection size.")
     ] = "1,10,100",
 ) -> None:
-    """RAM, disk and money a month, the stores side by side.
+    """Estimate RAM, disk and monthly cost.
 
-    As it is and as asked for.
-
-    There is no price that holds for all, so money is shown only with yours.
+    Compares the current setting with the requested one, and all databases. Prices must be given
+    with --price and --disk-price.
     """
     from qadapt.costing import Prices
 
@@ -97,10 +96,10 @@ def _of(
     from qadapt.costing import cost as of_numbers
 
     refuse_pairs(
-        (url is not None and rows is not None, "--rows", "with a URL", "it has its own rows"),
-        (url is not None and dim is not None, "--dim", "with a URL", "it has its own dimensions"),
+        (url is not None and rows is not None, "--rows", "with a URL", "the collection has rows"),
+        (url is not None and dim is not None, "--dim", "with a URL", "it has dimensions"),
         (vector is not None and rows is not None, "--vector", "with --rows",
-         "plain numbers are of one vector"),
+         "there is one vector"),
     )  # fmt: skip
     if rows is not None and dim is not None and url is None:
         return of_numbers(rows, dim, **how)
@@ -108,7 +107,7 @@ def _of(
         with open_database(url) as db:
             return db[collection].cost(quantization, vector=vector, **how)
     raise InputError(
-        "what costs? name a collection, or its size",
+        "no collection and no size given",
         hint="qadapt cost URL COLLECTION [QUANTIZATION], or qadapt cost --rows N --dim D",
     )
 
@@ -117,7 +116,7 @@ def _scales(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise SpecError(f"--scales is a list such as 1,10,100; got {text!r}") from None
+        raise SpecError(f"--scales takes a list such as 1,10,100; got {text!r}") from None
 
 
 def _show(out: Output, found: Cost) -> None:
@@ -139,7 +138,7 @@ def _factors(found: Cost) -> list[float]:
 
 
 def _show_change(out: Output, found: Cost) -> None:
-    pairs = [("as it is", found.before), ("as asked", found.after)]
+    pairs = [("current", found.before), ("requested", found.after)]
     rows: list[list[Text | str]] = []
     for label, line in pairs:
         if line is None:
@@ -176,13 +175,13 @@ def _show_lines(out: Output, found: Cost) -> None:
     for at, factor in enumerate(_factors(found)):
         columns += [(f"RAM {factor:g}x", "right")]
         columns += [(f"Disk {factor:g}x", "right")] if at == 0 else []
-        columns += [(f"Month {factor:g}x", "right")] if priced else []
+        columns += [(f"Per month {factor:g}x", "right")] if priced else []
     rows = [_row(line, len(columns), priced) for line in found.lines]
     drop = [column[0] for column in columns[:1:-1] if not isinstance(column, str)]
     out.print("", fitting(out.out.width, columns, rows, drop=drop))
     made = [(f"{line.store} {line.setting}", text) for line in found.lines if (text := _made(line))]
     if made:
-        out.print("", styled("what the stores make of it", "dim"))
+        out.print("", styled("how each database implements it", "dim"))
         out.print(facts([(f"  {name}", text) for name, text in made]))
 
 

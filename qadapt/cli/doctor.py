@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         "doctor",
         examples="qadapt doctor edge:./data articles\n"
         "qadapt doctor edge:./data --fail-on error --json\n"
-        """qadapt doctor edge:./data docs --search-params '{"quantization": {"rescore": false}}'""",
+        """qadapt doctor edge:./data docs --search-params '{"exact": false}'""",
     )(doctor)
 
 
@@ -42,7 +42,7 @@ def doctor(
         optional(
             "--fail-on",
             metavar="info|warning|error",
-            help="Exit with 3 when something so bad or worse is found.",
+            help="Exit with code 3 on findings of this severity or higher.",
             complete=complete.words(("info", "warning", "error")),
         ),
     ] = None,
@@ -51,7 +51,7 @@ def doctor(
         optional(
             "--search-params",
             metavar="JSON",
-            help="Search parameters as your program sends them, in the store's own words.",
+            help="Native search parameters that your application sends.",
         ),
     ] = None,
     model_metric: Annotated[
@@ -59,26 +59,25 @@ def doctor(
         optional(
             "--model-metric",
             metavar="cosine|dot|euclidean",
-            help="The metric that your embedding model was made for.",
+            help="Metric that your embedding model was trained for.",
         ),
     ] = None,
     sample: Annotated[
-        int, typer.Option("--sample", metavar="N", help="Rows drawn to look at their vectors.")
+        int, typer.Option("--sample", metavar="N", help="Number of sampled rows.")
     ] = 1000,
     check: Annotated[
         list[str] | None,
-        optional("--check", metavar="CODE", help="This check alone; may be repeated."),
+        optional("--check", metavar="CODE", help="Run only this check. Can be repeated."),
     ] = None,
     skip: Annotated[
         list[str] | None,
-        optional("--skip", metavar="CODE", help="Not this check; may be repeated."),
+        optional("--skip", metavar="CODE", help="Skip this check. Can be repeated."),
     ] = None,
 ) -> int:
-    """What silently has no effect or hurts, and what mends it.
+    """Find settings without effect and bad vectors.
 
-    Each finding with its evidence.
-
-    Nothing is changed. Without a collection: all of them.
+    Each finding comes with evidence and a fix. Nothing is changed. Without COLLECTION, all
+    collections are checked.
     """
     from qadapt.model import Severity
 
@@ -141,9 +140,9 @@ def _show(out: Output, found: Diagnosis) -> None:
         out.print(styled(f"skipped {left.code}: {left.why}", "dim"), indent=2)
     if found.skipped and not out.verbose:
         count = len(found.skipped)
-        out.print(styled(f"{count} checks could not be made (-v tells why)", "dim"), indent=2)
+        out.print(styled(f"{count} checks were skipped (-v shows the reasons)", "dim"), indent=2)
     if found.healthy:
-        out.print(styled("✓ nothing found", "green"), indent=2)
+        out.print(styled("✓ no findings", "green"), indent=2)
     out.print("")
 
 
@@ -153,7 +152,7 @@ def _show_finding(out: Output, item: Finding) -> None:
     out.print(title.append(f"  {item.vector}" if item.vector else "", style="dim"), indent=2)
     out.print(out.mask(item.message), indent=4)
     if item.command:
-        out.print(styled(f"mend: {out.mask(item.command)}", "cyan"), indent=4)
+        out.print(styled(f"fix: {out.mask(item.command)}", "cyan"), indent=4)
     if out.verbose:
         pairs = [(each.signal, words.value(each.value)) for each in item.evidence]
         out.print(facts([*pairs, ("source", item.source)]), indent=4)

@@ -45,33 +45,37 @@ if TYPE_CHECKING:
 Settings = Annotated[
     list[str] | None,
     word(
-        "[SETTING]...",
-        "Such as binary:rescore=4, perhaps with search options: 'binary hnsw_ef=128'.",
+        "SETTING",
+        "Setting to measure, such as binary:rescore=4; search options can follow: "
+        "'binary hnsw_ef=128'.",
         complete.quantizations,
     ),
 ]
-K = Annotated[int | None, typer.Option("--k", "-k", help="Of how many results.  [default: 10]")]
+K = Annotated[int | None, typer.Option("--k", "-k", help="Number of results (k).  [default: 10]")]
 Gate = Annotated[
     str | None,
     gate_option(
-        "Exit with 3 when a setting that was asked for (the live one, if none was) is under this."
+        "Exit with code 3 if a requested setting (default: the live one) is below this value."
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of what is drawn.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="No exact truth of an earlier call.")]
-Memory = Annotated[str, typer.Option("--memory", metavar="SIZE", help="For the exact truth.")]
+Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Ignore cached ground truth.")]
+Memory = Annotated[
+    str, typer.Option("--memory", metavar="SIZE", help="Memory limit for computing ground truth.")
+]
 CopyRows = Annotated[
-    int, typer.Option("--copy-rows", help="Settings are tried on a copy of at most so many rows.")
+    int,
+    typer.Option(
+        "--copy-rows", help="Maximum number of rows in the copy on which settings are tried."
+    ),
 ]
-SampleRows = Annotated[
-    int, typer.Option("--sample-rows", help="So many rows stand for all in a simulation.")
-]
+SampleRows = Annotated[int, typer.Option("--sample-rows", help="Number of rows to simulate.")]
 BuildTimeout = Annotated[
-    float, typer.Option("--build-timeout", help="Seconds that one setting may take.")
+    float, typer.Option("--build-timeout", help="Time limit for building one setting, in seconds.")
 ]
 Saved = Annotated[
     Path | None,
-    optional("--output", "-o", metavar="FILE.json", help="Keep the result, for `qadapt report`."),
+    optional("--output", "-o", metavar="FILE.json", help="Save the result, for `qadapt report`."),
 ]
 
 
@@ -81,8 +85,8 @@ def register(app: typer.Typer) -> None:
         app,
         "eval",
         examples="qadapt eval edge:./data articles\n"
-        "qadapt eval edge:./data articles binary:rescore=4 rotational:bits=4 --queries q.npy\n"
-        "qadapt eval edge:./data articles 'live:rescore=8 hnsw_ef=256' --gate 'recall@10>=0.95'",
+        "qadapt eval edge:./data articles binary:rescore=4 scalar --queries q.npy\n"
+        "qadapt eval edge:./data articles 'live:rescore=8 hnsw_ef=256'",
     )(evaluate)
     command(
         app,
@@ -93,7 +97,7 @@ def register(app: typer.Typer) -> None:
         app,
         "advise",
         examples="qadapt advise edge:./data articles --recall 0.98\n"
-        "qadapt advise edge:./data articles --max-ram 8GB --max-latency 20ms -o spec.yaml",
+        "qadapt advise edge:./data articles --recall 0.95 --max-ram 8GB -o spec.yaml",
     )(advise)
 
 
@@ -112,31 +116,32 @@ def evaluate(
     labels: Annotated[
         str | None,
         optional("--labels", metavar="QRELS",
-                 help="Relevance labels: BEIR's TSV, TREC's qrels, JSON."),
+                 help="Relevance labels: BEIR TSV, TREC qrels or JSON."),
     ] = None,
     label_field: Annotated[
         str | None,
         optional("--label-field", metavar="FIELD",
-                 help="The payload field with the labels' document id; else the row's id."),
+                 help="Payload field with the document id of the labels. Default: row id."),
     ] = None,
     query_ids: Annotated[
         Path | None,
         optional("--query-ids", metavar="FILE",
-                 help="The labels' query ids, one a line, for queries in a .npy file."),
+                 help="Query ids of the labels, one per line, for queries in a .npy file."),
     ] = None,
     live: Annotated[
-        bool, typer.Option("--live/--no-live", help="The collection as it is, too.")
+        bool, typer.Option("--live/--no-live", help="Also measure the live collection.")
     ] = True,
     rows: Annotated[
         int | None,
         optional("--rows",
-                 help="Exact truth over a sample of so many rows: recall is then bounded."),
+                 help="Compute ground truth on a sample of rows; recall is then an estimate."),
     ] = None,
     copy_rows: CopyRows = 20_000,
     concurrency: Annotated[
-        str, typer.Option("--concurrency", metavar="1,4", help="Queries in flight; 0: no timing.")
+        str, typer.Option("--concurrency", metavar="1,4",
+                          help="Concurrent queries; 0 disables timing.")
     ] = "1,4",
-    seconds: Annotated[float, typer.Option("--seconds", help="Of timing, each.")] = 2.0,
+    seconds: Annotated[float, typer.Option("--seconds", help="Seconds per timing.")] = 2.0,
     memory: Memory = "512MiB",
     build_timeout: BuildTimeout = 600.0,
     accept: AcceptWord = "differs",
@@ -146,12 +151,10 @@ def evaluate(
     output: Saved = None,
     disable: Disable = None,
 ) -> int:  # fmt: skip
-    """Recall, nDCG, latency and bytes on your own data.
+    """Measure recall, nDCG, latency and size of settings.
 
-    As the collection is, and with other settings on a copied sample.
-
-    Other settings are tried on a copied sample, which is removed afterwards, whatever happens.
-    Exits with 3 when a gate was missed.
+    The live collection is measured as it is. Other settings are tried on a copy of a sample, which
+    is always removed afterwards. Exits with code 3 if the gate is missed.
     """
     bar, at = read_gate(gate, k)
     allowed = check_accept(accept)
@@ -181,7 +184,8 @@ def simulate(
     encoder: EncoderName = None,
     sample_rows: SampleRows = 10_000,
     segments: Annotated[
-        int, typer.Option("--segments", help="Of a Qdrant collection: each brings candidates.")
+        int,
+        typer.Option("--segments", help="Number of segments; each returns candidates (Qdrant)."),
     ] = 1,
     memory: Memory = "512MiB",
     seed: Seed = 0,
@@ -190,11 +194,10 @@ def simulate(
     output: Saved = None,
     disable: Disable = None,
 ) -> int:
-    """What recall settings will have; nothing is changed.
+    """Predict recall without changing anything.
 
-    By models of the engine's codes, on a sample of your vectors.
-
-    Exits with 3 when a setting's predicted recall misses the gate.
+    Models of the quantizers of each engine run on a sample of your vectors. Exits with code 3 if a
+    predicted recall misses the gate.
     """
     from qadapt.evaluation.choosing import CODES
 
@@ -213,26 +216,27 @@ def advise(
     out: Output,
     url: Url,
     collection: Collection,
-    recall: Annotated[float, typer.Option("--recall", help="Recall that must be met, 0 to 1.")],
+    recall: Annotated[float, typer.Option("--recall", help="Required recall, 0 to 1.")],
     vector: VectorName = None,
     k: K = None,
     max_ram: Annotated[
         str | None,
-        optional("--max-ram", metavar="8GB", help="RAM that the whole collection may take."),
+        optional("--max-ram", metavar="8GB", help="Maximum RAM of the collection."),
     ] = None,
     max_latency: Annotated[
         str | None,
-        optional("--max-latency", metavar="20ms", help="Of one query at the 95th percentile."),
+        optional("--max-latency", metavar="20ms",
+                 help="Maximum latency of one query (95th percentile)."),
     ] = None,
     price: RamPrice = None,
     code: Annotated[
         list[str] | None,
-        optional("--code", metavar="QUANTIZATION", help="Choose from these; may be repeated."),
+        optional("--code", metavar="QUANTIZATION", help="Consider this setting. Can be repeated."),
     ] = None,
     queries: QueriesAsked = "200",
     encoder: EncoderName = None,
     confirm: Annotated[
-        bool, typer.Option("--confirm/--no-confirm", help="Try on the engine, on a copied sample.")
+        bool, typer.Option("--confirm/--no-confirm", help="Confirm on the engine, on a sample.")
     ] = True,
     sample_rows: SampleRows = 10_000,
     copy_rows: CopyRows = 20_000,
@@ -243,16 +247,14 @@ def advise(
     output: Annotated[
         Path | None,
         optional("--output", "-o", metavar="SPEC.yaml",
-                 help="The advice as a spec file, for `qadapt plan -f`."),
+                 help="Save the result as a spec file, for `qadapt plan -f`."),
     ] = None,
     disable: Disable = None,
 ) -> int:  # fmt: skip
-    """The cheapest setting that meets a target.
+    """Find the cheapest setting that meets a target.
 
-    With the next one, and what was ruled out and why.
-
-    From simulation first, then confirmed on the engine, on a copied sample. Exits with 3 when
-    nothing meets the target.
+    Shows the best setting, the runner-up, and why others were ruled out. Candidates are simulated,
+    then confirmed on the engine. Exits with code 3 if no setting meets the target.
     """
     from qadapt.evaluation.choosing import CODES
     from qadapt.evaluation.results import Target
@@ -274,7 +276,7 @@ def advise(
         write_text(output, found.spec, "spec")
     show_advice(out, found)
     if output is not None and found.best is not None:
-        out.note(f"kept in {output}; see what it changes: qadapt plan -f {output}")
+        out.note(f"saved to {output}; to plan the change: qadapt plan -f {output}")
     return 0 if found.best is not None else MISSED
 
 
@@ -285,7 +287,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise SpecError(f"--concurrency is a list such as 1,4; got {text!r}") from None
+        raise SpecError(f"--concurrency takes a list such as 1,4; got {text!r}") from None
     return () if found == (0,) else found
 
 
@@ -312,7 +314,7 @@ def _told(
     out.document({**found.to_dict(), "gate": told})
     if output is not None:
         write_text(output, found.to_json() + "\n", "result")
-        out.note(f"kept in {output}")
+        out.note(f"saved to {output}")
     show(out, found)
     show_gate(out, bar, told)
     return 0 if met else MISSED

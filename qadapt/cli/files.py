@@ -13,7 +13,7 @@ from qadapt.cli.frame import OWN_LIMIT, command
 from qadapt.cli.options import Source, Target, VectorName, optional, word
 from qadapt.cli.output import Output
 
-File = Annotated[Path, word("FILE", ".parquet, .npy or .fvecs.")]
+File = Annotated[Path, word("FILE", "File: .parquet, .npy or .fvecs.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         "import",
         own_limit=True,
         examples="qadapt import articles.parquet 'milvus:notes.db#articles'\n"
-        "qadapt import theirs.parquet 'edge:./data#docs' --id doc_id --vectors embedding",
+        "qadapt import t.parquet 'edge:./data#docs' --id doc_id --vectors emb",
     )(load)
 
 
@@ -38,20 +38,20 @@ def export(
     file: File,
     vector: VectorName = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a file that is there.")
+        bool, typer.Option("--overwrite", help="Replace an existing file.")
     ] = False,
 ) -> None:
-    """Write a collection to a .parquet, .npy or .fvecs file.
+    """Export a collection to a .parquet, .npy or .fvecs file.
 
-    All of it goes to .parquet; one vector's floats to the others, with their ids beside. The file
-    appears when it is whole.
+    A .parquet file holds the whole collection; the other formats hold one vector, with the ids in
+    a second file. The file appears only when it is complete.
     """
     import qadapt as qa
 
     with Events(out) as events:
         done = qa.export_file(source, file, vector=vector, overwrite=overwrite, progress=events)
     out.document(done.to_dict())
-    lacking = f"; {done.missing:,} rows lack the vector" if done.missing else ""
+    lacking = f"; {done.missing:,} rows have no such vector" if done.missing else ""
     out.print(f"✓ {done.rows:,} rows in {done.path}, {words.size(done.bytes)}{lacking}")
     if done.hidden:
         ids = ", ".join(repr(key) for key in done.hidden_ids[:10])
@@ -68,7 +68,7 @@ def load(
     id: Annotated[
         str | None,
         optional(
-            "--id", metavar="COLUMN", help="The column of ids; id, or a DataFrame's index, if none."
+            "--id", metavar="COLUMN", help="Id column. Default: id, or the index of a DataFrame."
         ),
     ] = None,
     vectors: Annotated[
@@ -76,19 +76,18 @@ def load(
         optional(
             "--vectors",
             metavar="COLUMN",
-            help="A column of vectors, or NAME=COLUMN; may be repeated. Other columns become "
-            "entries of the payload.",
+            help="Vector column, or NAME=COLUMN. Can be repeated. Other columns become payload.",
         ),
     ] = None,
     number_rows: Annotated[
-        bool, typer.Option("--number-rows", help="Use the numbers of the rows, from 0, as ids.")
+        bool, typer.Option("--number-rows", help="Use row numbers, starting at 0, as ids.")
     ] = False,
     metric: Annotated[
         str | None,
         optional(
             "--metric",
             metavar="cosine|dot|euclidean",
-            help="For files that do not say theirs; cosine where it is left out.",
+            help="Metric, if the file does not contain it. Default: cosine.",
         ),
     ] = None,
     quantize: Annotated[
@@ -96,28 +95,26 @@ def load(
         optional(
             "--quantize",
             metavar="QUANTIZATION",
-            help="What the target gets; by default what the file says, translated.",
+            help="Quantization of the target. Default: that of the file.",
             complete=complete.quantizations,
         ),
     ] = None,
-    add: Annotated[
-        bool, typer.Option("--add", help="Write to a collection that is there already.")
-    ] = False,
+    add: Annotated[bool, typer.Option("--add", help="Add rows to an existing collection.")] = False,
     allow: Annotated[
         list[str] | None,
         optional(
             "--allow",
             metavar="NAME",
-            help="Leave out sparse-vectors or multivectors that the target lacks; take rows with "
-            "missing-vectors.",
+            help="Skip sparse-vectors or multivectors that the target does not support; accept "
+            "rows with missing-vectors.",
         ),
     ] = None,
 ) -> None:
-    """Read a .parquet, .npy or .fvecs file into a collection.
+    """Import a .parquet, .npy or .fvecs file.
 
-    The collection is created if it does not exist. All of the file is read and checked before
-    anything is written; an import that fails removes the collection that it created. Running it
-    twice does the same as once.
+    The collection is created if it does not exist. The whole file is checked before anything is
+    written; a failed import removes the collection that it created. Running the import twice has
+    the same result as running it once.
     """
     import qadapt as qa
 

@@ -21,27 +21,33 @@ from qadapt.distribution import warn_of_namesake
 from qadapt.errors import QadaptError, SpecError, StorageError, StoreTimeoutError
 from qadapt.model.credentials import INSECURE_VARIABLE
 
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document to standard output.")
+]
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Nothing on standard error but errors.")
+    bool, typer.Option("--quiet", "-q", help="Print only errors to standard error.")
 ]
 VerboseOption = Annotated[
     int,
     typer.Option(
-        "--verbose", "-v", count=True, show_default=False, help="Evidence and logs; -vv for more."
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        help="Show evidence and logs; -vv shows more.",
     ),
 ]
 TimeoutOption = Annotated[
     float | None,
-    typer.Option("--timeout", metavar="SECONDS", help="Give up after so long."),
+    typer.Option("--timeout", metavar="SECONDS", help="Time limit."),
 ]
 NoColorOption = Annotated[
-    bool, typer.Option("--no-color", help="No colours; NO_COLOR=1 does the same.")
+    bool, typer.Option("--no-color", help="Disable colors (also: NO_COLOR=1).")
 ]
 
 InsecureOption = Annotated[
     bool,
-    typer.Option("--insecure", help="Send keys over plain http to other hosts too."),
+    typer.Option("--insecure", help="Allow keys to be sent over plain http to other hosts."),
 ]
 
 _COMMON: dict[str, tuple[Any, Any]] = {
@@ -158,7 +164,7 @@ def guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool = Tr
     except _TimeUp:
         return out.error(
             StoreTimeoutError(
-                f"not done after {out.timeout:g} s", hint="give it longer: --timeout SECONDS"
+                f"not done after {out.timeout:g} s", hint="pass a longer limit: --timeout SECONDS"
             )
         )
     except OSError as error:
@@ -166,7 +172,7 @@ def guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool = Tr
             return out.error(error)
         return out.error(StorageError.of(error))
     except MemoryError as error:
-        reason = str(error) or "the system has no more"
+        reason = str(error) or "the system has no memory left"
         return out.error(QadaptError(f"not enough memory: {reason}", hint="use fewer rows"))
     except ImportError as error:
         return out.error(KeyboardInterrupt() if interrupts.received() else error)

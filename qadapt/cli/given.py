@@ -59,7 +59,7 @@ def read_gate(text: str | None, k: int | None) -> tuple[Guard | None, int]:
     if gate is None:
         return None, 10 if k is None else k
     if k is not None and k != gate.k:
-        raise SpecError(f"the gate is of recall@{gate.k}, but --k is {k}", hint="leave --k out")
+        raise SpecError(f"--gate is for recall@{gate.k}, but --k is {k}", hint="leave out --k")
     return gate, gate.k
 
 
@@ -99,7 +99,9 @@ def size(text: str) -> int:
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
     unit = None if found is None else _UNITS.get(found[2].lower())
     if found is None or unit is None:
-        raise SpecError(f"{text!r} is no size", hint="for example 8GB (10^9), 8GiB (2^30), 512MiB")
+        raise SpecError(
+            f"invalid size {text!r}", hint="for example 8GB (10^9), 8GiB (2^30), 512MiB"
+        )
     return int(float(found[1]) * unit)
 
 
@@ -111,7 +113,7 @@ def milliseconds(text: str) -> float:
     """
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|)\s*", text)
     if found is None:
-        raise SpecError(f"{text!r} is no time", hint="for example 20ms or 0.5s")
+        raise SpecError(f"invalid time {text!r}", hint="for example 20ms or 0.5s")
     return float(found[1]) * (1000 if found[2] == "s" else 1)
 
 
@@ -164,7 +166,7 @@ def made_plans(
         wrong = [url, collection, quantization, vector, metric, datatype, guard, disable, strategy]
         if any(wrong):
             raise InputError(
-                "with -f, the store, vectors, quantization and guard stand in the spec file",
+                "with -f, address, vectors, quantization and guard are read from the spec file",
                 hint=f"qadapt {command} -f {spec}",
             )
         read = qa.load_spec(spec)
@@ -177,8 +179,8 @@ def made_plans(
         (
             bool(allow_key_env),
             "--allow-key-env",
-            "with an address that you typed",
-            "its own ?key_env=NAME is used",
+            "with an address on the command line",
+            "its ?key_env=NAME is always used",
         )
     )
     words = [quantization, metric, datatype]  # what is to be changed
@@ -226,7 +228,7 @@ def read_json(path: Path, what: str) -> Any:
         raise InputError(f"cannot read the {what} {str(path)!r}: {error}", hint=_AS_WORDS) from None
 
 
-_AS_WORDS = "give a file that `qadapt plan -o` wrote, or URL COLLECTION QUANTIZATION"
+_AS_WORDS = "pass a file written by `qadapt plan -o`, or URL COLLECTION QUANTIZATION"
 
 
 def _names_beside(path: Path) -> list[str]:
@@ -240,5 +242,5 @@ def write_text(path: Path, text: str, what: str) -> None:
     except OSError as error:
         raise InputError(
             f"cannot write the {what} {str(path)!r}: {error.strerror}",
-            hint="choose another place",
+            hint="choose another path",
         ) from None

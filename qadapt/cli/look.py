@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 _SUPPORT = {"native": "green", "client": "cyan", "unsupported": "dim"}
 _NAME, _CELL = 24, 11  # so that the tables of one matrix stand under each other
-_SUPPORT_LEGEND = "native: the store does it   client: qadapt does it   -: not at all"
+_SUPPORT_LEGEND = "native: by the database   client: by qadapt   -: not supported"
 _CHECKED = {"seen": "✓", "contract": "○", "declared": ""}
-_CHECKED_LEGEND = "✓ seen to obey on a live engine   ○ by contract tests   else declared alone"
+_CHECKED_LEGEND = "✓ verified on a live engine   ○ contract tests   no mark: declared only"
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
 
 
 def stores(out: Output) -> None:
-    """Stores known, and whether their client is installed."""
+    """List supported databases and installed clients."""
     from qadapt.stores import registry
 
     known, broken = registry.load_all()
@@ -89,17 +89,13 @@ def _version(distribution: str) -> str | None:
 
 def matrix(
     out: Output,
-    store: Annotated[
-        str | None, word("STORE", "One store alone, with reasons.", complete.stores)
-    ] = None,
+    store: Annotated[str | None, word("STORE", "One store, with reasons.", complete.stores)] = None,
 ) -> None:
-    """What each store can do, and how that was checked.
+    """Show what each database supports and how it was tested.
 
-    And what qadapt does in its place.
-
-    As declared for the newest known version of each store; an older server may do less. With a
-    STORE: the reasons, and what runs on live engines saw.
-    A feature is switched off by --disable, such as native-rescore or native-binary.
+    Features are those of the newest known version; an older server may support fewer. With STORE,
+    the reasons and the results of runs on live engines are shown. To switch a feature off in other
+    commands, use --disable, for example --disable native-rescore.
     """
     from qadapt.matrix import cells, load
     from qadapt.stores import registry
@@ -149,7 +145,7 @@ def _one_store(out: Output, can: Capabilities, known: list[Cell]) -> None:
         out.print(table([title.ljust(_NAME), can.store.ljust(_CELL), "Why"], rows), "")
     runs = [cell.seen for cell in known if cell.seen is not None]
     if runs:
-        columns: list[Any] = ["Seen to obey".ljust(_NAME), "Engine", "Index"]
+        columns: list[Any] = ["Verified".ljust(_NAME), "Engine", "Index"]
         columns += [("Without rescoring", "right"), ("With", "right")]
         out.print(table(columns, [_run(run) for run in runs]), "")
 
@@ -198,9 +194,9 @@ def _support(can: Capabilities, feature: str, known: list[Cell]) -> Text:
 
 
 def inspect(out: Output, url: Url, collection: MaybeCollection = None) -> int:
-    """What is configured, and what was seen to be active.
+    """Show configured and verified quantization.
 
-    Without a collection: all of them, one line for each vector. With -v: the evidence.
+    Without COLLECTION, all collections are listed. With -v, the evidence is shown.
     """
     from qadapt.model.address import Address
 
@@ -236,7 +232,7 @@ def inspect(out: Output, url: Url, collection: MaybeCollection = None) -> int:
             out.print(out.mask(error.hint), indent=2)
     problems = sorted({v.status.state.value for i in read for v in i.vectors.values()})
     if {"ignored", "unknown", "building"} & set(problems) and not out.quiet:
-        out.print("", styled("`qadapt inspect URL COLLECTION` tells why", "dim"))
+        out.print("", styled("`qadapt inspect URL COLLECTION` shows the reason", "dim"))
     return 1 if failed else 0
 
 
@@ -279,17 +275,17 @@ def _all_vectors(infos: list[CollectionInfo], width: int) -> Any:
                 [*row, *[words.DASH] * 4, styled(words.unmeasured(seen), "dim"), words.DASH]
             )
     columns: list[Any] = ["Collection", "Vector", ("Rows", "right"), ("Dim", "right"), "Metric"]
-    columns += [("Codes", "right"), ("Floats", "right"), "Seen", "Configured"]
+    columns += [("Codes", "right"), ("Vectors", "right"), "Verified", "Configured"]
     unnamed = not any(name for info in infos for name in (*info.vectors, *info.unmeasured))
     if unnamed:
         columns, rows = columns[:1] + columns[2:], [row[:1] + row[2:] for row in rows]
-    return fitting(width, columns, rows, drop=["Metric", "Floats", "Dim", "Codes"])
+    return fitting(width, columns, rows, drop=["Metric", "Vectors", "Dim", "Codes"])
 
 
 def _none(address: Address) -> str:
     """No collections; a mistyped folder shows."""
     if address.transport is None and address.location != ":memory:" and not address.path.exists():
-        return f"no collections: {address.path} is not there yet"
+        return f"no collections: folder {address.path} does not exist"
     return "no collections"
 
 
@@ -300,20 +296,24 @@ def _one_collection(out: Output, info: CollectionInfo) -> None:
         out.print("", _vector_title(vector), facts_of(vector, out))
     for name, seen in info.unmeasured.items():
         title = styled(words.vector(name), "bold").append("  dimension unknown", style="default")
-        out.print("", title, facts([("  seen", words.unmeasured(seen)), ("  because", _why(seen))]))
+        out.print(
+            "", title, facts([("  verified", words.unmeasured(seen)), ("  reason", _why(seen))])
+        )
     for note in info.notes:
         out.print("", styled(f"note: {out.mask(note)}", "yellow"))
     if out.verbose:
         for vector in info.vectors.values():
             out.print("", evidence_of(vector))
-        out.print("", styled("configuration, in the store's own words", "bold"))
+        out.print("", styled("native configuration", "bold"))
         out.print(json.dumps(info.config, indent=2, ensure_ascii=False, default=str), indent=2)
 
 
 def _why(seen: Unmeasured) -> str:
     rows = f"{words.number(seen.read)} rows"
     return (
-        f"none of the {rows} has it" if seen.whole else f"none of the {rows} that were read has it"
+        f"none of the {rows} has this vector"
+        if seen.whole
+        else f"none of the {rows} that were read has this vector"
     )
 
 
@@ -326,20 +326,20 @@ def facts_of(vector: VectorInfo, out: Output) -> Any:
     """Configured against seen, and what follows from it."""
     status = vector.status
     word, style = words.state(status)
-    whose = "  (qadapt's own codes)" if vector.held_by == "qadapt" else ""
+    whose = "  (client-side codes)" if vector.held_by == "qadapt" else ""
     pairs: list[tuple[str, Text | str]] = [
         ("  configured", f"{vector.quantization}{whose}"),
-        ("  seen", styled(word, style)),
+        ("  verified", styled(word, style)),
     ]
     if status.reason:
-        pairs.append(("  because", out.mask(status.reason)))
+        pairs.append(("  reason", out.mask(status.reason)))
     if status.advice:
         pairs.append(("  advice", styled(out.mask(status.advice), "yellow")))
     pairs += [("  note", styled(out.mask(note), "yellow")) for note in vector.notes]
     if vector.quantization.kind.value != "none":
         pairs.append(("  rescore", words.rescore(vector.default_rescore)))
     pairs.append(("  codes", _codes(vector)))
-    pairs.append(("  floats", words.size(vector.float_bytes)))
+    pairs.append(("  vectors", words.size(vector.float_bytes)))
     if vector.index:
         pairs.append(
             ("  index", ", ".join(f"{k} {words.value(v)}" for k, v in vector.index.items()))
@@ -352,7 +352,7 @@ def _codes(vector: VectorInfo) -> str:
         return words.DASH if vector.code_bytes is None else "none"
     text = words.size(vector.code_bytes)
     if vector.code_bytes and vector.float_bytes:
-        text += f"  ({vector.float_bytes / vector.code_bytes:.1f}x smaller than the floats)"
+        text += f"  ({vector.float_bytes / vector.code_bytes:.1f}x smaller than the vectors)"
     return text
 
 
@@ -370,11 +370,11 @@ def evidence_of(vector: VectorInfo) -> Any:
 
 def schema(
     out: Output,
-    name: Annotated[str | None, word("NAME", "One document alone.", complete.schemas)] = None,
+    name: Annotated[str | None, word("NAME", "Name of one document.", complete.schemas)] = None,
 ) -> None:
-    """The JSON schemas of the documents read and written.
+    """Print the JSON schemas of all documents.
 
-    Without a name: the names (with --json all schemas at once).
+    Without NAME, the names are listed (with --json, all schemas are printed).
     """
     from qadapt.cli.documents import schemas
 

@@ -45,9 +45,8 @@ def register(app: typer.Typer) -> None:
         app,
         "search",
         examples="qadapt search edge:./data articles --queries q.npy --rescore 4\n"
-        """qadapt search edge:./data articles --queries q.npy --filter '{"topic": "art"}'\n"""
-        "qadapt search edge:./data articles --text 'fast light' "
-        "--encoder all-MiniLM-L6-v2",
+        """qadapt search edge:./data docs --queries q.npy --filter '{"topic": "art"}'\n"""
+        "qadapt search edge:./data docs --text 'fast light' --encoder ./my-model",
     )(search)
 
 
@@ -60,17 +59,17 @@ def verify(
     collection: Collection,
     vector: VectorName = None,
     k: Annotated[
-        int | None, typer.Option("--k", "-k", help="Results for each query.  [default: 10]")
+        int | None, typer.Option("--k", "-k", help="Number of results (k).  [default: 10]")
     ] = None,
     queries: QueriesAsked = "200",
     encoder: EncoderName = None,
     gate: Annotated[
-        str | None, gate_option("Exit with 3 when recall as searches are now is less.")
+        str | None, gate_option("Exit with code 3 if current recall is below this value.")
     ] = None,
 ) -> int:
-    """Configured against seen, and recall@k against exact truth.
+    """Verify the configuration and measure recall.
 
-    Exits with 3 when the engine was not seen to do what is configured, or a gate was missed.
+    Exits with code 3 if the configuration is not active on the engine or the gate is missed.
     """
     bar, at = read_gate(gate, k)
     known = load_encoder(encoder, queries)
@@ -97,14 +96,14 @@ def _show_verification(out: Output, found: Verification) -> None:
     word, style = words.state(found.status)
     pairs: list[tuple[str, Text | str]] = [
         ("  configured", found.configured),
-        ("  seen", styled(word, style)),
+        ("  verified", styled(word, style)),
     ]
     if found.status.reason:
-        pairs.append(("  because", out.mask(found.status.reason)))
+        pairs.append(("  reason", out.mask(found.status.reason)))
     if found.status.advice:
         pairs.append(("  advice", styled(out.mask(found.status.advice), "yellow")))
     agrees = styled("✓ yes", "green") if found.agrees else styled("✗ no", "bold red")
-    pairs.append(("  agree", agrees))
+    pairs.append(("  matches configuration", agrees))
     if out.verbose:
         pairs += [(f"  {item.signal}", words.value(item.value)) for item in found.status.evidence]
     out.print(facts(pairs), "")
@@ -147,30 +146,31 @@ def search(
     url: Url,
     collection: Collection,
     queries: Annotated[
-        str | None, optional("--queries", metavar="Q.npy", help="float32 (nq, d).")
+        str | None, optional("--queries", metavar="Q.npy", help="Query vectors, float32 (nq, d).")
     ] = None,
     text: Annotated[
         list[str] | None,
-        optional("--text", help="A query in words, with --encoder; may be repeated."),
+        optional("--text", help="Text query; needs --encoder. Can be repeated."),
     ] = None,
     encoder: EncoderName = None,
-    k: Annotated[int, typer.Option("--k", "-k", help="Results for each query.")] = 10,
+    k: Annotated[int, typer.Option("--k", "-k", help="Number of results (k).")] = 10,
     rescore: Annotated[
         str | None,
         optional(
             "--rescore",
             metavar="4|off|4@codes",
-            help="Oversampling; the collection's or store's default if left out.",
+            help="Oversampling factor. Default: that of the collection.",
         ),
     ] = None,
     filter_text: Annotated[
-        str | None, optional("--filter", metavar="JSON", help='Such as \'{"topic": "art"}\'.')
+        str | None,
+        optional("--filter", metavar="JSON", help='Filter, such as \'{"topic": "art"}\'.'),
     ] = None,
     vector: VectorName = None,
-    payload: Annotated[bool, typer.Option("--payload", help="Payloads too.")] = False,
+    payload: Annotated[bool, typer.Option("--payload", help="Return payloads.")] = False,
     disable: Disable = None,
 ) -> None:
-    """Search, and say who searched and who rescored."""
+    """Search a collection."""
     from qadapt.model import Rescore
 
     wanted = Rescore.of(rescore)
@@ -194,7 +194,7 @@ def _queries(path: str | None, texts: list[str] | None, encoder: str | None) -> 
     if path is None and texts and encoder is not None:
         return load(encoder).encode_queries(texts)
     raise InputError(
-        "queries come from --queries alone, or from --text with --encoder",
+        "pass either --queries, or --text with --encoder",
         hint="qadapt search URL COLLECTION --text 'how fast is light' --encoder NAME",
     )
 
@@ -233,17 +233,19 @@ def _show_hits(out: Output, hits: Hits) -> None:
         columns.append("Payload")
     out.print(table(columns, rows) if rows else "no hits")
     if shown < total:
-        out.print(styled(f"... {total - shown:,} more queries: -v or --json shows them", "dim"))
+        out.print(
+            styled(f"... {total - shown:,} more queries; use -v or --json to show them", "dim")
+        )
     out.note(how_text(hits.how))
     for note in hits.how.notes:
         out.note(f"  {note}")
 
 
-_NAMES = {"store": "the store", "qadapt": "qadapt", "store exact": "the store, exactly"}
+_NAMES = {"store": "the database", "qadapt": "qadapt", "store exact": "the database, exact search"}
 _CHOSEN = {
-    "call": "as asked",
-    "collection": "as set for the collection",
-    "store default": "the store's default",
+    "call": "set in this search",
+    "collection": "default of the collection",
+    "store default": "default of the database",
 }
 
 

@@ -26,16 +26,16 @@ def show_evaluation(out: Output, found: Evaluation) -> None:
     out.print(head.append(about, style="dim"), "")
     _table(out, list(found.results), found.k)
     truth = found.truth
-    kept = ", kept from before" if truth.cached else ""
+    kept = ", cached" if truth.cached else ""
     read = "all rows" if truth.exact else f"{truth.rows:,} of {truth.of:,} rows"
     made = f"ground truth: {truth.ground_truth}, {read}{kept}"
     out.print("", styled(f"{found.source}; {made}", "dim"))
     if found.copy_rows is not None:
-        out.print(styled(f"candidates: on a copy of {found.copy_rows:,} rows, removed", "dim"))
+        out.print(styled(f"candidates were measured on a copy of {found.copy_rows:,} rows", "dim"))
     clients = [t.client_ms for r in found.results for t in r.latency if t.client_ms is not None]
     if clients:
         span = f"{min(clients):.2f} to {max(clients):.2f} ms"
-        note = f"times include the client and the network, about {span} for a few rows"
+        note = f"latency includes client and network, about {span} for a small request"
         out.print(styled(note, "dim"))
     for note in (*found.notes, *filter(None, [truth.bound, truth.proof.reason])):
         out.print(styled(out.mask(note), "yellow"))
@@ -54,7 +54,7 @@ def show_simulation(out: Output, found: Simulation) -> None:
     head = styled(found.collection, "bold")
     out.print(head.append(f"  {words.vector(found.vector)}, simulated", style="dim"), "")
     _table(out, list(found.results), found.k)
-    stood = f"{found.sample_rows:,} rows stood for {found.count:,}"
+    stood = f"simulated on {found.sample_rows:,} of {found.count:,} rows"
     truth = found.truth
     out.print("", styled(f"{found.source}; {stood}", "dim"))
     out.print(styled(f"ground truth: {truth.ground_truth}", "dim"))
@@ -125,7 +125,7 @@ def _best(result: Result) -> float:
 def _times(out: Output, result: Result) -> None:
     for item in result.latency:
         out.print(
-            f"  {result.setting}: {item.phase}, {item.concurrency} at once: p50 {item.p50:.2f}, "
+            f"  {result.setting}: {item.phase}, {item.concurrency} concurrent: p50 {item.p50:.2f}, "
             f"p95 {item.p95:.2f}, p99 {item.p99:.2f} ms, {item.throughput:,.0f} queries/s"
         )
 
@@ -134,7 +134,7 @@ def _labels(out: Output, result: Result, k: int) -> None:
     found = result.labels
     if found is not None:
         out.print(
-            f"  {result.setting}: by labels recall@{k} {found.recall.value:.4f} (exact "
+            f"  {result.setting}: with labels, recall@{k} {found.recall.value:.4f} (exact "
             f"{found.exact_recall:.4f}), nDCG@{k} {found.ndcg.value:.4f} (exact "
             f"{found.exact_ndcg:.4f}), {found.queries} queries"
         )
@@ -147,7 +147,7 @@ def show_gate(out: Output, bar: Guard | None, told: dict[str, Any] | None) -> No
     met = told["met"]
     verdict = styled("✓ gate met", "green") if met else styled("✗ gate missed", "bold red")
     but = f"; {told['proof']['reason']}" if told["proof"]["reason"] else ""
-    out.print("", verdict.append(f"  {bar}, least {told['value']:.4f}{but}", style="default"))
+    out.print("", verdict.append(f"  {bar}, lowest {told['value']:.4f}{but}", style="default"))
 
 
 def show_advice(out: Output, found: Advice) -> None:
@@ -168,7 +168,7 @@ def show_advice(out: Output, found: Advice) -> None:
             _show_option(out, option, target.k)
     out.print(styled(f"ground truth: {found.simulation.truth.ground_truth}", "dim"))
     if found.best is None:
-        out.print(styled("✗ nothing meets the target", "bold red"))
+        out.print(styled("✗ no setting meets the target", "bold red"))
     if found.ruled_out:
         out.print("", styled("ruled out", "bold"))
         for item in found.ruled_out:
@@ -192,7 +192,7 @@ def _show_option(out: Output, option: Option, k: int) -> None:
     if option.monthly is not None:
         pairs.append(
             (
-                "  a month",
+                "  per month",
                 f"{option.monthly:,.2f}" if option.monthly >= 1 else f"{option.monthly:.2g}",
             )
         )

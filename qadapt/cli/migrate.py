@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
         "migrate",
         own_limit=True,
         examples="qadapt migrate 'edge:./data#articles' qdrant+http://localhost:6333 --dry-run\n"
-        "qadapt migrate 'milvus:notes.db#notes' 'weaviate+http://localhost:8080#Notes'\n"
+        "qadapt migrate 'milvus:notes.db#notes' weaviate+http://localhost:8080\n"
         "qadapt migrate SRC DST --catch-up --cutover articles",
     )(migrate)
     command(

@@ -28,8 +28,8 @@ def word(metavar: str, help: str, complete: Callable[..., Any] | None = None) ->
 
 # -- where and what ------------------------------------------------------------------------------
 
-_URL = word("URL", "A store, such as qdrant+http://localhost:6333.")
-_COLLECTION = word("COLLECTION", "Its name.", complete.collections)
+_URL = word("URL", "Database address, such as qdrant+http://localhost:6333.")
+_COLLECTION = word("COLLECTION", "Collection name.", complete.collections)
 
 Url = Annotated[str, _URL]
 MaybeUrl = Annotated[str | None, _URL]
@@ -39,24 +39,27 @@ MaybeQuantization = Annotated[
     str | None,
     word(
         "QUANTIZATION",
-        "none, float16, scalar, rotational, binary or product, with knobs behind a colon: "
+        "none, float16, scalar, rotational, binary or product, with options after a colon: "
         "binary:query_bits=8,rescore=4.",
         complete.quantizations,
     ),
 ]
 Source = Annotated[
-    str, word("SRC", "URL#collection, such as 'milvus+http://localhost:19530#articles'.")
+    str, word("SRC", "Source, as URL#COLLECTION: 'milvus+http://localhost:19530#articles'.")
 ]
-Target = Annotated[str, word("DST", "URL, or URL#collection for another name.")]
+Target = Annotated[str, word("DST", "Target, as URL (same collection name) or URL#COLLECTION.")]
 VectorName = Annotated[
-    str | None, optional("--vector", metavar="NAME", help="Which vector, where there are several.")
+    str | None,
+    optional(
+        "--vector", metavar="NAME", help="Named vector; required if the collection has several."
+    ),
 ]
 Disable = Annotated[
     list[str] | None,
     optional(
         "--disable",
         metavar="FEATURE",
-        help="Switch a native feature off, such as native-rescore; may be repeated.",
+        help="Do not use this native feature, such as native-rescore. Can be repeated.",
         complete=complete.features,
     ),
 ]
@@ -65,14 +68,20 @@ Disable = Annotated[
 
 SpecFile = Annotated[
     Path | None,
-    optional("--file", "-f", metavar="SPEC.yaml", help="A spec file, for many collections."),
+    optional(
+        "--file",
+        "-f",
+        metavar="SPEC.yaml",
+        help="Spec file that describes one or more collections.",
+    ),
 ]
 AllowKeyEnv = Annotated[
     list[str] | None,
     optional(
         "--allow-key-env",
         metavar="NAME",
-        help="Let a plan or spec file use this environment variable as a key; may be repeated.",
+        help="Allow a plan or spec file to read its key from this environment variable. "
+        "Can be repeated.",
     ),
 ]
 MetricWord = Annotated[
@@ -80,19 +89,23 @@ MetricWord = Annotated[
     optional(
         "--metric",
         metavar="cosine|dot|euclidean",
-        help="What the metric becomes: a copy, and an alias switched to it.",
+        help="New metric. The collection is copied and the alias switched to the copy.",
     ),
 ]
 DatatypeWord = Annotated[
     str | None,
-    optional("--datatype", metavar="float16|...", help="What the originals become, likewise."),
+    optional(
+        "--datatype",
+        metavar="float16|...",
+        help="New datatype of the vectors; works like --metric.",
+    ),
 ]
 StrategyWord = Annotated[
     str | None,
     optional(
         "--strategy",
         metavar="in-place|alias|vector",
-        help="Change the collection itself, a copy that an alias moves to, or a new vector.",
+        help="Change the collection in place, switch an alias to a changed copy, or add a vector.",
         complete=complete.words(("in-place", "alias", "vector")),
     ),
 ]
@@ -101,7 +114,7 @@ AcceptWord = Annotated[
     typer.Option(
         "--accept",
         metavar="exact|differs|client",
-        help="How far from what was asked: not at all, a cousin, or qadapt's own codes too.",
+        help="How close the mapping must be: exact, the nearest equivalent, or client-side codes.",
         autocompletion=complete.words(ACCEPTS),
     ),
 ]
@@ -110,7 +123,7 @@ GuardText = Annotated[
     optional(
         "--guard",
         metavar="'recall@10>=0.95'",
-        help="Undo the change when recall falls under this.",
+        help="Roll the change back if recall is below this value.",
     ),
 ]
 
@@ -121,8 +134,8 @@ QueriesAsked = Annotated[
     typer.Option(
         "--queries",
         metavar="FILE|N",
-        help="Your queries (.npy; with --encoder .txt, .tsv, .jsonl), or how many of its own "
-        "vectors.",
+        help="Query file (.npy; with --encoder also .txt, .tsv, .jsonl), or the number of stored "
+        "vectors to use as queries.",
     ),
 ]
 EncoderName = Annotated[
@@ -130,12 +143,12 @@ EncoderName = Annotated[
     optional(
         "--encoder",
         metavar="NAME[,dim=256]",
-        help="The model that makes vectors of texts: a name on the hub, or a folder.",
+        help="Embedding model for text queries: a model name or a folder.",
     ),
 ]
 RamPrice = Annotated[
     float | None,
-    optional("--price", metavar="MONEY", help="What you pay for a GiB of RAM and month."),
+    optional("--price", metavar="MONEY", help="Price of 1 GiB of RAM per month."),
 ]
 
 

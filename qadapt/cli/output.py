@@ -172,7 +172,7 @@ class Output:
         if isinstance(error, KeyboardInterrupt):
             return self._interrupted()
         name = type(error).__name__
-        hint = "this is a bug in qadapt; please report it with what you typed"
+        hint = "this is a bug in qadapt; please report it with the command"
         if not self.verbose:
             hint += " (-v shows the traceback)"
         self._tell(name, f"{name}: {error}", hint)
@@ -193,9 +193,9 @@ class Output:
 
     def _interrupted(self) -> int:
         again = self.again()
-        hint = f"it is safe to run again: {again}"
+        hint = f"run the command again: {again}"
         if self.words and self.words[0] == "apply":
-            hint = f"safe to run again, which finishes it: {again}\nor take it back: qadapt undo"
+            hint = f"to finish the change, run again: {again}\nto roll it back: qadapt undo"
         self._tell("Interrupted", "interrupted", hint)
         return INTERRUPTED
 

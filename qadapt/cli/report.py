@@ -37,7 +37,7 @@ def report(
         list[Path],
         word(
             "EVAL.json...",
-            "What eval, simulate, advise, cost, doctor and verify wrote with --json.",
+            "JSON output of eval, simulate, advise, cost, doctor or verify.",
         ),
     ],
     output: Annotated[
@@ -46,20 +46,18 @@ def report(
             "--output",
             "-o",
             metavar="FILE.html|.md|.json",
-            help="Where to write it; in the terminal if left out.",
+            help="Output file. Default: print to the terminal.",
         ),
     ] = None,
     after: Annotated[
-        str | None, optional("--after", metavar="SETTING", help="The setting to compare with.")
+        str | None, optional("--after", metavar="SETTING", help="Setting to compare with.")
     ] = None,
-    title: Annotated[str | None, optional("--title", metavar="TEXT", help="Of the page.")] = None,
+    title: Annotated[str | None, optional("--title", metavar="TEXT", help="Page title.")] = None,
 ) -> None:
-    """One self-contained file of a measurement: plots, tables.
+    """Write measurements as an HTML, Markdown or JSON report.
 
-    Before and after, evidence, and the commands that made it.
-
-    Of two evaluations of one collection the last is "after". The page needs no network and
-    runs no script.
+    The report shows settings before and after, plots, evidence, and the commands that produced it.
+    Of two evaluations of one collection, the last is "after". The HTML page needs no network.
     """
     from qadapt.reporting import report as make
 
@@ -94,7 +92,7 @@ def _show(out: Output, made: Report) -> None:
     if more is not None and out.verbose:
         out.print("", _rich(more))
     elif more is not None:
-        out.print(styled(f"{len(more.rows)} predicted settings: -v shows them", "dim"))
+        out.print(styled(f"{len(more.rows)} predicted settings; use -v to show them", "dim"))
 
 
 def _rich(found: Table) -> Any:

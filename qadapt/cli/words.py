@@ -105,7 +105,7 @@ def state(status: Status) -> tuple[str, str]:
 def rescore(value: Rescore | None) -> str:
     """A rescore in a few words."""
     if value is None:
-        return "left to the store"
+        return "default of the database"
     if not value.on:
         return "off"
     return f"x{value.oversampling:g} by {value.source}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def test_a_plan_is_the_text_of_the_library(cli: Cli, articles: str) -> None:
     assert ran.code == 0
     assert "none  ->  binary:rescore=4" in ran.out
     assert "edge.configure" in ran.out
-    assert f"apply it with: qadapt apply {articles} articles binary:rescore=4" in ran.err
+    assert f"to apply the plan: qadapt apply {articles} articles binary:rescore=4" in ran.err
     assert cli("plan", articles, "articles", "binary:rescore=4", "-q").err == ""
 
 
@@ -90,7 +91,7 @@ def test_the_whole_story(cli: Cli, articles: str) -> None:
     assert "✓ applied  articles" in applied.out
     assert "✓ active" in applied.out
     assert "rebuilding" in applied.err.splitlines()
-    assert "recall     1.000 before" in applied.out
+    assert re.search(r"recall +1.000 before", applied.out)
 
     again = cli(*words, "--yes")
     assert again.code == 0
@@ -176,7 +177,7 @@ def test_a_spec_file_does_nothing_the_second_time(
         True,
         False,
     ]
-    assert "2 plans, 1 of them" in cli("plan", "-f", spec).out
+    assert "2 plans, 1 with changes" in cli("plan", "-f", spec).out
     assert cli("apply", "-f", spec).code == 4
 
     first = cli("apply", path, "--yes", "--json")

@@ -14,7 +14,7 @@ def test_of_a_collection(cli: Cli, articles: str) -> None:
     words = ("cost", articles, "articles", "binary:originals=disk,codes=ram", "--price", "3.8")
     ran = cli(*words)
     assert ran.code == 0
-    assert "as it is" in ran.out and "as asked" in ran.out
+    assert "current" in ran.out and "requested" in ran.out
     for store in ("qdrant", "weaviate", "milvus"):
         assert store in ran.out
     assert "RAM alone" in ran.out

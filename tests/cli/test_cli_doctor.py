@@ -17,7 +17,7 @@ def test_findings_with_what_mends_them(cli: Cli, articles: str) -> None:
         db["articles"].plan("binary").apply(yes=True)
     ran = cli("doctor", articles, "articles")
     assert ran.code == 0
-    assert "originals-in-ram" in ran.out and "mend: qadapt apply" in ran.out
+    assert "originals-in-ram" in ran.out and "fix: qadapt apply" in ran.out
     assert "source" not in ran.out and "source" in cli("doctor", articles, "articles", "-v").out
     told = cli("doctor", articles, "--json").json
     (one,) = told["collections"]
@@ -26,7 +26,7 @@ def test_findings_with_what_mends_them(cli: Cli, articles: str) -> None:
 
 def test_fail_on(cli: Cli, articles: str) -> None:
     assert cli("doctor", articles, "articles", "--fail-on", "info").code == 0
-    assert "nothing found" in cli("doctor", articles, "articles").out
+    assert "no findings" in cli("doctor", articles, "articles").out
     with qa.open(articles) as db:
         db["articles"].plan("binary").apply(yes=True)
     assert cli("doctor", articles, "articles", "--fail-on", "warning").code == 3

@@ -65,7 +65,7 @@ def test_version(cli: Cli) -> None:
 WRONG = [
     (["aply"], "'apply'"),
     (["plan", "--jsn"], "--json"),
-    (["inspect"], "inspect -h"),
+    (["inspect"], "inspect --help"),
     (["schema", "Plann"], "did you mean 'Plan'?"),
     (["matrix", "egde"], "did you mean 'edge'?"),
     (["plan", "edge:x", "articles", "binry"], "did you mean 'binary'?"),
@@ -73,7 +73,7 @@ WRONG = [
     (["plan", "edge:x", "articles", "binary", "--accept", "exat"], "did you mean 'exact'?"),
     (["plan", "edge:x"], "COLLECTION and QUANTIZATION missing"),
     (["plan", "-f", "no.yaml"], "no.yaml"),
-    (["plan", "edge:x", "-f", "no.yaml"], "in the spec file"),
+    (["plan", "edge:x", "-f", "no.yaml"], "read from the spec file"),
     (["plan", "http://localhost:6333", "a", "binary"], "qdrant+http"),
     (["apply", "no-such-plan.json"], "no plan file"),
     (["apply", "edge:x"], "COLLECTION and QUANTIZATION missing"),
@@ -167,7 +167,7 @@ def test_an_interruption_says_what_to_type(cli: Cli, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(qadapt, "history", history, raising=False)
     ran = cli("history", "-q")
     assert ran.code == 130
-    assert "safe to run again: qadapt history -q" in ran.err
+    assert "run the command again: qadapt history -q" in ran.err
     assert cli("history", "--json").json["error"]["type"] == "Interrupted"
 
 

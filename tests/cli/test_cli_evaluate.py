@@ -84,7 +84,7 @@ def test_labels_on_the_command_line(
         "--concurrency", "0",
     )  # fmt: skip
     assert ran.code == 0
-    assert "by labels recall@10" in ran.out
+    assert "with labels, recall@10" in ran.out
 
 
 def test_simulate_tries_all_kinds_where_nobody_says(cli: Cli, articles: str) -> None:
@@ -161,7 +161,7 @@ def test_an_interrupted_eval_leaves_nothing_behind(
     monkeypatch.setattr(module.Candidates, "_measured", broken)
     ran = cli("eval", articles, "articles", "binary", "--queries", "10", "--concurrency", "0")
     assert ran.code == 130
-    assert "safe to run again" in ran.err
+    assert "run the command again" in ran.err
     with qa.open(articles) as db:
         assert list(db.collections()) == ["articles"]
 

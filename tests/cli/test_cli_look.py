@@ -181,7 +181,7 @@ def test_search(cli: Cli, articles: str, tmp_path: Path, scifact: Any) -> None:
     lines = ran.out.splitlines()
     assert lines[0].split() == ["Query", "Rank", "Score", "Id"]
     assert [line.split()[3] for line in lines[1::2]] == ["0", "1", "2"]
-    assert "searched by the store" in ran.err
+    assert "searched by the database" in ran.err
     told = cli(*words, "--payload", "--filter", '{"topic": "a"}', "--json").json
     assert [[item["topic"] for item in row] for row in told["payloads"]] == [["a", "a"]] * 3
     assert told["how"]["searcher"] == "store"
@@ -196,7 +196,7 @@ def test_a_disabled_feature_is_done_by_us(
     words = ["search", articles, "articles", "--queries", tmp_path / "q.npy", "--rescore", "4"]
     assert cli(*words, "--json").json["how"]["rescorer"] == "store"
     ours = cli(*words, "--disable", "native-rescore")
-    assert "rescored by qadapt over 40 candidates on originals (as asked)" in ours.err
+    assert "rescored by qadapt over 40 candidates on originals (set in this search)" in ours.err
     wrong = cli(*words, "--disable", "native-rescor")
     assert wrong.code == 2
     assert "did you mean 'native-rescore'?" in wrong.err

@@ -51,13 +51,13 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "eval: nothing to measure": (("eval", *AT, "--no-live"), ("nothing to measure",)),
     "eval: k and a gate": (
         ("eval", *AT, "--k", "5", "--gate", "recall@10>=0.9"),
-        ("--k is 5", "gate is of recall@10")),
+        ("--k is 5", "--gate is for recall@10")),
     "verify: k and a gate": (
         ("verify", *AT, "--k", "5", "--gate", "recall@10>=0.9"),
-        ("--k is 5", "gate is of recall@10")),
+        ("--k is 5", "--gate is for recall@10")),
     "simulate: k and a gate": (
         ("simulate", *AT, "--k", "5", "--gate", "recall@10>=0.9"),
-        ("--k is 5", "gate is of recall@10")),
+        ("--k is 5", "--gate is for recall@10")),
     "advise: a time of no trial": (
         ("advise", *AT, "--recall", "0.9", "--no-confirm", "--max-latency", "20ms"),
         ("--max-latency", "--no-confirm")),
@@ -75,7 +75,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # plan, apply
     **{
         f"{verb}: a spec file and {option}": (
-            (verb, "-f", "{spec}", option, value), ("-f", "stand in the spec file"))
+            (verb, "-f", "{spec}", option, value), ("-f", "read from the spec file"))
         for verb in ("plan", "apply")
         for option, value in (
             ("--vector", "x"), ("--metric", "dot"), ("--datatype", "float16"),

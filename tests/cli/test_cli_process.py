@@ -104,7 +104,7 @@ def test_piped_output_has_no_ansi_and_is_not_wrapped(process: Cli, articles: str
     assert "\x1b" not in ran.out + ran.err
     header, row = ran.out.splitlines()[2:4]
     assert header.split() == [
-        "Collection", "Rows", "Dim", "Metric", "Codes", "Floats", "Seen", "Configured",
+        "Collection", "Rows", "Dim", "Metric", "Codes", "Vectors", "Verified", "Configured",
     ]  # fmt: skip
     assert header.index("Configured") == row.index("none")
 
@@ -134,7 +134,7 @@ def test_costs_fit_a_terminal_of_80_columns(terminal: Open, articles: str) -> No
     # One line a setting: no word is broken, and what stores make of it stands below.
     for row in ("qdrant    rotational:bits=8", "weaviate  product:ratio=16", "milvus    binary "):
         assert any(line.startswith(row) for line in lines), ran.seen
-    assert "what the stores make of it" in ran.seen and "RaBitQ, a cousin" in ran.seen
+    assert "how each database implements it" in ran.seen and "RaBitQ, a cousin" in ran.seen
 
 
 @POSIX

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from qadapt.cli import complete, words
@@ -56,7 +59,7 @@ def test_building_tells_how_much() -> None:
 def test_rescore_in_words() -> None:
     assert words.rescore(Rescore(4)) == "x4 by originals"
     assert words.rescore(Rescore(source="off")) == "off"
-    assert words.rescore(None) == "left to the store"
+    assert words.rescore(None) == "default of the database"
 
 
 # -- tables ------------------------------------------------------------------------------------
@@ -80,10 +83,10 @@ def test_a_piped_table_is_aligned_and_neither_cut_nor_padded(
 def test_columns_are_dropped_in_order_where_there_is_no_room(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    columns, rows = ["Name", "Metric", "Floats"], [["articles", "cosine", "7.6 MiB"]]
+    columns, rows = ["Name", "Metric", "Vectors"], [["articles", "cosine", "7.6 MiB"]]
     assert _printed(fitting(80, columns, rows, drop=["Metric"]), capsys)[1].split("  ") == rows[0]
-    narrow = _printed(fitting(18, columns, rows, drop=["Metric", "Floats"]), capsys)
-    assert narrow == ["Name      Floats", "articles  7.6 MiB"]
+    narrow = _printed(fitting(18, columns, rows, drop=["Metric", "Vectors"]), capsys)
+    assert narrow == ["Name      Vectors", "articles  7.6 MiB"]
 
 
 # -- progress ----------------------------------------------------------------------------------
@@ -158,3 +161,22 @@ def test_no_room_folds_text_and_loses_nothing(width: int) -> None:
     for number in row[3:] if width > 40 else ():
         assert number in text
     assert "p50" in text or width == 40
+
+
+def test_no_help_text_is_wider_than_80_columns(
+    cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.main import get_command
+
+    from qadapt.cli.app import app
+
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERMINAL_WIDTH", "200")
+    names = list(get_command(app).commands)  # type: ignore[attr-defined]
+    assert "plan" in names
+    texts = {name: cli(name, "--help").out for name in names}
+    texts["qadapt"] = cli("--help").out
+    wide = [
+        (name, line) for name, text in texts.items() for line in text.splitlines() if len(line) > 80
+    ]
+    assert wide == []

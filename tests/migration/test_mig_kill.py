@@ -202,7 +202,7 @@ def test_ctrl_c_stops_between_batches_and_says_what_to_type(tmp_path: Path) -> N
     out, _ = child.communicate(timeout=60)
     assert child.returncode == 130
     hint = json.loads(out)["error"]["hint"]
-    assert "safe to run again" in hint
+    assert "run the command again" in hint
     assert "qadapt migrate" in hint
     again = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
     assert again.returncode == 0, again.stderr
