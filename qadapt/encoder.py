@@ -21,7 +21,7 @@ EXTRA = "sentence-transformers"
 # Texts of one call of the model's, between two reports of progress.
 CALL = 512
 _METRICS = {"cosine": Metric.COSINE, "dot": Metric.DOT, "euclidean": Metric.EUCLIDEAN}
-_KNOBS = ("dim", "batch", "device")
+_OPTIONS = ("dim", "batch", "device")
 
 
 class Encoder:
@@ -126,17 +126,17 @@ def load(text: str) -> Encoder:
     """An encoder from a command line: ``NAME``, a folder, or ``NAME,dim=256,batch=64,device=cpu``.
 
     Raises:
-        SpecError: a knob that is none.
+        SpecError: an unknown option.
         MissingExtraError, InputError: as ``Encoder``.
     """
-    name, *knobs = [part.strip() for part in text.split(",")]
+    name, *options = [part.strip() for part in text.split(",")]
     if not name:
         raise SpecError("--encoder names a model", hint="sentence-transformers/all-MiniLM-L6-v2")
     given: dict[str, Any] = {}
-    for knob in knobs:
-        key, equals, value = knob.partition("=")
-        if not equals or key not in _KNOBS:
-            raise SpecError.unknown("knob", key, _KNOBS, where="--encoder NAME,dim=256")
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals or key not in _OPTIONS:
+            raise SpecError.unknown("option", key, _OPTIONS, where="--encoder NAME,dim=256")
         if key != "device" and not value.isdecimal():
             raise SpecError(f"{key} is a whole number; got {value!r}")
         given[key] = value if key == "device" else int(value)

@@ -1,33 +1,33 @@
-"""Every error that qadapt raises on purpose.
+"""The exceptions that qadapt raises.
 
     QadaptError
-    ├── InputError (ValueError)        the caller's data or words are wrong           exit 2
-    │   ├── SpecError                  quantization string, spec file, option, filter
-    │   │   └── AddressError           a store's address
-    │   ├── NonFiniteError             NaN or infinity, with the row numbers
-    │   ├── ZeroVectorError            a zero vector under cosine, with the row numbers
+    ├── InputError (ValueError)        invalid data or arguments                      exit 2
+    │   ├── SpecError                  invalid quantization, spec file, option, filter
+    │   │   └── AddressError           invalid database address
+    │   ├── NonFiniteError             NaN or infinite values, with row numbers
+    │   ├── ZeroVectorError            zero vectors with cosine, with row numbers
     │   ├── DimensionError             wrong number of dimensions
-    │   └── CalibrationError           int8/uint8 codes without (usable) ranges
-    ├── NotFoundError (LookupError)    a collection, vector, id or change that is not there
-    ├── AlreadyExistsError             a collection of that name is there already
-    ├── UnsupportedError               the store cannot do it, and what would
-    │   └── TooFewRowsError            the engine builds these codes with more rows only
-    ├── MissingExtraError              a client package is not installed: names the extra
-    ├── IntegrityError                 a torn, foreign or damaged file or folder
-    ├── StorageError                   a file or folder of this machine cannot be used
-    ├── StoreError                     the store refused or failed; asking again will not help
-    │   ├── AuthError                  key missing, wrong or without the right
-    │   └── TransientError             worth retrying: the only class that is retried
-    │       ├── UnreachableError       the server does not answer, or went away
-    │       ├── BusyError              locked, rate limited, or still at an earlier change
-    │       └── StoreTimeoutError      the time limit passed
-    └── PlanError                      planning or applying a change
-        ├── PlanStale                  the collection changed since the plan was made  exit 4
+    │   └── CalibrationError           int8/uint8 codes without usable ranges
+    ├── NotFoundError (LookupError)    a collection, vector, id or change does not exist
+    ├── AlreadyExistsError             a collection of that name exists
+    ├── UnsupportedError               not supported by the database
+    │   └── TooFewRowsError            too few rows to build these codes
+    ├── MissingExtraError              a client package is not installed
+    ├── IntegrityError                 a damaged file or folder, or one of another program
+    ├── StorageError                   a local file or folder cannot be used
+    ├── StoreError                     the database rejected the request or failed
+    │   ├── AuthError                  API key missing, wrong or without permission
+    │   └── TransientError             temporary; only these errors are retried
+    │       ├── UnreachableError       the server does not respond
+    │       ├── BusyError              locked, rate limited, or busy with a change
+    │       └── StoreTimeoutError      the time limit was exceeded
+    └── PlanError                      planning or applying a change failed
+        ├── PlanStale                  the collection changed after planning          exit 4
         ├── ConsentRequired            a step needs `yes=True` or `--yes`              exit 4
-        ├── GuardMissed                recall fell under the guard; the change is undone  exit 3
-        └── ApplyError                 a step failed; the journal says how far it got
+        ├── GuardMissed                recall is below the guard; rolled back           exit 3
+        └── ApplyError                 a step failed; see the journal
 
-Each message says what was asked, what is the case, and (``hint``) what to do next.
+A message says what failed and why; ``hint`` says what to do next.
 """
 
 from __future__ import annotations
@@ -41,14 +41,22 @@ from qadapt.version import install_command
 
 
 class QadaptError(Exception):
-    """Base of all errors raised on purpose.
+    """Base class of all qadapt errors.
 
     Args:
-        message: what was asked and what is the case.
-        hint: what to do next; shown on a line of its own.
+        message: what failed, and why.
+        hint: what to do next; printed on a separate line.
+
+    Attributes:
+        collection: name of the collection, if the error concerns one.
+        store: name of the database, such as ``"qdrant"``, if it is known.
+        operation: the method of the public interface that failed, such as ``"search"``.
     """
 
     exit_code = 1
+    collection: str | None = None
+    store: str | None = None
+    operation: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -59,13 +67,13 @@ class QadaptError(Exception):
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Some errors are made of other words than those that they keep, so the usual way back
-        # from another process, calling the class again, does not lead there.
+        # Some errors have constructor arguments other than ``args``, so the default, which calls
+        # the class again, would not restore them.
         return _rebuilt, (type(self), self.args, dict(self.__dict__))
 
 
 def _rebuilt(kind: type[QadaptError], args: tuple[Any, ...], state: dict[str, Any]) -> QadaptError:
-    """An error as it was, from another process."""
+    """Restore a pickled error."""
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)
@@ -73,11 +81,11 @@ def _rebuilt(kind: type[QadaptError], args: tuple[Any, ...], state: dict[str, An
 
 
 class InputError(QadaptError, ValueError):
-    """The caller's data or words are wrong.
+    """Invalid data or arguments.
 
     Attributes:
-        limit: what refuses the request is a limit of the collection (Qdrant's strict mode), which
-            may have been set since the caller chose these words.
+        limit: the request exceeds a limit of the collection (strict mode of Qdrant), which may have
+            been set after the caller chose the arguments.
     """
 
     exit_code = 2
@@ -92,11 +100,11 @@ def over_limit(message: str, *, hint: str) -> InputError:
 
 
 class SpecError(InputError):
-    """A quantization, a spec file, an option or a filter that cannot be understood."""
+    """An invalid quantization, spec file, option or filter."""
 
     @classmethod
     def unknown(cls, what: str, given: str, known: Iterable[str], *, where: str = "") -> SpecError:
-        """An unknown word, with the nearest known one and the whole list."""
+        """The error for an unknown name; the hint suggests the nearest known one."""
         names = [str(name) for name in known]
         near = difflib.get_close_matches(str(given), names, n=1)
         guess = f"did you mean {near[0]!r}? " if near else ""
@@ -107,26 +115,27 @@ class SpecError(InputError):
 
 
 def refuse_pairs(*pairs: tuple[bool, str, str, str]) -> None:
-    """Refuse what would have no effect beside something else that was given.
+    """Reject options that would have no effect in combination.
 
     Args:
-        pairs: whether that is so, the word, the other one with "with" or "without", and why.
+        pairs: whether both were given, the option, the other option after "with" or "without", and
+            the reason.
 
     Raises:
-        InputError: the first that is so; it names both.
+        InputError: for the first such pair; the message names both options.
     """
     for wrong, word, beside, why in pairs:
         if wrong:
-            raise InputError(f"{word} has no effect {beside}: {why}", hint="leave one of both out")
+            raise InputError(f"{word} has no effect {beside}: {why}", hint="remove one of them")
 
 
 class AddressError(SpecError):
-    """A store address that cannot be understood."""
+    """An invalid database address."""
 
 
 def _rows(rows: Sequence[int], total: int) -> str:
     shown = ", ".join(str(int(row)) for row in rows[:10])
-    return shown + (f", ... ({total} in all)" if total > len(rows[:10]) else "")
+    return shown + (f", ... ({total} in total)" if total > len(rows[:10]) else "")
 
 
 def _these_rows(total: int, ids: Sequence[int | str]) -> str:
@@ -141,15 +150,15 @@ def _untouched(what: str) -> str:
 
 
 class _RowsError(InputError):
-    """Base of errors that name rows.
+    """Base class of errors that name rows.
 
     Args:
-        hint: what to do, with ``{rows}`` where the rows are named.
+        hint: what to do; ``{rows}`` is replaced by the rows.
 
     Attributes:
-        rows: the first offending row numbers, counted from 0.
-        total: how many rows offend.
-        ids: the ids of these rows, where they are known.
+        rows: numbers of the first invalid rows, starting at 0.
+        total: number of invalid rows.
+        ids: ids of these rows, if they are known.
     """
 
     def __init__(
@@ -183,14 +192,14 @@ class NonFiniteError(_RowsError):
             f"NaN or infinite values in {what}, rows",
             rows,
             total,
-            hint="drop or repair {rows}; a value over 3.4e38 is infinite as float32"
+            hint="remove or correct {rows}; values above 3.4e38 are infinite in float32"
             + _untouched(what),
             ids=ids,
         )
 
 
 class ZeroVectorError(_RowsError):
-    """Zero vectors where the metric is cosine."""
+    """Zero vectors with the cosine metric."""
 
     def __init__(
         self,
@@ -201,19 +210,19 @@ class ZeroVectorError(_RowsError):
         ids: Sequence[int | str] = (),
     ) -> None:
         super().__init__(
-            f"zero under the cosine metric, so without a direction, in {what}, rows",
+            f"zero vectors cannot be normalized (metric cosine), in {what}, rows",
             rows,
             total,
-            hint="drop {rows}, or use the metric dot or euclidean" + _untouched(what),
+            hint="remove {rows}, or use the metric dot or euclidean" + _untouched(what),
             ids=ids,
         )
 
 
-# What datatypes hold, for messages.
+# Value ranges of datatypes, for messages.
 _HOLDS = {
-    "float32": "numbers from 1.4e-45 to 3.4e38 in size",
-    "float16": "numbers from 6e-8 to 65,504 in size",
-    "bfloat16": "numbers from 9.2e-41 to 3.39e38 in size",
+    "float32": "absolute values from 1.4e-45 to 3.4e38",
+    "float16": "absolute values from 6e-8 to 65,504",
+    "bfloat16": "absolute values from 9.2e-41 to 3.39e38",
     "uint8": "whole numbers from 0 to 255",
     "int8": "whole numbers from -128 to 127",
 }
@@ -227,11 +236,11 @@ def unheld_rows(
     what: str = "vectors",
     ids: Sequence[int | str] = (),
 ) -> InputError:
-    """The error for rows with values that the datatype of their vector cannot hold."""
-    holds = _HOLDS.get(datatype, "vectors of a length up to 3.4e38")
+    """The error for values that the datatype of the vector cannot represent."""
+    holds = _HOLDS.get(datatype, "vectors with a norm of at most 3.4e38")
     count = len(rows) if total is None else total
     return InputError(
-        f"{what}: the datatype {datatype} holds {holds}; other values are in rows: "
+        f"{what}: the datatype {datatype} can store {holds}; other values in rows: "
         f"{_rows(rows, count)}",
         hint=f"scale or round {_these_rows(count, ids)}, or create the vector with the datatype "
         f"float32{_untouched(what)}",
@@ -245,37 +254,38 @@ class DimensionError(InputError):
         self.expected, self.got = expected, got
         super().__init__(
             f"{what}: {got} dimensions, expected {expected}",
-            hint="check that the same embedding model made the stored and the given vectors",
+            hint="use the embedding model that created the stored vectors",
         )
 
 
 class CalibrationError(InputError):
-    """Integer codes were asked for without ranges that fit."""
+    """Integer codes without suitable ranges."""
 
 
 class NotFoundError(QadaptError, LookupError):
-    """A collection, named vector, id or change that is not there."""
+    """A collection, named vector, id or change does not exist."""
 
     @classmethod
     def missing(cls, what: str, name: str, known: Iterable[str]) -> NotFoundError:
-        """A name that is not there, with the nearest one that is."""
-        names = sorted(str(item) or "the unnamed one" for item in known)
+        """The error for a missing name; the hint suggests the nearest existing one."""
+        names = sorted(str(item) or "(unnamed)" for item in known)
         near = difflib.get_close_matches(name, names, n=1)
         guess = f"did you mean {near[0]!r}? " if near else ""
         listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-        return cls(f"no {what} {name!r}", hint=f"{guess}there: {listed or 'none'}")
+        hint = f"{guess}existing: {listed}" if names else f"no {what}s exist"
+        return cls(f"{what} {name!r} does not exist", hint=hint)
 
 
 class AlreadyExistsError(QadaptError):
-    """A collection of that name is there already."""
+    """A collection of that name exists."""
 
 
 class UnsupportedError(QadaptError):
-    """The store cannot do what was asked."""
+    """The database does not support the request."""
 
 
 class TooFewRowsError(UnsupportedError):
-    """So few rows that the engine does not build these codes; it will when there are more."""
+    """The engine builds these codes only if there are more rows."""
 
 
 class MissingExtraError(QadaptError):
@@ -289,68 +299,68 @@ class MissingExtraError(QadaptError):
 
 
 class IntegrityError(QadaptError):
-    """A torn, foreign or damaged file or folder: nothing was read from it."""
+    """A file or folder is damaged or belongs to another program; nothing was read from it."""
 
 
 class StorageError(QadaptError):
-    """A file or folder of this machine cannot be read or written."""
+    """A local file or folder cannot be read or written."""
 
     @classmethod
     def of(cls, error: OSError, doing: str = "", *, hint: str | None = None) -> StorageError:
-        """The error for an ``OSError``, with what to do about it.
+        """Convert an ``OSError``.
 
         Args:
             error: as the system reported it.
             doing: what failed, such as ``cannot write the state folder /x``.
-            hint: what to do where the reason of the system suggests nothing.
+            hint: what to do, if ``errno`` does not suggest anything.
         """
         reason = error.strerror or str(error)
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
-            reason = "a file has that name, and a folder is needed"
+            reason = "a file with this name exists where a folder is needed"
         name = error.filename if isinstance(error.filename, (str, bytes)) else None
         place = "" if name is None or str(name) in doing else f" ({name!s})"
         advice = _ADVICE.get(error.errno or 0) or hint
-        return cls(f"{doing or 'a file cannot be read or written'}: {reason}{place}", hint=advice)
+        return cls(f"{doing or 'cannot read or write a file'}: {reason}{place}", hint=advice)
 
 
 _ADVICE = {
-    errno.ENOSPC: "free some space on that disk, then run it again",
-    errno.EDQUOT: "free some of your disk quota, then run it again",
-    errno.EACCES: "check who may read and write that file or folder",
-    errno.EPERM: "check who may read and write that file or folder",
-    errno.EMFILE: "raise the limit of open files (ulimit -n), then run it again",
-    errno.ENFILE: "raise the limit of open files (ulimit -n), then run it again",
+    errno.ENOSPC: "free disk space, then run the command again",
+    errno.EDQUOT: "free some of your disk quota, then run the command again",
+    errno.EACCES: "check the permissions of this file or folder",
+    errno.EPERM: "check the permissions of this file or folder",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), then run the command again",
+    errno.ENFILE: "raise the limit of open files (ulimit -n), then run the command again",
 }
 
 
 class StoreError(QadaptError):
-    """The store refused or failed; asking again will not help."""
+    """The database rejected the request or failed; retrying does not help."""
 
 
 class AuthError(StoreError):
-    """The key is missing, wrong, or lacks the right.
+    """The API key is missing, wrong, or lacks permission.
 
     Attributes:
-        unchanged: the request that was refused was the first of its step, so the step did nothing.
+        unchanged: the rejected request was the first of its step, so nothing was changed.
     """
 
     unchanged = False
 
 
 class TransientError(StoreError):
-    """The store failed in a way that may pass; only these are retried."""
+    """A temporary failure; only these errors are retried."""
 
 
 class UnreachableError(TransientError):
-    """The server does not answer, or went away."""
+    """The server does not respond."""
 
 
 class BusyError(TransientError):
-    """Locked by another process, rate limited, or still at an earlier change."""
+    """Locked by another process, rate limited, or busy with an earlier change."""
 
 
 class StoreTimeoutError(TransientError):
-    """The time limit passed before the store was done."""
+    """The time limit was exceeded."""
 
 
 class PlanError(QadaptError):
@@ -358,31 +368,31 @@ class PlanError(QadaptError):
 
 
 class PlanStale(PlanError):
-    """The collection changed since the plan was made."""
+    """The collection changed after the plan was made."""
 
     exit_code = 4
 
 
 class ConsentRequired(PlanError):
-    """A step cannot be reversed or stops searches, and nobody agreed to it."""
+    """A step that cannot be reversed or blocks searches was not confirmed."""
 
     exit_code = 4
 
 
 class GuardMissed(PlanError):
-    """Recall fell under the guard and the change was undone; or the guard would prove nothing and
-    nothing was changed."""
+    """Recall is below the guard and the change was rolled back, or the guard would prove nothing
+    and nothing was changed."""
 
     exit_code = 3
 
 
 class ApplyError(PlanError):
-    """A step failed; the journal says how far the change got."""
+    """A step failed; the journal contains the state of the change."""
 
 
 class QadaptWarning(UserWarning):
-    """Base of all warnings that qadapt issues."""
+    """Base class of all qadapt warnings."""
 
 
 class InsecureTransportWarning(QadaptWarning):
-    """A key is sent over a connection without TLS to another machine."""
+    """An API key is sent to another host without TLS."""

@@ -95,27 +95,27 @@ def test_only_transient_errors_are_retried() -> None:
 def test_rows_are_named() -> None:
     error = errors.NonFiniteError(list(range(100)), 5000, what="queries")
     assert str(error).startswith("NaN or infinite values in queries, rows: 0, 1, 2,")
-    assert "9, ... (5000 in all)" in str(error)
+    assert "9, ... (5000 in total)" in str(error)
     assert (error.rows, error.total) == (list(range(100)), 5000)
     few = errors.ZeroVectorError([7])
     assert (few.rows, few.total) == ([7], 1) and "rows: 7\n" in str(few)
 
 
 def test_did_you_mean() -> None:
-    error = SpecError.unknown("knob", "bit", ["bits", "rescore"], where="binary")
-    assert error.message == "unknown knob 'bit' in binary"
+    error = SpecError.unknown("option", "bit", ["bits", "rescore"], where="binary")
+    assert error.message == "unknown option 'bit' in binary"
     assert error.hint == "did you mean 'bits'? known: bits, rescore"
-    far = SpecError.unknown("knob", "zzz", ["bits"])
-    assert far.hint == "known: bits" and far.message == "unknown knob 'zzz'"
-    assert SpecError.unknown("knob", "x", []).hint == "known: none"
+    far = SpecError.unknown("option", "zzz", ["bits"])
+    assert far.hint == "known: bits" and far.message == "unknown option 'zzz'"
+    assert SpecError.unknown("option", "x", []).hint == "known: none"
     assert type(errors.AddressError.unknown("a", "b", [])) is errors.AddressError
 
 
 def test_what_is_there_instead() -> None:
     error = NotFoundError.missing("collection", "artcles", ["notes", "articles"])
-    assert error.message == "no collection 'artcles'"
-    assert error.hint == "did you mean 'articles'? there: articles, notes"
-    assert NotFoundError.missing("collection", "x", []).hint == "there: none"
+    assert error.message == "collection 'artcles' does not exist"
+    assert error.hint == "did you mean 'articles'? existing: articles, notes"
+    assert NotFoundError.missing("collection", "x", []).hint == "no collections exist"
     many = NotFoundError.missing("collection", "x", [f"c{n:02}" for n in range(50)])
     assert many.hint is not None and many.hint.endswith("c19, ...")
 

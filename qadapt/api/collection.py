@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qadapt.api.change import Plan
+from qadapt.api.error_fields import error_fields
 from qadapt.api.measured import Measured
 from qadapt.costing import Cost, Prices, compare
 from qadapt.diagnosis import Diagnosis, diagnose
@@ -42,6 +43,7 @@ from qadapt.stores.base import OnProgress, Part, Search, Store, check_k, silent
 FRESH = 10.0  # seconds that a collection's dimensions and metrics are believed
 
 
+@error_fields
 class Collection(Measured):
     """One collection of a store."""
 
@@ -116,7 +118,7 @@ class Collection(Measured):
             partition: one of ``partitions()`` alone.
             after: rows behind this id alone: a read that was cut off goes on.
         """
-        return self._store.read(
+        yield from self._store.read(
             self.name,
             vectors=vectors,
             payload=payload,

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from qadapt.api.change import Plan
 from qadapt.api.collection import Collection
+from qadapt.api.error_fields import error_fields
 from qadapt.distribution import warn_of_namesake
 from qadapt.errors import (
     AlreadyExistsError,
@@ -109,6 +110,7 @@ def plan_spec(
         yield plans
 
 
+@error_fields
 class Database:
     """A store that is open: its collections. A context manager."""
 

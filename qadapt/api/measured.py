@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from qadapt.api.error_fields import error_fields
 from qadapt.stores.base import OnProgress, silent
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from qadapt.stores.base import Store
 
 
+@error_fields
 class Measured:
     """The measuring half of a collection; what it needs is imported when it is used."""
 

@@ -11,7 +11,7 @@ import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from qadapt.errors import QadaptError, QadaptWarning
@@ -166,7 +166,9 @@ class Output:
     def error(self, error: BaseException) -> int:
         """Tell an error and return the exit code."""
         if isinstance(error, QadaptError):
-            self._tell(type(error).__name__, error.message, error.hint)
+            fields = ("collection", "store", "operation")
+            where = {name: getattr(error, name) for name in fields if getattr(error, name)}
+            self._tell(type(error).__name__, error.message, error.hint, where)
             self._trace(error, least=2)
             return error.exit_code
         if isinstance(error, KeyboardInterrupt):
@@ -199,10 +201,13 @@ class Output:
         self._tell("Interrupted", "interrupted", hint)
         return INTERRUPTED
 
-    def _tell(self, kind: str, message: str, hint: str | None) -> None:
+    def _tell(
+        self, kind: str, message: str, hint: str | None, where: Mapping[str, str] | None = None
+    ) -> None:
         message, hint = self.mask(message), self.mask(hint or "")
         if self.json:
-            self.document({"error": {"type": kind, "message": message, "hint": hint or None}})
+            told = {"type": kind, "message": message, "hint": hint or None, **(where or {})}
+            self.document({"error": told})
             return
         _write(self.err, labelled("error", "bold red", message), 0)
         if hint:

@@ -1,4 +1,4 @@
-"""The common words for "how small": Quantization."""
+"""Quantization settings that are common to all databases."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from qadapt.errors import SpecError
 from qadapt.model.plain import Plain
-from qadapt.model.rescore import Rescore, number_text
+from qadapt.model.rescore import Rescore, RescoreLike, number_text
 
 Place = Literal["ram", "disk"]
 
 
 class Kind(str, Enum):
-    """The kinds of quantization that every store's own words are mapped to."""
+    """Kinds of quantization."""
 
     NONE = "none"
     FLOAT16 = "float16"
@@ -30,9 +30,8 @@ class Kind(str, Enum):
         return self.value
 
 
-# Which knob belongs to which kind, and what a knob may be. One table serves the constructors,
-# the string form, the JSON form and the error messages.
-_KNOBS: dict[Kind, tuple[str, ...]] = {
+# The options of each kind. Constructors, strings, JSON and error messages all use these tables.
+_OPTIONS: dict[Kind, tuple[str, ...]] = {
     Kind.NONE: (),
     Kind.FLOAT16: (),
     Kind.SCALAR: ("bits", "quantile", "per"),
@@ -41,8 +40,8 @@ _KNOBS: dict[Kind, tuple[str, ...]] = {
     Kind.PRODUCT: ("ratio", "segments", "centroids"),
 }
 _DEFAULT_BITS: dict[Kind, float] = {Kind.SCALAR: 8, Kind.ROTATIONAL: 4, Kind.BINARY: 1}
-# What the string form leaves out; rotational widths differ too much to be left unsaid.
-_UNSAID_BITS = {(Kind.SCALAR, 8), (Kind.BINARY, 1)}
+# Widths that the string form omits.
+_OMITTED_BITS = {(Kind.SCALAR, 8), (Kind.BINARY, 1)}
 _BITS: dict[Kind, tuple[float, ...]] = {
     Kind.SCALAR: (4, 6, 7, 8),
     Kind.ROTATIONAL: (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9),
@@ -57,26 +56,27 @@ _COMMON = ("rescore", "codes", "originals", "native")
 
 @dataclass(frozen=True)
 class Quantization(Plain):
-    """How small and how exact the codes of one vector are.
+    """Quantization of one vector.
 
-    Make one with ``qa.none()``, ``qa.float16()``, ``qa.scalar()``, ``qa.rotational()``,
+    Create one with ``qa.none()``, ``qa.float16()``, ``qa.scalar()``, ``qa.rotational()``,
     ``qa.binary()``, ``qa.product()`` or ``qa.Quantization.parse("binary:query_bits=8")``.
 
     Attributes:
-        kind: which family of codes.
-        bits: bits per dimension of the code (scalar, rotational, binary).
-        quantile: share of values that the scalar range spans, 0.5 to 1; None is the full range.
-        per: whether a scalar range is for the whole ``collection`` or per ``dimension``; None
-            leaves it to the store (which says so).
-        query_bits: bits per dimension of the query; None leaves it to the store.
-        ratio: compression of product codes against float32 (4 to 64).
-        segments, centroids: the other way to say how large product codes are.
-        rescore: second scoring; None leaves it to the store, whose default is then told.
-        codes, originals: where each is kept, ``"ram"`` or ``"disk"``; None leaves it to the store.
-        native: the store's own extra fields, merged last.
+        kind: kind of quantization.
+        bits: bits per dimension of the codes (scalar, rotational, binary).
+        quantile: share of the values that a scalar range covers, 0.5 to 1; None covers all.
+        per: one scalar range for the ``collection`` or for each ``dimension``; None is the default
+            of the database.
+        query_bits: bits per dimension of the query; None is the default of the database.
+        ratio: compression of product codes relative to float32 (2 to 256).
+        segments, centroids: size of product codes, instead of ``ratio``.
+        rescore: rescoring of candidates; None is the default of the database.
+        codes, originals: location of codes and original vectors, ``"ram"`` or ``"disk"``; None
+            is the default of the database.
+        native: native settings of the database, merged last.
 
     Raises:
-        SpecError: a knob that the kind does not have, or a value outside its range.
+        SpecError: an option that the kind does not have, or an invalid value.
     """
 
     kind: Kind
@@ -102,22 +102,22 @@ class Quantization(Plain):
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "rescore", Rescore.of(self.rescore))
         object.__setattr__(self, "native", _json_copy(self.native))
-        self._check_knobs_belong()
+        self._check_options_belong()
         if self.bits is None and kind in _DEFAULT_BITS:
             object.__setattr__(self, "bits", _DEFAULT_BITS[kind])
         if kind is Kind.PRODUCT and self.ratio is None and self.segments is None:
             object.__setattr__(self, "ratio", 16)
         self._check_ranges()
 
-    def _check_knobs_belong(self) -> None:
-        known = _KNOBS[self.kind]
-        for knob in sorted({name for names in _KNOBS.values() for name in names}):
-            if getattr(self, knob) is not None and knob not in known:
-                raise SpecError.unknown("knob", knob, [*known, *_COMMON], where=str(self.kind))
+    def _check_options_belong(self) -> None:
+        known = _OPTIONS[self.kind]
+        for option in sorted({name for names in _OPTIONS.values() for name in names}):
+            if getattr(self, option) is not None and option not in known:
+                raise SpecError.unknown("option", option, [*known, *_COMMON], where=str(self.kind))
         if self.kind is Kind.NONE and self.rescore is not None and self.rescore.on:
             raise SpecError(
                 "rescoring has no effect without quantization",
-                hint="leave rescore out, or ask for a quantization such as binary",
+                hint="leave out rescore, or use a quantization such as binary",
             )
 
     def _check_ranges(self) -> None:
@@ -132,18 +132,18 @@ class Quantization(Plain):
         _between("centroids", self.centroids, 2, 65536, whole=True)
         if self.ratio is not None and self.segments is not None:
             raise SpecError(
-                "product codes take ratio or segments, not both",
-                hint="ratio=16 means 1/16 of float32; segments=48 means 48 bytes a vector",
+                "product quantization takes ratio or segments, not both",
+                hint="ratio=16 means 1/16 of float32; segments=48 means 48 bytes per vector",
             )
 
     # -- string form -------------------------------------------------------------------------
 
     @classmethod
     def parse(cls, text: str) -> Quantization:
-        """A quantization from its string form, such as ``"scalar"`` or ``"binary:query_bits=8"``.
+        """Parse a string such as ``"scalar"`` or ``"binary:query_bits=8"``.
 
         Raises:
-            SpecError: anything that is not one; the message lists what is known.
+            SpecError: the string is not a valid quantization; the hint lists the known names.
         """
         if not isinstance(text, str):
             raise SpecError(
@@ -153,17 +153,17 @@ class Quantization(Plain):
         kind = name.strip()
         if kind not in {k.value for k in Kind}:
             raise SpecError.unknown("quantization", kind, [k.value for k in Kind])
-        knobs: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         for pair in _pairs(tail):
-            knob, value = _read_pair(pair, Kind(kind))
-            if knob in knobs:
-                raise SpecError(f"{knob} is said twice in {text!r}", hint="leave one of them")
-            knobs[knob] = value
-        return cls(kind=Kind(kind), **knobs)
+            option, value = _read_pair(pair, Kind(kind))
+            if option in options:
+                raise SpecError(f"{option} is given twice in {text!r}", hint="remove one of them")
+            options[option] = value
+        return cls(kind=Kind(kind), **options)
 
     @classmethod
     def of(cls, value: QuantizationLike) -> Quantization:
-        """A quantization from what a user may write: one of ours, a string or a mapping."""
+        """Convert a string, a mapping or a ``Quantization``."""
         if isinstance(value, Quantization):
             return value
         if isinstance(value, Mapping):
@@ -176,22 +176,22 @@ class Quantization(Plain):
             value = getattr(self, item.name)
             if item.name == "kind" or value is None or value == {}:
                 continue
-            if item.name == "bits" and (self.kind, value) in _UNSAID_BITS:
+            if item.name == "bits" and (self.kind, value) in _OMITTED_BITS:
                 continue
             if item.name == "native":
                 value = json.dumps(value, sort_keys=True, separators=(",", ":"))
             parts.append(f"{item.name}={number_text(value) if _isnumber_text(value) else value}")
         return self.kind.value + (":" + ",".join(parts) if parts else "")
 
-    # -- questions ---------------------------------------------------------------------------
+    # -- derived -----------------------------------------------------------------------------
 
     @property
     def codes_only(self) -> Quantization:
-        """Without what belongs to a search (rescore) or to a place (codes, originals)."""
+        """The same codes without rescoring and locations."""
         return self.replace(rescore=None, codes=None, originals=None)
 
     def code_bytes(self, dim: int) -> int:
-        """Ideal bytes of one code of ``dim`` dimensions, without a store's padding."""
+        """Bytes of one code of ``dim`` dimensions, without padding of the database."""
         if self.kind is Kind.NONE:
             return 0
         if self.kind is Kind.FLOAT16:
@@ -211,8 +211,8 @@ def _json_copy(native: Any) -> dict[str, Any]:
         try:
             return dict(json.loads(json.dumps(dict(native), allow_nan=False)))
         except (TypeError, ValueError, RecursionError) as error:
-            raise SpecError(f"native must be what JSON can hold: {error}") from None
-    raise SpecError(f"native must be a mapping of the store's own fields, got {native!r}")
+            raise SpecError(f"native must be JSON-serializable: {error}") from None
+    raise SpecError(f"native must be a mapping of native settings, got {native!r}")
 
 
 def _isnumber_text(value: Any) -> bool:
@@ -254,25 +254,25 @@ def _pairs(tail: str) -> list[str]:
 
 
 def _read_pair(pair: str, kind: Kind) -> tuple[str, Any]:
-    knob, equals, value = (part.strip() for part in pair.partition("="))
-    known = [*_KNOBS[kind], *_COMMON]
+    option, equals, value = (part.strip() for part in pair.partition("="))
+    known = [*_OPTIONS[kind], *_COMMON]
     if not equals:
         raise SpecError(
-            f"{pair!r} is not of the form knob=value", hint=f"{kind} has: {', '.join(known)}"
+            f"{pair!r} is not of the form option=value", hint=f"{kind} has: {', '.join(known)}"
         )
-    if knob not in known:
-        raise SpecError.unknown("knob", knob, known, where=str(kind))
-    if knob == "rescore":
-        return knob, Rescore.of(value)
-    if knob in ("per", "codes", "originals"):
-        return knob, value
-    if knob == "native":
-        return knob, _read_native(value)
+    if option not in known:
+        raise SpecError.unknown("option", option, known, where=str(kind))
+    if option == "rescore":
+        return option, Rescore.of(value)
+    if option in ("per", "codes", "originals"):
+        return option, value
+    if option == "native":
+        return option, _read_native(value)
     try:
         number = float(value)
     except ValueError:
-        raise SpecError(f"{knob} must be a number, got {value!r}") from None
-    return knob, int(number) if number.is_integer() else number
+        raise SpecError(f"{option} must be a number, got {value!r}") from None
+    return option, int(number) if number.is_integer() else number
 
 
 def _read_native(value: str) -> dict[str, Any]:
@@ -285,47 +285,143 @@ def _read_native(value: str) -> dict[str, Any]:
     return native
 
 
-# -- constructors: the words a user types --------------------------------------------------------
+# -- constructors --------------------------------------------------------------------------------
 
 
-def none(**common: Any) -> Quantization:
-    """float32 as it came: no quantization."""
-    return Quantization(Kind.NONE, **common)
+def none(
+    *, rescore: RescoreLike = None, originals: Place | None = None,
+    native: Mapping[str, Any] | None = None,
+) -> Quantization:  # fmt: skip
+    """No quantization: vectors are searched as they are stored.
 
+    Args:
+        rescore: must be ``None`` or ``"off"``, because there are no codes to rescore.
+        originals: ``"ram"`` or ``"disk"``.
+        native: native settings of the database, merged last.
 
-def float16(**common: Any) -> Quantization:
-    """16-bit floats in place of the 32-bit ones."""
-    return Quantization(Kind.FLOAT16, **common)
-
-
-def scalar(bits: float = 8, **knobs: Any) -> Quantization:
-    """Linear steps: 4, 6, 7 or 8 bits a dimension where a store has them.
-
-    Further knobs: ``quantile``, ``per``, and the common ones ``rescore``, ``codes``,
-    ``originals``, ``native``.
+    Raises:
+        SpecError: an option has an invalid value.
     """
-    return Quantization(Kind.SCALAR, bits=bits, **knobs)
+    return _made(Kind.NONE, rescore, None, originals, native)
 
 
-def rotational(bits: float = 4, **knobs: Any) -> Quantization:
-    """Rotated, then few bits: Qdrant TurboQuant, Weaviate RQ, Milvus RaBitQ.
+def float16(
+    *, rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
+    native: Mapping[str, Any] | None = None,
+) -> Quantization:  # fmt: skip
+    """16-bit floats: half the size of float32.
 
-    Further knobs: ``query_bits`` and the common ones.
+    Args:
+        rescore: oversampling factor, ``"off"``, or a ``Rescore``.
+        codes, originals: ``"ram"`` or ``"disk"``.
+        native: native settings of the database, merged last.
+
+    Raises:
+        SpecError: an option has an invalid value.
     """
-    return Quantization(Kind.ROTATIONAL, bits=bits, **knobs)
+    return _made(Kind.FLOAT16, rescore, codes, originals, native)
 
 
-def binary(bits: float = 1, **knobs: Any) -> Quantization:
-    """Sign bits (1.5 and 2: Qdrant's wider encodings).
+def scalar(
+    bits: float = 8, *, quantile: float | None = None,
+    per: Literal["collection", "dimension"] | None = None, rescore: RescoreLike = None,
+    codes: Place | None = None, originals: Place | None = None,
+    native: Mapping[str, Any] | None = None,
+) -> Quantization:  # fmt: skip
+    """Scalar quantization: each dimension becomes a small integer on a linear scale.
 
-    Further knobs: ``query_bits`` and the common ones.
+    Args:
+        bits: 4, 6, 7 or 8 bits per dimension.
+        quantile: share of the values that the range covers, 0.5 to 1; None covers all.
+        per: one range for the ``"collection"`` or one for each ``"dimension"``.
+        rescore: oversampling factor, ``"off"``, or a ``Rescore``.
+        codes, originals: ``"ram"`` or ``"disk"``.
+        native: native settings of the database, merged last.
+
+    Raises:
+        SpecError: an option has an invalid value.
     """
-    return Quantization(Kind.BINARY, bits=bits, **knobs)
+    options = {"bits": bits, "quantile": quantile, "per": per}
+    return _made(Kind.SCALAR, rescore, codes, originals, native, **options)
 
 
-def product(ratio: float | None = None, **knobs: Any) -> Quantization:
-    """Product quantization, ``ratio`` (4 to 64) times smaller than float32; 16 by default.
+def rotational(
+    bits: float = 4, *, query_bits: int | None = None, rescore: RescoreLike = None,
+    codes: Place | None = None, originals: Place | None = None,
+    native: Mapping[str, Any] | None = None,
+) -> Quantization:  # fmt: skip
+    """Rotational quantization: a random rotation, then a few bits per dimension.
 
-    Further knobs: ``segments`` instead of ``ratio``, ``centroids``, and the common ones.
+    Implemented by Qdrant (TurboQuant), Weaviate (RQ) and Milvus (RaBitQ).
+
+    Args:
+        bits: 1, 1.5 or 2 to 9 bits per dimension.
+        query_bits: bits per dimension of the query, 1 to 8 or 32; None is the default of the
+            database.
+        rescore: oversampling factor, ``"off"``, or a ``Rescore``.
+        codes, originals: ``"ram"`` or ``"disk"``.
+        native: native settings of the database, merged last.
+
+    Raises:
+        SpecError: an option has an invalid value.
     """
-    return Quantization(Kind.PRODUCT, ratio=ratio, **knobs)
+    options = {"bits": bits, "query_bits": query_bits}
+    return _made(Kind.ROTATIONAL, rescore, codes, originals, native, **options)
+
+
+def binary(
+    bits: float = 1, *, query_bits: int | None = None, rescore: RescoreLike = None,
+    codes: Place | None = None, originals: Place | None = None,
+    native: Mapping[str, Any] | None = None,
+) -> Quantization:  # fmt: skip
+    """Binary quantization: the sign of each dimension.
+
+    Args:
+        bits: 1, or 1.5 and 2 for the wider encodings of Qdrant.
+        query_bits: bits per dimension of the query: 1, 4, 8 or 32; None is the default of the
+            database.
+        rescore: oversampling factor, ``"off"``, or a ``Rescore``.
+        codes, originals: ``"ram"`` or ``"disk"``.
+        native: native settings of the database, merged last.
+
+    Raises:
+        SpecError: an option has an invalid value.
+    """
+    options = {"bits": bits, "query_bits": query_bits}
+    return _made(Kind.BINARY, rescore, codes, originals, native, **options)
+
+
+def product(
+    ratio: float | None = None, *, segments: int | None = None, centroids: int | None = None,
+    rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
+    native: Mapping[str, Any] | None = None,
+) -> Quantization:  # fmt: skip
+    """Product quantization: groups of dimensions are replaced by their nearest centroid.
+
+    Args:
+        ratio: compression relative to float32, 2 to 256; 16 if ``segments`` is not given.
+        segments: number of groups, instead of ``ratio``.
+        centroids: number of centroids per group; None is the default of the database.
+        rescore: oversampling factor, ``"off"``, or a ``Rescore``.
+        codes, originals: ``"ram"`` or ``"disk"``.
+        native: native settings of the database, merged last.
+
+    Raises:
+        SpecError: an option has an invalid value, or both ``ratio`` and ``segments`` are given.
+    """
+    options = {"ratio": ratio, "segments": segments, "centroids": centroids}
+    return _made(Kind.PRODUCT, rescore, codes, originals, native, **options)
+
+
+def _made(
+    kind: Kind, rescore: RescoreLike, codes: Place | None, originals: Place | None,
+    native: Mapping[str, Any] | None, **options: Any,
+) -> Quantization:  # fmt: skip
+    return Quantization(
+        kind,
+        rescore=Rescore.of(rescore),
+        codes=codes,
+        originals=originals,
+        native={} if native is None else native,
+        **options,
+    )

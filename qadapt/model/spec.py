@@ -41,10 +41,10 @@ class VectorSpec(Plain):
 
     Attributes:
         quantization: the kind and its own knobs.
-        rescore, codes, originals, native: the common knobs, where they are not said there.
+        rescore, codes, originals, native: options that the quantization does not contain.
 
     Raises:
-        SpecError: a knob said twice, with different values.
+        SpecError: an option is given twice with different values.
     """
 
     quantization: Quantization
@@ -66,13 +66,13 @@ class VectorSpec(Plain):
             inner, outer = getattr(self.quantization, name), getattr(self, name)
             if inner is not None and outer is not None and inner != outer:
                 raise SpecError(
-                    f"{name} is said twice: {inner} in the quantization and {outer} beside it",
+                    f"{name} is given twice: {inner} in the quantization and {outer} next to it",
                     hint="leave one of them",
                 )
             merged[name] = inner if outer is None else outer
         for name, value in self.native.items():
             if self.quantization.native.get(name, value) != value:
-                raise SpecError(f"native.{name} is said twice", hint="leave one of them")
+                raise SpecError(f"native.{name} is given twice", hint="remove one of them")
         return self.quantization.replace(
             native={**self.quantization.native, **self.native}, **merged
         )
@@ -218,7 +218,7 @@ def _collection(value: Any, at: _At, folder: Path | None) -> CollectionSpec:
     own = {key: item for key, item in document.items() if key in _VECTOR_KEYS}
     if "vectors" in document:
         if own:
-            at.down(next(iter(own))).fail("stands beside vectors", "move it under one of vectors")
+            at.down(next(iter(own))).fail("conflicts with vectors", "move it below one of the vectors")
         place = at.down("vectors")
         named = place.mapping(document["vectors"], "a mapping of vectors by name")
         vectors = {name: _vector(item, place.down(name)) for name, item in named.items()}
@@ -265,7 +265,7 @@ def _guard(value: Any, at: _At, folder: Path | None) -> Guard:
     recall, k = document[name], document.get("k", 10)
     if short:
         if "k" in document:
-            at.down("k").fail(f"k is said twice: here and in {name}", "leave one of them")
+            at.down("k").fail(f"k is given twice: here and in {name}", "remove one of them")
         k = int(name.partition("@")[2])
     if isinstance(recall, bool) or not isinstance(recall, (int, float)):
         at.down(name).fail(f"expected a number such as 0.95; got {_kind(recall)}")

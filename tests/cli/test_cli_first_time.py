@@ -82,7 +82,7 @@ def test_an_import_that_fails_keeps_a_collection_that_was_there(
 
 def test_the_unnamed_vector_is_named_where_another_is_asked_for(cli: Cli, articles: str) -> None:
     ran = cli("doctor", articles, "articles", "--vector", "title")
-    assert ran.code == 1 and "there: the unnamed one" in ran.err
+    assert ran.code == 1 and "existing: (unnamed)" in ran.err
 
 
 def test_a_cutover_where_there_are_no_aliases_is_refused_before_the_copy(

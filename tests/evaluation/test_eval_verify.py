@@ -167,7 +167,7 @@ def test_queries_as_array_list_path_or_number_measure_the_same(
         (lambda folder: folder, InputError, "cannot read queries"),
         (lambda _: np.ones((2, DIM + 1)), DimensionError, f"expected {DIM}"),
         (lambda _: np.full((2, DIM), np.nan), NonFiniteError, "rows"),
-        (lambda _: np.zeros((2, DIM)), ZeroVectorError, "zero under the cosine"),
+        (lambda _: np.zeros((2, DIM)), ZeroVectorError, "zero vectors cannot be normalized"),
         (lambda _: np.ones((2, 2, DIM)), InputError, "shape"),
         (lambda _: np.ones((0, DIM)), InputError, "no queries"),
         (lambda _: [["a"] * DIM], InputError, "numbers"),

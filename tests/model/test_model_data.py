@@ -128,7 +128,7 @@ def test_many_bad_rows_are_counted_and_not_all_listed() -> None:
     with pytest.raises(NonFiniteError) as caught:
         check_vectors(np.full((5000, 2), np.nan, dtype=np.float32), Vector(2))
     assert caught.value.total == 5000 and len(caught.value.rows) == 100
-    assert "7, 8, 9, ... (5000 in all)" in str(caught.value)
+    assert "7, 8, 9, ... (5000 in total)" in str(caught.value)
 
 
 @pytest.mark.parametrize("dim", [0, -1, 65537, 1.5, True])
@@ -251,7 +251,7 @@ def test_words_about_the_unnamed_vector_are_grammatical() -> None:
         _batch().check({**wanted, "": Vector(5)})
     assert [*said, other.value.message] == [
         "NaN or infinite values in the unnamed vector, rows: 1",
-        "zero under the cosine metric, so without a direction, in the unnamed vector, rows: 1",
+        "zero vectors cannot be normalized (metric cosine), in the unnamed vector, rows: 1",
         "the unnamed vector: 3 dimensions, expected 5",
     ]
 

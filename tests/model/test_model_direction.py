@@ -80,7 +80,7 @@ def test_under_cosine_a_float_datatype_holds_every_direction() -> None:
 
 
 def test_numbers_too_small_for_float32_are_named() -> None:
-    with pytest.raises(InputError, match=r"float32 holds .*rows: 1"):
+    with pytest.raises(InputError, match=r"float32 can store .*rows: 1"):
         as_vectors(np.array([[0.0, 0.0], [1e-60, 0], [1e-60, 1]]))
 
 

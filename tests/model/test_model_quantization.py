@@ -59,7 +59,7 @@ def test_text(quantization: Quantization, text: str) -> None:
         ("binry", "did you mean 'binary'?"),
         ("binary:bit=1", "did you mean 'bits'?"),
         ("binary:quantile=0.9", "known: bits, query_bits, rescore, codes, originals, native"),
-        ("binary:bits", "not of the form knob=value"),
+        ("binary:bits", "not of the form option=value"),
         ("binary:bits=x", "bits must be a number"),
         ("binary:bits=8", "bits must be one of 1, 1.5, 2"),
         ("scalar:bits=5", "bits must be one of 4, 6, 7, 8"),
@@ -77,9 +77,9 @@ def test_text(quantization: Quantization, text: str) -> None:
         ("binary:rescore=x", "rescore must be a number"),
         ("scalar:native=5", "native must be a JSON object"),
         ("scalar:native={", "native must be a JSON object"),
-        ('scalar:native={"a":NaN}', "native must be what JSON can hold"),
-        ('scalar:native={"a":1e400}', "native must be what JSON can hold"),
-        ("none:bits=8", "unknown knob 'bits'"),
+        ('scalar:native={"a":NaN}', "native must be JSON-serializable"),
+        ('scalar:native={"a":1e400}', "native must be JSON-serializable"),
+        ("none:bits=8", "unknown option 'bits'"),
     ],
 )
 def test_mistakes(text: str, says: str) -> None:
@@ -222,5 +222,5 @@ def test_rescore_off() -> None:
 
 
 def test_a_knob_said_twice_is_an_error() -> None:
-    with pytest.raises(SpecError, match="bits is said twice"):
+    with pytest.raises(SpecError, match="bits is given twice"):
         Quantization.parse("binary:bits=1,bits=2")

@@ -254,7 +254,7 @@ def test_named_vectors_each_with_its_own(store: EdgeStore, texts: Texts) -> None
     assert found == {"title": "none", "body": "rotational:bits=2", "": "binary"}
     assert state(store, "title") is State.ABSENT
     assert state(store, "") is State.ACTIVE
-    with pytest.raises(NotFoundError, match="no vector 'titel'"):
+    with pytest.raises(NotFoundError, match="vector 'titel' does not exist"):
         plan(store, "binary", "titel")
 
 

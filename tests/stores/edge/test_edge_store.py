@@ -64,7 +64,7 @@ def test_created_listed_dropped(store: EdgeStore) -> None:
     store.write("b", Batch([1], {"": [[1, 2, 3, 4]]}))
     store.drop("b")
     assert store.collections() == ["a", "Ä b"]
-    with pytest.raises(NotFoundError, match="no collection 'b'"):
+    with pytest.raises(NotFoundError, match="collection 'b' does not exist"):
         store.drop("b")
     assert sorted(path.name for path in store.address.path.iterdir()) == ["a", "Ä b"]
     store.create("b", {"": Vector(4)}, {})

@@ -1,0 +1,63 @@
+"""Fill the fields of errors that leave the public interface."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from qadapt.errors import QadaptError
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+_Class = TypeVar("_Class", bound=type)
+
+
+def error_fields(cls: _Class) -> _Class:
+    """Decorate the public methods of a class, so that their errors carry ``store``, ``collection``
+    and ``operation``.
+
+    The class has an attribute ``_store`` and may have ``name``, the name of a collection. If public
+    methods call each other, ``operation`` is the outermost, ``store`` and ``collection`` those of
+    the innermost.
+    """
+    for name, member in list(vars(cls).items()):
+        public = not name.startswith("_") or name == "__getitem__"
+        if public and inspect.isfunction(member):
+            setattr(cls, name, _decorated(member))
+    return cls
+
+
+def _decorated(method: _Method) -> _Method:
+    if inspect.isgeneratorfunction(method):
+
+        @functools.wraps(method)
+        def generator(self: Any, *args: Any, **options: Any) -> Any:
+            try:
+                return (yield from method(self, *args, **options))
+            except QadaptError as error:
+                _fill(error, self, method.__name__, args)
+                raise
+
+        return generator  # type: ignore[return-value]
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return method(self, *args, **options)
+        except QadaptError as error:
+            _fill(error, self, method.__name__, args)
+            raise
+
+    return call  # type: ignore[return-value]
+
+
+def _fill(error: QadaptError, owner: Any, operation: str, args: tuple[Any, ...]) -> None:
+    store = getattr(owner, "_store", None)
+    collection = getattr(owner, "name", None)
+    if collection is None and args and isinstance(args[0], str):
+        collection = args[0]  # Database.create("articles", ...), Database.drop("articles")
+    error.operation = operation.strip("_")
+    error.collection = error.collection or collection
+    if store is not None:
+        error.store = error.store or store.name
