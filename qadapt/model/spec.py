@@ -218,7 +218,7 @@ def _collection(value: Any, at: _At, folder: Path | None) -> CollectionSpec:
     own = {key: item for key, item in document.items() if key in _VECTOR_KEYS}
     if "vectors" in document:
         if own:
-            at.down(next(iter(own))).fail("conflicts with vectors", "move it below one of the vectors")
+            at.down(next(iter(own))).fail("conflicts with vectors", "move it below a vector")
         place = at.down("vectors")
         named = place.mapping(document["vectors"], "a mapping of vectors by name")
         vectors = {name: _vector(item, place.down(name)) for name, item in named.items()}

@@ -205,7 +205,7 @@ _AT = "spec.yaml: "
         (_under("quantization: binary\nnative: 5"), "a.native: expected a mapping of the", ""),
         (_under("quantization: 'binary:rescore=2'\nrescore: 3"), "rescore is given twice", "one"),
         (_under("quantization: 'binary:codes=ram'\ncodes: disk"), "codes is given twice", "one"),
-        (_under("quantization: 'binary:native={\"a\":1}'\nnative: {a: 2}"), "native.a is given", ""),
+        (_under("quantization: 'binary:native={\"a\":1}'\nnative: {a: 2}"), "native.a is give", ""),
         (_under("quantization: binary\nguard: {recal@10: 0.9}"), "guard.recal@10: unknown key",
          "did you mean 'recall@10'?"),
         (_under("quantization: binary\nguard: {queries: 5}"), "guard: a guard has one recall", ""),
