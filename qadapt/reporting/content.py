@@ -21,12 +21,12 @@ class Point(Plain):
     """One setting in the plots.
 
     Attributes:
-        number: as it stands in plots and tables.
-        setting: as asked for; see ``label``.
+        number: number in plots and tables.
+        setting: requested setting; see ``label``.
         role: ``before``, ``after``, ``candidate`` or ``predicted``.
         recall: mean and interval.
-        bytes: of codes, for each vector; None where it can't be told.
-        latency: ms of one query, 95th percentile, warm, one at a time; None where not measured.
+        bytes: bytes of codes per vector; None if unknown.
+        latency: 95th percentile of warm single queries in ms; None if not measured.
     """
 
     number: int
@@ -37,7 +37,7 @@ class Point(Plain):
     latency: float | None
 
     def at(self, axis: Axis) -> float | None:
-        """Where it stands on an axis."""
+        """The value on an axis."""
         return self.bytes if axis == "bytes" else self.latency
 
 
@@ -46,12 +46,12 @@ class ReportContent(Plain):
     """Everything that a report shows, as plain data.
 
     Attributes:
-        title, created: of the report.
-        before, after: the live setting as it was, and as it is or is proposed to be.
-        after_is: where ``after`` comes from, in words.
+        title, created: title and time of creation.
+        before, after: live setting before, and live or proposed setting after the change.
+        after_is: origin of ``after``.
         points: all settings with a recall.
-        pareto_bytes, pareto_latency: numbers of the points that no other beats in both.
-        commands: what made it, in order.
+        pareto_bytes, pareto_latency: numbers of the points on the Pareto fronts.
+        commands: the commands that produced the documents, in order.
         evaluations ... verification: the documents.
     """
 
@@ -74,26 +74,26 @@ class ReportContent(Plain):
 
     @property
     def subject(self) -> Evaluation | Simulation | None:
-        """The measurement that says what was looked at."""
+        """The measurement that describes the collection."""
         return self.evaluations[-1] if self.evaluations else self.simulation
 
     @property
     def crowded(self) -> bool:
-        """Whether predictions are too many to be numbered in a plot."""
+        """Whether there are too many predictions to number in a plot."""
         return sum(point.role == "predicted" for point in self.points) > CROWD
 
     def pareto(self, axis: Axis) -> tuple[Point, ...]:
-        """The Pareto line, from cheap to dear."""
+        """The Pareto front, in ascending order."""
         numbers = self.pareto_bytes if axis == "bytes" else self.pareto_latency
         return tuple(point for number in numbers for point in self.points if point.number == number)
 
     def placed(self, axis: Axis) -> list[tuple[float, Point]]:
-        """The points that stand somewhere on an axis, with where."""
+        """Points with a value on an axis, with the value."""
         return [(at, point) for point in self.points if (at := point.at(axis))]
 
 
 def label(result: Result) -> str:
-    """The setting as asked for; of the collection as it is, what it is too."""
+    """The requested setting; for the live collection, with its quantization."""
     if result.setting != "live":
         return result.setting
     return f"live: {result.quantization.replace(native={})}"

@@ -1,4 +1,4 @@
-"""The documents that a report is made of, told apart by what they hold."""
+"""Read and classify the documents of a report."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Material:
 
 
 def gather(documents: Iterable[Any]) -> Material:
-    """Documents, or what may stand for them: dicts, JSON text's parse, paths of files.
+    """Classify documents, given as objects, dicts or paths of JSON files.
 
     Raises:
-        InputError: one that is none of qadapt's.
+        InputError: an item is not a qadapt document.
     """
     found: list[Document] = []
     for given in documents:
@@ -75,14 +75,15 @@ def read(path: str | os.PathLike[str]) -> list[Document]:
     """The documents in a file that a command wrote with ``--json`` or ``-o``.
 
     Raises:
-        InputError: it cannot be read, or is none of qadapt's.
+        InputError: the file cannot be read or is not a qadapt document.
     """
     place = Path(path)
     try:
         data = json.loads(place.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
-            f"no file {str(place)!r}", hint="`qadapt eval URL COLLECTION -o eval.json` writes one"
+            f"file {str(place)!r} does not exist",
+            hint="create one with `qadapt eval URL COLLECTION -o eval.json`",
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {str(place)!r}: {error}") from None
@@ -93,7 +94,7 @@ def _parsed(data: Any, where: str) -> list[Document]:
     if isinstance(data, (Evaluation, Simulation, Advice, Cost, Diagnosis, Verification)):
         return [data]
     if not isinstance(data, Mapping):
-        raise InputError(f"{where} is no document of qadapt's", hint=_KNOWN)
+        raise InputError(f"{where} is not a qadapt document", hint=_KNOWN)
     if "collections" in data and "missed" in data:  # what `qadapt doctor` prints
         return [Diagnosis.from_dict(each) for each in data["collections"]]
     rest = {key: value for key, value in data.items() if key not in _BESIDE}
@@ -101,7 +102,7 @@ def _parsed(data: Any, where: str) -> list[Document]:
     if kind is None and {"recalls", "configured", "status"} <= set(rest):
         kind = Verification
     if kind is None:
-        raise InputError(f"{where} is no document that a report is made of", hint=_KNOWN)
+        raise InputError(f"{where} is a document that reports do not support", hint=_KNOWN)
     try:
         document: Document = kind.from_dict(rest)
     except SpecError as error:
@@ -109,7 +110,7 @@ def _parsed(data: Any, where: str) -> list[Document]:
     return [document]
 
 
-_KNOWN = "eval, simulate, advise, cost, doctor and verify write them, with --json"
+_KNOWN = "use the JSON output of eval, simulate, advise, cost, doctor or verify"
 
 
 def _last(found: Iterable[Any], kind: type[Any]) -> Any:

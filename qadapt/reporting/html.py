@@ -1,4 +1,4 @@
-"""The page: one file with everything in it; no network, no script."""
+"""A report as a self-contained HTML page without scripts and external resources."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from qadapt.reporting.content import Axis, ReportContent, label
 from qadapt.reporting.plots import recall_plot
 from qadapt.reporting.tables import Table
 
-# A browser that holds to it loads nothing and runs nothing.
+# With this policy, a browser loads no resources and runs no script.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
-_BAR = 2  # the column that bars stand in
+_BAR = 2  # column with the bars
 
 
 def page(report: ReportContent) -> str:
-    """The whole page.
+    """Render the page.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -55,7 +55,7 @@ def _parts(report: ReportContent) -> list[str]:
         _table(tables.truths(report)),
         _evidence(report),
         _commands(report.commands),
-        f'<p class="muted">Made by qadapt, {escape(report.created)}.</p>',
+        f'<p class="muted">Created by qadapt, {escape(report.created)}.</p>',
     ]
 
 
@@ -88,7 +88,7 @@ def _changes(report: ReportContent) -> str:
     if report.after is not None:
         setting = f'<span class="after">{escape(label(report.after))}</span>'
         now = f" → {setting} ({escape(report.after_is)})"
-    title = "Before and after" if report.after is not None else "As it is"
+    title = "Before and after" if report.after is not None else "Current setting"
     return f'<h2>{title}</h2>\n<p>{was}{now}</p>\n<div class="cards">{"".join(cards)}</div>'
 
 
@@ -113,17 +113,17 @@ def _plots(report: ReportContent) -> str:
     there = [role for role in roles if any(point.role == role for point in report.points)]
     key = ", ".join(f'<span class="{role}">{role}</span>' for role in there)
     caption = (
-        f"{key}. Numbers are those of the table below, bars the 95 % intervals. "
-        "The dashed line joins the measured settings that no other beats in both."
+        f"{key}. Numbers refer to the table below, bars show 95 % intervals. "
+        "The dashed line is the Pareto front of the measured settings."
     )
     return (
-        f'<h2>Recall against size and time</h2>\n<div class="plots">{"".join(figures)}</div>\n'
+        f'<h2>Recall by size and latency</h2>\n<div class="plots">{"".join(figures)}</div>\n'
         f'<p class="muted">{caption}</p>'
     )
 
 
 def _table(table: Table, *, bars: Sequence[float] | None = None) -> str:
-    """A table; ``bars`` are shares of RAM, drawn behind the setting's column."""
+    """A table; ``bars`` are shares of RAM, drawn behind the column of settings."""
     heads = [f"<th{_class(column)}>{escape(column.lstrip('#'))}</th>" for column in table.columns]
     rows = []
     for at, row in enumerate(table.rows):
@@ -145,7 +145,7 @@ def _table(table: Table, *, bars: Sequence[float] | None = None) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that may be broken behind the commas of a setting."""
+    """Text with line breaks allowed after the commas of a setting."""
     return escape(text) if " " in text else escape(text).replace(",", ",<wbr>")
 
 
@@ -186,13 +186,13 @@ def _advice(report: ReportContent) -> str:
 def _diagnosis(diagnosis: Diagnosis) -> str:
     title = f"<h2>Doctor: {escape(diagnosis.collection)}</h2>"
     if diagnosis.healthy:
-        return f"{title}\n<p>{len(diagnosis.checked)} checks, nothing found.</p>"
+        return f"{title}\n<p>{len(diagnosis.checked)} checks, no findings.</p>"
     return "\n".join([title, *[_finding(each) for each in diagnosis.findings]])
 
 
 def _finding(finding: Finding) -> str:
     rows = [[item.signal, tables.value_text(item.value)] for item in finding.evidence]
-    mend = f"<p>Mend: <code>{escape(finding.command)}</code></p>" if finding.command else ""
+    mend = f"<p>Fix: <code>{escape(finding.command)}</code></p>" if finding.command else ""
     seen = _table(Table("", ["Signal", "Value"], rows)) if rows else ""
     vector = f", vector {finding.vector}" if finding.vector else ""
     return (
@@ -215,15 +215,15 @@ def _verification(found: Verification) -> str:
         for each in found.recalls
     ]
     columns = ["Search", "#Recall", "#95 % interval", "#ms/query", "Rescore"]
-    words = "agree" if found.agrees else "do not agree"
+    words = "configuration active" if found.agrees else "configuration not active"
     note = "; ".join(
         [
-            f"configured {found.configured}, seen {found.status.state}: they {words}",
+            f"configured {found.configured}, verified {found.status.state}: {words}",
             f"ground truth: {found.ground_truth or 'not recorded'}",
             *dict.fromkeys(each.proof.reason for each in found.recalls if each.proof.reason),
         ]
     )
-    return _table(Table("Configured against seen", columns, rows, note))
+    return _table(Table("Verification", columns, rows, note))
 
 
 def _evidence(report: ReportContent) -> str:
@@ -241,4 +241,4 @@ def _commands(commands: Sequence[str]) -> str:
     if not commands:
         return ""
     lines = "\n".join(escape(command) for command in commands)
-    return f"<h2>The commands that made it</h2>\n<pre>{lines}</pre>"
+    return f"<h2>Commands</h2>\n<pre>{lines}</pre>"

@@ -1,4 +1,4 @@
-"""The same report as Markdown."""
+"""A report as Markdown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qadapt.reporting.tables import Table
 
 
 def text(report: ReportContent) -> str:
-    """The whole report, without plots."""
+    """Render the report, without plots."""
     parts = [f"# {report.title}", *_changes(report), _table(tables.settings(report))]
     several = [
         tables.predicted(report),
@@ -22,15 +22,15 @@ def text(report: ReportContent) -> str:
         parts.append(f"## Doctor: {diagnosis.collection}")
         parts += [
             f"- **{each.severity} {each.code}**: {each.message}"
-            + (f"  \n  mend: `{each.command}`" if each.command else "")
+            + (f"  \n  fix: `{each.command}`" if each.command else "")
             for each in diagnosis.findings
-        ] or ["nothing found"]
+        ] or ["no findings"]
     parts.append(_table(tables.truths(report)))
     for head, table in tables.evidence(report):
         parts.append(_table(Table(f"Evidence: {head}", table.columns, table.rows)))
     if report.commands:
-        parts.append("## The commands that made it\n\n" + _indented(report.commands))
-    parts.append(f"Made by qadapt, {report.created}.")
+        parts.append("## Commands\n\n" + _indented(report.commands))
+    parts.append(f"Created by qadapt, {report.created}.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Plots as SVG that takes its colours from the page, so that light and dark are one file."""
+"""Plots as SVG that uses the colors of the page, so that light and dark mode share one file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qadapt.reporting.content import Axis, Point, ReportContent
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colours that stand for the page's own; see page.css.
+# Placeholders for the colors of the page; see page.css.
 _COLOURS = {
     "ink": "#010101",
     "muted": "#020202",
@@ -25,18 +25,18 @@ _COLOURS = {
 }
 _MARKS = {"before": "s", "after": "D", "candidate": "o", "predicted": "o"}
 _TITLES = {
-    "bytes": "Bytes of codes for each vector",
-    "latency": "ms of one query, 95th percentile",
+    "bytes": "Bytes of codes per vector",
+    "latency": "Latency of one query (ms, 95th percentile)",
 }
-# Where a number may stand beside its point, in points of the font, best first.
+# Possible label positions in points, best first.
 _BESIDE = ((8, 5), (8, -11), (-8, 5), (-8, -11), (0, 9), (0, -15), (13, -3), (-13, -3), (18, 8))
 _ROOM = 14
 _Placed = list[tuple[float, Point]]
-_SIZE = (4.6, 3.7)  # inches at 100 dots: readable on a phone, two beside each other on a desk
+_SIZE = (4.6, 3.7)  # inches at 100 dpi: readable on a phone, two columns on a desktop
 
 
 def recall_plot(report: ReportContent, axis: Axis) -> str | None:
-    """Recall against bytes or time, as an ``<svg>``; None where nothing can be placed.
+    """Recall by size or latency, as ``<svg>``; None if there are no points.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -55,7 +55,7 @@ def recall_plot(report: ReportContent, axis: Axis) -> str | None:
         _frame(axes, placed, axis, report)
         figure.draw_without_rendering()
         _numbers(axes, numbered)
-        return _inline(figure, f"{axis}-", f"Recall against {_TITLES[axis].lower()}")
+        return _inline(figure, f"{axis}-", f"Recall by {_TITLES[axis].lower()}")
 
 
 _STYLE = {
@@ -142,7 +142,7 @@ def _frame(axes: Axes, placed: _Placed, axis: Axis, report: ReportContent) -> No
 
 
 def _numbers(axes: Axes, placed: _Placed) -> None:
-    """Each point's number beside it, where it covers no other number and no other point."""
+    """Label each point where the label overlaps no other label or point."""
     scale = axes.figure.dpi / 72
     where = [axes.transData.transform((place, point.recall.value)) for place, point in placed]
     taken = [(float(x), float(y)) for x, y in where]
@@ -171,7 +171,7 @@ def _numbers(axes: Axes, placed: _Placed) -> None:
 
 
 def _inline(figure: Any, prefix: str, label: str) -> str:
-    """The figure as an ``<svg>`` for a page: our colours, ids of its own, no outer references."""
+    """The figure as ``<svg>``: page colors, unique ids, no external references."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
@@ -191,6 +191,6 @@ def _inline(figure: Any, prefix: str, label: str) -> str:
 
 
 def _font(found: re.Match[str]) -> str:
-    """A font of the page's own family."""
+    """Use the font family of the page."""
     weight = "font-weight: bold; " if (found[1] or "").strip() in ("bold", "700") else ""
     return f"{weight}font-size: {found[2]}px"

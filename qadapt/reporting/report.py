@@ -14,7 +14,7 @@ from qadapt.reporting.content import Axis, Point, ReportContent, label, latency_
 from qadapt.reporting.documents import gather
 
 FORMATS = ("html", "md", "json")
-# A chosen setting may lose so much recall against the best that was measured.
+# A chosen setting may be this much below the best measured recall.
 LOSS = 0.01
 
 
@@ -23,7 +23,7 @@ class Report(ReportContent):
     """A report that can be written to a file; its content is described in ``ReportContent``."""
 
     def to_html(self) -> str:
-        """One self-contained page: no network, no script.
+        """Render a self-contained HTML page.
 
         Raises:
             MissingExtraError: matplotlib is not installed.
@@ -33,29 +33,29 @@ class Report(ReportContent):
         return page(self)
 
     def to_markdown(self) -> str:
-        """The same tables in Markdown."""
+        """Render the tables as Markdown."""
         from qadapt.reporting.markdown import text
 
         return text(self)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write it as ``.html``, ``.md`` or ``.json``, by the path's ending.
+        """Write the report as ``.html``, ``.md`` or ``.json``, depending on the suffix.
 
         Raises:
-            SpecError: another ending.
-            InputError: it cannot be written.
+            SpecError: an unknown suffix.
+            InputError: the file cannot be written.
         """
         place = Path(path)
         kind = place.suffix.lstrip(".").lower()
         if kind not in FORMATS:
-            raise SpecError.unknown("kind of report", kind or str(place), FORMATS)
+            raise SpecError.unknown("report format", kind or str(place), FORMATS)
         content = {"html": self.to_html, "md": self.to_markdown, "json": self.to_json}[kind]()
         try:
             place.write_text(content, encoding="utf-8")
         except OSError as error:
             raise InputError(
                 f"cannot write the report {str(place)!r}: {error.strerror}",
-                hint="choose another place",
+                hint="choose another path",
             ) from None
         return place
 
@@ -66,7 +66,7 @@ def report(
     path: str | os.PathLike[str] | None = None,
     title: str | None = None,
 ) -> Report:
-    """A report of evaluations, and of what else is given.
+    """Create a report of evaluations and other documents.
 
     Args:
         documents: Evaluation, Simulation, Advice, Cost, Diagnosis, Verification, or paths of
@@ -77,8 +77,8 @@ def report(
         title: of the page.
 
     Raises:
-        InputError: nothing with a recall is among the documents, or no such setting.
-        MissingExtraError: matplotlib is not installed, and a page is asked for.
+        InputError: no document contains a recall, or the setting does not exist.
+        MissingExtraError: an HTML page was requested and matplotlib is not installed.
     """
     found = gather(documents)
     if not found.evaluations and found.simulation is None:
@@ -92,7 +92,7 @@ def report(
     subject = found.evaluations[-1] if found.evaluations else found.simulation
     name = subject.collection if subject is not None and subject.collection else "vectors"
     made = Report(
-        title=title or f"{name}: recall, size and time",
+        title=title or f"{name}: recall, size and latency",
         created=now(),
         before=before,
         after=chosen,
@@ -130,17 +130,17 @@ def _after(
         if found is None:
             known = [each.setting for each in good]
             raise SpecError.unknown("setting", asked, known, where="the evaluations")
-        return found, "as chosen for this report"
+        return found, "chosen for this report"
     if len(evaluations) > 1 and (later := _live(evaluations[-1])) is not None:
-        return later, "measured on the live collection, after the change"
+        return later, "live setting after the change"
     if advice is not None and advice.best is not None:
         best = advice.best.setting
-        return next((r for r in good if r.setting == best), None), "advised"
+        return next((r for r in good if r.setting == best), None), "recommended by advise"
     return _smallest(good, before)
 
 
 def _smallest(good: list[Result], before: Result | None) -> tuple[Result | None, str]:
-    """The smallest setting that loses next to nothing."""
+    """The smallest setting with nearly the best recall."""
     sized = [each for each in good if each.bytes_per_vector is not None]
     recalls = [_recall(each) for each in (*sized, *([before] if before is not None else []))]
     near = [each for each in sized if _recall(each) >= max(recalls) - LOSS]
@@ -149,7 +149,7 @@ def _smallest(good: list[Result], before: Result | None) -> tuple[Result | None,
     found = min(near, key=lambda each: each.bytes_per_vector or 0)
     if before is not None and (before.bytes_per_vector or 0) <= (found.bytes_per_vector or 0):
         return None, ""
-    return found, f"the smallest measured that loses at most {LOSS:g} of the best recall"
+    return found, f"smallest measured setting within {LOSS:g} of the best recall"
 
 
 def _recall(result: Result) -> float:
@@ -185,7 +185,7 @@ def _points(
 
 
 def _pareto(points: tuple[Point, ...], axis: Axis) -> tuple[int, ...]:
-    """Measured points that no other beats: cheap to dear, each with more recall than before."""
+    """Numbers of the measured points on the Pareto front, in ascending order."""
     placed = [(at, p) for p in points if p.role != "predicted" and (at := p.at(axis))]
     line: list[Point] = []
     for _, point in sorted(placed, key=lambda pair: (pair[0], -pair[1].recall.value)):
@@ -195,7 +195,7 @@ def _pareto(points: tuple[Point, ...], axis: Axis) -> tuple[int, ...]:
 
 
 def _commands(found: Any) -> tuple[str, ...]:
-    """What made the documents, then what applies the setting."""
+    """The commands that produced the documents."""
     made = [each.command for each in found.evaluations]
     made += [each.command for each in (found.simulation, found.advice) if each is not None]
     if found.cost is not None and found.cost.address:

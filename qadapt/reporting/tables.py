@@ -1,4 +1,4 @@
-"""The tables of a report as rows of text, the same for a page and for Markdown."""
+"""Tables of a report as rows of text, for HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Table:
     """A table.
 
     Attributes:
-        title: of its section.
-        columns: their titles; one that begins with ``#`` holds numbers.
+        title: title of the section.
+        columns: column titles; ``#`` marks a column of numbers.
         rows: cells as text.
-        note: what a reader must know.
-        roles: the role of each row, for its colour; empty for none.
+        note: remark for the reader.
+        roles: role of each row, for its color; empty for none.
     """
 
     title: str
@@ -35,14 +35,14 @@ class Table:
 
 
 def size(count: float | None) -> str:
-    """Bytes as B, KiB, ...; a dash where it can't be told."""
+    """Bytes as B, KiB, ...; a dash if unknown."""
     from qadapt.planning.text import human_bytes
 
     return DASH if count is None else human_bytes(count)
 
 
 def share(value: float | None) -> str:
-    """A recall with three decimals; 0.9999 is not rounded up to 1."""
+    """Recall with three decimals; 0.9999 is not rounded up to 1."""
     if value is None:
         return DASH
     return f"{min(value, 0.999):.3f}" if value < 1 else "1.000"
@@ -59,7 +59,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A signal's value as a person reads it."""
+    """The value of a signal as text."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -68,20 +68,20 @@ def value_text(value: Any) -> str:
 
 
 def rescore_text(rescore: Rescore | None) -> str:
-    """A rescore in a few words."""
+    """Rescoring as text."""
     if rescore is None:
-        return "store's default"
+        return "database default"
     return f"x{rescore.oversampling:g} by {rescore.source}" if rescore.on else "off"
 
 
 def settings(report: ReportContent) -> Table:
-    """The settings that the plots number."""
+    """Settings that are numbered in the plots."""
     numbered = [p for p in report.points if p.role != "predicted" or not report.crowded]
     return _settings("All settings", report, numbered)
 
 
 def predicted(report: ReportContent) -> Table | None:
-    """The settings that the plots do not number: too many predictions."""
+    """Predicted settings that are not numbered in the plots."""
     rest = [point for point in report.points if point.role == "predicted"]
     return _settings("", report, rest) if report.crowded else None
 
@@ -117,8 +117,8 @@ def _settings(title: str, report: ReportContent, points: Sequence[Point]) -> Tab
     columns = ["#No", "Setting", "What", f"#Recall@{k}", "#95 % interval", "#nDCG"]
     columns += ["#Bytes/vector", "#p95 ms", "Rescored", "#Predicted"]
     note = (
-        f"Recall, nDCG: by exact scores; ground truth: {truth}. {weak}Bytes: of codes, or of the "
-        "floats where there are none. p95: one query at a time, warm, as the client waits for it."
+        f"Recall and nDCG use exact scores; ground truth: {truth}. {weak}Bytes: size of codes, or "
+        "of vectors without codes. p95: raw latency of one query at a time, warm."
     )
     if all(row[-1] == DASH for row in rows):  # nothing was predicted
         columns, rows = columns[:-1], [row[:-1] for row in rows]
@@ -126,7 +126,7 @@ def _settings(title: str, report: ReportContent, points: Sequence[Point]) -> Tab
 
 
 def failed(report: ReportContent) -> Table | None:
-    """Settings without a recall, and why; those of one reason in one row."""
+    """Settings without a recall, grouped by reason."""
     why: dict[tuple[str, str], list[str]] = {}
     for each in _all(report):
         if each.recall is None:
@@ -140,7 +140,7 @@ def failed(report: ReportContent) -> Table | None:
 
 
 def latencies(report: ReportContent) -> Table | None:
-    """Time and throughput at each concurrency."""
+    """Latency and throughput by concurrency."""
     rows = []
     for result in _all(report):
         for each in result.latency:
@@ -158,16 +158,16 @@ def latencies(report: ReportContent) -> Table | None:
             )
     if not rows:
         return None
-    columns = ["Setting", "Phase", "#At once", "#p50 ms", "#p95 ms", "#p99 ms", "#Queries/s"]
+    columns = ["Setting", "Phase", "#Concurrency", "#p50 ms", "#p95 ms", "#p99 ms", "#Queries/s"]
     note = (
-        "As the client waits for each query; nothing is subtracted. Client ms: the same request to "
+        "Raw latency of the client. Client ms: the same request to "
         "a collection of a few rows, for comparison."
     )
     return Table("Time", [*columns, "#Client ms"], rows, note)
 
 
 def labels(report: ReportContent) -> Table | None:
-    """Against relevance labels."""
+    """Recall and nDCG with relevance labels."""
     rows = [
         [
             label(each),
@@ -181,47 +181,47 @@ def labels(report: ReportContent) -> Table | None:
         if each.labels is not None
     ]
     columns = ["Setting", "#nDCG", "#float32", "#Recall", "#float32", "#Queries"]
-    return Table("Against relevance labels", columns, rows) if rows else None
+    return Table("Relevance labels", columns, rows) if rows else None
 
 
 def costs(cost: Cost) -> list[Table]:
-    """Before and after, and the stores side by side."""
+    """Cost before and after, and of all databases."""
     priced = cost.prices.ram is not None or cost.prices.disk is not None
     change = [
         [what, line.setting, *_scales(line, priced)]
-        for what, line in (("as it is", cost.before), ("as asked", cost.after))
+        for what, line in (("current", cost.before), ("requested", cost.after))
         if line is not None and line.scales
     ]
     heads = []
     for at, scale in enumerate(next((x.scales for x in cost.lines if x.scales), ())):
         heads += [f"#RAM {scale.factor:g}x"] + [f"#Disk {scale.factor:g}x"] * (at == 0)
-        heads += ["#A month"] * priced
+        heads += ["#Per month"] * priced
     side = []
     for line in cost.lines:
         missing = [line.why_not, *[DASH] * (len(heads) - 1)]
         side.append([line.store, line.setting, *(_scales(line, priced) or missing)])
     note = "; ".join(cost.notes)
-    tables = [Table("Stores side by side", ["Store", "Setting", *heads], side, note)]
+    tables = [Table("Databases", ["Store", "Setting", *heads], side, note)]
     if change:
-        tables.insert(0, Table("RAM, disk and money", ["", "Setting", *heads], change))
+        tables.insert(0, Table("RAM, disk and cost", ["", "Setting", *heads], change))
     return tables
 
 
 def evidence(report: ReportContent) -> list[tuple[str, Table]]:
-    """The signals that were read of each setting."""
+    """Evidence for each setting."""
     found = []
     for result in _all(report):
         if result.status is None:
             continue
         rows = [[item.signal, value_text(item.value)] for item in result.status.evidence]
         if rows:
-            head = f"{label(result)}: seen {result.status.state}"
+            head = f"{label(result)}: verified {result.status.state}"
             found.append((head, Table("", ["Signal", "Value"], rows)))
     return found
 
 
 def truths(report: ReportContent) -> Table:
-    """What was measured against, with what queries."""
+    """Ground truth and queries of each measurement."""
     rows = []
     measured: list[Evaluation | Simulation] = [*report.evaluations]
     measured += [report.simulation] if report.simulation is not None else []
@@ -241,8 +241,8 @@ def truths(report: ReportContent) -> Table:
                 exact + (f" ({truth.bound})" if truth.bound else ""),
             ]
         )
-    columns = ["When", "Engine", "#Rows x dimensions", "Metric", "Queries", "Exact truth over"]
-    return Table("What was measured", columns, rows)
+    columns = ["When", "Engine", "#Rows x dimensions", "Metric", "Queries", "Ground truth rows"]
+    return Table("Measurements", columns, rows)
 
 
 def _all(report: ReportContent) -> list[Result]:
@@ -261,7 +261,7 @@ def _differences(result: Result) -> list[str]:
 
 
 def _scales(line: Line, priced: bool) -> list[str]:
-    """RAM and money at each scale, disk at the first."""
+    """RAM and cost at each scale, disk at the first."""
     cells = []
     for at, scale in enumerate(line.scales):
         cells += [size(scale.ram)] + [size(scale.disk)] * (at == 0)
@@ -270,7 +270,7 @@ def _scales(line: Line, priced: bool) -> list[str]:
 
 
 def changes(report: ReportContent) -> list[tuple[str, str, str]]:
-    """Before and after, as name and two values."""
+    """Before and after: name and two values."""
     before, after = report.before, report.after
     if before is None:
         return []
@@ -287,7 +287,7 @@ def changes(report: ReportContent) -> list[tuple[str, str, str]]:
     subject = report.subject
     names = {
         "recall": f"Recall@{subject.k if subject else 10}",
-        "bytes": "Bytes of codes for each vector",
-        "p95": "ms of one query, p95",
+        "bytes": "Bytes of codes per vector",
+        "p95": "latency of one query (ms, p95)",
     }
     return [(title, of(before, key), of(after, key)) for key, title in names.items()]

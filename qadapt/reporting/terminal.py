@@ -1,4 +1,4 @@
-"""The plots in a terminal, by plotext."""
+"""Plots in a terminal, drawn by plotext."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from qadapt.errors import MissingExtraError
 from qadapt.reporting.content import Axis, ReportContent
 
 _MARKS = {"before": "■", "after": "◆", "candidate": "●", "predicted": "○"}
-_TITLES = {"bytes": "bytes of codes for each vector", "latency": "ms of one query, p95"}
+_TITLES = {"bytes": "bytes of codes per vector", "latency": "latency of one query (ms, p95)"}
 HEIGHT, WIDEST = 20, 100
 
 
 def plot(report: ReportContent, axis: Axis, *, width: int, color: bool) -> str | None:
-    """Recall against bytes or time; None where nothing can be placed.
+    """Recall by size or latency; None if there are no points.
 
     Raises:
         MissingExtraError: plotext is not installed.
@@ -28,7 +28,7 @@ def plot(report: ReportContent, axis: Axis, *, width: int, color: bool) -> str |
     figure.clear()
     figure.plot_size(min(width, WIDEST), HEIGHT)
     figure.theme("simple" if color else "colorless")
-    figure.title(f"recall against {_TITLES[axis]}")
+    figure.title(f"recall by {_TITLES[axis]}")
     line = report.pareto(axis)
     if len(line) > 1:
         joined = figure.signal(
@@ -53,7 +53,7 @@ def plot(report: ReportContent, axis: Axis, *, width: int, color: bool) -> str |
 
 
 def _plain(text: str) -> str:
-    """Without escape sequences, and without blanks at the ends of lines."""
+    """Remove escape sequences and trailing spaces."""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).split("\n")
     return "\n".join(each.rstrip() for each in lines)
 

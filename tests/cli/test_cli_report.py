@@ -33,7 +33,7 @@ def test_from_eval_to_a_page(cli: Cli, articles: str, evaluated: Path, tmp_path:
     assert ran.code == 0 and "written:" in ran.out, ran.err
     html = page.read_text(encoding="utf-8")
     assert "Before we decide" in html and "binary:rescore=4" in html
-    assert "Configured against seen" in html and "Doctor" in html
+    assert "Verification" in html and "Doctor" in html
     assert "qadapt eval" in html, "the command that made it"
 
 

@@ -76,7 +76,7 @@ def test_the_setting_may_be_chosen() -> None:
 def test_nothing_is_proposed_where_the_live_one_is_smallest() -> None:
     made = qa.report(evaluation(result("live", 0.99, 48), result("scalar", 0.991, 388)))
     assert made.after is None
-    assert "As it is" in made.to_html()
+    assert "Current setting" in made.to_html()
 
 
 # -- Pareto --------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def test_a_page_stands_alone(tmp_path: Path) -> None:
     policy = [a for tag, a in page.tags if tag == "meta" and a.get("http-equiv")]
     assert policy and "default-src 'none'" in (policy[0]["content"] or "")
     assert len([1 for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]) == 2
-    for words in ("Before and after", "originals-in-ram", "Stores side by side", "segments",
+    for words in ("Before and after", "originals-in-ram", "Databases", "segments",
                   "qadapt eval edge:./data articles binary", "no 3 bits here"):  # fmt: skip
         assert words in page.text, words
     assert not re.findall(r"#0[1-8]0[1-8]0[1-8]", html), "all colours are the page's own"
@@ -211,10 +211,10 @@ def test_advice_and_labels() -> None:
         spec="store: edge:./data\n", confirmed=True,
     )  # fmt: skip
     made = qa.report(advice)
-    assert made.after == scored and made.after_is == "advised"
+    assert made.after == scored and made.after_is == "recommended by advise"
     text = Page(made.to_html()).text
     for words in ("the least RAM", "recall .70 < .94", "store: edge:./data",
-                  "Against relevance labels", "0.640"):  # fmt: skip
+                  "Relevance labels", "0.640"):  # fmt: skip
         assert words in text, words
     assert "| binary:rescore=10 | 0.640 | 0.650 | 0.770 | 0.780 | 300 |" in made.to_markdown()
 
@@ -267,10 +267,10 @@ def test_documents_are_told_apart_as_commands_write_them(tmp_path: Path) -> None
     ("content", "words"),
     [
         ("{", "cannot read"),
-        ("[]", "no document"),
-        ('{"format": "qadapt.plan/1"}', "no document that a report is made of"),
+        ("[]", "not a qadapt document"),
+        ('{"format": "qadapt.plan/1"}', "a document that reports do not support"),
         ('{"format": "qadapt.evaluation/1"}', "not a Evaluation"),
-        (None, "no file"),
+        (None, "does not exist"),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, content: str | None, words: str) -> None:
@@ -284,7 +284,7 @@ def test_files_that_are_none(tmp_path: Path, content: str | None, words: str) ->
 def test_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="needs an evaluation"):
         qa.report(DIAGNOSIS)
-    with pytest.raises(SpecError, match="kind of report"):
+    with pytest.raises(SpecError, match="report format"):
         qa.report(usual(), path=tmp_path / "report.pdf")
     with pytest.raises(InputError, match="cannot write"):
         qa.report(usual(), path=tmp_path / "nowhere" / "report.md")
