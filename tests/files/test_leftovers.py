@@ -69,6 +69,36 @@ def test_an_export(words: tuple[str, str, str]) -> None:
     assert names(folder) == [".docs.npy.mine", "docs.npy", "docs.npy.ids"]
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_vectors_do_not_appear_before_their_ids(
+    words: tuple[str, str, str], overwrite: bool
+) -> None:
+    """Without ``.ids`` the ids of a ``.npy`` are the numbers of its rows: other rows."""
+    source, _, folder = words
+    if overwrite:
+        for name in ("docs.npy", "docs.npy.ids"):
+            (Path(folder) / name).write_text("of an earlier export")
+    killed(
+        f"""
+        from pathlib import Path
+        whole, calls = Path.replace, []
+
+        def replace(self, target):
+            if calls:
+                dies()
+            calls.append(target)
+            return whole(self, target)
+
+        Path.replace = replace
+        qa.export_file(source + "#docs", folder + "/docs.npy", overwrite={overwrite})
+        """,
+        *words,
+    )
+    assert [name for name in names(folder) if not name.startswith(".")] == ["docs.npy.ids"]
+    qa.export_file(f"{source}#docs", f"{folder}/docs.npy")
+    assert names(folder) == ["docs.npy", "docs.npy.ids"]
+
+
 @pytest.mark.parametrize("moment", ["creation.configure", "shutil.rmtree"])
 def test_a_collection_that_was_being_made_or_dropped(
     words: tuple[str, str, str], moment: str

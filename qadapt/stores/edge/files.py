@@ -101,6 +101,15 @@ def read(folder: Path) -> dict[str, list[SegmentVector]]:
     return found
 
 
+def populated(folder: Path) -> int:
+    """Segments that hold ids: those with ``id_tracker.mappings``, or the ``mutable_`` one while
+    rows may still be added. The segment that the engine keeps for rows to come has neither."""
+    return sum(
+        any(path.stat().st_size for path in segment.glob("*id_tracker.mappings"))
+        for segment in _segments(folder)
+    )
+
+
 def _segments(folder: Path) -> Iterator[Path]:
     try:
         names = sorted(os.listdir(folder / SEGMENTS))
