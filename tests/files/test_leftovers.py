@@ -126,6 +126,21 @@ def test_a_collection_that_was_being_made_or_dropped(
     assert names(target.removeprefix("edge:")) == ["x"]
 
 
+def test_files_that_the_engine_was_writing(words: tuple[str, str, str]) -> None:
+    """It replaces its configuration each time that it opens a collection (qdrant-edge-py 0.9.0)."""
+    source = words[0]
+    docs = Path(source.removeprefix("edge:")) / "docs"
+    (segment,) = (docs / "segments").iterdir()
+    before = [names(docs), names(segment)]
+    for folder in (docs, segment):
+        (folder / ".atomicwriteAbCdEf").mkdir()
+        (folder / ".atomicwriteAbCdEf" / "tmpfile.tmp").write_text("{}")
+    with qa.open(source) as database:
+        assert database.collections() == ["docs"]
+        assert database["docs"].count() == 300
+    assert [names(docs), names(segment)] == before
+
+
 def test_the_probe_of_a_migration(words: tuple[str, str, str]) -> None:
     source, target, _ = words
     killed(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ import numpy as np
 from qadapt.stores.qdrant.mapping import same_config
 
 SEGMENTS = "segments"
+# A folder that holds a file on its way to replace another one.
+_UNFINISHED = ".atomicwrite"
 
 # Where originals stand: while rows may be added, and afterwards. The second of each is that of
 # the turbo datatypes.
@@ -83,6 +86,19 @@ class SegmentVector:
             and same_config(self.code_config, target)
             and (self.code_bytes > 0 or self.empty)
         )
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove files that a killed process was just writing.
+
+    The engine replaces its files through ``.atomicwriteXXXXXX`` beside them, the configuration each
+    time it opens the shard, and never removes those of a process that was killed.
+
+    Args:
+        folder: a shard that this process alone has open.
+    """
+    for left in sorted(folder.rglob(f"{_UNFINISHED}*")):
+        shutil.rmtree(left)
 
 
 def read(folder: Path) -> dict[str, list[SegmentVector]]:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
-import textwrap
 import uuid
 from pathlib import Path
 from typing import Any
@@ -72,7 +68,7 @@ def test_counts_stay_exact_through_deletes_overwrites_and_a_rebuild(
     docs.write(batch(range(1_500, 3_000)))
     left |= set(range(1_500, 3_000))
     assert counts(docs) == expected(left)
-    docs.apply("binary", vector="wide", yes=True)
+    docs.plan("binary", vector="wide").apply(yes=True)
     assert counts(docs) == expected(left)
     docs.delete(range(2_900, 3_000))
     docs.write(batch(range(1_600, 1_700)))
@@ -121,42 +117,3 @@ def test_pages_are_counted_to_the_end(docs: Any, monkeypatch: pytest.MonkeyPatch
     for page in (1, 7, ROWS - 1, ROWS, ROWS + 1):
         monkeypatch.setattr(counting, "PAGE", page)
         assert counts(docs) == expected(range(ROWS))
-
-
-_GROWTH = """
-    import json, sys
-    import qdrant_edge, qadapt as qa
-    from qadapt.stores.edge import counting, engine
-
-    def anonymous():
-        lines = open("/proc/self/status").read().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
-
-    with qa.open(sys.argv[1]) as db:
-        docs = db["docs"]
-        docs.fetch([0])  # the engine has the collection open
-        before = anonymous()
-        docs.info()
-        if sys.argv[2] == "paged":
-            counting.files.populated = lambda _: 2
-            docs.info()
-        print(json.dumps(anonymous() - before))
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
-@pytest.mark.parametrize("way", ["added", "paged"])
-def test_a_look_at_many_rows_takes_little_memory(tmp_path: Path, way: str) -> None:
-    """The engine's exact counts of these rows take 6,500 KiB."""
-    rows = 150_000
-    shard_rows = np.zeros((rows, 1), dtype=np.float32)
-    with qa.open(f"edge:{tmp_path}") as database:
-        made = database.create("docs", dim=1, metric="dot")
-        made.write(qa.Batch(range(rows), {"": shard_rows + 1}))
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(_GROWTH), f"edge:{tmp_path}", way],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(done.stdout) < 3_000
