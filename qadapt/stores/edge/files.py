@@ -98,7 +98,10 @@ def remove_unfinished(folder: Path) -> None:
         folder: a shard that this process alone has open.
     """
     for left in sorted(folder.rglob(f"{_UNFINISHED}*")):
-        shutil.rmtree(left)
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def read(folder: Path) -> dict[str, list[SegmentVector]]:
