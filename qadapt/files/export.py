@@ -114,7 +114,11 @@ def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:
 
 @contextmanager
 def whole(*paths: Path) -> Iterator[list[Path]]:
-    """Other names to write to; they become ``paths`` together at the end, or are gone."""
+    """Other names to write to; they become ``paths`` at the end, or are gone.
+
+    The first path is the last to appear. A process that is killed in between leaves no file of
+    vectors without its ids, or with those of an earlier export.
+    """
     for path in paths:
         sweep(path.parent, f".{path.name}.")
     made = [path.with_name(f".{path.name}.{mark()}") for path in paths]
@@ -123,7 +127,9 @@ def whole(*paths: Path) -> Iterator[list[Path]]:
         for temporary in made:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-        for temporary, path in zip(made, paths, strict=True):
+        if len(paths) > 1:
+            paths[0].unlink(missing_ok=True)
+        for temporary, path in reversed(list(zip(made, paths, strict=True))):
             temporary.replace(path)
         sync_folder(paths[0].parent)
     except OSError as error:

@@ -69,6 +69,36 @@ def test_an_export(words: tuple[str, str, str]) -> None:
     assert names(folder) == [".docs.npy.mine", "docs.npy", "docs.npy.ids"]
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_vectors_do_not_appear_before_their_ids(
+    words: tuple[str, str, str], overwrite: bool
+) -> None:
+    """Without ``.ids`` the ids of a ``.npy`` are the numbers of its rows: other rows."""
+    source, _, folder = words
+    if overwrite:
+        for name in ("docs.npy", "docs.npy.ids"):
+            (Path(folder) / name).write_text("of an earlier export")
+    killed(
+        f"""
+        from pathlib import Path
+        whole, calls = Path.replace, []
+
+        def replace(self, target):
+            if calls:
+                dies()
+            calls.append(target)
+            return whole(self, target)
+
+        Path.replace = replace
+        qa.export_file(source + "#docs", folder + "/docs.npy", overwrite={overwrite})
+        """,
+        *words,
+    )
+    assert [name for name in names(folder) if not name.startswith(".")] == ["docs.npy.ids"]
+    qa.export_file(f"{source}#docs", f"{folder}/docs.npy")
+    assert names(folder) == ["docs.npy", "docs.npy.ids"]
+
+
 @pytest.mark.parametrize("moment", ["creation.configure", "shutil.rmtree"])
 def test_a_collection_that_was_being_made_or_dropped(
     words: tuple[str, str, str], moment: str
@@ -94,6 +124,21 @@ def test_a_collection_that_was_being_made_or_dropped(
     with qa.open(target) as database:
         database.create("x", dim=4)
     assert names(target.removeprefix("edge:")) == ["x"]
+
+
+def test_files_that_the_engine_was_writing(words: tuple[str, str, str]) -> None:
+    """It replaces its configuration each time that it opens a collection (qdrant-edge-py 0.9.0)."""
+    source = words[0]
+    docs = Path(source.removeprefix("edge:")) / "docs"
+    (segment,) = (docs / "segments").iterdir()
+    before = [names(docs), names(segment)]
+    for folder in (docs, segment):
+        (folder / ".atomicwriteAbCdEf").mkdir()
+        (folder / ".atomicwriteAbCdEf" / "tmpfile.tmp").write_text("{}")
+    with qa.open(source) as database:
+        assert database.collections() == ["docs"]
+        assert database["docs"].count() == 300
+    assert [names(docs), names(segment)] == before
 
 
 def test_the_probe_of_a_migration(words: tuple[str, str, str]) -> None:

@@ -25,7 +25,7 @@ from qadapt.errors import (
 )
 from qadapt.locking import HeldError, Lock
 from qadapt.model import Batch
-from qadapt.stores.edge import space
+from qadapt.stores.edge import files, space
 from qadapt.stores.importing import load
 
 if TYPE_CHECKING:
@@ -249,6 +249,8 @@ class Shard:
         try:
             space.check_open(self.folder)
             loaded: qdrant_edge.EdgeShard = engine().EdgeShard.load(str(self.folder))
+            # The engine has its own lock now, so nobody else writes in this folder.
+            files.remove_unfinished(self.folder)
         except BaseException:
             if not held:
                 self._owner.release()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ import numpy as np
 from qadapt.stores.qdrant.mapping import same_config
 
 SEGMENTS = "segments"
+# A folder that holds a file on its way to replace another one.
+_UNFINISHED = ".atomicwrite"
 
 # Where originals stand: while rows may be added, and afterwards. The second of each is that of
 # the turbo datatypes.
@@ -85,6 +88,22 @@ class SegmentVector:
         )
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove files that a killed process was just writing.
+
+    The engine replaces its files through ``.atomicwriteXXXXXX`` beside them, the configuration each
+    time it opens the shard, and never removes those of a process that was killed.
+
+    Args:
+        folder: a shard that this process alone has open.
+    """
+    for left in sorted(folder.rglob(f"{_UNFINISHED}*")):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+
+
 def read(folder: Path) -> dict[str, list[SegmentVector]]:
     """All vectors of all segments, by the vector's name.
 
@@ -99,6 +118,15 @@ def read(folder: Path) -> dict[str, list[SegmentVector]]:
         except (FileNotFoundError, json.JSONDecodeError):
             continue
     return found
+
+
+def populated(folder: Path) -> int:
+    """Segments that hold ids: those with ``id_tracker.mappings``, or the ``mutable_`` one while
+    rows may still be added. The segment that the engine keeps for rows to come has neither."""
+    return sum(
+        any(path.stat().st_size for path in segment.glob("*id_tracker.mappings"))
+        for segment in _segments(folder)
+    )
 
 
 def _segments(folder: Path) -> Iterator[Path]:

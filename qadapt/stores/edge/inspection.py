@@ -8,8 +8,8 @@ from typing import Any
 
 from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import CollectionInfo, Metric, Server, Vector, VectorInfo
-from qadapt.stores.edge import config, files
-from qadapt.stores.edge.engine import Shard, engine
+from qadapt.stores.edge import config, counting, files
+from qadapt.stores.edge.engine import Shard
 from qadapt.stores.edge.status import Seen, judge
 from qadapt.stores.qdrant import mapping
 from qadapt.stores.qdrant.rescoring import Codes
@@ -24,7 +24,7 @@ class Look:
 
     Attributes:
         config: as the file has it.
-        count: rows.
+        count: rows; at most so many where the look was not ``exact``.
         vectors: the evidence of each vector that qadapt can describe.
     """
 
@@ -81,18 +81,18 @@ def _problem(params: Mapping[str, Any]) -> str | None:
     return None
 
 
-def look(shard: Shard) -> Look:
-    """Read the files, and count. Holds the shard's lock."""
-    edge = engine()
+def look(shard: Shard, *, exact: bool = True) -> Look:
+    """Read the files, and count. Holds the shard's lock.
+
+    Args:
+        exact: False counts rows as the segments do, which takes no time. A search needs no more.
+    """
     with shard.lock:
-        counts = {}
         with shard.use("inspect") as opened:
-            count = opened.count(edge.CountRequest(exact=True))
+            count = counting.rows(opened, shard.folder) if exact else counting.at_most(opened)
             settings = config.read(shard.folder)
             described = vectors(settings)
-            for name in described:
-                having = edge.Filter(must=[edge.HasVectorCondition(name)])
-                counts[name] = opened.count(edge.CountRequest(exact=True, filter=having))
+            counts = {name: counting.having(opened, name, count) for name in described}
         found = files.read(shard.folder)
         widest = _widest(found, described)
         seen = Look(

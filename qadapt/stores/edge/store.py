@@ -56,6 +56,7 @@ from qadapt.stores.base import (
 from qadapt.stores.edge import (
     changes,
     config,
+    counting,
     creation,
     extras,
     findings,
@@ -229,13 +230,18 @@ class EdgeStore(Store):
         """The last look, or a new one after a change."""
         with shard.lock:
             known: inspection.Look | None = shard.seen
-            return known or inspection.look(shard)
+            return known or inspection.look(shard, exact=False)
+
+    def _settings(self, shard: Shard) -> config.Config:
+        """The configuration, which the engine completes when it opens the shard."""
+        with shard.lock, shard.use("open"):
+            return config.read(shard.folder)
 
     # -- rows --------------------------------------------------------------------------------
 
     def write(self, collection: str, batch: Batch) -> None:
         shard = self._shard(collection)
-        settings = self._look(shard).config
+        settings = self._settings(shard)
         wanted = inspection.vectors(settings)
         more = extras.found(settings)
         batch = batch.ready(wanted, more, normalises=self.normalises)
@@ -260,6 +266,8 @@ class EdgeStore(Store):
         shard = self._shard(collection)
         condition = to_engine(self._dated(shard, filter))
         with shard.use("count") as opened:
+            if condition is None:
+                return counting.rows(opened, shard.folder)
             return int(opened.count(engine().CountRequest(exact=True, filter=condition)))
 
     def fetch(
@@ -359,7 +367,7 @@ class EdgeStore(Store):
         return ranges.split((record.id for page in pages for record in page), n)
 
     def _wanted(self, shard: Shard, names: Sequence[str] | None) -> dict[str, Vector | Extra]:
-        settings = self._look(shard).config
+        settings = self._settings(shard)
         if names is None:
             return dict(inspection.vectors(settings))
         more = extras.found(settings)
@@ -372,10 +380,10 @@ class EdgeStore(Store):
         return "as it is" if floats.survives(value) else "nearly"
 
     def beyond_rows(self, collection: str) -> Mapping[str, str]:
-        return extras.beyond(self._look(self._shard(collection)).config)
+        return extras.beyond(self._settings(self._shard(collection)))
 
     def beside(self, collection: str) -> Beside:
-        return Beside(extras=extras.found(self._look(self._shard(collection)).config))
+        return Beside(extras=extras.found(self._settings(self._shard(collection))))
 
     def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
         told = super().refuses_beside(beside.replace(extras={}))
@@ -494,5 +502,5 @@ class EdgeStore(Store):
     def findings(
         self, info: CollectionInfo, options: Mapping[str, Any] | None = None
     ) -> list[Finding]:
-        looked = self._look(self._shard(info.name))
+        looked = inspection.look(self._shard(info.name))
         return findings.findings(self.address, info, looked, options or {})
