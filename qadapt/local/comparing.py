@@ -139,7 +139,7 @@ def _changed(
         rows += len(ids)
     drawn = compare(store, collection, name, index)
     known = min(rows + drawn.rows, len(index) - 1)
-    return Compared(known, len(index), (*found, *drawn.differing))
+    return Compared(known, len(index), tuple(dict.fromkeys((*found, *drawn.differing))))
 
 
 def compare_for_search(
