@@ -17,6 +17,7 @@ from qadapt.errors import (
     SpecError,
     refuse_pairs,
 )
+from qadapt.local.bulk_writes import alias_moved
 from qadapt.local.state import forget
 from qadapt.model import (
     Accept,
@@ -230,7 +231,10 @@ class Database:
 
     def switch_alias(self, alias: str, collection: str) -> None:
         """Make an alias, or move it in one action."""
+        former = self._store.aliases().get(alias)
         self._store.switch_alias(alias, collection)
+        if former != collection:
+            alias_moved(self._store, alias, collection)
 
     def drop_alias(self, alias: str) -> None:
         """Delete an alias; the collection stays."""

@@ -24,6 +24,8 @@ LOOKED_AT = 1_000  # rows of the collection that are compared with those of the 
 
 def begin(end: Endpoint, source: Source) -> None:
     """Note that a collection is about to be created for a file."""
+    # What an earlier collection of this name left behind must not act on the new one.
+    forget(end.store.address, end.name)
     told = {
         "store": end.store.address.identity,
         "collection": end.name,

@@ -18,7 +18,7 @@ from qadapt.codecs import Calibration
 from qadapt.engines.exact import unit
 from qadapt.errors import IntegrityError, UnsupportedError
 from qadapt.index import CodeIndex
-from qadapt.local import marks
+from qadapt.local import change_counters, marks
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.local.state import index_dir, private_folder
 from qadapt.model import Batch, Kind, Match, Metric, Quantization, Rescore, Vector
@@ -94,6 +94,8 @@ def build(
     if beside.exists():
         shutil.rmtree(beside)
     private_folder(beside)
+    # Before the first row is read: a write meanwhile moves it, and then all rows are compared.
+    counter = store.change_counter(collection)
     total = store.count(collection)
     calibration = _calibrate(store, collection, name, vector, total, progress)
     with CodeIndex.create(
@@ -111,9 +113,11 @@ def build(
                 done += len(batch)
                 progress(Progress("building qadapt's codes", done, total))
         index.save()
+    change_counters.forget(store, collection, name)
     if place.exists():
         shutil.rmtree(place)
     beside.replace(place)
+    change_counters.record(store, collection, name, counter)
     marks.clear(store, collection, name)
 
 
@@ -177,6 +181,7 @@ def refuse_missing(batch: Batch, name: str) -> None:
 def remove(store: Store, collection: str, name: str) -> None:
     """Delete the code index of one vector, if there is one."""
     place = index_dir(store.address, collection, name)
+    change_counters.forget(store, collection, name)
     if place.exists():
         shutil.rmtree(place)
     marks.clear(store, collection, name)

@@ -1,8 +1,9 @@
 """Whether our codes describe what the store holds now: stored vectors are encoded again.
 
 A row count shows only that rows were added or deleted. So vectors are read from the store, and
-their codes compared with those of the index: all of them where that is little work, else rows
-drawn at random, and the status says how many of how many.
+their codes compared with those of the index: all of them where that is little work, or where the
+store's change counter moved and qadapt's own writes do not account for it; else rows drawn at
+random. The status says how many of how many.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ import numpy as np
 
 from qadapt.errors import IntegrityError, QadaptError
 from qadapt.index import CodeIndex
-from qadapt.local import codes, marks
+from qadapt.local import change_counters, codes, marks
+from qadapt.local.change_counters import Since
 from qadapt.local.state import index_dir
 from qadapt.model import Batch, Evidence, Id, Quantization, State, Status, Vector
 from qadapt.stores.base import Store
+from qadapt.stores.change_counter import ChangeCounter
 
 # A collection of at most so many values (16 MiB of floats) is compared whole by a status.
 WHOLE_VALUES = 4 * 2**20
 SAMPLE_ROWS, FEWEST_ROWS = 1_000, 64
+# A search compares at most so many values (64 MiB of floats) when the change counter moved.
+SEARCH_VALUES = 4 * WHOLE_VALUES
 # Rows that a search compares when a process first uses the codes, and once in so many seconds.
 SEARCH_ROWS, SEARCH_EVERY = 200, 60.0
 FETCH_ROWS = 500
@@ -67,15 +72,22 @@ class Compared:
 
 
 def compare(
-    store: Store, collection: str, name: str, index: CodeIndex, *, rows: int | None = None
+    store: Store,
+    collection: str,
+    name: str,
+    index: CodeIndex,
+    *,
+    rows: int | None = None,
+    whole: bool = False,
 ) -> Compared:
     """Encode stored vectors again and compare the codes.
 
     Args:
         rows: draw so many; None compares all where that is little work.
+        whole: compare all, however many there are.
     """
     total, dim = len(index), index.settings.dim
-    if rows is None and total * dim <= WHOLE_VALUES:
+    if whole or (rows is None and total * dim <= WHOLE_VALUES):
         return _whole(store, collection, name, index)
     most = min(SAMPLE_ROWS, max(FEWEST_ROWS, WHOLE_VALUES // dim)) if rows is None else rows
     drawn = random.sample(index.ids, min(most, total))
@@ -83,12 +95,74 @@ def compare(
 
 
 def _whole(store: Store, collection: str, name: str, index: CodeIndex) -> Compared:
+    """Compare all rows, up to the first page with rows that differ in a large collection."""
     found: list[Id] = []
     rows = 0
+    large = len(index) * index.settings.dim > WHOLE_VALUES
     for batch in store.read(collection, vectors=[name], payload=False):
         found += _differing(index, name, batch)
         rows += len(batch)
+        if found and large:
+            return Compared(rows, len(index), tuple(found))
     return Compared(max(rows, len(index)), len(index), tuple(found))
+
+
+def compare_by_counter(
+    store: Store, collection: str, name: str, index: CodeIndex, counter: ChangeCounter | None
+) -> tuple[Compared, Since]:
+    """Compare what the change counter makes necessary, for a status.
+
+    Args:
+        counter: as it was before the index was opened.
+    """
+    former = change_counters.recorded(store, collection, name)
+    since = change_counters.since(former, counter)
+    if since is Since.CHANGED and former is not None:
+        compared = _changed(store, collection, name, index, former)
+        if compared is not None:
+            return compared, since
+    unknown = since in (Since.CHANGED, Since.NOT_RECORDED)
+    return compare(store, collection, name, index, whole=unknown), since
+
+
+def _changed(
+    store: Store, collection: str, name: str, index: CodeIndex, former: ChangeCounter
+) -> Compared | None:
+    """Compare the rows written since ``former``, and a sample; None where they are not known."""
+    pages = store.changed_since(collection, former)
+    if pages is None or len(index) * index.settings.dim <= WHOLE_VALUES:
+        return None
+    found: list[Id] = []
+    rows = 0
+    for ids in pages:
+        found += differing(store, collection, name, index, ids)
+        rows += len(ids)
+    drawn = compare(store, collection, name, index)
+    known = min(rows + drawn.rows, len(index) - 1)
+    return Compared(known, len(index), tuple(dict.fromkeys((*found, *drawn.differing))))
+
+
+def compare_for_search(
+    store: Store, collection: str, name: str, index: CodeIndex
+) -> Compared | None:
+    """Compare a sample, or what the change counter makes necessary, before a search.
+
+    Returns:
+        None where another client wrote to a collection that is too large to be compared by a
+        search.
+    """
+    counter = store.change_counter(collection)
+    former = change_counters.recorded(store, collection, name)
+    if former is None or change_counters.since(former, counter) is not Since.CHANGED:
+        return compare(store, collection, name, index, rows=SEARCH_ROWS)
+    compared = _changed(store, collection, name, index, former)
+    if compared is None:
+        if len(index) * index.settings.dim > SEARCH_VALUES:
+            return None
+        compared = compare(store, collection, name, index, whole=True)
+    if not compared.differing:
+        change_counters.record(store, collection, name, counter)
+    return compared
 
 
 def differing(
@@ -178,6 +252,7 @@ def _status(
     """One look; None where a write of qadapt came in between."""
     advice = advice_for(store, collection, name, wanted)
     try:
+        counter = store.change_counter(collection)
         with codes.open_index(store, collection, name, checksums=True) as index:
             size = index.nbytes
             total = sum(size.values())
@@ -189,14 +264,17 @@ def _status(
                 return Status(State.IGNORED, reason, evidence=evidence, advice=advice), total
             if not count:
                 return Status(State.UNKNOWN, NO_ROWS, evidence=evidence), total
-            compared = compare(store, collection, name, index)
+            compared, since = compare_by_counter(store, collection, name, index, counter)
             evidence += (
+                Evidence("change counter", _counter_words(counter, since)),
                 Evidence("rows compared with the store", compared.rows),
                 Evidence("rows that differ", len(compared.differing)),
             )
             if not compared.differing:
                 remember(index.folder)
-                part = "" if compared.whole else _part(compared)
+                if since is not Since.UNCHANGED:
+                    change_counters.record(store, collection, name, counter)
+                part = "" if compared.whole else _part(compared, counter, since)
                 return Status(State.ACTIVE, part, evidence=evidence), total
             if settled(store, collection, name, index):
                 reason = record(store, collection, name, compared.reason)
@@ -227,10 +305,31 @@ def advice_for(store: Store, collection: str, name: str, wanted: Quantization) -
     )
 
 
-def _part(compared: Compared) -> str:
+def _counter_words(counter: ChangeCounter | None, since: Since) -> str:
+    return "none" if counter is None else f"{counter.name}: {since.value}"
+
+
+def _part(compared: Compared, counter: ChangeCounter | None, since: Since) -> str:
+    """What is known of the rows that were not compared."""
+    rows = f"{compared.rows:,} of {compared.of:,} rows"
+    if counter is None:
+        return (
+            f"the store has no change counter: {rows}, drawn at random, were compared with the "
+            "store and are the same"
+        )
+    if counter.complete:
+        return (
+            f"no other client changed a row ({counter.name}); {rows}, drawn at random, were "
+            "compared with the store and are the same"
+        )
+    if since is Since.CHANGED:
+        return (
+            f"{rows} were compared with the store and are the same: those written since the last "
+            f"comparison ({counter.name}), and others drawn at random"
+        )
     return (
-        f"{compared.rows:,} of {compared.of:,} rows, drawn at random, were compared with the "
-        "store and are the same"
+        f"no row was written since the last comparison ({counter.name}); {rows}, drawn at random, "
+        "were compared with the store and are the same"
     )
 
 

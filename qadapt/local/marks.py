@@ -37,14 +37,17 @@ def under_way(store: Store, collection: str, name: str) -> bool:
     return _writing(store, collection, name).exists()
 
 
-def outdate(store: Store, collection: str, name: str, reason: str) -> None:
+def outdate(
+    store: Store, collection: str, name: str, reason: str, *, replace: bool = False
+) -> None:
     """Mark the codes as out of date, on disk; the first reason stays.
 
     Args:
         reason: a sentence without a full stop.
+        replace: put this reason in the place of an earlier one.
     """
     path = _stale(store, collection, name)
-    if not path.exists():
+    if replace or not path.exists():
         write_whole(path, reason)
 
 

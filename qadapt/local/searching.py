@@ -22,6 +22,12 @@ Floats = npt.NDArray[np.float32]
 ROUNDS = 20
 
 
+WRITTEN = (
+    "another client wrote to the collection, which is too large to be compared by a search; "
+    "`qadapt inspect` compares all rows"
+)
+
+
 class OutdatedError(Exception):
     """The codes must not be used; says why."""
 
@@ -104,9 +110,9 @@ class Ours:
             raise OutdatedError(reason)
         if comparing.recently(index):
             return
-        compared = comparing.compare(
-            self.store, self.collection, self.name, index, rows=comparing.SEARCH_ROWS
-        )
+        compared = comparing.compare_for_search(self.store, self.collection, self.name, index)
+        if compared is None:
+            raise OutdatedError(WRITTEN)
         if compared.differing:
             raise _Changed(compared.differing)
         comparing.remember(index.folder)

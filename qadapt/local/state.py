@@ -115,6 +115,12 @@ def index_dir(address: Address, collection: str, vector: str) -> Path:
     return state_dir() / "indexes" / collection_key(address, collection) / name
 
 
+def any_indexes() -> bool:
+    """Whether codes of ours are kept for any collection."""
+    folder = state_dir() / "indexes"
+    return folder.is_dir() and any(folder.iterdir())
+
+
 def import_note(address: Address, collection: str) -> Path:
     """The file that is there while an import makes a collection (see ``files.half``)."""
     return state_dir() / "imports" / f"{collection_key(address, collection)}.json"

@@ -1,7 +1,10 @@
 """Writes and deletions that keep our codes in step with the store.
 
 What the codes would refuse is refused before the store is touched. When one of the two fails
-afterwards, the codes are set to what the store holds, or are marked as out of date.
+afterwards, the codes are set to what the store holds, or are marked as out of date. Codes are
+found under the collection's own name and under each alias of it.
+
+The store's change counter is recorded again after each write, when that write alone moved it.
 """
 
 from __future__ import annotations
@@ -14,10 +17,13 @@ import numpy as np
 
 from qadapt.errors import InputError, IntegrityError, QadaptError
 from qadapt.index import CodeIndex
-from qadapt.local import codes, comparing, marks
+from qadapt.local import change_counters, codes, comparing, marks
+from qadapt.local.change_counters import Since
 from qadapt.local.settings import read_settings
+from qadapt.local.state import any_indexes
 from qadapt.model import Batch, Id, Quantization, Vector
 from qadapt.stores.base import Store, silent
+from qadapt.stores.change_counter import ChangeCounter
 
 # Seconds that a write waits for another writer of the same codes.
 PATIENCE = 30.0
@@ -102,6 +108,7 @@ def write_rows(store: Store, collection: str, batch: Batch) -> None:
             lambda each: each.take(batch),
             batch.ids,
             "the rows were written",
+            written=len(batch),
         )
 
 
@@ -127,15 +134,23 @@ def _both(
     in_codes: Callable[[_Held], None],
     ids: Sequence[Id],
     done: str,
+    *,
+    written: int = 0,
 ) -> None:
-    """Change the store, then the codes; what fails leaves no codes that look right and are not."""
+    """Change the store, then the codes; what fails leaves no codes that look right and are not.
+
+    Args:
+        written: rows that ``in_store`` writes; 0 where it deletes ``ids``.
+    """
     if not held:
         in_store()
         return
-    first = held[0]
-    with marks.changing(first.store, first.collection, [each.name for each in held]):
+    with ExitStack() as stack:
+        for each in held:
+            stack.enter_context(marks.changing(each.store, each.collection, [each.name]))
         try:
-            in_store()
+            count = _Count(held, written)
+            count.around(in_store)
         except InputError:  # refused before anything was written
             raise
         except QadaptError as error:
@@ -154,6 +169,44 @@ def _both(
                     f"changed and are not used from now on: {getattr(error, 'message', error)}",
                     hint=marks.REPAIR,
                 ) from error
+            count.record(at)
+
+
+class _Count:
+    """The store's change counter around one write."""
+
+    def __init__(self, held: Sequence[_Held], written: int) -> None:
+        self._former = [
+            change_counters.recorded(each.store, each.collection, each.name) for each in held
+        ]
+        self._rows = [len(each.index) for each in held]
+        self._held, self._written = held, written
+        self._before: ChangeCounter | None = None
+        self._after: ChangeCounter | None = None
+        self._alone = False
+
+    def around(self, in_store: Callable[[], None]) -> None:
+        """Read the counter before and after the store is changed."""
+        store, collection = self._held[0].store, self._held[0].collection
+        with store.exclusive(collection) as self._alone:
+            self._before = store.change_counter(collection)
+            in_store()
+            self._after = store.change_counter(collection)
+
+    def record(self, at: int) -> None:
+        """Record the counter for codes that took the write, when they described all rows before
+        it and nothing but this write moved the counter; else all rows are compared by the next
+        status."""
+        each = self._held[at]
+        if self._before is None or self._after is None or not self._after.complete:
+            return
+        if change_counters.since(self._former[at], self._before) is not Since.UNCHANGED:
+            return
+        deleted = 0 if self._written else self._rows[at] - len(each.index)
+        if self._alone or self._after.accounted(
+            self._before, written=self._written, deleted=deleted
+        ):
+            change_counters.record(each.store, each.collection, each.name, self._after)
 
 
 def _sync_or_mark(each: _Held, ids: Sequence[Id], error: QadaptError) -> None:
@@ -174,24 +227,39 @@ def _mark(each: _Held, reason: str) -> None:
 @contextmanager
 def _held(store: Store, collection: str) -> Iterator[list[_Held]]:
     """The codes of a collection that can be kept in step, each with its lock."""
-    whole = store.whole(collection)
-    wanted = {
-        name: each.client
-        for name, each in read_settings(store, whole).vectors.items()
-        if each.client is not None
-    }
-    there = store.info(whole).vectors if wanted else {}
     with ExitStack() as stack:
         held = []
-        for name, quantization in wanted.items():
+        for known, name, quantization in remembered(store, collection):
+            there = store.info(known).vectors
             if name not in there:
                 continue
             vector = there[name].vector
-            index = _open(store, whole, name, vector, quantization)
+            index = _open(store, known, name, vector, quantization)
             if index is not None:
                 stack.enter_context(index)
-                held.append(_Held(store, whole, name, vector, quantization, index))
+                held.append(_Held(store, known, name, vector, quantization, index))
         yield held
+
+
+def remembered(store: Store, collection: str) -> list[tuple[str, str, Quantization]]:
+    """Our codes of a collection: the name that they were made for, which may be an alias, the
+    vector, and the quantization.
+
+    Args:
+        collection: by any of its names; also ``NAME@PART``.
+    """
+    if not any_indexes():
+        return []
+    whole = store.whole(collection)
+    aliases = store.aliases()
+    real = aliases.get(whole, whole)
+    names = [real, *sorted(alias for alias, behind in aliases.items() if behind == real)]
+    return [
+        (known, name, each.client)
+        for known in names
+        for name, each in read_settings(store, known).vectors.items()
+        if each.client is not None
+    ]
 
 
 def _open(

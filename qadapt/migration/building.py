@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qadapt.errors import TooFewRowsError
-from qadapt.local import seen
+from qadapt.local import bulk_writes, seen
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.migration import indexes
 from qadapt.migration.endpoint import Endpoint
@@ -43,6 +43,10 @@ def build(
             write_settings(target.store, target.name, settings.with_vector(name, changed))
     if target.store.indexes_last:
         indexes.make(plan, target, progress)
+    # Codes of an existing target that the plan does not name: rows were written beside them.
+    for name in bulk_writes.resume(target.store, target.name, progress):
+        if name in found:
+            found[name] = seen.info(target.store, target.name).vectors[name].status
     return found
 
 

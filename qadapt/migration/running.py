@@ -17,8 +17,8 @@ from qadapt.errors import (
     SpecError,
     UnsupportedError,
 )
-from qadapt.local import seen
-from qadapt.local.state import exclusive
+from qadapt.local import bulk_writes, seen
+from qadapt.local.state import exclusive, forget
 from qadapt.migration import journal as journals
 from qadapt.migration import loading, parting
 from qadapt.migration.beside import create
@@ -40,6 +40,10 @@ from qadapt.stores.base import OnProgress, Part, Store, silent
 
 PLAN, MADE = "plan", "made"
 LEFT_OUT = 20
+COPYING = (
+    "`qadapt migrate` is copying rows of {} into the collection, or was interrupted: the same "
+    "command finishes the copy and builds the codes again"
+)
 
 
 def plan_migration(
@@ -116,6 +120,8 @@ def migrate(
         _make(made, target, journal)
         parting.make_missing(source, target, lane.carrier)
         already = sum(stand.rows for stand in journal.stands())
+        if catching_up or not all(stand.done for stand in journal.stands()):
+            bulk_writes.suspend(target.store, target.name, COPYING.format(source))
         loading.begin(target, journal)
         copied = _copied(made, journal, lane, on, progress)
         caught = catch_up(made, journal, lane, progress) if catching_up else None
@@ -263,6 +269,8 @@ def _make(plan: MigrationPlan, target: Endpoint, journal: Journal) -> None:
         return
     if target.there:
         target.store.drop(target.name)
+    # What an earlier collection of this name left behind must not act on the new one.
+    forget(*target.key)
     create(target, plan.made, plan.beside)
     journal.put(**{MADE: True, **loading.noted(target)})
 
@@ -325,6 +333,8 @@ def _checked(
 def _cut_over(target: Endpoint, alias: str) -> Cutover:
     before = target.store.aliases().get(alias)
     target.store.switch_alias(alias, target.name)
+    if before != target.name:
+        bulk_writes.alias_moved(target.store, alias, target.name)
     address = shlex.quote(str(replace(target.store.address, collection=None)))
     words = [address, shlex.quote(alias)]
     back = [*words, shlex.quote(before)] if before else [*words, "--drop"]

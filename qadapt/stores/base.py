@@ -28,6 +28,7 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.stores import sampling
+from qadapt.stores.change_counter import Counted
 from qadapt.stores.copyable import Copyable
 from qadapt.stores.terms import (
     MAX_K,
@@ -67,12 +68,12 @@ __all__ = [
 ]
 
 
-class Store(Copyable, abc.ABC):
+class Store(Copyable, Counted, abc.ABC):
     """A database of collections.
 
     Subclasses open with ``Store.open(address)``; those whose client a user may already have
     also give ``Store.wrap(client)``. Every method raises only errors of ``qadapt.errors``. What
-    concerns copies alone stands in ``Copyable``.
+    concerns copies alone stands in ``Copyable``, change counters in ``Counted``.
 
     Attributes:
         name: the store's name in addresses and tables.

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,7 +54,9 @@ from qadapt.stores.base import (
     accepted,
     unknown_kind,
 )
+from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.edge import (
+    change_counter,
     changes,
     config,
     counting,
@@ -269,6 +272,17 @@ class EdgeStore(Store):
             if condition is None:
                 return counting.rows(opened, shard.folder)
             return int(opened.count(engine().CountRequest(exact=True, filter=condition)))
+
+    def change_counter(self, collection: str) -> ChangeCounter | None:
+        shard = self._shard(collection)
+        with shard.use("read the segment versions of") as opened:
+            return change_counter.of_manifest(opened.snapshot_manifest())
+
+    @contextmanager
+    def exclusive(self, collection: str) -> Iterator[bool]:
+        # Other processes are kept out by the folder's lock, other threads by the shard's.
+        with self._shard(collection).lock:
+            yield True
 
     def fetch(
         self,

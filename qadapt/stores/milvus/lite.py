@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.milvus.schema import Field, Layout
 from qadapt.stores.milvus.status import Seen, Segment
 
@@ -52,6 +53,44 @@ def in_files(path: Path | None, layout: Layout, field: Field, seen: Seen) -> See
     memory = in_memory(folder / "wal", layout.keys.field)
     sealed = None if memory is None else max(0, seen.count - memory)
     return dataclasses.replace(seen, segments=segments, sealed=sealed, index_bytes=size)
+
+
+def change_counter(path: Path | None, layout: Layout) -> ChangeCounter | None:
+    """The highest sequence number of a collection; None where its files cannot be read.
+
+    Run on milvus-lite 3.2.2: each row that is written takes the next number, each deletion one
+    for all of its keys; a flush, reads and opening the file again take none.
+    """
+    if path is None:
+        return None
+    folder = path / "collections" / layout.real
+    # The logs first: when they are flushed meanwhile, the manifest has their numbers.
+    logged = _last_logged(folder / "wal")
+    if logged is None:
+        return None
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        made = (folder / "schema.json").stat()
+    except (OSError, ValueError):
+        return None
+    number = max(logged, int(manifest.get("current_seq", 0)))
+    # The schema's file tells a collection that was made again from the former one.
+    value = f"{made.st_ino}/{made.st_mtime_ns}/{number}"
+    return ChangeCounter("sequence number", value, number=number, deletion="call")
+
+
+def _last_logged(logs: Path) -> int | None:
+    """The highest sequence number of rows and deletions in memory; None without pyarrow."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return None
+    last = 0
+    for log in sorted(logs.glob("wal_*.arrow")):
+        for batch in _batches(pa, log):
+            numbers = batch.column("_seq")
+            last = max(last, numbers[len(numbers) - 1].as_py())
+    return last
 
 
 def _rows(file: Path) -> int | None:

@@ -32,6 +32,7 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.stores import checks
 from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, accepted
+from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
 from qadapt.stores.milvus import (
     aliases,
@@ -45,6 +46,7 @@ from qadapt.stores.milvus import (
     indexing,
     keeping,
     like,
+    lite,
     look,
     mapping,
     parts,
@@ -245,6 +247,12 @@ class MilvusStore(ClientStore[Connection]):
         self._load_in_lite(collection)
         keys = rows.delete(self.connection, layout, ids)
         bits.delete(self.connection, layout, keys)
+
+    def change_counter(self, collection: str) -> ChangeCounter | None:
+        # A server shows no number that moves with writes to its growing segments (run on 2.3.5).
+        if not self.connection.lite or self.connection.old_lite:
+            return None
+        return lite.change_counter(self.connection.path, self._layout(collection))
 
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self._layout(collection)

@@ -49,6 +49,7 @@ from qadapt.stores.base import (
     accepted,
     unknown_kind,
 )
+from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
 from qadapt.stores.qdrant import (
     capabilities,
@@ -62,6 +63,7 @@ from qadapt.stores.qdrant import (
     gates,
     keys,
     loading,
+    local_counter,
     localmode,
     look,
     mapping,
@@ -240,6 +242,13 @@ class QdrantStore(ClientStore[Connection]):
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         transfer.delete(self.connection, collection, ids)
+
+    def change_counter(self, collection: str) -> ChangeCounter | None:
+        # A server tells an operation number in its telemetry since 1.19 (`update_queue.op_num`),
+        # which was not seen to move with each write: no live server was at hand.
+        if not self.connection.local:
+            return None
+        return local_counter.read(self.connection, collection)
 
     def count(self, collection: str, filter: Any = None) -> int:
         raw = self._raw(collection)

@@ -39,6 +39,7 @@ from qadapt.stores.base import (
     accepted,
     silent,
 )
+from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
 from qadapt.stores.weaviate import (
     aliases,
@@ -60,6 +61,7 @@ from qadapt.stores.weaviate import (
     schema,
     searching,
     tenants,
+    update_times,
     writing,
 )
 from qadapt.stores.weaviate.connection import (
@@ -259,6 +261,15 @@ class WeaviateStore(ClientStore[Connection]):
         layout = self._layout(collection)
         tenant = tenants.to_change(layout, tenants.split(collection)[1], "delete from")
         writing.delete(self.connection, layout, tenant, ids)
+
+    def change_counter(self, collection: str) -> ChangeCounter | None:
+        layout = self._layout(collection)
+        return None if layout.multi_tenant else update_times.counter(self.connection, layout)
+
+    def changed_since(
+        self, collection: str, counter: ChangeCounter
+    ) -> Iterator[Sequence[Id]] | None:
+        return update_times.changed_since(self.connection, self._layout(collection), counter)
 
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self._layout(collection)
