@@ -319,8 +319,9 @@ def _part(compared: Compared, counter: ChangeCounter | None, since: Since) -> st
         )
     if counter.complete:
         return (
-            f"no other client changed a row ({counter.name}); {rows}, drawn at random, were "
-            "compared with the store and are the same"
+            "no other client changed a row since all rows were encoded or compared "
+            f"({counter.name}); {rows}, drawn at random, were compared with the store and are the "
+            "same"
         )
     if since is Since.CHANGED:
         return (
