@@ -21,6 +21,7 @@ import pytest
 
 from live import Unavailable
 from live.ladder import Ladder
+from live.milvus import MilvusServer
 from live.shared import Desk, RemoteLadder
 from live.weaviate import WeaviateServer
 from qadapt.errors import QadaptError
@@ -115,11 +116,11 @@ def weaviate_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., We
     started: list[WeaviateServer] = []
 
     def start(**environment: str) -> WeaviateServer:
-        with _clock_stopped():
+        with clock_stopped():
             try:
                 server = WeaviateServer(**environment)
             except Unavailable as reason:
-                _missing(request.config, "weaviate", str(reason))
+                missing(request.config, "weaviate", str(reason))
             started.append(server)
             server.start()
         saw(request.config, "weaviate", server.version, "server of one test")
@@ -130,12 +131,28 @@ def weaviate_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., We
         server.stop()
 
 
+@pytest.fixture
+def milvus_server(request: pytest.FixtureRequest) -> Iterator[MilvusServer]:
+    """A fresh, started server of this test's own, with ``kill()`` and ``start()``."""
+    try:
+        server = MilvusServer()
+    except Unavailable as reason:
+        missing(request.config, "milvus", str(reason))
+    try:
+        with clock_stopped():
+            server.start()
+        saw(request.config, "milvus", server.version, "server of one test")
+        yield server
+    finally:
+        server.stop()
+
+
 def _server(config: pytest.Config, engine: str) -> str:
-    with _clock_stopped():
+    with clock_stopped():
         try:
             found = config.stash[LADDER].find(engine)
         except Unavailable as reason:
-            _missing(config, engine, str(reason))
+            missing(config, engine, str(reason))
         except (QadaptError, RuntimeError) as error:
             pytest.fail(f"the live engine {engine!r} is there and fails: {error}", pytrace=False)
     saw(config, engine, found.version, found.way)
@@ -148,14 +165,14 @@ def _edge(config: pytest.Config, folder: Path) -> str:
         with closing(registry.open_store(address)) as store:
             saw(config, "edge", str(store.server().version), "in process")
     except QadaptError as error:
-        _missing(config, "edge", str(error))
+        missing(config, "edge", str(error))
     return address
 
 
 def _milvus_lite(config: pytest.Config, folder: Path) -> str:
     for module in ("pymilvus", "milvus_lite"):
         if importlib.util.find_spec(module) is None:
-            _missing(config, "milvus-lite", f"the package {module} is not installed")
+            missing(config, "milvus-lite", f"the package {module} is not installed")
     saw(config, "milvus-lite", importlib.metadata.version("milvus-lite"), "in process")
     return f"milvus:{folder / 'test.db'}"
 
@@ -165,15 +182,16 @@ def saw(config: pytest.Config, engine: str, version: str, way: str) -> None:
     config.stash[SEEN].add(f"{engine} {version} ({way})")
 
 
-def _missing(config: pytest.Config, engine: str, why: str) -> NoReturn:
+def missing(config: pytest.Config, engine: str, why: str) -> NoReturn:
+    """Skip, or fail where the engine is required."""
     if engine in config.stash[REQUIRED]:
         pytest.fail(f"the live engine {engine!r} is required and not there: {why}", pytrace=False)
     pytest.skip(f"no live engine {engine!r}: {why}")
 
 
 @contextmanager
-def _clock_stopped() -> Iterator[None]:
-    """Building and starting a server are not the time of the test that happens to be first."""
+def clock_stopped() -> Iterator[None]:
+    """Do not count what the first test waits for, such as a server's start, as that test's time."""
     left, _ = signal.setitimer(signal.ITIMER_REAL, 0)  # the clock of pytest-timeout
     try:
         yield
