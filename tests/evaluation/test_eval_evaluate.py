@@ -83,9 +83,10 @@ def test_each_result_tells_bytes_time_and_who_rescored(
     )
     none, binary = found.result("none"), found.result("binary:rescore=4")
     assert none.bytes_per_vector == pytest.approx(4 * DIM, rel=0.01)
-    assert binary.bytes_per_vector == pytest.approx(DIM / 8, rel=0.01)
     assert binary.bytes is not None
-    assert binary.bytes.codes == pytest.approx(DIM / 8 * ROWS, rel=0.01)
+    # One bit for a dimension; the segment that grows adds a block of the file system.
+    assert DIM / 8 * ROWS <= binary.bytes.codes <= DIM / 8 * ROWS + 4096
+    assert binary.bytes_per_vector == pytest.approx(binary.bytes.codes / ROWS)
     assert binary.bytes.originals == pytest.approx(4 * DIM * ROWS, rel=0.01)
     assert binary.how is not None
     assert (binary.how.rescorer, binary.how.candidates) == ("store", 40)

@@ -202,7 +202,10 @@ def test_unloaded_is_told_and_not_mended_behind_the_users_back(
 
 
 def test_types_that_2_3_takes_and_fails_on_are_refused_before(server: MilvusStore) -> None:
-    """create_collection accepts FLOAT16_VECTOR and the index is never built (facts section 4)."""
+    """create_collection accepts FLOAT16_VECTOR and the index is never built.
+
+    docs/engines/milvus.md#finished-is-not-used
+    """
     if not server.connection.version.startswith("2.3"):
         pytest.skip(f"this server is {server.connection.version}, which has them")
     with pytest.raises(UnsupportedError, match=r"2\.4"):
