@@ -1,6 +1,8 @@
 """What pytest gets of the live engines: options, fixtures, and the line that tells what was used.
 
+pytest -m "not server"                     embedded engines only; -m server: the others
 pytest --require-live=edge,milvus          these engines must be there: their tests fail, not skip
+pytest --must-see=edge,milvus              and at least one test must have used each of them
 QADAPT_REQUIRE_LIVE=edge                   the same
 QADAPT_TEST_QDRANT_URL=qdrant+http://...   where a server for tests is; so for each engine
 QADAPT_TEST_CONTAINERS=1                   containers only; 0: none
@@ -21,6 +23,7 @@ import pytest
 
 from live import Unavailable
 from live.ladder import Ladder
+from live.marks import needs_server
 from live.milvus import MilvusServer
 from live.shared import Desk, RemoteLadder
 from live.weaviate import WeaviateServer
@@ -29,6 +32,7 @@ from qadapt.stores import registry
 
 ENGINES = ("edge", "qdrant", "milvus", "milvus-lite", "weaviate")
 REQUIRED = pytest.StashKey[frozenset[str]]()
+MUST_SEE = pytest.StashKey[frozenset[str]]()
 SEEN = pytest.StashKey[set[str]]()
 LADDER = pytest.StashKey["Ladder | RemoteLadder"]()
 DESK = pytest.StashKey[Desk]()
@@ -43,20 +47,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="ENGINES",
         help=f"engines that must be there, separated by commas: {', '.join(ENGINES)}",
     )
+    parser.addoption(
+        "--must-see",
+        default="",
+        metavar="ENGINES",
+        help="engines that must be there, and that at least one test must use",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "server: needs a server; set by itself (live.marks)")
     asked = f"{config.getoption('--require-live')},{os.environ.get('QADAPT_REQUIRE_LIVE', '')}"
-    names = frozenset(name.strip() for name in asked.split(",") if name.strip())
-    unknown = sorted(names.difference(ENGINES))
-    if unknown:
-        raise pytest.UsageError(
-            f"--require-live: unknown engine {', '.join(unknown)}; known: {', '.join(ENGINES)}"
-        )
-    config.stash[REQUIRED] = names
+    config.stash[MUST_SEE] = _engines("--must-see", config.getoption("--must-see"))
+    config.stash[REQUIRED] = _engines("--require-live", asked) | config.stash[MUST_SEE]
     config.stash[SEEN] = set()
     given = getattr(config, "workerinput", {})  # in a worker of pytest-xdist
     config.stash[LADDER] = RemoteLadder(given[_PORT]) if _PORT in given else Ladder()
+
+
+def _engines(option: str, text: str) -> frozenset[str]:
+    names = frozenset(name.strip() for name in text.split(",") if name.strip())
+    unknown = sorted(names.difference(ENGINES))
+    if unknown:
+        raise pytest.UsageError(
+            f"{option}: unknown engine {', '.join(unknown)}; known: {', '.join(ENGINES)}"
+        )
+    return names
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if needs_server(item):
+            item.add_marker("server")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -77,6 +100,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput[_SEEN] = sorted(session.config.stash[SEEN])
+    elif _unseen(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _unseen(config: pytest.Config) -> list[str]:
+    """Engines that the run must use and did not."""
+    seen = {each.partition(" ")[0] for each in config.stash[SEEN]}
+    return sorted(config.stash[MUST_SEE] - seen)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -87,6 +118,9 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     seen = "; ".join(sorted(config.stash[SEEN])) or "none"
     terminalreporter.write_line(f"live engines: {seen}")
+    unseen = _unseen(config)
+    if unseen:
+        terminalreporter.write_line(f"required engines that no test used: {', '.join(unseen)}")
 
 
 @pytest.fixture
@@ -102,6 +136,8 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
             return _edge(request.config, tmp_path)
         if engine == "milvus-lite":
             return _milvus_lite(request.config, tmp_path)
+        if request.node.get_closest_marker("server") is None:
+            pytest.fail("this test asks for a server: add @pytest.mark.server", pytrace=False)
         return _server(request.config, engine)
 
     return address
