@@ -1,7 +1,7 @@
 # qadapt: everything from a bare machine with Python 3.10 or newer and pip.
 #
 #   make demo     the whole story on real text, no server
-#   make test     all tests, on the engines that packages give
+#   make test     tests on embedded engines; make test-servers: on real servers
 #   make help     everything else
 #
 # Each target makes its own virtual environment and installs what it needs, once; after a change
@@ -30,7 +30,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-models test-report test-milvus test-milvus-lite25 test-ray soak test-live weaviate up \
+.PHONY: help demo test test-servers test-models test-report test-milvus test-milvus-lite25 test-ray soak test-live weaviate up \
   down matrix lint style types floors format bench-import clean distclean
 
 help: ## this list
@@ -40,8 +40,11 @@ help: ## this list
 demo: $(VENV)/.demo ## the whole story on real text, in an engine that runs in the process
 	$(PY) -m qadapt.cli demo $(DEMO_ARGS)
 
-test: $(VENV)/.dev ## all tests, on the engines that packages give (one not there is told and skipped)
-	$(PY) -m pytest -n auto $(PYTEST_ARGS)
+test: $(VENV)/.dev ## tests on the engines that run in the process; no server is started
+	$(PY) -m pytest -n auto -m "not server" $(PYTEST_ARGS)
+
+test-servers: $(VENV)/.dev ## tests on real servers: Milvus 2.3.5, Weaviate (make weaviate), containers
+	$(PY) -m pytest -n auto -m server $(PYTEST_ARGS)
 
 # sentence-transformers brings torch: 5.8 GB from PyPI, so it has an environment of its own.
 test-models: $(MODELS)/.models ## a real embedding model, in an environment of its own
@@ -55,7 +58,7 @@ test-milvus: $(VENV)/.dev ## Milvus Lite and the real server 2.3.5 alone
 	$(PY) -m pytest -n auto --require-live=milvus,milvus-lite tests/conformance/test_milvus.py \
 	  tests/stores/milvus $(PYTEST_ARGS)
 
-test-live: $(VENV)/.live ## the conformance suite and faults on engines in containers (LIVE=milvus,weaviate)
+test-live: $(VENV)/.dev ## the conformance suite and faults on engines in containers (LIVE=milvus,weaviate)
 	QADAPT_TEST_CONTAINERS=1 $(PY) -m pytest --require-live=$(LIVE) --timeout 900 \
 	  $(LIVE_TESTS) $(PYTEST_ARGS)
 
@@ -65,7 +68,7 @@ up: ## the engines in containers, from official images; AGE=oldest for the oldes
 down: ## end them; their data is gone
 	$(COMPOSE) down --volumes
 
-matrix: $(VENV)/.live ## run the cells of the matrix on live engines, and write the docs
+matrix: $(VENV)/.dev ## run the cells of the matrix on live engines, and write the docs
 	rm -f .cache/cells.jsonl; mkdir -p .cache
 	QADAPT_MATRIX_OUT=.cache/cells.jsonl $(PY) -m pytest tests/conformance/test_cells.py $(PYTEST_ARGS)
 	$(PY) -m qadapt.matrix merge .cache/cells.jsonl
@@ -131,10 +134,6 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml
 	$(PIP) install --quiet --editable '.[dev,engines]'
-	@touch $@
-
-$(VENV)/.live: $(VENV)/.dev
-	$(PIP) install --quiet 'testcontainers>=4.8'
 	@touch $@
 
 $(MODELS)/.models: pyproject.toml

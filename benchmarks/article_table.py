@@ -6,9 +6,10 @@
 
 SciFact (BEIR test split: 5,183 documents, 300 queries) embedded by all-MiniLM-L6-v2 and
 all-mpnet-base-v2 (texts cut at 128 tokens). As in the article 100 hits are searched, so that x4
-means 400 candidates, and nDCG@10 is measured. The embeddings are read from ``$QADAPT_SHARED``,
-or ``../shared`` beside the repository: ``data/scifact-minilm.npz``, ``data/scifact-mpnet.npz``,
-``data/scifact-qrels.json``.
+means 400 candidates, and nDCG@10 is measured. The licence of SciFact is
+non-commercial, so it is not part of the repository: ``QADAPT_SCIFACT`` names a folder that holds
+``scifact-minilm.npz`` and ``scifact-mpnet.npz`` (arrays ``docs``, ``queries``, ``doc_ids``,
+``query_ids``) and ``scifact-qrels.json`` (``{query id: {document id: grade}}``).
 """
 
 from __future__ import annotations
@@ -91,16 +92,20 @@ class Row:
 
 
 def data_folder() -> Path:
-    """Where the embeddings are expected."""
-    beside = Path(__file__).resolve().parents[2] / "shared"
-    return Path(os.environ.get("QADAPT_SHARED", beside)) / "data"
+    """The folder that QADAPT_SCIFACT names."""
+    named = os.environ.get("QADAPT_SCIFACT")
+    if not named:
+        raise SystemExit("set QADAPT_SCIFACT to the folder that holds scifact-minilm.npz")
+    return Path(named)
 
 
 def load(name: str, folder: Path | None = None) -> Task:
     """A set by its name, one of SETS."""
     place = folder or data_folder()
     if not (place / f"{name}.npz").is_file():
-        raise SystemExit(f"no {name}.npz in {place}: set QADAPT_SHARED to the folder above data/")
+        raise SystemExit(
+            f"no {name}.npz in {place}: set QADAPT_SCIFACT to the folder that holds it"
+        )
     with np.load(place / f"{name}.npz") as arrays:
         docs, queries = (arrays[key].astype(np.float32) for key in ("docs", "queries"))
         doc_ids, query_ids = arrays["doc_ids"], arrays["query_ids"]

@@ -4,7 +4,7 @@
     python benchmarks/simulation.py --store weaviate --store milvus --only minilm
     python benchmarks/simulation.py --render     from what is kept, the table and the checks alone
 
-Real embeddings (SciFact by MiniLM and mpnet, ``QADAPT_SHARED`` or ``../shared``). Servers come
+Real embeddings (SciFact by MiniLM and mpnet, in the folder ``QADAPT_SCIFACT``). Servers come
 from the ladder of the tests. What was seen is kept in ``benchmarks/simulation.json``, one part a
 store and data set, and ``docs/simulation.md`` and ``qadapt/simulation/checked.json`` are made from
 it.
@@ -110,7 +110,7 @@ def run(store: str, address: str, name: str, count: int, codes: list[str]) -> No
 
 
 def vectors_of(name: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    folder = Path(os.environ.get("QADAPT_SHARED", ROOT.parent / "shared")) / "data"
+    folder = Path(os.environ["QADAPT_SCIFACT"])
     with np.load(folder / f"scifact-{name}.npz") as arrays:
         rows = arrays["docs"].astype(np.float32)
         return rows, arrays["queries"].astype(np.float32)[:count]

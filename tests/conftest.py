@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
-import numpy as np
 import pytest
+from embeddings import Embeddings, load
 
 from qadapt.model import masking
 
-REPO = Path(__file__).resolve().parents[1]
-
-pytest_plugins = ["live.plugin"]
+pytest_plugins = ["live.plugin", "skips"]
 
 # On CI the same examples each time, so that what fails is what was changed; elsewhere new ones.
 hypothesis.settings.register_profile("qadapt", deadline=None)
@@ -50,40 +46,10 @@ def forgotten_keys() -> Iterator[None]:
 # -- real embeddings -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Embeddings:
-    """SciFact by all-MiniLM-L6-v2: 5,183 abstracts and 300 claims, of length 1.
-
-    Attributes:
-        docs, queries: float32 ``(n, 384)``.
-        doc_ids, query_ids: their ids in the data set.
-        qrels: ``{query id: {doc id: 1}}``.
-    """
-
-    docs: np.ndarray
-    queries: np.ndarray
-    doc_ids: list[str]
-    query_ids: list[str]
-    qrels: dict[str, dict[str, int]]
-
-
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of shared data: ``../shared/data`` beside the repository, or QADAPT_SHARED."""
-    folder = Path(os.environ.get("QADAPT_SHARED", REPO.parent / "shared")) / "data"
-    if not (folder / "scifact-minilm.npz").is_file():
-        pytest.skip(f"no scifact-minilm.npz in {folder}: set QADAPT_SHARED to the folder of data/")
-    return folder
+def embeddings() -> Embeddings:
+    """5,000 real embeddings with queries and relevance labels; see ``embeddings.load``."""
+    from live.plugin import clock_stopped
 
-
-@pytest.fixture(scope="session")
-def scifact(shared_data: Path) -> Embeddings:
-    """Real embeddings with labels; read once."""
-    with np.load(shared_data / "scifact-minilm.npz") as arrays:
-        return Embeddings(
-            docs=arrays["docs"].astype(np.float32),
-            queries=arrays["queries"].astype(np.float32),
-            doc_ids=[str(key) for key in arrays["doc_ids"].tolist()],
-            query_ids=[str(key) for key in arrays["query_ids"].tolist()],
-            qrels=json.loads((shared_data / "scifact-qrels.json").read_text(encoding="utf-8")),
-        )
+    with clock_stopped():
+        return load()

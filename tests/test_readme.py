@@ -59,7 +59,7 @@ def test_every_module_of_the_architecture_is_there() -> None:
 
 
 def test_every_extra_has_its_reason() -> None:
-    tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
+    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
     folder = Path(__file__).parent.parent
     project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     text = (folder / "docs" / "architecture.md").read_text(encoding="utf-8")

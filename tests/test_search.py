@@ -28,7 +28,7 @@ from qadapt.stores.base import Search
 
 WAYS = ("engine", "rescored by us", "our codes")
 QUERIES = 80
-ALL = 600.0  # oversampling at which all 5,183 rows are candidates of 10 hits
+ALL = 600.0  # oversampling at which all 5,000 rows are candidates of 10 hits
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +37,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def places(scifact: Any, folder: Path) -> dict[str, str]:
+def places(embeddings: Any, folder: Path) -> dict[str, str]:
     """Two folders with the same rows: one quantized by the engine, one bare for our codes."""
     pytest.importorskip("qdrant_edge")
-    payloads = [{"group": row % 7, "doc": scifact.doc_ids[row]} for row in range(len(scifact.docs))]
-    batch = qa.Batch(range(len(scifact.docs)), {"": scifact.docs}, payloads)
+    payloads = [
+        {"group": row % 7, "doc": embeddings.doc_ids[row]} for row in range(len(embeddings.docs))
+    ]
+    batch = qa.Batch(range(len(embeddings.docs)), {"": embeddings.docs}, payloads)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QADAPT_STATE_DIR", str(folder / "state"))
         with qa.open(f"edge:{folder / 'native'}") as database:
-            collection = database.create("docs", dim=scifact.docs.shape[1])
+            collection = database.create("docs", dim=embeddings.docs.shape[1])
             collection.write(batch)
             collection.plan("binary").apply(yes=True)
         with qa.open(f"edge:{folder / 'ours'}", disabled=["native-quantization"]) as database:
-            collection = database.create("docs", dim=scifact.docs.shape[1])
+            collection = database.create("docs", dim=embeddings.docs.shape[1])
             collection.write(batch)
             collection.plan("binary", accept="client").apply(yes=True)
     return {"native": f"edge:{folder / 'native'}", "ours": f"edge:{folder / 'ours'}"}
@@ -81,20 +83,20 @@ def open_way(
 
 
 @pytest.fixture(scope="module")
-def queries(scifact: Any) -> np.ndarray:
-    found: np.ndarray = scifact.queries[:QUERIES]
+def queries(embeddings: Any) -> np.ndarray:
+    found: np.ndarray = embeddings.queries[:QUERIES]
     return found
 
 
 @pytest.fixture(scope="module")
-def exact(scifact: Any, queries: np.ndarray) -> np.ndarray:
+def exact(embeddings: Any, queries: np.ndarray) -> np.ndarray:
     """Exact scores of all rows, ``(nq, rows)``."""
-    return exact_scores(queries, scifact.docs, Metric.COSINE)
+    return exact_scores(queries, embeddings.docs, Metric.COSINE)
 
 
-def distances(scifact: Any, queries: np.ndarray) -> np.ndarray:
+def distances(embeddings: Any, queries: np.ndarray) -> np.ndarray:
     """Hamming distances of sign bits, ``(nq, rows)``."""
-    rows, asked = unit(scifact.docs) > 0, unit(queries) > 0
+    rows, asked = unit(embeddings.docs) > 0, unit(queries) > 0
     return np.stack([(rows != bits).sum(axis=1) for bits in asked])
 
 
@@ -130,11 +132,11 @@ def test_over_all_rows_each_way_is_exact(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_at_four_times_each_way_finds_the_best_of_the_nearest_codes(
-    open_way: Any, scifact: Any, queries: np.ndarray, exact: np.ndarray, way: str
+    open_way: Any, embeddings: Any, queries: np.ndarray, exact: np.ndarray, way: str
 ) -> None:
     hits = open_way(way).search(queries, k=10, rescore=4)
     no_duplicates(hits)
-    far = distances(scifact, queries)
+    far = distances(embeddings, queries)
     last = np.sort(far, axis=1)[:, 39:40]
     found = hits.ids.astype(int)
     np.testing.assert_allclose(
@@ -167,9 +169,9 @@ def test_at_four_times_the_ways_have_nearly_the_same_recall(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_filters_hold_in_each_way(
-    open_way: Any, scifact: Any, queries: np.ndarray, exact: np.ndarray, way: str
+    open_way: Any, embeddings: Any, queries: np.ndarray, exact: np.ndarray, way: str
 ) -> None:
-    groups = np.arange(len(scifact.docs)) % 7
+    groups = np.arange(len(embeddings.docs)) % 7
     collection = open_way(way)
     for filter, allowed in (
         ({"group": 3}, groups == 3),
@@ -178,7 +180,7 @@ def test_filters_hold_in_each_way(
     ):
         hits = collection.search(queries[:10], k=10, rescore=ALL, filter=filter)
         same_answers(hits, exact[:10], np.broadcast_to(allowed, exact[:10].shape))
-    one = {"doc": scifact.doc_ids[17]}
+    one = {"doc": embeddings.doc_ids[17]}
     hits = collection.search(queries[:3], k=4, rescore=4, filter=one)
     assert hits.ids.tolist() == [[17, None, None, None]] * 3
     assert np.isnan(hits.scores[:, 1:]).all()
@@ -191,54 +193,54 @@ def test_filters_hold_in_each_way(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_payloads_come_with_their_rows(
-    open_way: Any, scifact: Any, queries: np.ndarray, way: str
+    open_way: Any, embeddings: Any, queries: np.ndarray, way: str
 ) -> None:
     hits = open_way(way).search(
-        queries[:5], k=3, rescore=4, with_payload=True, filter={"doc": scifact.doc_ids[4:6]}
+        queries[:5], k=3, rescore=4, with_payload=True, filter={"doc": embeddings.doc_ids[4:6]}
     )
     for ids, payloads in zip(hits.ids.tolist(), hits.payloads, strict=True):
         assert sorted(ids[:2]) == [4, 5]
         assert ids[2] is None
-        expected = [{"group": key % 7, "doc": scifact.doc_ids[key]} for key in ids[:2]]
+        expected = [{"group": key % 7, "doc": embeddings.doc_ids[key]} for key in ids[:2]]
         assert payloads == [*expected, None]
     assert open_way(way).search(queries[:1], k=3).payloads is None
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_more_asked_for_than_there_is(
-    live: Callable[[str], str], way: str, scifact: Any, tmp_path: Path
+    live: Callable[[str], str], way: str, embeddings: Any, tmp_path: Path
 ) -> None:
     """https://github.com/huggingface/sentence-transformers/pull/3887 gave the last document for
     padding, /pull/3956 the same document again and NaN among the hits."""
     disabled = {"rescored by us": ["native-rescore"], "our codes": ["native-quantization"]}
     with qa.open(live("edge"), disabled=disabled.get(way, [])) as database:
-        collection = database.create("few", dim=384)
-        collection.write(qa.Batch(range(7), {"": scifact.docs[:7]}))
+        collection = database.create("few", dim=embeddings.dim)
+        collection.write(qa.Batch(range(7), {"": embeddings.docs[:7]}))
         plan = collection.plan("binary:rescore=4", accept="client")
         plan.apply(yes=True)
-        hits = collection.search(scifact.queries[:4], k=20)
+        hits = collection.search(embeddings.queries[:4], k=20)
         assert hits.ids.shape == hits.scores.shape == (4, 20)
         for row in hits.ids.tolist():
             assert sorted(row[:7]) == list(range(7))
             assert row[7:] == [None] * 13
         assert np.isnan(hits.scores[:, 7:]).all()
         assert not np.isnan(hits.scores[:, :7]).any()
-        scores = exact_scores(scifact.queries[:4], scifact.docs[:7], Metric.COSINE)
+        scores = exact_scores(embeddings.queries[:4], embeddings.docs[:7], Metric.COSINE)
         np.testing.assert_allclose(hits.scores[:, :7], -np.sort(-scores, axis=1), atol=1e-5)
 
 
 @pytest.mark.parametrize("metric", ["dot", "euclidean"])
 @pytest.mark.parametrize("way", WAYS)
 def test_scores_are_in_the_metrics_unit_in_each_way(
-    live: Callable[[str], str], way: str, metric: str, scifact: Any
+    live: Callable[[str], str], way: str, metric: str, embeddings: Any
 ) -> None:
-    rows = 3 * scifact.docs[:500]
+    rows = 3 * embeddings.docs[:500]
     disabled = {"rescored by us": ["native-rescore"], "our codes": ["native-quantization"]}
     with qa.open(live("edge"), disabled=disabled.get(way, [])) as database:
-        collection = database.create("docs", dim=384, metric=metric)
+        collection = database.create("docs", dim=embeddings.dim, metric=metric)
         collection.write(qa.Batch(range(500), {"": rows}))
         collection.plan("binary", accept="client").apply(yes=True)
-        asked = 2 * scifact.queries[:10]
+        asked = 2 * embeddings.queries[:10]
         hits = collection.search(asked, k=10, rescore=50)
         scores = exact_scores(asked, rows, Metric.of(metric))
         np.testing.assert_allclose(
@@ -360,15 +362,15 @@ def test_rescoring_by_finer_codes_is_refused_or_done_but_never_passed_over(
     assert 0 < np.abs(hits.scores - found).max() < 0.02
 
 
-def test_int8_codes_of_ours_say_what_they_did(live: Callable[[str], str], scifact: Any) -> None:
+def test_int8_codes_of_ours_say_what_they_did(live: Callable[[str], str], embeddings: Any) -> None:
     with qa.open(live("edge"), disabled=["native-quantization"]) as database:
-        collection = database.create("docs", dim=384)
-        collection.write(qa.Batch(range(300), {"": scifact.docs[:300]}))
+        collection = database.create("docs", dim=embeddings.dim)
+        collection.write(qa.Batch(range(300), {"": embeddings.docs[:300]}))
         collection.plan("scalar", accept="client").apply()
-        how = collection.search(scifact.queries[:5], k=10, rescore=qa.Rescore(2, "codes")).how
+        how = collection.search(embeddings.queries[:5], k=10, rescore=qa.Rescore(2, "codes")).how
         assert (how.searcher, how.rescorer, how.scores) == ("qadapt", "none", "approximate")
         assert (how.candidates, how.rescored_on) == (0, "none")
-        how = collection.search(scifact.queries[:5], k=10).how
+        how = collection.search(embeddings.queries[:5], k=10).how
         assert (how.rescorer, how.candidates, how.scores) == ("qadapt", 10, "exact")
 
 
@@ -378,29 +380,29 @@ def test_a_row_that_goes_away_between_search_and_rescoring_is_told(
     collection = open_way("rescored by us")
     store = collection._store
     whole = store.fetch
-    before = collection.search(queries[:1], k=6, rescore=4).ids[0].tolist()
+    before = collection.search(queries[:1], k=5, rescore=4).ids[0].tolist()
     lost = before[0]
 
     def without(name: str, ids: Any, **how: Any) -> qa.Batch:
         return whole(name, [key for key in ids if key != lost], **how)
 
     monkeypatch.setattr(store, "fetch", without)
-    hits = collection.search(queries[:1], k=5, rescore=4)
+    hits = collection.search(queries[:1], k=4, rescore=5)  # 20 candidates both times
     assert hits.ids[0].tolist() == before[1:]
     assert "1 candidates were deleted during the search and left out" in hits.how.notes
 
 
 def test_without_codes_a_rescore_asked_for_changes_nothing(
-    live: Callable[[str], str], scifact: Any
+    live: Callable[[str], str], embeddings: Any
 ) -> None:
     for disabled in ([], ["native-rescore"], ["native-quantization"]):
         with qa.open(live("edge"), disabled=disabled) as database:
             if "docs" in database:
                 database.drop("docs")
-            collection = database.create("docs", dim=384)
-            collection.write(qa.Batch(range(300), {"": scifact.docs[:300]}))
-            hits = collection.search(scifact.queries[:5], k=10, rescore=4)
-            scores = exact_scores(scifact.queries[:5], scifact.docs[:300], Metric.COSINE)
+            collection = database.create("docs", dim=embeddings.dim)
+            collection.write(qa.Batch(range(300), {"": embeddings.docs[:300]}))
+            hits = collection.search(embeddings.queries[:5], k=10, rescore=4)
+            scores = exact_scores(embeddings.queries[:5], embeddings.docs[:300], Metric.COSINE)
             same_answers(hits, scores)
             assert hits.how.scores == "exact"
 

@@ -85,7 +85,7 @@ def graph_bytes(count: int, m: int = M) -> int:
 
 
 def _cold(quantization: Quantization, originals_on_disk: bool) -> bool:
-    """Codes follow the originals where nobody says (facts: pinned if originals are cached)."""
+    """Codes follow the originals where nobody says (docs/engines/qdrant.md#memory-placement)."""
     return quantization.codes == "disk" or (quantization.codes is None and originals_on_disk)
 
 

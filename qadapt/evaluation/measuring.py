@@ -290,7 +290,7 @@ def _bytes(info: VectorInfo) -> Bytes:
     if info.held_by == "qadapt":
         return _our_bytes(info)
     # Qdrant keeps codes that are not placed where the originals are, which are in RAM if nobody
-    # says (facts/qdrant.md 1).
+    # says (docs/engines/qdrant.md#memory-placement).
     originals_on_disk = asked.originals == "disk"
     codes_on_disk = asked.codes == "disk" or (asked.codes is None and originals_on_disk)
     codes, originals = info.code_bytes, info.float_bytes

@@ -1,7 +1,8 @@
 """Rows that searches do not reach: each row of a sample is searched for by its own vector.
 
-An index may lose rows that its store still has: Weaviate 1.39.0, killed, came back with all objects
-and without its newest ones in the vector index (facts/weaviate.md section 7), and no status tells.
+An index may lose rows that its store still has: Weaviate 1.39.0, killed, came back with all
+objects and without its newest ones in the vector index (docs/engines/weaviate.md#crashes), and no
+status tells.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class Product(Model):
 
 
 def auto_segments(dim: int) -> int:
-    """The segments of PQ where none are asked for (facts/weaviate.md 1.2)."""
+    """The segments of PQ where none are asked for (docs/engines/weaviate.md#segments-of-pq)."""
     for least, divisor in ((2048, 8), (768, 6), (256, 4), (2, 2)):
         if dim >= least and dim % divisor == 0:
             return dim // divisor

@@ -77,16 +77,16 @@ Filled = Callable[..., str]
 
 
 @pytest.fixture
-def filled(live: Callable[[str], str], scifact: Any) -> Filled:
+def filled(live: Callable[[str], str], embeddings: Any) -> Filled:
     """``filled("articles", rows=400)``: the address of a live store with real vectors."""
     url = live("edge")
 
     def fill(*names: str, rows: int = 400) -> str:
         payloads = [{"topic": "abc"[row % 3], "year": 1980 + row % 40} for row in range(rows)]
-        batch = qa.Batch(list(range(rows)), {"": scifact.docs[:rows]}, payloads)
+        batch = qa.Batch(list(range(rows)), {"": embeddings.docs[:rows]}, payloads)
         with qa.open(url) as db:
             for name in names:
-                db.create(name, dim=scifact.docs.shape[1]).write(batch)
+                db.create(name, dim=embeddings.docs.shape[1]).write(batch)
         return url
 
     return fill

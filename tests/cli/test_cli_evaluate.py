@@ -23,9 +23,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def queries(tmp_path: Path, scifact: Any) -> Path:
+def queries(tmp_path: Path, embeddings: Any) -> Path:
     path = tmp_path / "q.npy"
-    np.save(path, scifact.queries[:60])
+    np.save(path, embeddings.queries[:60])
     return path
 
 
@@ -65,17 +65,17 @@ def test_a_gate_is_of_what_was_asked_for(cli: Cli, articles: str) -> None:
 
 
 def test_labels_on_the_command_line(
-    cli: Cli, filled: Any, scifact: Any, queries: Path, tmp_path: Path
+    cli: Cli, filled: Any, embeddings: Any, queries: Path, tmp_path: Path
 ) -> None:
     url = filled("articles")
     ids = tmp_path / "ids.txt"
-    ids.write_text("\n".join(scifact.query_ids[:60]), encoding="utf-8")
+    ids.write_text("\n".join(embeddings.query_ids[:60]), encoding="utf-8")
     # Rows are numbered in `filled`; the labels' documents are renamed to those numbers.
-    places = {key: at for at, key in enumerate(scifact.doc_ids)}
+    places = {key: at for at, key in enumerate(embeddings.doc_ids)}
     labels = tmp_path / "labels.tsv"
     lines = [
         f"{query}\t{places[document]}\t1"
-        for query, known in scifact.qrels.items()
+        for query, known in embeddings.qrels.items()
         for document in known
     ]
     labels.write_text("\n".join(["query-id\tcorpus-id\tscore", *lines]), encoding="utf-8")

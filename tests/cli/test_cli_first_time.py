@@ -37,11 +37,11 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @pytest.fixture
-def places(articles: str, tmp_path: Path, scifact: Any) -> dict[str, str]:
+def places(articles: str, tmp_path: Path, embeddings: Any) -> dict[str, str]:
     """What stands in the braces."""
     (tmp_path / "bad.npy").write_text("garbage")
-    np.save(tmp_path / "q.npy", scifact.queries[:3])
-    rows = scifact.docs[:50].copy()
+    np.save(tmp_path / "q.npy", embeddings.queries[:3])
+    rows = embeddings.docs[:50].copy()
     rows[40, 0] = np.nan
     np.save(tmp_path / "nan.npy", rows)
     names = {"bad": "bad.npy", "npy": "q.npy", "nan": "nan.npy"}
@@ -60,14 +60,14 @@ def test_what_is_wrong_is_said(cli: Cli, places: dict[str, str], case: str) -> N
 
 
 def test_a_file_that_cannot_be_held_leaves_nothing_behind(
-    cli: Cli, places: dict[str, str], tmp_path: Path, scifact: Any
+    cli: Cli, places: dict[str, str], tmp_path: Path, embeddings: Any
 ) -> None:
     ran = cli("import", places["nan"], f"{places['url']}#other")
     assert ran.code == 2
     assert "row 40" in ran.err and "Nothing was written" in ran.err and "--allow" not in ran.err
     with qa.open(places["url"]) as db:
         assert db.collections() == ["articles"]
-    np.save(tmp_path / "nan.npy", scifact.docs[:50])  # repaired, and typed again
+    np.save(tmp_path / "nan.npy", embeddings.docs[:50])  # repaired, and typed again
     assert cli("import", places["nan"], f"{places['url']}#other").code == 0
 
 
@@ -102,15 +102,15 @@ def test_a_search_without_codes_says_that_there_is_nothing_to_rescore(
 
 
 def test_the_doctor_gives_another_metric_where_the_store_has_no_alias(
-    cli: Cli, live: Callable[[str], str], scifact: Any, tmp_path: Path,
+    cli: Cli, live: Callable[[str], str], embeddings: Any, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     url = live("edge")
     with qa.open(url) as db:
-        rows = scifact.docs[:300] * rng.uniform(0.2, 5, (300, 1)).astype(np.float32)
-        db.create("notes", dim=384, metric="dot").write(qa.Batch(range(300), {"": rows}))
+        rows = embeddings.docs[:300] * rng.uniform(0.2, 5, (300, 1)).astype(np.float32)
+        db.create("notes", dim=embeddings.dim, metric="dot").write(qa.Batch(range(300), {"": rows}))
     found = cli("doctor", url, "notes", "--check", "unnormalised-dot", "--json").json
     command = found["collections"][0]["findings"][0]["command"]
     for part in command.split(" && "):

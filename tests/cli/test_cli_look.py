@@ -123,10 +123,12 @@ def test_collections_are_completed(articles: str, process: Cli) -> None:
 # -- verify ------------------------------------------------------------------------------------
 
 
-def test_verify_measures_and_gates(cli: Cli, articles: str, tmp_path: Path, scifact: Any) -> None:
+def test_verify_measures_and_gates(
+    cli: Cli, articles: str, tmp_path: Path, embeddings: Any
+) -> None:
     with qa.open(articles) as db:
         db["articles"].plan("binary").apply(yes=True)
-    np.save(tmp_path / "q.npy", scifact.queries[:50])
+    np.save(tmp_path / "q.npy", embeddings.queries[:50])
     queries = ["--queries", tmp_path / "q.npy"]
     met = cli("verify", articles, "articles", *queries, "--gate", "recall@5>=0.1")
     assert met.code == 0
@@ -140,11 +142,11 @@ def test_verify_measures_and_gates(cli: Cli, articles: str, tmp_path: Path, scif
 
 
 def test_verify_takes_texts_with_an_encoder(
-    cli: Cli, articles: str, tmp_path: Path, scifact: Any, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, articles: str, tmp_path: Path, embeddings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "q.txt"
-    path.write_text("\n".join(scifact.query_ids[:20]), encoding="utf-8")
-    vectors = dict(zip(scifact.query_ids, scifact.queries, strict=True))
+    path.write_text("\n".join(embeddings.query_ids[:20]), encoding="utf-8")
+    vectors = dict(zip(embeddings.query_ids, embeddings.queries, strict=True))
     named: list[str] = []
 
     def load(name: str) -> Any:
@@ -173,8 +175,8 @@ def test_verify_exits_3_when_the_engine_does_not_obey(
 # -- search ------------------------------------------------------------------------------------
 
 
-def test_search(cli: Cli, articles: str, tmp_path: Path, scifact: Any) -> None:
-    np.save(tmp_path / "q.npy", scifact.docs[:3])
+def test_search(cli: Cli, articles: str, tmp_path: Path, embeddings: Any) -> None:
+    np.save(tmp_path / "q.npy", embeddings.docs[:3])
     words = ["search", articles, "articles", "--queries", tmp_path / "q.npy", "--k", "2"]
     ran = cli(*words)
     assert ran.code == 0
@@ -188,11 +190,11 @@ def test_search(cli: Cli, articles: str, tmp_path: Path, scifact: Any) -> None:
 
 
 def test_a_disabled_feature_is_done_by_us(
-    cli: Cli, articles: str, tmp_path: Path, scifact: Any
+    cli: Cli, articles: str, tmp_path: Path, embeddings: Any
 ) -> None:
     with qa.open(articles) as db:
         db["articles"].plan("binary").apply(yes=True)
-    np.save(tmp_path / "q.npy", scifact.queries[:3])
+    np.save(tmp_path / "q.npy", embeddings.queries[:3])
     words = ["search", articles, "articles", "--queries", tmp_path / "q.npy", "--rescore", "4"]
     assert cli(*words, "--json").json["how"]["rescorer"] == "store"
     ours = cli(*words, "--disable", "native-rescore")
@@ -206,7 +208,7 @@ def test_queries_of_other_dimensions(cli: Cli, articles: str, tmp_path: Path) ->
     np.save(tmp_path / "q.npy", np.ones((2, 3), dtype=np.float32))
     ran = cli("search", articles, "articles", "--queries", tmp_path / "q.npy")
     assert ran.code == 2
-    assert "3 dimensions, expected 384" in ran.err
+    assert "3 dimensions, expected 256" in ran.err
 
 
 # -- demo --------------------------------------------------------------------------------------

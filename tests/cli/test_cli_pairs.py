@@ -123,9 +123,9 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 @pytest.fixture
-def places(articles: str, tmp_path: Path, scifact: Any, cli: Cli) -> dict[str, str]:
+def places(articles: str, tmp_path: Path, embeddings: Any, cli: Cli) -> dict[str, str]:
     """What stands in the braces."""
-    np.save(tmp_path / "q.npy", scifact.queries[:20])
+    np.save(tmp_path / "q.npy", embeddings.queries[:20])
     (tmp_path / "ids.txt").write_text("\n".join(f"q{at}" for at in range(20)))
     (tmp_path / "qrels.tsv").write_text("q0\t1\t1\n")
     (tmp_path / "spec.yaml").write_text(
@@ -197,8 +197,8 @@ def test_a_word_that_is_taken_has_an_effect(cli: Cli, places: dict[str, str], ca
 # -- the same words in Python --------------------------------------------------------------------
 
 
-def test_calls_refuse_what_has_no_effect(articles: str, scifact: Any) -> None:
-    queries = scifact.queries[:5]
+def test_calls_refuse_what_has_no_effect(articles: str, embeddings: Any) -> None:
+    queries = embeddings.queries[:5]
 
     def encoder(texts: list[str]) -> np.ndarray:
         raise AssertionError("not called")
@@ -212,9 +212,9 @@ def test_calls_refuse_what_has_no_effect(articles: str, scifact: Any) -> None:
             (lambda: col.search(queries, exact=True, rescore=4), "rescore.*exact"),
             (lambda: db.create("x", vectors={"a": qa.Vector(4)}, metric="dot"), "metric.*vectors"),
             (lambda: db.create("x", vectors={"a": qa.Vector(4)}, datatype="float16"), "datatype"),
-            (lambda: qa.simulate(scifact.docs[:200], ["scalar"], store="weaviate", segments=4),
+            (lambda: qa.simulate(embeddings.docs[:200], ["scalar"], store="weaviate", segments=4),
              "segments.*weaviate"),
-            (lambda: qa.simulate(scifact.docs[:200], ["scalar"], segments=0), "segments"),
+            (lambda: qa.simulate(embeddings.docs[:200], ["scalar"], segments=0), "segments"),
         ]  # fmt: skip
         for call, names in calls:
             with pytest.raises(InputError, match=names):

@@ -20,7 +20,7 @@ import qadapt as qa
 
 Cli = Callable[..., Any]
 COMMAND = [sys.executable, "-m", "qadapt.cli"]
-POSIX = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal and signals")
+POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX: a pseudo terminal and signals")
 
 
 class Terminal:

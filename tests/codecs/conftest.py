@@ -1,16 +1,11 @@
-"""What the codec tests share: calibration samples and the shared data folder."""
+"""Calibration samples for all codec tests."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from qadapt.codecs import Calibration
-
-REPO = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +18,3 @@ def vectors() -> np.ndarray:
 @pytest.fixture(scope="session")
 def calibration(vectors: np.ndarray) -> Calibration:
     return Calibration.fit(vectors)
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of shared data; tests that need it are skipped where it is not."""
-    folder = Path(os.environ.get("QADAPT_SHARED", REPO.parent / "shared"))
-    if not (folder / "data" / "scifact-minilm.npz").is_file():
-        pytest.skip(f"no data/scifact-minilm.npz in {folder}: set QADAPT_SHARED to its place")
-    return folder

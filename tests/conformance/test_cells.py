@@ -2,7 +2,7 @@
 
     QADAPT_MATRIX_OUT=cells.jsonl pytest tests/conformance/test_cells.py
 
-Real embeddings where they are at hand: 2,000 of SciFact's abstracts in 384 dimensions.
+2,000 real embeddings of Wikipedia abstracts.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from embeddings import DIM, Embeddings
 from live.weaviate import WeaviateServer
 
 import qadapt as qa
@@ -33,12 +34,12 @@ pytestmark = pytest.mark.timeout(900)
 class RealCells(CellTests):
     """The data of all; each store gives its database."""
 
-    data = "scifact-minilm"
-    dim = 384
+    data = "wikipedia-wordllama"
+    dim = DIM
 
     @pytest.fixture
-    def sample(self, scifact) -> Sample:
-        rows, queries = scifact.docs[: self.rows], scifact.queries
+    def sample(self, embeddings: Embeddings) -> Sample:
+        rows, queries = embeddings.docs[: self.rows], embeddings.queries
         scores = exact_scores(queries, rows, Metric.COSINE)
         return Sample(rows, queries, np.argsort(-scores, axis=1, kind="stable")[:, : self.k])
 
@@ -112,7 +113,7 @@ class WeaviateCells(RealCells):
         """The server's version; it must have what the cells need."""
         found = Engine(database.server().version)
         if not found.has(self.needs):
-            pytest.skip(f"{found.words} is older than {self.needs}")
+            pytest.skip(f"this server is {found.words}, older than {self.needs}")
         self.scalar = "rq" if found.has(SINCE_RQ8) else "sq"
         return found
 

@@ -20,14 +20,14 @@ def part(found: object, name: str) -> int:
 @pytest.mark.parametrize(
     ("store", "setting", "dim", "each"),
     [
-        # shared/facts/qdrant.md section 1: padding at 100 dimensions.
+        # docs/engines/qdrant.md#padding: at 100 dimensions.
         ("qdrant", "scalar", 100, 116),
         ("qdrant", "binary", 100, 16),
         ("qdrant", "binary:bits=1.5", 100, 32),
         ("qdrant", "rotational:bits=4", 100, 58),
         ("qdrant", "rotational:bits=8", 100, 104),
         ("qdrant", "product:ratio=16", 256, 64),
-        # shared/facts/weaviate.md 1.3: 3.92, 3.84, 7.38, 27.4 and 32 times at 384 dimensions.
+        # docs/engines/weaviate.md#code-sizes: 3.92, 3.84, 7.38, 27.4, 32 times at 384 dimensions.
         ("weaviate", "scalar:per=collection", 384, 392),
         ("weaviate", "scalar", 384, 400),
         ("weaviate", "rotational:bits=8", 384, 400),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from live.milvus import MilvusServer
 
 import qadapt as qa
 from qadapt.costing import Prices, memory
@@ -71,38 +72,22 @@ def test_codes_that_are_not_in_force_save_nothing(
     assert names["originals"].ram >= 100 * 96 * 4
 
 
-@pytest.fixture
-def milvus() -> Iterator[Any]:
-    """A server of this test's own, whose files can be seen."""
-    from live import Unavailable
-    from live.milvus import MilvusServer
-
-    try:
-        server = MilvusServer()
-    except Unavailable as reason:
-        pytest.skip(f"no live engine 'milvus': {reason}")
-    try:
-        yield server.start()
-    finally:
-        server.stop()
-
-
 @pytest.mark.timeout(400)
 def test_milvus_index_files_are_of_the_size_that_the_formulas_say(
-    milvus: Any, rows: np.ndarray
+    milvus_server: MilvusServer, rows: np.ndarray
 ) -> None:
-    with qa.open(milvus.url) as db:
+    with qa.open(milvus_server.url) as db:
         name = "cost_files"
         if name in db:
             db.drop(name)
-        before = _index_bytes(milvus.folder)
+        before = _index_bytes(milvus_server.folder)
         articles = db.create(name, dim=96, quantization=qa.scalar())
         try:
             articles.write(qa.Batch(range(ROWS), {"": rows}))
             articles.plan("scalar").apply(yes=True)
             info = articles.info()
             assert info.vectors[""].status.state is qa.State.ACTIVE
-            grown = _index_bytes(milvus.folder) - before
+            grown = _index_bytes(milvus_server.folder) - before
             found = memory(ROWS, qa.Vector(96), "scalar", "milvus", index=info.vectors[""].index)
         finally:
             db.drop(name)

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from demo_help import pinned
+from embeddings import wheel
 
 from qadapt.demo.encoder import Encoder
-from qadapt.demo.wheels import MODEL, Wheel, cache_folder, fetch
+from qadapt.demo.wheels import MODEL, Wheel, fetch
 from qadapt.errors import InputError, IntegrityError
 from qadapt.stores.base import Progress
 
@@ -30,11 +31,8 @@ def encoder(model_wheel: Path) -> Encoder:
 
 @pytest.fixture
 def real() -> Encoder:
-    """The real model, where the demo has fetched it; tests themselves fetch nothing."""
-    found = list(cache_folder().glob(MODEL.pattern))
-    if not found:
-        pytest.skip(f"no {MODEL.pattern} in {cache_folder()}: `make demo` fetches it")
-    return Encoder.from_wheel(fetch(MODEL))
+    """The real model."""
+    return Encoder.from_wheel(wheel(MODEL))
 
 
 def test_the_mean_of_the_tokens(encoder: Encoder) -> None:
@@ -69,19 +67,10 @@ def test_another_model_is_an_error(make_wheel: Callable[..., Path]) -> None:
         "wordllama/weights/l2_supercat_256.safetensors": b"nonsense",
         "wordllama/tokenizers/l2_supercat_tokenizer_config.json": b"{}",
     }
-    wheel = Wheel(MODEL, make_wheel("x.whl", members), fetched=False)
+    damaged = Wheel(MODEL, make_wheel("x.whl", members), fetched=False)
     with pytest.raises(IntegrityError, match="not the model"):
-        Encoder.from_wheel(wheel)
+        Encoder.from_wheel(damaged)
 
 
 def test_equal_to_what_wordllama_gave(real: Encoder) -> None:
     np.testing.assert_allclose(real.embed(TEXTS)[:, :5], GOLDEN, atol=1e-6)
-
-
-def test_equal_to_wordllama(real: Encoder) -> None:
-    wordllama = pytest.importorskip("wordllama")
-    folder = Path(wordllama.__file__).parent
-    original = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-    texts = [*TEXTS, *(" ".join([text] * n) for n in (3, 50) for text in TEXTS)]
-    ours, theirs = real.embed(texts), original.embed(texts, norm=True)
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,20 +27,22 @@ def test_a_healthy_collection_has_no_finding(make: Make) -> None:
     assert Diagnosis.from_json(found.to_json()) == found
 
 
-def test_real_embeddings_in_good_order_have_no_finding(database: qa.Database, scifact: Any) -> None:
-    articles = database.create("scifact", dim=384)
-    articles.write(qa.Batch(range(2000), {"": scifact.docs[:2000]}))
-    for setting in ("scalar:codes=ram,originals=disk", HEALTHY):
+def test_real_embeddings_in_good_order_have_no_finding(
+    database: qa.Database, embeddings: Any
+) -> None:
+    articles = database.create("articles", dim=embeddings.dim)
+    articles.write(qa.Batch(range(2000), {"": embeddings.docs[:2000]}))
+    for setting in ("scalar", "binary:bits=2,rescore=4"):
+        setting += f"{',' if ':' in setting else ':'}codes=ram,originals=disk"
         articles.plan(setting).apply(yes=True)
         assert codes(articles, model_metric="cosine") == []
 
 
-def test_another_real_model_in_good_order(database: qa.Database, shared_data: Path) -> None:
-    with np.load(shared_data / "scifact-mpnet.npz") as arrays:
-        docs = arrays["docs"][:1500].astype(np.float32)
-    articles = database.create("mpnet", dim=768, metric="dot")
+def test_unit_vectors_under_dot_have_no_finding(database: qa.Database, embeddings: Any) -> None:
+    docs = embeddings.docs[:1500]
+    articles = database.create("articles", dim=embeddings.dim, metric="dot")
     articles.write(qa.Batch(range(len(docs)), {"": docs}))
-    articles.plan(HEALTHY).apply(yes=True)
+    articles.plan("binary:bits=2,rescore=4,codes=ram,originals=disk").apply(yes=True)
     assert codes(articles, model_metric="cosine") == [], "of length 1, dot is cosine"
 
 

@@ -151,7 +151,10 @@ def test_milvus_says_finished_of_segments_that_it_never_indexes(server: qa.Datab
 
 @pytest.mark.timeout(300)
 def test_weaviate_s_schema_says_compressed_and_nothing_is(live: Callable[[str], str]) -> None:
-    """Product codes set at creation never come to be by themselves (facts/weaviate.md 1.4)."""
+    """Product codes set at creation never come to be by themselves.
+
+    docs/engines/weaviate.md#when-compression-starts
+    """
     name = "Doctor_of_qadapt"
     rows = clustered(600, 512, queries=1).rows
     ids = [str(uuid.UUID(int=at + 1)) for at in range(len(rows))]

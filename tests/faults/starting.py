@@ -15,7 +15,7 @@ def missing(why: object) -> NoReturn:
     """Skip; where CI runs them, the faults must have been tested."""
     if os.environ.get("QADAPT_TEST_CONTAINERS") == "1" and os.environ.get("CI"):
         pytest.fail(f"faults are required: {why}", pytrace=False)
-    pytest.skip(str(why))
+    pytest.skip(f"no container: {why}")
 
 
 def started_for(

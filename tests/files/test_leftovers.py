@@ -18,7 +18,7 @@ from qadapt.local.state import state_dir
 from qadapt.migration.idset import PREFIX
 
 pytest.importorskip("qdrant_edge")
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX: SIGKILL")
 
 HEAD = """
     import os, signal, sys

@@ -275,7 +275,7 @@ def killed(file: Path, target: str) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX: SIGKILL")
 def test_what_a_killed_import_made_is_removed_by_the_next_one(tmp_path: Path) -> None:
     file, target = file_of(tmp_path, 6_000), f"edge:{tmp_path / 'edge'}"
     killed(file, f"{target}#x")
@@ -293,7 +293,7 @@ def test_what_a_killed_import_made_is_removed_by_the_next_one(tmp_path: Path) ->
         qa.import_file(file, f"{target}#x")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX: SIGKILL")
 def test_a_collection_that_was_made_since_is_left_alone(tmp_path: Path) -> None:
     file, target = file_of(tmp_path, 6_000), f"edge:{tmp_path / 'edge'}"
     killed(file, f"{target}#x")

@@ -45,7 +45,7 @@ def round_of(index: CodeIndex) -> int:
     return number
 
 
-@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a POSIX signal")
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX: SIGKILL")
 def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path) -> None:
     folder = tmp_path / "index"
     vectors = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
@@ -77,7 +77,7 @@ def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path) -> None:
             assert {path.name for path in folder.iterdir()} == saved | {"index.json", "lock"}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="fork and SIGKILL are POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX: fork, SIGKILL")
 @pytest.mark.parametrize("compacting", [False, True])
 def test_death_before_each_single_step_of_saving(tmp_path: Path, compacting: bool) -> None:
     """Not left to luck: the process ends before its n-th fsync, rename or removal."""

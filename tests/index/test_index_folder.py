@@ -332,7 +332,7 @@ def test_a_reader_refuses_changes(saved: Path, vectors: np.ndarray) -> None:
                 change()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows keeps open files from being removed")
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX: an open file can be removed")
 def test_a_reader_keeps_its_state_while_a_writer_saves(saved: Path, vectors: np.ndarray) -> None:
     with CodeIndex.open(saved, read_only=True) as reader:
         before = reader.search(vectors, 5)

@@ -1,86 +1,108 @@
-"""Retrieval quality on real embeddings; the figures are those of benchmarks/article_table.py."""
+"""Retrieval quality of a code index on real embeddings, against the same search in numpy."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from embeddings import Embeddings
+from reference import asymmetric, hamming, ndcg, rescored, top
 
 from qadapt.index import CodeIndex
 
-K = 100
-
-
-def _benchmark() -> ModuleType:
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "article_table.py"
-    spec = importlib.util.spec_from_file_location("article_table", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["article_table"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-bench = _benchmark()
-
-pytestmark = pytest.mark.skipif(
-    not (bench.data_folder() / "scifact-minilm.npz").is_file(),
-    reason=f"no SciFact embeddings in {bench.data_folder()} (set QADAPT_SHARED)",
-)
+CANDIDATES = 100
+Ranks = np.ndarray
 
 
 @pytest.fixture(scope="module")
-def task() -> Any:
-    return bench.load("scifact-minilm")
+def exact(embeddings: Embeddings) -> np.ndarray:
+    found: np.ndarray = embeddings.queries @ embeddings.docs.T
+    return found
 
 
 @pytest.fixture(scope="module")
-def of_float(task: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., float]:
-    """nDCG@10 as a share of float32, for a search with these options."""
-    base = bench.ndcg(task, bench.exact(task, K))
-    assert base == pytest.approx(0.6451, abs=0.001)
+def of_float(embeddings: Embeddings, exact: np.ndarray) -> Callable[[Ranks], float]:
+    """nDCG@10 of ranked rows, as a share of what exact float32 search gets."""
+    labels = (embeddings.doc_ids, embeddings.query_ids, embeddings.qrels)
+    best = ndcg(top(exact), *labels)
+    return lambda rows: ndcg(rows, *labels) / best
+
+
+@pytest.fixture(scope="module")
+def search(
+    embeddings: Embeddings, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Ranks]:
+    """``search("int8", rescore=4)``: row numbers of the 100 best of each query."""
     indexes = {}
     for codes in ("binary", "int8"):
-        folder = tmp_path_factory.mktemp("scifact") / codes
-        with CodeIndex.create(folder, task.docs.shape[1], codes=codes) as index:  # type: ignore[arg-type]
-            index.add(task.doc_ids, task.docs)
+        folder = tmp_path_factory.mktemp("index") / codes
+        with CodeIndex.create(folder, embeddings.dim, codes=codes) as index:  # type: ignore[arg-type]
+            index.add(np.arange(len(embeddings.docs)), embeddings.docs)
         indexes[codes] = CodeIndex.open(folder, read_only=True)  # what a user would search
 
-    def share(codes: str = "binary", **options: Any) -> float:
-        hits = indexes[codes].search(task.queries, K, **options)
-        return float(bench.ndcg(task, hits.ids) / base)
+    def found(codes: str = "binary", **options: Any) -> Ranks:
+        ids = indexes[codes].search(embeddings.queries, CANDIDATES, **options).ids
+        return ids.astype(np.int64)
 
-    return share
-
-
-def test_binary_with_int8_rescoring_keeps_what_float_finds(of_float: Callable[..., float]) -> None:
-    assert of_float(rescore=4, source="codes") >= 0.995
+    return found
 
 
-def test_int8_alone_keeps_what_float_finds(of_float: Callable[..., float]) -> None:
-    assert of_float("int8") >= 0.998
-
-
-def test_rescoring_on_bits_has_a_ceiling_that_oversampling_does_not_lift(
-    of_float: Callable[..., float],
+def test_int8_codes_rank_as_floats_do(
+    search: Callable[..., Ranks], of_float: Callable[[Ranks], float]
 ) -> None:
-    shares = [of_float(rescore=factor, source="bits") for factor in (1, 4, 10)]
-    assert all(0.95 <= share <= 0.98 for share in shares)
-    assert max(shares) - min(shares) < 0.005
+    assert of_float(search("int8")) == pytest.approx(1, abs=0.005)
 
 
-def test_hamming_alone_keeps_about_91_percent(of_float: Callable[..., float]) -> None:
-    assert of_float(source="off") == pytest.approx(0.911, abs=0.01)
-
-
-def test_rescoring_on_originals_with_x10_is_float(
-    of_float: Callable[..., float], task: Any
+def test_bits_alone_rank_by_hamming_distance(
+    search: Callable[..., Ranks], of_float: Callable[[Ranks], float], embeddings: Embeddings
 ) -> None:
-    place = {one: row for row, one in enumerate(task.doc_ids.tolist())}
-    share = of_float(rescore=10, fetch=lambda ids: task.docs[[place[one] for one in ids]])
-    assert share == pytest.approx(1, abs=0.001)
+    far = -hamming(embeddings.docs, embeddings.queries)
+    found = search(source="off")
+    # Which of the rows at one distance comes first is not defined; their distances are.
+    np.testing.assert_array_equal(
+        np.take_along_axis(far, found, axis=1), np.sort(far, axis=1)[:, :CANDIDATES]
+    )
+    expected = of_float(top(hamming(embeddings.docs, embeddings.queries)))
+    assert of_float(found) == pytest.approx(expected, abs=0.02)
+    assert expected < 0.98
+
+
+@pytest.mark.parametrize("factor", [1, 4, 10])
+def test_rescoring_by_bits_reaches_what_a_float_query_makes_of_them(
+    search: Callable[..., Ranks],
+    of_float: Callable[[Ranks], float],
+    embeddings: Embeddings,
+    factor: int,
+) -> None:
+    codes = hamming(embeddings.docs, embeddings.queries)
+    by_bits = asymmetric(embeddings.docs, embeddings.queries)
+    expected = of_float(rescored(codes, by_bits, factor, CANDIDATES))
+    assert of_float(search(rescore=factor, source="bits")) == pytest.approx(expected, abs=0.005)
+    # More candidates do not lift it above a float query over the bits of all rows.
+    assert expected == pytest.approx(of_float(top(by_bits)), abs=0.02)
+
+
+def test_rescoring_by_int8_codes_reaches_what_originals_reach(
+    search: Callable[..., Ranks],
+    of_float: Callable[[Ranks], float],
+    embeddings: Embeddings,
+    exact: np.ndarray,
+) -> None:
+    expected = of_float(
+        rescored(hamming(embeddings.docs, embeddings.queries), exact, 4, CANDIDATES)
+    )
+    assert of_float(search(rescore=4, source="codes")) == pytest.approx(expected, abs=0.005)
+
+
+def test_rescoring_by_originals_gives_the_best_of_the_nearest_codes(
+    search: Callable[..., Ranks], embeddings: Embeddings, exact: np.ndarray
+) -> None:
+    found = search(rescore=10, fetch=lambda ids: embeddings.docs[np.asarray(ids, dtype=np.int64)])
+    codes = hamming(embeddings.docs, embeddings.queries)
+    expected = rescored(codes, exact, 10, CANDIDATES)
+    same = np.take_along_axis(exact, found, axis=1) - np.take_along_axis(exact, expected, axis=1)
+    # At the 1,000th distance rows are a tie, so some of the last places differ.
+    assert np.abs(same[:, :10]).max() < 1e-6
+    assert (np.abs(same) < 1e-6).mean() > 0.99

@@ -1,6 +1,8 @@
 """What pytest gets of the live engines: options, fixtures, and the line that tells what was used.
 
+pytest -m "not server"                     embedded engines only; -m server: the others
 pytest --require-live=edge,milvus          these engines must be there: their tests fail, not skip
+pytest --must-see=edge,milvus              and at least one test must have used each of them
 QADAPT_REQUIRE_LIVE=edge                   the same
 QADAPT_TEST_QDRANT_URL=qdrant+http://...   where a server for tests is; so for each engine
 QADAPT_TEST_CONTAINERS=1                   containers only; 0: none
@@ -21,6 +23,8 @@ import pytest
 
 from live import Unavailable
 from live.ladder import Ladder
+from live.marks import needs_server
+from live.milvus import MilvusServer
 from live.shared import Desk, RemoteLadder
 from live.weaviate import WeaviateServer
 from qadapt.errors import QadaptError
@@ -28,6 +32,7 @@ from qadapt.stores import registry
 
 ENGINES = ("edge", "qdrant", "milvus", "milvus-lite", "weaviate")
 REQUIRED = pytest.StashKey[frozenset[str]]()
+MUST_SEE = pytest.StashKey[frozenset[str]]()
 SEEN = pytest.StashKey[set[str]]()
 LADDER = pytest.StashKey["Ladder | RemoteLadder"]()
 DESK = pytest.StashKey[Desk]()
@@ -42,20 +47,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="ENGINES",
         help=f"engines that must be there, separated by commas: {', '.join(ENGINES)}",
     )
+    parser.addoption(
+        "--must-see",
+        default="",
+        metavar="ENGINES",
+        help="engines that must be there, and that at least one test must use",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "server: needs a server; set by itself (live.marks)")
     asked = f"{config.getoption('--require-live')},{os.environ.get('QADAPT_REQUIRE_LIVE', '')}"
-    names = frozenset(name.strip() for name in asked.split(",") if name.strip())
-    unknown = sorted(names.difference(ENGINES))
-    if unknown:
-        raise pytest.UsageError(
-            f"--require-live: unknown engine {', '.join(unknown)}; known: {', '.join(ENGINES)}"
-        )
-    config.stash[REQUIRED] = names
+    config.stash[MUST_SEE] = _engines("--must-see", config.getoption("--must-see"))
+    config.stash[REQUIRED] = _engines("--require-live", asked) | config.stash[MUST_SEE]
     config.stash[SEEN] = set()
     given = getattr(config, "workerinput", {})  # in a worker of pytest-xdist
     config.stash[LADDER] = RemoteLadder(given[_PORT]) if _PORT in given else Ladder()
+
+
+def _engines(option: str, text: str) -> frozenset[str]:
+    names = frozenset(name.strip() for name in text.split(",") if name.strip())
+    unknown = sorted(names.difference(ENGINES))
+    if unknown:
+        raise pytest.UsageError(
+            f"{option}: unknown engine {', '.join(unknown)}; known: {', '.join(ENGINES)}"
+        )
+    return names
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if needs_server(item):
+            item.add_marker("server")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -76,6 +100,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput[_SEEN] = sorted(session.config.stash[SEEN])
+    elif _unseen(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _unseen(config: pytest.Config) -> list[str]:
+    """Engines that the run must use and did not."""
+    seen = {each.partition(" ")[0] for each in config.stash[SEEN]}
+    return sorted(config.stash[MUST_SEE] - seen)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -86,6 +118,9 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     seen = "; ".join(sorted(config.stash[SEEN])) or "none"
     terminalreporter.write_line(f"live engines: {seen}")
+    unseen = _unseen(config)
+    if unseen:
+        terminalreporter.write_line(f"required engines that no test used: {', '.join(unseen)}")
 
 
 @pytest.fixture
@@ -101,6 +136,8 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
             return _edge(request.config, tmp_path)
         if engine == "milvus-lite":
             return _milvus_lite(request.config, tmp_path)
+        if request.node.get_closest_marker("server") is None:
+            pytest.fail("this test asks for a server: add @pytest.mark.server", pytrace=False)
         return _server(request.config, engine)
 
     return address
@@ -115,11 +152,11 @@ def weaviate_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., We
     started: list[WeaviateServer] = []
 
     def start(**environment: str) -> WeaviateServer:
-        with _clock_stopped():
+        with clock_stopped():
             try:
                 server = WeaviateServer(**environment)
             except Unavailable as reason:
-                _missing(request.config, "weaviate", str(reason))
+                missing(request.config, "weaviate", str(reason))
             started.append(server)
             server.start()
         saw(request.config, "weaviate", server.version, "server of one test")
@@ -130,12 +167,28 @@ def weaviate_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., We
         server.stop()
 
 
+@pytest.fixture
+def milvus_server(request: pytest.FixtureRequest) -> Iterator[MilvusServer]:
+    """A fresh, started server of this test's own, with ``kill()`` and ``start()``."""
+    try:
+        server = MilvusServer()
+    except Unavailable as reason:
+        missing(request.config, "milvus", str(reason))
+    try:
+        with clock_stopped():
+            server.start()
+        saw(request.config, "milvus", server.version, "server of one test")
+        yield server
+    finally:
+        server.stop()
+
+
 def _server(config: pytest.Config, engine: str) -> str:
-    with _clock_stopped():
+    with clock_stopped():
         try:
             found = config.stash[LADDER].find(engine)
         except Unavailable as reason:
-            _missing(config, engine, str(reason))
+            missing(config, engine, str(reason))
         except (QadaptError, RuntimeError) as error:
             pytest.fail(f"the live engine {engine!r} is there and fails: {error}", pytrace=False)
     saw(config, engine, found.version, found.way)
@@ -148,14 +201,14 @@ def _edge(config: pytest.Config, folder: Path) -> str:
         with closing(registry.open_store(address)) as store:
             saw(config, "edge", str(store.server().version), "in process")
     except QadaptError as error:
-        _missing(config, "edge", str(error))
+        missing(config, "edge", str(error))
     return address
 
 
 def _milvus_lite(config: pytest.Config, folder: Path) -> str:
     for module in ("pymilvus", "milvus_lite"):
         if importlib.util.find_spec(module) is None:
-            _missing(config, "milvus-lite", f"the package {module} is not installed")
+            missing(config, "milvus-lite", f"the package {module} is not installed")
     saw(config, "milvus-lite", importlib.metadata.version("milvus-lite"), "in process")
     return f"milvus:{folder / 'test.db'}"
 
@@ -165,15 +218,16 @@ def saw(config: pytest.Config, engine: str, version: str, way: str) -> None:
     config.stash[SEEN].add(f"{engine} {version} ({way})")
 
 
-def _missing(config: pytest.Config, engine: str, why: str) -> NoReturn:
+def missing(config: pytest.Config, engine: str, why: str) -> NoReturn:
+    """Skip, or fail where the engine is required."""
     if engine in config.stash[REQUIRED]:
         pytest.fail(f"the live engine {engine!r} is required and not there: {why}", pytrace=False)
     pytest.skip(f"no live engine {engine!r}: {why}")
 
 
 @contextmanager
-def _clock_stopped() -> Iterator[None]:
-    """Building and starting a server are not the time of the test that happens to be first."""
+def clock_stopped() -> Iterator[None]:
+    """Do not count what the first test waits for, such as a server's start, as that test's time."""
     left, _ = signal.setitimer(signal.ITIMER_REAL, 0)  # the clock of pytest-timeout
     try:
         yield

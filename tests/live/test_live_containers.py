@@ -17,7 +17,7 @@ from live import Unavailable
 pytest.importorskip("docker")
 containers: Any = pytest.importorskip("live.containers")
 pytest.importorskip("testcontainers")
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="unix sockets")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX: unix sockets")
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_a_server_that_ends_by_itself_is_told_with_its_last_words(small: Small) 
         small.wait_until(lambda: False, 60)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: a signal when the parent dies")
 def test_it_goes_with_its_keeper_too(small: Small) -> None:
     small.start()
     assert small._keeper is not None

@@ -15,6 +15,7 @@ import pytest
 
 from live import Unavailable, ladder
 from live.milvus import MilvusServer
+from live.plugin import missing
 from live.test_live_keeper import listens, there, within
 from live.weaviate import WeaviateServer
 
@@ -63,14 +64,14 @@ def run(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 
 
 @pytest.fixture
-def startable() -> Callable[[str], None]:
-    """Skips where a server of our own cannot be had."""
+def startable(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Skips the test where no server can be started here."""
 
     def check(engine: str) -> None:
         try:
             {"weaviate": WeaviateServer, "milvus": MilvusServer}[engine]().stop()
         except Unavailable as reason:
-            pytest.skip(str(reason))
+            missing(request.config, engine, str(reason))
 
     return check
 

@@ -1,6 +1,6 @@
 """Migrations between live engines: planned, copied, compared, taken home.
 
-Weaknesses of other tools that are tests here (facts D.1): schema made by hand, metric guessed
+Weaknesses of other tools that are tests here: schema made by hand, metric guessed
 (qdrant/migration), ids always rewritten and named vectors broken (vecparity), no failure when
 counts differ (qdrant/migration), JSON-like text and lengths of text lost
 (https://github.com/zilliztech/vts/issues/79), nothing out of Milvus

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live import Unavailable
 from live.milvus import MilvusServer
 from mig_help import DIM, everything, rows
 
@@ -248,32 +247,27 @@ def test_a_server_that_is_killed_and_started_again_is_waited_for(
 
 
 @pytest.mark.timeout(400)
-def test_a_milvus_that_is_killed_and_started_again_is_waited_for(source: Collection) -> None:
+def test_a_milvus_that_is_killed_and_started_again_is_waited_for(
+    source: Collection, milvus_server: MilvusServer
+) -> None:
     """kill -9 of a real Milvus between two batches, and a start on the same folder, which takes
-    it up to a minute (facts, section 5)."""
-    try:
-        server = MilvusServer()
-    except Unavailable as error:
-        pytest.skip(str(error))
+    it up to a minute (docs/engines/milvus.md#the-server-from-pypi)."""
     killed = threading.Event()
 
     def on(progress: Progress) -> None:
         if progress.stage == "copying" and progress.done > 50 and not killed.is_set():
             killed.set()
-            server.kill()
-            server.start()
+            milvus_server.kill()
+            milvus_server.start()
 
-    try:
-        with qa.open(server.start().url) as there:
-            done = qa.migrate(
-                source, (there, "Docs"), batch_bytes=2048, probe=False, patience=180, progress=on,
-                check="off",
-            )  # fmt: skip
-            assert killed.is_set()
-            assert done.metrics.rows == 500
-            # It loads what was loaded before by itself, some time after it is healthy; check
-            # waits for that.
-            assert qa.check(source, (there, "Docs")).passed
-            assert everything(there["Docs"]) == everything(source)
-    finally:
-        server.stop()
+    with qa.open(milvus_server.url) as there:
+        done = qa.migrate(
+            source, (there, "Docs"), batch_bytes=2048, probe=False, patience=180, progress=on,
+            check="off",
+        )  # fmt: skip
+        assert killed.is_set()
+        assert done.metrics.rows == 500
+        # It loads what was loaded before by itself, some time after it is healthy; check
+        # waits for that.
+        assert qa.check(source, (there, "Docs")).passed
+        assert everything(there["Docs"]) == everything(source)

@@ -1,4 +1,4 @@
-"""Where other tools fail (facts D.1 and E.10), each with its thread or file: here it does not.
+"""Where other tools fail, each with its thread or file: here it does not.
 
 Those that are tests of something larger are elsewhere: ids and named vectors (vecparity),
 schema, JSON-like text, out of Milvus (vts), cut over and catch up in ``test_mig_copy``; a second

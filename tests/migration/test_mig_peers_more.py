@@ -1,4 +1,4 @@
-"""More of where other tools fail (facts D.1 and E.10): windows, loops, quiet failures.
+"""More of where other tools fail: windows, loops, quiet failures.
 
 On the real Milvus 2.3.5 and Weaviate where the weakness is one of theirs. Pages of a server with
 several segments are in ``stores/milvus/test_milvus_server`` and ``test_milvus_parts``.

@@ -22,7 +22,7 @@ from qadapt.stores.base import Progress
 
 # Else Ray takes 127.0.0.1 for the machine's first other address (its services.py).
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-ray: Any = pytest.importorskip("ray")
+ray: Any = pytest.importorskip("ray", reason="needs the environment of `make test-ray`")
 pytestmark = [
     pytest.mark.timeout(400),
     # Ray leaves pipes and sockets to the garbage collector, and its own warnings.

@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ _MISSING = [
 if _MISSING and os.environ.get("QADAPT_REQUIRE_MODELS"):
     raise RuntimeError(f"QADAPT_REQUIRE_MODELS is set, and these are missing: {_MISSING}")
 pytestmark = [
-    pytest.mark.skipif(bool(_MISSING), reason=f"not installed: {', '.join(_MISSING)}"),
+    pytest.mark.skipif(bool(_MISSING), reason="needs the environment of `make test-models`"),
     pytest.mark.timeout(600),
     # torch and its friends warn of themselves.
     pytest.mark.filterwarnings("default"),
@@ -67,12 +66,11 @@ def test_the_same_vectors_as_the_library(encoder: qa.Encoder) -> None:
     assert near[0, 2] > 0.5 > near[0, 1], "texts that mean alike are near"
 
 
-def test_the_embeddings_of_the_shared_data(encoder: qa.Encoder, scifact: Any) -> None:
-    """It is the model that made them: its claims find the abstracts that the labels name."""
-    claim = "0-dimensional biomaterials show inductive properties."
-    found = encoder([claim])
-    best = float((found @ scifact.queries.T).max())
-    assert best > 0.999, "SciFact's first claim is among the queries"
+def test_the_weights_are_those_of_the_published_model(encoder: qa.Encoder) -> None:
+    """The first values of a text's vector, computed once with the published weights."""
+    found = encoder(["0-dimensional biomaterials show inductive properties."])[0]
+    known = [-0.0765, 0.0301, 0.0248, -0.0190, -0.0213, -0.0304, -0.0225, 0.0774]
+    np.testing.assert_allclose(found[: len(known)], known, atol=2e-3)
 
 
 def test_a_prompt_stands_before_each_text(folder: str, encoder: qa.Encoder) -> None:

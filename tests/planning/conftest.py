@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from embeddings import Embeddings
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -34,7 +35,7 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.planning import journal
 from qadapt.stores.base import Mapped, Store
-from qadapt.testing import Sample, clustered
+from qadapt.testing import Sample
 
 pytest.register_assert_rewrite("kill_world")
 
@@ -42,13 +43,9 @@ ROWS = 800
 
 
 @pytest.fixture(scope="session")
-def sample(request: pytest.FixtureRequest) -> Sample:
-    """Real embeddings with exact truth; made-up ones where the shared data is not."""
-    try:
-        found = request.getfixturevalue("scifact")
-    except pytest.skip.Exception:
-        return clustered(ROWS, 384, queries=60)
-    rows, queries = found.docs[:ROWS], found.queries[:60]
+def sample(embeddings: Embeddings) -> Sample:
+    """Real embeddings with exact truth."""
+    rows, queries = embeddings.docs[:ROWS], embeddings.queries[:60]
     scores = exact_scores(queries, rows, Metric.COSINE)
     return Sample(rows, queries, np.argsort(-scores, axis=1, kind="stable")[:, :10])
 

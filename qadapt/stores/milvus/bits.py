@@ -2,7 +2,7 @@
 
 A server without RaBitQ has no 1-bit codes of a float vector, but searches BINARY_VECTOR by
 HAMMING. Before 2.4 a collection has one vector, so the bits stand in a collection of their own
-(pattern c of the facts, which every version has)::
+(docs/engines/milvus.md#bits-of-a-float-vector)::
 
     {"op": "milvus.bits", "vector": "", "field": "vector", "on": true}
 

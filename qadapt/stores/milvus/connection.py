@@ -1,6 +1,6 @@
 """One ``MilvusClient``: opened from an address or brought by the user, and what is asked of it.
 
-Facts that decide this module (../shared/facts/milvus.md, sections 3 and 6): a time-out is obeyed
+Facts that decide this module (docs/engines/milvus.md#pymilvus): a time-out is obeyed
 everywhere only when it is an ``int``; without one pymilvus tries 75 times in silence; each of its
 failures is also logged with a whole traceback, which is dropped here because the error is ours to
 tell.

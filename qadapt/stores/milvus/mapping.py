@@ -4,7 +4,7 @@ The native form is one index, its parameters as text, which every version unders
 
     {"index_type": "HNSW_SQ", "params": {"M": "16", "efConstruction": "200", "sq_type": "SQ8"}}
 
-Facts that decide it (../shared/facts/milvus.md section 1): unknown parameters are taken without a
+Facts that decide it (docs/engines/milvus.md#parameters): unknown parameters are taken without a
 word, so what a version ignores is refused here; ``refine`` without ``refine_type`` does nothing;
 "True" is not "true"; defaults differ by version, so all are sent.
 """

@@ -2,8 +2,9 @@
 
 On a server the truth is what the query nodes have loaded: a sealed segment with an index name.
 "Finished" of ``describe_index`` is not enough, since searches went over unindexed data for 11 s
-after it, and segments under 1,024 rows are never indexed while it says Finished too (facts
-section 3). In Lite the truth is an index file beside each data file.
+after it, and segments under 1,024 rows are never indexed while it says Finished too
+(docs/engines/milvus.md#finished-is-not-used). In Lite the truth is an index file beside each data
+file.
 
 A segment's own row count includes rows that were deleted or replaced since it was sealed: after an
 upsert of every row it still tells all of them, and none is found there. So live rows are counted by

@@ -6,7 +6,8 @@ One request changes a collection in place; ``body`` is the exact body of the PAT
 
 Per vector or for the whole collection: a collection of one vector without a setting of its own
 is changed as a whole, any other vector by itself. "The collection quantized, this vector not"
-cannot be said: per-vector "Disabled" falls back to the collection's (facts section 3).
+cannot be said: per-vector "Disabled" falls back to the collection's
+(docs/engines/qdrant.md#changing-quantization).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The read-back is what is *desired* and no proof that it is built. In force for a vector is its own
 ``quantization_config``, else the collection's. The server silently drops what it does not know
-(facts section 1), so whatever is sent is compared with what it then says: ``differences``.
+(docs/engines/qdrant.md#dropped-fields), so whatever is sent is compared with what it
+then says: ``differences``.
 """
 
 from __future__ import annotations

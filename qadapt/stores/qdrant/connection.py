@@ -64,7 +64,10 @@ class Connection:
 
     @cached_property
     def local(self) -> bool:
-        """Whether this is the client's local mode, which has no server (facts section 4)."""
+        """Whether this is the client's local mode, which has no server.
+
+        docs/engines/qdrant.md#local-mode
+        """
         module = load("qdrant_client.local.qdrant_local")
         return isinstance(self.client._client, module.QdrantLocal)
 

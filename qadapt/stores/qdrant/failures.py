@@ -1,9 +1,9 @@
 """What the client and the server raise, made errors of qadapt; and what is tried again.
 
-Texts and codes are those of server 1.16.3 over REST and gRPC (facts sections 6 and 9). Only what
-is transient is repeated: rate limits (after the ``retry-after`` that the server names), answers
-of 5xx, and connections that broke; a bounded number of times, and never a request whose second
-arrival could do something else than the first.
+Texts and codes are those of server 1.16.3 over REST and gRPC (docs/engines/qdrant.md#errors). Only
+what is transient is repeated: rate limits (after the ``retry-after`` that the server names),
+answers of 5xx, and connections that broke; a bounded number of times, and never a request whose
+second arrival could do something else than the first.
 """
 
 from __future__ import annotations

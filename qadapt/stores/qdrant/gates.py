@@ -1,8 +1,8 @@
 """From which server version each field is known: what an older one would drop is not sent.
 
-Unknown fields are dropped with status 200 at every level (facts section 1, seen on 1.16.3), so a
-``memory`` before 1.19 or an ``encoding`` before 1.15 would look set and never act. The table goes
-up to 1.20; a field that is not in it is left to a newer server, whose read-back tells.
+Unknown fields are dropped with status 200 at every level (docs/engines/qdrant.md#dropped-fields),
+so a ``memory`` before 1.19 or an ``encoding`` before 1.15 would look set and never act. The table
+goes up to 1.20; a field that is not in it is left to a newer server, whose read-back tells.
 """
 
 from __future__ import annotations

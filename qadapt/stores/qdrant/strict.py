@@ -1,6 +1,6 @@
 """Strict mode: the limits of a collection, read before asking, so that each has a clear error.
 
-They stand in ``config.strict_mode_config`` since 1.13 (facts sections 2 and 9).
+They stand in ``config.strict_mode_config`` since 1.13 (docs/engines/qdrant.md#strict-mode).
 """
 
 from __future__ import annotations

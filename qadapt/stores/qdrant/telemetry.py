@@ -1,7 +1,8 @@
 """``GET /telemetry?details_level=4``: what each segment of this node really holds.
 
 Read as raw JSON, missing keys tolerated: the typed client 1.20 fails on a 1.16.3 server with 626
-errors. Levels below 4 leave the segments out; other nodes are never in it (facts section 3).
+errors. Levels below 4 leave the segments out; other nodes are never in it
+(docs/engines/qdrant.md#telemetry).
 """
 
 from __future__ import annotations

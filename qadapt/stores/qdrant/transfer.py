@@ -2,7 +2,8 @@
 
 Checks come first: an upsert is not all or nothing. One point of a wrong dimension makes the whole
 request a 400 while the other points are stored; NaN is taken over gRPC, and 1e39 overflows to
-infinity over REST; both then come first in every search (facts section 9).
+infinity over REST; both then come first in every search
+(docs/engines/qdrant.md#nan-and-infinity, docs/engines/qdrant.md#partial-writes).
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@
      "index": {"vectorIndexType": "hnsw", "vectorIndexConfig": {... all of it ...}}}
     {"op": "weaviate.fill", "from": "title", "to": "title_rq8"}
 
-The server fills a new vector with nothing, and finds nothing by it without a word (facts section
-3). Rows get it by PATCH, which leaves properties and other vectors as they are at that moment: a
-batch would put back what was read, over what another writer wrote meanwhile.
+The server fills a new vector with nothing, and finds nothing by it without a word
+(docs/engines/weaviate.md#new-named-vectors). Rows get it by PATCH, which leaves properties and
+other vectors as they are at that moment: a batch would put back what was read, over what another
+writer wrote meanwhile.
 """
 
 from __future__ import annotations

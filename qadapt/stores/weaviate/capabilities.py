@@ -1,7 +1,8 @@
 """What Weaviate can do, by server version: data only.
 
 ``seen on ...``: run on live servers of these versions by our tests. ``by contract``: from the
-server's code and documentation (facts section 1.1); no live server of that version was run.
+server's code and documentation (docs/engines/weaviate.md#quantizers); no live server of that
+version was run.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 In place (``in_place``) a quantizer can be added to an hnsw index that has none, and a few settings
 can be changed. All else is a copy (``copying``) or a new vector beside it (``adding``): Weaviate
 answers 200 when one kind is put in another's place or switched off, and the codes stay, or are no
-codes of anything after a restart (facts section 3).
+codes of anything after a restart (docs/engines/weaviate.md#changing-a-quantizer).
 
 ``run`` reads what is and does what is missing, so that a request that was cut off anywhere, on our
 side or the server's, is finished by carrying it out again.

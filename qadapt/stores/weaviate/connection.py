@@ -1,10 +1,11 @@
 """One ``WeaviateClient``: opened from an address or brought by the user, and what is asked of it.
 
-Schema, nodes and aliases go over REST as raw JSON, because the typed client loses fields (facts
-sections 3 and 7). Rows and searches go over gRPC as the server's own messages, through the client's
-channel and headers: vectors stay bytes of numpy arrays, every call has a time limit, and the
-client's own attempts (up to a minute of silence when a server is down) are not made. The client's
-checks at start are skipped, for one of them asks a package index whether the client is new.
+Schema, nodes and aliases go over REST as raw JSON, because the typed client loses fields
+(docs/engines/weaviate.md#python-client). Rows and searches go over gRPC as the server's own
+messages, through the client's channel and headers: vectors stay bytes of numpy arrays, every call
+has a time limit, and the client's own attempts (up to a minute of silence when a server is down)
+are not made. The client's checks at start are skipped, for one of them asks a package index
+whether the client is new.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     {"op": "weaviate.switch", "alias": "Articles", "to": "Articles_v1"}
 
 Rows go over as raw JSON, so that properties, references and vectors that qadapt leaves alone come
-along; float32 comes back bit for bit (facts section 4). The former collection stays, which is what
-makes the way back cheap.
+along; float32 comes back bit for bit (docs/engines/weaviate.md#vectors). The former collection
+stays, which is what makes the way back cheap.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Which Weaviate is asked, and from which version it has what (facts section 1.1)."""
+"""Which Weaviate is asked, and from which version it has what.
+
+docs/engines/weaviate.md#quantizers
+"""
 
 from __future__ import annotations
 

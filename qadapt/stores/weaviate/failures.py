@@ -1,6 +1,6 @@
 """What the client, gRPC and httpx raise, made errors of qadapt; and what is tried again.
 
-Texts and codes are those of server 1.39.0 (facts sections 1, 3, 4 and 7). Only what is transient
+Texts and codes are those of server 1.39.0 (docs/engines/weaviate.md#errors). Only what is transient
 is repeated, a bounded number of times, and never a request whose second arrival could do
 something else than the first.
 """

@@ -36,7 +36,7 @@ _HNSW_LIVE = (
     "pq.trainingLimit",
     "sq.trainingLimit",
 )
-# Settings that a running index takes over (facts section 2).
+# Settings that a running index takes over: docs/engines/weaviate.md#settings-of-a-running-index.
 LIVE: Mapping[str, tuple[str, ...]] = {
     HNSW: _HNSW_LIVE,
     FLAT: ("bq.rescoreLimit", "rq.rescoreLimit", "vectorCacheMaxObjects"),

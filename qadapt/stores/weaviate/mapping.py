@@ -5,7 +5,7 @@ The native form is what is set of one vector; a change merges it into what is th
     {"vectorIndexType": "hnsw",
      "vectorIndexConfig": {"rq": {"enabled": true, "bits": 8, "rescoreLimit": 20}}}
 
-Facts that decide it (../shared/facts/weaviate.md sections 1 and 2): the server takes segments that
+Facts that decide it (docs/engines/weaviate.md#fields-and-defaults): the server takes segments that
 do not divide the dimensions, and fails at each insert, so they are refused here; a default of
 rescoreLimit depends on whether the key was in the body, so it is always sent; a server may have a
 default quantization, so none is said by skipDefaultQuantization.
@@ -246,7 +246,10 @@ def from_native(native: Mapping[str, Any], vector: Vector) -> Quantization:
 
 
 def auto_segments(dim: int) -> int:
-    """How many segments product codes get where nobody says (0); facts section 1.2."""
+    """How many segments product codes get where nobody says (0).
+
+    docs/engines/weaviate.md#segments-of-pq
+    """
     for least, parts in ((2048, 8), (768, 6), (256, 4), (2, 2)):
         if dim >= least and dim % parts == 0:
             return dim // parts
@@ -295,7 +298,10 @@ def _limit(block: Mapping[str, Any]) -> int:
 
 
 def code_bytes(native: Mapping[str, Any], vector: Vector) -> int:
-    """Bytes of one code, by the engine's own layouts (facts section 1.3), without the graph."""
+    """Bytes of one code, by the engine's own layouts, without the graph.
+
+    docs/engines/weaviate.md#code-sizes
+    """
     found = fields.quantizer(native)
     if found is None:
         return 0

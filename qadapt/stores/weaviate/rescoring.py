@@ -1,4 +1,7 @@
-"""How an index scores its candidates again, as its configuration says (facts section 2)."""
+"""How an index scores its candidates again, as its configuration says.
+
+docs/engines/weaviate.md#rescoring
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ K = 10
 
 @dataclass(frozen=True)
 class Rescoring:
-    """How an index scores candidates again (facts section 2).
+    """How an index scores candidates again (docs/engines/weaviate.md#rescoring).
 
     Attributes:
         limit: its rescoreLimit; None where there is none (hnsw with BQ or PQ).

@@ -1,7 +1,7 @@
 """Collections of Weaviate as their raw REST schema says them: which vectors, under which index.
 
 Read and written raw, because the Python client loses fields on the way (distance,
-skipDefaultQuantization, rescoreLimit: ../shared/facts/weaviate.md sections 3 and 7).
+skipDefaultQuantization, rescoreLimit: docs/engines/weaviate.md#python-client).
 
 Weaviate keeps no dimension in a schema, so a collection made here keeps it in the last line of its
 description::

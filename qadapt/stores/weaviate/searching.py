@@ -1,9 +1,10 @@
 """A ``Search`` as Weaviate's own queries, and their answers as ``Hits``.
 
-A query has no word for rescoring, oversampling, ef or an exact search (facts section 2): the one
-lever is its limit. So ``f`` is had by asking for ``ceil(f * k)`` results, which the server scores
-by the floats, and keeping ``k``. Whether it did score again, its own profile of the first query
-tells; without one (before 1.36.9) the configuration is believed, and the notes say so.
+A query has no word for rescoring, oversampling, ef or an exact search
+(docs/engines/weaviate.md#rescoring): the one lever is its limit. So ``f`` is had by asking for
+``ceil(f * k)`` results, which the server scores by the floats, and keeping ``k``. Whether it did
+score again, its own profile of the first query tells; without one (before 1.36.9) the
+configuration is believed, and the notes say so.
 """
 
 from __future__ import annotations

@@ -1,19 +1,16 @@
-"""What the tests of the edge store share: an open store, and real embeddings."""
+"""An open edge store, and real embeddings."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from edge_help import Texts
+from embeddings import Embeddings
 
 from qadapt.model.address import Address
 from qadapt.stores.edge.store import EdgeStore
-
-REPO = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -26,11 +23,6 @@ def store(tmp_path: Path) -> Iterator[EdgeStore]:
 
 
 @pytest.fixture(scope="session")
-def texts() -> Texts:
-    """SciFact abstracts and queries by MiniLM, with the exact neighbours of the queries."""
-    shared = Path(os.environ.get("QADAPT_SHARED") or REPO.parent / "shared")
-    path = shared / "data" / "scifact-minilm.npz"
-    if not path.is_file():
-        pytest.skip(f"no {path}: set QADAPT_SHARED to the folder of shared data")
-    with np.load(path) as data:
-        return Texts.of(data["docs"][:2000], data["queries"])
+def texts(embeddings: Embeddings) -> Texts:
+    """2,000 real embeddings and all queries, with the queries' exact neighbours."""
+    return Texts.of(embeddings.docs[:2000], embeddings.queries)

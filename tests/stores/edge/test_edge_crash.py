@@ -16,7 +16,7 @@ from qadapt.model import Batch, State, Step
 from qadapt.stores.base import Progress, silent
 from qadapt.stores.edge.store import EdgeStore
 
-# Slow enough to be killed on the way: k-means for each of the 384 dimensions.
+# Slow enough to be killed on the way: k-means for each of the 256 dimensions.
 SLOW = "product:ratio=4"
 
 RUN = """
@@ -96,7 +96,7 @@ def finish(store: EdgeStore, batch: Batch, steps: list[Step]) -> None:
     assert state(store) is State.ACTIVE
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux: /proc")
 def test_the_rebuild_is_killed(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
 
@@ -109,7 +109,7 @@ def test_the_rebuild_is_killed(store: EdgeStore, texts: Texts) -> None:
     finish(store, batch, steps)
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux: /proc")
 def test_the_parent_is_killed(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
     parent = rebuilding(store, steps[0])
@@ -124,7 +124,7 @@ def test_the_parent_is_killed(store: EdgeStore, texts: Texts) -> None:
     same_rows(store, batch)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX: signals")
 def test_ctrl_c_in_a_terminal(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
     parent = rebuilding(store, steps[0])

@@ -134,6 +134,6 @@ def test_searches_that_cannot_be(store: EdgeStore, texts: Texts) -> None:
     ):
         with pytest.raises(error):
             store.search("c", q, search)
-    with pytest.raises(DimensionError, match="3 dimensions, expected 384"):
+    with pytest.raises(DimensionError, match="3 dimensions, expected 256"):
         store.search("c", q[:, :3], Search(k=1))
     assert store.search("c", q, Search(k=10, options={"hnsw_ef": 64})).ids.shape == (1, 10)

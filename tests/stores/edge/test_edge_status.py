@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from edge_help import OFF, Texts, carry_out, evidence, fill, plan, state, status, take_back
+from embeddings import DIM
 
 from qadapt.errors import NotFoundError, SpecError, UnsupportedError
 from qadapt.model import Batch, Quantization, State, Vector, binary, none, scalar
@@ -35,19 +36,19 @@ def edit(store: EdgeStore, change: Any) -> None:
 
 def test_under_the_threshold_it_is_ignored_until_applied(store: EdgeStore, texts: Texts) -> None:
     """The trap of small collections: configured, but without effect."""
-    store.create("c", {"": Vector(384)}, {"": scalar()})
+    store.create("c", {"": Vector(DIM)}, {"": scalar()})
     store.write("c", texts.batch)
     store.run("c", {"op": "edge.optimize"}, silent, 60)
     seen = status(store)
     assert seen.state is State.IGNORED
     assert "at least 10,000 KB" in seen.reason
-    assert "3,000.0 KB (2,000 rows)" in seen.reason
-    assert "3,000 KB" in seen.advice
+    assert "2,000.0 KB (2,000 rows)" in seen.reason
+    assert "2,000 KB" in seen.advice
     assert texts.recall(store, rescore=OFF) == 1
 
     steps = plan(store, "scalar")
-    assert steps[0].request["optimizers"] == {"indexing_threshold": 3000}
-    assert "lowered to 3,000 KB" in steps[0].reason
+    assert steps[0].request["optimizers"] == {"indexing_threshold": 2000}
+    assert "lowered to 2,000 KB" in steps[0].reason
     assert steps[0].reverse is not None
     assert steps[0].reverse["optimizers"] == {"indexing_threshold": None}
     carry_out(store, steps)
@@ -62,7 +63,7 @@ def test_under_the_threshold_it_is_ignored_until_applied(store: EdgeStore, texts
 
 def test_wider_bits_that_were_never_measured(store: EdgeStore, texts: Texts) -> None:
     """Rows added to an empty segment of two-bit codes are compared by one bit."""
-    store.create("c", {"": Vector(384)}, {"": binary(2)})
+    store.create("c", {"": Vector(DIM)}, {"": binary(2)})
     store.run("c", {"op": "edge.optimize"}, silent, 60)
     store.write("c", texts.batch)
     seen = status(store)
@@ -130,7 +131,7 @@ def test_replaced_rows_are_counted_where_they_are(store: EdgeStore, texts: Texts
 
 def test_wider_bits_whose_measured_rows_are_all_gone(store: EdgeStore, texts: Texts) -> None:
     """What is left is compared by one bit, though a dead segment has the wider codes."""
-    store.create("c", {"": Vector(384)}, {})
+    store.create("c", {"": Vector(DIM)}, {})
     store.write("c", texts.batch.rows(0, 500))
     carry_out(store, plan(store, "scalar"))
     carry_out(store, plan(store, "binary:bits=2"))
@@ -148,7 +149,7 @@ def test_what_is_deleted_in_an_indexed_segment_may_not_be_seen() -> None:
         segment="g", indexed=False, rows=60, live=None, config=None, code_config=None, code_bytes=0
     )
     for count, expected in ((60, State.UNKNOWN), (61, State.ACTIVE)):
-        found = Seen(Vector(384), count, TARGET, 750, [indexed, growing], {"g": 90.0})
+        found = Seen(Vector(DIM), count, TARGET, 750, [indexed, growing], {"g": 90.0})
         assert judge(found).state is expected
 
 
@@ -182,7 +183,7 @@ def test_indexing_switched_off(store: EdgeStore, texts: Texts) -> None:
     assert seen.state is State.IGNORED
     assert "switches indexing off" in seen.reason
     steps = plan(store, "scalar")
-    assert "0 (never) becomes 3,000 KB" in steps[0].reason
+    assert "0 (never) becomes 2,000 KB" in steps[0].reason
     carry_out(store, steps)
     assert state(store) is State.ACTIVE
     take_back(store, steps)
@@ -236,7 +237,7 @@ def _search() -> Any:
 
 def test_named_vectors_each_with_its_own(store: EdgeStore, texts: Texts) -> None:
     n = 600
-    names = {"title": Vector(384), "body": Vector(384, metric="dot"), "": Vector(16, "euclidean")}  # type: ignore[arg-type]
+    names = {"title": Vector(DIM), "body": Vector(DIM, metric="dot"), "": Vector(16, "euclidean")}  # type: ignore[arg-type]
     batch = Batch(
         list(range(n)),
         {"title": texts.docs[:n], "body": texts.docs[n : 2 * n], "": texts.docs[:n, :16]},
@@ -263,7 +264,7 @@ def test_a_quantization_of_the_whole_collection_is_pushed_down(
 ) -> None:
     """A shard from elsewhere: taken from one vector, the others keep what they had."""
     batch = Batch(list(range(300)), {"a": texts.docs[:300], "b": texts.docs[300:600]})
-    fill(store, batch, {"a": Vector(384), "b": Vector(384)})
+    fill(store, batch, {"a": Vector(DIM), "b": Vector(DIM)})
 
     def common(settings: dict[str, Any]) -> None:
         settings["quantization_config"] = {"binary": {}}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from edge_help import Texts, carry_out, fill, plan, same_rows, state
+from embeddings import DIM
 
 from qadapt.errors import (
     AddressError,
@@ -109,7 +110,7 @@ def test_a_creation_that_fails_leaves_nothing(store: EdgeStore) -> None:
 
 def test_created_with_quantization_and_places(store: EdgeStore, texts: Texts) -> None:
     asked = Quantization.parse("rotational:bits=2,codes=disk,originals=disk")
-    store.create("c", {"": Vector(384, "dot")}, {"": asked})  # type: ignore[arg-type]
+    store.create("c", {"": Vector(DIM, "dot")}, {"": asked})  # type: ignore[arg-type]
     assert store.info("c").vectors[""].quantization == asked
     batch = Batch(texts.batch.ids, {"": texts.docs}, texts.batch.payloads)
     store.write("c", batch)

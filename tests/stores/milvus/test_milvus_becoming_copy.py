@@ -139,7 +139,7 @@ def test_floats_in_an_array_from_the_start_where_bits_are_named(
     server: MilvusStore, sample: Sample
 ) -> None:
     if not server.connection.version.startswith("2.3"):
-        pytest.skip("newer servers have bits as a second vector")
+        pytest.skip("this server is newer: it has bits as a second vector")
     for text, form in (("binary", "FLOAT_VECTOR"), (BITS, "ARRAY")):
         server.create(NAME, {"": Vector(64)}, {"": Quantization.parse(text)})
         server.write(NAME, Batch(range(500), {"": sample.rows[:500]}))
@@ -157,7 +157,7 @@ def test_floats_in_an_array_and_bits_by_a_copy_and_back(
     server: MilvusStore, sample: Sample
 ) -> None:
     if not server.connection.version.startswith("2.3"):
-        pytest.skip("newer servers have bits as a second vector")
+        pytest.skip("this server is newer: it has bits as a second vector")
     fill(server, sample.rows)
     original = whole(server, NAME)
     there = alias_plan(server, "binary")

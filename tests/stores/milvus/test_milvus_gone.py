@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from live import Unavailable
 from live.milvus import MilvusServer
 
 import qadapt as qa
@@ -13,24 +12,15 @@ from qadapt.errors import UnreachableError
 
 @pytest.mark.timeout(300)
 def test_a_killed_server_is_one_error_without_a_traceback(
-    capfd: pytest.CaptureFixture[str],
+    milvus_server: MilvusServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("pymilvus")
-    try:
-        server = MilvusServer()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    try:
-        server.start()
-        with qa.open(f"{server.url}?timeout=5") as database:
-            docs = database.create("docs", dim=8)
-            docs.write(qa.Batch(range(50), {"": np.eye(50, 8) + 1}))
-            capfd.readouterr()
-            server.kill()
-            for ask in (lambda: docs.search(np.ones(8), k=3), docs.count):
-                with pytest.raises(UnreachableError) as gone:
-                    ask()
-                assert "is the server up" in str(gone.value.hint)
-            assert "Traceback" not in capfd.readouterr().err
-    finally:
-        server.stop()
+    with qa.open(f"{milvus_server.url}?timeout=5") as database:
+        docs = database.create("docs", dim=8)
+        docs.write(qa.Batch(range(50), {"": np.eye(50, 8) + 1}))
+        capfd.readouterr()
+        milvus_server.kill()
+        for ask in (lambda: docs.search(np.ones(8), k=3), docs.count):
+            with pytest.raises(UnreachableError) as gone:
+                ask()
+            assert "is the server up" in str(gone.value.hint)
+        assert "Traceback" not in capfd.readouterr().err

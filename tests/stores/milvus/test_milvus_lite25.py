@@ -32,7 +32,7 @@ def lite25(tmp_path: Path) -> Iterator[MilvusStore]:
     except importlib.metadata.PackageNotFoundError:
         version = "none"
     if not version.startswith("2.5"):
-        pytest.skip(f"milvus-lite 2.5 is needed; here is {version}: make test-milvus-lite25")
+        pytest.skip(f"needs the environment of `make test-milvus-lite25`; here is {version}")
     opened = MilvusStore.open(Address("milvus", None, str(tmp_path / "test.db")))
     yield opened
     opened.close()

@@ -130,7 +130,7 @@ def test_a_build_that_never_ends_ends_in_our_time_limit(
     """knowhere#966: "True" makes 2.3.5 try for ever, without a reason; floats as time-outs are
     not obeyed, so ours is sent as a whole number."""
     if not server.connection.version.startswith("2.3"):
-        pytest.skip(f"newer servers read True: {server.connection.version}")
+        pytest.skip(f"this server is {server.connection.version}, which reads True")
     fill(server, sample.rows)
     (step,) = plan(server, "scalar")
     stuck = {
@@ -202,9 +202,12 @@ def test_unloaded_is_told_and_not_mended_behind_the_users_back(
 
 
 def test_types_that_2_3_takes_and_fails_on_are_refused_before(server: MilvusStore) -> None:
-    """create_collection accepts FLOAT16_VECTOR and the index is never built (facts section 4)."""
+    """create_collection accepts FLOAT16_VECTOR and the index is never built.
+
+    docs/engines/milvus.md#finished-is-not-used
+    """
     if not server.connection.version.startswith("2.3"):
-        pytest.skip(f"newer servers have them: {server.connection.version}")
+        pytest.skip(f"this server is {server.connection.version}, which has them")
     with pytest.raises(UnsupportedError, match=r"2\.4"):
         server.create(NAME, {"": Vector(8, datatype="float16")}, {})
     assert NAME not in server.collections()

@@ -92,7 +92,7 @@ def test_the_server_2_3_5_has_none(live: Callable[[str], str], tmp_path: Path) -
     with qa.open(live("milvus")) as there, qa.open(f"edge:{tmp_path / 'edge'}") as here:
         version = there._store.server().version or ""
         if not version.startswith("2.3"):
-            pytest.skip(f"this is Milvus {version}")
+            pytest.skip(f"this server is {version}, which has them")
         told = there._store.refuses_beside(WORDS)
         assert "sparse vectors need Milvus 2.4" in told["extras.words"]
         here._store.create("docs", {"": Vector(2, "dot")}, {}, WORDS)

@@ -58,7 +58,7 @@ BINARY = {"binary": {}}
     ],
 )
 def test_a_field_that_1_16_drops_with_status_200_is_named_by_the_read_back(name: str) -> None:
-    """memory before 1.19 and anything unknown: qdrant/landing_page/pull/1865, facts section 1."""
+    """memory before 1.19 and anything unknown (docs/engines/qdrant.md#dropped-fields)."""
     from qadapt.stores.qdrant import config
 
     sent = recording(f"create/{name}")
@@ -111,7 +111,7 @@ def test_dropped_memory_is_never_sent_before_1_19() -> None:
 
 
 def test_dropped_encoding_is_never_sent_before_1_15() -> None:
-    """One bit would be built without a word: qdrant/landing_page/pull/2484, facts section 1."""
+    """One bit would be built without a word (docs/engines/qdrant.md#dropped-fields)."""
     for wanted in (qa.binary(bits=2), qa.binary(query_bits=8)):
         assert Replay("1.14.1").store().map(wanted, V).match.level is Level.UNSUPPORTED
         assert Replay("1.15.0").store().map(wanted, V).match.level is Level.EXACT
@@ -271,7 +271,7 @@ def test_an_unchanged_setting_sends_no_patch_that_would_restart_a_build() -> Non
 
 
 def test_telemetry_and_optimizations_that_the_typed_client_cannot_parse_are_read() -> None:
-    """626 errors of pydantic on 1.16.3 (facts section 3)."""
+    """626 errors of pydantic on 1.16.3 (docs/engines/qdrant.md#telemetry)."""
     from qdrant_client.http.exceptions import ResponseHandlingException
 
     story = life()

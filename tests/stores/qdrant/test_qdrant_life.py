@@ -186,7 +186,7 @@ BINARY = {"binary": {}}
 
 
 def test_status_green_too_early_is_not_believed() -> None:
-    """Since 1.18.1 the status may be green right after a PATCH (facts section 3)."""
+    """Since 1.18.1 the status may be green right after a PATCH (docs/engines/qdrant.md#status)."""
     old = telemetry_of("articles", [{"": (2000, "hnsw", None)}])
     new = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}])
     server = serve(info_of(UNNAMED, BINARY), old)

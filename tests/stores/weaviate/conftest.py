@@ -36,7 +36,7 @@ def name(store: WeaviateStore) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def docs(scifact: Any) -> Floats:
-    """1,500 rows of 384 dimensions."""
-    found: Floats = scifact.docs[:1500]
+def docs(embeddings: Any) -> Floats:
+    """1,500 rows of 256 dimensions."""
+    found: Floats = embeddings.docs[:1500]
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from embeddings import DIM
 from weaviate_articles import Floats, articles, raw
 from weaviate_help import keys
 
@@ -117,7 +118,7 @@ def test_rows_that_the_copy_does_not_have_keep_the_alias_where_it_is(
     plan = collection.plan("binary", strategy="alias")
     target = plan.steps[0].request["to"]
     # Somebody makes a collection of that name, with a row of his own.
-    Database(store).create(target, dim=384, quantization="binary")
+    Database(store).create(target, dim=DIM, quantization="binary")
     Database(store)[target].write(qa.Batch(keys(1, 5000), {"": docs[:1]}))
     with pytest.raises(qa.errors.ApplyError, match="301 rows"):
         plan.apply(yes=True)

@@ -25,7 +25,7 @@ from qadapt.stores.weaviate.store import WeaviateStore
 pytest.importorskip("weaviate")
 pytestmark = pytest.mark.timeout(300)
 
-PQ = "product:ratio=16"  # 96 segments: some seconds of training
+PQ = "product:ratio=16"  # 64 segments: seconds of training
 
 
 def wait_until(what: Callable[[], bool], seconds: float = 60) -> None:
@@ -45,12 +45,12 @@ def training(store: WeaviateStore, name: str) -> bool:
 
 
 def test_a_kill_of_the_server_while_pq_trains(
-    weaviate_server: Callable[..., Any], scifact: Any
+    weaviate_server: Callable[..., Any], embeddings: Any
 ) -> None:
     server = weaviate_server()
     address = Address.parse(server.url)
     with closing(WeaviateStore.open(address)) as store:
-        collection = articles(store, "Articles", scifact.docs)
+        collection = articles(store, "Articles", embeddings.docs)
         failed: list[Exception] = []
 
         def apply() -> None:
@@ -72,7 +72,7 @@ def test_a_kill_of_the_server_while_pq_trains(
         vector = collection.info().vectors[""]
         assert str(vector.quantization) == PQ, "the schema says so"
         assert vector.status.state is qa.State.IGNORED, "and the shards do not"
-        assert collection.count() == len(scifact.docs)
+        assert collection.count() == len(embeddings.docs)
         change = collection.plan(PQ).apply(yes=True, timeout=120)
         assert change.state == "applied"
         assert state(collection) is qa.State.ACTIVE
@@ -101,13 +101,13 @@ def test_a_kill_of_qadapt(
     store: WeaviateStore,
     live: Callable[[str], str],
     name: str,
-    scifact: Any,
+    embeddings: Any,
     tmp_path: Path,
     strategy: Any,
     stage: str,
 ) -> None:
     """While the server trains, or in the middle of a copy."""
-    docs: Floats = scifact.docs[:3000]
+    docs: Floats = embeddings.docs[:3000]
     collection = articles(store, name, docs)
     words = [sys.executable, "-c", APPLY, live("weaviate"), name, PQ, strategy]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
@@ -131,10 +131,10 @@ def test_a_kill_of_qadapt(
 
 
 def test_an_unfinished_change_is_taken_back_by_another(
-    store: WeaviateStore, name: str, scifact: Any, monkeypatch: pytest.MonkeyPatch
+    store: WeaviateStore, name: str, embeddings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A copy that was cut off before the alias moved, then something else is asked for."""
-    docs: Floats = scifact.docs[:600]
+    docs: Floats = embeddings.docs[:600]
     collection = articles(store, name, docs)
 
     def broken(*_: Any) -> None:
@@ -152,10 +152,10 @@ def test_an_unfinished_change_is_taken_back_by_another(
 
 
 def test_rows_that_the_index_lost_in_a_crash_are_found_by_verify_and_healed(
-    weaviate_server: Callable[..., Any], scifact: Any
+    weaviate_server: Callable[..., Any], embeddings: Any
 ) -> None:
     """All rows are back after a kill -9, and the newest are in no search: no status tells."""
-    docs: Floats = scifact.docs[:500]
+    docs: Floats = embeddings.docs[:500]
     server = weaviate_server()
     with closing(WeaviateStore.open(Address.parse(server.url))) as store:
         articles(store, "Plain", docs)
@@ -177,4 +177,4 @@ def test_rows_that_the_index_lost_in_a_crash_are_found_by_verify_and_healed(
         collection.delete(list(lost))
         collection.write(batch)
         assert reach(store, collection.info(), "", silent, sample=len(docs)).unfound == ()
-        assert recall(collection.search(scifact.queries, k=10), docs, scifact.queries) > 0.98
+        assert recall(collection.search(embeddings.queries, k=10), docs, embeddings.queries) > 0.98

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from embeddings import DIM
 from weaviate_articles import Floats, articles, put, raw, reason, state
 from weaviate_help import keys, raw_write
 
@@ -19,13 +20,13 @@ pytest.importorskip("weaviate")
 pytestmark = pytest.mark.timeout(300)
 
 ABSENT, ACTIVE, IGNORED = qa.State.ABSENT, qa.State.ACTIVE, qa.State.IGNORED
-PQ = {"pq": {"enabled": True, "segments": 48}}
+PQ = {"pq": {"enabled": True, "segments": 32}}
 
 
 # -- set, and without effect ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["product:segments=48", "scalar:per=collection"])
+@pytest.mark.parametrize("text", ["product:segments=32", "scalar:per=collection"])
 def test_pq_and_sq_at_creation_under_synchronous_indexing_are_ignored(
     store: WeaviateStore, name: str, docs: Floats, text: str
 ) -> None:
@@ -44,12 +45,12 @@ def test_pq_and_sq_at_creation_under_synchronous_indexing_are_ignored(
 
 @pytest.mark.parametrize(
     ("config", "text"),
-    [(PQ, "product:segments=48"), ({"sq": {"enabled": True}}, "scalar:per=collection")],
+    [(PQ, "product:segments=32"), ({"sq": {"enabled": True}}, "scalar:per=collection")],
 )
 def test_pq_and_sq_set_on_an_empty_collection_are_ignored_once_rows_come(
     store: WeaviateStore, name: str, docs: Floats, config: dict[str, Any], text: str
 ) -> None:
-    collection = articles(store, name, docs[:0].reshape(0, 384))
+    collection = articles(store, name, docs[:0].reshape(0, DIM))
     with pytest.raises(UnsupportedError, match="trained on"):
         collection.plan(text)
     put(store, name, config)
@@ -64,7 +65,7 @@ def test_pq_and_sq_set_on_an_empty_collection_are_ignored_once_rows_come(
 def test_rq_set_on_an_empty_collection_is_obeyed(
     store: WeaviateStore, name: str, docs: Floats, text: str
 ) -> None:
-    collection = articles(store, name, docs[:0].reshape(0, 384))
+    collection = articles(store, name, docs[:0].reshape(0, DIM))
     collection.plan(text).apply(yes=True)
     collection.write(qa.Batch(keys(600), {"": docs[:600]}))
     assert state(collection) is ACTIVE
@@ -76,7 +77,7 @@ def test_rq_set_on_an_empty_collection_is_obeyed(
         ("binary", "bq"),
         ("scalar", "rq"),
         ("scalar:per=collection", "sq"),
-        ("product:segments=48", "pq"),
+        ("product:segments=32", "pq"),
     ],
 )
 def test_switching_off_is_taken_and_ignored(
@@ -106,10 +107,10 @@ def test_too_few_rows_for_pq_are_refused_before_anything_is_sent(
 ) -> None:
     collection = articles(store, name, docs[:200])
     with pytest.raises(UnsupportedError, match="at least 256 rows"):
-        collection.plan("product:segments=48")
+        collection.plan("product:segments=32")
     assert not raw(store, name)["vectorIndexConfig"]["pq"]["enabled"]
     database = Database(store)
-    database.create(f"{name}_small", dim=384, quantization="product:segments=48")
+    database.create(f"{name}_small", dim=DIM, quantization="product:segments=32")
     small = database[f"{name}_small"]
     small.write(qa.Batch(keys(200), {"": docs[:200]}))
     assert state(small) is IGNORED
@@ -126,8 +127,8 @@ def test_segments_that_do_not_divide_the_dimensions_are_refused(
     database = Database(store)
     for wanted in (qa.product(segments=50), qa.product(native={"pq": {"segments": 50}})):
         with pytest.raises(UnsupportedError, match="cannot be cut") as error:
-            database.create(name, dim=384, quantization=wanted)
-        assert "48" in str(error.value.hint)
+            database.create(name, dim=DIM, quantization=wanted)
+        assert "64" in str(error.value.hint)
     assert name not in database
 
 
@@ -223,7 +224,7 @@ def test_a_step_cannot_put_one_kind_in_anothers_place(
     """The raw bypass that corrupts a collection is in no plan: another kind is always a copy."""
     collection = articles(store, name, docs[:600], "scalar:per=collection")
     collection.plan("scalar:per=collection").apply(yes=True)
-    for text in ("binary", "scalar", "product:segments=48", "rotational:bits=1", "none"):
+    for text in ("binary", "scalar", "product:segments=32", "rotational:bits=1", "none"):
         steps = collection.plan(text).steps
         assert [step.symbol for step in steps] == [Symbol.RECREATE]
         assert steps[0].request["op"] == "weaviate.copy"
@@ -253,7 +254,7 @@ def test_what_qadapt_did_not_make_is_described_by_its_rows(
     assert info.config["vectors of unknown dimension"] == [""]
     assert raw_write(store, name, docs[:300]) == []
     vector = collection.info().vectors[""]
-    assert (vector.vector, vector.count) == (Vector(384), 300)
+    assert (vector.vector, vector.count) == (Vector(DIM), 300)
     collection.plan("scalar").apply(yes=True)
     assert state(collection) is ACTIVE
 
@@ -274,7 +275,7 @@ def test_deleted_rows_leave_nothing_that_is_active(
     store: WeaviateStore, name: str, docs: Floats, text: str
 ) -> None:
     """Shards go on to say compressed, and a second vector's rows are no evidence of this one's."""
-    store.create(name, {"": Vector(384)}, {"": qa.Quantization.parse(text)})
+    store.create(name, {"": Vector(DIM)}, {"": qa.Quantization.parse(text)})
     collection = Database(store)[name]
     collection.write(qa.Batch(keys(50), {"": docs[:50]}))
     assert state(collection) is ACTIVE

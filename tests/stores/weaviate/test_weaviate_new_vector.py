@@ -26,15 +26,15 @@ ROWS = 1500
 
 
 @pytest.fixture(scope="module")
-def docs(scifact: Any) -> Floats:
-    """Real rows of 384 dimensions."""
-    found: Floats = scifact.docs[:ROWS]
+def docs(embeddings: Any) -> Floats:
+    """Real rows of 256 dimensions."""
+    found: Floats = embeddings.docs[:ROWS]
     return found
 
 
 @pytest.fixture(scope="module")
-def queries(scifact: Any) -> Floats:
-    found: Floats = scifact.queries[:100]
+def queries(embeddings: Any) -> Floats:
+    found: Floats = embeddings.queries[:100]
     return found
 
 
@@ -148,7 +148,7 @@ def test_product_codes_are_trained_once_rows_are_there(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     collection = two_vectors(store, name, docs[:600])
-    plan = collection.plan("product:segments=48", vector="title", strategy="vector")
+    plan = collection.plan("product:segments=32", vector="title", strategy="vector")
     assert plan.steps[-1].symbol is Symbol.BLOCKING
     plan.apply(yes=True)
     assert state(collection, "title_pq") is qa.State.ACTIVE

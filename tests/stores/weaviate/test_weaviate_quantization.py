@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from embeddings import DIM
 from weaviate_articles import Floats, articles, put, raw, recall, state
 from weaviate_help import keys
 
@@ -27,15 +28,15 @@ ABSENT, ACTIVE, IGNORED = qa.State.ABSENT, qa.State.ACTIVE, qa.State.IGNORED
 
 
 @pytest.fixture(scope="module")
-def docs(scifact: Any) -> Floats:
-    """3,000 real rows of 384 dimensions."""
-    found: Floats = scifact.docs[:3000]
+def docs(embeddings: Any) -> Floats:
+    """3,000 real rows of 256 dimensions."""
+    found: Floats = embeddings.docs[:3000]
     return found
 
 
 @pytest.fixture(scope="module")
-def queries(scifact: Any) -> Floats:
-    found: Floats = scifact.queries[:100]
+def queries(embeddings: Any) -> Floats:
+    found: Floats = embeddings.queries[:100]
     return found
 
 
@@ -45,10 +46,10 @@ def queries(scifact: Any) -> Floats:
 @pytest.mark.parametrize(
     ("text", "block", "size"),
     [
-        ("scalar", "rq", 400),
-        ("scalar:per=collection", "sq", 392),
-        ("scalar:bits=4", "rq", 208),
-        ("rotational:bits=1", "rq", 56),
+        ("scalar", "rq", 272),
+        ("scalar:per=collection", "sq", 264),
+        ("scalar:bits=4", "rq", 144),
+        ("rotational:bits=1", "rq", 40),
     ],
 )
 def test_rq_and_sq_in_place_on_hnsw(
@@ -86,7 +87,7 @@ def test_rq_and_sq_in_place_on_hnsw(
 
 @pytest.mark.parametrize(
     ("text", "symbol", "size"),
-    [("binary", Symbol.BACKGROUND, 48), ("product:segments=48", Symbol.BLOCKING, 48)],
+    [("binary", Symbol.BACKGROUND, 32), ("product:segments=32", Symbol.BLOCKING, 32)],
 )
 def test_bq_and_pq_in_place_on_hnsw_and_back_by_a_copy(
     store: WeaviateStore,
@@ -158,7 +159,7 @@ def test_from_one_kind_to_another_is_a_copy_and_a_switched_alias(
 
 def test_a_copy_may_be_asked_for(store: WeaviateStore, name: str, docs: Floats) -> None:
     collection = articles(store, name, docs)
-    plan = collection.plan("product:segments=48", strategy="alias")
+    plan = collection.plan("product:segments=32", strategy="alias")
     assert [step.symbol for step in plan.steps] == [Symbol.RECREATE]
     change = plan.apply(yes=True)
     assert state(collection) is ACTIVE, "product codes that are set at creation need one more PUT"
@@ -167,16 +168,16 @@ def test_a_copy_may_be_asked_for(store: WeaviateStore, name: str, docs: Floats) 
 
 
 def test_searches_wait_while_pq_trains_and_that_is_measured(
-    store: WeaviateStore, name: str, scifact: Any
+    store: WeaviateStore, name: str, embeddings: Any
 ) -> None:
-    collection = articles(store, name, scifact.docs)
+    collection = articles(store, name, embeddings.docs)
     other = Database(store)[name]
     longest, done = [0.0], threading.Event()
 
     def search() -> None:
         while not done.is_set():
             begun = time.monotonic()
-            other.search(scifact.queries[:1], k=10)
+            other.search(embeddings.queries[:1], k=10)
             longest[0] = max(longest[0], time.monotonic() - begun)
 
     searching = threading.Thread(target=search)
@@ -259,9 +260,9 @@ def test_named_vectors_are_told_apart_by_the_profile_of_a_search(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     rows = docs[:1500]
-    vectors = {"a": Vector(384), "b": Vector(384), "c": Vector(384)}
+    vectors = {"a": Vector(DIM), "b": Vector(DIM), "c": Vector(DIM)}
     collection = Database(store).create(
-        name, vectors=vectors, quantization={"a": "binary", "b": "product:segments=48"}
+        name, vectors=vectors, quantization={"a": "binary", "b": "product:segments=32"}
     )
     collection.write(qa.Batch(keys(len(rows)), dict.fromkeys("abc", rows)))
     assert [state(collection, vector) for vector in "abc"] == [ACTIVE, IGNORED, ABSENT]
@@ -271,7 +272,7 @@ def test_named_vectors_are_told_apart_by_the_profile_of_a_search(
         "vectors that share the word compressed",
         "search profile: knn_search_rescore_took",
     }
-    collection.plan("product:segments=48", vector="b").apply(yes=True)
+    collection.plan("product:segments=32", vector="b").apply(yes=True)
     assert [state(collection, vector) for vector in "abc"] == [ACTIVE, ACTIVE, ABSENT]
     collection.plan("scalar", vector="c").apply(yes=True)
     assert [state(collection, vector) for vector in "abc"] == [ACTIVE, ACTIVE, ACTIVE]
@@ -282,7 +283,7 @@ def test_named_vectors_without_rescoring_cannot_be_told_apart(
 ) -> None:
     off = qa.rotational(bits=8, native={"rq": {"rescoreLimit": 0}})
     collection = Database(store).create(
-        name, vectors={"a": Vector(384), "b": Vector(384)}, quantization={"a": off, "b": off}
+        name, vectors={"a": Vector(DIM), "b": Vector(DIM)}, quantization={"a": off, "b": off}
     )
     collection.write(qa.Batch(keys(200), dict.fromkeys("ab", docs[:200])))
     status = collection.info().vectors["a"].status
@@ -309,10 +310,10 @@ def test_with_async_indexing(
         assert "restart the server" in str(error.value.hint)
         assert state(for_bq) is IGNORED
 
-        for_pq = articles(store, "Products", docs, "product:segments=48")
+        for_pq = articles(store, "Products", docs, "product:segments=32")
         _wait_indexed(for_pq)
         assert state(for_pq) is IGNORED
-        for_pq.plan("product:segments=48").apply(yes=True, timeout=120)
+        for_pq.plan("product:segments=32").apply(yes=True, timeout=120)
         assert raw(store, "Products")["vectorIndexConfig"]["pq"]["trainingLimit"] < len(docs)
         assert state(for_pq) is ACTIVE
         for_sq = articles(store, "Scalars", docs)
@@ -329,12 +330,12 @@ def test_with_async_indexing(
 
 def _dynamic(store: WeaviateStore, docs: Floats, queries: Floats) -> None:
     native = {"vectorIndexType": "dynamic", "threshold": 1000}
-    collection = articles(store, "Dynamic", docs[:800], qa.product(segments=48, native=native))
+    collection = articles(store, "Dynamic", docs[:800], qa.product(segments=32, native=native))
     _wait_indexed(collection)
     status = collection.info().vectors[""].status
     assert (status.state, "flat up to 1,000" in status.reason) == (IGNORED, True)
     with pytest.raises(UnsupportedError, match="flat up to"):
-        collection.plan("product:segments=48")
+        collection.plan("product:segments=32")
     collection = articles(store, "Binaries", docs, qa.binary(native=native))
     end = time.monotonic() + 90
     while state(collection) is not ACTIVE and time.monotonic() < end:

@@ -81,16 +81,21 @@ def test_what_else_is_gated(version: str) -> None:
         assert engine.has(gate) == (answer(version, name)["status"] == "OK"), name
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+AT_CREATION = {"bq": State.ACTIVE, "pq": State.IGNORED, "sq": State.IGNORED, "rq8": State.ACTIVE}
+
+
 @pytest.mark.parametrize(
-    ("kind", "state"),
-    [("bq", State.ACTIVE), ("pq", State.IGNORED), ("sq", State.IGNORED), ("rq8", State.ACTIVE)],
+    ("version", "kind", "state"),
+    [
+        (version, kind, state)
+        for version in VERSIONS
+        for kind, state in AT_CREATION.items()
+        if has(version, f"create_hnsw_{kind}", kind)
+    ],
 )
 def test_what_shards_say_of_a_quantizer_that_was_set_at_creation(
     version: str, kind: str, state: State
 ) -> None:
-    if not has(version, f"create_hnsw_{kind}", kind):
-        pytest.skip(f"Weaviate {version} has no {kind}")
     (told,) = answer(version, f"nodes_hnsw_{kind}")["body"]["nodes"][0]["shards"]
     config = answer(version, f"create_hnsw_{kind}")["body"]["vectorIndexConfig"]
     native = {"vectorIndexType": "hnsw", "vectorIndexConfig": config}

@@ -1,0 +1,85 @@
+"""Tests that need a server are found without a marker of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODULE = """
+import pytest
+
+@pytest.fixture
+def opened(live):
+    return lambda engine: live(engine)
+
+@pytest.fixture
+def database(live):
+    return live("weaviate")
+
+def test_by_a_fixture_that_starts_one(weaviate_server): pass
+def test_by_name(live): live("milvus")
+def test_by_a_fixture_that_names_one(database): pass
+def test_by_a_fixture_that_is_asked(opened): opened("qdrant")
+
+@pytest.mark.parametrize("engine", ["edge", "milvus"])
+def test_by_parameter(live, engine): live(engine)
+
+@pytest.mark.parametrize(("engines", "n"), [(("edge", "weaviate"), 1), (("edge", "edge"), 2)])
+def test_by_a_tuple(opened, engines, n): pass
+
+@pytest.mark.parametrize("engine", ["milvus"])
+def test_of_a_name_alone(engine): pass
+def test_embedded(live): live("edge")
+"""
+EMBEDDED = {
+    "test_by_parameter[edge]",
+    "test_by_a_tuple[engines1-2]",
+    "test_of_a_name_alone[milvus]",
+    "test_embedded",
+}
+SERVERS = {
+    "test_by_a_fixture_that_starts_one",
+    "test_by_name",
+    "test_by_a_fixture_that_names_one",
+    "test_by_a_fixture_that_is_asked",
+    "test_by_parameter[milvus]",
+    "test_by_a_tuple[engines0-1]",
+}
+
+
+def pytest_on(folder: Path, module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_scratch.py").write_text(module, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "live.plugin", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [*command, "-q", "--rootdir", str(folder), *words, "test_scratch.py"],
+        cwd=folder,
+        env={"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("words", "expected"), [("server", SERVERS), ("not server", EMBEDDED)])
+def test_each_test_is_in_one_of_two_runs(tmp_path: Path, words: str, expected: set[str]) -> None:
+    done = pytest_on(tmp_path, MODULE, "--collect-only", "-m", words)
+    found = {line.partition("::")[2] for line in done.stdout.splitlines() if "::" in line}
+    assert found == expected, done.stdout
+
+
+def test_a_server_that_was_not_foreseen_is_a_failure(tmp_path: Path) -> None:
+    hidden = "def test_hidden(live):\n    name = 'mil' + 'vus'\n    live(name)\n"
+    done = pytest_on(tmp_path, hidden, "-m", "not server")
+    assert done.returncode == 1
+    assert "pytest.mark.server" in done.stdout
+
+
+def test_a_run_must_have_seen_the_engines_that_it_names(tmp_path: Path) -> None:
+    module = "def test_embedded(live):\n    live('edge')\n"
+    assert pytest_on(tmp_path, module, "--must-see=edge").returncode == 0
+    done = pytest_on(tmp_path, module, "--must-see=edge,weaviate")
+    assert done.returncode == 1
+    assert "no test used: weaviate" in done.stdout
