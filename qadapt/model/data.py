@@ -345,7 +345,10 @@ def as_vectors(x: Any, *, what: str = "vectors") -> Floats:
     if raw.ndim == 1:
         raw = raw[None, :]
     if raw.ndim != 2:
-        raise InputError(f"{what} must have the shape (n, d) or (d,); got {raw.shape}")
+        raise InputError(
+            f"{what} must have the shape (n, d) or (d,); got {raw.shape}",
+            hint="n is the number of vectors and d the number of dimensions",
+        )
     with np.errstate(over="ignore"):
         found: Floats = np.ascontiguousarray(raw, dtype=np.float32)
     if raw.dtype.itemsize > 4 and raw.dtype.kind == "f":
