@@ -31,6 +31,7 @@ Datatype = Literal["float32", "float16", "bfloat16", "uint8", "int8", "turbo4", 
 DATATYPES: tuple[str, ...] = get_args(Datatype)
 
 MAX_DIM = 65536
+_EQUAL = "give one id, one vector and one payload for each row"
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,19 @@ class Batch:
         arrays = {name: as_vectors(x, what=_label(name)) for name, x in (vectors or {}).items()}
         for name, array in arrays.items():
             if len(array) != len(listed):
-                raise InputError(f"{len(listed)} ids but {len(array)} rows in {_label(name)}")
+                raise InputError(
+                    f"{len(listed)} ids but {len(array)} rows in {_label(name)}", hint=_EQUAL
+                )
         if payloads is not None and len(payloads) != len(listed):
-            raise InputError(f"{len(listed)} ids but {len(payloads)} payloads")
+            raise InputError(f"{len(listed)} ids but {len(payloads)} payloads", hint=_EQUAL)
         for name, rows in (missing or {}).items():
             if name not in arrays or np.shape(rows) != (len(listed),):
                 raise InputError(f"missing[{name!r}] must be one bool for each row of that vector")
         for name, each in (extras or {}).items():
             if len(each) != len(listed):
-                raise InputError(f"{len(listed)} ids but {len(each)} rows in {_label(name)}")
+                raise InputError(
+                    f"{len(listed)} ids but {len(each)} rows in {_label(name)}", hint=_EQUAL
+                )
         _fill(self, listed, arrays, payloads, missing or {}, extras or {})
 
     def __len__(self) -> int:
