@@ -37,7 +37,7 @@ class Holder:
         """``process 4711, since 2026-01-02 03:04:05 UTC``."""
         if self.pid is None:
             return "another process"
-        here = self.host == socket.gethostname()
+        here = self.here
         if here and self.pid == os.getpid():
             name = f"this process ({self.pid})"
         else:
@@ -45,11 +45,16 @@ class Holder:
         return f"{name}, since {self.since[:19].replace('T', ' ')} UTC"
 
     @property
+    def here(self) -> bool:
+        """Whether it is a process of this machine."""
+        return self.host == socket.gethostname()
+
+    @property
     def way_out(self) -> str:
         """What to do next."""
         if self.pid is None:
             return "wait until it is done, then run the command again"
-        if self.host != socket.gethostname():
+        if not self.here:
             return f"wait until it is done, or end it on {self.host}, then run the command again"
         if self.pid == os.getpid():
             return "wait until the other thread is done, or close the store there"
@@ -83,6 +88,10 @@ class Lock:
     def held(self) -> bool:
         """Whether this object holds it."""
         return bool(self._lock.is_locked)
+
+    def holder(self) -> Holder | None:
+        """Who holds it, without an attempt to take it; None where no live process is named."""
+        return _parsed(self._holder)
 
     def acquire(self, timeout: float = 0) -> None:
         """Take it.

@@ -36,6 +36,7 @@ from qadapt.model import (
     check_queries,
 )
 from qadapt.model.data import Datatype, listed_ids
+from qadapt.planning.conflicts import named_if_changing
 from qadapt.planning.planner import make_plan, which_vector
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Part, Search, Store, check_k, silent
@@ -215,18 +216,21 @@ class Collection(Measured):
 
         Raises:
             UnsupportedError, NotFoundError, SpecError
+            BusyError: another process changes the collection, and what it has done so far
+                allows no plan.
         """
-        made = make_plan(
-            self._store,
-            self.name,
-            quantization,
-            vector=vector,
-            metric=metric,
-            datatype=datatype,
-            accept=accept,
-            guard=Guard.parse(guard) if isinstance(guard, str) else guard,
-            strategy=strategy,
-        )
+        with named_if_changing(self._store, self.name):
+            made = make_plan(
+                self._store,
+                self.name,
+                quantization,
+                vector=vector,
+                metric=metric,
+                datatype=datatype,
+                accept=accept,
+                guard=Guard.parse(guard) if isinstance(guard, str) else guard,
+                strategy=strategy,
+            )
         return Plan._of(made, self._store)
 
     def verify(

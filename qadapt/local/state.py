@@ -19,7 +19,7 @@ from pathlib import Path
 
 from qadapt import durable
 from qadapt.errors import BusyError, IntegrityError, SpecError, StorageError
-from qadapt.locking import HeldError, Lock
+from qadapt.locking import HeldError, Holder, Lock
 from qadapt.model import Plain, Quantization, Rescore
 from qadapt.model.address import Address
 from qadapt.model.written import UPGRADE, newer, of_newer_format
@@ -210,6 +210,14 @@ def exclusive(address: Address, collection: str) -> Iterator[None]:
         yield
 
 
+def changed_by(address: Address, collection: str) -> Holder | None:
+    """The other process that changes a collection just now; None for none, and for this one."""
+    path = state_dir() / "locks" / f"{collection_key(address, collection)}.lock"
+    holder = Lock(path).holder()
+    mine = holder is not None and holder.pid == os.getpid() and holder.here
+    return None if mine else holder
+
+
 @contextmanager
 def exclusive_key(key: str, what: str) -> Iterator[None]:
     """As ``exclusive``, for a collection of which only the key is known.
@@ -223,13 +231,16 @@ def exclusive_key(key: str, what: str) -> Iterator[None]:
         with state_access():
             lock.acquire()
     except HeldError as held:
-        raise BusyError(
-            f"{what} is being changed by {held.holder}", hint=held.holder.way_out
-        ) from None
+        raise being_changed(what, held.holder) from None
     try:
         yield
     finally:
         lock.release()
+
+
+def being_changed(what: str, holder: Holder) -> BusyError:
+    """The error for a collection that another process changes."""
+    return BusyError(f"{what} is being changed by {holder}", hint=holder.way_out)
 
 
 def private_folder(folder: Path) -> Path:

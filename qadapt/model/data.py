@@ -31,6 +31,7 @@ Datatype = Literal["float32", "float16", "bfloat16", "uint8", "int8", "turbo4", 
 DATATYPES: tuple[str, ...] = get_args(Datatype)
 
 MAX_DIM = 65536
+_EQUAL = "give one id, one vector and one payload for each row"
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,19 @@ class Batch:
         arrays = {name: as_vectors(x, what=_label(name)) for name, x in (vectors or {}).items()}
         for name, array in arrays.items():
             if len(array) != len(listed):
-                raise InputError(f"{len(listed)} ids but {len(array)} rows in {_label(name)}")
+                raise InputError(
+                    f"{len(listed)} ids but {len(array)} rows in {_label(name)}", hint=_EQUAL
+                )
         if payloads is not None and len(payloads) != len(listed):
-            raise InputError(f"{len(listed)} ids but {len(payloads)} payloads")
+            raise InputError(f"{len(listed)} ids but {len(payloads)} payloads", hint=_EQUAL)
         for name, rows in (missing or {}).items():
             if name not in arrays or np.shape(rows) != (len(listed),):
                 raise InputError(f"missing[{name!r}] must be one bool for each row of that vector")
         for name, each in (extras or {}).items():
             if len(each) != len(listed):
-                raise InputError(f"{len(listed)} ids but {len(each)} rows in {_label(name)}")
+                raise InputError(
+                    f"{len(listed)} ids but {len(each)} rows in {_label(name)}", hint=_EQUAL
+                )
         _fill(self, listed, arrays, payloads, missing or {}, extras or {})
 
     def __len__(self) -> int:
@@ -345,7 +350,10 @@ def as_vectors(x: Any, *, what: str = "vectors") -> Floats:
     if raw.ndim == 1:
         raw = raw[None, :]
     if raw.ndim != 2:
-        raise InputError(f"{what} must have the shape (n, d) or (d,); got {raw.shape}")
+        raise InputError(
+            f"{what} must have the shape (n, d) or (d,); got {raw.shape}",
+            hint="n is the number of vectors and d the number of dimensions",
+        )
     with np.errstate(over="ignore"):
         found: Floats = np.ascontiguousarray(raw, dtype=np.float32)
     if raw.dtype.itemsize > 4 and raw.dtype.kind == "f":

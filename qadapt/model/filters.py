@@ -239,7 +239,10 @@ def _scalar(value: Any, name: str) -> Scalar:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        raise SpecError(f"the filter on {name!r} has the value {value!r}, which is not finite")
+        raise SpecError(
+            f"the filter on {name!r} has the value {value!r}, which is not finite",
+            hint="give a finite number, or leave the bound out",
+        )
     if isinstance(value, str):
         _check_text(value, f"the filter on {name!r}")
         return str(value)

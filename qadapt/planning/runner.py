@@ -28,10 +28,9 @@ from qadapt.evaluation.recall import Proof, Recall, weakest
 from qadapt.evaluation.truth import exact_neighbours, queries_of
 from qadapt.evaluation.verify import AS_IS, measure
 from qadapt.local import seen
-from qadapt.local.state import exclusive
 from qadapt.model import CollectionInfo, Guard, Plain, Plan, Status, Symbol, as_vectors
 from qadapt.model.address import Address
-from qadapt.planning import journal, requests
+from qadapt.planning import conflicts, journal, requests
 from qadapt.planning.journal import Record
 from qadapt.planning.planner import make_plan, rooted
 from qadapt.planning.wait import wait_for
@@ -96,7 +95,7 @@ def apply_plan(
     guard = rooted(guard) or plan.guard
     _refuse_other_store(store, plan)
     requests.check(plan)
-    with exclusive(store.address, plan.collection):
+    with conflicts.alone(store, plan.collection):
         left = journal.pending(plan.address, plan.collection)
         if left is not None and _same(left, plan, guard):
             _ask(left.plan, yes)
@@ -121,7 +120,7 @@ def undo_change(store: Store, record: Record, *, progress: OnProgress, timeout: 
         PlanStale: the collection was changed by somebody else since.
     """
     plan = record.plan
-    with exclusive(store.address, plan.collection):
+    with conflicts.alone(store, plan.collection):
         if record.state == "undone":
             raise PlanError(f"the change {record.id} is undone already", hint="`qadapt history`")
         newer = _newer(record)
@@ -287,9 +286,12 @@ def _carry_out(store: Store, record: Record, progress: OnProgress, timeout: floa
         status = wait_for(
             store, plan.collection, plan.changed_vector, plan.target, progress, timeout
         )
+        conflicts.refuse_other_kind(store, plan)
         record.add("seen", state=status.state.value)
         after = _guarded(store, record, "after", progress)
     except QadaptError as error:
+        if isinstance(error, PlanStale):
+            conflicts.withdraw(store, record, progress, timeout)
         if isinstance(error, AuthError) and error.unchanged:
             # The key lacks the right and the step did nothing: there is nothing to take back.
             record.add("step taken back", step=max(record.started_steps()))
@@ -451,13 +453,20 @@ def _take_back(
                 f"or {journal.abandon_hint(record.id)}",
             )
     record.add("undo begun")
+    replaced: PlanStale | None = None
     for number in started:
         step = plan.steps[number]
         progress(Progress(f"taking back: {step.action}", 0, None, "steps"))
         reverse = step.reverse or {}
         if requests.ours(reverse) or not beside_alone:
-            requests.run(store, plan.collection, reverse, progress, timeout)
+            try:
+                requests.run(store, plan.collection, reverse, progress, timeout)
+            except PlanStale as error:  # another client's change stands in its place
+                replaced = error
         record.add("step taken back", step=number)
+    if replaced is not None:
+        record.add("undone", error=replaced.message)
+        raise replaced
     if started:
         status = wait_for(
             store, plan.collection, plan.vector, plan.current, progress, timeout,

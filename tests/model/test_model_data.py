@@ -378,3 +378,12 @@ def test_a_data_frame_of_payloads_is_refused_with_the_way_to_write_it() -> None:
 def test_dimensions_that_are_no_whole_number(dim: Any) -> None:
     with pytest.raises(SpecError, match="dim must be a whole number"):
         Vector(dim)
+
+
+@pytest.mark.parametrize(
+    "parts", [{"vectors": {"": X[:3]}}, {"vectors": {"": [[[1, 2]]]}}, {"payloads": [{}]}]
+)
+def test_columns_of_another_length_say_what_to_give(parts: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        Batch(ids=[1, 2, 3, 4], **parts)
+    assert caught.value.hint

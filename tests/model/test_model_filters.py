@@ -313,3 +313,10 @@ def test_meaning_against_an_oracle(given_filter: dict[str, Any], row: dict[str, 
 def test_text_that_is_not_valid_unicode_is_refused(filter: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match="not valid Unicode"):
         parse_filter(filter)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_a_bound_that_is_not_finite_says_what_to_give(value: float) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_filter({"a": {"gt": value}})
+    assert caught.value.hint == "give a finite number, or leave the bound out"

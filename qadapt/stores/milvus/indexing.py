@@ -9,6 +9,10 @@ Milvus has one index for each field and drops none of a loaded collection, so a 
 release, drop, create, load. ``run`` reads what is and does only what is missing, so that a request
 that was cut off anywhere is finished by carrying it out again; where the engine refuses the new
 index, the former one is built again and loaded before the error is told.
+
+A process with another state folder shares no lock with this one, and Milvus has no conditional
+request. So a request drops only the index that it was planned to replace: an index that is neither
+the former nor the new one belongs to another client, stays, and ends the request.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qadapt.errors import (
+    PlanStale,
     QadaptError,
     StoreError,
     StoreTimeoutError,
@@ -35,6 +40,7 @@ from qadapt.stores.milvus.status import judge
 INDEX = "milvus.index"
 _KEYS = {"op", "vector", "field", "index", "former", "load"}
 PAUSE = 0.5  # seconds between two looks
+PLAN_AGAIN = "when the other client is done, make the plan again: `qadapt plan`"
 
 STUCK = (
     "a build that fails stays InProgress for ever and tells no reason (milvus#18862): look at the "
@@ -89,6 +95,7 @@ def run(
 
     Raises:
         StoreError: the engine refused; the former index is there again.
+        PlanStale: another client changed the index; its index stays.
         StoreTimeoutError: not in use after ``timeout`` seconds.
     """
     check_request(request)
@@ -101,25 +108,78 @@ def run(
     wanted = request["index"]
     progress(Progress("flushing"))
     connection.call(f"flush {name!r}", client.flush, name, within=timeout)
-    there = schema.indexes(connection, name).get(request["field"])
+    there = _index(connection, name, request)
     stopped: float | None = None
     if not _same(there, wanted):
+        _refuse_foreign(there, name, request)
         stopped = time.monotonic()
-        _note_metric(connection, name, request)
-        _release(connection, name)
-        progress(Progress("dropping the index"))
-        _drop(connection, name, there)
-        if wanted is not None:
-            _create(connection, name, request, progress, end)
+        _replace(connection, name, there, request, progress, end)
     if request["load"] and (wanted is not None or connection.lite):
         _load(connection, name, progress, end)
         if stopped is not None:
             seconds = time.monotonic() - stopped
             progress(Progress(f"searches stopped for {seconds:.1f} seconds", seconds, None, "s"))
         settle(connection, name, request, progress, end)
+        _refuse_foreign(_index(connection, name, request), name, request)
     elif not request["load"]:
         _release(connection, name)
     return None
+
+
+def _index(connection: Connection, name: str, request: Mapping[str, Any]) -> schema.Index | None:
+    return schema.indexes(connection, name).get(request["field"])
+
+
+def _replace(
+    connection: Connection,
+    name: str,
+    there: schema.Index | None,
+    request: Mapping[str, Any],
+    progress: OnProgress,
+    end: float,
+) -> None:
+    try:
+        _note_metric(connection, name, request)
+        _release(connection, name)
+        progress(Progress("dropping the index"))
+        _drop(connection, name, there)
+        if request["index"] is not None:
+            _create(connection, name, request, progress, end)
+    except QadaptError as error:
+        now = _index(connection, name, request)
+        if not _foreign(now, request):
+            raise
+        if request["load"]:  # the release may have been ours
+            _load(connection, name, progress, end)
+        raise _overtaken(now, name) from error
+
+
+def _foreign(there: schema.Index | None, request: Mapping[str, Any]) -> bool:
+    """Whether an index is neither the one to build nor the one that it replaces."""
+    known = (request["index"], request["former"])
+    return there is not None and not any(_alike(there, each) for each in known)
+
+
+def _alike(there: schema.Index, index: Mapping[str, Any] | None) -> bool:
+    """Whether an index is the one that was named; servers add parameters of their own."""
+    if index is None or there.type != index["index_type"]:
+        return False
+    named = {key: str(value) for key, value in index["params"].items()}
+    return all(there.params.get(key, value) == value for key, value in named.items())
+
+
+def _refuse_foreign(there: schema.Index | None, name: str, request: Mapping[str, Any]) -> None:
+    if _foreign(there, request):
+        raise _overtaken(there, name)
+
+
+def _overtaken(there: schema.Index | None, name: str) -> PlanStale:
+    found = there.definition if there else None
+    return PlanStale(
+        f"another client changed the index of {name!r} at the same time: it is {words(found)} "
+        "now, and was left as it is",
+        hint=PLAN_AGAIN,
+    )
 
 
 def _same(there: schema.Index | None, wanted: Mapping[str, Any] | None) -> bool:
@@ -175,11 +235,11 @@ def _create(
             error.hint = f"{STUCK}; apply again goes on, `qadapt undo` takes it back"
         raise
     except QadaptError as error:
-        former = request["former"]
-        if former is None or former == wanted:
+        former, now = request["former"], _index(connection, name, request)
+        if former is None or former == wanted or _foreign(now, request):
             raise
         progress(Progress(f"refused; building {words(former)} again"))
-        _drop(connection, name, schema.indexes(connection, name).get(request["field"]))
+        _drop(connection, name, now)
         create_index(connection, name, request["field"], former, limit=left(end))
         _load(connection, name, progress, end)
         raise StoreError(

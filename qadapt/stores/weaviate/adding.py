@@ -25,6 +25,7 @@ from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.engine import SINCE_ADD_VECTOR, Engine
 from qadapt.stores.weaviate.look import Look
 from qadapt.stores.weaviate.schema import Field, Layout
+from qadapt.stores.weaviate.schema_claim import claimed
 
 ADD, FILL = "weaviate.add", "weaviate.fill"
 KEYS = {ADD: {"op", "from", "to", "index"}, FILL: {"op", "from", "to"}}
@@ -144,19 +145,23 @@ def _codes_step(
 # -- carrying it out -----------------------------------------------------------------------------
 
 
-def add(connection: Connection, name: str, request: Mapping[str, Any]) -> None:
+def add(
+    connection: Connection, name: str, request: Mapping[str, Any], progress: OnProgress
+) -> None:
     """Make the vector, unless it is there.
 
     Raises:
         StoreError: another one of its name is there, or the server kept something else.
     """
-    layout, target, index = schema.describe(connection, name), request["to"], request["index"]
-    if target not in layout.raw.get("vectorConfig", {}):
-        source = layout.field(request["from"])
-        changed = schema.with_vector(layout.raw, target, index, source.dim)
-        path = f"/v1/schema/{quote(layout.real)}"
-        connection.rest("PUT", path, changed, doing=f"add the vector {target!r} to {name!r}")
+    target, index = request["to"], request["index"]
+    with claimed(connection, schema.describe(connection, name).real, progress):
         layout = schema.describe(connection, name)
+        if target not in layout.raw.get("vectorConfig", {}):
+            source = layout.field(request["from"])
+            changed = schema.with_vector(layout.raw, target, index, source.dim)
+            path = f"/v1/schema/{quote(layout.real)}"
+            connection.rest("PUT", path, changed, doing=f"add the vector {target!r} to {name!r}")
+            layout = schema.describe(connection, name)
     there = creation.configs(layout.raw).get(target, {})
     lost = fields.differences(there, index["vectorIndexConfig"])
     lost.pop(fields.SKIP, None)

@@ -314,7 +314,7 @@ def run(
                 put(connection, request["to"], vector, {}, True, progress, end, dimensions)
             aliases.switch(connection, request["alias"], request["to"])
     elif request["op"] == adding.ADD:
-        adding.add(connection, name, request)
+        adding.add(connection, name, request, progress)
     elif request["op"] == adding.FILL:
         adding.fill(connection, name, request, progress, end)
     else:

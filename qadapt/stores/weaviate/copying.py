@@ -17,7 +17,13 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from qadapt.errors import AlreadyExistsError, StoreError, StoreTimeoutError, UnsupportedError
+from qadapt.errors import (
+    AlreadyExistsError,
+    PlanStale,
+    StoreError,
+    StoreTimeoutError,
+    UnsupportedError,
+)
 from qadapt.model import Estimate, Step, Symbol, Vector
 from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.naming import next_version
@@ -207,9 +213,9 @@ def _make(connection: Connection, source: Layout, request: Mapping[str, Any]) ->
         now = creation.configs(there.raw)
         for label, config in creation.configs(wanted).items():
             if label not in now or fields.differences(now[label], config):
-                raise StoreError(
+                raise PlanStale(
                     f"there is a collection {target!r}, and it is not what was to be made",
-                    hint="if it is somebody else's, plan again: another name is taken",
+                    hint="if another client made it, plan again: another name is taken",
                 ) from None
 
 

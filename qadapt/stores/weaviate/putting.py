@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from qadapt.errors import StoreError, StoreTimeoutError
+from qadapt.errors import PlanStale, StoreError, StoreTimeoutError
 from qadapt.model import State
 from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.weaviate import fields, look, measuring, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.failures import CompressingError
-from qadapt.stores.weaviate.look import Look
 from qadapt.stores.weaviate.measuring import Dimensions
 from qadapt.stores.weaviate.schema import Field
+from qadapt.stores.weaviate.schema_claim import claimed
 from qadapt.stores.weaviate.status import READONLY
 
 PAUSE = 0.25  # seconds between two looks
@@ -48,6 +48,7 @@ def put(
 
     Raises:
         StoreError: the server refused, or its schema says what its index does not do.
+        PlanStale: another client switched on another quantizer; it stays.
         StoreTimeoutError
     """
     sent: float | None = None
@@ -63,9 +64,10 @@ def put(
         readonly = any(each.state == READONLY for each in looked.shards or ())
         stopped = _told(stopped, readonly, now, progress)
         differs = fields.differences(field.config, config)
+        _refuse_other_quantizer(name, field, config)
         wanted = codes and fields.quantizer(field.native) is not None
         if not readonly and (differs or (sent is None and wanted and _startable(status.state))):
-            _send(connection, looked, field, config)
+            _send(connection, looked.layout.real, field.name, config, progress)
             sent, calm = time.monotonic(), 0
             continue
         if not differs and not wanted:
@@ -102,26 +104,53 @@ def _told(stopped: float | None, readonly: bool, now: float, progress: OnProgres
     return None
 
 
-def _send(connection: Connection, looked: Look, field: Field, config: Mapping[str, Any]) -> None:
-    """PUT the schema with some fields of one vector changed, all else as it was just read."""
-    real = looked.layout.real
-    changed = schema.with_config(
-        looked.layout.raw, field.target, fields.merged(field.config, config)
+def _refuse_other_quantizer(name: str, field: Field, config: Mapping[str, Any]) -> None:
+    """Refuse to put a quantizer in the place of another one: the codes of the first would stay.
+
+    A plan switches on a quantizer only where there is none, so another client was faster.
+
+    Raises:
+        PlanStale
+    """
+    found = fields.quantizer(field.native)
+    wanted = [each for each in fields.QUANTIZERS if fields.on(config, each)]
+    if found is not None and wanted and found[0] not in wanted:
+        raise PlanStale(
+            f"another client changed {name!r} at the same time: it has {found[0].upper()} now, "
+            "which was left as it is",
+            hint="make the plan again: `qadapt plan`",
+        )
+
+
+def _send(
+    connection: Connection, real: str, vector: str, config: Mapping[str, Any], progress: OnProgress
+) -> None:
+    """PUT the schema with some fields of one vector changed, all else as it is just then."""
+    with claimed(connection, real, progress):
+        layout = schema.describe(connection, real)
+        field = layout.field(vector)
+        _refuse_other_quantizer(real, field, config)
+        changed = schema.with_config(layout.raw, field.target, fields.merged(field.config, config))
+        try:
+            connection.rest("PUT", f"/v1/schema/{quote(real)}", changed, doing=f"change {real!r}")
+        except CompressingError:
+            # Another vector or tenant builds codes; the schema may say ours already. The next
+            # look tells, and sends again what is missing.
+            return
+        except StoreError as error:
+            if "updating db" not in error.message:
+                raise
+            raise _half_done(connection, real, field, config, error) from error
+
+
+def _half_done(
+    connection: Connection, real: str, field: Field, config: Mapping[str, Any], error: StoreError
+) -> StoreError:
+    now = schema.describe(connection, real).field(field.name)
+    left = fields.differences(now.config, config)
+    says = "does not have the change" if left else "says the change all the same"
+    return StoreError(
+        f"{error.message}; the schema of {real!r} {says}, and the index has not changed",
+        hint="`qadapt inspect` shows what its shards say; a copy and a switched alias is the "
+        "way out: --strategy alias",
     )
-    try:
-        connection.rest("PUT", f"/v1/schema/{quote(real)}", changed, doing=f"change {real!r}")
-    except CompressingError:
-        # Another vector or tenant builds codes; the schema may say ours already. The next look
-        # tells, and sends again what is missing.
-        return
-    except StoreError as error:
-        if "updating db" not in error.message:
-            raise
-        now = schema.describe(connection, real).field(field.name)
-        left = fields.differences(now.config, config)
-        says = "does not have the change" if left else "says the change all the same"
-        raise StoreError(
-            f"{error.message}; the schema of {real!r} {says}, and the index has not changed",
-            hint="`qadapt inspect` shows what its shards say; a copy and a switched alias is the "
-            "way out: --strategy alias",
-        ) from error

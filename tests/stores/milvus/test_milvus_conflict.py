@@ -1,0 +1,65 @@
+"""An index that another client built while a change was under way is left as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from milvus_help import NAME, fill, kind, plan
+
+from qadapt.errors import PlanStale
+from qadapt.stores.base import silent
+from qadapt.stores.milvus import indexing, schema
+from qadapt.stores.milvus.store import MilvusStore
+from qadapt.testing import Sample
+
+
+def _request(store: MilvusStore, **changed: Any) -> dict[str, Any]:
+    (step,) = plan(store, "scalar")
+    return {**step.request, **changed}
+
+
+OTHERS = {"index_name": "x", "index_type": "IVF_FLAT", "metric_type": "COSINE", "params": {}}
+
+
+def test_an_index_that_was_not_planned_for_is_not_dropped(
+    lite: MilvusStore, sample: Sample
+) -> None:
+    fill(lite, sample.rows[:300])
+    before = kind(lite)
+    with pytest.raises(PlanStale, match=f"another client changed the index .* {before}") as caught:
+        lite.run(NAME, _request(lite, former=OTHERS), silent, 20)
+    assert "qadapt plan" in str(caught.value.hint)
+    assert kind(lite) == before
+
+
+def test_the_loser_of_two_builds_does_not_drop_the_index_of_the_winner(
+    lite: MilvusStore, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Milvus refuses a second index of a field; building the former one again dropped the first."""
+    fill(lite, sample.rows[:300])
+    request = _request(lite)
+    create = indexing.create_index
+
+    def faster(connection: Any, name: str, field: str, index: Any, *, limit: float) -> None:
+        monkeypatch.setattr(indexing, "create_index", create)
+        there = schema.indexes(connection, name).get(field)
+        assert there is None
+        create(connection, name, field, {**OTHERS, "params": {"nlist": "16"}}, limit=limit)
+        raise indexing.StoreError("at most one distinct index is allowed per field")
+
+    monkeypatch.setattr(indexing, "create_index", faster)
+    with pytest.raises(PlanStale, match="IVF_FLAT"):
+        lite.run(NAME, request, silent, 20)
+    assert kind(lite) == "IVF_FLAT"
+    assert lite.info(NAME).count == 300
+
+
+def test_an_index_with_parameters_that_the_server_added_is_the_same(
+    lite: MilvusStore, sample: Sample
+) -> None:
+    fill(lite, sample.rows[:300])
+    request = _request(lite)
+    fewer = {**request["former"], "params": dict(list(request["former"]["params"].items())[:1])}
+    lite.run(NAME, {**request, "former": fewer}, silent, 60)
+    assert kind(lite) == request["index"]["index_type"]

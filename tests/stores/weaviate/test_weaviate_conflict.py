@@ -1,0 +1,73 @@
+"""Two clients that send the schema of one collection: only one of two quantizers is switched on."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qadapt.errors import PlanStale
+from qadapt.model import Batch, Metric, Quantization, Vector
+from qadapt.stores.base import Progress, silent
+from qadapt.stores.weaviate import schema_claim
+from qadapt.stores.weaviate.store import WeaviateStore
+
+
+def _filled(store: WeaviateStore, name: str) -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    store.create(name, {"": Vector(8, Metric.COSINE)}, {})
+    store.write(name, Batch([str(uuid.UUID(int=row)) for row in range(200)], {"": rows}))
+
+
+def _request(store: WeaviateStore, name: str, text: str) -> Any:
+    (step,) = store.steps(store.info(name), "", Quantization.of(text))
+    return step.request
+
+
+def test_a_quantizer_is_not_put_in_the_place_of_another(store: WeaviateStore, name: str) -> None:
+    """Weaviate would answer 200, keep the codes of the first, and lose the shard at a restart."""
+    _filled(store, name)
+    late = _request(store, name, "rotational:bits=8")
+    store.run(name, _request(store, name, "binary"), silent, 30)
+    with pytest.raises(PlanStale, match="it has BQ now"):
+        store.run(name, late, silent, 30)
+    assert store.info(name).vectors[""].quantization.kind == "binary"
+
+
+def test_of_two_at_the_same_moment_one_wins(store: WeaviateStore, name: str) -> None:
+    _filled(store, name)
+    requests = [_request(store, name, text) for text in ("binary", "rotational:bits=8")]
+    barrier = Barrier(2)
+
+    def change(request: Any) -> str:
+        barrier.wait()
+        try:
+            store.run(name, request, silent, 30)
+        except PlanStale:
+            return "stale"
+        return "done"
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(change, requests))
+    assert sorted(found) == ["done", "stale"]
+    kind = ("binary", "rotational")[found.index("done")]
+    vector = store.info(name).vectors[""]
+    assert (vector.quantization.kind, vector.status.state) == (kind, "active")
+    assert schema_claim.alias_of(name) not in store.aliases()
+
+
+def test_the_claim_of_a_killed_process_is_removed(
+    store: WeaviateStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _filled(store, name)
+    store.switch_alias(schema_claim.alias_of(name), name)
+    monkeypatch.setattr(schema_claim, "ABANDONED", 0.2)
+    told: list[Progress] = []
+    store.run(name, _request(store, name, "binary"), told.append, 30)
+    assert any("claim that a killed process left" in each.stage for each in told)
+    assert schema_claim.alias_of(name) not in store.aliases()
+    assert store.info(name).vectors[""].status.state == "active"
