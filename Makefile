@@ -85,10 +85,10 @@ test-milvus-lite25: $(LITE25)/.made-lite25 ## Milvus Lite 2.5 with pymilvus 2.5,
 	  $(PYTEST_ARGS)
 
 test-ray: $(RAY)/.made-ray ## migrations on a Ray cluster of two nodes, in an environment of its own
-	$(RAY)/bin/python -m pytest --require-live=milvus tests/migration/test_mig_ray.py $(PYTEST_ARGS)
+	$(RAY)/bin/python -m pytest --require-live=milvus tests/migration/test_migration_ray.py $(PYTEST_ARGS)
 
 soak: $(VENV)/.dev ## migrations killed at 200 random moments (SOAK=200; QADAPT_SEED says which)
-	QADAPT_SOAK=$(SOAK) $(PY) -m pytest --require-live=milvus tests/migration/test_mig_kill.py \
+	QADAPT_SOAK=$(SOAK) $(PY) -m pytest --require-live=milvus tests/migration/test_migration_kill.py \
 	  -k random_moments $(PYTEST_ARGS)
 
 lint: style types floors ## style, types and the order of the floors

@@ -133,7 +133,7 @@ def by_clients(source: Any, name: str, target: Any, other: str, dim: int) -> flo
 
 def by_qadapt(here: qa.Database, name: str, there: qa.Database, other: str, workers: int) -> float:
     """Seconds of the copy of a migration."""
-    done = qa.migrate((here, name), (there, other), probe=False, check="off", workers=workers)
+    done = qa.migrate((here, name), (there, other), trial_copy=False, check="off", workers=workers)
     return done.metrics.copy_seconds
 
 
@@ -199,12 +199,12 @@ def memory_of_one(rows: int) -> None:
         with qa.open(f"edge:{folder}/a") as here, qa.open(f"edge:{folder}/b") as there:
             before = anonymous()
             tracemalloc.start(1)
-            done = qa.migrate((here, "docs"), (there, "docs"), probe=False, check="off")
+            done = qa.migrate((here, "docs"), (there, "docs"), trial_copy=False, check="off")
             _, most = tracemalloc.get_traced_memory()
             print(
                 f"{rows:9,} rows: at most {most / 1e6:6.1f} MB held by Python and numpy; the "
                 f"process grew by {anonymous() - before:,.0f} MB, both engines in it included "
-                f"({done.metrics.rate:,.0f} rows/s, slowed by tracing)",
+                f"({done.metrics.rows_per_second:,.0f} rows/s, slowed by tracing)",
                 flush=True,
             )
 

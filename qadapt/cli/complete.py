@@ -99,6 +99,6 @@ def schemas(incomplete: str) -> list[str]:
 
 def losses(incomplete: str) -> Found:
     """Names of what a migration may leave behind."""
-    from qadapt.migration.plan import ALLOWED
+    from qadapt.migration.plan import LOSSES
 
-    return [(name, text) for name, text in ALLOWED.items() if name.startswith(incomplete)]
+    return [(name, text) for name, text in LOSSES.items() if name.startswith(incomplete)]

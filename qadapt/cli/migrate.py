@@ -1,4 +1,4 @@
-"""Moving: migrate, check."""
+"""Commands for migrations: migrate, check."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHECKS = ("all", "sample", "off")
 
 Gate = Annotated[
     str | None,
-    gate_option("Least recall of the target; that of the source less 0.02 where it is left out."),
+    gate_option("Minimum recall of the target [default: recall of the source - 0.02]."),
 ]
 
 
@@ -51,14 +51,14 @@ def migrate(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Show the plan and copy nothing; words about the run itself can wait."
+            "--dry-run", help="Show the plan without copying anything."
         ),
     ] = False,
     quantize: Annotated[
         str | None,
         optional(
             "--quantize", metavar="QUANTIZATION",
-            help="What the target gets; by default what the source has, translated.",
+            help="Quantization of the target [default: equivalent of the source's].",
             complete=complete.quantizations,
         ),
     ] = None,
@@ -66,7 +66,7 @@ def migrate(
         list[str] | None,
         optional(
             "--allow", metavar="NAME",
-            help="Leave behind what cannot be carried, by its name in the plan; may be repeated.",
+            help="Accept a loss by its name in the plan; may be repeated.",
             complete=complete.losses,
         ),
     ] = None,
@@ -74,35 +74,35 @@ def migrate(
         str | None,
         optional(
             "--datatype", metavar="float32|float16",
-            help="What the target keeps of the floats; by default what the source has.",
+            help="Datatype of the target's vectors [default: that of the source].",
         ),
     ] = None,
     keep_norms: Annotated[
         bool,
         typer.Option(
             "--keep-norms",
-            help="Keep lengths of vectors in the payload where the target normalises.",
+            help="Keep vector lengths in the payload if the target normalizes vectors.",
         ),
     ] = False,
     workers: Annotated[
-        int, typer.Option("--workers", metavar="N", help="How many read and write side by side.")
+        int, typer.Option("--workers", metavar="N", help="Number of parallel workers.")
     ] = 2,
     batch: Annotated[
         float,
-        typer.Option("--batch", metavar="MB", help="Megabytes of a write, to begin with."),
+        typer.Option("--batch", metavar="MB", help="Initial size of a write, in MB."),
     ] = 4.0,
     updated_at: Annotated[
         str | None,
         optional(
-            "--updated-at", metavar="ENTRY",
-            help="The payload's entry that says when a row was written, for --catch-up.",
+            "--updated-at", metavar="FIELD",
+            help="Payload field with the time of a row's last change, for --catch-up.",
         ),
     ] = None,
     rows: Annotated[
         str | None,
         optional(
             "--check", metavar="all|sample|off",
-            help="Rows to compare afterwards; by default all up to 200,000, else a sample.",
+            help="Rows to compare after the copy [default: all up to 200,000, else a sample].",
             complete=complete.words(CHECKS),
         ),
     ] = None,
@@ -110,46 +110,50 @@ def migrate(
     catch_up: Annotated[
         bool,
         typer.Option(
-            "--catch-up", help="Then carry what was added, changed and deleted meanwhile."
+            "--catch-up", help="Apply changes made to the source since the copy."
         ),
     ] = False,
     cutover: Annotated[
         str | None,
         optional(
             "--cutover", metavar="ALIAS",
-            help="Switch this alias to the copy once the check has passed.",
+            help="Switch this alias to the copy after the check has passed.",
         ),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on, and refuse if there is nothing to go on with."),
+        typer.Option("--resume", help="Continue an earlier run; fail if there is none."),
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Forget an earlier run and write all rows again.")
+        bool,
+        typer.Option("--restart", help="Discard an earlier run's progress; write all rows again."),
     ] = False,
     on: Annotated[
         str | None,
         optional(
             "--on", metavar="ray[://ADDRESS]",
-            help="Copy as tasks of a Ray cluster: ray for the one at hand, ray://host:port.",
+            help="Copy with a Ray cluster: ray for the local one, or ray://HOST:PORT.",
         ),
     ] = None,
-    patience: Annotated[
+    retry_timeout: Annotated[
         float,
-        typer.Option("--patience", metavar="SECONDS", help="How long a server may be away."),
+        typer.Option(
+            "--retry-timeout", metavar="SECONDS",
+            help="How long to retry while a server is unreachable.",
+        ),
     ] = 60.0,
-    probe: Annotated[
+    trial_copy: Annotated[
         bool,
         typer.Option(
-            "--probe/--no-probe",
-            help="Copy up to 400 rows to a scratch collection for the plan, and drop it again.",
+            "--trial-copy/--no-trial-copy",
+            help="Copy up to 400 rows to a scratch collection when planning.",
         ),
     ] = True,
 ) -> int:  # fmt: skip
     """Copy a collection to another store, or to another name.
 
-    Interrupted, the same command goes on. Afterwards both sides are compared; exit code 3 says
-    that they differ.
+    After an interruption, the same command continues where it stopped. After the copy, both
+    collections are compared; exit code 3 means that they differ.
     """
     import qadapt as qa
     from qadapt.migration.text import migration_lines, plan_lines
@@ -165,7 +169,7 @@ def migrate(
         "workers": workers,
         "batch_bytes": _bytes(batch),
         "updated_at": updated_at,
-        "probe": probe,
+        "trial_copy": trial_copy,
     }
     with Events(out) as events:
         if dry_run:
@@ -174,7 +178,8 @@ def migrate(
             out.document(plan.to_dict())
             out.print(facts([(label, out.mask(line)) for label, line in plan_lines(plan)]))
             if plan.refused:
-                out.note("it would be refused: allow what stays behind, or repair it")
+                names = " ".join(f"--allow {loss.name}" for loss in plan.refused)
+                out.note(f"the migration would be refused; to accept the losses: {names}")
             return 0
         done = qa.migrate(
             source,
@@ -186,7 +191,7 @@ def migrate(
             resume=resume,
             restart=restart,
             on=cluster,
-            patience=patience,
+            retry_timeout=retry_timeout,
             timeout=out.timeout or OWN_LIMIT,
             progress=events,
             **options,
@@ -194,8 +199,8 @@ def migrate(
     out.document(done.to_dict())
     good = done.state == "done"
     head = "✓ migrated" if good else "✗ copied, but the check failed"
-    again = ", resumed" if done.resumed else ""
-    out.print(styled(head + again, "bold green" if good else "bold red"))
+    resumed = " (resumed)" if done.resumed else ""
+    out.print(styled(head + resumed, "bold green" if good else "bold red"))
     out.print(facts([(f"  {label}", out.mask(line)) for label, line in migration_lines(done)]))
     if not good and cutover:
         out.warn(f"the alias {cutover!r} was not switched")
@@ -214,7 +219,7 @@ def _known(word: str | None, words: tuple[str, ...], option: str) -> None:
 
 def _bytes(megabytes: float) -> int:
     if not math.isfinite(megabytes):
-        raise SpecError(f"--batch is a number of megabytes; got {megabytes:g}")
+        raise SpecError(f"--batch must be a finite number of megabytes; got {megabytes:g}")
     return int(megabytes * (1 << 20))
 
 
@@ -222,7 +227,7 @@ def _ray(on: str | None) -> str | None:
     if on is None or on == "ray":
         return None if on is None else "auto"
     if not on.startswith("ray://"):
-        raise SpecError(f"--on takes ray or ray://host:port; got {on!r}")
+        raise SpecError(f"--on must be ray or ray://HOST:PORT; got {on!r}")
     return on
 
 
@@ -234,7 +239,7 @@ def check(
         str | None,
         optional(
             "--rows", metavar="all|sample",
-            help="Rows to compare; by default all up to 200,000, else a sample.",
+            help="Rows to compare [default: all up to 200,000, else a sample].",
             complete=complete.words(CHECKS[:2]),
         ),
     ] = None,
@@ -242,17 +247,17 @@ def check(
 ) -> int:  # fmt: skip
     """Compare two collections: ids, rows, and recall.
 
-    Counts, ids both ways, vectors and payloads row by row, and recall@k of the target against
-    the exact truth of the source. Exit code 3 says that they differ.
+    Compares row counts, ids in both directions, vectors and payloads of each row, and recall@k of
+    both sides, by exact scores of the source's vectors. Exit code 3 means that they differ.
     """
     import qadapt as qa
     from qadapt.migration.text import check_lines
 
     _known(rows, CHECKS[:2], "--rows")
     with Events(out) as events:
-        found = qa.check(source, target, how=cast("Any", rows), gate=gate, progress=events)
+        found = qa.check(source, target, scope=cast("Any", rows), gate=gate, progress=events)
     out.document(found.to_dict())
-    head = "✓ the same" if found.passed else "✗ they differ"
+    head = "✓ equal" if found.passed else "✗ different"
     out.print(styled(head, "bold green" if found.passed else "bold red"))
     out.print(facts([(f"  {label}", out.mask(line)) for label, line in check_lines(found)]))
     return _code(found)

@@ -16,9 +16,9 @@ from qadapt.errors import InputError, SpecError, refuse_pairs
 from qadapt.files import arrays, extras, parquet
 from qadapt.files.survey import PAGE
 from qadapt.local import codes, seen
-from qadapt.migration.carrier import home
-from qadapt.migration.endpoint import Endpoint, opened
+from qadapt.migration.endpoint import Endpoint, open_endpoint
 from qadapt.migration.idset import IdSet
+from qadapt.migration.row_codec import decode
 from qadapt.model import Batch, CollectionInfo, Id, Plain, State
 from qadapt.stores.base import OnProgress, Progress, silent
 from qadapt.version import __version__
@@ -78,8 +78,8 @@ def export_file(
     )  # fmt: skip
     if file.exists() and not overwrite:
         raise InputError(f"{file} is there already", hint="choose another name, or --overwrite")
-    with opened(source) as end:
-        end.must_be_there()
+    with open_endpoint(source) as end:
+        end.ensure_loaded()
         info = seen.info(end.store, end.name)
         _refuse_repeated(end, progress or silent)
         if file.suffix == ".parquet":
@@ -104,7 +104,7 @@ def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:
         for page in end.store.read(end.name, vectors=(), payload=False, page=PAGE):
             ids.add(page.ids)
             progress(Progress("reading the ids", ids.count))
-        if ids.twice():
+        if ids.duplicates():
             raise InputError(
                 f"several {end.store.parts_are} of {end.name!r} have the same ids, and a file "
                 "keeps an id once",
@@ -144,7 +144,7 @@ def _pages(end: Endpoint, vectors: list[str], progress: OnProgress) -> Iterator[
     for page in end.store.read(end.name, vectors=vectors, page=PAGE):
         done += len(page)
         progress(Progress("exporting", done, total))
-        yield home(page)
+        yield decode(page)
 
 
 # -- Parquet -------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def _id_kind(end: Endpoint, progress: OnProgress) -> parquet.IdKind:
     kinds: set[str] = set()
     count = 0
     for page in end.store.read(end.name, vectors=(), page=PAGE):
-        for key in home(page).ids:
+        for key in decode(page).ids:
             if isinstance(key, str):
                 kinds.add("string")
             elif -(2**63) <= key < 2**63:

@@ -15,7 +15,7 @@ import numpy as np
 
 from qadapt.errors import UnsupportedError
 from qadapt.migration.endpoint import Endpoint
-from qadapt.migration.extras import absent, beside_dense, fitting
+from qadapt.migration.schema import missing_extras, multivectors_refused, supported_datatypes
 from qadapt.model import Beside, Extra, Metric, Ragged, Vector
 
 LOSSES = {"sparse": "sparse-vectors", "multi": "multivectors"}
@@ -105,14 +105,14 @@ def coming(
     if family != (end.store.family or end.store.name):
         extras = {name: each.replace(native={}) for name, each in extras.items()}
     if created:
-        wanted = fitting(extras, end.store)
+        wanted = supported_datatypes(extras, end.store)
         refused = {
-            **beside_dense(wanted, end, vectors),
+            **multivectors_refused(wanted, end, vectors),
             **end.store.refuses_beside(Beside(wanted)),
         }
     else:
         wanted = dict(end.store.beside(end.name).extras)
-        refused = absent(extras, end)
+        refused = missing_extras(extras, end)
     left = {name: refused.get(f"extras.{name}") for name in extras}
     for name, why in left.items():
         loss = LOSSES[extras[name].kind]

@@ -16,8 +16,8 @@ from pathlib import Path
 from qadapt.errors import AlreadyExistsError
 from qadapt.files.survey import PAGE, Source
 from qadapt.local.state import forget, import_note, write_whole
-from qadapt.migration.carrier import Carrier
 from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.row_codec import RowCodec
 
 LOOKED_AT = 1_000  # rows of the collection that are compared with those of the file
 
@@ -46,7 +46,7 @@ def remove(end: Endpoint) -> None:
     Raises:
         StoreError: it cannot be removed; the note stays.
     """
-    if end.there:
+    if end.exists:
         end.store.drop(end.name)
     forget(end.store.address, end.name)
     done(end)
@@ -63,7 +63,7 @@ def sweep(end: Endpoint, source: Source) -> None:
     note = _note(end)
     if not note.exists():
         return
-    if not end.there:
+    if not end.exists:
         done(end)
         return
     told = json.loads(note.read_text(encoding="utf-8"))
@@ -82,11 +82,11 @@ def _only_of(end: Endpoint, source: Source) -> bool:
         return False
     pages = end.store.read(end.name, vectors=(), payload=False, page=LOOKED_AT)
     there = set(itertools.chain.from_iterable(page.ids for page in itertools.islice(pages, 1)))
-    carrier = Carrier(end.store, {})
+    codec = RowCodec(end.store, {})
     for keys in source.keys(PAGE):
         if not there:
             break
-        there.difference_update(map(carrier.target_id, keys))
+        there.difference_update(map(codec.target_id, keys))
     return not there
 
 

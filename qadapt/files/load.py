@@ -32,12 +32,12 @@ from qadapt.files.survey import PAGE, Source, Zeros, survey
 from qadapt.local import seen
 from qadapt.local.state import exclusive
 from qadapt.local.writing import write_rows
-from qadapt.migration.beside import create
-from qadapt.migration.building import quantize
-from qadapt.migration.carrier import Carrier
-from qadapt.migration.endpoint import Endpoint, opened
-from qadapt.migration.putting import IMPOSSIBLE, put
-from qadapt.migration.translating import translated
+from qadapt.migration.endpoint import Endpoint, open_endpoint
+from qadapt.migration.finalize import quantize
+from qadapt.migration.row_codec import RowCodec
+from qadapt.migration.schema import create_collection
+from qadapt.migration.vectors import map_quantization
+from qadapt.migration.writer import REJECTED, write_bisecting
 from qadapt.model import (
     Batch,
     CollectionInfo,
@@ -153,7 +153,7 @@ def import_file(
     state = _state(file)
     zeros = survey(source, told)
     head = _with_metric(source.head, metric)
-    with opened(target, default=head.collection) as end, exclusive(*end.key):
+    with open_endpoint(target, default=head.collection) as end, exclusive(*end.key):
         work = _Import(
             source, head, end, metric, quantization, add, frozenset(allow), timeout, told
         )
@@ -209,7 +209,7 @@ class _Import:
         """Write, build the codes, and tell."""
         end, head = self.end, self.head
         half.sweep(end, self.source)
-        created = not end.there
+        created = not end.exists
         if not created and not self.add:
             raise AlreadyExistsError(
                 f"there is a collection {end.name!r} at {end.store.address.identity} already",
@@ -222,20 +222,20 @@ class _Import:
         zeros.refuse(self.source.path, made if created else _there(end))
         with self._whole_or_not(created=created):
             if created:
-                create(end, made, beside)
-            end.must_be_there()
+                create_collection(end, made, beside)
+            end.ensure_loaded()
             info = seen.info(end.store, end.name)
             _refuse_metric(self.metric, info)
             dense = {name: each.vector for name, each in info.vectors.items()
                      if name not in head.extras}  # fmt: skip
-            carrier = Carrier(end.store, dense, beside=beside)
-            self._write(carrier)
+            codec = RowCodec(end.store, dense, schema=beside)
+            self._write(codec)
             if _state(self.source.path) != state:
                 raise IntegrityError(
                     f"{self.source.path} was changed while it was imported",
                     hint="import it again when nobody writes to it",
                 )
-            return self._coded(carrier, created=created)
+            return self._coded(codec, created=created)
 
     @contextmanager
     def _whole_or_not(self, *, created: bool) -> Iterator[None]:
@@ -271,16 +271,15 @@ class _Import:
             "row 0 on); the same command again writes all of them, by their ids"
         )
 
-    def _write(self, carrier: Carrier) -> None:
+    def _write(self, codec: RowCodec) -> None:
         end = self.end
         faults = Faults()
         for page in self.source.pages(PAGE, faults):
             faults.refuse(self.source.path)  # what the survey did not see: the file was changed
-            refused = put(
-                page, carrier, lambda carried: write_rows(end.store, end.name, carried),
-                frozenset({IMPOSSIBLE}),
-            )  # fmt: skip
-            self.mapped += sum(carrier.target_id(key) != key for key in page.ids)
+            refused = write_bisecting(
+                page, codec, lambda rows: write_rows(end.store, end.name, rows), {REJECTED}
+            )
+            self.mapped += sum(codec.target_id(key) != key for key in page.ids)
             if refused:
                 raise self._unfit(page, refused)
             self.rows += len(page)
@@ -298,19 +297,19 @@ class _Import:
             hint="repair that row in the file, or leave it out (rows are counted from 0)",
         )
 
-    def _coded(self, carrier: Carrier, *, created: bool) -> Imported:
+    def _coded(self, codec: RowCodec, *, created: bool) -> Imported:
         """Build codes as they were asked for, or as the file says."""
         end, head = self.end, self.head
         wanted: dict[str, Quantization] = {}
         matches: dict[str, Match] = {}
         status: dict[str, Status] = {}
-        for name, vector in carrier.vectors.items():
+        for name, vector in codec.vectors.items():
             said = Quantization.of(self.asked) if self.asked is not None else (
                 head.quantization.get(name)
             )  # fmt: skip
             if said is None or said.kind is Kind.NONE or not (created or self.asked is not None):
                 continue
-            wanted[name], _, matches[name] = translated(
+            wanted[name], _, matches[name] = map_quantization(
                 end.store, said.replace(rescore=None, native={}), vector
             )
             if matches[name].level is not Level.UNSUPPORTED:
@@ -348,7 +347,7 @@ def _folder(end: Endpoint) -> Path | None:
 
 
 def _there(end: Endpoint) -> Mapping[str, Vector]:
-    end.must_be_there()
+    end.ensure_loaded()
     return {name: each.vector for name, each in end.store.info(end.name).vectors.items()}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from qadapt.files.faults import Faults
 from qadapt.files.parquet import Head
-from qadapt.migration.idset import IdSet, hashed
+from qadapt.migration.idset import IdSet, hash_ids
 from qadapt.model import Batch, Id, Metric, Vector
 from qadapt.stores.base import OnProgress, Progress
 
@@ -79,7 +79,7 @@ def survey(source: Source, progress: OnProgress) -> Zeros:
                 zeros.add(batch, start)
             start += len(batch)
             progress(Progress("reading the file", start, source.rows))
-        twice = ids.twice()
+        twice = ids.duplicates()
     if twice:
         _name_twice(source, twice, faults)
     faults.refuse(source.path)
@@ -91,7 +91,7 @@ def _name_twice(source: Source, twice: set[int], faults: Faults) -> None:
     rows: dict[Id, list[int]] = {}
     start = 0
     for keys in source.keys(PAGE):
-        for at, number in enumerate(hashed(keys).tolist()):
+        for at, number in enumerate(hash_ids(keys).tolist()):
             if number in twice:
                 rows.setdefault(keys[at], []).append(start + at)
         start += len(keys)

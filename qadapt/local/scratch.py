@@ -22,8 +22,8 @@ from qadapt.local.state import forget, private_folder, state_dir, write_whole
 from qadapt.stores.base import Store
 
 # A first letter in upper case, because Weaviate's classes begin with one.
-EVAL, PROBE = "Qadapt_eval_", "Qadapt_probe_"
-PREFIXES = (EVAL, PROBE)
+EVAL, TRIAL = "Qadapt_eval_", "Qadapt_trial_"
+PREFIXES = (EVAL, TRIAL)
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,11 @@
-"""Copying a collection from one store to another: planned, exactly once, compared, cut over."""
+"""Migration of a collection from one store to another: plan, copy, check, cut over.
+
+The modules form a pipeline, and each imports only from those before it::
+
+    schema -> row_codec -> partitions -> writer -> worker -> copy_check -> cutover
+
+``planner`` makes the plan, ``run`` carries it out, ``text`` and ``report`` describe the results.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +13,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from qadapt.errors import refuse_pairs
-from qadapt.migration import running
-from qadapt.migration.endpoint import opened
-from qadapt.migration.options import MB, CheckHow, Options
-from qadapt.migration.plan import ALLOWED, MigrationPlan
+from qadapt.migration import run
+from qadapt.migration.endpoint import open_endpoint
+from qadapt.migration.options import MB, CheckScope, Options
+from qadapt.migration.plan import LOSSES, MigrationPlan
 from qadapt.migration.report import Check, Migration
 from qadapt.model import Guard, Quantization, QuantizationLike
 from qadapt.stores.base import OnProgress, silent
 
-__all__ = ["ALLOWED", "Check", "Migration", "MigrationPlan", "check", "migrate", "plan_migration"]
+__all__ = ["LOSSES", "Check", "Migration", "MigrationPlan", "check", "migrate", "plan_migration"]
 
 
 def _options(
     quantization: QuantizationLike | Mapping[str, QuantizationLike] | None,
     gate: Guard | str | None,
     allow: Sequence[str],
-    **rest: Any,
+    **others: Any,
 ) -> Options:
     wanted: Any = quantization
     if isinstance(quantization, Mapping) and "kind" not in quantization:
@@ -29,7 +36,7 @@ def _options(
     elif quantization is not None:
         wanted = Quantization.of(quantization)
     limit = Guard.parse(gate) if isinstance(gate, str) else gate
-    return Options(allow=tuple(allow), quantization=wanted, gate=limit, **rest)
+    return Options(allow=tuple(allow), quantization=wanted, gate=limit, **others)
 
 
 def plan_migration(
@@ -43,16 +50,16 @@ def plan_migration(
     workers: int = 2,
     batch_bytes: int = 4 * MB,
     updated_at: str | None = None,
-    probe: bool = True,
+    trial_copy: bool = True,
     progress: OnProgress | None = None,
 ) -> MigrationPlan:
-    """What ``migrate`` would do; changes nothing.
+    """Plan a migration without carrying it out.
 
     Args:
-        probe: copy up to 400 rows to a scratch collection, which is dropped again: that shows
-            what the target changes, and how long it will take. False reads only.
+        trial_copy: copy up to 400 rows to a scratch collection, which is dropped again. The trial
+            shows what the target changes, and how long the copy takes. False to read only.
 
-    The others are those of ``migrate``.
+    The other arguments are those of ``migrate``.
 
     Raises:
         NotFoundError, AlreadyExistsError, UnsupportedError, InputError
@@ -66,10 +73,10 @@ def plan_migration(
         workers=workers,
         batch_bytes=batch_bytes,
         updated_at=updated_at,
-        probe=probe,
+        trial_copy=trial_copy,
     )
-    with opened(source) as here, opened(target, default=here.name) as there:
-        return running.plan_migration(here, there, options, progress or silent)[0]
+    with open_endpoint(source) as here, open_endpoint(target, default=here.name) as there:
+        return run.plan_migration(here, there, options, progress or silent)
 
 
 def migrate(
@@ -83,58 +90,61 @@ def migrate(
     workers: int = 2,
     batch_bytes: int = 4 * MB,
     updated_at: str | None = None,
-    check: CheckHow | None = None,
+    check: CheckScope | None = None,
     gate: Guard | str | None = None,
     catch_up: bool = False,
     cutover: str | None = None,
     resume: bool = False,
     restart: bool = False,
     on: str | None = None,
-    patience: float = 60.0,
+    retry_timeout: float = 60.0,
     timeout: float = 3600.0,
-    probe: bool = True,
+    trial_copy: bool = True,
     plan: MigrationPlan | None = None,
     progress: OnProgress | None = None,
 ) -> Migration:
-    """Copy a collection, so that each row is there once; interrupted, the same call goes on.
+    """Copy a collection to another store or name, exactly once.
+
+    After an interruption, the same call continues where it stopped.
 
     Args:
-        source, target: ``"URL#collection"``, a ``Collection``, or ``(Database, name)``. The
-            target's name is that of the source where none is given; it must not be there yet.
-        allow: names of what may be left behind (``qadapt.migration.ALLOWED``); all else that
-            cannot be carried is refused before anything is written.
-        quantization: of the target, or ``{vector: quantization}``; the source's, translated,
-            where none is given.
-        datatype: what the target keeps of the floats; by default what the source has.
-        keep_norms: where the target keeps cosine vectors at length 1, note the lengths in the
-            payload.
-        workers: pairs of a reading and a writing thread, 1 to 64.
-        batch_bytes: of one write to begin with; it follows the target's answers.
-        updated_at: an entry of the payload that says when a row was written, for ``catch_up``.
-        check: compare ``"all"`` rows or a ``"sample"``, or ``"off"``; None: all up to 200,000.
-        gate: least recall@k of the target, such as ``"recall@10>=0.95"``; None: that of the
-            source's own search less 0.02.
-        catch_up: after the copy, carry what was added, changed or deleted meanwhile.
-        cutover: an alias in the target to switch to the copy, once the check has passed.
-        resume: refuse to begin; there must be an earlier run to go on with.
-        restart: forget what an earlier run did and write all rows again.
-        on: copy as tasks of Ray: ``"local"``, ``"auto"`` or ``"ray://host:port"``.
-        patience: seconds that a server may be away before the copy stops.
+        source, target: ``"URL#collection"``, a ``Collection``, or ``(Database, name)``. The name
+            of the target defaults to that of the source. The target must not exist yet.
+        allow: names of losses to accept (``qadapt.migration.LOSSES``). Any other data that cannot
+            be copied is refused before anything is written.
+        quantization: of the target, or ``{vector: quantization}``; by default the source's, mapped
+            to the nearest equivalent.
+        datatype: of the target's vectors; by default the source's.
+        keep_norms: keep the lengths of cosine vectors in the payload where the target normalizes
+            them.
+        workers: number of workers, 1 to 64, each with a reading and a writing thread.
+        batch_bytes: initial size of one write, in bytes; it adapts to the target's response times.
+        updated_at: payload field with the time of a row's last change, for ``catch_up``.
+        check: compare ``"all"`` rows, a ``"sample"``, or ``"off"``; None for all up to 200,000
+            rows, else a sample.
+        gate: minimum recall@k of the target, such as ``"recall@10>=0.95"``; None for the recall of
+            the source less 0.02.
+        catch_up: after the copy, apply rows that were added, changed or deleted in the source.
+        cutover: an alias in the target to switch to the copy after the check has passed.
+        resume: fail if there is no earlier run to continue.
+        restart: discard the progress of an earlier run and write all rows again.
+        on: copy as Ray tasks: ``"local"``, ``"auto"`` or ``"ray://host:port"``.
+        retry_timeout: seconds to retry while a server is unreachable, before the copy stops.
         timeout: seconds for building the quantization.
-        probe: as for ``plan_migration``.
-        plan: one that ``plan_migration`` made.
+        trial_copy: as for ``plan_migration``.
+        plan: a plan that ``plan_migration`` returned.
 
     Returns:
-        What became of it; ``state`` is ``"check failed"`` where the check did not pass.
+        The result; its ``state`` is ``"check failed"`` if the check did not pass.
 
     Raises:
         NotFoundError, AlreadyExistsError, UnsupportedError, InputError, BusyError
     """
     refuse_pairs(
         (resume and restart, "resume (--resume)", "with restart (--restart)",
-         "one goes on with an earlier run, the other forgets it"),
+         "one continues an earlier run, the other discards it"),
         (check == "off" and gate is not None, "gate (--gate)", 'with check="off" (--check off)',
-         "recall is measured by the check"),
+         "the check measures recall"),
     )  # fmt: skip
     options = _options(
         quantization,
@@ -146,19 +156,19 @@ def migrate(
         batch_bytes=batch_bytes,
         updated_at=updated_at,
         check=check,
-        patience=patience,
+        retry_timeout=retry_timeout,
         timeout=timeout,
-        probe=probe,
+        trial_copy=trial_copy,
     )
-    with opened(source) as here, opened(target, default=here.name) as there:
-        return running.migrate(
+    with open_endpoint(source) as here, open_endpoint(target, default=here.name) as there:
+        return run.migrate(
             here,
             there,
             options,
             plan=plan,
             resume=resume,
             restart=restart,
-            catching_up=catch_up,
+            with_catch_up=catch_up,
             cutover=cutover,
             on=on,
             progress=progress or silent,
@@ -169,21 +179,22 @@ def check(
     source: Any,
     target: Any,
     *,
-    how: Literal["all", "sample"] | None = None,
+    scope: Literal["all", "sample"] | None = None,
     gate: Guard | str | None = None,
     progress: OnProgress | None = None,
 ) -> Check:
-    """Compare two collections: counts, ids both ways, rows, and recall against exact truth.
+    """Compare two collections: row counts, ids in both directions, rows, and recall.
 
     Args:
         source, target: as for ``migrate``.
-        how: compare all rows or a sample; None: all up to 200,000.
-        gate: least recall@k of the target's own search; None: not much less than the source has,
-            by exact search where a side has codes.
+        scope: compare ``"all"`` rows or a ``"sample"``; None for all up to 200,000 rows, else a
+            sample.
+        gate: minimum recall@k of the target's own search; None for the recall of the source less
+            0.02, by exact search where a side is quantized.
 
     Raises:
         NotFoundError, UnsupportedError
     """
-    options = _options(None, gate, (), check=how)
-    with opened(source) as here, opened(target, default=here.name) as there:
-        return running.compare(here, there, options, progress or silent)
+    options = _options(None, gate, (), check=scope)
+    with open_endpoint(source) as here, open_endpoint(target, default=here.name) as there:
+        return run.compare(here, there, options, progress or silent)

@@ -1,154 +1,332 @@
-"""Rows against rows: what was carried, and what the target gives back."""
+"""Comparing rows of a target with the encoded rows of its source."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.engines.exact import unit
-from qadapt.migration.carrier import home
-from qadapt.migration.extras import differing
-from qadapt.migration.plan import Comparison, VectorPlan
-from qadapt.model import Batch, Id, Metric, Plain, direction
+from qadapt.migration.partitions import RoutedBatch
+from qadapt.migration.plan import Comparison, VectorPlan, vector_label
+from qadapt.migration.report import Difference
+from qadapt.migration.row_codec import RowCodec, decode
+from qadapt.model import Batch, Id, Metric, Ragged, direction
+from qadapt.model.ragged import owners, without_zeros
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-_SIMPLE = frozenset({str, int, bool, type(None)})  # not float: -0.0 equals 0.0
 
-# Of one component of a vector of length 1: float32 sums of the engine, and ours.
-UNIT = 1e-6
-# Half a unit in the last place of 11 bits, and the least normal number.
+# Tolerance for a component of a normalized vector: rounding of float32 sums, theirs and ours.
+NORMALIZED_TOLERANCE = 1e-6
+# float16: half a unit in the last place of 11 bits, and the smallest subnormal number.
 HALF, HALF_LEAST = 2.0**-11, 2.0**-24
-
-
-@dataclass(frozen=True)
-class Difference(Plain):
-    """One thing that is not the same.
-
-    Attributes:
-        id: the source's.
-        what: ``missing``, ``not in the source``, ``payload``, or the vector's name.
-        detail: in words.
-    """
-
-    id: Id
-    what: str
-    detail: str
+# Types whose equal values have equal JSON; float is not one, because -0.0 == 0.0.
+_SIMPLE = frozenset({str, int, bool, type(None)})
 
 
 def differences(
     wanted: Batch,
     found: Batch,
     plans: Mapping[str, VectorPlan],
-    sources: list[Id],
+    source_ids: list[Id],
     extras: Mapping[str, Comparison],
 ) -> list[Difference]:
-    """What differs between rows of the same ids in the same order.
+    """The differences between rows with the same ids in the same order.
 
-    Payloads are compared as they really are, without notes of ours.
+    Ids and payloads are compared after decoding.
 
     Args:
-        wanted: as the target should have them.
-        found: as it has them.
-        sources: their ids in the source, to tell them by.
+        wanted: the encoded rows of the source.
+        found: the rows of the target.
+        source_ids: the ids of the rows in the source, for the differences.
         extras: how extra vectors are compared.
     """
-    result = []
-    wanted_home, found_home = home(wanted, list(wanted.vectors)), home(found, list(wanted.vectors))
+    result: list[Difference] = []
     for name, array in wanted.vectors.items():
-        theirs = found.vectors[name]
-        if not theirs.shape[1]:  # no row has one, and the store keeps no dimension without
-            theirs = np.zeros_like(array)
-        plan = plans[name]
-        cosine = plan.target.metric is Metric.COSINE
-        right = same_vectors(array, theirs, plan.comparison, cosine=cosine)
-        gap, hole = _mask(wanted, name), _mask(found, name)
-        right = np.where(gap | hole, gap == hole, right)
-        for row in np.flatnonzero(~right).tolist():
-            detail = _told(array[row], theirs[row], gap[row], hole[row])
-            label = f"vector {name!r}" if name else "vector"
-            result.append(Difference(sources[row], label, detail))
-    for row, name, detail in differing(wanted, found, extras):
-        result.append(Difference(sources[row], f"vector {name!r}", detail))
+        result += _vector_differences(wanted, found, name, array, plans[name], source_ids)
+    for name, ragged in wanted.extras.items():
+        for row, detail in _ragged_differences(ragged, found.extras[name], extras[name]):
+            result.append(Difference(source_ids[row], f"vector {name!r}", detail))
+    normalized = list(wanted.vectors)  # lengths need not be restored
+    ours, theirs = decode(wanted, normalized), decode(found, normalized)
     nothing: list[Mapping[str, Any]] = [{}] * len(found)
-    ours, others = (each.payloads or nothing for each in (wanted_home, found_home))
-    for row, (one, other) in enumerate(zip(ours, others, strict=True)):
-        if wanted_home.ids[row] != found_home.ids[row]:
-            detail = f"it is {found_home.ids[row]!r} at home"
-            result.append(Difference(sources[row], "id", detail))
+    payloads = zip(ours.payloads or nothing, theirs.payloads or nothing, strict=True)
+    for row, (one, other) in enumerate(payloads):
+        if ours.ids[row] != theirs.ids[row]:
+            detail = f"the decoded id is {theirs.ids[row]!r}"
+            result.append(Difference(source_ids[row], "id", detail))
         if not same_payload(one, other):
-            result.append(Difference(sources[row], "payload", payload_words(one, other)))
+            result.append(Difference(source_ids[row], "payload", _payload_detail(one, other)))
     return result
 
 
-def _mask(batch: Batch, name: str) -> Bools:
+# -- dense vectors -------------------------------------------------------------------------------
+
+
+def _vector_differences(
+    wanted: Batch,
+    found: Batch,
+    name: str,
+    array: Floats,
+    plan: VectorPlan,
+    source_ids: list[Id],
+) -> Iterator[Difference]:
+    theirs = found.vectors[name]
+    if not theirs.shape[1]:  # no row has the vector, and the store does not know its dimension
+        theirs = np.zeros_like(array)
+    cosine = plan.target.metric is Metric.COSINE
+    equal = same_vectors(array, theirs, plan.comparison, cosine=cosine)
+    absent, absent_there = _absent(wanted, name), _absent(found, name)
+    equal = np.where(absent | absent_there, absent == absent_there, equal)
+    kind = vector_label(name) if name else "vector"
+    for row in np.flatnonzero(~equal).tolist():
+        detail = _vector_detail(array[row], theirs[row], absent[row], absent_there[row])
+        yield Difference(source_ids[row], kind, detail)
+
+
+def _absent(batch: Batch, name: str) -> Bools:
     return batch.missing.get(name, np.zeros(len(batch), dtype=np.bool_))
 
 
-def _told(mine: Floats, other: Floats, gap: bool, hole: bool) -> str:
-    if gap != hole:
-        return "it is missing in the target" if hole else "the source has none"
-    at = int(np.argmax(np.abs(mine.astype(np.float64) - other)))
-    return f"component {at} is {float(other[at])!r} and not {float(mine[at])!r}"
+def _vector_detail(wanted: Floats, found: Floats, absent: bool, absent_there: bool) -> str:
+    if absent != absent_there:
+        return "missing in the target" if absent_there else "missing in the source"
+    at = int(np.argmax(np.abs(wanted.astype(np.float64) - found)))
+    return f"component {at} is {float(found[at])!r}, expected {float(wanted[at])!r}"
 
 
-def same_vectors(wanted: Floats, found: Floats, how: Comparison, *, cosine: bool = False) -> Bools:
-    """Which rows are the same, bool ``(n,)``.
+def same_vectors(
+    wanted: Floats, found: Floats, comparison: Comparison, *, cosine: bool = False
+) -> Bools:
+    """Which rows are equal, bool ``(n,)``.
 
     Args:
-        how: bit for bit; or after the change that was planned. Vectors that a store leaves as
-            they are although it normalises others (very short ones) are the same too.
-        cosine: whether only directions are compared in a search.
+        comparison: exact, or after the planned conversion. Vectors that a store keeps unchanged
+            although it normalizes others (very short ones) are equal too.
+        cosine: whether searches compare directions only.
     """
     same: Bools = (wanted.view(np.uint32) == found.view(np.uint32)).all(axis=1)
     if same.all():
         return same
     rest = ~same
-    if how in ("bit for bit", "length 1"):
-        # A store that keeps lengths is given the others, of which float32 has none, at length 1.
-        if how == "bit for bit":
+    if comparison in ("exact", "normalized"):
+        # A store that keeps lengths gets vectors whose norm float32 cannot represent normalized.
+        if comparison == "exact":
             rest &= bool(cosine) & ~direction.within(wanted, direction.KEPT)
-        near = (np.abs(unit(wanted[rest]) - found[rest]) <= UNIT).all(axis=1)
-    elif how == "float16":
-        with np.errstate(over="ignore"):
-            room = np.abs(wanted[rest]) * HALF + HALF_LEAST
-        near = (np.abs(wanted[rest] - found[rest]) <= room).all(axis=1)
-        units = unit(wanted[rest])
-        near |= (np.abs(units - found[rest]) <= np.abs(units) * HALF + HALF_LEAST).all(axis=1)
+        near = _near_normalized(unit(wanted[rest]), found[rest])
+    elif comparison == "float16":
+        near = _near_float16(wanted[rest], found[rest])
+        near |= _near_float16(unit(wanted[rest]), found[rest])
     else:
         near = np.zeros(int(rest.sum()), dtype=np.bool_)
     same[rest] = near
     return same
 
 
-def same_payload(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """The same entries of the same types: ``1`` is not ``1.0``, nor ``"1"``."""
-    return mine == other and (_simple(mine, other) or _text(mine) == _text(other))
+def _near_normalized(units: Floats, found: Floats) -> Bools:
+    return np.asarray((np.abs(units - found) <= NORMALIZED_TOLERANCE).all(axis=1))
 
 
-def _simple(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether equal payloads hold nothing but entries whose type is all that could differ."""
+def _near_float16(wanted: Floats, found: Floats) -> Bools:
+    with np.errstate(over="ignore"):
+        tolerance = np.abs(wanted) * HALF + HALF_LEAST
+        return np.asarray((np.abs(wanted - found) <= tolerance).all(axis=1))
+
+
+# -- sparse vectors and multivectors -------------------------------------------------------------
+
+
+def _ragged_differences(
+    wanted: Ragged, found: Ragged, comparison: Comparison
+) -> Iterator[tuple[int, str]]:
+    """The row and the detail of each difference."""
+    if comparison == "nonzero":
+        wanted, found = without_zeros(wanted), without_zeros(found)
+    for row in np.flatnonzero(~same_ragged(wanted, found, comparison)).tolist():
+        yield row, _ragged_detail(wanted.rows(row, row + 1), found.rows(row, row + 1))
+
+
+def same_ragged(wanted: Ragged, found: Ragged, comparison: Comparison) -> Bools:
+    """Which rows are equal, bool ``(n,)``: indices exactly, values by ``comparison``."""
+    absent, absent_there = wanted.absent(), found.absent()
+    same_length = np.diff(wanted.offsets) == np.diff(found.offsets)
+    same: Bools = (absent == absent_there) & (absent | same_length)
+    rows = np.flatnonzero(same & ~absent)
+    left, right = wanted.pick(rows), found.pick(rows)
+    wrong = ~_same_entries(left.values, right.values, comparison)
+    if left.indices is not None and right.indices is not None:
+        wrong |= left.indices != right.indices
+    same[rows[np.unique(owners(left)[wrong])]] = False
+    return same
+
+
+def _same_entries(wanted: Floats, found: Floats, comparison: Comparison) -> Bools:
+    """Which entries are equal, bool ``(total,)``."""
+    equal = np.equal(wanted.view(np.uint32), found.view(np.uint32))
+    if wanted.ndim == 1:
+        # A store that keeps zeros keeps -0.0 and 0.0 apart.
+        return equal
+    same: Bools = np.asarray(equal.all(axis=1))
+    if not len(wanted):
+        return same
+    if comparison == "normalized":
+        same |= _near_normalized(unit(wanted), found)
+    elif comparison == "float16":
+        same |= _near_float16(wanted, found) | _near_float16(unit(wanted), found)
+    elif comparison == "exact" and not same.all():
+        # A store that keeps lengths gets rows whose norm float32 cannot represent normalized.
+        scaled = ~same & ~direction.within(wanted, direction.KEPT)
+        if scaled.any():
+            same[scaled] = _near_normalized(unit(wanted[scaled]), found[scaled])
+    return same
+
+
+def _ragged_detail(wanted: Ragged, found: Ragged) -> str:
+    """The difference between one row of each."""
+    absent, absent_there = bool(wanted.absent()[0]), bool(found.absent()[0])
+    if absent != absent_there:
+        return "missing in the target" if absent_there else "missing in the source"
+    unit_name = "entries" if wanted.indices is not None else "rows"
+    if len(wanted.values) != len(found.values):
+        return f"it has {len(found.values)} {unit_name}, expected {len(wanted.values)}"
+    apart = np.abs(wanted.values.astype(np.float64) - found.values)
+    if wanted.indices is not None and found.indices is not None:
+        wrong = np.flatnonzero(wanted.indices != found.indices)
+        if len(wrong):
+            at = int(wrong[0])
+            return f"entry {at} has index {found.indices[at]}, expected {wanted.indices[at]}"
+        at = int(np.argmax(apart))
+        place = f"the value at index {wanted.indices[at]}"
+        return f"{place} is {float(found.values[at])!r}, expected {float(wanted.values[at])!r}"
+    row, at = (int(place) for place in np.unravel_index(int(np.argmax(apart)), apart.shape))
+    theirs, ours = float(found.values[row, at]), float(wanted.values[row, at])
+    return f"component {at} of row {row} is {theirs!r}, expected {ours!r}"
+
+
+# -- payloads ------------------------------------------------------------------------------------
+
+
+def same_payload(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Whether fields and types are equal: ``1`` differs from ``1.0`` and from ``"1"``."""
+    return wanted == found and (_simple(wanted, found) or _json(wanted) == _json(found))
+
+
+def _simple(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Whether payloads that Python calls equal consist of fields of equal, simple types."""
     return all(
-        type(value) in _SIMPLE and type(value) is type(other[key]) for key, value in mine.items()
+        type(value) in _SIMPLE and type(value) is type(found[key]) for key, value in wanted.items()
     )
 
 
-def _text(payload: Mapping[str, Any]) -> str:
+def _json(payload: Mapping[str, Any]) -> str:
     return json.dumps(payload, sort_keys=True, ensure_ascii=False)
 
 
-def payload_words(mine: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """The first entry that differs, in words."""
-    for key in [*mine, *(key for key in other if key not in mine)]:
-        if key not in other:
+def _payload_detail(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """The first field that differs."""
+    for key in [*wanted, *(key for key in found if key not in wanted)]:
+        if key not in found:
             return f"{key!r} is missing"
-        if key not in mine:
-            return f"{key!r} is not in the source: {other[key]!r:.80}"
-        if not same_payload({key: mine[key]}, {key: other[key]}):
-            return f"{key!r} is {other[key]!r:.80} and not {mine[key]!r:.80}"
+        if key not in wanted:
+            return f"{key!r} is not in the source: {found[key]!r:.80}"
+        if not same_payload({key: wanted[key]}, {key: found[key]}):
+            return f"{key!r} is {found[key]!r:.80}, expected {wanted[key]!r:.80}"
     return "it differs"
+
+
+# -- pages ---------------------------------------------------------------------------------------
+
+SHOWN = 20
+THREADS = 2  # pages that are compared at the same time
+
+
+@dataclass
+class RowDiff:
+    """The result of comparing rows.
+
+    Attributes:
+        compared, different: number of rows.
+        differences: the first differences.
+    """
+
+    compared: int = 0
+    different: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+
+class RowComparer:
+    """Compares pages with the target in threads; a context manager.
+
+    Memory holds as many pages as there are threads. Differences are listed in page order.
+
+    Args:
+        plans: the dense vectors.
+        extras: how extra vectors are compared.
+    """
+
+    def __init__(
+        self,
+        codec: RowCodec,
+        plans: Mapping[str, VectorPlan],
+        extras: Mapping[str, Comparison],
+    ) -> None:
+        self._codec = codec
+        self._plans = plans
+        self._extras = extras
+        self._pool = ThreadPoolExecutor(THREADS, "qadapt-compare")
+        self._running: deque[Future[RowDiff]] = deque()
+        self._result = RowDiff()
+
+    def __enter__(self) -> RowComparer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def add(self, routed: RoutedBatch) -> None:
+        """Compare a page; waits for the oldest page while all threads are busy."""
+        if not len(routed.rows):
+            return
+        if len(self._running) == THREADS:
+            self._collect()
+        self._running.append(self._pool.submit(self._compare, routed))
+
+    def result(self) -> RowDiff:
+        """Wait for all pages, and return the result."""
+        while self._running:
+            self._collect()
+        return self._result
+
+    def _collect(self) -> None:
+        page, whole = self._running.popleft().result(), self._result
+        whole.compared += page.compared
+        whole.different += page.different
+        whole.differences += page.differences[: SHOWN - len(whole.differences)]
+
+    def _compare(self, routed: RoutedBatch) -> RowDiff:
+        compared, found = compare_with_target(self._codec, routed, self._plans, self._extras)
+        return RowDiff(compared, len({each.id for each in found}), found[:SHOWN])
+
+
+def compare_with_target(
+    codec: RowCodec,
+    routed: RoutedBatch,
+    plans: Mapping[str, VectorPlan],
+    extras: Mapping[str, Comparison],
+) -> tuple[int, list[Difference]]:
+    """Fetch the rows of a batch from the target: how many exist, and their differences."""
+    rows, end = routed.rows, routed.target
+    wanted = codec.encode(rows, partition=routed.note)
+    found = end.store.fetch(end.name, wanted.ids, vectors=codec.names)
+    if len(found) < len(wanted):  # the comparison of ids reports the missing rows
+        present = set(found.ids)
+        kept = [row for row, key in enumerate(wanted.ids) if key in present]
+        rows, wanted = rows.take(kept), wanted.take(kept)
+    return len(wanted), differences(wanted, found, plans, list(rows.ids), extras)

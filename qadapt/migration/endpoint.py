@@ -1,4 +1,4 @@
-"""One end of a migration: a store that is open, and a collection's name."""
+"""One side of a migration: an open store and the name of a collection."""
 
 from __future__ import annotations
 
@@ -15,47 +15,51 @@ from qadapt.stores.registry import open_store
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A collection of an open store, which may not be there yet."""
+    """A collection of an open store; the collection need not exist."""
 
     store: Store
     name: str
 
     @property
     def key(self) -> tuple[Address, str]:
-        """By what it is known in the state folder."""
+        """The key of the collection in the state folder."""
         return self.store.address, self.name
 
     @property
-    def there(self) -> bool:
-        """Whether there is such a collection."""
+    def exists(self) -> bool:
+        """Whether the collection exists."""
         return self.store.has(self.name)
 
-    def must_be_there(self) -> None:
-        """Refuse a name that is not there; make one that is there readable.
+    def ensure_loaded(self) -> None:
+        """Check that the collection exists, and load it so that its rows can be read.
 
         Raises:
             NotFoundError
         """
-        if not self.there:
+        if not self.exists:
             raise NotFoundError.missing("collection", self.name, self.store.collections())
         self.store.wake(self.name)
 
-    def related(self, other: Endpoint) -> bool:
-        """Whether both stores speak of schemas, extra vectors and indexes in the same words."""
+    def same_family(self, other: Endpoint) -> bool:
+        """Whether both stores share native terms for schemas, extra vectors and indexes."""
         ours, theirs = self.store, other.store
         return (ours.family or ours.name) == (theirs.family or theirs.name)
+
+    def partition(self, name: str | None) -> Endpoint:
+        """One partition of the collection as an endpoint; None for the whole collection."""
+        return self if name is None else Endpoint(self.store, f"{self.name}@{name}")
 
     def __str__(self) -> str:
         return f"{self.store.address.identity}#{self.name}"
 
 
 @contextmanager
-def opened(given: Any, *, default: str | None = None) -> Iterator[Endpoint]:
-    """An end from what a caller may give; a store that was opened for it is closed again.
+def open_endpoint(given: Any, *, default: str | None = None) -> Iterator[Endpoint]:
+    """Open an endpoint; a store that this opens is closed at the end.
 
     Args:
-        given: ``"URL#collection"``, an ``Address``, a ``Collection``, a ``(Database, name)``.
-        default: the collection's name where none is given.
+        given: ``"URL#collection"``, an ``Address``, a ``Collection`` or ``(Database, name)``.
+        default: collection name to use if ``given`` has none.
 
     Raises:
         InputError, AddressError, MissingExtraError, UnreachableError
@@ -68,8 +72,8 @@ def opened(given: Any, *, default: str | None = None) -> Iterator[Endpoint]:
         name = address.collection or default
         if name is None:
             raise InputError(
-                f"{address} names a store and no collection",
-                hint=f"write the collection behind it: '{address}#articles'",
+                f"the address {address} has no collection",
+                hint=f"add the collection: '{address}#articles'",
             )
         store = open_store(address)
         try:
@@ -81,7 +85,7 @@ def opened(given: Any, *, default: str | None = None) -> Iterator[Endpoint]:
     held, name = getattr(database, "_store", None), name or getattr(given, "name", default)
     if not isinstance(held, Store) or not isinstance(name, str):
         raise InputError(
-            f"not an end of a migration: {given!r:.100}",
-            hint="give 'URL#collection', a Collection, or (Database, name)",
+            f"not a source or target of a migration: {given!r:.100}",
+            hint="pass 'URL#collection', a Collection, or (Database, name)",
         )
     yield Endpoint(held, name)

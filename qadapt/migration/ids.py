@@ -1,10 +1,10 @@
-"""Ids on their way from store to store, and home again.
+"""Mapping ids to ids that the target accepts, and back.
 
-An id that the target has no room for becomes a UUID: version 5, of the id with its type before
-it, so that ``1`` and ``"1"`` are two (weaviate-client's ``generate_uuid5`` makes them one). What
-the id was is kept in the payload, as JSON text, because some stores keep numbers as floats. A row
-that carries such a note is known by it, wherever it is read later: copied back it gets its own
-id again, and the note is gone.
+An id that the target does not accept becomes a UUID: version 5, of the id with its type as a
+prefix, so that ``1`` and ``"1"`` map to two UUIDs (weaviate-client's ``generate_uuid5`` maps both
+to one). The payload keeps the original id as JSON text, because some stores keep numbers as floats.
+A row with such a field is identified by its original id wherever it is read later. Copied to a
+store that accepts it, the row gets the original id again, and the payload field is removed.
 """
 
 from __future__ import annotations
@@ -14,57 +14,57 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from qadapt.migration.plan import SOURCE_ID
 from qadapt.model import Id
 from qadapt.stores.uuids import usual
 
-SOURCE_ID = "qadapt_source_id"
-# Of qadapt alone; another one would make other UUIDs of the same ids.
-_SPACE = uuid.UUID("5f0d6c1e-3a0b-5d9e-9a43-7b1d7c0e9a11")
+# The namespace of the UUIDs. Another one would map the same ids to other UUIDs.
+_NAMESPACE = uuid.UUID("5f0d6c1e-3a0b-5d9e-9a43-7b1d7c0e9a11")
 
 
-def tagged(key: Id) -> str:
-    """The id with its type before it."""
+def typed_text(key: Id) -> str:
+    """The id as text with its type as a prefix."""
     return f"int:{key}" if isinstance(key, int) else f"str:{key}"
 
 
-def as_uuid(key: Id) -> str:
-    """The UUID that stands for an id.
+def to_uuid(key: Id) -> str:
+    """The UUID that an id maps to.
 
     Raises:
-        UnicodeEncodeError: text with a lone surrogate, which nothing can stand for.
+        UnicodeEncodeError: the id contains a lone surrogate.
     """
-    return str(uuid.uuid5(_SPACE, tagged(key)))
+    return str(uuid.uuid5(_NAMESPACE, typed_text(key)))
 
 
 def is_uuid(key: Id) -> bool:
-    """Whether an id is a UUID in its usual form."""
+    """Whether an id is a UUID in canonical form."""
     return isinstance(key, str) and usual(key)
 
 
-def note(key: Id) -> str:
-    """What the payload keeps of an id that was changed."""
+def encode_source_id(key: Id) -> str:
+    """The payload value that keeps an original id."""
     return json.dumps(key, ensure_ascii=False)
 
 
-def noted(key: Id, payload: Mapping[str, Any] | None) -> Id | None:
-    """What a row's id was, by the note in its payload; None without one that fits.
+def source_id(key: Id, payload: Mapping[str, Any] | None) -> Id | None:
+    """The original id of a row, from its payload; None where the payload has none.
 
-    A note that does not lead to this very id is somebody's own entry of that name.
+    A value that does not map to this row's id is not ours, but a field of the user's.
     """
     text = (payload or {}).get(SOURCE_ID)
     if not isinstance(text, str):
         return None
     try:
-        was = json.loads(text)
+        original = json.loads(text)
     except ValueError:
         return None
-    if type(was) is not int and type(was) is not str:
+    if type(original) is not int and type(original) is not str:
         return None
-    return was if as_uuid(was) == key else None
+    return original if to_uuid(original) == key else None
 
 
-def possible(key: Id) -> bool:
-    """Whether an id can be carried at all."""
+def is_valid(key: Id) -> bool:
+    """Whether an id can be copied: whether it is valid Unicode."""
     try:
         str(key).encode()
     except UnicodeEncodeError:
@@ -72,6 +72,6 @@ def possible(key: Id) -> bool:
     return True
 
 
-def target_id(key: Id, takes: Callable[[Id], bool]) -> Id:
-    """The id in a target: itself where it is taken, else the UUID that stands for it."""
-    return key if takes(key) else as_uuid(key)
+def target_id(key: Id, accepts: Callable[[Id], bool]) -> Id:
+    """The id in the target: unchanged if accepted, else the UUID it maps to."""
+    return key if accepts(key) else to_uuid(key)

@@ -1,8 +1,8 @@
-"""The ids of a collection on disk: 8 bytes each, compared bucket by bucket.
+"""Sets of ids on disk: 8 bytes for each id, compared bucket by bucket.
 
-Memory holds one bucket and one block, however many rows there are. What is compared are hashes
-(blake2b of the id with its type); two different ids with the same hash turn up among a thousand
-million with a chance of 3 in 100, so what differs or occurs twice is looked up again by its id.
+Memory holds one bucket and one block, for any number of rows. The sets hold hashes (blake2b of the
+id with its type). Among 10^9 ids, two share a hash with a probability of 3 %, so ids that differ or
+occur twice are confirmed by reading the ids again.
 """
 
 from __future__ import annotations
@@ -16,36 +16,38 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.durable import mark, sweep_once
-from qadapt.migration.ids import tagged
+from qadapt.migration.ids import typed_text
 from qadapt.model import Id
 
 Hashes = npt.NDArray[np.uint64]
 PREFIX = "qadapt-ids-"
 _BUCKETS = 64
 _SHIFT = np.uint64(58)
-_BLOCK = 1 << 16  # hashes that are held before they are written: 0.5 MB
+_BLOCK = 1 << 16  # hashes held in memory before they are written: 0.5 MB
 
 
-def hashed(keys: Iterable[Id], within: str | None = None) -> Hashes:
+def hash_ids(keys: Iterable[Id], partition: str | None = None) -> Hashes:
     """Hashes of ids, uint64 ``(n,)``.
 
     Args:
-        within: the tenant or partition that they are unique in.
+        partition: the partition that the ids are unique in; None for the whole collection.
     """
-    head = "" if within is None else f"{within}@"
-    parts = [blake2b(f"{head}{tagged(key)}".encode("utf-8", "surrogatepass"), digest_size=8)
-             .digest() for key in keys]  # fmt: skip
-    return np.frombuffer(b"".join(parts), dtype="<u8").astype(np.uint64)
+    head = "" if partition is None else f"{partition}@"
+    digests = [
+        blake2b(f"{head}{typed_text(key)}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        for key in keys
+    ]
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
 class IdSet:
-    """Hashes of ids in files of a temporary folder, which goes with it; a context manager."""
+    """A set of id hashes in a temporary folder, which leaving the context removes."""
 
     def __init__(self) -> None:
         sweep_once(Path(tempfile.gettempdir()), PREFIX)
         self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{mark()}-")
-        self._held: list[Hashes] = []
-        self._holding = 0
+        self._pending: list[Hashes] = []
+        self._pending_count = 0
         self.count = 0
 
     def __enter__(self) -> IdSet:
@@ -54,20 +56,20 @@ class IdSet:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
-    def add(self, keys: Iterable[Id], within: str | None = None) -> None:
-        """Take in ids; one that comes twice is there twice."""
-        block = hashed(keys, within)
-        self._held.append(block)
-        self._holding += len(block)
+    def add(self, keys: Iterable[Id], partition: str | None = None) -> None:
+        """Add ids; an id that is added twice is counted twice."""
+        block = hash_ids(keys, partition)
+        self._pending.append(block)
+        self._pending_count += len(block)
         self.count += len(block)
-        if self._holding >= _BLOCK:
+        if self._pending_count >= _BLOCK:
             self._flush()
 
     def _flush(self) -> None:
-        if not self._holding:
+        if not self._pending_count:
             return
-        block = np.sort(np.concatenate(self._held))
-        self._held, self._holding = [], 0
+        block = np.sort(np.concatenate(self._pending))
+        self._pending, self._pending_count = [], 0
         edges = np.searchsorted(block >> _SHIFT, np.arange(_BUCKETS + 1, dtype=np.uint64))
         for bucket in range(_BUCKETS):
             part = block[edges[bucket] : edges[bucket + 1]]
@@ -89,8 +91,8 @@ class IdSet:
         self._flush()
         return (self._bucket(bucket) for bucket in range(_BUCKETS))
 
-    def twice(self, most: int = 1000) -> set[int]:
-        """Hashes that occur more than once, ``most`` of them at most."""
+    def duplicates(self, most: int = 1000) -> set[int]:
+        """Hashes that occur more than once, about ``most`` of them at most."""
         found: set[int] = set()
         for block in self._buckets():
             found.update(np.unique(block[1:][block[1:] == block[:-1]]).tolist())
@@ -98,15 +100,15 @@ class IdSet:
                 break
         return found
 
-    def without(self, other: IdSet) -> Hashes:
-        """Hashes that the other set does not have; as many as differ are held."""
+    def difference(self, other: IdSet) -> Hashes:
+        """Hashes that the other set does not have; memory grows with their number."""
         pairs = zip(self._buckets(), other._buckets(), strict=True)
         return np.concatenate([np.setdiff1d(mine, theirs) for mine, theirs in pairs])
 
 
-def among(keys: list[Id], wanted: Hashes, within: str | None = None) -> list[Id]:
+def select(keys: list[Id], wanted: Hashes, partition: str | None = None) -> list[Id]:
     """The ids whose hash is in ``wanted``."""
     if not len(wanted) or not keys:
         return []
-    there = np.isin(hashed(keys, within), wanted)
-    return [key for key, found in zip(keys, there.tolist(), strict=True) if found]
+    selected = np.isin(hash_ids(keys, partition), wanted)
+    return [key for key, found in zip(keys, selected.tolist(), strict=True) if found]

@@ -1,9 +1,10 @@
-"""The journal of a migration: parts, and how far each was acknowledged by the target.
+"""The journal of a migration: scan ranges, and the last row of each that the target acknowledged.
 
-One SQLite file a pair of collections, in the state folder. A part's line is moved on only after
-the target said that a batch is written, so what a crash leaves is at most written again, to the
-same ids. WAL with ``synchronous=NORMAL``: nothing is lost when the process is killed; when the
-machine loses its power the last lines may be, and then a few more batches are written again.
+There is one SQLite file for each pair of collections, in the state folder. The entry of a range is
+updated only after the target acknowledged a batch. After a crash, the last batch of each worker is
+written again, to the same ids. The file uses WAL with ``synchronous=NORMAL``: it loses nothing when
+the process is killed; after a power failure the last updates may be lost, and then a few more
+batches are written again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import hashlib
 import json
 import os
 import shlex
-import shutil
 import sqlite3
 import threading
 import zlib
@@ -32,7 +32,7 @@ from qadapt.stores.base import Part
 from qadapt.version import __version__
 
 FORMAT = 1
-# Errors of SQLite that are not those of a damaged file.
+# Messages of SQLite errors that do not mean a damaged file.
 _NOT_DAMAGED = ("disk is full", "readonly", "locked")
 _DAMAGED = (
     OSError, sqlite3.Error, ValueError, TypeError, LookupError, ArithmeticError, RecursionError,
@@ -40,28 +40,28 @@ _DAMAGED = (
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, sum INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS parts (
-  no INTEGER PRIMARY KEY, part TEXT NOT NULL, after TEXT NOT NULL DEFAULT 'null',
+CREATE TABLE IF NOT EXISTS scan_ranges (
+  number INTEGER PRIMARY KEY, scan_range TEXT NOT NULL, after TEXT NOT NULL DEFAULT 'null',
   rows INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
   done INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS left_out (id TEXT PRIMARY KEY, why TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS skipped (id TEXT PRIMARY KEY, reason TEXT NOT NULL);
 """
 
 
 @dataclass(frozen=True)
-class Stand:
-    """How far one part is.
+class RangeProgress:
+    """The progress of one scan range.
 
     Attributes:
-        no: its number.
-        part: as the store gave it.
+        number: position in the journal.
+        scan_range: as the store returned it.
         after: the last id that the target acknowledged; None for none yet.
         rows, bytes: acknowledged so far.
-        done: whether it was read to its end.
+        done: whether the range was read to its end.
     """
 
-    no: int
-    part: Part
+    number: int
+    scan_range: Part
     after: Id | None
     rows: int
     bytes: int
@@ -69,7 +69,7 @@ class Stand:
 
 
 def folder_of(source: tuple[Address, str], target: tuple[Address, str]) -> Path:
-    """Where the journal of a pair of collections lies."""
+    """The folder of the journal of a pair of collections."""
     text = collection_key(*source) + collection_key(*target)
     return state_dir() / "migrations" / hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -81,7 +81,7 @@ class Journal:
         self.folder = folder
         self._lock = threading.Lock()
         if folder.exists() and (self.path.is_dir() or not folder.is_dir()):
-            raise self.damaged("it is not a file in a folder of its own")
+            raise self.damaged("it is not a file in a folder")
         private_folder(folder)
         with state_access():
             os.close(create_private(self.path))  # SQLite gives its other files the mode of this one
@@ -99,7 +99,7 @@ class Journal:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Turn what a damaged file leads to into the error that names it. Nothing else inside."""
+        """Turn the errors of a damaged file into one that names it; wraps file access only."""
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -107,7 +107,8 @@ class Journal:
                 raise self.damaged(str(error)) from error
             raise StoreError(
                 f"the journal {self.path} cannot be written: {error}",
-                hint="free the disk or the file, then run the same command again to go on",
+                hint="free disk space or close other programs that use the file, then run the same "
+                "command again to continue",
             ) from error
         except _DAMAGED as error:
             raise self.damaged(str(error) or type(error).__name__) from error
@@ -118,18 +119,18 @@ class Journal:
         return self.folder / "journal.sqlite"
 
     def damaged(self, problem: str) -> IntegrityError:
-        """The error that names the journal."""
+        """The error for a damaged journal, with its path."""
         return IntegrityError(
             f"the journal {self.path} cannot be read: {problem}",
-            hint="delete its folder and drop the target, to copy from the beginning: "
+            hint="to copy from the beginning, drop the target and delete the journal's folder: "
             f"rm -r {shlex.quote(str(self.folder))}",
         )
 
     def _refuse_newer(self) -> None:
-        told = newer({key: self.get(key) for key in ("format", "qadapt")}, FORMAT)
-        if told is not None and of_newer_format({"format": self.get("format")}, FORMAT):
+        origin = newer({key: self.get(key) for key in ("format", "qadapt")}, FORMAT)
+        if origin is not None and of_newer_format({"format": self.get("format")}, FORMAT):
             raise IntegrityError(
-                f"the journal of the migration in {self.folder} was {told}", hint=UPGRADE
+                f"the journal of the migration in {self.folder} was {origin}", hint=UPGRADE
             )
 
     def close(self) -> None:
@@ -148,84 +149,95 @@ class Journal:
                 raise
             self._db.execute("COMMIT")
 
-    # -- what is noted -----------------------------------------------------------------------
+    # -- values ------------------------------------------------------------------------------
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A noted value."""
+        """A stored value."""
         with self._translated(), self._lock, closing(self._db.cursor()) as cursor:
             found = cursor.execute("SELECT value, sum FROM meta WHERE key = ?", (key,)).fetchone()
             if found is None:
                 return default
             text, checksum = found
             if not isinstance(text, str) or zlib.crc32(text.encode()) != checksum:
-                raise ValueError(f"{key!r} has another checksum")
+                raise ValueError(f"the checksum of {key!r} does not match")
             return json.loads(text)
 
     def put(self, **values: Any) -> None:
-        """Note values, all of them or none."""
+        """Store values in one transaction."""
         with self._changing() as db:
             _put(db, values)
 
-    # -- parts -------------------------------------------------------------------------------
+    # -- scan ranges -------------------------------------------------------------------------
 
-    def begin(self, parts: Sequence[Part], **values: Any) -> None:
-        """Note the parts and how it began; what an earlier migration left is forgotten."""
+    def begin(self, scan_ranges: Sequence[Part], **values: Any) -> None:
+        """Begin a migration, and delete the entries of an earlier one."""
         with self._changing() as db:
-            db.execute("DELETE FROM parts")
-            db.execute("DELETE FROM left_out")
+            db.execute("DELETE FROM scan_ranges")
+            db.execute("DELETE FROM skipped")
             db.execute("DELETE FROM meta")
-            for no, part in enumerate(parts):
-                text = json.dumps(dict(part))
-                db.execute("INSERT INTO parts (no, part) VALUES (?, ?)", (no, text))
+            for number, each in enumerate(scan_ranges):
+                text = json.dumps(dict(each))
+                db.execute(
+                    "INSERT INTO scan_ranges (number, scan_range) VALUES (?, ?)", (number, text)
+                )
             _put(db, {**values, "format": FORMAT, "qadapt": __version__})
 
-    def stands(self) -> list[Stand]:
-        """All parts."""
+    def ranges(self) -> list[RangeProgress]:
+        """The progress of all scan ranges."""
+        query = "SELECT number, scan_range, after, rows, bytes, done FROM scan_ranges"
         with self._translated(), self._lock, closing(self._db.cursor()) as cursor:
-            rows = cursor.execute("SELECT no, part, after, rows, bytes, done FROM parts").fetchall()
-            return [_stand(*row) for row in rows]
+            return [_range_progress(*row) for row in cursor.execute(query).fetchall()]
 
-    def stand(self, no: int) -> Stand:
-        """One part."""
-        found = next((each for each in self.stands() if each.no == no), None)
+    def range_progress(self, number: int) -> RangeProgress:
+        """The progress of one scan range."""
+        found = next((each for each in self.ranges() if each.number == number), None)
         if found is None:
-            raise self.damaged(f"it has no part {no}")
+            raise self.damaged(f"it has no scan range {number}")
         return found
+
+    def rows(self) -> int:
+        """Rows that the target acknowledged."""
+        return sum(each.rows for each in self.ranges())
+
+    def all_done(self) -> bool:
+        """Whether all scan ranges were read to their ends."""
+        return all(each.done for each in self.ranges())
 
     def acknowledge(
         self,
-        no: int,
+        number: int,
         after: Id,
         rows: int,
         size: int,
-        left_out: Mapping[Id, str] | None = None,
-        within: str | None = None,
+        skipped: Mapping[Id, str] | None = None,
+        partition: str | None = None,
     ) -> None:
-        """A batch is written: the part goes on behind ``after``.
+        """Record that a batch is written: the range continues behind ``after``.
 
         Args:
-            left_out: source ids of rows that were not written, and why.
-            within: the tenant or partition that these ids are unique in.
+            skipped: the reason for each row that was not written, by source id.
+            partition: the partition that these ids are unique in.
         """
         with self._changing() as db:
             db.execute(
-                "UPDATE parts SET after = ?, rows = rows + ?, bytes = bytes + ? WHERE no = ?",
-                (json.dumps(after), rows, size, no),
+                "UPDATE scan_ranges SET after = ?, rows = rows + ?, bytes = bytes + ? "
+                "WHERE number = ?",
+                (json.dumps(after), rows, size, number),
             )
-            for key, why in (left_out or {}).items():
-                text = json.dumps(key if within is None else [within, key])
-                db.execute("INSERT OR REPLACE INTO left_out VALUES (?, ?)", (text, why))
+            for key, reason in (skipped or {}).items():
+                text = json.dumps(key if partition is None else [partition, key])
+                db.execute("INSERT OR REPLACE INTO skipped VALUES (?, ?)", (text, reason))
 
-    def done(self, no: int) -> None:
-        """A part was read to its end, and all of it is written."""
+    def finish(self, number: int) -> None:
+        """Record that all rows of a scan range are written."""
         with self._changing() as db:
-            db.execute("UPDATE parts SET done = 1 WHERE no = ?", (no,))
+            db.execute("UPDATE scan_ranges SET done = 1 WHERE number = ?", (number,))
 
-    def left_out(self) -> dict[tuple[str | None, Id], str]:
-        """Rows that were not written, and why: by tenant or partition (or None), and id."""
+    def skipped(self) -> dict[tuple[str | None, Id], str]:
+        """The reason for each row that was not written, by partition (or None) and id."""
         with self._translated(), self._lock, closing(self._db.cursor()) as cursor:
-            rows = cursor.execute("SELECT id, why FROM left_out").fetchall()
-            return dict(_left_out(text, why) for text, why in rows)
+            rows = cursor.execute("SELECT id, reason FROM skipped").fetchall()
+            return dict(_skipped(text, reason) for text, reason in rows)
 
 
 def _put(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
@@ -235,26 +247,22 @@ def _put(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
         db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", line)
 
 
-def _stand(no: Any, part: Any, after: Any, rows: Any, size: Any, done: Any) -> Stand:
-    """One part, as its line tells it."""
-    within, last = json.loads(part), json.loads(after)
-    if not isinstance(within, dict) or type(last) not in (int, str, type(None)):
-        raise ValueError(f"part {no} is {part!r:.60}, behind {after!r:.60}")
-    if {type(no), type(rows), type(size), type(done)} != {int} or rows < 0 or size < 0:
-        raise ValueError(f"part {no!r:.20} has {rows!r:.20} rows, {size!r:.20} bytes")
-    return Stand(no, within, last, rows, size, bool(done))
+def _range_progress(
+    number: Any, scan_range: Any, after: Any, rows: Any, size: Any, done: Any
+) -> RangeProgress:
+    """A row of the table, validated."""
+    inside, last = json.loads(scan_range), json.loads(after)
+    if not isinstance(inside, dict) or type(last) not in (int, str, type(None)):
+        raise ValueError(f"scan range {number} is {scan_range!r:.60}, behind {after!r:.60}")
+    if {type(number), type(rows), type(size), type(done)} != {int} or rows < 0 or size < 0:
+        raise ValueError(f"scan range {number!r:.20} has {rows!r:.20} rows, {size!r:.20} bytes")
+    return RangeProgress(number, inside, last, rows, size, bool(done))
 
 
-def _left_out(text: Any, why: Any) -> tuple[tuple[str | None, Id], str]:
-    """A row that was not written, as its line tells it."""
+def _skipped(text: Any, reason: Any) -> tuple[tuple[str | None, Id], str]:
+    """A row of the table, validated."""
     key = json.loads(text)
-    within, row = key if isinstance(key, list) and len(key) == 2 else (None, key)
-    if type(row) not in (int, str) or type(within) not in (str, type(None)):
-        raise ValueError(f"a row left out is {text!r:.60}")
-    return (within, row), str(why)
-
-
-def forget(folder: Path) -> None:
-    """Delete a journal, if there is one."""
-    if folder.exists():
-        shutil.rmtree(folder)
+    partition, row = key if isinstance(key, list) and len(key) == 2 else (None, key)
+    if type(row) not in (int, str) or type(partition) not in (str, type(None)):
+        raise ValueError(f"the id of a skipped row is {text!r:.60}")
+    return (partition, row), str(reason)

@@ -1,4 +1,4 @@
-"""What a caller may say of a migration."""
+"""The options of a migration, validated."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qadapt.errors import InputError, SpecError
-from qadapt.migration.plan import ALLOWED
+from qadapt.migration.plan import LOSSES
 from qadapt.model import Guard, Quantization
 
 MB = 1 << 20
-CheckHow = Literal["all", "sample", "off"]
+CheckScope = Literal["all", "sample", "off"]
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to migrate.
+    """Options of a migration.
 
     Attributes:
-        allow: names of losses that are fine, see ``plan.ALLOWED``.
-        quantization: of the target, by vector; the source's where it is not named.
-        datatype: what the target keeps of the floats; None for the source's, where it has it.
-        keep_norms: lengths of vectors that the target normalises go into the payload.
-        workers: pairs of a reading and a writing thread.
-        batch_bytes: of one write, to begin with.
-        updated_at: the payload's entry that says when a row was written.
-        check: compare all rows, a sample, or nothing afterwards; None leaves it to the size.
-        gate: least recall@k of the target; None for that of the source.
-        probe: whether a few rows are copied to a scratch collection for the plan.
-        patience: seconds that a server may be away before the copy stops.
+        allow: names of accepted losses, see ``plan.LOSSES``.
+        quantization: of the target, for all vectors or by vector name; by default the source's.
+        datatype: of the target's vectors; None for the source's, where the target supports it.
+        keep_norms: store the lengths of vectors that the target normalizes in the payload.
+        workers: number of workers, each with a reading and a writing thread.
+        batch_bytes: initial size of one write.
+        updated_at: payload field with the time of a row's last change.
+        check: rows to compare after the copy; None for all up to 200,000, else a sample.
+        gate: minimum recall@k of the target; None to compare with the source's recall.
+        trial_copy: copy some rows to a scratch collection when planning.
+        retry_timeout: seconds to retry while a server is unreachable, before the copy stops.
         timeout: seconds for building the quantization.
     """
 
@@ -41,30 +41,33 @@ class Options:
     workers: int = 2
     batch_bytes: int = 4 * MB
     updated_at: str | None = None
-    check: CheckHow | None = None
+    check: CheckScope | None = None
     gate: Guard | None = None
-    probe: bool = True
-    patience: float = 60.0
+    trial_copy: bool = True
+    retry_timeout: float = 60.0
     timeout: float = 3600.0
 
     def __post_init__(self) -> None:
         for name in self.allow:
-            if name not in ALLOWED:
-                raise SpecError.unknown("loss to allow", name, ALLOWED)
+            if name not in LOSSES:
+                raise SpecError.unknown("loss to allow", name, LOSSES)
         if isinstance(self.workers, bool) or not 1 <= self.workers <= 64:
-            raise InputError(f"workers are 1 to 64; got {self.workers!r}")
+            raise InputError(f"workers must be between 1 and 64; got {self.workers!r}")
         if not 1 << 10 <= self.batch_bytes <= 64 * MB:
             raise InputError(
-                f"a batch has 1 KB to 64 MB; got {self.batch_bytes:,} bytes",
-                hint="servers take 32 to 100 MB in one request",
+                f"a batch must have between 1 KB and 64 MB; got {self.batch_bytes:,} bytes",
+                hint="servers accept requests of 32 to 100 MB",
             )
-        if not 0 <= self.patience < math.inf:
-            raise InputError(f"patience is a number of seconds from 0; got {self.patience!r}")
+        if not 0 <= self.retry_timeout < math.inf:
+            raise InputError(
+                "retry_timeout (--retry-timeout) must be a number of seconds, 0 or more; got "
+                f"{self.retry_timeout!r}"
+            )
         if self.datatype not in (None, "float32", "float16"):
             raise SpecError.unknown("datatype", str(self.datatype), ("float32", "float16"))
 
-    def of(self, vector: str) -> Quantization | None:
-        """What was asked for one vector; None for what the source has."""
+    def quantization_of(self, vector: str) -> Quantization | None:
+        """The quantization requested for a vector; None to keep the source's."""
         if isinstance(self.quantization, Mapping):
             return self.quantization.get(vector)
         return self.quantization

@@ -1,4 +1,4 @@
-"""What a migration would do, as plain data: MigrationPlan and its parts."""
+"""The plan of a migration as plain data: MigrationPlan and its parts."""
 
 from __future__ import annotations
 
@@ -8,53 +8,61 @@ from typing import Any, Literal
 
 from qadapt.model import Beside, Id, Match, Plain, Quantization, Rescore, Server, Vector
 
-# How a vector of the target is compared with the one of the source.
-Comparison = Literal["bit for bit", "length 1", "float16", "uint8", "without zeros"]
+# How a vector of the target is compared with the vector of the source.
+Comparison = Literal["exact", "normalized", "float16", "uint8", "nonzero"]
 
-# What cannot be carried can be left behind by these names (--allow NAME).
-ALLOWED = {
-    "sparse-vectors": "sparse vectors stay behind",
-    "multivectors": "vectors of many rows each stay behind",
-    "other-metrics": "vectors of a metric that qadapt does not know stay behind",
-    "other-vectors": "vectors of a type that qadapt does not read stay behind",
-    "payload-indexes": "indexes on the payload, or settings of them, are not made again",
-    "typed-fields": "what fields were declared as stays behind; their values do not",
-    "partitions": "rows of all partitions come into one collection, each with its partition noted",
-    "shard-keys": "rows of all shard keys come into one",
-    "tenants": "rows of all tenants come into one collection, each with its tenant noted",
-    "inactive-tenants": "rows of tenants that are not active stay behind",
-    "references": "references to other collections stay behind",
-    "quantization": "the target is not quantized where it has nothing like it",
-    "duplicate-ids": "of rows with the same id one stays, which is not defined",
-    "impossible-rows": "rows that the target cannot hold are left out and listed",
-    "missing-vectors": "rows that lack a vector are left out and listed",
-    "payload": "entries of payloads that the target changes are changed",
-    "existing-target": "rows are added to a collection that is there already",
+# Payload fields that a migration adds to rows, see ``row_codec``.
+SOURCE_ID = "qadapt_source_id"
+FIELDS = "qadapt_fields"
+NORMS = "qadapt_norms"
+PARTITION = "qadapt_partition"
+RESERVED_FIELDS = frozenset({SOURCE_ID, FIELDS, NORMS, PARTITION})
+
+# Data and settings that a target may be unable to hold. Each can be left behind (--allow NAME).
+LOSSES = {
+    "sparse-vectors": "sparse vectors are not copied",
+    "multivectors": "multivectors are not copied",
+    "other-metrics": "vectors with a metric that qadapt does not support are not copied",
+    "other-vectors": "vectors of a type that qadapt does not read are not copied",
+    "payload-indexes": "some payload indexes, or some of their settings, are not created",
+    "typed-fields": "values of typed fields are copied, their declarations are not",
+    "partitions": "all partitions become one collection; each row keeps its partition's name",
+    "shard-keys": "the rows of all shard keys become one collection",
+    "tenants": "all tenants become one collection; each row keeps its tenant's name",
+    "inactive-tenants": "rows of inactive tenants are not copied",
+    "references": "references to other collections are not copied",
+    "quantization": "the target is not quantized, because it has no equivalent",
+    "duplicate-ids": "one of several rows with the same id is kept; which one is undefined",
+    "rejected-rows": "rows that the target rejects are skipped and listed",
+    "missing-vectors": "rows that lack a vector are skipped and listed",
+    "payload": "payload values are changed by the target",
+    "existing-target": "rows are added to a collection that exists already",
 }
 
 
 @dataclass(frozen=True)
 class VectorPlan(Plain):
-    """One vector on its way.
+    """The plan for one dense vector.
 
     Attributes:
-        source, target: dimensions, metric and datatype on both sides.
-        count: rows that have it.
-        current: the source's quantization.
-        wanted: what is asked of the target, in common words; ``none`` for nothing.
-        becomes: what the target makes of that.
-        match: how near the target comes to the source's.
-        comparison: how ``check`` compares the floats.
-        held_by: whose codes the source's are, ``store`` or ``qadapt``.
-        rescore: how searches of the source rescore, where it was set; carried along.
+        source, target: dimensions, metric and datatype on each side.
+        count: rows that have the vector.
+        source_quantization: the quantization of the source.
+        requested_quantization: the quantization that the target is asked for, in the common form;
+            ``none`` for no quantization.
+        target_quantization: the quantization that the target builds for that request.
+        match: how closely the target's quantization matches the source's.
+        comparison: how ``check`` compares the values.
+        held_by: who holds the source's codes, ``store`` or ``qadapt``.
+        rescore: the rescoring set for searches of the source, which is copied; None for none.
     """
 
     source: Vector
     target: Vector
     count: int
-    current: Quantization
-    wanted: Quantization
-    becomes: Quantization
+    source_quantization: Quantization
+    requested_quantization: Quantization
+    target_quantization: Quantization
     match: Match
     comparison: Comparison
     held_by: Literal["store", "qadapt"] = "store"
@@ -63,122 +71,126 @@ class VectorPlan(Plain):
 
 @dataclass(frozen=True)
 class IdPlan(Plain):
-    """What becomes of the ids; all of them were read.
+    """How ids are mapped. All ids of the source were read.
 
     Attributes:
-        kept: taken as they are.
-        mapped: become UUIDs, with the id itself in the payload.
-        home: come back from an earlier migration and get their own id again.
-        examples: pairs of id and target id.
-        duplicates, impossible: the first of them.
-        duplicate_count, impossible_count: how many.
+        unchanged: ids that the target accepts.
+        mapped: ids that become UUIDs; the payload holds the original id.
+        restored: ids that an earlier migration mapped and that become the original id again.
+        examples: pairs of source id and target id.
+        duplicates, invalid: the first of them.
+        duplicate_count, invalid_count: their number.
     """
 
-    kept: int = 0
+    unchanged: int = 0
     mapped: int = 0
-    home: int = 0
+    restored: int = 0
     examples: tuple[tuple[Id, Id], ...] = ()
     duplicates: tuple[Id, ...] = ()
-    impossible: tuple[Id, ...] = ()
+    invalid: tuple[Id, ...] = ()
     duplicate_count: int = 0
-    impossible_count: int = 0
+    invalid_count: int = 0
 
 
 @dataclass(frozen=True)
 class Loss(Plain):
-    """Something that cannot be carried.
+    """Data or a setting that cannot be copied.
 
     Attributes:
-        name: by which it is allowed.
-        what: what it is, in words.
-        allowed: whether it was.
+        name: one of ``LOSSES``.
+        detail: what is lost, and why.
+        allowed: whether ``allow`` names it.
     """
 
     name: str
-    what: str
+    detail: str
     allowed: bool
 
 
 @dataclass(frozen=True)
-class Probe(Plain):
-    """Some rows that were really copied, to a scratch collection that was dropped again.
+class TrialCopy(Plain):
+    """The result of copying some rows to a scratch collection, which was dropped again.
 
     Attributes:
-        rows: how many.
-        read_rate, write_rate: rows a second, one at a time.
-        row_bytes: mean bytes of a row, payload included.
-        entries: for each key of a payload, the types that were seen in it.
-        wrapped: keys that travel as JSON text in one entry, because the target does not keep them.
-        noted: keys whose values are noted there too, because the target keeps them nearly.
-        changed: what came back otherwise, the first few.
-        created: whether the target made the scratch collection; False when it was not asked to.
-        refused: the first row that the target cannot hold, why, and how many; empty for none.
+        rows: number of rows.
+        read_rate, write_rate: rows per second, with one reader and one writer.
+        row_bytes: mean size of a row with its payload.
+        payload_types: the types seen in each payload field.
+        dropped_fields: payload fields that the target does not preserve; copied as JSON text.
+        lossy_fields: payload fields that the target rounds; the exact values are added as JSON
+            text.
+        differences: the first differences between the rows sent and the rows read back.
+        created: whether the scratch collection was created; False where rows were only read.
+        rejected: the first row that the target rejects, the reason and the number of such rows;
+            empty for none.
     """
 
     rows: int = 0
     read_rate: float | None = None
     write_rate: float | None = None
     row_bytes: int = 0
-    entries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    wrapped: tuple[str, ...] = ()
-    noted: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
+    payload_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dropped_fields: tuple[str, ...] = ()
+    lossy_fields: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
     created: bool = False
-    refused: str = ""
+    rejected: str = ""
 
 
 @dataclass(frozen=True)
-class Parting(Plain):
-    """How rows go from part to part: tenants of Weaviate, partitions of Milvus.
+class PartitionMap(Plain):
+    """How the partitions (Milvus) or tenants (Weaviate) of the source map to the target's.
 
     Attributes:
-        by: where the part of a row is told: by the ``store`` that has it in a tenant or partition,
-            by a ``note`` in its payload (``qadapt_part``), or by ``nothing``.
-        apart: whether rows are in parts in the target, too. Else they come into one collection,
-            each with the name of its part in its payload.
-        here, there: what parts are called on both sides.
-        places: the target's part by the source's; empty where rows come into one collection.
-        counts: rows by the source's part.
+        assigned_by: how the partition of a row is known: the ``store`` has it in a partition, the
+            ``payload`` names it (``qadapt_partition``), or there is ``none``.
+        preserved: whether the target has partitions as well. If not, all rows go to one collection
+            and the payload of each row names its partition.
+        source_kind, target_kind: the stores' names for partitions, such as ``tenants``.
+        names: the target's partition for each partition of the source; empty unless preserved.
+        rows: number of rows in each partition of the source.
     """
 
-    by: Literal["nothing", "store", "note"] = "nothing"
-    apart: bool = False
-    here: str = ""
-    there: str = ""
-    places: Mapping[str, str] = field(default_factory=dict)
-    counts: Mapping[str, int] = field(default_factory=dict)
+    assigned_by: Literal["none", "store", "payload"] = "none"
+    preserved: bool = False
+    source_kind: str = ""
+    target_kind: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class MigrationPlan(Plain):
-    """What would be done.
+    """The plan of a migration.
 
     Attributes:
         source, target: addresses without keys.
-        source_collection, target_collection: names.
-        source_server, target_server: which engines answered.
+        source_collection, target_collection: collection names.
+        source_server, target_server: the engines that answered.
         count: rows of the source.
-        vectors: by name.
-        ids: what becomes of them.
-        probe: what a few rows showed.
-        losses: what cannot be carried.
-        allow: what may be left behind, met or not.
-        notes: what a reader must know.
-        parts, workers: how it is read, and how many read and write at the same time.
-        batch_bytes: of one write, to begin with; it follows the server's answers.
-        bytes: of all rows, estimated.
-        seconds: expected, from the probe; None where it was not asked for.
-        keep_norms: lengths of vectors that the target normalises go into the payload.
-        updated_at: the payload's entry that says when a row was written; None for none.
-        mark: its highest value when the plan was made.
+        vectors: the dense vectors by name.
+        ids: how ids are mapped.
+        trial_copy: result of the trial copy.
+        losses: what cannot be copied.
+        allow: names of accepted losses, whether or not they occur.
+        notes: further information for the reader.
+        scan_ranges: number of ranges that the source is read in.
+        workers: number of workers that each copy one range at a time.
+        batch_bytes: initial size of one write; it adapts to the target's response times.
+        estimated_bytes: size of all rows.
+        estimated_seconds: duration of the copy, from the trial copy; None without one.
+        keep_norms: whether the payload keeps the lengths of vectors that the target normalizes.
+        updated_at: payload field with the time of a row's last change; None for none.
+        watermark: the highest value of that field when the plan was made.
         fingerprint: of the source's configuration.
-        created: when, UTC.
+        created: time of the plan, UTC.
         qadapt: version.
-        indexes: on the payload, made after the load: the kind by key.
-        index_settings: what else they are told, by key, in the words of the target's family.
-        beside: what the target is created with beside its vectors.
-        compared: how ``check`` compares its extra vectors, by name.
-        parting: how rows go from tenant or partition to tenant or partition.
+        payload_indexes: kind of each payload index to create, by key.
+        payload_index_settings: further settings of those indexes, in the terms of the target's
+            family.
+        schema: what the target is created with besides its dense vectors.
+        extra_comparisons: how ``check`` compares sparse vectors and multivectors, by name.
+        partitions: how partitions are mapped.
     """
 
     source: str
@@ -190,33 +202,38 @@ class MigrationPlan(Plain):
     count: int
     vectors: Mapping[str, VectorPlan]
     ids: IdPlan
-    probe: Probe
+    trial_copy: TrialCopy
     losses: tuple[Loss, ...]
     allow: tuple[str, ...]
     notes: tuple[str, ...]
-    parts: int
+    scan_ranges: int
     workers: int
     batch_bytes: int
-    bytes: int
-    seconds: float | None
+    estimated_bytes: int
+    estimated_seconds: float | None
     keep_norms: bool
     updated_at: str | None
-    mark: Any
+    watermark: Any
     fingerprint: str
     created: str
     qadapt: str
-    indexes: Mapping[str, str] = field(default_factory=dict)
-    beside: Beside = field(default_factory=Beside)
-    compared: Mapping[str, Comparison] = field(default_factory=dict)
-    index_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    parting: Parting = field(default_factory=Parting)
+    payload_indexes: Mapping[str, str] = field(default_factory=dict)
+    schema: Beside = field(default_factory=Beside)
+    extra_comparisons: Mapping[str, Comparison] = field(default_factory=dict)
+    payload_index_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    partitions: PartitionMap = field(default_factory=PartitionMap)
 
     @property
     def refused(self) -> tuple[Loss, ...]:
-        """What cannot be carried and was not allowed."""
+        """Losses that are not allowed."""
         return tuple(loss for loss in self.losses if not loss.allowed)
 
     @property
-    def made(self) -> dict[str, Vector]:
-        """The target's vectors."""
+    def target_vectors(self) -> dict[str, Vector]:
+        """The dense vectors of the target."""
         return {name: each.target for name, each in self.vectors.items()}
+
+
+def vector_label(name: str) -> str:
+    """A vector's name in a sentence."""
+    return f"vector {name!r}" if name else "the vector"

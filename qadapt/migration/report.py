@@ -1,4 +1,4 @@
-"""What a comparison and a migration found, as plain data."""
+"""The results of a check and of a migration, as plain data."""
 
 from __future__ import annotations
 
@@ -7,26 +7,39 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from qadapt.evaluation.recall import Proof
-from qadapt.migration.compare import Difference
 from qadapt.migration.plan import MigrationPlan
 from qadapt.model import Id, Plain, Status
 
 
 @dataclass(frozen=True)
+class Difference(Plain):
+    """One difference between source and target.
+
+    Attributes:
+        id: the row's id in the source (in the target, where ``kind`` is ``unexpected``).
+        kind: ``missing``, ``unexpected``, ``id``, ``payload``, ``vector`` or ``vector 'NAME'``.
+        detail: both values, or the reason.
+    """
+
+    id: Id
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class RecallCheck(Plain):
-    """Recall@k of the target against the exact truth of the source.
+    """Recall@k of the target, by exact scores of the source's vectors.
 
     Attributes:
         vector: its name.
-        recall, low, high: of the target's own search, with its codes: mean over the queries, and
-            its 95 % interval.
-        source_recall: of the source's own search, by the same queries.
-        gate: the least that passes, in words.
-        k, queries: of how many results, over how many vectors of the source.
-        passed: whether the gate was reached; a gate that was given is not reached by a figure that
-            proves nothing.
-        exact, source_exact: of exact searches, which use no codes; None where neither side has
-            codes, or exact searches are switched off.
+        recall, low, high: of the target's own search, with its codes: mean over the queries and
+            95 % confidence interval.
+        source_recall: of the source's own search, for the same queries.
+        requirement: the minimum to pass.
+        k, queries: number of results for each query, and number of queries.
+        passed: whether the requirement is met. A gate is not met by a figure that proves nothing.
+        exact_recall, source_exact_recall: of exact searches, which use no codes; None where neither
+            side has codes or exact search is disabled.
         ground_truth: the vectors that exact scores were computed from.
         proof: how much the figure proves.
     """
@@ -36,35 +49,36 @@ class RecallCheck(Plain):
     low: float
     high: float
     source_recall: float
-    gate: str
+    requirement: str
     k: int
     queries: int
     passed: bool
-    exact: float | None = None
-    source_exact: float | None = None
+    exact_recall: float | None = None
+    source_exact_recall: float | None = None
     ground_truth: str = ""
     proof: Proof = field(default_factory=Proof)
 
 
 @dataclass(frozen=True)
 class Check(Plain):
-    """A target compared with its source.
+    """The result of comparing a target with its source.
 
     Attributes:
-        source, target: with collections.
-        source_count, target_count: rows.
-        missing: rows of the source that the target lacks, but for those left out on purpose.
-        extra: rows of the target that the source lacks.
-        left_out: rows that the migration left out on purpose.
+        source, target: addresses with collections.
+        source_count, target_count: number of rows.
+        missing: rows of the source that the target lacks, without skipped rows.
+        unexpected: rows of the target that the source lacks.
+        skipped: rows that the migration skipped, as allowed.
         compared: rows whose vectors and payloads were compared.
-        how: ``all`` or ``sample``.
-        different: of those compared, rows that differ.
-        bound: the share of rows that may still differ, at 95 % certainty; 0 when all were compared.
-        differences: the first of them.
-        recalls: one for each vector; none when it was not measured.
-        seconds: that it took.
-        passed: all of it.
-        notes: what the comparison does not show.
+        scope: ``all`` rows or a ``sample``.
+        different: number of compared rows that differ.
+        max_different_share: upper bound of the share of all rows that differ, with 95 % confidence;
+            0 where all rows were compared.
+        differences: the first differences.
+        recalls: one result for each vector; empty where recall was not measured.
+        seconds: duration.
+        passed: whether ids, rows and recall all passed.
+        notes: limits of the comparison.
     """
 
     source: str
@@ -72,12 +86,12 @@ class Check(Plain):
     source_count: int
     target_count: int
     missing: int
-    extra: int
-    left_out: int
+    unexpected: int
+    skipped: int
     compared: int
-    how: Literal["all", "sample"]
+    scope: Literal["all", "sample"]
     different: int
-    bound: float
+    max_different_share: float
     differences: tuple[Difference, ...]
     recalls: tuple[RecallCheck, ...]
     seconds: float
@@ -86,79 +100,79 @@ class Check(Plain):
 
 
 @dataclass(frozen=True)
-class CaughtUp(Plain):
-    """What a pass carried after the copy.
+class CatchUp(Plain):
+    """Changes of the source that were applied to the target after the copy.
 
     Attributes:
-        added, changed, deleted: rows.
-        by: how changes were found.
-        seconds: that it took.
+        added, changed, deleted: number of rows.
+        detected_by: how changed rows were found.
+        seconds: duration.
     """
 
     added: int
     changed: int
     deleted: int
-    by: str
+    detected_by: str
     seconds: float
 
 
 @dataclass(frozen=True)
 class Metrics(Plain):
-    """What it took.
+    """Throughput and durations of a migration.
 
     Attributes:
         rows, bytes: written by this run; bytes of vectors.
-        already: rows that earlier runs had written.
-        left_out: rows of this run that the target cannot hold.
-        writes: batches.
-        copy_seconds, build_seconds, check_seconds: of the three stages.
-        rate: rows a second of the copy.
-        megabytes_rate: megabytes of vectors a second.
-        write_share: share of the lanes' time spent in writes of the target.
+        rows_before: written by earlier runs.
+        skipped: rows of this run that the target rejected.
+        writes: number of batches.
+        copy_seconds, build_seconds, check_seconds: duration of each stage.
+        rows_per_second: of the copy.
+        megabytes_per_second: of the copy, vectors only.
+        write_share: share of the workers' time spent in writes to the target.
     """
 
     rows: int = 0
     bytes: int = 0
-    already: int = 0
-    left_out: int = 0
+    rows_before: int = 0
+    skipped: int = 0
     writes: int = 0
     copy_seconds: float = 0.0
     build_seconds: float = 0.0
     check_seconds: float = 0.0
-    rate: float = 0.0
-    megabytes_rate: float = 0.0
+    rows_per_second: float = 0.0
+    megabytes_per_second: float = 0.0
     write_share: float = 0.0
 
 
 @dataclass(frozen=True)
 class Cutover(Plain):
-    """An alias that was switched.
+    """An alias that was switched to the target.
 
     Attributes:
         alias: its name.
-        before: the collection that it stood at; None when it is new.
-        now: where it stands.
-        rollback: what to type to take it back.
+        previous: the collection that it pointed to; None for a new alias.
+        current: the collection that it points to.
+        rollback: the command that switches it back.
     """
 
     alias: str
-    before: str | None
-    now: str
+    previous: str | None
+    current: str
     rollback: str
 
 
 @dataclass(frozen=True)
 class Migration(Plain):
-    """What became of a migration.
+    """The result of a migration.
 
     Attributes:
-        plan: what was to be done.
-        state: ``done``, or ``check failed``.
-        resumed: whether an earlier run's journal was gone on with.
-        status: what was seen of each vector's quantization.
-        metrics: what it took.
-        left_out: the first rows that were left out, and why.
-        check, caught_up, cutover: None where it was not asked for.
+        plan: the plan that was carried out.
+        state: ``done`` or ``check failed``.
+        resumed: whether an earlier run was resumed.
+        status: quantization status of each vector of the target.
+        metrics: throughput and durations.
+        skipped: the first skipped rows, each with the reason.
+        check, catch_up, cutover: None where not requested.
     """
 
     plan: MigrationPlan
@@ -166,7 +180,7 @@ class Migration(Plain):
     resumed: bool
     status: Mapping[str, Status]
     metrics: Metrics
-    left_out: tuple[tuple[Id, str], ...] = ()
+    skipped: tuple[tuple[Id, str], ...] = ()
     check: Check | None = None
-    caught_up: CaughtUp | None = None
+    catch_up: CatchUp | None = None
     cutover: Cutover | None = None

@@ -1,61 +1,72 @@
-"""A plan, a check and a migration in words: pairs of a label and a line."""
+"""A plan, a check and a migration as text: pairs of a label and a line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qadapt.migration import extras
-from qadapt.migration.indexes import settings_words
-from qadapt.migration.plan import MigrationPlan, Parting, VectorPlan
-from qadapt.migration.report import Check, Migration
+from qadapt.migration.plan import PARTITION, MigrationPlan, PartitionMap, VectorPlan
+from qadapt.migration.report import Check, Migration, RecallCheck
+from qadapt.migration.schema import describe_extra
 from qadapt.model import Kind, Level, Server
 
 Pairs = list[tuple[str, str]]
-SHOWN = 5  # parts that are told by name
+SHOWN = 5  # partitions that are listed by name
 
 
 def plan_lines(plan: MigrationPlan) -> Pairs:
-    """What would be done."""
+    """A plan."""
     return list(_plan(plan))
 
 
 def _plan(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
-    yield "from", f"{plan.source}#{plan.source_collection} ({_server(plan.source_server)})"
-    yield "to", f"{plan.target}#{plan.target_collection} ({_server(plan.target_server)})"
-    yield "rows", f"{plan.count:,}, about {plan.bytes / 1e6:,.1f} MB"
-    for name, each in plan.vectors.items():
-        yield (f"vector {name}".strip(), _vector(each))
-        yield "  codes", _codes(each)
-        yield "  compared", each.comparison
-    for name, extra in plan.beside.extras.items():
-        yield f"vector {name}".strip(), extras.words(extra)
-        yield "  compared", plan.compared.get(name, "bit for bit")
-    if plan.parting.by != "nothing":
-        yield plan.parting.here if plan.parting.by == "store" else "parts", _parting(plan.parting)
+    yield "source", f"{plan.source}#{plan.source_collection} ({_server(plan.source_server)})"
+    yield "target", f"{plan.target}#{plan.target_collection} ({_server(plan.target_server)})"
+    yield "rows", f"{plan.count:,}, about {plan.estimated_bytes / 1e6:,.1f} MB"
+    yield from _vector_lines(plan)
+    if plan.partitions.assigned_by != "none":
+        stored = plan.partitions.assigned_by == "store"
+        label = plan.partitions.source_kind if stored else "partitions"
+        yield label, _partitions(plan.partitions)
     yield "ids", _ids(plan)
-    if plan.probe.entries:
-        told = ", ".join(f"{key} ({'|'.join(kinds)})" for key, kinds in plan.probe.entries.items())
-        yield "payload", told
-    for name, words in (plan.beside.schema.get("entries") or {}).items():
-        yield "field", f"{name}: {words}"
-    for key, kind in plan.indexes.items():
-        told = ", ".join([kind, *settings_words(plan.index_settings.get(key) or {})])
-        yield "index", f"{key} ({told}), made after the load"
+    if plan.trial_copy.payload_types:
+        fields = plan.trial_copy.payload_types.items()
+        yield "payload", ", ".join(f"{key} ({'|'.join(kinds)})" for key, kinds in fields)
+    for name, kind in (plan.schema.schema.get("entries") or {}).items():
+        yield "field", f"{name}: {kind}"
+    for key, kind in plan.payload_indexes.items():
+        settings = (plan.payload_index_settings.get(key) or {}).items()
+        details = ", ".join([kind, *(f"{name} {value}" for name, value in settings)])
+        yield "index", f"{key} ({details}), created after the copy"
     for loss in plan.losses:
-        sign = "allowed" if loss.allowed else f"refused without --allow {loss.name}"
-        yield "not carried", f"{loss.name}: {loss.what} ({sign})"
+        state = "allowed" if loss.allowed else f"refused without --allow {loss.name}"
+        yield "loss", f"{loss.name}: {loss.detail} ({state})"
     for note in plan.notes:
         yield "note", note
+    yield from _execution(plan)
+
+
+def _vector_lines(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
+    for name, each in plan.vectors.items():
+        yield f"vector {name}".strip(), _vector(each)
+        yield "  quantization", _quantization(each)
+        yield "  comparison", each.comparison
+    for name, extra in plan.schema.extras.items():
+        yield f"vector {name}".strip(), describe_extra(extra)
+        yield "  comparison", plan.extra_comparisons.get(name, "exact")
+
+
+def _execution(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
     size = f"{plan.batch_bytes / 1e6:.1f} MB"
-    lanes = f"{_many(plan.parts, 'part')}, {_many(plan.workers, 'worker')}"
-    yield "how", f"{lanes}, batches of {size} to begin with"
-    if plan.probe.read_rate is not None:
-        rates = f"read {plan.probe.read_rate:,.0f}"
-        if plan.probe.write_rate is not None:
-            rates += f", wrote {plan.probe.write_rate:,.0f}"
-        yield "probe", f"{plan.probe.rows} rows: {rates} rows/s"
-    if plan.seconds is not None:
-        yield "time", f"about {duration(plan.seconds)} for the copy, by the probe"
+    ranges, workers = _many(plan.scan_ranges, "scan range"), _many(plan.workers, "worker")
+    yield "copy", f"{ranges}, {workers}, batches of {size} initially"
+    trial = plan.trial_copy
+    if trial.read_rate is not None:
+        rates = f"read {trial.read_rate:,.0f}"
+        if trial.write_rate is not None:
+            rates += f", wrote {trial.write_rate:,.0f}"
+        yield "trial copy", f"{trial.rows} rows: {rates} rows/s"
+    if plan.estimated_seconds is not None:
+        yield "time", f"about {duration(plan.estimated_seconds)} for the copy, by the trial copy"
 
 
 def _many(n: int, what: str) -> str:
@@ -67,50 +78,50 @@ def _server(server: Server) -> str:
 
 
 def _vector(each: VectorPlan) -> str:
-    kinds = str(each.source.datatype)
+    datatype = str(each.source.datatype)
     if each.target.datatype != each.source.datatype:
-        kinds += f" -> {each.target.datatype}"
-    return f"{each.source.dim} dimensions, {each.source.metric}, {kinds}, {each.count:,} of them"
+        datatype += f" -> {each.target.datatype}"
+    return f"{each.source.dim} dimensions, {each.source.metric}, {datatype}, {each.count:,} rows"
 
 
-def _codes(each: VectorPlan) -> str:
-    if each.wanted.kind is Kind.NONE and each.current.kind is Kind.NONE:
+def _quantization(each: VectorPlan) -> str:
+    if Kind.NONE is each.requested_quantization.kind is each.source_quantization.kind:
         return "none"
-    words = f"{each.current} -> {each.becomes} ({each.match.level})"
+    text = f"{each.source_quantization} -> {each.target_quantization} ({each.match.level})"
     if each.match.level is not Level.EXACT:
-        words += f": {'; '.join(each.match.differences)}"
+        text += f": {'; '.join(each.match.differences)}"
     if each.rescore is not None:
-        words += f"; rescored as {each.rescore}"
-    return words
+        text += f"; rescore {each.rescore}"
+    return text
 
 
-def _parting(parting: Parting) -> str:
-    counts = parting.counts
-    words = f"{len(counts)} {parting.here}"
-    if parting.apart:
-        words += f" -> {len(set(parting.places.values()))} {parting.there}"
+def _partitions(partitions: PartitionMap) -> str:
+    rows = partitions.rows
+    text = f"{len(rows)} {partitions.source_kind}"
+    if partitions.preserved:
+        text += f" -> {len(set(partitions.names.values()))} {partitions.target_kind}"
     else:
-        words += " -> one collection, 'qadapt_part' in the payload says which"
-    told = []
-    for name, count in list(counts.items())[:SHOWN]:
-        place = parting.places.get(name, name)
-        told.append(f"{name}{'' if place == name else f' -> {place}'} ({count:,} rows)")
-    return f"{words}: {', '.join(told)}{', ...' if len(counts) > SHOWN else ''}"
+        text += f" -> one collection, with the payload field {PARTITION!r}"
+    listed = []
+    for name, count in list(rows.items())[:SHOWN]:
+        target = partitions.names.get(name, name)
+        listed.append(f"{name}{'' if target == name else f' -> {target}'} ({count:,} rows)")
+    return f"{text}: {', '.join(listed)}{', ...' if len(rows) > SHOWN else ''}"
 
 
 def _ids(plan: MigrationPlan) -> str:
     ids = plan.ids
-    words = [f"{ids.kept:,} stay"]
+    parts = [f"{ids.unchanged:,} unchanged"]
     if ids.mapped:
         shown = ", ".join(f"{a!r} -> {b}" for a, b in ids.examples[:1])
-        words.append(f"{ids.mapped:,} become UUIDs ({shown})")
-    if ids.home:
-        words.append(f"{ids.home:,} get their own back")
-    return ", ".join(words)
+        parts.append(f"{ids.mapped:,} mapped to UUIDs ({shown})")
+    if ids.restored:
+        parts.append(f"{ids.restored:,} mapped back to their original ids")
+    return ", ".join(parts)
 
 
 def duration(seconds: float) -> str:
-    """A length of time."""
+    """A duration with its unit."""
     if seconds < 90:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     if seconds < 5400:
@@ -119,70 +130,73 @@ def duration(seconds: float) -> str:
 
 
 def check_lines(check: Check) -> Pairs:
-    """What a comparison found."""
+    """The result of a check."""
     return list(_check(check))
 
 
 def _check(check: Check) -> Iterator[tuple[str, str]]:
     yield "rows", f"{check.source_count:,} in the source, {check.target_count:,} in the target"
-    out = f"; {check.left_out:,} left out on purpose" if check.left_out else ""
-    yield "ids", f"{check.missing:,} missing, {check.extra:,} not in the source{out}"
+    skipped = f"; {check.skipped:,} skipped as allowed" if check.skipped else ""
+    yield "ids", f"{check.missing:,} missing, {check.unexpected:,} unexpected{skipped}"
     bound = ""
-    if check.how == "sample":
-        bound = f"; of all rows at most {check.bound:.3%} differ (95 %)"
+    if check.scope == "sample":
+        bound = f"; at most {check.max_different_share:.3%} of all rows differ (95 % confidence)"
     yield "compared", f"{check.compared:,} rows, {check.different:,} differ{bound}"
     for each in check.recalls:
-        name = f" of {each.vector!r}" if each.vector else ""
-        sign = "" if each.passed else "  MISSED"
-        exact = ""
-        if each.exact is not None and each.source_exact is not None:
-            exact = f"; by exact search {each.exact:.3f}, the source's own {each.source_exact:.3f}"
-        yield (
-            "recall",
-            f"recall@{each.k}{name} {each.recall:.3f} ({each.low:.3f} to {each.high:.3f}) by "
-            f"{each.queries} queries, the source's own {each.source_recall:.3f}{exact}; "
-            f"gate {each.gate}{sign}; ground truth: {each.ground_truth} of the source",
-        )
+        yield "recall", _recall(each)
         if each.proof.reason:
-            yield "but", each.proof.reason
+            yield "note", each.proof.reason
     for note in check.notes:
         yield "note", note
-    for each_difference in check.differences:
-        yield "differs", f"{each_difference.id!r} {each_difference.what}: {each_difference.detail}"
+    for difference in check.differences:
+        yield "difference", f"{difference.id!r} {difference.kind}: {difference.detail}"
+
+
+def _recall(each: RecallCheck) -> str:
+    vector = f" of {each.vector!r}" if each.vector else ""
+    exact = ""
+    if each.exact_recall is not None and each.source_exact_recall is not None:
+        exact = f"; exact search {each.exact_recall:.3f}, source {each.source_exact_recall:.3f}"
+    return (
+        f"recall@{each.k}{vector} {each.recall:.3f} ({each.low:.3f} to {each.high:.3f}, "
+        f"{each.queries} queries), source {each.source_recall:.3f}{exact}; "
+        f"required: {each.requirement}{'' if each.passed else '  MISSED'}; "
+        f"ground truth: {each.ground_truth} of the source"
+    )
 
 
 def migration_lines(done: Migration) -> Pairs:
-    """What became of a migration."""
+    """The result of a migration."""
     return list(_migration(done))
 
 
 def _migration(done: Migration) -> Iterator[tuple[str, str]]:
     metrics = done.metrics
-    before = f", {metrics.already:,} were there from before" if metrics.already else ""
+    before = f", {metrics.rows_before:,} by earlier runs" if metrics.rows_before else ""
     yield "copied", f"{metrics.rows:,} rows in {duration(metrics.copy_seconds)}{before}"
     if metrics.rows:
         yield (
             "rate",
-            f"{metrics.rate:,.0f} rows/s, {metrics.megabytes_rate:.1f} MB/s of vectors, "
-            f"{metrics.write_share:.0%} of the time in writes",
+            f"{metrics.rows_per_second:,.0f} rows/s, {metrics.megabytes_per_second:.1f} MB/s of "
+            f"vectors, {metrics.write_share:.0%} of the time in writes",
         )
-    for key, why in done.left_out:
-        yield "left out", f"{key!r}: {why}"
+    for key, reason in done.skipped:
+        yield "skipped", f"{key!r}: {reason}"
     for name, status in done.status.items():
         state = f"{status.state}" + (f": {status.reason}" if status.reason else "")
-        label = f"codes of {name}" if name else "codes"
-        yield label, f"{done.plan.vectors[name].becomes}: {state}"
-    if done.caught_up is not None:
-        caught = done.caught_up
+        label = f"quantization of {name}" if name else "quantization"
+        yield label, f"{done.plan.vectors[name].target_quantization}: {state}"
+    if done.catch_up is not None:
+        caught = done.catch_up
         yield (
-            "caught up",
+            "catch-up",
             f"{caught.added:,} added, {caught.changed:,} changed, {caught.deleted:,} deleted "
-            f"(by {caught.by})",
+            f"(changes found by: {caught.detected_by})",
         )
     if done.check is not None:
         yield from check_lines(done.check)
     if done.cutover is not None:
         cut = done.cutover
-        was = f", before at {cut.before!r}" if cut.before else ""
-        yield "alias", f"{cut.alias!r} stands at {cut.now!r}{was}"
-        yield "take back", cut.rollback
+        previous = f", previously to {cut.previous!r}" if cut.previous else ""
+        yield "alias", f"{cut.alias!r} points to {cut.current!r}{previous}"
+        yield "roll back", cut.rollback

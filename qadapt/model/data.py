@@ -128,6 +128,18 @@ class Batch:
             {name: each.rows(start, stop) for name, each in self.extras.items()},
         )
 
+    def take(self, rows: Sequence[int]) -> Batch:
+        """Some rows, in the given order; the arrays are copies."""
+        payloads = self.payloads
+        index = np.asarray(rows, dtype=np.intp)
+        return _unchecked(
+            [self.ids[row] for row in rows],
+            {name: array[index] for name, array in self.vectors.items()},
+            None if payloads is None else [payloads[row] for row in rows],
+            {name: mask[index] for name, mask in self.missing.items()},
+            {name: each.pick(index) for name, each in self.extras.items()},
+        )
+
     @classmethod
     def concat(cls, batches: Sequence[Batch]) -> Batch:
         """One batch of several that have the same vectors; rows without a payload get ``{}``.

@@ -24,9 +24,13 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "eval, no time": (("eval", *AT, "--seconds", "-1"), "seconds must be above 0"),
     "eval, no time to build": (
         ("eval", *AT, "binary", "--build-timeout", "0"), "--build-timeout) must be above 0"),
-    "migrate, no number": (("migrate", *ENDS, "--batch", "nan"), "--batch is a number"),
-    "migrate, no patience": (("migrate", *ENDS, "--patience", "-1"), "patience is a number"),
-    "migrate, endless patience": (("migrate", *ENDS, "--patience", "nan"), "patience is a number"),
+    "migrate, no number": (("migrate", *ENDS, "--batch", "nan"), "--batch must be a finite number"),
+    "migrate, negative retry timeout": (
+        ("migrate", *ENDS, "--retry-timeout", "-1"), "(--retry-timeout) must be a number"
+    ),
+    "migrate, infinite retry timeout": (
+        ("migrate", *ENDS, "--retry-timeout", "nan"), "(--retry-timeout) must be a number"
+    ),
     "migrate, a gate that is none": (
         ("migrate", *ENDS, "--dry-run", "--gate", "0.5"), "a guard looks like"),
     "migrate, a cluster that is none": (

@@ -1,7 +1,8 @@
 """Options beside one another: each pair is refused by an error that names both, or has an effect.
 
-A limit that is not reached (--copy-rows, --memory, --patience), a permission that is not needed
-(--allow, --accept, --yes) and a seed of what is not drawn hold by themselves, so they are no pairs.
+A limit that is not reached (--copy-rows, --memory, --retry-timeout), a permission that is not
+needed (--allow, --accept, --yes) and a seed of what is not drawn hold by themselves, so they are
+no pairs.
 """
 
 from __future__ import annotations
@@ -225,7 +226,7 @@ def test_calls_refuse_what_has_no_effect(articles: str, embeddings: Any) -> None
 
 def test_a_migration_that_goes_on_refuses_other_words(articles: str, cli: Cli) -> None:
     ends = (f"{articles}#articles", f"{articles}#copy")
-    done = qa.migrate(*ends, quantization="binary:rescore=4", check="off", probe=False)
+    done = qa.migrate(*ends, quantization="binary:rescore=4", check="off", trial_copy=False)
     assert done.plan.vectors[""].wanted == qa.Quantization.parse("binary")
     again = qa.migrate(*ends, quantization="binary:rescore=4", check="off", workers=3)
     assert again.resumed and again.plan.workers == 3
@@ -239,6 +240,6 @@ def test_a_migration_that_goes_on_refuses_other_words(articles: str, cli: Cli) -
     assert cli("migrate", *ends, "--keep-norms").code == 2
     with pytest.raises(InputError, match="titel"):
         qa.plan_migration(ends[0], f"{articles}#other", quantization={"titel": "binary"})
-    plan = qa.plan_migration(ends[0], f"{articles}#third", quantization="scalar", probe=False)
+    plan = qa.plan_migration(ends[0], f"{articles}#third", quantization="scalar", trial_copy=False)
     with pytest.raises(InputError, match="planned scalar"):
         qa.migrate(ends[0], f"{articles}#third", plan=plan, quantization="binary")

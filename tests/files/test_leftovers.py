@@ -141,18 +141,18 @@ def test_files_that_the_engine_was_writing(words: tuple[str, str, str]) -> None:
     assert [names(docs), names(segment)] == before
 
 
-def test_the_probe_of_a_migration(words: tuple[str, str, str]) -> None:
+def test_the_trial_copy_of_a_migration(words: tuple[str, str, str]) -> None:
     source, target, _ = words
     killed(
         """
-        from qadapt.migration import probe
-        probe.put = dies
+        from qadapt.migration import trial_copy
+        trial_copy.write_bisecting = dies
         qa.migrate(source + "#docs", target + "#docs")
         """,
         *words,
     )
     with qa.open(target) as database:
-        assert [name[:13] for name in database.collections()] == ["Qadapt_probe_"]
+        assert [name[:13] for name in database.collections()] == ["Qadapt_trial_"]
     assert qa.migrate(f"{source}#docs", f"{target}#docs").state == "done"
     with qa.open(target) as database:
         assert database.collections() == ["docs"]
@@ -183,8 +183,8 @@ def test_ids_on_disk(words: tuple[str, str, str], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TMPDIR", folder)
     killed(
         """
-        from qadapt.migration import scan
-        scan.every_piece = dies
+        from qadapt.migration import id_scan
+        id_scan.Router.scan = dies
         qa.migrate(source + "#docs", target + "#docs")
         """,
         *words,

@@ -1,4 +1,4 @@
-"""Collections to migrate, on live engines."""
+"""Collections to migrate, in live engines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from mig_help import DIM, rows
+from migration_help import DIM, rows
+from partition_help import SIZES, fill
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -23,7 +24,7 @@ def edge(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def source(edge: Database) -> Collection:
-    """500 rows, whole numbers as ids, lengths of all kinds under dot."""
+    """500 rows with integer ids, and vectors of different lengths under dot."""
     collection = edge.create("docs", dim=DIM, metric="dot")
     payloads = [{"n": at, "odd": bool(at % 2)} for at in range(500)]
     collection.write(qa.Batch(range(500), {"": rows(500)}, payloads))
@@ -32,7 +33,7 @@ def source(edge: Database) -> Collection:
 
 @pytest.fixture
 def name() -> str:
-    """A collection's name that every store takes, and nobody else has."""
+    """A unique collection name that every store accepts."""
     return f"Mig_{secrets.token_hex(5)}"
 
 
@@ -40,9 +41,9 @@ def name() -> str:
 def ends(
     live: Callable[[str], str], tmp_path: Path, name: str
 ) -> Iterator[Callable[[str], Database]]:
-    """``ends("weaviate")``: an open store; what was made under ``name`` is dropped afterwards.
+    """``ends("weaviate")`` opens a store; collections under ``name`` are dropped at the end.
 
-    A server may be shared with other tests, which run at the same time.
+    Other tests may use the same server at the same time.
     """
     opened: list[Database] = []
 
@@ -70,3 +71,11 @@ def ends(
             if each.startswith(name):
                 database.drop(each)
         database.close()
+
+
+@pytest.fixture
+def tenants(ends: Callable[[str], Database], name: str) -> Collection:
+    """A collection of Weaviate with three tenants, called ``name``."""
+    database = ends("weaviate")
+    fill(database, name, SIZES)
+    return database[name]

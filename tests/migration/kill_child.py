@@ -1,6 +1,8 @@
-"""A migration in a process of its own, to be killed: ``kill_child.py SOURCE TARGET LOG``.
+"""A migration in a subprocess, to be killed.
 
-Each read page and each write is a line of the log, on disk before it is done.
+    kill_child.py SOURCE TARGET LOG
+
+Each page that is read and each write is one line of the log, written beforehand.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import qadapt as qa
-from qadapt.migration import probe
-from qadapt.migration.endpoint import opened
+from qadapt.migration import trial_copy
+from qadapt.migration.endpoint import open_endpoint
 
 
 def main(source: str, target: str, path: str) -> None:
@@ -23,12 +25,12 @@ def main(source: str, target: str, path: str) -> None:
     def tell(what: str, ids: Any) -> None:
         os.write(log, (json.dumps([what, list(ids)]) + "\n").encode())
 
-    with opened(source) as here, opened(target) as there:
+    with open_endpoint(source) as here, open_endpoint(target) as there:
         read, write = here.store.read, there.store.write
 
         def logged_read(*args: Any, **options: Any) -> Iterator[qa.Batch]:
             for page in read(*args, **options):
-                if options.get("vectors") and options["page"] != probe.ROWS:
+                if options.get("vectors") and options["page"] != trial_copy.ROWS:
                     tell("read", page.ids)
                 yield page
 
@@ -40,7 +42,7 @@ def main(source: str, target: str, path: str) -> None:
         there.store.write = logged_write  # type: ignore[method-assign]
         tell("begun", [])
         done = qa.migrate(
-            here, there, batch_bytes=1 << 13, workers=2, probe=False, check="off"
+            here, there, batch_bytes=1 << 13, workers=2, trial_copy=False, check="off"
         )  # fmt: skip
         tell("done", [done.metrics.rows])
 

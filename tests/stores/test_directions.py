@@ -150,10 +150,10 @@ def test_a_migration_names_what_the_targets_datatype_cannot_hold(tmp_path: Path)
         rows[1] *= 1e6
         database.create("a", dim=4, metric="dot").write(qa.Batch([1, 2, 3], {"": rows}))
         target = (database, "b")
-        with pytest.raises(InputError, match=r"2 .*float16 cannot hold"):
+        with pytest.raises(InputError, match=r"2 .*outside the range of float16"):
             qa.migrate((database, "a"), target, datatype="float16")
         result = qa.migrate(
-            (database, "a"), target, datatype="float16", allow=["impossible-rows"], restart=True
+            (database, "a"), target, datatype="float16", allow=["rejected-rows"], restart=True
         )
         assert [key for key, _ in result.left_out] == [2] and database["b"].count() == 2
 

@@ -45,7 +45,7 @@ def test_keys_that_were_inserted_twice_are_named_before_a_copy(
     database = Database(server)
     target = f"edge:{tmp_path / 'copy'}#copy"
     planned = qa.plan_migration((database, NAME), target)
-    assert [(loss.name, loss.what) for loss in planned.losses] == [
+    assert [(loss.name, loss.detail) for loss in planned.losses] == [
         ("duplicate-ids", "4: 3, 20, 39")
     ]
     with pytest.raises(UnsupportedError, match="duplicate-ids: 4: 3, 20, 39"):

@@ -1,6 +1,6 @@
 """A server that loads after its restart is waited for; one that does not is left.
 
-That a real one does so is tested live in tests/migration/test_mig_kill.py.
+That a real one does so is tested live in tests/migration/test_migration_kill.py.
 """
 
 from __future__ import annotations

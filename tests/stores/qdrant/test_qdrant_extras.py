@@ -1,6 +1,6 @@
 """Sparse vectors and multivectors by contract: what is sent to a server, and read of its answers.
 
-That the client's own models take the same bodies, ``test_mig_extras`` shows in local mode.
+``test_migration_extra_vectors`` shows in local mode that the client's models accept them.
 """
 
 from __future__ import annotations

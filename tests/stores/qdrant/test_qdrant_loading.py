@@ -130,7 +130,7 @@ def test_a_migration_to_a_server_in_the_order_of_its_requests(tmp_path: Any) -> 
         made = here.create("docs", dim=4, metric="dot")
         made.write(qa.Batch(range(2000), {"": np.ones((2000, 4), dtype=np.float32)}))
         there = Database(server.store())
-        done = qa.migrate(made, (there, "docs"), probe=False, check="off", batch_bytes=16_000)
+        done = qa.migrate(made, (there, "docs"), trial_copy=False, check="off", batch_bytes=16_000)
     assert done.metrics.rows == 2000
     told = [
         (method, body.get("optimizers_config"))

@@ -148,7 +148,7 @@ def test_an_empty_vector_is_named_as_such_and_keeps_nothing_from_being_copied(
     plan = migration.plan_migration((Database(store), name), (edge, "copy"))
     assert plan.losses == ()
     told = " ".join(value for _, value in plan_lines(plan))
-    assert "'b' is empty: none of the 30 rows has one" in told
+    assert "'b' is empty (none of 30 rows has it)" in told
     assert migration.migrate((Database(store), name), (edge, "copy")).state == "done"
 
 
@@ -211,7 +211,7 @@ def test_a_check_sees_rows_that_lack_a_vector_in_the_target(
     edge["copy"].write(Batch(batch.ids, batch.vectors, None, {"b": gaps}))
     found = migration.check(there, (edge, "copy"))
     assert not found.passed
-    assert [(each.id, each.what) for each in found.differences] == [(keys(1, 7)[0], "vector 'b'")]
+    assert [(each.id, each.kind) for each in found.differences] == [(keys(1, 7)[0], "vector 'b'")]
     assert "missing in the target" in found.differences[0].detail
 
 
@@ -223,7 +223,7 @@ def test_a_check_against_a_target_in_which_no_row_has_the_vector(
     put(store, other, 40)
     found = migration.check((Database(store), one), (Database(store), other))
     assert not found.passed
-    assert (found.differences[0].id, found.differences[0].what) == (keys(1, 7)[0], "vector 'b'")
+    assert (found.differences[0].id, found.differences[0].kind) == (keys(1, 7)[0], "vector 'b'")
     put(store, other, 40, {7: B + 1})
     with pytest.raises(UnsupportedError, match="6 dimensions"):
         migration.check((Database(store), one), (Database(store), other))
@@ -241,5 +241,5 @@ def test_a_vector_that_came_after_the_plan_fails_the_check(
     assert done.state == "check failed"
     assert done.check is not None
     (told,) = done.check.differences
-    assert (told.id, told.what) == (keys(1, 11)[0], "vector 'b'")
+    assert (told.id, told.kind) == (keys(1, 11)[0], "vector 'b'")
     assert "not copied" in told.detail

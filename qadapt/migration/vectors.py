@@ -1,0 +1,204 @@
+"""Planning the dense vectors of a target: datatype, quantization and missing vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.local import codes
+from qadapt.local.settings import read_settings
+from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.options import Options
+from qadapt.migration.plan import Comparison, VectorPlan, vector_label
+from qadapt.model import (
+    CollectionInfo,
+    Extra,
+    Kind,
+    Level,
+    Match,
+    Metric,
+    Quantization,
+    Vector,
+    VectorInfo,
+)
+from qadapt.stores.base import Store
+
+NATIVE = "native-quantization"
+NONE = Quantization.parse("none")
+_BITS = (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+_RATIOS = (4, 8, 16, 32, 64)
+_DEFAULT_RATIO = 8
+
+
+def plan_vectors(
+    source: Endpoint, target: Endpoint, info: CollectionInfo, options: Options
+) -> dict[str, VectorPlan]:
+    """The dense vectors of the target.
+
+    Raises:
+        UnsupportedError: the source has no vector that can be copied, or the target cannot store
+            its vectors.
+    """
+    uncopied = non_dense_vectors(source)
+    copied = {name: each for name, each in info.vectors.items() if name not in uncopied}
+    if not copied and not source.store.beside(source.name).extras:
+        empty = ", ".join(map(repr, info.unmeasured))
+        raise UnsupportedError(
+            f"{source.name!r} has no vector that qadapt can copy"
+            + (f"; no row has {empty}" if empty else ""),
+            hint=f"list its vectors: qadapt inspect '{source}'",
+        )
+    made = {name: _target_vector(target.store, each, options) for name, each in copied.items()}
+    problem = target.store.refuses(made)
+    if problem is not None:
+        what = ", ".join(map(vector_label, made)) or "a collection without a dense vector"
+        raise UnsupportedError(
+            f"the target cannot store {what}: {problem}",
+            hint="choose another target, or upgrade its server",
+        )
+    return {
+        name: _plan_vector(source, target.store, each, made[name], options)
+        for name, each in copied.items()
+    }
+
+
+def _target_vector(store: Store, now: VectorInfo, options: Options) -> Vector:
+    """The target's vector: with the source's datatype if supported, else float32."""
+    wanted = options.datatype
+    if wanted is None and now.datatype in ("float16", "uint8"):
+        same = Vector(now.dim, now.metric, now.datatype)
+        return same if store.refuses({now.name: same}) is None else same.replace(datatype="float32")
+    return Vector(now.dim, now.metric, wanted or "float32")
+
+
+def _plan_vector(
+    source: Endpoint, store: Store, now: VectorInfo, made: Vector, options: Options
+) -> VectorPlan:
+    current = now.quantization.replace(rescore=None)
+    requested = options.quantization_of(now.name)
+    if requested is None and source.store.name != store.name:
+        # The source's native fields have no meaning in another store.
+        current = current.replace(native={})
+    asked, becomes, match = _quantization(
+        store, current if requested is None else requested, made, now
+    )
+    settings = read_settings(source.store, source.name).of(now.name)
+    return VectorPlan(
+        source=now.vector,
+        target=made,
+        count=now.count,
+        source_quantization=now.quantization,
+        requested_quantization=asked,
+        target_quantization=becomes,
+        match=match,
+        comparison=comparison_of(store, made),
+        held_by=now.held_by if requested is None else "store",
+        rescore=settings.rescore if requested is None else requested.rescore,
+    )
+
+
+def comparison_of(store: Store, vector: Vector | Extra) -> Comparison:
+    """How values of a dense vector or a multivector are compared with the source's."""
+    if vector.datatype == "float16":
+        return "float16"
+    if vector.datatype == "uint8":
+        return "uint8"
+    if store.normalises and vector.metric is Metric.COSINE:
+        return "normalized"
+    return "exact"
+
+
+# -- quantization --------------------------------------------------------------------------------
+
+
+def _quantization(
+    store: Store, wanted: Quantization, made: Vector, now: VectorInfo
+) -> tuple[Quantization, Quantization, Match]:
+    bare = wanted.replace(rescore=None)
+    if bare.kind is Kind.FLOAT16 and now.datatype == "float16":
+        # The datatype of the source's vector, which is copied as a datatype.
+        return NONE, NONE, Match.of()
+    if bare.kind is Kind.NONE:
+        return NONE, NONE, Match.of()
+    if now.held_by == "qadapt":
+        return bare, bare, codes.match(bare)
+    return map_quantization(store, bare, made)
+
+
+def map_quantization(
+    store: Store, wanted: Quantization, vector: Vector
+) -> tuple[Quantization, Quantization, Match]:
+    """The nearest quantization of a kind that a store supports.
+
+    Returns:
+        The request to the store, the quantization that the store builds for it, and how closely
+        that matches ``wanted``; ``none`` twice where the store has no equivalent.
+    """
+    capabilities = store.capabilities()
+    if not capabilities.native(NATIVE):
+        return NONE, NONE, Match.unsupported(f"{NATIVE}: {capabilities[NATIVE].reason}")
+    mapped = store.map(wanted, vector)
+    match = mapped.match
+    if match.level is not Level.UNSUPPORTED:
+        return wanted, mapped.target, match
+    for near in _nearest(wanted):
+        found = store.map(near, vector)
+        if found.match.level is not Level.UNSUPPORTED:
+            reason = f"{near} instead of {wanted}: {'; '.join(match.differences)}"
+            differences = (reason, *found.match.differences)
+            return near, found.target, Match(Level.DIFFERS, differences, match.support)
+    return NONE, NONE, match
+
+
+def _nearest(wanted: Quantization) -> Iterator[Quantization]:
+    """Quantizations of the same kind, nearest size first, without less common parameters."""
+    if wanted.kind is Kind.PRODUCT:
+        size = wanted.ratio or _DEFAULT_RATIO
+        for ratio in sorted(_RATIOS, key=lambda each: abs(each - size)):
+            yield Quantization(Kind.PRODUCT, ratio=ratio)
+        return
+    bits = wanted.bits or 0
+    for each in sorted(_BITS, key=lambda other: (abs(other - bits), -other)):
+        try:
+            yield Quantization(wanted.kind, bits=each)
+        except SpecError:
+            continue  # this kind does not have that width
+
+
+# -- vectors that rows lack ----------------------------------------------------------------------
+
+
+def non_dense_vectors(source: Endpoint) -> set[str]:
+    """Names of the source's vectors that are not dense, or that qadapt does not copy."""
+    multivectors = source.store.beyond_rows(source.name).get("multivectors", "")
+    return {name for name in multivectors.split(", ") if name} | set(
+        source.store.beside(source.name).extras
+    )
+
+
+def refuse_unmeasured(source: Endpoint, info: CollectionInfo, empty: Mapping[str, int]) -> None:
+    """Refuse to copy while it is unknown whether rows have a vector of the schema.
+
+    Args:
+        empty: vectors that no row has, as returned by ``Store.measure`` just before.
+
+    Raises:
+        UnsupportedError
+    """
+    unknown = [name for name in info.unmeasured if name not in empty]
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        raise UnsupportedError(
+            f"the dimension of {names} of {source.name!r} is unknown, because not all rows were "
+            "read: a copy would lose the vector of rows that have it",
+            hint="plan again; rows may have been deleted while they were read",
+        )
+
+
+def empty_vector_notes(empty: Mapping[str, int]) -> list[str]:
+    """Notes on vectors that no row has."""
+    return [
+        f"{vector_label(name)} is empty (none of {rows:,} rows has it) and is not created in the "
+        "target"
+        for name, rows in empty.items()
+    ]

@@ -1,0 +1,96 @@
+"""Collections with few rows or none are copied with their schema, settings and true status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.errors import TooFewRowsError
+
+pytest.importorskip("qdrant_edge")
+DIM = 16
+
+
+def filled(address: str, count: int, quantization: str | None) -> None:
+    with qa.open(address) as database:
+        made = database.create("docs", dim=DIM, metric="dot", quantization=quantization)
+        if count:
+            rows = np.random.default_rng(0).standard_normal((count, DIM))
+            made.write(qa.Batch(range(count), {"": rows}, [{"n": at} for at in range(count)]))
+
+
+@pytest.mark.parametrize("kind", ["scalar", "product:ratio=4"])
+@pytest.mark.parametrize("count", [1, 15])  # 15 x 16 floats are 960 bytes
+@pytest.mark.parametrize("asked", [False, True])
+def test_quantization_of_few_rows_is_set_and_not_built(
+    tmp_path: Path, kind: str, count: int, asked: bool
+) -> None:
+    source, target = f"edge:{tmp_path / 'a'}", f"edge:{tmp_path / 'b'}"
+    filled(source, count, None if asked else kind)
+    done = qa.migrate(f"{source}#docs", f"{target}#docs", quantization=kind if asked else None)
+    assert done.check is not None
+    assert done.check.passed
+    assert done.status[""].state is qa.State.IGNORED
+    assert f"({count:,} rows)" in done.status[""].reason
+    with qa.open(target) as database:
+        docs = database["docs"]
+        vector = docs.info().vectors[""]
+        assert vector.quantization.kind is qa.Quantization.of(kind).kind
+        assert vector.status.state is qa.State.IGNORED
+        # A plan still refuses it, because no step would make the engine build the codes.
+        with pytest.raises(TooFewRowsError, match="none is built under 1 KB"):
+            docs.plan(kind)
+        # With enough rows, the setting takes effect.
+        rows = np.random.default_rng(1).standard_normal((300, DIM))
+        docs.write(qa.Batch(range(100, 400), {"": rows}))
+        docs.plan(kind).apply(yes=True)
+        assert docs.info().vectors[""].status.state is qa.State.ACTIVE
+
+
+def test_an_import_of_few_rows_sets_quantization_without_building_it(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    source, target = f"edge:{tmp_path / 'a'}", f"edge:{tmp_path / 'b'}"
+    filled(source, 5, "scalar")
+    qa.export_file(f"{source}#docs", tmp_path / "docs.parquet")
+    done = qa.import_file(tmp_path / "docs.parquet", f"{target}#docs")
+    assert done.quantization[""].kind is qa.Kind.SCALAR
+    assert done.status[""].state is qa.State.IGNORED
+
+
+@pytest.mark.parametrize("kind", [None, "scalar", "binary"])
+def test_an_empty_collection_is_copied_without_a_recall_check(
+    tmp_path: Path, kind: str | None
+) -> None:
+    source, target = f"edge:{tmp_path / 'a'}", f"edge:{tmp_path / 'b'}"
+    filled(source, 0, kind)
+    done = qa.migrate(f"{source}#docs", f"{target}#docs")
+    check = done.check
+    assert check is not None
+    assert (check.passed, check.recalls, check.source_count) == (True, (), 0)
+    assert "recall was not measured" in check.notes[0]
+    with qa.open(target) as database:
+        vector = database["docs"].info().vectors[""]
+        assert (vector.dim, vector.metric) == (DIM, qa.Metric.DOT)
+        wanted = qa.State.UNKNOWN if kind else qa.State.ABSENT
+        assert (vector.status.state, done.status[""].state) == (wanted, wanted)
+        assert str(vector.quantization).partition(":")[0] == (kind or "none")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "npy", "fvecs"])
+def test_files_without_rows(tmp_path: Path, ending: str) -> None:
+    pytest.importorskip("pyarrow")
+    source, target = f"edge:{tmp_path / 'a'}", f"edge:{tmp_path / 'b'}"
+    filled(source, 0, None)
+    file = tmp_path / f"docs.{ending}"
+    qa.export_file(f"{source}#docs", file)
+    if ending == "fvecs":  # a file without rows has no dimension
+        with pytest.raises(qa.errors.InputError, match="no rows"):
+            qa.import_file(file, f"{target}#docs")
+        return
+    done = qa.import_file(file, f"{target}#docs")
+    assert (done.rows, done.created) == (0, True)
+    with qa.open(target) as database:
+        assert database["docs"].info().vectors[""].dim == DIM

@@ -1,0 +1,85 @@
+"""Recall of a copy: only comparable searches are compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from migration_help import DIM, rows
+
+import qadapt as qa
+from qadapt.migration.text import migration_lines
+
+ROWS = 400
+CODES = "binary:rescore=off"  # recall of about .34
+
+
+def filled(folder: Path, quantization: str, vectors: np.ndarray) -> str:
+    """A collection of edge with the given quantization."""
+    address = f"edge:{folder}"
+    with qa.open(address) as database:
+        made = database.create("a", dim=DIM)
+        made.write(qa.Batch(range(len(vectors)), {"": vectors}))
+        made.plan(quantization).apply(yes=True)
+    return f"{address}#a"
+
+
+@pytest.mark.parametrize(
+    ("here", "there"), [("none", CODES), (CODES, "none"), ("rotational:bits=4", CODES)]
+)
+def test_a_correct_copy_passes_with_any_quantization(tmp_path: Path, here: str, there: str) -> None:
+    vectors = rows(ROWS)
+    source, target = (filled(tmp_path / name, codes, vectors) for name, codes in
+                      (("s", here), ("t", there)))  # fmt: skip
+    found = qa.check(source, target)
+    (recall,) = found.recalls
+    assert found.passed, recall.requirement
+    assert (recall.exact_recall, recall.source_exact_recall) == (1.0, 1.0)
+    assert "exact search" in recall.requirement
+    if there == CODES:
+        assert recall.recall < 0.95, "its own recall is reported"
+
+
+def test_without_quantization_own_searches_are_compared(tmp_path: Path) -> None:
+    vectors = rows(ROWS)
+    source, target = (filled(tmp_path / name, "none", vectors) for name in "st")
+    (recall,) = qa.check(source, target).recalls
+    assert recall.passed
+    assert (recall.exact_recall, recall.source_exact_recall) == (None, None)
+    assert "exact search" not in recall.requirement
+
+
+def test_equal_quantization_is_compared_by_both_searches_and_a_wrong_copy_fails(
+    tmp_path: Path,
+) -> None:
+    vectors = rows(ROWS)
+    source = filled(tmp_path / "s", CODES, vectors)
+    target = filled(tmp_path / "t", CODES, vectors)
+    (recall,) = qa.check(source, target).recalls
+    assert recall.passed
+    assert recall.requirement.count("(source ") == 2
+    wrong = vectors.copy()
+    wrong[: ROWS // 2] = rows(ROWS, seed=1)[: ROWS // 2]
+    found = qa.check(source, filled(tmp_path / "w", CODES, wrong))
+    assert not found.passed
+    assert not found.recalls[0].passed
+    assert found.recalls[0].exact_recall is not None and found.recalls[0].exact_recall < 0.9
+
+
+def test_a_gate_applies_to_the_targets_own_search(tmp_path: Path) -> None:
+    vectors = rows(ROWS)
+    source, target = (filled(tmp_path / name, codes, vectors) for name, codes in
+                      (("s", "none"), ("t", CODES)))  # fmt: skip
+    (recall,) = qa.check(source, target, gate="recall@10>=0.99").recalls
+    assert not recall.passed
+    assert recall.exact_recall is None
+
+
+def test_a_migration_to_coarse_quantization_reports_both_recalls(tmp_path: Path) -> None:
+    source = filled(tmp_path / "s", "none", rows(ROWS))
+    target = f"edge:{tmp_path / 't'}#a"
+    done = qa.migrate(source, target, quantization="binary")
+    assert done.state == "done"
+    told = dict(migration_lines(done))
+    assert "exact search 1.000" in told["recall"]
