@@ -181,7 +181,7 @@ def simulate(
     encoder: EncoderName = None,
     sample_rows: SampleRows = 10_000,
     segments: Annotated[
-        int, typer.Option("--segments", help="Of a Qdrant collection: each brings candidates.")
+        int, typer.Option("--segments", help="Segments that each contribute candidates.")
     ] = 1,
     memory: Memory = "512MiB",
     seed: Seed = 0,

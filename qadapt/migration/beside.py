@@ -59,7 +59,7 @@ def along(source: Endpoint, target: Endpoint, vectors: Mapping[str, Vector] | No
             extras[name] = made_there.get(name, extra)
         else:
             losses.setdefault(_EXTRAS[extra.kind], []).append(f"{name or 'unnamed'} ({why})")
-    if not target.store.gaps:
+    if not target.store.traits.allows_missing_vectors:
         for words in travelling.gaps(source, extras):
             losses.setdefault("missing-vectors", []).append(words)
     fields = declared(source, target, there, related=source.related(target))
@@ -107,7 +107,7 @@ def of_two(source: Endpoint, target: Endpoint) -> Beside:
 
 
 def _parts_are(source: Endpoint) -> str:
-    words = source.store.parts_are
+    words = source.store.traits.partition_kind
     return words if words in ALLOWED else "partitions"
 
 

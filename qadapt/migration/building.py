@@ -28,7 +28,7 @@ def build(
         ApplyError: the engine ignores it, with the rule and the way out.
         StoreTimeoutError: not done after ``timeout`` seconds.
     """
-    if not target.store.indexes_last:
+    if not target.store.traits.payload_indexes_last:
         indexes.make(plan, target, progress)
     found = {}
     for name, each in plan.vectors.items():
@@ -41,7 +41,7 @@ def build(
             settings = read_settings(target.store, target.name)
             changed = settings.of(name).replace(rescore=each.rescore)
             write_settings(target.store, target.name, settings.with_vector(name, changed))
-    if target.store.indexes_last:
+    if target.store.traits.payload_indexes_last:
         indexes.make(plan, target, progress)
     return found
 

@@ -152,7 +152,9 @@ class Carrier:
         self.normalised = tuple(
             name
             for name, vector in vectors.items()
-            if target.normalises and vector.metric is Metric.COSINE and vector.datatype != "uint8"
+            if target.traits.normalizes_cosine
+            and vector.metric is Metric.COSINE
+            and vector.datatype != "uint8"
         )
         self._keep_norms = keep_norms
         self.parting = parting or Parting()

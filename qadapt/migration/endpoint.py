@@ -43,7 +43,7 @@ class Endpoint:
     def related(self, other: Endpoint) -> bool:
         """Whether both stores speak of schemas, extra vectors and indexes in the same words."""
         ours, theirs = self.store, other.store
-        return (ours.family or ours.name) == (theirs.family or theirs.name)
+        return ours.profile.family == theirs.profile.family
 
     def __str__(self) -> str:
         return f"{self.store.address.identity}#{self.name}"

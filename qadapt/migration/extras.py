@@ -27,7 +27,7 @@ _SAME = ("multivector_config", "index_type")
 def comparison(store: Store, made: Extra) -> Comparison:
     """How the target's is compared with the source's."""
     if made.kind == "sparse":
-        return "bit for bit" if store.keeps_zeros else "without zeros"
+        return "bit for bit" if store.traits.keeps_zeros else "without zeros"
     return of_floats(store, made)
 
 
@@ -37,7 +37,7 @@ def of_floats(store: Store, made: Vector | Extra) -> Comparison:
         return "float16"
     if made.datatype == "uint8":
         return "uint8"
-    if store.normalises and made.metric is Metric.COSINE:
+    if store.traits.normalizes_cosine and made.metric is Metric.COSINE:
         return "length 1"
     return "bit for bit"
 

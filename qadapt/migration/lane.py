@@ -189,7 +189,7 @@ class Lane:
             InputError: there are such rows, and they were not allowed to be left out.
         """
         vectors, more = self.carrier.vectors, self.carrier.beside.extras
-        bad = unfit(batch, vectors, more, gaps=self.target.store.gaps)
+        bad = unfit(batch, vectors, more, gaps=self.target.store.traits.allows_missing_vectors)
         for name in {why for _, why in bad.values()}:
             if name not in self.allow:
                 told = [(key, why) for key, (why, group) in bad.items() if group == name]

@@ -37,15 +37,15 @@ def planned(source: Endpoint, target: Endpoint, wanted: Beside) -> tuple[Parting
     Args:
         wanted: what the source has beside its vectors, in words that the target knows.
     """
-    here = source.store.parts_are or "parts"
+    here = source.store.traits.partition_kind or "parts"
     if wanted.keyed is not None:
         return Parting(), _refused(target, wanted)
     if wanted.parted:
         why = _refused(target, Beside(parted=True))
-        words = target.store.parts_are if why is None else ""
+        words = target.store.traits.partition_kind if why is None else ""
         return Parting("store", why is None, here, words), why
     if _noted(source) and _refused(target, Beside(parted=True)) is None:
-        return Parting("note", True, ENTRY, target.store.parts_are), None
+        return Parting("note", True, ENTRY, target.store.traits.partition_kind), None
     return Parting(), None
 
 

@@ -241,7 +241,7 @@ def _losses(
             why = "; ".join(each.match.differences)
             found["quantization"] = f"{gaps.label(name)} would have none: {why}"
         lacking = info.count - each.count
-        if lacking > 0 and not target.store.gaps:
+        if lacking > 0 and not target.store.traits.allows_missing_vectors:
             what = f"{lacking:,} rows lack {gaps.label(name)}"
             found["missing-vectors"] = ", ".join(
                 filter(None, [what, come.losses.get("missing-vectors")])
@@ -289,7 +289,7 @@ def _notes(
             )
         if each.comparison == "length 1" and options.keep_norms:
             notes.append(f"lengths of {label} go into the payload as 'qadapt_norms'")
-        if source.store.normalises and each.source.metric is Metric.COSINE:
+        if source.store.traits.normalizes_cosine and each.source.metric is Metric.COSINE:
             notes.append(f"{source.store.name} has {label} at length 1 already: that is copied")
         if each.source.datatype != each.target.datatype:
             notes.append(

@@ -36,7 +36,7 @@ from qadapt.migration.planner import make_plan, plan_of_two
 from qadapt.migration.report import Check, Cutover, Metrics, Migration
 from qadapt.migration.said_otherwise import refuse_other_words
 from qadapt.model.written import UPGRADE, newer
-from qadapt.stores.base import OnProgress, Part, Store, silent
+from qadapt.stores.base import OnProgress, Part, silent
 
 PLAN, MADE = "plan", "made"
 LEFT_OUT = 20
@@ -86,7 +86,7 @@ def migrate(
         KeyboardInterrupt: after each worker has finished its batch; the same call goes on.
     """
     source.must_be_there()
-    if cutover is not None and type(target.store).switch_alias is Store.switch_alias:
+    if cutover is not None and not target.store.traits.aliases:
         raise UnsupportedError(
             f"{target.store.name} has no aliases, so there is none to switch to the copy",
             hint="leave out cutover (--cutover)",

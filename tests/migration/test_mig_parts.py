@@ -18,7 +18,9 @@ from qadapt.migration.compare import same_payload, same_vectors
 from qadapt.migration.journal import Journal
 from qadapt.migration.pace import LEAST, Pace
 from qadapt.model import Batch, Metric, Vector
+from qadapt.model.address_form import AddressForm
 from qadapt.stores.base import Kept, Store
+from qadapt.stores.profile import StoreProfile, Traits
 
 # -- journal -------------------------------------------------------------------------------------
 
@@ -153,7 +155,15 @@ def test_the_bound_of_a_sample() -> None:
 class _Picky(Store):
     """A target of few words: UUIDs, no null, no entry called ``vector``, cosine at length 1."""
 
-    normalises = True
+    profile = StoreProfile(
+        interface=1,
+        name="picky",
+        store="test_mig_parts:_Picky",
+        package="",
+        distribution="",
+        address=AddressForm(local="folder"),
+        traits=Traits(normalizes_cosine=True, keeps_payload=False),
+    )
 
     def takes_id(self, key: object) -> bool:
         return isinstance(key, str) and len(key) == 36
