@@ -1,0 +1,276 @@
+"""The base of a store whose engine only keeps rows by id: reads, filters and searches are made here.
+
+An engine that lists ids in order, gives rows by id and decodes its own codes is a complete store.
+Every method may be overridden where the engine does better.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from qadapt.errors import InputError, UnsupportedError
+from qadapt.model import (
+    Batch,
+    Capabilities,
+    Hits,
+    How,
+    Id,
+    Match,
+    Quantization,
+    State,
+    Vector,
+    filters,
+)
+from qadapt.stores import checks, scanning
+from qadapt.stores.base import PAGE, Mapped, Part, Search, Store, check_k
+
+# Ids that are listed at once to find the bounds of scan ranges.
+LISTED = 10_000
+
+
+class RowStore(Store):
+    """A store that is searched by comparing every row.
+
+    Required of a subclass: ``open``, ``close``, ``server``, ``collections``, ``create``, ``drop``,
+    ``info``, ``write_rows``, ``delete_rows``, ``ids``, ``rows``, ``steps`` and ``run``.
+    """
+
+    # -- what the engine gives -----------------------------------------------------------------
+
+    @abc.abstractmethod
+    def write_rows(self, collection: str, batch: Batch) -> None:
+        """Upsert rows, all or none. Ids and vectors were checked, and are in the form that the
+        store keeps.
+
+        Raises:
+            NotFoundError
+        """
+
+    @abc.abstractmethod
+    def delete_rows(self, collection: str, ids: Sequence[Id]) -> None:
+        """Delete rows; unknown ids are left alone.
+
+        Raises:
+            NotFoundError
+        """
+
+    @abc.abstractmethod
+    def ids(
+        self, collection: str, after: Id | None, limit: int, through: Id | None = None
+    ) -> list[Id]:
+        """The next ids in the store's own order.
+
+        Args:
+            after: ids behind this one, which need not be there; None from the first.
+            limit: most ids.
+            through: no id behind this one; None for no end.
+
+        Raises:
+            NotFoundError
+        """
+
+    @abc.abstractmethod
+    def rows(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        vectors: Sequence[str],
+        *,
+        payload: bool,
+        codes: bool = False,
+    ) -> Batch:
+        """Rows by id, in any order; ids that are not there are left out.
+
+        Args:
+            vectors: names to bring.
+            codes: float32 vectors as the store's codes stand for them, and not the originals; asked
+                for vectors whose quantization is active.
+
+        Raises:
+            NotFoundError
+        """
+
+    # -- what follows from it --------------------------------------------------------------------
+
+    def capabilities(self) -> Capabilities:
+        server = self.server()
+        found = self.profile.declared(server.version, server.deployment)
+        return found.disable(self.disabled)
+
+    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
+        """As the profile maps it; unsupported where the rules say so of this version."""
+        if self.profile.mapping is None:
+            why = Match.unsupported(f"{self.name} has no quantization", "accept='client'")
+            return Mapped(None, quantization, why)
+        mapped = self.profile.mapping(quantization, vector)
+        feature = f"native-{mapped.target.kind.value}"
+        features = self.capabilities().features
+        if feature in features and features[feature].support.value != "native":
+            why = Match.unsupported(features[feature].reason, "accept='client' (--accept client)")
+            return Mapped(None, quantization, why)
+        return mapped
+
+    def write(self, collection: str, batch: Batch) -> None:
+        wanted = {name: each.vector for name, each in self.info(collection).vectors.items()}
+        self.check_ids(batch.ids)
+        self.write_rows(
+            collection, batch.ready(wanted, normalises=self.traits.normalizes_cosine)
+        )
+
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        self.delete_rows(collection, self.possible(ids))
+
+    def check_ids(self, ids: Sequence[Id]) -> None:
+        """Refuse ids that the store cannot keep.
+
+        Raises:
+            InputError
+        """
+        bad = [key for key in ids if not self.takes_id(key)]
+        if bad:
+            some = ", ".join(map(repr, bad[:3]))
+            raise InputError(f"{len(bad)} of {len(ids)} ids are not valid in {self.name}: {some}")
+
+    def possible(self, ids: Sequence[Id]) -> list[Id]:
+        """The ids that may be there, once each, in order."""
+        return [key for key in dict.fromkeys(ids) if self.takes_id(key)]
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        pages = self.read(collection, vectors=(), payload=False, filter=filter)
+        return sum(len(page) for page in pages)
+
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        names = self._names(collection, vectors)
+        found = self.rows(collection, self.possible(ids), names, payload=payload)
+        return in_order(found, ids)
+
+    def read(
+        self,
+        collection: str,
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+        filter: Any = None,
+        page: int = PAGE,
+        part: Part | None = None,
+        after: Id | None = None,
+    ) -> Iterator[Batch]:
+        names, size = self._names(collection, vectors), checks.page(page)
+        part = part or {}
+        start = after if after is not None else part.get("after")
+        return self._pages(
+            collection, names, size, start, part.get("through"), filter, payload=payload
+        )
+
+    def _pages(
+        self,
+        collection: str,
+        names: Sequence[str],
+        size: int,
+        after: Id | None,
+        through: Id | None,
+        filter: Any,
+        *,
+        payload: bool,
+        codes: bool = False,
+    ) -> Iterator[Batch]:
+        """Pages by ranges of ids, each with the rows that match a filter."""
+        wanted = None if filter is None else filters.parse_filter(filter)
+        while ids := self.ids(collection, after, size, through):
+            after = ids[-1]
+            if wanted is not None:
+                told = in_order(self.rows(collection, ids, (), payload=True), ids)
+                payloads = told.payloads or ({},) * len(told)
+                pairs = zip(told.ids, payloads, strict=True)
+                ids = [key for key, each in pairs if filters.matches(wanted, each)]
+            if ids:
+                found = self.rows(collection, ids, names, payload=payload, codes=codes)
+                yield in_order(found, ids)
+
+    def parts(self, collection: str, n: int) -> list[Part]:
+        """Ranges of ids of about the same number of rows."""
+        bounds: list[Id] = []
+        total = self.count(collection)
+        step = max(1, -(-total // max(1, n)))
+        seen, after = 0, None
+        while ids := self.ids(collection, after, LISTED):
+            first = -(-(seen + 1) // step) * step - seen - 1  # the next multiple of step
+            bounds += ids[first::step]
+            seen, after = seen + len(ids), ids[-1]
+        cuts = [None, *bounds[: max(0, n - 1)], None]
+        return [{"after": low, "through": high} for low, high in pairwise(cuts)]
+
+    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+        """Every row is compared: by the store's codes where they are active, else by the
+        originals."""
+        check_k(search.k, self.traits.max_k)
+        if search.rescore is not None and search.rescore.on and search.rescore.source == "codes":
+            raise UnsupportedError(
+                f"{self.name} keeps no finer codes to rescore by",
+                hint="use rescore source 'originals'",
+            )
+        unknown = sorted({*search.options} - {"ignore_quantization"})
+        if unknown:
+            raise UnsupportedError(f"{self.name} has no search parameter {unknown[0]!r}")
+        info = self.info(collection)
+        about = checks.vector(search.vector, info.vectors, {})
+        ignored = search.exact or search.options.get("ignore_quantization", False)
+        codes = about.status.state is State.ACTIVE and not ignored
+        pages = self._pages(
+            collection, [search.vector], PAGE, None, None, search.filter, payload=False, codes=codes
+        )
+        how = How(
+            "store exact" if search.exact else "store", "none", 1.0, 0, "none",
+            "approximate" if codes else "exact",
+        )  # fmt: skip
+        hits = scanning.best(pages, search.vector, about.vector, queries, search.k, how)
+        return self._with_payloads(collection, hits) if search.with_payload else hits
+
+    def _with_payloads(self, collection: str, hits: Hits) -> Hits:
+        """The hits, with the payload of each row that was found."""
+        unique = [key for key in dict.fromkeys(hits.ids.ravel().tolist()) if key is not None]
+        batch = self.rows(collection, unique, (), payload=True)
+        known = dict(zip(batch.ids, batch.payloads or ({},) * len(batch), strict=True))
+        payloads = [
+            [None if key is None else dict(known.get(key, {})) for key in row]
+            for row in hits.ids.tolist()
+        ]
+        return Hits(hits.ids, hits.scores, hits.how, payloads)
+
+    def _names(self, collection: str, vectors: Sequence[str] | None) -> list[str]:
+        """The vectors to bring.
+
+        Raises:
+            NotFoundError: no such collection or vector.
+        """
+        known = self.info(collection).vectors
+        if vectors is None:
+            return list(known)
+        return [checks.vector(name, known, {}).name for name in vectors]
+
+
+def in_order(batch: Batch, ids: Sequence[Id]) -> Batch:
+    """The rows of a batch in the order of ``ids``; ids that it does not have are left out."""
+    at = {key: row for row, key in enumerate(batch.ids)}
+    rows = [at[key] for key in ids if key in at]
+    if rows == list(range(len(batch))):
+        return batch
+    chosen = np.asarray(rows, dtype=np.intp)
+    return Batch(
+        [batch.ids[row] for row in rows],
+        {name: array[chosen] for name, array in batch.vectors.items()},
+        None if batch.payloads is None else [batch.payloads[row] for row in rows],
+        {name: mask[chosen] for name, mask in batch.missing.items()},
+    )
