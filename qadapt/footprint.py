@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qadapt.model import Kind, Plain, Quantization, Vector, VectorInfo
+from qadapt.errors import UnsupportedError
+from qadapt.model import Kind, Level, Plain, Quantization, Vector, VectorInfo
 
 # Bytes of one dimension of the originals.
 WIDTH: Mapping[str, float] = {
@@ -125,3 +126,33 @@ class CostModel(abc.ABC):
     def compared(self, setting: Quantization) -> Quantization:
         """A setting as it is shown in a comparison with other stores."""
         return setting
+
+
+class TableCost(CostModel):
+    """A store that keeps vectors and codes in tables on disk, without an index, and reads them in
+    pages: nothing stays in RAM.
+
+    Args:
+        store: its name.
+        mapping: a quantization in the store's terms: ``target`` and ``match`` of the result.
+    """
+
+    def __init__(self, store: str, mapping: Callable[[Quantization, Vector], Any]) -> None:
+        self.store = store
+        self._mapping = mapping
+
+    def footprint(
+        self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
+    ) -> Footprint:
+        mapped = self._mapping(quantization, vector)
+        if mapped.match.level is Level.UNSUPPORTED:
+            raise UnsupportedError("; ".join(mapped.match.differences))
+        each = 0
+        if mapped.target.kind is not Kind.NONE:
+            each = mapped.target.code_bytes(vector.dim)
+        size = original_bytes(count, vector)
+        parts = (
+            Part("codes", 0, count * each, f"{each} B a row", "the column of codes"),
+            Part("originals", 0, size, vector.datatype, "the column of vectors"),
+        )
+        return Footprint.of(self.store, mapped.target, parts, differences=mapped.match.differences)

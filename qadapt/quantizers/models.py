@@ -5,13 +5,13 @@ from __future__ import annotations
 import abc
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qadapt.model import Kind, Quantization, Rescore, Vector
+from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
 from qadapt.quantizers.base import Exact, Model
 
 NEAR = 0.02  # recall@10; a model that was off by more is marked
@@ -113,6 +113,24 @@ class QuantizerModels(abc.ABC):
             return {}
         lines = json.loads(self.checks_file.read_text(encoding="utf-8"))
         return {line["model"]: Check(line["off"], line["against"]) for line in lines}
+
+
+class OneQuantizer(QuantizerModels):
+    """A store with a single quantizer that has no parameters.
+
+    Args:
+        name: of the quantizer, such as ``"scalar of 8 bits"``.
+        model: makes its model for a metric.
+    """
+
+    def __init__(self, name: str, model: Callable[[Metric], Model]) -> None:
+        self._name = name
+        self._model = model
+
+    def quantizer(
+        self, target: Quantization, vector: Vector, native: Mapping[str, Any]
+    ) -> tuple[str, Model]:
+        return self._name, self._model(vector.metric)
 
 
 def scored_again(target: Quantization, k: int, rescore: Rescore) -> tuple[int, Rescore | None]:

@@ -40,7 +40,5 @@ def translated(rules: Sequence[ErrorRule], doing: str) -> Iterator[None]:
     except Exception as error:
         for rule in rules:
             if isinstance(error, rule.when) and rule.text in str(error).lower():
-                raise rule.becomes(
-                    f"could not {doing}: {error}", hint=rule.hint or None
-                ) from error
+                raise rule.becomes(f"could not {doing}: {error}", hint=rule.hint or None) from error
         raise

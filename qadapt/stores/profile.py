@@ -8,13 +8,24 @@ what a vector costs, how its quantizers score.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qadapt.errors import SpecError
 from qadapt.footprint import CostModel
-from qadapt.model import Capabilities, Id, Quantization, Rule, Vector, narrow
+from qadapt.model import (
+    Capabilities,
+    Capability,
+    Id,
+    Kind,
+    Quantization,
+    Rule,
+    Support,
+    Vector,
+    narrow,
+)
 from qadapt.model.address_form import AddressForm
+from qadapt.model.capabilities import FEATURES
 from qadapt.quantizers.models import QuantizerModels
 from qadapt.stores.terms import MAX_K, Mapped
 from qadapt.version import install_command
@@ -101,7 +112,8 @@ class StoreProfile:
             itself where it is left out.
         deployments: how the store may be deployed, as ``Server.deployment`` says it; the first is
             the usual one.
-        rules: the capabilities; by deployment where they differ.
+        rules: the capabilities; by deployment where they differ. A feature that is left out is
+            done by qadapt, or not at all where qadapt has no codes of that kind.
         datatypes: the datatypes that a vector may have.
         mapping: a quantization at the newest version, as ``Store.map`` gives it for a live one;
             None for a store without native codes.
@@ -153,7 +165,8 @@ class StoreProfile:
         if where not in self.deployments:
             raise SpecError.unknown("deployment", where, self.deployments, where=self.name)
         rules = self.rules[where] if isinstance(self.rules, Mapping) else self.rules
-        return narrow(self.name, rules, version, where)
+        found = narrow(self.name, rules, version, where)
+        return found.replace(features={**found.features, **_left_out(found.features)})
 
     @property
     def installed(self) -> bool:
@@ -166,3 +179,16 @@ class StoreProfile:
         if self.extra or not self.distribution:
             return install_command(self.extra)
         return f"pip install {self.distribution}"
+
+
+def _left_out(declared: Container[str]) -> dict[str, Capability]:
+    """The features that a store says nothing of: its engine does not have them."""
+    ours = {*FEATURES, *(f"native-{kind.value}" for kind in (Kind.SCALAR, Kind.BINARY))}
+    kinds = (f"native-{kind.value}" for kind in Kind if kind is not Kind.NONE)
+    return {
+        name: Capability(
+            Support.CLIENT if name in ours else Support.UNSUPPORTED, "the store does not have it"
+        )
+        for name in (*FEATURES, *kinds)
+        if name not in declared
+    }

@@ -1,4 +1,4 @@
-"""The base of a store whose engine only keeps rows by id: reads, filters and searches are made here.
+"""The base of a store whose engine only keeps rows by id: reads and searches are made here.
 
 An engine that lists ids in order, gives rows by id and decodes its own codes is a complete store.
 Every method may be overridden where the engine does better.
@@ -7,57 +7,97 @@ Every method may be overridden where the engine does better.
 from __future__ import annotations
 
 import abc
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from qadapt.errors import InputError, UnsupportedError
+from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, UnsupportedError
+from qadapt.footprint import original_bytes
 from qadapt.model import (
     Batch,
+    Beside,
     Capabilities,
+    CollectionInfo,
+    Evidence,
     Hits,
     How,
     Id,
+    Kind,
     Match,
     Quantization,
     State,
+    Status,
+    Step,
+    Symbol,
     Vector,
+    VectorInfo,
     filters,
 )
+from qadapt.model.address import Address
 from qadapt.stores import checks, scanning
-from qadapt.stores.base import PAGE, Mapped, Part, Search, Store, check_k
+from qadapt.stores.base import (
+    PAGE,
+    Mapped,
+    OnProgress,
+    Part,
+    Search,
+    Store,
+    accepted,
+    check_k,
+)
 
 # Ids that are listed at once to find the bounds of scan ranges.
 LISTED = 10_000
+SET_CODES = "set_codes"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 class RowStore(Store):
     """A store that is searched by comparing every row.
 
-    Required of a subclass: ``open``, ``close``, ``server``, ``collections``, ``create``, ``drop``,
-    ``info``, ``write_rows``, ``delete_rows``, ``ids``, ``rows``, ``steps`` and ``run``.
+    Required of a subclass: ``server``, ``collections``, ``make``, ``remove``,
+    ``describe``, ``write_rows``, ``delete_rows``, ``ids``, ``rows``, and ``set_codes`` where it has
+    codes of its own. They are called for collections that were there a moment ago.
     """
 
     # -- what the engine gives -----------------------------------------------------------------
 
     @abc.abstractmethod
-    def write_rows(self, collection: str, batch: Batch) -> None:
-        """Upsert rows, all or none. Ids and vectors were checked, and are in the form that the
-        store keeps.
+    def make(
+        self, collection: str, vectors: Mapping[str, Vector], codes: Mapping[str, Quantization]
+    ) -> None:
+        """Create a collection that is not there; datatypes and quantizations were checked.
 
-        Raises:
-            NotFoundError
+        Args:
+            codes: the target of each vector, as ``map`` gave it; ``none`` for none.
         """
 
     @abc.abstractmethod
-    def delete_rows(self, collection: str, ids: Sequence[Id]) -> None:
-        """Delete rows; unknown ids are left alone.
+    def remove(self, collection: str) -> None:
+        """Delete a collection and all it holds."""
 
-        Raises:
-            NotFoundError
-        """
+    @abc.abstractmethod
+    def describe(self, collection: str) -> CollectionInfo:
+        """The collection as it is; ``vector_info`` makes its vectors from counts of rows."""
+
+    def set_codes(
+        self, collection: str, vector: str, target: Quantization, progress: OnProgress
+    ) -> None:
+        """Build the codes of a vector, or delete them where the target is ``none``; doing it twice
+        does the same as once. Rows that are written later are encoded as well."""
+        raise UnsupportedError(f"{self.name} has no quantization of its own")
+
+    @abc.abstractmethod
+    def write_rows(self, collection: str, batch: Batch) -> None:
+        """Upsert rows, all or none. Ids and vectors were checked, and are in the form that the
+        store keeps."""
+
+    @abc.abstractmethod
+    def delete_rows(self, collection: str, ids: Sequence[Id]) -> None:
+        """Delete rows; unknown ids are left alone."""
 
     @abc.abstractmethod
     def ids(
@@ -69,9 +109,6 @@ class RowStore(Store):
             after: ids behind this one, which need not be there; None from the first.
             limit: most ids.
             through: no id behind this one; None for no end.
-
-        Raises:
-            NotFoundError
         """
 
     @abc.abstractmethod
@@ -90,12 +127,16 @@ class RowStore(Store):
             vectors: names to bring.
             codes: float32 vectors as the store's codes stand for them, and not the originals; asked
                 for vectors whose quantization is active.
-
-        Raises:
-            NotFoundError
         """
 
     # -- what follows from it --------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> RowStore:
+        return cls(address, disabled=disabled)
+
+    def close(self) -> None:
+        """Give back what was opened; here nothing."""
 
     def capabilities(self) -> Capabilities:
         server = self.server()
@@ -115,14 +156,88 @@ class RowStore(Store):
             return Mapped(None, quantization, why)
         return mapped
 
+    def must_be_there(self, collection: str) -> None:
+        """Refuse a collection that is not there.
+
+        Raises:
+            NotFoundError
+        """
+        known = self.collections()
+        if collection not in known:
+            raise NotFoundError.missing("collection", collection, known)
+
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+        beside: Beside | None = None,
+    ) -> None:
+        if collection in self.collections():
+            raise AlreadyExistsError(f"there is a collection {collection!r} already")
+        self.check_name(collection)
+        refused = self.refuses(vectors)
+        if refused is not None:
+            raise UnsupportedError(refused)
+        wanted = checks.quantizations(quantization, vectors)
+        codes = {name: self._target(each, vectors[name]) for name, each in wanted.items()}
+        self.make(collection, vectors, codes)
+
+    def check_name(self, collection: str) -> None:
+        """Refuse a name that a collection cannot have.
+
+        Raises:
+            InputError
+        """
+        if not _NAME.fullmatch(collection):
+            raise InputError(
+                f"the name of a collection in {self.name} has 1 to 200 letters, digits, '_' and "
+                f"'-'; got {collection!r:.80}"
+            )
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        known = self.profile.datatypes
+        for name, each in vectors.items():
+            if each.datatype not in known:
+                return f"{self.name} stores {', '.join(known)}, not {each.datatype} ({name!r})"
+        return None
+
+    def drop(self, collection: str) -> None:
+        self.must_be_there(collection)
+        self.remove(collection)
+
+    def info(self, collection: str) -> CollectionInfo:
+        self.must_be_there(collection)
+        return self.describe(collection)
+
+    def _target(self, quantization: Quantization, vector: Vector) -> Quantization:
+        return accepted(self.map(quantization, vector), quantization, self.name).target
+
+    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
+        now = info.vectors[vector]
+        target = self._target(quantization, now.vector)
+        if target == now.quantization and now.status.state in (State.ACTIVE, State.ABSENT):
+            return []
+        request = {"op": SET_CODES, "vector": vector, "codes": str(target)}
+        reverse = {**request, "codes": str(now.quantization)}
+        action = f"build {target} codes" if target.kind is not Kind.NONE else "delete the codes"
+        return [Step(Symbol.BLOCKING, action, "asked for", request, reverse)]
+
+    def run(
+        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
+    ) -> None:
+        checks.request(request, {SET_CODES: {"op", "vector", "codes"}}, self.name)
+        self.must_be_there(collection)
+        target = Quantization.parse(request["codes"])
+        self.set_codes(collection, request["vector"], target, progress)
+
     def write(self, collection: str, batch: Batch) -> None:
         wanted = {name: each.vector for name, each in self.info(collection).vectors.items()}
         self.check_ids(batch.ids)
-        self.write_rows(
-            collection, batch.ready(wanted, normalises=self.traits.normalizes_cosine)
-        )
+        self.write_rows(collection, batch.ready(wanted, normalises=self.traits.normalizes_cosine))
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        self.must_be_there(collection)
         self.delete_rows(collection, self.possible(ids))
 
     def check_ids(self, ids: Sequence[Id]) -> None:
@@ -259,6 +374,47 @@ class RowStore(Store):
         if vectors is None:
             return list(known)
         return [checks.vector(name, known, {}).name for name in vectors]
+
+
+def vector_info(
+    name: str,
+    vector: Vector,
+    quantization: Quantization,
+    rows: int,
+    coded: int,
+    index: Mapping[str, Any] | None = None,
+) -> VectorInfo:
+    """A vector by its rows: its quantization is active when each of them has a code.
+
+    Args:
+        quantization: as configured.
+        rows: rows that have the vector.
+        coded: rows that have a code of it.
+        index: the store's own parameters.
+    """
+    on = quantization.kind is not Kind.NONE
+    return VectorInfo(
+        name,
+        vector.dim,
+        vector.metric,
+        vector.datatype,
+        rows,
+        index or {},
+        quantization,
+        _status(quantization, rows, coded),
+        code_bytes=coded * quantization.code_bytes(vector.dim) if on else 0,
+        float_bytes=original_bytes(rows, vector),
+    )
+
+
+def _status(quantization: Quantization, rows: int, coded: int) -> Status:
+    evidence = (Evidence("rows with the vector", rows), Evidence("rows with a code", coded))
+    if quantization.kind is Kind.NONE:
+        return Status(State.ABSENT, evidence=evidence)
+    if coded < rows:
+        why = f"{rows - coded:,} of {rows:,} rows have no code"
+        return Status(State.BUILDING, why, coded / rows, evidence)
+    return Status(State.ACTIVE, evidence=evidence)
 
 
 def in_order(batch: Batch, ids: Sequence[Id]) -> Batch:

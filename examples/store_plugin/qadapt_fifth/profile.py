@@ -2,97 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from qadapt.errors import UnsupportedError
-from qadapt.footprint import CostModel, Footprint, Part, original_bytes
+from qadapt.footprint import TableCost
 from qadapt.model import Id, Kind, Match, Quantization, Rule, Support, Vector
 from qadapt.model.address_form import AddressForm
-from qadapt.quantizers import Codes, Model, QuantizerModels
+from qadapt.quantizers import Codes, Model, OneQuantizer
 from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
 from qadapt.stores.terms import Mapped
 
-from qadapt_fifth.codes import Scale
-
-_NATIVE, _CLIENT, _NO = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
-SOURCE = "the tables of qadapt_fifth/engine.py"
-NONE = Quantization(Kind.NONE)
-SCALAR = Quantization(Kind.SCALAR, bits=8)
+NONE, INT8 = Quantization(Kind.NONE), Quantization(Kind.SCALAR, bits=8)
+STEPS = 127
 
 RULES = (
-    Rule("native-quantization", _NATIVE, "int8 codes in a column beside the vector"),
-    Rule("native-rescore", _CLIENT, "by qadapt, over the stored vectors"),
-    Rule("native-oversampling", _NATIVE, "every row is compared"),
-    Rule("native-undo", _NATIVE, "the codes are deleted"),
-    Rule("native-filter", _CLIENT, "by qadapt, over the stored payloads"),
-    Rule("named-vectors", _NATIVE, "a column each"),
-    Rule("native-scalar", _NATIVE, "one scale for all dimensions"),
-    Rule("native-scalar:8", _NATIVE, "one scale for all dimensions"),
-    Rule("native-binary", _CLIENT, "scalar codes only"),
-    Rule("native-product", _NO, "scalar codes only"),
-    Rule("native-rotational", _NO, "scalar codes only"),
-    Rule("native-float16", _NO, "scalar codes only"),
+    Rule("native-quantization", Support.NATIVE, "int8 codes in a column beside the vector"),
+    Rule("native-oversampling", Support.NATIVE, "every row is compared"),
+    Rule("native-undo", Support.NATIVE, "the codes are deleted"),
+    Rule("named-vectors", Support.NATIVE, "a column each"),
+    Rule("native-scalar", Support.NATIVE, "one scale for all dimensions"),
+    Rule("native-scalar:8", Support.NATIVE, "one scale for all dimensions"),
 )
 
 
+def encode(rows: np.ndarray, step: float) -> np.ndarray:
+    """int8 codes of float32 rows, clipped to ``127 * step``."""
+    return np.clip(np.rint(rows / np.float32(step)), -STEPS, STEPS).astype(np.int8)
+
+
 def mapping(quantization: Quantization, vector: Vector) -> Mapped:
-    """A quantization as the engine has it: none, or int8 codes."""
+    """A quantization as the store has it: none, or int8 codes."""
     wanted = quantization.codes_only
-    if wanted.kind is Kind.NONE:
-        return Mapped({"codes": None}, NONE, Match.of())
-    if wanted.kind is not Kind.SCALAR or wanted.bits not in (None, 8):
-        why = f"the store has int8 codes only, not {wanted}"
-        return Mapped(None, quantization, Match.unsupported(why, "scalar"))
-    return Mapped({"codes": "int8"}, SCALAR, Match.of())
-
-
-def accepts_id(key: Id) -> bool:
-    """A 64-bit integer from 0, or a text that is not empty."""
-    return 0 <= key < 2**63 if isinstance(key, int) else bool(key)
-
-
-class FifthCost(CostModel):
-    """Everything is in the file; a search reads the codes, or the vectors, into RAM in pages."""
-
-    store = "fifth"
-
-    def footprint(
-        self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
-    ) -> Footprint:
-        mapped = mapping(quantization, vector)
-        if mapped.native is None:
-            raise UnsupportedError(mapped.match.differences[0])
-        codes = count * vector.dim if mapped.native["codes"] else 0
-        parts = (
-            Part("codes", 0, codes, "1 B a dimension", SOURCE),
-            Part("originals", 0, original_bytes(count, vector), "float32", SOURCE),
+    if wanted not in (NONE, INT8, Quantization(Kind.SCALAR)):
+        return Mapped(
+            None, quantization, Match.unsupported(f"int8 codes only, not {wanted}", "scalar")
         )
-        return Footprint.of(self.store, mapped.target, parts, native=mapped.native)
+    target = NONE if wanted == NONE else INT8
+    return Mapped({"codes": target == INT8}, target, Match.of())
 
 
 class Int8(Model):
-    """The engine's codes; queries stay float32."""
+    """The codes of rows; queries stay float32."""
 
     def _fit(self, rows: np.ndarray) -> None:
-        self._scale = Scale.of(rows)
+        self._step = float(np.abs(rows).max()) / STEPS or 1.0
 
     def _rows(self, rows: np.ndarray) -> Codes:
-        return self._stand_for(self._scale.decode(self._scale.encode(rows)))
+        return self._stand_for(encode(rows, self._step) * np.float32(self._step))
 
     def _queries(self, queries: np.ndarray) -> np.ndarray:
         return self._asking(queries)
 
 
-class FifthQuantizers(QuantizerModels):
-    """Of the one quantizer."""
-
-    def quantizer(
-        self, target: Quantization, vector: Vector, native: Mapping[str, Any]
-    ) -> tuple[str, Model]:
-        return "scalar of 8 bits", Int8(vector.metric)
+def accepts_id(key: Id) -> bool:
+    """A 64-bit integer from 0, or a text that is not empty."""
+    return 0 <= key < 2**63 if isinstance(key, int) else bool(key)
 
 
 PROFILE = StoreProfile(
@@ -105,8 +68,8 @@ PROFILE = StoreProfile(
     deployments=("embedded", "server"),
     rules=RULES,
     mapping=mapping,
-    cost_model=FifthCost(),
-    quantizers=FifthQuantizers(),
+    cost_model=TableCost("fifth", mapping),
+    quantizers=OneQuantizer("scalar of 8 bits", Int8),
     checks=(DoctorCheck("clipped-codes", "Rows outside of the range that the codes cover."),),
     traits=Traits(accepts_id=accepts_id),
 )

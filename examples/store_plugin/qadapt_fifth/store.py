@@ -1,197 +1,151 @@
-"""``fifth:DIR``: a folder of SQLite files as a store of qadapt."""
+"""``fifth:DIR`` and ``fifth+http://HOST``: tables of SQLite as a store of qadapt."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, UnsupportedError
-from qadapt.model import (
-    Batch,
-    CollectionInfo,
-    Evidence,
-    Finding,
-    Id,
-    Metric,
-    Quantization,
-    Server,
-    Severity,
-    State,
-    Status,
-    Step,
-    Symbol,
-    Vector,
-    VectorInfo,
-)
+from qadapt import model as m
+from qadapt.engines.exact import unit
 from qadapt.model.address import Address
-from qadapt.stores import checks
-from qadapt.stores.base import OnProgress, Progress, accepted
-from qadapt.stores.row_store import RowStore
+from qadapt.stores import blobs
+from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.row_store import RowStore, vector_info
+from qadapt_fifth.connection import Files, Http
+from qadapt_fifth.profile import INT8, NONE, PROFILE, STEPS, encode
 
-from qadapt_fifth import engine
-from qadapt_fifth.codes import Scale
-from qadapt_fifth.profile import NONE, PROFILE, SCALAR
-
-SET = "fifth.quantize"
+PAGE = 5_000
 
 
 class FifthStore(RowStore):
-    """Threads may share it; processes take turns."""
+    """Column ``v0`` holds the first vector, ``c0`` its codes; ``meta`` holds the schema."""
 
     profile = PROFILE
 
-    @classmethod
-    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> FifthStore:
-        if address.transport:
-            raise UnsupportedError("this example has no server", hint="open a folder: fifth:./data")
-        return cls(address, disabled=disabled)
+    def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
+        super().__init__(address, disabled=disabled)
+        self._db = Http(address) if address.transport else Files(address.path)
 
-    def close(self) -> None:
-        """Nothing stays open."""
-
-    def server(self) -> Server:
-        return Server(self.name, "0.1.0", "embedded")
-
-    def _file(self, collection: str) -> Path:
-        if not collection.replace("_", "").replace("-", "").isalnum():
-            raise InputError(f"a collection's name has letters, digits, _ and -: {collection!r}")
-        return self.address.path / f"{collection}.db"
+    def server(self) -> m.Server:
+        return m.Server(self.name, "1.0", "server" if self.address.transport else "embedded")
 
     def collections(self) -> list[str]:
-        return sorted(file.stem for file in self.address.path.glob("*.db"))
+        return self._db.collections()
 
-    def create(
-        self,
-        collection: str,
-        vectors: Mapping[str, Vector],
-        quantization: Mapping[str, Quantization],
-        beside: Any = None,
+    def make(
+        self, collection: str, vectors: Mapping[str, m.Vector], codes: Mapping[str, m.Quantization]
     ) -> None:
-        file = self._file(collection)
-        if file.exists():
-            raise AlreadyExistsError(f"there is a collection {collection!r} already")
-        wanted = checks.quantizations(quantization, vectors)
-        kept = []
-        for name, each in vectors.items():
-            if each.datatype != "float32":
-                raise UnsupportedError(f"vectors are float32, not {each.datatype}")
-            mapped = accepted(self.map(wanted[name], each), wanted[name], self.name)
-            # Values of at most 1 are expected until the first build knows better.
-            step = None if mapped.target == NONE else 1 / 127
-            about = {"dim": each.dim, "metric": each.metric.value, "step": step, "clipped": 0}
-            kept.append({"name": name, **about})
-        file.parent.mkdir(parents=True, exist_ok=True)
-        engine.create(file, kept)
+        schema = [
+            {"name": name, "dim": each.dim, "metric": each.metric.value, "clipped": 0,
+             "step": 1 / STEPS if codes[name] == INT8 else None}
+            for name, each in vectors.items()
+        ]  # fmt: skip
+        columns = "".join(f", v{at} BLOB, c{at} BLOB" for at in range(len(schema)))
+        self._db.run(collection, f"CREATE TABLE rows (id PRIMARY KEY, payload{columns})")
+        self._db.run(collection, "CREATE TABLE meta AS SELECT ? AS schema", [[json.dumps(schema)]])
 
-    def drop(self, collection: str) -> None:
-        file = self._file(collection)
-        if not file.exists():
-            raise NotFoundError.missing("collection", collection, self.collections())
-        file.unlink()
+    def remove(self, collection: str) -> None:
+        self._db.drop(collection)
 
-    def info(self, collection: str) -> CollectionInfo:
-        with engine.opened(self._file(collection), "describe") as db:
-            vectors = engine.schema(db)
-            columns = "".join(f", count(v{at}), count(c{at})" for at in range(len(vectors)))
-            count, *counts = db.execute(f"SELECT count(*){columns} FROM rows").fetchone()
-        found = {
-            each["name"]: _described(each, *counts[2 * at : 2 * at + 2])
-            for at, each in enumerate(vectors)
-        }
-        config = {each["name"]: {"codes": each["step"] is not None} for each in vectors}
-        return CollectionInfo(collection, count, found, self.server(), config)
+    def describe(self, collection: str) -> m.CollectionInfo:
+        schema = self._schema(collection)
+        columns = "".join(f", count(v{at}), count(c{at})" for at in range(len(schema)))
+        count, *counts = self._db.run(collection, f"SELECT count(*){columns} FROM rows")[0]
+        vectors = {}
+        for each, rows, coded in zip(schema, counts[::2], counts[1::2], strict=True):
+            vectors[each["name"]] = vector_info(
+                each["name"], m.Vector(each["dim"], m.Metric(each["metric"])),
+                NONE if each["step"] is None else INT8, rows, coded,
+                {"type": "scan", "clipped": each["clipped"]},
+            )  # fmt: skip
+        return m.CollectionInfo(collection, count, vectors, self.server(), {"vectors": schema})
 
-    # -- rows ----------------------------------------------------------------------------------
+    def write_rows(self, collection: str, batch: m.Batch) -> None:
+        schema, empty = self._schema(collection), [None] * len(batch)
+        columns = [batch.ids, [json.dumps(each) for each in batch.payloads or [{}] * len(batch)]]
+        for each in schema:
+            rows, missing = batch.vectors.get(each["name"]), batch.missing.get(each["name"])
+            columns.append(empty if rows is None else blobs.packed(rows, missing))
+            columns.append(empty if rows is None else self._coded(each, rows, missing))
+        marks = ", ".join("?" * len(columns))
+        found = list(zip(*columns, strict=True))
+        self._db.run(collection, f"REPLACE INTO rows VALUES ({marks})", found)
+        self._db.run(collection, "UPDATE meta SET schema = ?", [[json.dumps(schema)]])
 
-    def write_rows(self, collection: str, batch: Batch) -> None:
-        payloads = [json.dumps(each) for each in batch.payloads or [{}] * len(batch)]
-        with engine.opened(self._file(collection), "write to") as db:
-            engine.write(db, batch.ids, payloads, dict(batch.vectors), dict(batch.missing))
+    def _coded(self, vector: dict[str, Any], rows: np.ndarray, missing: Any = None) -> list[Any]:
+        """The column of codes; clipped rows are counted in the schema."""
+        if vector["step"] is None:
+            return [None] * len(rows)
+        rows = _comparable(vector, rows)
+        beyond = np.abs(rows) > vector["step"] * (STEPS + 0.5)
+        vector["clipped"] += int(beyond.any(axis=1).sum())
+        return blobs.packed(encode(rows, vector["step"]), missing)
 
-    def delete_rows(self, collection: str, ids: Sequence[Id]) -> None:
-        with engine.opened(self._file(collection), "delete from") as db:
-            db.executemany("DELETE FROM rows WHERE id = ?", [(key,) for key in ids])
+    def delete_rows(self, collection: str, ids: Sequence[m.Id]) -> None:
+        self._db.run(collection, "DELETE FROM rows WHERE id = ?", [[key] for key in ids])
 
     def ids(
-        self, collection: str, after: Id | None, limit: int, through: Id | None = None
-    ) -> list[Id]:
-        last = "" if through is None else "AND id <= ?"
-        bounds = [-1 if after is None else after, *([] if through is None else [through]), limit]
-        text = f"SELECT id FROM rows WHERE id > ? {last} ORDER BY id LIMIT ?"
-        with engine.opened(self._file(collection), "read") as db:
-            return [row[0] for row in db.execute(text, bounds)]
+        self, collection: str, after: m.Id | None, limit: int, through: m.Id | None = None
+    ) -> list[m.Id]:
+        sql = "SELECT id FROM rows WHERE id > ?1 AND (?2 IS NULL OR id <= ?2) ORDER BY id LIMIT ?3"
+        found = self._db.run(collection, sql, [[-1 if after is None else after, through, limit]])
+        return [key for (key,) in found]
 
     def rows(
-        self,
-        collection: str,
-        ids: Sequence[Id],
-        vectors: Sequence[str],
-        *,
-        payload: bool,
-        codes: bool = False,
-    ) -> Batch:
-        with engine.opened(self._file(collection), "read") as db:
-            schema = {each["name"]: (at, each) for at, each in enumerate(engine.schema(db))}
-            letter = "c" if codes else "v"
-            columns = "".join(f", {letter}{schema[name][0]}" for name in vectors)
-            text = f"SELECT rows.id, payload{columns} FROM json_each(?) JOIN rows ON rows.id = value"
-            cells = list(zip(*db.execute(text, [json.dumps(list(ids))]), strict=True))
+        self, collection: str, ids: Sequence[m.Id], vectors: Sequence[str], *,
+        payload: bool, codes: bool = False,
+    ) -> m.Batch:  # fmt: skip
+        schema = {each["name"]: (at, each) for at, each in enumerate(self._schema(collection))}
+        columns = "".join(f", {'c' if codes else 'v'}{schema[name][0]}" for name in vectors)
+        sql = f"SELECT rows.id, payload{columns} FROM json_each(?) JOIN rows ON rows.id = value"
+        found_rows = self._db.run(collection, sql, [[json.dumps(list(ids))]])
+        cells = list(zip(*found_rows, strict=True))
         found, missing = {}, {}
         for place, name in enumerate(vectors, start=2):
-            about = schema[name][1]
-            column = cells[place] if cells else ()
-            rows, absent = engine.array(column, about["dim"], np.int8 if codes else np.float32)
-            found[name] = Scale(about["step"]).decode(rows) if codes else rows
-            if absent.any():
-                missing[name] = absent
+            about, column = schema[name][1], cells[place] if cells else ()
+            dtype = np.int8 if codes else np.float32
+            found[name], missing[name] = blobs.unpacked(column, about["dim"], dtype)
+            if codes:
+                found[name] = found[name] * np.float32(about["step"])
         payloads = [json.loads(each) for each in cells[1]] if cells and payload else None
-        return Batch(cells[0] if cells else [], found, payloads, missing)
+        return m.Batch(cells[0] if cells else [], found, payloads, missing)
 
-    # -- quantization --------------------------------------------------------------------------
-
-    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        about = info.vectors[vector]
-        target = accepted(self.map(quantization, about.vector), quantization, self.name).target
-        if target == about.quantization and about.status.state in (State.ACTIVE, State.ABSENT):
-            return []
-        request = {"op": SET, "vector": vector, "codes": target == SCALAR}
-        reverse = {**request, "codes": about.quantization == SCALAR}
-        action = f"set codes to {target}"
-        return [Step(Symbol.BLOCKING, action, "asked for", request, reverse)]
-
-    def run(
-        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
+    def set_codes(
+        self, collection: str, vector: str, target: m.Quantization, progress: OnProgress
     ) -> None:
-        checks.request(request, {SET: {"op", "vector", "codes"}}, self.name)
-        progress(Progress("building codes", unit="collections", total=1))
-        with engine.opened(self._file(collection), "quantize") as db:
-            engine.quantize(db, request["vector"], request["codes"])
+        schema = self._schema(collection)
+        at = [each["name"] for each in schema].index(vector)
+        request = {"vectors": [vector], "payload": False, "page": PAGE}
+        most = 0.0
+        for page in self.read(collection, **request) if target == INT8 else ():
+            most = max(most, float(np.abs(_comparable(schema[at], page.vectors[vector])).max()))
+        step = (most / STEPS or 1.0) if target == INT8 else None
+        schema[at] |= {"step": step, "clipped": 0}
+        sql, done = f"UPDATE rows SET c{at} = ? WHERE id = ?", 0
+        for page in self.read(collection, **request):
+            codes = self._coded(schema[at], page.vectors[vector], page.missing.get(vector))
+            self._db.run(collection, sql, list(zip(codes, page.ids, strict=True)))
+            done += len(page)
+            progress(Progress("writing codes", done))
+        self._db.run(collection, "UPDATE meta SET schema = ?", [[json.dumps(schema)]])
 
     def findings(
-        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
-    ) -> list[Finding]:
-        found = []
-        for name, about in info.vectors.items():
-            clipped = about.index["clipped"]
-            if clipped:
-                told = f"{clipped} rows have values outside of the range that the codes cover"
-                evidence = (Evidence("clipped rows", clipped),)
-                found.append(Finding("clipped-codes", Severity.WARNING, name, told, evidence))
-        return found
+        self, info: m.CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[m.Finding]:
+        told = "{} rows have values outside of the range that the codes cover"
+        return [
+            m.Finding("clipped-codes", m.Severity.WARNING, name, told.format(each.index["clipped"]),
+                    (m.Evidence("clipped rows", each.index["clipped"]),))
+            for name, each in info.vectors.items() if each.index["clipped"]
+        ]  # fmt: skip
+
+    def _schema(self, collection: str) -> list[dict[str, Any]]:
+        return list(json.loads(self._db.run(collection, "SELECT schema FROM meta")[0][0]))
 
 
-def _described(vector: Mapping[str, Any], count: int, coded: int) -> VectorInfo:
-    """A vector as the file shows it: codes are active when every vector has one."""
-    on = vector["step"] is not None
-    evidence = (Evidence("rows with a vector", count), Evidence("rows with codes", coded))
-    state = State.ABSENT if not on else State.ACTIVE if coded == count else State.BUILDING
-    return VectorInfo(
-        vector["name"], vector["dim"], Metric(vector["metric"]), "float32", count,
-        {"type": "scan", "clipped": vector["clipped"]}, SCALAR if on else NONE,
-        Status(state, evidence=evidence), code_bytes=coded * vector["dim"] if on else 0,
-        float_bytes=4 * count * vector["dim"],
-    )  # fmt: skip
+def _comparable(vector: Mapping[str, Any], rows: np.ndarray) -> np.ndarray:
+    """Rows as codes are made of them: of length 1 under cosine."""
+    return unit(rows) if vector["metric"] == "cosine" else rows
