@@ -75,10 +75,12 @@ def _store_row(row: dict[str, Any]) -> list[Text | str]:
     there = styled("✓ yes", "green") if row["installed"] else styled("· no", "yellow")
     if row["install"]:
         there.append(f": {row['install']}")
-    return [row["name"], row["package"], row["version"] or words.DASH, there]
+    return [row["name"], row["package"] or words.DASH, row["version"] or words.DASH, there]
 
 
 def _version(distribution: str) -> str | None:
+    if not distribution:  # a store without a client
+        return None
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:  # put there without a package manager

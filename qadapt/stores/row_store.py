@@ -26,6 +26,7 @@ from qadapt.model import (
     How,
     Id,
     Kind,
+    Level,
     Match,
     Quantization,
     State,
@@ -149,6 +150,8 @@ class RowStore(Store):
             why = Match.unsupported(f"{self.name} has no quantization", "accept='client'")
             return Mapped(None, quantization, why)
         mapped = self.profile.mapping(quantization, vector)
+        if mapped.match.level is Level.UNSUPPORTED:
+            return mapped
         feature = f"native-{mapped.target.kind.value}"
         features = self.capabilities().features
         if feature in features and features[feature].support.value != "native":
