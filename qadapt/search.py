@@ -192,11 +192,12 @@ def _rescored_by_us(
 ) -> Hits:
     count = rescore.candidates(wanted.k)
     notes: tuple[str, ...] = ()
-    if count > store.max_k:
+    if count > store.traits.max_k:
         notes = (
-            f"{store.name} returns at most {store.max_k:,}: so many candidates, not {count:,}",
+            f"{store.name} returns at most {store.traits.max_k:,}: so many candidates, "
+            f"not {count:,}",
         )
-        count = store.max_k
+        count = store.traits.max_k
     off = _changed(wanted, k=count, rescore=Rescore(source="off"), with_payload=False)
     found = store.search(collection, queries, off)
     if not asked and found.how.scores == "exact":  # the store compared floats: nothing to rescore

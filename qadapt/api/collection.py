@@ -171,7 +171,7 @@ class Collection(Measured):
         array = as_vectors(queries, what="queries")
         check_queries(array, about)
         wanted = Search(
-            k=check_k(k, self._store.max_k),
+            k=check_k(k, self._store.traits.max_k),
             vector=name,
             rescore=Rescore.of(rescore),
             exact=exact,

@@ -184,8 +184,7 @@ def simulate(
     encoder: EncoderName = None,
     sample_rows: SampleRows = 10_000,
     segments: Annotated[
-        int,
-        typer.Option("--segments", help="Number of segments; each returns candidates (Qdrant)."),
+        int, typer.Option("--segments", help="Segments that each contribute candidates.")
     ] = 1,
     memory: Memory = "512MiB",
     seed: Seed = 0,

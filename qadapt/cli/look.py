@@ -14,7 +14,6 @@ from qadapt.cli.given import open_database
 from qadapt.cli.options import MaybeCollection, Url, word
 from qadapt.cli.output import Output, facts, fitting, styled, table
 from qadapt.errors import QadaptError, SpecError
-from qadapt.version import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,14 +55,13 @@ def stores(out: Output) -> None:
     known, broken = registry.load_all()
     rows: list[dict[str, Any]] = []
     for name, store in known.items():
-        there = registry.installed(store)
         rows.append(
             {
                 "name": name,
                 "package": store.package,
-                "installed": there,
-                "version": _version(store.distribution) if there else None,
-                "install": None if there else install_command(store.extra),
+                "installed": store.installed,
+                "version": _version(store.distribution) if store.installed else None,
+                "install": None if store.installed else store.install_command,
             }
         )
     told = {name: error.message for name, error in broken.items()}
@@ -77,10 +75,12 @@ def _store_row(row: dict[str, Any]) -> list[Text | str]:
     there = styled("✓ yes", "green") if row["installed"] else styled("· no", "yellow")
     if row["install"]:
         there.append(f": {row['install']}")
-    return [row["name"], row["package"], row["version"] or words.DASH, there]
+    return [row["name"], row["package"] or words.DASH, row["version"] or words.DASH, there]
 
 
 def _version(distribution: str) -> str | None:
+    if not distribution:  # a store without a client
+        return None
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:  # put there without a package manager
@@ -105,7 +105,7 @@ def matrix(
         for error in broken.values():
             out.warn(error.message)
     else:
-        chosen = {store: registry.load(store)}
+        chosen = {store: registry.profile(store)}
     declared = {name: each.declared() for name, each in chosen.items()}
     known = cells(chosen, load())
     out.document(

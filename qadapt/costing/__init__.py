@@ -2,7 +2,7 @@
 
 from qadapt.costing.compare import as_seen, compare, cost, memory
 from qadapt.costing.document import Cost, Line, Prices, Scale
-from qadapt.costing.footprint import Footprint, Part
+from qadapt.footprint import Footprint, Part
 
 __all__ = [
     "Cost",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qadapt.costing import milvus, qdrant, weaviate
 from qadapt.costing.document import Cost, Line, Prices, Scale
-from qadapt.costing.footprint import Footprint, Part, original_bytes
-from qadapt.errors import InputError, SpecError, UnsupportedError
+from qadapt.errors import InputError, UnsupportedError
+from qadapt.footprint import CostModel, Footprint, Part, original_bytes
 from qadapt.model import (
     CollectionInfo,
     Kind,
@@ -18,23 +17,10 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.numbers import is_whole
+from qadapt.stores import registry
+from qadapt.stores.profile import StoreProfile
 
 SCALES = (1.0, 10.0, 100.0)
-
-_Model = Callable[[int, Vector, Quantization, Mapping[str, Any]], Footprint]
-STORES: Mapping[str, _Model] = {
-    "qdrant": qdrant.footprint,
-    "weaviate": weaviate.footprint,
-    "milvus": milvus.footprint,
-}
-# The datatypes that each has; another store's is float32 there.
-_DATATYPES: Mapping[str, tuple[str, ...]] = {
-    "qdrant": ("float32", "float16", "uint8", "turbo4", "turbo8", "turbo16"),
-    "weaviate": ("float32",),
-    "milvus": ("float32", "float16", "bfloat16", "int8"),
-}
-# The same engine under another address.
-_SAME = {"edge": "qdrant"}
 
 # What is compared where nobody says.
 SETTINGS: tuple[str, ...] = (
@@ -54,10 +40,26 @@ NOT_COUNTED = (
 )
 
 
-SIDE_BY_SIDE = (
-    "side by side, Qdrant's originals are on disk beside codes (originals=disk), as those of the "
-    "others are by themselves"
-)
+def modelled() -> list[str]:
+    """The stores whose costs are compared by default: one of each family, sorted by name."""
+    known = registry.profiles()
+    return [name for name, each in known.items() if each.cost_model and each.family == name]
+
+
+def _model(store: str) -> tuple[StoreProfile, CostModel]:
+    """The profile and the cost model of a store.
+
+    Raises:
+        SpecError: no such store.
+        UnsupportedError: a store without a cost model.
+    """
+    known = registry.profile(store)
+    if known.cost_model is None:
+        raise UnsupportedError(
+            f"the store {store!r} has no cost model: the bytes of a vector are not known",
+            hint=f"stores with a cost model: {', '.join(modelled())}",
+        )
+    return known, known.cost_model
 
 
 def memory(
@@ -74,34 +76,31 @@ def memory(
         count: rows.
         vector: dimensions, metric, datatype (float32 where the store does not have it).
         quantization: in common words; its ``codes`` and ``originals`` say where each is kept.
-        store: ``qdrant``, ``edge``, ``weaviate`` or ``milvus``.
+        store: its name, as `qadapt stores` lists it.
         index: the store's own index parameters, such as ``{"m": 32}``; its defaults if left out.
 
     Raises:
-        UnsupportedError: the store does not have that kind.
+        UnsupportedError: the store does not have that kind, or has no cost model.
         SpecError: an unknown store.
     """
-    name = _SAME.get(store, store)
-    if name not in STORES:
-        raise SpecError.unknown("store", store, [*STORES, *_SAME])
+    known, model = _model(store)
     if not is_whole(count) or count < 0:
         raise InputError(f"rows must be a whole number from 0; got {count!r}")
-    if vector.datatype not in _DATATYPES[name]:
+    if vector.datatype not in known.datatypes:
         vector = vector.replace(datatype="float32")
-    found = STORES[name](int(count), vector, Quantization.of(quantization), index or {})
+    found = model.footprint(int(count), vector, Quantization.of(quantization), index or {})
     return found.replace(store=store)
 
 
 def as_seen(info: CollectionInfo, name: str) -> Footprint:
     """What a live vector holds: what the store reports where it does, else by the formulas."""
     vector = info.vectors[name]
-    there = vector.quantization
+    store, there = info.server.store, vector.quantization
     if vector.held_by == "qadapt":  # the codes are ours, beside the store
         there = Quantization(Kind.NONE)
-    if info.server.store == "milvus" and vector.held_by == "store":
-        model = milvus.as_seen(vector)
+        model = memory(vector.count, vector.vector, there, store, index=vector.index)
     else:
-        model = memory(vector.count, vector.vector, there, info.server.store, index=vector.index)
+        model = _model(store)[1].as_configured(vector)
     parts = [_seen(part, vector) for part in model.parts]
     if vector.held_by == "qadapt" and vector.code_bytes:
         size = vector.code_bytes
@@ -111,7 +110,7 @@ def as_seen(info: CollectionInfo, name: str) -> Footprint:
         if not in_force:
             parts = _uncompressed(parts, vector)
     return Footprint.of(
-        info.server.store, vector.quantization, tuple(parts), native=model.native, notes=model.notes
+        store, vector.quantization, tuple(parts), native=model.native, notes=model.notes
     )
 
 
@@ -144,12 +143,12 @@ def cost(
     *,
     metric: str = "cosine",
     datatype: Any = "float32",
-    store: str = "qdrant",
+    store: str = registry.DEFAULT,
     prices: Prices | None = None,
     replicas: int = 1,
     scales: Sequence[float] = SCALES,
     settings: Sequence[QuantizationLike] | None = None,
-    stores: Sequence[str] = tuple(STORES),
+    stores: Sequence[str] | None = None,
 ) -> Cost:
     """What ``rows`` vectors of ``dim`` dimensions cost, in each store's settings.
 
@@ -159,7 +158,7 @@ def cost(
         replicas: copies of each row.
         scales: how many times the collection.
         settings: what is compared; ``SETTINGS`` if left out.
-        stores: which stores stand side by side.
+        stores: which stores are compared; one of each family if left out.
 
     Raises:
         SpecError, InputError
@@ -191,19 +190,20 @@ def compare(
     replicas: int = 1,
     scales: Sequence[float] = SCALES,
     settings: Sequence[QuantizationLike] | None = None,
-    stores: Sequence[str] = tuple(STORES),
+    stores: Sequence[str] | None = None,
 ) -> Cost:
     """The lines of a cost; ``info`` gives the collection as it was seen."""
     if replicas < 1 or not scales or any(not s > 0 for s in scales):
         raise InputError("replicas and scales must be above 0")
     asked = None if quantization is None else Quantization.of(quantization)
     chosen = [Quantization.of(each) for each in (settings or SETTINGS)]
+    compared = modelled() if stores is None else list(stores)
     if asked is not None and str(asked.codes_only) not in map(str, chosen):
         chosen.append(asked.codes_only)
     index = {} if info is None else info.vectors[name].index
 
     def line(where: str, setting: Quantization) -> Line:
-        own = index if _SAME.get(where, where) == _SAME.get(store, store) else {}
+        own = index if registry.profile(where).family == registry.profile(store).family else {}
         return _line(where, setting, rows, vector, own, scales, replicas, prices)
 
     before = None
@@ -223,20 +223,12 @@ def compare(
         before=before,
         after=None if asked is None else line(store, asked),
         lines=tuple(
-            line(where, _on_disk(where, each)).replace(setting=str(each))
-            for where in stores
+            line(where, _model(where)[1].compared(each)).replace(setting=str(each))
+            for where in compared
             for each in chosen
         ),
-        notes=_notes(prices),
+        notes=_notes(prices, [_model(where)[1].note for where in compared]),
     )
-
-
-def _on_disk(store: str, setting: Quantization) -> Quantization:
-    """Side by side, Qdrant's originals are on disk as those of the others are."""
-    coded = setting.kind not in (Kind.NONE, Kind.FLOAT16)
-    if store != "qdrant" or not coded or setting.originals is not None:
-        return setting
-    return setting.replace(originals="disk", codes=setting.codes or "ram")
 
 
 def _line(
@@ -273,8 +265,8 @@ def _scaled(seen: Footprint, rows: int, factor: float, replicas: int, prices: Pr
     return Scale(factor, round(rows * factor), ram, disk, prices.monthly(ram, disk))
 
 
-def _notes(prices: Prices) -> tuple[str, ...]:
-    notes = [NOT_COUNTED, SIDE_BY_SIDE]
+def _notes(prices: Prices, of_stores: Sequence[str]) -> tuple[str, ...]:
+    notes = [NOT_COUNTED, *(note for note in of_stores if note)]
     if prices.ram is None and prices.disk is None:
         notes.append("no money: prices were not given")
     elif prices.disk is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from qadapt.costing.footprint import Footprint
 from qadapt.errors import SpecError
+from qadapt.footprint import Footprint
 from qadapt.model import Plain
 
 GIB = 1024**3

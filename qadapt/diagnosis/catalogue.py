@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qadapt.diagnosis import in_force, searching, vectors
 from qadapt.diagnosis.subject import Subject
 from qadapt.model import Finding
+from qadapt.stores import registry
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,9 @@ class Check:
     Attributes:
         code: as findings carry it.
         title: what is wrong when it finds something.
-        run: the function; None where stores look for it themselves (``Store.findings``).
-        stores: which stores can have it; empty for all.
-        asks: what the user has to tell for it: ``options`` of searches, the ``model_metric``.
+        run: the function; None for a check of stores (``Store.findings``).
+        stores: the stores that make it; empty for all.
+        asks: what the user has to give for it: ``options`` of searches, the ``model_metric``.
     """
 
     code: str
@@ -29,65 +30,16 @@ class Check:
     asks: str = ""
 
 
-_QDRANT = ("edge", "qdrant")
-
-CHECKS: tuple[Check, ...] = (
+# The checks that every store shares.
+SHARED: tuple[Check, ...] = (
     Check("no-effect", "Quantization is configured and ignored.", in_force.no_effect),
     Check(
         "stale-setting",
         "A default search parameter or a setting of qadapt no longer fits the collection.",
         in_force.stale_setting,
     ),
-    Check(
-        "schema-only",
-        "The schema or the status says compressed or finished, and it is not.",
-        stores=("milvus", "qdrant", "weaviate"),
-    ),
     Check("still-building", "A part of the rows has no codes yet.", in_force.still_building),
-    Check(
-        "small-segments",
-        "Rows lie in segments under the threshold, and are compared by their floats.",
-        stores=(*_QDRANT, "milvus"),
-    ),
-    Check(
-        "one-bit-until-indexed",
-        "Wider binary codes are compared by one bit, as long as their segment is not indexed.",
-        stores=_QDRANT,
-    ),
-    Check(
-        "rescoring-over-the-limit",
-        "Strict mode allows less oversampling than is set as the default of the collection.",
-        stores=("qdrant",),
-    ),
-    Check(
-        "duplicate-ids",
-        "Several rows have the same id, and all but one are hidden.",
-        stores=("milvus",),
-    ),
     Check("unseen", "Nothing shows whether the engine obeys.", in_force.unseen),
-    Check(
-        "originals-in-ram",
-        "The originals, or a full copy, stay in RAM beside the codes.",
-        stores=(*_QDRANT, "milvus"),
-    ),
-    Check(
-        "oversampling-without-rescoring",
-        "Search parameters ask for more candidates, and nothing scores them again.",
-        stores=(*_QDRANT, "milvus"),
-        asks="options",
-    ),
-    Check(
-        "quantization-bypassed",
-        "Search parameters switch the codes off.",
-        stores=_QDRANT,
-        asks="options",
-    ),
-    Check(
-        "parameter-without-effect",
-        "A parameter is accepted and does nothing, or next to nothing.",
-        stores=(*_QDRANT, "milvus"),
-        asks="options",
-    ),
     Check(
         "rescoring-without-oversampling",
         "Coarse codes whose k best alone are scored again, or none.",
@@ -119,3 +71,13 @@ CHECKS: tuple[Check, ...] = (
     Check("bits-lost-to-padding", "Codes padded so far that a finer kind costs the same.",
           in_force.bits_lost_to_padding),
 )  # fmt: skip
+
+
+def checks() -> tuple[Check, ...]:
+    """All checks: those that every store shares, then those of the profiles by name of store."""
+    of_stores: dict[str, Check] = {}
+    for name, profile in registry.profiles().items():
+        for each in profile.checks:
+            known = of_stores.get(each.code, Check(each.code, each.title, asks=each.needs))
+            of_stores[each.code] = replace(known, stores=(*known.stores, name))
+    return (*SHARED, *of_stores.values())

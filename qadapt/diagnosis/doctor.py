@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qadapt.diagnosis.catalogue import CHECKS, Check
+from qadapt.diagnosis.catalogue import Check, checks
 from qadapt.diagnosis.subject import NothingToSeeError, Subject
 from qadapt.errors import (
     InputError,
@@ -145,11 +145,12 @@ def diagnose(
 
 
 def _chosen(only: Sequence[str], skip: Sequence[str]) -> list[Check]:
-    known = [check.code for check in CHECKS]
+    there = checks()
+    known = [check.code for check in there]
     for code in (*only, *skip):
         if code not in known:
             raise SpecError.unknown("check", code, known)
-    chosen = [c for c in CHECKS if (not only or c.code in only) and c.code not in skip]
+    chosen = [c for c in there if (not only or c.code in only) and c.code not in skip]
     if not chosen:
         raise InputError(
             f"no check is left: only (--check) {', '.join(only) or 'is not given'}; skip (--skip) "

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from qadapt.diagnosis.sources import SOURCES
 from qadapt.diagnosis.subject import Subject
 from qadapt.model import Evidence, Finding, Kind, Severity, State
-
-SILENT = "https://github.com/qdrant/qdrant/issues/6125"
 
 
 def no_effect(subject: Subject) -> list[Finding]:
@@ -25,7 +24,7 @@ def no_effect(subject: Subject) -> list[Finding]:
             message,
             status.evidence,
             subject.apply() + (" --accept client" if subject.vector.held_by == "qadapt" else ""),
-            SILENT,
+            SOURCES,
         )
     ]
 
@@ -89,11 +88,10 @@ def unseen(subject: Subject) -> list[Finding]:
 def bits_lost_to_padding(subject: Subject) -> list[Finding]:
     """The store pads codes so far that a finer kind would cost the same."""
     from qadapt.costing import memory
-    from qadapt.costing.compare import STORES
     from qadapt.errors import UnsupportedError
 
     vector = subject.vector
-    known = subject.info.server.store in (*STORES, "edge")
+    known = subject.store.profile.cost_model is not None
     if not subject.coded or vector.held_by != "store" or not known:
         return []
     try:
@@ -114,6 +112,6 @@ def bits_lost_to_padding(subject: Subject) -> list[Finding]:
             "cost the same",
             (Evidence("bytes of a code", held), Evidence("without padding", ideal)),
             subject.command("cost"),
-            "https://qdrant.tech/documentation/manage-data/quantization/",
+            SOURCES,
         )
     ]

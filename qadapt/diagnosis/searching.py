@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qadapt.diagnosis.sources import SOURCES
 from qadapt.diagnosis.subject import FAR, NOT_FINITE, PROBES, K, NothingToSeeError, Subject
 from qadapt.diagnosis.vectors import dimension_collapse
 from qadapt.evaluation.neighbours import stored
@@ -76,7 +77,7 @@ def slow_rescoring(subject: Subject) -> list[Finding]:
                 Evidence("originals", subject.quantization.originals or "as the store decides"),
             ),
             subject.apply(**mend),
-            "https://github.com/qdrant/qdrant/pull/1538",
+            SOURCES,
         )
     ]
 

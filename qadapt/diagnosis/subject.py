@@ -131,7 +131,7 @@ class Subject:
             lengths = np.zeros(len(rows))
             lengths[finite] = _lengths(rows[finite])
             rest = finite & ~zero
-            if self.store.normalises and self.vector.datatype != "uint8":
+            if self.store.traits.normalizes_cosine and self.vector.datatype != "uint8":
                 found[SHORT] = rest & (lengths < SHORTEST)
             else:
                 low, high = direction.KEPT
@@ -195,10 +195,9 @@ class Subject:
 
     @cached_property
     def bits(self) -> Bools:
-        """The sign bits of the sample, as the store takes them: a 0 is not positive, but Weaviate
-        takes it for one."""
-        weaviate = self.info.server.store == "weaviate" and self.vector.held_by == "store"
-        found: Bools = self.rows >= 0 if weaviate else self.rows > 0
+        """The sign bits of the sample, as the store takes them: of a 0 too."""
+        positive = self.store.traits.zero_is_positive and self.vector.held_by == "store"
+        found: Bools = self.rows >= 0 if positive else self.rows > 0
         return found
 
     @cached_property
@@ -276,7 +275,7 @@ class Subject:
     def other_metric(self, metric: Metric) -> str:
         """The command that gives the vector another metric: a copy and an alias, or another
         collection by way of a file, where the store has no alias; empty where that is no way."""
-        if type(self.store).recreate_steps is not Store.recreate_steps:
+        if self.store.traits.recreates:
             return self.command("plan", None, "--metric", str(metric))
         if len(self.info.vectors) > 1:
             return ""  # an import gives all vectors of a file the same metric

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from qadapt.diagnosis.sources import SOURCES
 from qadapt.diagnosis.subject import NOT_FINITE, K, Subject
 from qadapt.engines.exact import unit
 from qadapt.errors import QadaptError
@@ -52,7 +53,7 @@ def unusable_vectors(subject: Subject) -> list[Finding]:
             ),
             f"python: collection.delete({bad[:10]!r}), then write repaired vectors; "
             + ("these are all" if whole and count <= 10 else "a larger --sample finds more"),
-            "measured: a row of NaN comes first in every search of Weaviate 1.39.0",
+            SOURCES,
         )
     ]
 
@@ -121,7 +122,7 @@ def metric_mismatch(subject: Subject) -> list[Finding]:
                 *_lengths(subject),
             ),
             subject.other_metric(other),
-            "https://github.com/weaviate/weaviate/pull/3096",
+            SOURCES,
         )
     ]
 

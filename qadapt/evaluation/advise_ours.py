@@ -50,7 +50,8 @@ def measured(
     Args:
         how: what ``evaluate`` takes besides.
     """
-    factors = [Rescore(source="off"), *(Rescore(f) for f in FACTORS if f * target.k <= store.max_k)]
+    most = store.traits.max_k
+    factors = [Rescore(source="off"), *(Rescore(f) for f in FACTORS if f * target.k <= most)]
     settings = [Setting(each, rescore) for each in codes for rescore in factors]
     how = {"k": target.k, "live": False, "accept": "client", **how}
     found = evaluate(store, info.name, name, settings=settings, concurrency=(), **how)

@@ -17,6 +17,7 @@ from qadapt.evaluation.simulate import NO_GRAPH, population, predict, refuse_seg
 from qadapt.evaluation.truth import Queries
 from qadapt.model import Batch, Metric, Vector, as_vectors, check_queries, check_vectors
 from qadapt.simulation import registry
+from qadapt.stores import registry as stores
 from qadapt.stores.base import OnProgress, check_k, silent
 
 Floats = npt.NDArray[np.float32]
@@ -27,7 +28,7 @@ def simulate(
     settings: Sequence[SettingLike],
     *,
     queries: Any = 200,
-    store: str = "qdrant",
+    store: str = stores.DEFAULT,
     metric: Metric | str = Metric.COSINE,
     k: int = 10,
     segments: int = 1,
@@ -41,8 +42,8 @@ def simulate(
         settings: quantizations, their strings, or ``Setting``.
         queries: float ``(nq, d)``, or how many of the rows to ask with, each left out of its own
             results.
-        store: whose codes, at its newest version: ``qdrant``, ``weaviate`` or ``milvus``.
-        segments: parts of a Qdrant collection, which each bring their candidates.
+        store: whose codes, at its newest version; a name that `qadapt stores` lists.
+        segments: segments of the collection, where each contributes its candidates.
 
     Raises:
         InputError, DimensionError, NonFiniteError, ZeroVectorError, SpecError

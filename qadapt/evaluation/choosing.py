@@ -86,7 +86,7 @@ def grid(codes: Sequence[str], k: int, store: Store, vector: Vector) -> list[Set
         mapped = store.map(quantization, vector)
         always = registry.candidates(store.name, mapped, k, off)[0] > k
         found.append(Setting(quantization, None if always else off))
-        factors = [factor for factor in FACTORS if factor * k <= store.max_k]
+        factors = [factor for factor in FACTORS if factor * k <= store.traits.max_k]
         found += [Setting(quantization, Rescore(factor)) for factor in factors]
     return found
 

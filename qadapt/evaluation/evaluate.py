@@ -84,7 +84,7 @@ def evaluate(
         InputError, UnsupportedError, NotFoundError, StoreError
     """
     begun = time.monotonic()
-    check_k(k, store.max_k - 1)
+    check_k(k, store.traits.max_k - 1)
     _check_numbers(rows, copy_rows, concurrency)
     for what, number in (("seconds", seconds), ("timeout (--build-timeout)", timeout)):
         if not number > 0:

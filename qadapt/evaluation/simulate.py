@@ -26,10 +26,11 @@ from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
 from qadapt.evaluation.truth import Queries
 from qadapt.model import Batch, Level, Quantization, Rescore, Vector
+from qadapt.quantizers.models import Modelled
 from qadapt.simulation import registry
-from qadapt.simulation.checked import UNCHECKED
 from qadapt.simulation.ranks import Ranks, ranks
-from qadapt.simulation.registry import Modelled
+from qadapt.simulation.registry import UNCHECKED
+from qadapt.stores import registry as stores
 from qadapt.stores.base import Mapped, OnProgress, Progress, Store, check_k, silent
 
 Floats = npt.NDArray[np.float32]
@@ -93,9 +94,9 @@ def predict(
     """A predicted result for each setting; codes that several share are modelled once.
 
     Args:
-        engine: whose models: ``qdrant``, ``edge``, ``weaviate``, ``milvus``.
+        engine: the store whose models are asked.
         map_: a quantization in the store's own words.
-        segments: parts of a Qdrant collection, which each bring their candidates.
+        segments: segments of a collection, where each contributes its candidates.
     """
     known: dict[Quantization, tuple[Modelled, Ranks]] = {}
     results = []
@@ -131,16 +132,17 @@ def predict(
 
 
 def refuse_segments(segments: int, engine: str) -> None:
-    """Refuse segments of an engine that has none, or fewer than one.
+    """Refuse segments of a store whose segments contribute no candidates, or fewer than one.
 
     Raises:
-        InputError
+        InputError, SpecError
     """
+    each = stores.profile(engine).traits.segment_candidates
     if isinstance(segments, bool) or segments < 1:
         raise InputError(f"segments are a whole number from 1; got {segments!r}")
     refuse_pairs(
-        (segments != 1 and engine not in ("qdrant", "edge"), "segments (--segments)",
-         f"with the store {engine}", "segments that each bring candidates are Qdrant's"),
+        (segments != 1 and not each, "segments (--segments)",
+         f"with the store {engine}", "its segments contribute no candidates of their own"),
     )  # fmt: skip
 
 
@@ -221,13 +223,13 @@ def simulate(
         settings: quantizations, their strings, or ``Setting``.
         queries: see ``questions.ask``.
         sample_rows: rows that stand for all others; their codes are made here.
-        segments: parts of a Qdrant collection, which each bring their candidates.
+        segments: segments of the collection, where each contributes its candidates.
 
     Raises:
         InputError, NotFoundError
     """
     begun = time.monotonic()
-    check_k(k, store.max_k - 1)
+    check_k(k, store.traits.max_k - 1)
     refuse_segments(segments, store.name)
     info = store.info(collection)
     vector = info.vectors[name].vector

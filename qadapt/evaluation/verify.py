@@ -85,7 +85,7 @@ def verify(
         queries: see ``questions.ask``.
         encoder: turns a list of texts into float ``(n, d)``.
     """
-    check_k(k, store.max_k - 1)
+    check_k(k, store.traits.max_k - 1)
     info = seen.info(store, collection)
     k, limited = _within(store, collection, k)
     vector = info.vectors[name]

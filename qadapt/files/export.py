@@ -106,8 +106,8 @@ def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:
             progress(Progress("reading the ids", ids.count))
         if ids.duplicates():
             raise InputError(
-                f"several {end.store.parts_are} of {end.name!r} have the same ids, and a file "
-                "keeps an id once",
+                f"several {end.store.traits.partition_kind} of {end.name!r} have the same ids, and "
+                "a file keeps an id once",
                 hint=f"export them one by one: '#{end.name}%40NAME'",
             )
 
@@ -164,7 +164,7 @@ def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgre
         calibration=_calibration(end, info),
         qadapt=__version__,
         extras=more,
-        family=end.store.family or end.store.name,
+        family=end.store.profile.family,
     )
     rows = 0
     names = (*head.vectors, *more)

@@ -102,7 +102,7 @@ def coming(
     Raises:
         UnsupportedError: it cannot have some of them, and that is not allowed.
     """
-    if family != (end.store.family or end.store.name):
+    if family != (end.store.profile.family):
         extras = {name: each.replace(native={}) for name, each in extras.items()}
     if created:
         wanted = supported_datatypes(extras, end.store)

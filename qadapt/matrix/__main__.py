@@ -52,8 +52,9 @@ def current() -> dict[str, str]:
     stores, broken = registry.load_all()
     for error in broken.values():
         raise error
-    ours = {name: store for name, store in stores.items() if store.__module__.startswith("qadapt.")}
-    return dict(pages(cells(ours, load())))
+    ours = {name: each for name, each in stores.items() if each.store.startswith("qadapt.")}
+    tested = [each.tested for each in ours.values() if each.tested]
+    return dict(pages(cells(ours, load()), tested))
 
 
 if __name__ == "__main__":

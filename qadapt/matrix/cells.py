@@ -9,7 +9,7 @@ from typing import Literal
 from qadapt.matrix.seen import Seen
 from qadapt.model import Capabilities, Kind, Support
 from qadapt.model.plain import Plain
-from qadapt.stores.base import Store
+from qadapt.stores.profile import StoreProfile
 
 PREFIX = "native-"
 _KINDS = {kind.value for kind in Kind}
@@ -39,7 +39,7 @@ class Cell(Plain):
     seen: Seen | None = None
 
 
-def cells(stores: Mapping[str, type[Store]], seen: Sequence[Seen]) -> list[Cell]:
+def cells(stores: Mapping[str, StoreProfile], seen: Sequence[Seen]) -> list[Cell]:
     """All cells: of what was run, and of each deployment at the newest known version.
 
     The newest is left out where the capability data say the same of a version that was run.

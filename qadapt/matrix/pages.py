@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
@@ -53,11 +54,6 @@ Recall is mean recall@10 by exact scores of the original float32 vectors, withou
 ten times as many candidates rescored, on 2,000 abstracts of SciFact (all-MiniLM-L6-v2, 384
 dimensions) unless it is said otherwise. Rescoring is the store's own, or qadapt's where the store
 has none.
-
-Oldest versions: `edge` needs qdrant-edge-py 0.6. The conformance suite passes on 0.6.0, 0.6.1,
-0.7.0, 0.7.2, 0.8.0 and 0.9.0; on 0.1, 0.4 and 0.5 no collection can be created. Milvus Lite 2.5.1
-passes it too, with pymilvus 2.5 and setuptools before 81; it has no codes of floats, so all kinds
-are by qadapt.
 """
 
 
@@ -142,7 +138,7 @@ def _about(run: Seen) -> str:
 # -- docs/support.md -----------------------------------------------------------------------------
 
 
-def support(cells: Sequence[Cell]) -> str:
+def support(cells: Sequence[Cell], tested: Sequence[str] = ()) -> str:
     """docs/support.md."""
     head = ["store", "deployment", "binary", "int8"]
     body = []
@@ -151,7 +147,9 @@ def support(cells: Sequence[Cell]) -> str:
         body.append(
             [store, deployment, _answer(of_point, "binary", "1"), _answer(of_point, "scalar", "8")]
         )
-    return f"{_SUPPORT}\n{_table(head, body)}\n"
+    versions = textwrap.fill(f"Oldest versions: {' '.join(tested)}", 100)
+    about = f"{_SUPPORT}\n{versions}\n" if tested else _SUPPORT
+    return f"{about}\n{_table(head, body)}\n"
 
 
 def _answer(cells: Sequence[Cell], kind: str, width: str) -> str:
@@ -199,10 +197,14 @@ def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
 
-def pages(cells: Sequence[Cell]) -> Mapping[str, str]:
-    """File names and their text."""
+def pages(cells: Sequence[Cell], tested: Sequence[str] = ()) -> Mapping[str, str]:
+    """File names and their text.
+
+    Args:
+        tested: what the profiles say of the versions that the conformance suite passes on.
+    """
     return {
         "matrix.json": document(cells),
         "matrix.md": matrix(cells),
-        "support.md": support(cells),
+        "support.md": support(cells, tested),
     }

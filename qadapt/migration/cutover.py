@@ -9,7 +9,6 @@ from qadapt.errors import UnsupportedError
 from qadapt.local import bulk_writes
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.report import Cutover
-from qadapt.stores.base import Store
 
 
 def refuse_cutover(target: Endpoint) -> None:
@@ -18,7 +17,7 @@ def refuse_cutover(target: Endpoint) -> None:
     Raises:
         UnsupportedError
     """
-    if type(target.store).switch_alias is Store.switch_alias:
+    if not target.store.traits.aliases:
         raise UnsupportedError(
             f"{target.store.name} does not support aliases, so none can be switched to the copy",
             hint="leave out cutover (--cutover)",

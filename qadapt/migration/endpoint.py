@@ -43,7 +43,7 @@ class Endpoint:
     def same_family(self, other: Endpoint) -> bool:
         """Whether both stores share native terms for schemas, extra vectors and indexes."""
         ours, theirs = self.store, other.store
-        return (ours.family or ours.name) == (theirs.family or theirs.name)
+        return ours.profile.family == theirs.profile.family
 
     def partition(self, name: str | None) -> Endpoint:
         """One partition of the collection as an endpoint; None for the whole collection."""

@@ -74,7 +74,7 @@ def build_indexes(
         ApplyError: the engine ignores the quantization.
         StoreTimeoutError: not built within ``timeout`` seconds.
     """
-    if not target.store.indexes_last:
+    if not target.store.traits.payload_indexes_last:
         create_payload_indexes(plan, target, progress)
     found = {}
     for name, each in plan.vectors.items():
@@ -89,7 +89,7 @@ def build_indexes(
             settings = read_settings(target.store, target.name)
             changed = settings.of(name).replace(rescore=each.rescore)
             write_settings(target.store, target.name, settings.with_vector(name, changed))
-    if target.store.indexes_last:
+    if target.store.traits.payload_indexes_last:
         create_payload_indexes(plan, target, progress)
     # Client-side codes of an existing target that the plan does not name are out of date now.
     for name in bulk_writes.resume(target.store, target.name, progress):

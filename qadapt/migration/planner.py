@@ -277,7 +277,7 @@ def _vector_losses(found: _Findings) -> dict[str, str]:
             reason = "; ".join(each.match.differences)
             losses["quantization"] = f"{vector_label(name)} would not be quantized: {reason}"
         lacking = found.info.count - each.count
-        if lacking > 0 and not found.target.store.gaps:
+        if lacking > 0 and not found.target.store.traits.allows_missing_vectors:
             detail = f"{lacking:,} rows lack {vector_label(name)}"
             losses["missing-vectors"] = ", ".join(
                 filter(None, [detail, found.schema.losses.get("missing-vectors")])
@@ -330,7 +330,7 @@ def _vector_notes(found: _Findings, label: str, each: VectorPlan) -> Iterator[st
         )
     if each.comparison == "normalized" and keep_norms:
         yield f"the payload keeps the lengths of {label} as {NORMS!r}"
-    if source.store.normalises and each.source.metric is Metric.COSINE:
+    if source.store.traits.normalizes_cosine and each.source.metric is Metric.COSINE:
         yield f"{source.store.name} normalized {label} when it was written; those values are copied"
     if each.source.datatype != each.target.datatype:
         effect = (

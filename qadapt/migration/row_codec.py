@@ -149,7 +149,9 @@ class RowCodec:
         self.normalized = tuple(
             name
             for name, vector in vectors.items()
-            if target.normalises and vector.metric is Metric.COSINE and vector.datatype != "uint8"
+            if target.traits.normalizes_cosine
+            and vector.metric is Metric.COSINE
+            and vector.datatype != "uint8"
         )
         constraints = target.room(self.vectors, self.schema)
         self._accepts_id: Callable[[Id], bool] = constraints.takes_id

@@ -57,7 +57,7 @@ def plan_schema(
     wanted = wanted.replace(extras=supported_datatypes(wanted.extras, target.store))
     losses: dict[str, list[str]] = {}
     extras = _plan_extras(target, wanted, vectors or {}, losses)
-    if not target.store.gaps:
+    if not target.store.traits.allows_missing_vectors:
         for detail in _rows_without(source, extras):
             losses.setdefault("missing-vectors", []).append(detail)
     payload = _plan_payload(source, target, found)
@@ -201,7 +201,7 @@ def extra_comparisons(store: Store, extras: Mapping[str, Extra]) -> dict[str, Co
 
 def _comparison(store: Store, extra: Extra) -> Comparison:
     if extra.kind == "sparse":
-        return "exact" if store.keeps_zeros else "nonzero"
+        return "exact" if store.traits.keeps_zeros else "nonzero"
     return comparison_of(store, extra)
 
 
@@ -326,19 +326,19 @@ def plan_partitions(
     Args:
         wanted: the source's schema in terms that the target understands.
     """
-    kind = source.store.parts_are or "partitions"
+    kind = source.store.traits.partition_kind or "partitions"
     if wanted.keyed is not None:
         return PartitionMap(), _partitions_refused(target, wanted)
     if wanted.parted:
         reason = _partitions_refused(target, Beside(parted=True))
-        target_kind = target.store.parts_are if reason is None else ""
+        target_kind = target.store.traits.partition_kind if reason is None else ""
         return PartitionMap("store", reason is None, kind, target_kind), reason
     if (
         PARTITION in reserved_fields_in(source)
         and _partitions_refused(target, Beside(parted=True)) is None
     ):
         field = f"values of the payload field {PARTITION!r}"
-        return PartitionMap("payload", True, field, target.store.parts_are), None
+        return PartitionMap("payload", True, field, target.store.traits.partition_kind), None
     return PartitionMap(), None
 
 
@@ -360,7 +360,7 @@ def _partitions_refused(target: Endpoint, wanted: Beside) -> str | None:
 
 
 def _partition_loss(source: Endpoint) -> str:
-    kind = source.store.parts_are
+    kind = source.store.traits.partition_kind
     return kind if kind in LOSSES else "partitions"
 
 

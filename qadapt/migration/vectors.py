@@ -103,7 +103,7 @@ def comparison_of(store: Store, vector: Vector | Extra) -> Comparison:
         return "float16"
     if vector.datatype == "uint8":
         return "uint8"
-    if store.normalises and vector.metric is Metric.COSINE:
+    if store.traits.normalizes_cosine and vector.metric is Metric.COSINE:
         return "normalized"
     return "exact"
 

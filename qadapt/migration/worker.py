@@ -78,7 +78,7 @@ class CopyWorker:
         self.filter = RowFilter(
             self.codec.vectors,
             self.codec.schema.extras,
-            missing_vectors=target.store.gaps,
+            missing_vectors=target.store.traits.allows_missing_vectors,
             allow=self.allow,
         )
         self.sizer = BatchSizer(plan.trial_copy.row_bytes, plan.batch_bytes)

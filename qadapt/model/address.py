@@ -17,8 +17,14 @@ from urllib.parse import quote, unquote
 
 from qadapt.errors import AddressError
 from qadapt.model import identity
+from qadapt.model.address_form import (
+    form_of,
+    forms,
+    local_example,
+    server_example,
+    suggested_server,
+)
 from qadapt.model.credentials import check_transport, refuse_variable
-from qadapt.model.identity import PORTS
 from qadapt.model.masking import MASK, SECRET_NAME, Secret, mask, remember, shown
 
 __all__ = ["MASK", "MEMORY", "Address", "Secret", "mask"]
@@ -28,10 +34,6 @@ MAX_LENGTH = 8192
 
 Transport = Literal["http", "https", "grpc"]
 TRANSPORTS: tuple[Transport, ...] = ("http", "https", "grpc")
-
-_STORE_AT = {6333: "qdrant+http", 6334: "qdrant+grpc", 19530: "milvus+http", 8080: "weaviate+http"}
-_KNOWN = ("edge", "qdrant", "milvus", "weaviate")
-_VARIABLES = {"qdrant": "QDRANT_API_KEY", "milvus": "MILVUS_TOKEN", "weaviate": "WEAVIATE_API_KEY"}
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_.-]+)(?:\+([A-Za-z0-9]*))?:(.*)", re.DOTALL)
 _HOST_PORT = re.compile(r"(?:.*@)?(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})(?:/.*)?", re.DOTALL)
@@ -86,8 +88,7 @@ class Address:
             return text
         if not isinstance(text, str):
             raise AddressError(
-                f"an address is a string such as 'qdrant+http://localhost:6333', "
-                f"got a {type(text).__name__}"
+                f"an address is a string such as {server_example()!r}, got a {type(text).__name__}"
             )
         return _parse(text.strip())
 
@@ -170,7 +171,8 @@ class Address:
         if self.location == MEMORY:
             return f"{self.store}:{MEMORY}"
         path = _local_text(self.store, identity.of_path(self.path))
-        return identity.with_options(f"{self.store}:{path}", identity.what(self.options))
+        kept = identity.what(self.store, self.options)
+        return identity.with_options(f"{self.store}:{path}", kept)
 
     @property
     def reopen(self) -> str:
@@ -190,8 +192,8 @@ class Address:
     def secret(self, environ: Mapping[str, str] | None = None) -> str | None:
         """The key to use, or None for no key.
 
-        From the address, else ``?key_env=NAME``, else ``QADAPT_API_KEY``, else the store's own
-        usual variable (``QDRANT_API_KEY``, ``MILVUS_TOKEN``, ``WEAVIATE_API_KEY``).
+        From the address, else ``?key_env=NAME``, else ``QADAPT_API_KEY``, else the variables of
+        the store's profile (such as ``QDRANT_API_KEY``).
 
         Raises:
             AddressError: the variable named by ``key_env`` is not set; the key was masked when
@@ -235,8 +237,8 @@ class Address:
     @property
     def _usual_variables(self) -> list[str]:
         """Environment variables that hold the store's key unless the address names another."""
-        own = _VARIABLES.get(self.store)
-        return ["QADAPT_API_KEY", *([own] if own else [])]
+        form = form_of(self.store)
+        return ["QADAPT_API_KEY", *(form.key_variables if form else ())]
 
     @property
     def unconfirmed_variable(self) -> str | None:
@@ -301,9 +303,7 @@ def _decode(part: str, text: str) -> str:
 
 def _parse(text: str) -> Address:
     if not text:
-        _fail(
-            text, "the address is empty", "for example qdrant+http://localhost:6333 or edge:./data"
-        )
+        _fail(text, "the address is empty", f"for example {server_example()} or {local_example()}")
     if len(text) > MAX_LENGTH:
         _fail(text, f"longer than {MAX_LENGTH} characters", "check where it comes from")
     if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
@@ -344,32 +344,51 @@ def _misread(store: str, rest: str) -> bool:
     """Whether what follows ``store:`` looks like a server and not like a path."""
     if rest.startswith("//") or _HOST_PORT.fullmatch(rest):
         return True
-    return store not in _KNOWN and re.fullmatch(r"[0-9]{1,5}(/.*)?", rest, re.DOTALL) is not None
+    digits = re.fullmatch(r"[0-9]{1,5}(/.*)?", rest, re.DOTALL) is not None
+    return digits and form_of(store) is None
 
 
 def _guess(text: str) -> str:
     """What may have been meant by an address without a store."""
     scheme, _, rest = shown(text).rpartition("://")
     found = _HOST_PORT.fullmatch(re.split(r"[?#]", rest)[0])
-    store = _STORE_AT.get(int(found[1]), "qdrant+http") if found else "qdrant+http"
     known = scheme.lower().partition("+")[0]
-    if known in _KNOWN and known != "edge" and known not in store:
-        store = f"{known}+http"
+    store, transport = _listening(int(found[1]) if found else None)
+    form = form_of(known)
+    if form is not None and form.is_server and known != store:
+        store, transport = known, next(iter(form.ports))
     if known in TRANSPORTS:
-        store = f"{store.partition('+')[0]}+{known}"
-    return f"{store}://{rest}"
+        transport = known
+    return f"{store}+{transport}://{rest}"
+
+
+def _listening(port: int | None) -> tuple[str, str]:
+    """The store, and the transport of it, that listens on a port by default; the one that hints
+    show for another port."""
+    for name, form in forms().items():
+        for transport, default in form.ports.items():
+            # Ports of every web server say nothing of a store.
+            if port == default and port not in (80, 443):
+                return name, transport
+    shown_store = suggested_server()
+    if shown_store is None:
+        return "STORE", "http"
+    return shown_store[0], next(iter(shown_store[1].ports))
 
 
 def _no_scheme(text: str, body: str) -> NoReturn:
     store, _, rest = body.partition(":")
-    if store.lower() == "edge" and rest.startswith("//"):
-        _fail(text, "edge is not a server", f"did you mean edge:/{shown(rest.lstrip('/'))}?")
-    if store.lower() in PORTS and not rest.startswith("//"):
+    store = store.lower()
+    form = form_of(store)
+    if form is not None and not form.is_server and rest.startswith("//"):
+        guess = f"{store}:/{shown(rest.lstrip('/'))}"
+        _fail(text, f"{store} is not a server", f"did you mean {guess}?")
+    if form is not None and form.is_server and not rest.startswith("//"):
         guess = _guess(f"{store}://{rest or 'localhost'}")
         _fail(text, "a server's address names its transport", f"did you mean {guess}?")
     if "://" in text or _HOST_PORT.fullmatch(body):
         _fail(text, "no store or no transport is named", f"did you mean {_guess(text)}?")
-    _fail(text, "no store is named", f"did you mean edge:{shown(text)}?")
+    _fail(text, "no store is named", f"did you mean {local_example(shown(text))}?")
 
 
 def _server(rest: str, store: str, transport: Transport, text: str) -> tuple[str, str | None]:
@@ -383,7 +402,8 @@ def _server(rest: str, store: str, transport: Transport, text: str) -> tuple[str
     host, port = identity.split_port(place)
     if not _good_host(host):
         _fail(text, "this is not a host", "for example localhost:6333, or [::1]:6333 for IPv6")
-    default = PORTS.get(store, {}).get(transport)
+    form = form_of(store)
+    default = form.ports.get(transport) if form else None
     if port is None:
         port = None if default is None else str(default)
     elif not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:

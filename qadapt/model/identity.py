@@ -11,15 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-# What each store listens on; a store that is not named here keeps the port it was given.
-# Hosted Milvus and Weaviate stand behind the port of https.
-PORTS: dict[str, dict[str, int]] = {
-    "qdrant": {"http": 6333, "https": 6333, "grpc": 6334},
-    "milvus": {"http": 19530, "https": 443, "grpc": 19530},
-    "weaviate": {"http": 8080, "https": 443},
-}
-# Options that set how to connect, not to what.
-_CONNECTING = ("key_env", "grpc", "rest", "timeout", "consistency", "user")
+from qadapt.model.address_form import UNKNOWN, form_of
+
+# Options that set how to connect, not to what, for every store.
+_CONNECTING = ("key_env", "timeout", "user")
 # Names and numbers by which a client on this machine reaches this machine.
 _LOCALHOST = ("localhost", "localhost.localdomain", "127.0.0.1", "0.0.0.0", "::1", "::")
 _LEGACY_IPV4 = re.compile(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+)){0,3}")
@@ -32,24 +27,23 @@ def of_server(store: str, transport: str, location: str, options: Mapping[str, s
         transport: ``http``, ``https`` or ``grpc``.
         location: ``host:port/prefix``.
     """
-    kept = what(options)
+    form = form_of(store) or UNKNOWN
+    kept = what(store, options)
     authority, _, prefix = location.partition("/")
     prefix = prefix.strip("/")
     host, port = split_port(authority)
-    if transport == "grpc" and store == "qdrant":
-        # The adapter configures over REST, so that port is known: rest=, or the default.
-        transport, port = "http", options.get("rest")
-    elif transport == "grpc" and store == "milvus":
-        transport = "http"  # Milvus serves both on one port
-    default = PORTS.get(store, {}).get(transport)
+    if transport == "grpc" and form.same_server:
+        transport = "http"
+        if form.http_port_option:
+            port = options.get(form.http_port_option)
+    default = form.ports.get(transport)
     port = port or (None if default is None else str(default))
-    if store == "milvus":
-        # pymilvus takes the path of a URI for the name of a database.
-        if prefix:
-            kept.setdefault("database", prefix.partition("/")[0])
-            prefix = ""
-        if kept.get("database") == "default":
-            del kept["database"]
+    if form.path_option and prefix:
+        kept.setdefault(form.path_option, prefix.partition("/")[0])
+        prefix = ""
+    for name, value in form.defaults.items():
+        if kept.get(name) == value:
+            del kept[name]
     place = canonical_host(host) + (f":{port}" if port else "") + (f"/{prefix}" if prefix else "")
     return with_options(f"{store}+{transport}://{place}", kept)
 
@@ -59,9 +53,10 @@ def of_path(path: Path) -> str:
     return os.path.normcase(os.path.realpath(path))
 
 
-def what(options: Mapping[str, str]) -> dict[str, str]:
+def what(store: str, options: Mapping[str, str]) -> dict[str, str]:
     """The options that say which store it is."""
-    return {name: value for name, value in options.items() if name not in _CONNECTING}
+    connecting = {*_CONNECTING, *(form_of(store) or UNKNOWN).connection_options}
+    return {name: value for name, value in options.items() if name not in connecting}
 
 
 def canonical_host(host: str) -> str:

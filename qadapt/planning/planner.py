@@ -93,7 +93,7 @@ def make_plan(
         steps = _client_steps(store, info, now, wanted)
     else:
         steps = _store_steps(store, info, now, wanted, strategy)
-    if becomes is not None and steps and store.recreates_alone:
+    if becomes is not None and steps and store.traits.recreates_alone:
         raise UnsupportedError(
             f"the metric or datatype changes in a plan of its own, not together with {wanted}",
             hint="plan the metric or datatype first, then the quantization",
@@ -221,7 +221,7 @@ def _refuse_new_vector(by_us: bool, becomes: Vector | None, wanted: Quantization
 
 
 def _refuse_copy(store: Store, steps: Iterable[Step], strategy: Strategy | None) -> None:
-    beside = "; or strategy='vector': a new vector beside it" if store.new_vectors else ""
+    beside = "; or strategy='vector': a new vector beside it" if store.traits.new_vectors else ""
     for step in steps:
         if strategy == "in-place" and step.symbol is Symbol.RECREATE:
             raise UnsupportedError(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.simulation.base import Codes, Floats
+from qadapt.quantizers.base import Codes, Floats
 
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import (
@@ -76,27 +76,10 @@ class Store(Copyable, Counted, abc.ABC):
     concerns copies alone stands in ``Copyable``, change counters in ``Counted``.
 
     Attributes:
-        name: the store's name in addresses and tables.
-        extra: the extra of qadapt that installs its client.
-        family: stores of one family share the words of a schema and of an extra vector.
-        package: the client's import name.
-        distribution: the client's name in the package index.
-        deployments: how it may be deployed, in the words of ``Server.deployment``.
-        max_k: most results of one search.
-        recreates_alone: another metric or datatype is a plan of its own, without a quantization.
+        profile: what is known of the store without opening it; its entry point names the same
+            object.
         address: where it is; shown only through ``str()``, which masks keys.
-        new_vectors: whether ``vector_steps`` is a way that it has.
     """
-
-    name: ClassVar[str]
-    family: ClassVar[str] = ""
-    extra: ClassVar[str]
-    package: ClassVar[str]
-    distribution: ClassVar[str]
-    deployments: ClassVar[tuple[str, ...]] = ("server",)
-    max_k: ClassVar[int] = MAX_K
-    recreates_alone: ClassVar[bool] = False
-    new_vectors: ClassVar[bool] = False
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address
@@ -126,7 +109,7 @@ class Store(Copyable, Counted, abc.ABC):
             UnsupportedError: this store has no client to wrap, or not of this kind.
         """
         raise UnsupportedError(
-            f"the store {cls.name!r} wraps no client", hint="open it by its address"
+            f"the store {cls.profile.name!r} wraps no client", hint="open it by its address"
         )
 
     @abc.abstractmethod
@@ -140,16 +123,6 @@ class Store(Copyable, Counted, abc.ABC):
     @abc.abstractmethod
     def capabilities(self) -> Capabilities:
         """What this server can do, with what the user switched off."""
-
-    @classmethod
-    @abc.abstractmethod
-    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
-        """What a server can do, as declared, for the matrix; no connection needed.
-
-        Args:
-            version: None for the newest known.
-            deployment: one of ``deployments``; None for the first.
-        """
 
     # -- collections -------------------------------------------------------------------------
 
@@ -305,7 +278,7 @@ class Store(Copyable, Counted, abc.ABC):
 
     def most_results(self, collection: str) -> int:
         """Most results of one search of a collection, within limits that were set for it."""
-        return self.max_k
+        return self.traits.max_k
 
     def rescores_itself(self, collection: str, vector: str) -> bool:
         """Whether the store scores candidates of this vector again by the originals; where it

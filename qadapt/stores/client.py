@@ -61,7 +61,7 @@ class ClientStore(Store, Generic[C]):
 
     @classmethod
     def wraps(cls, client: object) -> bool:
-        return type(client).__module__.partition(".")[0] == cls.package
+        return type(client).__module__.partition(".")[0] == cls.profile.package
 
     def close(self) -> None:
         if not self._forked:  # else it is the parent's to close
@@ -71,5 +71,5 @@ class ClientStore(Store, Generic[C]):
         return Server(self.name, self.connection.version, self.connection.deployment)
 
     def capabilities(self) -> Capabilities:
-        found = self.declared(self.connection.version, self.connection.deployment)
+        found = self.profile.declared(self.connection.version, self.connection.deployment)
         return found.disable(self.disabled)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Beside, Id, Vector
+from qadapt.stores.profile import StoreProfile, Traits
 from qadapt.stores.terms import Kept, OnProgress, Room, silent
 
 
@@ -14,33 +15,32 @@ class Copyable:
     """The part of a store that a migration asks; each method has a default that promises nothing.
 
     Attributes:
-        name: the store's name in addresses and tables.
-        normalises: whether float vectors under cosine come back at length 1.
-        keeps_zeros: whether entries of 0 of a sparse vector come back.
-        gaps: whether a row may lack one of the vectors.
-        parts_are: what parts that rows are in are called here, such as ``tenants``; empty where
-            there are none. ``NAME@PART`` is one of them as a collection of its own.
-        indexes_last: indexes on the payload are made after codes, because codes could not be told
-            to be in force beside them.
+        profile: what is known of the store without opening it.
     """
 
-    name: ClassVar[str]
-    normalises: ClassVar[bool] = False
-    keeps_zeros: ClassVar[bool] = True
-    gaps: ClassVar[bool] = True
-    parts_are: ClassVar[str] = ""
-    indexes_last: ClassVar[bool] = False
+    profile: ClassVar[StoreProfile]
+
+    @property
+    def name(self) -> str:
+        """The store's name in addresses and tables."""
+        return self.profile.name
+
+    @property
+    def traits(self) -> Traits:
+        """What holds for every collection of the store."""
+        return self.profile.traits
 
     @property
     def searches_round(self) -> bool:
         """Whether a search may change the last digits of stored vectors under cosine."""
-        return False
+        return self.traits.rounds_in_searches
 
     # -- what is kept as it is: for those who copy -------------------------------------------
 
     def takes_id(self, key: Id) -> bool:
         """Whether a collection that ``create`` makes has room for this id, and gives it back."""
-        return True
+        accepts = self.traits.accepts_id
+        return accepts is None or accepts(key)
 
     def keeps(self, key: str, value: Any) -> Kept:
         """How one entry of a payload comes back from a collection made by ``create``: as it is,
@@ -53,8 +53,7 @@ class Copyable:
         Args:
             vectors: names of its vectors.
         """
-        keeps = self.keeps if type(self).keeps is not Copyable.keeps else None
-        return Room(self.takes_id, keeps)
+        return Room(self.takes_id, None if self.traits.keeps_payload else self.keeps)
 
     def beside(self, collection: str) -> Beside:
         """What the collection has beside its vectors, for ``create`` of this or another store."""

@@ -1,73 +1,101 @@
 """Which stores there are. All come from entry points of the group ``qadapt.stores``, ours too.
 
-An entry point names a ``Store`` subclass; its module must import without the client, which is
-imported only when a store is opened.
+An entry point names a ``StoreProfile``; the class of the store is imported when one is opened.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import importlib.util
 import os
+import pkgutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from qadapt.errors import MissingExtraError, QadaptError, SpecError, UnsupportedError
+from qadapt import plugins
+from qadapt.errors import MissingExtraError, QadaptError, UnsupportedError
 from qadapt.model.address import Address
 from qadapt.model.credentials import insecure_allowed
 from qadapt.stores.base import Store
+from qadapt.stores.profile import INTERFACE, StoreProfile
 
-GROUP = "qadapt.stores"
+# The store of ``qadapt cost --rows`` and ``qa.simulate(rows)`` where none is named.
+DEFAULT = "qdrant"
 
 
 def names() -> list[str]:
-    """The names of all stores that are known, sorted."""
-    return sorted({point.name for point in importlib.metadata.entry_points(group=GROUP)})
+    """The names of all stores that are installed, sorted."""
+    return plugins.names()
+
+
+def profile(name: str) -> StoreProfile:
+    """The profile of a store.
+
+    Raises:
+        SpecError: no such store.
+        QadaptError: a plug-in that cannot be loaded, is no store, or was written for another
+            version of the interface.
+    """
+    found = plugins.load(name)
+    version = getattr(found, "interface", None)
+    if isinstance(found, StoreProfile) and version == INTERFACE:
+        if found.name == name:
+            return found
+        raise QadaptError(
+            f"the plug-in of the store {name!r} has a profile named {found.name!r}",
+            hint="its entry point and its profile must have the same name",
+        )
+    if isinstance(version, int) and version != INTERFACE:
+        older = version < INTERFACE
+        raise QadaptError(
+            f"the plug-in of the store {name!r} has version {version} of the store interface; "
+            f"this qadapt has version {INTERFACE}",
+            hint="upgrade the package of the plug-in, or remove it"
+            if older
+            else "upgrade qadapt, or install an older version of the plug-in",
+        )
+    raise QadaptError(
+        f"the plug-in of the store {name!r} gives {found!r:.200}, not a StoreProfile",
+        hint="its entry point must name a qadapt.stores.profile.StoreProfile",
+    )
 
 
 def load(name: str) -> type[Store]:
     """The class of a store.
 
     Raises:
-        SpecError: no such store.
-        QadaptError: a plug-in that cannot be loaded, or does not give a Store.
+        SpecError, QadaptError: as ``profile``; or its class cannot be imported.
     """
-    points = importlib.metadata.entry_points(group=GROUP, name=name)
-    if not points:
-        raise SpecError.unknown("store", name, names())
-    point = next(iter(points))
+    path = profile(name).store
     try:
-        found = point.load()
-    except (ImportError, AttributeError) as error:
+        found = pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
         raise QadaptError(
-            f"the plug-in of the store {name!r} cannot be loaded: {error}",
-            hint=f"reinstall or remove the package that gives {point.value!r}",
+            f"the class {path!r} of the store {name!r} cannot be loaded: {error}",
+            hint="upgrade, reinstall or remove the package of the plug-in",
         ) from error
     if not (isinstance(found, type) and issubclass(found, Store)):
         raise QadaptError(
             f"the plug-in of the store {name!r} gives {found!r}, not a qadapt Store",
-            hint="its entry point must name a subclass of qadapt.stores.base.Store",
+            hint="StoreProfile.store must name a subclass of qadapt.stores.base.Store",
         )
     return found
 
 
-def load_all() -> tuple[dict[str, type[Store]], dict[str, QadaptError]]:
-    """All stores by name, and beside them why some cannot be loaded."""
-    stores: dict[str, type[Store]] = {}
+def load_all() -> tuple[dict[str, StoreProfile], dict[str, QadaptError]]:
+    """The profiles of all stores by name, and why others cannot be loaded."""
+    known: dict[str, StoreProfile] = {}
     broken: dict[str, QadaptError] = {}
     for name in names():
         try:
-            stores[name] = load(name)
+            known[name] = profile(name)
         except QadaptError as error:
             broken[name] = error
-    return stores, broken
+    return known, broken
 
 
-def installed(store: type[Store]) -> bool:
-    """Whether the store's client can be imported."""
-    return importlib.util.find_spec(store.package) is not None
+def profiles() -> dict[str, StoreProfile]:
+    """The profiles of all stores that can be loaded, by name."""
+    return load_all()[0]
 
 
 def open_store(
@@ -86,10 +114,17 @@ def open_store(
     parsed = Address.parse(address)
     if insecure or insecure_allowed(os.environ):
         parsed = replace(parsed, insecure=True)  # part of the address, for workers elsewhere too
-    store = load(parsed.store)
-    if not installed(store):
-        raise MissingExtraError(store.package, store.extra, purpose=f"the store {parsed.store!r}")
-    return store.open(parsed, disabled=disabled)
+    known = profile(parsed.store)
+    if not known.installed:
+        raise missing(known)
+    return load(parsed.store).open(parsed, disabled=disabled)
+
+
+def missing(known: StoreProfile) -> MissingExtraError:
+    """The error for a store whose client is not installed."""
+    error = MissingExtraError(known.package, known.extra, purpose=f"the store {known.name!r}")
+    error.hint = known.install_command
+    return error
 
 
 def wrap_client(client: object, *, disabled: Sequence[str] = ()) -> Store:
@@ -101,11 +136,11 @@ def wrap_client(client: object, *, disabled: Sequence[str] = ()) -> Store:
     Raises:
         UnsupportedError: no store wraps such a client.
     """
-    stores, broken = load_all()
-    for store in stores.values():
-        if store.package in sys.modules and store.wraps(client):
-            return store.wrap(client, disabled=disabled)
-    takers = [name for name, store in stores.items() if "wrap" in vars(store)]
+    known, broken = load_all()
+    takers = [name for name, each in known.items() if each.wraps_clients]
+    for name in takers:
+        if known[name].package in sys.modules and load(name).wraps(client):
+            return load(name).wrap(client, disabled=disabled)
     failed = "".join(f"; {error.message}" for error in broken.values())
     kind = type(client)
     raise UnsupportedError(

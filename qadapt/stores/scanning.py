@@ -14,12 +14,25 @@ from qadapt.model.data import Floats
 def exact(
     pages: Iterator[Batch], name: str, vector: Vector, queries: Floats, k: int, note: str
 ) -> Hits:
-    """The best rows of all, by the floats that were read.
+    """The best rows of all, by the floats that were read, in a search that qadapt made.
+
+    Args:
+        pages, name, vector, queries, k: as ``best``.
+        note: why it was done so, for ``How``.
+    """
+    how = How("qadapt", "none", 1.0, 0, "none", "exact", "store default", (note,))
+    return best(pages, name, vector, queries, k, how)
+
+
+def best(
+    pages: Iterator[Batch], name: str, vector: Vector, queries: Floats, k: int, how: How
+) -> Hits:
+    """The best rows of all, by the vectors that were read; memory is flat in rows.
 
     Args:
         pages: all rows, with the vector ``name``; rows without it are found by no query.
         queries: float32 (nq, d).
-        note: why it was done so, for ``How``.
+        how: who searched, by what.
     """
     top = RunningTop(k)
     ids: list[Id] = []
@@ -34,5 +47,4 @@ def exact(
         for at, (rows, values) in enumerate(zip(top.rows, top.scores, strict=True)):
             pairs = zip(rows.tolist(), values.tolist(), strict=True)
             found[at] = [(ids[row], score) for row, score in pairs if score > -np.inf]
-    told = How("qadapt", "none", 1.0, 0, "none", "exact", "store default", (note,))
-    return Hits.from_rows(found, k, told)
+    return Hits.from_rows(found, k, how)

@@ -24,9 +24,9 @@ def test_stores(cli: Cli) -> None:
 def test_a_store_without_its_client_names_the_extra(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qadapt.stores import registry
+    from qadapt.stores.profile import StoreProfile
 
-    monkeypatch.setattr(registry, "installed", lambda store: False)
+    monkeypatch.setattr(StoreProfile, "installed", False)
     assert "pip install 'qadapt-vectors[edge]'" in cli("stores").out
 
 

@@ -20,7 +20,7 @@ WIDTHS = ("1", "1.5", "2", "4", "8")
 
 def rotational() -> Iterator[str]:
     """Those that the installed version has: from 0.7, with 8 bits from 0.9."""
-    can = EdgeStore.declared(version())
+    can = EdgeStore.profile.declared(version())
     for bits in WIDTHS:
         if can.native(f"native-rotational:{bits}"):
             yield f"rotational:bits={bits}"

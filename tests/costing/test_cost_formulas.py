@@ -151,7 +151,7 @@ def test_refused(make: object, error: type[Exception]) -> None:
 
 
 def test_every_datatype_has_a_width_and_each_store_one_of_its_own() -> None:
-    from qadapt.costing.footprint import WIDTH
+    from qadapt.footprint import WIDTH
     from qadapt.model.data import DATATYPES
 
     assert set(WIDTH) == set(DATATYPES)

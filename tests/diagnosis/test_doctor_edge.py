@@ -10,7 +10,7 @@ import pytest
 from diagnosis_help import DIM, HEALTHY, ROWS, Make, codes, mend, one
 
 import qadapt as qa
-from qadapt.diagnosis import CHECKS, Diagnosis, in_force
+from qadapt.diagnosis import Diagnosis, checks, in_force
 from qadapt.diagnosis.subject import Subject
 from qadapt.errors import InputError, NotFoundError, SpecError, StoreError, UnreachableError
 from qadapt.model import Severity
@@ -23,7 +23,7 @@ from qadapt.stores.edge.store import EdgeStore
 def test_a_healthy_collection_has_no_finding(make: Make) -> None:
     found = make(HEALTHY).doctor()
     assert found.findings == () and found.healthy and found.skipped == ()
-    assert list(found.checked) == [check.code for check in CHECKS]
+    assert list(found.checked) == [check.code for check in checks()]
     assert Diagnosis.from_json(found.to_json()) == found
 
 

@@ -276,7 +276,7 @@ def test_no_store_has_such_a_mark_that_is_not_looked_at_here() -> None:
     marked = {
         name
         for name, store in stores.items()
-        if store.__module__.startswith("qadapt.")
+        if store.store.startswith("qadapt.")
         for deployment in store.deployments
         for each in store.declared(None, deployment).features.values()
         if each.checked == "contract"

@@ -14,7 +14,9 @@ from qadapt.migration.row_codec import RowCodec, decode
 from qadapt.migration.worker import prefetch
 from qadapt.migration.writer import MIN_ROWS, BatchSizer
 from qadapt.model import Batch, Metric, Vector
+from qadapt.model.address_form import AddressForm
 from qadapt.stores.base import Kept, Store
+from qadapt.stores.profile import StoreProfile, Traits
 
 # -- prefetching ---------------------------------------------------------------------------------
 
@@ -80,7 +82,15 @@ def test_the_batch_size_follows_the_response_times() -> None:
 class _LimitedStore(Store):
     """A store that takes UUIDs only, drops null and ``vector``, rounds 0.1, and normalizes."""
 
-    normalises = True
+    profile = StoreProfile(
+        interface=1,
+        name="limited",
+        store="test_migration_worker:_LimitedStore",
+        package="",
+        distribution="",
+        address=AddressForm(local="folder"),
+        traits=Traits(normalizes_cosine=True, keeps_payload=False),
+    )
 
     def takes_id(self, key: object) -> bool:
         return isinstance(key, str) and len(key) == 36

@@ -33,8 +33,10 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.address import Address
+from qadapt.model.address_form import AddressForm
 from qadapt.planning import journal
 from qadapt.stores.base import Mapped, Store
+from qadapt.stores.profile import StoreProfile
 from qadapt.testing import Sample
 
 pytest.register_assert_rewrite("kill_world")
@@ -116,10 +118,14 @@ class FakeStore(Store):
         reverse: of the one step that is planned.
     """
 
-    name = "fake"
-    extra = "fake"
-    package = "fake"
-    distribution = "fake"
+    profile = StoreProfile(
+        interface=1,
+        name="fake",
+        store="conftest:FakeStore",
+        package="",
+        distribution="",
+        address=AddressForm(ports={"http": 1}),
+    )
 
     def __init__(self, address: str = "qdrant+http://fake:1", disabled: Sequence[str] = ()) -> None:
         super().__init__(Address.parse(address), disabled=disabled)
@@ -143,10 +149,6 @@ class FakeStore(Store):
         native = Capability(Support.NATIVE)
         features = {"native-quantization": native, "native-rescore": native}
         return Capabilities("fake", "1.0", "server", features).disable(self.disabled)
-
-    @classmethod
-    def declared(cls) -> Capabilities:
-        raise NotImplementedError
 
     def collections(self) -> list[str]:
         return ["articles"]

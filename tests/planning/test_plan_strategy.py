@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,7 +168,8 @@ def test_a_refusal_in_place_names_it_where_the_store_has_it(
 
     monkeypatch.setattr(fake, "steps", copies)
     for has in (False, True):
-        monkeypatch.setattr(type(fake), "new_vectors", has)
+        traits = replace(fake.traits, new_vectors=has)
+        monkeypatch.setattr(type(fake), "profile", replace(fake.profile, traits=traits))
         with pytest.raises(UnsupportedError) as refused:
             make_plan(fake, "articles", "binary", strategy="in-place")
         assert ("strategy='vector'" in str(refused.value.hint)) is has

@@ -15,12 +15,14 @@ from embeddings import DIM
 import qadapt as qa
 from qadapt.engines.exact import exact_scores
 from qadapt.model import Metric, Quantization, Rescore, Vector
-from qadapt.simulation import milvus, qdrant, weaviate
-from qadapt.simulation.base import Codes, Exact, Model
-from qadapt.simulation.centroids import assign, kmeans
+from qadapt.quantizers.base import Codes, Exact, Model
+from qadapt.quantizers.centroids import assign, kmeans
+from qadapt.quantizers.rotation import blocked, gaussian, turbo
 from qadapt.simulation.ranks import ranks
 from qadapt.simulation.registry import candidates, mapped_to, model_of
-from qadapt.simulation.rotation import blocked, gaussian, turbo
+from qadapt.stores.milvus import quantizer_models as milvus
+from qadapt.stores.qdrant import quantizer_models as qdrant
+from qadapt.stores.weaviate import quantizer_models as weaviate
 
 K, QUERIES = 10, 150
 

@@ -7,11 +7,12 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from qadapt import plugins
 from qadapt.errors import QadaptError, SpecError
 from qadapt.stores import registry
 
-BROKEN = EntryPoint("torn", "no_such_package.store:Store", registry.GROUP)
-FOREIGN = EntryPoint("foreign", "json:dumps", registry.GROUP)
+BROKEN = EntryPoint("torn", "no_such_package.store:Store", plugins.GROUP)
+FOREIGN = EntryPoint("foreign", "json:dumps", plugins.GROUP)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_a_broken_plugin_says_which_package() -> None:
     with pytest.raises(QadaptError, match="no_such_package") as caught:
         registry.load("torn")
     assert "no_such_package.store:Store" in (caught.value.hint or "")
-    with pytest.raises(QadaptError, match="not a qadapt Store"):
+    with pytest.raises(QadaptError, match="not a StoreProfile"):
         registry.load("foreign")
 
 

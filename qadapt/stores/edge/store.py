@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +37,6 @@ from qadapt.model import (
     Vector,
     direction,
     filters,
-    narrow,
 )
 from qadapt.model.address import Address
 from qadapt.model.capabilities import older
@@ -70,10 +69,9 @@ from qadapt.stores.edge import (
     space,
 )
 from qadapt.stores.edge import settings as index_settings
-from qadapt.stores.edge.capabilities import OLDEST, RULES, server_version, too_old
+from qadapt.stores.edge.capabilities import OLDEST, server_version, too_old
 from qadapt.stores.edge.engine import (
     DISTRIBUTION,
-    PACKAGE,
     Shard,
     engine,
     release,
@@ -83,13 +81,13 @@ from qadapt.stores.edge.engine import (
     version,
 )
 from qadapt.stores.edge.filters import to_engine, unread_dates
+from qadapt.stores.edge.profile import DEPLOYMENT, PROFILE
 from qadapt.stores.edge.rebuild import LOOK, rebuild
 from qadapt.stores.qdrant import columns, floats, keys, mapping, ranges
 from qadapt.stores.qdrant import extras as shared_extras
 from qadapt.stores.qdrant.unread_dates import resolved
 from qadapt.version import install_command
 
-DEPLOYMENT = "embedded"
 # Queries in one request of the engine, and ids in one deletion.
 QUERIES = 1_000
 IDS = 10_000
@@ -106,13 +104,7 @@ class EdgeStore(Store):
     come back bit for bit.
     """
 
-    name: ClassVar[str] = "edge"
-    family: ClassVar[str] = "qdrant"
-    extra: ClassVar[str] = "edge"
-    package: ClassVar[str] = PACKAGE
-    distribution: ClassVar[str] = DISTRIBUTION
-    deployments: ClassVar[tuple[str, ...]] = (DEPLOYMENT,)
-    normalises: ClassVar[bool] = True
+    profile = PROFILE
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         super().__init__(address, disabled=disabled)
@@ -120,7 +112,7 @@ class EdgeStore(Store):
         self._shards: dict[str, Shard] = {}
         self._lock = threading.Lock()
         stores.add(self)
-        self._capabilities = narrow(self.name, RULES, version(), DEPLOYMENT).disable(disabled)
+        self._capabilities = self.profile.declared(version()).disable(disabled)
 
     def renew_lock(self) -> None:
         """In a forked process: the thread that held the lock is in the parent."""
@@ -160,10 +152,6 @@ class EdgeStore(Store):
 
     def capabilities(self) -> Capabilities:
         return self._capabilities
-
-    @classmethod
-    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
-        return narrow(cls.name, RULES, version, deployment or DEPLOYMENT)
 
     # -- collections -------------------------------------------------------------------------
 
@@ -247,7 +235,7 @@ class EdgeStore(Store):
         settings = self._settings(shard)
         wanted = inspection.vectors(settings)
         more = extras.found(settings)
-        batch = batch.ready(wanted, more, normalises=self.normalises)
+        batch = batch.ready(wanted, more, normalises=self.traits.normalizes_cosine)
         checked = keys.checked(batch.ids)
         columns.check_payloads(batch.payloads)
         edge = engine()
@@ -386,9 +374,6 @@ class EdgeStore(Store):
             return dict(inspection.vectors(settings))
         more = extras.found(settings)
         return {name: more.get(name) or inspection.vector(settings, name) for name in names}
-
-    def takes_id(self, key: Id) -> bool:
-        return keys.canonical(key) == key
 
     def keeps(self, key: str, value: Any) -> Kept:
         return "as it is" if floats.survives(value) else "nearly"

@@ -6,7 +6,7 @@ their documentation and source, held by contract tests of the requests.
 
 from __future__ import annotations
 
-from qadapt.model import Capabilities, Rule, Support, by_contract, narrow
+from qadapt.model import Rule, Support, by_contract
 from qadapt.stores.milvus.connection import CLOUD, LITE, SERVER
 
 _NATIVE, _CLIENT, _NO = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
@@ -92,8 +92,3 @@ CLOUD_RULES: tuple[Rule, ...] = (
 )
 
 RULES = {SERVER: SERVER_RULES, LITE: LITE_RULES, CLOUD: CLOUD_RULES}
-
-
-def of(store: str, version: str | None, deployment: str) -> Capabilities:
-    """The rules of a deployment, narrowed to a version."""
-    return narrow(store, RULES[deployment], version, deployment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from qadapt.errors import (
 from qadapt.model import (
     Batch,
     Beside,
-    Capabilities,
     CollectionInfo,
     Extra,
     Finding,
@@ -37,7 +36,6 @@ from qadapt.stores.client import ClientStore
 from qadapt.stores.milvus import (
     aliases,
     bits,
-    capabilities,
     changes,
     creation,
     duplicates,
@@ -58,10 +56,6 @@ from qadapt.stores.milvus import (
     typed,
 )
 from qadapt.stores.milvus.connection import (
-    CLOUD,
-    LITE,
-    PACKAGE,
-    SERVER,
     Connection,
     connect,
     wrapped,
@@ -69,6 +63,7 @@ from qadapt.stores.milvus.connection import (
 from qadapt.stores.milvus.engine import Engine
 from qadapt.stores.milvus.failures import NotLoadedError
 from qadapt.stores.milvus.filters import joined, to_expression
+from qadapt.stores.milvus.profile import PROFILE
 from qadapt.stores.milvus.waking import load_in_lite, wait_while_loading
 
 T = TypeVar("T")
@@ -85,18 +80,7 @@ class MilvusStore(ClientStore[Connection]):
     collection is loaded when it is first read or searched.
     """
 
-    name: ClassVar[str] = "milvus"
-    family: ClassVar[str] = "milvus"
-    extra: ClassVar[str] = "milvus"
-    package: ClassVar[str] = PACKAGE
-    distribution: ClassVar[str] = PACKAGE
-    deployments: ClassVar[tuple[str, ...]] = (SERVER, LITE, CLOUD)
-    max_k: ClassVar[int] = rows.WINDOW
-    recreates_alone: ClassVar[bool] = True
-    gaps: ClassVar[bool] = False
-    keeps_zeros: ClassVar[bool] = False
-    parts_are: ClassVar[str] = "partitions"
-    indexes_last: ClassVar[bool] = True
+    profile = PROFILE
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -118,10 +102,6 @@ class MilvusStore(ClientStore[Connection]):
         """
         address, connection = wrapped(client)
         return cls(address, connection, disabled=disabled)
-
-    @classmethod
-    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
-        return capabilities.of(cls.name, version, deployment or SERVER)
 
     @property
     def _engine(self) -> Engine:
@@ -290,9 +270,6 @@ class MilvusStore(ClientStore[Connection]):
         wanted = _wanted(layout, vectors)
         size = checks.page(page)
         return rows.read(self.connection, layout, wanted, payload, expression, size)
-
-    def takes_id(self, key: Id) -> bool:
-        return keeping.takes_id(key)
 
     def keeps(self, key: str, value: Any) -> Kept:
         return keeping.keeps(key)

@@ -8,8 +8,7 @@ from the server's code and documentation, and from the engine of 1.20 run in pro
 
 from __future__ import annotations
 
-from qadapt.model import Capabilities, Rule, Support, by_contract, narrow
-from qadapt.stores.qdrant.connection import LOCAL
+from qadapt.model import Rule, Support, by_contract
 from qadapt.stores.qdrant.localmode import RULE
 
 _NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
@@ -78,15 +77,9 @@ _OURS = (
     "native-binary:1",
 )
 
-
-def of(store: str, version: str | None, deployment: str) -> Capabilities:
-    """The capabilities of one server, or of the local mode."""
-    if deployment != LOCAL:
-        return narrow(store, RULES, version, deployment)
-    local = [
-        rule
-        if rule.feature in _LOCAL_TOO
-        else Rule(rule.feature, _CLIENT if rule.feature in _OURS else _NOT, RULE)
-        for rule in RULES
-    ]
-    return narrow(store, local, version, deployment)
+LOCAL_RULES: tuple[Rule, ...] = tuple(
+    rule
+    if rule.feature in _LOCAL_TOO
+    else Rule(rule.feature, _CLIENT if rule.feature in _OURS else _NOT, RULE)
+    for rule in RULES
+)

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from qadapt.errors import (
 from qadapt.model import (
     Batch,
     Beside,
-    Capabilities,
     CollectionInfo,
     Extra,
     Finding,
@@ -52,7 +51,6 @@ from qadapt.stores.base import (
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
 from qadapt.stores.qdrant import (
-    capabilities,
     changes,
     config,
     creation,
@@ -61,7 +59,6 @@ from qadapt.stores.qdrant import (
     findings,
     floats,
     gates,
-    keys,
     loading,
     local_counter,
     localmode,
@@ -79,16 +76,13 @@ from qadapt.stores.qdrant import (
     waiting,
 )
 from qadapt.stores.qdrant.connection import (
-    DISTRIBUTION,
-    LOCAL,
-    PACKAGE,
-    SERVER,
     Connection,
     address_of,
     check_name,
     connect,
 )
 from qadapt.stores.qdrant.filters import has_vector, to_models, unread_dates
+from qadapt.stores.qdrant.profile import PROFILE
 from qadapt.stores.qdrant.unread_dates import resolved
 
 # Queries in one request.
@@ -108,13 +102,7 @@ class QdrantStore(ClientStore[Connection]):
     collection's name may, but for ``drop``.
     """
 
-    name: ClassVar[str] = "qdrant"
-    family: ClassVar[str] = "qdrant"
-    extra: ClassVar[str] = "qdrant"
-    package: ClassVar[str] = PACKAGE
-    distribution: ClassVar[str] = DISTRIBUTION
-    deployments: ClassVar[tuple[str, ...]] = (SERVER, LOCAL)
-    normalises: ClassVar[bool] = True
+    profile = PROFILE
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -138,10 +126,6 @@ class QdrantStore(ClientStore[Connection]):
         """
         address = address_of(client)
         return cls(address, Connection(client, owned=False), disabled=disabled)
-
-    @classmethod
-    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
-        return capabilities.of(cls.name, version, deployment or SERVER)
 
     def survives_fork(self, connection: Connection) -> bool:
         """Local mode in memory does: it has no socket, thread or file."""
@@ -325,9 +309,6 @@ class QdrantStore(ClientStore[Connection]):
         more = config.extra_vectors(raw)
         return {name: more.get(name) or config.vector(raw, name, moved=True) for name in names}
 
-    def takes_id(self, key: Id) -> bool:
-        return keys.canonical(key) == key
-
     def keeps(self, key: str, value: Any) -> Kept:
         # A server keeps payloads as the engine does (not tried on one); local mode is Python's.
         exact = self.connection.local or floats.survives(value)
@@ -428,7 +409,8 @@ class QdrantStore(ClientStore[Connection]):
         return self.connection.local
 
     def most_results(self, collection: str) -> int:
-        return strict.capped(strict.limits(self._raw(collection)), "max_query_limit", self.max_k)
+        limits = strict.limits(self._raw(collection))
+        return strict.capped(limits, "max_query_limit", self.traits.max_k)
 
     def _codes_now(self, collection: str, vector: str, looked: look.Look) -> rescoring.Codes:
         """What segments held while they were searched: as looked at, unless that was changed.

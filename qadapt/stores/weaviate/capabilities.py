@@ -7,7 +7,7 @@ version was run.
 
 from __future__ import annotations
 
-from qadapt.model import Capabilities, Rule, Support, by_contract, narrow
+from qadapt.model import Rule, Support, by_contract
 from qadapt.stores.weaviate import engine as since
 
 _NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
@@ -97,8 +97,3 @@ RULES = by_contract(
     Rule("native-rotational:8", _NATIVE, _RQ, since=since.SINCE_RQ8, otherwise=_NOT),
     Rule("native-float16", _NOT, "Weaviate stores 32-bit floats alone"),
 )
-
-
-def of(store: str, version: str | None, deployment: str) -> Capabilities:
-    """The rules, narrowed to a version."""
-    return narrow(store, RULES, version, deployment)

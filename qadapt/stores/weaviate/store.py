@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -14,7 +14,6 @@ from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, Unsuppo
 from qadapt.model import (
     Batch,
     Beside,
-    Capabilities,
     CollectionInfo,
     Finding,
     Hits,
@@ -43,7 +42,6 @@ from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
 from qadapt.stores.weaviate import (
     aliases,
-    capabilities,
     changes,
     counting,
     creation,
@@ -65,9 +63,6 @@ from qadapt.stores.weaviate import (
     writing,
 )
 from qadapt.stores.weaviate.connection import (
-    DISTRIBUTION,
-    PACKAGE,
-    SERVER,
     Connection,
     connect,
     wrapped,
@@ -75,6 +70,7 @@ from qadapt.stores.weaviate.connection import (
 from qadapt.stores.weaviate.engine import Engine
 from qadapt.stores.weaviate.filters import to_message
 from qadapt.stores.weaviate.measuring import Dimensions
+from qadapt.stores.weaviate.profile import PROFILE
 from qadapt.stores.weaviate.schema import Field, Layout
 
 FRESH = 10.0  # seconds that a search believes a schema which others may change
@@ -97,13 +93,7 @@ class WeaviateStore(ClientStore[Connection]):
     for bit, cosine ones too. Payloads: see ``payloads``.
     """
 
-    name: ClassVar[str] = "weaviate"
-    family: ClassVar[str] = "weaviate"
-    extra: ClassVar[str] = "weaviate"
-    package: ClassVar[str] = PACKAGE
-    distribution: ClassVar[str] = DISTRIBUTION
-    new_vectors: ClassVar[bool] = True
-    parts_are: ClassVar[str] = "tenants"
+    profile = PROFILE
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
@@ -125,10 +115,6 @@ class WeaviateStore(ClientStore[Connection]):
         """
         address, connection = wrapped(client)
         return cls(address, connection, disabled=disabled)
-
-    @classmethod
-    def declared(cls, version: str | None = None, deployment: str | None = None) -> Capabilities:
-        return capabilities.of(cls.name, version, deployment or SERVER)
 
     @property
     def _engine(self) -> Engine:
@@ -339,9 +325,6 @@ class WeaviateStore(ClientStore[Connection]):
             bounds = {"behind": behind, "last": last}
             found.append({name: key for name, key in bounds.items() if key is not None})
         return found
-
-    def takes_id(self, key: Id) -> bool:
-        return ids.canonical(key) == key
 
     def keeps(self, key: str, value: Any) -> Kept:
         return "not" if key == payloads.REST else "as it is"

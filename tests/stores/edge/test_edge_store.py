@@ -126,7 +126,7 @@ def test_created_with_quantization_and_places(store: EdgeStore, texts: Texts) ->
 
 
 def test_capabilities() -> None:
-    caps = EdgeStore.declared()
+    caps = EdgeStore.profile.declared()
     assert set(FEATURES) <= set(caps.features)
     assert all(rule.support is Support.NATIVE and rule.reason for rule in RULES)
     older = EdgeStore(Address("edge", None, "x"), disabled=["native-quantization"]).capabilities()
@@ -218,7 +218,7 @@ def test_a_version_that_is_too_old_is_refused_by_name(
 )
 def test_kinds_of_older_versions(version: str, missing: set[str]) -> None:
     """As the conformance suite found them by running each."""
-    can = EdgeStore.declared(version)
+    can = EdgeStore.profile.declared(version)
     for bits in ("1", "1.5", "2", "4", "8"):
         refused = too_old(Quantization.parse(f"rotational:bits={bits}"), version)
         assert (refused is not None) == (bits in missing) != can.native(f"native-rotational:{bits}")

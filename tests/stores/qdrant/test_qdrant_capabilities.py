@@ -10,13 +10,12 @@ from qdrant_help import Replay
 
 from qadapt.model import Support
 from qadapt.model.capabilities import FEATURES
-from qadapt.stores.qdrant import capabilities
 from qadapt.stores.qdrant.connection import LOCAL
 from qadapt.stores.qdrant.store import QdrantStore
 
 
 def test_every_feature_is_declared_and_says_how_it_was_checked() -> None:
-    declared = QdrantStore.declared()
+    declared = QdrantStore.profile.declared()
     assert set(FEATURES) <= set(declared.features)
     for name, each in declared.features.items():
         assert each.support is Support.NATIVE, name
@@ -40,7 +39,7 @@ def test_an_older_server_has_less(version: str, lacking: str) -> None:
 
 
 def test_local_mode_has_no_quantization_and_says_why() -> None:
-    found = capabilities.of("qdrant", None, LOCAL)
+    found = QdrantStore.profile.declared(None, LOCAL)
     assert found["native-quantization"].support is Support.CLIENT
     assert found["native-rotational:4"].support is Support.UNSUPPORTED
     assert "local mode" in found["native-quantization"].reason
@@ -50,7 +49,7 @@ def test_local_mode_has_no_quantization_and_says_why() -> None:
 def test_the_store_is_known_without_its_client() -> None:
     code = (
         "import sys; sys.modules['qdrant_client'] = sys.modules['qdrant_edge'] = None\n"
-        "from qadapt.stores.registry import load\n"
-        "assert load('qdrant').declared().store == 'qdrant'"
+        "from qadapt.stores.registry import profile\n"
+        "assert profile('qdrant').declared().store == 'qdrant'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

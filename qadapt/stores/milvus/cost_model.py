@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qadapt.costing.footprint import Footprint, Part, original_bytes
 from qadapt.errors import UnsupportedError
+from qadapt.footprint import CostModel, Footprint, Part, original_bytes
 from qadapt.model import Kind, Level, Quantization, Vector, VectorInfo
 from qadapt.stores.milvus import mapping
 
@@ -21,37 +21,41 @@ PARAMS = "https://milvus.io/docs/index.md"
 _REFINED: Mapping[str, float] = {"sq4u": 0.5, "sq6": 0.75, "sq8": 1, "fp16": 2, "bf16": 2}
 
 
-def footprint(
-    count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
-) -> Footprint:
-    """Of one vector and its index.
+class MilvusCostModel(CostModel):
+    """Of a server or of Milvus Lite, loaded."""
 
-    Args:
-        index: the index that is there, whose graph or lists are kept; empty for none.
+    store = "milvus"
 
-    Raises:
-        UnsupportedError: a kind that Milvus does not have.
-    """
-    current = index if index.get("index_type") else None
-    wanted = quantization.replace(rescore=None, codes=None, originals=None)
-    mapped = mapping.to_native(wanted, vector, current=current)
-    if mapped.match.level is Level.UNSUPPORTED:
-        raise UnsupportedError("; ".join(mapped.match.differences))
-    native = mapped.native or {"index_type": "HNSW", "params": dict(mapping.GRAPH)}
-    return of_index(count, vector, native, mapped.target, mapped.match.differences)
+    def footprint(
+        self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
+    ) -> Footprint:
+        """Of one vector and its index.
 
+        Args:
+            index: the index that is there, whose graph or lists are kept; empty for none.
 
-def as_seen(vector: VectorInfo) -> Footprint:
-    """Of a live vector: its very index, which may be one that qadapt would not choose."""
-    index = vector.index if vector.index.get("index_type") else None
-    native = index or {"index_type": "FLAT", "params": {}}
-    found = of_index(vector.count, vector.vector, native, vector.quantization)
-    beside = vector.quantization.kind is Kind.BINARY and native["index_type"] in mapping.FLOATS
-    if not beside or not vector.code_bytes:
-        return found
-    size = vector.code_bytes
-    bits = Part("codes", size, size, "sign bits in a second collection", PARAMS)
-    return Footprint.of("milvus", vector.quantization, (bits, *found.parts), native=native)
+        Raises:
+            UnsupportedError: a kind that Milvus does not have.
+        """
+        current = index if index.get("index_type") else None
+        wanted = quantization.replace(rescore=None, codes=None, originals=None)
+        mapped = mapping.to_native(wanted, vector, current=current)
+        if mapped.match.level is Level.UNSUPPORTED:
+            raise UnsupportedError("; ".join(mapped.match.differences))
+        native = mapped.native or {"index_type": "HNSW", "params": dict(mapping.GRAPH)}
+        return of_index(count, vector, native, mapped.target, mapped.match.differences)
+
+    def as_configured(self, vector: VectorInfo) -> Footprint:
+        """Of a live vector: its very index, which may be one that qadapt would not choose."""
+        index = vector.index if vector.index.get("index_type") else None
+        native = index or {"index_type": "FLAT", "params": {}}
+        found = of_index(vector.count, vector.vector, native, vector.quantization)
+        beside = vector.quantization.kind is Kind.BINARY and native["index_type"] in mapping.FLOATS
+        if not beside or not vector.code_bytes:
+            return found
+        size = vector.code_bytes
+        bits = Part("codes", size, size, "sign bits in a second collection", PARAMS)
+        return Footprint.of("milvus", vector.quantization, (bits, *found.parts), native=native)
 
 
 def of_index(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from qadapt.model import Metric
-from qadapt.simulation.base import Codes, Floats, Model, Symmetric, rounded
-from qadapt.simulation.centroids import Products
-from qadapt.simulation.rotation import blocked
+from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
+from qadapt.quantizers.base import Codes, Floats, Model, Symmetric, rounded, signs_to_scale
+from qadapt.quantizers.centroids import Products
+from qadapt.quantizers.models import QuantizerModels, segments_of
+from qadapt.quantizers.rotation import blocked
+from qadapt.stores.weaviate import rescoring
 
 QUERY_STEPS = 31  # of the 5-bit queries that 1-bit codes are compared with
 CLIPS = (0.6, 0.7, 0.8, 0.9)  # ranges that 4-bit codes are tried with, beside the whole one
@@ -117,22 +123,6 @@ class Product(Model):
         return self._asking(queries)
 
 
-def auto_segments(dim: int) -> int:
-    """The segments of PQ where none are asked for (docs/engines/weaviate.md#segments-of-pq)."""
-    for least, divisor in ((2048, 8), (768, 6), (256, 4), (2, 2)):
-        if dim >= least and dim % divisor == 0:
-            return dim // divisor
-    return dim
-
-
-def signs_to_scale(x: Floats) -> Floats:
-    """Signs times ``|x|^2 / sum |x|``: dot products with what is parallel to x come out right."""
-    total = np.abs(x).sum(axis=1, keepdims=True)
-    squared = np.einsum("ij,ij->i", x, x)[:, None]
-    found: Floats = np.where(x > 0, 1, -1) * (squared / np.where(total > 0, total, 1))
-    return found.astype(np.float32)
-
-
 def _own_range(x: Floats, steps: int) -> Floats:
     return _linear(x, x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True), steps)
 
@@ -141,3 +131,43 @@ def _linear(x: Floats, low: Floats, high: Floats, steps: int) -> Floats:
     step = np.where(high > low, (high - low) / steps, 1).astype(np.float32)
     found: Floats = low + step * np.clip(rounded((x - low) / step), 0, steps)
     return found
+
+
+class WeaviateQuantizers(QuantizerModels):
+    """Of the server, by any index."""
+
+    checks_file = Path(__file__).with_name("quantizer_checks.json")
+
+    def quantizer(
+        self, target: Quantization, vector: Vector, native: Mapping[str, Any]
+    ) -> tuple[str, Model] | None:
+        metric, dim = vector.metric, vector.dim
+        if target.kind is Kind.SCALAR:
+            return "scalar", Scalar(metric)
+        if target.kind is Kind.BINARY:
+            return "binary", Signs(metric)
+        if target.kind is Kind.PRODUCT:
+            segments = target.segments or segments_of(target, dim)
+            found = Product(metric, dim, segments, target.centroids or 256)
+            return f"product of 1/{4 * dim / segments:g}", found
+        rotational = {8: Rotational8, 4: Rotational4, 1: Rotational1}
+        made = rotational.get(int(target.bits or 4))
+        return None if made is None else (f"rotational of {target.bits:g} bits", made(metric, dim))
+
+    def candidates(
+        self,
+        target: Quantization,
+        native: Mapping[str, Any],
+        k: int,
+        rescore: Rescore | None,
+    ) -> tuple[int, Rescore | None]:
+        """The server's own rule decides, from the number of results that it is asked for."""
+        index = str(native.get("vectorIndexType", "hnsw"))
+        config = native.get("vectorIndexConfig") or {}
+        rule = rescoring.of({"vectorIndexType": index, "vectorIndexConfig": config})
+        if target.kind in (Kind.NONE, Kind.FLOAT16) or rule.off:
+            return super().candidates(target, native, k, rescore)
+        on = rescore is not None and rescore.on
+        count = rescore.candidates(k) if rescore is not None and on else k
+        scored = max(count, rule.candidates(index, count, int(config.get("ef", -1))))
+        return scored, rescore if on else Rescore(scored / k)

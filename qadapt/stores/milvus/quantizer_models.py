@@ -6,15 +6,20 @@ search leaves out is no matter of the codes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from qadapt.engines.exact import unit
-from qadapt.model import Metric
-from qadapt.simulation.base import Codes, Floats, Model
-from qadapt.simulation.centroids import Products, assign, kmeans
-from qadapt.simulation.rotation import gaussian
-from qadapt.simulation.weaviate import signs_to_scale
+from qadapt.model import Kind, Metric, Quantization, Vector
+from qadapt.quantizers.base import Codes, Floats, Model, signs_to_scale
+from qadapt.quantizers.centroids import Products, assign, kmeans
+from qadapt.quantizers.models import QuantizerModels, segments_of
+from qadapt.quantizers.rotation import gaussian
 
+LISTS = 128  # of an inverted file, where nlist is not given
 ROWS_A_LIST = 39  # Milvus lowers nlist to a list for each so many rows
 # Factors that RaBitQ's steps of more than a bit are tried with, of the largest value.
 _SCALES = np.linspace(0.35, 1.0, 14, dtype=np.float32)
@@ -133,3 +138,30 @@ def _steps_to_scale(x: Floats, bits: int) -> Floats:
         best = np.where(better, values * (squared / np.where(both > 0, both, 1)), best)
         score = np.where(better, found, score)
     return best.astype(np.float32)
+
+
+class MilvusQuantizers(QuantizerModels):
+    """Of the server's indexes, with all lists searched."""
+
+    checks_file = Path(__file__).with_name("quantizer_checks.json")
+
+    def quantizer(
+        self, target: Quantization, vector: Vector, native: Mapping[str, Any]
+    ) -> tuple[str, Model] | None:
+        metric, dim = vector.metric, vector.dim
+        index = str(native.get("index_type", ""))
+        if target.kind is Kind.SCALAR:
+            bits = int(target.bits or 8)
+            return f"scalar of {bits} bits", Scalar(metric, bits)
+        if target.kind is Kind.PRODUCT:
+            if index in ("SCANN", "DISKANN", "AISAQ", "HNSW_PRQ"):
+                return None
+            segments = target.segments or segments_of(target, dim)
+            lists = LISTS if index == "IVF_PQ" else 0
+            tail = " in lists" if lists else ""
+            found = Product(metric, dim, segments, lists)
+            return f"product of 1/{4 * dim / segments:g}{tail}", found
+        if target.kind is Kind.BINARY:
+            return "binary", Signs(metric)
+        bits = int(target.bits or 1)
+        return f"rotational of {bits} bits", RaBitQ(metric, dim, bits, LISTS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import abc
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qadapt.model import Kind, Plain, Quantization, Vector
+from qadapt.errors import UnsupportedError
+from qadapt.model import Kind, Level, Plain, Quantization, Vector, VectorInfo
 
 # Bytes of one dimension of the originals.
 WIDTH: Mapping[str, float] = {
@@ -46,7 +48,7 @@ class Footprint(Plain):
     Payloads, their indexes, and what an engine needs while it builds are not counted.
 
     Attributes:
-        store: ``qdrant``, ``edge``, ``weaviate``, ``milvus``.
+        store: its name.
         target: the quantization that the store makes of what was asked.
         ram, disk: bytes of all parts.
         parts: one by one.
@@ -90,3 +92,67 @@ def centroids(dim: int, quantization: Quantization, source: str) -> Part:
     """The 256 centroids of product codes, float32 for each dimension; nothing for other kinds."""
     size = 1024 * dim if quantization.kind is Kind.PRODUCT else 0
     return Part("centroids", size, size, "256 centroids of float32", source)
+
+
+class CostModel(abc.ABC):
+    """What a vector of one store holds in RAM and on disk.
+
+    Attributes:
+        store: the name that its footprints carry.
+        note: what a reader of a comparison with other stores must know; empty for nothing.
+    """
+
+    store: str
+    note: str = ""
+
+    @abc.abstractmethod
+    def footprint(
+        self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
+    ) -> Footprint:
+        """Of ``count`` rows of one vector, the index included.
+
+        Args:
+            vector: of a datatype that the store has.
+            index: the store's own index parameters; empty for its defaults.
+
+        Raises:
+            UnsupportedError: the store does not have that kind.
+        """
+
+    def as_configured(self, vector: VectorInfo) -> Footprint:
+        """Of a live vector, by the index that it has."""
+        return self.footprint(vector.count, vector.vector, vector.quantization, vector.index)
+
+    def compared(self, setting: Quantization) -> Quantization:
+        """A setting as it is shown in a comparison with other stores."""
+        return setting
+
+
+class TableCost(CostModel):
+    """A store that keeps vectors and codes in tables on disk, without an index, and reads them in
+    pages: nothing stays in RAM.
+
+    Args:
+        store: its name.
+        mapping: a quantization in the store's terms: ``target`` and ``match`` of the result.
+    """
+
+    def __init__(self, store: str, mapping: Callable[[Quantization, Vector], Any]) -> None:
+        self.store = store
+        self._mapping = mapping
+
+    def footprint(
+        self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
+    ) -> Footprint:
+        mapped = self._mapping(quantization, vector)
+        if mapped.match.level is Level.UNSUPPORTED:
+            raise UnsupportedError("; ".join(mapped.match.differences))
+        each = 0
+        if mapped.target.kind is not Kind.NONE:
+            each = mapped.target.code_bytes(vector.dim)
+        size = original_bytes(count, vector)
+        parts = (
+            Part("codes", 0, count * each, f"{each} B a row", "the column of codes"),
+            Part("originals", 0, size, vector.datatype, "the column of vectors"),
+        )
+        return Footprint.of(self.store, mapped.target, parts, differences=mapped.match.differences)

@@ -7,13 +7,18 @@ against the engine; ``docs/simulation.md`` has the figures.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from qadapt.model import Metric
-from qadapt.simulation.base import Codes, Floats, Model, Symmetric, rounded
-from qadapt.simulation.centroids import Products
-from qadapt.simulation.rotation import turbo
+from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
+from qadapt.quantizers.base import Codes, Floats, Model, Symmetric, rounded
+from qadapt.quantizers.centroids import Products
+from qadapt.quantizers.models import QuantizerModels
+from qadapt.quantizers.rotation import turbo
+from qadapt.stores.qdrant import mapping
 
 SAMPLE = 5_000  # rows that the engine takes for quantiles
 STEPS = 127
@@ -185,3 +190,30 @@ def _steps(bits: float) -> Floats:
         4: [0.1284, 0.3881, 0.6568, 0.9424, 1.256, 1.618, 2.069, 2.733],
     }[1 if bits == 1.5 else int(bits)]
     return np.asarray([-step for step in reversed(outer)] + outer, dtype=np.float32)
+
+
+class QdrantQuantizers(QuantizerModels):
+    """Of the engine, in the server and embedded."""
+
+    checks_file = Path(__file__).with_name("quantizer_checks.json")
+
+    def quantizer(
+        self, target: Quantization, vector: Vector, native: Mapping[str, Any]
+    ) -> tuple[str, Model] | None:
+        metric, dim = vector.metric, vector.dim
+        if target.kind is Kind.SCALAR:
+            tail = "" if target.quantile in (None, 1) else " with a quantile"
+            return f"scalar{tail}", Scalar(metric, target.quantile)
+        if target.kind is Kind.BINARY:
+            bits = float(target.bits or 1)
+            asked = target.query_bits
+            tail = f" against queries of {asked}" if asked not in (None, 1) else ""
+            return f"binary of {bits:g} bits{tail}", Binary(metric, bits, asked)
+        if target.kind is Kind.ROTATIONAL:
+            bits = float(target.bits or 4)
+            return f"rotational of {bits:g} bits", Turbo(metric, dim, bits)
+        ratio = int(target.ratio or 16)
+        return f"product of 1/{ratio}", Product(metric, dim, ratio)
+
+    def default_rescore(self, target: Quantization) -> Rescore:
+        return mapping.default_rescore(target) or super().default_rescore(target)

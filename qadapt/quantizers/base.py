@@ -118,3 +118,11 @@ def rounded(x: Floats) -> Floats:
     """Halves away from zero for what is not negative, as Rust and C round."""
     found: Floats = np.floor(x + np.float32(0.5))
     return found
+
+
+def signs_to_scale(x: Floats) -> Floats:
+    """Signs times ``|x|^2 / sum |x|``: dot products with what is parallel to x come out right."""
+    total = np.abs(x).sum(axis=1, keepdims=True)
+    squared = np.einsum("ij,ij->i", x, x)[:, None]
+    found: Floats = np.where(x > 0, 1, -1) * (squared / np.where(total > 0, total, 1))
+    return found.astype(np.float32)

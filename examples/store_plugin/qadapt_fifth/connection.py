@@ -1,0 +1,71 @@
+"""SQL on a collection: SQLite files in a folder, or a server that has them, by HTTP."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import urllib.error
+import urllib.request
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from qadapt.errors import AuthError, BusyError, IntegrityError, StoreError, UnreachableError
+from qadapt.model.address import Address
+from qadapt.stores.error_table import ErrorRule, translated
+
+Rows = list[list[Any]]
+ERRORS = (
+    ErrorRule(sqlite3.OperationalError, BusyError, "locked", "try again"),
+    ErrorRule(sqlite3.DatabaseError, IntegrityError, hint="restore the file from a backup"),
+    ErrorRule(urllib.error.HTTPError, AuthError, "401", "export FIFTH_API_KEY=..."),
+    ErrorRule(urllib.error.HTTPError, StoreError),
+    ErrorRule(urllib.error.URLError, UnreachableError, hint="start the server"),
+)
+
+
+class Files:
+    """A folder. ``run`` executes a statement for each of ``many`` in one transaction, and gives the
+    rows of all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collections(self) -> list[str]:
+        return sorted(file.stem for file in self._folder.glob("*.db"))
+
+    def drop(self, collection: str) -> None:
+        (self._folder / f"{collection}.db").unlink()
+
+    def run(self, collection: str, sql: str, many: Sequence[Sequence[Any]] = ((),)) -> Rows:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / f"{collection}.db"
+        with translated(ERRORS, f"use {collection!r}"), closing(sqlite3.connect(file)) as db, db:
+            return [list(row) for each in many for row in db.execute(sql, each)]
+
+
+class Http:
+    """The same by a server: ``POST /COLLECTION`` with ``{"sql", "many"}``."""
+
+    def __init__(self, address: Address) -> None:
+        self._url, key = address.url, address.secret()
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def collections(self) -> list[str]:
+        return list(self._ask("GET", ""))
+
+    def drop(self, collection: str) -> None:
+        self._ask("DELETE", collection)
+
+    def run(self, collection: str, sql: str, many: Sequence[Sequence[Any]] = ((),)) -> Rows:
+        return list(self._ask("POST", collection, {"sql": sql, "many": list(map(list, many))}))
+
+    def _ask(self, verb: str, collection: str, body: Any = None) -> Any:
+        data = json.dumps(body, default=lambda blob: {"b64": b64encode(blob).decode()}).encode()
+        url = f"{self._url}/{quote(collection)}"
+        request = urllib.request.Request(url, data, self._headers, method=verb)
+        with translated(ERRORS, f"use {self._url}"), urllib.request.urlopen(request) as answer:
+            return json.load(answer, object_hook=lambda found: b64decode(found["b64"]))

@@ -1,0 +1,15 @@
+"""The base of what a store's quantizer does to scores, in numpy: no database is touched."""
+
+from qadapt.quantizers.base import Codes, Exact, Model, Symmetric
+from qadapt.quantizers.models import Check, Modelled, OneQuantizer, QuantizerModels
+
+__all__ = [
+    "Check",
+    "Codes",
+    "Exact",
+    "Model",
+    "Modelled",
+    "OneQuantizer",
+    "QuantizerModels",
+    "Symmetric",
+]

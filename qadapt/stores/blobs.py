@@ -1,0 +1,30 @@
+"""Vectors in a column of binary values, one a row, as SQL databases keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def packed(
+    rows: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None = None
+) -> list[bytes | None]:
+    """The bytes of each row of an array ``(n, d)``; None where ``missing`` is set."""
+    width, data = rows.shape[1] * rows.itemsize, np.ascontiguousarray(rows).tobytes()
+    found: list[bytes | None] = [data[at : at + width] for at in range(0, len(data), width)]
+    for row in np.flatnonzero(missing) if missing is not None else ():
+        found[row] = None
+    return found
+
+
+def unpacked(
+    cells: Sequence[bytes | None], dim: int, dtype: npt.DTypeLike = np.float32
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """An array ``(n, dim)`` of the rows of a column, zeros for None, and a mask of those."""
+    missing = np.asarray([cell is None for cell in cells], dtype=np.bool_)
+    empty = bytes(dim * np.dtype(dtype).itemsize)
+    data = b"".join(empty if cell is None else cell for cell in cells)
+    return np.frombuffer(data, dtype=dtype).reshape(len(cells), dim), missing

@@ -1,0 +1,435 @@
+"""The base of a store whose engine only keeps rows by id: reads and searches are made here.
+
+An engine that lists ids in order, gives rows by id and decodes its own codes is a complete store.
+Every method may be overridden where the engine does better.
+"""
+
+from __future__ import annotations
+
+import abc
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, UnsupportedError
+from qadapt.footprint import original_bytes
+from qadapt.model import (
+    Batch,
+    Beside,
+    Capabilities,
+    CollectionInfo,
+    Evidence,
+    Hits,
+    How,
+    Id,
+    Kind,
+    Level,
+    Match,
+    Quantization,
+    State,
+    Status,
+    Step,
+    Symbol,
+    Vector,
+    VectorInfo,
+    filters,
+)
+from qadapt.model.address import Address
+from qadapt.stores import checks, scanning
+from qadapt.stores.base import (
+    PAGE,
+    Mapped,
+    OnProgress,
+    Part,
+    Search,
+    Store,
+    accepted,
+    check_k,
+)
+
+# Ids that are listed at once to find the bounds of scan ranges.
+LISTED = 10_000
+SET_CODES = "set_codes"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
+
+
+class RowStore(Store):
+    """A store that is searched by comparing every row.
+
+    Required of a subclass: ``server``, ``collections``, ``make``, ``remove``,
+    ``describe``, ``write_rows``, ``delete_rows``, ``ids``, ``rows``, and ``set_codes`` where it has
+    codes of its own. They are called for collections that were there a moment ago.
+    """
+
+    # -- what the engine gives -----------------------------------------------------------------
+
+    @abc.abstractmethod
+    def make(
+        self, collection: str, vectors: Mapping[str, Vector], codes: Mapping[str, Quantization]
+    ) -> None:
+        """Create a collection that is not there; datatypes and quantizations were checked.
+
+        Args:
+            codes: the target of each vector, as ``map`` gave it; ``none`` for none.
+        """
+
+    @abc.abstractmethod
+    def remove(self, collection: str) -> None:
+        """Delete a collection and all it holds."""
+
+    @abc.abstractmethod
+    def describe(self, collection: str) -> CollectionInfo:
+        """The collection as it is; ``vector_info`` makes its vectors from counts of rows."""
+
+    def set_codes(
+        self, collection: str, vector: str, target: Quantization, progress: OnProgress
+    ) -> None:
+        """Build the codes of a vector, or delete them where the target is ``none``; doing it twice
+        does the same as once. Rows that are written later are encoded as well."""
+        raise UnsupportedError(f"{self.name} has no quantization of its own")
+
+    @abc.abstractmethod
+    def write_rows(self, collection: str, batch: Batch) -> None:
+        """Upsert rows, all or none. Ids and vectors were checked, and are in the form that the
+        store keeps."""
+
+    @abc.abstractmethod
+    def delete_rows(self, collection: str, ids: Sequence[Id]) -> None:
+        """Delete rows; unknown ids are left alone."""
+
+    @abc.abstractmethod
+    def ids(
+        self, collection: str, after: Id | None, limit: int, through: Id | None = None
+    ) -> list[Id]:
+        """The next ids in the store's own order.
+
+        Args:
+            after: ids behind this one, which need not be there; None from the first.
+            limit: most ids.
+            through: no id behind this one; None for no end.
+        """
+
+    @abc.abstractmethod
+    def rows(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        vectors: Sequence[str],
+        *,
+        payload: bool,
+        codes: bool = False,
+    ) -> Batch:
+        """Rows by id, in any order; ids that are not there are left out.
+
+        Args:
+            vectors: names to bring.
+            codes: float32 vectors as the store's codes stand for them, and not the originals; asked
+                for vectors whose quantization is active.
+        """
+
+    # -- what follows from it --------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> RowStore:
+        return cls(address, disabled=disabled)
+
+    def close(self) -> None:
+        """Give back what was opened; here nothing."""
+
+    def capabilities(self) -> Capabilities:
+        server = self.server()
+        found = self.profile.declared(server.version, server.deployment)
+        return found.disable(self.disabled)
+
+    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
+        """As the profile maps it; unsupported where the rules say so of this version."""
+        if self.profile.mapping is None:
+            why = Match.unsupported(f"{self.name} has no quantization", "accept='client'")
+            return Mapped(None, quantization, why)
+        mapped = self.profile.mapping(quantization, vector)
+        if mapped.match.level is Level.UNSUPPORTED:
+            return mapped
+        feature = f"native-{mapped.target.kind.value}"
+        features = self.capabilities().features
+        if feature in features and features[feature].support.value != "native":
+            why = Match.unsupported(features[feature].reason, "accept='client' (--accept client)")
+            return Mapped(None, quantization, why)
+        return mapped
+
+    def must_be_there(self, collection: str) -> None:
+        """Refuse a collection that is not there.
+
+        Raises:
+            NotFoundError
+        """
+        known = self.collections()
+        if collection not in known:
+            raise NotFoundError.missing("collection", collection, known)
+
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+        beside: Beside | None = None,
+    ) -> None:
+        if collection in self.collections():
+            raise AlreadyExistsError(f"there is a collection {collection!r} already")
+        self.check_name(collection)
+        refused = self.refuses(vectors)
+        if refused is not None:
+            raise UnsupportedError(refused)
+        wanted = checks.quantizations(quantization, vectors)
+        codes = {name: self._target(each, vectors[name]) for name, each in wanted.items()}
+        self.make(collection, vectors, codes)
+
+    def check_name(self, collection: str) -> None:
+        """Refuse a name that a collection cannot have.
+
+        Raises:
+            InputError
+        """
+        if not _NAME.fullmatch(collection):
+            raise InputError(
+                f"the name of a collection in {self.name} has 1 to 200 letters, digits, '_' and "
+                f"'-'; got {collection!r:.80}"
+            )
+
+    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+        known = self.profile.datatypes
+        for name, each in vectors.items():
+            if each.datatype not in known:
+                return f"{self.name} stores {', '.join(known)}, not {each.datatype} ({name!r})"
+        return None
+
+    def drop(self, collection: str) -> None:
+        self.must_be_there(collection)
+        self.remove(collection)
+
+    def info(self, collection: str) -> CollectionInfo:
+        self.must_be_there(collection)
+        return self.describe(collection)
+
+    def _target(self, quantization: Quantization, vector: Vector) -> Quantization:
+        return accepted(self.map(quantization, vector), quantization, self.name).target
+
+    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
+        now = info.vectors[vector]
+        target = self._target(quantization, now.vector)
+        if target == now.quantization and now.status.state in (State.ACTIVE, State.ABSENT):
+            return []
+        request = {"op": SET_CODES, "vector": vector, "codes": str(target)}
+        reverse = {**request, "codes": str(now.quantization)}
+        action = f"build {target} codes" if target.kind is not Kind.NONE else "delete the codes"
+        return [Step(Symbol.BLOCKING, action, "asked for", request, reverse)]
+
+    def run(
+        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
+    ) -> None:
+        checks.request(request, {SET_CODES: {"op", "vector", "codes"}}, self.name)
+        self.must_be_there(collection)
+        target = Quantization.parse(request["codes"])
+        self.set_codes(collection, request["vector"], target, progress)
+
+    def write(self, collection: str, batch: Batch) -> None:
+        wanted = {name: each.vector for name, each in self.info(collection).vectors.items()}
+        self.check_ids(batch.ids)
+        self.write_rows(collection, batch.ready(wanted, normalises=self.traits.normalizes_cosine))
+
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        self.must_be_there(collection)
+        self.delete_rows(collection, self.possible(ids))
+
+    def check_ids(self, ids: Sequence[Id]) -> None:
+        """Refuse ids that the store cannot keep.
+
+        Raises:
+            InputError
+        """
+        bad = [key for key in ids if not self.takes_id(key)]
+        if bad:
+            some = ", ".join(map(repr, bad[:3]))
+            raise InputError(f"{len(bad)} of {len(ids)} ids are not valid in {self.name}: {some}")
+
+    def possible(self, ids: Sequence[Id]) -> list[Id]:
+        """The ids that may be there, once each, in order."""
+        return [key for key in dict.fromkeys(ids) if self.takes_id(key)]
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        pages = self.read(collection, vectors=(), payload=False, filter=filter)
+        return sum(len(page) for page in pages)
+
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        names = self._names(collection, vectors)
+        found = self.rows(collection, self.possible(ids), names, payload=payload)
+        return in_order(found, ids)
+
+    def read(
+        self,
+        collection: str,
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+        filter: Any = None,
+        page: int = PAGE,
+        part: Part | None = None,
+        after: Id | None = None,
+    ) -> Iterator[Batch]:
+        names, size = self._names(collection, vectors), checks.page(page)
+        part = part or {}
+        start = after if after is not None else part.get("after")
+        return self._pages(
+            collection, names, size, start, part.get("through"), filter, payload=payload
+        )
+
+    def _pages(
+        self,
+        collection: str,
+        names: Sequence[str],
+        size: int,
+        after: Id | None,
+        through: Id | None,
+        filter: Any,
+        *,
+        payload: bool,
+        codes: bool = False,
+    ) -> Iterator[Batch]:
+        """Pages by ranges of ids, each with the rows that match a filter."""
+        wanted = None if filter is None else filters.parse_filter(filter)
+        while ids := self.ids(collection, after, size, through):
+            after = ids[-1]
+            if wanted is not None:
+                told = in_order(self.rows(collection, ids, (), payload=True), ids)
+                payloads = told.payloads or ({},) * len(told)
+                pairs = zip(told.ids, payloads, strict=True)
+                ids = [key for key, each in pairs if filters.matches(wanted, each)]
+            if ids:
+                found = self.rows(collection, ids, names, payload=payload, codes=codes)
+                yield in_order(found, ids)
+
+    def parts(self, collection: str, n: int) -> list[Part]:
+        """Ranges of ids of about the same number of rows."""
+        bounds: list[Id] = []
+        total = self.count(collection)
+        step = max(1, -(-total // max(1, n)))
+        seen, after = 0, None
+        while ids := self.ids(collection, after, LISTED):
+            first = -(-(seen + 1) // step) * step - seen - 1  # the next multiple of step
+            bounds += ids[first::step]
+            seen, after = seen + len(ids), ids[-1]
+        cuts = [None, *bounds[: max(0, n - 1)], None]
+        return [{"after": low, "through": high} for low, high in pairwise(cuts)]
+
+    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+        """Every row is compared: by the store's codes where they are active, else by the
+        originals."""
+        check_k(search.k, self.traits.max_k)
+        if search.rescore is not None and search.rescore.on and search.rescore.source == "codes":
+            raise UnsupportedError(
+                f"{self.name} keeps no finer codes to rescore by",
+                hint="use rescore source 'originals'",
+            )
+        unknown = sorted({*search.options} - {"ignore_quantization"})
+        if unknown:
+            raise UnsupportedError(f"{self.name} has no search parameter {unknown[0]!r}")
+        info = self.info(collection)
+        about = checks.vector(search.vector, info.vectors, {})
+        ignored = search.exact or search.options.get("ignore_quantization", False)
+        codes = about.status.state is State.ACTIVE and not ignored
+        pages = self._pages(
+            collection, [search.vector], PAGE, None, None, search.filter, payload=False, codes=codes
+        )
+        how = How(
+            "store exact" if search.exact else "store", "none", 1.0, 0, "none",
+            "approximate" if codes else "exact",
+        )  # fmt: skip
+        hits = scanning.best(pages, search.vector, about.vector, queries, search.k, how)
+        return self._with_payloads(collection, hits) if search.with_payload else hits
+
+    def _with_payloads(self, collection: str, hits: Hits) -> Hits:
+        """The hits, with the payload of each row that was found."""
+        unique = [key for key in dict.fromkeys(hits.ids.ravel().tolist()) if key is not None]
+        batch = self.rows(collection, unique, (), payload=True)
+        known = dict(zip(batch.ids, batch.payloads or ({},) * len(batch), strict=True))
+        payloads = [
+            [None if key is None else dict(known.get(key, {})) for key in row]
+            for row in hits.ids.tolist()
+        ]
+        return Hits(hits.ids, hits.scores, hits.how, payloads)
+
+    def _names(self, collection: str, vectors: Sequence[str] | None) -> list[str]:
+        """The vectors to bring.
+
+        Raises:
+            NotFoundError: no such collection or vector.
+        """
+        known = self.info(collection).vectors
+        if vectors is None:
+            return list(known)
+        return [checks.vector(name, known, {}).name for name in vectors]
+
+
+def vector_info(
+    name: str,
+    vector: Vector,
+    quantization: Quantization,
+    rows: int,
+    coded: int,
+    index: Mapping[str, Any] | None = None,
+) -> VectorInfo:
+    """A vector by its rows: its quantization is active when each of them has a code.
+
+    Args:
+        quantization: as configured.
+        rows: rows that have the vector.
+        coded: rows that have a code of it.
+        index: the store's own parameters.
+    """
+    on = quantization.kind is not Kind.NONE
+    return VectorInfo(
+        name,
+        vector.dim,
+        vector.metric,
+        vector.datatype,
+        rows,
+        index or {},
+        quantization,
+        _status(quantization, rows, coded),
+        code_bytes=coded * quantization.code_bytes(vector.dim) if on else 0,
+        float_bytes=original_bytes(rows, vector),
+    )
+
+
+def _status(quantization: Quantization, rows: int, coded: int) -> Status:
+    evidence = (Evidence("rows with the vector", rows), Evidence("rows with a code", coded))
+    if quantization.kind is Kind.NONE:
+        return Status(State.ABSENT, evidence=evidence)
+    if coded < rows:
+        why = f"{rows - coded:,} of {rows:,} rows have no code"
+        return Status(State.BUILDING, why, coded / rows, evidence)
+    return Status(State.ACTIVE, evidence=evidence)
+
+
+def in_order(batch: Batch, ids: Sequence[Id]) -> Batch:
+    """The rows of a batch in the order of ``ids``; ids that it does not have are left out."""
+    at = {key: row for row, key in enumerate(batch.ids)}
+    rows = [at[key] for key in ids if key in at]
+    if rows == list(range(len(batch))):
+        return batch
+    chosen = np.asarray(rows, dtype=np.intp)
+    return Batch(
+        [batch.ids[row] for row in rows],
+        {name: array[chosen] for name, array in batch.vectors.items()},
+        None if batch.payloads is None else [batch.payloads[row] for row in rows],
+        {name: mask[chosen] for name, mask in batch.missing.items()},
+    )

@@ -1,0 +1,95 @@
+"""Weaviate: vector cache or codes in RAM, originals always on disk, the graph in RAM.
+
+Code layouts were read in the source of 1.39.0 (adapters/repos/db/vector/compressionhelpers); the
+graph's bytes are those of Weaviate's own page on resources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import UnsupportedError
+from qadapt.footprint import CostModel, Footprint, Part, centroids, original_bytes
+from qadapt.model import Level, Quantization, Vector
+from qadapt.stores.weaviate import fields, mapping
+from qadapt.stores.weaviate.schema import FLAT, HFRESH
+
+LAYOUT = "code layouts in the source of Weaviate 1.39.0"
+RESOURCES = "https://docs.weaviate.io/weaviate/concepts/resources"
+MAX_CONNECTIONS = 32
+GARBAGE = "Go's garbage collector needs headroom on top: Weaviate's page says up to twice"
+_PER_CONNECTION = 10
+# Weighed on 1.39.0: a row of lsm/vectors_compressed is its code + 65 B, one of lsm/property__id
+# 137 B (3,000 rows; RQ-8 and BQ).
+_ROW, _ID = 65, 137
+WEIGHED = "files of Weaviate 1.39.0"
+_WORDS = {
+    "sq": "SQ: dim + 8 B",
+    "bq": "BQ: dim rounded up to 64 bits",
+    "rq": "RQ: dim rounded up to 64, times the bits, + 8 or 16 B",
+    "pq": "PQ: one byte a segment",
+}
+
+
+class WeaviateCostModel(CostModel):
+    """Of one server; a cluster multiplies it by its replicas."""
+
+    store = "weaviate"
+
+    def footprint(
+        self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
+    ) -> Footprint:
+        """Of one vector and its index.
+
+        Args:
+            index: as it is there, whose type and connections are kept; empty for hnsw.
+
+        Raises:
+            UnsupportedError: a kind that Weaviate does not have.
+        """
+        current = index if index.get("vectorIndexType") else None
+        wanted = quantization.replace(rescore=None, codes=None, originals=None)
+        mapped = mapping.to_native(wanted, vector, current=current)
+        if mapped.match.level is Level.UNSUPPORTED or mapped.native is None:
+            raise UnsupportedError("; ".join(mapped.match.differences))
+        native, kind = mapped.native, str(mapped.native["vectorIndexType"])
+        codes = count * mapping.code_bytes(native, vector)
+        floats = original_bytes(count, vector.replace(datatype="float32"))
+        name, block = fields.quantizer(native) or ("", {})
+        # A flat index reads codes and floats from disk, but for those that its cache holds.
+        scanned = kind == FLAT
+        in_ram = codes if not scanned or block.get("cache") else 0
+        on_disk = codes + _ROW * count
+        parts = (
+            Part("codes", in_ram, on_disk, f"{_WORDS[name]}; on disk + {_ROW} B", LAYOUT)
+            if codes
+            else Part("codes", 0, 0, "none", LAYOUT),
+            centroids(vector.dim, mapped.target, LAYOUT),
+            Part(
+                "originals",
+                0 if codes or scanned else floats,
+                floats,
+                "float32 on disk; in RAM only while nothing is compressed",
+                RESOURCES,
+            ),
+            _graph(count, kind, (current or {}).get("vectorIndexConfig") or {}),
+            Part("ids", 0, _ID * count, f"{_ID} B a row on disk", WEIGHED),
+        )
+        return Footprint.of(
+            self.store,
+            mapped.target,
+            parts,
+            native=native,
+            differences=mapped.match.differences,
+            notes=(GARBAGE,),
+        )
+
+
+def _graph(count: int, kind: str, config: Mapping[str, Any]) -> Part:
+    if kind in (FLAT, HFRESH):
+        return Part("graph", 0, 0, "none", RESOURCES)
+    connections = int(config.get("maxConnections") or MAX_CONNECTIONS)
+    links = count * connections * _PER_CONNECTION
+    words = f"{_PER_CONNECTION} B for each of maxConnections = {connections} a point"
+    return Part("graph", links, links, words, RESOURCES)
