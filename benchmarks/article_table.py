@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.evaluation.neighbours import recall_in
+from qadapt.evaluation.exact_neighbors import recall_in
 from qadapt.index import CodeIndex
 from qadapt.model import Metric
 

@@ -25,8 +25,8 @@ import numpy as np
 import qadapt as qa
 from qadapt.model.address import Address
 from qadapt.stores.base import Search
-from qadapt.stores.edge.store import EdgeStore
-from qadapt.stores.qdrant.store import QdrantStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
+from qadapt.stores.qdrant.server.store import QdrantStore
 
 DIM, ROWS, QUERIES, K = 384, 1000, 100, 10
 BOUND = 1.05

@@ -6,7 +6,8 @@
 
 Real embeddings (SciFact by MiniLM and mpnet, in the folder ``QADAPT_SCIFACT``). Servers come
 from the ladder of the tests. What was seen is kept in ``benchmarks/simulation.json``, one part a
-store and data set, and ``docs/simulation.md`` and ``qadapt/simulation/checked.json`` are made from
+store and data set, and ``docs/simulation.md`` and ``qadapt/simulation/model_error.json`` are made
+from
 it.
 """
 
@@ -27,12 +28,12 @@ import numpy as np
 
 import qadapt as qa
 from qadapt.evaluation.evaluate import evaluate
-from qadapt.evaluation.neighbours import recall_in
+from qadapt.evaluation.exact_neighbors import recall_in
 from qadapt.evaluation.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "simulation.json"
-CHECKS = ROOT / "qadapt" / "simulation" / "checked.json"
+CHECKS = ROOT / "qadapt" / "simulation" / "model_error.json"
 DOC = ROOT / "docs" / "simulation.md"
 MARK = "<!-- made by benchmarks/simulation.py -->"
 

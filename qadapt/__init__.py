@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from qadapt.costing import Prices, cost
     from qadapt.encoder import Encoder
     from qadapt.errors import QadaptError
-    from qadapt.evaluation.arrays import simulate
     from qadapt.evaluation.results import Target
+    from qadapt.evaluation.simulate_arrays import simulate
     from qadapt.files import export_file, import_file
     from qadapt.index import CodeIndex
     from qadapt.migration import Migration, MigrationPlan, check, migrate, plan_migration
@@ -97,7 +97,7 @@ _LAZY = {
     "load_spec": "qadapt.model.spec",
     "plan_spec": "qadapt.api",
     "open": "qadapt.api",
-    "simulate": "qadapt.evaluation.arrays",
+    "simulate": "qadapt.evaluation.simulate_arrays",
     "Target": "qadapt.evaluation.results",
     "undo": "qadapt.api",
     "wrap": "qadapt.api",

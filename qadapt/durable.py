@@ -47,13 +47,13 @@ def create_private(path: Path, *, exclusive: bool = False) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else 0), 0o600)
 
 
-def write_whole(path: Path, text: str) -> None:
+def atomic_write(path: Path, text: str) -> None:
     """Write a file so that a crash leaves the old one or the new one, never half of it.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    sweep_once(path.parent, f".{path.name}.")
+    remove_leftovers_once(path.parent, f".{path.name}.")
     fresh = path.with_name(f".{path.name}.{mark()}")
     try:
         with os.fdopen(create_private(fresh, exclusive=True), "w", encoding="utf-8") as file:
@@ -87,7 +87,7 @@ def mark() -> str:
     return f"q{_host()}-{pid}-{_began(pid)}-{uuid.uuid4().hex[:8]}"
 
 
-def sweep(folder: Path, prefix: str) -> list[Path]:
+def remove_leftovers(folder: Path, prefix: str) -> list[Path]:
     """Remove what processes of this machine made and left, because they were killed.
 
     Args:
@@ -100,7 +100,7 @@ def sweep(folder: Path, prefix: str) -> list[Path]:
     gone = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         found = _MARK.search(path.name) if path.name.startswith(prefix) else None
-        if found is None or found[1] != _host() or _lives(int(found[2]), int(found[3])):
+        if found is None or found[1] != _host() or _is_alive(int(found[2]), int(found[3])):
             continue
         try:
             if path.is_dir() and not path.is_symlink():
@@ -114,12 +114,12 @@ def sweep(folder: Path, prefix: str) -> list[Path]:
     return gone
 
 
-def sweep_once(folder: Path, prefix: str) -> None:
-    """As ``sweep``, once in a process for each folder and prefix."""
+def remove_leftovers_once(folder: Path, prefix: str) -> None:
+    """As ``remove_leftovers``, once in a process for each folder and prefix."""
     key = str(folder.absolute()), prefix
     if key not in _swept:
         _swept.add(key)
-        sweep(folder, prefix)
+        remove_leftovers(folder, prefix)
 
 
 def _host() -> str:
@@ -136,7 +136,7 @@ def _began(pid: int) -> int:
     return int(text.rpartition(")")[2].split()[19])
 
 
-def _lives(pid: int, began: int) -> bool:
+def _is_alive(pid: int, began: int) -> bool:
     """Whether the process that a mark tells of still runs; when in doubt it does."""
     if sys.platform == "win32":
         import ctypes

@@ -115,9 +115,9 @@ class Encoder:
             )
             done = start + len(part)
             progress(Progress(f"encoding by {self.name}", done, len(listed), "texts"))
-        return _of_length_one(vectors) if self._cut and self._normalises() else vectors
+        return _of_length_one(vectors) if self._cut and self._normalizes_cosine() else vectors
 
-    def _normalises(self) -> bool:
+    def _normalizes_cosine(self) -> bool:
         """Whether the model's last step makes vectors of length 1, which a cut undoes."""
         return any(type(step).__name__ == "Normalize" for step in self._model.children())
 

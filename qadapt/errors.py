@@ -22,9 +22,9 @@
     │       ├── BusyError              locked, rate limited, or busy with a change
     │       └── StoreTimeoutError      the time limit was exceeded
     └── PlanError                      planning or applying a change failed
-        ├── PlanStale                  the collection changed after planning          exit 4
-        ├── ConsentRequired            a step needs `yes=True` or `--yes`              exit 4
-        ├── GuardMissed                recall is below the guard; rolled back           exit 3
+        ├── PlanStaleError                  the collection changed after planning          exit 4
+        ├── ConsentRequiredError            a step needs `yes=True` or `--yes`              exit 4
+        ├── GuardMissedError                recall is below the guard; rolled back           exit 3
         └── ApplyError                 a step failed; see the journal
 
 A message says what failed and why; ``hint`` says what to do next.
@@ -124,9 +124,9 @@ def refuse_pairs(*pairs: tuple[bool, str, str, str]) -> None:
     Raises:
         InputError: for the first such pair; the message names both options.
     """
-    for wrong, word, beside, why in pairs:
+    for wrong, word, other, why in pairs:
         if wrong:
-            raise InputError(f"{word} has no effect {beside}: {why}", hint="remove one of them")
+            raise InputError(f"{word} has no effect {other}: {why}", hint="remove one of them")
 
 
 class AddressError(SpecError):
@@ -367,19 +367,19 @@ class PlanError(QadaptError):
     """Planning or applying a change failed."""
 
 
-class PlanStale(PlanError):
+class PlanStaleError(PlanError):
     """The collection changed after the plan was made."""
 
     exit_code = 4
 
 
-class ConsentRequired(PlanError):
+class ConsentRequiredError(PlanError):
     """A step that cannot be reversed or blocks searches was not confirmed."""
 
     exit_code = 4
 
 
-class GuardMissed(PlanError):
+class GuardMissedError(PlanError):
     """Recall is below the guard and the change was rolled back, or the guard would prove nothing
     and nothing was changed."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qadapt.errors import UnsupportedError
-from qadapt.model import Kind, Level, Plain, Quantization, Vector, VectorInfo
+from qadapt.model import Kind, MatchLevel, Quantization, Serializable, Vector, VectorInfo
 
 # Bytes of one dimension of the originals.
 WIDTH: Mapping[str, float] = {
@@ -24,7 +24,7 @@ WIDTH: Mapping[str, float] = {
 
 
 @dataclass(frozen=True)
-class Part(Plain):
+class Component(Serializable):
     """One part of what a vector holds.
 
     Attributes:
@@ -42,7 +42,7 @@ class Part(Plain):
 
 
 @dataclass(frozen=True)
-class Footprint(Plain):
+class Footprint(Serializable):
     """What one vector of a collection holds.
 
     Payloads, their indexes, and what an engine needs while it builds are not counted.
@@ -51,7 +51,7 @@ class Footprint(Plain):
         store: its name.
         target: the quantization that the store makes of what was asked.
         ram, disk: bytes of all parts.
-        parts: one by one.
+        components: one by one.
         native: the store's own setting.
         differences: how it differs from what was asked, in words.
         notes: what a reader must know.
@@ -61,7 +61,7 @@ class Footprint(Plain):
     target: Quantization
     ram: int
     disk: int
-    parts: tuple[Part, ...]
+    components: tuple[Component, ...]
     native: Mapping[str, Any] = field(default_factory=dict)
     differences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -71,14 +71,14 @@ class Footprint(Plain):
         cls,
         store: str,
         target: Quantization,
-        parts: tuple[Part, ...],
+        components: tuple[Component, ...],
         *,
         native: Mapping[str, Any] | None = None,
         differences: tuple[str, ...] = (),
         notes: tuple[str, ...] = (),
     ) -> Footprint:
         """With the sums of its parts; parts that hold nothing are left out."""
-        kept = tuple(part for part in parts if part.ram or part.disk)
+        kept = tuple(part for part in components if part.ram or part.disk)
         ram, disk = sum(part.ram for part in kept), sum(part.disk for part in kept)
         return cls(store, target, ram, disk, kept, native or {}, differences, notes)
 
@@ -88,10 +88,10 @@ def original_bytes(count: int, vector: Vector) -> int:
     return round(count * vector.dim * WIDTH[vector.datatype])
 
 
-def centroids(dim: int, quantization: Quantization, source: str) -> Part:
+def centroids(dim: int, quantization: Quantization, source: str) -> Component:
     """The 256 centroids of product codes, float32 for each dimension; nothing for other kinds."""
     size = 1024 * dim if quantization.kind is Kind.PRODUCT else 0
-    return Part("centroids", size, size, "256 centroids of float32", source)
+    return Component("centroids", size, size, "256 centroids of float32", source)
 
 
 class CostModel(abc.ABC):
@@ -145,14 +145,16 @@ class TableCost(CostModel):
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
         mapped = self._mapping(quantization, vector)
-        if mapped.match.level is Level.UNSUPPORTED:
+        if mapped.match.level is MatchLevel.UNSUPPORTED:
             raise UnsupportedError("; ".join(mapped.match.differences))
         each = 0
         if mapped.target.kind is not Kind.NONE:
             each = mapped.target.code_bytes(vector.dim)
         size = original_bytes(count, vector)
-        parts = (
-            Part("codes", 0, count * each, f"{each} B a row", "the column of codes"),
-            Part("originals", 0, size, vector.datatype, "the column of vectors"),
+        components = (
+            Component("codes", 0, count * each, f"{each} B a row", "the column of codes"),
+            Component("originals", 0, size, vector.datatype, "the column of vectors"),
         )
-        return Footprint.of(self.store, mapped.target, parts, differences=mapped.match.differences)
+        return Footprint.of(
+            self.store, mapped.target, components, differences=mapped.match.differences
+        )

@@ -50,7 +50,7 @@ class Holder:
         return self.host == socket.gethostname()
 
     @property
-    def way_out(self) -> str:
+    def release_hint(self) -> str:
         """What to do next."""
         if self.pid is None:
             return "wait until it is done, then run the command again"
@@ -61,7 +61,7 @@ class Holder:
         return f"wait until it is done, or end it (kill {self.pid}), then run the command again"
 
 
-class HeldError(Exception):
+class LockHeldError(Exception):
     """The lock is taken.
 
     Attributes:
@@ -100,13 +100,13 @@ class Lock:
             timeout: seconds to wait for it.
 
         Raises:
-            HeldError: somebody else has it.
+            LockHeldError: somebody else has it.
             OSError: the file cannot be made.
         """
         try:
             self._lock.acquire(timeout=timeout)
         except filelock.Timeout:
-            raise HeldError(_read(self._holder)) from None
+            raise LockHeldError(_read(self._holder)) from None
         # The lock is good without its holder's name, for example on a full disk.
         with contextlib.suppress(OSError):
             _write(self._holder)
@@ -120,10 +120,10 @@ class Lock:
 
 def _write(path: Path) -> None:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    told = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+    reported = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(create_private(fresh), "w", encoding="utf-8") as file:
-        file.write(json.dumps(told))
+        file.write(json.dumps(reported))
     os.replace(fresh, path)
 
 
@@ -139,8 +139,8 @@ def _read(path: Path) -> Holder:
 
 def _parsed(path: Path) -> Holder | None:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        pid, host, since = told["pid"], told["host"], told["since"]
+        reported = json.loads(path.read_text(encoding="utf-8"))
+        pid, host, since = reported["pid"], reported["host"], reported["since"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     if type(pid) is not int or not 0 < pid < 2**31:

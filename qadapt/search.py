@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from qadapt.engines.exact import exact_row_scores
 from qadapt.errors import UnsupportedError
-from qadapt.local import codes, marks
-from qadapt.local.searching import Ours, OutdatedError, payloads_of
+from qadapt.local import client_codes, code_marks
+from qadapt.local.client_search import ClientSearch, OutdatedError, payloads_of
 from qadapt.local.state import VectorSettings
-from qadapt.model import Hits, How, Id, Metric, Rescore, Vector
-from qadapt.model.queries import scaled
+from qadapt.model import Hits, Id, Metric, Rescore, SearchProvenance, Vector
+from qadapt.model.query_checks import scaled_queries
 from qadapt.stores.base import Search, Store
 
 Floats = npt.NDArray[np.float32]
@@ -52,11 +52,11 @@ def search(
         Hits of shape ``(nq, k)``. Exact cosines are from -1 to 1, whatever the store reports.
         Scores of vectors that are stored in fewer bits than float32 are approximate.
     """
-    hits = _searched(store, collection, scaled(queries, vector), wanted, vector, settings)
-    return _told(hits, vector)
+    hits = _dispatch(store, collection, scaled_queries(queries, vector), wanted, vector, settings)
+    return _annotated(hits, vector)
 
 
-def _told(hits: Hits, vector: Vector) -> Hits:
+def _annotated(hits: Hits, vector: Vector) -> Hits:
     """Hits whose scores are what ``how`` says they are."""
     how, scores = hits.how, hits.scores
     if how.scores != "exact":
@@ -69,7 +69,7 @@ def _told(hits: Hits, vector: Vector) -> Hits:
     return Hits(hits.ids, scores, how, hits.payloads)
 
 
-def _searched(
+def _dispatch(
     store: Store,
     collection: str,
     queries: Floats,
@@ -84,21 +84,21 @@ def _searched(
     if settings.client is not None:
         chosen = wanted.rescore or settings.rescore
         by = _chosen_by(wanted, settings)
-        ours = Ours(store, collection, wanted.vector, vector, settings.client)
+        ours = ClientSearch(store, collection, wanted.vector, vector, settings.client)
         try:
-            rescore = chosen or codes.default_rescore(settings.client)
+            rescore = chosen or client_codes.default_rescore(settings.client)
             return _with_how(ours.search(queries, wanted, rescore), rescore_from=by)
         except OutdatedError as outdated:
-            notes = (f"qadapt's codes are not used: {outdated}; {marks.REPAIR}",)
+            notes = (f"qadapt's codes are not used: {outdated}; {code_marks.REPAIR}",)
         if wanted.rescore is not None and wanted.rescore.source == "codes":
             wanted = _changed(wanted, rescore=None)
             notes += ("rescore by codes is left out: the codes were qadapt's",)
         settings = VectorSettings()
-    hits = _remembered(store, collection, queries, wanted, vector, settings)
+    hits = _default_rescore(store, collection, queries, wanted, vector, settings)
     return _with_how(hits, notes=(*notes, *hits.how.notes)) if notes else hits
 
 
-def _remembered(
+def _default_rescore(
     store: Store,
     collection: str,
     queries: Floats,
@@ -110,7 +110,7 @@ def _remembered(
     remembered = settings.rescore
     if wanted.rescore is not None or remembered is None:
         return _by_store(store, collection, queries, wanted, vector, None)
-    allowed = store.allowed_rescore(collection, remembered)
+    allowed = store.limit_rescore(collection, remembered)
     try:
         hits = _by_store(store, collection, queries, wanted, vector, allowed)
         hits = _limited(hits, remembered, allowed)
@@ -169,7 +169,7 @@ def _chosen_by(wanted: Search, settings: VectorSettings) -> str:
 
 def _native(store: Store, collection: str, wanted: Search, rescore: Rescore) -> bool:
     """Whether the store does this rescoring itself (a source it lacks is its own error)."""
-    return rescore.source != "originals" or store.rescores_itself(collection, wanted.vector)
+    return rescore.source != "originals" or store.rescores_natively(collection, wanted.vector)
 
 
 def _changed(search: Search, **changes: Any) -> Search:
@@ -218,7 +218,7 @@ def _rescored_by_us(
         scores[at, : len(best)] = exact[best]
     if gone:
         notes += (f"{len(gone):,} candidates were deleted during the search and left out",)
-    how = How(
+    how = SearchProvenance(
         searcher="store",
         rescorer="qadapt",
         oversampling=rescore.oversampling,

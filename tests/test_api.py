@@ -16,7 +16,7 @@ from qadapt.errors import (
     AddressError,
     AlreadyExistsError,
     NotFoundError,
-    PlanStale,
+    PlanStaleError,
     QadaptError,
     SpecError,
     UnsupportedError,
@@ -278,7 +278,7 @@ def test_plans_made_together_are_applied_together(books: qa.Collection) -> None:
 def test_plans_that_somebody_else_made_stale_stay_refused(books: qa.Collection) -> None:
     plans = [books.plan("binary", vector=name) for name in ("title", "body")]
     books.plan("scalar", vector="body").apply(yes=True)
-    with pytest.raises(PlanStale):
+    with pytest.raises(PlanStaleError):
         list(qa.apply_plans(plans, yes=True))
 
 
@@ -313,9 +313,9 @@ def test_the_errors_are_one_tree_with_exit_codes() -> None:
     codes = {
         qa.errors.InputError: 2,
         qa.errors.AddressError: 2,
-        qa.errors.GuardMissed: 3,
-        qa.errors.PlanStale: 4,
-        qa.errors.ConsentRequired: 4,
+        qa.errors.GuardMissedError: 3,
+        qa.errors.PlanStaleError: 4,
+        qa.errors.ConsentRequiredError: 4,
         qa.errors.StoreError: 1,
         qa.errors.ApplyError: 1,
     }

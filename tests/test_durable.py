@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from qadapt.durable import mark, sweep, sync_folder, write_whole
+from qadapt.durable import atomic_write, mark, remove_leftovers, sync_folder
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     for text in ("old", "newer: é☃"):
-        write_whole(path, text)
+        atomic_write(path, text)
         assert path.read_text(encoding="utf-8") == text
     assert list(tmp_path.iterdir()) == [path]
     sync_folder(tmp_path)
@@ -27,21 +27,21 @@ def test_what_fails_on_the_way_leaves_the_old_file_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     path = tmp_path / "a.json"
-    write_whole(path, "old")
+    atomic_write(path, "old")
 
     def full(*_: Any) -> None:
         raise OSError("no space left")
 
     monkeypatch.setattr(os, step, full)
     with pytest.raises(OSError, match="no space"):
-        write_whole(path, "new")
+        atomic_write(path, "new")
     assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        write_whole(tmp_path / "no" / "a.json", "text")
+        atomic_write(tmp_path / "no" / "a.json", "text")
 
 
 # -- what a killed process left ------------------------------------------------------------------
@@ -68,13 +68,13 @@ def test_what_a_dead_process_left_is_removed_and_nothing_else(tmp_path: Path) ->
             (path / "deep").mkdir(parents=True)
         else:
             path.write_text("x")
-    assert sorted(sweep(tmp_path, ".a.")) == sorted(gone)
+    assert sorted(remove_leftovers(tmp_path, ".a.")) == sorted(gone)
     assert sorted(tmp_path.iterdir()) == sorted(kept)
-    assert sweep(tmp_path / "none", ".a.") == []
+    assert remove_leftovers(tmp_path / "none", ".a.") == []
 
 
 def test_a_file_that_was_being_written_goes_with_the_next_write(tmp_path: Path) -> None:
     left = tmp_path / f".a.json.{dead_mark()}"
     left.write_text("half")
-    write_whole(tmp_path / "a.json", "whole")
+    atomic_write(tmp_path / "a.json", "whole")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

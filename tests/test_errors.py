@@ -17,7 +17,12 @@ CLASSES = {
     for name, cls in vars(errors).items()
     if inspect.isclass(cls) and issubclass(cls, QadaptError) and not name.startswith("_")
 }
-EXIT_CODES = {"InputError": 2, "PlanStale": 4, "ConsentRequired": 4, "GuardMissed": 3}
+EXIT_CODES = {
+    "InputError": 2,
+    "PlanStaleError": 4,
+    "ConsentRequiredError": 4,
+    "GuardMissedError": 3,
+}
 
 _SPECIAL: dict[str, Callable[[], QadaptError]] = {
     "NonFiniteError": lambda: errors.NonFiniteError([3, 5]),

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qadapt.errors import InputError, NotFoundError, PlanStale
+from qadapt.errors import InputError, NotFoundError, PlanStaleError
 from qadapt.evaluation.verify import Verification
 from qadapt.evaluation.verify import verify as run_verify
 from qadapt.model import Guard
 from qadapt.model import Plan as PlainPlan
 from qadapt.model.address import Address
-from qadapt.planning import abandoning, journal, runner
-from qadapt.planning.abandoning import Abandoned
-from qadapt.planning.journal import Damaged
-from qadapt.planning.runner import Outcome
-from qadapt.planning.text import plan_text
+from qadapt.planning import abandoned_records, apply, journal
+from qadapt.planning.abandoned_records import Abandoned
+from qadapt.planning.apply import Outcome
+from qadapt.planning.journal import DamagedRecord
+from qadapt.planning.plan_text import plan_text
 from qadapt.stores.base import OnProgress, Store, silent
 from qadapt.stores.registry import open_store
 
@@ -71,11 +71,11 @@ class Plan(PlainPlan):
                 its store, besides the store's own.
 
         Raises:
-            ConsentRequired, PlanStale, GuardMissed, ApplyError, BusyError
+            ConsentRequiredError, PlanStaleError, GuardMissedError, ApplyError, BusyError
         """
         store, owned = _store_of(self, allow_key_env)
         try:
-            outcome = runner.apply_plan(
+            outcome = apply.apply_plan(
                 store,
                 PlainPlan(**{name: getattr(self, name) for name in self.__dataclass_fields__}),
                 yes=yes,
@@ -95,8 +95,8 @@ class Plan(PlainPlan):
             allow_key_env: as for ``apply``.
         """
         place = Address.from_file(self.reopen or self.address, allow_key_env)
-        with _Borrowed(getattr(self, "_store", None), place, self.disabled) as store:
-            made = runner.remade(store, self)
+        with _SharedStore(getattr(self, "_store", None), place, self.disabled) as store:
+            made = apply.plan_again(store, self)
         return Plan._of(made, getattr(self, "_store", None))
 
     def replace(self, **changes: Any) -> Plan:
@@ -116,17 +116,17 @@ def apply_plans(
 
     A plan that only the plans before it made stale is planned again; see ``Plan.apply``.
     """
-    how: dict[str, Any] = {"yes": yes, "progress": progress, "timeout": timeout}
+    options: dict[str, Any] = {"yes": yes, "progress": progress, "timeout": timeout}
     allowed = tuple(allow_key_env)
     changed: set[tuple[str, str]] = set()
     for plan in plans:
         place = (plan.address, plan.collection)
         try:
-            change = plan.apply(allow_key_env=allowed, **how)
-        except PlanStale:
+            change = plan.apply(allow_key_env=allowed, **options)
+        except PlanStaleError:
             if place not in changed:
                 raise
-            change = plan.again(allowed).apply(allow_key_env=allowed, **how)
+            change = plan.again(allowed).apply(allow_key_env=allowed, **options)
         if change.state != "nothing":
             changed.add(place)
         yield change
@@ -174,11 +174,11 @@ class Change:
         """JSON-ready."""
         return self.outcome.to_dict()
 
-    def verify(self, **how: Any) -> Verification:
+    def verify(self, **options: Any) -> Verification:
         """Configured against seen, and recall; the arguments are those of ``Collection.verify``."""
         place = self.outcome.reopen or self.outcome.address
-        with _Borrowed(self._store, place) as store:
-            return run_verify(store, self.outcome.collection, self.outcome.vector, **how)
+        with _SharedStore(self._store, place) as store:
+            return run_verify(store, self.outcome.collection, self.outcome.vector, **options)
 
     def undo(
         self, *, progress: OnProgress | None = None, timeout: float = DEFAULT_TIMEOUT
@@ -187,14 +187,12 @@ class Change:
 
         Raises:
             PlanError: undone already, or a newer change stands on it.
-            PlanStale: somebody else changed the collection since.
+            PlanStaleError: somebody else changed the collection since.
         """
         record = journal.find(self.id)
         place = record.plan.reopen or record.plan.address
-        with _Borrowed(self._store, place, record.plan.disabled) as store:
-            outcome = runner.undo_change(
-                store, record, progress=progress or silent, timeout=timeout
-            )
+        with _SharedStore(self._store, place, record.plan.disabled) as store:
+            outcome = apply.undo_change(store, record, progress=progress or silent, timeout=timeout)
         self.outcome = outcome
         return self
 
@@ -206,7 +204,7 @@ class Change:
             self.undo()
 
 
-class _Borrowed:
+class _SharedStore:
     """The store at hand, or one opened for as long as it is needed."""
 
     def __init__(
@@ -235,7 +233,9 @@ class History(list[Change]):
             by ``qadapt.abandon``, no change of its collection is planned, applied or undone.
     """
 
-    def __init__(self, changes: Iterable[Change] = (), damaged: Iterable[Damaged] = ()) -> None:
+    def __init__(
+        self, changes: Iterable[Change] = (), damaged: Iterable[DamagedRecord] = ()
+    ) -> None:
         super().__init__(changes)
         self.damaged = tuple(damaged)
 
@@ -243,7 +243,7 @@ class History(list[Change]):
 def history() -> History:
     """All changes that were begun on this machine, newest first; damaged records beside them."""
     records, damaged = journal.scan()
-    return History((Change(runner.outcome_of(record)) for record in records), damaged)
+    return History((Change(apply.outcome_of(record)) for record in records), damaged)
 
 
 def abandon(change: str) -> Abandoned:
@@ -262,7 +262,7 @@ def abandon(change: str) -> Abandoned:
         NotFoundError: no such change.
         BusyError: the change is under way in another process.
     """
-    return abandoning.abandon(change)
+    return abandoned_records.abandon(change)
 
 
 def undo(
@@ -276,7 +276,7 @@ def undo(
     Raises:
         NotFoundError: no such change.
         IntegrityError: its record, or another one of its collection, cannot be read.
-        PlanError, PlanStale: see ``Change.undo``.
+        PlanError, PlanStaleError: see ``Change.undo``.
     """
     if change is not None:
         record = journal.find(change)
@@ -288,7 +288,7 @@ def undo(
                 "there is no change to undo", hint="`qadapt history` lists what was applied"
             )
         record = newest
-    return Change(runner.outcome_of(record)).undo(progress=progress, timeout=timeout)
+    return Change(apply.outcome_of(record)).undo(progress=progress, timeout=timeout)
 
 
 def load_plan(path: str | Path) -> Plan:

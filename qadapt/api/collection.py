@@ -9,16 +9,16 @@ from typing import Any
 
 from qadapt.api.change import Plan
 from qadapt.api.error_fields import error_fields
-from qadapt.api.measured import Measured
+from qadapt.api.evaluation_methods import EvaluationMethods
 from qadapt.costing import Cost, Prices, compare
 from qadapt.diagnosis import Diagnosis, diagnose
 from qadapt.errors import refuse_pairs
-from qadapt.evaluation.questions import Encoder
+from qadapt.evaluation.query_input import Encoder
 from qadapt.evaluation.verify import Verification
 from qadapt.evaluation.verify import verify as run_verify
-from qadapt.local import seen
+from qadapt.local import collection_info
+from qadapt.local.row_writes import delete_rows, write_rows
 from qadapt.local.settings import read_settings
-from qadapt.local.writing import delete_rows, write_rows
 from qadapt.model import (
     Accept,
     Batch,
@@ -39,13 +39,13 @@ from qadapt.model.data import Datatype, listed_ids
 from qadapt.planning.conflicts import named_if_changing
 from qadapt.planning.planner import make_plan, which_vector
 from qadapt.search import search
-from qadapt.stores.base import OnProgress, Part, Search, Store, check_k, silent
+from qadapt.stores.base import OnProgress, ScanRange, Search, Store, check_k, silent
 
 FRESH = 10.0  # seconds that a collection's dimensions and metrics are believed
 
 
 @error_fields
-class Collection(Measured):
+class Collection(EvaluationMethods):
     """One collection of a store."""
 
     def __init__(self, store: Store, name: str) -> None:
@@ -65,7 +65,7 @@ class Collection(Measured):
         Raises:
             NotFoundError: it is gone.
         """
-        return seen.info(self._store, self.name)
+        return collection_info.info(self._store, self.name)
 
     def count(self, filter: Any = None) -> int:
         """Rows, exactly; with a filter those that match."""
@@ -108,7 +108,7 @@ class Collection(Measured):
         payload: bool = True,
         filter: Any = None,
         page: int = 2_000,
-        partition: Part | None = None,
+        scan_range: ScanRange | None = None,
         after: Id | None = None,
     ) -> Iterator[Batch]:
         """All rows, in pages, in the order of their ids.
@@ -116,7 +116,7 @@ class Collection(Measured):
         Args:
             vectors: names to bring; None for all, ``()`` for none.
             page: rows at a time.
-            partition: one of ``partitions()`` alone.
+            scan_range: one of ``scan_ranges()`` alone.
             after: rows behind this id alone: a read that was cut off goes on.
         """
         yield from self._store.read(
@@ -125,13 +125,13 @@ class Collection(Measured):
             payload=payload,
             filter=filter,
             page=page,
-            part=partition,
+            scan_range=scan_range,
             after=after,
         )
 
-    def partitions(self, n: int) -> list[Part]:
+    def scan_ranges(self, n: int) -> list[ScanRange]:
         """Parts that can be read side by side, ``n`` or so: together all rows, none twice."""
-        return self._store.parts(self.name, n)
+        return self._store.scan_ranges(self.name, n)
 
     def sample(self, n: int, *, seed: int = 0) -> Batch:
         """``n`` rows drawn evenly without replacement."""
@@ -151,7 +151,7 @@ class Collection(Measured):
         with_payload: bool = False,
         options: Mapping[str, Any] | None = None,
     ) -> Hits:
-        """The ``k`` best rows for each query; ``hits.how`` says who searched and rescored.
+        """The ``k`` best rows for each query; ``hits.options`` says who searched and rescored.
 
         Args:
             queries: float ``(d,)`` or ``(nq, d)``, any array-like.
@@ -347,9 +347,9 @@ class Collection(Measured):
         return found, self._vectors[found]
 
     def _remember(self, rescores: Mapping[str, Rescore | None]) -> None:
-        from qadapt.planning.requests import REMEMBER, run
+        from qadapt.planning.client_operations import SET_SEARCH_DEFAULTS, run
 
         for name, rescore in rescores.items():
             if rescore is not None:
-                request = {"op": REMEMBER, "vector": name, "rescore": str(rescore)}
+                request = {"op": SET_SEARCH_DEFAULTS, "vector": name, "rescore": str(rescore)}
                 run(self._store, self.name, request, silent, 0)

@@ -31,7 +31,7 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.model.data import Datatype
 from qadapt.model.spec import Spec
-from qadapt.planning import abandoning
+from qadapt.planning import abandoned_records
 from qadapt.stores.base import Store
 from qadapt.stores.registry import open_store, wrap_client
 
@@ -223,7 +223,7 @@ class Database:
     def _forget(self, collection: str) -> None:
         """Let go of what qadapt keeps of a collection that is gone."""
         forget(self._store.address, collection)
-        abandoning.forget(self._store.address.identity, collection)
+        abandoned_records.forget(self._store.address.identity, collection)
 
     def aliases(self) -> Mapping[str, str]:
         """The collection behind each alias; empty where the store has none."""

@@ -8,6 +8,6 @@ from qadapt.api.collection import Collection
 from qadapt.diagnosis import Diagnosis
 
 
-def doctor(collection: Collection, **how: Any) -> Diagnosis:
+def doctor(collection: Collection, **options: Any) -> Diagnosis:
     """What silently has no effect or hurts in a collection; see ``Collection.doctor``."""
-    return collection.doctor(**how)
+    return collection.doctor(**options)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from qadapt.cli.frame import command
-from qadapt.cli.given import open_database
+from qadapt.cli.arguments import open_database
+from qadapt.cli.command import command
 from qadapt.cli.options import Url, word
 from qadapt.cli.output import Output, facts
 from qadapt.errors import InputError

@@ -12,16 +12,16 @@ import qadapt
 from qadapt.cli import (
     alias,
     change,
+    command,
     cost,
     demo,
     doctor,
     evaluate,
     files,
-    frame,
-    look,
-    measure,
+    inspection,
     migrate,
     report,
+    searching,
 )
 from qadapt.cli.output import INTERRUPTED, Output
 
@@ -33,7 +33,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
-for _module in (look, change, measure, evaluate, cost, doctor, report, migrate, files, alias, demo):
+for _module in (
+    inspection,
+    change,
+    searching,
+    evaluate,
+    cost,
+    doctor,
+    report,
+    migrate,
+    files,
+    alias,
+    demo,
+):
     _module.register(app)
 
 # The base of typer's errors about the words of a command line; typer has its own copy of click
@@ -61,11 +73,11 @@ def _root(
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    words = frame.after_the_command(sys.argv[1:] if args is None else args)
-    frame.typed[:] = words
-    out = frame.output_of(words)
+    words = command.after_the_command(sys.argv[1:] if args is None else args)
+    command.typed[:] = words
+    out = command.output_of(words)
     try:
-        return frame.guarded(out, lambda: _run(words, out))
+        return command.run_guarded(out, lambda: _run(words, out))
     except KeyboardInterrupt:  # pressed once more, while the first was being told
         return INTERRUPTED
 

@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qadapt.cli import complete, words
-from qadapt.cli.frame import OWN_LIMIT, command
-from qadapt.cli.given import allowed_variables, made_plans, read_guard, read_json, write_text
+from qadapt.cli import completion, rendering
+from qadapt.cli.arguments import (
+    confirm_key_variables,
+    make_plans,
+    read_guard,
+    read_json,
+    write_text,
+)
+from qadapt.cli.command import OWN_LIMIT, command
 from qadapt.cli.options import (
     AcceptWord,
     AllowKeyEnv,
@@ -30,8 +36,8 @@ from qadapt.cli.options import (
     word,
 )
 from qadapt.cli.output import Output, facts, fitting, styled
-from qadapt.cli.plantext import coloured
-from qadapt.errors import ConsentRequired, InputError
+from qadapt.cli.render_plan import render_plan
+from qadapt.errors import ConsentRequiredError, InputError
 from qadapt.model.address import Address
 
 if TYPE_CHECKING:
@@ -99,7 +105,7 @@ def plan(
 
     Each step shows its reason, its cost, the native request and the request that reverses it.
     """
-    with made_plans(
+    with make_plans(
         out, url, collection, quantization, spec, vector, (metric, datatype), accept, guard,
         disable, "plan", strategy, allow_key_env,
     ) as plans:  # fmt: skip
@@ -125,7 +131,7 @@ def _show(out: Output, plans: list[Plan]) -> None:
     for at, item in enumerate(plans):
         if at:
             out.print("")
-        out.print(coloured(item, out))
+        out.print(render_plan(item, out))
     if len(plans) > 1:
         changing = sum(item.changes for item in plans)
         out.print("", styled(f"{len(plans)} plans, {changing} with changes", "bold"))
@@ -166,18 +172,18 @@ def apply(
         _only_saved(vector, metric, datatype, strategy, disable, farther)
         loaded = _load(Path(str(target)), wanted)
         addresses = [Address.parse(item.reopen or item.address) for item in loaded]
-        variables = allowed_variables(out, Path(str(target)), addresses, allow_key_env)
+        variables = confirm_key_variables(out, Path(str(target)), addresses, allow_key_env)
         opened: Any = contextlib.nullcontext(loaded)
     else:
         variables = ()
-        opened = made_plans(
+        opened = make_plans(
             out, target, collection, quantization, spec, vector, (metric, datatype), accept,
             guard, disable, "apply", strategy, allow_key_env,
         )  # fmt: skip
     with opened as plans:
         changing = [item for item in plans if item.changes]
         _show(out, changing)
-        agreed = yes or bool(changing and _agreed(out, changing))
+        agreed = yes or bool(changing and _confirm(out, changing))
         changes = []
         with out.progress() as on:
             applied = qa.apply_plans(
@@ -189,7 +195,7 @@ def apply(
             )
             for item, change in zip(plans, applied, strict=True):
                 on.rest()
-                _done(out, change, item)
+                _show_result(out, change, item)
                 changes.append(change)
     single = len(plans) == 1 if saved else spec is None
     out.document(_document(changes, "changes", single=single))
@@ -219,49 +225,51 @@ def _load(path: Path, guard: Guard | None) -> list[Plan]:
     return plans if guard is None else [plan.replace(guard=guard) for plan in plans]
 
 
-def _agreed(out: Output, plans: list[Plan]) -> bool:
+def _confirm(out: Output, plans: list[Plan]) -> bool:
     """Ask on a terminal; elsewhere refuse what needs consent, since nobody can answer."""
     again = out.again("--yes")
     if not out.asks:
         if not any(item.needs_consent for item in plans):
             return False
         names = ", ".join(dict.fromkeys(item.collection for item in plans))
-        raise ConsentRequired(
+        raise ConsentRequiredError(
             f"changing {names} needs confirmation, and this is not a terminal",
             hint=f"review the plan, then pass --yes: {again}",
         )
     out.err.print("")
     if not out.confirm("Apply this?"):
-        raise ConsentRequired("not confirmed; nothing was changed", hint=f"to confirm: {again}")
+        raise ConsentRequiredError(
+            "not confirmed; nothing was changed", hint=f"to confirm: {again}"
+        )
     return True
 
 
-def _done(out: Output, change: Change, plan: Plan) -> None:
+def _show_result(out: Output, change: Change, plan: Plan) -> None:
     """What became of it."""
-    sign, style = words.CHANGES.get(change.state, ("?", "magenta"))
+    sign, style = rendering.CHANGES.get(change.state, ("?", "magenta"))
     if change.state == "nothing":
         why = "; ".join(step.reason for step in plan.steps)
         if plan.changes:
             why = "an unfinished change was rolled back, which was all that was requested"
         out.print(styled(f"{sign} {change.outcome.collection}: nothing to do: {why}", style))
         return
-    took = f" in {words.seconds(change.seconds)}" if change.seconds is not None else ""
+    took = f" in {rendering.seconds(change.seconds)}" if change.seconds is not None else ""
     head = styled(f"{sign} {change.state}", f"bold {style}")
     out.print("", head.append(f"  {change.outcome.collection}{took}", style="default"))
     pairs: list[tuple[str, Text | str]] = [("  setting", _what(change, plan))]
     if change.status is not None:
-        word, color = words.state(change.status)
+        word, color = rendering.state(change.status)
         pairs.append(("  verified", styled(word, color)))
         if change.status.reason:
             pairs.append(("  reason", out.mask(change.status.reason)))
     if change.recall_after is not None:
-        before = words.recall(change.recall_before)
-        told = change.outcome
-        of = f"; ground truth: {told.ground_truth}" if told.ground_truth else ""
-        after = words.recall(change.recall_after)
+        before = rendering.recall(change.recall_before)
+        reported = change.outcome
+        of = f"; ground truth: {reported.ground_truth}" if reported.ground_truth else ""
+        after = rendering.recall(change.recall_after)
         pairs.append(("  recall", f"{before} before, {after} after{of}"))
-        if told.proof is not None and told.proof.reason:
-            pairs.append(("  weak", styled(told.proof.reason, "yellow")))
+        if reported.proof is not None and reported.proof.reason:
+            pairs.append(("  weak", styled(reported.proof.reason, "yellow")))
     if change.state == "applied" and not out.quiet:
         back = f"qadapt undo {change.id}" if plan.reversible else "not possible"
         pairs.append(("  undo", back))
@@ -282,7 +290,7 @@ def undo(
     change: Annotated[
         str | None,
         word(
-            "CHANGE", "Change id or a prefix of it. Default: the newest change.", complete.changes
+            "CHANGE", "Change id or a prefix of it. Default: the newest change.", completion.changes
         ),
     ] = None,
 ) -> None:
@@ -292,7 +300,7 @@ def undo(
     with out.progress() as on:
         result = qa.undo(change, progress=on, timeout=out.timeout or OWN_LIMIT)
     out.document(result.to_dict())
-    _done(out, result, result.plan)
+    _show_result(out, result, result.plan)
 
 
 def history(
@@ -342,11 +350,11 @@ def history(
 def _list(out: Output, changes: list[Change]) -> None:
     rows = []
     for item in (change.outcome for change in changes):
-        sign, style = words.CHANGES.get(item.state, ("?", "magenta"))
+        sign, style = rendering.CHANGES.get(item.state, ("?", "magenta"))
         what = f"{item.collection}[{item.vector}]" if item.vector else item.collection
-        row: list[Text | str] = [item.id, words.moment(item.created)]
+        row: list[Text | str] = [item.id, rendering.moment(item.created)]
         row += [styled(f"{sign} {item.state}", style), what, item.requested]
-        row += [words.recall(item.recall_before), words.recall(item.recall_after)]
+        row += [rendering.recall(item.recall_before), rendering.recall(item.recall_after)]
         rows.append([*row, out.mask(str(item.address))])
     columns: list[Any] = ["Change", "Planned", "State", "Collection", "Quantization"]
     columns += [("Before", "right"), ("After", "right"), "Store"]
@@ -357,21 +365,23 @@ def _list(out: Output, changes: list[Change]) -> None:
 def _abandon(out: Output, change: str, yes: bool) -> None:
     """Set a record aside, once that was agreed to."""
     import qadapt as qa
-    from qadapt.planning import abandoning, journal
+    from qadapt.planning import abandoned_records, journal
 
     found = journal.locate(change)
     if not yes:
         again = out.again("--yes")
         if not out.asks:
-            raise ConsentRequired(
+            raise ConsentRequiredError(
                 f"abandoning the change {found.id} needs confirmation, and this is not a terminal",
                 hint=f"pass --yes: {again}",
             )
-        told = f"{found.id}: {abandoning.describe(found)}"
-        out.err.print(out.mask(told), markup=False)
+        reported = f"{found.id}: {abandoned_records.describe(found)}"
+        out.err.print(out.mask(reported), markup=False)
         out.err.print("The record is moved aside and the change can no longer be undone.")
         if not out.confirm("Abandon it?"):
-            raise ConsentRequired("not confirmed; nothing was changed", hint=f"to confirm: {again}")
+            raise ConsentRequiredError(
+                "not confirmed; nothing was changed", hint=f"to confirm: {again}"
+            )
     done = qa.abandon(found.id)
     out.document(done.to_dict())
     out.print(styled(f"abandoned {done.id}", "bold"))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qadapt.cli import words
-from qadapt.cli.frame import command
-from qadapt.cli.given import open_database
+from qadapt.cli import rendering
+from qadapt.cli.arguments import open_database
+from qadapt.cli.command import command
 from qadapt.cli.options import (
     MaybeCollection,
     MaybeQuantization,
@@ -72,13 +72,13 @@ def cost(
     from qadapt.costing import Prices
 
     prices = Prices(price, disk_price)
-    how: dict[str, Any] = {
+    options: dict[str, Any] = {
         "prices": prices,
         "replicas": replicas,
         "scales": _scales(scales),
         "settings": setting or None,
     }
-    found = _of(url, collection, quantization, vector, rows, dim, how)
+    found = _of(url, collection, quantization, vector, rows, dim, options)
     out.document(found.to_dict())
     if not out.json:
         _show(out, found)
@@ -91,7 +91,7 @@ def _of(
     vector: str | None,
     rows: int | None,
     dim: int | None,
-    how: dict[str, Any],
+    options: dict[str, Any],
 ) -> Cost:
     from qadapt.costing import cost as of_numbers
 
@@ -102,10 +102,10 @@ def _of(
          "there is one vector"),
     )  # fmt: skip
     if rows is not None and dim is not None and url is None:
-        return of_numbers(rows, dim, **how)
+        return of_numbers(rows, dim, **options)
     if rows is None and dim is None and url is not None and collection is not None:
         with open_database(url) as db:
-            return db[collection].cost(quantization, vector=vector, **how)
+            return db[collection].cost(quantization, vector=vector, **options)
     raise InputError(
         "no collection and no size given",
         hint="qadapt cost URL COLLECTION [QUANTIZATION], or qadapt cost --rows N --dim D",
@@ -146,7 +146,7 @@ def _show_change(out: Output, found: Cost) -> None:
         row: list[Text | str] = [label, line.setting]
         for scale in line.scales:
             row.append(_amount(scale.ram, scale.disk, scale.monthly))
-        rows.append(row if line.scales else [label, line.setting, line.why_not])
+        rows.append(row if line.scales else [label, line.setting, line.unsupported_reason])
     if not rows:
         return
     factors = [f"{each:g}x: RAM + disk" for each in _factors(found)]
@@ -161,11 +161,11 @@ def _show_change(out: Output, found: Cost) -> None:
 
 def _amount(ram: int, disk: int, monthly: float | None) -> str:
     money = "" if monthly is None else f" = {_money(monthly)}"
-    return f"{words.size(ram)} + {words.size(disk)}{money}"
+    return f"{rendering.size(ram)} + {rendering.size(disk)}{money}"
 
 
 def _money(value: float | None) -> str:
-    return words.DASH if value is None else f"{value:,.2f}"
+    return rendering.DASH if value is None else f"{value:,.2f}"
 
 
 def _show_lines(out: Output, found: Cost) -> None:
@@ -188,16 +188,16 @@ def _show_lines(out: Output, found: Cost) -> None:
 def _row(line: Line, width: int, priced: bool) -> list[Text | str]:
     row: list[Text | str] = [line.store, line.setting]
     for at, scale in enumerate(line.scales):
-        row.append(words.size(scale.ram))
-        row += [words.size(scale.disk)] if at == 0 else []
+        row.append(rendering.size(scale.ram))
+        row += [rendering.size(scale.disk)] if at == 0 else []
         row += [_money(scale.monthly)] if priced else []
-    return [*row, *[words.DASH] * (width - len(row))]
+    return [*row, *[rendering.DASH] * (width - len(row))]
 
 
 def _made(line: Line) -> str:
     """What the store makes of a setting, where that is not just what was asked."""
     if line.footprint is None:
-        return line.why_not
+        return line.unsupported_reason
     differences = "; ".join(line.footprint.differences)
     target = str(line.footprint.target.replace(native={}, codes=None, originals=None))
     return "" if target == line.setting else f"{target}{': ' * bool(differences)}{differences}"
@@ -209,8 +209,8 @@ def _show_parts(out: Output, found: Cost) -> None:
         if line is None or line.footprint is None:
             continue
         rows: list[list[Text | str]] = [
-            [f"  {p.name}", words.size(p.ram), words.size(p.disk), p.formula, p.source]
-            for p in line.footprint.parts
+            [f"  {p.name}", rendering.size(p.ram), rendering.size(p.disk), p.formula, p.source]
+            for p in line.footprint.components
         ]
         columns: list[Any] = ["  Part", ("RAM", "right"), ("Disk", "right"), "How", "Source"]
         out.print("", styled(f"{line.store} {line.setting}", "bold"), table(columns, rows))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qadapt.cli.frame import command
+from qadapt.cli.command import command
 from qadapt.cli.options import optional
 from qadapt.cli.output import Output, styled, table
-from qadapt.cli.plantext import coloured
+from qadapt.cli.render_plan import render_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def demo(
 
     def plan(planned: Plan) -> None:
         on.rest()
-        out.print("", coloured(planned, out))
+        out.print("", render_plan(planned, out))
 
     with on:
         report = run(folder=keep, rows=rows, say=say, progress=on, show=show, plan=plan)

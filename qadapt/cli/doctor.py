@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qadapt.cli import complete, words
-from qadapt.cli.frame import command
-from qadapt.cli.given import measuring
+from qadapt.cli import completion, rendering
+from qadapt.cli.arguments import open_collection
+from qadapt.cli.command import command
 from qadapt.cli.options import MaybeCollection, Url, VectorName, optional
 from qadapt.cli.output import MISSED, Output, facts, styled
 from qadapt.errors import InputError, QadaptError, SpecError
@@ -43,7 +43,7 @@ def doctor(
             "--fail-on",
             metavar="info|warning|error",
             help="Exit with code 3 on findings of this severity or higher.",
-            complete=complete.words(("info", "warning", "error")),
+            complete=completion.words(("info", "warning", "error")),
         ),
     ] = None,
     search_params: Annotated[
@@ -82,7 +82,7 @@ def doctor(
     from qadapt.model import Severity
 
     bar = None if fail_on is None else Severity.of(fail_on)
-    how: dict[str, Any] = {
+    options: dict[str, Any] = {
         "vector": vector,
         "options": _params(search_params),
         "model_metric": model_metric,
@@ -92,10 +92,10 @@ def doctor(
     }
     found: list[Diagnosis] = []
     failed: dict[str, QadaptError] = {}
-    with measuring(out, url) as (db, on):
+    with open_collection(out, url) as (db, on):
         for name in db.collections() if collection is None else [collection]:
             try:
-                found.append(db[name].doctor(**how, progress=on))
+                found.append(db[name].doctor(**options, progress=on))
             except InputError:
                 raise
             except QadaptError as error:
@@ -137,7 +137,7 @@ def _show(out: Output, found: Diagnosis) -> None:
     for item in found.findings:
         _show_finding(out, item)
     for left in found.skipped if out.verbose else ():
-        out.print(styled(f"skipped {left.code}: {left.why}", "dim"), indent=2)
+        out.print(styled(f"skipped {left.code}: {left.reason}", "dim"), indent=2)
     if found.skipped and not out.verbose:
         count = len(found.skipped)
         out.print(styled(f"{count} checks were skipped (-v shows the reasons)", "dim"), indent=2)
@@ -154,5 +154,5 @@ def _show_finding(out: Output, item: Finding) -> None:
     if item.command:
         out.print(styled(f"fix: {out.mask(item.command)}", "cyan"), indent=4)
     if out.verbose:
-        pairs = [(each.signal, words.value(each.value)) for each in item.evidence]
+        pairs = [(each.signal, rendering.value(each.value)) for each in item.evidence]
         out.print(facts([*pairs, ("source", item.source)]), indent=4)

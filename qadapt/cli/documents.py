@@ -13,9 +13,9 @@ def schemas() -> dict[str, dict[str, Any]]:
     from qadapt.evaluation.verify import Verification
     from qadapt.files import Exported, Imported
     from qadapt.migration import Check, Migration, MigrationPlan
-    from qadapt.model.schema import schemas as of_the_model
-    from qadapt.planning.abandoning import Abandoned
-    from qadapt.planning.runner import Outcome
+    from qadapt.model.json_schemas import schemas as of_the_model
+    from qadapt.planning.abandoned_records import Abandoned
+    from qadapt.planning.apply import Outcome
     from qadapt.reporting import Report
 
     results = (

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qadapt.cli import complete
-from qadapt.cli.frame import command
-from qadapt.cli.given import (
+from qadapt.cli import completion
+from qadapt.cli.arguments import (
     check_accept,
-    given_queries,
     load_encoder,
-    measuring,
     milliseconds,
+    open_collection,
     read_gate,
+    read_queries,
     size,
     write_text,
 )
-from qadapt.cli.measured import show_advice, show_evaluation, show_gate, show_simulation
+from qadapt.cli.command import command
 from qadapt.cli.options import (
     AcceptWord,
     Collection,
@@ -35,6 +34,7 @@ from qadapt.cli.options import (
     word,
 )
 from qadapt.cli.output import MISSED, Output
+from qadapt.cli.render_evaluation import show_advice, show_evaluation, show_gate, show_simulation
 from qadapt.errors import InputError, SpecError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ Settings = Annotated[
         "SETTING",
         "Setting to measure, such as binary:rescore=4; search options can follow: "
         "'binary hnsw_ef=128'.",
-        complete.quantizations,
+        completion.quantizations,
     ),
 ]
 K = Annotated[int | None, typer.Option("--k", "-k", help="Number of results (k).  [default: 10]")]
@@ -160,9 +160,9 @@ def evaluate(
     allowed = check_accept(accept)
     known = load_encoder(encoder, queries)
     names = None if query_ids is None else _lines(query_ids)
-    with measuring(out, url, disable) as (db, on):
+    with open_collection(out, url, disable) as (db, on):
         found = db[collection].evaluate(
-            *(settings or ()), vector=vector, k=at, queries=given_queries(queries), encoder=known,
+            *(settings or ()), vector=vector, k=at, queries=read_queries(queries), encoder=known,
             query_ids=names, labels=labels, label_field=label_field, live=live, rows=rows,
             copy_rows=copy_rows, concurrency=_numbers(concurrency), seconds=seconds,
             memory=size(memory), timeout=build_timeout, accept=allowed, seed=seed, fresh=fresh,
@@ -170,7 +170,7 @@ def evaluate(
         )  # fmt: skip
     asked = set(settings or ())
     judged = [item for item in found.results if item.where != "live" or not asked]
-    return _told(out, found, bar, judged, output, show_evaluation)
+    return _finish(out, found, bar, judged, output, show_evaluation)
 
 
 def simulate(
@@ -198,17 +198,17 @@ def simulate(
     Models of the quantizers of each engine run on a sample of your vectors. Exits with code 3 if a
     predicted recall misses the gate.
     """
-    from qadapt.evaluation.choosing import CODES
+    from qadapt.evaluation.shortlist import CODES
 
     bar, at = read_gate(gate, k)
     known = load_encoder(encoder, queries)
-    with measuring(out, url, disable) as (db, on):
+    with open_collection(out, url, disable) as (db, on):
         found = db[collection].simulate(
-            *(settings or CODES), vector=vector, k=at, queries=given_queries(queries),
+            *(settings or CODES), vector=vector, k=at, queries=read_queries(queries),
             encoder=known, sample_rows=sample_rows, segments=segments, memory=size(memory),
             seed=seed, fresh=fresh, progress=on, command=out.again(),
         )  # fmt: skip
-    return _told(out, found, bar, found.results, output, show_simulation)
+    return _finish(out, found, bar, found.results, output, show_simulation)
 
 
 def advise(
@@ -255,8 +255,8 @@ def advise(
     Shows the best setting, the runner-up, and why others were ruled out. Candidates are simulated,
     then confirmed on the engine. Exits with code 3 if no setting meets the target.
     """
-    from qadapt.evaluation.choosing import CODES
     from qadapt.evaluation.results import Target
+    from qadapt.evaluation.shortlist import CODES
 
     target = Target(
         recall, 10 if k is None else k, None if max_ram is None else size(max_ram),
@@ -264,9 +264,9 @@ def advise(
     )  # fmt: skip
     allowed = check_accept(accept)
     known = load_encoder(encoder, queries)
-    with measuring(out, url, disable) as (db, on):
+    with open_collection(out, url, disable) as (db, on):
         found = db[collection].advise(
-            target, vector=vector, queries=given_queries(queries), encoder=known, confirm=confirm,
+            target, vector=vector, queries=read_queries(queries), encoder=known, confirm=confirm,
             codes=code or CODES, sample_rows=sample_rows, copy_rows=copy_rows, seed=seed,
             fresh=fresh, timeout=build_timeout, accept=allowed, progress=on, command=out.again(),
         )  # fmt: skip
@@ -300,7 +300,7 @@ def _lines(path: Path) -> list[str]:
 # -- what is told ------------------------------------------------------------------------------
 
 
-def _told(
+def _finish(
     out: Output,
     found: Evaluation | Simulation,
     bar: Guard | None,
@@ -309,13 +309,13 @@ def _told(
     show: Callable[[Output, Any], None],
 ) -> int:
     """Tell what was measured, keep it where that was asked; the exit code says if a gate held."""
-    told, met = _judge(bar, judged, found.proof)
-    out.document({**found.to_dict(), "gate": told})
+    reported, met = _judge(bar, judged, found.proof)
+    out.document({**found.to_dict(), "gate": reported})
     if output is not None:
         write_text(output, found.to_json() + "\n", "result")
         out.note(f"saved to {output}")
     show(out, found)
-    show_gate(out, bar, told)
+    show_gate(out, bar, reported)
     return 0 if met else MISSED
 
 

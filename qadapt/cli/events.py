@@ -19,7 +19,7 @@ class Events(Reporter):
 
     def __init__(self, out: Output) -> None:
         super().__init__(out)
-        self._told: tuple[str, float] = ("", 0.0)
+        self._reported: tuple[str, float] = ("", 0.0)
 
     def __call__(self, progress: Progress) -> None:
         """Show how far the work is."""
@@ -29,12 +29,12 @@ class Events(Reporter):
         now = time.monotonic()
         whole = progress.total is not None and progress.done >= progress.total
         if self._out.quiet or (
-            progress.stage == self._told[0] and now - self._told[1] < 1 and not whole
+            progress.stage == self._reported[0] and now - self._reported[1] < 1 and not whole
         ):
             return
-        if whole and self._told[0] == f"{progress.stage} done":
+        if whole and self._reported[0] == f"{progress.stage} done":
             return
-        self._told = (f"{progress.stage} done" if whole else progress.stage, now)
+        self._reported = (f"{progress.stage} done" if whole else progress.stage, now)
         event: dict[str, Any] = {"event": "progress", "stage": progress.stage}
         event |= {"done": progress.done, "total": progress.total, "unit": progress.unit}
         if progress.rate is not None:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from qadapt.cli import complete, words
+from qadapt.cli import completion, rendering
+from qadapt.cli.command import OWN_LIMIT, command
 from qadapt.cli.events import Events
-from qadapt.cli.frame import OWN_LIMIT, command
 from qadapt.cli.options import Source, Target, VectorName, optional, word
 from qadapt.cli.output import Output
 
@@ -52,7 +52,7 @@ def export(
         done = qa.export_file(source, file, vector=vector, overwrite=overwrite, progress=events)
     out.document(done.to_dict())
     lacking = f"; {done.missing:,} rows have no such vector" if done.missing else ""
-    out.print(f"✓ {done.rows:,} rows in {done.path}, {words.size(done.bytes)}{lacking}")
+    out.print(f"✓ {done.rows:,} rows in {done.path}, {rendering.size(done.bytes)}{lacking}")
     if done.hidden:
         ids = ", ".join(repr(key) for key in done.hidden_ids[:10])
         out.warn(
@@ -96,7 +96,7 @@ def load(
             "--quantize",
             metavar="QUANTIZATION",
             help="Quantization of the target. Default: that of the file.",
-            complete=complete.quantizations,
+            complete=completion.quantizations,
         ),
     ] = None,
     add: Annotated[bool, typer.Option("--add", help="Add rows to an existing collection.")] = False,
@@ -142,5 +142,5 @@ def load(
         out.print(f"  {'; '.join(columns)}")
     for name, match in done.match.items():
         label = f"codes of {name}" if name else "codes"
-        told = f"; {'; '.join(match.differences)}" if match.differences else ""
-        out.print(f"  {label}: {done.quantization[name]} ({match.level}){told}")
+        reported = f"; {'; '.join(match.differences)}" if match.differences else ""
+        out.print(f"  {label}: {done.quantization[name]} ({match.level}){reported}")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from qadapt.cli import complete
+from qadapt.cli import completion
+from qadapt.cli.arguments import read_guard
+from qadapt.cli.command import OWN_LIMIT, command
 from qadapt.cli.events import Events
-from qadapt.cli.frame import OWN_LIMIT, command
-from qadapt.cli.given import read_guard
 from qadapt.cli.options import Source, Target, gate_option, optional
 from qadapt.cli.output import MISSED, Output, facts, styled
 from qadapt.errors import SpecError
@@ -59,7 +59,7 @@ def migrate(
         optional(
             "--quantize", metavar="QUANTIZATION",
             help="Quantization of the target [default: equivalent of the source's].",
-            complete=complete.quantizations,
+            complete=completion.quantizations,
         ),
     ] = None,
     allow: Annotated[
@@ -67,7 +67,7 @@ def migrate(
         optional(
             "--allow", metavar="NAME",
             help="Accept a loss by its name in the plan; may be repeated.",
-            complete=complete.losses,
+            complete=completion.losses,
         ),
     ] = None,
     datatype: Annotated[
@@ -103,7 +103,7 @@ def migrate(
         optional(
             "--check", metavar="all|sample|off",
             help="Rows to compare after the copy [default: all up to 200,000, else a sample].",
-            complete=complete.words(CHECKS),
+            complete=completion.words(CHECKS),
         ),
     ] = None,
     gate: Gate = None,
@@ -240,7 +240,7 @@ def check(
         optional(
             "--rows", metavar="all|sample",
             help="Rows to compare [default: all up to 200,000, else a sample].",
-            complete=complete.words(CHECKS[:2]),
+            complete=completion.words(CHECKS[:2]),
         ),
     ] = None,
     gate: Gate = None,

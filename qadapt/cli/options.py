@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from qadapt.cli import complete
-from qadapt.cli.given import ACCEPTS
+from qadapt.cli import completion
+from qadapt.cli.arguments import ACCEPTS
 
 
 def optional(
@@ -29,7 +29,7 @@ def word(metavar: str, help: str, complete: Callable[..., Any] | None = None) ->
 # -- where and what ------------------------------------------------------------------------------
 
 _URL = word("URL", "Database address, such as qdrant+http://localhost:6333.")
-_COLLECTION = word("COLLECTION", "Collection name.", complete.collections)
+_COLLECTION = word("COLLECTION", "Collection name.", completion.collections)
 
 Url = Annotated[str, _URL]
 MaybeUrl = Annotated[str | None, _URL]
@@ -41,7 +41,7 @@ MaybeQuantization = Annotated[
         "QUANTIZATION",
         "none, float16, scalar, rotational, binary or product, with options after a colon: "
         "binary:query_bits=8,rescore=4.",
-        complete.quantizations,
+        completion.quantizations,
     ),
 ]
 Source = Annotated[
@@ -60,7 +60,7 @@ Disable = Annotated[
         "--disable",
         metavar="FEATURE",
         help="Do not use this native feature, such as native-rescore. Can be repeated.",
-        complete=complete.features,
+        complete=completion.features,
     ),
 ]
 
@@ -106,7 +106,7 @@ StrategyWord = Annotated[
         "--strategy",
         metavar="in-place|alias|vector",
         help="Change the collection in place, switch an alias to a changed copy, or add a vector.",
-        complete=complete.words(("in-place", "alias", "vector")),
+        complete=completion.words(("in-place", "alias", "vector")),
     ),
 ]
 AcceptWord = Annotated[
@@ -115,7 +115,7 @@ AcceptWord = Annotated[
         "--accept",
         metavar="exact|differs|client",
         help="How close the mapping must be: exact, the nearest equivalent, or client-side codes.",
-        autocompletion=complete.words(ACCEPTS),
+        autocompletion=completion.words(ACCEPTS),
     ),
 ]
 GuardText = Annotated[

@@ -81,7 +81,7 @@ class Output:
     def _console(self, file: Any) -> Console:
         from rich.console import Console
 
-        from qadapt.cli.plain_text import CleanHook
+        from qadapt.cli.terminal_text import CleanHook
 
         if isinstance(file, io.TextIOWrapper):
             file.reconfigure(errors="backslashreplace")  # a terminal without our signs
@@ -120,7 +120,7 @@ class Output:
     def document(self, data: Any) -> None:
         """The one JSON document, where it was asked for."""
         if self.json:
-            from qadapt.cli.plain_text import escaped
+            from qadapt.cli.terminal_text import escaped
             from qadapt.model.masking import mask_used
 
             text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str)
@@ -147,7 +147,7 @@ class Output:
 
     def confirm(self, question: str) -> bool:
         """Ask on the terminal; only ``y`` and ``yes`` agree."""
-        from qadapt.cli.plain_text import clean
+        from qadapt.cli.terminal_text import clean
 
         try:
             answer = self.err.input(f"{clean(self.mask(question))} [y/N] ", markup=False)
@@ -206,8 +206,8 @@ class Output:
     ) -> None:
         message, hint = self.mask(message), self.mask(hint or "")
         if self.json:
-            told = {"type": kind, "message": message, "hint": hint or None, **(where or {})}
-            self.document({"error": told})
+            reported = {"type": kind, "message": message, "hint": hint or None, **(where or {})}
+            self.document({"error": reported})
             return
         _write(self.err, labelled("error", "bold red", message), 0)
         if hint:
@@ -258,7 +258,7 @@ class Output:
 
 class _Masked(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        from qadapt.cli.plain_text import clean
+        from qadapt.cli.terminal_text import clean
 
         return clean(Output.mask(super().format(record)))
 

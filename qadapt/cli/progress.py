@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from qadapt.cli import words
+from qadapt.cli import rendering
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,7 +107,7 @@ class Reporter:
                 self._live.update(self._task, total=total, completed=total)
             self._live.stop_task(self._task)
         elif self._stage is not None and finished and self._out.verbose:
-            self._out.note(f"  done in {words.seconds(time.monotonic() - self._since)}")
+            self._out.note(f"  done in {rendering.seconds(time.monotonic() - self._since)}")
         self._task = self._stage = None
 
 
@@ -117,7 +117,7 @@ def _count(progress: Progress) -> str:
         return ""
     if progress.unit == "share":
         return f"{progress.done:.0%}"
-    tell = words.size if progress.unit == "bytes" else words.number
+    tell = rendering.size if progress.unit == "bytes" else rendering.number
     unit = "" if progress.unit == "bytes" else f" {progress.unit}"
     if progress.rate is not None:
         unit += f", {tell(round(progress.rate))}/s"
@@ -145,9 +145,9 @@ def _bars(out: ProgressOutput) -> Live:
 
         def render(self, task: Task) -> Text:
             elapsed = task.finished_time if task.finished else task.elapsed
-            text = words.seconds(max(elapsed or 0.0, 0.0))
+            text = rendering.seconds(max(elapsed or 0.0, 0.0))
             left = None if task.finished else task.time_remaining
-            return Text(f"{text}, {words.seconds(left)} left" if left else text, style="dim")
+            return Text(f"{text}, {rendering.seconds(left)} left" if left else text, style="dim")
 
     return Live(
         SpinnerColumn(finished_text="✓", style="cyan"),

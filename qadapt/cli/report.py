@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qadapt.cli.frame import command
+from qadapt.cli.command import command
 from qadapt.cli.options import optional, word
 from qadapt.cli.output import Output, styled, table
 

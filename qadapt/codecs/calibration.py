@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.codecs.blocks import Array, as_matrix, plain_blocks, raise_non_finite, work_dtype
-from qadapt.durable import write_whole
+from qadapt.durable import atomic_write
 from qadapt.errors import CalibrationError, DimensionError, InputError, IntegrityError
 
 VERSION = 1
@@ -240,7 +240,7 @@ class Calibration:
         Raises:
             OSError: the folder cannot be written.
         """
-        write_whole(Path(path), self.to_json())
+        atomic_write(Path(path), self.to_json())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Calibration:

@@ -2,13 +2,13 @@
 
 from qadapt.costing.compare import as_seen, compare, cost, memory
 from qadapt.costing.document import Cost, Line, Prices, Scale
-from qadapt.footprint import Footprint, Part
+from qadapt.footprint import Component, Footprint
 
 __all__ = [
+    "Component",
     "Cost",
     "Footprint",
     "Line",
-    "Part",
     "Prices",
     "Scale",
     "as_seen",

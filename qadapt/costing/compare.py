@@ -7,7 +7,7 @@ from typing import Any
 
 from qadapt.costing.document import Cost, Line, Prices, Scale
 from qadapt.errors import InputError, UnsupportedError
-from qadapt.footprint import CostModel, Footprint, Part, original_bytes
+from qadapt.footprint import Component, CostModel, Footprint, original_bytes
 from qadapt.model import (
     CollectionInfo,
     Kind,
@@ -96,44 +96,48 @@ def as_seen(info: CollectionInfo, name: str) -> Footprint:
     """What a live vector holds: what the store reports where it does, else by the formulas."""
     vector = info.vectors[name]
     store, there = info.server.store, vector.quantization
-    if vector.held_by == "qadapt":  # the codes are ours, beside the store
+    if vector.quantized_by == "qadapt":  # the codes are ours, beside the store
         there = Quantization(Kind.NONE)
         model = memory(vector.count, vector.vector, there, store, index=vector.index)
     else:
         model = _model(store)[1].as_configured(vector)
-    parts = [_seen(part, vector) for part in model.parts]
-    if vector.held_by == "qadapt" and vector.code_bytes:
+    components = [_seen(part, vector) for part in model.components]
+    if vector.quantized_by == "qadapt" and vector.code_bytes:
         size = vector.code_bytes
-        parts.append(Part("qadapt's codes", size, size, "as seen", "the code index's own count"))
+        components.append(
+            Component("qadapt's codes", size, size, "as seen", "the code index's own count")
+        )
     elif vector.code_bytes is not None and there.kind is not Kind.NONE:
         in_force = str(vector.status.state) in ("active", "building")
         if not in_force:
-            parts = _uncompressed(parts, vector)
+            components = _uncompressed(components, vector)
     return Footprint.of(
-        store, vector.quantization, tuple(parts), native=model.native, notes=model.notes
+        store, vector.quantization, tuple(components), native=model.native, notes=model.notes
     )
 
 
-def _seen(part: Part, vector: VectorInfo) -> Part:
+def _seen(part: Component, vector: VectorInfo) -> Component:
     """A part with the size that the store reports, where it reports one."""
-    told = {"codes": vector.code_bytes, "originals": vector.float_bytes}.get(part.name)
+    reported = {"codes": vector.code_bytes, "originals": vector.float_bytes}.get(part.name)
     biggest = max(part.ram, part.disk)
-    if not told or not biggest:
+    if not reported or not biggest:
         return part
-    scale = told / original_bytes(vector.count, vector.vector) if part.name == "originals" else 1
+    scale = (
+        reported / original_bytes(vector.count, vector.vector) if part.name == "originals" else 1
+    )
     if part.name == "codes":
-        scale = told / biggest
+        scale = reported / biggest
     return part.replace(
         ram=round(part.ram * scale), disk=round(part.disk * scale), source="as the store reports"
     )
 
 
-def _uncompressed(parts: Sequence[Part], vector: VectorInfo) -> list[Part]:
+def _uncompressed(components: Sequence[Component], vector: VectorInfo) -> list[Component]:
     """Codes that are configured and not in force save nothing: searches use the originals."""
-    kept = [part for part in parts if part.name not in ("codes", "centroids", "originals")]
+    kept = [part for part in components if part.name not in ("codes", "centroids", "originals")]
     size = vector.float_bytes or original_bytes(vector.count, vector.vector)
     words = "searches compare the originals: no codes are in force"
-    return [*kept, Part("originals", size, size, words, "as the store reports")]
+    return [*kept, Component("originals", size, size, words, "as the store reports")]
 
 
 def cost(
@@ -245,7 +249,7 @@ def _line(
         found = [memory(round(rows * f), vector, setting, store, index=index) for f in scales]
         first = memory(rows, vector, setting, store, index=index)
     except UnsupportedError as error:
-        return Line(store, str(setting), None, why_not=error.message)
+        return Line(store, str(setting), None, unsupported_reason=error.message)
     grown = tuple(
         Scale(
             factor,

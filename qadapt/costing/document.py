@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from qadapt.errors import SpecError
 from qadapt.footprint import Footprint
-from qadapt.model import Plain
+from qadapt.model import Serializable
 
 GIB = 1024**3
 
 
 @dataclass(frozen=True)
-class Prices(Plain):
+class Prices(Serializable):
     """What the user pays; there are no defaults, because prices differ and change.
 
     Attributes:
@@ -37,7 +37,7 @@ class Prices(Plain):
 
 
 @dataclass(frozen=True)
-class Scale(Plain):
+class Scale(Serializable):
     """A collection of another size.
 
     Attributes:
@@ -55,7 +55,7 @@ class Scale(Plain):
 
 
 @dataclass(frozen=True)
-class Line(Plain):
+class Line(Serializable):
     """One setting of one store.
 
     Attributes:
@@ -63,18 +63,18 @@ class Line(Plain):
         setting: as asked for.
         footprint: at the first scale, one replica.
         scales: at each scale.
-        why_not: why the store does not have it; empty when it does.
+        unsupported_reason: why the store does not have it; empty when it does.
     """
 
     store: str
     setting: str
     footprint: Footprint | None
     scales: tuple[Scale, ...] = ()
-    why_not: str = ""
+    unsupported_reason: str = ""
 
 
 @dataclass(frozen=True)
-class Cost(Plain):
+class Cost(Serializable):
     """What a collection costs, now and otherwise.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.evaluation.neighbours import recall_in
+from qadapt.evaluation.exact_neighbors import recall_in
 from qadapt.model import Metric
 from qadapt.model.data import Floats
 

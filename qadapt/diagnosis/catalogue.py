@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from qadapt.diagnosis import in_force, searching, vectors
-from qadapt.diagnosis.subject import Subject
+from qadapt.diagnosis import search_checks, status_checks, vector_checks
+from qadapt.diagnosis.context import CheckContext
 from qadapt.model import Finding
 from qadapt.stores import registry
 
@@ -25,51 +25,51 @@ class Check:
 
     code: str
     title: str
-    run: Callable[[Subject], list[Finding]] | None = None
+    run: Callable[[CheckContext], list[Finding]] | None = None
     stores: tuple[str, ...] = ()
     asks: str = ""
 
 
 # The checks that every store shares.
 SHARED: tuple[Check, ...] = (
-    Check("no-effect", "Quantization is configured and ignored.", in_force.no_effect),
+    Check("no-effect", "Quantization is configured and ignored.", status_checks.no_effect),
     Check(
         "stale-setting",
         "A default search parameter or a setting of qadapt no longer fits the collection.",
-        in_force.stale_setting,
+        status_checks.stale_setting,
     ),
-    Check("still-building", "A part of the rows has no codes yet.", in_force.still_building),
-    Check("unseen", "Nothing shows whether the engine obeys.", in_force.unseen),
+    Check("still-building", "A part of the rows has no codes yet.", status_checks.still_building),
+    Check("unseen", "Nothing shows whether the engine obeys.", status_checks.unobserved),
     Check(
         "rescoring-without-oversampling",
         "Coarse codes whose k best alone are scored again, or none.",
-        searching.rescoring_without_oversampling,
+        search_checks.rescoring_without_oversampling,
     ),
     Check(
         "slow-rescoring",
         "Rescoring takes many times as long as the search, as from a slow disk.",
-        searching.slow_rescoring,
+        search_checks.slow_rescoring,
     ),
     Check(
         "not-found-by-itself",
         "A search by a row's own vector does not find the row.",
-        searching.not_found_by_itself,
+        search_checks.not_found_by_itself,
     ),
     Check("unusable-vectors", "Stored vectors that are NaN, infinite, zero or of no usable length.",
-          vectors.unusable_vectors),
+          vector_checks.unusable_vectors),
     Check("unnormalised-dot", "Dot product of vectors of different lengths.",
-          vectors.unnormalised_dot),
+          vector_checks.unnormalised_dot),
     Check("metric-mismatch", "The metric orders rows otherwise than the model's.",
-          vectors.metric_mismatch, asks="model_metric"),
+          vector_checks.metric_mismatch, asks="model_metric"),
     Check("dimension-collapse", "Sign bits that carry little information, as with e5 models.",
-          vectors.dimension_collapse),
-    Check("low-dimensions", "Binary codes of few dimensions.", vectors.low_dimensions),
+          vector_checks.dimension_collapse),
+    Check("low-dimensions", "Binary codes of few dimensions.", vector_checks.low_dimensions),
     Check("uncalibrated-int8", "Integers without scaling, or ranges from next to no rows.",
-          vectors.uncalibrated_integers),
+          vector_checks.uncalibrated_integers),
     Check("drifting-calibration", "Rows outside of the ranges that their codes were made with.",
-          vectors.drifting_calibration),
+          vector_checks.drifting_calibration),
     Check("bits-lost-to-padding", "Codes padded so far that a finer kind costs the same.",
-          in_force.bits_lost_to_padding),
+          status_checks.bits_lost_to_padding),
 )  # fmt: skip
 
 

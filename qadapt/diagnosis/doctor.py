@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qadapt.diagnosis.catalogue import Check, checks
-from qadapt.diagnosis.subject import NothingToSeeError, Subject
+from qadapt.diagnosis.context import CheckContext, NoDataError
 from qadapt.errors import (
     InputError,
     NotFoundError,
@@ -16,22 +16,22 @@ from qadapt.errors import (
     TransientError,
     refuse_pairs,
 )
-from qadapt.local import seen
-from qadapt.model import Finding, Metric, Plain, Server, Severity
+from qadapt.local import collection_info
+from qadapt.model import Finding, Metric, Serializable, Server, Severity
 from qadapt.stores.base import OnProgress, Progress, Store, silent
 
 
 @dataclass(frozen=True)
-class Skipped(Plain):
+class Skipped(Serializable):
     """A check that was not made, and why."""
 
     code: str
     vector: str
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
-class Diagnosis(Plain):
+class Diagnosis(Serializable):
     """What was found.
 
     Attributes:
@@ -105,23 +105,23 @@ def diagnose(
          "model_metric (--model-metric)", "with the checks chosen (--check, --skip)",
          "none of them compares metrics"),
     )  # fmt: skip
-    info = seen.info(store, collection)
+    info = collection_info.info(store, collection)
     if vector is not None and vector not in info.vectors:
         raise NotFoundError.missing("vector", vector, info.vectors)
     names = list(info.vectors) if vector is None else [vector]
     codes = {check.code for check in chosen}
-    told = store.findings(info, options or {})
-    found = [each for each in told if each.vector in names and each.code in codes]
+    reported = store.findings(info, options or {})
+    found = [each for each in reported if each.vector in names and each.code in codes]
     skipped: list[Skipped] = []
     for name in names:
-        subject = Subject(store, info, name, sample, metric, seed)
+        context = CheckContext(store, info, name, sample, metric, seed)
         for at, check in enumerate(chosen):
             progress(Progress(f"checking {collection}", at + 1, len(chosen), "checks"))
             if check.run is None:
                 continue
             try:
-                found += check.run(subject)
-            except NothingToSeeError as error:
+                found += check.run(context)
+            except NoDataError as error:
                 skipped.append(Skipped(check.code, name, str(error)))
             except TransientError:
                 raise

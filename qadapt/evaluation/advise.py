@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qadapt.errors import SpecError, refuse_pairs
-from qadapt.evaluation.advise_ours import lacking
-from qadapt.evaluation.advise_ours import measured as measure_ours
+from qadapt.evaluation.advice_spec import spec_of
+from qadapt.evaluation.advise_client import measure_client_codes as measure_ours
+from qadapt.evaluation.advise_client import unmodelled_codes
 from qadapt.evaluation.candidates import TIMEOUT
-from qadapt.evaluation.choosing import CODES, Try, chosen, grid
 from qadapt.evaluation.evaluate import COPY_ROWS, evaluate
-from qadapt.evaluation.neighbours import MEMORY
-from qadapt.evaluation.questions import Encoder
-from qadapt.evaluation.recall import weakest
+from qadapt.evaluation.exact_neighbors import MEMORY
+from qadapt.evaluation.option_cost import monthly, p95
+from qadapt.evaluation.query_input import Encoder
+from qadapt.evaluation.recall import weakest_proof
 from qadapt.evaluation.results import (
     Advice,
     Evaluation,
@@ -31,9 +32,8 @@ from qadapt.evaluation.results import (
     now,
 )
 from qadapt.evaluation.settings import Setting
+from qadapt.evaluation.shortlist import CODES, Candidate, candidate_grid, shortlist
 from qadapt.evaluation.simulate import SAMPLE, simulate
-from qadapt.evaluation.sizes import monthly, p95
-from qadapt.evaluation.specs import spec_of
 from qadapt.model import ACCEPTS, Accept
 from qadapt.stores.base import OnProgress, Store, silent
 
@@ -94,13 +94,13 @@ def advise(
     info = store.info(collection)
     vector = info.vectors[name]
     simulation = simulate(
-        store, collection, name, grid(codes, target.k, store, vector.vector), k=target.k,
+        store, collection, name, candidate_grid(codes, target.k, store, vector.vector), k=target.k,
         queries=queries, encoder=encoder, sample_rows=sample_rows, memory=memory_budget,
         fresh=fresh, seed=seed,
         progress=progress,
     )  # fmt: skip
-    tries, out = chosen(store, info, vector, simulation, target, accept)
-    by_us = lacking(codes, store, vector) if accept == "client" else []
+    tries, out = shortlist(store, info, vector, simulation, target, accept)
+    by_us = unmodelled_codes(codes, store, vector) if accept == "client" else []
     found: list[Option] = []
     evaluation: Evaluation | None = None
     notes: list[str] = []
@@ -147,7 +147,7 @@ def advise(
         notes.append(SLOW)
     if best is not None and best.quantization in by_us:
         notes.append(OURS)
-    proof = weakest(each.proof for each in (simulation, evaluation) if each is not None)
+    proof = weakest_proof(each.proof for each in (simulation, evaluation) if each is not None)
     if proof.reason:
         notes.append(proof.reason)
     return Advice(
@@ -180,13 +180,13 @@ def _check(target: Target) -> None:
 # -- what was chosen -------------------------------------------------------------------------------
 
 
-def _predicted(item: Try, target: Target) -> Option:
+def _predicted(item: Candidate, target: Target) -> Option:
     return _option(
         item, item.setting, item.recall, target, "predicted", None, "not confirmed on the engine"
     )
 
 
-def _dearer(item: Try) -> RuledOut:
+def _dearer(item: Candidate) -> RuledOut:
     ram = item.footprint.ram
     return RuledOut(
         item.setting.text, f"not tried: it takes {ram:,} bytes of RAM", item.recall, ram
@@ -197,7 +197,7 @@ def _dearer(item: Try) -> RuledOut:
 
 
 def _confirmed(
-    part: Sequence[Try], measured: Evaluation, target: Target
+    part: Sequence[Candidate], measured: Evaluation, target: Target
 ) -> tuple[list[Option], list[RuledOut]]:
     """Of each try the first of its settings that met the target, cheapest first."""
     found: list[Option] = []
@@ -226,7 +226,7 @@ def _confirmed(
     return found, out
 
 
-def _missed(result: Result, item: Try, target: Target) -> RuledOut | None:
+def _missed(result: Result, item: Candidate, target: Target) -> RuledOut | None:
     ram, slow = item.footprint.ram, p95(result)
     if result.state != "measured" or result.recall is None:
         why = f"{result.state}: {'; '.join(result.notes)}"
@@ -241,7 +241,7 @@ def _missed(result: Result, item: Try, target: Target) -> RuledOut | None:
 
 
 def _option(
-    item: Try,
+    item: Candidate,
     setting: Setting,
     recall: Figure,
     target: Target,
@@ -286,10 +286,13 @@ def _joined(first: Evaluation | None, second: Evaluation) -> Evaluation:
     )
 
 
-def _with_predictions(evaluation: Evaluation, tries: Sequence[Try]) -> Evaluation:
-    said: Mapping[str, Prediction | None] = {item.setting.text: item.prediction for item in tries}
+def _with_predictions(evaluation: Evaluation, tries: Sequence[Candidate]) -> Evaluation:
+    message_text: Mapping[str, Prediction | None] = {
+        item.setting.text: item.prediction for item in tries
+    }
     return evaluation.replace(
         results=tuple(
-            result.replace(predicted=said.get(result.setting)) for result in evaluation.results
+            result.replace(predicted=message_text.get(result.setting))
+            for result in evaluation.results
         )
     )

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from qadapt.errors import ApplyError, QadaptError, StoreTimeoutError, UnsupportedError
-from qadapt.evaluation import measuring
-from qadapt.evaluation.copies import copied
-from qadapt.evaluation.measuring import Asked, Searcher
-from qadapt.evaluation.neighbours import Known
+from qadapt.evaluation import measurement
+from qadapt.evaluation.exact_neighbors import GroundTruth
+from qadapt.evaluation.measurement import Searcher, Workload
 from qadapt.evaluation.results import Result
+from qadapt.evaluation.scratch_copies import scratch_copy
 from qadapt.evaluation.settings import Setting
-from qadapt.local import codes, seen
+from qadapt.local import client_codes, collection_info
 from qadapt.model import (
     Accept,
     Batch,
     Kind,
-    Level,
     Match,
+    MatchLevel,
     Quantization,
     State,
     Vector,
@@ -41,14 +41,14 @@ OFFER = "accept='client' (--accept client): qadapt's own codes beside the store"
 
 
 @dataclass(frozen=True)
-class Work:
+class EvaluationContext:
     """What all parts of one evaluation share."""
 
     store: Store
     collection: str
     name: str
     vector: VectorInfo
-    asked: Asked
+    asked: Workload
     timeout: float
     progress: OnProgress
     accept: Accept = "differs"
@@ -59,10 +59,12 @@ class Work:
         )
 
 
-class Candidates:
+class CandidateRunner:
     """Settings one after the other on a copy, which is changed from one to the next."""
 
-    def __init__(self, work: Work, sample: Batch, known: Known, client: Client | None) -> None:
+    def __init__(
+        self, work: EvaluationContext, sample: Batch, known: GroundTruth, client: Client | None
+    ) -> None:
         self._work, self._sample, self._known, self._client = work, sample, known, client
 
     def run(self, settings: Sequence[Setting]) -> list[Result]:
@@ -75,7 +77,7 @@ class Candidates:
         with contextlib.ExitStack() as stack:
             builder = _Builder(self._work, self._sample, stack)
             for quantization, members in groups.items():
-                who = _who(self._work, quantization)
+                who = _decide_backend(self._work, quantization)
                 starts = [_begin(settings[at], who) for at in members]
                 if who.refused:
                     found.update(zip(members, starts, strict=True))
@@ -85,7 +87,7 @@ class Candidates:
                 except (UnsupportedError, StoreTimeoutError, ApplyError) as error:
                     state: Any = "unsupported" if isinstance(error, UnsupportedError) else "failed"
                     for at, start in zip(members, starts, strict=True):
-                        found[at] = start.replace(state=state, notes=_told(error))
+                        found[at] = start.replace(state=state, notes=_reported(error))
                     continue
                 for at, start in zip(members, starts, strict=True):
                     start = start.replace(notes=note)
@@ -94,7 +96,7 @@ class Candidates:
 
     def _measured(self, setting: Setting, copy: str, start: Result) -> Result:
         work = self._work
-        info = seen.info(work.store, copy).vectors[work.name]
+        info = collection_info.info(work.store, copy).vectors[work.name]
         start = start.replace(
             target=str(info.quantization.replace(rescore=None)),
             rescore=setting.rescore or info.default_rescore,
@@ -107,15 +109,15 @@ class Candidates:
             )
         searcher = work.searcher(copy, setting, info.vector)
         try:
-            return measuring.measure(
+            return measurement.measure(
                 searcher, info, self._known, start, work.progress, client=self._client
             )
         except UnsupportedError as error:  # such as a source of rescoring that a store lacks
-            return start.replace(state="unsupported", notes=(*start.notes, *_told(error)))
+            return start.replace(state="unsupported", notes=(*start.notes, *_reported(error)))
 
 
 @dataclass(frozen=True)
-class _Who:
+class _Backend:
     """Who would make the codes, what they would be, and what speaks against it."""
 
     by_us: bool
@@ -124,25 +126,25 @@ class _Who:
     refused: tuple[str, ...] = ()
 
 
-def _who(work: Work, quantization: Quantization) -> _Who:
-    mapped = codes.by_store(work.store, quantization, work.vector.vector)
+def _decide_backend(work: EvaluationContext, quantization: Quantization) -> _Backend:
+    mapped = client_codes.by_store(work.store, quantization, work.vector.vector)
     match, target = mapped.match, mapped.target
-    if match.level is Level.DIFFERS and work.accept == "exact":
+    if match.level is MatchLevel.DIFFERS and work.accept == "exact":
         reasons = (f"{work.store.name} has only a cousin", *match.differences)
-        return _Who(False, target, match, reasons)
+        return _Backend(False, target, match, reasons)
     # Half precision is a datatype, which a copy of its own is made with.
-    if match.level is not Level.UNSUPPORTED or quantization.kind is Kind.FLOAT16:
-        return _Who(False, target, match)
-    ours = codes.match(quantization)
+    if match.level is not MatchLevel.UNSUPPORTED or quantization.kind is Kind.FLOAT16:
+        return _Backend(False, target, match)
+    ours = client_codes.match(quantization)
     reasons = (*match.differences, *match.support)
-    if ours.level is Level.UNSUPPORTED:
-        return _Who(False, target, match, reasons)
+    if ours.level is MatchLevel.UNSUPPORTED:
+        return _Backend(False, target, match, reasons)
     if work.accept != "client":
-        return _Who(False, target, match, tuple(dict.fromkeys((*reasons, OFFER))))
-    return _Who(True, quantization, ours)
+        return _Backend(False, target, match, tuple(dict.fromkeys((*reasons, OFFER))))
+    return _Backend(True, quantization, ours)
 
 
-def _begin(setting: Setting, who: _Who) -> Result:
+def _begin(setting: Setting, who: _Backend) -> Result:
     assert setting.quantization is not None
     return Result(
         setting.text, setting.quantization, setting.rescore, dict(setting.options),
@@ -154,7 +156,7 @@ def _begin(setting: Setting, who: _Who) -> Result:
 class _Builder:
     """Makes copies with codes in force; one copy is changed from one candidate to the next."""
 
-    def __init__(self, work: Work, sample: Batch, stack: contextlib.ExitStack) -> None:
+    def __init__(self, work: EvaluationContext, sample: Batch, stack: contextlib.ExitStack) -> None:
         self._work, self._sample, self._stack = work, sample, stack
         self._copy: str | None = None  # the store's codes are tried on it
         self._plain: str | None = None  # ours are tried beside it
@@ -174,13 +176,15 @@ class _Builder:
         work = self._work
         if self._plain is None:
             self._plain = self._copied({})
-        codes.hold(work.store, self._plain, work.name, quantization, work.progress)
+        client_codes.build_and_register(
+            work.store, self._plain, work.name, quantization, work.progress
+        )
         return self._plain
 
     def _copied(self, quantization: dict[str, Quantization]) -> str:
         work = self._work
         return self._stack.enter_context(
-            copied(
+            scratch_copy(
                 work.store, {work.name: work.vector.vector}, [self._sample], work.progress,
                 quantization=quantization, of=work.collection,
             )
@@ -230,5 +234,5 @@ class _Builder:
             time.sleep(PAUSE)
 
 
-def _told(error: QadaptError) -> tuple[str, ...]:
+def _reported(error: QadaptError) -> tuple[str, ...]:
     return (error.message, error.hint) if error.hint else (error.message,)

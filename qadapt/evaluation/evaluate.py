@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from qadapt.errors import InputError, QadaptError, SpecError, refuse_pairs
-from qadapt.evaluation import latency, measuring
-from qadapt.evaluation.candidates import TIMEOUT, Candidates, Client, Work
-from qadapt.evaluation.copies import copied
+from qadapt.evaluation import latency, measurement
+from qadapt.evaluation.candidates import TIMEOUT, CandidateRunner, Client, EvaluationContext
+from qadapt.evaluation.exact_neighbors import MEMORY, GroundTruth, exact_truth, over_rows
 from qadapt.evaluation.labels import read_labels
-from qadapt.evaluation.measuring import Asked, Labelled
-from qadapt.evaluation.measuring import query_ids as names_of
-from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth, over_rows
-from qadapt.evaluation.questions import Encoder, ask
+from qadapt.evaluation.measurement import RelevanceLabels, Workload
+from qadapt.evaluation.measurement import query_ids as names_of
+from qadapt.evaluation.query_input import Encoder, resolve_queries
 from qadapt.evaluation.results import Evaluation, Result, Truth, now
 from qadapt.evaluation.sampling import present, whole_of
+from qadapt.evaluation.scratch_copies import scratch_copy
 from qadapt.evaluation.settings import Setting, SettingLike
-from qadapt.evaluation.verify import agrees
-from qadapt.local import seen
-from qadapt.local.scratch import strangers, sweep
+from qadapt.evaluation.verify import matches_configuration
+from qadapt.local import collection_info
+from qadapt.local.scratch import remove_leftovers, unowned_collections
 from qadapt.model import (
     ACCEPTS,
     Accept,
@@ -66,7 +66,7 @@ def evaluate(
     Args:
         settings: candidates, each a quantization, its string, or a ``Setting``; ``live:rescore=4``
             is the collection as it is, searched so.
-        queries: see ``questions.ask``.
+        queries: see ``questions.resolve_queries``.
         labels: relevance labels, a mapping or a file; ``query_ids`` names the queries in them.
         label_field: the payload field with the document's id of the labels; the row's id if None.
         rows: truth of the live setting over a sample of so many rows, which bounds its recall
@@ -113,22 +113,41 @@ def evaluate(
          "without concurrency (--concurrency)", "nothing is timed then"),
     )  # fmt: skip
     notes = _swept(store)
-    info = seen.info(store, collection)
+    info = collection_info.info(store, collection)
     vector = info.vectors[name]
-    asked = Asked(
-        ask(store, collection, name, vector.vector, queries, encoder=encoder, ids=query_ids,
-            seed=seed),
+    asked = Workload(
+        resolve_queries(
+            store,
+            collection,
+            name,
+            vector.vector,
+            queries,
+            encoder=encoder,
+            ids=query_ids,
+            seed=seed,
+        ),
         k,
-        None if labels is None else Labelled(read_labels(labels), label_field, store, collection),
+        None
+        if labels is None
+        else RelevanceLabels(read_labels(labels), label_field, store, collection),
         tuple(concurrency),
         seconds,
-    )  # fmt: skip
+    )
     _check_labels(asked)
-    work = Work(store, collection, name, vector, asked, timeout, progress, accept)
+    work = EvaluationContext(store, collection, name, vector, asked, timeout, progress, accept)
     known = exact_truth(
-        store, collection, name, vector.vector, asked.queries, k,
-        rows=rows, memory=memory, cached=not fresh, seed=seed, progress=progress,
-    )  # fmt: skip
+        store,
+        collection,
+        name,
+        vector.vector,
+        asked.queries,
+        k,
+        rows=rows,
+        memory=memory,
+        cached=not fresh,
+        seed=seed,
+        progress=progress,
+    )
     results: list[Result] = []
     copy_count: int | None = None
     copy_truth: Truth | None = None
@@ -150,7 +169,7 @@ def evaluate(
         with contextlib.ExitStack() as stack:
             client = _client(work, sample, stack) if asked.concurrency else None
             results += [_live(work, item, known, client) for item in as_is]
-            results += Candidates(work, sample, exact, client).run(candidates)
+            results += CandidateRunner(work, sample, exact, client).run(candidates)
     else:
         results += [_live(work, item, known, None) for item in as_is]
     return Evaluation(
@@ -180,13 +199,13 @@ def _swept(store: Store) -> list[str]:
     """Remove what earlier calls left; what there is to tell of it."""
     notes = []
     try:
-        gone = sweep(store)
+        gone = remove_leftovers(store)
         if gone:
             notes.append(f"removed what an earlier call left behind: {', '.join(gone)}")
     except QadaptError as error:
         # Measuring can go on; what stays is told, and tried again by the next call.
         notes.append(f"what an earlier call left behind could not be removed: {error.message}")
-    alien = strangers(store)
+    alien = unowned_collections(store)
     if alien:
         notes.append(f"left by somebody else, not touched: {', '.join(alien)}")
     return notes
@@ -199,7 +218,7 @@ def _check_numbers(rows: int | None, copy_rows: int, concurrency: Sequence[int])
             raise InputError(f"{what} must be a whole number from 1; got {number!r}")
 
 
-def _check_labels(asked: Asked) -> None:
+def _check_labels(asked: Workload) -> None:
     """Refuse labels that are of other queries."""
     if asked.labels is None:
         return
@@ -217,17 +236,19 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
 
 
-def _live(work: Work, setting: Setting, known: Known, client: Client | None) -> Result:
-    info = seen.info(work.store, work.collection).vectors[work.name]
+def _live(
+    work: EvaluationContext, setting: Setting, known: GroundTruth, client: Client | None
+) -> Result:
+    info = collection_info.info(work.store, work.collection).vectors[work.name]
     result = Result(
         setting.text, info.quantization, setting.rescore or info.default_rescore,
         dict(setting.options), str(info.quantization), where="live",
-        notes=() if agrees(info) else (
+        notes=() if matches_configuration(info) else (
             f"configured {info.quantization}, seen {info.status.state}: {info.status.reason}",
         ),
     )  # fmt: skip
     searcher = work.searcher(work.collection, setting, info.vector)
-    return measuring.measure(searcher, info, known, result, work.progress, client=client)
+    return measurement.measure(searcher, info, known, result, work.progress, client=client)
 
 
 # -- candidates ----------------------------------------------------------------------------------
@@ -251,12 +272,14 @@ def _sample(
     return present(batch, name, collection)
 
 
-def _client(work: Work, sample: Batch, stack: contextlib.ExitStack) -> Client:
+def _client(work: EvaluationContext, sample: Batch, stack: contextlib.ExitStack) -> Client:
     """Measures what a search takes that gives the engine next to nothing to do."""
     few = sample.rows(0, min(len(sample), work.asked.k + work.asked.extra))
     vector = work.vector.vector
     small = stack.enter_context(
-        copied(work.store, {work.name: vector}, [few], silent, of=f"{work.collection} (few rows)")
+        scratch_copy(
+            work.store, {work.name: vector}, [few], silent, of=f"{work.collection} (few rows)"
+        )
     )
     searcher = work.searcher(small, Setting(None), vector)
     return lambda: latency.client_overhead(searcher.one, len(work.asked.queries))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.engines.exact import tolerance
-from qadapt.model import Plain, Rescore, Vector
+from qadapt.model import Rescore, Serializable, Vector
 
 Doubles = npt.NDArray[np.float64]
 
@@ -19,7 +19,7 @@ FEW = 50  # distinct queries under which a recall is weak evidence
 
 
 @dataclass(frozen=True)
-class Proof(Plain):
+class Proof(Serializable):
     """How much a recall proves.
 
     Attributes:
@@ -33,7 +33,7 @@ class Proof(Plain):
 
 
 @dataclass(frozen=True)
-class Recall(Plain):
+class Recall(Serializable):
     """How much of the exact truth a search found.
 
     Attributes:
@@ -42,7 +42,7 @@ class Recall(Plain):
         recall: mean recall@k over the queries, 0 to 1.
         low, high: 95 % interval of that mean, by bootstrap over the queries.
         k, queries: of how many results, over how many queries.
-        ms: mean time of one query in a batch, milliseconds, the way to the store included.
+        latency_ms: mean time of one query in a batch, milliseconds, the way to the store included.
         ground_truth: the vectors that the exact scores were computed from.
         proof: how much the figure proves.
     """
@@ -54,7 +54,7 @@ class Recall(Plain):
     high: float
     k: int
     queries: int
-    ms: float
+    latency_ms: float
     ground_truth: str = ""
     proof: Proof = field(default_factory=Proof)
 
@@ -105,7 +105,7 @@ def proof_of(queries: npt.NDArray[Any], k: int, more: Sequence[bool], rows: int)
     )
 
 
-def weakest(proofs: Iterable[Proof]) -> Proof:
+def weakest_proof(proofs: Iterable[Proof]) -> Proof:
     """The one that proves least; sufficient where there is none."""
     order = ("none", "weak", "sufficient")
     return min(proofs, key=lambda each: order.index(each.level), default=Proof())
@@ -123,7 +123,9 @@ def least_score(last: npt.ArrayLike, dim: int) -> Doubles:
     return found
 
 
-def right(found: Sequence[Sequence[Any]], scores: Doubles, least: Doubles) -> npt.NDArray[np.bool_]:
+def is_correct(
+    found: Sequence[Sequence[Any]], scores: Doubles, least: Doubles
+) -> npt.NDArray[np.bool_]:
     """Which hits are right, bool ``(nq, w)``: existing rows, named for the first time in their
     row, whose exact score is at least ``least``.
 
@@ -151,12 +153,12 @@ def recall_per_query(
 
     Args:
         found: ids of each query's first k hits, its own row left out.
-        scores: their exact scores ``(nq, k)``, NaN where ``right`` says.
+        scores: their exact scores ``(nq, k)``, NaN where ``is_correct`` says.
         last: exact score of each query's last wanted row.
         wanted: ``(nq,)``, k, or how many rows there are where they are fewer; 1 where it is 0.
         dim: dimensions of the vectors.
     """
-    count = right(found, scores, least_score(last, dim)).sum(axis=1)
+    count = is_correct(found, scores, least_score(last, dim)).sum(axis=1)
     rows = np.asarray(wanted)
     shares: Doubles = np.where(rows > 0, np.minimum(count, rows) / np.maximum(rows, 1), 1.0)
     return shares

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from qadapt.evaluation.recall import Proof, weakest
+from qadapt.evaluation.recall import Proof, weakest_proof
 from qadapt.model import (
-    How,
     Match,
     Metric,
-    Plain,
     Quantization,
     Rescore,
+    SearchProvenance,
+    Serializable,
     Server,
     Status,
 )
@@ -24,7 +24,7 @@ ResultState = Literal["measured", "predicted", "unsupported", "failed", "not obe
 
 
 @dataclass(frozen=True)
-class Figure(Plain):
+class Figure(Serializable):
     """A mean over the queries, and its 95 % interval."""
 
     value: float
@@ -33,7 +33,7 @@ class Figure(Plain):
 
 
 @dataclass(frozen=True)
-class Latency(Plain):
+class Latency(Serializable):
     """How long searches take, in milliseconds.
 
     Attributes:
@@ -60,7 +60,7 @@ class Latency(Plain):
 
 
 @dataclass(frozen=True)
-class Bytes(Plain):
+class Bytes(Serializable):
     """Bytes as the engine reports them, or as its files show.
 
     Attributes:
@@ -81,7 +81,7 @@ class Bytes(Plain):
 
 
 @dataclass(frozen=True)
-class Labels(Plain):
+class Labels(Serializable):
     """Against relevance labels.
 
     Attributes:
@@ -98,24 +98,24 @@ class Labels(Plain):
 
 
 @dataclass(frozen=True)
-class Prediction(Plain):
+class Prediction(Serializable):
     """What a model said before anything was measured.
 
     Attributes:
         recall: at k, the interval widened by what the model was seen to be off.
         model: its name.
-        near: whether the model was within 0.02 of the engine wherever it was checked.
+        validated: whether the model was within 0.02 of the engine wherever it was checked.
         notes: against which engine, or that against none.
     """
 
     recall: Figure
     model: str
-    near: bool
+    validated: bool
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Result(Plain):
+class Result(Serializable):
     """One setting.
 
     Attributes:
@@ -154,17 +154,17 @@ class Result(Plain):
     latency: tuple[Latency, ...] = ()
     bytes: Bytes | None = None
     bytes_per_vector: float | None = None
-    how: How | None = None
+    how: SearchProvenance | None = None
     predicted: Prediction | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Truth(Plain):
+class Truth(Serializable):
     """Exact neighbours: over how many rows, and what that means.
 
     Attributes:
-        rows, of: rows that were read, of so many in the collection.
+        rows, total_rows: rows that were read, of so many in the collection.
         k, queries: neighbours of each query, and how many.
         source: where the queries came from.
         seconds: it took; those of the first time where it was cached.
@@ -176,7 +176,7 @@ class Truth(Plain):
     """
 
     rows: int
-    of: int
+    total_rows: int
     k: int
     queries: int
     source: str
@@ -189,7 +189,7 @@ class Truth(Plain):
 
 
 @dataclass(frozen=True)
-class Evaluation(Plain):
+class Evaluation(Serializable):
     """Measurements of one vector of a collection; the live setting comes first.
 
     Attributes:
@@ -222,7 +222,7 @@ class Evaluation(Plain):
     def proof(self) -> Proof:
         """How much the least proven of its recalls proves."""
         truths = (self.truth, self.copy_truth)
-        return weakest(each.proof for each in truths if each is not None)
+        return weakest_proof(each.proof for each in truths if each is not None)
 
     def result(self, setting: str) -> Result:
         """The result of one setting.
@@ -234,7 +234,7 @@ class Evaluation(Plain):
 
 
 @dataclass(frozen=True)
-class Simulation(Plain):
+class Simulation(Serializable):
     """Predictions for one vector; ``store`` is empty where arrays were given."""
 
     store: str
@@ -272,7 +272,7 @@ class Simulation(Plain):
 
 
 @dataclass(frozen=True)
-class Target(Plain):
+class Target(Serializable):
     """What a setting must meet; None where it was not asked.
 
     Attributes:
@@ -290,7 +290,7 @@ class Target(Plain):
 
 
 @dataclass(frozen=True)
-class Option(Plain):
+class Option(Serializable):
     """A setting that meets the target.
 
     Attributes:
@@ -314,18 +314,18 @@ class Option(Plain):
 
 
 @dataclass(frozen=True)
-class RuledOut(Plain):
+class RuledOut(Serializable):
     """A setting that does not meet the target, and why."""
 
     setting: str
-    why: str
+    reason: str
     recall: Figure | None = None
     ram: int | None = None
     latency_ms: float | None = None
 
 
 @dataclass(frozen=True)
-class Advice(Plain):
+class Advice(Serializable):
     """What to choose.
 
     Attributes:

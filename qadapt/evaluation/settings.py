@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qadapt.errors import SpecError
-from qadapt.model import Plain, Quantization, Rescore
+from qadapt.model import Quantization, Rescore, Serializable
 
 LIVE = "live"
 _OPTION = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(\S+)")
 
 
 @dataclass(frozen=True)
-class Setting(Plain):
+class Setting(Serializable):
     """One setting.
 
     Attributes:

@@ -18,20 +18,20 @@ import numpy.typing as npt
 from qadapt.engines.nearest import reaching
 from qadapt.errors import InputError, UnsupportedError, refuse_pairs
 from qadapt.evaluation import metrics
-from qadapt.evaluation.neighbours import MEMORY, Known, exact_truth
-from qadapt.evaluation.questions import Encoder, ask
+from qadapt.evaluation.exact_neighbors import MEMORY, GroundTruth, exact_truth
+from qadapt.evaluation.ground_truth import Queries
+from qadapt.evaluation.query_input import Encoder, resolve_queries
 from qadapt.evaluation.recall import least_score
 from qadapt.evaluation.results import Figure, Prediction, Result, Simulation, now
 from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
-from qadapt.evaluation.truth import Queries
-from qadapt.model import Batch, Level, Quantization, Rescore, Vector
-from qadapt.quantizers.models import Modelled
+from qadapt.model import Batch, MatchLevel, Quantization, Rescore, Vector
+from qadapt.quantizers.models import ModelMatch
 from qadapt.simulation import registry
-from qadapt.simulation.ranks import Ranks, ranks
+from qadapt.simulation.rank_recall import Ranks, ranks
 from qadapt.simulation.registry import UNCHECKED
 from qadapt.stores import registry as stores
-from qadapt.stores.base import Mapped, OnProgress, Progress, Store, check_k, silent
+from qadapt.stores.base import MappedQuantization, OnProgress, Progress, Store, check_k, silent
 
 Floats = npt.NDArray[np.float32]
 
@@ -77,13 +77,13 @@ class Population:
         return self.weight is not None
 
 
-Map = Callable[[Quantization], Mapped]
+Map = Callable[[Quantization], MappedQuantization]
 
 
 def predict(
     engine: str,
     vector: Vector,
-    people: Population,
+    query_population: Population,
     settings: Sequence[Setting],
     k: int,
     map_: Map,
@@ -98,7 +98,7 @@ def predict(
         map_: a quantization in the store's own words.
         segments: segments of a collection, where each contributes its candidates.
     """
-    known: dict[Quantization, tuple[Modelled, Ranks]] = {}
+    known: dict[Quantization, tuple[ModelMatch, Ranks]] = {}
     results = []
     for at, setting in enumerate(settings):
         progress(Progress("simulating", at, len(settings), "settings"))
@@ -112,20 +112,20 @@ def predict(
             setting.text, quantization, setting.rescore, dict(setting.options),
             match=mapped.match, where="simulated", state="unsupported",
         )  # fmt: skip
-        if mapped.match.level is Level.UNSUPPORTED:
+        if mapped.match.level is MatchLevel.UNSUPPORTED:
             notes = (*mapped.match.differences, *mapped.match.support)
             results.append(start.replace(notes=notes))
             continue
         try:
             if quantization not in known:
-                known[quantization] = _ranked(engine, mapped, vector, people, segments)
+                known[quantization] = _ranked(engine, mapped, vector, query_population, segments)
         except UnsupportedError as error:
             results.append(start.replace(notes=(error.message, error.hint or "")))
             continue
         modelled, found = known[quantization]
         count, rescore = registry.candidates(engine, mapped, k, setting.rescore)
         figure = metrics.figure(found.recall(count, k))
-        done = _predicted(start, modelled, figure, mapped, rescore, vector, people)
+        done = _predicted(start, modelled, figure, mapped, rescore, vector, query_population)
         results.append(done)
     progress(Progress("simulating", len(settings), len(settings), "settings"))
     return tuple(results)
@@ -147,45 +147,49 @@ def refuse_segments(segments: int, engine: str) -> None:
 
 
 def _ranked(
-    engine: str, mapped: Mapped, vector: Vector, people: Population, segments: int
-) -> tuple[Modelled, Ranks]:
+    engine: str,
+    mapped: MappedQuantization,
+    vector: Vector,
+    query_population: Population,
+    segments: int,
+) -> tuple[ModelMatch, Ranks]:
     modelled = registry.model_of(engine, mapped, vector)
-    model = modelled.model.fit(people.rows[people.learnt])
+    model = modelled.model.fit(query_population.rows[query_population.learnt])
     found = ranks(
-        model.rows(people.rows),
-        model.queries(people.queries),
-        people.truth,
-        own=people.own,
-        weight=people.weight,
+        model.rows(query_population.rows),
+        model.queries(query_population.queries),
+        query_population.truth,
+        own=query_population.own,
+        weight=query_population.weight,
         segments=segments,
-        right=people.right,
+        right=query_population.right,
     )
     return modelled, found
 
 
 def _predicted(
     start: Result,
-    modelled: Modelled,
+    modelled: ModelMatch,
     figure: Figure,
-    mapped: Mapped,
+    mapped: MappedQuantization,
     rescore: Rescore | None,
     vector: Vector,
-    people: Population,
+    query_population: Population,
 ) -> Result:
     check = modelled.check
     slack = UNCHECKED if check is None else check.off
     if check is None:
         notes: tuple[str, ...] = (ALONE,)
-    elif check.near:
+    elif check.validated:
         notes = (OFF.format(check.against, check.off),)
     else:
         notes = (FAR.format(check.off, check.against),)
-    if people.sampled:
+    if query_population.sampled:
         slack += SAMPLED
-        notes = (*notes, BY_SAMPLE.format(len(people.rows), people.count))
+        notes = (*notes, BY_SAMPLE.format(len(query_population.rows), query_population.count))
     wide = Figure(figure.value, max(0.0, figure.low - slack), min(1.0, figure.high + slack))
-    prediction = Prediction(wide, modelled.name, check is not None and check.near, notes)
-    told = (NO_OPTIONS.format(", ".join(start.options)),) if start.options else ()
+    prediction = Prediction(wide, modelled.name, check is not None and check.validated, notes)
+    reported = (NO_OPTIONS.format(", ".join(start.options)),) if start.options else ()
     return start.replace(
         state="predicted",
         target=str(mapped.target),
@@ -193,7 +197,7 @@ def _predicted(
         recall=wide,
         predicted=prediction,
         bytes_per_vector=float(mapped.target.code_bytes(vector.dim) or 4 * vector.dim),
-        notes=told,
+        notes=reported,
     )
 
 
@@ -221,7 +225,7 @@ def simulate(
 
     Args:
         settings: quantizations, their strings, or ``Setting``.
-        queries: see ``questions.ask``.
+        queries: see ``questions.resolve_queries``.
         sample_rows: rows that stand for all others; their codes are made here.
         segments: segments of the collection, where each contributes its candidates.
 
@@ -233,14 +237,16 @@ def simulate(
     refuse_segments(segments, store.name)
     info = store.info(collection)
     vector = info.vectors[name].vector
-    asked = ask(store, collection, name, vector, queries, encoder=encoder, seed=seed)
+    asked = resolve_queries(store, collection, name, vector, queries, encoder=encoder, seed=seed)
     known = exact_truth(
         store, collection, name, vector, asked, k,
         memory=memory, cached=not fresh, seed=seed, progress=progress,
     )  # fmt: skip
-    people, sampled = _people(store, collection, name, asked, known, k, sample_rows, seed, progress)
+    query_population, sampled = _population(
+        store, collection, name, asked, known, k, sample_rows, seed, progress
+    )
     results = predict(
-        store.name, vector, people, [Setting.of(item) for item in settings], k,
+        store.name, vector, query_population, [Setting.of(item) for item in settings], k,
         lambda quantization: store.map(quantization, vector), progress, segments=segments,
     )  # fmt: skip
     return Simulation(
@@ -250,19 +256,19 @@ def simulate(
     )  # fmt: skip
 
 
-def _people(
+def _population(
     store: Store,
     collection: str,
     name: str,
     asked: Queries,
-    known: Known,
+    known: GroundTruth,
     k: int,
     rows: int,
     seed: int,
     progress: OnProgress,
 ) -> tuple[Population, int]:
     """True neighbours as themselves, and a sample of all others."""
-    if known.about.of <= rows:
+    if known.about.total_rows <= rows:
         batch = present(whole_of(store, collection, name), name, collection)
         return population(batch, name, asked, known, k, len(batch)), len(batch)
     near = list(dict.fromkeys(key for row in known.ids for key in row))
@@ -274,7 +280,7 @@ def _people(
     drawn = store.sample(collection, rows, seed=seed, vectors=[name])
     sample = present(drawn, name, collection)
     # Rows without the vector are none of its own.
-    count = round(known.about.of * len(sample) / len(drawn))
+    count = round(known.about.total_rows * len(sample) / len(drawn))
     true = set(near)
     others = [at for at, key in enumerate(sample.ids) if key not in true]
     parts.append(Batch([sample.ids[at] for at in others], {name: sample.vectors[name][others]}))
@@ -286,7 +292,7 @@ def population(
     batch: Batch,
     name: str,
     asked: Queries,
-    known: Known,
+    known: GroundTruth,
     k: int,
     count: int,
     themselves: int | None = None,
@@ -315,7 +321,7 @@ def population(
 
 
 def _right(
-    rows: Floats, asked: Queries, known: Known, own: npt.NDArray[np.int64]
+    rows: Floats, asked: Queries, known: GroundTruth, own: npt.NDArray[np.int64]
 ) -> dict[int, npt.NDArray[np.int64]]:
     """All right rows of the queries of which rows beyond the neighbours are right too."""
     tied = np.flatnonzero(known.tied)

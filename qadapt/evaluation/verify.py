@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 from qadapt.errors import over_limit
-from qadapt.evaluation.neighbours import Known
-from qadapt.evaluation.questions import Encoder, ask
-from qadapt.evaluation.reach import Reach, reach
+from qadapt.evaluation.exact_neighbors import GroundTruth
+from qadapt.evaluation.ground_truth import Queries, exact_neighbors
+from qadapt.evaluation.query_input import Encoder, resolve_queries
+from qadapt.evaluation.reachability import Reachability, measure_reachability
 from qadapt.evaluation.recall import Recall, interval, without_own
-from qadapt.evaluation.truth import Queries, exact_neighbours
-from qadapt.local import seen
+from qadapt.local import collection_info
 from qadapt.local.settings import read_settings
 from qadapt.model import (
     CollectionInfo,
     Kind,
-    Plain,
     Rescore,
+    Serializable,
     State,
     Status,
     VectorInfo,
@@ -32,17 +32,17 @@ PROBES = 64  # queries sent at once
 
 
 @dataclass(frozen=True)
-class Verification(Plain):
+class Verification(Serializable):
     """What was found.
 
     Attributes:
         collection, vector: what was looked at.
         configured: the quantization as configured, in its string form.
         status: as seen, with evidence.
-        agrees: whether the engine was seen to do what is configured.
+        matches_configuration: whether the engine was seen to do what is configured.
         recalls: one Recall for each way to search.
         source: where the queries came from.
-        reach: whether sampled rows are found by their own vectors.
+        measure_reachability: whether sampled rows are found by their own vectors.
         notes: what a reader must know.
         ground_truth: the vectors that the exact scores were computed from.
     """
@@ -51,10 +51,10 @@ class Verification(Plain):
     vector: str
     configured: str
     status: Status
-    agrees: bool
+    matches_configuration: bool
     recalls: tuple[Recall, ...]
     source: str
-    reach: Reach
+    reachability: Reachability
     notes: tuple[str, ...] = ()
     ground_truth: str = ""
 
@@ -82,43 +82,45 @@ def verify(
 
     Args:
         k: 1 to 10,000.
-        queries: see ``questions.ask``.
+        queries: see ``questions.resolve_queries``.
         encoder: turns a list of texts into float ``(n, d)``.
     """
     check_k(k, store.traits.max_k - 1)
-    info = seen.info(store, collection)
-    k, limited = _within(store, collection, k)
+    info = collection_info.info(store, collection)
+    k, limited = _limit_k(store, collection, k)
     vector = info.vectors[name]
-    asked = ask(store, collection, name, vector.vector, queries, encoder=encoder, seed=seed)
-    truth = exact_neighbours(store, collection, name, vector.vector, asked, k, progress)
+    asked = resolve_queries(
+        store, collection, name, vector.vector, queries, encoder=encoder, seed=seed
+    )
+    truth = exact_neighbors(store, collection, name, vector.vector, asked, k, progress)
     recalls = tuple(
         measure(store, info, name, asked, truth, k, label, rescore, progress)
-        for label, rescore in _ways(store, collection, vector)
+        for label, rescore in _search_modes(store, collection, vector)
     )
-    reached = reach(store, info, name, progress, seed=seed)
+    reached = measure_reachability(store, info, name, progress, seed=seed)
     return Verification(
         collection=collection,
         vector=name,
         configured=str(vector.quantization),
         status=vector.status,
-        agrees=agrees(vector),
+        matches_configuration=matches_configuration(vector),
         recalls=recalls,
         source=asked.source,
-        reach=reached,
+        reachability=reached,
         notes=(*limited, *_notes(vector, reached, truth)),
         ground_truth=truth.about.ground_truth,
     )
 
 
-def agrees(vector: VectorInfo) -> bool:
+def matches_configuration(vector: VectorInfo) -> bool:
     """Whether what is configured was seen to be in force."""
     wanted = State.ABSENT if vector.quantization.kind is Kind.NONE else State.ACTIVE
     return vector.status.state is wanted
 
 
-def _within(store: Store, collection: str, k: int) -> tuple[int, tuple[str, ...]]:
+def _limit_k(store: Store, collection: str, k: int) -> tuple[int, tuple[str, ...]]:
     """``k``, less where limits of the collection allow no more, and a note on it."""
-    most = store.most_results(collection) - 1  # a query that is a row finds itself too
+    most = store.max_results(collection) - 1  # a query that is a row finds itself too
     if k <= most:
         return k, ()
     if most < 1:
@@ -129,20 +131,22 @@ def _within(store: Store, collection: str, k: int) -> tuple[int, tuple[str, ...]
     return most, (f"recall@{most} and not @{k}: limits of the collection allow {most + 1} results",)
 
 
-def _ways(store: Store, collection: str, vector: VectorInfo) -> list[tuple[str, Rescore | None]]:
+def _search_modes(
+    store: Store, collection: str, vector: VectorInfo
+) -> list[tuple[str, Rescore | None]]:
     ways: list[tuple[str, Rescore | None]] = [(AS_IS, None)]
     if vector.quantization.kind is not Kind.NONE:
         set_to = vector.default_rescore
         factor = set_to.oversampling if set_to is not None and set_to.on else 1.0
         ways.append(("without rescoring", Rescore(source="off")))
-        more = store.allowed_rescore(collection, Rescore(max(factor, 4.0)))
+        more = store.limit_rescore(collection, Rescore(max(factor, 4.0)))
         ways.append(("with rescoring", more))
     return ways
 
 
-def _notes(vector: VectorInfo, reached: Reach, truth: Known) -> tuple[str, ...]:
+def _notes(vector: VectorInfo, reached: Reachability, truth: GroundTruth) -> tuple[str, ...]:
     notes = []
-    if not agrees(vector):
+    if not matches_configuration(vector):
         seen_as = f"configured {vector.quantization}, seen {vector.status.state}"
         notes.append(f"{seen_as}: recall is of what is")
     if reached.words:
@@ -157,7 +161,7 @@ def measure(
     info: CollectionInfo,
     name: str,
     queries: Queries,
-    truth: Known,
+    truth: GroundTruth,
     k: int,
     label: str,
     rescore: Rescore | None,
@@ -187,7 +191,7 @@ def measure(
         high=high,
         k=k,
         queries=len(queries),
-        ms=1000 * spent / len(queries),
+        latency_ms=1000 * spent / len(queries),
         ground_truth=truth.about.ground_truth,
         proof=truth.about.proof,
     )

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from qadapt.files.export import Exported, export_file
-from qadapt.files.load import Imported, import_file
+from qadapt.files.file_import import Imported, import_file
 
 __all__ = ["Exported", "Imported", "export_file", "import_file"]

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError
-from qadapt.files.faults import Faults
-from qadapt.files.parquet import Head
-from qadapt.files.reading import apart
+from qadapt.files.parquet_reader import apart
+from qadapt.files.parquet_writer import Head
+from qadapt.files.row_errors import RowErrors
 from qadapt.migration.idset import IdSet
 from qadapt.model import Batch, Id, Vector
 from qadapt.model.npy import open_npy
@@ -120,28 +120,28 @@ class Arrays:
         self.head = Head(path.stem, {"": Vector(int(self._rows.shape[1]))}, "json")
         self._beside = ids_of(path)
 
-    def pages(self, page: int, faults: Faults, seen: IdSet | None = None) -> Iterator[Batch]:
+    def pages(self, page: int, row_errors: RowErrors, seen: IdSet | None = None) -> Iterator[Batch]:
         """The rows in pages; see ``reading.Parquet.pages``."""
         start = 0
-        for keys in self.keys(page, faults):
+        for keys in self.keys(page, row_errors):
             raw = self._rows[start : start + len(keys)]
             with np.errstate(over="ignore"):
                 floats = np.asarray(raw, dtype=np.float32)
             wrong = ~np.isfinite(floats).all(axis=1)
-            faults.add("NaN, infinity or numbers beyond float32", np.flatnonzero(wrong) + start)
+            row_errors.add("NaN, infinity or numbers beyond float32", np.flatnonzero(wrong) + start)
             start += len(keys)
             if seen is not None:
                 seen.add(keys)
                 keys = apart(keys)
             yield Batch(keys, {"": floats})
 
-    def keys(self, page: int, faults: Faults | None = None) -> Iterator[list[Id]]:
+    def keys(self, page: int, row_errors: RowErrors | None = None) -> Iterator[list[Id]]:
         """The ids alone, in pages: those beside, else the numbers of the rows."""
         if not self._beside.exists():
             for start in range(0, self.rows, page):
                 yield list(range(start, min(start + page, self.rows)))
             return
-        noted = Faults() if faults is None else faults
+        noted = RowErrors() if row_errors is None else row_errors
         try:
             with self._beside.open(encoding="utf-8") as lines:
                 for start in range(0, self.rows, page):
@@ -155,7 +155,7 @@ class Arrays:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read {self._beside}: {error}") from error
 
-    def _listed(self, lines: TextIO, rows: range, faults: Faults) -> list[Id]:
+    def _listed(self, lines: TextIO, rows: range, row_errors: RowErrors) -> list[Id]:
         found: list[Id] = []
         for row in rows:
             line = lines.readline()
@@ -169,7 +169,7 @@ class Arrays:
             except (ValueError, RecursionError):
                 key = None
             if type(key) is not int and type(key) is not str:
-                faults.add(f"no id (a JSON number or text) in {self._beside.name}", [row])
+                row_errors.add(f"no id (a JSON number or text) in {self._beside.name}", [row])
                 key = row
             found.append(key)
         return found

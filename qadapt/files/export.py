@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qadapt.durable import mark, sweep, sync_folder
+from qadapt.durable import mark, remove_leftovers, sync_folder
 from qadapt.errors import InputError, SpecError, refuse_pairs
-from qadapt.files import arrays, extras, parquet
+from qadapt.files import arrays, extra_vectors, parquet_writer
 from qadapt.files.survey import PAGE
-from qadapt.local import codes, seen
+from qadapt.local import client_codes, collection_info
 from qadapt.migration.endpoint import Endpoint, open_endpoint
 from qadapt.migration.idset import IdSet
 from qadapt.migration.row_codec import decode
-from qadapt.model import Batch, CollectionInfo, Id, Plain, State
+from qadapt.model import Batch, CollectionInfo, Id, Serializable, State
 from qadapt.stores.base import OnProgress, Progress, silent
 from qadapt.version import __version__
 
@@ -27,7 +27,7 @@ FORMATS = (".parquet", ".npy", ".fvecs")
 
 
 @dataclass(frozen=True)
-class Exported(Plain):
+class Exported(Serializable):
     """What was written.
 
     Attributes:
@@ -80,7 +80,7 @@ def export_file(
         raise InputError(f"{file} is there already", hint="choose another name, or --overwrite")
     with open_endpoint(source) as end:
         end.ensure_loaded()
-        info = seen.info(end.store, end.name)
+        info = collection_info.info(end.store, end.name)
         _refuse_repeated(end, progress or silent)
         if file.suffix == ".parquet":
             done = _parquet(end, info, file, progress or silent)
@@ -98,7 +98,10 @@ def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:
     Raises:
         InputError
     """
-    if not end.store.beside(end.name).parted or not end.store.ids_by_part:
+    if (
+        not end.store.collection_schema(end.name).is_partitioned
+        or not end.store.ids_unique_per_partition
+    ):
         return
     with IdSet() as ids:
         for page in end.store.read(end.name, vectors=(), payload=False, page=PAGE):
@@ -120,7 +123,7 @@ def whole(*paths: Path) -> Iterator[list[Path]]:
     vectors without its ids, or with those of an earlier export.
     """
     for path in paths:
-        sweep(path.parent, f".{path.name}.")
+        remove_leftovers(path.parent, f".{path.name}.")
     made = [path.with_name(f".{path.name}.{mark()}") for path in paths]
     try:
         yield made
@@ -151,9 +154,9 @@ def _pages(end: Endpoint, vectors: list[str], progress: OnProgress) -> Iterator[
 
 
 def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgress) -> Exported:
-    parquet.pyarrow()
-    more = extras.of_source(end)
-    head = parquet.Head(
+    parquet_writer.pyarrow()
+    more = extra_vectors.of_source(end)
+    head = parquet_writer.Head(
         collection=end.name,
         # Sorted: an engine may tell its vectors in another order each time.
         vectors={
@@ -171,7 +174,7 @@ def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgre
     pages = _pages(end, list(names), progress)
     first = next(pages, None)
     with whole(file) as (temporary,):
-        with parquet.Writer(temporary, head, first) as writer:
+        with parquet_writer.Writer(temporary, head, first) as writer:
             for page in itertools.chain([] if first is None else [first], pages):
                 writer.write(page)
                 rows += len(page)
@@ -179,7 +182,7 @@ def _parquet(end: Endpoint, info: CollectionInfo, file: Path, progress: OnProgre
     return Exported(str(file), rows, size, names)
 
 
-def _id_kind(end: Endpoint, progress: OnProgress) -> parquet.IdKind:
+def _id_kind(end: Endpoint, progress: OnProgress) -> parquet_writer.IdKind:
     """Of which kinds the ids are; all are read for it, without vectors."""
     kinds: set[str] = set()
     count = 0
@@ -204,8 +207,8 @@ def _calibration(end: Endpoint, info: CollectionInfo) -> dict[str, Any]:
     """Ranges of our own codes, where they are in force."""
     found = {}
     for name, each in info.vectors.items():
-        if each.held_by == "qadapt" and each.status.state is not State.IGNORED:
-            with codes.open_index(end.store, end.name, name) as index:
+        if each.quantized_by == "qadapt" and each.status.state is not State.IGNORED:
+            with client_codes.open_index(end.store, end.name, name) as index:
                 if index.calibration is not None:
                     found[name] = json.loads(index.calibration.to_json())
     return found
@@ -221,10 +224,12 @@ def _arrays(
     count = info.count
     lacking = count - info.vectors[name].count
     rows = missing = 0
-    with whole(file, arrays.ids_of(file)) as (temporary, beside):
+    with whole(file, arrays.ids_of(file)) as (temporary, collection_schema):
         dim = info.vectors[name].dim
         fvecs = file.suffix == ".fvecs"
-        with arrays.Writer(temporary, beside, count - lacking, dim, fvecs=fvecs) as writer:
+        with arrays.Writer(
+            temporary, collection_schema, count - lacking, dim, fvecs=fvecs
+        ) as writer:
             for page in _pages(end, [name], progress):
                 array, keys = page.vectors[name], list(page.ids)
                 if name in page.missing:

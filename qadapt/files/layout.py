@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from qadapt.errors import InputError, SpecError
-from qadapt.files import columns, extras
-from qadapt.files.values import is_list, is_text
-from qadapt.model import Extra
+from qadapt.files import extra_vectors, id_and_vector_columns
+from qadapt.files.payload_values import is_list, is_text
+from qadapt.model import ExtraVector
 
 ID, PAYLOAD = "id", "payload"
 _ENTRY = "payload."
@@ -50,7 +50,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ColumnChoice:
     """What a caller says of the columns.
 
     Attributes:
@@ -68,9 +68,9 @@ def layout_of(
     arrow: Any,
     path: Path,
     schema: Any,
-    asked: Asked,
+    asked: ColumnChoice,
     known: Iterable[str] = (),
-    more: Mapping[str, Extra] | None = None,
+    more: Mapping[str, ExtraVector] | None = None,
     *,
     ours: bool,
     document: bool,
@@ -93,9 +93,11 @@ def layout_of(
     index = _index_columns(schema)
     key = _id_column(path, schema, asked, index)
     if key is not None:
-        columns.check_id_type(arrow, schema.field(key).type, key)
-    beside = {name: extras.column(name, each) for name, each in (more or {}).items()}
-    free = [name for name in names if name != key and name not in beside.values()]
+        id_and_vector_columns.check_id_type(arrow, schema.field(key).type, key)
+    collection_schema = {
+        name: extra_vectors.column(name, each) for name, each in (more or {}).items()
+    }
+    free = [name for name in names if name != key and name not in collection_schema.values()]
     if asked.vectors is not None:
         vectors = _chosen(arrow, path, schema, asked.vectors)
     elif ours:
@@ -106,7 +108,7 @@ def layout_of(
     return Layout(
         key,
         vectors,
-        beside,
+        collection_schema,
         PAYLOAD if document and PAYLOAD in rest else None,
         _entries(arrow, path, schema, rest, index, document=document, ours=ours),
     )
@@ -138,7 +140,7 @@ def _index_columns(schema: Any) -> list[str]:
     return [each for each in found if isinstance(each, str) and each in schema.names]
 
 
-def _id_column(path: Path, schema: Any, asked: Asked, index: Sequence[str]) -> str | None:
+def _id_column(path: Path, schema: Any, asked: ColumnChoice, index: Sequence[str]) -> str | None:
     if asked.id is not None:
         if asked.id not in schema.names:
             raise SpecError.unknown("column", asked.id, schema.names, where=str(path))
@@ -167,7 +169,7 @@ def _chosen(arrow: Any, path: Path, schema: Any, given: VectorColumns) -> dict[s
     for column in listed.values():
         if column not in schema.names:
             raise SpecError.unknown("column", column, schema.names, where=str(path))
-        if columns.numbers_of(arrow, schema.field(column).type) is None:
+        if id_and_vector_columns.numbers_of(arrow, schema.field(column).type) is None:
             raise InputError(
                 f"column {column!r} of {path} is of the type {schema.field(column).type} and "
                 "cannot be vectors, which are lists of numbers",
@@ -189,11 +191,15 @@ def _guessed(arrow: Any, path: Path, schema: Any, free: Sequence[str]) -> dict[s
     lists = {
         name: kind
         for name in free
-        if (kind := columns.numbers_of(arrow, schema.field(name).type)) is not None
+        if (kind := id_and_vector_columns.numbers_of(arrow, schema.field(name).type)) is not None
     }
     named = [name for name in lists if name == _VECTOR or name.startswith(_NAMED)]
     floats = [name for name, kind in lists.items() if arrow.types.is_floating(kind)]
-    fixed = [name for name in floats if columns.dim_of(arrow, schema.field(name).type) is not None]
+    fixed = [
+        name
+        for name in floats
+        if id_and_vector_columns.dim_of(arrow, schema.field(name).type) is not None
+    ]
     found = list(dict.fromkeys([*named, *fixed])) or floats
     if not found:
         raise InputError(

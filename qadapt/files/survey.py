@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from qadapt.files.faults import Faults
-from qadapt.files.parquet import Head
+from qadapt.files.parquet_writer import Head
+from qadapt.files.row_errors import RowErrors
 from qadapt.migration.idset import IdSet, hash_ids
 from qadapt.model import Batch, Id, Metric, Vector
 from qadapt.stores.base import OnProgress, Progress
@@ -30,7 +30,7 @@ class Source(Protocol):
     rows: int
     head: Head
 
-    def pages(self, page: int, faults: Faults, seen: IdSet | None = None) -> Iterator[Batch]:
+    def pages(self, page: int, row_errors: RowErrors, seen: IdSet | None = None) -> Iterator[Batch]:
         """The rows in pages; what is wrong with them is noted."""
 
     def keys(self, page: int) -> Iterator[list[Id]]:
@@ -41,7 +41,7 @@ class Zeros:
     """Rows whose vector is zero, by the vector's name: wrong where the metric is cosine."""
 
     def __init__(self) -> None:
-        self._faults: dict[str, Faults] = {}
+        self._faults: dict[str, RowErrors] = {}
 
     def add(self, batch: Batch, start: int) -> None:
         """Look at a page that begins with the row ``start``."""
@@ -51,8 +51,10 @@ class Zeros:
                 zero &= ~batch.missing[name]
             if zero.any():
                 label = f"vector {name!r}" if name else "the vector"
-                faults = self._faults.setdefault(name, Faults())
-                faults.add(f"zero under the metric cosine in {label}", np.flatnonzero(zero) + start)
+                row_errors = self._faults.setdefault(name, RowErrors())
+                row_errors.add(
+                    f"zero under the metric cosine in {label}", np.flatnonzero(zero) + start
+                )
 
     def refuse(self, path: Path, vectors: Mapping[str, Vector]) -> None:
         """Refuse them where the metric of the target is cosine.
@@ -60,9 +62,9 @@ class Zeros:
         Raises:
             InputError
         """
-        for name, faults in self._faults.items():
+        for name, row_errors in self._faults.items():
             if name in vectors and vectors[name].metric is Metric.COSINE:
-                faults.refuse(path)
+                row_errors.refuse(path)
 
 
 def survey(source: Source, progress: OnProgress) -> Zeros:
@@ -72,21 +74,21 @@ def survey(source: Source, progress: OnProgress) -> Zeros:
         InputError: rows that cannot be imported, ids that are null or occur twice; all by row.
         IntegrityError: the file is damaged.
     """
-    faults, zeros, start = Faults(), Zeros(), 0
+    row_errors, zeros, start = RowErrors(), Zeros(), 0
     with IdSet() as ids:
-        for batch in source.pages(PAGE, faults, ids):
-            if not faults:
+        for batch in source.pages(PAGE, row_errors, ids):
+            if not row_errors:
                 zeros.add(batch, start)
             start += len(batch)
             progress(Progress("reading the file", start, source.rows))
         twice = ids.duplicates()
     if twice:
-        _name_twice(source, twice, faults)
-    faults.refuse(source.path)
+        _name_twice(source, twice, row_errors)
+    row_errors.refuse(source.path)
     return zeros
 
 
-def _name_twice(source: Source, twice: set[int], faults: Faults) -> None:
+def _name_twice(source: Source, twice: set[int], row_errors: RowErrors) -> None:
     """Note the rows of ids that occur more than once, if it was not by chance of a hash."""
     rows: dict[Id, list[int]] = {}
     start = 0
@@ -97,7 +99,7 @@ def _name_twice(source: Source, twice: set[int], faults: Faults) -> None:
         start += len(keys)
     wrong = {key: found for key, found in rows.items() if len(found) > 1}
     for key, found in list(wrong.items())[:3]:
-        faults.add(f"the id {key!r} more than once", found)
+        row_errors.add(f"the id {key!r} more than once", found)
     if len(wrong) > 3:
         others = sorted(row for found in list(wrong.values())[3:] for row in found)
-        faults.add(f"{len(wrong) - 3:,} more ids more than once", others)
+        row_errors.add(f"{len(wrong) - 3:,} more ids more than once", others)

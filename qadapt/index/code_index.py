@@ -18,17 +18,11 @@ from qadapt.index.contents import Contents, Settings
 from qadapt.index.hits import CodeHits
 from qadapt.index.lock import FolderLock
 from qadapt.index.rows import Id, clean_ids, shown
-from qadapt.index.searching import search
 from qadapt.index.stages import Fetch
-from qadapt.index.storage import (
-    Header,
-    check_files,
-    read_header,
-    require_empty,
-    sweep,
-)
-from qadapt.index.vectors import as_matrix, check, prepared
-from qadapt.model.queries import check_norms
+from qadapt.index.storage import Header, check_files, read_header, remove_unlisted, require_empty
+from qadapt.index.two_stage_search import search
+from qadapt.index.vector_blocks import as_matrix, check, prepared
+from qadapt.model.query_checks import check_norms
 
 _OPEN_TRIES = 5
 
@@ -159,7 +153,7 @@ class CodeIndex:
                 lock.release()
             raise
         if lock is not None:
-            sweep(place, header)
+            remove_unlisted(place, header)
         return cls(place, loaded, header, lock)
 
     # -- what it is ------------------------------------------------------------------------

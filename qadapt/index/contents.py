@@ -17,7 +17,7 @@ from qadapt.index.bit_blocks import BitBlocks
 from qadapt.index.int8_rows import Int8Rows
 from qadapt.index.rows import Id, RowMap, clean_ids, repeated, shown
 from qadapt.index.storage import file_name
-from qadapt.index.vectors import Floats, Vectors, as_matrix, check, prepared_blocks
+from qadapt.index.vector_blocks import Floats, Vectors, as_matrix, check, prepared_blocks
 from qadapt.model.metric import Metric
 
 CODES = ("binary", "int8")

@@ -22,11 +22,11 @@ from qadapt.index.storage import (
     Segment,
     check_files,
     file_name,
-    sweep,
+    remove_unlisted,
     write_file,
     write_header,
 )
-from qadapt.index.vectors import BLOCK_BYTES
+from qadapt.index.vector_blocks import BLOCK_BYTES
 
 MAX_SEGMENTS = 16
 """After so many saves the next one writes all rows into one set of files."""
@@ -57,7 +57,7 @@ def save(folder: Path, inside: Contents, header: Header) -> Header:
         saved = _rewrite(folder, inside)
     else:
         saved = _extend(folder, inside, header)
-    sweep(folder, saved)
+    remove_unlisted(folder, saved)
     return saved
 
 

@@ -16,7 +16,14 @@ from qadapt.errors import InputError, NotFoundError
 from qadapt.index.bit_blocks import BitBlocks
 from qadapt.index.int8_rows import Int8Rows
 from qadapt.index.rows import Id, shown
-from qadapt.index.vectors import BLOCK_BYTES, Floats, as_matrix, block_rows, check, prepared_blocks
+from qadapt.index.vector_blocks import (
+    BLOCK_BYTES,
+    Floats,
+    as_matrix,
+    block_rows,
+    check,
+    prepared_blocks,
+)
 from qadapt.model.metric import Metric
 
 Fetch = Callable[[list[Id]], Any]

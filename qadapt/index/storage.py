@@ -164,7 +164,7 @@ def write_header(folder: Path, header: Header) -> None:
     sync_folder(folder)
 
 
-def sweep(folder: Path, header: Header) -> None:
+def remove_unlisted(folder: Path, header: Header) -> None:
     """Remove data files that the header does not name: former ones, and those of a crash."""
     kept = {record.name for record in header.records}
     for path in folder.iterdir():

@@ -7,9 +7,9 @@ before it begins, which a killed copy leaves behind, and are built again after i
 from __future__ import annotations
 
 from qadapt.errors import UnsupportedError
-from qadapt.local import codes, marks
+from qadapt.local import client_codes, code_marks
+from qadapt.local.row_writes import remembered
 from qadapt.local.state import read_settings
-from qadapt.local.writing import remembered
 from qadapt.stores.base import OnProgress, Store
 
 
@@ -20,7 +20,7 @@ def suspend(store: Store, collection: str, reason: str) -> None:
         reason: a sentence without a full stop.
     """
     for known, name, _ in remembered(store, collection):
-        marks.outdate(store, known, name, reason)
+        code_marks.outdate(store, known, name, reason)
 
 
 def resume(store: Store, collection: str, progress: OnProgress) -> list[str]:
@@ -34,13 +34,13 @@ def resume(store: Store, collection: str, progress: OnProgress) -> list[str]:
     """
     again = []
     for known, name, quantization in remembered(store, collection):
-        if marks.outdated(store, known, name) is None:
+        if code_marks.outdated(store, known, name) is None:
             continue
         again.append(name)
         try:
-            codes.hold(store, known, name, quantization, progress)
+            client_codes.build_and_register(store, known, name, quantization, progress)
         except UnsupportedError as error:
-            marks.outdate(store, known, name, error.message, replace=True)
+            code_marks.outdate(store, known, name, error.message, replace=True)
     return again
 
 
@@ -49,4 +49,4 @@ def alias_moved(store: Store, alias: str, collection: str) -> None:
     for name, each in read_settings(store.address, alias).vectors.items():
         if each.client is not None:
             reason = f"the alias {alias!r} was switched to the collection {collection!r}"
-            marks.outdate(store, alias, name, reason)
+            code_marks.outdate(store, alias, name, reason)

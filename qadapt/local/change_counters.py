@@ -10,7 +10,7 @@ import json
 from enum import Enum
 from pathlib import Path
 
-from qadapt.local.state import index_dir, write_whole
+from qadapt.local.state import index_dir, write_state_file
 from qadapt.stores.base import Store
 from qadapt.stores.change_counter import ChangeCounter
 
@@ -52,7 +52,7 @@ def record(store: Store, collection: str, name: str, counter: ChangeCounter | No
         forget(store, collection, name)
         return
     document = {"format": FORMAT, "counter": counter.name, "value": counter.value}
-    write_whole(_path(store, collection, name), json.dumps(document))
+    write_state_file(_path(store, collection, name), json.dumps(document))
 
 
 def forget(store: Store, collection: str, name: str) -> None:

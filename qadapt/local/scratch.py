@@ -18,7 +18,7 @@ from pathlib import Path
 import filelock
 
 from qadapt.errors import NotFoundError, QadaptError
-from qadapt.local.state import forget, private_folder, state_dir, write_whole
+from qadapt.local.state import forget, private_folder, state_dir, write_state_file
 from qadapt.stores.base import Store
 
 # A first letter in upper case, because Weaviate's classes begin with one.
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def owned(store: Store, prefix: str, of: str = "") -> Iterator[str]:
+def scratch_collection(store: Store, prefix: str, of: str = "") -> Iterator[str]:
     """The name of a collection that the block may create; it is gone when the block is left.
 
     Args:
@@ -49,7 +49,7 @@ def owned(store: Store, prefix: str, of: str = "") -> Iterator[str]:
             Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def sweep(store: Store) -> list[str]:
+def remove_leftovers(store: Store) -> list[str]:
     """Remove the copies in this store whose owners are dead; their names.
 
     Raises:
@@ -58,13 +58,13 @@ def sweep(store: Store) -> list[str]:
     gone = []
     for path in sorted(_folder().glob("*.json")):
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            reported = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             continue  # another process is just writing or removing it
-        if not isinstance(told, dict) or not isinstance(told.get("collection"), str):
+        if not isinstance(reported, dict) or not isinstance(reported.get("collection"), str):
             _log.warning("%s does not tell which copy it is of; delete it", path)
             continue
-        if told.get("store") != store.address.identity:
+        if reported.get("store") != store.address.identity:
             continue
         lock = filelock.FileLock(path.with_suffix(".lock"), mode=0o600)
         try:
@@ -72,8 +72,8 @@ def sweep(store: Store) -> list[str]:
         except filelock.Timeout:
             continue
         try:
-            if _remove(store, told["collection"]):
-                gone.append(told["collection"])
+            if _remove(store, reported["collection"]):
+                gone.append(reported["collection"])
             path.unlink(missing_ok=True)
         finally:
             lock.release()
@@ -81,7 +81,7 @@ def sweep(store: Store) -> list[str]:
     return gone
 
 
-def strangers(store: Store) -> list[str]:
+def unowned_collections(store: Store) -> list[str]:
     """Copies in this store that no file here tells of: another machine's or user's."""
     known = {path.stem for path in _folder().glob("*.json")}
     return [
@@ -100,13 +100,13 @@ def _owned(store: Store, name: str, token: str, of: str) -> tuple[filelock.BaseF
     path = _folder() / f"{token}.json"
     lock = filelock.FileLock(path.with_suffix(".lock"), mode=0o600)
     lock.acquire()
-    told = {
+    reported = {
         "store": store.address.identity,
         "collection": name,
         "of": of,
         "process": os.getpid(),
     }
-    write_whole(path, json.dumps(told))
+    write_state_file(path, json.dumps(reported))
     return lock, path
 
 

@@ -22,7 +22,7 @@ def read_settings(store: Store, collection: str) -> Settings:
     Raises:
         IntegrityError: what is kept is damaged.
     """
-    whole = store.whole(collection)
+    whole = store.collection_of(collection)
     if whole != collection:
         settings = read_settings(store, whole)
         for name, each in settings.vectors.items():

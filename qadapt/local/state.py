@@ -19,10 +19,10 @@ from pathlib import Path
 
 from qadapt import durable
 from qadapt.errors import BusyError, IntegrityError, SpecError, StorageError
-from qadapt.locking import HeldError, Holder, Lock
-from qadapt.model import Plain, Quantization, Rescore
+from qadapt.locking import Holder, Lock, LockHeldError
+from qadapt.model import Quantization, Rescore, Serializable
 from qadapt.model.address import Address
-from qadapt.model.written import UPGRADE, newer, of_newer_format
+from qadapt.model.document_version import UPGRADE, newer_version, of_newer_format
 from qadapt.version import __version__
 
 FORMAT = 1
@@ -64,7 +64,7 @@ def state_access() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class VectorSettings(Plain):
+class VectorSettings(Serializable):
     """What is remembered of one vector.
 
     Attributes:
@@ -77,7 +77,7 @@ class VectorSettings(Plain):
 
 
 @dataclass(frozen=True)
-class Settings(Plain):
+class Settings(Serializable):
     """What is remembered of one collection: one entry for each vector."""
 
     vectors: Mapping[str, VectorSettings] = field(default_factory=dict)
@@ -139,17 +139,17 @@ def read_settings(address: Address, collection: str) -> Settings:
         return Settings()
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, collection, str(error)) from error
-    told = newer(document, FORMAT)
+    reported = newer_version(document, FORMAT)
     try:
         if not isinstance(document, dict) or "settings" not in document:
             raise SpecError("no settings in it")
-        if told is not None and of_newer_format(document, FORMAT):
-            raise SpecError(told)
+        if reported is not None and of_newer_format(document, FORMAT):
+            raise SpecError(reported)
         return Settings.from_dict(document["settings"])
     except SpecError as error:
-        if told is not None:
+        if reported is not None:
             raise IntegrityError(
-                f"the settings of {collection!r} cannot be read: {told} ({path})", hint=UPGRADE
+                f"the settings of {collection!r} cannot be read: {reported} ({path})", hint=UPGRADE
             ) from error
         raise _damaged(path, collection, error.message) from error
 
@@ -174,7 +174,7 @@ def write_settings(address: Address, collection: str, settings: Settings) -> Non
         "collection": collection,
         "settings": settings.to_dict(),
     }
-    write_whole(path, json.dumps(document, indent=2, ensure_ascii=False))
+    write_state_file(path, json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def forget(address: Address, collection: str) -> None:
@@ -192,11 +192,11 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_state_file(path: Path, text: str) -> None:
     """Write a file whole or not at all, in a folder made for it, for its owner's eyes alone."""
     with state_access():
         durable.private_folder(path.parent)
-        durable.write_whole(path, text)
+        durable.atomic_write(path, text)
 
 
 @contextmanager
@@ -230,7 +230,7 @@ def exclusive_key(key: str, what: str) -> Iterator[None]:
     try:
         with state_access():
             lock.acquire()
-    except HeldError as held:
+    except LockHeldError as held:
         raise being_changed(what, held.holder) from None
     try:
         yield
@@ -240,7 +240,7 @@ def exclusive_key(key: str, what: str) -> Iterator[None]:
 
 def being_changed(what: str, holder: Holder) -> BusyError:
     """The error for a collection that another process changes."""
-    return BusyError(f"{what} is being changed by {holder}", hint=holder.way_out)
+    return BusyError(f"{what} is being changed by {holder}", hint=holder.release_hint)
 
 
 def private_folder(folder: Path) -> Path:

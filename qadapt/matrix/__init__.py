@@ -1,15 +1,16 @@
 """Which store does what, at which version, and how that was checked.
 
 Capability data says what a store can do. Runs of the conformance suite on live engines say what
-was seen (``seen.json``, which nothing but a run's record gets into). Both together are the cells of
+was seen (``live_runs.json``, which nothing but a run's record gets into). Both together are the
+cells of
 `qadapt matrix`, docs/matrix.json, docs/matrix.md and docs/support.md.
 
     QADAPT_MATRIX_OUT=cells.jsonl pytest tests/conformance/test_cells.py
-    python -m qadapt.matrix merge cells.jsonl     into seen.json
+    python -m qadapt.matrix merge cells.jsonl     into live_runs.json
     python -m qadapt.matrix write docs            the pages
 """
 
 from qadapt.matrix.cells import Cell, cells, of_feature
-from qadapt.matrix.seen import Seen, load, merge, read_records
+from qadapt.matrix.live_runs import LiveRun, load, merge, read_records
 
-__all__ = ["Cell", "Seen", "cells", "load", "merge", "of_feature", "read_records"]
+__all__ = ["Cell", "LiveRun", "cells", "load", "merge", "of_feature", "read_records"]

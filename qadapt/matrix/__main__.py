@@ -8,8 +8,8 @@ from pathlib import Path
 
 from qadapt.errors import QadaptError
 from qadapt.matrix.cells import cells
+from qadapt.matrix.live_runs import forget, load, merge, read_records
 from qadapt.matrix.pages import pages
-from qadapt.matrix.seen import forget, load, merge, read_records
 from qadapt.stores import registry
 
 
@@ -17,9 +17,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Merge records of runs into what was seen, or write the pages."""
     parser = argparse.ArgumentParser(prog="python -m qadapt.matrix", description=__doc__)
     verbs = parser.add_subparsers(required=True, dest="verb")
-    told = "put what runs have seen into seen.json"
-    verbs.add_parser("merge", help=told).add_argument("records", nargs="+", type=Path)
-    gone = verbs.add_parser("forget", help="take one cell out of seen.json")
+    reported = "put what runs have seen into live_runs.json"
+    verbs.add_parser("merge", help=reported).add_argument("records", nargs="+", type=Path)
+    gone = verbs.add_parser("forget", help="take one cell out of live_runs.json")
     gone.add_argument(
         "key", nargs=6, metavar=("STORE", "DEPLOYMENT", "VERSION", "KIND", "WIDTH", "INDEX")
     )

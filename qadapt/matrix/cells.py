@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from qadapt.matrix.seen import Seen
+from qadapt.matrix.live_runs import LiveRun
 from qadapt.model import Capabilities, Kind, Support
-from qadapt.model.plain import Plain
+from qadapt.model.serializable import Serializable
 from qadapt.stores.profile import StoreProfile
 
 PREFIX = "native-"
@@ -16,15 +16,15 @@ _KINDS = {kind.value for kind in Kind}
 
 
 @dataclass(frozen=True)
-class Cell(Plain):
+class Cell(Serializable):
     """One kind and width of one store, at one version, in one deployment, by one index.
 
     Attributes:
         version: None for the newest known.
         width: bits, or the ratio of product codes; ``""`` where there is none, or it is any.
         index: the store's own name; ``""`` where it was not seen.
-        checked: ``seen`` on a live engine, by ``contract`` tests, or ``declared`` alone.
-        seen: the figures of the run.
+        checked: ``live_runs`` on a live engine, by ``contract`` tests, or ``declared`` alone.
+        live_runs: the figures of the run.
     """
 
     store: str
@@ -36,10 +36,10 @@ class Cell(Plain):
     support: Support
     reason: str
     checked: Literal["seen", "contract", "declared"]
-    seen: Seen | None = None
+    live_runs: LiveRun | None = None
 
 
-def cells(stores: Mapping[str, StoreProfile], seen: Sequence[Seen]) -> list[Cell]:
+def cells(stores: Mapping[str, StoreProfile], live_runs: Sequence[LiveRun]) -> list[Cell]:
     """All cells: of what was run, and of each deployment at the newest known version.
 
     The newest is left out where the capability data say the same of a version that was run.
@@ -47,31 +47,31 @@ def cells(stores: Mapping[str, StoreProfile], seen: Sequence[Seen]) -> list[Cell
     result: list[Cell] = []
     for name, store in sorted(stores.items()):
         for deployment in store.deployments:
-            runs = [s for s in seen if (s.store, s.deployment) == (name, deployment)]
-            newest = store.declared(None, deployment)
+            runs = [s for s in live_runs if (s.store, s.deployment) == (name, deployment)]
+            newest = store.declared_capabilities(None, deployment)
             known = []
             for version in sorted({run.version for run in runs}):
-                known.append(store.declared(version, deployment))
+                known.append(store.declared_capabilities(version, deployment))
                 result += _of_point(known[-1], [run for run in runs if run.version == version])
             if not any(can.features == newest.features for can in known):
                 result += _of_point(newest, [])
     return result
 
 
-def _of_point(can: Capabilities, seen: Sequence[Seen]) -> Iterable[Cell]:
+def _of_point(can: Capabilities, live_runs: Sequence[LiveRun]) -> Iterable[Cell]:
     for feature, kind, width in _features(can):
         capability = can[feature]
-        runs = [s for s in seen if _answers(s, kind, width)]
+        runs = [s for s in live_runs if _answers(s, kind, width)]
         common = (can.store, can.deployment, can.version, kind)
-        told = (capability.support, capability.reason)
+        reported = (capability.support, capability.reason)
         for run in runs:
-            yield Cell(*common, run.width, run.index, *told, "seen", run)
+            yield Cell(*common, run.width, run.index, *reported, "seen", run)
         if not runs:
-            yield Cell(*common, width, "", *told, capability.checked)
+            yield Cell(*common, width, "", *reported, capability.checked)
 
 
-def _answers(seen: Seen, kind: str, width: str) -> bool:
-    return seen.kind == kind and width in ("", seen.width)
+def _answers(live_runs: LiveRun, kind: str, width: str) -> bool:
+    return live_runs.kind == kind and width in ("", live_runs.width)
 
 
 def _features(can: Capabilities) -> Iterable[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from qadapt.matrix.cells import Cell
-from qadapt.matrix.seen import Seen
+from qadapt.matrix.live_runs import LiveRun
 from qadapt.model import Support
 
 _WRITTEN = (
@@ -99,13 +99,13 @@ def _claim(cells: Sequence[Cell], point: tuple[str, str | None], kind: str, widt
     found = [c for c in there if c.width == width] or [c for c in there if not c.width]
     if not found:
         return "–"
-    best = next((each for each in found if each.seen), found[0])
-    how = f"**{best.checked}**" if best.seen else best.checked
+    best = next((each for each in found if each.live_runs), found[0])
+    how = f"**{best.checked}**" if best.live_runs else best.checked
     return f"{_WORD[best.support]}, {how}"
 
 
 def _figures(cells: Sequence[Cell]) -> str:
-    runs = [each.seen for each in cells if each.seen is not None]
+    runs = [each.live_runs for each in cells if each.live_runs is not None]
     if not runs:
         return ""
     runs.sort(key=lambda run: (run.deployment, run.version, _order((run.kind, run.width))))
@@ -128,7 +128,7 @@ def _figures(cells: Sequence[Cell]) -> str:
     return f"\n{about}.\n\n{_table(head, body)}{note}\n"
 
 
-def _about(run: Seen) -> str:
+def _about(run: LiveRun) -> str:
     return (
         f"{run.rows:,} rows of {run.data}, {run.dim} dimensions, {run.queries} queries, "
         f"recall@{run.k}, oversampling {run.oversampling:g}; ground truth: {run.ground_truth}"
@@ -155,14 +155,14 @@ def support(cells: Sequence[Cell], tested: Sequence[str] = ()) -> str:
 def _answer(cells: Sequence[Cell], kind: str, width: str) -> str:
     """What was seen first, then what holds for the newest version, where that is another one."""
     fitting = [each for each in cells if each.kind == kind and each.width in ("", width)]
-    seen = [each.seen for each in fitting if each.seen is not None]
-    same = groupby(seen, key=lambda run: (run.version, run.differences))
+    live_runs = [each.live_runs for each in fitting if each.live_runs is not None]
+    same = groupby(live_runs, key=lambda run: (run.version, run.differences))
     lines = [_seen_answer(version, why, list(runs)) for (version, why), runs in same]
     lines += [_told_answer(each) for each in fitting if each.version is None]
     return "<br>".join(lines) or "by us"
 
 
-def _seen_answer(version: str, differences: Sequence[str], runs: Sequence[Seen]) -> str:
+def _seen_answer(version: str, differences: Sequence[str], runs: Sequence[LiveRun]) -> str:
     how = "indirect" if differences else "native"
     why = f" ({'; '.join(differences)})" if differences else ""
     figures = ", ".join(f"by {run.index} {run.without:.3f} → {run.lifted:.3f}" for run in runs)

@@ -17,8 +17,8 @@ from qadapt.migration.partitions import RoutedBatch
 from qadapt.migration.plan import Comparison, VectorPlan, vector_label
 from qadapt.migration.report import Difference
 from qadapt.migration.row_codec import RowCodec, decode
-from qadapt.model import Batch, Id, Metric, Ragged, direction
-from qadapt.model.ragged import owners, without_zeros
+from qadapt.model import Batch, Id, Metric, RaggedArray, vector_norms
+from qadapt.model.ragged_arrays import row_of_entry, without_zeros
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -119,7 +119,7 @@ def same_vectors(
     if comparison in ("exact", "normalized"):
         # A store that keeps lengths gets vectors whose norm float32 cannot represent normalized.
         if comparison == "exact":
-            rest &= bool(cosine) & ~direction.within(wanted, direction.KEPT)
+            rest &= bool(cosine) & ~vector_norms.norm_within(wanted, vector_norms.STORED_AS_GIVEN)
         near = _near_normalized(unit(wanted[rest]), found[rest])
     elif comparison == "float16":
         near = _near_float16(wanted[rest], found[rest])
@@ -144,7 +144,7 @@ def _near_float16(wanted: Floats, found: Floats) -> Bools:
 
 
 def _ragged_differences(
-    wanted: Ragged, found: Ragged, comparison: Comparison
+    wanted: RaggedArray, found: RaggedArray, comparison: Comparison
 ) -> Iterator[tuple[int, str]]:
     """The row and the detail of each difference."""
     if comparison == "nonzero":
@@ -153,7 +153,7 @@ def _ragged_differences(
         yield row, _ragged_detail(wanted.rows(row, row + 1), found.rows(row, row + 1))
 
 
-def same_ragged(wanted: Ragged, found: Ragged, comparison: Comparison) -> Bools:
+def same_ragged(wanted: RaggedArray, found: RaggedArray, comparison: Comparison) -> Bools:
     """Which rows are equal, bool ``(n,)``: indices exactly, values by ``comparison``."""
     absent, absent_there = wanted.absent(), found.absent()
     same_length = np.diff(wanted.offsets) == np.diff(found.offsets)
@@ -163,7 +163,7 @@ def same_ragged(wanted: Ragged, found: Ragged, comparison: Comparison) -> Bools:
     wrong = ~_same_entries(left.values, right.values, comparison)
     if left.indices is not None and right.indices is not None:
         wrong |= left.indices != right.indices
-    same[rows[np.unique(owners(left)[wrong])]] = False
+    same[rows[np.unique(row_of_entry(left)[wrong])]] = False
     return same
 
 
@@ -182,13 +182,13 @@ def _same_entries(wanted: Floats, found: Floats, comparison: Comparison) -> Bool
         same |= _near_float16(wanted, found) | _near_float16(unit(wanted), found)
     elif comparison == "exact" and not same.all():
         # A store that keeps lengths gets rows whose norm float32 cannot represent normalized.
-        scaled = ~same & ~direction.within(wanted, direction.KEPT)
+        scaled = ~same & ~vector_norms.norm_within(wanted, vector_norms.STORED_AS_GIVEN)
         if scaled.any():
             same[scaled] = _near_normalized(unit(wanted[scaled]), found[scaled])
     return same
 
 
-def _ragged_detail(wanted: Ragged, found: Ragged) -> str:
+def _ragged_detail(wanted: RaggedArray, found: RaggedArray) -> str:
     """The difference between one row of each."""
     absent, absent_there = bool(wanted.absent()[0]), bool(found.absent()[0])
     if absent != absent_there:

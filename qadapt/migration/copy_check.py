@@ -118,7 +118,7 @@ def _tolerant(
     source: Endpoint, target: Endpoint, plans: Mapping[str, VectorPlan]
 ) -> dict[str, VectorPlan]:
     """Plans that allow for rounding where the searches of the check change stored vectors."""
-    if not (source.store.searches_round or target.store.searches_round):
+    if not (source.store.search_alters_vectors or target.store.search_alters_vectors):
         return dict(plans)
     return {
         name: plan.replace(comparison="normalized")
@@ -145,7 +145,7 @@ def _uncopied_vectors(source: Endpoint, copied: Collection[str]) -> list[Differe
 
     No row had the vector when the copy was planned, and rows were written since then.
     """
-    source.store.measure(source.name)
+    source.store.measure_dimensions(source.name)
     existing = set(source.store.info(source.name).vectors) - set(copied)
     found = []
     for name in sorted(existing - non_dense_vectors(source)) if existing else ():

@@ -38,7 +38,7 @@ class Endpoint:
         """
         if not self.exists:
             raise NotFoundError.missing("collection", self.name, self.store.collections())
-        self.store.wake(self.name)
+        self.store.ensure_loaded(self.name)
 
     def same_family(self, other: Endpoint) -> bool:
         """Whether both stores share native terms for schemas, extra vectors and indexes."""

@@ -11,15 +11,15 @@ from __future__ import annotations
 from typing import Any
 
 from qadapt.errors import TooFewRowsError
-from qadapt.local import bulk_writes, seen
+from qadapt.local import bulk_writes, collection_info
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.journal import Journal
 from qadapt.migration.payload_indexes import create_payload_indexes
 from qadapt.migration.plan import MigrationPlan
 from qadapt.model import Accept, Kind, Quantization, Status
-from qadapt.planning import planner, requests
-from qadapt.planning.wait import wait_for
+from qadapt.planning import client_operations, planner
+from qadapt.planning.polling import wait_for
 from qadapt.stores.base import OnProgress
 
 BULK_LOAD = "bulk_load"
@@ -30,20 +30,20 @@ BULK_LOAD = "bulk_load"
 
 def bulk_load_settings(target: Endpoint) -> dict[str, Any]:
     """For the journal: the settings that a load of a new target changes."""
-    return {BULK_LOAD: dict(target.store.puts_off(target.name))}
+    return {BULK_LOAD: dict(target.store.bulk_load_settings(target.name))}
 
 
 def begin_bulk_load(target: Endpoint, journal: Journal) -> None:
     """Defer index building while there are rows to copy; may be repeated."""
     if journal.get(BULK_LOAD) and not journal.all_done():
-        target.store.begin_load(target.name)
+        target.store.begin_bulk_load(target.name)
 
 
 def end_bulk_load(target: Endpoint, journal: Journal) -> None:
     """Restore the settings; the engine starts to build its index."""
     former = journal.get(BULK_LOAD)
     if former:
-        target.store.end_load(target.name, former)
+        target.store.end_bulk_load(target.name, former)
 
 
 def wait_for_index(
@@ -79,9 +79,9 @@ def build_indexes(
     found = {}
     for name, each in plan.vectors.items():
         if each.requested_quantization.kind is Kind.NONE:
-            found[name] = seen.info(target.store, target.name).vectors[name].status
+            found[name] = collection_info.info(target.store, target.name).vectors[name].status
         else:
-            accept: Accept = "client" if each.held_by == "qadapt" else "differs"
+            accept: Accept = "client" if each.quantized_by == "qadapt" else "differs"
             found[name] = quantize(
                 target, name, each.requested_quantization, accept, progress, timeout
             )
@@ -94,7 +94,7 @@ def build_indexes(
     # Client-side codes of an existing target that the plan does not name are out of date now.
     for name in bulk_writes.resume(target.store, target.name, progress):
         if name in found:
-            found[name] = seen.info(target.store, target.name).vectors[name].status
+            found[name] = collection_info.info(target.store, target.name).vectors[name].status
     return found
 
 
@@ -120,8 +120,8 @@ def quantize(
     except TooFewRowsError:
         if not target.store.set_without_codes(target.name, name, wanted):
             raise
-        return seen.info(target.store, target.name).vectors[name].status
+        return collection_info.info(target.store, target.name).vectors[name].status
     for step in made.steps:
         if step.request:
-            requests.run(target.store, target.name, step.request, progress, timeout)
+            client_operations.run(target.store, target.name, step.request, progress, timeout)
     return wait_for(target.store, target.name, name, wanted, progress, timeout)

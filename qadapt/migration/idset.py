@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.durable import mark, sweep_once
+from qadapt.durable import mark, remove_leftovers_once
 from qadapt.migration.ids import typed_text
 from qadapt.model import Id
 
@@ -44,7 +44,7 @@ class IdSet:
     """A set of id hashes in a temporary folder, which leaving the context removes."""
 
     def __init__(self) -> None:
-        sweep_once(Path(tempfile.gettempdir()), PREFIX)
+        remove_leftovers_once(Path(tempfile.gettempdir()), PREFIX)
         self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{mark()}-")
         self._pending: list[Hashes] = []
         self._pending_count = 0

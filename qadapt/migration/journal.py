@@ -27,8 +27,8 @@ from qadapt.errors import IntegrityError, StoreError
 from qadapt.local.state import collection_key, private_folder, state_access, state_dir
 from qadapt.model import Id
 from qadapt.model.address import Address
-from qadapt.model.written import UPGRADE, newer, of_newer_format
-from qadapt.stores.base import Part
+from qadapt.model.document_version import UPGRADE, newer_version, of_newer_format
+from qadapt.stores.base import ScanRange
 from qadapt.version import __version__
 
 FORMAT = 1
@@ -61,7 +61,7 @@ class RangeProgress:
     """
 
     number: int
-    scan_range: Part
+    scan_range: ScanRange
     after: Id | None
     rows: int
     bytes: int
@@ -127,7 +127,7 @@ class Journal:
         )
 
     def _refuse_newer(self) -> None:
-        origin = newer({key: self.get(key) for key in ("format", "qadapt")}, FORMAT)
+        origin = newer_version({key: self.get(key) for key in ("format", "qadapt")}, FORMAT)
         if origin is not None and of_newer_format({"format": self.get("format")}, FORMAT):
             raise IntegrityError(
                 f"the journal of the migration in {self.folder} was {origin}", hint=UPGRADE
@@ -169,7 +169,7 @@ class Journal:
 
     # -- scan ranges -------------------------------------------------------------------------
 
-    def begin(self, scan_ranges: Sequence[Part], **values: Any) -> None:
+    def begin(self, scan_ranges: Sequence[ScanRange], **values: Any) -> None:
         """Begin a migration, and delete the entries of an earlier one."""
         with self._changing() as db:
             db.execute("DELETE FROM scan_ranges")

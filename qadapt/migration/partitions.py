@@ -21,8 +21,8 @@ from qadapt.migration.row_codec import (
     noted_partitions,
 )
 from qadapt.migration.schema import plan_partitions, reserved_fields_in
-from qadapt.model import Batch, Beside
-from qadapt.stores.base import Part, Store
+from qadapt.model import Batch, CollectionSchema
+from qadapt.stores.base import ScanRange, Store
 
 # The partition of rows that name none where others do; it always exists in Milvus.
 DEFAULT = "_default"
@@ -39,7 +39,7 @@ ID_PAGE = 10_000
 
 def existing_partitions(source: Endpoint, target: Endpoint) -> PartitionMap:
     """The partition map of two existing collections, for a comparison."""
-    return plan_partitions(source, target, source.store.beside(source.name))[0]
+    return plan_partitions(source, target, source.store.collection_schema(source.name))[0]
 
 
 def complete(partitions: PartitionMap, rows: Mapping[str, int], target: Store) -> PartitionMap:
@@ -58,7 +58,9 @@ def complete(partitions: PartitionMap, rows: Mapping[str, int], target: Store) -
 
 def duplicate_id_hint(source: Endpoint, target: Endpoint, partitions: PartitionMap) -> str:
     """What to do about an id that occurs in several partitions; empty where it is no reason."""
-    if partitions.assigned_by != "store" or (partitions.preserved and target.store.ids_by_part):
+    if partitions.assigned_by != "store" or (
+        partitions.preserved and target.store.ids_unique_per_partition
+    ):
         return ""
     reason = (
         "keeps an id once per collection" if partitions.preserved else "has them in one collection"
@@ -74,7 +76,7 @@ def duplicate_id_hint(source: Endpoint, target: Endpoint, partitions: PartitionM
 
 def split_source(
     source: Endpoint, partitions: PartitionMap, workers: int, count: int, n: int | None = None
-) -> list[Part]:
+) -> list[ScanRange]:
     """The ranges that workers read side by side: at least one for each partition.
 
     Args:
@@ -84,16 +86,18 @@ def split_source(
     wanted = min(workers * RANGES_PER_WORKER, max(1, count // MIN_RANGE_ROWS))
     if partitions.assigned_by != "store":
         ranges = wanted if n is None else n
-        return source.store.parts(source.name, ranges) if ranges > 1 else [{}]
-    found: list[Part] = []
+        return source.store.scan_ranges(source.name, ranges) if ranges > 1 else [{}]
+    found: list[ScanRange] = []
     for name, end in source_partitions(source, partitions):
         share = wanted * partitions.rows.get(name or "", 0) // max(1, count)
-        inside = end.store.parts(end.name, share) if share > 1 else [{}]
+        inside = end.store.scan_ranges(end.name, share) if share > 1 else [{}]
         found += [{_PARTITION: name, **each} for each in inside]
     return found
 
 
-def locate(source: Endpoint, scan_range: Part) -> tuple[Endpoint, Part | None, str | None]:
+def locate(
+    source: Endpoint, scan_range: ScanRange
+) -> tuple[Endpoint, ScanRange | None, str | None]:
     """Where to read a scan range: the endpoint, the store's range in it, and the partition."""
     partition = scan_range.get(_PARTITION)
     inside = {key: value for key, value in scan_range.items() if key != _PARTITION}
@@ -107,7 +111,7 @@ def source_partitions(
     if partitions.assigned_by != "store":
         yield None, source
         return
-    for name in source.store.beside(source.name).parts:
+    for name in source.store.collection_schema(source.name).partitions:
         yield name, source.partition(name)
 
 
@@ -205,10 +209,10 @@ class Router:
         """
         if not self.partitions.preserved:
             return [(None, self.target)]
-        ours = self.source.store.beside(self.source.name)
-        theirs = self.target.store.beside(self.target.name)
-        excluded = {self.target_partition(name) for name in ours.asleep}
-        inactive = [name for name in theirs.asleep if name not in excluded]
+        ours = self.source.store.collection_schema(self.source.name)
+        theirs = self.target.store.collection_schema(self.target.name)
+        excluded = {self.target_partition(name) for name in ours.inactive_partitions}
+        inactive = [name for name in theirs.inactive_partitions if name not in excluded]
         if inactive:
             raise StoreError(
                 f"{len(inactive)} {self.partitions.target_kind} of {self.target} are not active: "
@@ -216,7 +220,9 @@ class Router:
                 hint="activate them with the client: collection.tenants.activate(name)",
             )
         return [
-            (name, self.target.partition(name)) for name in theirs.parts if name not in excluded
+            (name, self.target.partition(name))
+            for name in theirs.partitions
+            if name not in excluded
         ]
 
     def create_missing(self) -> None:
@@ -237,14 +243,14 @@ class Router:
             if name != DEFAULT or end.store.count(end.name):
                 new.append(wanted)
         if new:
-            self.target.store.add_parts(self.target.name, new)
+            self.target.store.create_partitions(self.target.name, new)
 
     def ensure_partition(self, routed: RoutedBatch) -> None:
         """Create the target's partition of rows whose payload names it, unless it exists."""
         name = routed.target_partition
         if name is None or routed.id_scope is not None or name in self._created:
             return
-        self.target.store.add_parts(self.target.name, [name])
+        self.target.store.create_partitions(self.target.name, [name])
         self._created.add(name)
 
     def search_filter(self, partition: str | None, *, source: bool) -> dict[str, Any] | None:
@@ -317,7 +323,9 @@ def target_name(target: Store, name: str, *, same_kind: bool) -> str:
 
 
 def _refusal(target: Store, name: str) -> str | None:
-    return target.refuses_beside(Beside(parts=(name,), parted=True)).get("parts")
+    return target.unsupported_schema(CollectionSchema(partitions=(name,), is_partitioned=True)).get(
+        "partitions"
+    )
 
 
 def _char(found: re.Match[str]) -> str:
@@ -332,4 +340,4 @@ def _escape(name: str) -> str:
 
 def id_scope_in_target(routed: RoutedBatch) -> str | None:
     """The target's partition that the ids of a batch must be unique in; None for all of it."""
-    return routed.target_partition if routed.target.store.ids_by_part else None
+    return routed.target_partition if routed.target.store.ids_unique_per_partition else None

@@ -9,7 +9,7 @@ from typing import Any
 from qadapt.errors import StoreError
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.plan import PARTITION, MigrationPlan, PartitionMap, TrialCopy
-from qadapt.model import Beside
+from qadapt.model import CollectionSchema
 from qadapt.stores.base import OnProgress, Progress
 
 Settings = Mapping[str, Any]
@@ -39,7 +39,7 @@ def plan_payload_indexes(
     source: Endpoint,
     target: Endpoint,
     trial: TrialCopy,
-    schema: Beside,
+    schema: CollectionSchema,
     partitions: PartitionMap,
     *,
     existing: bool,
@@ -65,7 +65,7 @@ def plan_payload_indexes(
         if _top_level(key) in trial.dropped_fields or key in trial.dropped_fields:
             lost.append(f"{key} ({kind}): the field is stored as JSON text")
             continue
-        if target.store.indexes_itself(key, kind):
+        if target.store.indexes_payload_automatically(key, kind):
             automatic.append(key)
             lost += _lost_settings(key, wanted, {})
             continue
@@ -76,7 +76,7 @@ def plan_payload_indexes(
             fitted, problem = current_settings.get(key) or {}, None
         else:
             request = wanted if same_family else {}
-            fitted, problem = target.store.fit_payload_index(key, kind, request, schema)
+            fitted, problem = target.store.adapt_payload_index(key, kind, request, schema)
         if problem:
             lost.append(f"{key} ({kind}): {problem}")
             continue
@@ -93,7 +93,7 @@ def _wanted(source: Endpoint, target: Endpoint, partitions: PartitionMap) -> dic
     if partitions.assigned_by == "payload":
         wanted.pop(PARTITION, None)
     merged = partitions.assigned_by == "store" and not partitions.preserved
-    if merged and not target.store.refuses_payload_index(PARTITION_KIND):
+    if merged and not target.store.unsupported_payload_index(PARTITION_KIND):
         wanted[PARTITION] = PARTITION_KIND
     return wanted
 
@@ -125,9 +125,9 @@ def create_payload_indexes(plan: MigrationPlan, target: Endpoint, progress: OnPr
         progress(Progress(f"indexing {key}", number, len(plan.payload_indexes), "indexes"))
         if existing.get(key) != kind:
             if settings.get(key):
-                store.index_payload(target.name, key, kind, settings[key])
+                store.create_payload_index(target.name, key, kind, settings[key])
             else:
-                store.index_payload(target.name, key, kind)
+                store.create_payload_index(target.name, key, kind)
     existing = store.payload_indexes(target.name)
     missing = [key for key, kind in plan.payload_indexes.items() if existing.get(key) != kind]
     if missing:

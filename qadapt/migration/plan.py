@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qadapt.model import Beside, Id, Match, Plain, Quantization, Rescore, Server, Vector
+from qadapt.model import (
+    CollectionSchema,
+    Id,
+    Match,
+    Quantization,
+    Rescore,
+    Serializable,
+    Server,
+    Vector,
+)
 
 # How a vector of the target is compared with the vector of the source.
 Comparison = Literal["exact", "normalized", "float16", "uint8", "nonzero"]
@@ -41,7 +50,7 @@ LOSSES = {
 
 
 @dataclass(frozen=True)
-class VectorPlan(Plain):
+class VectorPlan(Serializable):
     """The plan for one dense vector.
 
     Attributes:
@@ -53,7 +62,7 @@ class VectorPlan(Plain):
         target_quantization: the quantization that the target builds for that request.
         match: how closely the target's quantization matches the source's.
         comparison: how ``check`` compares the values.
-        held_by: who holds the source's codes, ``store`` or ``qadapt``.
+        quantized_by: who holds the source's codes, ``store`` or ``qadapt``.
         rescore: the rescoring set for searches of the source, which is copied; None for none.
     """
 
@@ -65,12 +74,12 @@ class VectorPlan(Plain):
     target_quantization: Quantization
     match: Match
     comparison: Comparison
-    held_by: Literal["store", "qadapt"] = "store"
+    quantized_by: Literal["store", "qadapt"] = "store"
     rescore: Rescore | None = None
 
 
 @dataclass(frozen=True)
-class IdPlan(Plain):
+class IdPlan(Serializable):
     """How ids are mapped. All ids of the source were read.
 
     Attributes:
@@ -93,7 +102,7 @@ class IdPlan(Plain):
 
 
 @dataclass(frozen=True)
-class Loss(Plain):
+class Loss(Serializable):
     """Data or a setting that cannot be copied.
 
     Attributes:
@@ -108,7 +117,7 @@ class Loss(Plain):
 
 
 @dataclass(frozen=True)
-class TrialCopy(Plain):
+class TrialCopy(Serializable):
     """The result of copying some rows to a scratch collection, which was dropped again.
 
     Attributes:
@@ -138,7 +147,7 @@ class TrialCopy(Plain):
 
 
 @dataclass(frozen=True)
-class PartitionMap(Plain):
+class PartitionMap(Serializable):
     """How the partitions (Milvus) or tenants (Weaviate) of the source map to the target's.
 
     Attributes:
@@ -160,7 +169,7 @@ class PartitionMap(Plain):
 
 
 @dataclass(frozen=True)
-class MigrationPlan(Plain):
+class MigrationPlan(Serializable):
     """The plan of a migration.
 
     Attributes:
@@ -218,7 +227,7 @@ class MigrationPlan(Plain):
     created: str
     qadapt: str
     payload_indexes: Mapping[str, str] = field(default_factory=dict)
-    schema: Beside = field(default_factory=Beside)
+    schema: CollectionSchema = field(default_factory=CollectionSchema)
     extra_comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     payload_index_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     partitions: PartitionMap = field(default_factory=PartitionMap)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
-from qadapt.local import seen
+from qadapt.local import collection_info
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.id_scan import Scan, scan_source
 from qadapt.migration.options import Options
@@ -40,7 +40,7 @@ from qadapt.migration.vectors import (
     plan_vectors,
     refuse_unmeasured,
 )
-from qadapt.model import CollectionInfo, Level, Match, Metric
+from qadapt.model import CollectionInfo, Match, MatchLevel, Metric
 from qadapt.planning.journal import utc_now
 from qadapt.stores.base import OnProgress, silent
 from qadapt.version import __version__
@@ -78,8 +78,8 @@ def make_plan(
     """
     source.ensure_loaded()
     existing = _refuse_target(source, target, options)
-    empty = source.store.measure(source.name, progress)
-    info = seen.info(source.store, source.name)
+    empty = source.store.measure_dimensions(source.name, progress)
+    info = collection_info.info(source.store, source.name)
     refuse_unmeasured(source, info, empty)
     vectors = plan_vectors(source, target, info, options)
     dense = {name: each.target for name, each in vectors.items()}
@@ -147,15 +147,15 @@ def comparison_plan(source: Endpoint, target: Endpoint, options: Options) -> Mig
         UnsupportedError: the target lacks a vector, or has an incompatible one.
     """
     for end in (source, target):
-        end.store.measure(end.name)
-    info, other = (seen.info(end.store, end.name) for end in (source, target))
+        end.store.measure_dimensions(end.name)
+    info, other = (collection_info.info(end.store, end.name) for end in (source, target))
     schema = common_schema(source, target)
     uncopied = non_dense_vectors(source)
     vectors = {}
     for name, now in info.vectors.items():
         if name in uncopied:
             continue
-        if name not in other.vectors and name not in other.unmeasured:
+        if name not in other.vectors and name not in other.unknown_dimensions:
             raise UnsupportedError(f"the target has no {vector_label(name)}")
         # If no row of the target has the vector, each row that should have it is a difference.
         there = other.vectors.get(name, now)
@@ -246,7 +246,7 @@ def _seconds(count: int, trial: TrialCopy) -> float | None:
 
 def _losses(found: _Findings) -> tuple[Loss, ...]:
     source, target, ids = found.source, found.target, found.scan.ids
-    details = dict(source.store.beyond_rows(source.name))
+    details = dict(source.store.uncopied(source.name))
     for name, detail in found.schema.losses.items():
         details[name] = "; ".join(filter(None, [details.get(name), detail]))
     indexes = [*found.indexes.lost, *filter(None, [details.pop("payload-indexes", "")])]
@@ -273,7 +273,7 @@ def _losses(found: _Findings) -> tuple[Loss, ...]:
 def _vector_losses(found: _Findings) -> dict[str, str]:
     losses = {}
     for name, each in found.vectors.items():
-        if each.match.level is Level.UNSUPPORTED:
+        if each.match.level is MatchLevel.UNSUPPORTED:
             reason = "; ".join(each.match.differences)
             losses["quantization"] = f"{vector_label(name)} would not be quantized: {reason}"
         lacking = found.info.count - each.count
@@ -342,6 +342,6 @@ def _vector_notes(found: _Findings, label: str, each: VectorPlan) -> Iterator[st
             f"{label} is {each.source.datatype} in the source and {each.target.datatype} in the "
             f"target: {effect}"
         )
-    if each.match.level is Level.DIFFERS:
+    if each.match.level is MatchLevel.DIFFERS:
         differences = "; ".join(each.match.differences)
         yield f"{each.source_quantization} has no exact equivalent in the target: {differences}"

@@ -20,7 +20,7 @@ from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.worker import CopyWorker, WriteAck
 from qadapt.model import Id
 from qadapt.model.address import Address
-from qadapt.stores.base import OnProgress, Part
+from qadapt.stores.base import OnProgress, ScanRange
 from qadapt.stores.registry import open_store
 
 POLL_SECONDS = 0.2
@@ -145,7 +145,7 @@ def _task(
     document: str,
     addresses: list[Address],
     retry_timeout: float,
-    scan_range: Part,
+    scan_range: ScanRange,
     after: Id | None,
 ) -> Iterator[WriteAck]:
     plan = MigrationPlan.from_json(document)

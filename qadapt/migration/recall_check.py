@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.evaluation.neighbours import listed
+from qadapt.evaluation.exact_neighbors import sorted_neighbors
 from qadapt.evaluation.recall import interval, proof_of, recall_per_query, truth_of
 from qadapt.local.settings import read_settings
 from qadapt.migration.endpoint import Endpoint
@@ -52,7 +52,7 @@ class QuantizationPair:
 
 
 def _quantization(end: Endpoint, name: str) -> Quantization:
-    collection = end.store.whole(end.name)
+    collection = end.store.collection_of(end.name)
     ours = read_settings(end.store, end.name).of(name).client
     if ours is None:
         info = end.store.info(collection).vectors.get(name)  # None if no row has the vector
@@ -129,7 +129,7 @@ def _recall_per_side(
     more: list[bool] = []
     with_exact = all(each.exact is not None for each in queries)
     for each in queries:
-        ids, scores, beyond = listed(each.best, each.own, k)
+        ids, scores, beyond = sorted_neighbors(each.best, each.own, k)
         more += np.isfinite(beyond).tolist()
         counts = [len(row) for row in ids]
         last = np.asarray([row[-1] if row else np.nan for row in scores])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from qadapt.engines.exact import pair_scores
 from qadapt.engines.nearest import Nearest, objects
 from qadapt.errors import InputError
-from qadapt.evaluation.neighbours import SPARE
+from qadapt.evaluation.exact_neighbors import SPARE
 from qadapt.evaluation.recall import without_own
 from qadapt.local.settings import read_settings
 from qadapt.migration.endpoint import Endpoint
@@ -20,7 +20,7 @@ from qadapt.migration.id_scan import Skipped
 from qadapt.migration.partitions import RoutedBatch, Router, id_pages
 from qadapt.migration.plan import VectorPlan
 from qadapt.model import Batch, Guard, Id, Vector
-from qadapt.model.queries import usable
+from qadapt.model.query_checks import usable_queries
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, Search
 
@@ -167,7 +167,7 @@ def draw_queries(
             continue  # the comparison of ids reports the missing partition
         for name, plan in plans.items():
             batch = routed.stored
-            good = present(batch, name) & usable(batch.vectors[name], plan.source)
+            good = present(batch, name) & usable_queries(batch.vectors[name], plan.source)
             good &= batch.vectors[name].any(axis=1)
             rows = np.flatnonzero(good).tolist()
             if rows:

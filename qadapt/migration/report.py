@@ -8,11 +8,11 @@ from typing import Literal
 
 from qadapt.evaluation.recall import Proof
 from qadapt.migration.plan import MigrationPlan
-from qadapt.model import Id, Plain, Status
+from qadapt.model import Id, Serializable, Status
 
 
 @dataclass(frozen=True)
-class Difference(Plain):
+class Difference(Serializable):
     """One difference between source and target.
 
     Attributes:
@@ -27,7 +27,7 @@ class Difference(Plain):
 
 
 @dataclass(frozen=True)
-class RecallCheck(Plain):
+class RecallCheck(Serializable):
     """Recall@k of the target, by exact scores of the source's vectors.
 
     Attributes:
@@ -60,7 +60,7 @@ class RecallCheck(Plain):
 
 
 @dataclass(frozen=True)
-class Check(Plain):
+class Check(Serializable):
     """The result of comparing a target with its source.
 
     Attributes:
@@ -100,7 +100,7 @@ class Check(Plain):
 
 
 @dataclass(frozen=True)
-class CatchUp(Plain):
+class CatchUp(Serializable):
     """Changes of the source that were applied to the target after the copy.
 
     Attributes:
@@ -117,7 +117,7 @@ class CatchUp(Plain):
 
 
 @dataclass(frozen=True)
-class Metrics(Plain):
+class Metrics(Serializable):
     """Throughput and durations of a migration.
 
     Attributes:
@@ -145,7 +145,7 @@ class Metrics(Plain):
 
 
 @dataclass(frozen=True)
-class Cutover(Plain):
+class Cutover(Serializable):
     """An alias that was switched to the target.
 
     Attributes:
@@ -162,7 +162,7 @@ class Cutover(Plain):
 
 
 @dataclass(frozen=True)
-class Migration(Plain):
+class Migration(Serializable):
     """The result of a migration.
 
     Attributes:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from qadapt.errors import InputError, IntegrityError, PlanStale, SpecError
-from qadapt.local import seen
+from qadapt.errors import InputError, IntegrityError, PlanStaleError, SpecError
+from qadapt.local import collection_info
 from qadapt.migration import journal as journals
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.journal import Journal
@@ -15,7 +15,7 @@ from qadapt.migration.options import Options
 from qadapt.migration.plan import MigrationPlan, VectorPlan
 from qadapt.migration.vectors import map_quantization
 from qadapt.model import Kind, Quantization
-from qadapt.model.written import UPGRADE, newer
+from qadapt.model.document_version import UPGRADE, newer_version
 
 PLAN = "plan"
 
@@ -49,7 +49,7 @@ def parse_plan(journal: Journal, document: Any) -> MigrationPlan:
     try:
         return MigrationPlan.from_dict(document)
     except SpecError as error:
-        origin = newer(document, journals.FORMAT)
+        origin = newer_version(document, journals.FORMAT)
         if origin is None:
             raise journal.damaged(error.message) from error
         raise IntegrityError(
@@ -63,13 +63,13 @@ def check_unchanged(
     """Check that source and target are as the earlier run left them.
 
     Raises:
-        PlanStale: the vectors of the source have changed.
+        PlanStaleError: the vectors of the source have changed.
         IntegrityError: the target has lost rows.
     """
-    info = seen.info(source.store, source.name)
+    info = collection_info.info(source.store, source.name)
     now = {name: each.vector for name, each in info.vectors.items() if name in plan.vectors}
     if now != {name: each.source for name, each in plan.vectors.items()}:
-        raise PlanStale(
+        raise PlanStaleError(
             "the vectors of the source have changed since the migration began",
             hint="drop the target to copy from the beginning, or choose another target name",
         )

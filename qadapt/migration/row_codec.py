@@ -29,7 +29,7 @@ from qadapt.migration.plan import (
     SOURCE_ID,
     MigrationPlan,
 )
-from qadapt.model import Batch, Beside, Id, Metric, Vector
+from qadapt.model import Batch, CollectionSchema, Id, Metric, Vector
 from qadapt.stores.base import Store
 
 _TAG = "qadapt"
@@ -140,11 +140,11 @@ class RowCodec:
         vectors: Mapping[str, Vector],
         *,
         keep_norms: bool = False,
-        schema: Beside | None = None,
+        schema: CollectionSchema | None = None,
         drop_partition: bool = True,
     ) -> None:
         self.vectors = dict(vectors)
-        self.schema = schema or Beside()
+        self.schema = schema or CollectionSchema()
         self.names = [*self.vectors, *self.schema.extras]
         self.normalized = tuple(
             name
@@ -153,9 +153,9 @@ class RowCodec:
             and vector.metric is Metric.COSINE
             and vector.datatype != "uint8"
         )
-        constraints = target.room(self.vectors, self.schema)
-        self._accepts_id: Callable[[Id], bool] = constraints.takes_id
-        self._fidelity = constraints.keeps
+        constraints = target.row_constraints(self.vectors, self.schema)
+        self._accepts_id: Callable[[Id], bool] = constraints.accepts_id
+        self._fidelity = constraints.payload_fidelity
         self._keep_norms = keep_norms
         self._drop_partition = drop_partition
 
@@ -259,8 +259,8 @@ class RowCodec:
         if self._fidelity is not None:
             for key, value in payload.items():
                 kept = self._fidelity(key, value)
-                if kept != "as it is":
-                    (lossy if kept == "nearly" else dropped).append(key)
+                if kept != "exact":
+                    (lossy if kept == "lossy" else dropped).append(key)
         if FIELDS not in dropped and _tagged(payload.get(FIELDS)) is not None:
             dropped.append(FIELDS)
         if NORMS not in dropped and _norms(payload.get(NORMS)) is not None:

@@ -40,7 +40,7 @@ from qadapt.migration.resume import (
 )
 from qadapt.migration.schema import create_collection
 from qadapt.migration.worker import CopyWorker
-from qadapt.stores.base import OnProgress, Part, silent
+from qadapt.stores.base import OnProgress, ScanRange, silent
 
 CREATED = "created"
 SHOWN = 20  # skipped rows in the result
@@ -224,7 +224,7 @@ def _begin(plan: MigrationPlan, source: Endpoint, target: Endpoint, journal: Jou
     )
 
 
-def _scan_ranges(source: Endpoint, plan: MigrationPlan) -> list[Part]:
+def _scan_ranges(source: Endpoint, plan: MigrationPlan) -> list[ScanRange]:
     return split_source(source, plan.partitions, plan.workers, plan.count, plan.scan_ranges)
 
 

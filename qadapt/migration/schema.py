@@ -15,7 +15,7 @@ from qadapt.errors import UnsupportedError
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.plan import LOSSES, PARTITION, RESERVED_FIELDS, Comparison, PartitionMap
 from qadapt.migration.vectors import comparison_of
-from qadapt.model import Beside, Extra, Metric, Vector
+from qadapt.model import CollectionSchema, ExtraVector, Metric, Vector
 from qadapt.stores.base import Store
 
 TYPED_FIELDS = "typed-fields"
@@ -38,7 +38,7 @@ class SchemaPlan:
         partitions: how partitions are mapped; names and counts are not known yet.
     """
 
-    schema: Beside
+    schema: CollectionSchema
     losses: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     partitions: PartitionMap = field(default_factory=PartitionMap)
@@ -52,7 +52,7 @@ def plan_schema(
     Args:
         vectors: the dense vectors of the target.
     """
-    found = source.store.beside(source.name)
+    found = source.store.collection_schema(source.name)
     wanted = found if source.same_family(target) else _portable(found)
     wanted = wanted.replace(extras=supported_datatypes(wanted.extras, target.store))
     losses: dict[str, list[str]] = {}
@@ -66,21 +66,21 @@ def plan_schema(
     partitions, reason = plan_partitions(source, target, wanted)
     if reason is not None:
         losses[_partition_loss(source)] = [_merged_partitions(found, reason)]
-    if found.asleep:
+    if found.inactive_partitions:
         losses["inactive-tenants"] = [_inactive_tenants(found)]
-    key = found.keyed if reason is None else None
-    schema = Beside(
+    key = found.partition_key if reason is None else None
+    schema = CollectionSchema(
         extras=extras,
         schema=payload.schema,
-        parted=partitions.preserved or key is not None,
-        keyed=key,
+        is_partitioned=partitions.preserved or key is not None,
+        partition_key=key,
     )
     notes = (*_extra_notes(found.extras, extras, source, target), *payload.notes)
     details = {name: ", ".join(each) for name, each in losses.items()}
     return SchemaPlan(schema, details, notes, partitions)
 
 
-def common_schema(source: Endpoint, target: Endpoint) -> Beside:
+def common_schema(source: Endpoint, target: Endpoint) -> CollectionSchema:
     """The extra vectors that two existing collections share, for a comparison.
 
     Extra vectors that the target's store does not support are left out.
@@ -89,10 +89,10 @@ def common_schema(source: Endpoint, target: Endpoint) -> Beside:
         UnsupportedError: the target lacks an extra vector that its store supports, or has an
             incompatible one.
     """
-    ours, theirs = (end.store.beside(end.name) for end in (source, target))
-    alone = Beside(extras=ours.extras)
+    ours, theirs = (end.store.collection_schema(end.name) for end in (source, target))
+    alone = CollectionSchema(extras=ours.extras)
     wanted = alone if source.same_family(target) else _portable(alone)
-    refused = target.store.refuses_beside(wanted)
+    refused = target.store.unsupported_schema(wanted)
     extras = {}
     for name, extra in ours.extras.items():
         if name in theirs.extras:
@@ -104,10 +104,12 @@ def common_schema(source: Endpoint, target: Endpoint) -> Beside:
             extras[name] = theirs.extras[name]
         elif f"extras.{name}" not in refused:
             raise UnsupportedError(f"the target has no vector {name!r}")
-    return Beside(extras=extras, schema=theirs.schema)
+    return CollectionSchema(extras=extras, schema=theirs.schema)
 
 
-def create_collection(target: Endpoint, vectors: Mapping[str, Vector], schema: Beside) -> None:
+def create_collection(
+    target: Endpoint, vectors: Mapping[str, Vector], schema: CollectionSchema
+) -> None:
     """Create the target without quantization.
 
     ``schema`` is passed only if it is not empty: stores of plug-ins need not support it.
@@ -118,10 +120,10 @@ def create_collection(target: Endpoint, vectors: Mapping[str, Vector], schema: B
         target.store.create(target.name, vectors, {})
 
 
-def _portable(found: Beside) -> Beside:
+def _portable(found: CollectionSchema) -> CollectionSchema:
     """The schema without settings in the native terms of the source."""
     extras = {name: extra.replace(native={}) for name, extra in found.extras.items()}
-    return Beside(extras, {}, found.parts, found.parted, found.keyed)
+    return CollectionSchema(extras, {}, found.partitions, found.is_partitioned, found.partition_key)
 
 
 # -- extra vectors -------------------------------------------------------------------------------
@@ -129,18 +131,18 @@ def _portable(found: Beside) -> Beside:
 
 def _plan_extras(
     target: Endpoint,
-    wanted: Beside,
+    wanted: CollectionSchema,
     vectors: Mapping[str, Vector],
     losses: dict[str, list[str]],
-) -> dict[str, Extra]:
-    existing: Mapping[str, Extra] = {}
+) -> dict[str, ExtraVector]:
+    existing: Mapping[str, ExtraVector] = {}
     if target.exists:
-        existing = dict(target.store.beside(target.name).extras)
+        existing = dict(target.store.collection_schema(target.name).extras)
         refused: Mapping[str, str] = missing_extras(wanted.extras, target)
     else:
         refused = {
             **multivectors_refused(wanted.extras, target, vectors),
-            **target.store.refuses_beside(wanted),
+            **target.store.unsupported_schema(wanted),
         }
     extras = {}
     for name, extra in wanted.extras.items():
@@ -154,20 +156,22 @@ def _plan_extras(
     return extras
 
 
-def supported_datatypes(extras: Mapping[str, Extra], store: Store) -> dict[str, Extra]:
+def supported_datatypes(extras: Mapping[str, ExtraVector], store: Store) -> dict[str, ExtraVector]:
     """Extra vectors with their datatype if the store supports it, else with float32."""
     found = {}
     for name, extra in extras.items():
         wide = extra.replace(datatype="float32")
         alone, instead = ({name: each} for each in (extra, wide))
-        better = store.refuses_beside(Beside(alone)) and not store.refuses_beside(Beside(instead))
+        better = store.unsupported_schema(CollectionSchema(alone)) and not store.unsupported_schema(
+            CollectionSchema(instead)
+        )
         found[name] = wide if better else extra
     return found
 
 
-def missing_extras(extras: Mapping[str, Extra], target: Endpoint) -> dict[str, str]:
+def missing_extras(extras: Mapping[str, ExtraVector], target: Endpoint) -> dict[str, str]:
     """Extra vectors that an existing collection lacks or has with another definition: why."""
-    existing = target.store.beside(target.name).extras
+    existing = target.store.collection_schema(target.name).extras
     found = {}
     for name, extra in extras.items():
         other = existing.get(name)
@@ -179,38 +183,38 @@ def missing_extras(extras: Mapping[str, Extra], target: Endpoint) -> dict[str, s
 
 
 def multivectors_refused(
-    extras: Mapping[str, Extra], target: Endpoint, vectors: Mapping[str, Vector]
+    extras: Mapping[str, ExtraVector], target: Endpoint, vectors: Mapping[str, Vector]
 ) -> dict[str, str]:
     """Multivectors that the target does not support together with the dense vectors: why."""
-    if target.store.refuses(vectors) is not None:
+    if target.store.unsupported_vectors(vectors) is not None:
         return {}
     found = {}
     for name, extra in extras.items():
         if extra.kind == "multi":
             row = Vector(extra.dim or 1, extra.metric or Metric.COSINE)
-            reason = target.store.refuses({**vectors, name: row})
+            reason = target.store.unsupported_vectors({**vectors, name: row})
             if reason is not None:
                 found[f"extras.{name}"] = reason
     return found
 
 
-def extra_comparisons(store: Store, extras: Mapping[str, Extra]) -> dict[str, Comparison]:
+def extra_comparisons(store: Store, extras: Mapping[str, ExtraVector]) -> dict[str, Comparison]:
     """How extra vectors of the target are compared with the source's, by name."""
     return {name: _comparison(store, extra) for name, extra in extras.items()}
 
 
-def _comparison(store: Store, extra: Extra) -> Comparison:
+def _comparison(store: Store, extra: ExtraVector) -> Comparison:
     if extra.kind == "sparse":
-        return "exact" if store.traits.keeps_zeros else "nonzero"
+        return "exact" if store.traits.keeps_explicit_zeros else "nonzero"
     return comparison_of(store, extra)
 
 
-def _compatible(one: Extra, other: Extra) -> bool:
+def _compatible(one: ExtraVector, other: ExtraVector) -> bool:
     """Whether rows of one can be stored as rows of the other."""
     return (one.kind, one.dim, one.metric) == (other.kind, other.dim, other.metric)
 
 
-def _rows_without(source: Endpoint, extras: Mapping[str, Extra]) -> list[str]:
+def _rows_without(source: Endpoint, extras: Mapping[str, ExtraVector]) -> list[str]:
     """The number of rows that lack each extra vector; reads all rows without payloads."""
     found = dict.fromkeys(extras, 0)
     if extras:
@@ -221,7 +225,10 @@ def _rows_without(source: Endpoint, extras: Mapping[str, Extra]) -> list[str]:
 
 
 def _extra_notes(
-    found: Mapping[str, Extra], made: Mapping[str, Extra], source: Endpoint, target: Endpoint
+    found: Mapping[str, ExtraVector],
+    made: Mapping[str, ExtraVector],
+    source: Endpoint,
+    target: Endpoint,
 ) -> tuple[str, ...]:
     """What changes in the extra vectors."""
     notes = []
@@ -259,7 +266,7 @@ def _extra_notes(
     return tuple(notes)
 
 
-def describe_extra(extra: Extra) -> str:
+def describe_extra(extra: ExtraVector) -> str:
     """An extra vector in one line."""
     kind = "sparse" if extra.kind == "sparse" else f"multivector, {extra.dim} x n, {extra.metric}"
     native: Mapping[str, Any] = {k: v for k, v in extra.native.items() if k != "multivector_config"}
@@ -279,7 +286,7 @@ class _PayloadSchema:
     notes: tuple[str, ...] = ()
 
 
-def _plan_payload(source: Endpoint, target: Endpoint, found: Beside) -> _PayloadSchema:
+def _plan_payload(source: Endpoint, target: Endpoint, found: CollectionSchema) -> _PayloadSchema:
     """The declarations of payload fields that the target gets.
 
     In another family, values are copied and declarations are not: that is a note. A target of the
@@ -291,7 +298,7 @@ def _plan_payload(source: Endpoint, target: Endpoint, found: Beside) -> _Payload
     if uncopied := found.schema.get(_UNCOPIED):
         notes.append(f"{TYPED_FIELDS}: not copied from {source.store.name}: {', '.join(uncopied)}")
     if target.exists:
-        existing = target.store.beside(target.name).schema
+        existing = target.store.collection_schema(target.name).schema
         if same_family and dict(wanted) != dict(existing):
             notes.append(f"{TYPED_FIELDS}: the existing target keeps its own schema")
         return _PayloadSchema(existing, None, tuple(notes))
@@ -302,7 +309,11 @@ def _plan_payload(source: Endpoint, target: Endpoint, found: Beside) -> _Payload
                 f"{target.store.name}: values are copied, declarations are not"
             )
         return _PayloadSchema({}, None, tuple(notes))
-    problem = target.store.refuses_beside(Beside(schema=wanted)).get("schema") if wanted else None
+    problem = (
+        target.store.unsupported_schema(CollectionSchema(schema=wanted)).get("schema")
+        if wanted
+        else None
+    )
     if problem is not None:
         return _PayloadSchema({}, problem, tuple(notes))
     return _PayloadSchema(wanted, None, tuple(notes))
@@ -319,7 +330,7 @@ def _field_list(schema: Mapping[str, Any]) -> str:
 
 
 def plan_partitions(
-    source: Endpoint, target: Endpoint, wanted: Beside
+    source: Endpoint, target: Endpoint, wanted: CollectionSchema
 ) -> tuple[PartitionMap, str | None]:
     """How partitions are mapped, and why the target cannot have those of the source.
 
@@ -327,15 +338,15 @@ def plan_partitions(
         wanted: the source's schema in terms that the target understands.
     """
     kind = source.store.traits.partition_kind or "partitions"
-    if wanted.keyed is not None:
+    if wanted.partition_key is not None:
         return PartitionMap(), _partitions_refused(target, wanted)
-    if wanted.parted:
-        reason = _partitions_refused(target, Beside(parted=True))
+    if wanted.is_partitioned:
+        reason = _partitions_refused(target, CollectionSchema(is_partitioned=True))
         target_kind = target.store.traits.partition_kind if reason is None else ""
         return PartitionMap("store", reason is None, kind, target_kind), reason
     if (
         PARTITION in reserved_fields_in(source)
-        and _partitions_refused(target, Beside(parted=True)) is None
+        and _partitions_refused(target, CollectionSchema(is_partitioned=True)) is None
     ):
         field = f"values of the payload field {PARTITION!r}"
         return PartitionMap("payload", True, field, target.store.traits.partition_kind), None
@@ -351,11 +362,11 @@ def reserved_fields_in(source: Endpoint) -> frozenset[str]:
     )
 
 
-def _partitions_refused(target: Endpoint, wanted: Beside) -> str | None:
+def _partitions_refused(target: Endpoint, wanted: CollectionSchema) -> str | None:
     if not target.exists:
-        return target.store.refuses_beside(wanted).get("parts")
-    found = target.store.beside(target.name)
-    fits = found.parted and found.keyed == wanted.keyed
+        return target.store.unsupported_schema(wanted).get("partitions")
+    found = target.store.collection_schema(target.name)
+    fits = found.is_partitioned and found.partition_key == wanted.partition_key
     return None if fits else f"{target.name!r} has none"
 
 
@@ -364,19 +375,20 @@ def _partition_loss(source: Endpoint) -> str:
     return kind if kind in LOSSES else "partitions"
 
 
-def _merged_partitions(found: Beside, reason: str) -> str:
-    if found.keyed is not None:
-        return f"the partition key {found.keyed!r} ({reason})"
+def _merged_partitions(found: CollectionSchema, reason: str) -> str:
+    if found.partition_key is not None:
+        return f"the partition key {found.partition_key!r} ({reason})"
     return (
-        f"{_first(found.parts)} ({reason}); all rows are copied to one collection, where the "
+        f"{_first(found.partitions)} ({reason}); all rows are copied to one collection, where the "
         f"payload field {PARTITION!r} names the partition of each row"
     )
 
 
-def _inactive_tenants(found: Beside) -> str:
+def _inactive_tenants(found: CollectionSchema) -> str:
     return (
-        f"{len(found.asleep)}: {_first(found.asleep)}; their rows cannot be read until the client "
-        f"activates them: collection.tenants.activate({list(found.asleep[:3])!r})"
+        f"{len(found.inactive_partitions)}: {_first(found.inactive_partitions)}; their "
+        "rows cannot be read until the client "
+        f"activates them: collection.tenants.activate({list(found.inactive_partitions[:3])!r})"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from qadapt.migration.plan import PARTITION, MigrationPlan, PartitionMap, VectorPlan
 from qadapt.migration.report import Check, Migration, RecallCheck
 from qadapt.migration.schema import describe_extra
-from qadapt.model import Kind, Level, Server
+from qadapt.model import Kind, MatchLevel, Server
 
 Pairs = list[tuple[str, str]]
 SHOWN = 5  # partitions that are listed by name
@@ -88,7 +88,7 @@ def _quantization(each: VectorPlan) -> str:
     if Kind.NONE is each.requested_quantization.kind is each.source_quantization.kind:
         return "none"
     text = f"{each.source_quantization} -> {each.target_quantization} ({each.match.level})"
-    if each.match.level is not Level.EXACT:
+    if each.match.level is not MatchLevel.EXACT:
         text += f": {'; '.join(each.match.differences)}"
     if each.rescore is not None:
         text += f"; rescore {each.rescore}"

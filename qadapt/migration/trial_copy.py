@@ -18,7 +18,7 @@ from qadapt.migration.row_codec import RowCodec
 from qadapt.migration.schema import create_collection
 from qadapt.migration.writer import REJECTED, RowFilter, rejected, write_bisecting
 from qadapt.model import Batch
-from qadapt.stores.base import Part
+from qadapt.stores.base import ScanRange
 
 RANGES = 4
 ROWS = 100  # of each range
@@ -31,7 +31,7 @@ def run_trial_copy(
     codec: RowCodec,
     plans: Mapping[str, VectorPlan],
     extras: Mapping[str, Comparison],
-    scan_ranges: Sequence[Part],
+    scan_ranges: Sequence[ScanRange],
     *,
     write: bool,
     allow: Collection[str] = (),
@@ -97,11 +97,13 @@ def _describe(batch: Batch, codec: RowCodec) -> TrialCopy:
     )
 
 
-def _sample(source: Endpoint, vectors: list[str], scan_ranges: Sequence[Part]) -> Iterator[Batch]:
+def _sample(
+    source: Endpoint, vectors: list[str], scan_ranges: Sequence[ScanRange]
+) -> Iterator[Batch]:
     step = max(1, len(scan_ranges) // RANGES)
     for scan_range in scan_ranges[::step][:RANGES]:
         end, inside, _ = locate(source, scan_range)
-        pages = end.store.read(end.name, vectors=vectors, part=inside, page=ROWS)
+        pages = end.store.read(end.name, vectors=vectors, scan_range=inside, page=ROWS)
         first = next(iter(pages), None)
         if first is not None:
             yield first
@@ -122,9 +124,9 @@ def _storable(batch: Batch, codec: RowCodec) -> Batch:
 @contextmanager
 def _scratch_collection(target: Endpoint, codec: RowCodec) -> Iterator[Endpoint]:
     """A collection with the target's vectors and schema, without partitions."""
-    schema = codec.schema.replace(parts=(), parted=False, keyed=None)
-    scratch.sweep(target.store)
-    with scratch.owned(target.store, scratch.TRIAL, target.name) as name:
+    schema = codec.schema.replace(parts=(), is_partitioned=False, partition_key=None)
+    scratch.remove_leftovers(target.store)
+    with scratch.scratch_collection(target.store, scratch.TRIAL, target.name) as name:
         end = Endpoint(target.store, name)
         create_collection(end, codec.vectors, schema)
         yield end

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from qadapt.errors import SpecError, UnsupportedError
-from qadapt.local import codes
+from qadapt.local import client_codes
 from qadapt.local.settings import read_settings
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.options import Options
 from qadapt.migration.plan import Comparison, VectorPlan, vector_label
 from qadapt.model import (
     CollectionInfo,
-    Extra,
+    ExtraVector,
     Kind,
-    Level,
     Match,
+    MatchLevel,
     Metric,
     Quantization,
     Vector,
@@ -41,15 +41,15 @@ def plan_vectors(
     """
     uncopied = non_dense_vectors(source)
     copied = {name: each for name, each in info.vectors.items() if name not in uncopied}
-    if not copied and not source.store.beside(source.name).extras:
-        empty = ", ".join(map(repr, info.unmeasured))
+    if not copied and not source.store.collection_schema(source.name).extras:
+        empty = ", ".join(map(repr, info.unknown_dimensions))
         raise UnsupportedError(
             f"{source.name!r} has no vector that qadapt can copy"
             + (f"; no row has {empty}" if empty else ""),
             hint=f"list its vectors: qadapt inspect '{source}'",
         )
     made = {name: _target_vector(target.store, each, options) for name, each in copied.items()}
-    problem = target.store.refuses(made)
+    problem = target.store.unsupported_vectors(made)
     if problem is not None:
         what = ", ".join(map(vector_label, made)) or "a collection without a dense vector"
         raise UnsupportedError(
@@ -67,7 +67,11 @@ def _target_vector(store: Store, now: VectorInfo, options: Options) -> Vector:
     wanted = options.datatype
     if wanted is None and now.datatype in ("float16", "uint8"):
         same = Vector(now.dim, now.metric, now.datatype)
-        return same if store.refuses({now.name: same}) is None else same.replace(datatype="float32")
+        return (
+            same
+            if store.unsupported_vectors({now.name: same}) is None
+            else same.replace(datatype="float32")
+        )
     return Vector(now.dim, now.metric, wanted or "float32")
 
 
@@ -92,12 +96,12 @@ def _plan_vector(
         target_quantization=becomes,
         match=match,
         comparison=comparison_of(store, made),
-        held_by=now.held_by if requested is None else "store",
+        quantized_by=now.quantized_by if requested is None else "store",
         rescore=settings.rescore if requested is None else requested.rescore,
     )
 
 
-def comparison_of(store: Store, vector: Vector | Extra) -> Comparison:
+def comparison_of(store: Store, vector: Vector | ExtraVector) -> Comparison:
     """How values of a dense vector or a multivector are compared with the source's."""
     if vector.datatype == "float16":
         return "float16"
@@ -120,8 +124,8 @@ def _quantization(
         return NONE, NONE, Match.of()
     if bare.kind is Kind.NONE:
         return NONE, NONE, Match.of()
-    if now.held_by == "qadapt":
-        return bare, bare, codes.match(bare)
+    if now.quantized_by == "qadapt":
+        return bare, bare, client_codes.match(bare)
     return map_quantization(store, bare, made)
 
 
@@ -139,14 +143,14 @@ def map_quantization(
         return NONE, NONE, Match.unsupported(f"{NATIVE}: {capabilities[NATIVE].reason}")
     mapped = store.map(wanted, vector)
     match = mapped.match
-    if match.level is not Level.UNSUPPORTED:
+    if match.level is not MatchLevel.UNSUPPORTED:
         return wanted, mapped.target, match
     for near in _nearest(wanted):
         found = store.map(near, vector)
-        if found.match.level is not Level.UNSUPPORTED:
+        if found.match.level is not MatchLevel.UNSUPPORTED:
             reason = f"{near} instead of {wanted}: {'; '.join(match.differences)}"
             differences = (reason, *found.match.differences)
-            return near, found.target, Match(Level.DIFFERS, differences, match.support)
+            return near, found.target, Match(MatchLevel.DIFFERS, differences, match.support)
     return NONE, NONE, match
 
 
@@ -170,9 +174,9 @@ def _nearest(wanted: Quantization) -> Iterator[Quantization]:
 
 def non_dense_vectors(source: Endpoint) -> set[str]:
     """Names of the source's vectors that are not dense, or that qadapt does not copy."""
-    multivectors = source.store.beyond_rows(source.name).get("multivectors", "")
+    multivectors = source.store.uncopied(source.name).get("multivectors", "")
     return {name for name in multivectors.split(", ") if name} | set(
-        source.store.beside(source.name).extras
+        source.store.collection_schema(source.name).extras
     )
 
 
@@ -180,12 +184,12 @@ def refuse_unmeasured(source: Endpoint, info: CollectionInfo, empty: Mapping[str
     """Refuse to copy while it is unknown whether rows have a vector of the schema.
 
     Args:
-        empty: vectors that no row has, as returned by ``Store.measure`` just before.
+        empty: vectors that no row has, as returned by ``Store.measure_dimensions`` just before.
 
     Raises:
         UnsupportedError
     """
-    unknown = [name for name in info.unmeasured if name not in empty]
+    unknown = [name for name in info.unknown_dimensions if name not in empty]
     if unknown:
         names = ", ".join(map(repr, unknown))
         raise UnsupportedError(

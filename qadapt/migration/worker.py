@@ -27,7 +27,7 @@ from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.row_codec import RowCodec
 from qadapt.migration.writer import BatchSizer, RowFilter, write_bisecting
 from qadapt.model import Batch, Id
-from qadapt.stores.base import Part
+from qadapt.stores.base import ScanRange
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class CopyWorker:
         self.retry_timeout = retry_timeout
         self.stop = threading.Event()
 
-    def copy(self, scan_range: Part, after: Id | None) -> Iterator[WriteAck]:
+    def copy(self, scan_range: ScanRange, after: Id | None) -> Iterator[WriteAck]:
         """Copy a scan range from behind ``after`` to its end; yields each acknowledged batch.
 
         Raises:
@@ -152,7 +152,7 @@ class CopyWorker:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def _pages(self, source: Endpoint, part: Part | None, after: Id | None) -> Iterator[Batch]:
+    def _pages(self, source: Endpoint, part: ScanRange | None, after: Id | None) -> Iterator[Batch]:
         """Pages of a scan range; after an interruption, reading continues behind the last page."""
         while True:
             try:
@@ -167,12 +167,16 @@ class CopyWorker:
                 yield first
                 after = first.ids[-1]
 
-    def _read(self, source: Endpoint, part: Part | None, after: Id | None) -> Iterator[Batch]:
+    def _read(self, source: Endpoint, part: ScanRange | None, after: Id | None) -> Iterator[Batch]:
         return source.store.read(
-            source.name, vectors=self.codec.names, part=part, after=after, page=self.sizer.rows
+            source.name,
+            vectors=self.codec.names,
+            scan_range=part,
+            after=after,
+            page=self.sizer.rows,
         )
 
-    def _first(self, source: Endpoint, part: Part | None, after: Id | None) -> Batch | None:
+    def _first(self, source: Endpoint, part: ScanRange | None, after: Id | None) -> Batch | None:
         return next(iter(self._read(source, part, after)), None)
 
     def _retrying(self, work: Callable[[], T]) -> T:

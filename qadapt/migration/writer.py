@@ -12,8 +12,8 @@ from qadapt.errors import InputError
 from qadapt.migration import ids
 from qadapt.migration.plan import vector_label
 from qadapt.migration.row_codec import PartitionNote, RowCodec
-from qadapt.model import Batch, Extra, Id, Metric, Vector, direction
-from qadapt.model.ragged import faults
+from qadapt.model import Batch, ExtraVector, Id, Metric, Vector, vector_norms
+from qadapt.model.ragged_arrays import faults
 
 Bools = npt.NDArray[np.bool_]
 Write = Callable[[Batch], None]
@@ -78,7 +78,7 @@ class RowFilter:
     def __init__(
         self,
         vectors: Mapping[str, Vector],
-        extras: Mapping[str, Extra],
+        extras: Mapping[str, ExtraVector],
         *,
         missing_vectors: bool,
         allow: Collection[str] = (),
@@ -133,7 +133,7 @@ class RowFilter:
             if cosine:
                 zero = ~absent & finite & ~array.any(axis=1)
                 yield zero, f"{label} has zero norm, which cosine does not allow", REJECTED
-            unheld = direction.unheld(array, vector.datatype, cosine=cosine)
+            unheld = vector_norms.unrepresentable_rows(array, vector.datatype, cosine=cosine)
             if unheld is not None:
                 why = f"{label} has values outside the range of {vector.datatype}"
                 yield ~absent & unheld, why, REJECTED

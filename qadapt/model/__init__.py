@@ -1,6 +1,5 @@
 """The model: the vocabulary of qadapt as frozen plain data."""
 
-from qadapt.model.beside import Beside, Extra, Ragged
 from qadapt.model.capabilities import (
     FEATURES,
     Capabilities,
@@ -10,7 +9,8 @@ from qadapt.model.capabilities import (
     by_contract,
     narrow,
 )
-from qadapt.model.data import Batch, Hits, How, Id, Vector, as_vectors, check_vectors
+from qadapt.model.collection_schema import CollectionSchema, ExtraVector, RaggedArray
+from qadapt.model.data import Batch, Hits, Id, SearchProvenance, Vector, as_vectors, check_vectors
 from qadapt.model.finding import Finding, Severity
 from qadapt.model.info import (
     CollectionInfo,
@@ -18,12 +18,11 @@ from qadapt.model.info import (
     Server,
     State,
     Status,
-    Unmeasured,
+    UnknownDimension,
     VectorInfo,
 )
-from qadapt.model.match import ACCEPTS, Accept, Level, Match, Strategy
+from qadapt.model.match import ACCEPTS, Accept, Match, MatchLevel, Strategy
 from qadapt.model.metric import Metric
-from qadapt.model.plain import Plain
 from qadapt.model.plan import Estimate, Guard, Plan, Step, Symbol
 from qadapt.model.quantization import (
     Kind,
@@ -36,38 +35,39 @@ from qadapt.model.quantization import (
     rotational,
     scalar,
 )
-from qadapt.model.queries import check_queries
+from qadapt.model.query_checks import check_queries
 from qadapt.model.rescore import Rescore, RescoreLike
+from qadapt.model.serializable import Serializable
 
 __all__ = [
     "ACCEPTS",
     "FEATURES",
     "Accept",
     "Batch",
-    "Beside",
     "Capabilities",
     "Capability",
     "CollectionInfo",
+    "CollectionSchema",
     "Estimate",
     "Evidence",
-    "Extra",
+    "ExtraVector",
     "Finding",
     "Guard",
     "Hits",
-    "How",
     "Id",
     "Kind",
-    "Level",
     "Match",
+    "MatchLevel",
     "Metric",
-    "Plain",
     "Plan",
     "Quantization",
     "QuantizationLike",
-    "Ragged",
+    "RaggedArray",
     "Rescore",
     "RescoreLike",
     "Rule",
+    "SearchProvenance",
+    "Serializable",
     "Server",
     "Severity",
     "State",
@@ -76,7 +76,7 @@ __all__ = [
     "Strategy",
     "Support",
     "Symbol",
-    "Unmeasured",
+    "UnknownDimension",
     "Vector",
     "VectorInfo",
     "as_vectors",

@@ -199,7 +199,7 @@ class Address:
             AddressError: the variable named by ``key_env`` is not set; the key was masked when
                 the address was saved, and no variable holds it; or it would be sent unencrypted
                 to another machine.
-            ConsentRequired: the address was read from a file, and its ``key_env`` names a
+            ConsentRequiredError: the address was read from a file, and its ``key_env`` names a
                 variable that is not the store's own.
         """
         environ = os.environ if environ is None else environ

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Literal
 
 from qadapt.errors import SpecError
-from qadapt.model.plain import Plain
+from qadapt.model.serializable import Serializable
 
 # The features that every store declares. ``native-<kind>`` stands beside them, with the width
 # behind a colon where widths differ: ``native-binary:1.5``.
@@ -41,7 +41,7 @@ class Support(str, Enum):
 
 
 @dataclass(frozen=True)
-class Capability(Plain):
+class Capability(Serializable):
     """One feature: who does it, why so, and how that was checked where no engine was run."""
 
     support: Support
@@ -74,7 +74,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Capabilities(Plain):
+class Capabilities(Serializable):
     """The features of one server.
 
     ``caps["native-rescore"]`` is a Capability; an unknown name is an error.

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
-from qadapt.errors import AddressError, ConsentRequired, InsecureTransportWarning
+from qadapt.errors import AddressError, ConsentRequiredError, InsecureTransportWarning
 
 if TYPE_CHECKING:
     from qadapt.model.address import Address
@@ -36,9 +36,9 @@ def refuse_variable(address: Address, name: str) -> NoReturn:
     """Refuse an environment variable that a file, and not the user, named for the key.
 
     Raises:
-        ConsentRequired: always; the message names variable and host.
+        ConsentRequiredError: always; the message names variable and host.
     """
-    raise ConsentRequired(
+    raise ConsentRequiredError(
         f"the file asks to send the environment variable {name} as a key to {address.location}",
         hint=f"if you trust the file and the host: --allow-key-env {name} "
         f"(in Python: allow_key_env=[{name!r}])",

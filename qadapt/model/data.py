@@ -18,11 +18,11 @@ from qadapt.errors import (
     ZeroVectorError,
     unheld_rows,
 )
-from qadapt.model import direction, ragged
-from qadapt.model.beside import Extra, Ragged
+from qadapt.model import ragged_arrays, vector_norms
+from qadapt.model.collection_schema import ExtraVector, RaggedArray
 from qadapt.model.metric import Metric
 from qadapt.model.numbers import is_whole
-from qadapt.model.plain import Plain
+from qadapt.model.serializable import Serializable
 
 Id = int | str
 Floats = npt.NDArray[np.float32]
@@ -35,7 +35,7 @@ _EQUAL = "give one id, one vector and one payload for each row"
 
 
 @dataclass(frozen=True)
-class Vector(Plain):
+class Vector(Serializable):
     """A vector to be created: its dimensions, metric and datatype.
 
     Args:
@@ -78,7 +78,7 @@ class Batch:
     vectors: Mapping[str, Floats]
     payloads: Sequence[Mapping[str, Any]] | None
     missing: Mapping[str, npt.NDArray[np.bool_]]
-    extras: Mapping[str, Ragged]
+    extras: Mapping[str, RaggedArray]
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Batch:
         vectors: Mapping[str, npt.ArrayLike] | None = None,
         payloads: Sequence[Mapping[str, Any]] | None = None,
         missing: Mapping[str, npt.NDArray[np.bool_]] | None = None,
-        extras: Mapping[str, Ragged] | None = None,
+        extras: Mapping[str, RaggedArray] | None = None,
     ) -> None:
         listed = _checked_ids(ids)
         _check_columns(vectors, payloads, missing, extras)
@@ -168,13 +168,13 @@ class Batch:
                 for name in missing
             },
             {
-                name: Ragged.concat([batch.extras[name] for batch in batches])
+                name: RaggedArray.concat([batch.extras[name] for batch in batches])
                 for name in batches[0].extras
             },
         )
 
     def check(
-        self, wanted: Mapping[str, Vector], extras: Mapping[str, Extra] | None = None
+        self, wanted: Mapping[str, Vector], extras: Mapping[str, ExtraVector] | None = None
     ) -> None:
         """Refuse what must not be written, before anything is.
 
@@ -199,21 +199,21 @@ class Batch:
             if name not in there:
                 known = [_label(other) for other in (*wanted, *there)]
                 raise SpecError.unknown("vector", _label(name), known)
-        ragged.check_all(self.extras, there, self.ids)
+        ragged_arrays.check_all(self.extras, there, self.ids)
 
     def ready(
         self,
         wanted: Mapping[str, Vector],
-        extras: Mapping[str, Extra] | None = None,
+        extras: Mapping[str, ExtraVector] | None = None,
         *,
-        normalises: bool,
+        normalizes_cosine: bool,
     ) -> Batch:
         """The rows as they are sent: checked, and under cosine of a length that the store can
         compute with. Rows of other lengths are brought to length 1, which keeps their direction.
 
         Args:
             wanted, extras: as in ``check``.
-            normalises: whether the store keeps cosine vectors at length 1.
+            normalizes_cosine: whether the store keeps cosine vectors at length 1.
 
         Raises:
             As ``check``.
@@ -221,12 +221,16 @@ class Batch:
         self.check(wanted, extras)
         vectors = dict(self.vectors)
         for name, array in self.vectors.items():
-            lengths = direction.reach(wanted[name].datatype, normalises=normalises)
+            lengths = vector_norms.safe_norm_range(
+                wanted[name].datatype, normalizes_cosine=normalizes_cosine
+            )
             if wanted[name].metric is Metric.COSINE and lengths is not None:
                 present = ~self.missing[name] if name in self.missing else None
-                vectors[name] = direction.directed(array, lengths, present=present)
+                vectors[name] = vector_norms.rescaled(array, lengths, present=present)
         more = {
-            name: ragged.directed(each, (extras or {})[name], normalises=normalises)
+            name: ragged_arrays.rescaled(
+                each, (extras or {})[name], normalizes_cosine=normalizes_cosine
+            )
             for name, each in self.extras.items()
         }
         return _unchecked(self.ids, vectors, self.payloads, self.missing, more)
@@ -256,7 +260,7 @@ def _unchecked(
     vectors: Mapping[str, Floats],
     payloads: Sequence[Mapping[str, Any]] | None,
     missing: Mapping[str, npt.NDArray[np.bool_]],
-    extras: Mapping[str, Ragged],
+    extras: Mapping[str, RaggedArray],
 ) -> Batch:
     """A batch made of parts that were checked before."""
     batch = object.__new__(Batch)
@@ -270,7 +274,7 @@ def _fill(
     vectors: Mapping[str, Floats],
     payloads: Sequence[Mapping[str, Any]] | None,
     missing: Mapping[str, npt.NDArray[np.bool_]],
-    extras: Mapping[str, Ragged],
+    extras: Mapping[str, RaggedArray],
 ) -> None:
     object.__setattr__(batch, "ids", ids)
     object.__setattr__(batch, "vectors", vectors)
@@ -404,7 +408,7 @@ def check_vectors(
         raise NonFiniteError(*named[:2], what=what, ids=named[2])
     if cosine and (named := _named(np.asarray(~x.any(axis=1)), present, ids)) is not None:
         raise ZeroVectorError(*named[:2], what=what, ids=named[2])
-    unheld = direction.unheld(x, vector.datatype, cosine=cosine)
+    unheld = vector_norms.unrepresentable_rows(x, vector.datatype, cosine=cosine)
     if unheld is not None and (named := _named(unheld, present, ids)) is not None:
         raise unheld_rows(*named[:2], datatype=vector.datatype, what=what, ids=named[2])
 
@@ -423,7 +427,7 @@ def _named(
 
 
 @dataclass(frozen=True)
-class How(Plain):
+class SearchProvenance(Serializable):
     """Who searched, who rescored, over how many candidates, on what.
 
     Attributes:
@@ -451,12 +455,12 @@ class How(Plain):
 
 
 @dataclass(frozen=True)
-class HitsDocument(Plain):
+class HitsDocument(Serializable):
     """The shape of ``Hits.to_dict()``; padding is null."""
 
     ids: tuple[tuple[Id | None, ...], ...]
     scores: tuple[tuple[float | None, ...], ...]
-    how: How
+    how: SearchProvenance
     payloads: tuple[tuple[dict[str, Any] | None, ...], ...] | None = None
 
 
@@ -474,7 +478,7 @@ class Hits:
 
     ids: npt.NDArray[np.object_]
     scores: Floats
-    how: How
+    how: SearchProvenance
     payloads: list[list[dict[str, Any] | None]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -496,7 +500,7 @@ class Hits:
         cls,
         rows: Sequence[Sequence[tuple[Id, float]]],
         k: int,
-        how: How,
+        how: SearchProvenance,
         payloads: list[list[dict[str, Any] | None]] | None = None,
     ) -> Hits:
         """Hits of ``nq`` lists of (id, score), padded to ``k`` columns."""

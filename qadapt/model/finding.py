@@ -7,7 +7,7 @@ from enum import Enum
 
 from qadapt.errors import SpecError
 from qadapt.model.info import Evidence
-from qadapt.model.plain import Plain
+from qadapt.model.serializable import Serializable
 
 
 class Severity(str, Enum):
@@ -39,7 +39,7 @@ class Severity(str, Enum):
 
 
 @dataclass(frozen=True)
-class Finding(Plain):
+class Finding(Serializable):
     """One thing that silently has no effect or hurts.
 
     Attributes:

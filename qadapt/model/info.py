@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from qadapt.model.data import Datatype, Vector
 from qadapt.model.metric import Metric
-from qadapt.model.plain import Plain
 from qadapt.model.quantization import Quantization
 from qadapt.model.rescore import Rescore
+from qadapt.model.serializable import Serializable
 
 
 class State(str, Enum):
@@ -30,7 +30,7 @@ class State(str, Enum):
 
 
 @dataclass(frozen=True)
-class Evidence(Plain):
+class Evidence(Serializable):
     """One signal that was read, with its value."""
 
     signal: str
@@ -38,7 +38,7 @@ class Evidence(Plain):
 
 
 @dataclass(frozen=True)
-class Status(Plain):
+class Status(Serializable):
     """Whether a vector's quantization is in force, and how that was seen.
 
     Attributes:
@@ -57,7 +57,7 @@ class Status(Plain):
 
 
 @dataclass(frozen=True)
-class Server(Plain):
+class Server(Serializable):
     """The engine that answered: which store, which version, deployed how."""
 
     store: str
@@ -66,7 +66,7 @@ class Server(Plain):
 
 
 @dataclass(frozen=True)
-class VectorInfo(Plain):
+class VectorInfo(Serializable):
     """One vector of a collection.
 
     Attributes:
@@ -74,9 +74,9 @@ class VectorInfo(Plain):
         dim, metric, datatype: as stored.
         count: vectors of this name, where the store tells (else the collection's count).
         index: the store's index and its parameters, in the store's own words.
-        quantization: as configured, in common words (``held_by`` says whose codes they are).
+        quantization: as configured, in common words (``quantized_by`` says whose codes they are).
         status: as seen.
-        held_by: ``"store"``, or ``"qadapt"`` when the codes are ours.
+        quantized_by: ``"store"``, or ``"qadapt"`` when the codes are ours.
         default_rescore: what happens to a search that says nothing about rescoring.
         code_bytes, float_bytes: bytes of codes and originals, as the store reports or as files
             show; None where it can't be told.
@@ -91,7 +91,7 @@ class VectorInfo(Plain):
     index: Mapping[str, Any]
     quantization: Quantization
     status: Status
-    held_by: Literal["store", "qadapt"] = "store"
+    quantized_by: Literal["store", "qadapt"] = "store"
     default_rescore: Rescore | None = None
     code_bytes: int | None = None
     float_bytes: int | None = None
@@ -104,20 +104,20 @@ class VectorInfo(Plain):
 
 
 @dataclass(frozen=True)
-class Unmeasured(Plain):
+class UnknownDimension(Serializable):
     """A vector of the schema whose dimension is unknown, because no row that was read has it.
 
     Attributes:
-        read: rows that were read.
-        whole: these are all rows, so the vector is empty.
+        rows_read: rows that were read.
+        collection_of: these are all rows, so the vector is empty.
     """
 
-    read: int
-    whole: bool
+    rows_read: int
+    complete: bool
 
 
 @dataclass(frozen=True)
-class CollectionInfo(Plain):
+class CollectionInfo(Serializable):
     """One collection.
 
     Attributes:
@@ -126,7 +126,8 @@ class CollectionInfo(Plain):
         vectors: one VectorInfo for each vector.
         server: the engine that answered.
         config: the store's own configuration, as it was read; no secrets.
-        unmeasured: vectors of the schema that are not in ``vectors``, because a store that keeps
+        unknown_dimensions: vectors of the schema that are not in ``vectors``, because a store that
+        keeps
             no dimensions has shown no row with one; by name.
         notes: settings of vectors that the collection does not have.
     """
@@ -136,7 +137,7 @@ class CollectionInfo(Plain):
     vectors: Mapping[str, VectorInfo]
     server: Server
     config: Mapping[str, Any] = field(default_factory=dict)
-    unmeasured: Mapping[str, Unmeasured] = field(default_factory=dict)
+    unknown_dimensions: Mapping[str, UnknownDimension] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -145,7 +146,7 @@ class CollectionInfo(Plain):
         parts = {
             "config": self.config,
             "vectors": {
-                name: [v.dim, v.metric.value, v.datatype, str(v.quantization), v.held_by]
+                name: [v.dim, v.metric.value, v.datatype, str(v.quantization), v.quantized_by]
                 for name, v in self.vectors.items()
             },
         }

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, get_args
 
-from qadapt.model.plain import Plain
+from qadapt.model.serializable import Serializable
 
 Accept = Literal["exact", "differs", "client"]
 ACCEPTS: tuple[Accept, ...] = get_args(Accept)
 Strategy = Literal["in-place", "alias", "vector"]
 
 
-class Level(str, Enum):
+class MatchLevel(str, Enum):
     """exact, a cousin, or not at all."""
 
     EXACT = "exact"
@@ -25,7 +25,7 @@ class Level(str, Enum):
 
 
 @dataclass(frozen=True)
-class Match(Plain):
+class Match(Serializable):
     """The result of mapping a quantization to a store.
 
     Attributes:
@@ -34,16 +34,16 @@ class Match(Plain):
         support: what would support it: a version, an index type, another kind, our fallback.
     """
 
-    level: Level
+    level: MatchLevel
     differences: tuple[str, ...] = ()
     support: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, *differences: str) -> Match:
         """exact without differences, else differs."""
-        return cls(Level.DIFFERS if differences else Level.EXACT, differences)
+        return cls(MatchLevel.DIFFERS if differences else MatchLevel.EXACT, differences)
 
     @classmethod
     def unsupported(cls, reason: str, *support: str) -> Match:
         """Not at all: why, and what would support it."""
-        return cls(Level.UNSUPPORTED, (reason,), support)
+        return cls(MatchLevel.UNSUPPORTED, (reason,), support)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from qadapt.errors import SpecError
 from qadapt.model.data import Vector
+from qadapt.model.document_version import UPGRADE, newer_version, of_newer_format
 from qadapt.model.info import Server
 from qadapt.model.match import Accept, Match, Strategy
-from qadapt.model.plain import Plain
 from qadapt.model.quantization import Quantization
-from qadapt.model.written import UPGRADE, newer, of_newer_format
+from qadapt.model.serializable import Serializable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,7 +56,7 @@ _MEANING = {
 
 
 @dataclass(frozen=True)
-class Estimate(Plain):
+class Estimate(Serializable):
     """What a step will hold and stop, in bytes.
 
     Attributes:
@@ -75,7 +75,7 @@ class Estimate(Plain):
 
 
 @dataclass(frozen=True)
-class Step(Plain):
+class Step(Serializable):
     """One step of a plan.
 
     Attributes:
@@ -103,7 +103,7 @@ class Step(Plain):
 
 
 @dataclass(frozen=True)
-class Plan(Plain):
+class Plan(Serializable):
     """Ordered steps from what is to what was asked for.
 
     Attributes:
@@ -121,7 +121,7 @@ class Plan(Plain):
         disabled: native features switched off.
         fingerprint: of the configuration that the plan was made from.
         count, dim: rows and dimensions when planned.
-        becomes: the vector's metric and datatype, where those change too; None where not.
+        target_vector: the vector's metric and datatype, where those change too; None where not.
         strategy: how it was to be done, ``in-place``, ``alias`` or ``vector``; None left it to
             the store.
         steps: in order.
@@ -151,7 +151,7 @@ class Plan(Plain):
     notes: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     guard: Guard | None = None
-    becomes: Vector | None = None
+    target_vector: Vector | None = None
     strategy: Strategy | None = None
     reopen: str = ""
     format: int = PLAN_FORMAT
@@ -179,15 +179,15 @@ class Plan(Plain):
             SpecError: the data has another shape, or was written by a newer qadapt.
         """
         _refuse_surrogates(data)
-        told = newer(data, PLAN_FORMAT)
-        if told is not None and of_newer_format(data, PLAN_FORMAT):
-            raise SpecError(f"the plan was {told}", hint=UPGRADE)
+        reported = newer_version(data, PLAN_FORMAT)
+        if reported is not None and of_newer_format(data, PLAN_FORMAT):
+            raise SpecError(f"the plan was {reported}", hint=UPGRADE)
         try:
             return super().from_dict(data)
         except SpecError as error:
-            if told is None:
+            if reported is None:
                 raise
-            raise SpecError(f"the plan was {told}: {error.message}", hint=UPGRADE) from error
+            raise SpecError(f"the plan was {reported}: {error.message}", hint=UPGRADE) from error
 
     @property
     def changed_vector(self) -> str:
@@ -216,7 +216,7 @@ _GUARD = re.compile(r"\s*recall\s*@\s*(\d+)\s*>=\s*([0-9.]+(?:e-?[0-9]+)?%?)\s*"
 
 
 @dataclass(frozen=True)
-class Guard(Plain):
+class Guard(Serializable):
     """Recall that must hold on the user's own vectors, else the change is undone.
 
     Args:

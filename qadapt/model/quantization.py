@@ -10,8 +10,8 @@ from enum import Enum
 from typing import Any, Literal
 
 from qadapt.errors import SpecError
-from qadapt.model.plain import Plain
 from qadapt.model.rescore import Rescore, RescoreLike, number_text
+from qadapt.model.serializable import Serializable
 
 Place = Literal["ram", "disk"]
 
@@ -55,7 +55,7 @@ _COMMON = ("rescore", "codes", "originals", "native")
 
 
 @dataclass(frozen=True)
-class Quantization(Plain):
+class Quantization(Serializable):
     """Quantization of one vector.
 
     Create one with ``qa.none()``, ``qa.float16()``, ``qa.scalar()``, ``qa.rotational()``,

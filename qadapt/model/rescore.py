@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from qadapt.errors import SpecError
-from qadapt.model.plain import Plain
+from qadapt.model.serializable import Serializable
 
 Source = Literal["originals", "codes", "off"]
 
@@ -22,7 +22,7 @@ def number_text(value: float) -> str:
 
 
 @dataclass(frozen=True)
-class Rescore(Plain):
+class Rescore(Serializable):
     """How candidates found by codes are scored again.
 
     Args:

@@ -21,11 +21,11 @@ from typing import Any, NoReturn, TypeVar
 
 from qadapt.errors import QadaptError, SpecError
 from qadapt.model.address import Address
-from qadapt.model.document import read_document
-from qadapt.model.plain import Plain
+from qadapt.model.document_io import read_document
 from qadapt.model.plan import Guard
 from qadapt.model.quantization import Place, Quantization
 from qadapt.model.rescore import Rescore
+from qadapt.model.serializable import Serializable
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ _RECALL = re.compile(r"recall@([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
-class VectorSpec(Plain):
+class VectorSpec(Serializable):
     """What is wanted of one vector.
 
     Attributes:
@@ -79,7 +79,7 @@ class VectorSpec(Plain):
 
 
 @dataclass(frozen=True)
-class CollectionSpec(Plain):
+class CollectionSpec(Serializable):
     """What is wanted of one collection: its vectors, and the recall that must hold."""
 
     vectors: Mapping[str, VectorSpec] = field(hash=False)
@@ -87,7 +87,7 @@ class CollectionSpec(Plain):
 
 
 @dataclass(frozen=True)
-class StoreSpec(Plain):
+class StoreSpec(Serializable):
     """What is wanted of one store.
 
     Attributes:
@@ -103,7 +103,7 @@ class StoreSpec(Plain):
 
 
 @dataclass(frozen=True)
-class Spec(Plain):
+class Spec(Serializable):
     """All that a spec file says."""
 
     stores: tuple[StoreSpec, ...]
@@ -135,7 +135,7 @@ def parse_spec(text: str, *, where: str = "the spec", folder: Path | None = None
     Raises:
         SpecError: what is wrong in it, and where.
     """
-    at = _At(where)
+    at = _Location(where)
     document = at.mapping(read_document(text, where), "a mapping with store and collections")
     if "stores" in document:
         at.known(document, ("stores",))
@@ -150,14 +150,14 @@ def parse_spec(text: str, *, where: str = "the spec", folder: Path | None = None
     return Spec(stores)
 
 
-class _At:
+class _Location:
     """A place in the document, for error messages."""
 
     def __init__(self, where: str, path: tuple[str, ...] = ()) -> None:
         self.where, self.path = where, path
 
-    def down(self, key: str) -> _At:
-        return _At(self.where, (*self.path, key))
+    def down(self, key: str) -> _Location:
+        return _Location(self.where, (*self.path, key))
 
     def __str__(self) -> str:
         path = ".".join(part or "''" for part in self.path)
@@ -192,7 +192,7 @@ def _kind(value: Any) -> str:
     return words.get(type(value)) or f"{value!r:.60}"
 
 
-def _store(value: Any, at: _At, folder: Path | None) -> StoreSpec:
+def _store(value: Any, at: _Location, folder: Path | None) -> StoreSpec:
     document = at.mapping(value, "a mapping with store and collections")
     at.known(document, ("store", "collections"))
     for key in ("store", "collections"):
@@ -212,7 +212,7 @@ def _store(value: Any, at: _At, folder: Path | None) -> StoreSpec:
     return StoreSpec(address, collections)
 
 
-def _collection(value: Any, at: _At, folder: Path | None) -> CollectionSpec:
+def _collection(value: Any, at: _Location, folder: Path | None) -> CollectionSpec:
     document = at.mapping(value, "a mapping with vectors or quantization")
     at.known(document, (*_COLLECTION_KEYS, *_VECTOR_KEYS))
     own = {key: item for key, item in document.items() if key in _VECTOR_KEYS}
@@ -230,7 +230,7 @@ def _collection(value: Any, at: _At, folder: Path | None) -> CollectionSpec:
     )
 
 
-def _vector(value: Any, at: _At) -> VectorSpec:
+def _vector(value: Any, at: _Location) -> VectorSpec:
     document = at.mapping(value, "a mapping with quantization")
     at.known(document, _VECTOR_KEYS)
     if document.get("quantization") is None:
@@ -253,7 +253,7 @@ def _vector(value: Any, at: _At) -> VectorSpec:
     return at.call(VectorSpec, quantization, rescore, native=native or {}, **places)
 
 
-def _guard(value: Any, at: _At, folder: Path | None) -> Guard:
+def _guard(value: Any, at: _Location, folder: Path | None) -> Guard:
     if isinstance(value, str):
         return at.call(Guard.parse, value)
     document = at.mapping(value, "text such as 'recall@10>=0.95', or a mapping with recall@10")
@@ -282,7 +282,7 @@ def _guard(value: Any, at: _At, folder: Path | None) -> Guard:
     return at.call(Guard, recall, k, queries, seed)
 
 
-def _refuse_twice(stores: Iterable[StoreSpec], places: Iterable[_At]) -> None:
+def _refuse_twice(stores: Iterable[StoreSpec], places: Iterable[_Location]) -> None:
     seen: set[tuple[str, str]] = set()
     for store, place in zip(stores, places, strict=True):
         for name in store.collections:

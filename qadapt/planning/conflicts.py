@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from qadapt.errors import BusyError, PlanError, PlanStale, StoreError, UnsupportedError
-from qadapt.local import seen
+from qadapt.errors import BusyError, PlanError, PlanStaleError, StoreError, UnsupportedError
+from qadapt.local import collection_info
 from qadapt.local.state import being_changed, changed_by, exclusive
 from qadapt.model import Plan
-from qadapt.planning import requests
-from qadapt.planning.journal import Record
+from qadapt.planning import client_operations
+from qadapt.planning.journal import ChangeRecord
 from qadapt.stores.base import OnProgress, Store
 
 
@@ -58,18 +58,18 @@ def refuse_other_kind(store: Store, plan: Plan) -> None:
     A client that does not use this state folder shares no lock with this process.
 
     Raises:
-        PlanStale
+        PlanStaleError
     """
-    now = seen.info(store, plan.collection).vectors[plan.changed_vector].quantization
+    now = collection_info.info(store, plan.collection).vectors[plan.changed_vector].quantization
     if now.kind is not plan.target.kind:
-        raise PlanStale(
+        raise PlanStaleError(
             f"another client changed {plan.collection!r} at the same time: it has {now} now, and "
             f"not {plan.target}",
             hint="when the other client is done, make the plan again: `qadapt plan`",
         )
 
 
-def withdraw(store: Store, record: Record, progress: OnProgress, timeout: float) -> None:
+def withdraw(store: Store, record: ChangeRecord, progress: OnProgress, timeout: float) -> None:
     """Take back what is qadapt's own of a change that another client's change replaced.
 
     The step in the store has no effect any more, and its reverse would undo the other change.
@@ -77,10 +77,13 @@ def withdraw(store: Store, record: Record, progress: OnProgress, timeout: float)
     """
     steps = record.plan.steps
     started = sorted(record.started_steps(), reverse=True)
-    if sum(not requests.ours(steps[number].request) for number in started) > 1:
+    if (
+        sum(not client_operations.is_client_operation(steps[number].request) for number in started)
+        > 1
+    ):
         return
     for number in started:
         reverse = steps[number].reverse
-        if reverse is not None and requests.ours(reverse):
-            requests.run(store, record.plan.collection, reverse, progress, timeout)
+        if reverse is not None and client_operations.is_client_operation(reverse):
+            client_operations.run(store, record.plan.collection, reverse, progress, timeout)
         record.add("step taken back", step=number)

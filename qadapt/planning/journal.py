@@ -28,12 +28,12 @@ import numpy as np
 
 from qadapt.durable import create_private, sync_folder
 from qadapt.errors import BusyError, IntegrityError, NotFoundError, PlanError, QadaptError
-from qadapt.local.state import key_of, private_folder, state_access, state_dir, write_whole
-from qadapt.locking import HeldError, Lock
+from qadapt.local.state import key_of, private_folder, state_access, state_dir, write_state_file
+from qadapt.locking import Lock, LockHeldError
 from qadapt.model import Plan
 from qadapt.model.address import Address
+from qadapt.model.document_version import UPGRADE, newer_version
 from qadapt.model.plan import PLAN_FORMAT
-from qadapt.model.written import UPGRADE, newer
 from qadapt.planning import events
 from qadapt.planning.events import DamageError, Event
 from qadapt.version import __version__
@@ -57,7 +57,7 @@ def utc_now() -> str:
 
 
 @dataclass(frozen=True)
-class Damaged:
+class DamagedRecord:
     """A record that cannot be read.
 
     Attributes:
@@ -88,7 +88,7 @@ class Damaged:
         )
 
 
-class Record:
+class ChangeRecord:
     """One change on disk: its plan and its events."""
 
     def __init__(self, folder: Path) -> None:
@@ -110,11 +110,13 @@ class Record:
             document = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
             raise self._unusable(f"{PLAN}: {_words(error)}") from error
-        told = newer(document, PLAN_FORMAT)
+        reported = newer_version(document, PLAN_FORMAT)
         try:
             Plan.from_dict(document)
         except QadaptError as error:
-            raise self._unusable(told or f"{PLAN}: {error.message}", told is not None) from error
+            raise self._unusable(
+                reported or f"{PLAN}: {error.message}", reported is not None
+            ) from error
         return document
 
     def events(self) -> list[Event]:
@@ -130,11 +132,15 @@ class Record:
         try:
             return events.decode(content, steps)
         except DamageError as error:
-            told = next(
-                (why for item in events.readable(content) if (why := newer(item, events.FORMAT))),
+            reported = next(
+                (
+                    why
+                    for item in events.readable(content)
+                    if (why := newer_version(item, events.FORMAT))
+                ),
                 None,
             )
-            raise self._unusable(told or f"{JOURNAL}: {error}", told is not None) from error
+            raise self._unusable(reported or f"{JOURNAL}: {error}", reported is not None) from error
 
     def _content(self) -> bytes:
         try:
@@ -146,8 +152,8 @@ class Record:
         hint = abandon_hint(self.id)
         if of_newer:
             hint = f"{UPGRADE}; or {hint}"
-        told = f"the record of the change {self.id} cannot be used: {problem} ({self.folder})"
-        error = IntegrityError(told, hint=hint)
+        reported = f"the record of the change {self.id} cannot be used: {problem} ({self.folder})"
+        error = IntegrityError(reported, hint=hint)
         error.__dict__["problem"] = problem
         return error
 
@@ -169,9 +175,9 @@ class Record:
         if not found or found[0]["event"] != "begun":
             raise self._unusable(f"{JOURNAL} does not tell that the change was begun")
         for item in found:
-            told = newer({"format": item.get("format")}, events.FORMAT)
-            if told is not None:
-                raise self._unusable(newer(item, events.FORMAT) or told, True)
+            reported = newer_version({"format": item.get("format")}, events.FORMAT)
+            if reported is not None:
+                raise self._unusable(newer_version(item, events.FORMAT) or reported, True)
         digests = [item["plan"] for item in found if "plan" in item]
         if digests and self.state != "undone" and events.digest(document) not in digests:
             raise self._unusable(f"{PLAN} was changed since the change was begun")
@@ -194,8 +200,8 @@ class Record:
             end = content.rfind(b"\n") + 1  # behind it is what a crash tore off
             file.seek(end)
             file.truncate()
-            told = {"at": utc_now(), "event": event, **values}
-            file.write(events.encode(told, events.last_sum(content)))
+            reported = {"at": utc_now(), "event": event, **values}
+            file.write(events.encode(reported, events.last_sum(content)))
             file.flush()
             os.fsync(file.fileno())
 
@@ -259,12 +265,12 @@ def folder_of(plan: Plan) -> Path:
     return changes_dir() / plan.id
 
 
-def marks(key: str) -> Path:
+def index_files(key: str) -> Path:
     """The folder whose files name the changes of a collection."""
     return state_dir() / "by_collection" / key
 
 
-def begin(plan: Plan, queries: np.ndarray | None = None) -> Record:
+def begin(plan: Plan, queries: np.ndarray | None = None) -> ChangeRecord:
     """A new record, with the plan on disk and the change marked as begun.
 
     Args:
@@ -277,7 +283,7 @@ def begin(plan: Plan, queries: np.ndarray | None = None) -> Record:
     with _one_at_a_time():
         folder = folder_of(plan)
         document = plan.to_dict()
-        told = {
+        reported = {
             "sequence": _next_number(),
             "format": events.FORMAT,
             "qadapt": __version__,
@@ -285,32 +291,32 @@ def begin(plan: Plan, queries: np.ndarray | None = None) -> Record:
             "collection": plan.collection,
             "plan": events.digest(document),
         }
-        mark = private_folder(marks(key(plan.address, plan.collection))) / plan.id
+        mark = private_folder(index_files(key(plan.address, plan.collection))) / plan.id
         mark.touch(mode=0o600)
         sync_folder(mark.parent)
         if folder.exists():
-            return _begin_again(Record(folder), plan, queries, told)
-        return _begin_new(folder, plan, queries, told)
+            return _begin_again(ChangeRecord(folder), plan, queries, reported)
+        return _begin_new(folder, plan, queries, reported)
 
 
 def _begin_new(
-    folder: Path, plan: Plan, queries: np.ndarray | None, told: Mapping[str, Any]
-) -> Record:
+    folder: Path, plan: Plan, queries: np.ndarray | None, reported: Mapping[str, Any]
+) -> ChangeRecord:
     private_folder(folder.parent)
     for left in folder.parent.glob(f"{_MAKING}*"):  # by a crash; nobody else begins just now
         shutil.rmtree(left)
     making = private_folder(folder.parent / f"{_MAKING}{plan.id}")
     _write_plan(making, plan, queries)
-    Record(making).add("begun", **told)
+    ChangeRecord(making).add("begun", **reported)
     sync_folder(making)
     making.rename(folder)
     sync_folder(folder.parent)
-    return Record(folder)
+    return ChangeRecord(folder)
 
 
 def _begin_again(
-    record: Record, plan: Plan, queries: np.ndarray | None, told: Mapping[str, Any]
-) -> Record:
+    record: ChangeRecord, plan: Plan, queries: np.ndarray | None, reported: Mapping[str, Any]
+) -> ChangeRecord:
     record.check()
     if place_of(record.plan) != place_of(plan):
         raise PlanError(
@@ -318,7 +324,7 @@ def _begin_again(
             hint="make the plan again: `qadapt plan`",
         )
     # The event first: a crash in between leaves the plan of before, which an event names too.
-    record.add("begun", **told)
+    record.add("begun", **reported)
     _write_plan(record.folder, plan, queries)
     return record
 
@@ -330,7 +336,7 @@ def _write_plan(folder: Path, plan: Plan, queries: np.ndarray | None) -> None:
             np.save(file, queries, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
-    write_whole(folder / PLAN, plan.to_json())
+    write_state_file(folder / PLAN, plan.to_json())
 
 
 @contextmanager
@@ -339,9 +345,9 @@ def _one_at_a_time() -> Iterator[None]:
     lock = Lock(private_folder(state_dir() / "locks") / "journal.lock")
     try:
         lock.acquire(_PATIENCE)
-    except HeldError as held:
+    except LockHeldError as held:
         raise BusyError(
-            f"another change is being begun by {held.holder}", hint=held.holder.way_out
+            f"another change is being begun by {held.holder}", hint=held.holder.release_hint
         ) from None
     try:
         yield
@@ -398,16 +404,16 @@ def _folders() -> list[Path]:
     return [folder / name for name in names if not name.startswith(".")]
 
 
-def scan() -> tuple[list[Record], list[Damaged]]:
+def scan() -> tuple[list[ChangeRecord], list[DamagedRecord]]:
     """All changes, the one begun last first; and the records that cannot be read."""
     return _checked(_folders())
 
 
-def _checked(folders: Iterable[Path]) -> tuple[list[Record], list[Damaged]]:
-    good: list[tuple[int, str, str, Record]] = []
+def _checked(folders: Iterable[Path]) -> tuple[list[ChangeRecord], list[DamagedRecord]]:
+    good: list[tuple[int, str, str, ChangeRecord]] = []
     bad = []
     for folder in folders:
-        record = Record(folder)
+        record = ChangeRecord(folder)
         try:
             record.check()
             begun = record.latest()[0]
@@ -420,29 +426,31 @@ def _checked(folders: Iterable[Path]) -> tuple[list[Record], list[Damaged]]:
     return [item[3] for item in good], bad
 
 
-def _damaged(record: Record, error: IntegrityError) -> Damaged:
+def _damaged(record: ChangeRecord, error: IntegrityError) -> DamagedRecord:
     address, collection = next(iter(_told_places(record.folder)), ("", ""))
     problem = str(error.__dict__.get("problem", error.message))
-    return Damaged(record.id, str(record.folder), problem, error.hint or "", address, collection)
+    return DamagedRecord(
+        record.id, str(record.folder), problem, error.hint or "", address, collection
+    )
 
 
 def _told_places(folder: Path) -> list[tuple[str, str]]:
     """Address and collection as the files of a damaged record tell them."""
-    told: list[Any] = []
+    reported: list[Any] = []
     for name in (PLAN, JOURNAL):
         try:
             content = (folder / name).read_bytes()
         except OSError:
             continue  # reported by name elsewhere
         if name == JOURNAL:
-            told += events.readable(content)
+            reported += events.readable(content)
             continue
         try:
-            told.append(json.loads(content))
+            reported.append(json.loads(content))
         except (ValueError, RecursionError):
             continue
     places = []
-    for item in told:
+    for item in reported:
         if not isinstance(item, dict):
             continue
         address, collection = item.get("address"), item.get("collection")
@@ -465,19 +473,19 @@ def _literal(name: str) -> str:
     return "".join(f"[{char}]" if char in "*?[" else char for char in name)
 
 
-def records() -> Iterator[Record]:
+def records() -> Iterator[ChangeRecord]:
     """All changes that can be read, the one begun last first."""
     yield from scan()[0]
 
 
-def of_collection(address: str, collection: str) -> list[Record]:
+def of_collection(address: str, collection: str) -> list[ChangeRecord]:
     """The changes of one collection, the one begun last first.
 
     Raises:
         IntegrityError: a record of this collection cannot be read.
     """
     wanted = key(address, collection)
-    marked = marks(wanted)
+    marked = index_files(wanted)
     names = set(os.listdir(marked)) if marked.is_dir() else set()
     theirs = [
         folder
@@ -490,7 +498,7 @@ def of_collection(address: str, collection: str) -> list[Record]:
     return [record for record in good if place_of(record.plan) == wanted]
 
 
-def find(change: str) -> Record:
+def find(change: str) -> ChangeRecord:
     """The record of a change, by its id or the beginning of it.
 
     Raises:
@@ -498,19 +506,19 @@ def find(change: str) -> Record:
         IntegrityError: it cannot be read.
     """
     found = locate(change)
-    if isinstance(found, Damaged):
+    if isinstance(found, DamagedRecord):
         raise found.error()
     return found
 
 
-def locate(change: str) -> Record | Damaged:
+def locate(change: str) -> ChangeRecord | DamagedRecord:
     """As ``find``, and a damaged record too.
 
     Raises:
         NotFoundError: none, or more than one.
     """
     good, bad = scan()
-    known: dict[str, Record | Damaged] = {item.id: item for item in good}
+    known: dict[str, ChangeRecord | DamagedRecord] = {item.id: item for item in good}
     known.update({item.id: item for item in bad})
     fitting = [name for name in known if name.startswith(change)]
     if change in known:
@@ -525,7 +533,7 @@ def locate(change: str) -> Record | Damaged:
     return known[fitting[0]]
 
 
-def pending(address: str, collection: str) -> Record | None:
+def pending(address: str, collection: str) -> ChangeRecord | None:
     """The newest change of a collection, if it was left unfinished.
 
     Raises:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from qadapt.errors import NotFoundError, SpecError, UnsupportedError
-from qadapt.local import codes, seen
+from qadapt.local import client_codes, collection_info
 from qadapt.local.settings import read_settings
 from qadapt.model import (
     ACCEPTS,
@@ -15,8 +15,8 @@ from qadapt.model import (
     Estimate,
     Guard,
     Kind,
-    Level,
     Match,
+    MatchLevel,
     Metric,
     Plan,
     Quantization,
@@ -31,8 +31,13 @@ from qadapt.model import (
 )
 from qadapt.model.data import Datatype
 from qadapt.planning import journal
-from qadapt.planning.requests import BUILD_CODES, DROP_CODES, FORGET, REMEMBER
-from qadapt.stores.base import Store, refuse
+from qadapt.planning.client_operations import (
+    BUILD_CODES,
+    DROP_CODES,
+    RESET_SEARCH_DEFAULTS,
+    SET_SEARCH_DEFAULTS,
+)
+from qadapt.stores.base import Store, unsupported_error
 from qadapt.version import __version__
 
 STRATEGIES: tuple[Strategy, ...] = ("in-place", "alias", "vector")
@@ -72,39 +77,39 @@ def make_plan(
         raise SpecError.unknown("strategy", strategy, STRATEGIES)
     if accept not in ACCEPTS:
         raise SpecError.unknown("accept", accept, ACCEPTS)
-    if store.whole(collection) != collection:
+    if store.collection_of(collection) != collection:
         raise UnsupportedError(
             f"{collection!r} is one part of a collection, and quantization is of the whole",
-            hint=f"plan for {store.whole(collection)!r}",
+            hint=f"plan for {store.collection_of(collection)!r}",
         )
-    info = seen.info(store, collection)
+    info = collection_info.info(store, collection)
     now = info.vectors[which_vector(collection, info.vectors, vector)]
     wanted = now.quantization if quantization is None else Quantization.of(quantization)
-    if quantization is None and now.held_by == "qadapt":
+    if quantization is None and now.quantized_by == "qadapt":
         accept = "client"  # as it is: the codes are ours already
-    becomes = _becomes(now, wanted, metric, datatype)
-    by_us, target, match = _who(store, now, wanted, accept)
+    target_vector = _target_vector(now, wanted, metric, datatype)
+    by_us, target, match = _decide_backend(store, now, wanted, accept)
     new = None
     if strategy == "vector":
-        _refuse_new_vector(by_us, becomes, wanted)
+        _refuse_new_vector(by_us, target_vector, wanted)
         name, steps = store.vector_steps(info, now.name, wanted.replace(rescore=None))
         new = name if steps else None
     elif by_us:
         steps = _client_steps(store, info, now, wanted)
     else:
         steps = _store_steps(store, info, now, wanted, strategy)
-    if becomes is not None and steps and store.traits.recreates_alone:
+    if target_vector is not None and steps and store.traits.recreates_separately:
         raise UnsupportedError(
             f"the metric or datatype changes in a plan of its own, not together with {wanted}",
             hint="plan the metric or datatype first, then the quantization",
         )
-    if becomes is not None:
-        steps = store.recreate_steps(info, now.name, becomes) + steps
+    if target_vector is not None:
+        steps = store.recreate_steps(info, now.name, target_vector) + steps
     _refuse_copy(store, steps, strategy)
-    remember = _remember_step(store, info, now.name if new is None else new, wanted)
+    remember = _search_defaults_step(store, info, now.name if new is None else new, wanted)
     # Reset first, set last: a crash in between must not leave rescoring without quantization.
     steps = remember + steps if wanted.rescore is None else steps + remember
-    steps += _forget_steps(store, info)
+    steps += _reset_defaults_steps(store, info)
     if not steps:
         steps = [Step(Symbol.NOTHING, "nothing to do", _why_nothing(now), {})]
     return Plan(
@@ -126,7 +131,7 @@ def make_plan(
         notes=_notes(store, info, now, wanted, by_us),
         disabled=store.disabled,
         guard=rooted(guard),
-        becomes=becomes,
+        target_vector=target_vector,
         strategy=strategy,
         reopen=store.address.reopen,
         qadapt=__version__,
@@ -134,26 +139,26 @@ def make_plan(
     )
 
 
-def _becomes(
+def _target_vector(
     now: VectorInfo,
     wanted: Quantization,
     metric: Metric | str | None,
     datatype: Datatype | None,
 ) -> Vector | None:
     """The vector with another metric or datatype; None where it stays what it is."""
-    becomes = Vector(
+    target_vector = Vector(
         now.dim,
         now.metric if metric is None else Metric.of(metric),
         now.datatype if datatype is None else datatype,
     )
-    if becomes == now.vector:
+    if target_vector == now.vector:
         return None
-    if wanted.kind is Kind.FLOAT16 or now.held_by == "qadapt":
+    if wanted.kind is Kind.FLOAT16 or now.quantized_by == "qadapt":
         raise UnsupportedError(
             f"the metric or datatype changes in a plan of its own, not together with {wanted}",
             hint="plan `none` first, then the metric or datatype, then the quantization",
         )
-    return becomes
+    return target_vector
 
 
 def rooted(guard: Guard | None) -> Guard | None:
@@ -183,37 +188,39 @@ def which_vector(collection: str, vectors: Iterable[str], name: str | None) -> s
     return name
 
 
-def _who(
+def _decide_backend(
     store: Store, now: VectorInfo, wanted: Quantization, accept: Accept
 ) -> tuple[bool, Quantization, Match]:
     """Whether the codes will be ours, what they will be, and how near to what was asked."""
     if wanted.kind is Kind.NONE:
         return False, wanted, Match.of()
-    mapped = codes.by_store(store, wanted, now.vector)
+    mapped = client_codes.by_store(store, wanted, now.vector)
     native = mapped.match
-    if native.level is Level.EXACT or (native.level is Level.DIFFERS and accept != "exact"):
+    if native.level is MatchLevel.EXACT or (
+        native.level is MatchLevel.DIFFERS and accept != "exact"
+    ):
         return False, mapped.target.replace(rescore=wanted.rescore), native
-    ours = codes.match(wanted)
-    if accept == "client" and ours.level is not Level.UNSUPPORTED:
+    ours = client_codes.match(wanted)
+    if accept == "client" and ours.level is not MatchLevel.UNSUPPORTED:
         return True, wanted, ours
-    if native.level is Level.DIFFERS:
+    if native.level is MatchLevel.DIFFERS:
         raise UnsupportedError(
             f"{store.name} has only a cousin of {wanted}: {'; '.join(native.differences)}",
             hint="allow it with accept='differs' (--accept differs)",
         )
     offer = native.support
-    if ours.level is not Level.UNSUPPORTED:
+    if ours.level is not MatchLevel.UNSUPPORTED:
         offer = (*offer, "accept='client' (--accept client): qadapt's own codes beside the store")
-    raise refuse(native.replace(support=offer), wanted, store.name)
+    raise unsupported_error(native.replace(support=offer), wanted, store.name)
 
 
-def _refuse_new_vector(by_us: bool, becomes: Vector | None, wanted: Quantization) -> None:
+def _refuse_new_vector(by_us: bool, target_vector: Vector | None, wanted: Quantization) -> None:
     if by_us:
         raise UnsupportedError(
             f"{wanted} would be qadapt's own codes, which need no new vector",
             hint="leave out strategy='vector' (--strategy)",
         )
-    if becomes is not None:
+    if target_vector is not None:
         raise UnsupportedError(
             "a new vector has the metric and datatype of the one that it is made of",
             hint="strategy='alias' (--strategy alias), for a metric or datatype",
@@ -221,12 +228,14 @@ def _refuse_new_vector(by_us: bool, becomes: Vector | None, wanted: Quantization
 
 
 def _refuse_copy(store: Store, steps: Iterable[Step], strategy: Strategy | None) -> None:
-    beside = "; or strategy='vector': a new vector beside it" if store.traits.new_vectors else ""
+    strategy_hint = (
+        "; or strategy='vector': a new vector beside it" if store.traits.adds_vectors else ""
+    )
     for step in steps:
         if strategy == "in-place" and step.symbol is Symbol.RECREATE:
             raise UnsupportedError(
                 f"this cannot be done in place: {step.reason}",
-                hint=f"strategy='alias' (--strategy alias): {step.action}{beside}",
+                hint=f"strategy='alias' (--strategy alias): {step.action}{strategy_hint}",
             )
 
 
@@ -238,12 +247,12 @@ def _store_steps(
     strategy: Strategy | None,
 ) -> list[Step]:
     steps = []
-    told = info
-    if now.held_by == "qadapt":
+    reported = info
+    if now.quantized_by == "qadapt":
         steps.append(_drop_codes(now))
-        told = store.info(info.name)
+        reported = store.info(info.name)
     way = store.alias_steps if strategy == "alias" else store.steps
-    return steps + way(told, now.name, wanted.replace(rescore=None))
+    return steps + way(reported, now.name, wanted.replace(rescore=None))
 
 
 def _drop_codes(now: VectorInfo) -> Step:
@@ -261,7 +270,7 @@ def _client_steps(
     store: Store, info: CollectionInfo, now: VectorInfo, wanted: Quantization
 ) -> list[Step]:
     bare = wanted.replace(rescore=None)
-    same = now.held_by == "qadapt" and now.quantization.replace(rescore=None) == bare
+    same = now.quantized_by == "qadapt" and now.quantization.replace(rescore=None) == bare
     if same and now.status.state in (State.ACTIVE, State.UNKNOWN):
         return []
     former = read_settings(store, info.name).of(now.name).client
@@ -287,7 +296,7 @@ def _client_steps(
     ]
 
 
-def _remember_step(
+def _search_defaults_step(
     store: Store, info: CollectionInfo, vector: str, wanted: Quantization
 ) -> list[Step]:
     former = read_settings(store, info.name).of(vector).rescore
@@ -296,7 +305,7 @@ def _remember_step(
 
     def request(rescore: Rescore | None) -> dict[str, str | None]:
         text = None if rescore is None else str(rescore)
-        return {"op": REMEMBER, "vector": vector, "rescore": text}
+        return {"op": SET_SEARCH_DEFAULTS, "vector": vector, "rescore": text}
 
     if wanted.rescore is None:
         action = "reset default search parameters: rescoring is the store's default"
@@ -313,16 +322,16 @@ def _remember_step(
     ]
 
 
-def _forget_steps(store: Store, info: CollectionInfo) -> list[Step]:
+def _reset_defaults_steps(store: Store, info: CollectionInfo) -> list[Step]:
     """Drop the settings of vectors that the collection does not have."""
     return [
         Step(
             Symbol.CLIENT,
             f"drop the settings of the vector {name!r}",
             "the collection does not have this vector",
-            {"op": FORGET, "vector": name},
+            {"op": RESET_SEARCH_DEFAULTS, "vector": name},
             # They have no effect, so there is nothing to bring back.
-            {"op": FORGET, "vector": name},
+            {"op": RESET_SEARCH_DEFAULTS, "vector": name},
         )
         for name in read_settings(store, info.name).vectors
         if name not in info.vectors

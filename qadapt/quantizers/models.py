@@ -31,13 +31,13 @@ class Check:
     against: str
 
     @property
-    def near(self) -> bool:
+    def validated(self) -> bool:
         """Whether predictions may be taken as they are."""
         return self.off <= NEAR
 
 
 @dataclass(frozen=True)
-class Modelled:
+class ModelMatch:
     """A model, and what is known of it.
 
     Attributes:
@@ -75,17 +75,17 @@ class QuantizerModels(abc.ABC):
 
     def model_of(
         self, target: Quantization, vector: Vector, native: Mapping[str, Any]
-    ) -> Modelled | None:
+    ) -> ModelMatch | None:
         """The model of what the store makes of a setting; None where there is none."""
         if target.kind in (Kind.NONE, Kind.FLOAT16):
             half = target.kind is Kind.FLOAT16
             name = "16-bit floats" if half else "floats"
-            return Modelled(Exact(vector.metric, half=half), name, Check(0.0, "by definition"))
+            return ModelMatch(Exact(vector.metric, half=half), name, Check(0.0, "by definition"))
         found = self.quantizer(target, vector, native)
         if found is None:
             return None
         name, model = found
-        return Modelled(model, name, self.checks.get(name))
+        return ModelMatch(model, name, self.checks.get(name))
 
     def candidates(
         self,

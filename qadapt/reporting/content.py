@@ -9,7 +9,7 @@ from qadapt.costing import Cost
 from qadapt.diagnosis import Diagnosis
 from qadapt.evaluation.results import Advice, Evaluation, Figure, Result, Simulation
 from qadapt.evaluation.verify import Verification
-from qadapt.model import Plain
+from qadapt.model import Serializable
 
 Axis = Literal["bytes", "latency"]
 # With more predicted settings than this, plots show them small and tables list them separately.
@@ -17,7 +17,7 @@ CROWD = 20
 
 
 @dataclass(frozen=True)
-class Point(Plain):
+class Point(Serializable):
     """One setting in the plots.
 
     Attributes:
@@ -42,7 +42,7 @@ class Point(Plain):
 
 
 @dataclass(frozen=True)
-class ReportContent(Plain):
+class ReportContent(Serializable):
     """Everything that a report shows, as plain data.
 
     Attributes:

@@ -177,7 +177,9 @@ def _advice(report: ReportContent) -> str:
                 f"{tables.share(option.recall.value)} ({option.source}), RAM "
                 f"{tables.size(option.ram)}. {escape(why)}</p>"
             )
-    out = Table("", ["Ruled out", "Why"], [[each.setting, each.why] for each in advice.ruled_out])
+    out = Table(
+        "", ["Ruled out", "Why"], [[each.setting, each.reason] for each in advice.ruled_out]
+    )
     lines += [_table(out)] if out.rows else []
     lines += [f"<pre>{escape(advice.spec)}</pre>"] if advice.spec else []
     return "\n".join(lines)
@@ -209,13 +211,13 @@ def _verification(found: Verification) -> str:
             each.label,
             tables.share(each.recall),
             f"{tables.share(each.low)} to {tables.share(each.high)}",
-            tables.number(each.ms),
+            tables.number(each.latency_ms),
             tables.rescore_text(each.rescore),
         ]
         for each in found.recalls
     ]
     columns = ["Search", "#Recall", "#95 % interval", "#ms/query", "Rescore"]
-    words = "configuration active" if found.agrees else "configuration not active"
+    words = "configuration active" if found.matches_configuration else "configuration not active"
     note = "; ".join(
         [
             f"configured {found.configured}, verified {found.status.state}: {words}",

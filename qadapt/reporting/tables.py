@@ -36,7 +36,7 @@ class Table:
 
 def size(count: float | None) -> str:
     """Bytes as B, KiB, ...; a dash if unknown."""
-    from qadapt.planning.text import human_bytes
+    from qadapt.planning.plan_text import human_bytes
 
     return DASH if count is None else human_bytes(count)
 
@@ -94,7 +94,7 @@ def _settings(title: str, report: ReportContent, points: Sequence[Point]) -> Tab
     for point in points:
         picked = {"before": report.before, "after": report.after}.get(point.role)
         result = picked or results[point.setting]
-        told = result.predicted if point.role != "predicted" else None
+        reported = result.predicted if point.role != "predicted" else None
         rows.append(
             [
                 str(point.number),
@@ -106,7 +106,7 @@ def _settings(title: str, report: ReportContent, points: Sequence[Point]) -> Tab
                 number(point.bytes, 1),
                 number(point.latency),
                 rescore_text(result.rescore),
-                share(told.recall.value if told is not None else None),
+                share(reported.recall.value if reported is not None else None),
             ]
         )
         roles.append(point.role)
@@ -198,7 +198,7 @@ def costs(cost: Cost) -> list[Table]:
         heads += ["#Per month"] * priced
     side = []
     for line in cost.lines:
-        missing = [line.why_not, *[DASH] * (len(heads) - 1)]
+        missing = [line.unsupported_reason, *[DASH] * (len(heads) - 1)]
         side.append([line.store, line.setting, *(_scales(line, priced) or missing)])
     note = "; ".join(cost.notes)
     tables = [Table("Databases", ["Store", "Setting", *heads], side, note)]
@@ -227,7 +227,7 @@ def truths(report: ReportContent) -> Table:
     measured += [report.simulation] if report.simulation is not None else []
     for each in measured:
         truth = each.truth
-        exact = "all rows" if truth.exact else f"{truth.rows:,} of {truth.of:,} rows"
+        exact = "all rows" if truth.exact else f"{truth.rows:,} of {truth.total_rows:,} rows"
         engine = "simulated"
         if isinstance(each, Evaluation):
             engine = f"{each.server.store} {each.server.version or ''}".strip()

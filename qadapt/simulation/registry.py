@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Quantization, Rescore, Vector
-from qadapt.quantizers.models import Modelled, QuantizerModels, scored_again
+from qadapt.quantizers.models import ModelMatch, QuantizerModels, scored_again
 from qadapt.stores import registry
-from qadapt.stores.base import Mapped
+from qadapt.stores.base import MappedQuantization
 
 # What a prediction of an unchecked model is widened by, in recall.
 UNCHECKED = 0.05
@@ -18,7 +18,7 @@ def _quantizers(store: str) -> QuantizerModels | None:
     return registry.profile(store).quantizers
 
 
-def model_of(store: str, mapped: Mapped, vector: Vector) -> Modelled:
+def model_of(store: str, mapped: MappedQuantization, vector: Vector) -> ModelMatch:
     """The model of one store's codes.
 
     Args:
@@ -44,7 +44,7 @@ def model_of(store: str, mapped: Mapped, vector: Vector) -> Modelled:
     return replace(found, name=f"{registry.profile(store).family.capitalize()} {found.name}")
 
 
-def mapped_to(store: str, quantization: Quantization, vector: Vector) -> Mapped:
+def mapped_to(store: str, quantization: Quantization, vector: Vector) -> MappedQuantization:
     """A setting in the terms of a store that is not connected, at its newest version.
 
     Raises:
@@ -58,7 +58,7 @@ def mapped_to(store: str, quantization: Quantization, vector: Vector) -> Mapped:
 
 
 def candidates(
-    store: str, mapped: Mapped, k: int, rescore: Rescore | None
+    store: str, mapped: MappedQuantization, k: int, rescore: Rescore | None
 ) -> tuple[int, Rescore | None]:
     """How many candidates are scored by the originals, at least ``k``, and the rescoring that
     is meant.

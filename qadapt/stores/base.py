@@ -14,9 +14,9 @@ from typing import Any
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import (
     Batch,
-    Beside,
     Capabilities,
     CollectionInfo,
+    CollectionSchema,
     Finding,
     Hits,
     Id,
@@ -28,52 +28,52 @@ from qadapt.model import (
 )
 from qadapt.model.address import Address
 from qadapt.stores import sampling
+from qadapt.stores.bulk_copy import BulkCopy
 from qadapt.stores.change_counter import Counted
-from qadapt.stores.copyable import Copyable
-from qadapt.stores.terms import (
+from qadapt.stores.store_types import (
     MAX_K,
     PAGE,
     PAYLOAD_KINDS,
-    Kept,
-    Mapped,
+    MappedQuantization,
     OnProgress,
-    Part,
+    PayloadFidelity,
     Progress,
-    Room,
+    RowConstraints,
+    ScanRange,
     Search,
-    accepted,
     check_k,
-    refuse,
+    require_supported,
     silent,
     unknown_kind,
+    unsupported_error,
 )
 
 __all__ = [
     "MAX_K",
     "PAGE",
     "PAYLOAD_KINDS",
-    "Kept",
-    "Mapped",
+    "MappedQuantization",
     "OnProgress",
-    "Part",
+    "PayloadFidelity",
     "Progress",
-    "Room",
+    "RowConstraints",
+    "ScanRange",
     "Search",
     "Store",
-    "accepted",
     "check_k",
-    "refuse",
+    "require_supported",
     "silent",
     "unknown_kind",
+    "unsupported_error",
 ]
 
 
-class Store(Copyable, Counted, abc.ABC):
+class Store(BulkCopy, Counted, abc.ABC):
     """A database of collections.
 
     Subclasses open with ``Store.open(address)``; those whose client a user may already have
     also give ``Store.wrap(client)``. Every method raises only errors of ``qadapt.errors``. What
-    concerns copies alone stands in ``Copyable``, change counters in ``Counted``.
+    concerns copies alone stands in ``BulkCopy``, change counters in ``Counted``.
 
     Attributes:
         profile: what is known of the store without opening it; its entry point names the same
@@ -137,9 +137,9 @@ class Store(Copyable, Counted, abc.ABC):
         is first used.
         """
         known = {*self.collections(), *self.aliases()}
-        return collection in known or self.whole(collection) in known
+        return collection in known or self.collection_of(collection) in known
 
-    def whole(self, collection: str) -> str:
+    def collection_of(self, collection: str) -> str:
         """The collection that a name means, which may be ``NAME@PART``: one partition or tenant."""
         return collection
 
@@ -149,12 +149,13 @@ class Store(Copyable, Counted, abc.ABC):
         collection: str,
         vectors: Mapping[str, Vector],
         quantization: Mapping[str, Quantization],
-        beside: Beside | None = None,
+        collection_schema: CollectionSchema | None = None,
     ) -> None:
         """Create a collection; vectors that ``quantization`` does not name have none.
 
         Args:
-            beside: what else to make; given only where ``refuses_beside`` refuses nothing of it.
+            collection_schema: what else to make; given only where ``unsupported_schema`` refuses
+            nothing of it.
 
         Raises:
             AlreadyExistsError, UnsupportedError
@@ -227,19 +228,19 @@ class Store(Copyable, Counted, abc.ABC):
         payload: bool = True,
         filter: Any = None,
         page: int = PAGE,
-        part: Part | None = None,
+        scan_range: ScanRange | None = None,
         after: Id | None = None,
     ) -> Iterator[Batch]:
         """All rows, in pages, in the order of their ids in this store.
 
         Args:
             vectors: as in ``fetch``.
-            part: one of ``parts()`` alone; None for the whole collection.
+            scan_range: one of ``scan_ranges()`` alone; None for the whole collection.
             after: rows behind this id alone, which itself need not be there any more: so a read
                 that was cut off goes on.
         """
 
-    def parts(self, collection: str, n: int) -> list[Part]:
+    def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         """Parts that can be read side by side: together all rows, none twice; ``n`` or so.
 
         A part is plain data for a journal; it means the same in another process, and while rows
@@ -254,8 +255,8 @@ class Store(Copyable, Counted, abc.ABC):
         if n < 1:
             raise InputError(f"a sample has at least 1 row; got {n}")
         pages = self.read(collection, vectors=(), payload=False, page=10_000)
-        drawn = sampling.drawn((batch.ids for batch in pages), n, seed)
-        return self.fetch(collection, drawn, vectors=vectors)
+        sampled = sampling.sample_ids((batch.ids for batch in pages), n, seed)
+        return self.fetch(collection, sampled, vectors=vectors)
 
     # -- searching ---------------------------------------------------------------------------
 
@@ -271,16 +272,16 @@ class Store(Copyable, Counted, abc.ABC):
         """What a search gets that says nothing of rescoring; as in ``info``, perhaps cheaper."""
         return self.info(collection).vectors[vector].default_rescore
 
-    def allowed_rescore(self, collection: str, rescore: Rescore) -> Rescore:
+    def limit_rescore(self, collection: str, rescore: Rescore) -> Rescore:
         """``rescore`` with no more candidates than limits of the collection allow, for searches
         whose rescoring was chosen before (a remembered setting) or by qadapt itself."""
         return rescore
 
-    def most_results(self, collection: str) -> int:
+    def max_results(self, collection: str) -> int:
         """Most results of one search of a collection, within limits that were set for it."""
         return self.traits.max_k
 
-    def rescores_itself(self, collection: str, vector: str) -> bool:
+    def rescores_natively(self, collection: str, vector: str) -> bool:
         """Whether the store scores candidates of this vector again by the originals; where it
         does not, we do."""
         return self.capabilities().native("native-rescore")
@@ -288,7 +289,7 @@ class Store(Copyable, Counted, abc.ABC):
     # -- quantization ------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
+    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
         """A quantization in this store's words; no I/O but the server's version."""
 
     @abc.abstractmethod

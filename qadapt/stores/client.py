@@ -71,5 +71,7 @@ class ClientStore(Store, Generic[C]):
         return Server(self.name, self.connection.version, self.connection.deployment)
 
     def capabilities(self) -> Capabilities:
-        found = self.profile.declared(self.connection.version, self.connection.deployment)
+        found = self.profile.declared_capabilities(
+            self.connection.version, self.connection.deployment
+        )
         return found.disable(self.disabled)

@@ -15,13 +15,13 @@ class ErrorRule:
 
     Attributes:
         when: the client's exception.
-        becomes: the error of qadapt.
+        target_vector: the error of qadapt.
         text: a part of the exception's message, in lower case; ``""`` for any message.
         hint: what to do next.
     """
 
     when: type[Exception]
-    becomes: type[QadaptError]
+    target_vector: type[QadaptError]
     text: str = ""
     hint: str = ""
 
@@ -40,5 +40,7 @@ def translated(rules: Sequence[ErrorRule], doing: str) -> Iterator[None]:
     except Exception as error:
         for rule in rules:
             if isinstance(error, rule.when) and rule.text in str(error).lower():
-                raise rule.becomes(f"could not {doing}: {error}", hint=rule.hint or None) from error
+                raise rule.target_vector(
+                    f"could not {doing}: {error}", hint=rule.hint or None
+                ) from error
         raise

@@ -27,7 +27,7 @@ from qadapt.model import (
 from qadapt.model.address_form import AddressForm
 from qadapt.model.capabilities import FEATURES
 from qadapt.quantizers.models import QuantizerModels
-from qadapt.stores.terms import MAX_K, Mapped
+from qadapt.stores.store_types import MAX_K, MappedQuantization
 from qadapt.version import install_command
 
 # The version of the interface between qadapt and stores: of ``StoreProfile`` and of what the class
@@ -41,10 +41,10 @@ class Traits:
 
     Attributes:
         normalizes_cosine: float vectors under cosine come back at length 1.
-        keeps_zeros: entries of 0 of a sparse vector come back.
+        keeps_explicit_zeros: entries of 0 of a sparse vector come back.
         allows_missing_vectors: a row may lack one of its vectors.
         keeps_payload: every entry of a payload comes back as it was written; where not,
-            ``Store.keeps`` tells for each entry.
+            ``Store.payload_fidelity`` tells for each entry.
         accepts_id: whether a collection made by ``create`` accepts an id and gives it back; None
             where every id is accepted.
         partition_kind: the store's own plural for partitions that rows are in, such as
@@ -52,8 +52,8 @@ class Traits:
             where there are none.
         aliases: collections may have aliases, which ``switch_alias`` moves.
         recreates: another metric or datatype is planned as a copy and an alias that is switched.
-        recreates_alone: such a plan changes no quantization at the same time.
-        new_vectors: a quantization may be given to a new vector of the same collection.
+        recreates_separately: such a plan changes no quantization at the same time.
+        adds_vectors: a quantization may be given to a new vector of the same collection.
         payload_indexes_last: payload indexes are built after codes, because the state of codes
             could not be verified while they are built.
         segment_candidates: each segment of a collection contributes its own candidates to a search.
@@ -63,15 +63,15 @@ class Traits:
     """
 
     normalizes_cosine: bool = False
-    keeps_zeros: bool = True
+    keeps_explicit_zeros: bool = True
     allows_missing_vectors: bool = True
     keeps_payload: bool = True
     accepts_id: Callable[[Id], bool] | None = None
     partition_kind: str = ""
     aliases: bool = False
     recreates: bool = False
-    recreates_alone: bool = False
-    new_vectors: bool = False
+    recreates_separately: bool = False
+    adds_vectors: bool = False
     payload_indexes_last: bool = False
     segment_candidates: bool = False
     rounds_in_searches: bool = False
@@ -136,7 +136,7 @@ class StoreProfile:
     deployments: tuple[str, ...] = ("server",)
     rules: Sequence[Rule] | Mapping[str, Sequence[Rule]] = ()
     datatypes: tuple[str, ...] = ("float32",)
-    mapping: Callable[[Quantization, Vector], Mapped] | None = None
+    mapping: Callable[[Quantization, Vector], MappedQuantization] | None = None
     cost_model: CostModel | None = None
     quantizers: QuantizerModels | None = None
     checks: tuple[DoctorCheck, ...] = ()
@@ -151,7 +151,9 @@ class StoreProfile:
     def __repr__(self) -> str:
         return f"StoreProfile({self.name!r}, store={self.store!r})"
 
-    def declared(self, version: str | None = None, deployment: str | None = None) -> Capabilities:
+    def declared_capabilities(
+        self, version: str | None = None, deployment: str | None = None
+    ) -> Capabilities:
         """What a server can do, as declared; no connection needed.
 
         Args:

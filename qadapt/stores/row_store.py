@@ -18,17 +18,17 @@ from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, Unsuppo
 from qadapt.footprint import original_bytes
 from qadapt.model import (
     Batch,
-    Beside,
     Capabilities,
     CollectionInfo,
+    CollectionSchema,
     Evidence,
     Hits,
-    How,
     Id,
     Kind,
-    Level,
     Match,
+    MatchLevel,
     Quantization,
+    SearchProvenance,
     State,
     Status,
     Step,
@@ -38,16 +38,16 @@ from qadapt.model import (
     filters,
 )
 from qadapt.model.address import Address
-from qadapt.stores import checks, scanning
+from qadapt.stores import brute_force, checks
 from qadapt.stores.base import (
     PAGE,
-    Mapped,
+    MappedQuantization,
     OnProgress,
-    Part,
+    ScanRange,
     Search,
     Store,
-    accepted,
     check_k,
+    require_supported,
 )
 
 # Ids that are listed at once to find the bounds of scan ranges.
@@ -141,22 +141,22 @@ class RowStore(Store):
 
     def capabilities(self) -> Capabilities:
         server = self.server()
-        found = self.profile.declared(server.version, server.deployment)
+        found = self.profile.declared_capabilities(server.version, server.deployment)
         return found.disable(self.disabled)
 
-    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
+    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
         """As the profile maps it; unsupported where the rules say so of this version."""
         if self.profile.mapping is None:
             why = Match.unsupported(f"{self.name} has no quantization", "accept='client'")
-            return Mapped(None, quantization, why)
+            return MappedQuantization(None, quantization, why)
         mapped = self.profile.mapping(quantization, vector)
-        if mapped.match.level is Level.UNSUPPORTED:
+        if mapped.match.level is MatchLevel.UNSUPPORTED:
             return mapped
         feature = f"native-{mapped.target.kind.value}"
         features = self.capabilities().features
         if feature in features and features[feature].support.value != "native":
             why = Match.unsupported(features[feature].reason, "accept='client' (--accept client)")
-            return Mapped(None, quantization, why)
+            return MappedQuantization(None, quantization, why)
         return mapped
 
     def must_be_there(self, collection: str) -> None:
@@ -174,12 +174,12 @@ class RowStore(Store):
         collection: str,
         vectors: Mapping[str, Vector],
         quantization: Mapping[str, Quantization],
-        beside: Beside | None = None,
+        collection_schema: CollectionSchema | None = None,
     ) -> None:
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection {collection!r} already")
         self.check_name(collection)
-        refused = self.refuses(vectors)
+        refused = self.unsupported_vectors(vectors)
         if refused is not None:
             raise UnsupportedError(refused)
         wanted = checks.quantizations(quantization, vectors)
@@ -198,7 +198,7 @@ class RowStore(Store):
                 f"'-'; got {collection!r:.80}"
             )
 
-    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+    def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         known = self.profile.datatypes
         for name, each in vectors.items():
             if each.datatype not in known:
@@ -214,7 +214,7 @@ class RowStore(Store):
         return self.describe(collection)
 
     def _target(self, quantization: Quantization, vector: Vector) -> Quantization:
-        return accepted(self.map(quantization, vector), quantization, self.name).target
+        return require_supported(self.map(quantization, vector), quantization, self.name).target
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
         now = info.vectors[vector]
@@ -237,7 +237,9 @@ class RowStore(Store):
     def write(self, collection: str, batch: Batch) -> None:
         wanted = {name: each.vector for name, each in self.info(collection).vectors.items()}
         self.check_ids(batch.ids)
-        self.write_rows(collection, batch.ready(wanted, normalises=self.traits.normalizes_cosine))
+        self.write_rows(
+            collection, batch.ready(wanted, normalizes_cosine=self.traits.normalizes_cosine)
+        )
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         self.must_be_there(collection)
@@ -249,14 +251,14 @@ class RowStore(Store):
         Raises:
             InputError
         """
-        bad = [key for key in ids if not self.takes_id(key)]
+        bad = [key for key in ids if not self.accepts_id(key)]
         if bad:
             some = ", ".join(map(repr, bad[:3]))
             raise InputError(f"{len(bad)} of {len(ids)} ids are not valid in {self.name}: {some}")
 
     def possible(self, ids: Sequence[Id]) -> list[Id]:
         """The ids that may be there, once each, in order."""
-        return [key for key in dict.fromkeys(ids) if self.takes_id(key)]
+        return [key for key in dict.fromkeys(ids) if self.accepts_id(key)]
 
     def count(self, collection: str, filter: Any = None) -> int:
         pages = self.read(collection, vectors=(), payload=False, filter=filter)
@@ -282,14 +284,14 @@ class RowStore(Store):
         payload: bool = True,
         filter: Any = None,
         page: int = PAGE,
-        part: Part | None = None,
+        scan_range: ScanRange | None = None,
         after: Id | None = None,
     ) -> Iterator[Batch]:
         names, size = self._names(collection, vectors), checks.page(page)
-        part = part or {}
-        start = after if after is not None else part.get("after")
+        scan_range = scan_range or {}
+        start = after if after is not None else scan_range.get("after")
         return self._pages(
-            collection, names, size, start, part.get("through"), filter, payload=payload
+            collection, names, size, start, scan_range.get("through"), filter, payload=payload
         )
 
     def _pages(
@@ -309,15 +311,15 @@ class RowStore(Store):
         while ids := self.ids(collection, after, size, through):
             after = ids[-1]
             if wanted is not None:
-                told = in_order(self.rows(collection, ids, (), payload=True), ids)
-                payloads = told.payloads or ({},) * len(told)
-                pairs = zip(told.ids, payloads, strict=True)
+                reported = in_order(self.rows(collection, ids, (), payload=True), ids)
+                payloads = reported.payloads or ({},) * len(reported)
+                pairs = zip(reported.ids, payloads, strict=True)
                 ids = [key for key, each in pairs if filters.matches(wanted, each)]
             if ids:
                 found = self.rows(collection, ids, names, payload=payload, codes=codes)
                 yield in_order(found, ids)
 
-    def parts(self, collection: str, n: int) -> list[Part]:
+    def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         """Ranges of ids of about the same number of rows."""
         bounds: list[Id] = []
         total = self.count(collection)
@@ -349,11 +351,11 @@ class RowStore(Store):
         pages = self._pages(
             collection, [search.vector], PAGE, None, None, search.filter, payload=False, codes=codes
         )
-        how = How(
+        how = SearchProvenance(
             "store exact" if search.exact else "store", "none", 1.0, 0, "none",
             "approximate" if codes else "exact",
         )  # fmt: skip
-        hits = scanning.best(pages, search.vector, about.vector, queries, search.k, how)
+        hits = brute_force.best(pages, search.vector, about.vector, queries, search.k, how)
         return self._with_payloads(collection, hits) if search.with_payload else hits
 
     def _with_payloads(self, collection: str, hits: Hits) -> Hits:

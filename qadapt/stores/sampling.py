@@ -9,7 +9,7 @@ import numpy as np
 from qadapt.model import Id
 
 
-def drawn(pages: Iterable[Sequence[Id]], n: int, seed: int) -> list[Id]:
+def sample_ids(pages: Iterable[Sequence[Id]], n: int, seed: int) -> list[Id]:
     """``n`` of the ids, each with the same chance, in random order; all where there are fewer.
 
     Each id gets a random number, and those with the lowest are kept. Memory holds ``n`` ids and a

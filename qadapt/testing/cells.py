@@ -22,7 +22,7 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import UnsupportedError
 from qadapt.evaluation.recall import truth_of
-from qadapt.matrix.seen import Seen, append
+from qadapt.matrix.live_runs import LiveRun, append
 from qadapt.model import Capabilities, VectorInfo
 from qadapt.testing.data import Sample
 from qadapt.testing.suite import Suite
@@ -103,7 +103,7 @@ class CellTests(Suite):
         self.widen(filled)
         lifted = filled.search(sample.queries, k=self.k, rescore=rescore)
         assert lifted.how.scores == "exact"
-        seen = Seen(
+        seen = LiveRun(
             store=server.store,
             version=(server.version or "").removeprefix("v").partition("-")[0],
             deployment=server.deployment,

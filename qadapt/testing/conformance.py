@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from qadapt.testing.parts import AliasTests, PartTests
-from qadapt.testing.quantizing import QuantizationTests, SearchTests
+from qadapt.testing.quantization import QuantizationTests, SearchTests
 from qadapt.testing.rows import BadInputTests, CollectionTests, RowTests
+from qadapt.testing.scan_ranges import AliasTests, ScanRangeTests
 
 
 class StoreConformance(
     CollectionTests,
     RowTests,
-    PartTests,
+    ScanRangeTests,
     AliasTests,
     BadInputTests,
     SearchTests,

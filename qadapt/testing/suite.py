@@ -14,7 +14,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import UnsupportedError
-from qadapt.evaluation.neighbours import recall_in
+from qadapt.evaluation.exact_neighbors import recall_in
 from qadapt.model import Hits, Id, Metric
 from qadapt.testing.data import Sample, clustered
 

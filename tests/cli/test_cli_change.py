@@ -122,7 +122,7 @@ def test_json_is_one_document_and_progress_goes_to_stderr(cli: Cli, articles: st
 def test_a_missed_guard_exits_3_and_is_taken_back(cli: Cli, articles: str) -> None:
     ran = cli("apply", articles, "articles", "binary", "--yes", "--guard", "recall@10>=1", "--json")
     assert ran.code == 3
-    assert ran.json["error"]["type"] == "GuardMissed"
+    assert ran.json["error"]["type"] == "GuardMissedError"
     with qa.open(articles) as db:
         assert db["articles"].info().vectors[""].quantization == qa.none()
 
@@ -138,7 +138,7 @@ def test_a_saved_plan_is_applied_once_and_then_stale(
     stale = cli("apply", path, "--yes")
     assert stale.code == 4
     assert "qadapt plan" in stale.err
-    assert cli("apply", path, "--yes", "--json").json["error"]["type"] == "PlanStale"
+    assert cli("apply", path, "--yes", "--json").json["error"]["type"] == "PlanStaleError"
 
 
 def test_a_saved_plan_says_all_itself(cli: Cli, articles: str, tmp_path: Path) -> None:

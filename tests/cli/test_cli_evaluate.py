@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import qadapt as qa
-from qadapt.cli.given import milliseconds, size
+from qadapt.cli.arguments import milliseconds, size
 from qadapt.errors import SpecError
 from qadapt.evaluation.results import Advice, Evaluation, Simulation
 
@@ -158,7 +158,7 @@ def test_an_interrupted_eval_leaves_nothing_behind(
     def broken(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.Candidates, "_measured", broken)
+    monkeypatch.setattr(module.CandidateRunner, "_measured", broken)
     ran = cli("eval", articles, "articles", "binary", "--queries", "10", "--concurrency", "0")
     assert ran.code == 130
     assert "run the command again" in ran.err
@@ -177,7 +177,7 @@ def test_sizes(text: str, wanted: float) -> None:
 @pytest.mark.parametrize(("text", "wanted"), [("20ms", 20), ("0.5s", 500), ("3", 3)])
 def test_times(text: str, wanted: float) -> None:
     assert milliseconds(text) == wanted
-    for wrong in ("", "ms", "-1s", "1h"):
+    for wrong in ("", "latency_ms", "-1s", "1h"):
         with pytest.raises(SpecError):
             milliseconds(wrong)
 

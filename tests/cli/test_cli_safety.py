@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import qadapt as qa
-from qadapt.cli import plain_text
+from qadapt.cli import terminal_text
 from qadapt.cli.output import Output, table
 from qadapt.errors import QadaptError
 from qadapt.model.masking import remember
@@ -59,7 +59,7 @@ def test_no_control_character_reaches_the_terminal(
     out.error(ValueError(text))
     for written in (shown.getvalue(), told.getvalue()):
         assert "before" in written and "after" in written
-        assert plain_text.clean(written) == written
+        assert terminal_text.clean(written) == written
 
 
 def test_json_keeps_values_and_holds_no_control_character(
@@ -68,10 +68,10 @@ def test_json_keeps_values_and_holds_no_control_character(
     np.save(tmp_path / "q.npy", np.ones((1, 16), "f4"))
     words = ("search", notes, "notes", "--queries", tmp_path / "q.npy", "--payload", "-k", 1)
     ran = cli(*words, "--json")
-    assert plain_text.clean(ran.out) == ran.out
+    assert terminal_text.clean(ran.out) == ran.out
     assert json.dumps(ESCAPES)[1:-1] in json.dumps(ran.json)
     ran = cli(*words)
-    assert ran.code == 0 and plain_text.clean(ran.out) == ran.out
+    assert ran.code == 0 and terminal_text.clean(ran.out) == ran.out
 
 
 def test_logs_are_clean_and_masked(
@@ -83,7 +83,7 @@ def test_logs_are_clean_and_masked(
     with Output(verbose=2).logs():
         logging.getLogger("qadapt").info("answer %s %s", ESCAPES, "hunter2-hunter2")
     written = capsys.readouterr().err
-    assert plain_text.clean(written) == written and "answer" in written
+    assert terminal_text.clean(written) == written and "answer" in written
     assert "hunter2" not in written and "***" in written
 
 

@@ -22,10 +22,10 @@ from qadapt.api import Collection, Database
 from qadapt.engines.exact import exact_scores
 from qadapt.model import Metric, VectorInfo
 from qadapt.model.address import Address
-from qadapt.stores.milvus import bits, schema
+from qadapt.stores.milvus import binary_sidecar, schema
 from qadapt.stores.milvus.store import MilvusStore
-from qadapt.stores.weaviate.engine import SINCE_ALIAS, SINCE_HFRESH, SINCE_RQ8, Engine
-from qadapt.stores.weaviate.look import SINCE_PROFILE
+from qadapt.stores.weaviate.snapshot import SINCE_PROFILE
+from qadapt.stores.weaviate.version import SINCE_ALIAS, SINCE_HFRESH, SINCE_RQ8, ServerVersion
 from qadapt.testing import CellTests, Sample
 
 pytestmark = pytest.mark.timeout(900)
@@ -75,7 +75,9 @@ class TestMilvusCells(MilvusCells):
         """Of the bits, where it is them that are searched: they have a collection of their own."""
         if vector.quantization.kind is not qa.Kind.BINARY:
             return super().index(vector)
-        (beside,) = schema.indexes(self.connection, bits.name_of(self.name, "vector")).values()
+        (beside,) = schema.indexes(
+            self.connection, binary_sidecar.name_of(self.name, "vector")
+        ).values()
         return beside.type
 
 
@@ -109,9 +111,9 @@ class WeaviateCells(RealCells):
     needs: ClassVar[str] = SINCE_ALIAS
 
     @pytest.fixture(autouse=True)
-    def engine(self, database: Database) -> Engine:
+    def engine(self, database: Database) -> ServerVersion:
         """The server's version; it must have what the cells need."""
-        found = Engine(database.server().version)
+        found = ServerVersion(database.server().version)
         if not found.has(self.needs):
             pytest.skip(f"this server is {found.words}, older than {self.needs}")
         self.scalar = "rq" if found.has(SINCE_RQ8) else "sq"
@@ -123,7 +125,7 @@ class WeaviateCells(RealCells):
             yield database
 
     def created(self, database: Database) -> Collection:
-        aliases = Engine(database.server().version).has(SINCE_ALIAS)
+        aliases = ServerVersion(database.server().version).has(SINCE_ALIAS)
         real = f"{self.name}_v1" if aliases else self.name
         database.create(real, dim=self.dim, metric="cosine", quantization=self.start)
         if aliases:

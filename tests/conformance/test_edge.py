@@ -11,8 +11,8 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Database
-from qadapt.stores.edge.engine import version
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.connection import version
+from qadapt.stores.qdrant.edge.store import EdgeStore
 from qadapt.testing import StoreConformance
 
 WIDTHS = ("1", "1.5", "2", "4", "8")
@@ -20,7 +20,7 @@ WIDTHS = ("1", "1.5", "2", "4", "8")
 
 def rotational() -> Iterator[str]:
     """Those that the installed version has: from 0.7, with 8 bits from 0.9."""
-    can = EdgeStore.profile.declared(version())
+    can = EdgeStore.profile.declared_capabilities(version())
     for bits in WIDTHS:
         if can.native(f"native-rotational:{bits}"):
             yield f"rotational:bits={bits}"
@@ -56,7 +56,7 @@ BROKEN = """
 import dataclasses
 import pytest
 import qadapt as qa
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
 from qadapt.testing import StoreConformance
 
 class Broken(StoreConformance):

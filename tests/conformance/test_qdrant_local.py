@@ -13,7 +13,7 @@ from qadapt.api import Collection, Database
 from qadapt.errors import UnsupportedError
 from qadapt.testing import StoreConformance
 from qadapt.testing.data import Sample
-from qadapt.testing.quantizing import SETTINGS
+from qadapt.testing.quantization import SETTINGS
 
 pytest.importorskip("qdrant_client")
 
@@ -35,7 +35,7 @@ class LocalMode(StoreConformance):
         wanted = qa.Quantization.parse(text)
         filled.plan(wanted, accept="client").apply(yes=True)
         about = filled.info().vectors[""]
-        assert (about.held_by, about.status.state) == ("qadapt", qa.State.ACTIVE)
+        assert (about.quantized_by, about.status.state) == ("qadapt", qa.State.ACTIVE)
         rescore = wanted.rescore or qa.Rescore(1.0)
         hits = filled.search(sample.queries, k=self.k)
         assert (hits.how.searcher, hits.how.rescorer) == ("qadapt", "qadapt")

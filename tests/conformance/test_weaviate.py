@@ -15,11 +15,11 @@ import pytest
 import qadapt as qa
 from qadapt.api import Change, Collection, Database
 from qadapt.errors import PlanError, UnsupportedError
-from qadapt.stores.weaviate.engine import SINCE_ALIAS, Engine
-from qadapt.stores.weaviate.searching import ALWAYS
+from qadapt.stores.weaviate.search import ALWAYS
+from qadapt.stores.weaviate.version import SINCE_ALIAS, ServerVersion
 from qadapt.testing import StoreConformance
 from qadapt.testing.data import Sample
-from qadapt.testing.quantizing import OFF
+from qadapt.testing.quantization import OFF
 
 pytest.importorskip("weaviate")
 
@@ -44,7 +44,7 @@ class TestWeaviateHnsw(StoreConformance):
     @pytest.fixture(autouse=True)
     def version(self, database: Database) -> None:
         """What this server must have."""
-        self.engine = Engine(database.server().version)
+        self.engine = ServerVersion(database.server().version)
         wanted = tuple(text for text, since in self.needed.items() if self.engine.has(since))
         vars(self)["must_support"] = wanted
         self.aliases = self.engine.has(SINCE_ALIAS)
@@ -199,7 +199,7 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         self.supported(filled, "binary")
         filled.plan("binary:rescore=8").apply(yes=True, timeout=300)
         report = filled.verify(k=self.k, queries=50)
-        assert report.agrees
+        assert report.matches_configuration
         by_label = {each.label: each for each in report.recalls}
         assert by_label["without rescoring"].recall <= by_label["with rescoring"].recall
         for each in report.recalls:

@@ -14,7 +14,7 @@ GIB = 1024**3
 
 def part(found: object, name: str) -> int:
     """Bytes on disk."""
-    return next((p.disk for p in found.parts if p.name == name), 0)  # type: ignore[attr-defined]
+    return next((p.disk for p in found.components if p.name == name), 0)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def part(found: object, name: str) -> int:
 def test_bytes_of_a_code(store: str, setting: str, dim: int, each: int) -> None:
     found = memory(1000, qa.Vector(dim), f"{setting}{',' if ':' in setting else ':'}codes=ram",
                    store)  # fmt: skip
-    assert next(p.ram for p in found.parts if p.name == "codes") == 1000 * each
+    assert next(p.ram for p in found.components if p.name == "codes") == 1000 * each
 
 
 def test_milvus_scalar_codes_and_their_ranges() -> None:
@@ -77,7 +77,7 @@ def test_codes_follow_originals_to_disk_unless_they_are_pinned() -> None:
 def test_a_refined_index_of_milvus_holds_a_copy() -> None:
     wanted = qa.scalar(native={"refine": "true", "refine_type": "FP32"})
     found = memory(1000, qa.Vector(64), wanted, "milvus")
-    assert next(p.ram for p in found.parts if p.name == "refinement") == 1000 * 64 * 4
+    assert next(p.ram for p in found.components if p.name == "refinement") == 1000 * 64 * 4
 
 
 def test_half_floats_halve_the_originals() -> None:
@@ -94,7 +94,7 @@ def test_a_kind_that_a_store_lacks(store: str, setting: str) -> None:
     with pytest.raises(UnsupportedError):
         memory(10, qa.Vector(384), setting, store)
     found = cost(10, 384, settings=[setting], stores=[store])
-    assert found.lines[0].footprint is None and found.lines[0].why_not
+    assert found.lines[0].footprint is None and found.lines[0].unsupported_reason
 
 
 def test_money_is_bytes_times_the_prices_given() -> None:
@@ -184,7 +184,7 @@ def test_a_live_index_of_milvus_is_taken_as_it_is(
         float_bytes=5000 * 256,
     )  # fmt: skip
     info = CollectionInfo("c", 5000, {"": vector}, Server("milvus", "2.3.5"))
-    assert {each.name for each in as_seen(info, "").parts} == names
+    assert {each.name for each in as_seen(info, "").components} == names
 
 
 def test_no_rows_cost_nothing() -> None:

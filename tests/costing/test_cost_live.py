@@ -44,7 +44,7 @@ def test_edge_holds_what_the_formulas_say(
         told = articles.cost(setting)
     folder = tmp_path / "edge" / "c"
     found = memory(ROWS, qa.Vector(96), setting, "edge")
-    by_name = {part.name: part.disk for part in found.parts}
+    by_name = {part.name: part.disk for part in found.components}
     assert by_name["codes"] == held(folder, "quantized.data")
     assert by_name["originals"] == pytest.approx(held(folder, "matrix.dat"), abs=64)
     # 16 to 21 of 32 places for links are filled; the formula takes the higher.
@@ -52,7 +52,7 @@ def test_edge_holds_what_the_formulas_say(
     ids = held(folder, "id_tracker.mappings") + held(folder, "id_tracker.versions")
     assert by_name["ids"] == pytest.approx(ids, rel=0.02)
     assert told.before is not None and told.before.footprint is not None
-    seen = {part.name: part for part in told.before.footprint.parts}
+    seen = {part.name: part for part in told.before.footprint.components}
     assert seen["codes"].source == "as the store reports"
     assert told.before.footprint.disk == pytest.approx(found.disk, rel=0.05)
 
@@ -66,7 +66,7 @@ def test_codes_that_are_not_in_force_save_nothing(
         assert small.info().vectors[""].status.state is qa.State.IGNORED
         told = small.cost("binary:originals=disk,codes=ram", prices=Prices(ram=1))
     assert told.before is not None and told.before.footprint is not None
-    names = {part.name: part for part in told.before.footprint.parts}
+    names = {part.name: part for part in told.before.footprint.components}
     assert "codes" not in names
     assert "no codes are in force" in names["originals"].formula
     assert names["originals"].ram >= 100 * 96 * 4
@@ -91,7 +91,7 @@ def test_milvus_index_files_are_of_the_size_that_the_formulas_say(
             found = memory(ROWS, qa.Vector(96), "scalar", "milvus", index=info.vectors[""].index)
         finally:
             db.drop(name)
-    expected = sum(p.disk for p in found.parts if p.name in ("codes", "lists", "graph"))
+    expected = sum(p.disk for p in found.components if p.name in ("codes", "lists", "graph"))
     print(f"Milvus {found.native['index_type']}: {grown} bytes, formula {expected}")
     assert math.isclose(grown, expected, rel_tol=0.2), (grown, expected, found.native)
 
@@ -107,7 +107,7 @@ def test_weaviate_s_buckets_are_of_the_size_that_the_formulas_say(
         ids = [str(uuid.UUID(int=at + 1)) for at in range(ROWS)]
         articles.write(qa.Batch(ids, {"": rows}))
         found = memory(ROWS, qa.Vector(96), setting, "weaviate")
-        by_name = {part.name: part for part in found.parts}
+        by_name = {part.name: part for part in found.components}
         folder = Path(server.folder)
         wanted = by_name["codes"].disk
         until = time.monotonic() + 90
@@ -129,7 +129,7 @@ def _index_bytes(folder: Path) -> int:
     return sum(
         path.stat().st_size
         for path in folder.rglob("*")
-        if "index_files" in path.parts and path.is_file()
+        if "index_files" in path.components and path.is_file()
     )
 
 
@@ -141,5 +141,5 @@ def test_cost_of_a_collection_with_codes_of_ours(
         articles.write(qa.Batch(range(ROWS), {"": rows}))
         articles.plan("scalar", accept="client").apply(yes=True)
         told: Any = articles.cost()
-    names = [part.name for part in told.before.footprint.parts]
+    names = [part.name for part in told.before.footprint.components]
     assert "qadapt's codes" in names and "codes" not in names

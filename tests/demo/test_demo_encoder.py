@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from demo_help import pinned
+from demo_helpers import pinned
 from embeddings import wheel
 
 from qadapt.demo.encoder import Encoder

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo_help import pinned
+from demo_helpers import pinned
 
 import qadapt.demo
 from qadapt.demo import story

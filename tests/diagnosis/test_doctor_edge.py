@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from diagnosis_help import DIM, HEALTHY, ROWS, Make, codes, mend, one
+from diagnosis_helpers import DIM, HEALTHY, ROWS, Make, codes, mend, one
 
 import qadapt as qa
-from qadapt.diagnosis import Diagnosis, checks, in_force
-from qadapt.diagnosis.subject import Subject
+from qadapt.diagnosis import Diagnosis, checks, status_checks
+from qadapt.diagnosis.context import CheckContext
 from qadapt.errors import InputError, NotFoundError, SpecError, StoreError, UnreachableError
 from qadapt.model import Severity
 from qadapt.stores.base import Search
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
 
 # -- healthy -------------------------------------------------------------------------------------
 
@@ -132,11 +132,11 @@ def test_what_cannot_be_seen(make: Make) -> None:
     vector = info.vectors[""]
     hidden = vector.status.replace(state=qa.State.UNKNOWN, reason="telemetry is not shown")
     blind = info.replace(vectors={"": vector.replace(status=hidden)})
-    subject = Subject(articles._store, blind, "")  # type: ignore[attr-defined]
-    (found,) = in_force.unseen(subject)
+    context = CheckContext(articles._store, blind, "")  # type: ignore[attr-defined]
+    (found,) = status_checks.unobserved(context)
     assert found.code == "unseen" and found.severity is Severity.INFO
     assert "telemetry is not shown" in found.message and "qadapt verify" in found.command
-    assert in_force.unseen(Subject(articles._store, info, "")) == []  # type: ignore[attr-defined]
+    assert status_checks.unobserved(CheckContext(articles._store, info, "")) == []  # type: ignore[attr-defined]
 
 
 # -- placing -------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def test_a_store_that_cannot_be_searched_is_looked_at_all_the_same(
     found = articles.doctor()
     assert [each.code for each in found.findings] == ["originals-in-ram"]
     assert {each.code for each in found.skipped} == {"slow-rescoring", "not-found-by-itself"}
-    assert {each.why for each in found.skipped} == {"not loaded"}
+    assert {each.reason for each in found.skipped} == {"not loaded"}
 
     def gone(*_: Any, **__: Any) -> None:
         raise UnreachableError("gone")
@@ -291,7 +291,7 @@ def test_only_and_skip(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "error"),
+    ("options", "error"),
     [
         ({"only": ["low-dimension"]}, SpecError),
         ({"sample": 1}, InputError),
@@ -299,6 +299,6 @@ def test_only_and_skip(make: Make) -> None:
         ({"model_metric": "cosinus"}, SpecError),
     ],
 )
-def test_refused(make: Make, how: dict[str, Any], error: type[Exception]) -> None:
+def test_refused(make: Make, options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
-        make().doctor(**how)
+        make().doctor(**options)

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from diagnosis_help import codes, one
+from diagnosis_helpers import codes, one
 
 import qadapt as qa
 from qadapt.cli import main
 from qadapt.model import CollectionInfo, Evidence, Server, Status, VectorInfo
 from qadapt.model.address import Address
-from qadapt.stores.milvus import findings as milvus
+from qadapt.stores.milvus import diagnostics as milvus
 from qadapt.stores.milvus.rows import native_rows
-from qadapt.stores.qdrant import findings as qdrant
+from qadapt.stores.qdrant import diagnostics as qdrant
 from qadapt.testing import clustered
 
 NAME = "doctor_of_qadapt"
@@ -142,7 +142,7 @@ def test_milvus_says_finished_of_segments_that_it_never_indexes(server: qa.Datab
     assert codes(articles, skip=["small-segments"]) == []
     before = articles.cost("none").before
     assert before is not None and before.footprint is not None
-    assert {"codes", "originals"} <= {part.name for part in before.footprint.parts}
+    assert {"codes", "originals"} <= {part.name for part in before.footprint.components}
     assert before.footprint.native["index_type"] == articles.info().vectors[""].index["index_type"]
 
 
@@ -207,10 +207,10 @@ def test_local_mode_echoes_a_quantization_that_it_never_uses(tmp_path: Path) -> 
 def test_a_green_server_whose_codes_are_others() -> None:
     wrong = vector({}, state=qa.State.IGNORED, reason="3 of 3 segments have no codes")
     address = Address.parse("qdrant+http://host:6333")
-    (found,) = qdrant.says_green(address, info(wrong, "qdrant"), "green")
+    (found,) = qdrant.green_without_codes(address, info(wrong, "qdrant"), "green")
     assert found.code == "schema-only" and "green" in found.message
-    assert qdrant.says_green(address, info(wrong, "qdrant"), "yellow") == []
-    assert qdrant.says_green(address, info(vector({}), "qdrant"), "green") == []
+    assert qdrant.green_without_codes(address, info(wrong, "qdrant"), "yellow") == []
+    assert qdrant.green_without_codes(address, info(vector({}), "qdrant"), "green") == []
 
 
 def test_rows_under_the_threshold_of_a_server() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from diagnosis_help import DIM, HEALTHY, ROWS, Make, codes, mend, one
+from diagnosis_helpers import DIM, HEALTHY, ROWS, Make, codes, mend, one
 
 import qadapt as qa
 from qadapt.api import Collection
@@ -201,7 +201,7 @@ def test_no_message_holds_a_figure_that_is_none(make: Make, metric: str, shape: 
     rows = shapes()[shape]
     collection = make("binary:rescore=4,codes=ram,originals=disk", rows, metric=metric)
     found = collection.doctor(model_metric="dot" if metric == "cosine" else "cosine")
-    told = [each.message for each in found.findings] + [each.why for each in found.skipped]
+    told = [each.message for each in found.findings] + [each.reason for each in found.skipped]
     told += [str(piece.value) for each in found.findings for piece in each.evidence]
     for text in told:
         words = text.lower().replace("%", " %").replace("(", " ").split()

@@ -56,7 +56,7 @@ def test_predictions_are_near_what_the_live_engine_does(
     seen = articles.evaluate(*SETTINGS, queries=queries, live=False, concurrency=())
     for setting, value in values(seen).items():
         predicted = said.result(setting)
-        assert predicted.predicted is not None and predicted.predicted.near
+        assert predicted.predicted is not None and predicted.predicted.validated
         assert predicted.recall is not None
         assert abs(predicted.recall.value - value) <= NEAR, setting
         assert predicted.recall.low <= value <= predicted.recall.high
@@ -75,9 +75,9 @@ def test_predictions_are_near_what_weaviate_does(
             ids = [str(uuid.UUID(int=at)) for at in range(len(embeddings.docs))]
             made.write(qa.Batch(ids, {"": embeddings.docs}))
             vector = next(iter(made.info().vectors))
-            how: dict[str, Any] = {"queries": embeddings.queries[:QUERIES], "vector": vector}
-            said = made.simulate(*settings, **how)
-            seen = made.evaluate(*settings, **how, live=False, concurrency=())
+            options: dict[str, Any] = {"queries": embeddings.queries[:QUERIES], "vector": vector}
+            said = made.simulate(*settings, **options)
+            seen = made.evaluate(*settings, **options, live=False, concurrency=())
         finally:
             db.drop("Simulated")
     for setting, value in values(seen).items():
@@ -92,9 +92,9 @@ def test_predictions_are_near_what_milvus_does(live: Callable[[str], str], embed
         try:
             made.write(qa.Batch(range(len(embeddings.docs)), {"": embeddings.docs}))
             vector = next(iter(made.info().vectors))
-            how: dict[str, Any] = {"queries": embeddings.queries[:100], "vector": vector}
-            said = made.simulate(*settings, **how)
-            seen = made.evaluate(*settings, **how, live=False, concurrency=())
+            options: dict[str, Any] = {"queries": embeddings.queries[:100], "vector": vector}
+            said = made.simulate(*settings, **options)
+            seen = made.evaluate(*settings, **options, live=False, concurrency=())
         finally:
             db.drop("simulated")
     for setting, value in values(seen).items():
@@ -151,7 +151,7 @@ def test_simulated_bits_find_what_numpy_finds(embeddings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "how", "error"),
+    ("rows", "options", "error"),
     [
         (np.zeros((0, 4)), {}, InputError),
         (np.full((5, 4), np.nan), {}, NonFiniteError),
@@ -160,9 +160,9 @@ def test_simulated_bits_find_what_numpy_finds(embeddings: Any) -> None:
         (np.ones((5, 4)), {"metric": "hamming"}, SpecError),
     ],
 )
-def test_bad_arrays_are_refused(rows: Any, how: dict[str, Any], error: type[Exception]) -> None:
+def test_bad_arrays_are_refused(rows: Any, options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
-        qa.simulate(rows, ["binary"], **how)
+        qa.simulate(rows, ["binary"], **options)
     with pytest.raises(InputError, match="live"):
         qa.simulate(np.ones((5, 4)), ["live"], queries=2)
 
@@ -211,7 +211,7 @@ def test_advice_from_some_queries_holds_for_others(articles: Collection, embeddi
     chosen = found.best.quantization.replace(rescore=found.best.rescore)
     assert articles.plan(chosen).apply(yes=True).state == "applied"
     others = articles.verify(queries=embeddings.queries[200:])
-    assert others.agrees
+    assert others.matches_configuration
     assert others.recall.recall > 0.9 - 0.03
 
 
@@ -231,7 +231,7 @@ def test_a_limit_of_ram_rules_out_what_is_larger(articles: Collection, embedding
         codes=CODES,
     )
     assert advice.best is not None and advice.best.ram <= 1_000_000
-    out = {item.setting: item for item in advice.ruled_out if "bytes of RAM, " in item.why}
+    out = {item.setting: item for item in advice.ruled_out if "bytes of RAM, " in item.reason}
     assert any(text.startswith("none") for text in out)
     assert all(item.ram is not None and item.ram > 1_000_000 for item in out.values())
 
@@ -246,7 +246,7 @@ def test_what_nothing_meets_is_told_with_the_reasons(articles: Collection, embed
         qa.Target(0.5, max_latency_ms=1e-6), queries=queries, codes=("binary", "scalar")
     )
     assert quick.best is None
-    assert all("95th percentile" in item.why for item in quick.ruled_out)
+    assert all("95th percentile" in item.reason for item in quick.ruled_out)
 
 
 def test_an_engine_that_falls_short_of_its_prediction_rules_a_setting_out(
@@ -254,8 +254,8 @@ def test_an_engine_that_falls_short_of_its_prediction_rules_a_setting_out(
 ) -> None:
     whole = module.simulate
 
-    def hopeful(*args: Any, **how: Any) -> Any:
-        found = whole(*args, **how)
+    def hopeful(*args: Any, **options: Any) -> Any:
+        found = whole(*args, **options)
         raised = [
             item.replace(recall=item.recall.replace(value=1.0)) if item.recall else item
             for item in found.results
@@ -266,7 +266,7 @@ def test_an_engine_that_falls_short_of_its_prediction_rules_a_setting_out(
     advice = articles.advise(
         0.99, queries=embeddings.queries[:100], codes=("binary", "rotational:bits=1", "scalar")
     )
-    short = [item for item in advice.ruled_out if "measured recall" in item.why]
+    short = [item for item in advice.ruled_out if "measured recall" in item.reason]
     assert {item.setting.split(":")[0] for item in short} >= {"binary", "rotational"}
     assert advice.best is None or advice.best.recall.value >= 0.99
 

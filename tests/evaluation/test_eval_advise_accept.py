@@ -37,8 +37,8 @@ def local(sample: Sample) -> Iterator[Collection]:
         yield made
 
 
-def _ask(col: Collection, sample: Sample, **how: Any) -> Any:
-    return col.advise(qa.Target(0.9, price=2.0), queries=sample.queries, **how)
+def _ask(col: Collection, sample: Sample, **options: Any) -> Any:
+    return col.advise(qa.Target(0.9, price=2.0), queries=sample.queries, **options)
 
 
 def test_own_codes_are_measured_and_stand_on_top_of_the_floats(
@@ -82,16 +82,16 @@ def test_a_copy_of_a_part_is_no_measurement_of_all(local: Collection, sample: Sa
     found = _ask(local, sample, codes=["none", "binary"], accept="client", copy_rows=300)
     assert found.runner_up is None
     (item,) = found.ruled_out
-    assert "300 of 600 rows" in item.why and "--copy-rows 600" in item.why
+    assert "300 of 600 rows" in item.reason and "--copy-rows 600" in item.reason
 
 
 def test_exact_rules_cousins_out(live: Any, sample: Sample) -> None:
     with qa.open(live("edge")) as db:
         col = db.create("articles", dim=DIM)
         col.write(qa.Batch(range(ROWS), {"": sample.rows}))
-        how: dict[str, Any] = {"codes": ["none", "scalar:bits=8"], "confirm": False}
-        near = _ask(col, sample, **how)
+        options: dict[str, Any] = {"codes": ["none", "scalar:bits=8"], "confirm": False}
+        near = _ask(col, sample, **options)
         assert near.best.quantization.kind is qa.Kind.SCALAR
-        exact = _ask(col, sample, accept="exact", **how)
+        exact = _ask(col, sample, accept="exact", **options)
         assert exact.best.setting == "none"
-        assert exact.ruled_out[0].why.startswith("edge has only a cousin")
+        assert exact.ruled_out[0].reason.startswith("edge has only a cousin")

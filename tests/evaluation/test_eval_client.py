@@ -71,12 +71,12 @@ def test_what_the_store_lacks_is_measured_with_our_codes(
     articles = opened(kind, sample)
     before = articles.info()
     settings = ("binary:rescore=off", "binary:rescore=10")
-    how = {"queries": sample.queries, "live": False, "concurrency": ()}
-    refused = articles.evaluate(*settings, **how)
+    options = {"queries": sample.queries, "live": False, "concurrency": ()}
+    refused = articles.evaluate(*settings, **options)
     assert {item.state for item in refused.results} == {"unsupported"}
     assert "accept='client'" in " ".join(refused.results[0].notes)
 
-    found = articles.evaluate(*settings, accept="client", **{**how, "concurrency": (1, 2)},
+    found = articles.evaluate(*settings, accept="client", **{**options, "concurrency": (1, 2)},
                               seconds=0.05)  # fmt: skip
     off, ten = (result(found, setting) for setting in settings)
     assert off.recall.value < ten.recall.value
@@ -125,13 +125,13 @@ def test_a_cousin_is_refused_where_exact_is_asked_for(
         articles = database.create("articles", dim=DIM)
         articles.write(qa.Batch(range(ROWS), {"": sample.rows}))
         cousin = "scalar"
-        how = {"queries": sample.queries, "live": False, "concurrency": ()}
+        options = {"queries": sample.queries, "live": False, "concurrency": ()}
         assert articles._store.map(qa.Quantization.parse(cousin), qa.Vector(DIM)).match.differences
-        (taken,) = articles.evaluate(cousin, **how).results
-        (refused,) = articles.evaluate(cousin, accept="exact", **how).results
+        (taken,) = articles.evaluate(cousin, **options).results
+        (refused,) = articles.evaluate(cousin, accept="exact", **options).results
         assert (taken.state, refused.state) == ("measured", "unsupported")
         with pytest.raises(SpecError, match="accept"):
-            articles.evaluate(cousin, accept="clint", **how)
+            articles.evaluate(cousin, accept="clint", **options)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
@@ -148,7 +148,7 @@ def test_our_codes_are_gone_after_whatever_happens(
         assert list((state_folder / "indexes").glob("*"))
         raise error
 
-    monkeypatch.setattr(candidates.Candidates, "_measured", broken)
+    monkeypatch.setattr(candidates.CandidateRunner, "_measured", broken)
     with pytest.raises(error):
         articles.evaluate("binary", accept="client", queries=10, concurrency=())
     assert articles._store.collections() == ["articles"]

@@ -137,7 +137,7 @@ def test_the_live_collection_is_measured_under_other_searches(
 def test_relevance_labels_are_counted_beside_exact_search(
     articles: Collection, embeddings: Any
 ) -> None:
-    how: dict[str, Any] = {
+    options: dict[str, Any] = {
         "queries": embeddings.queries,
         "query_ids": embeddings.query_ids,
         "labels": embeddings.qrels,
@@ -145,7 +145,7 @@ def test_relevance_labels_are_counted_beside_exact_search(
         "concurrency": (),
         "k": 10,
     }
-    found = articles.evaluate("binary:rescore=off", **how)
+    found = articles.evaluate("binary:rescore=off", **options)
     live, binary = found.result("live").labels, found.result("binary:rescore=off").labels
     assert live is not None and binary is not None
     labels = (embeddings.doc_ids, embeddings.query_ids, embeddings.qrels)
@@ -246,7 +246,7 @@ def test_texts_become_queries_by_an_encoder(articles: Collection, embeddings: An
 def test_texts_are_read_from_files(
     articles: Collection, embeddings: Any, tmp_path: Path, name: str, text: str
 ) -> None:
-    from qadapt.evaluation.questions import ask
+    from qadapt.evaluation.query_input import resolve_queries
 
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
@@ -257,13 +257,13 @@ def test_texts_are_read_from_files(
         return embeddings.queries[: len(texts)]
 
     vector = articles.info().vectors[""].vector
-    asked = ask(articles._store, "articles", "", vector, path, encoder=encoder)
+    asked = resolve_queries(articles._store, "articles", "", vector, path, encoder=encoder)
     assert heard == ["one", "two"]
     assert asked.ids == (None if name == "q.txt" else ("7", "8"))
 
 
 @pytest.mark.parametrize(
-    "how",
+    "options",
     [
         {"k": 0}, {"rows": 0}, {"copy_rows": 0}, {"concurrency": (0,)}, {"queries": "nowhere.npy"},
         {"queries": np.zeros((0, DIM), dtype=np.float32)}, {"live": False},
@@ -271,10 +271,10 @@ def test_texts_are_read_from_files(
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_before_anything_is_made(
-    articles: Collection, how: dict[str, Any]
+    articles: Collection, options: dict[str, Any]
 ) -> None:
     with pytest.raises((InputError, SpecError)):
-        articles.evaluate(**{"queries": 20, "concurrency": (), **how})
+        articles.evaluate(**{"queries": 20, "concurrency": (), **options})
     assert articles._store.collections() == ["articles"]
 
 

@@ -40,7 +40,7 @@ def judged(found: list[list[int]], truth: list[list[int]], k: int) -> tuple[np.n
                 exact[at, place] = right[at][truth[at].index(key)]
     last = np.array([row[-1] if row else np.nan for row in right])
     wanted = np.array([len(row) for row in truth])
-    good = recall_.right(found, exact, recall_.least_score(last, 8))
+    good = recall_.is_correct(found, exact, recall_.least_score(last, 8))
     shares = recall_.recall_per_query(found, exact, last, wanted, 8)
     return shares, metrics.places(good, exact, right, 8)
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 import qadapt as qa
 from qadapt.evaluation import recall as recall_
-from qadapt.evaluation.neighbours import Known, over_rows
+from qadapt.evaluation.exact_neighbors import GroundTruth, over_rows
+from qadapt.evaluation.ground_truth import Queries
 from qadapt.evaluation.recall import interval
-from qadapt.evaluation.truth import Queries
 
 DIM = 16
 
 
-def known(rows: Any, queries: Any, k: int, own: Any = None, metric: str = "cosine") -> Known:
+def known(rows: Any, queries: Any, k: int, own: Any = None, metric: str = "cosine") -> GroundTruth:
     """The judge of hits in rows that are numbered from 0."""
     rows, queries = np.asarray(rows, dtype="f4"), np.asarray(queries, dtype="f4")
     asked = Queries(queries, tuple(own or [None] * len(queries)), "test")

@@ -12,7 +12,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection
-from qadapt.errors import GuardMissed
+from qadapt.errors import GuardMissedError
 from qadapt.evaluation.recall import Proof
 from qadapt.model import Metric
 
@@ -109,7 +109,7 @@ def test_a_guard_that_proves_nothing_is_refused_before_anything_changes(
     collection = database.create("few", dim=DIM)
     collection.write(qa.Batch(range(8), {"": vectors()[::TIMES][:8]}))
     before = collection.info()
-    with pytest.raises(GuardMissed, match=r"proves nothing.*nothing was changed"):
+    with pytest.raises(GuardMissedError, match=r"proves nothing.*nothing was changed"):
         collection.plan("binary").apply(yes=True, guard="recall@10>=0.9")
     assert collection.info() == before
     (change,) = qa.history()
@@ -154,7 +154,7 @@ def test_what_was_read_back_from_16_bits_is_not_called_the_originals(
     assert all(words in each.ground_truth for each in report.recalls)
     evaluation = collection.evaluate("binary", queries=queries(), concurrency=())
     assert words in evaluation.truth.ground_truth
-    with pytest.raises(GuardMissed, match="vectors as stored"):
+    with pytest.raises(GuardMissedError, match="vectors as stored"):
         collection.plan("binary:rescore=off").apply(
             yes=True, guard=qa.Guard(0.999, queries=queries())
         )

@@ -19,7 +19,7 @@ from qadapt.errors import (
     NotFoundError,
     ZeroVectorError,
 )
-from qadapt.evaluation.truth import exact_neighbours, load_queries, queries_of
+from qadapt.evaluation.ground_truth import exact_neighbors, load_queries, queries_of
 from qadapt.evaluation.verify import Verification
 from qadapt.model import Metric
 from qadapt.testing import Sample, clustered
@@ -59,7 +59,7 @@ def slow(queries: np.ndarray, rows: np.ndarray, metric: str) -> np.ndarray:
 def neighbours(collection: Collection, queries: Any, k: int, name: str = "") -> list[list[Any]]:
     vector = collection.info().vectors[name].vector
     asked = queries_of(collection._store, collection.name, name, vector, queries)
-    known = exact_neighbours(
+    known = exact_neighbors(
         collection._store, collection.name, name, vector, asked, k, lambda _: None
     )
     return known.ids
@@ -81,7 +81,7 @@ def test_exact_neighbours_are_those_of_brute_force(
     collection.write(qa.Batch([row + 5 for row in range(700)], {"": rows}))
     whole = collection._store.read
     # In small pages, so that the running best is what is tested.
-    collection._store.read = lambda *names, **how: whole(*names, **{**how, "page": 90})
+    collection._store.read = lambda *names, **options: whole(*names, **{**options, "page": 90})
     best = np.argsort(-slow(queries, rows, metric), axis=1)[:, :12] + 5
     assert neighbours(collection, queries, 12) == best.tolist()
 
@@ -94,7 +94,7 @@ def test_the_row_that_a_query_is_stands_not_in_its_truth(
     assert len(asked) == len(set(asked.own)) == 40
     for key, row in zip(asked.own, asked.vectors, strict=True):
         np.testing.assert_allclose(row, sample.rows[key], atol=1e-6)
-    found = exact_neighbours(articles._store, "articles", "", vector, asked, 10, lambda _: None)
+    found = exact_neighbors(articles._store, "articles", "", vector, asked, 10, lambda _: None)
     for own, row in zip(asked.own, found.ids, strict=True):
         scores = slow(sample.rows[own : own + 1], sample.rows, "cosine")[0]
         scores[own] = -np.inf
@@ -223,7 +223,7 @@ def test_what_is_in_force_agrees_and_is_measured_in_each_way(
 ) -> None:
     articles.plan("binary:rescore=8").apply(yes=True)
     report = articles.verify(queries=sample.queries)
-    assert report.agrees
+    assert report.matches_configuration
     assert report.notes == ()
     assert report.configured == "binary:rescore=8"
     assert report.status.state is qa.State.ACTIVE
@@ -241,7 +241,7 @@ def test_what_is_in_force_agrees_and_is_measured_in_each_way(
         assert each.recall == pytest.approx(expected, abs=1e-9)
         assert each.low <= each.recall <= each.high
         assert (each.k, each.queries) == (10, 70)
-        assert each.ms > 0
+        assert each.latency_ms > 0
     assert by_label["without rescoring"].recall < by_label["with rescoring"].recall
     assert report.recall == by_label["as searches are now"]
     assert Verification.from_json(report.to_json()) == report
@@ -249,7 +249,7 @@ def test_what_is_in_force_agrees_and_is_measured_in_each_way(
 
 def test_without_quantization_there_is_one_way_and_it_agrees(articles: Collection) -> None:
     report = articles.verify(queries=20)
-    assert report.agrees
+    assert report.matches_configuration
     assert [each.label for each in report.recalls] == ["as searches are now"]
     assert report.recall.recall == 1
     assert report.configured == "none"
@@ -269,7 +269,7 @@ def test_codes_configured_but_not_in_force_disagree(database: qa.Database, sampl
     assert "10,000 KB" in vector.status.reason
     assert vector.status.advice
     report = collection.verify(queries=sample.queries)
-    assert not report.agrees
+    assert not report.matches_configuration
     assert "seen ignored" in report.notes[0]
     assert report.recall.recall == 1, "the floats were searched: that is what is measured"
     hits = collection.search(sample.queries, rescore="off")
@@ -277,7 +277,7 @@ def test_codes_configured_but_not_in_force_disagree(database: qa.Database, sampl
     # What the advice says helps, although the configuration asks for nothing new.
     change = collection.plan("scalar").apply(yes=True)
     assert change.status.state is qa.State.ACTIVE
-    assert collection.verify(queries=20).agrees
+    assert collection.verify(queries=20).matches_configuration
 
 
 def test_progress_tells_rows_and_queries(articles: Collection, sample: Sample) -> None:

@@ -16,8 +16,8 @@ from qadapt.api import Database
 from qadapt.cli.app import app
 from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, SpecError
 from qadapt.files import arrays
-from qadapt.files.layout import Asked
-from qadapt.files.reading import Parquet
+from qadapt.files.layout import ColumnChoice
+from qadapt.files.parquet_reader import Parquet
 
 DIM = 8
 
@@ -77,7 +77,7 @@ def test_parquet_can_be_read_by_others(edge: Database, tmp_path: Path) -> None:
     assert found.tobytes() == rows(3).tobytes()
     assert table.column("payload.t").to_pylist() == ["x", None, None]
     assert json.loads(table.column("payload")[2].as_py()) == {"n": "odd"}
-    head = Parquet(tmp_path / "docs.parquet", Asked()).head
+    head = Parquet(tmp_path / "docs.parquet", ColumnChoice()).head
     assert head.quantization[""].kind is qa.Kind.SCALAR
     assert head.vectors[""] == qa.Vector(DIM, "dot")
 
@@ -89,7 +89,7 @@ def test_quantization_and_calibration_are_in_the_metadata(edge: Database, tmp_pa
         made.write(qa.Batch(range(300), {"": rows(300)}))
         made.plan("scalar:rescore=4", accept="client").apply(yes=True)
         qa.export_file(made, tmp_path / "docs.parquet")
-    head = Parquet(tmp_path / "docs.parquet", Asked()).head
+    head = Parquet(tmp_path / "docs.parquet", ColumnChoice()).head
     calibration = qa.Calibration.from_json(json.dumps(head.calibration[""]))
     assert calibration.dim == DIM
     done = qa.import_file(tmp_path / "docs.parquet", (edge, "back"))

@@ -202,7 +202,7 @@ def test_a_failing_write_takes_the_whole_batch_back(
 
     with make() as index:
         before = index.search(vectors[:5], 10)
-        monkeypatch.setattr("qadapt.index.vectors.BLOCK_BYTES", 4000)
+        monkeypatch.setattr("qadapt.index.vector_blocks.BLOCK_BYTES", 4000)
         monkeypatch.setattr(contents, "pack_bits", full_disk)
         with pytest.raises(OSError, match="No space"):
             index.upsert(range(100, 400), -vectors)

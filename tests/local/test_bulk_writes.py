@@ -12,7 +12,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import StoreError
-from qadapt.local import bulk_writes, marks, state
+from qadapt.local import bulk_writes, code_marks, state
 from qadapt.local.state import Settings, VectorSettings
 
 ROWS, DIM = 300, 16
@@ -80,9 +80,11 @@ def test_an_alias_that_is_switched_leaves_its_codes_behind(database: Database) -
     alias = database["other"]
     alias.plan("binary:rescore=4", accept="client").apply(yes=True)
     database.switch_alias("other", "a")
-    assert marks.outdated(alias._store, "other", "") is None
+    assert code_marks.outdated(alias._store, "other", "") is None
     database.switch_alias("other", "b")
-    assert "was switched to the collection 'b'" in str(marks.outdated(alias._store, "other", ""))
+    assert "was switched to the collection 'b'" in str(
+        code_marks.outdated(alias._store, "other", "")
+    )
     assert alias.search(rows(1)[3], k=1).ids[0, 0] == 3
 
 

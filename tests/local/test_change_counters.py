@@ -12,7 +12,7 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.local import change_counters, comparing
+from qadapt.local import change_counters, code_freshness
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.weaviate import update_times
 
@@ -48,9 +48,9 @@ def collection(database: Database) -> Collection:
 def coded(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> Collection:
     """A collection that counts as large: a status draws few rows of it."""
     collection.plan("binary:rescore=4", accept="client").apply(yes=True)
-    monkeypatch.setattr(comparing, "WHOLE_VALUES", 10 * DIM)
-    monkeypatch.setattr(comparing, "FEWEST_ROWS", 1)
-    monkeypatch.setattr(comparing, "SEARCH_ROWS", 1)
+    monkeypatch.setattr(code_freshness, "WHOLE_VALUES", 10 * DIM)
+    monkeypatch.setattr(code_freshness, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(code_freshness, "SEARCH_ROWS", 1)
     monkeypatch.setattr("random.sample", lambda ids, n: list(ids)[:n])  # never the row replaced
     return collection
 
@@ -122,13 +122,13 @@ def test_one_replaced_row_of_a_large_collection_is_found_by_a_status(coded: Coll
     assert str(signal(status, "change counter")).endswith(": changed")
 
 
-@pytest.mark.parametrize("bound", [comparing.SEARCH_VALUES, 0])
+@pytest.mark.parametrize("bound", [code_freshness.SEARCH_VALUES, 0])
 def test_a_search_finds_it_or_leaves_the_codes_alone(
     coded: Collection, bound: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "SEARCH_VALUES", bound)
+    monkeypatch.setattr(code_freshness, "SEARCH_VALUES", bound)
     query = replace_one(coded)
-    comparing._compared.clear()  # as in a new process, or a minute later
+    code_freshness._compared.clear()  # as in a new process, or a minute later
     hits = coded.search(query, k=1, rescore="4@codes")  # fetches no candidates
     assert hits.ids[0, 0] == ROWS - 1
     words = "other vectors" if bound else "too large to be compared by a search"
@@ -181,13 +181,13 @@ def test_a_write_while_codes_are_built_is_found(
         yield from read(self, *args, **named)
         store.write("a", qa.Batch([ROWS - 1], {"": rows(9, 1)}))
 
-    from qadapt.local import codes
+    from qadapt.local import client_codes
 
     monkeypatch.setattr("random.sample", lambda ids, n: list(ids)[:n])
     with monkeypatch.context() as patch:
         patch.setattr(type(store), "read", raced)
-        codes.hold(store, "a", "", qa.binary(), lambda _: None)
-    monkeypatch.setattr(comparing, "WHOLE_VALUES", 10 * DIM)
+        client_codes.build_and_register(store, "a", "", qa.binary(), lambda _: None)
+    monkeypatch.setattr(code_freshness, "WHOLE_VALUES", 10 * DIM)
     assert status_of(collection).state is qa.State.IGNORED
 
 
@@ -196,7 +196,7 @@ def test_a_store_without_a_counter_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     made = database.create("a", dim=DIM)
     made.write(qa.Batch(range(ROWS), {"": rows()}))
     made.plan("binary:rescore=4", accept="client").apply(yes=True)
-    monkeypatch.setattr(comparing, "WHOLE_VALUES", 100 * DIM)
+    monkeypatch.setattr(code_freshness, "WHOLE_VALUES", 100 * DIM)
     status = status_of(made)
     assert "the store has no change counter: 100 of 300 rows" in status.reason
     assert signal(status, "change counter") == "none"

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from qadapt.model import Kind, Level, Quantization, Rule, Support, Vector
+from qadapt.model import Kind, MatchLevel, Quantization, Rule, Support, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores import registry
-from qadapt.stores.base import Mapped
+from qadapt.stores.base import MappedQuantization
 from qadapt.stores.milvus import capabilities as milvus
 from qadapt.stores.milvus import mapping as milvus_mapping
-from qadapt.stores.milvus.engine import Engine as MilvusEngine
-from qadapt.stores.qdrant import capabilities as qdrant
+from qadapt.stores.milvus.version import ServerVersion as MilvusEngine
 from qadapt.stores.qdrant import mapping as qdrant_mapping
+from qadapt.stores.qdrant.server import capabilities as qdrant
 from qadapt.stores.weaviate import capabilities as weaviate
 from qadapt.stores.weaviate import mapping as weaviate_mapping
-from qadapt.stores.weaviate.engine import Engine as WeaviateEngine
+from qadapt.stores.weaviate.version import ServerVersion as WeaviateEngine
 
 REPO = Path(__file__).resolve().parents[2]
 PREFIX = "native-"
@@ -38,7 +38,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
 NEWEST = {"milvus": "3.0.1", "qdrant": "1.20.0", "weaviate": "1.39.0"}
 
 
-def mapped(store: str, text: str, version: str) -> Mapped:
+def mapped(store: str, text: str, version: str) -> MappedQuantization:
     """A setting as the store's own request."""
     wanted = Quantization.parse(text)
     if store == "milvus":
@@ -159,7 +159,7 @@ def test_every_kind_and_width_by_contract_has_its_request_here() -> None:
 def test_the_request_at_the_newest_version(key: tuple[str, str]) -> None:
     text, request = REQUESTS[key]
     made = mapped(key[0], text, NEWEST[key[0]])
-    assert made.match.level is not Level.UNSUPPORTED
+    assert made.match.level is not MatchLevel.UNSUPPORTED
     assert made.native == request
 
 
@@ -177,8 +177,8 @@ def _since() -> list[tuple[str, str, str]]:
 def test_the_first_version_has_it_and_none_before(store: str, feature: str, since: str) -> None:
     text = FIRST.get((store, feature), REQUESTS[store, feature][0])
     first = mapped(store, text, since)
-    assert first.match.level is not Level.UNSUPPORTED, first.match
-    assert mapped(store, text, _before(since)).match.level is Level.UNSUPPORTED
+    assert first.match.level is not MatchLevel.UNSUPPORTED, first.match
+    assert mapped(store, text, _before(since)).match.level is MatchLevel.UNSUPPORTED
 
 
 def _before(version: str) -> str:
@@ -194,7 +194,7 @@ def _before(version: str) -> str:
 def test_what_is_not_there_is_refused(store: str, feature: str) -> None:
     kind, _, bits = feature.partition(":")
     made = mapped(store, f"{kind}:bits={bits}" if bits else kind, NEWEST[store])
-    assert made.match.level is Level.UNSUPPORTED
+    assert made.match.level is MatchLevel.UNSUPPORTED
 
 
 # -- everything else -----------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def test_no_store_has_such_a_mark_that_is_not_looked_at_here() -> None:
         for name, store in stores.items()
         if store.store.startswith("qadapt.")
         for deployment in store.deployments
-        for each in store.declared(None, deployment).features.values()
+        for each in store.declared_capabilities(None, deployment).features.values()
         if each.checked == "contract"
     }
     assert marked == set(RULES)

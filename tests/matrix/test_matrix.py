@@ -11,12 +11,12 @@ import pytest
 from qadapt.errors import SpecError
 from qadapt.matrix import __main__ as command
 from qadapt.matrix import cells, load, merge, of_feature, read_records
-from qadapt.matrix.seen import Seen, append, forget
+from qadapt.matrix.live_runs import LiveRun, append, forget
 from qadapt.model import Rule, Support, by_contract, narrow
 from qadapt.stores import registry
 
 REPO = Path(__file__).resolve().parents[2]
-RUN = Seen(
+RUN = LiveRun(
     store="toy",
     version="1.2.0",
     deployment="server",
@@ -55,7 +55,7 @@ class Toy:
     )
 
     @classmethod
-    def declared(cls, version=None, deployment=None):
+    def declared_capabilities(cls, version=None, deployment=None):
         return narrow("toy", cls.rules, version, deployment or "server")
 
 
@@ -79,14 +79,14 @@ def test_every_run_that_is_kept_shows_something_and_has_a_cell() -> None:
     seen = load()
     assert seen
     stores, _ = registry.load_all()
-    known = {cell.seen.key for cell in cells(stores, seen) if cell.seen}
+    known = {cell.live_runs.key for cell in cells(stores, seen) if cell.live_runs}
     assert known == {each.key for each in seen}
 
 
 def test_what_was_seen_to_be_obeyed_is_declared_as_native() -> None:
     stores, _ = registry.load_all()
     for cell in cells(stores, load()):
-        if cell.seen:
+        if cell.live_runs:
             assert cell.support is Support.NATIVE, cell
 
 
@@ -159,14 +159,14 @@ def test_a_run_that_shows_nothing_is_refused(change, why, tmp_path: Path) -> Non
     file.write_text(bad.to_json(indent=None), encoding="utf-8")
     with pytest.raises(SpecError, match=why):
         read_records(file)
-    kept = tmp_path / "seen.json"
+    kept = tmp_path / "live_runs.json"
     kept.write_text(json.dumps([bad.to_dict()]), encoding="utf-8")
     with pytest.raises(SpecError, match=why):
         load(kept)
 
 
 def test_records_are_merged_and_a_newer_one_takes_the_place(tmp_path: Path) -> None:
-    out, kept = tmp_path / "cells.jsonl", tmp_path / "seen.json"
+    out, kept = tmp_path / "cells.jsonl", tmp_path / "live_runs.json"
     append(RUN, out)
     append(dataclasses.replace(RUN, index="flat"), out)
     assert len(merge(read_records(out), kept)) == 2
@@ -176,7 +176,7 @@ def test_records_are_merged_and_a_newer_one_takes_the_place(tmp_path: Path) -> N
 
 
 def test_a_cell_is_forgotten_by_its_key(tmp_path: Path) -> None:
-    kept = tmp_path / "seen.json"
+    kept = tmp_path / "live_runs.json"
     flat = dataclasses.replace(RUN, index="flat")
     merge([RUN, flat], kept)
     assert forget(list(flat.key), kept) == [RUN] == load(kept)

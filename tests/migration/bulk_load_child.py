@@ -17,7 +17,7 @@ from typing import Any
 
 import qadapt as qa
 from qadapt.migration.endpoint import open_endpoint
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
 
 
 def main(source: str, target: str, path: str, when: str) -> None:
@@ -49,9 +49,9 @@ def main(source: str, target: str, path: str, when: str) -> None:
                 die("copying")
 
         there.store.write = counted  # type: ignore[method-assign]
-        EdgeStore.puts_off = lambda *_: {"was": switch.read_text()}  # type: ignore[method-assign]
-        EdgeStore.begin_load = begin  # type: ignore[method-assign,assignment]
-        EdgeStore.end_load = end  # type: ignore[method-assign,assignment]
+        EdgeStore.bulk_load_settings = lambda *_: {"was": switch.read_text()}  # type: ignore[method-assign]
+        EdgeStore.begin_bulk_load = begin  # type: ignore[method-assign,assignment]
+        EdgeStore.end_bulk_load = end  # type: ignore[method-assign,assignment]
         done = qa.migrate(here, there, batch_bytes=1 << 12, trial_copy=False, workers=1)
         assert done.state == "done"
 

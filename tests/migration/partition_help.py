@@ -9,7 +9,7 @@ from migration_help import DIM, everything, rows
 
 import qadapt as qa
 from qadapt.api import Database
-from qadapt.model import Beside, Vector
+from qadapt.model import CollectionSchema, Vector
 from qadapt.stores.base import Store
 
 SIZES = {"red": 60, "blue": 40, "green-1": 20}
@@ -29,8 +29,8 @@ def keys(count: int) -> list[str]:
 
 def fill(database: Database, name: str, sizes: dict[str, int]) -> None:
     """Create a partitioned collection; each id occurs in all partitions, with different rows."""
-    beside = Beside(parts=tuple(sizes), parted=True)
-    store_of(database).create(name, {"": Vector(DIM, qa.Metric.DOT)}, {}, beside)
+    collection_schema = CollectionSchema(parts=tuple(sizes), is_partitioned=True)
+    store_of(database).create(name, {"": Vector(DIM, qa.Metric.DOT)}, {}, collection_schema)
     for seed, (part, size) in enumerate(sizes.items()):
         payloads = [{"n": at, "of": part} for at in range(size)]
         batch = qa.Batch(keys(size), {"": rows(size, seed=seed)}, payloads)
@@ -40,7 +40,7 @@ def fill(database: Database, name: str, sizes: dict[str, int]) -> None:
 
 def contents(database: Database, name: str) -> dict[str, dict[Any, Any]]:
     """All rows by partition, empty partitions included."""
-    names = store_of(database).beside(name).parts
+    names = store_of(database).collection_schema(name).partitions
     return {part: everything(database[f"{name}@{part}"]) for part in names}
 
 

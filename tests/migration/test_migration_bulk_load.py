@@ -33,9 +33,9 @@ class Switch:
                 self.calls.append("write")
             write(name, batch)
 
-        monkeypatch.setattr(store, "puts_off", lambda _: {"threshold": 7})
-        monkeypatch.setattr(store, "begin_load", lambda _: self.calls.append("begin"))
-        monkeypatch.setattr(store, "end_load", self.end)
+        monkeypatch.setattr(store, "bulk_load_settings", lambda _: {"threshold": 7})
+        monkeypatch.setattr(store, "begin_bulk_load", lambda _: self.calls.append("begin"))
+        monkeypatch.setattr(store, "end_bulk_load", self.end)
         monkeypatch.setattr(store, "settle", lambda *_: self.calls.append("settle"))
         monkeypatch.setattr(store, "write", written)
 

@@ -17,31 +17,31 @@ from qadapt.api import Database
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.migration.compare import same_ragged
 from qadapt.migration.text import plan_lines
-from qadapt.model import Beside, Extra, Metric, Ragged, Vector
-from qadapt.model.ragged import of_multi, of_sparse
+from qadapt.model import CollectionSchema, ExtraVector, Metric, RaggedArray, Vector
+from qadapt.model.ragged_arrays import from_multivectors, from_sparse
 from qadapt.stores.milvus import sparse as of_milvus
-from qadapt.stores.milvus.engine import Engine
-from qadapt.stores.qdrant import extras as of_qdrant
-from qadapt.stores.weaviate import multi as of_weaviate
-from qadapt.stores.weaviate.engine import Engine as WeaviateEngine
+from qadapt.stores.milvus.version import ServerVersion
+from qadapt.stores.qdrant import extra_vectors as of_qdrant
+from qadapt.stores.weaviate import multivectors as of_weaviate
+from qadapt.stores.weaviate.version import ServerVersion as WeaviateEngine
 
 Ends = Callable[[str], Database]
 DIM = 3
-WORDS = Extra("sparse", native={"modifier": "idf"})
-TOKENS = Extra("multi", DIM, Metric.DOT)
-TURNED = Extra("multi", DIM, Metric.COSINE)
+WORDS = ExtraVector("sparse", native={"modifier": "idf"})
+TOKENS = ExtraVector("multi", DIM, Metric.DOT)
+TURNED = ExtraVector("multi", DIM, Metric.COSINE)
 MANY = {"tokens": TOKENS, "turned": TURNED}
 ALL = {"words": WORDS, **MANY}
 
 
 def made(
-    database: Database, extras: dict[str, Extra], name: str = "docs", dense: str = "d"
+    database: Database, extras: dict[str, ExtraVector], name: str = "docs", dense: str = "d"
 ) -> None:
     """An empty collection."""
-    database._store.create(name, {dense: Vector(4, "dot")}, {}, Beside(extras=extras))
+    database._store.create(name, {dense: Vector(4, "dot")}, {}, CollectionSchema(extras=extras))
 
 
-def ragged(count: int, extras: dict[str, Extra], seed: int = 0, *, full: bool = False) -> Any:
+def ragged(count: int, extras: dict[str, ExtraVector], seed: int = 0, *, full: bool = False) -> Any:
     """Extra vectors of many lengths; with ``full``, none missing or empty, as Milvus requires."""
     draw = np.random.default_rng(seed)
 
@@ -58,14 +58,14 @@ def ragged(count: int, extras: dict[str, Extra], seed: int = 0, *, full: bool = 
         return None if at % 5 == 1 else rows
 
     return {
-        name: of_multi([many(at) for at in range(count)], DIM)
+        name: from_multivectors([many(at) for at in range(count)], DIM)
         if each.kind == "multi"
-        else of_sparse([sparse(at) for at in range(count)])
+        else from_sparse([sparse(at) for at in range(count)])
         for name, each in extras.items()
     }
 
 
-def write(database: Database, extras: dict[str, Ragged], name: str = "docs") -> None:
+def write(database: Database, extras: dict[str, RaggedArray], name: str = "docs") -> None:
     """The rows 0, 1, ... with a dense vector each."""
     count = len(next(iter(extras.values())))
     rows = np.random.default_rng(1).standard_normal((count, 4))
@@ -73,7 +73,7 @@ def write(database: Database, extras: dict[str, Ragged], name: str = "docs") -> 
     database._store.write(name, qa.Batch(range(count), {"d": rows}, payloads, extras=extras))
 
 
-def fetched(database: Database, name: str, count: int, names: list[str]) -> dict[str, Ragged]:
+def fetched(database: Database, name: str, count: int, names: list[str]) -> dict[str, RaggedArray]:
     found = database._store.fetch(name, range(count), vectors=names)
     assert list(found.ids) == list(range(count))
     return dict(found.extras)
@@ -92,7 +92,7 @@ def fetched(database: Database, name: str, count: int, names: list[str]) -> dict
     ],
 )
 def test_there_and_back(
-    edge: Database, ends: Ends, name: str, engine: str, extras: dict[str, Extra]
+    edge: Database, ends: Ends, name: str, engine: str, extras: dict[str, ExtraVector]
 ) -> None:
     there = ends(engine)
     count = 300
@@ -110,7 +110,7 @@ def test_there_and_back(
         assert same_ragged(mine[label], home[label], how).all(), label
     assert everything(edge["home"]) == everything(edge["docs"])
     if engine in ("edge", "local"):
-        assert edge._store.beside("home") == edge._store.beside("docs")
+        assert edge._store.collection_schema("home") == edge._store.collection_schema("docs")
 
 
 entries = st.dictionaries(st.integers(0, 2**32 - 1), st.floats(width=32, allow_nan=False,
@@ -134,7 +134,10 @@ def test_any_extra_vectors_are_copied(
         edge.drop(each)
     made(edge, extras)
     words = [None if row is None else (row.keys(), row.values()) for row, _ in rows]
-    given_ = {"words": of_sparse(words), "tokens": of_multi([row for _, row in rows], DIM)}
+    given_ = {
+        "words": from_sparse(words),
+        "tokens": from_multivectors([row for _, row in rows], DIM),
+    }
     write(edge, given_)
     there = ends("edge")
     assert qa.migrate((edge, "docs"), (there, "docs"), trial_copy=False).state == "done"
@@ -145,7 +148,7 @@ def test_any_extra_vectors_are_copied(
 
 @pytest.mark.parametrize("engine", ["edge", "local", "lite", "weaviate"])
 def test_without_a_dense_vector(edge: Database, ends: Ends, name: str, engine: str) -> None:
-    edge._store.create("docs", {}, {}, Beside(extras={"tokens": TOKENS}))
+    edge._store.create("docs", {}, {}, CollectionSchema(extras={"tokens": TOKENS}))
     extras = ragged(50, {"tokens": TOKENS})
     edge._store.write("docs", qa.Batch(range(50), {}, extras=extras))
     there = ends(engine)
@@ -196,7 +199,7 @@ def test_sparse_vectors_from_a_milvus_collection_of_another_client(ends: Ends) -
     done = qa.migrate((here, "theirs"), (there, "docs"), allow=["typed-fields", "sparse-vectors"])
     assert done.state == "done"
     found = there._store.fetch("docs", [1], vectors=["words"])
-    wanted = of_sparse([(words.keys(), words.values())])
+    wanted = from_sparse([(words.keys(), words.values())])
     assert same_ragged(found.extras["words"], wanted, "exact").all()
     assert found.payloads is not None
     assert found.payloads[0] == {"text": "a b"}
@@ -225,20 +228,20 @@ def test_extra_vectors_that_a_store_lacks_are_refused_by_name(
     assert name not in there.collections()
     done = qa.migrate((edge, "docs"), (there, name), allow=[*allowed, loss])
     assert done.state == "done"
-    (kept,) = there._store.beside(name).extras
+    (kept,) = there._store.collection_schema(name).extras
     assert kept == ("words" if engine == "lite" else "tokens")
 
 
 def test_extra_vectors_are_refused_by_server_version() -> None:
     """By declared rules; of these servers only Milvus 2.3.5 runs here."""
-    both = {"w": Extra("sparse"), "m": TOKENS}
-    assert set(of_qdrant.refused(both, "1.6.0", local=False)) == {"extras.w", "extras.m"}
-    assert set(of_qdrant.refused(both, "1.9.0", local=False)) == {"extras.m"}
-    assert of_qdrant.refused(both, "1.16.3", local=False) == {}
-    assert "2.3.5" in of_milvus.refused(both, Engine("2.3.5"))["extras.w"]
-    assert set(of_milvus.refused(both, Engine("2.4.0"))) == {"extras.m"}
-    assert "1.28" in of_weaviate.refused(both, WeaviateEngine("1.28.0"))["extras.m"]
-    assert set(of_weaviate.refused(both, WeaviateEngine("1.39.0"))) == {"extras.w"}
+    both = {"w": ExtraVector("sparse"), "m": TOKENS}
+    assert set(of_qdrant.unsupported(both, "1.6.0", local=False)) == {"extras.w", "extras.m"}
+    assert set(of_qdrant.unsupported(both, "1.9.0", local=False)) == {"extras.m"}
+    assert of_qdrant.unsupported(both, "1.16.3", local=False) == {}
+    assert "2.3.5" in of_milvus.unsupported(both, ServerVersion("2.3.5"))["extras.w"]
+    assert set(of_milvus.unsupported(both, ServerVersion("2.4.0"))) == {"extras.m"}
+    assert "1.28" in of_weaviate.unsupported(both, WeaviateEngine("1.28.0"))["extras.m"]
+    assert set(of_weaviate.unsupported(both, WeaviateEngine("1.39.0"))) == {"extras.w"}
 
 
 def test_weaviate_refuses_a_multivector_next_to_an_unnamed_vector(
@@ -256,7 +259,7 @@ def test_weaviate_refuses_a_multivector_next_to_an_unnamed_vector(
 def test_sparse_rows_that_milvus_rejects_are_skipped(edge: Database, ends: Ends) -> None:
     made(edge, {"words": WORDS})
     rows = [([1, 2], [0.5, 0.0]), None, ([3], [-1.0]), ([], []), ([4], [0.25])]
-    write(edge, {"words": of_sparse(rows)})
+    write(edge, {"words": from_sparse(rows)})
     there = ends("lite")
     with pytest.raises(UnsupportedError, match="missing-vectors: 1 rows lack vector 'words'"):
         qa.migrate((edge, "docs"), (there, "docs"))
@@ -317,7 +320,7 @@ def test_a_changed_value_is_found_and_corrected_by_catch_up(
     values = row.extras[label].values.copy()
     values.reshape(-1)[-1] += 0.01
     was = row.extras[label]
-    changed = {**row.extras, label: Ragged(was.offsets, values, was.indices)}
+    changed = {**row.extras, label: RaggedArray(was.offsets, values, was.indices)}
     there._store.write("docs", qa.Batch([22], row.vectors, row.payloads, extras=changed))
     found = qa.check((edge, "docs"), (there, "docs"))
     assert not found.passed
@@ -338,7 +341,7 @@ def test_a_missing_or_shorter_multivector_is_found(edge: Database, ends: Ends) -
     qa.migrate((edge, "docs"), (there, "docs"))
     row = there._store.fetch("docs", [22, 23], vectors=["d", *extras])
     tokens, words = row.extras["tokens"], row.extras["words"]
-    shorter = of_multi([tokens.values[: tokens.offsets[1] - 1], None], DIM)
+    shorter = from_multivectors([tokens.values[: tokens.offsets[1] - 1], None], DIM)
     there._store.write(
         "docs",
         qa.Batch([22, 23], row.vectors, row.payloads, extras={"words": words, "tokens": shorter}),
@@ -385,7 +388,7 @@ def test_parquet_preserves_extra_vectors(edge: Database, ends: Ends, tmp_path: P
     file = tmp_path / "docs.parquet"
     assert set(qa.export_file((edge, "docs"), file).vectors) == {"d", *ALL}
     qa.import_file(file, (edge, "home"))
-    assert edge._store.beside("home") == edge._store.beside("docs")
+    assert edge._store.collection_schema("home") == edge._store.collection_schema("docs")
     mine, home = (fetched(edge, each, 300, list(ALL)) for each in ("docs", "home"))
     assert all(same_ragged(mine[each], home[each], "exact").all() for each in ALL)
     lite = ends("lite")

@@ -45,7 +45,7 @@ def test_tenants_are_merged_in_edge_and_separated_again(ends: Ends, name: str) -
     here[f"{name}@red"].delete(keys(1))
     row = here[f"{name}@blue"].fetch(other[:1])
     here[f"{name}@blue"].write(qa.Batch(row.ids, row.vectors, [{"n": -1, PARTITION: "mine"}]))
-    store_of(here).add_parts(name, ["new"])
+    store_of(here).create_partitions(name, ["new"])
     new = [str(uuid.UUID(int=5000))]
     here[f"{name}@new"].write(qa.Batch(new, {"": rows(1, seed=8)}, [{"n": 0}]))
     again = qa.migrate(here[name], (edge, name), catch_up=True)

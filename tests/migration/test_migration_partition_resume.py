@@ -101,7 +101,7 @@ def test_many_tenants_use_few_workers_and_requests(
     assert (plan.scan_ranges, plan.workers) == (200, 2)
     asked.clear()
     done = qa.migrate(database[name], (database, f"{name}_b"), plan=plan, check="off")
-    assert (done.metrics.rows, len(store.beside(f"{name}_b").parts)) == (600, 200)
+    assert (done.metrics.rows, len(store.collection_schema(f"{name}_b").partitions)) == (600, 200)
     assert asked.count("Aggregate") <= 4 * 200  # for both ends, none for a batch
     found = qa.check(database[name], (database, f"{name}_b"))
     assert (found.passed, found.compared) == (True, 600)

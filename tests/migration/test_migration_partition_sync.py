@@ -102,7 +102,7 @@ def test_catch_up_works_by_partition(ends: Ends, tenants: Collection, name: str)
     database[f"{name}@red"].delete(keys(1))
     row = database[f"{name}@blue"].fetch(keys(1))
     database[f"{name}@blue"].write(qa.Batch(row.ids, row.vectors, [{"n": -1, "of": "blue"}]))
-    store_of(database).add_parts(name, ["new"])
+    store_of(database).create_partitions(name, ["new"])
     database[f"{name}@new"].write(qa.Batch(keys(5), {"": rows(5, seed=7)}, [{"n": 0}] * 5))
     done = qa.migrate(tenants, target, catch_up=True)
     assert done.state == "done"

@@ -182,7 +182,7 @@ def test_tenants_created_by_another_client(ends: Ends, name: str) -> None:
         "properties": [{"name": "of", "dataType": ["text"]}],
     }
     store.connection.rest("POST", "/v1/schema", body, doing="create")
-    store.add_parts(name, ["empty", "red", "blue"])
+    store.create_partitions(name, ["empty", "red", "blue"])
     for seed, part in enumerate(("red", "blue")):
         batch = qa.Batch(keys(30), {"": rows(30, seed=seed)}, [{"of": part}] * 30)
         store.write(f"{name}@{part}", batch)

@@ -16,7 +16,7 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import StoreError, UnsupportedError
 from qadapt.migration.text import plan_lines
-from qadapt.model import Beside
+from qadapt.model import CollectionSchema
 from qadapt.stores.base import PAYLOAD_KINDS
 
 Ends = Callable[[str], Database]
@@ -35,7 +35,7 @@ def indexed(edge: Database) -> Collection:
     payloads = [{**PAYLOAD, "integer": at} for at in range(2000)]
     made.write(qa.Batch(range(2000), {"": rows(2000, dim=64)}, payloads))
     for key, kind in EVERY.items():
-        edge._store.index_payload("docs", key, kind)
+        edge._store.create_payload_index("docs", key, kind)
     return made
 
 
@@ -115,7 +115,7 @@ def test_index_settings_are_copied_within_a_family_and_reported_elsewhere(
 def test_an_existing_target_keeps_its_index(indexed: Collection, ends: Ends) -> None:
     there = ends("edge")
     there.create("docs", dim=64, metric="dot")
-    there._store.index_payload("docs", "integer", "keyword")
+    there._store.create_payload_index("docs", "integer", "keyword")
     plan = qa.plan_migration(indexed, (there, "docs"), allow=["existing-target"])
     told = {loss.name: loss.detail for loss in plan.losses}
     assert told["payload-indexes"] == ("integer (integer): the target has an index of kind keyword")
@@ -128,7 +128,7 @@ def test_an_index_that_the_target_does_not_list_is_an_error(
     there = ends("edge")
     kind = type(there._store)
     with monkeypatch.context() as patched:
-        patched.setattr(kind, "index_payload", lambda *_: None)
+        patched.setattr(kind, "create_payload_index", lambda *_: None)
         with pytest.raises(StoreError, match="does not list them"):
             qa.migrate(indexed, (there, "docs"))
     done = qa.migrate(indexed, (there, "docs"))
@@ -138,7 +138,7 @@ def test_an_index_that_the_target_does_not_list_is_an_error(
 
 def test_an_unknown_kind_of_index_is_refused(edge: Database, indexed: Collection) -> None:
     with pytest.raises(UnsupportedError, match="'fuzzy', only keyword"):
-        edge._store.index_payload("docs", "n", "fuzzy")
+        edge._store.create_payload_index("docs", "n", "fuzzy")
 
 
 # Settings of each kind of index that the engine accepts and returns.
@@ -163,7 +163,7 @@ def test_settings_of_each_kind_are_copied(edge: Database, ends: Ends) -> None:
     made = edge.create("docs", dim=4, metric="dot")
     made.write(qa.Batch(range(20), {"": rows(20, dim=4)}, [PAYLOAD] * 20))
     for kind, settings in SETTINGS.items():
-        edge._store.index_payload("docs", kind, kind, settings)
+        edge._store.create_payload_index("docs", kind, kind, settings)
     assert edge._store.payload_index_settings("docs") == SETTINGS
     there = ends("edge")
     done = qa.migrate(made, (there, "docs"))
@@ -183,17 +183,17 @@ def test_alternative_forms_of_settings_are_read_back(
     edge: Database, settings: dict[str, Any]
 ) -> None:
     edge.create("docs", dim=4, metric="dot")
-    edge._store.index_payload("docs", "body", "text", settings)
+    edge._store.create_payload_index("docs", "body", "text", settings)
     assert edge._store.payload_index_settings("docs") == {"body": settings}
 
 
 def test_an_unknown_setting_is_named(edge: Database) -> None:
     asked = {"lookup": True, "quantum": 1, "memory": "warm"}
-    fitted, problem = edge._store.fit_payload_index("n", "integer", asked, Beside())
+    fitted, problem = edge._store.adapt_payload_index("n", "integer", asked, CollectionSchema())
     assert (fitted, problem) == ({"lookup": True}, None)
     edge.create("docs", dim=4, metric="dot")
     with pytest.raises(UnsupportedError, match="no Memory 'warm'"):
-        edge._store.index_payload("docs", "n", "integer", {"memory": "warm"})
+        edge._store.create_payload_index("docs", "n", "integer", {"memory": "warm"})
 
 
 def test_a_setting_that_the_target_does_not_have_is_an_error(
@@ -201,16 +201,16 @@ def test_a_setting_that_the_target_does_not_have_is_an_error(
 ) -> None:
     made = edge.create("docs", dim=4, metric="dot")
     made.write(qa.Batch(range(5), {"": rows(5, dim=4)}, [{"n": 1}] * 5))
-    edge._store.index_payload("docs", "n", "integer", {"lookup": True, "range": False})
+    edge._store.create_payload_index("docs", "n", "integer", {"lookup": True, "range": False})
     there = ends("edge")
     store = type(there._store)
-    real = store.index_payload
+    real = store.create_payload_index
 
     def forgetful(self: Any, collection: str, key: str, kind: str, settings: Any = None) -> None:
         real(self, collection, key, kind)
 
     with monkeypatch.context() as patched:
-        patched.setattr(store, "index_payload", forgetful)
+        patched.setattr(store, "create_payload_index", forgetful)
         with pytest.raises(StoreError, match="n: lookup is None, expected True"):
             qa.migrate(made, (there, "docs"))
 
@@ -220,7 +220,7 @@ def test_settings_that_the_target_lacks_are_a_named_loss(
 ) -> None:
     made = edge.create("docs", dim=4, metric="dot")
     made.write(qa.Batch(range(5), {"": rows(5, dim=4)}, [{"n": 1}] * 5))
-    edge._store.index_payload("docs", "n", "integer", {"lookup": True, "range": True})
+    edge._store.create_payload_index("docs", "n", "integer", {"lookup": True, "range": True})
     there = ends("edge")
     newer = {"n": {"lookup": True, "range": True, "quantum": 1}}
     with monkeypatch.context() as patched:

@@ -177,7 +177,7 @@ def _sharded() -> Database:
     """A Qdrant server with a collection of custom shards and three rows."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "stores" / "qdrant"))
     try:
-        from qdrant_help import Replay, info_of, ok, telemetry_of
+        from qdrant_helpers import Replay, info_of, ok, telemetry_of
     finally:
         sys.path.pop(0)
     params = {"sharding_method": "custom", "shard_number": 2}

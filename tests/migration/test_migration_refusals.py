@@ -92,4 +92,4 @@ def test_unsupported_vectors_are_refused_by_name(ends: Ends, name: str) -> None:
     done = qa.migrate((here, name), (there, "docs"), allow=["other-metrics", "multivectors"])
     assert done.state == "done"
     assert list(there["docs"].info().vectors) == ["a"]
-    assert list(there._store.beside("docs").extras) == ["words"]
+    assert list(there._store.collection_schema("docs").extras) == ["words"]

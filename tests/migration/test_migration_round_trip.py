@@ -28,7 +28,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.migration.plan import SOURCE_ID
-from qadapt.model import Level
+from qadapt.model import MatchLevel
 
 Ends = Callable[[str], Database]
 ENGINES = ["edge", "lite", "local", "milvus", "weaviate"]
@@ -136,7 +136,7 @@ def test_quantization_is_mapped_built_and_verified(
     # Weaviate maps scalar quantization to rotational quantization of 8 bits.
     kinds = (qa.Kind.SCALAR, qa.Kind.ROTATIONAL if engine == "weaviate" else qa.Kind.SCALAR)
     assert (plan.source_quantization.kind, plan.target_quantization.kind) == kinds
-    assert plan.match.level is (Level.EXACT if engine == "edge" else Level.DIFFERS)
+    assert plan.match.level is (MatchLevel.EXACT if engine == "edge" else MatchLevel.DIFFERS)
     info = there[name].info().vectors[""]
     assert info.quantization.kind is plan.target_quantization.kind
     assert info.status.state is qa.State.ACTIVE
@@ -152,9 +152,9 @@ def test_codes_held_by_qadapt_remain_held_by_qadapt(edge: Database, ends: Ends, 
     with qa.open(str(edge.__repr__())[10:-1], disabled=("native-quantization",)) as blind:
         blind["docs"].plan("binary:rescore=4", accept="client").apply(yes=True)
     done = qa.migrate(made, (there, name))
-    assert done.plan.vectors[""].held_by == "qadapt"
+    assert done.plan.vectors[""].quantized_by == "qadapt"
     info = there[name].info().vectors[""]
-    assert (info.held_by, info.status.state) == ("qadapt", qa.State.ACTIVE)
+    assert (info.quantized_by, info.status.state) == ("qadapt", qa.State.ACTIVE)
 
 
 def test_a_quantization_without_equivalent_is_refused_before_the_copy(

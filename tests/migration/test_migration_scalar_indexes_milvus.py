@@ -12,11 +12,11 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import UnsupportedError
 from qadapt.migration.text import plan_lines
-from qadapt.stores.milvus.engine import Engine
+from qadapt.stores.milvus.version import ServerVersion
 
 Ends = Callable[[str], Database]
-REAL = Engine("2.3.5")
-LITE = Engine("3.2.2", "lite")
+REAL = ServerVersion("2.3.5")
+LITE = ServerVersion("3.2.2", "lite")
 
 
 INDEXED = {
@@ -51,7 +51,7 @@ def test_scalar_indexes_are_copied(ends: Ends, name: str, engine: str) -> None:
     kind = INDEXED[engine]["title"]
     line = f"title (keyword, index_type {kind}), made after the load"
     assert ("index", line) in plan_lines(done.plan)
-    store.index_payload(f"{name}_b", "title", "keyword")  # may be repeated
+    store.create_payload_index(f"{name}_b", "title", "keyword")  # may be repeated
     assert store.count(f"{name}_b", {"title": "äöüäö"}) == 1
     assert store.count(f"{name}_b", {"big": {"gt": 2**53}}) == 2
 
@@ -81,7 +81,7 @@ def test_indexes_between_edge_and_a_typed_collection(ends: Ends, name: str, edge
     made = edge.create("more", dim=DIM, metric="dot")
     made.write(qa.Batch([1], {"": rows(1, dim=DIM)}, [{**LIMITS[0], "city": "x"}]))
     for key in ("title", "city"):
-        edge._store.index_payload("more", key, "keyword")
+        edge._store.create_payload_index("more", key, "keyword")
     plan = qa.plan_migration(made, (lite, there.name), allow=["existing-target"])
     assert plan.payload_indexes == {"title": "keyword"}
     told = {loss.name: loss.detail for loss in plan.losses}

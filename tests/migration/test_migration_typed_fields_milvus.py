@@ -20,12 +20,12 @@ import qadapt as qa
 from qadapt.api import Database
 from qadapt.errors import InputError, StoreError, UnsupportedError
 from qadapt.migration.text import plan_lines
-from qadapt.stores.milvus import fitting, typed
-from qadapt.stores.milvus.engine import Engine
+from qadapt.stores.milvus import payload_schema, payload_validation
+from qadapt.stores.milvus.version import ServerVersion
 
 Ends = Callable[[str], Database]
-REAL = Engine("2.3.5")
-LITE = Engine("3.2.2", "lite")
+REAL = ServerVersion("2.3.5")
+LITE = ServerVersion("3.2.2", "lite")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_typed_fields_and_extreme_values_are_copied(
     assert done.state == "done"
     copy = target[f"{name}_b"]
     assert everything(copy) == everything(source)
-    schemas = [each._store.beside(each.name).schema for each in (source, copy)]
+    schemas = [each._store.collection_schema(each.name).schema for each in (source, copy)]
     if here == there:
         assert schemas[0] == schemas[1]
     assert schemas[1]["key"] == {"name": "pk", "type": "INT64"}
@@ -81,7 +81,7 @@ def test_a_collection_without_a_dynamic_field_gets_no_field_of_qadapt(
     copy = first[f"{name}_b"]
     assert everything(copy) == everything(source)
     assert set(everything(copy)) == set(ids)
-    schema = copy._store.beside(copy.name).schema
+    schema = copy._store.collection_schema(copy.name).schema
     assert (schema["dynamic"], schema["description"]) == (False, "of books")
     assert schema["key"] == {"name": "pk", "type": "VARCHAR", "params": {"max_length": 8}}
 
@@ -125,7 +125,7 @@ def test_a_declaration_that_is_missing_after_creation_is_an_error(
     """The schema is read back after creation, in case a server ignores a declaration silently."""
     source = typed_collection(ends("lite"), f"{name}_a", NULLABLE, [{}])
     target = ends("milvus")
-    monkeypatch.setattr(typed, "refuses", lambda *_: None)
+    monkeypatch.setattr(payload_schema, "unsupported_fields", lambda *_: None)
     with pytest.raises(StoreError, match="does not keep the fields of"):
         qa.migrate(source, (target, f"{name}_b"), trial_copy=False)
     assert f"{name}_b" not in target.collections()
@@ -143,7 +143,7 @@ def test_auto_id_keys_are_copied_and_auto_id_is_reported_as_lost(ends: Ends, nam
     assert done.state == "done"
     copy = first[f"{name}_b"]
     assert everything(copy) == everything(source)
-    assert "title" in copy._store.beside(copy.name).schema["entries"]
+    assert "title" in copy._store.collection_schema(copy.name).schema["entries"]
 
 
 def test_a_value_longer_than_its_field_is_stored_as_text_or_rejected(ends: Ends, name: str) -> None:
@@ -190,7 +190,7 @@ def test_a_partition_key_is_copied(ends: Ends, name: str) -> None:
     done = qa.migrate(source, (first, f"{name}_b"))
     assert done.state == "done"
     assert ("field", "topic: VARCHAR(10), partition key") in plan_lines(done.plan)
-    schemas = [first._store.beside(f"{name}_{each}").schema for each in "ab"]
+    schemas = [first._store.collection_schema(f"{name}_{each}").schema for each in "ab"]
     assert schemas[0] == schemas[1]
     assert schemas[1]["num_partitions"] == 4
     assert first._store.count(f"{name}_b", {"topic": "t1"}) == 10
@@ -207,7 +207,7 @@ def test_typed_rows_remain_in_their_partitions(ends: Ends, name: str) -> None:
     assert (done.state, done.plan.losses) == ("done", ())
     assert first._store.count(f"{name}_b@red") == 4
     assert everything(first[f"{name}_b"]) == everything(source)
-    schemas = [first._store.beside(f"{name}_{each}").schema for each in "ab"]
+    schemas = [first._store.collection_schema(f"{name}_{each}").schema for each in "ab"]
     assert schemas[0] == schemas[1]
 
 
@@ -236,16 +236,23 @@ def test_values_that_a_field_preserves_are_read_back_unchanged(
 ) -> None:
     store = typed_collection(ends(engine), f"{name}_a", FIELDS, [])._store
     known = LITE if engine == "lite" else REAL
-    declared = {each["name"]: each for each in store.beside(f"{name}_a").schema["fields"]}
-    room = store.room(["embedding"], store.beside(f"{name}_a"))
+    declared = {
+        each["name"]: each for each in store.collection_schema(f"{name}_a").schema["fields"]
+    }
+    room = store.row_constraints(["embedding"], store.collection_schema(f"{name}_a"))
     vector = rows(1, dim=DIM)
 
     @settings(max_examples=40, suppress_health_check=list(HealthCheck))
     @given(row=ROW)
     def check(row: dict[str, Any]) -> None:
-        good = {key: value for key, value in row.items() if room.keeps(key, value) == "as it is"}  # type: ignore[misc]
+        good = {
+            key: value for key, value in row.items() if room.payload_fidelity(key, value) == "exact"
+        }  # type: ignore[misc]
         for key, value in good.items():
-            assert key == "loose" or fitting.fits(value, declared[key], known) == "as it is"
+            assert (
+                key == "loose"
+                or payload_validation.payload_fidelity(value, declared[key], known) == "exact"
+            )
         payload = {**FULL, **good}
         store.write(f"{name}_a", qa.Batch([1], {"embedding": vector}, [payload]))
         (found,) = store.fetch(f"{name}_a", [1]).payloads or ()

@@ -16,7 +16,7 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import UnsupportedError
 from qadapt.migration.text import plan_lines
-from qadapt.stores.weaviate import declared
+from qadapt.stores.weaviate import payload_schema
 
 Ends = Callable[[str], Database]
 DIM = 4
@@ -184,12 +184,12 @@ def test_modules_are_not_copied_and_that_is_noted(
         "moduleConfig": {"generative-openai": {}}, "vectorizer": "none",
         "vectorConfig": {"x": {"vectorizer": {"text2vec-openai": {"model": "ada"}}}},
     }  # fmt: skip
-    real = declared.declared
+    real = payload_schema.payload_schema_of
 
     def told(layout: Any) -> Any:
         return real(replace(layout, raw={**layout.raw, **raw}))
 
-    monkeypatch.setattr(declared, "declared", told)
+    monkeypatch.setattr(payload_schema, "payload_schema_of", told)
     plan = qa.plan_migration(source, (database, f"{name}_b"))
     assert plan.losses == ()
     note = "typed-fields: generative-openai, text2vec-openai of weaviate stay behind"
@@ -235,13 +235,15 @@ def test_values_that_a_property_preserves_are_read_back_unchanged(ends: Ends, na
     made = weaviate_collection(ends("weaviate"), f"{name}_a", PROPERTIES)
     put_objects(made, [{}])
     store = made._store
-    room = store.room([""], store.beside(made.name))
+    room = store.row_constraints([""], store.collection_schema(made.name))
     vector = rows(1, dim=DIM)
 
     @settings(max_examples=60, suppress_health_check=list(HealthCheck))
     @given(row=WROW)
     def check(row: dict[str, Any]) -> None:
-        good = {key: value for key, value in row.items() if room.keeps(key, value) == "as it is"}  # type: ignore[misc]
+        good = {
+            key: value for key, value in row.items() if room.payload_fidelity(key, value) == "exact"
+        }  # type: ignore[misc]
         store.write(made.name, qa.Batch([_ID.format(1)], {"": vector}, [good]))
         (found,) = store.fetch(made.name, [_ID.format(1)]).payloads or ()
         assert json.dumps(found, sort_keys=True) == json.dumps(good, sort_keys=True)

@@ -15,7 +15,7 @@ from qadapt.migration.worker import prefetch
 from qadapt.migration.writer import MIN_ROWS, BatchSizer
 from qadapt.model import Batch, Metric, Vector
 from qadapt.model.address_form import AddressForm
-from qadapt.stores.base import Kept, Store
+from qadapt.stores.base import PayloadFidelity, Store
 from qadapt.stores.profile import StoreProfile, Traits
 
 # -- prefetching ---------------------------------------------------------------------------------
@@ -92,13 +92,13 @@ class _LimitedStore(Store):
         traits=Traits(normalizes_cosine=True, keeps_payload=False),
     )
 
-    def takes_id(self, key: object) -> bool:
+    def accepts_id(self, key: object) -> bool:
         return isinstance(key, str) and len(key) == 36
 
-    def keeps(self, key: str, value: object) -> Kept:
+    def payload_fidelity(self, key: str, value: object) -> PayloadFidelity:
         if value == 0.1:
-            return "nearly"
-        return "not" if value is None or key == "vector" else "as it is"
+            return "lossy"
+        return "not" if value is None or key == "vector" else "exact"
 
 
 @pytest.fixture

@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 
 from qadapt.errors import QadaptError
 from qadapt.model import (
-    Beside,
     Capabilities,
     Capability,
     CollectionInfo,
+    CollectionSchema,
     Estimate,
     Evidence,
-    Extra,
+    ExtraVector,
     Finding,
     Guard,
-    How,
     Kind,
-    Level,
     Match,
+    MatchLevel,
     Metric,
     Plan,
     Quantization,
     Rescore,
+    SearchProvenance,
     Server,
     Severity,
     State,
@@ -33,7 +33,7 @@ from qadapt.model import (
     Step,
     Support,
     Symbol,
-    Unmeasured,
+    UnknownDimension,
     Vector,
     VectorInfo,
 )
@@ -182,12 +182,12 @@ vector_infos = st.builds(
     index=json_objects,
     quantization=quantizations,
     status=statuses,
-    held_by=st.sampled_from(["store", "qadapt"]),
+    quantized_by=st.sampled_from(["store", "qadapt"]),
     default_rescore=st.none() | rescores,
     code_bytes=st.none() | bytes_,
     float_bytes=st.none() | bytes_,
 )
-unmeasured = st.builds(Unmeasured, read=bytes_, whole=st.booleans())
+unmeasured = st.builds(UnknownDimension, rows_read=bytes_, complete=st.booleans())
 collection_infos = st.builds(
     CollectionInfo,
     name=words,
@@ -195,10 +195,10 @@ collection_infos = st.builds(
     vectors=st.dictionaries(words, vector_infos, max_size=2),
     server=servers,
     config=json_objects,
-    unmeasured=st.dictionaries(words, unmeasured, max_size=2),
+    unknown_dimensions=st.dictionaries(words, unmeasured, max_size=2),
 )
 lines = st.lists(words, max_size=3).map(tuple)
-match_values = st.builds(Match, st.sampled_from(list(Level)), lines, lines)
+match_values = st.builds(Match, st.sampled_from(list(MatchLevel)), lines, lines)
 capability_values = st.builds(Capability, st.sampled_from(list(Support)), words)
 capabilities = st.builds(
     Capabilities,
@@ -247,8 +247,8 @@ plans = st.builds(
     guard=st.none() | guards,
     qadapt=words,
 )
-hows = st.builds(
-    How,
+provenances = st.builds(
+    SearchProvenance,
     searcher=st.sampled_from(["store", "qadapt", "store exact"]),
     rescorer=st.sampled_from(["store", "qadapt", "none"]),
     oversampling=st.floats(1, 1e6),
@@ -268,7 +268,7 @@ hits_documents = st.builds(
     HitsDocument,
     ids=_rows(st.none() | st.integers(0, 2**64) | words),
     scores=_rows(st.none() | finite),
-    how=hows,
+    how=provenances,
     payloads=st.none() | _rows(st.none() | json_objects),
 )
 # A knob is said in one place only: in the quantization or beside it.
@@ -302,7 +302,7 @@ findings = st.builds(
     words,
 )
 extras = st.builds(
-    Extra,
+    ExtraVector,
     st.sampled_from(["sparse", "multi"]),
     st.none() | st.integers(1, 4096),
     st.none() | st.sampled_from(list(Metric)),
@@ -310,7 +310,7 @@ extras = st.builds(
     st.dictionaries(words, st.booleans() | words, max_size=3),
 )
 besides = st.builds(
-    Beside,
+    CollectionSchema,
     st.dictionaries(words, extras, max_size=3),
     st.dictionaries(words, words, max_size=3),
     st.lists(words, max_size=3).map(tuple),
@@ -318,18 +318,18 @@ besides = st.builds(
     st.none() | words,
 )
 PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
-    Beside: besides,
+    CollectionSchema: besides,
     Capabilities: capabilities,
     Capability: capability_values,
     CollectionInfo: collection_infos,
     CollectionSpec: collection_specs,
     Estimate: estimates,
     Evidence: evidence,
-    Extra: extras,
+    ExtraVector: extras,
     Finding: findings,
     Guard: guards,
     HitsDocument: hits_documents,
-    How: hows,
+    SearchProvenance: provenances,
     Match: match_values,
     Plan: plans,
     Quantization: quantizations,
@@ -340,7 +340,7 @@ PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {
     Step: steps,
     StoreSpec: store_specs,
     Vector: vectors,
-    Unmeasured: unmeasured,
+    UnknownDimension: unmeasured,
     VectorInfo: vector_infos,
     VectorSpec: vector_specs,
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qadapt.errors import AddressError, SpecError
 from qadapt.model.address import MASK, Address, mask
-from qadapt.model.plain import _adapter
+from qadapt.model.serializable import _adapter
 from qadapt.model.spec import parse_spec
 
 

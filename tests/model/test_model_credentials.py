@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from qadapt.errors import AddressError, ConsentRequired, InsecureTransportWarning
+from qadapt.errors import AddressError, ConsentRequiredError, InsecureTransportWarning
 from qadapt.model.address import Address
 from qadapt.model.credentials import is_loopback
 from qadapt.model.masking import mask, remember
@@ -69,17 +69,17 @@ def test_a_file_names_no_variable_but_the_stores_own() -> None:
     environ = {"AWS_SECRET_ACCESS_KEY": KEY, "QDRANT_API_KEY": "own key", "QADAPT_API_KEY": "x"}
     text = "qdrant+https://evil.example?key_env=AWS_SECRET_ACCESS_KEY"
     assert Address.parse(text).secret(environ) == KEY  # typed by the user
-    with pytest.raises(ConsentRequired) as caught:
+    with pytest.raises(ConsentRequiredError) as caught:
         Address.from_file(text).secret(environ)
     assert "AWS_SECRET_ACCESS_KEY" in str(caught.value) and "evil.example:6333" in str(caught.value)
     assert "--allow-key-env AWS_SECRET_ACCESS_KEY" in str(caught.value.hint)
     assert Address.from_file(text, ["AWS_SECRET_ACCESS_KEY"]).secret(environ) == KEY
-    with pytest.raises(ConsentRequired):
+    with pytest.raises(ConsentRequiredError):
         Address.from_file(text, ["ANOTHER"]).secret(environ)
     own = "qdrant+https://h?key_env=QDRANT_API_KEY"
     assert Address.from_file(own).secret(environ) == "own key"
     # Another store's variable is not this store's own.
-    with pytest.raises(ConsentRequired):
+    with pytest.raises(ConsentRequiredError):
         Address.from_file("milvus+https://h?key_env=QDRANT_API_KEY").secret(environ)
 
 

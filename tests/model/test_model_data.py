@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_strategies import hows, json_objects
+from model_strategies import json_objects, provenances
 
 from qadapt.errors import (
     DimensionError,
@@ -19,11 +19,11 @@ from qadapt.errors import (
     SpecError,
     ZeroVectorError,
 )
-from qadapt.model import Batch, Hits, How, Vector, as_vectors, check_vectors
+from qadapt.model import Batch, Hits, SearchProvenance, Vector, as_vectors, check_vectors
 from qadapt.model.data import HitsDocument
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3) + 1
-HOW = How("store", "store", 4.0, 40, "originals", "exact")
+PROVENANCE = SearchProvenance("store", "store", 4.0, 40, "originals", "exact")
 
 
 def _batch() -> Batch:
@@ -298,7 +298,7 @@ def test_concat_of_different_vectors_is_refused(other: dict[str, Any]) -> None:
 
 
 def test_short_rows_are_padded() -> None:
-    hits = Hits.from_rows([[(1, 0.5), ("b", 0.25)], []], 3, HOW, [[{"a": 1}, {"a": 2}], []])
+    hits = Hits.from_rows([[(1, 0.5), ("b", 0.25)], []], 3, PROVENANCE, [[{"a": 1}, {"a": 2}], []])
     assert hits.ids.tolist() == [[1, "b", None], [None, None, None]]
     assert hits.ids.dtype == object and hits.scores.dtype == np.float32
     assert np.isnan(hits.scores[0, 2]) and np.isnan(hits.scores[1]).all()
@@ -306,13 +306,15 @@ def test_short_rows_are_padded() -> None:
     assert hits.to_dict() == {
         "ids": [[1, "b", None], [None, None, None]],
         "scores": [[0.5, 0.25, None], [None, None, None]],
-        "how": HOW.to_dict(),
+        "how": PROVENANCE.to_dict(),
         "payloads": [[{"a": 1}, {"a": 2}, None], [None, None, None]],
     }
 
 
 def test_long_rows_are_cut() -> None:
-    hits = Hits.from_rows([[(n, -n) for n in range(5)]], 2, HOW, [[{"n": n} for n in range(5)]])
+    hits = Hits.from_rows(
+        [[(n, -n) for n in range(5)]], 2, PROVENANCE, [[{"n": n} for n in range(5)]]
+    )
     assert hits.ids.tolist() == [[0, 1]] and hits.payloads == [[{"n": 0}, {"n": 1}]]
 
 
@@ -325,10 +327,12 @@ def test_long_rows_are_cut() -> None:
         max_size=3,
     ),
     st.integers(1, 5),
-    hows,
+    provenances,
     json_objects,
 )
-def test_hits_are_valid_json(rows: Any, k: int, how: How, payload: dict[str, Any]) -> None:
+def test_hits_are_valid_json(
+    rows: Any, k: int, how: SearchProvenance, payload: dict[str, Any]
+) -> None:
     payloads: Any = [[payload for _ in row] for row in rows]
     document = Hits.from_rows(rows, k, how, payloads).to_dict()
     assert json.loads(json.dumps(document, allow_nan=False)) == document

@@ -15,8 +15,8 @@ from qadapt.model import (
     Estimate,
     Evidence,
     Guard,
-    Level,
     Match,
+    MatchLevel,
     Metric,
     Plan,
     Server,
@@ -84,7 +84,7 @@ def _plan(*steps: Step) -> Plan:
         {"datatype": "float16"},
         {"quantization": scalar()},
         {"quantization": binary(rescore=2)},
-        {"held_by": "qadapt"},
+        {"quantized_by": "qadapt"},
     ],
 )
 def test_fingerprint_changes_with_the_configuration(changes: dict[str, Any]) -> None:
@@ -157,10 +157,10 @@ def test_symbols_have_words() -> None:
 
 
 def test_match() -> None:
-    assert Match.of() == Match(Level.EXACT)
-    assert Match.of("7 bits", "one range") == Match(Level.DIFFERS, ("7 bits", "one range"))
+    assert Match.of() == Match(MatchLevel.EXACT)
+    assert Match.of("7 bits", "one range") == Match(MatchLevel.DIFFERS, ("7 bits", "one range"))
     assert Match.unsupported("no", "2.6", "IVF") == Match(
-        Level.UNSUPPORTED, ("no",), ("2.6", "IVF")
+        MatchLevel.UNSUPPORTED, ("no",), ("2.6", "IVF")
     )
 
 

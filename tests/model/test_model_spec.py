@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qadapt.errors import ConsentRequired, SpecError
+from qadapt.errors import ConsentRequiredError, SpecError
 from qadapt.model import Guard, Quantization, Rescore, binary, none, scalar
 from qadapt.model.spec import Spec, VectorSpec, load_spec, parse_spec
 
@@ -331,7 +331,7 @@ def test_a_key_in_the_address_works_and_is_not_shown() -> None:
     spec = parse_spec(FULL.replace("localhost:6333", "localhost:6333?key_env=QDRANT_API_KEY"))
     assert spec.stores[0].store.secret({"QDRANT_API_KEY": "x"}) == "x"
     spec = parse_spec(FULL.replace("localhost:6333", "localhost:6333?key_env=MINE"))
-    with pytest.raises(ConsentRequired, match=r"variable MINE .* to localhost:6333"):
+    with pytest.raises(ConsentRequiredError, match=r"variable MINE .* to localhost:6333"):
         spec.stores[0].store.secret({"MINE": "x"})
 
 

@@ -19,10 +19,10 @@ from qadapt.model import (
     Capability,
     CollectionInfo,
     Hits,
-    How,
     Match,
     Metric,
     Quantization,
+    SearchProvenance,
     Server,
     State,
     Status,
@@ -35,7 +35,7 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.model.address_form import AddressForm
 from qadapt.planning import journal
-from qadapt.stores.base import Mapped, Store
+from qadapt.stores.base import MappedQuantization, Store
 from qadapt.stores.profile import StoreProfile
 from qadapt.testing import Sample
 
@@ -175,11 +175,11 @@ class FakeStore(Store):
         return qa.Batch(list(ids), {"": rows[[key - 1 for key in ids]]})
 
     def search(self, collection: str, queries: Any, search: Any) -> Hits:
-        how = How("store", "none", 1, 0, "none", "exact")
+        how = SearchProvenance("store", "none", 1, 0, "none", "exact")
         return Hits.from_rows([[(1, 1.0)] for _ in queries], search.k, how)
 
-    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
-        return Mapped({}, quantization, Match.of())
+    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
+        return MappedQuantization({}, quantization, Match.of())
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
         if info.vectors[""].quantization == quantization:
@@ -213,7 +213,7 @@ def fake_at() -> Callable[..., FakeStore]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause between two looks."""
-    monkeypatch.setattr("qadapt.planning.wait.PAUSE", 0)
+    monkeypatch.setattr("qadapt.planning.polling.PAUSE", 0)
 
 
 @pytest.fixture

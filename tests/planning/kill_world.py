@@ -24,8 +24,8 @@ SERVER = r"""
 import hashlib, json, os, signal, sys, time
 import numpy as np
 import qadapt as qa
-import qadapt.cli, qadapt.evaluation.verify, qadapt.index, qadapt.planning.runner
-import qadapt.stores.edge.store, qdrant_edge
+import qadapt.cli, qadapt.evaluation.verify, qadapt.index, qadapt.planning.apply
+import qadapt.stores.qdrant.edge.store, qdrant_edge
 
 def main(job, out):
     stages = []

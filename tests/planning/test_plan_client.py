@@ -12,7 +12,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import ApplyError, UnsupportedError
-from qadapt.local import codes
+from qadapt.local import client_codes
 from qadapt.local.state import index_dir
 from qadapt.model import Symbol
 from qadapt.testing import Sample
@@ -48,7 +48,7 @@ def test_our_codes_are_planned_built_and_seen(
     assert change.state == "applied"
     vector = articles.info().vectors[""]
     assert vector.status.state is qa.State.ACTIVE
-    assert vector.held_by == "qadapt"
+    assert vector.quantized_by == "qadapt"
     assert vector.quantization.codes_only == plan.requested.codes_only
     evidence = {item.signal: item.value for item in vector.status.evidence}
     assert evidence["held by"].startswith("qadapt")
@@ -60,13 +60,13 @@ def test_our_codes_are_planned_built_and_seen(
     assert not articles.plan(text, accept="client").changes
     change.undo()
     vector = articles.info().vectors[""]
-    assert (vector.held_by, vector.status.state) == ("store", qa.State.ABSENT)
+    assert (vector.quantized_by, vector.status.state) == ("store", qa.State.ABSENT)
     assert not folder_of(articles).exists()
     assert articles.search(np.ones(vector.dim)).how.searcher == "store"
 
 
 def test_what_we_do_not_have_is_said(articles: Collection) -> None:
-    match = codes.match(qa.scalar(quantile=0.9, per="collection"))
+    match = client_codes.match(qa.scalar(quantile=0.9, per="collection"))
     assert match.level == "differs"
     assert len(match.differences) == 2
     for text in ("binary:bits=2", "scalar:bits=4", "product", "rotational", "float16"):
@@ -173,7 +173,7 @@ def test_a_damaged_index_is_told_and_can_be_undone_or_built_again(
     if way == "undo":
         assert change.undo().state == "undone"
         vector = articles.info().vectors[""]
-        assert (vector.held_by, vector.status.state) == ("store", qa.State.ABSENT)
+        assert (vector.quantized_by, vector.status.state) == ("store", qa.State.ABSENT)
         assert not folder.exists()
     else:
         assert ours(articles).state == "applied"
@@ -188,7 +188,7 @@ def test_one_kind_of_ours_gives_way_to_another(articles: Collection) -> None:
     change.undo()
     vector = articles.info().vectors[""]
     assert vector.quantization == qa.scalar()
-    assert (vector.held_by, vector.status.state) == ("qadapt", qa.State.ACTIVE)
+    assert (vector.quantized_by, vector.status.state) == ("qadapt", qa.State.ACTIVE)
     assert vector.default_rescore == qa.Rescore(1)
 
 
@@ -213,7 +213,7 @@ def test_back_to_none_drops_our_codes(articles: Collection) -> None:
     assert plan.steps[1].action == "delete qadapt's binary codes"
     plan.apply(yes=True)
     vector = articles.info().vectors[""]
-    assert (vector.quantization, vector.held_by) == (qa.none(), "store")
+    assert (vector.quantization, vector.quantized_by) == (qa.none(), "store")
     assert not folder_of(articles).exists()
 
 
@@ -224,13 +224,13 @@ def test_the_stores_own_codes_take_over(
     database.close()
     with qa.open(address) as native:
         collection = native["articles"]
-        assert collection.info().vectors[""].held_by == "qadapt"
+        assert collection.info().vectors[""].quantized_by == "qadapt"
         change = collection.plan("binary:rescore=4").apply(yes=True)
         vector = collection.info().vectors[""]
-        assert (vector.held_by, vector.status.state) == ("store", qa.State.ACTIVE)
+        assert (vector.quantized_by, vector.status.state) == ("store", qa.State.ACTIVE)
         change.undo()
         vector = collection.info().vectors[""]
-        assert (vector.held_by, vector.status.state) == ("qadapt", qa.State.ACTIVE)
+        assert (vector.quantized_by, vector.status.state) == ("qadapt", qa.State.ACTIVE)
 
 
 @pytest.mark.parametrize("text", ["binary", "scalar"])
@@ -260,7 +260,7 @@ def test_codes_of_an_empty_or_tiny_collection_cover_what_is_written_later(
     found = hits.ids[:, 0].tolist()
     assert np.mean([key == row for key, row in zip(found, range(0, 400, 7), strict=True)]) > 0.95
     change.undo()
-    assert collection.info().vectors[""].held_by == "store"
+    assert collection.info().vectors[""].quantized_by == "store"
 
 
 def test_dropping_the_collection_drops_the_codes(
@@ -272,4 +272,4 @@ def test_dropping_the_collection_drops_the_codes(
     database.drop("articles")
     assert not folder.exists()
     again = database.create("articles", dim=4)
-    assert again.info().vectors[""].held_by == "store"
+    assert again.info().vectors[""].quantized_by == "store"

@@ -16,16 +16,18 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection
-from qadapt.errors import BusyError, PlanStale, UnsupportedError
+from qadapt.errors import BusyError, PlanStaleError, UnsupportedError
 from qadapt.local.state import collection_key
 from qadapt.model import State, Status
 from qadapt.model.address import Address
 from qadapt.planning import conflicts
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
 
 
 def _replaced(*_: object, **__: object) -> None:
-    raise PlanStale("another client changed the index", hint="make the plan again: `qadapt plan`")
+    raise PlanStaleError(
+        "another client changed the index", hint="make the plan again: `qadapt plan`"
+    )
 
 
 def test_a_replaced_change_leaves_nothing_behind(
@@ -34,7 +36,7 @@ def test_a_replaced_change_leaves_nothing_behind(
     plan = articles.plan("binary:rescore=4")
     with monkeypatch.context() as patched:
         patched.setattr(EdgeStore, "run", _replaced)
-        with pytest.raises(PlanStale, match="another client"):
+        with pytest.raises(PlanStaleError, match="another client"):
             plan.apply(yes=True)
     assert [each.state for each in qa.history()] == ["undone"]
     assert articles.plan("scalar").notes == articles.plan("binary").notes  # no unfinished change
@@ -47,8 +49,8 @@ def test_what_was_replaced_before_it_was_verified_is_not_reported_as_applied(
     """The engine says active, and means the quantization of the other client."""
     with monkeypatch.context() as patched:
         patched.setattr(EdgeStore, "run", lambda *_, **__: None)
-        patched.setattr("qadapt.planning.runner.wait_for", lambda *_, **__: Status(State.ACTIVE))
-        with pytest.raises(PlanStale, match="it has none now, and not binary"):
+        patched.setattr("qadapt.planning.apply.wait_for", lambda *_, **__: Status(State.ACTIVE))
+        with pytest.raises(PlanStaleError, match="it has none now, and not binary"):
             articles.plan("binary:rescore=4").apply(yes=True)
     assert [each.state for each in qa.history()] == ["undone"]
     assert articles.info().vectors[""].default_rescore is None
@@ -60,7 +62,7 @@ def test_an_undo_leaves_the_change_of_another_client(
     change = articles.plan("binary").apply(yes=True)
     with monkeypatch.context() as patched:
         patched.setattr(EdgeStore, "run", _replaced)
-        with pytest.raises(PlanStale, match="another client"):
+        with pytest.raises(PlanStaleError, match="another client"):
             change.undo()
     assert [each.state for each in qa.history()] == ["undone"]
     assert articles.info().vectors[""].quantization.kind == "binary"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import damages
+import corruptions
 import pytest
 
 import qadapt as qa
@@ -38,7 +38,7 @@ def stores(fake_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Stor
 
     monkeypatch.setattr("qadapt.api.change.open_store", found)
     monkeypatch.setattr("os.fsync", lambda _: None)  # nothing is killed here, and much is written
-    monkeypatch.setattr("qadapt.planning.wait.PAUSE", 0)
+    monkeypatch.setattr("qadapt.planning.polling.PAUSE", 0)
     return made
 
 
@@ -67,11 +67,11 @@ def failed(stores: Stores) -> str:
 
 def damaged_files(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     for name in (journal.PLAN, journal.JOURNAL):
-        for told, damage in damages.of_file(folder / name, len(name)):
+        for told, damage in corruptions.of_file(folder / name, len(name)):
             yield f"{name}: {told}", damage
-    for told, damage in damages.of_json(folder / journal.PLAN):
+    for told, damage in corruptions.of_json(folder / journal.PLAN):
         yield f"{journal.PLAN}: {told}", damage
-    for told, damage in damages.of_lines(folder / journal.JOURNAL):
+    for told, damage in corruptions.of_lines(folder / journal.JOURNAL):
         yield f"{journal.JOURNAL}: {told}", damage
     yield "no files", lambda: [path.unlink() for path in folder.iterdir()] and None
     yield "a file", lambda: shutil.rmtree(folder) or folder.touch()
@@ -105,15 +105,15 @@ def test_no_damage_of_a_record_is_a_bare_error(
             error.add_note(told) if hasattr(error, "add_note") else None
             raise
     assert tried >= 300
-    assert isolated > tried / 2, "most damages are noticed"
-    print(f"{tried} damages, {isolated} isolated")
+    assert isolated > tried / 2, "most corruptions are noticed"
+    print(f"{tried} corruptions, {isolated} isolated")
 
 
 def _holds(stores: Stores, *, whole: bool) -> bool:
     """Look and change beside one damaged record; whether it was noticed.
 
     Args:
-        whole: apply and undo, not plan alone.
+        collection_of: apply and undo, not plan alone.
     """
     history = qa.history()
     assert len(history) + len(history.damaged) == 1
@@ -287,7 +287,7 @@ def test_an_abandoning_that_was_cut_off_is_done_again(
 ) -> None:
     change = failed(stores)
     with monkeypatch.context() as patch:
-        patch.setattr("qadapt.planning.abandoning.os.rename", _cut_off)
+        patch.setattr("qadapt.planning.abandoned_records.os.rename", _cut_off)
         with pytest.raises(KeyboardInterrupt):
             qa.abandon(change)
     assert qa.history()[0].state == "failed"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import damages
+import corruptions
 import numpy as np
 import pytest
 
@@ -16,7 +16,7 @@ import qadapt as qa
 from qadapt.api import Collection, Plan, load_plan
 from qadapt.cli import main
 from qadapt.errors import IntegrityError, QadaptError
-from qadapt.local import codes, comparing, state
+from qadapt.local import client_codes, code_freshness, state
 from qadapt.model import Kind, Vector
 from qadapt.stores.base import silent
 
@@ -24,13 +24,13 @@ from qadapt.stores.base import silent
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)
-    monkeypatch.setattr("qadapt.planning.wait.PAUSE", 0)
+    monkeypatch.setattr("qadapt.planning.polling.PAUSE", 0)
 
 
 def each_damaged(
-    every: Iterable[damages.Damage], folder: Path, spare: Path, work: Callable[[], Any]
+    every: Iterable[corruptions.Damage], folder: Path, spare: Path, work: Callable[[], Any]
 ) -> tuple[int, int]:
-    """Damage the folder, work, restore; how many damages, and how many were noticed."""
+    """Damage the folder, work, restore; how many corruptions, and how many were noticed."""
     shutil.copytree(folder, spare)
     tried = noticed = 0
     for told, damage in list(every):
@@ -66,7 +66,7 @@ def test_settings(fake: Any, state_folder: Path, tmp_path: Path) -> None:
         finally:
             assert state.read_settings(other, "articles") == state.Settings()
 
-    every = [*damages.of_file(path), *damages.of_json(path)]
+    every = [*corruptions.of_file(path), *corruptions.of_json(path)]
     tried, noticed = each_damaged(every, state_folder, tmp_path / "spare", work)
     assert tried > 80
     assert noticed > tried / 2
@@ -91,16 +91,16 @@ def test_settings_of_a_newer_qadapt(fake: Any, state_folder: Path) -> None:
 def test_a_code_index(kind: str, fake: Any, state_folder: Path, tmp_path: Path) -> None:
     wanted = qa.Quantization(Kind(kind))
     vector: Vector = fake.info("articles").vectors[""].vector
-    codes.hold(fake, "articles", "", wanted, silent)
+    client_codes.build_and_register(fake, "articles", "", wanted, silent)
     place = state.index_dir(fake.address, "articles", "")
     files = [path for path in sorted(place.iterdir()) if path.stat().st_size]
-    every = [damage for path in files for damage in damages.of_file(path, len(path.name))]
-    every += damages.of_json(place / "index.json")
+    every = [damage for path in files for damage in corruptions.of_file(path, len(path.name))]
+    every += corruptions.of_json(place / "index.json")
 
     def work() -> None:
-        status, _ = comparing.status(fake, "articles", vector, "", wanted, 3)
+        status, _ = code_freshness.status(fake, "articles", vector, "", wanted, 3)
         assert status.state in (qa.State.ACTIVE, qa.State.IGNORED)
-        codes.open_index(fake, "articles", "").close()
+        client_codes.open_index(fake, "articles", "").close()
 
     tried, noticed = each_damaged(every, state_folder, tmp_path / "spare", work)
     assert tried > 150
@@ -128,12 +128,12 @@ def test_a_plan_file(
         assert plan.to_json()
         plan.apply(yes=True, timeout=0.01)
 
-    every = [*damages.of_file(path), *damages.of_json(path)]
+    every = [*corruptions.of_file(path), *corruptions.of_json(path)]
     tried, noticed = each_damaged(every, folder, tmp_path / "spare", work)
     assert tried > 200
     assert noticed > tried / 2
 
-    for told, damage in [*damages.of_file(path)][:40]:
+    for told, damage in [*corruptions.of_file(path)][:40]:
         shutil.rmtree(folder)
         shutil.copytree(tmp_path / "spare", folder)
         damage()

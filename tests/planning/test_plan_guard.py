@@ -14,11 +14,11 @@ from qadapt.api import Collection
 from qadapt.errors import (
     ApplyError,
     DimensionError,
-    GuardMissed,
+    GuardMissedError,
     InputError,
     NonFiniteError,
     PlanError,
-    PlanStale,
+    PlanStaleError,
     SpecError,
     ZeroVectorError,
 )
@@ -56,7 +56,7 @@ def test_a_missed_guard_undoes_the_change(
 ) -> None:
     before, rows = articles.info(), rows_of(articles)
     guard = qa.Guard(0.99, k=10, queries=sample.queries)
-    with pytest.raises(GuardMissed) as caught:
+    with pytest.raises(GuardMissedError) as caught:
         if where == "plan":
             articles.plan(OFF, guard=guard).apply(yes=True)
         else:
@@ -85,7 +85,7 @@ def test_the_guard_measures_what_searches_will_do_and_not_the_codes_alone(
 ) -> None:
     """The same codes pass once the rescoring is part of the change."""
     guard = qa.Guard(0.97, queries=sample.queries)
-    with pytest.raises(GuardMissed):
+    with pytest.raises(GuardMissedError):
         articles.plan(OFF).apply(yes=True, guard=guard)
     change = articles.plan("binary:rescore=20").apply(yes=True, guard=guard)
     assert change.recall_after >= 0.97
@@ -255,7 +255,7 @@ def test_undo_is_refused_when_somebody_else_changed_it_since(articles: Collectio
     # By hand, past qadapt's plans: what another tool would do.
     (step, *_) = store.steps(store.info("articles"), "", qa.binary())
     store.run("articles", step.request, lambda _: None, 60)
-    with pytest.raises(PlanStale, match="not by qadapt"):
+    with pytest.raises(PlanStaleError, match="not by qadapt"):
         change.undo()
     assert qa.history()[0].state == "applied"
     assert articles.info().vectors[""].quantization.kind is qa.Kind.BINARY
@@ -269,7 +269,7 @@ def test_a_plan_can_be_applied_again_once_it_was_undone(
     assert plan.apply(yes=True).undo().state == "undone"
     # What the codes cannot pass, and what the first time was not measured.
     strict = qa.Guard(0.999, queries=sample.queries)
-    with pytest.raises(GuardMissed):
+    with pytest.raises(GuardMissedError):
         plan.apply(yes=True, guard=strict)
     assert plan.apply(yes=True).state == "applied"
     assert [each.state for each in qa.history()] == ["applied"]

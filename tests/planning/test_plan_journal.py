@@ -37,7 +37,7 @@ def plan(name: str = "20260101T000000000-aaaa", collection: str = "articles") ->
     )
 
 
-def lines(record: journal.Record) -> list[str]:
+def lines(record: journal.ChangeRecord) -> list[str]:
     return (record.folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
 
 
@@ -65,7 +65,7 @@ def test_a_torn_last_line_is_left_out_and_cut_off_by_the_next(torn: bytes) -> No
     record.add("step begun", step=0)
     with (record.folder / "journal.jsonl").open("ab") as file:
         file.write(torn)
-    again = journal.Record(record.folder)
+    again = journal.ChangeRecord(record.folder)
     assert [item["event"] for item in again.events()] == ["begun", "step begun"]
     assert again.state == "interrupted"
     again.add("step done", step=0)

@@ -165,7 +165,7 @@ def test_a_guard_survives_a_kill(world: World) -> None:
     world.send(verb="apply", **coarse)  # no guard is named here
     code, text = world.answer()
     assert code == 3, text
-    assert text.startswith("GuardMissed")
+    assert text.startswith("GuardMissedError")
     told = world.run(verb="look")
     assert states(told) == ["undone"]
     world.is_original(told)

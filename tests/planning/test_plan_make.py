@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plan_help import python, state_of
+from plan_helpers import python, state_of
 
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import InputError, NotFoundError, SpecError, UnsupportedError
 from qadapt.local.state import read_settings
-from qadapt.model import Level, Symbol
+from qadapt.model import MatchLevel, Symbol
 from qadapt.testing import Sample
 
 # -- a plan is data ------------------------------------------------------------------------------
@@ -152,13 +152,13 @@ def test_back_to_none_forgets_the_rescoring_too(articles: Collection) -> None:
 
 def test_a_cousin_is_told_and_exact_refuses_it(articles: Collection) -> None:
     plan = articles.plan("scalar")
-    assert plan.match.level is Level.DIFFERS
+    assert plan.match.level is MatchLevel.DIFFERS
     assert plan.match.differences
     assert plan.target != plan.requested
     with pytest.raises(UnsupportedError, match="only a cousin of scalar: 7 bits") as caught:
         articles.plan("scalar", accept="exact")
     assert "accept='differs'" in str(caught.value)
-    assert articles.plan("binary", accept="exact").match.level is Level.EXACT
+    assert articles.plan("binary", accept="exact").match.level is MatchLevel.EXACT
     # What was planned is what the engine then has.
     plan.apply(yes=True)
     found = articles.info().vectors[""].quantization

@@ -14,13 +14,13 @@ import pytest
 
 import qadapt as qa
 from qadapt.errors import BusyError
-from qadapt.locking import HeldError, Holder, Lock
-from qadapt.stores.edge import rebuild
+from qadapt.locking import Holder, Lock, LockHeldError
+from qadapt.stores.qdrant.edge import rebuild
 
 # Says what became of it in one line of JSON; waits for a line of its own before it begins.
 APPLY = """
 import json, sys
-import qadapt as qa, qadapt.planning.runner, qadapt.stores.edge.store, qdrant_edge
+import qadapt as qa, qadapt.planning.apply, qadapt.stores.qdrant.edge.store, qdrant_edge
 address, wanted = sys.argv[1:]
 print("ready", flush=True)
 sys.stdin.readline()
@@ -104,7 +104,7 @@ def test_the_gaps_of_a_rebuild_let_no_other_process_in(
         told.append(_told(child))
         begin(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("qadapt.stores.edge.store.rebuild", in_the_gap)
+    monkeypatch.setattr("qadapt.stores.qdrant.edge.store.rebuild", in_the_gap)
     with qa.open(spellings[0]) as db:
         change = db["articles"].plan("binary").apply(yes=True)
         assert (change.state, str(change.status.state)) == ("applied", "active")
@@ -140,7 +140,7 @@ def test_a_dead_holder_is_not_named(tmp_path: Path) -> None:
     told = json.loads(holder.read_text(encoding="utf-8"))
     for wrong in ({**told, "pid": gone.pid}, {**told, "pid": True}, [], {"pid": -1}):
         holder.write_text(json.dumps(wrong), encoding="utf-8")
-        with pytest.raises(HeldError) as caught:
+        with pytest.raises(LockHeldError) as caught:
             other.acquire()
         assert caught.value.holder == Holder()
         assert str(caught.value.holder) == "another process"

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from plan_help import python
+from plan_helpers import python
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import ConsentRequired, NotFoundError, PlanStale
+from qadapt.errors import ConsentRequiredError, NotFoundError, PlanStaleError
 from qadapt.testing import Sample
 
 
 def test_a_plan_is_stale_when_another_plan_was_applied(articles: Collection) -> None:
     early = articles.plan("scalar")
     articles.plan("binary").apply(yes=True)
-    with pytest.raises(PlanStale, match="changed since") as caught:
+    with pytest.raises(PlanStaleError, match="changed since") as caught:
         early.apply(yes=True)
     assert caught.value.exit_code == 4
     assert articles.info().vectors[""].quantization.kind is qa.Kind.BINARY
@@ -35,7 +35,7 @@ def test_a_plan_is_stale_when_another_process_changed_it(
         "    print(db['articles'].plan('binary').apply(yes=True).state)\n"
     )
     assert python(program, address) == "applied\n"
-    with pytest.raises(PlanStale):
+    with pytest.raises(PlanStaleError):
         early.apply(yes=True)
 
 
@@ -43,7 +43,7 @@ def test_a_plan_is_stale_when_only_the_rescoring_changed(articles: Collection) -
     articles.plan("binary:rescore=4").apply(yes=True)
     early = articles.plan("scalar")
     articles.plan("binary:rescore=8").apply(yes=True)
-    with pytest.raises(PlanStale):
+    with pytest.raises(PlanStaleError):
         early.apply(yes=True)
 
 
@@ -73,7 +73,7 @@ def test_without_consent_nothing_is_changed_and_the_steps_are_listed(
     before, rows = articles.info(), rows_of(articles)
     plan = articles.plan("scalar:rescore=4")
     assert plan.needs_consent
-    with pytest.raises(ConsentRequired) as caught:
+    with pytest.raises(ConsentRequiredError) as caught:
         plan.apply()
     assert caught.value.exit_code == 4
     for step in plan.steps:
@@ -88,7 +88,7 @@ def test_without_consent_nothing_is_changed_and_the_steps_are_listed(
 def test_a_step_without_a_way_back_needs_consent(fake: Any) -> None:
     fake.reverse = None
     plan = Database(fake)["articles"].plan("binary")
-    with pytest.raises(ConsentRequired, match="no way back"):
+    with pytest.raises(ConsentRequiredError, match="no way back"):
         plan.apply()
     assert fake.requests == []
     assert plan.apply(yes=True).state == "applied"

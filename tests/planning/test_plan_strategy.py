@@ -9,14 +9,14 @@ import pytest
 
 import qadapt as qa
 from qadapt.api import Collection
-from qadapt.errors import ApplyError, GuardMissed, SpecError, StoreError, UnsupportedError
+from qadapt.errors import ApplyError, GuardMissedError, SpecError, StoreError, UnsupportedError
 from qadapt.evaluation.recall import Recall
 from qadapt.local.settings import read_settings
 from qadapt.model import CollectionInfo, Quantization, State, Status, Step, Symbol
 from qadapt.planning import journal
+from qadapt.planning.apply import apply_plan
+from qadapt.planning.plan_text import plan_text
 from qadapt.planning.planner import make_plan
-from qadapt.planning.runner import apply_plan
-from qadapt.planning.text import plan_text
 from qadapt.stores.base import Store, silent
 
 
@@ -58,7 +58,7 @@ def test_a_copy_is_not_done_in_place(fake: Store, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def beside(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def vector_store(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A store of two vectors: ``b`` is made and set by a step, ``""`` stays as it is."""
     info = fake.info
 
@@ -88,18 +88,18 @@ def test_a_store_without_new_vectors_says_so(articles: Collection) -> None:
         articles.plan("binary", strategy="vector")
 
 
-def test_the_new_vector_is_the_one_waited_for_and_remembered(beside: Any) -> None:
-    plan = make_plan(beside, "articles", "binary:rescore=4", strategy="vector")
+def test_the_new_vector_is_the_one_waited_for_and_remembered(vector_store: Any) -> None:
+    plan = make_plan(vector_store, "articles", "binary:rescore=4", strategy="vector")
     assert (plan.vector, plan.new_vector, plan.changed_vector) == ("", "b", "b")
     assert type(plan).from_json(plan.to_json()) == plan
     assert plan.needs_consent
     text = " ".join(plan_text(plan).split())
     assert "the unnamed vector stays as it is; searches name 'b'" in text
-    done = apply_plan(beside, plan, yes=True, progress=silent, guard=None, timeout=5)
+    done = apply_plan(vector_store, plan, yes=True, progress=silent, guard=None, timeout=5)
     assert (done.state, done.vector) == ("applied", "b")
     assert done.status is not None
     assert done.status.state is State.ACTIVE
-    settings = read_settings(beside, "articles")
+    settings = read_settings(vector_store, "articles")
     assert settings.of("b").rescore == qa.Rescore(4)
     assert settings.of("").rescore is None
 
@@ -109,7 +109,7 @@ def measured(value: float) -> Recall:
 
 
 def test_a_guard_compares_the_old_vector_and_the_new(
-    beside: Any, monkeypatch: pytest.MonkeyPatch
+    vector_store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 
@@ -117,47 +117,47 @@ def test_a_guard_compares_the_old_vector_and_the_new(
         asked.append(name)
         return measured(1.0)
 
-    monkeypatch.setattr("qadapt.planning.runner.guard_recall", recall)
-    plan = make_plan(beside, "articles", "binary", strategy="vector")
+    monkeypatch.setattr("qadapt.planning.apply.guard_recall", recall)
+    plan = make_plan(vector_store, "articles", "binary", strategy="vector")
     guard = qa.Guard(0.5, queries=2)
-    apply_plan(beside, plan, yes=True, progress=silent, guard=guard, timeout=5)
+    apply_plan(vector_store, plan, yes=True, progress=silent, guard=guard, timeout=5)
     assert asked == ["", "b"]
 
 
 def test_a_guard_that_is_missed_without_a_way_back_says_that_it_stays(
-    beside: Any, monkeypatch: pytest.MonkeyPatch
+    vector_store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qadapt.planning.runner.guard_recall", lambda *_: measured(0.25))
+    monkeypatch.setattr("qadapt.planning.apply.guard_recall", lambda *_: measured(0.25))
     guard = qa.Guard(0.5, queries=2)
-    plan = make_plan(beside, "articles", "binary", strategy="vector", guard=guard)
+    plan = make_plan(vector_store, "articles", "binary", strategy="vector", guard=guard)
     assert "else apply fails, and the change stays" in plan_text(plan)
-    with pytest.raises(GuardMissed, match="no way back and stays"):
-        apply_plan(beside, plan, yes=True, progress=silent, guard=None, timeout=5)
+    with pytest.raises(GuardMissedError, match="no way back and stays"):
+        apply_plan(vector_store, plan, yes=True, progress=silent, guard=None, timeout=5)
     assert journal.find(plan.id).state == "applied"
 
 
-def test_one_that_failed_names_no_way_back(beside: Any) -> None:
-    plan = make_plan(beside, "articles", "binary", strategy="vector")
-    beside.failing["fake.set"] = StoreError("it broke")
+def test_one_that_failed_names_no_way_back(vector_store: Any) -> None:
+    plan = make_plan(vector_store, "articles", "binary", strategy="vector")
+    vector_store.failing["fake.set"] = StoreError("it broke")
     with pytest.raises(ApplyError, match="it broke") as failed:
-        apply_plan(beside, plan, yes=True, progress=silent, guard=None, timeout=5)
+        apply_plan(vector_store, plan, yes=True, progress=silent, guard=None, timeout=5)
     assert "apply again" in str(failed.value.hint)
     assert "undo" not in str(failed.value.hint)
-    beside.failing.clear()
-    again = make_plan(beside, "articles", "binary", strategy="vector")
-    done = apply_plan(beside, again, yes=True, progress=silent, guard=None, timeout=5)
+    vector_store.failing.clear()
+    again = make_plan(vector_store, "articles", "binary", strategy="vector")
+    done = apply_plan(vector_store, again, yes=True, progress=silent, guard=None, timeout=5)
     assert done.id == plan.id
 
 
-def test_nothing_to_do_makes_no_vector(beside: Any) -> None:
-    plan = make_plan(beside, "articles", "none", strategy="vector")
+def test_nothing_to_do_makes_no_vector(vector_store: Any) -> None:
+    plan = make_plan(vector_store, "articles", "none", strategy="vector")
     assert plan.new_vector is None
     assert not plan.changes
 
 
-def test_a_new_vector_keeps_its_metric(beside: Any) -> None:
+def test_a_new_vector_keeps_its_metric(vector_store: Any) -> None:
     with pytest.raises(UnsupportedError, match="metric and datatype of the one"):
-        make_plan(beside, "articles", "binary", metric="cosine", strategy="vector")
+        make_plan(vector_store, "articles", "binary", metric="cosine", strategy="vector")
 
 
 def test_a_refusal_in_place_names_it_where_the_store_has_it(
@@ -168,7 +168,7 @@ def test_a_refusal_in_place_names_it_where_the_store_has_it(
 
     monkeypatch.setattr(fake, "steps", copies)
     for has in (False, True):
-        traits = replace(fake.traits, new_vectors=has)
+        traits = replace(fake.traits, adds_vectors=has)
         monkeypatch.setattr(type(fake), "profile", replace(fake.profile, traits=traits))
         with pytest.raises(UnsupportedError) as refused:
             make_plan(fake, "articles", "binary", strategy="in-place")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from plan_help import state_of
+from plan_helpers import state_of
 
 import qadapt as qa
 from qadapt.api import Collection, Database

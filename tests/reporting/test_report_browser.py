@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reporting_help import usual
+from reporting_helpers import usual
 
 import qadapt as qa
 from qadapt.costing import Prices, cost

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reporting_help import Page, evaluation, result, usual
+from reporting_helpers import Page, evaluation, result, usual
 
 import qadapt as qa
 from qadapt.costing import Prices, cost

@@ -18,7 +18,7 @@ from qadapt.model import Metric, Quantization, Rescore, Vector
 from qadapt.quantizers.base import Codes, Exact, Model
 from qadapt.quantizers.centroids import assign, kmeans
 from qadapt.quantizers.rotation import blocked, gaussian, turbo
-from qadapt.simulation.ranks import ranks
+from qadapt.simulation.rank_recall import ranks
 from qadapt.simulation.registry import candidates, mapped_to, model_of
 from qadapt.stores.milvus import quantizer_models as milvus
 from qadapt.stores.qdrant import quantizer_models as qdrant

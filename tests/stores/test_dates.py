@@ -12,7 +12,7 @@ import pytest
 import qadapt as qa
 from qadapt.errors import UnsupportedError
 from qadapt.model.filters import matches, parse_filter
-from qadapt.stores.qdrant import unread_dates
+from qadapt.stores.qdrant import date_ranges
 
 DATES: list[Any] = [
     "2025-03-28",
@@ -82,7 +82,7 @@ def test_a_row_that_is_written_later_is_found(collection: Any) -> None:
 def test_more_than_a_filter_lists_is_refused(
     collection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unread_dates, "MOST", 2)
+    monkeypatch.setattr(date_ranges, "MOST", 2)
     with pytest.raises(UnsupportedError, match="more than 2 rows have a time with a zone"):
         collection.count({"day": {"gte": "2025-01-01"}})
 

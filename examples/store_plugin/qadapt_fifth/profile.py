@@ -9,7 +9,7 @@ from qadapt.model import Id, Kind, Match, Quantization, Rule, Support, Vector
 from qadapt.model.address_form import AddressForm
 from qadapt.quantizers import Codes, Model, OneQuantizer
 from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
-from qadapt.stores.terms import Mapped
+from qadapt.stores.store_types import MappedQuantization
 
 NONE, INT8 = Quantization(Kind.NONE), Quantization(Kind.SCALAR, bits=8)
 STEPS = 127
@@ -29,15 +29,15 @@ def encode(rows: np.ndarray, step: float) -> np.ndarray:
     return np.clip(np.rint(rows / np.float32(step)), -STEPS, STEPS).astype(np.int8)
 
 
-def mapping(quantization: Quantization, vector: Vector) -> Mapped:
+def mapping(quantization: Quantization, vector: Vector) -> MappedQuantization:
     """A quantization as the store has it: none, or int8 codes."""
     wanted = quantization.codes_only
     if wanted not in (NONE, INT8, Quantization(Kind.SCALAR)):
-        return Mapped(
+        return MappedQuantization(
             None, quantization, Match.unsupported(f"int8 codes only, not {wanted}", "scalar")
         )
     target = NONE if wanted == NONE else INT8
-    return Mapped({"codes": target == INT8}, target, Match.of())
+    return MappedQuantization({"codes": target == INT8}, target, Match.of())
 
 
 class Int8(Model):

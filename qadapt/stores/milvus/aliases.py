@@ -31,10 +31,12 @@ def aliases(connection: Connection) -> dict[str, str]:
     pairs = {}
     for alias in found["aliases"]:
         try:
-            told = connection.call(f"describe the alias {alias!r}", client.describe_alias, alias)
+            reported = connection.call(
+                f"describe the alias {alias!r}", client.describe_alias, alias
+            )
         except NotFoundError:
             continue
-        pairs[str(alias)] = str(told["collection_name"])
+        pairs[str(alias)] = str(reported["collection_name"])
     return pairs
 
 

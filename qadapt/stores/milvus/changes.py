@@ -10,11 +10,11 @@ from typing import Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Estimate, Kind, State, Step, Symbol
-from qadapt.stores.base import Mapped
-from qadapt.stores.milvus import bits, forms, mapping, schema
-from qadapt.stores.milvus.indexing import request, words
-from qadapt.stores.milvus.look import Look
-from qadapt.stores.milvus.status import SMALLEST, judge
+from qadapt.stores.base import MappedQuantization
+from qadapt.stores.milvus import binary_sidecar, mapping, schema, vector_layout
+from qadapt.stores.milvus.snapshot import Snapshot
+from qadapt.stores.milvus.status import SMALLEST, status_of
+from qadapt.stores.milvus.vector_index import request, words
 
 WHY = (
     "Milvus has one index for each field and changes none of a loaded collection: release, drop, "
@@ -31,7 +31,9 @@ EMBEDDED = (
 # -- planning ------------------------------------------------------------------------------------
 
 
-def steps(looked: Look, vector: str, mapped: Mapped, asked: Mapping[str, Any]) -> list[Step]:
+def steps(
+    snapshot: Snapshot, vector: str, mapped: MappedQuantization, asked: Mapping[str, Any]
+) -> list[Step]:
     """Steps to an index that was mapped; empty when it is there and in use.
 
     Args:
@@ -45,33 +47,33 @@ def steps(looked: Look, vector: str, mapped: Mapped, asked: Mapping[str, Any]) -
     if native is None:
         return []
     if native["index_type"] == mapping.BITS:
-        return _bits_steps(looked, vector)
-    if looked.vectors[vector].lite and looked.layout.field(vector).coded:
+        return _bits_steps(snapshot, vector)
+    if snapshot.vectors[vector].lite and snapshot.layout.field(vector).coded:
         raise UnsupportedError(
             "Milvus Lite 2 keeps no properties of a collection: it would forget that the bits are "
             "not to be searched",
             hint="write the rows of `collection.read()` to a new collection",
         )
-    if looked.layout.field(vector).form == forms.ARRAY:
+    if snapshot.layout.field(vector).form == vector_layout.ARRAY:
         raise UnsupportedError(
             f"the floats of {vector!r} are an ARRAY, which Milvus searches by no index",
             hint="strategy='alias' (--strategy alias): a copy whose floats are a vector",
         )
-    off = [_bits_off(looked, vector)] if vector in looked.bits else []
-    return off + _index_steps(looked, vector, mapped, native, asked)
+    off = [_bits_off(snapshot, vector)] if vector in snapshot.bits else []
+    return off + _index_steps(snapshot, vector, mapped, native, asked)
 
 
-def _bits_steps(looked: Look, vector: str) -> list[Step]:
-    field = looked.layout.field(vector)
-    there = vector in looked.bits
-    if there and looked.status(vector).state is State.ACTIVE:
+def _bits_steps(snapshot: Snapshot, vector: str) -> list[Step]:
+    field = snapshot.layout.field(vector)
+    there = vector in snapshot.bits
+    if there and snapshot.status(vector).state is State.ACTIVE:
         return []
-    size = looked.count * forms.code_bytes(field.vector.dim)
-    if field.form == forms.BESIDE and not there:
-        return [_bits_on(looked, vector)]
-    if field.form != forms.FLOAT:
-        return _unfinished(looked, vector)
-    if looked.vectors[vector].lite:
+    size = snapshot.count * vector_layout.code_bytes(field.vector.dim)
+    if field.form == vector_layout.SIDECAR_FIELD and not there:
+        return [_bits_on(snapshot, vector)]
+    if field.form != vector_layout.FLOAT:
+        return _unfinished(snapshot, vector)
+    if snapshot.vectors[vector].lite:
         raise UnsupportedError(
             "Milvus Lite 2 has bits in a collection that is created with them, and not later",
             hint="create another collection with this quantization",
@@ -80,75 +82,79 @@ def _bits_steps(looked: Look, vector: str) -> list[Step]:
         Step(
             Symbol.CLIENT,
             "write sign bits to a second collection",
-            looked.status(vector).reason
+            snapshot.status(vector).reason
             if there
             else "this server has no 1-bit codes of a float vector; searches go on meanwhile, and "
             "what others write meanwhile is not in the bits",
-            bits.request(vector, field.field, on=True),
-            bits.request(vector, field.field, on=there),
+            binary_sidecar.request(vector, field.field, on=True),
+            binary_sidecar.request(vector, field.field, on=there),
             Estimate(
                 codes_ram=size,
                 codes_disk=size,
-                originals_ram=4 * looked.count * field.vector.dim,
-                originals_disk=4 * looked.count * field.vector.dim,
+                originals_ram=4 * snapshot.count * field.vector.dim,
+                originals_disk=4 * snapshot.count * field.vector.dim,
             ),
         )
     ]
 
 
-def _bits_on(looked: Look, vector: str) -> Step:
-    field = looked.layout.field(vector)
+def _bits_on(snapshot: Snapshot, vector: str) -> Step:
+    field = snapshot.layout.field(vector)
     return Step(
         Symbol.CLIENT,
         "search the sign bits beside",
         "they are in a field of their own, written with each row",
-        bits.request(vector, field.field, on=True),
-        bits.request(vector, field.field, on=False),
+        binary_sidecar.request(vector, field.field, on=True),
+        binary_sidecar.request(vector, field.field, on=False),
     )
 
 
-def _bits_off(looked: Look, vector: str) -> Step:
-    field = looked.layout.field(vector)
+def _bits_off(snapshot: Snapshot, vector: str) -> Step:
+    field = snapshot.layout.field(vector)
     return Step(
         Symbol.CLIENT,
-        "search the sign bits no more" if field.form == forms.BESIDE else "drop the sign bits",
+        "search the sign bits no more"
+        if field.form == vector_layout.SIDECAR_FIELD
+        else "drop the sign bits",
         "searches use the float index of the collection itself again",
-        bits.request(vector, field.field, on=False),
-        bits.request(vector, field.field, on=True),
+        binary_sidecar.request(vector, field.field, on=False),
+        binary_sidecar.request(vector, field.field, on=True),
     )
 
 
-def rebuilds(looked: Look, vector: str, mapped: Mapped, asked: Mapping[str, Any]) -> bool:
+def rebuilds(
+    snapshot: Snapshot, vector: str, mapped: MappedQuantization, asked: Mapping[str, Any]
+) -> bool:
     """Whether an index that was mapped is another one than that which is there."""
     native = mapped.native
     if native is None:
         return False
-    field = looked.layout.field(vector)
-    there = vector in looked.bits
+    field = snapshot.layout.field(vector)
+    there = vector in snapshot.bits
     if native["index_type"] == mapping.BITS:
-        return field.form == forms.FLOAT and not there
-    if field.form == forms.ARRAY:
+        return field.form == vector_layout.FLOAT and not there
+    if field.form == vector_layout.ARRAY:
         return True
     now = field.index.native if field.index else None
-    kind = looked.vectors[vector].quantization.kind
+    kind = snapshot.vectors[vector].quantization.kind
     same = _floats_both(kind, mapped.target.kind) and now is not None and not asked
     return not (same or mapping.satisfies(now, native, asked))
 
 
 def _index_steps(
-    looked: Look,
+    snapshot: Snapshot,
     vector: str,
-    mapped: Mapped,
+    mapped: MappedQuantization,
     native: Mapping[str, Any],
     asked: Mapping[str, Any],
 ) -> list[Step]:
-    field = looked.layout.field(vector)
-    kind = looked.vectors[vector].quantization.kind
+    field = snapshot.layout.field(vector)
+    kind = snapshot.vectors[vector].quantization.kind
     now = field.index.native if field.index else None
     if mapping.satisfies(now, native, asked):
-        return _unfinished(looked, vector)
+        return _unfinished(snapshot, vector)
     if _floats_both(kind, mapped.target.kind) and now is not None and not asked:
-        return _unfinished(looked, vector)
+        return _unfinished(snapshot, vector)
     if not field.metric_known:
         raise UnsupportedError(
             f"the vector {vector!r} has no index, and Milvus keeps the metric with the index",
@@ -162,12 +168,12 @@ def _index_steps(
     }
     former = field.index.definition if field.index else None
     reason = WHY
-    if looked.embedded:
+    if snapshot.embedded:
         reason += f"; {EMBEDDED}"
-    if looked.count < SMALLEST and not looked.vectors[vector].lite:
+    if snapshot.count < SMALLEST and not snapshot.vectors[vector].lite:
         reason += f"; under {SMALLEST:,} rows nothing is indexed and searches compare floats"
-    codes = mapping.code_bytes(native, field.vector, looked.count)
-    originals = 4 * looked.count * field.vector.dim
+    codes = mapping.code_bytes(native, field.vector, snapshot.count)
+    originals = 4 * snapshot.count * field.vector.dim
     held = mapped.target.kind is Kind.NONE
     return [
         Step(
@@ -175,7 +181,7 @@ def _index_steps(
             f"replace the index {words(former)} by {words(wanted)}",
             reason,
             request(vector, field.field, wanted, former, load=True),
-            request(vector, field.field, former, wanted, load=looked.loaded),
+            request(vector, field.field, former, wanted, load=snapshot.loaded),
             Estimate(
                 codes_ram=codes,
                 codes_disk=codes,
@@ -192,14 +198,14 @@ def _floats_both(now: Kind, wanted: Kind) -> bool:
     return now is Kind.NONE and wanted is Kind.NONE
 
 
-def _unfinished(looked: Look, vector: str) -> list[Step]:
-    field = looked.layout.field(vector)
-    index, name, status = field.index, field.field, judge(looked.vectors[vector])
+def _unfinished(snapshot: Snapshot, vector: str) -> list[Step]:
+    field = snapshot.layout.field(vector)
+    index, name, status = field.index, field.field, status_of(snapshot.vectors[vector])
     if field.coded:
-        index, name = field.codes, forms.codes_field(field.field)
-        status = looked.status(vector)
+        index, name = field.codes, vector_layout.codes_field(field.field)
+        status = snapshot.status(vector)
     # Lite loads by itself what is read or searched.
-    unloaded = not looked.loaded and index is not None and not looked.vectors[vector].lite
+    unloaded = not snapshot.loaded and index is not None and not snapshot.vectors[vector].lite
     if not unloaded and status.state is not State.BUILDING:
         return []
     now = index.definition if index else None

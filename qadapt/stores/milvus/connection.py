@@ -31,14 +31,14 @@ from qadapt.errors import (
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.capabilities import older
 from qadapt.stores import checks
-from qadapt.stores.importing import load
-from qadapt.stores.milvus.failures import translate
+from qadapt.stores.client_imports import load
+from qadapt.stores.milvus.errors import translate
 
 PACKAGE = "pymilvus"
 TIMEOUT = 60
 OPTIONS = ("timeout", "key_env", "database", "consistency")
 _SQLITE = b"SQLite format 3\0"
-LEVELS = ("Strong", "Session", "Bounded", "Eventually")
+CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 SERVER, LITE, CLOUD = "server", "lite", "cloud"
 _CLOUD_HOSTS = (".zillizcloud.com", ".zilliz.com.cn")
 _LITE_VERSION = "milvus_lite-"
@@ -82,7 +82,7 @@ class Connection:
         self._closed = False
 
     @cached_property
-    def _told(self) -> str:
+    def _reported(self) -> str:
         try:
             return str(self.call("read the server's version", self.client.get_server_version))
         except UnsupportedError:
@@ -94,13 +94,13 @@ class Connection:
     @property
     def version(self) -> str:
         """The server's version as it tells it, without ``v`` and without Lite's own name."""
-        return self._told.removeprefix(_LITE_VERSION).removeprefix("v")
+        return self._reported.removeprefix(_LITE_VERSION).removeprefix("v")
 
     @property
     def deployment(self) -> str:
         """``server``, ``lite`` or ``cloud``. The package ``milvus`` calls its server
         ``v2.3.5-lite``; it is a real one."""
-        if self._told.startswith(_LITE_VERSION):
+        if self._reported.startswith(_LITE_VERSION):
             return LITE
         return CLOUD if self._cloud else SERVER
 
@@ -285,8 +285,10 @@ def _ask_version(found: Connection) -> None:
 
 def _level(address: Address) -> str | None:
     text = address.options.get("consistency")
-    if text is not None and text not in LEVELS:
-        raise AddressError.unknown("consistency level", text, LEVELS, where=str(address))
+    if text is not None and text not in CONSISTENCY_LEVELS:
+        raise AddressError.unknown(
+            "consistency level", text, CONSISTENCY_LEVELS, where=str(address)
+        )
     return text
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qadapt.errors import UnsupportedError
-from qadapt.footprint import CostModel, Footprint, Part, original_bytes
-from qadapt.model import Kind, Level, Quantization, Vector, VectorInfo
+from qadapt.footprint import Component, CostModel, Footprint, original_bytes
+from qadapt.model import Kind, MatchLevel, Quantization, Vector, VectorInfo
 from qadapt.stores.milvus import mapping
 
 FAISS = "layout of faiss' HNSW and IVF indexes, which Milvus builds (knowhere)"
@@ -40,7 +40,7 @@ class MilvusCostModel(CostModel):
         current = index if index.get("index_type") else None
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
         mapped = mapping.to_native(wanted, vector, current=current)
-        if mapped.match.level is Level.UNSUPPORTED:
+        if mapped.match.level is MatchLevel.UNSUPPORTED:
             raise UnsupportedError("; ".join(mapped.match.differences))
         native = mapped.native or {"index_type": "HNSW", "params": dict(mapping.GRAPH)}
         return of_index(count, vector, native, mapped.target, mapped.match.differences)
@@ -50,12 +50,14 @@ class MilvusCostModel(CostModel):
         index = vector.index if vector.index.get("index_type") else None
         native = index or {"index_type": "FLAT", "params": {}}
         found = of_index(vector.count, vector.vector, native, vector.quantization)
-        beside = vector.quantization.kind is Kind.BINARY and native["index_type"] in mapping.FLOATS
-        if not beside or not vector.code_bytes:
+        collection_schema = (
+            vector.quantization.kind is Kind.BINARY and native["index_type"] in mapping.FLOATS
+        )
+        if not collection_schema or not vector.code_bytes:
             return found
         size = vector.code_bytes
-        bits = Part("codes", size, size, "sign bits in a second collection", PARAMS)
-        return Footprint.of("milvus", vector.quantization, (bits, *found.parts), native=native)
+        bits = Component("codes", size, size, "sign bits in a second collection", PARAMS)
+        return Footprint.of("milvus", vector.quantization, (bits, *found.components), native=native)
 
 
 def of_index(
@@ -73,9 +75,9 @@ def of_index(
     refine = _refine(params, vector, count)
     graph, words = _structure(kind, params, vector, count)
     parts = (
-        Part("codes", codes, codes, f"{kind}: {_words(target)}", PARAMS),
-        Part("refinement", refine, refine, f"a copy as {params.get('refine_type')}", PARAMS),
-        Part(
+        Component("codes", codes, codes, f"{kind}: {_words(target)}", PARAMS),
+        Component("refinement", refine, refine, f"a copy as {params.get('refine_type')}", PARAMS),
+        Component(
             "originals",
             raw if floats else 0,
             # The raw column, and the copy that an index of floats is.
@@ -83,7 +85,7 @@ def of_index(
             "in the index (RAM) and in storage" if floats else "in storage",
             RAW,
         ),
-        Part("graph" if kind.startswith("HNSW") else "lists", graph, graph, words, FAISS),
+        Component("graph" if kind.startswith("HNSW") else "lists", graph, graph, words, FAISS),
     )
     return Footprint.of("milvus", target, parts, native=native, differences=differences)
 

@@ -23,24 +23,26 @@ from typing import Any
 
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.milvus.schema import Field, Layout
-from qadapt.stores.milvus.status import Seen, Segment
+from qadapt.stores.milvus.status import Observation, Segment
 
 logger = logging.getLogger(__name__)
 
 
-def in_files(path: Path | None, layout: Layout, field: Field, seen: Seen) -> Seen:
+def in_files(
+    path: Path | None, layout: Layout, field: Field, observation: Observation
+) -> Observation:
     """The same with what the files show; as it was where there are none to be read.
 
     Args:
         path: the folder of the database; None where a client of the user's hides it.
     """
     if path is None or field.index is None:
-        return seen
+        return observation
     folder = path / "collections" / layout.real
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return seen
+        return observation
     segments, size = [], 0
     for partition, content in manifest.get("partitions", {}).items():
         place = folder / "partitions" / partition
@@ -51,8 +53,8 @@ def in_files(path: Path | None, layout: Layout, field: Field, seen: Seen) -> See
             size += index.stat().st_size if there else 0
             segments.append(Segment(_rows(place / name), kind if there else None))
     memory = in_memory(folder / "wal", layout.keys.field)
-    sealed = None if memory is None else max(0, seen.count - memory)
-    return dataclasses.replace(seen, segments=segments, sealed=sealed, index_bytes=size)
+    sealed = None if memory is None else max(0, observation.count - memory)
+    return dataclasses.replace(observation, segments=segments, sealed=sealed, index_bytes=size)
 
 
 def change_counter(path: Path | None, layout: Layout) -> ChangeCounter | None:

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qadapt.model import Kind, Match, Quantization, Rescore, Vector
-from qadapt.stores import cutting
-from qadapt.stores.base import Mapped
-from qadapt.stores.milvus import gates
+from qadapt.stores import product_segments
+from qadapt.stores.base import MappedQuantization
+from qadapt.stores.milvus import version_gates
 from qadapt.stores.milvus.connection import CLOUD
-from qadapt.stores.milvus.engine import (
+from qadapt.stores.milvus.version import (
     NEWEST,
     SINCE_AUTO_SQ4U,
     SINCE_HNSW_CODES,
@@ -28,7 +28,7 @@ from qadapt.stores.milvus.engine import (
     SINCE_RABITQ,
     SINCE_RABITQ_BITS,
     SINCE_SQ4U,
-    Engine,
+    ServerVersion,
 )
 
 # What an index is built with where nobody says.
@@ -52,17 +52,17 @@ PER_DIMENSION = "one range for each dimension, not one for the collection"
 ONE_RANGE = "one range for all dimensions, not one for each (SQ4U)"
 NO_QUANTILE = "ranges span all values: no quantile is cut off"
 QUERY_BITS = "query_bits goes with each search: options={'rbq_bits_query': 8}"
-COUSIN = (
+NEAREST = (
     "RaBitQ, a cousin: vectors are rotated before their signs are taken, and factors are kept "
     "beside the bits"
 )
-BESIDE = (
+SIDECAR = (
     "sign bits made by qadapt, searched by HAMMING: in place in a second collection with the same "
     "keys; from the start (2.4 and newer), or by strategy 'alias', in a field beside the floats, "
     "which before Milvus 2.4 become an ARRAY"
 )
 # The index of sign bits beside; see ``bits``.
-BITS = gates.BITS
+BITS = version_gates.BITS
 STAY_32 = "16-bit floats are in the index alone; the stored floats stay 32 bits"
 NO_PLACE = "where originals are kept is not changed: Milvus says it by mmap of the field"
 NO_CODES_PLACE = (
@@ -76,24 +76,24 @@ _Made = tuple[str, dict[str, str], list[str]]
 def to_native(
     quantization: Quantization,
     vector: Vector,
-    engine: Engine = NEWEST,
+    server_version: ServerVersion = NEWEST,
     current: Mapping[str, Any] | None = None,
-) -> Mapped:
+) -> MappedQuantization:
     """A quantization as an index of Milvus.
 
     Args:
         quantization: in common words; ``rescore`` is left out, because it goes with a search.
         vector: for the dimensions of product codes.
-        engine: what it must run on.
+        server_version: what it must run on.
         current: the index that is there, whose graph or lists are kept where they can be.
     """
-    if engine.deployment == CLOUD and quantization.kind is not Kind.NONE:
+    if server_version.deployment == CLOUD and quantization.kind is not Kind.NONE:
         return _no(quantization, "the cloud service chooses the index by itself", _ELSEWHERE)
     if vector.datatype in HALVES and quantization.kind is Kind.FLOAT16:
-        return Mapped(None, quantization, Match.of())
-    made = _MAKERS[quantization.kind](quantization, vector, engine, current)
+        return MappedQuantization(None, quantization, Match.of())
+    made = _MAKERS[quantization.kind](quantization, vector, server_version, current)
     if isinstance(made, Match):
-        return Mapped(None, quantization, made)
+        return MappedQuantization(None, quantization, made)
     kind, params, differences = made
     wanted = {str(key): _text(value) for key, value in quantization.native.items()}
     chosen = wanted.pop("index_type", kind)
@@ -103,10 +103,10 @@ def to_native(
         params.update({"with_raw_data": "true"} if chosen == "SCANN" else {})
     kind = chosen
     params = {**_inherited(kind, current), **params, **wanted}
-    problem = gates.problem(kind, params, vector, engine)
+    problem = version_gates.problem(kind, params, vector, server_version)
     if problem is not None:
-        return Mapped(None, quantization, problem)
-    if quantization.codes is not None and kind != BITS and engine.has(SINCE_MMAP):
+        return MappedQuantization(None, quantization, problem)
+    if quantization.codes is not None and kind != BITS and server_version.has(SINCE_MMAP):
         params = {**params, MMAP: _text(quantization.codes == "disk")}
     elif quantization.codes is not None:
         differences.append(NO_CODES_PLACE)
@@ -114,18 +114,18 @@ def to_native(
         differences.append(NO_PLACE)
     native = {"index_type": kind, "params": dict(sorted(params.items()))}
     if kind == BITS:
-        return Mapped(native, Quantization(Kind.BINARY), Match.of(*differences))
-    target = from_native(native, vector, engine)
+        return MappedQuantization(native, Quantization(Kind.BINARY), Match.of(*differences))
+    target = from_native(native, vector, server_version)
     if target.kind is not quantization.kind and not differences:
         differences.append(f"the index {kind} holds {target} codes")
-    return Mapped(native, target, Match.of(*differences))
+    return MappedQuantization(native, target, Match.of(*differences))
 
 
 _ELSEWHERE = "accept='client': qadapt's own codes beside the store"
 
 
-def _no(quantization: Quantization, reason: str, *support: str) -> Mapped:
-    return Mapped(None, quantization, Match.unsupported(reason, *support))
+def _no(quantization: Quantization, reason: str, *support: str) -> MappedQuantization:
+    return MappedQuantization(None, quantization, Match.unsupported(reason, *support))
 
 
 def _text(value: Any) -> str:
@@ -151,23 +151,27 @@ def _inherited(kind: str, current: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _none(
-    _: Quantization, vector: Vector, engine: Engine, current: Mapping[str, Any] | None
+    _: Quantization,
+    vector: Vector,
+    server_version: ServerVersion,
+    current: Mapping[str, Any] | None,
 ) -> _Made:
     if vector.datatype == "int8":
         return "HNSW", {}, []
     if (current or {}).get("index_type") in ("FLAT", "BRUTE_FORCE"):
         return "FLAT", {}, []
-    if engine.old_lite:
+    if server_version.old_lite:
         return ("IVF_FLAT" if _family(current) == "IVF" else "FLAT"), {}, []
     return "IVF_FLAT" if _family(current) == "IVF" else "HNSW", {}, []
 
 
 def _float16(
-    _: Quantization, __: Vector, engine: Engine, ___: Mapping[str, Any] | None
+    _: Quantization, __: Vector, server_version: ServerVersion, ___: Mapping[str, Any] | None
 ) -> _Made | Match:
-    if not engine.has(SINCE_HNSW_CODES):
+    if not server_version.has(SINCE_HNSW_CODES):
         return Match.unsupported(
-            f"16-bit floats in an index need Milvus {SINCE_HNSW_CODES}; this is {engine.words}",
+            f"16-bit floats in an index need Milvus {SINCE_HNSW_CODES}; this is "
+            f"{server_version.words}",
             f"Milvus {SINCE_HNSW_CODES}",
             "scalar",
         )
@@ -175,18 +179,23 @@ def _float16(
 
 
 def _scalar(
-    quantization: Quantization, _: Vector, engine: Engine, current: Mapping[str, Any] | None
+    quantization: Quantization,
+    _: Vector,
+    server_version: ServerVersion,
+    current: Mapping[str, Any] | None,
 ) -> _Made | Match:
     bits = quantization.bits
     names = {8: "SQ8", 6: "SQ6", 4: "SQ4U"}
     if bits not in names:
         return Match.unsupported(f"scalar codes have 4, 6 or 8 bits here, not {bits:g}", "scalar")
-    if bits != 8 and engine.lite:
-        return Match.unsupported(f"{engine.words} has 8 bits alone and ignores others", "scalar")
-    since = {8: "2.0", 6: SINCE_HNSW_CODES, 4: SINCE_SQ4U}[int(bits)]
-    if bits != 8 and not engine.has(since):
+    if bits != 8 and server_version.lite:
         return Match.unsupported(
-            f"scalar codes of {bits:g} bits need Milvus {since}; this is {engine.words}",
+            f"{server_version.words} has 8 bits alone and ignores others", "scalar"
+        )
+    since = {8: "2.0", 6: SINCE_HNSW_CODES, 4: SINCE_SQ4U}[int(bits)]
+    if bits != 8 and not server_version.has(since):
+        return Match.unsupported(
+            f"scalar codes of {bits:g} bits need Milvus {since}; this is {server_version.words}",
             f"Milvus {since}",
             "scalar",
         )
@@ -197,30 +206,38 @@ def _scalar(
         differences.append(PER_DIMENSION)
     if quantization.quantile is not None:
         differences.append(NO_QUANTILE)
-    graph = engine.lite or engine.has(SINCE_HNSW_CODES)
+    graph = server_version.lite or server_version.has(SINCE_HNSW_CODES)
     if graph and not (_family(current) == "IVF" and bits == 8):
         return "HNSW_SQ", {"sq_type": names[int(bits)]}, differences
     return "IVF_SQ8", {}, differences
 
 
 def _product(
-    quantization: Quantization, vector: Vector, engine: Engine, current: Mapping[str, Any] | None
+    quantization: Quantization,
+    vector: Vector,
+    server_version: ServerVersion,
+    current: Mapping[str, Any] | None,
 ) -> _Made | Match:
-    if engine.lite:
-        return Match.unsupported(f"{engine.words} builds no product codes", "scalar", _ELSEWHERE)
+    if server_version.lite:
+        return Match.unsupported(
+            f"{server_version.words} builds no product codes", "scalar", _ELSEWHERE
+        )
     if quantization.centroids not in (None, 256):
         return Match.unsupported("product codes have 256 centroids here", "leave centroids out")
-    segments = cutting.segments(quantization, vector)
+    segments = product_segments.segments(quantization, vector)
     if isinstance(segments, Match):
         return segments
     params = {"m": str(segments), "nbits": "8"}
-    if engine.has(SINCE_HNSW_CODES) and _family(current) != "IVF":
+    if server_version.has(SINCE_HNSW_CODES) and _family(current) != "IVF":
         return "HNSW_PQ", params, []
     return "IVF_PQ", params, []
 
 
 def _rotational(
-    quantization: Quantization, _: Vector, engine: Engine, __: Mapping[str, Any] | None
+    quantization: Quantization,
+    _: Vector,
+    server_version: ServerVersion,
+    __: Mapping[str, Any] | None,
 ) -> _Made | Match:
     bits = quantization.bits or 4
     if bits != int(bits):
@@ -228,10 +245,10 @@ def _rotational(
             f"rotational codes have 1 to 9 whole bits here, not {bits:g}", "rotational:bits=1"
         )
     since = SINCE_RABITQ if bits == 1 else SINCE_RABITQ_BITS
-    if not engine.has(since):
+    if not server_version.has(since):
         return Match.unsupported(
             f"rotational codes of {bits:g} bits (RaBitQ) need Milvus {since}; this is "
-            f"{engine.words}",
+            f"{server_version.words}",
             f"Milvus {since}",
             "scalar",
         )
@@ -241,22 +258,26 @@ def _rotational(
 
 
 def _binary(
-    quantization: Quantization, vector: Vector, engine: Engine, current: Mapping[str, Any] | None
+    quantization: Quantization,
+    vector: Vector,
+    server_version: ServerVersion,
+    current: Mapping[str, Any] | None,
 ) -> _Made | Match:
     named = quantization.native.get("index_type") == BITS
-    wants_bits = not engine.has(SINCE_RABITQ) or named
+    wants_bits = not server_version.has(SINCE_RABITQ) or named
     fits = quantization.bits == 1 and quantization.query_bits in (None, 1)
     # Lite 2 can have them from the start alone, and must be told to.
-    if wants_bits and fits and (not engine.lite or (engine.old_lite and named)):
-        return BITS, {}, [BESIDE]
-    if quantization.bits != 1 or not engine.has(SINCE_RABITQ):
+    if wants_bits and fits and (not server_version.lite or (server_version.old_lite and named)):
+        return BITS, {}, [SIDECAR]
+    if quantization.bits != 1 or not server_version.has(SINCE_RABITQ):
         return Match.unsupported(
-            f"{engine.words} has no such binary codes: bits of 1 are compared with queries of 1 "
+            f"{server_version.words} has no such binary codes: bits of 1 are compared "
+            "with queries of 1 "
             f"bit, on a server; IVF_RABITQ, a cousin, is there from {SINCE_RABITQ}",
             f"Milvus {SINCE_RABITQ}",
             _ELSEWHERE,
         )
-    differences = [COUSIN]
+    differences = [NEAREST]
     if quantization.query_bits is not None:
         differences.append(QUERY_BITS)
     return "IVF_RABITQ", {}, differences
@@ -276,7 +297,7 @@ _MAKERS: dict[Kind, Callable[..., _Made | Match]] = {
 
 
 def from_native(
-    index: Mapping[str, Any] | None, vector: Vector, engine: Engine = NEWEST
+    index: Mapping[str, Any] | None, vector: Vector, server_version: ServerVersion = NEWEST
 ) -> Quantization:
     """The common words for an index, as it was read back.
 
@@ -284,16 +305,22 @@ def from_native(
     qadapt would not choose by itself, and a refinement.
     """
     params = (index or {}).get("params") or {}
-    found = _kind_of(index, vector, engine)
+    found = _kind_of(index, vector, server_version)
     if found.kind is not Kind.NONE and _text(params.get(MMAP, "")).lower() == "true":
         return found.replace(codes="disk")
     return found
 
 
-def _kind_of(index: Mapping[str, Any] | None, vector: Vector, engine: Engine) -> Quantization:
+def _kind_of(
+    index: Mapping[str, Any] | None, vector: Vector, server_version: ServerVersion
+) -> Quantization:
     kind = str((index or {}).get("index_type", ""))
     params = {k: _text(v) for k, v in ((index or {}).get("params") or {}).items()}
-    if kind == "AUTOINDEX" and engine.has(SINCE_AUTO_SQ4U) and engine.version is not None:
+    if (
+        kind == "AUTOINDEX"
+        and server_version.has(SINCE_AUTO_SQ4U)
+        and server_version.version is not None
+    ):
         native = {"index_type": "AUTOINDEX"}
         return Quantization(Kind.SCALAR, bits=4, per="collection", native=native)
     native = {key: params[key] for key in ("refine_type",) if params.get("refine") == "true"}

@@ -7,7 +7,7 @@ from qadapt.stores import doctor_checks as doctor
 from qadapt.stores.milvus import capabilities, mapping
 from qadapt.stores.milvus.connection import CLOUD, LITE, PACKAGE, SERVER
 from qadapt.stores.milvus.cost_model import MilvusCostModel
-from qadapt.stores.milvus.keeping import takes_id
+from qadapt.stores.milvus.fidelity import accepts_id
 from qadapt.stores.milvus.quantizer_models import MilvusQuantizers
 from qadapt.stores.milvus.rows import WINDOW
 from qadapt.stores.profile import DoctorCheck, StoreProfile, Traits
@@ -45,14 +45,14 @@ PROFILE = StoreProfile(
         doctor.PARAMETER_WITHOUT_EFFECT,
     ),
     traits=Traits(
-        keeps_zeros=False,
+        keeps_explicit_zeros=False,
         allows_missing_vectors=False,
         keeps_payload=False,
-        accepts_id=takes_id,
+        accepts_id=accepts_id,
         partition_kind="partitions",
         aliases=True,
         recreates=True,
-        recreates_alone=True,
+        recreates_separately=True,
         payload_indexes_last=True,
         max_k=WINDOW,
     ),

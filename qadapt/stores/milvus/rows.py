@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError, SpecError
-from qadapt.model import Batch, Extra, Id, Ragged, Vector
+from qadapt.model import Batch, ExtraVector, Id, RaggedArray, Vector
 from qadapt.model.capabilities import older
-from qadapt.stores.milvus import filters, forms, sparse
+from qadapt.stores.milvus import filters, sparse, vector_layout
 from qadapt.stores.milvus.connection import Connection
-from qadapt.stores.milvus.failures import TooLargeError
+from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.schema import Layout
-from qadapt.stores.qdrant.columns import check_payloads
+from qadapt.stores.qdrant.points import check_payloads
 
 # Rows of one answer: results of a search, or of a query.
 WINDOW = 16_384
@@ -34,7 +34,7 @@ IDS = 1_000
 # Bytes of the dynamic field of one row.
 MAX_PAYLOAD = 65_536
 SESSION, STRONG = "Session", "Strong"
-Wanted = Mapping[str, Vector | Extra]
+Wanted = Mapping[str, Vector | ExtraVector]
 _BEST = {"reduce_stop_for_best": "True"}
 
 
@@ -49,7 +49,7 @@ def ready(layout: Layout, batch: Batch) -> tuple[Batch, list[int | str]]:
         DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
     """
     more = {name: each.extra for name, each in layout.sparse.items()}
-    checked = batch.ready(layout.wanted, more, normalises=False)
+    checked = batch.ready(layout.wanted, more, normalizes_cosine=False)
     if layout.auto_id:
         raise InputError(
             f"Milvus makes the keys of {layout.name!r} itself (auto_id): rows with ids of yours "
@@ -145,7 +145,7 @@ def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list
     columns: dict[str, Sequence[Any]] = {}
     for name, array in batch.vectors.items():
         each = layout.vectors[name]
-        columns.update(forms.columns(each.field, each.vector, each.form, array))
+        columns.update(vector_layout.columns(each.field, each.vector, each.form, array))
     columns.update(sparse.columns(batch, layout.sparse))
     payloads: Sequence[Mapping[str, Any]] = batch.payloads or ({},) * len(batch)
     texts = [name for name, kind in layout.fields.types.items() if kind == "JSON"]
@@ -413,7 +413,7 @@ def to_batch(
     """Columns of Milvus' rows."""
     vectors: dict[str, npt.NDArray[np.float32]] = {}
     missing: dict[str, npt.NDArray[np.bool_]] = {}
-    extras: dict[str, Ragged] = {}
+    extras: dict[str, RaggedArray] = {}
     for name, vector in wanted.items():
         values = [row.get(layout.place(name)) for row in rows]
         if not isinstance(vector, Vector):
@@ -423,7 +423,7 @@ def to_batch(
         array = np.zeros((len(rows), vector.dim), dtype=np.float32)
         there = [value for value in values if value is not None]
         if there:
-            array[~absent] = forms.floats(there, vector)
+            array[~absent] = vector_layout.floats(there, vector)
         if layout.nullable_in_lite(name):
             absent |= ~array.any(axis=1)
         vectors[name] = array

@@ -20,10 +20,10 @@ from qadapt.errors import InputError, NotFoundError, UnsupportedError
 from qadapt.model import Metric, Vector
 from qadapt.model.data import Datatype
 from qadapt.stores import checks
-from qadapt.stores.milvus import forms, keys, sparse
+from qadapt.stores.milvus import ids, sparse, vector_layout
 from qadapt.stores.milvus.connection import Connection, module
 from qadapt.stores.milvus.filters import Fields, is_name
-from qadapt.stores.milvus.keys import Keys
+from qadapt.stores.milvus.ids import PrimaryKey
 from qadapt.stores.milvus.sparse import Sparse
 
 KEY = "qadapt_id"
@@ -32,7 +32,7 @@ PREFIX = "vector_"
 MAX_DIM = 32_768
 METRICS = {Metric.COSINE: "COSINE", Metric.DOT: "IP", Metric.EUCLIDEAN: "L2"}
 _METRICS = {word: metric for metric, word in METRICS.items()}
-_DATATYPES = {word: cast(Datatype, datatype) for datatype, word in forms.TYPES.items()}
+_DATATYPES = {word: cast(Datatype, datatype) for datatype, word in vector_layout.TYPES.items()}
 _META = "$meta"
 OURS = "qadapt."
 
@@ -44,14 +44,14 @@ class Index:
     Attributes:
         name: its own name; in Lite that of the field.
         type, metric, params: as Milvus says them, parameters as text.
-        told: state and rows.
+        reported: state and rows.
     """
 
     name: str
     type: str
     metric: str
     params: Mapping[str, str]
-    told: Mapping[str, Any]
+    reported: Mapping[str, Any]
 
     @property
     def native(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Field:
     vector: Vector
     index: Index | None
     metric_known: bool
-    form: forms.Form = forms.FLOAT
+    form: vector_layout.VectorForm = vector_layout.FLOAT
     codes: Index | None = None
     coded: bool = False
 
@@ -117,7 +117,7 @@ class Layout:
     base: str
     partition: str | None
     real: str
-    keys: Keys
+    keys: PrimaryKey
     vectors: Mapping[str, Field]
     others: Mapping[str, str]
     fields: Fields
@@ -277,7 +277,7 @@ def describe(connection: Connection, name: str) -> Layout:
         if form is None:
             types[each["name"]] = each["type"]
             continue
-        if ours and each["name"].startswith(forms.CODES):
+        if ours and each["name"].startswith(vector_layout.CODES):
             continue
         label = _label(each["name"], ours=ours)
         if each["type"] == sparse.TYPE:
@@ -308,7 +308,7 @@ def describe(connection: Connection, name: str) -> Layout:
         bits={
             each.field: str(properties[mark])
             for each in vectors.values()
-            if each.form == forms.FLOAT
+            if each.form == vector_layout.FLOAT
             and properties.get(mark := bits_property(each.field), "off") != "off"
         },
         raw={
@@ -350,42 +350,46 @@ def _label(field: str, *, ours: bool) -> str:
     return "" if field == UNNAMED else field.removeprefix(PREFIX)
 
 
-def _keys(key: Mapping[str, Any], *, ours: bool, lite: bool) -> Keys:
-    length = int((key.get("params") or {}).get("max_length") or keys.MAX_LENGTH)
-    return Keys(key["name"], number=key["type"] == "INT64", tagged=ours, length=length, chars=lite)
+def _keys(key: Mapping[str, Any], *, ours: bool, lite: bool) -> PrimaryKey:
+    length = int((key.get("params") or {}).get("max_length") or ids.MAX_LENGTH)
+    return PrimaryKey(
+        key["name"], number=key["type"] == "INT64", tagged=ours, length=length, chars=lite
+    )
 
 
-def _form(each: Mapping[str, Any], named: Collection[str]) -> forms.Form | None:
+def _form(each: Mapping[str, Any], named: Collection[str]) -> vector_layout.VectorForm | None:
     """How a vector lies in a field; None for a field that is no vector."""
-    bits = forms.codes_field(each["name"]) in named
+    bits = vector_layout.codes_field(each["name"]) in named
     if each["type"] == "ARRAY" and bits:
-        return forms.ARRAY
+        return vector_layout.ARRAY
     if "VECTOR" not in each["type"]:
         return None
-    return forms.BESIDE if bits else forms.FLOAT
+    return vector_layout.SIDECAR_FIELD if bits else vector_layout.FLOAT
 
 
 def _vector(
     each: Mapping[str, Any],
-    form: forms.Form,
+    form: vector_layout.VectorForm,
     found: Mapping[str, Index],
     properties: Mapping[str, Any],
 ) -> tuple[str | None, Field | None]:
     name = each["name"]
-    datatype: Datatype | None = "float32" if form == forms.ARRAY else _DATATYPES.get(each["type"])
+    datatype: Datatype | None = (
+        "float32" if form == vector_layout.ARRAY else _DATATYPES.get(each["type"])
+    )
     if datatype is None:
         return f"is a {each['type']}", None
-    index = found.get(name) if form != forms.ARRAY else None
+    index = found.get(name) if form != vector_layout.ARRAY else None
     word = index.metric if index is not None else str(properties.get(metric_property(name), ""))
     if index is not None and word not in _METRICS:
         return f"has the metric {word}, which is none of COSINE, IP, L2", None
     metric = _METRICS.get(word)
-    dim = each["params"]["max_capacity" if form == forms.ARRAY else "dim"]
+    dim = each["params"]["max_capacity" if form == vector_layout.ARRAY else "dim"]
     vector = Vector(int(dim), metric or Metric.COSINE, datatype)
-    coded = form == forms.ARRAY
-    if form == forms.BESIDE:
+    coded = form == vector_layout.ARRAY
+    if form == vector_layout.SIDECAR_FIELD:
         coded = str(properties.get(bits_property(name), "on")) != "off"
-    codes = found.get(forms.codes_field(name))
+    codes = found.get(vector_layout.codes_field(name))
     return None, Field(name, vector, index, metric is not None, form, codes, coded)
 
 
@@ -394,11 +398,11 @@ def indexes(connection: Connection, name: str) -> dict[str, Index]:
     client = connection.client
     found = {}
     for label in connection.call(f"list the indexes of {name!r}", client.list_indexes, name):
-        told = connection.call(
+        reported = connection.call(
             f"describe the index of {name!r}", client.describe_index, name, index_name=label
         )
-        if told:
-            found[str(told["field_name"])] = index_of(told)
+        if reported:
+            found[str(reported["field_name"])] = index_of(reported)
     return found
 
 
@@ -407,18 +411,18 @@ _TOLD = ("total_rows", "indexed_rows", "pending_index_rows", "state")
 _HEAD = ("dim", "index_type", "metric_type", "field_name", "index_name", "params", *_TOLD)
 
 
-def index_of(told: Mapping[str, Any]) -> Index:
+def index_of(reported: Mapping[str, Any]) -> Index:
     """An index as ``describe_index`` tells it: parameters in ``params``, or beside the rest."""
-    params = {key: value for key, value in told.items() if key not in _HEAD}
-    inner = told.get("params")
+    params = {key: value for key, value in reported.items() if key not in _HEAD}
+    inner = reported.get("params")
     if isinstance(inner, Mapping):
         params.update(inner)
     return Index(
-        name=str(told.get("index_name") or ""),
-        type=str(told.get("index_type") or ""),
-        metric=str(told.get("metric_type") or ""),
+        name=str(reported.get("index_name") or ""),
+        type=str(reported.get("index_type") or ""),
+        metric=str(reported.get("metric_type") or ""),
         params={str(key): str(value) for key, value in params.items()},
-        told={key: told.get(key) for key in _TOLD},
+        reported={key: reported.get(key) for key in _TOLD},
     )
 
 

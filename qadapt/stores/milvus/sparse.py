@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from qadapt.errors import InputError
-from qadapt.model import Batch, Extra, Ragged
-from qadapt.model.ragged import of_sparse, owners, sparse_rows, without_zeros
-from qadapt.stores.milvus.engine import SINCE_NAMED, Engine
+from qadapt.model import Batch, ExtraVector, RaggedArray
+from qadapt.model.ragged_arrays import from_sparse, row_of_entry, sparse_rows, without_zeros
+from qadapt.stores.milvus.version import SINCE_NAMED, ServerVersion
 
 TYPE = "SPARSE_FLOAT_VECTOR"
 INDEX: Mapping[str, Any] = {"index_type": "SPARSE_INVERTED_INDEX", "params": {}}
@@ -45,9 +45,9 @@ class Sparse:
     native: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def extra(self) -> Extra:
+    def extra(self) -> ExtraVector:
         """In common words."""
-        return Extra("sparse", native=self.native)
+        return ExtraVector("sparse", native=self.native)
 
 
 def described(each: Mapping[str, Any], index: Mapping[str, Any]) -> tuple[str, Sparse | None]:
@@ -66,25 +66,25 @@ def described(each: Mapping[str, Any], index: Mapping[str, Any]) -> tuple[str, S
     return f"is a {TYPE}", Sparse(each["name"], native)
 
 
-def refused(extras: Mapping[str, Extra], engine: Engine) -> dict[str, str]:
+def unsupported(extras: Mapping[str, ExtraVector], server_version: ServerVersion) -> dict[str, str]:
     """What an engine would not make, and why; the names are checked elsewhere."""
-    told = {name: _problem(extra, engine) for name, extra in extras.items()}
-    return {f"extras.{name}": why for name, why in told.items() if why is not None}
+    reported = {name: _problem(extra, server_version) for name, extra in extras.items()}
+    return {f"extras.{name}": why for name, why in reported.items() if why is not None}
 
 
-def _problem(extra: Extra, engine: Engine) -> str | None:
+def _problem(extra: ExtraVector, server_version: ServerVersion) -> str | None:
     if extra.kind == "multi":
         return "Milvus has no vector of many rows; arrays of structs (from 2.6.4) are not written"
-    if engine.old_lite:
-        return f"sparse vectors were not tried on {engine.words}"
-    if not engine.lite and not engine.has(SINCE_NAMED):
-        return f"sparse vectors need Milvus {SINCE_NAMED}; this is {engine.words}"
+    if server_version.old_lite:
+        return f"sparse vectors were not tried on {server_version.words}"
+    if not server_version.lite and not server_version.has(SINCE_NAMED):
+        return f"sparse vectors need Milvus {SINCE_NAMED}; this is {server_version.words}"
     if extra.datatype != "float32":
         return f"the values of a sparse vector are float32 in Milvus, not {extra.datatype}"
     return None
 
 
-def definition(name: str, extra: Extra) -> dict[str, Any]:
+def definition(name: str, extra: ExtraVector) -> dict[str, Any]:
     """The index of a field."""
     native = {**INDEX, **extra.native}
     return {"index_name": f"{name}_{native['index_type'].lower()}", "metric_type": METRIC, **native}
@@ -104,7 +104,7 @@ def check(batch: Batch, wanted: Mapping[str, Sparse]) -> None:
                 hint="nothing was written",
             )
         ragged = without_zeros(batch.extras[name])
-        rows = owners(ragged)
+        rows = row_of_entry(ragged)
         negative = rows[ragged.values < 0]
         high = rows[ragged.indices == 2**32 - 1] if ragged.indices is not None else rows[:0]
         empty = np.flatnonzero(np.diff(ragged.offsets) == 0)
@@ -130,7 +130,7 @@ def columns(batch: Batch, fields: Mapping[str, Sparse]) -> dict[str, list[Any]]:
     }
 
 
-def ragged(values: list[Any]) -> Ragged:
+def ragged(values: list[Any]) -> RaggedArray:
     """Those of Milvus' values of rows."""
     rows = [None if each is None else (each.keys(), each.values()) for each in values]
-    return of_sparse(rows)
+    return from_sparse(rows)

@@ -45,7 +45,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What is known of one vector's index.
 
     Attributes:
@@ -59,7 +59,7 @@ class Seen:
         several: vectors in the collection: a loaded segment tells one index name.
         scalars: names of the indexes of scalar fields: where there are some, a segment tells any of
             all of them, and now this one, now that (seen on 2.3.5).
-        told: what ``describe_index`` says, for the evidence.
+        reported: what ``describe_index`` says, for the evidence.
         lite: whether this is Milvus Lite.
         index_bytes: of index files, where they can be seen.
     """
@@ -72,7 +72,7 @@ class Seen:
     sealed: int | None = None
     several: int = 1
     scalars: frozenset[str] = frozenset()
-    told: Mapping[str, Any] = field(default_factory=dict)
+    reported: Mapping[str, Any] = field(default_factory=dict)
     lite: bool = False
     index_bytes: int | None = None
 
@@ -98,56 +98,61 @@ class Live:
     most: int
 
 
-def live_rows(seen: Seen) -> Live | None:
+def live_rows(observation: Observation) -> Live | None:
     """Bounds of the rows that are searched by codes; None where they cannot be told."""
-    if seen.segments is None or seen.index is None or seen.sealed is None:
+    if observation.segments is None or observation.index is None or observation.sealed is None:
         return None
-    using = sum(each.rows or 0 for each in seen.segments if each.index == seen.name)
-    others = sum(each.rows or 0 for each in seen.segments if each.index != seen.name)
+    using = sum(each.rows or 0 for each in observation.segments if each.index == observation.name)
+    others = sum(each.rows or 0 for each in observation.segments if each.index != observation.name)
     # A segment may tell the index of a scalar field instead of this one (see ``Seen.scalars``).
-    silent = sum(each.rows or 0 for each in seen.segments if each.index in seen.scalars)
-    sealed = min(seen.sealed, seen.count)
+    silent = sum(
+        each.rows or 0 for each in observation.segments if each.index in observation.scalars
+    )
+    sealed = min(observation.sealed, observation.count)
     return Live(
-        growing=seen.count - sealed,
+        growing=observation.count - sealed,
         least=min(using, max(0, sealed - others)),
         most=min(using + silent, sealed),
     )
 
 
-def judge(seen: Seen) -> Status:
+def status_of(observation: Observation) -> Status:
     """The state, its reason and the evidence for it."""
-    evidence = _evidence(seen)
-    if seen.quantization.kind is Kind.NONE:
-        return Status(State.ABSENT, _about_floats(seen), evidence=evidence)
+    evidence = _evidence(observation)
+    if observation.quantization.kind is Kind.NONE:
+        return Status(State.ABSENT, _about_floats(observation), evidence=evidence)
     # Lite loads a collection when qadapt first reads or searches it, in each process anew.
-    if not seen.loaded and not seen.lite:
+    if not observation.loaded and not observation.lite:
         return Status(
             State.IGNORED,
             "the collection is not loaded: no search runs",
             evidence=evidence,
             advice="`qadapt apply` loads it",
         )
-    if seen.count == 0:
+    if observation.count == 0:
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence)
-    live = live_rows(seen)
-    if seen.segments is None or live is None:
+    live = live_rows(observation)
+    if observation.segments is None or live is None:
         reason = "this deployment does not show which segments use the index"
         return Status(State.UNKNOWN, reason, evidence=evidence)
-    return _judge_segments(seen, seen.segments, live, evidence)
+    return _judge_segments(observation, observation.segments, live, evidence)
 
 
 def _judge_segments(
-    seen: Seen, segments: Sequence[Segment], live: Live, evidence: tuple[Evidence, ...]
+    observation: Observation,
+    segments: Sequence[Segment],
+    live: Live,
+    evidence: tuple[Evidence, ...],
 ) -> Status:
-    using = [each for each in segments if each.index == seen.name]
-    others = [each for each in segments if each.index not in (None, seen.name)]
-    if seen.several > 1 and others and not using:
+    using = [each for each in segments if each.index == observation.name]
+    others = [each for each in segments if each.index not in (None, observation.name)]
+    if observation.several > 1 and others and not using:
         reason = (
             "a loaded segment tells the name of one index, and this collection has "
-            f"{seen.several} vectors"
+            f"{observation.several} vectors"
         )
         return Status(State.UNKNOWN, reason, evidence=evidence)
-    silent = [each for each in segments if each.index in seen.scalars]
+    silent = [each for each in segments if each.index in observation.scalars]
     if silent and not using:
         reason = (
             "a loaded segment tells the name of one index, and now that is the one of a scalar "
@@ -155,19 +160,22 @@ def _judge_segments(
         )
         return Status(State.UNKNOWN, reason, evidence=evidence, advice="look again")
     segments = [each for each in segments if each not in silent]
-    smallest = 0 if seen.lite else SMALLEST
-    waiting = [s for s in segments if s.index != seen.name and (s.rows or SMALLEST) >= smallest]
-    share = round(live.least / seen.count, 4)
+    smallest = 0 if observation.lite else SMALLEST
+    waiting = [
+        s for s in segments if s.index != observation.name and (s.rows or SMALLEST) >= smallest
+    ]
+    share = round(live.least / observation.count, 4)
     if waiting:
-        reason = f"{len(waiting)} of {len(segments)} segments do not use {seen.name} yet"
+        reason = f"{len(waiting)} of {len(segments)} segments do not use {observation.name} yet"
         return Status(State.BUILDING, reason, share, evidence, APPLY)
     if using and live.growing > live.least:
-        return Status(State.BUILDING, _mostly_growing(seen, live), share, evidence, APPLY)
+        return Status(State.BUILDING, _mostly_growing(observation, live), share, evidence, APPLY)
     if live.least:
-        return Status(State.ACTIVE, _apart(seen, live), evidence=evidence)
+        return Status(State.ACTIVE, _apart(observation, live), evidence=evidence)
     if live.most:
         reason = (
-            f"at most {live.most:,} of {seen.count:,} rows are in codes, perhaps none: segments "
+            f"at most {live.most:,} of {observation.count:,} rows are in codes, perhaps "
+            "none: segments "
             "hold rows that were deleted or replaced, and Milvus does not show which"
         )
         return Status(
@@ -176,13 +184,13 @@ def _judge_segments(
             evidence=evidence,
             advice="look again once Milvus has compacted them (client.compact)",
         )
-    if seen.lite:
+    if observation.lite:
         reason = "all rows are in memory, where Milvus Lite compares floats"
         return Status(State.BUILDING, reason, 0.0, evidence, APPLY)
     if live.growing >= SMALLEST:
-        reason = f"{live.growing:,} of {seen.count:,} rows are in growing segments"
+        reason = f"{live.growing:,} of {observation.count:,} rows are in growing segments"
         return Status(State.BUILDING, reason, 0.0, evidence, APPLY)
-    small = [each.rows or 0 for each in segments if each.index != seen.name]
+    small = [each.rows or 0 for each in segments if each.index != observation.name]
     largest = max(small, default=live.growing)
     return Status(
         State.IGNORED,
@@ -192,59 +200,64 @@ def _judge_segments(
     )
 
 
-def _mostly_growing(seen: Seen, live: Live) -> str:
-    reason = f"{live.growing:,} of {seen.count:,} rows are {_place(seen)}, compared by their floats"
+def _mostly_growing(observation: Observation, live: Live) -> str:
+    reason = (
+        f"{live.growing:,} of {observation.count:,} rows are {_place(observation)}, "
+        "compared by their floats"
+    )
     if not live.most:
         reason += "; the rows in segments that use the index were deleted or replaced"
     return reason
 
 
-def _about_floats(seen: Seen) -> str:
-    if seen.index is None:
+def _about_floats(observation: Observation) -> str:
+    if observation.index is None:
         return "there is no index"
-    return "" if seen.loaded else "the collection is not loaded: no search runs"
+    return "" if observation.loaded else "the collection is not loaded: no search runs"
 
 
-def _place(seen: Seen) -> str:
-    return "in memory" if seen.lite else "in growing segments"
+def _place(observation: Observation) -> str:
+    return "in memory" if observation.lite else "in growing segments"
 
 
-def _apart(seen: Seen, live: Live) -> str:
+def _apart(observation: Observation, live: Live) -> str:
     """What an active quantization leaves out, in words."""
-    small = seen.count - live.growing - live.least
+    small = observation.count - live.growing - live.least
     parts = []
     if small:
         parts.append(f"up to {small:,} rows are in segments under {SMALLEST:,} rows")
     if live.growing:
-        parts.append(f"{live.growing:,} rows are {_place(seen)}")
+        parts.append(f"{live.growing:,} rows are {_place(observation)}")
     return f"{' and '.join(parts)}, and compared by their floats" if parts else ""
 
 
-def _evidence(seen: Seen) -> tuple[Evidence, ...]:
-    index = seen.index or {}
+def _evidence(observation: Observation) -> tuple[Evidence, ...]:
+    index = observation.index or {}
     found = [
         Evidence("describe_index: index_type", index.get("index_type")),
         Evidence("describe_index: params", dict(index.get("params") or {})),
-        Evidence("describe_index: state (not enough by itself)", seen.told.get("state")),
-        Evidence("describe_index: indexed_rows", seen.told.get("indexed_rows")),
-        Evidence("loaded", seen.loaded),
-        Evidence("rows", seen.count),
+        Evidence("describe_index: state (not enough by itself)", observation.reported.get("state")),
+        Evidence("describe_index: indexed_rows", observation.reported.get("indexed_rows")),
+        Evidence("loaded", observation.loaded),
+        Evidence("rows", observation.count),
     ]
-    if seen.segments is None or seen.index is None:
+    if observation.segments is None or observation.index is None:
         return tuple(found)
-    where = "data files with an index file" if seen.lite else "list_loaded_segments: sealed with"
-    using = [each for each in seen.segments if each.index == seen.name]
+    where = (
+        "data files with an index file" if observation.lite else "list_loaded_segments: sealed with"
+    )
+    using = [each for each in observation.segments if each.index == observation.name]
     found += [
-        Evidence(f"{where} {seen.name}", len(using)),
-        Evidence("segments", len(seen.segments)),
+        Evidence(f"{where} {observation.name}", len(using)),
+        Evidence("segments", len(observation.segments)),
         Evidence(IN_SEGMENTS, sum(s.rows or 0 for s in using)),
     ]
-    live = live_rows(seen)
+    live = live_rows(observation)
     if live is not None:
-        signal = "rows in memory (write-ahead log)" if seen.lite else GROWING
+        signal = "rows in memory (write-ahead log)" if observation.lite else GROWING
         found.append(Evidence(signal, live.growing))
         found.append(Evidence(LEAST, live.least))
         found.append(Evidence(MOST, live.most))
-    if seen.lite:
-        found.append(Evidence("bytes of index files", seen.index_bytes))
+    if observation.lite:
+        found.append(Evidence("bytes of index files", observation.index_bytes))
     return tuple(found)

@@ -15,9 +15,9 @@ from qadapt.errors import (
 )
 from qadapt.model import (
     Batch,
-    Beside,
     CollectionInfo,
-    Extra,
+    CollectionSchema,
+    ExtraVector,
     Finding,
     Hits,
     Id,
@@ -26,45 +26,54 @@ from qadapt.model import (
     Rescore,
     Step,
     Vector,
-    direction,
+    vector_norms,
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
-from qadapt.stores.base import PAGE, Kept, Mapped, OnProgress, Part, Room, Search, accepted
+from qadapt.stores.base import (
+    PAGE,
+    MappedQuantization,
+    OnProgress,
+    PayloadFidelity,
+    RowConstraints,
+    ScanRange,
+    Search,
+    require_supported,
+)
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
 from qadapt.stores.milvus import (
     aliases,
-    bits,
+    binary_sidecar,
     changes,
-    creation,
-    duplicates,
-    findings,
-    forms,
-    indexing,
-    keeping,
-    like,
+    clone_schema,
+    collections,
+    copy_switch,
+    diagnostics,
+    duplicate_ids,
+    fidelity,
     lite,
-    look,
     mapping,
-    parts,
-    recreate,
+    partitions,
+    payload_indexes,
+    payload_schema,
     rows,
-    scalars,
     schema,
-    searching,
-    typed,
+    vector_index,
+    vector_layout,
 )
+from qadapt.stores.milvus import search as milvus_search
+from qadapt.stores.milvus import snapshot as milvus_snapshot
 from qadapt.stores.milvus.connection import (
     Connection,
     connect,
     wrapped,
 )
-from qadapt.stores.milvus.engine import Engine
-from qadapt.stores.milvus.failures import NotLoadedError
+from qadapt.stores.milvus.errors import NotLoadedError
 from qadapt.stores.milvus.filters import joined, to_expression
+from qadapt.stores.milvus.loading import load_in_lite, wait_while_loading
 from qadapt.stores.milvus.profile import PROFILE
-from qadapt.stores.milvus.waking import load_in_lite, wait_while_loading
+from qadapt.stores.milvus.version import ServerVersion
 
 T = TypeVar("T")
 
@@ -104,17 +113,17 @@ class MilvusStore(ClientStore[Connection]):
         return cls(address, connection, disabled=disabled)
 
     @property
-    def _engine(self) -> Engine:
-        return Engine(self.connection.version, self.connection.deployment)
+    def _server_version(self) -> ServerVersion:
+        return ServerVersion(self.connection.version, self.connection.deployment)
 
     # -- collections -------------------------------------------------------------------------
 
     def collections(self) -> list[str]:
         """Names of collections and of aliases, sorted."""
         found = [*aliases.collections(self.connection), *aliases.aliases(self.connection)]
-        return sorted(name for name in found if bits.MARK not in name)
+        return sorted(name for name in found if binary_sidecar.MARK not in name)
 
-    def whole(self, collection: str) -> str:
+    def collection_of(self, collection: str) -> str:
         return schema.split(collection)[0]
 
     def create(
@@ -122,10 +131,10 @@ class MilvusStore(ClientStore[Connection]):
         collection: str,
         vectors: Mapping[str, Vector],
         quantization: Mapping[str, Quantization],
-        beside: Beside | None = None,
+        collection_schema: CollectionSchema | None = None,
     ) -> None:
         schema.check_name(collection)
-        creation.refuse(vectors, self._engine)
+        collections.unsupported_vectors(vectors, self._server_version)
         wanted = checks.quantizations(quantization, vectors)
         mapped = {name: self._mapped(each, vectors[name]) for name, each in wanted.items()}
         # A server makes one with the same schema again without a word.
@@ -137,9 +146,17 @@ class MilvusStore(ClientStore[Connection]):
             for name, each in quantization.items()
             if each.native.get("index_type") == mapping.BITS
         ]
-        creation.create(self.connection, collection, vectors, mapped, self._engine, arrays, beside)
-        if beside is not None and beside.parts:
-            self.add_parts(collection, beside.parts)
+        collections.create(
+            self.connection,
+            collection,
+            vectors,
+            mapped,
+            self._server_version,
+            arrays,
+            collection_schema,
+        )
+        if collection_schema is not None and collection_schema.partitions:
+            self.create_partitions(collection, collection_schema.partitions)
 
     def drop(self, collection: str) -> None:
         self._forget(collection)
@@ -166,21 +183,23 @@ class MilvusStore(ClientStore[Connection]):
                 f"{collection!r} is not dropped: the alias {pointing[0]!r} stands at it",
                 hint=f"switch_alias or drop_alias {pointing[0]!r} first",
             )
-        bits.drop_all(self.connection, self._fresh(collection))
+        binary_sidecar.drop_all(self.connection, self._fresh(collection))
         self._forget(collection)
         client = self.connection.client
         self.connection.call(f"drop {collection!r}", client.drop_collection, collection)
 
     def info(self, collection: str) -> CollectionInfo:
-        return look.collection_info(collection, self.server(), self._look(collection))
+        return milvus_snapshot.collection_info(
+            collection, self.server(), self._snapshot(collection)
+        )
 
-    def _look(self, collection: str) -> look.Look:
+    def _snapshot(self, collection: str) -> milvus_snapshot.Snapshot:
         self._forget(collection)
         if schema.split(collection)[1] is not None:
             # Rows of a partition are counted by reading their keys.
             self._load_in_lite(collection)
         try:
-            found = look.look(self.connection, collection)
+            found = milvus_snapshot.take_snapshot(self.connection, collection)
         except NotFoundError as error:
             raise self._missing(collection, error) from None
         self._layouts[collection] = found.layout
@@ -220,13 +239,13 @@ class MilvusStore(ClientStore[Connection]):
                 layout.field(name)
         checked, native = rows.ready(layout, batch)
         rows.write(self.connection, layout, checked, native)
-        bits.write(self.connection, layout, checked)
+        binary_sidecar.write(self.connection, layout, checked)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         layout = self._fresh(collection)
         self._load_in_lite(collection)
         keys = rows.delete(self.connection, layout, ids)
-        bits.delete(self.connection, layout, keys)
+        binary_sidecar.delete(self.connection, layout, keys)
 
     def change_counter(self, collection: str) -> ChangeCounter | None:
         # A server shows no number that moves with writes to its growing segments (run on 2.3.5).
@@ -261,27 +280,27 @@ class MilvusStore(ClientStore[Connection]):
         payload: bool = True,
         filter: Any = None,
         page: int = PAGE,
-        part: Part | None = None,
+        scan_range: ScanRange | None = None,
         after: Id | None = None,
     ) -> Iterator[Batch]:
-        layout, within = parts.limit(self._layout(collection), part, after)
+        layout, within = partitions.range_expression(self._layout(collection), scan_range, after)
         self._load_in_lite(collection)
         expression = joined(to_expression(filter, layout.fields), within)
         wanted = _wanted(layout, vectors)
         size = checks.page(page)
         return rows.read(self.connection, layout, wanted, payload, expression, size)
 
-    def keeps(self, key: str, value: Any) -> Kept:
-        return keeping.keeps(key)
+    def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
+        return fidelity.payload_fidelity(key)
 
-    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+    def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         try:
-            creation.refuse(vectors, self._engine)
+            collections.unsupported_vectors(vectors, self._server_version)
         except (InputError, UnsupportedError) as error:
             return error.message
         return None
 
-    def wake(self, collection: str) -> None:
+    def ensure_loaded(self, collection: str) -> None:
         if self.connection.lite:
             self._load_in_lite(collection)
         else:
@@ -307,75 +326,81 @@ class MilvusStore(ClientStore[Connection]):
 
     def hidden_rows(self, collection: str) -> tuple[int, Sequence[Id]]:
         self._load_in_lite(collection)
-        found = duplicates.find(self.connection, self._layout(collection))
+        found = duplicate_ids.find(self.connection, self._layout(collection))
         return found.hidden, found.ids
 
-    def beyond_rows(self, collection: str) -> Mapping[str, str]:
-        return keeping.beyond_rows(self.connection, self._fresh(collection))
+    def uncopied(self, collection: str) -> Mapping[str, str]:
+        return fidelity.uncopied(self.connection, self._fresh(collection))
 
-    def beside(self, collection: str) -> Beside:
+    def collection_schema(self, collection: str) -> CollectionSchema:
         layout = self._fresh(collection)
-        raw = like.describe(self.connection, layout.base)
+        raw = clone_schema.describe(self.connection, layout.base)
         extras = {name: each.extra for name, each in layout.sparse.items()}
-        found = parts.beside(self.connection, layout)
-        return found.replace(extras=extras, schema=typed.declared(raw, layout))
+        found = partitions.partition_schema(self.connection, layout)
+        return found.replace(extras=extras, schema=payload_schema.payload_schema_of(raw, layout))
 
-    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
-        problem = typed.refuses(beside.schema, self._engine)
+    def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
+        problem = payload_schema.unsupported_fields(collection_schema.schema, self._server_version)
         return {
-            **keeping.refuses_extras(beside.extras, self._engine),
+            **fidelity.unsupported_extras(collection_schema.extras, self._server_version),
             **({"schema": problem} if problem else {}),
-            **parts.refused(beside, self._engine),
+            **partitions.unsupported(collection_schema, self._server_version),
         }
 
     @property
-    def ids_by_part(self) -> bool:
+    def ids_unique_per_partition(self) -> bool:
         # Lite keeps a key once, in the partition that it was last written to (run on 3.2.2).
         return not self.connection.lite
 
-    def add_parts(self, collection: str, names: Sequence[str]) -> None:
-        parts.add(self.connection, self._fresh(collection), names)
+    def create_partitions(self, collection: str, names: Sequence[str]) -> None:
+        partitions.create(self.connection, self._fresh(collection), names)
 
-    def room(self, vectors: Collection[str], beside: Beside) -> Room:
-        if not beside.schema:
-            return super().room(vectors, beside)
-        return keeping.room(beside.schema, [*vectors, *beside.extras], self._engine)
+    def row_constraints(
+        self, vectors: Collection[str], collection_schema: CollectionSchema
+    ) -> RowConstraints:
+        if not collection_schema.schema:
+            return super().row_constraints(vectors, collection_schema)
+        return fidelity.row_constraints(
+            collection_schema.schema, [*vectors, *collection_schema.extras], self._server_version
+        )
 
     # -- indexes on the payload --------------------------------------------------------------
 
     def payload_indexes(self, collection: str) -> Mapping[str, str]:
-        found = scalars.indexes(self.connection, self._fresh(collection))
+        found = payload_indexes.indexes(self.connection, self._fresh(collection))
         return {key: each.kind for key, each in found.items()}
 
     def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
-        found = scalars.indexes(self.connection, self._fresh(collection))
+        found = payload_indexes.indexes(self.connection, self._fresh(collection))
         return {key: each.settings for key, each in found.items()}
 
-    def refuses_payload_index(self, kind: str) -> str | None:
-        return scalars.refuses_path(kind, self._engine)
+    def unsupported_payload_index(self, kind: str) -> str | None:
+        return payload_indexes.unsupported_path(kind, self._server_version)
 
-    def fit_payload_index(
-        self, key: str, kind: str, settings: Mapping[str, Any], beside: Beside
+    def adapt_payload_index(
+        self, key: str, kind: str, settings: Mapping[str, Any], collection_schema: CollectionSchema
     ) -> tuple[Mapping[str, Any], str | None]:
-        types = {each["name"]: each for each in beside.schema.get("fields", ())}
-        dynamic = beside.schema.get("dynamic", True)
-        return scalars.fit(key, kind, settings, types, dynamic, self._engine)
+        types = {each["name"]: each for each in collection_schema.schema.get("fields", ())}
+        dynamic = collection_schema.schema.get("dynamic", True)
+        return payload_indexes.adapt(key, kind, settings, types, dynamic, self._server_version)
 
-    def index_payload(
+    def create_payload_index(
         self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
     ) -> None:
         layout = self._fresh(collection)
-        scalars.make(self.connection, layout, key, kind, settings or {}, self._engine)
+        payload_indexes.create(
+            self.connection, layout, key, kind, settings or {}, self._server_version
+        )
         self._forget(collection)
 
-    def parts(self, collection: str, n: int) -> list[Part]:
+    def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         self._load_in_lite(collection)
-        return parts.parts(self.connection, self._layout(collection), n)
+        return partitions.scan_ranges(self.connection, self._layout(collection), n)
 
     # -- searching ---------------------------------------------------------------------------
 
     def search(self, collection: str, queries: Any, search: Search) -> Hits:
-        searching.check(search)
+        milvus_search.check(search)
         return self._loaded(collection, lambda: self._search(collection, queries, search))
 
     def _search(self, collection: str, queries: Any, search: Search) -> Hits:
@@ -383,10 +408,10 @@ class MilvusStore(ClientStore[Connection]):
         field = layout.field(search.vector)
         expression = to_expression(search.filter, layout.fields)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
-        beside = layout.bits.get(field.field) == bits.ON
+        collection_schema = layout.bits.get(field.field) == binary_sidecar.ON
         limited = bool(expression or layout.partition or "partition_names" in search.options)
         unused = search.exact or bool(search.options.get("ignore_quantization"))
-        if unused or (beside and limited):
+        if unused or (collection_schema and limited):
             pages = rows.read(
                 self.connection,
                 layout,
@@ -394,19 +419,19 @@ class MilvusStore(ClientStore[Connection]):
                 False,
                 expression,
                 PAGE,
-                searching.level(search, layout),
+                milvus_search.level(search, layout),
             )
-            hits = searching.exact(pages, search.vector, field.vector, array, search.k)
-        elif beside or field.coded:
-            searching.check_rescore(search.rescore, None)
-            hits = bits.search(self.connection, layout, field, array, search, expression)
+            hits = milvus_search.exact(pages, search.vector, field.vector, array, search.k)
+        elif collection_schema or field.coded:
+            milvus_search.check_rescore(search.rescore, None)
+            hits = binary_sidecar.search(self.connection, layout, field, array, search, expression)
         else:
             hits = self._native(layout, field, expression, array, search)
         if not search.with_payload:
             return hits
         found = list(dict.fromkeys(key for key in hits.ids.ravel().tolist() if key is not None))
         batch = self.fetch(collection, found, vectors=(), payload=True)
-        return Hits(hits.ids, hits.scores, hits.how, searching.payloads(hits.ids, batch))
+        return Hits(hits.ids, hits.scores, hits.how, milvus_search.payloads(hits.ids, batch))
 
     def _native(
         self,
@@ -417,47 +442,49 @@ class MilvusStore(ClientStore[Connection]):
         search: Search,
     ) -> Hits:
         index = field.index
-        searching.check_rescore(search.rescore, index)
+        milvus_search.check_rescore(search.rescore, index)
         native = index.native if index else None
-        quantization = mapping.from_native(native, field.vector, self._engine)
+        quantization = mapping.from_native(native, field.vector, self._server_version)
         metric = field.vector.metric
         params = {
             "metric_type": schema.METRICS[metric],
-            "params": searching.params(index, search, self._rows(layout)),
+            "params": milvus_search.params(index, search, self._rows(layout)),
         }
         extra: dict[str, Any] = dict(layout.where)
         if "partition_names" in search.options:
             extra["partition_names"] = list(search.options["partition_names"])
         found = []
         datatype, cosine = field.vector.datatype, metric is Metric.COSINE
-        queries = direction.asked(queries, datatype, cosine=cosine, normalises=False)
-        for block in searching.blocks(queries, search.k):
+        queries = vector_norms.prepared_queries(
+            queries, datatype, cosine=cosine, normalizes_cosine=False
+        )
+        for block in milvus_search.blocks(queries, search.k):
             answer = self.connection.call(
                 f"search {layout.name!r}",
                 self.connection.client.search,
                 layout.base,
-                data=list(forms.stored(block, field.vector)),
+                data=list(vector_layout.stored(block, field.vector)),
                 anns_field=field.field,
                 filter=expression,
                 limit=search.k,
                 output_fields=[layout.keys.field],
                 search_params=params,
-                consistency_level=searching.level(search, layout),
+                consistency_level=milvus_search.level(search, layout),
                 **extra,
             )
-            found += searching.rows_of(answer, layout.keys.field, metric)
-        told = searching.how(search, layout, index, quantization)
+            found += milvus_search.rows_of(answer, layout.keys.field, metric)
+        reported = milvus_search.how(search, layout, index, quantization)
         ids = [[(layout.keys.from_native(key), score) for key, score in row] for row in found]
-        return Hits.from_rows(ids, search.k, told)
+        return Hits.from_rows(ids, search.k, reported)
 
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
         """As in ``info``, from what was last read: a search asks for it each time."""
         layout = self._layout(collection)
         field = layout.field(vector)
-        if field.coded or layout.bits.get(field.field) == bits.ON:
-            return bits.RESCORE
+        if field.coded or layout.bits.get(field.field) == binary_sidecar.ON:
+            return binary_sidecar.RESCORE
         native = field.index.native if field.index else None
-        found = mapping.from_native(native, field.vector, self._engine)
+        found = mapping.from_native(native, field.vector, self._server_version)
         return mapping.default_rescore(found)
 
     def _rows(self, layout: schema.Layout) -> int:
@@ -469,24 +496,24 @@ class MilvusStore(ClientStore[Connection]):
 
     # -- quantization ------------------------------------------------------------------------
 
-    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
-        return mapping.to_native(quantization, vector, self._engine)
+    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
+        return mapping.to_native(quantization, vector, self._server_version)
 
     def _mapped(
         self,
         quantization: Quantization,
         vector: Vector,
         current: Mapping[str, Any] | None = None,
-    ) -> Mapped:
-        mapped = mapping.to_native(quantization, vector, self._engine, current)
-        return accepted(mapped, quantization, self.name)
+    ) -> MappedQuantization:
+        mapped = mapping.to_native(quantization, vector, self._server_version, current)
+        return require_supported(mapped, quantization, self.name)
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        looked = self._whole(info.name)
-        field = looked.layout.field(vector)
+        snapshot = self._whole(info.name)
+        field = snapshot.layout.field(vector)
         current = field.index.native if field.index else None
         mapped = self._mapped(quantization, field.vector, current)
-        return changes.steps(looked, vector, mapped, quantization.native)
+        return changes.steps(snapshot, vector, mapped, quantization.native)
 
     def alias_steps(
         self, info: CollectionInfo, vector: str, quantization: Quantization
@@ -496,14 +523,14 @@ class MilvusStore(ClientStore[Connection]):
         Raises:
             UnsupportedError: the name is a collection's own, or its rows cannot be copied.
         """
-        looked = self._whole(info.name)
-        field = looked.layout.field(vector)
+        snapshot = self._whole(info.name)
+        field = snapshot.layout.field(vector)
         current = field.index.native if field.index else None
         mapped = self._mapped(quantization, field.vector, current)
-        if not changes.rebuilds(looked, vector, mapped, quantization.native):
-            return changes.steps(looked, vector, mapped, quantization.native)
-        wanted = recreate.wanted(looked, vector, field.vector, mapped, self._engine)
-        return recreate.steps(self.connection, looked, vector, wanted)
+        if not changes.rebuilds(snapshot, vector, mapped, quantization.native):
+            return changes.steps(snapshot, vector, mapped, quantization.native)
+        wanted = copy_switch.wanted(snapshot, vector, field.vector, mapped, self._server_version)
+        return copy_switch.steps(self.connection, snapshot, vector, wanted)
 
     def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
         """The step to another datatype or metric: a copy, and the alias moved to it.
@@ -511,12 +538,14 @@ class MilvusStore(ClientStore[Connection]):
         Raises:
             UnsupportedError: the name is a collection's own, or the server lacks the datatype.
         """
-        looked = self._whole(info.name)
-        creation.refuse({vector: wanted}, self._engine)
-        becomes = recreate.becomes(looked, vector, wanted, self._engine)
-        return recreate.steps(self.connection, looked, vector, becomes)
+        snapshot = self._whole(info.name)
+        collections.unsupported_vectors({vector: wanted}, self._server_version)
+        target_vector = copy_switch.target_definitions(
+            snapshot, vector, wanted, self._server_version
+        )
+        return copy_switch.steps(self.connection, snapshot, vector, target_vector)
 
-    def _whole(self, collection: str) -> look.Look:
+    def _whole(self, collection: str) -> milvus_snapshot.Snapshot:
         """A look at a collection that is to be changed, which is never a partition alone."""
         base, partition = schema.split(collection)
         if partition is not None:
@@ -524,13 +553,13 @@ class MilvusStore(ClientStore[Connection]):
                 f"{collection!r} is one partition, and its index is that of the whole collection",
                 hint=f"plan on {base!r}",
             )
-        return self._look(collection)
+        return self._snapshot(collection)
 
     def run(
         self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
     ) -> None:
         self._forget(collection)
-        act = recreate.run if request.get("op") in recreate.OPS else indexing.run
+        act = copy_switch.run if request.get("op") in copy_switch.OPS else vector_index.run
         try:
             act(self.connection, collection, request, progress, timeout)
         finally:
@@ -555,14 +584,14 @@ class MilvusStore(ClientStore[Connection]):
     def findings(
         self, info: CollectionInfo, options: Mapping[str, Any] | None = None
     ) -> list[Finding]:
-        told = findings.findings(self.address, info, options or {})
+        reported = diagnostics.findings(self.address, info, options or {})
         if self.connection.lite or not info.count:
-            return told
-        found = duplicates.find(self.connection, self._layout(info.name), findings.LOOKED)
-        return told + findings.duplicate_ids(info, found)
+            return reported
+        found = duplicate_ids.find(self.connection, self._layout(info.name), diagnostics.LOOKED)
+        return reported + diagnostics.duplicate_ids(info, found)
 
 
-def _wanted(layout: schema.Layout, names: Sequence[str] | None) -> dict[str, Vector | Extra]:
+def _wanted(layout: schema.Layout, names: Sequence[str] | None) -> dict[str, Vector | ExtraVector]:
     if names is None:
         return dict(layout.wanted)
     return {

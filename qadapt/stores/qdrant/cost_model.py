@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qadapt.errors import UnsupportedError
-from qadapt.footprint import CostModel, Footprint, Part, centroids, original_bytes
-from qadapt.model import Kind, Level, Quantization, Vector
+from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes
+from qadapt.model import Kind, MatchLevel, Quantization, Vector
 from qadapt.stores.qdrant import mapping
 
 DOCS = "https://qdrant.tech/documentation/manage-data/quantization/"
@@ -49,7 +49,7 @@ class QdrantCostModel(CostModel):
         if wanted.kind is Kind.FLOAT16:
             vector = vector.replace(datatype="float16")
         mapped = mapping.to_native(wanted, vector)
-        if mapped.match.level is Level.UNSUPPORTED:
+        if mapped.match.level is MatchLevel.UNSUPPORTED:
             raise UnsupportedError("; ".join(mapped.match.differences))
         config = (mapped.native or {}).get("quantization_config")
         codes = mapping.code_bytes(config, vector, count)
@@ -59,32 +59,32 @@ class QdrantCostModel(CostModel):
         links = graph_bytes(count, m)
         in_ram = 0 if _cold(wanted, on_disk) else codes
         parts = (
-            Part("codes", in_ram, codes, _codes_word(wanted), FILES),
+            Component("codes", in_ram, codes, _codes_word(wanted), FILES),
             centroids(vector.dim, wanted, FILES),
-            Part(
+            Component(
                 "originals",
                 0 if on_disk else size,
                 size,
                 f"{vector.datatype}, {'on disk' if on_disk else 'in RAM, by the page cache'}",
                 DOCS,
             ),
-            Part(
+            Component(
                 "graph",
                 links,
                 links,
                 f"6 B + {_FILLED} x 2m links of log2(n) bits a point, m = {m}",
                 FILES,
             ),
-            Part("ids", _ID * count, _ID * count, "13 + 8 B a point (numbers as ids)", FILES),
+            Component("ids", _ID * count, _ID * count, "13 + 8 B a point (numbers as ids)", FILES),
         )
-        beside = codes > 0 and not on_disk
+        collection_schema = codes > 0 and not on_disk
         return Footprint.of(
             self.store,
             mapped.target,
             parts,
             native=mapped.native,
             differences=mapped.match.differences,
-            notes=(BESIDE,) if beside else (),
+            notes=(BESIDE,) if collection_schema else (),
         )
 
     def compared(self, setting: Quantization) -> Quantization:

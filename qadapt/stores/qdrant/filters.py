@@ -16,9 +16,9 @@ from typing import Any
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import filters
-from qadapt.stores.qdrant import wide_numbers
-from qadapt.stores.qdrant.connection import module
-from qadapt.stores.qdrant.unread_dates import FIRST, ById
+from qadapt.stores.qdrant import integer_ranges
+from qadapt.stores.qdrant.date_ranges import FIRST, ById
+from qadapt.stores.qdrant.server.connection import module
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -115,7 +115,7 @@ def _numbers(models: Any, node: filters.Range) -> Any:
     def whole(numbers: Sequence[int]) -> Any:
         return models.FieldCondition(key=key, match=models.MatchAny(any=list(numbers)))
 
-    return wide_numbers.condition(wide_numbers.parts(node), models.Filter, between, whole)
+    return integer_ranges.condition(integer_ranges.split_range(node), models.Filter, between, whole)
 
 
 def field_path(field: str) -> str:

@@ -21,7 +21,7 @@ from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Match, Quantization, Rescore, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores import checks
-from qadapt.stores.base import Mapped
+from qadapt.stores.base import MappedQuantization
 
 Native = Mapping[str, Any]
 Knobs = dict[str, Any]
@@ -48,7 +48,9 @@ TURBO_QUERY = "query_bits has no effect: the engine keeps the query finer than t
 FOLLOWS_ORIGINALS = "before 1.19 codes that are not held in RAM are kept as the originals are"
 
 
-def to_native(quantization: Quantization, vector: Vector, version: str | None = None) -> Mapped:
+def to_native(
+    quantization: Quantization, vector: Vector, version: str | None = None
+) -> MappedQuantization:
     """A quantization in Qdrant's JSON.
 
     Args:
@@ -58,13 +60,14 @@ def to_native(quantization: Quantization, vector: Vector, version: str | None = 
         version: of the server; None for the newest.
 
     Returns:
-        Mapped: ``native`` is the vector's part of the configuration, None where there is
+        MappedQuantization: ``native`` is the vector's part of the configuration, None where there
+        is
         nothing to say; ``target`` equals ``from_native(native)``.
     """
     convert = _TO_NATIVE[quantization.kind]
     found = convert(quantization, vector, version)
     if isinstance(found, Match):
-        return Mapped(None, quantization, found)
+        return MappedQuantization(None, quantization, found)
     config, differences = found
     native: dict[str, Any] = {}
     if config is not None:
@@ -74,11 +77,11 @@ def to_native(quantization: Quantization, vector: Vector, version: str | None = 
             differences.append(FOLLOWS_ORIGINALS)
         native["quantization_config"] = {name: {**fields, **place, **quantization.native}}
     elif quantization.native or quantization.codes:
-        return Mapped(None, quantization, _NO_CODES)
+        return MappedQuantization(None, quantization, _NO_CODES)
     elif vector.datatype == "float16":
         native["datatype"] = "float16"
     native.update(_originals(quantization, version))
-    return Mapped(native or None, from_native(native), Match.of(*differences))
+    return MappedQuantization(native or None, from_native(native), Match.of(*differences))
 
 
 def from_native(native: Native | None) -> Quantization:
@@ -398,7 +401,7 @@ def _without_nulls(config: Native | None) -> dict[str, Any]:
 def made(
     quantization: Mapping[str, Quantization],
     vectors: Mapping[str, Vector],
-    map: Callable[[Quantization, Vector], Mapped],
+    map: Callable[[Quantization, Vector], MappedQuantization],
 ) -> tuple[dict[str, Vector], dict[str, Mapping[str, Any]]]:
     """The vectors of a new collection, and the configuration of each that is quantized.
 

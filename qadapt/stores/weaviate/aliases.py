@@ -15,7 +15,7 @@ from qadapt.stores.weaviate.schema import check_name
 SINCE = "1.32"
 
 
-def every(connection: Connection) -> dict[str, str]:
+def aliases(connection: Connection) -> dict[str, str]:
     """The collection behind each alias; empty for a server that has none."""
     if older(connection.version, SINCE):
         return {}
@@ -38,7 +38,7 @@ def switch(connection: Connection, alias: str, collection: str) -> None:
         )
     check_name(alias)
     doing = f"let the alias {alias!r} lead to {collection!r}"
-    if alias in every(connection):
+    if alias in aliases(connection):
         body = {"class": collection}
         connection.rest("PUT", f"/v1/aliases/{quote(alias)}", body, doing=doing, repeatable=True)
     else:
@@ -51,7 +51,7 @@ def drop(connection: Connection, alias: str) -> None:
     Raises:
         NotFoundError
     """
-    known = every(connection)
+    known = aliases(connection)
     if alias not in known:
         raise NotFoundError.missing("alias", alias, known)
     connection.rest("DELETE", f"/v1/aliases/{quote(alias)}", doing=f"drop the alias {alias!r}")

@@ -8,7 +8,7 @@ version was run.
 from __future__ import annotations
 
 from qadapt.model import Rule, Support, by_contract
-from qadapt.stores.weaviate import engine as since
+from qadapt.stores.weaviate import version as since
 
 _NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
 

@@ -19,20 +19,28 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Quantization, State, Step, Symbol, Vector
 from qadapt.stores import checks
-from qadapt.stores.base import Mapped, OnProgress
-from qadapt.stores.weaviate import adding, aliases, copying, fields, in_place, mapping, rescoring
+from qadapt.stores.base import MappedQuantization, OnProgress
+from qadapt.stores.weaviate import (
+    add_vector,
+    aliases,
+    copy_switch,
+    in_place,
+    index_config,
+    mapping,
+    native_rescore,
+)
 from qadapt.stores.weaviate.connection import Connection
-from qadapt.stores.weaviate.copying import COPY, SWITCH
-from qadapt.stores.weaviate.engine import Engine
-from qadapt.stores.weaviate.look import Look
-from qadapt.stores.weaviate.measuring import Dimensions
-from qadapt.stores.weaviate.putting import put
+from qadapt.stores.weaviate.copy_switch import COPY, SWITCH
+from qadapt.stores.weaviate.dimensions import Dimensions
 from qadapt.stores.weaviate.schema import DYNAMIC, HFRESH, HNSW, Field
+from qadapt.stores.weaviate.schema_update import put
+from qadapt.stores.weaviate.snapshot import Snapshot
+from qadapt.stores.weaviate.version import ServerVersion
 
 _KEYS: Mapping[str, set[str]] = {
     in_place.PUT: {"op", "vector", "set", "codes"},
-    **copying.KEYS,
-    **adding.KEYS,
+    **copy_switch.KEYS,
+    **add_vector.KEYS,
 }
 
 
@@ -49,11 +57,11 @@ def check_request(request: Mapping[str, Any]) -> None:
 
 
 def steps(
-    looked: Look,
+    snapshot: Snapshot,
     vector: str,
-    mapped: Mapped,
+    mapped: MappedQuantization,
     asked: Quantization,
-    engine: Engine,
+    server_version: ServerVersion,
     taken: Collection[str],
 ) -> list[Step]:
     """Steps to an index that was mapped; empty when it is there and seen to be active.
@@ -66,29 +74,33 @@ def steps(
     Raises:
         UnsupportedError: a copy is needed, and there is no alias to switch to it.
     """
-    field = looked.layout.field(vector)
+    field = snapshot.layout.field(vector)
     wanted = mapped.native or field.native
-    explicit = fields.settings(asked.native)
+    explicit = index_config.settings(asked.native)
     if mapping.satisfies(field.native, wanted, field.vector, explicit):
-        return _unfinished(looked, vector, wanted, engine, taken)
+        return _unfinished(snapshot, vector, wanted, server_version, taken)
     _refuse_pq_on_dynamic(wanted)
-    why = _why_not_in_place(looked, vector, wanted, explicit)
+    why = _why_not_in_place(snapshot, vector, wanted, explicit)
     if why is not None:
-        copying.refuse(looked, engine, why, adding.offer(engine))
-        return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
+        copy_switch.refuse(snapshot, server_version, why, add_vector.strategy_hint(server_version))
+        return [copy_switch.step(snapshot, vector, wanted, _words(mapped), why, taken)]
     if mapping.from_native(field.native, field.vector) == mapped.target:
-        if looked.status(vector).state is State.IGNORED:
-            return _unfinished(looked, vector, wanted, engine, taken, explicit)
+        if snapshot.status(vector).state is State.IGNORED:
+            return _unfinished(snapshot, vector, wanted, server_version, taken, explicit)
         return [in_place.settings_step(field, explicit)]
-    return [in_place.put_step(looked, vector, mapped, wanted["vectorIndexConfig"], engine, taken)]
+    return [
+        in_place.put_step(
+            snapshot, vector, mapped, wanted["vectorIndexConfig"], server_version, taken
+        )
+    ]
 
 
 def alias_steps(
-    looked: Look,
+    snapshot: Snapshot,
     vector: str,
-    mapped: Mapped,
+    mapped: MappedQuantization,
     asked: Quantization,
-    engine: Engine,
+    server_version: ServerVersion,
     taken: Collection[str],
 ) -> list[Step]:
     """The copy, also where a change in place would do; empty when nothing differs.
@@ -96,33 +108,43 @@ def alias_steps(
     Raises:
         UnsupportedError: there is no alias to switch.
     """
-    field = looked.layout.field(vector)
+    field = snapshot.layout.field(vector)
     wanted = mapped.native or field.native
-    explicit = fields.settings(asked.native)
-    if mapping.satisfies(field.native, wanted, field.vector, explicit) and _seen(looked, vector):
+    explicit = index_config.settings(asked.native)
+    if mapping.satisfies(field.native, wanted, field.vector, explicit) and _observation(
+        snapshot, vector
+    ):
         return []
     _refuse_pq_on_dynamic(wanted)
     why = "searches and writes of the collection that is there are not disturbed"
-    copying.refuse(looked, engine, "a copy was asked for", adding.offer(engine))
-    return [copying.step(looked, vector, wanted, _words(mapped), why, taken)]
+    copy_switch.refuse(
+        snapshot, server_version, "a copy was asked for", add_vector.strategy_hint(server_version)
+    )
+    return [copy_switch.step(snapshot, vector, wanted, _words(mapped), why, taken)]
 
 
 def vector_steps(
-    looked: Look, vector: str, mapped: Mapped, asked: Quantization, engine: Engine
+    snapshot: Snapshot,
+    vector: str,
+    mapped: MappedQuantization,
+    asked: Quantization,
+    server_version: ServerVersion,
 ) -> tuple[str, list[Step]]:
     """A new vector beside the one that is there, and its name; no steps when nothing differs.
 
     Raises:
         UnsupportedError: an older server, tenants that are not active, too few rows to train on.
     """
-    field = looked.layout.field(vector)
+    field = snapshot.layout.field(vector)
     wanted = mapped.native or field.native
-    explicit = fields.settings(asked.native)
-    if mapping.satisfies(field.native, wanted, field.vector, explicit) and _seen(looked, vector):
+    explicit = index_config.settings(asked.native)
+    if mapping.satisfies(field.native, wanted, field.vector, explicit) and _observation(
+        snapshot, vector
+    ):
         return vector, []
     _refuse_pq_on_dynamic(wanted)
-    in_place.refuse_few_rows(looked, *(fields.quantizer(wanted) or ("", {})))
-    return adding.steps(looked, vector, wanted, _words(mapped), engine)
+    in_place.refuse_few_rows(snapshot, *(index_config.quantizer(wanted) or ("", {})))
+    return add_vector.steps(snapshot, vector, wanted, _words(mapped), server_version)
 
 
 def _refuse_pq_on_dynamic(wanted: Mapping[str, Any]) -> None:
@@ -131,7 +153,7 @@ def _refuse_pq_on_dynamic(wanted: Mapping[str, Any]) -> None:
     Raises:
         UnsupportedError
     """
-    kind, _ = fields.quantizer(wanted) or ("", {})
+    kind, _ = index_config.quantizer(wanted) or ("", {})
     if wanted["vectorIndexType"] == DYNAMIC and kind == "pq":
         raise UnsupportedError(
             "PQ on a dynamic index was seen to stay off when its rows come by a copy",
@@ -140,21 +162,23 @@ def _refuse_pq_on_dynamic(wanted: Mapping[str, Any]) -> None:
         )
 
 
-def _seen(looked: Look, vector: str) -> bool:
+def _observation(snapshot: Snapshot, vector: str) -> bool:
     """Whether what a schema says was seen."""
-    return looked.status(vector).state in (State.ACTIVE, State.ABSENT)
+    return snapshot.status(vector).state in (State.ACTIVE, State.ABSENT)
 
 
-def notes(looked: Look, vector: str, mapped: Mapped, asked: Quantization) -> list[str]:
+def notes(
+    snapshot: Snapshot, vector: str, mapped: MappedQuantization, asked: Quantization
+) -> list[str]:
     """The setting of the collection that would serve the rescoring asked for.
 
     A query has no word for it, and what a query cannot say is never changed by one.
     """
     native, rescore = mapped.native, asked.rescore
-    found = fields.quantizer(native) if native else None
+    found = index_config.quantizer(native) if native else None
     if native is None or found is None or rescore is None:
         return []
-    name, rule = found[0], rescoring.of(_then(looked.layout.field(vector), native, asked))
+    name, rule = found[0], native_rescore.of(_then(snapshot.layout.field(vector), native, asked))
     tunable = native["vectorIndexType"] in (HNSW, DYNAMIC) and name in ("sq", "rq")
     if not rescore.on and not rule.off:
         if not tunable:
@@ -162,8 +186,8 @@ def notes(looked: Look, vector: str, mapped: Mapped, asked: Quantization) -> lis
         return [_offer(name, 0, "a query cannot switch rescoring off; this does")]
     if rescore.on and rule.off:
         why = "the collection does not rescore, so qadapt fetches floats and does; the server would"
-        return [_offer(name, rescore.candidates(rescoring.K), why)]
-    wanted = rescore.candidates(rescoring.K)
+        return [_offer(name, rescore.candidates(native_rescore.K), why)]
+    wanted = rescore.candidates(native_rescore.K)
     if rescore.on and rule.most is not None and wanted > rule.most:
         why = f"hfresh scores and gives at most {rule.most} results; for {wanted} it needs"
         return [_offer(name, wanted, why)]
@@ -177,24 +201,28 @@ def _then(field: Field, native: Mapping[str, Any], asked: Quantization) -> Mappi
     )
     if native["vectorIndexType"] != field.index or not same:
         return native
-    config = fields.merged(field.config, fields.settings(asked.native))
+    config = index_config.merged(field.config, index_config.settings(asked.native))
     return {"vectorIndexType": field.index, "vectorIndexConfig": config}
 
 
 def _offer(name: str, limit: int, why: str) -> str:
-    told = json.dumps({name: {"rescoreLimit": limit}})
-    return f"{why}, for all who search the collection: native={told}"
+    reported = json.dumps({name: {"rescoreLimit": limit}})
+    return f"{why}, for all who search the collection: native={reported}"
 
 
 def recreate_steps(
-    looked: Look, vector: str, wanted: Vector, engine: Engine, taken: Collection[str]
+    snapshot: Snapshot,
+    vector: str,
+    wanted: Vector,
+    server_version: ServerVersion,
+    taken: Collection[str],
 ) -> list[Step]:
     """The copy with another metric, which is fixed at creation.
 
     Raises:
         UnsupportedError: another datatype; a metric that the index does not have; no alias.
     """
-    field = looked.layout.field(vector)
+    field = snapshot.layout.field(vector)
     if wanted.datatype != "float32":
         raise UnsupportedError(
             f"Weaviate stores float32 alone, not {wanted.datatype}",
@@ -206,43 +234,44 @@ def recreate_steps(
             hint='plan another index first: native={"vectorIndexType": "hnsw"}',
         )
     why = "a metric is fixed at creation"
-    copying.refuse(looked, engine, why)
+    copy_switch.refuse(snapshot, server_version, why)
     native = {"vectorIndexType": field.index, "vectorIndexConfig": field.config}
     action = f"the metric {wanted.metric}"
-    return [copying.step(looked, vector, native, action, why, taken, wanted)]
+    return [copy_switch.step(snapshot, vector, native, action, why, taken, wanted)]
 
 
-def _words(mapped: Mapped) -> str:
+def _words(mapped: MappedQuantization) -> str:
     index = (mapped.native or {}).get("vectorIndexType", HNSW)
     return f"{mapped.target} on {index}"
 
 
 def _why_not_in_place(
-    looked: Look,
+    snapshot: Snapshot,
     vector: str,
     wanted: Mapping[str, Any],
     explicit: Mapping[str, Any],
 ) -> str | None:
     """Why a change needs a copy; None where it does not."""
-    field = looked.layout.field(vector)
+    field = snapshot.layout.field(vector)
     if wanted["vectorIndexType"] != field.index:
         return f"the index type is fixed at creation ({field.index})"
     now = mapping.from_native(field.native, field.vector)
     then = mapping.from_native(wanted, field.vector)
     frozen = sorted(
         name
-        for name in fields.differences(field.config, explicit)
-        if name not in in_place.LIVE[field.index] and name.split(".")[0] not in fields.QUANTIZERS
+        for name in index_config.differences(field.config, explicit)
+        if name not in in_place.LIVE[field.index]
+        and name.split(".")[0] not in index_config.QUANTIZERS
     )
     if frozen:
         return f"{', '.join(frozen)} is fixed at creation"
     if now == then:
-        inner = fields.differences(field.config, explicit)
+        inner = index_config.differences(field.config, explicit)
         fixed = [name for name in inner if name not in in_place.LIVE[field.index]]
         return f"{', '.join(fixed)} is fixed once codes are there" if fixed else None
     if field.index != HNSW:
         return f"an index of the type {field.index} takes no other quantizer once it is there"
-    if looked.status(vector).state is State.IGNORED and now.kind is Kind.NONE:
+    if snapshot.status(vector).state is State.IGNORED and now.kind is Kind.NONE:
         return "a quantizer was switched off in the schema, and its codes are still in use"
     if now.kind is not Kind.NONE:
         return (
@@ -253,16 +282,16 @@ def _why_not_in_place(
 
 
 def _unfinished(
-    looked: Look,
+    snapshot: Snapshot,
     vector: str,
     wanted: Mapping[str, Any],
-    engine: Engine,
+    server_version: ServerVersion,
     taken: Collection[str],
     explicit: Mapping[str, Any] | None = None,
 ) -> list[Step]:
     """What is left to do where the schema says what is asked for, and nothing came of it."""
-    status = looked.status(vector)
-    field = looked.layout.field(vector)
+    status = snapshot.status(vector)
+    field = snapshot.layout.field(vector)
     if status.state is State.BUILDING:
         action = "wait until the shards are done"
         request = in_place.request(vector, {}, codes=True)
@@ -270,18 +299,20 @@ def _unfinished(
         return [Step(Symbol.BACKGROUND, action, status.reason, request, request)]
     if status.state is not State.IGNORED:
         return []
-    name, block = fields.quantizer(field.native) or ("", {})
+    name, block = index_config.quantizer(field.native) or ("", {})
     if field.index == HNSW and name in ("pq", "sq", "rq"):
-        in_place.refuse_few_rows(looked, name, block)
-        reverse, way_back = in_place.undone_by(looked, vector, engine, taken)
+        in_place.refuse_few_rows(snapshot, name, block)
+        reverse, way_back = in_place.undone_by(snapshot, vector, server_version, taken)
         action = f"send the schema again, which starts {name.upper()}"
         reason = f"{status.reason}; {way_back}"
-        return [in_place.codes_step(looked, vector, action, reason, explicit or {}, reverse)]
+        return [in_place.codes_step(snapshot, vector, action, reason, explicit or {}, reverse)]
     if field.index == DYNAMIC:
         raise UnsupportedError(f"{field.name or 'the vector'}: {status.reason}", hint=status.advice)
-    copying.refuse(looked, engine, status.reason, adding.offer(engine))
+    copy_switch.refuse(
+        snapshot, server_version, status.reason, add_vector.strategy_hint(server_version)
+    )
     words = f"{mapping.from_native(wanted, field.vector)} on {field.index}"
-    return [copying.step(looked, vector, wanted, words, status.reason, taken)]
+    return [copy_switch.step(snapshot, vector, wanted, words, status.reason, taken)]
 
 
 # -- carrying out --------------------------------------------------------------------------------
@@ -309,14 +340,14 @@ def run(
     if request["op"] == SWITCH:
         aliases.switch(connection, request["alias"], request["to"])
     elif request["op"] == COPY:
-        if copying.copy(connection, request, progress, timeout):
+        if copy_switch.copy(connection, request, progress, timeout):
             for vector in request["vectors"]:
                 put(connection, request["to"], vector, {}, True, progress, end, dimensions)
             aliases.switch(connection, request["alias"], request["to"])
-    elif request["op"] == adding.ADD:
-        adding.add(connection, name, request, progress)
-    elif request["op"] == adding.FILL:
-        adding.fill(connection, name, request, progress, end)
+    elif request["op"] == add_vector.ADD:
+        add_vector.add(connection, name, request, progress)
+    elif request["op"] == add_vector.FILL:
+        add_vector.fill(connection, name, request, progress, end)
     else:
         wanted, codes = request["set"], request["codes"]
         put(connection, name, request["vector"], wanted, codes, progress, end, dimensions)

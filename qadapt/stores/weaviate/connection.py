@@ -24,8 +24,8 @@ from qadapt.errors import (
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
-from qadapt.stores.importing import load
-from qadapt.stores.weaviate.failures import by_status, closed, repeated, translate
+from qadapt.stores.client_imports import load
+from qadapt.stores.weaviate.errors import by_status, closed, translate, with_retries
 
 PACKAGE = "weaviate"
 DISTRIBUTION = "weaviate-client"
@@ -140,7 +140,7 @@ class Connection:
                     hint="check the address; REST is 8080 by default",
                 ) from None
 
-        return repeated(once, repeatable=again, sleep=self.sleep)
+        return with_retries(once, repeatable=again, sleep=self.sleep)
 
     def call(self, doing: str, function: Callable[..., T], *args: Any, **named: Any) -> T:
         """A typed call of the client, made once; its errors become those of qadapt."""
@@ -174,7 +174,7 @@ class Connection:
             except Exception as error:
                 raise translate(error, doing) from error
 
-        return repeated(once, repeatable=repeatable, sleep=self.sleep)
+        return with_retries(once, repeatable=repeatable, sleep=self.sleep)
 
     def ask_many(
         self, method: str, requests: Iterable[Any], *, doing: str, at_once: int = 16
@@ -214,7 +214,7 @@ class Connection:
             except Exception as error:
                 raise translate(error, doing) from error
 
-        return repeated(once, repeatable=True, sleep=self.sleep)
+        return with_retries(once, repeatable=True, sleep=self.sleep)
 
     def _method(self, name: str) -> Any:
         """The client's own call; it raises where the client is closed."""

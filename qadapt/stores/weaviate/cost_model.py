@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from qadapt.errors import UnsupportedError
-from qadapt.footprint import CostModel, Footprint, Part, centroids, original_bytes
-from qadapt.model import Level, Quantization, Vector
-from qadapt.stores.weaviate import fields, mapping
+from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes
+from qadapt.model import MatchLevel, Quantization, Vector
+from qadapt.stores.weaviate import index_config, mapping
 from qadapt.stores.weaviate.schema import FLAT, HFRESH
 
 LAYOUT = "code layouts in the source of Weaviate 1.39.0"
@@ -51,22 +51,22 @@ class WeaviateCostModel(CostModel):
         current = index if index.get("vectorIndexType") else None
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
         mapped = mapping.to_native(wanted, vector, current=current)
-        if mapped.match.level is Level.UNSUPPORTED or mapped.native is None:
+        if mapped.match.level is MatchLevel.UNSUPPORTED or mapped.native is None:
             raise UnsupportedError("; ".join(mapped.match.differences))
         native, kind = mapped.native, str(mapped.native["vectorIndexType"])
         codes = count * mapping.code_bytes(native, vector)
         floats = original_bytes(count, vector.replace(datatype="float32"))
-        name, block = fields.quantizer(native) or ("", {})
+        name, block = index_config.quantizer(native) or ("", {})
         # A flat index reads codes and floats from disk, but for those that its cache holds.
         scanned = kind == FLAT
         in_ram = codes if not scanned or block.get("cache") else 0
         on_disk = codes + _ROW * count
         parts = (
-            Part("codes", in_ram, on_disk, f"{_WORDS[name]}; on disk + {_ROW} B", LAYOUT)
+            Component("codes", in_ram, on_disk, f"{_WORDS[name]}; on disk + {_ROW} B", LAYOUT)
             if codes
-            else Part("codes", 0, 0, "none", LAYOUT),
+            else Component("codes", 0, 0, "none", LAYOUT),
             centroids(vector.dim, mapped.target, LAYOUT),
-            Part(
+            Component(
                 "originals",
                 0 if codes or scanned else floats,
                 floats,
@@ -74,7 +74,7 @@ class WeaviateCostModel(CostModel):
                 RESOURCES,
             ),
             _graph(count, kind, (current or {}).get("vectorIndexConfig") or {}),
-            Part("ids", 0, _ID * count, f"{_ID} B a row on disk", WEIGHED),
+            Component("ids", 0, _ID * count, f"{_ID} B a row on disk", WEIGHED),
         )
         return Footprint.of(
             self.store,
@@ -86,10 +86,10 @@ class WeaviateCostModel(CostModel):
         )
 
 
-def _graph(count: int, kind: str, config: Mapping[str, Any]) -> Part:
+def _graph(count: int, kind: str, config: Mapping[str, Any]) -> Component:
     if kind in (FLAT, HFRESH):
-        return Part("graph", 0, 0, "none", RESOURCES)
+        return Component("graph", 0, 0, "none", RESOURCES)
     connections = int(config.get("maxConnections") or MAX_CONNECTIONS)
     links = count * connections * _PER_CONNECTION
     words = f"{_PER_CONNECTION} B for each of maxConnections = {connections} a point"
-    return Part("graph", links, links, words, RESOURCES)
+    return Component("graph", links, links, words, RESOURCES)

@@ -16,7 +16,7 @@ from typing import Any
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import filters
 from qadapt.model.capabilities import older
-from qadapt.stores.weaviate import payloads
+from qadapt.stores.weaviate import payload
 from qadapt.stores.weaviate.connection import module, proto
 from qadapt.stores.weaviate.schema import Layout
 
@@ -131,13 +131,13 @@ class _Writer:
                 f"Weaviate does not filter inside of objects: {field!r}",
                 hint="keep the value under a key of its own at the top of the payload",
             )
-        if field not in self.raw or field == payloads.REST:
-            if payloads.ours(self.layout) and not payloads.can_copy(field):
+        if field not in self.raw or field == payload.REST:
+            if payload.has_own_properties(self.layout) and not payload.can_copy(field):
                 raise UnsupportedError(
                     f"Weaviate cannot filter by {field!r}: it is no name of a property",
                     hint="a small letter, then letters, digits and _; 'id' and 'vector' are taken",
                 )
-            known = sorted(name for name in self.raw if name != payloads.REST)
+            known = sorted(name for name in self.raw if name != payload.REST)
             raise SpecError.unknown("property", field, known, where=repr(self.layout.name))
         found = self.raw[field]
         kind = str(found["dataType"][0])
@@ -145,7 +145,7 @@ class _Writer:
             raise UnsupportedError(
                 f"the property {field!r} has no index to filter by (indexFilterable)"
             )
-        if payloads.ours(self.layout) and payloads.base(kind) not in payloads.KINDS:
+        if payload.has_own_properties(self.layout) and payload.base(kind) not in payload.KINDS:
             raise UnsupportedError(
                 f"the property {field!r} is of type {kind}, which qadapt does not write",
                 hint=_NATIVE,
@@ -154,7 +154,7 @@ class _Writer:
 
     def equals(self, field: str, value: filters.Scalar) -> Any:
         kind = self.kind(field)
-        base = payloads.base(kind)
+        base = payload.base(kind)
         if base == "text" and isinstance(value, str):
             self._check_text(field, value)
             return _value(field, "EQUAL", value_text=value)
@@ -186,7 +186,7 @@ class _Writer:
 
     def range(self, node: filters.Range) -> Any:
         kind = self.kind(node.field)
-        base = payloads.base(kind)
+        base = payload.base(kind)
         dates = node.over_dates
         if (base == "date") != dates or base not in ("date", "number", "int"):
             bound = next(iter(node.bounds.values()))

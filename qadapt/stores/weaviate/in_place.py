@@ -11,11 +11,11 @@ from typing import Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Estimate, Step, Symbol
-from qadapt.stores.base import Mapped
-from qadapt.stores.weaviate import copying, fields, mapping
-from qadapt.stores.weaviate.engine import Engine
-from qadapt.stores.weaviate.look import Look
+from qadapt.stores.base import MappedQuantization
+from qadapt.stores.weaviate import copy_switch, index_config, mapping
 from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW, Field
+from qadapt.stores.weaviate.snapshot import Snapshot
+from qadapt.stores.weaviate.version import ServerVersion
 
 PUT = "weaviate.put"
 
@@ -54,7 +54,7 @@ IN_PLACE_WHY = "an hnsw index takes a quantizer while it runs; originals stay"
 
 def settings_step(field: Field, explicit: Mapping[str, Any]) -> Step:
     """Settings that a running index takes over."""
-    changed = fields.differences(field.config, explicit)
+    changed = index_config.differences(field.config, explicit)
     former: dict[str, Any] = {}
     for name, (there, _) in changed.items():
         *path, last = name.split(".")
@@ -62,10 +62,10 @@ def settings_step(field: Field, explicit: Mapping[str, Any]) -> Step:
         for part in path:
             place = place.setdefault(part, {})
         place[last] = there
-    told = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
+    reported = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
     return Step(
         Symbol.IN_PLACE,
-        f"set {told}",
+        f"set {reported}",
         "a running index takes it over; it is a setting of the collection, for all who search it",
         request(field.name, explicit, codes=False),
         request(field.name, former, codes=False),
@@ -83,11 +83,11 @@ def request(vector: str, config: Mapping[str, Any], *, codes: bool) -> dict[str,
 
 
 def put_step(
-    looked: Look,
+    snapshot: Snapshot,
     vector: str,
-    mapped: Mapped,
+    mapped: MappedQuantization,
     config: Mapping[str, Any],
-    engine: Engine,
+    server_version: ServerVersion,
     taken: Collection[str],
 ) -> Step:
     """A quantizer on an index that has none.
@@ -95,11 +95,11 @@ def put_step(
     Raises:
         UnsupportedError: too few rows to train on.
     """
-    name, block = fields.quantizer(mapped.native or {}) or ("", {})
-    refuse_few_rows(looked, name, block)
-    reverse, way_back = undone_by(looked, vector, engine, taken)
+    name, block = index_config.quantizer(mapped.native or {}) or ("", {})
+    refuse_few_rows(snapshot, name, block)
+    reverse, way_back = undone_by(snapshot, vector, server_version, taken)
     return codes_step(
-        looked,
+        snapshot,
         vector,
         f"switch on {mapped.target} ({name.upper()})",
         f"{IN_PLACE_WHY}; {way_back}",
@@ -109,7 +109,7 @@ def put_step(
 
 
 def codes_step(
-    looked: Look,
+    snapshot: Snapshot,
     vector: str,
     action: str,
     reason: str,
@@ -117,15 +117,15 @@ def codes_step(
     reverse: Mapping[str, Any] | None,
 ) -> Step:
     """A step that sends the schema and waits for codes."""
-    field = looked.layout.field(vector)
+    field = snapshot.layout.field(vector)
     native = {
         "vectorIndexType": field.index,
-        "vectorIndexConfig": fields.merged(field.config, config),
+        "vectorIndexConfig": index_config.merged(field.config, config),
     }
     if "trainingLimit" not in (config.get("pq") or config.get("sq") or {}):
-        config = fields.merged(config, mapping.trainable(native, looked.count))
-    name, _ = fields.quantizer(native) or ("", {})
-    numbers = looked.count * (field.dim or 0)
+        config = index_config.merged(config, mapping.trainable(native, snapshot.count))
+    name, _ = index_config.quantizer(native) or ("", {})
+    numbers = snapshot.count * (field.dim or 0)
     if name == "pq":
         seconds = max(1, round(numbers / PQ_SPEED))
         reason += (
@@ -134,12 +134,13 @@ def codes_step(
         )
     if name == "bq":
         reason += "; a server with ASYNC_INDEXING applies BQ at its next restart alone"
-    if looked.cold:
+    if snapshot.cold:
         reason += (
-            f"; {len(looked.cold)} of {len(looked.cold) + len(looked.tenants or {})} tenants are "
+            f"; {len(snapshot.cold)} of "
+            f"{len(snapshot.cold) + len(snapshot.tenants or {})} tenants are "
             "not active and stay as they are"
         )
-    codes = looked.count * mapping.code_bytes(native, field.vector)
+    codes = snapshot.count * mapping.code_bytes(native, field.vector)
     return Step(
         Symbol.BLOCKING if name == "pq" else Symbol.BACKGROUND,
         action,
@@ -155,31 +156,31 @@ def codes_step(
     )
 
 
-def refuse_few_rows(looked: Look, name: str, block: Mapping[str, Any]) -> None:
+def refuse_few_rows(snapshot: Snapshot, name: str, block: Mapping[str, Any]) -> None:
     """Refuse what is trained where there is too little to train on.
 
     Raises:
         UnsupportedError
     """
-    centroids = int(block.get("centroids") or fields.CENTROIDS)
-    if name == "pq" and looked.count < centroids:
+    centroids = int(block.get("centroids") or index_config.CENTROIDS)
+    if name == "pq" and snapshot.count < centroids:
         raise UnsupportedError(
             f"PQ is trained on at least {centroids} rows, one for each centroid; "
-            f"{looked.layout.name!r} has {looked.count:,}",
+            f"{snapshot.layout.name!r} has {snapshot.count:,}",
             hint="write more rows first; or `scalar`, which needs no training",
         )
-    if name == "sq" and not looked.count:
+    if name == "sq" and not snapshot.count:
         raise UnsupportedError(
-            f"SQ is trained on rows, and {looked.layout.name!r} has none",
+            f"SQ is trained on rows, and {snapshot.layout.name!r} has none",
             hint="write rows first; or `rotational:bits=8`, which needs no training",
         )
 
 
 def undone_by(
-    looked: Look, vector: str, engine: Engine, taken: Collection[str]
+    snapshot: Snapshot, vector: str, server_version: ServerVersion, taken: Collection[str]
 ) -> tuple[dict[str, Any] | None, str]:
     """The reverse of a quantizer, and what it says of the way back; None where there is none."""
-    layout = looked.layout
-    if copying.problem(looked, engine) is not None:
+    layout = snapshot.layout
+    if copy_switch.problem(snapshot, server_version) is not None:
         return None, NO_WAY_BACK
-    return copying.request(looked, vector, layout.field(vector).native, taken), BY_COPY
+    return copy_switch.request(snapshot, vector, layout.field(vector).native, taken), BY_COPY

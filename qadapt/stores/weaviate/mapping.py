@@ -18,12 +18,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qadapt.model import Kind, Match, Quantization, Vector
-from qadapt.stores import cutting
-from qadapt.stores.base import Mapped
-from qadapt.stores.weaviate import engine as since
-from qadapt.stores.weaviate import fields, gates
-from qadapt.stores.weaviate.engine import NEWEST, Engine
+from qadapt.stores import product_segments
+from qadapt.stores.base import MappedQuantization
+from qadapt.stores.weaviate import index_config, version_gates
+from qadapt.stores.weaviate import version as since
 from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW
+from qadapt.stores.weaviate.version import NEWEST, ServerVersion
 
 TRAINING_LIMIT = 100_000
 # A flat index scores exactly no more than k where nobody says: .57 recall with BQ; 500 gives .997.
@@ -51,46 +51,48 @@ _Made = tuple[_Blocks, list[str]]
 def to_native(
     quantization: Quantization,
     vector: Vector,
-    engine: Engine = NEWEST,
+    server_version: ServerVersion = NEWEST,
     current: Mapping[str, Any] | None = None,
-) -> Mapped:
+) -> MappedQuantization:
     """A quantization as what is set of a vector index.
 
     Args:
         quantization: in common words; ``rescore`` is left out, because it goes with a search.
             ``native`` may hold ``vectorIndexType``, and fields of ``vectorIndexConfig``.
         vector: for the dimensions and the metric.
-        engine: what it must run on.
+        server_version: what it must run on.
         current: the index that is there; its type is kept where ``native`` names no other.
     """
     asked = dict(quantization.native)
     index = str(asked.pop("vectorIndexType", (current or {}).get("vectorIndexType", HNSW)))
-    problem = gates.no_index(index, vector, engine)
+    problem = version_gates.unsupported_index(index, vector, server_version)
     if problem is not None:
-        return Mapped(None, quantization, problem)
-    made = _MAKERS[quantization.kind](quantization, vector, engine, index)
+        return MappedQuantization(None, quantization, problem)
+    made = _MAKERS[quantization.kind](quantization, vector, server_version, index)
     if isinstance(made, Match):
-        return Mapped(None, quantization, made)
+        return MappedQuantization(None, quantization, made)
     blocks, differences = made
     if quantization.codes is not None or quantization.originals is not None:
         differences.append(NO_PLACE)
-    config = _placed(blocks, index, engine)
-    config = fields.merged(config, asked)
-    problem = gates.refused(config, index, vector, engine)
+    config = _placed(blocks, index, server_version)
+    config = index_config.merged(config, asked)
+    problem = version_gates.unsupported(config, index, vector, server_version)
     if problem is not None:
-        return Mapped(None, quantization, problem)
+        return MappedQuantization(None, quantization, problem)
     native = {"vectorIndexType": index, "vectorIndexConfig": config}
     target = from_native(native, vector)
     if target.kind is not quantization.kind and not differences:
         differences.append(f"these fields make {target} codes")
-    return Mapped(native, target, Match.of(*differences))
+    return MappedQuantization(native, target, Match.of(*differences))
 
 
-def _placed(blocks: _Blocks, index: str, engine: Engine) -> dict[str, Any]:
+def _placed(blocks: _Blocks, index: str, server_version: ServerVersion) -> dict[str, Any]:
     """Blocks where the index has them; a dynamic one has two halves."""
     if index == HFRESH:
         return dict(blocks)
-    skip: dict[str, Any] = {fields.SKIP: True} if engine.has(since.SINCE_SKIP_DEFAULT) else {}
+    skip: dict[str, Any] = (
+        {index_config.SKIP: True} if server_version.has(since.SINCE_SKIP_DEFAULT) else {}
+    )
     if index != DYNAMIC:
         return {**blocks, **({} if blocks else skip)}
     flat = {name: _flat_block(name, block) for name, block in blocks.items() if _flat_has(name)}
@@ -110,41 +112,48 @@ def _flat_block(name: str, block: Mapping[str, Any]) -> dict[str, Any]:
     return {**block, "rescoreLimit": RESCORE_FLAT.get(key, 20), "cache": True}
 
 
-def _none(_: Quantization, __: Vector, ___: Engine, index: str) -> _Made | Match:
+def _none(_: Quantization, __: Vector, ___: ServerVersion, index: str) -> _Made | Match:
     if index == HFRESH:
-        return Match.unsupported(gates.HFRESH_ALWAYS, gates.BY_HNSW)
+        return Match.unsupported(version_gates.HFRESH_ALWAYS, version_gates.BY_HNSW)
     return {}, []
 
 
-def _float16(_: Quantization, __: Vector, ___: Engine, ____: str) -> _Made | Match:
-    return Match.unsupported("Weaviate has no 16-bit floats", "scalar", gates.ELSEWHERE)
+def _float16(_: Quantization, __: Vector, ___: ServerVersion, ____: str) -> _Made | Match:
+    return Match.unsupported("Weaviate has no 16-bit floats", "scalar", version_gates.ELSEWHERE)
 
 
-def _scalar(q: Quantization, _: Vector, engine: Engine, index: str) -> _Made | Match:
+def _scalar(q: Quantization, _: Vector, server_version: ServerVersion, index: str) -> _Made | Match:
     differences = [NO_QUANTILE] if q.quantile is not None else []
     if q.per == "dimension":
         differences.append(NO_PER)
     if q.bits == 4:
-        return _rq(4, [SCALAR_IS_RQ4, *differences], engine, index)
+        return _rq(4, [SCALAR_IS_RQ4, *differences], server_version, index)
     if q.bits != 8:
         return Match.unsupported(
-            f"scalar codes have 8 or 4 bits here, not {q.bits:g}", "scalar", gates.ELSEWHERE
+            f"scalar codes have 8 or 4 bits here, not {q.bits:g}", "scalar", version_gates.ELSEWHERE
         )
-    if q.per == "collection" or "sq" in q.native or not engine.has(since.SINCE_RQ8):
-        return _sq(differences, engine, index)
-    return _rq(8, [SCALAR_IS_RQ, *differences], engine, index)
+    if q.per == "collection" or "sq" in q.native or not server_version.has(since.SINCE_RQ8):
+        return _sq(differences, server_version, index)
+    return _rq(8, [SCALAR_IS_RQ, *differences], server_version, index)
 
 
-def _sq(differences: list[str], engine: Engine, index: str) -> _Made | Match:
+def _sq(differences: list[str], server_version: ServerVersion, index: str) -> _Made | Match:
     if index in (FLAT, HFRESH):
-        return Match.unsupported(f"the index {index} has no SQ", "rotational:bits=8", gates.BY_HNSW)
-    problem = gates.too_old("scalar codes (SQ)", since.SINCE_SQ, engine)
-    return problem or ({"sq": {"enabled": True, "rescoreLimit": fields.RESCORE_SQ}}, differences)
+        return Match.unsupported(
+            f"the index {index} has no SQ", "rotational:bits=8", version_gates.BY_HNSW
+        )
+    problem = version_gates.too_old("scalar codes (SQ)", since.SINCE_SQ, server_version)
+    return problem or (
+        {"sq": {"enabled": True, "rescoreLimit": index_config.RESCORE_SQ}},
+        differences,
+    )
 
 
-def _rotational(q: Quantization, _: Vector, engine: Engine, index: str) -> _Made | Match:
+def _rotational(
+    q: Quantization, _: Vector, server_version: ServerVersion, index: str
+) -> _Made | Match:
     bits = q.bits or 4
-    if bits not in fields.RESCORE_RQ:
+    if bits not in index_config.RESCORE_RQ:
         return Match.unsupported(
             f"rotational codes have 1, 4 or 8 bits here, not {bits:g}",
             *(f"rotational:bits={each}" for each in (1, 4, 8)),
@@ -153,65 +162,75 @@ def _rotational(q: Quantization, _: Vector, engine: Engine, index: str) -> _Made
     differences = []
     if q.query_bits is not None and q.query_bits != own:
         differences.append(f"queries have {own} bits, not {q.query_bits}")
-    return _rq(int(bits), differences, engine, index)
+    return _rq(int(bits), differences, server_version, index)
 
 
-def _rq(bits: int, differences: list[str], engine: Engine, index: str) -> _Made | Match:
+def _rq(
+    bits: int, differences: list[str], server_version: ServerVersion, index: str
+) -> _Made | Match:
     if index == HFRESH and bits != 1:
         return Match.unsupported(
-            f"{gates.HFRESH_ALWAYS}, not {bits}", "rotational:bits=1", gates.BY_HNSW
+            f"{version_gates.HFRESH_ALWAYS}, not {bits}", "rotational:bits=1", version_gates.BY_HNSW
         )
     if index == FLAT and bits == 4:
         return Match.unsupported(
             "the index flat has rotational codes of 1 or 8 bits, not 4",
             "rotational:bits=8",
-            gates.BY_HNSW,
+            version_gates.BY_HNSW,
         )
     needs = {8: since.SINCE_RQ8, 4: since.SINCE_RQ4, 1: since.SINCE_RQ1}[bits]
     if index == FLAT:
         needs = since.SINCE_RQ_FLAT
-    problem = gates.too_old(f"rotational codes of {bits} bits (RQ) on {index}", needs, engine)
+    problem = version_gates.too_old(
+        f"rotational codes of {bits} bits (RQ) on {index}", needs, server_version
+    )
     if problem is not None:
         return problem
-    limit = fields.RESCORE_HFRESH if index == HFRESH else fields.RESCORE_RQ[bits]
+    limit = index_config.RESCORE_HFRESH if index == HFRESH else index_config.RESCORE_RQ[bits]
     block: dict[str, Any] = {"enabled": True, "bits": bits, "rescoreLimit": limit}
     return {"rq": _flat_block("rq", block) if index == FLAT else block}, differences
 
 
-def _binary(q: Quantization, vector: Vector, engine: Engine, index: str) -> _Made | Match:
+def _binary(
+    q: Quantization, vector: Vector, server_version: ServerVersion, index: str
+) -> _Made | Match:
     if q.bits != 1:
         return Match.unsupported(
             f"binary codes have 1 bit here, not {q.bits:g}", "binary", "rotational:bits=4"
         )
     if index == HFRESH or q.query_bits not in (None, 1):
-        return _rq(1, [BINARY_IS_RQ], engine, index)
+        return _rq(1, [BINARY_IS_RQ], server_version, index)
     needs = since.SINCE_BQ_FLAT if index == FLAT else since.SINCE_BQ_HNSW
-    problem = gates.too_old(f"binary codes (BQ) on {index}", needs, engine)
+    problem = version_gates.too_old(f"binary codes (BQ) on {index}", needs, server_version)
     if problem is not None:
         return problem
     block: dict[str, Any] = {"enabled": True}
     return {"bq": _flat_block("bq", block) if index == FLAT else block}, []
 
 
-def _product(q: Quantization, vector: Vector, engine: Engine, index: str) -> _Made | Match:
+def _product(
+    q: Quantization, vector: Vector, server_version: ServerVersion, index: str
+) -> _Made | Match:
     if index in (FLAT, HFRESH):
-        return Match.unsupported(f"the index {index} has no product codes", "binary", gates.BY_HNSW)
-    problem = gates.too_old("product codes (PQ)", since.SINCE_PQ, engine)
+        return Match.unsupported(
+            f"the index {index} has no product codes", "binary", version_gates.BY_HNSW
+        )
+    problem = version_gates.too_old("product codes (PQ)", since.SINCE_PQ, server_version)
     if problem is not None:
         return problem
-    segments = cutting.segments(q, vector)
+    segments = product_segments.segments(q, vector)
     if isinstance(segments, Match):
         return segments
-    centroids = q.centroids or fields.CENTROIDS
-    if centroids > fields.CENTROIDS:
+    centroids = q.centroids or index_config.CENTROIDS
+    if centroids > index_config.CENTROIDS:
         return Match.unsupported(
-            f"product codes have at most {fields.CENTROIDS} centroids here, not {centroids}",
+            f"product codes have at most {index_config.CENTROIDS} centroids here, not {centroids}",
             "leave centroids out",
         )
     return {"pq": {"enabled": True, "segments": segments, "centroids": centroids}}, []
 
 
-_MAKERS: Mapping[Kind, Callable[[Quantization, Vector, Engine, str], _Made | Match]] = {
+_MAKERS: Mapping[Kind, Callable[[Quantization, Vector, ServerVersion, str], _Made | Match]] = {
     Kind.NONE: _none,
     Kind.FLOAT16: _float16,
     Kind.SCALAR: _scalar,
@@ -226,7 +245,7 @@ _MAKERS: Mapping[Kind, Callable[[Quantization, Vector, Engine, str], _Made | Mat
 
 def from_native(native: Mapping[str, Any], vector: Vector) -> Quantization:
     """The common words for an index, as it was read back."""
-    found = fields.quantizer(native)
+    found = index_config.quantizer(native)
     if found is None:
         return Quantization(Kind.NONE)
     name, block = found
@@ -236,8 +255,8 @@ def from_native(native: Mapping[str, Any], vector: Vector) -> Quantization:
         return Quantization(Kind.SCALAR, bits=8, per="collection")
     if name == "rq":
         return Quantization(Kind.ROTATIONAL, bits=int(block.get("bits", 8)))
-    centroids = int(block.get("centroids") or fields.CENTROIDS)
-    other = None if centroids == fields.CENTROIDS else centroids
+    centroids = int(block.get("centroids") or index_config.CENTROIDS)
+    other = None if centroids == index_config.CENTROIDS else centroids
     segments = int(block.get("segments") or 0) or auto_segments(vector.dim)
     ratio = 4 * vector.dim / segments
     if not 2 <= ratio <= 256:
@@ -271,7 +290,7 @@ def satisfies(
     return (
         now["vectorIndexType"] == wanted["vectorIndexType"]
         and from_native(now, vector) == from_native(wanted, vector)
-        and not fields.differences(now["vectorIndexConfig"], fields.settings(explicit))
+        and not index_config.differences(now["vectorIndexConfig"], index_config.settings(explicit))
     )
 
 
@@ -281,11 +300,11 @@ def trainable(native: Mapping[str, Any], count: int) -> dict[str, Any]:
     Under ASYNC_INDEXING they train once more than ``trainingLimit`` rows are indexed, 100,000 by
     default, so a smaller collection never would. Without it, it bounds PQ's sample alone.
     """
-    found = fields.quantizer(native)
+    found = index_config.quantizer(native)
     if found is None or found[0] not in ("pq", "sq") or native["vectorIndexType"] != HNSW:
         return {}
     name, block = found
-    least = int(block.get("centroids") or fields.CENTROIDS) if name == "pq" else 1
+    least = int(block.get("centroids") or index_config.CENTROIDS) if name == "pq" else 1
     limit = max(least, count - 1)
     return {name: {"trainingLimit": limit}} if limit < _limit(block) else {}
 
@@ -302,7 +321,7 @@ def code_bytes(native: Mapping[str, Any], vector: Vector) -> int:
 
     docs/engines/weaviate.md#code-sizes
     """
-    found = fields.quantizer(native)
+    found = index_config.quantizer(native)
     if found is None:
         return 0
     name, block = found

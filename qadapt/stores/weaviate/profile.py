@@ -41,7 +41,7 @@ PROFILE = StoreProfile(
         partition_kind="tenants",
         aliases=True,
         recreates=True,
-        new_vectors=True,
+        adds_vectors=True,
         zero_is_positive=True,
     ),
     wraps_clients=True,

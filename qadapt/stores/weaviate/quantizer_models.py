@@ -13,7 +13,7 @@ from qadapt.quantizers.base import Codes, Floats, Model, Symmetric, rounded, sig
 from qadapt.quantizers.centroids import Products
 from qadapt.quantizers.models import QuantizerModels, segments_of
 from qadapt.quantizers.rotation import blocked
-from qadapt.stores.weaviate import rescoring
+from qadapt.stores.weaviate import native_rescore
 
 QUERY_STEPS = 31  # of the 5-bit queries that 1-bit codes are compared with
 CLIPS = (0.6, 0.7, 0.8, 0.9)  # ranges that 4-bit codes are tried with, beside the whole one
@@ -164,7 +164,7 @@ class WeaviateQuantizers(QuantizerModels):
         """The server's own rule decides, from the number of results that it is asked for."""
         index = str(native.get("vectorIndexType", "hnsw"))
         config = native.get("vectorIndexConfig") or {}
-        rule = rescoring.of({"vectorIndexType": index, "vectorIndexConfig": config})
+        rule = native_rescore.of({"vectorIndexType": index, "vectorIndexConfig": config})
         if target.kind in (Kind.NONE, Kind.FLOAT16) or rule.off:
             return super().candidates(target, native, k, rescore)
         on = rescore is not None and rescore.on

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError, SpecError
-from qadapt.model import Batch, Id, Ragged
-from qadapt.stores.weaviate import filters, ids, multi, payloads
+from qadapt.model import Batch, Id, RaggedArray
+from qadapt.stores.weaviate import filters, ids, multivectors
+from qadapt.stores.weaviate import payload as weaviate_payload
 from qadapt.stores.weaviate.connection import Connection, proto
-from qadapt.stores.weaviate.failures import TooLargeError
+from qadapt.stores.weaviate.errors import TooLargeError
 from qadapt.stores.weaviate.schema import Field, Layout
 
 PAGE_BYTES = 16 << 20
@@ -255,11 +256,11 @@ def _batch(
     """Columns of the server's objects."""
     arrays: dict[str, npt.NDArray[np.float32]] = {}
     missing: dict[str, npt.NDArray[np.bool_]] = {}
-    extras: dict[str, Ragged] = {}
+    extras: dict[str, RaggedArray] = {}
     for name, field in wanted.items():
         found = [_bytes(row.metadata, field.target) for row in rows]
         if field.multi:
-            extras[name] = multi.unpacked(found, field, layout.name)
+            extras[name] = multivectors.unpacked(found, field, layout.name)
             continue
         dim = field.dim or max((len(each) for each in found), default=0) // 4
         absent = np.fromiter((not each for each in found), dtype=np.bool_, count=len(found))
@@ -277,7 +278,9 @@ def _batch(
     keys = [row.metadata.id for row in rows]
     read = None
     if payload:
-        read = [payloads.decode(layout, row.properties.non_ref_props.fields) for row in rows]
+        read = [
+            weaviate_payload.decode(layout, row.properties.non_ref_props.fields) for row in rows
+        ]
     return Batch(keys, arrays, read, missing, extras)
 
 
@@ -314,4 +317,4 @@ def dim_in(row: Any, field: Field) -> int:
     raw = _bytes(row.metadata, field.target)
     if not raw:
         return 0
-    return multi.dim_of(raw) if field.multi else len(raw) // 4
+    return multivectors.dim_of(raw) if field.multi else len(raw) // 4

@@ -127,7 +127,7 @@ class Layout:
         return [name for name, kind in self.properties.items() if not kind[:1].isupper()]
 
     @property
-    def unmeasured(self) -> dict[str, Field]:
+    def unknown_dimensions(self) -> dict[str, Field]:
         """Vectors whose dimension nothing says yet."""
         known = {**self.vectors, **self.multis}
         return {name: field for name, field in known.items() if field.dim is None}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qadapt.model import Evidence, Kind, Quantization, State, Status
-from qadapt.stores.weaviate import fields
+from qadapt.stores.weaviate import index_config
 from qadapt.stores.weaviate.schema import DYNAMIC
 
 READY, READONLY = "READY", "READONLY"
@@ -64,7 +64,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What is known of one vector.
 
     Attributes:
@@ -101,66 +101,74 @@ class Seen:
         return [each for each in self.shards or () if not each.compressed and not each.empty]
 
 
-def judge(seen: Seen) -> Status:
+def status_of(observation: Observation) -> Status:
     """The state, its reason and the evidence for it."""
-    evidence = _evidence(seen)
-    if seen.quantization.kind is Kind.NONE:
-        return _judge_none(seen, evidence)
-    if seen.shards is None:
+    evidence = _evidence(observation)
+    if observation.quantization.kind is Kind.NONE:
+        return _judge_none(observation, evidence)
+    if observation.shards is None:
         reason = "the server does not show its shards to this key (`nodes` with verbose output)"
         return Status(State.UNKNOWN, reason, evidence=evidence)
-    if not seen.shards:
-        reason = f"no shard runs{_cold(seen)}"
+    if not observation.shards:
+        reason = f"no shard runs{_cold(observation)}"
         return Status(State.UNKNOWN, reason, evidence=evidence)
-    building = seen.busy
+    building = observation.busy
     if building:
         # Rows that wait are in no index: searches find them neither by codes nor by floats, and
         # `compressed` stays true where every live row waits, after an upsert of all.
         one = building[0]
-        words = f"{len(building)} of {len(seen.shards)} shards are at it: {one.name} is {one.state}"
+        words = (
+            f"{len(building)} of {len(observation.shards)} shards are at it: "
+            f"{one.name} is {one.state}"
+        )
         if one.queue:
             words += f", {one.queue:,} rows wait to be indexed"
-        done = (len(seen.shards) - len(building)) / len(seen.shards)
+        done = (len(observation.shards) - len(building)) / len(observation.shards)
         return Status(State.BUILDING, words, done, evidence)
-    if seen.without:
-        return _judge_missing(seen, evidence)
-    if seen.count == 0 or all(each.empty for each in seen.shards):
+    if observation.without:
+        return _judge_missing(observation, evidence)
+    if observation.count == 0 or all(each.empty for each in observation.shards):
         # `compressed` stays true when all rows are deleted, and is true of BQ before the first.
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence)
-    return _judge_compressed(seen, evidence)
+    return _judge_compressed(observation, evidence)
 
 
-def _judge_none(seen: Seen, evidence: tuple[Evidence, ...]) -> Status:
-    codes = [each for each in seen.shards or () if each.compressed]
-    if seen.rescored or (codes and not seen.quantized):
+def _judge_none(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
+    codes = [each for each in observation.shards or () if each.compressed]
+    if observation.rescored or (codes and not observation.quantized):
         return Status(State.IGNORED, _OFF, evidence=evidence, advice=_OFF_ADVICE)
-    return Status(State.ABSENT, _cold(seen).removeprefix(": "), evidence=evidence)
+    return Status(State.ABSENT, _cold(observation).removeprefix(": "), evidence=evidence)
 
 
-def _judge_missing(seen: Seen, evidence: tuple[Evidence, ...]) -> Status:
+def _judge_missing(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
     """All is calm, and shards with rows hold no codes of any vector."""
-    if seen.count == 0:
-        advice = "write rows, then `qadapt apply`" if _trained(seen) else ""
+    if observation.count == 0:
+        advice = "write rows, then `qadapt apply`" if _trained(observation) else ""
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence, advice=advice)
     where = ""
-    if len(seen.without) < len(seen.shards or ()):
-        names = ", ".join(each.name for each in seen.without[:5])
-        where = f"; {len(seen.without)} of {len(seen.shards or ())} shards are without: {names}"
-    reason, advice = _rule(seen)
-    return Status(State.IGNORED, reason + where + _cold(seen), evidence=evidence, advice=advice)
+    if len(observation.without) < len(observation.shards or ()):
+        names = ", ".join(each.name for each in observation.without[:5])
+        where = (
+            f"; {len(observation.without)} of {len(observation.shards or ())} shards "
+            f"are without: {names}"
+        )
+    reason, advice = _rule(observation)
+    return Status(
+        State.IGNORED, reason + where + _cold(observation), evidence=evidence, advice=advice
+    )
 
 
-def _rule(seen: Seen) -> tuple[str, str]:
-    name, block = fields.quantizer(seen.native) or ("", {})
-    config = seen.native["vectorIndexConfig"]
+def _rule(observation: Observation) -> tuple[str, str]:
+    name, block = index_config.quantizer(observation.native) or ("", {})
+    config = observation.native["vectorIndexConfig"]
     threshold = int(config.get("threshold") or 0)
-    if seen.native["vectorIndexType"] == DYNAMIC and seen.count <= threshold:
+    if observation.native["vectorIndexType"] == DYNAMIC and observation.count <= threshold:
         return (
             f"a dynamic index is flat up to {threshold:,} rows, and its flat half has no quantizer",
             f"write more than {threshold:,} rows, or take the index hnsw",
         )
-    centroids = int(block.get("centroids") or fields.CENTROIDS)
-    if name == "pq" and seen.count < centroids:
+    centroids = int(block.get("centroids") or index_config.CENTROIDS)
+    if name == "pq" and observation.count < centroids:
         return (
             f"PQ is trained on at least as many rows as it has centroids: {centroids}",
             f"write at least {centroids} rows, then `qadapt apply`",
@@ -174,64 +182,70 @@ def _rule(seen: Seen) -> tuple[str, str]:
     return _REST, APPLY
 
 
-def _trained(seen: Seen) -> bool:
-    found = fields.quantizer(seen.native)
+def _trained(observation: Observation) -> bool:
+    found = index_config.quantizer(observation.native)
     return found is not None and found[0] in ("pq", "sq")
 
 
-def _judge_compressed(seen: Seen, evidence: tuple[Evidence, ...]) -> Status:
-    if seen.rescored:
-        return Status(State.ACTIVE, _cold(seen).removeprefix(": "), evidence=evidence)
-    dynamic = seen.native["vectorIndexType"] == DYNAMIC
-    if seen.several == 1 and not dynamic:
-        return Status(State.ACTIVE, _cold(seen).removeprefix(": "), evidence=evidence)
-    if seen.rescored is False and not dynamic:
-        reason, advice = _rule(seen)
+def _judge_compressed(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
+    if observation.rescored:
+        return Status(State.ACTIVE, _cold(observation).removeprefix(": "), evidence=evidence)
+    dynamic = observation.native["vectorIndexType"] == DYNAMIC
+    if observation.several == 1 and not dynamic:
+        return Status(State.ACTIVE, _cold(observation).removeprefix(": "), evidence=evidence)
+    if observation.rescored is False and not dynamic:
+        reason, advice = _rule(observation)
         reason = f"a search of this vector does not rescore, so it is not by codes; {reason}"
-        return Status(State.IGNORED, reason + _cold(seen), evidence=evidence, advice=advice)
+        return Status(State.IGNORED, reason + _cold(observation), evidence=evidence, advice=advice)
     if dynamic:
         reason = "a dynamic index does not tell which of its halves is live: flat or hnsw"
     else:
         reason = (
-            f"`compressed` is one word for all {seen.several} vectors of a shard, and does not "
+            f"`compressed` is one word for all {observation.several} vectors of a shard, "
+            "and does not "
             "tell which of them it is true of"
         )
-    return Status(State.UNKNOWN, reason + _cold(seen), evidence=evidence)
+    return Status(State.UNKNOWN, reason + _cold(observation), evidence=evidence)
 
 
-def _cold(seen: Seen) -> str:
-    if not seen.cold:
+def _cold(observation: Observation) -> str:
+    if not observation.cold:
         return ""
-    names = ", ".join(seen.cold[:5]) + (", ..." if len(seen.cold) > 5 else "")
+    names = ", ".join(observation.cold[:5]) + (", ..." if len(observation.cold) > 5 else "")
     return (
-        f": {len(seen.cold)} of {seen.tenants} tenants are not active, and neither seen nor "
+        f": {len(observation.cold)} of {observation.tenants} tenants are not active, and "
+        "neither seen nor "
         f"changed: {names}"
     )
 
 
-def _evidence(seen: Seen) -> tuple[Evidence, ...]:
-    found = fields.quantizer(seen.native)
-    said = {"none": True} if found is None else {found[0]: dict(found[1])}
+def _evidence(observation: Observation) -> tuple[Evidence, ...]:
+    found = index_config.quantizer(observation.native)
+    message_text = {"none": True} if found is None else {found[0]: dict(found[1])}
     evidence = [
-        Evidence(f"schema: {seen.native['vectorIndexType']} (not enough by itself)", said),
-        Evidence("aggregate: rows", seen.count),
+        Evidence(
+            f"schema: {observation.native['vectorIndexType']} (not enough by itself)", message_text
+        ),
+        Evidence("aggregate: rows", observation.count),
     ]
-    config = seen.native["vectorIndexConfig"]
+    config = observation.native["vectorIndexConfig"]
     if config.get("trackDefaultQuantization"):
         evidence.append(Evidence("schema: by the server's DEFAULT_QUANTIZATION", True))
-    if seen.shards is not None:
-        compressed = sum(each.compressed for each in seen.shards)
-        states = sorted({each.state for each in seen.shards})
+    if observation.shards is not None:
+        compressed = sum(each.compressed for each in observation.shards)
+        states = sorted({each.state for each in observation.shards})
         evidence += [
-            Evidence("nodes: shards", len(seen.shards)),
+            Evidence("nodes: shards", len(observation.shards)),
             Evidence("nodes: shards that say compressed", compressed),
             Evidence("nodes: vectorIndexingStatus", ", ".join(states)),
-            Evidence("nodes: rows that wait to be indexed", sum(s.queue for s in seen.shards)),
+            Evidence(
+                "nodes: rows that wait to be indexed", sum(s.queue for s in observation.shards)
+            ),
         ]
-    if seen.several > 1:
-        evidence.append(Evidence("vectors that share the word compressed", seen.several))
-    if seen.rescored is not None:
-        evidence.append(Evidence("search profile: knn_search_rescore_took", seen.rescored))
-    if seen.tenants:
-        evidence.append(Evidence("tenants that are not active", len(seen.cold)))
+    if observation.several > 1:
+        evidence.append(Evidence("vectors that share the word compressed", observation.several))
+    if observation.rescored is not None:
+        evidence.append(Evidence("search profile: knn_search_rescore_took", observation.rescored))
+    if observation.tenants:
+        evidence.append(Evidence("tenants that are not active", len(observation.cold)))
     return tuple(evidence)

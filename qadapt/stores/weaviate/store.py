@@ -13,8 +13,8 @@ import numpy as np
 from qadapt.errors import AlreadyExistsError, InputError, NotFoundError, UnsupportedError
 from qadapt.model import (
     Batch,
-    Beside,
     CollectionInfo,
+    CollectionSchema,
     Finding,
     Hits,
     Id,
@@ -23,19 +23,19 @@ from qadapt.model import (
     Rescore,
     Step,
     Vector,
-    direction,
+    vector_norms,
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
 from qadapt.stores.base import (
     PAGE,
-    Kept,
-    Mapped,
+    MappedQuantization,
     OnProgress,
-    Part,
-    Room,
+    PayloadFidelity,
+    RowConstraints,
+    ScanRange,
     Search,
-    accepted,
+    require_supported,
     silent,
 )
 from qadapt.stores.change_counter import ChangeCounter
@@ -43,35 +43,35 @@ from qadapt.stores.client import ClientStore
 from qadapt.stores.weaviate import (
     aliases,
     changes,
-    counting,
-    creation,
-    declared,
-    fields,
-    findings,
+    collections,
+    diagnostics,
+    dimensions,
     ids,
-    look,
+    index_config,
     mapping,
-    measuring,
-    multi,
-    payloads,
-    rescoring,
+    multivectors,
+    native_rescore,
+    partitions,
+    payload_schema,
+    row_counts,
     rows,
     schema,
-    searching,
-    tenants,
     update_times,
     writing,
 )
+from qadapt.stores.weaviate import payload as weaviate_payload
+from qadapt.stores.weaviate import search as weaviate_search
+from qadapt.stores.weaviate import snapshot as weaviate_snapshot
 from qadapt.stores.weaviate.connection import (
     Connection,
     connect,
     wrapped,
 )
-from qadapt.stores.weaviate.engine import Engine
+from qadapt.stores.weaviate.dimensions import Dimensions
 from qadapt.stores.weaviate.filters import to_message
-from qadapt.stores.weaviate.measuring import Dimensions
 from qadapt.stores.weaviate.profile import PROFILE
 from qadapt.stores.weaviate.schema import Field, Layout
+from qadapt.stores.weaviate.version import ServerVersion
 
 FRESH = 10.0  # seconds that a search believes a schema which others may change
 
@@ -117,8 +117,8 @@ class WeaviateStore(ClientStore[Connection]):
         return cls(address, connection, disabled=disabled)
 
     @property
-    def _engine(self) -> Engine:
-        return Engine(self.connection.version)
+    def _server_version(self) -> ServerVersion:
+        return ServerVersion(self.connection.version)
 
     # -- collections -------------------------------------------------------------------------
 
@@ -130,45 +130,49 @@ class WeaviateStore(ClientStore[Connection]):
 
     def has(self, collection: str) -> bool:
         """Whether there is a collection, an alias, or a tenant ``NAME@TENANT``."""
-        name, tenant = tenants.split(collection)
+        name, tenant = partitions.split(collection)
         if tenant is None:
             return super().has(name)
         if not super().has(name):
             return False
         layout = schema.describe(self.connection, name)
-        return layout.multi_tenant and tenant in tenants.states(self.connection, layout)
+        return layout.multi_tenant and tenant in partitions.states(self.connection, layout)
 
-    def whole(self, collection: str) -> str:
-        return tenants.split(collection)[0]
+    def collection_of(self, collection: str) -> str:
+        return partitions.split(collection)[0]
 
     def create(
         self,
         collection: str,
         vectors: Mapping[str, Vector],
         quantization: Mapping[str, Quantization],
-        beside: Beside | None = None,
+        collection_schema: CollectionSchema | None = None,
     ) -> None:
         schema.check_name(collection)
-        more = beside.extras if beside else {}
-        creation.refuse({**vectors, **multi.vectors_of(more)}, self._engine)
+        more = collection_schema.extras if collection_schema else {}
+        collections.unsupported_vectors(
+            {**vectors, **multivectors.vectors_of(more)}, self._server_version
+        )
         wanted = checks.quantizations(quantization, vectors)
         mapped = {name: self._mapped(each, vectors[name]) for name, each in wanted.items()}
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
         self._forget()
-        creation.create(self.connection, collection, vectors, mapped, self._engine, beside)
-        if beside is not None and beside.parts:
-            self.add_parts(collection, beside.parts)
+        collections.create(
+            self.connection, collection, vectors, mapped, self._server_version, collection_schema
+        )
+        if collection_schema is not None and collection_schema.partitions:
+            self.create_partitions(collection, collection_schema.partitions)
 
     def drop(self, collection: str) -> None:
         """Delete a collection, or one tenant of it."""
-        name, tenant = tenants.split(collection)
+        name, tenant = partitions.split(collection)
         self._forget()
         layout = self._layout(collection)
         if tenant is None:
-            creation.drop(self.connection, name)
+            collections.drop(self.connection, name)
         else:
-            known = tenants.states(self.connection, layout) if layout.multi_tenant else {}
+            known = partitions.states(self.connection, layout) if layout.multi_tenant else {}
             if tenant not in known:
                 raise NotFoundError.missing("tenant", tenant, known)
             path = f"/v1/schema/{quote(layout.real)}/tenants"
@@ -177,13 +181,17 @@ class WeaviateStore(ClientStore[Connection]):
         self._forget()
 
     def info(self, collection: str) -> CollectionInfo:
-        return look.collection_info(collection, self.server(), self._look(collection))
+        return weaviate_snapshot.collection_info(
+            collection, self.server(), self._snapshot(collection)
+        )
 
-    def _look(self, collection: str) -> look.Look:
-        name, tenant = tenants.split(collection)
+    def _snapshot(self, collection: str) -> weaviate_snapshot.Snapshot:
+        name, tenant = partitions.split(collection)
         self._forget()
         self._layout(collection)
-        return look.look(self.connection, name, tenant, dimensions=self._dimensions)
+        return weaviate_snapshot.take_snapshot(
+            self.connection, name, tenant, dimensions=self._dimensions
+        )
 
     def _layout(
         self, collection: str, *, fresh: bool = True, vectors: Sequence[str] | None = ()
@@ -193,34 +201,38 @@ class WeaviateStore(ClientStore[Connection]):
         Args:
             vectors: those whose dimensions matter, for which more rows are read; None for all.
         """
-        name, tenant = tenants.split(collection)
+        name, tenant = partitions.split(collection)
         known = self._layouts.get(collection)
         if known is not None and not fresh and time.monotonic() - known.at < FRESH:
-            enough = known.most == measuring.SOME or not _lacking(known.layout, vectors)
+            enough = known.most == dimensions.SOME or not _lacking(known.layout, vectors)
             if enough:
                 return known.layout
         try:
             layout = schema.describe(self.connection, name)
         except NotFoundError:
             raise NotFoundError.missing("collection", name, self.collections()) from None
-        most = measuring.FEW
-        if layout.unmeasured:
-            places = tenants.to_read(self.connection, layout, tenant)
+        most = dimensions.FEW
+        if layout.unknown_dimensions:
+            places = partitions.to_read(self.connection, layout, tenant)
             layout, _ = self._dimensions.complete(self.connection, layout, places, most)
             if _lacking(layout, vectors):
-                most = measuring.SOME
+                most = dimensions.SOME
                 layout, _ = self._dimensions.complete(self.connection, layout, places, most)
         self._layouts[collection] = _Read(time.monotonic(), layout, most)
         return layout
 
-    def measure(self, collection: str, progress: OnProgress = silent) -> Mapping[str, int]:
-        name, tenant = tenants.split(collection)
+    def measure_dimensions(
+        self, collection: str, progress: OnProgress = silent
+    ) -> Mapping[str, int]:
+        name, tenant = partitions.split(collection)
         layout = schema.describe(self.connection, name)
-        if not layout.unmeasured:
+        if not layout.unknown_dimensions:
             return {}
-        known = tenants.to_read(self.connection, layout, tenant)
+        known = partitions.to_read(self.connection, layout, tenant)
         layout, seen = self._dimensions.complete(self.connection, layout, known, None, progress)
-        return {name: seen.read for name in layout.vectors if name in layout.unmeasured}
+        return {
+            name: seen.rows_read for name in layout.vectors if name in layout.unknown_dimensions
+        }
 
     def _forget(self) -> None:
         self._layouts.clear()
@@ -237,7 +249,7 @@ class WeaviateStore(ClientStore[Connection]):
         """
         # Read again each time: the server would make a collection that is not there.
         layout = self._layout(collection)
-        tenant = tenants.to_change(layout, tenants.split(collection)[1], "write to")
+        tenant = partitions.to_change(layout, partitions.split(collection)[1], "write to")
         batch, keys = writing.ready(layout, batch)
         if writing.add_properties(self.connection, layout, batch):
             layout = self._layout(collection)
@@ -245,7 +257,7 @@ class WeaviateStore(ClientStore[Connection]):
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         layout = self._layout(collection)
-        tenant = tenants.to_change(layout, tenants.split(collection)[1], "delete from")
+        tenant = partitions.to_change(layout, partitions.split(collection)[1], "delete from")
         writing.delete(self.connection, layout, tenant, ids)
 
     def change_counter(self, collection: str) -> ChangeCounter | None:
@@ -260,7 +272,7 @@ class WeaviateStore(ClientStore[Connection]):
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self._layout(collection)
         message = to_message(filter, layout, self.connection.version)
-        return counting.count(self.connection, layout, self._read(collection, layout), message)
+        return row_counts.count(self.connection, layout, self._read(collection, layout), message)
 
     def fetch(
         self,
@@ -283,21 +295,23 @@ class WeaviateStore(ClientStore[Connection]):
         payload: bool = True,
         filter: Any = None,
         page: int = PAGE,
-        part: Part | None = None,
+        scan_range: ScanRange | None = None,
         after: Id | None = None,
     ) -> Iterator[Batch]:
         size = checks.page(page)
         layout = self._layout(collection, vectors=vectors)
         message = to_message(filter, layout, self.connection.version)
         wanted = _wanted(layout, vectors)
-        part = part or {}
-        behind, last = part.get("behind"), part.get("last")
-        places = [part["tenant"]] if "tenant" in part else self._read(collection, layout)
+        scan_range = scan_range or {}
+        behind, last = scan_range.get("behind"), scan_range.get("last")
+        places = (
+            [scan_range["tenant"]] if "tenant" in scan_range else self._read(collection, layout)
+        )
         if after is not None:
             key = ids.canonical(after)
             if key is None:
                 raise InputError(f"the id {after!r} is no UUID, so no row of Weaviate's has it")
-            if layout.multi_tenant and "tenant" not in part and "@" not in collection:
+            if layout.multi_tenant and "tenant" not in scan_range and "@" not in collection:
                 raise InputError(
                     f"{collection!r} has tenants, each with ids in their own order",
                     hint="go on in one of `partitions()`, or in NAME@TENANT",
@@ -310,7 +324,7 @@ class WeaviateStore(ClientStore[Connection]):
                 last=last,
             )
 
-    def parts(self, collection: str, n: int) -> list[Part]:
+    def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         """Ranges of ids, or tenants where none is named: ``{"behind": ID, "last": ID}``,
         ``{"tenant": NAME}``."""
         layout = self._layout(collection)
@@ -320,138 +334,155 @@ class WeaviateStore(ClientStore[Connection]):
         ends = rows.ends(self.connection, layout, places[0])
         if ends is None:
             return [{}]
-        found: list[Part] = []
+        found: list[ScanRange] = []
         for behind, last in ids.split(*ends, n):
             bounds = {"behind": behind, "last": last}
             found.append({name: key for name, key in bounds.items() if key is not None})
         return found
 
-    def keeps(self, key: str, value: Any) -> Kept:
-        return "not" if key == payloads.REST else "as it is"
+    def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
+        return "dropped" if key == weaviate_payload.REST else "exact"
 
-    def refuses(self, vectors: Mapping[str, Vector]) -> str | None:
+    def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         try:
-            creation.refuse(vectors, self._engine)
+            collections.unsupported_vectors(vectors, self._server_version)
         except (InputError, UnsupportedError) as error:
             return error.message
         return None
 
-    def beyond_rows(self, collection: str) -> Mapping[str, str]:
+    def uncopied(self, collection: str) -> Mapping[str, str]:
         layout = self._layout(collection)
         others = [name for name in layout.others if name not in layout.multis]
         found = {
             "other-vectors": ", ".join(others),
-            "references": ", ".join(declared.references(layout)),
+            "references": ", ".join(payload_schema.references(layout)),
         }
         return {name: words for name, words in found.items() if words}
 
-    def beside(self, collection: str) -> Beside:
+    def collection_schema(self, collection: str) -> CollectionSchema:
         layout = self._layout(collection, vectors=None)
-        found = tenants.beside(self.connection, layout, tenants.split(collection)[1])
-        return found.replace(extras=multi.found(layout), schema=declared.declared(layout))
+        found = partitions.partition_schema(
+            self.connection, layout, partitions.split(collection)[1]
+        )
+        return found.replace(
+            extras=multivectors.multivectors_of(layout),
+            schema=payload_schema.payload_schema_of(layout),
+        )
 
-    def refuses_beside(self, beside: Beside) -> Mapping[str, str]:
+    def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
         return {
-            **multi.refused(beside.extras, self._engine),
-            **tenants.refused(beside, self._engine),
+            **multivectors.unsupported(collection_schema.extras, self._server_version),
+            **partitions.unsupported(collection_schema, self._server_version),
         }
 
-    def add_parts(self, collection: str, names: Sequence[str]) -> None:
-        tenants.add(self.connection, self._layout(collection), names)
+    def create_partitions(self, collection: str, names: Sequence[str]) -> None:
+        partitions.create(self.connection, self._layout(collection), names)
         self._forget()
 
-    def room(self, vectors: Collection[str], beside: Beside) -> Room:
-        if not beside.schema or declared.ours(beside.schema):
-            return super().room(vectors, beside)
-        return Room(self.takes_id, declared.keeper(beside.schema))
+    def row_constraints(
+        self, vectors: Collection[str], collection_schema: CollectionSchema
+    ) -> RowConstraints:
+        if not collection_schema.schema or payload_schema.is_own_schema(collection_schema.schema):
+            return super().row_constraints(vectors, collection_schema)
+        return RowConstraints(
+            self.accepts_id, payload_schema.payload_fidelity_of(collection_schema.schema)
+        )
 
-    def indexes_itself(self, key: str, kind: str) -> bool:
-        return payloads.indexes_itself(key, kind)
+    def indexes_payload_automatically(self, key: str, kind: str) -> bool:
+        return weaviate_payload.indexes_payload_automatically(key, kind)
 
     def _read(self, collection: str, layout: Layout) -> Sequence[str]:
-        return tenants.to_read(self.connection, layout, tenants.split(collection)[1])
+        return partitions.to_read(self.connection, layout, partitions.split(collection)[1])
 
     # -- searching ---------------------------------------------------------------------------
 
     def search(self, collection: str, queries: Any, search: Search) -> Hits:
         layout = self._layout(collection, fresh=False, vectors=[search.vector])
-        tenant = tenants.to_change(layout, tenants.split(collection)[1], "search")
+        tenant = partitions.to_change(layout, partitions.split(collection)[1], "search")
         field = layout.field(search.vector)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
-        searching.check(search, field, array, self.connection.version)
+        weaviate_search.check(search, field, array, self.connection.version)
         cosine = field.metric is Metric.COSINE
-        array = direction.asked(array, "float32", cosine=cosine, normalises=False)
+        array = vector_norms.prepared_queries(
+            array, "float32", cosine=cosine, normalizes_cosine=False
+        )
         message = to_message(search.filter, layout, self.connection.version)
         if search.exact or search.options.get("ignore_quantization"):
             wanted = {search.vector: field}
             pages = rows.read(self.connection, layout, tenant, wanted, False, message, PAGE)
             vector = Vector(array.shape[1], field.metric)
-            hits = searching.exact(pages, search.vector, vector, array, search.k)
+            hits = weaviate_search.exact(pages, search.vector, vector, array, search.k)
         else:
-            hits = searching.run(self.connection, layout, tenant, field, array, search, message)
+            hits = weaviate_search.run(
+                self.connection, layout, tenant, field, array, search, message
+            )
         if not search.with_payload:
             return hits
         found = list(dict.fromkeys(key for key in hits.ids.ravel().tolist() if key is not None))
         batch = self.fetch(collection, found, vectors=(), payload=True)
-        return Hits(hits.ids, hits.scores, hits.how, searching.payloads(hits.ids, batch))
+        return Hits(hits.ids, hits.scores, hits.how, weaviate_search.payloads(hits.ids, batch))
 
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
-        return rescoring.default_rescore(self._layout(collection, fresh=False).field(vector).native)
+        return native_rescore.default_rescore(
+            self._layout(collection, fresh=False).field(vector).native
+        )
 
-    def rescores_itself(self, collection: str, vector: str) -> bool:
+    def rescores_natively(self, collection: str, vector: str) -> bool:
         """Not where the collection switched it off: ``rescoreLimit`` 0 on hnsw with SQ or RQ."""
-        if not super().rescores_itself(collection, vector):
+        if not super().rescores_natively(collection, vector):
             return False
         native = self._layout(collection, fresh=False).field(vector).native
-        return fields.quantizer(native) is None or not rescoring.of(native).off
+        return index_config.quantizer(native) is None or not native_rescore.of(native).off
 
     # -- quantization ------------------------------------------------------------------------
 
-    def map(self, quantization: Quantization, vector: Vector) -> Mapped:
-        return mapping.to_native(quantization, vector, self._engine)
+    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
+        return mapping.to_native(quantization, vector, self._server_version)
 
     def _mapped(
         self,
         quantization: Quantization,
         vector: Vector,
         current: Mapping[str, Any] | None = None,
-    ) -> Mapped:
-        mapped = mapping.to_native(quantization, vector, self._engine, current)
-        return accepted(mapped, quantization, self.name)
+    ) -> MappedQuantization:
+        mapped = mapping.to_native(quantization, vector, self._server_version, current)
+        return require_supported(mapped, quantization, self.name)
 
     def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        looked = self._look(info.name)
-        field = looked.layout.field(vector)
+        snapshot = self._snapshot(info.name)
+        field = snapshot.layout.field(vector)
         mapped = self._mapped(quantization, field.vector, field.native)
-        return changes.steps(looked, vector, mapped, quantization, self._engine, self._taken())
+        return changes.steps(
+            snapshot, vector, mapped, quantization, self._server_version, self._taken()
+        )
 
     def alias_steps(
         self, info: CollectionInfo, vector: str, quantization: Quantization
     ) -> list[Step]:
-        looked = self._look(info.name)
-        field = looked.layout.field(vector)
+        snapshot = self._snapshot(info.name)
+        field = snapshot.layout.field(vector)
         mapped = self._mapped(quantization, field.vector, field.native)
         return changes.alias_steps(
-            looked, vector, mapped, quantization, self._engine, self._taken()
+            snapshot, vector, mapped, quantization, self._server_version, self._taken()
         )
 
     def vector_steps(
         self, info: CollectionInfo, vector: str, quantization: Quantization
     ) -> tuple[str, list[Step]]:
-        looked = self._look(info.name)
-        field = looked.layout.field(vector)
+        snapshot = self._snapshot(info.name)
+        field = snapshot.layout.field(vector)
         mapped = self._mapped(quantization, field.vector, field.native)
-        return changes.vector_steps(looked, vector, mapped, quantization, self._engine)
+        return changes.vector_steps(snapshot, vector, mapped, quantization, self._server_version)
 
     def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
-        looked = self._look(info.name)
-        return changes.recreate_steps(looked, vector, wanted, self._engine, self._taken())
+        snapshot = self._snapshot(info.name)
+        return changes.recreate_steps(snapshot, vector, wanted, self._server_version, self._taken())
 
     def notes(self, info: CollectionInfo, vector: str, quantization: Quantization) -> Sequence[str]:
-        looked = self._look(info.name)
-        field = looked.layout.field(vector)
+        snapshot = self._snapshot(info.name)
+        field = snapshot.layout.field(vector)
         mapped = self._mapped(quantization, field.vector, field.native)
-        return changes.notes(looked, vector, mapped, quantization)
+        return changes.notes(snapshot, vector, mapped, quantization)
 
     def _taken(self) -> list[str]:
         """Names that a copy cannot have."""
@@ -462,7 +493,7 @@ class WeaviateStore(ClientStore[Connection]):
     ) -> None:
         self._forget()
         try:
-            name = tenants.split(collection)[0]
+            name = partitions.split(collection)[0]
             changes.run(self.connection, name, request, progress, timeout, self._dimensions)
         finally:
             self._forget()
@@ -470,7 +501,7 @@ class WeaviateStore(ClientStore[Connection]):
     # -- aliases -----------------------------------------------------------------------------
 
     def aliases(self) -> Mapping[str, str]:
-        return aliases.every(self.connection)
+        return aliases.aliases(self.connection)
 
     def switch_alias(self, alias: str, collection: str) -> None:
         aliases.switch(self.connection, alias, collection)
@@ -485,12 +516,12 @@ class WeaviateStore(ClientStore[Connection]):
     def findings(
         self, info: CollectionInfo, options: Mapping[str, Any] | None = None
     ) -> list[Finding]:
-        return findings.findings(self.address, info)
+        return diagnostics.findings(self.address, info)
 
 
 def _lacking(layout: Layout, vectors: Sequence[str] | None) -> bool:
     """Whether the dimension of one of these vectors is unknown; None for all."""
-    unknown = layout.unmeasured
+    unknown = layout.unknown_dimensions
     return bool(unknown) if vectors is None else any(name in unknown for name in vectors)
 
 

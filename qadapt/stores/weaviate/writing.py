@@ -15,11 +15,12 @@ import numpy as np
 
 from qadapt.errors import AlreadyExistsError, QadaptError, StoreError
 from qadapt.model import Batch, Id, Vector
-from qadapt.model.ragged import multi_rows
-from qadapt.stores.qdrant.columns import check_payloads
-from qadapt.stores.weaviate import filters, ids, multi, payloads
+from qadapt.model.ragged_arrays import multi_rows
+from qadapt.stores.qdrant.points import check_payloads
+from qadapt.stores.weaviate import filters, ids, multivectors
+from qadapt.stores.weaviate import payload as weaviate_payload
 from qadapt.stores.weaviate.connection import Connection, proto
-from qadapt.stores.weaviate.failures import CompressingError, by_words, repeated
+from qadapt.stores.weaviate.errors import CompressingError, by_words, with_retries
 from qadapt.stores.weaviate.schema import Layout
 
 CHUNK_BYTES = 2 << 20
@@ -40,20 +41,20 @@ def ready(layout: Layout, batch: Batch) -> tuple[Batch, list[str]]:
     for name in batch.vectors:
         if name in layout.others:
             layout.field(name)
-    checked = batch.ready(wanted, multi.found(layout), normalises=False)
+    checked = batch.ready(wanted, multivectors.multivectors_of(layout), normalizes_cosine=False)
     check_payloads(batch.payloads)
-    payloads.check(layout, batch)
+    weaviate_payload.check(layout, batch)
     return checked, ids.checked(batch.ids)
 
 
 def add_properties(connection: Connection, layout: Layout, batch: Batch) -> bool:
     """Make the properties that the payloads need; whether there were any to make."""
-    if not payloads.ours(layout):
+    if not weaviate_payload.has_own_properties(layout):
         return False
-    wanted = payloads.new_properties(layout, batch)
+    wanted = weaviate_payload.new_properties(layout, batch)
     path = f"/v1/schema/{quote(layout.real)}/properties"
     for name, kind in wanted.items():
-        body = payloads.property_body(name, kind)
+        body = weaviate_payload.property_body(name, kind)
         doing = f"add the property {name!r} to {layout.name!r}"
         try:
             connection.rest("POST", path, body, doing=doing)
@@ -126,7 +127,7 @@ def _objects(layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]) -> 
     for at, key in enumerate(keys):
         row = messages.BatchObject(uuid=key, collection=layout.real, tenant=tenant)
         payload = batch.payloads[at] if batch.payloads is not None else {}
-        row.properties.CopyFrom(payloads.encode(layout, payload))
+        row.properties.CopyFrom(weaviate_payload.encode(layout, payload))
         for field, array, gaps in vectors:
             if gaps is not None and gaps[at]:
                 continue
@@ -137,7 +138,7 @@ def _objects(layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]) -> 
         for target, each in extras.items():
             floats = next(each)
             if floats is not None:
-                row.vectors.add(name=target, vector_bytes=multi.packed(floats), type=many)
+                row.vectors.add(name=target, vector_bytes=multivectors.packed(floats), type=many)
         yield row
 
 
@@ -166,7 +167,7 @@ def _send(connection: Connection, layout: Layout, request: Any) -> dict[int, str
         if again:
             raise again[0][1]
 
-    repeated(once, repeatable=True, sleep=connection.sleep)
+    with_retries(once, repeatable=True, sleep=connection.sleep)
     return refused
 
 
@@ -179,11 +180,11 @@ def _refused(layout: Layout, keys: Sequence[str], refused: Mapping[int, str]) ->
     rows = sorted(refused)
     shown = "; ".join(f"row {at} ({keys[at]}): {refused[at]}" for at in rows[:3])
     more = f"; and {len(rows) - 3:,} more" if len(rows) > 3 else ""
-    said = (
+    message_text = (
         f"could not write {len(rows):,} of {len(keys):,} rows to {layout.name!r}, "
         f"{len(keys) - len(rows):,} were written: {shown}{more}"
     )
-    return by_words(refused[rows[0]], said)
+    return by_words(refused[rows[0]], message_text)
 
 
 def delete(connection: Connection, layout: Layout, tenant: str, keys: Sequence[Id]) -> None:

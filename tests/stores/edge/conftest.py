@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from edge_help import Texts
+from edge_helpers import Texts
 from embeddings import Embeddings
 
 from qadapt.model.address import Address
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import qadapt as qa
-from qadapt.stores.edge import counting, files
+from qadapt.stores.qdrant.edge import counting, segment_files
 
 edge = pytest.importorskip("qdrant_edge")
 ROWS, DIM = 2_500, 4
@@ -98,22 +98,22 @@ def test_a_row_that_is_in_two_segments_counts_once(tmp_path: Path) -> None:
     segments = tmp_path / "docs" / "segments"
     (first,) = segments.iterdir()
     shutil.copytree(first, segments / str(uuid.uuid4()))
-    assert files.populated(tmp_path / "docs") == 2
+    assert segment_files.populated(tmp_path / "docs") == 2
     with qa.open(f"edge:{tmp_path}") as database:
         info = database["docs"].info()
         assert (database["docs"].count(), info.count, info.vectors[""].count) == (ROWS,) * 3
 
 
 def test_the_segment_for_rows_to_come_holds_none(docs: Any, tmp_path: Path) -> None:
-    assert files.populated(tmp_path / "docs") == 1
+    assert segment_files.populated(tmp_path / "docs") == 1
     with qa.open(f"edge:{tmp_path}") as database:
         database.create("empty", dim=DIM)
-        assert files.populated(tmp_path / "empty") == 0
+        assert segment_files.populated(tmp_path / "empty") == 0
         assert database["empty"].count() == 0
 
 
 def test_pages_are_counted_to_the_end(docs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "populated", lambda _: 2)
+    monkeypatch.setattr(segment_files, "populated", lambda _: 2)
     for page in (1, 7, ROWS - 1, ROWS, ROWS + 1):
         monkeypatch.setattr(counting, "PAGE", page)
         assert counts(docs) == expected(range(ROWS))

@@ -9,12 +9,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from edge_help import Texts, carry_out, fill, plan, same_rows, start, state
+from edge_helpers import Texts, carry_out, fill, plan, same_rows, start, state
 
 from qadapt.errors import BusyError, StoreError, StoreTimeoutError
 from qadapt.model import Batch, State, Step
 from qadapt.stores.base import Progress, silent
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
 
 # Slow enough to be killed on the way: k-means for each of the 256 dimensions.
 SLOW = "product:ratio=4"
@@ -22,7 +22,7 @@ SLOW = "product:ratio=4"
 RUN = """
 import json, sys
 from qadapt.model.address import Address
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
 store = EdgeStore.open(Address("edge", None, sys.argv[1]))
 def told(progress):
     print(progress.stage, flush=True)
@@ -35,7 +35,7 @@ except KeyboardInterrupt:
 HOLD = """
 import sys
 from qadapt.model.address import Address
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
 store = EdgeStore.open(Address("edge", None, sys.argv[1]))
 print(store.count("c"), flush=True)
 sys.stdin.readline()
@@ -46,7 +46,7 @@ import sys
 import numpy as np
 from qadapt.model import Batch, Vector
 from qadapt.model.address import Address
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
 store = EdgeStore.open(Address("edge", None, sys.argv[1]))
 store.create("c", {"": Vector(8, "dot")}, {})
 rows = np.arange(4000, dtype="f4").reshape(500, 8)
@@ -161,15 +161,15 @@ def test_a_folder_that_another_process_has_open(store: EdgeStore, texts: Texts) 
     other = start(HOLD, str(store.address.path))
     assert other.stdout is not None
     assert other.stdout.readline() == "100\n"
-    told: list[Progress] = []
+    reported: list[Progress] = []
     for call in (
         lambda: store.count("c"),
         lambda: store.drop("c"),
-        lambda: store.run("c", steps[0].request, told.append, 0.2),
+        lambda: store.run("c", steps[0].request, reported.append, 0.2),
     ):
         with pytest.raises(BusyError, match="another process has the collection open"):
             call()
-    assert told[0].stage.startswith("waiting for the process")
+    assert reported[0].stage.startswith("waiting for the process")
     other.communicate("\n")
     assert store.info("c").fingerprint == before
     carry_out(store, steps)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edge_help import fill
+from edge_helpers import fill
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch, Vector
 from qadapt.model.filters import AnyOf, Equals, OneOf, Range, matches, parse_filter
 from qadapt.stores.base import Search
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
 
 PAYLOADS: list[dict[str, Any]] = [
     {"topic": "art", "year": 1990, "price": 1.5, "sold": True},

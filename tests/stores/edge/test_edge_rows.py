@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edge_help import fill, same_rows
+from edge_helpers import fill, same_rows
 
 from qadapt.errors import (
     DimensionError,
@@ -21,7 +21,7 @@ from qadapt.errors import (
 )
 from qadapt.model import Batch, Id, Vector
 from qadapt.stores.base import Search
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.store import EdgeStore
 
 RNG = np.random.default_rng(0)
 DOT = {"": Vector(4, "dot")}  # type: ignore[arg-type]
@@ -230,7 +230,7 @@ def test_vectors_that_qadapt_cannot_describe(store: EdgeStore) -> None:
     assert list(next(store.read("c")).vectors) == ["plain"]
     with pytest.raises(UnsupportedError, match="Manhattan"):
         store.read("c", vectors=["city"])
-    assert store.beyond_rows("c") == {"other-metrics": "city"}
+    assert store.uncopied("c") == {"other-metrics": "city"}
     # Those of many rows and sparse ones are read by name alone.
     assert set(next(store.read("c", vectors=["many", "words"])).extras) == {"many", "words"}
     for name, word in (("many", "many vectors"), ("words", "sparse")):

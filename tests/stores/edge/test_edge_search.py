@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from edge_help import OFF, Texts, carry_out, fill, plan
+from edge_helpers import OFF, Texts, carry_out, fill, plan
 
 from qadapt.errors import DimensionError, NotFoundError, SpecError, UnsupportedError
 from qadapt.model import Batch, Rescore, Vector
 from qadapt.stores.base import Search
-from qadapt.stores.edge.searching import PER_SEGMENT, RAW_COUNTS
-from qadapt.stores.edge.store import EdgeStore
-from qadapt.stores.qdrant.rescoring import UNINDEXED
+from qadapt.stores.qdrant.edge.search import PER_SEGMENT, RAW_COUNTS
+from qadapt.stores.qdrant.edge.store import EdgeStore
+from qadapt.stores.qdrant.search_provenance import UNINDEXED
 
 
 def test_without_codes(store: EdgeStore, texts: Texts) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edge_help import OFF, Texts, carry_out, evidence, fill, plan, state, status, take_back
+from edge_helpers import OFF, Texts, carry_out, evidence, fill, plan, state, status, take_back
 from embeddings import DIM
 
 from qadapt.errors import NotFoundError, SpecError, UnsupportedError
 from qadapt.model import Batch, Quantization, State, Vector, binary, none, scalar
 from qadapt.stores.base import silent
-from qadapt.stores.edge import config
-from qadapt.stores.edge.files import SegmentVector
-from qadapt.stores.edge.status import Seen, judge
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge import config
+from qadapt.stores.qdrant.edge.segment_files import SegmentVector
+from qadapt.stores.qdrant.edge.status import Observation, status_of
+from qadapt.stores.qdrant.edge.store import EdgeStore
 
 
 def folder_of(store: EdgeStore) -> Path:
@@ -39,11 +39,11 @@ def test_under_the_threshold_it_is_ignored_until_applied(store: EdgeStore, texts
     store.create("c", {"": Vector(DIM)}, {"": scalar()})
     store.write("c", texts.batch)
     store.run("c", {"op": "edge.optimize"}, silent, 60)
-    seen = status(store)
-    assert seen.state is State.IGNORED
-    assert "at least 10,000 KB" in seen.reason
-    assert "2,000.0 KB (2,000 rows)" in seen.reason
-    assert "2,000 KB" in seen.advice
+    observation = status(store)
+    assert observation.state is State.IGNORED
+    assert "at least 10,000 KB" in observation.reason
+    assert "2,000.0 KB (2,000 rows)" in observation.reason
+    assert "2,000 KB" in observation.advice
     assert texts.recall(store, rescore=OFF) == 1
 
     steps = plan(store, "scalar")
@@ -66,9 +66,9 @@ def test_wider_bits_that_were_never_measured(store: EdgeStore, texts: Texts) -> 
     store.create("c", {"": Vector(DIM)}, {"": binary(2)})
     store.run("c", {"op": "edge.optimize"}, silent, 60)
     store.write("c", texts.batch)
-    seen = status(store)
-    assert seen.state is State.IGNORED
-    assert "all 2,000 rows" in seen.reason and "by one bit" in seen.reason
+    observation = status(store)
+    assert observation.state is State.IGNORED
+    assert "all 2,000 rows" in observation.reason and "by one bit" in observation.reason
     coarse = texts.recall(store, rescore=OFF)
     steps = plan(store, "binary:bits=2")
     assert steps[0].request["by_way_of_none"]
@@ -85,9 +85,9 @@ def test_some_rows_that_were_never_measured(store: EdgeStore, texts: Texts) -> N
     carry_out(store, plan(store, "scalar"))
     carry_out(store, plan(store, "binary:bits=1.5"))
     store.write("c", texts.batch.rows(1000, 1100))
-    seen = status(store)
-    assert seen.state is State.ACTIVE
-    assert "100 of 1,100 rows" in seen.reason and "by one bit until" in seen.reason
+    observation = status(store)
+    assert observation.state is State.ACTIVE
+    assert "100 of 1,100 rows" in observation.reason and "by one bit until" in observation.reason
     assert evidence(store, "rows with wider codes compared by one bit") == 100
 
 
@@ -103,13 +103,13 @@ def test_deleted_and_replaced_rows_are_in_no_codes(
     store.delete("c", range(499))
     assert state(store) is State.ACTIVE
     store.delete("c", [499])
-    seen = status(store)
+    observation = status(store)
     if text.startswith("binary"):
         # The segment that grows has codes too.
-        assert seen.state is State.ACTIVE
+        assert observation.state is State.ACTIVE
         return
-    assert seen.state is State.IGNORED
-    assert "(60 rows)" in seen.reason
+    assert observation.state is State.IGNORED
+    assert "(60 rows)" in observation.reason
     assert evidence(store, "rows in codes, with those deleted since") == 500
     assert evidence(store, "live rows in codes, at most") == 0
     carry_out(store, plan(store, text))
@@ -149,8 +149,8 @@ def test_what_is_deleted_in_an_indexed_segment_may_not_be_seen() -> None:
         segment="g", indexed=False, rows=60, live=None, config=None, code_config=None, code_bytes=0
     )
     for count, expected in ((60, State.UNKNOWN), (61, State.ACTIVE)):
-        found = Seen(Vector(DIM), count, TARGET, 750, [indexed, growing], {"g": 90.0})
-        assert judge(found).state is expected
+        found = Observation(Vector(DIM), count, TARGET, 750, [indexed, growing], {"g": 90.0})
+        assert status_of(found).state is expected
 
 
 def test_a_hundred_rows_are_enough(store: EdgeStore, texts: Texts) -> None:
@@ -179,9 +179,9 @@ def test_indexing_switched_off(store: EdgeStore, texts: Texts) -> None:
         settings["vectors"][""]["quantization_config"] = {"scalar": {"type": "int8"}}
 
     edit(store, never)
-    seen = status(store)
-    assert seen.state is State.IGNORED
-    assert "switches indexing off" in seen.reason
+    observation = status(store)
+    assert observation.state is State.IGNORED
+    assert "switches indexing off" in observation.reason
     steps = plan(store, "scalar")
     assert "0 (never) becomes 2,000 KB" in steps[0].reason
     carry_out(store, steps)
@@ -210,16 +210,16 @@ def test_configured_by_hand_it_is_building(store: EdgeStore, texts: Texts) -> No
     """Neither set nor taken back is anything before the engine has built."""
     fill(store, texts.batch)
     edit(store, lambda s: s["vectors"][""].update(quantization_config={"binary": {}}))
-    seen = status(store)
-    assert (seen.state, seen.progress) == (State.BUILDING, 0)
+    observation = status(store)
+    assert (observation.state, observation.progress) == (State.BUILDING, 0)
     assert texts.recall(store, rescore=OFF) == 1
     carry_out(store, plan(store, "binary"))
     assert state(store) is State.ACTIVE
 
     edit(store, lambda s: s["vectors"][""].pop("quantization_config"))
-    seen = status(store)
-    assert seen.state is State.BUILDING
-    assert "still hold codes" in seen.reason
+    observation = status(store)
+    assert observation.state is State.BUILDING
+    assert "still hold codes" in observation.reason
     assert store.info("c").vectors[""].quantization == none()
     assert texts.recall(store, rescore=OFF) < 1
     how = store.search("c", texts.queries[:1], _search()).how
@@ -362,8 +362,8 @@ def segment(**changes: Any) -> SegmentVector:
 
 def judged(*segments: SegmentVector, target: Any = TARGET, threshold: int = 10_000) -> State:
     widest = {item.segment: 6.25 for item in segments if not item.indexed}
-    seen = Seen(Vector(16), 100, target, threshold, segments, widest)
-    return judge(seen).state
+    observation = Observation(Vector(16), 100, target, threshold, segments, widest)
+    return status_of(observation).state
 
 
 def test_what_is_active_and_what_is_not() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edge_help import Texts, carry_out, fill, plan, same_rows, state
+from edge_helpers import Texts, carry_out, fill, plan, same_rows, state
 from embeddings import DIM
 
 from qadapt.errors import (
@@ -28,13 +28,13 @@ from qadapt.errors import (
 from qadapt.model import FEATURES, Batch, Quantization, State, Support, Vector, binary
 from qadapt.model.address import Address
 from qadapt.stores.base import Search
-from qadapt.stores.edge.capabilities import RULES, too_old
-from qadapt.stores.edge.engine import translate
-from qadapt.stores.edge.store import EdgeStore
+from qadapt.stores.qdrant.edge.capabilities import RULES, too_old
+from qadapt.stores.qdrant.edge.connection import translate
+from qadapt.stores.qdrant.edge.store import EdgeStore
 
 
 def test_importing_the_store_imports_no_engine() -> None:
-    code = "import sys, qadapt.stores.edge.store; sys.exit('qdrant_edge' in sys.modules)"
+    code = "import sys, qadapt.stores.qdrant.edge.store; sys.exit('qdrant_edge' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -126,7 +126,7 @@ def test_created_with_quantization_and_places(store: EdgeStore, texts: Texts) ->
 
 
 def test_capabilities() -> None:
-    caps = EdgeStore.profile.declared()
+    caps = EdgeStore.profile.declared_capabilities()
     assert set(FEATURES) <= set(caps.features)
     assert all(rule.support is Support.NATIVE and rule.reason for rule in RULES)
     older = EdgeStore(Address("edge", None, "x"), disabled=["native-quantization"]).capabilities()
@@ -201,7 +201,9 @@ def test_a_version_that_is_too_old_is_refused_by_name(
     """0.5 and before have other names for all of it: an AttributeError."""
     address = Address.parse(f"edge:{tmp_path}")
     for version, opens in (("0.5.0", False), ("0.6.0", True), ("0.10.0", True), (None, True)):
-        monkeypatch.setattr("qadapt.stores.edge.store.version", lambda told=version: told)
+        monkeypatch.setattr(
+            "qadapt.stores.qdrant.edge.store.version", lambda reported=version: reported
+        )
         if opens:
             EdgeStore.open(address).close()
             continue
@@ -218,7 +220,7 @@ def test_a_version_that_is_too_old_is_refused_by_name(
 )
 def test_kinds_of_older_versions(version: str, missing: set[str]) -> None:
     """As the conformance suite found them by running each."""
-    can = EdgeStore.profile.declared(version)
+    can = EdgeStore.profile.declared_capabilities(version)
     for bits in ("1", "1.5", "2", "4", "8"):
         refused = too_old(Quantization.parse(f"rotational:bits={bits}"), version)
         assert (refused is not None) == (bits in missing) != can.native(f"native-rotational:{bits}")
@@ -232,7 +234,7 @@ def test_older_versions_get_words_that_they_keep(
     wanted = Quantization.parse("scalar:codes=ram,originals=disk")
     newest = store.map(wanted, Vector(8)).native
     assert newest is not None and newest["memory"] == "cold"
-    monkeypatch.setattr("qadapt.stores.edge.store.version", lambda: "0.8.0")
+    monkeypatch.setattr("qadapt.stores.qdrant.edge.store.version", lambda: "0.8.0")
     older = store.map(wanted, Vector(8)).native
     assert older is not None and older["on_disk"] is True and "memory" not in older
     assert older["quantization_config"]["scalar"]["always_ram"] is True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from milvus_help import NAME
+from milvus_helpers import NAME
 
 from qadapt.model.address import Address
 from qadapt.stores.milvus.store import MilvusStore

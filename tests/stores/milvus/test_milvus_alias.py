@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from milvus_alias_help import FIRST, PLAIN, SECOND, alias_plan, fill, same, whole
-from milvus_help import NAME, carry_out, kind, status, take_back
+from milvus_alias_helpers import FIRST, PLAIN, SECOND, alias_plan, fill, same, whole
+from milvus_helpers import NAME, carry_out, kind, status, take_back
 
 from qadapt.errors import (
     AlreadyExistsError,
@@ -22,7 +22,7 @@ from qadapt.errors import (
 )
 from qadapt.model import Batch, Quantization, State, Vector
 from qadapt.stores.base import Progress, Search, silent
-from qadapt.stores.milvus import copying, rows
+from qadapt.stores.milvus import row_copy, rows
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
@@ -88,7 +88,7 @@ def test_a_change_that_was_killed_at_any_request_is_finished_by_the_next(
         carry_out(either, steps)
         assert either.aliases().get(NAME) == SECOND
         assert same(whole(either, NAME), original)
-        assert kind(either) == steps[0].request["becomes"]["indexes"]["vector"]["index_type"]
+        assert kind(either) == steps[0].request["target_vector"]["indexes"]["vector"]["index_type"]
         assert status(either).state is not State.BUILDING
         take_back(either, steps)
         assert either.aliases().get(NAME) == FIRST
@@ -175,8 +175,8 @@ def test_a_copy_that_differs_is_not_switched_to(
 ) -> None:
     fill(either, sample.rows[:50])
     (step,) = alias_plan(either, "scalar")
-    real = copying._changed
-    monkeypatch.setattr(copying, "_changed", lambda *a: [{**r, "group": 9} for r in real(*a)])
+    real = row_copy._changed
+    monkeypatch.setattr(row_copy, "_changed", lambda *a: [{**r, "group": 9} for r in real(*a)])
     with pytest.raises(StoreError, match="alias was not switched"):
         carry_out(either, [step])
     assert either.aliases().get(NAME) == FIRST

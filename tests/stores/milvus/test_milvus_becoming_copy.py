@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from milvus_alias_help import BITS, FIRST, SECOND, alias_plan, fill, same, whole
-from milvus_help import NAME, carry_out, kind, plan, recall, take_back
+from milvus_alias_helpers import BITS, FIRST, SECOND, alias_plan, fill, same, whole
+from milvus_helpers import NAME, carry_out, kind, plan, recall, take_back
 
 import qadapt as qa
 from qadapt.errors import UnsupportedError
@@ -81,10 +81,10 @@ def test_everything_else_of_the_collection_comes_along(server: MilvusStore) -> N
     old, new = (client.describe_collection(name, timeout=10) for name in (FIRST, SECOND))
     for key in ("fields", "description", "enable_dynamic_field", "consistency_level_name"):
         clean = [
-            [{k: v for k, v in each.items() if k != "field_id"} for each in told[key]]
+            [{k: v for k, v in each.items() if k != "field_id"} for each in reported[key]]
             if key == "fields"
-            else told[key]
-            for told in (old, new)
+            else reported[key]
+            for reported in (old, new)
         ]
         assert clean[0] == clean[1], key
     assert settings.items() <= new["properties"].items()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from milvus_help import NAME, fill, kind, plan
+from milvus_helpers import NAME, fill, kind, plan
 
-from qadapt.errors import PlanStale
+from qadapt.errors import PlanStaleError
 from qadapt.stores.base import silent
-from qadapt.stores.milvus import indexing, schema
+from qadapt.stores.milvus import schema, vector_index
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing import Sample
 
@@ -27,7 +27,9 @@ def test_an_index_that_was_not_planned_for_is_not_dropped(
 ) -> None:
     fill(lite, sample.rows[:300])
     before = kind(lite)
-    with pytest.raises(PlanStale, match=f"another client changed the index .* {before}") as caught:
+    with pytest.raises(
+        PlanStaleError, match=f"another client changed the index .* {before}"
+    ) as caught:
         lite.run(NAME, _request(lite, former=OTHERS), silent, 20)
     assert "qadapt plan" in str(caught.value.hint)
     assert kind(lite) == before
@@ -39,17 +41,17 @@ def test_the_loser_of_two_builds_does_not_drop_the_index_of_the_winner(
     """Milvus refuses a second index of a field; building the former one again dropped the first."""
     fill(lite, sample.rows[:300])
     request = _request(lite)
-    create = indexing.create_index
+    create = vector_index.create_index
 
     def faster(connection: Any, name: str, field: str, index: Any, *, limit: float) -> None:
-        monkeypatch.setattr(indexing, "create_index", create)
+        monkeypatch.setattr(vector_index, "create_index", create)
         there = schema.indexes(connection, name).get(field)
         assert there is None
         create(connection, name, field, {**OTHERS, "params": {"nlist": "16"}}, limit=limit)
-        raise indexing.StoreError("at most one distinct index is allowed per field")
+        raise vector_index.StoreError("at most one distinct index is allowed per field")
 
-    monkeypatch.setattr(indexing, "create_index", faster)
-    with pytest.raises(PlanStale, match="IVF_FLAT"):
+    monkeypatch.setattr(vector_index, "create_index", faster)
+    with pytest.raises(PlanStaleError, match="IVF_FLAT"):
         lite.run(NAME, request, silent, 20)
     assert kind(lite) == "IVF_FLAT"
     assert lite.info(NAME).count == 300

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from milvus_help import NAME
+from milvus_helpers import NAME
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch, Vector

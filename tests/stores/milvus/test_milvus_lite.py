@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from milvus_help import NAME, carry_out, fill, kind, plan, recall, state, status, take_back
+from milvus_helpers import NAME, carry_out, fill, kind, plan, recall, state, status, take_back
 
 from qadapt.errors import (
     AddressError,
@@ -99,10 +99,10 @@ def test_deleted_and_replaced_rows_are_in_no_codes(
     lite.write(NAME, Batch(written, {"": sample.rows[: len(written)]}))
     found = status(lite)
     assert found.state is State.BUILDING
-    told = {each.signal: each.value for each in found.evidence}
-    assert told[IN_SEGMENTS] == 2000
-    assert told["rows in memory (write-ahead log)"] == len(written)
-    assert told[LEAST] == told[MOST] == lite.count(NAME) - len(written)
+    reported = {each.signal: each.value for each in found.evidence}
+    assert reported[IN_SEGMENTS] == 2000
+    assert reported["rows in memory (write-ahead log)"] == len(written)
+    assert reported[LEAST] == reported[MOST] == lite.count(NAME) - len(written)
     carry_out(lite, plan(lite, "scalar"))
     assert state(lite) is State.ACTIVE
 
@@ -113,9 +113,9 @@ def test_a_row_deleted_from_memory_is_not_counted_there(lite: MilvusStore, sampl
     lite.write(NAME, Batch(range(3000, 3010), {"": sample.rows[:10]}))
     lite.delete(NAME, [*range(3000, 3004), 5])
     lite.write(NAME, Batch([3000], {"": sample.rows[:1]}))
-    told = {each.signal: each.value for each in status(lite).evidence}
-    assert told["rows in memory (write-ahead log)"] == 7
-    assert told[LEAST] == 1999
+    reported = {each.signal: each.value for each in status(lite).evidence}
+    assert reported["rows in memory (write-ahead log)"] == 7
+    assert reported[LEAST] == 1999
 
 
 def test_a_file_opened_again_is_loaded_when_it_is_used(tmp_path: Path, sample: Sample) -> None:
@@ -129,7 +129,7 @@ def test_a_file_opened_again_is_loaded_when_it_is_used(tmp_path: Path, sample: S
         lambda store: list(store.fetch(NAME, [3]).ids) == [3],
         lambda store: store.count(NAME, {"group": 3}) == 286,
         lambda store: sum(map(len, store.read(NAME))) == 2000,
-        lambda store: len(store.parts(NAME, 2)) > 0,
+        lambda store: len(store.scan_ranges(NAME, 2)) > 0,
         lambda store: store.delete(NAME, [1999]) is None,
         lambda store: state(store) is State.ACTIVE and not plan(store, "scalar"),
         lambda store: not store.findings(store.info(NAME)),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from milvus_help import NAME, K, recall
+from milvus_helpers import NAME, K, recall
 
 from qadapt.errors import UnsupportedError
 from qadapt.local.state import VectorSettings

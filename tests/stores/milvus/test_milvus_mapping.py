@@ -8,23 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qadapt.model import Kind, Level, Quantization, Vector
+from qadapt.model import Kind, MatchLevel, Quantization, Vector
 from qadapt.stores.milvus import mapping
 from qadapt.stores.milvus.connection import CLOUD, LITE, SERVER
-from qadapt.stores.milvus.engine import Engine
+from qadapt.stores.milvus.version import ServerVersion
 
 V = Vector(384)
 VERSIONS = ("2.3.5", "2.4.23", "2.5.27", "2.6.0", "2.6.6", "2.6.8", "2.6.22", "3.0.1")
-ENGINES = [*(Engine(version) for version in VERSIONS), Engine("3.2.2", LITE)]
+ENGINES = [*(ServerVersion(version) for version in VERSIONS), ServerVersion("3.2.2", LITE)]
 GRAPH = {"M": "16", "efConstruction": "200"}
 HNSW = {"index_type": "HNSW", "params": {"M": "32", "efConstruction": "400"}}
 IVF = {"index_type": "IVF_FLAT", "params": {"nlist": "1024"}}
 
 
-def native(text: str, engine: Engine, current: Any = None, vector: Vector = V) -> Any:
+def native(text: str, engine: ServerVersion, current: Any = None, vector: Vector = V) -> Any:
     """The index, or None where it is unsupported."""
     mapped = mapping.to_native(Quantization.parse(text), vector, engine, current)
-    return None if mapped.match.level is Level.UNSUPPORTED else mapped.native
+    return None if mapped.match.level is MatchLevel.UNSUPPORTED else mapped.native
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def native(text: str, engine: Engine, current: Any = None, vector: Vector = V) -
 def test_the_exact_index_of_each_version(
     version: str, text: str, kind: str, params: dict[str, str]
 ) -> None:
-    assert native(text, Engine(version)) == {"index_type": kind, "params": params}
+    assert native(text, ServerVersion(version)) == {"index_type": kind, "params": params}
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_the_exact_index_of_each_version(
 def test_what_a_version_lacks_is_refused_with_the_one_that_has_it(
     version: str, text: str, needs: str
 ) -> None:
-    mapped = mapping.to_native(Quantization.parse(text), V, Engine(version))
-    assert mapped.match.level is Level.UNSUPPORTED
+    mapped = mapping.to_native(Quantization.parse(text), V, ServerVersion(version))
+    assert mapped.match.level is MatchLevel.UNSUPPORTED
     assert any(needs in line for line in mapped.match.support)
 
 
@@ -89,75 +89,77 @@ def test_what_a_version_lacks_is_refused_with_the_one_that_has_it(
 )
 def test_lite_refuses_what_it_would_take_and_ignore(text: str) -> None:
     """Facts section 4: sq_type FOO, refine and refine_type are taken without a word."""
-    assert native(text, Engine("3.2.2", LITE)) is None
+    assert native(text, ServerVersion("3.2.2", LITE)) is None
 
 
 def test_the_cloud_chooses_its_index_by_itself() -> None:
-    assert native("scalar", Engine("2.6.8", CLOUD)) is None
-    assert native("none", Engine("2.6.8", CLOUD)) is not None
+    assert native("scalar", ServerVersion("2.6.8", CLOUD)) is None
+    assert native("none", ServerVersion("2.6.8", CLOUD)) is not None
 
 
 def test_the_graph_stays_a_graph_and_keeps_its_parameters() -> None:
     kept = {"M": "32", "efConstruction": "400"}
-    assert native("scalar", Engine("2.6.8"), HNSW)["params"] == {**kept, "sq_type": "SQ8"}
-    assert native("product", Engine("2.6.8"), HNSW)["index_type"] == "HNSW_PQ"
-    assert native("none", Engine("2.6.8"), {**HNSW, "index_type": "HNSW_SQ"})["params"] == kept
+    assert native("scalar", ServerVersion("2.6.8"), HNSW)["params"] == {**kept, "sq_type": "SQ8"}
+    assert native("product", ServerVersion("2.6.8"), HNSW)["index_type"] == "HNSW_PQ"
+    assert (
+        native("none", ServerVersion("2.6.8"), {**HNSW, "index_type": "HNSW_SQ"})["params"] == kept
+    )
 
 
 def test_lists_stay_lists_where_they_can() -> None:
-    assert native("scalar", Engine("2.6.8"), IVF) == {
+    assert native("scalar", ServerVersion("2.6.8"), IVF) == {
         "index_type": "IVF_SQ8",
         "params": {"nlist": "1024"},
     }
-    assert native("product", Engine("2.6.8"), IVF)["index_type"] == "IVF_PQ"
-    assert native("none", Engine("2.6.8"), {**IVF, "index_type": "IVF_SQ8"})["params"] == {
+    assert native("product", ServerVersion("2.6.8"), IVF)["index_type"] == "IVF_PQ"
+    assert native("none", ServerVersion("2.6.8"), {**IVF, "index_type": "IVF_SQ8"})["params"] == {
         "nlist": "1024"
     }
     # IVF_SQ8 has 8 bits alone.
-    assert native("scalar:bits=6", Engine("2.6.8"), IVF)["index_type"] == "HNSW_SQ"
+    assert native("scalar:bits=6", ServerVersion("2.6.8"), IVF)["index_type"] == "HNSW_SQ"
 
 
 def test_refine_without_a_type_does_nothing_and_is_refused() -> None:
     """Facts, gotcha 2: `refine.value_or(false) && refine_type.has_value()`."""
     wanted = Quantization.parse('scalar:native={"refine":true}')
-    mapped = mapping.to_native(wanted, V, Engine("2.6.8"))
-    assert mapped.match.level is Level.UNSUPPORTED
+    mapped = mapping.to_native(wanted, V, ServerVersion("2.6.8"))
+    assert mapped.match.level is MatchLevel.UNSUPPORTED
     assert "refine_type" in mapped.match.differences[0]
 
 
 def test_booleans_are_the_words_that_every_version_reads() -> None:
     """knowhere#966: "True" makes the build fail for ever before 2.5.8."""
     text = 'scalar:native={"refine":true,"refine_type":"FP16"}'
-    assert native(text, Engine("2.6.8"))["params"]["refine"] == "true"
+    assert native(text, ServerVersion("2.6.8"))["params"]["refine"] == "true"
     text = 'product:native={"index_type":"SCANN","with_raw_data":true}'
-    assert native(text, Engine("2.3.5"))["params"]["with_raw_data"] == "true"
+    assert native(text, ServerVersion("2.3.5"))["params"]["with_raw_data"] == "true"
 
 
 def test_product_codes_that_do_not_fit_are_refused_with_the_nearest() -> None:
     wanted = Quantization.parse("product:ratio=10")
-    mapped = mapping.to_native(wanted, V, Engine("2.3.5"))
-    assert mapped.match.level is Level.UNSUPPORTED
+    mapped = mapping.to_native(wanted, V, ServerVersion("2.3.5"))
+    assert mapped.match.level is MatchLevel.UNSUPPORTED
     nearest = Quantization.parse(mapped.match.support[0])
-    assert mapping.to_native(nearest, V, Engine("2.3.5")).match.level is Level.EXACT
+    assert mapping.to_native(nearest, V, ServerVersion("2.3.5")).match.level is MatchLevel.EXACT
 
 
 def test_cousins_are_told() -> None:
-    found = mapping.to_native(Quantization.parse("binary"), V, Engine("2.6.8"))
-    assert found.match.level is Level.DIFFERS
+    found = mapping.to_native(Quantization.parse("binary"), V, ServerVersion("2.6.8"))
+    assert found.match.level is MatchLevel.DIFFERS
     assert found.target.kind is Kind.ROTATIONAL
     assert "RaBitQ" in found.match.differences[0]
     asked = Quantization.parse("scalar:per=collection")
-    found = mapping.to_native(asked, V, Engine("2.3.5"))
+    found = mapping.to_native(asked, V, ServerVersion("2.3.5"))
     assert found.match.differences == (mapping.PER_DIMENSION,)
 
 
 def test_autoindex_is_what_it_is_on_that_version() -> None:
     """milvus#47386: four bits without a word from 2.6.10."""
     index = {"index_type": "AUTOINDEX", "params": {}}
-    assert mapping.from_native(index, V, Engine("2.6.9")).kind is Kind.NONE
-    now = mapping.from_native(index, V, Engine("2.6.10"))
+    assert mapping.from_native(index, V, ServerVersion("2.6.9")).kind is Kind.NONE
+    now = mapping.from_native(index, V, ServerVersion("2.6.10"))
     assert (now.kind, now.bits) == (Kind.SCALAR, 4)
-    assert mapping.from_native(index, V, Engine("3.2.2", LITE)).kind is Kind.NONE
+    assert mapping.from_native(index, V, ServerVersion("3.2.2", LITE)).kind is Kind.NONE
 
 
 @pytest.mark.parametrize(
@@ -210,11 +212,11 @@ def quantizations(draw: st.DrawFn) -> Quantization:
     st.sampled_from([8, 96, 384, 1000]),
 )
 def test_what_is_sent_is_read_back_as_the_target(
-    wanted: Quantization, engine: Engine, current: Any, dim: int
+    wanted: Quantization, engine: ServerVersion, current: Any, dim: int
 ) -> None:
     vector = Vector(dim)
     mapped = mapping.to_native(wanted, vector, engine, current)
-    if mapped.match.level is Level.UNSUPPORTED:
+    if mapped.match.level is MatchLevel.UNSUPPORTED:
         assert mapped.native is None
         assert mapped.match.support, "a refusal says what would do"
         return
@@ -223,11 +225,11 @@ def test_what_is_sent_is_read_back_as_the_target(
     if mapped.native["index_type"] != mapping.BITS:
         assert mapping.from_native(mapped.native, vector, engine) == mapped.target
         assert mapping.satisfies(mapped.native, mapped.native, wanted.native)
-    if mapped.match.level is Level.EXACT:
+    if mapped.match.level is MatchLevel.EXACT:
         assert mapped.target.kind is wanted.kind
         assert mapped.target.bits == wanted.bits
 
 
 def test_a_server_that_calls_itself_lite_is_a_server() -> None:
     """The package `milvus` says v2.3.5-lite; it is the real one."""
-    assert native("product", Engine("2.3.5-lite", SERVER)) is not None
+    assert native("product", ServerVersion("2.3.5-lite", SERVER)) is not None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from milvus_help import NAME
+from milvus_helpers import NAME
 
 import qadapt as qa
 from qadapt.api import Database

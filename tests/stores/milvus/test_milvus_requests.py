@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("pymilvus")
 
 from milvus_contract import Recorder, start
-from milvus_help import NAME, carry_out, plan
+from milvus_helpers import NAME, carry_out, plan
 from pymilvus.grpc_gen import common_pb2, schema_pb2
 
 from qadapt.errors import AddressError, InputError, StoreError, UnsupportedError
@@ -290,7 +290,7 @@ def test_codes_on_disk_are_mmap_of_the_index_from_2_4(at: Callable[[str], Opened
 
 
 @pytest.mark.parametrize(
-    ("version", "text", "becomes", "kinds"),
+    ("version", "text", "target_vector", "kinds"),
     [
         ("2.6.22", "rotational:bits=1", None, {"vector": "IVF_RABITQ"}),
         ("v2.5.27", "binary", None, {"vector": "HNSW", "qadapt_bits_vector": "BIN_FLAT"}),
@@ -302,7 +302,7 @@ def test_a_copy_and_the_moved_alias(
     at: Callable[[str], Opened],
     version: str,
     text: str | None,
-    becomes: Vector | None,
+    target_vector: Vector | None,
     kinds: dict[str, str],
 ) -> None:
     store, recorder = at(version)
@@ -311,8 +311,8 @@ def test_a_copy_and_the_moved_alias(
     store.connection.client.create_partition(f"{NAME}_v1", "red")
     store.switch_alias(NAME, f"{NAME}_v1")
     info = store.info(NAME)
-    if becomes is not None:
-        steps = store.recreate_steps(info, "", becomes)
+    if target_vector is not None:
+        steps = store.recreate_steps(info, "", target_vector)
     else:
         steps = store.alias_steps(info, "", Quantization.parse(text))
     recorder.requests.clear()

@@ -6,12 +6,12 @@ import time
 
 import numpy as np
 import pytest
-from milvus_help import NAME, carry_out, fill, kind, plan, recall, state, status, take_back
+from milvus_helpers import NAME, carry_out, fill, kind, plan, recall, state, status, take_back
 
 from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError, UnsupportedError
 from qadapt.model import Batch, Kind, Quantization, Rescore, State, Vector
 from qadapt.stores.base import Progress, Search, silent
-from qadapt.stores.milvus import bits
+from qadapt.stores.milvus import binary_sidecar
 from qadapt.stores.milvus.status import GROWING, IN_SEGMENTS, MOST
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
@@ -114,8 +114,8 @@ def test_deleted_and_replaced_rows_are_in_no_codes(server: MilvusStore, sample: 
     found = status(server)
     assert found.state is State.BUILDING
     assert "deleted or replaced" in found.reason
-    told = {each.signal: each.value for each in found.evidence}
-    assert (told[IN_SEGMENTS], told[GROWING], told[MOST]) == (2000, 2000, 0)
+    reported = {each.signal: each.value for each in found.evidence}
+    assert (reported[IN_SEGMENTS], reported[GROWING], reported[MOST]) == (2000, 2000, 0)
     carry_out(server, plan(server, "scalar"))
     assert state(server) is State.ACTIVE
     server.write(NAME, Batch(range(3000, 3300), {"": sample.rows[:300]}))
@@ -246,7 +246,7 @@ def test_a_collection_that_is_not_there(server: MilvusStore) -> None:
 def bits_of(store: MilvusStore) -> list[str]:
     """The collections that hold the sign bits of ours."""
     names: list[str] = store.connection.client.list_collections()
-    return [name for name in names if name.startswith(NAME + bits.MARK)]
+    return [name for name in names if name.startswith(NAME + binary_sidecar.MARK)]
 
 
 def test_bits_are_kept_in_step_and_searched(server: MilvusStore, sample: Sample) -> None:

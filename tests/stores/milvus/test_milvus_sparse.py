@@ -11,11 +11,11 @@ import pytest
 import qadapt as qa
 from qadapt.api import Database
 from qadapt.errors import InputError, UnsupportedError
-from qadapt.model import Beside, Extra, Ragged, Vector
-from qadapt.model.ragged import of_sparse
+from qadapt.model import CollectionSchema, ExtraVector, RaggedArray, Vector
+from qadapt.model.ragged_arrays import from_sparse
 from qadapt.stores.base import Search
 
-WORDS = Beside(extras={"words": Extra("sparse")})
+WORDS = CollectionSchema(extras={"words": ExtraVector("sparse")})
 ROWS = [([7, 3], [0.5, 0.25]), ([2**32 - 2], [1e-45]), ([0], [3e38])]
 
 
@@ -28,16 +28,16 @@ def lite(tmp_path: Path) -> Iterator[Database]:
         yield database
 
 
-def batch(words: Ragged | None, count: int = 3) -> qa.Batch:
+def batch(words: RaggedArray | None, count: int = 3) -> qa.Batch:
     extras = {} if words is None else {"words": words}
     return qa.Batch(range(count), {"": np.ones((count, 2))}, extras=extras)
 
 
 def test_rows_come_back_bit_for_bit(lite: Database) -> None:
     store = lite._store
-    store.write("docs", batch(of_sparse(ROWS)))
+    store.write("docs", batch(from_sparse(ROWS)))
     found = store.fetch("docs", [2, 0, 1], vectors=["words"])
-    wanted = of_sparse([ROWS[2], ROWS[0], ROWS[1]])
+    wanted = from_sparse([ROWS[2], ROWS[0], ROWS[1]])
     read = found.extras["words"]
     assert read.indices is not None
     assert wanted.indices is not None
@@ -45,15 +45,18 @@ def test_rows_come_back_bit_for_bit(lite: Database) -> None:
     assert read.values.tobytes() == wanted.values.tobytes()
     assert read.offsets.tolist() == wanted.offsets.tolist()
     assert set(next(iter(store.read("docs"))).vectors) == {""}
-    assert store.beside("docs").extras["words"].native["index_type"] == "SPARSE_INVERTED_INDEX"
-    assert store.beyond_rows("docs") == {}
+    assert (
+        store.collection_schema("docs").extras["words"].native["index_type"]
+        == "SPARSE_INVERTED_INDEX"
+    )
+    assert store.uncopied("docs") == {}
     with pytest.raises(UnsupportedError, match="SPARSE_FLOAT_VECTOR"):
         store.search("docs", np.ones((1, 2)), Search(k=1, vector="words"))
 
 
 def test_entries_of_0_are_dropped(lite: Database) -> None:
-    """Why ``keeps_zeros`` is False: seen on 3.2.2."""
-    lite._store.write("docs", batch(of_sparse([([1, 2], [0.0, 0.5])]), 1))
+    """Why ``keeps_explicit_zeros`` is False: seen on 3.2.2."""
+    lite._store.write("docs", batch(from_sparse([([1, 2], [0.0, 0.5])]), 1))
     read = lite._store.fetch("docs", [0], vectors=["words"]).extras["words"]
     assert read.values.tolist() == [0.5]
 
@@ -72,7 +75,7 @@ def test_what_milvus_does_not_take_is_refused_before(
     lite: Database, rows: list[tuple[list[int], list[float]] | None], why: str
 ) -> None:
     with pytest.raises(InputError, match=why):
-        lite._store.write("docs", batch(of_sparse(rows), 1))
+        lite._store.write("docs", batch(from_sparse(rows), 1))
     with pytest.raises(InputError, match="each row needs"):
         lite._store.write("docs", batch(None, 1))
     assert lite["docs"].count() == 0
@@ -93,10 +96,10 @@ def test_the_server_2_3_5_has_none(live: Callable[[str], str], tmp_path: Path) -
         version = there._store.server().version or ""
         if not version.startswith("2.3"):
             pytest.skip(f"this server is {version}, which has them")
-        told = there._store.refuses_beside(WORDS)
-        assert "sparse vectors need Milvus 2.4" in told["extras.words"]
+        reported = there._store.unsupported_schema(WORDS)
+        assert "sparse vectors need Milvus 2.4" in reported["extras.words"]
         here._store.create("docs", {"": Vector(2, "dot")}, {}, WORDS)
-        here._store.write("docs", batch(of_sparse(ROWS)))
+        here._store.write("docs", batch(from_sparse(ROWS)))
         with pytest.raises(UnsupportedError, match=r"sparse-vectors: words .*2\.4"):
             qa.migrate((here, "docs"), (there, "Sparse_refused"))
         assert "Sparse_refused" not in there.collections()

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from qadapt.model import Quantization, State
-from qadapt.stores.milvus.status import IN_SEGMENTS, LEAST, MOST, Seen, Segment, judge
+from qadapt.stores.milvus.status import IN_SEGMENTS, LEAST, MOST, Observation, Segment, status_of
 
 SQ8 = {"index_name": "v_ivf_sq8", "index_type": "IVF_SQ8", "metric_type": "L2", "params": {}}
 TOLD = {"state": "Finished", "indexed_rows": 5000}
 
 
-def seen(segments: Any, count: int = 5000, **changes: Any) -> Seen:
+def observation(segments: Any, count: int = 5000, **changes: Any) -> Observation:
     """A collection set to scalar codes, which ``describe_index`` calls finished.
 
     Rows of segments are live where nothing else is told.
@@ -26,23 +26,23 @@ def seen(segments: Any, count: int = 5000, **changes: Any) -> Seen:
         "told": TOLD,
         **changes,
     }
-    return Seen(count=count, segments=segments, **values)
+    return Observation(count=count, segments=segments, **values)
 
 
 def test_finished_is_not_enough() -> None:
     """Facts section 3: searches went over unindexed data for 11 s after Finished."""
-    assert judge(seen([])).state is State.BUILDING
-    status = judge(seen([Segment(5000, None)]))
+    assert status_of(observation([])).state is State.BUILDING
+    status = status_of(observation([Segment(5000, None)]))
     assert status.state is State.BUILDING
     signals = {item.signal: item.value for item in status.evidence}
     assert signals["describe_index: state (not enough by itself)"] == "Finished"
-    assert judge(seen([Segment(5000, "v_ivf_sq8")])).state is State.ACTIVE
+    assert status_of(observation([Segment(5000, "v_ivf_sq8")])).state is State.ACTIVE
 
 
 @pytest.mark.parametrize(("rows", "state"), [(1023, State.IGNORED), (1024, State.BUILDING)])
 def test_segments_under_1024_rows_are_ignored_by_rule(rows: int, state: State) -> None:
     """milvus#25234."""
-    status = judge(seen([Segment(rows, None)], count=rows))
+    status = status_of(observation([Segment(rows, None)], count=rows))
     assert status.state is state
     if state is State.IGNORED:
         assert "1,024" in status.reason
@@ -50,18 +50,18 @@ def test_segments_under_1024_rows_are_ignored_by_rule(rows: int, state: State) -
 
 
 def test_an_index_of_another_name_is_not_this_one() -> None:
-    assert judge(seen([Segment(5000, "v_hnsw")])).state is State.BUILDING
+    assert status_of(observation([Segment(5000, "v_hnsw")])).state is State.BUILDING
 
 
 def test_what_is_not_in_codes_is_told() -> None:
-    status = judge(seen([Segment(4000, "v_ivf_sq8"), Segment(300, None)], count=5000))
+    status = status_of(observation([Segment(4000, "v_ivf_sq8"), Segment(300, None)], count=5000))
     assert status.state is State.ACTIVE
     assert "300 rows" in status.reason
     assert "700 rows" in status.reason
 
 
 def test_more_rows_unflushed_than_in_codes_is_building() -> None:
-    assert judge(seen([Segment(2000, "v_ivf_sq8")], count=9000)).state is State.BUILDING
+    assert status_of(observation([Segment(2000, "v_ivf_sq8")], count=9000)).state is State.BUILDING
 
 
 @pytest.mark.parametrize("lite", [False, True])
@@ -85,11 +85,11 @@ def test_deleted_and_replaced_rows_are_in_no_codes(
 ) -> None:
     index = "IVF_SQ8" if lite else "v_ivf_sq8"
     found = [Segment(rows, index) for rows in segments]
-    status = judge(seen(found, count=count, sealed=sealed, lite=lite))
+    status = status_of(observation(found, count=count, sealed=sealed, lite=lite))
     assert status.state is state
-    told = {item.signal: item.value for item in status.evidence}
-    assert told[LEAST] == told[MOST] == sealed
-    assert told[IN_SEGMENTS] == sum(segments)
+    reported = {item.signal: item.value for item in status.evidence}
+    assert reported[LEAST] == reported[MOST] == sealed
+    assert reported[IN_SEGMENTS] == sum(segments)
     if not sealed:
         assert "deleted or replaced" in status.reason
 
@@ -97,49 +97,49 @@ def test_deleted_and_replaced_rows_are_in_no_codes(
 def test_dead_rows_of_small_segments_leave_bounds() -> None:
     """600 live rows among 6,000 with codes and 900 without: perhaps they are the 900."""
     segments = [Segment(6000, "v_ivf_sq8"), Segment(900, None)]
-    status = judge(seen(segments, count=600, sealed=600))
+    status = status_of(observation(segments, count=600, sealed=600))
     assert status.state is State.UNKNOWN
     assert "at most 600 of 600 rows" in status.reason
-    status = judge(seen(segments, count=1000, sealed=1000))
+    status = status_of(observation(segments, count=1000, sealed=1000))
     assert status.state is State.ACTIVE
     assert "up to 900 rows" in status.reason
     # All that is live is in the segment without codes.
     dead = [Segment(0, "v_ivf_sq8"), Segment(900, None)]
-    assert judge(seen(dead, count=900, sealed=900)).state is State.IGNORED
+    assert status_of(observation(dead, count=900, sealed=900)).state is State.IGNORED
 
 
 def test_live_rows_that_nobody_counts_are_unknown() -> None:
-    status = judge(seen([Segment(5000, "v_ivf_sq8")], sealed=None))
+    status = status_of(observation([Segment(5000, "v_ivf_sq8")], sealed=None))
     assert status.state is State.UNKNOWN
 
 
 def test_an_unloaded_collection_obeys_nothing() -> None:
-    status = judge(seen(None, loaded=False))
+    status = status_of(observation(None, loaded=False))
     assert status.state is State.IGNORED
     assert "not loaded" in status.reason
 
 
 def test_what_cannot_be_seen_is_unknown() -> None:
-    assert judge(seen(None)).state is State.UNKNOWN
-    assert judge(seen([], count=0)).state is State.UNKNOWN
+    assert status_of(observation(None)).state is State.UNKNOWN
+    assert status_of(observation([], count=0)).state is State.UNKNOWN
     other = [Segment(5000, "title_hnsw_sq")]
-    assert judge(seen(other, several=2)).state is State.UNKNOWN
+    assert status_of(observation(other, several=2)).state is State.UNKNOWN
 
 
 def test_lite_is_judged_by_its_files() -> None:
     lite: dict[str, Any] = {"lite": True}
-    assert judge(seen([], **lite)).state is State.BUILDING
-    assert judge(seen([Segment(None, None)], **lite)).state is State.BUILDING
-    assert judge(seen([Segment(5000, "IVF_SQ8")], **lite)).state is State.ACTIVE
+    assert status_of(observation([], **lite)).state is State.BUILDING
+    assert status_of(observation([Segment(None, None)], **lite)).state is State.BUILDING
+    assert status_of(observation([Segment(5000, "IVF_SQ8")], **lite)).state is State.ACTIVE
     partly = [Segment(2500, "IVF_SQ8"), Segment(2500, None)]
-    assert judge(seen(partly, **lite)).state is State.BUILDING
+    assert status_of(observation(partly, **lite)).state is State.BUILDING
     # A wrapped client may hide where its files are.
-    assert judge(seen(None, **lite)).state is State.UNKNOWN
+    assert status_of(observation(None, **lite)).state is State.UNKNOWN
 
 
 def test_floats_are_absent_whatever_is_loaded() -> None:
     plain = {**SQ8, "index_type": "HNSW"}
     none = Quantization.parse("none")
-    assert judge(seen([], quantization=none, index=plain)).state is State.ABSENT
-    status = judge(seen(None, quantization=none, index=None, loaded=False))
+    assert status_of(observation([], quantization=none, index=plain)).state is State.ABSENT
+    status = status_of(observation(None, quantization=none, index=None, loaded=False))
     assert (status.state, status.reason) == (State.ABSENT, "there is no index")

@@ -8,15 +8,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from qdrant_help import (
+from qdrant_helpers import (
     BINARY,
     NEW,
     PATH,
     TELEMETRY,
     UNNAMED,
-    Merging,
+    FakeOptimizer,
+    RecordedSequence,
     Replay,
-    Story,
     info_of,
     ok,
     recording,
@@ -31,7 +31,8 @@ from qadapt.api import Database
 from qadapt.errors import InputError
 from qadapt.model import State
 from qadapt.stores.base import Search, silent
-from qadapt.stores.qdrant import config, mapping, memory, recreate
+from qadapt.stores.qdrant import mapping
+from qadapt.stores.qdrant.server import copy_switch, memory, schema
 
 CREATED = (
     "binary", "binary_one_half", "binary_q8", "binary_qbin", "binary_ram", "binary_two_bits",
@@ -47,7 +48,7 @@ CREATED = (
 def test_what_1_19_keeps_is_no_difference(name: str) -> None:
     body = {**recording(f"create/{name}", NEW)["request"]["body"]}
     body["vectors"] = {"": body["vectors"]}
-    assert config.differences(body, result(f"create/{name}__read_back")) == []
+    assert schema.differences(body, result(f"create/{name}__read_back")) == []
 
 
 # -- (a) quantiles have 32 bits ------------------------------------------------------------------
@@ -172,7 +173,7 @@ def test_a_copy_is_created_with_the_fields_of_create_collection_alone() -> None:
     source = copy.deepcopy(result("life/018_active_load_info"))
     params = source["config"]["params"]
     params.update(read_fan_out_factor=2, read_fan_out_delay_ms=50, sparse_vectors={"s": {}})
-    body = recreate.creation(source, {"": {"datatype": "float16"}})
+    body = copy_switch.creation(source, {"": {"datatype": "float16"}})
     assert "read_fan_out_factor" not in body
     assert "read_fan_out_delay_ms" not in body
     assert body["vectors"] == {"size": 256, "distance": "Cosine", "datatype": "float16"}
@@ -262,13 +263,13 @@ def test_a_copy_keeps_to_strict_mode_and_sets_the_rest_by_a_patch() -> None:
 
 
 def test_bytes_of_codes_are_those_that_the_server_reports() -> None:
-    told = copy.deepcopy(result("placement/07_memory"))
-    told["vectors"][0]["quantized"] = {
+    reported = copy.deepcopy(result("placement/07_memory"))
+    reported["vectors"][0]["quantized"] = {
         "disk_bytes": 640_100, "ram_bytes": 640_000, "cached_bytes": 0, "expected_cache_bytes": 0
     }  # fmt: skip
     seen = telemetry_of("articles", [{"": (20_000, "hnsw", BINARY)}])
     server = serve(info_of(UNNAMED, BINARY), seen, version=NEW, count=20_000)
-    server.on("GET", PATH + "/memory", ok(told))
+    server.on("GET", PATH + "/memory", ok(reported))
     articles = Database(server.store())["articles"]
     vector = articles.info().vectors[""]
     values = {each.signal: each.value for each in vector.status.evidence}
@@ -326,7 +327,7 @@ def test_a_time_out_of_optimizations_leaves_the_rest_of_the_look() -> None:
 
 def test_a_changed_threshold_is_planned_as_such() -> None:
     codes = {"scalar": {"type": "int8"}}
-    server = Merging(info_of(UNNAMED, codes, threshold=10_000), 5_000, index="plain")
+    server = FakeOptimizer(info_of(UNNAMED, codes, threshold=10_000), 5_000, index="plain")
     server.codes = {"": None}
     (step,) = Database(server.store())["articles"].plan("scalar:bits=7").steps
     assert step.action == "set indexing_threshold 10,000 KB -> 1,875 KB"
@@ -362,12 +363,12 @@ def test_a_survey_of_100_collections_is_one_telemetry_call() -> None:
 def test_inspect_of_a_server_makes_one_telemetry_call(monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
-    from qadapt.cli import app, look
+    from qadapt.cli import app, inspection
 
     server = many(["a", "b", "c"])
-    monkeypatch.setattr(look, "open_database", lambda url: Database(server.store()))
-    told = CliRunner().invoke(app.app, ["inspect", "qdrant+http://qdrant.test:6333", "--json"])
-    assert told.exit_code == 0, told.output
+    monkeypatch.setattr(inspection, "open_database", lambda url: Database(server.store()))
+    reported = CliRunner().invoke(app.app, ["inspect", "qdrant+http://qdrant.test:6333", "--json"])
+    assert reported.exit_code == 0, reported.output
     assert len(server.bodies("GET", TELEMETRY)) == 1
 
 
@@ -411,7 +412,7 @@ def test_the_recorded_life_is_led_by_qadapt_as_it_was_recorded() -> None:
         [*(page(number, step) for number in polls), end(last, step)]
         for _, _, polls, last, step in STEPS
     ]
-    story = Story("articles", chapters, 20_000, NEW)
+    story = RecordedSequence("articles", chapters, 20_000, NEW)
     articles = Database(story.store())["articles"]
     for wanted, *_ in STEPS:
         change = articles.plan(wanted).apply(yes=True, timeout=10)
@@ -432,14 +433,14 @@ def test_the_recorded_life_is_led_by_qadapt_as_it_was_recorded() -> None:
     ],
 )
 def test_the_recorded_queries_are_sent_as_recorded(name: str, search: Search) -> None:
-    told = recording(f"life/{name}", NEW)
+    reported = recording(f"life/{name}", NEW)
     seen = telemetry_of("articles", [{"": (20_000, "hnsw", BINARY)}])
     server = serve(info_of({"size": 4, "distance": "Cosine"}, BINARY), seen, version=NEW)
     points = [
-        each for each in told["response"]["body"]["result"]["points"] if isinstance(each, dict)
+        each for each in reported["response"]["body"]["result"]["points"] if isinstance(each, dict)
     ]
     server.on("POST", PATH + "/points/query/batch", ok([{"points": points}]))
     hits = server.store().search("articles", np.ones((1, 4), dtype=np.float32), search)
     (body,) = server.bodies("POST", PATH + "/points/query/batch")[0]["searches"]
-    assert body["params"] == told["request"]["body"]["params"]
+    assert body["params"] == reported["request"]["body"]["params"]
     assert hits.ids.tolist()[0] == [each["id"] for each in points]

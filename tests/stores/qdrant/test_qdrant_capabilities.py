@@ -6,16 +6,16 @@ import subprocess
 import sys
 
 import pytest
-from qdrant_help import Replay
+from qdrant_helpers import Replay
 
 from qadapt.model import Support
 from qadapt.model.capabilities import FEATURES
-from qadapt.stores.qdrant.connection import LOCAL
-from qadapt.stores.qdrant.store import QdrantStore
+from qadapt.stores.qdrant.server.connection import LOCAL
+from qadapt.stores.qdrant.server.store import QdrantStore
 
 
 def test_every_feature_is_declared_and_says_how_it_was_checked() -> None:
-    declared = QdrantStore.profile.declared()
+    declared = QdrantStore.profile.declared_capabilities()
     assert set(FEATURES) <= set(declared.features)
     for name, each in declared.features.items():
         assert each.support is Support.NATIVE, name
@@ -39,7 +39,7 @@ def test_an_older_server_has_less(version: str, lacking: str) -> None:
 
 
 def test_local_mode_has_no_quantization_and_says_why() -> None:
-    found = QdrantStore.profile.declared(None, LOCAL)
+    found = QdrantStore.profile.declared_capabilities(None, LOCAL)
     assert found["native-quantization"].support is Support.CLIENT
     assert found["native-rotational:4"].support is Support.UNSUPPORTED
     assert "local mode" in found["native-quantization"].reason

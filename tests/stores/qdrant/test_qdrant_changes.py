@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from qdrant_help import (
+from qdrant_helpers import (
     BINARY,
     PATH,
     SCALAR,

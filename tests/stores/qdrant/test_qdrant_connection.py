@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from qdrant_help import info_of, serve, telemetry_of
+from qdrant_helpers import info_of, serve, telemetry_of
 
 import qadapt as qa
 from qadapt.errors import AddressError, BusyError, InputError, UnsupportedError
 from qadapt.model.address import Address
-from qadapt.stores.qdrant.connection import address_of, check_name, connect
+from qadapt.stores.qdrant.server.connection import address_of, check_name, connect
 
 
 def test_an_unknown_option_of_an_address() -> None:
@@ -21,7 +21,7 @@ def test_an_unknown_option_of_an_address() -> None:
 
 
 def test_addresses_become_the_clients_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    from qadapt.stores.qdrant import connection
+    from qadapt.stores.qdrant.server import connection
 
     def settings(text: str) -> dict[str, Any]:
         return connection._server_settings(Address.parse(text))

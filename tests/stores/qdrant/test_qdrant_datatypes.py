@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from qdrant_help import info_of, serve
+from qdrant_helpers import info_of, serve
 
 import qadapt as qa
 from qadapt.errors import InputError
 from qadapt.model import Vector
-from qadapt.stores.qdrant import gates
+from qadapt.stores.qdrant import version
 
 
 @pytest.mark.parametrize("datatype", ["bfloat16", "int8"])
 def test_datatypes_of_other_stores_are_refused_by_name(datatype: Any) -> None:
-    problem = gates.datatype(Vector(4, datatype=datatype), None)
+    problem = version.datatype(Vector(4, datatype=datatype), None)
     assert problem == f"Qdrant has no vectors of the datatype {datatype}"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_help import ISSUES
+from qdrant_helpers import ISSUES
 
 from qadapt.stores.qdrant import mapping
 from qadapt.testing.data import Sample, clustered

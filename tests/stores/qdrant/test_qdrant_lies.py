@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from qdrant_help import (
+from qdrant_helpers import (
     ISSUES,
     Replay,
     answer,
     info_of,
-    life,
+    lifecycle,
     ok,
     recording,
     refused,
@@ -33,9 +33,11 @@ from qadapt.errors import (
     StoreError,
     UnsupportedError,
 )
-from qadapt.model import Level, Vector
+from qadapt.model import MatchLevel, Vector
 from qadapt.stores.base import Search, silent
-from qadapt.stores.qdrant import mapping, recreate, searching, waiting
+from qadapt.stores.qdrant import mapping
+from qadapt.stores.qdrant.server import copy_switch, polling
+from qadapt.stores.qdrant.server import search as qdrant_search
 
 V = Vector(8)
 UNNAMED = {"size": 8, "distance": "Cosine"}
@@ -59,14 +61,14 @@ BINARY = {"binary": {}}
 )
 def test_a_field_that_1_16_drops_with_status_200_is_named_by_the_read_back(name: str) -> None:
     """memory before 1.19 and anything unknown (docs/engines/qdrant.md#dropped-fields)."""
-    from qadapt.stores.qdrant import config
+    from qadapt.stores.qdrant.server import schema
 
     sent = recording(f"create/{name}")
     assert sent["response"]["status"] == 200
     info = recording(f"create/{name}__read_back")["response"]["body"]["result"]
     body = {**sent["request"]["body"]}
     body["vectors"] = {"": body["vectors"]}
-    found = config.differences(body, info)
+    found = schema.differences(body, info)
     assert len(found) == 1
     assert any(word in found[0] for word in ("memory", "foo", "binary"))
 
@@ -91,12 +93,12 @@ def test_a_field_that_1_16_drops_with_status_200_is_named_by_the_read_back(name:
     ],
 )
 def test_what_1_16_keeps_is_no_difference(name: str) -> None:
-    from qadapt.stores.qdrant import config
+    from qadapt.stores.qdrant.server import schema
 
     body = {**recording(f"create/{name}")["request"]["body"]}
     body["vectors"] = {"": body["vectors"]}
     info = recording(f"create/{name}__read_back")["response"]["body"]["result"]
-    assert config.differences(body, info) == []
+    assert schema.differences(body, info) == []
 
 
 def test_dropped_memory_is_never_sent_before_1_19() -> None:
@@ -106,25 +108,25 @@ def test_dropped_memory_is_never_sent_before_1_19() -> None:
         assert native is not None
         assert list(native["quantization_config"]["binary"]) == [word]
     mapped = Replay("1.16.3").store().map(qa.binary(native={"memory": "pinned"}), V)
-    assert mapped.match.level is Level.UNSUPPORTED
+    assert mapped.match.level is MatchLevel.UNSUPPORTED
     assert "drop it without a word" in mapped.match.differences[0]
 
 
 def test_dropped_encoding_is_never_sent_before_1_15() -> None:
     """One bit would be built without a word (docs/engines/qdrant.md#dropped-fields)."""
     for wanted in (qa.binary(bits=2), qa.binary(query_bits=8)):
-        assert Replay("1.14.1").store().map(wanted, V).match.level is Level.UNSUPPORTED
-        assert Replay("1.15.0").store().map(wanted, V).match.level is Level.EXACT
+        assert Replay("1.14.1").store().map(wanted, V).match.level is MatchLevel.UNSUPPORTED
+        assert Replay("1.15.0").store().map(wanted, V).match.level is MatchLevel.EXACT
     raw = qa.binary(native={"encoding": "two_bits"})
-    assert Replay("1.14.1").store().map(raw, V).match.level is Level.UNSUPPORTED
+    assert Replay("1.14.1").store().map(raw, V).match.level is MatchLevel.UNSUPPORTED
 
 
 @pytest.mark.parametrize(("bits", "since"), [(4, "1.18.0"), (8, "1.20.0"), (1.5, "1.18.0")])
 def test_turbo_is_refused_before_it_is_sent(bits: float, since: str) -> None:
     wanted = qa.rotational(bits=bits)
     assert recording("create/odd_turbo")["response"]["status"] == 400
-    assert Replay("1.16.3").store().map(wanted, V).match.level is Level.UNSUPPORTED
-    assert Replay(since).store().map(wanted, V).match.level is not Level.UNSUPPORTED
+    assert Replay("1.16.3").store().map(wanted, V).match.level is MatchLevel.UNSUPPORTED
+    assert Replay(since).store().map(wanted, V).match.level is not MatchLevel.UNSUPPORTED
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,7 @@ def test_a_patch_that_is_taken_and_not_kept_is_an_error_that_names_the_field() -
     server.on("GET", "/collections/articles", ok(info_of(UNNAMED)), ok(info_of(UNNAMED, BINARY)))
     body = {"quantization_config": {"binary": {"memory": "pinned"}}}
     with pytest.raises(StoreError, match=r"quantization_config\.binary\.memory: sent 'pinned'"):
-        waiting.patch(server.store().connection, "articles", body)
+        polling.patch(server.store().connection, "articles", body)
 
 
 def test_a_creation_that_is_not_kept_is_dropped_again() -> None:
@@ -171,11 +173,11 @@ def test_a_creation_that_is_not_kept_is_dropped_again() -> None:
 
 def test_quantile_is_told_as_what_it_is() -> None:
     mapped = Replay().store().map(qa.scalar(bits=7, quantile=0.99), V)
-    assert mapped.match.level is Level.DIFFERS
+    assert mapped.match.level is MatchLevel.DIFFERS
     assert mapped.match.differences == (mapping.QUANTILE,)
     assert ISSUES + "9902" in mapping.QUANTILE
     full = Replay().store().map(qa.scalar(bits=7, per="collection"), V)
-    assert full.match.level is Level.EXACT
+    assert full.match.level is MatchLevel.EXACT
 
 
 def params_of(server: Replay) -> Any:
@@ -214,7 +216,7 @@ def test_rescoring_without_oversampling_is_told_with_its_candidates() -> None:
 def test_so_many_candidates_from_each_segment_is_told() -> None:
     two = [{"": (1000, "hnsw", BINARY)}, {"": (1000, "hnsw", BINARY)}]
     hits, params = searched(BINARY, Search(k=10, rescore=qa.Rescore(3)), segments=two)
-    assert hits.how.notes == (searching.PER_SEGMENT.format(2),)
+    assert hits.how.notes == (qdrant_search.PER_SEGMENT.format(2),)
     assert params["quantization"] == {"rescore": True, "oversampling": 3.0}
 
 
@@ -232,13 +234,13 @@ def test_scores_of_binary_codes_without_rescoring_are_marked() -> None:
     assert scores[0]["score"] == 172.0
     hits, _ = searched(BINARY, Search(k=2, rescore=qa.Rescore(source="off")))
     assert hits.how.scores == "approximate"
-    assert searching.RAW_COUNTS in hits.how.notes
+    assert qdrant_search.RAW_COUNTS in hits.how.notes
 
 
 def test_binary_under_euclid_comes_descending_and_is_not_turned_round() -> None:
     hits, _ = searched(BINARY, Search(k=2, rescore=qa.Rescore(source="off")), distance="Euclid")
     assert hits.scores.tolist() == [[3.0, 2.0]]
-    assert searching.RAW_COUNTS in hits.how.notes
+    assert qdrant_search.RAW_COUNTS in hits.how.notes
 
 
 @pytest.mark.parametrize(
@@ -251,8 +253,8 @@ def test_scores_of_scalar_codes_under_euclid_are_marked_before_1_19(
     off = Search(k=2, rescore=qa.Rescore(source="off"))
     hits, _ = searched(codes, off, distance="Euclid", version=version)
     assert hits.how.scores == "approximate"
-    assert (searching.WRONG_EUCLID in hits.how.notes) is wrong
-    assert ISSUES + "9515" in searching.WRONG_EUCLID
+    assert (qdrant_search.WRONG_EUCLID in hits.how.notes) is wrong
+    assert ISSUES + "9515" in qdrant_search.WRONG_EUCLID
 
 
 def test_exact_euclid_scores_are_negative_squares() -> None:
@@ -266,7 +268,7 @@ def test_exact_euclid_scores_are_negative_squares() -> None:
 
 def test_an_unchanged_setting_sends_no_patch_that_would_restart_a_build() -> None:
     server = serve(info_of(UNNAMED, BINARY, status="yellow"))
-    assert not waiting.patch(server.store().connection, "articles", {"quantization_config": BINARY})
+    assert not polling.patch(server.store().connection, "articles", {"quantization_config": BINARY})
     assert server.writes() == []
 
 
@@ -274,7 +276,7 @@ def test_telemetry_and_optimizations_that_the_typed_client_cannot_parse_are_read
     """626 errors of pydantic on 1.16.3 (docs/engines/qdrant.md#telemetry)."""
     from qdrant_client.http.exceptions import ResponseHandlingException
 
-    story = life()
+    story = lifecycle()
     store = story.store()
     with pytest.raises(ResponseHandlingException):
         store.connection.client.http.service_api.telemetry(details_level=4)
@@ -310,14 +312,14 @@ def test_alias_actions_are_not_atomic_so_one_is_sent_after_a_look() -> None:
     assert recording("aliases/15_partial_failure_is_atomic")["response"]["status"] == 404
     server = Replay().on("GET", "/collections/nope/exists", answer("server/exists_false"))
     with pytest.raises(NotFoundError, match="not switched"):
-        recreate.switch(server.store().connection, "live", "nope")
+        copy_switch.switch(server.store().connection, "live", "nope")
     assert server.writes() == []
     server.on("GET", "/collections/v1/exists", answer("server/exists_true"))
     listed = {"alias_name": "live", "collection_name": "v1"}
     empty = ok({"aliases": []})
     server.on("GET", "/aliases", empty, ok({"aliases": [listed]}))
     server.on("POST", "/collections/aliases", answer("aliases/08_create_again_moves"))
-    recreate.switch(server.store().connection, "live", "v1")
+    copy_switch.switch(server.store().connection, "live", "v1")
     sent = recording("aliases/08_create_again_moves")["request"]["body"]
     assert server.writes() == [("POST", "/collections/aliases", sent)]
 
@@ -422,4 +424,4 @@ def test_refused_words_of_the_server_do_not_hide_behind_ours() -> None:
     text = recording("patch/error_quantile7")["response"]["body"]["status"]["error"]
     server.on("PATCH", "/collections/articles", refused(422, text))
     with pytest.raises(StoreError, match=r"must be from 0\.5 to 1\.0"):
-        waiting.patch(server.store().connection, "articles", {"quantization_config": BINARY})
+        polling.patch(server.store().connection, "articles", {"quantization_config": BINARY})

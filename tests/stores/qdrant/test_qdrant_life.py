@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from qdrant_help import Story, info_of, life, ok, recording, serve, telemetry_of
+from qdrant_helpers import RecordedSequence, info_of, lifecycle, ok, recording, serve, telemetry_of
 
 import qadapt as qa
 from qadapt.api import Database
 from qadapt.errors import ApplyError, StoreError, StoreTimeoutError, UnreachableError
 from qadapt.model import Symbol
 from qadapt.stores.base import Progress, silent
-from qadapt.stores.qdrant import waiting
+from qadapt.stores.qdrant.server import polling
 
 SCALAR = qa.scalar(bits=7, quantile=0.99, codes="ram")
 PATH = "/collections/articles"
@@ -29,7 +29,7 @@ def database(story: Any) -> Database:
 
 
 def test_the_whole_life_sends_what_was_recorded_and_is_seen_active_after_each_step() -> None:
-    story = life()
+    story = lifecycle()
     articles = database(story)["articles"]
     assert articles.info().vectors[""].status.state is qa.State.ABSENT
     seen: list[Progress] = []
@@ -63,7 +63,7 @@ def test_the_whole_life_sends_what_was_recorded_and_is_seen_active_after_each_st
 
 
 def test_the_way_back_is_the_former_configuration() -> None:
-    story = life()
+    story = lifecycle()
     articles = database(story)["articles"]
     (first,) = articles.plan(SCALAR).steps
     assert first.reverse == {
@@ -79,7 +79,7 @@ def test_the_way_back_is_the_former_configuration() -> None:
 
 
 def test_planning_what_is_there_sends_nothing() -> None:
-    story = life()
+    story = lifecycle()
     story.at = 1
     story.chapters[1] = story.chapters[1][-1:]
     plan = database(story)["articles"].plan(SCALAR)
@@ -90,7 +90,7 @@ def test_planning_what_is_there_sends_nothing() -> None:
 
 def test_an_identical_patch_that_would_restart_a_running_build_is_never_sent() -> None:
     """Facts section 3, patch/while_optimizing_runs: a PATCH during a build cancels it."""
-    story = life()
+    story = lifecycle()
     story.at = 1
     store = story.store()
     body = recording("life/011_patch_none_to_scalar")["request"]["body"]
@@ -101,7 +101,7 @@ def test_an_identical_patch_that_would_restart_a_running_build_is_never_sent() -
 
 
 def test_a_build_in_progress_is_said_with_its_share() -> None:
-    story = life()
+    story = lifecycle()
     story.at = 3
     status = story.store().info("articles").vectors[""].status
     assert status.state is qa.State.BUILDING
@@ -114,7 +114,7 @@ def test_a_build_in_progress_is_said_with_its_share() -> None:
 def test_a_server_that_goes_away_during_apply_is_finished_by_the_next() -> None:
     import httpx
 
-    story = life()
+    story = lifecycle()
     articles = database(story)["articles"]
     plan = articles.plan(SCALAR)
     inner, down = story.reply, [False]
@@ -136,7 +136,7 @@ def test_a_server_that_goes_away_during_apply_is_finished_by_the_next() -> None:
     assert len(patches(story)) == 1, "the setting was there already, so it was not sent again"
 
 
-class Restarted(Story):
+class Restarted(RecordedSequence):
     """Killed during a rebuild and started again: grey until it is woken."""
 
     def reply(self, request: Any, path: str) -> Any:
@@ -198,13 +198,13 @@ def test_status_green_too_early_is_not_believed() -> None:
     server.sent.clear()
     server.store().run("articles", request, silent, 10)
     looks = len(server.bodies("GET", "/telemetry?details_level=4"))
-    assert looks == 4 + waiting.CALM
+    assert looks == 4 + polling.CALM
 
 
 def test_red_is_a_failure_with_the_optimizers_words() -> None:
     """No space left: https://github.com/qdrant/qdrant/issues/4072."""
-    told = {"error": "Service internal error: No space left on device"}
-    info = info_of(UNNAMED, BINARY, status="red", optimizer_status=told)
+    reported = {"error": "Service internal error: No space left on device"}
+    info = info_of(UNNAMED, BINARY, status="red", optimizer_status=reported)
     server = serve(info, telemetry_of("articles", [{"": (2000, "hnsw", None)}]))
     status = server.store().info("articles").vectors[""].status
     assert (status.state, "No space left" in status.reason) == (qa.State.IGNORED, True)

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qadapt.errors import QadaptError, UnsupportedError
-from qadapt.model import Kind, Level, Quantization, Rescore, Vector, binary, none, product, scalar
+from qadapt.model import (
+    Kind,
+    MatchLevel,
+    Quantization,
+    Rescore,
+    Vector,
+    binary,
+    none,
+    product,
+    scalar,
+)
 from qadapt.stores.qdrant import mapping
 
 V = Vector(384)
@@ -64,7 +74,7 @@ def test_a_mapping_is_read_back_as_what_it_says(
     asked: Quantization, vector: Vector, version: str | None
 ) -> None:
     mapped = mapping.to_native(asked, vector, version)
-    if mapped.match.level is Level.UNSUPPORTED:
+    if mapped.match.level is MatchLevel.UNSUPPORTED:
         assert mapped.match.differences and mapped.match.support
         assert mapped.native is None
         return
@@ -136,7 +146,7 @@ def test_the_json_is_qdrants_own(asked: str, config: dict[str, Any]) -> None:
 )
 def test_a_cousin_is_told(asked: str, word: str) -> None:
     match = mapping.to_native(Quantization.parse(asked), V).match
-    assert match.level is Level.DIFFERS
+    assert match.level is MatchLevel.DIFFERS
     assert any(word in line for line in match.differences)
 
 
@@ -146,7 +156,7 @@ def test_a_cousin_is_told(asked: str, word: str) -> None:
     + [f"rotational:bits={bits}" for bits in ("1", "1.5", "2", "4", "8")],
 )
 def test_the_same_thing_is_exact(asked: str) -> None:
-    assert mapping.to_native(Quantization.parse(asked), V).match.level is Level.EXACT
+    assert mapping.to_native(Quantization.parse(asked), V).match.level is MatchLevel.EXACT
 
 
 @pytest.mark.parametrize(
@@ -167,7 +177,7 @@ def test_the_same_thing_is_exact(asked: str) -> None:
 )
 def test_what_is_not_there_names_what_is(asked: str, support: str) -> None:
     match = mapping.to_native(Quantization.parse(asked), V).match
-    assert match.level is Level.UNSUPPORTED
+    assert match.level is MatchLevel.UNSUPPORTED
     assert support in "; ".join(match.support)
 
 
@@ -182,9 +192,9 @@ def test_what_is_not_there_names_what_is(asked: str, support: str) -> None:
 )
 def test_older_servers_lack_what_came_later(asked: str, first: str, before: str) -> None:
     quantization = Quantization.parse(asked)
-    assert mapping.to_native(quantization, V, first).match.level is Level.EXACT
+    assert mapping.to_native(quantization, V, first).match.level is MatchLevel.EXACT
     match = mapping.to_native(quantization, V, before).match
-    assert match.level is Level.UNSUPPORTED
+    assert match.level is MatchLevel.UNSUPPORTED
     assert before in match.differences[0]
 
 
@@ -213,10 +223,10 @@ def test_own_fields_are_merged_last() -> None:
 
 def test_float16_is_there_where_the_datatype_is() -> None:
     half = Vector(384, datatype="float16")
-    assert mapping.to_native(Quantization.parse("float16"), half).match.level is Level.EXACT
+    assert mapping.to_native(Quantization.parse("float16"), half).match.level is MatchLevel.EXACT
     back = mapping.to_native(none(), half)
     assert back.target.kind is Kind.FLOAT16
-    assert back.match.level is Level.DIFFERS
+    assert back.match.level is MatchLevel.DIFFERS
     assert mapping.to_native(binary(), half).target == binary()
 
 
@@ -265,4 +275,4 @@ def test_bytes_of_codes_as_facts_have_them() -> None:
 def test_a_target_of_another_store_is_still_an_error_of_ours() -> None:
     with pytest.raises(QadaptError):
         Quantization.parse("product:ratio=1000")
-    assert mapping.to_native(product(2), V).match.level is Level.UNSUPPORTED
+    assert mapping.to_native(product(2), V).match.level is MatchLevel.UNSUPPORTED

@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from qdrant_help import Replay, info_of, ok, recording, serve, telemetry_of
+from qdrant_helpers import Replay, info_of, ok, recording, serve, telemetry_of
 
 import qadapt as qa
 from qadapt.errors import AuthError, InputError, SpecError, StoreError, UnsupportedError
 from qadapt.model import filters
 from qadapt.stores.base import Search
 from qadapt.stores.qdrant.filters import to_models
-from qadapt.stores.qdrant.store import QdrantStore
+from qadapt.stores.qdrant.server.store import QdrantStore
 
 BINARY = {"binary": {}}
 QUERY = "/collections/articles/points/query/batch"
@@ -41,12 +41,12 @@ def test_the_recorded_searches_are_sent_and_read() -> None:
         ("052_search_exact", Search(k=3, exact=True)),
         ("053_search_ignore", Search(k=3, options={"ignore_quantization": True})),
     ):
-        told = recording(f"life/{number}")
-        result = told["response"]["body"]["result"]
+        reported = recording(f"life/{number}")
+        result = reported["response"]["body"]["result"]
         server = served().on("POST", QUERY, ok([result]))
         hits = server.store().search("articles", ROWS[:1], search)
         (sent,) = server.bodies("POST", QUERY)[0]["searches"]
-        assert sent["params"] == told["request"]["body"]["params"]
+        assert sent["params"] == reported["request"]["body"]["params"]
         assert (sent["limit"], sent["query"]) == (3, ROWS[0].tolist())
         assert hits.ids.tolist() == [[each["id"] for each in result["points"]]]
         expected = np.float32([[each["score"] for each in result["points"]]])
@@ -219,8 +219,8 @@ def test_over_grpc_a_refusal_is_one_clear_error(over_grpc: tuple[Points, QdrantS
     import grpc
 
     points, store = over_grpc
-    told = recording("errors/grpc_auth_read-key")["response"]
-    points.refuse = (getattr(grpc.StatusCode, told["status"]), told["body"])
+    reported = recording("errors/grpc_auth_read-key")["response"]
+    points.refuse = (getattr(grpc.StatusCode, reported["status"]), reported["body"])
     with pytest.raises(AuthError, match="Global manage access"):
         store.write("articles", qa.Batch([1], {"": ROWS[:1]}))
     assert len(points.upserts) == 1

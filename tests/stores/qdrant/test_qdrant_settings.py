@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from qdrant_help import BINARY, PATH, TELEMETRY, UNNAMED, Replay, info_of, ok, serve, telemetry_of
+from qdrant_helpers import (
+    BINARY,
+    PATH,
+    TELEMETRY,
+    UNNAMED,
+    Replay,
+    info_of,
+    ok,
+    serve,
+    telemetry_of,
+)
 
 from qadapt.api import Database
 from qadapt.errors import IntegrityError, StoreError
@@ -47,8 +57,8 @@ def test_the_rescore_is_kept_in_the_metadata_and_used_by_search() -> None:
     elsewhere = Database(server.store())["articles"]
     hits = elsewhere.search([1.0] * 96, k=2)
     assert (hits.how.oversampling, hits.how.rescore_from) == (6, "collection")
-    told = elsewhere.search([1.0] * 96, k=2, rescore=2)
-    assert (told.how.oversampling, told.how.rescore_from) == (2, "call")
+    reported = elsewhere.search([1.0] * 96, k=2, rescore=2)
+    assert (reported.how.oversampling, reported.how.rescore_from) == (2, "call")
     assert not articles.plan("binary:rescore=6").changes
     change.undo()
     assert server.info["config"]["metadata"] == {"owner": "me"}

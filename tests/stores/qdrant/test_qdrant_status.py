@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import numpy as np
 import pytest
-from qdrant_help import (
+from qdrant_helpers import (
     BINARY,
     SCALAR,
     TELEMETRY,
@@ -25,7 +25,7 @@ import qadapt as qa
 from qadapt.errors import UnsupportedError
 from qadapt.model import State
 from qadapt.stores.base import Search
-from qadapt.stores.qdrant import telemetry
+from qadapt.stores.qdrant.server import telemetry
 
 
 def status_of(server: Replay, name: str = "") -> qa.model.Status:
@@ -35,8 +35,8 @@ def status_of(server: Replay, name: str = "") -> qa.model.Status:
 
 def test_under_the_threshold_scalar_is_ignored_with_the_number_and_the_way_out() -> None:
     """https://github.com/qdrant/qdrant-client/issues/1050: 998 points, nothing quantized."""
-    seen = telemetry_of("articles", [{"": (2000, "plain", None)}])
-    status = status_of(serve(info_of(UNNAMED, SCALAR), seen))
+    observation = telemetry_of("articles", [{"": (2000, "plain", None)}])
+    status = status_of(serve(info_of(UNNAMED, SCALAR), observation))
     assert status.state is State.IGNORED
     assert "at least 1,000 KB" in status.reason
     assert "750.0 KB" in status.reason
@@ -44,14 +44,14 @@ def test_under_the_threshold_scalar_is_ignored_with_the_number_and_the_way_out()
 
 
 def test_a_threshold_of_zero_is_never_and_is_told() -> None:
-    seen = telemetry_of("articles", [{"": (2000, "plain", None)}])
-    status = status_of(serve(info_of(UNNAMED, SCALAR, threshold=0), seen))
+    observation = telemetry_of("articles", [{"": (2000, "plain", None)}])
+    status = status_of(serve(info_of(UNNAMED, SCALAR, threshold=0), observation))
     assert (status.state, "switches indexing off" in status.reason) == (State.IGNORED, True)
 
 
 def test_binary_is_active_without_an_index_since_1_16_only() -> None:
-    seen = telemetry_of("articles", [{"": (2000, "plain", BINARY)}])
-    assert status_of(serve(info_of(UNNAMED, BINARY), seen)).state is State.ACTIVE
+    observation = telemetry_of("articles", [{"": (2000, "plain", BINARY)}])
+    assert status_of(serve(info_of(UNNAMED, BINARY), observation)).state is State.ACTIVE
     bare = telemetry_of("articles", [{"": (2000, "plain", None)}])
     assert status_of(serve(info_of(UNNAMED, BINARY), bare)).state is State.BUILDING
     old = serve(info_of(UNNAMED, BINARY), bare, version="1.15.5")
@@ -75,18 +75,18 @@ def test_an_indexed_segment_without_a_live_row_is_in_no_search() -> None:
     """Seen on 1.19.0: ``num_vectors`` tells points that were deleted or replaced, too."""
     answer = recorded("qdrant-1.19.0", "restart/03_after_restart_telemetry")["response"]["body"]
     (shown,) = telemetry.collections(answer["result"]).values()
-    seen = telemetry.of(shown)
-    assert seen is not None
-    found = {(each.rows, each.present) for each in seen.segments[""]}
+    observation = telemetry.of(shown)
+    assert observation is not None
+    found = {(each.rows, each.present) for each in observation.segments[""]}
     assert {(20_000, 9000), (9000, 0)} <= found
     parts = [{"": (100, "plain", None)}, {"": (1900, "hnsw", SCALAR)}]
-    told = telemetry_of("articles", parts)
-    dead = told["collections"]["collections"][0]["shards"][0]["local"]["segments"][1]
+    reported = telemetry_of("articles", parts)
+    dead = reported["collections"]["collections"][0]["shards"][0]["local"]["segments"][1]
     dead["info"]["num_points"] = 0
-    status = status_of(serve(info_of(UNNAMED, SCALAR), told, count=100))
+    status = status_of(serve(info_of(UNNAMED, SCALAR), reported, count=100))
     assert status.state is State.IGNORED
     dead["info"]["num_points"] = 1
-    assert status_of(serve(info_of(UNNAMED, SCALAR), told, count=101)).state is State.ACTIVE
+    assert status_of(serve(info_of(UNNAMED, SCALAR), reported, count=101)).state is State.ACTIVE
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_telemetry_that_is_forbidden_is_unknown_and_verify_can_still_tell(
 
 
 def test_replicas_on_other_nodes_are_not_called_active() -> None:
-    seen = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}], remote=[{"shard_id": 0}])
-    status = status_of(serve(info_of(UNNAMED, BINARY), seen))
+    observation = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}], remote=[{"shard_id": 0}])
+    status = status_of(serve(info_of(UNNAMED, BINARY), observation))
     assert status.state is State.UNKNOWN
     assert "other nodes" in status.reason
 
@@ -165,14 +165,19 @@ def test_sparse_and_manhattan_are_left_alone_and_said() -> None:
 
 def test_a_rebuild_that_runs_is_building_even_where_all_segments_obey() -> None:
     log = [{"name": "config mismatch", "status": "optimizing"}]
-    seen = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}], log=log)
-    status = status_of(serve(info_of(UNNAMED, BINARY, status="yellow"), seen))
+    observation = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}], log=log)
+    status = status_of(serve(info_of(UNNAMED, BINARY, status="yellow"), observation))
     assert (status.state, "being rebuilt" in status.reason) == (State.BUILDING, True)
     log[0]["name"] = "indexing"
-    assert status_of(serve(info_of(UNNAMED, BINARY, status="yellow"), seen)).state is State.ACTIVE
+    assert (
+        status_of(serve(info_of(UNNAMED, BINARY, status="yellow"), observation)).state
+        is State.ACTIVE
+    )
 
 
 def test_a_shard_that_is_wholly_elsewhere_is_not_called_active() -> None:
-    seen = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}])
-    seen["collections"]["collections"][0]["shards"].append({"id": 1, "local": None, "remote": []})
-    assert status_of(serve(info_of(UNNAMED, BINARY), seen)).state is State.UNKNOWN
+    observation = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}])
+    observation["collections"]["collections"][0]["shards"].append(
+        {"id": 1, "local": None, "remote": []}
+    )
+    assert status_of(serve(info_of(UNNAMED, BINARY), observation)).state is State.UNKNOWN

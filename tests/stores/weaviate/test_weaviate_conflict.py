@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qadapt.errors import PlanStale
+from qadapt.errors import PlanStaleError
 from qadapt.model import Batch, Metric, Quantization, Vector
 from qadapt.stores.base import Progress, silent
 from qadapt.stores.weaviate import schema_claim
@@ -33,7 +33,7 @@ def test_a_quantizer_is_not_put_in_the_place_of_another(store: WeaviateStore, na
     _filled(store, name)
     late = _request(store, name, "rotational:bits=8")
     store.run(name, _request(store, name, "binary"), silent, 30)
-    with pytest.raises(PlanStale, match="it has BQ now"):
+    with pytest.raises(PlanStaleError, match="it has BQ now"):
         store.run(name, late, silent, 30)
     assert store.info(name).vectors[""].quantization.kind == "binary"
 
@@ -47,7 +47,7 @@ def test_of_two_at_the_same_moment_one_wins(store: WeaviateStore, name: str) -> 
         barrier.wait()
         try:
             store.run(name, request, silent, 30)
-        except PlanStale:
+        except PlanStaleError:
             return "stale"
         return "done"
 
@@ -66,8 +66,8 @@ def test_the_claim_of_a_killed_process_is_removed(
     _filled(store, name)
     store.switch_alias(schema_claim.alias_of(name), name)
     monkeypatch.setattr(schema_claim, "ABANDONED", 0.2)
-    told: list[Progress] = []
-    store.run(name, _request(store, name, "binary"), told.append, 30)
-    assert any("claim that a killed process left" in each.stage for each in told)
+    reported: list[Progress] = []
+    store.run(name, _request(store, name, "binary"), reported.append, 30)
+    assert any("claim that a killed process left" in each.stage for each in reported)
     assert schema_claim.alias_of(name) not in store.aliases()
     assert store.info(name).vectors[""].status.state == "active"

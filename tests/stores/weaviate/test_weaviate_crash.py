@@ -17,7 +17,7 @@ from weaviate_articles import Floats, articles, raw, recall, state
 import qadapt as qa
 from qadapt.api import Database
 from qadapt.errors import ApplyError
-from qadapt.evaluation.reach import reach
+from qadapt.evaluation.reachability import measure_reachability
 from qadapt.model.address import Address
 from qadapt.stores.base import silent
 from qadapt.stores.weaviate.store import WeaviateStore
@@ -141,7 +141,7 @@ def test_an_unfinished_change_is_taken_back_by_another(
         raise qa.errors.UnreachableError("the line went dead")
 
     with monkeypatch.context() as patch:
-        patch.setattr("qadapt.stores.weaviate.copying._compare", broken)
+        patch.setattr("qadapt.stores.weaviate.copy_switch._compare", broken)
         with pytest.raises(ApplyError, match="line went dead"):
             collection.plan("binary", strategy="alias").apply(yes=True)
     assert raw(store, name)["class"] == f"{name}_v1"
@@ -164,17 +164,24 @@ def test_rows_that_the_index_lost_in_a_crash_are_found_by_verify_and_healed(
     with closing(WeaviateStore.open(Address.parse(server.url))) as store:
         collection = Database(store)["Plain"]
         assert collection.count() == len(docs)
-        lost = reach(store, collection.info(), "", silent, sample=len(docs)).unfound
+        lost = measure_reachability(
+            store, collection.info(), "", silent, sample=len(docs)
+        ).unreachable
         assert lost, "this server loses the newest rows of its index when it is killed"
         report = collection.verify(queries=20)
-        assert set(report.reach.unfound) == set(lost)
+        assert set(report.reachability.unreachable) == set(lost)
         assert any("not found by a search for their own vector" in note for note in report.notes)
 
         batch = collection.fetch(list(lost))
         collection.write(batch)
-        again = reach(store, collection.info(), "", silent, sample=len(docs)).unfound
+        again = measure_reachability(
+            store, collection.info(), "", silent, sample=len(docs)
+        ).unreachable
         assert set(again) == set(lost), "the same vectors written over heal nothing"
         collection.delete(list(lost))
         collection.write(batch)
-        assert reach(store, collection.info(), "", silent, sample=len(docs)).unfound == ()
+        assert (
+            measure_reachability(store, collection.info(), "", silent, sample=len(docs)).unreachable
+            == ()
+        )
         assert recall(collection.search(embeddings.queries, k=10), docs, embeddings.queries) > 0.98

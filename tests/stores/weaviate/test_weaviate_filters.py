@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from weaviate_help import fill, foreign, keys, normal, number
+from weaviate_helpers import fill, foreign, keys, normal, number
 
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch

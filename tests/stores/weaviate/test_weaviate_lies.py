@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from embeddings import DIM
 from weaviate_articles import Floats, articles, put, raw, reason, state
-from weaviate_help import keys, raw_write
+from weaviate_helpers import keys, raw_write
 
 import qadapt as qa
 from qadapt.api import Database
@@ -91,7 +91,7 @@ def test_switching_off_is_taken_and_ignored(
     assert vector.quantization == qa.none()
     assert vector.status.state is IGNORED
     assert "keeps the codes" in reason(collection)
-    assert not collection.verify(queries=5).agrees
+    assert not collection.verify(queries=5).matches_configuration
     with pytest.raises(UnsupportedError, match="own name"):
         Database(store)[f"{name}_v1"].plan("none")
     plan = collection.plan("none")

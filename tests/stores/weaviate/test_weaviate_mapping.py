@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from weaviate_recordings import recorded_layout
 
 import qadapt as qa
-from qadapt.model import Kind, Level, Metric, Quantization, Rescore, Vector
-from qadapt.stores.weaviate import fields, mapping, rescoring
-from qadapt.stores.weaviate.engine import Engine
+from qadapt.model import Kind, MatchLevel, Metric, Quantization, Rescore, Vector
+from qadapt.stores.weaviate import index_config, mapping, native_rescore
+from qadapt.stores.weaviate.version import ServerVersion
 
 WIDE = Vector(384)
 ON = {"enabled": True}
@@ -24,7 +24,7 @@ def native(index: str = "hnsw", **config: Any) -> dict[str, Any]:
 
 def mapped(text: str, *, index: str = "hnsw", vector: Vector = WIDE, version: str | None = None):
     current = native(index)
-    return mapping.to_native(Quantization.parse(text), vector, Engine(version), current)
+    return mapping.to_native(Quantization.parse(text), vector, ServerVersion(version), current)
 
 
 # -- against recordings --------------------------------------------------------------------------
@@ -54,8 +54,8 @@ def test_a_recorded_schema_is_read_and_is_what_the_words_mean(recording: str, te
     field = recorded_layout(recording).field("")
     wanted = Quantization.parse(text)
     assert mapping.from_native(field.native, WIDE) == wanted
-    again = mapping.to_native(wanted, WIDE, Engine("1.39.0"), field.native)
-    assert again.match.level is Level.EXACT
+    again = mapping.to_native(wanted, WIDE, ServerVersion("1.39.0"), field.native)
+    assert again.match.level is MatchLevel.EXACT
     assert again.native is not None
     assert mapping.satisfies(field.native, again.native, WIDE, {})
 
@@ -75,7 +75,7 @@ def test_what_is_sent_is_what_the_server_kept(recording: str, text: str) -> None
     field = recorded_layout(recording).field("")
     sent = mapped(text, index=field.index).native
     assert sent is not None
-    assert fields.differences(field.config, sent["vectorIndexConfig"]) == {}
+    assert index_config.differences(field.config, sent["vectorIndexConfig"]) == {}
 
 
 # -- kinds, indexes, versions --------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_a_dynamic_index_has_two_halves() -> None:
 )
 def test_a_cousin_says_in_what_it_differs(text: str, says: str) -> None:
     match = mapped(text).match
-    assert match.level is Level.DIFFERS
+    assert match.level is MatchLevel.DIFFERS
     assert any(says in each for each in match.differences)
 
 
@@ -164,7 +164,7 @@ def test_what_is_not_there_is_refused_with_what_would_do(
 ) -> None:
     found = mapped(text, index=index, version=version)
     assert found.native is None
-    assert found.match.level is Level.UNSUPPORTED
+    assert found.match.level is MatchLevel.UNSUPPORTED
     assert found.match.support
 
 
@@ -208,13 +208,13 @@ def test_what_the_server_takes_and_fails_at_later_is_refused(
     if "pq" in fields:
         kind = qa.none()
     found = mapping.to_native(kind.replace(native=fields), WIDE)
-    assert found.match.level is Level.UNSUPPORTED
+    assert found.match.level is MatchLevel.UNSUPPORTED
     assert says in found.match.differences[0]
 
 
 def test_hfresh_has_no_dot() -> None:
     found = mapped("binary", index="hfresh", vector=Vector(384, Metric.DOT))
-    assert found.match.level is Level.UNSUPPORTED
+    assert found.match.level is MatchLevel.UNSUPPORTED
 
 
 @hypothesis.given(
@@ -232,13 +232,13 @@ def test_round_trip(text: str, index: str, dim: int, metric: Metric) -> None:
     vector = Vector(dim, metric)
     found = mapped(text, index=index, vector=vector)
     if found.native is None:
-        assert found.match.level is Level.UNSUPPORTED
+        assert found.match.level is MatchLevel.UNSUPPORTED
         return
     assert mapping.from_native(found.native, vector) == found.target
     again = mapping.to_native(found.target, vector, current=found.native)
-    assert again.match.level is Level.EXACT
+    assert again.match.level is MatchLevel.EXACT
     assert mapping.satisfies(found.native, again.native or {}, vector, {})
-    if found.match.level is Level.EXACT and found.target.kind is not Kind.PRODUCT:
+    if found.match.level is MatchLevel.EXACT and found.target.kind is not Kind.PRODUCT:
         assert found.target == Quantization.parse(text)
 
 
@@ -295,5 +295,5 @@ def test_the_rule_of_rescoring(
     found: dict[str, Any], k: int, candidates: int, default: Rescore | None
 ) -> None:
     ef = int(found["vectorIndexConfig"].get("ef", -1))
-    assert rescoring.of(found).candidates(found["vectorIndexType"], k, ef) == candidates
-    assert rescoring.default_rescore(found) == default
+    assert native_rescore.of(found).candidates(found["vectorIndexType"], k, ef) == candidates
+    assert native_rescore.default_rescore(found) == default

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from embeddings import DIM
 from weaviate_articles import Floats, articles, put, raw, recall, state
-from weaviate_help import keys
+from weaviate_helpers import keys
 
 import qadapt as qa
 from qadapt.api import Collection, Database
@@ -182,17 +182,17 @@ def test_searches_wait_while_pq_trains_and_that_is_measured(
 
     searching = threading.Thread(target=search)
     searching.start()
-    told: list[str] = []
+    reported: list[str] = []
     try:
         plan = collection.plan("product:ratio=16")
         assert plan.steps[0].estimate.stops == "searches and writes"
         assert "searches wait" in plan.steps[0].reason
-        plan.apply(yes=True, progress=lambda event: told.append(event.stage))
+        plan.apply(yes=True, progress=lambda event: reported.append(event.stage))
     finally:
         done.set()
         searching.join()
     assert longest[0] > 0.5, "a search waited for the end of the training"
-    assert any(stage.startswith("shards were read-only for ") for stage in told)
+    assert any(stage.startswith("shards were read-only for ") for stage in reported)
     assert state(collection) is ACTIVE
 
 

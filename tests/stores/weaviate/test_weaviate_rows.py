@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from live.weaviate import WeaviateServer
-from weaviate_help import fill, foreign, keys, normal, number, raw_write
+from weaviate_helpers import fill, foreign, keys, normal, number, raw_write
 
 from qadapt.errors import (
     BusyError,
@@ -166,10 +166,12 @@ def test_reading_on_with_a_filter_and_in_a_part(store: WeaviateStore, name: str)
     fill(store, name, normal(1000), [{"group": row % 5} for row in range(1000)])
     wanted = [row for row in range(1000) if row % 5 in (1, 2)]
     filter = {"group": [1, 2]}
-    for part in store.parts(name, 3):
-        inside = list(store.read(name, part=part, filter=filter, page=64, vectors=()))
+    for scan_range in store.scan_ranges(name, 3):
+        inside = list(store.read(name, scan_range=scan_range, filter=filter, page=64, vectors=()))
         found = [number(key) for page in inside for key in page.ids]
-        bounds = [number(part[word]) if word in part else None for word in ("behind", "last")]
+        bounds = [
+            number(scan_range[word]) if word in scan_range else None for word in ("behind", "last")
+        ]
         assert found == [
             row
             for row in wanted
@@ -177,7 +179,7 @@ def test_reading_on_with_a_filter_and_in_a_part(store: WeaviateStore, name: str)
         ]
         assert all(len(page) == 64 for page in inside[:-1])
         after = inside[0].ids[-1]
-        rest = store.read(name, part=part, filter=filter, after=after, vectors=())
+        rest = store.read(name, scan_range=scan_range, filter=filter, after=after, vectors=())
         assert [number(key) for page in rest for key in page.ids] == found[64:]
 
 
@@ -185,10 +187,15 @@ def test_rows_written_after_the_parts_were_cut_are_in_one_of_them(
     store: WeaviateStore, name: str
 ) -> None:
     fill(store, name, normal(100)[:, :4])
-    parts = store.parts(name, 4)
+    scan_ranges = store.scan_ranges(name, 4)
     new = ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]
     store.write(name, Batch(new, {"": normal(2)}))
-    found = [key for part in parts for page in store.read(name, part=part) for key in page.ids]
+    found = [
+        key
+        for scan_range in scan_ranges
+        for page in store.read(name, scan_range=scan_range)
+        for key in page.ids
+    ]
     assert sorted(found) == sorted([*keys(100), *new])
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from weaviate_help import fill, foreign, keys, normal, number, raw_write
+from weaviate_helpers import fill, foreign, keys, normal, number, raw_write
 
 from qadapt.errors import DimensionError, SpecError, StoreError, UnsupportedError
 from qadapt.model import Batch, Metric, Quantization, Rescore, Vector
 from qadapt.stores.base import Search
-from qadapt.stores.weaviate import searching
+from qadapt.stores.weaviate import search
 from qadapt.stores.weaviate.store import WeaviateStore
 from qadapt.testing.data import clustered
 
@@ -54,9 +54,7 @@ def test_what_the_server_says_to_a_query_of_wrong_dimensions(
     layout = store._layout(name)
     field = layout.field("")
     query = normal(1, 80)[0]
-    request = searching._request(
-        *(store.connection, layout, "", field, query, 3, None), profile=False
-    )
+    request = search._request(*(store.connection, layout, "", field, query, 3, None), profile=False)
     answer = store.connection.ask("Search", request, doing="search")
     assert len(answer.results) == 0, "it says so itself now"
 
@@ -110,7 +108,7 @@ def test_rescoring_that_cannot_be_switched_off_is_told(store: WeaviateStore, nam
     sample = quantized(store, name, "binary")
     hits = store.search(name, sample.queries, Search(k=10, rescore=OFF))
     assert (hits.how.rescorer, hits.how.scores) == ("store", "exact")
-    assert searching.ALWAYS in hits.how.notes
+    assert search.ALWAYS in hits.how.notes
 
 
 def test_codes_that_are_configured_but_not_in_use_are_told(store: WeaviateStore, name: str) -> None:
@@ -118,7 +116,7 @@ def test_codes_that_are_configured_but_not_in_use_are_told(store: WeaviateStore,
     sample = quantized(store, name, "scalar:per=collection")
     hits = store.search(name, sample.queries, Search(k=10))
     assert (hits.how.rescorer, hits.how.scores) == ("none", "exact")
-    assert searching.NOT_IN_USE in hits.how.notes
+    assert search.NOT_IN_USE in hits.how.notes
 
 
 def test_hfresh_gives_no_more_than_its_limit(store: WeaviateStore, name: str) -> None:
@@ -142,7 +140,7 @@ def test_hfresh_that_panics_is_refused_before_it_is_asked(store: WeaviateStore, 
     field = store._layout(name).field("")
     queries = normal(1, 96)
     with pytest.raises(StoreError, match="panic"):
-        searching.run(store.connection, store._layout(name), "", field, queries, Search(k=5), None)
+        search.run(store.connection, store._layout(name), "", field, queries, Search(k=5), None)
 
 
 def test_exact_searches_read_all_rows(store: WeaviateStore, name: str) -> None:
@@ -150,7 +148,7 @@ def test_exact_searches_read_all_rows(store: WeaviateStore, name: str) -> None:
     hits = store.search(name, sample.queries, Search(k=10, exact=True))
     assert recall(hits, sample) == 1
     assert hits.how.searcher == "qadapt"
-    assert searching.ALL_READ in hits.how.notes
+    assert search.ALL_READ in hits.how.notes
 
 
 def test_named_vectors_with_different_codes(store: WeaviateStore, name: str) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from weaviate_recordings import recorded, recorded_layout, recorded_shards, seen, shard
+from weaviate_recordings import observation, recorded, recorded_layout, recorded_shards, shard
 
 from qadapt.model import Evidence, State
-from qadapt.stores.weaviate import look, schema
-from qadapt.stores.weaviate.status import judge
+from qadapt.stores.weaviate import schema
+from qadapt.stores.weaviate import snapshot as weaviate_snapshot
+from qadapt.stores.weaviate.status import status_of
 
 RQ = {"vectorIndexType": "hnsw", "vectorIndexConfig": {"rq": {"enabled": True, "bits": 8}}}
 BQ = {"vectorIndexType": "hnsw", "vectorIndexConfig": {"bq": {"enabled": True}}}
@@ -37,7 +38,7 @@ CODES = [shard(compressed=True)]
 )
 def test_on_recordings(schema_of: str, nodes: str, state: State, says: str) -> None:
     field = recorded_layout(schema_of).field("")
-    status = judge(seen(field.native, shards=recorded_shards(nodes)))
+    status = status_of(observation(field.native, shards=recorded_shards(nodes)))
     assert status.state is state
     assert says in status.reason
     assert status.evidence
@@ -72,7 +73,7 @@ def test_on_recordings(schema_of: str, nodes: str, state: State, says: str) -> N
 def test_judgements(
     native: dict[str, Any], changes: dict[str, Any], state: State, says: str, advice: str
 ) -> None:
-    status = judge(seen(native, **changes))
+    status = status_of(observation(native, **changes))
     assert status.state is state
     assert says in status.reason
     assert advice in status.advice
@@ -89,14 +90,14 @@ def test_judgements(
 def test_with_several_vectors_the_word_of_the_shard_is_not_enough(
     rescored: bool | None, state: State, says: str
 ) -> None:
-    status = judge(seen(RQ, shards=CODES, several=2, quantized=2, rescored=rescored))
+    status = status_of(observation(RQ, shards=CODES, several=2, quantized=2, rescored=rescored))
     assert status.state is state
     assert says in status.reason
     assert Evidence("vectors that share the word compressed", 2) in status.evidence
 
 
 def test_tenants_that_are_not_active_are_named() -> None:
-    status = judge(seen(RQ, shards=CODES, cold=["b", "c"], tenants=3))
+    status = status_of(observation(RQ, shards=CODES, cold=["b", "c"], tenants=3))
     assert status.state is State.ACTIVE
     assert "2 of 3 tenants are not active, and neither seen nor changed: b, c" in status.reason
 
@@ -135,7 +136,11 @@ def test_a_dimension_that_nothing_says_is_told_and_not_guessed() -> None:
     layout = schema.layout(raw, raw["class"])
     with pytest.raises(schema.UnsupportedError, match="is unknown"):
         _ = layout.field("").vector
-    looked = look.Look(layout, 0, [], {"": seen(layout.field("").native, count=0)})
-    info = look.collection_info(raw["class"], look.Server("weaviate"), looked)
+    snapshot = weaviate_snapshot.Snapshot(
+        layout, 0, [], {"": observation(layout.field("").native, count=0)}
+    )
+    info = weaviate_snapshot.collection_info(
+        raw["class"], weaviate_snapshot.Server("weaviate"), snapshot
+    )
     assert info.vectors == {}
     assert info.config["vectors of unknown dimension"] == [""]

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 from recorded import recorded
-from weaviate_recordings import seen, shard
+from weaviate_recordings import observation, shard
 
 import qadapt as qa
 from qadapt.errors import NotFoundError, QadaptError, UnsupportedError
 from qadapt.model import State, Vector
-from qadapt.stores.weaviate import engine as since
-from qadapt.stores.weaviate import fields, filters, mapping
-from qadapt.stores.weaviate.engine import Engine
-from qadapt.stores.weaviate.failures import CompressingError, by_status
-from qadapt.stores.weaviate.status import judge
+from qadapt.stores.weaviate import filters, index_config, mapping
+from qadapt.stores.weaviate import version as since
+from qadapt.stores.weaviate.errors import CompressingError, by_status
+from qadapt.stores.weaviate.status import status_of
+from qadapt.stores.weaviate.version import ServerVersion
 
 VERSIONS = ("1.27.27", "1.31.22", "1.35.23")
 SPECS = {
@@ -36,10 +36,10 @@ def answer(version: str, name: str) -> dict[str, Any]:
 
 def has(version: str, name: str, kind: str) -> bool:
     """Whether a server took a quantizer, of so many bits, and kept it."""
-    told = answer(version, name)
-    if told["status"] != 200:
+    reported = answer(version, name)
+    if reported["status"] != 200:
         return False
-    block = told["body"]["vectorIndexConfig"].get(kind[:2]) or {}
+    block = reported["body"]["vectorIndexConfig"].get(kind[:2]) or {}
     bits = int(kind[2:] or 0)
     return bool(block.get("enabled")) and bits in (0, block.get("bits"))
 
@@ -48,7 +48,7 @@ def has(version: str, name: str, kind: str) -> bool:
 @pytest.mark.parametrize("kind", SPECS)
 def test_a_quantizer_is_offered_where_the_server_kept_it(version: str, kind: str) -> None:
     quantization = qa.Quantization.parse(SPECS[kind])
-    native = mapping.to_native(quantization, Vector(32), Engine(version)).native
+    native = mapping.to_native(quantization, Vector(32), ServerVersion(version)).native
     kept = has(version, f"create_hnsw_{kind}", kind)
     assert (native is not None) == kept == has(version, f"update_none_to_{kind}", kind)
     if kept:
@@ -60,17 +60,17 @@ def test_a_quantizer_is_offered_where_the_server_kept_it(version: str, kind: str
 @pytest.mark.parametrize("kind", ["bq", "rq8", "rq1"])
 def test_a_quantizer_on_flat_is_offered_where_the_server_kept_it(version: str, kind: str) -> None:
     quantization = qa.Quantization.parse(SPECS[kind]).replace(native={"vectorIndexType": "flat"})
-    native = mapping.to_native(quantization, Vector(32), Engine(version)).native
+    native = mapping.to_native(quantization, Vector(32), ServerVersion(version)).native
     assert (native is not None) == has(version, f"create_flat_{kind}", kind)
     assert answer(version, "update_flat_none_to_bq")["status"] == 422
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_else_is_gated(version: str) -> None:
-    engine = Engine(version)
+    engine = ServerVersion(version)
     assert engine.has(since.SINCE_ALIAS) == (answer(version, "alias_create")["status"] == 200)
     assert engine.has(since.SINCE_ADD_VECTOR) == (answer(version, "add_vector")["status"] == 200)
-    skip = answer(version, "create_skip")["body"]["vectorIndexConfig"].get(fields.SKIP)
+    skip = answer(version, "create_skip")["body"]["vectorIndexConfig"].get(index_config.SKIP)
     assert engine.has(since.SINCE_SKIP_DEFAULT) == bool(skip)
     assert engine.has(since.SINCE_HFRESH) == (answer(version, "create_hfresh")["status"] == 200)
     for gate, name in (
@@ -96,23 +96,23 @@ AT_CREATION = {"bq": State.ACTIVE, "pq": State.IGNORED, "sq": State.IGNORED, "rq
 def test_what_shards_say_of_a_quantizer_that_was_set_at_creation(
     version: str, kind: str, state: State
 ) -> None:
-    (told,) = answer(version, f"nodes_hnsw_{kind}")["body"]["nodes"][0]["shards"]
+    (reported,) = answer(version, f"nodes_hnsw_{kind}")["body"]["nodes"][0]["shards"]
     config = answer(version, f"create_hnsw_{kind}")["body"]["vectorIndexConfig"]
     native = {"vectorIndexType": "hnsw", "vectorIndexConfig": config}
-    looked = shard(compressed=told["compressed"], state=told["vectorIndexingStatus"])
-    assert judge(seen(native, count=1000, shards=[looked])).state is state
+    snapshot = shard(compressed=reported["compressed"], state=reported["vectorIndexingStatus"])
+    assert status_of(observation(native, count=1000, shards=[snapshot])).state is state
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", ["bq", "sq"])
 def test_a_quantizer_that_is_switched_off_stays_in_use(version: str, kind: str) -> None:
-    told = answer(version, f"update_off_{kind}")
-    assert told["status"] == 200
-    config = told["body"]["vectorIndexConfig"]
+    reported = answer(version, f"update_off_{kind}")
+    assert reported["status"] == 200
+    config = reported["body"]["vectorIndexConfig"]
     (found,) = answer(version, f"nodes_after_off_{kind}")["body"]["nodes"][0]["shards"]
     native = {"vectorIndexType": "hnsw", "vectorIndexConfig": config}
-    looked = shard(compressed=found["compressed"], state=found["vectorIndexingStatus"])
-    status = judge(seen(native, count=1000, shards=[looked]))
+    snapshot = shard(compressed=found["compressed"], state=found["vectorIndexingStatus"])
+    status = status_of(observation(native, count=1000, shards=[snapshot]))
     assert status.state is State.IGNORED
     assert "keeps the codes" in status.reason
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from weaviate_help import keys, number
+from weaviate_helpers import keys, number
 
 import qadapt as qa
 from qadapt.api import Collection, Database

@@ -10,7 +10,7 @@ from recorded import recorded as exchange
 from qadapt.model import Vector
 from qadapt.stores.weaviate import mapping, schema
 from qadapt.stores.weaviate.schema import Layout
-from qadapt.stores.weaviate.status import Seen, Shard
+from qadapt.stores.weaviate.status import Observation, Shard
 
 
 def recorded(name: str) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def recorded_shards(name: str) -> list[Shard]:
     ]
 
 
-def seen(native: Mapping[str, Any], **changes: Any) -> Seen:
+def observation(native: Mapping[str, Any], **changes: Any) -> Observation:
     """One vector of 5,000 rows under an index, in one shard that is ready; with changes."""
     vector = Vector(384)
     plain: dict[str, Any] = {
@@ -49,7 +49,7 @@ def seen(native: Mapping[str, Any], **changes: Any) -> Seen:
         "quantization": mapping.from_native(native, vector),
         "shards": [shard()],
     }
-    return Seen(**{**plain, **changes})
+    return Observation(**{**plain, **changes})
 
 
 def shard(**changes: Any) -> Shard:

@@ -1,0 +1,246 @@
+"""What was typed, turned into what the front door takes."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from qadapt.errors import InputError, SpecError, refuse_pairs
+from qadapt.model.address import Address
+
+if TYPE_CHECKING:
+    from qadapt.api import Database, Plan
+    from qadapt.cli.output import Output
+    from qadapt.cli.progress import Reporter
+    from qadapt.model import Accept, Guard
+
+ACCEPTS = ("exact", "differs", "client")
+_UNITS = {"": 1, "b": 1}
+for _power, _letter in enumerate("kmgt", 1):
+    _UNITS.update({f"{_letter}b": 1000**_power, f"{_letter}ib": 1024**_power})
+
+
+def open_database(url: str, disable: Iterable[str] | None = None) -> Database:
+    """The database at an address."""
+    import qadapt as qa
+
+    return qa.open(url, disabled=tuple(disable or ()))
+
+
+@contextlib.contextmanager
+def open_collection(
+    out: Output, url: str, disable: Iterable[str] | None = None
+) -> Iterator[tuple[Database, Reporter]]:
+    """The database at an address, and progress; its bars are set apart from what follows."""
+    with open_database(url, disable) as db, out.progress() as on:
+        yield db, on
+    if out.live:
+        out.err.print("")
+
+
+def read_guard(text: str | None) -> Guard | None:
+    """A guard, when one was given."""
+    from qadapt.model import Guard
+
+    return None if text is None else Guard.parse(text)
+
+
+def read_gate(text: str | None, k: int | None) -> tuple[Guard | None, int]:
+    """A gate, when one was given, and of how many results recall is measured.
+
+    Raises:
+        SpecError: no gate, or ``k`` is another than the gate's.
+    """
+    gate = read_guard(text)
+    if gate is None:
+        return None, 10 if k is None else k
+    if k is not None and k != gate.k:
+        raise SpecError(f"--gate is for recall@{gate.k}, but --k is {k}", hint="leave out --k")
+    return gate, gate.k
+
+
+def read_queries(text: str) -> Any:
+    """A number of the collection's own vectors, or the path of a file."""
+    return int(text) if text.isdecimal() else text
+
+
+def load_encoder(name: str | None, queries: str) -> Any:
+    """The encoder, when one was named, for queries that are texts; it imports the model's library.
+
+    Raises:
+        InputError: queries that are no texts.
+    """
+    if name is None:
+        return None
+    from qadapt.encoder import load
+    from qadapt.evaluation.query_input import refuse_encoder
+
+    refuse_encoder(read_queries(queries))
+    return load(name)
+
+
+def check_accept(word: str) -> Accept:
+    """``exact``, ``differs`` or ``client``."""
+    if word not in ACCEPTS:
+        raise SpecError.unknown("--accept", word, ACCEPTS)
+    return cast("Accept", word)
+
+
+def size(text: str) -> int:
+    """Bytes of ``8GB``, ``512MiB`` or ``1000``.
+
+    Raises:
+        SpecError
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    unit = None if found is None else _UNITS.get(found[2].lower())
+    if found is None or unit is None:
+        raise SpecError(
+            f"invalid size {text!r}", hint="for example 8GB (10^9), 8GiB (2^30), 512MiB"
+        )
+    return int(float(found[1]) * unit)
+
+
+def milliseconds(text: str) -> float:
+    """``20ms``, ``0.5s`` or ``20`` as milliseconds.
+
+    Raises:
+        SpecError
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|)\s*", text)
+    if found is None:
+        raise SpecError(f"invalid time {text!r}", hint="for example 20ms or 0.5s")
+    return float(found[1]) * (1000 if found[2] == "s" else 1)
+
+
+def confirm_key_variables(
+    out: Output, file: Path, addresses: Iterable[Address], given: Iterable[str] | None
+) -> tuple[str, ...]:
+    """Environment variables that a file may name as keys: those given, or agreed to now.
+
+    On a terminal the user is asked; elsewhere what was not given is refused later, when the
+    store is opened.
+    """
+    allowed = [*(given or ())]
+    for address in addresses:
+        name = Address.from_file(address, allowed).unconfirmed_variable
+        if name is None or name in allowed:
+            continue
+        question = f"{file} asks to send the environment variable {name} to {address.location}."
+        if out.asks and out.confirm(f"{question} Allow it?"):
+            allowed.append(name)
+    return tuple(allowed)
+
+
+@contextlib.contextmanager
+def make_plans(
+    out: Output,
+    url: str | None,
+    collection: str | None,
+    quantization: str | None,
+    spec: Path | None,
+    vector: str | None,
+    target_vector: tuple[str | None, str | None],
+    accept: str,
+    guard: str | None,
+    disable: list[str] | None,
+    command: str,
+    strategy: str | None = None,
+    allow_key_env: list[str] | None = None,
+) -> Iterator[list[Plan]]:
+    """One plan from words, or all plans of a spec file; their stores stay open meanwhile.
+
+    Args:
+        target_vector: metric and datatype of the vector, where they change.
+    """
+    import qadapt as qa
+
+    metric, datatype = target_vector
+
+    allowed = check_accept(accept)
+    if spec is not None:
+        wrong = [url, collection, quantization, vector, metric, datatype, guard, disable, strategy]
+        if any(wrong):
+            raise InputError(
+                "with -f, address, vectors, quantization and guard are read from the spec file",
+                hint=f"qadapt {command} -f {spec}",
+            )
+        read = qa.load_spec(spec)
+        addresses = [each.store for each in read.stores]
+        variables = confirm_key_variables(out, spec, addresses, allow_key_env)
+        with qa.plan_spec(read, accept=allowed, allow_key_env=variables) as plans:
+            yield plans
+        return
+    refuse_pairs(
+        (
+            bool(allow_key_env),
+            "--allow-key-env",
+            "with an address on the command line",
+            "its ?key_env=NAME is always used",
+        )
+    )
+    words = [quantization, metric, datatype]  # what is to be changed
+    if url is None or collection is None or not any(words):
+        missing = [
+            word
+            for word, value in (
+                ("URL", url), ("COLLECTION", collection), ("QUANTIZATION", any(words))
+            )
+            if not value
+        ]  # fmt: skip
+        raise InputError(
+            f"{' and '.join(missing)} missing",
+            hint=f"qadapt {command} URL COLLECTION QUANTIZATION, or qadapt {command} -f SPEC.yaml",
+        )
+    from qadapt.model import Metric, Quantization
+
+    wanted = None if quantization is None else Quantization.parse(quantization)
+    measure = None if metric is None else Metric.of(metric)
+    bar = read_guard(guard)
+    with open_database(url, disable) as db:
+        made = db[collection].plan(
+            wanted,
+            vector=vector,
+            metric=measure,
+            datatype=cast("Any", datatype),
+            accept=allowed,
+            guard=bar,
+            strategy=cast("Any", strategy),
+        )
+        yield [made]
+
+
+def read_json(path: Path, what: str) -> Any:
+    """A JSON file."""
+    import json
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
+        guess = f"did you mean {path.with_name(near[0])}? " if near else ""
+        raise InputError(f"no {what} {str(path)!r}", hint=f"{guess}{_AS_WORDS}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"cannot read the {what} {str(path)!r}: {error}", hint=_AS_WORDS) from None
+
+
+_AS_WORDS = "pass a file written by `qadapt plan -o`, or URL COLLECTION QUANTIZATION"
+
+
+def _names_beside(path: Path) -> list[str]:
+    return [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+
+
+def write_text(path: Path, text: str, what: str) -> None:
+    """Write a file that the user asked for."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"cannot write the {what} {str(path)!r}: {error.strerror}",
+            hint="choose another path",
+        ) from None

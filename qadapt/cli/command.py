@@ -1,0 +1,220 @@
+"""What all commands share: the options that stand everywhere, the time limit, the errors."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from qadapt.cli import interrupts
+from qadapt.cli.output import Output
+from qadapt.distribution import warn_of_namesake
+from qadapt.errors import QadaptError, SpecError, StorageError, StoreTimeoutError
+from qadapt.model.credentials import INSECURE_VARIABLE
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document to standard output.")
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only errors to standard error.")
+]
+VerboseOption = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        help="Show evidence and logs; -vv shows more.",
+    ),
+]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", help="Time limit."),
+]
+NoColorOption = Annotated[
+    bool, typer.Option("--no-color", help="Disable colors (also: NO_COLOR=1).")
+]
+
+InsecureOption = Annotated[
+    bool,
+    typer.Option("--insecure", help="Allow keys to be sent over plain http to other hosts."),
+]
+
+_COMMON: dict[str, tuple[Any, Any]] = {
+    "json": (JsonOption, False),
+    "quiet": (QuietOption, False),
+    "verbose": (VerboseOption, 0),
+    "timeout": (TimeoutOption, None),
+    "no_color": (NoColorOption, False),
+    "insecure": (InsecureOption, False),
+}
+
+OWN_LIMIT = 3600.0  # seconds; of a command that has a limit of its own, where none was given
+_LONGEST = 10_000_000.0  # seconds; an alarm cannot be set much farther
+
+Command = Callable[..., int | None]
+
+# The words of the command line that runs, for messages that say what to type again.
+typed: list[str] = []
+
+
+def command(
+    app: typer.Typer, name: str, *, examples: str = "", own_limit: bool = False
+) -> Callable[[Command], Command]:
+    """Register ``function(out, ...)`` as a command that also takes the common options.
+
+    Args:
+        examples: command lines, one a line, shown at the end of the help.
+        own_limit: the command hands ``out.timeout`` on itself; else it is broken off.
+    """
+
+    def register(function: Command) -> Command:
+        wrapped = _with_common(function, own_limit)
+        help_text = inspect.cleandoc(function.__doc__ or "")
+        if examples:
+            lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
+            help_text += f"\n\n\b\nExamples:\n{lines}"
+        app.command(name, help=help_text)(wrapped)
+        return function
+
+    return register
+
+
+_FLAGS = {"--json", "--quiet", "-q", "--verbose", "-v", "-vv", "--no-color", "--insecure"}
+
+
+def after_the_command(words: Sequence[str]) -> list[str]:
+    """``--json inspect URL`` as ``inspect --json URL``: the common options stand anywhere."""
+    first = 0
+    while first < len(words) and words[first] in _FLAGS:
+        first += 1
+    if first in (0, len(words)) or words[first].startswith("-"):
+        return list(words)
+    return [words[first], *words[:first], *words[first + 1 :]]
+
+
+def output_of(words: Sequence[str]) -> Output:
+    """Where to tell an error of the command line itself, which nothing has read yet."""
+    own = list(words)[: list(words).index("--")] if "--" in words else words
+    return Output(
+        json="--json" in own,
+        verbose=own.count("-v") + own.count("--verbose") + 2 * own.count("-vv"),
+        color="--no-color" not in own,
+        words=words,
+    )
+
+
+def _with_common(function: Command, own_limit: bool) -> Command:
+    # Not typing.get_type_hints: before Python 3.11 it wraps what is None by default in Optional,
+    # and typer no longer finds its own words inside.
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    parameters = parameters[1:]  # without ``out``
+
+    @functools.wraps(function)
+    def run(**values: Any) -> None:
+        common = {key: values.pop(key) for key in _COMMON}
+        color = not common.pop("no_color")
+        insecure = common.pop("insecure")
+        out = Output(color=color, words=typed, **common)
+        with _allowing_insecure(insecure):
+            raise typer.Exit(run_guarded(out, lambda: function(out, **values), own_limit=own_limit))
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [item.replace(kind=keyword) for item in parameters]
+        + [
+            inspect.Parameter(key, keyword, default=default, annotation=annotation)
+            for key, (annotation, default) in _COMMON.items()
+        ]
+    )
+    run.__annotations__ = {
+        **{item.name: item.annotation for item in parameters},
+        **{key: annotation for key, (annotation, _) in _COMMON.items()},
+    }
+    return run
+
+
+def run_guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool = True) -> int:
+    """Run ``work``; whatever goes wrong is told in one block and becomes the exit code."""
+    try:
+        if out.timeout is not None and not 0 < out.timeout < _LONGEST:
+            raise SpecError(f"--timeout is a number of seconds above 0; got {out.timeout:g}")
+        with out.logs(), out.warnings(), _limit(None if own_limit else out.timeout):
+            warn_of_namesake()
+            return work() or 0
+    except typer.Exit as error:
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has left (`| head`): nothing to tell, nowhere to tell it.
+        # What is still in the buffer goes nowhere too, when Python flushes it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt as error:
+        return out.error(error)
+    except _TimeUp:
+        return out.error(
+            StoreTimeoutError(
+                f"not done after {out.timeout:g} s", hint="pass a longer limit: --timeout SECONDS"
+            )
+        )
+    except OSError as error:
+        if error.errno is None:  # not of the system: a library's own
+            return out.error(error)
+        return out.error(StorageError.of(error))
+    except MemoryError as error:
+        reason = str(error) or "the system has no memory left"
+        return out.error(QadaptError(f"not enough memory: {reason}", hint="use fewer rows"))
+    except ImportError as error:
+        return out.error(KeyboardInterrupt() if interrupts.received() else error)
+    except Exception as error:  # noqa: BLE001 - the top: told as a bug, traceback with -v
+        return out.error(error)
+
+
+@contextlib.contextmanager
+def _allowing_insecure(allowed: bool) -> Iterator[None]:
+    """Set what ``--insecure`` stands for, in this process and in those that it starts."""
+    before = os.environ.get(INSECURE_VARIABLE)
+    if allowed:
+        os.environ[INSECURE_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        if allowed and before is None:
+            del os.environ[INSECURE_VARIABLE]
+        elif allowed and before is not None:
+            os.environ[INSECURE_VARIABLE] = before
+
+
+class _TimeUp(BaseException):
+    """The time limit passed; no Exception, so that nothing retries or swallows it."""
+
+
+@contextlib.contextmanager
+def _limit(seconds: float | None) -> Iterator[None]:
+    """Break the work off after so long, where the platform has an alarm to do it with."""
+    alarm = getattr(signal, "setitimer", None)
+    main = threading.current_thread() is threading.main_thread()
+    if seconds is None or alarm is None or not main:
+        yield
+        return
+
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        raise _TimeUp
+
+    before = signal.signal(signal.SIGALRM, ring)
+    alarm(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        alarm(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

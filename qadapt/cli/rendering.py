@@ -1,0 +1,120 @@
+"""Numbers and states as people read them."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qadapt.model import Rescore, Status, UnknownDimension
+
+DASH = "-"
+
+# A state is never told by its colour alone: each has a sign and its own word.
+STATES: dict[str, tuple[str, str]] = {
+    "active": ("✓", "green"),
+    "building": ("…", "yellow"),
+    "ignored": ("✗", "red"),
+    "absent": ("·", "dim"),
+    "unknown": ("?", "magenta"),
+}
+SYMBOLS: dict[str, str] = {
+    "=": "dim",
+    "~": "green",
+    "±": "yellow",
+    "!": "red",
+    "-/+": "red",
+    ">": "cyan",
+}
+CHANGES: dict[str, tuple[str, str]] = {
+    "applied": ("✓", "green"),
+    "undone": ("↶", "yellow"),
+    "nothing": ("=", "dim"),
+    "interrupted": ("!", "red"),
+    "failed": ("✗", "red"),
+}
+
+
+def size(count: float | None) -> str:
+    """Bytes as B, KiB, MiB, ...; a dash where it can't be told."""
+    if count is None:
+        return DASH
+    from qadapt.planning.plan_text import human_bytes
+
+    return human_bytes(count)
+
+
+def seconds(value: float | None) -> str:
+    """A span of time: ``0.4 ms``, ``830 ms``, ``12.3 s``, ``4 min 05 s``, ``2 h 10 min``."""
+    if value is None:
+        return DASH
+    if value < 0.01:
+        return f"{value * 1000:.2g} ms"
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min"
+
+
+def number(value: float | None) -> str:
+    """Whole numbers with thousands separators."""
+    return DASH if value is None else f"{value:,.0f}"
+
+
+def recall(value: float | None) -> str:
+    """A recall with three decimals; 0.9999 is not rounded up to 1."""
+    if value is None:
+        return DASH
+    return f"{min(value, 0.999):.3f}" if value < 1 else "1.000"
+
+
+def value(given: Any) -> str:
+    """A signal's value: text as it is, whole numbers with separators, all else as JSON."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, int) and not isinstance(given, bool):
+        return f"{given:,}"
+    return json.dumps(given, ensure_ascii=False, default=str)
+
+
+def vector(name: str) -> str:
+    """A vector's name; the unnamed one has none."""
+    return name or "(unnamed)"
+
+
+def unmeasured(seen: UnknownDimension) -> str:
+    """A vector of unknown dimension: empty, or not found in the rows that were read."""
+    return "· empty" if seen.complete else "? unknown"
+
+
+def state(status: Status) -> tuple[str, str]:
+    """A state's sign and word, with how much of it is built, and its colour."""
+    sign, style = STATES[status.state.value]
+    word = f"{sign} {status.state.value}"
+    if status.progress is not None and status.state.value == "building":
+        word += f" {min(status.progress, 1):.0%}"
+    return word, style
+
+
+def rescore(value: Rescore | None) -> str:
+    """A rescore in a few words."""
+    if value is None:
+        return "default of the database"
+    if not value.on:
+        return "off"
+    return f"x{value.oversampling:g} by {value.source}"
+
+
+def moment(created: str) -> str:
+    """An ISO 8601 time as local date and minute; as it is where it is not one."""
+    try:
+        then = datetime.fromisoformat(created.replace("Z", "+00:00"))
+    except ValueError:
+        return created
+    return then.astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,275 @@
+"""Measuring: verify, search."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qadapt.cli import rendering
+from qadapt.cli.arguments import (
+    load_encoder,
+    open_collection,
+    open_database,
+    read_gate,
+    read_queries,
+)
+from qadapt.cli.command import command
+from qadapt.cli.options import (
+    Collection,
+    Disable,
+    EncoderName,
+    QueriesAsked,
+    Url,
+    VectorName,
+    gate_option,
+    optional,
+)
+from qadapt.cli.output import MISSED, Output, facts, styled, table
+from qadapt.errors import InputError, SpecError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from qadapt.evaluation.recall import Recall
+    from qadapt.evaluation.verify import Verification
+    from qadapt.model import Guard, Hits, SearchProvenance
+
+SHOWN = 5  # queries that a terminal shows without -v
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(
+        app,
+        "verify",
+        examples="qadapt verify edge:./data articles\n"
+        "qadapt verify edge:./data articles --queries q.npy --gate 'recall@10>=0.95'",
+    )(verify)
+    command(
+        app,
+        "search",
+        examples="qadapt search edge:./data articles --queries q.npy --rescore 4\n"
+        """qadapt search edge:./data docs --queries q.npy --filter '{"topic": "art"}'\n"""
+        "qadapt search edge:./data docs --text 'fast light' --encoder ./my-model",
+    )(search)
+
+
+# -- verify ------------------------------------------------------------------------------------
+
+
+def verify(
+    out: Output,
+    url: Url,
+    collection: Collection,
+    vector: VectorName = None,
+    k: Annotated[
+        int | None, typer.Option("--k", "-k", help="Number of results (k).  [default: 10]")
+    ] = None,
+    queries: QueriesAsked = "200",
+    encoder: EncoderName = None,
+    gate: Annotated[
+        str | None, gate_option("Exit with code 3 if current recall is below this value.")
+    ] = None,
+) -> int:
+    """Verify the configuration and measure recall.
+
+    Exits with code 3 if the configuration is not active on the engine or the gate is missed.
+    """
+    bar, at = read_gate(gate, k)
+    known = load_encoder(encoder, queries)
+    with open_collection(out, url) as (db, on):
+        found = db[collection].verify(
+            k=at, queries=read_queries(queries), encoder=known, vector=vector, progress=on,
+        )  # fmt: skip
+    now = found.recall
+    met = None if bar is None else now.proof.level != "none" and now.recall >= bar.recall
+    reported = None if bar is None else {
+        "gate": str(bar), "recall": now.recall, "met": met, "proof": now.proof.to_dict(),
+        "ground_truth": now.ground_truth,
+    }  # fmt: skip
+    out.document({**found.to_dict(), "gate": reported})
+    _show_verification(out, found)
+    if bar is not None:
+        _show_gate(out, bar, now, met is True)
+    return 0 if found.matches_configuration and met is not False else MISSED
+
+
+def _show_verification(out: Output, found: Verification) -> None:
+    head = styled(found.collection, "bold")
+    out.print(head.append(f"  {rendering.vector(found.vector)}", style="dim"))
+    word, style = rendering.state(found.status)
+    pairs: list[tuple[str, Text | str]] = [
+        ("  configured", found.configured),
+        ("  verified", styled(word, style)),
+    ]
+    if found.status.reason:
+        pairs.append(("  reason", out.mask(found.status.reason)))
+    if found.status.advice:
+        pairs.append(("  advice", styled(out.mask(found.status.advice), "yellow")))
+    matches_configuration = (
+        styled("✓ yes", "green") if found.matches_configuration else styled("✗ no", "bold red")
+    )
+    pairs.append(("  matches configuration", matches_configuration))
+    if out.verbose:
+        pairs += [
+            (f"  {item.signal}", rendering.value(item.value)) for item in found.status.evidence
+        ]
+    out.print(facts(pairs), "")
+    rows = [
+        [
+            f"  {item.label}",
+            rendering.recall(item.recall),
+            f"{rendering.recall(item.low)} to {rendering.recall(item.high)}",
+            f"{item.latency_ms:.2f}",
+            _rescore(item.rescore),
+        ]
+        for item in found.recalls
+    ]
+    k = found.recalls[0].k if found.recalls else 10
+    columns: list[Any] = ["  Search", (f"Recall@{k}", "right"), "95 % interval"]
+    columns += [("ms/query", "right"), "Rescore"]
+    out.print(table(columns, rows))
+    out.print("")
+    made = f"ground truth: {found.ground_truth}, all rows"
+    out.print(styled(f"{found.source}; {made}", "dim"), indent=2)
+    for note in found.notes:
+        out.print(styled(out.mask(note), "yellow"), indent=2)
+
+
+def _rescore(value: Any) -> str:
+    return "default" if value is None else rendering.rescore(value)
+
+
+def _show_gate(out: Output, gate: Guard, found: Recall, met: bool) -> None:
+    verdict = styled("✓ gate met", "green") if met else styled("✗ gate missed", "bold red")
+    but = f"; {found.proof.reason}" if found.proof.reason else ""
+    out.print("", verdict.append(f"  {gate}, measured {found.recall:.4f}{but}", style="default"))
+
+
+# -- search ------------------------------------------------------------------------------------
+
+
+def search(
+    out: Output,
+    url: Url,
+    collection: Collection,
+    queries: Annotated[
+        str | None, optional("--queries", metavar="Q.npy", help="Query vectors, float32 (nq, d).")
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        optional("--text", help="Text query; needs --encoder. Can be repeated."),
+    ] = None,
+    encoder: EncoderName = None,
+    k: Annotated[int, typer.Option("--k", "-k", help="Number of results (k).")] = 10,
+    rescore: Annotated[
+        str | None,
+        optional(
+            "--rescore",
+            metavar="4|off|4@codes",
+            help="Oversampling factor. Default: that of the collection.",
+        ),
+    ] = None,
+    filter_text: Annotated[
+        str | None,
+        optional("--filter", metavar="JSON", help='Filter, such as \'{"topic": "art"}\'.'),
+    ] = None,
+    vector: VectorName = None,
+    payload: Annotated[bool, typer.Option("--payload", help="Return payloads.")] = False,
+    disable: Disable = None,
+) -> None:
+    """Search a collection."""
+    from qadapt.model import Rescore
+
+    wanted = Rescore.of(rescore)
+    condition = _filter(filter_text)
+    vectors = _queries(queries, text, encoder)
+    with open_database(url, disable) as db:
+        hits = db[collection].search(
+            vectors, k=k, rescore=wanted, filter=condition, vector=vector, with_payload=payload
+        )
+    out.document(hits.to_dict())
+    _show_hits(out, hits)
+
+
+def _queries(path: str | None, texts: list[str] | None, encoder: str | None) -> Any:
+    """The queries: from a file, or texts through the encoder."""
+    from qadapt.encoder import load
+    from qadapt.evaluation.ground_truth import load_queries
+
+    if path is not None and not texts and encoder is None:
+        return load_queries(path)
+    if path is None and texts and encoder is not None:
+        return load(encoder).encode_queries(texts)
+    raise InputError(
+        "pass either --queries, or --text with --encoder",
+        hint="qadapt search URL COLLECTION --text 'how fast is light' --encoder NAME",
+    )
+
+
+def _filter(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        condition = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SpecError(
+            f"--filter is not JSON: {error}", hint="""for example --filter '{"topic": "art"}'"""
+        ) from None
+    if not isinstance(condition, dict):
+        raise InputError(
+            f"--filter must be a JSON object, got {text}",
+            hint="""for example --filter '{"topic": "art"}'""",
+        )
+    return condition
+
+
+def _show_hits(out: Output, hits: Hits) -> None:
+    total = len(hits.ids)
+    shown = min(total, SHOWN) if out.out.is_terminal and not out.verbose else total
+    rows = []
+    for query in range(shown):
+        for rank, key in enumerate(hits.ids[query].tolist()):
+            if key is None:
+                continue
+            row = [str(query), str(rank + 1), f"{hits.scores[query, rank]:.5f}", str(key)]
+            if hits.payloads is not None:
+                row.append(json.dumps(hits.payloads[query][rank], ensure_ascii=False, default=str))
+            rows.append(row)
+    columns: list[Any] = [("Query", "right"), ("Rank", "right"), ("Score", "right"), "Id"]
+    if hits.payloads is not None:
+        columns.append("Payload")
+    out.print(table(columns, rows) if rows else "no hits")
+    if shown < total:
+        out.print(
+            styled(f"... {total - shown:,} more queries; use -v or --json to show them", "dim")
+        )
+    out.note(provenance_text(hits.how))
+    for note in hits.how.notes:
+        out.note(f"  {note}")
+
+
+_NAMES = {"store": "the database", "qadapt": "qadapt", "store exact": "the database, exact search"}
+_CHOSEN = {
+    "call": "set in this search",
+    "collection": "default of the collection",
+    "store default": "default of the database",
+}
+
+
+def provenance_text(how: SearchProvenance) -> str:
+    """``searched by the store; rescored by ...`` in one line."""
+    parts = [f"searched by {_NAMES.get(how.searcher, how.searcher)}"]
+    if how.rescorer == "none" and how.scores == "exact":
+        parts.append("nothing to rescore")
+    elif how.rescorer == "none":
+        parts.append(f"not rescored ({_CHOSEN.get(how.rescore_from, how.rescore_from)})")
+    else:
+        over = f"over {how.candidates:,} candidates " if how.candidates else ""
+        parts.append(
+            f"rescored by {_NAMES.get(how.rescorer, how.rescorer)} {over}"
+            f"on {how.rescored_on} ({_CHOSEN.get(how.rescore_from, how.rescore_from)})"
+        )
+    return "; ".join([*parts, f"scores are {how.scores}"])

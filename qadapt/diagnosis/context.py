@@ -1,0 +1,290 @@
+"""What the checks look at: one vector of a live collection, each thing read once."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.engines.exact import exact_scores, unit
+from qadapt.local.settings import read_settings
+from qadapt.local.state import VectorSettings
+from qadapt.model import (
+    CollectionInfo,
+    Hits,
+    Id,
+    Kind,
+    Metric,
+    Quantization,
+    Rescore,
+    State,
+    VectorInfo,
+    vector_norms,
+)
+from qadapt.search import search
+from qadapt.stores.base import Search, Store
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+K = 10
+# Reasons why a row has no direction to compare.
+NOT_FINITE = "NaN or infinite values"
+ZERO = "all components 0, under the cosine metric"
+SHORT = "a length far below 1, which the engine did not normalise"
+BEYOND = "a length that float32 cannot compute with"
+SHORTEST = 0.5
+# Of sums of float32 products, for scores that count as equal; lengths whose square is infinite.
+ROUNDING, FAR = 4 * 2.0**-24, 1e15
+# Rows that are searched by their own vector, and queries that are timed.
+PROBES = 200
+TIMED = 24
+
+
+class NoDataError(Exception):
+    """A check cannot be made here; says why."""
+
+
+def _lengths(rows: Floats) -> npt.NDArray[np.float64]:
+    found: npt.NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    return found
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """One vector of a live collection.
+
+    Attributes:
+        store, info: where it is, as just seen.
+        name: of the vector.
+        sampled: rows drawn for the checks that look at vectors.
+        model_metric: what the user says that the embedding model was made for; None if not said.
+        seed: of the sample.
+    """
+
+    store: Store
+    info: CollectionInfo
+    name: str
+    sampled: int = 1000
+    model_metric: Metric | None = None
+    seed: int = 0
+
+    @property
+    def vector(self) -> VectorInfo:
+        """As configured and as seen."""
+        return self.info.vectors[self.name]
+
+    @property
+    def quantization(self) -> Quantization:
+        """As configured."""
+        return self.vector.quantization
+
+    @property
+    def coded(self) -> bool:
+        """Whether codes, and not just shorter floats, are configured."""
+        return self.quantization.kind not in (Kind.NONE, Kind.FLOAT16)
+
+    @property
+    def active(self) -> bool:
+        """Whether codes are configured and were seen to be in force."""
+        return self.coded and self.vector.status.state is State.ACTIVE
+
+    @cached_property
+    def settings(self) -> VectorSettings:
+        """What qadapt remembers of the vector."""
+        return read_settings(self.store, self.info.name).of(self.name)
+
+    @property
+    def rescore(self) -> Rescore | None:
+        """What a search gets that says nothing."""
+        return self.vector.default_rescore
+
+    # -- rows --------------------------------------------------------------------------------
+
+    @cached_property
+    def sampled_batch(self) -> tuple[list[Id], Floats]:
+        """Ids and vectors of rows drawn evenly, float32 ``(n, d)``, as they are stored.
+
+        Raises:
+            NoDataError: no row has the vector.
+        """
+        batch = self.store.sample(self.info.name, self.sampled, seed=self.seed, vectors=[self.name])
+        there = ~batch.missing.get(self.name, np.zeros(len(batch), dtype=np.bool_))
+        ids = [key for key, present in zip(batch.ids, there, strict=True) if present]
+        if not ids:
+            raise NoDataError("there are no rows to look at")
+        return ids, batch.vectors[self.name][there]
+
+    @cached_property
+    def unusable(self) -> dict[str, Bools]:
+        """Which of the drawn rows have no direction to compare, bool ``(n,)`` for each reason."""
+        rows = self.sampled_batch[1]
+        finite = np.asarray(np.isfinite(rows).all(axis=1))
+        found = {NOT_FINITE: ~finite}
+        if self.vector.metric is Metric.COSINE:
+            zero = finite & ~rows.any(axis=1)
+            found[ZERO] = zero
+            lengths = np.zeros(len(rows))
+            lengths[finite] = _lengths(rows[finite])
+            rest = finite & ~zero
+            if self.store.traits.normalizes_cosine and self.vector.datatype != "uint8":
+                found[SHORT] = rest & (lengths < SHORTEST)
+            else:
+                low, high = vector_norms.STORED_AS_GIVEN
+                found[BEYOND] = rest & ((lengths < low) | (lengths > high))
+        return {why: mask for why, mask in found.items() if mask.any()}
+
+    @cached_property
+    def sample(self) -> tuple[list[Id], Floats]:
+        """Ids and vectors of the drawn rows that have a direction.
+
+        Raises:
+            NoDataError: there are fewer than 2.
+        """
+        ids, rows = self.sampled_batch
+        good = np.ones(len(ids), dtype=np.bool_)
+        for mask in self.unusable.values():
+            good &= ~mask
+        kept = [key for key, usable in zip(ids, good.tolist(), strict=True) if usable]
+        if len(kept) < 2:
+            raise NoDataError(
+                f"{len(kept)} of {len(ids)} rows of the sample have a usable vector: "
+                "nothing can be compared"
+                if len(ids) > 1
+                else "the collection has 1 row: nothing can be compared"
+            )
+        return kept, rows[good]
+
+    @property
+    def rows(self) -> Floats:
+        """The vectors of the sample."""
+        return self.sample[1]
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.float64]:
+        """L2 norms of the sample."""
+        return _lengths(self.rows)
+
+    @property
+    def spread(self) -> float:
+        """How many times longer the long vectors (95 %) are than the short ones (5 %), without
+        zero vectors."""
+        lengths = self.lengths[self.lengths > 0]
+        if not len(lengths):
+            return 1.0
+        low, high = np.quantile(lengths, [0.05, 0.95])
+        return float(high / low)
+
+    @cached_property
+    def directions(self) -> Floats:
+        """The rows of the sample that are not zero, at length 1."""
+        return unit(self.rows[self.lengths > 0])
+
+    @cached_property
+    def mean_cosine(self) -> float:
+        """Mean cosine of two different rows of the sample; 0 where there are no two."""
+        n = len(self.directions)
+        if n < 2:
+            return 0.0
+        total = float(np.square(self.directions.sum(axis=0, dtype=np.float64)).sum())
+        return (total - n) / (n * (n - 1))
+
+    @cached_property
+    def bits(self) -> Bools:
+        """The sign bits of the sample, as the store takes them: of a 0 too."""
+        positive = self.store.traits.zero_is_positive and self.vector.quantized_by == "store"
+        found: Bools = self.rows >= 0 if positive else self.rows > 0
+        return found
+
+    @cached_property
+    def sign_bias(self) -> Floats:
+        """|mean sign| of each dimension: 1 where a bit says nothing because all rows share it."""
+        found: Floats = np.abs(2 * self.bits.mean(axis=0, dtype=np.float64) - 1).astype(np.float32)
+        return found
+
+    @cached_property
+    def bit_entropy(self) -> float:
+        """What a sign bit says, in bits: 1 where as many rows have it as not, 0 where all do."""
+        share = np.clip(self.bits.mean(axis=0, dtype=np.float64), 1e-12, 1 - 1e-12)
+        return float(-(share * np.log2(share) + (1 - share) * np.log2(1 - share)).mean())
+
+    def found_by_bits(self, factor: float) -> float:
+        """Of the nearest rows in the sample, the share among the first ``factor * k`` by bits."""
+        asked, k = self.rows[:PROBES], min(K, len(self.rows) - 1)
+        count = min(len(self.rows) - 1, int(np.ceil(factor * k)))
+        signs = np.where(self.bits, np.float32(1), np.float32(-1))
+        return self._agreeing(signs[: len(asked)] @ signs.T, asked, count, k)
+
+    def agreement(self, metric: Metric) -> float:
+        """Of the sample's own neighbours by another metric, the share that are so by its own;
+        rows of equal scores stand for one another."""
+        asked, k = self.rows[:100], min(K, len(self.rows) - 1)
+        return self._agreeing(exact_scores(*self._small(asked), metric), asked, k, k)
+
+    def _agreeing(self, other: Floats, asked: Floats, count: int, k: int) -> float:
+        """The share of the ``k`` best scores that the ``count`` best by other scores reach."""
+        scores = exact_scores(*self._small(asked), self.vector.metric)
+        place = np.arange(len(asked))
+        scores[place, place] = other[place, place] = -np.inf
+        best = -np.sort(-scores, axis=1)[:, k - 1]
+        near = np.argpartition(-other, count - 1, axis=1)[:, :count]
+        reached = np.take_along_axis(scores, near, axis=1)
+        most = np.where(np.isfinite(scores), np.abs(scores), 0).max(axis=1)
+        room = ROUNDING * np.sqrt(asked.shape[1]) * most
+        hits = (reached >= (best - room)[:, None]).sum(axis=1)
+        return float(np.minimum(hits, k).mean() / k)
+
+    def _small(self, asked: Floats) -> tuple[Floats, Floats]:
+        """Queries and rows, smaller where their squares would be infinite: ranks stay."""
+        most = float(self.lengths.max(initial=0))
+        by = np.float32(1 / most) if most > FAR else np.float32(1)
+        return asked * by, self.rows * by
+
+    # -- searches ----------------------------------------------------------------------------
+
+    def search(self, queries: Floats, k: int = K, rescore: Rescore | None = None) -> Hits:
+        """A search as a user's search is made."""
+        about = self.vector.vector
+        wanted = Search(k=k, vector=self.name, rescore=rescore)
+        return search(self.store, self.info.name, queries, wanted, about, self.settings)
+
+    def milliseconds(self, rescore: Rescore | None) -> float:
+        """Median time of one query alone, warm."""
+        queries = self.rows[:TIMED]
+        self.search(queries[:4], rescore=rescore)
+        spent = []
+        for at in range(len(queries)):
+            begun = time.perf_counter()
+            self.search(queries[at : at + 1], rescore=rescore)
+            spent.append(1000 * (time.perf_counter() - begun))
+        return float(np.median(spent))
+
+    # -- what mends it -----------------------------------------------------------------------
+
+    def command(self, verb: str, quantization: Quantization | None = None, *more: str) -> str:
+        """``qadapt VERB URL COLLECTION QUANTIZATION`` as it is typed."""
+        words = ["qadapt", verb, str(self.store.address), self.info.name]
+        words += [] if quantization is None else [str(quantization)]
+        words += ["--vector", self.name] if self.name else []
+        return shlex.join([*words, *more])
+
+    def other_metric(self, metric: Metric) -> str:
+        """The command that gives the vector another metric: a copy and an alias, or another
+        collection by way of a file, where the store has no alias; empty where that is no way."""
+        if self.store.traits.recreates:
+            return self.command("plan", None, "--metric", str(metric))
+        if len(self.info.vectors) > 1:
+            return ""  # an import gives all vectors of a file the same metric
+        place, name = f"{self.store.address.identity}#", self.info.name
+        file, other = f"{name}.parquet", f"{name}_{metric}"
+        out = shlex.join(["qadapt", "export", place + name, file])
+        back = shlex.join(["qadapt", "import", file, place + other, "--metric", str(metric)])
+        return f"{out} && {back}"
+
+    def apply(self, **changes: Any) -> str:
+        """The command that applies the quantization as it is, with changes."""
+        return self.command("apply", self.quantization.replace(**changes))

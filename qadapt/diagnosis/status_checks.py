@@ -1,0 +1,118 @@
+"""Checks of whether what is configured happens at all."""
+
+from __future__ import annotations
+
+from qadapt.diagnosis.context import CheckContext
+from qadapt.diagnosis.sources import SOURCES
+from qadapt.model import Evidence, Finding, Kind, Severity, State
+
+
+def no_effect(context: CheckContext) -> list[Finding]:
+    """Quantization is configured, and the engine ignores it."""
+    status = context.vector.status
+    kept = context.quantization.kind is Kind.NONE  # and codes are searched all the same
+    ignored = status.state is State.IGNORED or (status.state is State.ABSENT and not kept)
+    if not ignored or not context.vector.count:
+        return []
+    message = f"{context.quantization} is configured and has no effect"
+    message += f": {status.reason}" if status.reason else ""
+    return [
+        Finding(
+            "no-effect",
+            Severity.ERROR,
+            context.name,
+            message,
+            status.evidence,
+            context.apply()
+            + (" --accept client" if context.vector.quantized_by == "qadapt" else ""),
+            SOURCES,
+        )
+    ]
+
+
+def stale_setting(context: CheckContext) -> list[Finding]:
+    """A setting that qadapt keeps no longer fits the collection."""
+    notes = context.vector.notes
+    if context.name == next(iter(context.info.vectors)):
+        notes += context.info.notes
+    return [
+        Finding(
+            "stale-setting",
+            Severity.WARNING,
+            context.name,
+            note,
+            (Evidence("quantization", str(context.quantization)),),
+            context.command("apply", context.quantization),
+            "qadapt inspect",
+        )
+        for note in notes
+    ]
+
+
+def still_building(context: CheckContext) -> list[Finding]:
+    """Only a part of the rows has the codes that are configured."""
+    status = context.vector.status
+    if status.state is not State.BUILDING:
+        return []
+    done = "" if status.progress is None else f" ({status.progress:.0%} of the rows)"
+    return [
+        Finding(
+            "still-building",
+            Severity.WARNING,
+            context.name,
+            f"{context.quantization} is in force for a part of the rows{done}: {status.reason}",
+            status.evidence,
+            context.apply(),
+            "qadapt inspect",
+        )
+    ]
+
+
+def unobserved(context: CheckContext) -> list[Finding]:
+    """Nothing shows whether the engine obeys."""
+    status = context.vector.status
+    if status.state is not State.UNKNOWN or not context.vector.count or not context.coded:
+        return []
+    return [
+        Finding(
+            "unseen",
+            Severity.INFO,
+            context.name,
+            f"whether {context.quantization} is in force cannot be seen: {status.reason}",
+            status.evidence,
+            context.command("verify"),
+            "qadapt inspect",
+        )
+    ]
+
+
+def bits_lost_to_padding(context: CheckContext) -> list[Finding]:
+    """The store pads codes so far that a finer kind would cost the same."""
+    from qadapt.costing import memory
+    from qadapt.errors import UnsupportedError
+
+    vector = context.vector
+    known = context.store.profile.cost_model is not None
+    if not context.coded or vector.quantized_by != "store" or not known:
+        return []
+    try:
+        in_ram = context.quantization.replace(codes="ram")
+        found = memory(1000, vector.vector, in_ram, context.info.server.store)
+    except UnsupportedError:  # a kind that the cost formulas do not know
+        return []
+    held = next((part.ram for part in found.components if part.name == "codes"), 0) / 1000
+    ideal = context.quantization.code_bytes(vector.dim)
+    if held <= 1.5 * ideal:
+        return []
+    return [
+        Finding(
+            "bits-lost-to-padding",
+            Severity.INFO,
+            context.name,
+            f"a code of {ideal} byte{'s' * (ideal != 1)} is padded to {held:g}: a finer kind may "
+            "cost the same",
+            (Evidence("bytes of a code", held), Evidence("without padding", ideal)),
+            context.command("cost"),
+            SOURCES,
+        )
+    ]

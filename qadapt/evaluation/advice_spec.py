@@ -1,0 +1,39 @@
+"""Advice as a spec file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qadapt.evaluation.results import Option, Target
+from qadapt.stores.base import Store
+
+
+def spec_of(
+    store: Store, collection: str, name: str, option: Option, target: Target, queries: Any
+) -> str:
+    """A spec file that ``qadapt plan -f`` takes: the setting, and a guard of the recall asked."""
+    import yaml
+
+    chosen = option.quantization
+    wanted: dict[str, Any] = {
+        "quantization": str(chosen.replace(rescore=None, codes=None, originals=None))
+    }
+    if option.rescore is not None:
+        factor = option.rescore.oversampling
+        number = int(factor) if factor == int(factor) else factor
+        wanted["rescore"] = number if option.rescore.on else "off"
+    for place in ("codes", "originals"):
+        if getattr(chosen, place) is not None:
+            wanted[place] = getattr(chosen, place)
+    # Arrays and texts have no place in a spec; the guard then takes vectors of the collection.
+    named = isinstance(queries, str) and queries.endswith(".npy")
+    asked = queries if named or (isinstance(queries, int) and queries > 0) else 200
+    reported = {f"recall@{target.k}": target.recall, "queries": asked}
+    vectors = {"vectors": {name: wanted}} if name else wanted
+    document = {
+        "store": store.address.identity,
+        "collections": {collection: {**vectors, "guard": reported}},
+    }
+    head = f"# {option.setting}: recall@{target.k} {option.recall.value:.4f} ({option.source})\n"
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return head + text

@@ -1,0 +1,149 @@
+"""Queries from whatever a user may give: arrays, files of arrays or of texts, a number of rows."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qadapt.errors import InputError
+from qadapt.evaluation.ground_truth import Queries, queries_of
+from qadapt.model import Vector, as_vectors, check_queries
+from qadapt.stores.base import Store
+
+Encoder = Callable[[list[str]], Any]
+
+ARRAYS = (".npy", ".npz")  # the second is refused where arrays are read, with a reason
+_TEXTS = (
+    "a text file has one query a line (.txt), an id and a query a line (.tsv), or one JSON "
+    'object a line with "_id" and "text" (.jsonl)'
+)
+
+
+def resolve_queries(
+    store: Store,
+    collection: str,
+    name: str,
+    vector: Vector,
+    given: Any,
+    *,
+    encoder: Encoder | None = None,
+    ids: Sequence[str] | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Queries:
+    """Queries as ``queries_of``, or texts that ``encoder`` turns into vectors.
+
+    Args:
+        given: float ``(nq, d)``; how many of the collection's own vectors; a list of texts; the
+            path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
+        encoder: turns a list of texts into float ``(n, d)``.
+        ids: names of the queries, for relevance labels; from the file where it has them.
+        limit: at most so many queries, the first ones.
+
+    Raises:
+        InputError: texts without an encoder, an encoder without texts, a file that cannot be
+            read, ids that do not fit.
+    """
+    texts, named = _texts(given)
+    if texts is None:
+        if encoder is not None:
+            refuse_encoder(given)
+        found = queries_of(store, collection, name, vector, given, seed=seed)
+        named = None if ids is None else [str(key) for key in ids]
+    else:
+        if encoder is None:
+            raise InputError(
+                "texts need an encoder to become vectors",
+                hint="encoder=qa.Encoder(model), or --encoder NAME",
+            )
+        array = as_vectors(np.asarray(encoder(texts)), what="encoded queries")
+        check_queries(array, vector, what="encoded queries")
+        if len(array) != len(texts):
+            raise InputError(f"the encoder made {len(array)} vectors of {len(texts)} texts")
+        where = f" from {os.fspath(given)}" if isinstance(given, (str, os.PathLike)) else ""
+        found = Queries(array, (None,) * len(array), f"{len(array)} texts{where}, encoded")
+        named = [str(key) for key in ids] if ids is not None else named
+    if named is not None and len(named) != len(found):
+        raise InputError(f"{len(found)} queries but {len(named)} ids of them")
+    if limit is not None and len(found) > limit:
+        named = None if named is None else named[:limit]
+        source = f"the first {limit} of {found.source}"
+        found = Queries(found.vectors[:limit], found.own[:limit], source)
+    return Queries(found.vectors, found.own, found.source, None if named is None else tuple(named))
+
+
+def refuse_encoder(given: Any) -> None:
+    """Refuse queries that are no texts, where an encoder was given for them.
+
+    Raises:
+        InputError
+    """
+    if isinstance(given, (str, os.PathLike)):
+        if Path(given).suffix.lower() not in ARRAYS:
+            return
+        what = f"queries of {os.fspath(given)} are vectors"
+    elif isinstance(given, Sequence) and given and isinstance(given[0], str):
+        return
+    elif isinstance(given, int):
+        what = f"queries={given} are so many of the collection's own vectors"
+    else:
+        what = "queries of an array are vectors"
+    raise InputError(
+        f"an encoder makes vectors of texts, and {what}: it would have no effect",
+        hint="leave the encoder (--encoder) out, or give queries (--queries) as texts: a .txt, "
+        ".tsv or .jsonl file",
+    )
+
+
+def _texts(given: Any) -> tuple[list[str] | None, list[str] | None]:
+    """Texts and their ids, where there are any."""
+    if isinstance(given, (str, os.PathLike)):
+        path = Path(given)
+        if path.suffix.lower() in ARRAYS:
+            return None, None
+        return read_texts(path)
+    if isinstance(given, Sequence) and given and all(isinstance(item, str) for item in given):
+        return list(given), None
+    return None, None
+
+
+def read_texts(path: Path) -> tuple[list[str], list[str] | None]:
+    """Texts of a file, and their ids where it has them.
+
+    Raises:
+        InputError: it cannot be read, is empty, or a line is not what its suffix says.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read queries from {path}: {error}", hint=_TEXTS) from error
+    lines = [line for line in lines if line.strip()]
+    if not lines:
+        raise InputError(f"{path} is empty", hint=_TEXTS)
+    kind = path.suffix.lower()
+    if kind == ".jsonl":
+        return _of_jsonl(path, lines)
+    if kind == ".tsv":
+        pairs = [line.split("\t", 1) for line in lines]
+        wrong = next((line for line in pairs if len(line) != 2), None)
+        if wrong is not None:
+            raise InputError(f"{path}: {wrong[0]!r:.60} has no tab", hint=_TEXTS)
+        return [text for _, text in pairs], [key for key, _ in pairs]
+    return lines, None
+
+
+def _of_jsonl(path: Path, lines: list[str]) -> tuple[list[str], list[str] | None]:
+    texts, ids = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            item = json.loads(line)
+            texts.append(str(item["text"]))
+            ids.append(str(item.get("_id", item.get("id", number - 1))))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}, line {number}: {error!r}", hint=_TEXTS) from error
+    return texts, ids

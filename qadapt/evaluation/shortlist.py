@@ -1,0 +1,195 @@
+"""What may meet a target, by predictions and sizes alone, cheapest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qadapt.costing import Footprint, memory
+from qadapt.errors import UnsupportedError
+from qadapt.evaluation.results import Figure, Prediction, Result, RuledOut, Simulation, Target
+from qadapt.evaluation.settings import Setting
+from qadapt.local.client_codes import by_store
+from qadapt.model import (
+    Accept,
+    CollectionInfo,
+    Kind,
+    MatchLevel,
+    Quantization,
+    Rescore,
+    Vector,
+    VectorInfo,
+)
+from qadapt.simulation import registry
+from qadapt.stores.base import Store
+
+# What is tried where nobody says: what the stores have between them.
+CODES = (
+    "none",
+    "scalar",
+    "scalar:bits=6",
+    "scalar:bits=4",
+    "rotational:bits=8",
+    "rotational:bits=4",
+    "rotational:bits=2",
+    "rotational:bits=1.5",
+    "rotational:bits=1",
+    "binary",
+    "binary:query_bits=8",
+    "binary:bits=2,query_bits=8",
+    "product:ratio=16",
+    "product:ratio=32",
+)
+FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A setting that may meet the target.
+
+    Attributes:
+        quantization: with the places of codes and originals.
+        recall: as predicted for the whole collection.
+        next: the next larger oversampling, should the engine fall a little short.
+    """
+
+    quantization: Quantization
+    rescore: Rescore | None
+    recall: Figure
+    prediction: Prediction | None
+    footprint: Footprint
+    next: Rescore | None
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.quantization, self.rescore)
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Itself, and itself with more candidates."""
+        more = [] if self.next is None else [Setting(self.quantization, self.next)]
+        return [self.setting, *more]
+
+
+def candidate_grid(codes: Sequence[str], k: int, store: Store, vector: Vector) -> list[Setting]:
+    """Each kind without rescoring, and with more and more of it.
+
+    Where an engine always scores again, which nobody can switch off, its own default comes first.
+    """
+    found = []
+    for text in codes:
+        quantization = Quantization.parse(text).replace(rescore=None)
+        if quantization.kind in (Kind.NONE, Kind.FLOAT16):
+            found.append(Setting(quantization))
+            continue
+        off = Rescore(source="off")
+        mapped = store.map(quantization, vector)
+        always = registry.candidates(store.name, mapped, k, off)[0] > k
+        found.append(Setting(quantization, None if always else off))
+        factors = [factor for factor in FACTORS if factor * k <= store.traits.max_k]
+        found += [Setting(quantization, Rescore(factor)) for factor in factors]
+    return found
+
+
+def shortlist(
+    store: Store,
+    info: CollectionInfo,
+    vector: VectorInfo,
+    simulation: Simulation,
+    target: Target,
+    accept: Accept = "differs",
+) -> tuple[list[Candidate], list[RuledOut]]:
+    """What may meet the target, cheapest first, and what cannot."""
+    by_codes: dict[Quantization, list[Result]] = {}
+    for result in simulation.results:
+        by_codes.setdefault(result.quantization, []).append(result)
+    tries: list[Candidate] = []
+    out: list[RuledOut] = []
+    targets: set[str] = set()
+    for quantization, results in by_codes.items():
+        if results[0].state == "unsupported":
+            out.append(RuledOut(str(quantization), "; ".join(results[0].notes)))
+            continue
+        match = by_store(store, quantization, vector.vector).match
+        if match.level is MatchLevel.UNSUPPORTED and quantization.kind is not Kind.FLOAT16:
+            out.append(RuledOut(str(quantization), "; ".join(match.differences)))
+            continue
+        if accept == "exact" and match.level is MatchLevel.DIFFERS:
+            reported = "; ".join((f"{store.name} has only a cousin", *match.differences))
+            out.append(RuledOut(str(quantization), reported))
+            continue
+        # Two words for the same codes here, such as scalar of 7 and 8 bits, are tried once.
+        if results[0].target in targets:
+            continue
+        targets.add(results[0].target)
+        good = [at for at, result in enumerate(results) if _recall(result) >= target.recall]
+        if not good:
+            top = max(results, key=_recall)
+            why = f"predicted recall@{target.k} is {_recall(top):.3f} at most, with {top.setting}"
+            out.append(RuledOut(str(quantization), why, top.recall))
+            continue
+        first = results[good[0]]
+        later = results[good[0] + 1] if good[0] + 1 < len(results) else None
+        for placed in _places(store, vector, quantization, _rescoring(first)):
+            out_or_try = _priced(store, info, vector, placed, first, later, target)
+            if isinstance(out_or_try, RuledOut):
+                out.append(out_or_try)
+            else:
+                tries.append(out_or_try)
+    tries.sort(key=lambda item: (item.footprint.ram, _factor(item.rescore), item.footprint.disk))
+    return tries, out
+
+
+def _recall(result: Result) -> float:
+    return result.recall.value if result.recall is not None else 0.0
+
+
+def _factor(rescore: Rescore | None) -> float:
+    return rescore.oversampling if rescore is not None and rescore.on else 0.0
+
+
+def _rescoring(result: Result) -> bool:
+    return result.rescore is not None and result.rescore.on
+
+
+def _places(
+    store: Store, vector: VectorInfo, quantization: Quantization, rescoring: bool
+) -> list[Quantization]:
+    """The codes in RAM, and the originals beside them or on disk, where the store can be told."""
+    if quantization.kind in (Kind.NONE, Kind.FLOAT16):
+        return [quantization]
+    plain = store.map(quantization, vector.vector).match.differences
+    for codes, originals in (("ram", "disk"), ("ram", "ram")):
+        placed = quantization.replace(codes=codes, originals=originals)
+        if store.map(placed, vector.vector).match.differences != plain:
+            return [quantization]  # it has no word for places, and says so
+    on_disk = quantization.replace(codes="ram", originals="disk")
+    if not rescoring:
+        return [on_disk]
+    return [on_disk, quantization.replace(codes="ram", originals="ram")]
+
+
+def _priced(
+    store: Store,
+    info: CollectionInfo,
+    vector: VectorInfo,
+    quantization: Quantization,
+    result: Result,
+    later: Result | None,
+    target: Target,
+) -> Candidate | RuledOut:
+    rescore = Setting.of(result.setting).rescore
+    text = Setting(quantization, rescore).text
+    try:
+        footprint = memory(
+            info.count, vector.vector, quantization, store.name, index=dict(vector.index)
+        )
+    except UnsupportedError as error:
+        return RuledOut(text, error.message, result.recall)
+    if target.max_ram is not None and footprint.ram > target.max_ram:
+        over = footprint.ram / target.max_ram
+        why = f"takes {footprint.ram:,} bytes of RAM, {over:.2f} times what is allowed"
+        return RuledOut(text, why, result.recall, footprint.ram)
+    assert result.recall is not None
+    more = Setting.of(later.setting).rescore if later is not None else None
+    return Candidate(quantization, rescore, result.recall, result.predicted, footprint, more)

@@ -1,0 +1,383 @@
+"""A file into a collection: created as the file says where it is not there, codes built last.
+
+The file is read twice: all of it is looked at before anything is written (``survey``), and then it
+is written. An import that fails removes the collection that it made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qadapt.errors import (
+    AlreadyExistsError,
+    InputError,
+    IntegrityError,
+    QadaptError,
+    SpecError,
+    refuse_pairs,
+)
+from qadapt.files import extra_vectors, unfinished_imports
+from qadapt.files.arrays import Arrays
+from qadapt.files.export import FORMATS
+from qadapt.files.layout import ColumnChoice, VectorColumns
+from qadapt.files.parquet_reader import Parquet
+from qadapt.files.parquet_writer import Head
+from qadapt.files.row_errors import RowErrors
+from qadapt.files.survey import PAGE, Source, Zeros, survey
+from qadapt.local import collection_info
+from qadapt.local.row_writes import write_rows
+from qadapt.local.state import exclusive
+from qadapt.migration.endpoint import Endpoint, open_endpoint
+from qadapt.migration.finalize import quantize
+from qadapt.migration.row_codec import RowCodec
+from qadapt.migration.schema import create_collection
+from qadapt.migration.vectors import map_quantization
+from qadapt.migration.writer import REJECTED, write_bisecting
+from qadapt.model import (
+    Batch,
+    CollectionInfo,
+    Id,
+    Kind,
+    Match,
+    MatchLevel,
+    Metric,
+    Quantization,
+    QuantizationLike,
+    Serializable,
+    Status,
+    Vector,
+)
+from qadapt.stores.base import OnProgress, Progress, silent
+
+MISSING = "missing-vectors"
+LOSSES = (*extra_vectors.LOSSES.values(), MISSING)
+
+
+@dataclass(frozen=True)
+class Imported(Serializable):
+    """What was read, and what became of it.
+
+    Attributes:
+        collection: its name.
+        rows: written.
+        created: whether the collection was made.
+        mapped: ids that became UUIDs.
+        quantization: what the target was asked for, by vector.
+        match: how near that comes to what the file says.
+        status: what was seen of it.
+        columns: of a ``.parquet``, the column of the ids (``id``, unless rows were numbered) and
+            of each vector (``vector`` or ``vector:NAME``).
+        entries: columns that became entries of the payload.
+    """
+
+    collection: str
+    rows: int
+    created: bool
+    mapped: int
+    quantization: Mapping[str, Quantization]
+    match: Mapping[str, Match]
+    status: Mapping[str, Status]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    entries: tuple[str, ...] = ()
+
+
+def import_file(
+    path: str | os.PathLike[str],
+    target: Any,
+    *,
+    id: str | None = None,
+    vectors: VectorColumns | None = None,
+    number_rows: bool = False,
+    metric: Metric | str | None = None,
+    quantization: QuantizationLike | None = None,
+    add: bool = False,
+    allow: Collection[str] = (),
+    timeout: float = 3600.0,
+    progress: OnProgress | None = None,
+) -> Imported:
+    """Read ``FILE.parquet``, ``.npy`` or ``.fvecs`` into a collection.
+
+    All of the file is read and looked at before anything is written. Rows are upserted by their
+    ids, so that doing it twice does the same as once. When it fails, a collection that it made is
+    removed; of one that was there before, the error tells which rows were written.
+
+    Args:
+        target: ``"URL#collection"`` or ``(Database, name)``; the name is that of the file, or the
+            one in it, where none is given.
+        id: the column of ids of a ``.parquet``: whole numbers, text, or 16 bytes of a UUID.
+            By default ``id``, else the index of a DataFrame.
+        vectors: the columns of vectors of a ``.parquet``: one, several, or ``{vector name:
+            column}``. A column ``vector`` becomes the unnamed vector, ``vector:NAME`` the vector
+            ``NAME``, any other the vector of its own name. By default those two, and lists of
+            floats of a fixed size; else the only column of lists of floats.
+        number_rows: ids are the numbers of the rows, from 0.
+        metric: for files that do not say theirs; cosine by default.
+        quantization: of all vectors; what the file says, translated, where none is given.
+        add: write to a collection that is there already.
+        allow: ``sparse-vectors`` or ``multivectors``, to leave out those that the target lacks;
+            ``missing-vectors``, for rows of somebody else's file without a vector.
+        timeout: seconds for building the quantization.
+
+    Raises:
+        AlreadyExistsError: there is such a collection and ``add`` is False.
+        InputError: no such file; columns that cannot be told; rows that cannot be imported.
+        IntegrityError: a file of qadapt's that is damaged.
+        MissingExtraError, UnsupportedError
+    """
+    file = Path(path)
+    if file.suffix not in FORMATS:
+        raise SpecError.unknown("ending of a file", file.suffix or str(file), FORMATS)
+    if file.is_dir():
+        raise InputError(
+            f"{file} is a folder",
+            hint="import the files in it one by one, all but the first with --add",
+        )
+    if not file.is_file():
+        raise InputError(f"no file {str(file)!r}", hint="look at the name and the folder")
+    for name in allow:
+        if name not in LOSSES:
+            raise SpecError.unknown("loss to allow", name, LOSSES)
+    asked = ColumnChoice(id, vectors, number_rows)
+    _refuse_columns(file, asked)
+    reported = progress or silent
+    source: Source
+    if file.suffix == ".parquet":
+        source = Parquet(file, asked, missing_vectors=MISSING in allow)
+    else:
+        source = Arrays(file)
+    state = _state(file)
+    zeros = survey(source, reported)
+    head = _with_metric(source.head, metric)
+    with open_endpoint(target, default=head.collection) as end, exclusive(*end.key):
+        work = _Import(
+            source, head, end, metric, quantization, add, frozenset(allow), timeout, reported
+        )
+        return work.run(zeros, state)
+
+
+def _refuse_columns(file: Path, asked: ColumnChoice) -> None:
+    other = file.suffix != ".parquet"
+    why = "it has one vector and no columns; ids are in FILE.ids"
+    refuse_pairs(
+        (asked.id is not None and other, "id (--id)", f"with a {file.suffix} file", why),
+        (asked.vectors is not None and other, "vectors (--vectors)", f"with a {file.suffix} file",
+         why),
+        (asked.number_rows and other, "number_rows (--number-rows)", f"with a {file.suffix} file",
+         "its rows are numbered where there is no FILE.ids"),
+        (asked.number_rows and asked.id is not None, "number_rows (--number-rows)",
+         "with id (--id)", "both say what the ids are"),
+    )  # fmt: skip
+
+
+def _with_metric(head: Head, metric: Metric | str | None) -> Head:
+    if metric is None:
+        return head
+    wanted = Metric.of(metric)
+    return head.replace(
+        vectors={name: each.replace(metric=wanted) for name, each in head.vectors.items()}
+    )
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """What tells that a file was changed."""
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@dataclass
+class _Import:
+    """One import, of a file that was looked at."""
+
+    source: Source
+    head: Head
+    end: Endpoint
+    metric: Metric | str | None
+    asked: QuantizationLike | None
+    add: bool
+    allow: frozenset[str]
+    timeout: float
+    progress: OnProgress
+    rows: int = 0
+    mapped: int = 0
+
+    def run(self, zeros: Zeros, state: tuple[int, int]) -> Imported:
+        """Write, build the codes, and tell."""
+        end, head = self.end, self.head
+        unfinished_imports.sweep(end, self.source)
+        created = not end.exists
+        if not created and not self.add:
+            raise AlreadyExistsError(
+                f"there is a collection {end.name!r} at {end.store.address.identity} already",
+                hint="choose another name behind '#', or write to it: --add",
+            )
+        made = {name: _made(end, name, each) for name, each in head.vectors.items()}
+        collection_schema = extra_vectors.plan_extras(
+            end, head.extras, head.family, made, created=created, allow=self.allow
+        )
+        zeros.refuse(self.source.path, made if created else _there(end))
+        with self._whole_or_not(created=created):
+            if created:
+                create_collection(end, made, collection_schema)
+            end.ensure_loaded()
+            info = collection_info.info(end.store, end.name)
+            _refuse_metric(self.metric, info)
+            dense = {name: each.vector for name, each in info.vectors.items()
+                     if name not in head.extras}  # fmt: skip
+            codec = RowCodec(end.store, dense, schema=collection_schema)
+            self._write(codec)
+            if _state(self.source.path) != state:
+                raise IntegrityError(
+                    f"{self.source.path} was changed while it was imported",
+                    hint="import it again when nobody writes to it",
+                )
+            return self._coded(codec, created=created)
+
+    @contextmanager
+    def _whole_or_not(self, *, created: bool) -> Iterator[None]:
+        """Whatever fails inside, a collection that was made goes again."""
+        end = self.end
+        if not created:
+            try:
+                yield
+            except QadaptError as error:
+                error.hint = _then(error.hint, self._written())
+                raise
+            return
+        root = _folder(end)
+        unfinished_imports.begin(end, self.source)
+        try:
+            yield
+        except BaseException as error:
+            reported = _taken_back(end)
+            if root is not None and root.is_dir() and not any(root.iterdir()):
+                root.rmdir()
+            if isinstance(error, QadaptError):
+                error.hint = _then(error.hint, reported)
+            raise
+        unfinished_imports.finished(end)
+
+    def _written(self) -> str:
+        """What an existing collection got of the file."""
+        name = repr(self.end.name)
+        if not self.rows:
+            return f"nothing was written to {name}"
+        return (
+            f"{self.rows:,} of {self.source.rows:,} rows of the file were written to {name} (from "
+            "row 0 on); the same command again writes all of them, by their ids"
+        )
+
+    def _write(self, codec: RowCodec) -> None:
+        end = self.end
+        row_errors = RowErrors()
+        for page in self.source.pages(PAGE, row_errors):
+            row_errors.refuse(self.source.path)  # what the survey did not see: the file was changed
+            refused = write_bisecting(
+                page, codec, lambda rows: write_rows(end.store, end.name, rows), {REJECTED}
+            )
+            self.mapped += sum(codec.target_id(key) != key for key in page.ids)
+            if refused:
+                raise self._unfit(page, refused)
+            self.rows += len(page)
+            self.progress(Progress("importing", self.rows, self.source.rows))
+
+    def _unfit(self, page: Batch, refused: Mapping[Id, str]) -> InputError:
+        """The error for rows of a page that the target cannot hold."""
+        numbers = {key: self.rows + at for at, key in enumerate(page.ids) if key in refused}
+        key = next(iter(numbers))
+        self.rows += len(page) - len(refused)
+        more = f" (and {len(refused) - 1:,} more of this page)" if len(refused) > 1 else ""
+        return InputError(
+            f"row {numbers[key]} of {self.source.path}, id {key!r}, cannot be held by the target: "
+            f"{refused[key]}{more}",
+            hint="repair that row in the file, or leave it out (rows are counted from 0)",
+        )
+
+    def _coded(self, codec: RowCodec, *, created: bool) -> Imported:
+        """Build codes as they were asked for, or as the file says."""
+        end, head = self.end, self.head
+        wanted: dict[str, Quantization] = {}
+        matches: dict[str, Match] = {}
+        status: dict[str, Status] = {}
+        for name, vector in codec.vectors.items():
+            message_text = Quantization.of(self.asked) if self.asked is not None else (
+                head.quantization.get(name)
+            )  # fmt: skip
+            if (
+                message_text is None
+                or message_text.kind is Kind.NONE
+                or not (created or self.asked is not None)
+            ):
+                continue
+            wanted[name], _, matches[name] = map_quantization(
+                end.store, message_text.replace(rescore=None, native={}), vector
+            )
+            if matches[name].level is not MatchLevel.UNSUPPORTED:
+                status[name] = quantize(
+                    end, name, wanted[name], "differs", self.progress, self.timeout
+                )
+        columns, entries = _columns(self.source)
+        return Imported(
+            end.name, self.rows, created, self.mapped, wanted, matches, status, columns, entries
+        )
+
+
+def _then(hint: str | None, reported: str) -> str:
+    return f"{hint}; {reported}" if hint else reported
+
+
+def _taken_back(end: Endpoint) -> str:
+    """Remove what was made; what there is to tell of it."""
+    try:
+        unfinished_imports.remove(end)
+    except QadaptError as error:
+        return (
+            f"{end.name!r} was not there before, and could not be removed ({error.message}); the "
+            "next import to that name removes it"
+        )
+    return f"{end.name!r} was not there before, and was removed"
+
+
+def _folder(end: Endpoint) -> Path | None:
+    """The folder of a store on this machine that is not there yet, and comes with a collection."""
+    address = end.store.address
+    if address.transport is not None or address.location == ":memory:" or address.path.exists():
+        return None
+    return address.path
+
+
+def _there(end: Endpoint) -> Mapping[str, Vector]:
+    end.ensure_loaded()
+    return {name: each.vector for name, each in end.store.info(end.name).vectors.items()}
+
+
+def _columns(source: Source) -> tuple[dict[str, str], tuple[str, ...]]:
+    if not isinstance(source, Parquet):
+        return {}, ()
+    layout = source.layout
+    columns = {} if layout.id is None else {"id": layout.id}
+    for name, column in layout.vectors.items():
+        columns[f"vector:{name}" if name else "vector"] = column
+    return columns, tuple(layout.entries.values())
+
+
+def _refuse_metric(asked: Metric | str | None, info: CollectionInfo) -> None:
+    """Refuse another metric than that of a collection which was there already."""
+    if asked is None:
+        return
+    for name, each in info.vectors.items():
+        label = f"vector {name!r}" if name else "the collection"
+        refuse_pairs(
+            (each.metric is not Metric.of(asked), f"metric={asked} (--metric)", "with add (--add)",
+             f"{label} has {each.metric} already"),
+        )  # fmt: skip
+
+
+def _made(end: Endpoint, name: str, vector: Vector) -> Vector:
+    if end.store.unsupported_vectors({name: vector}) is None:
+        return vector
+    return vector.replace(datatype="float32")

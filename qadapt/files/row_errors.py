@@ -1,0 +1,52 @@
+"""What is wrong with the rows of a file: collected over the whole file, then refused at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from qadapt.errors import InputError
+
+SHOWN = 10  # rows that a message names
+
+
+class RowErrors:
+    """Rows that cannot be imported, by what is wrong with them; rows count from 0."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[int]] = {}
+        self._totals: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def add(self, what: str, rows: Iterable[int]) -> None:
+        """Note rows.
+
+        Args:
+            what: the fault, such as ``NaN or infinity in column 'vector'``.
+        """
+        wrong = [int(row) for row in rows]
+        if wrong:
+            kept = self._rows.setdefault(what, [])
+            kept += wrong[: SHOWN - len(kept)]
+            self._totals[what] = self._totals.get(what, 0) + len(wrong)
+
+    def refuse(self, path: Path) -> None:
+        """Refuse the file if anything was found.
+
+        Raises:
+            InputError: names what is wrong and the rows.
+        """
+        if not self._rows:
+            return
+        reported = [f"{what}: {self._named(what)}" for what in self._rows]
+        raise InputError(
+            f"{path} cannot be imported: {'; '.join(reported)}",
+            hint="rows are counted from 0; repair or drop them in the file. Nothing was written",
+        )
+
+    def _named(self, what: str) -> str:
+        rows, total = self._rows[what], self._totals[what]
+        more = f", ... ({total:,} in all)" if total > len(rows) else ""
+        return f"{'row' if total == 1 else 'rows'} {', '.join(map(str, rows))}{more}"

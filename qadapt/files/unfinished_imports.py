@@ -1,0 +1,95 @@
+"""A collection that an import made and did not finish, because its process was killed.
+
+Before the collection is created, a file in the state folder says so; it goes when the import is
+done, or when it failed and the collection was removed. So the next import to that name knows what
+it finds. It removes it when nothing but rows of its own file are in it, and leaves it alone
+otherwise: somebody else may have made another collection of that name meanwhile.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from pathlib import Path
+
+from qadapt.errors import AlreadyExistsError
+from qadapt.files.survey import PAGE, Source
+from qadapt.local.state import forget, import_note, write_state_file
+from qadapt.migration.endpoint import Endpoint
+from qadapt.migration.row_codec import RowCodec
+
+LOOKED_AT = 1_000  # rows of the collection that are compared with those of the file
+
+
+def begin(end: Endpoint, source: Source) -> None:
+    """Note that a collection is about to be created for a file."""
+    # What an earlier collection of this name left behind must not act on the new one.
+    forget(end.store.address, end.name)
+    reported = {
+        "store": end.store.address.identity,
+        "collection": end.name,
+        "file": str(source.path.absolute()),
+        "process": os.getpid(),
+    }
+    write_state_file(_note(end), json.dumps(reported, ensure_ascii=False))
+
+
+def finished(end: Endpoint) -> None:
+    """Nothing is half made any more."""
+    _note(end).unlink(missing_ok=True)
+
+
+def remove(end: Endpoint) -> None:
+    """Remove a collection that was made for a file, and what qadapt keeps of it.
+
+    Raises:
+        StoreError: it cannot be removed; the note stays.
+    """
+    if end.exists:
+        end.store.drop(end.name)
+    forget(end.store.address, end.name)
+    finished(end)
+
+
+def sweep(end: Endpoint, source: Source) -> None:
+    """Remove what an import that was killed left behind under this name.
+
+    The caller holds the lock of the collection, so no import to it is under way.
+
+    Raises:
+        AlreadyExistsError: rows are in it that the file does not have.
+    """
+    note = _note(end)
+    if not note.exists():
+        return
+    if not end.exists:
+        finished(end)
+        return
+    reported = json.loads(note.read_text(encoding="utf-8"))
+    if not _only_of(end, source):
+        raise AlreadyExistsError(
+            f"an import of {reported.get('file')} to {end.name!r} was cut off, and what "
+            "is there has "
+            f"rows that are not in {source.path}",
+            hint="choose another name behind '#', write to it (--add), or drop it first",
+        )
+    remove(end)
+
+
+def _only_of(end: Endpoint, source: Source) -> bool:
+    """Whether the first rows of a collection are all rows of a file."""
+    if end.store.count(end.name) > source.rows:
+        return False
+    pages = end.store.read(end.name, vectors=(), payload=False, page=LOOKED_AT)
+    there = set(itertools.chain.from_iterable(page.ids for page in itertools.islice(pages, 1)))
+    codec = RowCodec(end.store, {})
+    for keys in source.keys(PAGE):
+        if not there:
+            break
+        there.difference_update(map(codec.target_id, keys))
+    return not there
+
+
+def _note(end: Endpoint) -> Path:
+    return import_note(*end.key)

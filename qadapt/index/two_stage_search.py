@@ -1,0 +1,171 @@
+"""A whole search: both stages, blocks of queries, ids for rows."""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+import numpy as np
+
+from qadapt.codecs import bit_query, fold
+from qadapt.codecs.bitquery import QueryBits
+from qadapt.engines import Engine, get_engine
+from qadapt.engines.base import PADDING_ROW, Mask, Rows
+from qadapt.errors import InputError, SpecError
+from qadapt.index.contents import Contents
+from qadapt.index.hits import CodeHits
+from qadapt.index.stages import (
+    Fetch,
+    PairScorer,
+    Scores,
+    bit_scale,
+    by_hamming,
+    by_int8,
+    by_query_bits,
+    query_step,
+    rescore,
+    rescore_originals,
+)
+from qadapt.index.vector_blocks import Floats
+from qadapt.model.metric import Metric
+
+SOURCES = ("codes", "originals", "bits", "off")
+
+_FLOAT_BITS: QueryBits = 32
+
+
+def search(
+    inside: Contents,
+    queries: Floats,
+    k: int,
+    *,
+    oversampling: float,
+    source: str | None,
+    fetch: Fetch | None,
+    mask: Mask | None,
+    engine: Engine | str | None,
+) -> CodeHits:
+    """Search with checked, prepared queries; arguments as in ``CodeIndex.search``.
+
+    Args:
+        inside: the index.
+        queries: float32 (nq, dim), normalised under cosine.
+        k: hits of each query.
+        oversampling: candidates for each hit.
+        source: what to rescore on, or None.
+        fetch: gives original vectors.
+        mask: bool (all rows,) or None.
+        engine: computes Hamming distances.
+    """
+    if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
+        raise InputError(f"k is {k!r}, expected a whole number, 1 or more")
+    k = int(k)
+    source = _source(inside, source, fetch)
+    scanner = engine if isinstance(engine, Engine) else get_engine(engine)
+    candidates = k if source == "off" else _candidates(k, oversampling)
+    there = inside.rows.total if mask is None else int(np.count_nonzero(mask))
+    candidates = min(candidates, there)
+    rows = np.full((len(queries), k), PADDING_ROW, dtype=np.int64)
+    scores = np.full((len(queries), k), np.nan, dtype=np.float32)
+    if candidates:
+        originals = fetch if source == "originals" else None
+        step = query_step(candidates, queries.shape[1], originals=originals is not None)
+        for start in range(0, len(queries), step):
+            some = queries[start : start + step]
+            found, points = _first(inside, some, candidates, mask, scanner)
+            if source != "off":
+                found, points = _second(inside, some, found, k, source, originals)
+            rows[start : start + step, : found.shape[1]] = found
+            scores[start : start + step, : found.shape[1]] = points
+    if inside.settings.metric is Metric.COSINE:
+        np.clip(scores, -1, 1, out=scores)  # NaN, where there is no row, stays
+    ids = np.empty(rows.shape, dtype=object)
+    ids.ravel()[:] = inside.rows.at(rows)
+    return CodeHits(
+        ids=ids,
+        scores=scores,
+        candidates=0 if source == "off" else candidates,
+        rescored_on="nothing" if source == "off" else source,
+        scores_kind="exact" if source == "originals" else "approximate",
+        searcher=_searcher(inside, scanner),
+    )
+
+
+def _source(inside: Contents, source: str | None, fetch: Fetch | None) -> str:
+    """What to rescore on, in the index's own terms.
+
+    Raises:
+        SpecError: an unknown word, or one that this index cannot serve.
+    """
+    binary = inside.bits is not None
+    if source is None:
+        kept = "codes" if inside.int8 is not None else "bits"
+        source = kept if fetch is None else "originals"
+    if source not in SOURCES:
+        raise SpecError.unknown("source", source, SOURCES)
+    if source == "originals" and fetch is None:
+        raise SpecError("rescoring on originals needs fetch", hint="give fetch=, or source='codes'")
+    if source == "codes" and inside.int8 is None:
+        raise SpecError(
+            "this index keeps no int8 codes to rescore on",
+            hint="create it with rescore_codes='int8', or give source='originals' or 'bits'",
+        )
+    if source == "bits" and not binary:
+        raise SpecError("an int8 index keeps no bits", hint="give source='codes'")
+    return "off" if source == "codes" and not binary else source
+
+
+def _candidates(k: int, oversampling: float) -> int:
+    """``ceil(oversampling * k)``, unmoved by rounding (1.1 * 10 is 11)."""
+    good = isinstance(oversampling, numbers.Real) and not isinstance(oversampling, bool)
+    if not good or not math.isfinite(oversampling) or oversampling < 1:
+        raise SpecError(
+            f"rescore is {oversampling!r}, expected a number, 1 or more",
+            hint="source='off' does without rescoring",
+        )
+    return max(k, math.ceil(float(oversampling) * k - 1e-9))
+
+
+def _first(
+    inside: Contents, queries: Floats, k: int, mask: Mask | None, engine: Engine
+) -> tuple[Rows, Scores]:
+    settings = inside.settings
+    if inside.bits is None:
+        assert inside.int8 is not None
+        return by_int8(queries, _folded(inside, queries), inside.int8, k, mask)
+    if settings.query_bits == 1:
+        return by_hamming(queries, inside.bits, k, mask, engine)
+    return by_query_bits(queries, inside.bits, k, mask, settings.query_bits, settings.metric)
+
+
+def _second(
+    inside: Contents, queries: Floats, rows: Rows, k: int, source: str, fetch: Fetch | None
+) -> tuple[Rows, Scores]:
+    settings = inside.settings
+    if fetch is not None:
+        return rescore_originals(queries, rows, k, settings.metric, inside.rows.at, fetch)
+    if source == "bits":
+        assert inside.bits is not None
+        rows, scores = rescore(
+            rows, settings.dim, k, lambda some: bit_query(queries[some], _FLOAT_BITS),
+            inside.bits.take,
+        )  # fmt: skip
+        return rows, scores * bit_scale(settings.metric, settings.dim)
+    assert inside.int8 is not None
+    return rescore(
+        rows, settings.dim, k, lambda some: _folded(inside, queries[some]), inside.int8.take
+    )
+
+
+def _folded(inside: Contents, queries: Floats) -> PairScorer:
+    assert inside.calibration is not None
+    folded: PairScorer = fold(queries, inside.calibration, metric=inside.settings.metric.value)
+    return folded
+
+
+def _searcher(inside: Contents, engine: Engine) -> str:
+    if inside.bits is None:
+        return "numpy:int8"
+    if inside.settings.query_bits == 1:
+        return f"{engine.name}:hamming"
+    return f"numpy:bits{inside.settings.query_bits}"

@@ -1,0 +1,232 @@
+"""Searches over our own codes, and the word on why they were not used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.errors import IntegrityError
+from qadapt.index import CodeIndex
+from qadapt.index.hits import CodeHits
+from qadapt.local import client_codes, code_freshness, code_marks
+from qadapt.model import Hits, Id, Quantization, Rescore, SearchProvenance, Vector
+from qadapt.stores.base import Search, Store
+
+Floats = npt.NDArray[np.float32]
+
+# Rounds of candidates that the store has lost, before the store is asked itself.
+ROUNDS = 20
+
+
+WRITTEN = (
+    "another client wrote to the collection, which is too large to be compared by a search; "
+    "`qadapt inspect` compares all rows"
+)
+
+
+class OutdatedError(Exception):
+    """The codes must not be used; says why."""
+
+
+class _RowsMissing(Exception):  # noqa: N818 - not an error: the search goes on without these rows
+    """Candidates that the store does not have."""
+
+    def __init__(self, ids: Sequence[Id]) -> None:
+        super().__init__(ids)
+        self.ids = ids
+
+
+class _Changed(Exception):  # noqa: N818 - not an error: it is looked into
+    """Candidates whose vectors are others than those of their codes."""
+
+    def __init__(self, ids: Sequence[Id]) -> None:
+        super().__init__(ids)
+        self.ids = ids
+
+
+@dataclass(frozen=True)
+class ClientSearch:
+    """One vector with codes of ours.
+
+    Attributes:
+        vector: as the store has it.
+        quantization: as remembered.
+    """
+
+    store: Store
+    collection: str
+    name: str
+    vector: Vector
+    quantization: Quantization
+    gone: set[Id] = field(default_factory=set)
+
+    def search(self, queries: Floats, wanted: Search, rescore: Rescore) -> Hits:
+        """Search by our codes; candidates are scored by the originals, fetched from the store.
+
+        Candidates that the store has lost are left out, others take their place, and a note says
+        so.
+
+        Raises:
+            OutdatedError: the codes are missing, damaged, or of other rows.
+        """
+        allowed = self._allowed(wanted)
+        for _ in range(code_freshness.TRIES):
+            try:
+                with client_codes.open_index(self.store, self.collection, self.name) as index:
+                    self._check(index)
+                    found = self._without_gone(index, queries, wanted, rescore, allowed)
+                    self._settle_gone(index)
+                    break
+            except IntegrityError as error:
+                raise OutdatedError(error.message) from error
+            except _Changed as changed:
+                self._look_into(changed.ids)
+        else:
+            raise OutdatedError("rows are being written faster than the codes can be read")
+        return self._hits(found, wanted, rescore)
+
+    def _allowed(self, wanted: Search) -> list[Id] | None:
+        """The rows that a filter lets through; None for all."""
+        if wanted.filter is None:
+            return None
+        pages = self.store.read(self.collection, vectors=(), payload=False, filter=wanted.filter)
+        return [key for page in pages for key in page.ids]
+
+    def _check(self, index: CodeIndex) -> None:
+        """Refuse codes of another vector or of other rows.
+
+        Raises:
+            OutdatedError
+        """
+        reason = client_codes.mismatch_reason(index, self.vector, self.quantization)
+        count = self.store.count(self.collection)
+        if reason is None and len(index) != count:
+            reason = code_freshness.rows_differ(len(index), count)
+        if reason is not None:
+            raise OutdatedError(reason)
+        if code_freshness.checked_recently(index):
+            return
+        compared = code_freshness.compare_for_search(self.store, self.collection, self.name, index)
+        if compared is None:
+            raise OutdatedError(WRITTEN)
+        if compared.differing:
+            raise _Changed(compared.differing)
+        code_freshness.remember(index.folder)
+
+    def _without_gone(
+        self,
+        index: CodeIndex,
+        queries: Floats,
+        wanted: Search,
+        rescore: Rescore,
+        allowed: list[Id] | None,
+    ) -> CodeHits:
+        """Search again without candidates that the store has lost, until there are none."""
+
+        def fetch(ids: list[Id]) -> dict[Id, Floats]:
+            return self._fetch(index, ids)
+
+        for _ in range(ROUNDS):
+            try:
+                return index.search(
+                    queries,
+                    wanted.k,
+                    rescore=rescore.oversampling,
+                    source=rescore.source,
+                    fetch=fetch if rescore.source == "originals" else None,
+                    ids=allowed,
+                    exclude=self.gone,
+                )
+            except _RowsMissing as lost:
+                self.gone.update(lost.ids)
+        raise OutdatedError(f"{len(self.gone):,} candidates are gone from the store")
+
+    def _fetch(self, index: CodeIndex, ids: list[Id]) -> dict[Id, Floats]:
+        """The stored vectors of candidates.
+
+        Raises:
+            _Gone, _Changed
+        """
+        batch = self.store.fetch(self.collection, ids, vectors=[self.name], payload=False)
+        vectors = batch.vectors[self.name] if len(batch) else np.empty((0, self.vector.dim))
+        missing = batch.missing.get(self.name)
+        there = [key for at, key in enumerate(batch.ids) if missing is None or not missing[at]]
+        if len(there) < len(ids):
+            known = set(there)
+            raise _RowsMissing([key for key in ids if key not in known])
+        changed = index.differing(batch.ids, vectors)
+        if changed:
+            raise _Changed(changed)
+        return dict(zip(batch.ids, vectors, strict=True))
+
+    def _look_into(self, ids: Sequence[Id]) -> None:
+        """Whether codes and store differ when both are at rest.
+
+        Raises:
+            OutdatedError: they do; the codes are marked.
+        """
+        with client_codes.open_index(self.store, self.collection, self.name) as index:
+            still = code_freshness.differing(self.store, self.collection, self.name, index, ids)
+            if not still or not code_freshness.ensure_fresh(
+                self.store, self.collection, self.name, index
+            ):
+                return
+        reason = code_freshness.CodeComparison(len(ids), len(ids), still).reason
+        raise OutdatedError(code_freshness.record(self.store, self.collection, self.name, reason))
+
+    def _settle_gone(self, index: CodeIndex) -> None:
+        """Mark codes that hold rows which the store has lost, for the searches after this one."""
+        if not self.gone or not code_freshness.ensure_fresh(
+            self.store, self.collection, self.name, index
+        ):
+            return
+        reason = f"{_rows(self.gone)} deleted from the store by another client"
+        code_freshness.record(self.store, self.collection, self.name, reason)
+
+    def _hits(self, found: CodeHits, wanted: Search, rescore: Rescore) -> Hits:
+        rescored = found.rescored_on != "nothing"
+        notes = [f"first stage: {found.searcher}"]
+        if self.gone:
+            notes.append(
+                f"{_rows(self.gone)} gone from the store: left out, and the next candidates took "
+                f"their place; qadapt's codes are out of date: {code_marks.REPAIR}"
+            )
+        if wanted.options:
+            named = ", ".join(wanted.options)
+            notes.append(
+                f"the store's search options have no effect on qadapt's own codes: {named}"
+            )
+        how = SearchProvenance(
+            searcher="qadapt",
+            rescorer="qadapt" if rescored else "none",
+            oversampling=rescore.oversampling,
+            candidates=found.candidates if rescored else 0,
+            rescored_on={"nothing": "none"}.get(found.rescored_on, found.rescored_on),
+            scores="exact" if found.scores_kind == "exact" else "approximate",
+            notes=tuple(notes),
+        )
+        payloads = payloads_of(self.store, self.collection, found.ids, wanted)
+        return Hits(found.ids, found.scores, how, payloads)
+
+
+def _rows(ids: set[Id]) -> str:
+    some = ", ".join(map(repr, list(ids)[:3])) + (", ..." if len(ids) > 3 else "")
+    return f"1 row ({some}) is" if len(ids) == 1 else f"{len(ids):,} rows ({some}) are"
+
+
+def payloads_of(
+    store: Store, collection: str, ids: npt.NDArray[np.object_], wanted: Search
+) -> list[list[dict[str, Any] | None]] | None:
+    """The payloads of found rows, fetched once each; None where the search asks for none."""
+    if not wanted.with_payload:
+        return None
+    unique = list(dict.fromkeys(key for key in ids.ravel().tolist() if key is not None))
+    batch = store.fetch(collection, unique, vectors=(), payload=True)
+    known = dict(zip(batch.ids, batch.payloads or ({},) * len(batch), strict=True))
+    return [
+        [None if key is None else dict(known.get(key, {})) for key in row] for row in ids.tolist()
+    ]

@@ -1,0 +1,64 @@
+"""A collection as seen: what the store tells, and what qadapt keeps beside it."""
+
+from __future__ import annotations
+
+from qadapt.local import client_codes, code_freshness
+from qadapt.local.settings import read_settings
+from qadapt.local.state import VectorSettings
+from qadapt.model import CollectionInfo, Kind, VectorInfo
+from qadapt.stores.base import Store
+
+IGNORED = (
+    "the default search parameter rescore={} is ignored: the vector has no quantization (it was "
+    "removed by another client, or the collection was restored or replaced); the next `qadapt "
+    "apply` resets it"
+)
+VECTOR_MISSING = (
+    "settings are kept of the vector {!r}, which the collection does not have: they are ignored, "
+    "and the next `qadapt apply` drops them"
+)
+
+
+def info(store: Store, collection: str) -> CollectionInfo:
+    """The store's info, with our rescoring settings and our codes where they are in force.
+
+    Settings that no longer fit the collection are left out; ``notes`` say so.
+
+    Raises:
+        NotFoundError: no such collection.
+    """
+    reported = store.info(collection)
+    settings = read_settings(store, collection)
+    vectors = {
+        name: _merge_client_codes(store, collection, vector, settings.of(name))
+        for name, vector in reported.vectors.items()
+    }
+    gone = tuple(
+        VECTOR_MISSING.format(name) for name in settings.vectors if name not in reported.vectors
+    )
+    return reported.replace(vectors=vectors, notes=(*reported.notes, *gone))
+
+
+def _merge_client_codes(
+    store: Store, collection: str, vector: VectorInfo, settings: VectorSettings
+) -> VectorInfo:
+    if settings.client is not None:
+        status, size = code_freshness.status(
+            store, collection, vector.vector, vector.name, settings.client, vector.count
+        )
+        vector = vector.replace(
+            quantization=settings.client,
+            quantized_by="qadapt",
+            status=status,
+            code_bytes=size,
+            default_rescore=client_codes.default_rescore(settings.client),
+        )
+    rescore = settings.rescore
+    if rescore is None:
+        return vector
+    if rescore.on and vector.quantization.kind is Kind.NONE:
+        return vector.replace(notes=(*vector.notes, IGNORED.format(rescore)))
+    return vector.replace(
+        default_rescore=rescore,
+        quantization=vector.quantization.replace(rescore=rescore),
+    )

@@ -1,0 +1,152 @@
+"""What runs on live engines saw: records, and the file that keeps them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qadapt.errors import SpecError
+from qadapt.model.serializable import Serializable
+
+FILE = Path(__file__).with_name("live_runs.json")
+
+
+@dataclass(frozen=True)
+class LiveRun(Serializable):
+    """One setting on one live engine: applied, read back, measured.
+
+    Attributes:
+        store, version, deployment: the engine, as it told itself.
+        kind, width: what was asked for; ``""`` where the kind has no width.
+        index: the store's own name of the index that the codes were searched by.
+        codes: what was read back, in common words.
+        differences: between what was asked for and what the store has, in words.
+        state: of the vector, by evidence.
+        evidence: the names of the signals that were read.
+        code_bytes, float_bytes: of the whole collection.
+        data: the vectors' source; rows, dim, queries, k: how many of what.
+        without: mean recall@k of searches that do not rescore.
+        without_by: ``off``; or ``x1`` for a store that always rescores, where it is the recall
+            of searches that rescore k candidates alone.
+        lifted: mean recall@k of searches that rescore ``oversampling`` times k candidates.
+        rescorer: who rescored, ``store`` or ``qadapt``.
+        day: of the run, UTC.
+        ground_truth: the vectors that exact scores were computed from.
+    """
+
+    store: str
+    version: str
+    deployment: str
+    kind: str
+    width: str
+    index: str
+    codes: str
+    differences: tuple[str, ...]
+    state: str
+    evidence: tuple[str, ...]
+    code_bytes: int
+    float_bytes: int
+    data: str
+    rows: int
+    dim: int
+    queries: int
+    k: int
+    without: float
+    without_by: str
+    lifted: float
+    oversampling: float
+    rescorer: str
+    day: str
+    ground_truth: str = "original vectors (float32)"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Which cell it is."""
+        return (self.store, self.deployment, self.version, self.kind, self.width, self.index)
+
+    def problem(self) -> str | None:
+        """Why it shows nothing; None when the engine was seen to obey."""
+        if self.state != "active":
+            return f"the state was {self.state}"
+        if not self.evidence:
+            return "no signal was read"
+        if not self.code_bytes:
+            return "no codes were seen"
+        if not 0 < self.without < 1:
+            return f"without rescoring the recall was {self.without:g}: no codes in use, or none"
+        if not self.without < self.lifted <= 1:
+            return f"rescoring did not lift the recall: {self.without:g} to {self.lifted:g}"
+        return None
+
+
+def load(file: Path = FILE) -> list[LiveRun]:
+    """The records of a file, in the order of their cells.
+
+    Raises:
+        SpecError: not such a file, or a record that shows nothing.
+    """
+    if not file.exists():
+        return []
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SpecError(f"{file} is no JSON: {error}") from error
+    return _checked((LiveRun.from_dict(entry) for entry in entries), str(file))
+
+
+def read_records(file: Path) -> list[LiveRun]:
+    """The records that a run has written, one on each line.
+
+    Raises:
+        SpecError: no such record, or one that shows nothing.
+    """
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return _checked((LiveRun.from_json(line) for line in lines if line.strip()), str(file))
+
+
+def append(record: LiveRun, file: Path) -> None:
+    """Write a record behind those of the same run; workers may do so side by side.
+
+    Raises:
+        SpecError: it shows nothing.
+    """
+    _checked([record], "this run")
+    with file.open("a", encoding="utf-8") as out:
+        out.write(record.to_json(indent=None) + "\n")
+
+
+def merge(records: Sequence[LiveRun], file: Path = FILE) -> list[LiveRun]:
+    """Put records into a file; a newer one takes the place of the same cell's older one."""
+    kept = {each.key: each for each in load(file)}
+    kept.update({each.key: each for each in records})
+    return _write([kept[key] for key in sorted(kept)], file)
+
+
+def forget(key: Sequence[str], file: Path = FILE) -> list[LiveRun]:
+    """Take a cell out, such as one whose index was named wrongly: it was not seen then.
+
+    Raises:
+        SpecError: no such cell.
+    """
+    there = load(file)
+    left = [each for each in there if each.key != tuple(key)]
+    if len(left) == len(there):
+        raise SpecError(f"{' '.join(key)} is not in {file.name}")
+    return _write(left, file)
+
+
+def _write(records: list[LiveRun], file: Path) -> list[LiveRun]:
+    text = json.dumps([each.to_dict() for each in records], indent=1, ensure_ascii=False)
+    file.write_text(text + "\n", encoding="utf-8")
+    return records
+
+
+def _checked(records: Iterable[LiveRun], where: str) -> list[LiveRun]:
+    result = sorted(records, key=lambda each: each.key)
+    for each in result:
+        problem = each.problem()
+        if problem is not None:
+            raise SpecError(f"{where}: {' '.join(each.key)} was not seen to be obeyed: {problem}")
+    return result

@@ -1,0 +1,51 @@
+"""The JSON schemas of all documents that are saved, or printed with ``--json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qadapt.model.capabilities import Capabilities, Capability
+from qadapt.model.collection_schema import CollectionSchema, ExtraVector
+from qadapt.model.data import HitsDocument, SearchProvenance, Vector
+from qadapt.model.finding import Finding
+from qadapt.model.info import CollectionInfo, Evidence, Server, Status, UnknownDimension, VectorInfo
+from qadapt.model.match import Match
+from qadapt.model.plan import Estimate, Guard, Plan, Step
+from qadapt.model.quantization import Quantization
+from qadapt.model.rescore import Rescore
+from qadapt.model.serializable import Serializable
+from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
+
+# Add a class here and its schema is printed by `qadapt schema` and checked by the tests.
+DOCUMENTS: tuple[type[Serializable], ...] = (
+    CollectionSchema,
+    Capabilities,
+    Capability,
+    CollectionInfo,
+    CollectionSpec,
+    Estimate,
+    Evidence,
+    ExtraVector,
+    Finding,
+    Guard,
+    HitsDocument,
+    SearchProvenance,
+    Match,
+    Plan,
+    Quantization,
+    Rescore,
+    Server,
+    Spec,
+    Status,
+    Step,
+    StoreSpec,
+    UnknownDimension,
+    Vector,
+    VectorInfo,
+    VectorSpec,
+)
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The JSON schema of each document, by its name."""
+    return {cls.__name__: cls.json_schema() for cls in DOCUMENTS}

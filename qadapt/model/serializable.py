@@ -1,0 +1,121 @@
+"""What all plain data shares: frozen dataclasses that go to JSON and back.
+
+pydantic does the work, but is imported only when something is really saved or read, so that
+``import qadapt`` stays cheap.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from qadapt.errors import QadaptError, SpecError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from typing_extensions import Self
+
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    if cls not in _ADAPTERS:
+        from pydantic import TypeAdapter
+
+        _ADAPTERS[cls] = TypeAdapter(cls)
+    return _ADAPTERS[cls]
+
+
+class Serializable:
+    """Mixin of the frozen dataclasses of the model."""
+
+    # Read by pydantic: a field that we do not know is an error, never dropped.
+    # A plain dict: pydantic takes anything else for a deprecated class of settings.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The value as JSON-ready dicts, lists, strings and numbers.
+
+        Raises:
+            SpecError: it holds something that JSON cannot.
+        """
+        try:
+            result: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
+        except (ValueError, RecursionError) as error:
+            raise _not_json(self, error) from error
+        return result
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """The value as a JSON document.
+
+        Raises:
+            SpecError: it holds something that JSON cannot, such as NaN.
+        """
+        document = self.to_dict()
+        try:
+            return json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+        except ValueError as error:
+            raise _not_json(self, error) from error
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """The value that ``to_dict`` gave.
+
+        Raises:
+            SpecError: the data has another shape; the message names the place.
+        """
+        from pydantic import ValidationError
+
+        try:
+            value: Self = _adapter(cls).validate_python(data)
+        except ValidationError as error:
+            raise _shape_error(cls, error) from error
+        return value
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The value that ``to_json`` gave.
+
+        Raises:
+            SpecError: not JSON, or of another shape.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise SpecError(
+                f"not a JSON document of a {cls.__name__}: {error}",
+                hint="give a file that qadapt wrote",
+            ) from error
+        return cls.from_dict(data)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """The JSON schema of what ``to_json`` writes."""
+        schema: dict[str, Any] = _adapter(cls).json_schema()
+        return schema
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+def _not_json(value: Any, error: Exception) -> SpecError:
+    return SpecError(f"a {type(value).__name__} that JSON cannot hold: {error}")
+
+
+def _shape_error(cls: type[Any], error: Any) -> SpecError:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the document"
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        known = [field.name for field in dataclasses.fields(cls)]
+        if len(first["loc"]) == 1:
+            return SpecError.unknown("field", str(first["loc"][-1]), known, where=cls.__name__)
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, QadaptError):
+        return SpecError(f"not a {cls.__name__}: {place}: {cause.message}", hint=cause.hint)
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return SpecError(
+        f"not a {cls.__name__}: {place}: {first['msg']}{more}",
+        hint="`qadapt schema` prints what each document holds",
+    )

@@ -1,0 +1,130 @@
+"""Records that are set aside: damaged, of a newer qadapt, or of a change that has no way back.
+
+A record is moved to ``abandoned/ID/record``, with ``abandoned.json`` beside it, and never deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from qadapt.durable import sync_folder
+from qadapt.local.state import exclusive_key, private_folder, state_dir, write_state_file
+from qadapt.model import Serializable, Symbol
+from qadapt.planning import journal
+from qadapt.planning.journal import ChangeRecord, DamagedRecord
+
+NOTE, RECORD = "abandoned.json", "record"
+
+
+@dataclass(frozen=True)
+class Abandoned(Serializable):
+    """A record that was set aside.
+
+    Attributes:
+        id: of the change.
+        path: where the record is now.
+        at: when, UTC, ISO 8601.
+        why: what was wrong with the record; empty for one that could be read.
+        address, collection: what it changed; empty where that could not be read.
+        left: what state the collection may be in.
+        next: a command that shows the collection's state; empty where it is not known.
+    """
+
+    id: str
+    path: str
+    at: str
+    why: str
+    address: str
+    collection: str
+    left: str
+    next: str
+
+
+def abandon(change: str, why: str = "") -> Abandoned:
+    """Set the record of a change aside; the collection stays as it is.
+
+    Raises:
+        NotFoundError: no such change.
+        BusyError: the change is under way.
+    """
+    found = journal.locate(change)
+    keys = journal.keys_of(found.id)
+    with ExitStack() as held:
+        for key in sorted(keys):
+            held.enter_context(exclusive_key(key, f"the collection of the change {found.id}"))
+        return _set_aside(found, keys, why)
+
+
+def forget(address: str, collection: str) -> None:
+    """Let go of the changes of a collection that is gone: nothing is left to take back."""
+    key = journal.key(address, collection)
+    good, bad = journal.scan()
+    for record in good:
+        if journal.place_of(record.plan) == key and record.state != "undone":
+            record.add("undone", error="the collection was dropped")
+    for damaged in bad:
+        keys = journal.keys_of(damaged.id)
+        if key in keys:
+            _set_aside(damaged, keys, "the collection was dropped")
+
+
+def describe(found: ChangeRecord | DamagedRecord) -> str:
+    """What state the collection of a change may be in."""
+    if isinstance(found, DamagedRecord):
+        return (
+            "unknown: none, some or all of the change's steps may have been carried out or "
+            "taken back"
+        )
+    plan = found.plan
+    if found.state == "applied":
+        return f"the change was applied: {plan.current} -> {plan.target}; it can't be undone then"
+    if found.state == "undone":
+        return f"the change was undone, or never changed anything: {plan.current}"
+    done, started = found.done_steps(), found.started_steps()
+    parts = [
+        f"{step.action} ({'done' if at in done else 'begun' if at in started else 'not begun'})"
+        for at, step in enumerate(plan.steps)
+        if step.symbol is not Symbol.NOTHING
+    ]
+    return f"between {plan.current} and {plan.target}: " + "; ".join(parts)
+
+
+def _set_aside(found: ChangeRecord | DamagedRecord, keys: set[str], why: str) -> Abandoned:
+    folder = journal.changes_dir() / found.id
+    place = _free(state_dir() / "abandoned" / found.id)
+    if isinstance(found, DamagedRecord):
+        address, collection, problem = found.address, found.collection, found.problem
+    else:
+        plan = found.plan
+        address, collection, problem = plan.reopen or plan.address, plan.collection, ""
+    reported = Abandoned(
+        id=found.id,
+        path=str(place / RECORD),
+        at=journal.utc_now(),
+        why="; ".join(part for part in (problem, why) if part),
+        address=address,
+        collection=collection,
+        left=describe(found),
+        next=shlex.join(["qadapt", "inspect", address, collection]) if collection else "",
+    )
+    private_folder(place)
+    write_state_file(place / NOTE, reported.to_json())
+    os.rename(folder, place / RECORD)
+    sync_folder(place)
+    sync_folder(folder.parent)
+    for key in keys:
+        (journal.index_files(key) / found.id).unlink(missing_ok=True)
+    return reported
+
+
+def _free(place: Path) -> Path:
+    """A name that no record was set aside under; one that a crash left without its record is."""
+    at, number = place, 1
+    while (at / RECORD).exists():
+        number += 1
+        at = place.with_name(f"{place.name}.{number}")
+    return at

@@ -1,0 +1,130 @@
+"""A plan as plain text, as ``print(plan)`` and ``qadapt plan`` show it."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+from qadapt.model import Estimate, MatchLevel, Plan, Step, Symbol
+
+WIDTH = 80
+LABEL = 10
+
+
+def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
+    """The plan in lines of at most ``width`` columns (requests may be longer words)."""
+    vector = f"vector {plan.vector!r}, " if plan.vector else ""
+    version = f" {plan.server.version}" if plan.server.version else ""
+    lines = [
+        f"Plan {plan.id}",
+        f"  {plan.collection} in {plan.address}",
+        f"  {vector}{plan.count:,} rows of {plan.dim:,} dimensions, "
+        f"{plan.server.store}{version} ({plan.server.deployment})",
+        "",
+        f"  {plan.current}  ->  {plan.requested}",
+    ]
+    if plan.target_vector is not None:
+        lines.append(f"  becomes {plan.target_vector.metric}, {plan.target_vector.datatype}")
+    if plan.new_vector is not None:
+        lines += _wrapped("  ", _footer(plan), width)
+    lines += _match_lines(plan, width)
+    for step in plan.steps:
+        lines += ["", *_step_lines(step, width)]
+    if plan.guard is not None:
+        back = all(step.reverse is not None for step in plan.steps if step.request)
+        otherwise = "the change is undone" if back else "apply fails, and the change stays"
+        lines += ["", f"  guard: {plan.guard}, else {otherwise}"]
+    for note in plan.notes:
+        lines += (
+            ["", *_wrapped("  note: ", note, width)]
+            if note is plan.notes[0]
+            else _wrapped("  note: ", note, width)
+        )
+    lines += ["", *_legend(plan, width), _summary(plan)]
+    return "\n".join(lines)
+
+
+def _footer(plan: Plan) -> str:
+    old = f"vector {plan.vector!r}" if plan.vector else "the unnamed vector"
+    return f"{old} stays as it is; searches name {plan.new_vector!r} to have it by {plan.target}"
+
+
+def _match_lines(plan: Plan, width: int) -> list[str]:
+    if plan.match.level is MatchLevel.EXACT:
+        return ["  match: exact"]
+    lines = [f"  match: {plan.match.level}; the store has {plan.target}"]
+    for difference in plan.match.differences:
+        lines += _wrapped("    - ", difference, width)
+    return lines
+
+
+def _step_lines(step: Step, width: int) -> list[str]:
+    lines = _wrapped(f"  {step.symbol.value:<4}", step.action, width)
+    lines += _field("why", step.reason, width)
+    if step.request:
+        lines += _field("request", _compact(step.request), width)
+        reverse = "none: this cannot be taken back" if step.reverse is None else None
+        lines += _field("reverse", reverse or _compact(step.reverse), width)
+    held = _size(step.estimate)
+    if held:
+        lines += _field("holds", held, width)
+    if step.estimate.stops != "nothing":
+        lines += _field("stops", step.estimate.stops, width)
+    return lines
+
+
+def _size(estimate: Estimate) -> str:
+    parts = [
+        f"{what} {human_bytes(size)} {where}"
+        for what, size, where in (
+            ("codes", estimate.codes_ram, "in RAM"),
+            ("codes", estimate.codes_disk, "on disk"),
+            ("originals", estimate.originals_ram, "in RAM"),
+            ("originals", estimate.originals_disk, "on disk"),
+            ("meanwhile", estimate.temporary_disk, "more on disk"),
+        )
+        if size
+    ]
+    return ", ".join(parts)
+
+
+def _legend(plan: Plan, width: int) -> list[str]:
+    used = dict.fromkeys(step.symbol for step in plan.steps)
+    return _wrapped("  ", "   ".join(f"{sign.value} {sign.meaning}" for sign in used), width)
+
+
+def _summary(plan: Plan) -> str:
+    steps = [step for step in plan.steps if step.symbol is not Symbol.NOTHING]
+    if not steps:
+        return "Nothing to do."
+    consent = sum(step.needs_consent for step in steps)
+    more = f", {consent} of them only with your consent" if consent else ""
+    return f"{len(steps)} step{'s' if len(steps) > 1 else ''} to apply{more}."
+
+
+def _field(name: str, text: str, width: int) -> list[str]:
+    return _wrapped(f"      {name:<{LABEL}}", text, width)
+
+
+def _wrapped(first: str, text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [first.rstrip()]
+
+
+def _compact(request: object) -> str:
+    return json.dumps(request, ensure_ascii=False, default=str)
+
+
+def human_bytes(size: float) -> str:
+    """``1536`` as ``1.5 KiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

@@ -1,0 +1,130 @@
+"""A collection like another one: schema, partitions, properties, level and indexes, on a server or
+in Lite, with one vector changed. No rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import UnsupportedError
+from qadapt.stores.milvus import schema
+from qadapt.stores.milvus.connection import Connection, module
+
+_TYPE_PARAMS = ("max_length", "dim", "max_capacity", "enable_analyzer", "enable_match")
+_KEPT = ("is_primary", "is_partition_key", "is_clustering_key", "nullable", "element_type")
+
+
+def check_clonable(raw: Mapping[str, Any], name: str) -> None:
+    """Refuse what a copy would not be like.
+
+    Raises:
+        UnsupportedError
+    """
+    if raw.get("auto_id"):
+        raise UnsupportedError(
+            f"Milvus makes the keys of {name!r} itself (auto_id): the rows of a copy would have "
+            "other keys",
+            hint="change it in place: leave out strategy='alias' (--strategy)",
+        )
+    for what in ("functions", "struct_fields", "struct_array_fields"):
+        if raw.get(what):
+            raise UnsupportedError(
+                f"{name!r} has {what.replace('_', ' ')}, which qadapt does not copy",
+                hint="change it in place: leave out strategy='alias' (--strategy)",
+            )
+
+
+def describe(connection: Connection, name: str) -> dict[str, Any]:
+    """A collection in Milvus' own words."""
+    client = connection.client
+    return dict(connection.call(f"describe {name!r}", client.describe_collection, name))
+
+
+def create(
+    connection: Connection,
+    raw: Mapping[str, Any],
+    target: str,
+    changed: Mapping[str, Any],
+    properties: Mapping[str, str],
+) -> None:
+    """Make the collection itself; its properties come with it in one request.
+
+    Args:
+        raw: as described.
+        changed: ``{field: {"type": ..., "beside": {field: its own}}}``; see ``fields``.
+        properties: besides those of the other one.
+    """
+    client = connection.client
+    made = client.create_schema(
+        auto_id=False,
+        enable_dynamic_field=bool(raw.get("enable_dynamic_field")),
+        description=str(raw.get("description") or ""),
+    )
+    for each in fields(raw, changed):
+        add(made, each)
+    kept = {k: str(v) for k, v in (raw.get("properties") or {}).items() if v not in (None, "")}
+    options: dict[str, Any] = {}
+    if any(each.get("is_partition_key") for each in raw["fields"]) and not connection.lite:
+        options["num_partitions"] = int(raw.get("num_partitions") or 16)
+    connection.call(
+        f"create {target!r}",
+        client.create_collection,
+        target,
+        schema=made,
+        properties={**kept, **properties},
+        consistency_level=raw.get("consistency_level_name") or "Session",
+        num_shards=int(raw.get("num_shards") or 1),
+        **options,
+    )
+
+
+def add(made: Any, each: Mapping[str, Any]) -> None:
+    """Add a field, in the words of ``describe_collection``, to a schema of pymilvus."""
+    types = module().DataType
+    named = {key: each[key] for key in _KEPT if each.get(key)}
+    named.update(_params(each.get("params") or {}))
+    if "element_type" in named:
+        named["element_type"] = getattr(types, schema.type_name(named["element_type"]))
+    if each.get("default_value") is not None:
+        named["default_value"] = each["default_value"]
+    if each.get("description"):
+        named["description"] = each["description"]
+    made.add_field(each["name"], getattr(types, schema.type_name(each["type"])), **named)
+
+
+def _params(params: Mapping[str, Any]) -> dict[str, Any]:
+    found = {key: params[key] for key in _TYPE_PARAMS if key in params}
+    if "mmap.enabled" in params:
+        found["mmap_enabled"] = str(params["mmap.enabled"]).lower() == "true"
+    for key in ("analyzer_params", "multi_analyzer_params"):
+        if key in params:
+            found[key] = params[key]
+    return found
+
+
+def fields(raw: Mapping[str, Any], changed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The fields, with those of the changed vector in place of its own.
+
+    Args:
+        changed: ``{"field": name of the vector's field, "fields": [those that take its place]}``.
+    """
+    found: list[dict[str, Any]] = []
+    dropped = set(changed.get("drops", ()))
+    for each in raw["fields"]:
+        if each["name"] == changed["field"]:
+            found += [dict(item) for item in changed["fields"]]
+        elif each["name"] not in dropped:
+            found.append(dict(each))
+    return found
+
+
+def partitions(connection: Connection, source: str, target: str) -> None:
+    """The same partitions, where they are named by the user."""
+    client = connection.client
+    there = set(schema.partitions(connection, target))
+    for name in schema.partitions(connection, source):
+        if name not in there:
+            connection.call(
+                f"make the partition {name!r} of {target!r}", client.create_partition, target, name
+            )

@@ -1,0 +1,356 @@
+"""Changing a vector without a gap, or what is fixed at creation: a new collection, a copy, and the
+alias moved to it.
+
+    {"op": "milvus.recreate", "alias": "articles", "from": "articles_v1", "to": "articles_v2",
+     "vector": "", "field": "vector", "becomes": {"datatype": "float32", "metric": "COSINE",
+     "form": "float", "indexes": {"vector": {... an index ...}}}}
+    {"op": "milvus.switch", "alias": "articles", "to": "articles_v1", "copy": "articles_v2"}
+
+The new collection carries a property that names the one it is a copy of, so that an interrupted
+change goes on where it was: the copy looks at both by their keys and does what is missing. It is
+taken away when the change is taken back before the alias was moved. The former collection stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import StoreError, UnsupportedError
+from qadapt.model import Estimate, Kind, Quantization, Step, Symbol, Vector
+from qadapt.stores import checks
+from qadapt.stores.base import MappedQuantization, OnProgress, Progress
+from qadapt.stores.milvus import (
+    aliases,
+    binary_sidecar,
+    clone_schema,
+    collections,
+    mapping,
+    row_copy,
+    schema,
+    vector_index,
+    vector_layout,
+)
+from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.loading import load_in_lite
+from qadapt.stores.milvus.snapshot import Snapshot
+from qadapt.stores.milvus.version import ServerVersion
+from qadapt.stores.versioned_names import next_version
+
+RECREATE = "milvus.recreate"
+SWITCH = "milvus.switch"
+_KEYS = {
+    RECREATE: {"op", "alias", "from", "to", "vector", "field", "target_vector"},
+    SWITCH: {"op", "alias", "to", "copy"},
+}
+OPS = tuple(_KEYS)
+# A property of the new collection: the one that it is a copy of, until it is whole.
+MARK = f"{schema.OURS}copy_of"
+
+NOT_COVERED = (
+    "rows that are added or deleted meanwhile are found by their keys in a second pass; a row that "
+    "is replaced under its key meanwhile, and what is written in the moment of the switch or "
+    "before an undo, is only in one of the two: stop such writers"
+)
+
+
+def check_request(request: Mapping[str, Any]) -> None:
+    """Refuse a request that is not one of ours.
+
+    Raises:
+        SpecError
+    """
+    checks.request(request, _KEYS, "milvus")
+
+
+# -- planning ------------------------------------------------------------------------------------
+
+
+def wanted(
+    snapshot: Snapshot,
+    name: str,
+    vector: Vector,
+    mapped: MappedQuantization,
+    server_version: ServerVersion,
+) -> dict[str, Any]:
+    """What a vector becomes by another quantization."""
+    field = snapshot.layout.field(name).field
+    form = collections.form_of(mapped, vector, server_version, array=True)
+    if (
+        form == vector_layout.FLOAT
+        and mapped.native
+        and mapped.native["index_type"] == mapping.BITS
+    ):
+        raise UnsupportedError(
+            f"an ARRAY holds at most {vector_layout.MAX_ARRAY:,} floats, and "
+            f"{server_version.words} has no second "
+            "vector in a collection for bits",
+            hint="change it in place: leave out strategy='alias' (--strategy)",
+        )
+    definitions = collections.definitions(field, vector, mapped, form, server_version)
+    return _target_definitions(vector, form, definitions)
+
+
+def target_definitions(
+    snapshot: Snapshot, name: str, vector: Vector, server_version: ServerVersion
+) -> dict[str, Any]:
+    """What a vector becomes by another datatype or metric: its index stays where it can.
+
+    Raises:
+        UnsupportedError: the index is one that the datatype cannot have, or the datatype has no
+            place for such floats.
+    """
+    field = snapshot.layout.field(name)
+    if vector.datatype == "int8" and vector.metric.value != "cosine":
+        raise UnsupportedError(
+            f"floats do not become int8 under {vector.metric}: scaling would change the scores",
+            hint="metric='cosine', or write whole numbers to a new collection",
+        )
+    if field.form == vector_layout.FLOAT and name in snapshot.bits:
+        raise UnsupportedError(
+            f"{name!r} has sign bits in a second collection, which a copy would not have",
+            hint="plan `none`, then the metric or datatype, then `binary`",
+        )
+    if field.form == vector_layout.ARRAY and vector.datatype != "float32":
+        raise UnsupportedError(
+            f"floats in an ARRAY have 32 bits, not {vector.datatype}",
+            hint="plan `none` with strategy='alias' first",
+        )
+    kept = field.index.native if field.index else None
+    quantization = mapping.from_native(kept, vector, server_version)
+    if quantization.kind is Kind.FLOAT16:
+        quantization = Quantization(Kind.NONE)
+    mapped = mapping.to_native(quantization, vector, server_version, kept)
+    if mapped.native is None:
+        raise UnsupportedError(
+            f"{quantization} does not go with {vector.datatype} here: "
+            f"{'; '.join(mapped.match.differences)}",
+            hint="plan `none` first",
+        )
+    definitions = collections.definitions(field.field, vector, mapped, field.form, server_version)
+    return _target_definitions(vector, field.form, definitions)
+
+
+def _target_definitions(
+    vector: Vector, form: vector_layout.VectorForm, definitions: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "datatype": vector.datatype,
+        "metric": schema.METRICS[vector.metric],
+        "form": form,
+        "indexes": {field: dict(each) for field, each in definitions.items()},
+    }
+
+
+def steps(
+    connection: Connection, snapshot: Snapshot, vector: str, target_vector: Mapping[str, Any]
+) -> list[Step]:
+    """The step to a copy.
+
+    Raises:
+        UnsupportedError: the name is a collection's own and not an alias, or it cannot be copied.
+    """
+    layout = snapshot.layout
+    if layout.real == layout.base:
+        raise UnsupportedError(
+            f"{layout.base!r} is a collection's own name and not an alias: it cannot be switched "
+            "to a copy",
+            hint=f"make an alias of another name, switch_alias('{layout.base}_live', "
+            f"{layout.base!r}), let readers and writers use it, and plan on it; or, with a moment "
+            f"in which searches fail, client.rename_collection({layout.base!r}, "
+            f"'{layout.base}_v1') and switch_alias({layout.base!r}, '{layout.base}_v1')",
+        )
+    if not snapshot.loaded and not connection.lite:
+        raise UnsupportedError(
+            f"{layout.real!r} is not loaded, so that no rows can be read of it",
+            hint="load it: client.load_collection(name)",
+        )
+    raw = clone_schema.describe(connection, layout.real)
+    clone_schema.check_clonable(raw, layout.base)
+    field = layout.field(vector)
+    target = _free_name(connection, layout.real)
+    size = 4 * snapshot.count * field.vector.dim
+    codes = _code_bytes(field.field, field.vector, target_vector, snapshot.count)
+    return [
+        Step(
+            Symbol.RECREATE,
+            f"copy to {target!r} with {_words(field, target_vector)}, then switch the alias "
+            f"{layout.base!r}",
+            f"searches go on; {layout.real!r} stays for the way back, with its {size:,} bytes of "
+            f"floats; {NOT_COVERED}{_about_properties(raw)}",
+            {
+                "op": RECREATE,
+                "alias": layout.base,
+                "from": layout.real,
+                "to": target,
+                "vector": vector,
+                "field": field.field,
+                "target_vector": dict(target_vector),
+            },
+            {"op": SWITCH, "alias": layout.base, "to": layout.real, "copy": target},
+            Estimate(
+                codes_ram=codes,
+                codes_disk=codes,
+                originals_ram=size,
+                originals_disk=2 * size,
+            ),
+        )
+    ]
+
+
+def _code_bytes(name: str, vector: Vector, target_vector: Mapping[str, Any], count: int) -> int:
+    if target_vector["form"] != vector_layout.FLOAT:
+        return vector_layout.code_bytes(vector.dim) * count
+    return mapping.code_bytes(target_vector["indexes"][name], vector, count)
+
+
+def _words(field: schema.Field, target_vector: Mapping[str, Any]) -> str:
+    found = [vector_index.words(each) for each in target_vector["indexes"].values()]
+    if target_vector["datatype"] != field.vector.datatype:
+        found.append(f"datatype {target_vector['datatype']}")
+    if target_vector["metric"] != schema.METRICS[field.vector.metric]:
+        found.append(f"metric {target_vector['metric']}")
+    if target_vector["form"] == vector_layout.ARRAY:
+        found.append("floats as ARRAY and sign bits as BINARY_VECTOR")
+    elif target_vector["form"] == vector_layout.SIDECAR_FIELD:
+        found.append("sign bits as BINARY_VECTOR beside")
+    return ", ".join(found)
+
+
+def _about_properties(raw: Mapping[str, Any]) -> str:
+    if "collection.ttl.seconds" in (raw.get("properties") or {}):
+        return "; the time to live of rows begins again in the copy"
+    return ""
+
+
+def _free_name(connection: Connection, real: str) -> str:
+    taken = {*aliases.collections(connection), *aliases.aliases(connection)}
+    return schema.check_name(next_version(real, taken))
+
+
+# -- carrying it out -----------------------------------------------------------------------------
+
+
+def run(
+    connection: Connection,
+    _: str,
+    request: Mapping[str, Any],
+    progress: OnProgress,
+    timeout: float,
+) -> None:
+    """Carry out a request; what an interrupted one did is found and finished.
+
+    Raises:
+        StoreError: the copy is not what the original is.
+        StoreTimeoutError
+    """
+    check_request(request)
+    alias, target = request["alias"], request["to"]
+    stands = aliases.aliases(connection).get(alias)
+    if request["op"] == SWITCH:
+        _abandon(connection, request, stands)
+    elif stands != target:
+        _copy(connection, request, progress, time.monotonic() + timeout)
+    aliases.switch(connection, alias, target)
+
+
+def _abandon(connection: Connection, request: Mapping[str, Any], stands: str | None) -> None:
+    """Drop a copy that the alias was never moved to."""
+    copy = request["copy"]
+    if stands != request["to"] or copy not in aliases.collections(connection):
+        return
+    if clone_schema.describe(connection, copy).get("properties", {}).get(MARK) != request["to"]:
+        return
+    binary_sidecar.drop_all(connection, schema.describe(connection, copy))
+    connection.call(f"drop {copy!r}", connection.client.drop_collection, copy)
+
+
+def _copy(
+    connection: Connection, request: Mapping[str, Any], progress: OnProgress, end: float
+) -> None:
+    source, target = request["from"], request["to"]
+    if connection.lite:
+        load_in_lite(connection, source)
+    raw = clone_schema.describe(connection, source)
+    _make(connection, request, raw)
+    old, new = schema.describe(connection, source), schema.describe(connection, target)
+    field = new.field(request["vector"])
+    row_copy.copy(connection, old, new, field, progress, end)
+    connection.call(
+        f"flush {target!r}", connection.client.flush, target, within=vector_index.left(end)
+    )
+    for name in request["target_vector"]["indexes"]:
+        again = vector_index.request(request["vector"], name, None, None, load=True)
+        vector_index.settle(connection, target, again, progress, end)
+    for name, each in old.vectors.items():
+        kept = each.field in old.bits and name != request["vector"]
+        if kept and new.bits.get(each.field) != binary_sidecar.ON:
+            asked = binary_sidecar.request(name, each.field, on=True)
+            binary_sidecar.run(connection, target, asked, progress, vector_index.left(end))
+    progress(Progress("looking for rows written meanwhile"))
+    row_copy.copy(connection, old, new, field, progress, end)
+    row_copy.compare(connection, old, new)
+    _mark(connection, target)
+
+
+def _mark(connection: Connection, target: str) -> None:
+    connection.call(
+        f"mark {target!r} as whole",
+        connection.client.alter_collection_properties,
+        target,
+        {MARK: ""},
+    )
+
+
+def _make(connection: Connection, request: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
+    """The collection, its partitions and indexes, loaded; what is there already is left."""
+    source, target, wanted = request["from"], request["to"], request["target_vector"]
+    field = schema.describe(connection, source).field(request["vector"])
+    vector = Vector(field.vector.dim, schema.metric_of(wanted["metric"]), wanted["datatype"])
+    changed = {
+        "field": field.field,
+        "fields": vector_layout.fields(field.field, vector, wanted["form"]),
+        "drops": [vector_layout.codes_field(field.field)]
+        if field.form != vector_layout.FLOAT
+        else [],
+    }
+    if target not in aliases.collections(connection):
+        properties = {
+            MARK: source,
+            schema.metric_property(field.field): wanted["metric"],
+            schema.bits_property(field.field): binary_sidecar.OFF
+            if wanted["form"] == vector_layout.FLOAT
+            else binary_sidecar.ON,
+        }
+        for each in schema.describe(connection, source).bits:
+            properties.setdefault(schema.bits_property(each), binary_sidecar.OFF)
+        clone_schema.create(connection, raw, target, changed, properties)
+    reported = clone_schema.describe(connection, target).get("properties") or {}
+    if reported.get(MARK) not in (source, ""):
+        raise StoreError(
+            f"{target!r} is there, and is no copy of {source!r} that was begun",
+            hint="plan again: another name is taken",
+        )
+    if not any(each.get("is_partition_key") for each in raw["fields"]):
+        clone_schema.partitions(connection, source, target)
+    _indexes(connection, request, changed)
+    if not schema.loaded(connection, target):
+        connection.call(f"load {target!r}", connection.client.load_collection, target)
+
+
+def _indexes(
+    connection: Connection, request: Mapping[str, Any], changed: Mapping[str, Any]
+) -> None:
+    ours = request["target_vector"]["indexes"]
+    there = schema.indexes(connection, request["to"])
+    others = {
+        name: index.definition
+        for name, index in schema.indexes(connection, request["from"]).items()
+        if name != changed["field"] and name not in changed["drops"]
+    }
+    for name, definition in {**others, **ours}.items():
+        if name not in there:
+            vector_index.create_index(
+                connection, request["to"], name, definition, limit=connection.timeout
+            )

@@ -1,0 +1,194 @@
+"""What Milvus alone knows to have no effect: parameters it takes without a word, and "Finished"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.model import CollectionInfo, Evidence, Finding, Kind, Severity, State, VectorInfo
+from qadapt.model.address import Address
+from qadapt.stores.cli_commands import command
+from qadapt.stores.milvus.duplicate_ids import Duplicates
+from qadapt.stores.milvus.status import GROWING, MOST, SMALLEST
+
+REFINE = "knowhere: refine is on only where refine_type is given too"
+RABITQ = "knowhere and the server's tests read rbq_bits_query; no version reads rbq_query_bits"
+FINISHED = "measured on 2.3.5: searches went over unindexed data for 11 s after Finished"
+APART = 0.2
+# Keys that are counted against rows, in their order: 7 pages.
+LOOKED = 100_000
+_FULL = ("fp32", "flat")
+
+
+def findings(address: Address, info: CollectionInfo, options: Mapping[str, Any]) -> list[Finding]:
+    """Of all vectors."""
+    found: list[Finding] = []
+    for vector in info.vectors.values():
+        found += _finished(address, info, vector)
+        found += _small_segments(address, info, vector)
+        found += _copy_in_ram(address, info, vector)
+        found += _index_parameters(address, info, vector)
+        found += _search_parameters(vector, options)
+    return found
+
+
+def duplicate_ids(info: CollectionInfo, found: Duplicates) -> list[Finding]:
+    """Several rows have the same primary key, of which all but one are never seen again."""
+    if not found.hidden:
+        return []
+    keys = ", ".join(map(repr, found.ids))
+    return [
+        Finding(
+            "duplicate-ids",
+            Severity.ERROR,
+            name,
+            f"{found.hidden:,} rows share the primary key of another row: searches and reads give "
+            f"one row for each key, and which one is not defined; keys: {keys}",
+            (
+                Evidence("keys looked at", found.rows_checked),
+                Evidence("count(*) of them beyond one for each", found.hidden),
+            ),
+            f"collection.write(collection.fetch([{keys}])) keeps the row that reads give; let "
+            "programs write by client.upsert: client.insert does not look for a key that is there",
+            "https://milvus.io/docs/insert-update-delete.md",
+        )
+        for name in list(info.vectors)[:1]
+    ]
+
+
+def _signal(vector: VectorInfo, start: str) -> Any:
+    """The value of the evidence whose name begins so; None for none."""
+    return next((e.value for e in vector.status.evidence if e.signal.startswith(start)), None)
+
+
+def _params(vector: VectorInfo) -> dict[str, str]:
+    return {key: str(value) for key, value in (vector.index.get("params") or {}).items()}
+
+
+def _refined(vector: VectorInfo) -> str | None:
+    """The ``refine_type`` in force; None for none."""
+    params = _params(vector)
+    on = params.get("refine", "").lower() == "true"
+    return params.get("refine_type", "").lower() or None if on else None
+
+
+def _finished(address: Address, info: CollectionInfo, vector: VectorInfo) -> list[Finding]:
+    """``describe_index`` says Finished, and searches do not use the index."""
+    reported = _signal(vector, "describe_index: state")
+    wrong = vector.status.state in (State.IGNORED, State.BUILDING)
+    if vector.quantization.kind is Kind.NONE or not wrong or reported != "Finished":
+        return []
+    return [
+        Finding(
+            "schema-only",
+            Severity.WARNING,
+            vector.name,
+            f"describe_index says Finished, but {vector.status.reason}",
+            vector.status.evidence,
+            command("apply", address, info, vector.name, vector.quantization),
+            FINISHED,
+        )
+    ]
+
+
+def _small_segments(address: Address, info: CollectionInfo, vector: VectorInfo) -> list[Finding]:
+    """Most rows are in segments that Milvus never indexes."""
+    used, growing = _signal(vector, MOST), _signal(vector, GROWING)
+    # Lite indexes segments of any size, and tells no rows that are not flushed by this name.
+    if vector.quantization.kind is Kind.NONE or used is None or growing is None:
+        return []
+    rows = _signal(vector, "rows")
+    # A few rows in growing segments alone will be in such a segment once they are flushed.
+    later = 0 if vector.status.state is State.IGNORED else int(growing)
+    apart = max(0, int(rows) - later - int(used))
+    if not rows or apart / rows <= APART or vector.status.state is State.BUILDING:
+        return []
+    return [
+        Finding(
+            "small-segments",
+            Severity.WARNING,
+            vector.name,
+            f"about {apart:,} of {rows:,} rows are in segments of fewer than "
+            f"{SMALLEST:,} rows, which Milvus never indexes: they are compared by their floats",
+            (Evidence("rows", rows), Evidence(MOST, used), Evidence(GROWING, growing)),
+            f"write at least {SMALLEST:,} rows, then: "
+            + command("apply", address, info, vector.name, vector.quantization),
+            "rootCoord.minSegmentSizeToEnableIndex; measured on 2.3.5",
+        )
+    ]
+
+
+def _copy_in_ram(address: Address, info: CollectionInfo, vector: VectorInfo) -> list[Finding]:
+    """The index refines by a full copy of the originals, which is in RAM beside the codes."""
+    refined = _refined(vector)
+    if refined not in _FULL:
+        return []
+    smaller = vector.quantization.replace(native={"refine": "true", "refine_type": "SQ8"})
+    return [
+        Finding(
+            "originals-in-ram",
+            Severity.WARNING,
+            vector.name,
+            f"the index keeps a full copy of the originals to refine by (refine_type "
+            f"{refined.upper()}): it is larger than without quantization",
+            (Evidence("describe_index: params", _params(vector)),),
+            command("apply", address, info, vector.name, smaller),
+            "https://milvus.io/docs/ivf-rabitq.md",
+        )
+    ]
+
+
+def _index_parameters(address: Address, info: CollectionInfo, vector: VectorInfo) -> list[Finding]:
+    """Parameters of the index that were taken and do nothing."""
+    params, kind = _params(vector), str(vector.index.get("index_type", ""))
+    wrong = []
+    if params.get("refine", "").lower() == "true" and not params.get("refine_type"):
+        wrong.append(("refine=true without refine_type builds no refinement", REFINE))
+    if "rbq_query_bits" in params:
+        wrong.append(("rbq_query_bits is no parameter: it is rbq_bits_query", RABITQ))
+    if kind == "SCANN" and params.get("with_raw_data", "true").lower() == "false":
+        wrong.append(("SCANN without raw data: reorder_k finds nothing better", "run on 2.3.5"))
+    return [
+        Finding(
+            "parameter-without-effect",
+            Severity.WARNING,
+            vector.name,
+            message,
+            (Evidence("describe_index: params", params),),
+            command("apply", address, info, vector.name, vector.quantization),
+            source,
+        )
+        for message, source in wrong
+    ]
+
+
+def _search_parameters(vector: VectorInfo, options: Mapping[str, Any]) -> list[Finding]:
+    """The search parameters that the user's program sends."""
+    given = {**options, **(options.get("params") or {})}
+    kind = str(vector.index.get("index_type", ""))
+    raw = _params(vector).get("with_raw_data", "true").lower() != "false"
+    wrong: list[tuple[str, str, str]] = []
+    if "refine_k" in given and _refined(vector) is None:
+        what = f"refine_k {given['refine_k']}: the index {kind} has nothing to refine by"
+        wrong.append(("oversampling-without-rescoring", what, REFINE))
+    if "reorder_k" in given and (kind != "SCANN" or not raw):
+        what = f"reorder_k {given['reorder_k']}: the index {kind} keeps no raw vectors"
+        wrong.append(("oversampling-without-rescoring", what, "run on 2.3.5"))
+    if "rbq_query_bits" in given:
+        what = "rbq_query_bits is no parameter and does nothing: it is rbq_bits_query"
+        wrong.append(("parameter-without-effect", what, RABITQ))
+    return [
+        Finding(
+            code,
+            Severity.ERROR if code.startswith("oversampling") else Severity.WARNING,
+            vector.name,
+            message,
+            (
+                Evidence("search parameters", dict(options)),
+                Evidence("describe_index: index_type", kind),
+            ),
+            "leave it out, and search through qadapt: collection.search(Q, rescore=4)",
+            source,
+        )
+        for code, message, source in wrong
+    ]

@@ -1,0 +1,307 @@
+"""One index of a vector, replaced in place.
+
+    {"op": "milvus.index", "vector": "", "field": "vector", "load": true,
+     "index": {"index_name": "vector_ivf_sq8", "index_type": "IVF_SQ8", "metric_type": "COSINE",
+               "params": {"nlist": "128"}},
+     "former": {... the index that is there ...}}
+
+Milvus has one index for each field and drops none of a loaded collection, so a change is flush,
+release, drop, create, load. ``run`` reads what is and does only what is missing, so that a request
+that was cut off anywhere is finished by carrying it out again; where the engine refuses the new
+index, the former one is built again and loaded before the error is told.
+
+A process with another state folder shares no lock with this one, and Milvus has no conditional
+request. So a request drops only the index that it was planned to replace: an index that is neither
+the former nor the new one belongs to another client, stays, and ends the request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import (
+    PlanStaleError,
+    QadaptError,
+    StoreError,
+    StoreTimeoutError,
+    TransientError,
+    UnsupportedError,
+)
+from qadapt.model import State
+from qadapt.stores import checks
+from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.milvus import binary_sidecar, mapping, schema, vector_layout
+from qadapt.stores.milvus import snapshot as milvus_snapshot
+from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.status import status_of
+
+INDEX = "milvus.index"
+_KEYS = {"op", "vector", "field", "index", "former", "load"}
+PAUSE = 0.5  # seconds between two looks
+PLAN_AGAIN = "when the other client is done, make the plan again: `qadapt plan`"
+
+STUCK = (
+    "a build that fails stays InProgress for ever and tells no reason (milvus#18862): look at the "
+    "server's log for this collection, and at builds before it, since they run one at a time"
+)
+
+
+def check_request(request: Mapping[str, Any]) -> None:
+    """Refuse a request that is not one of ours.
+
+    Raises:
+        SpecError
+    """
+    checks.request(request, {INDEX: _KEYS, binary_sidecar.BITS: binary_sidecar.KEYS}, "milvus")
+
+
+def request(
+    vector: str,
+    field: str,
+    index: Mapping[str, Any] | None,
+    former: Mapping[str, Any] | None,
+    *,
+    load: bool,
+) -> dict[str, Any]:
+    """The request for one index."""
+    return {
+        "op": INDEX,
+        "vector": vector,
+        "field": field,
+        "index": dict(index) if index else None,
+        "former": dict(former) if former else None,
+        "load": load,
+    }
+
+
+def words(index: Mapping[str, Any] | None) -> str:
+    """An index in a few words."""
+    if index is None:
+        return "(none)"
+    params = ", ".join(f"{key}={value}" for key, value in sorted(index["params"].items()))
+    return f"{index['index_type']}({params})"
+
+
+def run(
+    connection: Connection,
+    name: str,
+    request: Mapping[str, Any],
+    progress: OnProgress,
+    timeout: float,
+) -> None:
+    """Carry out a request: read what is, do what is missing, wait until it is in use.
+
+    Raises:
+        StoreError: the engine refused; the former index is there again.
+        PlanStaleError: another client changed the index; its index stays.
+        StoreTimeoutError: not in use after ``timeout`` seconds.
+    """
+    check_request(request)
+    if request["op"] == binary_sidecar.BITS:
+        return binary_sidecar.run(connection, name, request, progress, timeout)
+    end = time.monotonic() + timeout
+    client = connection.client
+    # Some of these calls do not follow an alias.
+    name = schema.describe(connection, name).real
+    wanted = request["index"]
+    progress(Progress("flushing"))
+    connection.call(f"flush {name!r}", client.flush, name, within=timeout)
+    there = _index(connection, name, request)
+    stopped: float | None = None
+    if not _same(there, wanted):
+        _refuse_foreign(there, name, request)
+        stopped = time.monotonic()
+        _replace(connection, name, there, request, progress, end)
+    if request["load"] and (wanted is not None or connection.lite):
+        _load(connection, name, progress, end)
+        if stopped is not None:
+            seconds = time.monotonic() - stopped
+            progress(Progress(f"searches stopped for {seconds:.1f} seconds", seconds, None, "s"))
+        settle(connection, name, request, progress, end)
+        _refuse_foreign(_index(connection, name, request), name, request)
+    elif not request["load"]:
+        _release(connection, name)
+    return None
+
+
+def _index(connection: Connection, name: str, request: Mapping[str, Any]) -> schema.Index | None:
+    return schema.indexes(connection, name).get(request["field"])
+
+
+def _replace(
+    connection: Connection,
+    name: str,
+    there: schema.Index | None,
+    request: Mapping[str, Any],
+    progress: OnProgress,
+    end: float,
+) -> None:
+    try:
+        _note_metric(connection, name, request)
+        _release(connection, name)
+        progress(Progress("dropping the index"))
+        _drop(connection, name, there)
+        if request["index"] is not None:
+            _create(connection, name, request, progress, end)
+    except QadaptError as error:
+        now = _index(connection, name, request)
+        if not _foreign(now, request):
+            raise
+        if request["load"]:  # the release may have been ours
+            _load(connection, name, progress, end)
+        raise _overtaken(now, name) from error
+
+
+def _foreign(there: schema.Index | None, request: Mapping[str, Any]) -> bool:
+    """Whether an index is neither the one to build nor the one that it replaces."""
+    known = (request["index"], request["former"])
+    return there is not None and not any(_alike(there, each) for each in known)
+
+
+def _alike(there: schema.Index, index: Mapping[str, Any] | None) -> bool:
+    """Whether an index is the one that was named; servers add parameters of their own."""
+    if index is None or there.type != index["index_type"]:
+        return False
+    named = {key: str(value) for key, value in index["params"].items()}
+    return all(there.params.get(key, value) == value for key, value in named.items())
+
+
+def _refuse_foreign(there: schema.Index | None, name: str, request: Mapping[str, Any]) -> None:
+    if _foreign(there, request):
+        raise _overtaken(there, name)
+
+
+def _overtaken(there: schema.Index | None, name: str) -> PlanStaleError:
+    found = there.definition if there else None
+    return PlanStaleError(
+        f"another client changed the index of {name!r} at the same time: it is {words(found)} "
+        "now, and was left as it is",
+        hint=PLAN_AGAIN,
+    )
+
+
+def _same(there: schema.Index | None, wanted: Mapping[str, Any] | None) -> bool:
+    if there is None or wanted is None:
+        return there is None and wanted is None
+    message_text = {key: str(value) for key, value in wanted["params"].items()}
+    return there.type == wanted["index_type"] and dict(there.params) == message_text
+
+
+def _note_metric(connection: Connection, name: str, request: Mapping[str, Any]) -> None:
+    """Keep the metric where an interrupted change can be planned from.
+
+    A server that takes no such property loses only that: the journal knows the metric too.
+    """
+    index = request["index"] or request["former"]
+    if index is None:
+        return
+    note = {schema.metric_property(request["field"]): index["metric_type"]}
+    client = connection.client
+    with contextlib.suppress(StoreError, UnsupportedError):
+        connection.call(
+            f"note the metric of {name!r}", client.alter_collection_properties, name, note
+        )
+
+
+def _drop(connection: Connection, name: str, there: schema.Index | None) -> None:
+    if there is not None:
+        client = connection.client
+        connection.call(
+            f"drop the index of {name!r}", client.drop_index, name, index_name=there.name
+        )
+
+
+def _release(connection: Connection, name: str) -> None:
+    if schema.loaded(connection, name):
+        client = connection.client
+        connection.call(f"release {name!r}", client.release_collection, name)
+
+
+def _create(
+    connection: Connection,
+    name: str,
+    request: Mapping[str, Any],
+    progress: OnProgress,
+    end: float,
+) -> None:
+    wanted = request["index"]
+    progress(Progress(f"building {words(wanted)}"))
+    try:
+        create_index(connection, name, request["field"], wanted, limit=left(end))
+    except TransientError as error:
+        if isinstance(error, StoreTimeoutError):
+            error.hint = f"{STUCK}; apply again goes on, `qadapt undo` takes it back"
+        raise
+    except QadaptError as error:
+        former, now = request["former"], _index(connection, name, request)
+        if former is None or former == wanted or _foreign(now, request):
+            raise
+        progress(Progress(f"refused; building {words(former)} again"))
+        _drop(connection, name, now)
+        create_index(connection, name, request["field"], former, limit=left(end))
+        _load(connection, name, progress, end)
+        raise StoreError(
+            f"{error.message}; the former index {words(former)} is there again",
+            hint=error.hint,
+        ) from error
+
+
+def create_index(
+    connection: Connection, name: str, field: str, index: Mapping[str, Any], *, limit: float
+) -> None:
+    """Create an index and wait until it is built; one of a scalar field has no metric.
+
+    Parameters go nested: that way Lite obeys them too, which ignores the flat form.
+    """
+    client = connection.client
+    params = client.prepare_index_params()
+    named: dict[str, Any] = {"index_name": index["index_name"]}
+    if index.get("metric_type"):
+        named["metric_type"] = index["metric_type"]
+        inner = dict(index["params"])
+        place = {mapping.MMAP: inner.pop(mapping.MMAP)} if mapping.MMAP in inner else {}
+        named["params"] = {"params": inner, **place}
+    elif index["params"]:
+        named["params"] = dict(index["params"])
+    params.add_index(field, index_type=index["index_type"], **named)
+    connection.call(
+        f"build {index['index_type']} of {name!r}", client.create_index, name, params, within=limit
+    )
+
+
+def _load(connection: Connection, name: str, progress: OnProgress, end: float) -> None:
+    if not schema.loaded(connection, name):
+        progress(Progress("loading"))
+        client = connection.client
+        connection.call(f"load {name!r}", client.load_collection, name, within=left(end))
+
+
+def left(end: float) -> float:
+    """Seconds until then, at least one."""
+    return max(1.0, end - time.monotonic())
+
+
+def settle(
+    connection: Connection,
+    name: str,
+    request: Mapping[str, Any],
+    progress: OnProgress,
+    end: float,
+) -> None:
+    """Wait until searches use the index: ``Finished`` is not enough."""
+    while True:
+        snapshot = milvus_snapshot.take_snapshot(connection, name)
+        status = status_of(snapshot.vectors[request["vector"]])
+        of_bits = request["field"].startswith(vector_layout.CODES)
+        if of_bits or status.state is not State.BUILDING:
+            return
+        if time.monotonic() >= end:
+            raise StoreTimeoutError(
+                f"the index of {name!r} is not in use in time: {status.reason}",
+                hint=STUCK,
+            )
+        progress(Progress("waiting until searches use the index", status.progress or 0, 1, "share"))
+        time.sleep(PAUSE)

@@ -1,0 +1,246 @@
+"""What Qdrant alone knows to have no effect: for the server and for the engine in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.model import (
+    CollectionInfo,
+    Evidence,
+    Finding,
+    Kind,
+    Rescore,
+    Severity,
+    State,
+    VectorInfo,
+)
+from qadapt.model.address import Address
+from qadapt.stores.cli_commands import command
+from qadapt.stores.qdrant.mapping import QUANTILE
+
+IN_RAM = "https://github.com/qdrant/qdrant/issues/1738"
+OPTIONS = "https://qdrant.tech/documentation/manage-data/quantization/#searching-with-quantization"
+BROKEN_QUANTILE = "https://github.com/qdrant/qdrant/issues/9902"
+THRESHOLD = "https://github.com/qdrant/qdrant-client/issues/1050"
+# Share of rows outside of the codes from which it is more than the newest rows.
+APART = 0.2
+
+
+def common(address: Address, info: CollectionInfo, options: Mapping[str, Any]) -> list[Finding]:
+    """What holds for server and engine."""
+    found: list[Finding] = []
+    for vector in info.vectors.values():
+        for check in (_originals_in_ram, _quantile):
+            found += check(address, info, vector)
+        found += _options(address, info, vector, options)
+    return found
+
+
+def _coded(vector: VectorInfo) -> bool:
+    none = (Kind.NONE, Kind.FLOAT16)
+    return vector.quantized_by == "store" and vector.quantization.kind not in none
+
+
+def _originals_in_ram(address: Address, info: CollectionInfo, vector: VectorInfo) -> list[Finding]:
+    quantization = vector.quantization
+    if not _coded(vector) or quantization.originals == "disk":
+        return []
+    chosen = quantization.originals == "ram"
+    how = "as asked" if chosen else "which is the default"
+    wanted = quantization.replace(originals="disk", codes=quantization.codes or "ram")
+    return [
+        Finding(
+            "originals-in-ram",
+            Severity.INFO if chosen else Severity.WARNING,
+            vector.name,
+            f"the originals are kept in RAM beside the codes, {how}: quantization adds memory "
+            "here, and saves none",
+            (
+                Evidence("originals", quantization.originals or "not said: in RAM"),
+                Evidence("bytes of originals", vector.float_bytes),
+                Evidence("bytes of codes", vector.code_bytes),
+            ),
+            command("apply", address, info, vector.name, wanted),
+            IN_RAM,
+        )
+    ]
+
+
+def _quantile(address: Address, info: CollectionInfo, vector: VectorInfo) -> list[Finding]:
+    quantile = vector.quantization.quantile
+    if not _coded(vector) or quantile is None or quantile >= 1:
+        return []
+    return [
+        Finding(
+            "parameter-without-effect",
+            Severity.WARNING,
+            vector.name,
+            f"quantile={quantile:g}: {QUANTILE}",
+            (Evidence("quantile", quantile), Evidence("dimensions", vector.dim)),
+            command(
+                "apply", address, info, vector.name, vector.quantization.replace(quantile=None)
+            ),
+            BROKEN_QUANTILE,
+        )
+    ]
+
+
+def _options(
+    address: Address, info: CollectionInfo, vector: VectorInfo, options: Mapping[str, Any]
+) -> list[Finding]:
+    """The search parameters that the user's program sends (``SearchParams`` of Qdrant)."""
+    if not _coded(vector):
+        return []
+    given = options.get("quantization") or {}
+    oversampling, rescore = given.get("oversampling"), given.get("rescore")
+    observation = (Evidence("search parameters", dict(options)),)
+    if options.get("exact") or given.get("ignore"):
+        word = "exact" if options.get("exact") else "quantization.ignore"
+        return [
+            Finding(
+                "quantization-bypassed",
+                Severity.WARNING,
+                vector.name,
+                f"searches with {word} compare the originals: the codes are never used",
+                observation,
+                f"leave {word} out of the search parameters",
+                OPTIONS,
+            )
+        ]
+    default = _default(vector)
+    on = rescore if rescore is not None else default.on
+    if not oversampling or oversampling <= 1 or on:
+        return []
+    kind = vector.quantization.kind
+    why = "rescore is false" if rescore is False else f"it is off by default for {kind} codes"
+    return [
+        Finding(
+            "oversampling-without-rescoring",
+            Severity.ERROR,
+            vector.name,
+            f"oversampling {oversampling:g} without rescoring does nothing ({why})",
+            (*observation, Evidence("rescoring by default", default.on)),
+            'send "rescore": true with it, or: '
+            + command(
+                "apply",
+                address,
+                info,
+                vector.name,
+                vector.quantization.replace(rescore=Rescore(float(oversampling))),
+            ),
+            OPTIONS,
+        )
+    ]
+
+
+def _default(vector: VectorInfo) -> Rescore:
+    """What the engine does with a search that does not say: its own rule, not ours."""
+    from qadapt.stores.qdrant.mapping import default_rescore
+
+    return default_rescore(vector.quantization) or Rescore(source="off")
+
+
+def small_segments(
+    address: Address, info: CollectionInfo, vector: VectorInfo, rows: int, threshold: int
+) -> list[Finding]:
+    """Rows in segments without an index, of a kind that needs one.
+
+    Args:
+        rows: in growing segments.
+        threshold: KB from which a segment is indexed.
+    """
+    share = rows / max(1, vector.count)
+    if share <= APART:
+        return []
+    return [
+        Finding(
+            "small-segments",
+            Severity.WARNING,
+            vector.name,
+            f"up to {rows:,} of {vector.count:,} rows are in segments under the indexing "
+            f"threshold of {threshold:,} KB: they are compared by their floats",
+            (
+                Evidence("rows in segments without an index", rows),
+                Evidence("indexing_threshold (KB)", threshold),
+            ),
+            command("apply", address, info, vector.name, vector.quantization),
+            THRESHOLD,
+        )
+    ]
+
+
+def green_without_codes(address: Address, info: CollectionInfo, colour: str) -> list[Finding]:
+    """The collection's status is green, and a vector's codes are not those configured."""
+    wrong = [
+        each
+        for each in info.vectors.values()
+        if _coded(each) and each.status.state in (State.IGNORED, State.BUILDING)
+    ]
+    if not wrong or colour != "green":
+        return []
+    return [
+        Finding(
+            "schema-only",
+            Severity.WARNING,
+            each.name,
+            f"the collection's status is green and its configuration says "
+            f"{each.quantization.kind}, but {each.status.reason}",
+            each.status.evidence,
+            command("apply", address, info, each.name, each.quantization),
+            "https://github.com/qdrant/qdrant-client/issues/909",
+        )
+        for each in wrong
+    ]
+
+
+def one_bit(address: Address, info: CollectionInfo, vector: VectorInfo, rows: int) -> list[Finding]:
+    """Binary codes of more than one bit in segments without an index.
+
+    Args:
+        rows: in segments that are not known to have been built from their rows.
+    """
+    if rows / max(1, vector.count) <= APART:
+        return []
+    return [
+        Finding(
+            "one-bit-until-indexed",
+            Severity.WARNING,
+            vector.name,
+            f"{rows:,} of {vector.count:,} rows are in segments without an index: rows added to a "
+            "segment that was empty when it was set up are compared by one bit",
+            (Evidence("rows in segments not known to be built from rows", rows),),
+            command("apply", address, info, vector.name, vector.quantization),
+            "measured on server 1.19.0: recall of 2 bits .270, .394 once indexed",
+        )
+    ]
+
+
+def over_the_limit(
+    address: Address, info: CollectionInfo, vector: VectorInfo, allowed: Rescore
+) -> list[Finding]:
+    """A default rescoring that limits of the collection, set later, do not allow.
+
+    Args:
+        allowed: what they allow of it.
+    """
+    rescore = vector.quantization.rescore
+    if rescore is None or allowed == rescore:
+        return []
+    return [
+        Finding(
+            "rescoring-over-the-limit",
+            Severity.WARNING,
+            vector.name,
+            f"rescore={rescore} is the default of this collection, and strict mode allows "
+            f"rescore={allowed}: searches use {allowed}",
+            (
+                Evidence("default rescore", str(rescore)),
+                Evidence("strict_mode_config: search_max_oversampling", allowed.oversampling),
+            ),
+            command(
+                "apply", address, info, vector.name, vector.quantization.replace(rescore=allowed)
+            ),
+            "https://qdrant.tech/documentation/operations/administration/#strict-mode",
+        )
+    ]

@@ -1,0 +1,156 @@
+"""Making a shard's folder, and setting it to something that only its file can say."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qadapt.durable import mark, remove_leftovers, sync_folder
+from qadapt.errors import AlreadyExistsError, InputError, QadaptError, StoreError, UnsupportedError
+from qadapt.model import ExtraVector, Metric, Vector
+from qadapt.stores.qdrant.edge import config, disk_space, extra_vectors
+from qadapt.stores.qdrant.edge.connection import client_module, translated
+from qadapt.stores.qdrant.mapping import same_config
+
+# Leaves room for the names of temporary siblings.
+MAX_NAME = 200
+
+# What a collection is called while it is made, and while it is dropped: a dot, so nobody lists it.
+MAKING, DROPPED = ".making-", ".dropped-"
+
+_DISTANCES = {Metric.COSINE: "Cosine", Metric.DOT: "Dot", Metric.EUCLIDEAN: "Euclid"}
+
+
+def check_name(name: str) -> str:
+    """A collection's name, which is its folder's name too.
+
+    Raises:
+        InputError
+    """
+    problem = None
+    if not isinstance(name, str) or not name:
+        problem = "it is empty" if name == "" else "it is not text"
+    elif name.startswith("."):
+        problem = "it starts with a dot"
+    elif set(name) & {"/", "\\", ":"} or not name.isprintable():
+        problem = "it holds a slash, a backslash, a colon or a character that cannot be printed"
+    elif len(name.encode("utf-8")) > MAX_NAME:
+        problem = f"it is longer than {MAX_NAME} bytes"
+    if problem:
+        raise InputError(
+            f"{name!r} cannot be a collection's name: {problem}",
+            hint="a collection is a folder; choose a plain name such as 'articles'",
+        )
+    return name
+
+
+def foreign_leftovers(root: Path) -> None:
+    """Remove collections that a killed process was about to make or to drop."""
+    for prefix in (MAKING, DROPPED):
+        remove_leftovers(root, prefix)
+
+
+def create(
+    folder: Path,
+    vectors: Mapping[str, Vector],
+    natives: Mapping[str, Mapping[str, Any]],
+    more: Mapping[str, ExtraVector] | None = None,
+) -> None:
+    """Make a shard in one move: whole, or not at all.
+
+    Args:
+        folder: must not be there.
+        vectors: by name.
+        natives: each vector's part of the configuration, see ``qdrant.mapping``.
+        more: sparse vectors and multivectors.
+
+    Raises:
+        AlreadyExistsError
+        StoreError: the engine refused.
+    """
+    if not vectors and not more:
+        raise InputError("a collection has at least one vector")
+    doing = f"create {folder.name!r}"
+    with translated(doing):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            raise AlreadyExistsError(f"there is already something at {folder}")
+        disk_space.check_create(folder.parent, folder.name, len(vectors) + len(more or {}))
+        foreign_leftovers(folder.parent)
+        making = folder.parent / f"{MAKING}{mark()}"
+        making.mkdir()
+    try:
+        with translated(doing):
+            edge = client_module()
+            params = {name: _params(edge, item) for name, item in vectors.items()}
+            for name, item in extra_vectors.multi(more or {}).items():
+                params[name] = _params(edge, item, extra_vectors.many(edge))
+            made = edge.EdgeConfig(params, extra_vectors.sparse(edge, more or {}))
+            edge.EdgeShard.create(str(making), made).close()
+        before = config.read(making)
+        wanted = before
+        for name, native in natives.items():
+            wanted = config.configured(wanted, {"vector": name, **_changeable(native)})
+        wanted = extra_vectors.configured(wanted, more or {})
+        if wanted != before:
+            configure(making, before, wanted)
+        extra_vectors.check_kept(config.read(making), more or {})
+        with translated(doing):
+            # An empty folder of that name would be replaced without a word.
+            if folder.exists():
+                raise AlreadyExistsError(f"there is already something at {folder}")
+            making.rename(folder)
+            sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _params(edge: Any, vector: Vector, many: Any = None) -> Any:
+    datatype = getattr(edge.VectorStorageDatatype, vector.datatype.capitalize(), None)
+    if datatype is None:
+        raise UnsupportedError(
+            f"edge has no vectors of the datatype {vector.datatype}", hint="float32, float16, uint8"
+        )
+    return edge.EdgeVectorParams(
+        size=vector.dim,
+        distance=getattr(edge.Distance, _DISTANCES[vector.metric]),
+        multivector_config=many,
+        datatype=None if vector.datatype == "float32" else datatype,
+    )
+
+
+def _changeable(native: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in native.items() if key != "datatype"}
+
+
+def configure(folder: Path, before: config.Config, wanted: config.Config) -> None:
+    """Write a configuration that the engine takes and keeps; else the former one stays.
+
+    The engine refuses words that it does not know and drops fields that it does not know, so it
+    is asked to load the shard and the file is read again.
+
+    Args:
+        folder: a shard that nobody has open.
+
+    Raises:
+        StoreError: with the engine's words, or what it dropped.
+    """
+    disk_space.check_open(folder)
+    config.write(folder, wanted)
+    try:
+        with translated(f"configure {folder.name!r}"):
+            client_module().EdgeShard.load(str(folder)).close()
+        kept = config.read(folder)
+        for name in wanted["vectors"]:
+            asked = config.quantization_config(wanted, name)
+            if not same_config(asked, config.quantization_config(kept, name)):
+                raise StoreError(
+                    f"Qdrant's engine does not keep {asked} as it is; it makes "
+                    f"{config.quantization_config(kept, name)} of it",
+                    hint="take out of `native` what it does not know",
+                )
+    except QadaptError as error:
+        config.write(folder, before)
+        raise StoreError(error.message, hint=error.hint) from error

@@ -1,0 +1,125 @@
+"""A rebuild in a process of its own, watched to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from qadapt.errors import StoreError, StoreTimeoutError
+from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.qdrant.edge import config, segment_files, worker
+from qadapt.stores.qdrant.edge.connection import translate
+from qadapt.stores.qdrant.edge.status import codes_while_growing
+
+# Seconds between two looks, each of which is told.
+POLL_SECONDS = 0.1
+
+STAGE = "rebuilding"
+
+
+def rebuild(folder: Path, progress: OnProgress, timeout: float) -> None:
+    """Let the engine rebuild what is not as the shard's configuration says.
+
+    Args:
+        folder: the shard, closed in this process.
+        progress: called about ten times a second, also while nothing changes.
+        timeout: in seconds.
+
+    Raises:
+        StoreTimeoutError: not done in time; what was built so far is thrown away.
+        BusyError: another process has the shard open.
+        StoreError: the engine's words, or how its process ended.
+    """
+    deadline = time.monotonic() + timeout
+    with _worker(folder) as (child, output, errors):
+        while True:
+            progress(_snapshot(folder))
+            try:
+                child.wait(POLL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                pass
+            if time.monotonic() > deadline:
+                raise StoreTimeoutError(
+                    f"the rebuild of {folder.name!r} was not done after {timeout:g} seconds and "
+                    "was stopped; no row is lost",
+                    hint="try again with a longer --timeout: it starts over",
+                )
+        outcome = _outcome(output)
+        if outcome is None:
+            raise StoreError(
+                f"the rebuild of {folder.name!r} ended without a word (exit {child.returncode}): "
+                f"{_tail(errors) or 'perhaps the system had no memory or no disk space left'}",
+                hint="apply again to finish it; no row is lost",
+            )
+    if not outcome["ok"]:
+        raise translate(outcome["error"], f"rebuild {folder.name!r}")
+    progress(_snapshot(folder))
+
+
+@contextmanager
+def _worker(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]]:
+    """The process, which does not outlive this block."""
+    # Files and not pipes: the engine may write more than a pipe holds.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            [sys.executable, worker.__file__, "optimize", str(folder.absolute()), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            # Ctrl-C in a terminal goes to the whole group; here the parent decides.
+            start_new_session=True,
+            env=_environment(),
+        )
+        try:
+            yield child, output, errors
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+
+
+def _environment() -> Mapping[str, str]:
+    """Ours, with the same places to import from, and not the folder of the worker's file."""
+    places = [place or os.getcwd() for place in sys.path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1"}
+
+
+def _snapshot(folder: Path) -> Progress:
+    """How many segments' vectors are as configured."""
+    wanted = config.read(folder)
+    done = total = 0
+    for name, segments in segment_files.read(folder).items():
+        if name not in wanted["vectors"]:
+            continue
+        target = config.quantization_config(wanted, name)
+        growing = not target or codes_while_growing(target)
+        for segment in segments:
+            if segment.indexed or (growing and not segment.empty):
+                total += 1
+                done += segment.obeys(target)
+    return Progress(STAGE, done, total, "segments")
+
+
+def _outcome(output: IO[bytes]) -> dict[str, Any] | None:
+    output.seek(0)
+    lines = output.read().splitlines()
+    try:
+        found = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _tail(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    lines = errors.read().decode("utf-8", "replace").strip().splitlines()
+    return " / ".join(lines[-3:])

@@ -1,0 +1,137 @@
+"""A ``Search`` in the engine's own request, and its answer as ``Hits``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qadapt.errors import UnsupportedError
+from qadapt.model import Hits, Kind, Metric, Rescore, SearchProvenance, Vector
+from qadapt.stores.base import Search
+from qadapt.stores.qdrant import search_provenance
+from qadapt.stores.qdrant.edge.connection import client_module
+from qadapt.stores.qdrant.edge.filters import to_engine
+from qadapt.stores.qdrant.points import plain
+from qadapt.stores.qdrant.search_options import check
+from qadapt.stores.qdrant.search_provenance import Codes
+
+if TYPE_CHECKING:
+    import qdrant_edge
+
+    from qadapt.model.data import Floats
+
+RAW_COUNTS = (
+    "scores are the engine's raw counts of bits, not in the metric's unit; only the order of "
+    "the rows means something"
+)
+PER_SEGMENT = "the engine takes so many candidates from each of {} segments"
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse search parameters that are not passed on.
+
+    Raises:
+        SpecError
+    """
+    check(options, "edge")
+
+
+def requests(queries: Floats, search: Search, codes: Codes) -> list[qdrant_edge.QueryRequest]:
+    """The engine's requests, one for each query.
+
+    Raises:
+        UnsupportedError: rescoring by finer codes, which the engine does not keep.
+        SpecError: an option or a filter that is not one.
+    """
+    edge = client_module()
+    params = edge.SearchParams(
+        hnsw_ef=search.options.get("hnsw_ef"),
+        exact=search.exact,
+        indexed_only=search.options.get("indexed_only", False),
+        quantization=_quantization_params(edge, search, codes),
+    )
+    filter = to_engine(search.filter)
+    return [
+        edge.QueryRequest(
+            limit=search.k,
+            query=edge.Query.Nearest(memoryview(query), using=search.vector or None),
+            params=params,
+            filter=filter,
+            with_payload=search.with_payload,
+        )
+        for query in queries
+    ]
+
+
+def run(
+    shard: qdrant_edge.EdgeShard, requests: Sequence[qdrant_edge.QueryRequest]
+) -> Sequence[Sequence[qdrant_edge.ScoredPoint]]:
+    """Carry out requests: at once, which versions before 0.9 do not have, or one by one."""
+    batch = getattr(client_module(), "QueryBatchRequest", None)
+    if batch is None:
+        return [shard.query(request) for request in requests]
+    return shard.query_batch(batch(requests))
+
+
+def _quantization_params(edge: Any, search: Search, codes: Codes) -> Any:
+    rescore = search.rescore
+    if search.options.get("ignore_quantization"):
+        return edge.QuantizationSearchParams(ignore=True)
+    if rescore is None or search.exact or not codes.there:
+        return None
+    if not rescore.on:
+        return edge.QuantizationSearchParams(rescore=False)
+    # The engine takes int(factor * limit) candidates; half a candidate more keeps the rounding
+    # of its floats from taking one away.
+    candidates = rescore.candidates(search.k)
+    factor = max(1.0, (candidates + 0.5) / search.k) if candidates > search.k else None
+    return edge.QuantizationSearchParams(rescore=True, oversampling=factor)
+
+
+def check_rescore(rescore: Rescore | None) -> None:
+    """Refuse what the engine cannot rescore by.
+
+    Raises:
+        UnsupportedError
+    """
+    if rescore is not None and rescore.source == "codes":
+        raise UnsupportedError(
+            "Qdrant's engine keeps no finer codes to rescore by; it rescores by the originals",
+            hint="use rescore source 'originals'",
+        )
+
+
+def how(search: Search, codes: Codes) -> SearchProvenance:
+    """Who searched and who rescored."""
+    raw = (RAW_COUNTS,) if codes.quantization.kind is Kind.BINARY else ()
+    several = (PER_SEGMENT.format(codes.segments),) if (codes.segments or 0) > 1 else ()
+    return search_provenance.how(search, codes, raw, several)
+
+
+def hits(
+    found: Sequence[Sequence[qdrant_edge.ScoredPoint]],
+    search: Search,
+    vector: Vector,
+    how: SearchProvenance,
+) -> Hits:
+    """The answer in common words: best first, higher is better.
+
+    Euclidean distances become negative squared distances; counts of bits (``RAW_COUNTS``) stay
+    as they are, because there the engine already puts the higher first.
+    """
+    squared = vector.metric is Metric.EUCLIDEAN
+    sign = 1.0 if RAW_COUNTS in how.notes else -1.0
+    rows = [
+        [
+            (
+                plain(point.id),
+                sign * point.score**2 if squared else point.score,
+            )
+            for point in row
+        ]
+        for row in found
+    ]
+    payloads: list[list[dict[str, Any] | None]] | None = None
+    if search.with_payload:
+        payloads = [[point.payload or {} for point in row] for row in found]
+    return Hits.from_rows(rows, search.k, how, payloads)

@@ -1,0 +1,173 @@
+"""What one shard is: its configuration, its files and the engine's own counts, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qadapt.errors import NotFoundError, UnsupportedError
+from qadapt.model import CollectionInfo, Metric, Server, Vector, VectorInfo
+from qadapt.stores.qdrant import mapping
+from qadapt.stores.qdrant.edge import config, counting, segment_files
+from qadapt.stores.qdrant.edge.connection import Shard
+from qadapt.stores.qdrant.edge.status import Observation, status_of
+from qadapt.stores.qdrant.search_provenance import Codes
+from qadapt.stores.qdrant.units import kilobytes
+
+METRICS = {"Cosine": Metric.COSINE, "Dot": Metric.DOT, "Euclid": Metric.EUCLIDEAN}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One look at a shard.
+
+    Attributes:
+        config: as the file has it.
+        count: rows; at most so many where the look was not ``exact``.
+        vectors: the evidence of each vector that qadapt can describe.
+    """
+
+    config: config.Config
+    count: int
+    vectors: Mapping[str, Observation]
+
+    def codes(self, name: str) -> Codes:
+        """What a search of a vector meets: what segments hold, not what is configured."""
+        observation = self.vectors[name]
+        rows = [segment for segment in observation.segments if not segment.empty]
+        held = [segment for segment in rows if segment.code_config is not None]
+        largest = max(held, key=lambda segment: segment.rows or 0, default=None)
+        there = None if largest is None else largest.code_config
+        return Codes(mapping.from_native({"quantization_config": there}), len(rows))
+
+
+def vectors(settings: Mapping[str, Any]) -> dict[str, Vector]:
+    """The vectors that qadapt can describe: dense, one for each row, of a known metric."""
+    return {
+        name: Vector(params["size"], METRICS[params["distance"]], _datatype(params))
+        for name, params in settings.get("vectors", {}).items()
+        if _problem(params) is None
+    }
+
+
+def vector(settings: Mapping[str, Any], name: str) -> Vector:
+    """One vector.
+
+    Raises:
+        NotFoundError: no such vector.
+        UnsupportedError: one that qadapt cannot describe.
+    """
+    there = settings.get("vectors", {})
+    if name not in there and name in settings.get("sparse_vectors", {}):
+        raise UnsupportedError(f"the vector {name!r} is sparse; sparse vectors are never quantized")
+    if name not in there:
+        raise NotFoundError.missing("vector", name, there)
+    problem = _problem(there[name])
+    if problem:
+        raise UnsupportedError(f"the vector {name!r} {problem}", hint="qadapt leaves it alone")
+    return vectors(settings)[name]
+
+
+def _datatype(params: Mapping[str, Any]) -> Any:
+    return params.get("datatype") or "float32"
+
+
+def _problem(params: Mapping[str, Any]) -> str | None:
+    if params.get("multivector_config"):
+        return "holds many vectors a row"
+    if params["distance"] not in METRICS:
+        return f"has the metric {params['distance']}, which is none of cosine, dot, euclidean"
+    return None
+
+
+def take_snapshot(shard: Shard, *, exact: bool = True) -> Snapshot:
+    """Read the files, and count. Holds the shard's lock.
+
+    Args:
+        exact: False counts rows as the segments do, which takes no time. A search needs no more.
+    """
+    with shard.lock:
+        with shard.use("inspect") as opened:
+            count = counting.rows(opened, shard.folder) if exact else counting.at_most(opened)
+            settings = config.read(shard.folder)
+            described = vectors(settings)
+            counts = {name: counting.having(opened, name, count) for name in described}
+        found = segment_files.read(shard.folder)
+        widest = _widest(found, described)
+        observation = Snapshot(
+            settings,
+            count,
+            {
+                name: Observation(
+                    item,
+                    counts[name],
+                    config.quantization_config(settings, name),
+                    config.threshold(settings),
+                    _living(found.get(name, []), counts[name]),
+                    widest,
+                )
+                for name, item in described.items()
+            },
+        )
+        shard.observation = observation
+        return observation
+
+
+def _living(
+    segments: list[segment_files.SegmentVector], count: int
+) -> list[segment_files.SegmentVector]:
+    """Segments that still grow, with a bound of their live rows: those that no other has."""
+    indexed = [segment.live for segment in segments if segment.indexed]
+    elsewhere = sum(live for live in indexed if live is not None)
+    if None in indexed:
+        return segments
+    rest = max(0, count - elsewhere)
+    return [
+        each if each.indexed or each.rows is None else replace(each, live=min(each.rows, rest))
+        for each in segments
+    ]
+
+
+def _widest(
+    found: Mapping[str, list[segment_files.SegmentVector]], described: Mapping[str, Vector]
+) -> dict[str, float]:
+    """KB of the widest vector of each growing segment: what the engine compares."""
+    result: dict[str, float] = {}
+    for name, vector in described.items():
+        for segment in found.get(name, []):
+            if not segment.indexed:
+                size = kilobytes(segment.rows or 0, vector)
+                result[segment.segment] = max(size, result.get(segment.segment, 0.0))
+    return result
+
+
+def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
+    """One vector in common words."""
+    observation = snapshot.vectors[name]
+    quantization = mapping.from_native(config.native(snapshot.config, name))
+    indexed = observation.indexed
+    return VectorInfo(
+        name=name,
+        dim=observation.vector.dim,
+        metric=observation.vector.metric,
+        datatype=observation.vector.datatype,
+        count=observation.count,
+        index=indexed[0].index if indexed else {"type": "plain"},
+        quantization=quantization,
+        status=status_of(observation),
+        default_rescore=mapping.default_rescore(quantization),
+        code_bytes=sum(segment.code_bytes for segment in observation.segments),
+        float_bytes=sum(segment.float_bytes for segment in observation.segments),
+    )
+
+
+def collection_info(name: str, server: Server, snapshot: Snapshot) -> CollectionInfo:
+    """The whole collection in common words."""
+    return CollectionInfo(
+        name=name,
+        count=snapshot.count,
+        vectors={vector: vector_info(vector, snapshot) for vector in snapshot.vectors},
+        server=server,
+        config=config.settings(snapshot.config),
+    )

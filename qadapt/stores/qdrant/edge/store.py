@@ -1,0 +1,517 @@
+"""``edge:DIR``: Qdrant's engine in this process behind the interface of all stores."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from qadapt.durable import mark
+from qadapt.errors import (
+    AddressError,
+    BusyError,
+    IntegrityError,
+    NotFoundError,
+    QadaptError,
+    UnsupportedError,
+)
+from qadapt.model import (
+    Batch,
+    Capabilities,
+    CollectionInfo,
+    CollectionSchema,
+    ExtraVector,
+    Finding,
+    Hits,
+    Id,
+    Metric,
+    Quantization,
+    Server,
+    Step,
+    Vector,
+    filters,
+    vector_norms,
+)
+from qadapt.model.address import Address
+from qadapt.model.capabilities import older
+from qadapt.stores import checks
+from qadapt.stores.base import (
+    PAGE,
+    MappedQuantization,
+    OnProgress,
+    PayloadFidelity,
+    Progress,
+    ScanRange,
+    Search,
+    Store,
+    require_supported,
+    unknown_kind,
+)
+from qadapt.stores.change_counter import ChangeCounter
+from qadapt.stores.qdrant import extra_vectors as shared_extras
+from qadapt.stores.qdrant import float_fidelity, mapping, points, scan_ranges
+from qadapt.stores.qdrant import ids as qdrant_ids
+from qadapt.stores.qdrant.date_ranges import resolved
+from qadapt.stores.qdrant.edge import (
+    change_counter,
+    changes,
+    collections,
+    config,
+    counting,
+    diagnostics,
+    disk_space,
+    extra_vectors,
+    payload_indexes,
+    rows,
+)
+from qadapt.stores.qdrant.edge import index_options as index_settings
+from qadapt.stores.qdrant.edge import search as edge_search
+from qadapt.stores.qdrant.edge import snapshot as edge_snapshot
+from qadapt.stores.qdrant.edge.capabilities import OLDEST, server_version, too_old
+from qadapt.stores.qdrant.edge.connection import (
+    DISTRIBUTION,
+    Shard,
+    client_module,
+    open_shard,
+    release,
+    stores,
+    translated,
+    version,
+)
+from qadapt.stores.qdrant.edge.filters import to_engine, unread_dates
+from qadapt.stores.qdrant.edge.profile import DEPLOYMENT, PROFILE
+from qadapt.stores.qdrant.edge.rebuild import POLL_SECONDS, rebuild
+from qadapt.version import install_command
+
+# Queries in one request of the engine, and ids in one deletion.
+QUERIES = 1_000
+IDS = 10_000
+# How long a change waits for a process that is just letting go of the folder.
+PATIENCE = 10.0
+
+
+class EdgeStore(Store):
+    """A folder of collections, each a shard of Qdrant's engine that this process opens.
+
+    Threads may share it. One process at a time may have a collection open; another one gets a
+    BusyError. Cosine vectors are normalised by the engine as they are written (but for those
+    whose squared norm is under 1.2e-7, or within 5e-7 of 1); dot and euclidean float32 vectors
+    come back bit for bit.
+    """
+
+    profile = PROFILE
+
+    def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
+        super().__init__(address, disabled=disabled)
+        self._folder = address.path
+        self._shards: dict[str, Shard] = {}
+        self._lock = threading.Lock()
+        stores.add(self)
+        self._capabilities = self.profile.declared_capabilities(version()).disable(disabled)
+
+    def renew_lock(self) -> None:
+        """In a forked process: the thread that held the lock is in the parent."""
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> EdgeStore:
+        """Open a folder; one that is not there yet holds nothing and is made when needed.
+
+        Raises:
+            MissingExtraError, AddressError
+            UnsupportedError: a qdrant-edge-py that is too old.
+        """
+        client_module()
+        found = version()
+        if found is not None and older(found, OLDEST):
+            raise UnsupportedError(
+                f"{DISTRIBUTION} {found} is installed; the store 'edge' needs {OLDEST} or newer",
+                hint=install_command("edge").replace("install", "install --upgrade"),
+            )
+        store = cls(address, disabled=disabled)
+        if store._folder.exists() and not store._folder.is_dir():
+            raise AddressError(
+                f"{address}: {store._folder} is a file",
+                hint="edge:DIR names a folder that holds one folder a collection",
+            )
+        return store
+
+    def close(self) -> None:
+        with self._lock:
+            shards, self._shards = list(self._shards.values()), {}
+        for shard in shards:
+            release(shard)
+
+    def server(self) -> Server:
+        return Server(self.name, version(), DEPLOYMENT)
+
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    # -- collections -------------------------------------------------------------------------
+
+    def collections(self) -> list[str]:
+        if not self._folder.is_dir():
+            return []
+        with translated(f"list {self._folder}"):
+            return sorted(
+                path.name
+                for path in self._folder.iterdir()
+                if not path.name.startswith(".") and (path / config.FILE).is_file()
+            )
+
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+        collection_schema: CollectionSchema | None = None,
+    ) -> None:
+        folder = self._folder / collections.check_name(collection)
+        made, natives = mapping.made(quantization, vectors, self._mapped)
+        with self._lock:
+            collections.create(
+                folder, made, natives, collection_schema.extras if collection_schema else {}
+            )
+
+    def drop(self, collection: str) -> None:
+        shard = self._shard(collection)
+        with shard.lock:
+            try:
+                with shard.use("drop"):
+                    pass
+            except BusyError:
+                raise
+            except QadaptError:
+                # Damaged, so the engine cannot open it: dropping it is what helps.
+                pass
+            shard.close()
+            with self._lock, translated(f"drop {collection!r}"):
+                if self._shards.pop(collection, None) is not None:
+                    release(shard)
+                # Gone in one move; a crash leaves a folder that nobody lists.
+                collections.foreign_leftovers(self._folder)
+                gone = self._folder / f"{collections.DROPPED}{mark()}"
+                shard.folder.rename(gone)
+                shutil.rmtree(gone)
+
+    def info(self, collection: str) -> CollectionInfo:
+        snapshot = edge_snapshot.take_snapshot(self._shard(collection))
+        return edge_snapshot.collection_info(collection, self.server(), snapshot)
+
+    def _shard(self, collection: str) -> Shard:
+        with self._lock:
+            known = self._shards.get(collection)
+            if known is not None:
+                return known
+            folder = self._folder / collections.check_name(collection)
+            if not folder.is_dir():
+                raise NotFoundError.missing("collection", collection, self.collections())
+            if not (folder / config.FILE).is_file():
+                raise IntegrityError(
+                    f"{folder} is not a collection: it holds no {config.FILE}",
+                    hint="each folder in an edge:DIR is one collection, made by `create`",
+                )
+            return self._shards.setdefault(collection, open_shard(folder))
+
+    def _snapshot(self, shard: Shard) -> edge_snapshot.Snapshot:
+        """The last look, or a new one after a change."""
+        with shard.lock:
+            known: edge_snapshot.Snapshot | None = shard.observation
+            return known or edge_snapshot.take_snapshot(shard, exact=False)
+
+    def _settings(self, shard: Shard) -> config.Config:
+        """The configuration, which the engine completes when it opens the shard."""
+        with shard.lock, shard.use("open"):
+            return config.read(shard.folder)
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def write(self, collection: str, batch: Batch) -> None:
+        shard = self._shard(collection)
+        settings = self._settings(shard)
+        wanted = edge_snapshot.vectors(settings)
+        more = extra_vectors.read_extra_vectors(settings)
+        batch = batch.ready(wanted, more, normalizes_cosine=self.traits.normalizes_cosine)
+        checked = qdrant_ids.checked(batch.ids)
+        points.check_payloads(batch.payloads)
+        edge = client_module()
+        start = 0
+        with shard.change("write to", batch) as opened:
+            for chunk in points.chunks(batch):
+                scan_range = checked[start : start + len(chunk)]
+                start += len(chunk)
+                opened.update(
+                    edge.UpdateOperation.upsert_points(rows.points(edge, scan_range, chunk))
+                )
+
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        there = qdrant_ids.possible(ids)
+        edge = client_module()
+        with self._shard(collection).change("delete from") as opened:
+            for start in range(0, len(there), IDS):
+                opened.update(edge.UpdateOperation.delete_points(there[start : start + IDS]))
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        shard = self._shard(collection)
+        condition = to_engine(self._dated(shard, filter))
+        with shard.use("count") as opened:
+            if condition is None:
+                return counting.rows(opened, shard.folder)
+            return int(opened.count(client_module().CountRequest(exact=True, filter=condition)))
+
+    def change_counter(self, collection: str) -> ChangeCounter | None:
+        shard = self._shard(collection)
+        with shard.use("read the segment versions of") as opened:
+            return change_counter.of_manifest(opened.snapshot_manifest())
+
+    @contextmanager
+    def exclusive(self, collection: str) -> Iterator[bool]:
+        # Other processes are kept out by the folder's lock, other threads by the shard's.
+        with self._shard(collection).lock:
+            yield True
+
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        shard = self._shard(collection)
+        wanted = self._wanted(shard, vectors)
+        asked: list[Any] = qdrant_ids.possible(ids)
+        with shard.use("read from") as opened:
+            # All three by position: the binding has no defaults, whatever its stub says.
+            found = opened.retrieve(asked, payload, list(wanted) or False)
+        by_id = {points.plain(record.id): record for record in found}
+        return points.to_batch([by_id[key] for key in asked if key in by_id], wanted, payload)
+
+    def read(
+        self,
+        collection: str,
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+        filter: Any = None,
+        page: int = PAGE,
+        scan_range: ScanRange | None = None,
+        after: Id | None = None,
+    ) -> Iterator[Batch]:
+        within = scan_ranges.range_of(scan_range, after)
+        page = checks.page(page)
+        shard = self._shard(collection)
+        wanted = self._wanted(shard, vectors)
+        condition = to_engine(self._dated(shard, filter))
+        return self._pages(shard, wanted, payload, condition, page, within)
+
+    def _pages(
+        self,
+        shard: Shard,
+        wanted: dict[str, Vector | ExtraVector],
+        payload: bool,
+        filter: Any,
+        page: int,
+        within: scan_ranges.Range,
+    ) -> Iterator[Batch]:
+        for found in self._scroll(shard, list(wanted), payload, filter, page, within):
+            yield points.to_batch(found, wanted, payload)
+
+    def _scroll(
+        self,
+        shard: Shard,
+        wanted: list[str],
+        payload: bool,
+        filter: Any,
+        page: int,
+        within: scan_ranges.Range,
+    ) -> Iterator[Sequence[Any]]:
+        edge = client_module()
+        offset: Any = within.start
+        ended = within.empty
+        while not ended:
+            with shard.use("read from") as opened:
+                found, offset = opened.scroll(
+                    edge.ScrollRequest(
+                        offset=offset,
+                        limit=page,
+                        filter=filter,
+                        with_payload=payload,
+                        with_vector=wanted or False,
+                    )
+                )
+            inside, ended = within.cut(found)
+            if inside:
+                yield inside
+            ended = ended or offset is None
+
+    def _dated(self, shard: Shard, filter: Any) -> Any:
+        """The filter, with rows that the engine does not find by their dates."""
+
+        def suspects(node: filters.Range) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+            if node.field in shard.dated:
+                return
+            every = self._scroll(shard, [], False, unread_dates(node.field), 1, scan_ranges.Range())
+            if next(every, None) is None:
+                shard.dated.add(node.field)
+                return
+            condition = unread_dates(node.field, node)
+            for page in self._scroll(shard, [], True, condition, IDS, scan_ranges.Range()):
+                yield from ((record.id, record.payload or {}) for record in page)
+
+        return resolved(filter, suspects)
+
+    def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
+        shard = self._shard(collection)
+        pages = self._scroll(shard, [], False, None, IDS, scan_ranges.Range())
+        return scan_ranges.split((record.id for page in pages for record in page), n)
+
+    def _wanted(self, shard: Shard, names: Sequence[str] | None) -> dict[str, Vector | ExtraVector]:
+        settings = self._settings(shard)
+        if names is None:
+            return dict(edge_snapshot.vectors(settings))
+        more = extra_vectors.read_extra_vectors(settings)
+        return {name: more.get(name) or edge_snapshot.vector(settings, name) for name in names}
+
+    def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
+        return "exact" if float_fidelity.is_exact(value) else "lossy"
+
+    def uncopied(self, collection: str) -> Mapping[str, str]:
+        return extra_vectors.unsupported_vectors(self._settings(self._shard(collection)))
+
+    def collection_schema(self, collection: str) -> CollectionSchema:
+        return CollectionSchema(
+            extras=extra_vectors.read_extra_vectors(self._settings(self._shard(collection)))
+        )
+
+    def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
+        reported = super().unsupported_schema(collection_schema.replace(extras={}))
+        return {
+            **reported,
+            **shared_extras.unsupported(collection_schema.extras, None, local=False),
+        }
+
+    def payload_indexes(self, collection: str) -> Mapping[str, str]:
+        return payload_indexes.indexes(self._shard(collection))
+
+    def unsupported_payload_index(self, kind: str) -> str | None:
+        return unknown_kind(kind)
+
+    def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        return payload_indexes.read_index_settings(self._shard(collection))
+
+    def adapt_payload_index(
+        self, key: str, kind: str, settings: Mapping[str, Any], collection_schema: CollectionSchema
+    ) -> tuple[Mapping[str, Any], str | None]:
+        if problem := unknown_kind(kind):
+            return {}, problem
+        unknown = index_settings.unknown(kind, settings)
+        return {name: each for name, each in settings.items() if name not in unknown}, None
+
+    def create_payload_index(
+        self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        if problem := unknown_kind(kind):
+            raise UnsupportedError(f"cannot index {key!r}: {problem}")
+        payload_indexes.create_index(self._shard(collection), key, kind, settings or {})
+
+    # -- searching ---------------------------------------------------------------------------
+
+    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+        shard = self._shard(collection)
+        edge_search.check_options(search.options)
+        edge_search.check_rescore(search.rescore)
+        with shard.lock:
+            snapshot = self._snapshot(shard)
+            vector = edge_snapshot.vector(snapshot.config, search.vector)
+            search = dataclasses.replace(search, filter=self._dated(shard, search.filter))
+            codes = snapshot.codes(search.vector)
+            array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+            cosine = vector.metric is Metric.COSINE
+            array = vector_norms.prepared_queries(
+                array, vector.datatype, cosine=cosine, normalizes_cosine=True
+            )
+            found: list[Any] = []
+            for start in range(0, len(array), QUERIES):
+                asked = edge_search.requests(array[start : start + QUERIES], search, codes)
+                with shard.use("search") as opened:
+                    found += edge_search.run(opened, asked)
+        return edge_search.hits(found, search, vector, edge_search.how(search, codes))
+
+    # -- quantization ------------------------------------------------------------------------
+
+    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
+        problem = too_old(quantization, version())
+        if problem is not None:
+            return MappedQuantization(None, quantization, problem)
+        return mapping.to_native(quantization, vector, server_version(version()))
+
+    def _mapped(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
+        return require_supported(self.map(quantization, vector), quantization, self.name)
+
+    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
+        snapshot = edge_snapshot.take_snapshot(self._shard(info.name))
+        edge_snapshot.vector(snapshot.config, vector)
+        known = edge_snapshot.vector_info(vector, snapshot)
+        mapped = self._mapped(quantization, known.vector)
+        return changes.steps(known, snapshot.config, snapshot.vectors[vector], mapped)
+
+    def run(
+        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
+    ) -> None:
+        changes.check_request(request)
+        shard = self._shard(collection)
+        deadline = time.monotonic() + timeout
+        with shard.lock:
+            self._own(shard, progress, min(timeout, PATIENCE))
+            for scan_range in changes.split_request(request):
+                if scan_range["op"] == changes.CONFIGURE:
+                    self._configure(shard, scan_range)
+                shard.pause()
+                disk_space.check_open(shard.folder)
+                rebuild(shard.folder, progress, max(0.0, deadline - time.monotonic()))
+
+    def set_without_codes(self, collection: str, vector: str, quantization: Quantization) -> bool:
+        shard = self._shard(collection)
+        with shard.lock:
+            known = edge_snapshot.vector(edge_snapshot.take_snapshot(shard).config, vector)
+            mapped = self._mapped(quantization, known)
+            self._configure(shard, changes.settings_alone(vector, mapped))
+        return True
+
+    def _own(self, shard: Shard, progress: OnProgress, patience: float) -> None:
+        """Open the shard; a killed process may take a moment to let go of it."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                with shard.use("change"):
+                    return
+            except BusyError:
+                if time.monotonic() > deadline:
+                    raise
+            progress(Progress("waiting for the process that has the collection open"))
+            time.sleep(POLL_SECONDS)
+
+    def _configure(self, shard: Shard, request: Mapping[str, Any]) -> None:
+        before = config.read(shard.folder)
+        edge_snapshot.vector(before, request["vector"])
+        wanted = config.configured(before, request)
+        if config.settings(wanted) == config.settings(before):
+            return
+        shard.pause()
+        collections.configure(shard.folder, before, wanted)
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        snapshot = edge_snapshot.take_snapshot(self._shard(info.name))
+        return diagnostics.findings(self.address, info, snapshot, options or {})

@@ -1,0 +1,127 @@
+"""Ranges over numbers beyond 2^53, exactly, in conditions that Qdrant's engine has.
+
+The engine compares a range as 64-bit floats, and beyond 2^53 several whole numbers are one float:
+``t > 1768907725507217522`` lets numbers through that are up to 128 smaller. With an integer index
+it compares whole numbers with the rounded bound, which is wrong in the other direction (both run
+on edge 0.9.0). ``match`` compares whole numbers exactly, so the few near a bound are listed::
+
+    t > N   =   t >= B                                  B: the next float above float(N)
+                or t is one of N + 1 ... B - 1
+                or t is the float F = float(N) itself, where F > N: a range of F alone, without
+                   the whole numbers that round to it
+
+That is right by either way of comparing. There are at most some 2,000 numbers between the floats
+beside a bound. One thing stays: to an integer index a bound beyond 64 bits is the greatest or the
+least whole number that it has, so ``t > 1e30`` finds 2^63 - 1 there.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.errors import UnsupportedError
+from qadapt.model import filters
+
+# From here on several whole numbers are one float.
+WIDE = 2**53
+# Whole numbers that `match` has, and those that a payload has.
+LEAST, BEYOND, PAYLOAD = -(2**63), 2**63, 2**64
+
+
+@dataclass(frozen=True)
+class SplitRange:
+    """A range as conditions, of which one must hold.
+
+    Attributes:
+        inner: bounds that the engine compares rightly; None where nothing lies between them.
+        collection_of: whole numbers that are inside beside it, for ``match``.
+        floats: floats that are inside beside it, each with the whole numbers that the engine does
+            not tell from it and that are to be left out.
+    """
+
+    inner: Mapping[str, float] | None
+    whole: tuple[int, ...]
+    floats: tuple[tuple[float, tuple[int, ...]], ...]
+
+
+def is_wide(value: float) -> bool:
+    """Whether the engine may take another number for this one."""
+    return abs(value) >= WIDE
+
+
+def split_range(node: filters.Range) -> SplitRange:
+    """A range over numbers in parts.
+
+    Raises:
+        UnsupportedError: a bound near whole numbers that no condition can name.
+    """
+    inner: dict[str, float] = {}
+    whole: set[int] = set()
+    floats: dict[float, tuple[int, ...]] = {}
+    for word, bound in node.bounds.items():
+        assert not isinstance(bound, str)
+        if not is_wide(bound):
+            inner[word] = float(bound)
+            continue
+        nearest = _float(bound)
+        below, above = math.nextafter(nearest, -math.inf), math.nextafter(nearest, math.inf)
+        near = _between(below, above)
+        inside = [each for each in near if filters.inside(node, each)]
+        itself = filters.inside(node, nearest)
+        named = near if itself else inside
+        if named and named[-1] >= BEYOND:
+            raise UnsupportedError(
+                f"Qdrant cannot compare {node.field!r} with {bound}: whole numbers near it are "
+                "beyond 64 bits with sign, and are compared as rounded floats",
+                hint="keep such numbers as text",
+            )
+        whole.update(inside)
+        if itself:
+            floats[nearest] = tuple(near)
+        if word in ("gt", "gte"):
+            inner |= {"gte": above} if math.isfinite(above) else {"gt": nearest}
+        else:
+            inner |= {"lte": below} if math.isfinite(below) else {"lt": nearest}
+    empty = inner.get("gte", -math.inf) > inner.get("lte", math.inf)
+    return SplitRange(None if empty else inner, tuple(sorted(whole)), tuple(floats.items()))
+
+
+def condition(
+    found: SplitRange,
+    join: Callable[..., Any],
+    between: Callable[[Mapping[str, float]], Any],
+    whole: Callable[[Sequence[int]], Any],
+) -> Any:
+    """One condition of all parts.
+
+    Args:
+        join: makes a filter of ``must``, ``should`` and ``must_not``.
+        between: makes a range of bounds.
+        collection_of: makes a match of any of these whole numbers.
+    """
+    some = [] if found.inner is None else [between(found.inner)]
+    some += [whole(found.whole)] if found.whole else []
+    for each, others in found.floats:
+        alone = between({"gte": each, "lte": each})
+        some.append(join(must=[alone], must_not=[whole(others)]) if others else alone)
+    if not some:
+        return between({"gt": 0.0, "lt": 0.0})  # no part holds; an empty `should` lets all through
+    return some[0] if len(some) == 1 else join(should=some)
+
+
+def _float(bound: float) -> float:
+    """The nearest float; the greatest one of its sign where none is near."""
+    try:
+        return float(bound)
+    except OverflowError:
+        return sys.float_info.max if bound > 0 else -sys.float_info.max
+
+
+def _between(below: float, above: float) -> range:
+    """The whole numbers between two floats that a payload can have."""
+    first = LEAST if below < LEAST else int(below) + 1
+    return range(first, PAYLOAD if above > PAYLOAD else int(above))

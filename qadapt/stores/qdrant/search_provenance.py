@@ -1,0 +1,92 @@
+"""Who searched and who rescored, in the engine that the server and ``edge:`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from qadapt.model import Kind, Quantization, SearchProvenance
+from qadapt.stores.base import Search
+from qadapt.stores.qdrant.mapping import default_rescore
+
+UNINDEXED = "indexed_only: rows that are not indexed yet were left out"
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What a search meets.
+
+    Attributes:
+        quantization: in common words; kind none where no segment holds codes.
+        segments: how many segments hold rows; None where that could not be seen.
+    """
+
+    quantization: Quantization
+    segments: int | None
+
+    @property
+    def there(self) -> bool:
+        """Whether any segment holds codes."""
+        return self.quantization.kind not in (Kind.NONE, Kind.FLOAT16)
+
+    @property
+    def exact_by_default(self) -> bool:
+        """Whether a search that says nothing of rescoring gets the scores of the originals."""
+        rescore = default_rescore(self.quantization)
+        return rescore is None or rescore.on
+
+
+def chosen(search: Search) -> str:
+    """Who chose how it is rescored."""
+    return "store default" if search.rescore is None else "call"
+
+
+def how(
+    search: Search,
+    codes: Codes,
+    scores: Iterable[str],
+    segments: Iterable[str],
+    *,
+    unobserved: Iterable[str] = (),
+) -> SearchProvenance:
+    """Who searched and who rescored.
+
+    Args:
+        scores: notes on the scores of codes that are not rescored.
+        segments: notes on the candidates of several segments.
+        unobserved: why it is not known that no segment held codes while it was searched; empty
+        where
+            that is known.
+    """
+    ignored = bool(search.options.get("ignore_quantization"))
+    notes = (UNINDEXED,) if search.options.get("indexed_only") else ()
+    searcher = "store exact" if search.exact else "store"
+    by = chosen(search)
+    if search.exact or ignored or not codes.there:
+        off = search.rescore is not None and not search.rescore.on
+        surely = search.exact or ignored or not off or not unobserved
+        return SearchProvenance(
+            searcher,
+            "none",
+            1.0,
+            0,
+            "none",
+            "exact" if surely else "approximate",
+            by,
+            notes if surely else (*notes, *unobserved),
+        )
+    rescore = search.rescore or default_rescore(codes.quantization)
+    if rescore is None or not rescore.on:
+        return SearchProvenance(
+            searcher, "none", 1.0, 0, "none", "approximate", by, (*notes, *scores)
+        )
+    return SearchProvenance(
+        searcher,
+        "store",
+        rescore.oversampling,
+        rescore.candidates(search.k),
+        "originals",
+        "exact",
+        by,
+        (*notes, *segments),
+    )

@@ -1,0 +1,85 @@
+"""What Qdrant can do, by server version and deployment: data only.
+
+"Seen on 1.16.3" and "on 1.19.0": run on a live server of that version, and replayed in the tests
+from its recordings; on 1.19.0 the conformance suite passed over REST and over gRPC. "By contract":
+from the server's code and documentation, and from the engine of 1.20 run in process (the store
+``edge``). ``QADAPT_TEST_QDRANT_URL`` runs the conformance suite against a server.
+"""
+
+from __future__ import annotations
+
+from qadapt.model import Rule, Support, by_contract
+from qadapt.stores.qdrant.server.local_mode import RULE
+
+_NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
+
+_SEEN = "seen on 1.16.3 and 1.19.0, replayed in the tests"
+_NEW = "seen on 1.19.0, replayed in the tests; other versions by contract"
+_WIDE = f"one-bit recall for rows added to an empty segment until it is indexed; {_SEEN}"
+_CONTRACT = "by contract: 1.20 was not run; the engine of 1.20 in process (edge) has it"
+
+RULES = by_contract(
+    Rule(
+        "native-quantization",
+        _NATIVE,
+        f"codes beside the originals, in each segment; {_SEEN}",
+        since="1.4",
+    ),
+    Rule("native-rescore", _NATIVE, f"by the originals, for each search; {_SEEN}", since="1.4"),
+    Rule("native-oversampling", _NATIVE, f"in each segment; {_SEEN}", since="1.4"),
+    Rule("native-undo", _NATIVE, f"PATCH with the former setting; {_SEEN}", since="1.4"),
+    Rule("native-filter", _NATIVE, f"while it searches, also with codes; {_SEEN}"),
+    Rule("named-vectors", _NATIVE, f"each with a quantization of its own; {_SEEN}"),
+    Rule("native-scalar", _NATIVE, f"one range for the collection; {_SEEN}", since="1.1"),
+    Rule("native-scalar:7", _NATIVE, _SEEN, since="1.1"),
+    Rule("native-scalar:8", _NATIVE, f"really 7 bits: clamped to 0..127; {_SEEN}", since="1.1"),
+    Rule("native-product", _NATIVE, f"256 centroids; {_SEEN}", since="1.2"),
+    Rule("native-product:4", _NATIVE, _SEEN, since="1.2"),
+    Rule("native-product:8", _NATIVE, _NEW, since="1.2"),
+    Rule("native-product:16", _NATIVE, _SEEN, since="1.2"),
+    Rule("native-product:32", _NATIVE, _NEW, since="1.2"),
+    Rule("native-product:64", _NATIVE, _SEEN, since="1.2"),
+    Rule("native-binary", _NATIVE, f"without an index too since 1.16; {_SEEN}", since="1.5"),
+    Rule("native-binary:1", _NATIVE, _SEEN, since="1.5"),
+    Rule("native-binary:1.5", _NATIVE, _WIDE, since="1.15", otherwise=_NOT),
+    Rule("native-binary:2", _NATIVE, _WIDE, since="1.15", otherwise=_NOT),
+    Rule(
+        "native-rotational",
+        _NATIVE,
+        f"TurboQuant; {_NEW}",
+        since="1.18",
+        otherwise=_NOT,
+    ),
+    Rule("native-rotational:1", _NATIVE, _NEW, since="1.18", otherwise=_NOT),
+    Rule("native-rotational:1.5", _NATIVE, _NEW, since="1.18", otherwise=_NOT),
+    Rule("native-rotational:2", _NATIVE, _NEW, since="1.18", otherwise=_NOT),
+    Rule("native-rotational:4", _NATIVE, _NEW, since="1.18", otherwise=_NOT),
+    Rule("native-rotational:8", _NATIVE, _CONTRACT, since="1.20", otherwise=_NOT),
+    Rule(
+        "native-float16",
+        _NATIVE,
+        f"as the datatype: chosen at creation, or by a copy and a switch of the alias; {_SEEN}",
+        since="1.10",
+    ),
+)
+
+# What local mode does itself: it filters, and has named vectors.
+_LOCAL_TOO = ("native-filter", "named-vectors")
+# What qadapt's own codes do in its place.
+_OURS = (
+    "native-quantization",
+    "native-rescore",
+    "native-oversampling",
+    "native-undo",
+    "native-scalar",
+    "native-scalar:8",
+    "native-binary",
+    "native-binary:1",
+)
+
+LOCAL_RULES: tuple[Rule, ...] = tuple(
+    rule
+    if rule.feature in _LOCAL_TOO
+    else Rule(rule.feature, _CLIENT if rule.feature in _OURS else _NOT, RULE)
+    for rule in RULES
+)

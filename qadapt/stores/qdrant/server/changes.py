@@ -1,0 +1,274 @@
+"""From what a vector is to what was asked for: requests as data, no I/O.
+
+One request changes a collection in place; ``body`` is the exact body of the PATCH::
+
+    {"op": "qdrant.patch", "vector": "", "body": {"quantization_config": {...} or "Disabled"}}
+
+Per vector or for the whole collection: a collection of one vector without a setting of its own
+is changed as a whole, any other vector by itself. "The collection quantized, this vector not"
+cannot be said: per-vector "Disabled" falls back to the collection's
+(docs/engines/qdrant.md#changing-quantization).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
+from qadapt.model.capabilities import older
+from qadapt.stores.base import MappedQuantization
+from qadapt.stores.qdrant import indexing_threshold, mapping, memory_estimate
+from qadapt.stores.qdrant.server import schema
+from qadapt.stores.qdrant.server.status import Observation, codes_while_growing, wide
+
+PATCH = "qdrant.patch"
+_KEYS = {"op", "vector", "body"}
+
+WHY_BACKGROUND = (
+    "each segment is rebuilt beside the old one, which serves searches until it is swapped"
+)
+
+
+def check_request(request: Mapping[str, Any]) -> None:
+    """Refuse a PATCH request that is not one of ours.
+
+    Raises:
+        SpecError
+    """
+    for key in request:
+        if key not in _KEYS:
+            raise SpecError.unknown("key", str(key), sorted(_KEYS), where=PATCH)
+    for key in sorted(_KEYS):
+        if key not in request:
+            raise SpecError(f"{PATCH} has no {key}")
+
+
+def steps(
+    info: VectorInfo,
+    raw: schema.Info,
+    observation: Observation,
+    mapped: MappedQuantization,
+    version: str | None,
+) -> list[Step]:
+    """Steps to a quantization that was mapped; empty when it is there and active.
+
+    Args:
+        info: the vector as it is.
+        raw: the collection's configuration.
+        observation: the evidence of its status.
+        mapped: what was asked for; not unsupported.
+        version: of the server.
+
+    Raises:
+        UnsupportedError: what the configuration cannot say, or an index that is never built.
+    """
+    body = _body(info, raw, observation, mapped, version)
+    if not body:
+        return _unfinished(info, observation)
+    reason = WHY_BACKGROUND
+    lowered = body.get("optimizers_config", {}).get("indexing_threshold")
+    if lowered is not None:
+        reason += f"; {_why_lowered(observation, mapped, lowered)}"
+    if observation.config_conflict:
+        reason += (
+            f"; {observation.config_conflict}, which ends with this step and is not "
+            "brought back by an undo"
+        )
+    if schema.sparse(raw):
+        reason += f"; sparse vectors ({', '.join(schema.sparse(raw))}) are never quantized"
+    if older(version or "9", "1.19") and mapped.target.codes is not None:
+        reason += "; before 1.19 the place of codes is `always_ram`"
+    return [
+        Step(
+            Symbol.BACKGROUND,
+            _action(info, observation, mapped, body),
+            reason,
+            {"op": PATCH, "vector": info.name, "body": body},
+            {"op": PATCH, "vector": info.name, "body": _reverse(body, raw)},
+            _estimate(info, observation, body, mapped.target),
+        )
+    ]
+
+
+def _action(
+    info: VectorInfo, observation: Observation, mapped: MappedQuantization, body: Mapping[str, Any]
+) -> str:
+    """What the PATCH does, in words; a quantization is named only where it changes."""
+    part = body.get("vectors", {}).get(info.name, {})
+    if "quantization_config" in body or "quantization_config" in part:
+        return f"set quantization {info.quantization} -> {mapped.target}"
+    done = []
+    if part:
+        cold = part.get("memory", "cold" if part.get("on_disk") else "cached") == "cold"
+        done.append(f"keep the original vectors {'on disk' if cold else 'in RAM'}")
+    lowered = body.get("optimizers_config", {}).get("indexing_threshold")
+    if lowered is not None:
+        done.append(indexing_threshold.action(observation.threshold, lowered))
+    return ", ".join(done)
+
+
+def _why_lowered(observation: Observation, mapped: MappedQuantization, lowered: int) -> str:
+    wanted = (mapped.native or {}).get("quantization_config")
+    if wide(wanted):
+        return indexing_threshold.why_indexed(lowered)
+    return indexing_threshold.why_lowered(observation.threshold, lowered)
+
+
+def _body(
+    info: VectorInfo,
+    raw: schema.Info,
+    observation: Observation,
+    mapped: MappedQuantization,
+    version: str | None,
+) -> dict[str, Any]:
+    """The PATCH; empty when nothing differs."""
+    native = mapped.native or {}
+    wanted = native.get("quantization_config")
+    body: dict[str, Any] = {}
+    if not mapping.satisfies(
+        info.quantization.replace(originals=None), mapped.target.replace(originals=None)
+    ):
+        body = _quantization(raw, info.name, wanted)
+        if not schema.differences(body, raw):
+            body = {}
+    optimizers = _lowered_threshold(observation, wanted, version, changing=bool(body))
+    place = memory_estimate.originals_bytes(
+        schema.params(raw)[info.name],
+        mapped.target.originals,
+        mapped=schema.maps_large_segments(raw),
+    )
+    if place:
+        body.setdefault("vectors", {}).setdefault(info.name, {}).update(place)
+    if optimizers is not None:
+        body["optimizers_config"] = optimizers
+    return body
+
+
+def _quantization(raw: schema.Info, name: str, wanted: Mapping[str, Any] | None) -> dict[str, Any]:
+    alone = len(schema.params(raw)) == 1
+    own, common = schema.own(raw, name), schema.common(raw)
+    value = dict(wanted) if wanted else schema.DISABLED
+    if alone and not own:
+        return {"quantization_config": value}
+    if wanted or not common:
+        return {"vectors": {name: {"quantization_config": value}}}
+    if alone:
+        both = {"vectors": {name: {"quantization_config": schema.DISABLED}}}
+        return {"quantization_config": schema.DISABLED, **both}
+    others = sorted(other for other in schema.params(raw) if other != name)
+    raise UnsupportedError(
+        f"the collection is quantized ({common}) and Qdrant cannot except the vector {name!r} "
+        "from it: without a setting of its own a vector falls back to the collection's",
+        hint=f"give {', '.join(map(repr, others))} settings of their own, then PATCH the "
+        'collection with {"quantization_config": "Disabled"}',
+    )
+
+
+def _lowered_threshold(
+    observation: Observation,
+    wanted: Mapping[str, Any] | None,
+    version: str | None,
+    *,
+    changing: bool,
+) -> dict[str, Any] | None:
+    """The threshold at which codes that need an index are built, where it must change.
+
+    Args:
+        changing: the codes are to change, so that the server builds the segments again.
+    """
+    if not wanted or observation.indexed or not observation.growing:
+        return None
+    if codes_while_growing(wanted, version) and not _needs_an_index(observation, wanted, changing):
+        return None
+    if (
+        wide(wanted)
+        and not changing
+        and indexing_threshold.needed(observation.growing_sizes) is None
+    ):
+        return None  # too few rows for an index: the status says so
+    return indexing_threshold.lowered(
+        wanted,
+        observation.threshold,
+        observation.growing_sizes,
+        observation.count,
+        observation.vector,
+    )
+
+
+def _needs_an_index(observation: Observation, wanted: Mapping[str, Any], changing: bool) -> bool:
+    """Whether binary codes of more than one bit show what they are only once indexed.
+
+    A segment that is built from its rows has their statistics, indexed or not; servers that name
+    their segments (1.17) tell which were.
+    """
+    if not wide(wanted):
+        return False
+    if changing:
+        return any(each.uuid is None for each in observation.growing)
+    return observation.all_unmeasured
+
+
+def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
+    if info.status.state is not State.BUILDING:
+        return []
+    # An empty diff of the optimizer's settings changes nothing and starts it when it waits; the
+    # quantization itself is not sent again, which would cancel a running build and restart it.
+    body: dict[str, Any] = {"optimizers_config": {}} if observation.stalled else {}
+    wake = {"op": PATCH, "vector": info.name, "body": body}
+    verb = "wake the optimizer and wait" if observation.stalled else "wait"
+    return [
+        Step(
+            Symbol.BACKGROUND,
+            f"{verb} until {info.quantization} is built",
+            f"{info.status.reason}; {WHY_BACKGROUND}",
+            wake,
+            # It does what is configured already: there is no other state to go back to.
+            wake,
+            _estimate(info, observation, {}, info.quantization),
+        )
+    ]
+
+
+def _reverse(body: Mapping[str, Any], raw: schema.Info) -> dict[str, Any]:
+    """The PATCH that restores what the configuration says now."""
+    found: dict[str, Any] = {}
+    if "quantization_config" in body:
+        found["quantization_config"] = schema.common(raw) or schema.DISABLED
+    for name, part in body.get("vectors", {}).items():
+        now = schema.params(raw)[name]
+        restored = {key: _former(key, now.get(key)) for key in part}
+        if schema.config_conflict(raw, name):
+            # What made the server rebuild without end is not brought back: memory is what held.
+            restored["on_disk"] = False
+        found.setdefault("vectors", {})[name] = restored
+    if "optimizers_config" in body:
+        now = raw["config"].get("optimizer_config") or {}
+        former = {key: now.get(key) for key in body["optimizers_config"]}
+        if former.get("indexing_threshold") is None:
+            former["indexing_threshold"] = schema.THRESHOLD
+        found["optimizers_config"] = former
+    return found
+
+
+def _former(key: str, value: Any) -> Any:
+    """What brings a former value back: null in a PATCH means "not given".
+
+    ``memory`` is changed only where it is set, so it always comes back as it was; ``on_disk``
+    false is the default that null stands for.
+    """
+    if value is not None and value != {}:
+        return value
+    return {"quantization_config": schema.DISABLED, "on_disk": False}[key]
+
+
+def _estimate(
+    info: VectorInfo, observation: Observation, body: Mapping[str, Any], target: Quantization
+) -> Estimate:
+    part = body.get("vectors", {}).get(info.name, {})
+    wanted = part.get("quantization_config", body.get("quantization_config", observation.target))
+    native = None if wanted == schema.DISABLED else wanted
+    codes = mapping.code_bytes(native, observation.vector, info.count)
+    originals = int(4 * info.count * info.dim)
+    return memory_estimate.estimate(codes, originals, info.quantization, target, "nothing")

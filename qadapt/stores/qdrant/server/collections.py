@@ -1,0 +1,123 @@
+"""Making and dropping collections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qadapt.errors import InputError, NotFoundError, StoreError, UnsupportedError
+from qadapt.model import ExtraVector, Vector
+from qadapt.stores.qdrant import extra_vectors, version
+from qadapt.stores.qdrant.server import local_mode, schema
+from qadapt.stores.qdrant.server.connection import Connection, check_name
+from qadapt.stores.qdrant.server.snapshot import aliases
+
+PATH = "/collections/{collection_name}"
+
+
+def create(
+    connection: Connection,
+    name: str,
+    vectors: Mapping[str, Vector],
+    natives: Mapping[str, Mapping[str, Any]],
+    more: Mapping[str, ExtraVector] | None = None,
+) -> None:
+    """Create a collection, and compare what the server then says with what was sent.
+
+    Args:
+        natives: each vector's part of the configuration, see ``mapping``.
+        more: sparse vectors and multivectors.
+
+    Raises:
+        AlreadyExistsError, UnsupportedError
+        StoreError: the server keeps something else; the empty collection is dropped again.
+    """
+    more = {
+        name: extra_vectors.placed(each, connection.version) for name, each in (more or {}).items()
+    }
+    if not vectors and not more:
+        raise InputError("a collection has at least one vector")
+    check_name(name)
+    if connection.local:
+        local_mode.create(connection, name, vectors, more)
+        return
+    for vector in vectors.values():
+        problem = version.datatype(vector, connection.version)
+        if problem:
+            raise UnsupportedError(problem, hint="create it with datatype float32")
+    body = creation(vectors, natives, more)
+    names = {"collection_name": name}
+    connection.ask("PUT", PATH, body, doing=f"create {name!r}", names=names)
+    info = connection.ask("GET", PATH, doing=f"read {name!r}", names=names)
+    wanted = body["vectors"]
+    by_name = {"": wanted} if isinstance(wanted.get("size"), int) else wanted
+    dropped = schema.differences({**body, "vectors": by_name}, info)
+    if dropped:
+        connection.ask("DELETE", PATH, doing=f"drop {name!r}", names=names)
+        raise StoreError(
+            f"Qdrant {connection.version} does not keep {name!r} as it was sent: "
+            f"{'; '.join(dropped)}; it was dropped again",
+            hint="take out of `native` what this version does not know",
+        )
+
+
+def creation(
+    vectors: Mapping[str, Vector],
+    natives: Mapping[str, Mapping[str, Any]],
+    more: Mapping[str, ExtraVector] | None = None,
+) -> dict[str, Any]:
+    """The body of the creation: quantization stands at the collection where it has one vector."""
+    body: dict[str, Any] = {}
+    many = {name: extra_vectors.multi_params(each) for name, each in (more or {}).items()
+            if each.kind == "multi"}  # fmt: skip
+    sparse = {
+        name: extra_vectors.sparse_params(each, flat=False)
+        for name, each in (more or {}).items()
+        if each.kind == "sparse"
+    }
+    params: dict[str, dict[str, Any]] = {}
+    for name, vector in vectors.items():
+        each: dict[str, Any] = {
+            "size": vector.dim,
+            "distance": schema.DISTANCES[vector.metric],
+        }
+        if vector.datatype != "float32":
+            each["datatype"] = vector.datatype
+        native = dict(natives.get(name, {}))
+        native.pop("datatype", None)
+        if native.get("memory") == "cached":
+            # A server may put vectors on disk where nobody says (collection.vectors.on_disk), and
+            # on_disk: true beside memory: cached is rebuilt without end.
+            native["on_disk"] = False
+        if set(vectors) == {""} and not many and "quantization_config" in native:
+            body["quantization_config"] = native.pop("quantization_config")
+        params[name] = {**each, **native}
+    params.update(many)
+    body["vectors"] = params[""] if set(params) == {""} else params
+    if sparse:
+        body["sparse_vectors"] = sparse
+    return body
+
+
+def drop(connection: Connection, name: str, known: Callable[[], list[str]]) -> None:
+    """Delete a collection; deleting an alias or an unknown name would answer 200 and do nothing.
+
+    Raises:
+        NotFoundError
+        InputError: an alias.
+    """
+    if name not in known():
+        raise NotFoundError.missing("collection", name, known())
+    if connection.local:
+        client = connection.client
+        connection.call(f"drop {name!r}", client.delete_collection, name)
+        return
+    pointed = aliases(connection)
+    if name in pointed:
+        raise InputError(
+            f"{name!r} is an alias of {pointed[name]!r}, and nothing was dropped",
+            hint=f"drop {pointed[name]!r} itself",
+        )
+    names = {"collection_name": name}
+    if not connection.ask("DELETE", PATH, doing=f"drop {name!r}", names=names):
+        raise NotFoundError.missing("collection", name, known())

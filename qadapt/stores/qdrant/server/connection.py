@@ -1,0 +1,282 @@
+"""One ``QdrantClient``: opened from an address or brought by the user, and what is asked of it.
+
+Reads of points go through the client's own typed calls, which are the same over REST, over gRPC
+and in its local mode. Searches and upserts over REST are raw JSON, which is several times faster.
+Everything that configures or inspects is raw JSON over REST too, through the same httpx client (its
+base URL, key, time-out and transport), because the typed client drops fields that it does not know
+and fails on telemetry and optimizations of another version. So a ``qdrant+grpc`` address needs the
+server's REST port too: 6333, or ``?rest=PORT``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import re
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic_core import to_json
+
+from qadapt.errors import (
+    AddressError,
+    BusyError,
+    InputError,
+    MissingExtraError,
+    StoreError,
+    UnsupportedError,
+)
+from qadapt.model.address import MEMORY, Address
+from qadapt.stores import checks
+from qadapt.stores.client_imports import load, quiet, silence
+from qadapt.stores.qdrant.server.errors import translate, with_retries
+
+PACKAGE = "qdrant_client"
+DISTRIBUTION = "qdrant-client"
+TIMEOUT = 60
+SERVER, LOCAL = "server", "local"
+OPTIONS = ("timeout", "key_env", "grpc", "rest")
+
+_JSON = {"content-type": "application/json"}
+
+_log = logging.getLogger("qadapt.qdrant")
+
+
+class Connection:
+    """A client, whether it is ours to close, and calls whose errors are those of qadapt.
+
+    Attributes:
+        client: the ``QdrantClient``.
+        owned: closed by ``close``.
+        sleep: waits between attempts; a test may put another in its place.
+    """
+
+    def __init__(self, client: Any, *, owned: bool, secret: str | None = None) -> None:
+        self.client = client
+        self.owned = owned
+        self.sleep: Callable[[float], None] = time.sleep
+        self._secret = secret or getattr(client._client, "_api_key", None)
+        # Of local mode with more than 20,000 points, at each write.
+        silence("Local mode is not recommended", __name__)
+
+    @cached_property
+    def local(self) -> bool:
+        """Whether this is the client's local mode, which has no server.
+
+        docs/engines/qdrant.md#local-mode
+        """
+        module = load("qdrant_client.local.qdrant_local")
+        return isinstance(self.client._client, module.QdrantLocal)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether local mode keeps nothing on disk."""
+        return not getattr(self.client._client, "persistent", True)
+
+    @property
+    def deployment(self) -> str:
+        """A server, or the local mode."""
+        return LOCAL if self.local else SERVER
+
+    @property
+    def grpc(self) -> bool:
+        """Whether points go over gRPC."""
+        return bool(getattr(self.client._client, "_prefer_grpc", False))
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that a request over gRPC may take."""
+        found: float | None = getattr(self.client._client, "_timeout", None)
+        return found
+
+    @cached_property
+    def version(self) -> str | None:
+        """The server's version; None in local mode. Needs no key.
+
+        Raises:
+            UnreachableError; StoreError when it is something else than Qdrant.
+        """
+        if self.local:
+            return None
+        doing = f"read the server's version at {address_of(self.client)}"
+        found = self.ask("GET", "/", doing=doing, whole=True)
+        version = found.get("version") if isinstance(found, dict) else None
+        if not isinstance(version, str):
+            raise StoreError(
+                "what answers there is not Qdrant: it names no version",
+                hint="check the address; REST is 6333 by default",
+            )
+        if self.note(version):
+            _log.warning("%s", self.note(version))
+        return version
+
+    def note(self, version: str) -> str | None:
+        """One line instead of the client's warning, where it is far from the server's version."""
+        client = importlib.metadata.version(DISTRIBUTION)
+        ours, theirs = _major_minor(client), _major_minor(version)
+        if ours[0] == theirs[0] and abs(ours[1] - theirs[1]) <= 1:
+            return None
+        return (
+            f"qdrant-client {client} and server {version} are more than one version apart: "
+            "qadapt reads configuration and telemetry as raw JSON, so this does no harm there"
+        )
+
+    def call(self, doing: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """A typed call of the client that may be repeated: reads, and writes by id."""
+
+        def once() -> Any:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                raise translate(error, doing, self._secret) from error
+
+        return with_retries(once, repeatable=True, sleep=self.sleep)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        doing: str,
+        names: dict[str, str] | None = None,
+        whole: bool = False,
+        repeatable: bool | None = None,
+    ) -> Any:
+        """A request in raw JSON; its ``result``.
+
+        Args:
+            path: with ``{name}`` for each of ``names``, which are quoted.
+            collection_of: the whole answer and not its ``result``.
+            repeatable: it does the same however often it arrives; a GET by default.
+        """
+        api = self.client.http.client
+        content = {} if body is None else {"content": to_json(body), "headers": _JSON}
+        again = method == "GET" if repeatable is None else repeatable
+
+        def once() -> Any:
+            try:
+                return api.request(
+                    type_=Any, method=method, url=path, path_params=names or {}, **content
+                )
+            except Exception as error:
+                raise translate(error, doing, self._secret) from error
+
+        found = with_retries(once, repeatable=again, sleep=self.sleep)
+        return found if whole else found["result"]
+
+    def close(self) -> None:
+        """Close the client, if it is ours."""
+        if self.owned:
+            with quiet(every=True):
+                self.client.close()
+
+
+def module() -> Any:
+    """``qdrant_client``, imported when it is first needed.
+
+    Raises:
+        MissingExtraError
+    """
+    try:
+        return load(PACKAGE)
+    except ImportError as error:
+        raise MissingExtraError(DISTRIBUTION, "qdrant", purpose="the store 'qdrant'") from error
+
+
+def connect(address: Address) -> Connection:
+    """A client of ours for an address; a server is asked for its version.
+
+    Raises:
+        AddressError, MissingExtraError, UnreachableError, BusyError
+    """
+    checks.options(address, OPTIONS)
+    client = module()
+    # Its warnings (another version, a key without TLS) are said by `note` and by the address.
+    if address.transport is None:
+        with quiet(every=True):
+            opened = _open_local(client, address)
+        return Connection(opened, owned=True)
+    secret = address.secret()
+    with quiet(every=True):
+        opened = client.QdrantClient(**_server_settings(address), api_key=secret)
+    found = Connection(opened, owned=True, secret=secret)
+    try:
+        found.version  # noqa: B018  # asked now, so that a wrong address fails here
+    except Exception:
+        found.close()
+        raise
+    return found
+
+
+def _open_local(client: Any, address: Address) -> Any:
+    if address.location == MEMORY:
+        return client.QdrantClient(location=MEMORY)
+    try:
+        return client.QdrantClient(path=str(address.path))
+    except RuntimeError as error:
+        raise BusyError(
+            f"could not open {address}: {error}", hint="one process at a time may have it open"
+        ) from error
+
+
+def _major_minor(version: str) -> tuple[int, int]:
+    found = re.match(r"\D*(\d+)(?:\.(\d+))?", version)
+    return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
+
+
+def _server_settings(address: Address) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "timeout": checks.number(address, "timeout", TIMEOUT),
+        "check_compatibility": False,
+    }
+    if address.transport == "grpc":
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        rest = f"http://{host}:{checks.number(address, 'rest', 6333)}"
+        return {**settings, "url": rest, "prefer_grpc": True, "grpc_port": address.port}
+    if "rest" in address.options:
+        raise AddressError(f"{address}: rest= is for qdrant+grpc addresses")
+    settings["url"] = address.url
+    if "grpc" in address.options:
+        settings.update(prefer_grpc=True, grpc_port=checks.number(address, "grpc", 6334))
+    return settings
+
+
+def address_of(client: Any) -> Address:
+    """Where a client that the user brought is connected to; no key in it.
+
+    Raises:
+        UnsupportedError: an asynchronous client.
+    """
+    module()
+    inner = getattr(client, "_client", None)
+    if type(client).__name__ != "QdrantClient" or inner is None:
+        raise UnsupportedError(
+            f"a {type(client).__name__} cannot be wrapped",
+            hint="give a synchronous qdrant_client.QdrantClient",
+        )
+    if hasattr(inner, "location"):
+        return Address("qdrant", None, str(inner.location))
+    parts = urlsplit(inner.rest_uri)
+    location = parts.netloc + parts.path.rstrip("/")
+    return Address("qdrant", "https" if parts.scheme == "https" else "http", location)
+
+
+def check_name(name: str) -> str:
+    """A collection's name that can stand in a path.
+
+    Raises:
+        InputError
+    """
+    if not isinstance(name, str) or not 1 <= len(name) <= 255 or name in (".", ".."):
+        raise InputError(f"{name!r} cannot be a collection's name", hint="1 to 255 characters")
+    bad = sorted(set(name) & set('<>:"/\\|?*\0\x1f'))
+    if bad:
+        raise InputError(
+            f"{name!r} cannot be a collection's name: it holds {' '.join(map(repr, bad))}",
+            hint="choose a plain name such as 'articles'",
+        )
+    return name

@@ -1,0 +1,252 @@
+"""What the client and the server raise, made errors of qadapt; and what is tried again.
+
+Texts and codes are those of server 1.16.3 over REST and gRPC (docs/engines/qdrant.md#errors). Only
+what is transient is repeated: rate limits (after the ``retry-after`` that the server names),
+answers of 5xx, and connections that broke; a bounded number of times, and never a request whose
+second arrival could do something else than the first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import tenacity
+
+from qadapt.errors import (
+    AlreadyExistsError,
+    AuthError,
+    BusyError,
+    DimensionError,
+    NotFoundError,
+    QadaptError,
+    StoreError,
+    StoreTimeoutError,
+    TransientError,
+    UnreachableError,
+    over_limit,
+)
+from qadapt.model import Id
+from qadapt.model.address import MASK
+from qadapt.stores import retry
+
+T = TypeVar("T")
+
+# The longest pause that is waited out; a server that names a longer one is reported as busy.
+LONGEST = 60.0
+
+_GRPC_STATUS = {
+    "INVALID_ARGUMENT": 400,
+    "OUT_OF_RANGE": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNIMPLEMENTED": 501,
+}
+
+
+_RIGHTS = (
+    "the key lacks the right: changing a collection or an alias needs the server's api-key or a "
+    'JWT with access "m"; a JWT for single collections can search and write rows, and a read-only '
+    "key can inspect and verify"
+)
+
+
+class RateLimitedError(BusyError):
+    """The server's rate limit; ``retry_after`` seconds until it takes requests again."""
+
+    def __init__(self, message: str, retry_after: float | None) -> None:
+        super().__init__(
+            message,
+            hint="send less at once, or raise the rate limits of the collection's strict mode",
+        )
+        self.retry_after = retry_after
+
+
+class NoSuchPathError(StoreError):
+    """A path that this server does not have: an older version, or no Qdrant at all."""
+
+
+def translate(error: Exception, doing: str, secret: str | None = None) -> QadaptError:
+    """The error of qadapt for one of the client, of gRPC or of httpx.
+
+    Args:
+        doing: what was asked, for the message: ``"write to 'articles'"``.
+        secret: the key, which is taken out of every text.
+    """
+    result = _translate(error, doing)
+    if secret:
+        result.message = result.message.replace(secret, MASK)
+        result.args = (result.message,)
+    return result
+
+
+def _translate(error: Exception, doing: str) -> QadaptError:
+    if isinstance(error, QadaptError):
+        return error
+    name = type(error).__name__
+    source = getattr(error, "source", None)
+    if name == "ResponseHandlingException" and isinstance(source, Exception):
+        return _translate(source, doing)
+    if name == "ResourceExhaustedResponse":
+        after = getattr(error, "retry_after_s", None)
+        return RateLimitedError(f"could not {doing}: {error}", after)
+    if name == "UnexpectedResponse":
+        return by_status(
+            int(getattr(error, "status_code", 0) or 0),
+            _text(getattr(error, "content", b"")),
+            doing,
+            dict(getattr(error, "headers", None) or {}),
+        )
+    if callable(getattr(error, "code", None)) and callable(getattr(error, "details", None)):
+        return _by_grpc(error, doing)
+    return _by_transport(error, name, doing)
+
+
+def by_status(status: int, text: str, doing: str, headers: Any = None) -> QadaptError:
+    """The error for an HTTP status and the server's words."""
+    message_text = f"could not {doing}: {text or f'status {status}'}"
+    if status == 401:
+        return AuthError(
+            message_text, hint="give the key as QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME"
+        )
+    if status == 403:
+        return AuthError(message_text, hint=_RIGHTS)
+    if status == 404 and not text:
+        return NoSuchPathError(
+            f"could not {doing}: the server does not have this path",
+            hint="an older Qdrant, or another service: check the address",
+        )
+    if status == 404:
+        return NotFoundError(message_text)
+    if status == 409:
+        return AlreadyExistsError(message_text)
+    if status == 429:
+        return RateLimitedError(message_text, _seconds((headers or {}).get("retry-after")))
+    if status in (408, 504):
+        return StoreTimeoutError(message_text)
+    if status >= 500:
+        return TransientError(message_text, hint="the server's log says more")
+    return _by_words(text, message_text)
+
+
+def _by_words(text: str, message_text: str) -> QadaptError:
+    wrong = re.search(r"Vector dimension error: expected dim: (\d+), got (\d+)", text)
+    if wrong:
+        return DimensionError(int(wrong[1]), int(wrong[2]))
+    if "Not existing vector name" in text:
+        return NotFoundError(message_text)
+    # Strict mode: "Bad request: Limit exceeded 6 > 5 for "limit". Help: Reduce ...".
+    strict, _, help_ = text.partition(" Help: ")
+    if text.startswith("Bad request: ") and help_:
+        return over_limit(f"strict mode: {strict.removeprefix('Bad request: ')}", hint=help_)
+    return StoreError(message_text)
+
+
+def _by_grpc(error: Any, doing: str) -> QadaptError:
+    code = getattr(error.code(), "name", str(error.code()))
+    details = str(error.details() or "")
+    if code == "DEADLINE_EXCEEDED":
+        return StoreTimeoutError(f"could not {doing}: no answer in time over gRPC")
+    if code in _GRPC_STATUS:
+        return by_status(_GRPC_STATUS[code], details or code, doing)
+    if code != "UNAVAILABLE":
+        return StoreError(f"could not {doing}: gRPC says {code}: {details}")
+    hint = "is the server up, and is this its gRPC port (6334)?"
+    return UnreachableError(f"could not {doing}: gRPC says {code}: {details}", hint=hint)
+
+
+def _by_transport(error: Exception, name: str, doing: str) -> QadaptError:
+    if "Timeout" in name:
+        return StoreTimeoutError(
+            f"could not {doing}: no answer in time ({name})", hint="raise it with ?timeout=SECONDS"
+        )
+    if name == "ConnectError":
+        return UnreachableError(
+            f"could not {doing}: nothing answers there: {error}",
+            hint="check host and port; REST is 6333 by default, gRPC 6334",
+        )
+    if name in ("RemoteProtocolError", "ReadError", "WriteError", "CloseError"):
+        return UnreachableError(
+            f"could not {doing}: the connection broke: {error or name}",
+            hint="the server went away, or this is its gRPC port: REST is 6333 by default",
+        )
+    return StoreError(f"could not {doing}: {name}: {error}")
+
+
+@contextmanager
+def first_of_its_step() -> Iterator[None]:
+    """Mark a refusal for want of a right as one that changed nothing."""
+    try:
+        yield
+    except AuthError as error:
+        error.unchanged = True
+        raise
+
+
+def is_outage(error: QadaptError) -> bool:
+    """Whether nothing else will be answered either: unreachable, or limited by rate.
+
+    A single request that ran out of time or failed inside the server is none.
+    """
+    return isinstance(error, (UnreachableError, BusyError))
+
+
+def not_a_number(doing: str, ids: Sequence[Id]) -> StoreError:
+    """The error for hits whose score is NaN: their vectors hold NaN, and they come first."""
+    some = ", ".join(repr(key) for key in ids[:5])
+    return StoreError(
+        f"could not {doing}: the server gave a score that is no number for {some}",
+        hint="these vectors hold NaN, which comes first in every search: delete or repair them",
+    )
+
+
+def _text(content: Any) -> str:
+    """The server's words: ``{"status": {"error": TEXT}}``, plain text (401), or nothing."""
+    raw = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+    try:
+        message_text = json.loads(raw)["status"]["error"]
+    except (ValueError, KeyError, TypeError):
+        return raw.strip()[:500]
+    return str(message_text)
+
+
+def _seconds(text: Any) -> float | None:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
+
+
+# -- trying again --------------------------------------------------------------------------------
+
+
+def with_retries(call: Callable[[], T], *, repeatable: bool, sleep: Callable[[float], None]) -> T:
+    """``call()``, again where it failed in a way that may pass.
+
+    Args:
+        repeatable: the request does the same however often it arrives. Others are repeated only
+            when the server itself said that it took nothing (rate limit).
+        sleep: waits so many seconds.
+    """
+
+    def again(error: BaseException) -> bool:
+        if isinstance(error, RateLimitedError):
+            return error.retry_after is None or error.retry_after <= LONGEST
+        return repeatable and retry.is_transient(error)
+
+    return retry.with_retries(call, again, sleep=sleep, pause=_pause)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, RateLimitedError) and error.retry_after is not None:
+        return error.retry_after
+    return float(retry.backoff(state))

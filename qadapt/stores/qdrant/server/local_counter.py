@@ -1,0 +1,48 @@
+"""The change counter of the client's local mode on disk: that of the SQLite file of a collection.
+
+SQLite adds one to the four bytes at offset 24 of the file with each transaction, and the client
+makes a transaction for each point that it writes or deletes (run on qdrant-client 1.20.0: an
+upsert of 100 rows adds 100, an update, an update of the payload or of vectors and a deletion 1
+each, a deletion of an unknown id 0, reads and opening it again 0). The inode and the time of the
+last change tell a collection that was made again, or restored, from the former one. In memory
+there is no file, and no counter.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qadapt.errors import StoreError
+from qadapt.stores.change_counter import ChangeCounter
+from qadapt.stores.qdrant.server import local_mode
+from qadapt.stores.qdrant.server.connection import Connection
+
+NAME = "SQLite file change counter"
+_OFFSET, _END = 24, 28
+_MAGIC = b"SQLite format 3\0"
+
+
+def read(connection: Connection, collection: str) -> ChangeCounter | None:
+    """The counter; None in memory, or where a version of the client keeps rows otherwise.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    client = connection.client._client
+    real = local_mode.aliases(connection).get(collection, collection)
+    kept = getattr(client, "collections", {}).get(real)
+    location = getattr(getattr(kept, "storage", None), "location", None)
+    if location is None:
+        return None
+    path = Path(location)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_END)
+        about = path.stat()
+    except OSError as error:
+        raise StoreError(f"could not read the change counter of {collection!r}: {error}") from error
+    if len(head) < _END or not head.startswith(_MAGIC):
+        return None
+    number = int.from_bytes(head[_OFFSET:], "big")
+    value = f"{about.st_ino}/{about.st_mtime_ns}/{number}"
+    return ChangeCounter(NAME, value, number=number)

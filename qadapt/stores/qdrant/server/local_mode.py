@@ -1,0 +1,158 @@
+"""The client's local mode (``qdrant::memory:`` and ``qdrant:DIR``): a search in Python, no engine.
+
+Facts section 4: it ignores quantization and datatypes completely. A collection's quantization is
+dropped, a vector's is echoed back as if it were set, and a change of it answers False or nothing.
+So what is configured is ``ignored`` by rule here, and qadapt offers codes of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qadapt.errors import NotFoundError, UnsupportedError
+from qadapt.model import (
+    CollectionInfo,
+    Evidence,
+    ExtraVector,
+    Kind,
+    Server,
+    State,
+    Status,
+    Vector,
+    VectorInfo,
+)
+from qadapt.stores.qdrant import extra_vectors, mapping
+from qadapt.stores.qdrant.server import schema
+from qadapt.stores.qdrant.server.connection import Connection, module
+
+RULE = (
+    "the client's local mode compares every row by its floats: quantization and datatypes set "
+    "there are echoed or dropped, never used"
+)
+ADVICE = "accept='client' (--accept client) builds qadapt's own codes beside it; or use edge:DIR"
+
+
+def info(connection: Connection, name: str) -> dict[str, Any]:
+    """The collection's configuration in the form of the server's.
+
+    Raises:
+        NotFoundError
+    """
+    client = connection.client
+    if name not in names(connection):
+        raise NotFoundError.missing("collection", name, names(connection))
+    found = connection.call(f"inspect {name!r}", client.get_collection, name)
+    result: dict[str, Any] = found.model_dump(mode="json", exclude_none=True)
+    return result
+
+
+def names(connection: Connection) -> list[str]:
+    """Collections and aliases."""
+    client = connection.client
+    found = connection.call("list collections", client.get_collections)
+    pointed = connection.call("list aliases", client.get_aliases)
+    return sorted(
+        [each.name for each in found.collections] + [each.alias_name for each in pointed.aliases]
+    )
+
+
+def aliases(connection: Connection) -> dict[str, str]:
+    """The collection behind each alias."""
+    found = connection.call("list aliases", connection.client.get_aliases)
+    return {each.alias_name: each.collection_name for each in found.aliases}
+
+
+def switch_alias(connection: Connection, alias: str, name: str) -> None:
+    """Make an alias, or move it."""
+    models = module().models
+    made = models.CreateAlias(collection_name=name, alias_name=alias)
+    _alias(connection, alias, models.CreateAliasOperation(create_alias=made))
+
+
+def drop_alias(connection: Connection, alias: str) -> None:
+    """Delete an alias that is there."""
+    models = module().models
+    gone = models.DeleteAlias(alias_name=alias)
+    _alias(connection, alias, models.DeleteAliasOperation(delete_alias=gone))
+
+
+def _alias(connection: Connection, alias: str, operation: Any) -> None:
+    change = connection.client.update_collection_aliases
+    connection.call(f"change the alias {alias!r}", change, change_aliases_operations=[operation])
+
+
+def create(
+    connection: Connection,
+    name: str,
+    vectors: Mapping[str, Vector],
+    more: Mapping[str, ExtraVector] | None = None,
+) -> None:
+    """Create a collection without quantization.
+
+    Args:
+        more: sparse vectors and multivectors; their settings are echoed, as those of vectors are.
+
+    Raises:
+        UnsupportedError: a datatype that would be dropped.
+    """
+    models = module().models
+    params = {}
+    for label, vector in vectors.items():
+        if vector.datatype != "float32":
+            raise UnsupportedError(f"no datatype {vector.datatype} here: {RULE}", hint=ADVICE)
+        distance = models.Distance(schema.DISTANCES[vector.metric])
+        params[label] = models.VectorParams(size=vector.dim, distance=distance)
+    sparse = {}
+    for label, each in (more or {}).items():
+        if each.kind == "multi":
+            params[label] = models.VectorParams(**extra_vectors.multi_params(each))
+        else:
+            made = extra_vectors.sparse_params(each, flat=False)
+            sparse[label] = models.SparseVectorParams(**made)
+    alone = params[""] if set(params) == {""} else params
+    connection.call(
+        f"create {name!r}",
+        connection.client.create_collection,
+        name,
+        vectors_config=alone,
+        sparse_vectors_config=sparse or None,
+    )
+
+
+def collection_info(
+    name: str, raw: schema.Info, server: Server, count: int, counts: Mapping[str, int]
+) -> CollectionInfo:
+    """The collection in common words."""
+    return CollectionInfo(
+        name=name,
+        count=count,
+        vectors={vector: _vector(vector, raw, counts[vector]) for vector in counts},
+        server=server,
+        config={"params": schema.settings(raw)["params"]},
+    )
+
+
+def _vector(name: str, raw: schema.Info, count: int) -> VectorInfo:
+    vector = schema.described(raw)[name]
+    echoed = schema.in_force(raw, name)
+    evidence = (
+        Evidence("client", "QdrantLocal: no engine, no segments"),
+        Evidence("quantization echoed", echoed),
+    )
+    ignored = Status(State.IGNORED, RULE, evidence=evidence, advice=ADVICE)
+    quantization = mapping.from_native({"quantization_config": echoed})
+    return VectorInfo(
+        name=name,
+        dim=vector.dim,
+        metric=vector.metric,
+        datatype="float32",
+        count=count,
+        index={"type": "plain"},
+        quantization=quantization,
+        status=Status(State.ABSENT, evidence=evidence)
+        if quantization.kind is Kind.NONE
+        else ignored,
+        default_rescore=None,
+        float_bytes=4 * count * vector.dim,
+    )

@@ -1,0 +1,60 @@
+"""``GET /collections/NAME/memory``: bytes of codes as the server counts them (since 1.18)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qadapt.errors import NotFoundError, StoreError
+from qadapt.stores.qdrant import version
+from qadapt.stores.qdrant.server.connection import Connection
+from qadapt.stores.qdrant.server.errors import is_outage
+
+PATH = "/collections/{collection_name}/memory"
+SINCE = "1.18"
+
+
+@dataclass(frozen=True)
+class CodeBytes:
+    """Bytes of one vector's codes on this node.
+
+    Attributes:
+        disk: of their files.
+        ram: held by the process.
+        cached: of the files that are in the page cache now.
+    """
+
+    disk: int
+    ram: int
+    cached: int
+
+    @property
+    def held(self) -> int:
+        """Bytes of the codes, wherever they are kept; files are written in any case."""
+        return self.disk or self.ram
+
+
+def codes(connection: Connection, name: str) -> dict[str, CodeBytes]:
+    """What each vector's codes take; those without codes are left out.
+
+    Empty where the server does not tell: before 1.18, without the right, or not in time.
+    """
+    if version.is_older(connection.version, SINCE):
+        return {}
+    names = {"collection_name": name}
+    try:
+        found = connection.ask("GET", PATH, doing=f"read the memory of {name!r}", names=names)
+    except (StoreError, NotFoundError) as error:
+        if is_outage(error):
+            raise
+        return {}
+    reported = {
+        str(each.get("name", "")): each.get("quantized") for each in found.get("vectors") or []
+    }
+    return {
+        vector: CodeBytes(*(int(each.get(f"{kind}_bytes") or 0) for kind in _KINDS))
+        for vector, each in reported.items()
+        if each
+    }
+
+
+_KINDS = ("disk", "ram", "cached")

@@ -1,0 +1,150 @@
+"""Sending a PATCH once, and waiting until the segments hold what is configured.
+
+Facts section 3: the status may be green right after a PATCH (1.18.1 and newer) and codes may be in
+place before it is green, so both are waited for, several looks running. After a kill the status
+stays grey: optimizations are queued and none runs. An empty PATCH does not start them (seen on
+1.19.0); a PATCH of ``optimizers_config: {}`` does, and changes nothing. While a build runs, the
+same PATCH again cancels it and starts it anew, so nothing is sent when nothing differs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qadapt.errors import StoreError, StoreTimeoutError
+from qadapt.model import State
+from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.qdrant.server import schema
+from qadapt.stores.qdrant.server.connection import Connection
+from qadapt.stores.qdrant.server.errors import first_of_its_step
+from qadapt.stores.qdrant.server.snapshot import Snapshot, take_snapshot
+from qadapt.stores.qdrant.server.status import GREEN, RED, STALLED, YELLOW, status_of
+
+PAUSE = 0.25  # seconds between two looks
+CALM = 3  # looks in a row that must say the same
+STUCK = 20  # looks in a row at a collection that does nothing: wake it again
+TRIGGERING = "waking the optimizer"
+EMPTY_OPTIMIZERS_CONFIG: Mapping[str, Any] = {"optimizers_config": {}}
+
+
+def patch(connection: Connection, name: str, body: Mapping[str, Any]) -> bool:
+    """Send a PATCH, unless the collection is so already; read back and compare.
+
+    Returns:
+        Whether it was sent.
+
+    Raises:
+        StoreError: the server took it and keeps something else; names each field.
+    """
+    names = {"collection_name": name}
+    path = "/collections/{collection_name}"
+
+    def differing() -> list[str]:
+        info = connection.ask("GET", path, doing=f"read {name!r}", names=names)
+        return schema.differences(body, info)
+
+    if not differing():
+        return False
+    with first_of_its_step():
+        connection.ask("PATCH", path, dict(body), doing=f"change {name!r}", names=names)
+    dropped = differing()
+    if dropped:
+        raise StoreError(
+            f"Qdrant {connection.version} took the change of {name!r} and does not keep it as it "
+            f"was sent: {'; '.join(dropped)}",
+            hint="take out of `native` what this version does not know; `qadapt inspect` shows "
+            "what is configured now",
+        )
+    return True
+
+
+def settle(
+    connection: Connection,
+    name: str,
+    vector: str,
+    progress: OnProgress,
+    timeout: float,
+    pause: Callable[[float], None] = time.sleep,
+) -> Snapshot:
+    """Wait until the collection is green and its segments hold what is configured.
+
+    Returns:
+        The last look: settled, ignored by the engine's own rules, or not to be seen into.
+
+    Raises:
+        StoreError: the optimizer failed (red; no disk or memory).
+        StoreTimeoutError: not settled after ``timeout`` seconds; nothing was taken back.
+    """
+    end = time.monotonic() + timeout
+    calm = idle = woken = 0
+    while True:
+        snapshot = take_snapshot(connection, name)
+        _raise_optimizer_error(snapshot, name)
+        observation = snapshot.observation(vector, _rows(snapshot, vector))
+        status = status_of(observation)
+        settled = snapshot.colour == GREEN and status.state is not State.BUILDING
+        calm = calm + 1 if settled else 0
+        if calm >= CALM:
+            return snapshot
+        idle = idle + 1 if snapshot.idle and not settled else 0
+        if _is_idle_grey(snapshot, idle):
+            trigger_optimizer(connection, name)
+            woken += 1
+            progress(Progress(f"{TRIGGERING}: {STALLED} (status {snapshot.colour})"))
+        if time.monotonic() >= end:
+            raise StoreTimeoutError(
+                f"{name!r} is {snapshot.colour} after {timeout:g} seconds: "
+                f"{status.reason or status.state}",
+                hint=_hint(snapshot, woken),
+            )
+        total = len(observation.expected) or None
+        progress(Progress("waiting for the segments", len(observation.obeying), total, "segments"))
+        pause(PAUSE)
+
+
+def _is_idle_grey(snapshot: Snapshot, idle: int) -> bool:
+    """Whether an optimizer is to be woken, by how many looks in a row nothing ran.
+
+    A yellow collection may wait for one of the server's few optimization threads: it is woken
+    late, and only where the server tells that something is queued.
+    """
+    if snapshot.colour != YELLOW:
+        return idle % STUCK == CALM
+    queued = snapshot.optimizations is not None and snapshot.optimizations.stalled
+    return queued and idle > 0 and idle % STUCK == 0
+
+
+def _hint(snapshot: Snapshot, woken: int) -> str:
+    if not snapshot.idle:
+        return "the server goes on building; apply again waits for the rest"
+    sent = f"it was woken {woken} times" if woken else "it was not woken in so short a time"
+    return (
+        f"no optimization runs; {sent}: see max_optimization_threads of the collection and the "
+        "server's log, then apply again"
+    )
+
+
+def trigger_optimizer(connection: Connection, name: str) -> None:
+    """Start an optimizer that waits. Never sent while one runs: that would cancel it."""
+    names = {"collection_name": name}
+    path = "/collections/{collection_name}"
+    connection.ask(
+        "PATCH", path, dict(EMPTY_OPTIMIZERS_CONFIG), doing=f"wake {name!r}", names=names
+    )
+
+
+def _rows(snapshot: Snapshot, vector: str) -> int:
+    """Rows that have the vector, as the segments count them; enough to tell none from some."""
+    if snapshot.telemetry is None:
+        return int(snapshot.info.get("points_count") or 0)
+    return sum(each.present for each in snapshot.telemetry.segments.get(vector, ()))
+
+
+def _raise_optimizer_error(snapshot: Snapshot, name: str) -> None:
+    if snapshot.colour == RED or snapshot.optimizer_error:
+        raise StoreError(
+            f"the optimizer of {name!r} failed: {snapshot.optimizer_error or 'status red'}",
+            hint="free disk or RAM on the server, then apply again",
+        )

@@ -1,0 +1,338 @@
+"""Rows between columns (``Batch``) and the client's points, over REST, gRPC and in local mode.
+
+Checks come first: an upsert is not all or nothing. One point of a wrong dimension makes the whole
+request a 400 while the other points are stored; NaN is taken over gRPC, and 1e39 overflows to
+infinity over REST; both then come first in every search
+(docs/engines/qdrant.md#nan-and-infinity, docs/engines/qdrant.md#partial-writes).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qadapt.errors import InputError
+from qadapt.model import Batch, ExtraVector, Id, Vector
+from qadapt.stores.base import PAGE
+from qadapt.stores.qdrant import extra_vectors, scan_ranges, version
+from qadapt.stores.qdrant import ids as qdrant_ids
+from qadapt.stores.qdrant import points as qdrant_points
+from qadapt.stores.qdrant.server import schema, search, strict_mode
+from qadapt.stores.qdrant.server.connection import Connection, module
+from qadapt.stores.qdrant.server.errors import not_a_number
+
+if TYPE_CHECKING:
+    from qadapt.model.data import Floats
+
+# About 2 MB of floats are 5 MB of JSON; the server takes 32 MB.
+CHUNK_ROWS = 1_000
+IDS = 10_000
+
+
+def ready(
+    batch: Batch, wanted: Mapping[str, Vector], more: Mapping[str, ExtraVector] | None = None
+) -> tuple[Batch, list[Id]]:
+    """Refuse what must not be sent; the rows as they are sent, and the ids in the server's form.
+
+    Args:
+        wanted, more: the collection's vectors, and its sparse vectors and multivectors.
+
+    Raises:
+        DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
+    """
+    checked = batch.ready(wanted, more, normalizes_cosine=True)
+    qdrant_points.check_payloads(batch.payloads)
+    return checked, qdrant_ids.checked(batch.ids)
+
+
+def write(connection: Connection, name: str, batch: Batch, ids: Sequence[Id], most: int) -> None:
+    """Upsert checked rows, each request waited for.
+
+    Args:
+        batch, ids: as ``ready`` gave them.
+        most: rows in one request, a limit of the server's strict mode.
+    """
+    start = 0
+    for chunk in _chunks(batch, most):
+        part = ids[start : start + len(chunk)]
+        start += len(chunk)
+        doing = f"write to {name!r}"
+        request = _grpc_upsert(name, part, chunk) if connection.grpc else None
+        if request is not None:
+            upsert = connection.client.grpc_points.Upsert
+            connection.call(doing, upsert, request, timeout=connection.timeout)
+        elif connection.grpc or connection.local:
+            models = module().models
+            points = [models.PointStruct(**each) for each in _points(part, chunk)]
+            connection.call(doing, connection.client.upsert, name, points, wait=True)
+        else:
+            names = {"collection_name": name}
+            body = {"points": _points(part, chunk)}
+            path = "/collections/{collection_name}/points?wait=true"
+            connection.ask("PUT", path, body, doing=doing, names=names, repeatable=True)
+
+
+def _chunks(batch: Batch, most: int) -> Iterator[Batch]:
+    for part in qdrant_points.chunks(batch):
+        for start in range(0, len(part), most):
+            yield part.rows(start, start + most)
+
+
+def _points(ids: Sequence[Id], batch: Batch) -> list[dict[str, Any]]:
+    """Points as JSON has them."""
+    vectors: list[Any]
+    if _only_unnamed(batch):
+        vectors = batch.vectors[""].tolist()
+    else:
+        vectors = [
+            {key: row if isinstance(row, dict) else row.tolist() for key, row in each.items()}
+            for each in _each(batch)
+        ]
+    if batch.payloads is None:
+        return [{"id": key, "vector": vector} for key, vector in zip(ids, vectors, strict=True)]
+    return [
+        {"id": key, "vector": vector, "payload": payload}
+        for key, vector, payload in zip(ids, vectors, batch.payloads, strict=True)
+    ]
+
+
+def _only_unnamed(batch: Batch) -> bool:
+    return set(batch.vectors) == {""} and not batch.missing and not batch.extras
+
+
+def _each(batch: Batch, sparse: Callable[..., Any] = dict) -> list[Any]:
+    """The vectors of each row: an array, or arrays by name where there are several or gaps.
+
+    Args:
+        sparse: makes a sparse vector of ``indices`` and ``values``.
+    """
+    if _only_unnamed(batch):
+        return list(batch.vectors[""])
+    there = {name: ~mask for name, mask in batch.missing.items()}
+    return [
+        {
+            **{
+                name: array[at]
+                for name, array in batch.vectors.items()
+                if name not in there or there[name][at]
+            },
+            **{
+                name: sparse(indices=each[0], values=each[1]) if isinstance(each, tuple) else each
+                for name, each in more.items()
+            },
+        }
+        for at, more in enumerate(extra_vectors.each_row(batch))
+    ]
+
+
+def _grpc_upsert(name: str, ids: Sequence[Id], batch: Batch) -> Any:
+    """A request whose floats are copied as bytes; None where the client cannot (before 1.20)."""
+    try:
+        from qdrant_client.uploader.grpc_uploader import convert_vector_struct
+    except ImportError:
+        return None
+    from qdrant_client import grpc
+    from qdrant_client.conversions.conversion import RestToGrpc
+
+    payloads = batch.payloads or [{}] * len(ids)
+    rows = _each(batch, module().models.SparseVector)
+    points = [
+        grpc.PointStruct(
+            id=RestToGrpc.convert_extended_point_id(key),
+            vectors=convert_vector_struct(vector),
+            payload=RestToGrpc.convert_payload(dict(payload or {})),
+        )
+        for key, vector, payload in zip(ids, rows, payloads, strict=True)
+    ]
+    return grpc.UpsertPoints(collection_name=name, wait=True, points=points)
+
+
+def query(
+    connection: Connection, name: str, queries: Floats, common: Mapping[str, Any]
+) -> list[list[search.Found]]:
+    """What each of a batch of queries found."""
+    doing = f"search {name!r}"
+    found = _grpc_query(connection, name, queries, common) if connection.grpc else None
+    if found is not None:
+        return found
+    if not connection.local and not connection.grpc:
+        path = "/collections/{collection_name}/points/query/batch"
+        body = search.as_json(queries, common)
+        names = {"collection_name": name}
+        answers = connection.ask("POST", path, body, doing=doing, names=names, repeatable=True)
+        return [search.found_in(answer, doing) for answer in answers]
+    ask = connection.client.query_batch_points
+    answers = connection.call(doing, ask, name, search.requests(queries, common))
+    return [
+        [(qdrant_points.plain(point.id), point.score, point.payload) for point in answer.points]
+        for answer in answers
+    ]
+
+
+def _grpc_query(
+    connection: Connection, name: str, queries: Floats, common: Mapping[str, Any]
+) -> list[list[search.Found]] | None:
+    """The same, floats copied as bytes; None where the client cannot (before 1.20)."""
+    try:
+        from qdrant_client.uploader.grpc_uploader import convert_vector_struct
+    except ImportError:
+        return None
+    from qdrant_client import grpc
+    from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
+
+    one = module().models.QueryRequest(query=[0.0], **common)
+    pattern = RestToGrpc.convert_query_request(one, name)
+    batch = grpc.QueryBatchPoints(collection_name=name)
+    for row in queries:
+        request = batch.query_points.add()
+        request.CopyFrom(pattern)
+        request.query.nearest.dense.CopyFrom(convert_vector_struct(row).vector.dense)
+    ask = connection.client.grpc_points.QueryBatch
+    doing = f"search {name!r}"
+    answers = connection.call(doing, ask, batch, timeout=connection.timeout)
+    found = []
+    for answer in answers.result:
+        points = [GrpcToRest.convert_scored_point(hit) for hit in answer.result]
+        lost = [qdrant_points.plain(point.id) for point in points if math.isnan(point.score)]
+        if lost:
+            raise not_a_number(doing, lost)
+        found.append([(qdrant_points.plain(each.id), each.score, each.payload) for each in points])
+    return found
+
+
+def delete(connection: Connection, name: str, ids: Sequence[Id]) -> None:
+    """Delete rows; ids that cannot be there are left out."""
+    there = qdrant_ids.possible(ids)
+    models = module().models
+    client = connection.client
+    for start in range(0, len(there), IDS):
+        selector = models.PointIdsList(points=there[start : start + IDS])
+        connection.call(f"delete from {name!r}", client.delete, name, selector, wait=True)
+
+
+def count(connection: Connection, name: str, condition: Any, limits: strict_mode.Limits) -> int:
+    """Rows, exactly; counted by reading ids where strict mode forbids exact counts."""
+    client = connection.client
+    if strict_mode.allows_exact(limits):
+        found = connection.call(
+            f"count {name!r}", client.count, name, count_filter=condition, exact=True
+        )
+        return int(found.count)
+    size = strict_mode.cap(limits, *_PAGE)
+    pages = scroll(connection, name, condition, (), False, size, scan_ranges.Range())
+    return sum(len(page) for page in pages)
+
+
+def some_ids(connection: Connection, name: str, n: int, raw: schema.Info) -> Iterable[Any]:
+    """Ids to cut a collection at: a random sample where the server has one, else all of them."""
+    limits = strict_mode.limits(raw)
+    size = strict_mode.cap(limits, *_PAGE)
+    rows = count(connection, name, None, limits)
+    if connection.local or rows <= size or version.is_older(connection.version, _SAMPLE_SINCE):
+        pages = scroll(connection, name, None, (), False, size, scan_ranges.Range())
+        return (record.id for page in pages for record in page)
+    body = {
+        "query": {"sample": "random"},
+        "limit": min(size, scan_ranges.SAMPLED * n),
+        "with_payload": False,
+    }
+    path = "/collections/{collection_name}/points/query"
+    names = {"collection_name": name}
+    found = connection.ask(
+        "POST", path, body, doing=f"sample {name!r}", names=names, repeatable=True
+    )
+    return [qdrant_points.plain(each["id"]) for each in found["points"]]
+
+
+_SAMPLE_SINCE = "1.11"
+
+
+_PAGE = ("max_query_limit", PAGE)
+
+
+def fetch(
+    connection: Connection,
+    name: str,
+    ids: Sequence[Id],
+    wanted: Mapping[str, Vector | ExtraVector],
+    payload: bool,
+) -> Batch:
+    """Rows by id, in the order asked for."""
+    asked = qdrant_ids.possible(ids)
+    client = connection.client
+    found: list[Any] = []
+    for start in range(0, len(asked), PAGE):
+        found += connection.call(
+            f"read from {name!r}",
+            client.retrieve,
+            name,
+            asked[start : start + PAGE],
+            with_payload=payload,
+            with_vectors=_with_vectors(wanted),
+        )
+    by_id = {qdrant_points.plain(record.id): record for record in found}
+    return qdrant_points.to_batch([by_id[key] for key in asked if key in by_id], wanted, payload)
+
+
+def scroll(
+    connection: Connection,
+    name: str,
+    condition: Any,
+    wanted: Sequence[str],
+    payload: bool,
+    page: int,
+    within: scan_ranges.Range,
+    smaller: Callable[[int], int] | None = None,
+) -> Iterator[Sequence[Any]]:
+    """All records of a range, in pages, sorted by id.
+
+    Args:
+        smaller: the rows of a page that a limit of strict mode allows now, where one was refused.
+    """
+    client = connection.client
+    offset, ended = within.start, within.empty
+    while not ended:
+        try:
+            found, following = connection.call(
+                f"read from {name!r}",
+                client.scroll,
+                name,
+                scroll_filter=condition,
+                limit=page,
+                offset=offset,
+                with_payload=payload,
+                with_vectors=_with_vectors(wanted),
+            )
+        except InputError as error:
+            fewer = smaller(page) if error.limit and smaller is not None else page
+            if fewer >= page:
+                raise
+            page = fewer
+            continue
+        offset = following
+        inside, ended = within.cut(found)
+        if inside:
+            yield inside
+        ended = ended or offset is None
+
+
+def read(
+    connection: Connection,
+    name: str,
+    wanted: Mapping[str, Vector | ExtraVector],
+    payload: bool,
+    condition: Any,
+    page: int,
+    within: scan_ranges.Range,
+    smaller: Callable[[int], int] | None = None,
+) -> Iterator[Batch]:
+    """All rows of a range, in pages; see ``scroll``."""
+    for found in scroll(connection, name, condition, list(wanted), payload, page, within, smaller):
+        yield qdrant_points.to_batch(found, wanted, payload)
+
+
+def _with_vectors(wanted: Any) -> Any:
+    """All of them where the unnamed one is among them: it has no name to ask by."""
+    names = list(wanted)
+    return True if "" in names else names or False

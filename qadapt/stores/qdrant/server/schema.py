@@ -1,0 +1,263 @@
+"""What ``GET /collections/NAME`` says, read as raw JSON; and what a PATCH makes of it.
+
+The read-back is what is *desired* and no proof that it is built. In force for a vector is its own
+``quantization_config``, else the collection's. The server silently drops what it does not know
+(docs/engines/qdrant.md#dropped-fields), so whatever is sent is compared with what it
+then says: ``differences``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from qadapt.errors import NotFoundError, UnsupportedError
+from qadapt.model import ExtraVector, Metric, Vector
+from qadapt.stores.qdrant import extra_vectors as qdrant_extra_vectors
+from qadapt.stores.qdrant.mapping import from_native, same_config, same_value
+
+Info = Mapping[str, Any]
+
+DISTANCES = {Metric.COSINE: "Cosine", Metric.DOT: "Dot", Metric.EUCLIDEAN: "Euclid"}
+METRICS = {word: metric for metric, word in DISTANCES.items()}
+DISABLED = "Disabled"
+# KB from which a segment is indexed, where nothing is said (since 1.15).
+THRESHOLD = 10_000
+
+
+def params(info: Info) -> dict[str, Mapping[str, Any]]:
+    """The parameters of each dense vector, multivectors too; ``""`` is the unnamed one."""
+    vectors = info["config"]["params"].get("vectors") or {}
+    if isinstance(vectors.get("size"), int):
+        return {"": vectors}
+    return dict(vectors)
+
+
+def sparse(info: Info) -> list[str]:
+    """Names of sparse vectors, which are never quantized."""
+    return sorted(info["config"]["params"].get("sparse_vectors") or {})
+
+
+def is_multivector(params: Mapping[str, Any]) -> bool:
+    """Whether a row holds many vectors of that name."""
+    return bool(params.get("multivector_config"))
+
+
+def described(info: Info) -> dict[str, Vector]:
+    """The vectors whose quantization qadapt can describe: dense, of a known metric."""
+    return {
+        name: Vector(each["size"], METRICS[each["distance"]], each.get("datatype") or "float32")
+        for name, each in params(info).items()
+        if each["distance"] in METRICS
+    }
+
+
+def movable(info: Info) -> dict[str, Vector]:
+    """Those that ``Batch`` can hold: one vector a row."""
+    there = params(info)
+    return {
+        name: vector for name, vector in described(info).items() if not is_multivector(there[name])
+    }
+
+
+def extra_vectors(info: Info) -> dict[str, ExtraVector]:
+    """Sparse vectors and multivectors."""
+    there = info["config"]["params"].get("sparse_vectors") or {}
+    return qdrant_extra_vectors.read_extra_vectors(params(info), there, common(info))
+
+
+def uncopied(info: Info) -> dict[str, str]:
+    """What is there beyond rows of vectors and payloads."""
+    found = {
+        "other-metrics": ", ".join(name for name in params(info) if name not in described(info)),
+        "shard-keys": str(info["config"]["params"].get("sharding_method") or ""),
+    }
+    if found["shard-keys"] != "custom":
+        found["shard-keys"] = ""
+    return {name: words for name, words in found.items() if words}
+
+
+def vector(info: Info, name: str, *, moved: bool = False) -> Vector:
+    """One vector.
+
+    Args:
+        moved: its rows are read, written or searched, so it must not be a multivector.
+
+    Raises:
+        NotFoundError: no such vector.
+        UnsupportedError: one that qadapt leaves alone.
+    """
+    there = params(info)
+    if name in sparse(info):
+        raise UnsupportedError(f"the vector {name!r} is sparse; sparse vectors are never quantized")
+    if name not in there:
+        raise NotFoundError.missing("vector", name, there)
+    if there[name]["distance"] not in METRICS:
+        raise UnsupportedError(
+            f"the vector {name!r} has the metric {there[name]['distance']}, which is none of "
+            "cosine, dot, euclidean",
+            hint="qadapt leaves it alone",
+        )
+    if moved and is_multivector(there[name]):
+        raise UnsupportedError(
+            f"the vector {name!r} holds many vectors a row",
+            hint="qadapt changes its quantization, and leaves its rows to the client",
+        )
+    return described(info)[name]
+
+
+def own(info: Info, name: str) -> dict[str, Any] | None:
+    """The quantization that a vector has of its own."""
+    return params(info)[name].get("quantization_config") or None
+
+
+def common(info: Info) -> dict[str, Any] | None:
+    """The collection's quantization, for the vectors that have none of their own."""
+    return info["config"].get("quantization_config") or None
+
+
+def in_force(info: Info, name: str) -> dict[str, Any] | None:
+    """What a vector is to have."""
+    return own(info, name) or common(info)
+
+
+def native(info: Info, name: str) -> dict[str, Any]:
+    """A vector's part of the configuration, as ``mapping.from_native`` reads it.
+
+    ``on_disk: false`` is the default, written out by many clients and by the undo of a change (a
+    PATCH cannot bring null back), so alone it says nothing of a place.
+    """
+    each = params(info)[name]
+    found = {key: each.get(key) for key in ("memory", "on_disk", "datatype")}
+    found["on_disk"] = found["on_disk"] or None
+    return {**found, "quantization_config": in_force(info, name)}
+
+
+def config_conflict(info: Info, name: str) -> str:
+    """Why a vector is rebuilt without end; empty where it is not.
+
+    Seen on 1.19.0: the indexing optimizer reads ``on_disk`` alone and the builder lets ``memory``
+    win, so each undoes what the other did.
+    """
+    each = params(info)[name]
+    if each.get("on_disk") is not True or each.get("memory") in (None, "cold"):
+        return ""
+    return (
+        f"on_disk: true and memory: {each['memory']} contradict each other, and the server "
+        "rebuilds the segments without end"
+    )
+
+
+def maps_large_segments(info: Info) -> bool:
+    """Whether ``memmap_threshold`` puts the originals of large segments on disk."""
+    found = (info["config"].get("optimizer_config") or {}).get("memmap_threshold")
+    return bool(found)
+
+
+def threshold(info: Info) -> int:
+    """KB of vectors from which a segment is indexed; 0 switches indexing off."""
+    found = (info["config"].get("optimizer_config") or {}).get("indexing_threshold")
+    return THRESHOLD if found is None else int(found)
+
+
+def metadata(info: Info) -> dict[str, Any]:
+    """The collection's own key-values (since 1.16)."""
+    return dict(info["config"].get("metadata") or {})
+
+
+def settings(info: Info) -> dict[str, Any]:
+    """The configuration that a plan is made from: without nulls and without metadata."""
+    kept = {key: value for key, value in info["config"].items() if key != "metadata"}
+    found: dict[str, Any] = _without_nulls(kept)
+    return found
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def differences(body: Mapping[str, Any], info: Info) -> list[str]:
+    """Where the collection is not what a PATCH (or a creation) of ``body`` asks for.
+
+    Each line names the field. Empty when nothing differs: then nothing needs to be sent.
+    """
+    return list(_differences(body, info))
+
+
+def _differences(body: Mapping[str, Any], info: Info) -> Iterator[str]:
+    for key, wanted in body.items():
+        if key == "quantization_config":
+            yield from _codes(key, wanted, common(info))
+        elif key == "vectors":
+            there = params(info)
+            for name, part in wanted.items():
+                yield from _vector(name, part, there.get(name, {}))
+        elif key == "sparse_vectors":
+            kept = info["config"]["params"].get(key) or {}
+            for name, part in wanted.items():
+                yield from _sparse(name, part, kept.get(name))
+        elif key == "optimizers_config":
+            yield from _fields(key, wanted, info["config"].get("optimizer_config") or {})
+        elif key == "hnsw_config":
+            yield from _fields(key, wanted, info["config"].get("hnsw_config") or {})
+        else:
+            yield from _fields(key, {key: wanted}, {key: info["config"].get(key)})
+
+
+def param_differences(wanted: Mapping[str, Any], info: Info) -> list[str]:
+    """Where the parameters of a collection other than its vectors are not those wanted."""
+    kept = info["config"]["params"]
+    rest = {key: each for key, each in wanted.items() if key not in ("vectors", "sparse_vectors")}
+    return list(_fields("params", rest, kept))
+
+
+def _vector(name: str, part: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
+    for key, wanted in part.items():
+        field = f"vectors.{name}.{key}" if name else f"vectors.{key}"
+        if key == "quantization_config":
+            yield from _codes(field, wanted, there.get(key) or None)
+        elif wanted == "float32" and there.get(key) is None:
+            continue
+        elif not same_value(wanted, there.get(key)):
+            yield f"{field}: sent {wanted!r}, kept {there.get(key)!r}"
+
+
+def _sparse(name: str, part: Mapping[str, Any], kept: Mapping[str, Any] | None) -> Iterator[str]:
+    if kept is None:
+        yield f"sparse_vectors.{name}: sent, not kept"
+        return
+    flat, there = ({**(each.get("index") or {}), **each} for each in (part, kept))
+    sent = {key: value for key, value in flat.items() if key != "index"}
+    yield from _fields(f"sparse_vectors.{name}", sent, there)
+
+
+def _codes(field: str, wanted: Any, kept: Mapping[str, Any] | None) -> Iterator[str]:
+    if wanted == DISABLED or not wanted:
+        if kept:
+            yield f"{field}: sent {wanted!r}, kept {dict(kept)!r}"
+        return
+    if same_config(wanted, kept):
+        return
+    if kept and set(kept) == set(wanted) and _alike(wanted, kept):
+        return  # a server that writes its defaults out
+    lines = []
+    for kind, fields in wanted.items():
+        there = (kept or {}).get(kind)
+        if there is None:
+            lines.append(f"{field}.{kind}: sent, kept {kept!r}")
+        else:
+            lines += _fields(f"{field}.{kind}", fields or {}, there)
+    yield from lines or [f"{field}: sent {wanted!r}, kept {kept!r}"]
+
+
+def _alike(wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
+    left, right = ({"quantization_config": each} for each in (wanted, kept))
+    return from_native(left) == from_native(right)
+
+
+def _fields(where: str, wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in wanted.items():
+        if value is not None and not same_value(value, kept.get(key)):
+            yield f"{where}.{key}: sent {value!r}, kept {kept.get(key)!r}"

@@ -1,0 +1,204 @@
+"""A ``Search`` in the client's own requests, and the answer as ``Hits``.
+
+Facts section 2: rescoring and oversampling exist only with each search; candidates are taken in
+each segment; oversampling without rescoring does nothing, so it is never sent alone.
+
+What segments hold is known from a look that may be seconds old, and another process may have
+changed it since. So what a call asks for is always sent, whether or not there were codes; and
+scores are reported as exact only where the request makes them so, or where it was looked again.
+A vector without codes takes no notice of ``rescore``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qadapt.errors import UnsupportedError
+from qadapt.model import Hits, Id, Kind, Metric, Quantization, SearchProvenance, Vector
+from qadapt.model.capabilities import older
+from qadapt.stores.base import Search
+from qadapt.stores.qdrant import search_options, search_provenance
+from qadapt.stores.qdrant.filters import to_models
+from qadapt.stores.qdrant.search_provenance import Codes
+from qadapt.stores.qdrant.server import strict_mode
+from qadapt.stores.qdrant.server.connection import module
+from qadapt.stores.qdrant.server.errors import not_a_number
+
+if TYPE_CHECKING:
+    from qadapt.model.data import Floats
+
+SINCE_EUCLID = "1.19"
+
+RAW_COUNTS = (
+    "scores are the server's raw counts of bits, not in the metric's unit; only the order of "
+    "the rows means something"
+)
+WRONG_EUCLID = (
+    "scores of scalar codes under euclidean are wrong before 1.19, only their order holds "
+    "(https://github.com/qdrant/qdrant/issues/9515)"
+)
+PER_SEGMENT = "the server takes so many candidates from each of {} segments"
+SEGMENTS_UNSEEN = (
+    "the server takes so many candidates from each segment; how many there are, and whether they "
+    "hold codes, could not be seen"
+)
+MAY_HOLD_CODES = "whether the segments held codes while they were searched is not known"
+LOCAL = "the client's local mode compares every row by its floats"
+
+
+NO_CODES = Codes(Quantization(Kind.NONE), None)
+
+
+def check(search: Search) -> None:
+    """Refuse what is not passed on, and what Qdrant cannot rescore by.
+
+    Raises:
+        SpecError, UnsupportedError
+    """
+    search_options.check(search.options, "qdrant")
+    if search.rescore is not None and search.rescore.source == "codes":
+        raise UnsupportedError(
+            "Qdrant keeps no finer codes to rescore by; it rescores by the originals",
+            hint="use rescore source 'originals'",
+        )
+
+
+def template(
+    search: Search, codes: Codes, limits: strict_mode.Limits, *, local: bool
+) -> dict[str, Any]:
+    """All of a query's request but the query: the same for a whole batch."""
+    found: dict[str, Any] = {"limit": search.k, "with_payload": search.with_payload}
+    if search.vector:
+        found["using"] = search.vector
+    condition = to_models(search.filter)
+    if condition is not None:
+        found["filter"] = condition
+    params = None if local else _params(search, codes, limits)
+    if params is not None:
+        found["params"] = params
+    return found
+
+
+def _params(search: Search, codes: Codes, limits: strict_mode.Limits) -> Any:
+    models = module().models
+    given: dict[str, Any] = {}
+    if search.exact:
+        given["exact"] = True
+    if "hnsw_ef" in search.options:
+        given["hnsw_ef"] = search.options["hnsw_ef"]
+    if search.options.get("indexed_only"):
+        given["indexed_only"] = True
+    quantization = _quantization(models, search, codes, limits)
+    if quantization is not None:
+        given["quantization"] = quantization
+    return models.SearchParams(**given) if given else None
+
+
+def _quantization(models: Any, search: Search, codes: Codes, limits: strict_mode.Limits) -> Any:
+    rescore = search.rescore
+    if search.options.get("ignore_quantization"):
+        return models.QuantizationSearchParams(ignore=True)
+    if search.exact:
+        return None
+    if rescore is None:
+        # The store's default, which gives exact scores; said where codes may have come since.
+        message_text = codes.exact_by_default and not (codes.there and codes.segments is not None)
+        return models.QuantizationSearchParams(rescore=True) if message_text else None
+    if not rescore.on:
+        return models.QuantizationSearchParams(rescore=False)
+    candidates = rescore.candidates(search.k)
+    if candidates <= search.k:
+        return models.QuantizationSearchParams(rescore=True)
+    # The server takes int(factor * limit) candidates in float32: where that may be one too few,
+    # half a candidate more is asked for.
+    wanted = rescore.oversampling
+    if not wanted.is_integer():
+        wanted = strict_mode.factor(limits, (candidates + 0.5) / search.k)
+    return models.QuantizationSearchParams(rescore=True, oversampling=wanted)
+
+
+def requests(queries: Floats, common: Mapping[str, Any]) -> list[Any]:
+    """The client's requests of a batch of queries."""
+    query = module().models.QueryRequest
+    return [query(query=row, **common) for row in queries.tolist()]
+
+
+def as_json(queries: Floats, common: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of the same batch over REST."""
+    message_text = {
+        key: value.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        if hasattr(value, "model_dump")
+        else value
+        for key, value in common.items()
+    }
+    return {"searches": [{**message_text, "query": row} for row in queries.tolist()]}
+
+
+Found = tuple[Id, float, Any]  # id, score, payload
+
+
+def found_in(answer: Mapping[str, Any], doing: str) -> list[Found]:
+    """What one query found, of its answer over REST.
+
+    Raises:
+        StoreError: a score that is null: NaN is in a stored vector, and comes before all others.
+    """
+    rows = [(each["id"], each["score"], each.get("payload")) for each in answer["points"]]
+    if any(score is None for _, score, _ in rows):
+        raise not_a_number(doing, [key for key, score, _ in rows if score is None])
+    return rows
+
+
+def depends_on_snapshot(search: Search, codes: Codes) -> bool:
+    """Whether scores are exact only if segments still hold what they held."""
+    if search.exact or search.options.get("ignore_quantization") or codes.segments is None:
+        return False
+    if search.rescore is None:
+        return codes.there and codes.exact_by_default
+    return not search.rescore.on and not codes.there
+
+
+def how(
+    search: Search, codes: Codes, version: str | None, metric: Metric, *, local: bool
+) -> SearchProvenance:
+    """Who searched and who rescored."""
+    if local:
+        by = search_provenance.chosen(search)
+        return SearchProvenance("store exact", "none", 1.0, 0, "none", "exact", by, (LOCAL,))
+    wrong = _wrong_scores(codes.quantization.kind, metric, version)
+    unobserved = (MAY_HOLD_CODES,) if codes.segments is None else ()
+    return search_provenance.how(
+        search, codes, wrong, _of_segments(codes.segments), unobserved=unobserved
+    )
+
+
+def _of_segments(segments: int | None) -> list[str]:
+    if segments is None:
+        return [SEGMENTS_UNSEEN]
+    return [PER_SEGMENT.format(segments)] if segments > 1 else []
+
+
+def _wrong_scores(kind: Kind, metric: Metric, version: str | None) -> list[str]:
+    if kind is Kind.BINARY:
+        return [RAW_COUNTS]
+    old = version is not None and older(version, SINCE_EUCLID)
+    return [WRONG_EUCLID] if kind is Kind.SCALAR and metric is Metric.EUCLIDEAN and old else []
+
+
+def hits(
+    found: Sequence[Sequence[Found]], search: Search, vector: Vector, how: SearchProvenance
+) -> Hits:
+    """The answer in common words: best first, higher is better.
+
+    Euclidean distances become negative squared distances; counts of bits (``RAW_COUNTS``) stay
+    as they are, because there the server itself puts the higher first.
+    """
+    if vector.metric is Metric.EUCLIDEAN and RAW_COUNTS not in how.notes:
+        rows = [[(key, -(score**2)) for key, score, _ in row] for row in found]
+    else:
+        rows = [[(key, score) for key, score, _ in row] for row in found]
+    payloads: list[list[dict[str, Any] | None]] | None = None
+    if search.with_payload:
+        payloads = [[payload or {} for _, _, payload in row] for row in found]
+    return Hits.from_rows(rows, search.k, how, payloads)

@@ -1,0 +1,259 @@
+"""One look at a collection: its configuration and what its segments hold, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from qadapt.errors import AuthError, NotFoundError, StoreError
+from qadapt.model import CollectionInfo, Server, VectorInfo
+from qadapt.stores.qdrant import mapping
+from qadapt.stores.qdrant.search_provenance import Codes
+from qadapt.stores.qdrant.server import memory, optimizations, schema, telemetry
+from qadapt.stores.qdrant.server.connection import Connection
+from qadapt.stores.qdrant.server.errors import is_outage
+from qadapt.stores.qdrant.server.status import Observation, status_of, widest
+from qadapt.stores.qdrant.units import BYTES
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One look.
+
+    Attributes:
+        name: as asked for; perhaps an alias.
+        real: the collection behind it.
+        info: ``result`` of ``GET /collections/NAME``.
+        telemetry: what segments hold; None where it cannot be seen.
+        unobserved: why not.
+        optimizations: what runs and what is queued, where the server tells.
+        version: of the server.
+        note: a line on versions of client and server.
+        built: rows that segments were built from, by their uuid; read only where it decides.
+    """
+
+    name: str
+    real: str
+    info: Mapping[str, Any]
+    telemetry: telemetry.Telemetry | None
+    unobserved: str
+    optimizations: optimizations.Optimizations | None
+    version: str | None
+    note: str | None = None
+    built: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def colour(self) -> str:
+        """The collection's status: green, yellow, grey or red."""
+        return str(self.info.get("status", ""))
+
+    @property
+    def optimizer_error(self) -> str:
+        """The optimizer's error; empty for none."""
+        told = self.info.get("optimizer_status", "ok")
+        text = str(told.get("error", told)) if isinstance(told, Mapping) else str(told)
+        # 1.9 to 1.11 tell here what later versions call grey.
+        return "" if text == "ok" or "pending" in text else text
+
+    @property
+    def idle(self) -> bool:
+        """Whether no optimization runs, as far as the server tells."""
+        if self.optimizations is not None:
+            return not self.optimizations.running
+        return self.telemetry is None or not self.telemetry.optimizing
+
+    def observation(
+        self, name: str, count: int, bytes_of: memory.CodeBytes | None = None
+    ) -> Observation:
+        """The evidence of one vector.
+
+        Args:
+            count: rows that have it.
+            bytes_of: what its codes take, as the server reports it.
+        """
+        described = schema.described(self.info)
+        return Observation(
+            name=name,
+            vector=described[name],
+            count=count,
+            target=schema.in_force(self.info, name),
+            threshold=schema.threshold(self.info),
+            colour=self.colour,
+            optimizer_error=self.optimizer_error,
+            version=self.version,
+            telemetry=self.telemetry,
+            unobserved=self.unobserved,
+            optimizations=self.optimizations,
+            widest=widest(self.telemetry, described, name),
+            note=self.note,
+            built=self.built,
+            bytes_of=bytes_of,
+            config_conflict=schema.config_conflict(self.info, name),
+        )
+
+    def codes(self, name: str) -> Codes:
+        """What a search of a vector meets: what segments hold, where that can be seen.
+
+        Where segments hold different codes, as while they are rebuilt, those whose scores are
+        approximate by default are given.
+        """
+        if self.telemetry is None:
+            target = schema.in_force(self.info, name)
+            return Codes(mapping.from_native({"quantization_config": target}), None)
+        rows = [each for each in self.telemetry.segments.get(name, ()) if each.present]
+        held = [
+            (
+                each.present,
+                Codes(mapping.from_native({"quantization_config": each.codes}), len(rows)),
+            )
+            for each in rows
+            if each.codes is not None
+        ]
+        if not held:
+            return Codes(mapping.from_native({}), len(rows))
+        return max(held, key=lambda each: (not each[1].exact_by_default, each[0]))[1]
+
+    def settled(self, name: str) -> bool:
+        """Whether the segments stay as they are while the configuration does."""
+        observation = self.observation(name, 0)
+        built = len(observation.expected) == len(observation.obeying) and not observation.waiting
+        return built and self.idle and not observation.stalled
+
+
+def take_snapshot(
+    connection: Connection, name: str, shown: telemetry.Shown | None = None
+) -> Snapshot:
+    """Look at a collection of a server.
+
+    Args:
+        shown: the telemetry of all collections, where it was read already.
+
+    Raises:
+        NotFoundError: no such collection.
+    """
+    doing = f"inspect {name!r}"
+    names = {"collection_name": name}
+    info = connection.ask("GET", "/collections/{collection_name}", doing=doing, names=names)
+    pending = optimizations.read(connection, name)
+    observation, real, unobserved = _telemetry(
+        connection, name, shown or telemetry_of_all(connection)
+    )
+    version = connection.version
+    note = None if version is None else connection.note(version)
+    found = Snapshot(name, real, info, observation, unobserved, pending, version, note)
+    if any(found.observation(each, 0).unmeasured for each in schema.described(info)):
+        return replace(found, built=optimizations.built_from(connection, name))
+    return found
+
+
+def telemetry_of_all(connection: Connection) -> telemetry.Shown:
+    """The telemetry of all collections, or why there is none; a time-out is no failure."""
+    try:
+        answer = connection.ask("GET", telemetry.PATH, doing="read telemetry")
+    except AuthError as error:
+        return telemetry.Shown({}, f"the key may not read telemetry: {error.message}")
+    except (StoreError, NotFoundError) as error:
+        if is_outage(error):
+            raise
+        return telemetry.Shown({}, f"no telemetry here: {error.message}")
+    return telemetry.Shown(telemetry.collections(answer))
+
+
+def _telemetry(
+    connection: Connection, name: str, shown: telemetry.Shown
+) -> tuple[telemetry.Telemetry | None, str, str]:
+    """What the telemetry shows, the collection's real name, and why it shows nothing."""
+    there = shown.collections
+    real = name if name in there else real_name(connection, name)
+    if shown.unobserved:
+        return None, real, shown.unobserved
+    if real not in there:
+        return None, real, "the telemetry does not show this collection"
+    found = telemetry.of(there[real])
+    return found, real, "" if found else "the telemetry shows no segments of this collection"
+
+
+def aliases(connection: Connection) -> dict[str, str]:
+    """The collection behind each alias."""
+    found = connection.ask("GET", "/aliases", doing="list aliases")
+    return {each["alias_name"]: each["collection_name"] for each in found["aliases"]}
+
+
+def visible_aliases(connection: Connection) -> dict[str, str]:
+    """The same, none for a key that may not list them."""
+    try:
+        return aliases(connection)
+    except AuthError:
+        return {}
+
+
+def real_name(connection: Connection, name: str) -> str:
+    """The collection behind a name that may be an alias."""
+    return visible_aliases(connection).get(name, name)
+
+
+def vector_info(name: str, observation: Observation, snapshot: Snapshot) -> VectorInfo:
+    """One vector in common words."""
+    quantization = mapping.from_native(schema.native(snapshot.info, name))
+    each = schema.params(snapshot.info)[name]
+    index = dict(observation.indexed[0].index) if observation.indexed else {"type": "plain"}
+    many = schema.is_multivector(each)
+    if many:
+        index["multivector"] = each["multivector_config"].get("comparator", "max_sim")
+    codes = sum(segment.rows for segment in observation.segments if segment.codes)
+    reported = None if observation.bytes_of is None else observation.bytes_of.held
+    return VectorInfo(
+        name=name,
+        dim=observation.vector.dim,
+        metric=observation.vector.metric,
+        datatype=observation.vector.datatype,
+        count=observation.count,
+        index=index,
+        quantization=quantization,
+        status=status_of(observation),
+        default_rescore=mapping.default_rescore(quantization),
+        # As the server reports them (since 1.18), else computed from rows; originals always are.
+        # A multivector has many vectors a row.
+        code_bytes=_computed(observation, codes, many) if reported is None else reported,
+        float_bytes=None
+        if many
+        else int(observation.count * observation.vector.dim * BYTES[observation.vector.datatype]),
+    )
+
+
+def _computed(observation: Observation, rows: int, many: bool) -> int | None:
+    if observation.telemetry is None or many:
+        return None
+    return mapping.code_bytes(observation.target, observation.vector, rows)
+
+
+def collection_info(
+    snapshot: Snapshot,
+    server: Server,
+    count: int,
+    counts: Mapping[str, int],
+    sizes: Mapping[str, memory.CodeBytes],
+) -> CollectionInfo:
+    """The whole collection in common words.
+
+    Args:
+        count: rows.
+        counts: rows that have each vector.
+        sizes: what the codes of each take, where the server reports it.
+    """
+    settings = schema.settings(snapshot.info)
+    if snapshot.real != snapshot.name:
+        settings["alias_of"] = snapshot.real
+    return CollectionInfo(
+        name=snapshot.name,
+        count=count,
+        vectors={
+            name: vector_info(
+                name, snapshot.observation(name, counts[name], sizes.get(name)), snapshot
+            )
+            for name in counts
+        },
+        server=server,
+        config=settings,
+    )

@@ -1,0 +1,361 @@
+"""Whether a vector's quantization is in force: a judgement from what the server shows, no I/O.
+
+Facts section 3: scalar and product codes exist in indexed segments only; binary and rotational
+ones in growing segments too since 1.16. A segment is indexed when its vectors reach
+``indexing_threshold`` KB. ``status`` may say green too early, stays grey for ever after a kill,
+and says nothing of codes; segments do.
+
+Binary codes of 1.5 and 2 bits need statistics of the rows, which are taken when a segment is
+built. Rows that are added to a segment that was empty then are compared by one bit (seen on 1.16.3
+and 1.19.0: recall .270 with 1 and with 2 bits, .394 once indexed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qadapt.model import Evidence, State, Status, Vector
+from qadapt.model.capabilities import older
+from qadapt.stores.qdrant import indexing_threshold
+from qadapt.stores.qdrant.mapping import code_bytes, from_native, same_config
+from qadapt.stores.qdrant.server.memory import CodeBytes
+from qadapt.stores.qdrant.server.optimizations import Optimizations
+from qadapt.stores.qdrant.server.telemetry import Segment, Telemetry
+from qadapt.stores.qdrant.units import IN_GROWING_SEGMENTS, kilobytes
+
+GREEN, YELLOW, GREY, RED = "green", "yellow", "grey", "red"
+SINCE_GROWING = "1.16"
+
+VERIFY = "`qadapt verify` measures recall with and without rescoring, which shows what is in use"
+APPLY = "`qadapt apply` wakes the optimizer (PATCH optimizers_config: {}) and waits"
+STALLED = "optimizations are queued and none runs"
+WIDE = ("two_bits", "one_and_half_bits")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is known of one vector.
+
+    Attributes:
+        vector: dimensions, metric, datatype.
+        count: rows that have it.
+        target: its ``quantization_config`` in force; None for none.
+        threshold: KB from which a segment is indexed; 0 for never.
+        colour: the collection's ``status``.
+        optimizer_error: the optimizer's error, if it has one.
+        version: of the server.
+        name: of the vector.
+        telemetry: what segments hold; None where it cannot be seen.
+        unobserved: why not.
+        optimizations: what runs and what is queued; None where the server does not tell.
+        widest: KB of the widest vector of each segment, in the order of the telemetry.
+        note: a line on versions of client and server.
+        built: rows that segments were built from, by their uuid.
+        bytes_of: what the codes take, as the server reports it.
+        config_conflict: why the configuration contradicts itself; empty where it does not.
+    """
+
+    name: str
+    vector: Vector
+    count: int
+    target: Mapping[str, Any] | None
+    threshold: int
+    colour: str
+    optimizer_error: str
+    version: str | None
+    telemetry: Telemetry | None
+    unobserved: str = ""
+    optimizations: Optimizations | None = None
+    widest: Sequence[float] = ()
+    note: str | None = None
+    built: Mapping[str, int] = field(default_factory=dict)
+    bytes_of: CodeBytes | None = None
+    config_conflict: str = ""
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Its segments."""
+        return () if self.telemetry is None else self.telemetry.segments.get(self.name, ())
+
+    @property
+    def indexed(self) -> list[Segment]:
+        """Segments with an index and a live row."""
+        return [each for each in self.segments if each.indexed and each.present]
+
+    @property
+    def growing(self) -> list[Segment]:
+        """Segments with live rows and no index."""
+        return [each for each in self.segments if not each.indexed and each.present]
+
+    @property
+    def growing_sizes(self) -> list[float]:
+        """KB of the widest vector of each growing segment: what the server compares."""
+        pairs = zip(self.segments, self.widest, strict=True)
+        return [size for each, size in pairs if not each.indexed and each.present]
+
+    @property
+    def expected(self) -> list[Segment]:
+        """Segments that must hold codes by the engine's own rules."""
+        return self.indexed + (self.growing if self.codes_while_growing else [])
+
+    @property
+    def codes_while_growing(self) -> bool:
+        """Whether this kind is built without an index too."""
+        return codes_while_growing(self.target, self.version)
+
+    @property
+    def obeying(self) -> list[Segment]:
+        """The expected segments whose codes are those configured."""
+        return [each for each in self.expected if obeys(each, self.target)]
+
+    @property
+    def unmeasured(self) -> list[Segment]:
+        """Segments whose wider codes are compared by one bit, as far as can be told: those with
+        rows and no index that were not built from rows."""
+        if not wide(self.target):
+            return []
+        return [each for each in self.growing if not self.built.get(each.uuid or "")]
+
+    @property
+    def all_unmeasured(self) -> bool:
+        """Whether no row is known to have its wider code."""
+        return bool(self.unmeasured) and len(self.unmeasured) == sum(
+            each.rows > 0 for each in self.expected
+        )
+
+    @property
+    def stalled(self) -> bool:
+        """Whether optimizations wait for something that starts the optimizer."""
+        if self.optimizations is not None and self.optimizations.queued is not None:
+            return self.optimizations.stalled and self.colour != YELLOW
+        return self.colour == GREY
+
+    @property
+    def waiting(self) -> list[float]:
+        """KB of growing segments that are to be indexed."""
+        return [size for size in self.growing_sizes if 0 < self.threshold <= size]
+
+
+def codes_while_growing(target: Mapping[str, Any] | None, version: str | None) -> bool:
+    """Whether the engine gives this kind to segments without an index too."""
+    if version is not None and older(version, SINCE_GROWING):
+        return False
+    return any(kind in (target or {}) for kind in IN_GROWING_SEGMENTS)
+
+
+def wide(target: Mapping[str, Any] | None) -> bool:
+    """Whether these are binary codes of more than one bit."""
+    return ((target or {}).get("binary") or {}).get("encoding") in WIDE
+
+
+def obeys(segment: Segment, target: Mapping[str, Any] | None) -> bool:
+    """Whether a segment holds just the codes that are configured."""
+    if not target or not segment.codes:
+        return not target and not segment.codes
+    if same_config(segment.codes, target):
+        return True
+    wanted = from_native({"quantization_config": target})
+    return from_native({"quantization_config": segment.codes}) == wanted
+
+
+def widest(telemetry: Telemetry | None, vectors: Mapping[str, Vector], name: str) -> list[float]:
+    """KB of the widest vector of each segment, in the order of ``telemetry.segments[name]``."""
+    if telemetry is None:
+        return []
+    sizes = [0.0] * len(telemetry.segments.get(name, ()))
+    for other, vector in vectors.items():
+        for at, segment in enumerate(telemetry.segments.get(other, ())):
+            if at < len(sizes):
+                sizes[at] = max(sizes[at], kilobytes(segment.rows, vector))
+    return sizes
+
+
+def status_of(observation: Observation) -> Status:
+    """The state, its reason and the evidence for it."""
+    evidence = _evidence(observation)
+    if observation.telemetry is None:
+        return _unseen(observation, evidence)
+    if not observation.target:
+        return _without_target(observation, evidence)
+    if observation.count == 0:
+        return Status(
+            State.UNKNOWN,
+            "the collection has no such vectors yet, so there is nothing to see",
+            evidence=evidence,
+        )
+    if observation.config_conflict and observation.colour == YELLOW:
+        return _building(observation, observation.config_conflict, evidence)
+    missing = len(observation.expected) - len(observation.obeying)
+    if observation.colour == RED and missing:
+        return Status(
+            State.IGNORED,
+            f"the optimizer failed and stopped: {observation.optimizer_error}",
+            evidence=evidence,
+            advice="free disk or RAM on the server, then `qadapt apply`",
+        )
+    if missing:
+        reason = f"{missing} of {len(observation.expected)} segments have other codes or none"
+        return _building(observation, reason, evidence)
+    if observation.telemetry.rebuilding:
+        return _building(observation, "segments are being rebuilt for a changed setting", evidence)
+    if not observation.expected or observation.waiting:
+        return _without_index(observation, evidence)
+    if observation.all_unmeasured:
+        return _one_bit(observation, evidence)
+    if observation.telemetry.elsewhere:
+        return Status(
+            State.UNKNOWN,
+            f"active on this node; {observation.telemetry.elsewhere} shards or replicas "
+            "are on other "
+            "nodes, whose segments this node does not show",
+            evidence=evidence,
+            advice=VERIFY,
+        )
+    reported = [
+        _apart(observation),
+        f"{STALLED} (status {observation.colour})" if observation.stalled else "",
+    ]
+    return Status(State.ACTIVE, "; ".join(filter(None, reported)), evidence=evidence)
+
+
+def _unseen(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
+    configured = "configured" if observation.target else "not configured"
+    return Status(
+        State.UNKNOWN,
+        f"quantization is {configured}, but what the segments hold cannot be seen: "
+        f"{observation.unobserved}",
+        evidence=evidence,
+        advice=VERIFY,
+    )
+
+
+def _one_bit(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
+    rows = sum(each.present for each in observation.unmeasured)
+    return Status(
+        State.UNKNOWN,
+        f"{rows:,} of {observation.count:,} rows are in segments without an index: rows added to a "
+        "segment that was empty when it was set up are compared by one bit, and no optimization "
+        "is known to have built these segments from their rows",
+        evidence=evidence,
+        advice=indexing_threshold.how_to_index(observation.growing_sizes, "waits for the index"),
+    )
+
+
+def _without_target(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
+    holding = sum(each.codes is not None for each in observation.segments)
+    if not holding and observation.vector.datatype == "float16":
+        datatype = Evidence("GET /collections: datatype, fixed at creation", "float16")
+        return Status(State.ACTIVE, "the originals are 16-bit floats", None, (*evidence, datatype))
+    if not holding:
+        return Status(
+            State.ABSENT,
+            observation.config_conflict,
+            evidence=evidence,
+            advice=_advice_on_conflict(observation),
+        )
+    total = len(observation.segments)
+    reason = f"set to none, but {holding} of {total} segments still hold codes"
+    return Status(State.BUILDING, reason, 1 - holding / total, evidence, _advice(observation))
+
+
+def _without_index(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
+    if observation.waiting or (not observation.expected and observation.colour in (YELLOW, GREY)):
+        return _building(observation, "rows are waiting for their index", evidence)
+    return Status(
+        State.IGNORED,
+        indexing_threshold.why_ignored(
+            observation.target, observation.threshold, observation.growing_sizes, observation.count
+        ),
+        evidence=evidence,
+        advice=indexing_threshold.how_to_index(observation.growing_sizes, "waits for the index"),
+    )
+
+
+def _building(observation: Observation, reason: str, evidence: tuple[Evidence, ...]) -> Status:
+    total = len(observation.expected)
+    share = round(len(observation.obeying) / total, 4) if total else None
+    if observation.stalled:
+        reason += f"; {STALLED} (status {observation.colour})"
+    elif observation.colour == GREY:
+        reason += "; the optimizer waits (status grey)"
+    elif observation.colour == GREEN:
+        reason += "; the collection's status says green all the same"
+    return Status(State.BUILDING, reason, share, evidence, _advice(observation))
+
+
+def _advice(observation: Observation) -> str:
+    return _advice_on_conflict(observation) or ("" if observation.colour == YELLOW else APPLY)
+
+
+def _advice_on_conflict(observation: Observation) -> str:
+    return (
+        "`qadapt apply` sets both fields to the same place" if observation.config_conflict else ""
+    )
+
+
+def _apart(observation: Observation) -> str:
+    """What an active quantization leaves out, in words."""
+    one_bit = sum(each.present for each in observation.unmeasured)
+    if one_bit:
+        return (
+            f"{one_bit:,} of {observation.count:,} rows are in a segment without an "
+            "index: they are "
+            "compared by one bit until they are indexed"
+        )
+    rows = sum(each.present for each in observation.growing)
+    if not rows or observation.codes_while_growing:
+        return ""
+    return (
+        f"{rows:,} of {observation.count:,} rows are in a segment under the indexing threshold of "
+        f"{observation.threshold:,} KB and are compared by their floats"
+    )
+
+
+def _evidence(observation: Observation) -> tuple[Evidence, ...]:
+    reported = [
+        Evidence("GET /collections: quantization in force", observation.target),
+        Evidence("GET /collections: status", observation.colour),
+        Evidence("GET /collections: optimizer_status", observation.optimizer_error or "ok"),
+        Evidence("GET /collections: indexing_threshold (KB)", observation.threshold),
+        Evidence("rows", observation.count),
+    ]
+    if observation.optimizations is not None:
+        reported.append(Evidence("GET /optimizations: running", observation.optimizations.running))
+        if observation.optimizations.queued is not None:
+            reported.append(
+                Evidence("GET /optimizations: queued", observation.optimizations.queued)
+            )
+    if observation.telemetry is None:
+        reported.append(Evidence("GET /telemetry", observation.unobserved))
+    else:
+        reported += [
+            Evidence("telemetry: segments", len(observation.segments)),
+            Evidence("telemetry: segments indexed", len(observation.indexed)),
+            Evidence("telemetry: segments expected to hold codes", len(observation.expected)),
+            Evidence(
+                "telemetry: segments whose codes are those configured", len(observation.obeying)
+            ),
+            Evidence("telemetry: optimizations running", observation.telemetry.optimizing),
+            Evidence("telemetry: shards and replicas elsewhere", observation.telemetry.elsewhere),
+        ]
+    if wide(observation.target) and observation.telemetry is not None:
+        rows = sum(each.present for each in observation.unmeasured)
+        reported.append(Evidence("rows in segments not known to be built from rows", rows))
+    if observation.bytes_of is not None:
+        reported += [
+            Evidence("GET /memory: bytes of codes on disk", observation.bytes_of.disk),
+            Evidence("GET /memory: bytes of codes in RAM", observation.bytes_of.ram),
+            Evidence("GET /memory: bytes of codes in the page cache", observation.bytes_of.cached),
+        ]
+    elif observation.target:
+        reported.append(
+            Evidence(
+                "bytes of codes, computed",
+                code_bytes(observation.target, observation.vector, observation.count),
+            )
+        )
+    if observation.note:
+        reported.append(Evidence("client and server", observation.note))
+    return tuple(reported)

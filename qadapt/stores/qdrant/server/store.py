@@ -1,0 +1,619 @@
+"""``qdrant+http://...``: a Qdrant server, or the client's local mode, as a common store."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from qadapt.errors import (
+    AlreadyExistsError,
+    NotFoundError,
+    SpecError,
+    StoreError,
+    UnsupportedError,
+)
+from qadapt.model import (
+    Batch,
+    CollectionInfo,
+    CollectionSchema,
+    ExtraVector,
+    Finding,
+    Hits,
+    Id,
+    Kind,
+    Match,
+    Metric,
+    Quantization,
+    Rescore,
+    Step,
+    Vector,
+    filters,
+    vector_norms,
+)
+from qadapt.model.address import Address
+from qadapt.stores import checks
+from qadapt.stores.base import (
+    PAGE,
+    MappedQuantization,
+    OnProgress,
+    PayloadFidelity,
+    ScanRange,
+    Search,
+    require_supported,
+    unknown_kind,
+)
+from qadapt.stores.change_counter import ChangeCounter
+from qadapt.stores.client import ClientStore
+from qadapt.stores.qdrant import (
+    diagnostics,
+    extra_vectors,
+    float_fidelity,
+    mapping,
+    scan_ranges,
+    search_provenance,
+)
+from qadapt.stores.qdrant import version as qdrant_version
+from qadapt.stores.qdrant.date_ranges import resolved
+from qadapt.stores.qdrant.filters import has_vector, to_models, unread_dates
+from qadapt.stores.qdrant.server import (
+    bulk_load,
+    changes,
+    collections,
+    copy_switch,
+    errors,
+    local_counter,
+    local_mode,
+    memory,
+    payload_indexes,
+    polling,
+    schema,
+    strict_mode,
+    telemetry,
+)
+from qadapt.stores.qdrant.server import rows as qdrant_rows
+from qadapt.stores.qdrant.server import search as qdrant_search
+from qadapt.stores.qdrant.server import snapshot as qdrant_snapshot
+from qadapt.stores.qdrant.server.connection import Connection, address_of, check_name, connect
+from qadapt.stores.qdrant.server.profile import PROFILE
+
+# Queries in one request.
+QUERIES = 100
+# How long a look at configuration and segments serves searches, in seconds. Changes of ours are
+# seen at once; those of others after so long.
+SNAPSHOT_SECONDS = 10.0
+METADATA = "qadapt"
+
+
+class QdrantStore(ClientStore[Connection]):
+    """A Qdrant server by REST or gRPC, or the local mode of its Python client.
+
+    Threads may share it as they may share its client. Cosine vectors are normalised by the server
+    as they are written (but for those whose squared norm is under 1.2e-7, or within 5e-7 of 1);
+    dot and euclidean float32 vectors come back bit for bit. An alias may be used wherever a
+    collection's name may, but for ``drop``.
+    """
+
+    profile = PROFILE
+
+    def __init__(
+        self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
+    ) -> None:
+        super().__init__(address, connection, disabled=disabled)
+        self._looks: dict[str, tuple[float, qdrant_snapshot.Snapshot]] = {}
+        # When a field of a collection was last seen to have no date that the engine does not read.
+        self._dated_at: dict[tuple[str, str], float] = {}
+        self._shown: telemetry.Shown | None = None
+
+    @classmethod
+    def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> QdrantStore:
+        return cls(address, connect(address), disabled=disabled)
+
+    @classmethod
+    def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> QdrantStore:
+        """A store on a ``QdrantClient`` of the user's, which is never closed by us.
+
+        Raises:
+            UnsupportedError: an asynchronous client.
+        """
+        address = address_of(client)
+        return cls(address, Connection(client, owned=False), disabled=disabled)
+
+    def survives_fork(self, connection: Connection) -> bool:
+        """Local mode in memory does: it has no socket, thread or file."""
+        return connection.local and connection.in_memory
+
+    # -- collections -------------------------------------------------------------------------
+
+    def collections(self) -> list[str]:
+        """Names of collections and of aliases, sorted."""
+        if self.connection.local:
+            return local_mode.names(self.connection)
+        found = self.connection.ask("GET", "/collections", doing="list collections")
+        real = [each["name"] for each in found["collections"]]
+        return sorted([*real, *qdrant_snapshot.visible_aliases(self.connection)])
+
+    def create(
+        self,
+        collection: str,
+        vectors: Mapping[str, Vector],
+        quantization: Mapping[str, Quantization],
+        collection_schema: CollectionSchema | None = None,
+    ) -> None:
+        made, natives = mapping.made(quantization, vectors, self._mapped)
+        more = collection_schema.extras if collection_schema else {}
+        collections.create(self.connection, collection, made, natives, more)
+
+    def drop(self, collection: str) -> None:
+        self._forget(collection)
+        collections.drop(self.connection, collection, self.collections)
+
+    def info(self, collection: str) -> CollectionInfo:
+        if self.connection.local:
+            raw = local_mode.info(self.connection, collection)
+            counts = self._counts(collection, raw)
+            whole = qdrant_rows.count(self.connection, collection, None, {})
+            return local_mode.collection_info(collection, raw, self.server(), whole, counts)
+        snapshot = self._snapshot(collection, fresh=True)
+        counts = self._counts(collection, snapshot.info)
+        whole = self._count(collection, snapshot.info, None)
+        sizes = memory.codes(self.connection, collection)
+        return qdrant_snapshot.collection_info(snapshot, self.server(), whole, counts, sizes)
+
+    @contextmanager
+    def survey(self) -> Iterator[None]:
+        if self.connection.local:
+            yield
+            return
+        self._shown = qdrant_snapshot.telemetry_of_all(self.connection)
+        try:
+            yield
+        finally:
+            self._shown = None
+
+    def _counts(self, collection: str, raw: schema.Info) -> dict[str, int]:
+        """Rows that have each vector."""
+        names = list(schema.described(raw))
+        if len(names) == 1 or qdrant_version.is_older(
+            self.connection.version, qdrant_version.HAS_VECTOR_SINCE
+        ):
+            whole = self._count(collection, raw, None)
+            return dict.fromkeys(names, whole)
+        return {name: self._count(collection, raw, has_vector(name)) for name in names}
+
+    def _count(self, collection: str, raw: schema.Info, condition: Any) -> int:
+        return qdrant_rows.count(self.connection, collection, condition, strict_mode.limits(raw))
+
+    def _raw(self, collection: str) -> schema.Info:
+        """The configuration, not older than ``SNAPSHOT_SECONDS``."""
+        if self.connection.local:
+            return local_mode.info(self.connection, collection)
+        return self._snapshot(collection).info
+
+    def _snapshot(self, collection: str, *, fresh: bool = False) -> qdrant_snapshot.Snapshot:
+        known = self._looks.get(collection)
+        now = time.monotonic()
+        if known is not None and not fresh and now - known[0] < SNAPSHOT_SECONDS:
+            return known[1]
+        try:
+            found = qdrant_snapshot.take_snapshot(self.connection, collection, self._shown)
+        except NotFoundError:
+            self._forget(collection)
+            raise NotFoundError.missing("collection", collection, self.collections()) from None
+        self._looks[collection] = (now, found)
+        return found
+
+    def _forget(self, collection: str) -> None:
+        self._looks.pop(collection, None)
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def write(self, collection: str, batch: Batch) -> None:
+        raw = self._raw(collection)
+        for name in batch.vectors:
+            if name in schema.params(raw):
+                schema.vector(raw, name, moved=True)
+        batch, ids = qdrant_rows.ready(batch, schema.movable(raw), schema.extra_vectors(raw))
+        most = strict_mode.cap(
+            strict_mode.limits(raw), "upsert_max_batchsize", qdrant_rows.CHUNK_ROWS
+        )
+        self._dated_at.clear()
+        qdrant_rows.write(self.connection, collection, batch, ids, most)
+
+    def delete(self, collection: str, ids: Sequence[Id]) -> None:
+        qdrant_rows.delete(self.connection, collection, ids)
+
+    def change_counter(self, collection: str) -> ChangeCounter | None:
+        # A server tells an operation number in its telemetry since 1.19 (`update_queue.op_num`),
+        # which was not seen to move with each write: no live server was at hand.
+        if not self.connection.local:
+            return None
+        return local_counter.read(self.connection, collection)
+
+    def count(self, collection: str, filter: Any = None) -> int:
+        raw = self._raw(collection)
+        return self._count(collection, raw, to_models(self._dated(collection, raw, filter)))
+
+    def fetch(
+        self,
+        collection: str,
+        ids: Sequence[Id],
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+    ) -> Batch:
+        wanted = self._wanted(self._raw(collection), vectors)
+        return qdrant_rows.fetch(self.connection, collection, ids, wanted, payload)
+
+    def read(
+        self,
+        collection: str,
+        *,
+        vectors: Sequence[str] | None = None,
+        payload: bool = True,
+        filter: Any = None,
+        page: int = PAGE,
+        scan_range: ScanRange | None = None,
+        after: Id | None = None,
+    ) -> Iterator[Batch]:
+        within = scan_ranges.range_of(scan_range, after)
+        raw = self._raw(collection)
+        size = strict_mode.cap(strict_mode.limits(raw), "max_query_limit", checks.page(page))
+        wanted = self._wanted(raw, vectors)
+        condition = to_models(self._dated(collection, raw, filter))
+
+        def smaller(refused: int) -> int:
+            """The rows of a page that a limit set since allows."""
+            now = strict_mode.limits(self._snapshot(collection, fresh=True).info)
+            return strict_mode.cap(now, "max_query_limit", refused)
+
+        return qdrant_rows.read(
+            self.connection, collection, wanted, payload, condition, size, within, smaller
+        )
+
+    def _dated(self, collection: str, raw: schema.Info, filter: Any) -> Any:
+        """The filter, with rows that the engine does not find by their dates.
+
+        That a field has none such is believed for ``SNAPSHOT_SECONDS``, as the configuration is.
+        """
+        size = strict_mode.cap(strict_mode.limits(raw), "max_query_limit", PAGE)
+        connection = self.connection
+
+        def rows(condition: Any, payload: bool, page: int) -> Iterator[Sequence[Any]]:
+            every = scan_ranges.Range()
+            return qdrant_rows.scroll(connection, collection, condition, (), payload, page, every)
+
+        def suspects(node: filters.Range) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+            key, now = (collection, node.field), time.monotonic()
+            if not connection.local and now - self._dated_at.get(key, -math.inf) < SNAPSHOT_SECONDS:
+                return
+            if next(rows(unread_dates(node.field), False, 1), None) is None:
+                self._dated_at[key] = now
+                return
+            for page in rows(unread_dates(node.field, node), True, size):
+                yield from ((record.id, record.payload or {}) for record in page)
+
+        return resolved(filter, suspects)
+
+    def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
+        raw = self._raw(collection)
+        return scan_ranges.split(qdrant_rows.some_ids(self.connection, collection, n, raw), n)
+
+    def _wanted(
+        self, raw: schema.Info, names: Sequence[str] | None
+    ) -> dict[str, Vector | ExtraVector]:
+        if names is None:
+            return dict(schema.movable(raw))
+        more = schema.extra_vectors(raw)
+        return {name: more.get(name) or schema.vector(raw, name, moved=True) for name in names}
+
+    def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
+        # A server keeps payloads as the engine does (not tried on one); local mode is Python's.
+        exact = self.connection.local or float_fidelity.is_exact(value)
+        return "exact" if exact else "lossy"
+
+    def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
+        problems = (
+            qdrant_version.datatype(each, self.connection.version) for each in vectors.values()
+        )
+        return next((problem for problem in problems if problem), None)
+
+    def uncopied(self, collection: str) -> Mapping[str, str]:
+        raw = self._raw(collection)
+        indexes = payload_indexes.unsupported_indexes(raw)
+        return {**schema.uncopied(raw), **({"payload-indexes": indexes} if indexes else {})}
+
+    def collection_schema(self, collection: str) -> CollectionSchema:
+        return CollectionSchema(extras=schema.extra_vectors(self._raw(collection)))
+
+    def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
+        reported = super().unsupported_schema(collection_schema.replace(extras={}))
+        version, local = self.connection.version, self.connection.local
+        return {
+            **reported,
+            **extra_vectors.unsupported(collection_schema.extras, version, local=local),
+        }
+
+    def payload_indexes(self, collection: str) -> Mapping[str, str]:
+        if self.connection.local:
+            return {}
+        return payload_indexes.indexes(self._snapshot(collection, fresh=True).info)
+
+    def unsupported_payload_index(self, kind: str) -> str | None:
+        if self.connection.local:
+            return "indexes on payloads have no effect in the client's local mode"
+        return unknown_kind(kind)
+
+    def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
+        if self.connection.local:
+            return {}
+        return payload_indexes.read_index_settings(self._snapshot(collection, fresh=True).info)
+
+    def create_payload_index(
+        self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        if problem := self.unsupported_payload_index(kind):
+            raise UnsupportedError(f"cannot index {key!r}: {problem}")
+        asked = {"type": kind, **settings} if settings else kind
+        payload_indexes.create_index(self.connection, collection, key, asked)
+        self._forget(collection)
+
+    # -- many rows at once -------------------------------------------------------------------
+
+    def bulk_load_settings(self, collection: str) -> Mapping[str, Any]:
+        return {} if self.connection.local else bulk_load.former(self.connection, collection)
+
+    def begin_bulk_load(self, collection: str) -> None:
+        bulk_load.begin(self.connection, collection)
+        self._forget(collection)
+
+    def end_bulk_load(self, collection: str, former: Mapping[str, Any]) -> None:
+        bulk_load.end(self.connection, collection, former)
+        self._forget(collection)
+
+    def settle(self, collection: str, progress: OnProgress, timeout: float) -> None:
+        if not self.connection.local:
+            bulk_load.settle(self.connection, collection, progress, timeout)
+
+    # -- searching ---------------------------------------------------------------------------
+
+    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+        qdrant_search.check(search)
+        local = self.connection.local
+        raw = self._raw(collection)
+        vector = schema.vector(raw, search.vector, moved=True)
+        limits = strict_mode.limits(raw)
+        strict_mode.check_search(limits, search)
+        snapshot = None if local else self._snapshot(collection)
+        codes = qdrant_search.NO_CODES if snapshot is None else snapshot.codes(search.vector)
+        search = dataclasses.replace(search, filter=self._dated(collection, raw, search.filter))
+        common = qdrant_search.template(search, codes, limits, local=local)
+        array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+        cosine = vector.metric is Metric.COSINE
+        array = vector_norms.prepared_queries(
+            array, vector.datatype, cosine=cosine, normalizes_cosine=True
+        )
+        size = strict_mode.cap(limits, "search_max_batchsize", QUERIES)
+        found = []
+        for start in range(0, len(array), size):
+            scan_range = array[start : start + size]
+            found += qdrant_rows.query(self.connection, collection, scan_range, common)
+        if snapshot is not None and qdrant_search.depends_on_snapshot(search, codes):
+            codes = self._codes_now(collection, search.vector, snapshot)
+        version = self.connection.version
+        reported = qdrant_search.how(search, codes, version, vector.metric, local=local)
+        return qdrant_search.hits(found, search, vector, reported)
+
+    def limit_rescore(self, collection: str, rescore: Rescore) -> Rescore:
+        return strict_mode.allowed(strict_mode.limits(self._raw(collection)), rescore)
+
+    @property
+    def search_alters_vectors(self) -> bool:
+        # The client's local mode divides the stored vectors by their lengths in place, each time
+        # (qdrant_client/local/distances.py, cosine_similarity).
+        return self.connection.local
+
+    def max_results(self, collection: str) -> int:
+        limits = strict_mode.limits(self._raw(collection))
+        return strict_mode.cap(limits, "max_query_limit", self.traits.max_k)
+
+    def _codes_now(
+        self, collection: str, vector: str, snapshot: qdrant_snapshot.Snapshot
+    ) -> search_provenance.Codes:
+        """What segments held while they were searched: as looked at, unless that was changed.
+
+        Codes come by a change of the configuration, so that alone is asked for again where the
+        segments were settled.
+        """
+        if snapshot.settled(vector):
+            names = {"collection_name": collection}
+            doing = f"read {collection!r}"
+            info = self.connection.ask("GET", collections.PATH, doing=doing, names=names)
+            if vector in schema.params(info) and (
+                schema.in_force(info, vector) == schema.in_force(snapshot.info, vector)
+            ):
+                return snapshot.codes(vector)
+        return self._snapshot(collection, fresh=True).codes(vector)
+
+    # -- quantization ------------------------------------------------------------------------
+
+    def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
+        version = self.connection.version
+        if quantization.kind is Kind.FLOAT16 and vector.datatype == "float32":
+            wanted = vector.replace(datatype="float16")
+            problem = qdrant_version.datatype(wanted, version)
+            if problem:
+                return MappedQuantization(None, quantization, Match.unsupported(problem, "scalar"))
+            return mapping.to_native(quantization, wanted, version)
+        return qdrant_version.check_version(
+            mapping.to_native(quantization, vector, version), version
+        )
+
+    def _mapped(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
+        if quantization.kind is not Kind.NONE and self.connection.local:
+            raise UnsupportedError(
+                f"no {quantization} here: {local_mode.RULE}", hint=local_mode.ADVICE
+            )
+        return require_supported(self.map(quantization, vector), quantization, self.name)
+
+    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
+        if self.connection.local:
+            return self._local_steps(info, vector, quantization)
+        snapshot = self._snapshot(info.name, fresh=True)
+        about = schema.vector(snapshot.info, vector)
+        mapped = self._mapped(quantization, about)
+        rows = info.vectors[vector].count
+        seen = snapshot.observation(vector, rows)
+        known = qdrant_snapshot.vector_info(vector, seen, snapshot)
+        if mapped.target.kind is Kind.FLOAT16 and about.datatype == "float32":
+            if schema.in_force(snapshot.info, vector):
+                raise UnsupportedError(
+                    f"the vector {vector!r} has codes: float16 replaces the originals, and codes "
+                    "come on top of them",
+                    hint="plan `none` first, then float16",
+                )
+            return self.recreate_steps(info, vector, about.replace(datatype="float16"))
+        if mapped.target.kind is Kind.NONE and about.datatype == "float16":
+            mapped = MappedQuantization(
+                mapped.native, quantization.replace(kind=Kind.FLOAT16), mapped.match
+            )
+        return changes.steps(known, snapshot.info, seen, mapped, self.connection.version)
+
+    def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
+        """The step to another datatype or metric: recreate, copy, switch the alias.
+
+        Raises:
+            UnsupportedError: the name is no alias, or the server lacks the datatype.
+        """
+        problem = qdrant_version.datatype(wanted, self.connection.version)
+        if problem:
+            raise UnsupportedError(problem, hint="choose another datatype")
+        snapshot = self._snapshot(info.name, fresh=True)
+        schema.vector(snapshot.info, vector, moved=True)
+        taken = dict.fromkeys(self.collections(), "")
+        return copy_switch.steps(snapshot, info.vectors[vector], wanted, taken)
+
+    def _local_steps(
+        self, info: CollectionInfo, vector: str, quantization: Quantization
+    ) -> list[Step]:
+        about = info.vectors[vector]
+        if quantization.kind is Kind.NONE and about.quantization.kind is Kind.NONE:
+            return []
+        raise UnsupportedError(f"no {quantization} here: {local_mode.RULE}", hint=local_mode.ADVICE)
+
+    def run(
+        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
+    ) -> None:
+        op = request.get("op")
+        if op == changes.PATCH:
+            changes.check_request(request)
+            polling.patch(self.connection, collection, request["body"])
+            vector = request["vector"]
+        elif op in (copy_switch.RECREATE, copy_switch.SWITCH):
+            copy_switch.check_request(request)
+            copy_switch.run(self.connection, request, progress, timeout)
+            self._forget(collection)
+            vector = next(iter(request.get("vectors") or schema.described(self._raw(collection))))
+        else:
+            known = (changes.PATCH, copy_switch.RECREATE, copy_switch.SWITCH)
+            raise SpecError.unknown("request", str(op), known, where=self.name)
+        self._forget(collection)
+        polling.settle(self.connection, collection, vector, progress, timeout)
+        self._forget(collection)
+
+    # -- aliases -----------------------------------------------------------------------------
+
+    def aliases(self) -> Mapping[str, str]:
+        if self.connection.local:
+            return local_mode.aliases(self.connection)
+        return qdrant_snapshot.visible_aliases(self.connection)
+
+    def switch_alias(self, alias: str, collection: str) -> None:
+        known = self.aliases()
+        real = [name for name in self.collections() if name not in known]
+        if collection not in real:
+            raise NotFoundError.missing("collection", collection, real)
+        if alias in real:
+            raise AlreadyExistsError(
+                f"{alias!r} is a collection's own name: no alias can be called so",
+                hint="rename the alias, or drop that collection first",
+            )
+        if self.connection.local:
+            local_mode.switch_alias(self.connection, alias, collection)
+        else:
+            copy_switch.switch(self.connection, check_name(alias), collection)
+        self._forget(alias)
+
+    def drop_alias(self, alias: str) -> None:
+        known = self.aliases()
+        if alias not in known:
+            raise NotFoundError.missing("alias", alias, known)
+        if self.connection.local:
+            local_mode.drop_alias(self.connection, alias)
+        else:
+            copy_switch.drop_alias(self.connection, alias)
+        self._forget(alias)
+
+    # -- doctor ------------------------------------------------------------------------------
+
+    def findings(
+        self, info: CollectionInfo, options: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        found = diagnostics.common(self.address, info, options or {})
+        if self.connection.local:
+            return found + diagnostics.green_without_codes(self.address, info, "green")
+        snapshot = self._snapshot(info.name)
+        for vector in info.vectors.values():
+            seen = snapshot.observation(vector.name, vector.count)
+            if vector.quantized_by != "store":
+                continue
+            if seen.target and not seen.codes_while_growing:
+                rows = sum(each.present for each in seen.growing)
+                found += diagnostics.small_segments(
+                    self.address, info, vector, rows, seen.threshold
+                )
+            rows = sum(each.present for each in seen.unmeasured)
+            found += diagnostics.one_bit(self.address, info, vector, rows)
+            if vector.quantization.rescore is not None:
+                allowed = self.limit_rescore(info.name, vector.quantization.rescore)
+                found += diagnostics.over_the_limit(self.address, info, vector, allowed)
+        return found + diagnostics.green_without_codes(self.address, info, snapshot.colour)
+
+    # -- settings ----------------------------------------------------------------------------
+
+    def load_settings(self, collection: str) -> Mapping[str, Any] | None:
+        if not self._has_metadata:
+            return None
+        found = schema.metadata(self._snapshot(collection).info).get(METADATA)
+        return found if isinstance(found, Mapping) else {}
+
+    def save_settings(self, collection: str, settings: Mapping[str, Any]) -> bool:
+        if not self._has_metadata:
+            return False
+        if self.load_settings(collection) == dict(settings):
+            return True
+        self._forget(collection)
+        # The server merges metadata by key, and null takes a key out.
+        body = {"metadata": {METADATA: dict(settings) or None}}
+        names = {"collection_name": collection}
+        doing = f"keep the settings of {collection!r}"
+        path = "/collections/{collection_name}"
+        with errors.first_of_its_step():
+            self.connection.ask("PATCH", path, body, doing=doing, names=names)
+        kept = schema.metadata(self._snapshot(collection, fresh=True).info).get(METADATA) or {}
+        if kept != dict(settings):
+            raise StoreError(
+                f"the server does not keep metadata.{METADATA} as it was sent: sent "
+                f"{dict(settings)!r}, kept {kept!r}"
+            )
+        return True
+
+    @property
+    def _has_metadata(self) -> bool:
+        local, version = self.connection.local, self.connection.version
+        return not local and not qdrant_version.is_older(version, qdrant_version.METADATA_SINCE)

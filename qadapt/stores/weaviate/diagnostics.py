@@ -1,0 +1,34 @@
+"""What Weaviate alone shows: a schema that says compressed, and shards that do not."""
+
+from __future__ import annotations
+
+from qadapt.model import CollectionInfo, Finding, Kind, Severity, State, VectorInfo
+from qadapt.model.address import Address
+from qadapt.stores.cli_commands import command
+
+SOURCE = (
+    "https://docs.weaviate.io/weaviate/configuration/compression; run on 1.39.0: PQ and SQ set at "
+    "creation never compress by themselves"
+)
+
+
+def findings(address: Address, info: CollectionInfo) -> list[Finding]:
+    """Of all vectors."""
+    return [
+        Finding(
+            "schema-only",
+            Severity.WARNING,
+            vector.name,
+            f"the schema says {vector.quantization.kind}, but {vector.status.reason}",
+            vector.status.evidence,
+            command("apply", address, info, vector.name, vector.quantization),
+            SOURCE,
+        )
+        for vector in info.vectors.values()
+        if _only_said(vector)
+    ]
+
+
+def _only_said(vector: VectorInfo) -> bool:
+    coded = vector.quantization.kind is not Kind.NONE and vector.quantized_by == "store"
+    return coded and vector.status.state in (State.IGNORED, State.BUILDING)

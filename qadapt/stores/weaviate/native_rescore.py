@@ -1,0 +1,74 @@
+"""How an index scores its candidates again, as its configuration says.
+
+docs/engines/weaviate.md#rescoring
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qadapt.model import Rescore
+from qadapt.stores.weaviate import index_config
+from qadapt.stores.weaviate.schema import FLAT, HFRESH
+
+# How many results a default search is told for, where the engine's rule depends on them.
+K = 10
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """How an index scores candidates again (docs/engines/weaviate.md#rescoring).
+
+    Attributes:
+        limit: its rescoreLimit; None where there is none (hnsw with BQ or PQ).
+        off: whether it does not at all.
+        most: the most results it gives; None for no such limit (hfresh up to 1.39 has one).
+    """
+
+    limit: int | None
+    off: bool
+    most: int | None = None
+
+    def candidates(self, index: str, k: int, ef: int) -> int:
+        """How many rows are scored exactly in a search for ``k``; 0 for none."""
+        if self.off:
+            return 0
+        if index == FLAT:
+            return max(k, self.limit or 0)
+        if index == HFRESH:
+            return self.limit or index_config.RESCORE_HFRESH
+        seen = max(ef, k) if ef > 0 else max(k, min(max(8 * k, 100), 500))
+        return min(seen, self.limit) if self.limit is not None and self.limit >= k else seen
+
+
+def of(native: Mapping[str, Any]) -> Rescoring:
+    """How an index scores again; without a quantizer it compares floats and has nothing to."""
+    found = index_config.quantizer(native)
+    index = native["vectorIndexType"]
+    if found is None:
+        return Rescoring(None, off=True)
+    name, block = found
+    limit = block.get("rescoreLimit")
+    if index == HFRESH:
+        return Rescoring(
+            int(limit or index_config.RESCORE_HFRESH), off=False, most=int(limit or 0) or None
+        )
+    if name in ("sq", "rq") and index != FLAT:
+        value = int(index_config.RESCORE_SQ if limit is None else limit)
+        return Rescoring(value, off=value == 0)
+    return Rescoring(int(limit or 0) if index == FLAT else None, off=False)
+
+
+def default_rescore(native: Mapping[str, Any]) -> Rescore | None:
+    """What a search that says nothing gets, told for 10 results: the rule depends on k."""
+    if index_config.quantizer(native) is None:
+        return None
+    index = native["vectorIndexType"]
+    rule = of(native)
+    if rule.off:
+        return Rescore(source="off")
+    halves = index_config.halves(native["vectorIndexConfig"], index)
+    ef = int(halves[0].get("ef", -1))
+    return Rescore(max(1.0, rule.candidates(index, K, ef) / K))

@@ -1,0 +1,211 @@
+"""A ``Search`` as Weaviate's own queries, and their answers as ``Hits``.
+
+A query has no word for rescoring, oversampling, ef or an exact search
+(docs/engines/weaviate.md#rescoring): the one lever is its limit. So ``f`` is had by asking for
+``ceil(f * k)`` results, which the server scores by the floats, and keeping ``k``. Whether it did
+score again, its own profile of the first query tells; without one (before 1.36.9) the
+configuration is believed, and the notes say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.errors import DimensionError, SpecError, StoreError, UnsupportedError
+from qadapt.model import Batch, Hits, Id, Metric, SearchProvenance, Vector
+from qadapt.model.capabilities import older
+from qadapt.stores import brute_force
+from qadapt.stores.base import Search
+from qadapt.stores.weaviate import index_config, native_rescore
+from qadapt.stores.weaviate.connection import Connection, proto
+from qadapt.stores.weaviate.query_message import query_message
+from qadapt.stores.weaviate.schema import Field, Layout
+
+OPTIONS = ("ignore_quantization",)
+MOST = 10_000
+PROFILE_SINCE = "1.36.9"
+HFRESH_ANY_LIMIT = "1.40"
+_RESCORED = "knn_search_rescore_took"
+
+ALL_READ = "Weaviate has no search without its index: all rows were read, and scored by qadapt"
+ALWAYS = "this index scores its candidates by the originals whatever a query says"
+NOT_IN_USE = "its codes are not in use: Weaviate searched the floats (`qadapt inspect` tells why)"
+BELIEVED = "as configured: this version has no profile of a query that tells who rescored"
+
+
+def check(search: Search, field: Field, queries: npt.NDArray[np.float32], version: str) -> None:
+    """Refuse what the server would answer with nothing, or not at all.
+
+    Raises:
+        SpecError, DimensionError, UnsupportedError
+    """
+    for name in search.options:
+        if name not in OPTIONS:
+            raise SpecError.unknown("search option", name, OPTIONS, where="weaviate")
+    # On RQ, and on BQ of as many words, the server finds nothing and says nothing.
+    if field.dim is not None and queries.shape[1] != field.dim:
+        raise DimensionError(field.dim, queries.shape[1], what="queries")
+    if search.rescore is not None and search.rescore.source == "codes":
+        raise UnsupportedError(
+            "Weaviate holds no finer codes to rescore by", hint="rescore by the originals"
+        )
+    if field.index == "hfresh" and older(version, HFRESH_ANY_LIMIT):
+        _check_hfresh(search, field)
+
+
+def _check_hfresh(search: Search, field: Field) -> None:
+    if dict(field.config.get("rq") or {}).get("rescoreLimit") == 0:
+        raise UnsupportedError(
+            "hfresh with rescoreLimit 0: the server takes it, and each search of it fails there",
+            hint="set rq.rescoreLimit of the collection, 350 by default",
+        )
+    most = native_rescore.of(field.native).most
+    if most is not None and search.k > most:
+        raise UnsupportedError(
+            f"hfresh gives at most rescoreLimit results, {most:,} here and not {search.k:,}",
+            hint="raise rq.rescoreLimit of the collection, or ask for fewer",
+        )
+
+
+def limit(search: Search, field: Field) -> tuple[int, tuple[str, ...]]:
+    """How many results are asked for, and what a reader must know of it."""
+    if (
+        search.rescore is None
+        or not search.rescore.on
+        or index_config.quantizer(field.native) is None
+    ):
+        return search.k, ()
+    wanted = search.rescore.candidates(search.k)
+    # A server from HFRESH_ANY_LIMIT on would give more than `most`; it is not asked for.
+    most = min(MOST, native_rescore.of(field.native).most or MOST)
+    if wanted <= most:
+        return wanted, ()
+    return most, (f"Weaviate gives at most {most:,} here: so many candidates, not {wanted:,}",)
+
+
+def run(
+    connection: Connection,
+    layout: Layout,
+    tenant: str,
+    field: Field,
+    queries: npt.NDArray[np.float32],
+    search: Search,
+    filter: Any,
+) -> Hits:
+    """Search each query, several at once."""
+    count, notes = limit(search, field)
+    profiled = not older(connection.version, PROFILE_SINCE)
+    requests = (
+        _request(
+            *(connection, layout, tenant, field, query, count, filter),
+            profile=profiled and at == 0,
+        )
+        for at, query in enumerate(np.ascontiguousarray(queries, dtype="<f4"))
+    )
+    rows: list[list[tuple[Id, float]]] = []
+    seen: bool | None = None
+    for answer in connection.ask_many("Search", requests, doing=f"search {layout.name!r}"):
+        if profiled and not rows:
+            seen = _rescored(answer)
+        rows.append(_row(answer, field.metric, layout, search.k))
+    return Hits.from_rows(rows, search.k, how(search, field, count, seen, notes))
+
+
+def _request(
+    connection: Connection,
+    layout: Layout,
+    tenant: str,
+    field: Field,
+    query: npt.NDArray[np.float32],
+    limit: int,
+    filter: Any,
+    *,
+    profile: bool,
+) -> Any:
+    search = proto().search_get_pb2
+    asked = {"query_profile": True} if profile and hasattr(search, "QueryProfile") else {}
+    return search.SearchRequest(
+        collection=layout.real,
+        tenant=tenant,
+        limit=limit,
+        near_vector=query_message(connection, field, query),
+        filters=filter,
+        metadata=search.MetadataRequest(uuid=True, distance=True, **asked),
+        properties=search.PropertiesRequest(),
+        uses_123_api=True,
+        uses_125_api=True,
+        uses_127_api=True,
+    )
+
+
+def _rescored(answer: Any) -> bool | None:
+    """Whether the server scored candidates again, by its profile; None where it tells nothing."""
+    shards = getattr(getattr(answer, "query_profile", None), "shards", ())
+    details = [dict(each.details) for shard in shards for each in shard.searches.values()]
+    return any(_RESCORED in each for each in details) if details else None
+
+
+def _row(answer: Any, metric: Metric, layout: Layout, k: int) -> list[tuple[Id, float]]:
+    """(id, score) of one query's hits, higher is better, in the metric's unit."""
+    found: list[tuple[Id, float]] = []
+    for row in answer.results[:k]:
+        distance = row.metadata.distance
+        if distance != distance:
+            raise StoreError(
+                f"could not search {layout.name!r}: the server gave a distance that is no number "
+                f"for {row.metadata.id}",
+                hint="its vector holds NaN, which comes first in every search: delete or repair it",
+            )
+        score = 1.0 - distance if metric is Metric.COSINE else -distance
+        found.append((row.metadata.id, score))
+    return found
+
+
+def how(
+    search: Search, field: Field, count: int, seen: bool | None, notes: tuple[str, ...] = ()
+) -> SearchProvenance:
+    """Who searched and who rescored.
+
+    Args:
+        count: results asked for of each query.
+        seen: whether the server rescored, as it told; None where it did not tell.
+    """
+    chosen = "store default" if search.rescore is None else "call"
+    if index_config.quantizer(field.native) is None:
+        return SearchProvenance("store", "none", 1.0, 0, "none", "exact", chosen, notes)
+    rule = native_rescore.of(field.native)
+    if rule.off:
+        return SearchProvenance("store", "none", 1.0, 0, "none", "approximate", chosen, notes)
+    if seen is False and field.index == "hnsw":
+        return SearchProvenance(
+            "store", "none", 1.0, 0, "none", "exact", chosen, (*notes, NOT_IN_USE)
+        )
+    if search.rescore is not None and not search.rescore.on:
+        notes = (*notes, ALWAYS)
+    if seen is None and field.index == "hnsw":
+        notes = (*notes, BELIEVED)
+    asked = search.rescore
+    factor = asked.oversampling if asked is not None and asked.on else count / search.k
+    ef = int(field.config.get("ef", -1))
+    scored = max(count, rule.candidates(field.index, count, ef))
+    return SearchProvenance("store", "store", factor, scored, "originals", "exact", chosen, notes)
+
+
+def exact(
+    pages: Iterator[Batch], name: str, vector: Vector, queries: npt.NDArray[np.float32], k: int
+) -> Hits:
+    """The best rows of all, by the floats that were read."""
+    return brute_force.exact_search(pages, name, vector, queries, k, ALL_READ)
+
+
+def payloads(ids: npt.NDArray[np.object_], batch: Batch) -> list[list[dict[str, Any] | None]]:
+    """Payloads in the shape of the ids."""
+    rows = batch.payloads or ({},) * len(batch)
+    known = dict(zip(batch.ids, rows, strict=True))
+    return [
+        [None if key is None else dict(known.get(key, {})) for key in row] for row in ids.tolist()
+    ]

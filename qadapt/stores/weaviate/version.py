@@ -1,0 +1,49 @@
+"""Which Weaviate is asked, and from which version it has what.
+
+docs/engines/weaviate.md#quantizers
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qadapt.model.capabilities import older
+
+SINCE_NAMED = "1.24"
+SINCE_TENANTS = "1.20"
+SINCE_PQ = "1.18"
+SINCE_BQ_HNSW = "1.24"
+SINCE_BQ_FLAT = "1.23"
+SINCE_SQ = "1.26"
+SINCE_RQ8 = "1.32"
+SINCE_RQ1 = "1.33"
+SINCE_RQ4 = "1.39"
+SINCE_RQ_FLAT = "1.34"
+SINCE_DYNAMIC = "1.25"
+SINCE_HFRESH = "1.36"
+# A new named vector of a collection that is there.
+SINCE_ADD_VECTOR = "1.31"
+SINCE_ALIAS = "1.32"
+SINCE_SKIP_DEFAULT = "1.33"
+SINCE_MULTI = "1.29"
+# Over gRPC: Aggregate, and the field `vectors` of a query.
+SINCE_AGGREGATE = "1.29"
+SINCE_VECTORS = "1.29"
+
+
+@dataclass(frozen=True)
+class ServerVersion:
+    """What is asked; None is the newest version."""
+
+    version: str | None = None
+
+    def has(self, since: str) -> bool:
+        """Whether a server is not older."""
+        return self.version is None or not older(self.version, since)
+
+    @property
+    def words(self) -> str:
+        return f"Weaviate {self.version}" if self.version else "Weaviate"
+
+
+NEWEST = ServerVersion()

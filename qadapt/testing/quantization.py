@@ -1,0 +1,216 @@
+"""Conformance of searching and of quantization: obeyed or refused, and seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Change, Collection, Database
+from qadapt.errors import SpecError, UnsupportedError
+from qadapt.model import Hits, MatchLevel, Plan, Symbol
+from qadapt.testing.data import Sample
+from qadapt.testing.suite import Suite
+
+# Every setting that a store may have. A store that has one not must say so, and what would do.
+SETTINGS = (
+    "float16",
+    "scalar",
+    "scalar:bits=4",
+    "product:ratio=4",
+    "product:ratio=16",
+    "product:ratio=64",
+    "rotational:bits=1",
+    "rotational:bits=1.5",
+    "rotational:bits=2",
+    "rotational:bits=4",
+    "rotational:bits=8",
+    "binary",
+    "binary:bits=1.5",
+    "binary:bits=2",
+    "binary:query_bits=4",
+    "binary:query_bits=8",
+)
+OFF = qa.Rescore(source="off")
+
+
+class SearchTests(Suite):
+    """Exact searches, filters, short results."""
+
+    def test_fewer_rows_than_k_are_padded(self, database: Database) -> None:
+        collection = database.create(self.name, dim=4, metric="dot")
+        collection.write(qa.Batch(self.keys(2), {"": np.eye(2, 4)}))
+        hits = collection.search(np.eye(3, 4), k=4)
+        assert hits.ids.shape == hits.scores.shape == (3, 4)
+        assert hits.ids[0].tolist()[2:] == [None, None]
+        assert np.isnan(hits.scores[:, 2:]).all()
+        assert hits.scores.dtype == np.float32
+
+    def test_a_batch_of_queries_is_each_query_alone(
+        self, filled: Collection, sample: Sample
+    ) -> None:
+        together = filled.search(sample.queries[:30], k=self.k, exact=True)
+        for at in range(30):
+            alone = filled.search(sample.queries[at], k=self.k, exact=True)
+            assert alone.ids.tolist() == [together.ids[at].tolist()]
+        assert self.recall(filled.search(sample.queries, k=self.k, exact=True), sample) == 1
+
+    @pytest.mark.parametrize(
+        ("filter", "matching"),
+        [
+            ({"group": 3}, lambda row: row % 7 == 3),
+            ({"name": "row 12"}, lambda row: row == 12),
+            ({"group": [1, 2]}, lambda row: row % 7 in (1, 2)),
+            ({"group": {"gte": 2, "lt": 5}}, lambda row: 2 <= row % 7 < 5),
+            ({"any": [{"group": 0}, {"name": "row 1"}]}, lambda row: row % 7 == 0 or row == 1),
+            ({"all": [{"group": 0}, {"not": {"name": "row 7"}}]}, lambda r: r % 7 == 0 and r != 7),
+            ({"not": {"group": {"gt": 0}}}, lambda row: row % 7 == 0),
+        ],
+        ids=lambda value: str(value) if isinstance(value, dict) else "",
+    )
+    def test_filters(
+        self, filled: Collection, sample: Sample, filter: dict[str, Any], matching: Any
+    ) -> None:
+        wanted = [row for row in range(self.rows) if matching(row)]
+        try:
+            count = filled.count(filter=filter)
+        except UnsupportedError as error:
+            assert "not" in str(filter)
+            assert error.hint, "a refusal says what would do"
+            pytest.skip(f"the store has no such filter: {error.message}")
+        assert count == len(wanted)
+        found = [key for page in filled.read(filter=filter, vectors=()) for key in page.ids]
+        assert sorted(map(self.number, found)) == wanted
+        k = min(10, len(wanted))
+        hits = filled.search(sample.queries[:10], k=k, filter=filter, exact=True)
+        scores = sample.queries[:10] @ sample.rows[wanted].T
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        assert self.numbers(hits).tolist() == [[wanted[at] for at in row] for row in best]
+
+    def test_an_unknown_filter_word_is_refused(self, filled: Collection) -> None:
+        with pytest.raises(SpecError, match="gte"):
+            filled.search(np.ones(self.dim), filter={"group": {"gtee": 3}})
+
+
+class QuantizationTests(Suite):
+    """Each setting: planned, applied, seen, searched, undone."""
+
+    @pytest.mark.parametrize("text", SETTINGS)
+    def test_every_setting_is_obeyed_or_refused(
+        self, filled: Collection, sample: Sample, text: str
+    ) -> None:
+        wanted = qa.Quantization.parse(text)
+        before = filled.fetch(self.keys(self.rows)).vectors[""].tobytes()
+        try:
+            plan = filled.plan(wanted)
+        except UnsupportedError as error:
+            assert text not in self.must_support, error
+            assert error.hint, "a refusal says what would do"
+            assert filled.info().vectors[""].quantization == qa.none()
+            return
+        assert Plan.from_json(plan.to_json()).steps == plan.steps
+        assert all(step.reason and step.request for step in plan.steps)
+        if plan.match.level is MatchLevel.DIFFERS:
+            assert all(plan.match.differences)
+        change = plan.apply(yes=True, timeout=300)
+        assert change.state == "applied"
+        vector = filled.info().vectors[""]
+        assert vector.status.state is qa.State.ACTIVE, vector.status
+        assert vector.status.evidence
+        assert vector.quantization.codes_only == plan.target.codes_only
+        assert vector.code_bytes
+        assert vector.code_bytes < 1.5 * 4 * self.rows * self.dim
+
+        self.check_codes(filled, sample)
+
+        again = filled.plan(wanted)
+        assert not again.changes
+        assert [step.symbol for step in again.steps] == [Symbol.NOTHING]
+
+        self.check_undo(change, filled, sample)
+        assert filled.count() == self.rows
+        assert filled.fetch(self.keys(self.rows)).vectors[""].tobytes() == before
+
+    def check_undo(self, change: Change, filled: Collection, sample: Sample) -> None:
+        """Undo leaves no codes behind.
+
+        A store that has no way back overrides this.
+        """
+        change.undo(timeout=300)
+        vector = filled.info().vectors[""]
+        assert vector.quantization == qa.none()
+        assert vector.status.state is qa.State.ABSENT
+        hits = filled.search(sample.queries, k=self.k)
+        assert hits.how.scores == "exact"
+        assert hits.how.rescorer == "none"
+        assert self.recall(hits, sample) > 0.95, "codes are still in use"
+        assert self.recall(filled.search(sample.queries, k=self.k, exact=True), sample) == 1
+
+    def check_codes(self, filled: Collection, sample: Sample) -> None:
+        """Codes are in use: they lose something, and rescoring brings some of it back.
+
+        A store whose searches cannot leave the rescoring out overrides this.
+        """
+        off = filled.search(sample.queries, k=self.k, rescore=OFF)
+        assert off.how.scores == "approximate"
+        assert off.how.rescorer == "none"
+        lossy = self.recall(off, sample)
+        assert lossy < 1, "codes that lose nothing are not in use"
+        assert self.recall(self.rescored(filled, sample), sample) > lossy
+
+    def rescored(self, filled: Collection, sample: Sample) -> Hits:
+        """What is found with ten times as many candidates."""
+        hits = filled.search(sample.queries, k=self.k, rescore=qa.Rescore(10))
+        assert hits.how.scores == "exact"
+        assert hits.how.candidates >= 10 * self.k
+        self.check_scores(hits, sample)
+        return hits
+
+    def check_scores(self, hits: Hits, sample: Sample) -> None:
+        """Scores are those of the floats."""
+        found = sample.rows[self.numbers(hits)]
+        exact = np.einsum("qkd,qd->qk", found, sample.queries)
+        np.testing.assert_allclose(hits.scores, exact, atol=1e-5)
+
+    def test_a_remembered_rescore_is_used(self, filled: Collection, sample: Sample) -> None:
+        self.supported(filled, "binary")
+        filled.plan(qa.binary(rescore=6)).apply(yes=True, timeout=300)
+        hits = filled.search(sample.queries, k=self.k)
+        assert hits.how.oversampling == 6
+        assert hits.how.rescore_from == "collection"
+        reported = filled.search(sample.queries, k=self.k, rescore=2)
+        assert (reported.how.oversampling, reported.how.rescore_from) == (2, "call")
+        assert self.recall(hits, sample) > self.recall(reported, sample)
+
+    def test_from_one_kind_to_another_and_back(self, filled: Collection) -> None:
+        self.supported(filled, "scalar")
+        self.supported(filled, "binary")
+        filled.plan("scalar").apply(yes=True, timeout=300)
+        change = filled.plan("binary").apply(yes=True, timeout=300)
+        assert filled.info().vectors[""].quantization.kind is qa.Kind.BINARY
+        change.undo(timeout=300)
+        vector = filled.info().vectors[""]
+        assert vector.quantization.kind is qa.Kind.SCALAR
+        assert vector.status.state is qa.State.ACTIVE
+
+    def test_quantized_from_the_start(self, database: Database, sample: Sample) -> None:
+        plain = database.create(self.other, dim=self.dim)
+        self.supported(plain, "binary")
+        collection = database.create(self.name, dim=self.dim, quantization="binary:rescore=4")
+        collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}))
+        collection.plan("binary:rescore=4").apply(yes=True, timeout=300)
+        assert collection.info().vectors[""].status.state is qa.State.ACTIVE
+        lossy = collection.search(sample.queries, k=self.k, rescore=OFF)
+        assert self.recall(lossy, sample) < 1
+
+    def test_verify_sees_what_is(self, filled: Collection) -> None:
+        self.supported(filled, "binary")
+        filled.plan("binary:rescore=8").apply(yes=True, timeout=300)
+        report = filled.verify(k=self.k, queries=50)
+        assert report.matches_configuration
+        by_label = {each.label: each for each in report.recalls}
+        assert by_label["without rescoring"].recall < by_label["with rescoring"].recall
+        for each in report.recalls:
+            assert each.low <= each.recall <= each.high

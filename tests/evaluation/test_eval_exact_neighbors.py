@@ -1,0 +1,233 @@
+"""Exact truth: within a memory budget, kept while the collection stays, taken up where it was
+cut off, over a sample with its bound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection
+from qadapt.engines.nearest import Nearest
+from qadapt.errors import InputError, UnsupportedError
+from qadapt.evaluation import exact_neighbors
+from qadapt.evaluation.evaluate import evaluate
+from qadapt.evaluation.exact_neighbors import exact_truth, over_rows
+from qadapt.evaluation.query_input import resolve_queries
+from qadapt.stores.base import Progress
+from qadapt.testing import Sample, clustered
+
+ROWS, DIM, K = 900, 24, 10
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QADAPT_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def sample() -> Sample:
+    return clustered(ROWS, DIM, queries=30)
+
+
+@pytest.fixture
+def articles(live: Callable[[str], str], sample: Sample) -> Iterator[Collection]:
+    with qa.open(live("edge")) as db:
+        made = db.create("articles", dim=DIM)
+        made.write(qa.Batch(range(ROWS), {"": sample.rows}))
+        yield made
+
+
+def truth(made: Collection, queries: Any, **options: Any) -> exact_neighbors.GroundTruth:
+    store, vector = made._store, made.info().vectors[""].vector
+    asked = resolve_queries(store, made.name, "", vector, queries)
+    options.setdefault("progress", lambda _: None)
+    return exact_truth(store, made.name, "", vector, asked, K, **options)
+
+
+def right(queries: np.ndarray, rows: np.ndarray) -> list[list[int]]:
+    q, x = queries.astype(np.float64), rows.astype(np.float64)
+    q /= np.linalg.norm(q, axis=1, keepdims=True)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return np.argsort(-(q @ x.T), axis=1)[:, :K].tolist()
+
+
+class Cut:
+    """``read`` that breaks off after some pages, and that can read on from an id."""
+
+    def __init__(self, made: Collection, pages: int, *, after: bool = True) -> None:
+        self.whole, self.pages, self.after = made._store.read, pages, after
+        self.asked: list[Any] = []
+        made._store.read = self  # type: ignore[method-assign]
+
+    def __call__(self, name: str, **options: Any) -> Iterator[qa.Batch]:
+        start = options.pop("after", None)
+        self.asked.append(start)
+        if start is not None and not self.after:
+            raise UnsupportedError("edge reads whole collections alone")
+        return self._pages(
+            self.collection_of(name, **{**options, "page": 100}), start, options["page"]
+        )
+
+    def _pages(self, pages: Any, start: Any, page: int) -> Iterator[qa.Batch]:
+        for number, batch in enumerate(pages):
+            if start is not None and batch.ids[-1] <= start:
+                continue
+            if page != exact_neighbors.PROBES and number == self.pages:
+                raise KeyboardInterrupt
+            yield batch
+
+
+def test_a_small_memory_gives_the_same(articles: Collection, sample: Sample) -> None:
+    steps: list[Progress] = []
+    small = truth(articles, sample.queries, memory=88_000, cached=False, progress=steps.append)
+    assert small.ids == right(sample.queries, sample.rows)
+    assert len(steps) == -(-ROWS // 79)
+    assert steps[-1].done == steps[-1].total == ROWS
+
+
+@pytest.mark.parametrize(("dim", "queries"), [(384, 300), (32, 2_000)])
+def test_a_page_stays_within_the_budget(dim: int, queries: int) -> None:
+    import tracemalloc
+
+    budget = 24 * 2**20
+    page = exact_neighbors._page(dim, queries, budget)
+    random = np.random.default_rng(0)
+    rows = random.standard_normal((page, dim)).astype(np.float32)
+    asked = random.standard_normal((queries, dim)).astype(np.float32)
+    ids = np.arange(page).astype(object)
+    tracemalloc.start()
+    try:
+        Nearest(asked, qa.Vector(dim).metric, K + exact_neighbors.SPARE).add(rows, ids)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0.3 * budget < peak + rows.nbytes < 1.1 * budget
+
+
+def test_a_memory_that_holds_no_page_is_refused(articles: Collection, sample: Sample) -> None:
+    with pytest.raises(InputError, match="do not hold") as caught:
+        truth(articles, sample.queries, memory=10_000)
+    assert "at least" in (caught.value.hint or "")
+
+
+def test_it_is_kept_while_the_collection_stays(articles: Collection, sample: Sample) -> None:
+    first = truth(articles, sample.queries)
+    again = truth(articles, sample.queries)
+    assert not first.about.cached
+    assert again.about.cached
+    assert (again.ids, again.about.seconds) == (first.ids, first.about.seconds)
+    np.testing.assert_allclose(again.scores, first.scores)
+    assert not truth(articles, sample.queries, cached=False).about.cached
+    # A change of the codes changes no neighbour.
+    articles.plan("binary").apply(yes=True)
+    assert truth(articles, sample.queries).about.cached
+
+
+def test_another_query_or_a_written_row_makes_it_anew(articles: Collection, sample: Sample) -> None:
+    truth(articles, sample.queries)
+    assert not truth(articles, sample.queries[::-1].copy()).about.cached
+    articles.write(qa.Batch([ROWS], {"": sample.rows[:1]}))
+    assert not truth(articles, sample.queries).about.cached
+
+
+def test_a_changed_neighbour_makes_it_anew(articles: Collection, sample: Sample) -> None:
+    first = truth(articles, sample.queries)
+    last = first.ids[0][-1]
+    assert last >= exact_neighbors.PROBES  # else the fingerprint of the first rows tells it
+    changed = sample.rows.copy()
+    changed[last] = -changed[last]
+    articles.write(qa.Batch([last], {"": changed[last : last + 1]}))
+    again = truth(articles, sample.queries)
+    assert not again.about.cached
+    assert again.ids == right(sample.queries, changed)
+
+
+def test_a_damaged_cache_is_made_again(articles: Collection, sample: Sample, cache: Path) -> None:
+    truth(articles, sample.queries)
+    (kept,) = cache.rglob("truth.json")
+    kept.write_text(kept.read_text()[:100])
+    again = truth(articles, sample.queries)
+    assert not again.about.cached
+    assert again.ids == right(sample.queries, sample.rows)
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_what_was_cut_off_is_taken_up(
+    articles: Collection, sample: Sample, cache: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    monkeypatch.setattr(exact_neighbors, "SAVED_EVERY", 0.0)
+    cut = Cut(articles, 5, after=after)
+    with pytest.raises(KeyboardInterrupt):
+        truth(articles, sample.queries)
+    (partial,) = cache.rglob("partial.json")
+    assert json.loads(partial.read_text())["done"] == 500
+    cut.pages = -1
+    cut.asked.clear()
+    found = truth(articles, sample.queries)
+    # First the probe of the first rows, then from row 499 on; or whole, where that cannot be.
+    assert cut.asked == ([None, 499] if after else [None, 499, None])
+    assert found.ids == right(sample.queries, sample.rows)
+    assert found.about.rows == ROWS
+    assert not partial.exists()
+
+
+def test_a_querys_own_row_stays_out_of_a_truth_that_was_taken_up(
+    articles: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = truth(articles, 20, cached=False)
+    monkeypatch.setattr(exact_neighbors, "SAVED_EVERY", 0.0)
+    cut = Cut(articles, 3)
+    cut.pages = -1
+    asked = resolve_queries(articles._store, "articles", "", articles.info().vectors[""].vector, 20)
+    assert all(own not in row for own, row in zip(asked.own, plain.ids, strict=True))
+    assert truth(articles, 20).ids == plain.ids
+
+
+def test_over_rows_is_exact_search_of_these_rows(sample: Sample) -> None:
+    from qadapt.evaluation.ground_truth import Queries
+
+    batch = qa.Batch([f"r{at}" for at in range(ROWS)], {"": sample.rows})
+    asked = Queries(sample.queries, (None,) * len(sample.queries), "test")
+    known = over_rows(batch, "", qa.Vector(DIM), asked, K)
+    wanted = [[f"r{at}" for at in row] for row in right(sample.queries, sample.rows)]
+    assert known.ids == wanted
+
+
+# -- over a sample -------------------------------------------------------------------------------
+
+
+def test_truth_over_a_sample_bounds_recall_from_below(articles: Collection) -> None:
+    articles.plan("binary").apply(yes=True)
+    queries = clustered(ROWS, DIM, queries=150, seed=1).queries
+    exact = articles.evaluate(queries=queries, concurrency=()).results[0].recall
+    assert exact is not None and exact.value < 0.9
+    for seed in range(3):
+        found = articles.evaluate(queries=queries, concurrency=(), rows=300, seed=seed)
+        bounded = found.results[0]
+        assert not found.truth.exact
+        assert (found.truth.rows, found.truth.total_rows) == (300, ROWS)
+        assert "300 of 900 rows" in found.truth.bound
+        assert bounded.recall is not None
+        assert bounded.recall.low <= exact.value
+        assert bounded.recall.high == 1.0
+        assert bounded.ndcg is None and bounded.overlap is None
+
+
+def test_truth_over_a_sample_of_an_exact_search_misses_nothing(articles: Collection) -> None:
+    found = articles.evaluate(queries=100, concurrency=(), rows=450)
+    recall = found.results[0].recall
+    assert recall is not None
+    assert recall.value == 1.0
+    assert 0.98 < recall.low < 1.0
+
+
+def test_more_rows_than_there_are_is_all_of_them(articles: Collection) -> None:
+    found = evaluate(articles._store, "articles", "", queries=20, concurrency=(), rows=10_000)
+    assert found.truth.exact and found.truth.rows == ROWS

@@ -1,0 +1,65 @@
+"""Rows that a search of their own vector does not find, on stores that lose some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.evaluation.reachability import measure_reachability
+from qadapt.stores.base import silent
+from qadapt.stores.qdrant.edge.store import EdgeStore
+
+
+@pytest.fixture
+def database(live: Callable[[str], str]) -> Iterator[qa.Database]:
+    with qa.open(live("edge")) as opened:
+        yield opened
+
+
+def rows(count: int) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((count, 16)).astype(np.float32)
+
+
+def of(collection: Any) -> Any:
+    return measure_reachability(collection._store, collection.info(), "", silent)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
+def test_all_are_found(database: qa.Database, metric: str) -> None:
+    collection = database.create("articles", dim=16, metric=metric)
+    collection.write(qa.Batch(range(300), {"": rows(300) * np.linspace(1, 9, 300)[:, None]}))
+    found = of(collection)
+    assert (found.sampled, found.unreachable, found.words) == (300, (), "")
+
+
+def test_many_equal_rows_are_not_called_lost(database: qa.Database) -> None:
+    collection = database.create("articles", dim=16)
+    collection.write(qa.Batch(range(60), {"": np.repeat(rows(3), 20, axis=0)}))
+    assert of(collection).unreachable == ()
+
+
+def test_rows_that_searches_leave_out_are_named(
+    database: qa.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = database.create("articles", dim=16)
+    collection.write(qa.Batch(range(300), {"": rows(300)}))
+    native = EdgeStore.search
+
+    def forgetful(self: Any, name: str, queries: Any, search: Any) -> Any:
+        hits = native(self, name, queries, search)
+        for row in hits.ids:
+            row[[key is not None and key >= 290 for key in row]] = None
+        return hits
+
+    monkeypatch.setattr(EdgeStore, "search", forgetful)
+    found = of(collection)
+    assert sorted(found.unreachable) == list(range(290, 300))
+    assert "10 of 300" in found.words
+    assert "delete these rows and write them again" in found.words
+    report = collection.verify(queries=20)
+    assert report.reachability.unreachable == found.unreachable
+    assert found.words in report.notes

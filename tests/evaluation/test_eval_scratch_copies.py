@@ -1,0 +1,190 @@
+"""Copies: gone whatever happens; what a killed process leaves is removed by the next call."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import qadapt as qa
+from qadapt.api import Collection
+from qadapt.errors import StoreError
+from qadapt.evaluation import candidates as module
+from qadapt.evaluation.scratch_copies import PREFIX, scratch_copy
+from qadapt.local.scratch import remove_leftovers, unowned_collections
+from qadapt.stores.base import silent
+from qadapt.testing import clustered
+
+ROWS, DIM = 400, 16
+
+
+@pytest.fixture
+def database(live: Callable[[str], str]) -> Iterator[qa.Database]:
+    with qa.open(live("edge")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def articles(database: qa.Database) -> Collection:
+    made = database.create("articles", dim=DIM)
+    made.write(qa.Batch(range(ROWS), {"": clustered(ROWS, DIM).rows}))
+    return made
+
+
+def names(articles: Collection) -> list[str]:
+    return articles._store.collections()
+
+
+def notes_of_owners(state_folder: Path) -> list[Path]:
+    return list((state_folder / "copies").iterdir())
+
+
+def test_a_copy_is_there_in_the_block_and_gone_after_it(
+    articles: Collection, state_folder: Path
+) -> None:
+    store, rows = articles._store, articles.sample(50)
+    with scratch_copy(store, {"": qa.Vector(DIM)}, [rows], silent) as name:
+        assert name.startswith(PREFIX)
+        assert sorted(names(articles)) == sorted(["articles", name])
+        assert store.count(name) == 50
+        assert len(notes_of_owners(state_folder)) == 2  # who owns it, and that it lives
+    assert names(articles) == ["articles"]
+    assert notes_of_owners(state_folder) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+@pytest.mark.parametrize("moment", ["_Builder._settle", "Candidates._measured"])
+def test_a_copy_is_gone_after_whatever_happens(
+    articles: Collection,
+    state_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    moment: str,
+) -> None:
+    seen: list[str] = []
+
+    def broken(self: object, *_: object) -> None:
+        seen.extend(name for name in names(articles) if name.startswith(PREFIX))
+        raise error
+
+    monkeypatch.setattr(f"{module.__name__}.{moment}", broken)
+    with pytest.raises(error):
+        articles.evaluate("binary", queries=10, concurrency=())
+    assert seen
+    assert names(articles) == ["articles"]
+    assert notes_of_owners(state_folder) == []
+
+
+def test_a_copy_of_which_only_a_part_was_written_is_gone_too(
+    articles: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(articles._store, "write", broken)
+    with pytest.raises(KeyboardInterrupt):
+        articles.evaluate("binary", queries=10, concurrency=())
+    assert names(articles) == ["articles"]
+
+
+def test_a_living_owners_copy_is_left_alone(articles: Collection) -> None:
+    store, rows = articles._store, articles.sample(20)
+    with scratch_copy(store, {"": qa.Vector(DIM)}, [rows], silent) as name:
+        assert remove_leftovers(store) == []
+        assert name in names(articles)
+        assert unowned_collections(store) == []
+
+
+def test_somebody_elses_copy_is_told_and_left_alone(
+    database: qa.Database, articles: Collection
+) -> None:
+    database.create(PREFIX + "ffffffffffff", dim=DIM)
+    found = articles.evaluate(queries=10, concurrency=())
+    assert any(PREFIX + "ffffffffffff" in note for note in found.notes)
+    assert PREFIX + "ffffffffffff" in names(articles)
+
+
+def test_a_leftover_that_cannot_be_removed_is_told_and_tried_again(
+    articles: Collection, state_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, rows = articles._store, articles.sample(20)
+    with scratch_copy(store, {"": qa.Vector(DIM)}, [rows], silent) as name:
+        left = [
+            path.read_bytes() for path in notes_of_owners(state_folder) if path.suffix == ".json"
+        ]
+    # As a killed process leaves it: the collection and the note, and nobody who holds the lock.
+    store.create(name, {"": qa.Vector(DIM)}, {})
+    token = name.removeprefix(PREFIX)
+    (state_folder / "copies" / f"{token}.json").write_bytes(left[0])
+    whole = store.drop
+
+    def refused(_: str) -> None:
+        raise StoreError("the store is read-only")
+
+    monkeypatch.setattr(store, "drop", refused)
+    told = articles.evaluate(queries=10, concurrency=())
+    assert any("could not be removed: the store is read-only" in note for note in told.notes)
+    monkeypatch.setattr(store, "drop", whole)
+    told = articles.evaluate(queries=10, concurrency=())
+    assert any(name in note for note in told.notes)
+    assert names(articles) == ["articles"]
+    assert notes_of_owners(state_folder) == []
+
+
+_KILLED = """
+    import sys, time
+    import qadapt as qa
+    from qadapt.evaluation import candidates
+
+    def stay(self, *_):
+        print("built", flush=True)
+        time.sleep(60)
+
+    candidates.Candidates._measured = stay
+    with qa.open(sys.argv[1]) as db:
+        db["articles"].evaluate("binary", queries=10, concurrency=())
+"""
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
+def test_what_a_killed_process_left_is_removed_by_the_next_call(
+    live: Callable[[str], str], state_folder: Path, kill: signal.Signals
+) -> None:
+    url = live("edge")
+    with qa.open(url) as db:
+        made = db.create("articles", dim=DIM)
+        made.write(qa.Batch(range(ROWS), {"": clustered(ROWS, DIM).rows}))
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(_KILLED), url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "QADAPT_STATE_DIR": str(state_folder)},
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "built\n"
+        process.send_signal(kill)
+        process.wait(30)
+    end = time.monotonic() + 20
+    while True:  # the engine's lock goes a moment after the process
+        try:
+            with qa.open(url) as db:
+                left = [name for name in db._store.collections() if name.startswith(PREFIX)]
+                assert len(left) == (1 if kill == signal.SIGKILL else 0)
+                found = db["articles"].evaluate(queries=10, concurrency=())
+                assert db._store.collections() == ["articles"]
+            break
+        except qa.QadaptError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+    assert [name in " ".join(found.notes) for name in left] == [True] * len(left)
+    assert notes_of_owners(state_folder) == []

@@ -1,0 +1,128 @@
+"""Which values a typed field gives back, and what is said of scalar indexes; no engine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from qadapt.model import Quantization, State
+from qadapt.stores.milvus import payload_indexes, payload_validation
+from qadapt.stores.milvus.status import Observation, Segment, status_of
+from qadapt.stores.milvus.version import ServerVersion
+
+REAL = ServerVersion("2.3.5")
+LITE = ServerVersion("3.2.2", "lite")
+NEW = ServerVersion("2.6.6")
+
+VALUES: list[tuple[Any, str, dict[str, Any], str]] = [
+    ("äöüäö", "VARCHAR", {"max_length": 10}, "exact"),
+    ("äöüäöü", "VARCHAR", {"max_length": 10}, "dropped"),
+    ("", "VARCHAR", {"max_length": 1}, "exact"),
+    (1, "VARCHAR", {"max_length": 10}, "dropped"),
+    (2**63 - 1, "INT64", {}, "exact"),
+    (2**63, "INT64", {}, "dropped"),
+    (-(2**63), "INT64", {}, "exact"),
+    (True, "INT64", {}, "dropped"),
+    (1.0, "INT64", {}, "dropped"),
+    (-129, "INT8", {}, "dropped"),
+    (0.5, "FLOAT", {}, "exact"),
+    (0.1, "FLOAT", {}, "dropped"),
+    (1, "FLOAT", {}, "lossy"),
+    (2**24 + 1, "FLOAT", {}, "dropped"),
+    (1e300, "FLOAT", {}, "dropped"),
+    (math.inf, "DOUBLE", {}, "dropped"),
+    (0.1, "DOUBLE", {}, "exact"),
+    (2**53 + 1, "DOUBLE", {}, "dropped"),
+    (True, "DOUBLE", {}, "dropped"),
+    (0, "BOOL", {}, "dropped"),
+    (None, "BOOL", {}, "dropped"),
+    ({}, "JSON", {}, "exact"),
+    ('{"a": 1}', "JSON", {}, "dropped"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "kind", "params", "kept"), VALUES)
+def test_which_values_a_field_gives_back(
+    value: Any, kind: str, params: dict[str, Any], kept: str
+) -> None:
+    assert (
+        payload_validation.payload_fidelity(value, {"type": kind, "params": params}, REAL) == kept
+    )
+
+
+def test_lengths_count_characters_in_lite_and_bytes_on_a_server() -> None:
+    field = {"type": "VARCHAR", "params": {"max_length": 5}}
+    assert [payload_validation.payload_fidelity("äöüäö", field, each) for each in (LITE, REAL)] == [
+        "exact",
+        "dropped",
+    ]
+
+
+def test_null_fits_where_it_does_not_become_the_default() -> None:
+    field = {"type": "INT64", "nullable": True}
+    assert payload_validation.payload_fidelity(None, field, NEW) == "exact"
+    assert (
+        payload_validation.payload_fidelity(None, {**field, "default_value": 7}, NEW) == "dropped"
+    )
+
+
+def test_lists_fit_by_number_type_and_from_2_4_length() -> None:
+    field = {
+        "type": "ARRAY", "element_type": "VARCHAR", "params": {"max_capacity": 2, "max_length": 2},
+    }  # fmt: skip
+    assert payload_validation.payload_fidelity([], field, NEW) == "exact"
+    assert payload_validation.payload_fidelity(["a"] * 3, field, NEW) == "dropped"
+    assert payload_validation.payload_fidelity([1], field, NEW) == "dropped"
+    assert [payload_validation.payload_fidelity(["abc"], field, each) for each in (REAL, NEW)] == [
+        "exact",
+        "dropped",
+    ]
+    floats = {"type": "ARRAY", "element_type": "FLOAT", "params": {"max_capacity": 2}}
+    assert payload_validation.payload_fidelity([1, 0.5], floats, NEW) == "lossy"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('$meta["city"]', "city"), ("$meta['a']['b']", "a.b"), ("/a/b", "a.b"), ("city", "city"),
+        ('doc["a"]', "doc.a"),
+    ],
+)  # fmt: skip
+def test_paths_of_json_are_read_in_each_of_their_forms(text: str, key: str) -> None:
+    assert payload_indexes.path_of(text) == key
+
+
+def test_indexes_of_newer_servers_by_their_documentation() -> None:
+    """No such server runs here: what would be asked of it."""
+    text = {"t": {"name": "t", "type": "VARCHAR"}}
+    fit = payload_indexes.adapt
+    assert fit("t", "keyword", {"index_type": "BITMAP"}, text, True, NEW) == (
+        {"index_type": "BITMAP"}, None,
+    )  # fmt: skip
+    assert fit("t", "keyword", {"index_type": "BITMAP"}, text, True, ServerVersion("2.4.1")) == (
+        {"index_type": "INVERTED"}, None,
+    )  # fmt: skip
+    assert fit("city", "keyword", {}, {}, True, NEW) == ({"index_type": "INVERTED"}, None)
+    assert "2.5.11" in str(fit("city", "keyword", {}, {}, True, ServerVersion("2.5.10"))[1])
+    assert "kind geo" in str(fit("city", "geo", {}, {}, True, NEW)[1])
+    assert "goes into a list" in str(fit("tags[].name", "keyword", {}, {}, True, NEW)[1])
+    assert "no field 'city'" in str(fit("city", "keyword", {}, {}, False, NEW)[1])
+    assert "has no index of the kind integer" in str(fit("t", "integer", {}, text, True, NEW)[1])
+
+
+def test_a_segment_that_tells_a_scalar_index_says_nothing_of_codes() -> None:
+    """The names as 2.3.5 gave them, one after the other, of a collection that was not changed."""
+    index = {"index_type": "IVF_SQ8", "index_name": "v_ix", "params": {"nlist": "16"}}
+    seen = Observation(
+        count=3000, quantization=Quantization.of("scalar"), index=index, loaded=True, sealed=3000,
+        segments=[Segment(3000, "t_ix")], scalars=frozenset({"t_ix", "n_ix"}),
+    )  # fmt: skip
+    assert status_of(seen).state is State.UNKNOWN
+    reported = [Segment(3000, "v_ix"), Segment(3000, "n_ix")]
+    two = replace(seen, count=6000, sealed=6000)
+    assert status_of(replace(two, segments=reported)).state is State.ACTIVE
+    other = [Segment(3000, "of_an_index_that_was_dropped")]
+    assert status_of(replace(seen, segments=other)).state is State.BUILDING

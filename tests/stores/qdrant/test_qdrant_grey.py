@@ -1,0 +1,132 @@
+"""An optimizer that waits: recorded on 1.19.0 (``restart``), killed while it built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from qdrant_helpers import NEW, PATH, RecordedSequence, ok, recording
+
+import qadapt as qa
+from qadapt.api import Database
+from qadapt.errors import StoreTimeoutError
+from qadapt.stores.base import Progress, silent
+from qadapt.stores.qdrant.server import polling
+from qadapt.stores.qdrant.server.status import STALLED
+
+ASLEEP = tuple(f"restart/04_20_s_later_{what}" for what in ("info", "optimizations", "telemetry"))
+STILL = tuple(
+    f"restart/06_3_s_after_empty_patch_{what}" for what in ("info", "optimizations", "telemetry")
+)
+AWAKE = tuple(
+    f"restart/08_3_s_after_optimizers_patch_{what}"
+    for what in ("info", "optimizations", "telemetry")
+)
+DONE = tuple(f"restart/09_green_{what}" for what in ("info", "optimizations", "telemetry"))
+BUILDING = tuple(f"restart/02_building_{what}" for what in ("info", "optimizations", "telemetry"))
+KILLED = "/collections/killed"
+
+
+class Killed(RecordedSequence):
+    """Grey until ``optimizers_config`` is sent: an empty PATCH was seen to do nothing."""
+
+    def turns(self, body: Mapping[str, Any]) -> bool:
+        return self.at == 0 and "optimizers_config" in body
+
+
+def killed(*first: Any) -> Killed:
+    """The recordings, from the restart to green."""
+    return Killed("killed", [list(first or [ASLEEP]), [AWAKE, AWAKE, DONE]], 20_000, NEW)
+
+
+def test_queued_optimizations_do_not_count_as_running() -> None:
+    status = killed().store().info("killed").vectors[""].status
+    values = {each.signal: each.value for each in status.evidence}
+    assert values["GET /optimizations: running"] == 0
+    assert values["GET /optimizations: queued"] == 1
+    assert status.state is qa.State.BUILDING
+    assert f"{STALLED} (status grey)" in status.reason
+    assert "`qadapt apply` wakes the optimizer" in status.advice
+
+
+def test_apply_wakes_a_grey_collection_says_so_and_waits_until_it_is_built() -> None:
+    server = killed(ASLEEP)
+    killed_ = Database(server.store())["killed"]
+    plan = killed_.plan("product:ratio=16")
+    assert [step.action for step in plan.steps] == [
+        "wake the optimizer and wait until product:ratio=16 is built"
+    ]
+    nudge = recording("restart/07_patch_optimizers", NEW)["request"]["body"]
+    assert plan.steps[0].request["body"] == nudge == {"optimizers_config": {}}
+    seen: list[Progress] = []
+    change = plan.apply(yes=True, progress=seen.append, timeout=20)
+    assert change.state == "applied"
+    assert server.writes() == [("PATCH", KILLED, nudge)]
+    assert any(each.stage.startswith(polling.TRIGGERING) for each in seen)
+    assert killed_.info().vectors[""].status.state is qa.State.ACTIVE
+
+
+def test_looking_planning_and_waiting_a_moment_send_nothing() -> None:
+    server = killed()
+    killed_ = Database(server.store())["killed"]
+    killed_.info()
+    killed_.plan("product:ratio=16")
+    assert server.writes() == []
+
+
+def test_an_empty_patch_is_never_taken_for_a_waking() -> None:
+    sent = recording("restart/05_patch_empty", NEW)["request"]["body"]
+    assert sent == {}
+    info = recording(STILL[0], NEW)["response"]["body"]["result"]
+    assert info["status"] == "grey"
+    assert sent != polling.EMPTY_OPTIMIZERS_CONFIG
+
+
+def test_what_builds_is_not_woken_because_that_would_cancel_it() -> None:
+    server = Killed("killed", [[BUILDING]], 20_000, NEW)
+    request = {"op": "qdrant.patch", "vector": "", "body": {}}
+    with pytest.raises(StoreTimeoutError, match="yellow") as caught:
+        server.store().run("killed", request, silent, 0.5)
+    assert len(server.bodies("GET", KILLED)) > 3 * polling.STUCK
+    assert server.writes() == []
+    assert "goes on building" in str(caught.value.hint)
+
+
+class Deaf(RecordedSequence):
+    """Grey whatever is sent, as with max_optimization_threads 0."""
+
+    def turns(self, body: Mapping[str, Any]) -> bool:
+        return False
+
+
+def test_a_collection_that_does_not_wake_ends_with_what_was_tried() -> None:
+    server = Deaf("killed", [[ASLEEP]], 20_000, NEW)
+    request = {"op": "qdrant.patch", "vector": "", "body": {}}
+    with pytest.raises(StoreTimeoutError, match="optimizations are queued and none runs") as caught:
+        server.store().run("killed", request, silent, 0.5)
+    assert "max_optimization_threads" in str(caught.value.hint)
+    assert "goes on" not in str(caught.value.hint)
+    bodies = server.bodies("PATCH", KILLED)
+    assert bodies and all(body == {"optimizers_config": {}} for body in bodies)
+    assert len(bodies) <= 1 + len(server.bodies("GET", KILLED)) // polling.STUCK
+
+
+def test_a_yellow_collection_that_does_nothing_is_woken_late() -> None:
+    """All of the server's optimization threads may be at other collections."""
+    server = killed(ASLEEP)
+    inner = server.reply
+
+    def reply(request: Any, path: str) -> Any:
+        found = inner(request, path)
+        if (request.method, path, server.at) == ("GET", KILLED, 0):
+            body = recording(ASLEEP[0], NEW)["response"]["body"]["result"]
+            return ok({**body, "status": "yellow"})
+        return found
+
+    server.reply = reply  # type: ignore[method-assign]
+    request = {"op": "qdrant.patch", "vector": "", "body": {}}
+    server.store().run("killed", request, silent, 20)
+    order = [(method, path) for method, path, _ in server.sent if path == KILLED]
+    assert order.index(("PATCH", KILLED)) >= polling.STUCK
+    assert PATH != KILLED

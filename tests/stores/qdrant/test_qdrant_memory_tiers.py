@@ -1,0 +1,157 @@
+"""Where the original vectors are kept: recorded on 1.19.0 (``placement``), changed and undone."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from qdrant_helpers import NEW, UNNAMED, FakeOptimizer, Replay, info_of, ok, recording, result
+
+import qadapt as qa
+from qadapt.api import Database
+from qadapt.model import State
+from qadapt.stores.base import silent
+
+ON_DISK = "placement/01_on_disk_true_info"
+LOOP = "placement/03_5_s_later_info"
+
+
+def placed(**fields: Any) -> FakeOptimizer:
+    """The recorded collection, with other fields of placement."""
+    info = copy.deepcopy(result(ON_DISK))
+    vector = info["config"]["params"]["vectors"]
+    del vector["on_disk"]
+    vector.update(fields)
+    return FakeOptimizer(info)
+
+
+def fields_of(server: FakeOptimizer) -> dict[str, Any]:
+    """What a vector says of its place."""
+    vector = server.vectors[""]
+    return {key: vector[key] for key in ("on_disk", "memory") if key in vector}
+
+
+def test_memory_alone_beside_on_disk_is_the_recorded_loop() -> None:
+    """The fake does what was recorded, so that the tests below mean something."""
+    server = placed(on_disk=True)
+    server.patch(recording("placement/02_patch_memory_cached", NEW)["request"]["body"])
+    assert server.vectors == {"": result(LOOP)["config"]["params"]["vectors"]}
+    assert server.endless
+    server.patch(recording("placement/05_patch_on_disk_false", NEW)["request"]["body"])
+    green = result("placement/06_green_again_info")
+    assert server.vectors == {"": green["config"]["params"]["vectors"]}
+    assert not server.endless
+
+
+@pytest.mark.parametrize("wanted", ["none:originals=ram", "binary:codes=ram,originals=ram"])
+@pytest.mark.parametrize(
+    "former", [{"on_disk": True}, {"on_disk": True, "memory": "cold"}, {"memory": "cold"}]
+)
+def test_originals_in_ram_end_where_they_are_on_disk_and_come_back_to_the_letter(
+    former: dict[str, Any], wanted: str
+) -> None:
+    server = placed(**former)
+    articles = Database(server.store())["articles"]
+    before = copy.deepcopy(server.info)
+    reading = articles.info().vectors[""].quantization
+    assert reading.originals == "disk"
+    change = articles.plan(wanted).apply(yes=True, timeout=5)
+    assert not server.endless
+    now = fields_of(server)
+    assert now.get("on_disk") in (False, None)
+    assert now.get("memory") in ("cached", None)
+    assert set(now) == set(former), "a field that was null cannot be brought back to null"
+    assert not articles.plan(wanted).changes
+    change.undo(timeout=5)
+    assert server.info == before
+    assert articles.info().vectors[""].quantization == reading
+
+
+@pytest.mark.parametrize("wanted", ["scalar:codes=ram,originals=disk", "none:originals=disk"])
+def test_a_default_collection_reads_after_an_undo_as_it_did_before(wanted: str) -> None:
+    server = placed()
+    articles = Database(server.store())["articles"]
+    assert str(articles.info().vectors[""].quantization) == "none"
+    change = articles.plan(wanted).apply(yes=True, timeout=5)
+    assert articles.info().vectors[""].quantization.originals == "disk"
+    change.undo(timeout=5)
+    assert str(articles.info().vectors[""].quantization) == "none"
+    assert fields_of(server) == {"on_disk": False}, "the default, which null stands for"
+    assert articles.plan("none").steps[0].symbol is qa.model.Symbol.NOTHING
+
+
+def test_originals_in_ram_are_the_default_so_nothing_is_rebuilt_for_them() -> None:
+    for fields in ({}, {"on_disk": False}, {"memory": "cached"}):
+        server = placed(**fields)
+        assert not Database(server.store())["articles"].plan("none:originals=ram").changes
+
+
+def test_a_memmap_threshold_that_would_undo_it_is_overruled() -> None:
+    """The optimizer would map large segments again where ``on_disk`` is null."""
+    server = placed()
+    server.info["config"]["optimizer_config"]["memmap_threshold"] = 1000
+    plan = Database(server.store())["articles"].plan("none:originals=ram")
+    assert plan.steps[0].request["body"] == {"vectors": {"": {"on_disk": False}}}
+    server = placed(memory="cold")
+    server.info["config"]["optimizer_config"]["memmap_threshold"] = 1000
+    plan = Database(server.store())["articles"].plan("none:originals=ram")
+    body = {"vectors": {"": {"memory": "cached", "on_disk": False}}}
+    assert plan.steps[0].request["body"] == body
+
+
+def test_a_loop_without_codes_is_named_too() -> None:
+    server = placed(on_disk=True, memory="cached")
+    status = Database(server.store())["articles"].info().vectors[""].status
+    assert (status.state, "contradict each other" in status.reason) == (State.ABSENT, True)
+
+
+def test_a_collection_that_rebuilds_for_ever_is_named_and_the_next_plan_ends_it() -> None:
+    server = placed(on_disk=True, memory="cached")
+    server.patch({"quantization_config": {"binary": {}}})
+    articles = Database(server.store())["articles"]
+    status = articles.info().vectors[""].status
+    assert status.state is State.BUILDING
+    assert "contradict each other" in status.reason
+    plan = articles.plan("binary")
+    (step,) = plan.steps
+    assert step.action == "keep the original vectors in RAM"
+    assert step.request["body"] == {"vectors": {"": {"on_disk": False}}}
+    change = plan.apply(yes=True, timeout=5)
+    assert articles.info().vectors[""].status.state is State.ACTIVE
+    change.undo(timeout=5)
+    assert not server.endless, "an undo does not bring back what never ends"
+
+
+def test_a_place_is_said_in_words_and_not_as_a_change_of_the_codes() -> None:
+    plan = Database(placed(on_disk=True).store())["articles"].plan("none:originals=ram")
+    (step,) = plan.steps
+    assert step.action == "keep the original vectors in RAM"
+    assert step.reverse is not None
+    assert step.reverse["body"] == {"vectors": {"": {"on_disk": True}}}
+
+
+def test_named_vectors_are_placed_each_by_itself() -> None:
+    vectors = {"a": {"size": 96, "distance": "Dot", "on_disk": True}, "b": dict(UNNAMED)}
+    server = FakeOptimizer(info_of(vectors, points=20_000))
+    articles = Database(server.store())["articles"]
+    change = articles.plan("none:originals=ram", vector="a").apply(yes=True, timeout=5)
+    assert (server.vectors["a"]["on_disk"], "on_disk" in server.vectors["b"]) == (False, False)
+    change.undo(timeout=5)
+    assert server.vectors["a"]["on_disk"] is True
+
+
+def test_a_creation_in_ram_says_so_to_both_where_a_server_has_a_default_of_its_own() -> None:
+    server = Replay(NEW).on("PUT", "/collections/t", ok(True))
+    made = {**UNNAMED, "memory": "cached", "on_disk": False}
+    server.on("GET", "/collections/t", ok(info_of(made)))
+    server.store().create("t", {"": qa.Vector(96)}, {"": qa.none(originals="ram")})
+    assert server.bodies("PUT", "/collections/t") == [{"vectors": made}]
+
+
+def test_an_older_server_has_on_disk_alone() -> None:
+    server = FakeOptimizer(info_of({**UNNAMED, "on_disk": True}, points=20_000), version="1.16.3")
+    plan = Database(server.store())["articles"].plan("none:originals=ram")
+    assert plan.steps[0].request["body"] == {"vectors": {"": {"on_disk": False}}}
+    server.store().run("articles", plan.steps[0].request, silent, 5)
+    assert server.vectors[""]["on_disk"] is False

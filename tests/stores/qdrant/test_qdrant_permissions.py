@@ -1,0 +1,96 @@
+"""A key without the right: nothing was changed, and the journal says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from qdrant_helpers import BINARY, NEW, PATH, FakeOptimizer, info_of, ok, recording, refused
+
+import qadapt as qa
+from qadapt.api import Database
+from qadapt.errors import AuthError
+from qadapt.model import State
+
+VECTOR = {"size": 96, "distance": "Cosine"}
+FORBIDDEN = recording("errors/readonly_patch")["response"]["body"]["status"]["error"]
+
+
+class Locked(FakeOptimizer):
+    """A server that takes PATCHes of some keys alone.
+
+    Attributes:
+        key: what a PATCH may hold; None for all.
+    """
+
+    key: str | None = "nothing"
+
+    def reply(self, request: Any, path: str) -> Any:
+        body = self.sent[-1][2] or {}
+        refusing = self.key is not None and set(body) != {self.key}
+        if (request.method, path) == ("PATCH", PATH) and refusing:
+            return refused(403, FORBIDDEN)
+        return super().reply(request, path)
+
+
+def locked(codes: Any = None) -> Locked:
+    return Locked(info_of(VECTOR, codes, points=20_000), version=NEW)
+
+
+def test_a_refused_change_says_that_nothing_was_changed_and_what_key_it_needs() -> None:
+    server = locked()
+    articles = Database(server.store())["articles"]
+    plan = articles.plan("binary")
+    with pytest.raises(AuthError) as caught:
+        plan.apply(yes=True)
+    hint = str(caught.value.hint)
+    assert hint.startswith("nothing was changed; ")
+    assert "api-key" in hint
+    assert "undo" not in hint and "finish" not in hint
+    assert articles.info().vectors[""].status.state is State.ABSENT
+
+
+def test_it_leaves_nothing_that_the_next_change_would_have_to_take_back() -> None:
+    server = locked()
+    database = Database(server.store())
+    with pytest.raises(AuthError):
+        database["articles"].plan("binary").apply(yes=True)
+    assert [change.state for change in qa.history()] == ["undone"]
+    server.key = None
+    plan = database["articles"].plan("scalar:bits=7")
+    assert not any("unfinished" in note for note in plan.notes)
+    assert plan.apply(yes=True, timeout=5).state == "applied"
+
+
+def test_a_second_step_that_is_refused_still_offers_the_way_back() -> None:
+    server = locked()
+    server.key = "quantization_config"
+    articles = Database(server.store())["articles"]
+    with pytest.raises(qa.errors.ApplyError) as caught:
+        articles.plan("binary:rescore=4").apply(yes=True, timeout=5)
+    assert "qadapt undo" in str(caught.value.hint)
+    assert "nothing was changed" not in str(caught.value.hint)
+
+
+def test_an_undo_that_is_refused_leaves_the_change_applied() -> None:
+    server = locked()
+    server.key = None
+    database = Database(server.store())
+    change = database["articles"].plan("binary").apply(yes=True, timeout=5)
+    server.key = "nothing"
+    with pytest.raises(AuthError, match="Global manage access") as caught:
+        change.undo()
+    assert str(caught.value.hint).startswith("nothing was changed")
+    assert [each.state for each in qa.history()] == ["applied"]
+    server.key = None
+    change.undo(timeout=5)
+    assert [each.state for each in qa.history()] == ["undone"]
+
+
+def test_what_only_looks_needs_no_right_to_change() -> None:
+    server = locked(BINARY)
+    server.on("POST", PATH + "/points/query/batch", ok([{"points": []}]))
+    articles = Database(server.store())["articles"]
+    assert articles.info().vectors[""].status.state is State.ACTIVE
+    assert articles.plan("scalar:bits=7").changes
+    assert server.writes() == []

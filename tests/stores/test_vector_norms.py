@@ -1,0 +1,167 @@
+"""A direction is kept, or the row is refused before anything is written, on every way in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import qadapt as qa
+from qadapt.errors import InputError, NonFiniteError, ZeroVectorError
+
+SIZES = [3e37, 1e30, 1e20, 1.0, 3e-4, 1e-10, 1e-20, 1e-30, 1e-38]
+DIRECTIONS = np.random.default_rng(0).standard_normal((len(SIZES), 6))
+DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
+ROWS = DIRECTIONS * np.array(SIZES)[:, None]
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.fixture(params=["edge", "local", "lite"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """A store that needs no server."""
+    if request.param == "local":
+        client = pytest.importorskip("qdrant_client").QdrantClient(":memory:")
+        with qa.wrap(client) as opened:
+            yield opened
+        return
+    if request.param == "lite":
+        pytest.importorskip("milvus_lite")
+    address = {"edge": f"edge:{tmp_path}/edge", "lite": f"milvus:{tmp_path}/m.db"}[request.param]
+    with qa.open(address) as opened:
+        yield opened
+
+
+def check_kept(collection: Any) -> None:
+    """Each row is found by its direction, with the score 1."""
+    hits = collection.search(DIRECTIONS, k=1)
+    assert hits.ids[:, 0].tolist() == list(range(len(SIZES)))
+    assert np.abs(hits.scores - 1).max() < 1e-5
+
+
+def test_rows_of_any_size_are_found_under_cosine(database: Any) -> None:
+    collection = database.create("a", dim=6)
+    collection.write(qa.Batch(range(len(SIZES)), {"": ROWS}))
+    check_kept(collection)
+
+
+def test_queries_of_any_length_have_the_same_scores(database: Any) -> None:
+    """An engine that leaves a short query as it is gives scores as short; huge ones are refused or
+    searched for by their direction."""
+    collection = database.create("a", dim=6)
+    collection.write(qa.Batch(range(len(SIZES)), {"": DIRECTIONS}))
+    for size in (1e-4, 1e-8, 1e10):
+        hits = collection.search(DIRECTIONS * size, k=1)
+        assert hits.ids[:, 0].tolist() == list(range(len(SIZES)))
+        assert np.abs(hits.scores - 1).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ([0.0] * 6, ZeroVectorError),
+        ([1, NAN, 0, 0, 0, 0], NonFiniteError),
+        ([1, INF, 0, 0, 0, 0], NonFiniteError),
+        ([1, 1e39, 0, 0, 0, 0], NonFiniteError),
+    ],
+)
+def test_rows_without_a_direction_are_refused(
+    database: Any, row: list[float], error: type[Exception]
+) -> None:
+    collection = database.create("a", dim=6)
+    with pytest.raises(error, match="the unnamed vector, rows: 1") as reported:
+        collection.write(qa.Batch([7, 8, 9], {"": [[1.0] * 6, row, [2.0] * 6]}))
+    assert "(ids 8)" in str(reported.value)
+    with pytest.raises(error):
+        collection.search(row, k=1)
+    assert collection.count() == 0
+
+
+def test_zero_is_a_vector_under_other_metrics(database: Any) -> None:
+    for metric in ("dot", "euclidean"):
+        collection = database.create(f"a_{metric}", dim=6, metric=metric)
+        collection.write(qa.Batch([1, 2], {"": [[0.0] * 6, [1e-30] * 6]}))
+        assert collection.fetch([1, 2]).vectors[""].max() == np.float32(1e-30)
+
+
+def test_a_file_keeps_directions(database: Any, tmp_path: Path) -> None:
+    source = tmp_path / "rows.npy"
+    np.save(source, ROWS.astype(np.float32))
+    qa.import_file(source, (database, "a"))
+    check_kept(database["a"])
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
+def test_a_migration_keeps_directions(database: Any, tmp_path: Path) -> None:
+    """Rows that another program wrote to a store that keeps lengths."""
+    pytest.importorskip("milvus_lite")
+    with qa.open(f"milvus:{tmp_path}/source.db") as source:
+        source.create("a", dim=6).write(qa.Batch(range(len(SIZES)), {"": DIRECTIONS}))
+        by_hand(source, dict(enumerate(ROWS.astype(np.float32))))
+        assert np.allclose(source["a"].fetch([1]).vectors[""], ROWS[1], rtol=1e-6)
+        result = qa.migrate((source, "a"), (database, "b"), check="all", gate="recall@1>=0.01")
+    assert result.check is not None and result.check.different == 0
+    check_kept(database["b"])
+
+
+def by_hand(source: Any, rows: dict[int, Any]) -> None:
+    """Write rows to Milvus Lite by its own client, which looks at nothing."""
+    layout = source._store._layout("a")
+    field = layout.vectors[""].field
+    keys = layout.keys.checked(list(rows))
+    source._store.connection.client.upsert(
+        "a",
+        [
+            {layout.keys.field: key, field: row}
+            for key, row in zip(keys, rows.values(), strict=True)
+        ],
+    )
+
+
+def test_a_file_with_a_bad_row_leaves_nothing(database: Any, tmp_path: Path) -> None:
+    rows = ROWS.astype(np.float32)
+    rows[5] = 0
+    np.save(tmp_path / "rows.npy", rows)
+    with pytest.raises(InputError, match=r"cannot be imported: .*row 5"):
+        qa.import_file(tmp_path / "rows.npy", (database, "a"))
+    assert database.collections() == []
+
+
+def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
+    with qa.open(f"edge:{tmp_path}/edge") as database:
+        for metric in ("dot", "euclidean"):
+            made = {"": qa.Vector(2, metric, "float16")}
+            collection = database.create(f"a_{metric}", vectors=made)
+            with pytest.raises(InputError, match="float16 holds"):
+                collection.write(qa.Batch([1, 2], {"": [[1, 1], [70000, 1]]}))
+            with pytest.raises(InputError, match="float16 holds"):
+                collection.search([70000, 1], k=1)
+            assert collection.count() == 0
+        collection = database.create("b", vectors={"": qa.Vector(2, "cosine", "float16")})
+        collection.write(qa.Batch([1, 2], {"": [[70000, 0], [0, 1e-30]]}))
+        assert collection.fetch([1, 2]).vectors[""].tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_migration_names_what_the_targets_datatype_cannot_hold(tmp_path: Path) -> None:
+    with qa.open(f"edge:{tmp_path}/edge") as database:
+        rows = np.eye(3, 4)
+        rows[1] *= 1e6
+        database.create("a", dim=4, metric="dot").write(qa.Batch([1, 2, 3], {"": rows}))
+        target = (database, "b")
+        with pytest.raises(InputError, match=r"2 .*outside the range of float16"):
+            qa.migrate((database, "a"), target, datatype="float16")
+        result = qa.migrate(
+            (database, "a"), target, datatype="float16", allow=["rejected-rows"], restart=True
+        )
+        assert [key for key, _ in result.left_out] == [2] and database["b"].count() == 2
+
+
+def test_a_code_index_keeps_directions(tmp_path: Path) -> None:
+    with qa.CodeIndex.create(tmp_path / "index", dim=6, rescore_codes=None) as index:
+        index.add(range(len(SIZES)), ROWS)
+        hits = index.search(DIRECTIONS, k=1, fetch=lambda ids: ROWS[ids], source="originals")
+        assert hits.ids[:, 0].tolist() == list(range(len(SIZES)))
+        with pytest.raises(ZeroVectorError):
+            index.add([100], [[0.0] * 6])
