@@ -144,7 +144,7 @@ def test_a_build_that_never_ends_ends_in_our_time_limit(
     assert "log" in str(caught.value.hint)
     # The other way is open: the same request's reverse.
     assert step.reverse is not None
-    server.run(NAME, step.reverse, silent, 120)
+    server.run(NAME, {**step.reverse, "former": stuck}, silent, 120)
     assert (kind(server), state(server)) == ("HNSW", State.ABSENT)
 
 
