@@ -324,9 +324,9 @@ def test_a_changed_value_is_found_and_corrected_by_catch_up(
     there._store.write("docs", qa.Batch([22], row.vectors, row.payloads, extras=changed))
     found = qa.check((edge, "docs"), (there, "docs"))
     assert not found.passed
-    (told,) = found.differences
-    assert (told.id, told.kind) == (22, f"vector {label!r}")
-    assert ", expected " in told.detail
+    (reported,) = found.differences
+    assert (reported.id, reported.kind) == (22, f"vector {label!r}")
+    assert ", expected " in reported.detail
     caught = qa.migrate((edge, "docs"), (there, "docs"), catch_up=True)
     assert caught.state == "done"
     assert caught.catch_up is not None
@@ -346,8 +346,10 @@ def test_a_missing_or_shorter_multivector_is_found(edge: Database, ends: Ends) -
         "docs",
         qa.Batch([22, 23], row.vectors, row.payloads, extras={"words": words, "tokens": shorter}),
     )
-    told = {each.id: each.detail for each in qa.check((edge, "docs"), (there, "docs")).differences}
-    assert told == {22: "it has 2 rows, expected 3", 23: "missing in the target"}
+    reported = {
+        each.id: each.detail for each in qa.check((edge, "docs"), (there, "docs")).differences
+    }
+    assert reported == {22: "it has 2 rows, expected 3", 23: "missing in the target"}
 
 
 def test_collections_without_a_journal_are_compared(

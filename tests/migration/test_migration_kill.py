@@ -59,8 +59,8 @@ def test_killed_at_random_moments(tmp_path: Path, ends: Ends, name: str, engine:
             kills += 1
             if killed + kills >= wished:
                 last = start_child(source, target, log)
-                _, told = last.communicate()
-                assert last.returncode == 0, told.decode()
+                _, reported = last.communicate()
+                assert last.returncode == 0, reported.decode()
                 break
         killed += kills
         _judge(target, log, kills, wanted)

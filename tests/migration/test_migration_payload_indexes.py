@@ -117,8 +117,10 @@ def test_an_existing_target_keeps_its_index(indexed: Collection, ends: Ends) -> 
     there.create("docs", dim=64, metric="dot")
     there._store.create_payload_index("docs", "integer", "keyword")
     plan = qa.plan_migration(indexed, (there, "docs"), allow=["existing-target"])
-    told = {loss.name: loss.detail for loss in plan.losses}
-    assert told["payload-indexes"] == ("integer (integer): the target has an index of kind keyword")
+    reported = {loss.name: loss.detail for loss in plan.losses}
+    assert reported["payload-indexes"] == (
+        "integer (integer): the target has an index of kind keyword"
+    )
     assert set(plan.payload_indexes) == set(EVERY) - {"integer"}
 
 

@@ -84,8 +84,8 @@ def test_indexes_between_edge_and_a_typed_collection(ends: Ends, name: str, edge
         edge._store.create_payload_index("more", key, "keyword")
     plan = qa.plan_migration(made, (lite, there.name), allow=["existing-target"])
     assert plan.payload_indexes == {"title": "keyword"}
-    told = {loss.name: loss.detail for loss in plan.losses}
-    assert told["payload-indexes"].startswith("city (keyword): Milvus Lite 3")
+    reported = {loss.name: loss.detail for loss in plan.losses}
+    assert reported["payload-indexes"].startswith("city (keyword): Milvus Lite 3")
 
 
 def test_quantization_is_built_together_with_a_scalar_index(ends: Ends, name: str) -> None:
