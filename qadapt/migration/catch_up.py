@@ -13,15 +13,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from qadapt.migration.compare import compare_with_target
-from qadapt.migration.id_scan import Skipped, diff_ids, highest, scan_ids
-from qadapt.migration.idset import select
+from qadapt.migration.id_scan import Skipped, diff_ids, highest
 from qadapt.migration.journal import Journal
-from qadapt.migration.partitions import RoutedBatch, id_pages
+from qadapt.migration.partitions import RoutedBatch
 from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.report import CatchUp
 from qadapt.migration.worker import CopyWorker
 from qadapt.model import Id
-from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.base import OnProgress, Progress, ReadRequest
 
 BATCH = 500
 WATERMARK = "watermark"
@@ -57,25 +56,13 @@ def _apply_id_changes(
     """Add rows that the target lacks, and delete rows that the source lacks."""
     diff = diff_ids(worker.router, skipped, progress)
     added = deleted = 0
-    if len(diff.missing):
-        for routed in scan_ids(worker.router, skipped):
-            target_ids = [worker.codec.target_id(key) for key in routed.rows.ids]
-            wanted = set(select(target_ids, diff.missing, routed.target_partition))
-            keys = [
-                key
-                for key, other in zip(routed.stored.ids, target_ids, strict=True)
-                if other in wanted
-            ]
-            added += _copy_rows(worker, keys, routed.id_scope)
-            progress(Progress("adding rows", added, len(diff.missing)))
-    if len(diff.unexpected):
-        for partition, end in diff.targets:
-            for batch in id_pages(end, payload=False):
-                keys = select(list(batch.ids), diff.unexpected, partition)
-                if keys:
-                    end.store.delete(end.name, keys)
-                    deleted += len(keys)
-                    progress(Progress("deleting rows", deleted, len(diff.unexpected)))
+    for routed in diff.missing_rows():
+        added += _copy_rows(worker, routed.stored.ids, routed.id_scope)
+        progress(Progress("adding rows", added, len(diff.missing)))
+    for end, keys in diff.unexpected_ids():
+        end.store.delete(end.name, keys)
+        deleted += len(keys)
+        progress(Progress("deleting rows", deleted, len(diff.unexpected)))
     return added, deleted
 
 
@@ -126,7 +113,7 @@ def _copy_different(
     """Compare all rows, and copy those that differ."""
     changed = done = 0
     for partition, end in worker.router.sources():
-        for page in end.store.read(end.name, vectors=worker.codec.names, page=BATCH):
+        for page in end.store.read(end.name, ReadRequest(vectors=worker.codec.names, page=BATCH)):
             for routed in worker.router.route(page, partition):
                 kept = [
                     row

@@ -17,9 +17,8 @@ import numpy as np
 
 from qadapt.migration.compare import RowComparer, RowDiff
 from qadapt.migration.endpoint import Endpoint
-from qadapt.migration.id_scan import Skipped, diff_ids, scan_ids
-from qadapt.migration.idset import select
-from qadapt.migration.partitions import Router, id_pages
+from qadapt.migration.id_scan import Skipped, diff_ids
+from qadapt.migration.partitions import Router
 from qadapt.migration.plan import MigrationPlan, VectorPlan, vector_label
 from qadapt.migration.recall_check import QuantizationPair, measure_recall
 from qadapt.migration.recall_queries import (
@@ -33,8 +32,8 @@ from qadapt.migration.report import Check, Difference
 from qadapt.migration.row_codec import RowCodec
 from qadapt.migration.vectors import non_dense_vectors
 from qadapt.migration.worker import prefetch
-from qadapt.model import Guard, Id, Metric
-from qadapt.stores.base import OnProgress, Progress, silent
+from qadapt.model import Guard, Metric
+from qadapt.stores.base import OnProgress, Progress, ReadRequest, silent
 
 # The number of rows of a page, limited by bytes: Milvus scans all keys for each page.
 PAGE_ROWS, PAGE_BYTES = 4_000, 4 << 20
@@ -78,7 +77,9 @@ def check_copy(
     uncopied = _uncopied_vectors(source, plans)
     quantization = {name: QuantizationPair.of(source, target, name) for name in plans}
     exact = [name for name, each in quantization.items() if each.any and gate is None]
-    missing, unexpected = _compare_ids(router, skipped, progress)
+    diff = diff_ids(router, skipped, progress)
+    missing = [key for routed in diff.missing_rows() for key in routed.rows.ids]
+    unexpected = [key for _, keys in diff.unexpected_ids() for key in keys]
     queries = draw_queries(router, plans, sampling, exact, progress)
     comparer = RowComparer(router.codec, plans, plan.extra_comparisons)
     rows = _compare_rows(router, comparer, plans, skipped, share, queries, total, progress)
@@ -149,7 +150,7 @@ def _uncopied_vectors(source: Endpoint, copied: Collection[str]) -> list[Differe
     existing = set(source.store.info(source.name).vectors) - set(copied)
     found = []
     for name in sorted(existing - non_dense_vectors(source)) if existing else ():
-        for batch in source.store.read(source.name, vectors=[name], payload=False):
+        for batch in source.store.read(source.name, ReadRequest(vectors=[name], payload=False)):
             having = present(batch, name)
             if having.any():
                 key = batch.ids[int(np.argmax(having))]
@@ -157,29 +158,6 @@ def _uncopied_vectors(source: Endpoint, copied: Collection[str]) -> list[Differe
                 found.append(Difference(key, vector_label(name), detail))
                 break
     return found
-
-
-def _compare_ids(
-    router: Router, skipped: Skipped, progress: OnProgress
-) -> tuple[list[Id], list[Id]]:
-    """Source ids that the target lacks, and target ids that the source lacks."""
-    diff = diff_ids(router, skipped, progress)
-    missing: list[Id] = []
-    if len(diff.missing):
-        for routed in scan_ids(router, skipped):
-            target_ids = [router.codec.target_id(key) for key in routed.rows.ids]
-            wanted = set(select(target_ids, diff.missing, routed.target_partition))
-            missing += [
-                key
-                for key, other in zip(routed.rows.ids, target_ids, strict=True)
-                if other in wanted
-            ]
-    unexpected: list[Id] = []
-    if len(diff.unexpected):
-        for partition, end in diff.targets:
-            for batch in id_pages(end, payload=False):
-                unexpected += select(list(batch.ids), diff.unexpected, partition)
-    return missing, unexpected
 
 
 def _compare_rows(
@@ -203,7 +181,9 @@ def _compare_rows(
     size = max(1, min(PAGE_ROWS, PAGE_BYTES // max(1, row_bytes)))
     with comparer:
         for partition, end in router.sources():
-            pages = prefetch(end.store.read(end.name, vectors=router.codec.names, page=size))
+            pages = prefetch(
+                end.store.read(end.name, ReadRequest(vectors=router.codec.names, page=size))
+            )
             with closing(pages):
                 for page in pages:
                     for routed in router.route(page, partition):

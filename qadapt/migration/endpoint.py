@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qadapt.errors import InputError, NotFoundError
+from qadapt.model import CollectionSchema
 from qadapt.model.address import Address
 from qadapt.stores.base import Store
 from qadapt.stores.registry import open_store
@@ -39,6 +40,10 @@ class Endpoint:
         if not self.exists:
             raise NotFoundError.missing("collection", self.name, self.store.collections())
         self.store.ensure_loaded(self.name)
+
+    def schema(self) -> CollectionSchema:
+        """What the collection has besides its dense vectors."""
+        return self.store.collection_schema(self.name)
 
     def same_family(self, other: Endpoint) -> bool:
         """Whether both stores share native terms for schemas, extra vectors and indexes."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from qadapt.errors import InputError
 from qadapt.migration import ids
 from qadapt.migration.endpoint import Endpoint
-from qadapt.migration.idset import IdSet, hash_ids
+from qadapt.migration.idset import IdSet, hash_ids, select
 from qadapt.migration.partitions import RoutedBatch, Router, id_pages, id_scope_in_target
 from qadapt.migration.plan import IdPlan
 from qadapt.model import Batch, Id
@@ -152,17 +152,34 @@ def _confirm_duplicates(router: Router, repeated: set[int], *, payload: bool) ->
 
 @dataclass(frozen=True)
 class IdDiff:
-    """Hashes of target ids, uint64, that one side lacks.
+    """Ids that one side lacks.
 
     Attributes:
-        missing: ids of the source that the target lacks.
-        unexpected: ids of the target that the source lacks.
-        targets: the target's partitions that were read.
+        missing: hashes of target ids, uint64, of rows that the target lacks.
+        unexpected: hashes of target ids, uint64, of rows that the source lacks.
     """
 
+    router: Router
+    skipped: Skipped
+    targets: Sequence[tuple[str | None, Endpoint]]
     missing: npt.NDArray[np.uint64]
     unexpected: npt.NDArray[np.uint64]
-    targets: Sequence[tuple[str | None, Endpoint]]
+
+    def missing_rows(self) -> Iterator[RoutedBatch]:
+        """The rows of the source, without vectors, that the target lacks."""
+        for routed in _scan_ids(self.router, self.skipped) if len(self.missing) else ():
+            target_ids = [self.router.codec.target_id(key) for key in routed.rows.ids]
+            wanted = set(select(target_ids, self.missing, routed.target_partition))
+            if wanted:
+                yield routed.take([row for row, key in enumerate(target_ids) if key in wanted])
+
+    def unexpected_ids(self) -> Iterator[tuple[Endpoint, list[Id]]]:
+        """Pages of the target's ids that the source lacks, each with its partition."""
+        for partition, end in self.targets if len(self.unexpected) else ():
+            for batch in id_pages(end, payload=False):
+                keys = select(list(batch.ids), self.unexpected, partition)
+                if keys:
+                    yield end, keys
 
 
 def diff_ids(router: Router, skipped: Skipped, progress: OnProgress) -> IdDiff:
@@ -176,15 +193,15 @@ def diff_ids(router: Router, skipped: Skipped, progress: OnProgress) -> IdDiff:
         _set_finally(stop),
     ):
         reading = pool.submit(_add_targets, targets, theirs, stop)
-        for routed in scan_ids(router, skipped):
+        for routed in _scan_ids(router, skipped):
             ours.add(map(router.codec.target_id, routed.rows.ids), routed.target_partition)
             progress(Progress("comparing ids", ours.count + theirs.count))
         reading.result()
         progress(Progress("comparing ids", ours.count + theirs.count))
-        return IdDiff(ours.difference(theirs), theirs.difference(ours), targets)
+        return IdDiff(router, skipped, targets, ours.difference(theirs), theirs.difference(ours))
 
 
-def scan_ids(router: Router, skipped: Skipped) -> Iterator[RoutedBatch]:
+def _scan_ids(router: Router, skipped: Skipped) -> Iterator[RoutedBatch]:
     """All rows of the source without vectors, without rows that are skipped."""
     for routed in router.scan(payload=router.needs_payload()):
         if not skipped:

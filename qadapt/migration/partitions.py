@@ -22,7 +22,7 @@ from qadapt.migration.row_codec import (
 )
 from qadapt.migration.schema import plan_partitions, reserved_fields_in
 from qadapt.model import Batch, CollectionSchema
-from qadapt.stores.base import ScanRange, Store
+from qadapt.stores.base import ReadRequest, ScanRange, Store
 
 # The partition of rows that name none where others do; it always exists in Milvus.
 DEFAULT = "_default"
@@ -39,7 +39,7 @@ ID_PAGE = 10_000
 
 def existing_partitions(source: Endpoint, target: Endpoint) -> PartitionMap:
     """The partition map of two existing collections, for a comparison."""
-    return plan_partitions(source, target, source.store.collection_schema(source.name))[0]
+    return plan_partitions(source, target, source.schema())[0]
 
 
 def complete(partitions: PartitionMap, rows: Mapping[str, int], target: Store) -> PartitionMap:
@@ -111,7 +111,7 @@ def source_partitions(
     if partitions.assigned_by != "store":
         yield None, source
         return
-    for name in source.store.collection_schema(source.name).partitions:
+    for name in source.schema().partitions:
         yield name, source.partition(name)
 
 
@@ -209,8 +209,8 @@ class Router:
         """
         if not self.partitions.preserved:
             return [(None, self.target)]
-        ours = self.source.store.collection_schema(self.source.name)
-        theirs = self.target.store.collection_schema(self.target.name)
+        ours = self.source.schema()
+        theirs = self.target.schema()
         excluded = {self.target_partition(name) for name in ours.inactive_partitions}
         inactive = [name for name in theirs.inactive_partitions if name not in excluded]
         if inactive:
@@ -279,7 +279,7 @@ class Router:
 
 def id_pages(end: Endpoint, *, payload: bool) -> Iterator[Batch]:
     """All rows of a collection without vectors."""
-    return end.store.read(end.name, vectors=(), payload=payload, page=ID_PAGE)
+    return end.store.read(end.name, ReadRequest(vectors=(), payload=payload, page=ID_PAGE))
 
 
 # -- partition names -----------------------------------------------------------------------------

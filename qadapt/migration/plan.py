@@ -178,6 +178,9 @@ class MigrationPlan(Serializable):
         source_server, target_server: the engines that answered.
         count: rows of the source.
         vectors: the dense vectors by name.
+        fingerprint: of the source's configuration.
+        created: time of the plan, UTC.
+        qadapt: version.
         ids: how ids are mapped.
         trial_copy: result of the trial copy.
         losses: what cannot be copied.
@@ -191,9 +194,6 @@ class MigrationPlan(Serializable):
         keep_norms: whether the payload keeps the lengths of vectors that the target normalizes.
         updated_at: payload field with the time of a row's last change; None for none.
         watermark: the highest value of that field when the plan was made.
-        fingerprint: of the source's configuration.
-        created: time of the plan, UTC.
-        qadapt: version.
         payload_indexes: kind of each payload index to create, by key.
         payload_index_settings: further settings of those indexes, in the terms of the target's
             family.
@@ -210,26 +210,26 @@ class MigrationPlan(Serializable):
     target_server: Server
     count: int
     vectors: Mapping[str, VectorPlan]
-    ids: IdPlan
-    trial_copy: TrialCopy
-    losses: tuple[Loss, ...]
-    allow: tuple[str, ...]
-    notes: tuple[str, ...]
-    scan_ranges: int
-    workers: int
-    batch_bytes: int
-    estimated_bytes: int
-    estimated_seconds: float | None
-    keep_norms: bool
-    updated_at: str | None
-    watermark: Any
     fingerprint: str
     created: str
     qadapt: str
+    ids: IdPlan = field(default_factory=IdPlan)
+    trial_copy: TrialCopy = field(default_factory=TrialCopy)
+    losses: tuple[Loss, ...] = ()
+    allow: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    scan_ranges: int = 1
+    workers: int = 1
+    batch_bytes: int = 0
+    estimated_bytes: int = 0
+    estimated_seconds: float | None = None
+    keep_norms: bool = False
+    updated_at: str | None = None
+    watermark: Any = None
     payload_indexes: Mapping[str, str] = field(default_factory=dict)
+    payload_index_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     schema: CollectionSchema = field(default_factory=CollectionSchema)
     extra_comparisons: Mapping[str, Comparison] = field(default_factory=dict)
-    payload_index_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     partitions: PartitionMap = field(default_factory=PartitionMap)
 
     @property

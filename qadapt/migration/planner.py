@@ -23,7 +23,6 @@ from qadapt.migration.plan import (
     LOSSES,
     NORMS,
     SOURCE_ID,
-    IdPlan,
     Loss,
     MigrationPlan,
     TrialCopy,
@@ -107,15 +106,8 @@ def make_plan(
     found = _Findings(
         source, target, options, existing, info, empty, vectors, schema, scan, trial, indexes
     )
-    return MigrationPlan(
-        source=source.store.address.identity,
-        source_collection=source.name,
-        target=target.store.address.identity,
-        target_collection=target.name,
-        source_server=source.store.server(),
-        target_server=target.store.server(),
+    return _plan(source, target, info, vectors).replace(
         count=scan.count,
-        vectors=vectors,
         ids=scan.ids,
         trial_copy=trial,
         losses=_losses(found),
@@ -129,18 +121,15 @@ def make_plan(
         keep_norms=options.keep_norms,
         updated_at=options.updated_at,
         watermark=scan.watermark,
-        fingerprint=info.fingerprint,
-        created=utc_now(),
-        qadapt=__version__,
         payload_indexes=indexes.kinds,
+        payload_index_settings=indexes.settings,
         schema=schema.schema.replace(parts=tuple(partitions.names.values())),
         extra_comparisons=comparisons,
-        payload_index_settings=indexes.settings,
         partitions=partitions,
     )
 
 
-def comparison_plan(source: Endpoint, target: Endpoint, options: Options) -> MigrationPlan:
+def comparison_plan(source: Endpoint, target: Endpoint) -> MigrationPlan:
     """The plan to compare two existing collections that qadapt did not copy on this machine.
 
     Raises:
@@ -174,34 +163,28 @@ def comparison_plan(source: Endpoint, target: Endpoint, options: Options) -> Mig
             match=Match.of(),
             comparison=comparison_of(target.store, there.vector),
         )
+    return _plan(source, target, info, vectors).replace(
+        schema=schema,
+        extra_comparisons=extra_comparisons(target.store, schema.extras),
+        partitions=existing_partitions(source, target),
+    )
+
+
+def _plan(
+    source: Endpoint, target: Endpoint, info: CollectionInfo, vectors: Mapping[str, VectorPlan]
+) -> MigrationPlan:
     return MigrationPlan(
         source=source.store.address.identity,
         source_collection=source.name,
         target=target.store.address.identity,
         target_collection=target.name,
-        source_server=info.server,
-        target_server=other.server,
+        source_server=source.store.server(),
+        target_server=target.store.server(),
         count=info.count,
         vectors=vectors,
-        ids=IdPlan(),
-        trial_copy=TrialCopy(),
-        losses=(),
-        allow=(),
-        notes=(),
-        scan_ranges=1,
-        workers=1,
-        batch_bytes=options.batch_bytes,
-        estimated_bytes=0,
-        estimated_seconds=None,
-        keep_norms=options.keep_norms,
-        updated_at=None,
-        watermark=None,
         fingerprint=info.fingerprint,
         created=utc_now(),
         qadapt=__version__,
-        schema=schema,
-        extra_comparisons=extra_comparisons(target.store, schema.extras),
-        partitions=existing_partitions(source, target),
     )
 
 

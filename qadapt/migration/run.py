@@ -182,7 +182,7 @@ def compare(
     source.ensure_loaded()
     target.ensure_loaded()
     with open_journal(source, target) as journal:
-        plan = earlier_plan(journal, target) or comparison_plan(source, target, options)
+        plan = earlier_plan(journal, target) or comparison_plan(source, target)
         return _check(plan, source, target, options, journal, progress)
 
 

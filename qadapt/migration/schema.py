@@ -16,7 +16,7 @@ from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.plan import LOSSES, PARTITION, RESERVED_FIELDS, Comparison, PartitionMap
 from qadapt.migration.vectors import comparison_of
 from qadapt.model import CollectionSchema, ExtraVector, Metric, Vector
-from qadapt.stores.base import Store
+from qadapt.stores.base import ReadRequest, Store
 
 TYPED_FIELDS = "typed-fields"
 # The key of a schema that lists declarations which no copy can have.
@@ -52,7 +52,7 @@ def plan_schema(
     Args:
         vectors: the dense vectors of the target.
     """
-    found = source.store.collection_schema(source.name)
+    found = source.schema()
     wanted = found if source.same_family(target) else _portable(found)
     wanted = wanted.replace(extras=supported_datatypes(wanted.extras, target.store))
     losses: dict[str, list[str]] = {}
@@ -89,7 +89,7 @@ def common_schema(source: Endpoint, target: Endpoint) -> CollectionSchema:
         UnsupportedError: the target lacks an extra vector that its store supports, or has an
             incompatible one.
     """
-    ours, theirs = (end.store.collection_schema(end.name) for end in (source, target))
+    ours, theirs = (end.schema() for end in (source, target))
     alone = CollectionSchema(extras=ours.extras)
     wanted = alone if source.same_family(target) else _portable(alone)
     refused = target.store.unsupported_schema(wanted)
@@ -137,7 +137,7 @@ def _plan_extras(
 ) -> dict[str, ExtraVector]:
     existing: Mapping[str, ExtraVector] = {}
     if target.exists:
-        existing = dict(target.store.collection_schema(target.name).extras)
+        existing = dict(target.schema().extras)
         refused: Mapping[str, str] = missing_extras(wanted.extras, target)
     else:
         refused = {
@@ -171,7 +171,7 @@ def supported_datatypes(extras: Mapping[str, ExtraVector], store: Store) -> dict
 
 def missing_extras(extras: Mapping[str, ExtraVector], target: Endpoint) -> dict[str, str]:
     """Extra vectors that an existing collection lacks or has with another definition: why."""
-    existing = target.store.collection_schema(target.name).extras
+    existing = target.schema().extras
     found = {}
     for name, extra in extras.items():
         other = existing.get(name)
@@ -218,7 +218,9 @@ def _rows_without(source: Endpoint, extras: Mapping[str, ExtraVector]) -> list[s
     """The number of rows that lack each extra vector; reads all rows without payloads."""
     found = dict.fromkeys(extras, 0)
     if extras:
-        for batch in source.store.read(source.name, vectors=list(extras), payload=False):
+        for batch in source.store.read(
+            source.name, ReadRequest(vectors=list(extras), payload=False)
+        ):
             for name in extras:
                 found[name] += int(batch.extras[name].absent().sum())
     return [f"{count:,} rows lack vector {name!r}" for name, count in found.items() if count]
@@ -298,7 +300,7 @@ def _plan_payload(source: Endpoint, target: Endpoint, found: CollectionSchema) -
     if uncopied := found.schema.get(_UNCOPIED):
         notes.append(f"{TYPED_FIELDS}: not copied from {source.store.name}: {', '.join(uncopied)}")
     if target.exists:
-        existing = target.store.collection_schema(target.name).schema
+        existing = target.schema().schema
         if same_family and dict(wanted) != dict(existing):
             notes.append(f"{TYPED_FIELDS}: the existing target keeps its own schema")
         return _PayloadSchema(existing, None, tuple(notes))
@@ -355,7 +357,7 @@ def plan_partitions(
 
 def reserved_fields_in(source: Endpoint) -> frozenset[str]:
     """The payload fields of qadapt's that occur in the first 100 rows of a collection."""
-    first = next(iter(source.store.read(source.name, vectors=(), page=100)), None)
+    first = next(iter(source.store.read(source.name, ReadRequest(vectors=(), page=100))), None)
     payloads = (first.payloads or ()) if first is not None else ()
     return frozenset(
         name for each in payloads for name in RESERVED_FIELDS if isinstance(each.get(name), str)
@@ -365,7 +367,7 @@ def reserved_fields_in(source: Endpoint) -> frozenset[str]:
 def _partitions_refused(target: Endpoint, wanted: CollectionSchema) -> str | None:
     if not target.exists:
         return target.store.unsupported_schema(wanted).get("partitions")
-    found = target.store.collection_schema(target.name)
+    found = target.schema()
     fits = found.is_partitioned and found.partition_key == wanted.partition_key
     return None if fits else f"{target.name!r} has none"
 

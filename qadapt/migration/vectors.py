@@ -41,7 +41,7 @@ def plan_vectors(
     """
     uncopied = non_dense_vectors(source)
     copied = {name: each for name, each in info.vectors.items() if name not in uncopied}
-    if not copied and not source.store.collection_schema(source.name).extras:
+    if not copied and not source.schema().extras:
         empty = ", ".join(map(repr, info.unknown_dimensions))
         raise UnsupportedError(
             f"{source.name!r} has no vector that qadapt can copy"
@@ -175,9 +175,7 @@ def _nearest(wanted: Quantization) -> Iterator[Quantization]:
 def non_dense_vectors(source: Endpoint) -> set[str]:
     """Names of the source's vectors that are not dense, or that qadapt does not copy."""
     multivectors = source.store.uncopied(source.name).get("multivectors", "")
-    return {name for name in multivectors.split(", ") if name} | set(
-        source.store.collection_schema(source.name).extras
-    )
+    return {name for name in multivectors.split(", ") if name} | set(source.schema().extras)
 
 
 def refuse_unmeasured(source: Endpoint, info: CollectionInfo, empty: Mapping[str, int]) -> None:

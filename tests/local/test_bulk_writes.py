@@ -89,7 +89,7 @@ def test_an_alias_that_is_switched_leaves_its_codes_behind(database: Database) -
 
 
 def test_a_copy_into_a_collection_builds_its_codes_again(coded: Collection, source: str) -> None:
-    moved = qa.migrate(source, coded, allow=["existing-target"])
+    moved = qa.migrate(source, coded, allow=["existing-target"], check="off")
     assert moved.state == "done"
     assert status_of(coded).state is qa.State.ACTIVE
     assert by_codes(coded, rows(5, 50)[0]) == 280
@@ -109,18 +109,18 @@ def test_a_copy_that_breaks_off_leaves_codes_that_are_out_of_date(
 
     with monkeypatch.context() as patch, pytest.raises(StoreError, match="disk is full"):
         patch.setattr(type(coded._store), "write", half)
-        qa.migrate(source, coded, allow=["existing-target"])
+        qa.migrate(source, coded, allow=["existing-target"], check="off")
     status = status_of(coded)
     assert status.state is qa.State.IGNORED
     assert "`qadapt migrate` is copying rows" in status.reason
-    qa.migrate(source, coded, allow=["existing-target"])
+    qa.migrate(source, coded, allow=["existing-target"], check="off")
     assert status_of(coded).state is qa.State.ACTIVE
     assert by_codes(coded, rows(5, 50)[40]) == 320
 
 
 def test_an_import_into_a_collection_is_in_its_codes(coded: Collection, tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", rows(5, 50))
-    (tmp_path / "rows.ids").write_text("\n".join(map(str, range(280, 330))), encoding="utf-8")
+    (tmp_path / "rows.npy.ids").write_text("\n".join(map(str, range(280, 330))), encoding="utf-8")
     qa.import_file(tmp_path / "rows.npy", coded, add=True)
     assert status_of(coded).state is qa.State.ACTIVE
     assert by_codes(coded, rows(5, 50)[40]) == 320

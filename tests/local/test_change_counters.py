@@ -176,10 +176,12 @@ def test_a_write_while_codes_are_built_is_found(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, read = collection._store, type(collection._store).read
+    seeds = iter(range(10, 20))
 
     def raced(self: Any, *args: Any, **named: Any) -> Iterator[qa.Batch]:
         yield from read(self, *args, **named)
-        store.write("a", qa.Batch([ROWS - 1], {"": rows(9, 1)}))
+        # Another vector after each of the two passes that a build makes.
+        store.write("a", qa.Batch([ROWS - 1], {"": rows(next(seeds), 1)}))
 
     from qadapt.local import client_codes
 

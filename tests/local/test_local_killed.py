@@ -50,8 +50,9 @@ def apply(collection: Collection) -> None:
     collection.plan("binary:rescore=4", accept="client").apply(yes=True)
 
 
-@pytest.mark.parametrize("at", ["before", "after"])
-@pytest.mark.parametrize("doing", ["build", "write"])
+@pytest.mark.parametrize(
+    ("doing", "at"), [("build", "before"), ("write", "before"), ("write", "after")]
+)
 def test_killed_in_the_save_of_codes(tmp_path: Path, doing: str, at: str) -> None:
     from qdrant_client import QdrantClient
 

@@ -46,7 +46,7 @@ def run_and_kill(source: str, target: str, log: Path, draw: random.Random) -> bo
     child.send_signal(signal.SIGKILL)
     code = child.wait()
     assert child.stderr is not None
-    told = child.stderr.read().decode()
+    reported = child.stderr.read().decode()
     child.stderr.close()
-    assert code in (0, -signal.SIGKILL), told
+    assert code in (0, -signal.SIGKILL), reported
     return code != 0

@@ -279,14 +279,14 @@ def test_invalid_sparse_rows_of_the_source_are_reported(edge: Database, ends: En
     engine = pytest.importorskip("qdrant_edge")
     made(edge, {"words": WORDS})
     write(edge, ragged(20, {"words": WORDS}))
-    shard = edge._store._shard("docs")  # type: ignore[attr-defined]
+    shard = edge._store.shard("docs")  # type: ignore[attr-defined]
     with shard.change("write to") as opened:
         for key, sparse in ((100, ([3, 3], [1.0, 2.0])), (101, ([1], [float("nan")]))):
             vectors = {"d": [1.0, 2.0, 3.0, 4.0], "words": engine.SparseVector(*sparse)}
             point = engine.Point(key, vectors, {})
             opened.update(engine.UpdateOperation.upsert_points([point]))
     there = ends("edge")
-    with pytest.raises(InputError, match=r"2 rows of a batch .* an index twice"):
+    with pytest.raises(InputError, match=r"2 rows of a batch: .* an index twice"):
         qa.migrate((edge, "docs"), (there, "docs"))
     done = qa.migrate((edge, "docs"), (there, "docs"), allow=["rejected-rows"])
     assert dict(done.skipped).keys() == {100, 101}
@@ -324,9 +324,9 @@ def test_a_changed_value_is_found_and_corrected_by_catch_up(
     there._store.write("docs", qa.Batch([22], row.vectors, row.payloads, extras=changed))
     found = qa.check((edge, "docs"), (there, "docs"))
     assert not found.passed
-    (told,) = found.differences
-    assert (told.id, told.kind) == (22, f"vector {label!r}")
-    assert ", expected " in told.detail
+    (reported,) = found.differences
+    assert (reported.id, reported.kind) == (22, f"vector {label!r}")
+    assert ", expected " in reported.detail
     caught = qa.migrate((edge, "docs"), (there, "docs"), catch_up=True)
     assert caught.state == "done"
     assert caught.catch_up is not None
@@ -346,8 +346,10 @@ def test_a_missing_or_shorter_multivector_is_found(edge: Database, ends: Ends) -
         "docs",
         qa.Batch([22, 23], row.vectors, row.payloads, extras={"words": words, "tokens": shorter}),
     )
-    told = {each.id: each.detail for each in qa.check((edge, "docs"), (there, "docs")).differences}
-    assert told == {22: "it has 2 rows, expected 3", 23: "missing in the target"}
+    reported = {
+        each.id: each.detail for each in qa.check((edge, "docs"), (there, "docs")).differences
+    }
+    assert reported == {22: "it has 2 rows, expected 3", 23: "missing in the target"}
 
 
 def test_collections_without_a_journal_are_compared(

@@ -50,12 +50,12 @@ def test_tenants_are_merged_in_edge_and_separated_again(ends: Ends, name: str) -
     here[f"{name}@new"].write(qa.Batch(new, {"": rows(1, seed=8)}, [{"n": 0}]))
     again = qa.migrate(here[name], (edge, name), catch_up=True)
     assert again.catch_up is not None
-    told = again.catch_up
-    assert (again.state, told.added, told.changed, told.deleted) == ("done", 1, 1, 1)
+    reported = again.catch_up
+    assert (again.state, reported.added, reported.changed, reported.deleted) == ("done", 1, 1, 1)
     assert qa.migrate((edge, name), (edge, f"{name}_2")).state == "done"
     home = qa.migrate((edge, f"{name}_2"), (here, f"{name}_home"))
     assert home.state == "done"
-    assert home.plan.partitions.assigned_by == "note"
+    assert home.plan.partitions.assigned_by == "payload"
     assert home.plan.partitions.rows == {"red": 29, "blue": 20, "new": 1}
     assert contents(here, f"{name}_home") == contents(here, name)
 

@@ -51,9 +51,9 @@ def test_escaping_keeps_partition_names_distinct(ends: Ends, engine: str) -> Non
 def test_the_plan_lists_partitions(ends: Ends, tenants: Collection, name: str) -> None:
 
     plan = qa.plan_migration(tenants, (ends("lite"), name), trial_copy=False)
-    told = dict(plan_lines(plan))["tenants"]
-    assert told.startswith("3 tenants -> 3 partitions: ")
-    assert "green-1 -> green_x2d_1 (20 rows)" in told
+    reported = dict(plan_lines(plan))["tenants"]
+    assert reported.startswith("3 tenants -> 3 partitions: ")
+    assert "green-1 -> green_x2d_1 (20 rows)" in reported
     assert MigrationPlan.from_json(plan.to_json()).partitions == plan.partitions
     edge = qa.plan_migration(tenants, (ends("edge"), name), trial_copy=False)
     assert "-> one collection" in dict(plan_lines(edge))["tenants"]

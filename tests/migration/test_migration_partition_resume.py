@@ -68,8 +68,8 @@ def test_killed_at_random_moments(ends: Ends, name: str, tmp_path: Path, engine:
     log, draw = tmp_path / "log", random.Random(int(os.environ.get("QADAPT_SEED", "7")))
     kills = sum(run_and_kill(source, target, log, draw) for _ in range(3))
     last = start_child(source, target, log)
-    _, said = last.communicate()
-    assert last.returncode == 0, said.decode()
+    _, stderr = last.communicate()
+    assert last.returncode == 0, stderr.decode()
     found = contents(database, f"{name}_b")
     found.pop("_default", None)
     places = PLACES if engine == "milvus" else {part: part for part in SIZES}

@@ -107,6 +107,6 @@ def test_catch_up_works_by_partition(ends: Ends, tenants: Collection, name: str)
     done = qa.migrate(tenants, target, catch_up=True)
     assert done.state == "done"
     assert done.catch_up is not None
-    told = done.catch_up
-    assert (told.added, told.changed, told.deleted) == (5, 1, 1)
+    reported = done.catch_up
+    assert (reported.added, reported.changed, reported.deleted) == (5, 1, 1)
     assert contents(database, f"{name}_b") == contents(database, name)

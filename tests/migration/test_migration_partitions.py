@@ -100,7 +100,7 @@ def test_a_single_partition_is_copied_to_a_single_partition(
     before = everything(database[f"{name}_b@blue"])
     one, other = (database, f"{name}@red"), (database, f"{name}_b@red")
     done = qa.migrate(one, other, allow=["existing-target"])
-    assert (done.state, done.plan.partitions.assigned_by) == ("done", "nothing")
+    assert (done.state, done.plan.partitions.assigned_by) == ("done", "none")
     assert everything(database[f"{name}_b@red"]) == everything(database[f"{name}@red"])
     assert everything(database[f"{name}_b@blue"]) == before
 
@@ -144,8 +144,8 @@ def test_a_partition_key_is_copied_to_milvus_and_reported_elsewhere(ends: Ends, 
     assert [each["name"] for each in fields if each.get("is_partition_key")] == ["of"]
     assert everything(milvus[f"{name}_b"]) == everything(milvus[name])
     plan = qa.plan_migration((milvus, name), (edge, name), trial_copy=False)
-    told = {loss.name: loss.detail for loss in plan.losses}
-    assert "the partition key 'of'" in told["partitions"]
+    reported = {loss.name: loss.detail for loss in plan.losses}
+    assert "the partition key 'of'" in reported["partitions"]
     allowed = [loss.name for loss in plan.losses]
     assert qa.migrate((milvus, name), (edge, name), allow=allowed).state == "done"
     assert edge[name].count(filter={"of": "red"}) == 10

@@ -81,5 +81,5 @@ def test_a_migration_to_coarse_quantization_reports_both_recalls(tmp_path: Path)
     target = f"edge:{tmp_path / 't'}#a"
     done = qa.migrate(source, target, quantization="binary")
     assert done.state == "done"
-    told = dict(migration_lines(done))
-    assert "exact search 1.000" in told["recall"]
+    reported = dict(migration_lines(done))
+    assert "exact search 1.000" in reported["recall"]

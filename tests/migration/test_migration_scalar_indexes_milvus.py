@@ -49,7 +49,7 @@ def test_scalar_indexes_are_copied(ends: Ends, name: str, engine: str) -> None:
     settings = {key: {"index_type": kind} for key, kind in INDEXED[engine].items()}
     assert store.payload_index_settings(f"{name}_b") == settings
     kind = INDEXED[engine]["title"]
-    line = f"title (keyword, index_type {kind}), made after the load"
+    line = f"title (keyword, index_type {kind}), created after the copy"
     assert ("index", line) in plan_lines(done.plan)
     store.create_payload_index(f"{name}_b", "title", "keyword")  # may be repeated
     assert store.count(f"{name}_b", {"title": "äöüäö"}) == 1
@@ -84,8 +84,8 @@ def test_indexes_between_edge_and_a_typed_collection(ends: Ends, name: str, edge
         edge._store.create_payload_index("more", key, "keyword")
     plan = qa.plan_migration(made, (lite, there.name), allow=["existing-target"])
     assert plan.payload_indexes == {"title": "keyword"}
-    told = {loss.name: loss.detail for loss in plan.losses}
-    assert told["payload-indexes"].startswith("city (keyword): Milvus Lite 3")
+    reported = {loss.name: loss.detail for loss in plan.losses}
+    assert reported["payload-indexes"].startswith("city (keyword): Milvus Lite 3")
 
 
 def test_quantization_is_built_together_with_a_scalar_index(ends: Ends, name: str) -> None:

@@ -186,10 +186,10 @@ def test_modules_are_not_copied_and_that_is_noted(
     }  # fmt: skip
     real = payload_schema.payload_schema_of
 
-    def told(layout: Any) -> Any:
+    def reported(layout: Any) -> Any:
         return real(replace(layout, raw={**layout.raw, **raw}))
 
-    monkeypatch.setattr(payload_schema, "payload_schema_of", told)
+    monkeypatch.setattr(payload_schema, "payload_schema_of", reported)
     plan = qa.plan_migration(source, (database, f"{name}_b"))
     assert plan.losses == ()
     note = "typed-fields: generative-openai, text2vec-openai of weaviate stay behind"

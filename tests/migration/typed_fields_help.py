@@ -64,10 +64,10 @@ def typed_collection(
     )
     made.add_field("pk", getattr(DataType, key[0]), is_primary=True, **key[1])
     for label, (kind, given_options) in fields.items():
-        told = dict(given_options)
-        if "element_type" in told:
-            told["element_type"] = getattr(DataType, told["element_type"])
-        made.add_field(label, getattr(DataType, kind), **told)
+        reported = dict(given_options)
+        if "element_type" in reported:
+            reported["element_type"] = getattr(DataType, reported["element_type"])
+        made.add_field(label, getattr(DataType, kind), **reported)
     made.add_field(field, DataType.FLOAT_VECTOR, dim=DIM)
     client.create_collection(name, schema=made, consistency_level="Session", **options)
     indexes = client.prepare_index_params()
