@@ -24,7 +24,7 @@ import numpy as np
 
 import qadapt as qa
 from qadapt.model.address import Address
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.edge.store import EdgeStore
 from qadapt.stores.qdrant.server.store import QdrantStore
 
@@ -100,7 +100,7 @@ def server(rounds: int) -> dict[str, dict[str, float]]:
     queries = random.standard_normal((QUERIES, DIM), dtype=np.float32)
     payloads = [{"group": at % 7} for at in range(ROWS)]
     batch = qa.Batch(range(ROWS), {"": rows}, payloads)
-    search = Search(k=K, rescore=qa.Rescore(4))
+    search = SearchRequest(k=K, rescore=qa.Rescore(4))
     params = models.SearchParams(
         quantization=models.QuantizationSearchParams(rescore=True, oversampling=4.0)
     )
@@ -169,7 +169,7 @@ def engine(rounds: int, folder: str) -> dict[str, dict[str, float]]:
         found = shard.query_batch(edge.QueryBatchRequest(requests))
         return [[(point.id, point.score) for point in each] for each in found]
 
-    search = Search(k=K, rescore=qa.Rescore(4))
+    search = SearchRequest(k=K, rescore=qa.Rescore(4))
     found = {
         f"edge: {QUERIES} queries": measure(
             raw_search, lambda: store.search("articles", queries, search), rounds

@@ -6,9 +6,8 @@
 
 Real embeddings (SciFact by MiniLM and mpnet, in the folder ``QADAPT_SCIFACT``). Servers come
 from the ladder of the tests. What was seen is kept in ``benchmarks/simulation.json``, one part a
-store and data set, and ``docs/simulation.md`` and ``qadapt/simulation/model_error.json`` are made
-from
-it.
+store and data set, and ``docs/simulation.md`` and the ``quantizer_checks.json`` of each store are
+made from it.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from qadapt.evaluation.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "simulation.json"
-CHECKS = ROOT / "qadapt" / "simulation" / "model_error.json"
+CHECKS = "qadapt/stores/{}/quantizer_checks.json"
 DOC = ROOT / "docs" / "simulation.md"
 MARK = "<!-- made by benchmarks/simulation.py -->"
 
@@ -238,7 +237,13 @@ def render() -> None:
         {"store": store, "model": key, "off": round(away, 4), "against": ", ".join(sorted(engines))}
         for (store, key), (away, engines) in sorted(off.items())
     ]
-    CHECKS.write_text(json.dumps(checks, indent=1) + "\n")
+    for store in {check["store"] for check in checks}:
+        own = [
+            {key: value for key, value in check.items() if key != "store"}
+            for check in checks
+            if check["store"] == store
+        ]
+        (ROOT / CHECKS.format(store)).write_text(json.dumps(own, indent=1) + "\n")
     head = [
         "| engine | embeddings | setting | predicted | seen | difference |",
         "|---|---|---|---|---|---|",

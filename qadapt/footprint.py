@@ -1,4 +1,4 @@
-"""What one vector of a collection holds in RAM and on disk, part by part."""
+"""Bytes of one vector of a collection in RAM and on disk, part by part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, MatchLevel, Quantization, Serializable, Vector, VectorInfo
 
-# Bytes of one dimension of the originals.
+# Bytes per dimension of the original vectors.
 WIDTH: Mapping[str, float] = {
     "float32": 4,
     "float16": 2,
@@ -25,13 +25,13 @@ WIDTH: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class Component(Serializable):
-    """One part of what a vector holds.
+    """One part of a footprint.
 
     Attributes:
         name: codes, originals, graph, lists, ids.
         ram, disk: bytes.
-        formula: how they were worked out, in words; "as seen" where the store told them.
-        source: where the formula is from.
+        formula: how they are computed; "as reported" for sizes that a program reports.
+        source: the source of the formula.
     """
 
     name: str
@@ -43,18 +43,18 @@ class Component(Serializable):
 
 @dataclass(frozen=True)
 class Footprint(Serializable):
-    """What one vector of a collection holds.
+    """Bytes of one vector of a collection.
 
-    Payloads, their indexes, and what an engine needs while it builds are not counted.
+    Payloads, payload indexes and temporary space of index builds are not counted.
 
     Attributes:
         store: its name.
-        target: the quantization that the store makes of what was asked.
+        target: the quantization that the store applies for the requested one.
         ram, disk: bytes of all parts.
-        components: one by one.
-        native: the store's own setting.
-        differences: how it differs from what was asked, in words.
-        notes: what a reader must know.
+        components: the parts that are not empty.
+        native: the store's own configuration.
+        differences: differences between the target and the request.
+        notes: caveats for the reader.
     """
 
     store: str
@@ -77,29 +77,29 @@ class Footprint(Serializable):
         differences: tuple[str, ...] = (),
         notes: tuple[str, ...] = (),
     ) -> Footprint:
-        """With the sums of its parts; parts that hold nothing are left out."""
+        """A footprint with the sums of its parts; empty parts are dropped."""
         kept = tuple(part for part in components if part.ram or part.disk)
         ram, disk = sum(part.ram for part in kept), sum(part.disk for part in kept)
         return cls(store, target, ram, disk, kept, native or {}, differences, notes)
 
 
 def original_bytes(count: int, vector: Vector) -> int:
-    """Bytes of ``count`` originals, without padding."""
+    """Bytes of ``count`` original vectors, without padding."""
     return round(count * vector.dim * WIDTH[vector.datatype])
 
 
 def centroids(dim: int, quantization: Quantization, source: str) -> Component:
-    """The 256 centroids of product codes, float32 for each dimension; nothing for other kinds."""
+    """The 256 float32 centroids of product codes; an empty part for other kinds."""
     size = 1024 * dim if quantization.kind is Kind.PRODUCT else 0
     return Component("centroids", size, size, "256 centroids of float32", source)
 
 
 class CostModel(abc.ABC):
-    """What a vector of one store holds in RAM and on disk.
+    """Computes the bytes of a vector of one store.
 
     Attributes:
-        store: the name that its footprints carry.
-        note: what a reader of a comparison with other stores must know; empty for nothing.
+        store: the store name in its footprints.
+        note: a caveat for comparisons with other stores; empty for none.
     """
 
     store: str
@@ -109,32 +109,31 @@ class CostModel(abc.ABC):
     def footprint(
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
-        """Of ``count`` rows of one vector, the index included.
+        """The footprint of ``count`` rows of one vector, including its index.
 
         Args:
-            vector: of a datatype that the store has.
+            vector: with a datatype that the store supports.
             index: the store's own index parameters; empty for its defaults.
 
         Raises:
-            UnsupportedError: the store does not have that kind.
+            UnsupportedError: the store lacks this quantization.
         """
 
     def as_configured(self, vector: VectorInfo) -> Footprint:
-        """Of a live vector, by the index that it has."""
+        """The footprint of a live vector with its current index."""
         return self.footprint(vector.count, vector.vector, vector.quantization, vector.index)
 
     def compared(self, setting: Quantization) -> Quantization:
-        """A setting as it is shown in a comparison with other stores."""
+        """The setting to use for a comparison with other stores."""
         return setting
 
 
 class TableCost(CostModel):
-    """A store that keeps vectors and codes in tables on disk, without an index, and reads them in
-    pages: nothing stays in RAM.
+    """A store with vectors and codes in tables on disk and no index: nothing stays in RAM.
 
     Args:
-        store: its name.
-        mapping: a quantization in the store's terms: ``target`` and ``match`` of the result.
+        store: the store name.
+        mapping: as ``StoreProfile.mapping``.
     """
 
     def __init__(self, store: str, mapping: Callable[[Quantization, Vector], Any]) -> None:

@@ -1,4 +1,4 @@
-"""The entry points of the group ``qadapt.stores``: one for each store, those of qadapt too."""
+"""Entry points of the group ``qadapt.stores``: one for each store, including the built-in ones."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from qadapt.local.client_search import ClientSearch, OutdatedError, payloads_of
 from qadapt.local.state import VectorSettings
 from qadapt.model import Hits, Id, Metric, Rescore, SearchProvenance, Vector
 from qadapt.model.query_checks import scaled_queries
-from qadapt.stores.base import Search, Store
+from qadapt.stores.base import SearchRequest, Store
 
 Floats = npt.NDArray[np.float32]
 
@@ -34,7 +34,7 @@ def search(
     store: Store,
     collection: str,
     queries: Floats,
-    wanted: Search,
+    wanted: SearchRequest,
     vector: Vector,
     settings: VectorSettings,
 ) -> Hits:
@@ -73,13 +73,15 @@ def _dispatch(
     store: Store,
     collection: str,
     queries: Floats,
-    wanted: Search,
+    wanted: SearchRequest,
     vector: Vector,
     settings: VectorSettings,
 ) -> Hits:
     """Who searches, by what the store can do and what is remembered."""
     if wanted.exact:
         return store.search(collection, queries, wanted)
+    if wanted.ignore_quantization:  # the originals are compared: nothing is left to rescore
+        return store.search(collection, queries, _changed(wanted, rescore=None))
     notes: tuple[str, ...] = ()
     if settings.client is not None:
         chosen = wanted.rescore or settings.rescore
@@ -102,7 +104,7 @@ def _default_rescore(
     store: Store,
     collection: str,
     queries: Floats,
-    wanted: Search,
+    wanted: SearchRequest,
     vector: Vector,
     settings: VectorSettings,
 ) -> Hits:
@@ -129,7 +131,7 @@ def _by_store(
     store: Store,
     collection: str,
     queries: Floats,
-    wanted: Search,
+    wanted: SearchRequest,
     vector: Vector,
     remembered: Rescore | None,
 ) -> Hits:
@@ -137,8 +139,8 @@ def _by_store(
     chosen_by = "call" if wanted.rescore is not None else "collection"
     can = store.capabilities()
     if not can.native("native-quantization"):
-        options = {**wanted.options, "ignore_quantization": True}
-        return store.search(collection, queries, _changed(wanted, rescore=None, options=options))
+        floats = _changed(wanted, rescore=None, ignore_quantization=True)
+        return store.search(collection, queries, floats)
     if rescore is None and not can.native("native-rescore"):
         chosen_by = "store default"
         rescore = store.default_rescore(collection, wanted.vector)
@@ -161,18 +163,18 @@ def _limited(hits: Hits, remembered: Rescore, used: Rescore) -> Hits:
     return _with_how(hits, notes=(*hits.how.notes, note))
 
 
-def _chosen_by(wanted: Search, settings: VectorSettings) -> str:
+def _chosen_by(wanted: SearchRequest, settings: VectorSettings) -> str:
     if wanted.rescore is not None:
         return "call"
     return "store default" if settings.rescore is None else "collection"
 
 
-def _native(store: Store, collection: str, wanted: Search, rescore: Rescore) -> bool:
+def _native(store: Store, collection: str, wanted: SearchRequest, rescore: Rescore) -> bool:
     """Whether the store does this rescoring itself (a source it lacks is its own error)."""
     return rescore.source != "originals" or store.rescores_natively(collection, wanted.vector)
 
 
-def _changed(search: Search, **changes: Any) -> Search:
+def _changed(search: SearchRequest, **changes: Any) -> SearchRequest:
     return dataclasses.replace(search, **changes)
 
 
@@ -184,7 +186,7 @@ def _rescored_by_us(
     store: Store,
     collection: str,
     queries: Floats,
-    wanted: Search,
+    wanted: SearchRequest,
     rescore: Rescore,
     vector: Vector,
     *,

@@ -13,6 +13,7 @@ On real embeddings. How they are compared:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from qadapt.api import Collection
 from qadapt.engines.exact import exact_scores, unit
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Hits, Metric
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 
 WAYS = ("engine", "rescored by us", "our codes")
 QUERIES = 80
@@ -339,7 +340,9 @@ def test_more_candidates_than_the_store_gives_are_cut_and_noted(
     open_way: Any, queries: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection = open_way("rescored by us")
-    monkeypatch.setattr(type(collection._store), "max_k", 50)
+    profile = collection._store.profile
+    fewer = replace(profile, traits=replace(profile.traits, max_k=50))
+    monkeypatch.setattr(type(collection._store), "profile", fewer)
     hits = collection.search(queries[:5], k=20, rescore=10)
     assert hits.how.candidates == 50
     assert any("at most 50" in note and "200" in note for note in hits.how.notes)
@@ -420,10 +423,10 @@ def test_search_options_without_effect_are_told(open_way: Any, queries: np.ndarr
 def test_a_search_says_what_the_store_was_asked(open_way: Any, queries: np.ndarray) -> None:
     """Over-fetched without the store's rescoring: no work is done twice."""
     collection = open_way("rescored by us")
-    asked: list[Search] = []
+    asked: list[SearchRequest] = []
     whole = collection._store.search
 
-    def watch(name: str, array: Any, search: Search) -> Hits:
+    def watch(name: str, array: Any, search: SearchRequest) -> Hits:
         asked.append(search)
         return whole(name, array, search)
 

@@ -14,6 +14,8 @@ from skips import is_allowed
     ("reason", "platform", "allowed"),
     [
         ("Skipped: no live engine 'weaviate': there is no Go", "linux", True),
+        ("Skipped: no live engine 'edge': not installed", "linux", False),
+        ("Skipped: no live engine 'edge': not installed", "win32", True),
         ("Skipped: no Chromium on PATH", "linux", True),
         ("Skipped: needs the environment of `make test-ray`", "linux", True),
         ("Skipped: could not import 'qdrant_edge': No module named 'qdrant_edge'", "linux", False),

@@ -15,8 +15,8 @@ from qadapt.model import Plan as PlainPlan
 from qadapt.model.address import Address
 from qadapt.planning import abandoned_records, apply, journal
 from qadapt.planning.abandoned_records import Abandoned
-from qadapt.planning.apply import Outcome
 from qadapt.planning.journal import DamagedRecord
+from qadapt.planning.outcome import Outcome, outcome_of
 from qadapt.planning.plan_text import plan_text
 from qadapt.stores.base import OnProgress, Store, silent
 from qadapt.stores.registry import open_store
@@ -243,7 +243,7 @@ class History(list[Change]):
 def history() -> History:
     """All changes that were begun on this machine, newest first; damaged records beside them."""
     records, damaged = journal.scan()
-    return History((Change(apply.outcome_of(record)) for record in records), damaged)
+    return History((Change(outcome_of(record)) for record in records), damaged)
 
 
 def abandon(change: str) -> Abandoned:
@@ -288,7 +288,7 @@ def undo(
                 "there is no change to undo", hint="`qadapt history` lists what was applied"
             )
         record = newest
-    return Change(apply.outcome_of(record)).undo(progress=progress, timeout=timeout)
+    return Change(outcome_of(record)).undo(progress=progress, timeout=timeout)
 
 
 def load_plan(path: str | Path) -> Plan:

@@ -39,7 +39,15 @@ from qadapt.model.data import Datatype, listed_ids
 from qadapt.planning.conflicts import named_if_changing
 from qadapt.planning.planner import make_plan, which_vector
 from qadapt.search import search
-from qadapt.stores.base import OnProgress, ScanRange, Search, Store, check_k, silent
+from qadapt.stores.base import (
+    OnProgress,
+    ReadRequest,
+    ScanRange,
+    SearchRequest,
+    Store,
+    check_k,
+    silent,
+)
 
 FRESH = 10.0  # seconds that a collection's dimensions and metrics are believed
 
@@ -121,12 +129,14 @@ class Collection(EvaluationMethods):
         """
         yield from self._store.read(
             self.name,
-            vectors=vectors,
-            payload=payload,
-            filter=filter,
-            page=page,
-            scan_range=scan_range,
-            after=after,
+            ReadRequest(
+                vectors=vectors,
+                payload=payload,
+                filter=filter,
+                page=page,
+                scan_range=scan_range,
+                after=after,
+            ),
         )
 
     def scan_ranges(self, n: int) -> list[ScanRange]:
@@ -148,6 +158,7 @@ class Collection(EvaluationMethods):
         filter: Any = None,
         vector: str | None = None,
         exact: bool = False,
+        ignore_quantization: bool = False,
         with_payload: bool = False,
         options: Mapping[str, Any] | None = None,
     ) -> Hits:
@@ -161,6 +172,7 @@ class Collection(EvaluationMethods):
             filter: the common form, such as ``{"topic": "art"}``, or the store's own object.
             vector: its name; may be left out when there is just one.
             exact: no index and no codes.
+            ignore_quantization: the index, and scores by the originals instead of codes.
             with_payload: bring payloads too.
             options: the store's own search parameters.
 
@@ -170,18 +182,21 @@ class Collection(EvaluationMethods):
         name, about = self._vector(vector)
         array = as_vectors(queries, what="queries")
         check_queries(array, about)
-        wanted = Search(
+        wanted = SearchRequest(
             k=check_k(k, self._store.traits.max_k),
             vector=name,
             rescore=Rescore.of(rescore),
             exact=exact,
             filter=filter,
             with_payload=with_payload,
+            ignore_quantization=ignore_quantization,
             options=options or {},
         )
         refuse_pairs(
             (exact and wanted.rescore is not None and wanted.rescore.on, "rescore=",
              "with exact=True", "that compares all floats, and nothing is left to rescore"),
+            (ignore_quantization and wanted.rescore is not None and wanted.rescore.on, "rescore=",
+             "with ignore_quantization=True", "that scores by the originals already"),
         )  # fmt: skip
         settings = read_settings(self._store, self.name).of(name)
         return search(self._store, self.name, array, wanted, about, settings)
@@ -347,9 +362,9 @@ class Collection(EvaluationMethods):
         return found, self._vectors[found]
 
     def _remember(self, rescores: Mapping[str, Rescore | None]) -> None:
-        from qadapt.planning.client_operations import SET_SEARCH_DEFAULTS, run
+        from qadapt.local.client_operations import Remember, run
 
         for name, rescore in rescores.items():
             if rescore is not None:
-                request = {"op": SET_SEARCH_DEFAULTS, "vector": name, "rescore": str(rescore)}
+                request = Remember(name, str(rescore)).to_request()
                 run(self._store, self.name, request, silent, 0)

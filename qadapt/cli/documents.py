@@ -15,7 +15,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     from qadapt.migration import Check, Migration, MigrationPlan
     from qadapt.model.json_schemas import schemas as of_the_model
     from qadapt.planning.abandoned_records import Abandoned
-    from qadapt.planning.apply import Outcome
+    from qadapt.planning.outcome import Outcome
     from qadapt.reporting import Report
 
     results = (

@@ -1,4 +1,4 @@
-"""What a collection costs in each store's settings: bytes in RAM and on disk, money a month."""
+"""The cost of a collection per store and setting: bytes in RAM and on disk, money per month."""
 
 from qadapt.costing.compare import as_seen, compare, cost, memory
 from qadapt.costing.document import Cost, Line, Prices, Scale

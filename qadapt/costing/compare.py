@@ -22,7 +22,7 @@ from qadapt.stores.profile import StoreProfile
 
 SCALES = (1.0, 10.0, 100.0)
 
-# What is compared where nobody says.
+# The settings compared by default.
 SETTINGS: tuple[str, ...] = (
     "none",
     "scalar",
@@ -35,8 +35,8 @@ SETTINGS: tuple[str, ...] = (
 
 
 NOT_COUNTED = (
-    "not counted: payloads and their indexes, write-ahead logs, and what an engine needs while it "
-    "builds (a copy of the segment that is rebuilt)"
+    "not counted: payloads and payload indexes, write-ahead logs, and temporary space while an "
+    "engine builds an index (a copy of the segment)"
 )
 
 
@@ -56,7 +56,7 @@ def _model(store: str) -> tuple[StoreProfile, CostModel]:
     known = registry.profile(store)
     if known.cost_model is None:
         raise UnsupportedError(
-            f"the store {store!r} has no cost model: the bytes of a vector are not known",
+            f"the store {store!r} has no cost model",
             hint=f"stores with a cost model: {', '.join(modelled())}",
         )
     return known, known.cost_model
@@ -70,22 +70,22 @@ def memory(
     *,
     index: Mapping[str, Any] | None = None,
 ) -> Footprint:
-    """Bytes in RAM and on disk of ``count`` vectors in a store, the graph included.
+    """Bytes in RAM and on disk of ``count`` vectors in a store, including the vector index.
 
     Args:
-        count: rows.
-        vector: dimensions, metric, datatype (float32 where the store does not have it).
-        quantization: in common words; its ``codes`` and ``originals`` say where each is kept.
-        store: its name, as `qadapt stores` lists it.
-        index: the store's own index parameters, such as ``{"m": 32}``; its defaults if left out.
+        count: number of rows.
+        vector: dimensions, metric and datatype (float32 if the store lacks the datatype).
+        quantization: its ``codes`` and ``originals`` set where each is stored.
+        store: a name listed by `qadapt stores`.
+        index: the store's own index parameters, such as ``{"m": 32}``; default: its defaults.
 
     Raises:
-        UnsupportedError: the store does not have that kind, or has no cost model.
+        UnsupportedError: the store lacks this quantization, or has no cost model.
         SpecError: an unknown store.
     """
     known, model = _model(store)
     if not is_whole(count) or count < 0:
-        raise InputError(f"rows must be a whole number from 0; got {count!r}")
+        raise InputError(f"rows must be a non-negative integer; got {count!r}")
     if vector.datatype not in known.datatypes:
         vector = vector.replace(datatype="float32")
     found = model.footprint(int(count), vector, Quantization.of(quantization), index or {})
@@ -93,10 +93,10 @@ def memory(
 
 
 def as_seen(info: CollectionInfo, name: str) -> Footprint:
-    """What a live vector holds: what the store reports where it does, else by the formulas."""
+    """The footprint of a live vector: sizes that the store reports, otherwise by the formulas."""
     vector = info.vectors[name]
     store, there = info.server.store, vector.quantization
-    if vector.quantized_by == "qadapt":  # the codes are ours, beside the store
+    if vector.quantized_by == "qadapt":  # the store holds no codes
         there = Quantization(Kind.NONE)
         model = memory(vector.count, vector.vector, there, store, index=vector.index)
     else:
@@ -105,7 +105,7 @@ def as_seen(info: CollectionInfo, name: str) -> Footprint:
     if vector.quantized_by == "qadapt" and vector.code_bytes:
         size = vector.code_bytes
         components.append(
-            Component("qadapt's codes", size, size, "as seen", "the code index's own count")
+            Component("qadapt's codes", size, size, "as reported", "qadapt's code index")
         )
     elif vector.code_bytes is not None and there.kind is not Kind.NONE:
         in_force = str(vector.status.state) in ("active", "building")
@@ -117,7 +117,7 @@ def as_seen(info: CollectionInfo, name: str) -> Footprint:
 
 
 def _seen(part: Component, vector: VectorInfo) -> Component:
-    """A part with the size that the store reports, where it reports one."""
+    """A part with the size that the store reports, if it reports one."""
     reported = {"codes": vector.code_bytes, "originals": vector.float_bytes}.get(part.name)
     biggest = max(part.ram, part.disk)
     if not reported or not biggest:
@@ -128,16 +128,16 @@ def _seen(part: Component, vector: VectorInfo) -> Component:
     if part.name == "codes":
         scale = reported / biggest
     return part.replace(
-        ram=round(part.ram * scale), disk=round(part.disk * scale), source="as the store reports"
+        ram=round(part.ram * scale), disk=round(part.disk * scale), source="reported by the store"
     )
 
 
 def _uncompressed(components: Sequence[Component], vector: VectorInfo) -> list[Component]:
-    """Codes that are configured and not in force save nothing: searches use the originals."""
+    """Codes that are configured but not active save nothing: searches use the originals."""
     kept = [part for part in components if part.name not in ("codes", "centroids", "originals")]
     size = vector.float_bytes or original_bytes(vector.count, vector.vector)
-    words = "searches compare the originals: no codes are in force"
-    return [*kept, Component("originals", size, size, words, "as the store reports")]
+    words = "searches use the originals: no codes are active"
+    return [*kept, Component("originals", size, size, words, "reported by the store")]
 
 
 def cost(
@@ -154,15 +154,15 @@ def cost(
     settings: Sequence[QuantizationLike] | None = None,
     stores: Sequence[str] | None = None,
 ) -> Cost:
-    """What ``rows`` vectors of ``dim`` dimensions cost, in each store's settings.
+    """The cost of ``rows`` vectors of ``dim`` dimensions, per store and setting.
 
     Args:
-        quantization: what is asked of ``store``; None to compare alone.
-        prices: as the user pays them; no price, no money.
+        quantization: the setting for ``store``; None for the comparison only.
+        prices: what the user pays; without a price no money is shown.
         replicas: copies of each row.
-        scales: how many times the collection.
-        settings: what is compared; ``SETTINGS`` if left out.
-        stores: which stores are compared; one of each family if left out.
+        scales: multiples of the number of rows.
+        settings: the settings to compare; default: ``SETTINGS``.
+        stores: the stores to compare; default: one of each family.
 
     Raises:
         SpecError, InputError
@@ -196,9 +196,9 @@ def compare(
     settings: Sequence[QuantizationLike] | None = None,
     stores: Sequence[str] | None = None,
 ) -> Cost:
-    """The lines of a cost; ``info`` gives the collection as it was seen."""
+    """The lines of a cost; ``info`` is a live collection."""
     if replicas < 1 or not scales or any(not s > 0 for s in scales):
-        raise InputError("replicas and scales must be above 0")
+        raise InputError("replicas and scales must be greater than 0")
     asked = None if quantization is None else Quantization.of(quantization)
     chosen = [Quantization.of(each) for each in (settings or SETTINGS)]
     compared = modelled() if stores is None else list(stores)
@@ -264,7 +264,7 @@ def _line(
 
 
 def _scaled(seen: Footprint, rows: int, factor: float, replicas: int, prices: Prices) -> Scale:
-    """What was seen, grown in proportion."""
+    """A measured footprint, scaled in proportion."""
     ram, disk = round(seen.ram * factor) * replicas, round(seen.disk * factor) * replicas
     return Scale(factor, round(rows * factor), ram, disk, prices.monthly(ram, disk))
 
@@ -272,9 +272,9 @@ def _scaled(seen: Footprint, rows: int, factor: float, replicas: int, prices: Pr
 def _notes(prices: Prices, of_stores: Sequence[str]) -> tuple[str, ...]:
     notes = [NOT_COUNTED, *(note for note in of_stores if note)]
     if prices.ram is None and prices.disk is None:
-        notes.append("no money: prices were not given")
+        notes.append("no monthly cost: no prices given")
     elif prices.disk is None:
-        notes.append("money is for RAM alone: the price of disk was not given")
+        notes.append("monthly cost covers RAM only: no price of disk given")
     elif prices.ram is None:
-        notes.append("money is for disk alone: the price of RAM was not given")
+        notes.append("monthly cost covers disk only: no price of RAM given")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""The documents of a cost: prices, a size, a setting of a store, all of it."""
+"""The documents of a cost: prices, scales, lines, and the whole."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class Prices(Serializable):
-    """What the user pays; there are no defaults, because prices differ and change.
+    """What the user pays; there are no defaults, because prices differ between providers.
 
     Attributes:
-        ram: money for a GiB of RAM and month; None to leave RAM out.
-        disk: money for a GiB of disk and month; None to leave disk out.
+        ram: money per GiB of RAM and month; None to exclude RAM.
+        disk: money per GiB of disk and month; None to exclude disk.
     """
 
     ram: float | None = None
@@ -27,10 +27,10 @@ class Prices(Serializable):
     def __post_init__(self) -> None:
         for name, price in (("ram", self.ram), ("disk", self.disk)):
             if price is not None and not (math.isfinite(price) and price >= 0):
-                raise SpecError(f"the price of {name} must be a number from 0; got {price!r}")
+                raise SpecError(f"the price of {name} must be a non-negative number; got {price!r}")
 
     def monthly(self, ram: int, disk: int) -> float | None:
-        """Money a month; None where no price was given."""
+        """Money per month; None without a price."""
         if self.ram is None and self.disk is None:
             return None
         return (ram * (self.ram or 0) + disk * (self.disk or 0)) / GIB
@@ -38,13 +38,13 @@ class Prices(Serializable):
 
 @dataclass(frozen=True)
 class Scale(Serializable):
-    """A collection of another size.
+    """The collection at another size.
 
     Attributes:
-        factor: how many times the collection as it is.
-        rows: of all copies of one row, one.
-        ram, disk: bytes, all replicas.
-        monthly: money a month, all replicas; None where no price was given.
+        factor: multiple of the current number of rows.
+        rows: number of rows, replicas not counted.
+        ram, disk: bytes of all replicas.
+        monthly: money per month for all replicas; None without a price.
     """
 
     factor: float
@@ -60,10 +60,10 @@ class Line(Serializable):
 
     Attributes:
         store: its name.
-        setting: as asked for.
-        footprint: at the first scale, one replica.
+        setting: as requested.
+        footprint: at scale 1, one replica; None if the store lacks the setting.
         scales: at each scale.
-        unsupported_reason: why the store does not have it; empty when it does.
+        unsupported_reason: why the store lacks the setting; otherwise empty.
     """
 
     store: str
@@ -75,16 +75,16 @@ class Line(Serializable):
 
 @dataclass(frozen=True)
 class Cost(Serializable):
-    """What a collection costs, now and otherwise.
+    """The cost of a collection, now and under other settings.
 
     Attributes:
-        collection, address: what was looked at; empty for plain numbers.
+        collection, address: of a live collection; empty for plain numbers.
         rows, dim, metric, datatype: of the vector.
         replicas: copies of each row.
         prices: as given by the user.
-        before: the collection as it was seen; None for plain numbers.
-        after: the same store with the setting asked for; None when nothing was asked.
-        lines: the stores side by side.
+        before: the live collection; None for plain numbers.
+        after: the same store with the requested setting; None without one.
+        lines: the comparison of stores and settings.
         notes: what is not counted.
     """
 

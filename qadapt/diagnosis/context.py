@@ -27,7 +27,7 @@ from qadapt.model import (
     vector_norms,
 )
 from qadapt.search import search
-from qadapt.stores.base import Search, Store
+from qadapt.stores.base import SearchRequest, Store
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -249,7 +249,7 @@ class CheckContext:
     def search(self, queries: Floats, k: int = K, rescore: Rescore | None = None) -> Hits:
         """A search as a user's search is made."""
         about = self.vector.vector
-        wanted = Search(k=k, vector=self.name, rescore=rescore)
+        wanted = SearchRequest(k=k, vector=self.name, rescore=rescore)
         return search(self.store, self.info.name, queries, wanted, about, self.settings)
 
     def milliseconds(self, rescore: Rescore | None) -> float:

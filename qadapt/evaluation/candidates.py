@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,8 @@ from qadapt.evaluation.results import Result
 from qadapt.evaluation.scratch_copies import scratch_copy
 from qadapt.evaluation.settings import Setting
 from qadapt.local import client_codes, collection_info
+from qadapt.local.apply_steps import apply_steps
+from qadapt.local.wait import Goal, wait_for
 from qadapt.model import (
     Accept,
     Batch,
@@ -27,11 +28,10 @@ from qadapt.model import (
     Vector,
     VectorInfo,
 )
-from qadapt.stores.base import OnProgress, Progress, Store
+from qadapt.stores.base import ChangeRequest, OnProgress, Store
+from qadapt.stores.polling import Deadline, Wait
 
 TIMEOUT = 600.0  # seconds that one candidate may take to be built
-PAUSE = 0.25
-CALM = 3  # looks in a row that must say "ignored" before it is believed
 
 Client = Callable[[], float]
 
@@ -207,31 +207,24 @@ class _Builder:
 
     def _change(self, copy: str, quantization: Quantization) -> None:
         work = self._work
-        info = work.store.info(copy)
         if quantization.kind is not Kind.FLOAT16:
-            for step in work.store.steps(info, work.name, quantization):
-                work.progress(Progress(f"building {quantization}"))
-                work.store.run(copy, step.request, work.progress, work.timeout)
+            request = ChangeRequest(work.store.inspect(copy), work.name, quantization)
+            steps = work.store.plan_change(request).steps
+            apply_steps(work.store, copy, steps, work.progress, work.timeout)
         self._settle(copy, quantization)
 
     def _settle(self, copy: str, quantization: Quantization) -> None:
-        """Wait until the engine was seen to obey, or to ignore it for good."""
+        """Wait until the engine has the quantization, or ignores it for good."""
         work = self._work
         plain = quantization.kind in (Kind.NONE, Kind.FLOAT16)
-        goals = (State.ABSENT, State.ACTIVE) if plain else (State.ACTIVE,)
-        end, ignored = time.monotonic() + work.timeout, 0
-        while True:
-            status = work.store.info(copy).vectors[work.name].status
-            ignored = ignored + 1 if status.state in (State.IGNORED, State.ABSENT) else 0
-            if status.state in (*goals, State.UNKNOWN) or ignored >= CALM:
-                return
-            if time.monotonic() > end:
-                raise StoreTimeoutError(
-                    f"{quantization} is {status.state} after {work.timeout:g} seconds",
-                    hint="give it longer: timeout=, --build-timeout",
-                )
-            work.progress(Progress(f"building {quantization}", status.progress or 0, 1, "share"))
-            time.sleep(PAUSE)
+        ends = (State.ABSENT, State.ACTIVE) if plain else ()
+        goal = Goal(quantization, ends, (State.IGNORED, State.ABSENT))
+        wait = Wait(work.progress, Deadline(work.timeout))
+        try:
+            wait_for(work.store, copy, work.name, goal, wait)
+        except StoreTimeoutError as error:
+            error.hint = "give it longer: timeout=, --build-timeout"
+            raise
 
 
 def _reported(error: QadaptError) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from qadapt.evaluation.results import Truth
 from qadapt.local.cache import cache_dir
 from qadapt.local.state import write_state_file
 from qadapt.model import Batch, Id, Metric, Vector
-from qadapt.stores.base import OnProgress, Progress, Store
+from qadapt.stores.base import OnProgress, Progress, ReadRequest, Store
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -295,7 +295,7 @@ def _stream(
     pages = _pages(store, collection, name, page, after)
     if pages is None:  # a store that cannot read on from an id
         best, done, before = Nearest(queries.vectors, vector.metric, k + SPARE), 0, 0.0
-        pages = store.read(collection, vectors=[name], payload=False, page=page)
+        pages = store.read(collection, ReadRequest(vectors=[name], payload=False, page=page))
     begun = saved = time.monotonic()
     for batch in pages:
         best.add(batch.vectors[name], objects(batch.ids), batch.missing.get(name))
@@ -311,9 +311,11 @@ def _pages(
     store: Store, collection: str, name: str, page: int, after: Id | None
 ) -> Iterator[Batch] | None:
     if after is None:
-        return store.read(collection, vectors=[name], payload=False, page=page)
+        return store.read(collection, ReadRequest(vectors=[name], payload=False, page=page))
     try:
-        rest = store.read(collection, vectors=[name], payload=False, page=page, after=after)
+        rest = store.read(
+            collection, ReadRequest(vectors=[name], payload=False, page=page, after=after)
+        )
         first = next(rest, None)
     except UnsupportedError:
         return None
@@ -337,7 +339,9 @@ def _place(
     about = [store.address.identity, collection, name, vector.to_dict(), count, k]
     digest.update(json.dumps([*about, list(queries.own)], default=str).encode())
     digest.update(np.ascontiguousarray(queries.vectors).tobytes())
-    head = next(store.read(collection, vectors=[name], payload=False, page=PROBES), None)
+    head = next(
+        store.read(collection, ReadRequest(vectors=[name], payload=False, page=PROBES)), None
+    )
     if head is not None:
         digest.update(json.dumps(list(head.ids)).encode())
         digest.update(np.ascontiguousarray(head.vectors[name]).tobytes())

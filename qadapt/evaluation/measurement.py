@@ -18,7 +18,7 @@ from qadapt.evaluation.results import Bytes, Figure, Labels, Latency, Result
 from qadapt.local.settings import read_settings
 from qadapt.model import Hits, Id, Kind, Rescore, SearchProvenance, Vector, VectorInfo
 from qadapt.search import search
-from qadapt.stores.base import OnProgress, Progress, Search, Store
+from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store
 
 PROBES = 64  # queries sent at once where nobody looks at the clock
 
@@ -93,7 +93,7 @@ class Searcher:
     ) -> None:
         self.store, self.collection, self.name, self.vector = store, collection, name, vector
         self.asked = asked
-        self._wanted = Search(
+        self._wanted = SearchRequest(
             k=asked.k + asked.extra,
             vector=name,
             rescore=rescore,

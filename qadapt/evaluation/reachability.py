@@ -18,7 +18,7 @@ from qadapt.local.settings import read_settings
 from qadapt.model import CollectionInfo, Id, Kind, Rescore, Serializable, Vector
 from qadapt.model.data import Floats
 from qadapt.search import search
-from qadapt.stores.base import OnProgress, Progress, Search, Store
+from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store
 
 SAMPLE = 500
 K = 10
@@ -82,7 +82,7 @@ def measure_reachability(
     rescore = None if now.quantization.kind is Kind.NONE else more
     settings = read_settings(store, info.name).of(name)
     k = min(K, store.max_results(info.name))
-    wanted = Search(k=k, vector=name, rescore=rescore)
+    wanted = SearchRequest(k=k, vector=name, rescore=rescore)
     fetch = stored_vectors(store, info.name, name)
     unreachable: list[Id] = []
     for start in range(0, len(ids), BLOCK):

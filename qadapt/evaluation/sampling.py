@@ -6,12 +6,12 @@ import numpy as np
 
 from qadapt.errors import InputError
 from qadapt.model import Batch
-from qadapt.stores.base import Store
+from qadapt.stores.base import ReadRequest, Store
 
 
 def whole_of(store: Store, collection: str, name: str) -> Batch:
     """All rows; none of them, where there are none."""
-    pages = list(store.read(collection, vectors=[name], payload=False))
+    pages = list(store.read(collection, ReadRequest(vectors=[name], payload=False)))
     return Batch.concat(pages) if pages else Batch([], {})
 
 

@@ -26,7 +26,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.search import search
-from qadapt.stores.base import OnProgress, Progress, Search, Store, check_k, silent
+from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store, check_k, silent
 
 PROBES = 64  # queries sent at once
 
@@ -171,7 +171,7 @@ def measure(
     settings = read_settings(store, info.name).of(name)
     vector = info.vectors[name].vector
     extra = 1 if any(own is not None for own in queries.own) else 0
-    wanted = Search(k=k + extra, vector=name, rescore=rescore)
+    wanted = SearchRequest(k=k + extra, vector=name, rescore=rescore)
     values, spent = [], 0.0
     for start in range(0, len(queries), PROBES):
         block = slice(start, start + PROBES)

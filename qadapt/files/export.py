@@ -20,7 +20,7 @@ from qadapt.migration.endpoint import Endpoint, open_endpoint
 from qadapt.migration.idset import IdSet
 from qadapt.migration.row_codec import decode
 from qadapt.model import Batch, CollectionInfo, Id, Serializable, State
-from qadapt.stores.base import OnProgress, Progress, silent
+from qadapt.stores.base import OnProgress, Progress, ReadRequest, silent
 from qadapt.version import __version__
 
 FORMATS = (".parquet", ".npy", ".fvecs")
@@ -104,7 +104,7 @@ def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:
     ):
         return
     with IdSet() as ids:
-        for page in end.store.read(end.name, vectors=(), payload=False, page=PAGE):
+        for page in end.store.read(end.name, ReadRequest(vectors=(), payload=False, page=PAGE)):
             ids.add(page.ids)
             progress(Progress("reading the ids", ids.count))
         if ids.duplicates():
@@ -144,7 +144,7 @@ def whole(*paths: Path) -> Iterator[list[Path]]:
 
 def _pages(end: Endpoint, vectors: list[str], progress: OnProgress) -> Iterator[Batch]:
     total, done = end.store.count(end.name), 0
-    for page in end.store.read(end.name, vectors=vectors, page=PAGE):
+    for page in end.store.read(end.name, ReadRequest(vectors=vectors, page=PAGE)):
         done += len(page)
         progress(Progress("exporting", done, total))
         yield decode(page)
@@ -186,7 +186,7 @@ def _id_kind(end: Endpoint, progress: OnProgress) -> parquet_writer.IdKind:
     """Of which kinds the ids are; all are read for it, without vectors."""
     kinds: set[str] = set()
     count = 0
-    for page in end.store.read(end.name, vectors=(), page=PAGE):
+    for page in end.store.read(end.name, ReadRequest(vectors=(), page=PAGE)):
         for key in decode(page).ids:
             if isinstance(key, str):
                 kinds.add("string")

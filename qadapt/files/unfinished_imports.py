@@ -18,6 +18,7 @@ from qadapt.files.survey import PAGE, Source
 from qadapt.local.state import forget, import_note, write_state_file
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.row_codec import RowCodec
+from qadapt.stores.base import ReadRequest
 
 LOOKED_AT = 1_000  # rows of the collection that are compared with those of the file
 
@@ -81,7 +82,7 @@ def _only_of(end: Endpoint, source: Source) -> bool:
     """Whether the first rows of a collection are all rows of a file."""
     if end.store.count(end.name) > source.rows:
         return False
-    pages = end.store.read(end.name, vectors=(), payload=False, page=LOOKED_AT)
+    pages = end.store.read(end.name, ReadRequest(vectors=(), payload=False, page=LOOKED_AT))
     there = set(itertools.chain.from_iterable(page.ids for page in itertools.islice(pages, 1)))
     codec = RowCodec(end.store, {})
     for keys in source.keys(PAGE):

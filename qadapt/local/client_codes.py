@@ -22,7 +22,7 @@ from qadapt.local import change_counters, code_marks
 from qadapt.local.settings import read_settings, write_settings
 from qadapt.local.state import index_dir, private_folder
 from qadapt.model import Batch, Kind, Match, Metric, Quantization, Rescore, Vector
-from qadapt.stores.base import MappedQuantization, OnProgress, Progress, Store
+from qadapt.stores.base import MappedQuantization, OnProgress, Progress, ReadRequest, Store
 
 # Fewer rows than this are kept in memory, and are not enough for a warning-free calibration.
 FEW_ROWS = 100
@@ -155,7 +155,7 @@ def _calibrate(
 
 
 def _rows(store: Store, collection: str, name: str) -> Iterator[Batch]:
-    for batch in store.read(collection, vectors=[name], payload=False):
+    for batch in store.read(collection, ReadRequest(vectors=[name], payload=False)):
         refuse_missing(batch, name)
         yield batch
 

@@ -14,7 +14,7 @@ from qadapt.index import CodeIndex
 from qadapt.index.hits import CodeHits
 from qadapt.local import client_codes, code_freshness, code_marks
 from qadapt.model import Hits, Id, Quantization, Rescore, SearchProvenance, Vector
-from qadapt.stores.base import Search, Store
+from qadapt.stores.base import ReadRequest, SearchRequest, Store
 
 Floats = npt.NDArray[np.float32]
 
@@ -64,7 +64,7 @@ class ClientSearch:
     quantization: Quantization
     gone: set[Id] = field(default_factory=set)
 
-    def search(self, queries: Floats, wanted: Search, rescore: Rescore) -> Hits:
+    def search(self, queries: Floats, wanted: SearchRequest, rescore: Rescore) -> Hits:
         """Search by our codes; candidates are scored by the originals, fetched from the store.
 
         Candidates that the store has lost are left out, others take their place, and a note says
@@ -89,11 +89,13 @@ class ClientSearch:
             raise OutdatedError("rows are being written faster than the codes can be read")
         return self._hits(found, wanted, rescore)
 
-    def _allowed(self, wanted: Search) -> list[Id] | None:
+    def _allowed(self, wanted: SearchRequest) -> list[Id] | None:
         """The rows that a filter lets through; None for all."""
         if wanted.filter is None:
             return None
-        pages = self.store.read(self.collection, vectors=(), payload=False, filter=wanted.filter)
+        pages = self.store.read(
+            self.collection, ReadRequest(vectors=(), payload=False, filter=wanted.filter)
+        )
         return [key for page in pages for key in page.ids]
 
     def _check(self, index: CodeIndex) -> None:
@@ -121,7 +123,7 @@ class ClientSearch:
         self,
         index: CodeIndex,
         queries: Floats,
-        wanted: Search,
+        wanted: SearchRequest,
         rescore: Rescore,
         allowed: list[Id] | None,
     ) -> CodeHits:
@@ -187,7 +189,7 @@ class ClientSearch:
         reason = f"{_rows(self.gone)} deleted from the store by another client"
         code_freshness.record(self.store, self.collection, self.name, reason)
 
-    def _hits(self, found: CodeHits, wanted: Search, rescore: Rescore) -> Hits:
+    def _hits(self, found: CodeHits, wanted: SearchRequest, rescore: Rescore) -> Hits:
         rescored = found.rescored_on != "nothing"
         notes = [f"first stage: {found.searcher}"]
         if self.gone:
@@ -219,7 +221,7 @@ def _rows(ids: set[Id]) -> str:
 
 
 def payloads_of(
-    store: Store, collection: str, ids: npt.NDArray[np.object_], wanted: Search
+    store: Store, collection: str, ids: npt.NDArray[np.object_], wanted: SearchRequest
 ) -> list[list[dict[str, Any] | None]] | None:
     """The payloads of found rows, fetched once each; None where the search asks for none."""
     if not wanted.with_payload:

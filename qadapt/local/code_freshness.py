@@ -22,7 +22,7 @@ from qadapt.local import change_counters, client_codes, code_marks
 from qadapt.local.change_counters import Since
 from qadapt.local.state import index_dir
 from qadapt.model import Batch, Evidence, Id, Quantization, State, Status, Vector
-from qadapt.stores.base import Store
+from qadapt.stores.base import ReadRequest, Store
 from qadapt.stores.change_counter import ChangeCounter
 
 # A collection of at most so many values (16 MiB of floats) is compared whole by a status.
@@ -99,7 +99,7 @@ def _whole(store: Store, collection: str, name: str, index: CodeIndex) -> CodeCo
     found: list[Id] = []
     rows = 0
     large = len(index) * index.settings.dim > WHOLE_VALUES
-    for batch in store.read(collection, vectors=[name], payload=False):
+    for batch in store.read(collection, ReadRequest(vectors=[name], payload=False)):
         found += _differing(index, name, batch)
         rows += len(batch)
         if found and large:

@@ -27,10 +27,14 @@ def info(store: Store, collection: str) -> CollectionInfo:
     Raises:
         NotFoundError: no such collection.
     """
-    reported = store.info(collection)
-    settings = read_settings(store, collection)
+    return merged(store, store.info(collection))
+
+
+def merged(store: Store, reported: CollectionInfo) -> CollectionInfo:
+    """The same, of what the store told already."""
+    settings = read_settings(store, reported.name)
     vectors = {
-        name: _merge_client_codes(store, collection, vector, settings.of(name))
+        name: _merge_client_codes(store, reported.name, vector, settings.of(name))
         for name, vector in reported.vectors.items()
     }
     gone = tuple(

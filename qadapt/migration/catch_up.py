@@ -20,7 +20,7 @@ from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.report import CatchUp
 from qadapt.migration.worker import CopyWorker
 from qadapt.model import Id
-from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.base import OnProgress, Progress, ReadRequest
 
 BATCH = 500
 WATERMARK = "watermark"
@@ -113,7 +113,7 @@ def _copy_different(
     """Compare all rows, and copy those that differ."""
     changed = done = 0
     for partition, end in worker.router.sources():
-        for page in end.store.read(end.name, vectors=worker.codec.names, page=BATCH):
+        for page in end.store.read(end.name, ReadRequest(vectors=worker.codec.names, page=BATCH)):
             for routed in worker.router.route(page, partition):
                 kept = [
                     row

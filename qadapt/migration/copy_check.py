@@ -33,7 +33,7 @@ from qadapt.migration.row_codec import RowCodec
 from qadapt.migration.vectors import non_dense_vectors
 from qadapt.migration.worker import prefetch
 from qadapt.model import Guard, Metric
-from qadapt.stores.base import OnProgress, Progress, silent
+from qadapt.stores.base import OnProgress, Progress, ReadRequest, silent
 
 # The number of rows of a page, limited by bytes: Milvus scans all keys for each page.
 PAGE_ROWS, PAGE_BYTES = 4_000, 4 << 20
@@ -150,7 +150,7 @@ def _uncopied_vectors(source: Endpoint, copied: Collection[str]) -> list[Differe
     existing = set(source.store.info(source.name).vectors) - set(copied)
     found = []
     for name in sorted(existing - non_dense_vectors(source)) if existing else ():
-        for batch in source.store.read(source.name, vectors=[name], payload=False):
+        for batch in source.store.read(source.name, ReadRequest(vectors=[name], payload=False)):
             having = present(batch, name)
             if having.any():
                 key = batch.ids[int(np.argmax(having))]
@@ -181,7 +181,9 @@ def _compare_rows(
     size = max(1, min(PAGE_ROWS, PAGE_BYTES // max(1, row_bytes)))
     with comparer:
         for partition, end in router.sources():
-            pages = prefetch(end.store.read(end.name, vectors=router.codec.names, page=size))
+            pages = prefetch(
+                end.store.read(end.name, ReadRequest(vectors=router.codec.names, page=size))
+            )
             with closing(pages):
                 for page in pages:
                     for routed in router.route(page, partition):

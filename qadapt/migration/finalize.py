@@ -12,15 +12,17 @@ from typing import Any
 
 from qadapt.errors import TooFewRowsError
 from qadapt.local import bulk_writes, collection_info
+from qadapt.local.apply_steps import apply_steps
 from qadapt.local.settings import read_settings, write_settings
+from qadapt.local.wait import Goal, wait_for
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.journal import Journal
 from qadapt.migration.payload_indexes import create_payload_indexes
 from qadapt.migration.plan import MigrationPlan
-from qadapt.model import Accept, Kind, Quantization, Status
-from qadapt.planning import client_operations, planner
-from qadapt.planning.polling import wait_for
+from qadapt.model import Accept, Kind, Plan, Quantization, Status
+from qadapt.planning import planner
 from qadapt.stores.base import OnProgress
+from qadapt.stores.polling import Deadline, Wait
 
 BULK_LOAD = "bulk_load"
 
@@ -115,13 +117,21 @@ def quantize(
         TooFewRowsError: the target does not accept a setting for codes that it does not build.
         UnsupportedError, ApplyError, StoreTimeoutError
     """
+
+    def plan(*, without_codes: bool) -> Plan:
+        return planner.make_plan(
+            *(target.store, target.name, wanted),
+            vector=name,
+            accept=accept,
+            without_codes=without_codes,
+        )
+
     try:
-        made = planner.make_plan(target.store, target.name, wanted, vector=name, accept=accept)
+        made, built = plan(without_codes=False), True
     except TooFewRowsError:
-        if not target.store.set_without_codes(target.name, name, wanted):
-            raise
+        made, built = plan(without_codes=True), False
+    apply_steps(target.store, target.name, made.steps, progress, timeout)
+    if not built:
         return collection_info.info(target.store, target.name).vectors[name].status
-    for step in made.steps:
-        if step.request:
-            client_operations.run(target.store, target.name, step.request, progress, timeout)
-    return wait_for(target.store, target.name, name, wanted, progress, timeout)
+    wait = Wait(progress, Deadline(timeout))
+    return wait_for(target.store, target.name, name, Goal(wanted), wait)

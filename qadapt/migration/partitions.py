@@ -22,7 +22,7 @@ from qadapt.migration.row_codec import (
 )
 from qadapt.migration.schema import plan_partitions, reserved_fields_in
 from qadapt.model import Batch, CollectionSchema
-from qadapt.stores.base import ScanRange, Store
+from qadapt.stores.base import ReadRequest, ScanRange, Store
 
 # The partition of rows that name none where others do; it always exists in Milvus.
 DEFAULT = "_default"
@@ -279,7 +279,7 @@ class Router:
 
 def id_pages(end: Endpoint, *, payload: bool) -> Iterator[Batch]:
     """All rows of a collection without vectors."""
-    return end.store.read(end.name, vectors=(), payload=payload, page=ID_PAGE)
+    return end.store.read(end.name, ReadRequest(vectors=(), payload=payload, page=ID_PAGE))
 
 
 # -- partition names -----------------------------------------------------------------------------

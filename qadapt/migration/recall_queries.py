@@ -22,7 +22,7 @@ from qadapt.migration.plan import VectorPlan
 from qadapt.model import Batch, Guard, Id, Vector
 from qadapt.model.query_checks import usable_queries
 from qadapt.search import search
-from qadapt.stores.base import OnProgress, Progress, Search
+from qadapt.stores.base import OnProgress, Progress, SearchRequest
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -222,7 +222,7 @@ class _Side:
         """The first ``k`` hits of each query, without the query's own row."""
         end = self.end
         settings = read_settings(end.store, end.name).of(self.name)
-        wanted = Search(k=k + 1, vector=self.name, filter=self.filter, exact=exact)
+        wanted = SearchRequest(k=k + 1, vector=self.name, filter=self.filter, exact=exact)
         found: list[list[Id]] = []
         for start in range(0, len(queries), BLOCK):
             block = slice(start, start + BLOCK)

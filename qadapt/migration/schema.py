@@ -16,7 +16,7 @@ from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.plan import LOSSES, PARTITION, RESERVED_FIELDS, Comparison, PartitionMap
 from qadapt.migration.vectors import comparison_of
 from qadapt.model import CollectionSchema, ExtraVector, Metric, Vector
-from qadapt.stores.base import Store
+from qadapt.stores.base import ReadRequest, Store
 
 TYPED_FIELDS = "typed-fields"
 # The key of a schema that lists declarations which no copy can have.
@@ -218,7 +218,9 @@ def _rows_without(source: Endpoint, extras: Mapping[str, ExtraVector]) -> list[s
     """The number of rows that lack each extra vector; reads all rows without payloads."""
     found = dict.fromkeys(extras, 0)
     if extras:
-        for batch in source.store.read(source.name, vectors=list(extras), payload=False):
+        for batch in source.store.read(
+            source.name, ReadRequest(vectors=list(extras), payload=False)
+        ):
             for name in extras:
                 found[name] += int(batch.extras[name].absent().sum())
     return [f"{count:,} rows lack vector {name!r}" for name, count in found.items() if count]
@@ -355,7 +357,7 @@ def plan_partitions(
 
 def reserved_fields_in(source: Endpoint) -> frozenset[str]:
     """The payload fields of qadapt's that occur in the first 100 rows of a collection."""
-    first = next(iter(source.store.read(source.name, vectors=(), page=100)), None)
+    first = next(iter(source.store.read(source.name, ReadRequest(vectors=(), page=100))), None)
     payloads = (first.payloads or ()) if first is not None else ()
     return frozenset(
         name for each in payloads for name in RESERVED_FIELDS if isinstance(each.get(name), str)

@@ -18,7 +18,7 @@ from qadapt.migration.row_codec import RowCodec
 from qadapt.migration.schema import create_collection
 from qadapt.migration.writer import REJECTED, RowFilter, rejected, write_bisecting
 from qadapt.model import Batch
-from qadapt.stores.base import ScanRange
+from qadapt.stores.base import ReadRequest, ScanRange
 
 RANGES = 4
 ROWS = 100  # of each range
@@ -103,7 +103,7 @@ def _sample(
     step = max(1, len(scan_ranges) // RANGES)
     for scan_range in scan_ranges[::step][:RANGES]:
         end, inside, _ = locate(source, scan_range)
-        pages = end.store.read(end.name, vectors=vectors, scan_range=inside, page=ROWS)
+        pages = end.store.read(end.name, ReadRequest(vectors=vectors, scan_range=inside, page=ROWS))
         first = next(iter(pages), None)
         if first is not None:
             yield first

@@ -27,7 +27,7 @@ from qadapt.migration.plan import MigrationPlan
 from qadapt.migration.row_codec import RowCodec
 from qadapt.migration.writer import BatchSizer, RowFilter, write_bisecting
 from qadapt.model import Batch, Id
-from qadapt.stores.base import ScanRange
+from qadapt.stores.base import ReadRequest, ScanRange
 
 T = TypeVar("T")
 
@@ -170,10 +170,9 @@ class CopyWorker:
     def _read(self, source: Endpoint, part: ScanRange | None, after: Id | None) -> Iterator[Batch]:
         return source.store.read(
             source.name,
-            vectors=self.codec.names,
-            scan_range=part,
-            after=after,
-            page=self.sizer.rows,
+            ReadRequest(
+                vectors=self.codec.names, scan_range=part, after=after, page=self.sizer.rows
+            ),
         )
 
     def _first(self, source: Endpoint, part: ScanRange | None, after: Id | None) -> Batch | None:

@@ -1,4 +1,4 @@
-"""What the address of one store may look like: part of the store's profile, found by its name."""
+"""The form of a store's addresses: the part of its profile that ``Address`` uses."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from qadapt.errors import QadaptError
 
 @dataclass(frozen=True)
 class AddressForm:
-    """How a store is addressed.
+    """The addresses that a store accepts.
 
     Attributes:
-        ports: the default port of each transport (``http``, ``https``, ``grpc``) that the store
-            has; empty for a store without a server.
-        local: what follows ``NAME:`` in an address without a server: ``"folder"``, ``"file"``, or
-            ``""`` where there is no such address.
-        key_variables: environment variables that hold the key, in the order in which they are
-            read, after ``QADAPT_API_KEY``.
-        connection_options: options behind ``?`` that say how to connect and not to what; two
-            addresses that differ in them alone are the same store. ``key_env``, ``timeout`` and
+        ports: the default port of each supported transport (``http``, ``https``, ``grpc``);
+            empty for a store without a server.
+        local: what ``NAME:PATH`` addresses: ``"folder"`` or ``"file"``; ``""`` if the store
+            requires a server.
+        key_variables: environment variables for the key, in order of precedence, after
+            ``QADAPT_API_KEY``.
+        connection_options: query options that do not identify the store: two addresses that
+            differ only in these options have the same identity. ``key_env``, ``timeout`` and
             ``user`` are such options of every store.
-        same_server: a gRPC address is the same store as the HTTP address of that host.
-        http_port_option: the option of a gRPC address that holds the HTTP port; ``""`` where both
+        same_server: a gRPC address has the identity of the HTTP address of the same server.
+        http_port_option: the query option of a gRPC address with the HTTP port; ``""`` if both
             transports share a port.
-        path_option: the option that the path behind the host stands for, such as ``database``.
-        defaults: values of options that mean the same as leaving them out.
-        suggested: shown in hints about an address that names no store.
+        path_option: the query option that the URL path is short for, such as ``database``.
+        defaults: default values of query options.
+        advice: what to write instead of a refused transport; empty for the list of examples.
+        suggested: used as the example in hints about malformed addresses.
     """
 
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -39,11 +40,21 @@ class AddressForm:
     http_port_option: str = ""
     path_option: str = ""
     defaults: Mapping[str, str] = field(default_factory=dict)
+    advice: str = ""
     suggested: bool = False
+
+    def examples(self, store: str) -> list[str]:
+        """Placeholder addresses of every accepted form."""
+        found = [f"{store}+{name}://HOST:{port}" for name, port in self.ports.items()]
+        return [*found, *([f"{store}:{self.local.upper()}"] if self.local else [])]
+
+    def accepts(self, transport: str | None) -> bool:
+        """Whether the store accepts addresses with a transport; None for local addresses."""
+        return bool(self.local) if transport is None else transport in self.ports
 
     @property
     def is_server(self) -> bool:
-        """Whether an address may name a host."""
+        """Whether the store accepts addresses of servers."""
         return bool(self.ports)
 
 
@@ -51,11 +62,11 @@ UNKNOWN = AddressForm(connection_options=("grpc", "rest", "consistency"))
 
 
 def form_of(store: str) -> AddressForm | None:
-    """The form of one store's addresses.
+    """The form of a store's addresses.
 
     Returns:
-        None for a store that is not installed, or whose plug-in cannot be loaded; opening it
-        tells which and why.
+        None for a store that is not installed, or whose plug-in cannot be loaded; opening such a
+        store raises the error.
     """
     try:
         found = getattr(plugins.load(store), "address", None)
@@ -71,12 +82,12 @@ def forms() -> dict[str, AddressForm]:
 
 
 def suggested_server() -> tuple[str, AddressForm] | None:
-    """The store with a server that hints show; None when no such store is installed."""
+    """The example of a store with a server; None if none is installed."""
     return _first({name: form for name, form in forms().items() if form.is_server})
 
 
 def suggested_local() -> tuple[str, AddressForm] | None:
-    """The store in a folder or file that hints show; None when no such store is installed."""
+    """The example of a store in a folder or file; None if none is installed."""
     return _first({name: form for name, form in forms().items() if form.local})
 
 
@@ -86,7 +97,7 @@ def _first(among: Mapping[str, AddressForm]) -> tuple[str, AddressForm] | None:
 
 
 def server_example() -> str:
-    """The address of a server, for a hint: ``NAME+http://localhost:PORT``."""
+    """An example address of a server for hints: ``NAME+http://localhost:PORT``."""
     found = suggested_server()
     if found is None:
         return "STORE+http://localhost:PORT"
@@ -95,6 +106,6 @@ def server_example() -> str:
 
 
 def local_example(path: str = "./data") -> str:
-    """The address of a folder or file, for a hint: ``NAME:PATH``."""
+    """An example address of a folder or file for hints: ``NAME:PATH``."""
     found = suggested_local()
     return f"{found[0] if found else 'STORE'}:{path}"

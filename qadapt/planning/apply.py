@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
 
 from qadapt.errors import (
     ApplyError,
@@ -24,54 +21,19 @@ from qadapt.errors import (
     PlanStaleError,
     QadaptError,
 )
-from qadapt.evaluation.ground_truth import exact_neighbors, queries_of
-from qadapt.evaluation.recall import Proof, Recall, weakest_proof
-from qadapt.evaluation.verify import AS_IS, measure
-from qadapt.local import collection_info
-from qadapt.model import CollectionInfo, Guard, Plan, Serializable, Status, Symbol, as_vectors
+from qadapt.local import client_operations, collection_info
+from qadapt.local.apply_steps import apply_steps
+from qadapt.local.wait import Goal, wait_for
+from qadapt.model import CollectionInfo, Guard, Plan, State, Step, as_vectors
 from qadapt.model.address import Address
-from qadapt.planning import client_operations, conflicts, journal
+from qadapt.planning import conflicts, journal
+from qadapt.planning.guard import measure_guard
+from qadapt.planning.guard import missed as missed_guard
 from qadapt.planning.journal import ChangeRecord
+from qadapt.planning.outcome import Outcome, make_outcome
 from qadapt.planning.planner import make_plan, rooted
-from qadapt.planning.polling import wait_for
 from qadapt.stores.base import OnProgress, Progress, Store
-
-ChangeState = Literal["applied", "undone", "nothing", "interrupted", "failed"]
-
-
-@dataclass(frozen=True)
-class Outcome(Serializable):
-    """What became of a change.
-
-    Attributes:
-        id: the change's id.
-        created: when it was planned, UTC.
-        address, collection, vector: what was changed.
-        reopen: what opens the store again, with any key masked.
-        requested: the quantization asked for, in its string form.
-        state: applied, undone, nothing (there was nothing to do), interrupted or failed.
-        status: as seen at the end; None where it was not looked at.
-        recall_before, recall_after: what a guard measured; None without one.
-        seconds: how long it took.
-        ground_truth: the vectors that the guard's exact scores were computed from; empty without
-            a guard.
-        proof: how much the guard's recall proves; None without a guard.
-    """
-
-    id: str
-    created: str
-    address: str
-    collection: str
-    vector: str
-    requested: str
-    state: ChangeState
-    status: Status | None = None
-    recall_before: float | None = None
-    recall_after: float | None = None
-    seconds: float | None = None
-    reopen: str = ""
-    ground_truth: str = ""
-    proof: Proof | None = None
+from qadapt.stores.polling import Deadline, Wait
 
 
 def apply_plan(
@@ -94,7 +56,7 @@ def apply_plan(
     """
     guard = rooted(guard) or plan.guard
     _refuse_other_store(store, plan)
-    client_operations.check(plan)
+    client_operations.check(store, plan.steps)
     with conflicts.alone(store, plan.collection):
         left = journal.pending(plan.address, plan.collection)
         if left is not None and _same(left, plan, guard):
@@ -107,7 +69,7 @@ def apply_plan(
         _refuse_stale(store, plan)
         if not plan.changes:
             status = collection_info.info(store, plan.collection).vectors[plan.vector].status
-            return _outcome(plan, "nothing", status=status)
+            return make_outcome(plan, "nothing", status=status)
         _ask(plan, yes)
         return _carry_out(store, _begin(plan, guard), progress, timeout)
 
@@ -275,24 +237,35 @@ def _begin(plan: Plan, guard: Guard | None) -> ChangeRecord:
     return journal.begin(plan.replace(guard=named), queries)
 
 
+class _Journal:
+    """The record of a change, as ``apply_steps`` writes it."""
+
+    def __init__(self, record: ChangeRecord) -> None:
+        self._record = record
+
+    def is_done(self, number: int) -> bool:
+        return number in self._record.done_steps()
+
+    def begin(self, number: int, step: Step) -> None:
+        self._record.add("step begun", step=number, action=step.action)
+
+    def finish(self, number: int) -> None:
+        self._record.add("step done", step=number)
+
+
 def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout: float) -> Outcome:
     begun = time.monotonic()
     plan = record.plan
     try:
-        before = _guarded(store, record, "before", progress)
-        for number, step in enumerate(plan.steps):
-            if number in record.done_steps() or step.symbol is Symbol.NOTHING:
-                continue
-            record.add("step begun", step=number, action=step.action)
-            progress(Progress(step.action, number, len(plan.steps), "steps"))
-            client_operations.run(store, plan.collection, step.request, progress, timeout)
-            record.add("step done", step=number)
-        status = wait_for(
-            store, plan.collection, plan.changed_vector, plan.target, progress, timeout
-        )
+        before = measure_guard(store, record, "before", progress)
+        steps = _Journal(record)
+        apply_steps(store, plan.collection, plan.steps, progress, timeout, steps)
+        wait = Wait(progress, Deadline(timeout))
+        goal = Goal(plan.target)
+        status = wait_for(store, plan.collection, plan.changed_vector, goal, wait)
         conflicts.refuse_other_kind(store, plan)
         record.add("seen", state=status.state.value)
-        after = _guarded(store, record, "after", progress)
+        after = measure_guard(store, record, "after", progress)
     except QadaptError as error:
         if isinstance(error, PlanStaleError):
             conflicts.withdraw(store, record, progress, timeout)
@@ -306,7 +279,7 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
             raise
         record.add("failed", error=error.message)
         raise _with_way_out(error, record) from error
-    missed = _missed(plan, before, after)
+    missed = missed_guard(plan, before, after)
     if missed and not _has_way_back(record):
         # It stands, so that it does not bar the next change of the collection.
         record.add("applied", fingerprint=collection_info.info(store, plan.collection).fingerprint)
@@ -321,7 +294,7 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
             hint="raise the oversampling (rescore=), or take a finer kind",
         )
     record.add("applied", fingerprint=collection_info.info(store, plan.collection).fingerprint)
-    return _outcome(
+    return make_outcome(
         plan,
         "applied",
         status=status,
@@ -329,31 +302,6 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
         after=after,
         seconds=time.monotonic() - begun,
     )
-
-
-def _missed(plan: Plan, before: GuardResult | None, after: GuardResult | None) -> str:
-    """Why the guard does not hold, in words; empty where it holds, or there is none."""
-    if plan.guard is None or after is None:
-        return ""
-    if after.proof.level == "none":
-        return f"the guard {plan.guard} cannot be judged: {after.proof.reason}"
-    if after.recall >= plan.guard.recall:
-        return ""
-    was = "" if before is None else f" (it was {before.recall:.4f} before)"
-    weak = f"; {after.proof.reason}" if after.proof.reason else ""
-    return (
-        f"recall@{plan.guard.k} is {after.recall:.4f} with {plan.target}, under the guard of "
-        f"{plan.guard.recall:g}{was}; ground truth: {_made_of(before, after)}{weak}"
-    )
-
-
-def _made_of(before: GuardResult | None, after: GuardResult | None) -> str:
-    """The ground truth of both measurements, in words."""
-    found = {each.ground_truth: None for each in (before, after) if each is not None}
-    if len(found) < 2:
-        return next(iter(found), "")
-    first, second = found
-    return f"{first} before, {second} after"
 
 
 def _with_way_out(error: QadaptError, record: ChangeRecord) -> ApplyError:
@@ -369,70 +317,6 @@ def _with_way_out(error: QadaptError, record: ChangeRecord) -> ApplyError:
 def _has_way_back(record: ChangeRecord) -> bool:
     steps = record.plan.steps
     return all(steps[number].reverse is not None for number in record.started_steps())
-
-
-@dataclass(frozen=True)
-class GuardResult:
-    """What a guard measured once, before or after a change.
-
-    Attributes:
-        recall: recall@k.
-        ground_truth: the vectors that the exact scores were computed from.
-        proof: how much the recall proves.
-    """
-
-    recall: float
-    ground_truth: str
-    proof: Proof
-
-    @classmethod
-    def of(cls, reported: Mapping[str, Any] | None) -> GuardResult | None:
-        """What the journal keeps of it; None for nothing."""
-        if reported is None:
-            return None
-        proof = Proof(reported.get("proof", "sufficient"), reported.get("reason", ""))
-        return cls(float(reported["recall"]), reported.get("ground_truth", ""), proof)
-
-
-def _guarded(
-    store: Store, record: ChangeRecord, when: str, progress: OnProgress
-) -> GuardResult | None:
-    """Recall as the guard measures it, once: a resumed change keeps what was measured before.
-
-    Raises:
-        GuardMissedError: measured before anything is changed, it would prove nothing.
-    """
-    plan = record.plan
-    if plan.guard is None:
-        return None
-    known = GuardResult.of(record.last(f"recall {when}"))
-    if known is not None:
-        return known
-    name = plan.vector if when == "before" else plan.changed_vector
-    found = guard_recall(store, plan.collection, name, plan.guard, progress)
-    measured = GuardResult(found.recall, found.ground_truth, found.proof)
-    if when == "before" and measured.proof.level == "none" and not record.started_steps():
-        raise GuardMissedError(
-            f"the guard {plan.guard} cannot be judged: {measured.proof.reason}; nothing was "
-            "changed",
-            hint="give a guard with a smaller k, or apply without a guard",
-        )
-    record.add(
-        f"recall {when}", recall=found.recall, ground_truth=found.ground_truth,
-        proof=found.proof.level, reason=found.proof.reason,
-    )  # fmt: skip
-    return measured
-
-
-def guard_recall(
-    store: Store, collection: str, name: str, guard: Guard, progress: OnProgress
-) -> Recall:
-    """Recall@k of searches as they are now, on the guard's queries."""
-    info = collection_info.info(store, collection)
-    vector = info.vectors[name].vector
-    queries = queries_of(store, collection, name, vector, guard.queries, seed=guard.seed)
-    truth = exact_neighbors(store, collection, name, vector, queries, guard.k, progress)
-    return measure(store, info, name, queries, truth, guard.k, AS_IS, None, progress)
 
 
 def _roll_back(
@@ -474,46 +358,10 @@ def _roll_back(
         record.add("undone", error=replaced.message)
         raise replaced
     if started:
-        status = wait_for(
-            store, plan.collection, plan.vector, plan.current, progress, timeout,
-            ignored_is_fine=True,
-        )  # fmt: skip
+        goal = Goal(plan.current, tolerated=(State.IGNORED,))
+        wait = Wait(progress, Deadline(timeout))
+        status = wait_for(store, plan.collection, plan.vector, goal, wait)
     else:  # nothing was changed, so there is nothing to wait for
         status = collection_info.info(store, plan.collection).vectors[plan.vector].status
     record.add("undone")
-    return _outcome(plan, "undone", status=status, seconds=time.monotonic() - begun)
-
-
-def _outcome(
-    plan: Plan,
-    state: ChangeState,
-    *,
-    status: Status | None = None,
-    before: GuardResult | None = None,
-    after: GuardResult | None = None,
-    seconds: float | None = None,
-) -> Outcome:
-    found = [each for each in (before, after) if each is not None]
-    return Outcome(
-        plan.id,
-        plan.created,
-        plan.address,
-        plan.collection,
-        plan.changed_vector,
-        str(plan.requested),
-        state,
-        status,
-        None if before is None else before.recall,
-        None if after is None else after.recall,
-        seconds,
-        plan.reopen,
-        _made_of(before, after),
-        weakest_proof(each.proof for each in found) if found else None,
-    )
-
-
-def outcome_of(record: ChangeRecord) -> Outcome:
-    """What became of a change, read from its journal."""
-    measured = {when: record.last(f"recall {when}") for when in ("before", "after")}
-    before, after = (GuardResult.of(found) for found in measured.values())
-    return _outcome(record.plan, record.state, before=before, after=after)
+    return make_outcome(plan, "undone", status=status, seconds=time.monotonic() - begun)

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from qadapt.errors import BusyError, PlanError, PlanStaleError, StoreError, UnsupportedError
-from qadapt.local import collection_info
+from qadapt.local import client_operations, collection_info
 from qadapt.local.state import being_changed, changed_by, exclusive
 from qadapt.model import Plan
-from qadapt.planning import client_operations
 from qadapt.planning.journal import ChangeRecord
 from qadapt.stores.base import OnProgress, Store
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from qadapt.errors import NotFoundError, SpecError, UnsupportedError
 from qadapt.local import client_codes, collection_info
+from qadapt.local.client_operations import BuildCodes, DropCodes, Forget, Remember
 from qadapt.local.settings import read_settings
 from qadapt.model import (
     ACCEPTS,
@@ -31,13 +33,7 @@ from qadapt.model import (
 )
 from qadapt.model.data import Datatype
 from qadapt.planning import journal
-from qadapt.planning.client_operations import (
-    BUILD_CODES,
-    DROP_CODES,
-    RESET_SEARCH_DEFAULTS,
-    SET_SEARCH_DEFAULTS,
-)
-from qadapt.stores.base import Store, unsupported_error
+from qadapt.stores.base import ChangePlan, ChangeRequest, Store, unsupported_error
 from qadapt.version import __version__
 
 STRATEGIES: tuple[Strategy, ...] = ("in-place", "alias", "vector")
@@ -54,6 +50,7 @@ def make_plan(
     accept: Accept = "differs",
     guard: Guard | None = None,
     strategy: Strategy | None = None,
+    without_codes: bool = False,
 ) -> Plan:
     """The steps from what is to ``quantization``.
 
@@ -67,6 +64,7 @@ def make_plan(
         guard: recall that must hold afterwards.
         strategy: ``in-place``, or ``alias`` for a copy and a switched alias, without a gap in
             searches; ``vector`` for a new vector beside it; None leaves it to the store.
+        without_codes: see ``ChangeRequest.without_codes``.
 
     Raises:
         NotFoundError: no such collection or vector.
@@ -82,29 +80,30 @@ def make_plan(
             f"{collection!r} is one part of a collection, and quantization is of the whole",
             hint=f"plan for {store.collection_of(collection)!r}",
         )
-    info = collection_info.info(store, collection)
+    inspection = store.inspect(collection)
+    info = collection_info.merged(store, inspection.info)
     now = info.vectors[which_vector(collection, info.vectors, vector)]
     wanted = now.quantization if quantization is None else Quantization.of(quantization)
     if quantization is None and now.quantized_by == "qadapt":
         accept = "client"  # as it is: the codes are ours already
     target_vector = _target_vector(now, wanted, metric, datatype)
     by_us, target, match = _decide_backend(store, now, wanted, accept)
-    new = None
     if strategy == "vector":
         _refuse_new_vector(by_us, target_vector, wanted)
-        name, steps = store.vector_steps(info, now.name, wanted.replace(rescore=None))
-        new = name if steps else None
-    elif by_us:
-        steps = _client_steps(store, info, now, wanted)
-    else:
-        steps = _store_steps(store, info, now, wanted, strategy)
+    change = ChangePlan()
+    if not by_us or target_vector is not None:
+        asked = None if by_us else wanted
+        request = ChangeRequest(inspection, now.name, asked, target_vector, strategy, without_codes)
+        change = store.plan_change(request)
+    ours = _client_steps(store, info, now, wanted) if by_us else _own_codes_gone(now, strategy)
+    steps = [*ours, *change.steps]
     if target_vector is not None and steps and store.traits.recreates_separately:
         raise UnsupportedError(
             f"the metric or datatype changes in a plan of its own, not together with {wanted}",
             hint="plan the metric or datatype first, then the quantization",
         )
-    if target_vector is not None:
-        steps = store.recreate_steps(info, now.name, target_vector) + steps
+    steps = [*change.recreation, *steps]
+    new = change.new_vector
     _refuse_copy(store, steps, strategy)
     remember = _search_defaults_step(store, info, now.name if new is None else new, wanted)
     # Reset first, set last: a crash in between must not leave rescoring without quantization.
@@ -128,7 +127,7 @@ def make_plan(
         count=info.count,
         dim=now.dim,
         steps=tuple(steps),
-        notes=_notes(store, info, now, wanted, by_us),
+        notes=(*_notes(store, info, now, wanted, by_us), *change.notes),
         disabled=store.disabled,
         guard=rooted(guard),
         target_vector=target_vector,
@@ -239,20 +238,9 @@ def _refuse_copy(store: Store, steps: Iterable[Step], strategy: Strategy | None)
             )
 
 
-def _store_steps(
-    store: Store,
-    info: CollectionInfo,
-    now: VectorInfo,
-    wanted: Quantization,
-    strategy: Strategy | None,
-) -> list[Step]:
-    steps = []
-    reported = info
-    if now.quantized_by == "qadapt":
-        steps.append(_drop_codes(now))
-        reported = store.info(info.name)
-    way = store.alias_steps if strategy == "alias" else store.steps
-    return steps + way(reported, now.name, wanted.replace(rescore=None))
+def _own_codes_gone(now: VectorInfo, strategy: Strategy | None) -> list[Step]:
+    """The step that deletes qadapt's codes, where the store's take over."""
+    return [_drop_codes(now)] if now.quantized_by == "qadapt" and strategy != "vector" else []
 
 
 def _drop_codes(now: VectorInfo) -> Step:
@@ -261,8 +249,8 @@ def _drop_codes(now: VectorInfo) -> Step:
         Symbol.CLIENT,
         f"delete qadapt's {codes_of} codes",
         "the store's own take over",
-        {"op": DROP_CODES, "vector": now.name},
-        {"op": BUILD_CODES, "vector": now.name, "quantization": str(codes_of)},
+        DropCodes(now.name).to_request(),
+        BuildCodes(now.name, str(codes_of)).to_request(),
     )
 
 
@@ -274,9 +262,9 @@ def _client_steps(
     if same and now.status.state in (State.ACTIVE, State.UNKNOWN):
         return []
     former = read_settings(store, info.name).of(now.name).client
-    reverse = {"op": DROP_CODES, "vector": now.name}
+    reverse = DropCodes(now.name).to_request()
     if former is not None:
-        reverse = {"op": BUILD_CODES, "vector": now.name, "quantization": str(former)}
+        reverse = BuildCodes(now.name, str(former)).to_request()
     int8 = info.count * now.dim
     bits = 0 if wanted.kind is Kind.SCALAR else info.count * wanted.code_bytes(now.dim)
     return [
@@ -284,7 +272,7 @@ def _client_steps(
             Symbol.CLIENT,
             f"build qadapt's {bare} codes",
             "the store does not do this itself; originals stay where they are",
-            {"op": BUILD_CODES, "vector": now.name, "quantization": str(bare)},
+            BuildCodes(now.name, str(bare)).to_request(),
             reverse,
             Estimate(
                 codes_ram=bits,
@@ -303,9 +291,8 @@ def _search_defaults_step(
     if former == wanted.rescore:
         return []
 
-    def request(rescore: Rescore | None) -> dict[str, str | None]:
-        text = None if rescore is None else str(rescore)
-        return {"op": SET_SEARCH_DEFAULTS, "vector": vector, "rescore": text}
+    def request(rescore: Rescore | None) -> dict[str, Any]:
+        return Remember(vector, None if rescore is None else str(rescore)).to_request()
 
     if wanted.rescore is None:
         action = "reset default search parameters: rescoring is the store's default"
@@ -329,9 +316,9 @@ def _reset_defaults_steps(store: Store, info: CollectionInfo) -> list[Step]:
             Symbol.CLIENT,
             f"drop the settings of the vector {name!r}",
             "the collection does not have this vector",
-            {"op": RESET_SEARCH_DEFAULTS, "vector": name},
+            Forget(name).to_request(),
             # They have no effect, so there is nothing to bring back.
-            {"op": RESET_SEARCH_DEFAULTS, "vector": name},
+            Forget(name).to_request(),
         )
         for name in read_settings(store, info.name).vectors
         if name not in info.vectors
@@ -371,6 +358,4 @@ def _notes(
         notes.append("originals stay: codes come on top of them, on disk and in RAM")
         if wanted.rescore is None and not by_us:
             notes.append("rescoring is left to the store's default; `qadapt inspect` tells it")
-    if not by_us:
-        notes += store.notes(info, now.name, wanted)
     return tuple(notes)

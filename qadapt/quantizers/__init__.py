@@ -1,4 +1,4 @@
-"""The base of what a store's quantizer does to scores, in numpy: no database is touched."""
+"""Base classes of quantizer models: scores of a store's codes, computed in numpy."""
 
 from qadapt.quantizers.base import Codes, Exact, Model, Symmetric
 from qadapt.quantizers.models import Check, ModelMatch, OneQuantizer, QuantizerModels

@@ -1,4 +1,4 @@
-"""The quantizer models of one store, and how far each was off when its engine was asked."""
+"""The quantizer models of one store, with the measured error of each."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
 from qadapt.quantizers.base import Exact, Model
 
-NEAR = 0.02  # recall@10; a model that was off by more is marked
+NEAR = 0.02  # recall@10; a larger error is reported with the prediction
 
 
 @dataclass(frozen=True)
 class Check:
-    """A model against its engine.
+    """The measured error of a model.
 
     Attributes:
-        off: largest difference of recall@10 between predicted and measured, over the embeddings
-            and the rescorings that were tried.
+        off: largest difference between predicted and measured recall@10, over all embeddings
+            and rescoring settings of the benchmark.
         against: the engine that was measured.
     """
 
@@ -32,18 +32,18 @@ class Check:
 
     @property
     def validated(self) -> bool:
-        """Whether predictions may be taken as they are."""
+        """Whether the error is small enough to ignore."""
         return self.off <= NEAR
 
 
 @dataclass(frozen=True)
 class ModelMatch:
-    """A model, and what is known of it.
+    """A model with its name and error.
 
     Attributes:
-        model: to be fitted.
+        model: not fitted yet.
         name: of the quantizer, such as ``"scalar of 8 bits"``.
-        check: how it did against the engine; None where no engine was measured.
+        check: the measured error; None if no engine was measured.
     """
 
     model: Model
@@ -52,7 +52,7 @@ class ModelMatch:
 
 
 class QuantizerModels(abc.ABC):
-    """What a store's quantizers do to scores.
+    """The quantizer models of a store.
 
     Attributes:
         checks_file: JSON written by ``benchmarks/simulation.py``: a list of ``{"model", "off",
@@ -65,18 +65,18 @@ class QuantizerModels(abc.ABC):
     def quantizer(
         self, target: Quantization, vector: Vector, native: Mapping[str, Any]
     ) -> tuple[str, Model] | None:
-        """The quantizer's name and its model; None where there is no model.
+        """The name and the model of a quantizer; None without a model.
 
         Args:
-            target: what the store makes of a setting, never ``none`` or ``float16``.
+            target: the quantization that the store applies, never ``none`` or ``float16``.
             vector: dimensions and metric.
-            native: the same in the store's own terms.
+            native: the store's own configuration of it.
         """
 
     def model_of(
         self, target: Quantization, vector: Vector, native: Mapping[str, Any]
     ) -> ModelMatch | None:
-        """The model of what the store makes of a setting; None where there is none."""
+        """The model of the quantization that the store applies; None without one."""
         if target.kind in (Kind.NONE, Kind.FLOAT16):
             half = target.kind is Kind.FLOAT16
             name = "16-bit floats" if half else "floats"
@@ -94,16 +94,16 @@ class QuantizerModels(abc.ABC):
         k: int,
         rescore: Rescore | None,
     ) -> tuple[int, Rescore | None]:
-        """How many candidates a search for ``k`` scores by the original vectors, at least ``k``,
-        and the rescoring that this is.
+        """The number of candidates that a search for ``k`` scores with the original vectors, at
+        least ``k``, and the effective rescoring.
 
         Args:
-            rescore: as asked for; None for the store's default, here none.
+            rescore: as requested; None for the store's default.
         """
         return scored_again(target, k, rescore or self.default_rescore(target))
 
     def default_rescore(self, target: Quantization) -> Rescore:
-        """The rescoring of a search that asks for none."""
+        """The rescoring of a search that does not set one."""
         return Rescore(source="off")
 
     @cached_property
@@ -134,13 +134,13 @@ class OneQuantizer(QuantizerModels):
 
 
 def scored_again(target: Quantization, k: int, rescore: Rescore) -> tuple[int, Rescore | None]:
-    """How many candidates a rescoring scores by the original vectors, and the rescoring; None
-    where there are no codes."""
+    """The number of candidates that are scored with the original vectors, and the rescoring;
+    None without codes."""
     if target.kind in (Kind.NONE, Kind.FLOAT16):
         return k, None
     return (rescore.candidates(k) if rescore.on else k), rescore
 
 
 def segments_of(quantization: Quantization, dim: int) -> int:
-    """Segments of product codes of a ratio, 8 bits each; the ratio is 16 where none is given."""
+    """The number of 8-bit segments of product codes; the default ratio is 16."""
     return max(1, math.floor(4 * dim / float(quantization.ratio or 16)))

@@ -33,7 +33,7 @@ def turbo(dim: int) -> Floats:
 
 @lru_cache(maxsize=4)
 def blocked(dim: int, seed: int = 0) -> Floats:
-    """A rotation of Weaviate's kind: three times random swaps, signs, and transforms of blocks.
+    """Weaviate's rotation: three rounds of random swaps, signs and block transforms.
 
     Weaviate draws swaps and signs from Go's own generator with a fixed seed; ours are drawn from
     numpy's, so codes differ and their statistics do not.
@@ -49,7 +49,7 @@ def blocked(dim: int, seed: int = 0) -> Floats:
 
 @lru_cache(maxsize=4)
 def gaussian(dim: int, seed: int = 0) -> Floats:
-    """A rotation drawn evenly from all rotations, as RaBitQ takes one."""
+    """A uniformly random rotation, as in RaBitQ."""
     drawn = np.random.default_rng(seed).standard_normal((dim, dim))
     q, r = np.linalg.qr(drawn)
     return (q * np.sign(np.diag(r))).astype(np.float32)

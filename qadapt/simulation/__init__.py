@@ -1,1 +1,1 @@
-"""What an engine's quantizer does to recall, worked out here: no database is touched."""
+"""Predicts recall from quantizer models in numpy; no database is used."""

@@ -1,4 +1,4 @@
-"""Recall from where the right rows stand in the order of the codes' scores.
+"""Recall from the ranks of the relevant rows under the scores of the codes.
 
 A search that rescores ``c`` candidates by the originals finds just those right rows that stand
 among the ``c`` best by code, at most k of them. So one scan gives recall for every number of

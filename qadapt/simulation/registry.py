@@ -1,4 +1,4 @@
-"""The quantizer models of a store, by its profile."""
+"""Quantizer models, found through the profile of a store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qadapt.quantizers.models import ModelMatch, QuantizerModels, scored_again
 from qadapt.stores import registry
 from qadapt.stores.base import MappedQuantization
 
-# What a prediction of an unchecked model is widened by, in recall.
+# The interval of an unchecked model is widened by this recall.
 UNCHECKED = 0.05
 
 
@@ -19,15 +19,15 @@ def _quantizers(store: str) -> QuantizerModels | None:
 
 
 def model_of(store: str, mapped: MappedQuantization, vector: Vector) -> ModelMatch:
-    """The model of one store's codes.
+    """The model of a store's codes.
 
     Args:
-        mapped: what the store makes of a setting.
+        mapped: the setting as the store applies it.
         vector: dimensions and metric.
 
     Raises:
         SpecError: an unknown store.
-        UnsupportedError: no model of it.
+        UnsupportedError: the store has no model of these codes.
     """
     models = _quantizers(store)
     found = None
@@ -36,7 +36,7 @@ def model_of(store: str, mapped: MappedQuantization, vector: Vector) -> ModelMat
     if found is None:
         known = [name for name, each in registry.profiles().items() if each.quantizers]
         raise UnsupportedError(
-            f"no model of {mapped.target} of {store}",
+            f"{store} has no model of {mapped.target}",
             hint=f"measure it: `qadapt eval` (stores with models: {', '.join(known) or 'none'})",
         )
     if mapped.target.kind in (Kind.NONE, Kind.FLOAT16):
@@ -45,26 +45,26 @@ def model_of(store: str, mapped: MappedQuantization, vector: Vector) -> ModelMat
 
 
 def mapped_to(store: str, quantization: Quantization, vector: Vector) -> MappedQuantization:
-    """A setting in the terms of a store that is not connected, at its newest version.
+    """A setting as the newest version of a store applies it; no connection needed.
 
     Raises:
         SpecError: an unknown store.
-        UnsupportedError: the store has no quantization of its own.
+        UnsupportedError: the store has no native quantization.
     """
     mapping = registry.profile(store).mapping
     if mapping is None:
-        raise UnsupportedError(f"the store {store!r} has no quantization of its own")
+        raise UnsupportedError(f"the store {store!r} has no native quantization")
     return mapping(quantization, vector)
 
 
 def candidates(
     store: str, mapped: MappedQuantization, k: int, rescore: Rescore | None
 ) -> tuple[int, Rescore | None]:
-    """How many candidates are scored by the originals, at least ``k``, and the rescoring that
-    is meant.
+    """The number of candidates scored with the original vectors, at least ``k``, and the
+    effective rescoring.
 
     Args:
-        mapped: the setting in the store's terms.
+        mapped: the setting as the store applies it.
         rescore: None for the store's default.
     """
     models = _quantizers(store)

@@ -23,14 +23,17 @@ from qadapt.model import (
     Quantization,
     Rescore,
     Server,
-    Step,
     Vector,
 )
 from qadapt.model.address import Address
 from qadapt.stores import sampling
 from qadapt.stores.bulk_copy import BulkCopy
+from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection
 from qadapt.stores.change_counter import Counted
+from qadapt.stores.changeable import Changeable
+from qadapt.stores.snapshots import SnapshotCache
 from qadapt.stores.store_types import (
+    ALL_ROWS,
     MAX_K,
     PAGE,
     PAYLOAD_KINDS,
@@ -38,9 +41,10 @@ from qadapt.stores.store_types import (
     OnProgress,
     PayloadFidelity,
     Progress,
+    ReadRequest,
     RowConstraints,
     ScanRange,
-    Search,
+    SearchRequest,
     check_k,
     require_supported,
     silent,
@@ -49,16 +53,21 @@ from qadapt.stores.store_types import (
 )
 
 __all__ = [
+    "ALL_ROWS",
     "MAX_K",
     "PAGE",
     "PAYLOAD_KINDS",
+    "ChangePlan",
+    "ChangeRequest",
+    "Inspection",
     "MappedQuantization",
     "OnProgress",
     "PayloadFidelity",
     "Progress",
+    "ReadRequest",
     "RowConstraints",
     "ScanRange",
-    "Search",
+    "SearchRequest",
     "Store",
     "check_k",
     "require_supported",
@@ -68,22 +77,25 @@ __all__ = [
 ]
 
 
-class Store(BulkCopy, Counted, abc.ABC):
+class Store(BulkCopy, Changeable, Counted):
     """A database of collections.
 
     Subclasses open with ``Store.open(address)``; those whose client a user may already have
     also give ``Store.wrap(client)``. Every method raises only errors of ``qadapt.errors``. What
-    concerns copies alone stands in ``BulkCopy``, change counters in ``Counted``.
+    concerns copies alone is in ``BulkCopy``, changes of a vector in ``Changeable``, and change
+    counters in ``Counted``.
 
     Attributes:
         profile: what is known of the store without opening it; its entry point names the same
             object.
         address: where it is; shown only through ``str()``, which masks keys.
+        snapshots: what was last read of each collection.
     """
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         self.address = address
         self.disabled = tuple(disabled)
+        self.snapshots: SnapshotCache[Any] = SnapshotCache()
 
     # -- opening and closing -----------------------------------------------------------------
 
@@ -169,14 +181,6 @@ class Store(BulkCopy, Counted, abc.ABC):
             NotFoundError
         """
 
-    @abc.abstractmethod
-    def info(self, collection: str) -> CollectionInfo:
-        """What the collection is, as configured and as seen.
-
-        Raises:
-            NotFoundError
-        """
-
     @contextmanager
     def survey(self) -> Iterator[None]:
         """While many collections are looked at: what one answer of the server tells of all of
@@ -223,21 +227,13 @@ class Store(BulkCopy, Counted, abc.ABC):
     def read(
         self,
         collection: str,
-        *,
-        vectors: Sequence[str] | None = None,
-        payload: bool = True,
-        filter: Any = None,
-        page: int = PAGE,
-        scan_range: ScanRange | None = None,
-        after: Id | None = None,
+        request: ReadRequest = ALL_ROWS,
     ) -> Iterator[Batch]:
-        """All rows, in pages, in the order of their ids in this store.
+        """All rows, or those of ``request``, in pages, in the order of their ids in this store.
 
-        Args:
-            vectors: as in ``fetch``.
-            scan_range: one of ``scan_ranges()`` alone; None for the whole collection.
-            after: rows behind this id alone, which itself need not be there any more: so a read
-                that was cut off goes on.
+        Raises:
+            InputError: a page of no rows, or an ``after`` that is no id of this store.
+            NotFoundError
         """
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
@@ -254,18 +250,18 @@ class Store(BulkCopy, Counted, abc.ABC):
         """``n`` rows drawn evenly without replacement (all, when there are fewer)."""
         if n < 1:
             raise InputError(f"a sample has at least 1 row; got {n}")
-        pages = self.read(collection, vectors=(), payload=False, page=10_000)
+        pages = self.read(collection, ReadRequest(vectors=(), payload=False, page=10_000))
         sampled = sampling.sample_ids((batch.ids for batch in pages), n, seed)
         return self.fetch(collection, sampled, vectors=vectors)
 
     # -- searching ---------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+    def search(self, collection: str, queries: Any, request: SearchRequest) -> Hits:
         """The store's own search of float32 queries ``(nq, d)``, already checked.
 
         Raises:
-            UnsupportedError: something in ``search`` that the store does not have.
+            UnsupportedError: something in ``request`` that the store does not have.
         """
 
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
@@ -291,81 +287,6 @@ class Store(BulkCopy, Counted, abc.ABC):
     @abc.abstractmethod
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
         """A quantization in this store's words; no I/O but the server's version."""
-
-    @abc.abstractmethod
-    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        """Steps from what is to ``quantization``; empty when nothing differs and it is active.
-
-        Each request is carried out by ``run`` and may be repeated.
-        """
-
-    def set_without_codes(self, collection: str, vector: str, quantization: Quantization) -> bool:
-        """Set a quantization that ``steps`` refused with TooFewRowsError: for a copy, which has
-        the settings of its source however few rows there are. The engine builds the codes when
-        there are rows enough, and until then the status says why it does not.
-
-        Returns:
-            False where the store has no such way, and nothing was changed.
-        """
-        return False
-
-    def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
-        """The step to another metric or datatype, which are fixed at creation: a copy, and an
-        alias that is switched to it.
-
-        Raises:
-            UnsupportedError: the store has no alias to switch, or this collection has none.
-        """
-        raise UnsupportedError(
-            f"{self.name} fixes metric and datatype at creation, and has no alias to switch to a "
-            "copy",
-            hint="create another collection with them, and write the rows of "
-            "`collection.read()` to it",
-        )
-
-    def alias_steps(
-        self, info: CollectionInfo, vector: str, quantization: Quantization
-    ) -> list[Step]:
-        """The steps to ``quantization`` without a gap in searches: a copy, and an alias that is
-        switched to it.
-
-        Raises:
-            UnsupportedError: the store or this collection has no such way.
-        """
-        raise UnsupportedError(
-            f"{self.name} changes quantization in place alone, not by a copy and an alias",
-            hint="leave out strategy='alias' (--strategy)",
-        )
-
-    def vector_steps(
-        self, info: CollectionInfo, vector: str, quantization: Quantization
-    ) -> tuple[str, list[Step]]:
-        """The name of a new vector of the same floats with ``quantization``, and the steps to it;
-        the one that is there stays. No steps when that one is as asked for already.
-
-        Raises:
-            UnsupportedError: the store or this collection has no such way.
-        """
-        raise UnsupportedError(
-            f"{self.name} changes the quantization of a vector itself, not by a new one beside it",
-            hint="leave out strategy='vector' (--strategy)",
-        )
-
-    def notes(self, info: CollectionInfo, vector: str, quantization: Quantization) -> Sequence[str]:
-        """What a plan should tell besides its steps, such as a setting that would serve the
-        rescoring asked for."""
-        return ()
-
-    @abc.abstractmethod
-    def run(
-        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
-    ) -> None:
-        """Carry out one request of a step, to its end; doing it twice does the same as once.
-
-        Raises:
-            StoreTimeoutError: not done after ``timeout`` seconds.
-            StoreError: the engine refused.
-        """
 
     # -- aliases -----------------------------------------------------------------------------
 

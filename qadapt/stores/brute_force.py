@@ -40,16 +40,19 @@ def best(
         how: who searched, by what.
     """
     top = RunningTop(k)
-    ids: list[Id] = []
+    ids: dict[int, Id] = {}  # of the rows that are among the best so far
     for batch in pages:
+        first = top.seen
         scores = exact_scores(queries, batch.vectors[name], vector.metric)
         if name in batch.missing:
             scores[:, batch.missing[name]] = -np.inf
         top.add(scores)
-        ids.extend(batch.ids)
+        ids = {
+            row: batch.ids[row - first] if row >= first else ids[row]
+            for row in np.unique(top.rows).tolist()
+        }
     found: list[list[tuple[Id, float]]] = [[] for _ in queries]
-    if ids:
-        for at, (rows, values) in enumerate(zip(top.rows, top.scores, strict=True)):
-            pairs = zip(rows.tolist(), values.tolist(), strict=True)
-            found[at] = [(ids[row], score) for row, score in pairs if score > -np.inf]
+    for at, (rows, values) in enumerate(zip(top.rows, top.scores, strict=False)):
+        pairs = zip(rows.tolist(), values.tolist(), strict=True)
+        found[at] = [(ids[row], score) for row, score in pairs if score > -np.inf]
     return Hits.from_rows(found, k, how)

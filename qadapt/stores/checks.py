@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from qadapt.errors import AddressError, InputError, NotFoundError, SpecError, UnsupportedError
+from qadapt.errors import AddressError, InputError, NotFoundError, UnsupportedError
 from qadapt.model import Kind, Quantization, Vector
 from qadapt.model.address import Address
 
@@ -38,23 +38,6 @@ def quantizations(
             raise NotFoundError.missing("vector", name, vectors)
     none = Quantization(Kind.NONE)
     return {name: given.get(name, none) for name in vectors}
-
-
-def request(request: Mapping[str, Any], keys: Mapping[str, set[str]], where: str) -> None:
-    """A request of one of these operations, with all its keys and no others.
-
-    Args:
-        keys: of each operation.
-        where: the store, for the message.
-
-    Raises:
-        SpecError
-    """
-    op = str(request.get("op"))
-    if op not in keys:
-        raise SpecError.unknown("request", op, keys, where=where)
-    for key in sorted(keys[op].symmetric_difference(request)):
-        raise SpecError.unknown("key", str(key), sorted(keys[op]), where=op)
 
 
 def options(address: Address, known: Sequence[str]) -> None:

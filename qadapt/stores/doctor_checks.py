@@ -1,4 +1,4 @@
-"""Checks of ``qadapt doctor`` that several stores make in their ``findings``."""
+"""Checks of ``qadapt doctor`` that several stores share."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What qadapt knows of a store before it is opened, in one frozen object.
+"""The profile of a store: everything that qadapt knows before it opens the store.
 
-The entry point of a store names its profile. A profile imports without the client of the store, and
-says everything that other layers ask: addresses, keys, capabilities, what a copy has to respect,
-what a vector costs, how its quantizers score.
+The entry point of a store names its profile. A profile imports without the client of the store. It
+holds what the other layers need: addresses, keys, capabilities, traits, cost model, quantizer
+models.
 """
 
 from __future__ import annotations
@@ -30,36 +30,38 @@ from qadapt.quantizers.models import QuantizerModels
 from qadapt.stores.store_types import MAX_K, MappedQuantization
 from qadapt.version import install_command
 
-# The version of the interface between qadapt and stores: of ``StoreProfile`` and of what the class
-# it names must have. A plug-in that was written for another version is refused by its name.
+# The version of the interface between qadapt and stores: ``StoreProfile`` and the class that it
+# names. The registry refuses a plug-in with another version.
 INTERFACE = 1
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What holds for every collection of a store, at every version.
+    """Properties of all collections of a store, at every version.
 
     Attributes:
-        normalizes_cosine: float vectors under cosine come back at length 1.
-        keeps_explicit_zeros: entries of 0 of a sparse vector come back.
+        normalizes_cosine: float vectors with the cosine metric are stored at length 1.
+        keeps_explicit_zeros: explicit zeros of a sparse vector are stored.
         allows_missing_vectors: a row may lack one of its vectors.
-        keeps_payload: every entry of a payload comes back as it was written; where not,
-            ``Store.payload_fidelity`` tells for each entry.
-        accepts_id: whether a collection made by ``create`` accepts an id and gives it back; None
-            where every id is accepted.
-        partition_kind: the store's own plural for partitions that rows are in, such as
-            ``tenants``; ``NAME@PARTITION`` is then one partition as a collection of its own. Empty
-            where there are none.
-        aliases: collections may have aliases, which ``switch_alias`` moves.
-        recreates: another metric or datatype is planned as a copy and an alias that is switched.
-        recreates_separately: such a plan changes no quantization at the same time.
-        adds_vectors: a quantization may be given to a new vector of the same collection.
-        payload_indexes_last: payload indexes are built after codes, because the state of codes
-            could not be verified while they are built.
-        segment_candidates: each segment of a collection contributes its own candidates to a search.
+        keeps_payload: all payload fields are stored without loss; otherwise
+        ``Store.payload_fidelity``
+            decides for each field.
+        accepts_id: whether a collection created by ``create`` can store an id unchanged; None if
+            every id can be stored.
+        partition_kind: the store's own plural for partitions, such as ``tenants``;
+            ``NAME@PARTITION`` addresses one partition as a collection. Empty if the store has no
+            partitions.
+        aliases: the store has aliases, and ``switch_alias`` moves them.
+        recreates: the metric or datatype can be changed by a copy and an alias switch.
+        recreates_separately: such a plan cannot change the quantization at the same time.
+        adds_vectors: the strategy ``vector`` is available: a quantized copy of a vector in the
+            same collection.
+        payload_indexes_last: payload indexes are built after codes, because the status of codes
+            cannot be verified during their build.
+        segment_candidates: each segment contributes its own candidates to a search.
         rounds_in_searches: a search may change the last digits of stored cosine vectors.
-        zero_is_positive: a sign bit of the value 0 counts as positive.
-        max_k: most results of one search.
+        zero_is_positive: the sign bit of the value 0 is that of a positive value.
+        max_k: the largest number of results of one search.
     """
 
     normalizes_cosine: bool = False
@@ -81,13 +83,12 @@ class Traits:
 
 @dataclass(frozen=True)
 class DoctorCheck:
-    """A check that ``Store.findings`` of a store makes.
+    """A check in ``Store.findings`` of a store.
 
     Attributes:
-        code: as its findings carry it.
-        title: what is wrong when it finds something, one sentence.
-        needs: what the user has to give for it: ``"options"`` for search parameters; ``""`` for
-            nothing.
+        code: the code of its findings.
+        title: the problem that it detects, in one sentence.
+        needs: the input that it requires: ``"options"`` for search parameters; ``""`` for none.
     """
 
     code: str
@@ -95,42 +96,40 @@ class DoctorCheck:
     needs: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class StoreProfile:
-    """A store, as far as it is known without opening it.
+    """Describes a store without opening it.
 
     Attributes:
-        interface: the version of the interface that the store was written for (``INTERFACE``); a
-            number in the source of the store, never the constant itself.
-        name: in addresses and tables; the same as the entry point's.
+        interface: the version of the interface that the store implements, as a literal number:
+            importing ``INTERFACE`` would defeat the check.
+        name: the name in addresses and tables; equals the name of the entry point.
         store: the class, as ``"package.module:Class"``; imported when the store is opened.
+        address: transports, default ports, key variables, folder or file.
         package: import name of the client; ``""`` for a store that needs none.
         distribution: the client's name on the package index; ``""`` for a store that needs none.
-        address: transports, default ports, key variables, folders and files.
         extra: the extra of qadapt that installs the client; ``""`` where ``distribution`` does.
-        family: stores of one family share the terms of a schema and of a quantization; the name
-            itself where it is left out.
-        deployments: how the store may be deployed, as ``Server.deployment`` says it; the first is
-            the usual one.
-        rules: the capabilities; by deployment where they differ. A feature that is left out is
-            done by qadapt, or not at all where qadapt has no codes of that kind.
-        datatypes: the datatypes that a vector may have.
-        mapping: a quantization at the newest version, as ``Store.map`` gives it for a live one;
-            None for a store without native codes.
-        cost_model: bytes of a vector; None where they are not known.
-        quantizers: what the store's codes do to scores; None where they are not modelled.
-        checks: the checks of ``qadapt doctor`` that only this store makes.
-        traits: what a copy, a plan or a search has to respect.
-        wraps_clients: ``qa.wrap`` takes clients of ``package``.
-        tested: versions that the conformance suite passes on, in sentences, for docs/support.md.
+        family: stores of one family share schema and quantization formats; default: the name.
+        deployments: the values of ``Server.deployment``; the first is the default.
+        rules: the capabilities, or a mapping of deployments to capabilities. An omitted feature
+            is provided by qadapt, or unsupported if qadapt has no codes of that kind.
+        datatypes: the supported datatypes of vectors.
+        mapping: maps a quantization for the newest version, as ``Store.map`` does for a live
+            store; None for a store without native codes.
+        cost_model: computes the bytes of a vector; None if unknown.
+        quantizers: models of the store's quantizers; None without models.
+        checks: checks of ``qadapt doctor`` that this store provides.
+        traits: properties of all collections.
+        wraps_clients: ``qa.wrap`` accepts clients of ``package``.
+        tested: a sentence for docs/support.md with the versions that pass the conformance suite.
     """
 
     interface: int
     name: str
     store: str
-    package: str
-    distribution: str
     address: AddressForm
+    package: str = ""
+    distribution: str = ""
     extra: str = ""
     family: str = ""
     deployments: tuple[str, ...] = ("server",)
@@ -154,7 +153,7 @@ class StoreProfile:
     def declared_capabilities(
         self, version: str | None = None, deployment: str | None = None
     ) -> Capabilities:
-        """What a server can do, as declared; no connection needed.
+        """The declared capabilities of a server; no connection needed.
 
         Args:
             version: None for the newest known.
@@ -184,12 +183,12 @@ class StoreProfile:
 
 
 def _left_out(declared: Container[str]) -> dict[str, Capability]:
-    """The features that a store says nothing of: its engine does not have them."""
+    """Capabilities of the features that a store does not declare."""
     ours = {*FEATURES, *(f"native-{kind.value}" for kind in (Kind.SCALAR, Kind.BINARY))}
     kinds = (f"native-{kind.value}" for kind in Kind if kind is not Kind.NONE)
     return {
         name: Capability(
-            Support.CLIENT if name in ours else Support.UNSUPPORTED, "the store does not have it"
+            Support.CLIENT if name in ours else Support.UNSUPPORTED, "not declared by the store"
         )
         for name in (*FEATURES, *kinds)
         if name not in declared

@@ -1,6 +1,6 @@
-"""Which stores there are. All come from entry points of the group ``qadapt.stores``, ours too.
+"""The registry of stores: entry points of the group ``qadapt.stores``, including the built-in ones.
 
-An entry point names a ``StoreProfile``; the class of the store is imported when one is opened.
+An entry point names a ``StoreProfile``; opening a store imports its class.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from qadapt import plugins
-from qadapt.errors import MissingExtraError, QadaptError, UnsupportedError
+from qadapt.errors import AddressError, MissingExtraError, QadaptError, UnsupportedError
 from qadapt.model.address import Address
 from qadapt.model.credentials import insecure_allowed
 from qadapt.stores.base import Store
@@ -32,8 +32,8 @@ def profile(name: str) -> StoreProfile:
 
     Raises:
         SpecError: no such store.
-        QadaptError: a plug-in that cannot be loaded, is no store, or was written for another
-            version of the interface.
+        QadaptError: the plug-in cannot be loaded, names no profile, or has another interface
+            version.
     """
     found = plugins.load(name)
     version = getattr(found, "interface", None)
@@ -54,7 +54,7 @@ def profile(name: str) -> StoreProfile:
             else "upgrade qadapt, or install an older version of the plug-in",
         )
     raise QadaptError(
-        f"the plug-in of the store {name!r} gives {found!r:.200}, not a StoreProfile",
+        f"the plug-in of the store {name!r} provides {found!r:.200}, not a StoreProfile",
         hint="its entry point must name a qadapt.stores.profile.StoreProfile",
     )
 
@@ -75,14 +75,14 @@ def load(name: str) -> type[Store]:
         ) from error
     if not (isinstance(found, type) and issubclass(found, Store)):
         raise QadaptError(
-            f"the plug-in of the store {name!r} gives {found!r}, not a qadapt Store",
+            f"the plug-in of the store {name!r} provides {found!r}, not a qadapt Store",
             hint="StoreProfile.store must name a subclass of qadapt.stores.base.Store",
         )
     return found
 
 
 def load_all() -> tuple[dict[str, StoreProfile], dict[str, QadaptError]]:
-    """The profiles of all stores by name, and why others cannot be loaded."""
+    """The profiles of all stores by name, and the errors of those that cannot be loaded."""
     known: dict[str, StoreProfile] = {}
     broken: dict[str, QadaptError] = {}
     for name in names():
@@ -115,6 +115,12 @@ def open_store(
     if insecure or insecure_allowed(os.environ):
         parsed = replace(parsed, insecure=True)  # part of the address, for workers elsewhere too
     known = profile(parsed.store)
+    if not known.address.accepts(parsed.transport):
+        raise AddressError(
+            f"{parsed}: the store {known.name!r} does not accept such an address",
+            hint=known.address.advice
+            or f"accepted: {', '.join(known.address.examples(known.name))}",
+        )
     if not known.installed:
         raise missing(known)
     return load(parsed.store).open(parsed, disabled=disabled)

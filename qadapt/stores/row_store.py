@@ -1,7 +1,7 @@
-"""The base of a store whose engine only keeps rows by id: reads and searches are made here.
+"""Base class for stores whose engine stores rows by id; reads and searches are implemented here.
 
-An engine that lists ids in order, gives rows by id and decodes its own codes is a complete store.
-Every method may be overridden where the engine does better.
+An engine needs to list ids in order, return rows by id, and decode its codes. A subclass may
+override any method that its engine implements natively.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import abc
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,37 +33,69 @@ from qadapt.model import (
     State,
     Status,
     Step,
+    Support,
     Symbol,
     Vector,
     VectorInfo,
     filters,
 )
 from qadapt.model.address import Address
+from qadapt.model.data import Floats
 from qadapt.stores import brute_force, checks
 from qadapt.stores.base import (
-    PAGE,
+    ALL_ROWS,
     MappedQuantization,
     OnProgress,
+    ReadRequest,
     ScanRange,
-    Search,
+    SearchRequest,
     Store,
     check_k,
     require_supported,
 )
+from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy, no_recreation
+from qadapt.stores.operations import Execution, Operation, Operations, table
 
 # Ids that are listed at once to find the bounds of scan ranges.
 LISTED = 10_000
-SET_CODES = "set_codes"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
+@dataclass(frozen=True)
+class SetCodes(Operation):
+    """Builds the codes of a vector, or deletes them.
+
+    Attributes:
+        codes: the quantization, in its string form.
+    """
+
+    op: ClassVar[str] = "set_codes"
+
+    vector: str
+    codes: str
+
+    def __post_init__(self) -> None:
+        Quantization.parse(self.codes)
+
+    def run(self, at: Execution[RowStore]) -> None:
+        at.store.must_be_there(at.collection)
+        target = Quantization.parse(self.codes)
+        at.store.set_codes(at.collection, self.vector, target, at.progress)
+
+    def reverse(self, snapshot: CollectionInfo) -> SetCodes:
+        """The codes that there are."""
+        return SetCodes(self.vector, str(snapshot.vectors[self.vector].quantization))
+
+
 class RowStore(Store):
-    """A store that is searched by comparing every row.
+    """A store that searches by scanning all rows.
 
     Required of a subclass: ``server``, ``collections``, ``make``, ``remove``,
     ``describe``, ``write_rows``, ``delete_rows``, ``ids``, ``rows``, and ``set_codes`` where it has
-    codes of its own. They are called for collections that were there a moment ago.
+    codes of its own. The base calls them only for collections that exist.
     """
+
+    operations: ClassVar[Operations] = table(SetCodes)
 
     # -- what the engine gives -----------------------------------------------------------------
 
@@ -152,11 +185,14 @@ class RowStore(Store):
         mapped = self.profile.mapping(quantization, vector)
         if mapped.match.level is MatchLevel.UNSUPPORTED:
             return mapped
-        feature = f"native-{mapped.target.kind.value}"
+        kind, target = f"native-{mapped.target.kind.value}", mapped.target
+        width = target.bits if target.bits is not None else target.ratio
         features = self.capabilities().features
-        if feature in features and features[feature].support.value != "native":
-            why = Match.unsupported(features[feature].reason, "accept='client' (--accept client)")
-            return MappedQuantization(None, quantization, why)
+        for feature in (kind, kind if width is None else f"{kind}:{width:g}"):
+            can = features.get(feature)
+            if can is not None and can.support is not Support.NATIVE:
+                why = Match.unsupported(can.reason, "accept='client' (--accept client)")
+                return MappedQuantization(None, quantization, why)
         return mapped
 
     def must_be_there(self, collection: str) -> None:
@@ -216,23 +252,21 @@ class RowStore(Store):
     def _target(self, quantization: Quantization, vector: Vector) -> Quantization:
         return require_supported(self.map(quantization, vector), quantization, self.name).target
 
-    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        now = info.vectors[vector]
-        target = self._target(quantization, now.vector)
+    def plan_change(self, request: ChangeRequest) -> ChangePlan:
+        check_strategy(self.name, request)
+        if request.target_vector is not None:
+            raise no_recreation(self.name)
+        now = request.inspection.info.vectors[request.vector]
+        if request.codes is None:
+            return ChangePlan()
+        target = self._target(request.codes, now.vector)
         if target == now.quantization and now.status.state in (State.ACTIVE, State.ABSENT):
-            return []
-        request = {"op": SET_CODES, "vector": vector, "codes": str(target)}
-        reverse = {**request, "codes": str(now.quantization)}
+            return ChangePlan()
+        wanted = SetCodes(request.vector, str(target))
+        reverse = wanted.reverse(request.inspection.info)
         action = f"build {target} codes" if target.kind is not Kind.NONE else "delete the codes"
-        return [Step(Symbol.BLOCKING, action, "asked for", request, reverse)]
-
-    def run(
-        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
-    ) -> None:
-        checks.request(request, {SET_CODES: {"op", "vector", "codes"}}, self.name)
-        self.must_be_there(collection)
-        target = Quantization.parse(request["codes"])
-        self.set_codes(collection, request["vector"], target, progress)
+        step = Step(Symbol.BLOCKING, action, "asked for", wanted.to_request(), reverse.to_request())
+        return ChangePlan((step,))
 
     def write(self, collection: str, batch: Batch) -> None:
         wanted = {name: each.vector for name, each in self.info(collection).vectors.items()}
@@ -261,7 +295,7 @@ class RowStore(Store):
         return [key for key in dict.fromkeys(ids) if self.accepts_id(key)]
 
     def count(self, collection: str, filter: Any = None) -> int:
-        pages = self.read(collection, vectors=(), payload=False, filter=filter)
+        pages = self.read(collection, ReadRequest((), payload=False, filter=filter))
         return sum(len(page) for page in pages)
 
     def fetch(
@@ -279,36 +313,25 @@ class RowStore(Store):
     def read(
         self,
         collection: str,
-        *,
-        vectors: Sequence[str] | None = None,
-        payload: bool = True,
-        filter: Any = None,
-        page: int = PAGE,
-        scan_range: ScanRange | None = None,
-        after: Id | None = None,
+        request: ReadRequest = ALL_ROWS,
     ) -> Iterator[Batch]:
-        names, size = self._names(collection, vectors), checks.page(page)
-        scan_range = scan_range or {}
-        start = after if after is not None else scan_range.get("after")
-        return self._pages(
-            collection, names, size, start, scan_range.get("through"), filter, payload=payload
-        )
+        checks.page(request.page)
+        names = self._names(collection, request.vectors)
+        return self._pages(collection, replace(request, vectors=names))
 
     def _pages(
-        self,
-        collection: str,
-        names: Sequence[str],
-        size: int,
-        after: Id | None,
-        through: Id | None,
-        filter: Any,
-        *,
-        payload: bool,
-        codes: bool = False,
+        self, collection: str, request: ReadRequest, *, codes: bool = False
     ) -> Iterator[Batch]:
-        """Pages by ranges of ids, each with the rows that match a filter."""
-        wanted = None if filter is None else filters.parse_filter(filter)
-        while ids := self.ids(collection, after, size, through):
+        """Pages by ranges of ids, each with the rows that match a filter.
+
+        Args:
+            request: its vectors are named.
+        """
+        wanted = None if request.filter is None else filters.parse_filter(request.filter)
+        bounds = request.scan_range or {}
+        after = request.after if request.after is not None else bounds.get("after")
+        names, payload = list(request.vectors or ()), request.payload
+        while ids := self.ids(collection, after, int(request.page), bounds.get("through")):
             after = ids[-1]
             if wanted is not None:
                 reported = in_order(self.rows(collection, ids, (), payload=True), ids)
@@ -318,6 +341,23 @@ class RowStore(Store):
             if ids:
                 found = self.rows(collection, ids, names, payload=payload, codes=codes)
                 yield in_order(found, ids)
+
+    def vector_pages(
+        self, collection: str, vector: str, size: int = 5_000
+    ) -> Iterator[tuple[list[Id], Floats]]:
+        """The rows that have a vector, in pages, to build codes from.
+
+        Yields:
+            Ids, and float32 ``(n, d)``.
+        """
+        after = None
+        while ids := self.ids(collection, after, size):
+            after = ids[-1]
+            batch = self.rows(collection, ids, [vector], payload=False)
+            there = ~batch.missing.get(vector, np.zeros(len(batch), dtype=np.bool_))
+            if there.any():
+                kept = [key for key, has in zip(batch.ids, there.tolist(), strict=True) if has]
+                yield kept, batch.vectors[vector][there]
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         """Ranges of ids of about the same number of rows."""
@@ -332,7 +372,7 @@ class RowStore(Store):
         cuts = [None, *bounds[: max(0, n - 1)], None]
         return [{"after": low, "through": high} for low, high in pairwise(cuts)]
 
-    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+    def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
         """Every row is compared: by the store's codes where they are active, else by the
         originals."""
         check_k(search.k, self.traits.max_k)
@@ -341,16 +381,14 @@ class RowStore(Store):
                 f"{self.name} keeps no finer codes to rescore by",
                 hint="use rescore source 'originals'",
             )
-        unknown = sorted({*search.options} - {"ignore_quantization"})
-        if unknown:
-            raise UnsupportedError(f"{self.name} has no search parameter {unknown[0]!r}")
+        for option in search.options:
+            raise UnsupportedError(f"{self.name} has no search parameter {option!r}")
         info = self.info(collection)
         about = checks.vector(search.vector, info.vectors, {})
-        ignored = search.exact or search.options.get("ignore_quantization", False)
+        ignored = search.exact or search.ignore_quantization
         codes = about.status.state is State.ACTIVE and not ignored
-        pages = self._pages(
-            collection, [search.vector], PAGE, None, None, search.filter, payload=False, codes=codes
-        )
+        request = ReadRequest([search.vector], payload=False, filter=search.filter)
+        pages = self._pages(collection, request, codes=codes)
         how = SearchProvenance(
             "store exact" if search.exact else "store", "none", 1.0, 0, "none",
             "approximate" if codes else "exact",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -46,7 +46,32 @@ def silent(_: Progress) -> None:
 
 
 @dataclass(frozen=True)
-class Search:
+class ReadRequest:
+    """One read of the rows of a collection, in pages.
+
+    Attributes:
+        vectors: names to bring, sparse vectors and multivectors too; None for all that are dense,
+            ``()`` for none.
+        payload: bring payloads.
+        filter: the common form (see ``qadapt.model.filters``) or the store's own object.
+        page: rows of a page.
+        scan_range: one of ``Store.scan_ranges()`` alone; None for the whole collection.
+        after: rows behind this id alone, which itself may be gone: resumes an interrupted read.
+    """
+
+    vectors: Sequence[str] | None = None
+    payload: bool = True
+    filter: Any = None
+    page: int = PAGE
+    scan_range: ScanRange | None = None
+    after: Id | None = None
+
+
+ALL_ROWS = ReadRequest()
+
+
+@dataclass(frozen=True)
+class SearchRequest:
     """One native search of a batch of queries.
 
     Attributes:
@@ -56,6 +81,8 @@ class Search:
         exact: no index and no codes: every row by its originals.
         filter: the common form (see ``qadapt.model.filters``) or the store's own object.
         with_payload: return payloads.
+        ignore_quantization: use the index, and score by the originals instead of the codes; a
+            store whose index holds nothing but codes reads all rows instead.
         options: the store's own search parameters, such as ``{"hnsw_ef": 128}``.
     """
 
@@ -65,6 +92,7 @@ class Search:
     exact: bool = False
     filter: Any = None
     with_payload: bool = False
+    ignore_quantization: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from embeddings import Embeddings
 
 import qadapt as qa
 from qadapt.cli import main
@@ -76,20 +78,32 @@ def process(environment: Mapping[str, str]) -> Cli:
 Filled = Callable[..., str]
 
 
+def fill(url: str, embeddings: Embeddings, *names: str, rows: int = 400) -> str:
+    """Collections of real vectors with payloads; the address again."""
+    payloads = [{"topic": "abc"[row % 3], "year": 1980 + row % 40} for row in range(rows)]
+    batch = qa.Batch(list(range(rows)), {"": embeddings.docs[:rows]}, payloads)
+    with qa.open(url) as db:
+        for name in names:
+            db.create(name, dim=embeddings.dim).write(batch)
+    return url
+
+
 @pytest.fixture
-def filled(live: Callable[[str], str], embeddings: Any) -> Filled:
+def filled(live: Callable[[str], str], embeddings: Embeddings) -> Filled:
     """``filled("articles", rows=400)``: the address of a live store with real vectors."""
-    url = live("edge")
+    return functools.partial(fill, live("edge"), embeddings)
 
-    def fill(*names: str, rows: int = 400) -> str:
-        payloads = [{"topic": "abc"[row % 3], "year": 1980 + row % 40} for row in range(rows)]
-        batch = qa.Batch(list(range(rows)), {"": embeddings.docs[:rows]}, payloads)
-        with qa.open(url) as db:
-            for name in names:
-                db.create(name, dim=embeddings.docs.shape[1]).write(batch)
-        return url
 
-    return fill
+@pytest.fixture(scope="session")
+def shared_articles(
+    embeddings: Embeddings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """400 real vectors in ``articles``, for tests that change nothing."""
+    url = f"edge:{tmp_path_factory.mktemp('shared') / 'edge'}"
+    yield fill(url, embeddings, "articles")
+    with qa.open(url) as db:
+        assert db.collections() == ["articles"], "a test of the shared store made a collection"
+        assert db["articles"].count() == 400, "a test of the shared store wrote rows"
 
 
 @pytest.fixture

@@ -206,7 +206,8 @@ def test_a_reader_that_leaves_is_no_bug(environment: dict[str, str]) -> None:
 # -- secrets -----------------------------------------------------------------------------------
 
 
-def test_no_output_shows_a_key(cli: Cli, tmp_path: Path) -> None:
+def test_no_output_shows_a_key(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # between attempts at a server
     key = secrets.token_hex(12)
     spec = tmp_path / "spec.yaml"
     urls = [
@@ -231,7 +232,6 @@ def test_no_output_shows_a_key(cli: Cli, tmp_path: Path) -> None:
             ["search", url, "a", "--queries", spec],
             ["inspect", url, "a", "surplus"],
         ):
-            # A server that does not answer is asked again for a second: not all ways for all words.
             for more in ([], ["--json"], ["-vv"]) if words[0] == "inspect" else ([],):
                 ran = cli(*words, *more)
                 assert ran.code != 0

@@ -29,9 +29,9 @@ def queries(tmp_path: Path, embeddings: Any) -> Path:
     return path
 
 
-def test_eval_shows_each_setting(cli: Cli, articles: str, queries: Path) -> None:
+def test_eval_shows_each_setting(cli: Cli, shared_articles: str, queries: Path) -> None:
     ran = cli(
-        "eval", articles, "articles", "binary:rescore=4", "scalar:bits=4",
+        "eval", shared_articles, "articles", "binary:rescore=4", "scalar:bits=4",
         "--queries", queries, "--seconds", "0.1",
     )  # fmt: skip
     assert ran.code == 0
@@ -40,10 +40,10 @@ def test_eval_shows_each_setting(cli: Cli, articles: str, queries: Path) -> None
     assert "copying a sample" in ran.err
 
 
-def test_eval_as_json_is_an_evaluation(cli: Cli, articles: str, tmp_path: Path) -> None:
+def test_eval_as_json_is_an_evaluation(cli: Cli, shared_articles: str, tmp_path: Path) -> None:
     kept = tmp_path / "kept.json"
     words = ("articles", "binary", "--queries", "40", "--concurrency", "0", "-o", kept)
-    document = cli("eval", articles, *words, "--json").json
+    document = cli("eval", shared_articles, *words, "--json").json
     assert document.pop("gate") is None
     found = Evaluation.from_dict(document)
     assert found == Evaluation.from_json(kept.read_text())
@@ -51,16 +51,16 @@ def test_eval_as_json_is_an_evaluation(cli: Cli, articles: str, tmp_path: Path) 
     assert [item.latency for item in found.results] == [(), ()]
 
 
-def test_a_gate_is_of_what_was_asked_for(cli: Cli, articles: str) -> None:
+def test_a_gate_is_of_what_was_asked_for(cli: Cli, shared_articles: str) -> None:
     words = ("articles", "--queries", "40", "--concurrency", "0", "--json")
-    met = cli("eval", articles, *words, "--gate", "recall@10>=0.95")
+    met = cli("eval", shared_articles, *words, "--gate", "recall@10>=0.95")
     assert (met.code, met.json["gate"]["met"]) == (0, True)
     # The live collection has no codes and meets it; one bit without rescoring does not.
-    missed = cli("eval", articles, *words, "binary:rescore=off", "--gate", "recall@10>=0.95")
+    missed = cli("eval", shared_articles, *words, "binary:rescore=off", "--gate", "recall@10>=0.95")
     assert (missed.code, missed.json["gate"]["met"]) == (3, False)
     assert 0.3 < missed.json["gate"]["value"] < 0.95
     assert "gate missed" in cli(
-        "simulate", articles, "articles", "binary:rescore=off", "--gate", "recall@10>=0.95"
+        "simulate", shared_articles, "articles", "binary:rescore=off", "--gate", "recall@10>=0.95"
     ).out  # fmt: skip
 
 
@@ -87,8 +87,8 @@ def test_labels_on_the_command_line(
     assert "with labels, recall@10" in ran.out
 
 
-def test_simulate_tries_all_kinds_where_nobody_says(cli: Cli, articles: str) -> None:
-    document = cli("simulate", articles, "articles", "--queries", "30", "--json").json
+def test_simulate_tries_all_kinds_where_nobody_says(cli: Cli, shared_articles: str) -> None:
+    document = cli("simulate", shared_articles, "articles", "--queries", "30", "--json").json
     document.pop("gate")
     found = Simulation.from_dict(document)
     assert {"none", "scalar", "binary", "rotational:bits=4"} <= {
@@ -98,29 +98,29 @@ def test_simulate_tries_all_kinds_where_nobody_says(cli: Cli, articles: str) -> 
 
 
 def test_advise_writes_a_spec_that_plan_takes(
-    cli: Cli, articles: str, queries: Path, tmp_path: Path
+    cli: Cli, shared_articles: str, queries: Path, tmp_path: Path
 ) -> None:
     spec = tmp_path / "spec.yaml"
     ran = cli(
-        "advise", articles, "articles", "--recall", "0.95", "--price", "3.8", "--queries", queries,
-        "--code", "binary", "--code", "scalar", "-o", spec,
+        "advise", shared_articles, "articles", "--recall", "0.95", "--price", "3.8",
+        "--queries", queries, "--code", "binary", "--code", "scalar", "-o", spec,
     )  # fmt: skip
     assert ran.code == 0, ran.err
     assert "✓ best" in ran.out and "ruled out" in ran.out
     planned = cli("plan", "-f", spec)
     assert planned.code == 0
     assert "guard: recall@10>=0.95" in planned.out
-    with qa.open(articles) as db:
+    with qa.open(shared_articles) as db:
         assert list(db.collections()) == ["articles"]
 
 
 def test_advise_exits_with_3_when_nothing_meets_the_target(
-    cli: Cli, articles: str, tmp_path: Path
+    cli: Cli, shared_articles: str, tmp_path: Path
 ) -> None:
     spec = tmp_path / "spec.yaml"
     ran = cli(
-        "advise", articles, "articles", "--recall", "0.9", "--max-ram", "1kB", "--queries", "20",
-        "-o", spec, "--json",
+        "advise", shared_articles, "articles", "--recall", "0.9", "--max-ram", "1kB",
+        "--queries", "20", "-o", spec, "--json",
     )  # fmt: skip
     assert ran.code == 3
     found = Advice.from_dict(ran.json)
@@ -143,8 +143,10 @@ def test_advise_exits_with_3_when_nothing_meets_the_target(
         ("advise", "--recall", "0.9", "--max-latency", "soon"),
     ],
 )
-def test_wrong_words_are_told_in_one_block(cli: Cli, articles: str, words: tuple[str, ...]) -> None:
-    ran = cli(words[0], articles, "articles", *words[1:])
+def test_wrong_words_are_told_in_one_block(
+    cli: Cli, shared_articles: str, words: tuple[str, ...]
+) -> None:
+    ran = cli(words[0], shared_articles, "articles", *words[1:])
     assert ran.code in (1, 2)
     assert ran.err.count("error:") == 1
     assert "Traceback" not in ran.err
@@ -182,8 +184,8 @@ def test_times(text: str, wanted: float) -> None:
             milliseconds(wrong)
 
 
-def test_what_the_store_lacks_is_tried_with_our_codes(cli: Cli, articles: str) -> None:
-    words = ("eval", articles, "articles", "binary", "--no-live", "--queries", "30",
+def test_what_the_store_lacks_is_tried_with_our_codes(cli: Cli, shared_articles: str) -> None:
+    words = ("eval", shared_articles, "articles", "binary", "--no-live", "--queries", "30",
              "--concurrency", "0", "--disable", "native-quantization", "--json")  # fmt: skip
     (refused,) = cli(*words).json["results"]
     assert refused["state"] == "unsupported"

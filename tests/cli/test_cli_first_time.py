@@ -33,8 +33,8 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "migrate, a gate that is none": (
         ("migrate", *ENDS, "--dry-run", "--gate", "0.5"), "a guard looks like"),
-    "migrate, a cluster that is none": (
-        ("migrate", *ENDS, "--dry-run", "--on", "spark"), "--on takes ray"),
+    "migrate, an invalid cluster": (
+        ("migrate", *ENDS, "--dry-run", "--on", "spark"), "--on must be ray or ray://HOST:PORT"),
     "search, no .npy": (("search", *AT, "--queries", "{bad}"), "is not a .npy file"),
     "import, no .npy": (("import", "{bad}", "{url}#other"), "bad.npy is not a .npy file"),
 }  # fmt: skip
@@ -93,7 +93,7 @@ def test_a_cutover_where_there_are_no_aliases_is_refused_before_the_copy(
     cli: Cli, articles: str
 ) -> None:
     ran = cli("migrate", f"{articles}#articles", f"{articles}#copy", "--cutover", "a")
-    assert ran.code == 1 and "edge has no aliases" in ran.err and "--cutover" in ran.err
+    assert ran.code == 1 and "edge does not support aliases" in ran.err and "--cutover" in ran.err
     with qa.open(articles) as db:
         assert db.collections() == ["articles"]
 

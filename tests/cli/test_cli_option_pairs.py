@@ -124,19 +124,21 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 @pytest.fixture
-def places(articles: str, tmp_path: Path, embeddings: Any, cli: Cli) -> dict[str, str]:
+def places(shared_articles: str, tmp_path: Path, embeddings: Any, cli: Cli) -> dict[str, str]:
     """What stands in the braces."""
     np.save(tmp_path / "q.npy", embeddings.queries[:20])
     (tmp_path / "ids.txt").write_text("\n".join(f"q{at}" for at in range(20)))
     (tmp_path / "qrels.tsv").write_text("q0\t1\t1\n")
     (tmp_path / "spec.yaml").write_text(
-        f"stores:\n  {articles}:\n    articles: {{quantization: binary}}\n"
+        f"stores:\n  {shared_articles}:\n    articles: {{quantization: binary}}\n"
     )
-    assert cli("plan", articles, "articles", "binary", "-o", tmp_path / "plan.json").code == 0
+    assert (
+        cli("plan", shared_articles, "articles", "binary", "-o", tmp_path / "plan.json").code == 0
+    )
     names = {"npy": "q.npy", "ids": "ids.txt", "qrels": "qrels.tsv", "spec": "spec.yaml",
              "plan": "plan.json"}  # fmt: skip
     found = {key: str(tmp_path / name) for key, name in names.items()}
-    return {"url": articles, "folder": str(tmp_path), **found}
+    return {"url": shared_articles, "folder": str(tmp_path), **found}
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -227,7 +229,7 @@ def test_calls_refuse_what_has_no_effect(articles: str, embeddings: Any) -> None
 def test_a_migration_that_goes_on_refuses_other_words(articles: str, cli: Cli) -> None:
     ends = (f"{articles}#articles", f"{articles}#copy")
     done = qa.migrate(*ends, quantization="binary:rescore=4", check="off", trial_copy=False)
-    assert done.plan.vectors[""].wanted == qa.Quantization.parse("binary")
+    assert done.plan.vectors[""].requested_quantization == qa.Quantization.parse("binary")
     again = qa.migrate(*ends, quantization="binary:rescore=4", check="off", workers=3)
     assert again.resumed and again.plan.workers == 3
     for option, value in (

@@ -13,7 +13,7 @@ from qadapt.cli.output import Output, fitting, table
 from qadapt.cli.progress import Reporter
 from qadapt.model import Rescore, State, Status
 from qadapt.model.plan import Symbol
-from qadapt.planning.apply import ChangeState
+from qadapt.planning.outcome import ChangeState
 from qadapt.stores.base import Progress
 
 

@@ -6,6 +6,7 @@ import importlib.metadata
 from collections.abc import Callable, Iterator
 
 import pytest
+from expected import notyet
 
 import qadapt as qa
 from qadapt.api import Database
@@ -71,4 +72,4 @@ class TestMilvusLite(StoreConformance):
         """Lite 2 has no `not` in a filter, and says so."""
         called = getattr(request.node, "callspec", None)
         if lite_is_old() and called is not None and "'not'" in str(called.params.get("filter")):
-            request.applymarker(pytest.mark.xfail(raises=UnsupportedError, strict=True))
+            request.applymarker(notyet("no `not` in a filter", raises=UnsupportedError))

@@ -111,9 +111,9 @@ def test_money_is_bytes_times_the_prices_given() -> None:
 def test_no_price_no_money() -> None:
     found = cost(1000, 64, "scalar")
     assert all(s.monthly is None for line in found.lines for s in line.scales)
-    assert any("prices were not given" in note for note in found.notes)
+    assert any("no prices given" in note for note in found.notes)
     ram = cost(1000, 64, "scalar", prices=Prices(ram=2))
-    assert any("RAM alone" in note for note in ram.notes)
+    assert any("RAM only" in note for note in ram.notes)
 
 
 def test_the_article_s_table() -> None:

@@ -53,7 +53,7 @@ def test_edge_holds_what_the_formulas_say(
     assert by_name["ids"] == pytest.approx(ids, rel=0.02)
     assert told.before is not None and told.before.footprint is not None
     seen = {part.name: part for part in told.before.footprint.components}
-    assert seen["codes"].source == "as the store reports"
+    assert seen["codes"].source == "reported by the store"
     assert told.before.footprint.disk == pytest.approx(found.disk, rel=0.05)
 
 
@@ -68,7 +68,7 @@ def test_codes_that_are_not_in_force_save_nothing(
     assert told.before is not None and told.before.footprint is not None
     names = {part.name: part for part in told.before.footprint.components}
     assert "codes" not in names
-    assert "no codes are in force" in names["originals"].formula
+    assert "no codes are active" in names["originals"].formula
     assert names["originals"].ram >= 100 * 96 * 4
 
 

@@ -11,7 +11,26 @@ from diagnosis_helpers import DIM, ROWS, Make
 
 import qadapt as qa
 from qadapt.api import Collection
+from qadapt.diagnosis import context as diagnosis_context
 from qadapt.testing import clustered
+
+
+class Clock:
+    """A clock that only a test moves, so that a loaded machine does not look like a slow disk."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that searches are timed by."""
+    made = Clock()
+    monkeypatch.setattr(diagnosis_context, "time", made)
+    return made
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from qadapt.diagnosis import Diagnosis, checks, status_checks
 from qadapt.diagnosis.context import CheckContext
 from qadapt.errors import InputError, NotFoundError, SpecError, StoreError, UnreachableError
 from qadapt.model import Severity
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.qdrant.edge.store import EdgeStore
 
 # -- healthy -------------------------------------------------------------------------------------
@@ -82,7 +82,9 @@ def test_quantization_without_effect(database: qa.Database, rows: np.ndarray) ->
 def test_rescoring_that_is_kept_without_quantization(make: Make) -> None:
     articles = make("binary:rescore=4,codes=ram,originals=disk")
     store = articles._store
-    for step in store.steps(store.info("articles"), "", qa.none()):  # by another client
+    for step in store.plan_change(
+        ChangeRequest(store.inspect("articles"), "", qa.none())
+    ).steps:  # by another client
         store.run("articles", step.request, lambda _: None, 60)
     found = one(articles, "stale-setting")
     assert "rescore=4 is ignored" in found.message
@@ -152,21 +154,23 @@ def test_originals_still_in_ram(make: Make) -> None:
     assert one(articles, "originals-in-ram").severity is Severity.INFO, "it was asked for"
 
 
-def test_rescoring_from_a_slow_disk(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine is the real one; the disk's slowness is put in, 20 ms a rescored search."""
+def test_rescoring_from_a_slow_disk(
+    make: Make, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is the real one; a rescored search moves the clock by 25 ms."""
     articles = make(HEALTHY)
     assert "slow-rescoring" not in codes(articles)
     whole = EdgeStore.search
 
-    def slow(self: EdgeStore, collection: str, queries: Any, search: Search) -> Any:
+    def slow(self: EdgeStore, collection: str, queries: Any, search: SearchRequest) -> Any:
         if search.rescore is not None and search.rescore.on:
-            time.sleep(0.02)
+            clock.now += 0.025
         return whole(self, collection, queries, search)
 
     monkeypatch.setattr(EdgeStore, "search", slow)
     found = one(articles, "slow-rescoring")
     assert "the originals are on disk" in found.message and "originals=ram" in found.command
-    assert found.evidence[0].value > 20 > found.evidence[1].value
+    assert [each.value for each in found.evidence[:2]] == [25, 0]
 
 
 # -- searching -----------------------------------------------------------------------------------
@@ -210,7 +214,7 @@ def test_oversampling_alone_does_nothing_on_the_engine(make: Make, rows: np.ndar
     queries = rows[:40]
 
     def found(**quantization: Any) -> list[list[int]]:
-        shard = articles._store._shard("articles")  # type: ignore[attr-defined]
+        shard = articles._store.shard("articles")  # type: ignore[attr-defined]
         params = edge.SearchParams(quantization=edge.QuantizationSearchParams(**quantization))
         with shard.lock, shard.use("search") as opened:
             return [

@@ -128,7 +128,7 @@ def by_hand(collection: Collection, rows: dict[int, list[float]]) -> None:
     """Write rows by the engine itself, which looks at nothing."""
     edge = pytest.importorskip("qdrant_edge")
     points = [edge.Point(key, row, None) for key, row in rows.items()]
-    with collection._store._shard(collection.name).change("write to") as opened:  # type: ignore[attr-defined]
+    with collection._store.shard(collection.name).change("write to") as opened:  # type: ignore[attr-defined]
         opened.update(edge.UpdateOperation.upsert_points(points))
 
 

@@ -3,6 +3,7 @@ cut off, over a sample with its bound."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from qadapt.evaluation import exact_neighbors
 from qadapt.evaluation.evaluate import evaluate
 from qadapt.evaluation.exact_neighbors import exact_truth, over_rows
 from qadapt.evaluation.query_input import resolve_queries
-from qadapt.stores.base import Progress
+from qadapt.stores.base import Progress, ReadRequest
 from qadapt.testing import Sample, clustered
 
 ROWS, DIM, K = 900, 24, 10
@@ -66,14 +67,13 @@ class Cut:
         self.asked: list[Any] = []
         made._store.read = self  # type: ignore[method-assign]
 
-    def __call__(self, name: str, **options: Any) -> Iterator[qa.Batch]:
-        start = options.pop("after", None)
+    def __call__(self, name: str, request: ReadRequest) -> Iterator[qa.Batch]:
+        start = request.after
         self.asked.append(start)
         if start is not None and not self.after:
             raise UnsupportedError("edge reads whole collections alone")
-        return self._pages(
-            self.collection_of(name, **{**options, "page": 100}), start, options["page"]
-        )
+        pages = self.collection_of(name, dataclasses.replace(request, after=None, page=100))
+        return self._pages(pages, start, request.page)
 
     def _pages(self, pages: Any, start: Any, page: int) -> Iterator[qa.Batch]:
         for number, batch in enumerate(pages):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,9 @@ def test_exact_neighbours_are_those_of_brute_force(
     collection.write(qa.Batch([row + 5 for row in range(700)], {"": rows}))
     whole = collection._store.read
     # In small pages, so that the running best is what is tested.
-    collection._store.read = lambda *names, **options: whole(*names, **{**options, "page": 90})
+    collection._store.read = lambda name, request: whole(
+        name, dataclasses.replace(request, page=90)
+    )
     best = np.argsort(-slow(queries, rows, metric), axis=1)[:, :12] + 5
     assert neighbours(collection, queries, 12) == best.tolist()
 

@@ -23,15 +23,15 @@ STARTING = frozenset({"weaviate_server", "milvus_server", "startable", "containe
 
 def needs_server(item: pytest.Item) -> bool:
     """Whether this test needs an engine that is not embedded."""
-    names = set(getattr(item, "fixturenames", ()))
-    if names & STARTING:
-        return True
-    if "live" not in names:
-        return False
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    if any(value in SERVERS for value in _strings(parameters)):
+    strings = set(_strings(parameters))
+    fixtures = _fixtures(item, strings)
+    if STARTING & set(fixtures):
         return True
-    return any(_named_in(function) & SERVERS for function in _functions(item))
+    if "live" not in fixtures:
+        return False
+    functions = [item.function, *fixtures.values()]  # type: ignore[attr-defined]
+    return bool(SERVERS & strings) or any(_named_in(each) & SERVERS for each in functions)
 
 
 def _strings(values: Iterable[Any]) -> Iterator[str]:
@@ -42,11 +42,18 @@ def _strings(values: Iterable[Any]) -> Iterator[str]:
             yield from _strings(value)
 
 
-def _functions(item: pytest.Item) -> Iterator[Callable[..., Any]]:
-    """The test and the fixtures it uses."""
-    yield item.function  # type: ignore[attr-defined]
-    for definitions in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
-        yield definitions[-1].func
+def _fixtures(item: pytest.Item, strings: set[str]) -> dict[str, Callable[..., Any]]:
+    """The fixtures that a test uses, those that a parameter names for getfixturevalue included."""
+    manager = item.session._fixturemanager
+    found: dict[str, Callable[..., Any]] = {}
+    waiting = [*getattr(item, "fixturenames", ()), *strings]
+    while waiting:
+        name = waiting.pop()
+        definitions = None if name in found else manager.getfixturedefs(name, item)
+        if definitions:
+            found[name] = definitions[-1].func
+            waiting += definitions[-1].argnames
+    return found
 
 
 @functools.cache

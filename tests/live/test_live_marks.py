@@ -19,6 +19,19 @@ def opened(live):
 def database(live):
     return live("weaviate")
 
+@pytest.fixture
+def server(live):
+    return live("milvus")
+
+@pytest.fixture
+def lite(live):
+    return live("milvus-lite")
+
+@pytest.fixture(params=["server", "lite"])
+def either(request):
+    return request.getfixturevalue(request.param)
+
+def test_by_the_name_of_a_fixture(either): pass
 def test_by_a_fixture_that_starts_one(weaviate_server): pass
 def test_by_name(live): live("milvus")
 def test_by_a_fixture_that_names_one(database): pass
@@ -37,6 +50,7 @@ def test_embedded(live): live("edge")
 EMBEDDED = {
     "test_by_parameter[edge]",
     "test_by_a_tuple[engines1-2]",
+    "test_by_the_name_of_a_fixture[lite]",
     "test_of_a_name_alone[milvus]",
     "test_embedded",
 }
@@ -45,6 +59,7 @@ SERVERS = {
     "test_by_name",
     "test_by_a_fixture_that_names_one",
     "test_by_a_fixture_that_is_asked",
+    "test_by_the_name_of_a_fixture[server]",
     "test_by_parameter[milvus]",
     "test_by_a_tuple[engines0-1]",
 }

@@ -16,6 +16,7 @@ from typing import Any
 import qadapt as qa
 from qadapt.migration import trial_copy
 from qadapt.migration.endpoint import open_endpoint
+from qadapt.stores.base import ALL_ROWS, ReadRequest
 
 
 def main(source: str, target: str, path: str) -> None:
@@ -28,9 +29,9 @@ def main(source: str, target: str, path: str) -> None:
     with open_endpoint(source) as here, open_endpoint(target) as there:
         read, write = here.store.read, there.store.write
 
-        def logged_read(*args: Any, **options: Any) -> Iterator[qa.Batch]:
-            for page in read(*args, **options):
-                if options.get("vectors") and options["page"] != trial_copy.ROWS:
+        def logged_read(name: str, request: ReadRequest = ALL_ROWS) -> Iterator[qa.Batch]:
+            for page in read(name, request):
+                if request.vectors and request.page != trial_copy.ROWS:
                     tell("read", page.ids)
                 yield page
 

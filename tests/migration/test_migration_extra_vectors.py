@@ -279,14 +279,14 @@ def test_invalid_sparse_rows_of_the_source_are_reported(edge: Database, ends: En
     engine = pytest.importorskip("qdrant_edge")
     made(edge, {"words": WORDS})
     write(edge, ragged(20, {"words": WORDS}))
-    shard = edge._store._shard("docs")  # type: ignore[attr-defined]
+    shard = edge._store.shard("docs")  # type: ignore[attr-defined]
     with shard.change("write to") as opened:
         for key, sparse in ((100, ([3, 3], [1.0, 2.0])), (101, ([1], [float("nan")]))):
             vectors = {"d": [1.0, 2.0, 3.0, 4.0], "words": engine.SparseVector(*sparse)}
             point = engine.Point(key, vectors, {})
             opened.update(engine.UpdateOperation.upsert_points([point]))
     there = ends("edge")
-    with pytest.raises(InputError, match=r"2 rows of a batch .* an index twice"):
+    with pytest.raises(InputError, match=r"2 rows of a batch: .* an index twice"):
         qa.migrate((edge, "docs"), (there, "docs"))
     done = qa.migrate((edge, "docs"), (there, "docs"), allow=["rejected-rows"])
     assert dict(done.skipped).keys() == {100, 101}

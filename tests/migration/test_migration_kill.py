@@ -30,7 +30,7 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import TransientError
 from qadapt.migration.endpoint import open_endpoint
-from qadapt.stores.base import Progress
+from qadapt.stores.base import Progress, ReadRequest
 
 Ends = Callable[[str], Database]
 KILLS = int(os.environ.get("QADAPT_SOAK", "4"))
@@ -136,9 +136,9 @@ def test_reading_continues_after_the_last_row(
     read = source._store.read
     broken = {"left": 3}
 
-    def away(*args: Any, **options: Any) -> Any:
-        for at, page in enumerate(read(*args, **options)):
-            if at and broken["left"] and options.get("vectors"):
+    def away(name: str, request: ReadRequest) -> Any:
+        for at, page in enumerate(read(name, request)):
+            if at and broken["left"] and request.vectors:
                 broken["left"] -= 1
                 raise TransientError("connection lost")
             yield page

@@ -1,4 +1,4 @@
-"""Indexes on the payload come along: planned by key, made after the load, seen in the target.
+"""Payload indexes are planned by key, created after the copy, and verified in the target.
 
 Where other tools copy rows and leave filters slow or refused
 (https://github.com/zilliztech/vts/issues/79, schema constraints lost).
@@ -47,7 +47,7 @@ def test_every_kind_of_index_is_copied_and_survives_quantization(
     plan = qa.plan_migration(indexed, (there, "docs"))
     assert plan.payload_indexes == EVERY
     assert plan.losses == ()
-    assert ("index", "integer (integer), made after the load") in plan_lines(plan)
+    assert ("index", "integer (integer), created after the copy") in plan_lines(plan)
     done = qa.migrate(indexed, (there, "docs"))
     assert done.state == "done"
     assert there._store.payload_indexes("docs") == EVERY
@@ -99,7 +99,7 @@ def test_index_settings_are_copied_within_a_family_and_reported_elsewhere(
     plan = qa.plan_migration(made, (there, "docs"))
     settings = {"body": {"lowercase": False, "tokenizer": "word"}}
     assert (plan.losses, plan.payload_index_settings) == ((), settings)
-    assert ("index", "body (text, lowercase False, tokenizer word), made after the load") in (
+    assert ("index", "body (text, lowercase False, tokenizer word), created after the copy") in (
         plan_lines(plan)
     )
     qa.migrate(made, (there, "docs"))

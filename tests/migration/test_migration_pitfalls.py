@@ -20,7 +20,7 @@ from migration_help import DIM, everything, rows
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import UnreachableError
-from qadapt.stores.base import Progress
+from qadapt.stores.base import Progress, ReadRequest
 
 Ends = Callable[[str], Database]
 
@@ -86,9 +86,9 @@ def test_paging_by_ids_with_quotes(ends: Ends) -> None:
     made.write(qa.Batch(keys, {"": rows(len(keys))}))
     assert qa.migrate(made, (there, "docs"), batch_bytes=1024).state == "done"
     assert everything(there["docs"]) == everything(made)
-    behind = [batch.ids for batch in here._store.read("theirs", page=7)]
+    behind = [batch.ids for batch in here._store.read("theirs", ReadRequest(page=7))]
     for last, following in itertools.pairwise(behind):
-        again = next(iter(here._store.read("theirs", page=7, after=last[-1])))
+        again = next(iter(here._store.read("theirs", ReadRequest(page=7, after=last[-1]))))
         assert list(again.ids) == list(following)
 
 

@@ -49,7 +49,7 @@ def test_scalar_indexes_are_copied(ends: Ends, name: str, engine: str) -> None:
     settings = {key: {"index_type": kind} for key, kind in INDEXED[engine].items()}
     assert store.payload_index_settings(f"{name}_b") == settings
     kind = INDEXED[engine]["title"]
-    line = f"title (keyword, index_type {kind}), made after the load"
+    line = f"title (keyword, index_type {kind}), created after the copy"
     assert ("index", line) in plan_lines(done.plan)
     store.create_payload_index(f"{name}_b", "title", "keyword")  # may be repeated
     assert store.count(f"{name}_b", {"title": "äöüäö"}) == 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -35,7 +36,8 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.model.address_form import AddressForm
 from qadapt.planning import journal
-from qadapt.stores.base import MappedQuantization, Store
+from qadapt.stores.base import ChangePlan, ChangeRequest, MappedQuantization, Store
+from qadapt.stores.operations import Execution, Operation, table
 from qadapt.stores.profile import StoreProfile
 from qadapt.testing import Sample
 
@@ -108,6 +110,19 @@ def events() -> Callable[[str], list[dict[str, Any]]]:
 # -- a store that can be driven into anything ----------------------------------------------------
 
 
+@dataclass(frozen=True)
+class SetFake(Operation):
+    op: ClassVar[str] = "fake.set"
+
+    to: str
+
+    def run(self, at: Execution[FakeStore]) -> None:
+        at.store.requests.append(self.to_request())
+        if self.op in at.store.failing:
+            raise at.store.failing[self.op]
+        at.store.quantization = qa.Quantization.parse(self.to)
+
+
 class FakeStore(Store):
     """No database: one vector whose status is what a test says, for the logic of waiting.
 
@@ -118,12 +133,11 @@ class FakeStore(Store):
         reverse: of the one step that is planned.
     """
 
+    operations = table(SetFake)
     profile = StoreProfile(
         interface=1,
         name="fake",
         store="conftest:FakeStore",
-        package="",
-        distribution="",
         address=AddressForm(ports={"http": 1}),
     )
 
@@ -167,7 +181,7 @@ class FakeStore(Store):
     def count(self, collection: str, filter: Any = None) -> int:
         return 3
 
-    def read(self, collection: str, **_: Any) -> Iterator[qa.Batch]:
+    def read(self, collection: str, *_: Any) -> Iterator[qa.Batch]:
         yield qa.Batch([1, 2, 3], {"": np.eye(3, 4)})
 
     def fetch(self, collection: str, ids: Sequence[Any], **_: Any) -> qa.Batch:
@@ -181,17 +195,12 @@ class FakeStore(Store):
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
         return MappedQuantization({}, quantization, Match.of())
 
-    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        if info.vectors[""].quantization == quantization:
-            return []
-        request = {"op": "fake.set", "to": str(quantization)}
-        return [Step(Symbol.BACKGROUND, "set it", "asked for", request, self.reverse)]
-
-    def run(self, collection: str, request: Mapping[str, Any], *_: Any) -> None:
-        self.requests.append(request)
-        if request["op"] in self.failing:
-            raise self.failing[request["op"]]
-        self.quantization = qa.Quantization.parse(request["to"])
+    def plan_change(self, request: ChangeRequest) -> ChangePlan:
+        wanted, now = request.codes, request.inspection.info.vectors[""].quantization
+        if wanted is None or now == wanted:
+            return ChangePlan()
+        made = SetFake(str(wanted)).to_request()
+        return ChangePlan((Step(Symbol.BACKGROUND, "set it", "asked for", made, self.reverse),))
 
     def create(self, *_: Any) -> None:
         raise StoreError("fake")
@@ -213,7 +222,7 @@ def fake_at() -> Callable[..., FakeStore]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause between two looks."""
-    monkeypatch.setattr("qadapt.planning.polling.PAUSE", 0)
+    monkeypatch.setattr("qadapt.stores.polling.PAUSE", 0)
 
 
 @pytest.fixture

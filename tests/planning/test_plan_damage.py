@@ -38,7 +38,7 @@ def stores(fake_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Stor
 
     monkeypatch.setattr("qadapt.api.change.open_store", found)
     monkeypatch.setattr("os.fsync", lambda _: None)  # nothing is killed here, and much is written
-    monkeypatch.setattr("qadapt.planning.polling.PAUSE", 0)
+    monkeypatch.setattr("qadapt.stores.polling.PAUSE", 0)
     return made
 
 

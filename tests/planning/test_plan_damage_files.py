@@ -15,7 +15,7 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection, Plan, load_plan
 from qadapt.cli import main
-from qadapt.errors import IntegrityError, QadaptError
+from qadapt.errors import IntegrityError, QadaptError, SpecError
 from qadapt.local import client_codes, code_freshness, state
 from qadapt.model import Kind, Vector
 from qadapt.stores.base import silent
@@ -24,7 +24,7 @@ from qadapt.stores.base import silent
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)
-    monkeypatch.setattr("qadapt.planning.polling.PAUSE", 0)
+    monkeypatch.setattr("qadapt.stores.polling.PAUSE", 0)
 
 
 def each_damaged(
@@ -160,3 +160,28 @@ def test_a_plan_for_another_store_than_it_opens(fake: Any) -> None:
     again = plan.replace(address="qdrant+http://FAKE:1/")
     object.__setattr__(again, "_store", fake)
     assert again.apply(yes=True).state == "applied"
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        ({"op": "fake.sett", "to": "binary"}, "unknown operation"),
+        ({"op": "fake.set"}, "no 'to'"),
+        ({"op": "fake.set", "to": 8}, "'to' of fake"),
+        ({"op": "fake.set", "to": "binary", "of": 1}, "unknown key"),
+        ({"to": "binary"}, "names no operation"),
+        ({"op": "qadapt.remember", "vector": 1, "rescore": None}, "'vector' of qadapt"),
+    ],
+)
+@pytest.mark.parametrize("place", ["request", "reverse"])
+def test_a_malformed_request_is_refused_before_anything_is_begun(
+    fake: Any, place: str, request_: dict[str, Any], why: str
+) -> None:
+    document = Collection(fake, "articles").plan("binary").to_dict()
+    document["steps"][0][place] = request_
+    plan = Plan.from_dict(document)
+    object.__setattr__(plan, "_store", fake)
+    with pytest.raises(SpecError, match=why):
+        plan.apply(yes=True)
+    assert fake.requests == []
+    assert qa.history() == []

@@ -23,6 +23,7 @@ from qadapt.errors import (
     ZeroVectorError,
 )
 from qadapt.planning import journal
+from qadapt.stores.change import ChangeRequest
 from qadapt.testing import Sample
 
 Recall = Callable[..., float]
@@ -253,7 +254,7 @@ def test_undo_is_refused_when_somebody_else_changed_it_since(articles: Collectio
     change = articles.plan("scalar").apply(yes=True)
     store = articles._store
     # By hand, past qadapt's plans: what another tool would do.
-    (step, *_) = store.steps(store.info("articles"), "", qa.binary())
+    (step, *_) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.binary())).steps
     store.run("articles", step.request, lambda _: None, 60)
     with pytest.raises(PlanStaleError, match="not by qadapt"):
         change.undo()

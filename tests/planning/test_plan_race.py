@@ -104,7 +104,7 @@ def test_the_gaps_of_a_rebuild_let_no_other_process_in(
         told.append(_told(child))
         begin(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("qadapt.stores.qdrant.edge.store.rebuild", in_the_gap)
+    monkeypatch.setattr("qadapt.stores.qdrant.edge.changes.rebuild", in_the_gap)
     with qa.open(spellings[0]) as db:
         change = db["articles"].plan("binary").apply(yes=True)
         assert (change.state, str(change.status.state)) == ("applied", "active")

@@ -19,9 +19,10 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import PlanStaleError
+from qadapt.local.client_operations import Remember
 from qadapt.local.settings import read_settings
 from qadapt.local.state import index_dir
-from qadapt.planning import client_operations
+from qadapt.stores.change import ChangeRequest
 
 ROWS, DIM = 300, 16
 
@@ -94,8 +95,7 @@ def set_to_none(database: Database, folder: Path) -> World:
     """Another client removes the quantization in place."""
     filled(database).plan("scalar:rescore=2").apply(yes=True)
     store = database._store
-    info = store.info("a")
-    for step in store.steps(info, "", qa.none()):
+    for step in store.plan_change(ChangeRequest(store.inspect("a"), "", qa.none())).steps:
         store.run("a", step.request, lambda _: None, 60)
     return World(database, "a", "no quantization", undoes=True, notes=True)
 
@@ -104,9 +104,7 @@ def killed(database: Database, folder: Path) -> World:
     """``apply none`` ends between its steps, and the quantization is removed elsewhere."""
     filled(database).plan("binary:rescore=4").apply(yes=True)
     plan = database["a"].plan("none")
-    assert plan.steps[0].request["op"] == client_operations.SET_SEARCH_DEFAULTS, (
-        "forgotten before none is set"
-    )
+    assert plan.steps[0].request["op"] == Remember.op, "forgotten before none is set"
 
     def kill(*_: Any) -> None:
         raise KeyboardInterrupt

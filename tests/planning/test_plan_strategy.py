@@ -12,12 +12,13 @@ from qadapt.api import Collection
 from qadapt.errors import ApplyError, GuardMissedError, SpecError, StoreError, UnsupportedError
 from qadapt.evaluation.recall import Recall
 from qadapt.local.settings import read_settings
-from qadapt.model import CollectionInfo, Quantization, State, Status, Step, Symbol
+from qadapt.model import CollectionInfo, State, Status, Step, Symbol
 from qadapt.planning import journal
 from qadapt.planning.apply import apply_plan
 from qadapt.planning.plan_text import plan_text
 from qadapt.planning.planner import make_plan
 from qadapt.stores.base import Store, silent
+from qadapt.stores.change import ChangePlan, ChangeRequest
 
 
 def test_a_store_without_that_way_says_so(articles: Collection) -> None:
@@ -39,12 +40,11 @@ def test_a_plan_keeps_it_in_its_document(articles: Collection) -> None:
 def test_a_copy_is_not_done_in_place(fake: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store = fake
 
-    def copies(info: CollectionInfo, vector: str, wanted: Quantization) -> list[Step]:
-        request = {"op": "fake.set", "to": str(wanted)}
-        return [Step(Symbol.RECREATE, "copy it", "flat codes are fixed", request, None)]
+    def copies(request: ChangeRequest) -> ChangePlan:
+        made = {"op": "fake.set", "to": str(request.codes)}
+        return ChangePlan((Step(Symbol.RECREATE, "copy it", "flat codes are fixed", made),))
 
-    monkeypatch.setattr(store, "steps", copies)
-    monkeypatch.setattr(store, "alias_steps", copies)
+    monkeypatch.setattr(store, "plan_change", copies)
     with pytest.raises(UnsupportedError, match="flat codes are fixed") as refused:
         make_plan(store, "articles", "binary", strategy="in-place")
     assert "alias" in str(refused.value.hint)
@@ -71,20 +71,24 @@ def vector_store(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
             vectors["b"] = old.replace(name="b")
         return found.replace(vectors=vectors)
 
-    def steps(told: CollectionInfo, vector: str, wanted: Quantization) -> tuple[str, list[Step]]:
+    def plan(request: ChangeRequest) -> ChangePlan:
+        assert request.strategy == "vector"
+        wanted = request.codes
+        assert wanted is not None
         assert wanted.rescore is None
         if wanted == qa.none():
-            return vector, []
-        request = {"op": "fake.set", "to": str(wanted)}
-        return "b", [Step(Symbol.BACKGROUND, "add b", "it is fixed", request)]
+            return ChangePlan()
+        made = {"op": "fake.set", "to": str(wanted)}
+        step = Step(Symbol.BACKGROUND, "add b", "it is fixed", made)
+        return ChangePlan((step,), new_vector="b")
 
     monkeypatch.setattr(fake, "info", both)
-    monkeypatch.setattr(fake, "vector_steps", steps)
+    monkeypatch.setattr(fake, "plan_change", plan)
     return fake
 
 
 def test_a_store_without_new_vectors_says_so(articles: Collection) -> None:
-    with pytest.raises(UnsupportedError, match="not by a new one"):
+    with pytest.raises(UnsupportedError, match="adds no new vector"):
         articles.plan("binary", strategy="vector")
 
 
@@ -117,7 +121,7 @@ def test_a_guard_compares_the_old_vector_and_the_new(
         asked.append(name)
         return measured(1.0)
 
-    monkeypatch.setattr("qadapt.planning.apply.guard_recall", recall)
+    monkeypatch.setattr("qadapt.planning.guard.guard_recall", recall)
     plan = make_plan(vector_store, "articles", "binary", strategy="vector")
     guard = qa.Guard(0.5, queries=2)
     apply_plan(vector_store, plan, yes=True, progress=silent, guard=guard, timeout=5)
@@ -127,7 +131,7 @@ def test_a_guard_compares_the_old_vector_and_the_new(
 def test_a_guard_that_is_missed_without_a_way_back_says_that_it_stays(
     vector_store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qadapt.planning.apply.guard_recall", lambda *_: measured(0.25))
+    monkeypatch.setattr("qadapt.planning.guard.guard_recall", lambda *_: measured(0.25))
     guard = qa.Guard(0.5, queries=2)
     plan = make_plan(vector_store, "articles", "binary", strategy="vector", guard=guard)
     assert "else apply fails, and the change stays" in plan_text(plan)
@@ -163,10 +167,10 @@ def test_a_new_vector_keeps_its_metric(vector_store: Any) -> None:
 def test_a_refusal_in_place_names_it_where_the_store_has_it(
     fake: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def copies(info: CollectionInfo, vector: str, wanted: Quantization) -> list[Step]:
-        return [Step(Symbol.RECREATE, "copy it", "fixed", {"op": "fake.set"})]
+    def copies(request: ChangeRequest) -> ChangePlan:
+        return ChangePlan((Step(Symbol.RECREATE, "copy it", "fixed", {"op": "fake.set"}),))
 
-    monkeypatch.setattr(fake, "steps", copies)
+    monkeypatch.setattr(fake, "plan_change", copies)
     for has in (False, True):
         traits = replace(fake.traits, adds_vectors=has)
         monkeypatch.setattr(type(fake), "profile", replace(fake.profile, traits=traits))

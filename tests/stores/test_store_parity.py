@@ -12,7 +12,6 @@ from qadapt.errors import (
     AddressError,
     InputError,
     NotFoundError,
-    SpecError,
     StoreTimeoutError,
     TransientError,
     UnsupportedError,
@@ -121,22 +120,6 @@ def test_all_rows_read_give_the_best_and_never_those_without_the_vector() -> Non
     )
     none = brute_force.exact_search(iter([]), "", Vector(4), rows[:1], 2, "all read")
     assert none.ids.tolist() == [[None, None]]
-
-
-KEYS = {"x.put": {"op", "vector"}, "x.drop": {"op"}}
-
-
-def test_a_request_has_all_its_keys_and_no_others() -> None:
-    checks.request({"op": "x.put", "vector": ""}, KEYS, "x")
-    for wrong, says in (
-        ({"op": "x.pit", "vector": ""}, "did you mean 'x.put'"),
-        ({"op": "x.put"}, "'vector' in x.put"),
-        ({"op": "x.drop", "vector": ""}, "'vector' in x.drop"),
-        ({}, "'None' in x"),
-    ):
-        with pytest.raises(SpecError) as caught:
-            checks.request(wrong, KEYS, "x")
-        assert says in f"{caught.value.message} {caught.value.hint}"
 
 
 def test_options_of_an_address() -> None:

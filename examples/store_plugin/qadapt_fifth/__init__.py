@@ -1,1 +1,0 @@
-"""A store in SQLite files, with int8 codes of its own."""

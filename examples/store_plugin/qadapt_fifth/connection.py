@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import urllib.error
-import urllib.request
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
-from qadapt.errors import AuthError, BusyError, IntegrityError, StoreError, UnreachableError
+from qadapt import errors
 from qadapt.model.address import Address
 from qadapt.stores.error_table import ErrorRule, translated
 
-Rows = list[list[Any]]
 ERRORS = (
-    ErrorRule(sqlite3.OperationalError, BusyError, "locked", "try again"),
-    ErrorRule(sqlite3.DatabaseError, IntegrityError, hint="restore the file from a backup"),
-    ErrorRule(urllib.error.HTTPError, AuthError, "401", "export FIFTH_API_KEY=..."),
-    ErrorRule(urllib.error.HTTPError, StoreError),
-    ErrorRule(urllib.error.URLError, UnreachableError, hint="start the server"),
+    ErrorRule(sqlite3.OperationalError, errors.BusyError, "locked", "try again"),
+    ErrorRule(sqlite3.DatabaseError, errors.IntegrityError, hint="restore the file from a backup"),
+    ErrorRule(HTTPError, errors.AuthError, "401", "export FIFTH_API_KEY=..."),
+    ErrorRule(HTTPError, errors.StoreError),
+    ErrorRule(URLError, errors.UnreachableError, hint="start the server"),
+    ErrorRule(OSError, errors.StorageError),
 )
 
 
@@ -40,19 +40,19 @@ class Files:
     def drop(self, collection: str) -> None:
         (self._folder / f"{collection}.db").unlink()
 
-    def run(self, collection: str, sql: str, many: Sequence[Sequence[Any]] = ((),)) -> Rows:
-        self._folder.mkdir(parents=True, exist_ok=True)
+    def run(self, collection: str, sql: str, many: Sequence[Any] = ((),)) -> list[list[Any]]:
         file = self._folder / f"{collection}.db"
-        with translated(ERRORS, f"use {collection!r}"), closing(sqlite3.connect(file)) as db, db:
-            return [list(row) for each in many for row in db.execute(sql, each)]
+        with translated(ERRORS, f"use {file}"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(file)) as db, db:
+                return [list(row) for each in many for row in db.execute(sql, each)]
 
 
 class Http:
     """The same by a server: ``POST /COLLECTION`` with ``{"sql", "many"}``."""
 
     def __init__(self, address: Address) -> None:
-        self._url, key = address.url, address.secret()
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._url, self._key = address.url, address.secret()
 
     def collections(self) -> list[str]:
         return list(self._ask("GET", ""))
@@ -60,12 +60,14 @@ class Http:
     def drop(self, collection: str) -> None:
         self._ask("DELETE", collection)
 
-    def run(self, collection: str, sql: str, many: Sequence[Sequence[Any]] = ((),)) -> Rows:
+    def run(self, collection: str, sql: str, many: Sequence[Any] = ((),)) -> list[list[Any]]:
         return list(self._ask("POST", collection, {"sql": sql, "many": list(map(list, many))}))
 
     def _ask(self, verb: str, collection: str, body: Any = None) -> Any:
         data = json.dumps(body, default=lambda blob: {"b64": b64encode(blob).decode()}).encode()
         url = f"{self._url}/{quote(collection)}"
-        request = urllib.request.Request(url, data, self._headers, method=verb)
-        with translated(ERRORS, f"use {self._url}"), urllib.request.urlopen(request) as answer:
+        request = Request(url, data, method=verb)
+        if self._key:  # not sent on to where the server may redirect
+            request.add_unredirected_header("Authorization", f"Bearer {self._key}")
+        with translated(ERRORS, f"use {self._url}"), urlopen(request, timeout=60) as answer:
             return json.load(answer, object_hook=lambda found: b64decode(found["b64"]))

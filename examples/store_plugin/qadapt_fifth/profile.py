@@ -13,6 +13,7 @@ from qadapt.stores.store_types import MappedQuantization
 
 NONE, INT8 = Quantization(Kind.NONE), Quantization(Kind.SCALAR, bits=8)
 STEPS = 127
+PORTS = {"http": 5555, "https": 443}
 
 RULES = (
     Rule("native-quantization", Support.NATIVE, "int8 codes in a column beside the vector"),
@@ -36,8 +37,10 @@ def mapping(quantization: Quantization, vector: Vector) -> MappedQuantization:
         return MappedQuantization(
             None, quantization, Match.unsupported(f"int8 codes only, not {wanted}", "scalar")
         )
+    in_ram = [part for part in ("codes", "originals") if getattr(quantization, part) == "ram"]
     target = NONE if wanted == NONE else INT8
-    return MappedQuantization({"codes": target == INT8}, target, Match.of())
+    match = Match.of(*(f"{part} stay on disk" for part in in_ram))
+    return MappedQuantization({"codes": target == INT8}, target, match)
 
 
 class Int8(Model):
@@ -54,17 +57,15 @@ class Int8(Model):
 
 
 def accepts_id(key: Id) -> bool:
-    """A 64-bit integer from 0, or a text that is not empty."""
-    return 0 <= key < 2**63 if isinstance(key, int) else bool(key)
+    """A 64-bit integer from 0, or a printable text."""
+    return 0 <= key < 2**63 if isinstance(key, int) else bool(key) and key.isprintable()
 
 
 PROFILE = StoreProfile(
     interface=1,
     name="fifth",
     store="qadapt_fifth.store:FifthStore",
-    package="",
-    distribution="",
-    address=AddressForm(ports={"http": 5555}, local="folder", key_variables=("FIFTH_API_KEY",)),
+    address=AddressForm(PORTS, local="folder", key_variables=("FIFTH_API_KEY",)),
     deployments=("embedded", "server"),
     rules=RULES,
     mapping=mapping,

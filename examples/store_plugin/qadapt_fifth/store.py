@@ -17,8 +17,6 @@ from qadapt.stores.row_store import RowStore, vector_info
 from qadapt_fifth.connection import Files, Http
 from qadapt_fifth.profile import INT8, NONE, PROFILE, STEPS, encode
 
-PAGE = 5_000
-
 
 class FifthStore(RowStore):
     """Column ``v0`` holds the first vector, ``c0`` its codes; ``meta`` holds the schema."""
@@ -118,17 +116,16 @@ class FifthStore(RowStore):
     ) -> None:
         schema = self._schema(collection)
         at = [each["name"] for each in schema].index(vector)
-        request = {"vectors": [vector], "payload": False, "page": PAGE}
         most = 0.0
-        for page in self.read(collection, **request) if target == INT8 else ():
-            most = max(most, float(np.abs(_comparable(schema[at], page.vectors[vector])).max()))
+        for _, rows in self.vector_pages(collection, vector) if target == INT8 else ():
+            most = max(most, float(np.abs(_comparable(schema[at], rows)).max()))
         step = (most / STEPS or 1.0) if target == INT8 else None
         schema[at] |= {"step": step, "clipped": 0}
         sql, done = f"UPDATE rows SET c{at} = ? WHERE id = ?", 0
-        for page in self.read(collection, **request):
-            codes = self._coded(schema[at], page.vectors[vector], page.missing.get(vector))
-            self._db.run(collection, sql, list(zip(codes, page.ids, strict=True)))
-            done += len(page)
+        for ids, rows in self.vector_pages(collection, vector):
+            codes = self._coded(schema[at], rows)
+            self._db.run(collection, sql, list(zip(codes, ids, strict=True)))
+            done += len(ids)
             progress(Progress("writing codes", done))
         self._db.run(collection, "UPDATE meta SET schema = ?", [[json.dumps(schema)]])
 
@@ -136,11 +133,12 @@ class FifthStore(RowStore):
         self, info: m.CollectionInfo, options: Mapping[str, Any] | None = None
     ) -> list[m.Finding]:
         told = "{} rows have values outside of the range that the codes cover"
+        clipped = {name: each.index["clipped"] for name, each in info.vectors.items()}
         return [
-            m.Finding("clipped-codes", m.Severity.WARNING, name, told.format(each.index["clipped"]),
-                    (m.Evidence("clipped rows", each.index["clipped"]),))
-            for name, each in info.vectors.items() if each.index["clipped"]
-        ]  # fmt: skip
+            m.Finding("clipped-codes", m.Severity.WARNING, name, told.format(rows))
+            for name, rows in clipped.items()
+            if rows
+        ]
 
     def _schema(self, collection: str) -> list[dict[str, Any]]:
         return list(json.loads(self._db.run(collection, "SELECT schema FROM meta")[0][0]))

@@ -13,7 +13,14 @@ from typer.testing import CliRunner
 
 import qadapt as qa
 from qadapt.cli.app import app
-from qadapt.errors import AddressError, AuthError, UnreachableError, UnsupportedError
+from qadapt.errors import (
+    AddressError,
+    AuthError,
+    InputError,
+    StorageError,
+    UnreachableError,
+    UnsupportedError,
+)
 from qadapt.model.address import Address
 from qadapt.testing import clustered
 
@@ -88,7 +95,10 @@ def test_simulate_and_advise(address: str) -> None:
     there = qa.simulate(SAMPLE.rows, ["scalar"], store="fifth")
     assert there.results[0].state == "predicted"
     advice = qadapt("advise", address, "articles", "--recall", "0.9")
-    assert "scalar" in json.dumps(advice)
+    # Everything is on disk, so codes save no RAM and the vectors alone are cheapest.
+    assert advice["best"]["quantization"]["kind"] == "none"
+    assert advice["confirmed"]
+    assert "scalar:rescore=off" in [each["setting"] for each in advice["simulation"]["results"]]
     with pytest.raises(UnsupportedError, match="int8 codes only"):
         qa.open(address)["articles"].plan("rotational")
 
@@ -116,6 +126,36 @@ def test_migrate_to_and_from_another_store(address: str, tmp_path: Path) -> None
         np.testing.assert_allclose(after.vectors[""], before.vectors[""], atol=1e-6)
 
 
+def test_rows_without_a_vector(tmp_path: Path) -> None:
+    gone = np.zeros(600, dtype=bool)
+    gone[::2] = True
+    with qa.open(f"fifth:{tmp_path}/data") as db:
+        made = db.create("articles", dim=32)
+        made.write(qa.Batch(IDS, {"": SAMPLE.rows}, missing={"": gone}))
+        made.plan("scalar").apply(yes=True)
+        vector = made.info().vectors[""]
+        assert (vector.count, vector.status.state) == (300, qa.State.ACTIVE)
+        assert made.fetch([0, 1]).missing[""].tolist() == [True, False]
+        hits = made.search(SAMPLE.queries, k=10)
+        assert all(key % 2 for row in hits.ids.tolist() for key in row)
+
+
+@pytest.mark.parametrize("key", [-1, 2**63, "", "a\nb", "\ud800"])
+def test_ids_that_cannot_be_kept_are_refused(tmp_path: Path, key: int | str) -> None:
+    with qa.open(f"fifth:{tmp_path}/data") as db:
+        made = db.create("articles", dim=32)
+        with pytest.raises(InputError, match="not valid in fifth"):
+            made.write(qa.Batch([0, key], {"": SAMPLE.rows[:2]}))
+        made.delete([key])
+        assert (made.count(), len(made.fetch([key]))) == (0, 0)
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with qa.open(f"fifth:{tmp_path}/file") as db, pytest.raises(StorageError, match="file"):
+        db.create("articles", dim=32)
+
+
 def test_addresses_and_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = Address.parse("fifth+http://LocalHost#articles")
     assert (parsed.port, parsed.collection) == (5555, "articles")
@@ -123,6 +163,9 @@ def test_addresses_and_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert parsed.secret({"FIFTH_API_KEY": "mine", "QDRANT_API_KEY": "theirs"}) == "mine"
     with pytest.raises(AddressError, match=r"did you mean fifth\+http://localhost:5555"):
         Address.parse("localhost:5555")
+    with pytest.raises(AddressError, match="does not accept such an address") as refused:
+        qa.open("fifth+grpc://localhost:5555")
+    assert "fifth+http://HOST:5555" in (refused.value.hint or "")
     with serving(tmp_path / "served") as port:
         server = f"fifth+http://127.0.0.1:{port}"
         with pytest.raises(AuthError, match="FIFTH_API_KEY"):

@@ -13,26 +13,31 @@ A property of the main collection says ``filling`` or ``on``: writes keep the bi
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError
 from qadapt.model import Batch, Evidence, Hits, Id, Rescore, SearchProvenance, State, Status, Vector
-from qadapt.stores.base import OnProgress, Progress, Search
+from qadapt.stores.base import OnProgress, Progress, ReadRequest, SearchRequest
 from qadapt.stores.milvus import duplicate_ids, filters, rows, schema, vector_layout
 from qadapt.stores.milvus import search as milvus_search
 from qadapt.stores.milvus.connection import Connection, module
 from qadapt.stores.milvus.schema import Field, Layout
+from qadapt.stores.operations import Execution, Operation
+from qadapt.stores.polling import Deadline
 
-BITS = "milvus.bits"
-KEYS = {"op", "vector", "field", "on"}
+if TYPE_CHECKING:
+    from qadapt.stores.milvus.snapshot import Snapshot
+    from qadapt.stores.milvus.store import MilvusStore
+
 ON, OFF, FILLING = "on", "off", "filling"
 MARK = "__qadapt_bits_"
 CODES = "bits"
+_FLOATS = ReadRequest(payload=False, page=rows.WINDOW)
 # What a search of bits gets that says nothing.
 RESCORE = Rescore(4.0)
 INDEX: Mapping[str, Any] = {
@@ -48,9 +53,22 @@ ESTIMATED = (
 FILTERED = "the bits hold no payload: rows that match the filter were read, and scored by qadapt"
 
 
-def request(vector: str, field: str, *, on: bool) -> dict[str, Any]:
-    """The request for bits, or for none."""
-    return {"op": BITS, "vector": vector, "field": field, "on": on}
+@dataclass(frozen=True)
+class SetBits(Operation):
+    """Makes the sign bits of a vector, or takes them away; what was cut off is begun again."""
+
+    op: ClassVar[str] = "milvus.bits"
+
+    vector: str
+    field: str
+    on: bool
+
+    def run(self, at: Execution[MilvusStore]) -> None:
+        put(at.store.connection, at.collection, self, at.progress, at.deadline)
+
+    def reverse(self, snapshot: Snapshot) -> SetBits:
+        """Bits or none, as there are now."""
+        return SetBits(self.vector, self.field, self.vector in snapshot.bits)
 
 
 def name_of(real: str, field: str) -> str:
@@ -61,23 +79,22 @@ def name_of(real: str, field: str) -> str:
 # -- carrying out --------------------------------------------------------------------------------
 
 
-def run(
+def put(
     connection: Connection,
     name: str,
-    request: Mapping[str, Any],
+    wanted: SetBits,
     progress: OnProgress,
-    timeout: float,
+    deadline: Deadline,
 ) -> None:
-    """Make the bits of a vector, or take them away; what was cut off is begun again."""
-    end = time.monotonic() + timeout
+    """Carry out ``SetBits``."""
     layout = schema.describe(connection, name)
-    field = layout.field(request["vector"])
+    field = layout.field(wanted.vector)
     sidecar = name_of(layout.real, field.field)
     if field.form == vector_layout.SIDECAR_FIELD:
         # They are written with each row, searched or not.
-        _mark(connection, layout, field, ON if request["on"] else OFF)
+        _mark(connection, layout, field, ON if wanted.on else OFF)
         return
-    if not request["on"]:
+    if not wanted.on:
         _mark(connection, layout, field, OFF)
         _drop(connection, sidecar)
         return
@@ -86,7 +103,7 @@ def run(
     _mark(connection, layout, field, FILLING)
     _drop(connection, sidecar)
     _make(connection, layout, field, sidecar)
-    _fill(connection, layout, request["vector"], sidecar, progress, end)
+    _fill(connection, layout, wanted.vector, sidecar, progress, deadline)
     if _differs(connection, layout, field):
         duplicate_ids.refuse(connection, layout)
         raise StoreError(
@@ -147,12 +164,12 @@ def _fill(
     vector: str,
     sidecar: str,
     progress: OnProgress,
-    end: float,
+    deadline: Deadline,
 ) -> None:
     wanted = {vector: layout.field(vector).vector}
     total, done = count(connection, layout.real), 0
-    for batch in rows.read(connection, layout, wanted, False, "", rows.WINDOW):
-        if time.monotonic() >= end:
+    for batch in rows.read(connection, layout, wanted, _FLOATS):
+        if deadline.passed:
             raise StoreTimeoutError(
                 f"{done:,} of {total:,} rows have their bits", hint="apply again starts over"
             )
@@ -163,7 +180,7 @@ def _fill(
         f"flush {sidecar!r}",
         connection.client.flush,
         sidecar,
-        within=max(1.0, end - time.monotonic()),
+        within=deadline.at_least(1),
     )
 
 
@@ -299,7 +316,7 @@ def search(
     layout: Layout,
     field: Field,
     queries: npt.NDArray[np.float32],
-    search: Search,
+    search: SearchRequest,
     expression: str,
 ) -> Hits:
     """The rows whose bits differ least from those of the queries.

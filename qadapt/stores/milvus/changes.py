@@ -11,10 +11,15 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.model import Estimate, Kind, State, Step, Symbol
 from qadapt.stores.base import MappedQuantization
-from qadapt.stores.milvus import binary_sidecar, mapping, schema, vector_layout
+from qadapt.stores.milvus import mapping, schema, vector_layout
+from qadapt.stores.milvus.binary_sidecar import SetBits
+from qadapt.stores.milvus.copy_switch import Recreate, Switch
 from qadapt.stores.milvus.snapshot import Snapshot
 from qadapt.stores.milvus.status import SMALLEST, status_of
-from qadapt.stores.milvus.vector_index import request, words
+from qadapt.stores.milvus.vector_index import ReplaceIndex, words
+from qadapt.stores.operations import table
+
+OPERATIONS = table(ReplaceIndex, SetBits, Recreate, Switch)
 
 WHY = (
     "Milvus has one index for each field and changes none of a loaded collection: release, drop, "
@@ -78,6 +83,7 @@ def _bits_steps(snapshot: Snapshot, vector: str) -> list[Step]:
             "Milvus Lite 2 has bits in a collection that is created with them, and not later",
             hint="create another collection with this quantization",
         )
+    made = SetBits(vector, field.field, on=True)
     return [
         Step(
             Symbol.CLIENT,
@@ -86,8 +92,8 @@ def _bits_steps(snapshot: Snapshot, vector: str) -> list[Step]:
             if there
             else "this server has no 1-bit codes of a float vector; searches go on meanwhile, and "
             "what others write meanwhile is not in the bits",
-            binary_sidecar.request(vector, field.field, on=True),
-            binary_sidecar.request(vector, field.field, on=there),
+            made.to_request(),
+            made.reverse(snapshot).to_request(),
             Estimate(
                 codes_ram=size,
                 codes_disk=size,
@@ -100,25 +106,27 @@ def _bits_steps(snapshot: Snapshot, vector: str) -> list[Step]:
 
 def _bits_on(snapshot: Snapshot, vector: str) -> Step:
     field = snapshot.layout.field(vector)
+    made = SetBits(vector, field.field, on=True)
     return Step(
         Symbol.CLIENT,
         "search the sign bits beside",
         "they are in a field of their own, written with each row",
-        binary_sidecar.request(vector, field.field, on=True),
-        binary_sidecar.request(vector, field.field, on=False),
+        made.to_request(),
+        made.reverse(snapshot).to_request(),
     )
 
 
 def _bits_off(snapshot: Snapshot, vector: str) -> Step:
     field = snapshot.layout.field(vector)
+    gone = SetBits(vector, field.field, on=False)
     return Step(
         Symbol.CLIENT,
         "search the sign bits no more"
         if field.form == vector_layout.SIDECAR_FIELD
         else "drop the sign bits",
         "searches use the float index of the collection itself again",
-        binary_sidecar.request(vector, field.field, on=False),
-        binary_sidecar.request(vector, field.field, on=True),
+        gone.to_request(),
+        gone.reverse(snapshot).to_request(),
     )
 
 
@@ -167,6 +175,7 @@ def _index_steps(
         "params": dict(native["params"]),
     }
     former = field.index.definition if field.index else None
+    replaced = ReplaceIndex(vector, field.field, wanted, former, load=True)
     reason = WHY
     if snapshot.embedded:
         reason += f"; {EMBEDDED}"
@@ -180,8 +189,8 @@ def _index_steps(
             Symbol.BLOCKING,
             f"replace the index {words(former)} by {words(wanted)}",
             reason,
-            request(vector, field.field, wanted, former, load=True),
-            request(vector, field.field, former, wanted, load=snapshot.loaded),
+            replaced.to_request(),
+            replaced.reverse(snapshot).to_request(),
             Estimate(
                 codes_ram=codes,
                 codes_disk=codes,
@@ -209,7 +218,7 @@ def _unfinished(snapshot: Snapshot, vector: str) -> list[Step]:
     if not unloaded and status.state is not State.BUILDING:
         return []
     now = index.definition if index else None
-    again = request(vector, name, now, now, load=True)
+    again = ReplaceIndex(vector, name, now, now, load=True).to_request()
     return [
         Step(
             Symbol.BACKGROUND,

@@ -23,6 +23,7 @@ from qadapt.stores.milvus import (
 )
 from qadapt.stores.milvus.connection import Connection, module
 from qadapt.stores.milvus.version import SINCE_DATATYPE, SINCE_NAMED, ServerVersion
+from qadapt.stores.polling import Deadline
 
 
 def unsupported_vectors(vectors: Mapping[str, Vector], server_version: ServerVersion) -> None:
@@ -173,8 +174,9 @@ def create(
             native = made.native
             bits_beside = native is not None and native["index_type"] == mapping.BITS
             if bits_beside and shapes[name] == vector_layout.FLOAT:
-                request = binary_sidecar.request(name, names[name], on=True)
-                binary_sidecar.run(connection, collection, request, silent, connection.timeout)
+                made_bits = binary_sidecar.SetBits(name, names[name], on=True)
+                limit = Deadline(connection.timeout)
+                binary_sidecar.put(connection, collection, made_bits, silent, limit)
     except QadaptError:
         with contextlib.suppress(QadaptError):
             connection.call("tidy up", client.drop_collection, collection)

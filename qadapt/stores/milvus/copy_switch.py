@@ -13,14 +13,14 @@ taken away when the change is taken back before the alias was moved. The former 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qadapt.errors import StoreError, UnsupportedError
 from qadapt.model import Estimate, Kind, Quantization, Step, Symbol, Vector
-from qadapt.stores import checks
-from qadapt.stores.base import MappedQuantization, OnProgress, Progress
+from qadapt.stores.base import MappedQuantization, Progress
+from qadapt.stores.copy_switch import CopyAndSwitch
 from qadapt.stores.milvus import (
     aliases,
     binary_sidecar,
@@ -36,15 +36,12 @@ from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.loading import load_in_lite
 from qadapt.stores.milvus.snapshot import Snapshot
 from qadapt.stores.milvus.version import ServerVersion
+from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.versioned_names import next_version
 
-RECREATE = "milvus.recreate"
-SWITCH = "milvus.switch"
-_KEYS = {
-    RECREATE: {"op", "alias", "from", "to", "vector", "field", "target_vector"},
-    SWITCH: {"op", "alias", "to", "copy"},
-}
-OPS = tuple(_KEYS)
+if TYPE_CHECKING:
+    from qadapt.stores.milvus.store import MilvusStore
+
 # A property of the new collection: the one that it is a copy of, until it is whole.
 MARK = f"{schema.OURS}copy_of"
 
@@ -55,13 +52,85 @@ NOT_COVERED = (
 )
 
 
-def check_request(request: Mapping[str, Any]) -> None:
-    """Refuse a request that is not one of ours.
+@dataclass(frozen=True)
+class Switch(Operation):
+    """Moves an alias back, and drops the copy that it was never moved to.
 
-    Raises:
-        SpecError
+    Attributes:
+        copy: the collection that was made as a copy of ``target``.
     """
-    checks.request(request, _KEYS, "milvus")
+
+    op: ClassVar[str] = "milvus.switch"
+    keys: ClassVar[Mapping[str, str]] = {"target": "to"}
+
+    alias: str
+    target: str
+    copy: str
+
+    def run(self, at: Execution[MilvusStore]) -> None:
+        connection = at.store.connection
+        _abandon(connection, self, aliases.aliases(connection).get(self.alias))
+        aliases.switch(connection, self.alias, self.target)
+
+
+@dataclass(frozen=True)
+class Recreate(CopyAndSwitch):
+    """Makes a copy in which one vector differs.
+
+    Attributes:
+        field: of the vector.
+        target_vector: its datatype, metric, form and indexes.
+    """
+
+    op: ClassVar[str] = "milvus.recreate"
+
+    vector: str
+    field: str
+    target_vector: Mapping[str, Any]
+
+    def current(self, at: Execution[MilvusStore]) -> str | None:
+        return aliases.aliases(at.store.connection).get(self.alias)
+
+    def create(self, at: Execution[MilvusStore]) -> None:
+        connection = at.store.connection
+        if connection.lite:
+            load_in_lite(connection, self.source)
+        _make(connection, self, clone_schema.describe(connection, self.source))
+
+    def load(self, at: Execution[MilvusStore]) -> None:
+        connection, target = at.store.connection, self.target
+        old, new, field = self._layouts(connection)
+        row_copy.copy(connection, old, new, field, at.progress, at.deadline)
+        connection.call(
+            f"flush {target!r}", connection.client.flush, target, within=at.deadline.at_least(1)
+        )
+        for name in self.target_vector["indexes"]:
+            vector_index.settle(connection, target, self.vector, name, at.progress, at.deadline)
+        for name, each in old.vectors.items():
+            kept = each.field in old.bits and name != self.vector
+            if kept and new.bits.get(each.field) != binary_sidecar.ON:
+                made = binary_sidecar.SetBits(name, each.field, on=True)
+                binary_sidecar.put(connection, target, made, at.progress, at.deadline)
+
+    def compare(self, at: Execution[MilvusStore]) -> None:
+        connection = at.store.connection
+        old, new, field = self._layouts(connection)
+        at.progress(Progress("looking for rows written meanwhile"))
+        row_copy.copy(connection, old, new, field, at.progress, at.deadline)
+        row_copy.compare(connection, old, new)
+        _mark(connection, self.target)
+
+    def _layouts(self, connection: Connection) -> tuple[schema.Layout, schema.Layout, schema.Field]:
+        old = schema.describe(connection, self.source)
+        new = schema.describe(connection, self.target)
+        return old, new, new.field(self.vector)
+
+    def switch(self, at: Execution[MilvusStore]) -> None:
+        aliases.switch(at.store.connection, self.alias, self.target)
+
+    def reverse(self, snapshot: Any) -> Switch:
+        """The alias back: the former collection stays."""
+        return Switch(self.alias, self.source, self.target)
 
 
 # -- planning ------------------------------------------------------------------------------------
@@ -143,9 +212,9 @@ def _target_definitions(
     }
 
 
-def steps(
+def step(
     connection: Connection, snapshot: Snapshot, vector: str, target_vector: Mapping[str, Any]
-) -> list[Step]:
+) -> Step:
     """The step to a copy.
 
     Raises:
@@ -172,31 +241,17 @@ def steps(
     target = _free_name(connection, layout.real)
     size = 4 * snapshot.count * field.vector.dim
     codes = _code_bytes(field.field, field.vector, target_vector, snapshot.count)
-    return [
-        Step(
-            Symbol.RECREATE,
-            f"copy to {target!r} with {_words(field, target_vector)}, then switch the alias "
-            f"{layout.base!r}",
-            f"searches go on; {layout.real!r} stays for the way back, with its {size:,} bytes of "
-            f"floats; {NOT_COVERED}{_about_properties(raw)}",
-            {
-                "op": RECREATE,
-                "alias": layout.base,
-                "from": layout.real,
-                "to": target,
-                "vector": vector,
-                "field": field.field,
-                "target_vector": dict(target_vector),
-            },
-            {"op": SWITCH, "alias": layout.base, "to": layout.real, "copy": target},
-            Estimate(
-                codes_ram=codes,
-                codes_disk=codes,
-                originals_ram=size,
-                originals_disk=2 * size,
-            ),
-        )
-    ]
+    operation = Recreate(layout.base, layout.real, target, vector, field.field, dict(target_vector))
+    return Step(
+        Symbol.RECREATE,
+        f"copy to {target!r} with {_words(field, target_vector)}, then switch the alias "
+        f"{layout.base!r}",
+        f"searches go on; {layout.real!r} stays for the way back, with its {size:,} bytes of "
+        f"floats; {NOT_COVERED}{_about_properties(raw)}",
+        operation.to_request(),
+        operation.reverse(snapshot).to_request(),
+        Estimate(codes_ram=codes, codes_disk=codes, originals_ram=size, originals_disk=2 * size),
+    )
 
 
 def _code_bytes(name: str, vector: Vector, target_vector: Mapping[str, Any], count: int) -> int:
@@ -232,66 +287,15 @@ def _free_name(connection: Connection, real: str) -> str:
 # -- carrying it out -----------------------------------------------------------------------------
 
 
-def run(
-    connection: Connection,
-    _: str,
-    request: Mapping[str, Any],
-    progress: OnProgress,
-    timeout: float,
-) -> None:
-    """Carry out a request; what an interrupted one did is found and finished.
-
-    Raises:
-        StoreError: the copy is not what the original is.
-        StoreTimeoutError
-    """
-    check_request(request)
-    alias, target = request["alias"], request["to"]
-    stands = aliases.aliases(connection).get(alias)
-    if request["op"] == SWITCH:
-        _abandon(connection, request, stands)
-    elif stands != target:
-        _copy(connection, request, progress, time.monotonic() + timeout)
-    aliases.switch(connection, alias, target)
-
-
-def _abandon(connection: Connection, request: Mapping[str, Any], stands: str | None) -> None:
+def _abandon(connection: Connection, back: Switch, stands: str | None) -> None:
     """Drop a copy that the alias was never moved to."""
-    copy = request["copy"]
-    if stands != request["to"] or copy not in aliases.collections(connection):
+    copy = back.copy
+    if stands != back.target or copy not in aliases.collections(connection):
         return
-    if clone_schema.describe(connection, copy).get("properties", {}).get(MARK) != request["to"]:
+    if clone_schema.describe(connection, copy).get("properties", {}).get(MARK) != back.target:
         return
     binary_sidecar.drop_all(connection, schema.describe(connection, copy))
     connection.call(f"drop {copy!r}", connection.client.drop_collection, copy)
-
-
-def _copy(
-    connection: Connection, request: Mapping[str, Any], progress: OnProgress, end: float
-) -> None:
-    source, target = request["from"], request["to"]
-    if connection.lite:
-        load_in_lite(connection, source)
-    raw = clone_schema.describe(connection, source)
-    _make(connection, request, raw)
-    old, new = schema.describe(connection, source), schema.describe(connection, target)
-    field = new.field(request["vector"])
-    row_copy.copy(connection, old, new, field, progress, end)
-    connection.call(
-        f"flush {target!r}", connection.client.flush, target, within=vector_index.left(end)
-    )
-    for name in request["target_vector"]["indexes"]:
-        again = vector_index.request(request["vector"], name, None, None, load=True)
-        vector_index.settle(connection, target, again, progress, end)
-    for name, each in old.vectors.items():
-        kept = each.field in old.bits and name != request["vector"]
-        if kept and new.bits.get(each.field) != binary_sidecar.ON:
-            asked = binary_sidecar.request(name, each.field, on=True)
-            binary_sidecar.run(connection, target, asked, progress, vector_index.left(end))
-    progress(Progress("looking for rows written meanwhile"))
-    row_copy.copy(connection, old, new, field, progress, end)
-    row_copy.compare(connection, old, new)
-    _mark(connection, target)
 
 
 def _mark(connection: Connection, target: str) -> None:
@@ -303,10 +307,10 @@ def _mark(connection: Connection, target: str) -> None:
     )
 
 
-def _make(connection: Connection, request: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
+def _make(connection: Connection, operation: Recreate, raw: Mapping[str, Any]) -> None:
     """The collection, its partitions and indexes, loaded; what is there already is left."""
-    source, target, wanted = request["from"], request["to"], request["target_vector"]
-    field = schema.describe(connection, source).field(request["vector"])
+    source, target, wanted = operation.source, operation.target, operation.target_vector
+    field = schema.describe(connection, source).field(operation.vector)
     vector = Vector(field.vector.dim, schema.metric_of(wanted["metric"]), wanted["datatype"])
     changed = {
         "field": field.field,
@@ -334,23 +338,21 @@ def _make(connection: Connection, request: Mapping[str, Any], raw: Mapping[str, 
         )
     if not any(each.get("is_partition_key") for each in raw["fields"]):
         clone_schema.partitions(connection, source, target)
-    _indexes(connection, request, changed)
+    _indexes(connection, operation, changed)
     if not schema.loaded(connection, target):
         connection.call(f"load {target!r}", connection.client.load_collection, target)
 
 
-def _indexes(
-    connection: Connection, request: Mapping[str, Any], changed: Mapping[str, Any]
-) -> None:
-    ours = request["target_vector"]["indexes"]
-    there = schema.indexes(connection, request["to"])
+def _indexes(connection: Connection, operation: Recreate, changed: Mapping[str, Any]) -> None:
+    ours = operation.target_vector["indexes"]
+    there = schema.indexes(connection, operation.target)
     others = {
         name: index.definition
-        for name, index in schema.indexes(connection, request["from"]).items()
+        for name, index in schema.indexes(connection, operation.source).items()
         if name != changed["field"] and name not in changed["drops"]
     }
     for name, definition in {**others, **ours}.items():
         if name not in there:
             vector_index.create_index(
-                connection, request["to"], name, definition, limit=connection.timeout
+                connection, operation.target, name, definition, limit=connection.timeout
             )

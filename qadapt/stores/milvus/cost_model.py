@@ -1,7 +1,7 @@
-"""Milvus: the index in RAM, the raw vectors in storage beside it.
+"""Milvus: the index in RAM, the raw vectors in storage.
 
-An index that holds the vectors themselves (HNSW, IVF_FLAT) takes the place of the raw column;
-beside one of codes the raw vectors stay on disk and are read when they are asked for
+An index of full vectors (HNSW, IVF_FLAT) replaces the raw column in RAM. With an index of codes,
+the raw vectors stay on disk and are read on request
 (https://github.com/milvus-io/milvus/pull/30182, /pull/51541).
 """
 
@@ -22,20 +22,20 @@ _REFINED: Mapping[str, float] = {"sq4u": 0.5, "sq6": 0.75, "sq8": 1, "fp16": 2, 
 
 
 class MilvusCostModel(CostModel):
-    """Of a server or of Milvus Lite, loaded."""
+    """Footprint of a loaded collection, on a server or in Milvus Lite."""
 
     store = "milvus"
 
     def footprint(
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
-        """Of one vector and its index.
+        """The footprint of one vector and its index.
 
         Args:
-            index: the index that is there, whose graph or lists are kept; empty for none.
+            index: the current index, whose graph or lists are kept; empty for none.
 
         Raises:
-            UnsupportedError: a kind that Milvus does not have.
+            UnsupportedError: Milvus lacks this quantization.
         """
         current = index if index.get("index_type") else None
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
@@ -46,7 +46,7 @@ class MilvusCostModel(CostModel):
         return of_index(count, vector, native, mapped.target, mapped.match.differences)
 
     def as_configured(self, vector: VectorInfo) -> Footprint:
-        """Of a live vector: its very index, which may be one that qadapt would not choose."""
+        """The footprint of a live vector with its current index, of any type."""
         index = vector.index if vector.index.get("index_type") else None
         native = index or {"index_type": "FLAT", "params": {}}
         found = of_index(vector.count, vector.vector, native, vector.quantization)
@@ -67,7 +67,7 @@ def of_index(
     target: Quantization,
     differences: tuple[str, ...] = (),
 ) -> Footprint:
-    """Of one vector and an index of this type and these parameters."""
+    """The footprint of one vector with an index of this type and these parameters."""
     kind, params = str(native["index_type"]), dict(native.get("params") or {})
     raw = original_bytes(count, vector)
     floats = kind in mapping.FLOATS
@@ -80,7 +80,7 @@ def of_index(
         Component(
             "originals",
             raw if floats else 0,
-            # The raw column, and the copy that an index of floats is.
+            # The raw column, and its copy in an index of full vectors.
             2 * raw if floats else raw,
             "in the index (RAM) and in storage" if floats else "in storage",
             RAW,
@@ -97,7 +97,7 @@ def _codes(
         return count * -(-vector.dim // 8)
     size = mapping.code_bytes({"index_type": kind, "params": params}, vector, count)
     if target.kind is Kind.ROTATIONAL:
-        size += 8 * count  # RaBitQ keeps two factors beside the bits
+        size += 8 * count  # two correction factors of RaBitQ
     if target.kind is Kind.SCALAR:
         size += 8 * vector.dim  # the ranges
     if target.kind is Kind.PRODUCT:
@@ -112,13 +112,13 @@ def _refine(params: Mapping[str, str], vector: Vector, count: int) -> int:
 
 
 def _structure(kind: str, params: Mapping[str, str], vector: Vector, count: int) -> tuple[int, str]:
-    """Bytes of the graph or the lists, and how they come about."""
+    """Bytes of the graph or the lists, and the formula."""
     if kind.startswith("HNSW"):
         m = int(params.get("M", mapping.GRAPH["M"]))
         each = 4 * (2 * m + m / (m - 1)) + 12
         return round(count * each), f"4 B for each of 2M + M / (M - 1) links, + 12 B, M = {m}"
     if kind in mapping.IVF:
-        # The engine lowers nlist to rows / 39 by itself.
+        # The engine caps nlist at rows / 39.
         lists = max(1, min(int(params.get("nlist", mapping.LISTS["nlist"])), count // 39))
         return 8 * count + lists * vector.dim * 4, f"8 B an id, {lists} centroids of float32"
     return 0, "none"

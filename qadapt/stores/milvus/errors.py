@@ -18,6 +18,7 @@ from qadapt.errors import (
     UnreachableError,
     UnsupportedError,
 )
+from qadapt.stores.error_table import AnswerRule, by_table
 
 NOT_FOUND, NOT_LOADED, NO_INDEX, RATE_LIMIT = 100, 101, 700, 8
 NO_ALIAS = 1600
@@ -33,6 +34,35 @@ class NotLoadedError(StoreError):
 
 class TooLargeError(StoreError):
     """One request was larger than the server takes; a smaller one may do."""
+
+
+_KEY = "give the key as MILVUS_TOKEN, QADAPT_API_KEY or ?key_env=NAME"
+_LESS = "send less at once: a server takes 64 MB"
+_SLOW = "raise the limit with ?timeout=SECONDS"
+_UP = "is the server up, and is this its gRPC port (19530)?"
+_STATUSES = (
+    AnswerRule(StoreTimeoutError, _SLOW, ("DEADLINE_EXCEEDED",)),
+    AnswerRule(AuthError, _KEY, ("UNAUTHENTICATED", "PERMISSION_DENIED")),
+    AnswerRule(UnsupportedError, "this version of Milvus does not have it", ("UNIMPLEMENTED",)),
+    AnswerRule(TooLargeError, _LESS, ("RESOURCE_EXHAUSTED",)),
+    AnswerRule(UnreachableError, _UP, ("UNAVAILABLE", "CANCELLED", "ABORTED")),
+)
+_WORDS = (
+    AnswerRule(AlreadyExistsError, words=("already exist",)),
+    AnswerRule(AuthError, _KEY, words=("auth check failure", "unauthenticated", "privilege")),
+    AnswerRule(TooLargeError, _LESS, words=("resource_exhausted", "message larger than max")),
+    AnswerRule(StoreTimeoutError, _SLOW, words=("retry timeout", "timeout in ")),
+    AnswerRule(
+        UnreachableError, _UP, words=("fail connecting", "illegal connection", "unavailable")
+    ),
+    AnswerRule(NotLoadedError, LOAD, words=("not loaded", r"call load\(\)")),
+    AnswerRule(
+        InputError,
+        "is the filter right? it was sent as a Milvus expression",
+        words=("cannot parse expression", "failed to create query plan"),
+    ),
+    AnswerRule(InputError, names=("DataNotMatchException", "ParamError")),
+)
 
 
 def translate(error: Exception, doing: str, limit: int | None = None) -> QadaptError:
@@ -79,50 +109,15 @@ def _words(error: Any) -> str:
 
 def _by_status(status: str, words: str, doing: str) -> QadaptError:
     message_text = f"could not {doing}: {words or status}"
-    if status == "DEADLINE_EXCEEDED":
-        return StoreTimeoutError(message_text, hint="raise the limit with ?timeout=SECONDS")
-    if status in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
-        return _auth(message_text)
-    if status == "UNIMPLEMENTED":
-        return UnsupportedError(message_text, hint="this version of Milvus does not have it")
-    if status == "RESOURCE_EXHAUSTED":
-        return TooLargeError(message_text, hint="send less at once: a server takes 64 MB")
-    if status in ("UNAVAILABLE", "CANCELLED", "ABORTED"):
-        return UnreachableError(
-            message_text, hint="is the server up, and is this its gRPC port (19530)?"
-        )
-    return StoreError(message_text)
-
-
-def _auth(message_text: str) -> AuthError:
-    return AuthError(
-        message_text, hint="give the key as MILVUS_TOKEN, QADAPT_API_KEY or ?key_env=NAME"
-    )
+    return by_table(_STATUSES, message_text, status=status) or StoreError(message_text)
 
 
 def _by_words(error: Exception, message_text: str) -> QadaptError:
-    low = message_text.lower()
-    name = type(error).__name__
-    if "already exist" in low:
-        return AlreadyExistsError(message_text)
-    if "auth check failure" in low or "unauthenticated" in low or "privilege" in low:
-        return _auth(message_text)
-    if "resource_exhausted" in low or "message larger than max" in low:
-        return TooLargeError(message_text, hint="send less at once: a server takes 64 MB")
-    if "retry timeout" in low or "timeout in " in low:
-        return StoreTimeoutError(message_text, hint="raise the limit with ?timeout=SECONDS")
-    if "fail connecting" in low or "illegal connection" in low or "unavailable" in low:
-        return UnreachableError(
-            message_text, hint="is the server up, and is this its gRPC port (19530)?"
-        )
-    if "not loaded" in low or "call load()" in low:
-        return NotLoadedError(message_text, hint=LOAD)
-    if "cannot parse expression" in low or "failed to create query plan" in low:
-        return InputError(
-            message_text, hint="is the filter right? it was sent as a Milvus expression"
-        )
-    if name in ("DataNotMatchException", "ParamError"):
-        return InputError(message_text)
-    if getattr(error, "retriable", False):
-        return TransientError(message_text)
-    return StoreError(message_text)
+    found = by_table(_WORDS, message_text, words=message_text, name=type(error).__name__)
+    if found is not None:
+        return found
+    return (
+        TransientError(message_text)
+        if getattr(error, "retriable", False)
+        else StoreError(message_text)
+    )

@@ -9,13 +9,12 @@ Milvus Lite serves one process, and forgets at its end which collections were lo
 
 from __future__ import annotations
 
-import time
-
 from qadapt.errors import BusyError
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.schema import load_state, loaded
+from qadapt.stores.polling import Deadline, Wait, poll
+from qadapt.stores.store_types import Progress, silent
 
-PAUSE = 0.25
 LIMIT = 120.0
 
 
@@ -25,15 +24,17 @@ def wait_while_loading(connection: Connection, name: str, limit: float = LIMIT) 
     Raises:
         BusyError: it is still being loaded after ``limit`` seconds.
     """
-    end = time.monotonic() + limit
-    while load_state(connection, name) == "Loading":
-        if time.monotonic() > end:
-            raise BusyError(
-                f"the server loads {name!r}, as after a restart, for more than {limit:g} s",
-                hint="try again later; client.get_load_state(name) tells how far it is, and the "
-                "server's log why it takes so long",
-            )
-        time.sleep(PAUSE)
+    poll(
+        lambda: load_state(connection, name),
+        lambda state: state != "Loading",
+        lambda _: Progress(f"waiting until {name!r} is loaded"),
+        lambda _: BusyError(
+            f"the server loads {name!r}, as after a restart, for more than {limit:g} s",
+            hint="try again later; client.get_load_state(name) tells how far it is, and the "
+            "server's log why it takes so long",
+        ),
+        Wait(silent, Deadline(limit)),
+    )
 
 
 def load_in_lite(connection: Connection, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Milvus' quantizers, which are those of faiss, and faiss itself is asked in the tests.
+"""Models of Milvus' quantizers, which are those of faiss; the tests compare with faiss.
 
 An inverted file is modelled by its lists' centroids, with all lists searched: how many lists a
 search leaves out is no matter of the codes.
@@ -20,13 +20,13 @@ from qadapt.quantizers.models import QuantizerModels, segments_of
 from qadapt.quantizers.rotation import gaussian
 
 LISTS = 128  # of an inverted file, where nlist is not given
-ROWS_A_LIST = 39  # Milvus lowers nlist to a list for each so many rows
-# Factors that RaBitQ's steps of more than a bit are tried with, of the largest value.
+ROWS_A_LIST = 39  # Milvus caps nlist at one list per 39 rows
+# Step widths to try for RaBitQ of several bits, as a share of the largest value.
 _SCALES = np.linspace(0.35, 1.0, 14, dtype=np.float32)
 
 
 class Scalar(Model):
-    """SQ8, SQ6 (a range for each dimension) and SQ4U (one range); the query stays a float."""
+    """SQ8, SQ6 (a range per dimension) and SQ4U (one range); queries are not quantized."""
 
     def __init__(self, metric: Metric, bits: int = 8) -> None:
         super().__init__(metric)
@@ -49,7 +49,7 @@ class Scalar(Model):
 
 
 class Product(Model):
-    """PQ of 256 centroids a segment; in an inverted file of what is left beside its centroid."""
+    """PQ with 256 centroids per segment; in an inverted file it encodes residuals."""
 
     def __init__(self, metric: Metric, dim: int, segments: int, lists: int = 0) -> None:
         super().__init__(metric)
@@ -76,7 +76,7 @@ class Product(Model):
 
 
 class RaBitQ(Model):
-    """RaBitQ in an inverted file: what is left beside the centroid, rotated, in 1 to 9 bits."""
+    """RaBitQ in an inverted file: rotated residuals in 1 to 9 bits."""
 
     def __init__(self, metric: Metric, dim: int, bits: int = 1, lists: int = 128) -> None:
         super().__init__(metric)
@@ -105,7 +105,7 @@ class RaBitQ(Model):
 
 
 class Signs(Model):
-    """Sign bits in a BINARY_VECTOR beside the floats, compared by Hamming distance."""
+    """Sign bits in a BINARY_VECTOR field, compared by Hamming distance."""
 
     def _rows(self, rows: Floats) -> Codes:
         return Codes((rows > 0).astype(np.float32))
@@ -115,7 +115,7 @@ class Signs(Model):
 
 
 def list_centres(rows: Floats, lists: int, metric: Metric) -> Floats:
-    """The centroids of an inverted file; for cosine and dot of length 1, as faiss keeps them."""
+    """The centroids of an inverted file; normalized for cosine and dot, as in faiss."""
     centres = kmeans(rows, max(1, min(lists, len(rows) // ROWS_A_LIST)))
     return centres if metric is Metric.EUCLIDEAN else unit(centres)
 
@@ -141,7 +141,7 @@ def _steps_to_scale(x: Floats, bits: int) -> Floats:
 
 
 class MilvusQuantizers(QuantizerModels):
-    """Of the server's indexes, with all lists searched."""
+    """Quantizers of the server's indexes; all lists are searched."""
 
     checks_file = Path(__file__).with_name("quantizer_checks.json")
 

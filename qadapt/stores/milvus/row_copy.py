@@ -8,15 +8,16 @@ finds the rows that were added or deleted meanwhile.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qadapt.errors import StoreError, StoreTimeoutError
 from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.copy_switch import compare_counts
 from qadapt.stores.milvus import duplicate_ids, filters, partitions, rows, vector_layout
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.schema import Field, Layout
+from qadapt.stores.polling import Deadline
 
 # Rows of each partition that are compared whole.
 SAMPLE = 100
@@ -28,7 +29,7 @@ def copy(
     new: Layout,
     field: Field,
     progress: OnProgress,
-    end: float,
+    deadline: Deadline,
 ) -> None:
     """One pass over all partitions.
 
@@ -46,7 +47,7 @@ def copy(
             there = set() if empty else _between(connection, right, last, keys[-1])
             missing = [key for key in keys if key not in there]
             for page in _whole(connection, left, keys, missing, last):
-                if time.monotonic() >= end:
+                if deadline.passed:
                     raise StoreTimeoutError(
                         f"{done:,} of {total:,} rows are looked at or copied to {new.real!r}",
                         hint="apply again goes on",
@@ -133,11 +134,7 @@ def compare(connection: Connection, old: Layout, new: Layout) -> None:
         theirs, ours = rows.count(connection, left, ""), rows.count(connection, right, "")
         if ours != theirs:
             duplicate_ids.refuse(connection, left)
-            raise StoreError(
-                f"the copy {new.real!r} has {ours:,} rows and {old.real!r} {theirs:,}: the alias "
-                "was not switched",
-                hint="stop writing to it, then apply again",
-            )
+        compare_counts(ours, theirs, new.real, old.real)
         sampled = _sampled(connection, left, theirs)
         before = _payloads(connection, left, sampled)
         after = _payloads(connection, right, sampled)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from qadapt.errors import InputError, SpecError
 from qadapt.model import Batch, ExtraVector, Id, RaggedArray, Vector
 from qadapt.model.capabilities import older
+from qadapt.stores.base import ReadRequest
 from qadapt.stores.milvus import filters, sparse, vector_layout
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.errors import TooLargeError
@@ -298,20 +299,19 @@ def read(
     connection: Connection,
     layout: Layout,
     wanted: Wanted,
-    payload: bool,
-    expression: str,
-    page: int,
+    request: ReadRequest,
     consistency: str = STRONG,
 ) -> Iterator[Batch]:
     """All rows, in pages, sorted by key as Milvus sorts it.
 
     Args:
+        request: its filter is an expression of Milvus; None for none.
         consistency: of the first page; what it has seen, the others see.
     """
-    fields = _output(layout, wanted, payload)
-    size = _page(wanted, page)
-    for rows in pages(connection, layout, fields, expression, size, consistency):
-        yield to_batch(layout, rows, wanted, payload)
+    fields = _output(layout, wanted, request.payload)
+    size = _page(wanted, request.page)
+    for rows in pages(connection, layout, fields, request.filter or "", size, consistency):
+        yield to_batch(layout, rows, wanted, request.payload)
 
 
 def pages(

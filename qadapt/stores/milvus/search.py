@@ -11,7 +11,7 @@ import numpy.typing as npt
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch, Hits, Kind, Metric, Quantization, Rescore, SearchProvenance, Vector
 from qadapt.stores import brute_force
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS
 from qadapt.stores.milvus.mapping import IVF
 from qadapt.stores.milvus.schema import Index, Layout
@@ -26,7 +26,6 @@ OPTIONS = (
     "search_list",
     "consistency_level",
     "partition_names",
-    "ignore_quantization",
 )
 # Results of one request: queries times k.
 RESULTS = 100_000
@@ -37,7 +36,7 @@ _MAX_NPROBE = 65_536
 ALL_READ = "Milvus has no search without its index: all rows were read, and scored by qadapt"
 
 
-def check(search: Search) -> None:
+def check(search: SearchRequest) -> None:
     """Refuse search parameters that are not passed on.
 
     Raises:
@@ -52,7 +51,7 @@ def check(search: Search) -> None:
         elif name == "refine_k":
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1:
                 raise SpecError(f"refine_k is a number from 1; got {value!r}")
-        elif name not in ("partition_names", "ignore_quantization") and (
+        elif name != "partition_names" and (
             isinstance(value, bool) or not isinstance(value, int) or value < 0
         ):
             # A float is refused by the server: "Type conflict in json".
@@ -82,7 +81,7 @@ def check_rescore(rescore: Rescore | None, index: Index | None) -> None:
     )
 
 
-def params(index: Index | None, search: Search, count: int) -> dict[str, str]:
+def params(index: Index | None, search: SearchRequest, count: int) -> dict[str, str]:
     """Search parameters as text, all sent explicitly.
 
     Args:
@@ -92,7 +91,7 @@ def params(index: Index | None, search: Search, count: int) -> dict[str, str]:
     given = {
         name: str(value)
         for name, value in search.options.items()
-        if name not in ("consistency_level", "partition_names", "ignore_quantization")
+        if name not in ("consistency_level", "partition_names")
     }
     wanted = candidates(search)
     found: dict[str, str] = {}
@@ -114,7 +113,7 @@ def params(index: Index | None, search: Search, count: int) -> dict[str, str]:
     return {**found, **given}
 
 
-def candidates(search: Search) -> int:
+def candidates(search: SearchRequest) -> int:
     """How many candidates the index is to bring."""
     rescore = search.rescore
     if rescore is None or not rescore.on:
@@ -122,13 +121,13 @@ def candidates(search: Search) -> int:
     return rescore.candidates(search.k)
 
 
-def level(search: Search, layout: Layout) -> str:
+def level(search: SearchRequest, layout: Layout) -> str:
     """The consistency level of a search: of the call, of the address, else the collection's."""
     return str(search.options.get("consistency_level", layout.consistency))
 
 
 def how(
-    search: Search, layout: Layout, index: Index | None, quantization: Quantization
+    search: SearchRequest, layout: Layout, index: Index | None, quantization: Quantization
 ) -> SearchProvenance:
     """Who searched and who rescored."""
     chosen = "store default" if search.rescore is None else "call"
@@ -163,7 +162,7 @@ def _raw(index: Index) -> bool:
     return index.params.get("with_raw_data", "true").lower() == "true"
 
 
-def level_notes(search: Search, layout: Layout) -> tuple[str, ...]:
+def level_notes(search: SearchRequest, layout: Layout) -> tuple[str, ...]:
     """The level that was asked for, and what it sees."""
     name = level(search, layout)
     if name == "Strong":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -31,15 +32,16 @@ from qadapt.model import (
 from qadapt.model.address import Address
 from qadapt.stores import checks
 from qadapt.stores.base import (
-    PAGE,
+    ALL_ROWS,
     MappedQuantization,
-    OnProgress,
     PayloadFidelity,
+    ReadRequest,
     RowConstraints,
     ScanRange,
-    Search,
+    SearchRequest,
     require_supported,
 )
+from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_strategy
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
 from qadapt.stores.milvus import (
@@ -59,7 +61,6 @@ from qadapt.stores.milvus import (
     payload_schema,
     rows,
     schema,
-    vector_index,
     vector_layout,
 )
 from qadapt.stores.milvus import search as milvus_search
@@ -74,6 +75,7 @@ from qadapt.stores.milvus.filters import joined, to_expression
 from qadapt.stores.milvus.loading import load_in_lite, wait_while_loading
 from qadapt.stores.milvus.profile import PROFILE
 from qadapt.stores.milvus.version import ServerVersion
+from qadapt.stores.snapshots import SnapshotCache
 
 T = TypeVar("T")
 
@@ -90,13 +92,14 @@ class MilvusStore(ClientStore[Connection]):
     """
 
     profile = PROFILE
+    operations = changes.OPERATIONS
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
         super().__init__(address, connection, disabled=disabled)
-        self._layouts: dict[str, schema.Layout] = {}
-        self._counts: dict[str, int] = {}
+        self.snapshots: SnapshotCache[schema.Layout] = SnapshotCache()
+        self._counts: SnapshotCache[int] = SnapshotCache()
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> MilvusStore:
@@ -140,7 +143,7 @@ class MilvusStore(ClientStore[Connection]):
         # A server makes one with the same schema again without a word.
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection {collection!r} already")
-        self._forget(collection)
+        self.forget(collection)
         arrays = [
             name
             for name, each in quantization.items()
@@ -159,7 +162,7 @@ class MilvusStore(ClientStore[Connection]):
             self.create_partitions(collection, collection_schema.partitions)
 
     def drop(self, collection: str) -> None:
-        self._forget(collection)
+        self.forget(collection)
         base, partition = schema.split(collection)
         if partition is not None:
             raise UnsupportedError(
@@ -184,17 +187,21 @@ class MilvusStore(ClientStore[Connection]):
                 hint=f"switch_alias or drop_alias {pointing[0]!r} first",
             )
         binary_sidecar.drop_all(self.connection, self._fresh(collection))
-        self._forget(collection)
+        self.forget(collection)
         client = self.connection.client
         self.connection.call(f"drop {collection!r}", client.drop_collection, collection)
 
     def info(self, collection: str) -> CollectionInfo:
-        return milvus_snapshot.collection_info(
-            collection, self.server(), self._snapshot(collection)
+        return self.inspect(collection).info
+
+    def inspect(self, collection: str) -> Inspection:
+        snapshot = self._snapshot(collection)
+        return Inspection(
+            milvus_snapshot.collection_info(collection, self.server(), snapshot), snapshot
         )
 
     def _snapshot(self, collection: str) -> milvus_snapshot.Snapshot:
-        self._forget(collection)
+        self.forget(collection)
         if schema.split(collection)[1] is not None:
             # Rows of a partition are counted by reading their keys.
             self._load_in_lite(collection)
@@ -202,18 +209,19 @@ class MilvusStore(ClientStore[Connection]):
             found = milvus_snapshot.take_snapshot(self.connection, collection)
         except NotFoundError as error:
             raise self._missing(collection, error) from None
-        self._layouts[collection] = found.layout
-        self._counts[collection] = found.count
+        self.snapshots.put(collection, found.layout)
+        self._counts.put(collection, found.count)
         return found
 
     def _layout(self, collection: str) -> schema.Layout:
         """The schema, which never changes, and the index as it was last read."""
-        if collection not in self._layouts:
-            try:
-                self._layouts[collection] = schema.describe(self.connection, collection)
-            except NotFoundError as error:
-                raise self._missing(collection, error) from None
-        return self._layouts[collection]
+        known = self.snapshots.get(collection)
+        if known is not None:
+            return known
+        try:
+            return self.snapshots.put(collection, schema.describe(self.connection, collection))
+        except NotFoundError as error:
+            raise self._missing(collection, error) from None
 
     def _missing(self, collection: str, error: NotFoundError) -> NotFoundError:
         """The nearest name, unless it is the partition that is not there."""
@@ -223,12 +231,12 @@ class MilvusStore(ClientStore[Connection]):
 
     def _fresh(self, collection: str) -> schema.Layout:
         """Read again: another process may have put bits beside, which writes keep in step."""
-        self._forget(collection)
+        self.forget(collection)
         return self._layout(collection)
 
-    def _forget(self, collection: str) -> None:
-        self._layouts.pop(collection, None)
-        self._counts.pop(collection, None)
+    def forget(self, collection: str) -> None:
+        super().forget(collection)
+        self._counts.forget(collection)
 
     # -- rows --------------------------------------------------------------------------------
 
@@ -275,20 +283,17 @@ class MilvusStore(ClientStore[Connection]):
     def read(
         self,
         collection: str,
-        *,
-        vectors: Sequence[str] | None = None,
-        payload: bool = True,
-        filter: Any = None,
-        page: int = PAGE,
-        scan_range: ScanRange | None = None,
-        after: Id | None = None,
+        request: ReadRequest = ALL_ROWS,
     ) -> Iterator[Batch]:
-        layout, within = partitions.range_expression(self._layout(collection), scan_range, after)
+        checks.page(request.page)
+        layout, within = partitions.range_expression(
+            self._layout(collection), request.scan_range, request.after
+        )
         self._load_in_lite(collection)
-        expression = joined(to_expression(filter, layout.fields), within)
-        wanted = _wanted(layout, vectors)
-        size = checks.page(page)
-        return rows.read(self.connection, layout, wanted, payload, expression, size)
+        expression = joined(to_expression(request.filter, layout.fields), within)
+        wanted = _wanted(layout, request.vectors)
+        native = dataclasses.replace(request, filter=expression)
+        return rows.read(self.connection, layout, wanted, native)
 
     def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
         return fidelity.payload_fidelity(key)
@@ -391,7 +396,7 @@ class MilvusStore(ClientStore[Connection]):
         payload_indexes.create(
             self.connection, layout, key, kind, settings or {}, self._server_version
         )
-        self._forget(collection)
+        self.forget(collection)
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         self._load_in_lite(collection)
@@ -399,28 +404,22 @@ class MilvusStore(ClientStore[Connection]):
 
     # -- searching ---------------------------------------------------------------------------
 
-    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+    def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
         milvus_search.check(search)
         return self._loaded(collection, lambda: self._search(collection, queries, search))
 
-    def _search(self, collection: str, queries: Any, search: Search) -> Hits:
+    def _search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
         layout = self._layout(collection)
         field = layout.field(search.vector)
         expression = to_expression(search.filter, layout.fields)
         array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         collection_schema = layout.bits.get(field.field) == binary_sidecar.ON
         limited = bool(expression or layout.partition or "partition_names" in search.options)
-        unused = search.exact or bool(search.options.get("ignore_quantization"))
+        unused = search.exact or search.ignore_quantization
         if unused or (collection_schema and limited):
-            pages = rows.read(
-                self.connection,
-                layout,
-                {search.vector: field.vector},
-                False,
-                expression,
-                PAGE,
-                milvus_search.level(search, layout),
-            )
+            request = ReadRequest(payload=False, filter=expression)
+            wanted, level = {search.vector: field.vector}, milvus_search.level(search, layout)
+            pages = rows.read(self.connection, layout, wanted, request, level)
             hits = milvus_search.exact(pages, search.vector, field.vector, array, search.k)
         elif collection_schema or field.coded:
             milvus_search.check_rescore(search.rescore, None)
@@ -439,7 +438,7 @@ class MilvusStore(ClientStore[Connection]):
         field: schema.Field,
         expression: str,
         queries: np.ndarray[Any, np.dtype[np.float32]],
-        search: Search,
+        search: SearchRequest,
     ) -> Hits:
         index = field.index
         milvus_search.check_rescore(search.rescore, index)
@@ -489,10 +488,10 @@ class MilvusStore(ClientStore[Connection]):
 
     def _rows(self, layout: schema.Layout) -> int:
         """Rows, about: how many lists of an index hold enough of them."""
-        if layout.name not in self._counts:
-            expression = ""
-            self._counts[layout.name] = rows.count(self.connection, layout, expression)
-        return self._counts[layout.name]
+        known = self._counts.get(layout.name)
+        if known is None:
+            known = self._counts.put(layout.name, rows.count(self.connection, layout, ""))
+        return known
 
     # -- quantization ------------------------------------------------------------------------
 
@@ -508,62 +507,51 @@ class MilvusStore(ClientStore[Connection]):
         mapped = mapping.to_native(quantization, vector, self._server_version, current)
         return require_supported(mapped, quantization, self.name)
 
-    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        snapshot = self._whole(info.name)
+    def plan_change(self, request: ChangeRequest) -> ChangePlan:
+        check_strategy(self.name, request, "alias")
+        snapshot: milvus_snapshot.Snapshot = request.inspection.native
+        base, partition = schema.split(request.collection)
+        if partition is not None:
+            raise UnsupportedError(
+                f"{request.collection!r} is one partition, and its index is that of the whole "
+                "collection",
+                hint=f"plan on {base!r}",
+            )
+        steps = () if request.codes is None else self._steps(snapshot, request, request.codes)
+        if request.target_vector is None:
+            return ChangePlan(steps)
+        collections.unsupported_vectors(
+            {request.vector: request.target_vector}, self._server_version
+        )
+        target_vector = copy_switch.target_definitions(
+            snapshot, request.vector, request.target_vector, self._server_version
+        )
+        return ChangePlan(steps, (self._recreation(snapshot, request.vector, target_vector),))
+
+    def _steps(
+        self, snapshot: milvus_snapshot.Snapshot, request: ChangeRequest, quantization: Quantization
+    ) -> tuple[Step, ...]:
+        vector, asked = request.vector, quantization.native
         field = snapshot.layout.field(vector)
         current = field.index.native if field.index else None
         mapped = self._mapped(quantization, field.vector, current)
-        return changes.steps(snapshot, vector, mapped, quantization.native)
+        by_copy = request.strategy == "alias"
+        if by_copy and changes.rebuilds(snapshot, vector, mapped, asked):
+            wanted = copy_switch.wanted(
+                snapshot, vector, field.vector, mapped, self._server_version
+            )
+            return (self._recreation(snapshot, vector, wanted),)
+        return tuple(changes.steps(snapshot, vector, mapped, asked))
 
-    def alias_steps(
-        self, info: CollectionInfo, vector: str, quantization: Quantization
-    ) -> list[Step]:
-        """The steps to ``quantization`` by a copy and an alias; in place where it is there already.
+    def _recreation(
+        self, snapshot: milvus_snapshot.Snapshot, vector: str, target_vector: Mapping[str, Any]
+    ) -> Step:
+        """The step to a copy, and the alias moved to it.
 
         Raises:
             UnsupportedError: the name is a collection's own, or its rows cannot be copied.
         """
-        snapshot = self._whole(info.name)
-        field = snapshot.layout.field(vector)
-        current = field.index.native if field.index else None
-        mapped = self._mapped(quantization, field.vector, current)
-        if not changes.rebuilds(snapshot, vector, mapped, quantization.native):
-            return changes.steps(snapshot, vector, mapped, quantization.native)
-        wanted = copy_switch.wanted(snapshot, vector, field.vector, mapped, self._server_version)
-        return copy_switch.steps(self.connection, snapshot, vector, wanted)
-
-    def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
-        """The step to another datatype or metric: a copy, and the alias moved to it.
-
-        Raises:
-            UnsupportedError: the name is a collection's own, or the server lacks the datatype.
-        """
-        snapshot = self._whole(info.name)
-        collections.unsupported_vectors({vector: wanted}, self._server_version)
-        target_vector = copy_switch.target_definitions(
-            snapshot, vector, wanted, self._server_version
-        )
-        return copy_switch.steps(self.connection, snapshot, vector, target_vector)
-
-    def _whole(self, collection: str) -> milvus_snapshot.Snapshot:
-        """A look at a collection that is to be changed, which is never a partition alone."""
-        base, partition = schema.split(collection)
-        if partition is not None:
-            raise UnsupportedError(
-                f"{collection!r} is one partition, and its index is that of the whole collection",
-                hint=f"plan on {base!r}",
-            )
-        return self._snapshot(collection)
-
-    def run(
-        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
-    ) -> None:
-        self._forget(collection)
-        act = copy_switch.run if request.get("op") in copy_switch.OPS else vector_index.run
-        try:
-            act(self.connection, collection, request, progress, timeout)
-        finally:
-            self._forget(collection)
+        return copy_switch.step(self.connection, snapshot, vector, target_vector)
 
     # -- aliases -----------------------------------------------------------------------------
 
@@ -572,11 +560,11 @@ class MilvusStore(ClientStore[Connection]):
 
     def switch_alias(self, alias: str, collection: str) -> None:
         schema.check_name(alias)
-        self._forget(alias)
+        self.forget(alias)
         aliases.switch(self.connection, alias, collection)
 
     def drop_alias(self, alias: str) -> None:
-        self._forget(alias)
+        self.forget(alias)
         aliases.drop(self.connection, alias)
 
     # -- doctor ------------------------------------------------------------------------------

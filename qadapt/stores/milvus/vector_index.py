@@ -20,7 +20,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qadapt.errors import (
     PlanStaleError,
@@ -30,17 +31,18 @@ from qadapt.errors import (
     TransientError,
     UnsupportedError,
 )
-from qadapt.model import State
-from qadapt.stores import checks
+from qadapt.model import State, Status
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.milvus import binary_sidecar, mapping, schema, vector_layout
+from qadapt.stores.milvus import mapping, schema, vector_layout
 from qadapt.stores.milvus import snapshot as milvus_snapshot
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.status import status_of
+from qadapt.stores.operations import Execution, Operation
+from qadapt.stores.polling import Deadline, Wait, poll
 
-INDEX = "milvus.index"
-_KEYS = {"op", "vector", "field", "index", "former", "load"}
-PAUSE = 0.5  # seconds between two looks
+if TYPE_CHECKING:
+    from qadapt.stores.milvus.store import MilvusStore
+
 PLAN_AGAIN = "when the other client is done, make the plan again: `qadapt plan`"
 
 STUCK = (
@@ -49,32 +51,31 @@ STUCK = (
 )
 
 
-def check_request(request: Mapping[str, Any]) -> None:
-    """Refuse a request that is not one of ours.
+@dataclass(frozen=True)
+class ReplaceIndex(Operation):
+    """Builds an index of a field in place of the one that is there, or drops it.
 
-    Raises:
-        SpecError
+    Attributes:
+        vector: its name; ``field`` is the field that the index is of.
+        index: the definition; None for no index.
+        former: the one before, which is built again where the engine refuses ``index``.
+        load: whether the collection is loaded afterwards; else it is released.
     """
-    checks.request(request, {INDEX: _KEYS, binary_sidecar.BITS: binary_sidecar.KEYS}, "milvus")
 
+    op: ClassVar[str] = "milvus.index"
 
-def request(
-    vector: str,
-    field: str,
-    index: Mapping[str, Any] | None,
-    former: Mapping[str, Any] | None,
-    *,
-    load: bool,
-) -> dict[str, Any]:
-    """The request for one index."""
-    return {
-        "op": INDEX,
-        "vector": vector,
-        "field": field,
-        "index": dict(index) if index else None,
-        "former": dict(former) if former else None,
-        "load": load,
-    }
+    vector: str
+    field: str
+    index: Mapping[str, Any] | None
+    former: Mapping[str, Any] | None
+    load: bool
+
+    def run(self, at: Execution[MilvusStore]) -> None:
+        replace(at.store.connection, at.collection, self, at.progress, at.deadline)
+
+    def reverse(self, snapshot: milvus_snapshot.Snapshot) -> ReplaceIndex:
+        """The former index, loaded where the collection is."""
+        return ReplaceIndex(self.vector, self.field, self.former, self.index, snapshot.loaded)
 
 
 def words(index: Mapping[str, Any] | None) -> str:
@@ -85,79 +86,73 @@ def words(index: Mapping[str, Any] | None) -> str:
     return f"{index['index_type']}({params})"
 
 
-def run(
+def replace(
     connection: Connection,
     name: str,
-    request: Mapping[str, Any],
+    wanted: ReplaceIndex,
     progress: OnProgress,
-    timeout: float,
+    deadline: Deadline,
 ) -> None:
-    """Carry out a request: read what is, do what is missing, wait until it is in use.
+    """Read what is, do what is missing, wait until the index is in use.
 
     Raises:
         StoreError: the engine refused; the former index is there again.
         PlanStaleError: another client changed the index; its index stays.
-        StoreTimeoutError: not in use after ``timeout`` seconds.
+        StoreTimeoutError: not in use in time.
     """
-    check_request(request)
-    if request["op"] == binary_sidecar.BITS:
-        return binary_sidecar.run(connection, name, request, progress, timeout)
-    end = time.monotonic() + timeout
     client = connection.client
     # Some of these calls do not follow an alias.
     name = schema.describe(connection, name).real
-    wanted = request["index"]
     progress(Progress("flushing"))
-    connection.call(f"flush {name!r}", client.flush, name, within=timeout)
-    there = _index(connection, name, request)
+    connection.call(f"flush {name!r}", client.flush, name, within=deadline.seconds)
+    there = _index(connection, name, wanted)
     stopped: float | None = None
-    if not _same(there, wanted):
-        _refuse_foreign(there, name, request)
+    if not _same(there, wanted.index):
+        _refuse_foreign(there, name, wanted)
         stopped = time.monotonic()
-        _replace(connection, name, there, request, progress, end)
-    if request["load"] and (wanted is not None or connection.lite):
-        _load(connection, name, progress, end)
+        _replace(connection, name, there, wanted, progress, deadline)
+    if wanted.load and (wanted.index is not None or connection.lite):
+        _load(connection, name, progress, deadline)
         if stopped is not None:
             seconds = time.monotonic() - stopped
             progress(Progress(f"searches stopped for {seconds:.1f} seconds", seconds, None, "s"))
-        settle(connection, name, request, progress, end)
-        _refuse_foreign(_index(connection, name, request), name, request)
-    elif not request["load"]:
+        settle(connection, name, wanted.vector, wanted.field, progress, deadline)
+        _refuse_foreign(_index(connection, name, wanted), name, wanted)
+    elif not wanted.load:
         _release(connection, name)
-    return None
 
 
-def _index(connection: Connection, name: str, request: Mapping[str, Any]) -> schema.Index | None:
-    return schema.indexes(connection, name).get(request["field"])
+def _index(connection: Connection, name: str, wanted: ReplaceIndex) -> schema.Index | None:
+    return schema.indexes(connection, name).get(wanted.field)
 
 
 def _replace(
     connection: Connection,
     name: str,
     there: schema.Index | None,
-    request: Mapping[str, Any],
+    wanted: ReplaceIndex,
     progress: OnProgress,
-    end: float,
+    deadline: Deadline,
 ) -> None:
     try:
-        _note_metric(connection, name, request)
+        _note_metric(connection, name, wanted)
         _release(connection, name)
         progress(Progress("dropping the index"))
         _drop(connection, name, there)
-        if request["index"] is not None:
-            _create(connection, name, request, progress, end)
+        if wanted.index is not None:
+            _create(connection, name, wanted, progress, deadline)
     except QadaptError as error:
-        now = _index(connection, name, request)
-        if not _foreign(now, request):
+        now = _index(connection, name, wanted)
+        if not _foreign(now, wanted):
             raise
-        if request["load"]:  # the release may have been ours
-            _load(connection, name, progress, end)
+        if wanted.load:  # the release may have been ours
+            _load(connection, name, progress, deadline)
         raise _overtaken(now, name) from error
 
 
-def _foreign(there: schema.Index | None, request: Mapping[str, Any]) -> bool:
+def _foreign(there: schema.Index | None, wanted: ReplaceIndex) -> bool:
     """Whether an index is neither the one to build nor the one that it replaces."""
-    known = (request["index"], request["former"])
+    known = (wanted.index, wanted.former)
     return there is not None and not any(_alike(there, each) for each in known)
 
 
@@ -169,8 +164,8 @@ def _alike(there: schema.Index, index: Mapping[str, Any] | None) -> bool:
     return all(there.params.get(key, value) == value for key, value in named.items())
 
 
-def _refuse_foreign(there: schema.Index | None, name: str, request: Mapping[str, Any]) -> None:
-    if _foreign(there, request):
+def _refuse_foreign(there: schema.Index | None, name: str, wanted: ReplaceIndex) -> None:
+    if _foreign(there, wanted):
         raise _overtaken(there, name)
 
 
@@ -190,15 +185,15 @@ def _same(there: schema.Index | None, wanted: Mapping[str, Any] | None) -> bool:
     return there.type == wanted["index_type"] and dict(there.params) == message_text
 
 
-def _note_metric(connection: Connection, name: str, request: Mapping[str, Any]) -> None:
+def _note_metric(connection: Connection, name: str, wanted: ReplaceIndex) -> None:
     """Keep the metric where an interrupted change can be planned from.
 
     A server that takes no such property loses only that: the journal knows the metric too.
     """
-    index = request["index"] or request["former"]
+    index = wanted.index or wanted.former
     if index is None:
         return
-    note = {schema.metric_property(request["field"]): index["metric_type"]}
+    note = {schema.metric_property(wanted.field): index["metric_type"]}
     client = connection.client
     with contextlib.suppress(StoreError, UnsupportedError):
         connection.call(
@@ -223,26 +218,28 @@ def _release(connection: Connection, name: str) -> None:
 def _create(
     connection: Connection,
     name: str,
-    request: Mapping[str, Any],
+    wanted: ReplaceIndex,
     progress: OnProgress,
-    end: float,
+    deadline: Deadline,
 ) -> None:
-    wanted = request["index"]
-    progress(Progress(f"building {words(wanted)}"))
+    index, former = wanted.index, wanted.former
+    if index is None:
+        return
+    progress(Progress(f"building {words(index)}"))
     try:
-        create_index(connection, name, request["field"], wanted, limit=left(end))
+        create_index(connection, name, wanted.field, index, limit=deadline.at_least(1))
     except TransientError as error:
         if isinstance(error, StoreTimeoutError):
             error.hint = f"{STUCK}; apply again goes on, `qadapt undo` takes it back"
         raise
     except QadaptError as error:
-        former, now = request["former"], _index(connection, name, request)
-        if former is None or former == wanted or _foreign(now, request):
+        now = _index(connection, name, wanted)
+        if former is None or former == index or _foreign(now, wanted):
             raise
         progress(Progress(f"refused; building {words(former)} again"))
         _drop(connection, name, now)
-        create_index(connection, name, request["field"], former, limit=left(end))
-        _load(connection, name, progress, end)
+        create_index(connection, name, wanted.field, former, limit=deadline.at_least(1))
+        _load(connection, name, progress, deadline)
         raise StoreError(
             f"{error.message}; the former index {words(former)} is there again",
             hint=error.hint,
@@ -272,36 +269,36 @@ def create_index(
     )
 
 
-def _load(connection: Connection, name: str, progress: OnProgress, end: float) -> None:
+def _load(connection: Connection, name: str, progress: OnProgress, deadline: Deadline) -> None:
     if not schema.loaded(connection, name):
         progress(Progress("loading"))
         client = connection.client
-        connection.call(f"load {name!r}", client.load_collection, name, within=left(end))
-
-
-def left(end: float) -> float:
-    """Seconds until then, at least one."""
-    return max(1.0, end - time.monotonic())
+        limit = deadline.at_least(1)
+        connection.call(f"load {name!r}", client.load_collection, name, within=limit)
 
 
 def settle(
     connection: Connection,
     name: str,
-    request: Mapping[str, Any],
+    vector: str,
+    field: str,
     progress: OnProgress,
-    end: float,
+    deadline: Deadline,
 ) -> None:
     """Wait until searches use the index: ``Finished`` is not enough."""
-    while True:
-        snapshot = milvus_snapshot.take_snapshot(connection, name)
-        status = status_of(snapshot.vectors[request["vector"]])
-        of_bits = request["field"].startswith(vector_layout.CODES)
-        if of_bits or status.state is not State.BUILDING:
-            return
-        if time.monotonic() >= end:
-            raise StoreTimeoutError(
-                f"the index of {name!r} is not in use in time: {status.reason}",
-                hint=STUCK,
-            )
-        progress(Progress("waiting until searches use the index", status.progress or 0, 1, "share"))
-        time.sleep(PAUSE)
+
+    def look_at() -> Status:
+        return status_of(milvus_snapshot.take_snapshot(connection, name).vectors[vector])
+
+    of_bits = field.startswith(vector_layout.CODES)
+    poll(
+        look_at,
+        lambda status: of_bits or status.state is not State.BUILDING,
+        lambda status: Progress(
+            "waiting until searches use the index", status.progress or 0, 1, "share"
+        ),
+        lambda status: StoreTimeoutError(
+            f"the index of {name!r} is not in use in time: {status.reason}", hint=STUCK
+        ),
+        Wait(progress, deadline),
+    )

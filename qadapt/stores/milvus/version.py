@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qadapt.model.capabilities import older
+from qadapt.stores.engine_version import EngineVersion
 from qadapt.stores.milvus.connection import LITE, LITE_PYTHON, SERVER
 
 SINCE_HNSW_CODES = "2.5"
@@ -20,19 +21,20 @@ SINCE_MMAP = "2.4"
 
 
 @dataclass(frozen=True)
-class ServerVersion:
-    """What is asked: a version and a deployment; None is the newest."""
+class ServerVersion(EngineVersion):
+    """A Milvus server, or Milvus Lite."""
 
-    version: str | None = None
+    product = "Milvus"
+
     deployment: str = SERVER
 
     @property
     def lite(self) -> bool:
         return self.deployment == LITE
 
-    def has(self, since: str) -> bool:
-        """Whether a server is not older."""
-        return not self.lite and (self.version is None or not older(self.version, since))
+    def has(self, since: str | None) -> bool:
+        """Whether a server is not older; Lite has no version of a server."""
+        return not self.lite and super().has(since)
 
     @property
     def old_lite(self) -> bool:

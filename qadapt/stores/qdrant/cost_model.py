@@ -1,4 +1,4 @@
-"""Qdrant: codes, originals, graph and ids, as its files show them."""
+"""Qdrant: codes, originals, graph and ids, as measured in its files."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from qadapt.stores.qdrant import mapping
 DOCS = "https://qdrant.tech/documentation/manage-data/quantization/"
 FILES = "files of qdrant-edge-py 0.9.0 (engine 1.20)"
 M = 16
-BESIDE = "the originals stay in RAM beside the codes: originals=disk takes them out"
+BESIDE = "the originals stay in RAM in addition to the codes; originals=disk moves them to disk"
 
-# Neighbours that a point really has, of the 2 m places of the lowest level: 16 to 21 of 32 were
-# seen (5,183 MiniLM embeddings; clusters of 2,000 to 20,000 points); the higher is taken.
+# Share of the 2 m link slots of the lowest level that are used: 16 to 21 of 32 were measured
+# (5,183 MiniLM embeddings; clusters of 2,000 to 20,000 points); the upper value is used.
 _FILLED = 0.65
-# Beside the links: 4 bytes a point to find it, 2 for where its links begin.
+# In addition to the links: 4 bytes per point to find it, 2 for the offset of its links.
 _PER_POINT = 6
-# id_tracker.mappings 13 bytes and id_tracker.versions 8 bytes a point with a number as its id.
+# Per point with an integer id: 13 bytes in id_tracker.mappings, 8 in id_tracker.versions.
 _ID = 21
 
 
 class QdrantCostModel(CostModel):
-    """Of the server and of the embedded engine, which have the same files."""
+    """Footprint in the server and in the embedded engine, which share the file formats."""
 
     store = "qdrant"
     note = (
-        "in the comparison, Qdrant's originals are on disk when there are codes (originals=disk), "
-        "as the other stores keep them by default"
+        "the comparison assumes originals=disk for Qdrant when there are codes, which is the "
+        "default of the other stores"
     )
 
     def footprint(
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
-        """Of one vector in Qdrant.
+        """The footprint of one vector.
 
-        Codes are pinned in RAM unless they are put on disk; originals are in RAM (the page cache)
-        unless they are put on disk, which is the engine's default and easily overlooked.
+        Codes are pinned in RAM and originals are in RAM (the page cache), unless they are placed
+        on disk.
 
         Raises:
-            UnsupportedError: a kind that Qdrant does not have.
+            UnsupportedError: Qdrant lacks this quantization.
         """
         wanted = quantization.replace(rescore=None)
         if wanted.kind is Kind.FLOAT16:
@@ -101,7 +101,7 @@ def graph_bytes(count: int, m: int = M) -> int:
 
 
 def _cold(quantization: Quantization, originals_on_disk: bool) -> bool:
-    """Codes follow the originals where nobody says (docs/engines/qdrant.md#memory-placement)."""
+    """Codes are placed like the originals by default (docs/engines/qdrant.md#memory-placement)."""
     return quantization.codes == "disk" or (quantization.codes is None and originals_on_disk)
 
 

@@ -1,4 +1,4 @@
-"""Qdrant's quantizers, as its engine 1.20 was seen to score (qdrant-edge-py 0.9.0).
+"""Models of Qdrant's quantizers, compared with its engine 1.20 (qdrant-edge-py 0.9.0).
 
 The rules were read in ``lib/quantization`` of the server's source and checked score by score
 against the engine; ``docs/simulation.md`` has the figures.
@@ -20,7 +20,7 @@ from qadapt.quantizers.models import QuantizerModels
 from qadapt.quantizers.rotation import turbo
 from qadapt.stores.qdrant import mapping
 
-SAMPLE = 5_000  # rows that the engine takes for quantiles
+SAMPLE = 5_000  # rows that the engine samples for quantiles
 STEPS = 127
 BORDER = 2 / 3  # standard deviations, between the middle and the outer values of 2-bit codes
 
@@ -59,7 +59,7 @@ class Scalar(Symmetric):
 
 
 class Binary(Model):
-    """Bits of 1, 1.5 or 2 a dimension against queries of 1, 4 or 8 bits.
+    """1, 1.5 or 2 bits per dimension, compared with queries of 1, 4 or 8 bits.
 
     Codes are compared by counting the bits that differ, whatever the metric: with the query's
     step ``c`` of ``s`` that is a sum over the row's bits of ``2 c - s``.
@@ -104,7 +104,7 @@ class Binary(Model):
 
 
 class Turbo(Model):
-    """TurboQuant: rotated, shifted and scaled to a normal distribution, then the best steps for it.
+    """TurboQuant: rotated, normalized to a normal distribution, then quantized by optimal steps.
 
     The engine estimates its shifts by a streaming quantile of a sample; here they are the
     quantiles themselves.
@@ -119,7 +119,7 @@ class Turbo(Model):
         self._scale = np.ones(self._width, dtype=np.float32)
 
     def _spun(self, x: Floats) -> tuple[Floats, Floats]:
-        """Rotated rows of length ``sqrt(width)``, and their lengths ``(n, 1)`` before."""
+        """Rotated rows scaled to length ``sqrt(width)``, and their original lengths ``(n, 1)``."""
         spun = x @ self._matrix
         length = np.sqrt(np.einsum("ij,ij->i", spun, spun))[:, None].astype(np.float32)
         if self.metric is Metric.COSINE:
@@ -183,7 +183,7 @@ def _padded(dim: int, bits: float) -> int:
 
 
 def _steps(bits: float) -> Floats:
-    """The best steps (Lloyd and Max) for values of a normal distribution."""
+    """Optimal steps (Lloyd-Max) for a normal distribution."""
     outer = {
         1: [0.7978846],
         2: [0.4528, 1.510],
@@ -193,7 +193,7 @@ def _steps(bits: float) -> Floats:
 
 
 class QdrantQuantizers(QuantizerModels):
-    """Of the engine, in the server and embedded."""
+    """Quantizers of the engine, in the server and embedded."""
 
     checks_file = Path(__file__).with_name("quantizer_checks.json")
 

@@ -46,6 +46,9 @@ class Range:
         return records[:end], True
 
 
+ALL = Range()
+
+
 def rank(key: Any) -> tuple[bool, int]:
     """Where an id of the engine stands."""
     if isinstance(key, int):

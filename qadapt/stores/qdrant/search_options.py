@@ -7,7 +7,7 @@ from typing import Any
 
 from qadapt.errors import SpecError
 
-OPTIONS = ("hnsw_ef", "indexed_only", "ignore_quantization")
+OPTIONS = ("hnsw_ef", "indexed_only")
 
 
 def check(options: Mapping[str, Any], store: str) -> None:

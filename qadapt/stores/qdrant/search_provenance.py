@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qadapt.model import Kind, Quantization, SearchProvenance
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.mapping import default_rescore
 
 UNINDEXED = "indexed_only: rows that are not indexed yet were left out"
@@ -36,13 +36,13 @@ class Codes:
         return rescore is None or rescore.on
 
 
-def chosen(search: Search) -> str:
+def chosen(search: SearchRequest) -> str:
     """Who chose how it is rescored."""
     return "store default" if search.rescore is None else "call"
 
 
 def how(
-    search: Search,
+    search: SearchRequest,
     codes: Codes,
     scores: Iterable[str],
     segments: Iterable[str],
@@ -58,7 +58,7 @@ def how(
         where
             that is known.
     """
-    ignored = bool(search.options.get("ignore_quantization"))
+    ignored = search.ignore_quantization
     notes = (UNINDEXED,) if search.options.get("indexed_only") else ()
     searcher = "store exact" if search.exact else "store"
     by = chosen(search)

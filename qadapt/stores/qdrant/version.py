@@ -13,6 +13,7 @@ from typing import Any
 from qadapt.model import Match, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores.base import MappedQuantization
+from qadapt.stores.engine_version import EngineVersion
 
 NEWEST = "1.20"
 
@@ -60,8 +61,9 @@ def check_version(mapped: MappedQuantization, version: str | None) -> MappedQuan
 def _problems(config: Mapping[str, Any], version: str | None) -> Iterator[str]:
     for kind, fields in config.items():
         since = KINDS.get(kind)
-        if is_older(version, since):
-            yield f"{kind} needs Qdrant {since}, this is {version}"
+        problem = QdrantVersion(version).lacks(f"{kind} needs", since)
+        if problem:
+            yield problem
         for name in fields:
             known = FIELDS.get((kind, name))
             if is_older(version, known):
@@ -73,9 +75,15 @@ def _problems(config: Mapping[str, Any], version: str | None) -> Iterator[str]:
                 yield f"{kind} has no field {name!r}: the server would drop it without a word"
 
 
+class QdrantVersion(EngineVersion):
+    """A Qdrant server."""
+
+    product = "Qdrant"
+
+
 def is_older(version: str | None, since: str | None) -> bool:
     """Whether a server is too old for something; an unknown version is the newest."""
-    return version is not None and since is not None and older(version, since)
+    return not QdrantVersion(version).has(since)
 
 
 def is_untested(version: str) -> bool:
@@ -89,6 +97,4 @@ def datatype(vector: Vector, version: str | None) -> str | None:
     since = DATATYPES.get(vector.datatype)
     if since is None:
         return f"Qdrant has no vectors of the datatype {vector.datatype}"
-    if is_older(version, since):
-        return f"the datatype {vector.datatype} needs Qdrant {since}, this is {version}"
-    return None
+    return QdrantVersion(version).lacks(f"the datatype {vector.datatype} needs", since)

@@ -12,26 +12,67 @@ writer wrote meanwhile.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError, UnsupportedError
 from qadapt.model import Estimate, Step, Symbol, Vector
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.weaviate import collections, copy_switch, index_config, mapping, schema
+from qadapt.stores.operations import Execution, Operation
+from qadapt.stores.polling import Deadline
+from qadapt.stores.weaviate import (
+    collections,
+    copy_switch,
+    index_config,
+    mapping,
+    partitions,
+    schema,
+)
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.schema import Field, Layout
 from qadapt.stores.weaviate.schema_claim import claimed
+from qadapt.stores.weaviate.schema_update import Put
 from qadapt.stores.weaviate.snapshot import Snapshot
 from qadapt.stores.weaviate.version import SINCE_ADD_VECTOR, ServerVersion
 
-ADD, FILL = "weaviate.add", "weaviate.fill"
-KEYS = {ADD: {"op", "from", "to", "index"}, FILL: {"op", "from", "to"}}
+if TYPE_CHECKING:
+    from qadapt.stores.weaviate.store import WeaviateStore
+
 OFFER = "or a new vector beside it, which searches name: strategy='vector' (--strategy vector)"
 ROWS = 400  # rows patched in a second: 2.3 ms each
 PASSES = 3  # over all rows; the last one must find nothing left to write
+
+
+@dataclass(frozen=True)
+class Add(Operation):
+    """Makes a new vector beside ``source``; no way back, since a server drops no vector."""
+
+    op: ClassVar[str] = "weaviate.add"
+    keys: ClassVar[Mapping[str, str]] = {"source": "from", "target": "to"}
+
+    source: str
+    target: str
+    index: Mapping[str, Any]
+
+    def run(self, at: Execution[WeaviateStore]) -> None:
+        add(at.store.connection, partitions.split(at.collection)[0], self, at.progress)
+
+
+@dataclass(frozen=True)
+class Fill(Operation):
+    """Writes the floats of one vector to another."""
+
+    op: ClassVar[str] = "weaviate.fill"
+    keys: ClassVar[Mapping[str, str]] = {"source": "from", "target": "to"}
+
+    source: str
+    target: str
+
+    def run(self, at: Execution[WeaviateStore]) -> None:
+        name = partitions.split(at.collection)[0]
+        fill(at.store.connection, name, self, at.progress, at.deadline)
 
 
 # -- planning ------------------------------------------------------------------------------------
@@ -107,7 +148,7 @@ def _add_step(
         f"add the vector {name!r} with {words}",
         f"{_old(field)} stays as it is, and is searched as before{without}; no way back: a server "
         "drops no vector by default",
-        {"op": ADD, "from": field.name, "to": name, "index": dict(index)},
+        Add(field.name, name, dict(index)).to_request(),
     )
 
 
@@ -124,7 +165,7 @@ def _fill_step(snapshot: Snapshot, field: Field, name: str) -> Step:
         f"write the floats of {_old(field)} to {name!r}, row by row",
         f"a new vector is empty: about {seconds:,} s; the floats are on disk twice from then on; "
         "a row that is written later has what its writer sends, so send both vectors",
-        {"op": FILL, "from": field.name, "to": name},
+        Fill(field.name, name).to_request(),
         None,
         Estimate(originals_disk=every + own),
     )
@@ -140,7 +181,7 @@ def _codes_step(
         Symbol.BLOCKING if kind == "pq" else Symbol.BACKGROUND,
         f"wait until {name!r} has {words}",
         f"{trains}what the shards say is believed, not the schema",
-        {"op": "weaviate.put", "vector": name, "set": {}, "codes": True},
+        Put(name, {}, codes=True).to_request(),
         None,
         Estimate(
             codes_ram=codes,
@@ -153,19 +194,17 @@ def _codes_step(
 # -- carrying it out -----------------------------------------------------------------------------
 
 
-def add(
-    connection: Connection, name: str, request: Mapping[str, Any], progress: OnProgress
-) -> None:
+def add(connection: Connection, name: str, wanted: Add, progress: OnProgress) -> None:
     """Make the vector, unless it is there.
 
     Raises:
         StoreError: another one of its name is there, or the server kept something else.
     """
-    target, index = request["to"], request["index"]
+    target, index = wanted.target, wanted.index
     with claimed(connection, schema.describe(connection, name).real, progress):
         layout = schema.describe(connection, name)
         if target not in layout.raw.get("vectorConfig", {}):
-            source = layout.field(request["from"])
+            source = layout.field(wanted.source)
             changed = schema.with_vector(layout.raw, target, index, source.dim)
             path = f"/v1/schema/{quote(layout.real)}"
             connection.rest("PUT", path, changed, doing=f"add the vector {target!r} to {name!r}")
@@ -184,9 +223,9 @@ def add(
 def fill(
     connection: Connection,
     name: str,
-    request: Mapping[str, Any],
+    wanted: Fill,
     progress: OnProgress,
-    end: float,
+    deadline: Deadline,
 ) -> None:
     """Write the floats of one vector to another in all rows that do not have them; then read all
     rows again, until none is left.
@@ -198,10 +237,10 @@ def fill(
         StoreTimeoutError
     """
     layout = schema.describe(connection, name)
-    source, target = layout.field(request["from"]).target, request["to"]
+    source, target = layout.field(wanted.source).target, wanted.target
     for _ in range(PASSES):
         written = sum(
-            _pass(connection, layout, (source, target), tenant, progress, end)
+            _pass(connection, layout, (source, target), tenant, progress, deadline)
             for tenant in copy_switch.tenants_of(connection, layout)
         )
         if not written:
@@ -219,7 +258,7 @@ def _pass(
     which: tuple[str | None, str],
     tenant: str,
     progress: OnProgress,
-    end: float,
+    deadline: Deadline,
 ) -> int:
     """One pass over all rows; how many were written."""
     source, target = which
@@ -229,7 +268,7 @@ def _pass(
         for row in page:
             floats = _floats(row, source)
             if floats is not None and floats != _floats(row, target):
-                if time.monotonic() >= end:
+                if deadline.passed:
                     raise StoreTimeoutError(
                         f"{done:,} of {total:,} rows have the vector {target!r}",
                         hint="apply again goes on",

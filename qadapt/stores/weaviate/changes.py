@@ -5,55 +5,73 @@ can be changed. All else is a copy (``copying``) or a new vector beside it (``ad
 answers 200 when one kind is put in another's place or switched off, and the codes stay, or are no
 codes of anything after a restart (docs/engines/weaviate.md#changing-a-quantizer).
 
-``run`` reads what is and does what is missing, so that a request that was cut off anywhere, on our
+An operation reads what is and does what is missing, so that one that was cut off anywhere, on our
 side or the server's, is finished by carrying it out again.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Quantization, State, Step, Symbol, Vector
-from qadapt.stores import checks
-from qadapt.stores.base import MappedQuantization, OnProgress
+from qadapt.stores.base import MappedQuantization
+from qadapt.stores.change import ChangePlan, ChangeRequest
+from qadapt.stores.operations import table
 from qadapt.stores.weaviate import (
     add_vector,
-    aliases,
     copy_switch,
     in_place,
     index_config,
     mapping,
     native_rescore,
 )
-from qadapt.stores.weaviate.connection import Connection
-from qadapt.stores.weaviate.copy_switch import COPY, SWITCH
-from qadapt.stores.weaviate.dimensions import Dimensions
+from qadapt.stores.weaviate.add_vector import Add, Fill
+from qadapt.stores.weaviate.copy_switch import Copy, Switch
 from qadapt.stores.weaviate.schema import DYNAMIC, HFRESH, HNSW, Field
-from qadapt.stores.weaviate.schema_update import put
+from qadapt.stores.weaviate.schema_update import Put
 from qadapt.stores.weaviate.snapshot import Snapshot
 from qadapt.stores.weaviate.version import ServerVersion
 
-_KEYS: Mapping[str, set[str]] = {
-    in_place.PUT: {"op", "vector", "set", "codes"},
-    **copy_switch.KEYS,
-    **add_vector.KEYS,
-}
-
-
-def check_request(request: Mapping[str, Any]) -> None:
-    """Refuse a request that is not one of ours.
-
-    Raises:
-        SpecError
-    """
-    checks.request(request, _KEYS, "weaviate")
+OPERATIONS = table(Put, Copy, Switch, Add, Fill)
 
 
 # -- planning ------------------------------------------------------------------------------------
+
+
+def plan_change(
+    snapshot: Snapshot,
+    request: ChangeRequest,
+    mapped: MappedQuantization | None,
+    server_version: ServerVersion,
+    taken: Collection[str],
+) -> ChangePlan:
+    """How a vector becomes what was asked for.
+
+    Args:
+        mapped: the quantization; None where it stays.
+        taken: all names of collections and aliases.
+
+    Raises:
+        UnsupportedError: a copy is needed, and there is no alias to switch to it.
+    """
+    vector, asked = request.vector, request.codes
+    recreation: tuple[Step, ...] = ()
+    if request.target_vector is not None:
+        recreation = tuple(
+            recreate_steps(snapshot, vector, request.target_vector, server_version, taken)
+        )
+    if asked is None or mapped is None:
+        return ChangePlan(recreation=recreation)
+    reported = tuple(notes(snapshot, vector, mapped, request))
+    if request.strategy == "vector":
+        name, made = vector_steps(snapshot, vector, mapped, asked, server_version)
+        return ChangePlan(tuple(made), recreation, reported, name if made else None)
+    way = alias_steps if request.strategy == "alias" else steps
+    made = way(snapshot, vector, mapped, asked, server_version, taken)
+    return ChangePlan(tuple(made), recreation, reported)
 
 
 def steps(
@@ -87,7 +105,7 @@ def steps(
     if mapping.from_native(field.native, field.vector) == mapped.target:
         if snapshot.status(vector).state is State.IGNORED:
             return _unfinished(snapshot, vector, wanted, server_version, taken, explicit)
-        return [in_place.settings_step(field, explicit)]
+        return [in_place.settings_step(snapshot, vector, explicit)]
     return [
         in_place.put_step(
             snapshot, vector, mapped, wanted["vectorIndexConfig"], server_version, taken
@@ -168,15 +186,15 @@ def _observation(snapshot: Snapshot, vector: str) -> bool:
 
 
 def notes(
-    snapshot: Snapshot, vector: str, mapped: MappedQuantization, asked: Quantization
+    snapshot: Snapshot, vector: str, mapped: MappedQuantization, request: ChangeRequest
 ) -> list[str]:
     """The setting of the collection that would serve the rescoring asked for.
 
     A query has no word for it, and what a query cannot say is never changed by one.
     """
-    native, rescore = mapped.native, asked.rescore
+    native, rescore, asked = mapped.native, request.rescore, request.codes
     found = index_config.quantizer(native) if native else None
-    if native is None or found is None or rescore is None:
+    if native is None or found is None or rescore is None or asked is None:
         return []
     name, rule = found[0], native_rescore.of(_then(snapshot.layout.field(vector), native, asked))
     tunable = native["vectorIndexType"] in (HNSW, DYNAMIC) and name in ("sq", "rq")
@@ -294,7 +312,7 @@ def _unfinished(
     field = snapshot.layout.field(vector)
     if status.state is State.BUILDING:
         action = "wait until the shards are done"
-        request = in_place.request(vector, {}, codes=True)
+        request = Put(vector, {}, codes=True).to_request()
         # It does what is configured already: there is no other state to go back to.
         return [Step(Symbol.BACKGROUND, action, status.reason, request, request)]
     if status.state is not State.IGNORED:
@@ -313,41 +331,3 @@ def _unfinished(
     )
     words = f"{mapping.from_native(wanted, field.vector)} on {field.index}"
     return [copy_switch.step(snapshot, vector, wanted, words, status.reason, taken)]
-
-
-# -- carrying out --------------------------------------------------------------------------------
-
-
-def run(
-    connection: Connection,
-    name: str,
-    request: Mapping[str, Any],
-    progress: OnProgress,
-    timeout: float,
-    dimensions: Dimensions,
-) -> None:
-    """Carry out a request: read what is, do what is missing, wait for what shards say.
-
-    Args:
-        dimensions: what is remembered of earlier looks.
-
-    Raises:
-        StoreError: the server refused, or its schema says what its index does not do.
-        StoreTimeoutError: not done after ``timeout`` seconds.
-    """
-    check_request(request)
-    end = time.monotonic() + timeout
-    if request["op"] == SWITCH:
-        aliases.switch(connection, request["alias"], request["to"])
-    elif request["op"] == COPY:
-        if copy_switch.copy(connection, request, progress, timeout):
-            for vector in request["vectors"]:
-                put(connection, request["to"], vector, {}, True, progress, end, dimensions)
-            aliases.switch(connection, request["alias"], request["to"])
-    elif request["op"] == add_vector.ADD:
-        add_vector.add(connection, name, request, progress)
-    elif request["op"] == add_vector.FILL:
-        add_vector.fill(connection, name, request, progress, end)
-    else:
-        wanted, codes = request["set"], request["codes"]
-        put(connection, name, request["vector"], wanted, codes, progress, end, dimensions)

@@ -1,7 +1,7 @@
 """Weaviate: vector cache or codes in RAM, originals always on disk, the graph in RAM.
 
-Code layouts were read in the source of 1.39.0 (adapters/repos/db/vector/compressionhelpers); the
-graph's bytes are those of Weaviate's own page on resources.
+Code layouts are from the source of 1.39.0 (adapters/repos/db/vector/compressionhelpers); the size
+of the graph is from Weaviate's page on resources.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from qadapt.stores.weaviate.schema import FLAT, HFRESH
 LAYOUT = "code layouts in the source of Weaviate 1.39.0"
 RESOURCES = "https://docs.weaviate.io/weaviate/concepts/resources"
 MAX_CONNECTIONS = 32
-GARBAGE = "Go's garbage collector needs headroom on top: Weaviate's page says up to twice"
+GARBAGE = "add headroom for Go's garbage collector, up to twice the size (Weaviate's documentation)"
 _PER_CONNECTION = 10
-# Weighed on 1.39.0: a row of lsm/vectors_compressed is its code + 65 B, one of lsm/property__id
+# Measured on 1.39.0: a row of lsm/vectors_compressed is its code + 65 B, one of lsm/property__id
 # 137 B (3,000 rows; RQ-8 and BQ).
 _ROW, _ID = 65, 137
 WEIGHED = "files of Weaviate 1.39.0"
@@ -33,20 +33,20 @@ _WORDS = {
 
 
 class WeaviateCostModel(CostModel):
-    """Of one server; a cluster multiplies it by its replicas."""
+    """Footprint on one node; a cluster multiplies it by its replicas."""
 
     store = "weaviate"
 
     def footprint(
         self, count: int, vector: Vector, quantization: Quantization, index: Mapping[str, Any]
     ) -> Footprint:
-        """Of one vector and its index.
+        """The footprint of one vector and its index.
 
         Args:
-            index: as it is there, whose type and connections are kept; empty for hnsw.
+            index: the current index, whose type and connections are kept; empty for hnsw.
 
         Raises:
-            UnsupportedError: a kind that Weaviate does not have.
+            UnsupportedError: Weaviate lacks this quantization.
         """
         current = index if index.get("vectorIndexType") else None
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
@@ -57,7 +57,7 @@ class WeaviateCostModel(CostModel):
         codes = count * mapping.code_bytes(native, vector)
         floats = original_bytes(count, vector.replace(datatype="float32"))
         name, block = index_config.quantizer(native) or ("", {})
-        # A flat index reads codes and floats from disk, but for those that its cache holds.
+        # A flat index reads codes and vectors from disk, except for cached ones.
         scanned = kind == FLAT
         in_ram = codes if not scanned or block.get("cache") else 0
         on_disk = codes + _ROW * count

@@ -180,7 +180,8 @@ class _Reader:
         """Read rows of a tenant; whether it was read to its end."""
         size = PAGE if most is None else min(PAGE, most)
         inside = 0
-        pages = rows.raw_pages(self._connection, self._layout, tenant, self._left, size, behind)
+        selection = rows.Selection(self._layout, tenant, self._left)
+        pages = rows.raw_pages(self._connection, selection, size, behind)
         while self._left:
             page = next(pages, None)
             if page is None:

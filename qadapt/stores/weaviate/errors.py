@@ -26,10 +26,12 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.stores import retry
+from qadapt.stores.error_table import AnswerRule, by_table
 
 T = TypeVar("T")
 
 _READ_ONLY = "store is read-only"
+_UPDATING = r"update\s*vector\s*index\s*config"
 _GRPC_STATUS = {
     "INVALID_ARGUMENT": 422,
     "UNAUTHENTICATED": 401,
@@ -49,6 +51,72 @@ class TooLargeError(StoreError):
 
 class CompressingError(BusyError):
     """A shard trains or writes its codes, and takes no writes and no changes until it has."""
+
+
+_KEY = "give the key as WEAVIATE_API_KEY, QADAPT_API_KEY or ?key_env=NAME"
+_LESS = "send less at once"
+_STATUSES = (
+    AnswerRule(AuthError, _KEY, (401,)),
+    AnswerRule(AuthError, "this key lacks the right", (403,)),
+    AnswerRule(AlreadyExistsError, status=(409,)),
+    AnswerRule(TooLargeError, _LESS, (413,)),
+    AnswerRule(BusyError, "the server limits the rate of such requests; try later", (429,)),
+    AnswerRule(UnsupportedError, "this version of Weaviate does not have it", (405, 501)),
+)
+_WORDS = (
+    AnswerRule(
+        CompressingError,
+        "the shard builds its codes, which stops writes: try again when it is done",
+        # Up to 1.35 in one word: UpdateVectorIndexConfig.
+        words=(f"(?s){_READ_ONLY}.*{_UPDATING}", f"(?s){_UPDATING}.*{_READ_ONLY}"),
+    ),
+    AnswerRule(
+        CompressingError,
+        "the disk may be full, or somebody set the shard read-only: see its status",
+        words=(_READ_ONLY,),
+    ),
+    AnswerRule(AuthError, _KEY, words=("unauthorized", "anonymous access not enabled")),
+    AnswerRule(
+        NotFoundError,
+        words=(
+            "could not find class",
+            r"class \S+ (not found|does not exist)",
+            "class does not exist",  # 1.35.23, of an alias to nothing
+            "could not find collection",
+            "tenant not found",
+        ),
+    ),
+    AnswerRule(AlreadyExistsError, words=("already exists",)),
+    AnswerRule(
+        StoreError,
+        "activate it first, or let the collection do so: autoTenantActivation",
+        words=("tenant not active",),
+    ),
+    AnswerRule(
+        InputError,
+        "name the tenant behind the collection: NAME@TENANT",
+        words=("multi-tenancy enabled, but request was without tenant",),
+    ),
+    AnswerRule(
+        InputError,
+        "leave the tenant out of the collection's name",
+        words=("multi-tenancy disabled, but request was with tenant",),
+    ),
+    AnswerRule(
+        InputError,
+        "check that the same model made stored and given vectors",
+        words=("vector lengths don't match", "do not match the index dimensions"),
+    ),
+    AnswerRule(
+        InputError,
+        "the server's QUERY_MAXIMUM_RESULTS bounds one search",
+        words=("query maximum results exceeded",),
+    ),
+    AnswerRule(TooLargeError, _LESS, words=("message larger than max", "resource_exhausted")),
+    AnswerRule(
+        StoreTimeoutError, "raise the limit with ?timeout=SECONDS", words=("deadline exceeded",)
+    ),
+)
 
 
 def translate(error: Exception, doing: str) -> QadaptError:
@@ -96,20 +164,9 @@ def by_status(status: int, text: str, doing: str) -> QadaptError:
     """The error for an HTTP status and the server's words."""
     words = _message(text) or f"status {status}"
     message_text = f"could not {doing}: {words}"
-    if status == 401:
-        return _auth(message_text)
-    if status == 403:
-        return AuthError(message_text, hint="this key lacks the right")
-    if status == 409:
-        return AlreadyExistsError(message_text)
-    if status == 413:
-        return TooLargeError(message_text, hint="send less at once")
-    if status == 429:
-        return BusyError(
-            message_text, hint="the server limits the rate of such requests; try later"
-        )
-    if status in (405, 501):
-        return UnsupportedError(message_text, hint="this version of Weaviate does not have it")
+    found = by_table(_STATUSES, message_text, status=status)
+    if found is not None:
+        return found
     if status in (408, 504):
         return _timed_out(doing)
     found = by_words(words, message_text)
@@ -124,45 +181,7 @@ def by_status(status: int, text: str, doing: str) -> QadaptError:
 
 def by_words(words: str, message_text: str) -> QadaptError:
     """The error for what the server says, whose status tells little: most are 422 or 500."""
-    low = words.lower()
-    if _READ_ONLY in low:
-        return CompressingError(
-            message_text,
-            hint="the shard builds its codes, which stops writes: try again when it is done"
-            # Up to 1.35 in one word: UpdateVectorIndexConfig.
-            if "updatevectorindexconfig" in low.replace(" ", "")
-            else "the disk may be full, or somebody set the shard read-only: see its status",
-        )
-    if "unauthorized" in low or "anonymous access not enabled" in low:
-        return _auth(message_text)
-    if "could not find class" in low or re.search(r"class \S+ (not found|does not exist)", low):
-        return NotFoundError(message_text)
-    if "class does not exist" in low:  # 1.35.23, of an alias to nothing
-        return NotFoundError(message_text)
-    if "could not find collection" in low or "tenant not found" in low:
-        return NotFoundError(message_text)
-    if "already exists" in low:
-        return AlreadyExistsError(message_text)
-    if "tenant not active" in low:
-        return StoreError(
-            message_text,
-            hint="activate it first, or let the collection do so: autoTenantActivation",
-        )
-    if "multi-tenancy enabled, but request was without tenant" in low:
-        return InputError(message_text, hint="name the tenant behind the collection: NAME@TENANT")
-    if "multi-tenancy disabled, but request was with tenant" in low:
-        return InputError(message_text, hint="leave the tenant out of the collection's name")
-    if "vector lengths don't match" in low or "do not match the index dimensions" in low:
-        return InputError(
-            message_text, hint="check that the same model made stored and given vectors"
-        )
-    if "query maximum results exceeded" in low:
-        return InputError(message_text, hint="the server's QUERY_MAXIMUM_RESULTS bounds one search")
-    if "message larger than max" in low or "resource_exhausted" in low:
-        return TooLargeError(message_text, hint="send less at once")
-    if "deadline exceeded" in low:
-        return StoreTimeoutError(message_text, hint="raise the limit with ?timeout=SECONDS")
-    return StoreError(message_text)
+    return by_table(_WORDS, message_text, words=words) or StoreError(message_text)
 
 
 def _by_grpc(error: Any, doing: str) -> QadaptError:
@@ -183,12 +202,6 @@ def _no_grpc(doing: str, words: str) -> UnreachableError:
     return UnreachableError(
         f"could not {doing}: {words}",
         hint="is the server up, and is ?grpc= its gRPC port (50051 by default)?",
-    )
-
-
-def _auth(message_text: str) -> AuthError:
-    return AuthError(
-        message_text, hint="give the key as WEAVIATE_API_KEY, QADAPT_API_KEY or ?key_env=NAME"
     )
 
 

@@ -1,8 +1,4 @@
-"""The steps in place: a setting of a running index, and a quantizer where there is none.
-
-{"op": "weaviate.put", "vector": "", "set": {"rq": {"enabled": true, "bits": 8, ...}},
- "codes": true}
-"""
+"""The steps in place: a setting of a running index, and a quantizer where there is none."""
 
 from __future__ import annotations
 
@@ -12,12 +8,12 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.model import Estimate, Step, Symbol
 from qadapt.stores.base import MappedQuantization
+from qadapt.stores.operations import Operation
 from qadapt.stores.weaviate import copy_switch, index_config, mapping
-from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW, Field
+from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW
+from qadapt.stores.weaviate.schema_update import Put
 from qadapt.stores.weaviate.snapshot import Snapshot
 from qadapt.stores.weaviate.version import ServerVersion
-
-PUT = "weaviate.put"
 
 # Numbers (rows times dimensions) that PQ trained and coded in a second, on 2 cores: 5,183 rows of
 # 384 dimensions took 6 to 8 seconds.
@@ -52,34 +48,20 @@ BY_COPY = "the way back is a copy and a switched alias, since Weaviate switches 
 IN_PLACE_WHY = "an hnsw index takes a quantizer while it runs; originals stay"
 
 
-def settings_step(field: Field, explicit: Mapping[str, Any]) -> Step:
+def settings_step(snapshot: Snapshot, vector: str, explicit: Mapping[str, Any]) -> Step:
     """Settings that a running index takes over."""
+    field = snapshot.layout.field(vector)
     changed = index_config.differences(field.config, explicit)
-    former: dict[str, Any] = {}
-    for name, (there, _) in changed.items():
-        *path, last = name.split(".")
-        place = former
-        for part in path:
-            place = place.setdefault(part, {})
-        place[last] = there
     reported = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
+    operation = Put(field.name, dict(explicit), codes=False)
+    former = operation.reverse(snapshot)
     return Step(
         Symbol.IN_PLACE,
         f"set {reported}",
         "a running index takes it over; it is a setting of the collection, for all who search it",
-        request(field.name, explicit, codes=False),
-        request(field.name, former, codes=False),
+        operation.to_request(),
+        None if former is None else former.to_request(),
     )
-
-
-def request(vector: str, config: Mapping[str, Any], *, codes: bool) -> dict[str, Any]:
-    """The request that sends a schema.
-
-    Args:
-        config: what is set of ``vectorIndexConfig``.
-        codes: whether codes are waited for.
-    """
-    return {"op": PUT, "vector": vector, "set": dict(config), "codes": codes}
 
 
 def put_step(
@@ -114,7 +96,7 @@ def codes_step(
     action: str,
     reason: str,
     config: Mapping[str, Any],
-    reverse: Mapping[str, Any] | None,
+    reverse: Operation | None,
 ) -> Step:
     """A step that sends the schema and waits for codes."""
     field = snapshot.layout.field(vector)
@@ -145,8 +127,8 @@ def codes_step(
         Symbol.BLOCKING if name == "pq" else Symbol.BACKGROUND,
         action,
         reason,
-        request(vector, config, codes=True),
-        reverse,
+        Put(vector, dict(config), codes=True).to_request(),
+        None if reverse is None else reverse.to_request(),
         Estimate(
             codes_ram=codes,
             codes_disk=codes,
@@ -178,9 +160,9 @@ def refuse_few_rows(snapshot: Snapshot, name: str, block: Mapping[str, Any]) -> 
 
 def undone_by(
     snapshot: Snapshot, vector: str, server_version: ServerVersion, taken: Collection[str]
-) -> tuple[dict[str, Any] | None, str]:
+) -> tuple[Operation | None, str]:
     """The reverse of a quantizer, and what it says of the way back; None where there is none."""
     layout = snapshot.layout
     if copy_switch.problem(snapshot, server_version) is not None:
         return None, NO_WAY_BACK
-    return copy_switch.request(snapshot, vector, layout.field(vector).native, taken), BY_COPY
+    return copy_switch.planned(snapshot, vector, layout.field(vector).native, taken), BY_COPY

@@ -29,6 +29,8 @@ PROFILE = StoreProfile(
         ports={"http": 8080, "https": 443},
         key_variables=("WEAVIATE_API_KEY",),
         connection_options=("grpc",),
+        advice="give the REST port, and the gRPC port as an option: "
+        "weaviate+http://localhost:8080?grpc=50051",
     ),
     rules=capabilities.RULES,
     mapping=mapping.to_native,

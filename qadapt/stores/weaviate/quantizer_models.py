@@ -1,4 +1,4 @@
-"""Weaviate's quantizers, read in ``compressionhelpers`` of the server's source (1.39)."""
+"""Models of Weaviate's quantizers, from ``compressionhelpers`` in the server's source (1.39)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from qadapt.quantizers.models import QuantizerModels, segments_of
 from qadapt.quantizers.rotation import blocked
 from qadapt.stores.weaviate import native_rescore
 
-QUERY_STEPS = 31  # of the 5-bit queries that 1-bit codes are compared with
-CLIPS = (0.6, 0.7, 0.8, 0.9)  # ranges that 4-bit codes are tried with, beside the whole one
+QUERY_STEPS = 31  # of 5-bit queries for 1-bit codes
+CLIPS = (0.6, 0.7, 0.8, 0.9)  # shares of the full range to try for 4-bit codes
 LEAST_BITS = 256
 
 
 class _Rotated(Model):
-    """Rotated to a multiple of 64 dimensions."""
+    """Rotates rows, padded to a multiple of 64 dimensions."""
 
     def __init__(self, metric: Metric, dim: int, *, least: int = 64) -> None:
         super().__init__(metric)
@@ -40,14 +40,14 @@ class _Rotated(Model):
 
 
 class Rotational8(_Rotated):
-    """RQ of 8 bits: each vector over its own range, queries too."""
+    """8-bit RQ: each vector has its own range, queries too."""
 
     def _values(self, spun: Floats) -> Floats:
         return _own_range(spun, 255)
 
 
 class Rotational4(_Rotated):
-    """RQ of 4 bits against queries of 8: the best of five ranges, scaled back by least squares."""
+    """4-bit RQ with 8-bit queries: the best of five ranges, rescaled by least squares."""
 
     def _values(self, spun: Floats) -> Floats:
         best, score = spun, np.full((len(spun), 1), -np.inf, dtype=np.float32)
@@ -65,7 +65,7 @@ class Rotational4(_Rotated):
 
 
 class Rotational1(_Rotated):
-    """RQ of 1 bit (RaBitQ) against queries of 5, rounded at random."""
+    """1-bit RQ (RaBitQ) with 5-bit queries, rounded stochastically."""
 
     def __init__(self, metric: Metric, dim: int) -> None:
         super().__init__(metric, dim, least=LEAST_BITS)
@@ -84,7 +84,7 @@ class Rotational1(_Rotated):
 
 
 class Signs(Model):
-    """BQ: signs as they come, counted by Hamming distance whatever the metric."""
+    """BQ: sign bits compared by Hamming distance, for every metric."""
 
     def _rows(self, rows: Floats) -> Codes:
         return Codes((rows < 0).astype(np.float32))
@@ -94,7 +94,7 @@ class Signs(Model):
 
 
 class Scalar(Symmetric):
-    """SQ: 8 bits over one range for all dimensions, rounded down, queries too."""
+    """SQ: 8 bits over one range for all dimensions, rounded down; queries too."""
 
     def _fit(self, rows: Floats) -> None:
         self._low, self._high = rows.min(), rows.max()
@@ -107,7 +107,7 @@ class Scalar(Symmetric):
 
 
 class Product(Model):
-    """PQ: 256 centroids a segment; the query stays as it is."""
+    """PQ: 256 centroids per segment; queries are not quantized."""
 
     def __init__(self, metric: Metric, dim: int, segments: int, centroids: int = 256) -> None:
         super().__init__(metric)
@@ -134,7 +134,7 @@ def _linear(x: Floats, low: Floats, high: Floats, steps: int) -> Floats:
 
 
 class WeaviateQuantizers(QuantizerModels):
-    """Of the server, by any index."""
+    """Quantizers of the server, for every index type."""
 
     checks_file = Path(__file__).with_name("quantizer_checks.json")
 
@@ -161,7 +161,7 @@ class WeaviateQuantizers(QuantizerModels):
         k: int,
         rescore: Rescore | None,
     ) -> tuple[int, Rescore | None]:
-        """The server's own rule decides, from the number of results that it is asked for."""
+        """The server decides by its own rule, from the number of requested results."""
         index = str(native.get("vectorIndexType", "hnsw"))
         config = native.get("vectorIndexConfig") or {}
         rule = native_rescore.of({"vectorIndexType": index, "vectorIndexConfig": config})

@@ -29,7 +29,7 @@ def count(connection: Connection, layout: Layout, tenants: Sequence[str], filter
     return sum(
         len(keys)
         for tenant in tenants
-        for keys in rows.matching(connection, layout, tenant, filter)
+        for keys in rows.matching(connection, rows.Selection(layout, tenant), filter)
     )
 
 

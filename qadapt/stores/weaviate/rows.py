@@ -6,7 +6,9 @@ the ids that match are asked for first.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy.typing as npt
 
 from qadapt.errors import InputError, SpecError
 from qadapt.model import Batch, Id, RaggedArray
+from qadapt.stores.base import PAGE
 from qadapt.stores.weaviate import filters, ids, multivectors
 from qadapt.stores.weaviate import payload as weaviate_payload
 from qadapt.stores.weaviate.connection import Connection, proto
@@ -25,6 +28,30 @@ IDS = 1_000
 MANY = 32
 # QUERY_MAXIMUM_RESULTS of a server that does not set it.
 WINDOW = 10_000
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows of one tenant, and what is read of them.
+
+    Attributes:
+        tenant: empty where the collection has none.
+        vectors: to bring, by name.
+        payload: whether properties are brought.
+    """
+
+    layout: Layout
+    tenant: str
+    vectors: Mapping[str, Field] = dataclasses.field(default_factory=dict)
+    payload: bool = False
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Ids behind ``behind`` up to and with ``last``; None for no limit."""
+
+    behind: str | None = None
+    last: str | None = None
 
 
 def fetch(
@@ -64,7 +91,9 @@ def _by_ids(
         for start in range(0, len(known), step)
     ]
     requests = [
-        _request(layout, tenant, wanted, payload, len(part), filters=filters.by_ids(part))
+        _request(
+            Selection(layout, tenant, wanted, payload), len(part), filters=filters.by_ids(part)
+        )
         for tenant, part in places
     ]
     found: dict[str, Any] = {}
@@ -83,48 +112,40 @@ def _by_ids(
 
 def read(
     connection: Connection,
-    layout: Layout,
-    tenant: str,
-    wanted: Mapping[str, Field],
-    payload: bool,
-    filter: Any,
-    page: int,
-    behind: str | None = None,
-    last: str | None = None,
+    selection: Selection,
+    filter: Any = None,
+    page: int = PAGE,
+    bounds: Bounds | None = None,
 ) -> Iterator[Batch]:
     """Rows in pages, in the order of their ids.
 
     Args:
-        behind: only rows behind this id.
-        last: only rows up to this id.
+        filter: the server's own; None for all rows.
     """
+    bounds = bounds or Bounds()
     if filter is None:
-        yield from _by_cursor(connection, layout, tenant, wanted, payload, page, behind, last)
+        yield from _by_cursor(connection, selection, page, bounds)
         return
-    for keys in matching(connection, layout, tenant, filter, behind, last):
+    wanted, payload = selection.vectors, selection.payload
+    for keys in matching(connection, selection, filter, bounds):
         for start in range(0, len(keys), page):
             part = keys[start : start + page]
             if wanted or payload:
-                yield fetch(connection, layout, [tenant], part, wanted, payload)
+                where = [selection.tenant]
+                yield fetch(connection, selection.layout, where, part, wanted, payload)
             else:
                 yield Batch(part)
 
 
 def _by_cursor(
-    connection: Connection,
-    layout: Layout,
-    tenant: str,
-    wanted: Mapping[str, Field],
-    payload: bool,
-    page: int,
-    behind: str | None,
-    last: str | None,
+    connection: Connection, selection: Selection, page: int, bounds: Bounds
 ) -> Iterator[Batch]:
+    last = bounds.last
     waiting: list[Batch] = []
-    for rows in raw_pages(connection, layout, tenant, wanted, page, behind, payload=payload):
+    for rows in raw_pages(connection, selection, page, bounds.behind):
         inside = [row for row in rows if last is None or row.metadata.id <= last]
         if inside:
-            waiting.append(_batch(layout, inside, wanted, payload))
+            waiting.append(_batch(selection.layout, inside, selection.vectors, selection.payload))
         held = sum(map(len, waiting))
         if held >= page:
             whole = Batch.concat(waiting)
@@ -137,14 +158,7 @@ def _by_cursor(
 
 
 def raw_pages(
-    connection: Connection,
-    layout: Layout,
-    tenant: str,
-    wanted: Mapping[str, Field],
-    page: int,
-    behind: str | None = None,
-    *,
-    payload: bool = False,
+    connection: Connection, selection: Selection, page: int, behind: str | None = None
 ) -> Iterator[Sequence[Any]]:
     """The server's own rows in the order of their ids, by its cursor; never an empty page.
 
@@ -152,12 +166,13 @@ def raw_pages(
         page: rows at most; fewer where vectors or payloads are large.
         behind: only rows behind this id.
     """
-    step = _fitting(wanted, min(page, WINDOW))
+    step = _fitting(selection.vectors, min(page, WINDOW))
+    doing = f"read {selection.layout.name!r}"
     while True:
         # A page without `after` begins with the first id too.
-        request = _request(layout, tenant, wanted, payload, step, after=behind or "")
+        request = _request(selection, step, after=behind or "")
         try:
-            rows = connection.ask("Search", request, doing=f"read {layout.name!r}").results
+            rows = connection.ask("Search", request, doing=doing).results
         except TooLargeError:  # large payloads
             if step == 1:
                 raise
@@ -171,22 +186,19 @@ def raw_pages(
 
 
 def matching(
-    connection: Connection,
-    layout: Layout,
-    tenant: str,
-    filter: Any,
-    behind: str | None = None,
-    last: str | None = None,
+    connection: Connection, selection: Selection, filter: Any, bounds: Bounds | None = None
 ) -> Iterator[list[str]]:
     """The ids that match, sorted, in large windows: for each the server sorts all of them."""
-    doing = f"read {layout.name!r}"
+    doing = f"read {selection.layout.name!r}"
+    keys_alone = Selection(selection.layout, selection.tenant)
+    behind, last = (bounds.behind, bounds.last) if bounds else (None, None)
     while True:
         # Beside another filter, always: a range that stands alone is cut off at the limit before
         # it is sorted, and rows would be missing (run on 1.39.0).
         place = filters.behind(behind) if behind is not None else filters.from_the_first()
         end = filters.up_to(last) if last is not None else None
         both = filters.both(filter, place, end)
-        request = _request(layout, tenant, {}, False, WINDOW, filters=both)
+        request = _request(keys_alone, WINDOW, filters=both)
         request.sort_by.add(ascending=True, path=["_id"])
         keys = [row.metadata.id for row in connection.ask("Search", request, doing=doing).results]
         if keys:
@@ -200,7 +212,7 @@ def ends(connection: Connection, layout: Layout, tenant: str) -> tuple[str, str]
     """The first and the last id; None for no rows."""
     found = []
     for ascending in (True, False):
-        request = _request(layout, tenant, {}, False, 1)
+        request = _request(Selection(layout, tenant), 1)
         request.sort_by.add(ascending=ascending, path=["_id"])
         answer = connection.ask("Search", request, doing=f"read {layout.name!r}")
         found += [row.metadata.id for row in answer.results]
@@ -215,23 +227,16 @@ def _fitting(wanted: Mapping[str, Field], rows: int) -> int:
     return max(1, min(rows, PAGE_BYTES // each))
 
 
-def _request(
-    layout: Layout,
-    tenant: str,
-    wanted: Mapping[str, Field],
-    payload: bool,
-    limit: int,
-    **more: Any,
-) -> Any:
+def _request(selection: Selection, limit: int, **more: Any) -> Any:
     messages = proto().search_get_pb2
-    named = [field.target for field in wanted.values() if field.target is not None]
-    unnamed = any(field.target is None for field in wanted.values())
+    named = [each.target for each in selection.vectors.values() if each.target is not None]
+    unnamed = any(each.target is None for each in selection.vectors.values())
     return messages.SearchRequest(
-        collection=layout.real,
-        tenant=tenant,
+        collection=selection.layout.real,
+        tenant=selection.tenant,
         limit=limit,
         metadata=messages.MetadataRequest(uuid=True, vector=unnamed, vectors=named),
-        properties=_properties(layout, payload),
+        properties=_properties(selection.layout, selection.payload),
         uses_123_api=True,
         uses_125_api=True,
         uses_127_api=True,
@@ -297,7 +302,7 @@ def first(
     connection: Connection, layout: Layout, tenant: str, wanted: Mapping[str, Field], count: int
 ) -> Sequence[Any]:
     """The server's own first rows, with some vectors."""
-    request = _request(layout, tenant, wanted, False, count)
+    request = _request(Selection(layout, tenant, wanted), count)
     found: Sequence[Any] = connection.ask(
         "Search", request, doing=f"read a row of {layout.name!r}"
     ).results
@@ -306,8 +311,8 @@ def first(
 
 def dim_of(connection: Connection, layout: Layout, tenant: str, key: str, field: Field) -> int:
     """The dimension of a vector in one row; 0 where the row or its vector is not there."""
-    wanted = {field.name: field}
-    request = _request(layout, tenant, wanted, False, 1, filters=filters.by_ids([key]))
+    selection = Selection(layout, tenant, {field.name: field})
+    request = _request(selection, 1, filters=filters.by_ids([key]))
     answer = connection.ask("Search", request, doing=f"read a row of {layout.name!r}")
     return max((dim_in(row, field) for row in answer.results), default=0)
 

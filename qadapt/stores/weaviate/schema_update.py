@@ -1,99 +1,171 @@
 """Sending a schema, and waiting for what the shards say.
 
 Reads what is and does what is missing, so it may be done again after it was cut off anywhere.
+
+    {"op": "weaviate.put", "vector": "", "set": {"rq": {"enabled": true, "bits": 8, ...}},
+     "codes": true}
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from qadapt.errors import PlanStaleError, StoreError, StoreTimeoutError
 from qadapt.model import State
 from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.operations import Execution, Operation
+from qadapt.stores.polling import Streak, Wait, poll
 from qadapt.stores.weaviate import dimensions as weaviate_dimensions
-from qadapt.stores.weaviate import index_config, schema
+from qadapt.stores.weaviate import index_config, partitions, schema
 from qadapt.stores.weaviate import snapshot as weaviate_snapshot
 from qadapt.stores.weaviate.connection import Connection
-from qadapt.stores.weaviate.dimensions import Dimensions
 from qadapt.stores.weaviate.errors import CompressingError
 from qadapt.stores.weaviate.schema import Field
 from qadapt.stores.weaviate.schema_claim import claimed
+from qadapt.stores.weaviate.snapshot import Snapshot
 from qadapt.stores.weaviate.status import READONLY
 
-PAUSE = 0.25  # seconds between two looks
+if TYPE_CHECKING:
+    from qadapt.stores.weaviate.store import WeaviateStore
+
+LONGEST = 1.0  # seconds between two looks
 CALM = 4  # looks in a row that must say the same where nothing more can be seen
 # Seconds after which a shard that is ready and has no codes will not get any: on 1.39.0 training
 # began at once, and with ASYNC_INDEXING within 2 seconds.
 GRACE = 10.0
 
 
-def put(
-    connection: Connection,
-    name: str,
-    vector: str,
-    config: Mapping[str, Any],
-    codes: bool,
-    progress: OnProgress,
-    end: float,
-    dimensions: Dimensions,
-) -> None:
-    """Send the schema where it differs, or where it must be sent again; wait for the codes.
+@dataclass(frozen=True)
+class Put(Operation):
+    """Sends the schema where it differs, or where it must be sent again, and waits for codes.
 
-    Args:
+    Attributes:
         config: fields of ``vectorIndexConfig`` as they are to be; empty to send what is there.
         codes: wait until shards hold codes, or until it is plain that they will not.
-        end: on the clock of ``time.monotonic``.
-        dimensions: what is remembered of earlier looks.
+    """
+
+    op: ClassVar[str] = "weaviate.put"
+    keys: ClassVar[Mapping[str, str]] = {"config": "set"}
+
+    vector: str
+    config: Mapping[str, Any]
+    codes: bool
+
+    def run(self, at: Execution[WeaviateStore]) -> None:
+        put(at, partitions.split(at.collection)[0], self)
+
+    def reverse(self, snapshot: Snapshot) -> Put | None:
+        """The settings that are there; None for a quantizer, which is never switched off."""
+        if self.codes:
+            return None
+        changed = index_config.differences(snapshot.layout.field(self.vector).config, self.config)
+        former: dict[str, Any] = {}
+        for name, (there, _) in changed.items():
+            *path, last = name.split(".")
+            place = former
+            for part in path:
+                place = place.setdefault(part, {})
+            place[last] = there
+        return Put(self.vector, former, codes=False)
+
+
+def put(at: Execution[WeaviateStore], name: str, wanted: Put) -> None:
+    """Carry out ``Put`` on a collection.
 
     Raises:
         StoreError: the server refused, or its schema says what its index does not do.
         PlanStaleError: another client switched on another quantizer; it stays.
         StoreTimeoutError
     """
-    sent: float | None = None
-    stopped: float | None = None
-    calm = 0
-    most = weaviate_dimensions.SOME
-    while True:
+    sender = _Sender(at, name, wanted)
+    poll(
+        sender.look,
+        sender.done,
+        lambda snapshot: Progress(
+            "waiting for the shards", snapshot.status(wanted.vector).progress or 0, 1, "share"
+        ),
+        sender.late,
+        Wait(at.progress, at.deadline, longest=LONGEST),
+    )
+
+
+class _Sender:
+    """Looks at a collection, and sends the schema where it differs or must be sent again."""
+
+    def __init__(self, at: Execution[WeaviateStore], name: str, wanted: Put) -> None:
+        self._at, self._name, self._wanted = at, name, wanted
+        self._most = weaviate_dimensions.SOME
+        self._sent: float | None = None
+        self._stopped: float | None = None
+        self._calm = Streak(CALM)
+
+    def look(self) -> Snapshot:
+        snapshot = self._snapshot()
+        if self._to_send(snapshot):
+            real, progress = snapshot.layout.real, self._at.progress
+            _send(self._at.store.connection, real, self._wanted, progress)
+            self._sent, self._calm = time.monotonic(), Streak(CALM)
+            snapshot = self._snapshot()
+        return snapshot
+
+    def _snapshot(self) -> Snapshot:
+        store = self._at.store
+        dimensions, most = store.dimensions, self._most
         snapshot = weaviate_snapshot.take_snapshot(
-            connection, name, dimensions=dimensions, most=most
+            store.connection, self._name, dimensions=dimensions, most=most
         )
-        most = (
-            weaviate_dimensions.FEW
-        )  # what was found is remembered; the rest is not looked for again
-        field = snapshot.layout.field(vector)
-        status = snapshot.status(vector)
-        now = time.monotonic()
-        readonly = any(each.state == READONLY for each in snapshot.shards or ())
-        stopped = _reported(stopped, readonly, now, progress)
-        differs = index_config.differences(field.config, config)
-        _refuse_other_quantizer(name, field, config)
-        wanted = codes and index_config.quantizer(field.native) is not None
-        if not readonly and (differs or (sent is None and wanted and _startable(status.state))):
-            _send(connection, snapshot.layout.real, field.name, config, progress)
-            sent, calm = time.monotonic(), 0
-            continue
-        if not differs and not wanted:
-            return
-        settled = not differs and not readonly
-        if settled and status.state is State.ACTIVE:
-            return
-        calm = calm + 1 if settled and status.state is State.UNKNOWN else 0
-        late = sent is not None and now - sent > GRACE
-        if calm >= CALM or (settled and late and status.state is State.IGNORED):
-            # What it is, the one who waits for the whole change is told with the rule.
-            return
-        if now >= end:
-            raise StoreTimeoutError(
-                f"{name!r} is not done in time: {status.reason or status.state}",
-                hint="the server goes on by itself; apply again waits for the rest. A shard that "
-                "stays READONLY was set so by hand, or its disk is full",
-            )
-        progress(Progress("waiting for the shards", status.progress or 0, 1, "share"))
-        time.sleep(PAUSE)
+        # What was found is remembered; the rest is not looked for again.
+        self._most = weaviate_dimensions.FEW
+        field = snapshot.layout.field(self._wanted.vector)
+        _refuse_other_quantizer(self._name, field, self._wanted.config)
+        self._stopped = _reported(
+            self._stopped, _readonly(snapshot), time.monotonic(), self._at.progress
+        )
+        return snapshot
+
+    def _differs(self, snapshot: Snapshot) -> bool:
+        field = snapshot.layout.field(self._wanted.vector)
+        return bool(index_config.differences(field.config, self._wanted.config))
+
+    def _trained(self, snapshot: Snapshot) -> bool:
+        """Whether there are codes to wait for."""
+        native = snapshot.layout.field(self._wanted.vector).native
+        return self._wanted.codes and index_config.quantizer(native) is not None
+
+    def _to_send(self, snapshot: Snapshot) -> bool:
+        if _readonly(snapshot):
+            return False
+        start = self._sent is None and _startable(snapshot.status(self._wanted.vector).state)
+        return self._differs(snapshot) or (start and self._trained(snapshot))
+
+    def done(self, snapshot: Snapshot) -> bool:
+        differs = self._differs(snapshot)
+        if not differs and not self._trained(snapshot):
+            return True
+        state = snapshot.status(self._wanted.vector).state
+        settled = not differs and not _readonly(snapshot)
+        if settled and state is State.ACTIVE:
+            return True
+        late = self._sent is not None and time.monotonic() - self._sent > GRACE
+        calm = self._calm(settled and state is State.UNKNOWN)
+        # What it is, the one who waits for the whole change is told with the rule.
+        return calm or (settled and late and state is State.IGNORED)
+
+    def late(self, snapshot: Snapshot) -> StoreTimeoutError:
+        status = snapshot.status(self._wanted.vector)
+        return StoreTimeoutError(
+            f"{self._name!r} is not done in time: {status.reason or status.state}",
+            hint="the server goes on by itself; apply again waits for the rest. A shard that "
+            "stays READONLY was set so by hand, or its disk is full",
+        )
+
+
+def _readonly(snapshot: Snapshot) -> bool:
+    return any(each.state == READONLY for each in snapshot.shards or ())
 
 
 def _startable(state: State) -> bool:
@@ -130,13 +202,11 @@ def _refuse_other_quantizer(name: str, field: Field, config: Mapping[str, Any]) 
         )
 
 
-def _send(
-    connection: Connection, real: str, vector: str, config: Mapping[str, Any], progress: OnProgress
-) -> None:
+def _send(connection: Connection, real: str, wanted: Put, progress: OnProgress) -> None:
     """PUT the schema with some fields of one vector changed, all else as it is just then."""
     with claimed(connection, real, progress):
         layout = schema.describe(connection, real)
-        field = layout.field(vector)
+        field, config = layout.field(wanted.vector), wanted.config
         _refuse_other_quantizer(real, field, config)
         changed = schema.with_config(
             layout.raw, field.target, index_config.merged(field.config, config)

@@ -19,13 +19,13 @@ from qadapt.errors import DimensionError, SpecError, StoreError, UnsupportedErro
 from qadapt.model import Batch, Hits, Id, Metric, SearchProvenance, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores import brute_force
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.weaviate import index_config, native_rescore
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.query_message import query_message
 from qadapt.stores.weaviate.schema import Field, Layout
 
-OPTIONS = ("ignore_quantization",)
+OPTIONS: tuple[str, ...] = ()
 MOST = 10_000
 PROFILE_SINCE = "1.36.9"
 HFRESH_ANY_LIMIT = "1.40"
@@ -37,7 +37,9 @@ NOT_IN_USE = "its codes are not in use: Weaviate searched the floats (`qadapt in
 BELIEVED = "as configured: this version has no profile of a query that tells who rescored"
 
 
-def check(search: Search, field: Field, queries: npt.NDArray[np.float32], version: str) -> None:
+def check(
+    search: SearchRequest, field: Field, queries: npt.NDArray[np.float32], version: str
+) -> None:
     """Refuse what the server would answer with nothing, or not at all.
 
     Raises:
@@ -57,7 +59,7 @@ def check(search: Search, field: Field, queries: npt.NDArray[np.float32], versio
         _check_hfresh(search, field)
 
 
-def _check_hfresh(search: Search, field: Field) -> None:
+def _check_hfresh(search: SearchRequest, field: Field) -> None:
     if dict(field.config.get("rq") or {}).get("rescoreLimit") == 0:
         raise UnsupportedError(
             "hfresh with rescoreLimit 0: the server takes it, and each search of it fails there",
@@ -71,7 +73,7 @@ def _check_hfresh(search: Search, field: Field) -> None:
         )
 
 
-def limit(search: Search, field: Field) -> tuple[int, tuple[str, ...]]:
+def limit(search: SearchRequest, field: Field) -> tuple[int, tuple[str, ...]]:
     """How many results are asked for, and what a reader must know of it."""
     if (
         search.rescore is None
@@ -93,7 +95,7 @@ def run(
     tenant: str,
     field: Field,
     queries: npt.NDArray[np.float32],
-    search: Search,
+    search: SearchRequest,
     filter: Any,
 ) -> Hits:
     """Search each query, several at once."""
@@ -166,7 +168,7 @@ def _row(answer: Any, metric: Metric, layout: Layout, k: int) -> list[tuple[Id, 
 
 
 def how(
-    search: Search, field: Field, count: int, seen: bool | None, notes: tuple[str, ...] = ()
+    search: SearchRequest, field: Field, count: int, seen: bool | None, notes: tuple[str, ...] = ()
 ) -> SearchProvenance:
     """Who searched and who rescored.
 

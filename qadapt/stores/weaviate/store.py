@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,25 +20,27 @@ from qadapt.model import (
     Metric,
     Quantization,
     Rescore,
-    Step,
     Vector,
     vector_norms,
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
 from qadapt.stores.base import (
-    PAGE,
+    ALL_ROWS,
     MappedQuantization,
     OnProgress,
     PayloadFidelity,
+    ReadRequest,
     RowConstraints,
     ScanRange,
-    Search,
+    SearchRequest,
     require_supported,
     silent,
 )
+from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_strategy
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
+from qadapt.stores.snapshots import SnapshotCache
 from qadapt.stores.weaviate import (
     aliases,
     changes,
@@ -78,9 +79,8 @@ FRESH = 10.0  # seconds that a search believes a schema which others may change
 
 @dataclass(frozen=True)
 class _Read:
-    """A schema that was read: when, and how many rows for the dimensions it does not hold."""
+    """A schema, and how many rows were read for the dimensions it does not hold."""
 
-    at: float
     layout: Layout
     most: int
 
@@ -94,13 +94,14 @@ class WeaviateStore(ClientStore[Connection]):
     """
 
     profile = PROFILE
+    operations = changes.OPERATIONS
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
         super().__init__(address, connection, disabled=disabled)
-        self._layouts: dict[str, _Read] = {}
-        self._dimensions = Dimensions()
+        self.snapshots: SnapshotCache[_Read] = SnapshotCache()
+        self.dimensions = Dimensions()
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> WeaviateStore:
@@ -157,7 +158,7 @@ class WeaviateStore(ClientStore[Connection]):
         mapped = {name: self._mapped(each, vectors[name]) for name, each in wanted.items()}
         if collection in self.collections():
             raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
-        self._forget()
+        self.snapshots.forget()
         collections.create(
             self.connection, collection, vectors, mapped, self._server_version, collection_schema
         )
@@ -167,7 +168,7 @@ class WeaviateStore(ClientStore[Connection]):
     def drop(self, collection: str) -> None:
         """Delete a collection, or one tenant of it."""
         name, tenant = partitions.split(collection)
-        self._forget()
+        self.snapshots.forget()
         layout = self._layout(collection)
         if tenant is None:
             collections.drop(self.connection, name)
@@ -178,19 +179,23 @@ class WeaviateStore(ClientStore[Connection]):
             path = f"/v1/schema/{quote(layout.real)}/tenants"
             doing = f"delete the tenant {tenant!r} of {name!r}"
             self.connection.rest("DELETE", path, [tenant], doing=doing)
-        self._forget()
+        self.snapshots.forget()
 
     def info(self, collection: str) -> CollectionInfo:
-        return weaviate_snapshot.collection_info(
-            collection, self.server(), self._snapshot(collection)
+        return self.inspect(collection).info
+
+    def inspect(self, collection: str) -> Inspection:
+        snapshot = self._snapshot(collection)
+        return Inspection(
+            weaviate_snapshot.collection_info(collection, self.server(), snapshot), snapshot
         )
 
     def _snapshot(self, collection: str) -> weaviate_snapshot.Snapshot:
         name, tenant = partitions.split(collection)
-        self._forget()
+        self.snapshots.forget()
         self._layout(collection)
         return weaviate_snapshot.take_snapshot(
-            self.connection, name, tenant, dimensions=self._dimensions
+            self.connection, name, tenant, dimensions=self.dimensions
         )
 
     def _layout(
@@ -202,8 +207,8 @@ class WeaviateStore(ClientStore[Connection]):
             vectors: those whose dimensions matter, for which more rows are read; None for all.
         """
         name, tenant = partitions.split(collection)
-        known = self._layouts.get(collection)
-        if known is not None and not fresh and time.monotonic() - known.at < FRESH:
+        known = self.snapshots.get(collection, FRESH)
+        if known is not None and not fresh:
             enough = known.most == dimensions.SOME or not _lacking(known.layout, vectors)
             if enough:
                 return known.layout
@@ -214,11 +219,11 @@ class WeaviateStore(ClientStore[Connection]):
         most = dimensions.FEW
         if layout.unknown_dimensions:
             places = partitions.to_read(self.connection, layout, tenant)
-            layout, _ = self._dimensions.complete(self.connection, layout, places, most)
+            layout, _ = self.dimensions.complete(self.connection, layout, places, most)
             if _lacking(layout, vectors):
                 most = dimensions.SOME
-                layout, _ = self._dimensions.complete(self.connection, layout, places, most)
-        self._layouts[collection] = _Read(time.monotonic(), layout, most)
+                layout, _ = self.dimensions.complete(self.connection, layout, places, most)
+        self.snapshots.put(collection, _Read(layout, most))
         return layout
 
     def measure_dimensions(
@@ -229,13 +234,14 @@ class WeaviateStore(ClientStore[Connection]):
         if not layout.unknown_dimensions:
             return {}
         known = partitions.to_read(self.connection, layout, tenant)
-        layout, seen = self._dimensions.complete(self.connection, layout, known, None, progress)
+        layout, seen = self.dimensions.complete(self.connection, layout, known, None, progress)
         return {
             name: seen.rows_read for name in layout.vectors if name in layout.unknown_dimensions
         }
 
-    def _forget(self) -> None:
-        self._layouts.clear()
+    def forget(self, collection: str) -> None:
+        """Of all collections: a name may be an alias or a tenant of the one that changes."""
+        self.snapshots.forget()
 
     # -- rows --------------------------------------------------------------------------------
 
@@ -290,19 +296,13 @@ class WeaviateStore(ClientStore[Connection]):
     def read(
         self,
         collection: str,
-        *,
-        vectors: Sequence[str] | None = None,
-        payload: bool = True,
-        filter: Any = None,
-        page: int = PAGE,
-        scan_range: ScanRange | None = None,
-        after: Id | None = None,
+        request: ReadRequest = ALL_ROWS,
     ) -> Iterator[Batch]:
-        size = checks.page(page)
-        layout = self._layout(collection, vectors=vectors)
-        message = to_message(filter, layout, self.connection.version)
-        wanted = _wanted(layout, vectors)
-        scan_range = scan_range or {}
+        size = checks.page(request.page)
+        layout = self._layout(collection, vectors=request.vectors)
+        message = to_message(request.filter, layout, self.connection.version)
+        wanted = _wanted(layout, request.vectors)
+        scan_range, after = request.scan_range or {}, request.after
         behind, last = scan_range.get("behind"), scan_range.get("last")
         places = (
             [scan_range["tenant"]] if "tenant" in scan_range else self._read(collection, layout)
@@ -318,11 +318,9 @@ class WeaviateStore(ClientStore[Connection]):
                 )
             behind = key if behind is None else max(behind, key)
         for tenant in places:
-            yield from rows.read(
-                *(self.connection, layout, tenant, wanted, payload, message, size),
-                behind=behind,
-                last=last,
-            )
+            selection = rows.Selection(layout, tenant, wanted, request.payload)
+            bounds = rows.Bounds(behind, last)
+            yield from rows.read(self.connection, selection, message, size, bounds)
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         """Ranges of ids, or tenants where none is named: ``{"behind": ID, "last": ID}``,
@@ -377,7 +375,7 @@ class WeaviateStore(ClientStore[Connection]):
 
     def create_partitions(self, collection: str, names: Sequence[str]) -> None:
         partitions.create(self.connection, self._layout(collection), names)
-        self._forget()
+        self.snapshots.forget()
 
     def row_constraints(
         self, vectors: Collection[str], collection_schema: CollectionSchema
@@ -396,7 +394,7 @@ class WeaviateStore(ClientStore[Connection]):
 
     # -- searching ---------------------------------------------------------------------------
 
-    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+    def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
         layout = self._layout(collection, fresh=False, vectors=[search.vector])
         tenant = partitions.to_change(layout, partitions.split(collection)[1], "search")
         field = layout.field(search.vector)
@@ -407,9 +405,9 @@ class WeaviateStore(ClientStore[Connection]):
             array, "float32", cosine=cosine, normalizes_cosine=False
         )
         message = to_message(search.filter, layout, self.connection.version)
-        if search.exact or search.options.get("ignore_quantization"):
-            wanted = {search.vector: field}
-            pages = rows.read(self.connection, layout, tenant, wanted, False, message, PAGE)
+        if search.exact or search.ignore_quantization:
+            selection = rows.Selection(layout, tenant, {search.vector: field})
+            pages = rows.read(self.connection, selection, message)
             vector = Vector(array.shape[1], field.metric)
             hits = weaviate_search.exact(pages, search.vector, vector, array, search.k)
         else:
@@ -448,55 +446,15 @@ class WeaviateStore(ClientStore[Connection]):
         mapped = mapping.to_native(quantization, vector, self._server_version, current)
         return require_supported(mapped, quantization, self.name)
 
-    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        snapshot = self._snapshot(info.name)
-        field = snapshot.layout.field(vector)
-        mapped = self._mapped(quantization, field.vector, field.native)
-        return changes.steps(
-            snapshot, vector, mapped, quantization, self._server_version, self._taken()
-        )
-
-    def alias_steps(
-        self, info: CollectionInfo, vector: str, quantization: Quantization
-    ) -> list[Step]:
-        snapshot = self._snapshot(info.name)
-        field = snapshot.layout.field(vector)
-        mapped = self._mapped(quantization, field.vector, field.native)
-        return changes.alias_steps(
-            snapshot, vector, mapped, quantization, self._server_version, self._taken()
-        )
-
-    def vector_steps(
-        self, info: CollectionInfo, vector: str, quantization: Quantization
-    ) -> tuple[str, list[Step]]:
-        snapshot = self._snapshot(info.name)
-        field = snapshot.layout.field(vector)
-        mapped = self._mapped(quantization, field.vector, field.native)
-        return changes.vector_steps(snapshot, vector, mapped, quantization, self._server_version)
-
-    def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
-        snapshot = self._snapshot(info.name)
-        return changes.recreate_steps(snapshot, vector, wanted, self._server_version, self._taken())
-
-    def notes(self, info: CollectionInfo, vector: str, quantization: Quantization) -> Sequence[str]:
-        snapshot = self._snapshot(info.name)
-        field = snapshot.layout.field(vector)
-        mapped = self._mapped(quantization, field.vector, field.native)
-        return changes.notes(snapshot, vector, mapped, quantization)
-
-    def _taken(self) -> list[str]:
-        """Names that a copy cannot have."""
-        return self.collections()
-
-    def run(
-        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
-    ) -> None:
-        self._forget()
-        try:
-            name = partitions.split(collection)[0]
-            changes.run(self.connection, name, request, progress, timeout, self._dimensions)
-        finally:
-            self._forget()
+    def plan_change(self, request: ChangeRequest) -> ChangePlan:
+        check_strategy(self.name, request, "alias", "vector")
+        snapshot: weaviate_snapshot.Snapshot = request.inspection.native
+        mapped = None
+        if request.codes is not None:
+            field = snapshot.layout.field(request.vector)
+            mapped = self._mapped(request.codes, field.vector, field.native)
+        taken = self.collections()
+        return changes.plan_change(snapshot, request, mapped, self._server_version, taken)
 
     # -- aliases -----------------------------------------------------------------------------
 
@@ -505,11 +463,11 @@ class WeaviateStore(ClientStore[Connection]):
 
     def switch_alias(self, alias: str, collection: str) -> None:
         aliases.switch(self.connection, alias, collection)
-        self._forget()
+        self.snapshots.forget()
 
     def drop_alias(self, alias: str) -> None:
         aliases.drop(self.connection, alias)
-        self._forget()
+        self.snapshots.forget()
 
     # -- doctor ------------------------------------------------------------------------------
 

@@ -5,9 +5,7 @@ docs/engines/weaviate.md#quantizers
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from qadapt.model.capabilities import older
+from qadapt.stores.engine_version import EngineVersion
 
 SINCE_NAMED = "1.24"
 SINCE_TENANTS = "1.20"
@@ -31,19 +29,10 @@ SINCE_AGGREGATE = "1.29"
 SINCE_VECTORS = "1.29"
 
 
-@dataclass(frozen=True)
-class ServerVersion:
-    """What is asked; None is the newest version."""
+class ServerVersion(EngineVersion):
+    """A Weaviate server."""
 
-    version: str | None = None
-
-    def has(self, since: str) -> bool:
-        """Whether a server is not older."""
-        return self.version is None or not older(self.version, since)
-
-    @property
-    def words(self) -> str:
-        return f"Weaviate {self.version}" if self.version else "Weaviate"
+    product = "Weaviate"
 
 
 NEWEST = ServerVersion()

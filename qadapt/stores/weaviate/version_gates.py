@@ -22,12 +22,9 @@ def unsupported_index(index: str, vector: Vector, server_version: ServerVersion)
     if index not in INDEXES:
         return Match.unsupported(f"there is no index {index!r}", f"one of {', '.join(INDEXES)}")
     needs = {DYNAMIC: SINCE_DYNAMIC, HFRESH: SINCE_HFRESH}.get(index)
-    if needs is not None and not server_version.has(needs):
-        return Match.unsupported(
-            f"the index {index} needs Weaviate {needs}; this is {server_version.words}",
-            f"Weaviate {needs}",
-            BY_HNSW,
-        )
+    problem = server_version.lacks(f"the index {index} needs", needs)
+    if problem is not None:
+        return Match.unsupported(problem, f"Weaviate {needs}", BY_HNSW)
     if index == HFRESH and vector.metric is Metric.DOT:
         return Match.unsupported("the index hfresh has cosine and euclidean, not dot", BY_HNSW)
     return None
@@ -35,13 +32,10 @@ def unsupported_index(index: str, vector: Vector, server_version: ServerVersion)
 
 def too_old(what: str, needs: str, server_version: ServerVersion) -> Match | None:
     """What needs a newer server."""
-    if server_version.has(needs):
+    problem = server_version.lacks(f"{what} need", needs)
+    if problem is None:
         return None
-    return Match.unsupported(
-        f"{what} need Weaviate {needs}; this is {server_version.words}",
-        f"Weaviate {needs}",
-        ELSEWHERE,
-    )
+    return Match.unsupported(problem, f"Weaviate {needs}", ELSEWHERE)
 
 
 def unsupported(

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.model import Batch, Quantization, Rescore, State, Status, Step, Vector
-from qadapt.stores.base import OnProgress, Search, silent
+from qadapt.stores.base import OnProgress, SearchRequest, silent
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.qdrant.edge.store import EdgeStore
 
 REPO = Path(__file__).resolve().parents[3]
@@ -59,7 +60,7 @@ class Texts:
 
     def recall(self, store: EdgeStore, collection: str = "c", **search: Any) -> float:
         """recall@10 of a search of all queries."""
-        found = store.search(collection, self.queries, Search(k=K, **search)).ids
+        found = store.search(collection, self.queries, SearchRequest(k=K, **search)).ids
         same = [len(set(row) & set(true)) for row, true in zip(found, self.truth, strict=True)]
         return sum(same) / (K * len(same))
 
@@ -72,7 +73,11 @@ def fill(store: EdgeStore, batch: Batch, vectors: Mapping[str, Vector] | None = 
 
 def plan(store: EdgeStore, quantization: str | Quantization, vector: str = "") -> list[Step]:
     """Steps of the collection ``c``."""
-    return store.steps(store.info("c"), vector, Quantization.of(quantization))
+    return list(
+        store.plan_change(
+            ChangeRequest(store.inspect("c"), vector, Quantization.of(quantization))
+        ).steps
+    )
 
 
 def carry_out(store: EdgeStore, steps: list[Step], progress: OnProgress = silent) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch, Vector
 from qadapt.model.filters import AnyOf, Equals, OneOf, Range, matches, parse_filter
-from qadapt.stores.base import Search
+from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.qdrant.edge.store import EdgeStore
 
 PAYLOADS: list[dict[str, Any]] = [
@@ -42,9 +42,9 @@ def filled(store: EdgeStore) -> EdgeStore:
 
 def through(store: EdgeStore, filter: Any) -> list[Any]:
     """Rows that a read lets through; count and search must agree."""
-    read = [key for page in store.read("c", filter=filter) for key in page.ids]
+    read = [key for page in store.read("c", ReadRequest(filter=filter)) for key in page.ids]
     assert store.count("c", filter) == len(read)
-    hits = store.search("c", np.ones((1, 12), np.float32), Search(k=12, filter=filter))
+    hits = store.search("c", np.ones((1, 12), np.float32), SearchRequest(k=12, filter=filter))
     assert {key for key in hits.ids[0] if key is not None} == set(read)
     return read
 

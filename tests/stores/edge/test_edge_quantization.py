@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from edge_helpers import OFF, Texts, carry_out, evidence, fill, plan, state, status, take_back
 from embeddings import DIM
-from reference import binary_recall
+from reference import asymmetric, binary_recall, hamming, recall, rescored, top
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import (
@@ -28,8 +28,8 @@ from qadapt.stores.qdrant import mapping
 from qadapt.stores.qdrant.edge.capabilities import RULES
 from qadapt.stores.qdrant.edge.store import EdgeStore
 
-# Each with the most that a search by codes alone may find, and the least with rescoring; None for
-# what one-bit codes find in numpy.
+# Each with the most that a search by codes alone may find, and the least with rescoring: a share,
+# or what the codes of this function find in numpy.
 KINDS = {
     "scalar:bits=7": (0.999, 0.999),
     "product:ratio=4": (0.999, 0.999),
@@ -37,12 +37,12 @@ KINDS = {
     "product:ratio=16": (0.95, 0.99),
     "product:ratio=32": (0.9, 0.96),
     "product:ratio=64": (0.8, 0.88),
-    "binary": (0.7, None),
-    "binary:bits=1.5": (0.75, None),
-    "binary:bits=2": (0.8, None),
-    "binary:query_bits=4": (0.85, 0.9),
-    "binary:query_bits=8": (0.85, 0.9),
-    "rotational:bits=1": (0.85, 0.9),
+    "binary": (0.7, hamming),
+    "binary:bits=1.5": (0.75, hamming),
+    "binary:bits=2": (0.8, hamming),
+    "binary:query_bits=4": (0.85, asymmetric),
+    "binary:query_bits=8": (0.85, asymmetric),
+    "rotational:bits=1": (0.85, hamming),
     "rotational:bits=1.5": (0.9, 0.95),
     "rotational:bits=2": (0.95, 0.98),
     "rotational:bits=4": (0.99, 0.999),
@@ -53,8 +53,7 @@ KINDS = {
 @pytest.mark.parametrize("asked", KINDS)
 def test_a_kind_is_built_seen_and_taken_back(store: EdgeStore, texts: Texts, asked: str) -> None:
     most, least = KINDS[asked]
-    if asked.startswith("product"):
-        texts = texts.first(600)  # k-means takes its time
+    texts = texts.first(600 if asked.startswith("product") else 1000)  # k-means takes its time
     count = len(texts.docs)
     fill(store, texts.batch)
     assert texts.recall(store) == 1
@@ -74,12 +73,12 @@ def test_a_kind_is_built_seen_and_taken_back(store: EdgeStore, texts: Texts, ask
     assert expected <= info.code_bytes <= expected + 4096
     assert plan(store, quantization) == []
 
-    one_bit, least_of_bits = (binary_recall(texts.docs, texts.queries, by) for by in (1, 4))
-    if least is None:
-        least = least_of_bits - 0.03
+    if callable(least):
+        exact = texts.queries @ texts.docs.T
+        least = recall(rescored(least(texts.docs, texts.queries), exact, 4), top(exact)) - 0.05
     coarse = texts.recall(store, rescore=OFF)
     if asked == "binary":
-        assert coarse == pytest.approx(one_bit, abs=0.02)
+        assert coarse == pytest.approx(binary_recall(texts.docs, texts.queries), abs=0.02)
     assert 0.3 < coarse <= most
     default = texts.recall(store)
     assert default == pytest.approx(coarse, abs=0.02)

@@ -20,7 +20,7 @@ from qadapt.errors import (
     ZeroVectorError,
 )
 from qadapt.model import Batch, Id, Vector
-from qadapt.stores.base import Search
+from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.qdrant.edge.store import EdgeStore
 
 RNG = np.random.default_rng(0)
@@ -38,11 +38,15 @@ def test_ten_thousand_rows_come_back_bit_for_bit(store: EdgeStore) -> None:
     fill(store, batch, {"": Vector(16, "euclidean")})  # type: ignore[arg-type]
     same_rows(store, batch)
     assert store.count("c") == 10_000
-    pages = [len(page) for page in store.read("c", page=3_000, vectors=(), payload=False)]
+    pages = [
+        len(page) for page in store.read("c", ReadRequest(page=3_000, vectors=(), payload=False))
+    ]
     assert pages == [3000, 3000, 3000, 1000]
-    only = next(store.read("c", vectors=(), payload=False))
+    only = next(store.read("c", ReadRequest(vectors=(), payload=False)))
     assert not only.vectors and only.payloads is None
-    assert [page.ids for page in store.read("c", filter={"at": [7, 9_999]})] == [[7, 9_999]]
+    assert [page.ids for page in store.read("c", ReadRequest(filter={"at": [7, 9_999]}))] == [
+        [7, 9_999]
+    ]
 
 
 def test_cosine_is_normalised_by_the_engine(store: EdgeStore) -> None:
@@ -56,7 +60,7 @@ def test_ids_of_both_kinds(store: EdgeStore) -> None:
     wanted: list[Id] = [0, 2**64 - 1, 5, *(str(uuid.uuid4()) for _ in range(3))]
     vectors = rows(6)
     fill(store, Batch(wanted, {"": vectors}, [{"at": at} for at in range(6)]), DOT)
-    assert set(Batch.concat(list(store.read("c", page=2))).ids) == set(wanted)
+    assert set(Batch.concat(list(store.read("c", ReadRequest(page=2)))).ids) == set(wanted)
     asked: list[Id] = [wanted[4], "no-such-id", 77, wanted[1], wanted[4], str(uuid.uuid4())]
     found = store.fetch("c", asked)
     assert found.ids == [wanted[4], wanted[1]]
@@ -196,7 +200,7 @@ def test_nothing_is_nothing(store: EdgeStore) -> None:
 def test_names_that_are_not_there(store: EdgeStore) -> None:
     store.create("c", {"title": Vector(4)}, {})
     for call in (
-        lambda: store.read("c", vectors=["titel"]),
+        lambda: store.read("c", ReadRequest(vectors=["titel"])),
         lambda: store.fetch("c", [1], vectors=[""]),
         lambda: store.read("d"),
         lambda: store.count("d"),
@@ -205,7 +209,7 @@ def test_names_that_are_not_there(store: EdgeStore) -> None:
         with pytest.raises(NotFoundError):
             call()
     with pytest.raises(InputError):
-        store.read("c", page=0)
+        store.read("c", ReadRequest(page=0))
 
 
 def test_vectors_that_qadapt_cannot_describe(store: EdgeStore) -> None:
@@ -229,10 +233,13 @@ def test_vectors_that_qadapt_cannot_describe(store: EdgeStore) -> None:
     store.write("c", Batch([1], {"plain": rows(1)}))
     assert list(next(store.read("c")).vectors) == ["plain"]
     with pytest.raises(UnsupportedError, match="Manhattan"):
-        store.read("c", vectors=["city"])
+        store.read("c", ReadRequest(vectors=["city"]))
     assert store.uncopied("c") == {"other-metrics": "city"}
     # Those of many rows and sparse ones are read by name alone.
-    assert set(next(store.read("c", vectors=["many", "words"])).extras) == {"many", "words"}
+    assert set(next(store.read("c", ReadRequest(vectors=["many", "words"]))).extras) == {
+        "many",
+        "words",
+    }
     for name, word in (("many", "many vectors"), ("words", "sparse")):
         with pytest.raises(UnsupportedError, match=word):
-            store.search("c", rows(1), Search(k=1, vector=name))
+            store.search("c", rows(1), SearchRequest(k=1, vector=name))

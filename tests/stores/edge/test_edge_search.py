@@ -8,7 +8,7 @@ from edge_helpers import OFF, Texts, carry_out, fill, plan
 
 from qadapt.errors import DimensionError, NotFoundError, SpecError, UnsupportedError
 from qadapt.model import Batch, Rescore, Vector
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.edge.search import PER_SEGMENT, RAW_COUNTS
 from qadapt.stores.qdrant.edge.store import EdgeStore
 from qadapt.stores.qdrant.search_provenance import UNINDEXED
@@ -16,7 +16,7 @@ from qadapt.stores.qdrant.search_provenance import UNINDEXED
 
 def test_without_codes(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch)
-    hits = store.search("c", texts.queries, Search(k=10, with_payload=True))
+    hits = store.search("c", texts.queries, SearchRequest(k=10, with_payload=True))
     assert hits.ids.shape == hits.scores.shape == (300, 10)
     np.testing.assert_array_equal(hits.ids.astype(int), texts.truth)
     exact = np.take_along_axis(texts.queries @ texts.docs.T, texts.truth, axis=1)
@@ -27,7 +27,7 @@ def test_without_codes(store: EdgeStore, texts: Texts) -> None:
     assert (how.searcher, how.rescorer, how.scores) == ("store", "none", "exact")
     assert how.candidates == 0
     # Nothing to rescore: asking for it changes nothing.
-    again = store.search("c", texts.queries, Search(k=10, rescore=Rescore(4))).how
+    again = store.search("c", texts.queries, SearchRequest(k=10, rescore=Rescore(4))).how
     assert (again.rescorer, again.rescore_from) == ("none", "call")
 
 
@@ -35,22 +35,22 @@ def test_who_rescores_by_default(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch)
     q = texts.queries[:3]
     carry_out(store, plan(store, "scalar"))
-    how = store.search("c", q, Search(k=10)).how
+    how = store.search("c", q, SearchRequest(k=10)).how
     assert (how.rescorer, how.scores, how.rescore_from) == ("none", "approximate", "store default")
     carry_out(store, plan(store, "binary"))
-    how = store.search("c", q, Search(k=10)).how
+    how = store.search("c", q, SearchRequest(k=10)).how
     assert (how.rescorer, how.scores, how.candidates) == ("store", "exact", 10)
     assert (how.rescored_on, how.oversampling) == ("originals", 1)
-    how = store.search("c", q, Search(k=10, rescore=Rescore(2.55))).how
+    how = store.search("c", q, SearchRequest(k=10, rescore=Rescore(2.55))).how
     assert (how.candidates, how.oversampling, how.rescore_from) == (26, 2.55, "call")
     assert not how.notes
-    raw = store.search("c", q, Search(k=10, rescore=OFF))
+    raw = store.search("c", q, SearchRequest(k=10, rescore=OFF))
     assert (raw.how.rescorer, raw.how.scores) == ("none", "approximate")
     assert RAW_COUNTS in raw.how.notes
     assert (np.diff(raw.scores, axis=1) <= 0).all()
-    exact = store.search("c", q, Search(k=10, exact=True)).how
+    exact = store.search("c", q, SearchRequest(k=10, exact=True)).how
     assert (exact.searcher, exact.scores) == ("store exact", "exact")
-    ignore = store.search("c", q, Search(k=10, options={"ignore_quantization": True})).how
+    ignore = store.search("c", q, SearchRequest(k=10, ignore_quantization=True)).how
     assert (ignore.searcher, ignore.rescorer, ignore.scores) == ("store", "none", "exact")
 
 
@@ -61,7 +61,7 @@ def test_oversampling_is_passed_on(store: EdgeStore, texts: Texts) -> None:
     found = [texts.recall(store, rescore=Rescore(f)) for f in (1, 2, 4, 200)]
     assert found == sorted(found)
     assert found[0] < found[2] < found[3] == 1
-    assert texts.recall(store, options={"ignore_quantization": True}) == 1
+    assert texts.recall(store, ignore_quantization=True) == 1
 
 
 def test_a_segment_more_is_told(store: EdgeStore, texts: Texts) -> None:
@@ -70,11 +70,13 @@ def test_a_segment_more_is_told(store: EdgeStore, texts: Texts) -> None:
     carry_out(store, plan(store, "scalar"))
     carry_out(store, plan(store, "binary"))
     store.write("c", texts.batch.rows(1500, 1510))
-    how = store.search("c", texts.queries[:1], Search(k=10)).how
+    how = store.search("c", texts.queries[:1], SearchRequest(k=10)).how
     assert PER_SEGMENT.format(2) in how.notes
-    only = store.search("c", texts.docs[1505], Search(k=1, options={"indexed_only": False}))
+    only = store.search("c", texts.docs[1505], SearchRequest(k=1, options={"indexed_only": False}))
     assert only.ids.tolist() == [[1505]]
-    skipped = store.search("c", texts.queries[:1], Search(k=1, options={"indexed_only": True})).how
+    skipped = store.search(
+        "c", texts.queries[:1], SearchRequest(k=1, options={"indexed_only": True})
+    ).how
     assert UNINDEXED in skipped.notes
 
 
@@ -94,7 +96,7 @@ def test_scores_are_in_the_common_unit(store: EdgeStore, metric: str) -> None:
     best = np.take_along_axis(wanted, order, axis=1)
 
     def same(rescore: Rescore | None, tolerance: float) -> None:
-        hits = store.search("c", q, Search(k=7, rescore=rescore))
+        hits = store.search("c", q, SearchRequest(k=7, rescore=rescore))
         np.testing.assert_allclose(hits.scores, best, rtol=tolerance, atol=tolerance)
         assert (np.diff(hits.scores, axis=1) <= 0).all()
 
@@ -106,7 +108,7 @@ def test_scores_are_in_the_common_unit(store: EdgeStore, metric: str) -> None:
     same(OFF, 0.1)
     same(Rescore(50), 1e-5)
     carry_out(store, plan(store, "binary"))
-    raw = store.search("c", q, Search(k=7, rescore=OFF))
+    raw = store.search("c", q, SearchRequest(k=7, rescore=OFF))
     assert RAW_COUNTS in raw.how.notes
     assert (np.diff(raw.scores, axis=1) <= 0).all()
 
@@ -114,26 +116,26 @@ def test_scores_are_in_the_common_unit(store: EdgeStore, metric: str) -> None:
 def test_short_rows_are_padded(store: EdgeStore) -> None:
     x = np.eye(3, dtype=np.float32)
     fill(store, Batch([1, 2, 3], {"": x}, [{"a": 1}, {"a": 2}, {"a": 2}]))
-    hits = store.search("c", x[:1], Search(k=5, filter={"a": 2}, with_payload=True))
+    hits = store.search("c", x[:1], SearchRequest(k=5, filter={"a": 2}, with_payload=True))
     assert sorted(hits.ids[0][:2]) == [2, 3]
     assert hits.ids[0][2:].tolist() == [None] * 3
     assert np.isnan(hits.scores[0][2:]).all()
     assert hits.payloads == [[{"a": 2}, {"a": 2}, None, None, None]]
-    assert store.search("c", np.zeros((0, 3)), Search(k=5)).ids.shape == (0, 5)
+    assert store.search("c", np.zeros((0, 3)), SearchRequest(k=5)).ids.shape == (0, 5)
 
 
 def test_searches_that_cannot_be(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch.rows(0, 10))
     q = texts.queries[:1]
     for error, search in (
-        (UnsupportedError, Search(k=1, rescore=Rescore(4, "codes"))),
-        (SpecError, Search(k=1, options={"ef": 1})),
-        (SpecError, Search(k=1, options={"hnsw_ef": 0})),
-        (SpecError, Search(k=1, options={"indexed_only": 1})),
-        (NotFoundError, Search(k=1, vector="title")),
+        (UnsupportedError, SearchRequest(k=1, rescore=Rescore(4, "codes"))),
+        (SpecError, SearchRequest(k=1, options={"ef": 1})),
+        (SpecError, SearchRequest(k=1, options={"hnsw_ef": 0})),
+        (SpecError, SearchRequest(k=1, options={"indexed_only": 1})),
+        (NotFoundError, SearchRequest(k=1, vector="title")),
     ):
         with pytest.raises(error):
             store.search("c", q, search)
     with pytest.raises(DimensionError, match="3 dimensions, expected 256"):
-        store.search("c", q[:, :3], Search(k=1))
-    assert store.search("c", q, Search(k=10, options={"hnsw_ef": 64})).ids.shape == (1, 10)
+        store.search("c", q[:, :3], SearchRequest(k=1))
+    assert store.search("c", q, SearchRequest(k=10, options={"hnsw_ef": 64})).ids.shape == (1, 10)

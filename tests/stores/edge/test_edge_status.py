@@ -230,9 +230,9 @@ def test_configured_by_hand_it_is_building(store: EdgeStore, texts: Texts) -> No
 
 
 def _search() -> Any:
-    from qadapt.stores.base import Search
+    from qadapt.stores.base import SearchRequest
 
-    return Search(k=1, rescore=OFF)
+    return SearchRequest(k=1, rescore=OFF)
 
 
 def test_named_vectors_each_with_its_own(store: EdgeStore, texts: Texts) -> None:

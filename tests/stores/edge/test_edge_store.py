@@ -27,7 +27,7 @@ from qadapt.errors import (
 )
 from qadapt.model import FEATURES, Batch, Quantization, State, Support, Vector, binary
 from qadapt.model.address import Address
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.edge.capabilities import RULES, too_old
 from qadapt.stores.qdrant.edge.connection import translate
 from qadapt.stores.qdrant.edge.store import EdgeStore
@@ -138,7 +138,7 @@ def test_capabilities() -> None:
 
 
 def test_threads_share_a_store_while_it_rebuilds(store: EdgeStore, texts: Texts) -> None:
-    from qadapt.stores.base import Search
+    from qadapt.stores.base import SearchRequest
 
     fill(store, texts.batch)
     steps = plan(store, "binary")
@@ -149,7 +149,7 @@ def test_threads_share_a_store_while_it_rebuilds(store: EdgeStore, texts: Texts)
     def search() -> None:
         try:
             while not done.is_set():
-                hits = store.search("c", texts.queries[:5], Search(k=10, exact=True))
+                hits = store.search("c", texts.queries[:5], SearchRequest(k=10, exact=True))
                 found.append(int((hits.ids == texts.truth[:5]).sum()))
         except QadaptError as error:
             errors.append(error)
@@ -245,7 +245,7 @@ def test_searches_go_one_by_one_where_the_engine_takes_no_batch(
 ) -> None:
     """Before 0.9."""
     fill(store, texts.batch.rows(0, 300))
-    search = Search(k=5, filter={"at": {"lt": 200}}, with_payload=True)
+    search = SearchRequest(k=5, filter={"at": {"lt": 200}}, with_payload=True)
     together = store.search("c", texts.queries[:7], search)
     monkeypatch.delattr("qdrant_edge.QueryBatchRequest")
     alone = store.search("c", texts.queries[:7], search)

@@ -8,6 +8,7 @@ import numpy as np
 from milvus_helpers import NAME
 
 from qadapt.model import Batch, Metric, Quantization, Step, Vector
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.milvus.store import MilvusStore
 
 BITS = 'binary:native={"index_type":"BIN_FLAT"}'
@@ -26,7 +27,11 @@ def fill(store: MilvusStore, array: np.ndarray[Any, Any], metric: str = "cosine"
 
 def alias_plan(store: MilvusStore, text: str) -> list[Step]:
     """Steps by a copy."""
-    return store.alias_steps(store.info(NAME), "", Quantization.parse(text))
+    return list(
+        store.plan_change(
+            ChangeRequest(store.inspect(NAME), "", Quantization.parse(text), strategy="alias")
+        ).steps
+    )
 
 
 def whole(store: MilvusStore, name: str) -> Batch:

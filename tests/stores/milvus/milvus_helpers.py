@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from qadapt.engines.exact import exact_scores
 from qadapt.model import Batch, Metric, Quantization, State, Status, Step, Vector
-from qadapt.stores.base import OnProgress, Search, silent
+from qadapt.stores.base import OnProgress, SearchRequest, silent
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.milvus.store import MilvusStore
 
 K = 10
@@ -27,7 +28,9 @@ def fill(store: MilvusStore, rows: npt.NDArray[np.float32], metric: str = "cosin
 
 def plan(store: MilvusStore, text: str | Quantization) -> list[Step]:
     """Steps of the collection."""
-    return store.steps(store.info(NAME), "", Quantization.of(text))
+    return list(
+        store.plan_change(ChangeRequest(store.inspect(NAME), "", Quantization.of(text))).steps
+    )
 
 
 def carry_out(store: MilvusStore, steps: list[Step], progress: OnProgress = silent) -> None:
@@ -68,6 +71,6 @@ def recall(
     """recall@10 against the exact truth, of ids 0..n-1."""
     scores = exact_scores(queries, rows, Metric.of(metric))
     truth = np.argsort(-scores, axis=1, kind="stable")[:, :K]
-    found = store.search(NAME, queries, Search(k=K, **search)).ids
+    found = store.search(NAME, queries, SearchRequest(k=K, **search)).ids
     same = [len(set(row) & set(right)) for row, right in zip(found, truth.tolist(), strict=True)]
     return sum(same) / (K * len(same))

@@ -21,7 +21,8 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.model import Batch, Quantization, State, Vector
-from qadapt.stores.base import Progress, Search, silent
+from qadapt.stores.base import Progress, SearchRequest, silent
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.milvus import row_copy, rows
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.store import MilvusStore
@@ -133,7 +134,7 @@ def test_searches_never_stop(server: MilvusStore, sample: Sample) -> None:
     def probe() -> None:
         while not ended.wait(0.05):
             try:
-                ids = other.search(NAME, sample.queries[:1], Search(k=10)).ids[0].tolist()
+                ids = other.search(NAME, sample.queries[:1], SearchRequest(k=10)).ids[0].tolist()
                 found.append(sum(key is not None for key in ids))
             except StoreError as error:
                 problems.append(error)
@@ -194,7 +195,9 @@ def test_out_of_time_says_how_far_and_goes_on(either: MilvusStore, sample: Sampl
 def test_a_collections_own_name_cannot_be_switched(either: MilvusStore) -> None:
     either.create(FIRST, {"": Vector(8)}, {})
     with pytest.raises(UnsupportedError, match="not an alias") as caught:
-        either.alias_steps(either.info(FIRST), "", Quantization.parse("scalar"))
+        either.plan_change(
+            ChangeRequest(either.inspect(FIRST), "", Quantization.parse("scalar"), strategy="alias")
+        )
     assert "switch_alias" in str(caught.value.hint)
 
 

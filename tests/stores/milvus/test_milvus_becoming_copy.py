@@ -10,14 +10,17 @@ from milvus_helpers import NAME, carry_out, kind, plan, recall, take_back
 import qadapt as qa
 from qadapt.errors import UnsupportedError
 from qadapt.model import Batch, Kind, Metric, Quantization, State, Vector
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
 
 def test_another_metric_is_a_copy(either: MilvusStore, sample: Sample) -> None:
     fill(either, sample.rows, metric="euclidean")
-    steps = either.recreate_steps(either.info(NAME), "", Vector(64, Metric.DOT))
+    steps = either.plan_change(
+        ChangeRequest(either.inspect(NAME), "", None, Vector(64, Metric.DOT))
+    ).recreation
     carry_out(either, steps)
     vector = either.info(NAME).vectors[""]
     assert (vector.metric.value, vector.index["metric_type"]) == ("dot", "IP")
@@ -75,7 +78,9 @@ def test_everything_else_of_the_collection_comes_along(server: MilvusStore) -> N
         ]  # fmt: skip
         client.upsert(FIRST, data, partition_name=partition, timeout=30)
     server.switch_alias(NAME, FIRST)
-    steps = server.alias_steps(server.info(NAME), "v", Quantization.parse("scalar"))
+    steps = server.plan_change(
+        ChangeRequest(server.inspect(NAME), "v", Quantization.parse("scalar"), strategy="alias")
+    ).steps
     assert "time to live" in steps[0].reason
     carry_out(server, steps)
     old, new = (client.describe_collection(name, timeout=10) for name in (FIRST, SECOND))
@@ -117,7 +122,12 @@ def test_a_partition_key_comes_along(server: MilvusStore) -> None:
     data = [{"pk": key, "v": [key] * 4, "who": f"u{key % 5}"} for key in range(30)]
     client.insert(FIRST, data, timeout=30)
     server.switch_alias(NAME, FIRST)
-    carry_out(server, server.alias_steps(server.info(NAME), "v", Quantization.parse("scalar")))
+    carry_out(
+        server,
+        server.plan_change(
+            ChangeRequest(server.inspect(NAME), "v", Quantization.parse("scalar"), strategy="alias")
+        ).steps,
+    )
     assert len(client.list_partitions(SECOND, timeout=10)) == 3
     for who in range(5):
         assert server.count(NAME, {"who": f"u{who}"}) == 6
@@ -132,7 +142,11 @@ def test_auto_id_is_not_copied(either: MilvusStore) -> None:
     client.create_collection(FIRST, dimension=4, auto_id=True, metric_type="L2")
     either.switch_alias(NAME, FIRST)
     with pytest.raises(UnsupportedError, match="auto_id"):
-        either.alias_steps(either.info(NAME), "vector", Quantization.parse("scalar"))
+        either.plan_change(
+            ChangeRequest(
+                either.inspect(NAME), "vector", Quantization.parse("scalar"), strategy="alias"
+            )
+        )
 
 
 def test_floats_in_an_array_from_the_start_where_bits_are_named(
@@ -148,7 +162,7 @@ def test_floats_in_an_array_from_the_start_where_bits_are_named(
         assert types["vector"] == form
         assert info.vectors[""].quantization.kind is Kind.BINARY
         assert not plan(server, "binary")
-        hits = server.search(NAME, sample.rows[:5], Search(k=1))
+        hits = server.search(NAME, sample.rows[:5], SearchRequest(k=1))
         assert hits.ids.ravel().tolist() == list(range(5))
         server.drop(NAME)
 
@@ -166,9 +180,9 @@ def test_floats_in_an_array_and_bits_by_a_copy_and_back(
     assert (vector.quantization.kind, vector.status.state) == (Kind.BINARY, State.ACTIVE)
     assert same(whole(server, NAME), original)
     server.write(NAME, Batch([9000], {"": sample.queries[:1]}, [{"group": 3}]))
-    hits = server.search(NAME, sample.queries[:1], Search(k=1))
+    hits = server.search(NAME, sample.queries[:1], SearchRequest(k=1))
     assert (hits.ids.tolist(), hits.how.scores) == ([[9000]], "approximate")
-    hits = server.search(NAME, sample.queries[:3], Search(k=5, filter={"group": 3}))
+    hits = server.search(NAME, sample.queries[:3], SearchRequest(k=5, filter={"group": 3}))
     assert all(key % 7 == 3 or key == 9000 for key in hits.ids.ravel())
     assert hits.how.searcher == "store", "the filter acts while bits are searched"
     assert recall(server, sample.queries, sample.rows, exact=True) > 0.99

@@ -11,6 +11,7 @@ from milvus_helpers import NAME
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch, Vector
 from qadapt.model.filters import matches, parse_filter
+from qadapt.stores.base import ReadRequest
 from qadapt.stores.milvus.filters import Fields, quoted, to_expression
 from qadapt.stores.milvus.store import MilvusStore
 
@@ -121,7 +122,11 @@ def ask_all(store: MilvusStore) -> None:
         if store.connection.lite and each == {"not": {"year": {"gt": 0}}}:
             # To Lite text against a number is null, and so is its `not`; see the module.
             meant = sorted({*meant} - {3, 4})
-        found = [key for page in store.read(NAME, filter=each, vectors=()) for key in page.ids]
+        found = [
+            key
+            for page in store.read(NAME, ReadRequest(filter=each, vectors=()))
+            for key in page.ids
+        ]
         if sorted(map(int, found)) != meant:
             wrong.append((each, meant, found))
     assert not wrong

@@ -24,7 +24,7 @@ from qadapt.errors import (
 )
 from qadapt.model import Batch, Quantization, State, Vector
 from qadapt.model.address import Address
-from qadapt.stores.base import Search, silent
+from qadapt.stores.base import SearchRequest, silent
 from qadapt.stores.milvus import schema
 from qadapt.stores.milvus.status import IN_SEGMENTS, LEAST, MOST
 from qadapt.stores.milvus.store import MilvusStore
@@ -125,7 +125,9 @@ def test_a_file_opened_again_is_loaded_when_it_is_used(tmp_path: Path, sample: S
         fill(store, sample.rows)
         carry_out(store, plan(store, "scalar"))
     uses: list[Callable[[MilvusStore], object]] = [
-        lambda store: store.search(NAME, sample.rows[3:4], Search(k=1)).ids.tolist() == [[3]],
+        lambda store: (
+            store.search(NAME, sample.rows[3:4], SearchRequest(k=1)).ids.tolist() == [[3]]
+        ),
         lambda store: list(store.fetch(NAME, [3]).ids) == [3],
         lambda store: store.count(NAME, {"group": 3}) == 286,
         lambda store: sum(map(len, store.read(NAME))) == 2000,
@@ -163,7 +165,7 @@ def test_a_change_that_was_cut_off_is_finished_by_the_next(
         assert lite.info(NAME).vectors[""].metric.value == "dot"
     lite.run(NAME, step.request, silent, 60)
     assert (kind(lite), state(lite)) == ("HNSW_SQ", State.ACTIVE)
-    assert len(lite.search(NAME, sample.queries[:1], Search(k=5)).ids[0]) == 5
+    assert len(lite.search(NAME, sample.queries[:1], SearchRequest(k=5)).ids[0]) == 5
 
 
 def test_bits_are_refused_and_the_fallback_offered(lite: MilvusStore, sample: Sample) -> None:

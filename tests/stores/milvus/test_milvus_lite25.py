@@ -17,7 +17,8 @@ from qadapt.local.state import VectorSettings
 from qadapt.model import Batch, Kind, Quantization, Rescore, State, Vector
 from qadapt.model.address import Address
 from qadapt.search import search as rescored
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
@@ -50,13 +51,13 @@ def test_lite25_has_bits_beside_floats(lite25: MilvusStore, sample: Sample) -> N
     assert 0.1 < bits < 0.6
     found = {}
     for factor in (4, 30):
-        wanted = Search(k=K, rescore=Rescore(factor))
+        wanted = SearchRequest(k=K, rescore=Rescore(factor))
         hits = rescored(lite25, NAME, sample.queries, wanted, vector.vector, VectorSettings())
         right = zip(hits.ids.tolist(), sample.truth.tolist(), strict=True)
         found[factor] = sum(len(set(a) & set(b)) for a, b in right) / sample.truth.size
     assert bits < found[4] < found[30]
     assert found[30] > 0.85
-    hits = lite25.search(NAME, sample.queries[:3], Search(k=5, filter={"group": 3}))
+    hits = lite25.search(NAME, sample.queries[:3], SearchRequest(k=5, filter={"group": 3}))
     assert all(key % 7 == 3 for key in hits.ids.ravel())
     assert hits.how.scores == "approximate"
 
@@ -64,13 +65,13 @@ def test_lite25_has_bits_beside_floats(lite25: MilvusStore, sample: Sample) -> N
 def test_lite25_refuses_what_it_would_not_keep(lite25: MilvusStore, sample: Sample) -> None:
     lite25.create(NAME, {"": Vector(64)}, {})
     lite25.write(NAME, Batch(range(50), {"": sample.rows[:50]}))
-    info = lite25.info(NAME)
+    inspected = lite25.inspect(NAME)
     with pytest.raises(UnsupportedError, match="created with them"):
-        lite25.steps(info, "", BITS)
+        lite25.plan_change(ChangeRequest(inspected, "", BITS))
     for text in ("scalar", "product", "binary", "float16"):
         with pytest.raises(UnsupportedError):
-            lite25.steps(info, "", Quantization.parse(text))
+            lite25.plan_change(ChangeRequest(inspected, "", Quantization.parse(text)))
     with pytest.raises(UnsupportedError, match="not an alias"):
-        lite25.alias_steps(info, "", BITS)
+        lite25.plan_change(ChangeRequest(inspected, "", BITS, strategy="alias"))
     with pytest.raises(UnsupportedError):
         lite25.switch_alias("other", NAME)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from qadapt.errors import BusyError
+from qadapt.stores import polling
 from qadapt.stores.milvus import loading
 
 
@@ -37,7 +38,7 @@ def wait(connection: Any, limit: float) -> None:
 
 
 def test_it_is_waited_for_while_the_server_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "PAUSE", 0.01)
+    monkeypatch.setattr(polling, "PAUSE", 0.01)
     connection = Connection("Loading", "Loading", "Loaded")
     wait(connection, 10)
     assert connection.states == ["Loaded"]

@@ -11,7 +11,7 @@ from milvus_helpers import NAME
 import qadapt as qa
 from qadapt.errors import InputError, NotFoundError, SpecError, UnsupportedError
 from qadapt.model import Batch, CollectionSchema, Vector
-from qadapt.stores.base import Search
+from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.milvus import rows
 from qadapt.stores.milvus.store import MilvusStore
 
@@ -37,7 +37,7 @@ def divided(store: MilvusStore) -> None:
 
 def ids(store: MilvusStore, name: str, **named: object) -> list[int | str]:
     """Ids as they are read."""
-    pages = store.read(name, vectors=(), **named)  # type: ignore[arg-type]
+    pages = store.read(name, ReadRequest(vectors=(), **named))  # type: ignore[arg-type]
     return [key for page in pages for key in page.ids]
 
 
@@ -50,7 +50,7 @@ def test_pages_of_rows_that_were_not_written_in_order(either: MilvusStore) -> No
         some = order[start : start + 100]
         either.write(NAME, Batch(some, {"": array[some]}))
         either.connection.client.flush(NAME, timeout=60)
-    pages = list(either.read(NAME, page=70))
+    pages = list(either.read(NAME, ReadRequest(page=70)))
     assert max(map(len, pages)) <= 70
     batch = Batch.concat(pages)
     assert batch.ids == list(range(500))
@@ -94,7 +94,7 @@ def test_parts_of_a_window_and_more(server: MilvusStore) -> None:
         6462,
         6460,
     ]
-    hits = server.search(NAME, np.ones((1, 2), dtype=np.float32), Search(k=rows.WINDOW))
+    hits = server.search(NAME, np.ones((1, 2), dtype=np.float32), SearchRequest(k=rows.WINDOW))
     assert None not in hits.ids[0].tolist()
 
 
@@ -106,7 +106,7 @@ def test_one_partition_alone(either: MilvusStore) -> None:
     assert either.fetch(RED, [3, 70, 4]).ids == [3, 4]
     query = np.ones((2, 4), dtype=np.float32)
     for exact in (False, True):
-        hits = either.search(RED, query, Search(k=60, exact=exact))
+        hits = either.search(RED, query, SearchRequest(k=60, exact=exact))
         assert {key for key in hits.ids[0].tolist() if key is not None} == set(range(50))
     info = either.info(RED)
     assert (info.name, info.count, info.vectors[""].count) == (RED, 50, 50)
@@ -147,7 +147,7 @@ def test_bits_in_a_second_collection_and_one_partition(server: MilvusStore) -> N
 
     divided(server)
     carry_out(server, plan(server, "binary"))
-    hits = server.search(RED, np.ones((1, 4), dtype=np.float32), Search(k=60))
+    hits = server.search(RED, np.ones((1, 4), dtype=np.float32), SearchRequest(k=60))
     assert {key for key in hits.ids[0].tolist() if key is not None} == set(range(50))
     server.write(RED, Batch([7000], {"": np.ones((1, 4))}))
     server.delete(RED, [7000, 2, 100])

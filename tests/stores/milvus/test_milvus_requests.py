@@ -22,7 +22,8 @@ from pymilvus.grpc_gen import common_pb2, schema_pb2
 from qadapt.errors import AddressError, InputError, StoreError, UnsupportedError
 from qadapt.model import Batch, Kind, Metric, Quantization, Rescore, State, Vector
 from qadapt.model.address import Address
-from qadapt.stores.base import Search, silent
+from qadapt.stores.base import SearchRequest, silent
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.milvus.store import MilvusStore
 
 Opened = tuple[MilvusStore, Recorder]
@@ -118,11 +119,11 @@ def test_refine_k_is_sent_with_the_search_and_told(at: Callable[[str], Opened]) 
     text = 'scalar:native={"refine":true,"refine_type":"FP16"}'
     store.create(NAME, {"": Vector(8)}, {"": Quantization.parse(text)})
     query = np.ones((1, 8), dtype=np.float32)
-    hits = store.search(NAME, query, Search(k=10, rescore=Rescore(2.5, "codes")))
+    hits = store.search(NAME, query, SearchRequest(k=10, rescore=Rescore(2.5, "codes")))
     params = {pair.key: pair.value for pair in recorder.named("Search")[-1].search_params}
     assert json.loads(params["params"]).items() >= {"ef": "64", "refine_k": "2.5"}.items()
     assert (hits.how.rescorer, hits.how.rescored_on, hits.how.candidates) == ("store", "codes", 25)
-    store.search(NAME, query, Search(k=10, rescore=Rescore(source="off")))
+    store.search(NAME, query, SearchRequest(k=10, rescore=Rescore(source="off")))
     params = {pair.key: pair.value for pair in recorder.named("Search")[-1].search_params}
     assert "refine_k" not in json.loads(params["params"])
 
@@ -132,7 +133,7 @@ def test_the_query_bits_of_rabitq_go_by_the_name_that_acts(at: Callable[[str], O
     store, recorder = at("2.6.22")
     store.create(NAME, {"": Vector(8)}, {"": Quantization.parse("rotational:bits=1")})
     query = np.ones((1, 8), dtype=np.float32)
-    store.search(NAME, query, Search(k=10, options={"rbq_bits_query": 8}))
+    store.search(NAME, query, SearchRequest(k=10, options={"rbq_bits_query": 8}))
     params = {pair.key: pair.value for pair in recorder.named("Search")[-1].search_params}
     assert json.loads(params["params"])["rbq_bits_query"] == "8"
 
@@ -185,7 +186,7 @@ def test_bits_are_a_second_field_from_2_4(at: Callable[[str], Opened], version: 
     assert columns["qadapt_bits_vector"].vectors.binary_vector == b"\x92\x40\x00\x00"
     assert list(columns["vector"].vectors.float_vector.data) == rows.ravel().tolist()
 
-    hits = store.search(NAME, rows[:1], Search(k=10, filter={"a": 1}))
+    hits = store.search(NAME, rows[:1], SearchRequest(k=10, filter={"a": 1}))
     sent = recorder.named("Search")[-1]
     params = {pair.key: pair.value for pair in sent.search_params}
     assert (params["anns_field"], params["metric_type"]) == ("qadapt_bits_vector", "HAMMING")
@@ -196,7 +197,7 @@ def test_bits_are_a_second_field_from_2_4(at: Callable[[str], Opened], version: 
     (off,) = plan(store, "none")
     carry_out(store, [off])
     assert store.info(NAME).vectors[""].quantization.kind is Kind.NONE
-    store.search(NAME, rows[:1], Search(k=10))
+    store.search(NAME, rows[:1], SearchRequest(k=10))
     params = {pair.key: pair.value for pair in recorder.named("Search")[-1].search_params}
     assert params["anns_field"] == "vector"
     (on,) = plan(store, "binary")
@@ -243,7 +244,7 @@ def test_smaller_datatypes_on_the_wire(
         "int8_vector": np.array([127, -64, 32, 0], dtype=np.int8).tobytes(),
     }
     assert getattr(column.vectors, kind) == values[kind]
-    store.search(NAME, row, Search(k=5))
+    store.search(NAME, row, SearchRequest(k=5))
     group = common_pb2.PlaceholderGroup.FromString(recorder.named("Search")[-1].placeholder_group)
     assert (group.placeholders[0].type, group.placeholders[0].values[0]) == (queried, values[kind])
     vector = store.info(NAME).vectors[""]
@@ -310,11 +311,10 @@ def test_a_copy_and_the_moved_alias(
     store.create(f"{NAME}_v1", {"": Vector(12)}, {})
     store.connection.client.create_partition(f"{NAME}_v1", "red")
     store.switch_alias(NAME, f"{NAME}_v1")
-    info = store.info(NAME)
-    if target_vector is not None:
-        steps = store.recreate_steps(info, "", target_vector)
-    else:
-        steps = store.alias_steps(info, "", Quantization.parse(text))
+    wanted = None if text is None else Quantization.parse(text)
+    request = ChangeRequest(store.inspect(NAME), "", wanted, target_vector, "alias")
+    change = store.plan_change(request)
+    steps = [*change.recreation, *change.steps]
     recorder.requests.clear()
     carry_out(store, steps)
     writes = ("CreateCollection", "CreatePartition", "LoadCollection", "Flush", "AlterAlias",
@@ -366,19 +366,21 @@ def test_the_level_of_a_search_is_the_collections_unless_said(
     store, recorder = at("2.6.22")
     store.create(NAME, {"": Vector(8)}, {})
     query = np.ones((1, 8), dtype=np.float32)
-    hits = store.search(NAME, query, Search(k=10))
+    hits = store.search(NAME, query, SearchRequest(k=10))
     assert recorder.named("Search")[-1].consistency_level == 1
     assert "Session" in hits.how.notes[0]
-    hits = store.search(NAME, query, Search(k=10, options={"consistency_level": "Bounded"}))
+    hits = store.search(NAME, query, SearchRequest(k=10, options={"consistency_level": "Bounded"}))
     assert recorder.named("Search")[-1].consistency_level == 2
     assert "newest writes may not be seen" in hits.how.notes[0]
     by_address, recorder = at("2.6.22?consistency=Strong")
     by_address.create(NAME, {"": Vector(8)}, {})
-    hits = by_address.search(NAME, query, Search(k=10))
+    hits = by_address.search(NAME, query, SearchRequest(k=10))
     assert recorder.named("Search")[-1].consistency_level == 0
     assert "260 ms" in hits.how.notes[0]
     assert by_address.info(NAME).config["consistency"] == "Strong"
-    hits = by_address.search(NAME, query, Search(k=10, options={"consistency_level": "Eventually"}))
+    hits = by_address.search(
+        NAME, query, SearchRequest(k=10, options={"consistency_level": "Eventually"})
+    )
     assert recorder.named("Search")[-1].consistency_level == 3
     with pytest.raises(AddressError, match="Sesion"):
         at("2.6.22?consistency=Sesion")

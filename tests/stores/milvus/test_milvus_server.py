@@ -10,7 +10,7 @@ from milvus_helpers import NAME, carry_out, fill, kind, plan, recall, state, sta
 
 from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError, UnsupportedError
 from qadapt.model import Batch, Kind, Quantization, Rescore, State, Vector
-from qadapt.stores.base import Progress, Search, silent
+from qadapt.stores.base import Progress, ReadRequest, SearchRequest, silent
 from qadapt.stores.milvus import binary_sidecar
 from qadapt.stores.milvus.status import GROWING, IN_SEGMENTS, MOST
 from qadapt.stores.milvus.store import MilvusStore
@@ -43,7 +43,7 @@ def test_segments_under_1024_rows_are_ignored_and_said_before(
     assert "1,024" in step.reason
     carry_out(server, [step])
     assert state(server) is State.IGNORED
-    hits = server.search(NAME, sample.queries[:5], Search(k=10))
+    hits = server.search(NAME, sample.queries[:5], SearchRequest(k=10))
     exact = np.einsum("qkd,qd->qk", sample.rows[hits.ids.astype(int)], sample.queries[:5])
     np.testing.assert_allclose(hits.scores, exact, atol=1e-6)
 
@@ -90,7 +90,7 @@ def test_a_change_that_was_cut_off_is_finished_by_the_next(
         assert plan(server, "scalar"), "loading it is a step"
     server.run(NAME, step.request, silent, 120)
     assert (kind(server), state(server)) == ("IVF_SQ8", State.ACTIVE)
-    assert None not in server.search(NAME, sample.queries[:1], Search(k=5)).ids[0].tolist()
+    assert None not in server.search(NAME, sample.queries[:1], SearchRequest(k=5)).ids[0].tolist()
 
 
 def test_an_index_that_is_refused_leaves_the_former_one_searching(
@@ -157,7 +157,7 @@ def test_scann_scores_by_floats_itself(server: MilvusStore, sample: Sample) -> N
     many = recall(server, sample.queries, sample.rows, rescore=Rescore(20), options=every)
     assert few < many
     assert many > 0.99
-    hits = server.search(NAME, sample.queries[:2], Search(k=10, rescore=Rescore(20)))
+    hits = server.search(NAME, sample.queries[:2], SearchRequest(k=10, rescore=Rescore(20)))
     assert (hits.how.rescorer, hits.how.candidates, hits.how.scores) == ("store", 200, "exact")
 
 
@@ -172,7 +172,7 @@ def test_rows_of_many_segments_are_read_once_each(server: MilvusStore) -> None:
         server.write(NAME, Batch(part, {"": rows[part]}))
         client.flush(NAME, timeout=60)
     server.delete(NAME, [5, 6])
-    found = [key for page in server.read(NAME, page=70) for key in page.ids]
+    found = [key for page in server.read(NAME, ReadRequest(page=70)) for key in page.ids]
     assert found == [key for key in range(600) if key not in (5, 6)]
 
 
@@ -194,7 +194,7 @@ def test_unloaded_is_told_and_not_mended_behind_the_users_back(
     fill(server, sample.rows[:50])
     server.connection.client.release_collection(NAME)
     with pytest.raises(StoreError, match="not loaded") as caught:
-        server.search(NAME, sample.queries[:1], Search(k=1))
+        server.search(NAME, sample.queries[:1], SearchRequest(k=1))
     assert "load" in str(caught.value.hint)
     vector = server.info(NAME).vectors[""]
     assert (vector.status.state, vector.count) == (State.ABSENT, 50) or vector.count == 0
@@ -220,7 +220,7 @@ def test_rows_of_any_size_keep_their_direction(server: MilvusStore) -> None:
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     server.create(NAME, {"": Vector(6)}, {})
     server.write(NAME, Batch(range(len(sizes)), {"": directions * sizes}))
-    hits = server.search(NAME, directions.astype(np.float32), Search(k=1))
+    hits = server.search(NAME, directions.astype(np.float32), SearchRequest(k=1))
     assert hits.ids[:, 0].tolist() == list(range(len(sizes)))
     assert np.abs(hits.scores - 1).max() < 1e-5
 
@@ -258,7 +258,7 @@ def test_bits_are_kept_in_step_and_searched(server: MilvusStore, sample: Sample)
     assert vector.code_bytes == 2000 * 8
     assert len(bits_of(server)) == 1
     assert not set(bits_of(server)) & set(server.collections()), "they are not the user's"
-    hits = server.search(NAME, sample.queries, Search(k=10, rescore=Rescore(source="off")))
+    hits = server.search(NAME, sample.queries, SearchRequest(k=10, rescore=Rescore(source="off")))
     # By hand: the fewest differing signs.
     codes, asked = sample.rows > 0, sample.queries > 0
     distance = (codes[None] != asked[:, None]).sum(axis=2)
@@ -270,7 +270,7 @@ def test_bits_are_kept_in_step_and_searched(server: MilvusStore, sample: Sample)
     server.write(NAME, Batch([9000], {"": sample.queries[:1]}))
     server.delete(NAME, [1, 2])
     assert state(server) is State.ACTIVE
-    found = server.search(NAME, sample.queries[:1], Search(k=1)).ids
+    found = server.search(NAME, sample.queries[:1], SearchRequest(k=1)).ids
     assert found.tolist() == [[9000]]
     take_back(server, steps)
     assert server.info(NAME).vectors[""].quantization.kind is Kind.NONE
@@ -301,7 +301,7 @@ def test_bits_that_were_cut_off_are_written_again(server: MilvusStore, sample: S
     with pytest.raises(KeyboardInterrupt):
         carry_out(server, steps, stop)
     assert state(server) is State.BUILDING
-    hits = server.search(NAME, sample.queries, Search(k=10))
+    hits = server.search(NAME, sample.queries, SearchRequest(k=10))
     assert hits.how.scores == "exact", "half-written bits are not searched"
     carry_out(server, plan(server, "binary"))
     assert state(server) is State.ACTIVE
@@ -314,7 +314,7 @@ def test_a_filter_with_bits_reads_the_rows_it_lets_through(
 ) -> None:
     fill(server, sample.rows[:300])
     carry_out(server, plan(server, "binary"))
-    hits = server.search(NAME, sample.queries[:5], Search(k=5, filter={"group": 3}))
+    hits = server.search(NAME, sample.queries[:5], SearchRequest(k=5, filter={"group": 3}))
     assert (hits.ids.astype(int) % 7 == 3).all()
     assert hits.how.scores == "exact"
     assert "all rows were read" in hits.how.notes[0]
@@ -333,7 +333,7 @@ def test_searches_fail_only_while_it_is_released(server: MilvusStore, sample: Sa
     def probe() -> None:
         while not ended.is_set():
             try:
-                other.search(NAME, sample.queries[:1], Search(k=1))
+                other.search(NAME, sample.queries[:1], SearchRequest(k=1))
                 failed.append(False)
             except StoreError:
                 failed.append(True)

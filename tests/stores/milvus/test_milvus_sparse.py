@@ -13,7 +13,7 @@ from qadapt.api import Database
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.model import CollectionSchema, ExtraVector, RaggedArray, Vector
 from qadapt.model.ragged_arrays import from_sparse
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 
 WORDS = CollectionSchema(extras={"words": ExtraVector("sparse")})
 ROWS = [([7, 3], [0.5, 0.25]), ([2**32 - 2], [1e-45]), ([0], [3e38])]
@@ -51,7 +51,7 @@ def test_rows_come_back_bit_for_bit(lite: Database) -> None:
     )
     assert store.uncopied("docs") == {}
     with pytest.raises(UnsupportedError, match="SPARSE_FLOAT_VECTOR"):
-        store.search("docs", np.ones((1, 2)), Search(k=1, vector="words"))
+        store.search("docs", np.ones((1, 2)), SearchRequest(k=1, vector="words"))
 
 
 def test_entries_of_0_are_dropped(lite: Database) -> None:

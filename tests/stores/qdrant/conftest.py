@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from qadapt.planning import polling
-from qadapt.stores.qdrant.server import polling as qdrant_polling
+from qadapt.stores import polling
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks follow each other at once."""
     pytest.importorskip("qdrant_client")
-    monkeypatch.setattr(qdrant_polling, "PAUSE", 0.0)
     monkeypatch.setattr(polling, "PAUSE", 0.0)

@@ -30,7 +30,8 @@ import qadapt as qa
 from qadapt.api import Database
 from qadapt.errors import InputError
 from qadapt.model import State
-from qadapt.stores.base import Search, silent
+from qadapt.stores.base import ReadRequest, SearchRequest, silent
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.qdrant import mapping
 from qadapt.stores.qdrant.server import copy_switch, memory, schema
 
@@ -161,7 +162,7 @@ def test_a_page_that_is_refused_meanwhile_is_asked_for_again_in_less() -> None:
     server.on("GET", PATH, *with_limit.answers["GET", PATH])
     server.on("POST", PATH + "/points/scroll", *with_limit.answers["POST", PATH + "/points/scroll"])
     with_limit.sent = server.sent
-    pages = list(store.read("articles", page=50))
+    pages = list(store.read("articles", ReadRequest(page=50)))
     assert [key for page in pages for key in page.ids] == list(range(60))
     assert max(map(len, pages)) == 7
 
@@ -248,7 +249,7 @@ class Copying(Replay):
 def test_a_copy_keeps_to_strict_mode_and_sets_the_rest_by_a_patch() -> None:
     server = Copying()
     store = server.store()
-    (step,) = store.steps(store.info("articles"), "", qa.float16())
+    (step,) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.float16())).steps
     store.run("articles", step.request, silent, 10)
     target = step.request["to"]
     assert server.alias == target
@@ -426,13 +427,13 @@ def test_the_recorded_life_is_led_by_qadapt_as_it_was_recorded() -> None:
 @pytest.mark.parametrize(
     ("name", "search"),
     [
-        ("130_query_no_rescore", Search(k=3, rescore=qa.Rescore(source="off"))),
-        ("131_query_rescore_x4", Search(k=3, rescore=qa.Rescore(4))),
-        ("132_query_ignore", Search(k=3, options={"ignore_quantization": True})),
-        ("133_query_exact", Search(k=3, exact=True)),
+        ("130_query_no_rescore", SearchRequest(k=3, rescore=qa.Rescore(source="off"))),
+        ("131_query_rescore_x4", SearchRequest(k=3, rescore=qa.Rescore(4))),
+        ("132_query_ignore", SearchRequest(k=3, ignore_quantization=True)),
+        ("133_query_exact", SearchRequest(k=3, exact=True)),
     ],
 )
-def test_the_recorded_queries_are_sent_as_recorded(name: str, search: Search) -> None:
+def test_the_recorded_queries_are_sent_as_recorded(name: str, search: SearchRequest) -> None:
     reported = recording(f"life/{name}", NEW)
     seen = telemetry_of("articles", [{"": (20_000, "hnsw", BINARY)}])
     server = serve(info_of({"size": 4, "distance": "Cosine"}, BINARY), seen, version=NEW)

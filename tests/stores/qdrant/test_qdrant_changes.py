@@ -22,13 +22,16 @@ import qadapt as qa
 from qadapt.api import Database
 from qadapt.errors import ApplyError, UnsupportedError
 from qadapt.model import State
+from qadapt.stores.change import ChangeRequest
 
 
 def test_the_plan_lowers_the_threshold_in_the_same_patch_and_restores_it() -> None:
     seen = telemetry_of("articles", [{"": (2000, "plain", None)}])
     server = serve(info_of(UNNAMED), seen)
     store = server.store()
-    (step,) = store.steps(store.info("articles"), "", qa.scalar(bits=7))
+    (step,) = store.plan_change(
+        ChangeRequest(store.inspect("articles"), "", qa.scalar(bits=7))
+    ).steps
     assert step.request["body"] == {
         "quantization_config": SCALAR,
         "optimizers_config": {"indexing_threshold": 750},
@@ -44,7 +47,9 @@ def test_the_plan_lowers_the_threshold_in_the_same_patch_and_restores_it() -> No
 def test_a_threshold_that_nobody_set_comes_back_as_the_servers_default() -> None:
     seen = telemetry_of("articles", [{"": (2000, "plain", None)}])
     store = serve(info_of(UNNAMED, threshold=None), seen).store()
-    (step,) = store.steps(store.info("articles"), "", qa.scalar(bits=7))
+    (step,) = store.plan_change(
+        ChangeRequest(store.inspect("articles"), "", qa.scalar(bits=7))
+    ).steps
     assert step.reverse is not None
     assert step.reverse["body"]["optimizers_config"] == {"indexing_threshold": 10_000}
 
@@ -52,7 +57,9 @@ def test_a_threshold_that_nobody_set_comes_back_as_the_servers_default() -> None
 def test_a_place_of_originals_goes_to_the_vector_and_comes_back() -> None:
     seen = telemetry_of("articles", [{"": (2000, "hnsw", None)}])
     store = serve(info_of(UNNAMED), seen).store()
-    (step,) = store.steps(store.info("articles"), "", qa.binary(codes="ram", originals="disk"))
+    (step,) = store.plan_change(
+        ChangeRequest(store.inspect("articles"), "", qa.binary(codes="ram", originals="disk"))
+    ).steps
     assert step.request["body"] == {
         "quantization_config": {"binary": {"always_ram": True}},
         "vectors": {"": {"on_disk": True}},
@@ -66,14 +73,13 @@ def test_a_vectors_own_setting_is_changed_where_it_stands() -> None:
     own = {**UNNAMED, "quantization_config": SCALAR}
     seen = telemetry_of("articles", [{"": (2000, "hnsw", SCALAR)}])
     store = serve(info_of(own), seen).store()
-    about = store.info("articles")
-    (step,) = store.steps(about, "", qa.none())
+    (step,) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.none())).steps
     sent = recording("patch/unnamed_vector_key_disabled")["request"]["body"]
     assert step.request["body"] == sent
     assert step.reverse is not None
     assert step.reverse["body"] == recording("patch/unnamed_vector_key")["request"]["body"]
     both = serve(info_of(own, BINARY), seen).store()
-    (step,) = both.steps(both.info("articles"), "", qa.none())
+    (step,) = both.plan_change(ChangeRequest(both.inspect("articles"), "", qa.none())).steps
     assert step.request["body"] == {"quantization_config": "Disabled", **sent}
 
 
@@ -111,3 +117,13 @@ def test_an_unknown_field_is_refused_as_far_as_the_table_goes_and_then_left_to_t
     for version, refused_ in (("1.16.3", True), ("1.20.4", True), ("1.21.0", False)):
         mapped = Replay(version).store().map(wanted, qa.Vector(8))
         assert (mapped.native is None) is refused_, version
+
+
+def test_a_plan_reads_the_collection_once() -> None:
+    server = serve(info_of(UNNAMED), telemetry_of("articles", [{"": (2000, "hnsw", None)}]))
+    articles = Database(server.store())["articles"]
+    server.sent.clear()
+    assert articles.plan("scalar:bits=7").changes
+    read = [path for method, path, _ in server.sent if method == "GET"]
+    assert "/collections/articles" in read
+    assert len(read) == len(set(read)), read

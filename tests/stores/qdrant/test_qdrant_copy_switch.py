@@ -12,6 +12,7 @@ from qadapt.errors import ApplyError, AuthError, StoreError, StoreTimeoutError, 
 from qadapt.model import State, Symbol
 from qadapt.stores import retry
 from qadapt.stores.base import silent
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.qdrant.server import copy_switch
 
 
@@ -117,7 +118,7 @@ def test_a_copy_that_broke_off_is_finished_by_the_next_apply() -> None:
 def test_a_hiccup_in_a_copy_is_tried_again() -> None:
     server = Server()
     store = server.store()
-    (step,) = store.steps(store.info("articles"), "", qa.float16())
+    (step,) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.float16())).steps
     server.failing = 1
     store.run("articles", step.request, silent, 10)
     assert server.aliases == {"articles": "articles_v2"}
@@ -127,7 +128,7 @@ def test_a_hiccup_in_a_copy_is_tried_again() -> None:
 def test_a_copy_that_is_not_whole_is_not_switched_to() -> None:
     server = Server()
     store = server.store()
-    (step,) = store.steps(store.info("articles"), "", qa.float16())
+    (step,) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.float16())).steps
     inner = server.collection
 
     def writing(method: str, name: str, rest: list[str], body: dict[str, object]) -> object:
@@ -144,7 +145,7 @@ def test_a_copy_that_is_not_whole_is_not_switched_to() -> None:
 def test_a_row_of_a_copy_that_differs_stops_the_switch() -> None:
     server = Server()
     store = server.store()
-    (step,) = store.steps(store.info("articles"), "", qa.float16())
+    (step,) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.float16())).steps
     inner = server.collection
 
     def spoiling(method: str, name: str, rest: list[str], body: dict[str, object]) -> object:
@@ -161,7 +162,7 @@ def test_a_row_of_a_copy_that_differs_stops_the_switch() -> None:
 def test_a_copy_meets_its_time_limit_and_does_not_switch() -> None:
     server = Server()
     store = server.store()
-    (step,) = store.steps(store.info("articles"), "", qa.float16())
+    (step,) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.float16())).steps
     with pytest.raises(StoreTimeoutError, match="0 of 1,200 rows"):
         store.run("articles", step.request, silent, 0)
     assert server.aliases == {"articles": "articles_v1"}

@@ -13,6 +13,7 @@ import qadapt as qa
 from qadapt.errors import InputError, StoreError
 from qadapt.model import CollectionSchema, ExtraVector, Metric, RaggedArray, Vector
 from qadapt.model.ragged_arrays import from_multivectors, from_sparse
+from qadapt.stores.base import ReadRequest
 
 WORDS = ExtraVector("sparse", datatype="float16", native={"modifier": "idf", "on_disk": True})
 CODES = {"scalar": {"type": "int8"}}
@@ -102,7 +103,7 @@ def test_rows_are_sent_and_read() -> None:
     assert two["vector"] == {"d": [1.0] * 4, "words": {"indices": [], "values": []}}
     points = [{**each, "payload": {}} for each in (one, two)]
     server.on("POST", "/collections/articles/points/scroll", ok({"points": points}))
-    (batch,) = store.read("articles", vectors=["d", "tokens", "words"])
+    (batch,) = store.read("articles", ReadRequest(vectors=["d", "tokens", "words"]))
     assert server.bodies("POST", "/collections/articles/points/scroll")[0]["with_vector"] == [
         "d",
         "tokens",

@@ -12,6 +12,7 @@ import qadapt as qa
 from qadapt.api import Database
 from qadapt.errors import StoreTimeoutError
 from qadapt.stores.base import Progress, silent
+from qadapt.stores.polling import Deadline
 from qadapt.stores.qdrant.server import polling
 from qadapt.stores.qdrant.server.status import STALLED
 
@@ -83,11 +84,27 @@ def test_an_empty_patch_is_never_taken_for_a_waking() -> None:
     assert sent != polling.EMPTY_OPTIMIZERS_CONFIG
 
 
-def test_what_builds_is_not_woken_because_that_would_cancel_it() -> None:
+class Looks(Deadline):
+    """A deadline that passes after so many looks, however slow the machine is."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(3600)
+        self.seconds, self.count = seconds, 0
+
+    @property
+    def passed(self) -> bool:
+        self.count += 1
+        return self.count > 3 * polling.STUCK
+
+
+def test_what_builds_is_not_woken_because_that_would_cancel_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(polling, "Deadline", Looks)
     server = Killed("killed", [[BUILDING]], 20_000, NEW)
     request = {"op": "qdrant.patch", "vector": "", "body": {}}
     with pytest.raises(StoreTimeoutError, match="yellow") as caught:
-        server.store().run("killed", request, silent, 0.5)
+        server.store().run("killed", request, silent, 5)
     assert len(server.bodies("GET", KILLED)) > 3 * polling.STUCK
     assert server.writes() == []
     assert "goes on building" in str(caught.value.hint)

@@ -34,7 +34,8 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.model import MatchLevel, Vector
-from qadapt.stores.base import Search, silent
+from qadapt.stores.base import SearchRequest, silent
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.qdrant import mapping
 from qadapt.stores.qdrant.server import copy_switch, polling
 from qadapt.stores.qdrant.server import search as qdrant_search
@@ -186,7 +187,7 @@ def params_of(server: Replay) -> Any:
     return body["searches"][0].get("params")
 
 
-def searched(codes: Any, search: Search, *, distance: str = "Cosine", **more: Any) -> Any:
+def searched(codes: Any, search: SearchRequest, *, distance: str = "Cosine", **more: Any) -> Any:
     """The hits of one search where segments hold ``codes``, and the parameters sent."""
     info = info_of({"size": 4, "distance": distance}, codes)
     segments = more.pop("segments", [{"": (2000, "hnsw", codes)}])
@@ -200,22 +201,22 @@ def searched(codes: Any, search: Search, *, distance: str = "Cosine", **more: An
 def test_oversampling_alone_does_nothing_so_it_is_never_sent_alone() -> None:
     """Facts section 2: without rescoring it is a no-op."""
     for factor in (1.0, 2.0, 2.5):
-        _, params = searched(BINARY, Search(k=10, rescore=qa.Rescore(factor)))
+        _, params = searched(BINARY, SearchRequest(k=10, rescore=qa.Rescore(factor)))
         assert params["quantization"]["rescore"] is True
-    _, params = searched(BINARY, Search(k=10, rescore=qa.Rescore(source="off")))
+    _, params = searched(BINARY, SearchRequest(k=10, rescore=qa.Rescore(source="off")))
     assert params["quantization"] == {"rescore": False}
 
 
 def test_rescoring_without_oversampling_is_told_with_its_candidates() -> None:
     """On one segment it changes the order and never the rows: qdrant/landing_page/pull/1158."""
-    hits, params = searched(BINARY, Search(k=10, rescore=qa.Rescore(1)))
+    hits, params = searched(BINARY, SearchRequest(k=10, rescore=qa.Rescore(1)))
     assert (hits.how.candidates, hits.how.scores) == (10, "exact")
     assert params["quantization"] == {"rescore": True}
 
 
 def test_so_many_candidates_from_each_segment_is_told() -> None:
     two = [{"": (1000, "hnsw", BINARY)}, {"": (1000, "hnsw", BINARY)}]
-    hits, params = searched(BINARY, Search(k=10, rescore=qa.Rescore(3)), segments=two)
+    hits, params = searched(BINARY, SearchRequest(k=10, rescore=qa.Rescore(3)), segments=two)
     assert hits.how.notes == (qdrant_search.PER_SEGMENT.format(2),)
     assert params["quantization"] == {"rescore": True, "oversampling": 3.0}
 
@@ -223,7 +224,7 @@ def test_so_many_candidates_from_each_segment_is_told() -> None:
 @pytest.mark.parametrize(("factor", "k"), [(1.1, 10), (3.3, 10), (2.7, 7), (1.05, 100)])
 def test_rounding_never_costs_a_candidate(factor: float, k: int) -> None:
     """The server takes int(factor * limit) in 32-bit floats."""
-    _, params = searched(BINARY, Search(k=k, rescore=qa.Rescore(factor)))
+    _, params = searched(BINARY, SearchRequest(k=k, rescore=qa.Rescore(factor)))
     sent = np.float32(params["quantization"]["oversampling"])
     assert int(sent * np.float32(k)) == qa.Rescore(factor).candidates(k)
 
@@ -232,13 +233,15 @@ def test_scores_of_binary_codes_without_rescoring_are_marked() -> None:
     """Recorded: 172.0 where the cosine is 0.856."""
     scores = recording("life/051_search_no_rescore")["response"]["body"]["result"]["points"]
     assert scores[0]["score"] == 172.0
-    hits, _ = searched(BINARY, Search(k=2, rescore=qa.Rescore(source="off")))
+    hits, _ = searched(BINARY, SearchRequest(k=2, rescore=qa.Rescore(source="off")))
     assert hits.how.scores == "approximate"
     assert qdrant_search.RAW_COUNTS in hits.how.notes
 
 
 def test_binary_under_euclid_comes_descending_and_is_not_turned_round() -> None:
-    hits, _ = searched(BINARY, Search(k=2, rescore=qa.Rescore(source="off")), distance="Euclid")
+    hits, _ = searched(
+        BINARY, SearchRequest(k=2, rescore=qa.Rescore(source="off")), distance="Euclid"
+    )
     assert hits.scores.tolist() == [[3.0, 2.0]]
     assert qdrant_search.RAW_COUNTS in hits.how.notes
 
@@ -250,7 +253,7 @@ def test_scores_of_scalar_codes_under_euclid_are_marked_before_1_19(
     version: str, wrong: bool
 ) -> None:
     codes = {"scalar": {"type": "int8"}}
-    off = Search(k=2, rescore=qa.Rescore(source="off"))
+    off = SearchRequest(k=2, rescore=qa.Rescore(source="off"))
     hits, _ = searched(codes, off, distance="Euclid", version=version)
     assert hits.how.scores == "approximate"
     assert (qdrant_search.WRONG_EUCLID in hits.how.notes) is wrong
@@ -258,7 +261,7 @@ def test_scores_of_scalar_codes_under_euclid_are_marked_before_1_19(
 
 
 def test_exact_euclid_scores_are_negative_squares() -> None:
-    hits, _ = searched(None, Search(k=2), distance="Euclid")
+    hits, _ = searched(None, SearchRequest(k=2), distance="Euclid")
     assert hits.scores.tolist() == [[-9.0, -4.0]]
     assert hits.how.scores == "exact"
 
@@ -356,7 +359,7 @@ def test_a_nan_that_is_there_already_is_named_where_the_typed_client_fails() -> 
     path = "/collections/articles/points/query/batch"
     server.on("POST", path, httpx.Response(200, json=found))
     with pytest.raises(StoreError, match="no number for 2"):
-        server.store().search("articles", np.ones((1, 4), dtype=np.float32), Search(k=5))
+        server.store().search("articles", np.ones((1, 4), dtype=np.float32), SearchRequest(k=5))
 
 
 def test_one_wrong_point_is_a_400_with_the_others_stored_so_nothing_is_sent() -> None:
@@ -383,7 +386,7 @@ def test_an_upsert_is_waited_for_because_errors_of_others_are_lost() -> None:
 def test_hnsw_ef_zero_that_the_server_takes_is_refused() -> None:
     assert recording("query/params_hnsw_ef0")["response"]["status"] == 200
     with pytest.raises(InputError, match="hnsw_ef"):
-        searched(None, Search(k=2, options={"hnsw_ef": 0}))
+        searched(None, SearchRequest(k=2, options={"hnsw_ef": 0}))
 
 
 # -- "the collection quantized, this vector not" -------------------------------------------------
@@ -399,8 +402,9 @@ def test_a_vectors_disabled_falls_back_to_the_collection_so_it_cannot_be_said() 
     for name in "abc":
         assert about.vectors[name].status.state is qa.State.ACTIVE
     with pytest.raises(UnsupportedError, match="falls back"):
-        store.steps(about, "a", qa.none())
-    (step,) = store.steps(about, "b", qa.scalar(bits=7, quantile=0.95))
+        store.plan_change(ChangeRequest(store.inspect("named"), "a", qa.none()))
+    wanted = qa.scalar(bits=7, quantile=0.95)
+    (step,) = store.plan_change(ChangeRequest(store.inspect("named"), "b", wanted)).steps
     assert step.request["body"] == recording("named/07_patch_b_product")["request"]["body"]
     assert step.reverse is not None
     assert step.reverse["body"] == {"vectors": {"b": {"quantization_config": "Disabled"}}}
@@ -410,7 +414,7 @@ def test_a_vector_with_a_setting_of_its_own_is_disabled_by_itself() -> None:
     info = recording("named/09_info")["response"]["body"]["result"]
     telemetry = recording("named/10_telemetry")["response"]["body"]["result"]
     store = serve(info, telemetry, name="named", count=3000).store()
-    (step,) = store.steps(store.info("named"), "b", qa.none())
+    (step,) = store.plan_change(ChangeRequest(store.inspect("named"), "b", qa.none())).steps
     body = {"vectors": {"b": {"quantization_config": "Disabled"}}}
     assert step.request["body"] == body
     assert "sparse vectors (s) are never quantized" in step.reason

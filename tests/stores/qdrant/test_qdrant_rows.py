@@ -15,7 +15,7 @@ from qdrant_helpers import Replay, info_of, ok, recording, serve, telemetry_of
 import qadapt as qa
 from qadapt.errors import AuthError, InputError, SpecError, StoreError, UnsupportedError
 from qadapt.model import filters
-from qadapt.stores.base import Search
+from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.qdrant.filters import to_models
 from qadapt.stores.qdrant.server.store import QdrantStore
 
@@ -36,10 +36,10 @@ def served(**more: Any) -> Replay:
 def test_the_recorded_searches_are_sent_and_read() -> None:
     """life/050 to 053: rescoring, none, exact, ignored codes."""
     for number, search in (
-        ("050_search_rescore_os3", Search(k=3, rescore=qa.Rescore(3))),
-        ("051_search_no_rescore", Search(k=3, rescore=qa.Rescore(source="off"))),
-        ("052_search_exact", Search(k=3, exact=True)),
-        ("053_search_ignore", Search(k=3, options={"ignore_quantization": True})),
+        ("050_search_rescore_os3", SearchRequest(k=3, rescore=qa.Rescore(3))),
+        ("051_search_no_rescore", SearchRequest(k=3, rescore=qa.Rescore(source="off"))),
+        ("052_search_exact", SearchRequest(k=3, exact=True)),
+        ("053_search_ignore", SearchRequest(k=3, ignore_quantization=True)),
     ):
         reported = recording(f"life/{number}")
         result = reported["response"]["body"]["result"]
@@ -62,7 +62,7 @@ def test_queries_go_in_batches_and_one_look_serves_them() -> None:
     server = served().on("POST", QUERY, reply)
     store = server.store()
     for _ in range(3):
-        store.search("articles", np.ones((250, 4), dtype=np.float32), Search(k=1))
+        store.search("articles", np.ones((250, 4), dtype=np.float32), SearchRequest(k=1))
     sizes = [len(each["searches"]) for each in server.bodies("POST", QUERY)]
     assert sizes == [100, 100, 50] * 3
     assert len(server.bodies("GET", "/telemetry?details_level=4")) == 1
@@ -73,7 +73,7 @@ def test_named_vectors_payload_filter_and_options_are_passed_on() -> None:
     server = serve(info, telemetry_of("articles", [{"a": (2000, "hnsw", BINARY)}]))
     point = {"id": 5, "version": 1, "score": 1.5, "payload": {"x": [1, "é"]}}
     server.on("POST", QUERY, ok([{"points": [point]}]))
-    search = Search(
+    search = SearchRequest(
         k=2,
         vector="a",
         filter={"x": "b"},
@@ -93,9 +93,9 @@ def test_named_vectors_payload_filter_and_options_are_passed_on() -> None:
 def test_what_qdrant_cannot_rescore_by_or_does_not_know_is_refused() -> None:
     store = served().store()
     with pytest.raises(UnsupportedError, match="no finer codes"):
-        store.search("articles", ROWS, Search(k=1, rescore=qa.Rescore(4, "codes")))
+        store.search("articles", ROWS, SearchRequest(k=1, rescore=qa.Rescore(4, "codes")))
     with pytest.raises(SpecError, match="hnsw_ef"):
-        store.search("articles", ROWS, Search(k=1, options={"hnsw_eff": 3}))
+        store.search("articles", ROWS, SearchRequest(k=1, options={"hnsw_eff": 3}))
 
 
 def test_pages_are_read_as_recorded() -> None:
@@ -104,7 +104,7 @@ def test_pages_are_read_as_recorded() -> None:
     pages = [recording(f"points/scroll_page_{at}") for at in (1, 2, 3)]
     path = "/collections/mixed/points/scroll"
     server.on("POST", path, *[ok(page["response"]["body"]["result"]) for page in pages])
-    found = list(server.store().read("mixed", page=3))
+    found = list(server.store().read("mixed", ReadRequest(page=3)))
     assert [len(page) for page in found] == [3, 3, 2]
     whole = qa.Batch.concat(found)
     assert whole.ids[:4] == [0, 3, 7, 18446744073709551615]
@@ -116,7 +116,7 @@ def test_pages_are_read_as_recorded() -> None:
 
 def test_a_page_has_rows() -> None:
     with pytest.raises(InputError, match="at least 1 row"):
-        served().store().read("articles", page=0)
+        served().store().read("articles", ReadRequest(page=0))
 
 
 def test_rows_without_a_vector_are_written_and_read_as_such() -> None:
@@ -205,7 +205,7 @@ def test_over_grpc_floats_are_copied_as_bytes(over_grpc: tuple[Points, QdrantSto
     assert sent.points[2].id.uuid == "f9168c5e-ceb2-4faa-b6bf-329bf39fa1e4"
     assert sent.points[0].payload["a"].integer_value == 1
 
-    hits = store.search("articles", rows, Search(k=2, rescore=qa.Rescore(3)))
+    hits = store.search("articles", rows, SearchRequest(k=2, rescore=qa.Rescore(3)))
     assert hits.ids[:, 0].tolist() == [7, 7, 7]
     (asked,) = points.queries
     got = np.float32([list(each.query.nearest.dense.data) for each in asked.query_points])
@@ -239,7 +239,7 @@ def test_over_grpc_a_nan_that_is_there_already_is_named(
     points, store = over_grpc
     points.score = float("nan")
     with pytest.raises(StoreError, match="no number for 7"):
-        store.search("articles", ROWS[:1], Search(k=1))
+        store.search("articles", ROWS[:1], SearchRequest(k=1))
 
 
 # -- filters -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from qdrant_helpers import NEW, PATH, TELEMETRY, Replay, info_of, ok, recording,
 
 import qadapt as qa
 from qadapt.api import Database
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.server import search
 
 QUERY = PATH + "/points/query/batch"
@@ -57,9 +57,9 @@ def test_what_a_call_asks_for_is_sent_whatever_the_older_look_showed(
 ) -> None:
     server = collection(None)
     store = server.store()
-    store.search("articles", ONE, Search(k=1))
+    store.search("articles", ONE, SearchRequest(k=1))
     changed(server, BINARY)
-    hits = store.search("articles", ONE, Search(k=1, rescore=rescore))
+    hits = store.search("articles", ONE, SearchRequest(k=1, rescore=rescore))
     assert sent(server) == params
     assert hits.how.scores == ("exact" if rescore.on else "approximate")
 
@@ -70,9 +70,9 @@ def test_the_recorded_query_is_what_is_sent_in_that_moment() -> None:
     ]
     server = collection(None)
     store = server.store()
-    store.search("articles", ONE, Search(k=1))
+    store.search("articles", ONE, SearchRequest(k=1))
     changed(server, BINARY)
-    store.search("articles", ONE, Search(k=1, rescore=qa.Rescore(4)))
+    store.search("articles", ONE, SearchRequest(k=1, rescore=qa.Rescore(4)))
     assert sent(server) == reported
 
 
@@ -90,9 +90,9 @@ def test_scores_that_are_told_exact_were_asked_for_as_exact(codes: Any) -> None:
     """A search that says nothing, where the look showed no codes: they may have come since."""
     server = collection(None)
     store = server.store()
-    store.search("articles", ONE, Search(k=1))
+    store.search("articles", ONE, SearchRequest(k=1))
     changed(server, codes)
-    hits = store.search("articles", ONE, Search(k=1))
+    hits = store.search("articles", ONE, SearchRequest(k=1))
     assert hits.how.scores == "exact"
     assert sent(server) == {"rescore": True}, "nothing happens where there are no codes"
 
@@ -100,10 +100,10 @@ def test_scores_that_are_told_exact_were_asked_for_as_exact(codes: Any) -> None:
 def test_a_default_that_rescored_and_does_no_more_is_told_approximate() -> None:
     server = collection(BINARY)
     store = server.store()
-    assert store.search("articles", ONE, Search(k=1)).how.scores == "exact"
+    assert store.search("articles", ONE, SearchRequest(k=1)).how.scores == "exact"
     assert sent(server) is None, "the store's default is left to the store"
     changed(server, SCALAR)
-    assert store.search("articles", ONE, Search(k=1)).how.scores == "approximate"
+    assert store.search("articles", ONE, SearchRequest(k=1)).how.scores == "approximate"
 
 
 def test_segments_that_are_being_rebuilt_are_looked_at_again() -> None:
@@ -111,23 +111,23 @@ def test_segments_that_are_being_rebuilt_are_looked_at_again() -> None:
     server = collection(SCALAR)
     store = server.store()
     changed(server, SCALAR, held=BINARY)
-    assert store.search("articles", ONE, Search(k=1)).how.scores == "exact"
+    assert store.search("articles", ONE, SearchRequest(k=1)).how.scores == "exact"
     changed(server, SCALAR)
-    assert store.search("articles", ONE, Search(k=1)).how.scores == "approximate"
+    assert store.search("articles", ONE, SearchRequest(k=1)).how.scores == "approximate"
 
 
 def test_different_codes_in_segments_are_told_by_the_worse() -> None:
     parts = [{"": (1900, "hnsw", BINARY)}, {"": (100, "hnsw", SCALAR)}]
     server = collection(SCALAR)
     server.on("GET", TELEMETRY, ok(telemetry_of("articles", parts)))
-    assert server.store().search("articles", ONE, Search(k=1)).how.scores == "approximate"
+    assert server.store().search("articles", ONE, SearchRequest(k=1)).how.scores == "approximate"
 
 
 def test_no_codes_and_no_rescoring_are_exact_as_long_as_nothing_changed() -> None:
     server = collection(None)
     store = server.store()
     for _ in range(2):
-        hits = store.search("articles", ONE, Search(k=1, rescore=OFF))
+        hits = store.search("articles", ONE, SearchRequest(k=1, rescore=OFF))
         assert hits.how.scores == "exact"
     assert len(server.bodies("GET", TELEMETRY)) == 1
 
@@ -136,7 +136,7 @@ def test_where_segments_cannot_be_seen_nothing_is_told_exact_that_was_not_asked_
     server = collection(None)
     server.on("GET", TELEMETRY, ok({"collections": {"collections": []}}))
     store = server.store()
-    hits = store.search("articles", ONE, Search(k=1, rescore=OFF))
+    hits = store.search("articles", ONE, SearchRequest(k=1, rescore=OFF))
     assert (hits.how.scores, hits.how.notes) == ("approximate", (search.MAY_HOLD_CODES,))
-    hits = store.search("articles", ONE, Search(k=1))
+    hits = store.search("articles", ONE, SearchRequest(k=1))
     assert (hits.how.scores, sent(server)) == ("exact", {"rescore": True})

@@ -24,7 +24,8 @@ from recorded import recorded
 import qadapt as qa
 from qadapt.errors import UnsupportedError
 from qadapt.model import State
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.qdrant.server import telemetry
 
 
@@ -139,11 +140,13 @@ def test_multivectors_are_quantized_and_not_searched() -> None:
     about = store.info("articles")
     assert about.vectors["colbert"].status.state is State.ACTIVE
     assert about.vectors["colbert"].index["multivector"] == "max_sim"
-    (step,) = store.steps(about, "colbert", qa.scalar(bits=7))
+    (step,) = store.plan_change(
+        ChangeRequest(store.inspect("articles"), "colbert", qa.scalar(bits=7))
+    ).steps
     body = {"vectors": {"colbert": {"quantization_config": SCALAR}}}
     assert step.request["body"] == body
     with pytest.raises(UnsupportedError, match="many vectors a row"):
-        store.search("articles", np.ones((1, 8)), Search(k=1, vector="colbert"))
+        store.search("articles", np.ones((1, 8)), SearchRequest(k=1, vector="colbert"))
 
 
 def test_sparse_and_manhattan_are_left_alone_and_said() -> None:
@@ -157,7 +160,7 @@ def test_sparse_and_manhattan_are_left_alone_and_said() -> None:
     assert list(about.vectors) == ["a"]
     for name, why in (("s", "never quantized"), ("l1", "Manhattan")):
         with pytest.raises(UnsupportedError, match=why):
-            store.steps(about, name, qa.binary())
+            store.plan_change(ChangeRequest(store.inspect("articles"), name, qa.binary()))
 
 
 # -- finer points --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from qdrant_helpers import Replay, ok, recording, serve, telemetry_of
 
 import qadapt as qa
 from qadapt.errors import InputError
-from qadapt.stores.base import Search
+from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.qdrant.server import strict_mode
 
 
@@ -30,13 +30,13 @@ def limited() -> Replay:
 @pytest.mark.parametrize(
     ("search", "limit"),
     [
-        (Search(k=6), "max_query_limit"),
-        (Search(k=2, rescore=qa.Rescore(3)), "search_max_oversampling"),
-        (Search(k=2, options={"hnsw_ef": 128}), "search_max_hnsw_ef"),
-        (Search(k=2, exact=True), "search_allow_exact"),
+        (SearchRequest(k=6), "max_query_limit"),
+        (SearchRequest(k=2, rescore=qa.Rescore(3)), "search_max_oversampling"),
+        (SearchRequest(k=2, options={"hnsw_ef": 128}), "search_max_hnsw_ef"),
+        (SearchRequest(k=2, exact=True), "search_allow_exact"),
     ],
 )
-def test_limits_are_read_and_named_before_asking(search: Search, limit: str) -> None:
+def test_limits_are_read_and_named_before_asking(search: SearchRequest, limit: str) -> None:
     server = limited()
     with pytest.raises(InputError, match=limit):
         server.store().search("s", np.ones((1, 4), dtype=np.float32), search)
@@ -49,7 +49,7 @@ def test_pages_and_batches_stay_within_the_limits() -> None:
     server.on("POST", "/collections/s/points/scroll", ok(page))
     server.on("PUT", "/collections/s/points?wait=true", ok({"status": "completed"}))
     store = server.store()
-    assert [len(each) for each in store.read("s", page=1000)] == [1]
+    assert [len(each) for each in store.read("s", ReadRequest(page=1000))] == [1]
     assert server.bodies("POST", "/collections/s/points/scroll")[0]["limit"] == 5
     store.write("s", qa.Batch(range(5), {"": np.ones((5, 4))}))
     sizes = [

@@ -13,6 +13,7 @@ import pytest
 from qadapt.errors import PlanStaleError
 from qadapt.model import Batch, Metric, Quantization, Vector
 from qadapt.stores.base import Progress, silent
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.weaviate import schema_claim
 from qadapt.stores.weaviate.store import WeaviateStore
 
@@ -24,7 +25,7 @@ def _filled(store: WeaviateStore, name: str) -> None:
 
 
 def _request(store: WeaviateStore, name: str, text: str) -> Any:
-    (step,) = store.steps(store.info(name), "", Quantization.of(text))
+    (step,) = store.plan_change(ChangeRequest(store.inspect(name), "", Quantization.of(text))).steps
     return step.request
 
 

@@ -27,7 +27,7 @@ from qadapt.errors import (
 )
 from qadapt.model import Batch, Metric, Vector
 from qadapt.model.address import Address
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.weaviate.errors import translate
 from qadapt.stores.weaviate.store import WeaviateStore
 
@@ -118,7 +118,7 @@ def test_a_server_that_goes_away_and_comes_back(
     began = time.monotonic()
     for attempt in (
         lambda: store.count("Gone"),
-        lambda: store.search("Gone", rows[:2], Search(k=1)),
+        lambda: store.search("Gone", rows[:2], SearchRequest(k=1)),
         lambda: store.write("Gone", Batch(keys(1), {"": rows[:1]})),
         lambda: list(store.read("Gone")),
         lambda: store.info("Gone"),
@@ -136,7 +136,7 @@ def test_a_server_that_goes_away_and_comes_back(
     with pytest.raises(StoreError, match="closed"):
         store.count("Gone")
     with pytest.raises(StoreError, match="closed"):
-        store.search("Gone", rows[:2], Search(k=1))
+        store.search("Gone", rows[:2], SearchRequest(k=1))
 
 
 def test_a_server_killed_while_rows_are_written(
@@ -178,10 +178,10 @@ def test_a_search_that_waits_for_training_stops_at_its_time_limit(
     store.connection.rest("PUT", f"/v1/schema/{name}", raw, doing="compress")
     store.connection.timeout = 0.5
     with pytest.raises(StoreTimeoutError, match="in time") as caught:
-        store.search(name, rows[:1], Search(k=1))
+        store.search(name, rows[:1], SearchRequest(k=1))
     assert "PQ trains" in str(caught.value.hint)
     store.connection.timeout = 60
-    assert store.search(name, rows[:1], Search(k=1)).ids.tolist() == [keys(1)]
+    assert store.search(name, rows[:1], SearchRequest(k=1)).ids.tolist() == [keys(1)]
 
 
 def test_names_that_are_not_there_or_taken(store: WeaviateStore, name: str) -> None:
@@ -190,7 +190,7 @@ def test_names_that_are_not_there_or_taken(store: WeaviateStore, name: str) -> N
         fill(store, name, normal(1))
     for attempt in (
         lambda: store.count(f"{name}x"),
-        lambda: store.search(f"{name}x", normal(1), Search(k=1)),
+        lambda: store.search(f"{name}x", normal(1), SearchRequest(k=1)),
         lambda: list(store.read(f"{name}x")),
         lambda: store.drop(f"{name}x"),
     ):
@@ -199,7 +199,7 @@ def test_names_that_are_not_there_or_taken(store: WeaviateStore, name: str) -> N
         assert name in str(caught.value.hint)
     store.drop(name)
     with pytest.raises(NotFoundError):
-        store.search(name, normal(1), Search(k=1))
+        store.search(name, normal(1), SearchRequest(k=1))
 
 
 def test_a_client_of_the_user_is_wrapped_and_left_open(live: Callable[[str], str]) -> None:
@@ -279,8 +279,8 @@ def test_requests_are_cancelled_when_one_of_them_fails(
         hurried.setattr(store.connection, "sleep", lambda _: None)
         hurried.setattr(store.connection, "timeout", 1e-6)
         with pytest.raises(StoreTimeoutError):
-            store.search(name, queries, Search(k=1))
-    assert store.search(name, queries, Search(k=1)).ids.shape == (200, 1)
+            store.search(name, queries, SearchRequest(k=1))
+    assert store.search(name, queries, SearchRequest(k=1)).ids.shape == (200, 1)
 
 
 def test_a_request_that_the_server_breaks_off_first_is_out_of_time() -> None:

@@ -12,7 +12,7 @@ from weaviate_helpers import fill, foreign, keys, normal, number
 from qadapt.errors import SpecError, UnsupportedError
 from qadapt.model import Batch
 from qadapt.model.filters import matches, parse_filter
-from qadapt.stores.base import Search
+from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.weaviate.store import WeaviateStore
 
 ROWS: list[dict[str, Any]] = [
@@ -81,9 +81,9 @@ def test_a_filter_means_what_the_common_form_means(
     tree = parse_filter(filter)
     wanted = [row for row, payload in enumerate(ROWS) if matches(tree, payload)]
     assert store.count(filled, filter) == len(wanted)
-    pages = store.read(filled, filter=filter, vectors=(), page=3)
+    pages = store.read(filled, ReadRequest(filter=filter, vectors=(), page=3))
     assert [number(key) for page in pages for key in page.ids] == wanted
-    search = Search(k=len(ROWS), filter=filter)
+    search = SearchRequest(k=len(ROWS), filter=filter)
     hits = store.search(filled, normal(1), search).ids[0].tolist()
     assert sorted(number(key) for key in hits if key is not None) == wanted
 
@@ -139,9 +139,9 @@ def test_the_clients_own_filter_passes_through(store: WeaviateStore, filled: str
     native = query.Filter.by_property("topic").like("art*") & query.Filter.by_id().not_equal(
         keys(1)[0]
     )
-    found = [key for page in store.read(filled, filter=native) for key in page.ids]
+    found = [key for page in store.read(filled, ReadRequest(filter=native)) for key in page.ids]
     assert [number(key) for key in found] == [1, 2, 7] or [number(k) for k in found] == [2, 7]
-    hits = store.search(filled, normal(1), Search(k=12, filter=native))
+    hits = store.search(filled, normal(1), SearchRequest(k=12, filter=native))
     assert {key for key in hits.ids[0] if key is not None} == set(found)
     with pytest.raises(SpecError, match="weaviate Filter"):
         store.count(filled, "topic = art")
@@ -175,7 +175,9 @@ def test_properties_of_others(store: WeaviateStore, name: str) -> None:
     store.write(name, Batch(keys(2), {"": normal(2)}, payloads))
 
     def rows(filter: dict[str, Any]) -> list[int]:
-        return [number(key) for page in store.read(name, filter=filter) for key in page.ids]
+        return [
+            number(key) for page in store.read(name, ReadRequest(filter=filter)) for key in page.ids
+        ]
 
     assert rows({"count": {"gt": 2.5}}) == [0, 1]
     assert rows({"count": {"lte": 3.5}}) == [1]

@@ -13,7 +13,7 @@ import qadapt as qa
 from qadapt.api import Database
 from qadapt.errors import StoreError, UnsupportedError
 from qadapt.model import Symbol, Vector
-from qadapt.stores.weaviate import in_place
+from qadapt.stores.change import ChangeRequest
 from qadapt.stores.weaviate.store import WeaviateStore
 
 pytest.importorskip("weaviate")
@@ -155,7 +155,7 @@ def test_a_metric_that_a_quantizer_cannot_do_is_left_alone(store: WeaviateStore,
     assert collection.info().vectors == {}
     assert "manhattan" in str(collection.info().config["vectors that qadapt leaves alone"])
     with pytest.raises(UnsupportedError, match="manhattan"):
-        store.steps(collection.info(), "", qa.binary())
+        store.plan_change(ChangeRequest(store.inspect(name), "", qa.binary()))
 
 
 def test_what_the_server_keeps_otherwise_is_not_made(store: WeaviateStore, name: str) -> None:
@@ -207,7 +207,7 @@ def test_a_refusal_after_which_the_schema_has_changed_is_told(
     config = raw(store, name)["vectorIndexConfig"]["rq"]
     put(store, name, {"rq": {**config, "enabled": False}})
     request = {
-        "op": in_place.PUT,
+        "op": "weaviate.put",
         "vector": "",
         "set": {"rq": {"enabled": True, "bits": 4, "rescoreLimit": 20}},
         "codes": True,

@@ -18,7 +18,7 @@ from qadapt.api import Database
 from qadapt.errors import UnsupportedError
 from qadapt.migration.text import plan_lines
 from qadapt.model import Batch, UnknownDimension, Vector
-from qadapt.stores.base import Search
+from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.weaviate import dimensions
 from qadapt.stores.weaviate.store import WeaviateStore
 
@@ -92,14 +92,14 @@ def test_a_vector_that_the_first_rows_lack_is_seen_read_and_searched(
         "b": Vector(B, "euclidean"),
     }
     assert not store.info(name).unknown_dimensions
-    batch = Batch.concat(list(again(store).read(name, page=50)))
+    batch = Batch.concat(list(again(store).read(name, ReadRequest(page=50))))
     assert np.flatnonzero(~batch.missing["b"]).tolist() == [200, 299]
     assert batch.vectors["b"][299].tobytes() == found[299].tobytes()
-    for search in (Search(k=1, vector="b"), Search(k=1, vector="b", exact=True)):
+    for search in (SearchRequest(k=1, vector="b"), SearchRequest(k=1, vector="b", exact=True)):
         hits = again(store).search(name, found[200][None], search)
         assert hits.ids.tolist() == [keys(1, 200)]
     with pytest.raises(qa.errors.DimensionError):
-        again(store).search(name, np.ones((1, B + 1)), Search(k=1, vector="b"))
+        again(store).search(name, np.ones((1, B + 1)), SearchRequest(k=1, vector="b"))
 
 
 def test_the_unnamed_vector_of_rows_that_come_without_one(store: WeaviateStore, name: str) -> None:

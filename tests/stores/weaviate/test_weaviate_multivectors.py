@@ -14,7 +14,7 @@ from qadapt.api import Database
 from qadapt.errors import DimensionError, InputError, UnsupportedError
 from qadapt.model import CollectionSchema, ExtraVector, Metric, RaggedArray, Vector
 from qadapt.model.ragged_arrays import from_multivectors
-from qadapt.stores.base import Search
+from qadapt.stores.base import ReadRequest, SearchRequest
 
 pytest.importorskip("weaviate")
 
@@ -74,12 +74,12 @@ def test_made_by_others(database: Database, name: str, tenants: bool) -> None:
     assert read.values.tobytes() == wanted.values.tobytes()
     assert read.offsets.tolist() == wanted.offsets.tolist()
     assert read.absent().tolist() == [row is None for row in ROWS]
-    (page,) = store.read(label, vectors=["tokens", "dense"])
+    (page,) = store.read(label, ReadRequest(vectors=["tokens", "dense"]))
     assert (set(page.vectors), set(page.extras)) == ({"dense"}, {"tokens"})
     assert set(next(iter(store.read(label))).vectors) == {"dense"}
     assert "other-vectors" not in store.uncopied(label)
     with pytest.raises(UnsupportedError, match="multi-vector"):
-        store.search(label, np.ones((1, 3)), Search(k=1, vector="tokens"))
+        store.search(label, np.ones((1, 3)), SearchRequest(k=1, vector="tokens"))
 
 
 def test_settings_come_along(database: Database, name: str) -> None:

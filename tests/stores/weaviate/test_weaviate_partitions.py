@@ -13,7 +13,7 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import InputError, NotFoundError, StoreError, UnsupportedError
 from qadapt.model import Batch, CollectionSchema, Vector
-from qadapt.stores.base import Search
+from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.weaviate.store import WeaviateStore
 
 SIZES = {"red": 30, "blue": 20}
@@ -44,10 +44,10 @@ def test_a_tenant_is_a_collection_of_its_own(
         (page,) = store.read(place)
         assert page.vectors[""].tobytes() == rows.tobytes()
         assert page.payloads == [{"of": tenant}] * size
-        hits = store.search(place, rows[:3], Search(k=1, exact=True, with_payload=True))
+        hits = store.search(place, rows[:3], SearchRequest(k=1, exact=True, with_payload=True))
         assert hits.payloads is not None
         assert hits.payloads[0] == [{"of": tenant}]
-        assert store.search(place, rows[:3], Search(k=1)).ids.tolist() == hits.ids.tolist()
+        assert store.search(place, rows[:3], SearchRequest(k=1)).ids.tolist() == hits.ids.tolist()
         assert store.info(place).count == size
         assert store.fetch(place, keys(2)).ids == keys(2)
     store.delete(f"{shared}@red", keys(5))
@@ -67,12 +67,15 @@ def test_without_a_tenant_reads_go_over_all_active_ones(store: WeaviateStore, sh
     assert [len(page) for page in pages] == [20, 30]  # blue, red
     parts = store.scan_ranges(shared, 2)
     assert parts == [{"tenant": "blue"}, {"tenant": "red"}]
-    sizes = [sum(map(len, store.read(shared, scan_range=scan_range))) for scan_range in parts]
+    sizes = [
+        sum(map(len, store.read(shared, ReadRequest(scan_range=scan_range))))
+        for scan_range in parts
+    ]
     assert sizes == [20, 30]
-    rest = store.read(shared, scan_range=parts[1], after=keys(1, 9)[0])
+    rest = store.read(shared, ReadRequest(scan_range=parts[1], after=keys(1, 9)[0]))
     assert [number(key) for page in rest for key in page.ids] == list(range(10, 30))
     with pytest.raises(InputError, match="has tenants"):
-        list(store.read(shared, after=keys(1)[0]))
+        list(store.read(shared, ReadRequest(after=keys(1)[0])))
 
 
 def test_without_a_tenant_writes_and_searches_are_refused(
@@ -81,7 +84,7 @@ def test_without_a_tenant_writes_and_searches_are_refused(
     batch = Batch(keys(1), {"": normal(1)})
     for attempt in (
         lambda: store.write(shared, batch),
-        lambda: store.search(shared, normal(1), Search(k=1)),
+        lambda: store.search(shared, normal(1), SearchRequest(k=1)),
         lambda: store.delete(shared, keys(1)),
     ):
         with pytest.raises(InputError, match="say which") as caught:
@@ -97,7 +100,7 @@ def test_a_tenant_that_rests_or_is_not_there(store: WeaviateStore, shared: str) 
         lambda: store.count(f"{shared}@cold"),
         lambda: list(store.read(f"{shared}@cold")),
         lambda: store.write(f"{shared}@cold", Batch(keys(1), {"": normal(1)})),
-        lambda: store.search(f"{shared}@cold", normal(1), Search(k=1)),
+        lambda: store.search(f"{shared}@cold", normal(1), SearchRequest(k=1)),
     ):
         with pytest.raises(StoreError, match="not active") as caught:
             attempt()
@@ -105,7 +108,7 @@ def test_a_tenant_that_rests_or_is_not_there(store: WeaviateStore, shared: str) 
     for attempt in (
         lambda: store.count(f"{shared}@green"),
         lambda: store.write(f"{shared}@green", Batch(keys(1), {"": normal(1)})),
-        lambda: store.search(f"{shared}@green", normal(1), Search(k=1)),
+        lambda: store.search(f"{shared}@green", normal(1), SearchRequest(k=1)),
         lambda: store.drop(f"{shared}@green"),
     ):
         with pytest.raises(NotFoundError, match="green"):

@@ -19,7 +19,7 @@ from qadapt.errors import (
 )
 from qadapt.model import Batch, Metric, Vector
 from qadapt.model.address import Address
-from qadapt.stores.base import Search
+from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.weaviate.store import WeaviateStore
 
 # -- what the server takes without a word --------------------------------------------------------
@@ -51,7 +51,7 @@ def test_rows_of_any_size_keep_their_direction(store: WeaviateStore, name: str) 
     directions = normal(len(sizes)) / np.linalg.norm(normal(len(sizes)), axis=1, keepdims=True)
     rows = (directions * sizes).astype(np.float32)
     fill(store, name, rows, metric="cosine")
-    hits = store.search(name, directions, Search(k=1))
+    hits = store.search(name, directions, SearchRequest(k=1))
     assert hits.ids[:, 0].tolist() == keys(len(sizes))
     assert np.abs(hits.scores - 1).max() < 1e-5
     kept = store.fetch(name, keys(len(sizes))).vectors[""]
@@ -126,7 +126,7 @@ def test_a_message_too_large_is_refused_and_smaller_ones_are_made(
         pages = list(store.read("Large"))
         assert [text for page in pages for text in page.payloads or ()] == payloads
         assert store.fetch("Large", keys(30)).payloads == payloads
-        filtered = store.read("Large", filter={"number": {"gte": 0}})
+        filtered = store.read("Large", ReadRequest(filter={"number": {"gte": 0}}))
         assert [text for page in filtered for text in page.payloads or ()] == payloads
         with pytest.raises(StoreError, match=r"row 0 .* has 400,\d\d\d bytes.*0 of 1 rows"):
             store.write("Large", Batch(keys(1, 50), {"": normal(1)}, [{"text": "x" * 400_000}]))
@@ -149,7 +149,7 @@ def test_writes_while_a_shard_compresses_say_what_was_written(
         store.write(name, more)
     assert "codes" in str(caught.value.hint)
     # A search blocks until it ends; then the write goes through.
-    store.search(name, rows[:1], Search(k=1))
+    store.search(name, rows[:1], SearchRequest(k=1))
     for _ in range(200):
         try:
             store.write(name, more)
@@ -167,7 +167,9 @@ def test_reading_on_with_a_filter_and_in_a_part(store: WeaviateStore, name: str)
     wanted = [row for row in range(1000) if row % 5 in (1, 2)]
     filter = {"group": [1, 2]}
     for scan_range in store.scan_ranges(name, 3):
-        inside = list(store.read(name, scan_range=scan_range, filter=filter, page=64, vectors=()))
+        inside = list(
+            store.read(name, ReadRequest(scan_range=scan_range, filter=filter, page=64, vectors=()))
+        )
         found = [number(key) for page in inside for key in page.ids]
         bounds = [
             number(scan_range[word]) if word in scan_range else None for word in ("behind", "last")
@@ -179,7 +181,9 @@ def test_reading_on_with_a_filter_and_in_a_part(store: WeaviateStore, name: str)
         ]
         assert all(len(page) == 64 for page in inside[:-1])
         after = inside[0].ids[-1]
-        rest = store.read(name, scan_range=scan_range, filter=filter, after=after, vectors=())
+        rest = store.read(
+            name, ReadRequest(scan_range=scan_range, filter=filter, after=after, vectors=())
+        )
         assert [number(key) for page in rest for key in page.ids] == found[64:]
 
 
@@ -193,7 +197,7 @@ def test_rows_written_after_the_parts_were_cut_are_in_one_of_them(
     found = [
         key
         for scan_range in scan_ranges
-        for page in store.read(name, scan_range=scan_range)
+        for page in store.read(name, ReadRequest(scan_range=scan_range))
         for key in page.ids
     ]
     assert sorted(found) == sorted([*keys(100), *new])
@@ -232,7 +236,7 @@ def test_a_range_alone_is_read_whole_and_in_order(store: WeaviateStore, name: st
     store.write(name, Batch(batch.ids, batch.vectors, years))
     found = [
         number(key)
-        for page in store.read(name, filter={"year": {"lt": 8}}, page=50)
+        for page in store.read(name, ReadRequest(filter={"year": {"lt": 8}}, page=50))
         for key in page.ids
     ]
     assert found == [row for row in range(300) if row % 10 < 8]

@@ -10,7 +10,7 @@ from weaviate_helpers import fill, foreign, keys, normal, number, raw_write
 
 from qadapt.errors import DimensionError, SpecError, StoreError, UnsupportedError
 from qadapt.model import Batch, Metric, Quantization, Rescore, Vector
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.weaviate import search
 from qadapt.stores.weaviate.store import WeaviateStore
 from qadapt.testing.data import clustered
@@ -42,9 +42,9 @@ def test_a_query_of_wrong_dimensions_is_refused(store: WeaviateStore, name: str,
     """The server finds nothing, and says nothing, on RQ, and on BQ of as many words."""
     quantized(store, name, text, n=300)
     with pytest.raises(DimensionError, match="80 dimensions, expected 96"):
-        store.search(name, normal(2, 80), Search(k=3))
+        store.search(name, normal(2, 80), SearchRequest(k=3))
     with pytest.raises(DimensionError):
-        store.search(name, normal(2, 80), Search(k=3, exact=True))
+        store.search(name, normal(2, 80), SearchRequest(k=3, exact=True))
 
 
 def test_what_the_server_says_to_a_query_of_wrong_dimensions(
@@ -66,7 +66,7 @@ def test_a_stored_nan_is_an_error_of_the_search(store: WeaviateStore, name: str)
     foreign(store, name)
     raw_write(store, name, rows)
     with pytest.raises(StoreError, match=keys(1, 7)[0]) as caught:
-        store.search(name, normal(5, seed=1), Search(k=50))
+        store.search(name, normal(5, seed=1), SearchRequest(k=50))
     assert "NaN" in str(caught.value.hint)
 
 
@@ -84,7 +84,7 @@ def test_oversampling_is_had_by_the_limit(
     store: WeaviateStore, name: str, text: str, native: dict[str, Any], candidates: int
 ) -> None:
     sample = quantized(store, name, text, native)
-    hits = store.search(name, sample.queries, Search(k=10, rescore=Rescore(10)))
+    hits = store.search(name, sample.queries, SearchRequest(k=10, rescore=Rescore(10)))
     assert (hits.how.searcher, hits.how.rescorer, hits.how.scores) == ("store", "store", "exact")
     assert hits.how.candidates == candidates
     assert hits.how.oversampling == 10
@@ -97,16 +97,16 @@ def test_oversampling_is_had_by_the_limit(
 def test_a_limit_lifts_what_a_cap_would_cut(store: WeaviateStore, name: str) -> None:
     """RQ of 1 bit with rescoreLimit 10: 10 of 10 are rescored, but of 100 all."""
     sample = quantized(store, name, "rotational:bits=1", {"rq": {"rescoreLimit": 10}})
-    plain = store.search(name, sample.queries, Search(k=10))
+    plain = store.search(name, sample.queries, SearchRequest(k=10))
     assert plain.how.candidates == 10
-    lifted = store.search(name, sample.queries, Search(k=10, rescore=Rescore(2)))
+    lifted = store.search(name, sample.queries, SearchRequest(k=10, rescore=Rescore(2)))
     assert lifted.how.candidates >= 20
     assert recall(lifted, sample) > recall(plain, sample) + 0.05
 
 
 def test_rescoring_that_cannot_be_switched_off_is_told(store: WeaviateStore, name: str) -> None:
     sample = quantized(store, name, "binary")
-    hits = store.search(name, sample.queries, Search(k=10, rescore=OFF))
+    hits = store.search(name, sample.queries, SearchRequest(k=10, rescore=OFF))
     assert (hits.how.rescorer, hits.how.scores) == ("store", "exact")
     assert search.ALWAYS in hits.how.notes
 
@@ -114,7 +114,7 @@ def test_rescoring_that_cannot_be_switched_off_is_told(store: WeaviateStore, nam
 def test_codes_that_are_configured_but_not_in_use_are_told(store: WeaviateStore, name: str) -> None:
     """SQ at creation is never in use by itself: the search's own profile shows it."""
     sample = quantized(store, name, "scalar:per=collection")
-    hits = store.search(name, sample.queries, Search(k=10))
+    hits = store.search(name, sample.queries, SearchRequest(k=10))
     assert (hits.how.rescorer, hits.how.scores) == ("none", "exact")
     assert search.NOT_IN_USE in hits.how.notes
 
@@ -122,12 +122,12 @@ def test_codes_that_are_configured_but_not_in_use_are_told(store: WeaviateStore,
 def test_hfresh_gives_no_more_than_its_limit(store: WeaviateStore, name: str) -> None:
     native = {"vectorIndexType": "hfresh", "rq": {"rescoreLimit": 50}}
     sample = quantized(store, name, "rotational:bits=1", native)
-    hits = store.search(name, sample.queries, Search(k=10, rescore=Rescore(8)))
+    hits = store.search(name, sample.queries, SearchRequest(k=10, rescore=Rescore(8)))
     assert "at most 50" in " ".join(hits.how.notes)
     assert hits.how.candidates == 50
     assert not (hits.ids[:, :10] == None).any()  # noqa: E711
     with pytest.raises(UnsupportedError, match="at most rescoreLimit results, 50"):
-        store.search(name, sample.queries, Search(k=51))
+        store.search(name, sample.queries, SearchRequest(k=51))
 
 
 def test_hfresh_that_panics_is_refused_before_it_is_asked(store: WeaviateStore, name: str) -> None:
@@ -136,16 +136,18 @@ def test_hfresh_that_panics_is_refused_before_it_is_asked(store: WeaviateStore, 
     foreign(store, name, vectorIndexType="hfresh", vectorIndexConfig=config)
     store.write(name, Batch(keys(300), {"": clustered(300, 96).rows}))
     with pytest.raises(UnsupportedError, match="rescoreLimit 0"):
-        store.search(name, normal(1, 96), Search(k=5))
+        store.search(name, normal(1, 96), SearchRequest(k=5))
     field = store._layout(name).field("")
     queries = normal(1, 96)
     with pytest.raises(StoreError, match="panic"):
-        search.run(store.connection, store._layout(name), "", field, queries, Search(k=5), None)
+        search.run(
+            store.connection, store._layout(name), "", field, queries, SearchRequest(k=5), None
+        )
 
 
 def test_exact_searches_read_all_rows(store: WeaviateStore, name: str) -> None:
     sample = quantized(store, name, "rotational:bits=1", {"rq": {"rescoreLimit": 0}})
-    hits = store.search(name, sample.queries, Search(k=10, exact=True))
+    hits = store.search(name, sample.queries, SearchRequest(k=10, exact=True))
     assert recall(hits, sample) == 1
     assert hits.how.searcher == "qadapt"
     assert search.ALL_READ in hits.how.notes
@@ -157,9 +159,9 @@ def test_named_vectors_with_different_codes(store: WeaviateStore, name: str) -> 
     store.create(name, vectors, {"a": Quantization.parse("binary")})
     small = normal(1500, 8)
     store.write(name, Batch(keys(1500), {"a": sample.rows, "b": small}))
-    hits = store.search(name, sample.queries, Search(k=10, vector="a"))
+    hits = store.search(name, sample.queries, SearchRequest(k=10, vector="a"))
     assert hits.how.rescorer == "store"
-    near = store.search(name, small[:20], Search(k=1, vector="b"))
+    near = store.search(name, small[:20], SearchRequest(k=1, vector="b"))
     assert near.how.rescorer == "none"
     assert [number(row[0]) for row in near.ids] == list(range(20))
     np.testing.assert_allclose(near.scores[:, 0], 0, atol=1e-5)
@@ -168,13 +170,13 @@ def test_named_vectors_with_different_codes(store: WeaviateStore, name: str) -> 
 def test_options_and_sources_that_are_not_there(store: WeaviateStore, name: str) -> None:
     fill(store, name, normal(3))
     with pytest.raises(SpecError, match="ef"):
-        store.search(name, normal(1), Search(k=1, options={"ef": 10}))
+        store.search(name, normal(1), SearchRequest(k=1, options={"ef": 10}))
     with pytest.raises(UnsupportedError, match="no finer codes"):
-        store.search(name, normal(1), Search(k=1, rescore=Rescore(2, "codes")))
+        store.search(name, normal(1), SearchRequest(k=1, rescore=Rescore(2, "codes")))
 
 
 def test_more_candidates_than_the_server_gives(store: WeaviateStore, name: str) -> None:
     sample = quantized(store, name, "binary")
-    hits = store.search(name, sample.queries[:2], Search(k=200, rescore=Rescore(100)))
+    hits = store.search(name, sample.queries[:2], SearchRequest(k=200, rescore=Rescore(100)))
     assert "at most 10,000" in " ".join(hits.how.notes)
     assert not (hits.ids == None).any()  # noqa: E711

@@ -1,133 +1,257 @@
-"""From what a vector is to what was asked for: requests as data, no I/O.
+"""The changes of an edge collection: how one is planned, and the operations of its plans.
 
-Two requests, which ``EdgeStore.run`` carries out::
+::
 
     {"op": "edge.configure", "vector": "", "quantization_config": {...} or null,
      "memory": "cold" or null, "optimizers": {"indexing_threshold": 300} or left out,
-     "by_way_of_none": true or left out}
+     "by_way_of_none": true or left out, "rebuild": false or left out}
     {"op": "edge.optimize"}
-
-A key that is left out stays as it is; null takes it out of the file. ``by_way_of_none`` rebuilds
-without codes first: the engine keeps a segment indexed when only the threshold is raised again.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from qadapt.errors import SpecError
+from qadapt.errors import BusyError
 from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
-from qadapt.stores.base import MappedQuantization
+from qadapt.stores.change import ChangePlan, ChangeRequest
+from qadapt.stores.operations import KEEP, Execution, Keep, Operation, table
+from qadapt.stores.polling import Deadline
 from qadapt.stores.qdrant import indexing_threshold, mapping, memory_estimate
+from qadapt.stores.qdrant.edge import collections, config, disk_space
+from qadapt.stores.qdrant.edge import snapshot as edge_snapshot
+from qadapt.stores.qdrant.edge.connection import Shard
+from qadapt.stores.qdrant.edge.rebuild import POLL_SECONDS, rebuild
 from qadapt.stores.qdrant.edge.status import Observation, codes_while_growing
+from qadapt.stores.store_types import MappedQuantization, Progress
 
-CONFIGURE = "edge.configure"
-OPTIMIZE = "edge.optimize"
-_KEYS = {"op", "vector", "quantization_config", "memory", "on_disk", "optimizers", "by_way_of_none"}
+if TYPE_CHECKING:
+    from qadapt.stores.qdrant.edge.store import EdgeStore
+
+# How long a change waits for a process that is just letting go of the folder.
+PATIENCE = 10.0
 
 WHY_BLOCKING = (
     "the engine rebuilds in a process of its own that alone may open the folder, so searches "
     "and writes of this collection wait until it is done"
 )
+NOT_BUILT = "the engine builds no codes of so few rows; it does once there are more"
 
 
-def check_request(request: Mapping[str, Any]) -> None:
-    """Refuse a request that is not one of ours.
+# -- operations ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Configure(Operation):
+    """Edits the configuration of one vector, and rebuilds what differs from it.
+
+    A field that is left out stays as it is; null takes it out of the file.
+
+    Attributes:
+        by_way_of_none: rebuild without codes first: the engine keeps a segment indexed when only
+            the threshold is raised again.
+        rebuild: whether segments are rebuilt.
+    """
+
+    op: ClassVar[str] = "edge.configure"
+
+    vector: str
+    quantization_config: Mapping[str, Any] | Keep | None = KEEP
+    memory: str | Keep | None = KEEP
+    on_disk: bool | Keep | None = KEEP
+    optimizers: Mapping[str, Any] | Keep = KEEP
+    by_way_of_none: bool = False
+    rebuild: bool = True
+
+    def run(self, at: Execution[EdgeStore]) -> None:
+        shard = at.store.shard(at.collection)
+        with shard.lock:
+            if self.by_way_of_none:
+                _own(shard, at)
+                none = Configure(self.vector, None, self.memory, self.on_disk, self.optimizers)
+                none._edit(shard)
+                _rebuild(shard, at)
+            _own(shard, at)
+            self._edit(shard)
+            if self.rebuild:
+                _rebuild(shard, at)
+
+    def _edit(self, shard: Shard) -> None:
+        before = config.read(shard.folder)
+        edge_snapshot.vector(before, self.vector)
+        wanted = config.configured(before, self.to_request())
+        if config.settings(wanted) == config.settings(before):
+            return
+        shard.pause()
+        collections.configure(shard.folder, before, wanted)
+
+    def reverse(self, snapshot: config.Config) -> Configure:
+        """What the configuration says now."""
+        params = snapshot["vectors"][self.vector]
+        former = params.get("quantization_config") or snapshot.get("quantization_config")
+        optimizers: Mapping[str, Any] | Keep = KEEP
+        again = False
+        if not isinstance(self.optimizers, Keep):
+            now = snapshot.get("optimizers") or {}
+            optimizers = {key: now.get(key) for key in self.optimizers}
+            again = mapping.same_config(former, _config_of(self))
+        return Configure(
+            self.vector,
+            former,
+            KEEP if isinstance(self.memory, Keep) else params.get("memory"),
+            KEEP if isinstance(self.on_disk, Keep) else params.get("on_disk"),
+            optimizers,
+            by_way_of_none=again,
+            rebuild=self.rebuild,
+        )
+
+
+@dataclass(frozen=True)
+class Optimize(Operation):
+    """Rebuilds what is not as the configuration says."""
+
+    op: ClassVar[str] = "edge.optimize"
+
+    def run(self, at: Execution[EdgeStore]) -> None:
+        shard = at.store.shard(at.collection)
+        with shard.lock:
+            _own(shard, at)
+            _rebuild(shard, at)
+
+    def reverse(self, snapshot: Any) -> Optimize:
+        """Itself: it does what is configured, so there is no other state to go back to."""
+        return self
+
+
+OPERATIONS = table(Configure, Optimize)
+
+
+def _own(shard: Shard, at: Execution[Any]) -> None:
+    """Open the shard; a killed process may take a moment to let go of it."""
+    patience = Deadline(min(at.deadline.left, PATIENCE))
+    while True:
+        try:
+            with shard.use("change"):
+                return
+        except BusyError:
+            if patience.passed:
+                raise
+        at.progress(Progress("waiting for the process that has the collection open"))
+        time.sleep(POLL_SECONDS)
+
+
+def _rebuild(shard: Shard, at: Execution[Any]) -> None:
+    shard.pause()
+    disk_space.check_open(shard.folder)
+    rebuild(shard.folder, at.progress, at.deadline.left)
+
+
+# -- planning ------------------------------------------------------------------------------------
+
+
+def plan_change(request: ChangeRequest, mapped: MappedQuantization) -> ChangePlan:
+    """The steps to a quantization that was mapped; none when it is there and active.
 
     Raises:
-        SpecError
+        TooFewRowsError: so few vectors that the engine never indexes them.
     """
-    op = request.get("op")
-    if op not in (CONFIGURE, OPTIMIZE):
-        raise SpecError.unknown("request", str(op), (CONFIGURE, OPTIMIZE), where="edge")
-    for key in request:
-        if key not in _KEYS:
-            raise SpecError.unknown("key", str(key), sorted(_KEYS), where=str(op))
-    if op == CONFIGURE and "vector" not in request:
-        raise SpecError(f"{op} names no vector", hint='"vector": "" is the unnamed one')
-
-
-def split_request(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """A request as those that are carried out, each with a rebuild."""
-    if not request.get("by_way_of_none"):
-        return [request]
-    return [{**request, "quantization_config": None}, request]
+    snapshot: edge_snapshot.Snapshot = request.inspection.native
+    info = request.inspection.info.vectors[request.vector]
+    if request.without_codes:
+        return ChangePlan((_settings_step(info, snapshot.config, mapped),))
+    return ChangePlan(tuple(steps(info, snapshot.config, snapshot.vectors[request.vector], mapped)))
 
 
 def steps(
-    info: VectorInfo,
-    config: Mapping[str, Any],
-    observation: Observation,
-    mapped: MappedQuantization,
+    info: VectorInfo, settings: config.Config, observation: Observation, mapped: MappedQuantization
 ) -> list[Step]:
     """Steps to a quantization that was mapped; empty when it is there and active.
 
     Args:
         info: the vector as it is.
-        config: the shard's configuration.
+        settings: the shard's configuration.
         observation: the evidence of its status.
         mapped: what was asked for; not unsupported.
 
     Raises:
         TooFewRowsError: so few vectors that the engine never indexes them.
     """
-    request = _request(info, config, observation, mapped)
-    if request is None:
+    operation = _operation(info, observation, mapped)
+    if operation is None:
         return _unfinished(info, observation)
-    lowered = request.get("optimizers", {}).get("indexing_threshold")
+    lowered = None
+    if not isinstance(operation.optimizers, Keep):
+        lowered = operation.optimizers.get("indexing_threshold")
     reason = WHY_BLOCKING
     if lowered is not None:
         reason += f"; {indexing_threshold.why_lowered(observation.threshold, lowered)}"
+    codes = mapping.code_bytes(_config_of(operation), observation.vector, info.count)
     return [
         Step(
             Symbol.BLOCKING,
             _action(info, observation, mapped, lowered),
             reason,
-            request,
-            _reverse(request, config),
-            _estimate(info, observation, request, mapped.target),
+            operation.to_request(),
+            operation.reverse(settings).to_request(),
+            _estimate(info, codes, mapped.target),
         )
     ]
 
 
-def settings_alone(name: str, mapped: MappedQuantization) -> dict[str, Any]:
-    """The request that sets a quantization and nothing else.
+def _settings_step(info: VectorInfo, settings: config.Config, mapped: MappedQuantization) -> Step:
+    operation = _settings_alone(info.name, mapped, rebuild=False)
+    return Step(
+        Symbol.IN_PLACE,
+        f"set quantization {info.quantization} -> {mapped.target}",
+        NOT_BUILT,
+        operation.to_request(),
+        operation.reverse(settings).to_request(),
+    )
+
+
+def _config_of(operation: Configure) -> Mapping[str, Any] | None:
+    found = operation.quantization_config
+    return None if isinstance(found, Keep) else found
+
+
+def _settings_alone(
+    name: str,
+    mapped: MappedQuantization,
+    optimizers: Mapping[str, Any] | Keep = KEEP,
+    *,
+    rebuild: bool = True,
+) -> Configure:
+    """The operation that sets a quantization.
 
     Args:
         name: of the vector.
         mapped: what was asked for; not unsupported.
     """
     native = mapped.native or {}
-    request: dict[str, Any] = {
-        "op": CONFIGURE,
-        "vector": name,
-        "quantization_config": native.get("quantization_config"),
-    }
+    memory: str | Keep | None = KEEP
+    on_disk: bool | Keep | None = KEEP
     if "memory" in native:
         # The older word for the same is taken out: both would be there.
-        request.update(memory=native["memory"], on_disk=None)
+        memory, on_disk = native["memory"], None
     elif "on_disk" in native:
         # The only word of engines before 1.19.
-        request["on_disk"] = native["on_disk"]
-    return request
+        on_disk = native["on_disk"]
+    wanted = native.get("quantization_config")
+    return Configure(name, wanted, memory, on_disk, optimizers, rebuild=rebuild)
 
 
-def _request(
-    info: VectorInfo,
-    config: Mapping[str, Any],
-    observation: Observation,
-    mapped: MappedQuantization,
-) -> dict[str, Any] | None:
-    """The request that changes the configuration; None when it may stay as it is."""
+def _operation(
+    info: VectorInfo, observation: Observation, mapped: MappedQuantization
+) -> Configure | None:
+    """The operation that changes the configuration; None when it may stay as it is."""
     wanted = (mapped.native or {}).get("quantization_config")
     optimizers = _lowered_threshold(observation, wanted)
     if mapping.satisfies(info.quantization, mapped.target) and optimizers is None:
         return None
-    request = settings_alone(info.name, mapped)
-    if optimizers is not None:
-        request["optimizers"] = optimizers
-    return request
+    return _settings_alone(info.name, mapped, KEEP if optimizers is None else optimizers)
 
 
 def _lowered_threshold(
@@ -146,50 +270,24 @@ def _lowered_threshold(
 
 
 def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
-    request: dict[str, Any] = {"op": OPTIMIZE}
+    operation: Operation = Optimize()
     if info.status.state is State.IGNORED and observation.all_unmeasured:
         # To the engine the codes are as configured: it builds them again only after none.
-        request = {
-            "op": CONFIGURE,
-            "vector": info.name,
-            "quantization_config": observation.target,
-            "by_way_of_none": True,
-        }
+        operation = Configure(info.name, observation.target, by_way_of_none=True)
     elif info.status.state is not State.BUILDING:
         return []
+    codes = mapping.code_bytes(observation.target, observation.vector, info.count)
     return [
         Step(
             Symbol.BLOCKING,
             f"let the engine build {info.quantization}",
             f"{info.status.reason}; {WHY_BLOCKING}",
-            request,
+            operation.to_request(),
             # It does what is configured already: there is no other state to go back to.
-            {"op": OPTIMIZE},
-            _estimate(
-                info, observation, {"quantization_config": observation.target}, info.quantization
-            ),
+            Optimize().to_request(),
+            _estimate(info, codes, info.quantization),
         )
     ]
-
-
-def _reverse(request: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """The request that restores what the configuration says now."""
-    params = config["vectors"][request["vector"]]
-    former = params.get("quantization_config") or config.get("quantization_config")
-    reverse: dict[str, Any] = {
-        "op": CONFIGURE,
-        "vector": request["vector"],
-        "quantization_config": former,
-    }
-    for key in ("memory", "on_disk"):
-        if key in request:
-            reverse[key] = params.get(key)
-    if "optimizers" in request:
-        now = config.get("optimizers") or {}
-        reverse["optimizers"] = {key: now.get(key) for key in request["optimizers"]}
-        if mapping.same_config(former, request["quantization_config"]):
-            reverse["by_way_of_none"] = True
-    return reverse
 
 
 def _action(
@@ -201,10 +299,7 @@ def _action(
     return f"set quantization {info.quantization} -> {mapped.target}"
 
 
-def _estimate(
-    info: VectorInfo, observation: Observation, request: Mapping[str, Any], target: Quantization
-) -> Estimate:
-    codes = mapping.code_bytes(request.get("quantization_config"), observation.vector, info.count)
+def _estimate(info: VectorInfo, codes: int, target: Quantization) -> Estimate:
     originals = info.float_bytes or 0
     return memory_estimate.estimate(
         codes, originals, info.quantization, target, "searches and writes"

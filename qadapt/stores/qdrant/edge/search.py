@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Hits, Kind, Metric, Rescore, SearchProvenance, Vector
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant import search_provenance
 from qadapt.stores.qdrant.edge.connection import client_module
 from qadapt.stores.qdrant.edge.filters import to_engine
@@ -36,7 +36,9 @@ def check_options(options: Mapping[str, Any]) -> None:
     check(options, "edge")
 
 
-def requests(queries: Floats, search: Search, codes: Codes) -> list[qdrant_edge.QueryRequest]:
+def requests(
+    queries: Floats, search: SearchRequest, codes: Codes
+) -> list[qdrant_edge.QueryRequest]:
     """The engine's requests, one for each query.
 
     Raises:
@@ -73,9 +75,9 @@ def run(
     return shard.query_batch(batch(requests))
 
 
-def _quantization_params(edge: Any, search: Search, codes: Codes) -> Any:
+def _quantization_params(edge: Any, search: SearchRequest, codes: Codes) -> Any:
     rescore = search.rescore
-    if search.options.get("ignore_quantization"):
+    if search.ignore_quantization:
         return edge.QuantizationSearchParams(ignore=True)
     if rescore is None or search.exact or not codes.there:
         return None
@@ -101,7 +103,7 @@ def check_rescore(rescore: Rescore | None) -> None:
         )
 
 
-def how(search: Search, codes: Codes) -> SearchProvenance:
+def how(search: SearchRequest, codes: Codes) -> SearchProvenance:
     """Who searched and who rescored."""
     raw = (RAW_COUNTS,) if codes.quantization.kind is Kind.BINARY else ()
     several = (PER_SEGMENT.format(codes.segments),) if (codes.segments or 0) > 1 else ()
@@ -110,7 +112,7 @@ def how(search: Search, codes: Codes) -> SearchProvenance:
 
 def hits(
     found: Sequence[Sequence[qdrant_edge.ScoredPoint]],
-    search: Search,
+    search: SearchRequest,
     vector: Vector,
     how: SearchProvenance,
 ) -> Hits:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -33,7 +32,6 @@ from qadapt.model import (
     Metric,
     Quantization,
     Server,
-    Step,
     Vector,
     filters,
     vector_norms,
@@ -42,16 +40,22 @@ from qadapt.model.address import Address
 from qadapt.model.capabilities import older
 from qadapt.stores import checks
 from qadapt.stores.base import (
-    PAGE,
+    ALL_ROWS,
     MappedQuantization,
-    OnProgress,
     PayloadFidelity,
-    Progress,
+    ReadRequest,
     ScanRange,
-    Search,
+    SearchRequest,
     Store,
     require_supported,
     unknown_kind,
+)
+from qadapt.stores.change import (
+    ChangePlan,
+    ChangeRequest,
+    Inspection,
+    check_strategy,
+    no_recreation,
 )
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.qdrant import extra_vectors as shared_extras
@@ -65,7 +69,6 @@ from qadapt.stores.qdrant.edge import (
     config,
     counting,
     diagnostics,
-    disk_space,
     extra_vectors,
     payload_indexes,
     rows,
@@ -86,14 +89,11 @@ from qadapt.stores.qdrant.edge.connection import (
 )
 from qadapt.stores.qdrant.edge.filters import to_engine, unread_dates
 from qadapt.stores.qdrant.edge.profile import DEPLOYMENT, PROFILE
-from qadapt.stores.qdrant.edge.rebuild import POLL_SECONDS, rebuild
 from qadapt.version import install_command
 
 # Queries in one request of the engine, and ids in one deletion.
 QUERIES = 1_000
 IDS = 10_000
-# How long a change waits for a process that is just letting go of the folder.
-PATIENCE = 10.0
 
 
 class EdgeStore(Store):
@@ -106,6 +106,7 @@ class EdgeStore(Store):
     """
 
     profile = PROFILE
+    operations = changes.OPERATIONS
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
         super().__init__(address, disabled=disabled)
@@ -181,7 +182,7 @@ class EdgeStore(Store):
             )
 
     def drop(self, collection: str) -> None:
-        shard = self._shard(collection)
+        shard = self.shard(collection)
         with shard.lock:
             try:
                 with shard.use("drop"):
@@ -202,10 +203,19 @@ class EdgeStore(Store):
                 shutil.rmtree(gone)
 
     def info(self, collection: str) -> CollectionInfo:
-        snapshot = edge_snapshot.take_snapshot(self._shard(collection))
-        return edge_snapshot.collection_info(collection, self.server(), snapshot)
+        return self.inspect(collection).info
 
-    def _shard(self, collection: str) -> Shard:
+    def inspect(self, collection: str) -> Inspection:
+        snapshot = edge_snapshot.take_snapshot(self.shard(collection))
+        info = edge_snapshot.collection_info(collection, self.server(), snapshot)
+        return Inspection(info, snapshot)
+
+    def shard(self, collection: str) -> Shard:
+        """The shard of a collection.
+
+        Raises:
+            NotFoundError, IntegrityError
+        """
         with self._lock:
             known = self._shards.get(collection)
             if known is not None:
@@ -234,7 +244,7 @@ class EdgeStore(Store):
     # -- rows --------------------------------------------------------------------------------
 
     def write(self, collection: str, batch: Batch) -> None:
-        shard = self._shard(collection)
+        shard = self.shard(collection)
         settings = self._settings(shard)
         wanted = edge_snapshot.vectors(settings)
         more = extra_vectors.read_extra_vectors(settings)
@@ -254,12 +264,12 @@ class EdgeStore(Store):
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         there = qdrant_ids.possible(ids)
         edge = client_module()
-        with self._shard(collection).change("delete from") as opened:
+        with self.shard(collection).change("delete from") as opened:
             for start in range(0, len(there), IDS):
                 opened.update(edge.UpdateOperation.delete_points(there[start : start + IDS]))
 
     def count(self, collection: str, filter: Any = None) -> int:
-        shard = self._shard(collection)
+        shard = self.shard(collection)
         condition = to_engine(self._dated(shard, filter))
         with shard.use("count") as opened:
             if condition is None:
@@ -267,14 +277,14 @@ class EdgeStore(Store):
             return int(opened.count(client_module().CountRequest(exact=True, filter=condition)))
 
     def change_counter(self, collection: str) -> ChangeCounter | None:
-        shard = self._shard(collection)
+        shard = self.shard(collection)
         with shard.use("read the segment versions of") as opened:
             return change_counter.of_manifest(opened.snapshot_manifest())
 
     @contextmanager
     def exclusive(self, collection: str) -> Iterator[bool]:
         # Other processes are kept out by the folder's lock, other threads by the shard's.
-        with self._shard(collection).lock:
+        with self.shard(collection).lock:
             yield True
 
     def fetch(
@@ -285,7 +295,7 @@ class EdgeStore(Store):
         vectors: Sequence[str] | None = None,
         payload: bool = True,
     ) -> Batch:
-        shard = self._shard(collection)
+        shard = self.shard(collection)
         wanted = self._wanted(shard, vectors)
         asked: list[Any] = qdrant_ids.possible(ids)
         with shard.use("read from") as opened:
@@ -297,42 +307,21 @@ class EdgeStore(Store):
     def read(
         self,
         collection: str,
-        *,
-        vectors: Sequence[str] | None = None,
-        payload: bool = True,
-        filter: Any = None,
-        page: int = PAGE,
-        scan_range: ScanRange | None = None,
-        after: Id | None = None,
+        request: ReadRequest = ALL_ROWS,
     ) -> Iterator[Batch]:
-        within = scan_ranges.range_of(scan_range, after)
-        page = checks.page(page)
-        shard = self._shard(collection)
-        wanted = self._wanted(shard, vectors)
-        condition = to_engine(self._dated(shard, filter))
-        return self._pages(shard, wanted, payload, condition, page, within)
-
-    def _pages(
-        self,
-        shard: Shard,
-        wanted: dict[str, Vector | ExtraVector],
-        payload: bool,
-        filter: Any,
-        page: int,
-        within: scan_ranges.Range,
-    ) -> Iterator[Batch]:
-        for found in self._scroll(shard, list(wanted), payload, filter, page, within):
-            yield points.to_batch(found, wanted, payload)
+        page = checks.page(request.page)
+        within = scan_ranges.range_of(request.scan_range, request.after)
+        shard = self.shard(collection)
+        wanted = self._wanted(shard, request.vectors)
+        condition = to_engine(self._dated(shard, request.filter))
+        native = dataclasses.replace(request, vectors=list(wanted), filter=condition, page=page)
+        pages = self._scroll(shard, native, within)
+        return (points.to_batch(found, wanted, request.payload) for found in pages)
 
     def _scroll(
-        self,
-        shard: Shard,
-        wanted: list[str],
-        payload: bool,
-        filter: Any,
-        page: int,
-        within: scan_ranges.Range,
+        self, shard: Shard, request: ReadRequest, within: scan_ranges.Range = scan_ranges.ALL
     ) -> Iterator[Sequence[Any]]:
+        """The engine's records of a request whose filter is the engine's own."""
         edge = client_module()
         offset: Any = within.start
         ended = within.empty
@@ -341,10 +330,10 @@ class EdgeStore(Store):
                 found, offset = opened.scroll(
                     edge.ScrollRequest(
                         offset=offset,
-                        limit=page,
-                        filter=filter,
-                        with_payload=payload,
-                        with_vector=wanted or False,
+                        limit=request.page,
+                        filter=request.filter,
+                        with_payload=request.payload,
+                        with_vector=list(request.vectors or ()) or False,
                     )
                 )
             inside, ended = within.cut(found)
@@ -358,19 +347,19 @@ class EdgeStore(Store):
         def suspects(node: filters.Range) -> Iterator[tuple[Any, Mapping[str, Any]]]:
             if node.field in shard.dated:
                 return
-            every = self._scroll(shard, [], False, unread_dates(node.field), 1, scan_ranges.Range())
-            if next(every, None) is None:
+            every = ReadRequest((), payload=False, filter=unread_dates(node.field), page=1)
+            if next(self._scroll(shard, every), None) is None:
                 shard.dated.add(node.field)
                 return
             condition = unread_dates(node.field, node)
-            for page in self._scroll(shard, [], True, condition, IDS, scan_ranges.Range()):
+            for page in self._scroll(shard, ReadRequest((), filter=condition, page=IDS)):
                 yield from ((record.id, record.payload or {}) for record in page)
 
         return resolved(filter, suspects)
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
-        shard = self._shard(collection)
-        pages = self._scroll(shard, [], False, None, IDS, scan_ranges.Range())
+        shard = self.shard(collection)
+        pages = self._scroll(shard, ReadRequest((), payload=False, page=IDS))
         return scan_ranges.split((record.id for page in pages for record in page), n)
 
     def _wanted(self, shard: Shard, names: Sequence[str] | None) -> dict[str, Vector | ExtraVector]:
@@ -384,11 +373,11 @@ class EdgeStore(Store):
         return "exact" if float_fidelity.is_exact(value) else "lossy"
 
     def uncopied(self, collection: str) -> Mapping[str, str]:
-        return extra_vectors.unsupported_vectors(self._settings(self._shard(collection)))
+        return extra_vectors.unsupported_vectors(self._settings(self.shard(collection)))
 
     def collection_schema(self, collection: str) -> CollectionSchema:
         return CollectionSchema(
-            extras=extra_vectors.read_extra_vectors(self._settings(self._shard(collection)))
+            extras=extra_vectors.read_extra_vectors(self._settings(self.shard(collection)))
         )
 
     def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
@@ -399,13 +388,13 @@ class EdgeStore(Store):
         }
 
     def payload_indexes(self, collection: str) -> Mapping[str, str]:
-        return payload_indexes.indexes(self._shard(collection))
+        return payload_indexes.indexes(self.shard(collection))
 
     def unsupported_payload_index(self, kind: str) -> str | None:
         return unknown_kind(kind)
 
     def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
-        return payload_indexes.read_index_settings(self._shard(collection))
+        return payload_indexes.read_index_settings(self.shard(collection))
 
     def adapt_payload_index(
         self, key: str, kind: str, settings: Mapping[str, Any], collection_schema: CollectionSchema
@@ -420,12 +409,12 @@ class EdgeStore(Store):
     ) -> None:
         if problem := unknown_kind(kind):
             raise UnsupportedError(f"cannot index {key!r}: {problem}")
-        payload_indexes.create_index(self._shard(collection), key, kind, settings or {})
+        payload_indexes.create_index(self.shard(collection), key, kind, settings or {})
 
     # -- searching ---------------------------------------------------------------------------
 
-    def search(self, collection: str, queries: Any, search: Search) -> Hits:
-        shard = self._shard(collection)
+    def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
+        shard = self.shard(collection)
         edge_search.check_options(search.options)
         edge_search.check_rescore(search.rescore)
         with shard.lock:
@@ -456,62 +445,19 @@ class EdgeStore(Store):
     def _mapped(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
         return require_supported(self.map(quantization, vector), quantization, self.name)
 
-    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
-        snapshot = edge_snapshot.take_snapshot(self._shard(info.name))
-        edge_snapshot.vector(snapshot.config, vector)
-        known = edge_snapshot.vector_info(vector, snapshot)
-        mapped = self._mapped(quantization, known.vector)
-        return changes.steps(known, snapshot.config, snapshot.vectors[vector], mapped)
-
-    def run(
-        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
-    ) -> None:
-        changes.check_request(request)
-        shard = self._shard(collection)
-        deadline = time.monotonic() + timeout
-        with shard.lock:
-            self._own(shard, progress, min(timeout, PATIENCE))
-            for scan_range in changes.split_request(request):
-                if scan_range["op"] == changes.CONFIGURE:
-                    self._configure(shard, scan_range)
-                shard.pause()
-                disk_space.check_open(shard.folder)
-                rebuild(shard.folder, progress, max(0.0, deadline - time.monotonic()))
-
-    def set_without_codes(self, collection: str, vector: str, quantization: Quantization) -> bool:
-        shard = self._shard(collection)
-        with shard.lock:
-            known = edge_snapshot.vector(edge_snapshot.take_snapshot(shard).config, vector)
-            mapped = self._mapped(quantization, known)
-            self._configure(shard, changes.settings_alone(vector, mapped))
-        return True
-
-    def _own(self, shard: Shard, progress: OnProgress, patience: float) -> None:
-        """Open the shard; a killed process may take a moment to let go of it."""
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                with shard.use("change"):
-                    return
-            except BusyError:
-                if time.monotonic() > deadline:
-                    raise
-            progress(Progress("waiting for the process that has the collection open"))
-            time.sleep(POLL_SECONDS)
-
-    def _configure(self, shard: Shard, request: Mapping[str, Any]) -> None:
-        before = config.read(shard.folder)
-        edge_snapshot.vector(before, request["vector"])
-        wanted = config.configured(before, request)
-        if config.settings(wanted) == config.settings(before):
-            return
-        shard.pause()
-        collections.configure(shard.folder, before, wanted)
+    def plan_change(self, request: ChangeRequest) -> ChangePlan:
+        check_strategy(self.name, request)
+        if request.target_vector is not None:
+            raise no_recreation(self.name)
+        if request.codes is None:
+            return ChangePlan()
+        about = edge_snapshot.vector(request.inspection.native.config, request.vector)
+        return changes.plan_change(request, self._mapped(request.codes, about))
 
     # -- doctor ------------------------------------------------------------------------------
 
     def findings(
         self, info: CollectionInfo, options: Mapping[str, Any] | None = None
     ) -> list[Finding]:
-        snapshot = edge_snapshot.take_snapshot(self._shard(info.name))
+        snapshot = edge_snapshot.take_snapshot(self.shard(info.name))
         return diagnostics.findings(self.address, info, snapshot, options or {})

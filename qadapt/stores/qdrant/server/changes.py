@@ -13,36 +13,52 @@ cannot be said: per-vector "Disabled" falls back to the collection's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from qadapt.errors import SpecError, UnsupportedError
+from qadapt.errors import UnsupportedError
 from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
 from qadapt.model.capabilities import older
 from qadapt.stores.base import MappedQuantization
+from qadapt.stores.operations import Execution, Operation, table
 from qadapt.stores.qdrant import indexing_threshold, mapping, memory_estimate
-from qadapt.stores.qdrant.server import schema
+from qadapt.stores.qdrant.server import polling, schema
+from qadapt.stores.qdrant.server.copy_switch import Recreate, Switch
 from qadapt.stores.qdrant.server.status import Observation, codes_while_growing, wide
 
-PATCH = "qdrant.patch"
-_KEYS = {"op", "vector", "body"}
+if TYPE_CHECKING:
+    from qadapt.stores.qdrant.server.store import QdrantStore
 
 WHY_BACKGROUND = (
     "each segment is rebuilt beside the old one, which serves searches until it is swapped"
 )
 
 
-def check_request(request: Mapping[str, Any]) -> None:
-    """Refuse a PATCH request that is not one of ours.
+@dataclass(frozen=True)
+class Patch(Operation):
+    """Sends a PATCH, unless the collection is so already, and waits for the segments of a vector.
 
-    Raises:
-        SpecError
+    Attributes:
+        body: the exact body.
     """
-    for key in request:
-        if key not in _KEYS:
-            raise SpecError.unknown("key", str(key), sorted(_KEYS), where=PATCH)
-    for key in sorted(_KEYS):
-        if key not in request:
-            raise SpecError(f"{PATCH} has no {key}")
+
+    op: ClassVar[str] = "qdrant.patch"
+
+    vector: str
+    body: Mapping[str, Any]
+
+    def run(self, at: Execution[QdrantStore]) -> None:
+        polling.patch(at.store.connection, at.collection, self.body)
+        polling.settle(
+            at.store.connection, at.collection, self.vector, at.progress, at.deadline.left
+        )
+
+    def reverse(self, snapshot: schema.Info) -> Patch:
+        """What the configuration says now."""
+        return Patch(self.vector, _reverse(self.body, snapshot))
+
+
+OPERATIONS = table(Patch, Recreate, Switch)
 
 
 def steps(
@@ -67,6 +83,7 @@ def steps(
     body = _body(info, raw, observation, mapped, version)
     if not body:
         return _unfinished(info, observation)
+    patch = Patch(info.name, body)
     reason = WHY_BACKGROUND
     lowered = body.get("optimizers_config", {}).get("indexing_threshold")
     if lowered is not None:
@@ -85,8 +102,8 @@ def steps(
             Symbol.BACKGROUND,
             _action(info, observation, mapped, body),
             reason,
-            {"op": PATCH, "vector": info.name, "body": body},
-            {"op": PATCH, "vector": info.name, "body": _reverse(body, raw)},
+            patch.to_request(),
+            patch.reverse(raw).to_request(),
             _estimate(info, observation, body, mapped.target),
         )
     ]
@@ -216,7 +233,7 @@ def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
     # An empty diff of the optimizer's settings changes nothing and starts it when it waits; the
     # quantization itself is not sent again, which would cancel a running build and restart it.
     body: dict[str, Any] = {"optimizers_config": {}} if observation.stalled else {}
-    wake = {"op": PATCH, "vector": info.name, "body": body}
+    wake = Patch(info.name, body).to_request()
     verb = "wake the optimizer and wait" if observation.stalled else "wait"
     return [
         Step(

@@ -12,24 +12,25 @@ target is checked first and a single action is sent.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from qadapt.errors import NotFoundError, SpecError, StoreError, StoreTimeoutError, UnsupportedError
+from qadapt.errors import NotFoundError, SpecError, StoreError, UnsupportedError
 from qadapt.model import Estimate, Step, Symbol, Vector, VectorInfo
-from qadapt.stores import checks
-from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.qdrant.server import payload_indexes, strict_mode
+from qadapt.stores.copy_switch import CopyAndSwitch, compare_counts, copy_pages
+from qadapt.stores.operations import Execution, Operation
+from qadapt.stores.polling import Wait
+from qadapt.stores.qdrant.server import payload_indexes, polling, strict_mode
 from qadapt.stores.qdrant.server import schema as qdrant_schema
 from qadapt.stores.qdrant.server.connection import Connection
 from qadapt.stores.qdrant.server.errors import first_of_its_step
 from qadapt.stores.qdrant.server.snapshot import Snapshot, aliases
 from qadapt.stores.versioned_names import next_version
 
-RECREATE = "qdrant.recreate"
-SWITCH = "qdrant.switch"
-_KEYS = {RECREATE: {"op", "alias", "from", "to", "vectors"}, SWITCH: {"op", "alias", "to"}}
+if TYPE_CHECKING:
+    from qadapt.stores.qdrant.server.store import QdrantStore
+
 PAGE = 500
 
 # Of the collection's parameters in the read-back: what CreateCollection has, and what can be set by
@@ -54,18 +55,58 @@ _TAKEN_OVER = {
 }
 
 
-def check_request(request: Mapping[str, Any]) -> None:
-    """Refuse a request that is not one of ours.
+@dataclass(frozen=True)
+class Switch(Operation):
+    """Moves an alias."""
 
-    Raises:
-        SpecError
+    op: ClassVar[str] = "qdrant.switch"
+    keys: ClassVar[Mapping[str, str]] = {"target": "to"}
+
+    alias: str
+    target: str
+
+    def run(self, at: Execution[QdrantStore]) -> None:
+        connection = at.store.connection
+        switch(connection, self.alias, self.target)
+        vector = next(iter(qdrant_schema.described(_info(connection, at.collection))))
+        polling.settle(connection, at.collection, vector, at.progress, at.deadline.left)
+
+
+@dataclass(frozen=True)
+class Recreate(CopyAndSwitch):
+    """Makes a copy in which some vectors differ.
+
+    Attributes:
+        vectors: the parameters that change, by the vector's name.
     """
-    checks.request(request, _KEYS, "qdrant")
+
+    op: ClassVar[str] = "qdrant.recreate"
+
+    vectors: Mapping[str, Mapping[str, Any]]
+
+    def current(self, at: Execution[QdrantStore]) -> str | None:
+        return aliases(at.store.connection).get(self.alias)
+
+    def create(self, at: Execution[QdrantStore]) -> None:
+        _make(at.store.connection, self)
+
+    def load(self, at: Execution[QdrantStore]) -> None:
+        _copy(at.store.connection, self.source, self.target, at.wait)
+
+    def compare(self, at: Execution[QdrantStore]) -> None:
+        _compare(at.store.connection, self.source, self.target)
+
+    def switch(self, at: Execution[QdrantStore]) -> None:
+        switch(at.store.connection, self.alias, self.target)
+        vector = next(iter(self.vectors))
+        polling.settle(at.store.connection, at.collection, vector, at.progress, at.deadline.left)
+
+    def reverse(self, snapshot: Any) -> Switch:
+        """The alias back: the former collection stays."""
+        return Switch(self.alias, self.source)
 
 
-def steps(
-    snapshot: Snapshot, now: VectorInfo, wanted: Vector, taken: Mapping[str, str]
-) -> list[Step]:
+def step(snapshot: Snapshot, now: VectorInfo, wanted: Vector, taken: Mapping[str, str]) -> Step:
     """The step to a vector of another datatype or metric.
 
     Args:
@@ -91,24 +132,16 @@ def steps(
     target = next_version(snapshot.real, taken)
     lost = "" if now.metric == wanted.metric else "; cosine vectors are stored at length 1"
     size = 4 * now.count * now.dim
-    return [
-        Step(
-            Symbol.RECREATE,
-            f"copy to {target!r} with {_words(change)}, then switch the alias {snapshot.name!r}",
-            f"a datatype or metric is fixed at creation{lost}; {snapshot.real!r} stays, "
-            "for the way "
-            "back; what is written meanwhile, or before an undo, is only in one of the two",
-            {
-                "op": RECREATE,
-                "alias": snapshot.name,
-                "from": snapshot.real,
-                "to": target,
-                "vectors": {now.name: change},
-            },
-            {"op": SWITCH, "alias": snapshot.name, "to": snapshot.real},
-            Estimate(originals_ram=size, originals_disk=2 * size, stops="writes"),
-        )
-    ]
+    operation = Recreate(snapshot.name, snapshot.real, target, {now.name: change})
+    return Step(
+        Symbol.RECREATE,
+        f"copy to {target!r} with {_words(change)}, then switch the alias {snapshot.name!r}",
+        f"a datatype or metric is fixed at creation{lost}; {snapshot.real!r} stays, for the way "
+        "back; what is written meanwhile, or before an undo, is only in one of the two",
+        operation.to_request(),
+        operation.reverse(None).to_request(),
+        Estimate(originals_ram=size, originals_disk=2 * size, stops="writes"),
+    )
 
 
 def _change(now: Vector, wanted: Vector) -> dict[str, str]:
@@ -127,24 +160,6 @@ def _words(change: Mapping[str, str]) -> str:
 
 
 # -- carrying it out -----------------------------------------------------------------------------
-
-
-def run(
-    connection: Connection, request: Mapping[str, Any], progress: OnProgress, timeout: float
-) -> None:
-    """Carry out a request; what an interrupted one did is found and finished.
-
-    Raises:
-        StoreError: the copy is not what the original is.
-        StoreTimeoutError
-    """
-    alias, target = request["alias"], request["to"]
-    if request["op"] == RECREATE and aliases(connection).get(alias) != target:
-        end = time.monotonic() + timeout
-        _make(connection, request)
-        _copy(connection, request["from"], target, progress, end)
-        _compare(connection, request["from"], target)
-    switch(connection, alias, target)
 
 
 def switch(connection: Connection, alias: str, target: str) -> None:
@@ -191,9 +206,9 @@ def _info(connection: Connection, name: str) -> dict[str, Any]:
     return found
 
 
-def _make(connection: Connection, request: Mapping[str, Any]) -> None:
-    source, target = _info(connection, request["from"]), request["to"]
-    body = creation(source, request["vectors"])
+def _make(connection: Connection, wanted: Recreate) -> None:
+    source, target = _info(connection, wanted.source), wanted.target
+    body = creation(source, wanted.vectors)
     names = {"collection_name": target}
     path = "/collections/{collection_name}"
     if not _exists(connection, target):
@@ -271,18 +286,12 @@ def _pages(
             return
 
 
-def _copy(
-    connection: Connection, source: str, target: str, progress: OnProgress, end: float
-) -> None:
-    total, done = count(connection, source), 0
+def _copy(connection: Connection, source: str, target: str, wait: Wait) -> None:
     path = "/collections/{collection_name}/points?wait=true"
     names = {"collection_name": target}
     most = strict_mode.cap(_limits(connection, target), "upsert_max_batchsize", PAGE)
-    for page in _pages(connection, source, _page(_limits(connection, source))):
-        if time.monotonic() >= end:
-            raise StoreTimeoutError(
-                f"{done:,} of {total:,} rows are copied to {target!r}", hint="apply again goes on"
-            )
+
+    def send(page: list[dict[str, Any]]) -> int:
         points = [
             {"id": each["id"], "vector": each.get("vector"), "payload": each.get("payload")}
             for each in page
@@ -291,8 +300,10 @@ def _copy(
         for start in range(0, len(points), most):
             body = {"points": points[start : start + most]}
             connection.ask("PUT", path, body, doing=doing, names=names, repeatable=True)
-        done += len(page)
-        progress(Progress(f"copying to {target!r}", done, total))
+        return len(page)
+
+    pages = _pages(connection, source, _page(_limits(connection, source)))
+    copy_pages(pages, send, count(connection, source), target, wait)
 
 
 def _limits(connection: Connection, name: str) -> strict_mode.Limits:
@@ -305,13 +316,7 @@ def _page(limits: strict_mode.Limits) -> int:
 
 def _compare(connection: Connection, source: str, target: str) -> None:
     """Count both, and compare one row of each page."""
-    ours, theirs = count(connection, target), count(connection, source)
-    if ours != theirs:
-        raise StoreError(
-            f"the copy {target!r} has {ours:,} rows and {source!r} {theirs:,}: the alias was not "
-            "switched",
-            hint="stop writing to it, then apply again",
-        )
+    compare_counts(count(connection, target), count(connection, source), target, source)
     path = "/collections/{collection_name}/points"
     for page in _pages(connection, source, _page(_limits(connection, source))):
         wanted = page[0]

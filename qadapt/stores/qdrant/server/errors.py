@@ -32,6 +32,7 @@ from qadapt.errors import (
 from qadapt.model import Id
 from qadapt.model.address import MASK
 from qadapt.stores import retry
+from qadapt.stores.error_table import AnswerRule, by_table
 
 T = TypeVar("T")
 
@@ -56,6 +57,19 @@ _RIGHTS = (
     "the key lacks the right: changing a collection or an alias needs the server's api-key or a "
     'JWT with access "m"; a JWT for single collections can search and write rows, and a read-only '
     "key can inspect and verify"
+)
+
+
+_KEY = "give the key as QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME"
+_STATUSES = (
+    AnswerRule(
+        AuthError, "give the key as QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME", (401,)
+    ),
+    AnswerRule(AuthError, _RIGHTS, (403,)),
+    AnswerRule(NotFoundError, status=(404,)),
+    AnswerRule(AlreadyExistsError, status=(409,)),
+    AnswerRule(StoreTimeoutError, status=(408, 504)),
+    AnswerRule(TransientError, "the server's log says more", least=500),
 )
 
 
@@ -113,28 +127,14 @@ def _translate(error: Exception, doing: str) -> QadaptError:
 def by_status(status: int, text: str, doing: str, headers: Any = None) -> QadaptError:
     """The error for an HTTP status and the server's words."""
     message_text = f"could not {doing}: {text or f'status {status}'}"
-    if status == 401:
-        return AuthError(
-            message_text, hint="give the key as QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME"
-        )
-    if status == 403:
-        return AuthError(message_text, hint=_RIGHTS)
     if status == 404 and not text:
         return NoSuchPathError(
             f"could not {doing}: the server does not have this path",
             hint="an older Qdrant, or another service: check the address",
         )
-    if status == 404:
-        return NotFoundError(message_text)
-    if status == 409:
-        return AlreadyExistsError(message_text)
     if status == 429:
         return RateLimitedError(message_text, _seconds((headers or {}).get("retry-after")))
-    if status in (408, 504):
-        return StoreTimeoutError(message_text)
-    if status >= 500:
-        return TransientError(message_text, hint="the server's log says more")
-    return _by_words(text, message_text)
+    return by_table(_STATUSES, message_text, status=status) or _by_words(text, message_text)
 
 
 def _by_words(text: str, message_text: str) -> QadaptError:

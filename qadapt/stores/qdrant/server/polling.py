@@ -9,20 +9,21 @@ same PATCH again cancels it and starts it anew, so nothing is sent when nothing 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from qadapt.errors import StoreError, StoreTimeoutError
-from qadapt.model import State
+from qadapt.model import State, Status
 from qadapt.stores.base import OnProgress, Progress
+from qadapt.stores.polling import Deadline, Streak, Wait, poll
 from qadapt.stores.qdrant.server import schema
 from qadapt.stores.qdrant.server.connection import Connection
 from qadapt.stores.qdrant.server.errors import first_of_its_step
 from qadapt.stores.qdrant.server.snapshot import Snapshot, take_snapshot
-from qadapt.stores.qdrant.server.status import GREEN, RED, STALLED, YELLOW, status_of
+from qadapt.stores.qdrant.server.status import GREEN, RED, STALLED, YELLOW, Observation, status_of
 
-PAUSE = 0.25  # seconds between two looks
+LONGEST = 0.5  # seconds between two looks: an optimizer that waits is to be seen soon
 CALM = 3  # looks in a row that must say the same
 STUCK = 20  # looks in a row at a collection that does nothing: wake it again
 TRIGGERING = "waking the optimizer"
@@ -60,13 +61,58 @@ def patch(connection: Connection, name: str, body: Mapping[str, Any]) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """One look, and what it shows of a vector."""
+
+    snapshot: Snapshot
+    observation: Observation
+    status: Status
+
+    @property
+    def settled(self) -> bool:
+        return self.snapshot.colour == GREEN and self.status.state is not State.BUILDING
+
+
+@dataclass
+class _Optimizer:
+    """Looks at a collection whose segments are rebuilt, and wakes an optimizer that waits."""
+
+    connection: Connection
+    name: str
+    vector: str
+    progress: OnProgress
+    idle: int = 0
+    woken: int = 0
+
+    def look(self) -> _Shown:
+        snapshot = take_snapshot(self.connection, self.name)
+        _raise_optimizer_error(snapshot, self.name)
+        observation = snapshot.observation(self.vector, _rows(snapshot, self.vector))
+        shown = _Shown(snapshot, observation, status_of(observation))
+        self.idle = self.idle + 1 if snapshot.idle and not shown.settled else 0
+        if _is_idle_grey(snapshot, self.idle):
+            trigger_optimizer(self.connection, self.name)
+            self.woken += 1
+            self.progress(Progress(f"{TRIGGERING}: {STALLED} (status {snapshot.colour})"))
+        return shown
+
+    def late(self, shown: _Shown, seconds: float) -> StoreTimeoutError:
+        return StoreTimeoutError(
+            f"{self.name!r} is {shown.snapshot.colour} after {seconds:g} seconds: "
+            f"{shown.status.reason or shown.status.state}",
+            hint=_hint(shown.snapshot, self.woken),
+        )
+
+
+def _describe(shown: _Shown) -> Progress:
+    observation = shown.observation
+    total = len(observation.expected) or None
+    return Progress("waiting for the segments", len(observation.obeying), total, "segments")
+
+
 def settle(
-    connection: Connection,
-    name: str,
-    vector: str,
-    progress: OnProgress,
-    timeout: float,
-    pause: Callable[[float], None] = time.sleep,
+    connection: Connection, name: str, vector: str, progress: OnProgress, timeout: float
 ) -> Snapshot:
     """Wait until the collection is green and its segments hold what is configured.
 
@@ -77,31 +123,15 @@ def settle(
         StoreError: the optimizer failed (red; no disk or memory).
         StoreTimeoutError: not settled after ``timeout`` seconds; nothing was taken back.
     """
-    end = time.monotonic() + timeout
-    calm = idle = woken = 0
-    while True:
-        snapshot = take_snapshot(connection, name)
-        _raise_optimizer_error(snapshot, name)
-        observation = snapshot.observation(vector, _rows(snapshot, vector))
-        status = status_of(observation)
-        settled = snapshot.colour == GREEN and status.state is not State.BUILDING
-        calm = calm + 1 if settled else 0
-        if calm >= CALM:
-            return snapshot
-        idle = idle + 1 if snapshot.idle and not settled else 0
-        if _is_idle_grey(snapshot, idle):
-            trigger_optimizer(connection, name)
-            woken += 1
-            progress(Progress(f"{TRIGGERING}: {STALLED} (status {snapshot.colour})"))
-        if time.monotonic() >= end:
-            raise StoreTimeoutError(
-                f"{name!r} is {snapshot.colour} after {timeout:g} seconds: "
-                f"{status.reason or status.state}",
-                hint=_hint(snapshot, woken),
-            )
-        total = len(observation.expected) or None
-        progress(Progress("waiting for the segments", len(observation.obeying), total, "segments"))
-        pause(PAUSE)
+    optimizer, calm = _Optimizer(connection, name, vector, progress), Streak(CALM)
+    shown = poll(
+        optimizer.look,
+        lambda shown: calm(shown.settled),
+        _describe,
+        lambda shown: optimizer.late(shown, timeout),
+        Wait(progress, Deadline(timeout), longest=LONGEST),
+    )
+    return shown.snapshot
 
 
 def _is_idle_grey(snapshot: Snapshot, idle: int) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import InputError
 from qadapt.model import Batch, ExtraVector, Id, Vector
-from qadapt.stores.base import PAGE
+from qadapt.stores.base import PAGE, ReadRequest
 from qadapt.stores.qdrant import extra_vectors, scan_ranges, version
 from qadapt.stores.qdrant import ids as qdrant_ids
 from qadapt.stores.qdrant import points as qdrant_points
@@ -220,7 +220,8 @@ def count(connection: Connection, name: str, condition: Any, limits: strict_mode
         )
         return int(found.count)
     size = strict_mode.cap(limits, *_PAGE)
-    pages = scroll(connection, name, condition, (), False, size, scan_ranges.Range())
+    ids = ReadRequest((), payload=False, filter=condition, page=size)
+    pages = scroll(connection, name, ids)
     return sum(len(page) for page in pages)
 
 
@@ -230,7 +231,7 @@ def some_ids(connection: Connection, name: str, n: int, raw: schema.Info) -> Ite
     size = strict_mode.cap(limits, *_PAGE)
     rows = count(connection, name, None, limits)
     if connection.local or rows <= size or version.is_older(connection.version, _SAMPLE_SINCE):
-        pages = scroll(connection, name, None, (), False, size, scan_ranges.Range())
+        pages = scroll(connection, name, ReadRequest((), payload=False, page=size))
         return (record.id for page in pages for record in page)
     body = {
         "query": {"sample": "random"},
@@ -278,31 +279,30 @@ def fetch(
 def scroll(
     connection: Connection,
     name: str,
-    condition: Any,
-    wanted: Sequence[str],
-    payload: bool,
-    page: int,
-    within: scan_ranges.Range,
+    request: ReadRequest,
+    within: scan_ranges.Range = scan_ranges.ALL,
     smaller: Callable[[int], int] | None = None,
 ) -> Iterator[Sequence[Any]]:
     """All records of a range, in pages, sorted by id.
 
     Args:
+        request: its filter is the client's own; its vectors are named.
         smaller: the rows of a page that a limit of strict mode allows now, where one was refused.
     """
     client = connection.client
     offset, ended = within.start, within.empty
+    page = request.page
     while not ended:
         try:
             found, following = connection.call(
                 f"read from {name!r}",
                 client.scroll,
                 name,
-                scroll_filter=condition,
+                scroll_filter=request.filter,
                 limit=page,
                 offset=offset,
-                with_payload=payload,
-                with_vectors=_with_vectors(wanted),
+                with_payload=request.payload,
+                with_vectors=_with_vectors(request.vectors or ()),
             )
         except InputError as error:
             fewer = smaller(page) if error.limit and smaller is not None else page
@@ -321,15 +321,13 @@ def read(
     connection: Connection,
     name: str,
     wanted: Mapping[str, Vector | ExtraVector],
-    payload: bool,
-    condition: Any,
-    page: int,
+    request: ReadRequest,
     within: scan_ranges.Range,
     smaller: Callable[[int], int] | None = None,
 ) -> Iterator[Batch]:
     """All rows of a range, in pages; see ``scroll``."""
-    for found in scroll(connection, name, condition, list(wanted), payload, page, within, smaller):
-        yield qdrant_points.to_batch(found, wanted, payload)
+    for found in scroll(connection, name, request, within, smaller):
+        yield qdrant_points.to_batch(found, wanted, request.payload)
 
 
 def _with_vectors(wanted: Any) -> Any:

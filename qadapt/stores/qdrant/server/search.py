@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from qadapt.errors import UnsupportedError
 from qadapt.model import Hits, Id, Kind, Metric, Quantization, SearchProvenance, Vector
 from qadapt.model.capabilities import older
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant import search_options, search_provenance
 from qadapt.stores.qdrant.filters import to_models
 from qadapt.stores.qdrant.search_provenance import Codes
@@ -50,7 +50,7 @@ LOCAL = "the client's local mode compares every row by its floats"
 NO_CODES = Codes(Quantization(Kind.NONE), None)
 
 
-def check(search: Search) -> None:
+def check(search: SearchRequest) -> None:
     """Refuse what is not passed on, and what Qdrant cannot rescore by.
 
     Raises:
@@ -65,7 +65,7 @@ def check(search: Search) -> None:
 
 
 def template(
-    search: Search, codes: Codes, limits: strict_mode.Limits, *, local: bool
+    search: SearchRequest, codes: Codes, limits: strict_mode.Limits, *, local: bool
 ) -> dict[str, Any]:
     """All of a query's request but the query: the same for a whole batch."""
     found: dict[str, Any] = {"limit": search.k, "with_payload": search.with_payload}
@@ -80,7 +80,7 @@ def template(
     return found
 
 
-def _params(search: Search, codes: Codes, limits: strict_mode.Limits) -> Any:
+def _params(search: SearchRequest, codes: Codes, limits: strict_mode.Limits) -> Any:
     models = module().models
     given: dict[str, Any] = {}
     if search.exact:
@@ -95,9 +95,11 @@ def _params(search: Search, codes: Codes, limits: strict_mode.Limits) -> Any:
     return models.SearchParams(**given) if given else None
 
 
-def _quantization(models: Any, search: Search, codes: Codes, limits: strict_mode.Limits) -> Any:
+def _quantization(
+    models: Any, search: SearchRequest, codes: Codes, limits: strict_mode.Limits
+) -> Any:
     rescore = search.rescore
-    if search.options.get("ignore_quantization"):
+    if search.ignore_quantization:
         return models.QuantizationSearchParams(ignore=True)
     if search.exact:
         return None
@@ -150,9 +152,9 @@ def found_in(answer: Mapping[str, Any], doing: str) -> list[Found]:
     return rows
 
 
-def depends_on_snapshot(search: Search, codes: Codes) -> bool:
+def depends_on_snapshot(search: SearchRequest, codes: Codes) -> bool:
     """Whether scores are exact only if segments still hold what they held."""
-    if search.exact or search.options.get("ignore_quantization") or codes.segments is None:
+    if search.exact or search.ignore_quantization or codes.segments is None:
         return False
     if search.rescore is None:
         return codes.there and codes.exact_by_default
@@ -160,7 +162,7 @@ def depends_on_snapshot(search: Search, codes: Codes) -> bool:
 
 
 def how(
-    search: Search, codes: Codes, version: str | None, metric: Metric, *, local: bool
+    search: SearchRequest, codes: Codes, version: str | None, metric: Metric, *, local: bool
 ) -> SearchProvenance:
     """Who searched and who rescored."""
     if local:
@@ -187,7 +189,7 @@ def _wrong_scores(kind: Kind, metric: Metric, version: str | None) -> list[str]:
 
 
 def hits(
-    found: Sequence[Sequence[Found]], search: Search, vector: Vector, how: SearchProvenance
+    found: Sequence[Sequence[Found]], search: SearchRequest, vector: Vector, how: SearchProvenance
 ) -> Hits:
     """The answer in common words: best first, higher is better.
 

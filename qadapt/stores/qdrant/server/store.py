@@ -14,7 +14,6 @@ import numpy as np
 from qadapt.errors import (
     AlreadyExistsError,
     NotFoundError,
-    SpecError,
     StoreError,
     UnsupportedError,
 )
@@ -33,20 +32,30 @@ from qadapt.model import (
     Rescore,
     Step,
     Vector,
+    VectorInfo,
     filters,
     vector_norms,
 )
 from qadapt.model.address import Address
 from qadapt.stores import checks
 from qadapt.stores.base import (
+    ALL_ROWS,
     PAGE,
     MappedQuantization,
     OnProgress,
     PayloadFidelity,
+    ReadRequest,
     ScanRange,
-    Search,
+    SearchRequest,
     require_supported,
     unknown_kind,
+)
+from qadapt.stores.change import (
+    ChangePlan,
+    ChangeRequest,
+    Inspection,
+    check_strategy,
+    no_recreation,
 )
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
@@ -71,7 +80,6 @@ from qadapt.stores.qdrant.server import (
     local_mode,
     memory,
     payload_indexes,
-    polling,
     schema,
     strict_mode,
     telemetry,
@@ -100,12 +108,12 @@ class QdrantStore(ClientStore[Connection]):
     """
 
     profile = PROFILE
+    operations = changes.OPERATIONS
 
     def __init__(
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
         super().__init__(address, connection, disabled=disabled)
-        self._looks: dict[str, tuple[float, qdrant_snapshot.Snapshot]] = {}
         # When a field of a collection was last seen to have no date that the engine does not read.
         self._dated_at: dict[tuple[str, str], float] = {}
         self._shown: telemetry.Shown | None = None
@@ -150,20 +158,26 @@ class QdrantStore(ClientStore[Connection]):
         collections.create(self.connection, collection, made, natives, more)
 
     def drop(self, collection: str) -> None:
-        self._forget(collection)
+        self.forget(collection)
         collections.drop(self.connection, collection, self.collections)
 
     def info(self, collection: str) -> CollectionInfo:
+        return self.inspect(collection).info
+
+    def inspect(self, collection: str) -> Inspection:
         if self.connection.local:
             raw = local_mode.info(self.connection, collection)
             counts = self._counts(collection, raw)
             whole = qdrant_rows.count(self.connection, collection, None, {})
-            return local_mode.collection_info(collection, raw, self.server(), whole, counts)
+            return Inspection(
+                local_mode.collection_info(collection, raw, self.server(), whole, counts)
+            )
         snapshot = self._snapshot(collection, fresh=True)
         counts = self._counts(collection, snapshot.info)
         whole = self._count(collection, snapshot.info, None)
         sizes = memory.codes(self.connection, collection)
-        return qdrant_snapshot.collection_info(snapshot, self.server(), whole, counts, sizes)
+        info = qdrant_snapshot.collection_info(snapshot, self.server(), whole, counts, sizes)
+        return Inspection(info, snapshot)
 
     @contextmanager
     def survey(self) -> Iterator[None]:
@@ -196,20 +210,16 @@ class QdrantStore(ClientStore[Connection]):
         return self._snapshot(collection).info
 
     def _snapshot(self, collection: str, *, fresh: bool = False) -> qdrant_snapshot.Snapshot:
-        known = self._looks.get(collection)
-        now = time.monotonic()
-        if known is not None and not fresh and now - known[0] < SNAPSHOT_SECONDS:
-            return known[1]
+        known: qdrant_snapshot.Snapshot | None = self.snapshots.get(collection, SNAPSHOT_SECONDS)
+        if known is not None and not fresh:
+            return known
         try:
             found = qdrant_snapshot.take_snapshot(self.connection, collection, self._shown)
         except NotFoundError:
-            self._forget(collection)
+            self.forget(collection)
             raise NotFoundError.missing("collection", collection, self.collections()) from None
-        self._looks[collection] = (now, found)
+        self.snapshots.put(collection, found)
         return found
-
-    def _forget(self, collection: str) -> None:
-        self._looks.pop(collection, None)
 
     # -- rows --------------------------------------------------------------------------------
 
@@ -253,28 +263,23 @@ class QdrantStore(ClientStore[Connection]):
     def read(
         self,
         collection: str,
-        *,
-        vectors: Sequence[str] | None = None,
-        payload: bool = True,
-        filter: Any = None,
-        page: int = PAGE,
-        scan_range: ScanRange | None = None,
-        after: Id | None = None,
+        request: ReadRequest = ALL_ROWS,
     ) -> Iterator[Batch]:
-        within = scan_ranges.range_of(scan_range, after)
+        within = scan_ranges.range_of(request.scan_range, request.after)
         raw = self._raw(collection)
-        size = strict_mode.cap(strict_mode.limits(raw), "max_query_limit", checks.page(page))
-        wanted = self._wanted(raw, vectors)
-        condition = to_models(self._dated(collection, raw, filter))
+        size = strict_mode.cap(
+            strict_mode.limits(raw), "max_query_limit", checks.page(request.page)
+        )
+        wanted = self._wanted(raw, request.vectors)
+        condition = to_models(self._dated(collection, raw, request.filter))
+        native = dataclasses.replace(request, vectors=list(wanted), filter=condition, page=size)
 
         def smaller(refused: int) -> int:
             """The rows of a page that a limit set since allows."""
             now = strict_mode.limits(self._snapshot(collection, fresh=True).info)
             return strict_mode.cap(now, "max_query_limit", refused)
 
-        return qdrant_rows.read(
-            self.connection, collection, wanted, payload, condition, size, within, smaller
-        )
+        return qdrant_rows.read(self.connection, collection, wanted, native, within, smaller)
 
     def _dated(self, collection: str, raw: schema.Info, filter: Any) -> Any:
         """The filter, with rows that the engine does not find by their dates.
@@ -285,8 +290,8 @@ class QdrantStore(ClientStore[Connection]):
         connection = self.connection
 
         def rows(condition: Any, payload: bool, page: int) -> Iterator[Sequence[Any]]:
-            every = scan_ranges.Range()
-            return qdrant_rows.scroll(connection, collection, condition, (), payload, page, every)
+            request = ReadRequest((), payload=payload, filter=condition, page=page)
+            return qdrant_rows.scroll(connection, collection, request)
 
         def suspects(node: filters.Range) -> Iterator[tuple[Any, Mapping[str, Any]]]:
             key, now = (collection, node.field), time.monotonic()
@@ -361,7 +366,7 @@ class QdrantStore(ClientStore[Connection]):
             raise UnsupportedError(f"cannot index {key!r}: {problem}")
         asked = {"type": kind, **settings} if settings else kind
         payload_indexes.create_index(self.connection, collection, key, asked)
-        self._forget(collection)
+        self.forget(collection)
 
     # -- many rows at once -------------------------------------------------------------------
 
@@ -370,11 +375,11 @@ class QdrantStore(ClientStore[Connection]):
 
     def begin_bulk_load(self, collection: str) -> None:
         bulk_load.begin(self.connection, collection)
-        self._forget(collection)
+        self.forget(collection)
 
     def end_bulk_load(self, collection: str, former: Mapping[str, Any]) -> None:
         bulk_load.end(self.connection, collection, former)
-        self._forget(collection)
+        self.forget(collection)
 
     def settle(self, collection: str, progress: OnProgress, timeout: float) -> None:
         if not self.connection.local:
@@ -382,7 +387,7 @@ class QdrantStore(ClientStore[Connection]):
 
     # -- searching ---------------------------------------------------------------------------
 
-    def search(self, collection: str, queries: Any, search: Search) -> Hits:
+    def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
         qdrant_search.check(search)
         local = self.connection.local
         raw = self._raw(collection)
@@ -461,30 +466,43 @@ class QdrantStore(ClientStore[Connection]):
             )
         return require_supported(self.map(quantization, vector), quantization, self.name)
 
-    def steps(self, info: CollectionInfo, vector: str, quantization: Quantization) -> list[Step]:
+    def plan_change(self, request: ChangeRequest) -> ChangePlan:
+        check_strategy(self.name, request)
         if self.connection.local:
-            return self._local_steps(info, vector, quantization)
-        snapshot = self._snapshot(info.name, fresh=True)
-        about = schema.vector(snapshot.info, vector)
+            return self._local_plan(request)
+        snapshot: qdrant_snapshot.Snapshot = request.inspection.native
+        schema.vector(snapshot.info, request.vector)
+        now = request.inspection.info.vectors[request.vector]
+        recreation: tuple[Step, ...] = ()
+        if request.target_vector is not None:
+            recreation = (self._recreation(snapshot, now, request.target_vector),)
+        if request.codes is None:
+            return ChangePlan(recreation=recreation)
+        return ChangePlan(self._steps(snapshot, now, request.codes), recreation)
+
+    def _steps(
+        self, snapshot: qdrant_snapshot.Snapshot, now: VectorInfo, quantization: Quantization
+    ) -> tuple[Step, ...]:
+        about = schema.vector(snapshot.info, now.name)
         mapped = self._mapped(quantization, about)
-        rows = info.vectors[vector].count
-        seen = snapshot.observation(vector, rows)
-        known = qdrant_snapshot.vector_info(vector, seen, snapshot)
         if mapped.target.kind is Kind.FLOAT16 and about.datatype == "float32":
-            if schema.in_force(snapshot.info, vector):
+            if schema.in_force(snapshot.info, now.name):
                 raise UnsupportedError(
-                    f"the vector {vector!r} has codes: float16 replaces the originals, and codes "
+                    f"the vector {now.name!r} has codes: float16 replaces the originals, and codes "
                     "come on top of them",
                     hint="plan `none` first, then float16",
                 )
-            return self.recreate_steps(info, vector, about.replace(datatype="float16"))
+            return (self._recreation(snapshot, now, about.replace(datatype="float16")),)
         if mapped.target.kind is Kind.NONE and about.datatype == "float16":
             mapped = MappedQuantization(
                 mapped.native, quantization.replace(kind=Kind.FLOAT16), mapped.match
             )
-        return changes.steps(known, snapshot.info, seen, mapped, self.connection.version)
+        seen = snapshot.observation(now.name, now.count)
+        return tuple(changes.steps(now, snapshot.info, seen, mapped, self.connection.version))
 
-    def recreate_steps(self, info: CollectionInfo, vector: str, wanted: Vector) -> list[Step]:
+    def _recreation(
+        self, snapshot: qdrant_snapshot.Snapshot, now: VectorInfo, wanted: Vector
+    ) -> Step:
         """The step to another datatype or metric: recreate, copy, switch the alias.
 
         Raises:
@@ -493,38 +511,18 @@ class QdrantStore(ClientStore[Connection]):
         problem = qdrant_version.datatype(wanted, self.connection.version)
         if problem:
             raise UnsupportedError(problem, hint="choose another datatype")
-        snapshot = self._snapshot(info.name, fresh=True)
-        schema.vector(snapshot.info, vector, moved=True)
+        schema.vector(snapshot.info, now.name, moved=True)
         taken = dict.fromkeys(self.collections(), "")
-        return copy_switch.steps(snapshot, info.vectors[vector], wanted, taken)
+        return copy_switch.step(snapshot, now, wanted, taken)
 
-    def _local_steps(
-        self, info: CollectionInfo, vector: str, quantization: Quantization
-    ) -> list[Step]:
-        about = info.vectors[vector]
-        if quantization.kind is Kind.NONE and about.quantization.kind is Kind.NONE:
-            return []
-        raise UnsupportedError(f"no {quantization} here: {local_mode.RULE}", hint=local_mode.ADVICE)
-
-    def run(
-        self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
-    ) -> None:
-        op = request.get("op")
-        if op == changes.PATCH:
-            changes.check_request(request)
-            polling.patch(self.connection, collection, request["body"])
-            vector = request["vector"]
-        elif op in (copy_switch.RECREATE, copy_switch.SWITCH):
-            copy_switch.check_request(request)
-            copy_switch.run(self.connection, request, progress, timeout)
-            self._forget(collection)
-            vector = next(iter(request.get("vectors") or schema.described(self._raw(collection))))
-        else:
-            known = (changes.PATCH, copy_switch.RECREATE, copy_switch.SWITCH)
-            raise SpecError.unknown("request", str(op), known, where=self.name)
-        self._forget(collection)
-        polling.settle(self.connection, collection, vector, progress, timeout)
-        self._forget(collection)
+    def _local_plan(self, request: ChangeRequest) -> ChangePlan:
+        wanted = request.codes
+        now = request.inspection.info.vectors[request.vector].quantization
+        if request.target_vector is not None:
+            raise no_recreation(self.name)
+        if wanted is None or (wanted.kind is Kind.NONE and now.kind is Kind.NONE):
+            return ChangePlan()
+        raise UnsupportedError(f"no {wanted} here: {local_mode.RULE}", hint=local_mode.ADVICE)
 
     # -- aliases -----------------------------------------------------------------------------
 
@@ -547,7 +545,7 @@ class QdrantStore(ClientStore[Connection]):
             local_mode.switch_alias(self.connection, alias, collection)
         else:
             copy_switch.switch(self.connection, check_name(alias), collection)
-        self._forget(alias)
+        self.forget(alias)
 
     def drop_alias(self, alias: str) -> None:
         known = self.aliases()
@@ -557,7 +555,7 @@ class QdrantStore(ClientStore[Connection]):
             local_mode.drop_alias(self.connection, alias)
         else:
             copy_switch.drop_alias(self.connection, alias)
-        self._forget(alias)
+        self.forget(alias)
 
     # -- doctor ------------------------------------------------------------------------------
 
@@ -597,7 +595,7 @@ class QdrantStore(ClientStore[Connection]):
             return False
         if self.load_settings(collection) == dict(settings):
             return True
-        self._forget(collection)
+        self.forget(collection)
         # The server merges metadata by key, and null takes a key out.
         body = {"metadata": {METADATA: dict(settings) or None}}
         names = {"collection_name": collection}

@@ -10,7 +10,7 @@ from typing import Any
 
 from qadapt.errors import over_limit
 from qadapt.model import Rescore
-from qadapt.stores.base import Search
+from qadapt.stores.base import SearchRequest
 
 Limits = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ def limits(info: Mapping[str, Any]) -> Limits:
     return {} if not found.get("enabled") else {k: v for k, v in found.items() if v is not None}
 
 
-def check_search(found: Limits, search: Search) -> None:
+def check_search(found: Limits, search: SearchRequest) -> None:
     """Refuse a search that the server would refuse.
 
     Raises:

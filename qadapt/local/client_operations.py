@@ -1,0 +1,150 @@
+"""The operations of a plan that qadapt carries out itself; all others are the store's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from qadapt.errors import QadaptError, SpecError
+from qadapt.local import client_codes
+from qadapt.local.settings import read_settings, write_settings
+from qadapt.local.state import VectorSettings
+from qadapt.model import Quantization, Rescore, Step, Symbol
+from qadapt.stores import operations
+from qadapt.stores.base import OnProgress, Store
+from qadapt.stores.operations import Execution, Operation
+from qadapt.stores.polling import Deadline
+
+
+@dataclass(frozen=True)
+class BuildCodes(Operation):
+    """Builds qadapt's codes of a vector."""
+
+    op: ClassVar[str] = "qadapt.build_codes"
+
+    vector: str
+    quantization: str
+
+    def __post_init__(self) -> None:
+        Quantization.parse(self.quantization)
+
+    def run(self, at: Execution[Store]) -> None:
+        wanted = Quantization.parse(self.quantization)
+        client_codes.build_and_register(at.store, at.collection, self.vector, wanted, at.progress)
+
+
+@dataclass(frozen=True)
+class DropCodes(Operation):
+    """Deletes qadapt's codes of a vector."""
+
+    op: ClassVar[str] = "qadapt.drop_codes"
+
+    vector: str
+
+    def run(self, at: Execution[Store]) -> None:
+        # First forgotten, then deleted: a crash in between leaves a folder that nobody uses.
+        settings = read_settings(at.store, at.collection)
+        changed = settings.of(self.vector).replace(client=None)
+        write_settings(at.store, at.collection, settings.with_vector(self.vector, changed))
+        client_codes.remove(at.store, at.collection, self.vector)
+
+
+@dataclass(frozen=True)
+class Remember(Operation):
+    """Sets the default search parameters of a vector; None resets them."""
+
+    op: ClassVar[str] = "qadapt.remember"
+
+    vector: str
+    rescore: str | None
+
+    def __post_init__(self) -> None:
+        Rescore.of(self.rescore)
+
+    def run(self, at: Execution[Store]) -> None:
+        settings = read_settings(at.store, at.collection)
+        changed = settings.of(self.vector).replace(rescore=Rescore.of(self.rescore))
+        write_settings(at.store, at.collection, settings.with_vector(self.vector, changed))
+
+
+@dataclass(frozen=True)
+class Forget(Operation):
+    """Drops the settings and codes of a vector that the collection does not have."""
+
+    op: ClassVar[str] = "qadapt.forget"
+
+    vector: str
+
+    def run(self, at: Execution[Store]) -> None:
+        settings = read_settings(at.store, at.collection)
+        changed = settings.with_vector(self.vector, VectorSettings())
+        write_settings(at.store, at.collection, changed)
+        client_codes.remove(at.store, at.collection, self.vector)
+
+    def reverse(self, snapshot: Any) -> Forget:
+        """Itself: the settings have no effect, so there is nothing to bring back."""
+        return self
+
+
+CLIENT_OPERATIONS = operations.table(BuildCodes, DropCodes, Remember, Forget)
+
+
+def is_client_operation(request: Mapping[str, Any]) -> bool:
+    """Whether qadapt carries a request out itself, without a change in the store."""
+    return request.get("op") in CLIENT_OPERATIONS
+
+
+def read_operation(store: Store, request: Mapping[str, Any]) -> Operation:
+    """The operation of a request, ours or the store's.
+
+    Raises:
+        SpecError: unknown or malformed.
+    """
+    if is_client_operation(request):
+        return operations.read(request, CLIENT_OPERATIONS, "qadapt")
+    return store.operation(request)
+
+
+def check(store: Store, steps: Iterable[Step]) -> None:
+    """Refuse steps with an unknown or malformed request, before anything is begun.
+
+    Raises:
+        SpecError
+    """
+    for step in steps:
+        if step.symbol is Symbol.NOTHING:
+            continue
+        for request in (step.request, step.reverse):
+            if request is not None:
+                read_operation(store, request)
+
+
+def run(
+    store: Store,
+    collection: str,
+    request: Mapping[str, Any],
+    progress: OnProgress,
+    timeout: float,
+) -> None:
+    """Carry out one request, ours or the store's.
+
+    Raises:
+        SpecError: it lacks something, or holds something of another type, as a plan file that
+            was edited may.
+    """
+    try:
+        if is_client_operation(request):
+            wanted = read_operation(store, request)
+            wanted.run(Execution(store, collection, progress, Deadline(timeout)))
+        else:
+            store.run(collection, request, progress, timeout)
+    except QadaptError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        # The requests that qadapt plans are well-formed; those of a file need not be.
+        raise SpecError(
+            f"{store.name} cannot carry out the request {dict(request)!r:.300}: "
+            f"{type(error).__name__}: {error}",
+            hint="make the plan again: `qadapt plan`; if nobody edited it, this is a bug in qadapt",
+        ) from error
