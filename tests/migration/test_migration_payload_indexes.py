@@ -53,7 +53,7 @@ def test_every_kind_of_index_is_copied_and_survives_quantization(
     assert there._store.payload_indexes("docs") == EVERY
     assert done.status[""].state is qa.State.ACTIVE
     # The engine's own count: the index covers all rows, also those written before it.
-    shard = there._store._shard("docs")  # type: ignore[attr-defined]
+    shard = there._store.shard("docs")  # type: ignore[attr-defined]
     with shard.use("look at") as opened:
         schema = opened.info().payload_schema
         assert {key: schema[key].points for key in EVERY} == dict.fromkeys(EVERY, 2000)
@@ -93,7 +93,7 @@ def test_index_settings_are_copied_within_a_family_and_reported_elsewhere(
     made = edge.create("docs", dim=4, metric="dot")
     made.write(qa.Batch(range(5), {"": rows(5, dim=4)}, [{"body": "A word"}] * 5))
     params = engine.TextIndexParams(lowercase=False)
-    with edge._store._shard("docs").change("index") as opened:  # type: ignore[attr-defined]
+    with edge._store.shard("docs").change("index") as opened:  # type: ignore[attr-defined]
         opened.update(engine.UpdateOperation.create_field_index("body", params))
     there = ends("edge")
     plan = qa.plan_migration(made, (there, "docs"))
@@ -105,7 +105,7 @@ def test_index_settings_are_copied_within_a_family_and_reported_elsewhere(
     qa.migrate(made, (there, "docs"))
     assert there._store.payload_indexes("docs") == {"body": "text"}
     assert there._store.payload_index_settings("docs") == settings
-    with there._store._shard("docs").use("look at") as opened:  # type: ignore[attr-defined]
+    with there._store.shard("docs").use("look at") as opened:  # type: ignore[attr-defined]
         assert opened.info().payload_schema["body"].params.lowercase is False
     other = qa.plan_migration(made, (ends("lite"), name), trial_copy=False)
     assert [loss.name for loss in other.losses] == ["payload-indexes"]
