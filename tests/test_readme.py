@@ -51,9 +51,9 @@ def test_every_file_it_links_to_is_there() -> None:
 def test_every_module_of_the_architecture_is_there() -> None:
     folder = Path(__file__).parent.parent
     text = (folder / "docs" / "architecture.md").read_text(encoding="utf-8")
-    floors = re.search(r"\| floor \| modules .*?\n\n", text, re.DOTALL)
-    assert floors is not None
-    named = [name for name in re.findall(r"`([\w/<>]+(?:/|\.py))`", floors[0]) if "<" not in name]
+    layers = re.search(r"\| layer \| modules .*?\n\n", text, re.DOTALL)
+    assert layers is not None
+    named = [name for name in re.findall(r"`([\w/<>]+(?:/|\.py))`", layers[0]) if "<" not in name]
     assert {"api/", "migration/", "errors.py"} <= set(named)
     assert [name for name in named if not (folder / "qadapt" / name).exists()] == []
 
