@@ -58,12 +58,13 @@ def _fixtures(item: pytest.Item, strings: set[str]) -> dict[str, Callable[..., A
 
 @functools.cache
 def _named_in(function: Callable[..., Any]) -> frozenset[str]:
-    """Strings that a function gives to calls, ``live("milvus")`` and ``ends("milvus")`` alike."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    """The strings in a function: of ``live("milvus")`` and of ``for engine in ("milvus", ...)``."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    decorators = set(getattr(definition, "decorator_list", ()))  # whose parameters are known
     return frozenset(
-        argument.value
-        for call in ast.walk(tree)
-        if isinstance(call, ast.Call)
-        for argument in call.args
-        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+        each.value
+        for part in ast.iter_child_nodes(definition)
+        if part not in decorators
+        for each in ast.walk(part)
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
     )

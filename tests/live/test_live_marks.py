@@ -34,6 +34,7 @@ def either(request):
 def test_by_the_name_of_a_fixture(either): pass
 def test_by_a_fixture_that_starts_one(weaviate_server): pass
 def test_by_name(live): live("milvus")
+def test_by_a_loop(live): [live(each) for each in ("edge", "weaviate")]
 def test_by_a_fixture_that_names_one(database): pass
 def test_by_a_fixture_that_is_asked(opened): opened("qdrant")
 
@@ -57,6 +58,7 @@ EMBEDDED = {
 SERVERS = {
     "test_by_a_fixture_that_starts_one",
     "test_by_name",
+    "test_by_a_loop",
     "test_by_a_fixture_that_names_one",
     "test_by_a_fixture_that_is_asked",
     "test_by_the_name_of_a_fixture[server]",
