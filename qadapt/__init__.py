@@ -1,4 +1,4 @@
-"""qadapt: say how small and how exact vectors should be, and make any vector database obey.
+"""qadapt: vector quantization for any vector database, verified on the engine.
 
     import qadapt as qa
 
@@ -8,7 +8,7 @@
     change = plan.apply(yes=True, guard=qa.Guard(recall=0.95))
     change.undo()
 
-What needs a database client, pydantic or a network is imported when it is used.
+Database clients, pydantic and other optional packages are imported when they are used.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from qadapt.model.spec import load_spec
     from qadapt.reporting.report import report
 
-# Where each name that is not imported at once lives.
+# Modules of the names that are imported when they are used.
 _LAZY = {
     "QadaptError": "qadapt.errors",
     **dict.fromkeys(
@@ -172,9 +172,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         found = getattr(importlib.import_module(_LAZY[name]), name)
-        globals()[name] = found  # from now on without this function
+        globals()[name] = found  # later lookups do not call this function
         return found
-    if name in ("errors", "model"):  # as attributes, like after an import of their own
+    if name in ("errors", "model"):  # also available without a separate import
         return importlib.import_module(f"qadapt.{name}")
     raise AttributeError(f"module 'qadapt' has no attribute {name!r}")
 
