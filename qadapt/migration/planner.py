@@ -123,7 +123,7 @@ def make_plan(
         watermark=scan.watermark,
         payload_indexes=indexes.kinds,
         payload_index_settings=indexes.settings,
-        schema=schema.schema.replace(parts=tuple(partitions.names.values())),
+        schema=schema.schema.replace(partitions=tuple(partitions.names.values())),
         extra_comparisons=comparisons,
         partitions=partitions,
     )

@@ -124,7 +124,7 @@ def _storable(batch: Batch, codec: RowCodec) -> Batch:
 @contextmanager
 def _scratch_collection(target: Endpoint, codec: RowCodec) -> Iterator[Endpoint]:
     """A collection with the target's vectors and schema, without partitions."""
-    schema = codec.schema.replace(parts=(), is_partitioned=False, partition_key=None)
+    schema = codec.schema.replace(partitions=(), is_partitioned=False, partition_key=None)
     scratch.remove_leftovers(target.store)
     with scratch.scratch_collection(target.store, scratch.TRIAL, target.name) as name:
         end = Endpoint(target.store, name)
