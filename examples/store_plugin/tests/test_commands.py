@@ -74,7 +74,7 @@ def test_plan_apply_search_undo(address: str) -> None:
         assert hits.how.scores == "approximate"
         again = db["articles"].search(SAMPLE.queries, k=10, rescore=4)
         assert (again.how.scores, again.how.rescorer) == ("exact", "qadapt")
-        assert db["articles"].verify(queries=50).agrees
+        assert db["articles"].verify(queries=50).matches_configuration
     inspected = json.dumps(qadapt("inspect", address, "articles"))
     assert '"state": "active"' in inspected
 
