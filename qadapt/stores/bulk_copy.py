@@ -65,7 +65,7 @@ class BulkCopy:
 
     def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
         """What ``create`` would not make of it, and why: ``{"extras.title": "..."}``,
-        ``"schema"``, ``"parts"``; the schema is in words of this store's family."""
+        ``"schema"``, ``"partitions"``; the schema is in words of this store's family."""
         why = f"{self.name} has none"
         found = {f"extras.{name}": why for name in collection_schema.extras}
         if collection_schema.schema:

@@ -29,7 +29,7 @@ def keys(count: int) -> list[str]:
 
 def fill(database: Database, name: str, sizes: dict[str, int]) -> None:
     """Create a partitioned collection; each id occurs in all partitions, with different rows."""
-    collection_schema = CollectionSchema(parts=tuple(sizes), is_partitioned=True)
+    collection_schema = CollectionSchema(partitions=tuple(sizes), is_partitioned=True)
     store_of(database).create(name, {"": Vector(DIM, qa.Metric.DOT)}, {}, collection_schema)
     for seed, (part, size) in enumerate(sizes.items()):
         payloads = [{"n": at, "of": part} for at in range(size)]
