@@ -1,4 +1,4 @@
-"""What the address of one store may look like: part of the store's profile, found by its name."""
+"""Address formats of the databases: part of each store profile, looked up by name."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from qadapt.errors import QadaptError
 
 @dataclass(frozen=True)
 class AddressForm:
-    """How a store is addressed.
+    """Address format of a database.
 
     Attributes:
-        ports: the default port of each transport (``http``, ``https``, ``grpc``) that the store
-            has; empty for a store without a server.
-        local: what follows ``NAME:`` in an address without a server: ``"folder"``, ``"file"``, or
-            ``""`` where there is no such address.
-        key_variables: environment variables that hold the key, in the order in which they are
-            read, after ``QADAPT_API_KEY``.
-        connection_options: options behind ``?`` that say how to connect and not to what; two
-            addresses that differ in them alone are the same store. ``key_env``, ``timeout`` and
-            ``user`` are such options of every store.
-        same_server: a gRPC address is the same store as the HTTP address of that host.
-        http_port_option: the option of a gRPC address that holds the HTTP port; ``""`` where both
-            transports share a port.
-        path_option: the option that the path behind the host stands for, such as ``database``.
-        defaults: values of options that mean the same as leaving them out.
-        suggested: shown in hints about an address that names no store.
+        ports: default port of each supported transport (``http``, ``https``, ``grpc``); empty for
+            a database without a server.
+        local: what a local address ``NAME:PATH`` names: ``"folder"``, ``"file"``, or ``""`` if
+            there are no local addresses.
+        key_variables: environment variables for the key, read in this order after
+            ``QADAPT_API_KEY``.
+        connection_options: options after ``?`` that are ignored when addresses are compared.
+            ``key_env``, ``timeout`` and ``user`` are connection options of every database.
+        same_server: whether a gRPC address is the same server as the HTTP address of that host.
+        http_port_option: option of a gRPC address for the HTTP port; ``""`` if both transports
+            share a port.
+        path_option: option that the path after the host is short for, such as ``database``.
+        defaults: default values of options.
+        suggested: whether hints about an address without a database show this one.
     """
 
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -51,11 +50,11 @@ UNKNOWN = AddressForm(connection_options=("grpc", "rest", "consistency"))
 
 
 def form_of(store: str) -> AddressForm | None:
-    """The form of one store's addresses.
+    """Address format of a database.
 
     Returns:
-        None for a store that is not installed, or whose plug-in cannot be loaded; opening it
-        tells which and why.
+        None if the store is not installed or its plug-in cannot be loaded; ``connect`` then
+        reports which and why.
     """
     try:
         found = getattr(plugins.load(store), "address", None)
@@ -65,18 +64,18 @@ def form_of(store: str) -> AddressForm | None:
 
 
 def forms() -> dict[str, AddressForm]:
-    """The forms of all stores that are installed, sorted by name."""
+    """Address formats of all installed stores, sorted by name."""
     found = {name: form_of(name) for name in plugins.names()}
     return {name: form for name, form in found.items() if form is not None}
 
 
 def suggested_server() -> tuple[str, AddressForm] | None:
-    """The store with a server that hints show; None when no such store is installed."""
+    """Server that hints show as an example; None if no server store is installed."""
     return _first({name: form for name, form in forms().items() if form.is_server})
 
 
 def suggested_local() -> tuple[str, AddressForm] | None:
-    """The store in a folder or file that hints show; None when no such store is installed."""
+    """Local store that hints show as an example; None if no local store is installed."""
     return _first({name: form for name, form in forms().items() if form.local})
 
 
@@ -86,7 +85,7 @@ def _first(among: Mapping[str, AddressForm]) -> tuple[str, AddressForm] | None:
 
 
 def server_example() -> str:
-    """The address of a server, for a hint: ``NAME+http://localhost:PORT``."""
+    """Example address of a server for hints: ``NAME+http://localhost:PORT``."""
     found = suggested_server()
     if found is None:
         return "STORE+http://localhost:PORT"
@@ -95,6 +94,6 @@ def server_example() -> str:
 
 
 def local_example(path: str = "./data") -> str:
-    """The address of a folder or file, for a hint: ``NAME:PATH``."""
+    """Example address of a folder or file for hints: ``NAME:PATH``."""
     found = suggested_local()
     return f"{found[0] if found else 'STORE'}:{path}"

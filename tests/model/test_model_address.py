@@ -156,7 +156,7 @@ def test_identity_is_the_store_and_nothing_else(monkeypatch: pytest.MonkeyPatch)
         ("qdrant+http://a b", "not a host"),
         ("qdrant+tcp://h", "known: qdrant+http, qdrant+https, qdrant+grpc"),
         ("qdrant+http:h", "'//' is missing"),
-        ("qdrant+http://h#", "the collection behind '#' is empty"),
+        ("qdrant+http://h#", "the collection after '#' is empty"),
         ("qdrant+http://h?grpc", "name=value"),
         ("qdrant+http://h?a=1&a=2", "occurs twice"),
         ("qdrant+http://h?api_key=", "api_key is empty"),

@@ -1,4 +1,4 @@
-"""What a store can do: narrowed by version and deployment, switched off by the user."""
+"""What a store can do: narrowed by version and deployment, disabled by the user."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_disable() -> None:
     caps = _caps()
     less = caps.disable(["native-rescore"])
     assert less["native-rescore"].support is C
-    assert less["native-rescore"].reason == "switched off by the user"
+    assert less["native-rescore"].reason == "disabled by the user"
     assert less.native("native-oversampling") and less.native("native-quantization")
     assert less.disabled == ("native-rescore",)
     assert caps.native("native-rescore") and caps.disabled == ()  # the first one is as it was

@@ -184,7 +184,7 @@ def test_our_own_codes_are_offered_and_taken_only_when_accepted(
     with qa.open(address, disabled=["native-quantization"]) as without:
         collection = without["articles"]
         for accept in ("exact", "differs"):
-            with pytest.raises(UnsupportedError, match="switched off by the user") as caught:
+            with pytest.raises(UnsupportedError, match="disabled by the user") as caught:
                 collection.plan("binary", accept=accept)
             assert "accept='client'" in str(caught.value)
         with pytest.raises(UnsupportedError) as caught:
