@@ -46,7 +46,7 @@ class Symbol(str, Enum):
 
 
 _MEANING = {
-    Symbol.NOTHING: "no change",
+    Symbol.NOTHING: "nothing to do",
     Symbol.IN_PLACE: "changed in place, no rebuild",
     Symbol.BACKGROUND: "rebuilt in the background; searches continue",
     Symbol.BLOCKING: "rebuilt; searches or writes are blocked",

@@ -1,6 +1,6 @@
-"""The requests of a plan that qadapt carries out itself; all others are the store's.
+"""Requests of a plan that qadapt executes itself; all others are executed by the store.
 
-Each may be repeated: doing it twice does the same as once.
+All are idempotent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RESET_SEARCH_DEFAULTS = "qadapt.forget"
 
 
 def is_client_operation(request: Mapping[str, Any]) -> bool:
-    """Whether qadapt carries a request out itself, without a change in the store."""
+    """Whether qadapt executes a request itself, without changing the database."""
     return request.get("op") in (
         BUILD_CODES,
         DROP_CODES,
@@ -32,10 +32,10 @@ def is_client_operation(request: Mapping[str, Any]) -> bool:
 
 
 def check(plan: Plan) -> None:
-    """Refuse a plan with a step that names no operation, before anything is begun.
+    """Raise an error for a plan with an invalid step, before anything is applied.
 
     Raises:
-        SpecError
+        SpecError: a request has no operation.
     """
     for step in plan.steps:
         if step.symbol is Symbol.NOTHING:
@@ -45,8 +45,8 @@ def check(plan: Plan) -> None:
                 continue
             if not isinstance(request.get("op"), str) or not request["op"]:
                 raise SpecError(
-                    f"a request of the step {step.action!r} names no operation",
-                    hint='it has an "op"; make the plan again: `qadapt plan`',
+                    f"a request of the step {step.action!r} has no operation",
+                    hint='"op" is missing; make the plan again: `qadapt plan`',
                 )
 
 
@@ -57,22 +57,21 @@ def run(
     progress: OnProgress,
     timeout: float,
 ) -> None:
-    """Carry out one request, ours or the store's.
+    """Execute one request.
 
     Raises:
-        SpecError: it lacks something, or holds something of another type, as a plan file that
-            was edited may.
+        SpecError: a field is missing or has an invalid type, as in an edited plan file.
     """
     try:
         _run(store, collection, request, progress, timeout)
     except QadaptError:
         raise
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        # The requests that qadapt plans are well-formed; those of a file need not be.
+        # Requests from a file may be malformed.
         raise SpecError(
-            f"{store.name} cannot carry out the request {dict(request)!r:.300}: "
+            f"{store.name} cannot run the request {dict(request)!r:.300}: "
             f"{type(error).__name__}: {error}",
-            hint="make the plan again: `qadapt plan`; if nobody edited it, this is a bug in qadapt",
+            hint="make the plan again: `qadapt plan`; if it was not edited, report a bug",
         ) from error
 
 
@@ -98,15 +97,15 @@ def _run(
 
 
 def _vector(request: Mapping[str, Any]) -> str:
-    """The name of the vector that a request is of."""
+    """Name of the vector of a request."""
     name = request["vector"]
     if not isinstance(name, str):
-        raise TypeError(f"the vector is {name!r:.60}")
+        raise TypeError(f"invalid vector {name!r:.60}")
     return name
 
 
 def _drop(store: Store, collection: str, name: str) -> None:
-    # First forgotten, then deleted: a crash in between leaves a folder that nobody uses.
+    # The settings first: a crash in between leaves only an unused folder.
     settings = read_settings(store, collection)
     changed = settings.of(name).replace(client=None)
     write_settings(store, collection, settings.with_vector(name, changed))

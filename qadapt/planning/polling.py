@@ -1,4 +1,4 @@
-"""Waiting until the engine was seen to obey: pending, failed and ignored told apart."""
+"""Wait until a quantization is verified active; distinguishes pending, failed and ignored."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from qadapt.local import collection_info
 from qadapt.model import Kind, Quantization, State, Status
 from qadapt.stores.base import OnProgress, Progress, Store
 
-PAUSE = 0.25  # seconds between two looks
-CALM = 3  # looks in a row that must say "ignored" before it is believed
+PAUSE = 0.25  # seconds between two checks
+CALM = 3  # number of consecutive checks that must report "ignored"
 
 
 def wait_for(
@@ -23,18 +23,18 @@ def wait_for(
     *,
     ignored_is_fine: bool = False,
 ) -> Status:
-    """Look until the status is what ``target`` asks for.
+    """Poll until the status matches ``target``.
 
     Args:
-        ignored_is_fine: take ``ignored`` for an end too, as when a change is taken back to a
-            setting that the engine ignored before.
+        ignored_is_fine: also stop at ``ignored``, for a rollback to a setting that the database
+            ignored before.
 
     Returns:
-        The status: active (absent for none), or unknown where the store can't be looked into.
+        The status: active (absent for no quantization), or unknown if it cannot be observed.
 
     Raises:
-        ApplyError: the engine ignores the setting, with the rule and the way out.
-        StoreTimeoutError: not there after ``timeout`` seconds, with what was seen last.
+        ApplyError: the database ignores the setting; with the reason and a hint.
+        StoreTimeoutError: not active after ``timeout`` seconds; with the last status.
     """
     goal = State.ABSENT if target.kind is Kind.NONE else State.ACTIVE
     end = time.monotonic() + timeout
@@ -48,7 +48,7 @@ def wait_for(
             return status
         if ignored >= CALM:
             raise ApplyError(
-                f"the engine ignores {target}: {status.reason}", hint=status.advice or None
+                f"the database ignores {target}: {status.reason}", hint=status.advice or None
             )
         if time.monotonic() >= end:
             raise StoreTimeoutError(

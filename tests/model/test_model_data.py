@@ -81,7 +81,7 @@ def test_as_vectors_of_one_vector_and_of_none() -> None:
 @pytest.mark.parametrize(
     ("given_array", "says"),
     [
-        ([[1, 2], [3]], "rows of different length"),
+        ([[1, 2], [3]], "have different lengths"),
         ([["a", "b"]], "must be an array of numbers"),
         ([[1, None]], "must be an array of numbers"),
         ([[1j]], "must be an array of numbers"),
@@ -177,9 +177,9 @@ def test_ids(ids: Any, kept: list[int | str]) -> None:
         (np.array([1.0, 2.0]), "of type float"),
         ([b"a", b"b"], "of type bytes"),
         ([None, 1], "of type NoneType"),
-        ([1, 1], "1 ids occur more than once in one batch: 1"),
-        (["a", "a"], "occur more than once in one batch: a"),
-        (np.array([7, 7]), "occur more than once in one batch: 7"),
+        ([1, 1], "1 ids are duplicated in the batch: 1"),
+        (["a", "a"], "are duplicated in the batch: a"),
+        (np.array([7, 7]), "are duplicated in the batch: 7"),
         ([1], "1 ids but 2 rows in the unnamed vector"),
         ([1, 2, 3], "3 ids but 2 rows in the unnamed vector"),
     ],
@@ -198,7 +198,7 @@ def test_the_int_1_and_the_text_1_are_two_ids() -> None:
     ("parts", "says"),
     [
         ({"vectors": {"t": X[:3]}}, "4 ids but 3 rows in vector 't'"),
-        ({"vectors": {"": [[1, 2], [3]]}}, "the unnamed vector: rows of different length"),
+        ({"vectors": {"": [[1, 2], [3]]}}, "rows of the unnamed vector have different lengths"),
         ({"payloads": [{}]}, "4 ids but 1 payloads"),
         ({"vectors": {"t": X}, "missing": {"t": np.zeros(3, dtype=bool)}}, "missing['t']"),
         ({"vectors": {"t": X}, "missing": {"u": np.zeros(4, dtype=bool)}}, "missing['u']"),

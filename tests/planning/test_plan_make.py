@@ -97,7 +97,7 @@ def test_the_printed_plan_says_what_why_and_how_back(articles: Collection) -> No
         assert f"  {step.symbol.value:<4}{step.action.split()[0]}" in text
         assert step.symbol.meaning in " ".join(text.split())
     assert "7 bits, not 8" in text
-    assert "2 steps to apply, 1 of them only with your consent." in text
+    assert "2 steps to apply; 1 needs confirmation." in text
     lines = [line for line in text.splitlines() if plan.address not in line]
     assert max(map(len, lines)) <= 80
 
@@ -150,12 +150,12 @@ def test_back_to_none_forgets_the_rescoring_too(articles: Collection) -> None:
 # -- how far a plan may go -----------------------------------------------------------------------
 
 
-def test_a_cousin_is_told_and_exact_refuses_it(articles: Collection) -> None:
+def test_differences_are_reported_and_exact_rejects_them(articles: Collection) -> None:
     plan = articles.plan("scalar")
     assert plan.match.level is MatchLevel.DIFFERS
     assert plan.match.differences
     assert plan.target != plan.requested
-    with pytest.raises(UnsupportedError, match="only a cousin of scalar: 7 bits") as caught:
+    with pytest.raises(UnsupportedError, match="only an approximation of scalar: 7 bits") as caught:
         articles.plan("scalar", accept="exact")
     assert "accept='differs'" in str(caught.value)
     assert articles.plan("binary", accept="exact").match.level is MatchLevel.EXACT
