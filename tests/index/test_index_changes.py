@@ -173,10 +173,10 @@ def test_calibration_comes_from_the_first_rows_or_from_the_caller(
             index.add(range(99), vectors[:99])
         assert index.calibration is None and len(index) == 0
         index.add(range(100), vectors[:100])
-        assert index.calibration == Calibration.fit(vectors[:100], source="first vectors added")
+        assert index.calibration == Calibration.fit(vectors[:100], source="first added vectors")
         index.add([500], vectors[200:201])  # later rows are coded by the same ranges
     with CodeIndex.open(tmp_path / "a") as index:
-        assert index.calibration == Calibration.fit(vectors[:100], source="first vectors added")
+        assert index.calibration == Calibration.fit(vectors[:100], source="first added vectors")
     with CodeIndex.create(tmp_path / "b", 37, calibration=ranges) as index:
         index.add([1], vectors[:1])
         assert index.calibration == ranges

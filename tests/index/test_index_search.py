@@ -358,7 +358,7 @@ def test_missing_originals_are_named(make: Make, vectors: np.ndarray, queries: n
         with pytest.raises(DimensionError, match="fetched originals: 5 dimensions"):
             index.search(queries, 3, fetch=lambda ids: vectors[ids][:, :5])
         holes[0, 1:] = 0
-        with pytest.raises(NonFiniteError, match="fetched originals"):
+        with pytest.raises(NonFiniteError, match="fetched vectors"):
             index.search(vectors[:1], 1, fetch=lambda ids: holes[ids])
 
 

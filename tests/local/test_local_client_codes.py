@@ -123,7 +123,7 @@ def test_codes_beside_milvus_lite_are_ignored_and_built_again(live: Callable[[st
 
 def _ignored_and_built_again(coded: Collection, change: Callable[[Collection], np.ndarray]) -> None:
     status = status_of(coded)
-    assert evidence_of(status)["rows compared with the store"] == coded.count()
+    assert evidence_of(status)["rows compared with the database"] == coded.count()
     query = change(coded)
     right = coded.search(query, k=1, exact=True).ids[0, 0]
     status = status_of(coded)
@@ -153,7 +153,7 @@ def test_a_search_finds_out_by_its_own_candidates(
     if change is one_deleted_one_added:  # what is left of the candidates, filled from the next
         assert 3 not in hits.ids[0].tolist()
         assert None not in hits.ids[0].tolist()
-        assert "gone from the store" in " ".join(hits.how.notes)
+        assert "gone from the database" in " ".join(hits.how.notes)
         hits = coded.search(queries, k=3)
     assert hits.ids.tolist() == right.tolist()
     assert hits.how.searcher.startswith("store")
@@ -174,7 +174,7 @@ def test_a_large_collection_is_compared_by_a_sample_and_the_status_says_so(
     status = status_of(coded)
     assert status.state is qa.State.ACTIVE
     assert "100 of 300 rows, drawn at random, were compared" in status.reason
-    assert evidence_of(status)["rows compared with the store"] == 100
+    assert evidence_of(status)["rows compared with the database"] == 100
     all_replaced(coded)
     assert status_of(coded).state is qa.State.IGNORED
 
