@@ -1,6 +1,6 @@
 """Deterministic top-k selection.
 
-Among equal values the earlier one is selected, as with a stable sort, but without sorting all values.
+Among equal values the earlier one is selected, as with a stable sort, without sorting all values.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from qadapt.engines.base import Array, Rows
 
 
 class Select(Protocol):
-    """Function that returns the positions of the ``k`` smallest keys, ascending; first ones on a tie."""
+    """Selects the positions of the ``k`` smallest keys, ascending; first ones on a tie."""
 
     def __call__(self, keys: Array, k: int) -> npt.NDArray[np.intp]:
         """Select from ``keys`` (m,)."""

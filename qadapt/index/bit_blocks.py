@@ -17,7 +17,8 @@ Words = npt.NDArray[np.uint64]
 class BitBlocks:
     """Packed sign bits as uint64 words, BLOCK_ROWS rows to a block.
 
-    Appending fills the last block and starts a new one when it is full, so that rows are never copied.
+    Appending fills the last block and starts a new one when it is full, so that rows are never
+    copied.
 
     Args:
         dim: bits per row.

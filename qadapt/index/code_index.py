@@ -189,7 +189,7 @@ class CodeIndex:
 
     @property
     def nbytes(self) -> dict[str, int]:
-        """Size in bytes of codes in ``ram`` and of data files on ``disk``, without ids in memory."""
+        """Bytes of codes in ``ram`` and of data files on ``disk``, without ids in memory."""
         inside = self._open
         disk = sum(record.bytes for record in self._header.records)
         if inside.int8 is not None:

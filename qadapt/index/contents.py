@@ -165,9 +165,9 @@ class Contents:
     def _fitted(self, vectors: Vectors) -> Calibration:
         if len(vectors) < MIN_CALIBRATION_ROWS:
             raise CalibrationError(
-                f"the index has no calibration, and {len(vectors)} vectors are too few to measure "
-                f"one of (at least {MIN_CALIBRATION_ROWS})",
-                hint="create it with calibration=Calibration.fit(sample), or add more vectors at first",
+                f"the index has no calibration, and {len(vectors)} are too few for "
+                f"it (at least {MIN_CALIBRATION_ROWS})",
+                hint="create it with calibration=Calibration.fit(sample), or add more at first",
             )
         blocks = prepared_blocks(vectors, self.settings.metric)
         return Calibration.from_stream(blocks, source="first added vectors")

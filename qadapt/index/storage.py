@@ -1,7 +1,7 @@
 """Files of a code index: immutable data files, and a header that lists them.
 
-Saving writes new files, fsyncs them, and then replaces the header atomically. After a crash or power
-failure the folder has either the old or the new header, and each lists only complete files.
+Saving writes new files, fsyncs them, and then replaces the header atomically. After a crash or
+power failure the folder has either the old or the new header, and both list only complete files.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def require_empty(folder: Path) -> None:
 
 
 def file_mode(folder: Path) -> int:
-    """Mode of a new file: not more permissive than its folder, because embeddings reveal the text."""
+    """Mode of a new file: at most as permissive as its folder, as embeddings reveal text."""
     return stat.S_IMODE(folder.stat().st_mode) & 0o666
 
 

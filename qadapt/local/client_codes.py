@@ -82,8 +82,8 @@ def build(
 ) -> None:
     """Build the code index of a vector from the rows of the database.
 
-    It is built in a temporary folder and then renamed, so that a crash leaves the old index or none.
-    An empty collection gives an empty index; the first write rebuilds it with ranges.
+    It is built in a temporary folder and then renamed, so that a crash leaves the old index or
+    none. An empty collection gives an empty index; the first write rebuilds it with ranges.
 
     Raises:
         UnsupportedError: rows lack this vector.

@@ -23,7 +23,7 @@ ROUNDS = 20
 
 
 WRITTEN = (
-    "another client wrote to the collection, which is too large to be compared by a search; "
+    "another client wrote to the collection, which is too large to compare during a search; "
     "`qadapt inspect` compares all rows"
 )
 

@@ -14,8 +14,8 @@ IGNORED = (
     "apply` resets it"
 )
 VECTOR_MISSING = (
-    "settings are kept of the vector {!r}, which the collection does not have: they are ignored, "
-    "and the next `qadapt apply` drops them"
+    "the settings of the vector {!r} are ignored, because it does not exist; the next "
+    "`qadapt apply` deletes them"
 )
 
 

@@ -217,7 +217,7 @@ def _sync_or_mark(each: _Held, ids: Sequence[Id], error: QadaptError) -> None:
         each.sync(ids)
     except (QadaptError, OSError) as second:
         _mark(each, f"a write failed partially ({error.message})")
-        reported = f"the client-side codes are marked as outdated, because the rows cannot be read: {second}"
+        reported = f"the client-side codes are marked as outdated; reading rows failed: {second}"
         error.hint = f"{error.hint}; {reported}" if error.hint else reported
 
 

@@ -357,7 +357,7 @@ def as_vectors(x: Any, *, what: str = "vectors") -> Floats:
     try:
         raw = np.asarray(x)
     except ValueError as error:
-        raise InputError(f"the rows of {what} have different lengths ({error})") from None
+        raise InputError(f"{what} must have rows of equal length ({error})") from None
     if raw.dtype.kind not in "fiub":
         raise InputError(
             f"{what} must be an array of numbers; got an array of {raw.dtype}",

@@ -365,4 +365,4 @@ def test_the_command_line_names_columns(edge: Database, tmp_path: Path) -> None:
     assert "id from 'doc'; vector from 'emb'; payload from 't'" in out.output
     assert edge["x"].info().vectors[""].dim == DIM
     out = run.invoke(app, [*words, "--id", "doc", "--number-rows", "--add"])
-    assert (out.exit_code, "both say what the ids are" in out.output) == (2, True)
+    assert (out.exit_code, "both determine the ids" in out.output) == (2, True)
