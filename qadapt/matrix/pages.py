@@ -23,8 +23,8 @@ _WORD = {
 _MATRIX = f"""{_WRITTEN}
 # Support matrix
 
-Each cell is one kind and width of codes in one version and deployment of a database, searched with
-one index. It was checked in one of these ways:
+Each cell is one kind and width of codes in one version and deployment of a database, searched
+with one index. It was checked in one of these ways:
 
 - **seen**: on a live engine of that version. The setting was applied and read back, signals of the
   engine showed it active, searches without rescoring lost results (recall below 1), and rescoring
@@ -34,8 +34,8 @@ one index. It was checked in one of these ways:
 
 *native*: the database stores and searches the codes. *by qadapt*: client-side codes
 (`--accept client`). *not by the store*: not supported by the database; qadapt has client-side
-scalar and binary codes for every database. "newest" is the newest known version. Recall cannot distinguish
-16-bit from 32-bit floats, so they are never *seen*.
+scalar and binary codes for every database. "newest" is the newest known version. Recall
+cannot distinguish 16-bit from 32-bit floats, so they are never *seen*.
 `qadapt matrix STORE` gives the reasons.
 """
 

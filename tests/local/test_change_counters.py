@@ -198,7 +198,7 @@ def test_a_store_without_a_counter_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     made.plan("binary:rescore=4", accept="client").apply(yes=True)
     monkeypatch.setattr(code_freshness, "WHOLE_VALUES", 100 * DIM)
     status = status_of(made)
-    assert "the database has no change counter: 100 of 300 rows" in status.reason
+    assert "the database has no change counter: a random sample of 100 of 300 rows" in status.reason
     assert signal(status, "change counter") == "none"
 
 
