@@ -189,9 +189,9 @@ def test_truncated_lengthened_and_missing_files_are_seen_without_checksums(saved
         path = saved / name
         content = path.read_bytes()
         for broken, message in (
-            (content[:-1], "torn"),
-            (b"", "torn"),
-            (content + b"\0", "torn"),
+            (content[:-1], "bytes instead of"),
+            (b"", "bytes instead of"),
+            (content + b"\0", "bytes instead of"),
             (None, "is missing"),
         ):
             path.unlink()
@@ -226,7 +226,7 @@ def resign(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "format version 2, this qadapt reads 1"),
+        ({"version": 2}, "format version 2; this qadapt reads 1"),
         ({"format": "else"}, "not written by qadapt"),
         ({"segments": [{"count": 3, "files": {}}]}, "a segment holds"),
         ({"segments": "x"}, "damaged"),

@@ -101,7 +101,7 @@ def test_url_host_port_path() -> None:
         with pytest.raises(AddressError, match="not the address of a server"):
             getattr(Address.parse("edge:x"), ask)
     for text in ("qdrant::memory:", "qdrant+http://h"):
-        with pytest.raises(AddressError, match="no folder"):
+        with pytest.raises(AddressError, match="not the address of a folder"):
             _ = Address.parse(text).path
 
 

@@ -91,7 +91,7 @@ def test_queries_in_an_array_cannot_be_saved_and_the_error_says_what_can(
 def test_the_printed_plan_says_what_why_and_how_back(articles: Collection) -> None:
     plan = articles.plan("scalar:rescore=4")
     text = str(plan)
-    for word in (plan.id, "articles", "none  ->  scalar:rescore=4", "why", "reverse", "searches"):
+    for word in (plan.id, "articles", "none  ->  scalar:rescore=4", "why", "rollback", "searches"):
         assert word in text
     for step in plan.steps:
         assert f"  {step.symbol.value:<4}{step.action.split()[0]}" in text
