@@ -250,7 +250,7 @@ def test_batches_of_any_size_give_the_same(
     with make() as index:
         whole = index.search(vectors, 10)
         off = index.search(vectors, 10, source="off")
-        for module in ("stages", "vectors"):
+        for module in ("stages", "vector_blocks"):
             monkeypatch.setattr(f"qadapt.index.{module}.BLOCK_BYTES", 4000)
         parts = index.search(vectors, 10)
         assert parts.ids.tolist() == whole.ids.tolist()
