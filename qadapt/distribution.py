@@ -1,4 +1,4 @@
-"""Another project of the same import name, installed beside this one."""
+"""Detection of another installed project with the same import name."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import warnings
 from qadapt.errors import QadaptWarning
 from qadapt.version import DISTRIBUTION
 
-# Another project on the package index, with the same import name.
+# Another project on the package index with the same import name.
 _NAMESAKE = "qadapt"
 
 _checked = False
 
 
 def warn_of_namesake() -> None:
-    """Warn, once a process, when another project with the import name ``qadapt`` is installed.
+    """Warn once per process if another project with the import name ``qadapt`` is installed.
 
-    Both write into the folder ``qadapt``, so files of one may be those of the other.
+    Both install files to the folder ``qadapt``, so that one may overwrite the other.
     """
     global _checked
     if _checked:
@@ -29,7 +29,7 @@ def warn_of_namesake() -> None:
         return
     again = f"pip uninstall {_NAMESAKE} {DISTRIBUTION} && pip install {DISTRIBUTION}"
     warnings.warn(
-        f"the distribution {_NAMESAKE!r} {found} of another project is installed, which has the "
+        f"the distribution {_NAMESAKE!r} {found} of another project is installed and has the "
         f"same import name; run: {again}",
         QadaptWarning,
         stacklevel=3,

@@ -1,7 +1,7 @@
-"""Files that a crash or a loss of power leaves whole, and what a killed process left beside them.
+"""Atomic and durable file writes, and cleanup of temporary files of killed processes.
 
-What is made under another name first carries its maker in that name: this machine, the process and
-when it began. So whoever comes next can tell what belongs to nobody any more, and remove it.
+The names of temporary files contain the machine, the process and its start time, so that other
+processes can detect and remove abandoned files.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from hashlib import blake2b
 from pathlib import Path
 
 _MARK = re.compile(r"q([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-f]{8}")
-# Folders that this process has looked through for what others left.
+# Folders that this process has cleaned up.
 _swept: set[tuple[str, str]] = set()
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder, and those above it, that only their owner may enter.
+    """Create a folder and its parents with owner-only access.
 
-    Folders that exist stay as they are.
+    Existing folders are not modified.
 
     Raises:
-        OSError: one cannot be made, or a file has that name.
+        OSError: a folder cannot be created, or a file has that name.
     """
-    # Path.mkdir gives its mode to the last folder alone.
+    # Path.mkdir applies the mode only to the last folder.
     for each in reversed((folder, *folder.parents)):
         if not each.is_dir():
             each.mkdir(mode=0o700, exist_ok=True)
 
 
 def create_private(path: Path, *, exclusive: bool = False) -> int:
-    """Open a file for reading and writing; a new one may be read by its owner alone.
+    """Open a file for reading and writing; a new file has owner-only access.
 
     Args:
-        path: the file; made when missing.
-        exclusive: fail where it exists.
+        path: file; created if it does not exist.
+        exclusive: fail if it exists.
 
     Returns:
         A file descriptor, for ``os.fdopen``.
@@ -48,10 +48,10 @@ def create_private(path: Path, *, exclusive: bool = False) -> int:
 
 
 def atomic_write(path: Path, text: str) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never half of it.
+    """Replace a file atomically: a crash leaves the old or the new content.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder is not writable.
     """
     remove_leftovers_once(path.parent, f".{path.name}.")
     fresh = path.with_name(f".{path.name}.{mark()}")
@@ -68,7 +68,7 @@ def atomic_write(path: Path, text: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put a folder's list of names on the disk, which makes a rename in it last."""
+    """Fsync a folder, which makes renames in it durable."""
     if os.name == "nt":  # Windows cannot open a folder for fsync
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -78,24 +78,24 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-# -- what a killed process left ------------------------------------------------------------------
+# -- cleanup -------------------------------------------------------------------------------------
 
 
 def mark() -> str:
-    """Part of a name that no other file has, and that tells which process made it."""
+    """Unique part of a file name that identifies this process."""
     pid = os.getpid()
     return f"q{_host()}-{pid}-{_began(pid)}-{uuid.uuid4().hex[:8]}"
 
 
 def remove_leftovers(folder: Path, prefix: str) -> list[Path]:
-    """Remove what processes of this machine made and left, because they were killed.
+    """Remove temporary files of killed processes of this machine.
 
     Args:
-        folder: looked through, but not what is in its folders.
-        prefix: that the names begin with; only those with the ``mark`` of a dead process go.
+        folder: folder to clean up, without subfolders.
+        prefix: prefix of the names; only files with the ``mark`` of a dead process are removed.
 
     Returns:
-        What was removed.
+        Removed paths.
     """
     gone = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -108,14 +108,14 @@ def remove_leftovers(folder: Path, prefix: str) -> list[Path]:
             else:
                 path.unlink()
         except OSError:
-            # Another user's, or another process is just removing it: not ours to remove.
+            # It belongs to another user, or another process is removing it.
             continue
         gone.append(path)
     return gone
 
 
 def remove_leftovers_once(folder: Path, prefix: str) -> None:
-    """As ``remove_leftovers``, once in a process for each folder and prefix."""
+    """Call ``remove_leftovers`` once per process, folder and prefix."""
     key = str(folder.absolute()), prefix
     if key not in _swept:
         _swept.add(key)
@@ -127,17 +127,17 @@ def _host() -> str:
 
 
 def _began(pid: int) -> int:
-    """When a process began, in the kernel's ticks; 0 where only Linux would tell."""
+    """Start time of a process in kernel ticks; 0 if not on Linux."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return 0
-    # The name of the program, in brackets, may hold anything.
+    # The program name in parentheses may contain any character.
     return int(text.rpartition(")")[2].split()[19])
 
 
 def _is_alive(pid: int, began: int) -> bool:
-    """Whether the process that a mark tells of still runs; when in doubt it does."""
+    """Whether the process of a mark is running; True in doubt."""
     if sys.platform == "win32":
         import ctypes
 
@@ -150,6 +150,6 @@ def _is_alive(pid: int, began: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's process, which may be the one
+        pass  # a process of another user, which may be the one
     now = _began(pid)
     return not (began and now) or began == now

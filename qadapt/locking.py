@@ -1,4 +1,4 @@
-"""A lock on a file that names who holds it, given back when its process ends."""
+"""File lock with the name of its holder, released when the process ends."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import filelock
 
 from qadapt.durable import create_private
 
-# A holder is written just after the lock was taken; this is how long a reader waits for it.
+# The holder is written just after the lock is acquired; a reader waits this long for it.
 _SETTLE = 0.2
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock.
+    """Holder of a lock.
 
     Attributes:
-        pid: the process; None where it cannot be told.
-        host: its machine.
-        since: when it took the lock, UTC, ISO 8601.
+        pid: process; None if unknown.
+        host: machine.
+        since: time in UTC, ISO 8601.
     """
 
     pid: int | None = None
@@ -34,7 +34,7 @@ class Holder:
     since: str = ""
 
     def __str__(self) -> str:
-        """``process 4711, since 2026-01-02 03:04:05 UTC``."""
+        """Format as ``process 4711, since 2026-01-02 03:04:05 UTC``."""
         if self.pid is None:
             return "another process"
         here = self.here
@@ -46,26 +46,30 @@ class Holder:
 
     @property
     def here(self) -> bool:
-        """Whether it is a process of this machine."""
+        """Whether the holder is a process of this machine."""
         return self.host == socket.gethostname()
 
     @property
     def release_hint(self) -> str:
-        """What to do next."""
+        """Hint for the user."""
         if self.pid is None:
-            return "wait until it is done, then run the command again"
+            return "wait until it has finished, then run the command again"
         if not self.here:
-            return f"wait until it is done, or end it on {self.host}, then run the command again"
+            return (
+                f"wait until it has finished, or end it on {self.host}, then run the command again"
+            )
         if self.pid == os.getpid():
-            return "wait until the other thread is done, or close the store there"
-        return f"wait until it is done, or end it (kill {self.pid}), then run the command again"
+            return "wait until the other thread has finished, or close the database there"
+        return (
+            f"wait until it has finished, or end it (kill {self.pid}), then run the command again"
+        )
 
 
 class LockHeldError(Exception):
-    """The lock is taken.
+    """The lock is held by another process or thread.
 
     Attributes:
-        holder: who holds it.
+        holder: holder of the lock.
     """
 
     def __init__(self, holder: Holder) -> None:
@@ -74,10 +78,10 @@ class LockHeldError(Exception):
 
 
 class Lock:
-    """An exclusive lock across processes and threads, on a file that stays where it is.
+    """Exclusive lock across processes and threads, on a file that is never deleted.
 
     Args:
-        path: the file; who holds the lock is written to ``PATH.holder``.
+        path: lock file; the holder is written to ``PATH.holder``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,33 +90,33 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """Whether this object holds it."""
+        """Whether this object holds the lock."""
         return bool(self._lock.is_locked)
 
     def holder(self) -> Holder | None:
-        """Who holds it, without an attempt to take it; None where no live process is named."""
+        """Holder according to the file, without acquiring the lock; None if it is not alive."""
         return _parsed(self._holder)
 
     def acquire(self, timeout: float = 0) -> None:
-        """Take it.
+        """Acquire the lock.
 
         Args:
             timeout: seconds to wait for it.
 
         Raises:
-            LockHeldError: somebody else has it.
-            OSError: the file cannot be made.
+            LockHeldError: another process or thread holds it.
+            OSError: the file cannot be created.
         """
         try:
             self._lock.acquire(timeout=timeout)
         except filelock.Timeout:
             raise LockHeldError(_read(self._holder)) from None
-        # The lock is good without its holder's name, for example on a full disk.
+        # The lock works without the name of the holder, for example on a full disk.
         with contextlib.suppress(OSError):
             _write(self._holder)
 
     def release(self) -> None:
-        """Give it back. Harmless the second time."""
+        """Release the lock; may be called twice."""
         if self.held:
             self._holder.unlink(missing_ok=True)
             self._lock.release()
@@ -128,7 +132,7 @@ def _write(path: Path) -> None:
 
 
 def _read(path: Path) -> Holder:
-    """Who holds the lock; what a process left that was killed is not believed."""
+    """Holder of the lock; the file of a killed process is ignored."""
     end = time.monotonic() + _SETTLE
     while True:
         found = _parsed(path)

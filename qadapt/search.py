@@ -1,8 +1,8 @@
-"""Searching: by the store where it can, by us where it cannot, and the answer says who did what.
+"""Searches: native, native with client-side rescoring, or with client-side codes.
 
-native search with the engine's own rescoring       where it can do what was asked
-native search, over-fetched, rescored by us         where it can only search
-our code index, originals fetched from the store    where the codes are ours
+native search and rescoring                           if the database supports it
+native search of more rows, rescored by qadapt        if the database cannot rescore
+client-side codes, original vectors from the database if the codes are client-side
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ def search(
 ) -> Hits:
     """Search a batch of checked queries.
 
-    Settings that no longer fit the collection are left out, and a note says so.
+    Settings that no longer apply to the collection are ignored and reported in a note.
 
     Args:
         queries: float32 ``(nq, d)``, as ``check_queries`` accepts them.
-        wanted: what the call asked for; ``wanted.rescore`` None means that it did not say.
-        vector: dimensions, metric and datatype of ``wanted.vector``.
-        settings: what is remembered of that vector.
+        wanted: the request; ``wanted.rescore`` is None if the call does not set it.
+        vector: definition of ``wanted.vector``.
+        settings: saved settings of that vector.
 
     Returns:
-        Hits of shape ``(nq, k)``. Exact cosines are from -1 to 1, whatever the store reports.
-        Scores of vectors that are stored in fewer bits than float32 are approximate.
+        Hits of shape ``(nq, k)``. Exact cosines are clipped to -1 and 1. Scores are approximate
+        if the database stores vectors with less precision than float32.
     """
     hits = _dispatch(store, collection, scaled_queries(queries, vector), wanted, vector, settings)
     return _annotated(hits, vector)
 
 
 def _annotated(hits: Hits, vector: Vector) -> Hits:
-    """Hits whose scores are what ``how`` says they are."""
+    """Clip or mark scores according to the stored precision."""
     how, scores = hits.how, hits.scores
     if how.scores != "exact":
         return hits
     if vector.metric is Metric.COSINE:
         scores = np.clip(scores, -1, 1)
     if vector.datatype != "float32":
-        note = f"scores are of the vectors as stored ({vector.datatype}), not of the originals"
+        note = f"scores are computed from the stored vectors ({vector.datatype}), not from float32"
         how = how.replace(scores="approximate", notes=(*how.notes, note))
     return Hits(hits.ids, scores, how, hits.payloads)
 
@@ -77,7 +77,7 @@ def _dispatch(
     vector: Vector,
     settings: VectorSettings,
 ) -> Hits:
-    """Who searches, by what the store can do and what is remembered."""
+    """Select the kind of search from capabilities and settings."""
     if wanted.exact:
         return store.search(collection, queries, wanted)
     if wanted.ignore_quantization:  # the originals are compared: nothing is left to rescore
@@ -91,10 +91,10 @@ def _dispatch(
             rescore = chosen or client_codes.default_rescore(settings.client)
             return _with_how(ours.search(queries, wanted, rescore), rescore_from=by)
         except OutdatedError as outdated:
-            notes = (f"qadapt's codes are not used: {outdated}; {code_marks.REPAIR}",)
+            notes = (f"client-side codes are not used: {outdated}; {code_marks.REPAIR}",)
         if wanted.rescore is not None and wanted.rescore.source == "codes":
             wanted = _changed(wanted, rescore=None)
-            notes += ("rescore by codes is left out: the codes were qadapt's",)
+            notes += ("rescoring with codes is ignored, because it requires the client-side codes",)
         settings = VectorSettings()
     hits = _default_rescore(store, collection, queries, wanted, vector, settings)
     return _with_how(hits, notes=(*notes, *hits.how.notes)) if notes else hits
@@ -108,7 +108,7 @@ def _default_rescore(
     vector: Vector,
     settings: VectorSettings,
 ) -> Hits:
-    """The store's search, with the rescoring remembered where that fits."""
+    """Native search, with the saved rescoring if it applies."""
     remembered = settings.rescore
     if wanted.rescore is not None or remembered is None:
         return _by_store(store, collection, queries, wanted, vector, None)
@@ -117,7 +117,7 @@ def _default_rescore(
         hits = _by_store(store, collection, queries, wanted, vector, allowed)
         hits = _limited(hits, remembered, allowed)
     except UnsupportedError as error:
-        # Of an index that was built otherwise; what the call asks for itself fails again here.
+        # The index was built differently; a setting of the call itself fails again here.
         hits = _by_store(store, collection, queries, wanted, vector, None)
         why = f"the default search parameter rescore={remembered} is ignored: {error.message}"
         return _with_how(hits, notes=(*hits.how.notes, why))
@@ -153,11 +153,11 @@ def _by_store(
 
 
 def _limited(hits: Hits, remembered: Rescore, used: Rescore) -> Hits:
-    """Tell where a remembered rescoring was cut by limits of the collection."""
+    """Add a note if limits of the collection reduced the saved rescoring."""
     if used == remembered:
         return hits
     note = (
-        f"rescore={remembered} is the default of this collection; limits that were set for it "
+        f"the default rescore={remembered} of this collection exceeds its limits, which "
         f"allow rescore={used}"
     )
     return _with_how(hits, notes=(*hits.how.notes, note))
@@ -170,7 +170,7 @@ def _chosen_by(wanted: SearchRequest, settings: VectorSettings) -> str:
 
 
 def _native(store: Store, collection: str, wanted: SearchRequest, rescore: Rescore) -> bool:
-    """Whether the store does this rescoring itself (a source it lacks is its own error)."""
+    """Whether the database does this rescoring; it raises an error for unsupported sources."""
     return rescore.source != "originals" or store.rescores_natively(collection, wanted.vector)
 
 
@@ -196,13 +196,15 @@ def _rescored_by_us(
     notes: tuple[str, ...] = ()
     if count > store.traits.max_k:
         notes = (
-            f"{store.name} returns at most {store.traits.max_k:,}: so many candidates, "
+            f"{store.name} returns at most {store.traits.max_k:,} rows, which limits candidates, "
             f"not {count:,}",
         )
         count = store.traits.max_k
     off = _changed(wanted, k=count, rescore=Rescore(source="off"), with_payload=False)
     found = store.search(collection, queries, off)
-    if not asked and found.how.scores == "exact":  # the store compared floats: nothing to rescore
+    if (
+        not asked and found.how.scores == "exact"
+    ):  # the database compared original vectors, so there is nothing to rescore
         ids, scores = found.ids[:, : wanted.k], found.scores[:, : wanted.k]
         return Hits(ids, scores, found.how, payloads_of(store, collection, ids, wanted))
     originals = _originals(store, collection, wanted.vector, found.ids)
@@ -219,7 +221,7 @@ def _rescored_by_us(
         ids[at, : len(best)] = [row[place] for place in best]
         scores[at, : len(best)] = exact[best]
     if gone:
-        notes += (f"{len(gone):,} candidates were deleted during the search and left out",)
+        notes += (f"{len(gone):,} candidates were deleted during the search and omitted",)
     how = SearchProvenance(
         searcher="store",
         rescorer="qadapt",
@@ -235,7 +237,7 @@ def _rescored_by_us(
 def _originals(
     store: Store, collection: str, name: str, ids: npt.NDArray[np.object_]
 ) -> dict[Id, Floats]:
-    """The stored floats of all ids that occur, fetched once; rows that are gone are left out."""
+    """Fetch the original vectors of all candidates once; deleted rows are omitted."""
     unique = list(dict.fromkeys(key for key in ids.ravel().tolist() if key is not None))
     batch = store.fetch(collection, unique, vectors=[name], payload=False)
     return dict(zip(batch.ids, batch.vectors[name], strict=True)) if len(batch) else {}

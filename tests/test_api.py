@@ -1,4 +1,4 @@
-"""The front door: Database, Collection, plans of several vectors, what it refuses."""
+"""Public API: Database, Collection, plans of several vectors, what it refuses."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         atomic_write(tmp_path / "no" / "a.json", "text")
 
 
-# -- what a killed process left ------------------------------------------------------------------
+# -- cleanup -------------------------------------------------------------------------------------
 
 
 def dead_mark() -> str:

@@ -79,9 +79,9 @@ def test_many_texts_go_in_batches_with_progress() -> None:
     [
         (lambda: qa.Encoder(Model(), dim=5), "from 1 to 4"),
         (lambda: qa.Encoder(Model(), dim=0), "from 1 to 4"),
-        (lambda: qa.Encoder(Model(), batch=0), "at least 1 text"),
+        (lambda: qa.Encoder(Model(), batch=0), "batch must be at least 1"),
         (lambda: qa.Encoder(object()), "SentenceTransformer"),
-        (lambda: qa.Encoder(Model())("one text"), "list of texts"),
+        (lambda: qa.Encoder(Model())("one text"), "list of strings"),
         (lambda: qa.Encoder(Model())([]), "no texts"),
         (lambda: qa.Encoder(Model())(["a", 3]), "text 1 is a int"),  # type: ignore[list-item]
     ],

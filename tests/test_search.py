@@ -392,7 +392,7 @@ def test_a_row_that_goes_away_between_search_and_rescoring_is_told(
     monkeypatch.setattr(store, "fetch", without)
     hits = collection.search(queries[:1], k=4, rescore=5)  # 20 candidates both times
     assert hits.ids[0].tolist() == before[1:]
-    assert "1 candidates were deleted during the search and left out" in hits.how.notes
+    assert "1 candidates were deleted during the search and omitted" in hits.how.notes
 
 
 def test_without_codes_a_rescore_asked_for_changes_nothing(

@@ -1,4 +1,4 @@
-"""The library's front door: Database, Collection, Plan and Change."""
+"""Public API: Database, Collection, Plan and Change."""
 
 from qadapt.api.change import (
     Change,

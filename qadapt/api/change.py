@@ -1,4 +1,4 @@
-"""A plan that can be applied, and the change that came of it."""
+"""Plans that can be applied, and applied changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULT_TIMEOUT = 3600.0
 
 @dataclass(frozen=True)
 class Plan(PlainPlan):
-    """A plan that can be printed, saved and applied; see ``qadapt.model.Plan`` for its fields."""
+    """Plan that can be printed, saved and applied; see ``qadapt.model.Plan`` for its fields."""
 
     @classmethod
     def _of(cls, plan: PlainPlan, store: Store | None) -> Plan:
@@ -39,15 +39,15 @@ class Plan(PlainPlan):
         return plan_text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready.
+        """Convert to JSON types.
 
         Raises:
-            InputError: the guard's queries are an array.
+            InputError: the queries of the guard are an array.
         """
         if self.guard is not None and not isinstance(self.guard.queries, (int, str)):
             raise InputError(
-                "the plan's guard holds its queries as an array, which has no place in a document",
-                hint="numpy.save them and give the path: qa.Guard(0.95, queries='queries.npy')",
+                "the queries of the guard are an array, which cannot be saved in a plan",
+                hint="save them with numpy.save and pass the path: qa.Guard(0.95, queries='q.npy')",
             )
         return super().to_dict()
 
@@ -60,15 +60,15 @@ class Plan(PlainPlan):
         timeout: float = DEFAULT_TIMEOUT,
         allow_key_env: Iterable[str] = (),
     ) -> Change:
-        """Carry the plan out, wait until the engine obeys, and verify by the guard.
+        """Apply the plan, wait until it is verified active, and check the guard.
 
         Args:
-            yes: consent to steps that have no way back or stop searches.
+            yes: confirm steps that cannot be rolled back or block searches.
             progress: called with ``Progress`` events.
-            guard: recall that must hold afterwards; default: the plan's own.
-            timeout: seconds that one step may take.
-            allow_key_env: environment variables that a plan from a file may name as the key of
-                its store, besides the store's own.
+            guard: minimum recall after the change; default: the guard of the plan.
+            timeout: maximum seconds per step.
+            allow_key_env: environment variables that a plan from a file may use for the key, in
+                addition to those of the database.
 
         Raises:
             ConsentRequiredError, PlanStaleError, GuardMissedError, ApplyError, BusyError
@@ -89,10 +89,10 @@ class Plan(PlainPlan):
         return Change(outcome, None if owned else store)
 
     def again(self, allow_key_env: Iterable[str] = ()) -> Plan:
-        """The same request, planned from what the collection is now.
+        """Plan the same request for the current state of the collection.
 
         Args:
-            allow_key_env: as for ``apply``.
+            allow_key_env: see ``apply``.
         """
         place = Address.from_file(self.reopen or self.address, allow_key_env)
         with _SharedStore(getattr(self, "_store", None), place, self.disabled) as store:
@@ -100,7 +100,7 @@ class Plan(PlainPlan):
         return Plan._of(made, getattr(self, "_store", None))
 
     def replace(self, **changes: Any) -> Plan:
-        """A copy with some fields changed, still bound to the store it was made with."""
+        """Copy with changed fields and the same connection."""
         return Plan._of(super().replace(**changes), getattr(self, "_store", None))
 
 
@@ -112,9 +112,9 @@ def apply_plans(
     timeout: float = DEFAULT_TIMEOUT,
     allow_key_env: Iterable[str] = (),
 ) -> Iterator[Change]:
-    """Apply plans that were made together, one after the other.
+    """Apply plans in order.
 
-    A plan that only the plans before it made stale is planned again; see ``Plan.apply``.
+    A plan that is outdated only because of earlier plans is planned again; see ``Plan.apply``.
     """
     options: dict[str, Any] = {"yes": yes, "progress": progress, "timeout": timeout}
     allowed = tuple(allow_key_env)
@@ -133,9 +133,9 @@ def apply_plans(
 
 
 def _store_of(plan: PlainPlan, allow_key_env: Iterable[str]) -> tuple[Store, bool]:
-    """The store that a plan was made with, or a newly opened one (then True).
+    """Connection of a plan, or a new connection (then True).
 
-    A plan without a store comes from a file, which somebody else may have written.
+    A plan without a connection comes from a file, which somebody else may have written.
     """
     bound: Store | None = getattr(plan, "_store", None)
     if bound is not None:
@@ -145,7 +145,7 @@ def _store_of(plan: PlainPlan, allow_key_env: Iterable[str]) -> tuple[Store, boo
 
 
 class Change:
-    """A change that was applied. As a context manager it is undone when its block fails."""
+    """Applied change. As a context manager, it is undone if the block raises an error."""
 
     def __init__(self, outcome: Outcome, store: Store | None = None) -> None:
         self.outcome = outcome
@@ -154,28 +154,28 @@ class Change:
     def __repr__(self) -> str:
         return f"<Change {self.id} {self.state}: {self.outcome.requested}>"
 
-    id = property(lambda self: self.outcome.id, doc="The change's id.")
-    state = property(lambda self: self.outcome.state, doc="applied, undone, nothing, ...")
-    status = property(lambda self: self.outcome.status, doc="The status seen at the end.")
+    id = property(lambda self: self.outcome.id, doc="Id of the change.")
+    state = property(lambda self: self.outcome.state, doc="State: applied, undone, nothing, ...")
+    status = property(lambda self: self.outcome.status, doc="Final status of the quantization.")
     recall_before = property(lambda self: self.outcome.recall_before, doc="By the guard.")
     recall_after = property(lambda self: self.outcome.recall_after, doc="By the guard.")
-    seconds = property(lambda self: self.outcome.seconds, doc="How long it took.")
+    seconds = property(lambda self: self.outcome.seconds, doc="Duration in seconds.")
 
     @property
     def plan(self) -> Plan:
-        """The plan that was applied.
+        """Plan that was applied.
 
         Raises:
-            NotFoundError: there was nothing to do, so nothing was kept.
+            NotFoundError: the plan changed nothing, so there is no record.
         """
         return Plan._of(journal.find(self.id).plan, self._store)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Convert to JSON types."""
         return self.outcome.to_dict()
 
     def verify(self, **options: Any) -> Verification:
-        """Configured against seen, and recall; the arguments are those of ``Collection.verify``."""
+        """Verify status and recall; the arguments are those of ``Collection.verify``."""
         place = self.outcome.reopen or self.outcome.address
         with _SharedStore(self._store, place) as store:
             return run_verify(store, self.outcome.collection, self.outcome.vector, **options)
@@ -183,11 +183,11 @@ class Change:
     def undo(
         self, *, progress: OnProgress | None = None, timeout: float = DEFAULT_TIMEOUT
     ) -> Change:
-        """Take the change back and wait until the engine obeys.
+        """Roll the change back and wait until that is verified.
 
         Raises:
-            PlanError: undone already, or a newer change stands on it.
-            PlanStaleError: somebody else changed the collection since.
+            PlanError: the change was undone, or a newer change depends on it.
+            PlanStaleError: the collection was changed by another client.
         """
         record = journal.find(self.id)
         place = record.plan.reopen or record.plan.address
@@ -205,7 +205,7 @@ class Change:
 
 
 class _SharedStore:
-    """The store at hand, or one opened for as long as it is needed."""
+    """Use the existing connection, or open a temporary one."""
 
     def __init__(
         self, store: Store | None, address: str | Address, disabled: Sequence[str] = ()
@@ -225,12 +225,12 @@ class _SharedStore:
 
 
 class History(list[Change]):
-    """All changes that were begun on this machine, newest first.
+    """All changes that were started on this machine, newest first.
 
     Attributes:
-        damaged: records that cannot be read, each with ``id``, ``path``, ``problem``, ``hint``,
-            ``address`` and ``collection`` (empty where unknown). Until such a record is set aside
-            by ``qadapt.abandon``, no change of its collection is planned, applied or undone.
+        damaged: unreadable records with ``id``, ``path``, ``problem``, ``hint``, ``address`` and
+            ``collection`` (empty if unknown). Until a damaged record is abandoned with
+            ``qadapt.abandon``, no change of its collection can be planned, applied or undone.
     """
 
     def __init__(
@@ -241,26 +241,26 @@ class History(list[Change]):
 
 
 def history() -> History:
-    """All changes that were begun on this machine, newest first; damaged records beside them."""
+    """List all changes that were started on this machine, newest first, and damaged records."""
     records, damaged = journal.scan()
     return History((Change(outcome_of(record)) for record in records), damaged)
 
 
 def abandon(change: str) -> Abandoned:
-    """Set the record of a change aside, so that it is no longer considered.
+    """Abandon the record of a change, so that it is ignored.
 
-    Nothing is done to the collection, and the change can't be undone afterwards. The record is
-    moved to the folder ``abandoned`` of the state folder and never deleted.
+    The collection is not modified, and the change can no longer be undone. The record is moved to
+    the folder ``abandoned`` in the state folder and never deleted.
 
     Args:
-        change: its id, or the beginning of it; of a damaged record the name of its folder.
+        change: id of the change or a prefix of it; for a damaged record the name of its folder.
 
     Returns:
-        Where the record is now, and what state the collection may be in.
+        New path of the record, and the possible state of the collection.
 
     Raises:
-        NotFoundError: no such change.
-        BusyError: the change is under way in another process.
+        NotFoundError: the change does not exist.
+        BusyError: the change is in progress in another process.
     """
     return abandoned_records.abandon(change)
 
@@ -271,11 +271,11 @@ def undo(
     progress: OnProgress | None = None,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> Change:
-    """Take a change back: by its id (or the beginning of it), or the newest that is not undone.
+    """Undo a change, by its id or a prefix of it; by default the newest that is not undone.
 
     Raises:
-        NotFoundError: no such change.
-        IntegrityError: its record, or another one of its collection, cannot be read.
+        NotFoundError: the change does not exist.
+        IntegrityError: its record, or another one of its collection, is unreadable.
         PlanError, PlanStaleError: see ``Change.undo``.
     """
     if change is not None:
@@ -285,21 +285,21 @@ def undo(
         newest = next(standing, None)
         if newest is None:
             raise NotFoundError(
-                "there is no change to undo", hint="`qadapt history` lists what was applied"
+                "there is no change to undo", hint="`qadapt history` lists all changes"
             )
         record = newest
     return Change(outcome_of(record)).undo(progress=progress, timeout=timeout)
 
 
 def load_plan(path: str | Path) -> Plan:
-    """A plan that ``qadapt plan -o`` or ``plan.to_json()`` saved.
+    """Load a plan that was saved with ``qadapt plan -o`` or ``plan.to_json()``.
 
-    The store's address in it is not trusted: a key that it names by ``key_env`` is used only for
-    the store's own variables, or with ``Plan.apply(allow_key_env=...)``.
+    The address in the plan is not trusted: ``key_env`` may name only variables of the database, or
+    those in ``Plan.apply(allow_key_env=...)``.
 
     Raises:
-        InputError: no such file.
-        SpecError: not a plan.
+        InputError: the file cannot be read.
+        SpecError: the file is not a plan.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One collection: its rows, searches, plans and measurements."""
+"""Collection: rows, searches, plans and measurements."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ from qadapt.stores.base import (
     silent,
 )
 
-FRESH = 10.0  # seconds that a collection's dimensions and metrics are believed
+FRESH = 10.0  # seconds for which the definitions of vectors are cached
 
 
 @error_fields
 class Collection(EvaluationMethods):
-    """One collection of a store."""
+    """Collection of a database."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self.name = name
-        # Dimensions, metric and datatype cannot change while a collection lives, but the name may
-        # be an alias that somebody switches: so they are asked for again now and then.
+        # Dimensions, metric and datatype of a collection are immutable, but the name may be an
+        # alias that is switched, so the cache expires.
         self._vectors: dict[str, Vector] = {}
         self._asked = -math.inf
 
@@ -68,45 +68,45 @@ class Collection(EvaluationMethods):
         return f"<Collection {self.name!r} of {self._store.address}>"
 
     def info(self) -> CollectionInfo:
-        """Count, vectors, what is configured and what is seen.
+        """Rows, vectors, configuration and observed status.
 
         Raises:
-            NotFoundError: it is gone.
+            NotFoundError: the collection does not exist.
         """
         return collection_info.info(self._store, self.name)
 
     def count(self, filter: Any = None) -> int:
-        """Rows, exactly; with a filter those that match."""
+        """Exact number of rows, or of rows that match a filter."""
         return self._store.count(self.name, filter)
 
     # -- rows --------------------------------------------------------------------------------
 
     def write(self, batch: Batch) -> None:
-        """Upsert rows; our own codes, where there are any, are kept in step.
+        """Upsert rows, and update client-side codes if there are any.
 
         Raises:
             DimensionError, NonFiniteError, ZeroVectorError, SpecError: nothing was written.
-            UnsupportedError: a row without a vector that has codes of ours; nothing was written.
-            BusyError: another process writes to our codes; nothing was written.
-            IntegrityError: the rows were written, and our codes could not be changed; searches
-                use the store alone until they are built again.
+            UnsupportedError: a row lacks a vector with client-side codes; nothing was written.
+            BusyError: another process writes to the client-side codes; nothing was written.
+            IntegrityError: the rows were written, but not the client-side codes; searches do not
+                use the codes until they are rebuilt.
         """
         write_rows(self._store, self.name, batch)
 
     def delete(self, ids: Sequence[Id]) -> None:
-        """Delete rows; unknown ids are left alone.
+        """Delete rows; unknown ids are ignored.
 
         Raises:
             InputError: not a list of ids; nothing was deleted.
-            BusyError: another process writes to our codes; nothing was deleted.
-            IntegrityError: as for ``write``.
+            BusyError: another process writes to the client-side codes; nothing was deleted.
+            IntegrityError: see ``write``.
         """
         delete_rows(self._store, self.name, listed_ids(ids))
 
     def fetch(
         self, ids: Sequence[Id], *, vectors: Sequence[str] | None = None, payload: bool = True
     ) -> Batch:
-        """Rows by id, in that order; ids that are not there are left out."""
+        """Fetch rows by id, in the given order; unknown ids are omitted."""
         return self._store.fetch(self.name, listed_ids(ids), vectors=vectors, payload=payload)
 
     def read(
@@ -119,13 +119,13 @@ class Collection(EvaluationMethods):
         scan_range: ScanRange | None = None,
         after: Id | None = None,
     ) -> Iterator[Batch]:
-        """All rows, in pages, in the order of their ids.
+        """Iterate over all rows in pages, ordered by id.
 
         Args:
-            vectors: names to bring; None for all, ``()`` for none.
-            page: rows at a time.
-            scan_range: one of ``scan_ranges()`` alone.
-            after: rows behind this id alone: a read that was cut off goes on.
+            vectors: names of vectors to read; None for all, ``()`` for none.
+            page: rows per page.
+            scan_range: read only this range of ``scan_ranges()``.
+            after: continue after this id.
         """
         yield from self._store.read(
             self.name,
@@ -140,11 +140,11 @@ class Collection(EvaluationMethods):
         )
 
     def scan_ranges(self, n: int) -> list[ScanRange]:
-        """Parts that can be read side by side, ``n`` or so: together all rows, none twice."""
+        """Split the collection into about ``n`` disjoint ranges that can be read in parallel."""
         return self._store.scan_ranges(self.name, n)
 
     def sample(self, n: int, *, seed: int = 0) -> Batch:
-        """``n`` rows drawn evenly without replacement."""
+        """Uniform random sample of ``n`` rows without replacement."""
         return self._store.sample(self.name, n, seed=seed)
 
     # -- searching ---------------------------------------------------------------------------
@@ -162,19 +162,19 @@ class Collection(EvaluationMethods):
         with_payload: bool = False,
         options: Mapping[str, Any] | None = None,
     ) -> Hits:
-        """The ``k`` best rows for each query; ``hits.options`` says who searched and rescored.
+        """Search the ``k`` best rows of each query; ``hits.how`` reports how it was executed.
 
         Args:
             queries: float ``(d,)`` or ``(nq, d)``, any array-like.
-            k: 1 to 10,000, or the store's limit.
-            rescore: number, ``qa.Rescore``, ``"off"``; None for what was planned, else the
-                store's default.
-            filter: the common form, such as ``{"topic": "art"}``, or the store's own object.
-            vector: its name; may be left out when there is just one.
-            exact: no index and no codes.
-            ignore_quantization: the index, and scores by the originals instead of codes.
-            with_payload: bring payloads too.
-            options: the store's own search parameters.
+            k: 1 to 10,000, or the limit of the database.
+            rescore: number, ``qa.Rescore``, ``"off"``; None for the
+                default of the collection, else of the database.
+            filter: common syntax, such as ``{"topic": "art"}``, or a native filter.
+            vector: name of the vector; optional if there is only one.
+            exact: search without index and codes.
+            ignore_quantization: search the index, and score with the original vectors.
+            with_payload: return payloads too.
+            options: native search parameters.
 
         Raises:
             DimensionError, NonFiniteError, ZeroVectorError, InputError, UnsupportedError
@@ -194,9 +194,9 @@ class Collection(EvaluationMethods):
         )
         refuse_pairs(
             (exact and wanted.rescore is not None and wanted.rescore.on, "rescore=",
-             "with exact=True", "that compares all floats, and nothing is left to rescore"),
+             "with exact=True", "exact search compares original vectors"),
             (ignore_quantization and wanted.rescore is not None and wanted.rescore.on, "rescore=",
-             "with ignore_quantization=True", "that scores by the originals already"),
+             "with ignore_quantization=True", "scores are those of the original vectors"),
         )  # fmt: skip
         settings = read_settings(self._store, self.name).of(name)
         return search(self._store, self.name, array, wanted, about, settings)
@@ -214,25 +214,24 @@ class Collection(EvaluationMethods):
         guard: Guard | str | None = None,
         strategy: Strategy | None = None,
     ) -> Plan:
-        """The steps from what is to ``quantization``; nothing is changed yet.
+        """Plan a change; nothing is modified until the plan is applied.
 
         Args:
             quantization: ``qa.binary(rescore=4)``, or its string ``"binary:rescore=4"``; None
-                leaves it as it is.
-            vector: its name; may be left out when there is just one.
-            metric, datatype: what the vector becomes; None leaves them. Both are fixed at
-                creation, so another one is a copy and a switched alias, where the store has that.
-            accept: how far from what was asked the plan may go: ``exact``, ``differs``,
-                ``client``.
-            guard: recall that must hold afterwards, else the change is undone.
-            strategy: ``in-place``, or ``alias`` for a copy and a switched alias, without a gap
-                in searches; ``vector`` for a new vector beside it, which searches name from then
-                on (Weaviate); None leaves it to the store.
+                keeps the current quantization.
+            vector: name of the vector; optional if there is only one.
+            metric, datatype: new metric and datatype; None keeps them. Both are fixed at creation,
+                so a new value needs a copy of the collection and an alias switch.
+            accept: permitted match level: ``exact``, ``differs`` (the nearest equivalent), or
+                ``client`` (client-side codes too).
+            guard: minimum recall; the change is rolled back if it is not reached.
+            strategy: ``in-place``; ``alias`` for a copy and an alias switch, without interrupting
+                searches; ``vector`` for an additional vector that searches must name (Weaviate);
+                None lets the database decide.
 
         Raises:
             UnsupportedError, NotFoundError, SpecError
-            BusyError: another process changes the collection, and what it has done so far
-                allows no plan.
+            BusyError: another process is changing the collection.
         """
         with named_if_changing(self._store, self.name):
             made = make_plan(
@@ -258,13 +257,15 @@ class Collection(EvaluationMethods):
         seed: int = 0,
         progress: OnProgress | None = None,
     ) -> Verification:
-        """Configured against seen, and recall@k against exact truth.
+        """Compare observed and configured quantization, and measure recall@k.
 
         Args:
-            k: of how many results.
-            queries: float ``(nq, d)``; how many of the collection's own vectors; texts (with
-                ``encoder``); or the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
-            encoder: turns a list of texts into float ``(n, d)``, such as ``qa.Encoder(model)``.
+            k: number of results.
+            queries: float ``(nq, d)``; the number of vectors to sample from the collection; texts
+                (with ``encoder``); or the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl``
+                file.
+            encoder: function from a list of texts to float ``(n, d)``, such as
+                ``qa.Encoder(model)``.
         """
         return run_verify(
             self._store,
@@ -289,14 +290,14 @@ class Collection(EvaluationMethods):
         seed: int = 0,
         progress: OnProgress | None = None,
     ) -> Diagnosis:
-        """What silently has no effect or hurts, with evidence and what mends it.
+        """Find settings without effect and other problems, with evidence and fixes.
 
         Args:
-            vector: one vector alone; all by default.
-            options: search parameters as your program sends them, in the store's own words, such
-                as ``{"quantization": {"oversampling": 3}}``.
-            model_metric: the metric that your embedding model was made for.
-            sample: rows drawn for the checks that look at vectors.
+            vector: vector to check; all by default.
+            options: native search parameters of your application, such as
+                ``{"quantization": {"oversampling": 3}}``.
+            model_metric: metric that your embedding model was trained for.
+            sample: number of rows for checks of vectors.
             only, skip: codes of checks (docs/doctor.md).
         """
         return diagnose(
@@ -322,15 +323,15 @@ class Collection(EvaluationMethods):
         scales: Sequence[float] = (1, 10, 100),
         settings: Sequence[QuantizationLike] | None = None,
     ) -> Cost:
-        """Bytes in RAM and on disk, and money a month: as it is, as asked, and the stores side by
-        side.
+        """Estimate RAM, disk and monthly cost: current, with another quantization, and across
+        databases.
 
         Args:
-            quantization: what to compare the collection with; None to compare the stores alone.
-            prices: ``qa.Prices(ram=..., disk=...)`` for a GiB and month, as you pay them.
-            replicas: copies of each row.
-            scales: how many times the collection.
-            settings: what stands side by side; one of each kind if left out.
+            quantization: quantization to compare with; None to compare only databases.
+            prices: ``qa.Prices(ram=..., disk=...)``, price per GiB and month.
+            replicas: number of replicas.
+            scales: multiples of the number of rows.
+            settings: settings to compare; one of each kind by default.
         """
         info = self.info()
         name = which_vector(self.name, info.vectors, vector)
@@ -349,10 +350,10 @@ class Collection(EvaluationMethods):
             settings=settings,
         )
 
-    # -- inside ------------------------------------------------------------------------------
+    # -- private -----------------------------------------------------------------------------
 
     def _vector(self, name: str | None) -> tuple[str, Vector]:
-        """The vector meant, asked of the store only once in a while, or for a name not seen yet."""
+        """Resolve a vector; definitions are cached for a while."""
         unseen = name is not None and name not in self._vectors
         if unseen or time.monotonic() - self._asked > FRESH:
             info = self._store.info(self.name)

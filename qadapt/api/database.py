@@ -1,4 +1,4 @@
-"""A store that is open, and its collections."""
+"""Database: an open connection and its collections."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from qadapt.planning import abandoned_records
 from qadapt.stores.base import Store
 from qadapt.stores.registry import open_store, wrap_client
 
-FRESH = 10.0  # seconds that a collection's dimensions and metrics are believed
+FRESH = 10.0  # seconds for which the definitions of vectors are cached
 
 
 def open(
     address: str | Address, *, disabled: Sequence[str] = (), insecure: bool = False
 ) -> Database:
-    """Open a store by its address.
+    """Connect to a database.
 
     Args:
-        address: such as ``"edge:./data"``; see "Addresses" in docs/reference.md.
-        disabled: native features to switch off, such as ``("native-rescore",)``, which forces
-            the fallback.
-        insecure: allow the key to be sent over plain http to a host other than this one; a
-            warning says so each time. ``QADAPT_INSECURE=1`` does the same.
+        address: address such as ``"edge:./data"``; see "Addresses" in docs/reference.md.
+        disabled: native features to disable, such as ``("native-rescore",)``, which forces the
+            client-side fallback.
+        insecure: allow sending the key over plain http to another host, with a warning each time;
+            same as ``QADAPT_INSECURE=1``.
 
     Raises:
         AddressError, SpecError, MissingExtraError, UnreachableError, AuthError
@@ -58,16 +58,16 @@ def open(
 
 
 def wrap(client: object, *, disabled: Sequence[str] = ()) -> Database:
-    """A database on a client that you already have, such as a ``QdrantClient``.
+    """Wrap an existing client, such as a ``QdrantClient``.
 
-    The client keeps its settings (time-outs, key, transport) and is never closed by qadapt.
+    The settings of the client (timeouts, key, transport) apply, and qadapt never closes it.
 
     Args:
-        client: of a store's own client library.
-        disabled: native features to switch off, as for ``open``.
+        client: client of a supported client library.
+        disabled: native features to disable; see ``open``.
 
     Raises:
-        UnsupportedError: no store wraps such a client; the message names those that do.
+        UnsupportedError: the client is not supported; the message lists supported clients.
     """
     warn_of_namesake()
     return Database(wrap_client(client, disabled=disabled))
@@ -77,19 +77,19 @@ def wrap(client: object, *, disabled: Sequence[str] = ()) -> Database:
 def plan_spec(
     spec: Spec, *, accept: Accept = "differs", allow_key_env: Iterable[str] = ()
 ) -> Iterator[list[Plan]]:
-    """The plans of all vectors that a spec file names; the stores stay open in the block.
+    """Plan all vectors of a spec file; connections are open within the block.
 
         with qa.plan_spec(qa.load_spec("quantization.yaml")) as plans:
             changes = list(qa.apply_plans(plans, yes=True))
 
     Args:
-        spec: a spec that was read.
-        accept: how far a plan may go from what was asked, as for ``Collection.plan``.
-        allow_key_env: environment variables that the file's addresses may name as keys by
-            ``key_env``, besides the stores' own.
+        spec: parsed spec file.
+        accept: permitted match level; see ``Collection.plan``.
+        allow_key_env: environment variables that addresses in the file may name in ``key_env``, in
+            addition to those of the database.
 
     Raises:
-        NotFoundError, UnsupportedError, ...: as for ``Collection.plan``.
+        NotFoundError, UnsupportedError, ...: see ``Collection.plan``.
     """
     allowed = tuple(allow_key_env)
     with ExitStack() as opened:
@@ -113,7 +113,7 @@ def plan_spec(
 
 @error_fields
 class Database:
-    """A store that is open: its collections. A context manager."""
+    """Open database with its collections; a context manager."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -127,10 +127,10 @@ class Database:
 
     @contextmanager
     def survey(self) -> Iterator[None]:
-        """A block in which many collections are inspected.
+        """Context manager for inspecting many collections.
 
-        What one answer of the server tells of all collections is asked once, at its beginning;
-        configurations and counts are read as they are.
+        Responses of the server that cover all collections are requested once; configurations
+        and row counts are always current.
         """
         with self._store.survey():
             yield
@@ -142,10 +142,10 @@ class Database:
         return isinstance(collection, str) and self._store.has(_name(collection))
 
     def __getitem__(self, collection: str) -> Collection:
-        """A collection, by its name or an alias; with ``name@part`` a partition or a tenant of it.
+        """Get a collection by name or alias; ``name@partition`` is a partition or tenant.
 
         Raises:
-            NotFoundError: there is none of that name; the message names the nearest.
+            NotFoundError: the collection does not exist; the message suggests a similar name.
         """
         if not self._store.has(_name(collection)):
             names = [*self.collections(), *self.aliases()]
@@ -153,11 +153,11 @@ class Database:
         return Collection(self._store, collection)
 
     def server(self) -> Server:
-        """Which engine answers, at which version, deployed how."""
+        """Type, version and deployment of the server."""
         return self._store.server()
 
     def capabilities(self) -> Capabilities:
-        """What this server can do, with what was switched off."""
+        """Capabilities of this server, without disabled features."""
         return self._store.capabilities()
 
     def create(
@@ -170,12 +170,13 @@ class Database:
         quantization: QuantizationLike | Mapping[str, QuantizationLike] | None = None,
         vectors: Mapping[str, Vector] | None = None,
     ) -> Collection:
-        """Create a collection with one unnamed vector (``dim=``) or several (``vectors=``).
+        """Create a collection with one unnamed vector (``dim=``) or named vectors (``vectors=``).
 
         Args:
-            dim, metric, datatype: of the one unnamed vector; cosine and float32 by default.
-            quantization: for the one vector, or ``{vector name: quantization}``. A store that
-                quantizes only later says so in ``info()``; a rescore setting is remembered.
+            dim, metric, datatype: definition of the unnamed vector; cosine and float32 by default.
+            quantization: quantization of the vector, or ``{vector name: quantization}``. If the
+                database quantizes later, ``info()`` reports it; rescoring becomes the default
+                of searches.
             vectors: ``{name: qa.Vector(dim, metric)}``.
 
         Raises:
@@ -183,13 +184,13 @@ class Database:
         """
         if (dim is None) == (vectors is None):
             raise SpecError(
-                "create takes dim= for one unnamed vector, or vectors= for named ones",
+                "pass dim= for one unnamed vector, or vectors= for named vectors",
                 hint="for example db.create('articles', dim=384, metric='cosine')",
             )
         refuse_pairs(
             *(
                 (vectors is not None and given is not None, f"{word}=", "with vectors=",
-                 f"it stands in each: qa.Vector(dim, {word}=...)")
+                 f"pass it in each vector: qa.Vector(dim, {word}=...)")
                 for word, given in (("metric", metric), ("datatype", datatype))
             )
         )  # fmt: skip
@@ -199,11 +200,11 @@ class Database:
         quantizations = _by_vector(quantization, wanted)
         if collection in self:
             raise AlreadyExistsError(
-                f"there is a collection {collection!r} already",
+                f"the collection {collection!r} already exists",
                 hint="open it with db[name], or drop it first",
             )
         bare = {name: each.replace(rescore=None) for name, each in quantizations.items()}
-        # What an earlier collection of this name left behind must not act on the new one.
+        # Settings of an earlier collection with this name must not apply to the new one.
         self._forget(collection)
         self._store.create(collection, wanted, bare)
         made = Collection(self._store, collection)
@@ -211,37 +212,37 @@ class Database:
         return made
 
     def drop(self, collection: str) -> None:
-        """Delete a collection, all it holds, and what qadapt keeps of it.
+        """Delete a collection, its rows, settings and client-side codes.
 
         Raises:
-            NotFoundError
+            NotFoundError: the collection does not exist.
         """
         self[collection]
         self._store.drop(collection)
         self._forget(collection)
 
     def _forget(self, collection: str) -> None:
-        """Let go of what qadapt keeps of a collection that is gone."""
+        """Delete the local state of a dropped collection."""
         forget(self._store.address, collection)
         abandoned_records.forget(self._store.address.identity, collection)
 
     def aliases(self) -> Mapping[str, str]:
-        """The collection behind each alias; empty where the store has none."""
+        """Mapping from alias to collection; empty if the database has no aliases."""
         return self._store.aliases()
 
     def switch_alias(self, alias: str, collection: str) -> None:
-        """Make an alias, or move it in one action."""
+        """Create an alias, or switch it atomically."""
         former = self._store.aliases().get(alias)
         self._store.switch_alias(alias, collection)
         if former != collection:
             alias_moved(self._store, alias, collection)
 
     def drop_alias(self, alias: str) -> None:
-        """Delete an alias; the collection stays."""
+        """Delete an alias; the collection is kept."""
         self._store.drop_alias(alias)
 
     def close(self) -> None:
-        """Close the store; a client that the user brought stays open."""
+        """Close the connection; a wrapped client stays open."""
         self._store.close()
 
     def __enter__(self) -> Database:
@@ -252,22 +253,22 @@ class Database:
 
 
 def _name(collection: Any) -> str:
-    """The name of a collection.
+    """Check the name of a collection.
 
     Raises:
-        InputError: it is not text, is empty, or cannot be written as UTF-8.
+        InputError: the name is not a string, is empty, or cannot be encoded as UTF-8.
     """
     if not isinstance(collection, str) or not collection or "\0" in collection:
         raise InputError(
-            f"{collection!r:.60} is not the name of a collection",
-            hint="a name is text, for example 'articles'",
+            f"{collection!r:.60} is not a valid collection name",
+            hint="give a nonempty string, for example 'articles'",
         )
     try:
         collection.encode()
     except UnicodeEncodeError:
         raise InputError(
             f"the name {collection!r:.60} is not valid Unicode",
-            hint="it holds half of a surrogate pair; check how the name was decoded",
+            hint="it contains an unpaired surrogate; check how the name was decoded",
         ) from None
     return collection
 
@@ -282,7 +283,7 @@ def _by_vector(given: Any, vectors: Mapping[str, Vector]) -> dict[str, Quantizat
         return {name: Quantization.of(each) for name, each in given.items()}
     if len(vectors) != 1:
         raise SpecError(
-            "with several vectors say which is quantized",
+            "with several vectors, name those to quantize",
             hint="quantization={'title': 'binary'}",
         )
     return {next(iter(vectors)): Quantization.of(given)}

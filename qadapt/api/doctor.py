@@ -1,4 +1,4 @@
-"""``qa.doctor(collection)``: the same as ``collection.doctor()``."""
+"""Function ``qa.doctor(collection)``, the same as ``collection.doctor()``."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from qadapt.diagnosis import Diagnosis
 
 
 def doctor(collection: Collection, **options: Any) -> Diagnosis:
-    """What silently has no effect or hurts in a collection; see ``Collection.doctor``."""
+    """Find problems of a collection; see ``Collection.doctor``."""
     return collection.doctor(**options)

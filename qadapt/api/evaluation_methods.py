@@ -1,4 +1,4 @@
-"""What can be measured, simulated and advised of a collection."""
+"""Methods of collections for evaluation, simulation and advice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @error_fields
 class EvaluationMethods:
-    """The measuring half of a collection; what it needs is imported when it is used."""
+    """Mixin with evaluation methods; their modules are imported on first use."""
 
     name: str
     _store: Store
@@ -40,29 +40,29 @@ class EvaluationMethods:
         progress: OnProgress | None = None,
         **options: Any,
     ) -> Evaluation:
-        """Recall, nDCG, latency and bytes of the collection as it is and of other settings.
+        """Measure recall, nDCG, latency and size of the current and of other settings.
 
-        Other settings are tried on a copied sample, which is removed afterwards, whatever happens;
-        the collection itself is only read.
+        Other settings are tested on a copied sample that is always removed; the collection is
+        only read.
 
         Args:
             settings: each ``qa.binary(rescore=4)``, its string, perhaps with search options
-                (``"binary:rescore=4 hnsw_ef=128"``), or ``"live:rescore=4"``: the collection as it
-                is, searched so.
-            vector: its name; may be left out when there is just one.
-            queries: float ``(nq, d)``; how many of its own vectors; texts (with ``encoder``); or
-                the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
+                (``"binary:rescore=4 hnsw_ef=128"``), or ``"live:rescore=4"``: the
+                    current collection with other search options.
+            vector: name of the vector; optional if there is only one.
+            queries: float ``(nq, d)``; the number of vectors to sample from the collection; texts
+                (with ``encoder``); or the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl``
+                file.
             encoder: turns a list of texts into float ``(n, d)``.
             labels: relevance labels, ``{query id: {document id: gain}}`` or a file (BEIR's TSV,
                 TREC, JSON); ``query_ids`` names the queries in them, ``label_field`` the payload
                 field that holds the document's id (the row's own id by default).
-            live: measure the collection as it is, too.
-            options: ``rows`` (truth over a sample), ``copy_rows`` (20,000), ``concurrency`` ((1,
-            4);
-                empty for no timing), ``seconds`` of timing each, ``memory`` (bytes for the
-                truth), ``fresh`` (no kept truth), ``seed``, ``timeout`` of building a candidate,
-                ``accept`` (``"differs"``; ``"client"`` takes qadapt's own codes for what the store
-                has not; ``"exact"`` refuses cousins).
+            live: measure the current settings too.
+            options: ``rows`` (ground truth on a sample), ``copy_rows`` (20,000), ``concurrency``
+                ((1, 4); empty for no timing), ``seconds`` per timing, ``memory`` (bytes for the
+                ground truth), ``fresh`` (ignore cached ground truth), ``seed``, ``timeout`` for
+                building a candidate, ``accept`` (``"differs"``; ``"client"`` also permits
+                client-side codes; ``"exact"`` rejects approximations).
 
         Raises:
             InputError, UnsupportedError, StoreError
@@ -85,14 +85,13 @@ class EvaluationMethods:
         progress: OnProgress | None = None,
         **options: Any,
     ) -> Simulation:
-        """Predicted recall of settings, from models of the engine's quantizers; nothing is
-        written and no setting is changed.
+        """Predict the recall of settings with models of the database's quantizers; nothing is
+        written or changed.
 
         Args:
             settings, queries, encoder: see ``evaluate``.
-            options: ``sample_rows`` (10,000) that stand for all, ``segments`` of a Qdrant
-            collection,
-                ``memory``, ``fresh``, ``seed``.
+            options: ``sample_rows`` (10,000), ``segments`` of a Qdrant collection, ``memory``,
+                ``fresh``, ``seed``.
 
         Raises:
             InputError, StoreError
@@ -122,19 +121,18 @@ class EvaluationMethods:
         progress: OnProgress | None = None,
         **options: Any,
     ) -> Advice:
-        """The cheapest setting that meets a target, from simulation, confirmed on the engine.
+        """Find the cheapest setting that meets a target by simulation, and confirm it.
 
         Args:
-            target: ``qa.Target(0.98, max_ram=..., max_latency_ms=..., price=...)``, or the recall
-                alone.
+            target: ``qa.Target(0.98, max_ram=..., max_latency_ms=..., price=...)``, or the recall.
             queries, encoder: see ``evaluate``.
-            confirm: try the cheapest settings on a copied sample, which is removed afterwards.
-            options: ``codes`` to choose from, ``sample_rows``, ``copy_rows``, ``fresh``, ``seed``,
+            confirm: test the cheapest settings on a copied sample, which is removed afterwards.
+            options: permitted ``codes``, ``sample_rows``, ``copy_rows``, ``fresh``, ``seed``,
                 ``timeout``, ``accept`` (see ``evaluate``).
 
         Returns:
-            Advice: ``best``, ``runner_up``, ``ruled_out`` and why, and ``spec``, which
-            ``qadapt plan -f`` takes.
+            Advice: ``best``, ``runner_up``, ``ruled_out`` with reasons, and ``spec`` for
+            ``qadapt plan -f``.
 
         Raises:
             SpecError, InputError, StoreError

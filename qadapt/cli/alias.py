@@ -1,4 +1,4 @@
-"""Aliases: list them, switch one, drop one."""
+"""Command ``alias``: list, switch and drop aliases."""
 
 from __future__ import annotations
 

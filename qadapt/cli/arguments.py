@@ -1,4 +1,4 @@
-"""What was typed, turned into what the front door takes."""
+"""Conversion of command line arguments to arguments of the public API."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def open_collection(
 
 
 def read_guard(text: str | None) -> Guard | None:
-    """A guard, when one was given."""
+    """Parse the guard, if given."""
     from qadapt.model import Guard
 
     return None if text is None else Guard.parse(text)
@@ -120,10 +120,10 @@ def milliseconds(text: str) -> float:
 def confirm_key_variables(
     out: Output, file: Path, addresses: Iterable[Address], given: Iterable[str] | None
 ) -> tuple[str, ...]:
-    """Environment variables that a file may name as keys: those given, or agreed to now.
+    """Environment variables that a file may use for keys: those given or confirmed.
 
-    On a terminal the user is asked; elsewhere what was not given is refused later, when the
-    store is opened.
+    On a terminal the user is asked; otherwise opening the database fails if the variable was not
+    given.
     """
     allowed = [*(given or ())]
     for address in addresses:
@@ -152,7 +152,7 @@ def make_plans(
     strategy: str | None = None,
     allow_key_env: list[str] | None = None,
 ) -> Iterator[list[Plan]]:
-    """One plan from words, or all plans of a spec file; their stores stay open meanwhile.
+    """Plan from arguments, or all plans of a spec file; connections are open within the block.
 
     Args:
         target_vector: metric and datatype of the vector, where they change.
@@ -236,7 +236,7 @@ def _names_beside(path: Path) -> list[str]:
 
 
 def write_text(path: Path, text: str, what: str) -> None:
-    """Write a file that the user asked for."""
+    """Write an output file."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Changing: plan, apply, undo, history."""
+"""Commands ``plan``, ``apply``, ``undo`` and ``history``."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def _load(path: Path, guard: Guard | None) -> list[Plan]:
 
 
 def _confirm(out: Output, plans: list[Plan]) -> bool:
-    """Ask on a terminal; elsewhere refuse what needs consent, since nobody can answer."""
+    """Ask for confirmation on a terminal; otherwise raise an error if it is needed."""
     again = out.again("--yes")
     if not out.asks:
         if not any(item.needs_consent for item in plans):
@@ -245,7 +245,7 @@ def _confirm(out: Output, plans: list[Plan]) -> bool:
 
 
 def _show_result(out: Output, change: Change, plan: Plan) -> None:
-    """What became of it."""
+    """Print the result of a change."""
     sign, style = rendering.CHANGES.get(change.state, ("?", "magenta"))
     if change.state == "nothing":
         why = "; ".join(step.reason for step in plan.steps)
@@ -363,7 +363,7 @@ def _list(out: Output, changes: list[Change]) -> None:
 
 
 def _abandon(out: Output, change: str, yes: bool) -> None:
-    """Set a record aside, once that was agreed to."""
+    """Abandon a record after confirmation."""
     import qadapt as qa
     from qadapt.planning import abandoned_records, journal
 

@@ -1,4 +1,4 @@
-"""What all commands share: the options that stand everywhere, the time limit, the errors."""
+"""Shared parts of commands: common options, time limit and error handling."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _with_common(function: Command, own_limit: bool) -> Command:
 
 
 def run_guarded(out: Output, work: Callable[[], int | None], *, own_limit: bool = True) -> int:
-    """Run ``work``; whatever goes wrong is told in one block and becomes the exit code."""
+    """Run ``work``; errors are printed and converted to an exit code."""
     try:
         if out.timeout is not None and not 0 < out.timeout < _LONGEST:
             raise SpecError(f"--timeout is a number of seconds above 0; got {out.timeout:g}")

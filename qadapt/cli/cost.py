@@ -1,4 +1,4 @@
-"""Costs: bytes in RAM and on disk, money a month, the stores side by side."""
+"""Command ``cost``: RAM, disk and monthly cost of settings and databases."""
 
 from __future__ import annotations
 

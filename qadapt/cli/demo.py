@@ -1,4 +1,4 @@
-"""The demo's faces: its sections, tables and plans."""
+"""Command ``demo``: sections, tables and plans."""
 
 from __future__ import annotations
 

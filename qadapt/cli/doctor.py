@@ -1,4 +1,4 @@
-"""Doctor: what silently has no effect or hurts, with what mends it."""
+"""Command ``doctor``: problems and fixes."""
 
 from __future__ import annotations
 

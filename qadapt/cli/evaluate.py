@@ -1,4 +1,4 @@
-"""Measuring on the user's own data: eval, simulate, advise."""
+"""Commands ``eval``, ``simulate`` and ``advise``."""
 
 from __future__ import annotations
 
@@ -308,7 +308,7 @@ def _finish(
     output: Path | None,
     show: Callable[[Output, Any], None],
 ) -> int:
-    """Tell what was measured, keep it where that was asked; the exit code says if a gate held."""
+    """Print and save results; the exit code reports whether a gate was met."""
     reported, met = _judge(bar, judged, found.proof)
     out.document({**found.to_dict(), "gate": reported})
     if output is not None:
@@ -320,7 +320,7 @@ def _finish(
 
 
 def _judge(bar: Guard | None, results: Any, proof: Proof) -> tuple[dict[str, Any] | None, bool]:
-    """The gate's answer as a document, and whether it was met."""
+    """Result of the gate as a document, and whether it was met."""
     if bar is None:
         return None, True
     values = [item.recall.value if item.recall is not None else 0.0 for item in results]

@@ -1,4 +1,4 @@
-"""Files out and in: export, import."""
+"""Commands ``export`` and ``import``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking: stores, matrix, inspect, schema."""
+"""Commands ``stores``, ``matrix``, ``inspect`` and ``schema``."""
 
 from __future__ import annotations
 
@@ -334,7 +334,7 @@ def _vector_title(vector: VectorInfo) -> Text:
 
 
 def vector_facts(vector: VectorInfo, out: Output) -> Any:
-    """Configured against seen, and what follows from it."""
+    """Tables of configured and observed quantization."""
     status = vector.status
     word, style = rendering.state(status)
     whose = "  (client-side codes)" if vector.quantized_by == "qadapt" else ""
@@ -368,7 +368,7 @@ def _codes(vector: VectorInfo) -> str:
 
 
 def evidence_of(vector: VectorInfo) -> Any:
-    """The signals that were read, with their values."""
+    """Table of the observed signals."""
     title = styled(f"evidence, {rendering.vector(vector.name)}", "bold")
     pairs = [(f"  {item.signal}", rendering.value(item.value)) for item in vector.status.evidence]
     from rich.console import Group

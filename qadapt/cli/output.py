@@ -1,4 +1,4 @@
-"""What is printed where: results on standard output, all else on standard error."""
+"""Output: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ class Output:
 
     @property
     def asks(self) -> bool:
-        """Whether somebody is there who sees a question and can answer it."""
+        """Whether questions can be asked on a terminal."""
         tty = sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
         return tty and not self.json
 
     @staticmethod
     def mask(text: str) -> str:
-        """``text`` without keys."""
+        """Mask keys in ``text``."""
         from qadapt.model.address import mask
 
         return mask(text)
@@ -118,7 +118,7 @@ class Output:
     # -- results -----------------------------------------------------------------------------
 
     def document(self, data: Any) -> None:
-        """The one JSON document, where it was asked for."""
+        """Print the JSON document with ``--json``."""
         if self.json:
             from qadapt.cli.terminal_text import escaped
             from qadapt.model.masking import mask_used
@@ -164,7 +164,7 @@ class Output:
     # -- errors ------------------------------------------------------------------------------
 
     def error(self, error: BaseException) -> int:
-        """Tell an error and return the exit code."""
+        """Print an error and return the exit code."""
         if isinstance(error, QadaptError):
             fields = ("collection", "store", "operation")
             where = {name: getattr(error, name) for name in fields if getattr(error, name)}
@@ -182,7 +182,7 @@ class Output:
         return 1
 
     def usage(self, message: str, hint: str) -> int:
-        """Tell that the words of the command line are wrong."""
+        """Print a usage error."""
         self._tell("UsageError", message, hint)
         return 2
 

@@ -1,6 +1,4 @@
-"""A plan for people: its text is made in ``qadapt.planning.plan_text``; here it gets its
-colours.
-"""
+"""Colored plans; the text comes from ``qadapt.planning.plan_text``."""
 
 from __future__ import annotations
 
@@ -15,11 +13,11 @@ if TYPE_CHECKING:
     from qadapt.model import Plan
 
 NARROW, WIDE = 60, 120
-_LABELS = {"why", "request", "reverse", "holds", "stops", "guard:", "note:", "match:"}
+_LABELS = {"why", "request", "rollback", "size", "blocks", "guard:", "note:", "match:"}
 
 
 def render_plan(plan: Plan, out: Output) -> Text:
-    """The plan's text in colour: as wide as the terminal allows, ``str(plan)`` elsewhere."""
+    """Colored plan, fitted to the terminal; ``str(plan)`` if there is no terminal."""
     from rich.text import Text
 
     from qadapt.planning.plan_text import WIDTH, plan_text
@@ -41,6 +39,6 @@ def _line(line: str, *, first: bool) -> Text:
         text.stylize(f"bold {rendering.SYMBOLS[word]}", start, start + len(word))
     elif word in _LABELS:
         text.stylize("dim", start, start + len(word))
-    if word == "stops":
+    if word == "blocks":
         text.stylize("red", start + len(word))
     return text

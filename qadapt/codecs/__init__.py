@@ -1,4 +1,4 @@
-"""Client-side codecs: float vectors to int8, uint8, binary, ubinary or float16 codes, and scores.
+"""Codecs: conversion of vectors to int8, uint8, binary, ubinary or float16 codes, and scoring.
 
 The values follow https://huggingface.co/blog/embedding-quantization and are byte-identical to
 sentence-transformers 6.2 ``quantize_embeddings``, with one difference: NaN and infinity are
@@ -6,8 +6,8 @@ refused with their row numbers, where that function maps them to a code in silen
 taken with float queries that carry the quantization step (`fold`), or with queries of 1, 4, 8 or
 32 bits against sign bits (`bit_query`).
 
-Needs numpy only. Nothing here holds more than a few MB beside its output, however large the
-input, unless a docstring says otherwise.
+Requires only NumPy. Temporary memory is a few MB for inputs of any size, unless a docstring says
+otherwise.
 """
 
 from qadapt.codecs.bitquery import BitQuery, bit_query, hamming

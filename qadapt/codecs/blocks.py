@@ -1,7 +1,6 @@
-"""Reading input: what counts as vectors, and how they are walked in blocks that fit the cache.
+"""Input arrays: validation, and iteration in blocks that fit in the cache.
 
-Every codec goes through `finite_blocks`, so that the size of temporary memory and the refusal of
-NaN and infinity are decided in one place.
+All codecs use `finite_blocks`, which limits temporary memory and rejects NaN and infinity.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def as_matrix(x: npt.ArrayLike, *, what: str = "vectors") -> tuple[Array, bool]:
     Args:
         x: ``(n, d)`` or ``(d,)``; an array (or memory map) of float16, float32 or float64, or
             nested lists of numbers, which become float64.
-        what: the word for ``x`` in error messages.
+        what: name of ``x`` in error messages.
 
     Returns:
         The ``(n, d)`` array, and whether ``x`` was a single vector.
@@ -68,14 +67,14 @@ def work_dtype(x: Array) -> np.dtype[Any]:
 
 
 def rows_in(block_bytes: int, row_bytes: int) -> int:
-    """How many rows of ``row_bytes`` make a block: at least one, however long a row is."""
+    """Rows per block for rows of ``row_bytes``, at least one."""
     if block_bytes < 1:
         raise InputError(f"block_bytes is {block_bytes}", hint="give a size of at least 1 byte")
     return max(1, block_bytes // max(1, row_bytes))
 
 
 def plain_blocks(x: Array, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, Array]]:
-    """Walk ``(n, d)`` float rows: yields the first row number and a contiguous block.
+    """Iterate over ``(n, d)`` rows: yields the first row number and a contiguous block.
 
     The blocks are native float32 or float64 (float16 is widened, which loses nothing). A block
     may be a view of ``x``: do not write to it.
@@ -87,7 +86,7 @@ def plain_blocks(x: Array, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int
 
 
 def all_finite(block: Array) -> bool:
-    """Whether a contiguous float32 or float64 block holds no NaN and no infinity.
+    """Whether a contiguous float32 or float64 block is finite.
 
     The sum of squares settles it in one pass: all its terms are >= 0, so nothing can cancel, and
     a NaN or an infinity always reaches the sum. Large finite values can overflow it, so only a
@@ -101,7 +100,7 @@ def all_finite(block: Array) -> bool:
 
 
 def raise_non_finite(x: Array, start: int = 0, *, offset: int = 0, what: str = "vectors") -> None:
-    """Name the rows of ``x`` that hold NaN or infinity, from row ``start`` on.
+    """Raise an error with the rows of ``x`` that contain NaN or infinity, from row ``start``.
 
     Args:
         x: ``(n, d)`` float array.

@@ -1,7 +1,7 @@
-"""Calibration: the per-dimension ranges that integer codes are made with.
+"""Calibration: per-dimension ranges of integer codes.
 
-Codes mean nothing without their ranges, so the ranges are an object of their own: frozen,
-versioned, with a checksum, saved as JSON text beside the codes.
+Codes cannot be interpreted without their ranges, so ranges are a separate object: frozen,
+versioned, with a checksum, and saved as JSON with the codes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COLUMN_BYTES = 16 * 1024 * 1024
 
 
 class CalibrationWarning(UserWarning):
-    """The sample is so small that ranges of other vectors will differ much."""
+    """The sample is too small for reliable ranges."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Scores that are linear in the decoded code, a block at a time: shared by both query kinds."""
+"""Blockwise scores that are linear in the decoded code, shared by both kinds of queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one entry point that turns vectors into codes."""
+"""Entry point for converting vectors to codes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def quantize(
     calibration: Calibration | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> npt.NDArray[Any]:
-    """Codes of vectors, byte-identical to sentence-transformers 6.2 ``quantize_embeddings``.
+    """Encode vectors, byte-identical to sentence-transformers 6.2 ``quantize_embeddings``.
 
     ``"uint8"`` is ``clip(floor((x - lo) / step), 0, 255)`` per dimension with the ranges of the
     calibration and ``step = (hi - lo) / 255`` (1 where that is 0); ``"int8"`` is the same minus
@@ -88,7 +88,7 @@ def _to_float16(x: Array, block_bytes: int) -> npt.NDArray[np.float16]:
         beyond = np.flatnonzero(~np.isfinite(halves).all(axis=1))
         if len(beyond):
             raise InputError(
-                f"vectors hold values beyond +-65504, the range of float16, from row "
+                f"vectors contain values beyond +-65504, the range of float16, from row "
                 f"{start + int(beyond[0])} on",
                 hint="use int8 with a calibration, or keep float32",
             )

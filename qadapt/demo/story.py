@@ -112,7 +112,7 @@ def run(
             _tell(stage, collection, material)
     stage.report["folder"] = None if folder is None else str(folder)
     if folder is not None:
-        say(f"kept: `qadapt inspect edge:{folder}` shows it, `qadapt history` what was done")
+        say(f"kept: see `qadapt inspect edge:{folder}` and `qadapt history`")
     return stage.report
 
 
@@ -202,7 +202,7 @@ def _tell(stage: Stage, collection: Collection, material: Material) -> None:
     table = _measure(collection, material)
 
     wanted = qa.binary(rescore=OVERSAMPLING)
-    stage.say(f"asked for: {wanted}")
+    stage.say(f"requested: {wanted}")
     planned = collection.plan(wanted)
     report["plan"] = planned.to_dict()
     stage.plan(planned)
@@ -254,7 +254,7 @@ def _seen(stage: Stage, collection: Collection, when: str) -> dict[str, Any]:
     if vector.float_bytes is not None:
         sizes += f", floats {_each(vector.float_bytes, info.count)}"
     stage.say(
-        f"seen {when}: configured {vector.quantization}, quantization is {status.state}{reason}; "
+        f"status {when}: configured {vector.quantization}, quantization is {status.state}{reason}; "
         + sizes
     )
     return {
@@ -268,7 +268,7 @@ def _seen(stage: Stage, collection: Collection, when: str) -> dict[str, Any]:
 
 
 def _each(total: int | None, count: int) -> str:
-    return "not told" if total is None else f"{total / max(count, 1):.0f} bytes a vector"
+    return "unknown" if total is None else f"{total / max(count, 1):.0f} bytes a vector"
 
 
 def _ask(stage: Stage, collection: Collection, material: Material, text: str) -> dict[str, Any]:
@@ -307,7 +307,7 @@ def _measure(collection: Collection, material: Material) -> list[dict[str, Any]]
     ways: dict[str, Rescore | None] = {"": None}
     name = "float32"
     if vector.quantization.kind is not qa.Kind.NONE:
-        # What the store really has, which may be a cousin of what was asked for.
+        # The quantization in the database, which may be the nearest equivalent.
         name = str(vector.quantization.replace(rescore=None))
         ways = {"off": Rescore(source="off"), f"x{OVERSAMPLING}": Rescore(OVERSAMPLING)}
     lines = []
@@ -349,7 +349,7 @@ def _show_table(stage: Stage, table: Sequence[dict[str, Any]]) -> None:
                 kind if line["state"] in ("active", "absent") else f"{kind} ({line['state']})",
                 line["rescore"] or "-",
                 line["index"] or "-",
-                "not told" if size is None else f"{size:.0f}",
+                "unknown" if size is None else f"{size:.0f}",
                 f"{line['recall']:.3f}",
                 f"{line['ndcg']:.3f}",
                 f"{line['p50_ms']:.2f}",

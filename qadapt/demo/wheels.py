@@ -139,13 +139,13 @@ def _download(package: Package, folder: Path) -> Wheel:
             _pip_download(package, Path(part))
             found = sorted(Path(part).glob(package.pattern))
             if not found or _sha256(found[0]) != package.sha256:
-                raise _cannot(package, "pip brought no wheel with the pinned SHA-256")
+                raise _cannot(package, "pip downloaded no wheel with the pinned SHA-256")
             path = folder / found[0].name
             found[0].replace(path)
     except OSError as error:
         raise QadaptError(
             f"cannot keep {package} in {folder}: {error}",
-            hint=f"set {CACHE_VARIABLE} to a folder that can be written",
+            hint=f"set {CACHE_VARIABLE} to a writable folder",
         ) from error
     return Wheel(package, path, fetched=True)
 
@@ -169,7 +169,7 @@ def _pip_download(package: Package, folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise _cannot(package, f"pip was not done after {_TIMEOUT:g} s") from error
+        raise _cannot(package, f"pip did not finish within {_TIMEOUT:g} s") from error
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")] or lines

@@ -1,4 +1,4 @@
-"""Scanning codes: the nearest rows of many, found by reading every code once.
+"""Scan engines: nearest rows by reading all codes.
 
 from qadapt.engines import get_engine
 rows, distances = get_engine().hamming_topk(query_words, [code_words], k=100)

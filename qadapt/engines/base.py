@@ -1,4 +1,4 @@
-"""What a scanning engine must do."""
+"""Interface of scan engines."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Mask = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
 
 PADDING_ROW = -1
-"""Row number in the places of a result that no row fills."""
+"""Row number of padding in results."""
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Something that finds the codes nearest to a query by Hamming distance.
+    """Engine that finds the nearest codes by Hamming distance.
 
-    All engines must give the same answer to the last row: the ``k`` smallest distances, equal
-    distances in row order (lowest row first), also where the cut falls between equal ones.
+    All engines must return identical results: the ``k`` smallest distances, and among equal
+    distances the lowest rows first.
     """
 
     @property
     def name(self) -> str:
-        """The word by which :func:`qadapt.engines.get_engine` finds it."""
+        """Name for :func:`qadapt.engines.get_engine`."""
         ...
 
     def hamming_topk(
@@ -37,17 +37,17 @@ class Engine(Protocol):
         k: int,
         mask: Mask | None = None,
     ) -> tuple[Rows, npt.NDArray[np.int32]]:
-        """The ``k`` nearest rows of each query.
+        """Find the ``k`` nearest rows of each query.
 
         Args:
             query_words: uint64 (nq, w), sign bits packed into words.
-            code_words: uint64 (m, w), or several such blocks whose rows are numbered through.
-                Any memory order is right; each engine says in its own text which is fast.
-            k: how many rows, at least 1.
-            mask: bool (all rows,), True where a row may be found. None allows all.
+            code_words: uint64 (m, w), or several blocks with consecutive row numbers. Any memory
+                order is valid; each engine documents which is fast.
+            k: number of rows, at least 1.
+            mask: bool (all rows,), rows that may be returned; None for all.
 
         Returns:
-            rows: int64 (nq, k), nearest first; -1 where fewer than ``k`` rows are allowed.
-            distances: int32 (nq, k) in bits; -1 in the same places.
+            rows: int64 (nq, k), nearest first; padded with -1.
+            distances: int32 (nq, k) in bits; padded with -1.
         """
         ...

@@ -1,4 +1,4 @@
-"""Exact scores of float vectors: the truth that everything else is measured against."""
+"""Exact scores of original vectors, used for ground truth."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
-# Times sqrt(d) and the lengths of both vectors: how far a float32 dot product may be off.
+# Times sqrt(d) and the norms of both vectors: maximum error of a float32 dot product.
 ROUNDING = 4 * 2.0**-24
-PAIR_BYTES = 2 << 20  # of pairs that are scored in float64 at once
+PAIR_BYTES = 2 << 20  # bytes of pairs that are scored in float64 at once
 
 
 def unit(rows: Floats) -> Floats:
-    """Rows of length 1, lengths taken in float64; zero rows stay zero."""
+    """Normalize rows with norms computed in float64; zero rows remain zero."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
     lengths[lengths == 0] = 1
     scaled: Floats = (rows / lengths[:, None]).astype(np.float32)
@@ -27,7 +27,7 @@ def unit(rows: Floats) -> Floats:
 
 
 def exact_scores(queries: Floats, rows: Floats, metric: Metric) -> Floats:
-    """Scores of every query with every row, higher is better.
+    """Score all queries with all rows; higher is better.
 
     Args:
         queries: float32 ``(nq, d)``.
@@ -35,7 +35,7 @@ def exact_scores(queries: Floats, rows: Floats, metric: Metric) -> Floats:
         metric: cosine similarity, dot product or negative squared L2.
 
     Returns:
-        float32 ``(nq, m)``; a cosine is never above 1 or below -1.
+        float32 ``(nq, m)``; cosines are clipped to -1 and 1.
     """
     scores: Floats
     if metric is Metric.COSINE:
@@ -44,8 +44,8 @@ def exact_scores(queries: Floats, rows: Floats, metric: Metric) -> Floats:
     if metric is Metric.DOT:
         scores = queries @ rows.T
         return scores
-    # |q - x|^2 by the dot product loses digits where vectors are long and near one another;
-    # centring on the rows' mean first takes away the part that they share.
+    # |q - x|^2 computed by dot products loses precision for long vectors that are close together;
+    # subtracting the mean of the rows first reduces their norms.
     centre = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     q, x = queries - centre, rows - centre
     squares = np.einsum("ij,ij->i", x, x)[None, :] + np.einsum("ij,ij->i", q, q)[:, None]
@@ -54,9 +54,9 @@ def exact_scores(queries: Floats, rows: Floats, metric: Metric) -> Floats:
 
 
 def exact_row_scores(query: Floats, rows: Floats, metric: Metric) -> Floats:
-    """Scores of one query ``(d,)`` with its own rows ``(c, d)``; float32 ``(c,)``.
+    """Score one query ``(d,)`` with rows ``(c, d)``; float32 ``(c,)``.
 
-    Computed in float64 and rounded once, so equal rows have equal scores.
+    Computed in float64 and rounded once, so that equal rows have equal scores.
     """
     of = np.arange(len(rows))
     scores = pair_scores(query[None, :], rows, np.zeros_like(of), of, metric)
@@ -66,7 +66,7 @@ def exact_row_scores(query: Floats, rows: Floats, metric: Metric) -> Floats:
 
 
 def tolerance(scores: npt.ArrayLike, dim: int) -> Doubles:
-    """By how much a float32 engine may put equally good rows in another order.
+    """Score differences within which a float32 engine may order rows differently.
 
     Args:
         scores: exact scores, any shape.
@@ -88,12 +88,12 @@ def lengths(vectors: Floats) -> Doubles:
 
 
 def pair_scores(queries: Floats, rows: Floats, at: Ints, of: Ints, metric: Metric) -> Doubles:
-    """Exact scores of pairs, in float64.
+    """Score pairs of queries and rows in float64.
 
     Args:
         queries: float32 ``(nq, d)``.
         rows: float32 ``(m, d)``.
-        at, of: ``(p,)``, the query and the row of each pair.
+        at, of: ``(p,)``, query and row number of each pair.
 
     Returns:
         float64 ``(p,)``, higher is better: cosine from -1 to 1 (0 for a zero vector), dot
@@ -116,8 +116,8 @@ def pair_scores(queries: Floats, rows: Floats, at: Ints, of: Ints, metric: Metri
 
 
 def cosine(products: Doubles, q_squares: Doubles, x_squares: Doubles) -> Doubles:
-    """Cosines from dot products and squared lengths, from -1 to 1; 0 for a zero vector."""
-    # Two roots, because the product of two squares may leave the range of float64.
+    """Cosines from dot products and squared norms, clipped to -1 and 1; 0 for zero vectors."""
+    # Two square roots, because the product of two squares may overflow float64.
     both = np.sqrt(q_squares) * np.sqrt(x_squares)
     both[both == 0] = 1
     found: Doubles = np.clip(products / both, -1, 1)
@@ -126,13 +126,13 @@ def cosine(products: Doubles, q_squares: Doubles, x_squares: Doubles) -> Doubles
 
 @dataclass
 class RunningTop:
-    """The best ``k`` of each query over rows that arrive in blocks.
+    """Best ``k`` rows of each query for rows that are added in blocks.
 
-    Equal scores keep the order of arrival.
+    Equal scores are in the order of addition.
 
     Attributes:
-        k: how many to keep.
-        rows: int64 ``(nq, <=k)``, numbers of the rows by arrival.
+        k: number of rows to keep.
+        rows: int64 ``(nq, <=k)``, row numbers in the order of addition.
         scores: float32, the same shape, best first.
     """
 
@@ -142,14 +142,14 @@ class RunningTop:
     seen: int = 0
 
     def add(self, scores: Floats) -> None:
-        """Take in the scores ``(nq, m)`` of the next ``m`` rows."""
+        """Add the scores ``(nq, m)`` of the next ``m`` rows."""
         rows = np.broadcast_to(np.arange(self.seen, self.seen + scores.shape[1]), scores.shape)
         self.seen += scores.shape[1]
         if self.scores.size or self.rows.size:
             scores = np.concatenate([self.scores, scores], axis=1)
             rows = np.concatenate([self.rows, rows], axis=1)
         if scores.shape[1] > 4 * self.k:
-            # Only what reaches the k-th best score can stay; the sort below then is short.
+            # Only scores that reach the k-th best can be kept, which shortens the sort below.
             near = np.argpartition(-scores, self.k - 1, axis=1)[:, : self.k]
             limit = np.take_along_axis(scores, near, axis=1).min(axis=1)
             width = int((scores >= limit[:, None]).sum(axis=1).max())

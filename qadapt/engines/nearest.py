@@ -1,8 +1,8 @@
-"""The best rows of each query by exact score, over rows that arrive in pages.
+"""Best rows of each query by exact score, for rows that are added in pages.
 
-Every page is scored in float32. Only pairs that may belong to the best, given how far float32 can
-be off, are scored again in float64, so the result is that of float64 arithmetic at about the cost
-of one float32 matrix product.
+Every page is scored in float32. Only pairs that may be among the best, given the error of float32,
+are scored again in float64. The result equals float64 arithmetic at about the cost of one float32
+matrix product.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ Objects = npt.NDArray[np.object_]
 
 BLOCK = 256  # queries scored at once
 DENSE_BLOCK = 64  # the same in float64
-DENSE = 16  # from 1 / DENSE of a page on, a product in float64 is faster than single pairs
-LARGE = 1e36  # float32 products of this size may overflow
+DENSE = 16  # from 1 / DENSE of a page, a float64 matrix product is faster than single pairs
+LARGE = 1e36  # float32 products above this may overflow
 _LOWEST = np.finfo(np.float32).min
 
 
 class Nearest:
-    """The best ``k`` rows of each query.
+    """Best ``k`` rows of each query.
 
     Args:
         queries: float32 ``(nq, d)``, finite.
-        metric: of the scores.
-        k: rows to keep of each query.
+        metric: metric of the scores.
+        k: rows to keep per query.
 
     Attributes:
-        names: object ``(nq, k)``, what ``add`` calls the rows, best first; None where there are
-            fewer. Equal scores keep the order of arrival.
-        scores: float64 ``(nq, k)``, exact; -inf where there are fewer.
+        names: object ``(nq, k)``, names that were passed to ``add``, best first; padded with None.
+            Equal scores are in the order of addition.
+        scores: float64 ``(nq, k)``, exact; padded with -inf.
     """
 
     def __init__(self, queries: Floats, metric: Metric, k: int) -> None:
@@ -59,12 +59,12 @@ class Nearest:
         self._lengths = lengths(queries)
 
     def add(self, rows: Floats, names: Objects, absent: Mask | None = None) -> None:
-        """Take in a page.
+        """Add a page of rows.
 
         Args:
-            rows: float32 ``(m, d)``; rows that are not finite are passed over.
+            rows: float32 ``(m, d)``; non-finite rows are ignored.
             names: ``(m,)``.
-            absent: bool ``(m,)``, rows that have no such vector.
+            absent: bool ``(m,)``, rows without the vector.
         """
         if not len(rows):
             return
@@ -97,7 +97,7 @@ class Nearest:
             self._merge_dense(left[query : query + DENSE_BLOCK], page)
 
     def _merge(self, first: int, at: Ints, of: Ints, values: Doubles, page: _Page) -> None:
-        """Take in pairs, sorted by query."""
+        """Add pairs, sorted by query."""
         where, starts, counts = np.unique(at, return_index=True, return_counts=True)
         scores = np.full((len(where), int(counts.max())), -np.inf)
         names = np.full(scores.shape, None, dtype=object)
@@ -108,10 +108,10 @@ class Nearest:
         self._keep(where + first, scores, names)
 
     def _merge_dense(self, queries: Ints, page: _Page) -> None:
-        """Take in all rows of a page for queries that float32 cannot decide."""
+        """Add all rows of a page for queries that cannot be scored in float32."""
         scores = page.settled(self._queries[queries])
         if scores.shape[1] > self.k:
-            # What is equal to the last one kept stays in the order of arrival.
+            # Scores equal to the last one kept remain in the order of addition.
             place = scores.shape[1] - self.k
             least = np.partition(scores, place, axis=1)[:, place, None]
             over = (scores > least).sum(axis=1, keepdims=True)
@@ -134,15 +134,15 @@ class Nearest:
 
 
 def reaching(queries: Floats, rows: Floats, metric: Metric, least: Doubles) -> tuple[Ints, Ints]:
-    """Pairs whose exact score is at least that of the query in ``least``.
+    """Pairs whose exact score is at least the limit of the query in ``least``.
 
     Args:
         queries: float32 ``(nq, d)``, finite.
-        rows: float32 ``(m, d)``; rows that are not finite reach nothing.
+        rows: float32 ``(m, d)``; non-finite rows are in no pair.
         least: float64 ``(nq,)``.
 
     Returns:
-        The query and the row of each pair, by query and then by row.
+        Query and row number of each pair, sorted by query and row.
     """
     page = _Page.of(rows, objects(range(len(rows))), None, metric)
     units = unit(queries) if metric is Metric.COSINE else queries
@@ -160,26 +160,26 @@ def reaching(queries: Floats, rows: Floats, metric: Metric, least: Doubles) -> t
 
 
 def _below(floor: Doubles, off: Doubles) -> Floats:
-    """float32 ``(nq, 1)``: what a row must reach in float32 that may reach ``floor``."""
+    """Minimum float32 score ``(nq, 1)`` of rows whose exact score may reach ``floor``."""
     with np.errstate(over="ignore", invalid="ignore"):
         limit = np.nextafter((floor - off).astype(np.float32), np.float32(-np.inf))
-    # A row that may not be found scores -inf.
+    # Rows that must not be returned score -inf.
     found: Floats = np.fmax(limit, _LOWEST)[:, None]
     return found
 
 
 @dataclass(frozen=True)
 class _Page:
-    """Rows of one page, prepared once for all queries.
+    """Rows of a page, prepared once for all queries.
 
     Attributes:
-        rows, names: as given.
-        absent: bool ``(m,)``.
-        metric: of the scores.
-        matrix: float32 ``(m, d)``, what queries are multiplied with.
+        rows, names: rows and their names.
+        absent: bool ``(m,)``, rows without the vector.
+        metric: metric of the scores.
+        matrix: float32 ``(m, d)``, factor of the matrix product.
         centre: float32 ``(d,)``, subtracted from rows and queries under L2.
-        squares: float32 ``(m,)``, squared lengths of ``matrix`` under L2.
-        longest: length of the longest row of ``matrix``.
+        squares: float32 ``(m,)``, squared norms of ``matrix`` under L2.
+        longest: largest norm of the rows of ``matrix``.
     """
 
     rows: Floats
@@ -196,7 +196,7 @@ class _Page:
         away = ~np.isfinite(lengths(rows))
         if absent is not None:
             away |= absent
-        # What a row without a vector holds must not reach the mean, nor the longest length.
+        # Rows without a vector must not affect the mean or the largest norm.
         rows = np.where(away[:, None], np.float32(0), rows) if away.any() else rows
         matrix, centre, longest = rows, np.zeros(rows.shape[1], dtype=np.float32), 1.0
         squares = np.zeros(0, dtype=np.float32)
@@ -205,8 +205,8 @@ class _Page:
         elif metric is Metric.DOT:
             longest = float(lengths(rows).max())
         else:
-            # |q - x|^2 by the dot product loses digits where vectors are long and near one
-            # another; centring on the rows' mean first takes away the part that they share.
+            # |q - x|^2 computed by dot products loses precision for long vectors that are close
+            # together; subtracting the mean of the rows first reduces their norms.
             centre = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
             matrix = rows - centre
             wide = lengths(matrix)
@@ -216,12 +216,12 @@ class _Page:
         return cls(rows, names, away, metric, matrix, centre, squares, longest)
 
     def screened(self, queries: Floats, long: Doubles) -> tuple[Floats, Doubles]:
-        """Scores in float32 ``(nq, m)``, and how far those of each query may be off; infinite
-        where float32 cannot hold them.
+        """Scores float32 ``(nq, m)`` and their maximum error per query; infinite if float32
+        overflows.
 
         Args:
-            queries: of length 1 under cosine.
-            long: their lengths before.
+            queries: normalized under cosine.
+            long: their original norms.
         """
         size = float(np.sqrt(queries.shape[1]))
         scores: Floats
@@ -246,7 +246,7 @@ class _Page:
         return scores, off
 
     def settled(self, queries: Floats) -> Doubles:
-        """Scores in float64 ``(nq, m)``; -inf for rows that may not be found."""
+        """Scores float64 ``(nq, m)``; -inf for rows that must not be returned."""
         scores = np.empty((len(queries), len(self.rows)))
         step = max(1, PAIR_BYTES // (8 * max(1, queries.shape[1])))
         q = queries.astype(np.float64)
@@ -270,7 +270,7 @@ class _Page:
 
 
 def objects(names: Any) -> Objects:
-    """A sequence of any things as an object array of one axis."""
+    """Convert a sequence to a one-dimensional object array."""
     found = np.empty(len(names), dtype=object)
     found[:] = names
     return found

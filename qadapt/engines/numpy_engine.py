@@ -1,4 +1,4 @@
-"""Hamming search in plain numpy."""
+"""Hamming search in NumPy."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from qadapt.engines.base import PADDING_ROW, Array, Mask, Rows, Words
 from qadapt.engines.select import Best, counting_select
 
 BLOCK_ROWS = 32_768
-"""Rows looked at in one go: one column of words then fits the processor's second cache.
+"""Rows per block: one column of words fits in the L2 cache.
 
-Measured at 200,000 x 1024 bits on one core: 3.3 ms a query with 16,384 rows, 2.1 ms with 32,768
-or more, against 6.1 ms for codes kept row by row.
+Measured for 200,000 x 1024 bits on one core: 3.3 ms per query with 16,384 rows, 2.1 ms with 32,768
+or more; 6.1 ms with row-major codes.
 """
 
-_GATHER_BELOW = 0.25  # share of allowed rows under which they are copied out and scanned alone
-_QUERY_BYTES = 32 << 20  # bound on what is held for the queries that run together
+_GATHER_BELOW = 0.25  # fraction of allowed rows below which they are copied before the scan
+_QUERY_BYTES = 32 << 20  # memory limit for queries that are processed together
 
 
 class NumpyEngine:
-    """Exclusive or, count the bits, keep the best: blocks of rows, one word column at a time.
+    """XOR and popcount over blocks of rows, one column of words at a time.
 
-    Fast when the words of one column lie together (``code_words`` is the transpose of a
-    C-ordered (w, m) array), about three times slower row by row. Needs no other package.
+    Fast if the words of a column are contiguous (``code_words`` is the transpose of a C-ordered
+    (w, m) array), about three times slower for row-major codes. Requires only NumPy.
     """
 
     @property
@@ -45,7 +45,7 @@ class NumpyEngine:
         nq = len(query_words)
         rows = np.full((nq, k), PADDING_ROW, dtype=np.int64)
         distances = np.full((nq, k), -1, dtype=np.int32)
-        # each query holds at most 2 * k candidates of 8 + 2 bytes while it runs
+        # each query needs at most 2 * k candidates of 8 + 2 bytes
         step = max(1, _QUERY_BYTES // (24 * k))
         for start in range(0, nq, step):
             best = _scan(query_words[start : start + step], blocks, k, mask)
@@ -76,7 +76,7 @@ def _scan(queries: Words, blocks: list[Words], k: int, mask: Mask | None) -> lis
 
 
 def _pieces(blocks: list[Words]) -> Iterator[tuple[int, Words]]:
-    """Pieces of at most BLOCK_ROWS rows, with the number of their first row."""
+    """Split into blocks of at most BLOCK_ROWS rows, with the number of the first row."""
     first = 0
     for block in blocks:
         for start in range(0, len(block), BLOCK_ROWS):
@@ -85,9 +85,9 @@ def _pieces(blocks: list[Words]) -> Iterator[tuple[int, Words]]:
 
 
 def _distances(queries: Words, block: Words) -> Iterator[tuple[int, Array]]:
-    """Hamming distances (a few queries, m), with the number of the first query.
+    """Hamming distances of groups of queries (nq, m), with the number of the first query.
 
-    The yielded array is used again for the next ones.
+    The yielded array is reused.
     """
     m, words = block.shape
     group = min(len(queries), max(1, BLOCK_ROWS // max(1, m)))

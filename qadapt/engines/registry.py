@@ -1,4 +1,4 @@
-"""Engines by name."""
+"""Registry of scan engines."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from qadapt.errors import SpecError
 
 DEFAULT_ENGINE = "numpy"
 
-# name -> what makes it; making one is where an optional package would be imported
+# name -> factory; a factory may import an optional package
 _ENGINES: dict[str, Callable[[], Engine]] = {"numpy": NumpyEngine}
 
 
 def engine_names() -> list[str]:
-    """The names that :func:`get_engine` knows."""
+    """Names of all engines."""
     return sorted(_ENGINES)
 
 
 def get_engine(name: str | None = None) -> Engine:
-    """The engine of that name.
+    """Get an engine by name.
 
     Args:
         name: one of :func:`engine_names`; None is the default, ``numpy``.
 
     Raises:
-        SpecError: no such engine; the message lists those there are.
+        SpecError: the engine does not exist; the message lists all engines.
     """
     wanted = DEFAULT_ENGINE if name is None else name
     make = _ENGINES.get(wanted)

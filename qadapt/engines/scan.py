@@ -1,4 +1,4 @@
-"""The best rows by a real-valued score, in one pass over blocks of codes."""
+"""Best rows by score in one pass over blocks of codes."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ def score_topk(
     k: int,
     mask: Mask | None = None,
 ) -> tuple[Rows, npt.NDArray[np.float32]]:
-    """The ``k`` rows of highest score for each query.
+    """Find the ``k`` rows with the highest scores for each query.
 
     Args:
-        score: gives scores float32 (nq, m) for a block of codes (m, ...), higher is better.
-        blocks: the codes in row order. Their size bounds the memory: ``score`` sees one at a
-            time.
+        score: returns scores float32 (nq, m) of a block of codes (m, ...); higher is better.
+        blocks: codes in row order; one block at a time is scored, so their size limits memory.
         queries: number of queries, nq.
-        k: how many rows, at least 1.
-        mask: bool (all rows,), True where a row may be found. None allows all.
+        k: number of rows, at least 1.
+        mask: bool (all rows,), rows that may be returned; None for all.
 
     Returns:
-        rows: int64 (nq, k), best first, equal scores in row order; -1 where there are fewer.
-        scores: float32 (nq, k); NaN in the same places.
+        rows: int64 (nq, k), best first, equal scores in row order; padded with -1.
+        scores: float32 (nq, k); padded with NaN.
     """
     best = [Best(k, score_select) for _ in range(queries)]
     first = 0

@@ -1,7 +1,6 @@
-"""Picking the best few of many values, the same way every time.
+"""Deterministic top-k selection.
 
-Equal values keep their order (the earlier one wins), also at the cut. That is what a stable
-sort would give; both functions below get there without sorting everything.
+Among equal values the earlier one is selected, as with a stable sort, without sorting all values.
 """
 
 from __future__ import annotations
@@ -15,26 +14,26 @@ from qadapt.engines.base import Array, Rows
 
 
 class Select(Protocol):
-    """Positions of the ``k`` smallest keys, ascending by position, first ones on a tie."""
+    """Selects the positions of the ``k`` smallest keys, ascending; first ones on a tie."""
 
     def __call__(self, keys: Array, k: int) -> npt.NDArray[np.intp]:
-        """Pick from ``keys`` (m,)."""
+        """Select from ``keys`` (m,)."""
         ...
 
 
 def counting_select(keys: Array, k: int) -> npt.NDArray[np.intp]:
-    """Where the ``k`` smallest of some small whole numbers are.
+    """Positions of the ``k`` smallest of small integers.
 
-    A counting sort's first half: count how often each value occurs, walk up until ``k`` values
-    are reached, and take everything up to there. Meant for Hamming distances, which cannot
-    exceed the number of dimensions; partitioning them costs about four times as much.
+    The first half of a counting sort: count each value, and find the value at which ``k`` is
+    reached. For Hamming distances, which are at most the number of dimensions, it is about four
+    times faster than partitioning.
 
     Args:
-        keys: (m,) whole numbers, 0 or more.
-        k: how many.
+        keys: (m,) nonnegative integers.
+        k: number of positions.
 
-    Returns:
-        min(k, m) positions, ascending. Among equal keys at the cut the first ones are taken.
+        Returns:
+            min(k, m) positions, ascending. Among equal keys at the cut the first ones are taken.
     """
     if k >= len(keys):
         return np.arange(len(keys), dtype=np.intp)
@@ -45,14 +44,14 @@ def counting_select(keys: Array, k: int) -> npt.NDArray[np.intp]:
 
 
 def score_select(keys: Array, k: int) -> npt.NDArray[np.intp]:
-    """Where the ``k`` smallest of some real numbers are.
+    """Positions of the ``k`` smallest of real numbers.
 
     Args:
-        keys: (m,) floats. NaN is never picked.
+        keys: (m,) floats. NaN is never selected.
         k: how many.
 
     Returns:
-        Positions, ascending; fewer than ``k`` when there are fewer numbers. Among equal keys
+        Positions, ascending; fewer than ``k`` if there are fewer numbers. Among equal keys
         at the cut the first ones are taken.
     """
     if k < 1:
@@ -66,17 +65,17 @@ def score_select(keys: Array, k: int) -> npt.NDArray[np.intp]:
 
 
 def _up_to(keys: Array, cut: float, k: int) -> npt.NDArray[np.intp]:
-    """Positions of all keys below ``cut`` and of the first equal ones, ``k`` in all."""
+    """Positions of all keys below ``cut`` and of the first equal ones, ``k`` in total."""
     below = np.flatnonzero(keys < cut)
     equal = np.flatnonzero(keys == cut)[: k - len(below)]
     return np.sort(np.concatenate([below, equal]))
 
 
 class Best:
-    """The ``k`` smallest keys of a stream of blocks, for one query.
+    """The ``k`` smallest keys in a stream of blocks, for one query.
 
-    Rows must be offered in ascending order. Once ``k`` are held, only keys strictly below the
-    worst one held can enter, so later blocks cost one comparison per row.
+    Rows must be added in ascending order. Once there are ``k``, only keys below the largest one can
+    enter, so later blocks cost one comparison per row.
     """
 
     def __init__(self, k: int, select: Select) -> None:
@@ -87,10 +86,10 @@ class Best:
         self._worst: float | None = None
 
     def offer(self, keys: Array, first_row: int, rows: npt.NDArray[np.intp] | None = None) -> None:
-        """Show the next keys.
+        """Add the next keys.
 
         Args:
-            keys: (m,) smaller is better.
+            keys: (m,), smaller is better.
             first_row: number of the row at position 0.
             rows: (m,) row numbers relative to ``first_row``, ascending; None is 0..m-1.
         """
@@ -112,7 +111,7 @@ class Best:
             self._worst = new_keys.max()
 
     def ranked(self) -> tuple[Rows, Array]:
-        """Rows and keys held, smallest key first, equal keys in row order."""
+        """Selected rows and keys, smallest key first, equal keys in row order."""
         if self._keys is None:
             return self._rows, np.empty(0)
         order = np.argsort(self._keys, kind="stable")

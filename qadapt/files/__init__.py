@@ -1,4 +1,4 @@
-"""Files in and out: Parquet, .npy and .fvecs, in pages, whole or not at all."""
+"""Import and export of Parquet, .npy and .fvecs files, page by page and atomically."""
 
 from __future__ import annotations
 

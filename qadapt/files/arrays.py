@@ -1,7 +1,7 @@
-"""``.npy`` and ``.fvecs``: the floats of one vector, and nothing else.
+"""Import and export of ``.npy`` and ``.fvecs`` files, which contain one vector per row.
 
-Ids and payloads have no place in them: ids go beside, one JSON value a line, in ``FILE.ids``.
-Without that file, ids are the numbers of the rows.
+Ids are stored in ``FILE.ids``, one JSON value per line; without that file, ids are row numbers.
+Payloads are not stored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def ids_of(path: Path) -> Path:
-    """Where the ids of a file lie."""
+    """Path of the ids of a file."""
     return path.with_name(path.name + ".ids")
 
 
@@ -54,8 +54,8 @@ class Writer:
         self._ids.close()
         if kind is None and not self._fvecs and self._seen != self._rows:
             raise InputError(
-                f"{self._rows:,} rows were counted and {self._seen:,} read",
-                hint="the collection is written to: export it as Parquet, or stop the writers",
+                f"{self._rows:,} rows were counted, but {self._seen:,} were read",
+                hint="rows were written during the export: export to Parquet, or stop the writers",
             )
 
     def write(self, keys: Sequence[Id], rows: Floats) -> None:
@@ -97,10 +97,10 @@ def _fvecs(path: Path) -> Floats:
     raw = np.memmap(path, dtype="<i4", mode="r")
     dim = int(raw[0]) if len(raw) else 0
     if dim < 1 or len(raw) % (dim + 1):
-        raise InputError(f"{path} is no .fvecs file: {len(raw) * 4:,} bytes in rows of {dim}")
+        raise InputError(f"{path} is not a .fvecs file: {len(raw) * 4:,} bytes with rows of {dim}")
     table = raw.reshape(-1, dim + 1)
     if not (table[:, 0] == dim).all():
-        raise InputError(f"{path} is no .fvecs file: its rows have several dimensions")
+        raise InputError(f"{path} is not a .fvecs file: its rows have different dimensions")
     return table[:, 1:].view("<f4")
 
 
@@ -116,7 +116,7 @@ class Arrays:
         self._rows = open_rows(path)
         self.rows = len(self._rows)
         if not self._rows.shape[1]:
-            raise InputError(f"{path} has vectors of no dimensions: {self._rows.shape}")
+            raise InputError(f"{path} has vectors without dimensions: {self._rows.shape}")
         self.head = Head(path.stem, {"": Vector(int(self._rows.shape[1]))}, "json")
         self._beside = ids_of(path)
 
@@ -161,7 +161,7 @@ class Arrays:
             line = lines.readline()
             if not line:
                 raise InputError(
-                    f"{self._beside} has {row:,} ids, and {self.path.name} has {self.rows:,} rows",
+                    f"{self._beside} has {row:,} ids, but {self.path.name} has {self.rows:,} rows",
                     hint="delete it to number the rows",
                 )
             try:
@@ -169,7 +169,9 @@ class Arrays:
             except (ValueError, RecursionError):
                 key = None
             if type(key) is not int and type(key) is not str:
-                row_errors.add(f"no id (a JSON number or text) in {self._beside.name}", [row])
+                row_errors.add(
+                    f"invalid id (not a JSON number or string) in {self._beside.name}", [row]
+                )
                 key = row
             found.append(key)
         return found

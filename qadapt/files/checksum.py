@@ -1,4 +1,4 @@
-"""A checksum over a whole Parquet file, in the file itself.
+"""Checksum of a complete Parquet file, stored in the file.
 
 Checksums of pages do not cover the headers of pages, nor the footer with the schema and the
 metadata. So qadapt puts one more between the last page and the footer, where no reader looks: 8
@@ -53,7 +53,7 @@ def check(path: Path) -> None:
         footer = file.read(end - start)
         if _digest(file, start - _SIZE, footer) != head[len(MARK) :]:
             raise IntegrityError(
-                f"{path} is damaged: its content and its checksum differ",
+                f"{path} is damaged: the checksum of its content differs",
                 hint="export the collection again, or restore the file from a backup",
             )
 

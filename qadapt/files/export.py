@@ -1,4 +1,4 @@
-"""A collection into a file: in pages, under another name until it is whole."""
+"""Export of a collection to a file, which appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def export_file(
     """
     file = Path(path)
     if file.suffix not in FORMATS:
-        raise SpecError.unknown("ending of a file", file.suffix or str(file), FORMATS)
+        raise SpecError.unknown("file type", file.suffix or str(file), FORMATS)
     refuse_pairs(
         (vector is not None and file.suffix == ".parquet", "vector (--vector)",
-         "with a .parquet file", "all vectors go into it"),
+         "with a .parquet file", "it contains all vectors"),
     )  # fmt: skip
     if file.exists() and not overwrite:
-        raise InputError(f"{file} is there already", hint="choose another name, or --overwrite")
+        raise InputError(f"{file} already exists", hint="choose another name, or use --overwrite")
     with open_endpoint(source) as end:
         end.ensure_loaded()
         info = collection_info.info(end.store, end.name)
@@ -93,7 +93,7 @@ def export_file(
 
 
 def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:
-    """Refuse tenants or partitions that have the same ids: a file keeps an id once.
+    """Refuse tenants or partitions that have the same ids: ids must be unique in a file.
 
     Raises:
         InputError
@@ -110,8 +110,8 @@ def _refuse_repeated(end: Endpoint, progress: OnProgress) -> None:
         if ids.duplicates():
             raise InputError(
                 f"several {end.store.traits.partition_kind} of {end.name!r} have the same ids, and "
-                "a file keeps an id once",
-                hint=f"export them one by one: '#{end.name}%40NAME'",
+                "ids must be unique in a file",
+                hint=f"export them separately: '#{end.name}%40NAME'",
             )
 
 

@@ -122,7 +122,7 @@ def plan_extras(
         loss = LOSSES[extras[name].kind]
         if why is not None and loss not in allow:
             raise UnsupportedError(
-                f"the target cannot have the vector {name!r} of the file: {why}",
-                hint=f"to leave it out: --allow {loss}",
+                f"the target does not support the vector {name!r} of the file: {why}",
+                hint=f"omit it with --allow {loss}",
             )
     return CollectionSchema({name: wanted[name] for name, why in left.items() if why is None})

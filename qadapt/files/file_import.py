@@ -1,7 +1,7 @@
-"""A file into a collection: created as the file says where it is not there, codes built last.
+"""Import of a file into a new or existing collection.
 
-The file is read twice: all of it is looked at before anything is written (``survey``), and then it
-is written. An import that fails removes the collection that it made.
+The file is read twice: it is checked completely before anything is written (``survey``), and then
+written. An import that fails removes the collection that it created.
 """
 
 from __future__ import annotations
@@ -131,14 +131,16 @@ def import_file(
     """
     file = Path(path)
     if file.suffix not in FORMATS:
-        raise SpecError.unknown("ending of a file", file.suffix or str(file), FORMATS)
+        raise SpecError.unknown("file type", file.suffix or str(file), FORMATS)
     if file.is_dir():
         raise InputError(
             f"{file} is a folder",
-            hint="import the files in it one by one, all but the first with --add",
+            hint="import its files separately, all but the first with --add",
         )
     if not file.is_file():
-        raise InputError(f"no file {str(file)!r}", hint="look at the name and the folder")
+        raise InputError(
+            f"the file {str(file)!r} does not exist", hint="check the name and the folder"
+        )
     for name in allow:
         if name not in LOSSES:
             raise SpecError.unknown("loss to allow", name, LOSSES)
@@ -170,7 +172,7 @@ def _refuse_columns(file: Path, asked: ColumnChoice) -> None:
         (asked.number_rows and other, "number_rows (--number-rows)", f"with a {file.suffix} file",
          "its rows are numbered where there is no FILE.ids"),
         (asked.number_rows and asked.id is not None, "number_rows (--number-rows)",
-         "with id (--id)", "both say what the ids are"),
+         "with id (--id)", "both determine the ids"),
     )  # fmt: skip
 
 
@@ -184,7 +186,7 @@ def _with_metric(head: Head, metric: Metric | str | None) -> Head:
 
 
 def _state(file: Path) -> tuple[int, int]:
-    """What tells that a file was changed."""
+    """Signature that detects changes of a file."""
     found = file.stat()
     return found.st_size, found.st_mtime_ns
 
@@ -212,8 +214,8 @@ class _Import:
         created = not end.exists
         if not created and not self.add:
             raise AlreadyExistsError(
-                f"there is a collection {end.name!r} at {end.store.address.identity} already",
-                hint="choose another name behind '#', or write to it: --add",
+                f"the collection {end.name!r} already exists in {end.store.address.identity}",
+                hint="choose another name after '#', or add rows to it with --add",
             )
         made = {name: _made(end, name, each) for name, each in head.vectors.items()}
         collection_schema = extra_vectors.plan_extras(
@@ -232,8 +234,8 @@ class _Import:
             self._write(codec)
             if _state(self.source.path) != state:
                 raise IntegrityError(
-                    f"{self.source.path} was changed while it was imported",
-                    hint="import it again when nobody writes to it",
+                    f"{self.source.path} was modified during the import",
+                    hint="import it again when no process writes to it",
                 )
             return self._coded(codec, created=created)
 
@@ -268,7 +270,7 @@ class _Import:
             return f"nothing was written to {name}"
         return (
             f"{self.rows:,} of {self.source.rows:,} rows of the file were written to {name} (from "
-            "row 0 on); the same command again writes all of them, by their ids"
+            "row 0); repeat the command to write all rows"
         )
 
     def _write(self, codec: RowCodec) -> None:
@@ -290,11 +292,11 @@ class _Import:
         numbers = {key: self.rows + at for at, key in enumerate(page.ids) if key in refused}
         key = next(iter(numbers))
         self.rows += len(page) - len(refused)
-        more = f" (and {len(refused) - 1:,} more of this page)" if len(refused) > 1 else ""
+        more = f" (and {len(refused) - 1:,} more in this page)" if len(refused) > 1 else ""
         return InputError(
-            f"row {numbers[key]} of {self.source.path}, id {key!r}, cannot be held by the target: "
+            f"row {numbers[key]} of {self.source.path}, id {key!r}, is invalid for the target: "
             f"{refused[key]}{more}",
-            hint="repair that row in the file, or leave it out (rows are counted from 0)",
+            hint="fix or remove the row (rows are numbered from 0)",
         )
 
     def _coded(self, codec: RowCodec, *, created: bool) -> Imported:
@@ -336,14 +338,14 @@ def _taken_back(end: Endpoint) -> str:
         unfinished_imports.remove(end)
     except QadaptError as error:
         return (
-            f"{end.name!r} was not there before, and could not be removed ({error.message}); the "
+            f"the new collection {end.name!r} could not be removed ({error.message}); the "
             "next import to that name removes it"
         )
-    return f"{end.name!r} was not there before, and was removed"
+    return f"the new collection {end.name!r} was removed"
 
 
 def _folder(end: Endpoint) -> Path | None:
-    """The folder of a store on this machine that is not there yet, and comes with a collection."""
+    """New folder of a local database, which is created together with the collection."""
     address = end.store.address
     if address.transport is not None or address.location == ":memory:" or address.path.exists():
         return None
@@ -373,7 +375,7 @@ def _refuse_metric(asked: Metric | str | None, info: CollectionInfo) -> None:
         label = f"vector {name!r}" if name else "the collection"
         refuse_pairs(
             (each.metric is not Metric.of(asked), f"metric={asked} (--metric)", "with add (--add)",
-             f"{label} has {each.metric} already"),
+             f"the metric of {label} is {each.metric}"),
         )  # fmt: skip
 
 

@@ -31,9 +31,9 @@ def check_id_type(arrow: Any, kind: Any, label: str) -> None:
     fits = types.is_integer(kind) or types.is_decimal(kind) or types.is_null(kind)
     if not fits and not is_text(arrow, kind) and not is_binary(arrow, kind):
         raise InputError(
-            f"column {label!r} is of the type {kind} and cannot be ids, which are whole numbers, "
+            f"column {label!r} of the type {kind} cannot contain ids, which are whole numbers, "
             "text, or 16 bytes of a UUID",
-            hint="name another column (--id COLUMN), or cast this one",
+            hint="use another column (--id COLUMN), or cast this one",
         )
 
 
@@ -74,14 +74,16 @@ def _of_bytes(array: Any, label: str, rows: Rows, row_errors: RowErrors) -> list
     found = array.to_pylist()
     wrong = [at for at, each in enumerate(found) if each is not None and len(each) != 16]
     if wrong:
-        row_errors.add(f"bytes that are no UUID (16 bytes) in the id column {label!r}", rows[wrong])
+        row_errors.add(
+            f"bytes that are not a UUID (16 bytes) in the id column {label!r}", rows[wrong]
+        )
         return [None] * len(found)
     return uuids(array)
 
 
 def _of_decimals(listed: list[Any], label: str, rows: Rows, row_errors: RowErrors) -> list[Any]:
     wrong = [at for at, each in enumerate(listed) if each is not None and each != int(each)]
-    row_errors.add(f"numbers that are not whole in the id column {label!r}", rows[wrong])
+    row_errors.add(f"fractional numbers in the id column {label!r}", rows[wrong])
     return [None if each is None else int(each) for each in listed]
 
 
@@ -93,7 +95,7 @@ def _of_json(listed: list[Any], label: str, rows: Rows, row_errors: RowErrors) -
         except ValueError:
             key = None
         if type(key) is not int and type(key) is not str:
-            row_errors.add(f"no id in the id column {label!r}", [row])
+            row_errors.add(f"invalid id in the id column {label!r}", [row])
             key = None
         made.append(key)
     return made

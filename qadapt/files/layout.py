@@ -89,7 +89,7 @@ def layout_of(
     names = list(schema.names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"{path} has several columns of one name: {', '.join(twice)}")
+        raise InputError(f"{path} has duplicate column names: {', '.join(twice)}")
     index = _index_columns(schema)
     key = _id_column(path, schema, asked, index)
     if key is not None:
@@ -153,7 +153,7 @@ def _id_column(path: Path, schema: Any, asked: ColumnChoice, index: Sequence[str
         return index[0]
     raise InputError(
         f"{path} has no column {ID!r}; its columns are {', '.join(schema.names) or 'none'}",
-        hint="name the column of ids: --id COLUMN; or use the row numbers: --number-rows",
+        hint="use --id COLUMN to name the column of ids, or --number-rows to use row numbers",
     )
 
 
@@ -165,15 +165,15 @@ def _chosen(arrow: Any, path: Path, schema: Any, given: VectorColumns) -> dict[s
     if not isinstance(listed, Mapping):
         listed = dict([_pair(each, schema.names) for each in listed])
     if not listed:
-        raise InputError("there is no column of vectors in `vectors`", hint="name at least one")
+        raise InputError("`vectors` is empty", hint="name at least one")
     for column in listed.values():
         if column not in schema.names:
             raise SpecError.unknown("column", column, schema.names, where=str(path))
         if id_and_vector_columns.numbers_of(arrow, schema.field(column).type) is None:
             raise InputError(
-                f"column {column!r} of {path} is of the type {schema.field(column).type} and "
+                f"column {column!r} of {path} has the type {schema.field(column).type} and "
                 "cannot be vectors, which are lists of numbers",
-                hint="name a column of lists of numbers: --vectors COLUMN",
+                hint="use --vectors COLUMN to name a column of lists of numbers",
             )
     return dict(listed)
 
@@ -205,13 +205,13 @@ def _guessed(arrow: Any, path: Path, schema: Any, free: Sequence[str]) -> dict[s
         raise InputError(
             f"{path} has no column of vectors (lists of floats); its columns are "
             f"{', '.join(f'{each.name} ({each.type})' for each in schema) or 'none'}",
-            hint="name a column of lists of numbers: --vectors COLUMN",
+            hint="use --vectors COLUMN to name a column of lists of numbers",
         )
     if len(found) > 1 and not named and not fixed:
         raise InputError(
             f"{path} has several columns of lists of floats: {', '.join(found)}",
-            hint=f"say which are vectors: --vectors {found[0]} (may be repeated); the others "
-            "become entries of the payload",
+            hint=f"name the vectors with --vectors {found[0]} (can be repeated); the others "
+            "become payload fields",
         )
     return {vector_name(name): name for name in found}
 
@@ -249,9 +249,9 @@ def _entries(
         entry = column.removeprefix(_ENTRY)
         if entry in found:
             raise InputError(
-                f"{path} has two columns for the entry {entry!r} of the payload: "
+                f"{path} has two columns for the payload field {entry!r}: "
                 f"{found[entry]!r} and {column!r}",
-                hint="rename or drop one of them",
+                hint="rename or remove one of them",
             )
         found[entry] = column
     return found

@@ -128,7 +128,7 @@ class Parquet:
         if not dim:
             raise InputError(
                 f"column {column!r} of {self.path} has no numbers, so its dimension is unknown",
-                hint="write at least one row with a vector, or lists of a fixed size",
+                hint="add at least one row with a vector, or use fixed-size lists",
             )
         return dim
 
@@ -147,7 +147,7 @@ class Parquet:
                 start += len(part)
                 yield self._batch(part, rows, row_errors, seen)
         if start != self.rows:
-            raise IntegrityError(f"{self.path} tells of {self.rows:,} rows and has {start:,}")
+            raise IntegrityError(f"{self.path} declares {self.rows:,} rows, but has {start:,}")
 
     def keys(self, page: int) -> Iterator[list[Id]]:
         """The ids alone, in pages."""
@@ -199,9 +199,7 @@ class Parquet:
                 if value is None:
                     continue
                 if entry in payload:
-                    row_errors.add(
-                        f"the entry {entry!r} both in 'payload' and in {column!r}", [row]
-                    )
+                    row_errors.add(f"the field {entry!r} in both 'payload' and {column!r}", [row])
                 payload[entry] = value
         return found
 
@@ -218,7 +216,7 @@ class Parquet:
         for row, text in zip(rows.tolist(), array.to_pylist(), strict=True):
             payload = _object(text) if text else {}
             if payload is None:
-                row_errors.add(f"no JSON object in column {column!r}", [row])
+                row_errors.add(f"not a JSON object in column {column!r}", [row])
             found.append(payload or {})
         return found
 
@@ -255,7 +253,7 @@ class Parquet:
         except (OSError, ValueError, self._arrow.ArrowException) as error:
             raise InputError(
                 f"cannot read {self.path} as Parquet: {error}",
-                hint="it is damaged, or no Parquet file; nothing was written",
+                hint="it is damaged, or not a Parquet file; nothing was written",
             ) from error
 
 

@@ -55,8 +55,8 @@ def entries(arrow: Any, array: Any, label: str, rows: Rows, row_errors: RowError
     if is_list(arrow, kind):
         return _lists(arrow, array, label, rows, row_errors)
     raise InputError(
-        f"column {label!r} is of the type {kind}, which has no form in a payload",
-        hint="drop the column from the file, or cast it to text",
+        f"column {label!r} is of the type {kind}, which is not supported in payloads",
+        hint="remove the column from the file, or cast it to text",
     )
 
 
@@ -148,7 +148,7 @@ def _lists(arrow: Any, array: Any, label: str, rows: Rows, row_errors: RowErrors
 def _structs(arrow: Any, array: Any, label: str, rows: Rows, row_errors: RowErrors) -> list[Any]:
     names = [field.name for field in array.type]
     if len(set(names)) != len(names):
-        raise InputError(f"column {label!r} has two fields of one name: {', '.join(names)}")
+        raise InputError(f"column {label!r} has duplicate fields: {', '.join(names)}")
     columns = [
         entries(arrow, child, f"{label}.{name}", rows, row_errors)
         for name, child in zip(names, array.flatten(), strict=True)
@@ -174,7 +174,7 @@ def _maps(arrow: Any, array: Any, label: str, rows: Rows, row_errors: RowErrors)
             continue
         one = {pair["key"]: pair["value"] for pair in listed}
         if len(one) != len(listed):
-            row_errors.add(f"a key that occurs twice in column {label!r}", [row])
+            row_errors.add(f"a duplicate key in column {label!r}", [row])
         made.append(one)
     return made
 

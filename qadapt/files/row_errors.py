@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a file: collected over the whole file, then refused at once."""
+"""Collected errors of the rows of a file, which are raised together."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class RowErrors:
         reported = [f"{what}: {self._named(what)}" for what in self._rows]
         raise InputError(
             f"{path} cannot be imported: {'; '.join(reported)}",
-            hint="rows are counted from 0; repair or drop them in the file. Nothing was written",
+            hint="fix or remove these rows in the file (numbered from 0); nothing was written",
         )
 
     def _named(self, what: str) -> str:
         rows, total = self._rows[what], self._totals[what]
-        more = f", ... ({total:,} in all)" if total > len(rows) else ""
+        more = f", ... ({total:,} in total)" if total > len(rows) else ""
         return f"{'row' if total == 1 else 'rows'} {', '.join(map(str, rows))}{more}"

@@ -1,4 +1,4 @@
-"""The first pass over a file: everything is read and looked at before anything is written."""
+"""First pass over a file: all rows are checked before anything is written."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Zeros:
                 label = f"vector {name!r}" if name else "the vector"
                 row_errors = self._faults.setdefault(name, RowErrors())
                 row_errors.add(
-                    f"zero under the metric cosine in {label}", np.flatnonzero(zero) + start
+                    f"zero vectors under cosine in {label}", np.flatnonzero(zero) + start
                 )
 
     def refuse(self, path: Path, vectors: Mapping[str, Vector]) -> None:
@@ -99,7 +99,7 @@ def _name_twice(source: Source, twice: set[int], row_errors: RowErrors) -> None:
         start += len(keys)
     wrong = {key: found for key, found in rows.items() if len(found) > 1}
     for key, found in list(wrong.items())[:3]:
-        row_errors.add(f"the id {key!r} more than once", found)
+        row_errors.add(f"duplicate id {key!r}", found)
     if len(wrong) > 3:
         others = sorted(row for found in list(wrong.values())[3:] for row in found)
-        row_errors.add(f"{len(wrong) - 3:,} more ids more than once", others)
+        row_errors.add(f"{len(wrong) - 3:,} more duplicate ids", others)

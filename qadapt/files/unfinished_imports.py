@@ -1,9 +1,8 @@
-"""A collection that an import made and did not finish, because its process was killed.
+"""Cleanup of collections of imports that were killed.
 
-Before the collection is created, a file in the state folder says so; it goes when the import is
-done, or when it failed and the collection was removed. So the next import to that name knows what
-it finds. It removes it when nothing but rows of its own file are in it, and leaves it alone
-otherwise: somebody else may have made another collection of that name meanwhile.
+Before a collection is created, a file in the state folder records it; it is deleted when the import
+has finished or was rolled back. The next import to that name removes an unfinished collection if it
+contains only rows of the same file; otherwise the collection may belong to another client.
 """
 
 from __future__ import annotations
@@ -70,10 +69,10 @@ def sweep(end: Endpoint, source: Source) -> None:
     reported = json.loads(note.read_text(encoding="utf-8"))
     if not _only_of(end, source):
         raise AlreadyExistsError(
-            f"an import of {reported.get('file')} to {end.name!r} was cut off, and what "
-            "is there has "
+            f"an import of {reported.get('file')} to {end.name!r} was interrupted, and the "
+            "collection has "
             f"rows that are not in {source.path}",
-            hint="choose another name behind '#', write to it (--add), or drop it first",
+            hint="choose another name after '#', add rows to it with --add, or drop it first",
         )
     remove(end)
 

@@ -1,4 +1,4 @@
-"""A searchable folder of codes: sign bits in memory, int8 on disk, the query as floats.
+"""Code index: sign bits in memory, int8 codes on disk, float32 queries.
 
 from qadapt.index import CodeIndex
 

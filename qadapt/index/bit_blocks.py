@@ -1,4 +1,4 @@
-"""Sign bits in memory, in blocks that never move."""
+"""Sign bits in memory, in blocks that are never moved."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Words = npt.NDArray[np.uint64]
 class BitBlocks:
     """Packed sign bits as uint64 words, BLOCK_ROWS rows to a block.
 
-    Appending fills the last block and starts a new one when it is full, so no row is ever
-    copied again.
+    Appending fills the last block and starts a new one when it is full, so that rows are never
+    copied.
 
     Args:
-        dim: bits of a row.
-        columns: True keeps the words of one column together (fast for Hamming scans), False the
-            words of one row (fast where rows are read as bytes).
+        dim: bits per row.
+        columns: True stores the words of a column together (fast for Hamming scans), False those of
+            a row (fast to read rows as bytes).
     """
 
     def __init__(self, dim: int, *, columns: bool) -> None:
@@ -38,11 +38,11 @@ class BitBlocks:
 
     @property
     def nbytes(self) -> int:
-        """Bytes taken by the rows that are filled."""
+        """Size of the rows in bytes."""
         return self._count * self._words * 8
 
     def append(self, packed: Bytes) -> None:
-        """Add rows uint8 (n, ceil(dim / 8))."""
+        """Append rows, uint8 (n, ceil(dim / 8))."""
         done = 0
         while done < len(packed):
             at = self._count % BLOCK_ROWS
@@ -59,20 +59,20 @@ class BitBlocks:
         return np.empty((BLOCK_ROWS, self._words), dtype=np.uint64)
 
     def blocks(self) -> list[Words]:
-        """Views uint64 (m, words) of all rows, in order."""
+        """All rows in order, as views uint64 (m, words)."""
         return [
             block[: min(BLOCK_ROWS, self._count - i * BLOCK_ROWS)]
             for i, block in enumerate(self._blocks)
         ]
 
     def as_bytes(self, rows: int, *, first: int = 0) -> Iterator[Bytes]:
-        """Rows from ``first`` on as uint8 (at most ``rows``, ceil(dim / 8)), in order."""
+        """Iterate over rows from ``first``, as uint8 (up to ``rows``, ceil(dim / 8))."""
         for number, block in enumerate(self.blocks()):
             for start in range(max(0, first - number * BLOCK_ROWS), len(block), rows):
                 yield self._to_bytes(block[start : start + rows])
 
     def cut(self, rows: int) -> None:
-        """Forget all rows from number ``rows`` on."""
+        """Remove all rows from number ``rows``."""
         self._count = min(self._count, rows)
         del self._blocks[-(-self._count // BLOCK_ROWS) :]
 
@@ -90,7 +90,7 @@ class BitBlocks:
         return np.ascontiguousarray(words).view(np.uint8)[:, : self._width]
 
     def compacted(self, live: npt.NDArray[np.bool_]) -> BitBlocks:
-        """A copy without the rows where ``live`` (len,) is False."""
+        """Copy of the rows for which ``live`` (len,) is True."""
         kept = BitBlocks(self._width * 8, columns=self._columns)
         first = 0
         for block in self.blocks():

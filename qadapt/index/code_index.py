@@ -1,4 +1,4 @@
-"""The index itself."""
+"""CodeIndex: a persistent, searchable index of codes."""
 
 from __future__ import annotations
 
@@ -28,26 +28,25 @@ _OPEN_TRIES = 5
 
 
 class CodeIndex:
-    """Sign bits in memory, int8 codes on disk, the query as floats.
+    """Sign bits in memory, int8 codes on disk, float32 queries.
 
-    A search compares sign bits with all rows, takes ``rescore * k`` candidates, and scores those
-    again by their int8 codes (or by original vectors that the caller fetches). The recipe is
-    that of https://huggingface.co/blog/embedding-quantization, after Yamada et al. 2021
-    (arXiv 2106.00882); the int8 steps are multiplied into the query, so that scores have the
-    metric's own unit.
+    A search compares the sign bits of all rows, takes ``rescore * k`` candidates, and rescores
+    them with their int8 codes (or with original vectors that the caller fetches), as in
+    https://huggingface.co/blog/embedding-quantization, after Yamada et al. 2021 (arXiv
+    2106.00882). The int8 steps are multiplied into the query, so that scores approximate those
+    of the metric.
 
-    Made by :meth:`create` or :meth:`open`. Changes live in memory (int8 codes in an unnamed file)
-    until :meth:`save`; leaving a ``with`` block without an error saves. One writer at a time; a
-    ``read_only`` reader sees what was saved when it opened. Not safe for use by several threads
-    while one of them changes it.
+    Use :meth:`create` or :meth:`open`. Changes are in memory (int8 codes in an unnamed file)
+    until :meth:`save`; a ``with`` block saves at the end unless an error is raised. There is one
+    writer at a time; a ``read_only`` reader has the state that was saved when it opened. Not
+    thread-safe while one thread makes changes.
 
-    Under cosine, vectors are normalised before encoding. Under dot and euclidean the first stage
-    sees directions only: sign bits know nothing of lengths, so where lengths differ much, ask
-    for more oversampling or use ``codes="int8"``; the second stage respects lengths.
+    Under cosine, vectors are normalized before encoding. Under dot and euclidean the first stage
+    ignores vector lengths, because sign bits contain only directions: if lengths vary a lot, use
+    more oversampling or ``codes="int8"``. The second stage takes lengths into account.
 
-    In a process forked while an index was open, searches work. An index that was open for writing
-    stays with the parent: in the child, changes raise a BusyError and ``close`` leaves the folder
-    alone.
+    In a forked process, searches work. An index that is open for writing belongs to the parent: in
+    the child, changes raise BusyError and ``close`` does not modify the folder.
     """
 
     def __init__(
@@ -73,25 +72,25 @@ class CodeIndex:
         rescore_codes: Literal["int8"] | None = "int8",
         calibration: Calibration | None = None,
     ) -> CodeIndex:
-        """A new, empty index.
+        """Create an empty index.
 
         Args:
-            folder: made if not there; must be empty.
-            dim: dimensions of the vectors, at least 1.
+            folder: created if it does not exist; must be empty.
+            dim: number of dimensions, at least 1.
             metric: ``cosine``, ``dot`` or ``euclidean``.
-            codes: what the first stage scans: ``binary`` sign bits in memory, or ``int8`` codes
-                on disk (then there are no bits, and the scan gives the scores; it multiplies
-                matrices, so equal codes may there differ in the last digit).
-            query_bits: bits of a query's dimension against sign bits. 1 is Hamming distance and
-                by far the fastest; more finds better candidates.
-            rescore_codes: ``int8`` keeps int8 codes for the second stage; None keeps none.
-            calibration: ranges of the int8 codes, of *normalised* vectors under cosine. None
-                takes them from the first vectors added, which must then be at least 100.
+            codes: codes of the first stage: ``binary`` sign bits in memory, or ``int8`` codes on
+                disk (then there are no bits, and the scan computes the scores; scores of equal
+                codes may differ in the last digit).
+            query_bits: bits per dimension of the query for scanning sign bits. 1 (Hamming
+                distance) is by far the fastest; more bits find better candidates.
+            rescore_codes: ``int8`` stores int8 codes for the second stage; None stores none.
+            calibration: ranges of the int8 codes, of *normalized* vectors under cosine. None
+                measures them on the first added vectors, of which there must be at least 100.
 
         Raises:
-            InputError: an option out of range.
-            AlreadyExistsError: the folder holds an index.
-            IntegrityError: the folder holds something else.
+            InputError: an option has an invalid value.
+            AlreadyExistsError: the folder contains an index.
+            IntegrityError: the folder contains other files.
             BusyError: another process is creating it.
         """
         settings = Settings.checked(dim, metric, codes, query_bits, rescore_codes)
@@ -119,17 +118,17 @@ class CodeIndex:
         verify: Literal["full", "size"] = "full",
         wait: float = 0,
     ) -> CodeIndex:
-        """An index that was saved.
+        """Open a saved index.
 
         Args:
-            folder: where it is.
-            read_only: take no lock and refuse changes.
-            verify: ``full`` compares all checksums (about a second per GB), ``size`` only the
-                lengths of the files.
-            wait: seconds to wait for another writer before the BusyError.
+            folder: folder of the index.
+            read_only: take no lock and reject changes.
+            verify: ``full`` verifies all checksums (about 1 second per GB), ``size`` only the
+                sizes of the files.
+            wait: seconds to wait for another writer before BusyError is raised.
 
         Raises:
-            IntegrityError: not an index, of a newer version, or damaged; says what to do.
+            IntegrityError: not an index, of a newer version, or damaged.
             BusyError: another process has it open for writing.
         """
         if verify not in ("full", "size"):
@@ -144,7 +143,7 @@ class CodeIndex:
                     loaded = persist.load(place, header, content=verify == "full")
                     break
                 except (IntegrityError, FileNotFoundError):
-                    # a writer may just have replaced the files that a reader was about to open
+                    # a writer may have replaced the files in the meantime
                     newer = read_header(place).generation != header.generation
                     if not newer or attempt == _OPEN_TRIES - 1:
                         raise
@@ -156,41 +155,41 @@ class CodeIndex:
             remove_unlisted(place, header)
         return cls(place, loaded, header, lock)
 
-    # -- what it is ------------------------------------------------------------------------
+    # -- properties ------------------------------------------------------------------------
 
     @property
     def folder(self) -> Path:
-        """Where it is."""
+        """Folder of the index."""
         return self._folder
 
     @property
     def settings(self) -> Settings:
-        """dim, metric, codes, query_bits, rescore_codes."""
+        """Settings: dim, metric, codes, query_bits, rescore_codes."""
         return self._open.settings
 
     @property
     def calibration(self) -> Calibration | None:
-        """Ranges of the int8 codes; None while there are none."""
+        """Ranges of the int8 codes; None if there are none yet."""
         return self._open.calibration
 
     @property
     def read_only(self) -> bool:
-        """Whether changes are refused."""
+        """Whether the index is read-only."""
         return self._lock is None
 
     @property
     def generation(self) -> int:
-        """A number that grows with each save that changed something."""
+        """Number that increases with each save with changes."""
         return self._header.generation
 
     @property
     def ids(self) -> list[Id]:
-        """All ids in row order: the order in which they were added (upserted ones go last)."""
+        """All ids in row order: the order of addition (upserted rows are last)."""
         return self._open.rows.ids()
 
     @property
     def nbytes(self) -> dict[str, int]:
-        """Bytes of codes in ``ram`` and of data files on ``disk``; ids in memory not counted."""
+        """Bytes of codes in ``ram`` and of data files on ``disk``, without ids in memory."""
         inside = self._open
         disk = sum(record.bytes for record in self._header.records)
         if inside.int8 is not None:
@@ -209,37 +208,36 @@ class CodeIndex:
         s = self.settings
         return f"<CodeIndex {self._folder}: {len(self)} x {s.dim}, {s.metric}, {s.codes}>"
 
-    # -- changing it -----------------------------------------------------------------------
+    # -- changes ---------------------------------------------------------------------------
 
     def add(self, ids: Any, X: Any) -> None:  # noqa: N803 - the usual name of a matrix
-        """Add vectors under new ids.
+        """Add vectors with new ids.
 
         Args:
             ids: n ids, int or str.
             X: float16, float32 or float64 (n, dim).
 
         Raises:
-            InputError: ids that are there already or occur twice (named), or another number of
-                ids than vectors.
-            DimensionError, NonFiniteError, ZeroVectorError: see their texts.
-            CalibrationError: no calibration yet and too few vectors to make one.
+            InputError: existing or duplicate ids, or different numbers of ids and vectors.
+            DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
+            CalibrationError: there is no calibration, and too few vectors to measure one.
         """
         inside = self._writable()
         names, vectors = inside.settings.batch(ids, X)
         there = [one for one in names if one in inside.rows]
         if there:
             raise InputError(
-                f"{len(there)} of {len(names)} ids are in the index already: {shown(there)}",
-                hint="upsert replaces them; nothing was added",
+                f"{len(there)} of {len(names)} ids already exist in the index: {shown(there)}",
+                hint="use upsert to replace them; nothing was added",
             )
         inside.append(self._folder, names, vectors)
         self._dirty = self._dirty or bool(names)
 
     def upsert(self, ids: Any, X: Any) -> None:  # noqa: N803
-        """Add vectors, replacing those whose ids are there. They become the last rows.
+        """Add vectors, replacing existing ids. They become the last rows.
 
         Raises:
-            As :meth:`add`, but for ids that are there.
+            The same errors as :meth:`add`, except for existing ids.
         """
         inside = self._writable()
         names, vectors = inside.settings.batch(ids, X)
@@ -247,10 +245,10 @@ class CodeIndex:
         self._dirty = self._dirty or bool(names)
 
     def delete(self, ids: Any) -> int:
-        """Remove ids; unknown ones are passed over.
+        """Delete ids; unknown ids are ignored.
 
         Returns:
-            How many were there.
+            Number of deleted rows.
         """
         removed = self._writable().rows.remove(clean_ids(ids))
         self._dirty = self._dirty or removed > 0
@@ -271,35 +269,33 @@ class CodeIndex:
         exclude: Iterable[Id] = (),
         engine: Engine | str | None = None,
     ) -> CodeHits:
-        """The ``k`` best rows of each query.
+        """Search the ``k`` best rows of each query.
 
         Args:
             Q: queries, floats (nq, dim) or (dim,).
-            k: how many, at least 1.
-            rescore: oversampling, at least 1: ``ceil(rescore * k)`` candidates are scored again.
-            source: what on. ``codes``: int8 codes, from disk. ``originals``: vectors from
-                ``fetch``; the only one with exact scores. ``bits``: the float query against sign
-                bits; needs nothing more, but has a ceiling (about 96 % of float) that no
-                oversampling lifts. ``off``: not at all. None takes ``originals`` if there is a
-                ``fetch``, else ``codes`` if kept, else ``bits``. An int8 index scores by its
-                codes at once, so ``codes`` and ``off`` are the same there.
-            fetch: called with a list of distinct ids (once for all queries that fit in 16 MB of
-                candidates); returns their vectors float (m, dim) in that order, NaN rows for
-                missing ones, or a mapping from id to vector.
-            mask: bool (len(index),) in the order of :attr:`ids`: True where a row may be found.
-            ids: ids that may be found; those that are not in the index are passed over. Not
-                together with ``mask``.
-            exclude: ids that must not be found, such as rows that the store has lost.
-            engine: who computes Hamming distances; a name or an :class:`qadapt.engines.Engine`.
+            k: number of results, at least 1.
+            rescore: oversampling, at least 1: ``ceil(rescore * k)`` candidates are rescored.
+            source: data for rescoring. ``codes``: int8 codes on disk. ``originals``: vectors from
+                ``fetch``; the only source of exact scores. ``bits``: float32 query and sign bits;
+                recall is limited to about 96 % of float32 with any oversampling. ``off``: no
+                rescoring. None uses ``originals`` with ``fetch``, else ``codes`` if stored, else
+                ``bits``. For an int8 index ``codes`` and ``off`` are the same.
+            fetch: function that takes a list of unique ids (once for all queries whose candidates
+                fit in 16 MB) and returns their vectors, float (m, dim) with NaN rows for missing
+                ids, or a mapping from id to vector.
+            mask: bool (len(index),) in the order of :attr:`ids`: rows that may be returned.
+            ids: ids that may be returned; unknown ids are ignored. Not together with ``mask``.
+            exclude: ids that must not be returned, such as rows that were deleted.
+            engine: engine for Hamming distances; a name or an :class:`qadapt.engines.Engine`.
 
         Returns:
             Ids and scores (nq, k). With ``off`` over Hamming distances h, scores are
             ``1 - 2 h / dim``. Equal scores are in row order.
 
         Raises:
-            InputError, DimensionError, NonFiniteError, ZeroVectorError: a query or option. Under
-                dot and euclidean a query whose squared norm overflows float32 is refused.
-            NotFoundError: ``fetch`` has no vector for some ids; names them.
+            InputError, DimensionError, NonFiniteError, ZeroVectorError: an invalid query or option.
+                Under dot and euclidean the squared norm of a query must not overflow float32.
+            NotFoundError: ``fetch`` returned no vector for some ids.
         """
         inside = self._open
         array = as_matrix(Q, inside.settings.dim, what="queries")
@@ -313,17 +309,17 @@ class CodeIndex:
         )  # fmt: skip
 
     def differing(self, ids: Any, X: Any) -> list[Id]:  # noqa: N803
-        """Ids whose codes here are not those of these vectors: changed, unknown, or unfit.
+        """Ids whose codes do not match these vectors: changed, unknown, or invalid vectors.
 
-        int8 codes may be one step apart, because a store may round or normalise otherwise.
+        int8 codes may differ by one step, because a database may round or normalize differently.
 
         Args:
             ids: n ids, int or str.
             X: float16, float32 or float64 (n, dim).
 
         Raises:
-            InputError: another number of ids than vectors.
-            DimensionError: another number of dimensions.
+            InputError: different numbers of ids and vectors.
+            DimensionError: wrong number of dimensions.
         """
         inside = self._open
         names = clean_ids(ids)
@@ -333,24 +329,25 @@ class CodeIndex:
         return inside.differing(names, vectors)
 
     def check(self, ids: Any, X: Any) -> None:  # noqa: N803
-        """Refuse what :meth:`upsert` would refuse; nothing is changed.
+        """Raise the errors of :meth:`upsert` without changing anything.
 
         Raises:
-            InputError, DimensionError, NonFiniteError, ZeroVectorError: as :meth:`upsert`.
+            InputError, DimensionError, NonFiniteError, ZeroVectorError: see :meth:`upsert`.
         """
         self._writable().settings.batch(ids, X)
 
-    # -- keeping it ------------------------------------------------------------------------
+    # -- persistence -----------------------------------------------------------------------
 
     def save(self) -> None:
-        """Make all changes durable, in one step; deleted rows are dropped from the files.
+        """Save all changes atomically; deleted rows are removed from the files.
 
-        When it returns, everything is on the disk. When the process dies before, the folder is
-        what it was. Added rows are written as they are; if rows were deleted (or after 16 saves)
-        all are written anew.
+        The changes are durable when it returns. If the process ends before, the folder is
+        unchanged. Only added rows are written; if rows were deleted (or after 16 saves), all rows
+        are rewritten.
 
         Raises:
-            OSError: the disk is full or gone. The folder is what it was, the changes still here.
+            OSError: the disk is full or unavailable. The folder is unchanged, and the changes are
+                still in memory.
         """
         inside = self._writable()
         if self._dirty:
@@ -358,19 +355,19 @@ class CodeIndex:
             self._dirty = False
 
     def verify(self) -> None:
-        """Read the saved files again and compare their checksums.
+        """Verify the checksums of the saved files.
 
         Raises:
-            IntegrityError: one is missing or damaged.
+            IntegrityError: a file is missing or damaged.
         """
-        self._open  # noqa: B018 - raises when closed
+        self._open  # noqa: B018 - raises if closed
         check_files(self._folder, self._header, content=True)
 
     def close(self) -> None:
-        """Let go of files and lock. Changes that were not saved are lost, with a warning."""
+        """Close files and release the lock. Unsaved changes are lost, with a warning."""
         if self._contents is None:
             return
-        if self._forked:  # files and lock are the parent's
+        if self._forked:  # files and lock belong to the parent process
             self._contents = None
             return
         if self._dirty:
@@ -400,13 +397,12 @@ class CodeIndex:
     def _writable(self) -> Contents:
         if self._lock is None:
             raise InputError(
-                f"{self._folder} was opened with read_only=True", hint="open it without"
+                f"{self._folder} was opened with read_only=True", hint="open it without read_only"
             )
         if self._forked:
             raise BusyError(
-                f"{self._folder} is open for writing in process {self._pid}, from which this one "
-                "was forked",
-                hint="write in that process, or close the index there before the fork",
+                f"{self._folder} is open for writing in the parent process {self._pid} was forked",
+                hint="write in that process, or close the index before the fork",
             )
         return self._open
 

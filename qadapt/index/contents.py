@@ -1,4 +1,4 @@
-"""What an open index holds in memory."""
+"""In-memory contents of an open index."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from qadapt.model.metric import Metric
 CODES = ("binary", "int8")
 
 MIN_CALIBRATION_ROWS = 100
-"""Fewer rows than this are not taken as a calibration sample unasked."""
+"""Minimum number of rows for automatic calibration."""
 
-_ROUNDING = 2.0**-20  # relative, of a vector that another program normalised in float32
+_ROUNDING = 2.0**-20  # relative error of a vector that was normalized in float32 elsewhere
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What an index was created with; see ``CodeIndex.create``."""
+    """Settings of an index; see ``CodeIndex.create``."""
 
     dim: int
     metric: Metric
@@ -42,13 +42,13 @@ class Settings:
     def checked(
         cls, dim: int, metric: str, codes: str, query_bits: int, rescore_codes: str | None
     ) -> Settings:
-        """Settings from what a caller said.
+        """Create validated settings.
 
         Raises:
-            InputError: one is out of range.
+            InputError: a setting has an invalid value.
         """
         if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool) or dim < 1:
-            raise InputError(f"dim is {dim!r}, expected a whole number, 1 or more")
+            raise InputError(f"dim must be a whole number of at least 1; got {dim!r}")
         if codes not in CODES:
             raise SpecError.unknown("kind of codes", codes, CODES)
         known_bits = get_args(QueryBits)
@@ -62,11 +62,11 @@ class Settings:
         return cls(int(dim), Metric.of(metric), codes, bits, rescore_codes)
 
     def batch(self, ids: Any, vectors: Any) -> tuple[list[Id], Vectors]:
-        """Ids and vectors that go together, checked.
+        """Check ids and vectors of a call.
 
         Raises:
-            InputError: ids that occur twice (named), or another number of ids than vectors.
-            DimensionError, NonFiniteError, ZeroVectorError: see their texts.
+            InputError: duplicate ids, or different numbers of ids and vectors.
+            DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
         """
         names = clean_ids(ids)
         array = as_matrix(vectors, self.dim, what="vectors")
@@ -74,35 +74,33 @@ class Settings:
             raise InputError(f"{len(names)} ids for {len(array)} vectors")
         twice = repeated(names)
         if twice:
-            raise InputError(
-                f"ids occur more than once in one call: {shown(twice)}", hint="nothing was added"
-            )
+            raise InputError(f"duplicate ids in one call: {shown(twice)}", hint="nothing was added")
         check(array, self.metric, what="vectors")
         return names, array
 
     def fits(self, calibration: Calibration) -> None:
-        """Refuse ranges of another dimension.
+        """Raise an error for ranges with other dimensions.
 
         Raises:
-            CalibrationError: they do not fit.
+            CalibrationError: the dimensions differ.
         """
         if calibration.dim != self.dim:
             raise CalibrationError(
                 f"the calibration has {calibration.dim} dimensions, the index {self.dim}",
-                hint="calibrate on vectors of the same model",
+                hint="calibrate with vectors of the same model",
             )
 
 
 class Contents:
-    """Ids, codes and calibration.
+    """Ids, codes and calibration of an index.
 
     Attributes:
-        settings: what the index was created with.
-        calibration: ranges of the int8 codes, or None while there are none.
-        rows: ids by row.
-        bits: sign bits in memory, or None when they are not kept.
-        int8: int8 codes on disk, or None when they are not kept.
-        generation: the highest number given to a data file.
+        settings: settings of the index.
+        calibration: ranges of the int8 codes, or None if there are none yet.
+        rows: ids by row number.
+        bits: sign bits in memory, or None.
+        int8: int8 codes on disk, or None.
+        generation: highest number of a data file.
     """
 
     def __init__(
@@ -120,24 +118,24 @@ class Contents:
             self.int8 = Int8Rows(settings.dim)
 
     def next_generation(self) -> int:
-        """A number that no data file has had."""
+        """Next number for a data file."""
         self.generation += 1
         return self.generation
 
     def append(
         self, folder: Path, names: list[Id], vectors: Vectors, *, replace: bool = False
     ) -> None:
-        """Encode vectors and add them as the last rows: all of them, or none when it fails.
+        """Encode vectors and append them; after an error, none are added.
 
         Args:
-            folder: where the int8 codes grow.
-            names: distinct ids.
-            vectors: checked, (n, dim).
-            replace: whether ids may be there already; their former rows are deleted.
+            folder: folder for the file of int8 codes.
+            names: unique ids.
+            vectors: checked vectors, (n, dim).
+            replace: whether existing ids are allowed; their old rows are deleted.
 
         Raises:
-            CalibrationError: no calibration yet and too few vectors to make one.
-            OSError: the disk is full or gone.
+            CalibrationError: there is no calibration, and too few vectors to measure one.
+            OSError: the disk is full or unavailable.
         """
         if not names:
             return
@@ -167,19 +165,19 @@ class Contents:
     def _fitted(self, vectors: Vectors) -> Calibration:
         if len(vectors) < MIN_CALIBRATION_ROWS:
             raise CalibrationError(
-                f"the index has no calibration, and {len(vectors)} vectors are too few to make "
-                f"one of (at least {MIN_CALIBRATION_ROWS})",
+                f"the index has no calibration, and {len(vectors)} are too few for "
+                f"it (at least {MIN_CALIBRATION_ROWS})",
                 hint="create it with calibration=Calibration.fit(sample), or add more at first",
             )
         blocks = prepared_blocks(vectors, self.settings.metric)
-        return Calibration.from_stream(blocks, source="first vectors added")
+        return Calibration.from_stream(blocks, source="first added vectors")
 
     def differing(self, names: Sequence[Id], vectors: Vectors) -> list[Id]:
-        """Ids that are not here, or whose codes are not those of these vectors.
+        """Ids that are unknown, or whose codes do not match these vectors.
 
         Args:
             names: ids.
-            vectors: floating (n, dim); rows that could not be in the index differ.
+            vectors: floating-point (n, dim); rows that are invalid for the index always differ.
         """
         rows = self.rows.places(names)
         good = rows >= 0
@@ -196,7 +194,7 @@ class Contents:
         return [names[at] for at in np.flatnonzero(~good).tolist()]
 
     def _same(self, rows: npt.NDArray[np.int64], block: Floats) -> npt.NDArray[np.bool_]:
-        """Whether these rows hold the codes of these prepared vectors, bool (n,)."""
+        """Whether these rows have the codes of these prepared vectors, bool (n,)."""
         if self.int8 is None:
             assert self.bits is not None
             same: npt.NDArray[np.bool_] = (self.bits.take(rows) == pack_bits(block)).all(axis=1)
@@ -208,10 +206,10 @@ class Contents:
         return np.asarray(same, dtype=np.bool_)
 
     def _slack(self) -> npt.NDArray[np.int16]:
-        """How many steps apart int8 codes of one vector may be, for each dimension.
+        """Tolerance of int8 codes of the same vector in steps, per dimension.
 
-        A store may normalise in another way than we do, so a value near the edge of a step falls
-        to either side; where steps are as narrow as float32 itself, farther.
+        A database may normalize differently, so that a value near the edge of a step is rounded to
+        either side; if steps are close to the precision of float32, the difference may be larger.
         """
         assert self.calibration is not None
         ranges = self.calibration
@@ -225,15 +223,15 @@ class Contents:
         ids: Iterable[Id] | None,
         exclude: Iterable[Id] = (),
     ) -> npt.NDArray[np.bool_] | None:
-        """Which rows (deleted ones counted) a search may find; None for all.
+        """Mask of the rows (including deleted ones) that a search may return; None for all.
 
         Args:
             mask: bool (live rows,).
-            ids: ids that may be found.
-            exclude: ids that must not be found.
+            ids: ids that may be returned.
+            exclude: ids that must not be returned.
 
         Raises:
-            InputError: both are given, or the mask is not bool or has another length.
+            InputError: both are given, or the mask is not bool or has the wrong length.
         """
         chosen = self._chosen(mask, ids)
         out = self.rows.rows_of(clean_ids(exclude))
@@ -258,13 +256,13 @@ class Contents:
         given: npt.NDArray[Any] = np.asarray(mask)
         if given.dtype != np.bool_ or given.shape != (self.rows.live,):
             raise InputError(
-                f"the mask is {given.dtype} {given.shape}, expected bool ({self.rows.live},)",
-                hint="one True or False for each of index.ids, in their order",
+                f"the mask must be bool ({self.rows.live},); got {given.dtype} {given.shape}",
+                hint="give one value per id, in the order of index.ids",
             )
         chosen[slice(None) if live is None else live] = given
         return chosen
 
     def close(self) -> None:
-        """Let go of all files."""
+        """Close all files."""
         if self.int8 is not None:
             self.int8.close()

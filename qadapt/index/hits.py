@@ -1,4 +1,4 @@
-"""What a search in a code index gives back."""
+"""Results of a search in a code index."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class CodeHits:
-    """Found ids and how they were found.
+    """Results of a search, best first.
 
     Attributes:
-        ids: object (nq, k), best first; None where there are fewer than ``k`` rows.
-        scores: float32 (nq, k), higher is better; NaN in the same places.
-        candidates: how many rows of each query were scored again in the second stage; 0 when
-            nothing was.
+        ids: object (nq, k), best first; padded with None.
+        scores: float32 (nq, k), higher is better; padded with NaN.
+        candidates: number of rescored candidates per query; 0 without rescoring.
         rescored_on: ``originals``, ``codes`` (int8), ``bits``, or ``nothing``.
-        scores_kind: ``exact`` when the scores come from original vectors, else ``approximate``.
-        searcher: who did the first stage, e.g. ``numpy:hamming``.
+        scores_kind: ``exact`` if scores were computed from original vectors, else ``approximate``.
+        searcher: implementation of the first stage, e.g. ``numpy:hamming``.
     """
 
     ids: npt.NDArray[np.object_]
@@ -35,7 +34,7 @@ class CodeHits:
         return len(self.ids)
 
     def lists(self) -> list[list[tuple[Any, float]]]:
-        """For each query its (id, score) pairs, best first, without the padding."""
+        """List of (id, score) per query, best first, without padding."""
         return [
             [(one, float(score)) for one, score in zip(ids, scores, strict=True) if one is not None]
             for ids, scores in zip(self.ids, self.scores, strict=True)

@@ -1,4 +1,4 @@
-"""int8 codes on disk, read through the operating system's page cache."""
+"""int8 codes in memory-mapped files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Codes = npt.NDArray[np.int8]
 
 
 class _Growing:
-    """A file that only this process knows of, and that rows are added to."""
+    """Temporary file that rows are appended to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,13 +37,13 @@ class _Growing:
         self._mark = (self.size, self._sha.copy())
 
     def rewind(self) -> None:
-        """Back to the last mark."""
+        """Truncate to the last mark."""
         self.size, self._sha = self._mark[0], self._mark[1].copy()
         self._file.truncate(self.size)
         self._file.seek(self.size)
 
     def record(self) -> FileRecord:
-        """What the header says of the file, once everything is on the disk."""
+        """Fsync the file and describe it for the header."""
         os.fsync(self._file.fileno())
         return FileRecord(self.path.name, self.size, self._sha.hexdigest())
 
@@ -52,10 +52,10 @@ class _Growing:
 
 
 class Int8Rows:
-    """int8 rows (n, dim) in several files that are memory-mapped; the last one may be growing.
+    """int8 rows (n, dim) in several memory-mapped files; the last one may be growing.
 
     Args:
-        dim: bytes of a row.
+        dim: bytes per row.
     """
 
     def __init__(self, dim: int) -> None:
@@ -63,18 +63,18 @@ class Int8Rows:
         self._parts: list[Codes] = []
         self._growing: _Growing | None = None
         self._grown = 0  # rows in the growing file
-        self._view: Codes | None = None  # of the growing file; None when it grew since
+        self._view: Codes | None = None  # map of the growing file; None if it has grown since
 
     def __len__(self) -> int:
         return sum(map(len, self._parts)) + self._grown
 
     @property
     def grown_bytes(self) -> int:
-        """Bytes of the rows that no header knows of yet."""
+        """Size in bytes of the rows that are not saved yet."""
         return self._grown * self._dim
 
     def attach(self, path: Path, rows: int) -> None:
-        """Map a finished file as the next rows."""
+        """Map a saved file as the next rows."""
         self._parts.append(self._mapped(path, rows))
 
     def _mapped(self, path: Path, rows: int) -> Codes:
@@ -82,18 +82,18 @@ class Int8Rows:
 
     @property
     def growing(self) -> bool:
-        """Whether there is a file that no header knows of yet."""
+        """Whether there is an unsaved file."""
         return self._growing is not None
 
     def begin(self, path: Path) -> None:
-        """Start a file that :meth:`append` adds to."""
+        """Create the file that :meth:`append` writes to."""
         self._growing = _Growing(path)
 
     def append(self, codes: Codes) -> None:
-        """Add rows int8 (n, dim) to the growing file.
+        """Append rows, int8 (n, dim), to the growing file.
 
         Raises:
-            OSError: the disk is full or gone; :meth:`rewind` repairs the file.
+            OSError: the disk is full or unavailable; :meth:`rewind` repairs the file.
         """
         assert self._growing is not None
         if len(codes):
@@ -107,26 +107,26 @@ class Int8Rows:
         self._growing.mark()
 
     def rewind(self) -> None:
-        """Take the growing file back to the last :meth:`mark`."""
+        """Truncate the growing file to the last :meth:`mark`."""
         assert self._growing is not None
         self._view = None
         self._growing.rewind()
         self._grown = self._growing.size // self._dim
 
     def record(self) -> FileRecord:
-        """Flush the growing file to the disk and describe it."""
+        """Flush the growing file to disk and describe it."""
         assert self._growing is not None
         return self._growing.record()
 
     def settle(self) -> None:
-        """The growing file now belongs to the header: keep it as it is."""
+        """Treat the growing file as saved."""
         assert self._growing is not None
         self._growing.close()
         self.attach(self._growing.path, self._grown)
         self._growing, self._grown, self._view = None, 0, None
 
     def close(self) -> None:
-        """Let go of all files; a growing one, which no header names, is removed."""
+        """Close all files; an unsaved one is deleted."""
         self._parts, self._view, self._grown = [], None, 0
         if self._growing is not None:
             self._growing.close()
@@ -141,7 +141,7 @@ class Int8Rows:
         return [*self._parts, self._view]
 
     def blocks(self, rows: int) -> Iterator[Codes]:
-        """Views int8 (at most ``rows``, dim) of all rows, in order."""
+        """Iterate over all rows in order, as views int8 (up to ``rows``, dim)."""
         for part in self._all():
             for start in range(0, len(part), rows):
                 yield np.asarray(part[start : start + rows])

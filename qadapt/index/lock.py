@@ -1,4 +1,4 @@
-"""One writer at a time: an advisory lock on a file, given back when the process ends."""
+"""Writer lock: an advisory file lock that is released when the process ends."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from qadapt.index.storage import LOCK_NAME, file_mode
 
 
 class FolderLock:
-    """An exclusive lock on a folder.
+    """Exclusive lock on a folder.
 
     Args:
-        folder: what is locked.
+        folder: folder to lock.
         wait: seconds to wait for it.
 
     Raises:
-        BusyError: another index object, here or in another process, has it.
+        BusyError: another index object in this or another process has the lock.
     """
 
     def __init__(self, folder: Path, *, wait: float = 0) -> None:
@@ -27,10 +27,10 @@ class FolderLock:
             self._lock.acquire()
         except filelock.Timeout:
             raise BusyError(
-                f"{folder} is open for writing elsewhere",
-                hint="close it there, or open it here with read_only=True",
+                f"{folder} is already open for writing",
+                hint="close the other index, or open this one with read_only=True",
             ) from None
 
     def release(self) -> None:
-        """Give the lock back. Harmless the second time."""
+        """Release the lock; may be called twice."""
         self._lock.release()

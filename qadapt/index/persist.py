@@ -1,4 +1,4 @@
-"""Writing the contents of an index to its folder, and reading them back."""
+"""Saving and loading the contents of an index."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from qadapt.index.storage import (
 from qadapt.index.vector_blocks import BLOCK_BYTES
 
 MAX_SEGMENTS = 16
-"""After so many saves the next one writes all rows into one set of files."""
+"""Number of segments after which a save writes all rows to one segment."""
 
 
 def begin(folder: Path, inside: Contents) -> Header:
@@ -43,15 +43,15 @@ def save(folder: Path, inside: Contents, header: Header) -> Header:
     """Make the contents durable.
 
     Args:
-        folder: where to.
-        inside: what to save; afterwards without deleted rows.
-        header: what is saved there now.
+        folder: folder of the index.
+        inside: contents to save; deleted rows are removed from it.
+        header: current header.
 
     Returns:
         The new header.
 
     Raises:
-        OSError: writing failed. Contents and folder are as they were.
+        OSError: writing failed. Contents and folder are unchanged.
     """
     if inside.rows.deleted or len(header.segments) >= MAX_SEGMENTS:
         saved = _rewrite(folder, inside)
@@ -62,7 +62,7 @@ def save(folder: Path, inside: Contents, header: Header) -> Header:
 
 
 def _extend(folder: Path, inside: Contents, header: Header) -> Header:
-    """Write the rows that came since the last save."""
+    """Write the rows that were added since the last save."""
     first = header.count
     count = inside.rows.total - first
     number = inside.next_generation()
@@ -81,7 +81,7 @@ def _extend(folder: Path, inside: Contents, header: Header) -> Header:
 
 
 def _rewrite(folder: Path, inside: Contents) -> Header:
-    """Write all rows that are not deleted as one segment."""
+    """Write all live rows as one segment."""
     number = inside.next_generation()
     live = inside.rows.live_mask()
     rows = inside.rows.compacted()
@@ -96,7 +96,7 @@ def _rewrite(folder: Path, inside: Contents) -> Header:
             codes = inside.int8.blocks(_block_rows(inside.settings.dim))
             path = folder / file_name("int8", number)
             files["int8"] = write_file(path, _raw(_living(codes, live)))
-    # all that can fail comes before the header
+    # everything that can fail is done before the header is written
     bits = inside.bits if inside.bits is None or live is None else inside.bits.compacted(live)
     int8 = None if inside.int8 is None else Int8Rows(inside.settings.dim)
     if int8 is not None and files:
@@ -143,23 +143,23 @@ def _living(
 
 
 def _raw(blocks: Iterator[npt.NDArray[Any]]) -> Iterator[memoryview]:
-    """The bytes of each block that has any."""
+    """Iterate over the bytes of nonempty blocks."""
     for block in blocks:
         if block.size:
             yield np.ascontiguousarray(block).data.cast("B")
 
 
 def load(folder: Path, header: Header, *, content: bool) -> Contents:
-    """Read an index.
+    """Load an index.
 
     Args:
-        folder: where from.
+        folder: folder of the index.
         header: its header.
-        content: compare checksums before.
+        content: verify checksums first.
 
     Raises:
-        IntegrityError: a file is missing or damaged, or they contradict each other.
-        FileNotFoundError: a file went away between check and reading.
+        IntegrityError: a file is missing or damaged, or files are inconsistent.
+        FileNotFoundError: a file was removed while reading.
     """
     check_files(folder, header, content=content)
     try:
@@ -186,7 +186,7 @@ def load(folder: Path, header: Header, *, content: bool) -> Contents:
             inside.int8.attach(folder / segment.files["int8"].name, segment.count)
     inside.rows = RowMap(ids)
     if inside.rows.live != len(ids):
-        raise IntegrityError(f"{folder}: ids occur more than once", hint=RESTORE)
+        raise IntegrityError(f"{folder}: duplicate ids", hint=RESTORE)
     if ids and inside.int8 is not None and calibration is None:
         raise IntegrityError(f"{folder}: int8 codes without a calibration", hint=RESTORE)
     return inside

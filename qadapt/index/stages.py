@@ -1,4 +1,4 @@
-"""The two stages of a search: find candidates by their codes, then score them again."""
+"""Stages of a search: scanning codes for candidates, and rescoring."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ Scores = npt.NDArray[np.float32]
 
 
 class PairScorer(Protocol):
-    """Queries that can be scored against codes: what ``fold`` and ``bit_query`` return."""
+    """Queries that are prepared for scoring codes, as returned by ``fold`` and ``bit_query``."""
 
     def score(self, codes: Array, /) -> Array:
-        """float32 (nq, m) for codes (m, ...)."""
+        """Scores float32 (nq, m) of codes (m, ...)."""
         ...
 
     def score_pairs(self, codes: Array, /) -> Array:
-        """float32 (nq, c) for codes (nq, c, ...)."""
+        """Scores float32 (nq, c) of codes (nq, c, ...)."""
         ...
 
 
 def by_hamming(
     queries: Floats, bits: BitBlocks, k: int, mask: Mask | None, engine: Engine
 ) -> tuple[Rows, Scores]:
-    """Candidates by Hamming distance h; scores are 1 - 2 h / dim, from -1 to 1."""
+    """Scan by Hamming distance h; scores are 1 - 2 h / dim, from -1 to 1."""
     rows, distances = engine.hamming_topk(pad_words(pack_bits(queries)), bits.blocks(), k, mask)
     scores = (1 - distances * (2 / queries.shape[1])).astype(np.float32)
     scores[rows < 0] = np.nan
@@ -60,7 +60,7 @@ def by_query_bits(
     query_bits: QueryBits,
     metric: Metric,
 ) -> tuple[Rows, Scores]:
-    """Candidates by a query of more than one bit per dimension against sign bits."""
+    """Scan sign bits with queries of more than one bit per dimension."""
     query = bit_query(queries, query_bits)
     blocks = bits.as_bytes(_scan_rows(queries))
     rows, scores = score_topk(query.score, blocks, len(queries), k, mask)
@@ -70,17 +70,18 @@ def by_query_bits(
 def by_int8(
     queries: Floats, query: PairScorer, codes: Int8Rows, k: int, mask: Mask | None
 ) -> tuple[Rows, Scores]:
-    """Candidates by float query against int8 codes."""
+    """Scan int8 codes with float32 queries."""
     return score_topk(query.score, codes.blocks(_scan_rows(queries)), len(queries), k, mask)
 
 
 def _scan_rows(queries: Floats) -> int:
-    """Rows a block, so that neither codes as floats nor the scores grow past a block's bytes."""
+    """Rows per block, so that neither float32 codes nor scores exceed the size of a block."""
     return min(block_rows(queries.shape[1]), block_rows(len(queries)))
 
 
 def bit_scale(metric: Metric, dim: int) -> np.float32:
-    """What turns query x sign bits into the cosine with the vector of signs (1 otherwise)."""
+    """Factor from the product of query and sign bits to the cosine with the vector of signs (1
+    for other metrics)."""
     return np.float32(dim**-0.5 if metric is Metric.COSINE else 1)
 
 
@@ -91,13 +92,13 @@ def rescore(
     make: Callable[[slice], PairScorer],
     take: Callable[[Rows], Array],
 ) -> tuple[Rows, Scores]:
-    """Score candidates again and keep the best.
+    """Rescore candidates and return the best.
 
     Args:
         rows: int64 (nq, c) candidates, -1 for none.
-        dim: dimensions; with it the size of the blocks worked on is set.
-        k: how many to keep.
-        make: the scorer for a slice of the queries.
+        dim: dimensions, which determine the block size.
+        k: number of results.
+        make: creates the scorer of a slice of the queries.
         take: codes (\\*shape, ...) of rows of any shape.
 
     Returns:
@@ -118,17 +119,17 @@ def rescore(
 
 
 def in_row_order(rows: Rows) -> Rows:
-    """Candidates of each query in row order, so that a stable sort breaks ties by it."""
+    """Sort candidates by row number, so that a stable sort breaks ties by row."""
     return np.sort(rows, axis=1)
 
 
 def best_of(rows: Rows, scores: Scores, k: int) -> tuple[Rows, Scores]:
-    """The best ``k`` of each query's candidates; rows must ascend, negative ones are none."""
+    """Best ``k`` candidates of each query; rows must ascend, negative rows are padding."""
     scores[rows < 0] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     rows = np.take_along_axis(rows, order, axis=1)
     scores = np.take_along_axis(scores, order, axis=1)
-    # a candidate may score -inf too, then padding must still come last
+    # a candidate may score -inf, and padding must still be last
     late = np.argsort(rows < 0, axis=1, kind="stable")
     rows = np.take_along_axis(rows, late, axis=1)
     scores = np.take_along_axis(scores, late, axis=1)
@@ -144,13 +145,13 @@ def rescore_originals(
     id_at: Callable[[Rows], Sequence[Id | None]],
     fetch: Fetch,
 ) -> tuple[Rows, Scores]:
-    """:func:`rescore` against original vectors, fetched once for all queries given."""
+    """:func:`rescore` with original vectors, which are fetched once for all queries."""
     rows = in_row_order(rows)
     unique, places = np.unique(rows, return_inverse=True)
     places = places.reshape(rows.shape)
     wanted = [one for one in id_at(unique) if one is not None]
     vectors = _fetched(fetch, wanted, queries.shape[1], metric)
-    places = np.maximum(places - (len(unique) - len(wanted)), 0)  # -1 sorts first, if there
+    places = np.maximum(places - (len(unique) - len(wanted)), 0)  # -1, if present, is first
     scores = np.empty(rows.shape, dtype=np.float32)
     for i, query in enumerate(queries):
         some = vectors[places[i]]
@@ -158,44 +159,44 @@ def rescore_originals(
             some = some - query
             scores[i] = -np.vecdot(some, some)
         else:
-            # one dot product a row: equal vectors get equal scores wherever they stand
+            # one dot product per row: equal vectors have equal scores in any position
             scores[i] = np.vecdot(some, query)
     return best_of(rows, scores, k)
 
 
 def _fetched(fetch: Fetch, ids: list[Id], dim: int, metric: Metric) -> Floats:
-    """Original vectors of these ids, float32 (m, dim), normalised under cosine.
+    """Fetch the original vectors of ids, float32 (m, dim), normalized under cosine.
 
     Raises:
-        NotFoundError: some are missing; names them.
-        InputError: ``fetch`` returned another number of rows, or no numbers.
+        NotFoundError: some are missing.
+        InputError: ``fetch`` returned the wrong number of rows, or not numbers.
     """
     got = fetch(list(ids))
     if isinstance(got, Mapping):
         _all_there([one for one in ids if one not in got])
         got = [got[one] for one in ids]
-    vectors = as_matrix(got, dim, what="fetched originals")
+    vectors = as_matrix(got, dim, what="fetched vectors")
     if len(vectors) != len(ids):
         raise InputError(
-            f"fetch was asked for {len(ids)} originals and returned {len(vectors)}",
+            f"fetch returned {len(vectors)} vectors for {len(ids)} ids",
             hint="return one row per id in the order asked (a row of NaN for a missing one), "
             "or a mapping from id to vector",
         )
     absent = np.isnan(vectors).all(axis=1)
     _all_there([ids[row] for row in np.flatnonzero(absent)])
-    check(vectors, metric, what="fetched originals")
+    check(vectors, metric, what="fetched vectors")
     return np.concatenate(list(prepared_blocks(vectors, metric)))
 
 
 def _all_there(missing: list[Id]) -> None:
     if missing:
         raise NotFoundError(
-            f"no original vectors for {len(missing)} ids found by their codes: {shown(missing)}",
-            hint="the index holds ids that the store has lost: delete them from the index",
+            f"no original vectors for {len(missing)} candidates: {shown(missing)}",
+            hint="delete these ids from the index, because they do not exist in the database",
         )
 
 
 def query_step(candidates: int, dim: int, *, originals: bool) -> int:
-    """How many queries go together, so that candidates (and their vectors) stay small."""
+    """Number of queries per batch, which limits the memory of candidates and their vectors."""
     width = candidates * (4 * dim if originals else 24)
     return max(1, 2 * BLOCK_BYTES // max(1, width))

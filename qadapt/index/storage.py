@@ -1,8 +1,7 @@
-"""The folder of a code index: data files that are never changed, and a header that names them.
+"""Files of a code index: immutable data files, and a header that lists them.
 
-Saving writes new files, makes sure they are on the disk, and then puts a new header in place of
-the old one in one step. Whoever opens the folder, even after a power cut in between, reads the
-former header or the new one, and each names only files that were complete before it was written.
+Saving writes new files, fsyncs them, and then replaces the header atomically. After a crash or
+power failure the folder has either the old or the new header, and both list only complete files.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ LOCK_NAME = "lock"
 _READ_BYTES = 4 << 20
 
 _DATA_NAME = re.compile(r"(ids\.\d+\.json|(bits|int8)\.\d+\.bin)")
-RESTORE = "restore the folder from a backup, or create it anew and add the vectors again"
+RESTORE = "restore the folder from a backup, or recreate it and add the vectors again"
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A data file as the header knows it.
+    """Data file in the header.
 
     Attributes:
-        name: file name inside the folder.
-        bytes: its length.
-        sha256: checksum of its content, hexadecimal.
+        name: file name.
+        bytes: size.
+        sha256: checksum of the content, hexadecimal.
     """
 
     name: str
@@ -54,7 +53,7 @@ class Segment:
 
     Attributes:
         count: number of rows.
-        files: ``ids`` and, as the index keeps them, ``bits`` and ``int8``.
+        files: ``ids`` and, depending on the index, ``bits`` and ``int8``.
     """
 
     count: int
@@ -63,13 +62,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Header:
-    """What ``index.json`` says.
+    """Contents of ``index.json``.
 
     Attributes:
         dim, metric, codes, query_bits, rescore_codes: see ``CodeIndex.create``.
-        generation: number of the newest data files; grows with each save.
-        segments: the rows, in order.
-        calibration: ranges of the int8 codes as JSON text, or None while there are none.
+        generation: number of the newest data files; increases with each save.
+        segments: segments in row order.
+        calibration: ranges of the int8 codes as JSON text, or None if there are none.
     """
 
     dim: int
@@ -83,7 +82,7 @@ class Header:
 
     @property
     def count(self) -> int:
-        """Rows in all segments."""
+        """Number of rows in all segments."""
         return sum(segment.count for segment in self.segments)
 
     @property
@@ -92,7 +91,7 @@ class Header:
         return [record for segment in self.segments for record in segment.files.values()]
 
     def row_bytes(self) -> dict[str, int]:
-        """Bytes of one row in each kind of binary file that this index keeps."""
+        """Bytes per row of each kind of binary file of this index."""
         kept = {}
         if self.codes == "binary":
             kept["bits"] = -(-self.dim // 8)
@@ -107,27 +106,29 @@ def file_name(kind: str, generation: int) -> str:
 
 
 def require_empty(folder: Path) -> None:
-    """Refuse a folder that holds anything but what an interrupted ``create`` leaves.
+    """Raise an error for a folder that contains anything but the rest of an interrupted ``create``.
 
     Raises:
-        AlreadyExistsError: it holds an index.
-        IntegrityError: it is a file, or holds something else.
+        AlreadyExistsError: it contains an index.
+        IntegrityError: it is a file, or contains other files.
     """
     if folder.exists() and not folder.is_dir():
-        raise IntegrityError(f"{folder} is a file", hint="name a folder")
+        raise IntegrityError(f"{folder} is a file", hint="give the path of a folder")
     if (folder / HEADER_NAME).is_file():
-        raise AlreadyExistsError(f"{folder} holds an index already", hint="CodeIndex.open opens it")
+        raise AlreadyExistsError(
+            f"{folder} already contains an index", hint="open it with CodeIndex.open"
+        )
     if folder.is_dir():
         others = sorted({path.name for path in folder.iterdir()} - {LOCK_NAME, HEADER_DRAFT})
         if others:
             raise IntegrityError(
-                f"{folder} is not empty and not an index: it holds {', '.join(others[:5])}",
-                hint="name an empty or new folder",
+                f"{folder} is not an index and not empty: it contains {', '.join(others[:5])}",
+                hint="give an empty or new folder",
             )
 
 
 def file_mode(folder: Path) -> int:
-    """The mode of a new file: no more open than its folder, for embeddings tell much of a text."""
+    """Mode of a new file: at most as permissive as its folder, as embeddings reveal text."""
     return stat.S_IMODE(folder.stat().st_mode) & 0o666
 
 
@@ -139,7 +140,7 @@ def create_file(path: Path, *, buffering: int = -1) -> BinaryIO:
 
 
 def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> FileRecord:
-    """Write a data file and wait until it is on the disk."""
+    """Write a data file and fsync it."""
     sha = hashlib.sha256()
     size = 0
     with create_file(path) as file:
@@ -153,7 +154,7 @@ def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> FileRecord:
 
 
 def write_header(folder: Path, header: Header) -> None:
-    """Make this the folder's header, in one step, after all it names is on the disk."""
+    """Replace the header atomically, after all listed files are on disk."""
     body: dict[str, Any] = {"format": FORMAT, "version": VERSION, "count": header.count}
     body |= asdict(header)
     body["checksum"] = _checksum(body)
@@ -165,12 +166,12 @@ def write_header(folder: Path, header: Header) -> None:
 
 
 def remove_unlisted(folder: Path, header: Header) -> None:
-    """Remove data files that the header does not name: former ones, and those of a crash."""
+    """Remove data files that are not in the header: old ones, and those of a crash."""
     kept = {record.name for record in header.records}
     for path in folder.iterdir():
         stale = _DATA_NAME.fullmatch(path.name) and path.name not in kept
         if stale or path.name == HEADER_DRAFT:
-            # Windows refuses while a reader still has the file open; the next sweep takes it
+            # Windows does not delete open files; the next cleanup removes it
             with contextlib.suppress(PermissionError):
                 path.unlink(missing_ok=True)
 
@@ -179,15 +180,15 @@ def read_header(folder: Path) -> Header:
     """Read and check the header.
 
     Raises:
-        IntegrityError: there is none, it is not ours, of a newer version, or damaged.
+        IntegrityError: the header is missing, of another program or version, or damaged.
     """
     path = folder / HEADER_NAME
     try:
         text = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise IntegrityError(
-            f"{folder} has no {HEADER_NAME}: not a code index",
-            hint="check the path; CodeIndex.create makes a new one in an empty folder",
+            f"{folder} is not a code index: it has no {HEADER_NAME}",
+            hint="check the path, or create an index in an empty folder with CodeIndex.create",
         ) from error
     try:
         data = json.loads(text)
@@ -197,11 +198,11 @@ def read_header(folder: Path) -> Header:
         raise IntegrityError(f"{path} was not written by qadapt's CodeIndex", hint="check the path")
     if data.get("version") != VERSION:
         raise IntegrityError(
-            f"{path} has format version {data.get('version')!r}, this qadapt reads {VERSION}",
-            hint="open it with the qadapt that wrote it, or a newer one",
+            f"{path} has format version {data.get('version')!r}; this qadapt reads {VERSION}",
+            hint="open it with the version of qadapt that wrote it, or a newer one",
         )
     if data.pop("checksum", None) != _checksum(data):
-        raise IntegrityError(f"{path} is damaged: its checksum differs", hint=RESTORE)
+        raise IntegrityError(f"{path} is damaged: the checksum differs", hint=RESTORE)
     try:
         return _parsed(data)
     except (KeyError, TypeError, ValueError) as error:
@@ -236,15 +237,15 @@ def _checksum(body: dict[str, Any]) -> str:
 
 
 def check_files(folder: Path, header: Header, *, content: bool) -> None:
-    """Compare the data files with the header.
+    """Verify data files against the header.
 
     Args:
-        folder: where they are.
-        header: what they should be.
-        content: read them whole and compare checksums (about 1 GB a second), else only lengths.
+        folder: folder of the index.
+        header: header that lists the files.
+        content: verify checksums (about 1 GB per second), else only sizes.
 
     Raises:
-        IntegrityError: one is missing, shorter or longer, or its content differs.
+        IntegrityError: a file is missing, has the wrong size, or different content.
     """
     for record in header.records:
         path = folder / record.name
@@ -253,11 +254,9 @@ def check_files(folder: Path, header: Header, *, content: bool) -> None:
         except FileNotFoundError as error:
             raise IntegrityError(f"{path} is missing", hint=RESTORE) from error
         if size != record.bytes:
-            raise IntegrityError(
-                f"{path} is torn: {size} bytes, the header says {record.bytes}", hint=RESTORE
-            )
+            raise IntegrityError(f"{path} has {size} bytes instead of {record.bytes}", hint=RESTORE)
         if content and _sha256(path) != record.sha256:
-            raise IntegrityError(f"{path} is damaged: its checksum differs", hint=RESTORE)
+            raise IntegrityError(f"{path} is damaged: the checksum differs", hint=RESTORE)
 
 
 def _sha256(path: Path) -> str:

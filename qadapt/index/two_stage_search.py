@@ -1,4 +1,4 @@
-"""A whole search: both stages, blocks of queries, ids for rows."""
+"""Two-stage search: candidates, rescoring, batches of queries, ids."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ def search(
     mask: Mask | None,
     engine: Engine | str | None,
 ) -> CodeHits:
-    """Search with checked, prepared queries; arguments as in ``CodeIndex.search``.
+    """Search with prepared queries; see ``CodeIndex.search`` for the arguments.
 
     Args:
-        inside: the index.
-        queries: float32 (nq, dim), normalised under cosine.
-        k: hits of each query.
-        oversampling: candidates for each hit.
-        source: what to rescore on, or None.
-        fetch: gives original vectors.
+        inside: contents of the index.
+        queries: float32 (nq, dim), normalized under cosine.
+        k: results per query.
+        oversampling: candidates per result.
+        source: data for rescoring, or None.
+        fetch: returns original vectors.
         mask: bool (all rows,) or None.
-        engine: computes Hamming distances.
+        engine: engine for Hamming distances.
     """
     if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
-        raise InputError(f"k is {k!r}, expected a whole number, 1 or more")
+        raise InputError(f"k must be a whole number of at least 1; got {k!r}")
     k = int(k)
     source = _source(inside, source, fetch)
     scanner = engine if isinstance(engine, Engine) else get_engine(engine)
@@ -78,7 +78,7 @@ def search(
             rows[start : start + step, : found.shape[1]] = found
             scores[start : start + step, : found.shape[1]] = points
     if inside.settings.metric is Metric.COSINE:
-        np.clip(scores, -1, 1, out=scores)  # NaN, where there is no row, stays
+        np.clip(scores, -1, 1, out=scores)  # NaN padding is preserved
     ids = np.empty(rows.shape, dtype=object)
     ids.ravel()[:] = inside.rows.at(rows)
     return CodeHits(
@@ -92,10 +92,10 @@ def search(
 
 
 def _source(inside: Contents, source: str | None, fetch: Fetch | None) -> str:
-    """What to rescore on, in the index's own terms.
+    """Resolve the data for rescoring.
 
     Raises:
-        SpecError: an unknown word, or one that this index cannot serve.
+        SpecError: the source is unknown, or this index does not have it.
     """
     binary = inside.bits is not None
     if source is None:
@@ -104,24 +104,26 @@ def _source(inside: Contents, source: str | None, fetch: Fetch | None) -> str:
     if source not in SOURCES:
         raise SpecError.unknown("source", source, SOURCES)
     if source == "originals" and fetch is None:
-        raise SpecError("rescoring on originals needs fetch", hint="give fetch=, or source='codes'")
+        raise SpecError(
+            "rescoring with original vectors requires fetch", hint="pass fetch=, or source='codes'"
+        )
     if source == "codes" and inside.int8 is None:
         raise SpecError(
-            "this index keeps no int8 codes to rescore on",
-            hint="create it with rescore_codes='int8', or give source='originals' or 'bits'",
+            "this index has no int8 codes for rescoring",
+            hint="create it with rescore_codes='int8', or pass source='originals' or 'bits'",
         )
     if source == "bits" and not binary:
-        raise SpecError("an int8 index keeps no bits", hint="give source='codes'")
+        raise SpecError("an int8 index has no sign bits", hint="pass source='codes'")
     return "off" if source == "codes" and not binary else source
 
 
 def _candidates(k: int, oversampling: float) -> int:
-    """``ceil(oversampling * k)``, unmoved by rounding (1.1 * 10 is 11)."""
+    """``ceil(oversampling * k)``, computed in decimal (1.1 * 10 is 11)."""
     good = isinstance(oversampling, numbers.Real) and not isinstance(oversampling, bool)
     if not good or not math.isfinite(oversampling) or oversampling < 1:
         raise SpecError(
-            f"rescore is {oversampling!r}, expected a number, 1 or more",
-            hint="source='off' does without rescoring",
+            f"rescore must be a number of at least 1; got {oversampling!r}",
+            hint="use source='off' for no rescoring",
         )
     return max(k, math.ceil(float(oversampling) * k - 1e-9))
 

@@ -1,1 +1,1 @@
-"""What qadapt keeps on this machine: settings, and code indexes beside a store."""
+"""Local state of qadapt: settings and client-side codes."""

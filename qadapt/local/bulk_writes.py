@@ -1,7 +1,7 @@
-"""Our codes around writes that do not go through ``writing``: copies into a collection, aliases.
+"""Client-side codes during bulk copies and alias switches, which bypass ``row_writes``.
 
-A copy writes from several threads or machines at once. So the codes are marked as out of date
-before it begins, which a killed copy leaves behind, and are built again after it.
+A copy writes from several threads or machines at once. Codes are marked as out of date before it
+starts, and rebuilt after it; the mark remains if the copy is killed.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ def suspend(store: Store, collection: str, reason: str) -> None:
     """Mark all codes of a collection as out of date.
 
     Args:
-        reason: a sentence without a full stop.
+        reason: a sentence without a final period.
     """
     for known, name, _ in remembered(store, collection):
         code_marks.outdate(store, known, name, reason)
 
 
 def resume(store: Store, collection: str, progress: OnProgress) -> list[str]:
-    """Build the codes of a collection again that are out of date.
+    """Rebuild the outdated codes of a collection.
 
-    Codes that cannot be built, because rows lack the vector, stay out of date, and the status
-    says why.
+    Codes that cannot be built because rows lack the vector remain out of date; the status reports
+    the reason.
 
     Returns:
-        The names of their vectors.
+        Names of the vectors whose codes were rebuilt.
     """
     again = []
     for known, name, quantization in remembered(store, collection):
@@ -45,7 +45,7 @@ def resume(store: Store, collection: str, progress: OnProgress) -> list[str]:
 
 
 def alias_moved(store: Store, alias: str, collection: str) -> None:
-    """Mark codes that were made for an alias as out of date: it points to another collection."""
+    """Mark codes of an alias as out of date, because it points to another collection."""
     for name, each in read_settings(store.address, alias).vectors.items():
         if each.client is not None:
             reason = f"the alias {alias!r} was switched to the collection {collection!r}"

@@ -1,4 +1,4 @@
-"""The cache folder: what can be made again, and need not be each time."""
+"""Cache folder for reproducible data."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from qadapt.errors import StorageError
 
 
 def cache_dir() -> Path:
-    """``QADAPT_CACHE_DIR``, else the user's cache folder; made when missing, for its owner alone.
+    """Return ``QADAPT_CACHE_DIR``, else the user's cache folder; created with owner-only access.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: the folder cannot be created.
     """
     given = os.environ.get("QADAPT_CACHE_DIR")
     if given:
@@ -28,6 +28,6 @@ def cache_dir() -> Path:
         raise StorageError.of(
             error,
             "the cache folder cannot be used",
-            hint="set QADAPT_CACHE_DIR to a folder that can be written",
+            hint="set QADAPT_CACHE_DIR to a writable folder",
         ) from error
     return folder

@@ -1,7 +1,7 @@
-"""The store's change counter as it was when our codes last described all rows.
+"""Change counter of the database at the last time when the codes matched all rows.
 
-It is kept in a file beside the index. ``moved`` compares it with the counter now: when a write of
-another client moved it, a sample of rows is not enough.
+It is stored next to the index. ``moved`` compares it with the current counter: after a write by
+another client, comparing a sample of rows is not sufficient.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ FORMAT = 1
 
 
 class Since(Enum):
-    """What the counter tells about the time since the codes last described all rows."""
+    """Changes of the counter since the codes last matched all rows."""
 
-    NO_COUNTER = "the store has no change counter"
+    NO_COUNTER = "the database has no change counter"
     NOT_RECORDED = "not recorded"
     UNCHANGED = "unchanged"
     CHANGED = "changed"
@@ -32,11 +32,11 @@ def _path(store: Store, collection: str, name: str) -> Path:
 
 
 def recorded(store: Store, collection: str, name: str) -> ChangeCounter | None:
-    """The counter that was recorded; None where there is none that can be read."""
+    """Recorded counter; None if there is none or it is unreadable."""
     try:
         document = json.loads(_path(store, collection, name).read_bytes())
     except (FileNotFoundError, ValueError):
-        # All rows are compared where nothing is recorded, so a damaged file costs time only.
+        # Without a record all rows are compared, so a damaged file only costs time.
         return None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         return None
@@ -47,7 +47,7 @@ def recorded(store: Store, collection: str, name: str) -> ChangeCounter | None:
 
 
 def record(store: Store, collection: str, name: str, counter: ChangeCounter | None) -> None:
-    """Record that the codes describe all rows as of ``counter``."""
+    """Record that the codes match all rows at ``counter``."""
     if counter is None:
         forget(store, collection, name)
         return
@@ -56,12 +56,12 @@ def record(store: Store, collection: str, name: str, counter: ChangeCounter | No
 
 
 def forget(store: Store, collection: str, name: str) -> None:
-    """The codes are gone, or were replaced."""
+    """Delete the record, because the codes were deleted or replaced."""
     _path(store, collection, name).unlink(missing_ok=True)
 
 
 def since(former: ChangeCounter | None, now: ChangeCounter | None) -> Since:
-    """What two states of a counter tell."""
+    """Compare two states of a counter."""
     if now is None:
         return Since.NO_COUNTER
     if former is None:

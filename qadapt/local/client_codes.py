@@ -1,9 +1,8 @@
-"""Our own codes beside a store: the fallback where a store has no quantization.
+"""Client-side codes: the fallback for databases without quantization.
 
-One ``CodeIndex`` for each vector, in the state folder, built from what the store holds. It is
-bound to the vector's dimensions and metric and to the rows themselves: ``comparing`` encodes
-stored vectors again and compares the codes, ``writing`` keeps codes and store in step, and
-``searching`` falls back to the store's own search where the codes are out of date.
+There is one ``CodeIndex`` per vector in the state folder, built from the rows of the database.
+``code_freshness`` encodes stored vectors again and compares the codes, ``row_writes`` keeps codes
+and database in sync, and ``client_search`` falls back to a native search if codes are out of date.
 """
 
 from __future__ import annotations
@@ -24,31 +23,31 @@ from qadapt.local.state import index_dir, private_folder
 from qadapt.model import Batch, Kind, Match, Metric, Quantization, Rescore, Vector
 from qadapt.stores.base import MappedQuantization, OnProgress, Progress, ReadRequest, Store
 
-# Fewer rows than this are kept in memory, and are not enough for a warning-free calibration.
+# Fewer rows are kept in memory, and are too few for a reliable calibration.
 FEW_ROWS = 100
 
 
 def match(quantization: Quantization) -> Match:
-    """How near our own codes come to a quantization."""
+    """Match level of client-side codes for a quantization."""
     kind = quantization.kind
     if kind is Kind.BINARY and quantization.bits == 1:
         return Match.of()
     if kind is Kind.SCALAR and quantization.bits == 8:
         differences = []
         if quantization.per == "collection":
-            differences.append("one range per dimension, not one for the whole collection")
+            differences.append("one range per dimension instead of one for the collection")
         if quantization.quantile is not None:
-            differences.append("ranges span all values: no quantile is cut off")
+            differences.append("ranges cover all values; quantile is not applied")
         return Match.of(*differences)
     return Match.unsupported(
-        f"qadapt's own codes are binary (1 bit) and scalar (8 bits), not {quantization}",
+        f"client-side codes support binary (1 bit) and scalar (8 bits), not {quantization}",
         "binary",
         "scalar",
     )
 
 
 def by_store(store: Store, wanted: Quantization, vector: Vector) -> MappedQuantization:
-    """How near the store itself comes to a quantization: not at all where it has none."""
+    """Match level of the database for a quantization; unsupported without native quantization."""
     mapped = store.map(wanted, vector)
     capabilities = store.capabilities()
     if wanted.kind is Kind.NONE or capabilities.native("native-quantization"):
@@ -58,14 +57,14 @@ def by_store(store: Store, wanted: Quantization, vector: Vector) -> MappedQuanti
 
 
 def default_rescore(quantization: Quantization) -> Rescore:
-    """How searches over our codes rescore when nobody says: by originals, x4 for binary."""
+    """Default rescoring of client-side codes: original vectors, x4 for binary."""
     return Rescore(4.0 if quantization.kind is Kind.BINARY else 1.0)
 
 
 def build_and_register(
     store: Store, collection: str, name: str, quantization: Quantization, progress: OnProgress
 ) -> None:
-    """Build our codes of one vector and remember them, so that searches use them."""
+    """Build the codes of a vector and save the setting, so that searches use them."""
     vector = store.info(collection).vectors[name].vector
     build(store, collection, name, vector, quantization, progress)
     settings = read_settings(store, collection)
@@ -81,20 +80,20 @@ def build(
     quantization: Quantization,
     progress: OnProgress,
 ) -> None:
-    """Build the code index of one vector from what the store holds.
+    """Build the code index of a vector from the rows of the database.
 
-    It is built beside and then put in place, so that a crash leaves the former one or none. An
-    empty collection gives an empty index; the first write builds it again with ranges.
+    It is built in a temporary folder and then renamed, so that a crash leaves the old index or
+    none. An empty collection gives an empty index; the first write rebuilds it with ranges.
 
     Raises:
-        UnsupportedError: rows without this vector.
+        UnsupportedError: rows lack this vector.
     """
     place = index_dir(store.address, collection, name)
     draft = place.with_name(place.name + ".new")
     if draft.exists():
         shutil.rmtree(draft)
     private_folder(draft)
-    # Before the first row is read: a write meanwhile moves it, and then all rows are compared.
+    # Read before the first row: a concurrent write changes it, and then all rows are compared.
     counter = store.change_counter(collection)
     total = store.count(collection)
     calibration = _calibrate(store, collection, name, vector, total, progress)
@@ -111,7 +110,7 @@ def build(
             for batch in _rows(store, collection, name):
                 index.add(batch.ids, batch.vectors[name])
                 done += len(batch)
-                progress(Progress("building qadapt's codes", done, total))
+                progress(Progress("building client-side codes", done, total))
         index.save()
     change_counters.forget(store, collection, name)
     if place.exists():
@@ -132,7 +131,7 @@ def _query_bits(quantization: Quantization) -> Literal[1, 4, 8, 32]:
 def _calibrate(
     store: Store, collection: str, name: str, vector: Vector, total: int, progress: OnProgress
 ) -> Calibration | None:
-    """The ranges of the int8 codes; None where there are no rows to take them from."""
+    """Ranges of the int8 codes; None if there are no rows."""
     source = f"all rows of {collection}"
 
     def blocks() -> Iterator[Any]:
@@ -145,7 +144,7 @@ def _calibrate(
 
     if total >= FEW_ROWS:
         return Calibration.from_stream(blocks(), source=source)
-    # Ranges of few rows are a beginning: `writing` takes them again as rows come in.
+    # Ranges of few rows are preliminary: `row_writes` measures them again as rows are added.
     rows = list(blocks())
     if not sum(map(len, rows)):
         return None
@@ -161,10 +160,10 @@ def _rows(store: Store, collection: str, name: str) -> Iterator[Batch]:
 
 
 def refuse_missing(batch: Batch, name: str) -> None:
-    """Refuse rows without the vector that the codes are of.
+    """Raise an error for rows that lack the vector.
 
     Raises:
-        UnsupportedError
+        UnsupportedError: rows lack the vector.
     """
     missing = batch.missing.get(name)
     lacking = 0 if missing is None else int(missing.sum())
@@ -172,14 +171,14 @@ def refuse_missing(batch: Batch, name: str) -> None:
         lacking = len(batch)
     if lacking:
         raise UnsupportedError(
-            f"{lacking} rows have no vector {name!r}: qadapt's codes need one in "
-            "every row, or they could not be told from codes that are out of date",
-            hint="fill the vector in, or keep such rows in a collection of their own",
+            f"{lacking} rows have no vector {name!r}; client-side codes need one in "
+            "every row, because missing vectors look like outdated codes",
+            hint="add the vector, or store these rows in another collection",
         )
 
 
 def remove(store: Store, collection: str, name: str) -> None:
-    """Delete the code index of one vector, if there is one."""
+    """Delete the code index of a vector if it exists."""
     place = index_dir(store.address, collection, name)
     change_counters.forget(store, collection, name)
     if place.exists():
@@ -196,11 +195,11 @@ def open_index(
     checksums: bool = False,
     wait: float = 0,
 ) -> CodeIndex:
-    """The code index of one vector.
+    """Open the code index of a vector.
 
     Args:
-        read_only: for searches; else for changes, with the folder's lock.
-        checksums: read all of it and compare; else only the sizes of the files.
+        read_only: open for searching; else for writing, with the lock of the folder.
+        checksums: verify checksums of all files; else only their sizes.
         wait: seconds to wait for another writer.
 
     Raises:
@@ -215,23 +214,24 @@ def open_index(
         return CodeIndex.open(place, read_only=read_only, verify=verify, wait=wait)
     except OSError as error:
         raise IntegrityError(
-            f"qadapt's codes of {collection!r} cannot be read: {error}", hint=code_marks.REPAIR
+            f"the client-side codes of {collection!r} cannot be read: {error}",
+            hint=code_marks.REPAIR,
         ) from error
 
 
 def mismatch_reason(
     index: CodeIndex, vector: Vector, quantization: Quantization | None
 ) -> str | None:
-    """Why an index cannot be of this vector and this quantization; None where it may be.
+    """Why an index does not belong to this vector and quantization; None if it does.
 
     Args:
-        quantization: as remembered; None where it is not known.
+        quantization: saved quantization; None if unknown.
     """
     made = index.settings
     if (made.dim, made.metric) != (vector.dim, vector.metric):
         return (
-            f"the codes are of {made.dim} dimensions and {made.metric}, the vector has "
-            f"{vector.dim} dimensions and {vector.metric}: the collection was made again"
+            f"the codes have {made.dim} dimensions and the metric {made.metric}; the vector has "
+            f"{vector.dim} and {vector.metric}: the collection was recreated"
         )
     if quantization is None:
         return None

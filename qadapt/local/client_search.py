@@ -1,4 +1,4 @@
-"""Searches over our own codes, and the word on why they were not used."""
+"""Searches with client-side codes, and the reasons for not using them."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from qadapt.stores.base import ReadRequest, SearchRequest, Store
 
 Floats = npt.NDArray[np.float32]
 
-# Rounds of candidates that the store has lost, before the store is asked itself.
+# Maximum rounds of searching with missing candidates before falling back to a native search.
 ROUNDS = 20
 
 
 WRITTEN = (
-    "another client wrote to the collection, which is too large to be compared by a search; "
+    "another client wrote to the collection, which is too large to compare during a search; "
     "`qadapt inspect` compares all rows"
 )
 
 
 class OutdatedError(Exception):
-    """The codes must not be used; says why."""
+    """The codes must not be used; the message is the reason."""
 
 
-class _RowsMissing(Exception):  # noqa: N818 - not an error: the search goes on without these rows
-    """Candidates that the store does not have."""
+class _RowsMissing(Exception):  # noqa: N818 - not an error: the search continues without these rows
+    """Candidates that do not exist in the database."""
 
     def __init__(self, ids: Sequence[Id]) -> None:
         super().__init__(ids)
         self.ids = ids
 
 
-class _Changed(Exception):  # noqa: N818 - not an error: it is looked into
-    """Candidates whose vectors are others than those of their codes."""
+class _Changed(Exception):  # noqa: N818 - not an error: it is checked again
+    """Candidates whose vectors do not match their codes."""
 
     def __init__(self, ids: Sequence[Id]) -> None:
         super().__init__(ids)
@@ -50,11 +50,11 @@ class _Changed(Exception):  # noqa: N818 - not an error: it is looked into
 
 @dataclass(frozen=True)
 class ClientSearch:
-    """One vector with codes of ours.
+    """Vector with client-side codes.
 
     Attributes:
-        vector: as the store has it.
-        quantization: as remembered.
+        vector: definition in the database.
+        quantization: saved quantization.
     """
 
     store: Store
@@ -65,13 +65,13 @@ class ClientSearch:
     gone: set[Id] = field(default_factory=set)
 
     def search(self, queries: Floats, wanted: SearchRequest, rescore: Rescore) -> Hits:
-        """Search by our codes; candidates are scored by the originals, fetched from the store.
+        """Search the codes, and rescore candidates with original vectors from the database.
 
-        Candidates that the store has lost are left out, others take their place, and a note says
-        so.
+        Candidates that no longer exist are replaced by the next ones, which is reported in a
+        note.
 
         Raises:
-            OutdatedError: the codes are missing, damaged, or of other rows.
+            OutdatedError: the codes are missing, damaged or outdated.
         """
         allowed = self._allowed(wanted)
         for _ in range(code_freshness.TRIES):
@@ -86,11 +86,11 @@ class ClientSearch:
             except _Changed as changed:
                 self._look_into(changed.ids)
         else:
-            raise OutdatedError("rows are being written faster than the codes can be read")
+            raise OutdatedError("rows are written faster than the codes can be read")
         return self._hits(found, wanted, rescore)
 
     def _allowed(self, wanted: SearchRequest) -> list[Id] | None:
-        """The rows that a filter lets through; None for all."""
+        """Ids of the rows that match a filter; None for all."""
         if wanted.filter is None:
             return None
         pages = self.store.read(
@@ -99,10 +99,10 @@ class ClientSearch:
         return [key for page in pages for key in page.ids]
 
     def _check(self, index: CodeIndex) -> None:
-        """Refuse codes of another vector or of other rows.
+        """Raise an error for codes of another vector or of other rows.
 
         Raises:
-            OutdatedError
+            OutdatedError: the codes must not be used.
         """
         reason = client_codes.mismatch_reason(index, self.vector, self.quantization)
         count = self.store.count(self.collection)
@@ -127,7 +127,7 @@ class ClientSearch:
         rescore: Rescore,
         allowed: list[Id] | None,
     ) -> CodeHits:
-        """Search again without candidates that the store has lost, until there are none."""
+        """Repeat the search without missing candidates, until there are none."""
 
         def fetch(ids: list[Id]) -> dict[Id, Floats]:
             return self._fetch(index, ids)
@@ -145,13 +145,13 @@ class ClientSearch:
                 )
             except _RowsMissing as lost:
                 self.gone.update(lost.ids)
-        raise OutdatedError(f"{len(self.gone):,} candidates are gone from the store")
+        raise OutdatedError(f"{len(self.gone):,} candidates do not exist in the database")
 
     def _fetch(self, index: CodeIndex, ids: list[Id]) -> dict[Id, Floats]:
-        """The stored vectors of candidates.
+        """Fetch the vectors of candidates.
 
         Raises:
-            _Gone, _Changed
+            _Gone, _Changed: candidates were deleted or changed.
         """
         batch = self.store.fetch(self.collection, ids, vectors=[self.name], payload=False)
         vectors = batch.vectors[self.name] if len(batch) else np.empty((0, self.vector.dim))
@@ -166,10 +166,10 @@ class ClientSearch:
         return dict(zip(batch.ids, vectors, strict=True))
 
     def _look_into(self, ids: Sequence[Id]) -> None:
-        """Whether codes and store differ when both are at rest.
+        """Check again whether codes and database differ while no write is in progress.
 
         Raises:
-            OutdatedError: they do; the codes are marked.
+            OutdatedError: they differ; the codes are marked.
         """
         with client_codes.open_index(self.store, self.collection, self.name) as index:
             still = code_freshness.differing(self.store, self.collection, self.name, index, ids)
@@ -181,12 +181,12 @@ class ClientSearch:
         raise OutdatedError(code_freshness.record(self.store, self.collection, self.name, reason))
 
     def _settle_gone(self, index: CodeIndex) -> None:
-        """Mark codes that hold rows which the store has lost, for the searches after this one."""
+        """Mark codes with deleted rows as outdated for later searches."""
         if not self.gone or not code_freshness.ensure_fresh(
             self.store, self.collection, self.name, index
         ):
             return
-        reason = f"{_rows(self.gone)} deleted from the store by another client"
+        reason = f"{_rows(self.gone)} deleted from the database by another client"
         code_freshness.record(self.store, self.collection, self.name, reason)
 
     def _hits(self, found: CodeHits, wanted: SearchRequest, rescore: Rescore) -> Hits:
@@ -194,14 +194,12 @@ class ClientSearch:
         notes = [f"first stage: {found.searcher}"]
         if self.gone:
             notes.append(
-                f"{_rows(self.gone)} gone from the store: left out, and the next candidates took "
-                f"their place; qadapt's codes are out of date: {code_marks.REPAIR}"
+                f"{_rows(self.gone)} deleted from the database and replaced by the next "
+                f"candidates; the client-side codes are outdated: {code_marks.REPAIR}"
             )
         if wanted.options:
             named = ", ".join(wanted.options)
-            notes.append(
-                f"the store's search options have no effect on qadapt's own codes: {named}"
-            )
+            notes.append(f"native search options have no effect on client-side codes: {named}")
         how = SearchProvenance(
             searcher="qadapt",
             rescorer="qadapt" if rescored else "none",
@@ -223,7 +221,7 @@ def _rows(ids: set[Id]) -> str:
 def payloads_of(
     store: Store, collection: str, ids: npt.NDArray[np.object_], wanted: SearchRequest
 ) -> list[list[dict[str, Any] | None]] | None:
-    """The payloads of found rows, fetched once each; None where the search asks for none."""
+    """Fetch payloads of the results; None if they were not requested."""
     if not wanted.with_payload:
         return None
     unique = list(dict.fromkeys(key for key in ids.ravel().tolist() if key is not None))

@@ -1,9 +1,9 @@
-"""Whether our codes describe what the store holds now: stored vectors are encoded again.
+"""Check whether client-side codes match the database, by encoding stored vectors again.
 
-A row count shows only that rows were added or deleted. So vectors are read from the store, and
-their codes compared with those of the index: all of them where that is little work, or where the
-store's change counter moved and qadapt's own writes do not account for it; else rows drawn at
-random. The status says how many of how many.
+The row count shows only that rows were added or deleted. Therefore vectors are read from the
+database, and their codes are compared with those of the index: all of them if there are few, or if
+the change counter of the database shows writes by other clients; else a random sample. The status
+reports how many rows were compared.
 """
 
 from __future__ import annotations
@@ -25,30 +25,31 @@ from qadapt.model import Batch, Evidence, Id, Quantization, State, Status, Vecto
 from qadapt.stores.base import ReadRequest, Store
 from qadapt.stores.change_counter import ChangeCounter
 
-# A collection of at most so many values (16 MiB of floats) is compared whole by a status.
+# Up to this number of values (16 MiB of float32), a status compares all rows.
 WHOLE_VALUES = 4 * 2**20
 SAMPLE_ROWS, FEWEST_ROWS = 1_000, 64
-# A search compares at most so many values (64 MiB of floats) when the change counter moved.
+# Up to this number of values (64 MiB of float32), a search compares all rows after a write by
+# another client.
 SEARCH_VALUES = 4 * WHOLE_VALUES
-# Rows that a search compares when a process first uses the codes, and once in so many seconds.
+# Rows that a search compares at the first use of the codes in a process, and then periodically.
 SEARCH_ROWS, SEARCH_EVERY = 200, 60.0
 FETCH_ROWS = 500
 TRIES = 3
 
-NO_ROWS = "the collection has no rows yet, so there is nothing to see; codes are built as rows come"
+NO_ROWS = "the collection has no rows; codes are built when rows are written"
 
-# When each index of this process was last compared, by its folder: time.monotonic().
+# Time of the last comparison of each index folder in this process: time.monotonic().
 _compared: dict[Path, float] = {}
 
 
 @dataclass(frozen=True)
 class CodeComparison:
-    """What a comparison found.
+    """Result of a comparison.
 
     Attributes:
-        rows: rows whose vectors were encoded again.
-        total_rows: rows in the codes.
-        differing: ids whose vectors are others than those of the codes, or are gone.
+        rows: number of compared rows.
+        total_rows: number of rows in the codes.
+        differing: ids whose vectors do not match the codes, or do not exist.
     """
 
     rows: int
@@ -62,12 +63,12 @@ class CodeComparison:
 
     @property
     def reason(self) -> str:
-        """What differs, in words."""
+        """Description of the difference."""
         some = ", ".join(map(repr, self.differing[:3]))
         more = ", ..." if len(self.differing) > 3 else ""
         return (
-            f"{len(self.differing):,} of {self.rows:,} rows compared have other vectors in the "
-            f"store than in qadapt's codes ({some}{more}): another client wrote to it"
+            f"{len(self.differing):,} of {self.rows:,} compared rows have other vectors in the "
+            f"database than in the codes ({some}{more}): another client wrote to it"
         )
 
 
@@ -83,8 +84,8 @@ def compare(
     """Encode stored vectors again and compare the codes.
 
     Args:
-        rows: draw so many; None compares all where that is little work.
-        collection_of: compare all, however many there are.
+        rows: sample size; None compares all rows if there are few.
+        complete: compare all rows, regardless of their number.
     """
     total, dim = len(index), index.settings.dim
     if whole or (rows is None and total * dim <= WHOLE_VALUES):
@@ -95,7 +96,7 @@ def compare(
 
 
 def _whole(store: Store, collection: str, name: str, index: CodeIndex) -> CodeComparison:
-    """Compare all rows, up to the first page with rows that differ in a large collection."""
+    """Compare all rows; for a large collection, stop at the first page with differences."""
     found: list[Id] = []
     rows = 0
     large = len(index) * index.settings.dim > WHOLE_VALUES
@@ -110,10 +111,10 @@ def _whole(store: Store, collection: str, name: str, index: CodeIndex) -> CodeCo
 def compare_by_counter(
     store: Store, collection: str, name: str, index: CodeIndex, counter: ChangeCounter | None
 ) -> tuple[CodeComparison, Since]:
-    """Compare what the change counter makes necessary, for a status.
+    """Compare the rows that the change counter requires, for a status.
 
     Args:
-        counter: as it was before the index was opened.
+        counter: change counter before the index was opened.
     """
     former = change_counters.recorded(store, collection, name)
     since = change_counters.since(former, counter)
@@ -128,7 +129,7 @@ def compare_by_counter(
 def _changed(
     store: Store, collection: str, name: str, index: CodeIndex, former: ChangeCounter
 ) -> CodeComparison | None:
-    """Compare the rows written since ``former``, and a sample; None where they are not known."""
+    """Compare the rows written since ``former``, and a sample; None if those are unknown."""
     pages = store.changed_since(collection, former)
     if pages is None or len(index) * index.settings.dim <= WHOLE_VALUES:
         return None
@@ -145,11 +146,10 @@ def _changed(
 def compare_for_search(
     store: Store, collection: str, name: str, index: CodeIndex
 ) -> CodeComparison | None:
-    """Compare a sample, or what the change counter makes necessary, before a search.
+    """Compare a sample, or the rows that the change counter requires, before a search.
 
     Returns:
-        None where another client wrote to a collection that is too large to be compared by a
-        search.
+        None if another client wrote to a collection that is too large to compare in a search.
     """
     counter = store.change_counter(collection)
     former = change_counters.recorded(store, collection, name)
@@ -168,7 +168,7 @@ def compare_for_search(
 def differing(
     store: Store, collection: str, name: str, index: CodeIndex, ids: Sequence[Id]
 ) -> tuple[Id, ...]:
-    """Those of the ids whose stored vectors have other codes than the index, or are gone."""
+    """Ids whose stored vectors do not match the index, or do not exist."""
     found: list[Id] = []
     for start in range(0, len(ids), FETCH_ROWS):
         asked = ids[start : start + FETCH_ROWS]
@@ -192,7 +192,7 @@ def _differing(index: CodeIndex, name: str, batch: Batch) -> list[Id]:
 
 
 def ensure_fresh(store: Store, collection: str, name: str, index: CodeIndex) -> bool:
-    """Whether no write of qadapt came between what was read of the store and of the index."""
+    """Whether no write of qadapt happened between reading the database and reading the index."""
     if code_marks.under_way(store, collection, name):
         return False
     with CodeIndex.open(index.folder, read_only=True, verify="size") as now:
@@ -200,18 +200,18 @@ def ensure_fresh(store: Store, collection: str, name: str, index: CodeIndex) -> 
 
 
 def checked_recently(index: CodeIndex) -> bool:
-    """Whether this process compared the index a short while ago."""
+    """Whether this process compared the index recently."""
     last = _compared.get(index.folder)
     return last is not None and time.monotonic() - last < SEARCH_EVERY
 
 
 def remember(folder: Path) -> None:
-    """The index was just compared, or built from the store."""
+    """Record that the index was just compared or built."""
     _compared[folder] = time.monotonic()
 
 
 def record(store: Store, collection: str, name: str, reason: str) -> str:
-    """Mark the codes as out of date; the reason, with what kept it from the disk."""
+    """Mark the codes as outdated; returns the reason, with the error if it was not saved."""
     _compared.pop(index_dir(store.address, collection, name), None)
     try:
         code_marks.outdate(store, collection, name, reason)
@@ -223,20 +223,20 @@ def record(store: Store, collection: str, name: str, reason: str) -> str:
 def status(
     store: Store, collection: str, vector: Vector, name: str, wanted: Quantization, count: int
 ) -> tuple[Status, int | None]:
-    """Whether our codes are there, whole, and those of what the store holds; and their bytes.
+    """Status of the client-side codes (existing, intact, matching the database) and their size.
 
-    The checksums of all files are compared, so this reads the whole index.
+    Verifies the checksums of all files, which reads the complete index.
 
     Args:
-        wanted: the quantization remembered.
-        count: rows in the store.
+        wanted: saved quantization.
+        count: rows in the database.
     """
     for last in (number == TRIES - 1 for number in range(TRIES)):
         found = _status(store, collection, vector, name, wanted, count, last=last)
         if found is not None:
             return found
         count = store.count(collection)
-    raise AssertionError("the last try gives a status")
+    raise AssertionError("the last attempt returns a status")
 
 
 def _status(
@@ -249,7 +249,7 @@ def _status(
     *,
     last: bool,
 ) -> tuple[Status, int | None] | None:
-    """One look; None where a write of qadapt came in between."""
+    """Determine the status once; None if a write of qadapt interfered."""
     advice = advice_for(store, collection, name, wanted)
     try:
         counter = store.change_counter(collection)
@@ -267,7 +267,7 @@ def _status(
             compared, since = compare_by_counter(store, collection, name, index, counter)
             evidence += (
                 Evidence("change counter", _counter_words(counter, since)),
-                Evidence("rows compared with the store", compared.rows),
+                Evidence("rows compared with the database", compared.rows),
                 Evidence("rows that differ", len(compared.differing)),
             )
             if not compared.differing:
@@ -281,7 +281,7 @@ def _status(
             elif not last:
                 return None
             else:
-                reason = "rows are being written: store and codes cannot be compared"
+                reason = "rows are being written; database and codes cannot be compared"
             return Status(State.IGNORED, reason, evidence=evidence, advice=advice), total
     except IntegrityError as error:
         return Status(State.IGNORED, error.message, advice=advice), None
@@ -290,17 +290,15 @@ def _status(
 
 
 def rows_differ(held: int, count: int) -> str:
-    """Why codes of another number of rows are not used."""
-    return (
-        f"qadapt's codes hold {held:,} rows, the collection {count:,}: another client wrote to it"
-    )
+    """Explain that codes with another number of rows are not used."""
+    return f"the codes have {held:,} rows, the collection {count:,}: another client wrote to it"
 
 
 def advice_for(store: Store, collection: str, name: str, wanted: Quantization) -> str:
-    """The command that builds the codes again."""
+    """Command that rebuilds the codes."""
     vector = f" --vector {name}" if name else ""
     return (
-        f"build the codes again: qadapt apply {store.address} {collection} {wanted}{vector} "
+        f"rebuild the codes: qadapt apply {store.address} {collection} {wanted}{vector} "
         "--accept client"
     )
 
@@ -310,38 +308,37 @@ def _counter_words(counter: ChangeCounter | None, since: Since) -> str:
 
 
 def _part(compared: CodeComparison, counter: ChangeCounter | None, since: Since) -> str:
-    """What is known of the rows that were not compared."""
+    """Describe what is known about rows that were not compared."""
     rows = f"{compared.rows:,} of {compared.total_rows:,} rows"
     if counter is None:
         return (
-            f"the store has no change counter: {rows}, drawn at random, were compared with the "
-            "store and are the same"
+            f"the database has no change counter: a random sample of {rows} was compared and "
+            "matches the database"
         )
     if counter.complete:
         return (
             "no other client changed a row since all rows were encoded or compared "
-            f"({counter.name}); {rows}, drawn at random, were compared with the store and are the "
-            "same"
+            f"({counter.name}); a random sample of {rows} was compared and matches the database"
         )
     if since is Since.CHANGED:
         return (
-            f"{rows} were compared with the store and are the same: those written since the last "
-            f"comparison ({counter.name}), and others drawn at random"
+            f"{rows} were compared and match the database: those written since the last comparison "
+            f"({counter.name}), and a random sample"
         )
     return (
-        f"no row was written since the last comparison ({counter.name}); {rows}, drawn at random, "
-        "were compared with the store and are the same"
+        f"no row was written since the last comparison ({counter.name}); a random sample of {rows} "
+        "was compared and matches the database"
     )
 
 
 def _evidence(index: CodeIndex, count: int) -> tuple[Evidence, ...]:
     size = index.nbytes
     return (
-        Evidence("held by", "qadapt, beside the store"),
+        Evidence("stored by", "qadapt, on the client"),
         Evidence("folder", str(index.folder)),
         Evidence("checksums", "match"),
         Evidence("rows in codes", len(index)),
-        Evidence("rows in store", count),
+        Evidence("rows in database", count),
         Evidence("bytes in RAM", size["ram"]),
         Evidence("bytes on disk", size["disk"]),
     )

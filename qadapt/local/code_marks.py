@@ -1,8 +1,8 @@
-"""Marks beside a code index that outlive a crash: a write under way, codes out of date.
+"""Persistent marks of a code index: write in progress, codes outdated.
 
-``NAME.writing`` is there while store and codes are being changed together; whoever finds it with
-the index's lock in hand knows that the write was cut off. ``NAME.stale`` holds the reason why the
-codes no longer describe what the store holds. Only building the codes again removes it.
+``NAME.writing`` exists while database and codes are changed together; if it exists while the lock
+of the index is free, the write was interrupted. ``NAME.stale`` contains the reason why the codes no
+longer match the database. Only rebuilding the codes removes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from qadapt.errors import IntegrityError, QadaptError
 from qadapt.local.state import index_dir, write_state_file
 from qadapt.stores.base import Store
 
-REPAIR = "build them again with `qadapt apply`, or drop them: `qadapt undo`"
+REPAIR = "rebuild them with `qadapt apply`, or delete them with `qadapt undo`"
 
 
 def _beside(store: Store, collection: str, name: str, ending: str) -> Path:
@@ -33,18 +33,18 @@ def _stale(store: Store, collection: str, name: str) -> Path:
 
 
 def under_way(store: Store, collection: str, name: str) -> bool:
-    """Whether a write of codes and store was begun and not finished."""
+    """Whether a write of codes and database was started and not finished."""
     return _writing(store, collection, name).exists()
 
 
 def outdate(
     store: Store, collection: str, name: str, reason: str, *, replace: bool = False
 ) -> None:
-    """Mark the codes as out of date, on disk; the first reason stays.
+    """Mark the codes as outdated on disk; an earlier reason is kept.
 
     Args:
-        reason: a sentence without a full stop.
-        replace: put this reason in the place of an earlier one.
+        reason: a sentence without a final period.
+        replace: replace an earlier reason.
     """
     path = _stale(store, collection, name)
     if replace or not path.exists():
@@ -52,33 +52,33 @@ def outdate(
 
 
 def clear(store: Store, collection: str, name: str) -> None:
-    """The codes were built again, or are gone: nothing is wrong with them."""
+    """Remove the marks, because the codes were rebuilt or deleted."""
     for path in (_writing(store, collection, name), _stale(store, collection, name)):
         path.unlink(missing_ok=True)
 
 
 def outdated(store: Store, collection: str, name: str) -> str | None:
-    """Why the codes must not be used, as far as files show; None where nothing speaks against."""
+    """Why the codes must not be used, according to the files; None if they can be used."""
     place = index_dir(store.address, collection, name)
     if not place.exists():
-        return f"qadapt's codes of {collection!r} are missing: {place}"
+        return f"the client-side codes of {collection!r} are missing: {place}"
     try:
         return _stale(store, collection, name).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         pass
     if under_way(store, collection, name):
         return (
-            f"a write to {collection!r} was cut off, or is under way: qadapt's codes may differ "
-            "from the store"
+            f"a write to {collection!r} was interrupted or is in progress: the codes may differ "
+            "from the database"
         )
     return None
 
 
 def refuse_outdated(store: Store, collection: str, name: str) -> None:
-    """Refuse codes that must not be used.
+    """Raise an error for codes that must not be used.
 
     Raises:
-        IntegrityError
+        IntegrityError: the codes must not be used.
     """
     reason = outdated(store, collection, name)
     if reason is not None:
@@ -87,7 +87,7 @@ def refuse_outdated(store: Store, collection: str, name: str) -> None:
 
 @contextmanager
 def changing(store: Store, collection: str, names: list[str]) -> Iterator[None]:
-    """Around a change of store and codes: the mark stays when the block is cut off."""
+    """Context manager for a change of database and codes; the mark remains after a crash."""
     paths = [_writing(store, collection, name) for name in names]
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def changing(store: Store, collection: str, names: list[str]) -> Iterator[None]:
     try:
         yield
     except QadaptError:
-        # Whoever raises it has put the codes in step, or has marked them as out of date.
+        # Whoever raises it has synchronized the codes, or marked them as outdated.
         _remove(paths)
         raise
     _remove(paths)

@@ -1,4 +1,4 @@
-"""A collection as seen: what the store tells, and what qadapt keeps beside it."""
+"""Information about a collection from the database and the local state."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ IGNORED = (
     "apply` resets it"
 )
 VECTOR_MISSING = (
-    "settings are kept of the vector {!r}, which the collection does not have: they are ignored, "
-    "and the next `qadapt apply` drops them"
+    "the settings of the vector {!r} are ignored, because it does not exist; the next "
+    "`qadapt apply` deletes them"
 )
 
 
 def info(store: Store, collection: str) -> CollectionInfo:
-    """The store's info, with our rescoring settings and our codes where they are in force.
+    """Info of the database, merged with saved rescoring settings and client-side codes.
 
-    Settings that no longer fit the collection are left out; ``notes`` say so.
+    Settings that no longer apply are omitted and reported in ``notes``.
 
     Raises:
-        NotFoundError: no such collection.
+        NotFoundError: the collection does not exist.
     """
     return merged(store, store.info(collection))
 

@@ -1,10 +1,10 @@
-"""Writes and deletions that keep our codes in step with the store.
+"""Writes and deletions that keep client-side codes and database in sync.
 
-What the codes would refuse is refused before the store is touched. When one of the two fails
-afterwards, the codes are set to what the store holds, or are marked as out of date. Codes are
-found under the collection's own name and under each alias of it.
+Rows that the codes cannot encode are rejected before the database is modified. If the database or
+the codes fail afterwards, the codes are updated from the database or marked as outdated. Codes are
+looked up by the name of the collection and by each of its aliases.
 
-The store's change counter is recorded again after each write, when that write alone moved it.
+The change counter of the database is recorded after each write, if only that write changed it.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from qadapt.model import Batch, Id, Quantization, Vector
 from qadapt.stores.base import Store, silent
 from qadapt.stores.change_counter import ChangeCounter
 
-# Seconds that a write waits for another writer of the same codes.
+# Seconds to wait for another writer of the same codes.
 PATIENCE = 30.0
-# Ranges of fewer rows are taken again when so many times as many rows are there.
+# Ranges of fewer rows are measured again when the number of rows has grown by this factor.
 ENOUGH_ROWS, GROWTH = 1_000, 2
 
 
 @dataclass(frozen=True)
 class _Held:
-    """The codes of one vector, open for writing."""
+    """Codes of a vector, open for writing."""
 
     store: Store
     collection: str
@@ -47,19 +47,21 @@ class _Held:
         self.index.check(batch.ids, batch.vectors[self.name])
 
     def take(self, batch: Batch) -> None:
-        """Take written rows in, as the store keeps them."""
+        """Add written rows as the database returns them."""
         if self._thin(len(batch)):
             self.build()
             return
         ids, rows = batch.ids, batch.vectors[self.name]
-        if self.vector.datatype != "float32":  # the store rounds, and codes are of what it holds
+        if (
+            self.vector.datatype != "float32"
+        ):  # the database may round, and codes must match the stored vectors
             self.sync(ids)
             return
         self.index.upsert(ids, rows)
         self.index.save()
 
     def _thin(self, coming: int) -> bool:
-        """Whether the ranges of the int8 codes come from too few rows."""
+        """Whether the ranges of the int8 codes were measured from too few rows."""
         ranges = self.index.calibration
         if ranges is None or ranges.count < client_codes.FEW_ROWS:
             return True
@@ -75,7 +77,7 @@ class _Held:
         code_freshness.remember(place)
 
     def sync(self, ids: Sequence[Id]) -> None:
-        """Set the codes of these rows to what the store holds of them."""
+        """Update the codes of these rows from the database."""
         gone: list[Id] = []
         for start in range(0, len(ids), code_freshness.FETCH_ROWS):
             asked = ids[start : start + code_freshness.FETCH_ROWS]
@@ -90,16 +92,16 @@ class _Held:
 
 
 def write_rows(store: Store, collection: str, batch: Batch) -> None:
-    """Upsert rows in the store and in our codes, where there are any.
+    """Upsert rows in the database and in the client-side codes, if any.
 
     Args:
-        collection: also ``NAME@PART``.
+        collection: name; also ``NAME@PARTITION``.
 
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError, SpecError: nothing was written.
-        UnsupportedError: a row without a vector that has our codes; nothing was written.
+        UnsupportedError: a row lacks a vector with client-side codes; nothing was written.
         BusyError: another process writes to the codes; nothing was written.
-        IntegrityError: the rows were written, and the codes could not be; they are marked.
+        IntegrityError: the rows were written, but not the codes; the codes are marked.
     """
     with _held(store, collection) as held:
         for each in held:
@@ -115,11 +117,11 @@ def write_rows(store: Store, collection: str, batch: Batch) -> None:
 
 
 def delete_rows(store: Store, collection: str, ids: Sequence[Id]) -> None:
-    """Delete rows from the store and from our codes, where there are any.
+    """Delete rows from the database and from the client-side codes, if any.
 
     Raises:
         BusyError: another process writes to the codes; nothing was deleted.
-        IntegrityError: the rows were deleted, and the codes could not be changed; they are marked.
+        IntegrityError: the rows were deleted, but not their codes; the codes are marked.
     """
 
     def drop(each: _Held) -> None:
@@ -139,10 +141,10 @@ def _both(
     *,
     written: int = 0,
 ) -> None:
-    """Change the store, then the codes; what fails leaves no codes that look right and are not.
+    """Change the database, then the codes; after an error, wrong codes are always marked.
 
     Args:
-        written: rows that ``in_store`` writes; 0 where it deletes ``ids``.
+        written: rows that ``in_store`` writes; 0 if it deletes ``ids``.
     """
     if not held:
         in_store()
@@ -153,10 +155,10 @@ def _both(
         try:
             count = _Count(held, written)
             count.around(in_store)
-        except InputError:  # refused before anything was written
+        except InputError:  # rejected before anything was written
             raise
         except QadaptError as error:
-            # A part of the rows may be there: the codes take what is.
+            # Some of the rows may exist: update the codes from the database.
             for each in held:
                 _sync_or_mark(each, ids, error)
             raise
@@ -165,17 +167,17 @@ def _both(
                 in_codes(each)
             except (QadaptError, OSError) as error:
                 for left in held[at:]:
-                    _mark(left, f"{done}, and qadapt's codes could not be changed: {error}")
+                    _mark(left, f"{done}, but the client-side codes could not be changed: {error}")
                 raise IntegrityError(
-                    f"{done} in {each.collection!r}, but qadapt's codes beside it could not be "
-                    f"changed and are not used from now on: {getattr(error, 'message', error)}",
+                    f"{done} in {each.collection!r}, but its client-side codes could not be "
+                    f"changed and are no longer used: {getattr(error, 'message', error)}",
                     hint=code_marks.REPAIR,
                 ) from error
             count.record(at)
 
 
 class _Count:
-    """The store's change counter around one write."""
+    """Change counter of the database before and after a write."""
 
     def __init__(self, held: Sequence[_Held], written: int) -> None:
         self._former = [
@@ -188,7 +190,7 @@ class _Count:
         self._alone = False
 
     def around(self, in_store: Callable[[], None]) -> None:
-        """Read the counter before and after the store is changed."""
+        """Read the counter before and after the change."""
         store, collection = self._held[0].store, self._held[0].collection
         with store.exclusive(collection) as self._alone:
             self._before = store.change_counter(collection)
@@ -196,9 +198,8 @@ class _Count:
             self._after = store.change_counter(collection)
 
     def record(self, at: int) -> None:
-        """Record the counter for codes that took the write, when they described all rows before
-        it and nothing but this write moved the counter; else all rows are compared by the next
-        status."""
+        """Record the counter for codes that were updated, if they matched all rows before and only
+        this write changed the counter; else the next status compares all rows."""
         each = self._held[at]
         if self._before is None or self._after is None or not self._after.complete:
             return
@@ -215,10 +216,8 @@ def _sync_or_mark(each: _Held, ids: Sequence[Id], error: QadaptError) -> None:
     try:
         each.sync(ids)
     except (QadaptError, OSError) as second:
-        _mark(each, f"a write failed half-way ({error.message})")
-        reported = (
-            f"qadapt's codes are marked as out of date, because the rows cannot be read: {second}"
-        )
+        _mark(each, f"a write failed partially ({error.message})")
+        reported = f"the client-side codes are marked as outdated; reading rows failed: {second}"
         error.hint = f"{error.hint}; {reported}" if error.hint else reported
 
 
@@ -228,7 +227,7 @@ def _mark(each: _Held, reason: str) -> None:
 
 @contextmanager
 def _held(store: Store, collection: str) -> Iterator[list[_Held]]:
-    """The codes of a collection that can be kept in step, each with its lock."""
+    """Open all codes of a collection that can be updated, each with its lock."""
     with ExitStack() as stack:
         held = []
         for known, name, quantization in remembered(store, collection):
@@ -244,11 +243,11 @@ def _held(store: Store, collection: str) -> Iterator[list[_Held]]:
 
 
 def remembered(store: Store, collection: str) -> list[tuple[str, str, Quantization]]:
-    """Our codes of a collection: the name that they were made for, which may be an alias, the
+    """Client-side codes of a collection: the name they were built for (which may be an alias), the
     vector, and the quantization.
 
     Args:
-        collection: by any of its names; also ``NAME@PART``.
+        collection: name or alias; also ``NAME@PARTITION``.
     """
     if not any_indexes():
         return []
@@ -267,7 +266,7 @@ def remembered(store: Store, collection: str) -> list[tuple[str, str, Quantizati
 def _open(
     store: Store, collection: str, name: str, vector: Vector, quantization: Quantization
 ) -> CodeIndex | None:
-    """The codes of one vector for writing; None where they are out of date already."""
+    """Open the codes of a vector for writing; None if they are already outdated."""
     if code_marks.outdated(store, collection, name) and not code_marks.under_way(
         store, collection, name
     ):
@@ -277,7 +276,7 @@ def _open(
     except IntegrityError as error:
         code_freshness.record(store, collection, name, error.message)
         return None
-    # With the lock in hand, a mark of a write is that of one that was cut off.
+    # While the lock is held, a mark belongs to an interrupted write.
     reason = code_marks.outdated(store, collection, name)
     if reason is None:
         reason = client_codes.mismatch_reason(index, vector, quantization)

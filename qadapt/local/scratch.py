@@ -1,8 +1,8 @@
-"""Scratch collections in a store: made for a moment, and removed whatever happens.
+"""Temporary collections in a database that are always removed.
 
-Each has a name of its own and an owner: a file in the state folder that this process keeps locked
-while it lives. A process that was killed leaves its collection behind; its lock is free then, and
-the next call that makes one in that store removes what it left.
+Each has a unique name and an owner: a file in the state folder that this process keeps locked. If
+the process is killed, the lock is released, and the next call that creates a temporary collection
+in that database removes the abandoned one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qadapt.errors import NotFoundError, QadaptError
 from qadapt.local.state import forget, private_folder, state_dir, write_state_file
 from qadapt.stores.base import Store
 
-# A first letter in upper case, because Weaviate's classes begin with one.
+# The first letter is upper case, as Weaviate requires for class names.
 EVAL, TRIAL = "Qadapt_eval_", "Qadapt_trial_"
 PREFIXES = (EVAL, TRIAL)
 
@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def scratch_collection(store: Store, prefix: str, of: str = "") -> Iterator[str]:
-    """The name of a collection that the block may create; it is gone when the block is left.
+    """Context manager with the name of a collection to create; it is dropped at the end.
 
     Args:
-        of: the collection that it is for, for whoever finds it.
+        of: collection that it is a copy of, for the log message.
     """
     token = uuid.uuid4().hex[:12]
     name = prefix + token
@@ -50,19 +50,19 @@ def scratch_collection(store: Store, prefix: str, of: str = "") -> Iterator[str]
 
 
 def remove_leftovers(store: Store) -> list[str]:
-    """Remove the copies in this store whose owners are dead; their names.
+    """Remove copies whose owners have ended; returns their names.
 
     Raises:
-        StoreError: one cannot be removed.
+        StoreError: a copy cannot be removed.
     """
     gone = []
     for path in sorted(_folder().glob("*.json")):
         try:
             reported = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
-            continue  # another process is just writing or removing it
+            continue  # another process is writing or removing it
         if not isinstance(reported, dict) or not isinstance(reported.get("collection"), str):
-            _log.warning("%s does not tell which copy it is of; delete it", path)
+            _log.warning("%s does not name a copy; delete it", path)
             continue
         if reported.get("store") != store.address.identity:
             continue
@@ -82,7 +82,7 @@ def remove_leftovers(store: Store) -> list[str]:
 
 
 def unowned_collections(store: Store) -> list[str]:
-    """Copies in this store that no file here tells of: another machine's or user's."""
+    """Copies in this database without an owner file here: of another machine or user."""
     known = {path.stem for path in _folder().glob("*.json")}
     return [
         name
@@ -111,7 +111,7 @@ def _owned(store: Store, name: str, token: str, of: str) -> tuple[filelock.BaseF
 
 
 def _remove(store: Store, name: str) -> bool:
-    """Drop a copy, and our codes of it; False when it is not there."""
+    """Drop a copy and its client-side codes; False if it does not exist."""
     there = _drop(store, name)
     forget(store.address, name)
     return there
@@ -123,7 +123,7 @@ def _drop(store: Store, name: str) -> bool:
     except NotFoundError:
         return False
     except QadaptError:
-        # Another call may have removed it meanwhile, or its creation was cut off.
+        # Another call may have removed it, or its creation was interrupted.
         if name not in store.collections():
             return False
         _log.warning("the copy %s in %s could not be removed", name, store.address)

@@ -1,8 +1,8 @@
-"""What qadapt remembers of a collection: with the collection where its store has a place.
+"""Saved settings of collections, stored in the collection itself if the database supports it.
 
-How searches rescore belongs to the collection, so it is kept there where the store can (Qdrant's
-metadata, since 1.16), and everybody who opens the collection finds it. Codes of ours lie on this
-machine, so they are remembered in its state folder, as is all of it for other stores.
+Default search parameters are stored in the metadata of the collection if possible (Qdrant 1.16 or
+newer), so that all clients use them. Settings of client-side codes, and all settings for other
+databases, are stored in the local state folder.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from qadapt.stores.base import Store
 
 
 def read_settings(store: Store, collection: str) -> Settings:
-    """What is remembered of a collection.
+    """Read the settings of a collection.
 
-    Of a partition or tenant alone: what is remembered of the whole, but for our codes, which are
-    of the whole and so are not searched for a part of it.
+    For a partition or tenant, these are the settings of the whole collection without client-side
+    codes, which cannot search a single partition.
 
     Raises:
-        IntegrityError: what is kept is damaged.
+        IntegrityError: the settings are damaged.
     """
     whole = store.collection_of(collection)
     if whole != collection:
@@ -46,7 +46,7 @@ def read_settings(store: Store, collection: str) -> Settings:
 
 
 def write_settings(store: Store, collection: str, settings: Settings) -> None:
-    """Remember the settings of a collection."""
+    """Save the settings of a collection."""
     shared, here = Settings(), Settings()
     for name, each in settings.vectors.items():
         shared = shared.with_vector(name, VectorSettings(rescore=each.rescore))

@@ -1,8 +1,7 @@
-"""What qadapt itself remembers of a collection, in the state folder.
+"""State folder: settings and client-side codes of collections.
 
-Stores have no place for how a search should rescore, nor for codes that are ours. Both are kept
-here, one small JSON file for each collection, under ``QADAPT_STATE_DIR`` or the user's state
-folder. No secret is ever written: addresses are kept without keys.
+There is one small JSON file per collection, in ``QADAPT_STATE_DIR`` or the user's state folder.
+Secrets are never written: addresses are stored without keys.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ STATE_VARIABLE = "QADAPT_STATE_DIR"
 
 
 def state_dir() -> Path:
-    """The state folder; made when missing, for its owner alone.
+    """Return the state folder; created with owner-only access.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: the folder cannot be created.
     """
     given = os.environ.get(STATE_VARIABLE)
     if given:
@@ -48,10 +47,10 @@ def state_dir() -> Path:
 
 @contextmanager
 def state_access() -> Iterator[None]:
-    """Turn errors of the file system in the state folder into qadapt's own.
+    """Convert file system errors in the state folder to ``StorageError``.
 
     Raises:
-        StorageError: what the system reported, and how to choose another folder.
+        StorageError: the error of the system, with a hint to choose another folder.
     """
     try:
         yield
@@ -59,17 +58,17 @@ def state_access() -> Iterator[None]:
         raise StorageError.of(
             error,
             "the state folder cannot be used",
-            hint=f"set {STATE_VARIABLE} to a folder that can be written",
+            hint=f"set {STATE_VARIABLE} to a writable folder",
         ) from error
 
 
 @dataclass(frozen=True)
 class VectorSettings(Serializable):
-    """What is remembered of one vector.
+    """Settings of a vector.
 
     Attributes:
-        rescore: how searches rescore when the call does not say; None for the store's default.
-        client: the quantization of our own code index; None when there is none.
+        rescore: default rescoring of searches; None for the default of the database.
+        client: quantization of the client-side codes; None if there are none.
     """
 
     rescore: Rescore | None = None
@@ -78,16 +77,16 @@ class VectorSettings(Serializable):
 
 @dataclass(frozen=True)
 class Settings(Serializable):
-    """What is remembered of one collection: one entry for each vector."""
+    """Settings of a collection by vector name."""
 
     vectors: Mapping[str, VectorSettings] = field(default_factory=dict)
 
     def of(self, vector: str) -> VectorSettings:
-        """The settings of one vector; empty when nothing is remembered."""
+        """Settings of a vector; empty if nothing is saved."""
         return self.vectors.get(vector, VectorSettings())
 
     def with_vector(self, vector: str, settings: VectorSettings) -> Settings:
-        """A copy with one vector's settings changed; an empty entry is left out."""
+        """Copy with changed settings of a vector; empty settings are removed."""
         rest = {name: old for name, old in self.vectors.items() if name != vector}
         if settings != VectorSettings():
             rest[vector] = settings
@@ -95,12 +94,12 @@ class Settings(Serializable):
 
 
 def collection_key(address: Address, collection: str) -> str:
-    """A file name for one collection of one store, the same for all spellings of its address."""
+    """File name for a collection, the same for all spellings of the address."""
     return key_of(address.identity, collection)
 
 
 def key_of(identity: str, collection: str) -> str:
-    """As ``collection_key``, for the identity of an address."""
+    """Same as ``collection_key`` for a canonical address."""
     text = f"{identity}#{collection}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
@@ -110,24 +109,24 @@ def _settings_path(address: Address, collection: str) -> Path:
 
 
 def index_dir(address: Address, collection: str, vector: str) -> Path:
-    """Where our code index of one vector lies."""
+    """Folder of the client-side codes of a vector."""
     name = hashlib.sha256(vector.encode()).hexdigest()[:12]
     return state_dir() / "indexes" / collection_key(address, collection) / name
 
 
 def any_indexes() -> bool:
-    """Whether codes of ours are kept for any collection."""
+    """Whether client-side codes exist for any collection."""
     folder = state_dir() / "indexes"
     return folder.is_dir() and any(folder.iterdir())
 
 
 def import_note(address: Address, collection: str) -> Path:
-    """The file that is there while an import makes a collection (see ``files.half``)."""
+    """File that exists while an import creates a collection (see ``files.unfinished_imports``)."""
     return state_dir() / "imports" / f"{collection_key(address, collection)}.json"
 
 
 def read_settings(address: Address, collection: str) -> Settings:
-    """What is remembered of a collection.
+    """Read the settings of a collection.
 
     Raises:
         IntegrityError: the file is damaged.
@@ -142,7 +141,7 @@ def read_settings(address: Address, collection: str) -> Settings:
     reported = newer_version(document, FORMAT)
     try:
         if not isinstance(document, dict) or "settings" not in document:
-            raise SpecError("no settings in it")
+            raise SpecError("it contains no settings")
         if reported is not None and of_newer_format(document, FORMAT):
             raise SpecError(reported)
         return Settings.from_dict(document["settings"])
@@ -157,12 +156,12 @@ def read_settings(address: Address, collection: str) -> Settings:
 def _damaged(path: Path, collection: str, problem: str) -> IntegrityError:
     return IntegrityError(
         f"the settings of {collection!r} are damaged: {problem} ({path})",
-        hint=f"delete them and apply again what you want: rm -r {shlex.quote(str(path))}",
+        hint=f"delete them, then apply the quantization again: rm -r {shlex.quote(str(path))}",
     )
 
 
 def write_settings(address: Address, collection: str, settings: Settings) -> None:
-    """Remember the settings of a collection; the file appears whole or not at all."""
+    """Save the settings of a collection atomically."""
     path = _settings_path(address, collection)
     if settings == Settings():
         _remove(path)
@@ -178,14 +177,14 @@ def write_settings(address: Address, collection: str, settings: Settings) -> Non
 
 
 def forget(address: Address, collection: str) -> None:
-    """Drop all that is remembered of a collection, our code indexes too."""
+    """Delete the settings and client-side codes of a collection."""
     _remove(_settings_path(address, collection))
     _remove(import_note(address, collection))
     _remove(state_dir() / "indexes" / collection_key(address, collection))
 
 
 def _remove(path: Path) -> None:
-    """Delete a file or a folder, whichever is there."""
+    """Delete a file or folder if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -193,7 +192,7 @@ def _remove(path: Path) -> None:
 
 
 def write_state_file(path: Path, text: str) -> None:
-    """Write a file whole or not at all, in a folder made for it, for its owner's eyes alone."""
+    """Write a file atomically with owner-only access; its folder is created."""
     with state_access():
         durable.private_folder(path.parent)
         durable.atomic_write(path, text)
@@ -201,7 +200,7 @@ def write_state_file(path: Path, text: str) -> None:
 
 @contextmanager
 def exclusive(address: Address, collection: str) -> Iterator[None]:
-    """Only one change of a collection at a time, across processes.
+    """Lock a collection for a change, across processes.
 
     Raises:
         BusyError: another process changes it; the message names the process.
@@ -211,7 +210,7 @@ def exclusive(address: Address, collection: str) -> Iterator[None]:
 
 
 def changed_by(address: Address, collection: str) -> Holder | None:
-    """The other process that changes a collection just now; None for none, and for this one."""
+    """Other process that is changing a collection; None if there is none."""
     path = state_dir() / "locks" / f"{collection_key(address, collection)}.lock"
     holder = Lock(path).holder()
     mine = holder is not None and holder.pid == os.getpid() and holder.here
@@ -220,10 +219,10 @@ def changed_by(address: Address, collection: str) -> Holder | None:
 
 @contextmanager
 def exclusive_key(key: str, what: str) -> Iterator[None]:
-    """As ``exclusive``, for a collection of which only the key is known.
+    """Same as ``exclusive`` for the key of a collection.
 
     Args:
-        what: names it in the error.
+        what: name in the error message.
     """
     folder = private_folder(state_dir() / "locks")
     lock = Lock(folder / f"{key}.lock")
@@ -239,15 +238,15 @@ def exclusive_key(key: str, what: str) -> Iterator[None]:
 
 
 def being_changed(what: str, holder: Holder) -> BusyError:
-    """The error for a collection that another process changes."""
+    """Create the error for a collection that another process is changing."""
     return BusyError(f"{what} is being changed by {holder}", hint=holder.release_hint)
 
 
 def private_folder(folder: Path) -> Path:
-    """A folder in the state folder, for its owner alone; made when missing.
+    """Return a folder in the state folder; created with owner-only access.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: the folder cannot be created.
     """
     with state_access():
         durable.private_folder(folder)

@@ -1,4 +1,4 @@
-"""Which store does what, at which version, and how that was checked.
+"""Support matrix: features per database and version, and how they were checked.
 
 Capability data says what a store can do. Runs of the conformance suite on live engines say what
 was seen (``live_runs.json``, which nothing but a run's record gets into). Both together are the

@@ -1,4 +1,4 @@
-"""The cells of the matrix: capability data, and what was seen."""
+"""Cells of the matrix from capabilities and live runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs on live engines saw: records, and the file that keeps them."""
+"""Records of conformance runs on live engines."""
 
 from __future__ import annotations
 
@@ -67,17 +67,17 @@ class LiveRun(Serializable):
         return (self.store, self.deployment, self.version, self.kind, self.width, self.index)
 
     def problem(self) -> str | None:
-        """Why it shows nothing; None when the engine was seen to obey."""
+        """Why the record proves nothing; None if the setting was verified active."""
         if self.state != "active":
             return f"the state was {self.state}"
         if not self.evidence:
-            return "no signal was read"
+            return "no signals were observed"
         if not self.code_bytes:
-            return "no codes were seen"
+            return "no codes were observed"
         if not 0 < self.without < 1:
             return f"without rescoring the recall was {self.without:g}: no codes in use, or none"
         if not self.without < self.lifted <= 1:
-            return f"rescoring did not lift the recall: {self.without:g} to {self.lifted:g}"
+            return f"rescoring did not improve recall: {self.without:g} to {self.lifted:g}"
         return None
 
 
@@ -92,7 +92,7 @@ def load(file: Path = FILE) -> list[LiveRun]:
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SpecError(f"{file} is no JSON: {error}") from error
+        raise SpecError(f"{file} is not valid JSON: {error}") from error
     return _checked((LiveRun.from_dict(entry) for entry in entries), str(file))
 
 
@@ -148,5 +148,5 @@ def _checked(records: Iterable[LiveRun], where: str) -> list[LiveRun]:
     for each in result:
         problem = each.problem()
         if problem is not None:
-            raise SpecError(f"{where}: {' '.join(each.key)} was not seen to be obeyed: {problem}")
+            raise SpecError(f"{where}: {' '.join(each.key)} was not verified active: {problem}")
     return result

@@ -21,10 +21,10 @@ _WORD = {
 }
 
 _MATRIX = f"""{_WRITTEN}
-# What each store does, and how that was checked
+# Support matrix
 
-A cell is one kind of codes at one width, in one store at one version and deployment, searched by
-one index. How it was checked:
+Each cell is one kind and width of codes in one version and deployment of a database, searched
+with one index. It was checked in one of these ways:
 
 - **seen**: on a live engine of that version. The setting was applied and read back, signals of the
   engine showed it active, searches without rescoring lost results (recall below 1), and rescoring
@@ -32,10 +32,10 @@ one index. How it was checked:
 - **contract**: by exact requests or recorded answers; no engine of that version was run.
 - **declared**: from documentation and source alone.
 
-*native*: the store keeps and searches the codes. *by qadapt*: qadapt's own codes beside the store
-(`--accept client`). *not by the store*: as it says; qadapt has scalar and binary codes for every
-store whose rows can be read. "newest" is the newest version that was known when this was written.
-16-bit floats lose too little to be told from 32 by recall, so they are never *seen*.
+*native*: the database stores and searches the codes. *by qadapt*: client-side codes
+(`--accept client`). *not by the store*: not supported by the database; qadapt has client-side
+scalar and binary codes for every database. "newest" is the newest known version. Recall
+cannot distinguish 16-bit from 32-bit floats, so they are never *seen*.
 `qadapt matrix STORE` gives the reasons.
 """
 
@@ -43,17 +43,16 @@ _SUPPORT = f"""{_WRITTEN}
 # Which database has binary and int8 quantization
 
 The table of [Binary and Scalar Embedding Quantization for Significantly Faster & Cheaper
-Retrieval](https://huggingface.co/blog/embedding-quantization) as it is today, for the stores that
-qadapt has. It is made from the same data as [the matrix](matrix.md).
+Retrieval](https://huggingface.co/blog/embedding-quantization) updated for
+the databases that qadapt supports. It is generated from the same data as [the matrix](matrix.md).
 
-- **native**: the store makes the codes and searches them.
-- **indirect**: by a cousin, or by another way than one would think; it says how.
-- **by us**: qadapt keeps the codes beside the store and takes the floats for rescoring from it.
+- **native**: the database computes and searches the codes.
+- **indirect**: the nearest equivalent, or another mechanism, as described.
+- **by us**: client-side codes; original vectors for rescoring come from the database.
 
 Recall is mean recall@10 by exact scores of the original float32 vectors, without rescoring and with
 ten times as many candidates rescored, on 2,000 abstracts of SciFact (all-MiniLM-L6-v2, 384
-dimensions) unless it is said otherwise. Rescoring is the store's own, or qadapt's where the store
-has none.
+dimensions) unless noted otherwise. Rescoring is native, or done by qadapt if the database has none.
 """
 
 
@@ -73,7 +72,7 @@ def matrix(cells: Sequence[Cell]) -> str:
         of_store = list(group)
         parts += [f"\n## {store}\n", _claims(of_store)]
         figures = _figures(of_store)
-        parts.append(figures or "\nNo engine of this store was run.\n")
+        parts.append(figures or "\nThis database was not tested live.\n")
     return "\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The model: the vocabulary of qadapt as frozen plain data."""
+"""The data model: frozen dataclasses shared by all of qadapt."""
 
 from qadapt.model.capabilities import (
     FEATURES,

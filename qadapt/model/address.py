@@ -1,7 +1,7 @@
-"""Where a store is: ``qdrant+http://localhost:6333``, ``edge:./data``, ``milvus:notes.db``.
+"""Addresses of databases: ``qdrant+http://localhost:6333``, ``edge:./data``, ``milvus:notes.db``.
 
-An address may hold a key. Nothing but ``Address.secret()`` gives it out again: it is masked in
-``str``, ``repr``, ``identity``, in every document and in every error message.
+An address may contain an API key. Only ``Address.secret()`` returns it: it is masked in ``str``,
+``repr``, ``identity``, and in all documents and error messages.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Address:
-    """Where a store is.
+    """Address of a database, and optionally of a collection.
 
     Attributes:
-        store: the store's name; whether there is such a store, the registry knows.
-        transport: ``"http"``, ``"https"``, ``"grpc"``, or None for a folder, file or memory.
+        store: name of the database type; the registry checks that it exists.
+        transport: ``"http"``, ``"https"``, ``"grpc"``, or None for a folder, a file or memory.
         location: ``"localhost:6333"``, a path, or ``":memory:"``.
-        options: what stood behind ``?``, without keys.
-        collection: what stood behind ``#``.
-        key: the key, if one was written into the address; ``secret()`` gives the one to use.
-        trusted: whether the user gave the address. One that was read from a plan or a spec file
-            is not trusted: its ``key_env`` may name the store's own variables only.
-        insecure: whether a key may be sent over plain http to another machine.
+        options: options after ``?``, without keys.
+        collection: collection name after ``#``.
+        key: API key in the address, if any; ``secret()`` returns the key to use.
+        trusted: whether the user entered the address. In an address from a plan or spec file,
+            ``key_env`` may name only the variables of the database itself.
+        insecure: whether the key may be sent unencrypted to another machine.
     """
 
     store: str
@@ -69,7 +69,7 @@ class Address:
 
     def __post_init__(self) -> None:
         options, key = _split_key(self.options, self.key)
-        if self.transport:  # a wrapped client may tell "user:password@host"
+        if self.transport:  # clients repeat "user:password@host" in their errors
             place, slash, prefix = self.location.partition("/")
             user, _, place = place.rpartition("@")
             object.__setattr__(self, "location", place + slash + prefix)
@@ -79,10 +79,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str | Address) -> Address:
-        """An address from its text; ``%``, ``?`` and ``#`` in a part are written as in URLs.
+        """Parse an address; ``%``, ``?`` and ``#`` in a component are percent-encoded.
 
         Raises:
-            AddressError: what is wrong, and what may have been meant.
+            AddressError: the address is invalid; the hint suggests a valid one.
         """
         if isinstance(text, Address):
             return text
@@ -94,14 +94,14 @@ class Address:
 
     @classmethod
     def from_file(cls, text: str | Address, allow_key_env: Iterable[str] = ()) -> Address:
-        """Parse an address that somebody else may have written into a file.
+        """Parse an address from a file, which may come from somebody else.
 
         Args:
-            text: the address.
-            allow_key_env: variables that the user allows the address to name by ``key_env``.
+            text: address.
+            allow_key_env: environment variables that the address may name in ``key_env``.
 
         Raises:
-            AddressError: what is wrong, and what may have been meant.
+            AddressError: the address is invalid; the hint suggests a valid one.
         """
         address = cls.parse(text)
         return replace(address, trusted=address.options.get("key_env") in {*allow_key_env})
@@ -126,45 +126,44 @@ class Address:
 
     @property
     def url(self) -> str:
-        """``http://host:port`` or ``https://host:port``, without any key.
+        """URL of the server, ``http://host:port`` or ``https://host:port``, without a key.
 
         Raises:
-            AddressError: the address is not one of a server.
+            AddressError: the address has no host.
         """
         self._place()
         return f"{'https' if self.transport == 'https' else 'http'}://{self.location}"
 
     @property
     def host(self) -> str:
-        """The host's name or number, an IPv6 number without its brackets."""
+        """Host name or IP address; IPv6 without brackets."""
         return self._place()[0].strip("[]")
 
     @property
     def port(self) -> int | None:
-        """The port; None for a store of a plug-in without one in the address."""
+        """Port; None if a plug-in store has no default and the address has none."""
         port = self._place()[1]
         return int(port) if port else None
 
     @property
     def path(self) -> Path:
-        """The folder or file of an address without a server; ``~`` is the user's home.
+        """Folder or file of a local address; ``~`` is expanded.
 
         Raises:
-            AddressError: a server, or memory.
+            AddressError: the address is of a server or of memory.
         """
         if self.transport or self.location == MEMORY:
-            raise AddressError(f"{self} has no folder or file")
+            raise AddressError(f"{self} is not the address of a folder or file")
         return Path(os.path.expanduser(self.location))
 
     @property
     def identity(self) -> str:
-        """One text for all addresses of one store; the state folder files everything under it.
+        """Canonical address: the same for all spellings; used as the key in the state folder.
 
-        It holds no key, no user, no collection and no option that sets only how to connect.
-        ``127.0.0.1``, ``[::1]`` and ``0.0.0.0`` become ``localhost``, a host is in lower case and
-        has its port, gRPC becomes the HTTP port of the same server where that is known, and a
-        path is absolute with its symbolic links resolved. Two host names of one machine remain
-        two stores.
+        It contains no key, user, collection or connection option. ``127.0.0.1``, ``[::1]`` and
+        ``0.0.0.0`` become ``localhost``, host names are lower case with a port, gRPC becomes the
+        HTTP port of the same server if that is known, and paths are absolute with symbolic links
+        resolved. Two host names of one machine are not recognized as the same server.
         """
         if self.transport:
             return identity.of_server(self.store, self.transport, self.location, self.options)
@@ -176,7 +175,7 @@ class Address:
 
     @property
     def reopen(self) -> str:
-        """What opens the same store again in any folder: how to connect too, a key masked."""
+        """Address with an absolute path and all connection options; the key is masked."""
         options = dict(self.options)
         if self.key and not self.transport:
             options["api_key"] = MASK
@@ -190,17 +189,17 @@ class Address:
         return identity.with_options(place, options)
 
     def secret(self, environ: Mapping[str, str] | None = None) -> str | None:
-        """The key to use, or None for no key.
+        """API key to use, or None.
 
-        From the address, else ``?key_env=NAME``, else ``QADAPT_API_KEY``, else the variables of
-        the store's profile (such as ``QDRANT_API_KEY``).
+        The first of: the address, the variable in ``?key_env=NAME``, ``QADAPT_API_KEY``, the
+        variables of the database (such as ``QDRANT_API_KEY``).
 
         Raises:
-            AddressError: the variable named by ``key_env`` is not set; the key was masked when
-                the address was saved, and no variable holds it; or it would be sent unencrypted
-                to another machine.
-            ConsentRequiredError: the address was read from a file, and its ``key_env`` names a
-                variable that is not the store's own.
+            AddressError: the variable in ``key_env`` is not set; the key was masked when the
+                address was saved, and no variable contains it; or it would be sent unencrypted to
+                another machine.
+            ConsentRequiredError: the address was read from a file, and ``key_env`` names a variable
+                that does not belong to the database.
         """
         environ = os.environ if environ is None else environ
         found = self._found(environ)
@@ -221,8 +220,8 @@ class Address:
             if environ.get(named):
                 return environ[named]
             raise AddressError(
-                f"the environment variable {named!r}, named by key_env, is not set",
-                hint=f"export {named}=... or take key_env out of {self}",
+                f"the environment variable {named!r} in key_env is not set",
+                hint=f"export {named}=..., or remove key_env from {self}",
             )
         for name in usual:
             if environ.get(name):
@@ -230,34 +229,34 @@ class Address:
         if written == MASK:
             raise AddressError(
                 f"the key of {self} was masked when the address was saved",
-                hint=f"give it through {' or '.join(usual)}, or write ?key_env=NAME",
+                hint=f"set {' or '.join(usual)}, or add ?key_env=NAME to the address",
             )
         return None
 
     @property
     def _usual_variables(self) -> list[str]:
-        """Environment variables that hold the store's key unless the address names another."""
+        """Environment variables that are searched for the key, in this order."""
         form = form_of(self.store)
         return ["QADAPT_API_KEY", *(form.key_variables if form else ())]
 
     @property
     def unconfirmed_variable(self) -> str | None:
-        """The variable that a file names for the key, where the user has to allow it first."""
+        """Variable in ``key_env`` that needs permission, because the address is from a file."""
         named = self.options.get("key_env")
         return None if self.trusted or named in self._usual_variables else named
 
     def _place(self) -> tuple[str, str | None]:
-        """Host and port."""
+        """Return host and port."""
         if self.transport is None:
             raise AddressError(
                 f"{self} is not the address of a server",
-                hint=f"a server looks like {self.store}+http://host:port",
+                hint=f"use an address such as {self.store}+http://host:port",
             )
         return identity.split_port(self.location.partition("/")[0])
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """In documents an address is its text, with the key masked."""
+        """Serialize as a string with a masked key."""
         from pydantic_core import core_schema as schema
 
         text = schema.no_info_after_validator_function(cls.from_file, schema.str_schema())
@@ -271,15 +270,15 @@ class Address:
 def _split_key(
     options: Mapping[str, str], key: Secret | str | None
 ) -> tuple[dict[str, str], Secret | None]:
-    """Options without keys, and the key."""
+    """Split the options into those without keys, and the key."""
     kept = {name: value for name, value in options.items() if not SECRET_NAME.fullmatch(name)}
     found = [(name, value) for name, value in options.items() if name not in kept]
     if len(found) + (key is not None) > 1:
-        raise AddressError("the address holds more than one key", hint="leave one of them")
+        raise AddressError("the address contains more than one key", hint="remove one of them")
     if found:
         name, key = found[0]
         if not key:
-            raise AddressError(f"{name} is empty", hint=f"write {name}=..., or leave it out")
+            raise AddressError(f"{name} is empty", hint=f"write {name}=..., or remove it")
         if name.lower() == "password" and "user" in kept and key != MASK:
             key = f"{kept['user']}:{key}"
     if not key:
@@ -297,7 +296,7 @@ def _decode(part: str, text: str) -> str:
     except UnicodeDecodeError:
         _fail(text, "a %-sequence is not UTF-8", "write % itself as %25")
     if "\0" in result:
-        _fail(text, "it holds a NUL character", "take it out")
+        _fail(text, "it contains a NUL character", "remove it")
     return result
 
 
@@ -305,7 +304,7 @@ def _parse(text: str) -> Address:
     if not text:
         _fail(text, "the address is empty", f"for example {server_example()} or {local_example()}")
     if len(text) > MAX_LENGTH:
-        _fail(text, f"longer than {MAX_LENGTH} characters", "check where it comes from")
+        _fail(text, f"longer than {MAX_LENGTH} characters", "check where the address comes from")
     if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
         raise AddressError("the address is not valid Unicode text")
     body, hash_sign, fragment = text.partition("#")
@@ -315,10 +314,10 @@ def _parse(text: str) -> Address:
         _no_scheme(text, body)
     store, transport, rest = found[1].lower(), found[2], found[3]
     if store in TRANSPORTS:
-        _fail(text, "it does not say which store it is", f"did you mean {_guess(text)}?")
+        _fail(text, "it does not name a database", f"did you mean {_guess(text)}?")
     collection = _decode(fragment, text) if hash_sign else None
     if collection == "":
-        _fail(text, "the collection behind '#' is empty", "write URL#collection, or no '#'")
+        _fail(text, "the collection after '#' is empty", "write URL#collection, or remove '#'")
     options = _options(query, text)
     if transport is not None:
         if transport.lower() not in TRANSPORTS:
@@ -330,7 +329,7 @@ def _parse(text: str) -> Address:
             _fail(text, "'//' is missing", f"for example {store}+{way}://localhost:6333")
         location, key = _server(rest[2:], store, way, text)
         if "@" in query + fragment:
-            _fail(text, "'@' stands behind the host", "write '@' in keys and names as %40")
+            _fail(text, "'@' follows the host", "write '@' in keys and names as %40")
         return Address(store, way, location, options, collection, key)
     if _misread(store, rest):
         _no_scheme(text, body)
@@ -341,7 +340,7 @@ def _parse(text: str) -> Address:
 
 
 def _misread(store: str, rest: str) -> bool:
-    """Whether what follows ``store:`` looks like a server and not like a path."""
+    """Whether the text after ``store:`` looks like a server and not like a path."""
     if rest.startswith("//") or _HOST_PORT.fullmatch(rest):
         return True
     digits = re.fullmatch(r"[0-9]{1,5}(/.*)?", rest, re.DOTALL) is not None
@@ -349,7 +348,7 @@ def _misread(store: str, rest: str) -> bool:
 
 
 def _guess(text: str) -> str:
-    """What may have been meant by an address without a store."""
+    """Suggest an address for one without a database."""
     scheme, _, rest = shown(text).rpartition("://")
     found = _HOST_PORT.fullmatch(re.split(r"[?#]", rest)[0])
     known = scheme.lower().partition("+")[0]
@@ -363,11 +362,10 @@ def _guess(text: str) -> str:
 
 
 def _listening(port: int | None) -> tuple[str, str]:
-    """The store, and the transport of it, that listens on a port by default; the one that hints
-    show for another port."""
+    """Database and transport that use a port by default; the suggested database for others."""
     for name, form in forms().items():
         for transport, default in form.ports.items():
-            # Ports of every web server say nothing of a store.
+            # The ports of web servers identify no database.
             if port == default and port not in (80, 443):
                 return name, transport
     shown_store = suggested_server()
@@ -385,36 +383,36 @@ def _no_scheme(text: str, body: str) -> NoReturn:
         _fail(text, f"{store} is not a server", f"did you mean {guess}?")
     if form is not None and form.is_server and not rest.startswith("//"):
         guess = _guess(f"{store}://{rest or 'localhost'}")
-        _fail(text, "a server's address names its transport", f"did you mean {guess}?")
+        _fail(text, "the address of a server needs a transport", f"did you mean {guess}?")
     if "://" in text or _HOST_PORT.fullmatch(body):
-        _fail(text, "no store or no transport is named", f"did you mean {_guess(text)}?")
-    _fail(text, "no store is named", f"did you mean {local_example(shown(text))}?")
+        _fail(text, "the database or the transport is missing", f"did you mean {_guess(text)}?")
+    _fail(text, "the database is missing", f"did you mean {local_example(shown(text))}?")
 
 
 def _server(rest: str, store: str, transport: Transport, text: str) -> tuple[str, str | None]:
-    """``user:password@host:port/prefix`` as location and key."""
+    """Split ``user:password@host:port/prefix`` into location and key."""
     authority, slash, prefix = rest.partition("/")
     user, at, place = authority.rpartition("@")
     if "@" in prefix:
-        _fail(text, "'@' stands behind the host", "write '/' in a password as %2F")
+        _fail(text, "'@' follows the host", "write '/' in a password as %2F")
     if not place:
         _fail(text, "the location is empty", f"for example {store}+{transport}://localhost:6333")
     host, port = identity.split_port(place)
     if not _good_host(host):
-        _fail(text, "this is not a host", "for example localhost:6333, or [::1]:6333 for IPv6")
+        _fail(text, "not a valid host", "for example localhost:6333, or [::1]:6333 for IPv6")
     form = form_of(store)
     default = form.ports.get(transport) if form else None
     if port is None:
         port = None if default is None else str(default)
     elif not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        _fail(text, "the port is a number from 1 to 65535", f"usual is {default or 'host:port'}")
+        _fail(text, "the port must be from 1 to 65535", f"the default is {default or 'host:port'}")
     if re.search(r"[\s\\]", prefix) or not prefix.isprintable():
-        _fail(text, "blanks in the path behind the host", "write a blank as %20")
+        _fail(text, "the path after the host contains spaces", "write a space as %20")
     location = host.lower() + (f":{int(port)}" if port else "")
     path = (slash + prefix).rstrip("/")
     key = _decode(user, text).removeprefix(":") if at else None
     if key == "":
-        _fail(text, "the key before '@' is empty", "leave '@' out for no key")
+        _fail(text, "the key before '@' is empty", "remove '@' if there is no key")
     return location + path, key
 
 
@@ -437,18 +435,18 @@ def _options(query: str, text: str) -> dict[str, str]:
         if not equals or not name:
             _fail(text, "an option is not of the form name=value", "for example ?grpc=50051")
         if name in options:
-            _fail(text, "an option occurs twice", "leave one of them")
+            _fail(text, "an option is given twice", "remove one of them")
         options[name] = value
     if not _VARIABLE.fullmatch(options.get("key_env", "KEY")):
         raise AddressError(
             "key_env is not the name of an environment variable",
-            hint="it names the variable that holds the key, as in ?key_env=MY_KEY",
+            hint="name the variable that contains the key, as in ?key_env=MY_KEY",
         )
     return options
 
 
 def _local_text(store: str, location: str) -> str:
-    """A path, with as little changed as reading it again allows."""
+    """Path text that parses to the same path, changed as little as possible."""
     last = len(location) - 1
     text = "".join(
         quote(char) if _unsafe(char) or (char == " " and at in (0, last)) else char

@@ -76,7 +76,7 @@ def form_of(store: str) -> AddressForm | None:
 
 
 def forms() -> dict[str, AddressForm]:
-    """The forms of all stores that are installed, sorted by name."""
+    """Address formats of all installed stores, sorted by name."""
     found = {name: form_of(name) for name in plugins.names()}
     return {name: form for name, form in found.items() if form is not None}
 

@@ -1,4 +1,4 @@
-"""What a store can do, at this version and in this deployment, each with a reason."""
+"""Capabilities of a database for one version and deployment, each with a reason."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import Literal
 from qadapt.errors import SpecError
 from qadapt.model.serializable import Serializable
 
-# The features that every store declares. ``native-<kind>`` stands beside them, with the width
-# behind a colon where widths differ: ``native-binary:1.5``.
+# Features that every store declares, in addition to ``native-<kind>``. The bit width follows
+# a colon if support depends on it: ``native-binary:1.5``.
 FEATURES = {
-    "native-quantization": "the store keeps and searches codes of its own",
-    "native-rescore": "the store scores candidates again by the originals",
-    "native-oversampling": "the number of candidates can be chosen for each query",
-    "native-undo": "quantization can be taken back in place",
-    "native-filter": "the store filters while it searches",
-    "named-vectors": "several vectors in one collection",
+    "native-quantization": "the database stores and searches quantized vectors",
+    "native-rescore": "the database rescores candidates with the original vectors",
+    "native-oversampling": "oversampling can be set per query",
+    "native-undo": "quantization can be removed in place",
+    "native-filter": "filters are applied during the search",
+    "named-vectors": "multiple vectors per collection",
 }
 
 
-# How a claim was checked without a run on the engine it is about: ``contract`` is by recorded
-# answers or the exact requests, ``declared`` not by a test. What a run saw stands in the matrix.
+# How a capability was checked without running the engine: ``contract`` by recorded responses or
+# exact requests, ``declared`` by no test. Results of live runs are in the matrix.
 Checked = Literal["contract", "declared"]
 
 
 class Support(str, Enum):
-    """By the store, by us, or not at all."""
+    """Implemented by the database, by qadapt, or not supported."""
 
     NATIVE = "native"
     CLIENT = "client"
@@ -42,7 +42,7 @@ class Support(str, Enum):
 
 @dataclass(frozen=True)
 class Capability(Serializable):
-    """One feature: who does it, why so, and how that was checked where no engine was run."""
+    """One feature: its support, the reason, and how it was checked without a live run."""
 
     support: Support
     reason: str = ""
@@ -51,16 +51,16 @@ class Capability(Serializable):
 
 @dataclass(frozen=True)
 class Rule:
-    """One declared line of a store: a feature, and from which version or where it holds.
+    """Support of one feature, and the versions and deployments that it applies to.
 
     Attributes:
-        feature: its name, such as ``native-quantization`` or ``native-binary:1.5``.
-        support: what holds where the rule applies.
-        reason: in words.
-        since, until: first version that has it, first that has it no more; None for no limit.
-        deployments: where it holds; empty for everywhere.
-        otherwise: what holds where the rule does not apply.
-        checked: by contract tests, or declared alone.
+        feature: name, such as ``native-quantization`` or ``native-binary:1.5``.
+        support: support if the rule applies.
+        reason: explanation.
+        since, until: first version with the feature, first version without it; None for no limit.
+        deployments: deployments that the rule applies to; empty for all.
+        otherwise: support if the rule does not apply.
+        checked: ``contract`` or ``declared``.
     """
 
     feature: str
@@ -75,9 +75,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Capabilities(Serializable):
-    """The features of one server.
+    """Capabilities of one server.
 
-    ``caps["native-rescore"]`` is a Capability; an unknown name is an error.
+    ``caps["native-rescore"]`` is a Capability; an unknown name raises an error.
     """
 
     store: str
@@ -93,23 +93,23 @@ class Capabilities(Serializable):
             raise SpecError.unknown("feature", feature, self.features, where=self.store) from None
 
     def native(self, feature: str) -> bool:
-        """Whether the store itself does it."""
+        """Whether the database implements the feature."""
         return self[feature].support is Support.NATIVE
 
     def disable(self, names: Iterable[str]) -> Capabilities:
-        """A copy in which some native features are switched off, which forces the fallback.
+        """Copy with some native features disabled, which forces the client-side fallback.
 
         Raises:
-            SpecError: a name that the store does not declare.
+            SpecError: the store does not declare the feature.
         """
         features = dict(self.features)
         for name in names:
             self[name]
             for feature in features:
                 if feature == name or feature.startswith(name + ":"):
-                    features[feature] = Capability(Support.CLIENT, "switched off by the user")
+                    features[feature] = Capability(Support.CLIENT, "disabled by the user")
             if name == "native-quantization":
-                # Without codes in the store there is nothing for it to rescore.
+                # Without codes in the database there are no candidates to rescore.
                 _switch_off_what_needs_codes(features)
         return self.replace(features=features, disabled=tuple(sorted({*self.disabled, *names})))
 
@@ -118,35 +118,37 @@ def _switch_off_what_needs_codes(features: dict[str, Capability]) -> None:
     for feature in ("native-rescore", "native-oversampling"):
         if feature in features:
             features[feature] = Capability(
-                Support.CLIENT, "native-quantization is switched off by the user"
+                Support.CLIENT, "native-quantization is disabled by the user"
             )
 
 
 def by_contract(*rules: Rule) -> tuple[Rule, ...]:
-    """These rules, marked as held by contract tests."""
+    """Mark rules as checked by contract tests."""
     return tuple(dataclasses.replace(rule, checked="contract") for rule in rules)
 
 
 def narrow(store: str, rules: Sequence[Rule], version: str | None, deployment: str) -> Capabilities:
-    """The declared rules, narrowed to one version and deployment."""
+    """Evaluate the rules for one version and deployment."""
     features = {rule.feature: _apply(rule, version, deployment) for rule in rules}
     return Capabilities(store, version, deployment, features)
 
 
 def _apply(rule: Rule, version: str | None, deployment: str) -> Capability:
     if rule.deployments and deployment not in rule.deployments:
-        return Capability(rule.otherwise, f"not in the deployment {deployment!r}", rule.checked)
+        return Capability(
+            rule.otherwise, f"unavailable in the deployment {deployment!r}", rule.checked
+        )
     if rule.since and version is not None and older(version, rule.since):
-        why = f"needs {rule.since} or newer, this is {version}"
+        why = f"requires {rule.since} or newer; this is {version}"
         return Capability(rule.otherwise, why, rule.checked)
     if rule.until and version is not None and not older(version, rule.until):
-        why = f"gone since {rule.until}, this is {version}"
+        why = f"removed in {rule.until}; this is {version}"
         return Capability(rule.otherwise, why, rule.checked)
     return Capability(rule.support, rule.reason, rule.checked)
 
 
 def older(version: str, than: str) -> bool:
-    """Whether ``version`` comes before ``than``; letters and build tags are left out."""
+    """Whether ``version`` is older than ``than``; letters and build tags are ignored."""
     left, right = _numbers(version), _numbers(than)
     width = max(len(left), len(right))
     pad = (0,) * width

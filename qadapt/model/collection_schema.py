@@ -1,4 +1,4 @@
-"""What a collection has beside the vectors that qadapt quantizes: extra vectors, schema, parts."""
+"""Collection schema beyond the vectors that qadapt quantizes: extra vectors, fields, partitions."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from qadapt.model.serializable import Serializable
 
 @dataclass(frozen=True)
 class ExtraVector(Serializable):
-    """A vector that qadapt copies, and neither quantizes nor searches.
+    """Vector that qadapt copies but neither quantizes nor searches.
 
     Attributes:
-        kind: ``sparse`` (index and value of each entry that is not 0), or ``multi`` (many rows of
-            one length for each row of the collection, as of late interaction models).
-        dim: of each row; None for sparse ones.
-        metric: of each row; None for sparse ones, which are compared by dot product.
-        datatype: what the store keeps of the numbers.
-        native: further settings in the words of the store's family.
+        kind: ``sparse`` (indices and values of the nonzero entries), or ``multi`` (several vectors
+            of one dimension per row, as in late interaction models).
+        dim: dimensions; None for sparse vectors.
+        metric: None for sparse vectors, which are compared by dot product.
+        datatype: datatype in the database.
+        native: native settings of the database.
     """
 
     kind: Literal["sparse", "multi"]
@@ -36,18 +36,18 @@ class ExtraVector(Serializable):
 
 @dataclass(frozen=True, eq=False)
 class RaggedArray:
-    """The extra vectors of ``n`` rows, one behind the other.
+    """Extra vectors of ``n`` rows, concatenated.
 
     Attributes:
-        offsets: int64 ``(n + 1,)``; the row ``i`` has the entries from ``offsets[i]`` up to
-            ``offsets[i + 1]``.
+        offsets: int64 ``(n + 1,)``; row ``i`` has the entries ``offsets[i]:offsets[i + 1]``.
         values: float32 ``(total,)`` of sparse vectors, ``(total, d)`` of multivectors.
-        indices: uint32 ``(total,)`` of sparse vectors, ascending in each row; None of multivectors.
-        missing: bool ``(n,)``, rows that have no such vector at all, which is not an empty one;
-            None where all have one.
+        indices: uint32 ``(total,)`` of sparse vectors, ascending in each row; None for
+            multivectors.
+        missing: bool ``(n,)``, rows without this vector (an empty vector is not missing); None if
+            all rows have one.
 
     Raises:
-        InputError: parts of different length.
+        InputError: the arrays have different lengths.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -59,16 +59,16 @@ class RaggedArray:
         total = int(self.offsets[-1])
         if len(self.values) != total or (self.indices is not None and len(self.indices) != total):
             raise InputError(
-                f"extra vectors of {total} entries by their offsets, and {len(self.values)} values"
+                f"the offsets describe {total} entries, but there are {len(self.values)} values"
             )
         if self.missing is not None and len(self.missing) != len(self):
-            raise InputError(f"{len(self)} extra vectors and {len(self.missing)} gaps or not")
+            raise InputError(f"{len(self)} extra vectors but {len(self.missing)} values in missing")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def rows(self, start: int, stop: int) -> RaggedArray:
-        """The rows from ``start`` up to ``stop``, fewer where there are fewer; views."""
+        """Rows ``start`` to ``stop`` (clipped), as views."""
         offsets = self.offsets[start : stop + 1]
         first, last = (int(offsets[0]), int(offsets[-1])) if len(offsets) else (0, 0)
         return RaggedArray(
@@ -79,7 +79,7 @@ class RaggedArray:
         )
 
     def pick(self, rows: npt.NDArray[np.intp]) -> RaggedArray:
-        """Some rows, in the order given."""
+        """Rows in the given order."""
         lengths = np.diff(self.offsets)[rows]
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
         entries = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
@@ -91,12 +91,12 @@ class RaggedArray:
         )
 
     def absent(self) -> npt.NDArray[np.bool_]:
-        """Which rows have none, bool ``(n,)``."""
+        """Rows without this vector, bool ``(n,)``."""
         return np.zeros(len(self), dtype=np.bool_) if self.missing is None else self.missing
 
     @classmethod
     def concat(cls, parts: Sequence[RaggedArray]) -> RaggedArray:
-        """Those of several batches, one behind the other; at least one."""
+        """Concatenate at least one array."""
         ends = np.cumsum([0, *(int(each.offsets[-1]) for each in parts)])
         gaps = any(each.missing is not None for each in parts)
         return cls(
@@ -113,22 +113,22 @@ class RaggedArray:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of values and indices."""
+        """Size of values and indices in bytes."""
         return self.values.nbytes + (0 if self.indices is None else self.indices.nbytes)
 
 
 @dataclass(frozen=True)
 class CollectionSchema(Serializable):
-    """What ``Store.collection_schema`` found, and what ``Store.create`` makes beside the vectors.
+    """Schema that ``Store.collection_schema`` reads and ``Store.create`` applies.
 
     Attributes:
-        extras: other vectors, by name.
-        schema: how entries of the payload are declared (typed fields, lengths, tokenizers), in the
-            words of the store's family; empty where nothing is declared.
-        partitions: names of tenants, partitions or shard keys that rows are in, each row in one.
-        is_partitioned: whether there are such parts at all; there may be none yet.
-        partition_key: whether the store finds the part of a row by an entry of its payload.
-        inactive_partitions: parts that cannot be read now, such as tenants that are not active.
+        extras: extra vectors by name.
+        schema: native declarations of payload fields (types, lengths, tokenizers); empty if the
+            database declares none.
+        partitions: names of the tenants, partitions or shard keys; each row is in one.
+        is_partitioned: whether the collection is partitioned; there may be no partition yet.
+        partition_key: whether a payload field determines the partition of a row.
+        inactive_partitions: partitions that cannot be read now, such as inactive tenants.
     """
 
     extras: Mapping[str, ExtraVector] = field(default_factory=dict)

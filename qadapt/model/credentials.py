@@ -1,4 +1,4 @@
-"""When a key may be used: for which variable, and over which connection."""
+"""Rules for keys: which variables may be read, and which connections may carry a key."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from qadapt.errors import AddressError, ConsentRequiredError, InsecureTransportW
 if TYPE_CHECKING:
     from qadapt.model.address import Address
 
-# Set to 1, keys may be sent over plain http to any host: `--insecure` for a whole shell.
+# If set to 1, keys may be sent over plain http to any host, as with `--insecure`.
 INSECURE_VARIABLE = "QADAPT_INSECURE"
 
 
 def insecure_allowed(environ: Mapping[str, str]) -> bool:
-    """Whether the environment allows keys to be sent unencrypted.
+    """Whether the environment allows unencrypted keys.
 
     Raises:
         AddressError: the variable is neither ``0``, ``1`` nor empty.
@@ -33,10 +33,10 @@ def insecure_allowed(environ: Mapping[str, str]) -> bool:
 
 
 def refuse_variable(address: Address, name: str) -> NoReturn:
-    """Refuse an environment variable that a file, and not the user, named for the key.
+    """Raise the error for a key variable that is named by a file and not by the user.
 
     Raises:
-        ConsentRequiredError: always; the message names variable and host.
+        ConsentRequiredError: always; the message names the variable and the host.
     """
     raise ConsentRequiredError(
         f"the file asks to send the environment variable {name} as a key to {address.location}",
@@ -68,7 +68,7 @@ def check_transport(address: Address, environ: Mapping[str, str] | None = None) 
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name or number is this machine's own."""
+    """Whether a host name or IP address is this machine."""
     name = host.strip("[]").lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True

@@ -1,4 +1,4 @@
-"""Vectors on their way in and out: Batch, Hits and how the hits were found."""
+"""Rows and search results: Batch, Hits and SearchProvenance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from qadapt.model.serializable import Serializable
 
 Id = int | str
 Floats = npt.NDArray[np.float32]
-# What a vector's floats are stored as.
+# Datatypes that a database stores vectors in.
 Datatype = Literal["float32", "float16", "bfloat16", "uint8", "int8", "turbo4", "turbo8", "turbo16"]
 DATATYPES: tuple[str, ...] = get_args(Datatype)
 
@@ -36,12 +36,12 @@ _EQUAL = "give one id, one vector and one payload for each row"
 
 @dataclass(frozen=True)
 class Vector(Serializable):
-    """A vector to be created: its dimensions, metric and datatype.
+    """Definition of a vector: dimensions, metric and datatype.
 
     Args:
-        dim: 1 to 65,536 (a store may allow fewer, and says so).
+        dim: 1 to 65,536; a database may allow fewer.
         metric: ``cosine``, ``dot`` or ``euclidean``.
-        datatype: what the store keeps of the floats; ``float32`` by default.
+        datatype: datatype in the database; ``float32`` by default.
     """
 
     dim: int
@@ -59,19 +59,19 @@ class Vector(Serializable):
 
 @dataclass(frozen=True, eq=False, init=False)
 class Batch:
-    """Rows in columns: ids, one float32 array for each named vector, payloads.
+    """Rows as columns: ids, one float32 array per named vector, payloads.
 
     Args:
         ids: ``n`` ids, ``int`` or ``str``.
-        vectors: ``{name: (n, d)}``; the unnamed vector is ``""``. Any array-like of numbers;
-            kept as C-ordered float32.
-        payloads: ``n`` dicts, or None for no payload at all.
-        missing: ``{name: bool (n,)}`` for rows that have no such vector (their floats are 0 and
-            mean nothing); a name that is not in it has a vector in every row.
-        extras: ``{name: Ragged}`` of ``n`` rows each, sparse vectors and multivectors.
+        vectors: ``{name: (n, d)}``; the unnamed vector is ``""``. Any array-like of
+            numbers; converted to C-ordered float32.
+        payloads: ``n`` dicts, or None for no payloads.
+        missing: ``{name: bool (n,)}``, rows without this vector (their values are 0 and
+            meaningless); names that are not in it have no missing vectors.
+        extras: ``{name: RaggedArray}`` of ``n`` rows each: sparse vectors and multivectors.
 
     Raises:
-        InputError: columns of different length, an id of another type, an id that occurs twice.
+        InputError: columns of different length, an invalid type of id, or duplicate ids.
     """
 
     ids: Sequence[Id]
@@ -100,7 +100,7 @@ class Batch:
             raise InputError(f"{len(listed)} ids but {len(payloads)} payloads", hint=_EQUAL)
         for name, rows in (missing or {}).items():
             if name not in arrays or np.shape(rows) != (len(listed),):
-                raise InputError(f"missing[{name!r}] must be one bool for each row of that vector")
+                raise InputError(f"missing[{name!r}] must have one bool per row")
         for name, each in (extras or {}).items():
             if len(each) != len(listed):
                 raise InputError(
@@ -113,12 +113,12 @@ class Batch:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the vectors."""
+        """Size of the vectors in bytes."""
         dense = sum(array.nbytes for array in self.vectors.values())
         return dense + sum(each.nbytes for each in self.extras.values())
 
     def rows(self, start: int, stop: int) -> Batch:
-        """The rows from ``start`` up to ``stop``; the arrays are views."""
+        """Rows ``start`` to ``stop``; the arrays are views."""
         payloads = None if self.payloads is None else self.payloads[start:stop]
         return _unchecked(
             self.ids[start:stop],
@@ -129,7 +129,7 @@ class Batch:
         )
 
     def take(self, rows: Sequence[int]) -> Batch:
-        """Some rows, in the given order; the arrays are copies."""
+        """Rows in the given order; the arrays are copies."""
         payloads = self.payloads
         index = np.asarray(rows, dtype=np.intp)
         return _unchecked(
@@ -142,10 +142,10 @@ class Batch:
 
     @classmethod
     def concat(cls, batches: Sequence[Batch]) -> Batch:
-        """One batch of several that have the same vectors; rows without a payload get ``{}``.
+        """Concatenate batches with the same vectors; rows without a payload get ``{}``.
 
         Raises:
-            InputError: batches of different vectors.
+            InputError: the batches have different vectors.
         """
         if not batches:
             return _unchecked([], {}, None, {}, {})
@@ -153,7 +153,7 @@ class Batch:
         for batch in batches:
             shapes = [{n: x.shape[1] for n, x in b.vectors.items()} for b in (batches[0], batch)]
             if not _alike(*shapes) or set(batch.extras) != set(batches[0].extras):
-                raise InputError(f"batches of different vectors: {shapes[0]} and {shapes[1]}")
+                raise InputError(f"the batches have different vectors: {shapes[0]} and {shapes[1]}")
         missing = {name for batch in batches for name in batch.missing}
         return _unchecked(
             [key for batch in batches for key in batch.ids],
@@ -176,17 +176,17 @@ class Batch:
     def check(
         self, wanted: Mapping[str, Vector], extras: Mapping[str, ExtraVector] | None = None
     ) -> None:
-        """Refuse what must not be written, before anything is.
+        """Raise an error if the batch cannot be written.
 
         Args:
-            wanted: the collection's vectors.
-            extras: its sparse vectors and multivectors that can be written.
+            wanted: vectors of the collection.
+            extras: sparse vectors and multivectors of the collection that can be written.
 
         Raises:
-            SpecError: a vector that the collection does not have.
-            DimensionError, NonFiniteError, ZeroVectorError: as their names say.
-            InputError: values that a datatype cannot hold, sparse indices that do not ascend, a
-                multivector without rows.
+            SpecError: the collection does not have a vector of the batch.
+            DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
+            InputError: values outside of the range of the datatype, sparse indices that do not
+                ascend, or a multivector without rows.
         """
         for name, array in self.vectors.items():
             if name not in wanted:
@@ -208,15 +208,15 @@ class Batch:
         *,
         normalizes_cosine: bool,
     ) -> Batch:
-        """The rows as they are sent: checked, and under cosine of a length that the store can
-        compute with. Rows of other lengths are brought to length 1, which keeps their direction.
+        """Check the rows, and scale rows with extreme norms to length 1 under cosine, which
+        preserves their direction.
 
         Args:
             wanted, extras: as in ``check``.
-            normalizes_cosine: whether the store keeps cosine vectors at length 1.
+            normalizes_cosine: whether the database stores cosine vectors normalized.
 
-        Raises:
-            As ``check``.
+            Raises:
+            The same errors as ``check``.
         """
         self.check(wanted, extras)
         vectors = dict(self.vectors)
@@ -237,15 +237,15 @@ class Batch:
 
 
 def _alike(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
-    """Whether vectors are of the same names and dimensions; 0 stands for rows without one, of a
-    store that keeps no dimensions."""
+    """Whether two sets of vectors have the same names and dimensions; a dimension of 0 (no row has
+    the vector yet) equals any other."""
     return set(one) == set(other) and all(
         one[name] == other[name] or not one[name] or not other[name] for name in one
     )
 
 
 def _stacked(arrays: Sequence[Floats]) -> Floats:
-    """All rows; those of no dimension become zeros."""
+    """Concatenate arrays; rows of dimension 0 become zeros."""
     dim = max(array.shape[1] for array in arrays)
     return np.concatenate(
         [
@@ -262,7 +262,7 @@ def _unchecked(
     missing: Mapping[str, npt.NDArray[np.bool_]],
     extras: Mapping[str, RaggedArray],
 ) -> Batch:
-    """A batch made of parts that were checked before."""
+    """Create a batch of columns that were checked before."""
     batch = object.__new__(Batch)
     _fill(batch, ids, vectors, payloads, missing, extras)
     return batch
@@ -288,10 +288,10 @@ def _label(name: str) -> str:
 
 
 def _check_columns(vectors: Any, payloads: Any, missing: Any, extras: Any) -> None:
-    """Refuse columns of another kind than a batch has.
+    """Raise an error for columns of an invalid type.
 
     Raises:
-        InputError: vectors that are not by name, payloads that are not a list.
+        InputError: the vectors are not a mapping, or the payloads are not a list.
     """
     if vectors is not None and not isinstance(vectors, Mapping):
         raise InputError(
@@ -300,7 +300,7 @@ def _check_columns(vectors: Any, payloads: Any, missing: Any, extras: Any) -> No
         )
     for name in vectors or {}:
         if not isinstance(name, str):
-            raise InputError(f"the name of a vector must be text; got {name!r:.60}")
+            raise InputError(f"the name of a vector must be a string; got {name!r:.60}")
     if payloads is not None and (
         not isinstance(payloads, Sequence) or isinstance(payloads, (str, bytes))
     ):
@@ -310,14 +310,14 @@ def _check_columns(vectors: Any, payloads: Any, missing: Any, extras: Any) -> No
         )
     for what, given in (("missing", missing), ("extras", extras)):
         if given is not None and not isinstance(given, Mapping):
-            raise InputError(f"{what} must be a mapping by name; got a {type(given).__name__}")
+            raise InputError(f"{what} must be a mapping of names; got a {type(given).__name__}")
 
 
 def listed_ids(ids: Iterable[Id] | npt.NDArray[Any]) -> list[Id]:
-    """Ids as a list of ``int`` and ``str``.
+    """Convert ids to a list of ``int`` and ``str``.
 
     Raises:
-        InputError: not a list, or an id of another type.
+        InputError: not a list, or an invalid type of id.
     """
     if isinstance(ids, (str, bytes)) or not isinstance(ids, (Iterable, np.ndarray)):
         raise InputError(
@@ -340,28 +340,28 @@ def _checked_ids(ids: Iterable[Id] | npt.NDArray[Any]) -> list[Id]:
         seen: set[Id] = set()
         twice = sorted({str(key) for key in listed if key in seen or seen.add(key)})  # type: ignore[func-returns-value]
         raise InputError(
-            f"{len(twice)} ids occur more than once in one batch: {', '.join(twice[:10])}",
-            hint="keep one row of each id; which of two would win is not defined",
+            f"{len(twice)} ids are duplicated in the batch: {', '.join(twice[:10])}",
+            hint="keep one row per id; the result for duplicate ids is undefined",
         )
     return listed
 
 
 def as_vectors(x: Any, *, what: str = "vectors") -> Floats:
-    """``x`` as C-ordered float32 of shape ``(n, d)``; ``(d,)`` becomes ``(1, d)``.
+    """Convert to C-ordered float32 of shape ``(n, d)``; ``(d,)`` becomes ``(1, d)``.
 
     Raises:
-        InputError: not numbers, ragged, or of more than 2 axes. Numbers that are too large for
-            float32 become infinite, which ``check_vectors`` refuses; rows that are not zero and
-            would be so as float32 are named here.
+        InputError: not numbers, rows of different length, more than 2 axes, or nonzero rows that
+            become zero in float32. Numbers too large for float32 become infinite, which
+            ``check_vectors`` rejects.
     """
     try:
         raw = np.asarray(x)
     except ValueError as error:
-        raise InputError(f"{what}: rows of different length ({error})") from None
+        raise InputError(f"{what} must have rows of equal length ({error})") from None
     if raw.dtype.kind not in "fiub":
         raise InputError(
             f"{what} must be an array of numbers; got an array of {raw.dtype}",
-            hint="numpy.asarray(rows, dtype='float32') shows which row is of another kind",
+            hint="numpy.asarray(rows, dtype='float32') shows which row is invalid",
         )
     if raw.ndim == 1:
         raw = raw[None, :]
@@ -388,18 +388,18 @@ def check_vectors(
     present: npt.NDArray[np.bool_] | None = None,
     ids: Sequence[Id] = (),
 ) -> None:
-    """Refuse wrong dimensions, NaN, infinity, zero vectors under cosine, and values that the
-    datatype cannot hold.
+    """Raise an error for wrong dimensions, NaN, infinity, zero vectors under cosine, and values
+    outside of the range of the datatype.
 
     Args:
         x: float32 ``(n, d)``.
-        vector: what the collection expects.
-        present: bool ``(n,)``, rows to look at; all by default.
-        ids: of all rows, for the error.
+        vector: definition of the vector.
+        present: bool ``(n,)``, rows to check; all by default.
+        ids: ids of all rows, for the message.
 
     Raises:
-        DimensionError, NonFiniteError, ZeroVectorError
-        InputError: values that the datatype cannot hold.
+        DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
+        InputError: values outside of the range of the datatype.
     """
     if x.shape[1] != vector.dim:
         raise DimensionError(vector.dim, x.shape[1], what=what)
@@ -416,7 +416,7 @@ def check_vectors(
 def _named(
     bad: npt.NDArray[np.bool_], present: npt.NDArray[np.bool_] | None, ids: Sequence[Id]
 ) -> tuple[list[int], int, list[Id]] | None:
-    """The first of some rows, how many they are, and their ids; None for none."""
+    """First rows of a mask, their total number, and their ids; None if the mask is empty."""
     if present is not None:
         bad = bad & present
     if not bad.any():
@@ -428,20 +428,20 @@ def _named(
 
 @dataclass(frozen=True)
 class SearchProvenance(Serializable):
-    """Who searched, who rescored, over how many candidates, on what.
+    """How a search was executed: searcher, rescorer, candidates and precision.
 
     Attributes:
-        searcher: ``"store"`` (its own index), ``"qadapt"`` (our code index) or
+        searcher: ``"store"`` (index of the database), ``"qadapt"`` (client-side codes) or
             ``"store exact"`` (no index).
         rescorer: ``"store"``, ``"qadapt"`` or ``"none"``.
-        oversampling: the factor asked for or defaulted.
-        candidates: how many candidates were scored a second time for each query; 0 for none.
-            A store that oversamples in each segment scores at least so many.
+        oversampling: requested or default factor.
+        candidates: number of rescored candidates per query; 0 for none. It is a lower bound for a
+            database that oversamples per segment.
         rescored_on: ``"originals"``, ``"codes"`` or ``"none"``.
-        scores: ``"exact"``, or ``"approximate"`` when they come from codes, or from vectors that
-            the store keeps in fewer bits than float32 (a note says so).
-        rescore_from: ``"call"``, ``"collection"`` or ``"store default"``: who chose.
-        notes: what a reader must know, in words.
+        scores: ``"exact"``, or ``"approximate"`` if they were computed from codes or from vectors
+            that the database stores with less precision than float32 (see notes).
+        rescore_from: origin of the setting: ``"call"``, ``"collection"`` or ``"store default"``.
+        notes: remarks about the results.
     """
 
     searcher: str
@@ -456,7 +456,7 @@ class SearchProvenance(Serializable):
 
 @dataclass(frozen=True)
 class HitsDocument(Serializable):
-    """The shape of ``Hits.to_dict()``; padding is null."""
+    """JSON form of ``Hits``; padding is null."""
 
     ids: tuple[tuple[Id | None, ...], ...]
     scores: tuple[tuple[float | None, ...], ...]
@@ -466,14 +466,14 @@ class HitsDocument(Serializable):
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """What a search found, best first.
+    """Search results, best first.
 
     Attributes:
-        ids: object array ``(nq, k)``; short rows are padded with None.
-        scores: float32 ``(nq, k)``, higher is better, in the metric's unit (cosine similarity,
-            dot product, negative squared L2); padded with NaN.
-        how: who searched and rescored.
-        payloads: ``nq`` lists of dicts (None where padded), or None when not asked for.
+        ids: object array ``(nq, k)``; padded with None.
+        scores: float32 ``(nq, k)``, higher is better (cosine similarity, dot product, negative
+            squared L2); padded with NaN.
+        how: how the search was executed.
+        payloads: ``nq`` lists of dicts (padded with None), or None if not requested.
     """
 
     ids: npt.NDArray[np.object_]
@@ -482,7 +482,7 @@ class Hits:
     payloads: list[list[dict[str, Any] | None]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; padding, and scores that are not finite, become null."""
+        """Convert to JSON types; padding and non-finite scores become null."""
         result: dict[str, Any] = {
             "ids": self.ids.tolist(),
             "scores": [
@@ -503,7 +503,7 @@ class Hits:
         how: SearchProvenance,
         payloads: list[list[dict[str, Any] | None]] | None = None,
     ) -> Hits:
-        """Hits of ``nq`` lists of (id, score), padded to ``k`` columns."""
+        """Create hits from ``nq`` lists of (id, score), padded to ``k`` columns."""
         ids = np.full((len(rows), k), None, dtype=object)
         scores = np.full((len(rows), k), np.nan, dtype=np.float32)
         for at, row in enumerate(rows):

@@ -1,7 +1,7 @@
-"""Reading a YAML or JSON text as plain values, strictly: for files that people write.
+"""Strict parser of YAML and JSON files that people write.
 
-Keys are text and occur once; values are what JSON has. Anchors are fine. A document that is
-small but unfolds into something huge or endless is refused before it is unfolded.
+Keys are unique strings; values are those of JSON. Anchors are allowed, but a document whose aliases
+expand to something huge or infinite is rejected before it is expanded.
 """
 
 from __future__ import annotations
@@ -19,29 +19,31 @@ MAX_CHARS = 256 * 1024
 MAX_VALUES = 100_000
 MAX_DEPTH = 50
 
-_LEAVE_ONE = "leave one of them"
+_LEAVE_ONE = "remove one of them"
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null")}
 
 
 def read_document(text: str, where: str) -> Any:
-    """The values of a YAML or JSON text.
+    """Parse a YAML or JSON document.
 
     Args:
         text: the document.
-        where: what to call it in error messages.
+        where: name of the document in error messages.
 
     Raises:
-        SpecError: not YAML or JSON (with line and column), a key twice, too large or too deep.
+        SpecError: not YAML or JSON (with line and column), a duplicate key, or too large or deep.
     """
     if len(text) > MAX_CHARS:
-        raise SpecError(f"{where}: longer than {MAX_CHARS} characters", hint="cut it into several")
+        raise SpecError(
+            f"{where}: longer than {MAX_CHARS} characters", hint="split it into several files"
+        )
     try:
         if text.lstrip().startswith("{"):
             try:
                 return _read_json(text, where)
             except json.JSONDecodeError:
-                pass  # YAML may begin with a brace as well, and its errors say the line
+                pass  # YAML may begin with a brace too, and its errors contain the line
         return _read_yaml(text, where)
     except RecursionError:
         raise SpecError(f"{where}: nested too deeply", hint=_too_deep()) from None
@@ -59,7 +61,7 @@ def _read_json(text: str, where: str) -> Any:
         result: dict[str, Any] = {}
         for key, item in items:
             if key in result:
-                raise SpecError(f"{where}: the key {key!r:.60} occurs twice", hint=_LEAVE_ONE)
+                raise SpecError(f"{where}: the key {key!r:.60} is duplicated", hint=_LEAVE_ONE)
             result[key] = item
         return result
 
@@ -95,7 +97,7 @@ def _read_yaml(text: str, where: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Stops at the depth that is allowed, where the time that YAML takes grows quickly."""
+        """Loader with a depth limit, because the time of YAML grows quickly with depth."""
 
         depth = 0
 
@@ -128,12 +130,12 @@ def _read_yaml(text: str, where: str) -> Any:
 
 
 def _kind(node: yaml.Node) -> str:
-    """scalar, sequence or mapping."""
+    """Kind of a YAML node: scalar, sequence or mapping."""
     return str(node.id)  # type: ignore[attr-defined]  # the stubs leave it out
 
 
 class _Check:
-    """Looks at a YAML tree before values are made of it."""
+    """Validator of a YAML tree before it is converted to values."""
 
     def __init__(self, loader: yaml.SafeLoader, where: str) -> None:
         self.loader, self.where = loader, where
@@ -147,25 +149,27 @@ class _Check:
         )
 
     def size(self, node: yaml.Node) -> tuple[int, int]:
-        """How many values the node unfolds to, and how deep."""
+        """Number of values and depth that the node expands to."""
         if node in self.done:
             return self.done[node]
         if node in self.open:
-            self.fail(node, "it holds itself", "an alias may not stand inside of its anchor")
+            self.fail(
+                node, "it contains itself", "an alias must not refer to an anchor that contains it"
+            )
         self.open.add(node)
         inner = [self.size(child) for child in self.children(node)]
         self.open.remove(node)
         total = 1 + sum(size for size, _ in inner)
         depth = 1 + max((depth for _, depth in inner), default=0)
         if total > MAX_VALUES:
-            self.fail(node, f"unfolds to more than {MAX_VALUES} values", "use fewer aliases")
+            self.fail(node, f"expands to more than {MAX_VALUES} values", "use fewer aliases")
         if depth > MAX_DEPTH:
             self.fail(node, "nested too deeply", _too_deep())
         self.done[node] = (total, depth)
         return total, depth
 
     def children(self, node: yaml.Node) -> list[yaml.Node]:
-        """The values inside of a node, which is checked itself."""
+        """Check a node and return the nodes inside of it."""
         kind = _kind(node)
         if node.tag == f"{_TAG}map" and kind == "mapping":
             self.keys(node)
@@ -176,11 +180,11 @@ class _Check:
             node.tag = f"{_TAG}str"
         if kind != "scalar" or node.tag not in _PLAIN:
             tag = node.tag.replace(_TAG, "!!")
-            self.fail(node, f"the tag {tag} has no meaning here", "values are as in JSON")
+            self.fail(node, f"the tag {tag} is not supported", "use the values of JSON")
         try:
             value = self.loader.construct_object(node)
         except (ValueError, LookupError, ArithmeticError):
-            self.fail(node, f"{node.value!r:.40} is not a value of its tag")
+            self.fail(node, f"{node.value!r:.40} is not valid for its tag")
         if isinstance(value, float) and not math.isfinite(value):
             self.fail(node, f"{node.value:.40} is not a finite number")
         return []
@@ -193,7 +197,7 @@ class _Check:
             if key.tag == f"{_TAG}timestamp":
                 key.tag = f"{_TAG}str"
             if _kind(key) != "scalar" or key.tag != f"{_TAG}str":
-                self.fail(key, "a key is text", "write it in quotes")
+                self.fail(key, "a key must be a string", "quote it")
             if key.value in seen:
-                self.fail(key, f"the key {key.value!r:.60} occurs twice", _LEAVE_ONE)
+                self.fail(key, f"the key {key.value!r:.60} is duplicated", _LEAVE_ONE)
             seen.add(key.value)

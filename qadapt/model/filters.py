@@ -1,13 +1,13 @@
-"""The common form of a filter, as a small tree, and what it means.
+"""Common filter syntax: parser, tree and semantics.
 
-    {"topic": "art"}                          the field is equal
+    {"topic": "art"}                          the field equals
     {"topic": ["art", "music"]}               the field is one of
     {"year": {"gte": 1990, "lt": 2000}}       the field is in a range: gt, gte, lt, lte
     {"any": [...]}, {"all": [...]}, {"not": {...}}
     {"topic": "art", "year": 1999}            several keys: all of them
 
-``author.name`` is the field ``name`` inside of ``author``. ``matches`` says what is meant; a
-store's mapping is right when it agrees with it.
+``author.name`` is the field ``name`` inside of ``author``. ``matches`` is the reference
+implementation; the filters of each database must return the same rows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DATE = re.compile(
 
 @dataclass(frozen=True)
 class Equals:
-    """The field, or one element of it where it is a list, is ``value``."""
+    """The field, or one element if it is a list, equals ``value``."""
 
     field: str
     value: Scalar
@@ -50,7 +50,7 @@ class Equals:
 
 @dataclass(frozen=True)
 class OneOf:
-    """The field, or one element of it where it is a list, is one of ``values``."""
+    """The field, or one element if it is a list, is one of ``values``."""
 
     field: str
     values: tuple[Scalar, ...]
@@ -59,13 +59,13 @@ class OneOf:
         _check_field(self.field)
         values = tuple(_scalar(value, self.field) for value in self.values)
         if not values:
-            raise SpecError(f"the filter on {self.field!r} has no values", hint="name at least one")
+            raise SpecError(f"the filter on {self.field!r} has no values", hint="give at least one")
         object.__setattr__(self, "values", values)
 
 
 @dataclass(frozen=True)
 class Range:
-    """The field, or one element of it where it is a list, lies between the bounds.
+    """The field, or one element if it is a list, is between the bounds.
 
     Bounds are numbers, or ISO dates such as ``"2024-05-01"`` or ``"2024-05-01T12:00:00Z"``
     (without a time zone: UTC).
@@ -88,21 +88,22 @@ class Range:
             if all(word in self.bounds for word in pair):
                 raise SpecError(
                     f"the range on {self.field!r} has both {pair[0]} and {pair[1]}",
-                    hint="leave one of them",
+                    hint="remove one of them",
                 )
         if len({isinstance(bound, str) for bound in self.bounds.values()}) > 1:
             raise SpecError(
-                f"the range on {self.field!r} mixes numbers and dates", hint="use one kind"
+                f"the range on {self.field!r} mixes numbers and dates",
+                hint="use either numbers or dates",
             )
 
     @property
     def bounds(self) -> dict[str, Bound]:
-        """The bounds that are set, by their words."""
+        """Bounds that are set, by keyword."""
         return {w: getattr(self, w) for w in RANGE_WORDS if getattr(self, w) is not None}
 
     @property
     def over_dates(self) -> bool:
-        """Whether the bounds are dates and not numbers."""
+        """Whether the bounds are dates."""
         return any(isinstance(bound, str) for bound in self.bounds.values())
 
 
@@ -138,15 +139,15 @@ _NODES = (Equals, OneOf, Range, AnyOf, AllOf, Not)
 
 
 def is_common(obj: Any) -> bool:
-    """Whether ``obj`` is of the common form (or its tree), and not a store's own filter object."""
+    """Whether ``obj`` uses the common syntax (or is its tree), and is not a native filter."""
     return isinstance(obj, (Mapping, *_NODES))
 
 
 def parse_filter(obj: Any) -> Filter:
-    """The tree of a filter in the common form.
+    """Parse a filter in the common syntax.
 
     Raises:
-        SpecError: what is wrong, and where.
+        SpecError: the filter is invalid; the message contains the place.
     """
     return _parse(obj, 0)
 
@@ -160,16 +161,16 @@ def _parse(obj: Any, depth: int) -> Filter:
     if depth > MAX_DEPTH:
         raise SpecError(f"the filter is nested deeper than {MAX_DEPTH} levels", hint="flatten it")
     if not isinstance(obj, Mapping):
-        raise SpecError(f"a filter is a mapping; got {_brief(obj)}", hint=_FORMS)
+        raise SpecError(f"a filter must be a mapping; got {_brief(obj)}", hint=_FORMS)
     if not obj:
-        raise SpecError("the filter is empty", hint="leave the filter out to match every row")
+        raise SpecError("the filter is empty", hint="omit the filter to match all rows")
     parts = [_parse_key(key, value, depth) for key, value in obj.items()]
     return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
 
 def _parse_key(key: Any, value: Any, depth: int) -> Filter:
     if not isinstance(key, str):
-        raise SpecError(f"a field's name is text; got {_brief(key)}", hint="write it in quotes")
+        raise SpecError(f"the name of a field must be a string; got {_brief(key)}", hint="quote it")
     if key == "not":
         if not is_common(value):
             raise SpecError(
@@ -195,12 +196,12 @@ def _parse_field(name: str, value: Any) -> Filter:
         for word, bound in value.items():
             if word in JOIN_WORDS:
                 raise SpecError(
-                    f"{word!r} stands inside of the field {name!r}",
-                    hint=f'write it around the field: {{"{word}": ... {{"{name}": ...}}}}',
+                    f"{word!r} is nested in the field {name!r}",
+                    hint=f'write it outside of the field: {{"{word}": ... {{"{name}": ...}}}}',
                 )
             if word not in RANGE_WORDS:
-                error = SpecError.unknown("range word", str(word), RANGE_WORDS, where=name)
-                error.hint = f"{error.hint}; a nested field is written {f'{name}.{word}'!r}"
+                error = SpecError.unknown("range operator", str(word), RANGE_WORDS, where=name)
+                error.hint = f"{error.hint}; write a nested field as {f'{name}.{word}'!r}"
                 raise error
             if bound is None:
                 _refuse_none(f"{name}: {word}")
@@ -214,20 +215,20 @@ def _parse_field(name: str, value: Any) -> Filter:
 def _children(children: Iterable[Filter], word: str) -> tuple[Filter, ...]:
     listed = tuple(children)
     if not listed:
-        raise SpecError(f"{word!r} has no filters", hint="name at least one, or leave it out")
+        raise SpecError(f"{word!r} has no filters", hint="give at least one, or remove it")
     return listed
 
 
 def _check_field(name: Any) -> None:
     if not isinstance(name, str) or not all(name.split(".")):
         raise SpecError(
-            f"a filter's field is a name such as 'topic' or 'author.name'; got {_brief(name)}"
+            f"a field must be a name such as 'topic' or 'author.name'; got {_brief(name)}"
         )
-    _check_text(name, "a filter's field")
+    _check_text(name, "the field of a filter")
     if "[" in name or "]" in name:
         raise SpecError(
-            f"the field {_brief(name)} has brackets, which the common form does not know",
-            hint="use the store's own filter object",
+            f"the field {_brief(name)} has brackets, which the common syntax does not support",
+            hint="use a native filter of the database",
         )
 
 
@@ -241,27 +242,27 @@ def _scalar(value: Any, name: str) -> Scalar:
     if isinstance(value, float) and not math.isfinite(value):
         raise SpecError(
             f"the filter on {name!r} has the value {value!r}, which is not finite",
-            hint="give a finite number, or leave the bound out",
+            hint="give a finite number, or remove the bound",
         )
     if isinstance(value, str):
         _check_text(value, f"the filter on {name!r}")
         return str(value)
     if not isinstance(value, (bool, int, float)):
         raise SpecError(
-            f"the filter on {name!r} has {_brief(value)}; values are text, numbers, true or false",
+            f"the filter on {name!r} has {_brief(value)}; values are strings, numbers or booleans",
             hint=_FORMS,
         )
     return value
 
 
 def _check_text(text: str, where: str) -> None:
-    """Refuse text that no store can hold, since it cannot be written as UTF-8."""
+    """Raise an error for text that cannot be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
         raise SpecError(
-            f"{where} has text that is not valid Unicode: {text!r:.80}",
-            hint="it holds half of a surrogate pair; check how the text was decoded",
+            f"{where} contains text that is not valid Unicode: {text!r:.80}",
+            hint="it contains an unpaired surrogate; check how the text was decoded",
         ) from None
 
 
@@ -271,7 +272,7 @@ def _bound(given: Any, name: str) -> Bound:
         raise SpecError(f"the range on {name!r} has the bound {value!r}", hint=_known_range())
     if isinstance(value, str) and moment(value) is None:
         raise SpecError(
-            f"the range on {name!r} has {_brief(value)}, which is no number and no ISO date",
+            f"the range on {name!r} has {_brief(value)}, which is neither a number nor an ISO date",
             hint="dates look like '2024-05-01' or '2024-05-01T12:00:00Z'",
         )
     return value
@@ -280,18 +281,18 @@ def _bound(given: Any, name: str) -> Bound:
 def _refuse_none(name: str) -> NoReturn:
     raise SpecError(
         f"the filter on {name!r} has the value null",
-        hint="leave the field out; rows without a field can't be asked for in the common form",
+        hint="remove the field; the common syntax cannot filter for rows without a field",
     )
 
 
 def _known_range() -> str:
-    return f"a range has: {', '.join(RANGE_WORDS)}, with numbers or ISO dates"
+    return f"valid operators: {', '.join(RANGE_WORDS)}, with numbers or ISO dates"
 
 
 def _brief(value: Any) -> str:
     try:
         text = repr(value) if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
-    except ValueError:  # Python does not write integers of thousands of digits
+    except ValueError:  # Python does not format integers with thousands of digits
         return "a very large number"
     return text if len(text) <= 80 else text[:80] + "..."
 
@@ -300,10 +301,10 @@ def _brief(value: Any) -> str:
 
 
 def matches(filter: Filter, payload: Mapping[str, Any] | None) -> bool:
-    """Whether a row with this payload is let through.
+    """Whether a row with this payload matches the filter.
 
-    A list matches when one of its elements does. ``True`` is not 1. A field that is missing or
-    null matches no ``Equals``, ``OneOf`` or ``Range``, and so matches their ``Not``.
+    A list matches if one of its elements does. ``True`` is not 1. A field that is missing or
+    null matches no ``Equals``, ``OneOf`` or ``Range``, and therefore matches their ``Not``.
     """
     if isinstance(filter, Not):
         return not matches(filter.child, payload)
@@ -336,7 +337,7 @@ def _same(element: Any, value: Scalar) -> bool:
 
 
 def inside(wanted: Range, element: Any) -> bool:
-    """Whether one value lies between the bounds; whole numbers are compared exactly."""
+    """Whether a value is between the bounds; integers are compared exactly."""
     found = moment(element) if wanted.over_dates else element
     if found is None or isinstance(found, bool) or not isinstance(found, (int, float, datetime)):
         return False
@@ -353,7 +354,7 @@ def inside(wanted: Range, element: Any) -> bool:
 
 
 def moment(value: Any) -> datetime | None:
-    """A point in time from an ISO date; None for anything else."""
+    """Parse an ISO date; None if the value is not one."""
     if isinstance(value, date):
         value = value.isoformat()
     found = _DATE.fullmatch(value) if isinstance(value, str) else None

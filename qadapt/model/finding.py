@@ -1,4 +1,4 @@
-"""Findings: what silently has no effect or hurts, with evidence and what mends it."""
+"""Findings of the doctor: problems with evidence and a command that fixes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qadapt.model.serializable import Serializable
 
 
 class Severity(str, Enum):
-    """How bad it is; ``at_least`` compares."""
+    """Severity of a finding; ``at_least`` compares."""
 
     INFO = "info"
     WARNING = "warning"
@@ -21,16 +21,16 @@ class Severity(str, Enum):
         return self.value
 
     def at_least(self, other: Severity) -> bool:
-        """Whether this is as bad as ``other`` or worse."""
+        """Whether this is at least as severe as ``other``."""
         order = list(Severity)
         return order.index(self) >= order.index(other)
 
     @classmethod
     def of(cls, word: str) -> Severity:
-        """A severity from its word.
+        """Parse the name of a severity.
 
         Raises:
-            SpecError
+            SpecError: the name is unknown.
         """
         try:
             return cls(word)
@@ -40,17 +40,17 @@ class Severity(str, Enum):
 
 @dataclass(frozen=True)
 class Finding(Serializable):
-    """One thing that silently has no effect or hurts.
+    """A setting that silently has no effect, or a problem of the collection.
 
     Attributes:
-        code: of the check; stable, for ``--skip`` and for scripts.
-        severity: error: what is configured does not happen, or results are wrong; warning: it
-            costs memory, time or recall; info: worth knowing.
-        vector: whose; ``""`` for the unnamed one.
-        message: what is the case, in one or two sentences.
-        evidence: the signals read, with their values.
-        command: what mends it; empty where nothing that can be typed does.
-        source: where the rule comes from.
+        code: stable code of the check, for ``--skip`` and scripts.
+        severity: error: a setting is not in effect or results are wrong; warning: it costs
+            memory, time or recall; info: for information.
+        vector: name of the vector; ``""`` for the unnamed vector.
+        message: description in one or two sentences.
+        evidence: observed signals with their values.
+        command: command that fixes it; empty if no command does.
+        source: documentation of the rule.
     """
 
     code: str

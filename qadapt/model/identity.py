@@ -1,4 +1,4 @@
-"""One text for all addresses of one store: what settings, history and locks are filed under."""
+"""Canonical addresses: the keys of settings, history and locks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from urllib.parse import quote
 
 from qadapt.model.address_form import UNKNOWN, form_of
 
-# Options that set how to connect, not to what, for every store.
+# Options of every database that do not identify the database.
 _CONNECTING = ("key_env", "timeout", "user")
-# Names and numbers by which a client on this machine reaches this machine.
+# Names and addresses of this machine.
 _LOCALHOST = ("localhost", "localhost.localdomain", "127.0.0.1", "0.0.0.0", "::1", "::")
 _LEGACY_IPV4 = re.compile(r"(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+)){0,3}")
 
 
 def of_server(store: str, transport: str, location: str, options: Mapping[str, str]) -> str:
-    """The identity of a server.
+    """Canonical address of a server.
 
     Args:
         transport: ``http``, ``https`` or ``grpc``.
@@ -49,25 +49,25 @@ def of_server(store: str, transport: str, location: str, options: Mapping[str, s
 
 
 def of_path(path: Path) -> str:
-    """A folder or file as an absolute path, symbolic links resolved."""
+    """Absolute path with symbolic links resolved."""
     return os.path.normcase(os.path.realpath(path))
 
 
 def what(store: str, options: Mapping[str, str]) -> dict[str, str]:
-    """The options that say which store it is."""
+    """Options that identify the database."""
     connecting = {*_CONNECTING, *(form_of(store) or UNKNOWN).connection_options}
     return {name: value for name, value in options.items() if name not in connecting}
 
 
 def canonical_host(host: str) -> str:
-    """A host in lower case, this machine as ``localhost``, an IPv6 number in brackets."""
+    """Canonical host: lower case, ``localhost`` for this machine, IPv6 in brackets."""
     name = host.lower().removeprefix("[").removesuffix("]").rstrip(".")
     number: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
     try:
         number = ipaddress.ip_address(name)
     except ValueError:
         if _LEGACY_IPV4.fullmatch(name):
-            with contextlib.suppress(OSError):  # 127.1, 0x7f.1: as resolvers read them
+            with contextlib.suppress(OSError):  # resolvers also accept 127.1 and 0x7f.1
                 number = ipaddress.IPv4Address(socket.inet_aton(name))
     if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped:
         number = number.ipv4_mapped
@@ -79,7 +79,7 @@ def canonical_host(host: str) -> str:
 
 
 def split_port(place: str) -> tuple[str, str | None]:
-    """Host and port of ``host:port`` or ``[IPv6]:port``."""
+    """Split ``host:port`` or ``[IPv6]:port``."""
     if place.startswith("["):
         host, bracket, tail = place.partition("]")
         if tail and not tail.startswith(":"):
@@ -90,11 +90,11 @@ def split_port(place: str) -> tuple[str, str | None]:
 
 
 def with_options(place: str, options: Mapping[str, str]) -> str:
-    """An address with its options in one order."""
+    """Assemble an address with sorted options."""
     pairs = "&".join(f"{quoted(k)}={quoted(v)}" for k, v in sorted(options.items()))
     return f"{place}?{pairs}" if pairs else place
 
 
 def quoted(part: str) -> str:
-    """A part of an address as it is written in one."""
+    """Percent-encode a component of an address."""
     return quote(part, safe="/:,.~-_")

@@ -1,4 +1,4 @@
-"""What a store holds, as configured and as seen: CollectionInfo, VectorInfo, Status."""
+"""Configuration and observed state of collections: CollectionInfo, VectorInfo, Status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qadapt.model.serializable import Serializable
 
 
 class State(str, Enum):
-    """Whether the engine obeys, as seen and not as configured."""
+    """Observed (not configured) state of the quantization."""
 
     ACTIVE = "active"
     BUILDING = "building"
@@ -31,7 +31,7 @@ class State(str, Enum):
 
 @dataclass(frozen=True)
 class Evidence(Serializable):
-    """One signal that was read, with its value."""
+    """Observed signal and its value."""
 
     signal: str
     value: Any
@@ -39,14 +39,14 @@ class Evidence(Serializable):
 
 @dataclass(frozen=True)
 class Status(Serializable):
-    """Whether a vector's quantization is in force, and how that was seen.
+    """Whether the quantization of a vector is active, with evidence.
 
     Attributes:
         state: active, building, ignored, absent or unknown.
-        reason: by what rule it is ignored, how far it is built, why it can't be seen.
-        progress: share done while building, 0 to 1; None where it can't be told.
-        evidence: the signals read, with their values.
-        advice: what to do next; empty when nothing is.
+        reason: why it is ignored, how much is built, or why it cannot be observed.
+        progress: fraction built, 0 to 1; None if unknown.
+        evidence: observed signals with their values.
+        advice: what to do next; empty if nothing needs to be done.
     """
 
     state: State
@@ -58,7 +58,7 @@ class Status(Serializable):
 
 @dataclass(frozen=True)
 class Server(Serializable):
-    """The engine that answered: which store, which version, deployed how."""
+    """Database that answered: type, version and deployment."""
 
     store: str
     version: str | None = None
@@ -67,20 +67,20 @@ class Server(Serializable):
 
 @dataclass(frozen=True)
 class VectorInfo(Serializable):
-    """One vector of a collection.
+    """Vector of a collection: configuration, observed status and sizes.
 
     Attributes:
-        name: ``""`` for the unnamed one.
-        dim, metric, datatype: as stored.
-        count: vectors of this name, where the store tells (else the collection's count).
-        index: the store's index and its parameters, in the store's own words.
-        quantization: as configured, in common words (``quantized_by`` says whose codes they are).
-        status: as seen.
-        quantized_by: ``"store"``, or ``"qadapt"`` when the codes are ours.
-        default_rescore: what happens to a search that says nothing about rescoring.
-        code_bytes, float_bytes: bytes of codes and originals, as the store reports or as files
-            show; None where it can't be told.
-        notes: default search parameters that are ignored, and why.
+        name: ``""`` for the unnamed vector.
+        dim, metric, datatype: definition in the database.
+        count: vectors with this name if the database reports it, else rows of the collection.
+        index: native index and its parameters.
+        quantization: configured quantization; ``quantized_by`` says who computes the codes.
+        status: observed status.
+        quantized_by: ``"store"``, or ``"qadapt"`` for client-side codes.
+        default_rescore: rescoring of searches that do not set it.
+        code_bytes, float_bytes: size of codes and original vectors as reported by the database
+            or by its files; None if unknown.
+        notes: default search parameters that are ignored, with the reason.
     """
 
     name: str
@@ -99,17 +99,17 @@ class VectorInfo(Serializable):
 
     @property
     def vector(self) -> Vector:
-        """Dimensions, metric and datatype alone."""
+        """Definition of the vector: dimensions, metric and datatype."""
         return Vector(self.dim, self.metric, self.datatype)
 
 
 @dataclass(frozen=True)
 class UnknownDimension(Serializable):
-    """A vector of the schema whose dimension is unknown, because no row that was read has it.
+    """Vector of the schema with an unknown dimension, because no row that was read has it.
 
     Attributes:
-        rows_read: rows that were read.
-        collection_of: these are all rows, so the vector is empty.
+        rows_read: number of rows that were read.
+        complete: whether all rows were read, so that the vector is empty.
     """
 
     rows_read: int
@@ -118,17 +118,16 @@ class UnknownDimension(Serializable):
 
 @dataclass(frozen=True)
 class CollectionInfo(Serializable):
-    """One collection.
+    """Collection: rows, vectors and configuration.
 
     Attributes:
-        name: its name.
-        count: rows.
-        vectors: one VectorInfo for each vector.
-        server: the engine that answered.
-        config: the store's own configuration, as it was read; no secrets.
-        unknown_dimensions: vectors of the schema that are not in ``vectors``, because a store that
-        keeps
-            no dimensions has shown no row with one; by name.
+        name: name of the collection.
+        count: number of rows.
+        vectors: one VectorInfo per vector.
+        server: database that answered.
+        config: native configuration, without secrets.
+        unknown_dimensions: vectors of the schema that are not in ``vectors``, because the
+            database stores no dimensions and no row has the vector; by name.
         notes: settings of vectors that the collection does not have.
     """
 
@@ -142,7 +141,7 @@ class CollectionInfo(Serializable):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the configuration that a plan is made from (not of the data)."""
+        """SHA-256 of the configuration that a plan is based on (not of the data)."""
         parts = {
             "config": self.config,
             "vectors": {

@@ -1,4 +1,4 @@
-"""The JSON schemas of all documents that are saved, or printed with ``--json``."""
+"""JSON schemas of all documents that are saved or printed with ``--json``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
 from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
 
-# Add a class here and its schema is printed by `qadapt schema` and checked by the tests.
+# `qadapt schema` prints the schemas of these classes, and the tests check them.
 DOCUMENTS: tuple[type[Serializable], ...] = (
     CollectionSchema,
     Capabilities,
@@ -47,5 +47,5 @@ DOCUMENTS: tuple[type[Serializable], ...] = (
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """The JSON schema of each document, by its name."""
+    """JSON schemas by document name."""
     return {cls.__name__: cls.json_schema() for cls in DOCUMENTS}

@@ -1,4 +1,4 @@
-"""Keys that do not show themselves, and the masking of keys in any text."""
+"""Secrets that are hidden when printed, and masking of keys in text."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from urllib.parse import quote
 MASK = "***"
 
 _LONG = r"[\w-]*(?:api[-_]?key|token|password|passwd|secret|authorization)|pwd"
-# The name of an option that holds a key.
+# Names of options that contain a key.
 SECRET_NAME = re.compile(rf"{_LONG}|key", re.IGNORECASE)
 
-# In quotes, which stay; masked before; or up to a blank.
+# A value in quotes (which are preserved), an already masked value, or a value up to a space.
 _VALUE = (
     r"(?:b?(?P<quote>[\"'])(?:\\.|(?!(?P=quote)).)*(?P=quote)|\*{3}(?=[,;)}\]]*(?:\s|$))"
     r"|(?:bearer|basic)\s+[^\s&#\"']+|[\"']?[^\s&#\"']+)"
 )
 _USER = re.compile(r"(://)[^\s\"'<>]*@")
-# A bare "key:" is an everyday word of messages; it counts with "=" or in quotes only.
+# "key:" alone is common in messages; "key" is only recognized before "=" or in quotes.
 _OPTION = re.compile(
     rf"(?<![\w-])(?P<name>(?:{_LONG})[\"']?\s*[=:]\s*|key[\"']?\s*=\s*|key[\"']\s*:\s*){_VALUE}",
     re.IGNORECASE,
@@ -27,13 +27,13 @@ _OPTION = re.compile(
 _BEARER = re.compile(r"(bearer\s+)[^\s\"']+", re.IGNORECASE)
 _QUERY = re.compile(rf"([?&](?:{SECRET_NAME.pattern})=)[^&]*", re.IGNORECASE)
 
-# Keys that this process has used, in each form in which a server may repeat them.
+# Keys that this process has used, in every encoding that a server may repeat them in.
 _used: set[str] = set()
-_SHORT = 8  # characters; a shorter key is masked as a whole word only
+_SHORT = 8  # characters; shorter keys are only masked as whole words
 
 
 def remember(key: str) -> None:
-    """Have ``mask`` replace a key wherever it appears, also where nothing marks it as a key."""
+    """Register a key, so that ``mask`` replaces it everywhere."""
     forms = {key, quote(key, safe=""), json.dumps(key)[1:-1]}
     forms.add(base64.b64encode(key.encode()).decode())
     _, colon, password = key.partition(":")
@@ -43,7 +43,7 @@ def remember(key: str) -> None:
 
 
 def mask_used(text: str) -> str:
-    """Replace the keys that this process has used by ``***``."""
+    """Replace keys that this process has used with ``***``."""
     for key in sorted(_used, key=len, reverse=True):
         if len(key) >= _SHORT:
             text = text.replace(key, MASK)
@@ -53,9 +53,9 @@ def mask_used(text: str) -> str:
 
 
 def mask(text: str) -> str:
-    """Replace what looks like a key by ``***``: in URLs, in ``api_key=...``, and any used key.
+    """Replace keys with ``***``: in URLs, after ``api_key=``, and all keys that were used.
 
-    For log lines and for errors of other packages. It masks rather too much than too little.
+    For log lines and errors of other packages. In doubt, text is masked.
     """
     text = mask_used(text)
     text = _USER.sub(rf"\1{MASK}@", text)
@@ -64,7 +64,7 @@ def mask(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """An address that could not be read, for its error message: too much masked, never a key."""
+    """Mask an invalid address for its error message."""
     if "@" in text:
         head, found, rest = text.partition("://")
         text = (head + found if found else "") + MASK + "@" + (rest or head).rpartition("@")[2]
@@ -73,7 +73,7 @@ def shown(text: str) -> str:
 
 
 class Secret:
-    """A key that does not show itself."""
+    """Key that is hidden in ``str`` and ``repr``."""
 
     __slots__ = ("_value",)
 
@@ -81,7 +81,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The key."""
+        """Return the key."""
         return self._value
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""How near a store's own setting comes to what was asked for."""
+"""How closely a native setting matches the requested quantization."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Strategy = Literal["in-place", "alias", "vector"]
 
 
 class MatchLevel(str, Enum):
-    """exact, a cousin, or not at all."""
+    """Closeness of a native setting: exact, differs or unsupported."""
 
     EXACT = "exact"
     DIFFERS = "differs"
@@ -26,12 +26,13 @@ class MatchLevel(str, Enum):
 
 @dataclass(frozen=True)
 class Match(Serializable):
-    """The result of mapping a quantization to a store.
+    """Result of mapping a quantization to a database.
 
     Attributes:
         level: exact, differs or unsupported.
-        differences: one line for each, in words.
-        support: what would support it: a version, an index type, another kind, our fallback.
+        differences: one description per difference.
+        support: what would support it: a version, an index type, another kind, or client-side
+            codes.
     """
 
     level: MatchLevel
@@ -40,10 +41,10 @@ class Match(Serializable):
 
     @classmethod
     def of(cls, *differences: str) -> Match:
-        """exact without differences, else differs."""
+        """Exact if there are no differences, else differs."""
         return cls(MatchLevel.DIFFERS if differences else MatchLevel.EXACT, differences)
 
     @classmethod
     def unsupported(cls, reason: str, *support: str) -> Match:
-        """Not at all: why, and what would support it."""
+        """Unsupported, with the reason and what would support it."""
         return cls(MatchLevel.UNSUPPORTED, (reason,), support)

@@ -1,4 +1,4 @@
-"""The metric of a vector. Scores are always "higher is better"."""
+"""Distance metrics. A higher score is always better."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qadapt.errors import SpecError
 
 
 class Metric(str, Enum):
-    """cosine similarity, dot product, or negative squared euclidean distance."""
+    """Cosine similarity, dot product, or negative squared Euclidean distance."""
 
     COSINE = "cosine"
     DOT = "dot"
@@ -19,10 +19,10 @@ class Metric(str, Enum):
 
     @classmethod
     def of(cls, value: Metric | str) -> Metric:
-        """A metric from its name.
+        """Parse the name of a metric.
 
         Raises:
-            SpecError: not one of cosine, dot, euclidean.
+            SpecError: not cosine, dot or euclidean.
         """
         try:
             return cls(value)

@@ -1,4 +1,4 @@
-"""Arrays of ``.npy`` files that somebody else may have made or damaged."""
+"""Reader of untrusted or damaged ``.npy`` files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from qadapt.errors import InputError
 
 _MAGIC = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
-_HINT = "give a .npy file of an array (n, d), as numpy.save writes it"
-# What numpy raises for a damaged header: it is a Python literal, which numpy hands to the parser.
+_HINT = "give a .npy file with an (n, d) array, as written by numpy.save"
+# Errors of numpy for a damaged header, which it parses as a Python literal.
 _DAMAGED = (
     ValueError,
     TypeError,
@@ -30,26 +30,28 @@ _DAMAGED = (
 
 
 def open_npy(path: str | os.PathLike[str], *, what: str = "the file") -> npt.NDArray[Any]:
-    """Map an array into memory; its values are read when they are used.
+    """Memory-map an array.
 
     Args:
-        path: a ``.npy`` file, format 1.0 to 3.0.
-        what: what the file is to the user, for error messages.
+        path: ``.npy`` file, format 1.0 to 3.0.
+        what: name of the file in error messages.
 
     Raises:
-        InputError: no such file, not a ``.npy`` file, a damaged or huge header, a file shorter
-            than its header says, or an array of Python objects (which would be a pickle).
+        InputError: the file does not exist, is not a ``.npy`` file, has a damaged or huge header,
+            is truncated, or contains Python objects (a pickle).
     """
     place = Path(path)
     try:
         with place.open("rb") as file:
             start = file.read(len(_MAGIC))
         if start.startswith(_ZIP):
-            raise InputError(f"{what} {place} holds several arrays", hint="give a .npy, not a .npz")
+            raise InputError(
+                f"{what} {place} contains several arrays", hint="give a .npy file, not .npz"
+            )
         if start != _MAGIC:
             raise InputError(f"{what} {place} is not a .npy file", hint=_HINT)
         _check_size(place)
-        # numpy maps no array without bytes.
+        # numpy cannot map an empty array.
         mode: Any = None if 0 in _shape(place)[0] else "r"
         return np.load(place, mmap_mode=mode, allow_pickle=False)  # type: ignore[no-any-return]
     except OSError as error:
@@ -65,7 +67,7 @@ def open_npy(path: str | os.PathLike[str], *, what: str = "the file") -> npt.NDA
 
 
 def _shape(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, type and where the values begin, by the header."""
+    """Read the header: shape, dtype and offset of the values."""
     reader = {(1, 0): np.lib.format.read_array_header_1_0}
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
@@ -77,13 +79,13 @@ def _shape(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
 def _check_size(path: Path) -> None:
     shape, dtype, start = _shape(path)
     if dtype.hasobject:
-        raise InputError(f"{path} holds Python objects, not numbers", hint=_HINT)
+        raise InputError(f"{path} contains Python objects, not numbers", hint=_HINT)
     if any(length < 0 for length in shape):
-        raise InputError(f"{path} says that its shape is {shape}", hint=_HINT)
+        raise InputError(f"{path} has the invalid shape {shape}", hint=_HINT)
     needed, there = math.prod(shape) * dtype.itemsize, path.stat().st_size - start
     if needed > there:
         raise InputError(
-            f"{path} is cut off: its header says {shape} of {dtype}, {needed:,} bytes, "
-            f"and {there:,} follow",
-            hint="make the file again",
+            f"{path} is truncated: its header declares {shape} of {dtype}, {needed:,} bytes, "
+            f"but it contains {there:,}",
+            hint="create the file again",
         )

@@ -1,4 +1,4 @@
-"""Numbers from callers."""
+"""Checks of numbers that callers pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number; ``4.0`` is one, ``True`` and ``"4"`` are not."""
+    """Whether a value is an integer; ``4.0`` is one, ``True`` and ``"4"`` are not."""
     if isinstance(value, (bool, np.bool_)):
         return False
     if isinstance(value, (int, np.integer)):

@@ -1,4 +1,4 @@
-"""A change as data: Plan, Step, Estimate, Guard."""
+"""Plans of changes: Plan, Step, Estimate, Guard."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 PLAN_FORMAT = 1
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
-_LARGEST = 2**31  # of a guard's counts
+_LARGEST = 2**31  # limit of the counts in a guard
 
 
 class Symbol(str, Enum):
-    """What a step does to the collection, in one sign."""
+    """Symbol for the effect of a step on the collection."""
 
     NOTHING = "="
     IN_PLACE = "~"
@@ -41,29 +41,29 @@ class Symbol(str, Enum):
 
     @property
     def meaning(self) -> str:
-        """The sign in words."""
+        """Meaning of the symbol."""
         return _MEANING[self]
 
 
 _MEANING = {
     Symbol.NOTHING: "nothing to do",
     Symbol.IN_PLACE: "changed in place, no rebuild",
-    Symbol.BACKGROUND: "rebuilt in the background, searches go on",
-    Symbol.BLOCKING: "rebuilt, searches or writes stop meanwhile",
-    Symbol.RECREATE: "recreated and copied, then switched by alias",
-    Symbol.CLIENT: "done by qadapt on the client's side",
+    Symbol.BACKGROUND: "rebuilt in the background; searches continue",
+    Symbol.BLOCKING: "rebuilt; searches or writes are blocked",
+    Symbol.RECREATE: "copied to a new collection, then switched by alias",
+    Symbol.CLIENT: "done by qadapt on the client",
 }
 
 
 @dataclass(frozen=True)
 class Estimate(Serializable):
-    """What a step will hold and stop, in bytes.
+    """Estimated sizes in bytes, and what a step blocks.
 
     Attributes:
         codes_ram, codes_disk: codes after the step.
-        originals_ram, originals_disk: floats after the step.
-        temporary_disk: needed while the step runs, free again afterwards.
-        stops: what stops meanwhile.
+        originals_ram, originals_disk: original vectors after the step.
+        temporary_disk: needed only while the step runs.
+        stops: operations that are blocked while the step runs.
     """
 
     codes_ram: int = 0
@@ -76,15 +76,15 @@ class Estimate(Serializable):
 
 @dataclass(frozen=True)
 class Step(Serializable):
-    """One step of a plan.
+    """Step of a plan.
 
     Attributes:
-        symbol: what it does to the collection.
-        action: in a few words.
-        reason: why this way.
-        request: the exact native request; carrying it out twice does the same as once.
-        reverse: the request that takes it back; None for none.
-        estimate: bytes, and what stops.
+        symbol: effect on the collection.
+        action: short description.
+        reason: why the step is needed or done this way.
+        request: exact native request; it is idempotent.
+        reverse: request that rolls it back; None if it cannot be rolled back.
+        estimate: sizes, and blocked operations.
     """
 
     symbol: Symbol
@@ -96,7 +96,7 @@ class Step(Serializable):
 
     @property
     def needs_consent(self) -> bool:
-        """Whether somebody must agree: no way back, or searches stop."""
+        """Whether the step needs confirmation: it cannot be rolled back, or blocks searches."""
         if self.symbol is Symbol.NOTHING:
             return False
         return self.reverse is None or "searches" in self.estimate.stops
@@ -104,33 +104,33 @@ class Step(Serializable):
 
 @dataclass(frozen=True)
 class Plan(Serializable):
-    """Ordered steps from what is to what was asked for.
+    """Ordered steps from the current to the requested quantization.
 
     Attributes:
-        id: unique; also the id of the change once applied.
-        created: UTC, ISO 8601.
-        address: which store; the same however it is connected to.
-        reopen: what opens it again, with any key masked; empty in plans of before: ``address``.
-        collection, vector: what is changed.
-        server: the engine that was asked.
-        current: the quantization before.
-        requested: what was asked for.
-        target: what the store will really have, in common words.
-        match: how near ``target`` comes to ``requested``.
-        accept: how far the plan may go.
-        disabled: native features switched off.
-        fingerprint: of the configuration that the plan was made from.
-        count, dim: rows and dimensions when planned.
-        target_vector: the vector's metric and datatype, where those change too; None where not.
-        strategy: how it was to be done, ``in-place``, ``alias`` or ``vector``; None left it to
-            the store.
-        steps: in order.
-        notes: what a reader must know, in words.
-        guard: recall that must hold, else the change is undone.
-        format: version of this document.
-        qadapt: version that made it.
-        new_vector: the vector that ``target`` is of once applied, made beside ``vector``, which
-            stays; None where ``vector`` itself is changed.
+        id: unique id; also the id of the applied change.
+        created: time in UTC, ISO 8601.
+        address: canonical address of the database.
+        reopen: address to connect with, key masked; if empty, ``address`` is used.
+        collection, vector: collection and vector that are changed.
+        server: database that the plan was made for.
+        current: quantization before the change.
+        requested: requested quantization.
+        target: quantization after the change; differs from ``requested`` if ``match`` says so.
+        match: how closely ``target`` matches ``requested``.
+        accept: permitted match level.
+        disabled: disabled native features.
+        fingerprint: hash of the configuration that the plan is based on.
+        count, dim: rows and dimensions at planning time.
+        target_vector: new metric and datatype of the vector; None if they do not change.
+        strategy: requested strategy, ``in-place``, ``alias`` or ``vector``; None if the database
+            chose.
+        steps: ordered steps.
+        notes: remarks about the plan.
+        guard: minimum recall; the change is rolled back if it is not reached.
+        format: format version of the document.
+        qadapt: version of qadapt that made the plan.
+        new_vector: name of the vector that is added with the quantization ``target``, while
+            ``vector`` is kept; None if ``vector`` itself is changed.
     """
 
     id: str
@@ -164,19 +164,19 @@ class Plan(Serializable):
                 f"the plan has format {self.format}, this qadapt reads format {PLAN_FORMAT}",
                 hint="make the plan again with `qadapt plan`",
             )
-        # The id names a folder in the state folder, and a plan file may come from anybody.
+        # The id is used as the name of a folder, and a plan file may come from anybody.
         if not _ID.fullmatch(self.id):
             raise SpecError(
-                f"{self.id!r:.80} is not the id of a plan",
+                f"{self.id!r:.80} is not a valid plan id",
                 hint="make the plan again with `qadapt plan`",
             )
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """The plan that ``to_dict`` gave.
+        """Parse the result of ``to_dict``.
 
         Raises:
-            SpecError: the data has another shape, or was written by a newer qadapt.
+            SpecError: the data is invalid, or was written by a newer qadapt.
         """
         _refuse_surrogates(data)
         reported = newer_version(data, PLAN_FORMAT)
@@ -191,24 +191,24 @@ class Plan(Serializable):
 
     @property
     def changed_vector(self) -> str:
-        """The vector that ``target`` is of once applied."""
+        """Vector that has the quantization ``target`` after the change."""
         return self.vector if self.new_vector is None else self.new_vector
 
     @property
     def changes(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether the plan changes anything."""
         return any(step.symbol is not Symbol.NOTHING for step in self.steps)
 
     @property
     def reversible(self) -> bool:
-        """Whether all that it changes can be taken back."""
+        """Whether all steps can be rolled back."""
         return all(
             step.reverse is not None for step in self.steps if step.symbol is not Symbol.NOTHING
         )
 
     @property
     def needs_consent(self) -> bool:
-        """Whether a step has no reverse or stops searches."""
+        """Whether a step cannot be rolled back or blocks searches."""
         return any(step.needs_consent for step in self.steps)
 
 
@@ -217,14 +217,14 @@ _GUARD = re.compile(r"\s*recall\s*@\s*(\d+)\s*>=\s*([0-9.]+(?:e-?[0-9]+)?%?)\s*"
 
 @dataclass(frozen=True)
 class Guard(Serializable):
-    """Recall that must hold on the user's own vectors, else the change is undone.
+    """Minimum recall after a change; the change is rolled back if it is not reached.
 
     Args:
-        recall: least recall@k after the change, 0 to 1.
-        k: 10 by default.
-        queries: the queries, float ``(nq, d)``; or the path of a ``.npy`` file of them; or how
-            many vectors of the collection are used as queries (200 by default).
-        seed: of the sample.
+        recall: minimum recall@k after the change, 0 to 1.
+        k: number of results, 10 by default.
+        queries: array ``(nq, d)``, path of a ``.npy`` file, or the number of vectors of the
+            collection that are used as queries (200 by default).
+        seed: random seed of the sample.
     """
 
     recall: float
@@ -236,7 +236,7 @@ class Guard(Serializable):
         number = isinstance(self.recall, (int, float)) and not isinstance(self.recall, bool)
         if not number or not 0 < self.recall <= 1:
             raise SpecError(
-                f"a guard's recall is above 0 and at most 1; got {self.recall!r}",
+                f"the recall of a guard must be above 0 and at most 1; got {self.recall!r}",
                 hint="for example 0.95, or --guard 'recall@10>=0.95'",
             )
         _at_least_one("k", self.k)
@@ -245,7 +245,7 @@ class Guard(Serializable):
 
     @classmethod
     def parse(cls, text: str) -> Guard:
-        """A guard from ``"recall@10>=0.95"`` or ``"recall@10>=95%"``."""
+        """Parse ``"recall@10>=0.95"`` or ``"recall@10>=95%"``."""
         found = _GUARD.fullmatch(text) if isinstance(text, str) else None
         try:
             if found is None:
@@ -255,10 +255,10 @@ class Guard(Serializable):
             k = int(found[1])
         except ValueError:
             raise SpecError(
-                f"a guard looks like 'recall@10>=0.95'; got {text!r}",
+                f"a guard must have the form 'recall@10>=0.95'; got {text!r}",
             ) from None
         if not math.isfinite(recall):
-            raise SpecError(f"a guard looks like 'recall@10>=0.95'; got {text!r}")
+            raise SpecError(f"a guard must have the form 'recall@10>=0.95'; got {text!r}")
         return cls(recall=recall, k=k)
 
     def __str__(self) -> str:
@@ -267,15 +267,15 @@ class Guard(Serializable):
 
 def _at_least_one(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < _LARGEST:
-        raise SpecError(f"a guard's {name} is a whole number from 1; got {value!r:.40}")
+        raise SpecError(f"{name} of a guard must be a whole number from 1; got {value!r:.40}")
 
 
 def _refuse_surrogates(data: Any) -> None:
-    """Refuse text that no file and no terminal can hold."""
+    """Raise an error for text that cannot be encoded as UTF-8."""
     try:
         json.dumps(data, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError as error:
         raise SpecError(
-            f"the plan holds text that is not valid Unicode: {error.object[error.start :][:1]!r}",
+            f"the plan contains invalid Unicode: {error.object[error.start :][:1]!r}",
             hint="make the plan again with `qadapt plan`",
         ) from error

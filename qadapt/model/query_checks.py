@@ -1,4 +1,4 @@
-"""Queries: which vectors can be searched for."""
+"""Checks of query vectors."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from qadapt.model.data import Floats, Vector, check_vectors
 from qadapt.model.metric import Metric
 
 _FLOAT = np.finfo(np.float32)
-SHOWN = 10  # row numbers that a message names
-# Lengths that engines normalise without loss; Qdrant takes anything shorter than 3.4e-4 for zero.
+SHOWN = 10  # row numbers listed in a message
+# Norms that engines normalize without loss; Qdrant treats norms below 3.4e-4 as zero.
 SHORT, LONG = 1e-3, 1e6
 
 
 def check_queries(x: Floats, vector: Vector, *, what: str = "queries") -> None:
-    """Refuse queries that cannot be compared with the rows of a vector.
+    """Raise an error for queries that cannot be compared with the rows of a vector.
 
     Args:
         x: float32 ``(nq, d)``.
-        vector: what the collection expects.
+        vector: definition of the vector.
 
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError: see ``check_vectors``.
@@ -31,7 +31,7 @@ def check_queries(x: Floats, vector: Vector, *, what: str = "queries") -> None:
 
 
 def check_norms(x: Floats, metric: Metric, *, what: str = "queries") -> None:
-    """Refuse queries of which float32 cannot hold the squared norm.
+    """Raise an error for queries whose squared norm is outside of the range of float32.
 
     Args:
         x: float32 ``(nq, d)``, finite.
@@ -48,10 +48,10 @@ def check_norms(x: Floats, metric: Metric, *, what: str = "queries") -> None:
         if rows:
             named = ", ".join(map(str, rows[:SHOWN]))
             if len(rows) > SHOWN:
-                named += f", ... ({len(rows):,} in all)"
+                named += f", ... ({len(rows):,} in total)"
             hint = "scale them to length 1"
             if metric is Metric.COSINE:
-                hint += ", which changes no cosine"
+                hint += ", which does not change cosine scores"
             raise InputError(
                 f"the squared norm {word} float32 in {what}, rows: {named}",
                 hint=hint,
@@ -59,7 +59,7 @@ def check_norms(x: Floats, metric: Metric, *, what: str = "queries") -> None:
 
 
 def usable_queries(x: Floats, vector: Vector) -> npt.NDArray[np.bool_]:
-    """Which vectors ``check_queries`` accepts, bool ``(nq,)``; all have the right dimensions."""
+    """Mask of the vectors that ``check_queries`` accepts, bool ``(nq,)``; dimensions must match."""
     with np.errstate(invalid="ignore", over="ignore"):
         squares = _squares(x)
     good = np.isfinite(squares) & (squares <= _FLOAT.max) & ~_underflows(squares, vector.metric)
@@ -68,9 +68,9 @@ def usable_queries(x: Floats, vector: Vector) -> npt.NDArray[np.bool_]:
 
 
 def scaled_queries(x: Floats, vector: Vector) -> Floats:
-    """Checked queries; under cosine, those of extreme length are scaled to length 1.
+    """Check queries; under cosine, those with extreme norms are scaled to length 1.
 
-    Engines normalise in float32, and some take a short vector for one of length 1 or 0.
+    Engines normalize in float32, and some treat a short vector as normalized or as zero.
     """
     if vector.metric is not Metric.COSINE or vector.datatype in ("uint8", "int8"):
         return x

@@ -1,4 +1,4 @@
-"""Ragged extra vectors from what clients give, row by row in the middle, and their checks."""
+"""Conversion and checks of ragged arrays (sparse vectors and multivectors)."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from qadapt.model.collection_schema import ExtraVector, RaggedArray
 from qadapt.model.metric import Metric
 
 Bools = npt.NDArray[np.bool_]
-# Why a row is one that no store takes.
-NOT_FINITE = "holds NaN or infinity"
-NOT_ASCENDING = "has an index twice, or indices that do not ascend"
-NO_ROWS = "has no rows: a multivector has at least one"
-ZERO = "has a row of zeros, which has no direction under cosine"
-UNHELD = "has values that its datatype cannot hold"
+# Reasons why a row is invalid in every database.
+NOT_FINITE = "contains NaN or infinity"
+NOT_ASCENDING = "has duplicate indices, or indices that do not ascend"
+NO_ROWS = "has no rows; a multivector needs at least one"
+ZERO = "has a zero row, which cannot be normalized under cosine"
+UNHELD = "has values outside of the range of its datatype"
 
 
 # -- from rows -----------------------------------------------------------------------------------
 
 
 def from_sparse(rows: Sequence[tuple[Any, Any] | None]) -> RaggedArray:
-    """Sparse vectors of (indices, values) of each row, in any order; None for a row without one.
+    """Create sparse vectors from (indices, values) per row, in any order; None if missing.
 
     Args:
-        rows: indices of a row are numbers from 0 to 2**32 - 1, in any iterable with a length.
+        rows: the indices of a row are integers from 0 to 2**32 - 1.
     """
     there = [row for row in rows if row is not None]
     offsets = _offsets(0 if row is None else len(row[1]) for row in rows)
@@ -47,7 +47,7 @@ def from_sparse(rows: Sequence[tuple[Any, Any] | None]) -> RaggedArray:
 
 
 def from_multivectors(rows: Sequence[Sequence[Any] | None], dim: int) -> RaggedArray:
-    """Multivectors of the vectors of each row; None for a row without one."""
+    """Create multivectors from the vectors of each row; None if missing."""
     offsets = _offsets(0 if row is None else len(row) for row in rows)
     found = list(chain.from_iterable(row for row in rows if row is not None))
     values = np.asarray(found, dtype=np.float32).reshape(len(found), -1 if found else dim)
@@ -64,7 +64,7 @@ def _missing(rows: Sequence[Any]) -> Bools | None:
 
 
 def ascending(ragged: RaggedArray) -> RaggedArray:
-    """The same sparse vectors with the indices of each row in order."""
+    """Sort the indices of each row."""
     if ragged.indices is None or not _falls(ragged).any():
         return ragged
     order = np.lexsort((ragged.indices, row_of_entry(ragged)))
@@ -72,12 +72,13 @@ def ascending(ragged: RaggedArray) -> RaggedArray:
 
 
 def row_of_entry(ragged: RaggedArray) -> npt.NDArray[np.int64]:
-    """The row of each entry, int64 ``(total,)``."""
+    """Row number of each entry, int64 ``(total,)``."""
     return np.repeat(np.arange(len(ragged), dtype=np.int64), np.diff(ragged.offsets))
 
 
 def _falls(ragged: RaggedArray, *, twice: bool = False) -> Bools:
-    """Entries whose index is below the one before in the same row (or, ``twice``, the same)."""
+    """Mask of entries with a smaller index than the entry before in the same row (with ``twice``,
+    with the same index)."""
     found = np.zeros(len(ragged.values), dtype=np.bool_)
     if ragged.indices is not None and len(found) > 1:
         before, after = ragged.indices[:-1], ragged.indices[1:]
@@ -88,7 +89,7 @@ def _falls(ragged: RaggedArray, *, twice: bool = False) -> Bools:
 
 
 def without_zeros(ragged: RaggedArray) -> RaggedArray:
-    """Sparse vectors without the entries that are 0, which no dot product sees."""
+    """Remove entries that are 0, which do not affect dot products."""
     kept = ragged.values != 0
     if ragged.indices is None or kept.all():
         return ragged
@@ -101,7 +102,7 @@ def without_zeros(ragged: RaggedArray) -> RaggedArray:
 
 
 def multi_rows(ragged: RaggedArray) -> Iterator[npt.NDArray[np.float32] | None]:
-    """The float32 ``(m, d)`` of each row, views; None for a row without one."""
+    """Iterate over the float32 ``(m, d)`` array of each row, as views; None if missing."""
     ends = ragged.offsets.tolist()
     gaps = ragged.absent().tolist()
     for row, gap in enumerate(gaps):
@@ -109,7 +110,7 @@ def multi_rows(ragged: RaggedArray) -> Iterator[npt.NDArray[np.float32] | None]:
 
 
 def sparse_rows(ragged: RaggedArray) -> Iterator[tuple[list[int], list[float]] | None]:
-    """Indices and values of each row as lists; None for a row without one."""
+    """Iterate over the indices and values of each row as lists; None if missing."""
     ends, gaps = ragged.offsets.tolist(), ragged.absent().tolist()
     indices = [] if ragged.indices is None else ragged.indices.tolist()
     values = ragged.values.tolist()
@@ -122,10 +123,10 @@ def sparse_rows(ragged: RaggedArray) -> Iterator[tuple[list[int], list[float]] |
 
 
 def faults(ragged: RaggedArray, extra: ExtraVector | None = None) -> dict[str, Bools]:
-    """Rows that no store takes, bool ``(n,)`` for each reason that there is; gaps are none.
+    """Masks of invalid rows, bool ``(n,)`` per reason that applies; missing rows are valid.
 
     Args:
-        extra: the vector that they go to; None asks for what no vector takes.
+        extra: definition of the vector; None checks only what is invalid for every vector.
     """
     rows, there = row_of_entry(ragged), ~ragged.absent()
     bad = np.asarray(~np.isfinite(ragged.values))
@@ -146,9 +147,10 @@ def faults(ragged: RaggedArray, extra: ExtraVector | None = None) -> dict[str, B
 
 
 def _unheld(ragged: RaggedArray, extra: ExtraVector, finite: Bools) -> Bools | None:
-    """Entries, or rows of multivectors, that the datatype cannot hold; None for none."""
+    """Mask of entries (or rows of multivectors) outside of the range of the datatype; None if all
+    are valid."""
     if ragged.indices is not None:
-        if extra.datatype != "float16":  # the others keep a scale beside their values
+        if extra.datatype != "float16":  # the other datatypes store a scale with the values
             return None
         large: Bools = finite & (np.abs(ragged.values) >= vector_norms.HALF_INFINITE)
         return large
@@ -159,11 +161,11 @@ def _unheld(ragged: RaggedArray, extra: ExtraVector, finite: Bools) -> Bools | N
 
 
 def rescaled(ragged: RaggedArray, extra: ExtraVector, *, normalizes_cosine: bool) -> RaggedArray:
-    """Multivectors whose rows have, under cosine, a length that the store can compute with; see
-    ``direction``. Others, and sparse vectors, are as they were.
+    """Scale rows of multivectors with extreme norms to length 1 under cosine; see ``direction``.
+    Other vectors are returned unchanged.
 
     Args:
-        normalizes_cosine: whether the store keeps rows at length 1.
+        normalizes_cosine: whether the database stores rows normalized.
     """
     lengths = vector_norms.safe_norm_range(extra.datatype, normalizes_cosine=normalizes_cosine)
     if ragged.indices is not None or extra.metric is not Metric.COSINE or lengths is None:
@@ -180,22 +182,24 @@ def _any(rows: npt.NDArray[np.int64], bad: Bools, count: int) -> Bools:
 def check(
     ragged: RaggedArray, extra: ExtraVector, *, what: str, ids: Sequence[int | str] = ()
 ) -> None:
-    """Refuse extra vectors that must not be written.
+    """Raise an error for extra vectors that cannot be written.
 
     Args:
-        ids: of all rows, for the error.
+        ids: ids of all rows, for the message.
 
     Raises:
-        DimensionError, NonFiniteError, ZeroVectorError
-        InputError: of another kind, values that the datatype cannot hold, indices that do not
-            ascend, a multivector without rows.
+        DimensionError, NonFiniteError, ZeroVectorError: invalid values.
+        InputError: another kind of vector, values outside of the range of the datatype, indices
+            that do not ascend, or a multivector without rows.
     """
     if (ragged.indices is None) != (extra.kind == "multi"):
         given = "multivectors" if ragged.indices is None else "sparse vectors"
-        raise InputError(f"{what} is {extra.kind}; got {given}")
+        raise InputError(f"{what} takes {extra.kind} vectors; got {given}")
     if extra.kind == "multi":
         if ragged.values.ndim != 2:
-            raise InputError(f"{what} must have values (total, d); got {ragged.values.shape}")
+            raise InputError(
+                f"the values of {what} must have the shape (total, d); got {ragged.values.shape}"
+            )
         if extra.dim is not None and ragged.values.shape[1] != extra.dim and len(ragged.values):
             raise DimensionError(extra.dim, ragged.values.shape[1], what=what)
     for why, mask in faults(ragged, extra).items():
@@ -220,6 +224,6 @@ def check_all(
     wanted: Mapping[str, ExtraVector],
     ids: Sequence[int | str] = (),
 ) -> None:
-    """Refuse extra vectors of a batch that must not be written; all names are known."""
+    """Check all extra vectors of a batch; their names must be known."""
     for name, ragged in given.items():
         check(ragged, wanted[name], what=f"vector {name!r}", ids=ids)

@@ -1,4 +1,4 @@
-"""Rescore: how candidates found by codes are scored again."""
+"""Rescoring of candidates that were found with codes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MAX_OVERSAMPLING = 1_000_000
 
 
 def number_text(value: float) -> str:
-    """A number as short as it can be without losing a digit."""
+    """Shortest text that parses to the same number."""
     return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
 
 
 @dataclass(frozen=True)
 class Rescore(Serializable):
-    """How candidates found by codes are scored again.
+    """Rescoring of candidates that were found with codes.
 
     Args:
         oversampling: 1 to 1,000,000; ``ceil(f * k)`` candidates are scored exactly.
-        source: ``"originals"`` (the stored floats), ``"codes"`` (a finer code kept beside, such
-            as the int8 codes of the article's recipe) or ``"off"`` (no second scoring).
+        source: ``"originals"`` (the original vectors), ``"codes"`` (finer codes, such as int8 in
+            addition to binary codes) or ``"off"`` (no rescoring).
 
     Raises:
         SpecError: oversampling below 1, above 1,000,000 or not finite; unknown source.
@@ -41,7 +41,7 @@ class Rescore(Serializable):
         if isinstance(self.oversampling, bool) or not isinstance(self.oversampling, (int, float)):
             raise SpecError(
                 f"oversampling must be a number, got {self.oversampling!r}",
-                hint="for example 4: four times k candidates are scored exactly",
+                hint="for example 4, which rescores 4 x k candidates",
             )
         try:
             object.__setattr__(self, "oversampling", float(self.oversampling))
@@ -50,7 +50,7 @@ class Rescore(Serializable):
         if not math.isfinite(self.oversampling) or self.oversampling < 1:
             raise SpecError(
                 f"oversampling must be 1 or more, got {self.oversampling:g}",
-                hint="1 scores just the k best again; 4 is a good start for binary",
+                hint="1 rescores only the best k; 4 is a good start for binary",
             )
         if self.oversampling > MAX_OVERSAMPLING:
             raise SpecError(
@@ -62,18 +62,18 @@ class Rescore(Serializable):
         if self.source == "off" and self.oversampling != 1:
             raise SpecError(
                 "oversampling without rescoring has no effect",
-                hint="use source='originals', or leave the oversampling out",
+                hint="use source='originals', or omit oversampling",
             )
 
     @property
     def on(self) -> bool:
-        """Whether candidates are scored again at all."""
+        """Whether candidates are rescored."""
         return self.source != "off"
 
     def candidates(self, k: int) -> int:
-        """How many candidates are scored exactly for ``k`` results.
+        """Number of candidates that are rescored for ``k`` results.
 
-        Decimal as it was written: 1.1 times 10 is 11.
+        Computed in decimal: 1.1 times 10 is 11.
         """
         return math.ceil(Fraction(repr(self.oversampling)) * k)
 
@@ -85,7 +85,7 @@ class Rescore(Serializable):
 
     @classmethod
     def of(cls, value: RescoreLike) -> Rescore | None:
-        """A Rescore from what a user may write: number, ``"4"``, ``"4@codes"``, ``"off"``, None."""
+        """Convert a number, ``"4"``, ``"4@codes"``, ``"off"`` or None."""
         if value is None or isinstance(value, Rescore):
             return value
         if value is False:
@@ -105,7 +105,7 @@ class Rescore(Serializable):
             factor = float(number)
         except ValueError:
             raise SpecError(
-                f"rescore must be a number, 'off' or like '4@codes', got {text!r}",
+                f"rescore must be a number, 'off' or a string such as '4@codes'; got {text!r}",
                 hint="for example rescore=4",
             ) from None
         return cls(factor, source or "originals")  # type: ignore[arg-type]

@@ -1,7 +1,6 @@
-"""What all plain data shares: frozen dataclasses that go to JSON and back.
+"""JSON serialization of frozen dataclasses.
 
-pydantic does the work, but is imported only when something is really saved or read, so that
-``import qadapt`` stays cheap.
+pydantic is imported only when a value is serialized or parsed, so that ``import qadapt`` is fast.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
 
 
 class Serializable:
-    """Mixin of the frozen dataclasses of the model."""
+    """Mixin with ``to_dict``, ``from_dict``, ``to_json`` and ``from_json``."""
 
-    # Read by pydantic: a field that we do not know is an error, never dropped.
-    # A plain dict: pydantic takes anything else for a deprecated class of settings.
+    # Configuration of pydantic: unknown fields are errors.
+    # It must be a plain dict: pydantic treats other types as its deprecated settings class.
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def to_dict(self) -> dict[str, Any]:
-        """The value as JSON-ready dicts, lists, strings and numbers.
+        """Convert to JSON types: dicts, lists, strings and numbers.
 
         Raises:
-            SpecError: it holds something that JSON cannot.
+            SpecError: a value cannot be represented in JSON.
         """
         try:
             result: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
@@ -47,10 +46,10 @@ class Serializable:
         return result
 
     def to_json(self, *, indent: int | None = 2) -> str:
-        """The value as a JSON document.
+        """Convert to a JSON document.
 
         Raises:
-            SpecError: it holds something that JSON cannot, such as NaN.
+            SpecError: a value, such as NaN, cannot be represented in JSON.
         """
         document = self.to_dict()
         try:
@@ -60,10 +59,10 @@ class Serializable:
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """The value that ``to_dict`` gave.
+        """Parse the result of ``to_dict``.
 
         Raises:
-            SpecError: the data has another shape; the message names the place.
+            SpecError: the data is invalid; the message names the field.
         """
         from pydantic import ValidationError
 
@@ -75,33 +74,33 @@ class Serializable:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """The value that ``to_json`` gave.
+        """Parse the result of ``to_json``.
 
         Raises:
-            SpecError: not JSON, or of another shape.
+            SpecError: not JSON, or the data is invalid.
         """
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise SpecError(
                 f"not a JSON document of a {cls.__name__}: {error}",
-                hint="give a file that qadapt wrote",
+                hint="give a file that was written by qadapt",
             ) from error
         return cls.from_dict(data)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
-        """The JSON schema of what ``to_json`` writes."""
+        """JSON schema of the documents of ``to_json``."""
         schema: dict[str, Any] = _adapter(cls).json_schema()
         return schema
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed."""
+        """Copy with changed fields."""
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
 
 def _not_json(value: Any, error: Exception) -> SpecError:
-    return SpecError(f"a {type(value).__name__} that JSON cannot hold: {error}")
+    return SpecError(f"a {type(value).__name__} cannot be represented in JSON: {error}")
 
 
 def _shape_error(cls: type[Any], error: Any) -> SpecError:
@@ -117,5 +116,5 @@ def _shape_error(cls: type[Any], error: Any) -> SpecError:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return SpecError(
         f"not a {cls.__name__}: {place}: {first['msg']}{more}",
-        hint="`qadapt schema` prints what each document holds",
+        hint="`qadapt schema` prints the schema of each document",
     )

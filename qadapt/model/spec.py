@@ -1,4 +1,4 @@
-"""Spec files: what is wanted of many collections, in one YAML or JSON document.
+"""Spec files: desired quantization of many collections, as YAML or JSON.
 
     store: qdrant+http://localhost:6333
     collections:
@@ -7,8 +7,8 @@
           "": {quantization: binary, rescore: 4, codes: ram, originals: disk}
         guard: {recall@10: 0.95, queries: queries.npy}
 
-``stores:`` is a list of such documents. A collection with one unnamed vector may leave out
-``vectors`` and write ``quantization: binary`` (and ``rescore`` and so on) itself.
+``stores:`` is a list of documents like this. For a collection with one unnamed vector, ``vectors``
+can be omitted, and ``quantization: binary`` (and ``rescore`` etc.) written directly below its name.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _RECALL = re.compile(r"recall@([0-9]{1,9})")
 
 @dataclass(frozen=True)
 class VectorSpec(Serializable):
-    """What is wanted of one vector.
+    """Desired quantization of a vector.
 
     Attributes:
-        quantization: the kind and its own knobs.
-        rescore, codes, originals, native: options that the quantization does not contain.
+        quantization: kind and its options.
+        rescore, codes, originals, native: options that ``quantization`` does not contain.
 
     Raises:
         SpecError: an option is given twice with different values.
@@ -60,14 +60,14 @@ class VectorSpec(Serializable):
 
     @property
     def wanted(self) -> Quantization:
-        """All of it as one quantization."""
+        """Merge all options into one quantization."""
         merged: dict[str, Any] = {}
         for name in ("rescore", "codes", "originals"):
             inner, outer = getattr(self.quantization, name), getattr(self, name)
             if inner is not None and outer is not None and inner != outer:
                 raise SpecError(
-                    f"{name} is given twice: {inner} in the quantization and {outer} next to it",
-                    hint="leave one of them",
+                    f"{name} is given twice: {inner} in the quantization and {outer} separately",
+                    hint="remove one of them",
                 )
             merged[name] = inner if outer is None else outer
         for name, value in self.native.items():
@@ -80,7 +80,7 @@ class VectorSpec(Serializable):
 
 @dataclass(frozen=True)
 class CollectionSpec(Serializable):
-    """What is wanted of one collection: its vectors, and the recall that must hold."""
+    """Desired state of a collection: quantization of its vectors, and minimum recall."""
 
     vectors: Mapping[str, VectorSpec] = field(hash=False)
     guard: Guard | None = None
@@ -88,11 +88,11 @@ class CollectionSpec(Serializable):
 
 @dataclass(frozen=True)
 class StoreSpec(Serializable):
-    """What is wanted of one store.
+    """Desired state of a database.
 
     Attributes:
-        store: its address; in documents its text, with any key masked.
-        collections: by name.
+        store: address; serialized as text with a masked key.
+        collections: desired state by name.
     """
 
     store: Address
@@ -104,16 +104,16 @@ class StoreSpec(Serializable):
 
 @dataclass(frozen=True)
 class Spec(Serializable):
-    """All that a spec file says."""
+    """Parsed spec file."""
 
     stores: tuple[StoreSpec, ...]
 
 
 def load_spec(path: str | Path) -> Spec:
-    """The spec of a YAML or JSON file; paths of queries count from the file's folder.
+    """Read a YAML or JSON file; relative paths of queries are resolved from its folder.
 
     Raises:
-        SpecError: the file cannot be read, or what is wrong in it and where.
+        SpecError: the file cannot be read or is invalid; the message contains the place.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -125,15 +125,16 @@ def load_spec(path: str | Path) -> Spec:
 
 
 def parse_spec(text: str, *, where: str = "the spec", folder: Path | None = None) -> Spec:
-    """The spec of a YAML or JSON text.
+    """Parse a YAML or JSON document.
 
     Args:
         text: the document.
-        where: what to call it in error messages.
-        folder: where relative paths of queries count from; None leaves them as they are.
+        where: name of the document in error messages.
+        folder: folder that relative paths of queries are resolved from; None leaves them
+            unchanged.
 
     Raises:
-        SpecError: what is wrong in it, and where.
+        SpecError: the document is invalid; the message contains the place.
     """
     at = _Location(where)
     document = at.mapping(read_document(text, where), "a mapping with store and collections")
@@ -151,7 +152,7 @@ def parse_spec(text: str, *, where: str = "the spec", folder: Path | None = None
 
 
 class _Location:
-    """A place in the document, for error messages."""
+    """Place in the document, for error messages."""
 
     def __init__(self, where: str, path: tuple[str, ...] = ()) -> None:
         self.where, self.path = where, path
@@ -178,7 +179,7 @@ class _Location:
                 self.down(key).fail("unknown key", error.hint)
 
     def call(self, make: Callable[..., T], *args: Any, **named: Any) -> T:
-        """What ``make`` gives; its error then says the place."""
+        """Call ``make``, and add the place to its errors."""
         try:
             return make(*args, **named)
         except QadaptError as error:
@@ -188,7 +189,7 @@ class _Location:
 def _kind(value: Any) -> str:
     if value is None or value in ({}, [], ""):
         return "nothing"
-    words = {dict: "a mapping", list: "a list", bool: "true or false (quote the word for text)"}
+    words = {dict: "a mapping", list: "a list", bool: "true or false (quote it for a string)"}
     return words.get(type(value)) or f"{value!r:.60}"
 
 
@@ -197,13 +198,15 @@ def _store(value: Any, at: _Location, folder: Path | None) -> StoreSpec:
     at.known(document, ("store", "collections"))
     for key in ("store", "collections"):
         if key not in document:
-            at.fail(f"{key!r} is missing", "a spec has: store, collections")
+            at.fail(f"{key!r} is missing", "a spec has the keys store and collections")
     place = at.down("store")
     if not isinstance(document["store"], str):
-        place.fail(f"expected an address as text; got {_kind(document['store'])}")
+        place.fail(f"expected an address as a string; got {_kind(document['store'])}")
     address = place.call(Address.from_file, document["store"])
     if address.collection is not None:
-        place.fail("a store's address has no '#collection' here", "name it under collections")
+        place.fail(
+            "the address must not contain '#collection'", "add the collection below collections"
+        )
     place = at.down("collections")
     named = place.mapping(document["collections"], "a mapping of collections by name")
     collections = {
@@ -238,7 +241,7 @@ def _vector(value: Any, at: _Location) -> VectorSpec:
     place = at.down("quantization")
     if not isinstance(document["quantization"], (str, dict)):
         place.fail(
-            f"expected text such as 'binary:query_bits=8', or a mapping with kind; "
+            f"expected a string such as 'binary:query_bits=8', or a mapping with kind; "
             f"got {_kind(document['quantization'])}"
         )
     quantization = place.call(Quantization.of, document["quantization"])
@@ -248,7 +251,7 @@ def _vector(value: Any, at: _Location) -> VectorSpec:
             at.down(key).fail(f"expected ram or disk; got {_kind(document[key])}")
     native = document.get("native")
     if native is not None and not isinstance(native, dict):
-        at.down("native").fail(f"expected a mapping of the store's own fields; got {_kind(native)}")
+        at.down("native").fail(f"expected a mapping of native settings; got {_kind(native)}")
     places = {key: document.get(key) for key in ("codes", "originals")}
     return at.call(VectorSpec, quantization, rescore, native=native or {}, **places)
 
@@ -256,11 +259,14 @@ def _vector(value: Any, at: _Location) -> VectorSpec:
 def _guard(value: Any, at: _Location, folder: Path | None) -> Guard:
     if isinstance(value, str):
         return at.call(Guard.parse, value)
-    document = at.mapping(value, "text such as 'recall@10>=0.95', or a mapping with recall@10")
+    document = at.mapping(value, "a string such as 'recall@10>=0.95', or a mapping with recall@10")
     short = [key for key in document if _RECALL.fullmatch(key)]
     at.known([key for key in document if key not in short], _GUARD_KEYS)
     if len(short) + ("recall" in document) != 1:
-        at.fail("a guard has one recall", "for example {recall@10: 0.95, queries: queries.npy}")
+        at.fail(
+            "a guard must have exactly one recall",
+            "for example {recall@10: 0.95, queries: queries.npy}",
+        )
     name = short[0] if short else "recall"
     recall, k = document[name], document.get("k", 10)
     if short:
@@ -272,7 +278,7 @@ def _guard(value: Any, at: _Location, folder: Path | None) -> Guard:
     queries = document.get("queries", 200)
     if isinstance(queries, bool) or not isinstance(queries, (int, str)) or queries == "":
         at.down("queries").fail(
-            f"expected the path of a .npy file, or how many vectors to draw; got {_kind(queries)}"
+            f"expected a .npy file or a number of vectors to sample; got {_kind(queries)}"
         )
     if isinstance(queries, str) and folder is not None:
         queries = str(folder / queries)
@@ -288,6 +294,6 @@ def _refuse_twice(stores: Iterable[StoreSpec], places: Iterable[_Location]) -> N
         for name in store.collections:
             if (store.store.identity, name) in seen:
                 place.down("collections").down(name).fail(
-                    f"the collection is described twice for {store.store}", "leave one of them"
+                    f"the collection is given twice for {store.store}", "remove one of them"
                 )
             seen.add((store.store.identity, name))

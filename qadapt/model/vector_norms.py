@@ -1,10 +1,11 @@
-"""Which rows a datatype can hold, and which have a direction that float32 can compute with.
+"""Limits of vector norms: rows that a datatype can store, and that float32 can normalize.
 
-A store that divides by a length takes the sum of squares in float32: beyond 1.8e19 that is
-infinite, and below 1e-19 it loses its digits and then is 0. Run with rows of every size under
-cosine: Qdrant's engine keeps rows beyond as zeros, and rows whose squared length is under 1.2e-7
-as they are; Milvus (Lite 3.2, 2.3.5) and Weaviate 1.39 keep all as they are, and score rows beyond
-with 0 or infinity. The direction of such a row is kept by taking its length in float64.
+A database computes the norm as a sum of squares in float32: norms above 1.8e19 become infinite,
+and norms below 1e-19 lose precision and then become 0. Measured with rows of all norms under
+cosine: Qdrant stores rows above the range as zeros, and does not normalize rows whose squared
+norm is below 1.2e-7; Milvus (Lite 3.2, 2.3.5) and Weaviate 1.39 store all rows unchanged, and
+score rows outside of the range with 0 or infinity. qadapt computes these norms in float64, which
+preserves the direction.
 """
 
 from __future__ import annotations
@@ -16,27 +17,27 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-# Lengths, from and to, at which a row is left as it is.
+# Minimum and maximum norm of rows that are sent unchanged.
 NormRange = tuple[float, float]
 
-# Where the store keeps a row as it comes, and computes its length when it compares.
+# For databases that store rows unchanged and compute the norm in each comparison.
 STORED_AS_GIVEN: NormRange = (2.0**-50, 2.0**60)
-# Where Qdrant's engine divides by the length as it writes.
+# For Qdrant, which normalizes rows when they are written.
 NORMALIZED: NormRange = (2.0**-10, 2.0**60)
-# Where the row is kept as float16: components keep 11 bits from 6.1e-5 on.
+# For float16: components have 11 bits of precision from 6.1e-5.
 HALF: NormRange = (2.0**-6, 65504.0)
 
 FLOAT32_MOST = float(np.finfo(np.float32).max)
-# From here on a number becomes infinite, and up to here it becomes 0.
+# Numbers from the first limit become infinite, and up to the second become 0.
 HALF_INFINITE, _HALF_NOTHING = 65520.0, 2.0**-25
 _BRAIN_INFINITE, _BRAIN_NOTHING = 2.0**128 - 2.0**119, 2.0**-134
 
 
 def safe_norm_range(datatype: str, *, normalizes_cosine: bool) -> NormRange | None:
-    """The lengths at which a row under cosine is left as it is; None for whole numbers.
+    """Range of norms that are sent unchanged under cosine; None for integer datatypes.
 
     Args:
-        normalizes_cosine: whether the store keeps rows at length 1.
+        normalizes_cosine: whether the database stores rows normalized.
     """
     if datatype in ("uint8", "int8"):
         return None
@@ -46,7 +47,7 @@ def safe_norm_range(datatype: str, *, normalizes_cosine: bool) -> NormRange | No
 
 
 def norm_within(rows: Floats, lengths: NormRange) -> Bools:
-    """Which rows have such a length, bool ``(n,)``. Zero rows have not."""
+    """Mask of rows whose norm is in the range, bool ``(n,)``. Zero rows are not."""
     low, high = lengths
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         squares = np.einsum("ij,ij->i", rows, rows)
@@ -55,12 +56,12 @@ def norm_within(rows: Floats, lengths: NormRange) -> Bools:
 
 
 def rescaled(rows: Floats, lengths: NormRange, *, present: Bools | None = None) -> Floats:
-    """The rows, those of other lengths at length 1; the same array where there are none.
+    """Scale rows outside of the range to length 1; returns the same array if there are none.
 
     Args:
         rows: float32 ``(n, d)``, finite and not zero.
-        lengths: at which a row stays as it is.
-        present: bool ``(n,)``, rows to look at; all by default.
+        lengths: range of norms that are unchanged.
+        present: bool ``(n,)``, rows to scale; all by default.
     """
     wrong = ~norm_within(rows, lengths)
     if present is not None:
@@ -78,7 +79,7 @@ def rescaled(rows: Floats, lengths: NormRange, *, present: Bools | None = None) 
 def prepared_queries(
     queries: Floats, datatype: str, *, cosine: bool, normalizes_cosine: bool
 ) -> Floats:
-    """Queries as they are sent: the direction of each is kept, as that of a row is."""
+    """Scale queries with extreme norms, as rows are scaled."""
     lengths = safe_norm_range(datatype, normalizes_cosine=normalizes_cosine) if cosine else None
     return queries if lengths is None else rescaled(queries, lengths)
 
@@ -87,10 +88,11 @@ def prepared_queries(
 
 
 def unrepresentable_rows(rows: Floats, datatype: str, *, cosine: bool) -> Bools | None:
-    """Which rows would come back as infinite, as zero or as other whole numbers; None for none.
+    """Mask of rows that the datatype would store as infinity, as zero or as other integers; None if
+    there are none.
 
-    Under cosine a row of floats is brought to a length that the datatype holds (``rescaled``), and
-    one of int8 is scaled to it.
+    Under cosine, floating-point rows are scaled to the range of the datatype (``rescaled``), and
+    int8 rows are scaled to int8.
 
     Args:
         rows: finite float32 ``(n, d)``.
@@ -120,7 +122,7 @@ def _whole(least: int, most: int) -> Callable[[Floats], Bools]:
 
 
 def _length(rows: Floats) -> Bools:
-    """Codes of Qdrant's datatypes `turbo...` keep a length beside them, as float32."""
+    """Qdrant stores the norm of `turbo...` vectors separately, as float32."""
     squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
     found: Bools = squares > FLOAT32_MOST**2
     return found

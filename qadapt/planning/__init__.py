@@ -1,1 +1,1 @@
-"""From a spec to a change: plan, apply, wait, guard, undo."""
+"""Planning and changes: plan, apply, wait, guard, undo."""

@@ -1,6 +1,6 @@
-"""Records that are set aside: damaged, of a newer qadapt, or of a change that has no way back.
+"""Abandoned records: damaged, written by a newer qadapt, or of a change that cannot be rolled back.
 
-A record is moved to ``abandoned/ID/record``, with ``abandoned.json`` beside it, and never deleted.
+A record is moved to ``abandoned/ID/record``, next to ``abandoned.json``, and never deleted.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ NOTE, RECORD = "abandoned.json", "record"
 
 @dataclass(frozen=True)
 class Abandoned(Serializable):
-    """A record that was set aside.
+    """Abandoned record of a change.
 
     Attributes:
-        id: of the change.
-        path: where the record is now.
-        at: when, UTC, ISO 8601.
-        why: what was wrong with the record; empty for one that could be read.
-        address, collection: what it changed; empty where that could not be read.
-        left: what state the collection may be in.
-        next: a command that shows the collection's state; empty where it is not known.
+        id: id of the change.
+        path: current path of the record.
+        at: time in UTC, ISO 8601.
+        why: problem of the record; empty if it was readable.
+        address, collection: collection that it changed; empty if that is unreadable.
+        left: possible state of the collection.
+        next: command that shows the state of the collection; empty if that is unknown.
     """
 
     id: str
@@ -45,11 +45,11 @@ class Abandoned(Serializable):
 
 
 def abandon(change: str, why: str = "") -> Abandoned:
-    """Set the record of a change aside; the collection stays as it is.
+    """Abandon the record of a change; the collection is not modified.
 
     Raises:
-        NotFoundError: no such change.
-        BusyError: the change is under way.
+        NotFoundError: the change does not exist.
+        BusyError: the change is in progress.
     """
     found = journal.locate(change)
     keys = journal.keys_of(found.id)
@@ -60,7 +60,7 @@ def abandon(change: str, why: str = "") -> Abandoned:
 
 
 def forget(address: str, collection: str) -> None:
-    """Let go of the changes of a collection that is gone: nothing is left to take back."""
+    """Abandon the changes of a dropped collection, which cannot be rolled back."""
     key = journal.key(address, collection)
     good, bad = journal.scan()
     for record in good:
@@ -73,20 +73,19 @@ def forget(address: str, collection: str) -> None:
 
 
 def describe(found: ChangeRecord | DamagedRecord) -> str:
-    """What state the collection of a change may be in."""
+    """Describe the possible state of the collection of a change."""
     if isinstance(found, DamagedRecord):
-        return (
-            "unknown: none, some or all of the change's steps may have been carried out or "
-            "taken back"
-        )
+        return "unknown: none, some or all steps of the change may have been applied or rolled back"
     plan = found.plan
     if found.state == "applied":
-        return f"the change was applied: {plan.current} -> {plan.target}; it can't be undone then"
+        return (
+            f"the change was applied: {plan.current} -> {plan.target}; it can no longer be undone"
+        )
     if found.state == "undone":
         return f"the change was undone, or never changed anything: {plan.current}"
     done, started = found.done_steps(), found.started_steps()
     parts = [
-        f"{step.action} ({'done' if at in done else 'begun' if at in started else 'not begun'})"
+        f"{step.action} ({'done' if at in done else 'started' if at in started else 'not started'})"
         for at, step in enumerate(plan.steps)
         if step.symbol is not Symbol.NOTHING
     ]
@@ -122,7 +121,7 @@ def _set_aside(found: ChangeRecord | DamagedRecord, keys: set[str], why: str) ->
 
 
 def _free(place: Path) -> Path:
-    """A name that no record was set aside under; one that a crash left without its record is."""
+    """Unused name for an abandoned record; a folder without a record (after a crash) is reused."""
     at, number = place, 1
     while (at / RECORD).exists():
         number += 1

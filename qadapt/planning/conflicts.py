@@ -1,7 +1,7 @@
-"""Two clients that change one collection at the same time.
+"""Detection of two clients that change the same collection at the same time.
 
-Processes that share a state folder are kept apart by its locks. Others share nothing with this
-process, so a change that another client has replaced is recognised by what the engine says.
+Processes that share a state folder exclude each other with its locks. For other clients, a replaced
+change is detected from the configuration that the database reports.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from qadapt.stores.base import OnProgress, Store
 
 @contextmanager
 def alone(store: Store, collection: str) -> Iterator[None]:
-    """Only one change of a collection at a time, whether it is named by an alias or by itself.
+    """Lock a collection for a change, whether it is named directly or by an alias.
 
     Raises:
         BusyError: another process changes it; the message names the process.
@@ -34,10 +34,10 @@ def alone(store: Store, collection: str) -> Iterator[None]:
 
 @contextmanager
 def named_if_changing(store: Store, collection: str) -> Iterator[None]:
-    """Name the process that changes a collection, where planning from its half-done state fails.
+    """Replace a planning error by the name of the process that is changing the collection.
 
     Raises:
-        BusyError
+        BusyError: another process is changing the collection.
     """
     before = changed_by(store.address, collection)
     try:
@@ -52,27 +52,27 @@ def named_if_changing(store: Store, collection: str) -> Iterator[None]:
 
 
 def refuse_other_kind(store: Store, plan: Plan) -> None:
-    """Refuse to report a change as applied while the collection has another quantization.
+    """Raise an error if the collection does not have the quantization of the change.
 
-    A client that does not use this state folder shares no lock with this process.
+    A client with another state folder shares no lock with this process.
 
     Raises:
-        PlanStaleError
+        PlanStaleError: another client changed the collection.
     """
     now = collection_info.info(store, plan.collection).vectors[plan.changed_vector].quantization
     if now.kind is not plan.target.kind:
         raise PlanStaleError(
-            f"another client changed {plan.collection!r} at the same time: it has {now} now, and "
+            f"another client changed {plan.collection!r} at the same time: it now has {now}, "
             f"not {plan.target}",
-            hint="when the other client is done, make the plan again: `qadapt plan`",
+            hint="wait for the other client, then make the plan again: `qadapt plan`",
         )
 
 
 def withdraw(store: Store, record: ChangeRecord, progress: OnProgress, timeout: float) -> None:
-    """Take back what is qadapt's own of a change that another client's change replaced.
+    """Roll back the client-side steps of a change that another client replaced.
 
-    The step in the store has no effect any more, and its reverse would undo the other change.
-    Where more than one step of the store was begun, all of them stay in the record.
+    The step in the database has no effect any more, and reversing it would undo the other change.
+    If several database steps were started, the record is left unfinished.
     """
     steps = record.plan.steps
     started = sorted(record.started_steps(), reverse=True)

@@ -1,7 +1,7 @@
-"""The lines of a journal: one event each, with a checksum over it and the line before.
+"""Journal lines: one event each, with a checksum over it and the previous line.
 
-So a changed, lost, doubled or moved line is noticed. The time of an event is not in its checksum:
-what is done and taken back depends on the order of lines, never on a clock.
+The checksum detects modified, lost, duplicated and reordered lines. It does not cover the time,
+because only the order of lines matters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FORMAT = 1
 
 Event = dict[str, Any]
 
-# What each event must hold.
+# Required fields of each event.
 _STEP: Mapping[str, type] = {"step": int}
 _RECALL: Mapping[str, type] = {"recall": float}
 _KNOWN: Mapping[str, Mapping[str, type]] = {
@@ -34,7 +34,7 @@ _KNOWN: Mapping[str, Mapping[str, type]] = {
     "undo begun": {},
     "undone": {},
 }
-# What an event may hold.
+# Types of fields.
 _OPTIONAL: Mapping[str, type] = {
     "sequence": int, "format": int, "qadapt": str, "address": str, "collection": str, "plan": str,
     "action": str, "state": str, "fingerprint": str, "error": str,
@@ -43,27 +43,27 @@ _LARGEST = 2**53
 
 
 class DamageError(Exception):
-    """What is wrong with a journal, without the name of its change."""
+    """Problem of a journal; the message does not contain the id of the change."""
 
 
 def encode(event: Event, before: str) -> bytes:
-    """The line of an event.
+    """Format an event.
 
     Args:
-        before: the checksum of the line before; empty for the first.
+        before: checksum of the previous line; empty for the first.
     """
     whole = {**event, "sum": _checksum(event, before)}
-    # ASCII: names of files in messages may hold what UTF-8 cannot.
+    # ASCII, because file names in messages may not be valid UTF-8.
     return json.dumps(whole).encode() + b"\n"
 
 
 def split(content: bytes) -> list[bytes]:
-    """The whole lines; what follows the last newline is empty, or was torn by a crash."""
+    """Complete lines; the text after the last newline is empty or was truncated by a crash."""
     return content.split(b"\n")[:-1]
 
 
 def last_sum(content: bytes) -> str:
-    """The checksum of the last whole line; empty for none."""
+    """Checksum of the last complete line; empty if there is none."""
     lines = split(content)
     try:
         found = json.loads(lines[-1])["sum"] if lines else ""
@@ -73,10 +73,10 @@ def last_sum(content: bytes) -> str:
 
 
 def decode(content: bytes, steps: int | None = None) -> list[Event]:
-    """All events, oldest first.
+    """Parse all events, oldest first.
 
     Args:
-        steps: of the plan; None where it is not known.
+        steps: number of steps of the plan; None if unknown.
 
     Raises:
         DamageError
@@ -97,7 +97,7 @@ def decode(content: bytes, steps: int | None = None) -> list[Event]:
 
 
 def readable(content: bytes) -> Iterator[Event]:
-    """The events of those lines of a damaged journal that are JSON objects, unchecked."""
+    """Parse a damaged journal: the lines that are JSON objects, unchecked."""
     for line in content.split(b"\n"):
         try:
             event = json.loads(line)
@@ -114,7 +114,7 @@ def _problem(event: Any, before: str, steps: int | None) -> str | None:
     if not isinstance(name, str) or name not in _KNOWN:
         return f"unknown event {name!r:.60}"
     if not _is_time(event.get("at")):
-        return f"no time: {event.get('at')!r:.60}"
+        return f"invalid time: {event.get('at')!r:.60}"
     for key, kind in _KNOWN[name].items():
         if key not in event:
             return f"{name!r} without {key!r}"
@@ -126,7 +126,7 @@ def _problem(event: Any, before: str, steps: int | None) -> str | None:
     if "step" in event and steps is not None and not event["step"] < steps:
         return f"step {event['step']} of a plan of {steps}"
     if "sum" in event and event["sum"] != _checksum(event, before):
-        return "its checksum does not match: the line, or one before it, was changed or lost"
+        return "the checksum does not match: this line or an earlier one was modified or lost"
     return None
 
 
@@ -156,6 +156,6 @@ def _checksum(event: Event, before: str) -> str:
 
 
 def digest(plan: Mapping[str, Any]) -> str:
-    """The checksum of a plan's document, without the time of its making."""
+    """Checksum of the plan document without its creation time."""
     held = {key: value for key, value in plan.items() if key != "created"}
     return f"{zlib.crc32(json.dumps(held, sort_keys=True).encode()):08x}"

@@ -1,13 +1,14 @@
-"""The journal: what was about to be done is on disk before it is done.
+"""Write-ahead journal of changes: every step is recorded on disk before it is executed.
 
-One folder a change, ``changes/ID``: ``plan.json``, ``journal.jsonl`` (one event a line, each
-fsynced), ``queries.npy`` (a guard's queries, when they were given as an array). The folder appears
-whole, with its first event. A line torn by a crash is the last one and is left out.
+There is one folder per change, ``changes/ID``, with ``plan.json``, ``journal.jsonl`` (one event per
+line, each fsynced) and ``queries.npy`` (queries of the guard, if they were given as an array). The
+folder is created atomically with its first event. A line that was truncated by a crash is the last
+one and is ignored.
 
-Changes are ordered by the ``sequence`` of their ``begun`` event, which no clock can turn round.
+Changes are ordered by the ``sequence`` of their ``begun`` event, which does not depend on a clock.
 
-A record that cannot be read bars its own collection and no other. Which one that is remains known
-when a file is lost: it is in the plan, in the ``begun`` event, and in the name of an empty file,
+An unreadable record blocks changes of its own collection only. The collection is known even if a
+file is lost: it is in the plan, in the ``begun`` event, and in the name of an empty file,
 ``by_collection/KEY/ID``.
 """
 
@@ -42,30 +43,30 @@ State = Literal["interrupted", "failed", "applied", "undone"]
 
 PLAN, JOURNAL, QUERIES = "plan.json", "journal.jsonl", "queries.npy"
 _MAKING = ".making-"
-_PATIENCE = 10.0  # seconds to wait for another process that begins a change
+_PATIENCE = 10.0  # seconds to wait for another process that starts a change
 
 
 def new_id() -> str:
-    """An id that begins with the time."""
+    """Create an id that starts with the time."""
     now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")[:-3]
     return f"{now}-{secrets.token_hex(4)}"
 
 
 def utc_now() -> str:
-    """The time in UTC, ISO 8601."""
+    """Current time in UTC, ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True)
 class DamagedRecord:
-    """A record that cannot be read.
+    """Unreadable record.
 
     Attributes:
-        id: the name of its folder.
-        path: the folder.
-        problem: what is wrong with it.
-        hint: what to do.
-        address, collection: what it changed, where that can still be read; else empty.
+        id: name of its folder.
+        path: folder.
+        problem: why it is unreadable.
+        hint: how to proceed.
+        address, collection: collection that it changed; empty if that is unreadable.
     """
 
     id: str
@@ -76,11 +77,11 @@ class DamagedRecord:
     collection: str = ""
 
     def to_dict(self) -> dict[str, str]:
-        """JSON-ready."""
+        """Convert to JSON types."""
         return dict(vars(self))
 
     def error(self) -> IntegrityError:
-        """The error that names it."""
+        """Create the error for this record."""
         of = f" of {self.collection!r}" if self.collection else ""
         return IntegrityError(
             f"the record of the change {self.id}{of} cannot be used: {self.problem} ({self.path})",
@@ -89,7 +90,7 @@ class DamagedRecord:
 
 
 class ChangeRecord:
-    """One change on disk: its plan and its events."""
+    """Record of a change on disk: plan and events."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -97,10 +98,10 @@ class ChangeRecord:
 
     @property
     def plan(self) -> Plan:
-        """The plan as it was applied.
+        """Plan that was applied.
 
         Raises:
-            IntegrityError: the file is missing, damaged, or of a newer qadapt.
+            IntegrityError: the file is missing, damaged, or written by a newer qadapt.
         """
         return Plan.from_dict(self._document())
 
@@ -123,7 +124,7 @@ class ChangeRecord:
         """All events, oldest first.
 
         Raises:
-            IntegrityError: a line is damaged, or of a newer qadapt.
+            IntegrityError: a line is damaged, or written by a newer qadapt.
         """
         return self._events(None)
 
@@ -158,10 +159,10 @@ class ChangeRecord:
         return error
 
     def check(self) -> None:
-        """Read all of it.
+        """Read and check the record.
 
         Raises:
-            IntegrityError: something is missing, damaged, or of a newer qadapt.
+            IntegrityError: a file is missing, damaged, or written by a newer qadapt.
         """
         if not self.folder.is_dir():
             raise self._unusable("it is not a folder")
@@ -170,34 +171,34 @@ class ChangeRecord:
         document = self._document()
         plan = Plan.from_dict(document)
         if plan.id != self.id:
-            raise self._unusable(f"{PLAN} is of the change {plan.id!r:.60}")
+            raise self._unusable(f"{PLAN} belongs to the change {plan.id!r:.60}")
         found = self._events(len(plan.steps))
         if not found or found[0]["event"] != "begun":
-            raise self._unusable(f"{JOURNAL} does not tell that the change was begun")
+            raise self._unusable(f"{JOURNAL} has no 'begun' event")
         for item in found:
             reported = newer_version({"format": item.get("format")}, events.FORMAT)
             if reported is not None:
                 raise self._unusable(newer_version(item, events.FORMAT) or reported, True)
         digests = [item["plan"] for item in found if "plan" in item]
         if digests and self.state != "undone" and events.digest(document) not in digests:
-            raise self._unusable(f"{PLAN} was changed since the change was begun")
+            raise self._unusable(f"{PLAN} was modified after the change was started")
         try:
             Address.parse(plan.address)
         except QadaptError as error:
             raise self._unusable(f"{PLAN}: {error.message}") from error
 
     def latest(self) -> list[Event]:
-        """The events since the change was last begun: a plan may be applied again once undone."""
+        """Events since the last start; a plan can be applied again after it was undone."""
         found = self.events()
         begun = [at for at, item in enumerate(found) if item["event"] == "begun"]
         return found[begun[-1] :] if begun else []
 
     def add(self, event: str, **values: Any) -> None:
-        """Write one event and wait until it is on disk."""
+        """Append an event and fsync it."""
         path = self.folder / JOURNAL
         with state_access(), os.fdopen(create_private(path), "rb+") as file:
             content = file.read()
-            end = content.rfind(b"\n") + 1  # behind it is what a crash tore off
+            end = content.rfind(b"\n") + 1  # a truncated line may follow
             file.seek(end)
             file.truncate()
             reported = {"at": utc_now(), "event": event, **values}
@@ -206,15 +207,15 @@ class ChangeRecord:
             os.fsync(file.fileno())
 
     def last(self, event: str) -> Event | None:
-        """The newest event of a name, or None."""
+        """Newest event with this name, or None."""
         return next((item for item in reversed(self.latest()) if item["event"] == event), None)
 
     def done_steps(self) -> set[int]:
-        """Numbers of the steps that were carried out and not taken back."""
+        """Numbers of steps that were done and not rolled back."""
         return self._steps("step done")
 
     def started_steps(self) -> set[int]:
-        """Numbers of the steps that were begun and not taken back."""
+        """Numbers of steps that were started and not rolled back."""
         return self._steps("step begun")
 
     def _steps(self, event: str) -> set[int]:
@@ -228,12 +229,12 @@ class ChangeRecord:
 
     @property
     def undoing(self) -> bool:
-        """Whether an undo was begun and not finished."""
+        """Whether an undo was started and not finished."""
         return self.state in ("interrupted", "failed") and self.last("undo begun") is not None
 
     @property
     def state(self) -> State:
-        """How far the change got."""
+        """State of the change."""
         for item in reversed(self.latest()):
             if item["event"] in ("applied", "undone", "failed"):
                 state: State = item["event"]
@@ -244,41 +245,41 @@ class ChangeRecord:
 
 
 def abandon_hint(change: str) -> str:
-    """What to do about a record that cannot be used."""
-    return f"set the record aside, which changes no collection: qadapt history --abandon {change}"
+    """Hint for an unusable record."""
+    return f"abandon the record, which modifies no collection: qadapt history --abandon {change}"
 
 
 def _words(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
-# -- beginning -----------------------------------------------------------------------------------
+# -- creating ------------------------------------------------------------------------------------
 
 
 def changes_dir() -> Path:
-    """Where the records lie."""
+    """Folder of the records."""
     return state_dir() / "changes"
 
 
 def folder_of(plan: Plan) -> Path:
-    """Where the record of a plan lies, or will lie."""
+    """Folder of the record of a plan."""
     return changes_dir() / plan.id
 
 
 def index_files(key: str) -> Path:
-    """The folder whose files name the changes of a collection."""
+    """Folder whose file names are the changes of a collection."""
     return state_dir() / "by_collection" / key
 
 
 def begin(plan: Plan, queries: np.ndarray | None = None) -> ChangeRecord:
-    """A new record, with the plan on disk and the change marked as begun.
+    """Create a record with the plan and a ``begun`` event.
 
     Args:
-        queries: of the plan's guard, which names ``queries.npy`` in the record's folder.
+        queries: queries of the guard, saved as ``queries.npy``.
 
     Raises:
-        PlanError: another change has the plan's id.
-        BusyError: another process begins changes without end.
+        PlanError: another change has the id of the plan.
+        BusyError: another process holds the lock for too long.
     """
     with _one_at_a_time():
         folder = folder_of(plan)
@@ -303,7 +304,9 @@ def _begin_new(
     folder: Path, plan: Plan, queries: np.ndarray | None, reported: Mapping[str, Any]
 ) -> ChangeRecord:
     private_folder(folder.parent)
-    for left in folder.parent.glob(f"{_MAKING}*"):  # by a crash; nobody else begins just now
+    for left in folder.parent.glob(
+        f"{_MAKING}*"
+    ):  # by a crash; no other process starts a change now
         shutil.rmtree(left)
     making = private_folder(folder.parent / f"{_MAKING}{plan.id}")
     _write_plan(making, plan, queries)
@@ -320,10 +323,10 @@ def _begin_again(
     record.check()
     if place_of(record.plan) != place_of(plan):
         raise PlanError(
-            f"the plan has the id {plan.id} of a change of another collection",
+            f"the id {plan.id} of the plan belongs to a change of another collection",
             hint="make the plan again: `qadapt plan`",
         )
-    # The event first: a crash in between leaves the plan of before, which an event names too.
+    # The event first: after a crash in between, an earlier event still matches the old plan.
     record.add("begun", **reported)
     _write_plan(record.folder, plan, queries)
     return record
@@ -341,13 +344,13 @@ def _write_plan(folder: Path, plan: Plan, queries: np.ndarray | None) -> None:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Only one process at a time numbers a change."""
+    """Lock the numbering of changes."""
     lock = Lock(private_folder(state_dir() / "locks") / "journal.lock")
     try:
         lock.acquire(_PATIENCE)
     except LockHeldError as held:
         raise BusyError(
-            f"another change is being begun by {held.holder}", hint=held.holder.release_hint
+            f"{held.holder} is starting another change", hint=held.holder.release_hint
         ) from None
     try:
         yield
@@ -356,13 +359,13 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _next_number() -> int:
-    """One more than that of any change."""
+    """Next sequence number."""
     highest = 0
     for folder in _folders():
         try:
             content = (folder / JOURNAL).read_bytes()
         except OSError:
-            continue  # listed as damaged; its number is not needed
+            continue  # it is listed as damaged; its number is not needed
         for item in events.readable(content):
             number = item.get("sequence")
             if type(number) is int and highest < number < 2**52:
@@ -370,23 +373,23 @@ def _next_number() -> int:
     return highest + 1
 
 
-# -- looking -------------------------------------------------------------------------------------
+# -- reading -------------------------------------------------------------------------------------
 
 
 def key(address: str, collection: str) -> str:
-    """By what a collection is known in the state folder.
+    """Key of a collection in the state folder.
 
     Args:
-        address: in any spelling.
+        address: address in any spelling.
     """
-    # One that cannot be parsed is of a damaged record, and no other collection's key.
+    # An invalid address is of a damaged record, and must not match any collection.
     with suppress(QadaptError):
         address = Address.parse(address).identity
     return key_of(address, collection)
 
 
 def place_of(plan: Plan) -> str:
-    """The key of the collection that a plan changes."""
+    """Key of the collection of a plan."""
     return key(plan.address, plan.collection)
 
 
@@ -399,13 +402,13 @@ def _folders() -> list[Path]:
     except OSError as error:
         raise IntegrityError(
             f"the changes in {folder} cannot be listed: {_words(error)}",
-            hint="make it a folder that you may read, or set QADAPT_STATE_DIR to another folder",
+            hint="make the folder readable, or set QADAPT_STATE_DIR to another folder",
         ) from error
     return [folder / name for name in names if not name.startswith(".")]
 
 
 def scan() -> tuple[list[ChangeRecord], list[DamagedRecord]]:
-    """All changes, the one begun last first; and the records that cannot be read."""
+    """All changes, newest first, and all unreadable records."""
     return _checked(_folders())
 
 
@@ -418,7 +421,7 @@ def _checked(folders: Iterable[Path]) -> tuple[list[ChangeRecord], list[DamagedR
             record.check()
             begun = record.latest()[0]
         except IntegrityError as error:
-            if os.path.lexists(folder):  # else it was set aside while we looked
+            if os.path.lexists(folder):  # else it was abandoned in the meantime
                 bad.append(_damaged(record, error))
             continue
         good.append((begun.get("sequence", 0), begun["at"], record.id, record))
@@ -435,13 +438,13 @@ def _damaged(record: ChangeRecord, error: IntegrityError) -> DamagedRecord:
 
 
 def _told_places(folder: Path) -> list[tuple[str, str]]:
-    """Address and collection as the files of a damaged record tell them."""
+    """Read address and collection from the intact files of a damaged record."""
     reported: list[Any] = []
     for name in (PLAN, JOURNAL):
         try:
             content = (folder / name).read_bytes()
         except OSError:
-            continue  # reported by name elsewhere
+            continue  # reported elsewhere
         if name == JOURNAL:
             reported += events.readable(content)
             continue
@@ -460,7 +463,7 @@ def _told_places(folder: Path) -> list[tuple[str, str]]:
 
 
 def keys_of(change: str) -> set[str]:
-    """The collections that a damaged record may be of."""
+    """Collections that a damaged record may belong to."""
     found = {key(*place) for place in _told_places(changes_dir() / change)}
     folder = state_dir() / "by_collection"
     if folder.is_dir():
@@ -469,20 +472,20 @@ def keys_of(change: str) -> set[str]:
 
 
 def _literal(name: str) -> str:
-    """A name for ``glob``."""
+    """Escape a name for ``glob``."""
     return "".join(f"[{char}]" if char in "*?[" else char for char in name)
 
 
 def records() -> Iterator[ChangeRecord]:
-    """All changes that can be read, the one begun last first."""
+    """All readable changes, newest first."""
     yield from scan()[0]
 
 
 def of_collection(address: str, collection: str) -> list[ChangeRecord]:
-    """The changes of one collection, the one begun last first.
+    """Changes of one collection, newest first.
 
     Raises:
-        IntegrityError: a record of this collection cannot be read.
+        IntegrityError: a record of this collection is unreadable.
     """
     wanted = key(address, collection)
     marked = index_files(wanted)
@@ -499,11 +502,11 @@ def of_collection(address: str, collection: str) -> list[ChangeRecord]:
 
 
 def find(change: str) -> ChangeRecord:
-    """The record of a change, by its id or the beginning of it.
+    """Find the record of a change by its id or a prefix of it.
 
     Raises:
-        NotFoundError: none, or more than one.
-        IntegrityError: it cannot be read.
+        NotFoundError: no match, or several matches.
+        IntegrityError: the record is unreadable.
     """
     found = locate(change)
     if isinstance(found, DamagedRecord):
@@ -512,10 +515,10 @@ def find(change: str) -> ChangeRecord:
 
 
 def locate(change: str) -> ChangeRecord | DamagedRecord:
-    """As ``find``, and a damaged record too.
+    """Find a readable or damaged record, as ``find``.
 
     Raises:
-        NotFoundError: none, or more than one.
+        NotFoundError: no match, or several matches.
     """
     good, bad = scan()
     known: dict[str, ChangeRecord | DamagedRecord] = {item.id: item for item in good}
@@ -525,8 +528,8 @@ def locate(change: str) -> ChangeRecord | DamagedRecord:
         fitting = [change]
     if len(fitting) > 1:
         raise NotFoundError(
-            f"{len(fitting)} changes begin with {change!r}",
-            hint=f"say more of it: {', '.join(fitting[:5])}",
+            f"{len(fitting)} changes start with {change!r}",
+            hint=f"give more of the id: {', '.join(fitting[:5])}",
         )
     if not fitting:
         raise NotFoundError.missing("change", change, list(known)[:20])
@@ -534,10 +537,10 @@ def locate(change: str) -> ChangeRecord | DamagedRecord:
 
 
 def pending(address: str, collection: str) -> ChangeRecord | None:
-    """The newest change of a collection, if it was left unfinished.
+    """Newest change of a collection if it is unfinished, else None.
 
     Raises:
-        IntegrityError: a record of this collection cannot be read.
+        IntegrityError: a record of this collection is unreadable.
     """
     newest = next(iter(of_collection(address, collection)), None)
     return newest if newest is not None and newest.state in ("interrupted", "failed") else None

@@ -1,4 +1,4 @@
-"""A plan as plain text, as ``print(plan)`` and ``qadapt plan`` show it."""
+"""Text form of plans for ``print(plan)`` and ``qadapt plan``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LABEL = 10
 
 
 def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
-    """The plan in lines of at most ``width`` columns (requests may be longer words)."""
+    """Format a plan with lines of at most ``width`` columns; long requests may exceed it."""
     vector = f"vector {plan.vector!r}, " if plan.vector else ""
     version = f" {plan.server.version}" if plan.server.version else ""
     lines = [
@@ -32,7 +32,7 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
         lines += ["", *_step_lines(step, width)]
     if plan.guard is not None:
         back = all(step.reverse is not None for step in plan.steps if step.request)
-        otherwise = "the change is undone" if back else "apply fails, and the change stays"
+        otherwise = "the change is rolled back" if back else "apply fails and the change is kept"
         lines += ["", f"  guard: {plan.guard}, else {otherwise}"]
     for note in plan.notes:
         lines += (
@@ -46,13 +46,13 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
 
 def _footer(plan: Plan) -> str:
     old = f"vector {plan.vector!r}" if plan.vector else "the unnamed vector"
-    return f"{old} stays as it is; searches name {plan.new_vector!r} to have it by {plan.target}"
+    return f"{old} is kept; search the vector {plan.new_vector!r} to use {plan.target}"
 
 
 def _match_lines(plan: Plan, width: int) -> list[str]:
     if plan.match.level is MatchLevel.EXACT:
         return ["  match: exact"]
-    lines = [f"  match: {plan.match.level}; the store has {plan.target}"]
+    lines = [f"  match: {plan.match.level}; result: {plan.target}"]
     for difference in plan.match.differences:
         lines += _wrapped("    - ", difference, width)
     return lines
@@ -63,13 +63,13 @@ def _step_lines(step: Step, width: int) -> list[str]:
     lines += _field("why", step.reason, width)
     if step.request:
         lines += _field("request", _compact(step.request), width)
-        reverse = "none: this cannot be taken back" if step.reverse is None else None
-        lines += _field("reverse", reverse or _compact(step.reverse), width)
+        reverse = "none; this step cannot be rolled back" if step.reverse is None else None
+        lines += _field("rollback", reverse or _compact(step.reverse), width)
     held = _size(step.estimate)
     if held:
-        lines += _field("holds", held, width)
+        lines += _field("size", held, width)
     if step.estimate.stops != "nothing":
-        lines += _field("stops", step.estimate.stops, width)
+        lines += _field("blocks", step.estimate.stops, width)
     return lines
 
 
@@ -79,9 +79,9 @@ def _size(estimate: Estimate) -> str:
         for what, size, where in (
             ("codes", estimate.codes_ram, "in RAM"),
             ("codes", estimate.codes_disk, "on disk"),
-            ("originals", estimate.originals_ram, "in RAM"),
-            ("originals", estimate.originals_disk, "on disk"),
-            ("meanwhile", estimate.temporary_disk, "more on disk"),
+            ("original vectors", estimate.originals_ram, "in RAM"),
+            ("original vectors", estimate.originals_disk, "on disk"),
+            ("temporary", estimate.temporary_disk, "on disk"),
         )
         if size
     ]
@@ -98,7 +98,7 @@ def _summary(plan: Plan) -> str:
     if not steps:
         return "Nothing to do."
     consent = sum(step.needs_consent for step in steps)
-    more = f", {consent} of them only with your consent" if consent else ""
+    more = f"; {consent} need{'s' if consent == 1 else ''} confirmation" if consent else ""
     return f"{len(steps)} step{'s' if len(steps) > 1 else ''} to apply{more}."
 
 
@@ -122,7 +122,7 @@ def _compact(request: object) -> str:
 
 
 def human_bytes(size: float) -> str:
-    """``1536`` as ``1.5 KiB``."""
+    """Format a size, such as ``1.5 KiB`` for 1536."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

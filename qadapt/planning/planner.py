@@ -1,4 +1,4 @@
-"""Making a plan: spec + state + capabilities -> ordered steps, each with a reason."""
+"""Planner: computes the ordered steps of a change, each with a reason."""
 
 from __future__ import annotations
 
@@ -52,24 +52,24 @@ def make_plan(
     strategy: Strategy | None = None,
     without_codes: bool = False,
 ) -> Plan:
-    """The steps from what is to ``quantization``.
+    """Plan the steps from the current quantization to ``quantization``.
 
     Args:
-        quantization: None leaves it as it is.
-        vector: its name; may be left out when the collection has just one.
-        metric, datatype: what the vector becomes; None leaves them. Both are fixed at creation,
-            so another one is a copy and a switched alias, where the store has that.
-        accept: ``exact``, ``differs`` (a cousin is fine, and is told), or ``client`` (our own
-            codes beside the store too).
-        guard: recall that must hold afterwards.
-        strategy: ``in-place``, or ``alias`` for a copy and a switched alias, without a gap in
-            searches; ``vector`` for a new vector beside it; None leaves it to the store.
+        quantization: requested quantization; None keeps the current one.
+        vector: name of the vector; optional if the collection has only one.
+        metric, datatype: new metric and datatype; None keeps them. Both are fixed at creation,
+            so a new value needs a copy of the collection and an alias switch.
+        accept: ``exact``, ``differs`` (the nearest equivalent is accepted), or ``client``
+            (client-side codes are accepted too).
+        guard: minimum recall after the change.
+        strategy: ``in-place``; ``alias`` for a copy and an alias switch, without interrupting
+            searches; ``vector`` for an additional vector; None lets the database decide.
         without_codes: see ``ChangeRequest.without_codes``.
 
     Raises:
-        NotFoundError: no such collection or vector.
-        UnsupportedError: farther from what was asked than ``accept`` allows, or not possible
-            by this strategy.
+        NotFoundError: the collection or vector does not exist.
+        UnsupportedError: the match is not permitted by ``accept``, or the strategy is not
+            possible.
     """
     if strategy is not None and strategy not in STRATEGIES:
         raise SpecError.unknown("strategy", strategy, STRATEGIES)
@@ -77,7 +77,7 @@ def make_plan(
         raise SpecError.unknown("accept", accept, ACCEPTS)
     if store.collection_of(collection) != collection:
         raise UnsupportedError(
-            f"{collection!r} is one part of a collection, and quantization is of the whole",
+            f"{collection!r} is a partition; quantization applies to the whole collection",
             hint=f"plan for {store.collection_of(collection)!r}",
         )
     inspection = store.inspect(collection)
@@ -85,7 +85,7 @@ def make_plan(
     now = info.vectors[which_vector(collection, info.vectors, vector)]
     wanted = now.quantization if quantization is None else Quantization.of(quantization)
     if quantization is None and now.quantized_by == "qadapt":
-        accept = "client"  # as it is: the codes are ours already
+        accept = "client"  # the client-side codes exist already
     target_vector = _target_vector(now, wanted, metric, datatype)
     by_us, target, match = _decide_backend(store, now, wanted, accept)
     if strategy == "vector":
@@ -99,14 +99,14 @@ def make_plan(
     steps = [*ours, *change.steps]
     if target_vector is not None and steps and store.traits.recreates_separately:
         raise UnsupportedError(
-            f"the metric or datatype changes in a plan of its own, not together with {wanted}",
+            f"a change of the metric or datatype cannot be combined with {wanted}",
             hint="plan the metric or datatype first, then the quantization",
         )
     steps = [*change.recreation, *steps]
     new = change.new_vector
     _refuse_copy(store, steps, strategy)
     remember = _search_defaults_step(store, info, now.name if new is None else new, wanted)
-    # Reset first, set last: a crash in between must not leave rescoring without quantization.
+    # Reset first and set last: a crash in between must not leave rescoring without quantization.
     steps = remember + steps if wanted.rescore is None else steps + remember
     steps += _reset_defaults_steps(store, info)
     if not steps:
@@ -144,7 +144,7 @@ def _target_vector(
     metric: Metric | str | None,
     datatype: Datatype | None,
 ) -> Vector | None:
-    """The vector with another metric or datatype; None where it stays what it is."""
+    """Vector with the new metric or datatype; None if they do not change."""
     target_vector = Vector(
         now.dim,
         now.metric if metric is None else Metric.of(metric),
@@ -154,32 +154,32 @@ def _target_vector(
         return None
     if wanted.kind is Kind.FLOAT16 or now.quantized_by == "qadapt":
         raise UnsupportedError(
-            f"the metric or datatype changes in a plan of its own, not together with {wanted}",
+            f"a change of the metric or datatype cannot be combined with {wanted}",
             hint="plan `none` first, then the metric or datatype, then the quantization",
         )
     return target_vector
 
 
 def rooted(guard: Guard | None) -> Guard | None:
-    """The guard with the whole path of its queries, so that it holds in any folder."""
+    """Guard with an absolute path of its queries."""
     if guard is None or not isinstance(guard.queries, (str, os.PathLike)):
         return guard
     return guard.replace(queries=os.path.abspath(guard.queries))
 
 
 def which_vector(collection: str, vectors: Iterable[str], name: str | None) -> str:
-    """The vector meant.
+    """Resolve the name of the vector.
 
     Raises:
-        NotFoundError: there is none of that name.
-        SpecError: none was named and there are several.
+        NotFoundError: the vector does not exist.
+        SpecError: no name was given, and there are several vectors.
     """
     known = list(vectors)
     if name is None and (len(known) == 1 or "" in known):
         return known[0] if len(known) == 1 else ""
     if name is None:
         raise SpecError(
-            f"{collection!r} has {len(known)} vectors: say which",
+            f"{collection!r} has {len(known)} vectors; name one",
             hint=f"vector= or --vector, one of: {', '.join(known)}",
         )
     if name not in known:
@@ -190,7 +190,7 @@ def which_vector(collection: str, vectors: Iterable[str], name: str | None) -> s
 def _decide_backend(
     store: Store, now: VectorInfo, wanted: Quantization, accept: Accept
 ) -> tuple[bool, Quantization, Match]:
-    """Whether the codes will be ours, what they will be, and how near to what was asked."""
+    """Decide whether codes are client-side, the resulting quantization, and its match."""
     if wanted.kind is Kind.NONE:
         return False, wanted, Match.of()
     mapped = client_codes.by_store(store, wanted, now.vector)
@@ -204,31 +204,31 @@ def _decide_backend(
         return True, wanted, ours
     if native.level is MatchLevel.DIFFERS:
         raise UnsupportedError(
-            f"{store.name} has only a cousin of {wanted}: {'; '.join(native.differences)}",
-            hint="allow it with accept='differs' (--accept differs)",
+            f"{store.name} has only an approximation of {wanted}: {'; '.join(native.differences)}",
+            hint="accept it with accept='differs' (--accept differs)",
         )
     offer = native.support
     if ours.level is not MatchLevel.UNSUPPORTED:
-        offer = (*offer, "accept='client' (--accept client): qadapt's own codes beside the store")
+        offer = (*offer, "use client-side codes with accept='client' (--accept client)")
     raise unsupported_error(native.replace(support=offer), wanted, store.name)
 
 
 def _refuse_new_vector(by_us: bool, target_vector: Vector | None, wanted: Quantization) -> None:
     if by_us:
         raise UnsupportedError(
-            f"{wanted} would be qadapt's own codes, which need no new vector",
-            hint="leave out strategy='vector' (--strategy)",
+            f"{wanted} uses client-side codes, which need no new vector",
+            hint="omit strategy='vector' (--strategy)",
         )
     if target_vector is not None:
         raise UnsupportedError(
-            "a new vector has the metric and datatype of the one that it is made of",
-            hint="strategy='alias' (--strategy alias), for a metric or datatype",
+            "an additional vector has the same metric and datatype as the existing one",
+            hint="use strategy='alias' (--strategy alias) to change the metric or datatype",
         )
 
 
 def _refuse_copy(store: Store, steps: Iterable[Step], strategy: Strategy | None) -> None:
     strategy_hint = (
-        "; or strategy='vector': a new vector beside it" if store.traits.adds_vectors else ""
+        "; or strategy='vector': an additional vector" if store.traits.adds_vectors else ""
     )
     for step in steps:
         if strategy == "in-place" and step.symbol is Symbol.RECREATE:
@@ -247,8 +247,8 @@ def _drop_codes(now: VectorInfo) -> Step:
     codes_of = now.quantization.replace(rescore=None)
     return Step(
         Symbol.CLIENT,
-        f"delete qadapt's {codes_of} codes",
-        "the store's own take over",
+        f"delete the client-side {codes_of} codes",
+        "replaced by quantization in the database",
         DropCodes(now.name).to_request(),
         BuildCodes(now.name, str(codes_of)).to_request(),
     )
@@ -270,8 +270,8 @@ def _client_steps(
     return [
         Step(
             Symbol.CLIENT,
-            f"build qadapt's {bare} codes",
-            "the store does not do this itself; originals stay where they are",
+            f"build client-side {bare} codes",
+            "the database does not support this; original vectors are not moved",
             BuildCodes(now.name, str(bare)).to_request(),
             reverse,
             Estimate(
@@ -295,14 +295,14 @@ def _search_defaults_step(
         return Remember(vector, None if rescore is None else str(rescore)).to_request()
 
     if wanted.rescore is None:
-        action = "reset default search parameters: rescoring is the store's default"
+        action = "reset default search parameters; the database decides about rescoring"
     else:
         action = f"set default search parameters: {rescore_words(wanted.rescore)}"
     return [
         Step(
             Symbol.CLIENT,
             action,
-            f"{_place(store, info.name)}; qadapt sends it with each search",
+            f"{_place(store, info.name)}; qadapt sends it with every search",
             request(wanted.rescore),
             request(former),
         )
@@ -310,14 +310,14 @@ def _search_defaults_step(
 
 
 def _reset_defaults_steps(store: Store, info: CollectionInfo) -> list[Step]:
-    """Drop the settings of vectors that the collection does not have."""
+    """Steps that delete settings of vectors that do not exist."""
     return [
         Step(
             Symbol.CLIENT,
-            f"drop the settings of the vector {name!r}",
-            "the collection does not have this vector",
+            f"delete the settings of the vector {name!r}",
+            "the vector does not exist",
             Forget(name).to_request(),
-            # They have no effect, so there is nothing to bring back.
+            # They have no effect, so there is nothing to restore.
             Forget(name).to_request(),
         )
         for name in read_settings(store, info.name).vectors
@@ -327,12 +327,12 @@ def _reset_defaults_steps(store: Store, info: CollectionInfo) -> list[Step]:
 
 def _place(store: Store, collection: str) -> str:
     if store.load_settings(collection) is None:
-        return "the store cannot persist search parameters"
-    return "it is kept with the collection"
+        return "the database cannot persist search parameters"
+    return "stored in the collection"
 
 
 def rescore_words(rescore: Rescore) -> str:
-    """A rescore setting in words."""
+    """Describe a rescore setting."""
     if not rescore.on:
         return "no rescoring"
     return f"rescore x{rescore.oversampling:g} by {rescore.source}"
@@ -340,8 +340,8 @@ def rescore_words(rescore: Rescore) -> str:
 
 def _why_nothing(now: VectorInfo) -> str:
     if now.quantization.kind is Kind.NONE:
-        return "there is no quantization, as asked for"
-    return f"{now.quantization} is set and was seen to be active"
+        return "the vector has no quantization, as requested"
+    return f"{now.quantization} is configured and verified active"
 
 
 def _notes(
@@ -351,11 +351,11 @@ def _notes(
     left = journal.pending(store.address.identity, info.name)
     if left is not None:
         notes.append(
-            f"an earlier change ({left.id}) was left unfinished: apply finishes it when it is "
-            "the same, and takes it back first when it is another"
+            f"an earlier change ({left.id}) is unfinished: apply completes it if it is "
+            "the same change, and rolls it back first otherwise"
         )
     if wanted.kind is not Kind.NONE and wanted.kind is not Kind.FLOAT16:
-        notes.append("originals stay: codes come on top of them, on disk and in RAM")
+        notes.append("original vectors are kept: codes need additional disk and RAM")
         if wanted.rescore is None and not by_us:
-            notes.append("rescoring is left to the store's default; `qadapt inspect` tells it")
+            notes.append("the database decides about rescoring; `qadapt inspect` shows its default")
     return tuple(notes)

@@ -114,7 +114,7 @@ def test_what_cannot_be_ids_or_vectors_is_named(edge: Database, tmp_path: Path) 
     columns = {"key": IDS, "vector": fixed(), "title": ["a", "b", "c"], "x": [0.5, 1.5, 2.5]}
     assert "--id COLUMN" in refused(edge, tmp_path, columns)
     assert "did you mean 'key'" in refused(edge, tmp_path, columns, id="kee")
-    assert "cannot be ids" in refused(edge, tmp_path, columns, id="x")
+    assert "cannot contain ids" in refused(edge, tmp_path, columns, id="x")
     assert "cannot be vectors" in refused(edge, tmp_path, columns, id="key", vectors="title")
     told = refused(edge, tmp_path, {"id": IDS, "title": ["a", "b", "c"]})
     assert "no column of vectors" in told
@@ -272,11 +272,11 @@ def test_the_column_payload(edge: Database, tmp_path: Path) -> None:
     ]  # fmt: skip
     edge.drop("x")
     told = refused(edge, tmp_path, {**base, "payload": ['{"a": 1}', "[]", "no"]})
-    assert "no JSON object in column 'payload': rows 1, 2" in told
+    assert "not a JSON object in column 'payload': rows 1, 2" in told
     told = refused(edge, tmp_path, {**base, "payload": texts, "a": [None, 1, 2]})
-    assert "the entry 'a' both in 'payload' and in 'a': row 2" in told
+    assert "the field 'a' in both 'payload' and 'a': row 2" in told
     told = refused(edge, tmp_path, {**base, "t": IDS, "payload.t": IDS})
-    assert "two columns for the entry 't'" in told
+    assert "two columns for the payload field 't'" in told
 
 
 # -- faults --------------------------------------------------------------------------------------
@@ -305,9 +305,11 @@ def test_faults_are_named_by_row(edge: Database, tmp_path: Path) -> None:
     assert "null in the id column 'id': row 1" in refused(
         edge, tmp_path, {"id": [1, None, 3], "vector": fixed()}
     )
-    assert "no UUID" in refused(edge, tmp_path, {"id": [b"ab", b"", b"x" * 16], "vector": fixed()})
+    assert "not a UUID" in refused(
+        edge, tmp_path, {"id": [b"ab", b"", b"x" * 16], "vector": fixed()}
+    )
     told = refused(edge, tmp_path, {"id": ["a", "b", "a"], "vector": fixed()})
-    assert "the id 'a' more than once: rows 0, 2" in told
+    assert "duplicate id 'a': rows 0, 2" in told
     told = refused(edge, tmp_path, {"id": IDS, "vector": fixed(), "x": [0.5, np.nan, None]})
     assert "NaN or infinity in column 'x': row 1" in told
     told = refused(edge, tmp_path, {"id": IDS, "vector": fixed(), "x": [[0.5], [], [1, np.inf]]})
@@ -315,7 +317,7 @@ def test_faults_are_named_by_row(edge: Database, tmp_path: Path) -> None:
     zero = X.copy()
     zero[1] = 0
     told = refused(edge, tmp_path, {"id": IDS, "vector": fixed(zero)}, metric="cosine")
-    assert "zero under the metric cosine in the vector: row 1" in told
+    assert "zero vectors under cosine in the vector: row 1" in told
     assert imported(edge, tmp_path, {"id": IDS, "vector": fixed(zero)}).ids == IDS
 
 
@@ -324,7 +326,7 @@ def test_ids_that_occur_twice_pages_apart(edge: Database, tmp_path: Path) -> Non
     ids = list(range(count))
     ids[10_999] = 3
     told = refused(edge, tmp_path, {"id": ids, "vector": fixed(np.ones((count, 2), np.float32))})
-    assert "the id 3 more than once: rows 3, 10999" in told
+    assert "duplicate id 3: rows 3, 10999" in told
 
 
 def test_rows_without_a_vector_are_taken_where_that_is_allowed(
@@ -344,7 +346,7 @@ def test_tables_that_nothing_can_be_made_of(edge: Database, tmp_path: Path) -> N
     )
     assert "its dimension is unknown" in refused(edge, tmp_path, empty)
     twice = pa.Table.from_arrays([pa.array(IDS)] * 2 + [fixed()], names=["id", "id", "vector"])
-    assert "several columns of one name: id" in refused(edge, tmp_path, twice)
+    assert "duplicate column names: id" in refused(edge, tmp_path, twice)
     fitting = pa.table({"id": pa.array([], pa.int64()),
                         "vector": pa.array([], pa.list_(pa.float32(), DIM))})  # fmt: skip
     pq.write_table(fitting, tmp_path / "empty.parquet")
@@ -365,4 +367,4 @@ def test_the_command_line_names_columns(edge: Database, tmp_path: Path) -> None:
     assert "id from 'doc'; vector from 'emb'; payload from 't'" in out.output
     assert edge["x"].info().vectors[""].dim == DIM
     out = run.invoke(app, [*words, "--id", "doc", "--number-rows", "--add"])
-    assert (out.exit_code, "both say what the ids are" in out.output) == (2, True)
+    assert (out.exit_code, "both determine the ids" in out.output) == (2, True)

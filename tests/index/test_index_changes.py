@@ -50,7 +50,7 @@ def test_any_sequence_of_changes_equals_a_dict(
             x = rng.choice([-0.5, 0.5], (len(ids), _DIM)).astype(np.float32)
             if what == "add":
                 if any(one in model for one in ids):
-                    with pytest.raises(InputError, match="in the index already"):
+                    with pytest.raises(InputError, match="already exist in the index"):
                         index.add(ids, x)
                     continue
                 index.add(ids, x)
@@ -106,19 +106,21 @@ def test_numpy_ids_become_plain(tmp_path: Path, ranges: Calibration) -> None:
 @pytest.mark.parametrize("bad", [True, 1.0, None, b"a", uuid.UUID(int=1), (1,)])
 def test_other_ids_are_refused(tmp_path: Path, ranges: Calibration, bad: object) -> None:
     with CodeIndex.create(tmp_path / "i", 37, calibration=ranges) as index:
-        with pytest.raises(InputError, match="expected int or str"):
+        with pytest.raises(InputError, match="must be int or str"):
             index.add([1, bad], np.eye(2, 37))
-        with pytest.raises(InputError, match="expected a list"):
+        with pytest.raises(InputError, match="must be a list"):
             index.add("ab", np.eye(2, 37))
         assert len(index) == 0
 
 
 def test_known_and_repeated_ids_are_named(make: Make, vectors: np.ndarray) -> None:
     with make() as index:
-        with pytest.raises(InputError, match=r"2 of 3 ids are in the index already: 7, 9\s+upsert"):
+        with pytest.raises(
+            InputError, match=r"2 of 3 ids already exist in the index: 7, 9\s+use upsert"
+        ):
             index.add([7, 1000, 9], vectors[:3])
         for change in (index.add, index.upsert):
-            with pytest.raises(InputError, match="more than once in one call: 'a', 500"):
+            with pytest.raises(InputError, match="duplicate ids in one call: 'a', 500"):
                 change(["a", 500, "a", 500, "a", "b"], vectors[:6])
         with pytest.raises(InputError, match="2 ids for 3 vectors"):
             index.add(["a", "b"], vectors[:3])
@@ -169,14 +171,14 @@ def test_calibration_comes_from_the_first_rows_or_from_the_caller(
     tmp_path: Path, vectors: np.ndarray, ranges: Calibration
 ) -> None:
     with CodeIndex.create(tmp_path / "a", 37, metric="dot") as index:
-        with pytest.raises(CalibrationError, match="99 vectors are too few"):
+        with pytest.raises(CalibrationError, match="99 are too few"):
             index.add(range(99), vectors[:99])
         assert index.calibration is None and len(index) == 0
         index.add(range(100), vectors[:100])
-        assert index.calibration == Calibration.fit(vectors[:100], source="first vectors added")
+        assert index.calibration == Calibration.fit(vectors[:100], source="first added vectors")
         index.add([500], vectors[200:201])  # later rows are coded by the same ranges
     with CodeIndex.open(tmp_path / "a") as index:
-        assert index.calibration == Calibration.fit(vectors[:100], source="first vectors added")
+        assert index.calibration == Calibration.fit(vectors[:100], source="first added vectors")
     with CodeIndex.create(tmp_path / "b", 37, calibration=ranges) as index:
         index.add([1], vectors[:1])
         assert index.calibration == ranges
@@ -229,7 +231,7 @@ def test_options_of_create_are_checked(tmp_path: Path) -> None:
         with pytest.raises(SpecError, match="unknown"):
             CodeIndex.create(tmp_path / "i", 37, **options)  # type: ignore[arg-type]
     for dim in (0, -1, 2.5, True):
-        with pytest.raises(InputError, match="dim is"):
+        with pytest.raises(InputError, match="dim must be"):
             CodeIndex.create(tmp_path / "i", dim)  # type: ignore[arg-type]
     assert not (tmp_path / "i").exists()
 

@@ -139,8 +139,8 @@ def test_rows_that_another_client_wrote_again_are_compared_once(coded: Collectio
     coded._store.write("a", qa.Batch([5], {"": rows()[5:6]}))
     status = status_of(coded)
     assert status.state is qa.State.ACTIVE
-    assert signal(status, "rows compared with the store") == ROWS
-    assert signal(status_of(coded), "rows compared with the store") == 10
+    assert signal(status, "rows compared with the database") == ROWS
+    assert signal(status_of(coded), "rows compared with the database") == 10
 
 
 def test_writes_of_qadapt_are_accounted_for(coded: Collection) -> None:
@@ -149,7 +149,7 @@ def test_writes_of_qadapt_are_accounted_for(coded: Collection) -> None:
     coded.delete([2])
     status = status_of(coded)
     assert status.state is qa.State.ACTIVE
-    assert signal(status, "rows compared with the store") == 10
+    assert signal(status, "rows compared with the database") == 10
     replace_one(coded)
     coded.write(qa.Batch([1], {"": rows(4, 1)}))  # does not cover up for the other client
     assert status_of(coded).state is qa.State.IGNORED
@@ -200,7 +200,7 @@ def test_a_store_without_a_counter_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     made.plan("binary:rescore=4", accept="client").apply(yes=True)
     monkeypatch.setattr(code_freshness, "WHOLE_VALUES", 100 * DIM)
     status = status_of(made)
-    assert "the store has no change counter: 100 of 300 rows" in status.reason
+    assert "the database has no change counter: a random sample of 100 of 300 rows" in status.reason
     assert signal(status, "change counter") == "none"
 
 
@@ -208,8 +208,8 @@ def test_a_store_without_a_counter_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_damaged_record_makes_a_status_compare_all_rows(coded: Collection, text: str) -> None:
     change_counters._path(coded._store, "a", "").write_text(text, encoding="utf-8")
     status = status_of(coded)
-    assert signal(status, "rows compared with the store") == ROWS
-    assert signal(status_of(coded), "rows compared with the store") == 10
+    assert signal(status, "rows compared with the database") == ROWS
+    assert signal(status_of(coded), "rows compared with the database") == 10
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_codes_beside_milvus_lite_are_ignored_and_built_again(live: Callable[[st
 
 def _ignored_and_built_again(coded: Collection, change: Callable[[Collection], np.ndarray]) -> None:
     status = status_of(coded)
-    assert evidence_of(status)["rows compared with the store"] == coded.count()
+    assert evidence_of(status)["rows compared with the database"] == coded.count()
     query = change(coded)
     right = coded.search(query, k=1, exact=True).ids[0, 0]
     status = status_of(coded)
@@ -133,7 +133,7 @@ def _ignored_and_built_again(coded: Collection, change: Callable[[Collection], n
     hits = coded.search(query, k=1)
     assert hits.ids[0, 0] == right
     assert hits.how.scores == "exact"
-    assert "qadapt's codes are not used" in hits.how.notes[0]
+    assert "client-side codes are not used" in hits.how.notes[0]
     assert status.reason in hits.how.notes[0]
     assert coded.plan("binary:rescore=4", accept="client").apply(yes=True).state == "applied"
     assert status_of(coded).state is qa.State.ACTIVE
@@ -153,7 +153,7 @@ def test_a_search_finds_out_by_its_own_candidates(
     if change is one_deleted_one_added:  # what is left of the candidates, filled from the next
         assert 3 not in hits.ids[0].tolist()
         assert None not in hits.ids[0].tolist()
-        assert "gone from the store" in " ".join(hits.how.notes)
+        assert "deleted from the database" in " ".join(hits.how.notes)
         hits = coded.search(queries, k=3)
     assert hits.ids.tolist() == right.tolist()
     assert hits.how.searcher.startswith("store")
@@ -173,8 +173,8 @@ def test_a_large_collection_is_compared_by_a_sample_and_the_status_says_so(
     monkeypatch.setattr(code_freshness, "WHOLE_VALUES", 100 * DIM)
     status = status_of(coded)
     assert status.state is qa.State.ACTIVE
-    assert "100 of 300 rows, drawn at random, were compared" in status.reason
-    assert evidence_of(status)["rows compared with the store"] == 100
+    assert "a random sample of 100 of 300 rows was compared" in status.reason
+    assert evidence_of(status)["rows compared with the database"] == 100
     all_replaced(coded)
     assert status_of(coded).state is qa.State.IGNORED
 
@@ -267,7 +267,7 @@ def test_a_write_that_cannot_be_looked_into_marks_the_codes(
         patch.setattr(type(coded._store), "fetch", lost)
         coded.write(qa.Batch([7], {"": rows(9, 1)}))
     assert "out of date" in str(caught.value.hint)
-    assert "half-way" in status_of(coded).reason
+    assert "partially" in status_of(coded).reason
 
 
 def test_another_writer_is_waited_for_before_the_store_is_touched(

@@ -52,6 +52,6 @@ def test_our_codes_are_of_the_whole_and_stay_in_step(database: Database) -> None
 
 
 def test_a_plan_is_for_the_whole(database: Database) -> None:
-    with pytest.raises(UnsupportedError, match="one part") as refused:
+    with pytest.raises(UnsupportedError, match="is a partition") as refused:
         database["docs@red"].plan("binary", accept="client")
     assert "'docs'" in str(refused.value.hint)

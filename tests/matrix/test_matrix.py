@@ -83,7 +83,7 @@ def test_every_run_that_is_kept_shows_something_and_has_a_cell() -> None:
     assert known == {each.key for each in seen}
 
 
-def test_what_was_seen_to_be_obeyed_is_declared_as_native() -> None:
+def test_settings_that_were_verified_active_are_declared_as_native() -> None:
     stores, _ = registry.load_all()
     for cell in cells(stores, load()):
         if cell.live_runs:

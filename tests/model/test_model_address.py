@@ -101,7 +101,7 @@ def test_url_host_port_path() -> None:
         with pytest.raises(AddressError, match="not the address of a server"):
             getattr(Address.parse("edge:x"), ask)
     for text in ("qdrant::memory:", "qdrant+http://h"):
-        with pytest.raises(AddressError, match="no folder"):
+        with pytest.raises(AddressError, match="not the address of a folder"):
             _ = Address.parse(text).path
 
 
@@ -145,20 +145,20 @@ def test_identity_is_the_store_and_nothing_else(monkeypatch: pytest.MonkeyPatch)
         ("", "for example qdrant+http://localhost:6333"),
         ("edge:", "the location is empty"),
         ("qdrant+http://", "the location is empty"),
-        ("qdrant+http://h:0", "number from 1 to 65535"),
-        ("qdrant+http://h:65536", "number from 1 to 65535"),
-        ("qdrant+http://h:abc", "usual is 6333"),
-        ("qdrant+http://h:", "number from 1 to 65535"),
-        ("qdrant+http://h:٣", "number from 1 to 65535"),
+        ("qdrant+http://h:0", "the port must be from 1 to 65535"),
+        ("qdrant+http://h:65536", "the port must be from 1 to 65535"),
+        ("qdrant+http://h:abc", "the default is 6333"),
+        ("qdrant+http://h:", "the port must be from 1 to 65535"),
+        ("qdrant+http://h:٣", "the port must be from 1 to 65535"),
         ("qdrant+http://::1:6333", "[::1]:6333 for IPv6"),
-        ("qdrant+http://[::g]:6333", "not a host"),
-        ("qdrant+http://[::1]x", "not a host"),
-        ("qdrant+http://a b", "not a host"),
+        ("qdrant+http://[::g]:6333", "not a valid host"),
+        ("qdrant+http://[::1]x", "not a valid host"),
+        ("qdrant+http://a b", "not a valid host"),
         ("qdrant+tcp://h", "known: qdrant+http, qdrant+https, qdrant+grpc"),
         ("qdrant+http:h", "'//' is missing"),
-        ("qdrant+http://h#", "the collection behind '#' is empty"),
+        ("qdrant+http://h#", "the collection after '#' is empty"),
         ("qdrant+http://h?grpc", "name=value"),
-        ("qdrant+http://h?a=1&a=2", "occurs twice"),
+        ("qdrant+http://h?a=1&a=2", "is given twice"),
         ("qdrant+http://h?api_key=", "api_key is empty"),
         ("qdrant+http://:@h", "the key before '@' is empty"),
         ("qdrant+http://a@h?token=b", "more than one key"),

@@ -1,4 +1,4 @@
-"""What a store can do: narrowed by version and deployment, switched off by the user."""
+"""What a store can do: narrowed by version and deployment, disabled by the user."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ def test_narrow() -> None:
 @pytest.mark.parametrize(
     ("version", "deployment", "feature", "support", "reason"),
     [
-        ("1.7", "server", "native-rescore", C, "needs 1.8 or newer, this is 1.7"),
+        ("1.7", "server", "native-rescore", C, "requires 1.8 or newer; this is 1.7"),
         ("1.8", "server", "native-rescore", N, ""),
-        ("1.10", "server", "native-binary:1.5", C, "needs 1.15 or newer, this is 1.10"),
+        ("1.10", "server", "native-binary:1.5", C, "requires 1.15 or newer; this is 1.10"),
         ("1.99", "server", "native-binary", N, ""),
-        ("2.0", "server", "native-binary", U, "gone since 2.0, this is 2.0"),
+        ("2.0", "server", "native-binary", U, "removed in 2.0; this is 2.0"),
         (None, "server", "native-binary", N, ""),
         (None, "server", "native-rescore", N, ""),
         ("1.16", "cloud", "named-vectors", N, ""),
-        ("1.16", "local", "named-vectors", U, "not in the deployment 'local'"),
+        ("1.16", "local", "named-vectors", U, "unavailable in the deployment 'local'"),
     ],
 )
 def test_narrowed(
@@ -87,7 +87,7 @@ def test_disable() -> None:
     caps = _caps()
     less = caps.disable(["native-rescore"])
     assert less["native-rescore"].support is C
-    assert less["native-rescore"].reason == "switched off by the user"
+    assert less["native-rescore"].reason == "disabled by the user"
     assert less.native("native-oversampling") and less.native("native-quantization")
     assert less.disabled == ("native-rescore",)
     assert caps.native("native-rescore") and caps.disabled == ()  # the first one is as it was
@@ -107,7 +107,7 @@ def test_without_codes_there_is_nothing_to_rescore() -> None:
     less = _caps().disable(["native-quantization"])
     for feature in ("native-rescore", "native-oversampling"):
         assert less[feature].support is C
-        assert "native-quantization is switched off" in less[feature].reason
+        assert "native-quantization is disabled" in less[feature].reason
     assert less.native("named-vectors")
     bare = narrow("toy", RULES[:1], None, "server").disable(["native-quantization"])
     assert set(bare.features) == {"native-quantization"}

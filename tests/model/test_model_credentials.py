@@ -1,4 +1,4 @@
-"""When a key may be used: for which variable, and over which connection."""
+"""Rules for keys: which variables may be read, and which connections may carry a key."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_as_vectors_of_one_vector_and_of_none() -> None:
 @pytest.mark.parametrize(
     ("given_array", "says"),
     [
-        ([[1, 2], [3]], "rows of different length"),
+        ([[1, 2], [3]], "must have rows of equal length"),
         ([["a", "b"]], "must be an array of numbers"),
         ([[1, None]], "must be an array of numbers"),
         ([[1j]], "must be an array of numbers"),
@@ -177,9 +177,9 @@ def test_ids(ids: Any, kept: list[int | str]) -> None:
         (np.array([1.0, 2.0]), "of type float"),
         ([b"a", b"b"], "of type bytes"),
         ([None, 1], "of type NoneType"),
-        ([1, 1], "1 ids occur more than once in one batch: 1"),
-        (["a", "a"], "occur more than once in one batch: a"),
-        (np.array([7, 7]), "occur more than once in one batch: 7"),
+        ([1, 1], "1 ids are duplicated in the batch: 1"),
+        (["a", "a"], "are duplicated in the batch: a"),
+        (np.array([7, 7]), "are duplicated in the batch: 7"),
         ([1], "1 ids but 2 rows in the unnamed vector"),
         ([1, 2, 3], "3 ids but 2 rows in the unnamed vector"),
     ],
@@ -198,7 +198,7 @@ def test_the_int_1_and_the_text_1_are_two_ids() -> None:
     ("parts", "says"),
     [
         ({"vectors": {"t": X[:3]}}, "4 ids but 3 rows in vector 't'"),
-        ({"vectors": {"": [[1, 2], [3]]}}, "the unnamed vector: rows of different length"),
+        ({"vectors": {"": [[1, 2], [3]]}}, "the unnamed vector must have rows of equal length"),
         ({"payloads": [{}]}, "4 ids but 1 payloads"),
         ({"vectors": {"t": X}, "missing": {"t": np.zeros(3, dtype=bool)}}, "missing['t']"),
         ({"vectors": {"t": X}, "missing": {"u": np.zeros(4, dtype=bool)}}, "missing['u']"),
@@ -290,7 +290,7 @@ def test_concat_fills_what_some_batches_do_not_have() -> None:
 @pytest.mark.parametrize("other", [{}, {"": X[:1]}, {"": X[:1, :2], "title": X[:1, :2]}])
 def test_concat_of_different_vectors_is_refused(other: dict[str, Any]) -> None:
     for batches in ([_batch(), Batch([9], other)], [Batch([9], other), _batch()]):
-        with pytest.raises(InputError, match="batches of different vectors"):
+        with pytest.raises(InputError, match="batches have different vectors"):
             Batch.concat(batches)
 
 
@@ -347,7 +347,7 @@ def test_hits_are_valid_json(
         ({"vectors": np.ones((2, 3))}, "vectors must be a mapping"),
         ({"vectors": [[1.0], [2.0]]}, "vectors must be a mapping"),
         ({"vectors": "x"}, "vectors must be a mapping"),
-        ({"vectors": {0: np.ones((2, 3))}}, "name of a vector must be text"),
+        ({"vectors": {0: np.ones((2, 3))}}, "name of a vector must be a string"),
         ({"payloads": {"a": [1, 2]}}, "payloads must be a list"),
         ({"payloads": 5}, "payloads must be a list"),
         ({"payloads": "ab"}, "payloads must be a list"),

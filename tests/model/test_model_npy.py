@@ -36,9 +36,9 @@ def described(shape: str, descr: str = "<f4") -> bytes:
         (with_header(b"(" * 5000 + b"\n"), "header is damaged"),
         (with_header(b"__import__('os').getcwd()\n"), "header is damaged"),
         (with_header(described("(2, 16)", "|O")), "Python objects"),
-        (with_header(described("(99999999999, 16)")), "cut off"),
-        (with_header(described("(3, 16)")), "cut off"),
-        (with_header(described("(-2, 16)")), "shape is"),
+        (with_header(described("(99999999999, 16)")), "truncated"),
+        (with_header(described("(3, 16)")), "truncated"),
+        (with_header(described("(-2, 16)")), "invalid shape"),
         (b"PK\x03\x04", "several arrays"),
     ],
 )

@@ -50,7 +50,7 @@ def test_what_was_replaced_before_it_was_verified_is_not_reported_as_applied(
     with monkeypatch.context() as patched:
         patched.setattr(EdgeStore, "run", lambda *_, **__: None)
         patched.setattr("qadapt.planning.apply.wait_for", lambda *_, **__: Status(State.ACTIVE))
-        with pytest.raises(PlanStaleError, match="it has none now, and not binary"):
+        with pytest.raises(PlanStaleError, match="it now has none, not binary"):
             articles.plan("binary:rescore=4").apply(yes=True)
     assert [each.state for each in qa.history()] == ["undone"]
     assert articles.info().vectors[""].default_rescore is None

@@ -178,7 +178,7 @@ def test_a_change_that_still_parses_is_noticed(
     assert old in content
     path.write_bytes(content.replace(old, new, 1))
     (bad,) = qa.history().damaged
-    assert "changed" in bad.problem
+    assert "modified" in bad.problem
 
 
 def test_a_time_is_not_under_the_checksum(stores: Stores) -> None:
@@ -246,8 +246,8 @@ def test_a_step_without_a_way_back_bars_nobody_else_and_can_be_abandoned(stores:
     done = qa.abandon(change[:20])
     assert done.id == change
     assert done.left == (
-        "between none and binary:rescore=2: set it (begun); "
-        "set default search parameters: rescore x2 by originals (not begun)"
+        "between none and binary:rescore=2: set it (started); "
+        "set default search parameters: rescore x2 by originals (not started)"
     )
     assert done.next == "qadapt inspect qdrant+http://ill:1 articles"
     assert (Path(done.path) / journal.PLAN).exists(), "nothing is deleted"

@@ -91,13 +91,13 @@ def test_queries_in_an_array_cannot_be_saved_and_the_error_says_what_can(
 def test_the_printed_plan_says_what_why_and_how_back(articles: Collection) -> None:
     plan = articles.plan("scalar:rescore=4")
     text = str(plan)
-    for word in (plan.id, "articles", "none  ->  scalar:rescore=4", "why", "reverse", "searches"):
+    for word in (plan.id, "articles", "none  ->  scalar:rescore=4", "why", "rollback", "searches"):
         assert word in text
     for step in plan.steps:
         assert f"  {step.symbol.value:<4}{step.action.split()[0]}" in text
         assert step.symbol.meaning in " ".join(text.split())
     assert "7 bits, not 8" in text
-    assert "2 steps to apply, 1 of them only with your consent." in text
+    assert "2 steps to apply; 1 needs confirmation." in text
     lines = [line for line in text.splitlines() if plan.address not in line]
     assert max(map(len, lines)) <= 80
 
@@ -150,12 +150,12 @@ def test_back_to_none_forgets_the_rescoring_too(articles: Collection) -> None:
 # -- how far a plan may go -----------------------------------------------------------------------
 
 
-def test_a_cousin_is_told_and_exact_refuses_it(articles: Collection) -> None:
+def test_differences_are_reported_and_exact_rejects_them(articles: Collection) -> None:
     plan = articles.plan("scalar")
     assert plan.match.level is MatchLevel.DIFFERS
     assert plan.match.differences
     assert plan.target != plan.requested
-    with pytest.raises(UnsupportedError, match="only a cousin of scalar: 7 bits") as caught:
+    with pytest.raises(UnsupportedError, match="only an approximation of scalar: 7 bits") as caught:
         articles.plan("scalar", accept="exact")
     assert "accept='differs'" in str(caught.value)
     assert articles.plan("binary", accept="exact").match.level is MatchLevel.EXACT
@@ -184,7 +184,7 @@ def test_our_own_codes_are_offered_and_taken_only_when_accepted(
     with qa.open(address, disabled=["native-quantization"]) as without:
         collection = without["articles"]
         for accept in ("exact", "differs"):
-            with pytest.raises(UnsupportedError, match="switched off by the user") as caught:
+            with pytest.raises(UnsupportedError, match="disabled by the user") as caught:
                 collection.plan("binary", accept=accept)
             assert "accept='client'" in str(caught.value)
         with pytest.raises(UnsupportedError) as caught:

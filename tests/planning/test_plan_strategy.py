@@ -98,7 +98,7 @@ def test_the_new_vector_is_the_one_waited_for_and_remembered(vector_store: Any) 
     assert type(plan).from_json(plan.to_json()) == plan
     assert plan.needs_consent
     text = " ".join(plan_text(plan).split())
-    assert "the unnamed vector stays as it is; searches name 'b'" in text
+    assert "the unnamed vector is kept; search the vector 'b'" in text
     done = apply_plan(vector_store, plan, yes=True, progress=silent, guard=None, timeout=5)
     assert (done.state, done.vector) == ("applied", "b")
     assert done.status is not None
@@ -134,7 +134,7 @@ def test_a_guard_that_is_missed_without_a_way_back_says_that_it_stays(
     monkeypatch.setattr("qadapt.planning.guard.guard_recall", lambda *_: measured(0.25))
     guard = qa.Guard(0.5, queries=2)
     plan = make_plan(vector_store, "articles", "binary", strategy="vector", guard=guard)
-    assert "else apply fails, and the change stays" in plan_text(plan)
+    assert "else apply fails and the change is kept" in plan_text(plan)
     with pytest.raises(GuardMissedError, match="no way back and stays"):
         apply_plan(vector_store, plan, yes=True, progress=silent, guard=None, timeout=5)
     assert journal.find(plan.id).state == "applied"
@@ -160,7 +160,7 @@ def test_nothing_to_do_makes_no_vector(vector_store: Any) -> None:
 
 
 def test_a_new_vector_keeps_its_metric(vector_store: Any) -> None:
-    with pytest.raises(UnsupportedError, match="metric and datatype of the one"):
+    with pytest.raises(UnsupportedError, match="same metric and datatype"):
         make_plan(vector_store, "articles", "binary", metric="cosine", strategy="vector")
 
 

@@ -55,7 +55,7 @@ def test_wrapping_something_else_names_what_can_be() -> None:
         qa.wrap(object())
 
 
-def test_wrap_is_the_front_door() -> None:
+def test_wrap_accepts_an_existing_client() -> None:
     server = serve(info_of({"size": 4, "distance": "Dot"}), telemetry_of("articles", []))
     client = server.store().connection.client
     with qa.wrap(client, disabled=["native-rescore"]) as database:

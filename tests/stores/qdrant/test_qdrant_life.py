@@ -24,7 +24,7 @@ def patches(story: Any) -> list[Any]:
 
 
 def database(story: Any) -> Database:
-    """The collection behind qadapt's front door."""
+    """The collection of the public API."""
     return Database(story.store())
 
 

@@ -1,0 +1,133 @@
+"""Phrases that were replaced by plain English do not come back."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+PHRASES = (
+    "make your vector database obey",
+    "was seen to obey",
+    "seen to be obeyed",
+    "has only a cousin of",
+    "nobody is there to agree to it",
+    "only with your consent",
+    "in a process of its own that alone may open the folder",
+    "remember for searches:",
+    "the store has no place for it",
+    "forget how searches rescore",
+    "stops searches and writes",
+    "recall as searches are now",
+    "taking back",
+    "agree yes",
+    "each left out of its own results",
+    "are taken off each time",
+    "kept in eval.json",
+    "what the stores make of it",
+    "as those of the others are by themselves",
+    "money is for ram alone",
+    "when one is ill",
+    "words beside one another",
+    "of what is drawn.",
+    "of how many results.",
+    "no exact truth of an earlier call",
+    "where it shall stand",
+    "not one that qdrant can have",
+    "is not there yet",
+    "hint: there: none",
+    "unknown ending of a file",
+    "so without a direction",
+    "is said twice",
+    "words about the run itself can wait",
+    "gets their own back",
+    "shards are at it",
+    "the alias stands at it",
+    "front door",
+)
+
+# Being rewritten; an entry is removed when its files are done.
+UNFINISHED = (
+    "qadapt/stores/",
+    "qadapt/evaluation/",
+    "qadapt/diagnosis/",
+    "qadapt/simulation/",
+    "qadapt/migration/",
+    "qadapt/planning/apply.py",
+    "qadapt/costing/",
+)
+
+
+def words(text: str) -> str:
+    """Text in lower case with single spaces, so that line breaks do not hide a phrase."""
+    return " ".join(text.split()).lower()
+
+
+def texts(source: str) -> Iterator[tuple[int, str]]:
+    """Line and text of every string, docstring and comment; adjacent comments are one text."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            parts = (part.value for part in node.values if isinstance(part, ast.Constant))
+            yield node.lineno, "".join(str(part) for part in parts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+    start, last, comment = 0, -1, ""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        if token.start[0] != last + 1:
+            yield start, comment
+            start, comment = token.start[0], ""
+        last, comment = token.start[0], comment + " " + token.string.lstrip("#")
+    yield start, comment
+
+
+def findings(name: str, found: Iterator[tuple[int, str]]) -> list[str]:
+    return [
+        f"{name}:{line}: {phrase}"
+        for line, text in found
+        for phrase in PHRASES
+        if phrase in words(text)
+    ]
+
+
+def test_the_package_contains_no_replaced_phrase() -> None:
+    wrong: list[str] = []
+    for path in sorted((ROOT / "qadapt").rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith(UNFINISHED):
+            wrong += findings(name, texts(path.read_text(encoding="utf-8")))
+    assert wrong == []
+
+
+def test_the_pages_contain_no_replaced_phrase() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "docker").glob("*.md")]
+    wrong: list[str] = []
+    for path in sorted(pages):
+        name = path.relative_to(ROOT).as_posix()
+        wrong += findings(name, iter([(1, path.read_text(encoding="utf-8"))]))
+    assert wrong == []
+
+
+def test_test_names_contain_no_replaced_phrase() -> None:
+    wrong: list[str] = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        names = re.findall(r"^ *def (test_\w+)", path.read_text(encoding="utf-8"), re.M)
+        spelled = ((1, each.replace("_", " ")) for each in names)
+        wrong += findings(path.relative_to(ROOT).as_posix(), spelled)
+    assert wrong == []
+
+
+def test_strings_docstrings_and_comments_are_checked() -> None:
+    source = (
+        'def f(x):\n    """What the Stores\n    make of it."""\n'
+        "    # what the stores\n    # make of it\n"
+        "    return f'{x} what the stores ' 'make of it'\n"
+    )
+    places = [f"f.py:{line}: what the stores make of it" for line in (2, 4, 6)]
+    assert sorted(set(findings("f.py", texts(source)))) == places
