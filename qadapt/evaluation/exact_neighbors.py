@@ -1,9 +1,9 @@
-"""Exact nearest neighbours of a collection of any size: streamed, kept, and taken up again.
+"""Exact nearest neighbors of a collection of any size: streamed, cached and resumable.
 
-The collection is read once in pages; memory holds a page, its scores with a block of queries,
-and the best rows of each query. Every half minute what was found is written to the cache folder,
-so that a computation that was cut off goes on where it was (with stores that can read on from an
-id), and one that was finished is not done twice while the collection stays as it is.
+The collection is read once in pages. Memory holds one page, its scores with a block of queries, and
+the best rows of each query. Progress is written to the cache folder every 30 seconds, so that an
+interrupted computation can be resumed (with stores that can read from an id). A finished one is
+reused until the collection changes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from qadapt.engines.exact import exact_row_scores, pair_scores, tolerance
 from qadapt.engines.nearest import BLOCK, Nearest, objects
 from qadapt.errors import InputError, UnsupportedError
+from qadapt.evaluation.options import MEMORY
 from qadapt.evaluation.recall import proof_of, recall_per_query, truth_of
 from qadapt.evaluation.results import Truth
 from qadapt.local.cache import cache_dir
@@ -33,28 +34,27 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Fetch = Callable[[Sequence[Id]], tuple[Sequence[Id], Floats]]
 
-MEMORY = 512 * 2**20  # bytes that a page and its scores may take
 LARGEST_PAGE, SMALLEST_PAGE = 8_192, 64
 SAVED_EVERY = 30.0  # seconds
-PROBES = 64  # rows that tell whether a collection is still what it was
-FETCHED = 1_000  # rows fetched at once to score hits
-SPARE = 2  # rows beyond k: a query's own, and the best of those that are no neighbours
+PROBES = 64  # rows that are compared to detect a changed collection
+FETCHED = 1_000  # rows per fetch request when hits are scored
+SPARE = 2  # rows beyond k: the query itself, and the best row that is not a neighbor
 FORMAT = "qadapt.truth/2"
 
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Exact neighbours, and the judge of what a search found.
+    """Exact neighbors, with which hits of a search are compared.
 
     Attributes:
-        ids, scores: of each query, best first, own row left out; fewer than k in a small
-            collection. Scores are exact (float64).
-        beyond: exact score of the best row that is not among them; -inf where there is none.
-        about: over what, and how it was done.
+        ids, scores: neighbors of each query, best first, without its own row; fewer than k in a
+            small collection. Scores are exact (float64).
+        beyond: exact score of the best row that is not a neighbor; -inf for none.
+        about: how it was computed.
         queries: float32 ``(nq, d)``.
-        vector: dimensions, metric and datatype of the vectors that the scores are made from.
-        fetch: gives those vectors for ids: the ids that exist, and float32 ``(n, d)``.
-        sample: the rows that were read, where they are a sample.
+        vector: dimensions, metric and datatype of the vectors that scores are computed from.
+        fetch: returns these vectors: the ids that exist, and float32 ``(n, d)``.
+        sample: the rows that were read, if they are a sample.
     """
 
     ids: list[list[Id]]
@@ -68,17 +68,17 @@ class GroundTruth:
 
     @property
     def wanted(self) -> npt.NDArray[np.intp]:
-        """How many neighbours each query has, at most k; ``(nq,)``."""
+        """Number of neighbors of each query, at most k; ``(nq,)``."""
         return np.asarray([len(row) for row in self.ids], dtype=np.intp)
 
     @property
     def last(self) -> Doubles:
-        """Exact score of the last neighbour of each query, ``(nq,)``; NaN where it has none."""
+        """Exact score of the last neighbor of each query, ``(nq,)``; NaN for none."""
         return np.asarray([row[-1] if row else np.nan for row in self.scores])
 
     @property
     def tied(self) -> npt.NDArray[np.bool_]:
-        """Queries of which rows beyond the neighbours score as well as the last of them."""
+        """Queries for which the last neighbor ties with a row beyond the neighbors."""
         last = self.last
         found: npt.NDArray[np.bool_] = self.beyond >= last - tolerance(last, self.vector.dim)
         return found
@@ -87,8 +87,8 @@ class GroundTruth:
         """Recall@k of each query, float64 ``(n,)``.
 
         Args:
-            found: ids of the hits of some queries in turn, at most k, own rows left out.
-            first: the number of the first of these queries.
+            found: ids of the hits of consecutive queries, at most k, without own rows.
+            first: number of the first of these queries.
         """
         part = slice(first, first + len(found))
         scores = self.exact(found, first)
@@ -98,11 +98,10 @@ class GroundTruth:
     def exact(
         self, found: Sequence[Sequence[Id]], first: int = 0, *, every: bool = False
     ) -> Doubles:
-        """Exact scores of hits, float64 ``(n, k)``, made from the vectors of the truth.
+        """Exact scores of hits, float64 ``(n, k)``.
 
-        NaN for a row that does not exist. A row that cannot be right is NaN too unless ``every``
-        is set: where no row beyond the neighbours scores as well as the last of them, only the
-        neighbours are right, and nothing has to be fetched.
+        NaN for a row that does not exist. Unless ``every`` is set, also NaN for a row that cannot
+        be correct: without ties only neighbors are correct, and nothing has to be fetched.
 
         Args:
             found, first: as for ``recall``.
@@ -133,7 +132,7 @@ class GroundTruth:
 
 
 def stored_vectors(store: Store, collection: str, name: str) -> Fetch:
-    """Vectors as a store gives them back."""
+    """A function that fetches stored vectors."""
 
     def fetch(ids: Sequence[Id]) -> tuple[Sequence[Id], Floats]:
         batch = store.fetch(collection, list(ids), vectors=[name], payload=False)
@@ -147,7 +146,7 @@ def stored_vectors(store: Store, collection: str, name: str) -> Fetch:
 
 
 def batch_vectors(batch: Batch, name: str) -> Fetch:
-    """Vectors of rows in memory."""
+    """A function that returns vectors of rows in memory."""
     where = {key: at for at, key in enumerate(batch.ids)}
     if name in batch.missing:
         gone = batch.missing[name]
@@ -174,16 +173,16 @@ def exact_truth(
     seed: int = 0,
     progress: OnProgress,
 ) -> GroundTruth:
-    """The ``k`` rows of a collection that score best by exact scores, for each query.
+    """Compute the ``k`` nearest rows of each query by exact scores.
 
     Args:
         queries: ``Queries``.
-        rows: read only so many, drawn evenly, instead of all.
-        memory: bytes for a page and its scores; more makes it a little faster.
-        cached: use what an earlier call found, and keep what this one finds.
+        rows: read a uniform sample of this many rows instead of all.
+        memory: bytes for one page and its scores; more is slightly faster.
+        cached: use and update the cache.
 
     Raises:
-        InputError: a memory that holds no page.
+        InputError: ``memory`` is too small for a page.
     """
     count = store.count(collection)
     if rows is not None and rows < count:
@@ -231,11 +230,11 @@ def _ground_truth(
     bound: str = "",
     sample: Batch | None = None,
 ) -> GroundTruth:
-    """What was found, own rows left out.
+    """Ground truth from the best rows, without own rows.
 
     Args:
-        rows, total_rows: rows that were read, of so many.
-        bound: what a truth over a sample allows to say.
+        rows, of: rows that were read, and rows of the collection.
+        bound: meaning of a recall against a sample.
     """
     ids, scores, beyond = sorted_neighbors(best, own, k)
     unread = sample is not None and rows < of
@@ -250,8 +249,7 @@ def _ground_truth(
 def sorted_neighbors(
     best: Nearest, own: Any, k: int
 ) -> tuple[list[list[Id]], list[list[float]], Doubles]:
-    """Ids and scores of each query without its own row, each id once; and the best score of what
-    is left."""
+    """Distinct ids and scores of each query without its own row, and the best score beyond them."""
     ids, scores, beyond = [], [], np.full(len(best.names), -np.inf)
     rows = zip(own, best.names.tolist(), best.scores.tolist(), strict=True)
     for at, (self_id, names, values) in enumerate(rows):
@@ -272,8 +270,8 @@ def _page(dim: int, queries: int, memory: int) -> int:
     page = memory // each
     if page < SMALLEST_PAGE:
         raise InputError(
-            f"{memory:,} bytes do not hold {SMALLEST_PAGE} rows and their scores",
-            hint=f"give at least {SMALLEST_PAGE * each:,}",
+            f"memory of {memory:,} bytes is too small for {SMALLEST_PAGE} rows and their scores",
+            hint=f"pass at least {SMALLEST_PAGE * each:,} bytes: memory=, --memory",
         )
     return int(min(page, LARGEST_PAGE))
 
@@ -290,17 +288,17 @@ def _stream(
     count: int,
     progress: OnProgress,
 ) -> tuple[Nearest, int, float]:
-    """Read all rows; returns the best, how many were read, and seconds of an earlier attempt."""
+    """Read all rows; returns the best ones, the number read, and seconds of an earlier attempt."""
     best, done, after, before = _resume(place, queries, vector, k)
     pages = _pages(store, collection, name, page, after)
-    if pages is None:  # a store that cannot read on from an id
+    if pages is None:  # the store cannot read from an id
         best, done, before = Nearest(queries.vectors, vector.metric, k + SPARE), 0, 0.0
         pages = store.read(collection, vectors=[name], payload=False, page=page)
     begun = saved = time.monotonic()
     for batch in pages:
         best.add(batch.vectors[name], objects(batch.ids), batch.missing.get(name))
         done += len(batch)
-        progress(Progress("computing the exact truth", done, count))
+        progress(Progress("computing ground truth", done, count))
         if place is not None and time.monotonic() - saved > SAVED_EVERY:
             saved = time.monotonic()
             _save(place, best, done, batch.ids[-1], before + saved - begun)
@@ -326,13 +324,13 @@ def _pages(
     return all_pages()
 
 
-# -- kept ----------------------------------------------------------------------------------------
+# -- cache ---------------------------------------------------------------------------------------
 
 
 def _place(
     store: Store, collection: str, name: str, vector: Vector, queries: Any, k: int, count: int
 ) -> Path:
-    """The cache folder of one truth: another one as soon as anything that it rests on differs."""
+    """The cache folder of a ground truth; its name is a digest of all inputs."""
     digest = hashlib.sha256()
     about = [store.address.identity, collection, name, vector.to_dict(), count, k]
     digest.update(json.dumps([*about, list(queries.own)], default=str).encode())
@@ -347,7 +345,7 @@ def _place(
 def _cached(
     place: Path, store: Store, collection: str, name: str, vector: Vector, queries: Any
 ) -> GroundTruth | None:
-    """A truth of an earlier call, if its neighbours are still there and score the same."""
+    """A cached ground truth, if its neighbors still exist and have the same scores."""
     document = _read(place / "truth.json")
     if document is None or len(document["ids"]) != len(queries):
         return None
@@ -371,7 +369,7 @@ def _cached(
 
 
 def _finite(scores: list[float]) -> list[float | None]:
-    """JSON has no infinity: null stands for it."""
+    """Replace infinity, which JSON cannot represent, by null."""
     return [score if np.isfinite(score) else None for score in scores]
 
 
@@ -401,7 +399,7 @@ def _resume(
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A file of ours; None where it is not there, or not whole (a cache may be made again)."""
+    """Read a cache file; None if it is missing or damaged (it is then computed again)."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -427,8 +425,8 @@ def _over_sample(
     batch = store.sample(collection, rows, seed=seed, vectors=[name])
     best = _over(batch, name, vector, queries.vectors, k)
     bound = (
-        f"{len(batch):,} of {count:,} rows were read: rows that a search missed are counted among "
-        "these and scaled up, which bounds recall from below"
+        f"{len(batch):,} of {count:,} rows were read: recall is a lower bound, extrapolated from "
+        "the rows of the sample that a search missed"
     )
     return _ground_truth(
         best, queries.vectors, queries.own, queries.source, k, vector,
@@ -461,8 +459,8 @@ def recall_in(
     Args:
         rows: float32 ``(n, d)``.
         queries: float32 ``(nq, d)``.
-        found: the row numbers of each query's hits; what is no row number counts as no hit.
-        own: the row that each query is, which does not count; None where they are none.
+        found: row numbers of the hits of each query; other values do not count.
+        own: row number of each query, which does not count; None if queries are not rows.
     """
     batch, vector = Batch(range(len(rows)), {"": rows}), Vector(rows.shape[1], metric)
     best = _over(batch, "", vector, queries, k)
@@ -474,7 +472,7 @@ def recall_in(
 
 
 def over_rows(batch: Batch, name: str, vector: Vector, queries: Any, k: int) -> GroundTruth:
-    """Exact neighbours among rows that are at hand."""
+    """Compute exact neighbors among rows in memory."""
     begun = time.monotonic()
     best = _over(batch, name, vector, queries.vectors, k)
     seconds, rows = time.monotonic() - begun, len(batch)

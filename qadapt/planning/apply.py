@@ -25,8 +25,8 @@ from qadapt.errors import (
     QadaptError,
 )
 from qadapt.evaluation.ground_truth import exact_neighbors, queries_of
-from qadapt.evaluation.recall import Proof, Recall, weakest_proof
-from qadapt.evaluation.verify import AS_IS, measure
+from qadapt.evaluation.recall import Proof, weakest_proof
+from qadapt.evaluation.verify import CURRENT, measure_live
 from qadapt.local import collection_info
 from qadapt.model import CollectionInfo, Guard, Plan, Serializable, Status, Symbol, as_vectors
 from qadapt.model.address import Address
@@ -409,8 +409,7 @@ def _guarded(
     if known is not None:
         return known
     name = plan.vector if when == "before" else plan.changed_vector
-    found = guard_recall(store, plan.collection, name, plan.guard, progress)
-    measured = GuardResult(found.recall, found.ground_truth, found.proof)
+    measured = guard_recall(store, plan.collection, name, plan.guard, progress)
     if when == "before" and measured.proof.level == "none" and not record.started_steps():
         raise GuardMissedError(
             f"the guard {plan.guard} cannot be judged: {measured.proof.reason}; nothing was "
@@ -418,21 +417,23 @@ def _guarded(
             hint="give a guard with a smaller k, or apply without a guard",
         )
     record.add(
-        f"recall {when}", recall=found.recall, ground_truth=found.ground_truth,
-        proof=found.proof.level, reason=found.proof.reason,
+        f"recall {when}", recall=measured.recall, ground_truth=measured.ground_truth,
+        proof=measured.proof.level, reason=measured.proof.reason,
     )  # fmt: skip
     return measured
 
 
 def guard_recall(
     store: Store, collection: str, name: str, guard: Guard, progress: OnProgress
-) -> Recall:
-    """Recall@k of searches as they are now, on the guard's queries."""
+) -> GuardResult:
+    """The current recall@k on the guard's queries."""
     info = collection_info.info(store, collection)
     vector = info.vectors[name].vector
     queries = queries_of(store, collection, name, vector, guard.queries, seed=guard.seed)
     truth = exact_neighbors(store, collection, name, vector, queries, guard.k, progress)
-    return measure(store, info, name, queries, truth, guard.k, AS_IS, None, progress)
+    (found,) = measure_live(store, info, name, [CURRENT], queries, truth, progress)
+    assert found.recall is not None  # the live collection is always measured
+    return GuardResult(found.recall.value, truth.about.ground_truth, truth.about.proof)
 
 
 def _roll_back(

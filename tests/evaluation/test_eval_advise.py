@@ -15,7 +15,7 @@ import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import InputError, NonFiniteError, SpecError
 from qadapt.evaluation import advise as module
-from qadapt.evaluation.results import Advice, Simulation
+from qadapt.evaluation.documents import Advice, Simulation
 from qadapt.model.spec import parse_spec
 
 QUERIES = 200
@@ -121,7 +121,7 @@ def test_a_sample_stands_for_all(articles: Collection, embeddings: Any) -> None:
         assert value == pytest.approx(whole[setting], abs=NEAR)
         result = part.result(setting)
         assert result.predicted is not None
-        assert "stood for 5,000" in " ".join(result.predicted.notes)
+        assert "represent 5,000" in " ".join(result.predicted.notes)
 
 
 def test_own_vectors_may_be_the_queries(articles: Collection) -> None:
@@ -135,7 +135,7 @@ def test_arrays_can_be_simulated_without_a_database(embeddings: Any) -> None:
         found = qa.simulate(embeddings.docs, ["none", "scalar"], queries=60, store=store)
         assert values(found)["none"] == 1.0
         assert 0.96 < values(found)["scalar"] <= 1.0
-        assert (found.engine, found.store) == (store, "")
+        assert (found.server.store, found.store) == (store, "")
     euclidean = qa.simulate(embeddings.docs, ["scalar"], queries=60, metric="euclidean")
     assert euclidean.results[0].recall is not None
     assert euclidean.results[0].recall.value > 0.96
@@ -212,7 +212,7 @@ def test_advice_from_some_queries_holds_for_others(articles: Collection, embeddi
     assert articles.plan(chosen).apply(yes=True).state == "applied"
     others = articles.verify(queries=embeddings.queries[200:])
     assert others.matches_configuration
-    assert others.recall.recall > 0.9 - 0.03
+    assert others.recall.value > 0.9 - 0.03
 
 
 def test_predictions_alone_can_advise(articles: Collection, embeddings: Any) -> None:

@@ -94,4 +94,4 @@ def test_exact_rules_cousins_out(live: Any, sample: Sample) -> None:
         assert near.best.quantization.kind is qa.Kind.SCALAR
         exact = _ask(col, sample, accept="exact", **options)
         assert exact.best.setting == "none"
-        assert exact.ruled_out[0].reason.startswith("edge has only a cousin")
+        assert exact.ruled_out[0].reason.startswith("edge supports only the nearest equivalent")

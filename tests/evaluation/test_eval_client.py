@@ -12,7 +12,8 @@ import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import SpecError
 from qadapt.evaluation import candidates
-from qadapt.evaluation.results import Evaluation, Result
+from qadapt.evaluation.documents import Evaluation
+from qadapt.evaluation.results import Result
 from qadapt.local import scratch
 from qadapt.testing import Sample, clustered
 

@@ -15,7 +15,8 @@ from reference import recall as recall_of
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import DimensionError, InputError, SpecError, UnsupportedError
-from qadapt.evaluation.results import Evaluation, Result
+from qadapt.evaluation.documents import Evaluation
+from qadapt.evaluation.results import Result
 from qadapt.stores.base import Progress
 
 QUERIES = 150
@@ -205,9 +206,9 @@ def test_an_engine_that_does_not_obey_is_not_measured_as_if_it_did(
     )  # fmt: skip
     found = articles.evaluate("scalar", queries=embeddings.queries[:20], concurrency=(), live=False)
     result: Result = found.results[0]
-    assert result.state == "not obeyed"
+    assert result.state == "not active"
     assert result.recall is None
-    assert "does not obey" in " ".join(result.notes)
+    assert "not active on the engine" in " ".join(result.notes)
 
 
 def test_own_vectors_are_left_out_of_their_own_results(articles: Collection) -> None:

@@ -16,7 +16,6 @@ from qadapt.api import Collection
 from qadapt.engines.nearest import Nearest
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.evaluation import exact_neighbors
-from qadapt.evaluation.evaluate import evaluate
 from qadapt.evaluation.exact_neighbors import exact_truth, over_rows
 from qadapt.evaluation.query_input import resolve_queries
 from qadapt.stores.base import Progress
@@ -71,9 +70,7 @@ class Cut:
         self.asked.append(start)
         if start is not None and not self.after:
             raise UnsupportedError("edge reads whole collections alone")
-        return self._pages(
-            self.collection_of(name, **{**options, "page": 100}), start, options["page"]
-        )
+        return self._pages(self.whole(name, **{**options, "page": 100}), start, options["page"])
 
     def _pages(self, pages: Any, start: Any, page: int) -> Iterator[qa.Batch]:
         for number, batch in enumerate(pages):
@@ -229,5 +226,5 @@ def test_truth_over_a_sample_of_an_exact_search_misses_nothing(articles: Collect
 
 
 def test_more_rows_than_there_are_is_all_of_them(articles: Collection) -> None:
-    found = evaluate(articles._store, "articles", "", queries=20, concurrency=(), rows=10_000)
+    found = articles.evaluate(queries=20, concurrency=(), rows=10_000)
     assert found.truth.exact and found.truth.rows == ROWS

@@ -60,7 +60,7 @@ def test_a_copy_is_there_in_the_block_and_gone_after_it(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
-@pytest.mark.parametrize("moment", ["_Builder._settle", "Candidates._measured"])
+@pytest.mark.parametrize("moment", ["_Builder._settle", "CandidateRunner._measured"])
 def test_a_copy_is_gone_after_whatever_happens(
     articles: Collection,
     state_folder: Path,
@@ -147,7 +147,7 @@ _KILLED = """
         print("built", flush=True)
         time.sleep(60)
 
-    candidates.Candidates._measured = stay
+    candidates.CandidateRunner._measured = stay
     with qa.open(sys.argv[1]) as db:
         db["articles"].evaluate("binary", queries=10, concurrency=())
 """

@@ -19,8 +19,8 @@ from qadapt.errors import (
     NotFoundError,
     ZeroVectorError,
 )
+from qadapt.evaluation.documents import Verification
 from qadapt.evaluation.ground_truth import exact_neighbors, load_queries, queries_of
-from qadapt.evaluation.verify import Verification
 from qadapt.model import Metric
 from qadapt.testing import Sample, clustered
 
@@ -125,7 +125,7 @@ def test_rows_without_the_vector_are_no_truth_and_no_queries(database: qa.Databa
     assert sorted(asked.own) == [1, 2]
     assert asked.vectors.any(axis=1).all(), "a missing vector is no query of zeros"
     report = collection.verify(vector="title", k=3, queries=4)
-    assert report.recall.recall == 1
+    assert report.recall.value == 1
 
 
 def test_fewer_rows_than_k(database: qa.Database) -> None:
@@ -133,8 +133,8 @@ def test_fewer_rows_than_k(database: qa.Database) -> None:
     collection.write(qa.Batch([1, 2, 3], {"": np.eye(3, 4)}))
     assert neighbours(collection, [[3, 2, 1, 0]], 10) == [[1, 2, 3]]
     report = collection.verify(k=10, queries=3)
-    assert report.recall.recall == 1
-    assert report.recall.queries == 3
+    assert report.recall.value == 1
+    assert report.queries == 3
 
 
 # -- queries -------------------------------------------------------------------------------------
@@ -227,31 +227,32 @@ def test_what_is_in_force_agrees_and_is_measured_in_each_way(
     assert report.notes == ()
     assert report.configured == "binary:rescore=8"
     assert report.status.state is qa.State.ACTIVE
-    by_label = {each.label: each for each in report.recalls}
-    assert list(by_label) == ["as searches are now", "without rescoring", "with rescoring"]
-    for label, rescore in (
-        ("as searches are now", None),
-        ("without rescoring", "off"),
-        ("with rescoring", 8),
-    ):
+    by_setting = {each.setting: each for each in report.results}
+    settings = ("live", "live:rescore=off", "live:rescore=8")
+    assert tuple(by_setting) == settings
+    for setting, rescore in zip(settings, (None, "off", 8), strict=True):
         hits = articles.search(sample.queries, k=10, rescore=rescore)
         found = zip(hits.ids.tolist(), sample.truth.tolist(), strict=True)
         expected = np.mean([len(set(row) & set(right)) / 10 for row, right in found])
-        each = by_label[label]
-        assert each.recall == pytest.approx(expected, abs=1e-9)
-        assert each.low <= each.recall <= each.high
-        assert (each.k, each.queries) == (10, 70)
-        assert each.latency_ms > 0
-    assert by_label["without rescoring"].recall < by_label["with rescoring"].recall
-    assert report.recall == by_label["as searches are now"]
+        recall = by_setting[setting].recall
+        assert recall is not None
+        assert recall.value == pytest.approx(expected, abs=1e-9)
+        assert recall.low <= recall.value <= recall.high
+        (latency,) = by_setting[setting].latency
+        assert (latency.phase, latency.queries) == ("batch", 70)
+        assert latency.mean > 0
+    assert (report.k, report.queries) == (10, 70)
+    assert report.result("live:rescore=off").recall.value < report.result("live").recall.value
+    assert report.recall == by_setting["live"].recall
+    assert report.format == "qadapt.verification/1"
     assert Verification.from_json(report.to_json()) == report
 
 
 def test_without_quantization_there_is_one_way_and_it_agrees(articles: Collection) -> None:
     report = articles.verify(queries=20)
     assert report.matches_configuration
-    assert [each.label for each in report.recalls] == ["as searches are now"]
-    assert report.recall.recall == 1
+    assert [each.setting for each in report.results] == ["live"]
+    assert report.recall.value == 1
     assert report.configured == "none"
 
 
@@ -270,8 +271,8 @@ def test_codes_configured_but_not_in_force_disagree(database: qa.Database, sampl
     assert vector.status.advice
     report = collection.verify(queries=sample.queries)
     assert not report.matches_configuration
-    assert "seen ignored" in report.notes[0]
-    assert report.recall.recall == 1, "the floats were searched: that is what is measured"
+    assert "verified ignored" in report.notes[0]
+    assert report.recall.value == 1, "the floats were searched: that is what is measured"
     hits = collection.search(sample.queries, rescore="off")
     assert hits.how.scores == "exact", "and no search says that codes gave its scores"
     # What the advice says helps, although the configuration asks for nothing new.
@@ -305,10 +306,10 @@ def test_texts_become_queries_by_an_encoder(
     articles.plan("binary:rescore=off").apply(yes=True)
     expected = articles.verify(queries=sample.queries[:30])
     found = articles.verify(queries=path, encoder=encoder)
-    assert found.recall.recall == expected.recall.recall < 1
+    assert found.recall.value == expected.recall.value < 1
     assert "30 texts" in found.source and "encoded" in found.source
     listed = articles.verify(queries=[str(at) for at in range(30)], encoder=encoder)
-    assert listed.recall.recall == expected.recall.recall
+    assert listed.recall.value == expected.recall.value
     with pytest.raises(InputError, match="encoder"):
         articles.verify(queries=path)
     with pytest.raises(DimensionError):
