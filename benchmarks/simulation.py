@@ -1,14 +1,12 @@
-"""Predicted against seen: each model of ``qadapt.simulation`` against its live engine.
+"""Compare the predictions of each model of ``qadapt.simulation`` with its live engine.
 
     python benchmarks/simulation.py --store edge
     python benchmarks/simulation.py --store weaviate --store milvus --only minilm
-    python benchmarks/simulation.py --render     from what is kept, the table and the checks alone
+    python benchmarks/simulation.py --render     only write the tables from recorded results
 
-Real embeddings (SciFact by MiniLM and mpnet, in the folder ``QADAPT_SCIFACT``). Servers come
-from the ladder of the tests. What was seen is kept in ``benchmarks/simulation.json``, one part a
-store and data set, and ``docs/simulation.md`` and ``qadapt/simulation/model_error.json`` are made
-from
-it.
+The vectors are real embeddings (SciFact with MiniLM and mpnet, in the folder ``QADAPT_SCIFACT``).
+Servers are started as in the tests. Results are recorded in ``benchmarks/simulation.json``, from
+which ``docs/simulation.md`` and ``qadapt/simulation/model_error.json`` are generated.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ import numpy as np
 import qadapt as qa
 from qadapt.evaluation.evaluate import evaluate
 from qadapt.evaluation.exact_neighbors import recall_in
+from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,20 +49,20 @@ CODES: dict[str, list[str]] = {
     "weaviate": [
         "rotational:bits=8", "rotational:bits=4", "rotational:bits=1", "scalar:per=collection",
         "binary", "product:ratio=16", "product:ratio=32",
-        # Without its rescoring, where it can be had, the codes are seen alone.
+        # Rescoring is disabled if possible, to measure the codes alone.
         'rotational:bits=8,native={"rq":{"rescoreLimit":0}}',
         'rotational:bits=4,native={"rq":{"rescoreLimit":0}}',
         'rotational:bits=1,native={"rq":{"rescoreLimit":0}}',
         'scalar:per=collection,native={"sq":{"rescoreLimit":0}}',
     ],
     "milvus": ["scalar", "binary", "product:ratio=32"],
-    # The library that Milvus' quantizers are of; for those that no packaged server has.
+    # The library from which Milvus takes its quantizers; for those that no packaged server has.
     "faiss": [
         "scalar", "scalar:bits=6", "scalar:bits=4", "rotational:bits=1", "rotational:bits=2",
         "rotational:bits=4", "product:ratio=16", "product:ratio=32",
     ],
 }  # fmt: skip
-# Weaviate's graph decides for itself how many it scores again; 0 is off, where it can be.
+# Weaviate's graph chooses the number of rescored candidates; 0 disables rescoring if supported.
 RESCORES: dict[str, list[str]] = {
     "edge": ["off", "1", "2", "4"],
     "weaviate": ["", "1", "4"],
@@ -77,7 +76,7 @@ def main() -> None:
     options.add_argument("--store", action="append", choices=list(CODES), default=[])
     options.add_argument("--only", action="append", choices=SETS, default=[])
     options.add_argument("--queries", type=int, default=300)
-    options.add_argument("--code", action="append", default=[], help="these codes alone")
+    options.add_argument("--code", action="append", default=[], help="only these codes")
     options.add_argument("--render", action="store_true")
     asked = options.parse_args()
     for store in asked.store:
@@ -92,7 +91,7 @@ def main() -> None:
 
 
 def run(store: str, address: str, name: str, count: int, codes: list[str]) -> None:
-    """Predict, then measure, and keep both."""
+    """Predict and measure recall, and record both."""
     rows, queries = vectors_of(name, count)
     with qa.open(address) as db:
         collection = f"Simulated_{name}"
@@ -100,7 +99,7 @@ def run(store: str, address: str, name: str, count: int, codes: list[str]) -> No
             db.drop(collection)
         made = db.create(collection, dim=rows.shape[1])
         ids: list[Any] = list(range(len(rows)))
-        if store == "weaviate":  # whose ids are UUIDs
+        if store == "weaviate":  # ids are UUIDs
             ids = [str(uuid.UUID(int=at)) for at in ids]
         made.write(qa.Batch(ids, {"": rows}))
         try:
@@ -118,7 +117,7 @@ def vectors_of(name: str, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def recall_of_candidates(rows: np.ndarray, queries: np.ndarray, ids: np.ndarray) -> float:
-    """Recall@K when candidates are rescored by the originals."""
+    """Recall@K of candidates rescored with the original vectors."""
     exact = np.einsum("qcd,qd->qc", rows[ids], queries)
     order = np.argsort(-exact, axis=1, kind="stable")[:, :K]
     best = np.take_along_axis(ids, order, axis=1).tolist()
@@ -126,7 +125,7 @@ def recall_of_candidates(rows: np.ndarray, queries: np.ndarray, ids: np.ndarray)
 
 
 def run_faiss(name: str, count: int, codes: list[str]) -> None:
-    """The models of Milvus against faiss, all lists searched."""
+    """Compare the models of Milvus with faiss, all lists searched."""
     import faiss
 
     faiss.omp_set_num_threads(1)
@@ -173,11 +172,9 @@ def run_faiss(name: str, count: int, codes: list[str]) -> None:
 def one(store: str, made: Any, name: str, queries: np.ndarray, code: str) -> None:
     asked = [_with(code, rescore) for rescore in RESCORES[store]]
     under, vector = made._store, next(iter(made.info().vectors))
-    predicted = simulate(under, made.name, vector, asked, queries=queries, k=K)
-    found = evaluate(
-        under, made.name, vector, settings=asked, queries=queries, k=K, live=False,
-        concurrency=(), timeout=1800,
-    )  # fmt: skip
+    options = EvaluationOptions(k=K, queries=queries, live=False, concurrency=(), timeout=1800.0)
+    predicted = simulate(under, made.name, vector, asked, options)
+    found = evaluate(under, made.name, vector, asked, options)
     lines = []
     for ours, theirs in zip(predicted.results, found.results, strict=True):
         print(store, name, ours.setting, ours.state, theirs.state, end=" ")
@@ -201,7 +198,7 @@ def one(store: str, made: Any, name: str, queries: np.ndarray, code: str) -> Non
 def keep(
     store: str, name: str, version: str, rows: int, queries: int, lines: list[dict[str, Any]]
 ) -> None:
-    """Put new lines in the place of those of the same settings."""
+    """Record lines; they replace those of the same settings."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     part = kept.setdefault(f"{store} {name}", {"lines": []})
     part.update(engine=version, rows=rows, queries=queries)
@@ -217,7 +214,7 @@ def _with(code: str, rescore: str) -> str:
 
 
 def render() -> None:
-    """The table of the docs, and what each model is off by."""
+    """Write the tables of the docs and the error of each model."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     off: dict[tuple[str, str], tuple[float, set[str]]] = {}
     rows = []
@@ -240,10 +237,10 @@ def render() -> None:
     ]
     CHECKS.write_text(json.dumps(checks, indent=1) + "\n")
     head = [
-        "| engine | embeddings | setting | predicted | seen | difference |",
+        "| engine | embeddings | setting | predicted | measured | difference |",
         "|---|---|---|---|---|---|",
     ]
-    models = ["| model | off by at most | against |", "|---|---|---|"]
+    models = ["| model | maximum error | compared with |", "|---|---|---|"]
     for check in checks:
         sign = "" if check["off"] <= 0.02 else " **"
         name = f"{check['store']} {check['model']}"
@@ -256,7 +253,7 @@ def render() -> None:
 
 @contextlib.contextmanager
 def address_of(store: str) -> Iterator[str]:
-    """A live engine: in this process, or a server as the tests start one."""
+    """The address of a live engine: in this process, or a server started as in the tests."""
     if store == "edge":
         with tempfile.TemporaryDirectory() as folder:
             yield f"edge:{folder}/edge"

@@ -1,4 +1,4 @@
-"""The base of what a store's quantizer does to scores, in numpy: no database is touched."""
+"""The base of quantizer models: numpy models of the scores that an engine's codes give."""
 
 from qadapt.quantizers.base import Codes, Exact, Model, Symmetric
 from qadapt.quantizers.models import Check, ModelMatch, OneQuantizer, QuantizerModels

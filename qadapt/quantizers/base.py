@@ -1,4 +1,4 @@
-"""A model of one engine's quantizer: what a scan of its codes scores."""
+"""A model of one engine's quantizer: the scores of a scan of its codes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Codes:
-    """Rows as a scan of their codes sees them: ``scores = queries @ matrix.T + bias``.
+    """Decoded rows: ``scores = queries @ matrix.T + bias``.
 
     Attributes:
-        matrix: float32 ``(n, w)``, what the codes stand for; ``w`` is the model's own width.
-        bias: float32 ``(n,)``, or None where there is none.
+        matrix: float32 ``(n, w)``, the decoded values; ``w`` is the width of the model.
+        bias: float32 ``(n,)``; None for no bias.
     """
 
     matrix: Floats
     bias: Floats | None = None
 
     def scores(self, queries: Floats) -> Floats:
-        """Scores ``(nq, n)`` of queries that the model encoded; higher is better."""
+        """Scores ``(nq, n)`` of encoded queries; higher is better."""
         found: Floats = queries @ self.matrix.T
         if self.bias is not None:
             found += self.bias
@@ -37,8 +37,8 @@ class Codes:
 class Model(abc.ABC):
     """One quantizer of one engine, in numpy.
 
-    Only the order of the scores means something: what is the same for all rows of a query is
-    left out. ``fit`` learns from a sample what the engine learns when it builds (ranges, means,
+    Only the order of the scores is meaningful: terms that are equal for all rows of a query are
+    omitted. ``fit`` learns from a sample what the engine learns during a build (ranges, means,
     centroids); ``rows`` and ``queries`` encode.
     """
 
@@ -62,7 +62,7 @@ class Model(abc.ABC):
         return unit(x) if self.metric is Metric.COSINE else x
 
     def _fit(self, rows: Floats) -> None:
-        """Learn; most models have nothing to."""
+        """Learn from prepared rows; most models have nothing to learn."""
         return
 
     @abc.abstractmethod
@@ -71,10 +71,10 @@ class Model(abc.ABC):
     @abc.abstractmethod
     def _queries(self, queries: Floats) -> Floats: ...
 
-    # -- what most models end with -----------------------------------------------------------
+    # -- helpers for most models -------------------------------------------------------------
 
     def _stand_for(self, values: Floats, squared: Floats | None = None) -> Codes:
-        """Codes that stand for ``values``; ``squared`` where the engine keeps lengths beside."""
+        """Codes that decode to ``values``; ``squared`` if the engine stores squared norms."""
         if self.metric is not Metric.EUCLIDEAN:
             return Codes(values)
         if squared is None:
@@ -82,12 +82,12 @@ class Model(abc.ABC):
         return Codes(values, -squared)
 
     def _asking(self, values: Floats) -> Floats:
-        """Queries for the codes of ``_stand_for``: of ``|q - x|^2`` the part that tells rows."""
+        """Queries for the codes of ``_stand_for``: the row-dependent part of ``|q - x|^2``."""
         return 2 * values if self.metric is Metric.EUCLIDEAN else values
 
 
 class Symmetric(Model):
-    """Queries are cut like rows: ``_values`` gives what the codes of either stand for."""
+    """Queries and rows are quantized in the same way; ``_values`` returns the decoded values."""
 
     @abc.abstractmethod
     def _values(self, x: Floats) -> Floats: ...
@@ -100,7 +100,7 @@ class Symmetric(Model):
 
 
 class Exact(Model):
-    """No quantization: the floats themselves, or rounded to 16 bits."""
+    """No quantization: float32 values, or rounded to float16."""
 
     def __init__(self, metric: Metric, *, half: bool = False) -> None:
         super().__init__(metric)
@@ -115,13 +115,13 @@ class Exact(Model):
 
 
 def rounded(x: Floats) -> Floats:
-    """Halves away from zero for what is not negative, as Rust and C round."""
+    """Round as Rust and C do for nonnegative numbers: halves away from zero."""
     found: Floats = np.floor(x + np.float32(0.5))
     return found
 
 
 def signs_to_scale(x: Floats) -> Floats:
-    """Signs times ``|x|^2 / sum |x|``: dot products with what is parallel to x come out right."""
+    """Signs times ``|x|^2 / sum |x|``, which keeps dot products with vectors parallel to x."""
     total = np.abs(x).sum(axis=1, keepdims=True)
     squared = np.einsum("ij,ij->i", x, x)[:, None]
     found: Floats = np.where(x > 0, 1, -1) * (squared / np.where(total > 0, total, 1))

@@ -8,13 +8,13 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
 
-SAMPLE = 10_000  # rows that centroids are learnt from, as Qdrant's engine does
+SAMPLE = 10_000  # rows from which centroids are learned, as in Qdrant
 ROUNDS = 15
 BLOCK = 4096
 
 
 def kmeans(rows: Floats, count: int, *, rounds: int = ROUNDS, seed: int = 0) -> Floats:
-    """Centroids ``(<= count, w)`` of rows ``(n, w)``, by Lloyd's rounds from rows drawn evenly."""
+    """Centroids ``(<= count, w)`` of rows ``(n, w)``: Lloyd's algorithm from random rows."""
     random = np.random.default_rng(seed)
     if len(rows) > SAMPLE:
         rows = rows[random.choice(len(rows), SAMPLE, replace=False)]
@@ -28,7 +28,7 @@ def kmeans(rows: Floats, count: int, *, rounds: int = ROUNDS, seed: int = 0) -> 
         )
         filled = sizes > 0
         centroids[filled] = (sums[filled] / sizes[filled, None]).astype(np.float32)
-        # A centroid that nobody is near starts again from some row.
+        # A centroid without rows restarts from a random row.
         lost = np.flatnonzero(~filled)
         centroids[lost] = rows[random.choice(len(rows), len(lost))]
     return centroids
@@ -53,7 +53,7 @@ def _assign_numbers(values: Floats, centroids: Floats) -> Ints:
 
 
 class Products:
-    """Product codes: each segment of a vector stands for the nearest of its centroids."""
+    """Product codes: each segment of a vector is replaced by its nearest centroid."""
 
     def __init__(self, segments: list[slice], centroids: int = 256) -> None:
         self._segments = segments
@@ -62,7 +62,7 @@ class Products:
 
     @classmethod
     def of(cls, dim: int, width: int, centroids: int = 256) -> Products:
-        """Segments of ``width`` dimensions; the last one has what is left."""
+        """Segments of ``width`` dimensions; the last one has the remaining dimensions."""
         cuts = [slice(start, min(start + width, dim)) for start in range(0, dim, width)]
         return cls(cuts, centroids)
 
@@ -74,7 +74,7 @@ class Products:
         ]
 
     def stand_for(self, rows: Floats) -> Floats:
-        """What the codes of rows stand for, float32 of the same shape."""
+        """The decoded values of rows, float32 of the same shape."""
         found = np.empty_like(rows)
         for cut, book in zip(self._segments, self._books, strict=True):
             found[:, cut] = book[assign(np.ascontiguousarray(rows[:, cut]), book)]

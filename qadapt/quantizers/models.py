@@ -1,4 +1,4 @@
-"""The quantizer models of one store, and how far each was off when its engine was asked."""
+"""The quantizer models of one store, and their measured errors."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 from qadapt.model import Kind, Metric, Quantization, Rescore, Vector
 from qadapt.quantizers.base import Exact, Model
 
-NEAR = 0.02  # recall@10; a model that was off by more is marked
+NEAR = 0.02  # maximum error in recall@10 of a validated model
 
 
 @dataclass(frozen=True)
 class Check:
-    """A model against its engine.
+    """The measured error of a model.
 
     Attributes:
-        off: largest difference of recall@10 between predicted and measured, over the embeddings
-            and the rescorings that were tried.
+        off: largest difference between predicted and measured recall@10, over all embeddings and
+            rescorings that were compared.
         against: the engine that was measured.
     """
 
@@ -32,18 +32,18 @@ class Check:
 
     @property
     def validated(self) -> bool:
-        """Whether predictions may be taken as they are."""
+        """Whether the error is small enough to rely on predictions."""
         return self.off <= NEAR
 
 
 @dataclass(frozen=True)
 class ModelMatch:
-    """A model, and what is known of it.
+    """A model and its measured error.
 
     Attributes:
-        model: to be fitted.
-        name: of the quantizer, such as ``"scalar of 8 bits"``.
-        check: how it did against the engine; None where no engine was measured.
+        model: not fitted yet.
+        name: name of the quantizer, such as ``"scalar of 8 bits"``.
+        check: comparison with the engine; None if no engine was measured.
     """
 
     model: Model
@@ -52,7 +52,7 @@ class ModelMatch:
 
 
 class QuantizerModels(abc.ABC):
-    """What a store's quantizers do to scores.
+    """The quantizer models of a store.
 
     Attributes:
         checks_file: JSON written by ``benchmarks/simulation.py``: a list of ``{"model", "off",
@@ -65,18 +65,18 @@ class QuantizerModels(abc.ABC):
     def quantizer(
         self, target: Quantization, vector: Vector, native: Mapping[str, Any]
     ) -> tuple[str, Model] | None:
-        """The quantizer's name and its model; None where there is no model.
+        """The name and model of a quantizer; None if there is no model.
 
         Args:
-            target: what the store makes of a setting, never ``none`` or ``float16``.
+            target: the store's quantization, never ``none`` or ``float16``.
             vector: dimensions and metric.
-            native: the same in the store's own terms.
+            native: the store's native configuration.
         """
 
     def model_of(
         self, target: Quantization, vector: Vector, native: Mapping[str, Any]
     ) -> ModelMatch | None:
-        """The model of what the store makes of a setting; None where there is none."""
+        """The model of a store's quantization; None if there is no model."""
         if target.kind in (Kind.NONE, Kind.FLOAT16):
             half = target.kind is Kind.FLOAT16
             name = "16-bit floats" if half else "floats"
@@ -94,21 +94,21 @@ class QuantizerModels(abc.ABC):
         k: int,
         rescore: Rescore | None,
     ) -> tuple[int, Rescore | None]:
-        """How many candidates a search for ``k`` scores by the original vectors, at least ``k``,
-        and the rescoring that this is.
+        """The number of candidates that a search for ``k`` rescores with the original vectors, at
+        least ``k``, and the effective rescoring.
 
         Args:
-            rescore: as asked for; None for the store's default, here none.
+            rescore: the requested rescoring; None for ``default_rescore``.
         """
         return scored_again(target, k, rescore or self.default_rescore(target))
 
     def default_rescore(self, target: Quantization) -> Rescore:
-        """The rescoring of a search that asks for none."""
+        """The rescoring of a search with default parameters."""
         return Rescore(source="off")
 
     @cached_property
     def checks(self) -> Mapping[str, Check]:
-        """The check of each quantizer that was measured."""
+        """The check of each measured quantizer, by name."""
         if self.checks_file is None:
             return {}
         lines = json.loads(self.checks_file.read_text(encoding="utf-8"))
@@ -119,8 +119,8 @@ class OneQuantizer(QuantizerModels):
     """A store with a single quantizer that has no parameters.
 
     Args:
-        name: of the quantizer, such as ``"scalar of 8 bits"``.
-        model: makes its model for a metric.
+        name: name of the quantizer, such as ``"scalar of 8 bits"``.
+        model: creates its model for a metric.
     """
 
     def __init__(self, name: str, model: Callable[[Metric], Model]) -> None:
@@ -134,13 +134,13 @@ class OneQuantizer(QuantizerModels):
 
 
 def scored_again(target: Quantization, k: int, rescore: Rescore) -> tuple[int, Rescore | None]:
-    """How many candidates a rescoring scores by the original vectors, and the rescoring; None
-    where there are no codes."""
+    """The number of candidates rescored with the original vectors, and the rescoring; None for
+    vectors without codes."""
     if target.kind in (Kind.NONE, Kind.FLOAT16):
         return k, None
     return (rescore.candidates(k) if rescore.on else k), rescore
 
 
 def segments_of(quantization: Quantization, dim: int) -> int:
-    """Segments of product codes of a ratio, 8 bits each; the ratio is 16 where none is given."""
+    """Number of segments of product codes, 8 bits each; the default ratio is 16."""
     return max(1, math.floor(4 * dim / float(quantization.ratio or 16)))

@@ -1,7 +1,7 @@
 """Rotations by Walsh-Hadamard transforms, as matrices: ``x @ matrix`` rotates rows ``x``.
 
-Engines apply them in O(d log d) without a matrix. Here one matrix product does the same to all
-rows at once.
+Engines apply them in O(d log d) without a matrix. Here one matrix product rotates all rows at
+once.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy.typing as npt
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 
-# Qdrant's TurboQuant: the seeds of its three permutations, and the generator that they start
-# (Knuth's MMIX constants). They are part of its file format: lib/quantization/src/turboquant.
+# Seeds of the three permutations of Qdrant's TurboQuant, and the constants of their generator
+# (Knuth's MMIX). They are part of its file format: lib/quantization/src/turboquant.
 _SEEDS = (654605292835415893, 8636605637963351413, 1775280196666917949)
 _A, _C, _MASK = 6364136223846793005, 1442695040888963407, (1 << 64) - 1
 
@@ -33,10 +33,10 @@ def turbo(dim: int) -> Floats:
 
 @lru_cache(maxsize=4)
 def blocked(dim: int, seed: int = 0) -> Floats:
-    """A rotation of Weaviate's kind: three times random swaps, signs, and transforms of blocks.
+    """A rotation as in Weaviate: three rounds of random swaps, signs and block transforms.
 
-    Weaviate draws swaps and signs from Go's own generator with a fixed seed; ours are drawn from
-    numpy's, so codes differ and their statistics do not.
+    Weaviate draws swaps and signs from Go's generator with a fixed seed. This model uses numpy's
+    generator: the codes differ, their statistics do not.
     """
     x = np.eye(dim)
     random = np.random.default_rng(seed)
@@ -49,14 +49,14 @@ def blocked(dim: int, seed: int = 0) -> Floats:
 
 @lru_cache(maxsize=4)
 def gaussian(dim: int, seed: int = 0) -> Floats:
-    """A rotation drawn evenly from all rotations, as RaBitQ takes one."""
+    """A uniformly drawn random rotation, as in RaBitQ."""
     drawn = np.random.default_rng(seed).standard_normal((dim, dim))
     q, r = np.linalg.qr(drawn)
     return (q * np.sign(np.diag(r))).astype(np.float32)
 
 
 def _blocks(x: Doubles, sizes: list[int]) -> Doubles:
-    """Transform the columns in blocks of powers of two, keeping lengths."""
+    """Transform the columns in blocks of powers of two; norms do not change."""
     out = np.empty_like(x)
     start = 0
     for size in sizes:
@@ -78,7 +78,7 @@ def _transform(x: Doubles) -> Doubles:
 
 
 def _permutation(seed: int, count: int) -> npt.NDArray[np.intp]:
-    """Where each column comes from: a Fisher-Yates shuffle by a linear congruential generator."""
+    """The source of each column: a Fisher-Yates shuffle with a linear congruential generator."""
     order = list(range(count))
     state = seed
     for at in range(count - 1, 0, -1):

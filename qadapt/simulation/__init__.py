@@ -1,1 +1,1 @@
-"""What an engine's quantizer does to recall, worked out here: no database is touched."""
+"""Predict the recall of an engine's quantizers without a database."""

@@ -1,4 +1,4 @@
-"""Exact truth, and configured against seen, on the live engine."""
+"""Ground truth, and configuration compared with status, on the live engine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def articles(database: qa.Database, sample: Sample) -> Collection:
 
 
 def slow(queries: np.ndarray, rows: np.ndarray, metric: str) -> np.ndarray:
-    """Scores by the definition, in float64."""
+    """Scores by definition, in float64."""
     q, x = queries.astype(np.float64), rows.astype(np.float64)
     if metric == "euclidean":
         return -((q[:, None] - x[None]) ** 2).sum(axis=2)
@@ -70,7 +70,7 @@ def neighbours(collection: Collection, queries: Any, k: int, name: str = "") -> 
 
 @pytest.mark.parametrize("metric", [str(metric) for metric in Metric])
 @pytest.mark.parametrize("block", [7, 256])
-def test_exact_neighbours_are_those_of_brute_force(
+def test_exact_neighbors_match_brute_force(
     database: qa.Database, monkeypatch: pytest.MonkeyPatch, metric: str, block: int
 ) -> None:
     monkeypatch.setattr(nearest, "BLOCK", block)
@@ -80,15 +80,13 @@ def test_exact_neighbours_are_those_of_brute_force(
     collection = database.create("raw", dim=24, metric=metric)
     collection.write(qa.Batch([row + 5 for row in range(700)], {"": rows}))
     whole = collection._store.read
-    # In small pages, so that the running best is what is tested.
+    # Small pages, so that merging of pages is tested.
     collection._store.read = lambda *names, **options: whole(*names, **{**options, "page": 90})
     best = np.argsort(-slow(queries, rows, metric), axis=1)[:, :12] + 5
     assert neighbours(collection, queries, 12) == best.tolist()
 
 
-def test_the_row_that_a_query_is_stands_not_in_its_truth(
-    articles: Collection, sample: Sample
-) -> None:
+def test_a_query_is_not_its_own_neighbor(articles: Collection, sample: Sample) -> None:
     vector = articles.info().vectors[""].vector
     asked = queries_of(articles._store, "articles", "", vector, 40, seed=3)
     assert len(asked) == len(set(asked.own)) == 40
@@ -103,7 +101,7 @@ def test_the_row_that_a_query_is_stands_not_in_its_truth(
         assert set(row) == set(np.argsort(-scores)[:10].tolist())
 
 
-def test_the_sample_of_queries_is_drawn_by_its_seed(articles: Collection) -> None:
+def test_drawn_queries_depend_on_the_seed(articles: Collection) -> None:
     vector = articles.info().vectors[""].vector
 
     def own(seed: int) -> Any:
@@ -112,7 +110,7 @@ def test_the_sample_of_queries_is_drawn_by_its_seed(articles: Collection) -> Non
     assert own(1) == own(1) != own(2)
 
 
-def test_rows_without_the_vector_are_no_truth_and_no_queries(database: qa.Database) -> None:
+def test_rows_without_the_vector_are_ignored(database: qa.Database) -> None:
     vectors = {"title": qa.Vector(4), "body": qa.Vector(4)}
     collection = database.create("books", vectors=vectors)
     eye = np.eye(4, dtype=np.float32)
@@ -128,7 +126,7 @@ def test_rows_without_the_vector_are_no_truth_and_no_queries(database: qa.Databa
     assert report.recall.value == 1
 
 
-def test_fewer_rows_than_k(database: qa.Database) -> None:
+def test_a_collection_smaller_than_k_is_verified(database: qa.Database) -> None:
     collection = database.create("few", dim=4, metric="dot")
     collection.write(qa.Batch([1, 2, 3], {"": np.eye(3, 4)}))
     assert neighbours(collection, [[3, 2, 1, 0]], 10) == [[1, 2, 3]]
@@ -177,7 +175,7 @@ def test_queries_as_array_list_path_or_number_measure_the_same(
         (lambda _: True, InputError, "queries"),
     ],
 )
-def test_queries_that_will_not_do(
+def test_invalid_queries_are_rejected(
     articles: Collection,
     tmp_path: Path,
     make: Callable[[Path], Any],
@@ -191,7 +189,7 @@ def test_queries_that_will_not_do(
         articles.verify(queries=make(tmp_path))
 
 
-def test_an_empty_collection_has_nothing_to_measure_with(database: qa.Database) -> None:
+def test_an_empty_collection_is_rejected(database: qa.Database) -> None:
     collection = database.create("empty", dim=4)
     with pytest.raises(InputError, match="empty"):
         collection.verify()
@@ -200,12 +198,12 @@ def test_an_empty_collection_has_nothing_to_measure_with(database: qa.Database) 
 
 
 @pytest.mark.parametrize("k", [0, -1, 10_000, 2.5, True])
-def test_k_out_of_range(articles: Collection, k: Any) -> None:
+def test_k_out_of_range_is_rejected(articles: Collection, k: Any) -> None:
     with pytest.raises(InputError, match="k must be"):
         articles.verify(k=k)
 
 
-def test_a_vector_or_collection_that_is_not_there(
+def test_a_missing_vector_or_collection_is_reported(
     database: qa.Database, articles: Collection
 ) -> None:
     with pytest.raises(NotFoundError):
@@ -215,10 +213,10 @@ def test_a_vector_or_collection_that_is_not_there(
         articles.verify()
 
 
-# -- configured against seen ---------------------------------------------------------------------
+# -- configuration and status --------------------------------------------------------------------
 
 
-def test_what_is_in_force_agrees_and_is_measured_in_each_way(
+def test_active_codes_match_the_configuration_and_are_measured_with_each_rescoring(
     articles: Collection, sample: Sample
 ) -> None:
     articles.plan("binary:rescore=8").apply(yes=True)
@@ -248,7 +246,7 @@ def test_what_is_in_force_agrees_and_is_measured_in_each_way(
     assert Verification.from_json(report.to_json()) == report
 
 
-def test_without_quantization_there_is_one_way_and_it_agrees(articles: Collection) -> None:
+def test_without_quantization_only_the_live_setting_is_measured(articles: Collection) -> None:
     report = articles.verify(queries=20)
     assert report.matches_configuration
     assert [each.setting for each in report.results] == ["live"]
@@ -256,11 +254,13 @@ def test_without_quantization_there_is_one_way_and_it_agrees(articles: Collectio
     assert report.configured == "none"
 
 
-def test_codes_configured_but_not_in_force_disagree(database: qa.Database, sample: Sample) -> None:
+def test_ignored_codes_do_not_match_the_configuration(
+    database: qa.Database, sample: Sample
+) -> None:
     """https://github.com/qdrant/qdrant/issues/6125: quantization silently has no effect.
 
     Scalar codes set at creation, and too few rows for the engine to build its index: the
-    configuration says scalar, searches go by floats.
+    configuration says scalar, and searches use the original vectors.
     """
     collection = database.create("articles", dim=DIM, quantization="scalar")
     collection.write(qa.Batch(range(ROWS), {"": sample.rows}))
@@ -275,13 +275,13 @@ def test_codes_configured_but_not_in_force_disagree(database: qa.Database, sampl
     assert report.recall.value == 1, "the floats were searched: that is what is measured"
     hits = collection.search(sample.queries, rescore="off")
     assert hits.how.scores == "exact", "and no search says that codes gave its scores"
-    # What the advice says helps, although the configuration asks for nothing new.
+    # Following the advice works, although the configuration does not change.
     change = collection.plan("scalar").apply(yes=True)
     assert change.status.state is qa.State.ACTIVE
     assert collection.verify(queries=20).matches_configuration
 
 
-def test_progress_tells_rows_and_queries(articles: Collection, sample: Sample) -> None:
+def test_progress_reports_rows_and_queries(articles: Collection, sample: Sample) -> None:
     told: list[Any] = []
     articles.verify(queries=sample.queries, progress=told.append)
     rows = [event for event in told if event.unit == "rows"]
@@ -294,7 +294,7 @@ def test_progress_tells_rows_and_queries(articles: Collection, sample: Sample) -
     ("name", "form"),
     [("q.txt", "{0}\n"), ("q.tsv", "{0}\t{0}\n"), ("q.jsonl", '{{"text": "{0}"}}\n')],
 )
-def test_texts_become_queries_by_an_encoder(
+def test_texts_are_encoded_as_queries(
     articles: Collection, sample: Sample, tmp_path: Path, name: str, form: str
 ) -> None:
     path = tmp_path / name
