@@ -11,7 +11,7 @@ from qadapt.errors import InputError, QadaptError
 from qadapt.evaluation import latency, measurement
 from qadapt.evaluation.candidates import CandidateRunner, Client, EvaluationContext
 from qadapt.evaluation.documents import Evaluation, now
-from qadapt.evaluation.exact_neighbors import GroundTruth, exact_truth, over_rows
+from qadapt.evaluation.exact_neighbors import GroundTruth, over_rows
 from qadapt.evaluation.labels import read_labels
 from qadapt.evaluation.measurement import RelevanceLabels, Workload
 from qadapt.evaluation.measurement import query_ids as names_of
@@ -21,6 +21,7 @@ from qadapt.evaluation.results import Result, Truth
 from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.scratch_copies import scratch_copy
 from qadapt.evaluation.settings import Setting, SettingLike
+from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.evaluation.verify import live_result
 from qadapt.local import collection_info
 from qadapt.local.scratch import remove_leftovers, unowned_collections

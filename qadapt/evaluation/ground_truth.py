@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError
-from qadapt.evaluation.exact_neighbors import GroundTruth, exact_truth
+from qadapt.evaluation.exact_neighbors import GroundTruth
+from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.model import Id, Vector, as_vectors, check_queries
 from qadapt.model.npy import open_npy
 from qadapt.model.query_checks import usable_queries

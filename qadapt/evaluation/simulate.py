@@ -19,7 +19,7 @@ from qadapt.engines.nearest import reaching
 from qadapt.errors import InputError, UnsupportedError
 from qadapt.evaluation import metrics
 from qadapt.evaluation.documents import Simulation, now
-from qadapt.evaluation.exact_neighbors import GroundTruth, exact_truth
+from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries
 from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.query_input import resolve_queries
@@ -27,6 +27,7 @@ from qadapt.evaluation.recall import least_score
 from qadapt.evaluation.results import Figure, Prediction, Result
 from qadapt.evaluation.sampling import present, whole_of
 from qadapt.evaluation.settings import Setting, SettingLike
+from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.model import Batch, MatchLevel, Quantization, Vector
 from qadapt.quantizers.models import ModelMatch
 from qadapt.simulation import registry

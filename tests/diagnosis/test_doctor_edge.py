@@ -163,7 +163,7 @@ def test_slow_rescoring_is_found(make: Make, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(EdgeStore, "search", slow)
     found = one(articles, "slow-rescoring")
-    assert "the originals are on disk" in found.message and "originals=ram" in found.command
+    assert "original vectors are on disk" in found.message and "originals=ram" in found.command
     assert found.evidence[0].value > 20 > found.evidence[1].value
 
 

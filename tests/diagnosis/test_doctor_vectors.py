@@ -18,7 +18,9 @@ def test_unnormalized_vectors_with_dot_are_found(make: Make, rows: np.ndarray) -
     lengths = np.random.default_rng(1).uniform(0.2, 5, (ROWS, 1)).astype(np.float32)
     articles = make(HEALTHY, rows * lengths, metric="dot")
     found = one(articles, "unnormalised-dot")
-    assert found.severity is Severity.WARNING and "sign bits lose the lengths" in found.message
+    assert (
+        found.severity is Severity.WARNING and "sign bits do not contain the norms" in found.message
+    )
     assert "scalar" in found.command
     articles.plan("scalar:codes=ram,originals=disk").apply(yes=True)
     assert one(articles, "unnormalised-dot").severity is Severity.INFO
@@ -78,7 +80,7 @@ def test_unscaled_integers_are_found(
     share = (rows - rows.min()) / (rows.max() - rows.min())
     found = one(make(None, np.floor(share * scale), metric="dot", datatype="uint8"),
                 "uncalibrated-int8")  # fmt: skip
-    assert found.severity is severity and "were not scaled" in found.message
+    assert found.severity is severity and "without scaling" in found.message
 
 
 def test_scaled_integers_have_no_findings(make: Make, rows: np.ndarray) -> None:
@@ -142,7 +144,7 @@ NAN, INF = float("nan"), float("inf")
         ("cosine", [INF, 1, 1, 1], "1 with NaN or infinite values"),
         ("cosine", [0, 0, 0, 0], "1 with all components 0"),
         ("cosine", [1e30, 1e30, 1, 1], "1 with all components 0"),
-        ("cosine", [1e-30, 0, 0, 0], "1 with a length far below 1"),
+        ("cosine", [1e-30, 0, 0, 0], "1 with a norm far below 1"),
         ("dot", [NAN, 1, 1, 1], "1 with NaN or infinite values"),
         ("dot", [INF, 1, 1, 1], "1 with NaN or infinite values"),
         ("euclidean", [-INF, 1, 1, 1], "1 with NaN or infinite values"),

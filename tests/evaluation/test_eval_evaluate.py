@@ -72,7 +72,7 @@ def test_candidates_are_measured_and_the_collection_does_not_change(
     assert articles.info() == before
     assert articles._store.collections() == ["articles"]
     assert found.copy_rows == found.count == ROWS
-    assert {step.stage for step in steps} >= {"computing the exact truth", "copying a sample"}
+    assert {step.stage for step in steps} >= {"computing ground truth", "copying a sample"}
     assert Evaluation.from_json(found.to_json()) == found
 
 

@@ -14,9 +14,10 @@ import qadapt as qa
 from qadapt.api import Collection
 from qadapt.engines.nearest import Nearest
 from qadapt.errors import InputError, UnsupportedError
-from qadapt.evaluation import exact_neighbors
-from qadapt.evaluation.exact_neighbors import exact_truth, over_rows
+from qadapt.evaluation import exact_neighbors, streamed_ground_truth
+from qadapt.evaluation.exact_neighbors import over_rows
 from qadapt.evaluation.query_input import resolve_queries
+from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.stores.base import Progress
 from qadapt.testing import Sample, clustered
 
@@ -75,7 +76,7 @@ class Cut:
         for number, batch in enumerate(pages):
             if start is not None and batch.ids[-1] <= start:
                 continue
-            if page != exact_neighbors.PROBES and number == self.pages:
+            if page != streamed_ground_truth.PROBES and number == self.pages:
                 raise KeyboardInterrupt
             yield batch
 
@@ -93,7 +94,7 @@ def test_a_page_stays_within_the_budget(dim: int, queries: int) -> None:
     import tracemalloc
 
     budget = 24 * 2**20
-    page = exact_neighbors._page(dim, queries, budget)
+    page = streamed_ground_truth._page(dim, queries, budget)
     random = np.random.default_rng(0)
     rows = random.standard_normal((page, dim)).astype(np.float32)
     asked = random.standard_normal((queries, dim)).astype(np.float32)
@@ -108,7 +109,7 @@ def test_a_page_stays_within_the_budget(dim: int, queries: int) -> None:
 
 
 def test_a_memory_budget_below_one_page_is_rejected(articles: Collection, sample: Sample) -> None:
-    with pytest.raises(InputError, match="do not hold") as caught:
+    with pytest.raises(InputError, match="too small") as caught:
         truth(articles, sample.queries, memory=10_000)
     assert "at least" in (caught.value.hint or "")
 
@@ -140,7 +141,8 @@ def test_another_query_or_a_written_row_invalidates_the_cache(
 def test_a_changed_neighbor_invalidates_the_cache(articles: Collection, sample: Sample) -> None:
     first = truth(articles, sample.queries)
     last = first.ids[0][-1]
-    assert last >= exact_neighbors.PROBES  # otherwise the fingerprint of the first rows detects it
+    # A change of the first rows would be detected by the probe.
+    assert last >= streamed_ground_truth.PROBES
     changed = sample.rows.copy()
     changed[last] = -changed[last]
     articles.write(qa.Batch([last], {"": changed[last : last + 1]}))
@@ -162,7 +164,7 @@ def test_a_damaged_cache_is_replaced(articles: Collection, sample: Sample, cache
 def test_an_interrupted_computation_is_resumed(
     articles: Collection, sample: Sample, cache: Path, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
-    monkeypatch.setattr(exact_neighbors, "SAVED_EVERY", 0.0)
+    monkeypatch.setattr(streamed_ground_truth, "SAVED_EVERY", 0.0)
     cut = Cut(articles, 5, after=after)
     with pytest.raises(KeyboardInterrupt):
         truth(articles, sample.queries)
@@ -182,7 +184,7 @@ def test_self_matches_are_excluded_after_a_resume(
     articles: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = truth(articles, 20, cached=False)
-    monkeypatch.setattr(exact_neighbors, "SAVED_EVERY", 0.0)
+    monkeypatch.setattr(streamed_ground_truth, "SAVED_EVERY", 0.0)
     cut = Cut(articles, 3)
     cut.pages = -1
     asked = resolve_queries(articles._store, "articles", "", articles.info().vectors[""].vector, 20)
