@@ -18,9 +18,8 @@ def test_unnormalized_vectors_with_dot_are_found(make: Make, rows: np.ndarray) -
     lengths = np.random.default_rng(1).uniform(0.2, 5, (ROWS, 1)).astype(np.float32)
     articles = make(HEALTHY, rows * lengths, metric="dot")
     found = one(articles, "unnormalised-dot")
-    assert (
-        found.severity is Severity.WARNING and "sign bits do not contain the norms" in found.message
-    )
+    assert found.severity is Severity.WARNING
+    assert "sign bits do not contain the norms" in found.message
     assert "scalar" in found.command
     articles.plan("scalar:codes=ram,originals=disk").apply(yes=True)
     assert one(articles, "unnormalised-dot").severity is Severity.INFO
