@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from qadapt.costing import Prices, cost
     from qadapt.encoder import Encoder
     from qadapt.errors import QadaptError
-    from qadapt.evaluation.results import Target
+    from qadapt.evaluation.documents import Target
     from qadapt.evaluation.simulate_arrays import simulate
     from qadapt.files import export_file, import_file
     from qadapt.index import CodeIndex
@@ -98,7 +98,7 @@ _LAZY = {
     "plan_spec": "qadapt.api",
     "open": "qadapt.api",
     "simulate": "qadapt.evaluation.simulate_arrays",
-    "Target": "qadapt.evaluation.results",
+    "Target": "qadapt.evaluation.documents",
     "undo": "qadapt.api",
     "wrap": "qadapt.api",
     "Calibration": "qadapt.codecs",

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from qadapt.errors import InputError, NotFoundError, PlanStaleError
-from qadapt.evaluation.verify import Verification
+from qadapt.evaluation.documents import Verification
+from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.query_input import Encoder
 from qadapt.evaluation.verify import verify as run_verify
 from qadapt.model import Guard
 from qadapt.model import Plan as PlainPlan
@@ -174,11 +176,26 @@ class Change:
         """Convert to JSON types."""
         return self.outcome.to_dict()
 
-    def verify(self, **options: Any) -> Verification:
-        """Verify status and recall; the arguments are those of ``Collection.verify``."""
+    def verify(
+        self,
+        *,
+        k: int = 10,
+        queries: Any = 200,
+        encoder: Encoder | None = None,
+        seed: int = 0,
+        progress: OnProgress | None = None,
+    ) -> Verification:
+        """Compare the configuration with the verified status, and measure recall@k.
+
+        Args:
+            k, queries, encoder, seed, progress: see ``Collection.verify``.
+        """
+        options = EvaluationOptions(
+            k=k, queries=queries, encoder=encoder, seed=seed, progress=progress or silent
+        )
         place = self.outcome.reopen or self.outcome.address
         with _SharedStore(self._store, place) as store:
-            return run_verify(store, self.outcome.collection, self.outcome.vector, **options)
+            return run_verify(store, self.outcome.collection, self.outcome.vector, options)
 
     def undo(
         self, *, progress: OnProgress | None = None, timeout: float = DEFAULT_TIMEOUT

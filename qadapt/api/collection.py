@@ -13,9 +13,6 @@ from qadapt.api.evaluation_methods import EvaluationMethods
 from qadapt.costing import Cost, Prices, compare
 from qadapt.diagnosis import Diagnosis, diagnose
 from qadapt.errors import refuse_pairs
-from qadapt.evaluation.query_input import Encoder
-from qadapt.evaluation.verify import Verification
-from qadapt.evaluation.verify import verify as run_verify
 from qadapt.local import collection_info
 from qadapt.local.row_writes import delete_rows, write_rows
 from qadapt.local.settings import read_settings
@@ -246,37 +243,6 @@ class Collection(EvaluationMethods):
                 strategy=strategy,
             )
         return Plan._of(made, self._store)
-
-    def verify(
-        self,
-        *,
-        k: int = 10,
-        queries: Any = 200,
-        encoder: Encoder | None = None,
-        vector: str | None = None,
-        seed: int = 0,
-        progress: OnProgress | None = None,
-    ) -> Verification:
-        """Compare observed and configured quantization, and measure recall@k.
-
-        Args:
-            k: number of results.
-            queries: float ``(nq, d)``; the number of vectors to sample from the collection; texts
-                (with ``encoder``); or the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl``
-                file.
-            encoder: function from a list of texts to float ``(n, d)``, such as
-                ``qa.Encoder(model)``.
-        """
-        return run_verify(
-            self._store,
-            self.name,
-            self._vector(vector)[0],
-            k=k,
-            queries=queries,
-            encoder=encoder,
-            seed=seed,
-            progress=progress or silent,
-        )
 
     def doctor(
         self,

@@ -1,4 +1,4 @@
-"""Methods of collections for evaluation, simulation and advice."""
+"""Verify, evaluate, simulate and advise on a collection."""
 
 from __future__ import annotations
 
@@ -9,22 +9,57 @@ from qadapt.api.error_fields import error_fields
 from qadapt.stores.base import OnProgress, silent
 
 if TYPE_CHECKING:
+    from qadapt.evaluation.documents import Advice, Evaluation, Simulation, Target, Verification
     from qadapt.evaluation.query_input import Encoder
-    from qadapt.evaluation.results import Advice, Evaluation, Simulation, Target
     from qadapt.evaluation.settings import SettingLike
-    from qadapt.model import Vector
+    from qadapt.model import Accept, Vector
     from qadapt.stores.base import Store
 
 
 @error_fields
 class EvaluationMethods:
-    """Mixin with evaluation methods; their modules are imported on first use."""
+    """The methods of a collection that measure. They import their dependencies when called."""
 
     name: str
     _store: Store
 
     def _vector(self, name: str | None) -> tuple[str, Vector]:
         raise NotImplementedError
+
+    def verify(
+        self,
+        *,
+        vector: str | None = None,
+        k: int = 10,
+        queries: Any = 200,
+        encoder: Encoder | None = None,
+        seed: int = 0,
+        progress: OnProgress | None = None,
+        command: str = "",
+    ) -> Verification:
+        """Compare the configuration with the verified status, and measure recall@k.
+
+        Args:
+            vector: its name; optional if there is only one.
+            k: number of results, 1 to 10,000.
+            queries: float ``(nq, d)``; a number of the collection's own vectors; texts (with
+                ``encoder``); or the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
+            encoder: encodes a list of texts as float ``(n, d)``, such as ``qa.Encoder(model)``.
+            seed: random seed of drawn queries and sampled rows.
+            progress: called with progress events.
+            command: the command line, recorded in the document.
+
+        Raises:
+            InputError, NotFoundError, StoreError
+        """
+        from qadapt.evaluation.options import EvaluationOptions
+        from qadapt.evaluation.verify import verify
+
+        options = EvaluationOptions(
+            k=k, queries=queries, encoder=encoder, seed=seed, progress=progress or silent,
+            command=command,
+        )  # fmt: skip
+        return verify(self._store, self.name, self._vector(vector)[0], options)
 
     def evaluate(
         self,
@@ -37,43 +72,63 @@ class EvaluationMethods:
         labels: Any = None,
         label_field: str | None = None,
         live: bool = True,
+        rows: int | None = None,
+        copy_rows: int = 20_000,
+        concurrency: Sequence[int] = (1, 4),
+        seconds: float = 2.0,
+        memory: int = 512 * 2**20,
+        timeout: float = 600.0,
+        accept: Accept = "differs",
+        seed: int = 0,
+        fresh: bool = False,
         progress: OnProgress | None = None,
-        **options: Any,
+        command: str = "",
     ) -> Evaluation:
-        """Measure recall, nDCG, latency and size of the current and of other settings.
+        """Measure recall, nDCG, latency and bytes of the live collection and of other settings.
 
-        Other settings are tested on a copied sample that is always removed; the collection is
-        only read.
+        Other settings are measured on a copy of a sample, which is always removed afterwards. The
+        collection itself is only read.
 
         Args:
-            settings: each ``qa.binary(rescore=4)``, its string, perhaps with search options
-                (``"binary:rescore=4 hnsw_ef=128"``), or ``"live:rescore=4"``: the
-                    current collection with other search options.
-            vector: name of the vector; optional if there is only one.
-            queries: float ``(nq, d)``; the number of vectors to sample from the collection; texts
-                (with ``encoder``); or the path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl``
-                file.
-            encoder: turns a list of texts into float ``(n, d)``.
-            labels: relevance labels, ``{query id: {document id: gain}}`` or a file (BEIR's TSV,
-                TREC, JSON); ``query_ids`` names the queries in them, ``label_field`` the payload
-                field that holds the document's id (the row's own id by default).
-            live: measure the current settings too.
-            options: ``rows`` (ground truth on a sample), ``copy_rows`` (20,000), ``concurrency``
-                ((1, 4); empty for no timing), ``seconds`` per timing, ``memory`` (bytes for the
-                ground truth), ``fresh`` (ignore cached ground truth), ``seed``, ``timeout`` for
-                building a candidate, ``accept`` (``"differs"``; ``"client"`` also permits
-                client-side codes; ``"exact"`` rejects approximations).
+            settings: each ``qa.binary(rescore=4)``, its string, optionally with search parameters
+                (``"binary:rescore=4 hnsw_ef=128"``), or ``"live:rescore=4"``: the live collection
+                with other search parameters.
+            vector: its name; optional if there is only one.
+            k: number of results, 1 to 10,000.
+            queries, encoder: see ``verify``.
+            labels: relevance labels, ``{query id: {document id: gain}}`` or a file (BEIR TSV,
+                TREC qrels, JSON).
+            query_ids: ids of the queries in ``labels``.
+            label_field: payload field with the document id of the labels; default: the row id.
+            live: also measure the live collection.
+            rows: number of rows from which the ground truth of the live collection is computed;
+                its recall is then a lower bound. Default: all rows.
+            copy_rows: maximum number of rows in the copy.
+            concurrency: numbers of concurrent queries to time; empty disables timing.
+            seconds: duration of each timing.
+            memory: bytes for one page of rows and its scores while ground truth is computed.
+            timeout: seconds for building one setting.
+            accept: ``"exact"`` (no deviation from the request), ``"differs"`` (the database's
+                nearest equivalent), or ``"client"`` (also client-side codes if the database has
+                no equivalent).
+            seed: random seed of samples and drawn queries.
+            fresh: ignore cached ground truth.
+            progress: called with progress events.
+            command: the command line, recorded in the document.
 
         Raises:
-            InputError, UnsupportedError, StoreError
+            InputError, UnsupportedError, NotFoundError, StoreError
         """
         from qadapt.evaluation.evaluate import evaluate
+        from qadapt.evaluation.options import EvaluationOptions
 
-        return evaluate(
-            self._store, self.name, self._vector(vector)[0], settings=settings, k=k,
-            queries=queries, encoder=encoder, query_ids=query_ids, labels=labels,
-            label_field=label_field, live=live, progress=progress or silent, **options,
+        options = EvaluationOptions(
+            k=k, queries=queries, encoder=encoder, query_ids=query_ids, labels=labels,
+            label_field=label_field, live=live, rows=rows, copy_rows=copy_rows,
+            concurrency=concurrency, seconds=seconds, memory=memory, timeout=timeout,
+            accept=accept, seed=seed, fresh=fresh, progress=progress or silent, command=command,
         )  # fmt: skip
+        return evaluate(self._store, self.name, self._vector(vector)[0], settings, options)
 
     def simulate(
         self,
@@ -82,33 +137,35 @@ class EvaluationMethods:
         k: int = 10,
         queries: Any = 200,
         encoder: Encoder | None = None,
+        sample_rows: int = 10_000,
+        segments: int = 1,
+        memory: int = 512 * 2**20,
+        seed: int = 0,
+        fresh: bool = False,
         progress: OnProgress | None = None,
-        **options: Any,
+        command: str = "",
     ) -> Simulation:
-        """Predict the recall of settings with models of the database's quantizers; nothing is
-        written or changed.
+        """Predict recall of settings with models of the engine's quantizers.
+
+        Nothing is written, and no setting is changed.
 
         Args:
-            settings, queries, encoder: see ``evaluate``.
-            options: ``sample_rows`` (10,000), ``segments`` of a Qdrant collection, ``memory``,
-                ``fresh``, ``seed``.
+            settings, vector, k, queries, encoder: see ``evaluate``.
+            sample_rows: number of rows that represent the collection.
+            segments: number of segments of a Qdrant collection.
+            memory, seed, fresh, progress, command: see ``evaluate``.
 
         Raises:
-            InputError, StoreError
+            InputError, NotFoundError, StoreError
         """
+        from qadapt.evaluation.options import EvaluationOptions
         from qadapt.evaluation.simulate import simulate
 
-        return simulate(
-            self._store,
-            self.name,
-            self._vector(vector)[0],
-            settings,
-            k=k,
-            queries=queries,
-            encoder=encoder,
-            progress=progress or silent,
-            **options,
-        )
+        options = EvaluationOptions(
+            k=k, queries=queries, encoder=encoder, sample_rows=sample_rows, segments=segments,
+            memory=memory, seed=seed, fresh=fresh, progress=progress or silent, command=command,
+        )  # fmt: skip
+        return simulate(self._store, self.name, self._vector(vector)[0], settings, options)
 
     def advise(
         self,
@@ -117,31 +174,49 @@ class EvaluationMethods:
         vector: str | None = None,
         queries: Any = 200,
         encoder: Encoder | None = None,
+        codes: Sequence[str] | None = None,
         confirm: bool = True,
+        sample_rows: int = 10_000,
+        copy_rows: int = 20_000,
+        memory: int = 512 * 2**20,
+        timeout: float = 600.0,
+        accept: Accept = "differs",
+        seed: int = 0,
+        fresh: bool = False,
         progress: OnProgress | None = None,
-        **options: Any,
+        command: str = "",
     ) -> Advice:
-        """Find the cheapest setting that meets a target by simulation, and confirm it.
+        """Find the cheapest setting that meets a target: simulated, then measured on the engine.
 
         Args:
-            target: ``qa.Target(0.98, max_ram=..., max_latency_ms=..., price=...)``, or the recall.
-            queries, encoder: see ``evaluate``.
-            confirm: test the cheapest settings on a copied sample, which is removed afterwards.
-            options: permitted ``codes``, ``sample_rows``, ``copy_rows``, ``fresh``, ``seed``,
-                ``timeout``, ``accept`` (see ``evaluate``).
+            target: ``qa.Target(0.98, max_ram=..., max_latency_ms=..., price=...)``, or the recall
+                alone.
+            vector, queries, encoder: see ``evaluate``.
+            codes: quantizations to choose from; default: one of each kind and width.
+            confirm: measure the cheapest settings on a copy of a sample, which is always removed
+                afterwards.
+            sample_rows: number of rows that represent the collection in the simulation.
+            copy_rows, memory, timeout, accept, seed, fresh, progress, command: see ``evaluate``.
 
         Returns:
-            Advice: ``best``, ``runner_up``, ``ruled_out`` with reasons, and ``spec`` for
+            Advice: ``best``, ``runner_up``, ``ruled_out`` with reasons, and ``spec``, a file for
             ``qadapt plan -f``.
 
         Raises:
-            SpecError, InputError, StoreError
+            SpecError, InputError, NotFoundError, StoreError
         """
         from qadapt.evaluation.advise import advise
-        from qadapt.evaluation.results import Target
+        from qadapt.evaluation.documents import Target
+        from qadapt.evaluation.options import EvaluationOptions
+        from qadapt.evaluation.shortlist import CODES
 
-        wanted = target if isinstance(target, Target) else Target(target)
-        return advise(
-            self._store, self.name, self._vector(vector)[0], wanted, queries=queries,
-            encoder=encoder, confirm=confirm, progress=progress or silent, **options,
+        options = EvaluationOptions(
+            queries=queries, encoder=encoder, confirm=confirm, sample_rows=sample_rows,
+            copy_rows=copy_rows, memory=memory, timeout=timeout, accept=accept, seed=seed,
+            fresh=fresh, progress=progress or silent, command=command,
         )  # fmt: skip
+        wanted = target if isinstance(target, Target) else Target(target)
+        name = self._vector(vector)[0]
+        return advise(
+            self._store, self.name, name, wanted, options, CODES if codes is None else codes
+        )

@@ -9,8 +9,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     """The JSON schema of each document, by its name."""
     from qadapt.costing import Cost
     from qadapt.diagnosis import Diagnosis
-    from qadapt.evaluation.results import Advice, Evaluation, Simulation
-    from qadapt.evaluation.verify import Verification
+    from qadapt.evaluation.documents import Advice, Evaluation, Simulation, Verification
     from qadapt.files import Exported, Imported
     from qadapt.migration import Check, Migration, MigrationPlan
     from qadapt.model.json_schemas import schemas as of_the_model

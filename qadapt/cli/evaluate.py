@@ -38,8 +38,8 @@ from qadapt.cli.render_evaluation import show_advice, show_evaluation, show_gate
 from qadapt.errors import InputError, SpecError
 
 if TYPE_CHECKING:
+    from qadapt.evaluation.documents import Evaluation, Simulation
     from qadapt.evaluation.recall import Proof
-    from qadapt.evaluation.results import Evaluation, Simulation
     from qadapt.model import Guard
 
 Settings = Annotated[
@@ -255,8 +255,7 @@ def advise(
     Shows the best setting, the runner-up, and why others were ruled out. Candidates are simulated,
     then confirmed on the engine. Exits with code 3 if no setting meets the target.
     """
-    from qadapt.evaluation.results import Target
-    from qadapt.evaluation.shortlist import CODES
+    from qadapt.evaluation.documents import Target
 
     target = Target(
         recall, 10 if k is None else k, None if max_ram is None else size(max_ram),
@@ -267,7 +266,7 @@ def advise(
     with open_collection(out, url, disable) as (db, on):
         found = db[collection].advise(
             target, vector=vector, queries=read_queries(queries), encoder=known, confirm=confirm,
-            codes=code or CODES, sample_rows=sample_rows, copy_rows=copy_rows, seed=seed,
+            codes=code or None, sample_rows=sample_rows, copy_rows=copy_rows, seed=seed,
             fresh=fresh, timeout=build_timeout, accept=allowed, progress=on, command=out.again(),
         )  # fmt: skip
     out.document(found.to_dict())

@@ -10,7 +10,8 @@ from qadapt.cli.output import Output, facts, fitting, styled
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from qadapt.evaluation.results import Advice, Evaluation, Option, Result, Simulation
+    from qadapt.evaluation.documents import Advice, Evaluation, Option, Simulation
+    from qadapt.evaluation.results import Result
     from qadapt.model import Guard
 
 # The table's columns that are left out first where there is no room.
@@ -63,9 +64,9 @@ def show_simulation(out: Output, found: Simulation) -> None:
     if truth.proof.reason:
         out.print(styled(truth.proof.reason, "yellow"))
     for result in found.results:
-        message_text = result.predicted
-        if message_text is not None and not message_text.validated:
-            out.print(styled(f"{result.setting}: {'; '.join(message_text.notes)}", "yellow"))
+        predicted = result.predicted
+        if predicted is not None and not predicted.validated:
+            out.print(styled(f"{result.setting}: {'; '.join(predicted.notes)}", "yellow"))
         for note in result.notes:
             out.print(styled(f"{result.setting}: {note}", "yellow"))
 
@@ -170,7 +171,7 @@ def show_advice(out: Output, found: Advice) -> None:
         if option is not None:
             out.print(styled(f"{label}  {option.setting}", "green"))
             _show_option(out, option, target.k)
-    out.print(styled(f"ground truth: {found.simulation.truth.ground_truth}", "dim"))
+    out.print(styled(f"ground truth: {found.truth.ground_truth}", "dim"))
     if found.best is None:
         out.print(styled("✗ no setting meets the target", "bold red"))
     if found.ruled_out:

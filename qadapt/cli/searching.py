@@ -32,8 +32,7 @@ from qadapt.errors import InputError, SpecError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from qadapt.evaluation.recall import Recall
-    from qadapt.evaluation.verify import Verification
+    from qadapt.evaluation.documents import Verification
     from qadapt.model import Guard, Hits, SearchProvenance
 
 SHOWN = 5  # queries that a terminal shows without -v
@@ -82,21 +81,24 @@ def verify(
     with open_collection(out, url) as (db, on):
         found = db[collection].verify(
             k=at, queries=read_queries(queries), encoder=known, vector=vector, progress=on,
+            command=out.again(),
         )  # fmt: skip
-    now = found.recall
-    met = None if bar is None else now.proof.level != "none" and now.recall >= bar.recall
+    current = found.recall.value
+    met = None if bar is None else found.proof.level != "none" and current >= bar.recall
     reported = None if bar is None else {
-        "gate": str(bar), "recall": now.recall, "met": met, "proof": now.proof.to_dict(),
-        "ground_truth": now.ground_truth,
+        "gate": str(bar), "recall": current, "met": met, "proof": found.proof.to_dict(),
+        "ground_truth": found.truth.ground_truth,
     }  # fmt: skip
     out.document({**found.to_dict(), "gate": reported})
     _show_verification(out, found)
     if bar is not None:
-        _show_gate(out, bar, now, met is True)
+        _show_gate(out, bar, found, met is True)
     return 0 if found.matches_configuration and met is not False else MISSED
 
 
 def _show_verification(out: Output, found: Verification) -> None:
+    from qadapt.evaluation.settings import Setting
+
     head = styled(found.collection, "bold")
     out.print(head.append(f"  {rendering.vector(found.vector)}", style="dim"))
     word, style = rendering.state(found.status)
@@ -117,22 +119,24 @@ def _show_verification(out: Output, found: Verification) -> None:
             (f"  {item.signal}", rendering.value(item.value)) for item in found.status.evidence
         ]
     out.print(facts(pairs), "")
-    rows = [
-        [
-            f"  {item.label}",
-            rendering.recall(item.recall),
-            f"{rendering.recall(item.low)} to {rendering.recall(item.high)}",
-            f"{item.latency_ms:.2f}",
-            _rescore(item.rescore),
-        ]
-        for item in found.recalls
-    ]
-    k = found.recalls[0].k if found.recalls else 10
-    columns: list[Any] = ["  Search", (f"Recall@{k}", "right"), "95 % interval"]
+    rows = []
+    for item in found.results:
+        searched, recall = Setting.of(item.setting), item.recall
+        if recall is not None:
+            rows.append(
+                [
+                    f"  {searched.search_label}",
+                    rendering.recall(recall.value),
+                    f"{rendering.recall(recall.low)} to {rendering.recall(recall.high)}",
+                    f"{item.latency[0].mean:.2f}",
+                    _rescore(searched.rescore),
+                ]
+            )
+    columns: list[Any] = ["  Search", (f"Recall@{found.k}", "right"), "95 % interval"]
     columns += [("ms/query", "right"), "Rescore"]
     out.print(table(columns, rows))
     out.print("")
-    made = f"ground truth: {found.ground_truth}, all rows"
+    made = f"ground truth: {found.truth.ground_truth}, all rows"
     out.print(styled(f"{found.source}; {made}", "dim"), indent=2)
     for note in found.notes:
         out.print(styled(out.mask(note), "yellow"), indent=2)
@@ -142,10 +146,12 @@ def _rescore(value: Any) -> str:
     return "default" if value is None else rendering.rescore(value)
 
 
-def _show_gate(out: Output, gate: Guard, found: Recall, met: bool) -> None:
+def _show_gate(out: Output, gate: Guard, found: Verification, met: bool) -> None:
     verdict = styled("✓ gate met", "green") if met else styled("✗ gate missed", "bold red")
     but = f"; {found.proof.reason}" if found.proof.reason else ""
-    out.print("", verdict.append(f"  {gate}, measured {found.recall:.4f}{but}", style="default"))
+    out.print(
+        "", verdict.append(f"  {gate}, measured {found.recall.value:.4f}{but}", style="default")
+    )
 
 
 # -- search ------------------------------------------------------------------------------------

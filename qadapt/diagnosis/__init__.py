@@ -1,4 +1,4 @@
-"""Doctor: what silently has no effect or hurts, looked for on a live collection."""
+"""Doctor: checks that find ineffective or harmful configuration on a live collection."""
 
 from qadapt.diagnosis.catalogue import Check, checks
 from qadapt.diagnosis.doctor import Diagnosis, Skipped, diagnose

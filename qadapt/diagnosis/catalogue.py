@@ -1,4 +1,4 @@
-"""All checks, in the order in which they are made; docs/doctor.md is generated from this."""
+"""All checks, in the order in which they run. docs/doctor.md is generated from this list."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Check:
     """One check.
 
     Attributes:
-        code: as findings carry it.
-        title: what is wrong when it finds something.
-        run: the function; None for a check of stores (``Store.findings``).
-        stores: the stores that make it; empty for all.
-        asks: what the user has to give for it: ``options`` of searches, the ``model_metric``.
+        code: the code of its findings.
+        title: the problem that it finds.
+        run: the function; None for a check that a store runs (``Store.findings``).
+        stores: the stores that run it; empty for all.
+        asks: the argument that it requires: ``options`` or ``model_metric``.
     """
 
     code: str
@@ -30,51 +30,55 @@ class Check:
     asks: str = ""
 
 
-# The checks that every store shares.
+# Checks that run for every store.
 SHARED: tuple[Check, ...] = (
-    Check("no-effect", "Quantization is configured and ignored.", status_checks.no_effect),
+    Check("no-effect", "Quantization is configured, and the engine ignores it.",
+          status_checks.no_effect),
     Check(
         "stale-setting",
-        "A default search parameter or a setting of qadapt no longer fits the collection.",
+        "A default search parameter or a qadapt setting no longer matches the collection.",
         status_checks.stale_setting,
     ),
-    Check("still-building", "A part of the rows has no codes yet.", status_checks.still_building),
-    Check("unseen", "Nothing shows whether the engine obeys.", status_checks.unobserved),
+    Check("still-building", "Some rows have no codes yet.", status_checks.still_building),
+    Check("unseen", "The engine does not report whether quantization is active.",
+          status_checks.unobserved),
     Check(
         "rescoring-without-oversampling",
-        "Coarse codes whose k best alone are scored again, or none.",
+        "Coarse codes are rescored without oversampling, or not at all.",
         search_checks.rescoring_without_oversampling,
     ),
     Check(
         "slow-rescoring",
-        "Rescoring takes many times as long as the search, as from a slow disk.",
+        "Rescoring takes much longer than the search, for example on a slow disk.",
         search_checks.slow_rescoring,
     ),
     Check(
         "not-found-by-itself",
-        "A search by a row's own vector does not find the row.",
+        "A search with a row's own vector does not return the row.",
         search_checks.not_found_by_itself,
     ),
-    Check("unusable-vectors", "Stored vectors that are NaN, infinite, zero or of no usable length.",
+    Check("unusable-vectors", "Stored vectors are NaN, infinite, zero, or have an unusable norm.",
           vector_checks.unusable_vectors),
-    Check("unnormalised-dot", "Dot product of vectors of different lengths.",
+    Check("unnormalised-dot", "The metric is dot product, and vector norms differ.",
           vector_checks.unnormalised_dot),
-    Check("metric-mismatch", "The metric orders rows otherwise than the model's.",
+    Check("metric-mismatch", "The metric ranks rows differently from the metric of the model.",
           vector_checks.metric_mismatch, asks="model_metric"),
-    Check("dimension-collapse", "Sign bits that carry little information, as with e5 models.",
+    Check("dimension-collapse", "Sign bits carry little information, for example with e5 models.",
           vector_checks.dimension_collapse),
-    Check("low-dimensions", "Binary codes of few dimensions.", vector_checks.low_dimensions),
-    Check("uncalibrated-int8", "Integers without scaling, or ranges from next to no rows.",
+    Check("low-dimensions", "Binary codes have few dimensions.", vector_checks.low_dimensions),
+    Check("uncalibrated-int8",
+          "Integers were stored without scaling, or int8 ranges come from too few rows.",
           vector_checks.uncalibrated_integers),
-    Check("drifting-calibration", "Rows outside of the ranges that their codes were made with.",
+    Check("drifting-calibration", "Rows are outside the ranges with which their codes were built.",
           vector_checks.drifting_calibration),
-    Check("bits-lost-to-padding", "Codes padded so far that a finer kind costs the same.",
+    Check("bits-lost-to-padding",
+          "Codes are padded so much that a finer quantization needs the same memory.",
           status_checks.bits_lost_to_padding),
 )  # fmt: skip
 
 
 def checks() -> tuple[Check, ...]:
-    """All checks: those that every store shares, then those of the profiles by name of store."""
+    """All checks: the shared ones, then those in store profiles."""
     of_stores: dict[str, Check] = {}
     for name, profile in registry.profiles().items():
         for each in profile.checks:

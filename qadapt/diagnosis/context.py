@@ -1,4 +1,4 @@
-"""What the checks look at: one vector of a live collection, each thing read once."""
+"""The data that checks use: one vector of a live collection. Each value is read once."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from qadapt.stores.base import SearchRequest, Store
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 K = 10
-# Reasons why a row has no direction to compare.
+# Reasons why the direction of a vector cannot be compared.
 NOT_FINITE = "NaN or infinite values"
-ZERO = "all components 0, under the cosine metric"
-SHORT = "a length far below 1, which the engine did not normalise"
-BEYOND = "a length that float32 cannot compute with"
+ZERO = "all components 0 with the cosine metric"
+SHORT = "a norm far below 1, which the engine did not normalize"
+BEYOND = "a norm outside the range of float32 arithmetic"
 SHORTEST = 0.5
-# Of sums of float32 products, for scores that count as equal; lengths whose square is infinite.
+# Relative rounding error of a sum of float32 products; norms whose square overflows.
 ROUNDING, FAR = 4 * 2.0**-24, 1e15
-# Rows that are searched by their own vector, and queries that are timed.
+# Rows whose own vector is searched for, and queries that are timed.
 PROBES = 200
 TIMED = 24
 
 
 class NoDataError(Exception):
-    """A check cannot be made here; says why."""
+    """A check cannot run on this collection; the message is the reason."""
 
 
 def _lengths(rows: Floats) -> npt.NDArray[np.float64]:
@@ -59,11 +59,11 @@ class CheckContext:
     """One vector of a live collection.
 
     Attributes:
-        store, info: where it is, as just seen.
-        name: of the vector.
-        sampled: rows drawn for the checks that look at vectors.
-        model_metric: what the user says that the embedding model was made for; None if not said.
-        seed: of the sample.
+        store, info: the store and the current state of the collection.
+        name: name of the vector.
+        sampled: number of rows to sample for the checks that read vectors.
+        model_metric: the metric of the embedding model; None if unknown.
+        seed: random seed of the sample.
     """
 
     store: Store
@@ -75,39 +75,39 @@ class CheckContext:
 
     @property
     def vector(self) -> VectorInfo:
-        """As configured and as seen."""
+        """The configuration and the verified status of the vector."""
         return self.info.vectors[self.name]
 
     @property
     def quantization(self) -> Quantization:
-        """As configured."""
+        """The configured quantization."""
         return self.vector.quantization
 
     @property
     def coded(self) -> bool:
-        """Whether codes, and not just shorter floats, are configured."""
+        """Whether codes are configured, and not only a shorter float type."""
         return self.quantization.kind not in (Kind.NONE, Kind.FLOAT16)
 
     @property
     def active(self) -> bool:
-        """Whether codes are configured and were seen to be in force."""
+        """Whether codes are configured and verified active."""
         return self.coded and self.vector.status.state is State.ACTIVE
 
     @cached_property
     def settings(self) -> VectorSettings:
-        """What qadapt remembers of the vector."""
+        """The qadapt settings of the vector."""
         return read_settings(self.store, self.info.name).of(self.name)
 
     @property
     def rescore(self) -> Rescore | None:
-        """What a search gets that says nothing."""
+        """The default rescoring of searches."""
         return self.vector.default_rescore
 
     # -- rows --------------------------------------------------------------------------------
 
     @cached_property
     def sampled_batch(self) -> tuple[list[Id], Floats]:
-        """Ids and vectors of rows drawn evenly, float32 ``(n, d)``, as they are stored.
+        """Ids and stored vectors of uniformly sampled rows, float32 ``(n, d)``.
 
         Raises:
             NoDataError: no row has the vector.
@@ -116,12 +116,12 @@ class CheckContext:
         there = ~batch.missing.get(self.name, np.zeros(len(batch), dtype=np.bool_))
         ids = [key for key, present in zip(batch.ids, there, strict=True) if present]
         if not ids:
-            raise NoDataError("there are no rows to look at")
+            raise NoDataError("the collection has no rows with this vector")
         return ids, batch.vectors[self.name][there]
 
     @cached_property
     def unusable(self) -> dict[str, Bools]:
-        """Which of the drawn rows have no direction to compare, bool ``(n,)`` for each reason."""
+        """Sampled rows without a comparable direction, bool ``(n,)`` for each reason."""
         rows = self.sampled_batch[1]
         finite = np.asarray(np.isfinite(rows).all(axis=1))
         found = {NOT_FINITE: ~finite}
@@ -140,7 +140,7 @@ class CheckContext:
 
     @cached_property
     def sample(self) -> tuple[list[Id], Floats]:
-        """Ids and vectors of the drawn rows that have a direction.
+        """Ids and vectors of the sampled rows with a comparable direction.
 
         Raises:
             NoDataError: there are fewer than 2.
@@ -152,10 +152,10 @@ class CheckContext:
         kept = [key for key, usable in zip(ids, good.tolist(), strict=True) if usable]
         if len(kept) < 2:
             raise NoDataError(
-                f"{len(kept)} of {len(ids)} rows of the sample have a usable vector: "
-                "nothing can be compared"
+                f"only {len(kept)} of {len(ids)} sampled rows have a usable vector; at least 2 are "
+                "required"
                 if len(ids) > 1
-                else "the collection has 1 row: nothing can be compared"
+                else "the collection has only 1 row; at least 2 are required"
             )
         return kept, rows[good]
 
@@ -171,8 +171,7 @@ class CheckContext:
 
     @property
     def spread(self) -> float:
-        """How many times longer the long vectors (95 %) are than the short ones (5 %), without
-        zero vectors."""
+        """Ratio of the 95 % and 5 % quantiles of the norms, without zero vectors."""
         lengths = self.lengths[self.lengths > 0]
         if not len(lengths):
             return 1.0
@@ -181,12 +180,12 @@ class CheckContext:
 
     @cached_property
     def directions(self) -> Floats:
-        """The rows of the sample that are not zero, at length 1."""
+        """The nonzero rows of the sample, normalized."""
         return unit(self.rows[self.lengths > 0])
 
     @cached_property
     def mean_cosine(self) -> float:
-        """Mean cosine of two different rows of the sample; 0 where there are no two."""
+        """Mean cosine similarity of two different rows of the sample; 0 for fewer than two rows."""
         n = len(self.directions)
         if n < 2:
             return 0.0
@@ -195,38 +194,40 @@ class CheckContext:
 
     @cached_property
     def bits(self) -> Bools:
-        """The sign bits of the sample, as the store takes them: of a 0 too."""
+        """The sign bits of the sample, with the store's convention for 0."""
         positive = self.store.traits.zero_is_positive and self.vector.quantized_by == "store"
         found: Bools = self.rows >= 0 if positive else self.rows > 0
         return found
 
     @cached_property
     def sign_bias(self) -> Floats:
-        """|mean sign| of each dimension: 1 where a bit says nothing because all rows share it."""
+        """|mean sign| of each dimension; 1 if all rows share the bit."""
         found: Floats = np.abs(2 * self.bits.mean(axis=0, dtype=np.float64) - 1).astype(np.float32)
         return found
 
     @cached_property
     def bit_entropy(self) -> float:
-        """What a sign bit says, in bits: 1 where as many rows have it as not, 0 where all do."""
+        """Mean entropy of a sign bit, in bits: 1 if half of the rows have it, 0 if all do."""
         share = np.clip(self.bits.mean(axis=0, dtype=np.float64), 1e-12, 1 - 1e-12)
         return float(-(share * np.log2(share) + (1 - share) * np.log2(1 - share)).mean())
 
     def found_by_bits(self, factor: float) -> float:
-        """Of the nearest rows in the sample, the share among the first ``factor * k`` by bits."""
+        """The share of the nearest rows of the sample among the best ``factor * k`` by bits."""
         asked, k = self.rows[:PROBES], min(K, len(self.rows) - 1)
         count = min(len(self.rows) - 1, int(np.ceil(factor * k)))
         signs = np.where(self.bits, np.float32(1), np.float32(-1))
         return self._agreeing(signs[: len(asked)] @ signs.T, asked, count, k)
 
     def agreement(self, metric: Metric) -> float:
-        """Of the sample's own neighbours by another metric, the share that are so by its own;
-        rows of equal scores stand for one another."""
+        """The share of neighbors by another metric that are also neighbors by the own metric.
+
+        Rows with equal scores are interchangeable.
+        """
         asked, k = self.rows[:100], min(K, len(self.rows) - 1)
         return self._agreeing(exact_scores(*self._small(asked), metric), asked, k, k)
 
     def _agreeing(self, other: Floats, asked: Floats, count: int, k: int) -> float:
-        """The share of the ``k`` best scores that the ``count`` best by other scores reach."""
+        """The share of the ``k`` best scores reached by the ``count`` best rows of other scores."""
         scores = exact_scores(*self._small(asked), self.vector.metric)
         place = np.arange(len(asked))
         scores[place, place] = other[place, place] = -np.inf
@@ -239,7 +240,7 @@ class CheckContext:
         return float(np.minimum(hits, k).mean() / k)
 
     def _small(self, asked: Floats) -> tuple[Floats, Floats]:
-        """Queries and rows, smaller where their squares would be infinite: ranks stay."""
+        """Queries and rows, scaled down if their squares would overflow; ranks do not change."""
         most = float(self.lengths.max(initial=0))
         by = np.float32(1 / most) if most > FAR else np.float32(1)
         return asked * by, self.rows * by
@@ -247,13 +248,13 @@ class CheckContext:
     # -- searches ----------------------------------------------------------------------------
 
     def search(self, queries: Floats, k: int = K, rescore: Rescore | None = None) -> Hits:
-        """A search as a user's search is made."""
+        """A search with the same path as a user's search."""
         about = self.vector.vector
         wanted = SearchRequest(k=k, vector=self.name, rescore=rescore)
         return search(self.store, self.info.name, queries, wanted, about, self.settings)
 
     def milliseconds(self, rescore: Rescore | None) -> float:
-        """Median time of one query alone, warm."""
+        """Median time of a single warm query, in milliseconds."""
         queries = self.rows[:TIMED]
         self.search(queries[:4], rescore=rescore)
         spent = []
@@ -263,22 +264,25 @@ class CheckContext:
             spent.append(1000 * (time.perf_counter() - begun))
         return float(np.median(spent))
 
-    # -- what mends it -----------------------------------------------------------------------
+    # -- commands that fix a finding ---------------------------------------------------------
 
     def command(self, verb: str, quantization: Quantization | None = None, *more: str) -> str:
-        """``qadapt VERB URL COLLECTION QUANTIZATION`` as it is typed."""
+        """The command ``qadapt VERB URL COLLECTION QUANTIZATION``, quoted for a shell."""
         words = ["qadapt", verb, str(self.store.address), self.info.name]
         words += [] if quantization is None else [str(quantization)]
         words += ["--vector", self.name] if self.name else []
         return shlex.join([*words, *more])
 
     def other_metric(self, metric: Metric) -> str:
-        """The command that gives the vector another metric: a copy and an alias, or another
-        collection by way of a file, where the store has no alias; empty where that is no way."""
+        """The command that changes the metric of the vector; empty if no command can.
+
+        With aliases: a copy and a switched alias. Otherwise: a new collection, by export and
+        import.
+        """
         if self.store.traits.recreates:
             return self.command("plan", None, "--metric", str(metric))
         if len(self.info.vectors) > 1:
-            return ""  # an import gives all vectors of a file the same metric
+            return ""  # an import uses one metric for all vectors of a file
         place, name = f"{self.store.address.identity}#", self.info.name
         file, other = f"{name}.parquet", f"{name}_{metric}"
         out = shlex.join(["qadapt", "export", place + name, file])
@@ -286,5 +290,5 @@ class CheckContext:
         return f"{out} && {back}"
 
     def apply(self, **changes: Any) -> str:
-        """The command that applies the quantization as it is, with changes."""
+        """The command that applies the current quantization with changes."""
         return self.command("apply", self.quantization.replace(**changes))

@@ -1,4 +1,4 @@
-"""All checks of one collection, and what they found."""
+"""Run the checks on one collection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from qadapt.stores.base import OnProgress, Progress, Store, silent
 
 @dataclass(frozen=True)
 class Skipped(Serializable):
-    """A check that was not made, and why."""
+    """A check that did not run, and why."""
 
     code: str
     vector: str
@@ -32,14 +32,14 @@ class Skipped(Serializable):
 
 @dataclass(frozen=True)
 class Diagnosis(Serializable):
-    """What was found.
+    """The findings of one collection.
 
     Attributes:
-        address, server, collection: what was looked at.
-        rows: how many there are.
-        checked: codes of the checks that were made.
-        findings: the worst first.
-        skipped: checks that could not be made, or were not wanted.
+        address, server, collection: the collection.
+        rows: number of rows.
+        checked: codes of the checks that were run.
+        findings: the most severe first.
+        skipped: checks that could not run.
     """
 
     address: str
@@ -53,15 +53,15 @@ class Diagnosis(Serializable):
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing was found."""
+        """Whether there are no findings."""
         return not self.findings
 
     def worst(self) -> Severity | None:
-        """The worst severity; None when nothing was found."""
+        """The highest severity; None without findings."""
         return self.findings[0].severity if self.findings else None
 
     def at_least(self, severity: Severity | str) -> tuple[Finding, ...]:
-        """The findings that are so bad or worse."""
+        """The findings of this severity or a higher one."""
         bar = Severity.of(severity)
         return tuple(each for each in self.findings if each.severity.at_least(bar))
 
@@ -79,30 +79,30 @@ def diagnose(
     seed: int = 0,
     progress: OnProgress = silent,
 ) -> Diagnosis:
-    """Look for what silently has no effect or hurts; nothing is changed.
+    """Find ineffective or harmful configuration. Nothing is changed.
 
     Args:
-        vector: one vector alone; None for all.
-        options: search parameters as the user's program sends them, in the store's own words:
+        vector: name of one vector; None for all.
+        options: search parameters that your program sends, in the database's own format:
             ``{"quantization": {"oversampling": 3}}``, ``{"refine_k": 4}``.
-        model_metric: the metric that the embedding model was made for.
-        sample: rows drawn for the checks that look at vectors, at least 2.
+        model_metric: the metric that the embedding model was trained for.
+        sample: number of rows to sample for the checks that read vectors, at least 2.
         only, skip: codes of checks.
-        seed: of the sample.
+        seed: random seed of the sample.
 
     Raises:
         NotFoundError, SpecError, InputError
     """
     chosen = _chosen(only, skip)
     if sample < 2:
-        raise InputError(f"a sample has at least 2 rows; got {sample}")
+        raise InputError(f"sample must be at least 2 rows; got {sample}")
     metric = None if model_metric is None else Metric.of(model_metric)
     refuse_pairs(
         (bool(options) and not _asked(chosen, "options", store), "options (--search-params)",
-         f"with the store {store.name} and the checks chosen (--check, --skip)",
-         "none of them looks at search parameters"),
+         f"with the database {store.name} and the selected checks (--check, --skip)",
+         "none of them reads search parameters"),
         (metric is not None and not _asked(chosen, "model_metric", store),
-         "model_metric (--model-metric)", "with the checks chosen (--check, --skip)",
+         "model_metric (--model-metric)", "with the selected checks (--check, --skip)",
          "none of them compares metrics"),
     )  # fmt: skip
     info = collection_info.info(store, collection)
@@ -129,7 +129,7 @@ def diagnose(
                 if not error.limit:
                     raise
                 skipped.append(Skipped(check.code, name, error.message))
-            except StoreError as error:  # one that cannot be searched is ill in another way
+            except StoreError as error:  # the other checks can still run
                 skipped.append(Skipped(check.code, name, error.message))
     order = list(Severity)
     found.sort(key=lambda each: -order.index(each.severity))
@@ -155,11 +155,11 @@ def _chosen(only: Sequence[str], skip: Sequence[str]) -> list[Check]:
         raise InputError(
             f"no check is left: only (--check) {', '.join(only) or 'is not given'}; skip (--skip) "
             f"{', '.join(skip)}",
-            hint="leave one of both out",
+            hint="remove one of the two options",
         )
     return chosen
 
 
 def _asked(chosen: Sequence[Check], word: str, store: Store) -> bool:
-    """Whether a check looks at what the user told."""
+    """Whether one of the checks reads this argument."""
     return any(c.asks == word and (not c.stores or store.name in c.stores) for c in chosen)

@@ -1,4 +1,4 @@
-"""Checks of whether what is configured happens at all."""
+"""Checks that compare the configuration with the verified status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qadapt.model import Evidence, Finding, Kind, Severity, State
 def no_effect(context: CheckContext) -> list[Finding]:
     """Quantization is configured, and the engine ignores it."""
     status = context.vector.status
-    kept = context.quantization.kind is Kind.NONE  # and codes are searched all the same
+    kept = context.quantization.kind is Kind.NONE  # then ABSENT is the expected state
     ignored = status.state is State.IGNORED or (status.state is State.ABSENT and not kept)
     if not ignored or not context.vector.count:
         return []
@@ -31,7 +31,7 @@ def no_effect(context: CheckContext) -> list[Finding]:
 
 
 def stale_setting(context: CheckContext) -> list[Finding]:
-    """A setting that qadapt keeps no longer fits the collection."""
+    """A default search parameter or a qadapt setting no longer matches the collection."""
     notes = context.vector.notes
     if context.name == next(iter(context.info.vectors)):
         notes += context.info.notes
@@ -50,7 +50,7 @@ def stale_setting(context: CheckContext) -> list[Finding]:
 
 
 def still_building(context: CheckContext) -> list[Finding]:
-    """Only a part of the rows has the codes that are configured."""
+    """Some rows do not have the configured codes yet."""
     status = context.vector.status
     if status.state is not State.BUILDING:
         return []
@@ -60,7 +60,7 @@ def still_building(context: CheckContext) -> list[Finding]:
             "still-building",
             Severity.WARNING,
             context.name,
-            f"{context.quantization} is in force for a part of the rows{done}: {status.reason}",
+            f"{context.quantization} is active for some of the rows{done}: {status.reason}",
             status.evidence,
             context.apply(),
             "qadapt inspect",
@@ -69,7 +69,7 @@ def still_building(context: CheckContext) -> list[Finding]:
 
 
 def unobserved(context: CheckContext) -> list[Finding]:
-    """Nothing shows whether the engine obeys."""
+    """The engine does not report whether quantization is active."""
     status = context.vector.status
     if status.state is not State.UNKNOWN or not context.vector.count or not context.coded:
         return []
@@ -78,7 +78,7 @@ def unobserved(context: CheckContext) -> list[Finding]:
             "unseen",
             Severity.INFO,
             context.name,
-            f"whether {context.quantization} is in force cannot be seen: {status.reason}",
+            f"cannot verify whether {context.quantization} is active: {status.reason}",
             status.evidence,
             context.command("verify"),
             "qadapt inspect",
@@ -87,7 +87,7 @@ def unobserved(context: CheckContext) -> list[Finding]:
 
 
 def bits_lost_to_padding(context: CheckContext) -> list[Finding]:
-    """The store pads codes so far that a finer kind would cost the same."""
+    """Codes are padded so much that a finer quantization needs the same memory."""
     from qadapt.costing import memory
     from qadapt.errors import UnsupportedError
 
@@ -98,7 +98,7 @@ def bits_lost_to_padding(context: CheckContext) -> list[Finding]:
     try:
         in_ram = context.quantization.replace(codes="ram")
         found = memory(1000, vector.vector, in_ram, context.info.server.store)
-    except UnsupportedError:  # a kind that the cost formulas do not know
+    except UnsupportedError:  # the cost model does not support this kind
         return []
     held = next((part.ram for part in found.components if part.name == "codes"), 0) / 1000
     ideal = context.quantization.code_bytes(vector.dim)
@@ -109,9 +109,9 @@ def bits_lost_to_padding(context: CheckContext) -> list[Finding]:
             "bits-lost-to-padding",
             Severity.INFO,
             context.name,
-            f"a code of {ideal} byte{'s' * (ideal != 1)} is padded to {held:g}: a finer kind may "
-            "cost the same",
-            (Evidence("bytes of a code", held), Evidence("without padding", ideal)),
+            f"codes of {ideal} byte{'s' * (ideal != 1)} are padded to {held:g}: a finer "
+            "quantization may need the same memory",
+            (Evidence("bytes per code", held), Evidence("without padding", ideal)),
             context.command("cost"),
             SOURCES,
         )

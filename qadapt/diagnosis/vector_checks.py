@@ -1,4 +1,4 @@
-"""Checks of the vectors themselves: lengths, metric, signs, levels, ranges."""
+"""Checks of the vectors: norms, metric, sign bits, integer levels and ranges."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from qadapt.local import client_codes
 from qadapt.model import Evidence, Finding, Kind, Metric, Quantization, Severity
 
 ARTICLE = "https://huggingface.co/blog/embedding-quantization"
-SPREAD = 1.1  # longest over shortest from which lengths are taken to mean something
+SPREAD = 1.1  # ratio of norms above which norms are considered meaningful
 AGREEMENT = 0.8
 BIASED, SHARE, COSINE = 0.9, 0.25, 0.6
-# Bits of information of a sign bit, and codes for each row, below which signs say little.
+# Below this entropy of a sign bit or share of distinct codes, signs carry little information.
 ENTROPY, DISTINCT = 0.7, 0.5
-# Fewer rows than this say nothing of signs; share of the nearest rows that bits need to find.
+# Minimum number of rows to judge signs; share of the nearest rows that bits must find.
 FEW_SIGNS, ENOUGH = 20, 0.9
 LOW_DIM, FEW_DIM, FACTOR = 256, 512, 4.0
 LEVELS = 64
@@ -26,7 +26,7 @@ OUTSIDE = 0.01
 
 
 def unusable_vectors(context: CheckContext) -> list[Finding]:
-    """Stored vectors that no search can compare: NaN, infinite, zero, or of no usable length."""
+    """Stored vectors are NaN, infinite, zero, or have an unusable norm."""
     ids = context.sampled_batch[0]
     if not context.unusable:
         return []
@@ -36,7 +36,7 @@ def unusable_vectors(context: CheckContext) -> list[Finding]:
     count = len(bad)
     message = f"{count} of {len(ids)} sampled rows have no usable vector: {', '.join(reported)}"
     if NOT_FINITE in context.unusable:
-        message += "; NaN scores come first in searches, before all other rows"
+        message += "; rows with NaN scores rank first in searches"
     whole = len(ids) >= context.vector.count
     return [
         Finding(
@@ -45,21 +45,25 @@ def unusable_vectors(context: CheckContext) -> list[Finding]:
             context.name,
             message,
             (
-                Evidence("rows looked at", len(ids)),
+                Evidence("sampled rows", len(ids)),
                 *(
                     Evidence(f"ids: {why}", [str(ids[row]) for row in np.flatnonzero(mask)[:10]])
                     for why, mask in context.unusable.items()
                 ),
             ),
-            f"python: collection.delete({bad[:10]!r}), then write repaired vectors; "
-            + ("these are all" if whole and count <= 10 else "a larger --sample finds more"),
+            f"python: collection.delete({bad[:10]!r}), then write corrected vectors; "
+            + (
+                "no other rows are affected"
+                if whole and count <= 10
+                else "a larger --sample finds more"
+            ),
             SOURCES,
         )
     ]
 
 
 def unnormalised_dot(context: CheckContext) -> list[Finding]:
-    """The dot product is used with vectors of different lengths."""
+    """The metric is dot product, and vector norms differ."""
     if context.vector.metric is not Metric.DOT:
         return []
     zero = int((context.lengths == 0).sum())
@@ -67,11 +71,11 @@ def unnormalised_dot(context: CheckContext) -> list[Finding]:
         return []
     binary = context.quantization.kind is Kind.BINARY
     message = (
-        f"the metric is dot, and long vectors are {_times(context.spread)} times as long as short "
-        "ones: they win whatever they say"
+        f"the metric is dot, and vector norms differ by a factor of {_times(context.spread)}: "
+        "vectors with a large norm rank first for any query"
     )
     if binary:
-        message += ", and sign bits lose the lengths that the metric compares"
+        message += "; sign bits do not contain the norms that the metric compares"
     better = Quantization(Kind.SCALAR) if binary else None
     command = (
         context.command("apply", better)
@@ -86,7 +90,7 @@ def unnormalised_dot(context: CheckContext) -> list[Finding]:
             message,
             (
                 *_lengths(context),
-                *((Evidence("zero vectors, not counted in lengths", zero),) if zero else ()),
+                *((Evidence("zero vectors, not included in norms", zero),) if zero else ()),
                 Evidence("metric", "dot"),
             ),
             command,
@@ -100,27 +104,27 @@ def _times(factor: float) -> str:
 
 
 def metric_mismatch(context: CheckContext) -> list[Finding]:
-    """The metric of the collection orders rows otherwise than the model's."""
-    metric, message_text = context.vector.metric, context.model_metric
+    """The metric ranks rows differently from the metric of the model."""
+    metric, expected = context.vector.metric, context.model_metric
     suspect = metric is Metric.EUCLIDEAN and context.spread > SPREAD
-    if metric is message_text or (message_text is None and not suspect):
+    if metric is expected or (expected is None and not suspect):
         return []
-    other = message_text or Metric.COSINE
+    other = expected or Metric.COSINE
     same = context.agreement(other)
-    if same >= (0.99 if message_text is not None else AGREEMENT):
+    if same >= (0.99 if expected is not None else AGREEMENT):
         return []
     whose = (
-        "the model was made for" if message_text is not None else "most text models are made for"
+        "the model was trained for" if expected is not None else "most text models are trained for"
     )
     return [
         Finding(
             "metric-mismatch",
-            Severity.ERROR if message_text is not None else Severity.WARNING,
+            Severity.ERROR if expected is not None else Severity.WARNING,
             context.name,
-            f"the collection compares by {metric}, {whose} {other}: {_percent(1 - same)} of the "
-            "nearest rows are others",
+            f"the metric of the collection is {metric}, {whose} {other}: {_percent(1 - same)} of "
+            "the nearest rows differ",
             (
-                Evidence("overlap@10 of the two metrics on the sample", round(same, 4)),
+                Evidence("overlap@10 of the two metrics in the sample", round(same, 4)),
                 *_lengths(context),
             ),
             context.other_metric(other),
@@ -130,10 +134,13 @@ def metric_mismatch(context: CheckContext) -> list[Finding]:
 
 
 def dimension_collapse(context: CheckContext) -> list[Finding]:
-    """Sign bits say little of the vectors: they are the same in most rows (as with e5 models), or
-    the vectors have no negative values, or few different ones."""
+    """Sign bits carry little information.
+
+    They are the same in most rows (for example with e5 models), or the vectors have no negative
+    values or few distinct values.
+    """
     quantization = context.quantization
-    # Wider codes of Qdrant are made around the mean of each dimension.
+    # Wider codes of Qdrant are centered on the mean of each dimension.
     if quantization.kind is not Kind.BINARY or float(quantization.bits or 1) != 1:
         return []
     if len(context.rows) < FEW_SIGNS:
@@ -142,16 +149,18 @@ def dimension_collapse(context: CheckContext) -> list[Finding]:
     codes_of = len(np.unique(np.packbits(context.bits, axis=1), axis=0))
     rows_of = len(np.unique(context.rows, axis=0))
     if rows_of < 2:
-        return []  # all rows are the same vector, and so are their codes
+        return []  # all rows are the same vector
     reasons = []
     if dead > SHARE:
-        reasons.append(f"{dead:.0%} of the bits are the same in 95 % of the rows or more")
+        reasons.append(f"{dead:.0%} of the bits are the same in at least 95 % of the rows")
     elif context.bit_entropy < ENTROPY:
         reasons.append(f"a bit carries {context.bit_entropy:.2f} bits of information")
     if not (context.rows < 0).any():
-        reasons.append("no value is negative, so a sign bit tells at most zero from positive")
+        reasons.append(
+            "no value is negative, so a sign bit distinguishes zero and positive values at most"
+        )
     if codes_of < DISTINCT * rows_of:
-        reasons.append(f"{rows_of:,} different rows share {codes_of:,} code{'s' * (codes_of > 1)}")
+        reasons.append(f"{rows_of:,} distinct rows share {codes_of:,} code{'s' * (codes_of > 1)}")
     if context.mean_cosine > COSINE:
         reasons.append(f"the mean cosine of two rows is {context.mean_cosine:.2f}")
     if not reasons:
@@ -167,16 +176,16 @@ def dimension_collapse(context: CheckContext) -> list[Finding]:
             Severity.ERROR if dead > 2 * SHARE else Severity.WARNING,
             context.name,
             f"sign bits carry little information about these vectors: {'; '.join(reasons)}. "
-            f"In the sample alone, {factor:g} x {K} candidates by sign bits hold {_percent(found)} "
+            f"In the sample, {factor:g} x {K} candidates by sign bits contain {_percent(found)} "
             f"of the {K} nearest rows",
             (
                 Evidence("share of dimensions with the same sign in 95 % of rows", round(dead, 4)),
-                Evidence("information of a sign bit, in bits", round(context.bit_entropy, 4)),
-                Evidence("different codes", codes_of),
-                Evidence("different rows", rows_of),
+                Evidence("entropy of a sign bit, in bits", round(context.bit_entropy, 4)),
+                Evidence("distinct codes", codes_of),
+                Evidence("distinct rows", rows_of),
                 Evidence("mean cosine of two rows", round(context.mean_cosine, 4)),
                 Evidence("share of the nearest rows of the sample by codes", round(found, 4)),
-                Evidence("rows looked at", len(context.rows)),
+                Evidence("sampled rows", len(context.rows)),
             ),
             context.command("apply", Quantization(Kind.SCALAR)),
             f"{ARTICLE} (e5-base-v2 keeps 74.77 % under binary)",
@@ -185,14 +194,14 @@ def dimension_collapse(context: CheckContext) -> list[Finding]:
 
 
 def _percent(share: float) -> str:
-    """Such as 45 %; what is not quite nothing or all is not rounded to it."""
+    """A percentage such as 45 %; only exact values are shown as 0 % or 100 %."""
     if 0 < share < 0.01:
         return "less than 1 %"
     return f"{min(share, 0.99) if share < 1 else 1:.0%}"
 
 
 def low_dimensions(context: CheckContext) -> list[Finding]:
-    """Binary codes of few dimensions."""
+    """Binary codes have few dimensions."""
     if context.quantization.kind is not Kind.BINARY:
         return []
     bits = float(context.quantization.bits or 1) * context.vector.dim
@@ -211,30 +220,31 @@ def low_dimensions(context: CheckContext) -> list[Finding]:
             "low-dimensions",
             Severity.WARNING,
             context.name,
-            f"{bits:g} bits a vector "
+            f"{bits:g} bits per vector "
             + (
-                "are too few for binary codes: even 20 times oversampling loses recall"
+                "are too few for binary codes: recall decreases even with 20 x oversampling"
                 if too_low
-                else f"need rescoring with oversampling of {FACTOR:g} or more"
+                else f"require rescoring with at least {FACTOR:g} x oversampling"
             ),
             (Evidence("dimensions", context.vector.dim), Evidence("oversampling", factor)),
             better,
-            "measured: 256 dimensions, 53,470 texts: x20 keeps 98.5 % of nDCG@10",
+            "measured with 256 dimensions and 53,470 texts: 20 x oversampling keeps 98.5 % of "
+            "nDCG@10",
         )
     ]
 
 
 def uncalibrated_integers(context: CheckContext) -> list[Finding]:
-    """Integers were stored without scaling, or ranges come from next to no rows."""
+    """Integers were stored without scaling, or int8 ranges come from too few rows."""
     if context.vector.datatype in ("uint8", "int8"):
         return _few_levels(context)
     client = context.settings.client
     if client is None or client.kind is not Kind.SCALAR or not context.active:
-        return []  # where codes are ignored, `no-effect` tells why
+        return []  # `no-effect` reports codes that are ignored
     try:
         with client_codes.open_index(context.store, context.info.name, context.name) as index:
             made_of = index.calibration.count if index.calibration is not None else 0
-    except QadaptError:  # damaged or gone: the status says so, and `no-effect` tells it
+    except QadaptError:  # damaged or missing: `no-effect` reports it
         return []
     if made_of >= min(FEW_ROWS, context.vector.count):
         return []
@@ -243,8 +253,8 @@ def uncalibrated_integers(context: CheckContext) -> list[Finding]:
             "uncalibrated-int8",
             Severity.WARNING,
             context.name,
-            f"the int8 ranges were taken from {made_of} vectors: values of others are cut off",
-            (Evidence("vectors that the ranges come from", made_of),),
+            f"the int8 ranges come from {made_of} vectors: values outside of them are clipped",
+            (Evidence("vectors in the calibration", made_of),),
             context.apply() + " --accept client",
             "https://github.com/huggingface/sentence-transformers/issues/2837",
         )
@@ -260,11 +270,11 @@ def _few_levels(context: CheckContext) -> list[Finding]:
             "uncalibrated-int8",
             Severity.ERROR if used <= LEVELS // 8 else Severity.WARNING,
             context.name,
-            f"the vectors are integers and use {used} of 256 levels: they were not scaled to the "
-            "range before they were written",
+            f"the vectors are integers and use {used} of 256 levels: they were written without "
+            "scaling to the range",
             (
-                Evidence("least value", float(context.rows.min())),
-                Evidence("greatest value", float(context.rows.max())),
+                Evidence("minimum", float(context.rows.min())),
+                Evidence("maximum", float(context.rows.max())),
             ),
             f"python: qa.quantize(rows, '{context.vector.datatype}', "
             "calibration=qa.Calibration.fit(rows)), then write again",
@@ -274,10 +284,10 @@ def _few_levels(context: CheckContext) -> list[Finding]:
 
 
 def drifting_calibration(context: CheckContext) -> list[Finding]:
-    """Rows lie outside of the ranges that their codes were made with."""
+    """Rows are outside the ranges with which their codes were built."""
     client = context.settings.client
     if client is None or client.kind is not Kind.SCALAR or not context.active:
-        return []  # where codes are ignored, `no-effect` tells why
+        return []  # `no-effect` reports codes that are ignored
     try:
         with client_codes.open_index(context.store, context.info.name, context.name) as index:
             ranges = index.calibration
@@ -294,12 +304,12 @@ def drifting_calibration(context: CheckContext) -> list[Finding]:
             "drifting-calibration",
             Severity.ERROR if outside > 5 * OUTSIDE else Severity.WARNING,
             context.name,
-            f"{outside:.1%} of the values lie outside of the ranges that the int8 codes were made "
-            "with, and are cut off there: the rows have changed since",
+            f"{outside:.1%} of the values are outside the ranges of the int8 codes and are "
+            "clipped: the rows have changed since the codes were built",
             (
-                Evidence("share of values outside", round(outside, 4)),
-                Evidence("ranges from", ranges.source),
-                Evidence("vectors that the ranges come from", ranges.count),
+                Evidence("share of values outside the ranges", round(outside, 4)),
+                Evidence("source of the calibration", ranges.source),
+                Evidence("vectors in the calibration", ranges.count),
             ),
             context.apply() + " --accept client",
             "https://github.com/huggingface/sentence-transformers/pull/3847",
@@ -313,7 +323,7 @@ def _lengths(context: CheckContext) -> tuple[Evidence, ...]:
         return ()
     low, middle, high = np.quantile(lengths, [0.05, 0.5, 0.95])
     return (
-        Evidence("length of vectors, 5 %", float(f"{low:.4g}")),
-        Evidence("length of vectors, 50 %", float(f"{middle:.4g}")),
-        Evidence("length of vectors, 95 %", float(f"{high:.4g}")),
+        Evidence("norm, 5 % quantile", float(f"{low:.4g}")),
+        Evidence("norm, median", float(f"{middle:.4g}")),
+        Evidence("norm, 95 % quantile", float(f"{high:.4g}")),
     )

@@ -1,1 +1,1 @@
-"""Measuring: exact truth, recall with its confidence interval, configured against seen."""
+"""Verify, evaluate, simulate and advise: recall against ground truth, latency and bytes."""

@@ -1,17 +1,17 @@
-"""Advice as a spec file."""
+"""Write advice as a spec file."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from qadapt.evaluation.results import Option, Target
+from qadapt.evaluation.documents import Option, Target
 from qadapt.stores.base import Store
 
 
 def spec_of(
     store: Store, collection: str, name: str, option: Option, target: Target, queries: Any
 ) -> str:
-    """A spec file that ``qadapt plan -f`` takes: the setting, and a guard of the recall asked."""
+    """A spec file for ``qadapt plan -f``: the setting, and a guard with the target recall."""
     import yaml
 
     chosen = option.quantization
@@ -25,7 +25,7 @@ def spec_of(
     for place in ("codes", "originals"):
         if getattr(chosen, place) is not None:
             wanted[place] = getattr(chosen, place)
-    # Arrays and texts have no place in a spec; the guard then takes vectors of the collection.
+    # A spec cannot hold arrays or texts; the guard then draws vectors of the collection.
     named = isinstance(queries, str) and queries.endswith(".npy")
     asked = queries if named or (isinstance(queries, int) and queries > 0) else 200
     reported = {f"recall@{target.k}": target.recall, "queries": asked}

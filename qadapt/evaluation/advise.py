@@ -1,52 +1,62 @@
-"""Advise: the cheapest setting that meets a target.
+"""Advise: find the cheapest setting that meets a target.
 
-From simulation first, which costs nothing: for each kind of codes the least rescoring whose
-predicted recall meets the target, and what it takes in RAM. What is left is tried on the live
-engine, cheapest first, until two settings were seen to meet the target.
+The search starts with a simulation: for each kind of codes, the least rescoring whose predicted
+recall meets the target, and its RAM. These settings are then measured on the engine, cheapest
+first, until two of them meet the target.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from qadapt.errors import SpecError, refuse_pairs
 from qadapt.evaluation.advice_spec import spec_of
-from qadapt.evaluation.advise_client import measure_client_codes as measure_ours
-from qadapt.evaluation.advise_client import unmodelled_codes
-from qadapt.evaluation.candidates import TIMEOUT
-from qadapt.evaluation.evaluate import COPY_ROWS, evaluate
-from qadapt.evaluation.exact_neighbors import MEMORY
-from qadapt.evaluation.option_cost import monthly, p95
-from qadapt.evaluation.query_input import Encoder
-from qadapt.evaluation.recall import weakest_proof
-from qadapt.evaluation.results import (
+from qadapt.evaluation.advise_client import measure_client_codes, unmodelled_codes
+from qadapt.evaluation.documents import (
     Advice,
     Evaluation,
-    Figure,
     Option,
-    Prediction,
-    Result,
     RuledOut,
+    Simulation,
     Target,
     now,
 )
+from qadapt.evaluation.evaluate import evaluate
+from qadapt.evaluation.option_cost import monthly, p95
+from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.results import Figure, Prediction, Result
 from qadapt.evaluation.settings import Setting
 from qadapt.evaluation.shortlist import CODES, Candidate, candidate_grid, shortlist
-from qadapt.evaluation.simulate import SAMPLE, simulate
-from qadapt.model import ACCEPTS, Accept
-from qadapt.stores.base import OnProgress, Store, silent
+from qadapt.evaluation.simulate import simulate
+from qadapt.model import CollectionInfo, Quantization
+from qadapt.stores.base import Store
 
-AT_ONCE = 3  # settings that are tried on the engine in one go
+AT_ONCE = 3  # candidates measured by one evaluation
 ROUNDS = 3
 
-SLOW = "with originals on disk each rescored row is read from there: latency depends on that disk"
+SLOW = "original vectors are on disk: rescoring reads them, so latency depends on the disk"
 COPIED = (
-    "measured on {:,} of {:,} rows, where it met the target; recall is the prediction for all of "
-    "them"
+    "measured on {:,} of {:,} rows, where it met the target; recall is the prediction for all rows"
 )
-OURS = "the best has qadapt's own codes: qadapt plan -f SPEC --accept client"
-UNMET = "nothing met the target: the notes and what was ruled out say by how much"
+OURS = "the best setting uses client-side codes: qadapt plan -f SPEC --accept client"
+UNMET = "no setting meets the target; the ruled-out settings show by how much each one misses it"
+
+
+@dataclass
+class _Findings:
+    """What one call has found so far."""
+
+    options: list[Option] = field(default_factory=list)
+    out: list[RuledOut] = field(default_factory=list)
+    evaluation: Evaluation | None = None
+
+    def add(self, options: list[Option], out: list[RuledOut], measured: Evaluation) -> None:
+        """Add the outcome of one evaluation."""
+        self.options += options
+        self.out += out
+        self.evaluation = _joined(self.evaluation, measured)
 
 
 def advise(
@@ -54,130 +64,88 @@ def advise(
     collection: str,
     name: str,
     target: Target,
-    *,
+    options: EvaluationOptions,
     codes: Sequence[str] = CODES,
-    queries: Any = 200,
-    encoder: Encoder | None = None,
-    confirm: bool = True,
-    sample_rows: int = SAMPLE,
-    copy_rows: int = COPY_ROWS,
-    memory_budget: int = MEMORY,
-    fresh: bool = False,
-    seed: int = 0,
-    timeout: float = TIMEOUT,
-    accept: Accept = "differs",
-    progress: OnProgress = silent,
-    command: str = "",
 ) -> Advice:
-    """The cheapest setting that meets a target; the collection is only read.
+    """Find the cheapest setting that meets a target. The collection is only read.
 
     Args:
-        codes: what to choose from.
-        queries: see ``questions.ask``.
-        confirm: try on the live engine, on a copied sample that is removed afterwards; else the
-            advice rests on predictions alone, and a latency cannot be promised.
-        accept: ``exact`` (no cousins of what is named), ``differs``, or ``client``: qadapt's own
-            codes too where the store has none, which are measured beside the copy.
+        name: name of the vector.
+        target: the requirements; its ``k`` replaces that of ``options``.
+        codes: quantizations to choose from.
 
     Raises:
         InputError, SpecError, NotFoundError, StoreError
     """
-    _check(target)
-    if accept not in ACCEPTS:
-        raise SpecError.unknown("accept", accept, ACCEPTS)
-    refuse_pairs(
-        (target.max_latency_ms is not None and not confirm, "max_latency_ms (--max-latency)",
-         "with confirm=False (--no-confirm)", "latency is measured on the engine"),
-        (accept == "client" and not confirm, "accept=client (--accept client)",
-         "with confirm=False (--no-confirm)", "qadapt's own codes are measured, not predicted"),
-    )  # fmt: skip
+    begun = time.monotonic()
+    options.check_target(target)
+    options = options.replace(k=target.k)
     info = store.info(collection)
     vector = info.vectors[name]
-    simulation = simulate(
-        store, collection, name, candidate_grid(codes, target.k, store, vector.vector), k=target.k,
-        queries=queries, encoder=encoder, sample_rows=sample_rows, memory=memory_budget,
-        fresh=fresh, seed=seed,
-        progress=progress,
-    )  # fmt: skip
-    tries, out = shortlist(store, info, vector, simulation, target, accept)
-    by_us = unmodelled_codes(codes, store, vector) if accept == "client" else []
-    found: list[Option] = []
-    evaluation: Evaluation | None = None
-    notes: list[str] = []
-    if confirm and tries:
-        for at in range(0, min(len(tries), AT_ONCE * ROUNDS), AT_ONCE):
-            part = tries[at : at + AT_ONCE]
-            settings = [setting for item in part for setting in item.settings]
-            measured = evaluate(
-                store, collection, name, settings=settings, k=target.k, queries=queries,
-                encoder=encoder, copy_rows=copy_rows, live=at == 0, memory=memory_budget,
-                seed=seed, timeout=timeout, progress=progress,
-                accept="differs" if accept == "client" else accept,
-                concurrency=(1,) if target.max_latency_ms is None else (1, 4),
-            )  # fmt: skip
-            evaluation = _joined(evaluation, measured)
-            options, missed = _confirmed(part, measured, target)
-            found += options
-            out += missed
-            if len(found) >= 2:
-                break
-        out += [_dearer(item) for item in tries[at + AT_ONCE :]]
+    grid = candidate_grid(codes, target.k, store, vector.vector)
+    simulation = simulate(store, collection, name, grid, options)
+    tries, out = shortlist(store, info, vector, simulation, target, options.accept)
+    found = _Findings(out=out)
+    if options.confirm and tries:
+        _confirm(store, info, name, target, options, tries, found)
     else:
-        found = [_predicted(item, target) for item in tries[:2]]
-        out += [_dearer(item) for item in tries[2:]]
+        found.options = [_predicted(item, target) for item in tries[:2]]
+        found.out += [_dearer(item) for item in tries[2:]]
+    by_us = unmodelled_codes(codes, store, vector) if options.accept == "client" else []
     if by_us:
-        options, missed, measured = measure_ours(
-            store, info, name, by_us, target, queries=queries, encoder=encoder,
-            copy_rows=copy_rows, memory=memory_budget, seed=seed, timeout=timeout,
-            progress=progress,
-        )  # fmt: skip
-        evaluation = _joined(evaluation, measured)
-        named = {str(each) for each in by_us}
-        out = [item for item in out if item.setting not in named] + missed
-        found = sorted([*found, *options], key=lambda item: item.ram)
-    out += [
-        RuledOut(item.setting, "it meets the target too, but is dearer", item.recall, item.ram)
-        for item in found[2:]
+        _measure_client_codes(store, info, name, target, options, by_us, found)
+    found.out += [
+        RuledOut(item.setting, "it meets the target, but needs more RAM", item.recall, item.ram)
+        for item in found.options[2:]
     ]
-    found = [_ranked(option, found[0]) for option in found]
-    best = found[0] if found else None
-    if best is None:
-        notes.append(UNMET)
-    elif best.quantization.originals == "disk":
-        notes.append(SLOW)
-    if best is not None and best.quantization in by_us:
-        notes.append(OURS)
-    proof = weakest_proof(each.proof for each in (simulation, evaluation) if each is not None)
-    if proof.reason:
-        notes.append(proof.reason)
-    return Advice(
-        store=str(store.address),
-        collection=collection,
-        vector=name,
+    ranked = [_ranked(option, found.options[0]) for option in found.options[:2]]
+    evaluation = None if found.evaluation is None else _with_predictions(found.evaluation, tries)
+    advice = Advice(
+        **_joint(simulation, evaluation),
         target=target,
-        best=best,
-        runner_up=found[1] if len(found) > 1 else None,
-        ruled_out=tuple(out),
-        simulation=simulation,
-        evaluation=None if evaluation is None else _with_predictions(evaluation, tries),
-        spec="" if best is None else spec_of(store, collection, name, best, target, queries),
-        confirmed=confirm and best is not None and proof.level != "none",
+        best=ranked[0] if ranked else None,
+        runner_up=ranked[1] if len(ranked) > 1 else None,
+        ruled_out=tuple(found.out),
+        spec=spec_of(store, collection, name, ranked[0], target, options.queries) if ranked else "",
+    )
+    own = _notes(advice, by_us)
+    return advice.replace(
+        confirmed=options.confirm and advice.best is not None and advice.proof.level != "none",
+        notes=tuple(dict.fromkeys((*advice.notes, *own))),
         created=now(),
-        command=command,
-        notes=tuple(notes),
+        command=options.command,
+        seconds=time.monotonic() - begun,
     )
 
 
-def _check(target: Target) -> None:
-    if isinstance(target.recall, bool) or not 0 < target.recall <= 1:
-        raise SpecError(f"a target's recall is above 0 and at most 1; got {target.recall!r}")
-    for word in ("max_ram", "max_latency_ms", "price"):
-        value = getattr(target, word)
-        if value is not None and (isinstance(value, bool) or value <= 0):
-            raise SpecError(f"{word} is a number above 0; got {value!r}")
+def _joint(simulation: Simulation, evaluation: Evaluation | None) -> dict[str, Any]:
+    """The shared fields of the advice: those of both documents."""
+    shared = simulation.shared()
+    if evaluation is not None:
+        shared.update(
+            count=evaluation.count,
+            results=(*evaluation.results, *simulation.results),
+            copy_rows=evaluation.copy_rows,
+            copy_truth=evaluation.copy_truth,
+            notes=(*simulation.notes, *evaluation.notes),
+        )
+    return shared
 
 
-# -- what was chosen -------------------------------------------------------------------------------
+def _notes(advice: Advice, by_us: Sequence[Quantization]) -> list[str]:
+    notes = []
+    if advice.best is None:
+        notes.append(UNMET)
+    elif advice.best.quantization.originals == "disk":
+        notes.append(SLOW)
+    if advice.best is not None and advice.best.quantization in by_us:
+        notes.append(OURS)
+    if advice.proof.reason:
+        notes.append(advice.proof.reason)
+    return notes
+
+
+# -- without measurements -------------------------------------------------------------------------
 
 
 def _predicted(item: Candidate, target: Target) -> Option:
@@ -189,17 +157,60 @@ def _predicted(item: Candidate, target: Target) -> Option:
 def _dearer(item: Candidate) -> RuledOut:
     ram = item.footprint.ram
     return RuledOut(
-        item.setting.text, f"not tried: it takes {ram:,} bytes of RAM", item.recall, ram
+        item.setting.text, f"not measured: it needs {ram:,} bytes of RAM", item.recall, ram
     )
 
 
 # -- on the engine -------------------------------------------------------------------------------
 
 
+def _confirm(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    target: Target,
+    options: EvaluationOptions,
+    tries: Sequence[Candidate],
+    found: _Findings,
+) -> None:
+    """Measure candidates, cheapest first, until two of them meet the target."""
+    at = 0
+    for at in range(0, min(len(tries), AT_ONCE * ROUNDS), AT_ONCE):
+        part = tries[at : at + AT_ONCE]
+        settings = [setting for item in part for setting in item.settings]
+        asked = options.replace(
+            live=at == 0,
+            fresh=False,  # the simulation has just computed the ground truth
+            accept="differs" if options.accept == "client" else options.accept,
+            concurrency=(1,) if target.max_latency_ms is None else (1, 4),
+        )
+        measured = evaluate(store, info.name, name, settings, asked)
+        found.add(*_confirmed(part, measured, target), measured)
+        if len(found.options) >= 2:
+            break
+    found.out += [_dearer(item) for item in tries[at + AT_ONCE :]]
+
+
+def _measure_client_codes(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    target: Target,
+    options: EvaluationOptions,
+    codes: Sequence[Quantization],
+    found: _Findings,
+) -> None:
+    """Measure codes that only qadapt has. Their measurement replaces the refusal by the store."""
+    named = {str(each) for each in codes}
+    found.out = [item for item in found.out if item.setting not in named]
+    found.add(*measure_client_codes(store, info, name, codes, target, options.replace(fresh=False)))
+    found.options.sort(key=lambda item: item.ram)
+
+
 def _confirmed(
     part: Sequence[Candidate], measured: Evaluation, target: Target
 ) -> tuple[list[Option], list[RuledOut]]:
-    """Of each try the first of its settings that met the target, cheapest first."""
+    """The first setting of each candidate that meets the target, cheapest first."""
     found: list[Option] = []
     out: list[RuledOut] = []
     whole = measured.copy_rows is None or measured.copy_rows >= measured.count
@@ -232,10 +243,10 @@ def _missed(result: Result, item: Candidate, target: Target) -> RuledOut | None:
         why = f"{result.state}: {'; '.join(result.notes)}"
         return RuledOut(result.setting, why, result.recall, ram, slow)
     if result.recall.value < target.recall:
-        why = f"measured recall@{target.k} is {result.recall.value:.4f}, under {target.recall:g}"
+        why = f"measured recall@{target.k} is {result.recall.value:.4f}, below {target.recall:g}"
         return RuledOut(result.setting, why, result.recall, ram, slow)
     if target.max_latency_ms is not None and slow is not None and slow > target.max_latency_ms:
-        why = f"the 95th percentile is {slow:.2f} ms, over {target.max_latency_ms:g}"
+        why = f"the 95th percentile is {slow:.2f} ms, above {target.max_latency_ms:g}"
         return RuledOut(result.setting, why, result.recall, ram, slow)
     return None
 
@@ -265,13 +276,13 @@ def _option(
 
 
 def _ranked(option: Option, best: Option) -> Option:
-    """With the reason for its place."""
+    """The option, with the reason for its rank."""
     if option is best:
-        why = "the least RAM of what met the target, and the fewest candidates to score again"
+        why = "least RAM of the settings that meet the target, and fewest candidates to rescore"
     elif option.ram == best.ram:
-        why = "as much RAM as the best, and more on disk or more candidates to score again"
+        why = "same RAM as the best, but more disk or more candidates to rescore"
     else:
-        why = f"{option.ram - best.ram:,} bytes of RAM more than the best"
+        why = f"{option.ram - best.ram:,} bytes more RAM than the best"
     return option.replace(reasons=(why, *option.reasons))
 
 
@@ -287,12 +298,12 @@ def _joined(first: Evaluation | None, second: Evaluation) -> Evaluation:
 
 
 def _with_predictions(evaluation: Evaluation, tries: Sequence[Candidate]) -> Evaluation:
-    message_text: Mapping[str, Prediction | None] = {
+    predictions: Mapping[str, Prediction | None] = {
         item.setting.text: item.prediction for item in tries
     }
     return evaluation.replace(
         results=tuple(
-            result.replace(predicted=message_text.get(result.setting))
+            result.replace(predicted=predictions.get(result.setting))
             for result in evaluation.results
         )
     )

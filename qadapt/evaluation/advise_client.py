@@ -1,18 +1,19 @@
-"""Advise, where qadapt's own codes are accepted: measured beside a copy, since no model is of them.
+"""Advise with client-side codes: they are measured with a copy, because no model predicts them.
 
-The store's floats stay as they are, and our codes come on top: so they never take less RAM than
-no codes at all, and are the answer only where searches without codes are too slow.
+The database keeps the original vectors, and the codes are stored in addition. They never need less
+RAM than no codes, and are only recommended if searches without codes are too slow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from qadapt.costing import memory
+from qadapt.evaluation.documents import Evaluation, Option, RuledOut, Target
 from qadapt.evaluation.evaluate import evaluate
 from qadapt.evaluation.option_cost import monthly, p95
-from qadapt.evaluation.results import Evaluation, Option, Result, RuledOut, Target
+from qadapt.evaluation.options import EvaluationOptions
+from qadapt.evaluation.results import Result
 from qadapt.evaluation.settings import Setting
 from qadapt.local.client_codes import by_store, match
 from qadapt.model import CollectionInfo, MatchLevel, Quantization, Rescore, VectorInfo
@@ -20,14 +21,14 @@ from qadapt.stores.base import Store
 
 FACTORS = (2, 4, 8, 16)
 NO_MODEL = (
-    "it met the target on {:,} of {:,} rows, and qadapt's own codes are measured and not "
-    "predicted: --copy-rows {} measures all"
+    "it met the target on {:,} of {:,} rows; client-side codes cannot be predicted for all rows: "
+    "pass --copy-rows {} to measure all"
 )
-BESIDE = "measured on all rows, with qadapt's own codes beside the store (accept=client)"
+CLIENT_SIDE = "measured on all rows with client-side codes (accept=client)"
 
 
 def unmodelled_codes(codes: Sequence[str], store: Store, vector: VectorInfo) -> list[Quantization]:
-    """Those of the codes that the store has not, and qadapt has."""
+    """The codes that the database does not support and qadapt does."""
     asked = [Quantization.parse(text).replace(rescore=None) for text in codes]
     return [
         each
@@ -43,20 +44,16 @@ def measure_client_codes(
     name: str,
     codes: Sequence[Quantization],
     target: Target,
-    **how: Any,
+    options: EvaluationOptions,
 ) -> tuple[list[Option], list[RuledOut], Evaluation]:
-    """For each of our own codes the least rescoring that meets the target, as measured.
-
-    Args:
-        how: what ``evaluate`` takes besides.
-    """
+    """Measure the least rescoring with which each of the client-side codes meets the target."""
     most = store.traits.max_k
     factors = [Rescore(source="off"), *(Rescore(f) for f in FACTORS if f * target.k <= most)]
     settings = [Setting(each, rescore) for each in codes for rescore in factors]
-    how = {"k": target.k, "live": False, "accept": "client", **how}
-    found = evaluate(store, info.name, name, settings=settings, concurrency=(), **how)
+    untimed = options.replace(live=False, accept="client", concurrency=())
+    found = evaluate(store, info.name, name, settings, untimed)
     out: list[RuledOut] = []
-    least: list[Setting] = []  # for each of the codes, as recall goes
+    least: list[Setting] = []  # the least rescoring of each of the codes
     for each in codes:
         mine = [item for item in found.results if item.quantization == each]
         good = next((item for item in mine if _recall(item) >= target.recall), None)
@@ -67,18 +64,18 @@ def measure_client_codes(
             out.append(RuledOut(good.setting, words, good.recall))
         else:
             least.append(Setting.of(good.setting))
-    options: list[Option] = []
+    chosen: list[Option] = []
     if least:
-        found = evaluate(store, info.name, name, settings=least, concurrency=(1,), **how)
+        found = evaluate(store, info.name, name, least, untimed.replace(concurrency=(1,)))
         for item in found.results:
             if _meets(item, target):
-                options.append(_option(store, info, info.vectors[name], item, target))
+                chosen.append(_option(store, info, info.vectors[name], item, target))
             else:
                 out.append(_missed(item, target))
-    fits = [item for item in options if target.max_ram is None or item.ram <= target.max_ram]
+    fits = [item for item in chosen if target.max_ram is None or item.ram <= target.max_ram]
     out += [
-        RuledOut(item.setting, f"takes {item.ram:,} bytes of RAM", item.recall, item.ram)
-        for item in options
+        RuledOut(item.setting, f"needs {item.ram:,} bytes of RAM", item.recall, item.ram)
+        for item in chosen
         if item not in fits
     ]
     return fits, out, found
@@ -97,9 +94,9 @@ def _meets(result: Result, target: Target) -> bool:
 def _missed(result: Result, target: Target) -> RuledOut:
     if result.recall is None:
         return RuledOut(result.setting, f"{result.state}: {'; '.join(result.notes)}")
-    why = f"with qadapt's own codes recall@{target.k} is {_recall(result):.4f} at most"
+    why = f"with client-side codes, recall@{target.k} is {_recall(result):.4f} at most"
     if _recall(result) >= target.recall:
-        why = f"the 95th percentile with qadapt's own codes is {p95(result):.2f} ms"
+        why = f"the 95th percentile with client-side codes is {p95(result):.2f} ms"
     return RuledOut(result.setting, why, result.recall, latency_ms=p95(result))
 
 
@@ -120,5 +117,5 @@ def _option(
         disk=floats.disk + (result.bytes.codes_disk or 0),
         latency_ms=p95(result),
         monthly=monthly(target, ram),
-        reasons=(BESIDE,),
+        reasons=(CLIENT_SIDE,),
     )

@@ -1,4 +1,4 @@
-"""Candidates: settings tried one after the other on a copied sample of the collection."""
+"""Candidates: settings measured one after another on a copy of a sample of the collection."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from qadapt.errors import ApplyError, QadaptError, StoreTimeoutError, Unsupporte
 from qadapt.evaluation import measurement
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.measurement import Searcher, Workload
+from qadapt.evaluation.options import EvaluationOptions
 from qadapt.evaluation.results import Result
 from qadapt.evaluation.scratch_copies import scratch_copy
 from qadapt.evaluation.settings import Setting
@@ -18,7 +19,6 @@ from qadapt.local import client_codes, collection_info
 from qadapt.local.apply_steps import apply_steps
 from qadapt.local.wait import Goal, wait_for
 from qadapt.model import (
-    Accept,
     Batch,
     Kind,
     Match,
@@ -28,30 +28,27 @@ from qadapt.model import (
     Vector,
     VectorInfo,
 )
-from qadapt.stores.base import ChangeRequest, OnProgress, Store
+from qadapt.stores.base import ChangeRequest, Store
 from qadapt.stores.polling import Deadline, Wait
-
-TIMEOUT = 600.0  # seconds that one candidate may take to be built
 
 Client = Callable[[], float]
 
-FRESH_COPY = "on a copy of its own: the store cannot change the one before to it"
-OURS = "qadapt's own codes, beside the store"
-OFFER = "accept='client' (--accept client): qadapt's own codes beside the store"
+FRESH_COPY = "measured on a separate copy: the database cannot convert the previous copy"
+OURS = "client-side codes"
+ONLY_SIMILAR = "{} supports only the nearest equivalent"
+OFFER = "accept='client' (--accept client): measure it with client-side codes"
 
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What all parts of one evaluation share."""
+    """The vector that one evaluation is about, its queries, and the options."""
 
     store: Store
     collection: str
     name: str
     vector: VectorInfo
     asked: Workload
-    timeout: float
-    progress: OnProgress
-    accept: Accept = "differs"
+    options: EvaluationOptions
 
     def searcher(self, collection: str, setting: Setting, vector: Vector) -> Searcher:
         return Searcher(
@@ -60,7 +57,7 @@ class EvaluationContext:
 
 
 class CandidateRunner:
-    """Settings one after the other on a copy, which is changed from one to the next."""
+    """Measures settings one after another on a copy, which is converted from one to the next."""
 
     def __init__(
         self, work: EvaluationContext, sample: Batch, known: GroundTruth, client: Client | None
@@ -68,7 +65,7 @@ class CandidateRunner:
         self._work, self._sample, self._known, self._client = work, sample, known, client
 
     def run(self, settings: Sequence[Setting]) -> list[Result]:
-        """Results in the order of ``settings``; the same codes are built once."""
+        """Results in the order of ``settings``; codes shared by several settings are built once."""
         groups: dict[Quantization, list[int]] = {}
         for at, setting in enumerate(settings):
             assert setting.quantization is not None
@@ -103,22 +100,29 @@ class CandidateRunner:
         )
         plain = start.quantization.kind in (Kind.NONE, Kind.FLOAT16)
         if not plain and info.status.state in (State.IGNORED, State.ABSENT):
-            reason = f"the engine does not obey here: {info.status.reason}"
+            reason = f"not active on the engine: {info.status.reason}"
             return start.replace(
-                state="not obeyed", status=info.status, notes=(*start.notes, reason)
+                state="not active", status=info.status, notes=(*start.notes, reason)
             )
         searcher = work.searcher(copy, setting, info.vector)
         try:
             return measurement.measure(
-                searcher, info, self._known, start, work.progress, client=self._client
+                searcher, info, self._known, start, work.options.progress, client=self._client
             )
-        except UnsupportedError as error:  # such as a source of rescoring that a store lacks
+        except UnsupportedError as error:  # such as an unsupported rescoring source
             return start.replace(state="unsupported", notes=(*start.notes, *_reported(error)))
 
 
 @dataclass(frozen=True)
 class _Backend:
-    """Who would make the codes, what they would be, and what speaks against it."""
+    """Where the codes of a candidate are built.
+
+    Attributes:
+        by_us: client-side codes.
+        target: the quantization that is built.
+        match: how close it is to the request.
+        refused: why it is not built; empty if it is.
+    """
 
     by_us: bool
     target: Quantization
@@ -129,17 +133,17 @@ class _Backend:
 def _decide_backend(work: EvaluationContext, quantization: Quantization) -> _Backend:
     mapped = client_codes.by_store(work.store, quantization, work.vector.vector)
     match, target = mapped.match, mapped.target
-    if match.level is MatchLevel.DIFFERS and work.accept == "exact":
-        reasons = (f"{work.store.name} has only a cousin", *match.differences)
+    if match.level is MatchLevel.DIFFERS and work.options.accept == "exact":
+        reasons = (ONLY_SIMILAR.format(work.store.name), *match.differences)
         return _Backend(False, target, match, reasons)
-    # Half precision is a datatype, which a copy of its own is made with.
+    # Half precision is a datatype: a separate copy is created with it.
     if match.level is not MatchLevel.UNSUPPORTED or quantization.kind is Kind.FLOAT16:
         return _Backend(False, target, match)
     ours = client_codes.match(quantization)
     reasons = (*match.differences, *match.support)
     if ours.level is MatchLevel.UNSUPPORTED:
         return _Backend(False, target, match, reasons)
-    if work.accept != "client":
+    if work.options.accept != "client":
         return _Backend(False, target, match, tuple(dict.fromkeys((*reasons, OFFER))))
     return _Backend(True, quantization, ours)
 
@@ -154,18 +158,18 @@ def _begin(setting: Setting, who: _Backend) -> Result:
 
 
 class _Builder:
-    """Makes copies with codes in force; one copy is changed from one candidate to the next."""
+    """Builds copies with active codes; one copy is converted from one candidate to the next."""
 
     def __init__(self, work: EvaluationContext, sample: Batch, stack: contextlib.ExitStack) -> None:
         self._work, self._sample, self._stack = work, sample, stack
-        self._copy: str | None = None  # the store's codes are tried on it
-        self._plain: str | None = None  # ours are tried beside it
+        self._copy: str | None = None  # for the database's codes
+        self._plain: str | None = None  # for client-side codes
 
     def built(self, quantization: Quantization, *, by_us: bool) -> tuple[str, tuple[str, ...]]:
-        """A copy with these codes in force, and what to know of it."""
+        """The name of a copy with these codes active, and notes about it."""
         if by_us:
             return self._by_us(quantization), (OURS,)
-        before, self._copy = self._copy, None  # after a failure the next one gets a new copy
+        before, self._copy = self._copy, None  # after a failure, the next candidate gets a new copy
         if quantization.kind is Kind.FLOAT16:
             return self._by_store(quantization, None)
         copy, note = self._by_store(quantization, before)
@@ -177,7 +181,7 @@ class _Builder:
         if self._plain is None:
             self._plain = self._copied({})
         client_codes.build_and_register(
-            work.store, self._plain, work.name, quantization, work.progress
+            work.store, self._plain, work.name, quantization, work.options.progress
         )
         return self._plain
 
@@ -185,7 +189,7 @@ class _Builder:
         work = self._work
         return self._stack.enter_context(
             scratch_copy(
-                work.store, {work.name: work.vector.vector}, [self._sample], work.progress,
+                work.store, {work.name: work.vector.vector}, [self._sample], work.options.progress,
                 quantization=quantization, of=work.collection,
             )
         )  # fmt: skip
@@ -210,20 +214,20 @@ class _Builder:
         if quantization.kind is not Kind.FLOAT16:
             request = ChangeRequest(work.store.inspect(copy), work.name, quantization)
             steps = work.store.plan_change(request).steps
-            apply_steps(work.store, copy, steps, work.progress, work.timeout)
+            apply_steps(work.store, copy, steps, work.options.progress, work.options.timeout)
         self._settle(copy, quantization)
 
     def _settle(self, copy: str, quantization: Quantization) -> None:
-        """Wait until the engine has the quantization, or ignores it for good."""
+        """Wait until the codes are verified active, or the engine keeps ignoring them."""
         work = self._work
         plain = quantization.kind in (Kind.NONE, Kind.FLOAT16)
         ends = (State.ABSENT, State.ACTIVE) if plain else ()
         goal = Goal(quantization, ends, (State.IGNORED, State.ABSENT))
-        wait = Wait(work.progress, Deadline(work.timeout))
+        wait = Wait(work.options.progress, Deadline(work.options.timeout))
         try:
             wait_for(work.store, copy, work.name, goal, wait)
         except StoreTimeoutError as error:
-            error.hint = "give it longer: timeout=, --build-timeout"
+            error.hint = "raise the time limit: timeout=, --build-timeout SECONDS"
             raise
 
 

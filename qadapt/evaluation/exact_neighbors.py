@@ -1,60 +1,44 @@
-"""Exact nearest neighbours of a collection of any size: streamed, kept, and taken up again.
-
-The collection is read once in pages; memory holds a page, its scores with a block of queries,
-and the best rows of each query. Every half minute what was found is written to the cache folder,
-so that a computation that was cut off goes on where it was (with stores that can read on from an
-id), and one that was finished is not done twice while the collection stays as it is.
-"""
+"""Exact neighbors, and the comparison of hits with them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.engines.exact import exact_row_scores, pair_scores, tolerance
-from qadapt.engines.nearest import BLOCK, Nearest, objects
-from qadapt.errors import InputError, UnsupportedError
+from qadapt.engines.exact import pair_scores, tolerance
+from qadapt.engines.nearest import Nearest, objects
 from qadapt.evaluation.recall import proof_of, recall_per_query, truth_of
 from qadapt.evaluation.results import Truth
-from qadapt.local.cache import cache_dir
-from qadapt.local.state import write_state_file
 from qadapt.model import Batch, Id, Metric, Vector
-from qadapt.stores.base import OnProgress, Progress, ReadRequest, Store
+from qadapt.stores.base import Store
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Fetch = Callable[[Sequence[Id]], tuple[Sequence[Id], Floats]]
 
-MEMORY = 512 * 2**20  # bytes that a page and its scores may take
-LARGEST_PAGE, SMALLEST_PAGE = 8_192, 64
-SAVED_EVERY = 30.0  # seconds
-PROBES = 64  # rows that tell whether a collection is still what it was
-FETCHED = 1_000  # rows fetched at once to score hits
-SPARE = 2  # rows beyond k: a query's own, and the best of those that are no neighbours
-FORMAT = "qadapt.truth/2"
+LARGEST_PAGE = 8_192  # rows scored at once
+FETCHED = 1_000  # rows per fetch request when hits are scored
+SPARE = 2  # rows beyond k: the query itself, and the best row that is not a neighbor
 
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Exact neighbours, and the judge of what a search found.
+    """Exact neighbors, with which hits of a search are compared.
 
     Attributes:
-        ids, scores: of each query, best first, own row left out; fewer than k in a small
-            collection. Scores are exact (float64).
-        beyond: exact score of the best row that is not among them; -inf where there is none.
-        about: over what, and how it was done.
+        ids, scores: neighbors of each query, best first, without its own row; fewer than k in a
+            small collection. Scores are exact (float64).
+        beyond: exact score of the best row that is not a neighbor; -inf for none.
+        about: how it was computed.
         queries: float32 ``(nq, d)``.
-        vector: dimensions, metric and datatype of the vectors that the scores are made from.
-        fetch: gives those vectors for ids: the ids that exist, and float32 ``(n, d)``.
-        sample: the rows that were read, where they are a sample.
+        vector: dimensions, metric and datatype of the vectors that scores are computed from.
+        fetch: returns these vectors: the ids that exist, and float32 ``(n, d)``.
+        sample: the rows that were read, if they are a sample.
     """
 
     ids: list[list[Id]]
@@ -68,17 +52,17 @@ class GroundTruth:
 
     @property
     def wanted(self) -> npt.NDArray[np.intp]:
-        """How many neighbours each query has, at most k; ``(nq,)``."""
+        """Number of neighbors of each query, at most k; ``(nq,)``."""
         return np.asarray([len(row) for row in self.ids], dtype=np.intp)
 
     @property
     def last(self) -> Doubles:
-        """Exact score of the last neighbour of each query, ``(nq,)``; NaN where it has none."""
+        """Exact score of the last neighbor of each query, ``(nq,)``; NaN for none."""
         return np.asarray([row[-1] if row else np.nan for row in self.scores])
 
     @property
     def tied(self) -> npt.NDArray[np.bool_]:
-        """Queries of which rows beyond the neighbours score as well as the last of them."""
+        """Queries for which the last neighbor ties with a row beyond the neighbors."""
         last = self.last
         found: npt.NDArray[np.bool_] = self.beyond >= last - tolerance(last, self.vector.dim)
         return found
@@ -87,8 +71,8 @@ class GroundTruth:
         """Recall@k of each query, float64 ``(n,)``.
 
         Args:
-            found: ids of the hits of some queries in turn, at most k, own rows left out.
-            first: the number of the first of these queries.
+            found: ids of the hits of consecutive queries, at most k, without own rows.
+            first: number of the first of these queries.
         """
         part = slice(first, first + len(found))
         scores = self.exact(found, first)
@@ -98,11 +82,10 @@ class GroundTruth:
     def exact(
         self, found: Sequence[Sequence[Id]], first: int = 0, *, every: bool = False
     ) -> Doubles:
-        """Exact scores of hits, float64 ``(n, k)``, made from the vectors of the truth.
+        """Exact scores of hits, float64 ``(n, k)``.
 
-        NaN for a row that does not exist. A row that cannot be right is NaN too unless ``every``
-        is set: where no row beyond the neighbours scores as well as the last of them, only the
-        neighbours are right, and nothing has to be fetched.
+        NaN for a row that does not exist. Unless ``every`` is set, also NaN for a row that cannot
+        be correct: without ties only neighbors are correct, and nothing has to be fetched.
 
         Args:
             found, first: as for ``recall``.
@@ -133,7 +116,7 @@ class GroundTruth:
 
 
 def stored_vectors(store: Store, collection: str, name: str) -> Fetch:
-    """Vectors as a store gives them back."""
+    """A function that fetches stored vectors."""
 
     def fetch(ids: Sequence[Id]) -> tuple[Sequence[Id], Floats]:
         batch = store.fetch(collection, list(ids), vectors=[name], payload=False)
@@ -147,7 +130,7 @@ def stored_vectors(store: Store, collection: str, name: str) -> Fetch:
 
 
 def batch_vectors(batch: Batch, name: str) -> Fetch:
-    """Vectors of rows in memory."""
+    """A function that returns vectors of rows in memory."""
     where = {key: at for at, key in enumerate(batch.ids)}
     if name in batch.missing:
         gone = batch.missing[name]
@@ -160,63 +143,7 @@ def batch_vectors(batch: Batch, name: str) -> Fetch:
     return fetch
 
 
-def exact_truth(
-    store: Store,
-    collection: str,
-    name: str,
-    vector: Vector,
-    queries: Any,
-    k: int,
-    *,
-    rows: int | None = None,
-    memory: int = MEMORY,
-    cached: bool = True,
-    seed: int = 0,
-    progress: OnProgress,
-) -> GroundTruth:
-    """The ``k`` rows of a collection that score best by exact scores, for each query.
-
-    Args:
-        queries: ``Queries``.
-        rows: read only so many, drawn evenly, instead of all.
-        memory: bytes for a page and its scores; more makes it a little faster.
-        cached: use what an earlier call found, and keep what this one finds.
-
-    Raises:
-        InputError: a memory that holds no page.
-    """
-    count = store.count(collection)
-    if rows is not None and rows < count:
-        return _over_sample(store, collection, name, vector, queries, k, rows, count, seed)
-    page = _page(vector.dim, len(queries), memory)
-    place = _place(store, collection, name, vector, queries, k, count) if cached else None
-    if place is not None:
-        known = _cached(place, store, collection, name, vector, queries)
-        if known is not None:
-            return known
-    begun = time.monotonic()
-    best, done, before = _stream(
-        store, collection, name, vector, queries, k, page, place, count, progress
-    )
-    seconds = before + time.monotonic() - begun
-    fetch = stored_vectors(store, collection, name)
-    known = _ground_truth(
-        best, queries.vectors, queries.own, queries.source, k, vector, fetch, done, count, seconds
-    )
-    if place is not None:
-        document = {
-            "format": FORMAT,
-            "about": known.about.to_dict(),
-            "ids": known.ids,
-            "scores": known.scores,
-            "beyond": _finite(known.beyond.tolist()),
-        }
-        write_state_file(place / "truth.json", json.dumps(document))
-        (place / "partial.json").unlink(missing_ok=True)
-    return known
-
-
-def _ground_truth(
+def ground_truth_of(
     best: Nearest,
     queries: Floats,
     own: Sequence[Id | None],
@@ -231,11 +158,11 @@ def _ground_truth(
     bound: str = "",
     sample: Batch | None = None,
 ) -> GroundTruth:
-    """What was found, own rows left out.
+    """Ground truth from the best rows, without own rows.
 
     Args:
-        rows, total_rows: rows that were read, of so many.
-        bound: what a truth over a sample allows to say.
+        rows, of: rows that were read, and rows of the collection.
+        bound: meaning of a recall against a sample.
     """
     ids, scores, beyond = sorted_neighbors(best, own, k)
     unread = sample is not None and rows < of
@@ -250,8 +177,7 @@ def _ground_truth(
 def sorted_neighbors(
     best: Nearest, own: Any, k: int
 ) -> tuple[list[list[Id]], list[list[float]], Doubles]:
-    """Ids and scores of each query without its own row, each id once; and the best score of what
-    is left."""
+    """Distinct ids and scores of each query without its own row, and the best score beyond them."""
     ids, scores, beyond = [], [], np.full(len(best.names), -np.inf)
     rows = zip(own, best.names.tolist(), best.scores.tolist(), strict=True)
     for at, (self_id, names, values) in enumerate(rows):
@@ -267,181 +193,8 @@ def sorted_neighbors(
     return ids, scores, beyond
 
 
-def _page(dim: int, queries: int, memory: int) -> int:
-    each = 4 * (4 * dim + 6 * min(queries, BLOCK))
-    page = memory // each
-    if page < SMALLEST_PAGE:
-        raise InputError(
-            f"{memory:,} bytes do not hold {SMALLEST_PAGE} rows and their scores",
-            hint=f"give at least {SMALLEST_PAGE * each:,}",
-        )
-    return int(min(page, LARGEST_PAGE))
-
-
-def _stream(
-    store: Store,
-    collection: str,
-    name: str,
-    vector: Vector,
-    queries: Any,
-    k: int,
-    page: int,
-    place: Path | None,
-    count: int,
-    progress: OnProgress,
-) -> tuple[Nearest, int, float]:
-    """Read all rows; returns the best, how many were read, and seconds of an earlier attempt."""
-    best, done, after, before = _resume(place, queries, vector, k)
-    pages = _pages(store, collection, name, page, after)
-    if pages is None:  # a store that cannot read on from an id
-        best, done, before = Nearest(queries.vectors, vector.metric, k + SPARE), 0, 0.0
-        pages = store.read(collection, ReadRequest(vectors=[name], payload=False, page=page))
-    begun = saved = time.monotonic()
-    for batch in pages:
-        best.add(batch.vectors[name], objects(batch.ids), batch.missing.get(name))
-        done += len(batch)
-        progress(Progress("computing the exact truth", done, count))
-        if place is not None and time.monotonic() - saved > SAVED_EVERY:
-            saved = time.monotonic()
-            _save(place, best, done, batch.ids[-1], before + saved - begun)
-    return best, done, before
-
-
-def _pages(
-    store: Store, collection: str, name: str, page: int, after: Id | None
-) -> Iterator[Batch] | None:
-    if after is None:
-        return store.read(collection, ReadRequest(vectors=[name], payload=False, page=page))
-    try:
-        rest = store.read(
-            collection, ReadRequest(vectors=[name], payload=False, page=page, after=after)
-        )
-        first = next(rest, None)
-    except UnsupportedError:
-        return None
-
-    def all_pages() -> Iterator[Batch]:
-        if first is not None:
-            yield first
-            yield from rest
-
-    return all_pages()
-
-
-# -- kept ----------------------------------------------------------------------------------------
-
-
-def _place(
-    store: Store, collection: str, name: str, vector: Vector, queries: Any, k: int, count: int
-) -> Path:
-    """The cache folder of one truth: another one as soon as anything that it rests on differs."""
-    digest = hashlib.sha256()
-    about = [store.address.identity, collection, name, vector.to_dict(), count, k]
-    digest.update(json.dumps([*about, list(queries.own)], default=str).encode())
-    digest.update(np.ascontiguousarray(queries.vectors).tobytes())
-    head = next(
-        store.read(collection, ReadRequest(vectors=[name], payload=False, page=PROBES)), None
-    )
-    if head is not None:
-        digest.update(json.dumps(list(head.ids)).encode())
-        digest.update(np.ascontiguousarray(head.vectors[name]).tobytes())
-    return cache_dir() / "truth" / digest.hexdigest()[:32]
-
-
-def _cached(
-    place: Path, store: Store, collection: str, name: str, vector: Vector, queries: Any
-) -> GroundTruth | None:
-    """A truth of an earlier call, if its neighbours are still there and score the same."""
-    document = _read(place / "truth.json")
-    if document is None or len(document["ids"]) != len(queries):
-        return None
-    ids, scores = document["ids"], document["scores"]
-    beyond = np.asarray([-np.inf if each is None else each for each in document["beyond"]])
-    about = Truth.from_dict(document["about"]).replace(cached=True, source=queries.source)
-    filled = [at for at, row in enumerate(ids) if row]
-    drawn = np.random.default_rng(0).choice(len(filled), min(PROBES, len(filled)), replace=False)
-    asked = {filled[at]: ids[filled[at]][-1] for at in drawn.tolist()}
-    wanted = list(dict.fromkeys(asked.values()))
-    batch = store.fetch(collection, wanted, vectors=[name], payload=False)
-    rows = dict(zip(batch.ids, batch.vectors[name], strict=True))
-    for at, key in asked.items():
-        if key not in rows:
-            return None
-        score = exact_row_scores(queries.vectors[at], rows[key][None, :], vector.metric)[0]
-        if not np.isclose(score, scores[at][-1], rtol=1e-3, atol=1e-4):
-            return None
-    fetch = stored_vectors(store, collection, name)
-    return GroundTruth(ids, scores, beyond, about, queries.vectors, vector, fetch)
-
-
-def _finite(scores: list[float]) -> list[float | None]:
-    """JSON has no infinity: null stands for it."""
-    return [score if np.isfinite(score) else None for score in scores]
-
-
-def _save(place: Path, best: Nearest, done: int, last: Id, seconds: float) -> None:
-    document = {
-        "format": FORMAT,
-        "done": done,
-        "after": last,
-        "seconds": seconds,
-        "ids": best.names.tolist(),
-        "scores": [_finite(row) for row in best.scores.tolist()],
-    }
-    write_state_file(place / "partial.json", json.dumps(document))
-
-
-def _resume(
-    place: Path | None, queries: Any, vector: Vector, k: int
-) -> tuple[Nearest, int, Id | None, float]:
-    best = Nearest(queries.vectors, vector.metric, k + SPARE)
-    document = None if place is None else _read(place / "partial.json")
-    if document is None or len(document["ids"]) != len(queries):
-        return best, 0, None, 0.0
-    for at, (names, scores) in enumerate(zip(document["ids"], document["scores"], strict=True)):
-        best.names[at] = names
-        best.scores[at] = [-np.inf if each is None else each for each in scores]
-    return best, int(document["done"]), document["after"], float(document["seconds"])
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """A file of ours; None where it is not there, or not whole (a cache may be made again)."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return document if isinstance(document, dict) and document.get("format") == FORMAT else None
-
-
-# -- over a sample -------------------------------------------------------------------------------
-
-
-def _over_sample(
-    store: Store,
-    collection: str,
-    name: str,
-    vector: Vector,
-    queries: Any,
-    k: int,
-    rows: int,
-    count: int,
-    seed: int,
-) -> GroundTruth:
-    begun = time.monotonic()
-    batch = store.sample(collection, rows, seed=seed, vectors=[name])
-    best = _over(batch, name, vector, queries.vectors, k)
-    bound = (
-        f"{len(batch):,} of {count:,} rows were read: rows that a search missed are counted among "
-        "these and scaled up, which bounds recall from below"
-    )
-    return _ground_truth(
-        best, queries.vectors, queries.own, queries.source, k, vector,
-        stored_vectors(store, collection, name), len(batch), count, time.monotonic() - begun,
-        bound=bound, sample=batch,
-    )  # fmt: skip
-
-
-def _over(batch: Batch, name: str, vector: Vector, queries: Floats, k: int) -> Nearest:
+def nearest_in(batch: Batch, name: str, vector: Vector, queries: Floats, k: int) -> Nearest:
+    """The nearest rows of each query in memory, ``k + SPARE`` of them."""
     best = Nearest(queries, vector.metric, k + SPARE)
     ids, gone = objects(batch.ids), batch.missing.get(name)
     for start in range(0, len(batch), LARGEST_PAGE):
@@ -465,24 +218,24 @@ def recall_in(
     Args:
         rows: float32 ``(n, d)``.
         queries: float32 ``(nq, d)``.
-        found: the row numbers of each query's hits; what is no row number counts as no hit.
-        own: the row that each query is, which does not count; None where they are none.
+        found: row numbers of the hits of each query; other values do not count.
+        own: row number of each query, which does not count; None if queries are not rows.
     """
     batch, vector = Batch(range(len(rows)), {"": rows}), Vector(rows.shape[1], metric)
-    best = _over(batch, "", vector, queries, k)
+    best = nearest_in(batch, "", vector, queries, k)
     asked = [None] * len(queries) if own is None else np.asarray(own).tolist()
-    known = _ground_truth(
+    known = ground_truth_of(
         best, queries, asked, "", k, vector, batch_vectors(batch, ""), len(rows), len(rows), 0.0
     )  # fmt: skip
     return known.recall([list(row[:k]) for row in found])
 
 
 def over_rows(batch: Batch, name: str, vector: Vector, queries: Any, k: int) -> GroundTruth:
-    """Exact neighbours among rows that are at hand."""
+    """Compute exact neighbors among rows in memory."""
     begun = time.monotonic()
-    best = _over(batch, name, vector, queries.vectors, k)
+    best = nearest_in(batch, name, vector, queries.vectors, k)
     seconds, rows = time.monotonic() - begun, len(batch)
-    return _ground_truth(
+    return ground_truth_of(
         best,
         queries.vectors,
         queries.own,

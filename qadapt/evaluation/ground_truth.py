@@ -1,4 +1,4 @@
-"""Exact nearest neighbours, computed by us from what the store holds."""
+"""Queries for measurements, and exact nearest neighbors computed from the stored vectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError
-from qadapt.evaluation.exact_neighbors import GroundTruth, exact_truth
+from qadapt.evaluation.exact_neighbors import GroundTruth
+from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.model import Id, Vector, as_vectors, check_queries
 from qadapt.model.npy import open_npy
 from qadapt.model.query_checks import usable_queries
@@ -21,14 +22,14 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Queries:
-    """Queries to measure with.
+    """Queries for a measurement.
 
     Attributes:
         vectors: float32 ``(nq, d)``.
-        own: for each query the id of the row that it was taken from, which is left out of truth
-            and hits; None where a query is nobody's.
-        source: in words, for the report.
-        ids: names of the queries, where they have any.
+        own: for each query, the id of the row that it was drawn from, which is excluded from
+            ground truth and hits; None if it was not drawn from the collection.
+        source: description of the origin, for reports.
+        ids: ids of the queries, if they have any.
     """
 
     vectors: Floats
@@ -43,11 +44,11 @@ class Queries:
 def queries_of(
     store: Store, collection: str, name: str, vector: Vector, given: Any, *, seed: int = 0
 ) -> Queries:
-    """Queries from what a user may give: an array, the path of a ``.npy``, or a number of rows.
+    """Load queries from an array, the path of a ``.npy`` file, or a number of rows to draw.
 
     Raises:
-        InputError: no such file, not an array, or an empty collection.
-        DimensionError, NonFiniteError, ZeroVectorError, InputError: unfit queries.
+        InputError: the file does not exist or holds no array, or the collection is empty.
+        DimensionError, NonFiniteError, ZeroVectorError: invalid queries.
     """
     if isinstance(given, int) and not isinstance(given, bool):
         batch = store.sample(collection, given, seed=seed, vectors=[name])
@@ -55,27 +56,27 @@ def queries_of(
         there &= usable_queries(batch.vectors[name], vector)
         own = [key for key, present in zip(batch.ids, there, strict=True) if present]
         if not own:
-            what = "has no vector that can be searched for" if len(batch) else "is empty"
+            what = "has no vector that can be used as a query" if len(batch) else "is empty"
             raise InputError(
-                f"the collection {collection!r} {what}: there is nothing to measure with",
+                f"the collection {collection!r} {what}, so nothing can be measured",
                 hint="write vectors first",
             )
-        source = f"{len(own)} of its own vectors, each left out of its own results"
+        source = f"{len(own)} of its own vectors, self-matches excluded"
         return Queries(batch.vectors[name][there], tuple(own), source)
     from_file = isinstance(given, (str, os.PathLike))
     array = load_queries(given) if from_file else as_vectors(given, what="queries")
     check_queries(array, vector)
     if not len(array):
-        raise InputError("there are no queries to measure with", hint="give at least one")
+        raise InputError("there are no queries to measure with", hint="give at least one query")
     source = f"{len(array)} queries" + (f" from {os.fspath(given)}" if from_file else "")
     return Queries(array, (None,) * len(array), source)
 
 
 def load_queries(path: Any) -> Floats:
-    """Queries from a ``.npy`` file, float32 ``(nq, d)``.
+    """Load queries from a ``.npy`` file, float32 ``(nq, d)``.
 
     Raises:
-        InputError: it cannot be read as an array of numbers.
+        InputError: the file is not an array of numbers.
     """
     array = open_npy(path, what="the queries")
     return as_vectors(array, what="queries")
@@ -90,6 +91,5 @@ def exact_neighbors(
     k: int,
     progress: OnProgress,
 ) -> GroundTruth:
-    """The ``k`` rows that score best by the vectors that the store holds, for each query; nothing
-    is kept, and all rows are read."""
+    """Compute the ``k`` nearest rows of each query from all stored vectors, without the cache."""
     return exact_truth(store, collection, name, vector, queries, k, cached=False, progress=progress)

@@ -1,4 +1,4 @@
-"""Relevance labels: which documents answer a query, as BEIR, TREC or JSON files say it."""
+"""Read relevance labels from BEIR, TREC or JSON files."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from qadapt.errors import InputError
 Qrels = dict[str, dict[str, float]]
 
 _SHAPES = (
-    "a JSON object {query: {document: 1}}, BEIR's TSV (query-id, corpus-id, score) or TREC's "
-    "qrels (query, 0, document, score)"
+    "a JSON object {query: {document: 1}}, BEIR TSV (query-id, corpus-id, score) or TREC qrels "
+    "(query, 0, document, score)"
 )
 
 
 def read_labels(given: Any) -> Qrels:
-    """Labels from a mapping or a file.
+    """Read labels from a mapping or a file.
 
     Args:
-        given: ``{query id: {document id: gain}}``, or the path of a file in one of the shapes
-            that BEIR, TREC and this package write.
+        given: ``{query id: {document id: gain}}``, or the path of a BEIR TSV, TREC qrels or
+            JSON file.
 
     Raises:
-        InputError: the file cannot be read, or a line is none of these.
+        InputError: the file cannot be read, or a line is invalid.
     """
     if isinstance(given, Mapping):
         return _checked(given, "the labels")
@@ -45,11 +45,11 @@ def read_labels(given: Any) -> Qrels:
         if not line.strip() or (number == 1 and _heading(parts)):
             continue
         if len(parts) not in (3, 4):
-            raise InputError(f"{path}, line {number}: {line!r:.80} is no label", hint=_SHAPES)
+            raise InputError(f"{path}, line {number}: {line!r:.80} is not a label", hint=_SHAPES)
         query, document, gain = parts[0], parts[-2], parts[-1]
         found.setdefault(query.strip(), {})[document.strip()] = _number(gain, path, number)
     if not found:
-        raise InputError(f"{path} holds no labels", hint=_SHAPES)
+        raise InputError(f"{path} contains no labels", hint=_SHAPES)
     return found
 
 
@@ -77,4 +77,4 @@ def _checked(given: Any, what: str) -> Qrels:
             for query, known in given.items()
         }
     except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{what} are not of the form {_SHAPES}: {error}") from error
+        raise InputError(f"{what} do not have the form {_SHAPES}: {error}") from error

@@ -1,34 +1,34 @@
-"""How long searches take: cold and warm, one at a time and several at once."""
+"""Measure the latency of searches: cold and warm, sequential and concurrent."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
+from qadapt.evaluation.options import SECONDS
 from qadapt.evaluation.results import Latency
 
 Doubles = npt.NDArray[np.float64]
 One = Callable[[int], object]
 
-COLD = 50  # queries that are timed just after opening
-FEWEST, MOST = 100, 2_000  # queries that are timed warm, for each concurrency
+COLD = 50  # queries timed just after opening
+FEWEST, MOST = 100, 2_000  # warm queries per concurrency
 CLIENT_FEWEST, CLIENT_SECONDS = 30, 0.3
-SECONDS = 2.0  # after which no further query is begun
 
 
 def timed(one: One, queries: int, concurrency: int, *, seconds: float, least: int) -> tuple[
     Doubles, float
 ]:  # fmt: skip
-    """Milliseconds of each search, and seconds of all of them together.
+    """Time searches: milliseconds of each, and seconds in total.
 
     Args:
-        one: searches the query of that number.
-        queries: there are so many; they are taken in turn, again and again.
-        seconds: after so long no further query is begun, once ``least`` are done.
+        one: searches for the query with the given number.
+        queries: number of queries; they are repeated in order.
+        seconds: no further query starts after this time, once ``least`` are done.
     """
     begun = time.perf_counter()
 
@@ -54,7 +54,7 @@ def timed(one: One, queries: int, concurrency: int, *, seconds: float, least: in
 
 
 def cold(one: One, queries: int) -> Latency:
-    """Each of the first queries once, one at a time."""
+    """Time the first queries once, one at a time."""
     count = min(COLD, queries)
     spent, wall = timed(one, count, 1, seconds=0.0, least=count)
     return _latency("cold", 1, spent, wall, None)
@@ -63,14 +63,24 @@ def cold(one: One, queries: int) -> Latency:
 def warm(
     one: One, queries: int, concurrency: int, *, client_ms: float | None, seconds: float = SECONDS
 ) -> Latency:
-    """Queries that were asked before, so many at once."""
+    """Time repeated queries at a concurrency."""
     spent, wall = timed(one, queries, concurrency, seconds=seconds, least=FEWEST)
     return _latency("warm", concurrency, spent, wall, client_ms)
 
 
+def batched(sizes: Sequence[int], seconds: Sequence[float]) -> Latency:
+    """Searches in batches.
+
+    Args:
+        sizes: queries of each batch.
+        seconds: duration of each batch.
+    """
+    spent = np.repeat(1000 * np.asarray(seconds) / np.asarray(sizes), sizes)
+    return _latency("batch", 1, spent, float(np.sum(seconds)), None)
+
+
 def client_overhead(one: One, queries: int) -> float:
-    """Median milliseconds of a search, one at a time, that gives the engine next to nothing to
-    do."""
+    """Median milliseconds of a search that requires almost no work from the engine."""
     spent, _ = timed(one, queries, 1, seconds=CLIENT_SECONDS, least=CLIENT_FEWEST)
     return float(np.median(spent))
 

@@ -1,8 +1,9 @@
-"""Measuring one setting of a collection that is there: quality, then time, then bytes."""
+"""Measure one setting of an existing collection: quality, latency and bytes."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from qadapt.engines.exact import pair_scores, tolerance
 from qadapt.evaluation import latency, metrics
 from qadapt.evaluation.exact_neighbors import GroundTruth
 from qadapt.evaluation.ground_truth import Queries
+from qadapt.evaluation.options import CONCURRENCY, SECONDS
 from qadapt.evaluation.recall import is_correct, least_score, recall_per_query
 from qadapt.evaluation.results import Bytes, Figure, Labels, Latency, Result
 from qadapt.local.settings import read_settings
@@ -20,16 +22,16 @@ from qadapt.model import Hits, Id, Kind, Rescore, SearchProvenance, Vector, Vect
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store
 
-PROBES = 64  # queries sent at once where nobody looks at the clock
+PROBES = 64  # queries per batch
 
 
 class RelevanceLabels:
-    """Relevance labels, and the names that rows have in them.
+    """Relevance labels, and the document ids of rows.
 
     Args:
         qrels: ``{query id: {document id: gain}}``.
-        field: the payload field that holds the document's id; None for the row's own id.
-        store, collection: where payloads are asked for, whatever copy is searched.
+        field: payload field with the document id; None for the row id.
+        store, collection: the collection from which payloads are read.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class RelevanceLabels:
         self._names: dict[Id, str] = {}
 
     def names(self, rows: Sequence[Sequence[Id]]) -> list[list[str]]:
-        """Rows of ids as the labels name them."""
+        """The document ids of hits."""
         if self._field is None:
             return [[str(key) for key in row] for row in rows]
         unknown = dict.fromkeys(key for row in rows for key in row if key not in self._names)
@@ -58,28 +60,30 @@ class RelevanceLabels:
 
 @dataclass(frozen=True)
 class Workload:
-    """What is measured, the same for all settings.
+    """The queries and timings that all settings share.
 
     Attributes:
         labels: relevance labels; None for none.
-        concurrency: queries in flight, for each a measurement; empty for no timing.
-        seconds: of timing, for each concurrency.
+        concurrency: numbers of concurrent queries to time; empty disables timing.
+        seconds: duration of each timing.
+        batches: also time the batches from which recall is computed.
     """
 
     queries: Queries
     k: int
     labels: RelevanceLabels | None = None
-    concurrency: tuple[int, ...] = (1, 4)
-    seconds: float = latency.SECONDS
+    concurrency: tuple[int, ...] = CONCURRENCY
+    seconds: float = SECONDS
+    batches: bool = False
 
     @property
     def extra(self) -> int:
-        """One hit more where queries are rows of the collection, whose own row does not count."""
+        """1 if queries are rows of the collection: their own row is an extra hit."""
         return 1 if any(own is not None for own in self.queries.own) else 0
 
 
 class Searcher:
-    """Searches of one setting of one vector."""
+    """Searches one vector with one setting."""
 
     def __init__(
         self,
@@ -102,41 +106,48 @@ class Searcher:
         self._settings = read_settings(store, collection).of(name)
 
     def block(self, block: slice) -> Hits:
-        """Some queries in one request."""
+        """Search for some queries in one request."""
         vectors = self.asked.queries.vectors[block]
         return search(
             self.store, self.collection, vectors, self._wanted, self.vector, self._settings
         )
 
     def one(self, at: int) -> Hits:
-        """One query."""
+        """Search for one query."""
         return self.block(slice(at, at + 1))
 
 
 @dataclass(frozen=True)
 class SearchResults:
-    """Hits of all queries, own rows taken out.
+    """Hits of all queries, without their own rows.
 
     Attributes:
         ids, scores: best first, at most k.
-        how: who searched, who rescored.
+        how: what searched and rescored.
+        batches: latency of the batches.
     """
 
     ids: list[list[Id]]
     scores: list[list[float]]
     how: SearchProvenance
+    batches: Latency
 
 
 def search_all(searcher: Searcher, label: str, progress: OnProgress) -> SearchResults:
-    """Search all queries."""
+    """Search for all queries."""
     asked = searcher.asked
     queries, k = asked.queries, asked.k
     ids: list[list[Id]] = []
     scores: list[list[float]] = []
     how: SearchProvenance | None = None
+    sizes: list[int] = []
+    seconds: list[float] = []
     for start in range(0, len(queries), PROBES):
         block = slice(start, start + PROBES)
+        begun = time.perf_counter()
         hits = searcher.block(block)
+        seconds.append(time.perf_counter() - begun)
+        sizes.append(len(hits.ids))
         how = hits.how
         for row, own in enumerate(queries.own[block]):
             names = hits.ids[row].tolist()
@@ -146,7 +157,7 @@ def search_all(searcher: Searcher, label: str, progress: OnProgress) -> SearchRe
         done = min(start + PROBES, len(queries))
         progress(Progress(f"searching with {label}", done, len(queries), "queries"))
     assert how is not None  # there is at least one query
-    return SearchResults(ids, scores, how)
+    return SearchResults(ids, scores, how, latency.batched(sizes, seconds))
 
 
 def measure(
@@ -158,22 +169,25 @@ def measure(
     *,
     client: Callable[[], float] | None = None,
 ) -> Result:
-    """``result`` with all that can be measured of a setting that is in force.
+    """Measure an active setting.
 
     Args:
-        known: the exact neighbours in the collection that is searched.
-        client: measures the client's own milliseconds; None where that cannot be.
+        known: ground truth of the collection that is searched.
+        result: the result to complete.
+        client: measures the milliseconds of client and network; None to skip that.
     """
     asked = searcher.asked
     times = [latency.cold(searcher.one, len(asked.queries))] if asked.concurrency else []
     found = search_all(searcher, result.setting, progress)
     if info.quantized_by == "qadapt":
-        client = None  # the search is ours: what the store's client takes is no part of it
-    # Measured anew each time, so that both are of a machine that is equally busy.
+        client = None  # codes are searched in this process, without the database client
+    # Measured for each setting, so that both timings run under the same load.
     client_ms = client() if client is not None and times else None
     times += _warm(searcher, client_ms, result.setting, progress)
     if client_ms is not None:
         times[0] = times[0].replace(client_ms=client_ms)
+    if asked.batches:
+        times.append(found.batches)
     quality = (
         _by_sample(searcher, found, known)
         if known.sample is not None
@@ -195,7 +209,7 @@ def measure(
 
 
 def against_truth(found: SearchResults, known: GroundTruth) -> dict[str, Any]:
-    """Recall, nDCG, overlap and score error against exact neighbours."""
+    """Recall, nDCG, overlap and score error against exact neighbors."""
     dim, wanted, last = known.vector.dim, known.wanted, known.last
     exact = known.exact(found.ids)
     good = is_correct(found.ids, exact, least_score(last, dim))
@@ -209,12 +223,12 @@ def against_truth(found: SearchResults, known: GroundTruth) -> dict[str, Any]:
 
 
 def _by_sample(searcher: Searcher, found: SearchResults, known: GroundTruth) -> dict[str, Any]:
-    """Recall bounded from below by the rows of a sample that a search missed.
+    """A lower bound of recall, from the rows of a sample that a search missed.
 
-    A sampled row that scores better than the worst hit and is no hit was missed. Scaled up by
-    rows in the collection for each row of the sample, that is how many rows each search missed
-    at least as near as its worst hit, on average; the true neighbours among them are no more.
-    Hits that a search lacks, names twice, or that do not exist were missed too.
+    A sampled row was missed if it scores higher than the worst hit and is not a hit. Multiplied by
+    the number of rows that each sampled row represents, this estimates how many rows above its
+    worst hit a search missed; the missed true neighbors are at most these. Missing, repeated and
+    nonexistent hits also count as missed.
     """
     about, asked, sample = known.about, searcher.asked, known.sample
     assert sample is not None
@@ -223,7 +237,7 @@ def _by_sample(searcher: Searcher, found: SearchResults, known: GroundTruth) -> 
     names = {key: at for at, key in enumerate(sample.ids)}
     rows, dim = sample.vectors[searcher.name], searcher.vector.dim
     exact = known.exact(found.ids, every=True)
-    worst = np.nanmin(exact, axis=1, initial=np.inf)  # infinite where nothing was found
+    worst = np.nanmin(exact, axis=1, initial=np.inf)  # infinite without hits
     above = worst + tolerance(np.where(np.isfinite(worst), worst, 0), dim)
     of = np.arange(len(rows))
     for at, (row, own) in enumerate(zip(found.ids, asked.queries.own, strict=True)):
@@ -282,17 +296,17 @@ def _labels(found: SearchResults, known: GroundTruth, asked: Workload) -> Labels
 
 
 def query_ids(queries: Queries) -> tuple[str, ...]:
-    """The names of queries; their numbers from 0 where they have none."""
+    """The ids of queries; their numbers from 0 if they have none."""
     return queries.ids or tuple(str(at) for at in range(len(queries)))
 
 
 def _bytes(info: VectorInfo) -> Bytes:
-    """What the engine reports, and where it is by what is configured."""
+    """The sizes that the engine reports, and the configured placement."""
     asked = info.quantization
     if info.quantized_by == "qadapt":
         return _our_bytes(info)
-    # Qdrant keeps codes that are not placed where the originals are, which are in RAM if nobody
-    # says (docs/engines/qdrant.md#memory-placement).
+    # Qdrant stores codes without a configured placement next to the original vectors, which are
+    # in RAM by default (docs/engines/qdrant.md#memory-placement).
     originals_on_disk = asked.originals == "disk"
     codes_on_disk = asked.codes == "disk" or (asked.codes is None and originals_on_disk)
     codes, originals = info.code_bytes, info.float_bytes
@@ -304,15 +318,15 @@ def _bytes(info: VectorInfo) -> Bytes:
         None if originals is None else 0 if originals_on_disk else originals,
         originals,
         info.count,
-        "as the store reports, or as its files show; where they are, as configured",
+        "reported by the database or read from its files; placement as configured",
     )
 
 
 def _our_bytes(info: VectorInfo) -> Bytes:
-    """Our codes lie on disk whole (with the int8 rows of binary ones); their bits in RAM too."""
+    """Client-side codes: all on disk (binary codes with int8 rows), the searched part in RAM."""
     reported = {item.signal: item.value for item in info.status.evidence}
-    # Codes that are missing or damaged have no size.
+    # Missing or damaged codes have no size.
     ram, disk = reported.get("bytes in RAM"), reported.get("bytes on disk")
     originals = info.float_bytes
-    source = "codes by qadapt's own files; originals as the store reports"
+    source = "codes: files of qadapt; original vectors: reported by the database"
     return Bytes(disk, originals, ram, disk, originals, originals, info.count, source)

@@ -1,4 +1,4 @@
-"""What is counted of a ranking, for all queries at once."""
+"""Ranking metrics of all queries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 def figure(values: Doubles, *, seed: int = 0) -> Figure:
-    """The mean of one value for each query, with its 95 % interval by bootstrap."""
+    """The mean over the queries, with its 95 % confidence interval by bootstrap."""
     low, high = interval(values, seed=seed)
     mean = float(values.mean())
     return Figure(mean, min(low, mean), max(high, mean))
@@ -25,16 +25,16 @@ def figure(values: Doubles, *, seed: int = 0) -> Figure:
 def places(
     good: npt.NDArray[np.bool_], scores: Doubles, truth: Sequence[Sequence[float]], dim: int
 ) -> Doubles:
-    """Where in the truth each hit stands, float64 ``(nq, k)``: 0 for the best, NaN for one that is
-    not right.
+    """The rank of each hit in the ground truth, float64 ``(nq, k)``: 0 for the best, NaN if it is
+    not correct.
 
-    Neighbours whose exact scores differ by rounding alone may come in any order: a hit that
-    scores like them takes the first of their places that is free.
+    Neighbors whose exact scores differ only by rounding can come in any order: a hit with such a
+    score takes the first of their ranks that is free.
 
     Args:
-        good: ``(nq, k)``, which hits are right, see ``recall.right``.
+        good: ``(nq, k)``, which hits are correct, see ``recall.is_correct``.
         scores: their exact scores, the same shape.
-        truth: exact scores of each query's neighbours, best first.
+        truth: exact scores of the neighbors of each query, best first.
         dim: dimensions of the vectors.
     """
     result = np.full(good.shape, np.nan)
@@ -44,7 +44,7 @@ def places(
             continue
         exact = np.asarray(row, dtype=np.float64)
         slack = tolerance(exact, dim)
-        # Ends of the groups of equal neighbours, and the group that each hit belongs to.
+        # Ends of the groups of equal neighbors, and the group of each hit.
         ends = np.append(np.flatnonzero(exact[:-1] - exact[1:] > slack[1:]) + 1, len(exact))
         first = np.searchsorted(-(exact - slack), -scores[at, hits], side="left")
         group = np.searchsorted(ends, np.minimum(first, len(exact) - 1), side="right")
@@ -57,7 +57,7 @@ def places(
 
 
 def ndcg(where: Doubles, wanted: npt.NDArray[np.intp]) -> Doubles:
-    """nDCG@k of each query; the gain of the r-th exact neighbour is ``wanted + 1 - r``."""
+    """nDCG@k of each query; the gain of the r-th exact neighbor is ``wanted + 1 - r``."""
     k = where.shape[1]
     discount = 1 / np.log2(np.arange(k) + 2)
     gains = np.where(where < wanted[:, None], wanted[:, None] - where, 0)
@@ -66,7 +66,7 @@ def ndcg(where: Doubles, wanted: npt.NDArray[np.intp]) -> Doubles:
 
 
 def overlap(where: Doubles, wanted: npt.NDArray[np.intp]) -> Doubles:
-    """Average overlap of each query: the share of common ids of both tops, at depths 1 to k."""
+    """Average overlap of each query: the share of common ids at depths 1 to k."""
     k = where.shape[1]
     total = np.zeros(len(where))
     depths = np.zeros(len(where))
@@ -80,11 +80,11 @@ def overlap(where: Doubles, wanted: npt.NDArray[np.intp]) -> Doubles:
 
 
 def score_error(scores: Sequence[Sequence[float]], exact: Doubles) -> float | None:
-    """Mean difference of a hit's score from its exact one, over hits whose exact score is known.
+    """Mean difference between reported and exact scores, over hits whose exact score is known.
 
     Args:
-        scores: as the search reported them, of each query's hits.
-        exact: ``(nq, k)``, NaN where it is not known.
+        scores: reported scores of the hits of each query.
+        exact: exact scores ``(nq, k)``, NaN if unknown.
     """
     given = np.full(exact.shape, np.nan)
     for at, row in enumerate(scores):
@@ -99,15 +99,15 @@ def against_labels(
     labels: Mapping[str, Mapping[str, float]],
     k: int,
 ) -> tuple[Doubles, Doubles]:
-    """Recall@k and nDCG@k of each query that has labels, as trec_eval counts: gains as they
-    stand, discounts by log2(rank + 1)."""
+    """Recall@k and nDCG@k of each query that has labels, as trec_eval computes them: linear gains,
+    discounts by log2(rank + 1)."""
     recalls, ndcgs = [], []
     discount = 1 / np.log2(np.arange(k) + 2)
     for row, query in zip(found, query_ids, strict=True):
         known = {key: gain for key, gain in labels.get(query, {}).items() if gain > 0}
         if not known:
             continue
-        # A document that is named twice answers once.
+        # A repeated document counts once.
         first = {str(key): place for place, key in reversed(list(enumerate(row[:k])))}
         gains = np.zeros(min(k, len(row)))
         for key, place in first.items():

@@ -1,14 +1,15 @@
-"""What an option costs a user: the time of a search, and money a month."""
+"""The cost of an option: latency of a search, and price per month."""
 
 from __future__ import annotations
 
-from qadapt.evaluation.results import Result, Target
+from qadapt.evaluation.documents import Target
+from qadapt.evaluation.results import Result
 
 GIB = 2**30
 
 
 def p95(result: Result) -> float | None:
-    """Warm, one query at a time: what a user waits, in ms."""
+    """95th percentile in ms, warm, one query at a time; None if it was not measured."""
     for each in result.latency:
         if each.phase == "warm" and each.concurrency == 1:
             return each.p95
@@ -16,5 +17,5 @@ def p95(result: Result) -> float | None:
 
 
 def monthly(target: Target, ram: int) -> float | None:
-    """The price of so many bytes of RAM; None where no price was given."""
+    """The monthly price of RAM; None without a price per GiB."""
     return None if target.price is None else target.price * ram / GIB

@@ -1,4 +1,4 @@
-"""Queries from whatever a user may give: arrays, files of arrays or of texts, a number of rows."""
+"""Load queries from arrays, files of arrays or texts, or a number of rows to draw."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from qadapt.stores.base import Store
 
 Encoder = Callable[[list[str]], Any]
 
-ARRAYS = (".npy", ".npz")  # the second is refused where arrays are read, with a reason
+ARRAYS = (".npy", ".npz")  # .npz is rejected with a reason when the array is read
 _TEXTS = (
-    "a text file has one query a line (.txt), an id and a query a line (.tsv), or one JSON "
-    'object a line with "_id" and "text" (.jsonl)'
+    "a text file has one query per line (.txt), an id and a query per line (.tsv), or one JSON "
+    'object per line with "_id" and "text" (.jsonl)'
 )
 
 
@@ -36,18 +36,18 @@ def resolve_queries(
     limit: int | None = None,
     seed: int = 0,
 ) -> Queries:
-    """Queries as ``queries_of``, or texts that ``encoder`` turns into vectors.
+    """Load queries as ``queries_of`` does, or encode texts.
 
     Args:
-        given: float ``(nq, d)``; how many of the collection's own vectors; a list of texts; the
+        given: float ``(nq, d)``; a number of the collection's own vectors; a list of texts; the
             path of a ``.npy``, ``.txt``, ``.tsv`` or ``.jsonl`` file.
-        encoder: turns a list of texts into float ``(n, d)``.
-        ids: names of the queries, for relevance labels; from the file where it has them.
-        limit: at most so many queries, the first ones.
+        encoder: encodes a list of texts as float ``(n, d)``.
+        ids: ids of the queries, for relevance labels; default: those in the file.
+        limit: use only the first queries.
 
     Raises:
-        InputError: texts without an encoder, an encoder without texts, a file that cannot be
-            read, ids that do not fit.
+        InputError: texts without an encoder, an encoder without texts, an unreadable file, or
+            a wrong number of ids.
     """
     texts, named = _texts(given)
     if texts is None:
@@ -58,18 +58,18 @@ def resolve_queries(
     else:
         if encoder is None:
             raise InputError(
-                "texts need an encoder to become vectors",
-                hint="encoder=qa.Encoder(model), or --encoder NAME",
+                "text queries require an encoder",
+                hint="pass encoder=qa.Encoder(model), or --encoder NAME",
             )
         array = as_vectors(np.asarray(encoder(texts)), what="encoded queries")
         check_queries(array, vector, what="encoded queries")
         if len(array) != len(texts):
-            raise InputError(f"the encoder made {len(array)} vectors of {len(texts)} texts")
+            raise InputError(f"the encoder returned {len(array)} vectors for {len(texts)} texts")
         where = f" from {os.fspath(given)}" if isinstance(given, (str, os.PathLike)) else ""
         found = Queries(array, (None,) * len(array), f"{len(array)} texts{where}, encoded")
         named = [str(key) for key in ids] if ids is not None else named
     if named is not None and len(named) != len(found):
-        raise InputError(f"{len(found)} queries but {len(named)} ids of them")
+        raise InputError(f"{len(found)} queries, but {len(named)} query ids")
     if limit is not None and len(found) > limit:
         named = None if named is None else named[:limit]
         source = f"the first {limit} of {found.source}"
@@ -78,7 +78,7 @@ def resolve_queries(
 
 
 def refuse_encoder(given: Any) -> None:
-    """Refuse queries that are no texts, where an encoder was given for them.
+    """Reject an encoder for queries that are not texts.
 
     Raises:
         InputError
@@ -90,18 +90,18 @@ def refuse_encoder(given: Any) -> None:
     elif isinstance(given, Sequence) and given and isinstance(given[0], str):
         return
     elif isinstance(given, int):
-        what = f"queries={given} are so many of the collection's own vectors"
+        what = f"queries={given} draws the collection's own vectors"
     else:
-        what = "queries of an array are vectors"
+        what = "queries in an array are vectors"
     raise InputError(
-        f"an encoder makes vectors of texts, and {what}: it would have no effect",
-        hint="leave the encoder (--encoder) out, or give queries (--queries) as texts: a .txt, "
-        ".tsv or .jsonl file",
+        f"an encoder only has an effect on texts, and {what}",
+        hint="remove the encoder (--encoder), or pass queries (--queries) as texts: a .txt, .tsv "
+        "or .jsonl file",
     )
 
 
 def _texts(given: Any) -> tuple[list[str] | None, list[str] | None]:
-    """Texts and their ids, where there are any."""
+    """Texts and their ids; None for other queries."""
     if isinstance(given, (str, os.PathLike)):
         path = Path(given)
         if path.suffix.lower() in ARRAYS:
@@ -113,10 +113,10 @@ def _texts(given: Any) -> tuple[list[str] | None, list[str] | None]:
 
 
 def read_texts(path: Path) -> tuple[list[str], list[str] | None]:
-    """Texts of a file, and their ids where it has them.
+    """Read the texts of a file, and their ids if it has any.
 
     Raises:
-        InputError: it cannot be read, is empty, or a line is not what its suffix says.
+        InputError: it cannot be read, is empty, or a line does not match the file type.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -1,8 +1,8 @@
-"""Rows that searches do not reach: each row of a sample is searched for by its own vector.
+"""Find unreachable rows: search for each row of a sample with its own vector.
 
-An index may lose rows that its store still has: Weaviate 1.39.0, killed, came back with all
-objects and without its newest ones in the vector index (docs/engines/weaviate.md#crashes), and no
-status tells.
+An index can lose rows that the database still stores. After Weaviate 1.39.0 was killed, it had all
+objects, but the vector index lacked the newest ones (docs/engines/weaviate.md#crashes), and no
+status reported it.
 """
 
 from __future__ import annotations
@@ -23,22 +23,21 @@ from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store
 SAMPLE = 500
 K = 10
 BLOCK = 64
-# Codes put a row itself near the top of its own results, not always first.
+# With codes, a row is near the top of its own results, but not always first.
 OVERSAMPLING = 4.0
 HNSW_ADVICE = (
-    "delete these rows and write them again; the same vector written over an old one may heal "
-    "nothing"
+    "delete these rows and write them again; overwriting a row with the same vector may not fix "
+    "the index"
 )
 
 
 @dataclass(frozen=True)
 class Reachability(Serializable):
-    """What was found.
+    """Rows that a search with their own vector returns or misses.
 
     Attributes:
-        sampled: rows whose own vector was searched for.
-        unreachable: ids of those that it does not find, though they score better than what it
-        finds.
+        sampled: number of rows whose own vector was searched for.
+        unreachable: ids of rows that were not returned although they score higher than a hit.
     """
 
     sampled: int
@@ -46,7 +45,7 @@ class Reachability(Serializable):
 
     @property
     def words(self) -> str:
-        """What a reader must know; empty where all were found."""
+        """A note about unreachable rows; empty if there are none."""
         if not self.unreachable:
             return ""
         some = ", ".join(map(str, self.unreachable[:3])) + (
@@ -54,8 +53,8 @@ class Reachability(Serializable):
         )
         return (
             f"{len(self.unreachable):,} of {self.sampled:,} sampled rows are not found by "
-            "a search for "
-            f"their own vector ({some}): the index has lost them. {HNSW_ADVICE}"
+            f"a search with their own vector ({some}): they are missing from the index; "
+            f"{HNSW_ADVICE}"
         )
 
 
@@ -68,10 +67,10 @@ def measure_reachability(
     sample: int = SAMPLE,
     seed: int = 0,
 ) -> Reachability:
-    """Search for each of ``sample`` rows by its own vector.
+    """Search for each of ``sample`` rows with its own vector.
 
     Args:
-        sample: rows, drawn evenly; all where there are fewer.
+        sample: number of rows, drawn uniformly; all rows of a smaller collection.
     """
     batch = store.sample(info.name, sample, seed=seed, vectors=[name])
     there = ~batch.missing.get(name, np.zeros(len(batch), dtype=np.bool_))
@@ -91,7 +90,7 @@ def measure_reachability(
         found = hits.ids.tolist()
         unreachable += unreachable_among(found, ids[block], rows[block], now.vector, fetch, k)
         done = min(start + BLOCK, len(ids))
-        progress(Progress("searching rows by their own vectors", done, len(ids), "vectors"))
+        progress(Progress("searching for rows with their own vectors", done, len(ids), "vectors"))
     return Reachability(len(ids), tuple(unreachable))
 
 
@@ -103,16 +102,16 @@ def unreachable_among(
     fetch: Fetch,
     k: int,
 ) -> list[Id]:
-    """Rows that belong among the hits of a search by their own vector and are not there.
+    """Ids of rows that are missing from the hits of a search with their own vector.
 
-    Not those that score no better than the worst hit: under dot others may score higher, and of
-    many equal rows only some fit in.
+    A row that does not score higher than the worst hit is not missing: with the dot metric others
+    can score higher, and only some of many equal rows fit into k.
 
     Args:
-        found: ids of each row's hits.
+        found: ids of the hits of each row.
         ids, rows: the rows, float32 ``(n, d)``.
-        fetch: gives vectors of hits.
-        k: hits that were asked for.
+        fetch: returns the vectors of hits.
+        k: number of requested hits.
     """
     missing = []
     for key, row, hits in zip(ids, rows, found, strict=True):

@@ -1,21 +1,21 @@
-"""Recall@k by exact scores, what it was measured against, and how much it proves."""
+"""Recall@k by exact scores, and how much it proves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.engines.exact import tolerance
-from qadapt.model import Rescore, Serializable, Vector
+from qadapt.model import Serializable, Vector
 
 Doubles = npt.NDArray[np.float64]
 
 BOOTSTRAP = 1000
-FEW = 50  # distinct queries under which a recall is weak evidence
+FEW = 50  # with fewer distinct queries, a recall is weak evidence
 
 
 @dataclass(frozen=True)
@@ -25,57 +25,30 @@ class Proof(Serializable):
     Attributes:
         level: ``none``: any search would have this recall; ``weak``: too few distinct queries;
             ``sufficient``: neither.
-        reason: why, in words; empty where it is sufficient.
+        reason: the reason; empty if it is sufficient.
     """
 
     level: Literal["none", "weak", "sufficient"] = "sufficient"
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Recall(Serializable):
-    """How much of the exact truth a search found.
-
-    Attributes:
-        label: which search, in words.
-        rescore: how it rescored; None for the store's own default.
-        recall: mean recall@k over the queries, 0 to 1.
-        low, high: 95 % interval of that mean, by bootstrap over the queries.
-        k, queries: of how many results, over how many queries.
-        latency_ms: mean time of one query in a batch, milliseconds, the way to the store included.
-        ground_truth: the vectors that the exact scores were computed from.
-        proof: how much the figure proves.
-    """
-
-    label: str
-    rescore: Rescore | None
-    recall: float
-    low: float
-    high: float
-    k: int
-    queries: int
-    latency_ms: float
-    ground_truth: str = ""
-    proof: Proof = field(default_factory=Proof)
-
-
 def without_own(ids: npt.NDArray[np.object_], own: Sequence[Any], k: int) -> list[list[Any]]:
-    """The first ``k`` hits of each query, padding and the query's own row left out.
+    """The first ``k`` hits of each query, without padding and without the query's own row.
 
     Args:
-        ids: object ``(nq, >=k)``; one column more where queries are rows of the collection.
-        own: the row that each query was taken from; None for none.
+        ids: object ``(nq, >=k)``; one more column if queries are rows of the collection.
+        own: the id of the row that each query was drawn from; None for none.
     """
     pairs = zip(ids.tolist(), own, strict=True)
     return [[key for key in row if key is not None and key != mine][:k] for row, mine in pairs]
 
 
 def truth_of(vector: Vector) -> str:
-    """What exact scores are computed from when a store's vectors are read back, in words."""
+    """Describe the vectors that exact scores are computed from."""
     if vector.datatype == "float32":
         return "original vectors (float32)"
     return (
-        f"vectors as stored ({vector.datatype}): what the datatype loses is not part of the recall"
+        f"vectors as stored ({vector.datatype}): recall does not include the loss of the datatype"
     )
 
 
@@ -84,35 +57,35 @@ def proof_of(queries: npt.NDArray[Any], k: int, more: Sequence[bool], rows: int)
 
     Args:
         queries: float32 ``(nq, d)``.
-        more: for each query, whether there is a row beyond its ``k`` best that it could find.
-        rows: that were searched, for the message.
+        more: for each query, whether there are rows beyond its ``k`` best.
+        rows: number of searched rows, for the message.
     """
     left = {query.tobytes() for query, there in zip(queries, more, strict=True) if there}
     if not left:
         return Proof(
             "none",
-            f"recall@{k} proves nothing here: k covers every row that a query can find ({rows:,}"
-            " in all), so any search that returns them has recall 1; use a smaller k",
+            f"recall@{k} proves nothing here: k covers all rows that a query can find ({rows:,} in "
+            "total), so every search has recall 1; use a smaller k",
         )
     if len(left) >= FEW:
         return Proof()
-    but = "" if all(more) else f" with more than {k:,} rows to choose from"
+    but = "" if all(more) else f" that can find more than {k:,} rows"
     noun = "query" if len(left) == 1 else "queries"
     return Proof(
         "weak",
-        f"only {len(left)} distinct {noun}{but}: by itself this recall proves nothing; measure "
-        f"with {FEW} or more",
+        f"only {len(left)} distinct {noun}{but}: this recall is weak evidence; measure with at "
+        f"least {FEW}",
     )
 
 
 def weakest_proof(proofs: Iterable[Proof]) -> Proof:
-    """The one that proves least; sufficient where there is none."""
+    """The proof that proves least; ``sufficient`` without any."""
     order = ("none", "weak", "sufficient")
     return min(proofs, key=lambda each: order.index(each.level), default=Proof())
 
 
 def least_score(last: npt.ArrayLike, dim: int) -> Doubles:
-    """The exact score that a right hit has at least.
+    """The minimum exact score of a correct hit.
 
     Args:
         last: exact score of the k-th best row of each query.
@@ -126,12 +99,13 @@ def least_score(last: npt.ArrayLike, dim: int) -> Doubles:
 def is_correct(
     found: Sequence[Sequence[Any]], scores: Doubles, least: Doubles
 ) -> npt.NDArray[np.bool_]:
-    """Which hits are right, bool ``(nq, w)``: existing rows, named for the first time in their
-    row, whose exact score is at least ``least``.
+    """Which hits are correct, bool ``(nq, w)``.
+
+    A hit is correct if the row exists, is not repeated, and its exact score is at least ``least``.
 
     Args:
-        found: ids of each query's hits, at most ``w``.
-        scores: exact scores ``(nq, w)``, NaN for a row that does not exist, or is none of the best.
+        found: ids of the hits of each query, at most ``w``.
+        scores: exact scores ``(nq, w)``; NaN for rows that do not exist or cannot be correct.
         least: ``(nq,)``, see ``least_score``.
     """
     with np.errstate(invalid="ignore"):
@@ -149,13 +123,13 @@ def is_correct(
 def recall_per_query(
     found: Sequence[Sequence[Any]], scores: Doubles, last: Doubles, wanted: npt.ArrayLike, dim: int
 ) -> Doubles:
-    """Recall@k of each query, float64 ``(nq,)``: right hits in ``wanted``.
+    """Recall@k of each query, float64 ``(nq,)``: correct hits divided by ``wanted``.
 
     Args:
-        found: ids of each query's first k hits, its own row left out.
-        scores: their exact scores ``(nq, k)``, NaN where ``is_correct`` says.
-        last: exact score of each query's last wanted row.
-        wanted: ``(nq,)``, k, or how many rows there are where they are fewer; 1 where it is 0.
+        found: ids of the first k hits of each query, without its own row.
+        scores: their exact scores ``(nq, k)``, see ``is_correct``.
+        last: exact score of the last exact neighbor of each query.
+        wanted: ``(nq,)``, number of exact neighbors, at most k; recall is 1 if it is 0.
         dim: dimensions of the vectors.
     """
     count = is_correct(found, scores, least_score(last, dim)).sum(axis=1)
@@ -165,10 +139,9 @@ def recall_per_query(
 
 
 def interval(values: npt.NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the mean, by bootstrap.
+    """The 95 % confidence interval of the mean, by bootstrap.
 
-    A sample without any spread tells nothing to the bootstrap; there the rule of three bounds
-    the share of queries that could still be otherwise.
+    The bootstrap cannot estimate the interval of equal values; the rule of three is used for them.
     """
     if len(values) < 2:
         return 0.0, 1.0

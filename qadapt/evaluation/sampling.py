@@ -1,4 +1,4 @@
-"""Rows of a collection at hand: those that have the vector, without payloads."""
+"""Read the rows of a collection that have a vector, without payloads."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from qadapt.stores.base import ReadRequest, Store
 
 
 def whole_of(store: Store, collection: str, name: str) -> Batch:
-    """All rows; none of them, where there are none."""
+    """Read all rows; an empty batch from an empty collection."""
     pages = list(store.read(collection, ReadRequest(vectors=[name], payload=False)))
     return Batch.concat(pages) if pages else Batch([], {})
 
 
 def present(batch: Batch, name: str, collection: str) -> Batch:
-    """The rows that have the vector, and nothing else of them.
+    """The rows that have the vector, reduced to that vector.
 
     Raises:
-        InputError: there are none.
+        InputError: no row has the vector.
     """
     if not len(batch) or (name in batch.missing and batch.missing[name].all()):
         raise InputError(
-            f"the collection {collection!r} has no rows with this vector: there is nothing to "
-            "measure with",
+            f"the collection {collection!r} has no rows with this vector, so nothing can "
+            "be measured",
             hint="write vectors first",
         )
     gone = batch.missing.get(name)

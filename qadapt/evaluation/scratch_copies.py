@@ -1,4 +1,4 @@
-"""Copies of a few rows, to try settings on: made, and removed whatever happens."""
+"""Temporary copies of rows, on which settings are measured. They are always removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qadapt.local.scratch import EVAL as PREFIX
 from qadapt.model import Batch, Quantization, Vector
 from qadapt.stores.base import OnProgress, Progress, Store
 
-BLOCK = 1_000  # rows written at once
+BLOCK = 1_000  # rows per write
 
 
 @contextmanager
@@ -23,10 +23,10 @@ def scratch_copy(
     quantization: Mapping[str, Quantization] | None = None,
     of: str = "",
 ) -> Iterator[str]:
-    """A collection of its own with these rows; its name. Gone when the block is left.
+    """Create a temporary collection with these rows; yields its name.
 
     Args:
-        of: the collection that the rows are from, for whoever finds the copy.
+        of: the source collection, recorded so that a leftover copy can be identified.
     """
     with scratch.scratch_collection(store, PREFIX, of) as name:
         store.create(name, vectors, quantization or {})

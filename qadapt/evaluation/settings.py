@@ -1,4 +1,4 @@
-"""A setting to be measured: codes, how searches rescore, and the store's search options."""
+"""A setting to measure: a quantization, rescoring and search parameters."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ class Setting(Serializable):
     """One setting.
 
     Attributes:
-        quantization: None for what the collection has now.
-        rescore: None for the store's default (or what is set for the collection, where it is
-            live).
-        options: the store's own search parameters, such as ``{"hnsw_ef": 128}``.
+        quantization: None for the live collection.
+        rescore: None for the default of the database or of the live collection.
+        options: search parameters of the database, such as ``{"hnsw_ef": 128}``.
     """
 
     quantization: Quantization | None
@@ -31,10 +30,11 @@ class Setting(Serializable):
 
     @classmethod
     def of(cls, value: SettingLike) -> Setting:
-        """A setting from what a user may write.
+        """Parse a setting.
 
-        ``binary:query_bits=8,rescore=4 hnsw_ef=128``: a quantization, then search options behind
-        blanks. ``live:rescore=4 hnsw_ef=128`` is the collection as it is, searched so.
+        ``binary:query_bits=8,rescore=4 hnsw_ef=128``: a quantization, followed by search
+        parameters separated by spaces. ``live:rescore=4 hnsw_ef=128``: the live collection with
+        these search parameters.
 
         Raises:
             SpecError
@@ -60,12 +60,19 @@ class Setting(Serializable):
 
     @property
     def text(self) -> str:
-        """The form that ``of`` reads."""
+        """The setting as a string that ``of`` parses."""
         if self.quantization is None:
             head = LIVE if self.rescore is None else f"{LIVE}:rescore={self.rescore}"
         else:
             head = str(self.quantization.replace(rescore=self.rescore))
         return " ".join([head, *(f"{name}={_word(value)}" for name, value in self.options.items())])
+
+    @property
+    def search_label(self) -> str:
+        """How searches of this setting rescore, for a column heading."""
+        if self.rescore is None:
+            return "current"
+        return "with rescoring" if self.rescore.on else "without rescoring"
 
 
 SettingLike = Setting | Quantization | Mapping[str, Any] | str
@@ -78,8 +85,8 @@ def _live_rescore(text: str) -> Rescore | None:
     name, _, value = tail.partition("=")
     if name.strip() != "rescore":
         raise SpecError(
-            f"{text!r}: live takes rescore alone, because its codes stay what they are",
-            hint="for example live:rescore=4",
+            f"{text!r}: the live setting only accepts rescore, because its codes are not changed",
+            hint="use for example live:rescore=4",
         )
     return Rescore.of(value)
 

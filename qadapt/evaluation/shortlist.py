@@ -1,4 +1,4 @@
-"""What may meet a target, by predictions and sizes alone, cheapest first."""
+"""Select the settings that may meet a target, by predictions and sizes, cheapest first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from qadapt.costing import Footprint, memory
 from qadapt.errors import UnsupportedError
-from qadapt.evaluation.results import Figure, Prediction, Result, RuledOut, Simulation, Target
+from qadapt.evaluation.candidates import ONLY_SIMILAR
+from qadapt.evaluation.documents import RuledOut, Simulation, Target
+from qadapt.evaluation.results import Figure, Prediction, Result
 from qadapt.evaluation.settings import Setting
 from qadapt.local.client_codes import by_store
 from qadapt.model import (
@@ -23,7 +25,7 @@ from qadapt.model import (
 from qadapt.simulation import registry
 from qadapt.stores.base import Store
 
-# What is tried where nobody says: what the stores have between them.
+# Default candidates: the quantizations that the supported databases have.
 CODES = (
     "none",
     "scalar",
@@ -48,9 +50,9 @@ class Candidate:
     """A setting that may meet the target.
 
     Attributes:
-        quantization: with the places of codes and originals.
-        recall: as predicted for the whole collection.
-        next: the next larger oversampling, should the engine fall a little short.
+        quantization: with the placement of codes and original vectors.
+        recall: predicted for the whole collection.
+        next: the next larger oversampling, in case the measured recall is slightly lower.
     """
 
     quantization: Quantization
@@ -66,15 +68,15 @@ class Candidate:
 
     @property
     def settings(self) -> list[Setting]:
-        """Itself, and itself with more candidates."""
+        """The setting, and the same with more candidates."""
         more = [] if self.next is None else [Setting(self.quantization, self.next)]
         return [self.setting, *more]
 
 
 def candidate_grid(codes: Sequence[str], k: int, store: Store, vector: Vector) -> list[Setting]:
-    """Each kind without rescoring, and with more and more of it.
+    """Settings for each quantization: without rescoring, then with increasing oversampling.
 
-    Where an engine always scores again, which nobody can switch off, its own default comes first.
+    If an engine always rescores, its default comes first.
     """
     found = []
     for text in codes:
@@ -99,7 +101,7 @@ def shortlist(
     target: Target,
     accept: Accept = "differs",
 ) -> tuple[list[Candidate], list[RuledOut]]:
-    """What may meet the target, cheapest first, and what cannot."""
+    """The settings that may meet the target, cheapest first, and those that cannot."""
     by_codes: dict[Quantization, list[Result]] = {}
     for result in simulation.results:
         by_codes.setdefault(result.quantization, []).append(result)
@@ -115,10 +117,10 @@ def shortlist(
             out.append(RuledOut(str(quantization), "; ".join(match.differences)))
             continue
         if accept == "exact" and match.level is MatchLevel.DIFFERS:
-            reported = "; ".join((f"{store.name} has only a cousin", *match.differences))
+            reported = "; ".join((ONLY_SIMILAR.format(store.name), *match.differences))
             out.append(RuledOut(str(quantization), reported))
             continue
-        # Two words for the same codes here, such as scalar of 7 and 8 bits, are tried once.
+        # Quantizations with the same target, such as scalar with 7 and 8 bits, are tried once.
         if results[0].target in targets:
             continue
         targets.add(results[0].target)
@@ -155,14 +157,17 @@ def _rescoring(result: Result) -> bool:
 def _places(
     store: Store, vector: VectorInfo, quantization: Quantization, rescoring: bool
 ) -> list[Quantization]:
-    """The codes in RAM, and the originals beside them or on disk, where the store can be told."""
+    """Placements to consider: codes in RAM, original vectors in RAM or on disk.
+
+    Only the quantization itself if the database has no placement.
+    """
     if quantization.kind in (Kind.NONE, Kind.FLOAT16):
         return [quantization]
     plain = store.map(quantization, vector.vector).match.differences
     for codes, originals in (("ram", "disk"), ("ram", "ram")):
         placed = quantization.replace(codes=codes, originals=originals)
         if store.map(placed, vector.vector).match.differences != plain:
-            return [quantization]  # it has no word for places, and says so
+            return [quantization]  # the database has no placement
     on_disk = quantization.replace(codes="ram", originals="disk")
     if not rescoring:
         return [on_disk]
@@ -188,7 +193,7 @@ def _priced(
         return RuledOut(text, error.message, result.recall)
     if target.max_ram is not None and footprint.ram > target.max_ram:
         over = footprint.ram / target.max_ram
-        why = f"takes {footprint.ram:,} bytes of RAM, {over:.2f} times what is allowed"
+        why = f"needs {footprint.ram:,} bytes of RAM, {over:.2f} times the limit"
         return RuledOut(text, why, result.recall, footprint.ram)
     assert result.recall is not None
     more = Setting.of(later.setting).rescore if later is not None else None

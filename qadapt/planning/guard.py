@@ -1,4 +1,4 @@
-"""The guard of a change: recall before and after it."""
+"""Guards of changes: recall before and after."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from qadapt.errors import GuardMissedError
 from qadapt.evaluation.ground_truth import exact_neighbors, queries_of
-from qadapt.evaluation.recall import Proof, Recall
-from qadapt.evaluation.verify import AS_IS, measure
+from qadapt.evaluation.recall import Proof
+from qadapt.evaluation.verify import CURRENT, measure_live
 from qadapt.local import collection_info
 from qadapt.model import Guard, Plan
 from qadapt.planning.journal import ChangeRecord
@@ -18,7 +18,7 @@ from qadapt.stores.base import OnProgress, Store
 
 @dataclass(frozen=True)
 class GuardResult:
-    """What a guard measured once, before or after a change.
+    """Recall measured by a guard before or after a change.
 
     Attributes:
         recall: recall@k.
@@ -32,7 +32,7 @@ class GuardResult:
 
     @classmethod
     def of(cls, reported: Mapping[str, Any] | None) -> GuardResult | None:
-        """What the journal keeps of it; None for nothing."""
+        """Parse a journal entry; None if there is none."""
         if reported is None:
             return None
         proof = Proof(reported.get("proof", "sufficient"), reported.get("reason", ""))
@@ -42,10 +42,10 @@ class GuardResult:
 def measure_guard(
     store: Store, record: ChangeRecord, when: str, progress: OnProgress
 ) -> GuardResult | None:
-    """Recall as the guard measures it, once: a resumed change keeps what was measured before.
+    """Measure the recall of a guard once; a resumed change reuses an earlier measurement.
 
     Raises:
-        GuardMissedError: measured before anything is changed, it would prove nothing.
+        GuardMissedError: before the change, the measurement proves nothing.
     """
     plan = record.plan
     if plan.guard is None:
@@ -54,34 +54,35 @@ def measure_guard(
     if known is not None:
         return known
     name = plan.vector if when == "before" else plan.changed_vector
-    found = guard_recall(store, plan.collection, name, plan.guard, progress)
-    measured = GuardResult(found.recall, found.ground_truth, found.proof)
+    measured = guard_recall(store, plan.collection, name, plan.guard, progress)
     if when == "before" and measured.proof.level == "none" and not record.started_steps():
         raise GuardMissedError(
             f"the guard {plan.guard} cannot be judged: {measured.proof.reason}; nothing was "
             "changed",
-            hint="give a guard with a smaller k, or apply without a guard",
+            hint="use a guard with a smaller k, or apply without a guard",
         )
     record.add(
-        f"recall {when}", recall=found.recall, ground_truth=found.ground_truth,
-        proof=found.proof.level, reason=found.proof.reason,
+        f"recall {when}", recall=measured.recall, ground_truth=measured.ground_truth,
+        proof=measured.proof.level, reason=measured.proof.reason,
     )  # fmt: skip
     return measured
 
 
 def guard_recall(
     store: Store, collection: str, name: str, guard: Guard, progress: OnProgress
-) -> Recall:
-    """Recall@k of searches as they are now, on the guard's queries."""
+) -> GuardResult:
+    """The current recall@k on the guard's queries."""
     info = collection_info.info(store, collection)
     vector = info.vectors[name].vector
     queries = queries_of(store, collection, name, vector, guard.queries, seed=guard.seed)
     truth = exact_neighbors(store, collection, name, vector, queries, guard.k, progress)
-    return measure(store, info, name, queries, truth, guard.k, AS_IS, None, progress)
+    (found,) = measure_live(store, info, name, [CURRENT], queries, truth, progress)
+    assert found.recall is not None  # the live collection is always measured
+    return GuardResult(found.recall.value, truth.about.ground_truth, truth.about.proof)
 
 
 def missed(plan: Plan, before: GuardResult | None, after: GuardResult | None) -> str:
-    """Why the guard does not hold; empty where it holds, or there is none."""
+    """Why the guard is missed; empty if it is met or there is none."""
     if plan.guard is None or after is None:
         return ""
     if after.proof.level == "none":

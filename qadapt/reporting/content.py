@@ -7,8 +7,8 @@ from typing import Literal
 
 from qadapt.costing import Cost
 from qadapt.diagnosis import Diagnosis
-from qadapt.evaluation.results import Advice, Evaluation, Figure, Result, Simulation
-from qadapt.evaluation.verify import Verification
+from qadapt.evaluation.documents import Advice, Evaluation, Simulation, Verification
+from qadapt.evaluation.results import Figure, Result
 from qadapt.model import Serializable
 
 Axis = Literal["bytes", "latency"]

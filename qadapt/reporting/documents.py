@@ -12,12 +12,12 @@ from typing import Any
 from qadapt.costing import Cost
 from qadapt.diagnosis import Diagnosis
 from qadapt.errors import InputError, SpecError
-from qadapt.evaluation.results import Advice, Evaluation, Simulation
-from qadapt.evaluation.verify import Verification
+from qadapt.evaluation.documents import Advice, Evaluation, Simulation, Verification
 
 Document = Evaluation | Simulation | Advice | Cost | Diagnosis | Verification
 
 _FORMATS: Mapping[str, type[Any]] = {
+    "qadapt.verification/1": Verification,
     "qadapt.evaluation/1": Evaluation,
     "qadapt.simulation/1": Simulation,
     "qadapt.advice/1": Advice,
@@ -99,8 +99,6 @@ def _parsed(data: Any, where: str) -> list[Document]:
         return [Diagnosis.from_dict(each) for each in data["collections"]]
     rest = {key: value for key, value in data.items() if key not in _BESIDE}
     kind = _FORMATS.get(str(rest.get("format")))
-    if kind is None and {"recalls", "configured", "status"} <= set(rest):
-        kind = Verification
     if kind is None:
         raise InputError(f"{where} is a document that reports do not support", hint=_KNOWN)
     try:

@@ -8,7 +8,8 @@ from importlib.resources import files
 
 from qadapt.costing import Cost
 from qadapt.diagnosis import Diagnosis
-from qadapt.evaluation.verify import Verification
+from qadapt.evaluation.documents import Verification
+from qadapt.evaluation.settings import Setting
 from qadapt.model import Finding
 from qadapt.reporting import tables
 from qadapt.reporting.content import Axis, ReportContent, label
@@ -206,23 +207,27 @@ def _finding(finding: Finding) -> str:
 
 
 def _verification(found: Verification) -> str:
-    rows = [
-        [
-            each.label,
-            tables.share(each.recall),
-            f"{tables.share(each.low)} to {tables.share(each.high)}",
-            tables.number(each.latency_ms),
-            tables.rescore_text(each.rescore),
-        ]
-        for each in found.recalls
-    ]
+    rows = []
+    for each in found.results:
+        recall, searched = each.recall, Setting.of(each.setting)
+        if recall is None:
+            continue
+        rows.append(
+            [
+                searched.search_label,
+                tables.share(recall.value),
+                f"{tables.share(recall.low)} to {tables.share(recall.high)}",
+                tables.number(each.latency[0].mean) if each.latency else tables.DASH,
+                tables.rescore_text(searched.rescore),
+            ]
+        )
     columns = ["Search", "#Recall", "#95 % interval", "#ms/query", "Rescore"]
     words = "configuration active" if found.matches_configuration else "configuration not active"
     note = "; ".join(
         [
             f"configured {found.configured}, verified {found.status.state}: {words}",
-            f"ground truth: {found.ground_truth or 'not recorded'}",
-            *dict.fromkeys(each.proof.reason for each in found.recalls if each.proof.reason),
+            f"ground truth: {found.truth.ground_truth or 'not recorded'}",
+            *filter(None, [found.proof.reason]),
         ]
     )
     return _table(Table("Verification", columns, rows, note))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from qadapt.errors import InputError, SpecError
-from qadapt.evaluation.results import Advice, Evaluation, Result, Simulation, now
+from qadapt.evaluation.documents import Advice, Evaluation, Simulation, now
+from qadapt.evaluation.results import Result
 from qadapt.reporting.content import Axis, Point, ReportContent, label, latency_of
 from qadapt.reporting.documents import gather
 

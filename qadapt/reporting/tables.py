@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qadapt.costing import Cost, Line
-from qadapt.evaluation.results import Evaluation, Figure, Result, Simulation
+from qadapt.evaluation.documents import Evaluation, Simulation
+from qadapt.evaluation.results import Figure, Result
 from qadapt.model import Rescore
 from qadapt.reporting.content import Point, ReportContent, label, latency_of
 

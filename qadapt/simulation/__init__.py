@@ -1,1 +1,1 @@
-"""Predicts recall from quantizer models in numpy; no database is used."""
+"""Predict the recall of an engine's quantizers without a database."""

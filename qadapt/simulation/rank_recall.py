@@ -1,9 +1,9 @@
-"""Recall from the ranks of the relevant rows under the scores of the codes.
+"""Compute recall from the ranks of the correct rows by the scores of their codes.
 
-A search that rescores ``c`` candidates by the originals finds just those right rows that stand
-among the ``c`` best by code, at most k of them. So one scan gives recall for every number of
-candidates. Right are the true neighbours, and every row whose exact score reaches the last of
-theirs.
+A search that rescores ``c`` candidates with the original vectors finds the correct rows among the
+``c`` best by codes, at most k of them. One scan therefore gives recall for every number of
+candidates. Correct rows are the true neighbors, and all rows whose exact score reaches that of the
+last true neighbor.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from qadapt.quantizers.base import Codes, Floats
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-BLOCK = 64  # queries at once
+BLOCK = 64  # queries per scan
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where each right row stands.
+    """The ranks of correct rows.
 
     Attributes:
-        ahead: float64 ``(nq, w)``, rows with a higher score; NaN where a query has fewer.
-        level: float64 ``(nq, w)``, rows with the same score, itself one of them.
-        right: float64 ``(nq, w)``, how many of those rows are right.
-        wanted: ``(nq,)``, how many right rows a query needs, at most k.
-        tied: bool ``(nq,)``, whether more rows are right than are wanted: their columns are
-            levels of the codes, where those of other queries are the neighbours, best first.
+        ahead: float64 ``(nq, w)``, number of rows with a higher score; NaN for unused columns.
+        level: float64 ``(nq, w)``, number of rows with the same score, including the row itself.
+        right: float64 ``(nq, w)``, number of correct rows among those.
+        wanted: ``(nq,)``, number of neighbors of a query, at most k.
+        tied: bool ``(nq,)``, whether a query has more correct rows than neighbors. Its columns are
+            levels of equal scores; those of other queries are neighbors, best first.
     """
 
     ahead: Doubles
@@ -42,9 +42,10 @@ class Ranks:
     tied: npt.NDArray[np.bool_]
 
     def recall(self, candidates: float, k: int) -> Doubles:
-        """Recall@k of each query, float64 ``(nq,)``, when so many candidates are rescored.
+        """Recall@k of each query, float64 ``(nq,)``, for a number of rescored candidates.
 
-        Rows of one score come in any order: a right row among them counts by its chance.
+        Rows with equal scores come in any order: a correct row among them counts with its
+        probability.
         """
         chance = np.clip((candidates - self.ahead) / self.level, 0, 1) * self.right
         chance[~self.tied, k:] = 0
@@ -64,17 +65,17 @@ def ranks(
     segments: int = 1,
     right: Mapping[int, Ints] | None = None,
 ) -> Ranks:
-    """Where the right rows stand.
+    """Rank the correct rows by the scores of their codes.
 
     Args:
         codes: of all rows.
-        queries: as the model encoded them, ``(nq, w)``.
-        truth: ``(nq, k)`` row numbers, best first; -1 where there are fewer.
-        own: ``(nq,)`` the row that a query is, which does not count; -1 for none.
-        weight: ``(n,)`` how many rows of the collection each row stands for; 1 by default.
-        segments: parts of the collection that each bring their candidates; a neighbour then
-            has only its own part's rows ahead of it.
-        right: for queries of which more rows are right than ``truth`` has, all those rows.
+        queries: encoded queries ``(nq, w)``.
+        truth: ``(nq, k)`` row numbers of the neighbors, best first; -1 for none.
+        own: ``(nq,)`` row number of each query, which does not count; -1 for none.
+        weight: ``(n,)`` number of rows that each row represents; 1 by default.
+        segments: segments that each contribute candidates; only rows of its own segment are
+            ahead of a neighbor.
+        right: for queries with more correct rows than ``truth`` has: all correct rows.
     """
     rows = len(codes.matrix)
     part = np.arange(rows) * segments // max(rows, 1)
@@ -106,8 +107,8 @@ def ranks(
 def _groups(
     scores: npt.NDArray[np.float32], right: Ints, part: Ints, weight: Doubles | None
 ) -> Doubles:
-    """Levels of equal scores that hold right rows: rows ahead, on the level, and right on it;
-    float64 ``(3, w)``."""
+    """Levels of equal scores that contain correct rows, float64 ``(3, w)``: rows ahead, rows on the
+    level, and correct rows on the level."""
     each = np.ones(len(scores)) if weight is None else weight
     found = []
     for one in np.unique(part[right]):

@@ -12,7 +12,7 @@ import pytest
 import qadapt as qa
 from qadapt.cli.arguments import milliseconds, size
 from qadapt.errors import SpecError
-from qadapt.evaluation.results import Advice, Evaluation, Simulation
+from qadapt.evaluation.documents import Advice, Evaluation, Simulation
 
 Cli = Callable[..., Any]
 

@@ -162,7 +162,7 @@ EFFECT: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         ("eval", *AT, "binary", "--queries", "20", "--concurrency", "0"),
         ("--rows", "50"), ("truth", "rows")),
     "verify: k beside queries": (
-        ("verify", *AT, "--queries", "{npy}"), ("--k", "3"), ("recalls", "0", "k")),
+        ("verify", *AT, "--queries", "{npy}"), ("--k", "3"), ("k",)),
     "simulate: segments beside a sample": (
         ("simulate", *AT, "binary", "--queries", "20", "--sample-rows", "200"),
         ("--segments", "4"), ("results", "0", "recall", "value")),

@@ -200,7 +200,8 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         filled.plan("binary:rescore=8").apply(yes=True, timeout=300)
         report = filled.verify(k=self.k, queries=50)
         assert report.matches_configuration
-        by_label = {each.label: each for each in report.recalls}
-        assert by_label["without rescoring"].recall <= by_label["with rescoring"].recall
-        for each in report.recalls:
-            assert each.low <= each.recall <= each.high
+        without, with_rescoring = (each.recall for each in report.results[1:])
+        assert without is not None and with_rescoring is not None
+        assert without.value <= with_rescoring.value
+        for each in (report.recall, without, with_rescoring):
+            assert each.low <= each.value <= each.high

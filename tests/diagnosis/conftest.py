@@ -1,4 +1,4 @@
-"""Live collections that are ill in one way each."""
+"""Live collections with one problem each."""
 
 from __future__ import annotations
 

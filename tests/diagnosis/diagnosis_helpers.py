@@ -12,7 +12,7 @@ from qadapt.cli import main
 Make = Callable[..., Collection]
 
 ROWS, DIM = 1200, 512
-# As a collection is set up that has nothing to be found.
+# The configuration of a healthy collection.
 HEALTHY = "binary:rescore=4,codes=ram,originals=disk"
 
 
@@ -22,14 +22,14 @@ def codes(collection: Collection, **options: Any) -> list[str]:
 
 
 def one(collection: Collection, code: str, **options: Any) -> Any:
-    """The one finding of a code, which says what mends it, with evidence."""
+    """The only finding of a code, with message, command, evidence and source."""
     (found,) = [each for each in collection.doctor(**options).findings if each.code == code]
     assert found.message and found.command and found.evidence and found.source
     return found
 
 
 def mend(finding: Any) -> None:
-    """Type what the finding says."""
+    """Run the command of a finding."""
     command = finding.command.partition(", or: ")[2] or finding.command
     words = shlex.split(command)
     assert words[0] == "qadapt"

@@ -1,5 +1,5 @@
-"""docs/doctor.md lists the checks that there are; ``python tests/diagnosis/test_doctor_docs.py
---write`` writes the list."""
+"""docs/doctor.md lists all checks. ``python tests/diagnosis/test_doctor_docs.py --write`` writes
+the list."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def listed() -> str:
     return "\n".join(["| check | what it finds | stores |", "|---|---|---|", *rows]) + "\n"
 
 
-def test_the_page_lists_the_checks_that_there_are() -> None:
+def test_the_page_lists_all_checks() -> None:
     text = PAGE.read_text(encoding="utf-8")
     between = text[text.index(BEGIN) + len(BEGIN) : text.index(END)]
     assert between == listed(), "python tests/diagnosis/test_doctor_docs.py --write"
 
 
-def test_every_check_has_a_test_of_its_own() -> None:
+def test_every_check_has_a_test() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py"))
     missing = [check.code for check in checks() if f'"{check.code}"' not in tests]
     assert missing == []

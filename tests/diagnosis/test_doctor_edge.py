@@ -1,4 +1,4 @@
-"""Each check finds its illness on the live engine, and nothing on a healthy collection."""
+"""Each check finds its problem on the live engine, and a healthy collection has no findings."""
 
 from __future__ import annotations
 
@@ -20,16 +20,14 @@ from qadapt.stores.qdrant.edge.store import EdgeStore
 # -- healthy -------------------------------------------------------------------------------------
 
 
-def test_a_healthy_collection_has_no_finding(make: Make) -> None:
+def test_a_healthy_collection_has_no_findings(make: Make) -> None:
     found = make(HEALTHY).doctor()
     assert found.findings == () and found.healthy and found.skipped == ()
     assert list(found.checked) == [check.code for check in checks()]
     assert Diagnosis.from_json(found.to_json()) == found
 
 
-def test_real_embeddings_in_good_order_have_no_finding(
-    database: qa.Database, embeddings: Any
-) -> None:
+def test_healthy_real_embeddings_have_no_findings(database: qa.Database, embeddings: Any) -> None:
     articles = database.create("articles", dim=embeddings.dim)
     articles.write(qa.Batch(range(2000), {"": embeddings.docs[:2000]}))
     for setting in ("scalar", "binary:bits=2,rescore=4"):
@@ -38,7 +36,7 @@ def test_real_embeddings_in_good_order_have_no_finding(
         assert codes(articles, model_metric="cosine") == []
 
 
-def test_unit_vectors_under_dot_have_no_finding(database: qa.Database, embeddings: Any) -> None:
+def test_unit_vectors_with_dot_have_no_findings(database: qa.Database, embeddings: Any) -> None:
     docs = embeddings.docs[:1500]
     articles = database.create("articles", dim=embeddings.dim, metric="dot")
     articles.write(qa.Batch(range(len(docs)), {"": docs}))
@@ -54,32 +52,32 @@ def test_unit_vectors_under_dot_have_no_finding(database: qa.Database, embedding
         "binary:bits=1.5,query_bits=8,rescore=4", "product:ratio=4", "product:ratio=16,rescore=4",
     ],
 )  # fmt: skip
-def test_every_kind_in_good_order_has_no_finding(make: Make, setting: str) -> None:
+def test_every_healthy_quantization_has_no_findings(make: Make, setting: str) -> None:
     both = f"{setting}{',' if ':' in setting else ':'}codes=ram,originals=disk"
     assert codes(make(both)) == []
 
 
-def test_without_quantization_there_is_nothing_to_find(make: Make) -> None:
+def test_without_quantization_there_are_no_findings(make: Make) -> None:
     assert codes(make()) == []
 
 
-# -- in force ------------------------------------------------------------------------------------
+# -- active --------------------------------------------------------------------------------------
 
 
-def test_quantization_without_effect(database: qa.Database, rows: np.ndarray) -> None:
+def test_ignored_quantization_is_found(database: qa.Database, rows: np.ndarray) -> None:
     quantization = qa.scalar(codes="ram", originals="disk")
     articles = database.create("articles", dim=DIM, quantization=quantization)
     articles.write(qa.Batch(range(ROWS), {"": rows}))
     found = one(articles, "no-effect")
     assert found.severity is Severity.ERROR
     assert "segments of at least 10,000 KB" in found.message
-    # The same rows, told from the other side.
+    # The same rows, reported by the check of segments.
     assert one(articles, "small-segments").evidence[0].value == ROWS
     mend(found)
     assert codes(articles) == []
 
 
-def test_rescoring_that_is_kept_without_quantization(make: Make) -> None:
+def test_default_rescoring_without_quantization_is_found(make: Make) -> None:
     articles = make("binary:rescore=4,codes=ram,originals=disk")
     store = articles._store
     for step in store.plan_change(
@@ -92,7 +90,7 @@ def test_rescoring_that_is_kept_without_quantization(make: Make) -> None:
     assert "stale-setting" not in codes(articles)
 
 
-def test_a_part_of_the_rows_without_codes(make: Make, rows: np.ndarray) -> None:
+def test_rows_without_codes_are_found(make: Make, rows: np.ndarray) -> None:
     articles = make("scalar:codes=ram,originals=disk")
     more = [row + ROWS for row in range(ROWS)]
     articles.write(qa.Batch(more, {"": rows[::-1].copy()}))
@@ -102,7 +100,7 @@ def test_a_part_of_the_rows_without_codes(make: Make, rows: np.ndarray) -> None:
     assert codes(articles) == []
 
 
-def test_segments_under_the_threshold(make: Make, rows: np.ndarray) -> None:
+def test_segments_below_the_threshold_are_found(make: Make, rows: np.ndarray) -> None:
     articles = make("scalar:codes=ram,originals=disk")
     articles.write(qa.Batch([row + ROWS for row in range(200)], {"": rows[:200]}))
     assert codes(articles) == [], "the newest rows are always apart"
@@ -111,8 +109,8 @@ def test_segments_under_the_threshold(make: Make, rows: np.ndarray) -> None:
     assert one(articles, "small-segments").evidence[0].value == 600
 
 
-def test_wider_bits_compared_by_one_bit(make: Make, rows: np.ndarray) -> None:
-    articles = make("scalar")  # which brings an index, and so a segment that is empty
+def test_wide_binary_codes_without_an_index_are_found(make: Make, rows: np.ndarray) -> None:
+    articles = make("scalar")  # builds an index, and leaves an empty segment
     articles.plan("binary:bits=2,rescore=4,codes=ram,originals=disk").apply(yes=True)
     assert codes(articles) == []
     articles.write(qa.Batch([row + ROWS for row in range(800)], {"": rows[:800]}))
@@ -120,15 +118,15 @@ def test_wider_bits_compared_by_one_bit(make: Make, rows: np.ndarray) -> None:
     assert found.evidence[0].value == 800
 
 
-def test_codes_padded_for_nothing(make: Make, rows: np.ndarray) -> None:
+def test_wasteful_padding_is_found(make: Make, rows: np.ndarray) -> None:
     narrow = np.ascontiguousarray(rows[:, :130])
     found = one(make("binary:rescore=8,codes=ram,originals=disk", narrow), "bits-lost-to-padding")
     assert found.severity is Severity.INFO
     assert [item.value for item in found.evidence] == [32, 17]
 
 
-def test_what_cannot_be_seen(make: Make) -> None:
-    """As of a server that shows no segments; here the look is taken off a live collection."""
+def test_an_unverifiable_status_is_found(make: Make) -> None:
+    """As on a server that reports no segments; simulated on a live collection."""
     articles = make("scalar:codes=ram,originals=disk")
     info = articles.info()
     vector = info.vectors[""]
@@ -141,10 +139,10 @@ def test_what_cannot_be_seen(make: Make) -> None:
     assert status_checks.unobserved(CheckContext(articles._store, info, "")) == []  # type: ignore[attr-defined]
 
 
-# -- placing -------------------------------------------------------------------------------------
+# -- placement -----------------------------------------------------------------------------------
 
 
-def test_originals_still_in_ram(make: Make) -> None:
+def test_original_vectors_in_ram_are_found(make: Make) -> None:
     articles = make("binary:rescore=4")
     found = one(articles, "originals-in-ram")
     assert found.severity is Severity.WARNING
@@ -169,20 +167,20 @@ def test_rescoring_from_a_slow_disk(
 
     monkeypatch.setattr(EdgeStore, "search", slow)
     found = one(articles, "slow-rescoring")
-    assert "the originals are on disk" in found.message and "originals=ram" in found.command
+    assert "original vectors are on disk" in found.message and "originals=ram" in found.command
     assert [each.value for each in found.evidence[:2]] == [25, 0]
 
 
 # -- searching -----------------------------------------------------------------------------------
 
 
-def test_rescoring_without_oversampling(make: Make, rows: np.ndarray) -> None:
+def test_rescoring_without_oversampling_is_found(make: Make, rows: np.ndarray) -> None:
     articles = make("binary:codes=ram,originals=disk")
     found = one(articles, "rescoring-without-oversampling")
     assert found.severity is Severity.WARNING and "rescore=1" in found.message
-    before = articles.verify(queries=50).recall.recall
+    before = articles.verify(queries=50).recall.value
     mend(found)
-    assert articles.verify(queries=50).recall.recall > before + 0.1, "the advice helps"
+    assert articles.verify(queries=50).recall.value > before + 0.1, "the advice helps"
     assert codes(articles) == []
 
 
@@ -198,7 +196,9 @@ def test_rescoring_without_oversampling(make: Make, rows: np.ndarray) -> None:
         ("scalar", {"quantization": {"ignore": True}}, "quantization-bypassed"),
     ],
 )  # fmt: skip
-def test_search_parameters(make: Make, setting: str, params: Any, code: str) -> None:
+def test_ineffective_search_parameters_are_found(
+    make: Make, setting: str, params: Any, code: str
+) -> None:
     articles = make(f"{setting}:rescore=4,codes=ram,originals=disk")
     assert codes(articles) == []
     assert one(articles, code, options=params).evidence[0].value == params
@@ -206,8 +206,10 @@ def test_search_parameters(make: Make, setting: str, params: Any, code: str) -> 
     assert codes(articles, options=better) == []
 
 
-def test_oversampling_alone_does_nothing_on_the_engine(make: Make, rows: np.ndarray) -> None:
-    """What the check of the search parameters rests on."""
+def test_oversampling_without_rescoring_has_no_effect_on_the_engine(
+    make: Make, rows: np.ndarray
+) -> None:
+    """The engine behavior that the check of search parameters relies on."""
     import qdrant_edge as edge
 
     articles = make("product:ratio=64")
@@ -229,8 +231,8 @@ def test_oversampling_alone_does_nothing_on_the_engine(make: Make, rows: np.ndar
     assert found(oversampling=5.0, rescore=True) != found()
 
 
-def test_rows_not_found_by_their_own_vector(make: Make) -> None:
-    # Sign bits of 16 dimensions are the same for many rows, so that most are not among the best.
+def test_unreachable_rows_are_found(make: Make) -> None:
+    # Many rows share the sign bits of 16 dimensions, so most rows miss the top results.
     narrow = np.random.default_rng(0).standard_normal((3000, 16)).astype(np.float32)
     narrow[:, :10] = np.abs(narrow[:, :10])
     articles = make("binary:codes=ram,originals=disk", narrow)
@@ -239,15 +241,15 @@ def test_rows_not_found_by_their_own_vector(make: Make) -> None:
     assert found.evidence[1].value > 20
 
 
-def test_twins_are_no_lost_rows(make: Make, rows: np.ndarray) -> None:
+def test_equal_rows_are_not_found_unreachable(make: Make, rows: np.ndarray) -> None:
     twins = np.repeat(rows[:20], 50, axis=0)
     assert "not-found-by-itself" not in codes(make(HEALTHY, twins))
 
 
-# -- all of it -----------------------------------------------------------------------------------
+# -- diagnosis -----------------------------------------------------------------------------------
 
 
-def test_named_vectors_each_on_its_own(database: qa.Database, rows: np.ndarray) -> None:
+def test_named_vectors_are_checked_separately(database: qa.Database, rows: np.ndarray) -> None:
     books = database.create("books", vectors={"good": qa.Vector(DIM), "bad": qa.Vector(96)})
     books.write(qa.Batch(range(ROWS), {"good": rows, "bad": rows[:, :96].copy()}))
     books.plan(HEALTHY, vector="good").apply(yes=True)
@@ -258,16 +260,16 @@ def test_named_vectors_each_on_its_own(database: qa.Database, rows: np.ndarray) 
     assert books.doctor(vector="good").healthy
 
 
-def test_an_empty_collection(database: qa.Database) -> None:
+def test_an_empty_collection_has_no_findings(database: qa.Database) -> None:
     found = database.create("empty", dim=8, quantization=qa.binary(originals="disk")).doctor()
     assert "no-effect" not in [each.code for each in found.findings]
     assert {each.code for each in found.skipped} >= {"dimension-collapse"}
 
 
-def test_a_store_that_cannot_be_searched_is_looked_at_all_the_same(
+def test_checks_without_searches_run_when_searches_fail(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a Milvus collection that is not loaded."""
+    """For example, a Milvus collection that is not loaded."""
     articles = make("binary:rescore=4")
 
     def refuse(*_: Any, **__: Any) -> None:
@@ -303,6 +305,8 @@ def test_only_and_skip(make: Make) -> None:
         ({"model_metric": "cosinus"}, SpecError),
     ],
 )
-def test_refused(make: Make, options: dict[str, Any], error: type[Exception]) -> None:
+def test_invalid_arguments_are_rejected(
+    make: Make, options: dict[str, Any], error: type[Exception]
+) -> None:
     with pytest.raises(error):
         make().doctor(**options)

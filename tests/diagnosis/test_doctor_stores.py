@@ -1,4 +1,4 @@
-"""What stores look for themselves: Milvus and Qdrant's local mode live, the rest as read."""
+"""Checks of stores: Milvus and Qdrant's local mode live, the others on recorded data."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def info(about: VectorInfo, store: str = "milvus") -> CollectionInfo:
     return CollectionInfo("articles", about.count, {"": about}, Server(store))
 
 
-# -- Milvus, from what was read ------------------------------------------------------------------
+# -- Milvus, recorded ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def info(about: VectorInfo, store: str = "milvus") -> CollectionInfo:
          "parameter-without-effect", "rbq_bits_query"),
     ],
 )  # fmt: skip
-def test_parameters_of_milvus(
+def test_ineffective_parameters_of_milvus_are_found(
     index: dict[str, Any], options: dict[str, Any], code: str, words: str
 ) -> None:
     (found,) = milvus.findings(ADDRESS, info(vector(index)), options)
@@ -90,7 +90,9 @@ def test_parameters_of_milvus(
         ({"index_type": "HNSW", "params": {"M": "16"}}, {"ef": 100}),
     ],
 )  # fmt: skip
-def test_parameters_of_milvus_that_are_fine(index: dict[str, Any], options: dict[str, Any]) -> None:
+def test_valid_parameters_of_milvus_have_no_findings(
+    index: dict[str, Any], options: dict[str, Any]
+) -> None:
     assert milvus.findings(ADDRESS, info(vector(index)), options) == []
 
 
@@ -107,8 +109,8 @@ def server(live: Callable[[str], str]) -> Iterator[Any]:
             db.drop(NAME)
 
 
-def test_milvus_keeps_rows_of_one_key_and_shows_one_of_them(server: qa.Database) -> None:
-    """Keys that a program inserts twice; what the finding says to do mends it."""
+def test_duplicate_keys_in_milvus_are_found(server: qa.Database) -> None:
+    """A program inserts keys twice; the command of the finding fixes it."""
     rows = clustered(30, 16, queries=1).rows
     articles = server.create(NAME, dim=16)
     articles.write(qa.Batch(range(30), {"": rows}))
@@ -125,7 +127,7 @@ def test_milvus_keeps_rows_of_one_key_and_shows_one_of_them(server: qa.Database)
     assert articles.count() == 30
 
 
-def test_milvus_says_finished_of_segments_that_it_never_indexes(server: qa.Database) -> None:
+def test_unindexed_milvus_segments_reported_as_finished_are_found(server: qa.Database) -> None:
     rows = clustered(1500, 512, queries=1).rows
     articles = server.create(NAME, dim=512, quantization=qa.scalar())
     articles.write(qa.Batch(range(500), {"": rows[:500]}))
@@ -150,8 +152,10 @@ def test_milvus_says_finished_of_segments_that_it_never_indexes(server: qa.Datab
 
 
 @pytest.mark.timeout(300)
-def test_weaviate_s_schema_says_compressed_and_nothing_is(live: Callable[[str], str]) -> None:
-    """Product codes set at creation never come to be by themselves.
+def test_uncompressed_weaviate_vectors_with_a_compressed_schema_are_found(
+    live: Callable[[str], str],
+) -> None:
+    """Product codes configured at creation are never built automatically.
 
     docs/engines/weaviate.md#when-compression-starts
     """
@@ -176,10 +180,10 @@ def test_weaviate_s_schema_says_compressed_and_nothing_is(live: Callable[[str], 
             db.drop(name)
 
 
-# -- Qdrant's local mode, live, and a server as it was read ----------------------------------------
+# -- Qdrant's local mode, live, and a recorded server ----------------------------------------------
 
 
-def test_local_mode_echoes_a_quantization_that_it_never_uses(tmp_path: Path) -> None:
+def test_unused_quantization_in_local_mode_is_found(tmp_path: Path) -> None:
     qdrant_client = pytest.importorskip("qdrant_client")
     models = qdrant_client.models
     client = qdrant_client.QdrantClient(path=str(tmp_path / "local"))
@@ -204,7 +208,7 @@ def test_local_mode_echoes_a_quantization_that_it_never_uses(tmp_path: Path) -> 
     assert "echoed" in found["schema-only"].message
 
 
-def test_a_green_server_whose_codes_are_others() -> None:
+def test_other_codes_on_a_green_server_are_found() -> None:
     wrong = vector({}, state=qa.State.IGNORED, reason="3 of 3 segments have no codes")
     address = Address.parse("qdrant+http://host:6333")
     (found,) = qdrant.green_without_codes(address, info(wrong, "qdrant"), "green")
@@ -213,7 +217,7 @@ def test_a_green_server_whose_codes_are_others() -> None:
     assert qdrant.green_without_codes(address, info(vector({}), "qdrant"), "green") == []
 
 
-def test_rows_under_the_threshold_of_a_server() -> None:
+def test_rows_below_the_threshold_of_a_server_are_found() -> None:
     about = vector({}, count=1000)
     address = Address.parse("qdrant+http://host:6333")
     (found,) = qdrant.small_segments(address, info(about, "qdrant"), about, 600, 10_000)
@@ -221,13 +225,11 @@ def test_rows_under_the_threshold_of_a_server() -> None:
     assert qdrant.small_segments(address, info(about, "qdrant"), about, 150, 10_000) == []
 
 
-# -- Qdrant, from what was read ------------------------------------------------------------------
+# -- Qdrant, recorded ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("allowed", "found"), [(2, ["rescoring-over-the-limit"]), (4, [])])
-def test_a_default_rescoring_over_a_limit_that_was_set_later(
-    allowed: float, found: list[str]
-) -> None:
+def test_default_rescoring_above_a_later_limit_is_found(allowed: float, found: list[str]) -> None:
     about = vector({"type": "hnsw"}, quantization=qa.binary(rescore=4))
     told = qdrant.over_the_limit(ADDRESS, info(about, "qdrant"), about, qa.Rescore(allowed))
     assert [each.code for each in told] == found
@@ -239,7 +241,9 @@ def test_a_default_rescoring_over_a_limit_that_was_set_later(
 
 
 @pytest.mark.parametrize(("rows", "found"), [(5000, ["one-bit-until-indexed"]), (100, [])])
-def test_wider_binary_codes_without_an_index(rows: int, found: list[str]) -> None:
+def test_wide_binary_codes_without_an_index_are_found_on_a_server(
+    rows: int, found: list[str]
+) -> None:
     about = vector({"type": "plain"}, quantization=qa.binary(bits=2))
     told = qdrant.one_bit(ADDRESS, info(about, "qdrant"), about, rows)
     assert [each.code for each in told] == found

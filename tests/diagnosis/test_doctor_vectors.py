@@ -1,4 +1,4 @@
-"""Checks of the vectors themselves find their illness on the live engine."""
+"""Each check of vectors finds its problem on the live engine."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from qadapt.api import Collection
 from qadapt.model import Severity
 
 
-def test_unnormalised_vectors_under_dot(make: Make, rows: np.ndarray) -> None:
+def test_unnormalized_vectors_with_dot_are_found(make: Make, rows: np.ndarray) -> None:
     lengths = np.random.default_rng(1).uniform(0.2, 5, (ROWS, 1)).astype(np.float32)
     articles = make(HEALTHY, rows * lengths, metric="dot")
     found = one(articles, "unnormalised-dot")
-    assert found.severity is Severity.WARNING and "sign bits lose the lengths" in found.message
+    assert found.severity is Severity.WARNING
+    assert "sign bits do not contain the norms" in found.message
     assert "scalar" in found.command
     articles.plan("scalar:codes=ram,originals=disk").apply(yes=True)
     assert one(articles, "unnormalised-dot").severity is Severity.INFO
 
 
-def test_normalised_vectors_under_dot_are_fine(make: Make) -> None:
+def test_normalized_vectors_with_dot_have_no_findings(make: Make) -> None:
     assert codes(make(HEALTHY, metric="dot")) == []
 
 
-def test_a_metric_that_orders_otherwise(make: Make, rows: np.ndarray) -> None:
+def test_a_metric_with_another_ranking_is_found(make: Make, rows: np.ndarray) -> None:
     lengths = np.random.default_rng(1).uniform(0.2, 5, (ROWS, 1)).astype(np.float32)
     articles = make(None, rows * lengths, metric="euclidean")
     assert one(articles, "metric-mismatch").severity is Severity.WARNING
@@ -37,26 +38,26 @@ def test_a_metric_that_orders_otherwise(make: Make, rows: np.ndarray) -> None:
     assert "metric-mismatch" not in codes(articles, model_metric="euclidean")
 
 
-def test_a_metric_that_orders_alike_is_no_mismatch(make: Make) -> None:
+def test_a_metric_with_the_same_ranking_is_not_a_mismatch(make: Make) -> None:
     articles = make(None, metric="euclidean")
     assert codes(articles) == codes(articles, model_metric="cosine") == []
 
 
-def test_dimension_collapse(make: Make, embeddings: Any) -> None:
-    """Real embeddings pushed in one direction, as those of e5 models lie."""
+def test_dimension_collapse_is_found(make: Make, embeddings: Any) -> None:
+    """Real embeddings shifted in one direction, as with e5 models."""
     docs = embeddings.docs[:2000]
     pushed = docs + 4 * np.full(embeddings.dim, embeddings.dim**-0.5, dtype=np.float32)
     articles = make(HEALTHY, pushed)
     found = one(articles, "dimension-collapse")
     assert found.severity is Severity.ERROR
-    binary = articles.verify(queries=50).recall.recall
+    binary = articles.verify(queries=50).recall.value
     mend(found)
-    scalar = articles.verify(queries=50).recall.recall
+    scalar = articles.verify(queries=50).recall.value
     assert binary < 0.6 < scalar, "the command helps"
     assert "dimension-collapse" not in codes(articles)
 
 
-def test_low_dimensions_under_binary(make: Make, rows: np.ndarray) -> None:
+def test_low_dimensions_with_binary_codes_are_found(make: Make, rows: np.ndarray) -> None:
     narrow = np.ascontiguousarray(rows[:, :96])
     articles = make(HEALTHY, narrow)
     found = one(articles, "low-dimensions")
@@ -65,23 +66,23 @@ def test_low_dimensions_under_binary(make: Make, rows: np.ndarray) -> None:
     assert "low-dimensions" not in codes(articles)
 
 
-def test_middling_dimensions_need_oversampling(make: Make, rows: np.ndarray) -> None:
+def test_medium_dimensions_need_oversampling(make: Make, rows: np.ndarray) -> None:
     articles = make("binary:rescore=2,codes=ram,originals=disk", rows[:, :384].copy())
     mend(one(articles, "low-dimensions"))
     assert codes(articles) == []
 
 
 @pytest.mark.parametrize(("scale", "severity"), [(3, Severity.ERROR), (30, Severity.WARNING)])
-def test_integers_that_were_not_scaled(
+def test_unscaled_integers_are_found(
     make: Make, rows: np.ndarray, scale: int, severity: Severity
 ) -> None:
     share = (rows - rows.min()) / (rows.max() - rows.min())
     found = one(make(None, np.floor(share * scale), metric="dot", datatype="uint8"),
                 "uncalibrated-int8")  # fmt: skip
-    assert found.severity is severity and "were not scaled" in found.message
+    assert found.severity is severity and "without scaling" in found.message
 
 
-def test_integers_that_use_their_range_are_fine(make: Make, rows: np.ndarray) -> None:
+def test_scaled_integers_have_no_findings(make: Make, rows: np.ndarray) -> None:
     share = (rows - rows.min()) / (rows.max() - rows.min())
     whole = np.floor(share * 255.999)
     assert "uncalibrated-int8" not in codes(make(None, whole, metric="dot", datatype="uint8"))
@@ -89,21 +90,21 @@ def test_integers_that_use_their_range_are_fine(make: Make, rows: np.ndarray) ->
 
 @pytest.fixture
 def ours(live: Callable[[str], str], rows: np.ndarray) -> Any:
-    """A collection whose int8 codes are qadapt's own."""
+    """A collection with client-side int8 codes."""
     with qa.open(live("edge"), disabled=("native-quantization",)) as db:
         articles = db.create("articles", dim=DIM, metric="dot")
         articles.write(qa.Batch(range(50), {"": rows[:50]}))
         yield articles
 
 
-def test_ranges_from_next_to_no_rows_are_taken_again(ours: Collection, rows: np.ndarray) -> None:
+def test_ranges_from_few_rows_are_measured_again(ours: Collection, rows: np.ndarray) -> None:
     ours.plan("scalar", accept="client").apply(yes=True)
     assert codes(ours, only=["uncalibrated-int8"]) == [], "there are no more rows than these"
     ours.write(qa.Batch(range(50, ROWS), {"": rows[50:]}))
     assert codes(ours, only=["uncalibrated-int8", "drifting-calibration"]) == []
 
 
-def test_drifting_calibration(ours: Collection, rows: np.ndarray) -> None:
+def test_drifting_calibration_is_found(ours: Collection, rows: np.ndarray) -> None:
     ours.write(qa.Batch(range(50, 700), {"": rows[50:700]}))
     ours.plan("scalar", accept="client").apply(yes=True)
     assert codes(ours) == []
@@ -115,17 +116,17 @@ def test_drifting_calibration(ours: Collection, rows: np.ndarray) -> None:
     assert "drifting-calibration" not in codes(ours), "ranges of all rows"
 
 
-def test_a_broken_quantile(make: Make) -> None:
+def test_an_ineffective_quantile_is_found(make: Make) -> None:
     articles = make("scalar:quantile=0.99,codes=ram,originals=disk")
     mend(one(articles, "parameter-without-effect"))
     assert codes(articles) == []
 
 
-# -- vectors that nobody can compare -------------------------------------------------------------
+# -- unusable vectors ----------------------------------------------------------------------------
 
 
 def by_hand(collection: Collection, rows: dict[int, list[float]]) -> None:
-    """Write rows by the engine itself, which looks at nothing."""
+    """Write rows with the engine, which does not validate them."""
     edge = pytest.importorskip("qdrant_edge")
     points = [edge.Point(key, row, None) for key, row in rows.items()]
     with collection._store.shard(collection.name).change("write to") as opened:  # type: ignore[attr-defined]
@@ -142,13 +143,13 @@ NAN, INF = float("nan"), float("inf")
         ("cosine", [INF, 1, 1, 1], "1 with NaN or infinite values"),
         ("cosine", [0, 0, 0, 0], "1 with all components 0"),
         ("cosine", [1e30, 1e30, 1, 1], "1 with all components 0"),
-        ("cosine", [1e-30, 0, 0, 0], "1 with a length far below 1"),
+        ("cosine", [1e-30, 0, 0, 0], "1 with a norm far below 1"),
         ("dot", [NAN, 1, 1, 1], "1 with NaN or infinite values"),
         ("dot", [INF, 1, 1, 1], "1 with NaN or infinite values"),
         ("euclidean", [-INF, 1, 1, 1], "1 with NaN or infinite values"),
     ],
 )
-def test_stored_vectors_without_a_direction(
+def test_stored_vectors_without_a_direction_are_found(
     make: Make, metric: str, row: list[float], words: str
 ) -> None:
     rows = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
@@ -161,7 +162,7 @@ def test_stored_vectors_without_a_direction(
     assert "not-found-by-itself" not in codes(collection), "the index has not lost it"
 
 
-def test_zero_is_a_vector_under_dot(make: Make) -> None:
+def test_zero_vectors_are_valid_with_dot(make: Make) -> None:
     rows = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
     rows[:20] = 0
     collection = make(None, rows, metric="dot")
@@ -170,11 +171,11 @@ def test_zero_is_a_vector_under_dot(make: Make) -> None:
     assert "inf" not in found.message and found.evidence[3].value == 20
 
 
-# -- words ---------------------------------------------------------------------------------------
+# -- messages ------------------------------------------------------------------------------------
 
 
 def shapes() -> dict[str, np.ndarray]:
-    """Vectors that a figure of all rows may go wrong with."""
+    """Vectors that can make an aggregate of all rows NaN or infinite."""
     draw = np.random.default_rng(3)
     return {
         "one row": draw.standard_normal((1, 8)),
@@ -194,10 +195,10 @@ def shapes() -> dict[str, np.ndarray]:
         (metric, shape)
         for metric in ("cosine", "dot", "euclidean")
         for shape in shapes()
-        if metric != "cosine" or "zero" not in shape  # cosine refuses rows of length 0
+        if metric != "cosine" or "zero" not in shape  # cosine rejects zero vectors
     ],
 )
-def test_no_message_holds_a_figure_that_is_none(make: Make, metric: str, shape: str) -> None:
+def test_no_message_contains_nan(make: Make, metric: str, shape: str) -> None:
     rows = shapes()[shape]
     collection = make("binary:rescore=4,codes=ram,originals=disk", rows, metric=metric)
     found = collection.doctor(model_metric="dot" if metric == "cosine" else "cosine")
@@ -217,7 +218,7 @@ def test_no_message_holds_a_figure_that_is_none(make: Make, metric: str, shape: 
         ("few values", "no value is negative"),
     ],
 )
-def test_sign_bits_that_say_little(make: Make, kind: str, words: str) -> None:
+def test_uninformative_sign_bits_are_found(make: Make, kind: str, words: str) -> None:
     draw = np.random.default_rng(0)
     rows = {
         "counts": lambda: draw.poisson(0.1, (1000, DIM)) + np.eye(1, DIM),
@@ -231,7 +232,7 @@ def test_sign_bits_that_say_little(make: Make, kind: str, words: str) -> None:
     assert "dimension-collapse" not in codes(collection)
 
 
-def test_rectified_vectors_whose_bits_still_find_them_are_fine(make: Make) -> None:
+def test_rectified_vectors_with_high_recall_have_no_findings(make: Make) -> None:
     draw = np.random.default_rng(0)
     rows = np.maximum(draw.standard_normal((1000, 20)) @ draw.standard_normal((20, DIM)), 0)
     assert "dimension-collapse" not in codes(make(HEALTHY, rows))

@@ -15,7 +15,7 @@ import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import InputError, NonFiniteError, SpecError
 from qadapt.evaluation import advise as module
-from qadapt.evaluation.results import Advice, Simulation
+from qadapt.evaluation.documents import Advice, Simulation
 from qadapt.model.spec import parse_spec
 
 QUERIES = 200
@@ -48,9 +48,7 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def test_predictions_are_near_what_the_live_engine_does(
-    articles: Collection, embeddings: Any
-) -> None:
+def test_predictions_match_the_live_engine(articles: Collection, embeddings: Any) -> None:
     queries = embeddings.queries[:QUERIES]
     said = articles.simulate(*SETTINGS, queries=queries)
     seen = articles.evaluate(*SETTINGS, queries=queries, live=False, concurrency=())
@@ -63,9 +61,7 @@ def test_predictions_are_near_what_the_live_engine_does(
     assert Simulation.from_json(said.to_json()) == said
 
 
-def test_predictions_are_near_what_weaviate_does(
-    live: Callable[[str], str], embeddings: Any
-) -> None:
+def test_predictions_match_weaviate(live: Callable[[str], str], embeddings: Any) -> None:
     import uuid
 
     settings = ("rotational:bits=8", "binary", "rotational:bits=1")
@@ -85,7 +81,7 @@ def test_predictions_are_near_what_weaviate_does(
     assert set(values(seen)) == set(settings)
 
 
-def test_predictions_are_near_what_milvus_does(live: Callable[[str], str], embeddings: Any) -> None:
+def test_predictions_match_milvus(live: Callable[[str], str], embeddings: Any) -> None:
     settings = ("scalar:rescore=off", "scalar:rescore=2")
     with qa.open(live("milvus")) as db:
         made = db.create("simulated", dim=embeddings.dim)
@@ -111,7 +107,7 @@ def test_simulation_writes_nothing(articles: Collection, embeddings: Any) -> Non
     assert len(values(articles.simulate("binary", "scalar", queries=50))) == 2
 
 
-def test_a_sample_stands_for_all(articles: Collection, embeddings: Any) -> None:
+def test_a_sample_represents_all_rows(articles: Collection, embeddings: Any) -> None:
     queries = embeddings.queries[:QUERIES]
     settings = ("binary:rescore=4", "binary:rescore=10", "rotational:bits=2,rescore=2")
     whole = values(articles.simulate(*settings, queries=queries))
@@ -121,10 +117,10 @@ def test_a_sample_stands_for_all(articles: Collection, embeddings: Any) -> None:
         assert value == pytest.approx(whole[setting], abs=NEAR)
         result = part.result(setting)
         assert result.predicted is not None
-        assert "stood for 5,000" in " ".join(result.predicted.notes)
+        assert "represent 5,000" in " ".join(result.predicted.notes)
 
 
-def test_own_vectors_may_be_the_queries(articles: Collection) -> None:
+def test_own_vectors_can_be_the_queries(articles: Collection) -> None:
     found = articles.simulate("none", "binary:rescore=4", queries=80)
     assert values(found)["none"] == 1.0
     assert 0.85 < values(found)["binary:rescore=4"] < 1.0
@@ -135,18 +131,18 @@ def test_arrays_can_be_simulated_without_a_database(embeddings: Any) -> None:
         found = qa.simulate(embeddings.docs, ["none", "scalar"], queries=60, store=store)
         assert values(found)["none"] == 1.0
         assert 0.96 < values(found)["scalar"] <= 1.0
-        assert (found.engine, found.store) == (store, "")
+        assert (found.server.store, found.store) == (store, "")
     euclidean = qa.simulate(embeddings.docs, ["scalar"], queries=60, metric="euclidean")
     assert euclidean.results[0].recall is not None
     assert euclidean.results[0].recall.value > 0.96
 
 
-def test_simulated_bits_find_what_numpy_finds(embeddings: Any) -> None:
+def test_simulated_bits_match_numpy(embeddings: Any) -> None:
     settings = {f"binary:rescore={factor or 'off'}": factor for factor in (0, 2, 4, 10)}
     found = values(qa.simulate(embeddings.docs, list(settings), queries=embeddings.queries))
     for setting, factor in settings.items():
         expected = binary_recall(embeddings.docs, embeddings.queries, factor or 1)
-        # Rows at the last distance are a tie: numpy takes the first, the simulation their chance.
+        # Rows at the last distance tie: numpy takes the first, the simulation their probability.
         assert found[setting] == pytest.approx(expected, abs=0.01), setting
 
 
@@ -160,7 +156,9 @@ def test_simulated_bits_find_what_numpy_finds(embeddings: Any) -> None:
         (np.ones((5, 4)), {"metric": "hamming"}, SpecError),
     ],
 )
-def test_bad_arrays_are_refused(rows: Any, options: dict[str, Any], error: type[Exception]) -> None:
+def test_invalid_arrays_are_rejected(
+    rows: Any, options: dict[str, Any], error: type[Exception]
+) -> None:
     with pytest.raises(error):
         qa.simulate(rows, ["binary"], **options)
     with pytest.raises(InputError, match="live"):
@@ -185,13 +183,13 @@ def test_the_cheapest_setting_that_meets_the_target_is_confirmed(
     assert best.recall.value >= 0.97 and second.recall.value >= 0.97
     assert best.ram <= second.ram
     assert best.monthly == pytest.approx(3.8 * best.ram / 2**30)
-    # One bit for a dimension: no codes in CODES are smaller, and enough rescoring meets the target.
+    # One bit per dimension: the smallest codes in CODES, and enough rescoring meets the target.
     assert binary_recall(embeddings.docs, queries, 24) >= 0.97
     assert best.quantization.kind is qa.Kind.BINARY
     named = {item.setting for item in advice.ruled_out}
     assert any(text.startswith("scalar:bits=6") for text in named)
     assert any(text.startswith("none") for text in named)
-    # The live collection stays, and what is advised is what happens.
+    # The live collection does not change, and applying the advice gives the same recall.
     assert articles.info() == before
     assert articles._store.collections() == ["articles"]
     assert Advice.from_json(advice.to_json()) == advice
@@ -205,17 +203,17 @@ def test_the_cheapest_setting_that_meets_the_target_is_confirmed(
         assert change.recall_after is not None and change.recall_after >= 0.97
 
 
-def test_advice_from_some_queries_holds_for_others(articles: Collection, embeddings: Any) -> None:
+def test_advice_holds_for_other_queries(articles: Collection, embeddings: Any) -> None:
     found = articles.advise(0.9, queries=embeddings.queries[:200], codes=("binary", "scalar"))
     assert found.best is not None and found.best.quantization.kind is qa.Kind.BINARY
     chosen = found.best.quantization.replace(rescore=found.best.rescore)
     assert articles.plan(chosen).apply(yes=True).state == "applied"
     others = articles.verify(queries=embeddings.queries[200:])
     assert others.matches_configuration
-    assert others.recall.recall > 0.9 - 0.03
+    assert others.recall.value > 0.9 - 0.03
 
 
-def test_predictions_alone_can_advise(articles: Collection, embeddings: Any) -> None:
+def test_advise_works_without_measurements(articles: Collection, embeddings: Any) -> None:
     advice = articles.advise(0.9, queries=embeddings.queries[:50], confirm=False, codes=CODES)
     assert not advice.confirmed
     assert advice.evaluation is None
@@ -223,7 +221,7 @@ def test_predictions_alone_can_advise(articles: Collection, embeddings: Any) -> 
     parse_spec(advice.spec)
 
 
-def test_a_limit_of_ram_rules_out_what_is_larger(articles: Collection, embeddings: Any) -> None:
+def test_a_ram_limit_rules_out_larger_settings(articles: Collection, embeddings: Any) -> None:
     advice = articles.advise(
         qa.Target(0.9, max_ram=1_000_000),
         queries=embeddings.queries[:50],
@@ -236,7 +234,7 @@ def test_a_limit_of_ram_rules_out_what_is_larger(articles: Collection, embedding
     assert all(item.ram is not None and item.ram > 1_000_000 for item in out.values())
 
 
-def test_what_nothing_meets_is_told_with_the_reasons(articles: Collection, embeddings: Any) -> None:
+def test_an_unmet_target_is_reported_with_reasons(articles: Collection, embeddings: Any) -> None:
     queries = embeddings.queries[:50]
     tight = articles.advise(qa.Target(0.9, max_ram=1_000), queries=queries, codes=CODES)
     assert tight.best is tight.runner_up is None
@@ -249,7 +247,7 @@ def test_what_nothing_meets_is_told_with_the_reasons(articles: Collection, embed
     assert all("95th percentile" in item.reason for item in quick.ruled_out)
 
 
-def test_an_engine_that_falls_short_of_its_prediction_rules_a_setting_out(
+def test_a_measured_recall_below_the_prediction_rules_a_setting_out(
     articles: Collection, embeddings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = module.simulate
@@ -276,6 +274,6 @@ def test_an_engine_that_falls_short_of_its_prediction_rules_a_setting_out(
     [0, 1.1, True, qa.Target(0.9, max_ram=0), qa.Target(0.9, price=-1),
      qa.Target(0.9, max_latency_ms=0)],
 )  # fmt: skip
-def test_a_target_that_is_none_is_refused(articles: Collection, target: Any) -> None:
+def test_an_invalid_target_is_rejected(articles: Collection, target: Any) -> None:
     with pytest.raises(SpecError):
         articles.advise(target)

@@ -1,4 +1,4 @@
-"""Advise: how far from what is named the advice may go."""
+"""Advise with each value of ``accept``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sample() -> Sample:
 
 @pytest.fixture
 def local(sample: Sample) -> Iterator[Collection]:
-    """A store without quantization of its own."""
+    """A store without native quantization."""
     pytest.importorskip("qdrant_client")
     with qa.open("qdrant::memory:") as db:
         made = db.create("articles", dim=DIM)
@@ -41,7 +41,7 @@ def _ask(col: Collection, sample: Sample, **options: Any) -> Any:
     return col.advise(qa.Target(0.9, price=2.0), queries=sample.queries, **options)
 
 
-def test_own_codes_are_measured_and_stand_on_top_of_the_floats(
+def test_client_side_codes_are_measured_and_add_to_the_original_vectors(
     local: Collection, sample: Sample, state_folder: Path
 ) -> None:
     found = _ask(local, sample, codes=["none", "binary"], accept="client")
@@ -49,18 +49,18 @@ def test_own_codes_are_measured_and_stand_on_top_of_the_floats(
     option = found.runner_up
     assert option.quantization.kind is qa.Kind.BINARY and option.source == "measured"
     assert option.recall.value >= 0.9 and option.latency_ms > 0
-    # One bit a dimension, on top of what the store keeps anyway.
+    # One bit per dimension in addition to the original vectors.
     assert option.ram - found.best.ram == pytest.approx(ROWS * DIM / 8, rel=0.5)
     assert option.monthly == pytest.approx(2.0 * option.ram / 2**30)
     assert any("accept=client" in reason for reason in option.reasons)
     measured = found.evaluation.result(option.setting)
     assert measured.how.searcher == "qadapt"
     assert measured.recall.value == option.recall.value
-    for folder in ("copies", "indexes"):  # the copy and our codes beside it are gone
+    for folder in ("copies", "indexes"):  # the copy and its codes are removed
         assert not list((state_folder / folder).glob("*"))
 
 
-def test_the_spec_of_own_codes_can_be_planned(local: Collection, sample: Sample) -> None:
+def test_the_spec_of_client_side_codes_can_be_planned(local: Collection, sample: Sample) -> None:
     found = _ask(local, sample, codes=["binary"], accept="client", copy_rows=ROWS)
     assert found.best.quantization.kind is qa.Kind.BINARY
     assert any("--accept client" in note for note in found.notes)
@@ -70,7 +70,7 @@ def test_the_spec_of_own_codes_can_be_planned(local: Collection, sample: Sample)
     assert plan.changes and plan.target.kind is qa.Kind.BINARY
 
 
-def test_without_a_word_they_are_ruled_out(local: Collection, sample: Sample) -> None:
+def test_client_side_codes_are_ruled_out_by_default(local: Collection, sample: Sample) -> None:
     found = _ask(local, sample, codes=["none", "binary"], confirm=False)
     assert (found.best.setting, found.runner_up) == ("none", None)
     assert [item.setting for item in found.ruled_out] == ["binary"]
@@ -78,14 +78,14 @@ def test_without_a_word_they_are_ruled_out(local: Collection, sample: Sample) ->
         _ask(local, sample, accept="anything")
 
 
-def test_a_copy_of_a_part_is_no_measurement_of_all(local: Collection, sample: Sample) -> None:
+def test_a_partial_copy_is_not_a_measurement_of_all_rows(local: Collection, sample: Sample) -> None:
     found = _ask(local, sample, codes=["none", "binary"], accept="client", copy_rows=300)
     assert found.runner_up is None
     (item,) = found.ruled_out
     assert "300 of 600 rows" in item.reason and "--copy-rows 600" in item.reason
 
 
-def test_exact_rules_cousins_out(live: Any, sample: Sample) -> None:
+def test_accept_exact_rules_out_nearest_equivalents(live: Any, sample: Sample) -> None:
     with qa.open(live("edge")) as db:
         col = db.create("articles", dim=DIM)
         col.write(qa.Batch(range(ROWS), {"": sample.rows}))
@@ -94,4 +94,4 @@ def test_exact_rules_cousins_out(live: Any, sample: Sample) -> None:
         assert near.best.quantization.kind is qa.Kind.SCALAR
         exact = _ask(col, sample, accept="exact", **options)
         assert exact.best.setting == "none"
-        assert exact.ruled_out[0].reason.startswith("edge has only a cousin")
+        assert exact.ruled_out[0].reason.startswith("edge supports only the nearest equivalent")

@@ -1,4 +1,4 @@
-"""Candidates that a store does not have: refused, or measured with qadapt's own codes."""
+"""Unsupported candidates are rejected, or measured with client-side codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import SpecError
 from qadapt.evaluation import candidates
-from qadapt.evaluation.results import Evaluation, Result
+from qadapt.evaluation.documents import Evaluation
+from qadapt.evaluation.results import Result
 from qadapt.local import scratch
 from qadapt.testing import Sample, clustered
 
@@ -33,7 +34,7 @@ def sample() -> Sample:
 
 @pytest.fixture
 def opened(live: Callable[[str], str], tmp_path: Path) -> Any:
-    """Opens a store, filled; edge has its own quantization switched off."""
+    """Open and fill a store; native quantization of edge is disabled."""
     made: list[qa.Database] = []
 
     def opening(kind: str, sample: Sample) -> Collection:
@@ -65,7 +66,7 @@ def result(found: Evaluation, setting: str) -> Result:
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_what_the_store_lacks_is_measured_with_our_codes(
+def test_unsupported_codes_are_measured_client_side(
     opened: Any, sample: Sample, state_folder: Path, kind: str
 ) -> None:
     articles = opened(kind, sample)
@@ -92,16 +93,16 @@ def test_what_the_store_lacks_is_measured_with_our_codes(
     assert articles._store.collections() == ["articles"]
     assert leftovers(state_folder) == []
 
-    # A plan makes the same codes of the same rows, so recall is the same.
+    # A plan builds the same codes from the same rows, so recall is equal.
     articles.plan("binary:rescore=10", accept="client").apply(yes=True)
     planned = articles.evaluate(queries=sample.queries, concurrency=())
     assert planned.results[0].recall == ten.recall
 
 
-def test_ours_and_the_stores_own_stand_side_by_side(
+def test_native_and_client_side_codes_are_measured_in_one_call(
     live: Callable[[str], str], sample: Sample, state_folder: Path
 ) -> None:
-    """Edge has binary codes, so these are its own; accept='client' changes nothing there."""
+    """Edge has native binary codes, so accept='client' does not change them."""
     with qa.open(live("edge")) as database:
         articles = database.create("articles", dim=DIM)
         articles.write(qa.Batch(range(ROWS), {"": sample.rows}))
@@ -112,13 +113,13 @@ def test_ours_and_the_stores_own_stand_side_by_side(
         own = found.result("binary:rescore=4")
         assert own.how is not None and own.how.searcher == "store"
         assert candidates.OURS not in own.notes
-        # Neither edge nor qadapt has it.
+        # Neither edge nor qadapt supports it.
         assert found.result("scalar:bits=4").state == "unsupported"
         assert database._store.collections() == ["articles"]
     assert leftovers(state_folder) == []
 
 
-def test_a_cousin_is_refused_where_exact_is_asked_for(
+def test_accept_exact_rejects_nearest_equivalents(
     live: Callable[[str], str], sample: Sample
 ) -> None:
     with qa.open(live("edge")) as database:
@@ -135,7 +136,7 @@ def test_a_cousin_is_refused_where_exact_is_asked_for(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_our_codes_are_gone_after_whatever_happens(
+def test_client_side_codes_are_removed_after_any_failure(
     opened: Any,
     sample: Sample,
     state_folder: Path,
@@ -155,12 +156,12 @@ def test_our_codes_are_gone_after_whatever_happens(
     assert leftovers(state_folder) == []
 
 
-def test_what_a_killed_process_left_of_our_codes_is_swept(
+def test_client_side_codes_of_a_killed_process_are_removed(
     opened: Any, sample: Sample, state_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     articles = opened("qdrant-local", sample)
     store, dropped = articles._store, scratch._remove
-    # As a kill leaves it: the copy, its note and our codes are there, and nobody holds the lock.
+    # The state after a kill: copy, note and codes exist, and no process holds the lock.
     monkeypatch.setattr(scratch, "_remove", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         articles.evaluate("binary", accept="client", queries=10, concurrency=())

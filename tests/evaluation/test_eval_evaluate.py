@@ -1,4 +1,4 @@
-"""Eval on real embeddings and the live engine: quality, time and bytes, by reading alone."""
+"""Evaluate real embeddings on the live engine: quality, latency and bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from reference import recall as recall_of
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import DimensionError, InputError, SpecError, UnsupportedError
-from qadapt.evaluation.results import Evaluation, Result
+from qadapt.evaluation.documents import Evaluation
+from qadapt.evaluation.results import Result
 from qadapt.stores.base import Progress
 
 QUERIES = 150
@@ -47,7 +48,7 @@ def recall(found: Evaluation, setting: str) -> float:
     return result.recall.value
 
 
-def test_candidates_are_measured_and_the_collection_stays_as_it_is(
+def test_candidates_are_measured_and_the_collection_does_not_change(
     articles: Collection, embeddings: Any
 ) -> None:
     before = articles.info()
@@ -71,11 +72,11 @@ def test_candidates_are_measured_and_the_collection_stays_as_it_is(
     assert articles.info() == before
     assert articles._store.collections() == ["articles"]
     assert found.copy_rows == found.count == ROWS
-    assert {step.stage for step in steps} >= {"computing the exact truth", "copying a sample"}
+    assert {step.stage for step in steps} >= {"computing ground truth", "copying a sample"}
     assert Evaluation.from_json(found.to_json()) == found
 
 
-def test_each_result_tells_bytes_time_and_who_rescored(
+def test_each_result_has_bytes_latency_and_provenance(
     articles: Collection, embeddings: Any
 ) -> None:
     found = articles.evaluate(
@@ -84,7 +85,7 @@ def test_each_result_tells_bytes_time_and_who_rescored(
     none, binary = found.result("none"), found.result("binary:rescore=4")
     assert none.bytes_per_vector == pytest.approx(4 * DIM, rel=0.01)
     assert binary.bytes is not None
-    # One bit for a dimension; the segment that grows adds a block of the file system.
+    # One bit per dimension; the growing segment adds a file system block.
     assert DIM / 8 * ROWS <= binary.bytes.codes <= DIM / 8 * ROWS + 4096
     assert binary.bytes_per_vector == pytest.approx(binary.bytes.codes / ROWS)
     assert binary.bytes.originals == pytest.approx(4 * DIM * ROWS, rel=0.01)
@@ -115,7 +116,7 @@ def test_without_candidates_nothing_is_written_and_the_client_is_not_measured(
     assert [item.client_ms for item in found.results[0].latency] == [None] * 3
 
 
-def test_the_live_collection_is_measured_under_other_searches(
+def test_the_live_collection_is_measured_with_other_search_parameters(
     articles: Collection, embeddings: Any
 ) -> None:
     articles.plan("binary").apply(yes=True)
@@ -134,7 +135,7 @@ def test_the_live_collection_is_measured_under_other_searches(
     assert off.score_error is not None and off.score_error > 1  # raw counts of bits
 
 
-def test_relevance_labels_are_counted_beside_exact_search(
+def test_relevance_labels_are_compared_with_exact_search(
     articles: Collection, embeddings: Any
 ) -> None:
     options: dict[str, Any] = {
@@ -164,9 +165,7 @@ def test_relevance_labels_are_counted_beside_exact_search(
     assert binary.exact_ndcg == live.exact_ndcg
 
 
-def test_a_sample_is_copied_where_there_are_many_rows(
-    articles: Collection, embeddings: Any
-) -> None:
+def test_a_sample_of_a_large_collection_is_copied(articles: Collection, embeddings: Any) -> None:
     found = articles.evaluate(
         "scalar", queries=embeddings.queries[:50], copy_rows=1_000, concurrency=()
     )
@@ -175,7 +174,7 @@ def test_a_sample_is_copied_where_there_are_many_rows(
     assert recall(found, "scalar") > 0.95
 
 
-def test_what_cannot_be_is_told_and_the_rest_is_measured(
+def test_unsupported_settings_are_reported_and_the_others_measured(
     articles: Collection, embeddings: Any
 ) -> None:
     found = articles.evaluate(
@@ -194,10 +193,10 @@ def test_what_cannot_be_is_told_and_the_rest_is_measured(
     assert articles._store.collections() == ["articles"]
 
 
-def test_an_engine_that_does_not_obey_is_not_measured_as_if_it_did(
+def test_inactive_codes_have_no_recall(
     articles: Collection, embeddings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The engine is asked for nothing, so it keeps what it has.
+    # No steps are run, so the configuration does not change.
     monkeypatch.setattr(articles._store, "steps", lambda *_: [])
     monkeypatch.setattr(
         articles._store, "create",
@@ -205,18 +204,18 @@ def test_an_engine_that_does_not_obey_is_not_measured_as_if_it_did(
     )  # fmt: skip
     found = articles.evaluate("scalar", queries=embeddings.queries[:20], concurrency=(), live=False)
     result: Result = found.results[0]
-    assert result.state == "not obeyed"
+    assert result.state == "not active"
     assert result.recall is None
-    assert "does not obey" in " ".join(result.notes)
+    assert "not active on the engine" in " ".join(result.notes)
 
 
-def test_own_vectors_are_left_out_of_their_own_results(articles: Collection) -> None:
+def test_self_matches_are_excluded(articles: Collection) -> None:
     found = articles.evaluate("none", queries=60, concurrency=())
     assert recall(found, "live") == recall(found, "none") == 1.0
     assert "left out of its own results" in found.source
 
 
-def test_texts_become_queries_by_an_encoder(articles: Collection, embeddings: Any) -> None:
+def test_texts_are_encoded_as_queries(articles: Collection, embeddings: Any) -> None:
     vectors = dict(zip(embeddings.query_ids, embeddings.queries, strict=True))
 
     def encoder(texts: list[str]) -> np.ndarray:
@@ -270,7 +269,7 @@ def test_texts_are_read_from_files(
         {"labels": {"q": 3}}, {"query_ids": ["a"], "labels": {}},
     ],
 )  # fmt: skip
-def test_bad_input_is_refused_before_anything_is_made(
+def test_invalid_input_is_rejected_before_a_copy_is_created(
     articles: Collection, options: dict[str, Any]
 ) -> None:
     with pytest.raises((InputError, SpecError)):
@@ -278,7 +277,7 @@ def test_bad_input_is_refused_before_anything_is_made(
     assert articles._store.collections() == ["articles"]
 
 
-def test_an_unknown_search_option_is_refused_and_no_copy_is_left(articles: Collection) -> None:
+def test_an_unknown_search_option_is_rejected_and_no_copy_remains(articles: Collection) -> None:
     with pytest.raises((SpecError, UnsupportedError), match="nprobe"):
         articles.evaluate("binary nprobe=4", queries=20, concurrency=(), live=False)
     assert articles._store.collections() == ["articles"]

@@ -1,5 +1,4 @@
-"""Exact truth: within a memory budget, kept while the collection stays, taken up where it was
-cut off, over a sample with its bound."""
+"""Ground truth: memory budget, cache, resuming an interrupted computation, samples."""
 
 from __future__ import annotations
 
@@ -16,10 +15,10 @@ import qadapt as qa
 from qadapt.api import Collection
 from qadapt.engines.nearest import Nearest
 from qadapt.errors import InputError, UnsupportedError
-from qadapt.evaluation import exact_neighbors
-from qadapt.evaluation.evaluate import evaluate
-from qadapt.evaluation.exact_neighbors import exact_truth, over_rows
+from qadapt.evaluation import exact_neighbors, streamed_ground_truth
+from qadapt.evaluation.exact_neighbors import over_rows
 from qadapt.evaluation.query_input import resolve_queries
+from qadapt.evaluation.streamed_ground_truth import exact_truth
 from qadapt.stores.base import Progress, ReadRequest
 from qadapt.testing import Sample, clustered
 
@@ -60,7 +59,7 @@ def right(queries: np.ndarray, rows: np.ndarray) -> list[list[int]]:
 
 
 class Cut:
-    """``read`` that breaks off after some pages, and that can read on from an id."""
+    """A ``read`` that is interrupted after some pages, and can resume from an id."""
 
     def __init__(self, made: Collection, pages: int, *, after: bool = True) -> None:
         self.whole, self.pages, self.after = made._store.read, pages, after
@@ -79,12 +78,12 @@ class Cut:
         for number, batch in enumerate(pages):
             if start is not None and batch.ids[-1] <= start:
                 continue
-            if page != exact_neighbors.PROBES and number == self.pages:
+            if page != streamed_ground_truth.PROBES and number == self.pages:
                 raise KeyboardInterrupt
             yield batch
 
 
-def test_a_small_memory_gives_the_same(articles: Collection, sample: Sample) -> None:
+def test_a_small_memory_budget_gives_the_same_result(articles: Collection, sample: Sample) -> None:
     steps: list[Progress] = []
     small = truth(articles, sample.queries, memory=88_000, cached=False, progress=steps.append)
     assert small.ids == right(sample.queries, sample.rows)
@@ -97,7 +96,7 @@ def test_a_page_stays_within_the_budget(dim: int, queries: int) -> None:
     import tracemalloc
 
     budget = 24 * 2**20
-    page = exact_neighbors._page(dim, queries, budget)
+    page = streamed_ground_truth._page(dim, queries, budget)
     random = np.random.default_rng(0)
     rows = random.standard_normal((page, dim)).astype(np.float32)
     asked = random.standard_normal((queries, dim)).astype(np.float32)
@@ -111,13 +110,15 @@ def test_a_page_stays_within_the_budget(dim: int, queries: int) -> None:
     assert 0.3 * budget < peak + rows.nbytes < 1.1 * budget
 
 
-def test_a_memory_that_holds_no_page_is_refused(articles: Collection, sample: Sample) -> None:
-    with pytest.raises(InputError, match="do not hold") as caught:
+def test_a_memory_budget_below_one_page_is_rejected(articles: Collection, sample: Sample) -> None:
+    with pytest.raises(InputError, match="too small") as caught:
         truth(articles, sample.queries, memory=10_000)
     assert "at least" in (caught.value.hint or "")
 
 
-def test_it_is_kept_while_the_collection_stays(articles: Collection, sample: Sample) -> None:
+def test_ground_truth_is_cached_until_the_collection_changes(
+    articles: Collection, sample: Sample
+) -> None:
     first = truth(articles, sample.queries)
     again = truth(articles, sample.queries)
     assert not first.about.cached
@@ -125,22 +126,25 @@ def test_it_is_kept_while_the_collection_stays(articles: Collection, sample: Sam
     assert (again.ids, again.about.seconds) == (first.ids, first.about.seconds)
     np.testing.assert_allclose(again.scores, first.scores)
     assert not truth(articles, sample.queries, cached=False).about.cached
-    # A change of the codes changes no neighbour.
+    # A change of the codes does not change neighbors.
     articles.plan("binary").apply(yes=True)
     assert truth(articles, sample.queries).about.cached
 
 
-def test_another_query_or_a_written_row_makes_it_anew(articles: Collection, sample: Sample) -> None:
+def test_another_query_or_a_written_row_invalidates_the_cache(
+    articles: Collection, sample: Sample
+) -> None:
     truth(articles, sample.queries)
     assert not truth(articles, sample.queries[::-1].copy()).about.cached
     articles.write(qa.Batch([ROWS], {"": sample.rows[:1]}))
     assert not truth(articles, sample.queries).about.cached
 
 
-def test_a_changed_neighbour_makes_it_anew(articles: Collection, sample: Sample) -> None:
+def test_a_changed_neighbor_invalidates_the_cache(articles: Collection, sample: Sample) -> None:
     first = truth(articles, sample.queries)
     last = first.ids[0][-1]
-    assert last >= exact_neighbors.PROBES  # else the fingerprint of the first rows tells it
+    # A change of the first rows would be detected by the probe.
+    assert last >= streamed_ground_truth.PROBES
     changed = sample.rows.copy()
     changed[last] = -changed[last]
     articles.write(qa.Batch([last], {"": changed[last : last + 1]}))
@@ -149,7 +153,7 @@ def test_a_changed_neighbour_makes_it_anew(articles: Collection, sample: Sample)
     assert again.ids == right(sample.queries, changed)
 
 
-def test_a_damaged_cache_is_made_again(articles: Collection, sample: Sample, cache: Path) -> None:
+def test_a_damaged_cache_is_replaced(articles: Collection, sample: Sample, cache: Path) -> None:
     truth(articles, sample.queries)
     (kept,) = cache.rglob("truth.json")
     kept.write_text(kept.read_text()[:100])
@@ -159,10 +163,10 @@ def test_a_damaged_cache_is_made_again(articles: Collection, sample: Sample, cac
 
 
 @pytest.mark.parametrize("after", [True, False])
-def test_what_was_cut_off_is_taken_up(
+def test_an_interrupted_computation_is_resumed(
     articles: Collection, sample: Sample, cache: Path, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
-    monkeypatch.setattr(exact_neighbors, "SAVED_EVERY", 0.0)
+    monkeypatch.setattr(streamed_ground_truth, "SAVED_EVERY", 0.0)
     cut = Cut(articles, 5, after=after)
     with pytest.raises(KeyboardInterrupt):
         truth(articles, sample.queries)
@@ -171,18 +175,18 @@ def test_what_was_cut_off_is_taken_up(
     cut.pages = -1
     cut.asked.clear()
     found = truth(articles, sample.queries)
-    # First the probe of the first rows, then from row 499 on; or whole, where that cannot be.
+    # The probe of the first rows, then from row 499, or all rows if a store cannot resume.
     assert cut.asked == ([None, 499] if after else [None, 499, None])
     assert found.ids == right(sample.queries, sample.rows)
     assert found.about.rows == ROWS
     assert not partial.exists()
 
 
-def test_a_querys_own_row_stays_out_of_a_truth_that_was_taken_up(
+def test_self_matches_are_excluded_after_a_resume(
     articles: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = truth(articles, 20, cached=False)
-    monkeypatch.setattr(exact_neighbors, "SAVED_EVERY", 0.0)
+    monkeypatch.setattr(streamed_ground_truth, "SAVED_EVERY", 0.0)
     cut = Cut(articles, 3)
     cut.pages = -1
     asked = resolve_queries(articles._store, "articles", "", articles.info().vectors[""].vector, 20)
@@ -190,7 +194,7 @@ def test_a_querys_own_row_stays_out_of_a_truth_that_was_taken_up(
     assert truth(articles, 20).ids == plain.ids
 
 
-def test_over_rows_is_exact_search_of_these_rows(sample: Sample) -> None:
+def test_over_rows_matches_exact_search(sample: Sample) -> None:
     from qadapt.evaluation.ground_truth import Queries
 
     batch = qa.Batch([f"r{at}" for at in range(ROWS)], {"": sample.rows})
@@ -203,7 +207,7 @@ def test_over_rows_is_exact_search_of_these_rows(sample: Sample) -> None:
 # -- over a sample -------------------------------------------------------------------------------
 
 
-def test_truth_over_a_sample_bounds_recall_from_below(articles: Collection) -> None:
+def test_ground_truth_over_a_sample_is_a_lower_bound(articles: Collection) -> None:
     articles.plan("binary").apply(yes=True)
     queries = clustered(ROWS, DIM, queries=150, seed=1).queries
     exact = articles.evaluate(queries=queries, concurrency=()).results[0].recall
@@ -220,7 +224,7 @@ def test_truth_over_a_sample_bounds_recall_from_below(articles: Collection) -> N
         assert bounded.ndcg is None and bounded.overlap is None
 
 
-def test_truth_over_a_sample_of_an_exact_search_misses_nothing(articles: Collection) -> None:
+def test_ground_truth_over_a_sample_gives_an_exact_search_recall_1(articles: Collection) -> None:
     found = articles.evaluate(queries=100, concurrency=(), rows=450)
     recall = found.results[0].recall
     assert recall is not None
@@ -228,6 +232,6 @@ def test_truth_over_a_sample_of_an_exact_search_misses_nothing(articles: Collect
     assert 0.98 < recall.low < 1.0
 
 
-def test_more_rows_than_there_are_is_all_of_them(articles: Collection) -> None:
-    found = evaluate(articles._store, "articles", "", queries=20, concurrency=(), rows=10_000)
+def test_a_sample_larger_than_the_collection_reads_all_rows(articles: Collection) -> None:
+    found = articles.evaluate(queries=20, concurrency=(), rows=10_000)
     assert found.truth.exact and found.truth.rows == ROWS

@@ -1,4 +1,4 @@
-"""Metrics by their definitions, written out slowly; labels from files of each shape."""
+"""Compare metrics with naive implementations; read labels from each file format."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Rankings = st.lists(
 
 
 def judged(found: list[list[int]], truth: list[list[int]], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Recall and places of rankings of rows that all score differently."""
+    """Recall and ranks of rows with distinct scores."""
     right = [[1 - place / 8 for place in range(len(row))] for row in truth]
     exact = np.full((len(found), k), np.nan)
     for at, row in enumerate(found):
@@ -46,7 +46,7 @@ def judged(found: list[list[int]], truth: list[list[int]], k: int) -> tuple[np.n
 
 
 @given(Rankings)
-def test_metrics_are_their_definitions(rows: list[tuple[list[int], list[int], int]]) -> None:
+def test_metrics_match_their_definitions(rows: list[tuple[list[int], list[int], int]]) -> None:
     k = 6
     found = [row[: 6 - cut // 3] for row, _, cut in rows]
     truth = [right[: max(0, 6 - cut)] for _, right, cut in rows]
@@ -80,7 +80,7 @@ def test_an_exact_ranking_is_1_everywhere_and_a_reversed_one_is_not() -> None:
         assert bool(metrics.overlap(where, wanted)[0] > 0.999999) is exact
 
 
-def test_the_interval_holds_the_mean_and_shrinks_with_queries() -> None:
+def test_the_interval_contains_the_mean_and_shrinks_with_queries() -> None:
     random = np.random.default_rng(0)
     few = metrics.figure(random.uniform(0, 1, 20))
     many = metrics.figure(random.uniform(0, 1, 2_000))
@@ -89,14 +89,14 @@ def test_the_interval_holds_the_mean_and_shrinks_with_queries() -> None:
     assert many.high - many.low < (few.high - few.low) / 5
 
 
-def test_a_score_error_is_over_hits_whose_exact_score_is_known() -> None:
+def test_score_error_uses_hits_with_a_known_exact_score() -> None:
     exact = np.array([[0.75, 0.8, np.nan]])
     error = metrics.score_error([[0.9, 0.7, 0.1]], exact)
     assert error == pytest.approx((abs(0.9 - 0.75) + abs(0.7 - 0.8)) / 2)
     assert metrics.score_error([[0.1]], np.array([[np.nan]])) is None
 
 
-def test_labels_count_as_trec_eval_does() -> None:
+def test_labels_match_trec_eval() -> None:
     labels = {"q1": {"a": 2, "b": 1, "c": 0}, "q2": {}, "q3": {"x": 1}}
     recall, ndcg = metrics.against_labels([["b", "z", "a"], ["a"], ["y"]], ["q1", "q2", "q3"],
                                           labels, 3)  # fmt: skip
@@ -118,7 +118,7 @@ QRELS = {"q1": {"d1": 1.0, "d2": 2.0}, "q2": {"d9": 1.0}}
         ("labels.json", json.dumps(QRELS)),
     ],
 )
-def test_labels_are_read_from_files_of_each_shape(tmp_path: Path, name: str, text: str) -> None:
+def test_labels_are_read_from_each_file_format(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     assert read_labels(path) == read_labels(str(path)) == QRELS
@@ -128,7 +128,7 @@ def test_labels_are_read_from_files_of_each_shape(tmp_path: Path, name: str, tex
 @pytest.mark.parametrize(
     "text", ["", "q1 d1\n", "q1\td1\tone\nq1\td2\ttwo\n", '{"q1": [1]}', '{"q1": ', "a b c d e\n"]
 )
-def test_what_is_no_labels_is_refused(tmp_path: Path, text: str) -> None:
+def test_invalid_labels_are_rejected(tmp_path: Path, text: str) -> None:
     path = tmp_path / "labels"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError):
@@ -158,13 +158,13 @@ def test_what_is_no_labels_is_refused(tmp_path: Path, text: str) -> None:
         ("live:rescore=8 nprobe=4", Setting(None, Rescore(8), {"nprobe": 4})),
     ],
 )
-def test_a_setting_is_read_from_its_text_and_back(text: str, wanted: Setting) -> None:
+def test_a_setting_round_trips_through_its_text(text: str, wanted: Setting) -> None:
     assert Setting.of(text) == wanted
     assert Setting.of(wanted.text) == wanted
 
 
 @pytest.mark.parametrize("text", ["nothing", "live:bits=2", "binary:rescore=", ""])
-def test_what_is_no_setting_is_refused(text: Any) -> None:
+def test_an_invalid_setting_is_rejected(text: Any) -> None:
     from qadapt.errors import SpecError
 
     with pytest.raises(SpecError):

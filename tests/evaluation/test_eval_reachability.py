@@ -1,4 +1,4 @@
-"""Rows that a search of their own vector does not find, on stores that lose some."""
+"""Unreachable rows, on stores that lose some."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def of(collection: Any) -> Any:
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
-def test_all_are_found(database: qa.Database, metric: str) -> None:
+def test_all_rows_are_reachable(database: qa.Database, metric: str) -> None:
     collection = database.create("articles", dim=16, metric=metric)
     collection.write(qa.Batch(range(300), {"": rows(300) * np.linspace(1, 9, 300)[:, None]}))
     found = of(collection)
     assert (found.sampled, found.unreachable, found.words) == (300, (), "")
 
 
-def test_many_equal_rows_are_not_called_lost(database: qa.Database) -> None:
+def test_equal_rows_are_not_reported_as_unreachable(database: qa.Database) -> None:
     collection = database.create("articles", dim=16)
     collection.write(qa.Batch(range(60), {"": np.repeat(rows(3), 20, axis=0)}))
     assert of(collection).unreachable == ()
 
 
-def test_rows_that_searches_leave_out_are_named(
+def test_unreachable_rows_are_reported(
     database: qa.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection = database.create("articles", dim=16)

@@ -20,7 +20,7 @@ DIM = 16
 
 
 def known(rows: Any, queries: Any, k: int, own: Any = None, metric: str = "cosine") -> GroundTruth:
-    """The judge of hits in rows that are numbered from 0."""
+    """Ground truth over rows numbered from 0."""
     rows, queries = np.asarray(rows, dtype="f4"), np.asarray(queries, dtype="f4")
     asked = Queries(queries, tuple(own or [None] * len(queries)), "test")
     vector = qa.Vector(rows.shape[1], qa.Metric(metric))
@@ -28,7 +28,7 @@ def known(rows: Any, queries: Any, k: int, own: Any = None, metric: str = "cosin
 
 
 def along(*cosines: float) -> np.ndarray:
-    """Rows of length 1 with these cosines to the first axis."""
+    """Unit vectors with these cosines to the first axis."""
     rows = np.zeros((len(cosines), DIM))
     rows[:, 0] = cosines
     rows[:, 1] = np.sqrt(1 - np.square(cosines))
@@ -38,21 +38,21 @@ def along(*cosines: float) -> np.ndarray:
 QUERY = np.eye(1, DIM)
 
 
-def test_recall_is_the_share_of_the_best_rows_that_was_found() -> None:
+def test_recall_is_the_share_of_the_best_rows_found() -> None:
     judge = known(along(0.9, 0.8, 0.7, 0.6, 0.5), QUERY, 3)
     for row, share in ([2, 1, 0], 1), ([0, 3, 4], 1 / 3), ([3, 4], 0), ([], 0):
         assert judge.recall([row]).tolist() == [share]
 
 
-def test_rows_that_score_alike_are_as_good_as_each_other() -> None:
-    """An exact search may return any of them, and any of them is right."""
+def test_rows_with_equal_scores_are_interchangeable() -> None:
+    """An exact search can return any of them, and each is correct."""
     judge = known(along(0.9, 0.5, 0.5, 0.5, 0.5, 0.1), QUERY, 2)
     for row in [0, 1], [0, 4], [3, 2]:
         assert judge.recall([row]).tolist() == [1]
     assert judge.recall([[0, 5]]).tolist() == [0.5]
 
 
-def test_an_id_counts_once_and_one_that_does_not_exist_not_at_all() -> None:
+def test_repeated_and_nonexistent_ids_do_not_count() -> None:
     judge = known(along(0.9, 0.5, 0.5, 0.5), QUERY, 3)
     assert judge.recall([[0, 1, 1]]).tolist() == [pytest.approx(2 / 3)]
     assert judge.recall([[1, 1, 1]]).tolist() == [pytest.approx(1 / 3)]
@@ -60,8 +60,8 @@ def test_an_id_counts_once_and_one_that_does_not_exist_not_at_all() -> None:
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
-def test_the_bar_is_the_kth_exact_score_less_the_rounding_of_float32(metric: str) -> None:
-    """eps = 4 * 2^-24 * sqrt(d) * max(1, |score|), worked out by hand for d = 16."""
+def test_the_minimum_score_allows_for_float32_rounding(metric: str) -> None:
+    """eps = 4 * 2^-24 * sqrt(d) * max(1, |score|), computed by hand for d = 16."""
     size = 30.0
     rows = np.zeros((4, DIM))
     rows[:, 0] = size
@@ -79,7 +79,7 @@ def test_the_bar_is_the_kth_exact_score_less_the_rounding_of_float32(metric: str
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
-def test_rows_that_are_all_equal_give_recall_1_to_any_search(metric: str) -> None:
+def test_equal_rows_give_every_search_recall_1(metric: str) -> None:
     random = np.random.default_rng(0)
     rows = np.repeat(random.standard_normal((1, 24)), 3000, axis=0)
     judge = known(rows, random.standard_normal((3, 24)), 10, metric=metric)
@@ -87,19 +87,19 @@ def test_rows_that_are_all_equal_give_recall_1_to_any_search(metric: str) -> Non
     assert judge.recall(found).tolist() == [1, 1, 1]
 
 
-def test_a_row_equal_to_the_query_own_row_is_a_right_answer() -> None:
+def test_a_duplicate_of_the_query_row_is_correct() -> None:
     rows = np.repeat(along(1.0, 0.5), 4, axis=0)
     judge = known(rows, rows[[0, 4]], 3, own=[0, 4])
     assert judge.recall([[1, 2, 3], [5, 6, 7]]).tolist() == [1, 1]
     assert judge.recall([[2, 3, 4], [5, 6, 0]]).tolist() == [pytest.approx(2 / 3)] * 2
 
 
-def test_where_nothing_is_tied_no_vector_is_fetched() -> None:
+def test_without_ties_no_vector_is_fetched() -> None:
     judge = dataclasses.replace(known(along(0.9, 0.8, 0.7, 0.6), QUERY, 2), fetch=lambda _: 1 / 0)
     assert judge.recall([[0, 3]]).tolist() == [0.5]
 
 
-def test_a_small_collection_is_measured_on_what_there_is() -> None:
+def test_a_collection_smaller_than_k_is_measured_on_all_rows() -> None:
     judge = known(along(0.9, 0.8), QUERY, 4)
     assert judge.recall([[0, 1]]).tolist() == [1]
     assert judge.recall([[0]]).tolist() == [0.5]
@@ -108,12 +108,12 @@ def test_a_small_collection_is_measured_on_what_there_is() -> None:
     assert empty.recall([[]]).tolist() == [1]
 
 
-def test_own_rows_and_padding_are_left_out_of_the_hits() -> None:
+def test_own_rows_and_padding_are_excluded_from_hits() -> None:
     ids = np.array([[1, 2, 3], [4, 5, 6], [8, None, None]], dtype=object)
     assert recall_.without_own(ids, [2, None, 8], 2) == [[1, 3], [4, 5], []]
 
 
-# -- what a figure proves ------------------------------------------------------------------------
+# -- proof ---------------------------------------------------------------------------------------
 
 
 def test_k_that_covers_all_rows_proves_nothing() -> None:
@@ -148,10 +148,10 @@ def test_the_ground_truth_is_named(datatype: Any, words: str) -> None:
     assert words in recall_.truth_of(qa.Vector(8, datatype=datatype))
 
 
-# -- its interval --------------------------------------------------------------------------------
+# -- interval ------------------------------------------------------------------------------------
 
 
-def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
+def test_the_interval_covers_the_mean_as_often_as_stated() -> None:
     """400 samples of 100 coin throws: 95 % intervals hold the true mean in 90 to 99 % of them."""
     random = np.random.default_rng(7)
     covered = 0
@@ -163,25 +163,25 @@ def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=50))
-def test_the_interval_is_around_the_mean_and_inside_of_zero_to_one(values: list[float]) -> None:
+def test_the_interval_contains_the_mean_and_lies_within_0_and_1(values: list[float]) -> None:
     low, high = interval(np.array(values))
     mean = float(np.mean(values))
     assert -1e-12 <= low <= mean + 1e-9
     assert mean - 1e-9 <= high <= 1 + 1e-12
 
 
-def test_the_interval_is_the_same_each_time() -> None:
+def test_the_interval_is_deterministic() -> None:
     sample = np.random.default_rng(1).random(50)
     assert interval(sample) == interval(sample)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.3])
-def test_a_sample_without_spread_does_not_pretend_to_be_sure(value: float) -> None:
+def test_equal_values_do_not_give_an_empty_interval(value: float) -> None:
     low, high = interval(np.full(100, value))
     assert low == pytest.approx(max(0, value - 0.03))
     assert high == pytest.approx(min(1, value + 0.03))
     assert high > low
 
 
-def test_one_query_tells_nothing() -> None:
+def test_one_query_gives_the_widest_interval() -> None:
     assert interval(np.array([1.0])) == (0, 1)

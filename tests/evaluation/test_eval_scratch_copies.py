@@ -1,4 +1,4 @@
-"""Copies: gone whatever happens; what a killed process leaves is removed by the next call."""
+"""Temporary copies are always removed; those of a killed process by the next call."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def notes_of_owners(state_folder: Path) -> list[Path]:
     return list((state_folder / "copies").iterdir())
 
 
-def test_a_copy_is_there_in_the_block_and_gone_after_it(
+def test_a_copy_exists_in_the_block_and_is_removed_after_it(
     articles: Collection, state_folder: Path
 ) -> None:
     store, rows = articles._store, articles.sample(50)
@@ -54,14 +54,14 @@ def test_a_copy_is_there_in_the_block_and_gone_after_it(
         assert name.startswith(PREFIX)
         assert sorted(names(articles)) == sorted(["articles", name])
         assert store.count(name) == 50
-        assert len(notes_of_owners(state_folder)) == 2  # who owns it, and that it lives
+        assert len(notes_of_owners(state_folder)) == 2  # the owner, and its lock
     assert names(articles) == ["articles"]
     assert notes_of_owners(state_folder) == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
-@pytest.mark.parametrize("moment", ["_Builder._settle", "Candidates._measured"])
-def test_a_copy_is_gone_after_whatever_happens(
+@pytest.mark.parametrize("moment", ["_Builder._settle", "CandidateRunner._measured"])
+def test_a_copy_is_removed_after_any_failure(
     articles: Collection,
     state_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -82,7 +82,7 @@ def test_a_copy_is_gone_after_whatever_happens(
     assert notes_of_owners(state_folder) == []
 
 
-def test_a_copy_of_which_only_a_part_was_written_is_gone_too(
+def test_a_partially_written_copy_is_removed(
     articles: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -94,7 +94,7 @@ def test_a_copy_of_which_only_a_part_was_written_is_gone_too(
     assert names(articles) == ["articles"]
 
 
-def test_a_living_owners_copy_is_left_alone(articles: Collection) -> None:
+def test_a_copy_of_a_running_process_is_not_removed(articles: Collection) -> None:
     store, rows = articles._store, articles.sample(20)
     with scratch_copy(store, {"": qa.Vector(DIM)}, [rows], silent) as name:
         assert remove_leftovers(store) == []
@@ -102,7 +102,7 @@ def test_a_living_owners_copy_is_left_alone(articles: Collection) -> None:
         assert unowned_collections(store) == []
 
 
-def test_somebody_elses_copy_is_told_and_left_alone(
+def test_a_copy_of_another_state_folder_is_reported_and_not_removed(
     database: qa.Database, articles: Collection
 ) -> None:
     database.create(PREFIX + "ffffffffffff", dim=DIM)
@@ -111,7 +111,7 @@ def test_somebody_elses_copy_is_told_and_left_alone(
     assert PREFIX + "ffffffffffff" in names(articles)
 
 
-def test_a_leftover_that_cannot_be_removed_is_told_and_tried_again(
+def test_a_copy_that_cannot_be_removed_is_reported_and_retried(
     articles: Collection, state_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, rows = articles._store, articles.sample(20)
@@ -119,7 +119,7 @@ def test_a_leftover_that_cannot_be_removed_is_told_and_tried_again(
         left = [
             path.read_bytes() for path in notes_of_owners(state_folder) if path.suffix == ".json"
         ]
-    # As a killed process leaves it: the collection and the note, and nobody who holds the lock.
+    # The state after a kill: the collection and its note exist, and no process holds the lock.
     store.create(name, {"": qa.Vector(DIM)}, {})
     token = name.removeprefix(PREFIX)
     (state_folder / "copies" / f"{token}.json").write_bytes(left[0])
@@ -147,14 +147,14 @@ _KILLED = """
         print("built", flush=True)
         time.sleep(60)
 
-    candidates.Candidates._measured = stay
+    candidates.CandidateRunner._measured = stay
     with qa.open(sys.argv[1]) as db:
         db["articles"].evaluate("binary", queries=10, concurrency=())
 """
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
-def test_what_a_killed_process_left_is_removed_by_the_next_call(
+def test_copies_of_a_killed_process_are_removed_by_the_next_call(
     live: Callable[[str], str], state_folder: Path, kill: signal.Signals
 ) -> None:
     url = live("edge")
@@ -174,7 +174,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_call(
         process.send_signal(kill)
         process.wait(30)
     end = time.monotonic() + 20
-    while True:  # the engine's lock goes a moment after the process
+    while True:  # the engine's lock is released shortly after the process ends
         try:
             with qa.open(url) as db:
                 left = [name for name in db._store.collections() if name.startswith(PREFIX)]

@@ -1,4 +1,4 @@
-"""Vectors that occur more than k times, on engines: an exact search has recall 1 in every verb."""
+"""Vectors that occur more than k times: an exact search has recall 1 in every command."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def made(database: qa.Database, metric: str = "cosine", **vector: Any) -> Collec
 
 @pytest.mark.parametrize("metric", [str(metric) for metric in Metric])
 @pytest.mark.parametrize("asked", ["queries", "own rows"])
-def test_floats_lose_nothing_among_repeated_rows(
+def test_float32_search_has_recall_1_with_repeated_rows(
     database: qa.Database, metric: str, asked: str
 ) -> None:
     collection = made(database, metric)
     given: Any = queries() if asked == "queries" else 100
     report = collection.verify(queries=given)
-    assert report.recall.recall == 1
-    assert report.recall.proof == Proof("sufficient") or asked == "own rows"
+    assert report.recall.value == 1
+    assert report.proof == Proof("sufficient") or asked == "own rows"
     (result,) = collection.evaluate(queries=given, concurrency=()).results
     assert result.recall is not None and result.ndcg is not None and result.overlap is not None
     assert (result.recall.value, result.ndcg.value, result.overlap.value) == (1, 1, 1)
@@ -60,12 +60,12 @@ def test_all_rows_equal(database: qa.Database) -> None:
     collection = database.create("equal", dim=4)
     collection.write(qa.Batch(range(300), {"": np.ones((300, 4))}))
     report = collection.verify(queries=np.eye(4, dtype=np.float32))
-    assert report.recall.recall == 1
+    assert report.recall.value == 1
     assert "only 4 distinct queries" in report.notes[-1]
-    assert collection.verify(queries=60).recall.recall == 1
+    assert collection.verify(queries=60).recall.value == 1
 
 
-def test_a_guard_keeps_a_change_that_loses_nothing(database: qa.Database) -> None:
+def test_a_guard_accepts_a_change_without_loss(database: qa.Database) -> None:
     guard = qa.Guard(1.0, queries=queries())
     change = made(database).plan("scalar:rescore=20").apply(yes=True, guard=guard)
     assert change.state == "applied"
@@ -100,10 +100,10 @@ def test_advise_finds_a_setting_among_repeated_rows(database: qa.Database) -> No
     assert advice.best.recall.value >= 0.95
 
 
-# -- what a figure proves ------------------------------------------------------------------------
+# -- proof ---------------------------------------------------------------------------------------
 
 
-def test_a_guard_that_proves_nothing_is_refused_before_anything_changes(
+def test_a_guard_that_proves_nothing_is_rejected_before_any_change(
     database: qa.Database,
 ) -> None:
     collection = database.create("few", dim=DIM)
@@ -114,13 +114,13 @@ def test_a_guard_that_proves_nothing_is_refused_before_anything_changes(
     assert collection.info() == before
     (change,) = qa.history()
     assert change.state == "undone"
-    # With fewer hits than rows the guard is judged, and says that eight queries are weak.
+    # With fewer hits than rows the guard is evaluated, and eight queries are weak evidence.
     kept = collection.plan("binary:rescore=4").apply(yes=True, guard="recall@3>=0.9")
     assert kept.state == "applied"
     assert kept.outcome.proof is not None and kept.outcome.proof.level == "weak"
 
 
-def test_every_document_says_so(database: qa.Database) -> None:
+def test_every_document_states_the_proof(database: qa.Database) -> None:
     collection = database.create("few", dim=DIM)
     collection.write(qa.Batch(range(8), {"": vectors()[::TIMES][:8]}))
     for found in (
@@ -135,10 +135,10 @@ def test_every_document_says_so(database: qa.Database) -> None:
         assert "original vectors (float32)" in text
 
 
-# -- a store that keeps fewer bits ---------------------------------------------------------------
+# -- float16 -------------------------------------------------------------------------------------
 
 
-def test_what_was_read_back_from_16_bits_is_not_called_the_originals(
+def test_float16_vectors_are_not_reported_as_original_vectors(
     database: qa.Database,
 ) -> None:
     rows = np.random.default_rng(3).standard_normal((200, DIM)).astype(np.float32)
@@ -150,8 +150,7 @@ def test_what_was_read_back_from_16_bits_is_not_called_the_originals(
     assert any(words in note for note in hits.how.notes)
     assert collection.search(queries(), k=5, exact=True).how.scores == "approximate"
     report = collection.verify(queries=queries())
-    assert words in report.ground_truth
-    assert all(words in each.ground_truth for each in report.recalls)
+    assert words in report.truth.ground_truth
     evaluation = collection.evaluate("binary", queries=queries(), concurrency=())
     assert words in evaluation.truth.ground_truth
     with pytest.raises(GuardMissedError, match="vectors as stored"):
@@ -165,13 +164,13 @@ def test_what_was_read_back_from_16_bits_is_not_called_the_originals(
 
 
 @pytest.mark.parametrize("ids", ["numbers", "names"])
-def test_a_faultless_copy_of_repeated_rows_passes_its_check(tmp_path: Path, ids: str) -> None:
+def test_a_correct_copy_of_repeated_rows_passes_its_check(tmp_path: Path, ids: str) -> None:
     pytest.importorskip("milvus_lite")
     lite, edge = f"milvus:{tmp_path}/m.db#a", f"edge:{tmp_path}/e#a"
     keys = [f"row {at}" for at in range(ROWS)] if ids == "names" else range(ROWS)
     with qa.open(f"milvus:{tmp_path}/m.db") as db:
         db.create("a", dim=DIM).write(qa.Batch(keys, {"": vectors()}))
-    # Names become UUIDs in the first copy, and are themselves again for the next one.
+    # Names become UUIDs in the first copy, and are mapped back in the next one.
     for source, target in ((lite, edge), (edge, f"edge:{tmp_path}/f#a")):
         check = qa.migrate(source, target).check
         assert check is not None and check.passed
@@ -181,7 +180,7 @@ def test_a_faultless_copy_of_repeated_rows_passes_its_check(tmp_path: Path, ids:
         assert recall.proof.level in ("weak", "sufficient")
 
 
-def test_a_copy_in_16_bits_is_measured_by_the_vectors_of_the_source(tmp_path: Path) -> None:
+def test_a_float16_copy_is_compared_with_the_source_vectors(tmp_path: Path) -> None:
     pytest.importorskip("qdrant_edge")
     source, target = f"edge:{tmp_path}/a#a", f"edge:{tmp_path}/b#a"
     with qa.open(f"edge:{tmp_path}/a") as db:

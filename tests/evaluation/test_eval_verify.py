@@ -1,4 +1,4 @@
-"""Exact truth, and configured against seen, on the live engine."""
+"""Ground truth, and configuration compared with status, on the live engine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from qadapt.errors import (
     NotFoundError,
     ZeroVectorError,
 )
+from qadapt.evaluation.documents import Verification
 from qadapt.evaluation.ground_truth import exact_neighbors, load_queries, queries_of
-from qadapt.evaluation.verify import Verification
 from qadapt.model import Metric
 from qadapt.testing import Sample, clustered
 
@@ -47,7 +47,7 @@ def articles(database: qa.Database, sample: Sample) -> Collection:
 
 
 def slow(queries: np.ndarray, rows: np.ndarray, metric: str) -> np.ndarray:
-    """Scores by the definition, in float64."""
+    """Scores by definition, in float64."""
     q, x = queries.astype(np.float64), rows.astype(np.float64)
     if metric == "euclidean":
         return -((q[:, None] - x[None]) ** 2).sum(axis=2)
@@ -71,7 +71,7 @@ def neighbours(collection: Collection, queries: Any, k: int, name: str = "") -> 
 
 @pytest.mark.parametrize("metric", [str(metric) for metric in Metric])
 @pytest.mark.parametrize("block", [7, 256])
-def test_exact_neighbours_are_those_of_brute_force(
+def test_exact_neighbors_match_brute_force(
     database: qa.Database, monkeypatch: pytest.MonkeyPatch, metric: str, block: int
 ) -> None:
     monkeypatch.setattr(nearest, "BLOCK", block)
@@ -89,9 +89,7 @@ def test_exact_neighbours_are_those_of_brute_force(
     assert neighbours(collection, queries, 12) == best.tolist()
 
 
-def test_the_row_that_a_query_is_stands_not_in_its_truth(
-    articles: Collection, sample: Sample
-) -> None:
+def test_a_query_is_not_its_own_neighbor(articles: Collection, sample: Sample) -> None:
     vector = articles.info().vectors[""].vector
     asked = queries_of(articles._store, "articles", "", vector, 40, seed=3)
     assert len(asked) == len(set(asked.own)) == 40
@@ -106,7 +104,7 @@ def test_the_row_that_a_query_is_stands_not_in_its_truth(
         assert set(row) == set(np.argsort(-scores)[:10].tolist())
 
 
-def test_the_sample_of_queries_is_drawn_by_its_seed(articles: Collection) -> None:
+def test_drawn_queries_depend_on_the_seed(articles: Collection) -> None:
     vector = articles.info().vectors[""].vector
 
     def own(seed: int) -> Any:
@@ -115,7 +113,7 @@ def test_the_sample_of_queries_is_drawn_by_its_seed(articles: Collection) -> Non
     assert own(1) == own(1) != own(2)
 
 
-def test_rows_without_the_vector_are_no_truth_and_no_queries(database: qa.Database) -> None:
+def test_rows_without_the_vector_are_ignored(database: qa.Database) -> None:
     vectors = {"title": qa.Vector(4), "body": qa.Vector(4)}
     collection = database.create("books", vectors=vectors)
     eye = np.eye(4, dtype=np.float32)
@@ -128,16 +126,16 @@ def test_rows_without_the_vector_are_no_truth_and_no_queries(database: qa.Databa
     assert sorted(asked.own) == [1, 2]
     assert asked.vectors.any(axis=1).all(), "a missing vector is no query of zeros"
     report = collection.verify(vector="title", k=3, queries=4)
-    assert report.recall.recall == 1
+    assert report.recall.value == 1
 
 
-def test_fewer_rows_than_k(database: qa.Database) -> None:
+def test_a_collection_smaller_than_k_is_verified(database: qa.Database) -> None:
     collection = database.create("few", dim=4, metric="dot")
     collection.write(qa.Batch([1, 2, 3], {"": np.eye(3, 4)}))
     assert neighbours(collection, [[3, 2, 1, 0]], 10) == [[1, 2, 3]]
     report = collection.verify(k=10, queries=3)
-    assert report.recall.recall == 1
-    assert report.recall.queries == 3
+    assert report.recall.value == 1
+    assert report.queries == 3
 
 
 # -- queries -------------------------------------------------------------------------------------
@@ -180,7 +178,7 @@ def test_queries_as_array_list_path_or_number_measure_the_same(
         (lambda _: True, InputError, "queries"),
     ],
 )
-def test_queries_that_will_not_do(
+def test_invalid_queries_are_rejected(
     articles: Collection,
     tmp_path: Path,
     make: Callable[[Path], Any],
@@ -194,7 +192,7 @@ def test_queries_that_will_not_do(
         articles.verify(queries=make(tmp_path))
 
 
-def test_an_empty_collection_has_nothing_to_measure_with(database: qa.Database) -> None:
+def test_an_empty_collection_is_rejected(database: qa.Database) -> None:
     collection = database.create("empty", dim=4)
     with pytest.raises(InputError, match="empty"):
         collection.verify()
@@ -203,12 +201,12 @@ def test_an_empty_collection_has_nothing_to_measure_with(database: qa.Database) 
 
 
 @pytest.mark.parametrize("k", [0, -1, 10_000, 2.5, True])
-def test_k_out_of_range(articles: Collection, k: Any) -> None:
+def test_k_out_of_range_is_rejected(articles: Collection, k: Any) -> None:
     with pytest.raises(InputError, match="k must be"):
         articles.verify(k=k)
 
 
-def test_a_vector_or_collection_that_is_not_there(
+def test_a_missing_vector_or_collection_is_reported(
     database: qa.Database, articles: Collection
 ) -> None:
     with pytest.raises(NotFoundError):
@@ -218,10 +216,10 @@ def test_a_vector_or_collection_that_is_not_there(
         articles.verify()
 
 
-# -- configured against seen ---------------------------------------------------------------------
+# -- configuration and status --------------------------------------------------------------------
 
 
-def test_what_is_in_force_agrees_and_is_measured_in_each_way(
+def test_active_codes_match_the_configuration_and_are_measured_with_each_rescoring(
     articles: Collection, sample: Sample
 ) -> None:
     articles.plan("binary:rescore=8").apply(yes=True)
@@ -230,39 +228,42 @@ def test_what_is_in_force_agrees_and_is_measured_in_each_way(
     assert report.notes == ()
     assert report.configured == "binary:rescore=8"
     assert report.status.state is qa.State.ACTIVE
-    by_label = {each.label: each for each in report.recalls}
-    assert list(by_label) == ["as searches are now", "without rescoring", "with rescoring"]
-    for label, rescore in (
-        ("as searches are now", None),
-        ("without rescoring", "off"),
-        ("with rescoring", 8),
-    ):
+    by_setting = {each.setting: each for each in report.results}
+    settings = ("live", "live:rescore=off", "live:rescore=8")
+    assert tuple(by_setting) == settings
+    for setting, rescore in zip(settings, (None, "off", 8), strict=True):
         hits = articles.search(sample.queries, k=10, rescore=rescore)
         found = zip(hits.ids.tolist(), sample.truth.tolist(), strict=True)
         expected = np.mean([len(set(row) & set(right)) / 10 for row, right in found])
-        each = by_label[label]
-        assert each.recall == pytest.approx(expected, abs=1e-9)
-        assert each.low <= each.recall <= each.high
-        assert (each.k, each.queries) == (10, 70)
-        assert each.latency_ms > 0
-    assert by_label["without rescoring"].recall < by_label["with rescoring"].recall
-    assert report.recall == by_label["as searches are now"]
+        recall = by_setting[setting].recall
+        assert recall is not None
+        assert recall.value == pytest.approx(expected, abs=1e-9)
+        assert recall.low <= recall.value <= recall.high
+        (latency,) = by_setting[setting].latency
+        assert (latency.phase, latency.queries) == ("batch", 70)
+        assert latency.mean > 0
+    assert (report.k, report.queries) == (10, 70)
+    assert report.result("live:rescore=off").recall.value < report.result("live").recall.value
+    assert report.recall == by_setting["live"].recall
+    assert report.format == "qadapt.verification/1"
     assert Verification.from_json(report.to_json()) == report
 
 
-def test_without_quantization_there_is_one_way_and_it_agrees(articles: Collection) -> None:
+def test_without_quantization_only_the_live_setting_is_measured(articles: Collection) -> None:
     report = articles.verify(queries=20)
     assert report.matches_configuration
-    assert [each.label for each in report.recalls] == ["as searches are now"]
-    assert report.recall.recall == 1
+    assert [each.setting for each in report.results] == ["live"]
+    assert report.recall.value == 1
     assert report.configured == "none"
 
 
-def test_codes_configured_but_not_in_force_disagree(database: qa.Database, sample: Sample) -> None:
+def test_ignored_codes_do_not_match_the_configuration(
+    database: qa.Database, sample: Sample
+) -> None:
     """https://github.com/qdrant/qdrant/issues/6125: quantization silently has no effect.
 
     Scalar codes set at creation, and too few rows for the engine to build its index: the
-    configuration says scalar, searches go by floats.
+    configuration says scalar, and searches use the original vectors.
     """
     collection = database.create("articles", dim=DIM, quantization="scalar")
     collection.write(qa.Batch(range(ROWS), {"": sample.rows}))
@@ -273,17 +274,17 @@ def test_codes_configured_but_not_in_force_disagree(database: qa.Database, sampl
     assert vector.status.advice
     report = collection.verify(queries=sample.queries)
     assert not report.matches_configuration
-    assert "seen ignored" in report.notes[0]
-    assert report.recall.recall == 1, "the floats were searched: that is what is measured"
+    assert "verified ignored" in report.notes[0]
+    assert report.recall.value == 1, "the floats were searched: that is what is measured"
     hits = collection.search(sample.queries, rescore="off")
     assert hits.how.scores == "exact", "and no search says that codes gave its scores"
-    # What the advice says helps, although the configuration asks for nothing new.
+    # Following the advice works, although the configuration does not change.
     change = collection.plan("scalar").apply(yes=True)
     assert change.status.state is qa.State.ACTIVE
     assert collection.verify(queries=20).matches_configuration
 
 
-def test_progress_tells_rows_and_queries(articles: Collection, sample: Sample) -> None:
+def test_progress_reports_rows_and_queries(articles: Collection, sample: Sample) -> None:
     told: list[Any] = []
     articles.verify(queries=sample.queries, progress=told.append)
     rows = [event for event in told if event.unit == "rows"]
@@ -296,7 +297,7 @@ def test_progress_tells_rows_and_queries(articles: Collection, sample: Sample) -
     ("name", "form"),
     [("q.txt", "{0}\n"), ("q.tsv", "{0}\t{0}\n"), ("q.jsonl", '{{"text": "{0}"}}\n')],
 )
-def test_texts_become_queries_by_an_encoder(
+def test_texts_are_encoded_as_queries(
     articles: Collection, sample: Sample, tmp_path: Path, name: str, form: str
 ) -> None:
     path = tmp_path / name
@@ -308,10 +309,10 @@ def test_texts_become_queries_by_an_encoder(
     articles.plan("binary:rescore=off").apply(yes=True)
     expected = articles.verify(queries=sample.queries[:30])
     found = articles.verify(queries=path, encoder=encoder)
-    assert found.recall.recall == expected.recall.recall < 1
+    assert found.recall.value == expected.recall.value < 1
     assert "30 texts" in found.source and "encoded" in found.source
     listed = articles.verify(queries=[str(at) for at in range(30)], encoder=encoder)
-    assert listed.recall.recall == expected.recall.recall
+    assert listed.recall.value == expected.recall.value
     with pytest.raises(InputError, match="encoder"):
         articles.verify(queries=path)
     with pytest.raises(DimensionError):

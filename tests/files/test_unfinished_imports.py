@@ -164,7 +164,7 @@ def test_the_copies_of_an_eval(words: tuple[str, str, str]) -> None:
     killed(
         """
         from qadapt.evaluation import candidates
-        candidates.Candidates._measured = dies
+        candidates.CandidateRunner._measured = dies
         with qa.open(source) as db:
             db["docs"].evaluate("binary", queries=20, concurrency=())
         """,
@@ -173,7 +173,7 @@ def test_the_copies_of_an_eval(words: tuple[str, str, str]) -> None:
     with qa.open(source) as database:
         assert len(database.collections()) == 2
         found = database["docs"].evaluate("none", queries=20, concurrency=())
-        assert any("removed what an earlier call left" in note for note in found.notes)
+        assert any("removed copies of an interrupted call" in note for note in found.notes)
         assert database.collections() == ["docs"]
     assert not list((state_dir() / "copies").glob("*.json"))
 

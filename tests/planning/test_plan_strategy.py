@@ -10,11 +10,11 @@ import pytest
 import qadapt as qa
 from qadapt.api import Collection
 from qadapt.errors import ApplyError, GuardMissedError, SpecError, StoreError, UnsupportedError
-from qadapt.evaluation.recall import Recall
+from qadapt.evaluation.recall import Proof
 from qadapt.local.settings import read_settings
 from qadapt.model import CollectionInfo, State, Status, Step, Symbol
 from qadapt.planning import journal
-from qadapt.planning.apply import apply_plan
+from qadapt.planning.apply import GuardResult, apply_plan
 from qadapt.planning.plan_text import plan_text
 from qadapt.planning.planner import make_plan
 from qadapt.stores.base import Store, silent
@@ -108,8 +108,8 @@ def test_the_new_vector_is_the_one_waited_for_and_remembered(vector_store: Any) 
     assert settings.of("").rescore is None
 
 
-def measured(value: float) -> Recall:
-    return Recall("as searches are now", None, value, value, value, 10, 200, 1.0, "float32")
+def measured(value: float) -> GuardResult:
+    return GuardResult(value, "float32", Proof())
 
 
 def test_a_guard_compares_the_old_vector_and_the_new(
@@ -117,7 +117,7 @@ def test_a_guard_compares_the_old_vector_and_the_new(
 ) -> None:
     asked: list[str] = []
 
-    def recall(store: Store, collection: str, name: str, *_: Any) -> Recall:
+    def recall(store: Store, collection: str, name: str, *_: Any) -> GuardResult:
         asked.append(name)
         return measured(1.0)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from typing import Any
 
-from qadapt.evaluation.results import Evaluation, Figure, Latency, Result, Truth
+from qadapt.evaluation.documents import Evaluation
+from qadapt.evaluation.results import Figure, Latency, Result, Truth
 from qadapt.model import Evidence, Metric, Quantization, Server, State, Status
 
 VOID = {"meta", "link", "br", "wbr", "img", "hr", "input"}

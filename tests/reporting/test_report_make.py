@@ -15,15 +15,14 @@ import qadapt as qa
 from qadapt.costing import Prices, cost
 from qadapt.diagnosis import Diagnosis
 from qadapt.errors import InputError, MissingExtraError, SpecError
-from qadapt.evaluation.results import (
+from qadapt.evaluation.documents import (
     Advice,
-    Figure,
-    Labels,
     Option,
     RuledOut,
     Simulation,
     Target,
 )
+from qadapt.evaluation.results import Figure, Labels
 from qadapt.model import Evidence, Finding, Server, Severity
 from qadapt.reporting import Report
 
@@ -101,8 +100,9 @@ def test_the_pareto_line() -> None:
 def test_a_prediction_is_no_part_of_it() -> None:
     base = usual()
     simulated = Simulation(
-        store="", engine="qdrant", collection="articles", vector="", dim=384, metric=base.metric,
-        datatype="float32", count=5183, k=10, queries=300, source="a sample", truth=base.truth,
+        store="", server=Server("qdrant", deployment=""), collection="articles", vector="",
+        dim=384, metric=base.metric, datatype="float32", count=5183, k=10, queries=300,
+        source="a sample", truth=base.truth,
         sample_rows=5183,
         results=(
             result("binary:bits=2", 0.9999, 20).replace(where="simulated", state="predicted"),
@@ -126,12 +126,7 @@ def test_a_crowd_of_predictions_is_folded_away() -> None:
         for at in range(11, 60)
     )
     simulated = Simulation(
-        **{
-            key: getattr(base, key)
-            for key in ("store", "collection", "vector", "dim", "metric", "datatype", "count",
-                        "k", "queries", "source", "truth")
-        },
-        engine="qdrant", results=crowd, sample_rows=5183,
+        **{**base.shared(), "results": crowd, "sample_rows": 5183}
     )  # fmt: skip
     missing = result("scalar:bits=6", None, None, state="unsupported", notes=("7 bits here",))
     twice = evaluation(*base.results, missing, missing.replace(setting="scalar:bits=6,rescore=4"))
@@ -192,24 +187,19 @@ def test_advice_and_labels() -> None:
     scored = base.results[4].replace(
         labels=Labels(Figure(0.77, 0.7, 0.8), Figure(0.64, 0.6, 0.7), 300, 0.78, 0.65)
     )
-    confirmed = base.replace(results=(*base.results[:4], scored))
-    simulated = Simulation(
-        **{
-            key: getattr(base, key)
-            for key in ("store", "collection", "vector", "dim", "metric", "datatype", "count",
-                        "k", "queries", "source", "truth")
-        },
-        engine="qdrant", results=(), sample_rows=5183,
-    )  # fmt: skip
     best = Option(
         scored.setting, scored.quantization, scored.rescore, Figure(0.946, 0.93, 0.96),
         "measured", 600_000, 8_000_000, reasons=("the least RAM",),
     )  # fmt: skip
     advice = Advice(
-        base.store, "articles", "", Target(0.94), best, None,
-        (RuledOut("rotational:bits=1", "recall .70 < .94"),), simulated, confirmed,
+        **{**base.shared(), "results": (*base.results[:4], scored)},
+        target=Target(0.94), best=best, runner_up=None,
+        ruled_out=(RuledOut("rotational:bits=1", "recall .70 < .94"),),
         spec="store: edge:./data\n", confirmed=True,
     )  # fmt: skip
+    assert Advice.from_json(advice.to_json()) == advice
+    assert advice.simulation.results == ()
+    assert advice.evaluation is not None and advice.evaluation.results[-1] == scored
     made = qa.report(advice)
     assert made.after == scored and made.after_is == "recommended by advise"
     text = Page(made.to_html()).text

@@ -1,5 +1,4 @@
-"""The models against what they stand for: faiss where it has the same quantizer, numpy's own
-arithmetic, and the live engine's own scores."""
+"""Compare models with faiss (for equal quantizers), numpy, and scores of the live engine."""
 
 from __future__ import annotations
 
@@ -58,13 +57,13 @@ def seen(ids: np.ndarray, truth: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("dim", [1, 5, 24, 100, 384, 768])
-def test_turboquants_rotation_keeps_lengths_and_angles(dim: int) -> None:
+def test_the_turboquant_rotation_keeps_norms_and_angles(dim: int) -> None:
     matrix = turbo(dim)
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(dim), atol=1e-5)
 
 
 @pytest.mark.parametrize("dim", [64, 256, 384, 832])
-def test_weaviates_rotation_keeps_lengths_and_angles(dim: int) -> None:
+def test_the_weaviate_rotation_keeps_norms_and_angles(dim: int) -> None:
     matrix = blocked(dim)
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(dim), atol=1e-5)
     assert np.abs(gaussian(dim) @ gaussian(dim).T - np.eye(dim)).max() < 1e-5
@@ -74,14 +73,14 @@ def test_weaviates_rotation_keeps_lengths_and_angles(dim: int) -> None:
 
 
 @pytest.mark.parametrize("metric", list(Metric))
-def test_floats_score_as_exact_search_does(metric: Metric) -> None:
+def test_the_exact_model_scores_as_exact_search(metric: Metric) -> None:
     random = np.random.default_rng(1)
     x, q = random.standard_normal((50, 12)).astype("f4"), random.standard_normal((7, 12))
     q = q.astype(np.float32)
     model = Exact(metric)
     mine = model.rows(x).scores(model.queries(q))
     right = exact_scores(q, x, metric)
-    # What is the same for all rows of a query is left out of a model's scores.
+    # Model scores omit terms that are equal for all rows of a query.
     np.testing.assert_allclose(mine - mine[:, :1], right - right[:, :1], atol=1e-4)
 
 
@@ -111,7 +110,7 @@ ALL: list[Callable[[Metric], Model]] = [
 
 @pytest.mark.parametrize("metric", list(Metric))
 @pytest.mark.parametrize("made", ALL)
-def test_a_models_scores_follow_the_exact_ones(
+def test_model_scores_correlate_with_exact_scores(
     made: Callable[[Metric], Model], metric: Metric
 ) -> None:
     random = np.random.default_rng(2)
@@ -119,13 +118,13 @@ def test_a_models_scores_follow_the_exact_ones(
     q = random.standard_normal((20, 30)).astype(np.float32)
     model = made(metric).fit(x)
     mine, right = model.rows(x).scores(model.queries(q)), exact_scores(q, x, metric)
-    # The best that one bit can do for a normal distribution is a correlation of sqrt(2 / pi).
+    # The best correlation of one bit with a normal distribution is sqrt(2 / pi).
     for row, exact in zip(mine, right, strict=True):
         assert np.corrcoef(row, exact)[0, 1] > 0.6
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_finer_steps_find_more(
+def test_more_bits_increase_recall(
     bits: float, rows: np.ndarray, queries: np.ndarray, truth: np.ndarray
 ) -> None:
     coarse = predicted(qdrant.Turbo(Metric.COSINE, DIM, bits), rows, queries, truth)
@@ -133,7 +132,7 @@ def test_finer_steps_find_more(
     assert least < coarse <= 1.0
 
 
-def test_a_constant_dimension_harms_no_model() -> None:
+def test_a_constant_dimension_does_not_break_a_model() -> None:
     x = np.random.default_rng(3).standard_normal((300, 30)).astype(np.float32)
     x[:, 7] = 0.25
     for made in ALL:
@@ -142,10 +141,8 @@ def test_a_constant_dimension_harms_no_model() -> None:
             assert np.isfinite(model.rows(x).scores(model.queries(x[:5]))).all()
 
 
-def test_a_quantile_is_cut_by_the_number_of_vectors_and_not_of_values(
-    engine: Any, rows: np.ndarray
-) -> None:
-    """docs/engines/qdrant.md#quantile: the engine's own file tells what it kept."""
+def test_a_quantile_counts_vectors_and_not_values(engine: Any, rows: np.ndarray) -> None:
+    """docs/engines/qdrant.md#quantile: the range is read from the file of the engine."""
     engine.plan("scalar:quantile=0.99").apply(yes=True)
     (meta,) = Path(engine._store.address.path).rglob("quantized.meta.json")
     alpha = json.loads(meta.read_text(encoding="utf-8"))["alpha"]
@@ -166,7 +163,7 @@ def faiss() -> Any:
 
 
 @pytest.mark.parametrize("bits", [8, 6, 4])
-def test_scalar_codes_are_those_of_faiss(
+def test_scalar_codes_match_faiss(
     faiss: Any, bits: int, rows: np.ndarray, queries: np.ndarray
 ) -> None:
     kinds = {8: "QT_8bit", 6: "QT_6bit", 4: "QT_4bit_uniform"}
@@ -177,13 +174,13 @@ def test_scalar_codes_are_those_of_faiss(
     scores, ids = index.search(queries, 50)
     model = milvus.Scalar(Metric.DOT, bits).fit(rows)
     mine = np.take_along_axis(model.rows(rows).scores(model.queries(queries)), ids, axis=1)
-    # A value on a border may fall to either side, which is one step of one dimension.
+    # A value on a border can round either way, which is one step of one dimension.
     assert np.quantile(np.abs(mine - scores), 0.99) < 1e-5
     assert np.abs(mine - scores).max() < (0.02 if bits == 4 else 0.001)
 
 
 @pytest.mark.parametrize("lists", [16, 128])
-def test_rabitq_finds_what_that_of_faiss_finds(
+def test_rabitq_matches_faiss(
     faiss: Any, lists: int, rows: np.ndarray, queries: np.ndarray, truth: np.ndarray
 ) -> None:
     text = f"RR{DIM},IVF{lists},RaBitQ"
@@ -196,7 +193,7 @@ def test_rabitq_finds_what_that_of_faiss_finds(
     assert mine == pytest.approx(seen(ids, truth), abs=0.03)
 
 
-def test_product_codes_find_what_those_of_faiss_find(
+def test_product_codes_match_faiss(
     faiss: Any, rows: np.ndarray, queries: np.ndarray, truth: np.ndarray
 ) -> None:
     index = faiss.IndexPQ(DIM, 16, 8, faiss.METRIC_INNER_PRODUCT)
@@ -207,7 +204,7 @@ def test_product_codes_find_what_those_of_faiss_find(
     assert mine == pytest.approx(seen(ids, truth), abs=0.03)
 
 
-def test_kmeans_of_numbers_is_kmeans_of_columns() -> None:
+def test_kmeans_of_numbers_matches_kmeans_of_columns() -> None:
     x = np.random.default_rng(5).standard_normal((2_000, 1)).astype(np.float32)
     centroids = kmeans(x, 16)
     assert len(centroids) == 16
@@ -225,7 +222,7 @@ def slow_recall(scores: np.ndarray, truth: np.ndarray, count: int) -> float:
     return seen(best, truth)
 
 
-def test_recall_from_ranks_is_recall_of_a_scan() -> None:
+def test_recall_from_ranks_matches_a_scan() -> None:
     random = np.random.default_rng(6)
     scores = random.standard_normal((40, 500)).astype(np.float32)
     truth = random.permuted(np.tile(np.arange(500), (40, 1)), axis=1)[:, :K]
@@ -234,22 +231,22 @@ def test_recall_from_ranks_is_recall_of_a_scan() -> None:
         assert found.recall(count, K).mean() == pytest.approx(slow_recall(scores, truth, count))
 
 
-def test_rows_of_one_score_count_by_their_chance() -> None:
+def test_rows_with_equal_scores_count_by_probability() -> None:
     scores = np.array([[2.0, 1.0, 1.0, 1.0, 0.0]], dtype=np.float32)
     truth = np.array([[0, 1, 2]])
     found = ranks(Codes(scores.T), np.ones((1, 1), dtype=np.float32), truth)
-    # Two places for three rows of one score: 1 and 2 are there with a chance of 2/3 each.
+    # Two ranks for three rows with equal scores: 1 and 2 are included with probability 2/3 each.
     assert found.recall(3, 3)[0] == pytest.approx((1 + 2 * 2 / 3) / 3)
 
 
-def test_a_querys_own_row_and_missing_neighbours_do_not_count() -> None:
+def test_own_rows_and_missing_neighbors_do_not_count() -> None:
     scores = np.array([[9.0, 3.0, 2.0, 1.0]], dtype=np.float32)
     own, truth = np.array([0]), np.array([[1, -1]])
     found = ranks(Codes(scores.T), np.ones((1, 1), dtype=np.float32), truth, own=own)
     assert found.recall(1, 2)[0] == 1.0
 
 
-def test_segments_bring_candidates_each() -> None:
+def test_each_segment_contributes_candidates() -> None:
     scores = np.arange(10, 0, -1, dtype=np.float32)[None]
     truth = np.array([[5, 6]])
     codes, ones = Codes(scores.T), np.ones((1, 1), dtype=np.float32)
@@ -257,7 +254,7 @@ def test_segments_bring_candidates_each() -> None:
     assert ranks(codes, ones, truth, segments=2).recall(2, 2)[0] == 1.0
 
 
-def test_weights_stand_for_rows_that_are_not_there() -> None:
+def test_weights_represent_missing_rows() -> None:
     scores = np.array([[3.0, 2.0, 1.0]], dtype=np.float32)
     truth, ones = np.array([[2]]), np.ones((1, 1), dtype=np.float32)
     weight = np.array([4.0, 5.0, 1.0])
@@ -271,7 +268,7 @@ def test_weights_stand_for_rows_that_are_not_there() -> None:
 
 
 @pytest.mark.parametrize("store", ["qdrant", "edge", "weaviate", "milvus"])
-def test_every_kind_that_a_store_has_has_a_model(store: str) -> None:
+def test_every_supported_quantization_has_a_model(store: str) -> None:
     vector = Vector(384)
     texts = ["none", "float16", "scalar", "scalar:bits=4", "scalar:per=collection", "binary"]
     texts += ["binary:query_bits=8", "rotational:bits=1", "rotational:bits=4", "rotational:bits=8"]
@@ -293,14 +290,14 @@ def test_every_kind_that_a_store_has_has_a_model(store: str) -> None:
         ("qdrant", "binary", Rescore(4), 40),
         ("milvus", "scalar", None, 10),
         ("milvus", "scalar", Rescore(2), 20),
-        # hnsw scores its candidates again up to rescoreLimit 20; above that all of ef = 8 k.
+        # hnsw rescores up to rescoreLimit 20 candidates; above that, all of ef = 8 k.
         ("weaviate", "rotational:bits=8", None, 20),
         ("weaviate", "rotational:bits=8", Rescore(4), 320),
         ("weaviate", "binary", None, 100),
         ("weaviate", "rotational:bits=1", None, 100),
     ],
 )
-def test_candidates_are_those_of_the_stores_own_rule(
+def test_candidates_follow_the_rule_of_the_store(
     store: str, text: str, rescore: Rescore | None, wanted: int
 ) -> None:
     mapped = mapped_to(store, Quantization.parse(text), Vector(384))
@@ -328,7 +325,7 @@ def engine(rows: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         ("rotational:bits=2", lambda: qdrant.Turbo(Metric.COSINE, DIM, 2), 0.5),
     ],
 )
-def test_the_engine_scores_as_its_model(
+def test_engine_scores_match_the_model(
     engine: Any,
     text: str,
     model: Callable[[], Model],
@@ -348,7 +345,7 @@ def test_the_engine_scores_as_its_model(
     assert np.corrcoef(taken.ravel(), hits.scores.ravel())[0, 1] > 0.98
 
 
-def test_the_engine_counts_bits_as_its_model(
+def test_engine_bit_counts_match_the_model(
     engine: Any, rows: np.ndarray, queries: np.ndarray
 ) -> None:
     engine.plan("binary:query_bits=8").apply(yes=True)
@@ -362,7 +359,7 @@ def test_the_engine_counts_bits_as_its_model(
 
 @pytest.mark.parametrize("metric", ["dot", "euclidean"])
 @pytest.mark.parametrize("text", ["scalar", "binary", "rotational:bits=4", "rotational:bits=2"])
-def test_the_engine_finds_what_its_model_finds_under_other_metrics(
+def test_engine_recall_matches_the_model_with_other_metrics(
     engine: Any, metric: str, text: str, rows: np.ndarray, queries: np.ndarray
 ) -> None:
     random = np.random.default_rng(8)

@@ -135,9 +135,9 @@ LIMITS: tuple[dict[str, Any], ...] = (
 def test_a_limit_set_later_ends_neither_verify_nor_doctor(limits: dict[str, Any]) -> None:
     articles = Database(limited(**limits).store())["articles"]
     found = articles.verify(queries=20)
-    assert found.recall.recall > 0
+    assert found.recall.value > 0
     if "max_query_limit" in limits:
-        assert found.recall.k == limits["max_query_limit"] - 1
+        assert found.k == limits["max_query_limit"] - 1
         assert any("limits of the collection allow" in note for note in found.notes)
     diagnosis = articles.doctor()
     codes = {each.code for each in diagnosis.findings}

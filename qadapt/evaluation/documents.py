@@ -1,0 +1,221 @@
+"""The documents of ``verify``, ``evaluate``, ``simulate`` and ``advise``: one shape in JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+from qadapt.evaluation.reachability import Reachability
+from qadapt.evaluation.recall import Proof, weakest_proof
+from qadapt.evaluation.results import Figure, Result, Truth
+from qadapt.model import Metric, Quantization, Rescore, Serializable, Server, Status
+from qadapt.model.data import Datatype
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationDocument(Serializable):
+    """What the documents about one vector of a collection have in common.
+
+    Attributes:
+        store: address of the database; empty if arrays were given.
+        server: database, version and deployment.
+        collection, vector: their names; ``""`` for the unnamed vector.
+        dim, metric, datatype: of the vector.
+        count: rows that have the vector.
+        k: number of results.
+        queries: number of queries.
+        source: origin of the queries.
+        truth: ground truth over the collection.
+        results: one for each setting.
+        sample_rows: rows that a simulation encoded; None without a simulation.
+        copy_rows: rows in the copy on which candidates were measured; None without a copy.
+        copy_truth: ground truth over that copy, if it does not hold all rows.
+        notes: limitations of the results.
+        created: ISO 8601 UTC.
+        command: the command line.
+        seconds: duration.
+        format: kind and version of the document.
+    """
+
+    store: str
+    server: Server
+    collection: str
+    vector: str
+    dim: int
+    metric: Metric
+    datatype: Datatype
+    count: int
+    k: int
+    queries: int
+    source: str
+    truth: Truth
+    results: tuple[Result, ...]
+    sample_rows: int | None = None
+    copy_rows: int | None = None
+    copy_truth: Truth | None = None
+    notes: tuple[str, ...] = ()
+    created: str = ""
+    command: str = ""
+    seconds: float = 0.0
+    format: str
+
+    @property
+    def proof(self) -> Proof:
+        """How much the least conclusive recall proves."""
+        truths = (self.truth, self.copy_truth)
+        return weakest_proof(each.proof for each in truths if each is not None)
+
+    def result(self, setting: str) -> Result:
+        """The first result of a setting.
+
+        Raises:
+            KeyError: no result has this setting.
+        """
+        for result in self.results:
+            if result.setting == setting:
+                return result
+        known = ", ".join(item.setting for item in self.results)
+        raise KeyError(f"no result for {setting!r}; results exist for: {known}")
+
+    def shared(self) -> dict[str, Any]:
+        """The fields that all documents have, except ``format``."""
+        names = (each.name for each in dataclasses.fields(EvaluationDocument))
+        return {name: getattr(self, name) for name in names if name != "format"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification(EvaluationDocument):
+    """The verified status of a collection, and its recall.
+
+    Attributes:
+        results: the live collection; if it is quantized, also without and with rescoring. Their
+            latency is that of batches.
+        configured: the configured quantization, as a string.
+        status: the verified status, with evidence.
+        matches_configuration: whether the configured quantization is verified active.
+        reachability: whether searches find sampled rows by their own vectors.
+    """
+
+    configured: str
+    status: Status
+    matches_configuration: bool
+    reachability: Reachability
+    format: Literal["qadapt.verification/1"] = "qadapt.verification/1"
+
+    @property
+    def recall(self) -> Figure:
+        """The current recall: that of a search with default parameters."""
+        found = self.result("live").recall
+        assert found is not None  # the live collection is always measured
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(EvaluationDocument):
+    """Measurements; the live setting comes first."""
+
+    format: Literal["qadapt.evaluation/1"] = "qadapt.evaluation/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation(EvaluationDocument):
+    """Predictions. ``store`` and ``server.version`` are empty if arrays were given."""
+
+    format: Literal["qadapt.simulation/1"] = "qadapt.simulation/1"
+
+
+@dataclass(frozen=True)
+class Target(Serializable):
+    """Requirements that a setting must meet; None for no requirement.
+
+    Attributes:
+        recall, k: minimum recall@k.
+        max_ram: bytes of the whole collection.
+        max_latency_ms: 95th percentile of one query, warm, one at a time.
+        price: of one GiB of RAM per month, in any currency.
+    """
+
+    recall: float
+    k: int = 10
+    max_ram: int | None = None
+    max_latency_ms: float | None = None
+    price: float | None = None
+
+
+@dataclass(frozen=True)
+class Option(Serializable):
+    """A setting that meets the target.
+
+    Attributes:
+        recall: measured or predicted, see ``source``.
+        ram, disk: bytes of the whole collection: codes, original vectors and graph.
+        latency_ms: 95th percentile, warm, one at a time; None if it was not measured.
+        monthly: ``price`` times RAM.
+        reasons: why it was chosen.
+    """
+
+    setting: str
+    quantization: Quantization
+    rescore: Rescore | None
+    recall: Figure
+    source: Literal["measured", "predicted"]
+    ram: int
+    disk: int
+    latency_ms: float | None = None
+    monthly: float | None = None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RuledOut(Serializable):
+    """A setting that does not meet the target, and why."""
+
+    setting: str
+    reason: str
+    recall: Figure | None = None
+    ram: int | None = None
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice(EvaluationDocument):
+    """The recommended setting.
+
+    Attributes:
+        results: measured ones first, then predicted ones.
+        target: the requirements.
+        best, runner_up: None if no setting meets the target.
+        ruled_out: settings that do not meet the target, with reasons.
+        spec: a spec file for ``qadapt plan -f``; empty if no setting meets the target.
+        confirmed: whether ``best`` was measured.
+    """
+
+    target: Target
+    best: Option | None
+    runner_up: Option | None
+    ruled_out: tuple[RuledOut, ...]
+    spec: str = ""
+    confirmed: bool = False
+    format: Literal["qadapt.advice/1"] = "qadapt.advice/1"
+
+    @property
+    def simulation(self) -> Simulation:
+        """The predictions alone."""
+        results = tuple(each for each in self.results if each.where == "simulated")
+        shared = {**self.shared(), "copy_rows": None, "copy_truth": None}
+        return Simulation(**{**shared, "results": results})
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The measurements alone; None if nothing was measured."""
+        results = tuple(each for each in self.results if each.where != "simulated")
+        if not results:
+            return None
+        return Evaluation(**{**self.shared(), "sample_rows": None, "results": results})
+
+
+def now() -> str:
+    """The current time, ISO 8601 UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
