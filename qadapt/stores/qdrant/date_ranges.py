@@ -59,8 +59,8 @@ def _resolved(node: Any, suspects: Callable[[filters.Range], Rows]) -> Any:
             ids.append(key)
         if len(ids) > MOST:
             raise UnsupportedError(
-                f"more than {MOST:,} rows have a time with a zone and without seconds in "
-                f"{node.field!r}, such as '10:00Z', which Qdrant does not read as a date",
+                f"more than {MOST:,} rows have a time with a zone but without seconds in "
+                f"{node.field!r}, such as '10:00Z', which Qdrant does not parse as a date",
                 hint="store times with seconds: '2025-03-28T10:00:00Z'",
             )
     return filters.AnyOf((node, ById(ids))) if ids else node  # type: ignore[arg-type]

@@ -47,18 +47,18 @@ def _originals_in_ram(address: Address, info: CollectionInfo, vector: VectorInfo
     if not _coded(vector) or quantization.originals == "disk":
         return []
     chosen = quantization.originals == "ram"
-    how = "as asked" if chosen else "which is the default"
+    how = "as configured" if chosen else "by default"
     wanted = quantization.replace(originals="disk", codes=quantization.codes or "ram")
     return [
         Finding(
             "originals-in-ram",
             Severity.INFO if chosen else Severity.WARNING,
             vector.name,
-            f"the originals are kept in RAM beside the codes, {how}: quantization adds memory "
-            "here, and saves none",
+            f"the original vectors are kept in RAM in addition to the codes, {how}: quantization "
+            "increases memory use",
             (
-                Evidence("originals", quantization.originals or "not said: in RAM"),
-                Evidence("bytes of originals", vector.float_bytes),
+                Evidence("originals", quantization.originals or "not set (in RAM)"),
+                Evidence("bytes of original vectors", vector.float_bytes),
                 Evidence("bytes of codes", vector.code_bytes),
             ),
             command("apply", address, info, vector.name, wanted),
@@ -102,9 +102,9 @@ def _options(
                 "quantization-bypassed",
                 Severity.WARNING,
                 vector.name,
-                f"searches with {word} compare the originals: the codes are never used",
+                f"searches with {word} compare the original vectors and never use the codes",
                 observation,
-                f"leave {word} out of the search parameters",
+                f"remove {word} from the search parameters",
                 OPTIONS,
             )
         ]
@@ -113,15 +113,19 @@ def _options(
     if not oversampling or oversampling <= 1 or on:
         return []
     kind = vector.quantization.kind
-    why = "rescore is false" if rescore is False else f"it is off by default for {kind} codes"
+    why = (
+        "rescore is false"
+        if rescore is False
+        else (f"rescoring is off by default for {kind} codes")
+    )
     return [
         Finding(
             "oversampling-without-rescoring",
             Severity.ERROR,
             vector.name,
-            f"oversampling {oversampling:g} without rescoring does nothing ({why})",
-            (*observation, Evidence("rescoring by default", default.on)),
-            'send "rescore": true with it, or: '
+            f"oversampling {oversampling:g} without rescoring has no effect ({why})",
+            (*observation, Evidence("default rescoring", default.on)),
+            'set "rescore": true in the search parameters, or run:'
             + command(
                 "apply",
                 address,
@@ -158,8 +162,8 @@ def small_segments(
             "small-segments",
             Severity.WARNING,
             vector.name,
-            f"up to {rows:,} of {vector.count:,} rows are in segments under the indexing "
-            f"threshold of {threshold:,} KB: they are compared by their floats",
+            f"up to {rows:,} of {vector.count:,} rows are in segments below the indexing "
+            f"threshold of {threshold:,} KB and are compared by their original vectors",
             (
                 Evidence("rows in segments without an index", rows),
                 Evidence("indexing_threshold (KB)", threshold),
@@ -184,8 +188,8 @@ def green_without_codes(address: Address, info: CollectionInfo, colour: str) -> 
             "schema-only",
             Severity.WARNING,
             each.name,
-            f"the collection's status is green and its configuration says "
-            f"{each.quantization.kind}, but {each.status.reason}",
+            f"the collection's status is green and {each.quantization.kind} quantization is "
+            f"configured, but {each.status.reason}",
             each.status.evidence,
             command("apply", address, info, each.name, each.quantization),
             "https://github.com/qdrant/qdrant-client/issues/909",
@@ -208,10 +212,10 @@ def one_bit(address: Address, info: CollectionInfo, vector: VectorInfo, rows: in
             Severity.WARNING,
             vector.name,
             f"{rows:,} of {vector.count:,} rows are in segments without an index: rows added to a "
-            "segment that was empty when it was set up are compared by one bit",
+            "segment that was created empty are compared by 1 bit",
             (Evidence("rows in segments not known to be built from rows", rows),),
             command("apply", address, info, vector.name, vector.quantization),
-            "measured on server 1.19.0: recall of 2 bits .270, .394 once indexed",
+            "measured on server 1.19.0: recall with 2 bits 0.270, and 0.394 after indexing",
         )
     ]
 
@@ -232,7 +236,7 @@ def over_the_limit(
             "rescoring-over-the-limit",
             Severity.WARNING,
             vector.name,
-            f"rescore={rescore} is the default of this collection, and strict mode allows "
+            f"rescore={rescore} is the default of this collection, but strict mode limits it to "
             f"rescore={allowed}: searches use {allowed}",
             (
                 Evidence("default rescore", str(rescore)),

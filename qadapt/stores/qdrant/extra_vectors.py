@@ -123,18 +123,22 @@ def unsupported(
 def _problem(extra: ExtraVector, version: str | None, *, local: bool) -> str | None:
     multi = extra.kind == "multi"
     if multi and extra.dim is None:
-        return "nothing says how many dimensions it has: there are no rows with it"
+        return "its number of dimensions is unknown: no row has it"
     since = MULTI_SINCE if multi else SPARSE_SINCE
     if qdrant_version.is_older(version, since):
         kind = "multivectors" if multi else "sparse vectors"
-        return f"{kind} need Qdrant {since}, this is {version}"
+        return f"{kind} require Qdrant {since}; the server has {version}"
     if multi and local and extra.datatype != "float32":
-        return f"the client's local mode has no datatype {extra.datatype}"
+        return f"the client's local mode does not support the datatype {extra.datatype}"
     if extra.datatype == "float32":
         return None
     if multi:
         return qdrant_version.datatype(vector_of(extra), version)
-    return None if extra.datatype in ("float16", "uint8") else f"no datatype {extra.datatype}"
+    return (
+        None
+        if extra.datatype in ("float16", "uint8")
+        else (f"the datatype {extra.datatype} is not supported")
+    )
 
 
 # -- rows ----------------------------------------------------------------------------------------

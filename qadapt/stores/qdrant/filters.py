@@ -37,7 +37,7 @@ def to_models(filter: Any) -> Any:
         return filter
     if not filters.is_common(filter):
         raise SpecError(
-            f"a filter is a mapping or a qdrant_client.models.Filter; got a "
+            "the filter must be a mapping or a qdrant_client.models.Filter; got a "
             f"{type(filter).__name__}",
             hint='for example {"topic": "art"}',
         )
@@ -128,7 +128,7 @@ def field_path(field: str) -> str:
     for part in parts:
         if '"' in part or "\\" in part:
             raise UnsupportedError(
-                f"Qdrant has no way to write the field {part!r} in a filter",
+                f"the field {part!r} cannot be used in a Qdrant filter",
                 hint="rename the field: quotes and backslashes cannot be escaped",
             )
     return ".".join(part if _PLAIN_KEY.fullmatch(part) else f'"{part}"' for part in parts)

@@ -29,9 +29,9 @@ def checked(ids: Sequence[Id]) -> list[Id]:
 
 def _refused(key: Id) -> InputError:
     return InputError(
-        f"the id {key!r} is not one that Qdrant can have",
-        hint="ids are whole numbers from 0 to 2^64 - 1 or UUIDs; make a UUID of another "
-        "id with uuid.uuid5 and keep the id itself in the payload",
+        f"{key!r} is not a valid Qdrant id (unsigned integer or UUID)",
+        hint="ids must be integers from 0 to 2^64 - 1 or UUIDs; derive a UUID from another id "
+        "with uuid.uuid5 and store the original id in the payload",
     )
 
 

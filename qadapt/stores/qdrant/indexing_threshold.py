@@ -41,8 +41,8 @@ def lowered(
     least = needed(sizes)
     if least is None:
         raise TooFewRowsError(
-            f"{next(iter(wanted))} codes need an indexed segment, and none is built under 1 KB "
-            f"of vectors; here are {count:,} rows of {vector.dim} dimensions",
+            f"{next(iter(wanted))} codes require an indexed segment of at least 1 KB of vectors; "
+            f"the collection has {count:,} rows of {vector.dim} dimensions",
             hint=f"write more rows first, or use {NO_INDEX}",
         )
     return None if threshold and threshold <= least else {"indexing_threshold": least}
@@ -57,7 +57,7 @@ def action(threshold: int, lowered: int) -> str:
 def why_indexed(lowered: int) -> str:
     """What a step says of it for binary codes of more than one bit."""
     return (
-        "binary codes of more than one bit need the statistics of an indexed segment, so "
+        "binary codes of more than 1 bit require the statistics of an indexed segment, so "
         f"indexing_threshold is lowered to {lowered:,} KB"
     )
 
@@ -66,10 +66,13 @@ def why_lowered(threshold: int, lowered: int) -> str:
     """What a step says of it."""
     if threshold:
         return (
-            f"these codes are built only in segments of at least {threshold:,} KB of "
-            f"vectors, so indexing_threshold is lowered to {lowered:,} KB"
+            f"these codes are built only in segments with at least {threshold:,} KB of vectors, so "
+            f"indexing_threshold is lowered to {lowered:,} KB"
         )
-    return f"these codes need an index, so indexing_threshold 0 (never) becomes {lowered:,} KB"
+    return (
+        "these codes require an index, so indexing_threshold is changed from 0 (never) to "
+        f"{lowered:,} KB"
+    )
 
 
 def why_ignored(
@@ -78,10 +81,10 @@ def why_ignored(
     """Why no segment holds the codes that are configured."""
     kind = next(iter(target or {}), "these")
     if threshold == 0:
-        return f"{kind} codes need an index, and indexing_threshold 0 switches indexing off"
+        return f"{kind} codes require an index, and indexing_threshold 0 disables indexing"
     return (
-        f"{kind} codes are built in segments of at least {threshold:,} KB of vectors; "
-        f"the largest has {max(sizes, default=0.0):,.1f} KB ({count:,} rows)"
+        f"{kind} codes are built in segments with at least {threshold:,} KB of vectors; the "
+        f"largest segment has {max(sizes, default=0.0):,.1f} KB ({count:,} rows)"
     )
 
 
@@ -94,4 +97,4 @@ def how_to_index(sizes: Iterable[float], afterwards: str) -> str:
     wanted = needed(sizes)
     if wanted is None:
         return f"write at least 1 KB of vectors, or use {NO_INDEX}"
-    return f"`qadapt apply` lowers indexing_threshold to {wanted:,} KB and {afterwards}"
+    return f"run `qadapt apply`, which lowers indexing_threshold to {wanted:,} KB and {afterwards}"

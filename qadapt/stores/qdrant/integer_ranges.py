@@ -75,9 +75,9 @@ def split_range(node: filters.Range) -> SplitRange:
         named = near if itself else inside
         if named and named[-1] >= BEYOND:
             raise UnsupportedError(
-                f"Qdrant cannot compare {node.field!r} with {bound}: whole numbers near it are "
-                "beyond 64 bits with sign, and are compared as rounded floats",
-                hint="keep such numbers as text",
+                f"Qdrant cannot compare {node.field!r} with {bound}: integers near it exceed 64 "
+                "signed bits and are compared as rounded floats",
+                hint="store these numbers as text",
             )
         whole.update(inside)
         if itself:

@@ -41,11 +41,15 @@ SINCE_TURBO_8 = "1.20"
 SEVEN_BITS = "7 bits, not 8: the engine clamps codes to 0..127"
 ONE_RANGE = "one range for the whole collection, not one for each dimension"
 QUANTILE = (
-    "the engine trims (1 - quantile) / dim of the values, far less than asked "
+    "the engine trims (1 - quantile) / dim of the values, far fewer than requested "
     "(https://github.com/qdrant/qdrant/issues/9902)"
 )
-TURBO_QUERY = "query_bits has no effect: the engine keeps the query finer than the codes by itself"
-FOLLOWS_ORIGINALS = "before 1.19 codes that are not held in RAM are kept as the originals are"
+TURBO_QUERY = (
+    "query_bits has no effect: the engine always encodes the query with more bits than the codes"
+)
+FOLLOWS_ORIGINALS = (
+    "before 1.19, codes that are not pinned in RAM are placed like the original vectors"
+)
 
 
 def to_native(
@@ -102,8 +106,9 @@ def from_native(native: Native | None) -> Quantization:
     name = next((name for name in _FROM_NATIVE if name in config), None)
     if name is None:
         raise UnsupportedError(
-            f"the store has the quantization {config!r}, which this qadapt does not know",
-            hint="a newer qadapt may; `pip install -U qadapt-vectors`",
+            f"the collection has the quantization {config!r}, which this version of qadapt does "
+            "not know",
+            hint="upgrade qadapt: `pip install -U qadapt-vectors`",
         )
     rest = {key: value for key, value in (config[name] or {}).items() if value is not None}
     kind, knobs = _FROM_NATIVE[name](rest)
@@ -191,25 +196,27 @@ def code_bytes(config: Native | None, vector: Vector, count: int) -> int:
 
 _Config = tuple[tuple[str, dict[str, Any]] | None, list[str]]
 _NO_CODES = Match.unsupported(
-    "without codes there is no place for them and no field of theirs",
-    "leave out `codes` and `native`, or ask for a quantization such as binary",
+    "without codes, their placement and native fields cannot be set",
+    "omit `codes` and `native`, or choose a quantization such as binary",
 )
 
 
 def _none(_: Quantization, vector: Vector, __: str | None) -> _Config:
     if vector.datatype == "float32":
         return None, []
-    return None, [f"the originals stay {vector.datatype}: a datatype is fixed at creation"]
+    return None, [
+        f"the original vectors remain {vector.datatype}: the datatype is fixed at creation"
+    ]
 
 
 def _float16(_: Quantization, vector: Vector, __: str | None) -> _Config | Match:
     if vector.datatype == "float16":
         return None, []
     return Match.unsupported(
-        f"16-bit floats are a vector's datatype here, fixed at creation; this one is "
+        "in Qdrant, float16 is a datatype, which is fixed at creation; this vector has "
         f"{vector.datatype}",
         'create the collection with Vector(dim, datatype="float16")',
-        "recreate with datatype float16 and copy",
+        "recreate the collection with datatype float16 and copy its rows",
     )
 
 
@@ -217,7 +224,7 @@ def _scalar(quantization: Quantization, _: Vector, __: str | None) -> _Config | 
     if quantization.bits not in (7, 8):
         wider = "rotational:bits=4" if quantization.bits == 4 else "rotational:bits=8"
         return Match.unsupported(
-            f"scalar codes have 7 bits here, not {quantization.bits:g}", "scalar", wider
+            f"scalar codes have 7 bits in Qdrant, not {quantization.bits:g}", "scalar", wider
         )
     fields: dict[str, Any] = {"type": "int8"}
     differences = []
@@ -235,8 +242,8 @@ def _scalar(quantization: Quantization, _: Vector, __: str | None) -> _Config | 
 def _product(quantization: Quantization, vector: Vector, _: str | None) -> _Config | Match:
     if quantization.centroids not in (None, 256):
         return Match.unsupported(
-            f"product codes have 256 centroids here, not {quantization.centroids}",
-            "leave centroids out",
+            f"product codes have 256 centroids in Qdrant, not {quantization.centroids}",
+            "omit centroids",
         )
     ratio = quantization.ratio
     if quantization.segments is not None:
@@ -250,7 +257,7 @@ def _product(quantization: Quantization, vector: Vector, _: str | None) -> _Conf
             else f"the ratio {ratio:g}"
         )
         return Match.unsupported(
-            f"product codes are 4, 8, 16, 32 or 64 times smaller here; {asked} is none of these",
+            f"product codes in Qdrant have a ratio of 4, 8, 16, 32 or 64; {asked} is not available",
             f"product:ratio={nearest}",
         )
     return ("product", {"compression": RATIOS[int(ratio or 16)]}), []
@@ -263,7 +270,7 @@ def _binary(quantization: Quantization, _: Vector, version: str | None) -> _Conf
     if quantization.query_bits is not None:
         if quantization.query_bits not in QUERY_ENCODINGS:
             return Match.unsupported(
-                f"binary codes are compared with queries of 1, 4 or 8 bits here, not "
+                "query_bits must be 1, 4 or 8 for binary codes in Qdrant, not "
                 f"{quantization.query_bits}",
                 "query_bits=8",
             )
@@ -278,7 +285,7 @@ def _rotational(quantization: Quantization, _: Vector, version: str | None) -> _
     if bits not in TURBO_BITS:
         wider = next((known for known in TURBO_BITS if known > bits), 8)
         return Match.unsupported(
-            f"rotational codes have 1, 1.5, 2, 4 or 8 bits here, not {bits:g}",
+            f"rotational codes have 1, 1.5, 2, 4 or 8 bits in Qdrant, not {bits:g}",
             f"rotational:bits={wider:g}",
         )
     since = SINCE_TURBO_8 if bits == 8 else SINCE_TURBO
@@ -303,7 +310,9 @@ def _lacks(version: str | None, since: str) -> bool:
 
 
 def _too_old(what: str, since: str, version: str | None) -> Match:
-    return Match.unsupported(f"{what} need Qdrant {since}; this is {version}", f"Qdrant {since}")
+    return Match.unsupported(
+        f"{what} require Qdrant {since}; the server has {version}", f"Qdrant {since}"
+    )
 
 
 def _codes(quantization: Quantization, version: str | None) -> dict[str, Any]:

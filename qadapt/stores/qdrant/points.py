@@ -41,13 +41,13 @@ def _check_json(value: Any, row: int, place: str, depth: int) -> None:
         return
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            problem = "is text with a lone surrogate, which is not Unicode"
+            problem = "is text with a lone surrogate, which is not valid Unicode"
     elif isinstance(value, int):
         if not -(2**63) <= value < 2**64:
             problem = f"is the number {value}, which does not fit into 64 bits"
     elif isinstance(value, float):
         if not math.isfinite(value):
-            problem = f"is {value}, which JSON does not have"
+            problem = f"is {value}, which JSON cannot represent"
     elif depth > MAX_DEPTH:
         problem = f"is nested deeper than {MAX_DEPTH} levels"
     elif isinstance(value, (list, tuple)):
@@ -60,11 +60,11 @@ def _check_json(value: Any, row: int, place: str, depth: int) -> None:
                 break
             _check_json(item, row, f"{place}.{key}" if place else key, depth + 1)
     else:
-        problem = f"is a {type(value).__name__}, which JSON does not have"
+        problem = f"is a {type(value).__name__}, which JSON cannot represent"
     if problem:
         raise InputError(
             f"the payload of row {row}: {place or 'the payload'} {problem}",
-            hint="payloads are JSON; nothing was written",
+            hint="payloads must be JSON; nothing was written",
         )
 
 

@@ -64,7 +64,7 @@ def range_of(part: ScanRange | None, after: Id | None) -> Range:
     """
     for key in part or {}:
         if key not in _KEYS:
-            raise SpecError.unknown("key", str(key), _KEYS, where="a part")
+            raise SpecError.unknown("key", str(key), _KEYS, where="a scan range")
     start, stop = (_known((part or {}).get(key)) for key in _KEYS)
     if after is None:
         return Range(start, stop)
@@ -79,7 +79,7 @@ def range_of(part: ScanRange | None, after: Id | None) -> Range:
 def _known(key: Any) -> Id | None:
     good = None if key is None else qdrant_ids.canonical(key)
     if good is None and key is not None:
-        raise InputError(f"the id {key!r} is not one that Qdrant can have")
+        raise InputError(f"{key!r} is not a valid Qdrant id (unsigned integer or UUID)")
     return good
 
 
@@ -98,7 +98,7 @@ def split(ids: Iterable[Any], n: int) -> list[ScanRange]:
         InputError
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise InputError(f"there is at least 1 part; got {n!r}")
+        raise InputError(f"the number of scan ranges must be at least 1; got {n!r}")
     ordered = sorted(subsample(ids, SAMPLED * n), key=rank)
     count = min(n, max(1, len(ordered)))
     cuts = [ordered[at * len(ordered) // count] for at in range(1, count)]

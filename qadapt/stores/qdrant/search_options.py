@@ -22,6 +22,6 @@ def check(options: Mapping[str, Any], store: str) -> None:
         if name == "hnsw_ef":
             # The server takes 0 without a word.
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SpecError(f"hnsw_ef is a whole number from 1; got {value!r}")
+                raise SpecError(f"hnsw_ef must be a positive integer; got {value!r}")
         elif not isinstance(value, bool):
-            raise SpecError(f"{name} is true or false; got {value!r}")
+            raise SpecError(f"{name} must be true or false; got {value!r}")

@@ -9,7 +9,7 @@ from qadapt.model import Kind, Quantization, SearchProvenance
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.mapping import default_rescore
 
-UNINDEXED = "indexed_only: rows that are not indexed yet were left out"
+UNINDEXED = "indexed_only: rows that are not indexed yet were skipped"
 
 
 @dataclass(frozen=True)

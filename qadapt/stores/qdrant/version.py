@@ -54,7 +54,7 @@ def check_version(mapped: MappedQuantization, version: str | None) -> MappedQuan
     return MappedQuantization(
         None,
         mapped.target,
-        Match.unsupported("; ".join(problems), "take these fields out of `native`"),
+        Match.unsupported("; ".join(problems), "remove these fields from `native`"),
     )
 
 
@@ -68,11 +68,11 @@ def _problems(config: Mapping[str, Any], version: str | None) -> Iterator[str]:
             known = FIELDS.get((kind, name))
             if is_older(version, known):
                 yield (
-                    f"{kind}.{name} needs Qdrant {known}; this is {version}, which would drop it "
-                    "without a word"
+                    f"{kind}.{name} requires Qdrant {known}; the server has {version}, which would "
+                    "silently drop it"
                 )
             elif known is None and (version is None or not is_untested(version)):
-                yield f"{kind} has no field {name!r}: the server would drop it without a word"
+                yield f"{kind} has no field {name!r}: the server would silently drop it"
 
 
 class QdrantVersion(EngineVersion):
@@ -96,5 +96,5 @@ def datatype(vector: Vector, version: str | None) -> str | None:
     """Why a vector's datatype is not there; None when it is."""
     since = DATATYPES.get(vector.datatype)
     if since is None:
-        return f"Qdrant has no vectors of the datatype {vector.datatype}"
+        return f"Qdrant does not support the datatype {vector.datatype}"
     return QdrantVersion(version).lacks(f"the datatype {vector.datatype} needs", since)

@@ -6,8 +6,8 @@ from qadapt.model import Kind, Match, Quantization, Rule, Support
 from qadapt.model.capabilities import older
 
 _NATIVE, _NO = Support.NATIVE, Support.UNSUPPORTED
-_RUN = "run on qdrant-edge-py 0.6 to 0.9"
-_TURBO = "run on qdrant-edge-py 0.7 to 0.9"
+_RUN = "verified on qdrant-edge-py 0.6 to 0.9"
+_TURBO = "verified on qdrant-edge-py 0.7 to 0.9"
 # The oldest that creates a collection and builds its codes; 0.5 has other names for all of it.
 OLDEST = "0.6"
 # The newest server whose words of a configuration all work here, by the first version that has
@@ -24,19 +24,22 @@ def server_version(version: str | None) -> str | None:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("native-quantization", _NATIVE, "codes beside the originals, in each segment"),
-    Rule("native-rescore", _NATIVE, "by the originals, for each search"),
-    Rule("native-oversampling", _NATIVE, "for each search, in each segment"),
+    Rule(
+        "native-quantization", _NATIVE, "codes in addition to the original vectors, in each segment"
+    ),
+    Rule("native-rescore", _NATIVE, "with the original vectors, per search"),
+    Rule("native-oversampling", _NATIVE, "per search, in each segment"),
     Rule(
         "native-undo",
         _NATIVE,
-        "rebuilt without codes after an edit of edge_config.json; its API alone cannot",
+        "by a rebuild without codes after an edit of edge_config.json; the engine's API cannot "
+        "remove codes",
     ),
-    Rule("native-filter", _NATIVE, "while it searches, also with codes"),
-    Rule("named-vectors", _NATIVE, "each with a quantization of its own"),
+    Rule("native-filter", _NATIVE, "during the search, also with codes"),
+    Rule("named-vectors", _NATIVE, "each with its own quantization"),
     Rule("native-scalar", _NATIVE, "one range for the whole collection"),
     Rule("native-scalar:7", _NATIVE, _RUN),
-    Rule("native-scalar:8", _NATIVE, "really 7 bits: codes are clamped to 0..127"),
+    Rule("native-scalar:8", _NATIVE, "7 bits in effect: codes are clamped to 0..127"),
     Rule("native-product", _NATIVE, "256 centroids, k-means over up to 10,000 rows"),
     Rule("native-product:4", _NATIVE, _RUN),
     Rule("native-product:8", _NATIVE, _RUN),
@@ -61,11 +64,11 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "native-rotational:8",
         _NATIVE,
-        "needs the engine of Qdrant 1.20",
+        "requires the engine of Qdrant 1.20",
         since="0.9",
         otherwise=_NO,
     ),
-    Rule("native-float16", _NATIVE, "as the datatype, fixed when the collection is created"),
+    Rule("native-float16", _NATIVE, "as the datatype, which is fixed at creation"),
 )
 
 
@@ -78,6 +81,6 @@ def too_old(quantization: Quantization, version: str | None) -> Match | None:
     if since is None or not older(version, since):
         return None
     return Match.unsupported(
-        f"{quantization} needs qdrant-edge-py {since}; this is {version}",
+        f"{quantization} requires qdrant-edge-py {since}; installed: {version}",
         f"qdrant-edge-py {since}",
     )

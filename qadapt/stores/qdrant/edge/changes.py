@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 PATIENCE = 10.0
 
 WHY_BLOCKING = (
-    "the engine rebuilds in a process of its own that alone may open the folder, so searches "
-    "and writes of this collection wait until it is done"
+    "the engine rebuilds in a subprocess that holds the folder's lock, so searches and writes of "
+    "this collection wait until it ends"
 )
-NOT_BUILT = "the engine builds no codes of so few rows; it does once there are more"
+NOT_BUILT = "the engine builds no codes for so few rows; it builds them when there are more"
 
 
 # -- operations ----------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
     return [
         Step(
             Symbol.BLOCKING,
-            f"let the engine build {info.quantization}",
+            f"build {info.quantization}",
             f"{info.status.reason}; {WHY_BLOCKING}",
             operation.to_request(),
             # It does what is configured already: there is no other state to go back to.

@@ -35,13 +35,13 @@ def check_name(name: str) -> str:
     elif name.startswith("."):
         problem = "it starts with a dot"
     elif set(name) & {"/", "\\", ":"} or not name.isprintable():
-        problem = "it holds a slash, a backslash, a colon or a character that cannot be printed"
+        problem = "it contains a slash, a backslash, a colon or an unprintable character"
     elif len(name.encode("utf-8")) > MAX_NAME:
         problem = f"it is longer than {MAX_NAME} bytes"
     if problem:
         raise InputError(
-            f"{name!r} cannot be a collection's name: {problem}",
-            hint="a collection is a folder; choose a plain name such as 'articles'",
+            f"{name!r} is not a valid collection name: {problem}",
+            hint="each collection is a folder; choose a name such as 'articles'",
         )
     return name
 
@@ -71,12 +71,12 @@ def create(
         StoreError: the engine refused.
     """
     if not vectors and not more:
-        raise InputError("a collection has at least one vector")
+        raise InputError("a collection needs at least one vector")
     doing = f"create {folder.name!r}"
     with translated(doing):
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
-            raise AlreadyExistsError(f"there is already something at {folder}")
+            raise AlreadyExistsError(f"{folder} already exists")
         disk_space.check_create(folder.parent, folder.name, len(vectors) + len(more or {}))
         foreign_leftovers(folder.parent)
         making = folder.parent / f"{MAKING}{mark()}"
@@ -100,7 +100,7 @@ def create(
         with translated(doing):
             # An empty folder of that name would be replaced without a word.
             if folder.exists():
-                raise AlreadyExistsError(f"there is already something at {folder}")
+                raise AlreadyExistsError(f"{folder} already exists")
             making.rename(folder)
             sync_folder(folder.parent)
     finally:
@@ -111,7 +111,7 @@ def _params(edge: Any, vector: Vector, many: Any = None) -> Any:
     datatype = getattr(edge.VectorStorageDatatype, vector.datatype.capitalize(), None)
     if datatype is None:
         raise UnsupportedError(
-            f"edge has no vectors of the datatype {vector.datatype}", hint="float32, float16, uint8"
+            f"edge does not support the datatype {vector.datatype}", hint="float32, float16, uint8"
         )
     return edge.EdgeVectorParams(
         size=vector.dim,
@@ -147,9 +147,9 @@ def configure(folder: Path, before: config.Config, wanted: config.Config) -> Non
             asked = config.quantization_config(wanted, name)
             if not same_config(asked, config.quantization_config(kept, name)):
                 raise StoreError(
-                    f"Qdrant's engine does not keep {asked} as it is; it makes "
-                    f"{config.quantization_config(kept, name)} of it",
-                    hint="take out of `native` what it does not know",
+                    f"Qdrant's engine did not store {asked} as it was sent; it stored "
+                    f"{config.quantization_config(kept, name)}",
+                    hint="remove from `native` the fields that the engine does not know",
                 )
     except QadaptError as error:
         config.write(folder, before)

@@ -39,7 +39,7 @@ def read(folder: Path) -> Config:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise IntegrityError(
-            f"{path} cannot be read: {error}", hint="is this the folder of an edge collection?"
+            f"{path} cannot be read: {error}", hint="check that the folder is an edge collection"
         ) from error
     if not isinstance(config, dict) or not isinstance(config.get("vectors", {}), dict):
         raise IntegrityError(f"{path} is not the configuration of an edge collection")

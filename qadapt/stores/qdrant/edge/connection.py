@@ -86,8 +86,8 @@ def translate(words: str, doing: str) -> QadaptError:
     if "WouldBlock" in text:
         return BusyError(
             f"could not {doing}: another process has the collection open",
-            hint="one process at a time may open it; close the other one (it may be an interrupted "
-            "rebuild that is still finishing) and try again",
+            hint="only one process at a time can open it; end the other one (it may be an "
+            "interrupted rebuild that is still finishing) and try again",
         )
     wrong = re.search(r"Vector dimension error: expected dim: (\d+), got (\d+)", text)
     if wrong:
@@ -96,7 +96,7 @@ def translate(words: str, doing: str) -> QadaptError:
         return NotFoundError(f"could not {doing}: {text}")
     if "no segments were loaded" in text or "Failed to deserialize" in text:
         return IntegrityError(f"could not {doing}: {text}")
-    return StoreError(f"could not {doing}; Qdrant's engine says: {text}")
+    return StoreError(f"could not {doing}; Qdrant's engine reports: {text}")
 
 
 # The engine opens a folder once in a process, so all stores of a process share what is open. A
@@ -278,15 +278,16 @@ class Shard:
             holder = held.holder
             if self._parent is not None and holder.pid in (None, self._parent):
                 raise BusyError(
-                    f"could not {doing} {self.name!r}: process {self._parent}, from which this one "
-                    "was forked, has the collection open",
-                    hint="close the database there before the fork, or start processes with "
-                    "multiprocessing.get_context('spawn') and open it in one of them",
+                    f"could not {doing} {self.name!r}: the parent process {self._parent} has the "
+                    "collection open",
+                    hint="close the database in the parent before the fork, or start processes "
+                    "with multiprocessing.get_context('spawn') and open it in only one of "
+                    "them",
                 ) from None
             who = "" if holder.pid is None else f" ({holder})"
             raise BusyError(
                 f"could not {doing} {self.name!r}: another process has the collection open{who}",
-                hint="one process at a time may open it: " + holder.release_hint,
+                hint="only one process at a time can open it:" + holder.release_hint,
             ) from None
 
     def leave_to_parent(self) -> None:

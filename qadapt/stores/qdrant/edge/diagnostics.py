@@ -40,10 +40,10 @@ def _one_bit(
             "one-bit-until-indexed",
             Severity.WARNING,
             vector.name,
-            f"{rows:,} of {vector.count:,} rows were added to a segment that was empty when its "
-            "codes were set up: they are compared by one bit until they are indexed",
-            (Evidence("rows with wider codes compared by one bit", rows),),
+            f"{rows:,} of {vector.count:,} rows were added to a segment that was created empty: "
+            "they are compared by 1 bit until they are indexed",
+            (Evidence("rows with wider codes compared by 1 bit", rows),),
             command("apply", address, info, vector.name, vector.quantization),
-            "measured on the engine 1.20: recall of two_bits .56 in place of .65",
+            "measured on engine 1.20: recall with two_bits 0.56 instead of 0.65",
         )
     ]

@@ -72,10 +72,10 @@ def _check(folder: Path, doing: str, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise StoreError(
-            f"not enough disk space to {doing}: {needed:,} bytes are needed in {folder}, and "
+            f"not enough disk space to {doing}: {needed:,} bytes are required in {folder}, "
             f"{free:,} are free",
-            hint="free space on that disk, or move the collection's folder to another one; "
-            "nothing was changed",
+            hint="nothing was changed; free space on that disk, or move the collection's folder "
+            "to another disk",
         )
 
 

@@ -83,7 +83,7 @@ def check_kept(settings: Config, extras: Mapping[str, ExtraVector]) -> None:
                 same = all(now.get(field) == item for field, item in value.items())
             if not same and key != "quantization_config":
                 raise StoreError(
-                    f"Qdrant's engine does not keep {key} of {name!r} as it is: sent {value!r}, "
-                    f"kept {now!r}",
-                    hint="take out what it does not know",
+                    f"Qdrant's engine did not store {key} of {name!r} as it was sent: sent "
+                    f"{value!r}, stored {now!r}",
+                    hint="remove the fields that the engine does not know",
                 )

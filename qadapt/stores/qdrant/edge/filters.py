@@ -43,7 +43,7 @@ def to_engine(filter: Any) -> qdrant_edge.Filter | None:
         return own
     if not filters.is_common(filter):
         raise SpecError(
-            f"a filter is a mapping or a qdrant_edge.Filter; got a {type(filter).__name__}",
+            f"the filter must be a mapping or a qdrant_edge.Filter; got a {type(filter).__name__}",
             hint='for example {"topic": "art"}',
         )
     tree: qdrant_edge.Filter = edge.Filter(must=[_condition(edge, filters.parse_filter(filter))])

@@ -49,16 +49,17 @@ def rebuild(folder: Path, progress: OnProgress, timeout: float) -> None:
                 pass
             if time.monotonic() > deadline:
                 raise StoreTimeoutError(
-                    f"the rebuild of {folder.name!r} was not done after {timeout:g} seconds and "
-                    "was stopped; no row is lost",
-                    hint="try again with a longer --timeout: it starts over",
+                    f"the rebuild of {folder.name!r} did not finish within {timeout:g} seconds "
+                    "and was stopped; no rows were lost",
+                    hint="try again with a longer --timeout; the rebuild starts over",
                 )
         outcome = _outcome(output)
         if outcome is None:
             raise StoreError(
-                f"the rebuild of {folder.name!r} ended without a word (exit {child.returncode}): "
-                f"{_tail(errors) or 'perhaps the system had no memory or no disk space left'}",
-                hint="apply again to finish it; no row is lost",
+                f"the rebuild of {folder.name!r} ended unexpectedly (exit code "
+                f"{child.returncode}): "
+                f"{_tail(errors) or 'the system may be out of memory or disk space'}",
+                hint="run `qadapt apply` again to finish it; no rows were lost",
             )
     if not outcome["ok"]:
         raise translate(outcome["error"], f"rebuild {folder.name!r}")

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from qadapt.model.data import Floats
 
 RAW_COUNTS = (
-    "scores are the engine's raw counts of bits, not in the metric's unit; only the order of "
-    "the rows means something"
+    "scores are raw bit counts of the engine, not values of the metric; only the order is "
+    "meaningful"
 )
-PER_SEGMENT = "the engine takes so many candidates from each of {} segments"
+PER_SEGMENT = "the engine takes this number of candidates from each of {} segments"
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -98,7 +98,8 @@ def check_rescore(rescore: Rescore | None) -> None:
     """
     if rescore is not None and rescore.source == "codes":
         raise UnsupportedError(
-            "Qdrant's engine keeps no finer codes to rescore by; it rescores by the originals",
+            "Qdrant's engine stores no finer codes for rescoring; it rescores with the original "
+            "vectors",
             hint="use rescore source 'originals'",
         )
 

@@ -65,7 +65,9 @@ def vector(settings: Mapping[str, Any], name: str) -> Vector:
         raise NotFoundError.missing("vector", name, there)
     problem = _problem(there[name])
     if problem:
-        raise UnsupportedError(f"the vector {name!r} {problem}", hint="qadapt leaves it alone")
+        raise UnsupportedError(
+            f"the vector {name!r} {problem}", hint=("qadapt does not support this vector")
+        )
     return vectors(settings)[name]
 
 
@@ -75,9 +77,9 @@ def _datatype(params: Mapping[str, Any]) -> Any:
 
 def _problem(params: Mapping[str, Any]) -> str | None:
     if params.get("multivector_config"):
-        return "holds many vectors a row"
+        return "is a multivector"
     if params["distance"] not in METRICS:
-        return f"has the metric {params['distance']}, which is none of cosine, dot, euclidean"
+        return f"has the metric {params['distance']}; qadapt supports cosine, dot and euclidean"
     return None
 
 

@@ -16,9 +16,9 @@ from qadapt.stores.qdrant import indexing_threshold
 from qadapt.stores.qdrant.edge.segment_files import SegmentVector
 from qadapt.stores.qdrant.units import IN_GROWING_SEGMENTS
 
-NO_ROWS = "the collection has no such vectors yet, so there is nothing to see"
-ONE_BIT = "its codes have no statistics to tell wider bits by and are compared by one bit"
-APPLY = "`qadapt apply` lets the engine build them"
+NO_ROWS = "no row has this vector yet, so there is nothing to verify"
+ONE_BIT = "its codes lack the statistics for more than 1 bit and are compared by 1 bit"
+APPLY = "run `qadapt apply` to build them"
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ def status_of(observation: Observation) -> Status:
     wrong = [segment for segment in observation.expected if not segment.obeys(observation.target)]
     if wrong:
         return _building(
-            f"{len(wrong)} of {len(observation.expected)} segments have other codes or none",
+            f"{len(wrong)} of {len(observation.expected)} segments have no codes or different "
+            "codes",
             _share(observation),
             evidence,
         )
@@ -134,18 +135,18 @@ def status_of(observation: Observation) -> Status:
     if observation.all_unmeasured:
         return Status(
             State.IGNORED,
-            f"all {observation.unmeasured:,} rows were added to a segment that was empty "
-            "when it was set "
-            f"up: {ONE_BIT}",
+            f"all {observation.unmeasured:,} rows were added to a segment that was created empty: "
+            f"{ONE_BIT}",
             evidence=evidence,
-            advice="`qadapt apply` builds the codes again, from these rows",
+            advice="run `qadapt apply` to rebuild the codes from these rows",
         )
     if observation.unobserved and not codes_while_growing(observation.target):
         return Status(
             State.UNKNOWN,
-            "nothing shows which rows of indexed segments were deleted or replaced: perhaps all",
+            "the files do not show which rows of indexed segments were deleted or replaced; it "
+            "may be all of them",
             evidence=evidence,
-            advice="compare recall: qadapt verify",
+            advice="run `qadapt verify` to measure recall",
         )
     return Status(State.ACTIVE, _apart(observation), evidence=evidence)
 
@@ -158,7 +159,7 @@ def _without_target(observation: Observation, evidence: tuple[Evidence, ...]) ->
         return Status(State.ABSENT, evidence=evidence)
     total = len(observation.segments)
     return _building(
-        f"set to none, but {len(holding)} of {total} segments still hold codes",
+        f"configured as none, but {len(holding)} of {total} segments still hold codes",
         1 - len(holding) / total,
         evidence,
     )
@@ -167,16 +168,16 @@ def _without_target(observation: Observation, evidence: tuple[Evidence, ...]) ->
 def _half(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
     """16-bit floats in place of the 32-bit ones: in force where rows are kept so."""
     half = sum(segment.datatype == "float16" for segment in observation.segments)
-    evidence = (*evidence, Evidence("segments whose originals are float16", half))
+    evidence = (*evidence, Evidence("segments with float16 vectors", half))
     if half < len(observation.segments) or not observation.segments:
-        return Status(State.UNKNOWN, "segments say that they hold other floats", None, evidence)
+        return Status(State.UNKNOWN, "segments report a different datatype", None, evidence)
     if observation.count == 0:
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence)
     return Status(State.ACTIVE, evidence=evidence)
 
 
 def _building(reason: str, progress: float, evidence: tuple[Evidence, ...]) -> Status:
-    advice = f"this engine builds only when told to; {APPLY}"
+    advice = f"this engine builds codes only on request; {APPLY}"
     return Status(State.BUILDING, reason, progress, evidence, advice)
 
 
@@ -206,36 +207,34 @@ def _apart(observation: Observation) -> str:
         return ""
     if observation.unmeasured:
         return (
-            f"up to {observation.unmeasured:,} of {observation.count:,} rows were added "
-            "to a segment that was "
-            f"empty when it was set up: {ONE_BIT} until they are indexed"
+            f"up to {observation.unmeasured:,} of {observation.count:,} rows were added to a "
+            f"segment that was created empty: {ONE_BIT} until they are indexed"
         )
     if codes_while_growing(observation.target):
-        return f"up to {rows:,} rows are in segments without an index, with codes all the same"
+        return f"up to {rows:,} rows are in segments without an index but have codes"
     return (
-        f"up to {rows:,} of {observation.count:,} rows are in a segment under the "
-        "indexing threshold "
-        f"of {observation.threshold:,} KB and are compared by their floats"
+        f"up to {rows:,} of {observation.count:,} rows are in segments below the indexing "
+        f"threshold of {observation.threshold:,} KB and are compared by their original vectors"
     )
 
 
 def _evidence(observation: Observation) -> tuple[Evidence, ...]:
     return (
-        Evidence("edge_config.json: quantization in force", observation.target),
+        Evidence("edge_config.json: effective quantization", observation.target),
         Evidence("edge_config.json: indexing_threshold (KB)", observation.threshold),
         Evidence("segments", len(observation.segments)),
         Evidence("segments indexed", len(observation.indexed)),
         Evidence("segments expected to hold codes", len(observation.expected)),
         Evidence(
-            "segments whose codes are those configured",
+            "segments with the configured codes",
             sum(segment.obeys(observation.target) for segment in observation.expected),
         ),
         Evidence("rows", observation.count),
         Evidence(
-            "rows in codes, with those deleted since",
+            "rows in codes, including deleted rows",
             _places(observation) if observation.target else 0,
         ),
         Evidence("live rows in codes, at most", _coded(observation) if observation.target else 0),
-        Evidence("rows with wider codes compared by one bit", observation.unmeasured),
+        Evidence("rows with wider codes compared by 1 bit", observation.unmeasured),
         Evidence("bytes of codes on disk", sum(s.code_bytes for s in observation.segments)),
     )

@@ -132,14 +132,16 @@ class EdgeStore(Store):
         found = version()
         if found is not None and older(found, OLDEST):
             raise UnsupportedError(
-                f"{DISTRIBUTION} {found} is installed; the store 'edge' needs {OLDEST} or newer",
+                f"{DISTRIBUTION} {found} is installed; the store 'edge' requires {OLDEST} or newer",
                 hint=install_command("edge").replace("install", "install --upgrade"),
             )
         store = cls(address, disabled=disabled)
         if store._folder.exists() and not store._folder.is_dir():
             raise AddressError(
                 f"{address}: {store._folder} is a file",
-                hint="edge:DIR names a folder that holds one folder a collection",
+                hint=(
+                    "the DIR of edge:DIR must be a folder, which contains one folder per collection"
+                ),
             )
         return store
 
@@ -225,8 +227,11 @@ class EdgeStore(Store):
                 raise NotFoundError.missing("collection", collection, self.collections())
             if not (folder / config.FILE).is_file():
                 raise IntegrityError(
-                    f"{folder} is not a collection: it holds no {config.FILE}",
-                    hint="each folder in an edge:DIR is one collection, made by `create`",
+                    f"{folder} is not a collection: {config.FILE} is missing",
+                    hint=(
+                        "each folder in the DIR of edge:DIR must be a collection created by "
+                        "`create`"
+                    ),
                 )
             return self._shards.setdefault(collection, open_shard(folder))
 

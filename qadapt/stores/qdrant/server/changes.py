@@ -29,9 +29,7 @@ from qadapt.stores.qdrant.server.status import Observation, codes_while_growing,
 if TYPE_CHECKING:
     from qadapt.stores.qdrant.server.store import QdrantStore
 
-WHY_BACKGROUND = (
-    "each segment is rebuilt beside the old one, which serves searches until it is swapped"
-)
+WHY_BACKGROUND = "each segment is rebuilt while the old one serves searches, then swapped"
 
 
 @dataclass(frozen=True)
@@ -90,13 +88,13 @@ def steps(
         reason += f"; {_why_lowered(observation, mapped, lowered)}"
     if observation.config_conflict:
         reason += (
-            f"; {observation.config_conflict}, which ends with this step and is not "
-            "brought back by an undo"
+            f"; {observation.config_conflict}, which this step resolves and an undo does not "
+            "restore"
         )
     if schema.sparse(raw):
         reason += f"; sparse vectors ({', '.join(schema.sparse(raw))}) are never quantized"
     if older(version or "9", "1.19") and mapped.target.codes is not None:
-        reason += "; before 1.19 the place of codes is `always_ram`"
+        reason += "; before 1.19 the placement of codes is set by `always_ram`"
     return [
         Step(
             Symbol.BACKGROUND,
@@ -176,9 +174,9 @@ def _quantization(raw: schema.Info, name: str, wanted: Mapping[str, Any] | None)
         return {"quantization_config": schema.DISABLED, **both}
     others = sorted(other for other in schema.params(raw) if other != name)
     raise UnsupportedError(
-        f"the collection is quantized ({common}) and Qdrant cannot except the vector {name!r} "
-        "from it: without a setting of its own a vector falls back to the collection's",
-        hint=f"give {', '.join(map(repr, others))} settings of their own, then PATCH the "
+        f"the collection is quantized ({common}) and Qdrant cannot exclude the vector {name!r}: a "
+        "vector without its own setting uses the collection's setting",
+        hint=f"set the quantization of {', '.join(map(repr, others))} per vector, then PATCH the "
         'collection with {"quantization_config": "Disabled"}',
     )
 
@@ -234,7 +232,7 @@ def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
     # quantization itself is not sent again, which would cancel a running build and restart it.
     body: dict[str, Any] = {"optimizers_config": {}} if observation.stalled else {}
     wake = Patch(info.name, body).to_request()
-    verb = "wake the optimizer and wait" if observation.stalled else "wait"
+    verb = "trigger the optimizer and wait" if observation.stalled else "wait"
     return [
         Step(
             Symbol.BACKGROUND,

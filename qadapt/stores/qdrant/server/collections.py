@@ -36,7 +36,7 @@ def create(
         name: extra_vectors.placed(each, connection.version) for name, each in (more or {}).items()
     }
     if not vectors and not more:
-        raise InputError("a collection has at least one vector")
+        raise InputError("a collection needs at least one vector")
     check_name(name)
     if connection.local:
         local_mode.create(connection, name, vectors, more)
@@ -55,9 +55,9 @@ def create(
     if dropped:
         connection.ask("DELETE", PATH, doing=f"drop {name!r}", names=names)
         raise StoreError(
-            f"Qdrant {connection.version} does not keep {name!r} as it was sent: "
-            f"{'; '.join(dropped)}; it was dropped again",
-            hint="take out of `native` what this version does not know",
+            f"Qdrant {connection.version} did not store the configuration of {name!r} as it was "
+            f"sent: {'; '.join(dropped)}; the new collection was dropped",
+            hint="remove from `native` the fields that this version does not know",
         )
 
 
@@ -115,8 +115,8 @@ def drop(connection: Connection, name: str, known: Callable[[], list[str]]) -> N
     pointed = aliases(connection)
     if name in pointed:
         raise InputError(
-            f"{name!r} is an alias of {pointed[name]!r}, and nothing was dropped",
-            hint=f"drop {pointed[name]!r} itself",
+            f"{name!r} is an alias of {pointed[name]!r}; nothing was dropped",
+            hint=f"drop {pointed[name]!r} instead",
         )
     names = {"collection_name": name}
     if not connection.ask("DELETE", PATH, doing=f"drop {name!r}", names=names):

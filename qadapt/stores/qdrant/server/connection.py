@@ -106,8 +106,8 @@ class Connection:
         version = found.get("version") if isinstance(found, dict) else None
         if not isinstance(version, str):
             raise StoreError(
-                "what answers there is not Qdrant: it names no version",
-                hint="check the address; REST is 6333 by default",
+                "the server is not Qdrant: it returned no version",
+                hint="check the address (default REST port: 6333)",
             )
         if self.note(version):
             _log.warning("%s", self.note(version))
@@ -120,8 +120,8 @@ class Connection:
         if ours[0] == theirs[0] and abs(ours[1] - theirs[1]) <= 1:
             return None
         return (
-            f"qdrant-client {client} and server {version} are more than one version apart: "
-            "qadapt reads configuration and telemetry as raw JSON, so this does no harm there"
+            f"qdrant-client {client} and server {version} are more than one minor version apart; "
+            "qadapt is not affected, because it reads configuration and telemetry as raw JSON"
         )
 
     def call(self, doing: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -219,7 +219,7 @@ def _open_local(client: Any, address: Address) -> Any:
         return client.QdrantClient(path=str(address.path))
     except RuntimeError as error:
         raise BusyError(
-            f"could not open {address}: {error}", hint="one process at a time may have it open"
+            f"could not open {address}: {error}", hint="only one process at a time can open it"
         ) from error
 
 
@@ -238,7 +238,7 @@ def _server_settings(address: Address) -> dict[str, Any]:
         rest = f"http://{host}:{checks.number(address, 'rest', 6333)}"
         return {**settings, "url": rest, "prefer_grpc": True, "grpc_port": address.port}
     if "rest" in address.options:
-        raise AddressError(f"{address}: rest= is for qdrant+grpc addresses")
+        raise AddressError(f"{address}: rest= is valid only in qdrant+grpc addresses")
     settings["url"] = address.url
     if "grpc" in address.options:
         settings.update(prefer_grpc=True, grpc_port=checks.number(address, "grpc", 6334))
@@ -256,7 +256,7 @@ def address_of(client: Any) -> Address:
     if type(client).__name__ != "QdrantClient" or inner is None:
         raise UnsupportedError(
             f"a {type(client).__name__} cannot be wrapped",
-            hint="give a synchronous qdrant_client.QdrantClient",
+            hint="pass a synchronous qdrant_client.QdrantClient",
         )
     if hasattr(inner, "location"):
         return Address("qdrant", None, str(inner.location))
@@ -272,11 +272,11 @@ def check_name(name: str) -> str:
         InputError
     """
     if not isinstance(name, str) or not 1 <= len(name) <= 255 or name in (".", ".."):
-        raise InputError(f"{name!r} cannot be a collection's name", hint="1 to 255 characters")
+        raise InputError(f"{name!r} is not a valid collection name", hint="1 to 255 characters")
     bad = sorted(set(name) & set('<>:"/\\|?*\0\x1f'))
     if bad:
         raise InputError(
-            f"{name!r} cannot be a collection's name: it holds {' '.join(map(repr, bad))}",
-            hint="choose a plain name such as 'articles'",
+            f"{name!r} is not a valid collection name: it contains {' '.join(map(repr, bad))}",
+            hint="choose a name such as 'articles'",
         )
     return name

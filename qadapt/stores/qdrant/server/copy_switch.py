@@ -117,27 +117,31 @@ def step(snapshot: Snapshot, now: VectorInfo, wanted: Vector, taken: Mapping[str
     """
     if snapshot.info["config"]["params"].get("sharding_method") == "custom":
         raise UnsupportedError(
-            f"{snapshot.name!r} has custom sharding: a copy would lose which shard a row is in",
+            f"{snapshot.name!r} uses custom sharding: a copy would lose the shard key of each row",
             hint="copy it with `qadapt migrate`, one shard key at a time",
         )
     if snapshot.real == snapshot.name:
         raise UnsupportedError(
-            f"a datatype or metric is fixed at creation, and {snapshot.name!r} is a "
-            "collection's own "
-            "name: no alias of that name can be switched to a copy",
-            hint=f"create an alias for {snapshot.name!r}, let readers and writers use it, and plan "
-            "on the alias",
+            f"datatype and metric are fixed at creation, and {snapshot.name!r} is a collection, "
+            "not an alias that can be switched to a copy",
+            hint=f"create an alias for {snapshot.name!r}, use it in all readers and writers, and "
+            "plan the change on the alias",
         )
     change = _change(now.vector, wanted)
     target = next_version(snapshot.real, taken)
-    lost = "" if now.metric == wanted.metric else "; cosine vectors are stored at length 1"
+    lost = (
+        ""
+        if now.metric == wanted.metric
+        else ("; cosine vectors were normalized when they were stored")
+    )
     size = 4 * now.count * now.dim
     operation = Recreate(snapshot.name, snapshot.real, target, {now.name: change})
     return Step(
         Symbol.RECREATE,
         f"copy to {target!r} with {_words(change)}, then switch the alias {snapshot.name!r}",
-        f"a datatype or metric is fixed at creation{lost}; {snapshot.real!r} stays, for the way "
-        "back; what is written meanwhile, or before an undo, is only in one of the two",
+        f"datatype and metric are fixed at creation{lost}; {snapshot.real!r} is kept for an undo; "
+        "rows written during the change or before an undo exist in only one of the two "
+        "collections",
         operation.to_request(),
         operation.reverse(None).to_request(),
         Estimate(originals_ram=size, originals_disk=2 * size, stops="writes"),
@@ -151,7 +155,7 @@ def _change(now: Vector, wanted: Vector) -> dict[str, str]:
     if wanted.metric != now.metric:
         change["distance"] = qdrant_schema.DISTANCES[wanted.metric]
     if not change:
-        raise SpecError("a recreation changes the datatype or the metric; nothing differs")
+        raise SpecError("the requested datatype and metric are those of the existing vector")
     return change
 
 
@@ -173,15 +177,15 @@ def switch(connection: Connection, alias: str, target: str) -> None:
         return
     if not _exists(connection, target):
         raise NotFoundError(
-            f"the alias {alias!r} was not switched: there is no collection {target!r}",
-            hint="it may have been dropped; the alias stands where it stood",
+            f"the alias {alias!r} was not switched: the collection {target!r} does not exist",
+            hint="the collection may have been dropped; the alias is unchanged",
         )
     action = {"create_alias": {"collection_name": target, "alias_name": alias}}
     doing = f"switch the alias {alias!r}"
     connection.ask("POST", "/collections/aliases", {"actions": [action]}, doing=doing)
     found = aliases(connection).get(alias)
     if found != target:
-        raise StoreError(f"the alias {alias!r} stands at {found!r} and not at {target!r}")
+        raise StoreError(f"the alias {alias!r} points to {found!r}, not to {target!r}")
 
 
 def drop_alias(connection: Connection, alias: str) -> None:
@@ -194,7 +198,7 @@ def drop_alias(connection: Connection, alias: str) -> None:
 def _exists(connection: Connection, name: str) -> bool:
     path = "/collections/{collection_name}/exists"
     names = {"collection_name": name}
-    found = connection.ask("GET", path, doing=f"look for {name!r}", names=names)
+    found = connection.ask("GET", path, doing=f"look up {name!r}", names=names)
     return bool(found["exists"])
 
 
@@ -226,8 +230,8 @@ def _make(connection: Connection, wanted: Recreate) -> None:
     ]
     if dropped:
         raise StoreError(
-            f"{target!r} is not what was to be made: {'; '.join(dropped)}",
-            hint=f"if {target!r} is somebody else's, plan again: another name is taken",
+            f"{target!r} differs from the planned copy: {'; '.join(dropped)}",
+            hint=f"if another program created {target!r}, create a new plan: it uses another name",
         )
     known = made.get("payload_schema") or {}
     for field, schema in (source.get("payload_schema") or {}).items():
@@ -327,9 +331,9 @@ def _compare(connection: Connection, source: str, target: str) -> None:
         )
         if not found or (found[0].get("payload") or {}) != (wanted.get("payload") or {}):
             raise StoreError(
-                f"the row {wanted['id']!r} of {target!r} is not that of {source!r}: the alias was "
-                "not switched",
-                hint="stop writing to it, then apply again",
+                f"the row {wanted['id']!r} differs between {target!r} and {source!r}: the alias "
+                "was not switched",
+                hint="stop writes to the source, then run `qadapt apply` again",
             )
 
 

@@ -54,22 +54,22 @@ _GRPC_STATUS = {
 
 
 _RIGHTS = (
-    "the key lacks the right: changing a collection or an alias needs the server's api-key or a "
-    'JWT with access "m"; a JWT for single collections can search and write rows, and a read-only '
-    "key can inspect and verify"
+    "the key has insufficient permissions: changing a collection or an alias requires the server's "
+    'api-key or a JWT with access "m"; a JWT for single collections can search and write rows, and '
+    "a read-only key can inspect and verify"
 )
 
 
-_KEY = "give the key as QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME"
+_KEY = "set the key with QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME"
 _STATUSES = (
     AnswerRule(
-        AuthError, "give the key as QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME", (401,)
+        AuthError, "set the key with QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME", (401,)
     ),
     AnswerRule(AuthError, _RIGHTS, (403,)),
     AnswerRule(NotFoundError, status=(404,)),
     AnswerRule(AlreadyExistsError, status=(409,)),
     AnswerRule(StoreTimeoutError, status=(408, 504)),
-    AnswerRule(TransientError, "the server's log says more", least=500),
+    AnswerRule(TransientError, "see the server's log for details", least=500),
 )
 
 
@@ -79,7 +79,10 @@ class RateLimitedError(BusyError):
     def __init__(self, message: str, retry_after: float | None) -> None:
         super().__init__(
             message,
-            hint="send less at once, or raise the rate limits of the collection's strict mode",
+            hint=(
+                "send fewer requests at a time, or raise the rate limits in the collection's "
+                "strict mode"
+            ),
         )
         self.retry_after = retry_after
 
@@ -129,8 +132,8 @@ def by_status(status: int, text: str, doing: str, headers: Any = None) -> Qadapt
     message_text = f"could not {doing}: {text or f'status {status}'}"
     if status == 404 and not text:
         return NoSuchPathError(
-            f"could not {doing}: the server does not have this path",
-            hint="an older Qdrant, or another service: check the address",
+            f"could not {doing}: the server does not know this path",
+            hint="check the address: the server is an older Qdrant or another service",
         )
     if status == 429:
         return RateLimitedError(message_text, _seconds((headers or {}).get("retry-after")))
@@ -154,29 +157,30 @@ def _by_grpc(error: Any, doing: str) -> QadaptError:
     code = getattr(error.code(), "name", str(error.code()))
     details = str(error.details() or "")
     if code == "DEADLINE_EXCEEDED":
-        return StoreTimeoutError(f"could not {doing}: no answer in time over gRPC")
+        return StoreTimeoutError(f"could not {doing}: the gRPC request timed out")
     if code in _GRPC_STATUS:
         return by_status(_GRPC_STATUS[code], details or code, doing)
     if code != "UNAVAILABLE":
-        return StoreError(f"could not {doing}: gRPC says {code}: {details}")
-    hint = "is the server up, and is this its gRPC port (6334)?"
-    return UnreachableError(f"could not {doing}: gRPC says {code}: {details}", hint=hint)
+        return StoreError(f"could not {doing}: gRPC error {code}: {details}")
+    hint = "check that the server is running and that this is its gRPC port (6334)"
+    return UnreachableError(f"could not {doing}: gRPC error {code}: {details}", hint=hint)
 
 
 def _by_transport(error: Exception, name: str, doing: str) -> QadaptError:
     if "Timeout" in name:
         return StoreTimeoutError(
-            f"could not {doing}: no answer in time ({name})", hint="raise it with ?timeout=SECONDS"
+            f"could not {doing}: the request timed out ({name})",
+            hint=("raise the limit with ?timeout=SECONDS"),
         )
     if name == "ConnectError":
         return UnreachableError(
-            f"could not {doing}: nothing answers there: {error}",
-            hint="check host and port; REST is 6333 by default, gRPC 6334",
+            f"could not {doing}: the server is unreachable: {error}",
+            hint="check host and port (defaults: REST 6333, gRPC 6334)",
         )
     if name in ("RemoteProtocolError", "ReadError", "WriteError", "CloseError"):
         return UnreachableError(
-            f"could not {doing}: the connection broke: {error or name}",
-            hint="the server went away, or this is its gRPC port: REST is 6333 by default",
+            f"could not {doing}: the connection was closed: {error or name}",
+            hint="check that the server is running and that this is its REST port (default: 6333)",
         )
     return StoreError(f"could not {doing}: {name}: {error}")
 
@@ -203,8 +207,11 @@ def not_a_number(doing: str, ids: Sequence[Id]) -> StoreError:
     """The error for hits whose score is NaN: their vectors hold NaN, and they come first."""
     some = ", ".join(repr(key) for key in ids[:5])
     return StoreError(
-        f"could not {doing}: the server gave a score that is no number for {some}",
-        hint="these vectors hold NaN, which comes first in every search: delete or repair them",
+        f"could not {doing}: the server returned a score of NaN for {some}",
+        hint=(
+            "these vectors contain NaN and rank first in every search; delete them or write "
+            "them again"
+        ),
     )
 
 

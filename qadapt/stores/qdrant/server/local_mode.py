@@ -27,10 +27,10 @@ from qadapt.stores.qdrant.server import schema
 from qadapt.stores.qdrant.server.connection import Connection, module
 
 RULE = (
-    "the client's local mode compares every row by its floats: quantization and datatypes set "
-    "there are echoed or dropped, never used"
+    "the client's local mode compares the original vectors of all rows; it echoes or drops "
+    "quantization and datatypes, and never uses them"
 )
-ADVICE = "accept='client' (--accept client) builds qadapt's own codes beside it; or use edge:DIR"
+ADVICE = "pass accept='client' (--accept client) to build client-side codes, or use edge:DIR"
 
 
 def info(connection: Connection, name: str) -> dict[str, Any]:
@@ -100,7 +100,9 @@ def create(
     params = {}
     for label, vector in vectors.items():
         if vector.datatype != "float32":
-            raise UnsupportedError(f"no datatype {vector.datatype} here: {RULE}", hint=ADVICE)
+            raise UnsupportedError(
+                f"the datatype {vector.datatype} is not supported: {RULE}", hint=ADVICE
+            )
         distance = models.Distance(schema.DISTANCES[vector.metric])
         params[label] = models.VectorParams(size=vector.dim, distance=distance)
     sparse = {}
@@ -137,7 +139,7 @@ def _vector(name: str, raw: schema.Info, count: int) -> VectorInfo:
     vector = schema.described(raw)[name]
     echoed = schema.in_force(raw, name)
     evidence = (
-        Evidence("client", "QdrantLocal: no engine, no segments"),
+        Evidence("client", "QdrantLocal: no engine and no segments"),
         Evidence("quantization echoed", echoed),
     )
     ignored = Status(State.IGNORED, RULE, evidence=evidence, advice=ADVICE)

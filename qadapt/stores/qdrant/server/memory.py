@@ -42,7 +42,7 @@ def codes(connection: Connection, name: str) -> dict[str, CodeBytes]:
         return {}
     names = {"collection_name": name}
     try:
-        found = connection.ask("GET", PATH, doing=f"read the memory of {name!r}", names=names)
+        found = connection.ask("GET", PATH, doing=f"read the memory usage of {name!r}", names=names)
     except (StoreError, NotFoundError) as error:
         if is_outage(error):
             raise

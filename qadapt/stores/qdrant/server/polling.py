@@ -53,10 +53,10 @@ def patch(connection: Connection, name: str, body: Mapping[str, Any]) -> bool:
     dropped = differing()
     if dropped:
         raise StoreError(
-            f"Qdrant {connection.version} took the change of {name!r} and does not keep it as it "
-            f"was sent: {'; '.join(dropped)}",
-            hint="take out of `native` what this version does not know; `qadapt inspect` shows "
-            "what is configured now",
+            f"Qdrant {connection.version} accepted the change of {name!r} but did not store it as "
+            f"it was sent: {'; '.join(dropped)}",
+            hint="remove from `native` the fields that this version does not know; `qadapt "
+            "inspect` shows the current configuration",
         )
     return True
 
@@ -108,7 +108,7 @@ class _Optimizer:
 def _describe(shown: _Shown) -> Progress:
     observation = shown.observation
     total = len(observation.expected) or None
-    return Progress("waiting for the segments", len(observation.obeying), total, "segments")
+    return Progress("waiting for segments", len(observation.obeying), total, "segments")
 
 
 def settle(
@@ -148,11 +148,13 @@ def _is_idle_grey(snapshot: Snapshot, idle: int) -> bool:
 
 def _hint(snapshot: Snapshot, woken: int) -> str:
     if not snapshot.idle:
-        return "the server goes on building; apply again waits for the rest"
-    sent = f"it was woken {woken} times" if woken else "it was not woken in so short a time"
+        return "the server continues to build; run `qadapt apply` again to wait for the rest"
+    sent = (
+        f"it was triggered {woken} times" if woken else "it was not triggered within the time limit"
+    )
     return (
-        f"no optimization runs; {sent}: see max_optimization_threads of the collection and the "
-        "server's log, then apply again"
+        f"no optimization is running; {sent}: check the collection's max_optimization_threads and "
+        "the server's log, then run `qadapt apply` again"
     )
 
 
@@ -161,7 +163,11 @@ def trigger_optimizer(connection: Connection, name: str) -> None:
     names = {"collection_name": name}
     path = "/collections/{collection_name}"
     connection.ask(
-        "PATCH", path, dict(EMPTY_OPTIMIZERS_CONFIG), doing=f"wake {name!r}", names=names
+        "PATCH",
+        path,
+        dict(EMPTY_OPTIMIZERS_CONFIG),
+        doing=f"trigger the optimizer of {name!r}",
+        names=names,
     )
 
 
@@ -176,5 +182,5 @@ def _raise_optimizer_error(snapshot: Snapshot, name: str) -> None:
     if snapshot.colour == RED or snapshot.optimizer_error:
         raise StoreError(
             f"the optimizer of {name!r} failed: {snapshot.optimizer_error or 'status red'}",
-            hint="free disk or RAM on the server, then apply again",
+            hint="free disk space or RAM on the server, then run `qadapt apply` again",
         )

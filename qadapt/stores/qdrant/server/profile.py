@@ -60,7 +60,7 @@ PROFILE = StoreProfile(
         *ENGINE_CHECKS,
         DoctorCheck(
             "rescoring-over-the-limit",
-            "Strict mode allows less oversampling than is set as the default of the collection.",
+            "Strict mode allows less oversampling than the collection's default.",
         ),
     ),
     traits=Traits(

@@ -94,14 +94,14 @@ def vector(info: Info, name: str, *, moved: bool = False) -> Vector:
         raise NotFoundError.missing("vector", name, there)
     if there[name]["distance"] not in METRICS:
         raise UnsupportedError(
-            f"the vector {name!r} has the metric {there[name]['distance']}, which is none of "
-            "cosine, dot, euclidean",
-            hint="qadapt leaves it alone",
+            f"the vector {name!r} has the metric {there[name]['distance']}; qadapt supports "
+            "cosine, dot and euclidean",
+            hint="qadapt does not support this vector",
         )
     if moved and is_multivector(there[name]):
         raise UnsupportedError(
-            f"the vector {name!r} holds many vectors a row",
-            hint="qadapt changes its quantization, and leaves its rows to the client",
+            f"the vector {name!r} is a multivector",
+            hint="qadapt can change its quantization; read, write and search it with qdrant-client",
         )
     return described(info)[name]
 
@@ -144,7 +144,7 @@ def config_conflict(info: Info, name: str) -> str:
         return ""
     return (
         f"on_disk: true and memory: {each['memory']} contradict each other, and the server "
-        "rebuilds the segments without end"
+        "rebuilds the segments endlessly"
     )
 
 
@@ -221,12 +221,12 @@ def _vector(name: str, part: Mapping[str, Any], there: Mapping[str, Any]) -> Ite
         elif wanted == "float32" and there.get(key) is None:
             continue
         elif not same_value(wanted, there.get(key)):
-            yield f"{field}: sent {wanted!r}, kept {there.get(key)!r}"
+            yield f"{field}: sent {wanted!r}, stored {there.get(key)!r}"
 
 
 def _sparse(name: str, part: Mapping[str, Any], kept: Mapping[str, Any] | None) -> Iterator[str]:
     if kept is None:
-        yield f"sparse_vectors.{name}: sent, not kept"
+        yield f"sparse_vectors.{name}: sent, not stored"
         return
     flat, there = ({**(each.get("index") or {}), **each} for each in (part, kept))
     sent = {key: value for key, value in flat.items() if key != "index"}
@@ -236,7 +236,7 @@ def _sparse(name: str, part: Mapping[str, Any], kept: Mapping[str, Any] | None) 
 def _codes(field: str, wanted: Any, kept: Mapping[str, Any] | None) -> Iterator[str]:
     if wanted == DISABLED or not wanted:
         if kept:
-            yield f"{field}: sent {wanted!r}, kept {dict(kept)!r}"
+            yield f"{field}: sent {wanted!r}, stored {dict(kept)!r}"
         return
     if same_config(wanted, kept):
         return
@@ -246,10 +246,10 @@ def _codes(field: str, wanted: Any, kept: Mapping[str, Any] | None) -> Iterator[
     for kind, fields in wanted.items():
         there = (kept or {}).get(kind)
         if there is None:
-            lines.append(f"{field}.{kind}: sent, kept {kept!r}")
+            lines.append(f"{field}.{kind}: sent, stored {kept!r}")
         else:
             lines += _fields(f"{field}.{kind}", fields or {}, there)
-    yield from lines or [f"{field}: sent {wanted!r}, kept {kept!r}"]
+    yield from lines or [f"{field}: sent {wanted!r}, stored{kept!r}"]
 
 
 def _alike(wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
@@ -260,4 +260,4 @@ def _alike(wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
 def _fields(where: str, wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> Iterator[str]:
     for key, value in wanted.items():
         if value is not None and not same_value(value, kept.get(key)):
-            yield f"{where}.{key}: sent {value!r}, kept {kept.get(key)!r}"
+            yield f"{where}.{key}: sent {value!r}, stored{kept.get(key)!r}"

@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 SINCE_EUCLID = "1.19"
 
 RAW_COUNTS = (
-    "scores are the server's raw counts of bits, not in the metric's unit; only the order of "
-    "the rows means something"
+    "scores are raw bit counts of the server, not values of the metric; only the order is "
+    "meaningful"
 )
 WRONG_EUCLID = (
-    "scores of scalar codes under euclidean are wrong before 1.19, only their order holds "
-    "(https://github.com/qdrant/qdrant/issues/9515)"
+    "before 1.19, scores of scalar codes with the euclidean metric are wrong; only their order is "
+    "correct (https://github.com/qdrant/qdrant/issues/9515)"
 )
-PER_SEGMENT = "the server takes so many candidates from each of {} segments"
+PER_SEGMENT = "the server takes this number of candidates from each of {} segments"
 SEGMENTS_UNSEEN = (
-    "the server takes so many candidates from each segment; how many there are, and whether they "
-    "hold codes, could not be seen"
+    "the server takes this number of candidates from each segment; the number of segments, and "
+    "whether they hold codes, could not be read"
 )
-MAY_HOLD_CODES = "whether the segments held codes while they were searched is not known"
-LOCAL = "the client's local mode compares every row by its floats"
+MAY_HOLD_CODES = "it is unknown whether the segments held codes during the search"
+LOCAL = "the client's local mode compares the original vectors of all rows"
 
 
 NO_CODES = Codes(Quantization(Kind.NONE), None)
@@ -59,7 +59,7 @@ def check(search: SearchRequest) -> None:
     search_options.check(search.options, "qdrant")
     if search.rescore is not None and search.rescore.source == "codes":
         raise UnsupportedError(
-            "Qdrant keeps no finer codes to rescore by; it rescores by the originals",
+            "Qdrant stores no finer codes for rescoring; it rescores with the original vectors",
             hint="use rescore source 'originals'",
         )
 

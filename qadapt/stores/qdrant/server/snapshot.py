@@ -152,11 +152,11 @@ def telemetry_of_all(connection: Connection) -> telemetry.Shown:
     try:
         answer = connection.ask("GET", telemetry.PATH, doing="read telemetry")
     except AuthError as error:
-        return telemetry.Shown({}, f"the key may not read telemetry: {error.message}")
+        return telemetry.Shown({}, f"the key has no permission to read telemetry: {error.message}")
     except (StoreError, NotFoundError) as error:
         if is_outage(error):
             raise
-        return telemetry.Shown({}, f"no telemetry here: {error.message}")
+        return telemetry.Shown({}, f"telemetry is unavailable: {error.message}")
     return telemetry.Shown(telemetry.collections(answer))
 
 
@@ -169,9 +169,9 @@ def _telemetry(
     if shown.unobserved:
         return None, real, shown.unobserved
     if real not in there:
-        return None, real, "the telemetry does not show this collection"
+        return None, real, "the telemetry does not include this collection"
     found = telemetry.of(there[real])
-    return found, real, "" if found else "the telemetry shows no segments of this collection"
+    return found, real, "" if found else "the telemetry includes no segments of this collection"
 
 
 def aliases(connection: Connection) -> dict[str, str]:

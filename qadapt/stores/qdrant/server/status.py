@@ -28,9 +28,9 @@ from qadapt.stores.qdrant.units import IN_GROWING_SEGMENTS, kilobytes
 GREEN, YELLOW, GREY, RED = "green", "yellow", "grey", "red"
 SINCE_GROWING = "1.16"
 
-VERIFY = "`qadapt verify` measures recall with and without rescoring, which shows what is in use"
-APPLY = "`qadapt apply` wakes the optimizer (PATCH optimizers_config: {}) and waits"
-STALLED = "optimizations are queued and none runs"
+VERIFY = "run `qadapt verify`: recall with and without rescoring shows which codes are used"
+APPLY = "run `qadapt apply`, which triggers the optimizer (PATCH optimizers_config: {}) and waits"
+STALLED = "optimizations are queued but none is running"
 WIDE = ("two_bits", "one_and_half_bits")
 
 
@@ -182,7 +182,7 @@ def status_of(observation: Observation) -> Status:
     if observation.count == 0:
         return Status(
             State.UNKNOWN,
-            "the collection has no such vectors yet, so there is nothing to see",
+            "no row has this vector yet, so there is nothing to verify",
             evidence=evidence,
         )
     if observation.config_conflict and observation.colour == YELLOW:
@@ -193,10 +193,12 @@ def status_of(observation: Observation) -> Status:
             State.IGNORED,
             f"the optimizer failed and stopped: {observation.optimizer_error}",
             evidence=evidence,
-            advice="free disk or RAM on the server, then `qadapt apply`",
+            advice="free disk space or RAM on the server, then run `qadapt apply`",
         )
     if missing:
-        reason = f"{missing} of {len(observation.expected)} segments have other codes or none"
+        reason = (
+            f"{missing} of {len(observation.expected)} segments have no codes or different codes"
+        )
         return _building(observation, reason, evidence)
     if observation.telemetry.rebuilding:
         return _building(observation, "segments are being rebuilt for a changed setting", evidence)
@@ -207,9 +209,8 @@ def status_of(observation: Observation) -> Status:
     if observation.telemetry.elsewhere:
         return Status(
             State.UNKNOWN,
-            f"active on this node; {observation.telemetry.elsewhere} shards or replicas "
-            "are on other "
-            "nodes, whose segments this node does not show",
+            f"active on this node; {observation.telemetry.elsewhere} shards or replicas are on "
+            "other nodes and could not be verified",
             evidence=evidence,
             advice=VERIFY,
         )
@@ -224,7 +225,7 @@ def _unseen(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
     configured = "configured" if observation.target else "not configured"
     return Status(
         State.UNKNOWN,
-        f"quantization is {configured}, but what the segments hold cannot be seen: "
+        f"quantization is {configured}, but the codes of the segments cannot be read: "
         f"{observation.unobserved}",
         evidence=evidence,
         advice=VERIFY,
@@ -235,11 +236,11 @@ def _one_bit(observation: Observation, evidence: tuple[Evidence, ...]) -> Status
     rows = sum(each.present for each in observation.unmeasured)
     return Status(
         State.UNKNOWN,
-        f"{rows:,} of {observation.count:,} rows are in segments without an index: rows added to a "
-        "segment that was empty when it was set up are compared by one bit, and no optimization "
-        "is known to have built these segments from their rows",
+        f"{rows:,} of {observation.count:,} rows are in segments without an index: rows added to "
+        "a segment that was created empty are compared by 1 bit, and no optimization is known to "
+        "have built these segments from their rows",
         evidence=evidence,
-        advice=indexing_threshold.how_to_index(observation.growing_sizes, "waits for the index"),
+        advice=indexing_threshold.how_to_index(observation.growing_sizes, "waiting for the index"),
     )
 
 
@@ -247,7 +248,9 @@ def _without_target(observation: Observation, evidence: tuple[Evidence, ...]) ->
     holding = sum(each.codes is not None for each in observation.segments)
     if not holding and observation.vector.datatype == "float16":
         datatype = Evidence("GET /collections: datatype, fixed at creation", "float16")
-        return Status(State.ACTIVE, "the originals are 16-bit floats", None, (*evidence, datatype))
+        return Status(
+            State.ACTIVE, "the original vectors are 16-bit floats", None, (*evidence, datatype)
+        )
     if not holding:
         return Status(
             State.ABSENT,
@@ -256,20 +259,20 @@ def _without_target(observation: Observation, evidence: tuple[Evidence, ...]) ->
             advice=_advice_on_conflict(observation),
         )
     total = len(observation.segments)
-    reason = f"set to none, but {holding} of {total} segments still hold codes"
+    reason = f"configured as none, but {holding} of {total} segments still hold codes"
     return Status(State.BUILDING, reason, 1 - holding / total, evidence, _advice(observation))
 
 
 def _without_index(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
     if observation.waiting or (not observation.expected and observation.colour in (YELLOW, GREY)):
-        return _building(observation, "rows are waiting for their index", evidence)
+        return _building(observation, "rows are not indexed yet", evidence)
     return Status(
         State.IGNORED,
         indexing_threshold.why_ignored(
             observation.target, observation.threshold, observation.growing_sizes, observation.count
         ),
         evidence=evidence,
-        advice=indexing_threshold.how_to_index(observation.growing_sizes, "waits for the index"),
+        advice=indexing_threshold.how_to_index(observation.growing_sizes, "waiting for the index"),
     )
 
 
@@ -279,9 +282,9 @@ def _building(observation: Observation, reason: str, evidence: tuple[Evidence, .
     if observation.stalled:
         reason += f"; {STALLED} (status {observation.colour})"
     elif observation.colour == GREY:
-        reason += "; the optimizer waits (status grey)"
+        reason += "; the optimizer is idle (status grey)"
     elif observation.colour == GREEN:
-        reason += "; the collection's status says green all the same"
+        reason += "; the collection's status is green nevertheless"
     return Status(State.BUILDING, reason, share, evidence, _advice(observation))
 
 
@@ -291,7 +294,9 @@ def _advice(observation: Observation) -> str:
 
 def _advice_on_conflict(observation: Observation) -> str:
     return (
-        "`qadapt apply` sets both fields to the same place" if observation.config_conflict else ""
+        "run `qadapt apply`, which sets both fields to the same placement"
+        if observation.config_conflict
+        else ""
     )
 
 
@@ -300,22 +305,21 @@ def _apart(observation: Observation) -> str:
     one_bit = sum(each.present for each in observation.unmeasured)
     if one_bit:
         return (
-            f"{one_bit:,} of {observation.count:,} rows are in a segment without an "
-            "index: they are "
-            "compared by one bit until they are indexed"
+            f"{one_bit:,} of {observation.count:,} rows are in segments without an index and are "
+            "compared by 1 bit until they are indexed"
         )
     rows = sum(each.present for each in observation.growing)
     if not rows or observation.codes_while_growing:
         return ""
     return (
-        f"{rows:,} of {observation.count:,} rows are in a segment under the indexing threshold of "
-        f"{observation.threshold:,} KB and are compared by their floats"
+        f"{rows:,} of {observation.count:,} rows are in segments below the indexing threshold of "
+        f"{observation.threshold:,} KB and are compared by their original vectors"
     )
 
 
 def _evidence(observation: Observation) -> tuple[Evidence, ...]:
     reported = [
-        Evidence("GET /collections: quantization in force", observation.target),
+        Evidence("GET /collections: effective quantization", observation.target),
         Evidence("GET /collections: status", observation.colour),
         Evidence("GET /collections: optimizer_status", observation.optimizer_error or "ok"),
         Evidence("GET /collections: indexing_threshold (KB)", observation.threshold),
@@ -334,11 +338,11 @@ def _evidence(observation: Observation) -> tuple[Evidence, ...]:
             Evidence("telemetry: segments", len(observation.segments)),
             Evidence("telemetry: segments indexed", len(observation.indexed)),
             Evidence("telemetry: segments expected to hold codes", len(observation.expected)),
-            Evidence(
-                "telemetry: segments whose codes are those configured", len(observation.obeying)
-            ),
+            Evidence("telemetry: segments with the configured codes", len(observation.obeying)),
             Evidence("telemetry: optimizations running", observation.telemetry.optimizing),
-            Evidence("telemetry: shards and replicas elsewhere", observation.telemetry.elsewhere),
+            Evidence(
+                "telemetry: shards and replicas on other nodes", observation.telemetry.elsewhere
+            ),
         ]
     if wide(observation.target) and observation.telemetry is not None:
         rows = sum(each.present for each in observation.unmeasured)

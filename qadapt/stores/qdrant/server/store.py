@@ -351,7 +351,7 @@ class QdrantStore(ClientStore[Connection]):
 
     def unsupported_payload_index(self, kind: str) -> str | None:
         if self.connection.local:
-            return "indexes on payloads have no effect in the client's local mode"
+            return "payload indexes have no effect in the client's local mode"
         return unknown_kind(kind)
 
     def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
@@ -462,7 +462,7 @@ class QdrantStore(ClientStore[Connection]):
     def _mapped(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
         if quantization.kind is not Kind.NONE and self.connection.local:
             raise UnsupportedError(
-                f"no {quantization} here: {local_mode.RULE}", hint=local_mode.ADVICE
+                f"{quantization} is not supported: {local_mode.RULE}", hint=local_mode.ADVICE
             )
         return require_supported(self.map(quantization, vector), quantization, self.name)
 
@@ -488,9 +488,9 @@ class QdrantStore(ClientStore[Connection]):
         if mapped.target.kind is Kind.FLOAT16 and about.datatype == "float32":
             if schema.in_force(snapshot.info, now.name):
                 raise UnsupportedError(
-                    f"the vector {now.name!r} has codes: float16 replaces the originals, and codes "
-                    "come on top of them",
-                    hint="plan `none` first, then float16",
+                    f"the vector {now.name!r} has codes, and float16 would also replace its "
+                    "original vectors",
+                    hint="change the quantization to `none` first, then to float16",
                 )
             return (self._recreation(snapshot, now, about.replace(datatype="float16")),)
         if mapped.target.kind is Kind.NONE and about.datatype == "float16":
@@ -522,7 +522,9 @@ class QdrantStore(ClientStore[Connection]):
             raise no_recreation(self.name)
         if wanted is None or (wanted.kind is Kind.NONE and now.kind is Kind.NONE):
             return ChangePlan()
-        raise UnsupportedError(f"no {wanted} here: {local_mode.RULE}", hint=local_mode.ADVICE)
+        raise UnsupportedError(
+            f"{wanted} is not supported: {local_mode.RULE}", hint=local_mode.ADVICE
+        )
 
     # -- aliases -----------------------------------------------------------------------------
 
@@ -538,8 +540,8 @@ class QdrantStore(ClientStore[Connection]):
             raise NotFoundError.missing("collection", collection, real)
         if alias in real:
             raise AlreadyExistsError(
-                f"{alias!r} is a collection's own name: no alias can be called so",
-                hint="rename the alias, or drop that collection first",
+                f"{alias!r} is the name of a collection and cannot be used for an alias",
+                hint="choose another alias, or drop that collection first",
             )
         if self.connection.local:
             local_mode.switch_alias(self.connection, alias, collection)
@@ -599,15 +601,15 @@ class QdrantStore(ClientStore[Connection]):
         # The server merges metadata by key, and null takes a key out.
         body = {"metadata": {METADATA: dict(settings) or None}}
         names = {"collection_name": collection}
-        doing = f"keep the settings of {collection!r}"
+        doing = f"save the settings of {collection!r}"
         path = "/collections/{collection_name}"
         with errors.first_of_its_step():
             self.connection.ask("PATCH", path, body, doing=doing, names=names)
         kept = schema.metadata(self._snapshot(collection, fresh=True).info).get(METADATA) or {}
         if kept != dict(settings):
             raise StoreError(
-                f"the server does not keep metadata.{METADATA} as it was sent: sent "
-                f"{dict(settings)!r}, kept {kept!r}"
+                f"the server did not store metadata.{METADATA} as it was sent: sent "
+                f"{dict(settings)!r}, stored {kept!r}"
             )
         return True
 

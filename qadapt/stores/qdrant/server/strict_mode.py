@@ -27,20 +27,24 @@ def check_search(found: Limits, search: SearchRequest) -> None:
     Raises:
         InputError: names the limit.
     """
-    _at_most(found, "max_query_limit", search.k, "k", "ask for fewer results")
+    _at_most(found, "max_query_limit", search.k, "k", "request fewer results")
     rescore = search.rescore
     if rescore is not None and rescore.on:
         _at_most(
-            found, "search_max_oversampling", rescore.oversampling, "oversampling", "rescore less"
+            found,
+            "search_max_oversampling",
+            rescore.oversampling,
+            "oversampling",
+            "use less oversampling",
         )
     ef = search.options.get("hnsw_ef")
     if ef is not None:
-        _at_most(found, "search_max_hnsw_ef", ef, "hnsw_ef", "take a smaller hnsw_ef")
+        _at_most(found, "search_max_hnsw_ef", ef, "hnsw_ef", "use a smaller hnsw_ef")
     if search.exact and not allows_exact(found):
         raise over_limit(
-            "strict mode: search_allow_exact is off for this collection, so there is no exact "
-            "search",
-            hint="leave exact out, or compare with truth computed from `read`",
+            "strict mode: search_allow_exact is off for this collection, so exact searches are "
+            "not allowed",
+            hint="omit exact, or compute the ground truth from `read`",
         )
 
 
@@ -75,6 +79,7 @@ def _at_most(found: Limits, name: str, value: float, what: str, hint: str) -> No
     limit = found.get(name)
     if limit is not None and value > limit:
         raise over_limit(
-            f"strict mode: {what} {value:g} is above {name} {limit:g} of this collection",
+            f"strict mode: {what} {value:g} exceeds the limit {name} = {limit:g} of this "
+            "collection",
             hint=f"{hint}, or raise {name}",
         )
