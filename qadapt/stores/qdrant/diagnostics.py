@@ -1,4 +1,5 @@
-"""What Qdrant alone knows to have no effect: for the server and for the engine in this process."""
+"""Findings of ``qadapt doctor`` that are specific to Qdrant, for the server and the embedded
+engine."""
 
 from __future__ import annotations
 
@@ -23,12 +24,12 @@ IN_RAM = "https://github.com/qdrant/qdrant/issues/1738"
 OPTIONS = "https://qdrant.tech/documentation/manage-data/quantization/#searching-with-quantization"
 BROKEN_QUANTILE = "https://github.com/qdrant/qdrant/issues/9902"
 THRESHOLD = "https://github.com/qdrant/qdrant-client/issues/1050"
-# Share of rows outside of the codes from which it is more than the newest rows.
+# Rows without codes above this share are more than recently written rows.
 APART = 0.2
 
 
 def common(address: Address, info: CollectionInfo, options: Mapping[str, Any]) -> list[Finding]:
-    """What holds for server and engine."""
+    """The findings for the server and the embedded engine."""
     found: list[Finding] = []
     for vector in info.vectors.values():
         for check in (_originals_in_ram, _quantile):
@@ -89,7 +90,7 @@ def _quantile(address: Address, info: CollectionInfo, vector: VectorInfo) -> lis
 def _options(
     address: Address, info: CollectionInfo, vector: VectorInfo, options: Mapping[str, Any]
 ) -> list[Finding]:
-    """The search parameters that the user's program sends (``SearchParams`` of Qdrant)."""
+    """Check the search parameters that the user's program sends (Qdrant's ``SearchParams``)."""
     if not _coded(vector):
         return []
     given = options.get("quantization") or {}
@@ -139,7 +140,7 @@ def _options(
 
 
 def _default(vector: VectorInfo) -> Rescore:
-    """What the engine does with a search that does not say: its own rule, not ours."""
+    """The engine's own default rescoring, without a default of qadapt."""
     from qadapt.stores.qdrant.mapping import default_rescore
 
     return default_rescore(vector.quantization) or Rescore(source="off")
@@ -148,7 +149,7 @@ def _default(vector: VectorInfo) -> Rescore:
 def small_segments(
     address: Address, info: CollectionInfo, vector: VectorInfo, rows: int, threshold: int
 ) -> list[Finding]:
-    """Rows in segments without an index, of a kind that needs one.
+    """Report rows in segments without an index, for codes that require one.
 
     Args:
         rows: in growing segments.
@@ -175,7 +176,7 @@ def small_segments(
 
 
 def green_without_codes(address: Address, info: CollectionInfo, colour: str) -> list[Finding]:
-    """The collection's status is green, and a vector's codes are not those configured."""
+    """Report vectors of a green collection without the configured codes."""
     wrong = [
         each
         for each in info.vectors.values()
@@ -199,7 +200,7 @@ def green_without_codes(address: Address, info: CollectionInfo, colour: str) -> 
 
 
 def one_bit(address: Address, info: CollectionInfo, vector: VectorInfo, rows: int) -> list[Finding]:
-    """Binary codes of more than one bit in segments without an index.
+    """Report binary codes of more than 1 bit in segments without an index.
 
     Args:
         rows: in segments that are not known to have been built from their rows.
@@ -223,10 +224,10 @@ def one_bit(address: Address, info: CollectionInfo, vector: VectorInfo, rows: in
 def over_the_limit(
     address: Address, info: CollectionInfo, vector: VectorInfo, allowed: Rescore
 ) -> list[Finding]:
-    """A default rescoring that limits of the collection, set later, do not allow.
+    """Report a default rescoring that exceeds the limits of the collection.
 
     Args:
-        allowed: what they allow of it.
+        allowed: the rescoring within the limits.
     """
     rescore = vector.quantization.rescore
     if rescore is None or allowed == rescore:

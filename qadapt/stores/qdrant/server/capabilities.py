@@ -1,9 +1,9 @@
-"""What Qdrant can do, by server version and deployment: data only.
+"""The features of Qdrant by server version and deployment; data only.
 
-"Seen on 1.16.3" and "on 1.19.0": run on a live server of that version, and replayed in the tests
-from its recordings; on 1.19.0 the conformance suite passed over REST and over gRPC. "By contract":
-from the server's code and documentation, and from the engine of 1.20 run in process (the store
-``edge``). ``QADAPT_TEST_QDRANT_URL`` runs the conformance suite against a server.
+"Verified on 1.16.3" and "on 1.19.0": tested on a live server of that version, and replayed in the
+tests from its recordings; on 1.19.0 the conformance suite passed over REST and gRPC. "According to
+the documentation": from the server's code and documentation, and from the embedded engine of 1.20
+(the store ``edge``). ``QADAPT_TEST_QDRANT_URL`` runs the conformance suite against a server.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ RULES = by_contract(
     ),
 )
 
-# What local mode does itself: it filters, and has named vectors.
+# Native features of local mode: filters and named vectors.
 _LOCAL_TOO = ("native-filter", "named-vectors")
-# What qadapt's own codes do in its place.
+# Features that client-side codes provide instead.
 _OURS = (
     "native-quantization",
     "native-rescore",

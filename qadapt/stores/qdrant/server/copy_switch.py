@@ -1,13 +1,13 @@
-"""Changing what is fixed at creation: a new collection, a copy, and the alias moved to it.
+"""Changing what is fixed at creation: a new collection, a copy, and an alias switch.
 
-    {"op": "qdrant.recreate", "alias": "articles", "from": "articles_v1", "to": "articles_v2",
-     "vectors": {"": {"datatype": "float16"}}}
-    {"op": "qdrant.switch", "alias": "articles", "to": "articles_v1"}
+{"op": "qdrant.recreate", "alias": "articles", "from": "articles_v1", "to": "articles_v2",
+"vectors": {"": {"datatype": "float16"}}} {"op": "qdrant.switch", "alias": "articles", "to":
+"articles_v1"}
 
-Rows are copied as raw JSON, so that multivectors, sparse vectors and payloads come along. The
-former collection stays, which is what makes the way back cheap. Facts section 9: creating an
-alias that exists moves it, in one action; a list of actions is not atomic when one fails; so the
-target is checked first and a single action is sent.
+Rows are copied as raw JSON, which includes multivectors, sparse vectors and payloads. The former
+collection is kept, so that an undo is cheap. Creating an alias that exists moves it in one action;
+a list of actions is not atomic if one fails. Therefore the target is checked first and a single
+action is sent (docs/engines/qdrant.md#aliases).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 PAGE = 500
 
-# Of the collection's parameters in the read-back: what CreateCollection has, and what can be set by
-# a PATCH alone. The server drops any other field of a creation without a word.
+# Collection parameters in the read-back that CreateCollection accepts, and those that only a PATCH
+# accepts. The server silently drops any other field of a creation.
 _CREATED = (
     "shard_number",
     "sharding_method",
@@ -44,7 +44,8 @@ _CREATED = (
     "sparse_vectors",
 )
 _PATCHED = ("read_fan_out_factor", "read_fan_out_delay_ms")
-# What a new collection takes over, by its names in the read-back and in the creation.
+# The settings that a new collection takes over, by their names in the read-back and in the
+# creation.
 _TAKEN_OVER = {
     "hnsw_config": "hnsw_config",
     "optimizer_config": "optimizers_config",
@@ -74,7 +75,7 @@ class Switch(Operation):
 
 @dataclass(frozen=True)
 class Recreate(CopyAndSwitch):
-    """Makes a copy in which some vectors differ.
+    """Copies a collection and changes some of its vectors.
 
     Attributes:
         vectors: the parameters that change, by the vector's name.
@@ -102,18 +103,18 @@ class Recreate(CopyAndSwitch):
         polling.settle(at.store.connection, at.collection, vector, at.progress, at.deadline.left)
 
     def reverse(self, snapshot: Any) -> Switch:
-        """The alias back: the former collection stays."""
+        """The switch back to the source, which is kept."""
         return Switch(self.alias, self.source)
 
 
 def step(snapshot: Snapshot, now: VectorInfo, wanted: Vector, taken: Mapping[str, str]) -> Step:
-    """The step to a vector of another datatype or metric.
+    """The step to a vector with another datatype or metric.
 
     Args:
         taken: all names of collections and aliases, to find a free one.
 
     Raises:
-        UnsupportedError: the name is a collection's own and not an alias, or rows cannot be copied.
+        UnsupportedError: the name is a collection and not an alias, or rows cannot be copied.
     """
     if snapshot.info["config"]["params"].get("sharding_method") == "custom":
         raise UnsupportedError(
@@ -167,11 +168,11 @@ def _words(change: Mapping[str, str]) -> str:
 
 
 def switch(connection: Connection, alias: str, target: str) -> None:
-    """Move an alias in one action, after a check that the target is there; then look.
+    """Move an alias in one action if the target exists, and verify the result.
 
     Raises:
-        NotFoundError: no such target; nothing was sent.
-        StoreError: the alias does not stand where it was sent.
+        NotFoundError: the target does not exist; nothing was sent.
+        StoreError: the alias does not point to the target.
     """
     if aliases(connection).get(alias) == target:
         return
@@ -189,7 +190,7 @@ def switch(connection: Connection, alias: str, target: str) -> None:
 
 
 def drop_alias(connection: Connection, alias: str) -> None:
-    """Delete an alias that is there."""
+    """Delete an existing alias."""
     action = {"delete_alias": {"alias_name": alias}}
     doing = f"drop the alias {alias!r}"
     connection.ask("POST", "/collections/aliases", {"actions": [action]}, doing=doing)
@@ -267,11 +268,11 @@ def _by_name(vectors: Mapping[str, Any]) -> Mapping[str, Any]:
 def _pages(
     connection: Connection, name: str, most: int, *, rows: bool = True
 ) -> Iterator[list[dict[str, Any]]]:
-    """Points, in pages.
+    """Read points in pages.
 
     Args:
-        most: in a page, within the limits of strict mode.
-        rows: with vectors and payloads.
+        most: maximum number of points per page, within the limits of strict mode.
+        rows: include vectors and payloads.
     """
     offset = None
     names = {"collection_name": name}
@@ -319,7 +320,7 @@ def _page(limits: strict_mode.Limits) -> int:
 
 
 def _compare(connection: Connection, source: str, target: str) -> None:
-    """Count both, and compare one row of each page."""
+    """Compare the row counts and one row of each page."""
     compare_counts(count(connection, target), count(connection, source), target, source)
     path = "/collections/{collection_name}/points"
     for page in _pages(connection, source, _page(_limits(connection, source))):
@@ -338,7 +339,7 @@ def _compare(connection: Connection, source: str, target: str) -> None:
 
 
 def count(connection: Connection, name: str) -> int:
-    """Rows, exactly; counted by reading ids where strict mode forbids exact counts."""
+    """The exact number of rows; counted by reading ids if strict mode forbids exact counts."""
     limits = _limits(connection, name)
     if not strict_mode.allows_exact(limits):
         return sum(map(len, _pages(connection, name, _page(limits), rows=False)))

@@ -1,13 +1,13 @@
-"""Whether a vector's quantization is in force: a judgement from what the server shows, no I/O.
+"""The status of a vector's quantization, derived from the server's responses without I/O.
 
-Facts section 3: scalar and product codes exist in indexed segments only; binary and rotational
-ones in growing segments too since 1.16. A segment is indexed when its vectors reach
-``indexing_threshold`` KB. ``status`` may say green too early, stays grey for ever after a kill,
-and says nothing of codes; segments do.
+Scalar and product codes exist only in indexed segments; binary and rotational codes also in growing
+segments since 1.16. A segment is indexed when its vectors reach ``indexing_threshold`` KB.
+``status`` may be green too early, stays grey after a kill, and does not cover codes; the segments
+do (docs/engines/qdrant.md#status).
 
-Binary codes of 1.5 and 2 bits need statistics of the rows, which are taken when a segment is
-built. Rows that are added to a segment that was empty then are compared by one bit (seen on 1.16.3
-and 1.19.0: recall .270 with 1 and with 2 bits, .394 once indexed).
+Binary codes of 1.5 and 2 bits require statistics of the rows, which are collected when a segment is
+built. Rows that are later added to a segment that was created empty are compared by 1 bit (observed
+on 1.16.3 and 1.19.0: recall 0.270 with 1 and with 2 bits, 0.394 after indexing).
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ WIDE = ("two_bits", "one_and_half_bits")
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known of one vector.
+    """The evidence for one vector.
 
     Attributes:
         vector: dimensions, metric, datatype.
-        count: rows that have it.
-        target: its ``quantization_config`` in force; None for none.
+        count: number of rows with it.
+        target: its effective ``quantization_config``; None for none.
         threshold: KB from which a segment is indexed; 0 for never.
         colour: the collection's ``status``.
         optimizer_error: the optimizer's error, if it has one.
         version: of the server.
         name: of the vector.
-        telemetry: what segments hold; None where it cannot be seen.
-        unobserved: why not.
-        optimizations: what runs and what is queued; None where the server does not tell.
+        telemetry: the state of the segments; None if it is not available.
+        unobserved: why it is not available.
+        optimizations: running and queued optimizations; None if the server does not report them.
         widest: KB of the widest vector of each segment, in the order of the telemetry.
-        note: a line on versions of client and server.
-        built: rows that segments were built from, by their uuid.
-        bytes_of: what the codes take, as the server reports it.
-        config_conflict: why the configuration contradicts itself; empty where it does not.
+        note: a note on the versions of client and server.
+        built: the rows from which segments were built, by their uuid.
+        bytes_of: the memory of the codes, as the server reports it.
+        config_conflict: why the configuration contradicts itself; empty if it does not.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Observation:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """Its segments."""
+        """The segments of the vector."""
         return () if self.telemetry is None else self.telemetry.segments.get(self.name, ())
 
     @property
@@ -91,7 +91,9 @@ class Observation:
 
     @property
     def growing_sizes(self) -> list[float]:
-        """KB of the widest vector of each growing segment: what the server compares."""
+        """KB of the widest vector of each growing segment, which the server compares with the
+        threshold.
+        """
         pairs = zip(self.segments, self.widest, strict=True)
         return [size for each, size in pairs if not each.indexed and each.present]
 
@@ -102,18 +104,19 @@ class Observation:
 
     @property
     def codes_while_growing(self) -> bool:
-        """Whether this kind is built without an index too."""
+        """Whether codes of this kind are also built without an index."""
         return codes_while_growing(self.target, self.version)
 
     @property
     def obeying(self) -> list[Segment]:
-        """The expected segments whose codes are those configured."""
+        """The expected segments with the configured codes."""
         return [each for each in self.expected if obeys(each, self.target)]
 
     @property
     def unmeasured(self) -> list[Segment]:
-        """Segments whose wider codes are compared by one bit, as far as can be told: those with
-        rows and no index that were not built from rows."""
+        """Segments whose wider codes are compared by 1 bit, as far as known: those with rows and
+        without an index that were not built from rows.
+        """
         if not wide(self.target):
             return []
         return [each for each in self.growing if not self.built.get(each.uuid or "")]
@@ -127,31 +130,31 @@ class Observation:
 
     @property
     def stalled(self) -> bool:
-        """Whether optimizations wait for something that starts the optimizer."""
+        """Whether optimizations wait for a trigger."""
         if self.optimizations is not None and self.optimizations.queued is not None:
             return self.optimizations.stalled and self.colour != YELLOW
         return self.colour == GREY
 
     @property
     def waiting(self) -> list[float]:
-        """KB of growing segments that are to be indexed."""
+        """KB of the growing segments that will be indexed."""
         return [size for size in self.growing_sizes if 0 < self.threshold <= size]
 
 
 def codes_while_growing(target: Mapping[str, Any] | None, version: str | None) -> bool:
-    """Whether the engine gives this kind to segments without an index too."""
+    """Whether the engine also builds codes of this kind in segments without an index."""
     if version is not None and older(version, SINCE_GROWING):
         return False
     return any(kind in (target or {}) for kind in IN_GROWING_SEGMENTS)
 
 
 def wide(target: Mapping[str, Any] | None) -> bool:
-    """Whether these are binary codes of more than one bit."""
+    """Whether these are binary codes of more than 1 bit."""
     return ((target or {}).get("binary") or {}).get("encoding") in WIDE
 
 
 def obeys(segment: Segment, target: Mapping[str, Any] | None) -> bool:
-    """Whether a segment holds just the codes that are configured."""
+    """Whether a segment holds exactly the configured codes."""
     if not target or not segment.codes:
         return not target and not segment.codes
     if same_config(segment.codes, target):
@@ -173,7 +176,7 @@ def widest(telemetry: Telemetry | None, vectors: Mapping[str, Vector], name: str
 
 
 def status_of(observation: Observation) -> Status:
-    """The state, its reason and the evidence for it."""
+    """The state, its reason and its evidence."""
     evidence = _evidence(observation)
     if observation.telemetry is None:
         return _unseen(observation, evidence)
@@ -301,7 +304,7 @@ def _advice_on_conflict(observation: Observation) -> str:
 
 
 def _apart(observation: Observation) -> str:
-    """What an active quantization leaves out, in words."""
+    """Describe the rows that an active quantization does not cover."""
     one_bit = sum(each.present for each in observation.unmeasured)
     if one_bit:
         return (

@@ -1,6 +1,6 @@
-"""Strict mode: the limits of a collection, read before asking, so that each has a clear error.
+"""Strict mode: the limits of a collection, checked before a request for clear errors.
 
-They stand in ``config.strict_mode_config`` since 1.13 (docs/engines/qdrant.md#strict-mode).
+They are in ``config.strict_mode_config`` since 1.13 (docs/engines/qdrant.md#strict-mode).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Limits = Mapping[str, Any]
 
 
 def limits(info: Mapping[str, Any]) -> Limits:
-    """The limits that hold; empty when strict mode is off."""
+    """The effective limits; empty if strict mode is off."""
     found = info["config"].get("strict_mode_config") or {}
     return {} if not found.get("enabled") else {k: v for k, v in found.items() if v is not None}
 
 
 def check_search(found: Limits, search: SearchRequest) -> None:
-    """Refuse a search that the server would refuse.
+    """Reject a search that the server would reject.
 
     Raises:
         InputError: names the limit.
@@ -49,7 +49,7 @@ def check_search(found: Limits, search: SearchRequest) -> None:
 
 
 def allowed(found: Limits, rescore: Rescore) -> Rescore:
-    """A rescoring with no more candidates than the limits allow."""
+    """Limit a rescoring to the allowed number of candidates."""
     if not rescore.on:
         return rescore
     limit = found.get("search_max_oversampling")
@@ -64,13 +64,13 @@ def allows_exact(found: Limits) -> bool:
 
 
 def cap(found: Limits, name: str, wanted: int) -> int:
-    """A number of rows or queries that may go in one request."""
+    """Limit the number of rows or queries in one request."""
     limit = found.get(name)
     return wanted if limit is None else max(1, min(wanted, int(limit)))
 
 
 def factor(found: Limits, wanted: float) -> float:
-    """An oversampling, rounded up by us, that stays within the limit."""
+    """Limit an oversampling that qadapt rounded up."""
     limit = found.get("search_max_oversampling")
     return wanted if limit is None else min(wanted, float(limit))
 
