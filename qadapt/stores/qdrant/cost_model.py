@@ -1,4 +1,4 @@
-"""Qdrant: codes, originals, graph and ids, as measured in its files."""
+"""Footprint of codes, original vectors, graph and ids, as measured in Qdrant's files."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.model import filters
 
-# From here on several whole numbers are one float.
+# From here on several integers share one float.
 WIDE = 2**53
-# Whole numbers that `match` has, and those that a payload has.
+# The integers that `match` accepts, and those that a payload can hold.
 LEAST, BEYOND, PAYLOAD = -(2**63), 2**63, 2**64
 
 
@@ -37,10 +37,10 @@ class SplitRange:
     """A range as conditions, of which one must hold.
 
     Attributes:
-        inner: bounds that the engine compares rightly; None where nothing lies between them.
-        collection_of: whole numbers that are inside beside it, for ``match``.
-        floats: floats that are inside beside it, each with the whole numbers that the engine does
-            not tell from it and that are to be left out.
+        inner: bounds that the engine compares correctly; None if nothing is between them.
+        collection_of: additional integers in the range, for ``match``.
+        floats: additional floats in the range, each with the integers that the engine cannot
+            distinguish from it and that must be excluded.
     """
 
     inner: Mapping[str, float] | None
@@ -49,15 +49,15 @@ class SplitRange:
 
 
 def is_wide(value: float) -> bool:
-    """Whether the engine may take another number for this one."""
+    """Whether the engine may confuse this number with another one."""
     return abs(value) >= WIDE
 
 
 def split_range(node: filters.Range) -> SplitRange:
-    """A range over numbers in parts.
+    """Split a range over numbers into conditions.
 
     Raises:
-        UnsupportedError: a bound near whole numbers that no condition can name.
+        UnsupportedError: a bound near integers that no condition can express.
     """
     inner: dict[str, float] = {}
     whole: set[int] = set()
@@ -96,12 +96,12 @@ def condition(
     between: Callable[[Mapping[str, float]], Any],
     whole: Callable[[Sequence[int]], Any],
 ) -> Any:
-    """One condition of all parts.
+    """Join the parts into one condition.
 
     Args:
-        join: makes a filter of ``must``, ``should`` and ``must_not``.
-        between: makes a range of bounds.
-        collection_of: makes a match of any of these whole numbers.
+        join: creates a filter from ``must``, ``should`` and ``must_not``.
+        between: creates a range from bounds.
+        collection_of: creates a match of any of these integers.
     """
     some = [] if found.inner is None else [between(found.inner)]
     some += [whole(found.whole)] if found.whole else []
@@ -109,12 +109,14 @@ def condition(
         alone = between({"gte": each, "lte": each})
         some.append(join(must=[alone], must_not=[whole(others)]) if others else alone)
     if not some:
-        return between({"gt": 0.0, "lt": 0.0})  # no part holds; an empty `should` lets all through
+        return between(
+            {"gt": 0.0, "lt": 0.0}
+        )  # no part can hold, and an empty `should` would match all rows
     return some[0] if len(some) == 1 else join(should=some)
 
 
 def _float(bound: float) -> float:
-    """The nearest float; the greatest one of its sign where none is near."""
+    """The nearest float; the greatest one of its sign if none is near."""
     try:
         return float(bound)
     except OverflowError:
@@ -122,6 +124,6 @@ def _float(bound: float) -> float:
 
 
 def _between(below: float, above: float) -> range:
-    """The whole numbers between two floats that a payload can have."""
+    """The integers between two floats that a payload can hold."""
     first = LEAST if below < LEAST else int(below) + 1
     return range(first, PAYLOAD if above > PAYLOAD else int(above))

@@ -1,4 +1,4 @@
-"""What Qdrant's engine in this process can do: data only."""
+"""The features of the embedded Qdrant engine; data only."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from qadapt.model.capabilities import older
 _NATIVE, _NO = Support.NATIVE, Support.UNSUPPORTED
 _RUN = "verified on qdrant-edge-py 0.6 to 0.9"
 _TURBO = "verified on qdrant-edge-py 0.7 to 0.9"
-# The oldest that creates a collection and builds its codes; 0.5 has other names for all of it.
+# The oldest version that can create a collection and build codes; 0.5 has another API.
 OLDEST = "0.6"
-# The newest server whose words of a configuration all work here, by the first version that has
-# them: 0.8 takes `memory` of codes and drops that of a vector, so it is given the older words.
+# The server version whose configuration format each version accepts, by the first version: 0.8
+# accepts `memory` for codes but drops it for a vector, so it gets the older fields.
 _SERVERS = {"0.9": None, "0.7": "1.18", OLDEST: "1.17"}
 
 
 def server_version(version: str | None) -> str | None:
-    """The server's version with the same words in its configuration; None for the newest."""
+    """The server version with the same configuration format; None for the newest."""
     if version is None:
         return None
     known = (first for first in _SERVERS if not older(version, first))
@@ -73,7 +73,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def too_old(quantization: Quantization, version: str | None) -> Match | None:
-    """Why a version of qdrant-edge-py does not build this quantization; None where it does."""
+    """Why a version of qdrant-edge-py does not build this quantization; None if it does."""
     if quantization.kind is not Kind.ROTATIONAL or version is None:
         return None
     feature = f"native-{quantization.kind.value}:{quantization.bits or 4:g}"

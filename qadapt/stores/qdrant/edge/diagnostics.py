@@ -1,4 +1,4 @@
-"""What the engine in this process alone shows: rows whose segment holds no codes of theirs."""
+"""Findings of the embedded engine: rows without codes in their segment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qadapt.stores.qdrant.edge.status import Observation, codes_while_growing
 def findings(
     address: Address, info: CollectionInfo, snapshot: Snapshot, options: Mapping[str, Any]
 ) -> list[Finding]:
-    """What holds for the server too, and what this engine's files show."""
+    """The findings shared with the server, and those from the engine's files."""
     found = common(address, info, options)
     for vector in info.vectors.values():
         observation = snapshot.vectors[vector.name]

@@ -1,8 +1,8 @@
-"""Whether a vector's quantization is in force: a judgement from files alone, no I/O.
+"""The status of a vector's quantization, derived from files without I/O.
 
-Scalar and product codes exist in indexed segments only; binary and rotational codes in growing
-ones too. A segment is indexed when its widest vector reaches ``indexing_threshold`` KB and the
-optimizer ran, which in this engine happens when it is told to and not by itself.
+Scalar and product codes exist only in indexed segments; binary and rotational codes also in growing
+ones. A segment is indexed when its widest vector reaches ``indexing_threshold`` KB and the
+optimizer runs, which in this engine happens only on request.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ APPLY = "run `qadapt apply` to build them"
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known of one vector.
+    """The evidence for one vector.
 
     Attributes:
         vector: dimensions, metric, datatype.
-        count: rows that have it.
-        target: its ``quantization_config`` in force; None for none.
+        count: number of rows with it.
+        target: its effective ``quantization_config``; None for none.
         threshold: KB from which a segment is indexed; 0 for never.
-        segments: as their files show them.
+        segments: the segments, according to their files.
         widest: KB of the widest vector of each growing segment, by the segment's name.
     """
 
@@ -45,7 +45,7 @@ class Observation:
     def indexed(self) -> list[SegmentVector]:
         """Segments with an index and a live row.
 
-        One whose rows were all deleted or replaced stays until the engine optimizes.
+        A segment whose rows were all deleted or replaced remains until the engine optimizes.
         """
         return [item for item in self.segments if item.indexed and not item.empty]
 
@@ -56,7 +56,9 @@ class Observation:
 
     @property
     def growing_sizes(self) -> list[float]:
-        """KB of the widest vector of each growing segment: what the engine compares."""
+        """KB of the widest vector of each growing segment, which the engine compares with the
+        threshold.
+        """
         return [self.widest.get(each.segment, 0.0) for each in self.growing]
 
     @property
@@ -73,12 +75,12 @@ class Observation:
 
     @property
     def unmeasured(self) -> int:
-        """Rows with wider codes that the engine compares by one bit."""
+        """Number of rows with wider codes that the engine compares by 1 bit."""
         return sum(segment.present for segment in self.growing if segment.unmeasured)
 
     @property
     def unobserved(self) -> bool:
-        """Whether perhaps no live row is in an indexed segment: nothing shows those deleted."""
+        """Whether the indexed segments may have no live row: the files do not show deleted ones."""
         uncounted = any(segment.live is None for segment in self.indexed)
         return uncounted and sum(segment.present for segment in self.growing) >= self.count
 
@@ -89,12 +91,12 @@ class Observation:
 
 
 def codes_while_growing(target: Mapping[str, Any] | None) -> bool:
-    """Whether the engine gives this kind to segments without an index too."""
+    """Whether the engine also builds codes of this kind in segments without an index."""
     return any(kind in (target or {}) for kind in IN_GROWING_SEGMENTS)
 
 
 def status_of(observation: Observation) -> Status:
-    """The state, its reason and the evidence for it."""
+    """The state, its reason and its evidence."""
     evidence = _evidence(observation)
     if not observation.target:
         return _without_target(observation, evidence)
@@ -166,7 +168,7 @@ def _without_target(observation: Observation, evidence: tuple[Evidence, ...]) ->
 
 
 def _half(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
-    """16-bit floats in place of the 32-bit ones: in force where rows are kept so."""
+    """The status of float16 vectors: active if the segments store them."""
     half = sum(segment.datatype == "float16" for segment in observation.segments)
     evidence = (*evidence, Evidence("segments with float16 vectors", half))
     if half < len(observation.segments) or not observation.segments:
@@ -182,7 +184,7 @@ def _building(reason: str, progress: float, evidence: tuple[Evidence, ...]) -> S
 
 
 def _share(observation: Observation) -> float:
-    """Share of rows whose codes are those of the target."""
+    """The share of rows with the configured codes."""
     return round(min(1.0, _coded(observation) / max(1, observation.count)), 4)
 
 
@@ -201,7 +203,7 @@ def _places(observation: Observation) -> int:
 
 
 def _apart(observation: Observation) -> str:
-    """What an active quantization leaves out, in words."""
+    """Describe the rows that an active quantization does not cover."""
     rows = sum(segment.present for segment in observation.growing)
     if not rows:
         return ""
