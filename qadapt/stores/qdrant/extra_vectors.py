@@ -1,16 +1,15 @@
 """Sparse vectors and multivectors of Qdrant's engine, the same for server and ``edge``.
 
-``Extra.native`` of the family ``qdrant`` is flat, as ``edge_config.json`` has it; a server keeps
+``Extra.native`` of the family ``qdrant`` is flat, as ``edge_config.json`` has it; a server stores
 the fields of a sparse index in ``index``::
 
     sparse   modifier, full_scan_threshold, on_disk, memory
     multi    multivector_config, hnsw_config, quantization_config, on_disk, memory
 
-The engine (run on edge 0.9.0) sorts sparse indices and keeps empty vectors and entries of 0; it
-silently accepts NaN and duplicate indices, so both are rejected here. It normalizes each row of a
-multivector under cosine, and rejects a multivector without rows. The datatype of a sparse vector is
-that of
-its index: values are stored unchanged.
+The engine (observed on edge 0.9.0) sorts sparse indices and keeps empty vectors and entries of 0.
+It silently accepts NaN and duplicate indices, so both are rejected here. It normalizes each row of
+a multivector under cosine, and rejects a multivector without rows. The datatype of a sparse vector
+is that of its index: values are stored unchanged.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""Ranges over numbers beyond 2^53, exactly, in conditions that Qdrant's engine has.
+"""Exact ranges over numbers beyond 2^53, expressed in conditions that Qdrant's engine supports.
 
-The engine compares a range as 64-bit floats, and beyond 2^53 several whole numbers are one float:
-``t > 1768907725507217522`` lets numbers through that are up to 128 smaller. With an integer index
-it compares whole numbers with the rounded bound, which is wrong in the other direction (both run
-on edge 0.9.0). ``match`` compares whole numbers exactly, so the few near a bound are listed::
+The engine compares a range as 64-bit floats, and beyond 2^53 several integers share one float:
+``t > 1768907725507217522`` also matches numbers that are up to 128 smaller. With an integer index
+it compares integers with the rounded bound, which is wrong in the other direction (both observed
+on edge 0.9.0). ``match`` compares integers exactly, so the few integers near a bound are listed::
 
     t > N   =   t >= B                                  B: the next float above float(N)
                 or t is one of N + 1 ... B - 1
-                or t is the float F = float(N) itself, where F > N: a range of F alone, without
-                   the whole numbers that round to it
+                or t is the float F = float(N) itself, if F > N: a range of F alone, without
+                   the integers that round to it
 
-That is right by either way of comparing. There are at most some 2,000 numbers between the floats
-beside a bound. One thing stays: to an integer index a bound beyond 64 bits is the greatest or the
-least whole number that it has, so ``t > 1e30`` finds 2^63 - 1 there.
+This is correct with both comparisons. There are at most about 2,000 numbers between the floats
+next to a bound. One limitation remains: an integer index treats a bound beyond 64 bits as its
+greatest or least integer, so ``t > 1e30`` finds 2^63 - 1.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SplitRange:
 
     Attributes:
         inner: bounds that the engine compares correctly; None if nothing is between them.
-        collection_of: additional integers in the range, for ``match``.
+        whole: additional integers in the range, for ``match``.
         floats: additional floats in the range, each with the integers that the engine cannot
             distinguish from it and that must be excluded.
     """
@@ -101,7 +101,7 @@ def condition(
     Args:
         join: creates a filter from ``must``, ``should`` and ``must_not``.
         between: creates a range from bounds.
-        collection_of: creates a match of any of these integers.
+        whole: creates a match of any of these integers.
     """
     some = [] if found.inner is None else [between(found.inner)]
     some += [whole(found.whole)] if found.whole else []
@@ -109,9 +109,8 @@ def condition(
         alone = between({"gte": each, "lte": each})
         some.append(join(must=[alone], must_not=[whole(others)]) if others else alone)
     if not some:
-        return between(
-            {"gt": 0.0, "lt": 0.0}
-        )  # no part can hold, and an empty `should` would match all rows
+        # No part can hold, and an empty `should` would match all rows.
+        return between({"gt": 0.0, "lt": 0.0})
     return some[0] if len(some) == 1 else join(should=some)
 
 

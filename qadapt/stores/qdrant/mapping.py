@@ -1,8 +1,7 @@
 """Conversion between the common quantization format and Qdrant's JSON, without I/O.
 
-The native form is the part of one vector's configuration that quantization touches, as it
-stands in the engine's ``edge_config.json`` and in the body of the server's PATCH, under
-``vectors.NAME``::
+The native format is the part of a vector's configuration that quantization affects, as in the
+engine's ``edge_config.json`` and in the body of the server's PATCH, under ``vectors.NAME``::
 
     {"quantization_config": {"scalar": {"type": "int8", "memory": "pinned"}}, "memory": "cold"}
 

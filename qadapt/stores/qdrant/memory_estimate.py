@@ -60,7 +60,7 @@ def estimate(
     """Estimate the resources of a rebuild.
 
     Args:
-        codes, originals_bytes: in bytes.
+        codes, originals: in bytes.
         now, target: for the placement of each.
     """
     on_disk = (target.originals or now.originals) == "disk"

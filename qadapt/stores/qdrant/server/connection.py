@@ -151,7 +151,7 @@ class Connection:
 
         Args:
             path: with ``{name}`` for each of ``names``, which are quoted.
-            collection_of: return the whole response instead of its ``result``.
+            whole: return the whole response instead of its ``result``.
             repeatable: the request is idempotent; by default true for GET.
         """
         api = self.client.http.client

@@ -1,8 +1,8 @@
 """Changing what is fixed at creation: a new collection, a copy, and an alias switch.
 
-{"op": "qdrant.recreate", "alias": "articles", "from": "articles_v1", "to": "articles_v2",
-"vectors": {"": {"datatype": "float16"}}} {"op": "qdrant.switch", "alias": "articles", "to":
-"articles_v1"}
+    {"op": "qdrant.recreate", "alias": "articles", "from": "articles_v1", "to": "articles_v2",
+     "vectors": {"": {"datatype": "float16"}}}
+    {"op": "qdrant.switch", "alias": "articles", "to": "articles_v1"}
 
 Rows are copied as raw JSON, which includes multivectors, sparse vectors and payloads. The former
 collection is kept, so that an undo is cheap. Creating an alias that exists moves it in one action;
