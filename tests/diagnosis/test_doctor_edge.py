@@ -72,7 +72,7 @@ def test_quantization_without_effect(database: qa.Database, rows: np.ndarray) ->
     articles.write(qa.Batch(range(ROWS), {"": rows}))
     found = one(articles, "no-effect")
     assert found.severity is Severity.ERROR
-    assert "segments of at least 10,000 KB" in found.message
+    assert "segments with at least 10,000 KB" in found.message
     # The same rows, told from the other side.
     assert one(articles, "small-segments").evidence[0].value == ROWS
     mend(found)
