@@ -1,7 +1,7 @@
-"""What a store is: the one interface that every database is put behind.
+"""The interface of a store, which every database implements.
 
-A store does what its engine can do and nothing else: no fallback, no rescoring of ours, no
-plan files. Those live one floor up and are the same for all stores.
+A store exposes only native features of its engine. Fallbacks, client-side rescoring and plan files
+are in the layers above, and are the same for all stores.
 """
 
 from __future__ import annotations
@@ -80,16 +80,15 @@ __all__ = [
 class Store(BulkCopy, Changeable, Counted):
     """A database of collections.
 
-    Subclasses open with ``Store.open(address)``; those whose client a user may already have
-    also give ``Store.wrap(client)``. Every method raises only errors of ``qadapt.errors``. What
-    concerns copies alone is in ``BulkCopy``, changes of a vector in ``Changeable``, and change
-    counters in ``Counted``.
+    Subclasses open with ``Store.open(address)``; those whose client can be wrapped also implement
+    ``Store.wrap(client)``. Every method raises only errors of ``qadapt.errors``. ``BulkCopy`` has
+    the methods for copies, ``Changeable`` those for changes of a vector, and ``Counted`` those for
+    change counters.
 
     Attributes:
-        profile: what is known of the store without opening it; its entry point names the same
-            object.
-        address: where it is; shown only through ``str()``, which masks keys.
-        snapshots: what was last read of each collection.
+        profile: describes the store without opening it; the entry point names the same object.
+        address: the address; print it only with ``str()``, which masks keys.
+        snapshots: the last snapshot of each collection.
     """
 
     def __init__(self, address: Address, *, disabled: Sequence[str] = ()) -> None:
@@ -110,49 +109,49 @@ class Store(BulkCopy, Changeable, Counted):
 
     @classmethod
     def wraps(cls, client: object) -> bool:
-        """Whether ``client`` is one of this store's client library; imports nothing."""
+        """Whether ``client`` is of this store's client library; imports nothing."""
         return False
 
     @classmethod
     def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> Store:
-        """The store on a client that the user brought, which is never closed.
+        """Return a store on a client that the user opened; the store never closes it.
 
         Raises:
-            UnsupportedError: this store has no client to wrap, or not of this kind.
+            UnsupportedError: the store cannot wrap a client, or not one of this kind.
         """
         raise UnsupportedError(
-            f"the store {cls.profile.name!r} wraps no client", hint="open it by its address"
+            f"the store {cls.profile.name!r} cannot wrap a client", hint="open it by its address"
         )
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Give back what was opened; a client that the user brought is never closed."""
+        """Close what was opened; a client that the user opened stays open."""
 
     @abc.abstractmethod
     def server(self) -> Server:
-        """Which engine answers, at which version, deployed how."""
+        """The engine, its version and its deployment."""
 
     @abc.abstractmethod
     def capabilities(self) -> Capabilities:
-        """What this server can do, with what the user switched off."""
+        """The features that this server supports, except those that the user disabled."""
 
     # -- collections -------------------------------------------------------------------------
 
     @abc.abstractmethod
     def collections(self) -> list[str]:
-        """Names, sorted."""
+        """The names of all collections, sorted."""
 
     def has(self, collection: str) -> bool:
-        """Whether there is a collection, or an alias, of this name.
+        """Whether a collection or an alias of this name exists.
 
-        Of ``NAME@PART``, a partition or a tenant, ``NAME`` is looked for; the part itself when it
-        is first used.
+        For ``NAME@PARTITION``, only ``NAME`` is looked up; the partition is checked at its first
+        use.
         """
         known = {*self.collections(), *self.aliases()}
         return collection in known or self.collection_of(collection) in known
 
     def collection_of(self, collection: str) -> str:
-        """The collection that a name means, which may be ``NAME@PART``: one partition or tenant."""
+        """The collection of a name, which may be ``NAME@PARTITION``."""
         return collection
 
     @abc.abstractmethod
@@ -163,11 +162,10 @@ class Store(BulkCopy, Changeable, Counted):
         quantization: Mapping[str, Quantization],
         collection_schema: CollectionSchema | None = None,
     ) -> None:
-        """Create a collection; vectors that ``quantization`` does not name have none.
+        """Create a collection; vectors that ``quantization`` does not name are not quantized.
 
         Args:
-            collection_schema: what else to make; given only where ``unsupported_schema`` refuses
-            nothing of it.
+            collection_schema: additional schema; contains only what ``unsupported_schema`` accepts.
 
         Raises:
             AlreadyExistsError, UnsupportedError
@@ -175,7 +173,7 @@ class Store(BulkCopy, Changeable, Counted):
 
     @abc.abstractmethod
     def drop(self, collection: str) -> None:
-        """Delete a collection and all it holds.
+        """Delete a collection and all its rows.
 
         Raises:
             NotFoundError
@@ -183,29 +181,27 @@ class Store(BulkCopy, Changeable, Counted):
 
     @contextmanager
     def survey(self) -> Iterator[None]:
-        """While many collections are looked at: what one answer of the server tells of all of
-        them is asked once, at the beginning."""
+        """Share one server response while many collections are inspected."""
         yield
 
     # -- rows --------------------------------------------------------------------------------
 
     @abc.abstractmethod
     def write(self, collection: str, batch: Batch) -> None:
-        """Upsert rows. Everything is checked before anything is sent: ``batch.ready`` does so for
-        vectors, and gives the rows to send.
+        """Upsert rows. All rows are validated (``batch.ready``) before any are sent.
 
         Raises:
             DimensionError, NonFiniteError, ZeroVectorError, SpecError, NotFoundError
-            InputError: values that the datatype of a vector cannot hold.
+            InputError: values that the datatype of a vector cannot represent.
         """
 
     @abc.abstractmethod
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
-        """Delete rows; unknown ids are left alone."""
+        """Delete rows; unknown ids are ignored."""
 
     @abc.abstractmethod
     def count(self, collection: str, filter: Any = None) -> int:
-        """Rows, exactly; with a filter those that match."""
+        """The exact number of rows; with a filter, of the matching rows."""
 
     @abc.abstractmethod
     def fetch(
@@ -216,11 +212,11 @@ class Store(BulkCopy, Changeable, Counted):
         vectors: Sequence[str] | None = None,
         payload: bool = True,
     ) -> Batch:
-        """Rows by id, in the order asked for; ids that are not there are left out.
+        """Return rows by id, in the requested order; missing ids are omitted.
 
         Args:
-            vectors: names to bring, sparse vectors and multivectors too; None for all that
-                are dense, ``()`` for none.
+            vectors: names of the vectors to return, including sparse vectors and multivectors; None
+                for all dense vectors, ``()`` for none.
         """
 
     @abc.abstractmethod
@@ -229,27 +225,28 @@ class Store(BulkCopy, Changeable, Counted):
         collection: str,
         request: ReadRequest = ALL_ROWS,
     ) -> Iterator[Batch]:
-        """All rows, or those of ``request``, in pages, in the order of their ids in this store.
+        """Read all rows, or those of ``request``, in pages, in the store's order of ids.
 
         Raises:
-            InputError: a page of no rows, or an ``after`` that is no id of this store.
+            InputError: the page size is 0, or ``after`` is not a valid id of this store.
             NotFoundError
         """
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
-        """Parts that can be read side by side: together all rows, none twice; ``n`` or so.
+        """Divide a collection into about ``n`` disjoint ranges that can be read in parallel.
 
-        A part is plain data for a journal; it means the same in another process, and while rows
-        are written.
+        A range is plain data that can be saved to a journal. It is valid in other processes and
+        while rows are written.
         """
         return [{}]
 
     def sample(
         self, collection: str, n: int, *, seed: int = 0, vectors: Sequence[str] | None = None
     ) -> Batch:
-        """``n`` rows drawn evenly without replacement (all, when there are fewer)."""
+        """A uniform random sample of ``n`` rows without replacement (all rows if there are
+        fewer)."""
         if n < 1:
-            raise InputError(f"a sample has at least 1 row; got {n}")
+            raise InputError(f"the sample size must be at least 1; got {n}")
         pages = self.read(collection, ReadRequest(vectors=(), payload=False, page=10_000))
         sampled = sampling.sample_ids((batch.ids for batch in pages), n, seed)
         return self.fetch(collection, sampled, vectors=vectors)
@@ -258,58 +255,58 @@ class Store(BulkCopy, Changeable, Counted):
 
     @abc.abstractmethod
     def search(self, collection: str, queries: Any, request: SearchRequest) -> Hits:
-        """The store's own search of float32 queries ``(nq, d)``, already checked.
+        """Run a native search of float32 queries ``(nq, d)``, which are already validated.
 
         Raises:
-            UnsupportedError: something in ``request`` that the store does not have.
+            UnsupportedError: ``request`` uses a feature that the store does not have.
         """
 
     def default_rescore(self, collection: str, vector: str) -> Rescore | None:
-        """What a search gets that says nothing of rescoring; as in ``info``, perhaps cheaper."""
+        """The rescoring of a search that does not specify any; as in ``info``, but may be
+        cheaper."""
         return self.info(collection).vectors[vector].default_rescore
 
     def limit_rescore(self, collection: str, rescore: Rescore) -> Rescore:
-        """``rescore`` with no more candidates than limits of the collection allow, for searches
-        whose rescoring was chosen before (a remembered setting) or by qadapt itself."""
+        """Limit a default rescoring to the number of candidates that the collection allows."""
         return rescore
 
     def max_results(self, collection: str) -> int:
-        """Most results of one search of a collection, within limits that were set for it."""
+        """The largest number of results of one search, within the limits of the collection."""
         return self.traits.max_k
 
     def rescores_natively(self, collection: str, vector: str) -> bool:
-        """Whether the store scores candidates of this vector again by the originals; where it
-        does not, we do."""
+        """Whether the store rescores candidates with the original vectors; otherwise qadapt
+        does."""
         return self.capabilities().native("native-rescore")
 
     # -- quantization ------------------------------------------------------------------------
 
     @abc.abstractmethod
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
-        """A quantization in this store's words; no I/O but the server's version."""
+        """Map a quantization to the store's native configuration; no I/O except for the version."""
 
     # -- aliases -----------------------------------------------------------------------------
 
     def aliases(self) -> Mapping[str, str]:
-        """The collection behind each alias; empty where the store has none."""
+        """The collection of each alias; empty if the store has no aliases."""
         return {}
 
     def switch_alias(self, alias: str, collection: str) -> None:
-        """Make an alias, or move it in one action, so that no search finds nothing meanwhile.
+        """Create an alias, or move it atomically.
 
         Raises:
             UnsupportedError: the store has no aliases.
-            NotFoundError: no such collection.
-            AlreadyExistsError: a collection has that name.
+            NotFoundError: the collection does not exist.
+            AlreadyExistsError: a collection has this name.
         """
         raise UnsupportedError(f"{self.name} has no aliases")
 
     def drop_alias(self, alias: str) -> None:
-        """Delete an alias; the collection stays.
+        """Delete an alias; the collection is kept.
 
         Raises:
             UnsupportedError: the store has no aliases.
-            NotFoundError: no such alias.
+            NotFoundError: the alias does not exist.
         """
         raise UnsupportedError(f"{self.name} has no aliases")
 
@@ -318,21 +315,21 @@ class Store(BulkCopy, Changeable, Counted):
     def findings(
         self, info: CollectionInfo, options: Mapping[str, Any] | None = None
     ) -> list[Finding]:
-        """What only this store knows to have no effect or to hurt; ``qadapt doctor`` adds the
-        checks that all stores share.
+        """Store-specific findings of ``qadapt doctor``, which adds the checks that all stores
+        share.
 
         Args:
-            info: the collection as it was just seen.
-            options: search parameters in the store's own words, as the user's program sends them.
+            info: the collection, as just inspected.
+            options: native search parameters, as the user's program sends them.
         """
         return []
 
     # -- settings ----------------------------------------------------------------------------
 
     def load_settings(self, collection: str) -> Mapping[str, Any] | None:
-        """What ``save_settings`` kept with the collection; None where a store has no place."""
+        """The settings saved by ``save_settings``; None if the store cannot persist settings."""
         return None
 
     def save_settings(self, collection: str, settings: Mapping[str, Any]) -> bool:
-        """Keep settings of qadapt with the collection; False where a store has no place."""
+        """Save settings of qadapt with the collection; False if the store cannot persist them."""
         return False

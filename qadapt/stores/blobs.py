@@ -12,7 +12,7 @@ import numpy.typing as npt
 def packed(
     rows: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None = None
 ) -> list[bytes | None]:
-    """The bytes of each row of an array ``(n, d)``; None for missing rows."""
+    """Convert an array ``(n, d)`` to one ``bytes`` per row; None for missing rows."""
     width, data = rows.shape[1] * rows.itemsize, np.ascontiguousarray(rows).tobytes()
     found: list[bytes | None] = [data[at : at + width] for at in range(0, len(data), width)]
     for row in np.flatnonzero(missing) if missing is not None else ():
@@ -23,7 +23,7 @@ def packed(
 def unpacked(
     cells: Sequence[bytes | None], dim: int, dtype: npt.DTypeLike = np.float32
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """The array ``(n, dim)`` of a column, zeros for None, and the mask of missing rows."""
+    """Convert a column to an array ``(n, dim)``, zeros for None, and the mask of missing rows."""
     missing = np.asarray([cell is None for cell in cells], dtype=np.bool_)
     empty = bytes(dim * np.dtype(dtype).itemsize)
     data = b"".join(empty if cell is None else cell for cell in cells)

@@ -1,4 +1,4 @@
-"""An exact search where the engine has none: all rows read, and scored here."""
+"""Exact search in Python for engines without one: reads and scores all rows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from qadapt.model.data import Floats
 def exact_search(
     pages: Iterator[Batch], name: str, vector: Vector, queries: Floats, k: int, note: str
 ) -> Hits:
-    """The best rows of all, by the floats that were read, in a search that qadapt made.
+    """Find the nearest rows by the vectors that were read, in a search run by qadapt.
 
     Args:
-        pages, name, vector, queries, k: as ``best``.
-        note: why it was done so, for ``SearchProvenance``.
+        pages, name, vector, queries, k: as in ``best``.
+        note: the reason for this search, for ``SearchProvenance``.
     """
     how = SearchProvenance("qadapt", "none", 1.0, 0, "none", "exact", "store default", (note,))
     return best(pages, name, vector, queries, k, how)
@@ -32,15 +32,15 @@ def best(
     k: int,
     how: SearchProvenance,
 ) -> Hits:
-    """The best rows of all, by the vectors that were read; memory is flat in rows.
+    """Find the nearest rows by the vectors that were read, in constant memory.
 
     Args:
-        pages: all rows, with the vector ``name``; rows without it are found by no query.
+        pages: all rows, with the vector ``name``; rows without it are never returned.
         queries: float32 (nq, d).
-        how: who searched, by what.
+        how: the provenance of the search.
     """
     top = RunningTop(k)
-    ids: dict[int, Id] = {}  # of the rows that are among the best so far
+    ids: dict[int, Id] = {}  # of the rows in the current top k
     for batch in pages:
         first = top.seen
         scores = exact_scores(queries, batch.vectors[name], vector.metric)

@@ -1,4 +1,4 @@
-"""What a store tells those who copy to it and from it: what it keeps, and what it makes again."""
+"""The part of a store that copies use: what a collection contains and what can be recreated."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from qadapt.stores.store_types import OnProgress, PayloadFidelity, RowConstraint
 
 
 class BulkCopy:
-    """The part of a store that a migration asks; each method has a default that promises nothing.
+    """The part of a store that migrations use; the defaults promise nothing.
 
     Attributes:
-        profile: what is known of the store without opening it.
+        profile: describes the store without opening it.
     """
 
     profile: ClassVar[StoreProfile]
@@ -27,7 +27,7 @@ class BulkCopy:
 
     @property
     def traits(self) -> Traits:
-        """What holds for every collection of the store."""
+        """Properties of all collections of the store."""
         return self.profile.traits
 
     @property
@@ -38,19 +38,20 @@ class BulkCopy:
     # -- what is kept as it is: for those who copy -------------------------------------------
 
     def accepts_id(self, key: Id) -> bool:
-        """Whether a collection that ``create`` makes has room for this id, and gives it back."""
+        """Whether a collection created by ``create`` can store this id unchanged."""
         accepts = self.traits.accepts_id
         return accepts is None or accepts(key)
 
     def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
-        """How one entry of a payload comes back from a collection made by ``create``: as it is,
-        nearly (so that filters still find it), or not at all."""
+        """Whether a collection created by ``create`` stores a payload field exactly, lossily
+        (filters still match), or not at all.
+        """
         return "exact"
 
     def row_constraints(
         self, vectors: Collection[str], collection_schema: CollectionSchema
     ) -> RowConstraints:
-        """The same of a collection that ``create`` makes with ``collection_schema``.
+        """The constraints of a collection that ``create`` makes with ``collection_schema``.
 
         Args:
             vectors: names of its vectors.
@@ -60,13 +61,14 @@ class BulkCopy:
         )
 
     def collection_schema(self, collection: str) -> CollectionSchema:
-        """What the collection has beside its vectors, for ``create`` of this or another store."""
+        """The schema besides the vectors, for ``create`` of this or another store."""
         return CollectionSchema()
 
     def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
-        """What ``create`` would not make of it, and why: ``{"extras.title": "..."}``,
-        ``"schema"``, ``"partitions"``; the schema is in words of this store's family."""
-        why = f"{self.name} has none"
+        """The parts of the schema that ``create`` cannot make, with reasons: ``{"extras.title":
+        "..."}``, ``"schema"``, ``"partitions"``.
+        """
+        why = f"{self.name} does not support this"
         found = {f"extras.{name}": why for name in collection_schema.extras}
         if collection_schema.schema:
             found["schema"] = why
@@ -76,120 +78,120 @@ class BulkCopy:
 
     @property
     def ids_unique_per_partition(self) -> bool:
-        """Whether two parts of a collection may have rows of the same id, and both stay."""
+        """Whether two partitions of a collection may have rows with the same id."""
         return True
 
     def create_partitions(self, collection: str, names: Sequence[str]) -> None:
-        """Make parts (tenants, partitions) of a collection; those that are there stay.
+        """Create partitions (tenants) of a collection; existing ones are kept.
 
         Raises:
-            UnsupportedError: the store or this collection has none.
+            UnsupportedError: the store or this collection has no partitions.
         """
-        raise UnsupportedError(f"{self.name} has no parts that rows are in")
+        raise UnsupportedError(f"{self.name} has no partitions")
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
-        """Why ``create`` would refuse these vectors; None when it would not."""
+        """Why ``create`` would reject these vectors; None if it accepts them."""
         return None
 
     def ensure_loaded(self, collection: str) -> None:
-        """Make rows readable that are not yet, where that changes nothing for anybody else."""
+        """Make unreadable rows readable, if this has no effect on other clients."""
         return
 
     def uncopied(self, collection: str) -> Mapping[str, str]:
-        """What a collection holds that ``read`` does not give, or ``create`` does not make:
-        ``{"sparse-vectors": "title_sparse"}``. A copy leaves it behind, and has to say so.
+        """Data of a collection that ``read`` does not return or ``create`` cannot make:
+        ``{"sparse-vectors": "title_sparse"}``. A copy omits it and must report it.
         """
         return {}
 
     def hidden_rows(self, collection: str) -> tuple[int, Sequence[Id]]:
-        """Rows that ``count`` counts and ``read`` does not give, because another row of the same id
-        is given instead: how many, and some of their ids. A copy would lose them.
+        """Rows that ``count`` includes but ``read`` does not return, because another row has the
+        same id: their number and some of their ids. A copy would lose them.
         """
         return 0, ()
 
     def measure_dimensions(
         self, collection: str, progress: OnProgress = silent
     ) -> Mapping[str, int]:
-        """Read rows until the dimension of each dense vector of the schema is known: for a store
-        whose schema does not hold it. ``info`` shows those that were found.
+        """Read rows until the dimension of each dense vector is known, for stores whose schema does
+        not contain it; ``info`` shows the result.
 
         Returns:
-            The vectors that no row has, and how many rows were read: all of them.
+            The vectors that no row has, and the number of rows read (all of them).
         """
         return {}
 
     # -- indexes on the payload --------------------------------------------------------------
 
     def payload_indexes(self, collection: str) -> Mapping[str, str]:
-        """Entries of the payload that somebody indexed for filters, and as what:
-        ``{"city": "keyword"}``, each one of ``PAYLOAD_KINDS``."""
+        """Payload fields with an index, and its kind, one of ``PAYLOAD_KINDS``: ``{"city":
+        "keyword"}``.
+        """
         return {}
 
     def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
-        """What else than its kind such an index was told, by key, in the words of the store's
-        family: ``{"body": {"tokenizer": "word"}}``."""
+        """Native settings of payload indexes besides the kind: ``{"body": {"tokenizer":
+        "word"}}``."""
         return {}
 
     def indexes_payload_automatically(self, key: str, kind: str) -> bool:
-        """Whether this entry of a payload gets an index that serves filters like one of ``kind``
-        as it is written, without being asked."""
+        """Whether a payload field automatically gets an index that serves filters like one of
+        ``kind``.
+        """
         return False
 
     def unsupported_payload_index(self, kind: str) -> str | None:
-        """Why ``create_payload_index`` would refuse; None when it would not."""
-        return f"qadapt makes no indexes on payloads in {self.name}"
+        """Why ``create_payload_index`` would reject this kind; None if it accepts it."""
+        return f"qadapt does not create payload indexes in {self.name}"
 
     def adapt_payload_index(
         self, key: str, kind: str, settings: Mapping[str, Any], collection_schema: CollectionSchema
     ) -> tuple[Mapping[str, Any], str | None]:
-        """The settings that an index would have in a collection made with ``collection_schema``,
-        and why
-        there would be none.
+        """The index settings for a collection created with ``collection_schema``, and why there
+        can be no index.
 
         Args:
-            settings: asked for; empty where they are of another family.
+            settings: as requested; empty if they are of another family.
         """
         return settings, self.unsupported_payload_index(kind)
 
     def create_payload_index(
         self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
     ) -> None:
-        """Index an entry of the payload, rows that are there included; twice is the same as once.
+        """Index a payload field, including existing rows; idempotent.
 
         Args:
-            key: a path in the store's own words, such as ``city`` or ``address.city``.
+            key: the native path of the field, such as ``city`` or ``address.city``.
             kind: one of ``PAYLOAD_KINDS``.
-            settings: as ``adapt_payload_index`` gave them.
+            settings: as returned by ``adapt_payload_index``.
 
         Raises:
-            UnsupportedError: the store makes none, or not of this kind.
+            UnsupportedError: the store has no payload indexes, or none of this kind.
         """
         raise UnsupportedError(f"cannot index {key!r}: {self.unsupported_payload_index(kind)}")
 
     # -- many rows at once -------------------------------------------------------------------
 
     def bulk_load_settings(self, collection: str) -> Mapping[str, Any]:
-        """What ``begin_bulk_load`` would switch off, as it is now, in JSON: for ``end_bulk_load``.
+        """The settings that ``begin_bulk_load`` would change, as JSON, for ``end_bulk_load``.
 
-        Empty where the engine builds no index while rows come in, has no switch for it, or where
-        switching it was measured to be of no use.
+        Empty if the engine builds no index during writes, has no setting for it, or if measurements
+        showed no benefit.
         """
         return {}
 
     def begin_bulk_load(self, collection: str) -> None:
-        """Build no index until ``end_bulk_load``; twice is the same as once."""
+        """Disable index builds until ``end_bulk_load``; idempotent."""
         return
 
     def end_bulk_load(self, collection: str, former: Mapping[str, Any]) -> None:
-        """Give back what ``bulk_load_settings`` said, and begin to build; twice is the same as
-        once.
-        """
+        """Restore the settings returned by ``bulk_load_settings`` and start index builds;
+        idempotent."""
         return
 
     def settle(self, collection: str, progress: OnProgress, timeout: float) -> None:
-        """Wait until the engine has built what it builds by itself after a load.
+        """Wait until the engine has finished the builds that it starts after a load.
 
         Raises:
-            StoreTimeoutError: not done after ``timeout`` seconds.
+            StoreTimeoutError: not finished after ``timeout`` seconds.
         """
         return

@@ -1,4 +1,4 @@
-"""A change of one vector, as it passes between the planner and a store."""
+"""Requests and plans for the change of one vector, exchanged between planner and store."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from qadapt.model import CollectionInfo, Quantization, Rescore, Step, Strategy, 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A collection as a server described it at one time.
+    """The state of a collection, read once.
 
     Attributes:
         info: in common terms.
-        native: the store's own snapshot, which ``info`` was derived from; None where the store
-            has none.
+        native: the store's own snapshot, from which ``info`` was derived; None if the store has
+            none.
     """
 
     info: CollectionInfo
@@ -25,16 +25,16 @@ class Inspection:
 
 @dataclass(frozen=True)
 class ChangeRequest:
-    """What a vector is to become.
+    """The target state of a vector.
 
     Attributes:
-        inspection: the collection, read once; the store plans from it and reads nothing twice.
-        vector: its name.
-        quantization: the quantization asked for; None leaves it.
-        target_vector: the vector with another metric or datatype; None leaves both.
-        strategy: ``in-place``, ``alias`` or ``vector``; None leaves it to the store.
-        without_codes: set the quantization although the engine builds no codes of so few rows.
-            For a copy, which has the settings of its source.
+        inspection: the collection, read once; the store plans from it without further reads.
+        vector: the vector's name.
+        quantization: the target quantization; None keeps the existing one.
+        target_vector: the vector with another metric or datatype; None keeps both.
+        strategy: ``in-place``, ``alias`` or ``vector``; None leaves the choice to the store.
+        without_codes: set the quantization even if the engine builds no codes for so few rows; for
+            a copy, which has the settings of its source.
     """
 
     inspection: Inspection
@@ -46,30 +46,30 @@ class ChangeRequest:
 
     @property
     def collection(self) -> str:
-        """The name that was inspected."""
+        """The name of the inspected collection."""
         return self.inspection.info.name
 
     @property
     def codes(self) -> Quantization | None:
-        """The quantization without the rescoring, which no step sets."""
+        """The quantization without rescoring, which no step sets."""
         return None if self.quantization is None else self.quantization.replace(rescore=None)
 
     @property
     def rescore(self) -> Rescore | None:
-        """The rescoring that searches will ask for."""
+        """The rescoring that searches will use."""
         return None if self.quantization is None else self.quantization.rescore
 
 
 @dataclass(frozen=True)
 class ChangePlan:
-    """How a store makes a change.
+    """The plan of a change.
 
     Attributes:
-        steps: to the quantization, in order; empty when it is set and active. Each request is
-            carried out by ``Store.run`` and may be repeated.
+        steps: the steps to the quantization, in order; empty if it is configured and active.
+            ``Store.run`` executes each request, which may be repeated.
         recreation: the steps to another metric or datatype, before ``steps``.
-        notes: what a reader must know besides the steps.
-        new_vector: the vector that is made, by the strategy ``vector``; None for none.
+        notes: information for the user besides the steps.
+        new_vector: the vector created by the strategy ``vector``; None for other strategies.
     """
 
     steps: tuple[Step, ...] = ()
@@ -79,27 +79,33 @@ class ChangePlan:
 
 
 def no_recreation(store: str) -> UnsupportedError:
-    """The error of a store that cannot change a metric or datatype."""
+    """The error of a store that cannot change the metric or datatype."""
     return UnsupportedError(
-        f"{store} fixes metric and datatype at creation, and has no alias to switch to a copy",
-        hint="create another collection with them, and write the rows of `collection.read()` to it",
+        f"{store} fixes the metric and the datatype at creation, and has no aliases to switch to "
+        "a copy",
+        hint=(
+            "create a collection with the new settings and write the rows of "
+            "`collection.read()` to it"
+        ),
     )
 
 
 def in_place_only(store: str, strategy: Strategy) -> UnsupportedError:
-    """The error of a store that has no other strategy than ``in-place``."""
+    """The error of a store whose only strategy is ``in-place``."""
     reason = {
-        "alias": f"{store} changes quantization in place alone, not by a copy and an alias",
-        "vector": f"{store} changes the quantization of a vector itself, and adds no new vector",
+        "alias": f"{store} changes quantization only in place, not by a copy and an alias switch",
+        "vector": (
+            f"{store} changes quantization only in place, and cannot add a vector to a collection"
+        ),
     }[strategy]
-    return UnsupportedError(reason, hint=f"leave out strategy='{strategy}' (--strategy)")
+    return UnsupportedError(reason, hint=f"omit strategy='{strategy}' (--strategy)")
 
 
 def check_strategy(store: str, request: ChangeRequest, *strategies: Strategy) -> None:
-    """Refuse a strategy that a store does not have.
+    """Reject a strategy that a store does not support.
 
     Args:
-        strategies: those that it has besides ``in-place``.
+        strategies: the supported strategies besides ``in-place``.
 
     Raises:
         UnsupportedError

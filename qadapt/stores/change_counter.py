@@ -1,4 +1,4 @@
-"""Counters of changes: what an engine tells about writes by any client since an earlier look."""
+"""Change counters: an engine's own evidence of writes by any client."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ from qadapt.model import Id
 
 @dataclass(frozen=True)
 class ChangeCounter:
-    """The state of an engine's own counter for one collection.
+    """The value of an engine's change counter for one collection.
 
     Attributes:
-        name: what the engine counts, for messages: ``"segment versions"``.
-        value: differs after a write, an update or a deletion by any client, and is the same
-            after reads. Compared for equality only.
-        complete: whether an equal value proves that nothing changed. Where it is False, an equal
-            value proves nothing, and rows drawn at random are compared as well.
-        number: grows by one for each row that is written; None where the engine has no such
-            number.
-        deletion: what ``number`` grows by one for in a deletion: each ``row`` that existed, or
-            each ``call``.
+        name: what is counted, for messages: ``"segment versions"``.
+        value: changes with each write, update or deletion by any client, and not with reads.
+            Compared only for equality.
+        complete: whether an equal value proves that nothing changed. If False, randomly sampled
+            rows are compared as well.
+        number: increases by one for each row written; None if the engine has no such number.
+        deletion: what increases ``number`` in a deletion: each existing ``row``, or each ``call``.
     """
 
     name: str
@@ -33,10 +31,11 @@ class ChangeCounter:
     deletion: Literal["row", "call"] = "row"
 
     def accounted(self, before: ChangeCounter, *, written: int = 0, deleted: int = 0) -> bool:
-        """Whether one call that wrote or deleted so many rows explains the change since ``before``.
+        """Whether one call that wrote and deleted these numbers of rows explains the change since
+        ``before``.
 
         Args:
-            deleted: rows that existed.
+            deleted: deleted rows that existed.
         """
         if self.number is None or before.number is None:
             return False
@@ -45,17 +44,18 @@ class ChangeCounter:
 
 
 class Counted:
-    """The part of a store that tells whether a collection was changed."""
+    """The part of a store that detects whether a collection was changed."""
 
     def change_counter(self, collection: str) -> ChangeCounter | None:
-        """The engine's change counter; None where it has none that can be read."""
+        """The engine's change counter; None if it has none that can be read."""
         return None
 
     def changed_since(
         self, collection: str, counter: ChangeCounter
     ) -> Iterator[Sequence[Id]] | None:
-        """Ids of rows that were written since ``counter`` was read, in pages; rows may be among
-        them that were written shortly before. None where the engine does not tell which."""
+        """Ids of rows written since ``counter`` was read, in pages; may include rows written
+        shortly before. None if the engine does not provide them.
+        """
         return None
 
     @contextmanager

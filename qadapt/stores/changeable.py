@@ -1,4 +1,4 @@
-"""The part of a store that plans are made and carried out with."""
+"""The part of a store that creates and executes plans."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Changeable(abc.ABC):
     """A store whose vectors can be changed.
 
     Attributes:
-        operations: those that its plans consist of, by name.
-        snapshots: what was last read of each collection.
+        operations: the operations of its plans, by name.
+        snapshots: the last snapshot of each collection.
     """
 
     operations: ClassVar[Operations] = {}
@@ -33,14 +33,14 @@ class Changeable(abc.ABC):
 
     @abc.abstractmethod
     def info(self, collection: str) -> CollectionInfo:
-        """What the collection is, as configured and as seen.
+        """The collection, as configured and as verified.
 
         Raises:
             NotFoundError
         """
 
     def inspect(self, collection: str) -> Inspection:
-        """``info`` with the snapshot that it was derived from, for ``plan_change``.
+        """``info`` with the snapshot from which it was derived, for ``plan_change``.
 
         Raises:
             NotFoundError
@@ -49,12 +49,12 @@ class Changeable(abc.ABC):
 
     @abc.abstractmethod
     def plan_change(self, request: ChangeRequest) -> ChangePlan:
-        """How the store makes a change, from what ``request.inspection`` shows.
+        """Plan a change of the vector in ``request.inspection``.
 
         Raises:
-            UnsupportedError: the store or this collection has no way to it, or not by this
+            UnsupportedError: the store or this collection does not support the change or the
                 strategy.
-            TooFewRowsError: the engine builds no codes of so few rows; see
+            TooFewRowsError: the engine builds no codes for so few rows; see
                 ``ChangeRequest.without_codes``.
         """
 
@@ -62,19 +62,19 @@ class Changeable(abc.ABC):
         """The operation of a step's request.
 
         Raises:
-            SpecError: unknown to this store, or malformed.
+            SpecError: the operation is unknown to this store, or malformed.
         """
         return operations.read(request, self.operations, self.name)
 
     def run(
         self, collection: str, request: Mapping[str, Any], progress: OnProgress, timeout: float
     ) -> None:
-        """Carry out one request of a step, to its end; doing it twice does the same as once.
+        """Execute one request of a step to its end; idempotent.
 
         Raises:
-            SpecError: as ``operation``; nothing was touched.
-            StoreTimeoutError: not done after ``timeout`` seconds.
-            StoreError: the engine refused.
+            SpecError: as in ``operation``; nothing was changed.
+            StoreTimeoutError: not finished after ``timeout`` seconds.
+            StoreError: the engine rejected the operation.
         """
         operation = self.operation(request)
         self.forget(collection)
@@ -84,5 +84,5 @@ class Changeable(abc.ABC):
             self.forget(collection)
 
     def forget(self, collection: str) -> None:
-        """Drop what was read of a collection, which is about to change or was changed."""
+        """Discard the snapshot of a collection before or after a change."""
         self.snapshots.forget(collection)

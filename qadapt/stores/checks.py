@@ -1,4 +1,4 @@
-"""What all stores refuse in the same words."""
+"""Input checks that all stores share."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ Field = TypeVar("Field")
 
 
 def page(size: Any) -> int:
-    """A page's number of rows.
+    """Check a page size.
 
     Raises:
         InputError
     """
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise InputError(f"a page has at least 1 row; got {size!r}")
+        raise InputError(f"the page size must be at least 1; got {size!r}")
     return int(size)
 
 
 def quantizations(
     given: Mapping[str, Quantization], vectors: Mapping[str, Vector]
 ) -> dict[str, Quantization]:
-    """The quantization of each vector: what was given, none where nothing was.
+    """The quantization of each vector; ``none`` for vectors without one.
 
     Raises:
-        NotFoundError: one of no vector.
+        NotFoundError: a quantization for an unknown vector.
     """
     for name in given:
         if name not in vectors:
@@ -41,7 +41,7 @@ def quantizations(
 
 
 def options(address: Address, known: Sequence[str]) -> None:
-    """An address with no options but those that are known.
+    """Check that an address has only known options.
 
     Raises:
         AddressError
@@ -52,30 +52,32 @@ def options(address: Address, known: Sequence[str]) -> None:
 
 
 def number(address: Address, name: str, default: int) -> int:
-    """An option of an address that is a whole number, such as a port or seconds.
+    """A positive integer option of an address, such as a port or a number of seconds.
 
     Raises:
         AddressError
     """
     text = address.options.get(name, str(default))
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise AddressError(f"{address}: {name} is a whole number from 1; got {text!r}")
+        raise AddressError(f"{address}: {name} must be a positive integer; got {text!r}")
     return int(text)
 
 
 def vector(name: str, known: Mapping[str, Field], others: Mapping[str, str]) -> Field:
-    """One vector of a collection.
+    """Look up one vector of a collection.
 
     Args:
-        known: by their names.
-        others: those that qadapt cannot describe, and why.
+        known: the vectors by name.
+        others: the vectors that qadapt does not support, with reasons.
 
     Raises:
-        NotFoundError: no such vector.
-        UnsupportedError: one of the others.
+        NotFoundError: the vector does not exist.
+        UnsupportedError: the vector is one of ``others``.
     """
     if name in others:
-        raise UnsupportedError(f"the vector {name!r} {others[name]}", hint="qadapt leaves it alone")
+        raise UnsupportedError(
+            f"the vector {name!r} {others[name]}", hint=("qadapt does not support this vector")
+        )
     if name not in known:
         raise NotFoundError.missing("vector", name, known)
     return known[name]

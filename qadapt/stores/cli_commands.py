@@ -1,4 +1,4 @@
-"""How a finding of a store says what to type."""
+"""Command lines for the fixes of findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store behind the Python client of its database."""
+"""Base class of stores that use the Python client of their database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qadapt.stores.base import Store
 
 
 class Client(Protocol):
-    """A client, ours to close or the user's, and what answers it."""
+    """A client, which the store or the user opened, and its server."""
 
     @property
     def version(self) -> str | None: ...
@@ -28,7 +28,7 @@ C = TypeVar("C", bound=Client)
 
 
 class ClientStore(Store, Generic[C]):
-    """A store whose client was opened from an address, or brought by the user."""
+    """A store whose client was opened from an address or by the user."""
 
     def __init__(self, address: Address, connection: C, *, disabled: Sequence[str] = ()) -> None:
         super().__init__(address, disabled=disabled)
@@ -37,15 +37,15 @@ class ClientStore(Store, Generic[C]):
 
     @property
     def connection(self) -> C:
-        """The client, and calls of it whose errors are those of qadapt.
+        """The client with its errors translated to those of qadapt.
 
         Raises:
-            StoreError: this process was forked from the one that opened it.
+            StoreError: the client was opened by the parent process.
         """
         if self._forked:
             raise StoreError(
-                f"{self.address} was opened in process {self._pid}, from which this one was "
-                "forked: the client's sockets and threads stay with the parent",
+                f"{self.address} was opened in the parent process {self._pid}; its sockets and "
+                "threads cannot be used after a fork",
                 hint=f"open it in this process: qa.open({str(self.address)!r}); or start "
                 "processes with multiprocessing.get_context('spawn')",
             )
@@ -64,7 +64,7 @@ class ClientStore(Store, Generic[C]):
         return type(client).__module__.partition(".")[0] == cls.profile.package
 
     def close(self) -> None:
-        if not self._forked:  # else it is the parent's to close
+        if not self._forked:  # otherwise the parent closes it
             self._connection.close()
 
     def server(self) -> Server:

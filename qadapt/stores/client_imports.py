@@ -1,9 +1,9 @@
-"""Client packages, imported once, without the deprecation warnings of what they depend on.
+"""Imports of client packages without the deprecation warnings of their dependencies.
 
-``warnings.catch_warnings`` changes the filters of the whole process and is not safe in threads. So
-it is entered only while a client is imported or opened, by one thread at a time, and never for a
-request. An "ignore" alone is not enough: authlib adds an "always" for its own warnings as it is
-imported, in front of any filter that was set before.
+``warnings.catch_warnings`` changes the filters of the whole process and is not thread-safe. It is
+therefore entered only while a client is imported or opened, by one thread at a time, and never for
+a request. An "ignore" filter alone is not sufficient: authlib adds an "always" filter for its own
+warnings at import, before any existing filter.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 
 _LOCK = threading.RLock()
 _OF_PACKAGING = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
-# A UserWarning by its category: setuptools of its pkg_resources, protobuf of generated code.
+# UserWarnings: setuptools about its pkg_resources, protobuf about generated code.
 _TEXTS = re.compile(r"pkg_resources is deprecated|Protobuf gencode version")
 
 
 def load(name: str) -> Any:
-    """A module of a client package; only its first import does any work.
+    """Import a module of a client package; cached after the first call.
 
     Args:
         name: such as ``weaviate.proto.v1``.
@@ -35,15 +35,15 @@ def load(name: str) -> Any:
     if sys.modules.get(name) is None:
         with quiet():
             return importlib.import_module(name)
-    return importlib.import_module(name)  # waits for another thread that imports it just now
+    return importlib.import_module(name)  # waits for another thread that is importing it
 
 
 @contextmanager
 def quiet(*, every: bool = False) -> Iterator[None]:
-    """Drop deprecation warnings of dependencies; others are issued again at the end.
+    """Suppress deprecation warnings of dependencies and re-issue other warnings at the end.
 
     Args:
-        every: drop all warnings, of a call that qadapt reports about in its own words.
+        every: suppress all warnings of a call that qadapt reports itself.
     """
     with _LOCK:
         with warnings.catch_warnings(record=True) as reported:
@@ -59,12 +59,11 @@ def _packaging(message: Warning | str) -> bool:
 
 
 def silence(text: str, module: str) -> None:
-    """Drop one warning of a client where a call of qadapt raised it; the user's own calls still
-    show it.
+    """Suppress one warning of a client in calls from qadapt; the user's own calls still show it.
 
     Args:
-        text: how it begins.
-        module: from which it is raised, by the client's ``stacklevel``.
+        text: the start of the message.
+        module: the module that the client's ``stacklevel`` attributes it to.
     """
     with _LOCK:
         warnings.filterwarnings("ignore", re.escape(text), UserWarning, re.escape(module))

@@ -1,8 +1,8 @@
-"""Changing what is fixed at creation: a copy of the collection, and an alias that is moved to it.
+"""Changing what is fixed at creation: a copy of the collection and an alias switch.
 
 The steps are the same in each store: create the copy, load its rows, compare it with the source,
-wait for its index, move the alias. What an interrupted change did is found and finished. The source
-stays, so that the way back is to move the alias again.
+wait for its index, move the alias. An interrupted change is continued. The source is kept, so that
+moving the alias back undoes the change.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from qadapt.stores.store_types import Progress
 
 P = TypeVar("P")
 
-STOP_WRITING = "stop writing to it, then apply again"
+STOP_WRITING = "stop writes to the source, then run `qadapt apply` again"
 
 
 @dataclass(frozen=True)
 class CopyAndSwitch(Operation):
-    """Makes a copy of a collection in which something differs, and moves an alias to it.
+    """Copies a collection with changed settings and moves an alias to the copy.
 
     Attributes:
         alias: the name that readers and writers use.
-        source: the collection that it points to before.
+        source: the collection that the alias points to before.
         target: the copy.
     """
 
@@ -52,7 +52,7 @@ class CopyAndSwitch(Operation):
 
     @abc.abstractmethod
     def create(self, at: Execution[Any]) -> None:
-        """Create the copy, unless it is there.
+        """Create the copy unless it exists.
 
         Raises:
             StoreError: another collection has its name.
@@ -60,7 +60,7 @@ class CopyAndSwitch(Operation):
 
     @abc.abstractmethod
     def load(self, at: Execution[Any]) -> None:
-        """Copy the rows that the copy does not have."""
+        """Copy the rows that the copy does not have yet."""
 
     @abc.abstractmethod
     def compare(self, at: Execution[Any]) -> None:
@@ -71,12 +71,12 @@ class CopyAndSwitch(Operation):
         """
 
     def build(self, at: Execution[Any]) -> None:
-        """Wait for what the engine builds of the copy."""
+        """Wait for the engine's builds of the copy."""
         return
 
     @abc.abstractmethod
     def switch(self, at: Execution[Any]) -> None:
-        """Move the alias, unless it is there."""
+        """Move the alias unless it already points to the copy."""
 
 
 def copy_pages(
@@ -85,24 +85,25 @@ def copy_pages(
     """Send pages of rows until the deadline.
 
     Args:
-        send: writes a page, and returns how many rows of the source it was.
-        total: rows of the source.
+        send: writes a page and returns the number of source rows in it.
+        total: number of rows of the source.
 
     Raises:
-        StoreTimeoutError: what was sent stays.
+        StoreTimeoutError: the rows sent so far are kept.
     """
     done = 0
     for page in pages:
         if wait.deadline.passed:
             raise StoreTimeoutError(
-                f"{done:,} of {total:,} rows are copied to {target!r}", hint="apply again goes on"
+                f"{done:,} of {total:,} rows copied to {target!r}",
+                hint=("run `qadapt apply` again to continue"),
             )
         done += send(page)
         wait.progress(Progress(f"copying to {target!r}", done, total))
 
 
 def compare_counts(ours: int, theirs: int, target: str, source: str, where: str = "") -> None:
-    """Compare how many rows a copy and its source have.
+    """Compare the row counts of a copy and its source.
 
     Args:
         where: such as ``" of the tenant 'red'"``.
@@ -112,7 +113,7 @@ def compare_counts(ours: int, theirs: int, target: str, source: str, where: str 
     """
     if ours != theirs:
         raise StoreError(
-            f"the copy {target!r} has {ours:,} rows{where} and {source!r} {theirs:,}: the alias "
-            "was not switched",
+            f"the copy {target!r} has {ours:,} rows{where}, but {source!r} has {theirs:,}: the "
+            "alias was not switched",
             hint=STOP_WRITING,
         )

@@ -5,28 +5,30 @@ from __future__ import annotations
 from qadapt.stores.profile import DoctorCheck
 
 SCHEMA_ONLY = DoctorCheck(
-    "schema-only", "The schema or the status says compressed or finished, and it is not."
+    "schema-only", "The schema or the status reports compression that is not active."
 )
 SMALL_SEGMENTS = DoctorCheck(
-    "small-segments", "Rows lie in segments under the threshold, and are compared by their floats."
+    "small-segments",
+    "Rows are in segments below the indexing threshold and are compared by their original vectors.",
 )
 ONE_BIT_UNTIL_INDEXED = DoctorCheck(
     "one-bit-until-indexed",
-    "Wider binary codes are compared by one bit, as long as their segment is not indexed.",
+    "Binary codes of more than 1 bit are compared by 1 bit until their segment is indexed.",
 )
 ORIGINALS_IN_RAM = DoctorCheck(
-    "originals-in-ram", "The originals, or a full copy, stay in RAM beside the codes."
+    "originals-in-ram",
+    "The original vectors, or a full copy of them, are in RAM in addition to the codes.",
 )
 OVERSAMPLING_WITHOUT_RESCORING = DoctorCheck(
     "oversampling-without-rescoring",
-    "Search parameters ask for more candidates, and nothing scores them again.",
+    "Search parameters request oversampling without rescoring.",
     needs="options",
 )
 QUANTIZATION_BYPASSED = DoctorCheck(
-    "quantization-bypassed", "Search parameters switch the codes off.", needs="options"
+    "quantization-bypassed", "Search parameters disable the codes.", needs="options"
 )
 PARAMETER_WITHOUT_EFFECT = DoctorCheck(
     "parameter-without-effect",
-    "A parameter is accepted and does nothing, or next to nothing.",
+    "A parameter is accepted but has little or no effect.",
     needs="options",
 )

@@ -1,4 +1,4 @@
-"""Which version of an engine is asked, and what it has."""
+"""Engine versions and the features that they support."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EngineVersion:
     version: str | None = None
 
     def has(self, since: str | None) -> bool:
-        """Whether the engine is not older than ``since``; None is every version."""
+        """Whether the version is at least ``since``; None stands for every version."""
         return self.version is None or since is None or not older(self.version, since)
 
     @property
@@ -30,10 +30,10 @@ class EngineVersion:
         return f"{self.product} {self.version}" if self.version else self.product
 
     def lacks(self, what: str, since: str | None) -> str | None:
-        """Why something is not there; None where it is.
+        """Why a feature is not available; None if it is.
 
         Args:
-            what: with its verb, such as ``"the datatype float16 needs"``.
+            what: the feature with its verb, such as ``"the datatype float16 needs"``.
         """
         if self.has(since):
             return None

@@ -1,4 +1,4 @@
-"""Errors of a client, a server or a file, turned into those of qadapt by a table."""
+"""Tables that translate errors of a client, a server or a file to those of qadapt."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from qadapt.errors import QadaptError
 
 @dataclass(frozen=True)
 class ErrorRule:
-    """One line of the table.
+    """One rule of the table for exceptions.
 
     Attributes:
         when: the client's exception.
-        target_vector: the error of qadapt.
+        target_vector: the error class of qadapt.
         text: a part of the exception's message, in lower case; ``""`` for any message.
         hint: what to do next.
     """
@@ -29,10 +29,10 @@ class ErrorRule:
 
 @contextmanager
 def translated(rules: Sequence[ErrorRule], doing: str) -> Iterator[None]:
-    """Raise the error of the first rule that fits an exception; errors of qadapt pass.
+    """Raise the error of the first rule that matches an exception; errors of qadapt pass.
 
     Args:
-        doing: what was done, such as ``"write to 'articles'"``.
+        doing: the attempted action, such as ``"write to 'articles'"``.
     """
     try:
         yield
@@ -49,16 +49,16 @@ def translated(rules: Sequence[ErrorRule], doing: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class AnswerRule:
-    """One line of the table of a server's answers; fits when all that it states does.
+    """One rule of the table for server responses; matches if all its conditions do.
 
     Attributes:
-        target_vector: the error of qadapt.
+        target_vector: the error class of qadapt.
         hint: what to do next; ``""`` for none.
-        status: statuses of HTTP or names of statuses of gRPC, one of which it is; empty for any.
-        least: the status of HTTP is not below.
-        words: regular expressions, one of which the message contains, in lower case; empty for
+        status: HTTP status codes or gRPC status names; empty for any.
+        least: the smallest HTTP status code.
+        words: regular expressions for the message in lower case, of which one must match; empty for
             any message.
-        names: one of which the class of the client's exception has; empty for any.
+        names: class names of the client's exception, of which one must match; empty for any.
     """
 
     target_vector: type[QadaptError]
@@ -69,7 +69,7 @@ class AnswerRule:
     names: tuple[str, ...] = ()
 
     def fits(self, status: int | str, words: str, name: str) -> bool:
-        """Whether it fits an answer; ``words`` are in lower case."""
+        """Whether the rule matches a response; ``words`` are in lower case."""
         if self.status and status not in self.status:
             return False
         if self.least and not (isinstance(status, int) and status >= self.least):
@@ -87,13 +87,13 @@ def by_table(
     words: str = "",
     name: str = "",
 ) -> QadaptError | None:
-    """The error of the first rule that fits; None where none does.
+    """The error of the first rule that matches; None if none does.
 
     Args:
-        message: of the error.
-        status: of HTTP, or the name of a gRPC status.
-        words: what the server says.
-        name: the class of the client's exception.
+        message: the message of the error.
+        status: the HTTP status code, or the name of a gRPC status.
+        words: the server's message.
+        name: the class name of the client's exception.
     """
     low = words.lower()
     for rule in rules:

@@ -1,8 +1,8 @@
-"""The operations that the steps of a plan consist of.
+"""The operations in the steps of a plan.
 
-A plan file and a journal hold an operation as JSON, ``{"op": "edge.configure", ...}``: its request.
-A store declares the classes of its operations; the base reads a request, refuses one that is
-unknown or malformed before anything is touched, and runs it.
+A plan file and a journal store an operation as a JSON request, ``{"op": "edge.configure", ...}``. A
+store declares the classes of its operations; the base class parses a request, rejects unknown and
+malformed requests before anything is changed, and runs it.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 S = TypeVar("S")
-AGAIN = "make the plan again: `qadapt plan`"
+AGAIN = "create a new plan with `qadapt plan`"
 
 
 class Keep(str):
     """The type of ``KEEP``."""
 
 
-# The default of a field that leaves a setting as it is, where None takes it out.
+# The default of a field that keeps a setting, whereas None removes it.
 KEEP = Keep("keep")
 
 
 @dataclass(frozen=True)
 class Execution(Generic[S]):
-    """What an operation is carried out with.
+    """The context in which an operation runs.
 
     Attributes:
         store: the store that declares the operation.
-        collection: its name.
-        progress: called as the work goes on.
-        deadline: when it must be done.
+        collection: the name of the collection.
+        progress: called during the work.
+        deadline: the time limit.
     """
 
     store: S
@@ -53,18 +53,18 @@ class Execution(Generic[S]):
 
     @property
     def wait(self) -> Wait:
-        """For ``poll``."""
+        """The arguments of ``poll``."""
         return Wait(self.progress, self.deadline)
 
 
 class Operation(abc.ABC):
-    """One operation of a store: a frozen dataclass, whose fields are those of its request.
+    """One operation of a store: a frozen dataclass with the fields of its request.
 
-    A field that holds its default is left out of the request.
+    Fields with their default value are omitted from the request.
 
     Attributes:
         op: its name, such as ``edge.configure``.
-        keys: names in the request, of fields that have another one in Python.
+        keys: names in the request for fields that have another name in Python.
     """
 
     op: ClassVar[str]
@@ -72,19 +72,19 @@ class Operation(abc.ABC):
 
     @abc.abstractmethod
     def run(self, at: Execution[Any]) -> None:
-        """Carry it out to its end; twice is the same as once.
+        """Run the operation to its end; idempotent.
 
         Raises:
-            StoreTimeoutError: not done by the deadline.
-            StoreError: the engine refused.
+            StoreTimeoutError: not finished by the deadline.
+            StoreError: the engine rejected the operation.
         """
 
     def reverse(self, snapshot: Any) -> Operation | None:
-        """The operation that brings back what ``snapshot`` shows; None where there is none."""
+        """The operation that restores the state of ``snapshot``; None if there is none."""
         return None
 
     def to_request(self) -> dict[str, Any]:
-        """The request, as JSON."""
+        """The request as JSON."""
         request: dict[str, Any] = {"op": self.op}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
@@ -94,10 +94,10 @@ class Operation(abc.ABC):
 
     @classmethod
     def from_request(cls, request: Mapping[str, Any]) -> Self:
-        """The operation of a request.
+        """Parse a request.
 
         Raises:
-            SpecError: a key is missing, unknown, or of another type.
+            SpecError: a field is missing, unknown, or has the wrong type.
         """
         fields = {
             cls.keys.get(each.name, each.name): each
@@ -111,10 +111,13 @@ class Operation(abc.ABC):
         for key, field in fields.items():
             if key not in request:
                 if field.default is dataclasses.MISSING:
-                    raise SpecError(f"a request of {cls.op} has no {key!r}", hint=AGAIN)
+                    raise SpecError(f"a request of {cls.op} has no field {key!r}", hint=AGAIN)
                 continue
             if not _fits(request[key], hints[field.name]):
-                raise SpecError(f"{key!r} of {cls.op} is {request[key]!r:.80}", hint=AGAIN)
+                raise SpecError(
+                    f"the field {key!r} of {cls.op} has an invalid value: {request[key]!r:.80}",
+                    hint=AGAIN,
+                )
             given[field.name] = request[key]
         return cls(**given)
 
@@ -123,22 +126,22 @@ Operations = Mapping[str, type[Operation]]
 
 
 def table(*operations: type[Operation]) -> Operations:
-    """The operations of a store by their names."""
+    """The operations of a store by name."""
     return {each.op: each for each in operations}
 
 
 def read(request: Any, known: Operations, store: str) -> Operation:
-    """The operation of a request.
+    """Parse a request into the matching operation.
 
     Args:
-        store: its name, for the message.
+        store: the store's name, for the message.
 
     Raises:
-        SpecError: an unknown operation, or a malformed request.
+        SpecError: the operation is unknown or malformed.
     """
     op = request.get("op") if isinstance(request, Mapping) else None
     if not isinstance(op, str) or not op:
-        raise SpecError(f"the request {request!r:.80} names no operation", hint=AGAIN)
+        raise SpecError(f"the request {request!r:.80} does not name an operation", hint=AGAIN)
     if op not in known:
         raise SpecError.unknown("operation", op, known, where=store)
     return known[op].from_request(request)
@@ -146,14 +149,14 @@ def read(request: Any, known: Operations, store: str) -> Operation:
 
 @cache
 def _hints(cls: type[Operation]) -> dict[str, Any]:
-    # By the globals of its code: two plug-ins may have modules of one name.
+    # By the globals of its code: two plug-ins may have modules with the same name.
     annotations = {each.name: each.type for each in dataclasses.fields(cls)}  # type: ignore[arg-type]
     fields = types.SimpleNamespace(__annotations__=annotations)
     return typing.get_type_hints(fields, cls.run.__globals__)
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value of JSON is of a type."""
+    """Whether a JSON value has a type."""
     if hint is Any:
         return True
     origin = typing.get_origin(hint)

@@ -1,4 +1,4 @@
-"""Waiting for an engine: one loop with a time limit, progress and growing pauses."""
+"""Polling an engine: one loop with a time limit, progress and increasing pauses."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from qadapt.stores.store_types import OnProgress, Progress
 
 T = TypeVar("T")
 
-PAUSE = 0.25  # seconds between the first two looks
+PAUSE = 0.25  # seconds between the first two polls
 GROWTH = 1.3
-LONGEST = 2.0  # seconds between two looks
+LONGEST = 2.0  # maximum seconds between two polls
 
 
 class Deadline:
-    """The end of a time limit.
+    """A time limit.
 
     Args:
         seconds: from now.
-        clock: seconds.
+        clock: returns seconds.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,24 +31,24 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then, never below 0."""
+        """Remaining seconds, at least 0."""
         return max(0.0, self._end - self._clock())
 
     @property
     def passed(self) -> bool:
-        """Whether the time is over."""
+        """Whether the time limit has passed."""
         return self._clock() >= self._end
 
     def at_least(self, seconds: float) -> float:
-        """``left``, for a single request that needs some time in any case."""
+        """``left``, but at least the minimum for a single request."""
         return max(seconds, self.left)
 
 
 class Streak:
-    """Counts how many looks in a row showed the same.
+    """Counts consecutive polls with the same result.
 
     Args:
-        enough: so many are believed.
+        enough: the number of equal results that is accepted.
     """
 
     def __init__(self, enough: int) -> None:
@@ -56,18 +56,18 @@ class Streak:
         self._enough = enough
 
     def __call__(self, shown: bool) -> bool:
-        """Whether it was shown often enough, this look included."""
+        """Whether the result has been stable for enough polls, including this one."""
         self.count = self.count + 1 if shown else 0
         return self.count >= self._enough
 
 
 @dataclass(frozen=True)
 class Wait:
-    """How long somebody waits, and who is told of it.
+    """How a caller waits and receives progress.
 
     Attributes:
-        progress: called after each look that is not the end.
-        longest: seconds between two looks at most.
+        progress: called after each poll except the last.
+        longest: maximum seconds between two polls.
     """
 
     progress: OnProgress
@@ -82,19 +82,19 @@ def poll(
     late: Callable[[T], Exception],
     wait: Wait,
 ) -> T:
-    """Look until it is done; once more when the time is over.
+    """Poll until the work is done, and once more after the time limit.
 
     Args:
-        look: asks the engine.
-        done: whether that is the end; may raise where the end will never come.
-        describe: the progress of a look.
-        late: the error once the time is over.
+        look: queries the engine.
+        done: whether the work is done; may raise if it can never be.
+        describe: the progress of a poll.
+        late: returns the error after the time limit.
 
     Returns:
-        The last look.
+        The last result of ``look``.
 
     Raises:
-        Exception: of ``late``, as a rule StoreTimeoutError.
+        Exception: from ``late``, usually StoreTimeoutError.
     """
     pause = PAUSE
     while True:

@@ -1,4 +1,4 @@
-"""Product codes cut the dimensions into equal segments; the engines take no others."""
+"""Segments of product codes: engines only accept segments of equal length."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from qadapt.model import Match, Quantization, Vector
 
 
 def segments(quantization: Quantization, vector: Vector) -> int | Match:
-    """How many segments: as asked for, or of the ratio, 16 where nobody says.
+    """The number of segments: as requested, or from the ratio (default 16).
 
     Returns:
-        A ``Match`` that says which number is near, where they do not divide the dimensions.
+        A ``Match`` that suggests a number, if the dimensions cannot be divided.
     """
     given = quantization.segments
     found = float(given) if given else 4 * vector.dim / float(quantization.ratio or 16)
@@ -19,10 +19,10 @@ def segments(quantization: Quantization, vector: Vector) -> int | Match:
 
 
 def invalid_segments(segments: float, vector: Vector) -> Match:
-    """So many segments do not divide the dimensions."""
+    """The error for a number of segments that does not divide the dimensions."""
     fitting = [m for m in range(1, vector.dim + 1) if vector.dim % m == 0]
     nearest = min(fitting, key=lambda m: abs(m - segments))
     return Match.unsupported(
-        f"the {vector.dim} dimensions cannot be cut into {segments:g} equal segments",
+        f"{vector.dim} dimensions cannot be divided into {segments:g} equal segments",
         f"product:segments={nearest}",
     )

@@ -18,12 +18,12 @@ from qadapt.model.credentials import insecure_allowed
 from qadapt.stores.base import Store
 from qadapt.stores.profile import INTERFACE, StoreProfile
 
-# The store of ``qadapt cost --rows`` and ``qa.simulate(rows)`` where none is named.
+# The default store of ``qadapt cost --rows`` and ``qa.simulate(rows)``.
 DEFAULT = "qdrant"
 
 
 def names() -> list[str]:
-    """The names of all stores that are installed, sorted."""
+    """The names of all installed stores, sorted."""
     return plugins.names()
 
 
@@ -31,7 +31,7 @@ def profile(name: str) -> StoreProfile:
     """The profile of a store.
 
     Raises:
-        SpecError: no such store.
+        SpecError: the store does not exist.
         QadaptError: the plug-in cannot be loaded, names no profile, or has another interface
             version.
     """
@@ -63,7 +63,7 @@ def load(name: str) -> type[Store]:
     """The class of a store.
 
     Raises:
-        SpecError, QadaptError: as ``profile``; or its class cannot be imported.
+        SpecError, QadaptError: as ``profile``; or the class cannot be imported.
     """
     path = profile(name).store
     try:
@@ -94,7 +94,7 @@ def load_all() -> tuple[dict[str, StoreProfile], dict[str, QadaptError]]:
 
 
 def profiles() -> dict[str, StoreProfile]:
-    """The profiles of all stores that can be loaded, by name."""
+    """The profiles of all loadable stores, by name."""
     return load_all()[0]
 
 
@@ -113,11 +113,11 @@ def open_store(
     """
     parsed = Address.parse(address)
     if insecure or insecure_allowed(os.environ):
-        parsed = replace(parsed, insecure=True)  # part of the address, for workers elsewhere too
+        parsed = replace(parsed, insecure=True)  # part of the address, so that workers use it too
     known = profile(parsed.store)
     if not known.address.accepts(parsed.transport):
         raise AddressError(
-            f"{parsed}: the store {known.name!r} does not accept such an address",
+            f"{parsed}: the store {known.name!r} does not accept this address",
             hint=known.address.advice
             or f"accepted: {', '.join(known.address.examples(known.name))}",
         )
@@ -134,13 +134,12 @@ def missing(known: StoreProfile) -> MissingExtraError:
 
 
 def wrap_client(client: object, *, disabled: Sequence[str] = ()) -> Store:
-    """The store on a client that the user already has; it is never closed by us.
+    """Return a store on a client that the user opened; qadapt never closes it.
 
-    Only stores whose client library is imported already are asked: whoever has a client has
-    imported it.
+    Only stores whose client package is already imported are considered.
 
     Raises:
-        UnsupportedError: no store wraps such a client.
+        UnsupportedError: no store can wrap this client.
     """
     known, broken = load_all()
     takers = [name for name, each in known.items() if each.wraps_clients]
@@ -150,7 +149,7 @@ def wrap_client(client: object, *, disabled: Sequence[str] = ()) -> Store:
     failed = "".join(f"; {error.message}" for error in broken.values())
     kind = type(client)
     raise UnsupportedError(
-        f"no store wraps a {kind.__module__}.{kind.__qualname__}",
-        hint=f"clients of these stores can be wrapped: {', '.join(takers) or 'none'}; "
-        f"open others by their address{failed}",
+        f"no store can wrap a {kind.__module__}.{kind.__qualname__}",
+        hint=f"stores whose clients can be wrapped: {', '.join(takers) or 'none'}; open other "
+        f"stores by their address{failed}",
     )

@@ -1,4 +1,4 @@
-"""A request to a server again, where it failed in a way that may pass."""
+"""Retries of requests that failed with a transient error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ backoff = tenacity.wait_exponential(multiplier=0.2, max=5)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether it may pass: transient, and not a time limit, which has been waited for already."""
+    """Whether a retry may succeed: the error is transient and not a time limit."""
     return isinstance(error, TransientError) and not isinstance(error, StoreTimeoutError)
 
 
@@ -27,15 +27,15 @@ def with_retries(
     sleep: Callable[[float], None],
     pause: Callable[[tenacity.RetryCallState], float] = backoff,
 ) -> T:
-    """``call()``, at most ``ATTEMPTS`` times.
+    """Call ``call()`` at most ``ATTEMPTS`` times.
 
     Args:
-        again: whether an error is one to try again after.
-        sleep: waits so many seconds.
+        again: whether to retry after an error.
+        sleep: waits for a number of seconds.
         pause: seconds before the next attempt.
     """
     try:
-        # Nearly always the only attempt: tenacity is asked only once something failed.
+        # Usually the only attempt: tenacity is used only after a failure.
         return call()
     except QadaptError as error:
         if not again(error):

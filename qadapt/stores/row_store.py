@@ -56,17 +56,17 @@ from qadapt.stores.base import (
 from qadapt.stores.change import ChangePlan, ChangeRequest, check_strategy, no_recreation
 from qadapt.stores.operations import Execution, Operation, Operations, table
 
-# Ids that are listed at once to find the bounds of scan ranges.
+# Ids per request when the bounds of scan ranges are computed.
 LISTED = 10_000
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 @dataclass(frozen=True)
 class SetCodes(Operation):
-    """Builds the codes of a vector, or deletes them.
+    """Builds or deletes the codes of a vector.
 
     Attributes:
-        codes: the quantization, in its string form.
+        codes: the quantization in its string form.
     """
 
     op: ClassVar[str] = "set_codes"
@@ -83,16 +83,16 @@ class SetCodes(Operation):
         at.store.set_codes(at.collection, self.vector, target, at.progress)
 
     def reverse(self, snapshot: CollectionInfo) -> SetCodes:
-        """The codes that there are."""
+        """The current codes."""
         return SetCodes(self.vector, str(snapshot.vectors[self.vector].quantization))
 
 
 class RowStore(Store):
     """A store that searches by scanning all rows.
 
-    Required of a subclass: ``server``, ``collections``, ``make``, ``remove``,
-    ``describe``, ``write_rows``, ``delete_rows``, ``ids``, ``rows``, and ``set_codes`` where it has
-    codes of its own. The base calls them only for collections that exist.
+    Required of a subclass: ``server``, ``collections``, ``make``, ``remove``, ``describe``,
+    ``write_rows``, ``delete_rows``, ``ids``, ``rows``, and ``set_codes`` if it has native codes.
+    The base class calls them only for existing collections.
     """
 
     operations: ClassVar[Operations] = table(SetCodes)
@@ -103,46 +103,48 @@ class RowStore(Store):
     def make(
         self, collection: str, vectors: Mapping[str, Vector], codes: Mapping[str, Quantization]
     ) -> None:
-        """Create a collection that is not there; datatypes and quantizations were checked.
+        """Create a new collection; datatypes and quantizations are already validated.
 
         Args:
-            codes: the target of each vector, as ``map`` gave it; ``none`` for none.
+            codes: the target of each vector, as returned by ``map``; ``none`` for none.
         """
 
     @abc.abstractmethod
     def remove(self, collection: str) -> None:
-        """Delete a collection and all it holds."""
+        """Delete a collection and all its rows."""
 
     @abc.abstractmethod
     def describe(self, collection: str) -> CollectionInfo:
-        """The collection as it is; ``vector_info`` makes its vectors from counts of rows."""
+        """Inspect the collection; ``vector_info`` builds its vectors from row counts."""
 
     def set_codes(
         self, collection: str, vector: str, target: Quantization, progress: OnProgress
     ) -> None:
-        """Build the codes of a vector, or delete them where the target is ``none``; doing it twice
-        does the same as once. Rows that are written later are encoded as well."""
-        raise UnsupportedError(f"{self.name} has no quantization of its own")
+        """Build the codes of a vector, or delete them if the target is ``none``; idempotent. Rows
+        written later are encoded as well.
+        """
+        raise UnsupportedError(f"{self.name} has no native quantization")
 
     @abc.abstractmethod
     def write_rows(self, collection: str, batch: Batch) -> None:
-        """Upsert rows, all or none. Ids and vectors were checked, and are in the form that the
-        store keeps."""
+        """Upsert rows, all or none. Ids and vectors are validated and normalized as the store
+        requires.
+        """
 
     @abc.abstractmethod
     def delete_rows(self, collection: str, ids: Sequence[Id]) -> None:
-        """Delete rows; unknown ids are left alone."""
+        """Delete rows; unknown ids are ignored."""
 
     @abc.abstractmethod
     def ids(
         self, collection: str, after: Id | None, limit: int, through: Id | None = None
     ) -> list[Id]:
-        """The next ids in the store's own order.
+        """The next ids in the store's order.
 
         Args:
-            after: ids behind this one, which need not be there; None from the first.
-            limit: most ids.
-            through: no id behind this one; None for no end.
+            after: return ids after this one, which need not exist; None from the first.
+            limit: maximum number of ids.
+            through: return no ids after this one; None for no end.
         """
 
     @abc.abstractmethod
@@ -155,12 +157,12 @@ class RowStore(Store):
         payload: bool,
         codes: bool = False,
     ) -> Batch:
-        """Rows by id, in any order; ids that are not there are left out.
+        """Return rows by id, in any order; missing ids are omitted.
 
         Args:
-            vectors: names to bring.
-            codes: float32 vectors as the store's codes stand for them, and not the originals; asked
-                for vectors whose quantization is active.
+            vectors: names of the vectors to return.
+            codes: return float32 vectors decoded from the store's codes instead of the original
+                vectors; used for vectors whose quantization is active.
         """
 
     # -- what follows from it --------------------------------------------------------------------
@@ -170,7 +172,7 @@ class RowStore(Store):
         return cls(address, disabled=disabled)
 
     def close(self) -> None:
-        """Give back what was opened; here nothing."""
+        """Close what was opened; nothing by default."""
 
     def capabilities(self) -> Capabilities:
         server = self.server()
@@ -178,7 +180,7 @@ class RowStore(Store):
         return found.disable(self.disabled)
 
     def map(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
-        """As the profile maps it; unsupported where the rules say so of this version."""
+        """Map with the profile; unsupported if the rules say so for this version."""
         if self.profile.mapping is None:
             why = Match.unsupported(f"{self.name} has no quantization", "accept='client'")
             return MappedQuantization(None, quantization, why)
@@ -196,7 +198,7 @@ class RowStore(Store):
         return mapped
 
     def must_be_there(self, collection: str) -> None:
-        """Refuse a collection that is not there.
+        """Reject a collection that does not exist.
 
         Raises:
             NotFoundError
@@ -213,7 +215,7 @@ class RowStore(Store):
         collection_schema: CollectionSchema | None = None,
     ) -> None:
         if collection in self.collections():
-            raise AlreadyExistsError(f"there is a collection {collection!r} already")
+            raise AlreadyExistsError(f"the collection {collection!r} already exists")
         self.check_name(collection)
         refused = self.unsupported_vectors(vectors)
         if refused is not None:
@@ -223,15 +225,15 @@ class RowStore(Store):
         self.make(collection, vectors, codes)
 
     def check_name(self, collection: str) -> None:
-        """Refuse a name that a collection cannot have.
+        """Reject an invalid collection name.
 
         Raises:
             InputError
         """
         if not _NAME.fullmatch(collection):
             raise InputError(
-                f"the name of a collection in {self.name} has 1 to 200 letters, digits, '_' and "
-                f"'-'; got {collection!r:.80}"
+                f"a collection name in {self.name} must have 1 to 200 characters (letters, digits, "
+                f"'_', '-'); got {collection!r:.80}"
             )
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
@@ -265,7 +267,7 @@ class RowStore(Store):
         wanted = SetCodes(request.vector, str(target))
         reverse = wanted.reverse(request.inspection.info)
         action = f"build {target} codes" if target.kind is not Kind.NONE else "delete the codes"
-        step = Step(Symbol.BLOCKING, action, "asked for", wanted.to_request(), reverse.to_request())
+        step = Step(Symbol.BLOCKING, action, "requested", wanted.to_request(), reverse.to_request())
         return ChangePlan((step,))
 
     def write(self, collection: str, batch: Batch) -> None:
@@ -280,7 +282,7 @@ class RowStore(Store):
         self.delete_rows(collection, self.possible(ids))
 
     def check_ids(self, ids: Sequence[Id]) -> None:
-        """Refuse ids that the store cannot keep.
+        """Reject ids that the store cannot store.
 
         Raises:
             InputError
@@ -291,7 +293,7 @@ class RowStore(Store):
             raise InputError(f"{len(bad)} of {len(ids)} ids are not valid in {self.name}: {some}")
 
     def possible(self, ids: Sequence[Id]) -> list[Id]:
-        """The ids that may be there, once each, in order."""
+        """The valid ids without duplicates, in order."""
         return [key for key in dict.fromkeys(ids) if self.accepts_id(key)]
 
     def count(self, collection: str, filter: Any = None) -> int:
@@ -325,7 +327,7 @@ class RowStore(Store):
         """Pages by ranges of ids, each with the rows that match a filter.
 
         Args:
-            request: its vectors are named.
+            request: with the names of its vectors.
         """
         wanted = None if request.filter is None else filters.parse_filter(request.filter)
         bounds = request.scan_range or {}
@@ -345,7 +347,7 @@ class RowStore(Store):
     def vector_pages(
         self, collection: str, vector: str, size: int = 5_000
     ) -> Iterator[tuple[list[Id], Floats]]:
-        """The rows that have a vector, in pages, to build codes from.
+        """Read the rows that have a vector in pages, to build codes from them.
 
         Yields:
             Ids, and float32 ``(n, d)``.
@@ -360,7 +362,7 @@ class RowStore(Store):
                 yield kept, batch.vectors[vector][there]
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
-        """Ranges of ids of about the same number of rows."""
+        """Ranges of ids with about the same number of rows."""
         bounds: list[Id] = []
         total = self.count(collection)
         step = max(1, -(-total // max(1, n)))
@@ -373,12 +375,12 @@ class RowStore(Store):
         return [{"after": low, "through": high} for low, high in pairwise(cuts)]
 
     def search(self, collection: str, queries: Any, search: SearchRequest) -> Hits:
-        """Every row is compared: by the store's codes where they are active, else by the
-        originals."""
+        """Search all rows, by the store's codes if they are active, otherwise by the original
+        vectors."""
         check_k(search.k, self.traits.max_k)
         if search.rescore is not None and search.rescore.on and search.rescore.source == "codes":
             raise UnsupportedError(
-                f"{self.name} keeps no finer codes to rescore by",
+                f"{self.name} stores no finer codes for rescoring",
                 hint="use rescore source 'originals'",
             )
         for option in search.options:
@@ -397,7 +399,7 @@ class RowStore(Store):
         return self._with_payloads(collection, hits) if search.with_payload else hits
 
     def _with_payloads(self, collection: str, hits: Hits) -> Hits:
-        """The hits, with the payload of each row that was found."""
+        """The hits, with the payload of each row."""
         unique = [key for key in dict.fromkeys(hits.ids.ravel().tolist()) if key is not None]
         batch = self.rows(collection, unique, (), payload=True)
         known = dict(zip(batch.ids, batch.payloads or ({},) * len(batch), strict=True))
@@ -408,10 +410,10 @@ class RowStore(Store):
         return Hits(hits.ids, hits.scores, hits.how, payloads)
 
     def _names(self, collection: str, vectors: Sequence[str] | None) -> list[str]:
-        """The vectors to bring.
+        """The names of the vectors to return.
 
         Raises:
-            NotFoundError: no such collection or vector.
+            NotFoundError: the collection or vector does not exist.
         """
         known = self.info(collection).vectors
         if vectors is None:
@@ -427,12 +429,12 @@ def vector_info(
     coded: int,
     index: Mapping[str, Any] | None = None,
 ) -> VectorInfo:
-    """A vector by its rows: its quantization is active when each of them has a code.
+    """The state of a vector from its row counts: active if each row has a code.
 
     Args:
         quantization: as configured.
-        rows: rows that have the vector.
-        coded: rows that have a code of it.
+        rows: number of rows with the vector.
+        coded: number of rows with a code of it.
         index: the store's own parameters.
     """
     on = quantization.kind is not Kind.NONE
@@ -461,7 +463,7 @@ def _status(quantization: Quantization, rows: int, coded: int) -> Status:
 
 
 def in_order(batch: Batch, ids: Sequence[Id]) -> Batch:
-    """The rows of a batch in the order of ``ids``; ids that it does not have are left out."""
+    """The rows of a batch in the order of ``ids``; ids that it does not contain are omitted."""
     at = {key: row for row, key in enumerate(batch.ids)}
     rows = [at[key] for key in ids if key in at]
     if rows == list(range(len(batch))):

@@ -1,4 +1,4 @@
-"""Ids drawn evenly from pages, with no more of them held than are wanted."""
+"""Uniform random samples of ids from pages, in memory for the sample only."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from qadapt.model import Id
 
 
 def sample_ids(pages: Iterable[Sequence[Id]], n: int, seed: int) -> list[Id]:
-    """``n`` of the ids, each with the same chance, in random order; all where there are fewer.
+    """A uniform random sample of ``n`` ids, in random order; all ids if there are fewer.
 
-    Each id gets a random number, and those with the lowest are kept. Memory holds ``n`` ids and a
-    page, however many pages there are.
+    Each id gets a random number, and the ids with the lowest are kept. Memory holds ``n`` ids and a
+    page.
     """
     chance = np.random.default_rng(seed)
     numbers = np.empty(0)

@@ -1,4 +1,4 @@
-"""What was last read of each collection, with its age."""
+"""A cache of the last snapshot of each collection, with its age."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class SnapshotCache(Generic[T]):
-    """Snapshots by name; a caller says how old one may be.
+    """Snapshots by name; callers choose the maximum age.
 
     Args:
-        clock: seconds.
+        clock: returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -22,7 +22,7 @@ class SnapshotCache(Generic[T]):
         self._held: dict[str, tuple[float, T]] = {}
 
     def get(self, name: str, max_age: float = math.inf) -> T | None:
-        """The last snapshot of a collection; None where there is none, or an older one.
+        """The last snapshot of a collection; None if there is none, or only an older one.
 
         Args:
             max_age: in seconds.
@@ -33,12 +33,12 @@ class SnapshotCache(Generic[T]):
         return held[1]
 
     def put(self, name: str, snapshot: T) -> T:
-        """Keep a snapshot that was read now."""
+        """Add a snapshot that was just read."""
         self._held[name] = (self._clock(), snapshot)
         return snapshot
 
     def forget(self, name: str | None = None) -> None:
-        """Drop the snapshot of a collection; None drops those of all."""
+        """Discard the snapshot of a collection; None discards all."""
         if name is None:
             self._held.clear()
         else:

@@ -1,4 +1,4 @@
-"""What passes between qadapt and a store: searches, mapped quantizations, progress, parts."""
+"""Types exchanged with a store: searches, reads, mapped quantizations, progress."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from qadapt.model import Id, Match, MatchLevel, Quantization, Rescore
 from qadapt.model.numbers import is_whole
 
 MAX_K = 10_000
-# What an index on an entry of the payload takes it for.
+# The kinds of payload indexes.
 PAYLOAD_KINDS = ("keyword", "integer", "float", "bool", "datetime", "text", "geo", "uuid")
 PAGE = 2_000
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a long piece of work is.
+    """The progress of a long operation.
 
     Attributes:
-        stage: what is being done, in a few words.
-        done, total: in ``unit``; total is None where it can't be told.
+        stage: the current stage, in a few words.
+        done, total: in ``unit``; total is None if unknown.
         unit: rows, segments, queries, ...
-        rate: in units a second; None where it was not measured.
+        rate: units per second; None if not measured.
         lag: rows of a source that a copy does not have yet.
     """
 
@@ -42,7 +42,7 @@ OnProgress = Callable[[Progress], None]
 
 
 def silent(_: Progress) -> None:
-    """The progress callback of somebody who does not want to know."""
+    """A progress callback that does nothing."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class ReadRequest:
     """One read of the rows of a collection, in pages.
 
     Attributes:
-        vectors: names to bring, sparse vectors and multivectors too; None for all that are dense,
-            ``()`` for none.
-        payload: bring payloads.
+        vectors: names of the vectors to return, including sparse vectors and multivectors; None for
+            all dense vectors, ``()`` for none.
+        payload: return payloads.
         filter: the common form (see ``qadapt.model.filters``) or the store's own object.
-        page: rows of a page.
-        scan_range: one of ``Store.scan_ranges()`` alone; None for the whole collection.
-        after: rows behind this id alone, which itself may be gone: resumes an interrupted read.
+        page: number of rows of a page.
+        scan_range: read only this one of ``Store.scan_ranges()``; None for the whole collection.
+        after: read only rows after this id, which need not exist: resumes an interrupted read.
     """
 
     vectors: Sequence[str] | None = None
@@ -75,14 +75,14 @@ class SearchRequest:
     """One native search of a batch of queries.
 
     Attributes:
-        k: results for each query.
+        k: number of results for each query.
         vector: ``""`` for the unnamed one.
         rescore: None for the store's own default; ``Rescore(source="off")`` for none.
-        exact: no index and no codes: every row by its originals.
+        exact: use neither index nor codes: compare the original vectors of all rows.
         filter: the common form (see ``qadapt.model.filters``) or the store's own object.
         with_payload: return payloads.
-        ignore_quantization: use the index, and score by the originals instead of the codes; a
-            store whose index holds nothing but codes reads all rows instead.
+        ignore_quantization: use the index, but score with the original vectors instead of the
+            codes; a store whose index contains only codes reads all rows instead.
         options: the store's own search parameters, such as ``{"hnsw_ef": 128}``.
     """
 
@@ -98,11 +98,11 @@ class SearchRequest:
 
 @dataclass(frozen=True)
 class RowConstraints:
-    """What a collection keeps as it is.
+    """What a collection stores unchanged.
 
     Attributes:
-        accepts_id: whether it has room for an id, and gives it back.
-        payload_fidelity: how one entry of a payload comes back; None where all do as they are.
+        accepts_id: whether an id can be stored unchanged.
+        payload_fidelity: how exactly a payload field is stored; None if all are stored exactly.
     """
 
     accepts_id: Callable[[Id], bool]
@@ -111,12 +111,12 @@ class RowConstraints:
 
 @dataclass(frozen=True)
 class MappedQuantization:
-    """A quantization in a store's own words.
+    """A quantization in a store's native configuration.
 
     Attributes:
-        native: the store's configuration; None where there is none.
-        target: what that configuration really is, in common words.
-        match: how near it comes to what was asked for.
+        native: the store's configuration; None if there is none.
+        target: the quantization that this configuration results in.
+        match: how closely it matches the requested quantization.
     """
 
     native: Mapping[str, Any] | None
@@ -125,10 +125,10 @@ class MappedQuantization:
 
 
 def unknown_kind(kind: str) -> str | None:
-    """Why there is no index of this kind in any store; None where there may be."""
+    """Why an index kind is unknown; None if it is known."""
     if kind in PAYLOAD_KINDS:
         return None
-    return f"there is no index of the kind {kind!r}, only {', '.join(PAYLOAD_KINDS)}"
+    return f"unknown payload index kind {kind!r}; expected one of: {', '.join(PAYLOAD_KINDS)}"
 
 
 def check_k(k: int, limit: int = MAX_K) -> int:
@@ -138,25 +138,25 @@ def check_k(k: int, limit: int = MAX_K) -> int:
         InputError
     """
     if not is_whole(k) or not 1 <= k <= limit:
-        raise InputError(f"k must be a whole number from 1 to {limit}; got {k!r:.60}")
+        raise InputError(f"k must be an integer from 1 to {limit}; got {k!r:.60}")
     return int(k)
 
 
 def unsupported_error(match: Match, asked: Quantization, store: str) -> UnsupportedError:
-    """The error for a quantization that a store does not have."""
+    """The error for a quantization that a store does not support."""
     return UnsupportedError(
-        f"{store} has no {asked}: {'; '.join(match.differences)}",
-        hint="; ".join(match.support) or "choose another kind: `qadapt matrix` lists them",
+        f"{store} does not support {asked}: {'; '.join(match.differences)}",
+        hint="; ".join(match.support) or "`qadapt matrix` lists the supported kinds",
     )
 
 
 def require_supported(
     mapped: MappedQuantization, asked: Quantization, store: str
 ) -> MappedQuantization:
-    """What a quantization was mapped to.
+    """The mapped quantization.
 
     Raises:
-        UnsupportedError: the store has no such thing.
+        UnsupportedError: the store does not support it.
     """
     if mapped.match.level is MatchLevel.UNSUPPORTED:
         raise unsupported_error(mapped.match, asked, store)

@@ -1,4 +1,4 @@
-"""Ids of engines that know UUIDs: one way to write them, and none twice."""
+"""Canonical UUID ids and duplicate checks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _USUAL = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 
 def usual(text: str) -> bool:
-    """Whether this is a UUID as engines give it back."""
+    """Whether this is a UUID in canonical form."""
     return _USUAL(text) is not None
 
 
 def canonical(text: str) -> str | None:
-    """A UUID as engines give it back; None for what is none."""
-    if usual(text):  # most are, and the class takes ten times as long to say the same
+    """The canonical form of a UUID; None if the text is not a UUID."""
+    if usual(text):  # most are canonical, and uuid.UUID takes ten times as long to confirm it
         return text
     try:
         return str(uuid.UUID(text))
@@ -33,14 +33,14 @@ def canonical(text: str) -> str | None:
 def checked(
     ids: Sequence[Id], canonical: Canonical[Key], refused: Callable[[Id], InputError]
 ) -> list[Key]:
-    """All ids as the engine gives them back.
+    """Convert all ids to canonical form.
 
     Args:
-        canonical: one of them; None for one that the engine cannot have.
-        refused: the error for such a one.
+        canonical: converts one id; None for an id that the engine cannot store.
+        refused: returns the error for an invalid id.
 
     Raises:
-        InputError: one that it cannot have, or two spellings of the same.
+        InputError: an invalid id, or two spellings of the same id.
     """
     found: dict[Key, Id] = {}
     for key in ids:
@@ -54,5 +54,5 @@ def checked(
 
 
 def possible(ids: Iterable[Id], canonical: Canonical[Key]) -> list[Key]:
-    """The ids that may be there, once each, in order."""
+    """The valid ids in canonical form, without duplicates, in order."""
     return list(dict.fromkeys(good for key in ids if (good := canonical(key)) is not None))

@@ -1,4 +1,4 @@
-"""Names for what a change makes beside what is there."""
+"""Names of collections and vectors that a change creates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Container
 
 
 def next_version(name: str, taken: Container[str]) -> str:
-    """``articles_v2`` for ``articles`` or ``articles_v1``: the first number that is free."""
+    """The first free name: ``articles_v2`` for ``articles`` or ``articles_v1``."""
     base = re.sub(r"_v\d+$", "", name)
     number = 2
     while f"{base}_v{number}" in taken:

@@ -1,4 +1,4 @@
-"""For those who write a store: the conformance suite, and data that quantization can hurt.
+"""Tools for authors of stores: the conformance suite, and data on which quantization loses recall.
 
     class TestMyStore(StoreConformance):
         must_support = ("scalar", "binary")

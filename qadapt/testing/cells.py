@@ -1,10 +1,10 @@
-"""The cells of the matrix: each kind and width on a live engine, applied, read back, measured.
+"""The cells of the support matrix: applies each quantization to a live engine and measures recall.
 
 class TestMyStore(CellTests):
     @pytest.fixture
     def database(self): ...
 
-QADAPT_MATRIX_OUT=cells.jsonl pytest test_cells.py     writes what was seen
+QADAPT_MATRIX_OUT=cells.jsonl pytest test_cells.py     writes the results
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from qadapt.testing.data import Sample
 from qadapt.testing.suite import Suite
 
 OUT = "QADAPT_MATRIX_OUT"
-# Every kind and width that a store may declare; 16-bit floats lose too little to be told from 32.
+# Every kind and width that a store may declare; the loss of 16-bit floats is too small to measure.
 ASKED = (
     *(f"scalar:bits={bits}" for bits in (4, 6, 7, 8)),
     *(f"rotational:bits={bits}" for bits in ("1", "1.5", "2", "4", "8")),
@@ -38,15 +38,16 @@ ASKED = (
 
 
 class CellTests(Suite):
-    """One test a cell; it fails where the store's capability data and the engine disagree.
+    """One test per cell; it fails if the store's capabilities and the engine disagree.
 
     Attributes:
-        data: what the fixture ``sample`` gives, in a word.
-        asked: the settings that are tried; all that the store has on the index of ``start``.
-        every: a filter that lets all rows through, where that makes an index leave its graph: what
-            is lost then is lost by the codes.
-        start: what a collection has before it, such as an index of its own; None for the default.
-        oversampling: candidates for each result when the recall is to be lifted.
+        data: a short description of the data from the fixture ``sample``.
+        asked: the settings to test; by default all that the store supports on the index of
+            ``start``.
+        every: a filter that matches all rows, if it makes an index bypass its graph, so that only
+            codes lose recall.
+        start: the initial settings of a collection, such as its index; None for the default.
+        oversampling: candidates per result when recall must increase.
     """
 
     data: ClassVar[str] = "clustered"
@@ -56,29 +57,30 @@ class CellTests(Suite):
     oversampling: ClassVar[float] = 10.0
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Each subclass has settings of its own."""
+        """Each subclass has its own settings."""
         if "setting" in metafunc.fixturenames:
             metafunc.parametrize("setting", self.asked)
 
     @pytest.fixture
     def filled(self, database: Database, sample: Sample) -> Collection:
-        """A collection that holds the sample under cosine, as ``start`` says."""
+        """A collection with the sample under cosine and the settings of ``start``."""
         collection = self.created(database)
         payloads = [{"group": row % 7} for row in range(self.rows)]
         collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}, payloads))
         return collection
 
     def created(self, database: Database) -> Collection:
-        """An empty collection of ``start``."""
+        """An empty collection with the settings of ``start``."""
         return database.create(self.name, dim=self.dim, metric="cosine", quantization=self.start)
 
     def index(self, vector: VectorInfo) -> str:
-        """The store's own name of the index that is searched."""
+        """The store's name of the searched index."""
         words = ("index_type", "vectorIndexType", "type")
         return next((str(vector.index[word]) for word in words if word in vector.index), "")
 
     def wanted(self, setting: str) -> qa.Quantization:
-        """What is applied; a store may need a word of its own to leave rescoring to the query."""
+        """The quantization to apply; a store may need a setting that leaves rescoring to the
+        query."""
         return qa.Quantization.parse(setting)
 
     def test_a_declared_kind_is_seen_to_be_obeyed(
@@ -87,7 +89,7 @@ class CellTests(Suite):
         wanted = self.wanted(setting)
         width = _width(wanted)
         if not _declared(database.capabilities(), wanted.kind.value, width):
-            # No rows are needed to see that it is refused.
+            # A rejection requires no rows.
             with pytest.raises(UnsupportedError):
                 self.created(database).plan(wanted)
             return
@@ -130,17 +132,17 @@ class CellTests(Suite):
             day=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         )
         if by == "x1":
-            # As few candidates lose something by a graph too: then floats lose as much.
-            assert without < self.recall(floats, sample), "what is lost is not lost by the codes"
+            # With so few candidates a graph loses recall too, for original vectors as well.
+            assert without < self.recall(floats, sample), "the codes lose no recall"
         assert seen.problem() is None, seen
         if os.environ.get(OUT):
             append(seen, Path(os.environ[OUT]))
 
     def widen(self, collection: Collection) -> None:
-        """Before recall is lifted: for an index that rescores no more than it was told to."""
+        """Prepare a search with more candidates, for an index with a fixed number of them."""
 
     def without(self, collection: Collection, sample: Sample) -> tuple[float, str]:
-        """Recall without rescoring; where the store always rescores, of k candidates alone."""
+        """Recall without rescoring; if the store always rescores, with only k candidates."""
         try:
             hits = collection.search(sample.queries, k=self.k, rescore="off", filter=self.every)
         except UnsupportedError:
@@ -157,7 +159,7 @@ def _width(quantization: qa.Quantization) -> str:
 
 
 def _declared(can: Capabilities, kind: str, width: str) -> bool:
-    """By the line of this width, or by the kind's where it has no widths."""
+    """The rule of this width, or of the kind if it has no widths."""
     features = can.features
     name = f"native-{kind}"
     if f"{name}:{width}" in features:

@@ -1,4 +1,4 @@
-"""What any store must hold. Subclass it, give a ``database`` fixture, and run it live."""
+"""The conformance suite for any store: subclass it, provide a ``database`` fixture, run it live."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ class StoreConformance(
     SearchTests,
     QuantizationTests,
 ):
-    """All tests that a store's subclass inherits; see ``Suite`` for what it gives."""
+    """All tests that a store's subclass inherits; see ``Suite`` for its attributes."""

@@ -1,4 +1,4 @@
-"""Made-up vectors that look enough like embeddings for quantization to lose something."""
+"""Synthetic vectors that resemble embeddings, so that quantization loses recall."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows, queries and the exact truth.
+    """Rows, queries and the ground truth.
 
     Attributes:
         rows: float32 ``(n, d)``, of length 1.
         queries: float32 ``(nq, d)``, of length 1.
-        truth: int64 ``(nq, k)``, numbers of the best rows by cosine.
+        truth: int64 ``(nq, k)``, row numbers of the nearest rows by cosine.
     """
 
     rows: Floats
@@ -29,7 +29,7 @@ class Sample:
 
 
 def clustered(n: int, dim: int, queries: int = 100, k: int = 10, seed: int = 0) -> Sample:
-    """Noisy clusters in a space whose directions weigh less and less, as embeddings do."""
+    """Noisy clusters in a space with decreasing variance per direction, like embeddings."""
     random = np.random.default_rng(seed)
     weights = (np.arange(1, dim + 1) ** -0.35).astype(np.float32)
     centres = random.standard_normal((max(1, n // 40), dim), dtype=np.float32)

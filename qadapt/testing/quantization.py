@@ -1,4 +1,4 @@
-"""Conformance of searching and of quantization: obeyed or refused, and seen."""
+"""Conformance of searches and quantization: applied and verified, or rejected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qadapt.model import Hits, MatchLevel, Plan, Symbol
 from qadapt.testing.data import Sample
 from qadapt.testing.suite import Suite
 
-# Every setting that a store may have. A store that has one not must say so, and what would do.
+# All possible settings. A store that does not support one must report it, with an alternative.
 SETTINGS = (
     "float16",
     "scalar",
@@ -37,7 +37,7 @@ OFF = qa.Rescore(source="off")
 
 
 class SearchTests(Suite):
-    """Exact searches, filters, short results."""
+    """Exact searches, filters and short results."""
 
     def test_fewer_rows_than_k_are_padded(self, database: Database) -> None:
         collection = database.create(self.name, dim=4, metric="dot")
@@ -78,8 +78,8 @@ class SearchTests(Suite):
             count = filled.count(filter=filter)
         except UnsupportedError as error:
             assert "not" in str(filter)
-            assert error.hint, "a refusal says what would do"
-            pytest.skip(f"the store has no such filter: {error.message}")
+            assert error.hint, "a rejection names an alternative"
+            pytest.skip(f"the store does not support this filter: {error.message}")
         assert count == len(wanted)
         found = [key for page in filled.read(filter=filter, vectors=()) for key in page.ids]
         assert sorted(map(self.number, found)) == wanted
@@ -95,7 +95,7 @@ class SearchTests(Suite):
 
 
 class QuantizationTests(Suite):
-    """Each setting: planned, applied, seen, searched, undone."""
+    """Each setting: planned, applied, verified, searched, undone."""
 
     @pytest.mark.parametrize("text", SETTINGS)
     def test_every_setting_is_obeyed_or_refused(
@@ -107,7 +107,7 @@ class QuantizationTests(Suite):
             plan = filled.plan(wanted)
         except UnsupportedError as error:
             assert text not in self.must_support, error
-            assert error.hint, "a refusal says what would do"
+            assert error.hint, "a rejection names an alternative"
             assert filled.info().vectors[""].quantization == qa.none()
             return
         assert Plan.from_json(plan.to_json()).steps == plan.steps
@@ -134,9 +134,9 @@ class QuantizationTests(Suite):
         assert filled.fetch(self.keys(self.rows)).vectors[""].tobytes() == before
 
     def check_undo(self, change: Change, filled: Collection, sample: Sample) -> None:
-        """Undo leaves no codes behind.
+        """An undo leaves no codes behind.
 
-        A store that has no way back overrides this.
+        A store that cannot undo overrides this test.
         """
         change.undo(timeout=300)
         vector = filled.info().vectors[""]
@@ -149,19 +149,19 @@ class QuantizationTests(Suite):
         assert self.recall(filled.search(sample.queries, k=self.k, exact=True), sample) == 1
 
     def check_codes(self, filled: Collection, sample: Sample) -> None:
-        """Codes are in use: they lose something, and rescoring brings some of it back.
+        """Codes are in use: they lose recall, and rescoring restores some of it.
 
-        A store whose searches cannot leave the rescoring out overrides this.
+        A store that cannot search without rescoring overrides this test.
         """
         off = filled.search(sample.queries, k=self.k, rescore=OFF)
         assert off.how.scores == "approximate"
         assert off.how.rescorer == "none"
         lossy = self.recall(off, sample)
-        assert lossy < 1, "codes that lose nothing are not in use"
+        assert lossy < 1, "codes without any loss are not in use"
         assert self.recall(self.rescored(filled, sample), sample) > lossy
 
     def rescored(self, filled: Collection, sample: Sample) -> Hits:
-        """What is found with ten times as many candidates."""
+        """Results with ten times as many candidates."""
         hits = filled.search(sample.queries, k=self.k, rescore=qa.Rescore(10))
         assert hits.how.scores == "exact"
         assert hits.how.candidates >= 10 * self.k
@@ -169,7 +169,7 @@ class QuantizationTests(Suite):
         return hits
 
     def check_scores(self, hits: Hits, sample: Sample) -> None:
-        """Scores are those of the floats."""
+        """Scores are those of the original vectors."""
         found = sample.rows[self.numbers(hits)]
         exact = np.einsum("qkd,qd->qk", found, sample.queries)
         np.testing.assert_allclose(hits.scores, exact, atol=1e-5)

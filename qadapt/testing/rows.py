@@ -1,4 +1,4 @@
-"""Conformance of collections and rows: made, written, read, deleted; bad input."""
+"""Conformance of collections and rows: creating, writing, reading, deleting, invalid input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from qadapt.testing.suite import Suite
 
 
 class CollectionTests(Suite):
-    """Making, describing, dropping."""
+    """Creating, inspecting and dropping collections."""
 
     def test_a_new_collection_is_listed_and_described(self, database: Database) -> None:
         assert self.name not in database
@@ -80,7 +80,7 @@ class CollectionTests(Suite):
 
 
 class RowTests(Suite):
-    """Writing, reading, deleting."""
+    """Writing, reading and deleting rows."""
 
     @pytest.mark.parametrize("metric", ["dot", "euclidean"])
     def test_vectors_come_back_bit_for_bit(self, database: Database, metric: str) -> None:
@@ -176,7 +176,7 @@ class RowTests(Suite):
 
 
 class BadInputTests(Suite):
-    """Refused before anything is sent."""
+    """Invalid rows are rejected before any are sent."""
 
     @pytest.mark.parametrize(
         ("rows", "error"),

@@ -1,4 +1,4 @@
-"""Conformance of reading in parts, and of aliases."""
+"""Conformance of scan ranges and of aliases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qadapt.testing.suite import Suite
 
 
 class ScanRangeTests(Suite):
-    """Reading side by side, and going on after a cut."""
+    """Parallel and resumed reads."""
 
     count = 1200
 
@@ -70,7 +70,7 @@ class ScanRangeTests(Suite):
 
 
 class AliasTests(Suite):
-    """Aliases, where a store has them; where not, it says so."""
+    """Aliases, or their rejection by a store without them."""
 
     def test_an_alias_is_made_moved_and_dropped(self, database: Database) -> None:
         alias = f"{self.name}_alias"

@@ -1,4 +1,4 @@
-"""What all rooms of the conformance suite share: names, keys, a filled collection."""
+"""Shared parts of the conformance suite: names, ids, a filled collection."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def _sample(rows: int, dim: int, k: int) -> Sample:
 
 
 class Suite:
-    """What a subclass gives, and what the tests use.
+    """Settings of a subclass, and helpers of the tests.
 
-    Override the ``database`` fixture; it gives an open ``qadapt.Database``. A server may be shared:
-    each test makes collections of names of its own, and drops them.
+    Override the ``database`` fixture, which returns an open ``qadapt.Database``. A shared server is
+    possible: each test creates collections with unique names, and drops them.
 
     Attributes:
-        must_support: settings that the store may not call unsupported.
-        rows, dim: size of the collections that quantization is tried on; large enough that the
-            engine builds its index.
-        int_ids: whether the store takes whole numbers as ids.
+        must_support: settings that the store must support.
+        rows, dim: size of the collections for quantization tests; large enough that the engine
+            builds its index.
+        int_ids: whether the store accepts integer ids.
         uuid_ids: whether string ids must be UUIDs.
-        names: how a name of a collection looks; ``{}`` is what makes it unique.
-        k: results that recall is measured on.
+        names: the format of collection names; ``{}`` is replaced by a unique part.
+        k: number of results for recall.
     """
 
     must_support: ClassVar[Sequence[str]] = ()
@@ -52,19 +52,19 @@ class Suite:
 
     @pytest.fixture
     def database(self) -> Iterator[Database]:
-        """An open database: to be overridden."""
+        """An open database; override this fixture."""
         raise NotImplementedError("override the fixture `database` in your subclass")
 
     @pytest.fixture(autouse=True)
     def own_state(self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each test has a state folder and names of its own."""
+        """Give each test its own state folder and names."""
         monkeypatch.setenv("QADAPT_STATE_DIR", str(tmp_path / "state"))
         unique = uuid.uuid4().hex[:10]
         self.name, self.other = (self.names.format(f"{unique}_{word}") for word in "ab")
 
     @pytest.fixture(autouse=True)
     def tidy(self, own_state: None, database: Database) -> Iterator[None]:
-        """What a test made is dropped."""
+        """Drop the collections of a test."""
         yield
         for name in database.collections():
             if name in (self.name, self.other):
@@ -72,12 +72,12 @@ class Suite:
 
     @pytest.fixture
     def sample(self) -> Sample:
-        """Rows and queries with their exact truth; made once for all tests."""
+        """Rows and queries with their ground truth; created once for all tests."""
         return _sample(self.rows, self.dim, self.k)
 
     @pytest.fixture
     def filled(self, database: Database, sample: Sample) -> Collection:
-        """A collection that holds the sample under cosine, rows 0..n-1, payload ``group``."""
+        """A collection with the sample under cosine, rows 0..n-1, payload ``group``."""
         collection = database.create(self.name, dim=self.dim, metric="cosine")
         payloads = [{"group": row % 7, "name": f"row {row}"} for row in range(self.rows)]
         collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}, payloads))
@@ -86,7 +86,7 @@ class Suite:
     # -- ids ---------------------------------------------------------------------------------
 
     def key(self, row: int) -> Id:
-        """The id of a row: its number, or a UUID that holds it."""
+        """The id of a row: its number, or a UUID that contains it."""
         return row if self.int_ids else str(uuid.UUID(int=row + 1))
 
     def keys(self, count: int) -> list[Id]:
@@ -98,12 +98,12 @@ class Suite:
         return int(key) if self.int_ids else uuid.UUID(str(key)).int - 1
 
     def numbers(self, hits: Hits) -> npt.NDArray[np.int64]:
-        """The rows found, ``(nq, k)``; no row may be short."""
+        """The rows found, ``(nq, k)``; no query may have fewer results."""
         found = [[self.number(key) for key in row] for row in hits.ids.tolist()]
         return np.array(found, dtype=np.int64)
 
     def string_id(self, number: int) -> str:
-        """A string id that the store takes."""
+        """A string id that the store accepts."""
         name = f"row-{number}"
         return str(uuid.uuid5(uuid.NAMESPACE_URL, name)) if self.uuid_ids else name
 
@@ -126,9 +126,9 @@ class Suite:
         )
 
     def supported(self, collection: Collection, text: str) -> None:
-        """Skip a test that needs a setting which the store does not have."""
+        """Skip a test that needs a setting that the store does not support."""
         try:
             collection.plan(text)
         except UnsupportedError as error:
             assert text not in self.must_support, error
-            pytest.skip(f"the store has no {text}: {error.message}")
+            pytest.skip(f"the store does not support {text}: {error.message}")

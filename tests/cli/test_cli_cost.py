@@ -25,7 +25,7 @@ def test_of_a_collection(cli: Cli, articles: str) -> None:
 
 def test_of_plain_numbers(cli: Cli) -> None:
     ran = cli("cost", "--rows", "1000000", "--dim", "768", "--setting", "binary", "-v")
-    assert ran.code == 0 and "16 B for each 128 bits" in ran.out
+    assert ran.code == 0 and "16 B per 128 bits" in ran.out
     assert "no prices given" in ran.out and "A month" not in ran.out
     told = cli("cost", "--rows", "10", "--dim", "8", "--scales", "1,3", "--json").json
     assert told["before"] is None and len(told["lines"][0]["scales"]) == 2

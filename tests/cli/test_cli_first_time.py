@@ -18,8 +18,8 @@ ENDS = ("{url}#articles", "{url}#copy")
 
 # What was typed, and what the error says of it; exit code 2.
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
-    "verify, no results": (("verify", *AT, "--k", "0"), "k must be a whole number from 1"),
-    "eval, no results": (("eval", *AT, "--k", "0"), "k must be a whole number from 1"),
+    "verify, no results": (("verify", *AT, "--k", "0"), "k must be an integer from 1"),
+    "eval, no results": (("eval", *AT, "--k", "0"), "k must be an integer from 1"),
     "advise, no results": (("advise", *AT, "--recall", "0.9", "--k", "0"), "k must be"),
     "eval, no time": (("eval", *AT, "--seconds", "-1"), "seconds must be above 0"),
     "eval, no time to build": (

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 class RealCells(CellTests):
-    """The data of all; each store gives its database."""
+    """Shared data; each store provides its database."""
 
     data = "wikipedia-wordllama"
     dim = DIM
@@ -72,7 +72,7 @@ class MilvusCells(RealCells):
 
 class TestMilvusCells(MilvusCells):
     def index(self, vector: VectorInfo) -> str:
-        """Of the bits, where it is them that are searched: they have a collection of their own."""
+        """Settings of the bits index, which has its own collection."""
         if vector.quantization.kind is not qa.Kind.BINARY:
             return super().index(vector)
         (beside,) = schema.indexes(
@@ -82,7 +82,9 @@ class TestMilvusCells(MilvusCells):
 
 
 class TestMilvusScannCells(MilvusCells):
-    """SCANN scores ``reorder_k`` candidates by floats: as many as results, so that codes choose."""
+    """SCANN scores ``reorder_k`` candidates with original vectors: as many as results, so that the
+    codes decide.
+    """
 
     asked = ("product:ratio=16",)
 
@@ -101,9 +103,10 @@ class TestMilvusLiteCells(RealCells):
 
 
 class WeaviateCells(RealCells):
-    """Behind an alias, since most changes are a copy; one search rescores k candidates alone.
+    """Behind an alias, since most changes are a copy; one search rescores only k candidates.
 
-    Before 1.32 there are no aliases: then an hnsw index is changed in place, and others not at all.
+    Before 1.32 there are no aliases: an hnsw index is then changed in place, and others cannot be
+    changed.
     """
 
     int_ids = False
@@ -112,7 +115,7 @@ class WeaviateCells(RealCells):
 
     @pytest.fixture(autouse=True)
     def engine(self, database: Database) -> ServerVersion:
-        """The server's version; it must have what the cells need."""
+        """The server's version; it must support the cells."""
         found = ServerVersion(database.server().version)
         if not found.has(self.needs):
             pytest.skip(f"this server is {found.words}, older than {self.needs}")
@@ -143,11 +146,12 @@ class WeaviateCells(RealCells):
 
 
 class TestWeaviateCells(WeaviateCells):
-    """RQ without a rescoring of its own, so that its codes show.
+    """RQ without rescoring, so that the recall of its codes is measured.
 
-    BQ and PQ always rescore all ``ef`` candidates: as many as results, so that codes choose them.
-    Filtered searches of so few rows compare all of them (flatSearchCutoff) and walk no graph,
-    which would lose something too with so small an ``ef``.
+    BQ and PQ always rescore all ``ef`` candidates: as many as results, so that the codes decide.
+
+    Filtered searches of so few rows compare all of them (flatSearchCutoff) instead of the graph,
+    which would also lose recall with so small an ``ef``.
     """
 
     every: ClassVar[dict[str, Any]] = {"group": {"gte": 0}}
@@ -164,7 +168,7 @@ class TestWeaviateCells(WeaviateCells):
 
 
 class TestWeaviateFlatCells(WeaviateCells):
-    """A flat index rescores ``max(k, rescoreLimit)``: k alone, where the limit is -1."""
+    """A flat index rescores ``max(k, rescoreLimit)`` candidates: only k with a limit of -1."""
 
     start = qa.none(native={"vectorIndexType": "flat"})
     asked = ("scalar:bits=8", "rotational:bits=1", "rotational:bits=8", "binary:bits=1")
@@ -176,7 +180,8 @@ class TestWeaviateFlatCells(WeaviateCells):
 
 
 class TestWeaviateHFreshCells(WeaviateCells):
-    """It always has one kind, and rescores ``rescoreLimit``, which is a setting of all searches."""
+    """It always has one kind, and rescores ``rescoreLimit`` candidates, a setting of all
+    searches."""
 
     start = qa.rotational(bits=1, native={"vectorIndexType": "hfresh"})
     needs = SINCE_HFRESH
@@ -191,10 +196,10 @@ class TestWeaviateHFreshCells(WeaviateCells):
 
 
 class TestWeaviateDynamicCells(WeaviateCells):
-    """Past its threshold of rows, so that the graph is searched; it needs ASYNC_INDEXING.
+    """Above its threshold of rows, so that the graph is searched; requires ASYNC_INDEXING.
 
-    Whether it has codes is told by a search that was rescored, so RQ rescores k candidates. PQ is
-    not asked for: after a copy to a dynamic index the engine was seen to ignore it (an ApplyError).
+    A rescored search shows whether it has codes, so RQ rescores k candidates. PQ is not tested:
+    after a copy to a dynamic index the engine ignored it (an ApplyError).
     """
 
     needs = SINCE_PROFILE
@@ -217,7 +222,7 @@ class TestWeaviateDynamicCells(WeaviateCells):
 
     @pytest.fixture
     def filled(self, database: Database, sample: Sample) -> Collection:
-        """Once all rows are in the index, which takes them from a queue."""
+        """Wait until all rows are in the index, which takes them from a queue."""
         collection = self.created(database)
         payloads = [{"group": row % 7} for row in range(self.rows)]
         collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}, payloads))

@@ -1,4 +1,4 @@
-"""The conformance suite on Qdrant's engine in this process."""
+"""The conformance suite on the embedded Qdrant engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTHS = ("1", "1.5", "2", "4", "8")
 
 
 def rotational() -> Iterator[str]:
-    """Those that the installed version has: from 0.7, with 8 bits from 0.9."""
+    """The settings of the installed version: rotational from 0.7, with 8 bits from 0.9."""
     can = EdgeStore.profile.declared_capabilities(version())
     for bits in WIDTHS:
         if can.native(f"native-rotational:{bits}"):
@@ -51,7 +51,7 @@ class TestEdge(StoreConformance):
 
 # -- the suite can fail --------------------------------------------------------------------------
 
-# The same engine behind stores that each break one promise.
+# The same engine in stores that each violate one requirement.
 BROKEN = """
 import dataclasses
 import pytest
@@ -97,7 +97,7 @@ def one_row_short(whole, *args, **how):
 def unsupported(whole, store, quantization, vector):
     if quantization.kind is qa.Kind.SCALAR:
         none = qa.model.Match.unsupported("no scalar", "binary")
-        return qa.stores.base.Mapped(None, quantization, none)
+        return qa.stores.base.MappedQuantization(None, quantization, none)
     return whole(store, quantization, vector)
 
 def forgets_payloads(whole, store, name, batch):

@@ -1,9 +1,9 @@
-"""The conformance suite on a live Qdrant server, where there is one.
+"""The conformance suite on a live Qdrant server, if there is one.
 
     QADAPT_TEST_QDRANT_URL=qdrant+http://localhost:6333 pytest tests/conformance/test_qdrant.py
 
-The collections have names of their own and are dropped again; others are left alone. Without a
-server the tests are skipped, with the reason.
+The collections have unique names and are dropped; others are not touched. Without a server the
+tests are skipped with the reason.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from qadapt.testing import StoreConformance
 
 
 class TestQdrant(StoreConformance):
-    """A server of 1.16 or newer; what newer versions alone have is refused by older ones."""
+    """A server of 1.16 or newer; older ones reject the features of newer ones."""
 
     must_support = (
         "scalar",
@@ -34,6 +34,6 @@ class TestQdrant(StoreConformance):
 
     @pytest.fixture
     def database(self, live: Callable[[str], str]) -> Iterator[Database]:
-        """A server that others may use too: the suite's names are its own."""
+        """A shared server: the suite's collection names are unique."""
         with qa.open(live("qdrant")) as database:
             yield database

@@ -1,4 +1,4 @@
-"""The conformance suite on the client's local mode: a store that has no quantization at all."""
+"""The conformance suite on the client's local mode, which does not quantize."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytest.importorskip("qdrant_client")
 
 
 class LocalMode(StoreConformance):
-    """What memory and folder share: nothing is quantized natively, and nothing says it was."""
+    """Tests for memory and folder: nothing is quantized natively, or reported as quantized."""
 
     @pytest.mark.parametrize("text", SETTINGS)
     def test_every_setting_is_refused_with_the_rule(self, filled: Collection, text: str) -> None:
@@ -74,7 +74,7 @@ class TestQdrantMemory(LocalMode):
 
 
 class TestQdrantFolder(LocalMode):
-    """``qdrant:DIR``: sqlite commits each row by itself, so there are fewer of them here."""
+    """``qdrant:DIR``: SQLite commits each row separately, so there are fewer of them here."""
 
     rows = 300
 

@@ -70,7 +70,7 @@ def test_ignored_quantization_is_found(database: qa.Database, rows: np.ndarray) 
     articles.write(qa.Batch(range(ROWS), {"": rows}))
     found = one(articles, "no-effect")
     assert found.severity is Severity.ERROR
-    assert "segments of at least 10,000 KB" in found.message
+    assert "segments with at least 10,000 KB" in found.message
     # The same rows, reported by the check of segments.
     assert one(articles, "small-segments").evidence[0].value == ROWS
     mend(found)

@@ -41,7 +41,7 @@ def test_quantization_of_few_rows_is_set_and_not_built(
         assert vector.quantization.kind is qa.Quantization.of(kind).kind
         assert vector.status.state is qa.State.IGNORED
         # A plan still refuses it, because no step would make the engine build the codes.
-        with pytest.raises(TooFewRowsError, match="none is built under 1 KB"):
+        with pytest.raises(TooFewRowsError, match="indexed segment of at least 1 KB"):
             docs.plan(kind)
         # With enough rows, the setting takes effect.
         rows = np.random.default_rng(1).standard_normal((300, DIM))

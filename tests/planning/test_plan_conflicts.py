@@ -26,7 +26,7 @@ from qadapt.stores.qdrant.edge.store import EdgeStore
 
 def _replaced(*_: object, **__: object) -> None:
     raise PlanStaleError(
-        "another client changed the index", hint="make the plan again: `qadapt plan`"
+        "another client changed the index", hint="create a new plan with `qadapt plan`"
     )
 
 

@@ -169,7 +169,7 @@ def test_a_plan_for_another_store_than_it_opens(fake: Any) -> None:
         ({"op": "fake.set"}, "no 'to'"),
         ({"op": "fake.set", "to": 8}, "'to' of fake"),
         ({"op": "fake.set", "to": "binary", "of": 1}, "unknown key"),
-        ({"to": "binary"}, "names no operation"),
+        ({"to": "binary"}, "does not name an operation"),
         ({"op": "qadapt.remember", "vector": 1, "rescore": None}, "'vector' of qadapt"),
     ],
 )

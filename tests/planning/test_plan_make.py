@@ -167,7 +167,7 @@ def test_differences_are_reported_and_exact_rejects_them(articles: Collection) -
 
 def test_what_nobody_has_is_refused_with_what_would_do(articles: Collection) -> None:
     for accept in ("exact", "differs", "client"):
-        with pytest.raises(UnsupportedError, match="edge has no scalar:bits=4") as caught:
+        with pytest.raises(UnsupportedError, match="edge does not support scalar:bits=4") as caught:
             articles.plan("scalar:bits=4", accept=accept)
         assert caught.value.hint
 

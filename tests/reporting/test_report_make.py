@@ -32,8 +32,8 @@ FINDING = Finding(
     "originals-in-ram",
     Severity.WARNING,
     "",
-    "the originals are kept in RAM beside the codes",
-    (Evidence("originals", "not said: in RAM"),),
+    "the original vectors are kept in RAM in addition to the codes",
+    (Evidence("originals", "not set (in RAM)"),),
     "qadapt apply edge:./data articles binary:originals=disk",
     "https://github.com/qdrant/qdrant/issues/1738",
 )

@@ -73,7 +73,7 @@ print("parent:", nearest(a))
     )
     assert lines[0] == lines[-1] == "parent: [[7]]"
     for line, doing in zip(lines[1:4], ("inspect", "count", "inspect"), strict=True):
-        assert line.startswith(f"child: BusyError could not {doing} 'a': process ")
+        assert line.startswith(f"child: BusyError could not {doing} 'a': the parent process ")
         assert "spawn" in line
 
 
@@ -137,7 +137,9 @@ forked(lambda: server.close())
         tmp_path,
     )
     assert lines[0] == "child: [[7]]"
-    assert lines[1].startswith("child: StoreError qdrant+http://127.0.0.1:9 was opened in process")
+    assert lines[1].startswith(
+        "child: StoreError qdrant+http://127.0.0.1:9 was opened in the parent process"
+    )
     assert "qa.open(" in lines[1]
     assert lines[2] == "child: None"
 

@@ -163,7 +163,7 @@ def test_addresses_and_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert parsed.secret({"FIFTH_API_KEY": "mine", "QDRANT_API_KEY": "theirs"}) == "mine"
     with pytest.raises(AddressError, match=r"did you mean fifth\+http://localhost:5555"):
         Address.parse("localhost:5555")
-    with pytest.raises(AddressError, match="does not accept such an address") as refused:
+    with pytest.raises(AddressError, match="does not accept this address") as refused:
         qa.open("fifth+grpc://localhost:5555")
     assert "fifth+http://HOST:5555" in (refused.value.hint or "")
     with serving(tmp_path / "served") as port:

@@ -1,1 +1,1 @@
-"""Qdrant: the JSON that its server and its in-process engine share."""
+"""Qdrant: the parts that the server and the embedded engine share."""

@@ -1,4 +1,4 @@
-"""Qdrant: codes, originals, graph and ids, as measured in its files."""
+"""Footprint of codes, original vectors, graph and ids, as measured in Qdrant's files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from qadapt.stores.qdrant import mapping
 DOCS = "https://qdrant.tech/documentation/manage-data/quantization/"
 FILES = "files of qdrant-edge-py 0.9.0 (engine 1.20)"
 M = 16
-BESIDE = "the originals stay in RAM in addition to the codes; originals=disk moves them to disk"
+BESIDE = (
+    "the original vectors are kept in RAM in addition to the codes; originals=disk moves them "
+    "to disk"
+)
 
 # Share of the 2 m link slots of the lowest level that are used: 16 to 21 of 32 were measured
 # (5,183 MiniLM embeddings; clusters of 2,000 to 20,000 points); the upper value is used.
@@ -30,8 +33,8 @@ class QdrantCostModel(CostModel):
 
     store = "qdrant"
     note = (
-        "the comparison assumes originals=disk for Qdrant when there are codes, which is the "
-        "default of the other stores"
+        "the comparison assumes originals=disk for Qdrant with codes, which is the default of the "
+        "other databases"
     )
 
     def footprint(
@@ -72,10 +75,10 @@ class QdrantCostModel(CostModel):
                 "graph",
                 links,
                 links,
-                f"6 B + {_FILLED} x 2m links of log2(n) bits a point, m = {m}",
+                f"6 B + {_FILLED} x 2m links of log2(n) bits per point, m = {m}",
                 FILES,
             ),
-            Component("ids", _ID * count, _ID * count, "13 + 8 B a point (numbers as ids)", FILES),
+            Component("ids", _ID * count, _ID * count, "13 + 8 B per point (integer ids)", FILES),
         )
         collection_schema = codes > 0 and not on_disk
         return Footprint.of(
@@ -108,7 +111,7 @@ def _cold(quantization: Quantization, originals_on_disk: bool) -> bool:
 def _codes_word(quantization: Quantization) -> str:
     return {
         Kind.SCALAR: "dim rounded up to 16, + 4 B",
-        Kind.BINARY: "16 B for each 128 bits begun",
+        Kind.BINARY: "16 B per 128 bits, rounded up",
         Kind.PRODUCT: "4 x dim / ratio",
         Kind.ROTATIONAL: "bits x dim / 8, + 4 to 12 B",
     }.get(quantization.kind, "none")

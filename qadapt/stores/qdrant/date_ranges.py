@@ -1,8 +1,8 @@
-"""Ranges over dates that Qdrant's engine does not read: a time with a zone and without seconds.
+"""Ranges over dates that Qdrant's engine cannot read: times with a zone and without seconds.
 
-The engine reads ``2025-03-28T10:00`` and ``2025-03-28T10:00:00Z``, and no ``2025-03-28T10:00Z``
-(run on edge 0.9.0 and in local mode). Such rows are asked for beside the range, compared here, and
-added to the filter by their ids.
+The engine reads ``2025-03-28T10:00`` and ``2025-03-28T10:00:00Z``, but not ``2025-03-28T10:00Z``
+(observed on edge 0.9.0 and in local mode). Rows with these dates are read separately, compared
+here, and added to the filter by their ids.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.model import filters
 
-# Ids that a filter lists.
+# Maximum number of ids in a filter.
 MOST = 10_000
-# Before all dates that the engine reads.
+# Earlier than all dates that the engine reads.
 FIRST = "0001-01-01T00:00:00Z"
 
 Rows = Iterable[tuple[Any, Mapping[str, Any]]]
@@ -24,22 +24,22 @@ Rows = Iterable[tuple[Any, Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class ById:
-    """Rows of these ids, in the engine's own form."""
+    """Rows with these ids, in the engine's format."""
 
     ids: Sequence[Any]
 
 
 def resolved(filter: Any, suspects: Callable[[filters.Range], Rows]) -> Any:
-    """The filter, with rows beside each range over dates that the engine does not find by it.
+    """Extend each date range of a filter by the rows that the engine does not find.
 
     Args:
-        filter: in the common form; None and a store's own pass through.
-        suspects: ids and payloads of rows whose field the engine does not read as a date, or only
-            in part.
+        filter: in the common format; None and native filters pass through.
+        suspects: ids and payloads of rows whose field the engine cannot read as a date, or only in
+            part.
 
     Raises:
         SpecError
-        UnsupportedError: too many such rows for a filter.
+        UnsupportedError: too many of these rows for a filter.
     """
     if filter is None or not filters.is_common(filter):
         return filter
@@ -59,8 +59,8 @@ def _resolved(node: Any, suspects: Callable[[filters.Range], Rows]) -> Any:
             ids.append(key)
         if len(ids) > MOST:
             raise UnsupportedError(
-                f"more than {MOST:,} rows have a time with a zone and without seconds in "
-                f"{node.field!r}, such as '10:00Z', which Qdrant does not read as a date",
+                f"more than {MOST:,} rows have a time with a zone but without seconds in "
+                f"{node.field!r}, such as '10:00Z', which Qdrant does not parse as a date",
                 hint="store times with seconds: '2025-03-28T10:00:00Z'",
             )
     return filters.AnyOf((node, ById(ids))) if ids else node  # type: ignore[arg-type]

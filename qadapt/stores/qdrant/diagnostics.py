@@ -1,4 +1,5 @@
-"""What Qdrant alone knows to have no effect: for the server and for the engine in this process."""
+"""Findings of ``qadapt doctor`` that are specific to Qdrant, for the server and the embedded
+engine."""
 
 from __future__ import annotations
 
@@ -23,12 +24,12 @@ IN_RAM = "https://github.com/qdrant/qdrant/issues/1738"
 OPTIONS = "https://qdrant.tech/documentation/manage-data/quantization/#searching-with-quantization"
 BROKEN_QUANTILE = "https://github.com/qdrant/qdrant/issues/9902"
 THRESHOLD = "https://github.com/qdrant/qdrant-client/issues/1050"
-# Share of rows outside of the codes from which it is more than the newest rows.
+# Rows without codes above this share are more than recently written rows.
 APART = 0.2
 
 
 def common(address: Address, info: CollectionInfo, options: Mapping[str, Any]) -> list[Finding]:
-    """What holds for server and engine."""
+    """The findings for the server and the embedded engine."""
     found: list[Finding] = []
     for vector in info.vectors.values():
         for check in (_originals_in_ram, _quantile):
@@ -47,18 +48,18 @@ def _originals_in_ram(address: Address, info: CollectionInfo, vector: VectorInfo
     if not _coded(vector) or quantization.originals == "disk":
         return []
     chosen = quantization.originals == "ram"
-    how = "as asked" if chosen else "which is the default"
+    how = "as configured" if chosen else "by default"
     wanted = quantization.replace(originals="disk", codes=quantization.codes or "ram")
     return [
         Finding(
             "originals-in-ram",
             Severity.INFO if chosen else Severity.WARNING,
             vector.name,
-            f"the originals are kept in RAM beside the codes, {how}: quantization adds memory "
-            "here, and saves none",
+            f"the original vectors are kept in RAM in addition to the codes, {how}: quantization "
+            "increases memory use",
             (
-                Evidence("originals", quantization.originals or "not said: in RAM"),
-                Evidence("bytes of originals", vector.float_bytes),
+                Evidence("originals", quantization.originals or "not set (in RAM)"),
+                Evidence("bytes of original vectors", vector.float_bytes),
                 Evidence("bytes of codes", vector.code_bytes),
             ),
             command("apply", address, info, vector.name, wanted),
@@ -89,7 +90,7 @@ def _quantile(address: Address, info: CollectionInfo, vector: VectorInfo) -> lis
 def _options(
     address: Address, info: CollectionInfo, vector: VectorInfo, options: Mapping[str, Any]
 ) -> list[Finding]:
-    """The search parameters that the user's program sends (``SearchParams`` of Qdrant)."""
+    """Check the search parameters that the user's program sends (Qdrant's ``SearchParams``)."""
     if not _coded(vector):
         return []
     given = options.get("quantization") or {}
@@ -102,9 +103,9 @@ def _options(
                 "quantization-bypassed",
                 Severity.WARNING,
                 vector.name,
-                f"searches with {word} compare the originals: the codes are never used",
+                f"searches with {word} compare the original vectors and never use the codes",
                 observation,
-                f"leave {word} out of the search parameters",
+                f"remove {word} from the search parameters",
                 OPTIONS,
             )
         ]
@@ -113,15 +114,19 @@ def _options(
     if not oversampling or oversampling <= 1 or on:
         return []
     kind = vector.quantization.kind
-    why = "rescore is false" if rescore is False else f"it is off by default for {kind} codes"
+    why = (
+        "rescore is false"
+        if rescore is False
+        else (f"rescoring is off by default for {kind} codes")
+    )
     return [
         Finding(
             "oversampling-without-rescoring",
             Severity.ERROR,
             vector.name,
-            f"oversampling {oversampling:g} without rescoring does nothing ({why})",
-            (*observation, Evidence("rescoring by default", default.on)),
-            'send "rescore": true with it, or: '
+            f"oversampling {oversampling:g} without rescoring has no effect ({why})",
+            (*observation, Evidence("default rescoring", default.on)),
+            'set "rescore": true in the search parameters, or run:'
             + command(
                 "apply",
                 address,
@@ -135,7 +140,7 @@ def _options(
 
 
 def _default(vector: VectorInfo) -> Rescore:
-    """What the engine does with a search that does not say: its own rule, not ours."""
+    """The engine's own default rescoring, without a default of qadapt."""
     from qadapt.stores.qdrant.mapping import default_rescore
 
     return default_rescore(vector.quantization) or Rescore(source="off")
@@ -144,7 +149,7 @@ def _default(vector: VectorInfo) -> Rescore:
 def small_segments(
     address: Address, info: CollectionInfo, vector: VectorInfo, rows: int, threshold: int
 ) -> list[Finding]:
-    """Rows in segments without an index, of a kind that needs one.
+    """Report rows in segments without an index, for codes that require one.
 
     Args:
         rows: in growing segments.
@@ -158,8 +163,8 @@ def small_segments(
             "small-segments",
             Severity.WARNING,
             vector.name,
-            f"up to {rows:,} of {vector.count:,} rows are in segments under the indexing "
-            f"threshold of {threshold:,} KB: they are compared by their floats",
+            f"up to {rows:,} of {vector.count:,} rows are in segments below the indexing "
+            f"threshold of {threshold:,} KB and are compared by their original vectors",
             (
                 Evidence("rows in segments without an index", rows),
                 Evidence("indexing_threshold (KB)", threshold),
@@ -171,7 +176,7 @@ def small_segments(
 
 
 def green_without_codes(address: Address, info: CollectionInfo, colour: str) -> list[Finding]:
-    """The collection's status is green, and a vector's codes are not those configured."""
+    """Report vectors of a green collection without the configured codes."""
     wrong = [
         each
         for each in info.vectors.values()
@@ -184,8 +189,8 @@ def green_without_codes(address: Address, info: CollectionInfo, colour: str) -> 
             "schema-only",
             Severity.WARNING,
             each.name,
-            f"the collection's status is green and its configuration says "
-            f"{each.quantization.kind}, but {each.status.reason}",
+            f"the collection's status is green and {each.quantization.kind} quantization is "
+            f"configured, but {each.status.reason}",
             each.status.evidence,
             command("apply", address, info, each.name, each.quantization),
             "https://github.com/qdrant/qdrant-client/issues/909",
@@ -195,7 +200,7 @@ def green_without_codes(address: Address, info: CollectionInfo, colour: str) -> 
 
 
 def one_bit(address: Address, info: CollectionInfo, vector: VectorInfo, rows: int) -> list[Finding]:
-    """Binary codes of more than one bit in segments without an index.
+    """Report binary codes of more than 1 bit in segments without an index.
 
     Args:
         rows: in segments that are not known to have been built from their rows.
@@ -208,10 +213,10 @@ def one_bit(address: Address, info: CollectionInfo, vector: VectorInfo, rows: in
             Severity.WARNING,
             vector.name,
             f"{rows:,} of {vector.count:,} rows are in segments without an index: rows added to a "
-            "segment that was empty when it was set up are compared by one bit",
+            "segment that was created empty are compared by 1 bit",
             (Evidence("rows in segments not known to be built from rows", rows),),
             command("apply", address, info, vector.name, vector.quantization),
-            "measured on server 1.19.0: recall of 2 bits .270, .394 once indexed",
+            "measured on server 1.19.0: recall with 2 bits 0.270, and 0.394 after indexing",
         )
     ]
 
@@ -219,10 +224,10 @@ def one_bit(address: Address, info: CollectionInfo, vector: VectorInfo, rows: in
 def over_the_limit(
     address: Address, info: CollectionInfo, vector: VectorInfo, allowed: Rescore
 ) -> list[Finding]:
-    """A default rescoring that limits of the collection, set later, do not allow.
+    """Report a default rescoring that exceeds the limits of the collection.
 
     Args:
-        allowed: what they allow of it.
+        allowed: the rescoring within the limits.
     """
     rescore = vector.quantization.rescore
     if rescore is None or allowed == rescore:
@@ -232,7 +237,7 @@ def over_the_limit(
             "rescoring-over-the-limit",
             Severity.WARNING,
             vector.name,
-            f"rescore={rescore} is the default of this collection, and strict mode allows "
+            f"rescore={rescore} is the default of this collection, but strict mode limits it to "
             f"rescore={allowed}: searches use {allowed}",
             (
                 Evidence("default rescore", str(rescore)),

@@ -1,15 +1,15 @@
 """Sparse vectors and multivectors of Qdrant's engine, the same for server and ``edge``.
 
-``Extra.native`` of the family ``qdrant`` is flat, as ``edge_config.json`` has it; a server keeps
+``Extra.native`` of the family ``qdrant`` is flat, as ``edge_config.json`` has it; a server stores
 the fields of a sparse index in ``index``::
 
     sparse   modifier, full_scan_threshold, on_disk, memory
     multi    multivector_config, hnsw_config, quantization_config, on_disk, memory
 
-The engine (run on edge 0.9.0) sorts sparse indices and keeps empty vectors and entries of 0; it
-takes NaN and an index twice without a word, so both are refused here. It normalises each row of a
-multivector under cosine, and refuses one without rows. The datatype of a sparse vector is that of
-its index: values come back as they were written.
+The engine (observed on edge 0.9.0) sorts sparse indices and keeps empty vectors and entries of 0.
+It silently accepts NaN and duplicate indices, so both are rejected here. It normalizes each row of
+a multivector under cosine, and rejects a multivector without rows. The datatype of a sparse vector
+is that of its index: values are stored unchanged.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def read_extra_vectors(
     sparse: Mapping[str, Mapping[str, Any]],
     common: Mapping[str, Any] | None = None,
 ) -> dict[str, ExtraVector]:
-    """Those of a collection, by the parameters of its vectors; of a known metric.
+    """The extra vectors of a collection with a supported metric, from its vector parameters.
 
     Args:
-        common: the quantization of the vectors that have none of their own.
+        common: the quantization of the vectors without their own.
     """
     codes = {"quantization_config": common} if common else {}
     extras = {
@@ -71,7 +71,7 @@ def _kept(params: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def multi_params(extra: ExtraVector) -> dict[str, Any]:
-    """The parameters of a multivector, as the server and the file of ``edge`` have them."""
+    """The parameters of a multivector in the format of the server and of the file of ``edge``."""
     vector = vector_of(extra)
     params: dict[str, Any] = {
         "size": vector.dim,
@@ -88,7 +88,7 @@ def sparse_params(extra: ExtraVector, *, flat: bool) -> dict[str, Any]:
     """The parameters of a sparse vector.
 
     Args:
-        flat: as the file of ``edge`` has them, and not a server.
+        flat: in the format of the file of ``edge`` instead of the server's.
     """
     params: dict[str, Any] = dict(extra.native)
     if extra.datatype != "float32":
@@ -100,12 +100,12 @@ def sparse_params(extra: ExtraVector, *, flat: bool) -> dict[str, Any]:
 
 
 def vector_of(extra: ExtraVector) -> Vector:
-    """A row of a multivector."""
+    """The row format of a multivector."""
     return Vector(extra.dim or 1, extra.metric or Metric.COSINE, extra.datatype)  # type: ignore[arg-type]
 
 
 def placed(extra: ExtraVector, version: str | None) -> ExtraVector:
-    """Without fields of placement that an older server would drop without a word."""
+    """Remove placement fields that an older server would silently drop."""
     if not qdrant_version.is_older(version, MEMORY_SINCE):
         return extra
     native = {name: value for name, value in extra.native.items() if name != "memory"}
@@ -115,7 +115,7 @@ def placed(extra: ExtraVector, version: str | None) -> ExtraVector:
 def unsupported(
     extras: Mapping[str, ExtraVector], version: str | None, *, local: bool
 ) -> dict[str, str]:
-    """What a server would not make, and why: ``{"extras.title": "..."}``."""
+    """The extra vectors that a server cannot create, with reasons: ``{"extras.title": "..."}``."""
     reported = {name: _problem(extra, version, local=local) for name, extra in extras.items()}
     return {f"extras.{name}": why for name, why in reported.items() if why is not None}
 
@@ -123,18 +123,22 @@ def unsupported(
 def _problem(extra: ExtraVector, version: str | None, *, local: bool) -> str | None:
     multi = extra.kind == "multi"
     if multi and extra.dim is None:
-        return "nothing says how many dimensions it has: there are no rows with it"
+        return "its number of dimensions is unknown: no row has it"
     since = MULTI_SINCE if multi else SPARSE_SINCE
     if qdrant_version.is_older(version, since):
         kind = "multivectors" if multi else "sparse vectors"
-        return f"{kind} need Qdrant {since}, this is {version}"
+        return f"{kind} require Qdrant {since}; the server has {version}"
     if multi and local and extra.datatype != "float32":
-        return f"the client's local mode has no datatype {extra.datatype}"
+        return f"the client's local mode does not support the datatype {extra.datatype}"
     if extra.datatype == "float32":
         return None
     if multi:
         return qdrant_version.datatype(vector_of(extra), version)
-    return None if extra.datatype in ("float16", "uint8") else f"no datatype {extra.datatype}"
+    return (
+        None
+        if extra.datatype in ("float16", "uint8")
+        else (f"the datatype {extra.datatype} is not supported")
+    )
 
 
 # -- rows ----------------------------------------------------------------------------------------

@@ -1,10 +1,9 @@
-"""The common form of a filter in the client's own models.
+"""Conversion of common filters to the client's models.
 
-Two numbers are the same when their values are, 1990 and 1990.0 too; the server's ``match``
-compares whole numbers with whole numbers alone, so numbers are compared by a range, which it does
-in 64-bit floats. Near a number beyond 2^53, which shares its float with others, whole numbers are
-listed for ``match`` (``wide_numbers``). Dates that the engine does not read are found by
-``unread_dates``.
+Numbers are equal if their values are, such as 1990 and 1990.0; the server's ``match`` compares
+integers only with integers, so numbers are compared by a range, which uses 64-bit floats. Near a
+number beyond 2^53, which shares its float with others, integers are listed for ``match``
+(``wide_numbers``). Dates that the engine cannot read are found by ``unread_dates``.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def to_models(filter: Any) -> Any:
-    """The client's ``Filter`` of the common form; its own passes through.
+    """Convert a common filter to the client's ``Filter``, which itself passes through.
 
     Raises:
         SpecError: neither of the two.
-        UnsupportedError: a field or a number that Qdrant's filters cannot say.
+        UnsupportedError: a field or a number that Qdrant's filters cannot express.
     """
     if filter is None:
         return None
@@ -37,7 +36,7 @@ def to_models(filter: Any) -> Any:
         return filter
     if not filters.is_common(filter):
         raise SpecError(
-            f"a filter is a mapping or a qdrant_client.models.Filter; got a "
+            "the filter must be a mapping or a qdrant_client.models.Filter; got a "
             f"{type(filter).__name__}",
             hint='for example {"topic": "art"}',
         )
@@ -52,10 +51,10 @@ def has_vector(name: str) -> Any:
 
 
 def unread_dates(field: str, node: filters.Range | None = None) -> Any:
-    """Rows whose field the engine does not read as a date, or perhaps only some elements of it.
+    """Rows with a field that the engine cannot read as a date, or only in some of its elements.
 
     Args:
-        node: without rows that the engine finds by this range.
+        node: excludes rows that the engine finds with this range.
     """
     models = module().models
     key = field_path(field)
@@ -119,7 +118,7 @@ def _numbers(models: Any, node: filters.Range) -> Any:
 
 
 def field_path(field: str) -> str:
-    """The field as Qdrant's path: parts with other characters stand in quotes.
+    """The field as Qdrant's path, with quotes around parts that contain special characters.
 
     Raises:
         UnsupportedError: a quote or backslash, which cannot be escaped.
@@ -128,14 +127,14 @@ def field_path(field: str) -> str:
     for part in parts:
         if '"' in part or "\\" in part:
             raise UnsupportedError(
-                f"Qdrant has no way to write the field {part!r} in a filter",
+                f"the field {part!r} cannot be used in a Qdrant filter",
                 hint="rename the field: quotes and backslashes cannot be escaped",
             )
     return ".".join(part if _PLAIN_KEY.fullmatch(part) else f'"{part}"' for part in parts)
 
 
 def _moment(text: str) -> datetime:
-    """An ISO date; without a time zone it is UTC. Fractions beyond microseconds are cut."""
+    """An ISO date; UTC without a time zone. Fractions are truncated to microseconds."""
     moment = filters.moment(text)
     assert moment is not None, "a range checks its bounds"
     return moment

@@ -1,9 +1,9 @@
-"""Which numbers in a payload the engine gives back as they were.
+"""Which payload numbers the engine returns unchanged.
 
-Payloads are kept as JSON text, and the engine reads numbers in it the quick way: the digits as one
-whole number, rounded to a float, times or divided by a power of ten. The result may be the next
-float: 5.626707680988445e+233 comes back as 5.626707680988446e+233, and copied once more as
-...447 (seen on edge 0.9; it is serde_json without its feature ``float_roundtrip``).
+Payloads are stored as JSON text, and the engine parses numbers with the fast algorithm: the digits
+as one integer, rounded to a float, times or divided by a power of ten. The result may be the
+adjacent float: 5.626707680988445e+233 is returned as 5.626707680988446e+233, and as ...447 after
+another copy (observed on edge 0.9; serde_json without its feature ``float_roundtrip``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MOST = 308
 
 
 def is_exact(value: Any) -> bool:
-    """Whether a value of a payload, with all inside of it, comes back as it was."""
+    """Whether a payload value, including nested values, is returned unchanged."""
     if isinstance(value, float):
         return value == read(value)
     if isinstance(value, Mapping):
@@ -27,7 +27,7 @@ def is_exact(value: Any) -> bool:
 
 
 def read(value: float) -> float:
-    """What the engine makes of a number's shortest text."""
+    """The float that the engine parses from a number's shortest text."""
     sign, digits, exponent = Decimal(repr(value)).as_tuple()
     assert isinstance(exponent, int)
     found = float(int("".join(map(str, digits))))

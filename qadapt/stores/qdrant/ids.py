@@ -1,4 +1,4 @@
-"""Ids that the engine has: whole numbers from 0 to 2^64 - 1, and UUIDs."""
+"""Valid ids of the engine: integers from 0 to 2^64 - 1, and UUIDs."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ MAX = 2**64 - 1
 
 
 def canonical(key: Id) -> Id | None:
-    """The id as the engine gives it back; None for one that it cannot have."""
+    """The id in the engine's format; None if it is not valid."""
     if isinstance(key, str):
         return uuids.canonical(key)
     return key if 0 <= key <= MAX else None
 
 
 def checked(ids: Sequence[Id]) -> list[Id]:
-    """All ids as the engine gives them back.
+    """Convert ids to the engine's format.
 
     Raises:
-        InputError: one that it cannot have, or two spellings of the same.
+        InputError: an invalid id, or two spellings of the same id.
     """
     return uuids.checked(ids, canonical, _refused)
 
 
 def _refused(key: Id) -> InputError:
     return InputError(
-        f"the id {key!r} is not one that Qdrant can have",
-        hint="ids are whole numbers from 0 to 2^64 - 1 or UUIDs; make a UUID of another "
-        "id with uuid.uuid5 and keep the id itself in the payload",
+        f"{key!r} is not a valid Qdrant id (unsigned integer or UUID)",
+        hint="ids must be integers from 0 to 2^64 - 1 or UUIDs; derive a UUID from another id "
+        "with uuid.uuid5 and store the original id in the payload",
     )
 
 
 def possible(ids: Sequence[Id]) -> list[Id]:
-    """The ids that may be there, once each, in order."""
+    """The valid ids without duplicates, in order."""
     return uuids.possible(ids, canonical)

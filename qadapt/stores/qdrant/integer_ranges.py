@@ -1,18 +1,18 @@
-"""Ranges over numbers beyond 2^53, exactly, in conditions that Qdrant's engine has.
+"""Exact ranges over numbers beyond 2^53, expressed in conditions that Qdrant's engine supports.
 
-The engine compares a range as 64-bit floats, and beyond 2^53 several whole numbers are one float:
-``t > 1768907725507217522`` lets numbers through that are up to 128 smaller. With an integer index
-it compares whole numbers with the rounded bound, which is wrong in the other direction (both run
-on edge 0.9.0). ``match`` compares whole numbers exactly, so the few near a bound are listed::
+The engine compares a range as 64-bit floats, and beyond 2^53 several integers share one float:
+``t > 1768907725507217522`` also matches numbers that are up to 128 smaller. With an integer index
+it compares integers with the rounded bound, which is wrong in the other direction (both observed
+on edge 0.9.0). ``match`` compares integers exactly, so the few integers near a bound are listed::
 
     t > N   =   t >= B                                  B: the next float above float(N)
                 or t is one of N + 1 ... B - 1
-                or t is the float F = float(N) itself, where F > N: a range of F alone, without
-                   the whole numbers that round to it
+                or t is the float F = float(N) itself, if F > N: a range of F alone, without
+                   the integers that round to it
 
-That is right by either way of comparing. There are at most some 2,000 numbers between the floats
-beside a bound. One thing stays: to an integer index a bound beyond 64 bits is the greatest or the
-least whole number that it has, so ``t > 1e30`` finds 2^63 - 1 there.
+This is correct with both comparisons. There are at most about 2,000 numbers between the floats
+next to a bound. One limitation remains: an integer index treats a bound beyond 64 bits as its
+greatest or least integer, so ``t > 1e30`` finds 2^63 - 1.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.model import filters
 
-# From here on several whole numbers are one float.
+# From here on several integers share one float.
 WIDE = 2**53
-# Whole numbers that `match` has, and those that a payload has.
+# The integers that `match` accepts, and those that a payload can hold.
 LEAST, BEYOND, PAYLOAD = -(2**63), 2**63, 2**64
 
 
@@ -37,10 +37,10 @@ class SplitRange:
     """A range as conditions, of which one must hold.
 
     Attributes:
-        inner: bounds that the engine compares rightly; None where nothing lies between them.
-        collection_of: whole numbers that are inside beside it, for ``match``.
-        floats: floats that are inside beside it, each with the whole numbers that the engine does
-            not tell from it and that are to be left out.
+        inner: bounds that the engine compares correctly; None if nothing is between them.
+        whole: additional integers in the range, for ``match``.
+        floats: additional floats in the range, each with the integers that the engine cannot
+            distinguish from it and that must be excluded.
     """
 
     inner: Mapping[str, float] | None
@@ -49,15 +49,15 @@ class SplitRange:
 
 
 def is_wide(value: float) -> bool:
-    """Whether the engine may take another number for this one."""
+    """Whether the engine may confuse this number with another one."""
     return abs(value) >= WIDE
 
 
 def split_range(node: filters.Range) -> SplitRange:
-    """A range over numbers in parts.
+    """Split a range over numbers into conditions.
 
     Raises:
-        UnsupportedError: a bound near whole numbers that no condition can name.
+        UnsupportedError: a bound near integers that no condition can express.
     """
     inner: dict[str, float] = {}
     whole: set[int] = set()
@@ -75,9 +75,9 @@ def split_range(node: filters.Range) -> SplitRange:
         named = near if itself else inside
         if named and named[-1] >= BEYOND:
             raise UnsupportedError(
-                f"Qdrant cannot compare {node.field!r} with {bound}: whole numbers near it are "
-                "beyond 64 bits with sign, and are compared as rounded floats",
-                hint="keep such numbers as text",
+                f"Qdrant cannot compare {node.field!r} with {bound}: integers near it exceed 64 "
+                "signed bits and are compared as rounded floats",
+                hint="store these numbers as text",
             )
         whole.update(inside)
         if itself:
@@ -96,12 +96,12 @@ def condition(
     between: Callable[[Mapping[str, float]], Any],
     whole: Callable[[Sequence[int]], Any],
 ) -> Any:
-    """One condition of all parts.
+    """Join the parts into one condition.
 
     Args:
-        join: makes a filter of ``must``, ``should`` and ``must_not``.
-        between: makes a range of bounds.
-        collection_of: makes a match of any of these whole numbers.
+        join: creates a filter from ``must``, ``should`` and ``must_not``.
+        between: creates a range from bounds.
+        whole: creates a match of any of these integers.
     """
     some = [] if found.inner is None else [between(found.inner)]
     some += [whole(found.whole)] if found.whole else []
@@ -109,12 +109,13 @@ def condition(
         alone = between({"gte": each, "lte": each})
         some.append(join(must=[alone], must_not=[whole(others)]) if others else alone)
     if not some:
-        return between({"gt": 0.0, "lt": 0.0})  # no part holds; an empty `should` lets all through
+        # No part can hold, and an empty `should` would match all rows.
+        return between({"gt": 0.0, "lt": 0.0})
     return some[0] if len(some) == 1 else join(should=some)
 
 
 def _float(bound: float) -> float:
-    """The nearest float; the greatest one of its sign where none is near."""
+    """The nearest float; the greatest one of its sign if none is near."""
     try:
         return float(bound)
     except OverflowError:
@@ -122,6 +123,6 @@ def _float(bound: float) -> float:
 
 
 def _between(below: float, above: float) -> range:
-    """The whole numbers between two floats that a payload can have."""
+    """The integers between two floats that a payload can hold."""
     first = LEAST if below < LEAST else int(below) + 1
     return range(first, PAYLOAD if above > PAYLOAD else int(above))

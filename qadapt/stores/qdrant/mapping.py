@@ -1,12 +1,11 @@
-"""The common words for quantization, in Qdrant's own JSON and back. No I/O, no client.
+"""Conversion between the common quantization format and Qdrant's JSON, without I/O.
 
-The native form is the part of one vector's configuration that quantization touches, as it
-stands in the engine's ``edge_config.json`` and in the body of the server's PATCH, under
-``vectors.NAME``::
+The native format is the part of a vector's configuration that quantization affects, as in the
+engine's ``edge_config.json`` and in the body of the server's PATCH, under ``vectors.NAME``::
 
     {"quantization_config": {"scalar": {"type": "int8", "memory": "pinned"}}, "memory": "cold"}
 
-Kinds, widths and their first versions were seen on the server 1.16.3 and on the engine of 1.20
+Kinds, widths and their first versions were observed on server 1.16.3 and on engine 1.20
 (qdrant-edge-py 0.9.0). Versions in this module are those of the server; None is the newest.
 """
 
@@ -26,13 +25,13 @@ from qadapt.stores.base import MappedQuantization
 Native = Mapping[str, Any]
 Knobs = dict[str, Any]
 
-# Bits of a dimension, and what the engine calls them.
+# The engine's names by bits per dimension.
 BINARY_ENCODINGS: Mapping[float, str] = {1: "one_bit", 1.5: "one_and_half_bits", 2: "two_bits"}
 QUERY_ENCODINGS: Mapping[int, str] = {1: "binary", 4: "scalar4bits", 8: "scalar8bits"}
 TURBO_BITS: Mapping[float, str] = {1: "bits1", 1.5: "bits1_5", 2: "bits2", 4: "bits4", 8: "bits8"}
 RATIOS: Mapping[int, str] = {4: "x4", 8: "x8", 16: "x16", 32: "x32", 64: "x64"}
 
-# First server version of each; earlier ones refuse them or, worse, drop them without a word.
+# The first server version of each; earlier ones reject it or silently drop it.
 SINCE_ENCODINGS = "1.15"
 SINCE_TURBO = "1.18"
 SINCE_MEMORY = "1.19"
@@ -41,28 +40,31 @@ SINCE_TURBO_8 = "1.20"
 SEVEN_BITS = "7 bits, not 8: the engine clamps codes to 0..127"
 ONE_RANGE = "one range for the whole collection, not one for each dimension"
 QUANTILE = (
-    "the engine trims (1 - quantile) / dim of the values, far less than asked "
+    "the engine trims (1 - quantile) / dim of the values, far fewer than requested "
     "(https://github.com/qdrant/qdrant/issues/9902)"
 )
-TURBO_QUERY = "query_bits has no effect: the engine keeps the query finer than the codes by itself"
-FOLLOWS_ORIGINALS = "before 1.19 codes that are not held in RAM are kept as the originals are"
+TURBO_QUERY = (
+    "query_bits has no effect: the engine always encodes the query with more bits than the codes"
+)
+FOLLOWS_ORIGINALS = (
+    "before 1.19, codes that are not pinned in RAM are placed like the original vectors"
+)
 
 
 def to_native(
     quantization: Quantization, vector: Vector, version: str | None = None
 ) -> MappedQuantization:
-    """A quantization in Qdrant's JSON.
+    """Convert a quantization to Qdrant's JSON.
 
     Args:
-        quantization: in common words; ``rescore`` is left out, because Qdrant takes it with
-            each search and keeps none.
+        quantization: in the common format; ``rescore`` is ignored, because Qdrant takes it per
+            search.
         vector: for the dimensions of ``segments`` and the datatype.
         version: of the server; None for the newest.
 
     Returns:
-        MappedQuantization: ``native`` is the vector's part of the configuration, None where there
-        is
-        nothing to say; ``target`` equals ``from_native(native)``.
+        MappedQuantization: ``native`` is the vector's part of the configuration, None if it has no
+        settings; ``target`` equals ``from_native(native)``.
     """
     convert = _TO_NATIVE[quantization.kind]
     found = convert(quantization, vector, version)
@@ -85,12 +87,12 @@ def to_native(
 
 
 def from_native(native: Native | None) -> Quantization:
-    """The common words for a vector's part of a configuration, as it was read.
+    """Convert a vector's part of a configuration to the common format.
 
-    What has no common word stays in ``native`` of the result, so nothing is lost.
+    Settings without a common equivalent stay in ``native`` of the result, so nothing is lost.
 
     Raises:
-        UnsupportedError: a kind of quantization that is not known here.
+        UnsupportedError: an unknown kind of quantization.
     """
     native = native or {}
     place = _originals_place(native)
@@ -98,12 +100,13 @@ def from_native(native: Native | None) -> Quantization:
     if not config:
         kind = Kind.FLOAT16 if native.get("datatype") == "float16" else Kind.NONE
         return Quantization(kind, originals=place)
-    # The engine itself takes the first kind that it knows where several are given.
+    # The engine uses the first known kind if several are given.
     name = next((name for name in _FROM_NATIVE if name in config), None)
     if name is None:
         raise UnsupportedError(
-            f"the store has the quantization {config!r}, which this qadapt does not know",
-            hint="a newer qadapt may; `pip install -U qadapt-vectors`",
+            f"the collection has the quantization {config!r}, which this version of qadapt does "
+            "not know",
+            hint="upgrade qadapt: `pip install -U qadapt-vectors`",
         )
     rest = {key: value for key, value in (config[name] or {}).items() if value is not None}
     kind, knobs = _FROM_NATIVE[name](rest)
@@ -111,28 +114,29 @@ def from_native(native: Native | None) -> Quantization:
 
 
 def same_config(left: Native | None, right: Native | None) -> bool:
-    """Whether two ``quantization_config`` say the same; null is as good as left out."""
+    """Whether two ``quantization_config`` are equivalent; null equals an omitted field."""
     return _without_nulls(left) == _without_nulls(right)
 
 
 def single(value: float) -> float:
-    """A number as the engine keeps it and prints it again: of 32 bits, in as few digits as name
-    it. 0.987654321 is kept as 0.9876543 (seen on 1.19.0)."""
+    """A number as the engine stores it: 32 bits, in the shortest decimal form. 0.987654321 is
+    stored as 0.9876543 (observed on 1.19.0).
+    """
     return float(str(np.float32(value)))
 
 
 def same_value(wanted: Any, kept: Any) -> bool:
-    """Whether a field was kept as it was sent; fractions are kept with 32 bits."""
+    """Whether a field was stored as it was sent; fractions are stored with 32 bits."""
     if isinstance(wanted, float) and isinstance(kept, float) and wanted != kept:
         return single(wanted) == single(kept)
     return bool(wanted == kept)
 
 
 def satisfies(current: Quantization, target: Quantization) -> bool:
-    """Whether ``current`` is all that ``target`` asks for.
+    """Whether ``current`` fulfills ``target``.
 
-    A target that does not say where codes or originals are kept leaves them where they are: a
-    change of place alone makes the engine build everything again.
+    A target without a placement of codes or original vectors keeps their placement, because a
+    change of placement alone makes the engine rebuild everything.
     """
     wanted = _as_kept(target.replace(rescore=None))
     found = _as_kept(current.replace(rescore=None))
@@ -150,9 +154,9 @@ def _as_kept(quantization: Quantization) -> Quantization:
 
 
 def default_rescore(quantization: Quantization) -> Rescore | None:
-    """What the engine does with a search that says nothing; None without quantization.
+    """The engine's default rescoring; None without quantization.
 
-    Seen on the engine 1.20 and in the code of 1.19: on, without oversampling, for binary and
+    Observed on engine 1.20 and in the code of 1.19: on, without oversampling, for binary codes and
     for rotational codes of up to 2 bits; off for all others.
     """
     if quantization.kind in (Kind.NONE, Kind.FLOAT16):
@@ -164,10 +168,10 @@ def default_rescore(quantization: Quantization) -> Rescore | None:
 
 
 def code_bytes(config: Native | None, vector: Vector, count: int) -> int:
-    """Bytes of ``count`` codes of a ``quantization_config``, padded as the engine pads them.
+    """Bytes of ``count`` codes of a ``quantization_config``, padded like in the engine.
 
-    Product codes have their centroids beside them (about 1 KB a dimension of JSON text), which
-    are not counted. Measured on qdrant-edge-py 0.9.0 for 1 to 1,000 dimensions.
+    The centroids of product codes (about 1 KB per dimension of JSON text) are not included.
+    Measured on qdrant-edge-py 0.9.0 for 1 to 1,000 dimensions.
     """
     quantization = from_native({"quantization_config": config})
     dim, bits = vector.dim, float(quantization.bits or 0)
@@ -180,8 +184,8 @@ def code_bytes(config: Native | None, vector: Vector, count: int) -> int:
     elif quantization.kind is Kind.BINARY:
         each = 16 * -(-int(-(-bits * dim // 1)) // 128)
     else:
-        # Beside the bits: the norm and a correction (only the norm for 8 bits), and for
-        # euclidean one float more.
+        # In addition to the bits: the norm and a correction (only the norm for 8 bits), and one
+        # more float for euclidean.
         extra = (4 if bits == 8 else 8) + (4 if vector.metric == "euclidean" else 0)
         each = int(-(-bits * dim // 8)) + extra
     return each * count
@@ -191,25 +195,27 @@ def code_bytes(config: Native | None, vector: Vector, count: int) -> int:
 
 _Config = tuple[tuple[str, dict[str, Any]] | None, list[str]]
 _NO_CODES = Match.unsupported(
-    "without codes there is no place for them and no field of theirs",
-    "leave out `codes` and `native`, or ask for a quantization such as binary",
+    "without codes, their placement and native fields cannot be set",
+    "omit `codes` and `native`, or choose a quantization such as binary",
 )
 
 
 def _none(_: Quantization, vector: Vector, __: str | None) -> _Config:
     if vector.datatype == "float32":
         return None, []
-    return None, [f"the originals stay {vector.datatype}: a datatype is fixed at creation"]
+    return None, [
+        f"the original vectors remain {vector.datatype}: the datatype is fixed at creation"
+    ]
 
 
 def _float16(_: Quantization, vector: Vector, __: str | None) -> _Config | Match:
     if vector.datatype == "float16":
         return None, []
     return Match.unsupported(
-        f"16-bit floats are a vector's datatype here, fixed at creation; this one is "
+        "in Qdrant, float16 is a datatype, which is fixed at creation; this vector has "
         f"{vector.datatype}",
         'create the collection with Vector(dim, datatype="float16")',
-        "recreate with datatype float16 and copy",
+        "recreate the collection with datatype float16 and copy its rows",
     )
 
 
@@ -217,7 +223,7 @@ def _scalar(quantization: Quantization, _: Vector, __: str | None) -> _Config | 
     if quantization.bits not in (7, 8):
         wider = "rotational:bits=4" if quantization.bits == 4 else "rotational:bits=8"
         return Match.unsupported(
-            f"scalar codes have 7 bits here, not {quantization.bits:g}", "scalar", wider
+            f"scalar codes have 7 bits in Qdrant, not {quantization.bits:g}", "scalar", wider
         )
     fields: dict[str, Any] = {"type": "int8"}
     differences = []
@@ -235,12 +241,12 @@ def _scalar(quantization: Quantization, _: Vector, __: str | None) -> _Config | 
 def _product(quantization: Quantization, vector: Vector, _: str | None) -> _Config | Match:
     if quantization.centroids not in (None, 256):
         return Match.unsupported(
-            f"product codes have 256 centroids here, not {quantization.centroids}",
-            "leave centroids out",
+            f"product codes have 256 centroids in Qdrant, not {quantization.centroids}",
+            "omit centroids",
         )
     ratio = quantization.ratio
     if quantization.segments is not None:
-        # One byte a segment: as many segments as bytes.
+        # One byte per segment: as many segments as bytes.
         ratio = 4 * vector.dim / quantization.segments
     if ratio not in RATIOS:
         nearest = min(RATIOS, key=lambda known: (abs(known - float(ratio or 16)), -known))
@@ -250,7 +256,7 @@ def _product(quantization: Quantization, vector: Vector, _: str | None) -> _Conf
             else f"the ratio {ratio:g}"
         )
         return Match.unsupported(
-            f"product codes are 4, 8, 16, 32 or 64 times smaller here; {asked} is none of these",
+            f"product codes in Qdrant have a ratio of 4, 8, 16, 32 or 64; {asked} is not available",
             f"product:ratio={nearest}",
         )
     return ("product", {"compression": RATIOS[int(ratio or 16)]}), []
@@ -263,7 +269,7 @@ def _binary(quantization: Quantization, _: Vector, version: str | None) -> _Conf
     if quantization.query_bits is not None:
         if quantization.query_bits not in QUERY_ENCODINGS:
             return Match.unsupported(
-                f"binary codes are compared with queries of 1, 4 or 8 bits here, not "
+                "query_bits must be 1, 4 or 8 for binary codes in Qdrant, not "
                 f"{quantization.query_bits}",
                 "query_bits=8",
             )
@@ -278,7 +284,7 @@ def _rotational(quantization: Quantization, _: Vector, version: str | None) -> _
     if bits not in TURBO_BITS:
         wider = next((known for known in TURBO_BITS if known > bits), 8)
         return Match.unsupported(
-            f"rotational codes have 1, 1.5, 2, 4 or 8 bits here, not {bits:g}",
+            f"rotational codes have 1, 1.5, 2, 4 or 8 bits in Qdrant, not {bits:g}",
             f"rotational:bits={wider:g}",
         )
     since = SINCE_TURBO_8 if bits == 8 else SINCE_TURBO
@@ -303,7 +309,9 @@ def _lacks(version: str | None, since: str) -> bool:
 
 
 def _too_old(what: str, since: str, version: str | None) -> Match:
-    return Match.unsupported(f"{what} need Qdrant {since}; this is {version}", f"Qdrant {since}")
+    return Match.unsupported(
+        f"{what} require Qdrant {since}; the server has {version}", f"Qdrant {since}"
+    )
 
 
 def _codes(quantization: Quantization, version: str | None) -> dict[str, Any]:
@@ -319,7 +327,7 @@ def _originals(quantization: Quantization, version: str | None) -> dict[str, Any
         return {}
     if _lacks(version, SINCE_MEMORY):
         return {"on_disk": quantization.originals == "disk"}
-    # Originals can't be pinned: `cached` loads them, and leaves them to the page cache.
+    # Original vectors cannot be pinned: `cached` loads them into the page cache.
     return {"memory": "cached" if quantization.originals == "ram" else "cold"}
 
 
@@ -327,7 +335,7 @@ def _originals(quantization: Quantization, version: str | None) -> dict[str, Any
 
 
 def _take(rest: Knobs, key: str, words: Mapping[Any, str], default: Any) -> Any:
-    """The common value of a field; a word that is not known stays in ``rest``."""
+    """The common value of a field; an unknown value stays in ``rest``."""
     for value, word in words.items():
         if rest.get(key) == word:
             del rest[key]
@@ -358,7 +366,7 @@ def _from_turbo(rest: Knobs) -> tuple[Kind, Knobs]:
     return Kind.ROTATIONAL, {"bits": _take(rest, "bits", TURBO_BITS, 4)}
 
 
-# In the order in which the engine looks for them.
+# In the order of the engine's lookup.
 _FROM_NATIVE: dict[str, Callable[[Knobs], tuple[Kind, Knobs]]] = {
     "scalar": _from_scalar,
     "product": _from_product,
@@ -368,7 +376,7 @@ _FROM_NATIVE: dict[str, Callable[[Knobs], tuple[Kind, Knobs]]] = {
 
 
 def _codes_place(rest: Knobs) -> Literal["ram", "disk"] | None:
-    """Where codes are kept; ``memory`` wins over the older ``always_ram``, then idle."""
+    """The placement of codes; ``memory`` takes precedence over the older ``always_ram``."""
     if rest.get("memory") in ("pinned", "cold"):
         rest.pop("always_ram", None)
         return "ram" if rest.pop("memory") == "pinned" else "disk"
@@ -403,20 +411,20 @@ def made(
     vectors: Mapping[str, Vector],
     map: Callable[[Quantization, Vector], MappedQuantization],
 ) -> tuple[dict[str, Vector], dict[str, Mapping[str, Any]]]:
-    """The vectors of a new collection, and the configuration of each that is quantized.
+    """The vectors of a new collection, and the configuration of each quantized vector.
 
     Args:
-        map: a quantization in the store's own words; raises where there are none.
+        map: maps a quantization to the native format; raises if it is unsupported.
 
     Raises:
-        NotFoundError: a quantization of no vector.
+        NotFoundError: a quantization for an unknown vector.
     """
     kept, natives = dict(vectors), {}
     for name, each in checks.quantizations(quantization, vectors).items():
         if name not in quantization:
             continue
         if each.kind is Kind.FLOAT16:
-            # Here 16-bit floats are a datatype, which creation alone can choose.
+            # In Qdrant, 16-bit floats are a datatype, which can be set only at creation.
             kept[name] = vectors[name].replace(datatype="float16")
         natives[name] = map(each, kept[name]).native or {}
     return kept, natives

@@ -1,4 +1,4 @@
-"""Where codes and originals are kept, in the engine that the server and ``edge:`` share."""
+"""Placement of codes and original vectors, and the memory of a rebuild."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Place = Literal["ram", "disk"]
 def originals_bytes(
     params: Mapping[str, Any], wanted: Place | None, *, mapped: bool
 ) -> dict[str, bool | str]:
-    """The fields of a server's PATCH that put the originals of a vector somewhere.
+    """The PATCH fields that set the placement of a vector's original vectors.
 
-    ``memory`` (since 1.19) wins over ``on_disk`` when segments are built, and the indexing
-    optimizer reads ``on_disk`` alone: where both are set, both are sent. A field that is null
-    stays null, because a PATCH cannot bring null back; where both are null it is ``on_disk``,
-    whose ``false`` is the default.
+    ``memory`` (since 1.19) takes precedence over ``on_disk`` when segments are built, but the
+    indexing optimizer reads only ``on_disk``: if both are set, both are sent. A field that is null
+    stays null, because a PATCH cannot restore null; if both are null, ``on_disk`` is sent, whose
+    ``false`` is the default.
 
     Args:
-        params: of the vector, as the server has them.
-        wanted: None leaves them where they are.
+        params: the vector's parameters on the server.
+        wanted: None keeps the placement.
         mapped: whether ``memmap_threshold`` puts large segments on disk.
 
     Returns:
-        Empty where nothing is to change.
+        The fields; empty if nothing needs to change.
     """
     memory, on_disk = params.get("memory"), params.get("on_disk")
     now = _kept(memory, on_disk)
@@ -40,7 +40,7 @@ def originals_bytes(
     if memory is None or on_disk is not None or (mapped and not disk):
         fields["on_disk"] = disk
     if on_disk is None and memory is None and not disk and not mapped:
-        return {}  # in RAM is the default
+        return {}  # in RAM by default
     return {key: value for key, value in fields.items() if params.get(key) != value}
 
 
@@ -57,21 +57,21 @@ def estimate(
     target: Quantization,
     stops: Literal["nothing", "searches and writes"],
 ) -> Estimate:
-    """What a rebuild takes.
+    """Estimate the resources of a rebuild.
 
     Args:
-        codes, originals_bytes: bytes.
-        now, target: for the place of each.
+        codes, originals: in bytes.
+        now, target: for the placement of each.
     """
     on_disk = (target.originals or now.originals) == "disk"
-    # Codes that are not placed stand in RAM when the originals do.
+    # Codes without a placement are in RAM if the original vectors are.
     codes_on_disk = target.codes == "disk" or (target.codes is None and on_disk)
     return Estimate(
         codes_ram=0 if codes_on_disk else codes,
         codes_disk=codes,
         originals_ram=0 if on_disk else originals,
         originals_disk=originals,
-        # A second copy of each segment stands beside it until it is swapped in.
+        # A second copy of each segment exists until the swap.
         temporary_disk=originals + codes,
         stops=stops,
     )

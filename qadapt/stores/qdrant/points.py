@@ -1,4 +1,4 @@
-"""Rows between columns (``Batch``) and Qdrant's points: the same for server and engine."""
+"""Conversion between ``Batch`` and Qdrant's points, for the server and the embedded engine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MAX_DEPTH = 64
 
 
 def check_payloads(payloads: Sequence[Mapping[str, Any]] | None) -> None:
-    """Refuse what the engine would refuse halfway or change without a word.
+    """Reject payloads that the engine would reject midway or silently change.
 
-    It keeps integers beyond 64 bits as floats and bytes as lists of numbers, and stops at NaN,
-    at keys that are not text and at other types, when earlier rows are already written.
+    It stores integers beyond 64 bits as floats and bytes as lists of numbers, and fails at NaN, at
+    keys that are not text and at other types after earlier rows are already written.
 
     Raises:
-        InputError: names the row and the place.
+        InputError: names the row and the field.
     """
     for row, payload in enumerate(payloads or ()):
         if not isinstance(payload, Mapping):
@@ -41,13 +41,13 @@ def _check_json(value: Any, row: int, place: str, depth: int) -> None:
         return
     if isinstance(value, str):
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            problem = "is text with a lone surrogate, which is not Unicode"
+            problem = "is text with a lone surrogate, which is not valid Unicode"
     elif isinstance(value, int):
         if not -(2**63) <= value < 2**64:
             problem = f"is the number {value}, which does not fit into 64 bits"
     elif isinstance(value, float):
         if not math.isfinite(value):
-            problem = f"is {value}, which JSON does not have"
+            problem = f"is {value}, which JSON cannot represent"
     elif depth > MAX_DEPTH:
         problem = f"is nested deeper than {MAX_DEPTH} levels"
     elif isinstance(value, (list, tuple)):
@@ -60,16 +60,16 @@ def _check_json(value: Any, row: int, place: str, depth: int) -> None:
                 break
             _check_json(item, row, f"{place}.{key}" if place else key, depth + 1)
     else:
-        problem = f"is a {type(value).__name__}, which JSON does not have"
+        problem = f"is a {type(value).__name__}, which JSON cannot represent"
     if problem:
         raise InputError(
             f"the payload of row {row}: {place or 'the payload'} {problem}",
-            hint="payloads are JSON; nothing was written",
+            hint="payloads must be JSON; nothing was written",
         )
 
 
 def chunks(batch: Batch) -> Iterator[Batch]:
-    """Parts of about 2 MB of vectors."""
+    """Split a batch into chunks of about 2 MB of vectors."""
     each = max(1, batch.nbytes // max(1, len(batch)))
     step = max(1, CHUNK_BYTES // each)
     for start in range(0, len(batch), step):
@@ -82,12 +82,12 @@ def chunks(batch: Batch) -> Iterator[Batch]:
 def to_batch(
     records: Sequence[Any], wanted: Mapping[str, Vector | ExtraVector], payload: bool
 ) -> Batch:
-    """Columns of the engine's records.
+    """Convert the engine's records to a batch.
 
     Args:
-        records: as ``scroll`` and ``retrieve`` give them.
-        wanted: the vectors that were asked for.
-        payload: whether payloads were.
+        records: as returned by ``scroll`` and ``retrieve``.
+        wanted: the requested vectors.
+        payload: whether payloads were requested.
     """
     found = [record.vector for record in records] if wanted else []
     vectors = {name: each for name, each in wanted.items() if isinstance(each, Vector)}
@@ -124,9 +124,9 @@ def _ragged(rows: Sequence[Any], extra: ExtraVector) -> RaggedArray:
 
 
 def _vector_of(found: Any, name: str) -> Any:
-    """One vector of a record; None for none.
+    """One vector of a record; None if it is missing.
 
-    A record that has the unnamed vector alone gives it as a list, else all come by name.
+    A record with only the unnamed vector returns it as a list, otherwise all vectors by name.
     """
     if isinstance(found, list):
         return None if name else found
@@ -134,5 +134,5 @@ def _vector_of(found: Any, name: str) -> Any:
 
 
 def plain(key: Any) -> Id:
-    """An id of the engine: an int as it is, a UUID in its usual form."""
+    """An id of the engine: an int unchanged, a UUID in canonical form."""
     return key if isinstance(key, int) else str(key)

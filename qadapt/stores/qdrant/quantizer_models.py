@@ -1,6 +1,6 @@
 """Models of Qdrant's quantizers, compared with its engine 1.20 (qdrant-edge-py 0.9.0).
 
-The rules were read in ``lib/quantization`` of the server's source and checked score by score
+The rules were taken from ``lib/quantization`` of the server's source and checked score by score
 against the engine; ``docs/simulation.md`` has the figures.
 """
 
@@ -28,8 +28,8 @@ BORDER = 2 / 3  # standard deviations, between the middle and the outer values o
 class Scalar(Symmetric):
     """7 bits, one range for all dimensions.
 
-    ``quantile`` is cut as the engine does it: ``(1 - q) / 2`` of the number of *vectors*, not of
-    values, is taken off at each end (https://github.com/qdrant/qdrant/issues/9902).
+    ``quantile`` is applied as in the engine: ``(1 - q) / 2`` of the number of *vectors*, not of
+    values, is trimmed at each end (https://github.com/qdrant/qdrant/issues/9902).
     """
 
     def __init__(self, metric: Metric, quantile: float | None = None) -> None:
@@ -106,8 +106,8 @@ class Binary(Model):
 class Turbo(Model):
     """TurboQuant: rotated, normalized to a normal distribution, then quantized by optimal steps.
 
-    The engine estimates its shifts by a streaming quantile of a sample; here they are the
-    quantiles themselves.
+    The engine estimates its shifts by a streaming quantile of a sample; this model uses the exact
+    quantiles.
     """
 
     def __init__(self, metric: Metric, dim: int, bits: float = 4) -> None:

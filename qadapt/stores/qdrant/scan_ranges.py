@@ -1,8 +1,8 @@
-"""Parts of a collection as ranges of ids: the same for server, local mode and engine.
+"""Scan ranges as ranges of ids, the same for server, local mode and embedded engine.
 
-All three scroll in the order of ids, whole numbers before UUIDs, from the first id that is not
-before the offset, whether or not that one is there (seen on server 1.16.3, client 1.20 and edge
-0.9). So a range needs no filter and no index, and a read that was cut off goes on at the next id.
+All three scroll in the order of ids, integers before UUIDs, starting at the first id that is not
+before the offset, which need not exist (observed on server 1.16.3, client 1.20 and edge 0.9). A
+range therefore needs no filter and no index, and an interrupted read continues at the next id.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from qadapt.stores.qdrant import ids as qdrant_ids
 _FIRST_UUID = str(uuid.UUID(int=0))
 _LAST_UUID = 2**128 - 1
 _KEYS = ("from", "to")
-# Ids that are held for each part: with 50 drawn ones the largest has about 1.4 times its share.
+# Ids held per range: with 50 sampled ids the largest range has about 1.4 times the average size.
 SAMPLED = 50
 
 
 @dataclass(frozen=True)
 class Range:
-    """Ids from ``start`` up to, not with, ``stop``; None for no limit.
+    """Ids from ``start`` (inclusive) to ``stop`` (exclusive); None for no limit.
 
     Attributes:
-        empty: there can be nothing in it.
+        empty: whether the range cannot contain ids.
     """
 
     start: Id | None = None
@@ -39,7 +39,7 @@ class Range:
     empty: bool = False
 
     def cut(self, records: Sequence[Any]) -> tuple[Sequence[Any], bool]:
-        """The records of this range, and whether its end was reached."""
+        """The records in this range, and whether its end was reached."""
         if self.stop is None or not records or rank(records[-1].id) < rank(self.stop):
             return records, False
         end = bisect_left([rank(record.id) for record in records], rank(self.stop))
@@ -50,7 +50,7 @@ ALL = Range()
 
 
 def rank(key: Any) -> tuple[bool, int]:
-    """Where an id of the engine stands."""
+    """The sort key of an id of the engine."""
     if isinstance(key, int):
         return False, key
     return True, uuid.UUID(str(key)).int
@@ -60,11 +60,11 @@ def range_of(part: ScanRange | None, after: Id | None) -> Range:
     """The range of a read.
 
     Raises:
-        SpecError, InputError: a part or an id that is not one of this store.
+        SpecError, InputError: an invalid scan range or id.
     """
     for key in part or {}:
         if key not in _KEYS:
-            raise SpecError.unknown("key", str(key), _KEYS, where="a part")
+            raise SpecError.unknown("key", str(key), _KEYS, where="a scan range")
     start, stop = (_known((part or {}).get(key)) for key in _KEYS)
     if after is None:
         return Range(start, stop)
@@ -79,12 +79,12 @@ def range_of(part: ScanRange | None, after: Id | None) -> Range:
 def _known(key: Any) -> Id | None:
     good = None if key is None else qdrant_ids.canonical(key)
     if good is None and key is not None:
-        raise InputError(f"the id {key!r} is not one that Qdrant can have")
+        raise InputError(f"{key!r} is not a valid Qdrant id (unsigned integer or UUID)")
     return good
 
 
 def _behind(key: Id | None) -> Id | None:
-    """The first id that may come behind one; None behind the last of all."""
+    """The smallest possible id after this one; None after the last possible id."""
     if isinstance(key, int):
         return key + 1 if key < qdrant_ids.MAX else _FIRST_UUID
     number = uuid.UUID(key).int
@@ -92,13 +92,13 @@ def _behind(key: Id | None) -> Id | None:
 
 
 def split(ids: Iterable[Any], n: int) -> list[ScanRange]:
-    """Ranges with about as many of ``ids``, a sample of all, each.
+    """Ranges that each contain about the same number of the sampled ``ids``.
 
     Raises:
         InputError
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise InputError(f"there is at least 1 part; got {n!r}")
+        raise InputError(f"the number of scan ranges must be at least 1; got {n!r}")
     ordered = sorted(subsample(ids, SAMPLED * n), key=rank)
     count = min(n, max(1, len(ordered)))
     cuts = [ordered[at * len(ordered) // count] for at in range(1, count)]
@@ -110,7 +110,7 @@ def split(ids: Iterable[Any], n: int) -> list[ScanRange]:
 
 
 def subsample(ids: Iterable[Any], most: int) -> list[Any]:
-    """Every so many-th of ids, as many as keep the list under twice ``most``."""
+    """Every k-th id, so that the list has fewer than twice ``most`` ids."""
     kept: list[Any] = []
     step = 1
     for at, key in enumerate(ids):

@@ -1,4 +1,4 @@
-"""Search options of the engine that the server and ``edge:`` share."""
+"""Search options that the server and the embedded engine share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OPTIONS = ("hnsw_ef", "indexed_only")
 
 
 def check(options: Mapping[str, Any], store: str) -> None:
-    """Refuse search parameters that are not passed on.
+    """Reject unknown search options.
 
     Raises:
         SpecError
@@ -20,8 +20,8 @@ def check(options: Mapping[str, Any], store: str) -> None:
         if name not in OPTIONS:
             raise SpecError.unknown("search option", name, OPTIONS, where=store)
         if name == "hnsw_ef":
-            # The server takes 0 without a word.
+            # The server silently accepts 0.
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SpecError(f"hnsw_ef is a whole number from 1; got {value!r}")
+                raise SpecError(f"hnsw_ef must be a positive integer; got {value!r}")
         elif not isinstance(value, bool):
-            raise SpecError(f"{name} is true or false; got {value!r}")
+            raise SpecError(f"{name} must be true or false; got {value!r}")

@@ -1,4 +1,4 @@
-"""Who searched and who rescored, in the engine that the server and ``edge:`` share."""
+"""The provenance of searches, shared by the server and the embedded engine."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from qadapt.model import Kind, Quantization, SearchProvenance
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.mapping import default_rescore
 
-UNINDEXED = "indexed_only: rows that are not indexed yet were left out"
+UNINDEXED = "indexed_only: rows that are not indexed yet were skipped"
 
 
 @dataclass(frozen=True)
 class Codes:
-    """What a search meets.
+    """The codes that a search uses.
 
     Attributes:
-        quantization: in common words; kind none where no segment holds codes.
-        segments: how many segments hold rows; None where that could not be seen.
+        quantization: in the common format; kind none if no segment holds codes.
+        segments: number of segments with rows; None if unknown.
     """
 
     quantization: Quantization
@@ -31,13 +31,13 @@ class Codes:
 
     @property
     def exact_by_default(self) -> bool:
-        """Whether a search that says nothing of rescoring gets the scores of the originals."""
+        """Whether a search without explicit rescoring returns scores of the original vectors."""
         rescore = default_rescore(self.quantization)
         return rescore is None or rescore.on
 
 
 def chosen(search: SearchRequest) -> str:
-    """Who chose how it is rescored."""
+    """The origin of the rescoring parameters."""
     return "store default" if search.rescore is None else "call"
 
 
@@ -49,14 +49,12 @@ def how(
     *,
     unobserved: Iterable[str] = (),
 ) -> SearchProvenance:
-    """Who searched and who rescored.
+    """The provenance of a search.
 
     Args:
-        scores: notes on the scores of codes that are not rescored.
+        scores: notes on the scores of codes without rescoring.
         segments: notes on the candidates of several segments.
-        unobserved: why it is not known that no segment held codes while it was searched; empty
-        where
-            that is known.
+        unobserved: why it is unknown whether segments held codes during the search; empty if known.
     """
     ignored = search.ignore_quantization
     notes = (UNINDEXED,) if search.options.get("indexed_only") else ()

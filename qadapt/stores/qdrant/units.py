@@ -1,10 +1,10 @@
-"""What the engine counts in: bytes of a dimension, kilobytes of a segment."""
+"""Units of the engine: bytes per dimension, kilobytes per segment."""
 
 from __future__ import annotations
 
 from qadapt.model import Vector
 
-# Least bytes of one dimension, by datatype.
+# Minimum bytes per dimension, by datatype.
 BYTES = {
     "float32": 4.0,
     "float16": 2.0,
@@ -17,5 +17,5 @@ IN_GROWING_SEGMENTS = ("binary", "turbo")
 
 
 def kilobytes(rows: int, vector: Vector) -> float:
-    """KB of some rows' originals, at least."""
+    """A lower bound for the KB of the original vectors of some rows."""
     return rows * vector.dim * BYTES[vector.datatype] / 1024

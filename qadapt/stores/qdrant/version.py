@@ -1,8 +1,9 @@
-"""From which server version each field is known: what an older one would drop is not sent.
+"""The first server version of each field: fields that an older server would drop are not sent.
 
 Unknown fields are dropped with status 200 at every level (docs/engines/qdrant.md#dropped-fields),
-so a ``memory`` before 1.19 or an ``encoding`` before 1.15 would look set and never act. The table
-goes up to 1.20; a field that is not in it is left to a newer server, whose read-back tells.
+so ``memory`` before 1.19 or ``encoding`` before 1.15 would have no effect without an error. The
+table covers versions up to 1.20; unknown fields are sent to newer servers and verified in the
+read-back.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ HAS_VECTOR_SINCE = "1.13"
 
 
 def check_version(mapped: MappedQuantization, version: str | None) -> MappedQuantization:
-    """The mapping, or why this server would not keep all of it."""
+    """The mapping, or why this server would drop parts of it."""
     problems = list(_problems((mapped.native or {}).get("quantization_config") or {}, version))
     if not problems:
         return mapped
     return MappedQuantization(
         None,
         mapped.target,
-        Match.unsupported("; ".join(problems), "take these fields out of `native`"),
+        Match.unsupported("; ".join(problems), "remove these fields from `native`"),
     )
 
 
@@ -68,21 +69,21 @@ def _problems(config: Mapping[str, Any], version: str | None) -> Iterator[str]:
             known = FIELDS.get((kind, name))
             if is_older(version, known):
                 yield (
-                    f"{kind}.{name} needs Qdrant {known}; this is {version}, which would drop it "
-                    "without a word"
+                    f"{kind}.{name} requires Qdrant {known}; the server has {version}, which would "
+                    "silently drop it"
                 )
             elif known is None and (version is None or not is_untested(version)):
-                yield f"{kind} has no field {name!r}: the server would drop it without a word"
+                yield f"{kind} has no field {name!r}: the server would silently drop it"
 
 
 class QdrantVersion(EngineVersion):
-    """A Qdrant server."""
+    """The version of a Qdrant server."""
 
     product = "Qdrant"
 
 
 def is_older(version: str | None, since: str | None) -> bool:
-    """Whether a server is too old for something; an unknown version is the newest."""
+    """Whether a server is too old for a feature; an unknown version is the newest."""
     return not QdrantVersion(version).has(since)
 
 
@@ -93,8 +94,8 @@ def is_untested(version: str) -> bool:
 
 
 def datatype(vector: Vector, version: str | None) -> str | None:
-    """Why a vector's datatype is not there; None when it is."""
+    """Why a vector's datatype is not supported; None if it is."""
     since = DATATYPES.get(vector.datatype)
     if since is None:
-        return f"Qdrant has no vectors of the datatype {vector.datatype}"
+        return f"Qdrant does not support the datatype {vector.datatype}"
     return QdrantVersion(version).lacks(f"the datatype {vector.datatype} needs", since)

@@ -1,4 +1,4 @@
-"""Killed, interrupted, locked and out of time: no row is lost and the next run finishes."""
+"""Killed, interrupted, locked and out of time: no rows were lost and the next run finishes."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def rebuilding(store: EdgeStore, step: Step) -> subprocess.Popen[str]:
 
 
 def finish(store: EdgeStore, batch: Batch, steps: list[Step]) -> None:
-    """The next run does what the interrupted one did not, and no row is lost."""
+    """The next run does what the interrupted one did not, and no rows were lost."""
     assert state(store) is State.BUILDING
     same_rows(store, batch)
     carry_out(store, plan(store, SLOW))
@@ -104,7 +104,7 @@ def test_the_rebuild_is_killed(store: EdgeStore, texts: Texts) -> None:
         if building(store):
             os.kill(worker_of(os.getpid()), signal.SIGKILL)
 
-    with pytest.raises(StoreError, match="ended without a word"):
+    with pytest.raises(StoreError, match="ended unexpectedly"):
         carry_out(store, steps, kill)
     finish(store, batch, steps)
 
@@ -148,7 +148,7 @@ def test_an_error_in_the_callback_stops_the_rebuild(store: EdgeStore, texts: Tex
 
 def test_out_of_time(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
-    with pytest.raises(StoreTimeoutError, match="no row is lost"):
+    with pytest.raises(StoreTimeoutError, match="no rows were lost"):
         store.run("c", steps[0].request, silent, 0)
     finish(store, batch, steps)
 

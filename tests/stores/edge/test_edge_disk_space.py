@@ -50,7 +50,7 @@ def test_a_full_disk_is_an_error_that_names_folder_and_bytes(
             with pytest.raises(StoreError, match="not enough disk space") as reported:
                 work()
             assert str(tmp_path) in str(reported.value)
-            assert "bytes are needed" in str(reported.value)
+            assert "bytes are required" in str(reported.value)
             assert "100,000 are free" in str(reported.value)
         assert database.collections() == ["docs"]
     free(10 << 30)

@@ -66,7 +66,7 @@ def test_a_kind_is_built_seen_and_taken_back(store: EdgeStore, texts: Texts, ask
     info = store.info("c").vectors[""]
     assert info.status.state is State.ACTIVE
     assert mapping.satisfies(info.quantization, store.map(quantization, info.vector).target)
-    assert evidence(store, "rows in codes, with those deleted since") >= count
+    assert evidence(store, "rows in codes, including deleted rows") >= count
     # Beside its codes a growing segment shows whole blocks.
     expected = steps[0].estimate.codes_disk
     assert info.code_bytes is not None
@@ -133,7 +133,7 @@ def test_what_the_engine_drops_or_refuses_changes_nothing(store: EdgeStore, text
     fill(store, texts.batch)
     carry_out(store, plan(store, "binary"))
     before = store.info("c")
-    for native, word in (({"hologram": 1}, "does not keep"), ({"encoding": "x"}, "QuantizationC")):
+    for native, word in (({"hologram": 1}, "did not store"), ({"encoding": "x"}, "QuantizationC")):
         for step in plan(store, binary(native=native)):
             with pytest.raises(StoreError, match=word):
                 store.run("c", step.request, silent, 60)
@@ -144,7 +144,7 @@ def test_what_the_engine_drops_or_refuses_changes_nothing(store: EdgeStore, text
 def test_kinds_that_are_not_there(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch.rows(0, 10))
     for asked in ("scalar:bits=4", "rotational:bits=3", "float16", "binary:query_bits=32"):
-        with pytest.raises(UnsupportedError, match="edge has no"):
+        with pytest.raises(UnsupportedError, match="edge does not support"):
             plan(store, asked)
 
 

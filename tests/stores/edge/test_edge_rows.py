@@ -240,6 +240,6 @@ def test_vectors_that_qadapt_cannot_describe(store: EdgeStore) -> None:
         "many",
         "words",
     }
-    for name, word in (("many", "many vectors"), ("words", "sparse")):
+    for name, word in (("many", "multivector"), ("words", "sparse")):
         with pytest.raises(UnsupportedError, match=word):
             store.search("c", rows(1), SearchRequest(k=1, vector=name))

@@ -62,13 +62,13 @@ def test_under_the_threshold_it_is_ignored_until_applied(store: EdgeStore, texts
 
 
 def test_wider_bits_that_were_never_measured(store: EdgeStore, texts: Texts) -> None:
-    """Rows added to an empty segment of two-bit codes are compared by one bit."""
+    """Rows added to an empty segment of two-bit codes are compared by 1 bit."""
     store.create("c", {"": Vector(DIM)}, {"": binary(2)})
     store.run("c", {"op": "edge.optimize"}, silent, 60)
     store.write("c", texts.batch)
     observation = status(store)
     assert observation.state is State.IGNORED
-    assert "all 2,000 rows" in observation.reason and "by one bit" in observation.reason
+    assert "all 2,000 rows" in observation.reason and "by 1 bit" in observation.reason
     coarse = texts.recall(store, rescore=OFF)
     steps = plan(store, "binary:bits=2")
     assert steps[0].request["by_way_of_none"]
@@ -87,8 +87,8 @@ def test_some_rows_that_were_never_measured(store: EdgeStore, texts: Texts) -> N
     store.write("c", texts.batch.rows(1000, 1100))
     observation = status(store)
     assert observation.state is State.ACTIVE
-    assert "100 of 1,100 rows" in observation.reason and "by one bit until" in observation.reason
-    assert evidence(store, "rows with wider codes compared by one bit") == 100
+    assert "100 of 1,100 rows" in observation.reason and "by 1 bit until" in observation.reason
+    assert evidence(store, "rows with wider codes compared by 1 bit") == 100
 
 
 @pytest.mark.parametrize("text", ["scalar", "product:ratio=4", "binary:bits=2"])
@@ -110,7 +110,7 @@ def test_deleted_and_replaced_rows_are_in_no_codes(
         return
     assert observation.state is State.IGNORED
     assert "(60 rows)" in observation.reason
-    assert evidence(store, "rows in codes, with those deleted since") == 500
+    assert evidence(store, "rows in codes, including deleted rows") == 500
     assert evidence(store, "live rows in codes, at most") == 0
     carry_out(store, plan(store, text))
     assert state(store) is State.ACTIVE
@@ -130,16 +130,16 @@ def test_replaced_rows_are_counted_where_they_are(store: EdgeStore, texts: Texts
 
 
 def test_wider_bits_whose_measured_rows_are_all_gone(store: EdgeStore, texts: Texts) -> None:
-    """What is left is compared by one bit, though a dead segment has the wider codes."""
+    """What is left is compared by 1 bit, though a dead segment has the wider codes."""
     store.create("c", {"": Vector(DIM)}, {})
     store.write("c", texts.batch.rows(0, 500))
     carry_out(store, plan(store, "scalar"))
     carry_out(store, plan(store, "binary:bits=2"))
     store.write("c", texts.batch.rows(500, 560))
-    assert evidence(store, "rows with wider codes compared by one bit") == 60
+    assert evidence(store, "rows with wider codes compared by 1 bit") == 60
     store.delete("c", range(500))
     assert state(store) is State.IGNORED
-    assert "by one bit" in status(store).reason
+    assert "by 1 bit" in status(store).reason
 
 
 def test_what_is_deleted_in_an_indexed_segment_may_not_be_seen() -> None:
@@ -162,7 +162,9 @@ def test_a_hundred_rows_are_enough(store: EdgeStore, texts: Texts) -> None:
 def test_too_few_to_be_indexed_at_all(store: EdgeStore) -> None:
     rng = np.random.default_rng(0)
     fill(store, Batch(list(range(63)), {"": rng.standard_normal((63, 4))}))
-    with pytest.raises(UnsupportedError, match="under 1 KB of vectors; here are 63 rows of 4"):
+    with pytest.raises(
+        UnsupportedError, match="at least 1 KB of vectors; the collection has 63 rows of 4"
+    ):
         plan(store, "scalar")
     carry_out(store, plan(store, "binary"))
     assert state(store) is State.ACTIVE
@@ -181,9 +183,9 @@ def test_indexing_switched_off(store: EdgeStore, texts: Texts) -> None:
     edit(store, never)
     observation = status(store)
     assert observation.state is State.IGNORED
-    assert "switches indexing off" in observation.reason
+    assert "disables indexing" in observation.reason
     steps = plan(store, "scalar")
-    assert "0 (never) becomes 2,000 KB" in steps[0].reason
+    assert "from 0 (never) to 2,000 KB" in steps[0].reason
     carry_out(store, steps)
     assert state(store) is State.ACTIVE
     take_back(store, steps)
@@ -319,7 +321,7 @@ def test_several_indexed_segments(store: EdgeStore, texts: Texts) -> None:
     assert state(store) is State.ACTIVE
     indexed = evidence(store, "segments indexed")
     assert indexed > 1
-    assert evidence(store, "segments whose codes are those configured") >= indexed
+    assert evidence(store, "segments with the configured codes") >= indexed
     how = store.search("c", texts.queries[:1], _search().__class__(k=1)).how
     assert any("each of" in note for note in how.notes)
 

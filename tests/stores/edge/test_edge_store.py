@@ -74,7 +74,7 @@ def test_created_listed_dropped(store: EdgeStore) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".c", "a/b", "a\\b", "a\0", "a\n", "x" * 201, 7])
 def test_names_that_no_folder_has(store: EdgeStore, name: Any) -> None:
-    with pytest.raises(InputError, match="cannot be a collection's name"):
+    with pytest.raises(InputError, match="is not a valid collection name"):
         store.create(name, {"": Vector(4)}, {})
     with pytest.raises(InputError):
         store.info(name)
@@ -97,7 +97,7 @@ def test_folders_of_others(store: EdgeStore) -> None:
 def test_a_creation_that_fails_leaves_nothing(store: EdgeStore) -> None:
     with pytest.raises(UnsupportedError):
         store.create("c", {"": Vector(4)}, {"": Quantization.parse("scalar:bits=4")})
-    with pytest.raises(StoreError, match="does not keep"):
+    with pytest.raises(StoreError, match="did not store"):
         store.create("c", {"": Vector(4)}, {"": binary(native={"hologram": 1})})
     with pytest.raises(NotFoundError):
         store.create("c", {"": Vector(4)}, {"title": binary()})
@@ -208,7 +208,7 @@ def test_a_version_that_is_too_old_is_refused_by_name(
             EdgeStore.open(address).close()
             continue
         with pytest.raises(
-            UnsupportedError, match=r"qdrant-edge-py 0\.5\.0 .* needs 0\.6"
+            UnsupportedError, match=r"qdrant-edge-py 0\.5\.0 .* requires 0\.6"
         ) as caught:
             EdgeStore.open(address)
         assert "pip install" in str(caught.value.hint)

@@ -316,7 +316,7 @@ def test_telemetry_that_does_not_come_leaves_the_rest_of_the_look(reply: Any) ->
     info = server.store().info("articles")
     assert info.count == 2000
     assert info.vectors[""].status.state is State.UNKNOWN
-    assert "no telemetry here" in info.vectors[""].status.reason
+    assert "telemetry is unavailable" in info.vectors[""].status.reason
 
 
 def test_a_time_out_of_optimizations_leaves_the_rest_of_the_look() -> None:

@@ -16,7 +16,7 @@ from qadapt.stores.qdrant import version
 @pytest.mark.parametrize("datatype", ["bfloat16", "int8"])
 def test_datatypes_of_other_stores_are_refused_by_name(datatype: Any) -> None:
     problem = version.datatype(Vector(4, datatype=datatype), None)
-    assert problem == f"Qdrant has no vectors of the datatype {datatype}"
+    assert problem == f"Qdrant does not support the datatype {datatype}"
 
 
 def test_whole_numbers_alone_go_into_a_uint8_vector() -> None:

@@ -33,7 +33,7 @@ BESIDE = CollectionSchema(extras={"tokens": TOKENS, "words": WORDS})
 
 
 def test_the_body_of_a_creation() -> None:
-    """``memory`` is known from 1.19: an older server would drop it without a word."""
+    """``memory`` is known from 1.19: an older server would silently drop it."""
     server = Replay("1.16.3").on("PUT", "/collections/t", ok(True))
     kept = info_of({"d": DENSE, "tokens": MANY}, params={"sparse_vectors": {"words": SPARSE}})
     server.on("GET", "/collections/t", ok(kept))

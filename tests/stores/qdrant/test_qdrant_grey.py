@@ -48,7 +48,7 @@ def test_queued_optimizations_do_not_count_as_running() -> None:
     assert values["GET /optimizations: queued"] == 1
     assert status.state is qa.State.BUILDING
     assert f"{STALLED} (status grey)" in status.reason
-    assert "`qadapt apply` wakes the optimizer" in status.advice
+    assert "run `qadapt apply`, which triggers the optimizer" in status.advice
 
 
 def test_apply_wakes_a_grey_collection_says_so_and_waits_until_it_is_built() -> None:
@@ -56,7 +56,7 @@ def test_apply_wakes_a_grey_collection_says_so_and_waits_until_it_is_built() -> 
     killed_ = Database(server.store())["killed"]
     plan = killed_.plan("product:ratio=16")
     assert [step.action for step in plan.steps] == [
-        "wake the optimizer and wait until product:ratio=16 is built"
+        "trigger the optimizer and wait until product:ratio=16 is built"
     ]
     nudge = recording("restart/07_patch_optimizers", NEW)["request"]["body"]
     assert plan.steps[0].request["body"] == nudge == {"optimizers_config": {}}
@@ -107,7 +107,7 @@ def test_what_builds_is_not_woken_because_that_would_cancel_it(
         server.store().run("killed", request, silent, 5)
     assert len(server.bodies("GET", KILLED)) > 3 * polling.STUCK
     assert server.writes() == []
-    assert "goes on building" in str(caught.value.hint)
+    assert "continues to build" in str(caught.value.hint)
 
 
 class Deaf(RecordedSequence):
@@ -120,10 +120,12 @@ class Deaf(RecordedSequence):
 def test_a_collection_that_does_not_wake_ends_with_what_was_tried() -> None:
     server = Deaf("killed", [[ASLEEP]], 20_000, NEW)
     request = {"op": "qdrant.patch", "vector": "", "body": {}}
-    with pytest.raises(StoreTimeoutError, match="optimizations are queued and none runs") as caught:
+    with pytest.raises(
+        StoreTimeoutError, match="optimizations are queued but none is running"
+    ) as caught:
         server.store().run("killed", request, silent, 0.5)
     assert "max_optimization_threads" in str(caught.value.hint)
-    assert "goes on" not in str(caught.value.hint)
+    assert "continues to build" not in str(caught.value.hint)
     bodies = server.bodies("PATCH", KILLED)
     assert bodies and all(body == {"optimizers_config": {}} for body in bodies)
     assert len(bodies) <= 1 + len(server.bodies("GET", KILLED)) // polling.STUCK

@@ -34,7 +34,7 @@ def test_rows_added_to_an_empty_segment_are_not_called_active(encoding: str, tex
     articles = Database(server.store())["articles"]
     status = articles.info().vectors[""].status
     assert status.state is State.UNKNOWN
-    assert "compared by one bit" in status.reason
+    assert "compared by 1 bit" in status.reason
     assert "indexing_threshold to 5,000 KB" in status.advice
     plan = articles.plan(text)
     (step,) = plan.steps
@@ -90,7 +90,7 @@ def test_the_newest_rows_are_told_beside_those_that_are_indexed() -> None:
     status = server.store().info("articles").vectors[""].status
     assert status.state is State.ACTIVE
     assert "500 of 5,000 rows" in status.reason
-    assert "compared by one bit until they are indexed" in status.reason
+    assert "compared by 1 bit until they are indexed" in status.reason
 
 
 def test_too_few_rows_for_an_index_are_not_planned_and_not_active() -> None:

@@ -170,9 +170,9 @@ def test_the_same_thing_is_exact(asked: str) -> None:
         ("product:ratio=12", "product:ratio=16"),
         ("product:ratio=100", "product:ratio=64"),
         ("product:segments=50", "product:ratio=32"),
-        ("product:centroids=16", "leave centroids out"),
-        ("float16", "recreate with datatype float16 and copy"),
-        ("none:codes=ram", "leave out `codes` and `native`"),
+        ("product:centroids=16", "omit centroids"),
+        ("float16", "recreate the collection with datatype float16"),
+        ("none:codes=ram", "omit `codes` and `native`"),
     ],
 )
 def test_what_is_not_there_names_what_is(asked: str, support: str) -> None:

@@ -86,7 +86,7 @@ def test_what_the_server_refuses_is_told_in_its_words() -> None:
 
 def test_an_unknown_kind_is_not_sent() -> None:
     server = served({})
-    with pytest.raises(UnsupportedError, match="only keyword, integer"):
+    with pytest.raises(UnsupportedError, match="expected one of: keyword, integer"):
         server.store().create_payload_index("articles", "city", "fuzzy")
     assert server.writes() == []
 

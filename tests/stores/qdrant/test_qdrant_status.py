@@ -47,7 +47,7 @@ def test_under_the_threshold_scalar_is_ignored_with_the_number_and_the_way_out()
 def test_a_threshold_of_zero_is_never_and_is_told() -> None:
     observation = telemetry_of("articles", [{"": (2000, "plain", None)}])
     status = status_of(serve(info_of(UNNAMED, SCALAR, threshold=0), observation))
-    assert (status.state, "switches indexing off" in status.reason) == (State.IGNORED, True)
+    assert (status.state, "disables indexing" in status.reason) == (State.IGNORED, True)
 
 
 def test_binary_is_active_without_an_index_since_1_16_only() -> None:
@@ -93,9 +93,15 @@ def test_an_indexed_segment_without_a_live_row_is_in_no_search() -> None:
 @pytest.mark.parametrize(
     ("reply", "why"),
     [
-        (refused(403, "Forbidden: Global manage access is required"), "may not read telemetry"),
-        (httpx.Response(404), "does not have this path"),
-        (ok({"collections": {"collections": [{"id": "other"}]}}), "does not show this collection"),
+        (
+            refused(403, "Forbidden: Global manage access is required"),
+            "has no permission to read telemetry",
+        ),
+        (httpx.Response(404), "does not know this path"),
+        (
+            ok({"collections": {"collections": [{"id": "other"}]}}),
+            "does not include this collection",
+        ),
         (ok({"collections": {"collections": [{"id": "articles"}]}}), "no segments"),
     ],
 )
@@ -145,7 +151,7 @@ def test_multivectors_are_quantized_and_not_searched() -> None:
     ).steps
     body = {"vectors": {"colbert": {"quantization_config": SCALAR}}}
     assert step.request["body"] == body
-    with pytest.raises(UnsupportedError, match="many vectors a row"):
+    with pytest.raises(UnsupportedError, match="is a multivector"):
         store.search("articles", np.ones((1, 8)), SearchRequest(k=1, vector="colbert"))
 
 

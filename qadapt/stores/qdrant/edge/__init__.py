@@ -1,1 +1,1 @@
-"""Qdrant's engine in this process: ``edge:DIR``, one folder a collection."""
+"""The embedded Qdrant engine: ``edge:DIR``, one folder per collection."""

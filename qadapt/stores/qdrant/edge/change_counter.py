@@ -1,9 +1,9 @@
 """The engine's change counter: the version of each segment.
 
-A segment's version is the number of the last operation that changed it. Run on qdrant-edge-py
-0.9.0: each upsert and each deletion of points that exist moves it, also of one point; reads,
-``flush`` and opening the collection again do not. ``optimize`` gives segments new ids when it
-merges or rebuilds them, and then all rows are compared once though no row changed.
+A segment's version is the number of the last operation that changed it. Observed with
+qdrant-edge-py 0.9.0: each upsert and each deletion of existing points changes it, even of a single
+point; reads, ``flush`` and reopening the collection do not. ``optimize`` gives segments new ids
+when it merges or rebuilds them, so that all rows are compared once although none changed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ NAME = "segment versions"
 
 
 def of_manifest(manifest: Mapping[str, Any]) -> ChangeCounter | None:
-    """The counter of ``EdgeShard.snapshot_manifest()``; None where a segment has no version.
+    """The counter of ``EdgeShard.snapshot_manifest()``; None if a segment has no version.
 
-    A new, empty segment has none yet, and is left out: it has no rows.
+    A new, empty segment has none yet and is skipped, because it has no rows.
     """
     versions = []
     for segment in sorted(manifest):

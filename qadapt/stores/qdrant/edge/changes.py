@@ -1,4 +1,4 @@
-"""The changes of an edge collection: how one is planned, and the operations of its plans.
+"""Changes of an edge collection: planning, and the operations of its plans.
 
 ::
 
@@ -31,14 +31,14 @@ from qadapt.stores.store_types import MappedQuantization, Progress
 if TYPE_CHECKING:
     from qadapt.stores.qdrant.edge.store import EdgeStore
 
-# How long a change waits for a process that is just letting go of the folder.
+# Seconds that a change waits for a process that is about to release the folder.
 PATIENCE = 10.0
 
 WHY_BLOCKING = (
-    "the engine rebuilds in a process of its own that alone may open the folder, so searches "
-    "and writes of this collection wait until it is done"
+    "the engine rebuilds in a subprocess that holds the folder's lock, so searches and writes of "
+    "this collection wait until it ends"
 )
-NOT_BUILT = "the engine builds no codes of so few rows; it does once there are more"
+NOT_BUILT = "the engine builds no codes for so few rows; it builds them when there are more"
 
 
 # -- operations ----------------------------------------------------------------------------------
@@ -46,13 +46,13 @@ NOT_BUILT = "the engine builds no codes of so few rows; it does once there are m
 
 @dataclass(frozen=True)
 class Configure(Operation):
-    """Edits the configuration of one vector, and rebuilds what differs from it.
+    """Edits the configuration of one vector and rebuilds the segments that differ from it.
 
-    A field that is left out stays as it is; null takes it out of the file.
+    An omitted field keeps its setting; null removes it from the file.
 
     Attributes:
-        by_way_of_none: rebuild without codes first: the engine keeps a segment indexed when only
-            the threshold is raised again.
+        by_way_of_none: rebuild without codes first, because the engine keeps a segment indexed if
+            only the threshold is raised again.
         rebuild: whether segments are rebuilt.
     """
 
@@ -89,7 +89,7 @@ class Configure(Operation):
         collections.configure(shard.folder, before, wanted)
 
     def reverse(self, snapshot: config.Config) -> Configure:
-        """What the configuration says now."""
+        """The operation that restores the current configuration."""
         params = snapshot["vectors"][self.vector]
         former = params.get("quantization_config") or snapshot.get("quantization_config")
         optimizers: Mapping[str, Any] | Keep = KEEP
@@ -111,7 +111,7 @@ class Configure(Operation):
 
 @dataclass(frozen=True)
 class Optimize(Operation):
-    """Rebuilds what is not as the configuration says."""
+    """Rebuilds segments that differ from the configuration."""
 
     op: ClassVar[str] = "edge.optimize"
 
@@ -122,7 +122,7 @@ class Optimize(Operation):
             _rebuild(shard, at)
 
     def reverse(self, snapshot: Any) -> Optimize:
-        """Itself: it does what is configured, so there is no other state to go back to."""
+        """This operation itself: it applies what is configured, so there is no earlier state."""
         return self
 
 
@@ -130,7 +130,7 @@ OPERATIONS = table(Configure, Optimize)
 
 
 def _own(shard: Shard, at: Execution[Any]) -> None:
-    """Open the shard; a killed process may take a moment to let go of it."""
+    """Open the shard, waiting if a killed process has not released it yet."""
     patience = Deadline(min(at.deadline.left, PATIENCE))
     while True:
         try:
@@ -153,7 +153,7 @@ def _rebuild(shard: Shard, at: Execution[Any]) -> None:
 
 
 def plan_change(request: ChangeRequest, mapped: MappedQuantization) -> ChangePlan:
-    """The steps to a quantization that was mapped; none when it is there and active.
+    """Plan the steps to a mapped quantization; none if it is configured and active.
 
     Raises:
         TooFewRowsError: so few vectors that the engine never indexes them.
@@ -168,13 +168,13 @@ def plan_change(request: ChangeRequest, mapped: MappedQuantization) -> ChangePla
 def steps(
     info: VectorInfo, settings: config.Config, observation: Observation, mapped: MappedQuantization
 ) -> list[Step]:
-    """Steps to a quantization that was mapped; empty when it is there and active.
+    """The steps to a mapped quantization; empty if it is configured and active.
 
     Args:
-        info: the vector as it is.
+        info: the vector's current state.
         settings: the shard's configuration.
         observation: the evidence of its status.
-        mapped: what was asked for; not unsupported.
+        mapped: the target; not unsupported.
 
     Raises:
         TooFewRowsError: so few vectors that the engine never indexes them.
@@ -227,17 +227,17 @@ def _settings_alone(
     """The operation that sets a quantization.
 
     Args:
-        name: of the vector.
-        mapped: what was asked for; not unsupported.
+        name: the name of the vector.
+        mapped: the target; not unsupported.
     """
     native = mapped.native or {}
     memory: str | Keep | None = KEEP
     on_disk: bool | Keep | None = KEEP
     if "memory" in native:
-        # The older word for the same is taken out: both would be there.
+        # The older field with the same meaning is removed, otherwise both would be set.
         memory, on_disk = native["memory"], None
     elif "on_disk" in native:
-        # The only word of engines before 1.19.
+        # The only field of engines before 1.19.
         on_disk = native["on_disk"]
     wanted = native.get("quantization_config")
     return Configure(name, wanted, memory, on_disk, optimizers, rebuild=rebuild)
@@ -246,7 +246,7 @@ def _settings_alone(
 def _operation(
     info: VectorInfo, observation: Observation, mapped: MappedQuantization
 ) -> Configure | None:
-    """The operation that changes the configuration; None when it may stay as it is."""
+    """The operation that changes the configuration; None if it need not change."""
     wanted = (mapped.native or {}).get("quantization_config")
     optimizers = _lowered_threshold(observation, wanted)
     if mapping.satisfies(info.quantization, mapped.target) and optimizers is None:
@@ -257,7 +257,7 @@ def _operation(
 def _lowered_threshold(
     observation: Observation, wanted: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
-    """The threshold at which codes that need an index are built, where it must change."""
+    """The new indexing threshold for codes that require an index; None if it need not change."""
     if not wanted or codes_while_growing(wanted) or observation.indexed or not observation.growing:
         return None
     return indexing_threshold.lowered(
@@ -272,7 +272,8 @@ def _lowered_threshold(
 def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
     operation: Operation = Optimize()
     if info.status.state is State.IGNORED and observation.all_unmeasured:
-        # To the engine the codes are as configured: it builds them again only after none.
+        # The engine considers these codes configured and rebuilds them only after a rebuild without
+        # codes.
         operation = Configure(info.name, observation.target, by_way_of_none=True)
     elif info.status.state is not State.BUILDING:
         return []
@@ -280,10 +281,10 @@ def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
     return [
         Step(
             Symbol.BLOCKING,
-            f"let the engine build {info.quantization}",
+            f"build {info.quantization}",
             f"{info.status.reason}; {WHY_BLOCKING}",
             operation.to_request(),
-            # It does what is configured already: there is no other state to go back to.
+            # It applies what is already configured, so there is no earlier state to restore.
             Optimize().to_request(),
             _estimate(info, codes, info.quantization),
         )
@@ -293,7 +294,7 @@ def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
 def _action(
     info: VectorInfo, observation: Observation, mapped: MappedQuantization, lowered: int | None
 ) -> str:
-    """What the request does, in words; a quantization is named only where it changes."""
+    """Describe the request; names a quantization only if it changes."""
     if lowered is not None and mapping.satisfies(info.quantization, mapped.target):
         return indexing_threshold.action(observation.threshold, lowered)
     return f"set quantization {info.quantization} -> {mapped.target}"

@@ -1,4 +1,4 @@
-"""Making a shard's folder, and setting it to something that only its file can say."""
+"""Creation of a shard's folder, and configuration changes that require editing its file."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from qadapt.stores.qdrant.edge import config, disk_space, extra_vectors
 from qadapt.stores.qdrant.edge.connection import client_module, translated
 from qadapt.stores.qdrant.mapping import same_config
 
-# Leaves room for the names of temporary siblings.
+# Leaves space for the names of temporary siblings.
 MAX_NAME = 200
 
-# What a collection is called while it is made, and while it is dropped: a dot, so nobody lists it.
+# Names during creation and deletion start with a dot, so they are never listed.
 MAKING, DROPPED = ".making-", ".dropped-"
 
 _DISTANCES = {Metric.COSINE: "Cosine", Metric.DOT: "Dot", Metric.EUCLIDEAN: "Euclid"}
 
 
 def check_name(name: str) -> str:
-    """A collection's name, which is its folder's name too.
+    """Check a collection name, which is also the name of its folder.
 
     Raises:
         InputError
@@ -35,19 +35,19 @@ def check_name(name: str) -> str:
     elif name.startswith("."):
         problem = "it starts with a dot"
     elif set(name) & {"/", "\\", ":"} or not name.isprintable():
-        problem = "it holds a slash, a backslash, a colon or a character that cannot be printed"
+        problem = "it contains a slash, a backslash, a colon or an unprintable character"
     elif len(name.encode("utf-8")) > MAX_NAME:
         problem = f"it is longer than {MAX_NAME} bytes"
     if problem:
         raise InputError(
-            f"{name!r} cannot be a collection's name: {problem}",
-            hint="a collection is a folder; choose a plain name such as 'articles'",
+            f"{name!r} is not a valid collection name: {problem}",
+            hint="each collection is a folder; choose a name such as 'articles'",
         )
     return name
 
 
 def foreign_leftovers(root: Path) -> None:
-    """Remove collections that a killed process was about to make or to drop."""
+    """Remove collections that a killed process was creating or dropping."""
     for prefix in (MAKING, DROPPED):
         remove_leftovers(root, prefix)
 
@@ -58,25 +58,25 @@ def create(
     natives: Mapping[str, Mapping[str, Any]],
     more: Mapping[str, ExtraVector] | None = None,
 ) -> None:
-    """Make a shard in one move: whole, or not at all.
+    """Create a shard atomically.
 
     Args:
-        folder: must not be there.
+        folder: must not exist.
         vectors: by name.
         natives: each vector's part of the configuration, see ``qdrant.mapping``.
         more: sparse vectors and multivectors.
 
     Raises:
         AlreadyExistsError
-        StoreError: the engine refused.
+        StoreError: the engine rejected the configuration.
     """
     if not vectors and not more:
-        raise InputError("a collection has at least one vector")
+        raise InputError("a collection needs at least one vector")
     doing = f"create {folder.name!r}"
     with translated(doing):
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
-            raise AlreadyExistsError(f"there is already something at {folder}")
+            raise AlreadyExistsError(f"{folder} already exists")
         disk_space.check_create(folder.parent, folder.name, len(vectors) + len(more or {}))
         foreign_leftovers(folder.parent)
         making = folder.parent / f"{MAKING}{mark()}"
@@ -98,9 +98,9 @@ def create(
             configure(making, before, wanted)
         extra_vectors.check_kept(config.read(making), more or {})
         with translated(doing):
-            # An empty folder of that name would be replaced without a word.
+            # An empty folder of that name would be replaced silently.
             if folder.exists():
-                raise AlreadyExistsError(f"there is already something at {folder}")
+                raise AlreadyExistsError(f"{folder} already exists")
             making.rename(folder)
             sync_folder(folder.parent)
     finally:
@@ -111,7 +111,7 @@ def _params(edge: Any, vector: Vector, many: Any = None) -> Any:
     datatype = getattr(edge.VectorStorageDatatype, vector.datatype.capitalize(), None)
     if datatype is None:
         raise UnsupportedError(
-            f"edge has no vectors of the datatype {vector.datatype}", hint="float32, float16, uint8"
+            f"edge does not support the datatype {vector.datatype}", hint="float32, float16, uint8"
         )
     return edge.EdgeVectorParams(
         size=vector.dim,
@@ -126,16 +126,16 @@ def _changeable(native: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def configure(folder: Path, before: config.Config, wanted: config.Config) -> None:
-    """Write a configuration that the engine takes and keeps; else the former one stays.
+    """Write a configuration if the engine accepts and stores it; otherwise restore the former one.
 
-    The engine refuses words that it does not know and drops fields that it does not know, so it
-    is asked to load the shard and the file is read again.
+    The engine rejects unknown values and drops unknown fields, so it loads the shard and the file
+    is read again.
 
     Args:
-        folder: a shard that nobody has open.
+        folder: a shard that no process has open.
 
     Raises:
-        StoreError: with the engine's words, or what it dropped.
+        StoreError: the engine's message, or the dropped fields.
     """
     disk_space.check_open(folder)
     config.write(folder, wanted)
@@ -147,9 +147,9 @@ def configure(folder: Path, before: config.Config, wanted: config.Config) -> Non
             asked = config.quantization_config(wanted, name)
             if not same_config(asked, config.quantization_config(kept, name)):
                 raise StoreError(
-                    f"Qdrant's engine does not keep {asked} as it is; it makes "
-                    f"{config.quantization_config(kept, name)} of it",
-                    hint="take out of `native` what it does not know",
+                    f"Qdrant's engine did not store {asked} as it was sent; it stored "
+                    f"{config.quantization_config(kept, name)}",
+                    hint="remove from `native` the fields that the engine does not know",
                 )
     except QadaptError as error:
         config.write(folder, before)

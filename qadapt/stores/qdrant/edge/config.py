@@ -1,9 +1,9 @@
-"""``edge_config.json``: what a shard is set to, read and edited as the engine's API cannot.
+"""``edge_config.json``: the configuration of a shard, read and edited beyond the engine's API.
 
-Through its API the engine only ever replaces a quantization; taken out of this file, while the
-shard is closed, it is gone at the next ``optimize()``. The engine fills the file in as it loads
-(nulls, the index's parameters, where payloads are kept), so two readings are compared by
-``settings``, which leaves that out.
+The engine's API can replace a quantization but not remove it; when it is removed from this file
+while the shard is closed, the next ``optimize()`` removes the codes. The engine completes the file
+when it loads a shard (nulls, index parameters, payload storage), so configurations are compared by
+``settings``, which excludes these fields.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from qadapt.durable import atomic_write
 from qadapt.errors import IntegrityError
 
 FILE = "edge_config.json"
-# In KB of one segment's widest vector, where the file does not say: 9,000 KB are left
-# unindexed and 10,500 KB are not (seen on 0.9.0).
+# In KB of a segment's widest vector, if the file has no threshold: 9,000 KB are not indexed and
+# 10,500 KB are (observed on 0.9.0).
 DEFAULT_THRESHOLD = 10_000
 
-# What the engine writes by itself as it loads a shard.
+# Fields that the engine adds when it loads a shard.
 _FILLED_IN = ("hnsw_config", "on_disk_payload", "payload_memory")
 
 Config = dict[str, Any]
@@ -32,14 +32,14 @@ def read(folder: Path) -> Config:
     """The shard's configuration.
 
     Raises:
-        IntegrityError: no file, no JSON, or of another shape.
+        IntegrityError: the file is missing, not JSON, or has an unexpected structure.
     """
     path = folder / FILE
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise IntegrityError(
-            f"{path} cannot be read: {error}", hint="is this the folder of an edge collection?"
+            f"{path} cannot be read: {error}", hint="check that the folder is an edge collection"
         ) from error
     if not isinstance(config, dict) or not isinstance(config.get("vectors", {}), dict):
         raise IntegrityError(f"{path} is not the configuration of an edge collection")
@@ -47,12 +47,12 @@ def read(folder: Path) -> Config:
 
 
 def write(folder: Path, config: Mapping[str, Any]) -> None:
-    """Replace the file in one move, so that a crash leaves the old one or the new one."""
+    """Replace the file atomically, so that a crash leaves the old or the new one."""
     atomic_write(folder / FILE, json.dumps(config, indent=2))
 
 
 def settings(config: Mapping[str, Any]) -> Config:
-    """The configuration without nulls and without what the engine fills in by itself."""
+    """The configuration without nulls and without the fields that the engine adds."""
     kept = {key: value for key, value in config.items() if key not in _FILLED_IN}
     found = _without_nulls(kept)
     return {key: value for key, value in found.items() if value != {}}
@@ -65,7 +65,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def quantization_config(config: Mapping[str, Any], vector: str) -> dict[str, Any] | None:
-    """What is in force for a vector: its own, else the collection's."""
+    """The effective quantization of a vector: its own, otherwise the collection's."""
     own = config["vectors"][vector].get("quantization_config")
     found: dict[str, Any] | None = own or config.get("quantization_config")
     return found
@@ -79,16 +79,16 @@ def native(config: Mapping[str, Any], vector: str) -> dict[str, Any]:
 
 
 def threshold(config: Mapping[str, Any]) -> int:
-    """KB from which a segment is indexed; 0 switches indexing off."""
+    """KB from which a segment is indexed; 0 disables indexing."""
     found = (config.get("optimizers") or {}).get("indexing_threshold")
     return DEFAULT_THRESHOLD if found is None else int(found)
 
 
 def configured(config: Mapping[str, Any], request: Mapping[str, Any]) -> Config:
-    """The configuration as a request of ``changes`` wants it.
+    """The configuration after a request of ``changes``.
 
-    A collection-level quantization is moved to the vectors that have none of their own, because
-    it would come back for a vector that is set to none.
+    A collection-level quantization is moved to the vectors without their own, because otherwise it
+    would apply to a vector whose quantization is removed.
     """
     result: Config = copy.deepcopy(dict(config))
     vectors = result["vectors"]

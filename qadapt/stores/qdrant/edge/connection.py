@@ -1,4 +1,4 @@
-"""The engine's shards in this process: opened, locked, closed, its errors made ours."""
+"""The open shards of this process: opening, locking, closing and error translation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LOCK = ".qadapt.lock"
 
 
 def client_module() -> Any:
-    """The module ``qdrant_edge``, imported when it is first needed.
+    """Import ``qdrant_edge`` when it is first needed.
 
     Raises:
         MissingExtraError
@@ -49,7 +49,7 @@ def client_module() -> Any:
 
 
 def version() -> str | None:
-    """The version of qdrant-edge-py; None where its metadata is missing."""
+    """The version of qdrant-edge-py; None if its metadata is missing."""
     try:
         return importlib.metadata.version(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
@@ -58,13 +58,13 @@ def version() -> str | None:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn what the engine raises into errors of qadapt. Keep only engine calls inside.
+    """Translate the engine's errors to those of qadapt; for engine calls only.
 
-    The engine raises a bare ``Exception`` with its words, its Python binding raises TypeError,
-    ValueError and OverflowError, and a panic is a BaseException of its own.
+    The engine raises a bare ``Exception``, its Python binding raises TypeError, ValueError and
+    OverflowError, and a panic is a separate BaseException.
 
     Args:
-        doing: what was asked, for the message: ``"write to 'articles'"``.
+        doing: the attempted action, for the message: ``"write to 'articles'"``.
     """
     try:
         yield
@@ -81,13 +81,13 @@ def translated(doing: str) -> Iterator[None]:
 
 
 def translate(words: str, doing: str) -> QadaptError:
-    """The error of qadapt for the engine's words."""
+    """The error of qadapt for a message of the engine."""
     text = words.removeprefix("Service runtime error: ")
     if "WouldBlock" in text:
         return BusyError(
             f"could not {doing}: another process has the collection open",
-            hint="one process at a time may open it; close the other one (it may be an interrupted "
-            "rebuild that is still finishing) and try again",
+            hint="only one process at a time can open it; end the other one (it may be an "
+            "interrupted rebuild that is still finishing) and try again",
         )
     wrong = re.search(r"Vector dimension error: expected dim: (\d+), got (\d+)", text)
     if wrong:
@@ -96,23 +96,23 @@ def translate(words: str, doing: str) -> QadaptError:
         return NotFoundError(f"could not {doing}: {text}")
     if "no segments were loaded" in text or "Failed to deserialize" in text:
         return IntegrityError(f"could not {doing}: {text}")
-    return StoreError(f"could not {doing}; Qdrant's engine says: {text}")
+    return StoreError(f"could not {doing}; Qdrant's engine reports: {text}")
 
 
-# The engine opens a folder once in a process, so all stores of a process share what is open. A
-# store that is forgotten without being closed must not keep a folder open for ever: hence weak.
+# The engine can open a folder only once per process, so all stores of a process share open shards.
+# A store that is discarded without being closed must not keep a folder open: hence weak.
 _shards: weakref.WeakValueDictionary[str, Shard] = weakref.WeakValueDictionary()
 _shards_lock = threading.Lock()
 
-# An open shard holds 32 MB and more of memory for each vector, and the folder from other processes.
-# So no more than these stay open; who comes to a closed one opens it again, in a tenth of a second.
+# An open shard uses 32 MB or more of memory per vector and locks the folder. No more than these
+# stay open; a closed shard is reopened on use, in a tenth of a second.
 MOST_OPEN = 8
-# Those that are open, by folder, the one used longest ago first.
+# The open shards by folder, least recently used first.
 _opened: dict[str, weakref.ReferenceType[Shard]] = {}
 
 
 def open_shard(folder: Path) -> Shard:
-    """The shard of a folder, the same for all stores of this process; give it back to ``release``.
+    """The shard of a folder, shared by all stores of this process; call ``release`` when done.
 
     Source: the engine's write-ahead log takes a lock that a second ``load`` in the same process
     does not get either ("Can't init WAL: ... WouldBlock", qdrant-edge-py 0.9.0).
@@ -127,7 +127,7 @@ def open_shard(folder: Path) -> Shard:
 
 
 def release(shard: Shard) -> None:
-    """Close a shard when the last store that used it is done."""
+    """Close a shard when the last store that uses it is closed."""
     with _shards_lock:
         shard.users -= 1
         last = shard.users <= 0
@@ -137,17 +137,17 @@ def release(shard: Shard) -> None:
 
 class _Store(Protocol):
     def renew_lock(self) -> None:
-        """Take a new lock: the thread that held the old one is in the parent."""
+        """Create a new lock after a fork: the thread that held the old one is in the parent."""
 
 
 # The stores of this process, for a fork.
 stores: weakref.WeakSet[_Store] = weakref.WeakSet()
-# Shards of a parent process: their destructor would wait for threads that are not here.
+# Shards of a parent process: their destructor would wait for threads that do not exist here.
 _never_freed: list[Any] = []
 
 
 def _after_fork() -> None:
-    """A forked process opens collections itself; what the parent has open stays the parent's."""
+    """Detach a forked process from the parent's open shards."""
     global _shards_lock
     _shards_lock = threading.Lock()
     _opened.clear()
@@ -156,22 +156,23 @@ def _after_fork() -> None:
     for shard in list(_shards.values()):
         shard.leave_to_parent()
     for left in _never_freed:
-        # One reference that nobody gives back, so that the end of the process frees nothing.
+        # A reference that is never released, so that the end of the process does not run the
+        # destructor.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
 
 
 def _close_files(folder: Path) -> None:
-    """Close this process's copies of the files of a shard, where the system lists them.
+    """Close this process's file descriptors of a shard, if the system lists them.
 
-    A lock on a file lasts as long as any copy of its descriptor: without this, the parent could
-    not give the folder back while the child runs.
+    A file lock lasts as long as any copy of its descriptor: without this, the parent could not
+    release the folder while the child runs.
     """
     listed = Path("/proc/self/fd")
     if not listed.is_dir():
         return
     inside = f"{folder.resolve()}{os.sep}"
     for number in sorted(int(name) for name in os.listdir(listed)):
-        with contextlib.suppress(OSError):  # the listing's own descriptor is gone
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself is closed
             if os.readlink(listed / str(number)).startswith(inside):
                 os.close(number)
 
@@ -181,7 +182,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _close_idle() -> None:
-    """Close what was not used for longest, until few enough are open; those in use stay."""
+    """Close the least recently used shards above the limit; shards in use stay open."""
     with _shards_lock:
         for key in [key for key, each in _opened.items() if each() is None]:
             del _opened[key]
@@ -192,15 +193,15 @@ def _close_idle() -> None:
 
 
 class Shard:
-    """One collection: a folder that this process may hold open.
+    """One collection: a folder that this process may have open.
 
-    Threads take turns. What the engine holds open is closed while a rebuild runs in another
-    process, and opened again by whoever comes next.
+    Threads take turns. The engine's shard is closed while a rebuild runs in another process, and
+    reopened by the next use.
 
     Attributes:
-        folder: where it is.
-        lock: held by whoever uses the engine or the folder.
-        users: stores of this process that have it.
+        folder: the folder of the collection.
+        lock: held by the user of the engine or the folder.
+        users: number of stores of this process that use it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -212,10 +213,10 @@ class Shard:
         self._unflushed = False
         self._parent: int | None = None
         self._key = str(folder.resolve())
-        self._using = 0  # blocks of ``use`` that are open, of the thread that has the lock
-        # What was last seen of it, for who searches; forgotten with every change.
+        self._using = 0  # number of open ``use`` blocks of the thread that holds the lock
+        # The last snapshot, for searches; discarded by every change.
         self.observation: Any = None
-        # Fields that were seen to have no date which the engine does not read; forgotten likewise.
+        # Fields without dates that the engine cannot read; discarded likewise.
         self.dated: set[str] = set()
 
     @property
@@ -224,7 +225,7 @@ class Shard:
 
     @contextmanager
     def use(self, doing: str) -> Iterator[qdrant_edge.EdgeShard]:
-        """The open shard, for engine calls alone; their errors are translated.
+        """The open shard, for engine calls only; their errors are translated.
 
         Raises:
             BusyError: another process has it open.
@@ -243,13 +244,13 @@ class Shard:
                 self._using -= 1
 
     def _load(self, doing: str) -> qdrant_edge.EdgeShard:
-        """The engine on the folder, which belongs to this process until ``close``."""
+        """The engine's shard; the folder belongs to this process until ``close``."""
         held = self._owner.held
         self._own(doing)
         try:
             disk_space.check_open(self.folder)
             loaded: qdrant_edge.EdgeShard = client_module().EdgeShard.load(str(self.folder))
-            # The engine has its own lock now, so nobody else writes in this folder.
+            # The engine holds its own lock now, so no other process writes to this folder.
             segment_files.remove_unfinished(self.folder)
         except BaseException:
             if not held:
@@ -258,7 +259,7 @@ class Shard:
         return loaded
 
     def _used(self) -> None:
-        """Note that this shard was used last, and close those that were not for long."""
+        """Mark this shard as most recently used, and close the oldest ones above the limit."""
         with _shards_lock:
             _opened.pop(self._key, None)
             _opened[self._key] = weakref.ref(self)
@@ -267,10 +268,10 @@ class Shard:
             _close_idle()
 
     def _own(self, doing: str) -> None:
-        """Take the folder for this process; it is given back by ``close``.
+        """Lock the folder for this process until ``close``.
 
-        The engine has a lock too, but gives it up whenever the shard is closed, as it is before
-        each rebuild: another process that opened the shard just then made the change fail.
+        The engine has a lock too, but releases it whenever the shard is closed, as before each
+        rebuild: another process that opened the shard at that moment would make the change fail.
         """
         try:
             self._owner.acquire()
@@ -278,21 +279,22 @@ class Shard:
             holder = held.holder
             if self._parent is not None and holder.pid in (None, self._parent):
                 raise BusyError(
-                    f"could not {doing} {self.name!r}: process {self._parent}, from which this one "
-                    "was forked, has the collection open",
-                    hint="close the database there before the fork, or start processes with "
-                    "multiprocessing.get_context('spawn') and open it in one of them",
+                    f"could not {doing} {self.name!r}: the parent process {self._parent} has the "
+                    "collection open",
+                    hint="close the database in the parent before the fork, or start processes "
+                    "with multiprocessing.get_context('spawn') and open it in only one of "
+                    "them",
                 ) from None
             who = "" if holder.pid is None else f" ({holder})"
             raise BusyError(
                 f"could not {doing} {self.name!r}: another process has the collection open{who}",
-                hint="one process at a time may open it: " + holder.release_hint,
+                hint="only one process at a time can open it:" + holder.release_hint,
             ) from None
 
     def leave_to_parent(self) -> None:
-        """In a forked process: let go of what the parent has open, without closing it.
+        """Discard the parent's open shard in a forked process without closing it.
 
-        The engine's threads stay with the parent, so any call of its shard would wait for ever.
+        The engine's threads are in the parent, so any call of its shard would block.
         """
         self.lock = threading.RLock()
         self.observation, self._unflushed, self._using = None, False, 0
@@ -305,10 +307,10 @@ class Shard:
 
     @contextmanager
     def change(self, doing: str, rows: Batch | None = None) -> Iterator[qdrant_edge.EdgeShard]:
-        """As ``use``, and what was changed is on disk afterwards, whatever comes then.
+        """As ``use``, and flushes the change to disk.
 
         Args:
-            rows: those that are to be written; there must be space for them.
+            rows: the rows to write; requires disk space for them.
 
         Raises:
             StoreError: not enough disk space.
@@ -322,7 +324,7 @@ class Shard:
             self._unflushed = False
 
     def close(self) -> None:
-        """Give the folder back; the next ``use`` opens it again."""
+        """Release the folder; the next ``use`` opens it again."""
         with self.lock:
             try:
                 self.pause()
@@ -330,7 +332,7 @@ class Shard:
                 self._owner.release()
 
     def pause(self) -> None:
-        """Close the engine's part, and keep other processes of qadapt out."""
+        """Close the engine's shard, but keep the lock against other processes."""
         with self.lock, translated(f"close {self.name!r}"):
             self.observation = None
             self.dated.clear()
@@ -345,8 +347,8 @@ class Shard:
                 _opened.pop(self._key, None)
 
     def close_idle(self) -> None:
-        """Close it where nobody uses it."""
-        # No waiting: whoever has the lock may be waiting for a shard that this thread has.
+        """Close the shard if it is not in use."""
+        # Does not wait: the holder of the lock may be waiting for a shard of this thread.
         if not self.lock.acquire(blocking=False):
             return
         try:

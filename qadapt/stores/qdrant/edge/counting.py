@@ -1,9 +1,9 @@
 """Exact row counts in constant memory.
 
-The engine's own exact count holds the id of every row that it counts: 43 MB for 1M rows, which the
+The engine's exact count holds the id of every row that it counts: 43 MB for 1M rows, which the
 allocator then keeps (``benchmarks/memory.py``, qdrant-edge-py 0.9.0). Its count without ``exact``
-adds up the rows of the segments. That is exact while no id is in two segments, which only an
-interrupted rebuild can leave behind, so it serves where a single segment holds rows. Otherwise ids
+adds the rows of all segments. That is exact unless an id is in two segments, which only an
+interrupted rebuild can leave behind, so it is used if a single segment holds rows. Otherwise ids
 are counted in pages; the engine merges the segments of each page and returns every id once.
 """
 
@@ -18,33 +18,33 @@ from qadapt.stores.qdrant.edge.connection import client_module
 if TYPE_CHECKING:
     import qdrant_edge
 
-# Ids in one page. 1M ids take 0.7 s in pages of 1,000 and 0.9 to 1.4 s in pages of 10,000.
+# Ids per page. 1M ids take 0.7 s in pages of 1,000 and 0.9 to 1.4 s in pages of 10,000.
 PAGE = 1_000
 
 
 def rows(shard: qdrant_edge.EdgeShard, folder: Path) -> int:
-    """All rows, exactly; ``folder`` is that of the shard."""
+    """The exact number of rows; ``folder`` is the shard's folder."""
     if segment_files.populated(folder) == 1:
         return at_most(shard)
     return _in_pages(shard, None)
 
 
 def at_most(shard: qdrant_edge.EdgeShard) -> int:
-    """The rows of all segments added up: an id that is in two segments counts twice."""
+    """The sum of the rows of all segments: an id in two segments counts twice."""
     return int(shard.count(client_module().CountRequest(exact=False)))
 
 
 def having(shard: qdrant_edge.EdgeShard, name: str, total: int) -> int:
-    """Rows that have a vector, exactly.
+    """The exact number of rows with a vector.
 
-    The estimate that the engine has for this counts vectors of deleted rows too.
+    The engine's estimate also counts vectors of deleted rows.
 
     Args:
-        total: all rows.
+        total: the number of all rows.
     """
     edge = client_module()
     condition = edge.HasVectorCondition(name)
-    # Nearly always no row lacks it, which one request shows.
+    # Usually every row has it, which one request shows.
     lacking, more = _page(shard, edge.Filter(must_not=[condition]), None)
     if more is None:
         return total - lacking
@@ -60,7 +60,7 @@ def _in_pages(shard: qdrant_edge.EdgeShard, filter: Any) -> int:
 
 
 def _page(shard: qdrant_edge.EdgeShard, filter: Any, offset: Any) -> tuple[int, Any]:
-    """The rows of one page, and where the next one starts; None at the end."""
+    """The rows of one page, and the start of the next; None at the end."""
     request = client_module().ScrollRequest(
         offset=offset, limit=PAGE, filter=filter, with_payload=False, with_vector=False
     )

@@ -1,4 +1,4 @@
-"""What the engine in this process alone shows: rows whose segment holds no codes of theirs."""
+"""Findings of the embedded engine: rows without codes in their segment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qadapt.stores.qdrant.edge.status import Observation, codes_while_growing
 def findings(
     address: Address, info: CollectionInfo, snapshot: Snapshot, options: Mapping[str, Any]
 ) -> list[Finding]:
-    """What holds for the server too, and what this engine's files show."""
+    """The findings shared with the server, and those from the engine's files."""
     found = common(address, info, options)
     for vector in info.vectors.values():
         observation = snapshot.vectors[vector.name]
@@ -40,10 +40,10 @@ def _one_bit(
             "one-bit-until-indexed",
             Severity.WARNING,
             vector.name,
-            f"{rows:,} of {vector.count:,} rows were added to a segment that was empty when its "
-            "codes were set up: they are compared by one bit until they are indexed",
-            (Evidence("rows with wider codes compared by one bit", rows),),
+            f"{rows:,} of {vector.count:,} rows were added to a segment that was created empty: "
+            "they are compared by 1 bit until they are indexed",
+            (Evidence("rows with wider codes compared by 1 bit", rows),),
             command("apply", address, info, vector.name, vector.quantization),
-            "measured on the engine 1.20: recall of two_bits .56 in place of .65",
+            "measured on engine 1.20: recall with two_bits 0.56 instead of 0.65",
         )
     ]

@@ -1,9 +1,9 @@
-"""Free disk space, looked at before the engine needs it.
+"""Checks of free disk space before the engine needs it.
 
-The engine maps its files into memory. Where a page of such a file cannot be allocated, the kernel
-ends the process with SIGBUS, which nothing can catch. So there must be space before a shard is
-opened or written to (seen on qdrant-edge-py 0.9.0, ext4 and tmpfs). Before a rebuild the engine
-itself looks, and says what it needs.
+The engine maps its files into memory. If a page of such a file cannot be allocated, the kernel ends
+the process with SIGBUS, which cannot be caught. Space is therefore checked before a shard is opened
+or written to (observed with qdrant-edge-py 0.9.0, ext4 and tmpfs). Before a rebuild the engine
+checks the space itself and reports what it needs.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from qadapt.errors import StoreError
 from qadapt.model import Batch
 
 MB = 1 << 20
-# Logs, flags and configuration that are written besides what is asked for.
+# Logs, flags and configuration that are written in addition.
 SPARE = 1 * MB
-# The size in which the engine adds files for growing vectors.
+# The size by which the engine extends files of growing vectors.
 CHUNK = 32 * MB
-# What a write takes for each byte of its rows: the log, the storage, codes, and the rest of a page.
+# Bytes that a write needs per byte of its rows: log, storage, codes, and the rest of a page.
 FACTOR = 3
-# With more than this, the size of payloads need not be known.
+# With more free space, the size of payloads is not computed.
 PLENTY = 4096 * MB
-# File systems in memory allocate a hole of a mapped file as it is read; those on disk do not.
+# File systems in memory allocate a hole of a mapped file when it is read; those on disk do not.
 _IN_MEMORY = ("tmpfs", "ramfs", "hugetlbfs")
 
 
 def check_open(folder: Path) -> None:
-    """Refuse to open a shard where that would end the process.
+    """Reject opening a shard if it would end the process.
 
     Raises:
-        StoreError: names the folder and the bytes that are needed.
+        StoreError: names the folder and the required bytes.
     """
     holes = 0
     if _in_memory(folder):
@@ -45,7 +45,7 @@ def check_open(folder: Path) -> None:
 
 
 def check_create(parent: Path, name: str, vectors: int) -> None:
-    """Refuse to create a shard; ``parent`` is the folder that it would be in."""
+    """Reject the creation of a shard; ``parent`` is the folder that will contain it."""
     needed = SPARE * (1 + vectors)
     if _in_memory(parent):
         needed += CHUNK * vectors
@@ -53,11 +53,11 @@ def check_create(parent: Path, name: str, vectors: int) -> None:
 
 
 def check_change(folder: Path, doing: str, batch: Batch | None) -> None:
-    """Refuse to change an open shard.
+    """Reject a change of an open shard.
 
     Args:
-        doing: what was asked, for the message.
-        batch: rows to be written; None for a change that writes none.
+        doing: the attempted action, for the message.
+        batch: the rows to write; None for a change that writes none.
     """
     needed = SPARE
     if batch is not None:
@@ -72,28 +72,28 @@ def _check(folder: Path, doing: str, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise StoreError(
-            f"not enough disk space to {doing}: {needed:,} bytes are needed in {folder}, and "
+            f"not enough disk space to {doing}: {needed:,} bytes are required in {folder}, "
             f"{free:,} are free",
-            hint="free space on that disk, or move the collection's folder to another one; "
-            "nothing was changed",
+            hint="nothing was changed; free space on that disk, or move the collection's folder "
+            "to another disk",
         )
 
 
 def _hole(path: Path) -> int:
-    """Bytes of a file that no blocks are allocated for."""
+    """Bytes of a file without allocated blocks."""
     found = path.stat()
     return max(0, found.st_size - int(getattr(found, "st_blocks", 0)) * 512)
 
 
 def _in_memory(folder: Path) -> bool:
-    """Whether the file system of a folder is one in memory; known on Linux alone."""
+    """Whether a folder's file system is in memory; detected only on Linux."""
     if not sys.platform.startswith("linux"):
         return False
     return _mounts().get(os.stat(folder).st_dev) in _IN_MEMORY
 
 
 def _mounts() -> Mapping[int, str]:
-    """The type of each mounted file system by the number of its device.
+    """The type of each mounted file system by its device number.
 
     A line of ``mountinfo``: ``36 35 98:0 /root /mount options ... - tmpfs source options``.
     """

@@ -1,4 +1,4 @@
-"""Sparse vectors and multivectors of a shard (see ``qdrant.extras``)."""
+"""Sparse vectors and multivectors of a shard (see ``qdrant.extra_vectors``)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from qadapt.model import ExtraVector, Vector
 from qadapt.stores.qdrant import extra_vectors as shared
 from qadapt.stores.qdrant.edge.config import Config
 
-# What the engine's file must say of an own index, and a server need not; its defaults.
+# Defaults of an index configuration that the engine's file requires and a server does not.
 _HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
 
 
 def read_extra_vectors(settings: Mapping[str, Any]) -> dict[str, ExtraVector]:
-    """Those of a shard."""
+    """The extra vectors of a shard."""
     vectors, sparse = (settings.get(key) or {} for key in ("vectors", "sparse_vectors"))
     return shared.read_extra_vectors(vectors, sparse, settings.get("quantization_config"))
 
 
 def unsupported_vectors(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Vectors that are neither described nor among the extra ones."""
+    """Vectors that are neither dense vectors nor supported extra vectors."""
     known = read_extra_vectors(settings)
     other = [
         name
@@ -33,17 +33,17 @@ def unsupported_vectors(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def multi(extras: Mapping[str, ExtraVector]) -> dict[str, Vector]:
-    """A row of each multivector."""
+    """The row format of each multivector."""
     return {name: shared.vector_of(each) for name, each in extras.items() if each.kind == "multi"}
 
 
 def many(edge: Any) -> Any:
-    """The engine's word for a multivector."""
+    """The engine's parameters of a multivector."""
     return edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)
 
 
 def sparse(edge: Any, extras: Mapping[str, ExtraVector]) -> dict[str, Any]:
-    """The engine's parameters of sparse vectors that are fixed; the rest goes into its file."""
+    """The engine's parameters of sparse vectors fixed at creation; the rest is in its file."""
     return {
         name: edge.EdgeSparseVectorParams(
             modifier=edge.Modifier.Idf if each.native.get("modifier") == "idf" else None,
@@ -69,7 +69,7 @@ def configured(settings: Config, extras: Mapping[str, ExtraVector]) -> Config:
 
 
 def check_kept(settings: Config, extras: Mapping[str, ExtraVector]) -> None:
-    """Refuse what the engine made otherwise.
+    """Reject settings that the engine stored differently.
 
     Raises:
         StoreError
@@ -83,7 +83,7 @@ def check_kept(settings: Config, extras: Mapping[str, ExtraVector]) -> None:
                 same = all(now.get(field) == item for field, item in value.items())
             if not same and key != "quantization_config":
                 raise StoreError(
-                    f"Qdrant's engine does not keep {key} of {name!r} as it is: sent {value!r}, "
-                    f"kept {now!r}",
-                    hint="take out what it does not know",
+                    f"Qdrant's engine did not store {key} of {name!r} as it was sent: sent "
+                    f"{value!r}, stored {now!r}",
+                    hint="remove the fields that the engine does not know",
                 )

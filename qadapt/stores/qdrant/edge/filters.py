@@ -1,10 +1,9 @@
-"""The common form of a filter in the engine's own objects.
+"""Conversion of common filters to the engine's objects.
 
-Two numbers are the same when their values are, 1990 and 1990.0 too; the engine's ``match``
-compares whole numbers with whole numbers alone, so numbers are compared by a range, which it
-does in 64-bit floats. Near a number beyond 2^53, which shares its float with others, whole numbers
-are listed for ``match`` (``wide_numbers``). Dates that the engine does not read are found by
-``unread_dates``.
+Numbers are equal if their values are, such as 1990 and 1990.0; the engine's ``match`` compares
+integers only with integers, so numbers are compared by a range, which uses 64-bit floats. Near a
+number beyond 2^53, which shares its float with others, integers are listed for ``match``
+(``wide_numbers``). Dates that the engine cannot read are found by ``unread_dates``.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ _NO_SECONDS = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})([Zz]|[+-].*)?")
 
 
 def to_engine(filter: Any) -> qdrant_edge.Filter | None:
-    """The engine's filter of the common form; its own ``Filter`` passes through.
+    """Convert a common filter to the engine's ``Filter``, which itself passes through.
 
     Raises:
         SpecError: neither of the two.
-        UnsupportedError: a field or a number that the engine's filters cannot say.
+        UnsupportedError: a field or a number that the engine's filters cannot express.
     """
     if filter is None:
         return None
@@ -43,7 +42,7 @@ def to_engine(filter: Any) -> qdrant_edge.Filter | None:
         return own
     if not filters.is_common(filter):
         raise SpecError(
-            f"a filter is a mapping or a qdrant_edge.Filter; got a {type(filter).__name__}",
+            f"the filter must be a mapping or a qdrant_edge.Filter; got a {type(filter).__name__}",
             hint='for example {"topic": "art"}',
         )
     tree: qdrant_edge.Filter = edge.Filter(must=[_condition(edge, filters.parse_filter(filter))])
@@ -51,10 +50,10 @@ def to_engine(filter: Any) -> qdrant_edge.Filter | None:
 
 
 def unread_dates(field: str, node: filters.Range | None = None) -> qdrant_edge.Filter:
-    """Rows whose field the engine does not read as a date, or perhaps only some elements of it.
+    """Rows with a field that the engine cannot read as a date, or only in some of its elements.
 
     Args:
-        node: without rows that the engine finds by this range.
+        node: excludes rows that the engine finds with this range.
     """
     edge = client_module()
     key = field_path(field)
@@ -93,7 +92,7 @@ def _one_of(edge: Any, field: str, values: Sequence[filters.Scalar]) -> Any:
 
 def _equals(edge: Any, field: str, value: filters.Scalar) -> Any:
     if isinstance(value, bool):
-        # The binding of 0.9.0 takes Python's True for the number 1; numpy's it takes for a bool.
+        # The binding of 0.9.0 treats Python's True as the number 1, and numpy's True as a bool.
         return edge.FieldCondition(key=field_path(field), match=edge.MatchValue(np.bool_(value)))
     if isinstance(value, str):
         return edge.FieldCondition(key=field_path(field), match=edge.MatchValue(value))
@@ -120,6 +119,6 @@ def _numbers(edge: Any, node: filters.Range) -> Any:
 
 
 def _moment(text: str) -> str:
-    """An ISO date as the engine reads it: behind hours and minutes it wants seconds."""
+    """An ISO date in the engine's format: a time must include seconds."""
     found = _NO_SECONDS.fullmatch(text)
     return f"{found[1]}T{found[2]}:00{found[3] or ''}" if found else text

@@ -1,7 +1,7 @@
-"""Settings of an index on the payload, between the engine's objects and the words of a server.
+"""Settings of payload indexes: conversion between the engine's objects and the server's format.
 
-The engine's classes have the names of the server's fields, and enums whose members are the
-server's words in another case (seen on 0.9.0 beside the models of qdrant-client).
+The engine's classes use the names of the server's fields, and enums whose members are the server's
+values in another case (observed on 0.9.0 against the models of qdrant-client).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ENUMS = {"tokenizer": "TokenizerType", "memory": "Memory"}
 
 
 def to_settings(params: Any) -> dict[str, Any]:
-    """What is set, in the server's words."""
+    """The settings in the server's format."""
     names = (name for name in dir(params) if not name.startswith("_"))
     found = {name: getattr(params, name) for name in names}
     return {name: _word(value) for name, value in found.items() if value is not None}
@@ -39,17 +39,17 @@ def _word(value: Any) -> Any:
 
 
 def to_params(kind: str, settings: Mapping[str, Any]) -> Any:
-    """The engine's object of these words.
+    """The engine's object for settings in the server's format.
 
     Raises:
-        UnsupportedError: a word that this engine does not have.
+        UnsupportedError: a value that this version of the engine does not have.
     """
     cls = getattr(client_module(), f"{kind.title()}IndexParams")
     return cls(**{name: _value(name, value) for name, value in settings.items()})
 
 
 def unknown(kind: str, settings: Mapping[str, Any]) -> list[str]:
-    """Settings that this engine does not have."""
+    """Settings that this version of the engine does not have."""
     cls = getattr(client_module(), f"{kind.title()}IndexParams")
     found = []
     for name, value in settings.items():
@@ -81,5 +81,5 @@ def _value(name: str, value: Any) -> Any:
 def _member(enum: str, word: str) -> Any:
     found = getattr(getattr(client_module(), enum), str(word).title(), None)
     if found is None:
-        raise UnsupportedError(f"this engine has no {enum} {word!r}")
+        raise UnsupportedError(f"this version of the engine has no {enum} {word!r}")
     return found

@@ -1,4 +1,4 @@
-"""Indexes on entries of the payload."""
+"""Payload indexes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qadapt.stores.qdrant.edge.connection import Shard, client_module
 
 
 def indexes(shard: Shard) -> dict[str, str]:
-    """The kind of each."""
+    """The kind of each payload index."""
     kinds = {
         getattr(client_module().PayloadSchemaType, kind.title()): kind for kind in PAYLOAD_KINDS
     }
@@ -21,7 +21,8 @@ def indexes(shard: Shard) -> dict[str, str]:
 
 
 def read_index_settings(shard: Shard) -> dict[str, Mapping[str, Any]]:
-    """What a kind does not tell, such as the tokenizer of a text, in the server's words."""
+    """The settings besides the kind, such as the tokenizer of a text index, in the server's
+    format."""
     with shard.use("inspect") as opened:
         schema = opened.info().payload_schema
         found = {key: schema[key].params for key in sorted(schema)}
@@ -32,7 +33,7 @@ def read_index_settings(shard: Shard) -> dict[str, Mapping[str, Any]]:
 
 
 def create_index(shard: Shard, key: str, kind: str, asked: Mapping[str, Any]) -> None:
-    """Make one; the engine keeps it through its rebuilds (seen on 0.9.0)."""
+    """Create a payload index, which the engine keeps during rebuilds (observed on 0.9.0)."""
     edge = client_module()
     schema = getattr(edge.PayloadSchemaType, kind.title())
     if asked:

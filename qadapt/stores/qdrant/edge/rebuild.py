@@ -1,4 +1,4 @@
-"""A rebuild in a process of its own, watched to its end."""
+"""Rebuilds in a subprocess, with progress and a time limit."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from qadapt.stores.qdrant.edge import config, segment_files, worker
 from qadapt.stores.qdrant.edge.connection import translate
 from qadapt.stores.qdrant.edge.status import codes_while_growing
 
-# Seconds between two looks, each of which is told.
+# Seconds between two polls, each of which reports progress.
 POLL_SECONDS = 0.1
 
 STAGE = "rebuilding"
 
 
 def rebuild(folder: Path, progress: OnProgress, timeout: float) -> None:
-    """Let the engine rebuild what is not as the shard's configuration says.
+    """Let the engine rebuild segments that differ from the shard's configuration.
 
     Args:
         folder: the shard, closed in this process.
-        progress: called about ten times a second, also while nothing changes.
+        progress: called about ten times per second, even without changes.
         timeout: in seconds.
 
     Raises:
-        StoreTimeoutError: not done in time; what was built so far is thrown away.
+        StoreTimeoutError: not finished in time; the unfinished work is discarded.
         BusyError: another process has the shard open.
-        StoreError: the engine's words, or how its process ended.
+        StoreError: the engine's message, or how its process ended.
     """
     deadline = time.monotonic() + timeout
     with _worker(folder) as (child, output, errors):
@@ -49,16 +49,17 @@ def rebuild(folder: Path, progress: OnProgress, timeout: float) -> None:
                 pass
             if time.monotonic() > deadline:
                 raise StoreTimeoutError(
-                    f"the rebuild of {folder.name!r} was not done after {timeout:g} seconds and "
-                    "was stopped; no row is lost",
-                    hint="try again with a longer --timeout: it starts over",
+                    f"the rebuild of {folder.name!r} did not finish within {timeout:g} seconds "
+                    "and was stopped; no rows were lost",
+                    hint="try again with a longer --timeout; the rebuild starts over",
                 )
         outcome = _outcome(output)
         if outcome is None:
             raise StoreError(
-                f"the rebuild of {folder.name!r} ended without a word (exit {child.returncode}): "
-                f"{_tail(errors) or 'perhaps the system had no memory or no disk space left'}",
-                hint="apply again to finish it; no row is lost",
+                f"the rebuild of {folder.name!r} ended unexpectedly (exit code "
+                f"{child.returncode}): "
+                f"{_tail(errors) or 'the system may be out of memory or disk space'}",
+                hint="run `qadapt apply` again to finish it; no rows were lost",
             )
     if not outcome["ok"]:
         raise translate(outcome["error"], f"rebuild {folder.name!r}")
@@ -67,15 +68,15 @@ def rebuild(folder: Path, progress: OnProgress, timeout: float) -> None:
 
 @contextmanager
 def _worker(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]]:
-    """The process, which does not outlive this block."""
-    # Files and not pipes: the engine may write more than a pipe holds.
+    """The subprocess, which ends with this block."""
+    # Files instead of pipes: the engine may write more than a pipe holds.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
             [sys.executable, worker.__file__, "optimize", str(folder.absolute()), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
-            # Ctrl-C in a terminal goes to the whole group; here the parent decides.
+            # Ctrl-C in a terminal reaches the whole process group; here the parent decides.
             start_new_session=True,
             env=_environment(),
         )
@@ -88,13 +89,14 @@ def _worker(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], 
 
 
 def _environment() -> Mapping[str, str]:
-    """Ours, with the same places to import from, and not the folder of the worker's file."""
+    """This process's environment with the same import path, without the folder of the worker's
+    file."""
     places = [place or os.getcwd() for place in sys.path]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1"}
 
 
 def _snapshot(folder: Path) -> Progress:
-    """How many segments' vectors are as configured."""
+    """The number of segments' vectors that match the configuration."""
     wanted = config.read(folder)
     done = total = 0
     for name, segments in segment_files.read(folder).items():

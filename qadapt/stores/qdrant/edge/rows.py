@@ -1,4 +1,4 @@
-"""The engine's points of a batch."""
+"""Conversion of a batch to the engine's points."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def points(edge: Any, ids: Sequence[Id], batch: Batch) -> list[qdrant_edge.Point]:
-    """The engine's points of a batch whose ids are already in its own form.
+    """The engine's points for a batch whose ids are already in the engine's format.
 
-    Rows go in as memory views: the binding reads any sequence number by number, and those of a
-    view come out 2.5 times as fast as those of a numpy row (``benchmarks/qdrant_overhead.py``).
+    Vectors are passed as memory views: the binding reads any sequence number by number, and a view
+    is read 2.5 times as fast as a numpy row (``benchmarks/qdrant_overhead.py``).
     """
     nothing: list[Any] = [None] * len(ids)
     payloads = nothing if batch.payloads is None else batch.payloads

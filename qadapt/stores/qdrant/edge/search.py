@@ -1,4 +1,4 @@
-"""A ``Search`` in the engine's own request, and its answer as ``Hits``."""
+"""Conversion of searches to the engine's requests and of results to ``Hits``."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from qadapt.model.data import Floats
 
 RAW_COUNTS = (
-    "scores are the engine's raw counts of bits, not in the metric's unit; only the order of "
-    "the rows means something"
+    "scores are raw bit counts of the engine, not values of the metric; only the order is "
+    "meaningful"
 )
-PER_SEGMENT = "the engine takes so many candidates from each of {} segments"
+PER_SEGMENT = "the engine takes this number of candidates from each of {} segments"
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Refuse search parameters that are not passed on.
+    """Reject unknown search parameters.
 
     Raises:
         SpecError
@@ -42,8 +42,8 @@ def requests(
     """The engine's requests, one for each query.
 
     Raises:
-        UnsupportedError: rescoring by finer codes, which the engine does not keep.
-        SpecError: an option or a filter that is not one.
+        UnsupportedError: rescoring with finer codes, which the engine does not store.
+        SpecError: an invalid option or filter.
     """
     edge = client_module()
     params = edge.SearchParams(
@@ -68,7 +68,7 @@ def requests(
 def run(
     shard: qdrant_edge.EdgeShard, requests: Sequence[qdrant_edge.QueryRequest]
 ) -> Sequence[Sequence[qdrant_edge.ScoredPoint]]:
-    """Carry out requests: at once, which versions before 0.9 do not have, or one by one."""
+    """Run requests: in one call, or one by one before version 0.9."""
     batch = getattr(client_module(), "QueryBatchRequest", None)
     if batch is None:
         return [shard.query(request) for request in requests]
@@ -83,28 +83,29 @@ def _quantization_params(edge: Any, search: SearchRequest, codes: Codes) -> Any:
         return None
     if not rescore.on:
         return edge.QuantizationSearchParams(rescore=False)
-    # The engine takes int(factor * limit) candidates; half a candidate more keeps the rounding
-    # of its floats from taking one away.
+    # The engine takes int(factor * limit) candidates; half a candidate is added so that float
+    # rounding does not remove one.
     candidates = rescore.candidates(search.k)
     factor = max(1.0, (candidates + 0.5) / search.k) if candidates > search.k else None
     return edge.QuantizationSearchParams(rescore=True, oversampling=factor)
 
 
 def check_rescore(rescore: Rescore | None) -> None:
-    """Refuse what the engine cannot rescore by.
+    """Reject rescoring that the engine does not have.
 
     Raises:
         UnsupportedError
     """
     if rescore is not None and rescore.source == "codes":
         raise UnsupportedError(
-            "Qdrant's engine keeps no finer codes to rescore by; it rescores by the originals",
+            "Qdrant's engine stores no finer codes for rescoring; it rescores with the original "
+            "vectors",
             hint="use rescore source 'originals'",
         )
 
 
 def how(search: SearchRequest, codes: Codes) -> SearchProvenance:
-    """Who searched and who rescored."""
+    """The provenance of the search."""
     raw = (RAW_COUNTS,) if codes.quantization.kind is Kind.BINARY else ()
     several = (PER_SEGMENT.format(codes.segments),) if (codes.segments or 0) > 1 else ()
     return search_provenance.how(search, codes, raw, several)
@@ -116,10 +117,10 @@ def hits(
     vector: Vector,
     how: SearchProvenance,
 ) -> Hits:
-    """The answer in common words: best first, higher is better.
+    """Convert the results to ``Hits``: best first, higher is better.
 
-    Euclidean distances become negative squared distances; counts of bits (``RAW_COUNTS``) stay
-    as they are, because there the engine already puts the higher first.
+    Euclidean distances are converted to negative squared distances; bit counts (``RAW_COUNTS``)
+    stay unchanged, because the engine already ranks higher counts first.
     """
     squared = vector.metric is Metric.EUCLIDEAN
     sign = 1.0 if RAW_COUNTS in how.notes else -1.0

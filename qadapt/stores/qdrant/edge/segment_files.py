@@ -1,10 +1,10 @@
-"""What a shard's files show: its segments, and which of them hold codes.
+"""The files of a shard: its segments, and which of them hold codes.
 
-The engine of 1.20 (qdrant-edge-py 0.9.0) keeps ``segments/UUID/segment.json`` with each vector's
-index and quantization, and in ``vector_storage`` (``vector_storage-NAME`` for a named vector)
-``quantized.config.json`` beside ``quantized.data`` where the segment is indexed, or beside the
-folder ``quantized_data`` where rows may still be added. The same files stand in a server's
-segments. Nothing is read from them but these few JSON documents, sizes and counts.
+The engine of 1.20 (qdrant-edge-py 0.9.0) stores ``segments/UUID/segment.json`` with each vector's
+index and quantization. In ``vector_storage`` (``vector_storage-NAME`` for a named vector) it stores
+``quantized.config.json`` with ``quantized.data`` for an indexed segment, or with the folder
+``quantized_data`` for a segment that still accepts rows. A server's segments have the same files.
+Only these small JSON documents, file sizes and counts are read.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import numpy as np
 from qadapt.stores.qdrant.mapping import same_config
 
 SEGMENTS = "segments"
-# A folder that holds a file on its way to replace another one.
+# A folder for a file that will replace another one.
 _UNFINISHED = ".atomicwrite"
 
-# Where originals stand: while rows may be added, and afterwards. The second of each is that of
-# the turbo datatypes.
+# The locations of original vectors in growing and in indexed segments. The second of each is that
+# of the turbo datatypes.
 _GROWING = ("vectors", "tq_vectors")
 _FIXED = ("matrix.dat", "tq_vectors.dat")
 
@@ -36,23 +36,23 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class SegmentVector:
-    """One vector in one segment, as its files show it.
+    """One vector in one segment, according to its files.
 
     Attributes:
         segment: the segment's folder.
-        indexed: whether it has an HNSW index; else rows may still be added to it.
+        indexed: whether it has an HNSW index; otherwise it still accepts rows.
         index: the index's type and options.
-        datatype: what the segment keeps of the floats.
-        rows: places for this vector in the segment, with those of rows deleted since; None where
-            it can't be told. The engine compares their size with its thresholds.
-        live: those whose row is neither deleted nor replaced. A segment that still grows shows no
-            such count; ``inspection`` gives it a bound. None where it can't be told.
-        config: the quantization that the segment says it has.
-        code_config: the quantization that its codes say they have; None for no codes.
-        unmeasured: whether codes of more than one bit were set up while there were no rows to
-            measure; the engine then compares later rows by one bit (seen on 0.9.0: recall of
-            two_bits .56 in place of .65).
-        code_bytes, float_bytes: bytes that the codes and the originals hold on disk.
+        datatype: the datatype that the segment stores.
+        rows: vectors in the segment, including those of deleted rows; None if unknown. The engine
+            compares their size with its thresholds.
+        live: vectors whose row is neither deleted nor replaced. A growing segment has no such
+            count; the snapshot computes a bound. None if unknown.
+        config: the quantization according to the segment.
+        code_config: the quantization according to its codes; None without codes.
+        unmeasured: whether codes of more than 1 bit were created before there were rows to measure;
+            the engine then compares later rows by 1 bit (observed on 0.9.0: recall with two_bits
+            0.56 instead of 0.65).
+        code_bytes, float_bytes: bytes of the codes and of the original vectors on disk.
     """
 
     segment: str
@@ -69,16 +69,17 @@ class SegmentVector:
 
     @property
     def empty(self) -> bool:
-        """No rows, which the engine keeps for rows to come, or none that a search may find."""
+        """Whether it has no rows: the engine's segment for future rows, or one without live
+        rows."""
         return self.rows == 0 or self.live == 0
 
     @property
     def present(self) -> int:
-        """Rows that a search may find, at most."""
+        """An upper bound for the rows that a search can find."""
         return self.rows or 0 if self.live is None else self.live
 
     def obeys(self, target: Mapping[str, Any] | None) -> bool:
-        """Whether the segment says, and its codes show, just this quantization."""
+        """Whether both the segment and its codes have exactly this quantization."""
         if not target:
             return self.config is None and self.code_config is None
         return (
@@ -89,13 +90,13 @@ class SegmentVector:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove files that a killed process was just writing.
+    """Remove files that a killed process was writing.
 
-    The engine replaces its files through ``.atomicwriteXXXXXX`` beside them, the configuration each
-    time it opens the shard, and never removes those of a process that was killed.
+    The engine replaces its files through ``.atomicwriteXXXXXX`` files in the same folder (the
+    configuration each time it opens the shard), and never removes those of a killed process.
 
     Args:
-        folder: a shard that this process alone has open.
+        folder: a shard that only this process has open.
     """
     for left in sorted(folder.rglob(f"{_UNFINISHED}*")):
         if left.is_dir():
@@ -107,7 +108,7 @@ def remove_unfinished(folder: Path) -> None:
 def read(folder: Path) -> dict[str, list[SegmentVector]]:
     """All vectors of all segments, by the vector's name.
 
-    The folder may be at work: what vanishes while it is read is left out.
+    The shard may be in use: files that disappear during the read are ignored.
     """
     found: dict[str, list[SegmentVector]] = {}
     for segment in _segments(folder):
@@ -121,8 +122,9 @@ def read(folder: Path) -> dict[str, list[SegmentVector]]:
 
 
 def populated(folder: Path) -> int:
-    """Segments that hold ids: those with ``id_tracker.mappings``, or the ``mutable_`` one while
-    rows may still be added. The segment that the engine keeps for rows to come has neither."""
+    """The segments with ids: those with ``id_tracker.mappings``, or with ``mutable_`` files while
+    they accept rows. The engine's segment for future rows has neither.
+    """
     return sum(
         any(path.stat().st_size for path in segment.glob("*id_tracker.mappings"))
         for segment in _segments(folder)
@@ -135,7 +137,7 @@ def _segments(folder: Path) -> Iterator[Path]:
     except FileNotFoundError:
         return
     for name in names:
-        # A segment on its way out is renamed to `UUID.deleted` before it is removed.
+        # A segment is renamed to `UUID.deleted` before it is removed.
         if not name.startswith(".") and not name.endswith(".deleted"):
             yield folder / SEGMENTS / name
 
@@ -171,7 +173,7 @@ def _read_codes(storage: Path) -> Json | None:
 
 
 def _unmeasured(storage: Path) -> bool:
-    """Whether the ranges that wider binary codes are told by are those of no rows."""
+    """Whether the statistics for wider binary codes are those of no rows."""
     try:
         meta = json.loads((storage / "quantized.meta.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -186,10 +188,10 @@ def _count(codes: Json) -> int | None:
 
 
 def _appended_rows(storage: Path) -> int | None:
-    """Rows of a segment that still grows: its length, less the vectors marked as missing.
+    """The rows of a growing segment: its length, minus the vectors marked as missing.
 
-    ``vectors/status.dat`` (``tq_vectors`` for the turbo datatypes) is the length as a
-    little-endian u64; ``deleted/status.dat`` two of them, length and which of ``flags_a.dat`` and
+    ``vectors/status.dat`` (``tq_vectors`` for the turbo datatypes) is the length as a little-endian
+    u64; ``deleted/status.dat`` has two of them: the length, and which of ``flags_a.dat`` and
     ``flags_b.dat`` holds one bit for each row.
     """
     grown = next((storage / name for name in _GROWING if (storage / name).is_dir()), storage)
@@ -207,10 +209,10 @@ def _appended_rows(storage: Path) -> int | None:
 
 
 def _live(segment: Path, storage: Path, rows: int | None) -> int | None:
-    """Rows of a segment with an index that are neither deleted nor replaced, and have the vector.
+    """The rows of an indexed segment that have the vector and are neither deleted nor replaced.
 
-    ``id_tracker.deleted`` has one bit for each row that is gone; ``vector_storage/deleted.dat``,
-    after a head of 8 bytes, one for each that lacks the vector.
+    ``id_tracker.deleted`` has one bit for each deleted row; ``vector_storage/deleted.dat`` has,
+    after a header of 8 bytes, one for each row without the vector.
     """
     try:
         gone = np.fromfile(segment / "id_tracker.deleted", dtype=np.uint8)
@@ -227,10 +229,10 @@ def _live(segment: Path, storage: Path, rows: int | None) -> int | None:
 
 
 def _held(storage: Path, *, codes: bool) -> int:
-    """Bytes on disk of the codes, or of the originals.
+    """Bytes of the codes or of the original vectors on disk.
 
-    Files that rows may be added to are allocated far beyond their content, so what is counted
-    there are the blocks in use; the files of an indexed segment are of their very size.
+    Files of growing segments are allocated far beyond their content, so their used blocks are
+    counted; files of an indexed segment have their exact size.
     """
     total = 0
     for path in sorted(storage.rglob("*")):

@@ -1,4 +1,4 @@
-"""What one shard is: its configuration, its files and the engine's own counts, put together."""
+"""Snapshots of a shard: its configuration, its files and the engine's counts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ METRICS = {"Cosine": Metric.COSINE, "Dot": Metric.DOT, "Euclid": Metric.EUCLIDEA
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look at a shard.
+    """A snapshot of one shard.
 
     Attributes:
-        config: as the file has it.
-        count: rows; at most so many where the look was not ``exact``.
-        vectors: the evidence of each vector that qadapt can describe.
+        config: the configuration file.
+        count: number of rows; an upper bound if the snapshot is not ``exact``.
+        vectors: the evidence of each supported vector.
     """
 
     config: config.Config
@@ -33,7 +33,8 @@ class Snapshot:
     vectors: Mapping[str, Observation]
 
     def codes(self, name: str) -> Codes:
-        """What a search of a vector meets: what segments hold, not what is configured."""
+        """The codes that a search of a vector uses: those in the segments, not the configured
+        ones."""
         observation = self.vectors[name]
         rows = [segment for segment in observation.segments if not segment.empty]
         held = [segment for segment in rows if segment.code_config is not None]
@@ -43,7 +44,7 @@ class Snapshot:
 
 
 def vectors(settings: Mapping[str, Any]) -> dict[str, Vector]:
-    """The vectors that qadapt can describe: dense, one for each row, of a known metric."""
+    """The supported vectors: dense, one per row, with a supported metric."""
     return {
         name: Vector(params["size"], METRICS[params["distance"]], _datatype(params))
         for name, params in settings.get("vectors", {}).items()
@@ -52,11 +53,11 @@ def vectors(settings: Mapping[str, Any]) -> dict[str, Vector]:
 
 
 def vector(settings: Mapping[str, Any], name: str) -> Vector:
-    """One vector.
+    """Look up one vector.
 
     Raises:
-        NotFoundError: no such vector.
-        UnsupportedError: one that qadapt cannot describe.
+        NotFoundError: the vector does not exist.
+        UnsupportedError: qadapt does not support the vector.
     """
     there = settings.get("vectors", {})
     if name not in there and name in settings.get("sparse_vectors", {}):
@@ -65,7 +66,9 @@ def vector(settings: Mapping[str, Any], name: str) -> Vector:
         raise NotFoundError.missing("vector", name, there)
     problem = _problem(there[name])
     if problem:
-        raise UnsupportedError(f"the vector {name!r} {problem}", hint="qadapt leaves it alone")
+        raise UnsupportedError(
+            f"the vector {name!r} {problem}", hint=("qadapt does not support this vector")
+        )
     return vectors(settings)[name]
 
 
@@ -75,17 +78,17 @@ def _datatype(params: Mapping[str, Any]) -> Any:
 
 def _problem(params: Mapping[str, Any]) -> str | None:
     if params.get("multivector_config"):
-        return "holds many vectors a row"
+        return "is a multivector"
     if params["distance"] not in METRICS:
-        return f"has the metric {params['distance']}, which is none of cosine, dot, euclidean"
+        return f"has the metric {params['distance']}; qadapt supports cosine, dot and euclidean"
     return None
 
 
 def take_snapshot(shard: Shard, *, exact: bool = True) -> Snapshot:
-    """Read the files, and count. Holds the shard's lock.
+    """Read the files and count rows, holding the shard's lock.
 
     Args:
-        exact: False counts rows as the segments do, which takes no time. A search needs no more.
+        exact: False sums the rows of the segments, which is fast and sufficient for a search.
     """
     with shard.lock:
         with shard.use("inspect") as opened:
@@ -117,7 +120,8 @@ def take_snapshot(shard: Shard, *, exact: bool = True) -> Snapshot:
 def _living(
     segments: list[segment_files.SegmentVector], count: int
 ) -> list[segment_files.SegmentVector]:
-    """Segments that still grow, with a bound of their live rows: those that no other has."""
+    """Growing segments with an upper bound of their live rows: those that are in no other
+    segment."""
     indexed = [segment.live for segment in segments if segment.indexed]
     elsewhere = sum(live for live in indexed if live is not None)
     if None in indexed:
@@ -132,7 +136,8 @@ def _living(
 def _widest(
     found: Mapping[str, list[segment_files.SegmentVector]], described: Mapping[str, Vector]
 ) -> dict[str, float]:
-    """KB of the widest vector of each growing segment: what the engine compares."""
+    """KB of the widest vector of each growing segment, which the engine compares with the
+    threshold."""
     result: dict[str, float] = {}
     for name, vector in described.items():
         for segment in found.get(name, []):
@@ -143,7 +148,7 @@ def _widest(
 
 
 def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
-    """One vector in common words."""
+    """Describe one vector in the common format."""
     observation = snapshot.vectors[name]
     quantization = mapping.from_native(config.native(snapshot.config, name))
     indexed = observation.indexed
@@ -163,7 +168,7 @@ def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
 
 
 def collection_info(name: str, server: Server, snapshot: Snapshot) -> CollectionInfo:
-    """The whole collection in common words."""
+    """Describe the whole collection in the common format."""
     return CollectionInfo(
         name=name,
         count=snapshot.count,

@@ -1,8 +1,8 @@
-"""Whether a vector's quantization is in force: a judgement from files alone, no I/O.
+"""The status of a vector's quantization, derived from files without I/O.
 
-Scalar and product codes exist in indexed segments only; binary and rotational codes in growing
-ones too. A segment is indexed when its widest vector reaches ``indexing_threshold`` KB and the
-optimizer ran, which in this engine happens when it is told to and not by itself.
+Scalar and product codes exist only in indexed segments; binary and rotational codes also in growing
+ones. A segment is indexed when its widest vector reaches ``indexing_threshold`` KB and the
+optimizer runs, which in this engine happens only on request.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from qadapt.stores.qdrant import indexing_threshold
 from qadapt.stores.qdrant.edge.segment_files import SegmentVector
 from qadapt.stores.qdrant.units import IN_GROWING_SEGMENTS
 
-NO_ROWS = "the collection has no such vectors yet, so there is nothing to see"
-ONE_BIT = "its codes have no statistics to tell wider bits by and are compared by one bit"
-APPLY = "`qadapt apply` lets the engine build them"
+NO_ROWS = "no row has this vector yet, so there is nothing to verify"
+ONE_BIT = "its codes lack the statistics for more than 1 bit and are compared by 1 bit"
+APPLY = "run `qadapt apply` to build them"
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known of one vector.
+    """The evidence for one vector.
 
     Attributes:
         vector: dimensions, metric, datatype.
-        count: rows that have it.
-        target: its ``quantization_config`` in force; None for none.
+        count: number of rows with it.
+        target: its effective ``quantization_config``; None for none.
         threshold: KB from which a segment is indexed; 0 for never.
-        segments: as their files show them.
+        segments: the segments, according to their files.
         widest: KB of the widest vector of each growing segment, by the segment's name.
     """
 
@@ -45,7 +45,7 @@ class Observation:
     def indexed(self) -> list[SegmentVector]:
         """Segments with an index and a live row.
 
-        One whose rows were all deleted or replaced stays until the engine optimizes.
+        A segment whose rows were all deleted or replaced remains until the engine optimizes.
         """
         return [item for item in self.segments if item.indexed and not item.empty]
 
@@ -56,7 +56,9 @@ class Observation:
 
     @property
     def growing_sizes(self) -> list[float]:
-        """KB of the widest vector of each growing segment: what the engine compares."""
+        """KB of the widest vector of each growing segment, which the engine compares with the
+        threshold.
+        """
         return [self.widest.get(each.segment, 0.0) for each in self.growing]
 
     @property
@@ -73,12 +75,12 @@ class Observation:
 
     @property
     def unmeasured(self) -> int:
-        """Rows with wider codes that the engine compares by one bit."""
+        """Number of rows with wider codes that the engine compares by 1 bit."""
         return sum(segment.present for segment in self.growing if segment.unmeasured)
 
     @property
     def unobserved(self) -> bool:
-        """Whether perhaps no live row is in an indexed segment: nothing shows those deleted."""
+        """Whether the indexed segments may have no live row: the files do not show deleted ones."""
         uncounted = any(segment.live is None for segment in self.indexed)
         return uncounted and sum(segment.present for segment in self.growing) >= self.count
 
@@ -89,12 +91,12 @@ class Observation:
 
 
 def codes_while_growing(target: Mapping[str, Any] | None) -> bool:
-    """Whether the engine gives this kind to segments without an index too."""
+    """Whether the engine also builds codes of this kind in segments without an index."""
     return any(kind in (target or {}) for kind in IN_GROWING_SEGMENTS)
 
 
 def status_of(observation: Observation) -> Status:
-    """The state, its reason and the evidence for it."""
+    """The state, its reason and its evidence."""
     evidence = _evidence(observation)
     if not observation.target:
         return _without_target(observation, evidence)
@@ -107,7 +109,8 @@ def status_of(observation: Observation) -> Status:
     wrong = [segment for segment in observation.expected if not segment.obeys(observation.target)]
     if wrong:
         return _building(
-            f"{len(wrong)} of {len(observation.expected)} segments have other codes or none",
+            f"{len(wrong)} of {len(observation.expected)} segments have no codes or different "
+            "codes",
             _share(observation),
             evidence,
         )
@@ -134,18 +137,18 @@ def status_of(observation: Observation) -> Status:
     if observation.all_unmeasured:
         return Status(
             State.IGNORED,
-            f"all {observation.unmeasured:,} rows were added to a segment that was empty "
-            "when it was set "
-            f"up: {ONE_BIT}",
+            f"all {observation.unmeasured:,} rows were added to a segment that was created empty: "
+            f"{ONE_BIT}",
             evidence=evidence,
-            advice="`qadapt apply` builds the codes again, from these rows",
+            advice="run `qadapt apply` to rebuild the codes from these rows",
         )
     if observation.unobserved and not codes_while_growing(observation.target):
         return Status(
             State.UNKNOWN,
-            "nothing shows which rows of indexed segments were deleted or replaced: perhaps all",
+            "the files do not show which rows of indexed segments were deleted or replaced; it "
+            "may be all of them",
             evidence=evidence,
-            advice="compare recall: qadapt verify",
+            advice="run `qadapt verify` to measure recall",
         )
     return Status(State.ACTIVE, _apart(observation), evidence=evidence)
 
@@ -158,30 +161,30 @@ def _without_target(observation: Observation, evidence: tuple[Evidence, ...]) ->
         return Status(State.ABSENT, evidence=evidence)
     total = len(observation.segments)
     return _building(
-        f"set to none, but {len(holding)} of {total} segments still hold codes",
+        f"configured as none, but {len(holding)} of {total} segments still hold codes",
         1 - len(holding) / total,
         evidence,
     )
 
 
 def _half(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
-    """16-bit floats in place of the 32-bit ones: in force where rows are kept so."""
+    """The status of float16 vectors: active if the segments store them."""
     half = sum(segment.datatype == "float16" for segment in observation.segments)
-    evidence = (*evidence, Evidence("segments whose originals are float16", half))
+    evidence = (*evidence, Evidence("segments with float16 vectors", half))
     if half < len(observation.segments) or not observation.segments:
-        return Status(State.UNKNOWN, "segments say that they hold other floats", None, evidence)
+        return Status(State.UNKNOWN, "segments report a different datatype", None, evidence)
     if observation.count == 0:
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence)
     return Status(State.ACTIVE, evidence=evidence)
 
 
 def _building(reason: str, progress: float, evidence: tuple[Evidence, ...]) -> Status:
-    advice = f"this engine builds only when told to; {APPLY}"
+    advice = f"this engine builds codes only on request; {APPLY}"
     return Status(State.BUILDING, reason, progress, evidence, advice)
 
 
 def _share(observation: Observation) -> float:
-    """Share of rows whose codes are those of the target."""
+    """The share of rows with the configured codes."""
     return round(min(1.0, _coded(observation) / max(1, observation.count)), 4)
 
 
@@ -200,42 +203,40 @@ def _places(observation: Observation) -> int:
 
 
 def _apart(observation: Observation) -> str:
-    """What an active quantization leaves out, in words."""
+    """Describe the rows that an active quantization does not cover."""
     rows = sum(segment.present for segment in observation.growing)
     if not rows:
         return ""
     if observation.unmeasured:
         return (
-            f"up to {observation.unmeasured:,} of {observation.count:,} rows were added "
-            "to a segment that was "
-            f"empty when it was set up: {ONE_BIT} until they are indexed"
+            f"up to {observation.unmeasured:,} of {observation.count:,} rows were added to a "
+            f"segment that was created empty: {ONE_BIT} until they are indexed"
         )
     if codes_while_growing(observation.target):
-        return f"up to {rows:,} rows are in segments without an index, with codes all the same"
+        return f"up to {rows:,} rows are in segments without an index but have codes"
     return (
-        f"up to {rows:,} of {observation.count:,} rows are in a segment under the "
-        "indexing threshold "
-        f"of {observation.threshold:,} KB and are compared by their floats"
+        f"up to {rows:,} of {observation.count:,} rows are in segments below the indexing "
+        f"threshold of {observation.threshold:,} KB and are compared by their original vectors"
     )
 
 
 def _evidence(observation: Observation) -> tuple[Evidence, ...]:
     return (
-        Evidence("edge_config.json: quantization in force", observation.target),
+        Evidence("edge_config.json: effective quantization", observation.target),
         Evidence("edge_config.json: indexing_threshold (KB)", observation.threshold),
         Evidence("segments", len(observation.segments)),
         Evidence("segments indexed", len(observation.indexed)),
         Evidence("segments expected to hold codes", len(observation.expected)),
         Evidence(
-            "segments whose codes are those configured",
+            "segments with the configured codes",
             sum(segment.obeys(observation.target) for segment in observation.expected),
         ),
         Evidence("rows", observation.count),
         Evidence(
-            "rows in codes, with those deleted since",
+            "rows in codes, including deleted rows",
             _places(observation) if observation.target else 0,
         ),
         Evidence("live rows in codes, at most", _coded(observation) if observation.target else 0),
-        Evidence("rows with wider codes compared by one bit", observation.unmeasured),
+        Evidence("rows with wider codes compared by 1 bit", observation.unmeasured),
         Evidence("bytes of codes on disk", sum(s.code_bytes for s in observation.segments)),
     )

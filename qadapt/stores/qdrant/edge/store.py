@@ -1,4 +1,4 @@
-"""``edge:DIR``: Qdrant's engine in this process behind the interface of all stores."""
+"""``edge:DIR``: the embedded Qdrant engine."""
 
 from __future__ import annotations
 
@@ -91,18 +91,17 @@ from qadapt.stores.qdrant.edge.filters import to_engine, unread_dates
 from qadapt.stores.qdrant.edge.profile import DEPLOYMENT, PROFILE
 from qadapt.version import install_command
 
-# Queries in one request of the engine, and ids in one deletion.
+# Maximum number of queries in one request of the engine, and of ids in one deletion.
 QUERIES = 1_000
 IDS = 10_000
 
 
 class EdgeStore(Store):
-    """A folder of collections, each a shard of Qdrant's engine that this process opens.
+    """A folder of collections, each a shard of the embedded Qdrant engine.
 
-    Threads may share it. One process at a time may have a collection open; another one gets a
-    BusyError. Cosine vectors are normalised by the engine as they are written (but for those
-    whose squared norm is under 1.2e-7, or within 5e-7 of 1); dot and euclidean float32 vectors
-    come back bit for bit.
+    Thread-safe. Only one process at a time can have a collection open; others get a BusyError. The
+    engine normalizes cosine vectors when they are written (except those with a squared norm below
+    1.2e-7, or within 5e-7 of 1); dot and euclidean float32 vectors are stored bit for bit.
     """
 
     profile = PROFILE
@@ -117,29 +116,31 @@ class EdgeStore(Store):
         self._capabilities = self.profile.declared_capabilities(version()).disable(disabled)
 
     def renew_lock(self) -> None:
-        """In a forked process: the thread that held the lock is in the parent."""
+        """Replace the lock in a forked process: the thread that held it is in the parent."""
         self._lock = threading.Lock()
 
     @classmethod
     def open(cls, address: Address, *, disabled: Sequence[str] = ()) -> EdgeStore:
-        """Open a folder; one that is not there yet holds nothing and is made when needed.
+        """Open a folder; a missing folder has no collections and is created when needed.
 
         Raises:
             MissingExtraError, AddressError
-            UnsupportedError: a qdrant-edge-py that is too old.
+            UnsupportedError: qdrant-edge-py is too old.
         """
         client_module()
         found = version()
         if found is not None and older(found, OLDEST):
             raise UnsupportedError(
-                f"{DISTRIBUTION} {found} is installed; the store 'edge' needs {OLDEST} or newer",
+                f"{DISTRIBUTION} {found} is installed; the store 'edge' requires {OLDEST} or newer",
                 hint=install_command("edge").replace("install", "install --upgrade"),
             )
         store = cls(address, disabled=disabled)
         if store._folder.exists() and not store._folder.is_dir():
             raise AddressError(
                 f"{address}: {store._folder} is a file",
-                hint="edge:DIR names a folder that holds one folder a collection",
+                hint=(
+                    "the DIR of edge:DIR must be a folder, which contains one folder per collection"
+                ),
             )
         return store
 
@@ -190,13 +191,13 @@ class EdgeStore(Store):
             except BusyError:
                 raise
             except QadaptError:
-                # Damaged, so the engine cannot open it: dropping it is what helps.
+                # Damaged, so the engine cannot open it; it can still be dropped.
                 pass
             shard.close()
             with self._lock, translated(f"drop {collection!r}"):
                 if self._shards.pop(collection, None) is not None:
                     release(shard)
-                # Gone in one move; a crash leaves a folder that nobody lists.
+                # Renamed first: a crash leaves a folder that is never listed.
                 collections.foreign_leftovers(self._folder)
                 gone = self._folder / f"{collections.DROPPED}{mark()}"
                 shard.folder.rename(gone)
@@ -225,13 +226,16 @@ class EdgeStore(Store):
                 raise NotFoundError.missing("collection", collection, self.collections())
             if not (folder / config.FILE).is_file():
                 raise IntegrityError(
-                    f"{folder} is not a collection: it holds no {config.FILE}",
-                    hint="each folder in an edge:DIR is one collection, made by `create`",
+                    f"{folder} is not a collection: {config.FILE} is missing",
+                    hint=(
+                        "each folder in the DIR of edge:DIR must be a collection created by "
+                        "`create`"
+                    ),
                 )
             return self._shards.setdefault(collection, open_shard(folder))
 
     def _snapshot(self, shard: Shard) -> edge_snapshot.Snapshot:
-        """The last look, or a new one after a change."""
+        """The last snapshot, or a new one after a change."""
         with shard.lock:
             known: edge_snapshot.Snapshot | None = shard.observation
             return known or edge_snapshot.take_snapshot(shard, exact=False)
@@ -283,7 +287,7 @@ class EdgeStore(Store):
 
     @contextmanager
     def exclusive(self, collection: str) -> Iterator[bool]:
-        # Other processes are kept out by the folder's lock, other threads by the shard's.
+        # The folder's lock excludes other processes, the shard's lock other threads.
         with self.shard(collection).lock:
             yield True
 
@@ -299,7 +303,7 @@ class EdgeStore(Store):
         wanted = self._wanted(shard, vectors)
         asked: list[Any] = qdrant_ids.possible(ids)
         with shard.use("read from") as opened:
-            # All three by position: the binding has no defaults, whatever its stub says.
+            # Positional arguments: the binding has no defaults, in contrast to its stub.
             found = opened.retrieve(asked, payload, list(wanted) or False)
         by_id = {points.plain(record.id): record for record in found}
         return points.to_batch([by_id[key] for key in asked if key in by_id], wanted, payload)
@@ -321,7 +325,7 @@ class EdgeStore(Store):
     def _scroll(
         self, shard: Shard, request: ReadRequest, within: scan_ranges.Range = scan_ranges.ALL
     ) -> Iterator[Sequence[Any]]:
-        """The engine's records of a request whose filter is the engine's own."""
+        """The engine's records for a request with the engine's own filter."""
         edge = client_module()
         offset: Any = within.start
         ended = within.empty
@@ -342,7 +346,7 @@ class EdgeStore(Store):
             ended = ended or offset is None
 
     def _dated(self, shard: Shard, filter: Any) -> Any:
-        """The filter, with rows that the engine does not find by their dates."""
+        """The filter, extended by rows whose dates the engine cannot read."""
 
         def suspects(node: filters.Range) -> Iterator[tuple[Any, Mapping[str, Any]]]:
             if node.field in shard.dated:

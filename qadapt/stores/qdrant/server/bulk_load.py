@@ -1,8 +1,8 @@
-"""One index, after the rows: a server indexes nothing while many rows come in.
+"""Bulk loads: the index is built once, after all rows are written.
 
-Its optimizer indexes a segment when it is large enough, and again when it is merged with others.
-With ``indexing_threshold`` 0 it indexes none, and all once when the former value is back: the
-fastest upload by Qdrant's own documentation (https://qdrant.tech/documentation/tutorials/bulk-upload/,
+The optimizer indexes a segment when it is large enough, and again when it is merged with others.
+With ``indexing_threshold`` 0 it indexes none until the former value is restored: the fastest upload
+according to Qdrant's documentation (https://qdrant.tech/documentation/tutorials/bulk-upload/,
 "Choose an Indexing Strategy"). Not measured here.
 """
 
@@ -20,11 +20,11 @@ KEY = "indexing_threshold"
 
 
 def former(connection: Connection, name: str) -> dict[str, Any]:
-    """What ``end`` has to give back; empty where indexing is to be left alone.
+    """The setting that ``end`` restores; empty if indexing must not be changed.
 
-    That is so where it is off already; where the server does not say what it is, because null in a
-    PATCH means "not given" and could not be given back; and where rows that are not indexed are
-    hidden (``prevent_unoptimized``, since 1.17), because then nobody would see them.
+    That is the case if indexing is disabled already; if the server does not report the setting,
+    because null in a PATCH means "not given" and could not be restored; and if rows without an
+    index are hidden (``prevent_unoptimized``, since 1.17), because no search would find them.
     """
     now = _optimizers(connection, name)
     if not now.get(KEY) or now.get("prevent_unoptimized"):
@@ -33,18 +33,18 @@ def former(connection: Connection, name: str) -> dict[str, Any]:
 
 
 def begin(connection: Connection, name: str) -> None:
-    """Switch indexing off; twice is the same as once."""
+    """Disable indexing; idempotent."""
     polling.patch(connection, name, {"optimizers_config": {KEY: 0}})
 
 
 def end(connection: Connection, name: str, noted: Mapping[str, Any]) -> None:
-    """Give back what ``former`` said, unless somebody else has set it meanwhile."""
+    """Restore the setting of ``former``, unless another client has changed it since."""
     if _optimizers(connection, name).get(KEY) == 0:
         polling.patch(connection, name, {"optimizers_config": {KEY: int(noted[KEY])}})
 
 
 def settle(connection: Connection, name: str, progress: OnProgress, timeout: float) -> None:
-    """Wait until all vectors are indexed, as far as the engine's own rules index them.
+    """Wait until all vectors are indexed that the engine indexes by its own rules.
 
     Raises:
         StoreError, StoreTimeoutError

@@ -1,9 +1,9 @@
-"""What Qdrant can do, by server version and deployment: data only.
+"""The features of Qdrant by server version and deployment; data only.
 
-"Seen on 1.16.3" and "on 1.19.0": run on a live server of that version, and replayed in the tests
-from its recordings; on 1.19.0 the conformance suite passed over REST and over gRPC. "By contract":
-from the server's code and documentation, and from the engine of 1.20 run in process (the store
-``edge``). ``QADAPT_TEST_QDRANT_URL`` runs the conformance suite against a server.
+"Verified on 1.16.3" and "on 1.19.0": tested on a live server of that version, and replayed in the
+tests from its recordings; on 1.19.0 the conformance suite passed over REST and gRPC. "According to
+the documentation": from the server's code and documentation, and from the embedded engine of 1.20
+(the store ``edge``). ``QADAPT_TEST_QDRANT_URL`` runs the conformance suite against a server.
 """
 
 from __future__ import annotations
@@ -13,33 +13,41 @@ from qadapt.stores.qdrant.server.local_mode import RULE
 
 _NATIVE, _CLIENT, _NOT = Support.NATIVE, Support.CLIENT, Support.UNSUPPORTED
 
-_SEEN = "seen on 1.16.3 and 1.19.0, replayed in the tests"
-_NEW = "seen on 1.19.0, replayed in the tests; other versions by contract"
-_WIDE = f"one-bit recall for rows added to an empty segment until it is indexed; {_SEEN}"
-_CONTRACT = "by contract: 1.20 was not run; the engine of 1.20 in process (edge) has it"
+_SEEN = "verified on 1.16.3 and 1.19.0, replayed in the tests"
+_NEW = "verified on 1.19.0, replayed in the tests; other versions according to the documentation"
+_WIDE = f"1-bit recall for rows added to an empty segment until it is indexed; {_SEEN}"
+_CONTRACT = (
+    "according to the documentation: no 1.20 server was tested; the embedded engine of 1.20 "
+    "(edge) supports it"
+)
 
 RULES = by_contract(
     Rule(
         "native-quantization",
         _NATIVE,
-        f"codes beside the originals, in each segment; {_SEEN}",
+        f"codes in addition to the original vectors, in each segment; {_SEEN}",
         since="1.4",
     ),
-    Rule("native-rescore", _NATIVE, f"by the originals, for each search; {_SEEN}", since="1.4"),
+    Rule("native-rescore", _NATIVE, f"with the original vectors, per search; {_SEEN}", since="1.4"),
     Rule("native-oversampling", _NATIVE, f"in each segment; {_SEEN}", since="1.4"),
     Rule("native-undo", _NATIVE, f"PATCH with the former setting; {_SEEN}", since="1.4"),
-    Rule("native-filter", _NATIVE, f"while it searches, also with codes; {_SEEN}"),
-    Rule("named-vectors", _NATIVE, f"each with a quantization of its own; {_SEEN}"),
-    Rule("native-scalar", _NATIVE, f"one range for the collection; {_SEEN}", since="1.1"),
+    Rule("native-filter", _NATIVE, f"during the search, also with codes; {_SEEN}"),
+    Rule("named-vectors", _NATIVE, f"each with its own quantization; {_SEEN}"),
+    Rule("native-scalar", _NATIVE, f"one range for the whole collection; {_SEEN}", since="1.1"),
     Rule("native-scalar:7", _NATIVE, _SEEN, since="1.1"),
-    Rule("native-scalar:8", _NATIVE, f"really 7 bits: clamped to 0..127; {_SEEN}", since="1.1"),
+    Rule(
+        "native-scalar:8",
+        _NATIVE,
+        f"7 bits in effect: codes are clamped to 0..127; {_SEEN}",
+        since="1.1",
+    ),
     Rule("native-product", _NATIVE, f"256 centroids; {_SEEN}", since="1.2"),
     Rule("native-product:4", _NATIVE, _SEEN, since="1.2"),
     Rule("native-product:8", _NATIVE, _NEW, since="1.2"),
     Rule("native-product:16", _NATIVE, _SEEN, since="1.2"),
     Rule("native-product:32", _NATIVE, _NEW, since="1.2"),
     Rule("native-product:64", _NATIVE, _SEEN, since="1.2"),
-    Rule("native-binary", _NATIVE, f"without an index too since 1.16; {_SEEN}", since="1.5"),
+    Rule("native-binary", _NATIVE, f"also without an index since 1.16; {_SEEN}", since="1.5"),
     Rule("native-binary:1", _NATIVE, _SEEN, since="1.5"),
     Rule("native-binary:1.5", _NATIVE, _WIDE, since="1.15", otherwise=_NOT),
     Rule("native-binary:2", _NATIVE, _WIDE, since="1.15", otherwise=_NOT),
@@ -58,14 +66,14 @@ RULES = by_contract(
     Rule(
         "native-float16",
         _NATIVE,
-        f"as the datatype: chosen at creation, or by a copy and a switch of the alias; {_SEEN}",
+        f"as the datatype: set at creation, or changed by a copy and an alias switch; {_SEEN}",
         since="1.10",
     ),
 )
 
-# What local mode does itself: it filters, and has named vectors.
+# Native features of local mode: filters and named vectors.
 _LOCAL_TOO = ("native-filter", "named-vectors")
-# What qadapt's own codes do in its place.
+# Features that client-side codes provide instead.
 _OURS = (
     "native-quantization",
     "native-rescore",

@@ -1,12 +1,12 @@
-"""From what a vector is to what was asked for: requests as data, no I/O.
+"""Planning of changes: the requests that lead to a quantization, without I/O.
 
 One request changes a collection in place; ``body`` is the exact body of the PATCH::
 
     {"op": "qdrant.patch", "vector": "", "body": {"quantization_config": {...} or "Disabled"}}
 
-Per vector or for the whole collection: a collection of one vector without a setting of its own
-is changed as a whole, any other vector by itself. "The collection quantized, this vector not"
-cannot be said: per-vector "Disabled" falls back to the collection's
+Per vector or for the whole collection: if a collection has one vector without its own setting, the
+collection's setting is changed, otherwise the vector's. A vector cannot be excluded from the
+collection's quantization: per-vector "Disabled" falls back to the collection's
 (docs/engines/qdrant.md#changing-quantization).
 """
 
@@ -29,14 +29,12 @@ from qadapt.stores.qdrant.server.status import Observation, codes_while_growing,
 if TYPE_CHECKING:
     from qadapt.stores.qdrant.server.store import QdrantStore
 
-WHY_BACKGROUND = (
-    "each segment is rebuilt beside the old one, which serves searches until it is swapped"
-)
+WHY_BACKGROUND = "each segment is rebuilt while the old one serves searches, then swapped"
 
 
 @dataclass(frozen=True)
 class Patch(Operation):
-    """Sends a PATCH, unless the collection is so already, and waits for the segments of a vector.
+    """Sends a PATCH unless nothing differs, and waits for the segments of a vector.
 
     Attributes:
         body: the exact body.
@@ -54,7 +52,7 @@ class Patch(Operation):
         )
 
     def reverse(self, snapshot: schema.Info) -> Patch:
-        """What the configuration says now."""
+        """The PATCH to the current configuration."""
         return Patch(self.vector, _reverse(self.body, snapshot))
 
 
@@ -68,17 +66,17 @@ def steps(
     mapped: MappedQuantization,
     version: str | None,
 ) -> list[Step]:
-    """Steps to a quantization that was mapped; empty when it is there and active.
+    """The steps to a mapped quantization; empty if it is configured and active.
 
     Args:
-        info: the vector as it is.
+        info: the vector's current state.
         raw: the collection's configuration.
         observation: the evidence of its status.
-        mapped: what was asked for; not unsupported.
+        mapped: the target; not unsupported.
         version: of the server.
 
     Raises:
-        UnsupportedError: what the configuration cannot say, or an index that is never built.
+        UnsupportedError: the configuration cannot express the target, or its index is never built.
     """
     body = _body(info, raw, observation, mapped, version)
     if not body:
@@ -90,13 +88,13 @@ def steps(
         reason += f"; {_why_lowered(observation, mapped, lowered)}"
     if observation.config_conflict:
         reason += (
-            f"; {observation.config_conflict}, which ends with this step and is not "
-            "brought back by an undo"
+            f"; {observation.config_conflict}, which this step resolves and an undo does not "
+            "restore"
         )
     if schema.sparse(raw):
         reason += f"; sparse vectors ({', '.join(schema.sparse(raw))}) are never quantized"
     if older(version or "9", "1.19") and mapped.target.codes is not None:
-        reason += "; before 1.19 the place of codes is `always_ram`"
+        reason += "; before 1.19 the placement of codes is set by `always_ram`"
     return [
         Step(
             Symbol.BACKGROUND,
@@ -112,7 +110,7 @@ def steps(
 def _action(
     info: VectorInfo, observation: Observation, mapped: MappedQuantization, body: Mapping[str, Any]
 ) -> str:
-    """What the PATCH does, in words; a quantization is named only where it changes."""
+    """Describe the PATCH; names a quantization only if it changes."""
     part = body.get("vectors", {}).get(info.name, {})
     if "quantization_config" in body or "quantization_config" in part:
         return f"set quantization {info.quantization} -> {mapped.target}"
@@ -140,7 +138,7 @@ def _body(
     mapped: MappedQuantization,
     version: str | None,
 ) -> dict[str, Any]:
-    """The PATCH; empty when nothing differs."""
+    """The body of the PATCH; empty if nothing differs."""
     native = mapped.native or {}
     wanted = native.get("quantization_config")
     body: dict[str, Any] = {}
@@ -176,9 +174,9 @@ def _quantization(raw: schema.Info, name: str, wanted: Mapping[str, Any] | None)
         return {"quantization_config": schema.DISABLED, **both}
     others = sorted(other for other in schema.params(raw) if other != name)
     raise UnsupportedError(
-        f"the collection is quantized ({common}) and Qdrant cannot except the vector {name!r} "
-        "from it: without a setting of its own a vector falls back to the collection's",
-        hint=f"give {', '.join(map(repr, others))} settings of their own, then PATCH the "
+        f"the collection is quantized ({common}) and Qdrant cannot exclude the vector {name!r}: a "
+        "vector without its own setting uses the collection's setting",
+        hint=f"set the quantization of {', '.join(map(repr, others))} per vector, then PATCH the "
         'collection with {"quantization_config": "Disabled"}',
     )
 
@@ -190,10 +188,10 @@ def _lowered_threshold(
     *,
     changing: bool,
 ) -> dict[str, Any] | None:
-    """The threshold at which codes that need an index are built, where it must change.
+    """The new indexing threshold for codes that require an index; None if it need not change.
 
     Args:
-        changing: the codes are to change, so that the server builds the segments again.
+        changing: the codes change, so the server rebuilds the segments.
     """
     if not wanted or observation.indexed or not observation.growing:
         return None
@@ -204,7 +202,7 @@ def _lowered_threshold(
         and not changing
         and indexing_threshold.needed(observation.growing_sizes) is None
     ):
-        return None  # too few rows for an index: the status says so
+        return None  # too few rows for an index, which the status reports
     return indexing_threshold.lowered(
         wanted,
         observation.threshold,
@@ -215,10 +213,10 @@ def _lowered_threshold(
 
 
 def _needs_an_index(observation: Observation, wanted: Mapping[str, Any], changing: bool) -> bool:
-    """Whether binary codes of more than one bit show what they are only once indexed.
+    """Whether binary codes of more than 1 bit require an index to be effective.
 
-    A segment that is built from its rows has their statistics, indexed or not; servers that name
-    their segments (1.17) tell which were.
+    A segment that is built from its rows has the statistics for them, with or without an index;
+    servers that report segment ids (since 1.17) show which segments were.
     """
     if not wide(wanted):
         return False
@@ -230,18 +228,18 @@ def _needs_an_index(observation: Observation, wanted: Mapping[str, Any], changin
 def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
     if info.status.state is not State.BUILDING:
         return []
-    # An empty diff of the optimizer's settings changes nothing and starts it when it waits; the
-    # quantization itself is not sent again, which would cancel a running build and restart it.
+    # An empty diff of the optimizer's settings changes nothing and starts an optimizer that waits;
+    # sending the quantization again would cancel a running build and restart it.
     body: dict[str, Any] = {"optimizers_config": {}} if observation.stalled else {}
     wake = Patch(info.name, body).to_request()
-    verb = "wake the optimizer and wait" if observation.stalled else "wait"
+    verb = "trigger the optimizer and wait" if observation.stalled else "wait"
     return [
         Step(
             Symbol.BACKGROUND,
             f"{verb} until {info.quantization} is built",
             f"{info.status.reason}; {WHY_BACKGROUND}",
             wake,
-            # It does what is configured already: there is no other state to go back to.
+            # It applies what is already configured, so there is no earlier state to restore.
             wake,
             _estimate(info, observation, {}, info.quantization),
         )
@@ -249,7 +247,7 @@ def _unfinished(info: VectorInfo, observation: Observation) -> list[Step]:
 
 
 def _reverse(body: Mapping[str, Any], raw: schema.Info) -> dict[str, Any]:
-    """The PATCH that restores what the configuration says now."""
+    """The PATCH that restores the current configuration."""
     found: dict[str, Any] = {}
     if "quantization_config" in body:
         found["quantization_config"] = schema.common(raw) or schema.DISABLED
@@ -257,7 +255,7 @@ def _reverse(body: Mapping[str, Any], raw: schema.Info) -> dict[str, Any]:
         now = schema.params(raw)[name]
         restored = {key: _former(key, now.get(key)) for key in part}
         if schema.config_conflict(raw, name):
-            # What made the server rebuild without end is not brought back: memory is what held.
+            # A setting that caused endless rebuilds is not restored: memory took precedence.
             restored["on_disk"] = False
         found.setdefault("vectors", {})[name] = restored
     if "optimizers_config" in body:
@@ -270,10 +268,10 @@ def _reverse(body: Mapping[str, Any], raw: schema.Info) -> dict[str, Any]:
 
 
 def _former(key: str, value: Any) -> Any:
-    """What brings a former value back: null in a PATCH means "not given".
+    """The value that restores a former one: null in a PATCH means "not given".
 
-    ``memory`` is changed only where it is set, so it always comes back as it was; ``on_disk``
-    false is the default that null stands for.
+    ``memory`` is changed only if it is set, so it can always be restored; ``on_disk`` false is the
+    default that null stands for.
     """
     if value is not None and value != {}:
         return value

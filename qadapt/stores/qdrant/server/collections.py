@@ -1,4 +1,4 @@
-"""Making and dropping collections."""
+"""Creating and dropping collections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def create(
     natives: Mapping[str, Mapping[str, Any]],
     more: Mapping[str, ExtraVector] | None = None,
 ) -> None:
-    """Create a collection, and compare what the server then says with what was sent.
+    """Create a collection, and compare the read-back with the request.
 
     Args:
         natives: each vector's part of the configuration, see ``mapping``.
@@ -30,13 +30,13 @@ def create(
 
     Raises:
         AlreadyExistsError, UnsupportedError
-        StoreError: the server keeps something else; the empty collection is dropped again.
+        StoreError: the server stored other settings; the empty collection is dropped.
     """
     more = {
         name: extra_vectors.placed(each, connection.version) for name, each in (more or {}).items()
     }
     if not vectors and not more:
-        raise InputError("a collection has at least one vector")
+        raise InputError("a collection needs at least one vector")
     check_name(name)
     if connection.local:
         local_mode.create(connection, name, vectors, more)
@@ -55,9 +55,9 @@ def create(
     if dropped:
         connection.ask("DELETE", PATH, doing=f"drop {name!r}", names=names)
         raise StoreError(
-            f"Qdrant {connection.version} does not keep {name!r} as it was sent: "
-            f"{'; '.join(dropped)}; it was dropped again",
-            hint="take out of `native` what this version does not know",
+            f"Qdrant {connection.version} did not store the configuration of {name!r} as it was "
+            f"sent: {'; '.join(dropped)}; the new collection was dropped",
+            hint="remove from `native` the fields that this version does not know",
         )
 
 
@@ -66,7 +66,7 @@ def creation(
     natives: Mapping[str, Mapping[str, Any]],
     more: Mapping[str, ExtraVector] | None = None,
 ) -> dict[str, Any]:
-    """The body of the creation: quantization stands at the collection where it has one vector."""
+    """The body of the creation; a single vector's quantization is set at the collection level."""
     body: dict[str, Any] = {}
     many = {name: extra_vectors.multi_params(each) for name, each in (more or {}).items()
             if each.kind == "multi"}  # fmt: skip
@@ -86,8 +86,8 @@ def creation(
         native = dict(natives.get(name, {}))
         native.pop("datatype", None)
         if native.get("memory") == "cached":
-            # A server may put vectors on disk where nobody says (collection.vectors.on_disk), and
-            # on_disk: true beside memory: cached is rebuilt without end.
+            # A server may put vectors on disk by default (collection.vectors.on_disk), and on_disk:
+            # true with memory: cached is rebuilt endlessly.
             native["on_disk"] = False
         if set(vectors) == {""} and not many and "quantization_config" in native:
             body["quantization_config"] = native.pop("quantization_config")
@@ -100,11 +100,12 @@ def creation(
 
 
 def drop(connection: Connection, name: str, known: Callable[[], list[str]]) -> None:
-    """Delete a collection; deleting an alias or an unknown name would answer 200 and do nothing.
+    """Delete a collection. For an alias or an unknown name, the server would return 200 and do
+    nothing.
 
     Raises:
         NotFoundError
-        InputError: an alias.
+        InputError: the name is an alias.
     """
     if name not in known():
         raise NotFoundError.missing("collection", name, known())
@@ -115,8 +116,8 @@ def drop(connection: Connection, name: str, known: Callable[[], list[str]]) -> N
     pointed = aliases(connection)
     if name in pointed:
         raise InputError(
-            f"{name!r} is an alias of {pointed[name]!r}, and nothing was dropped",
-            hint=f"drop {pointed[name]!r} itself",
+            f"{name!r} is an alias of {pointed[name]!r}; nothing was dropped",
+            hint=f"drop {pointed[name]!r} instead",
         )
     names = {"collection_name": name}
     if not connection.ask("DELETE", PATH, doing=f"drop {name!r}", names=names):

@@ -1,11 +1,11 @@
-"""One ``QdrantClient``: opened from an address or brought by the user, and what is asked of it.
+"""A ``QdrantClient``, opened from an address or by the user, and its requests.
 
-Reads of points go through the client's own typed calls, which are the same over REST, over gRPC
-and in its local mode. Searches and upserts over REST are raw JSON, which is several times faster.
-Everything that configures or inspects is raw JSON over REST too, through the same httpx client (its
-base URL, key, time-out and transport), because the typed client drops fields that it does not know
-and fails on telemetry and optimizations of another version. So a ``qdrant+grpc`` address needs the
-server's REST port too: 6333, or ``?rest=PORT``.
+Points are read with the client's typed calls, which are the same over REST, over gRPC and in local
+mode. Searches and upserts over REST are raw JSON, which is several times faster. Requests for
+configuration and inspection are raw JSON over REST too, through the same httpx client (its base
+URL, key, timeout and transport), because the typed client drops fields that it does not know and
+fails on telemetry and optimizations of other versions. A ``qdrant+grpc`` address therefore needs
+the server's REST port as well: 6333, or ``?rest=PORT``.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ _log = logging.getLogger("qadapt.qdrant")
 
 
 class Connection:
-    """A client, whether it is ours to close, and calls whose errors are those of qadapt.
+    """A client with calls whose errors are translated to those of qadapt.
 
     Attributes:
         client: the ``QdrantClient``.
-        owned: closed by ``close``.
-        sleep: waits between attempts; a test may put another in its place.
+        owned: whether ``close`` closes the client.
+        sleep: waits between attempts; tests may replace it.
     """
 
     def __init__(self, client: Any, *, owned: bool, secret: str | None = None) -> None:
@@ -59,7 +59,7 @@ class Connection:
         self.owned = owned
         self.sleep: Callable[[float], None] = time.sleep
         self._secret = secret or getattr(client._client, "_api_key", None)
-        # Of local mode with more than 20,000 points, at each write.
+        # A warning of local mode with more than 20,000 points, at each write.
         silence("Local mode is not recommended", __name__)
 
     @cached_property
@@ -73,31 +73,32 @@ class Connection:
 
     @property
     def in_memory(self) -> bool:
-        """Whether local mode keeps nothing on disk."""
+        """Whether local mode stores nothing on disk."""
         return not getattr(self.client._client, "persistent", True)
 
     @property
     def deployment(self) -> str:
-        """A server, or the local mode."""
+        """The deployment: a server or local mode."""
         return LOCAL if self.local else SERVER
 
     @property
     def grpc(self) -> bool:
-        """Whether points go over gRPC."""
+        """Whether points are sent over gRPC."""
         return bool(getattr(self.client._client, "_prefer_grpc", False))
 
     @property
     def timeout(self) -> float | None:
-        """Seconds that a request over gRPC may take."""
+        """The timeout of a gRPC request in seconds."""
         found: float | None = getattr(self.client._client, "_timeout", None)
         return found
 
     @cached_property
     def version(self) -> str | None:
-        """The server's version; None in local mode. Needs no key.
+        """The server's version; None in local mode. Requires no key.
 
         Raises:
-            UnreachableError; StoreError when it is something else than Qdrant.
+            UnreachableError
+            StoreError: the server is not Qdrant.
         """
         if self.local:
             return None
@@ -106,26 +107,26 @@ class Connection:
         version = found.get("version") if isinstance(found, dict) else None
         if not isinstance(version, str):
             raise StoreError(
-                "what answers there is not Qdrant: it names no version",
-                hint="check the address; REST is 6333 by default",
+                "the server is not Qdrant: it returned no version",
+                hint="check the address (default REST port: 6333)",
             )
         if self.note(version):
             _log.warning("%s", self.note(version))
         return version
 
     def note(self, version: str) -> str | None:
-        """One line instead of the client's warning, where it is far from the server's version."""
+        """A note that replaces the client's warning if its version is far from the server's."""
         client = importlib.metadata.version(DISTRIBUTION)
         ours, theirs = _major_minor(client), _major_minor(version)
         if ours[0] == theirs[0] and abs(ours[1] - theirs[1]) <= 1:
             return None
         return (
-            f"qdrant-client {client} and server {version} are more than one version apart: "
-            "qadapt reads configuration and telemetry as raw JSON, so this does no harm there"
+            f"qdrant-client {client} and server {version} are more than one minor version apart; "
+            "qadapt is not affected, because it reads configuration and telemetry as raw JSON"
         )
 
     def call(self, doing: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """A typed call of the client that may be repeated: reads, and writes by id."""
+        """Run an idempotent typed call of the client: reads, and writes by id."""
 
         def once() -> Any:
             try:
@@ -146,12 +147,12 @@ class Connection:
         whole: bool = False,
         repeatable: bool | None = None,
     ) -> Any:
-        """A request in raw JSON; its ``result``.
+        """Send a request in raw JSON and return its ``result``.
 
         Args:
             path: with ``{name}`` for each of ``names``, which are quoted.
-            collection_of: the whole answer and not its ``result``.
-            repeatable: it does the same however often it arrives; a GET by default.
+            whole: return the whole response instead of its ``result``.
+            repeatable: the request is idempotent; by default true for GET.
         """
         api = self.client.http.client
         content = {} if body is None else {"content": to_json(body), "headers": _JSON}
@@ -169,14 +170,14 @@ class Connection:
         return found if whole else found["result"]
 
     def close(self) -> None:
-        """Close the client, if it is ours."""
+        """Close the client, unless the user opened it."""
         if self.owned:
             with quiet(every=True):
                 self.client.close()
 
 
 def module() -> Any:
-    """``qdrant_client``, imported when it is first needed.
+    """Import ``qdrant_client`` when it is first needed.
 
     Raises:
         MissingExtraError
@@ -188,14 +189,14 @@ def module() -> Any:
 
 
 def connect(address: Address) -> Connection:
-    """A client of ours for an address; a server is asked for its version.
+    """Open a client for an address and read the server's version.
 
     Raises:
         AddressError, MissingExtraError, UnreachableError, BusyError
     """
     checks.options(address, OPTIONS)
     client = module()
-    # Its warnings (another version, a key without TLS) are said by `note` and by the address.
+    # `note` and the address report its warnings (another version, a key without TLS).
     if address.transport is None:
         with quiet(every=True):
             opened = _open_local(client, address)
@@ -219,7 +220,7 @@ def _open_local(client: Any, address: Address) -> Any:
         return client.QdrantClient(path=str(address.path))
     except RuntimeError as error:
         raise BusyError(
-            f"could not open {address}: {error}", hint="one process at a time may have it open"
+            f"could not open {address}: {error}", hint="only one process at a time can open it"
         ) from error
 
 
@@ -238,7 +239,7 @@ def _server_settings(address: Address) -> dict[str, Any]:
         rest = f"http://{host}:{checks.number(address, 'rest', 6333)}"
         return {**settings, "url": rest, "prefer_grpc": True, "grpc_port": address.port}
     if "rest" in address.options:
-        raise AddressError(f"{address}: rest= is for qdrant+grpc addresses")
+        raise AddressError(f"{address}: rest= is valid only in qdrant+grpc addresses")
     settings["url"] = address.url
     if "grpc" in address.options:
         settings.update(prefer_grpc=True, grpc_port=checks.number(address, "grpc", 6334))
@@ -246,7 +247,7 @@ def _server_settings(address: Address) -> dict[str, Any]:
 
 
 def address_of(client: Any) -> Address:
-    """Where a client that the user brought is connected to; no key in it.
+    """The address of a client that the user opened, without its key.
 
     Raises:
         UnsupportedError: an asynchronous client.
@@ -256,7 +257,7 @@ def address_of(client: Any) -> Address:
     if type(client).__name__ != "QdrantClient" or inner is None:
         raise UnsupportedError(
             f"a {type(client).__name__} cannot be wrapped",
-            hint="give a synchronous qdrant_client.QdrantClient",
+            hint="pass a synchronous qdrant_client.QdrantClient",
         )
     if hasattr(inner, "location"):
         return Address("qdrant", None, str(inner.location))
@@ -266,17 +267,17 @@ def address_of(client: Any) -> Address:
 
 
 def check_name(name: str) -> str:
-    """A collection's name that can stand in a path.
+    """Check that a collection name can be used in a path.
 
     Raises:
         InputError
     """
     if not isinstance(name, str) or not 1 <= len(name) <= 255 or name in (".", ".."):
-        raise InputError(f"{name!r} cannot be a collection's name", hint="1 to 255 characters")
+        raise InputError(f"{name!r} is not a valid collection name", hint="1 to 255 characters")
     bad = sorted(set(name) & set('<>:"/\\|?*\0\x1f'))
     if bad:
         raise InputError(
-            f"{name!r} cannot be a collection's name: it holds {' '.join(map(repr, bad))}",
-            hint="choose a plain name such as 'articles'",
+            f"{name!r} is not a valid collection name: it contains {' '.join(map(repr, bad))}",
+            hint="choose a name such as 'articles'",
         )
     return name

@@ -1,13 +1,13 @@
-"""Changing what is fixed at creation: a new collection, a copy, and the alias moved to it.
+"""Changing what is fixed at creation: a new collection, a copy, and an alias switch.
 
     {"op": "qdrant.recreate", "alias": "articles", "from": "articles_v1", "to": "articles_v2",
      "vectors": {"": {"datatype": "float16"}}}
     {"op": "qdrant.switch", "alias": "articles", "to": "articles_v1"}
 
-Rows are copied as raw JSON, so that multivectors, sparse vectors and payloads come along. The
-former collection stays, which is what makes the way back cheap. Facts section 9: creating an
-alias that exists moves it, in one action; a list of actions is not atomic when one fails; so the
-target is checked first and a single action is sent.
+Rows are copied as raw JSON, which includes multivectors, sparse vectors and payloads. The former
+collection is kept, so that an undo is cheap. Creating an alias that exists moves it in one action;
+a list of actions is not atomic if one fails. Therefore the target is checked first and a single
+action is sent (docs/engines/qdrant.md#aliases).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 PAGE = 500
 
-# Of the collection's parameters in the read-back: what CreateCollection has, and what can be set by
-# a PATCH alone. The server drops any other field of a creation without a word.
+# Collection parameters in the read-back that CreateCollection accepts, and those that only a PATCH
+# accepts. The server silently drops any other field of a creation.
 _CREATED = (
     "shard_number",
     "sharding_method",
@@ -44,7 +44,8 @@ _CREATED = (
     "sparse_vectors",
 )
 _PATCHED = ("read_fan_out_factor", "read_fan_out_delay_ms")
-# What a new collection takes over, by its names in the read-back and in the creation.
+# The settings that a new collection takes over, by their names in the read-back and in the
+# creation.
 _TAKEN_OVER = {
     "hnsw_config": "hnsw_config",
     "optimizer_config": "optimizers_config",
@@ -74,7 +75,7 @@ class Switch(Operation):
 
 @dataclass(frozen=True)
 class Recreate(CopyAndSwitch):
-    """Makes a copy in which some vectors differ.
+    """Copies a collection and changes some of its vectors.
 
     Attributes:
         vectors: the parameters that change, by the vector's name.
@@ -102,42 +103,46 @@ class Recreate(CopyAndSwitch):
         polling.settle(at.store.connection, at.collection, vector, at.progress, at.deadline.left)
 
     def reverse(self, snapshot: Any) -> Switch:
-        """The alias back: the former collection stays."""
+        """The switch back to the source, which is kept."""
         return Switch(self.alias, self.source)
 
 
 def step(snapshot: Snapshot, now: VectorInfo, wanted: Vector, taken: Mapping[str, str]) -> Step:
-    """The step to a vector of another datatype or metric.
+    """The step to a vector with another datatype or metric.
 
     Args:
         taken: all names of collections and aliases, to find a free one.
 
     Raises:
-        UnsupportedError: the name is a collection's own and not an alias, or rows cannot be copied.
+        UnsupportedError: the name is a collection and not an alias, or rows cannot be copied.
     """
     if snapshot.info["config"]["params"].get("sharding_method") == "custom":
         raise UnsupportedError(
-            f"{snapshot.name!r} has custom sharding: a copy would lose which shard a row is in",
+            f"{snapshot.name!r} uses custom sharding: a copy would lose the shard key of each row",
             hint="copy it with `qadapt migrate`, one shard key at a time",
         )
     if snapshot.real == snapshot.name:
         raise UnsupportedError(
-            f"a datatype or metric is fixed at creation, and {snapshot.name!r} is a "
-            "collection's own "
-            "name: no alias of that name can be switched to a copy",
-            hint=f"create an alias for {snapshot.name!r}, let readers and writers use it, and plan "
-            "on the alias",
+            f"datatype and metric are fixed at creation, and {snapshot.name!r} is a collection, "
+            "not an alias that can be switched to a copy",
+            hint=f"create an alias for {snapshot.name!r}, use it in all readers and writers, and "
+            "plan the change on the alias",
         )
     change = _change(now.vector, wanted)
     target = next_version(snapshot.real, taken)
-    lost = "" if now.metric == wanted.metric else "; cosine vectors are stored at length 1"
+    lost = (
+        ""
+        if now.metric == wanted.metric
+        else ("; cosine vectors were normalized when they were stored")
+    )
     size = 4 * now.count * now.dim
     operation = Recreate(snapshot.name, snapshot.real, target, {now.name: change})
     return Step(
         Symbol.RECREATE,
         f"copy to {target!r} with {_words(change)}, then switch the alias {snapshot.name!r}",
-        f"a datatype or metric is fixed at creation{lost}; {snapshot.real!r} stays, for the way "
-        "back; what is written meanwhile, or before an undo, is only in one of the two",
+        f"datatype and metric are fixed at creation{lost}; {snapshot.real!r} is kept for an undo; "
+        "rows written during the change or before an undo exist in only one of the two "
+        "collections",
         operation.to_request(),
         operation.reverse(None).to_request(),
         Estimate(originals_ram=size, originals_disk=2 * size, stops="writes"),
@@ -151,7 +156,7 @@ def _change(now: Vector, wanted: Vector) -> dict[str, str]:
     if wanted.metric != now.metric:
         change["distance"] = qdrant_schema.DISTANCES[wanted.metric]
     if not change:
-        raise SpecError("a recreation changes the datatype or the metric; nothing differs")
+        raise SpecError("the requested datatype and metric are those of the existing vector")
     return change
 
 
@@ -163,29 +168,29 @@ def _words(change: Mapping[str, str]) -> str:
 
 
 def switch(connection: Connection, alias: str, target: str) -> None:
-    """Move an alias in one action, after a check that the target is there; then look.
+    """Move an alias in one action if the target exists, and verify the result.
 
     Raises:
-        NotFoundError: no such target; nothing was sent.
-        StoreError: the alias does not stand where it was sent.
+        NotFoundError: the target does not exist; nothing was sent.
+        StoreError: the alias does not point to the target.
     """
     if aliases(connection).get(alias) == target:
         return
     if not _exists(connection, target):
         raise NotFoundError(
-            f"the alias {alias!r} was not switched: there is no collection {target!r}",
-            hint="it may have been dropped; the alias stands where it stood",
+            f"the alias {alias!r} was not switched: the collection {target!r} does not exist",
+            hint="the collection may have been dropped; the alias is unchanged",
         )
     action = {"create_alias": {"collection_name": target, "alias_name": alias}}
     doing = f"switch the alias {alias!r}"
     connection.ask("POST", "/collections/aliases", {"actions": [action]}, doing=doing)
     found = aliases(connection).get(alias)
     if found != target:
-        raise StoreError(f"the alias {alias!r} stands at {found!r} and not at {target!r}")
+        raise StoreError(f"the alias {alias!r} points to {found!r}, not to {target!r}")
 
 
 def drop_alias(connection: Connection, alias: str) -> None:
-    """Delete an alias that is there."""
+    """Delete an existing alias."""
     action = {"delete_alias": {"alias_name": alias}}
     doing = f"drop the alias {alias!r}"
     connection.ask("POST", "/collections/aliases", {"actions": [action]}, doing=doing)
@@ -194,7 +199,7 @@ def drop_alias(connection: Connection, alias: str) -> None:
 def _exists(connection: Connection, name: str) -> bool:
     path = "/collections/{collection_name}/exists"
     names = {"collection_name": name}
-    found = connection.ask("GET", path, doing=f"look for {name!r}", names=names)
+    found = connection.ask("GET", path, doing=f"look up {name!r}", names=names)
     return bool(found["exists"])
 
 
@@ -226,8 +231,8 @@ def _make(connection: Connection, wanted: Recreate) -> None:
     ]
     if dropped:
         raise StoreError(
-            f"{target!r} is not what was to be made: {'; '.join(dropped)}",
-            hint=f"if {target!r} is somebody else's, plan again: another name is taken",
+            f"{target!r} differs from the planned copy: {'; '.join(dropped)}",
+            hint=f"if another program created {target!r}, create a new plan: it uses another name",
         )
     known = made.get("payload_schema") or {}
     for field, schema in (source.get("payload_schema") or {}).items():
@@ -263,11 +268,11 @@ def _by_name(vectors: Mapping[str, Any]) -> Mapping[str, Any]:
 def _pages(
     connection: Connection, name: str, most: int, *, rows: bool = True
 ) -> Iterator[list[dict[str, Any]]]:
-    """Points, in pages.
+    """Read points in pages.
 
     Args:
-        most: in a page, within the limits of strict mode.
-        rows: with vectors and payloads.
+        most: maximum number of points per page, within the limits of strict mode.
+        rows: include vectors and payloads.
     """
     offset = None
     names = {"collection_name": name}
@@ -315,7 +320,7 @@ def _page(limits: strict_mode.Limits) -> int:
 
 
 def _compare(connection: Connection, source: str, target: str) -> None:
-    """Count both, and compare one row of each page."""
+    """Compare the row counts and one row of each page."""
     compare_counts(count(connection, target), count(connection, source), target, source)
     path = "/collections/{collection_name}/points"
     for page in _pages(connection, source, _page(_limits(connection, source))):
@@ -327,14 +332,14 @@ def _compare(connection: Connection, source: str, target: str) -> None:
         )
         if not found or (found[0].get("payload") or {}) != (wanted.get("payload") or {}):
             raise StoreError(
-                f"the row {wanted['id']!r} of {target!r} is not that of {source!r}: the alias was "
-                "not switched",
-                hint="stop writing to it, then apply again",
+                f"the row {wanted['id']!r} differs between {target!r} and {source!r}: the alias "
+                "was not switched",
+                hint="stop writes to the source, then run `qadapt apply` again",
             )
 
 
 def count(connection: Connection, name: str) -> int:
-    """Rows, exactly; counted by reading ids where strict mode forbids exact counts."""
+    """The exact number of rows; counted by reading ids if strict mode forbids exact counts."""
     limits = _limits(connection, name)
     if not strict_mode.allows_exact(limits):
         return sum(map(len, _pages(connection, name, _page(limits), rows=False)))

@@ -1,9 +1,9 @@
-"""What the client and the server raise, made errors of qadapt; and what is tried again.
+"""Translation of client and server errors to errors of qadapt, and retries.
 
-Texts and codes are those of server 1.16.3 over REST and gRPC (docs/engines/qdrant.md#errors). Only
-what is transient is repeated: rate limits (after the ``retry-after`` that the server names),
-answers of 5xx, and connections that broke; a bounded number of times, and never a request whose
-second arrival could do something else than the first.
+Messages and codes are those of server 1.16.3 over REST and gRPC (docs/engines/qdrant.md#errors).
+Only transient errors are retried, a limited number of times: rate limits (after the server's
+``retry-after``), 5xx responses and broken connections. A request that is not idempotent is not
+retried.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from qadapt.stores.error_table import AnswerRule, by_table
 
 T = TypeVar("T")
 
-# The longest pause that is waited out; a server that names a longer one is reported as busy.
+# The longest pause before a retry; if the server asks for a longer one, it is reported as busy.
 LONGEST = 60.0
 
 _GRPC_STATUS = {
@@ -54,46 +54,49 @@ _GRPC_STATUS = {
 
 
 _RIGHTS = (
-    "the key lacks the right: changing a collection or an alias needs the server's api-key or a "
-    'JWT with access "m"; a JWT for single collections can search and write rows, and a read-only '
-    "key can inspect and verify"
+    "the key has insufficient permissions: changing a collection or an alias requires the server's "
+    'api-key or a JWT with access "m"; a JWT for single collections can search and write rows, and '
+    "a read-only key can inspect and verify"
 )
 
 
-_KEY = "give the key as QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME"
+_KEY = "set the key with QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME"
 _STATUSES = (
     AnswerRule(
-        AuthError, "give the key as QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME", (401,)
+        AuthError, "set the key with QDRANT_API_KEY, QADAPT_API_KEY or ?key_env=NAME", (401,)
     ),
     AnswerRule(AuthError, _RIGHTS, (403,)),
     AnswerRule(NotFoundError, status=(404,)),
     AnswerRule(AlreadyExistsError, status=(409,)),
     AnswerRule(StoreTimeoutError, status=(408, 504)),
-    AnswerRule(TransientError, "the server's log says more", least=500),
+    AnswerRule(TransientError, "see the server's log for details", least=500),
 )
 
 
 class RateLimitedError(BusyError):
-    """The server's rate limit; ``retry_after`` seconds until it takes requests again."""
+    """The server's rate limit; ``retry_after`` is in seconds."""
 
     def __init__(self, message: str, retry_after: float | None) -> None:
         super().__init__(
             message,
-            hint="send less at once, or raise the rate limits of the collection's strict mode",
+            hint=(
+                "send fewer requests at a time, or raise the rate limits in the collection's "
+                "strict mode"
+            ),
         )
         self.retry_after = retry_after
 
 
 class NoSuchPathError(StoreError):
-    """A path that this server does not have: an older version, or no Qdrant at all."""
+    """A path that this server does not know: it is an older version, or not Qdrant."""
 
 
 def translate(error: Exception, doing: str, secret: str | None = None) -> QadaptError:
-    """The error of qadapt for one of the client, of gRPC or of httpx.
+    """Translate an error of the client, of gRPC or of httpx.
 
     Args:
-        doing: what was asked, for the message: ``"write to 'articles'"``.
-        secret: the key, which is taken out of every text.
+        doing: the attempted action, for the message: ``"write to 'articles'"``.
+        secret: the key, which is removed from every text.
     """
     result = _translate(error, doing)
     if secret:
@@ -125,12 +128,12 @@ def _translate(error: Exception, doing: str) -> QadaptError:
 
 
 def by_status(status: int, text: str, doing: str, headers: Any = None) -> QadaptError:
-    """The error for an HTTP status and the server's words."""
+    """The error for an HTTP status and the server's message."""
     message_text = f"could not {doing}: {text or f'status {status}'}"
     if status == 404 and not text:
         return NoSuchPathError(
-            f"could not {doing}: the server does not have this path",
-            hint="an older Qdrant, or another service: check the address",
+            f"could not {doing}: the server does not know this path",
+            hint="check the address: the server is an older Qdrant or another service",
         )
     if status == 429:
         return RateLimitedError(message_text, _seconds((headers or {}).get("retry-after")))
@@ -154,36 +157,37 @@ def _by_grpc(error: Any, doing: str) -> QadaptError:
     code = getattr(error.code(), "name", str(error.code()))
     details = str(error.details() or "")
     if code == "DEADLINE_EXCEEDED":
-        return StoreTimeoutError(f"could not {doing}: no answer in time over gRPC")
+        return StoreTimeoutError(f"could not {doing}: the gRPC request timed out")
     if code in _GRPC_STATUS:
         return by_status(_GRPC_STATUS[code], details or code, doing)
     if code != "UNAVAILABLE":
-        return StoreError(f"could not {doing}: gRPC says {code}: {details}")
-    hint = "is the server up, and is this its gRPC port (6334)?"
-    return UnreachableError(f"could not {doing}: gRPC says {code}: {details}", hint=hint)
+        return StoreError(f"could not {doing}: gRPC error {code}: {details}")
+    hint = "check that the server is running and that this is its gRPC port (6334)"
+    return UnreachableError(f"could not {doing}: gRPC error {code}: {details}", hint=hint)
 
 
 def _by_transport(error: Exception, name: str, doing: str) -> QadaptError:
     if "Timeout" in name:
         return StoreTimeoutError(
-            f"could not {doing}: no answer in time ({name})", hint="raise it with ?timeout=SECONDS"
+            f"could not {doing}: the request timed out ({name})",
+            hint=("raise the limit with ?timeout=SECONDS"),
         )
     if name == "ConnectError":
         return UnreachableError(
-            f"could not {doing}: nothing answers there: {error}",
-            hint="check host and port; REST is 6333 by default, gRPC 6334",
+            f"could not {doing}: the server is unreachable: {error}",
+            hint="check host and port (defaults: REST 6333, gRPC 6334)",
         )
     if name in ("RemoteProtocolError", "ReadError", "WriteError", "CloseError"):
         return UnreachableError(
-            f"could not {doing}: the connection broke: {error or name}",
-            hint="the server went away, or this is its gRPC port: REST is 6333 by default",
+            f"could not {doing}: the connection was closed: {error or name}",
+            hint="check that the server is running and that this is its REST port (default: 6333)",
         )
     return StoreError(f"could not {doing}: {name}: {error}")
 
 
 @contextmanager
 def first_of_its_step() -> Iterator[None]:
-    """Mark a refusal for want of a right as one that changed nothing."""
+    """Mark a permission error as one that changed nothing."""
     try:
         yield
     except AuthError as error:
@@ -192,24 +196,27 @@ def first_of_its_step() -> Iterator[None]:
 
 
 def is_outage(error: QadaptError) -> bool:
-    """Whether nothing else will be answered either: unreachable, or limited by rate.
+    """Whether other requests would fail as well: the server is unreachable or limits the rate.
 
-    A single request that ran out of time or failed inside the server is none.
+    A single request that timed out or failed inside the server does not count.
     """
     return isinstance(error, (UnreachableError, BusyError))
 
 
 def not_a_number(doing: str, ids: Sequence[Id]) -> StoreError:
-    """The error for hits whose score is NaN: their vectors hold NaN, and they come first."""
+    """The error for NaN scores: the vectors contain NaN and rank first."""
     some = ", ".join(repr(key) for key in ids[:5])
     return StoreError(
-        f"could not {doing}: the server gave a score that is no number for {some}",
-        hint="these vectors hold NaN, which comes first in every search: delete or repair them",
+        f"could not {doing}: the server returned a score of NaN for {some}",
+        hint=(
+            "these vectors contain NaN and rank first in every search; delete them or write "
+            "them again"
+        ),
     )
 
 
 def _text(content: Any) -> str:
-    """The server's words: ``{"status": {"error": TEXT}}``, plain text (401), or nothing."""
+    """The server's message: ``{"status": {"error": TEXT}}``, plain text (401), or empty."""
     raw = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
     try:
         message_text = json.loads(raw)["status"]["error"]
@@ -229,12 +236,12 @@ def _seconds(text: Any) -> float | None:
 
 
 def with_retries(call: Callable[[], T], *, repeatable: bool, sleep: Callable[[float], None]) -> T:
-    """``call()``, again where it failed in a way that may pass.
+    """Call ``call()`` and retry transient errors.
 
     Args:
-        repeatable: the request does the same however often it arrives. Others are repeated only
-            when the server itself said that it took nothing (rate limit).
-        sleep: waits so many seconds.
+        repeatable: the request is idempotent. Other requests are retried only if the server reports
+            that it did not process them (rate limit).
+        sleep: waits for a number of seconds.
     """
 
     def again(error: BaseException) -> bool:

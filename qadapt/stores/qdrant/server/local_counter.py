@@ -1,11 +1,10 @@
-"""The change counter of the client's local mode on disk: that of the SQLite file of a collection.
+"""The change counter of local mode on disk: the counter of the collection's SQLite file.
 
-SQLite adds one to the four bytes at offset 24 of the file with each transaction, and the client
-makes a transaction for each point that it writes or deletes (run on qdrant-client 1.20.0: an
-upsert of 100 rows adds 100, an update, an update of the payload or of vectors and a deletion 1
-each, a deletion of an unknown id 0, reads and opening it again 0). The inode and the time of the
-last change tell a collection that was made again, or restored, from the former one. In memory
-there is no file, and no counter.
+SQLite increments the four bytes at offset 24 of the file with each transaction, and the client
+makes one transaction for each point that it writes or deletes (observed with qdrant-client 1.20.0:
+an upsert of 100 rows adds 100; an update of a point, its payload or its vectors and a deletion add
+1 each; the deletion of an unknown id, reads and reopening add 0). The inode and its change time
+distinguish a collection that was recreated or restored. In memory there is no file and no counter.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _MAGIC = b"SQLite format 3\0"
 
 
 def read(connection: Connection, collection: str) -> ChangeCounter | None:
-    """The counter; None in memory, or where a version of the client keeps rows otherwise.
+    """The counter; None in memory, or if a version of the client stores rows in another way.
 
     Raises:
         StoreError: the file cannot be read.

@@ -1,8 +1,10 @@
-"""The client's local mode (``qdrant::memory:`` and ``qdrant:DIR``): a search in Python, no engine.
+"""The client's local mode (``qdrant::memory:`` and ``qdrant:DIR``): search in Python without an
+engine.
 
-Facts section 4: it ignores quantization and datatypes completely. A collection's quantization is
-dropped, a vector's is echoed back as if it were set, and a change of it answers False or nothing.
-So what is configured is ``ignored`` by rule here, and qadapt offers codes of its own.
+It ignores quantization and datatypes completely. A collection's quantization is
+dropped, a vector's is echoed back as if it were set, and a change of it returns False or nothing.
+A configured quantization therefore has the status ``ignored``, and qadapt offers client-side codes
+(docs/engines/qdrant.md#local-mode).
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ from qadapt.stores.qdrant.server import schema
 from qadapt.stores.qdrant.server.connection import Connection, module
 
 RULE = (
-    "the client's local mode compares every row by its floats: quantization and datatypes set "
-    "there are echoed or dropped, never used"
+    "the client's local mode compares the original vectors of all rows; it echoes or drops "
+    "quantization and datatypes, and never uses them"
 )
-ADVICE = "accept='client' (--accept client) builds qadapt's own codes beside it; or use edge:DIR"
+ADVICE = "pass accept='client' (--accept client) to build client-side codes, or use edge:DIR"
 
 
 def info(connection: Connection, name: str) -> dict[str, Any]:
-    """The collection's configuration in the form of the server's.
+    """The collection's configuration in the server's format.
 
     Raises:
         NotFoundError
@@ -48,7 +50,7 @@ def info(connection: Connection, name: str) -> dict[str, Any]:
 
 
 def names(connection: Connection) -> list[str]:
-    """Collections and aliases."""
+    """The names of collections and aliases."""
     client = connection.client
     found = connection.call("list collections", client.get_collections)
     pointed = connection.call("list aliases", client.get_aliases)
@@ -58,20 +60,20 @@ def names(connection: Connection) -> list[str]:
 
 
 def aliases(connection: Connection) -> dict[str, str]:
-    """The collection behind each alias."""
+    """The collection of each alias."""
     found = connection.call("list aliases", connection.client.get_aliases)
     return {each.alias_name: each.collection_name for each in found.aliases}
 
 
 def switch_alias(connection: Connection, alias: str, name: str) -> None:
-    """Make an alias, or move it."""
+    """Create or move an alias."""
     models = module().models
     made = models.CreateAlias(collection_name=name, alias_name=alias)
     _alias(connection, alias, models.CreateAliasOperation(create_alias=made))
 
 
 def drop_alias(connection: Connection, alias: str) -> None:
-    """Delete an alias that is there."""
+    """Delete an existing alias."""
     models = module().models
     gone = models.DeleteAlias(alias_name=alias)
     _alias(connection, alias, models.DeleteAliasOperation(delete_alias=gone))
@@ -91,7 +93,7 @@ def create(
     """Create a collection without quantization.
 
     Args:
-        more: sparse vectors and multivectors; their settings are echoed, as those of vectors are.
+        more: sparse vectors and multivectors; their settings are echoed but not used.
 
     Raises:
         UnsupportedError: a datatype that would be dropped.
@@ -100,7 +102,9 @@ def create(
     params = {}
     for label, vector in vectors.items():
         if vector.datatype != "float32":
-            raise UnsupportedError(f"no datatype {vector.datatype} here: {RULE}", hint=ADVICE)
+            raise UnsupportedError(
+                f"the datatype {vector.datatype} is not supported: {RULE}", hint=ADVICE
+            )
         distance = models.Distance(schema.DISTANCES[vector.metric])
         params[label] = models.VectorParams(size=vector.dim, distance=distance)
     sparse = {}
@@ -123,7 +127,7 @@ def create(
 def collection_info(
     name: str, raw: schema.Info, server: Server, count: int, counts: Mapping[str, int]
 ) -> CollectionInfo:
-    """The collection in common words."""
+    """Describe the collection in the common format."""
     return CollectionInfo(
         name=name,
         count=count,
@@ -137,7 +141,7 @@ def _vector(name: str, raw: schema.Info, count: int) -> VectorInfo:
     vector = schema.described(raw)[name]
     echoed = schema.in_force(raw, name)
     evidence = (
-        Evidence("client", "QdrantLocal: no engine, no segments"),
+        Evidence("client", "QdrantLocal: no engine and no segments"),
         Evidence("quantization echoed", echoed),
     )
     ignored = Status(State.IGNORED, RULE, evidence=evidence, advice=ADVICE)

@@ -1,4 +1,4 @@
-"""``GET /collections/NAME/memory``: bytes of codes as the server counts them (since 1.18)."""
+"""``GET /collections/NAME/memory``: bytes of codes as the server reports them (since 1.18)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CodeBytes:
     Attributes:
         disk: of their files.
         ram: held by the process.
-        cached: of the files that are in the page cache now.
+        cached: of the files that are currently in the page cache.
     """
 
     disk: int
@@ -29,20 +29,20 @@ class CodeBytes:
 
     @property
     def held(self) -> int:
-        """Bytes of the codes, wherever they are kept; files are written in any case."""
+        """Bytes of the codes, wherever they are placed; files are written in any case."""
         return self.disk or self.ram
 
 
 def codes(connection: Connection, name: str) -> dict[str, CodeBytes]:
-    """What each vector's codes take; those without codes are left out.
+    """The memory of each vector's codes; vectors without codes are omitted.
 
-    Empty where the server does not tell: before 1.18, without the right, or not in time.
+    Empty if the server does not report it: before 1.18, without permission, or not in time.
     """
     if version.is_older(connection.version, SINCE):
         return {}
     names = {"collection_name": name}
     try:
-        found = connection.ask("GET", PATH, doing=f"read the memory of {name!r}", names=names)
+        found = connection.ask("GET", PATH, doing=f"read the memory usage of {name!r}", names=names)
     except (StoreError, NotFoundError) as error:
         if is_outage(error):
             raise

@@ -1,8 +1,8 @@
-"""``GET /collections/NAME/optimizations``: what runs, what is queued, and what was built.
+"""``GET /collections/NAME/optimizations``: running, queued and completed optimizations.
 
 1.16 has ``{"ongoing": [...]}`` and no queue. Since 1.17 there are ``running`` and a ``summary``
-whose ``queued_optimizations`` have not begun: after a kill they stay queued for ever, until an
-update or a PATCH of ``optimizers_config`` starts the optimizer (seen on 1.16.3 and 1.19.0).
+whose ``queued_optimizations`` have not started: after a kill they stay queued until an update or a
+PATCH of ``optimizers_config`` starts the optimizer (observed on 1.16.3 and 1.19.0).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Optimizations:
     """Optimizations of one collection on this node.
 
     Attributes:
-        running: how many run.
-        queued: how many have not begun; None where the server does not tell (before 1.17).
+        running: number of running optimizations.
+        queued: number of optimizations that have not started; None if unknown (before 1.17).
     """
 
     running: int
@@ -33,12 +33,12 @@ class Optimizations:
 
     @property
     def stalled(self) -> bool:
-        """Whether some are queued and none runs."""
+        """Whether optimizations are queued and none is running."""
         return bool(self.queued) and not self.running
 
 
 def read(connection: Connection, name: str) -> Optimizations | None:
-    """What runs and what is queued; None where the server does not tell, or not in time."""
+    """The running and queued optimizations; None if the server does not provide them in time."""
     found = _ask(connection, name, PATH)
     if found is None:
         return None
@@ -52,9 +52,10 @@ def _queued(summary: Mapping[str, Any]) -> int:
 
 
 def built_from(connection: Connection, name: str) -> dict[str, int]:
-    """Rows that each segment was built from, by its uuid; the server keeps the newest, in memory.
+    """The rows from which each segment was built, by its uuid; the server keeps the latest in
+    memory.
 
-    A segment that is not in it was there before the server started, or was never optimized.
+    A segment that is not included existed before the server started, or was never optimized.
     """
     found = _ask(connection, name, COMPLETED) or {}
     return {

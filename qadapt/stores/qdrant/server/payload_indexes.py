@@ -1,4 +1,4 @@
-"""Indexes on entries of the payload, which filters use."""
+"""Payload indexes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from qadapt.stores.qdrant.server.schema import Info
 
 
 def indexes(info: Info) -> dict[str, str]:
-    """The kind of each that has a common one."""
+    """The common kind of each payload index."""
     schema = _schema(info)
     kinds = {key: str(each["data_type"]) for key, each in sorted(schema.items())}
     return {key: kind for key, kind in kinds.items() if kind in PAYLOAD_KINDS}
 
 
 def unsupported_indexes(info: Info) -> str:
-    """Those of a kind that qadapt does not know."""
+    """Payload indexes whose kind qadapt does not know."""
     known = indexes(info)
     found = sorted(_schema(info).items())
     return ", ".join(f"{key} ({each['data_type']})" for key, each in found if key not in known)
 
 
 def read_index_settings(info: Info) -> dict[str, dict[str, Any]]:
-    """What a kind does not tell, such as the tokenizer of a text or a tenant's key."""
+    """The settings besides the kind, such as the tokenizer of a text index or the tenant flag."""
     found = {}
     for key in indexes(info):
         params = _schema(info)[key].get("params") or {}
@@ -36,7 +36,7 @@ def read_index_settings(info: Info) -> dict[str, dict[str, Any]]:
 
 
 def _sorted(value: Any) -> Any:
-    """Sets of stop words come in any order."""
+    """Normalize stop words, which are returned in any order."""
     if not isinstance(value, Mapping):
         return value
     return {key: sorted(each) if isinstance(each, list) else each for key, each in value.items()}
@@ -47,7 +47,7 @@ def _schema(info: Info) -> Mapping[str, Mapping[str, Any]]:
 
 
 def create_index(connection: Connection, name: str, key: str, schema: Any) -> None:
-    """Make one, and wait until it is there; the server leaves one that is the same as it is.
+    """Create a payload index and wait for it; the server keeps an identical existing one.
 
     Args:
         schema: a kind, or ``params`` of the server.

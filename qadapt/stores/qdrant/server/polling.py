@@ -1,10 +1,11 @@
-"""Sending a PATCH once, and waiting until the segments hold what is configured.
+"""Sending a PATCH once, and waiting until the segments hold the configured codes.
 
-Facts section 3: the status may be green right after a PATCH (1.18.1 and newer) and codes may be in
-place before it is green, so both are waited for, several looks running. After a kill the status
-stays grey: optimizations are queued and none runs. An empty PATCH does not start them (seen on
-1.19.0); a PATCH of ``optimizers_config: {}`` does, and changes nothing. While a build runs, the
-same PATCH again cancels it and starts it anew, so nothing is sent when nothing differs.
+The status may be green right after a PATCH (1.18.1 and newer) and codes may be in place before it
+is green, so both are polled until they are stable. After a kill the status stays grey:
+optimizations are queued and none is running. An empty PATCH does not start them (observed on
+1.19.0); a PATCH of ``optimizers_config: {}`` does, and changes nothing. Repeating a PATCH during a
+build cancels the build and restarts it, so nothing is sent if nothing differs
+(docs/engines/qdrant.md#status).
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ from qadapt.stores.qdrant.server.errors import first_of_its_step
 from qadapt.stores.qdrant.server.snapshot import Snapshot, take_snapshot
 from qadapt.stores.qdrant.server.status import GREEN, RED, STALLED, YELLOW, Observation, status_of
 
-LONGEST = 0.5  # seconds between two looks: an optimizer that waits is to be seen soon
-CALM = 3  # looks in a row that must say the same
-STUCK = 20  # looks in a row at a collection that does nothing: wake it again
+LONGEST = 0.5  # seconds between two polls: a waiting optimizer must be detected soon
+CALM = 3  # consecutive polls with the same result
+STUCK = 20  # consecutive polls of an idle collection before the optimizer is triggered again
 TRIGGERING = "waking the optimizer"
 EMPTY_OPTIMIZERS_CONFIG: Mapping[str, Any] = {"optimizers_config": {}}
 
 
 def patch(connection: Connection, name: str, body: Mapping[str, Any]) -> bool:
-    """Send a PATCH, unless the collection is so already; read back and compare.
+    """Send a PATCH unless nothing differs, and compare the read-back.
 
     Returns:
         Whether it was sent.
 
     Raises:
-        StoreError: the server took it and keeps something else; names each field.
+        StoreError: the server accepted it but stored other settings; names each field.
     """
     names = {"collection_name": name}
     path = "/collections/{collection_name}"
@@ -53,17 +54,17 @@ def patch(connection: Connection, name: str, body: Mapping[str, Any]) -> bool:
     dropped = differing()
     if dropped:
         raise StoreError(
-            f"Qdrant {connection.version} took the change of {name!r} and does not keep it as it "
-            f"was sent: {'; '.join(dropped)}",
-            hint="take out of `native` what this version does not know; `qadapt inspect` shows "
-            "what is configured now",
+            f"Qdrant {connection.version} accepted the change of {name!r} but did not store it as "
+            f"it was sent: {'; '.join(dropped)}",
+            hint="remove from `native` the fields that this version does not know; `qadapt "
+            "inspect` shows the current configuration",
         )
     return True
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """One look, and what it shows of a vector."""
+    """One poll, and the status of a vector in it."""
 
     snapshot: Snapshot
     observation: Observation
@@ -76,7 +77,7 @@ class _Shown:
 
 @dataclass
 class _Optimizer:
-    """Looks at a collection whose segments are rebuilt, and wakes an optimizer that waits."""
+    """Polls a collection during a rebuild, and triggers an optimizer that waits."""
 
     connection: Connection
     name: str
@@ -108,20 +109,20 @@ class _Optimizer:
 def _describe(shown: _Shown) -> Progress:
     observation = shown.observation
     total = len(observation.expected) or None
-    return Progress("waiting for the segments", len(observation.obeying), total, "segments")
+    return Progress("waiting for segments", len(observation.obeying), total, "segments")
 
 
 def settle(
     connection: Connection, name: str, vector: str, progress: OnProgress, timeout: float
 ) -> Snapshot:
-    """Wait until the collection is green and its segments hold what is configured.
+    """Wait until the collection is green and its segments hold the configured codes.
 
     Returns:
-        The last look: settled, ignored by the engine's own rules, or not to be seen into.
+        The last poll: settled, ignored by the engine's own rules, or not observable.
 
     Raises:
-        StoreError: the optimizer failed (red; no disk or memory).
-        StoreTimeoutError: not settled after ``timeout`` seconds; nothing was taken back.
+        StoreError: the optimizer failed (red; no disk space or memory).
+        StoreTimeoutError: not settled after ``timeout`` seconds; nothing was rolled back.
     """
     optimizer, calm = _Optimizer(connection, name, vector, progress), Streak(CALM)
     shown = poll(
@@ -135,10 +136,10 @@ def settle(
 
 
 def _is_idle_grey(snapshot: Snapshot, idle: int) -> bool:
-    """Whether an optimizer is to be woken, by how many looks in a row nothing ran.
+    """Whether to trigger the optimizer, by the number of consecutive polls without a running one.
 
-    A yellow collection may wait for one of the server's few optimization threads: it is woken
-    late, and only where the server tells that something is queued.
+    A yellow collection may wait for one of the server's few optimization threads: the optimizer is
+    triggered late, and only if the server reports queued optimizations.
     """
     if snapshot.colour != YELLOW:
         return idle % STUCK == CALM
@@ -148,25 +149,32 @@ def _is_idle_grey(snapshot: Snapshot, idle: int) -> bool:
 
 def _hint(snapshot: Snapshot, woken: int) -> str:
     if not snapshot.idle:
-        return "the server goes on building; apply again waits for the rest"
-    sent = f"it was woken {woken} times" if woken else "it was not woken in so short a time"
+        return "the server continues to build; run `qadapt apply` again to wait for the rest"
+    sent = (
+        f"it was triggered {woken} times" if woken else "it was not triggered within the time limit"
+    )
     return (
-        f"no optimization runs; {sent}: see max_optimization_threads of the collection and the "
-        "server's log, then apply again"
+        f"no optimization is running; {sent}: check the collection's max_optimization_threads and "
+        "the server's log, then run `qadapt apply` again"
     )
 
 
 def trigger_optimizer(connection: Connection, name: str) -> None:
-    """Start an optimizer that waits. Never sent while one runs: that would cancel it."""
+    """Start an optimizer that waits. Never sent while one is running, which it would cancel."""
     names = {"collection_name": name}
     path = "/collections/{collection_name}"
     connection.ask(
-        "PATCH", path, dict(EMPTY_OPTIMIZERS_CONFIG), doing=f"wake {name!r}", names=names
+        "PATCH",
+        path,
+        dict(EMPTY_OPTIMIZERS_CONFIG),
+        doing=f"trigger the optimizer of {name!r}",
+        names=names,
     )
 
 
 def _rows(snapshot: Snapshot, vector: str) -> int:
-    """Rows that have the vector, as the segments count them; enough to tell none from some."""
+    """A lower bound for the rows with the vector, from the segments; distinguishes none from
+    some."""
     if snapshot.telemetry is None:
         return int(snapshot.info.get("points_count") or 0)
     return sum(each.present for each in snapshot.telemetry.segments.get(vector, ()))
@@ -176,5 +184,5 @@ def _raise_optimizer_error(snapshot: Snapshot, name: str) -> None:
     if snapshot.colour == RED or snapshot.optimizer_error:
         raise StoreError(
             f"the optimizer of {name!r} failed: {snapshot.optimizer_error or 'status red'}",
-            hint="free disk or RAM on the server, then apply again",
+            hint="free disk space or RAM on the server, then run `qadapt apply` again",
         )

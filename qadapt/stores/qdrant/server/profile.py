@@ -1,4 +1,4 @@
-"""The profile of ``qdrant+http://...``, and what the embedded engine shares with it."""
+"""The profile of ``qdrant+http://...``, and the parts shared with the embedded engine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENGINE_CHECKS = (
 
 
 def accepts_id(key: Id) -> bool:
-    """An unsigned integer of 64 bits, or a UUID as the engine writes it."""
+    """An unsigned 64-bit integer, or a UUID in the engine's format."""
     return ids.canonical(key) == key
 
 
@@ -44,7 +44,7 @@ PROFILE = StoreProfile(
         local="folder",
         key_variables=("QDRANT_API_KEY",),
         connection_options=("grpc", "rest"),
-        # The adapter configures over REST, so the REST port of a gRPC address is known.
+        # The adapter configures over REST, so a gRPC address needs the REST port.
         same_server=True,
         http_port_option="rest",
         suggested=True,
@@ -60,7 +60,7 @@ PROFILE = StoreProfile(
         *ENGINE_CHECKS,
         DoctorCheck(
             "rescoring-over-the-limit",
-            "Strict mode allows less oversampling than is set as the default of the collection.",
+            "Strict mode allows less oversampling than the collection's default.",
         ),
     ),
     traits=Traits(

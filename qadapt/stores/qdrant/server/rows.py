@@ -1,8 +1,8 @@
-"""Rows between columns (``Batch``) and the client's points, over REST, gRPC and in local mode.
+"""Conversion between ``Batch`` and the client's points, over REST, gRPC and in local mode.
 
-Checks come first: an upsert is not all or nothing. One point of a wrong dimension makes the whole
-request a 400 while the other points are stored; NaN is taken over gRPC, and 1e39 overflows to
-infinity over REST; both then come first in every search
+Rows are validated first, because an upsert is not atomic. One point of a wrong dimension makes the
+whole request fail with status 400 while the other points are stored; NaN is accepted over gRPC, and
+1e39 overflows to infinity over REST; both then rank first in every search
 (docs/engines/qdrant.md#nan-and-infinity, docs/engines/qdrant.md#partial-writes).
 """
 
@@ -25,7 +25,7 @@ from qadapt.stores.qdrant.server.errors import not_a_number
 if TYPE_CHECKING:
     from qadapt.model.data import Floats
 
-# About 2 MB of floats are 5 MB of JSON; the server takes 32 MB.
+# About 2 MB of vectors are 5 MB of JSON; the server accepts 32 MB.
 CHUNK_ROWS = 1_000
 IDS = 10_000
 
@@ -33,7 +33,7 @@ IDS = 10_000
 def ready(
     batch: Batch, wanted: Mapping[str, Vector], more: Mapping[str, ExtraVector] | None = None
 ) -> tuple[Batch, list[Id]]:
-    """Refuse what must not be sent; the rows as they are sent, and the ids in the server's form.
+    """Validate rows; return them as they are sent, with the ids in the server's format.
 
     Args:
         wanted, more: the collection's vectors, and its sparse vectors and multivectors.
@@ -47,11 +47,11 @@ def ready(
 
 
 def write(connection: Connection, name: str, batch: Batch, ids: Sequence[Id], most: int) -> None:
-    """Upsert checked rows, each request waited for.
+    """Upsert validated rows; waits for each request.
 
     Args:
-        batch, ids: as ``ready`` gave them.
-        most: rows in one request, a limit of the server's strict mode.
+        batch, ids: as returned by ``ready``.
+        most: maximum number of rows per request, a limit of the server's strict mode.
     """
     start = 0
     for chunk in _chunks(batch, most):
@@ -80,7 +80,7 @@ def _chunks(batch: Batch, most: int) -> Iterator[Batch]:
 
 
 def _points(ids: Sequence[Id], batch: Batch) -> list[dict[str, Any]]:
-    """Points as JSON has them."""
+    """Points as JSON."""
     vectors: list[Any]
     if _only_unnamed(batch):
         vectors = batch.vectors[""].tolist()
@@ -102,10 +102,10 @@ def _only_unnamed(batch: Batch) -> bool:
 
 
 def _each(batch: Batch, sparse: Callable[..., Any] = dict) -> list[Any]:
-    """The vectors of each row: an array, or arrays by name where there are several or gaps.
+    """The vectors of each row: an array, or arrays by name if there are several vectors or gaps.
 
     Args:
-        sparse: makes a sparse vector of ``indices`` and ``values``.
+        sparse: creates a sparse vector from ``indices`` and ``values``.
     """
     if _only_unnamed(batch):
         return list(batch.vectors[""])
@@ -127,7 +127,8 @@ def _each(batch: Batch, sparse: Callable[..., Any] = dict) -> list[Any]:
 
 
 def _grpc_upsert(name: str, ids: Sequence[Id], batch: Batch) -> Any:
-    """A request whose floats are copied as bytes; None where the client cannot (before 1.20)."""
+    """A request with vectors copied as bytes; None if the client does not support it (before
+    1.20)."""
     try:
         from qdrant_client.uploader.grpc_uploader import convert_vector_struct
     except ImportError:
@@ -151,7 +152,7 @@ def _grpc_upsert(name: str, ids: Sequence[Id], batch: Batch) -> Any:
 def query(
     connection: Connection, name: str, queries: Floats, common: Mapping[str, Any]
 ) -> list[list[search.Found]]:
-    """What each of a batch of queries found."""
+    """The results of each query of a batch."""
     doing = f"search {name!r}"
     found = _grpc_query(connection, name, queries, common) if connection.grpc else None
     if found is not None:
@@ -173,7 +174,8 @@ def query(
 def _grpc_query(
     connection: Connection, name: str, queries: Floats, common: Mapping[str, Any]
 ) -> list[list[search.Found]] | None:
-    """The same, floats copied as bytes; None where the client cannot (before 1.20)."""
+    """The same with vectors copied as bytes; None if the client does not support it (before
+    1.20)."""
     try:
         from qdrant_client.uploader.grpc_uploader import convert_vector_struct
     except ImportError:
@@ -202,7 +204,7 @@ def _grpc_query(
 
 
 def delete(connection: Connection, name: str, ids: Sequence[Id]) -> None:
-    """Delete rows; ids that cannot be there are left out."""
+    """Delete rows; invalid ids are ignored."""
     there = qdrant_ids.possible(ids)
     models = module().models
     client = connection.client
@@ -212,7 +214,7 @@ def delete(connection: Connection, name: str, ids: Sequence[Id]) -> None:
 
 
 def count(connection: Connection, name: str, condition: Any, limits: strict_mode.Limits) -> int:
-    """Rows, exactly; counted by reading ids where strict mode forbids exact counts."""
+    """The exact number of rows; counted by reading ids if strict mode forbids exact counts."""
     client = connection.client
     if strict_mode.allows_exact(limits):
         found = connection.call(
@@ -226,7 +228,7 @@ def count(connection: Connection, name: str, condition: Any, limits: strict_mode
 
 
 def some_ids(connection: Connection, name: str, n: int, raw: schema.Info) -> Iterable[Any]:
-    """Ids to cut a collection at: a random sample where the server has one, else all of them."""
+    """Ids to divide a collection by: a random sample if the server has one, otherwise all ids."""
     limits = strict_mode.limits(raw)
     size = strict_mode.cap(limits, *_PAGE)
     rows = count(connection, name, None, limits)
@@ -259,7 +261,7 @@ def fetch(
     wanted: Mapping[str, Vector | ExtraVector],
     payload: bool,
 ) -> Batch:
-    """Rows by id, in the order asked for."""
+    """Return rows by id, in the requested order."""
     asked = qdrant_ids.possible(ids)
     client = connection.client
     found: list[Any] = []
@@ -283,11 +285,11 @@ def scroll(
     within: scan_ranges.Range = scan_ranges.ALL,
     smaller: Callable[[int], int] | None = None,
 ) -> Iterator[Sequence[Any]]:
-    """All records of a range, in pages, sorted by id.
+    """Read all records of a range in pages, sorted by id.
 
     Args:
         request: its filter is the client's own; its vectors are named.
-        smaller: the rows of a page that a limit of strict mode allows now, where one was refused.
+        smaller: returns the page size that strict mode allows, after a page was rejected.
     """
     client = connection.client
     offset, ended = within.start, within.empty
@@ -325,12 +327,12 @@ def read(
     within: scan_ranges.Range,
     smaller: Callable[[int], int] | None = None,
 ) -> Iterator[Batch]:
-    """All rows of a range, in pages; see ``scroll``."""
+    """Read all rows of a range in pages; see ``scroll``."""
     for found in scroll(connection, name, request, within, smaller):
         yield qdrant_points.to_batch(found, wanted, request.payload)
 
 
 def _with_vectors(wanted: Any) -> Any:
-    """All of them where the unnamed one is among them: it has no name to ask by."""
+    """True (all vectors) if the unnamed vector is requested: it has no name to select it by."""
     names = list(wanted)
     return True if "" in names else names or False

@@ -1,9 +1,9 @@
-"""What ``GET /collections/NAME`` says, read as raw JSON; and what a PATCH makes of it.
+"""The response of ``GET /collections/NAME`` as raw JSON, and its comparison with a PATCH.
 
-The read-back is what is *desired* and no proof that it is built. In force for a vector is its own
-``quantization_config``, else the collection's. The server silently drops what it does not know
-(docs/engines/qdrant.md#dropped-fields), so whatever is sent is compared with what it
-then says: ``differences``.
+The read-back shows the *configured* state; it does not prove that codes are built. The effective
+setting of a vector is its own ``quantization_config``, otherwise the collection's. The server
+silently drops unknown fields (docs/engines/qdrant.md#dropped-fields), so every request is compared
+with the read-back: ``differences``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Info = Mapping[str, Any]
 DISTANCES = {Metric.COSINE: "Cosine", Metric.DOT: "Dot", Metric.EUCLIDEAN: "Euclid"}
 METRICS = {word: metric for metric, word in DISTANCES.items()}
 DISABLED = "Disabled"
-# KB from which a segment is indexed, where nothing is said (since 1.15).
+# KB from which a segment is indexed by default (since 1.15).
 THRESHOLD = 10_000
 
 
 def params(info: Info) -> dict[str, Mapping[str, Any]]:
-    """The parameters of each dense vector, multivectors too; ``""`` is the unnamed one."""
+    """The parameters of each dense vector, including multivectors; ``""`` is the unnamed vector."""
     vectors = info["config"]["params"].get("vectors") or {}
     if isinstance(vectors.get("size"), int):
         return {"": vectors}
@@ -34,17 +34,17 @@ def params(info: Info) -> dict[str, Mapping[str, Any]]:
 
 
 def sparse(info: Info) -> list[str]:
-    """Names of sparse vectors, which are never quantized."""
+    """The names of sparse vectors, which are never quantized."""
     return sorted(info["config"]["params"].get("sparse_vectors") or {})
 
 
 def is_multivector(params: Mapping[str, Any]) -> bool:
-    """Whether a row holds many vectors of that name."""
+    """Whether the vector is a multivector."""
     return bool(params.get("multivector_config"))
 
 
 def described(info: Info) -> dict[str, Vector]:
-    """The vectors whose quantization qadapt can describe: dense, of a known metric."""
+    """The vectors whose quantization qadapt can describe: dense, with a supported metric."""
     return {
         name: Vector(each["size"], METRICS[each["distance"]], each.get("datatype") or "float32")
         for name, each in params(info).items()
@@ -53,7 +53,7 @@ def described(info: Info) -> dict[str, Vector]:
 
 
 def movable(info: Info) -> dict[str, Vector]:
-    """Those that ``Batch`` can hold: one vector a row."""
+    """The vectors that ``Batch`` can hold: one vector per row."""
     there = params(info)
     return {
         name: vector for name, vector in described(info).items() if not is_multivector(there[name])
@@ -67,7 +67,7 @@ def extra_vectors(info: Info) -> dict[str, ExtraVector]:
 
 
 def uncopied(info: Info) -> dict[str, str]:
-    """What is there beyond rows of vectors and payloads."""
+    """The schema besides dense vectors and payloads."""
     found = {
         "other-metrics": ", ".join(name for name in params(info) if name not in described(info)),
         "shard-keys": str(info["config"]["params"].get("sharding_method") or ""),
@@ -78,14 +78,14 @@ def uncopied(info: Info) -> dict[str, str]:
 
 
 def vector(info: Info, name: str, *, moved: bool = False) -> Vector:
-    """One vector.
+    """Look up one vector.
 
     Args:
         moved: its rows are read, written or searched, so it must not be a multivector.
 
     Raises:
-        NotFoundError: no such vector.
-        UnsupportedError: one that qadapt leaves alone.
+        NotFoundError: the vector does not exist.
+        UnsupportedError: qadapt does not support the vector.
     """
     there = params(info)
     if name in sparse(info):
@@ -94,38 +94,38 @@ def vector(info: Info, name: str, *, moved: bool = False) -> Vector:
         raise NotFoundError.missing("vector", name, there)
     if there[name]["distance"] not in METRICS:
         raise UnsupportedError(
-            f"the vector {name!r} has the metric {there[name]['distance']}, which is none of "
-            "cosine, dot, euclidean",
-            hint="qadapt leaves it alone",
+            f"the vector {name!r} has the metric {there[name]['distance']}; qadapt supports "
+            "cosine, dot and euclidean",
+            hint="qadapt does not support this vector",
         )
     if moved and is_multivector(there[name]):
         raise UnsupportedError(
-            f"the vector {name!r} holds many vectors a row",
-            hint="qadapt changes its quantization, and leaves its rows to the client",
+            f"the vector {name!r} is a multivector",
+            hint="qadapt can change its quantization; read, write and search it with qdrant-client",
         )
     return described(info)[name]
 
 
 def own(info: Info, name: str) -> dict[str, Any] | None:
-    """The quantization that a vector has of its own."""
+    """The vector's own quantization."""
     return params(info)[name].get("quantization_config") or None
 
 
 def common(info: Info) -> dict[str, Any] | None:
-    """The collection's quantization, for the vectors that have none of their own."""
+    """The collection's quantization, for vectors without their own."""
     return info["config"].get("quantization_config") or None
 
 
 def in_force(info: Info, name: str) -> dict[str, Any] | None:
-    """What a vector is to have."""
+    """The effective quantization of a vector."""
     return own(info, name) or common(info)
 
 
 def native(info: Info, name: str) -> dict[str, Any]:
     """A vector's part of the configuration, as ``mapping.from_native`` reads it.
 
-    ``on_disk: false`` is the default, written out by many clients and by the undo of a change (a
-    PATCH cannot bring null back), so alone it says nothing of a place.
+    ``on_disk: false`` is the default, written explicitly by many clients and by the undo of a
+    change (a PATCH cannot restore null), so it does not imply a placement.
     """
     each = params(info)[name]
     found = {key: each.get(key) for key in ("memory", "on_disk", "datatype")}
@@ -134,39 +134,39 @@ def native(info: Info, name: str) -> dict[str, Any]:
 
 
 def config_conflict(info: Info, name: str) -> str:
-    """Why a vector is rebuilt without end; empty where it is not.
+    """Why a vector is rebuilt endlessly; empty if it is not.
 
-    Seen on 1.19.0: the indexing optimizer reads ``on_disk`` alone and the builder lets ``memory``
-    win, so each undoes what the other did.
+    Observed on 1.19.0: the indexing optimizer reads only ``on_disk``, whereas ``memory`` takes
+    precedence when a segment is built, so each reverts the other.
     """
     each = params(info)[name]
     if each.get("on_disk") is not True or each.get("memory") in (None, "cold"):
         return ""
     return (
         f"on_disk: true and memory: {each['memory']} contradict each other, and the server "
-        "rebuilds the segments without end"
+        "rebuilds the segments endlessly"
     )
 
 
 def maps_large_segments(info: Info) -> bool:
-    """Whether ``memmap_threshold`` puts the originals of large segments on disk."""
+    """Whether ``memmap_threshold`` puts the original vectors of large segments on disk."""
     found = (info["config"].get("optimizer_config") or {}).get("memmap_threshold")
     return bool(found)
 
 
 def threshold(info: Info) -> int:
-    """KB of vectors from which a segment is indexed; 0 switches indexing off."""
+    """KB of vectors from which a segment is indexed; 0 disables indexing."""
     found = (info["config"].get("optimizer_config") or {}).get("indexing_threshold")
     return THRESHOLD if found is None else int(found)
 
 
 def metadata(info: Info) -> dict[str, Any]:
-    """The collection's own key-values (since 1.16)."""
+    """The collection's metadata (since 1.16)."""
     return dict(info["config"].get("metadata") or {})
 
 
 def settings(info: Info) -> dict[str, Any]:
-    """The configuration that a plan is made from: without nulls and without metadata."""
+    """The configuration that a plan is based on: without nulls and without metadata."""
     kept = {key: value for key, value in info["config"].items() if key != "metadata"}
     found: dict[str, Any] = _without_nulls(kept)
     return found
@@ -179,9 +179,9 @@ def _without_nulls(value: Any) -> Any:
 
 
 def differences(body: Mapping[str, Any], info: Info) -> list[str]:
-    """Where the collection is not what a PATCH (or a creation) of ``body`` asks for.
+    """The differences between the collection and the ``body`` of a PATCH or a creation.
 
-    Each line names the field. Empty when nothing differs: then nothing needs to be sent.
+    Each line names the field. Empty if nothing differs, so that nothing needs to be sent.
     """
     return list(_differences(body, info))
 
@@ -207,7 +207,7 @@ def _differences(body: Mapping[str, Any], info: Info) -> Iterator[str]:
 
 
 def param_differences(wanted: Mapping[str, Any], info: Info) -> list[str]:
-    """Where the parameters of a collection other than its vectors are not those wanted."""
+    """The differences of the collection parameters other than vectors."""
     kept = info["config"]["params"]
     rest = {key: each for key, each in wanted.items() if key not in ("vectors", "sparse_vectors")}
     return list(_fields("params", rest, kept))
@@ -221,12 +221,12 @@ def _vector(name: str, part: Mapping[str, Any], there: Mapping[str, Any]) -> Ite
         elif wanted == "float32" and there.get(key) is None:
             continue
         elif not same_value(wanted, there.get(key)):
-            yield f"{field}: sent {wanted!r}, kept {there.get(key)!r}"
+            yield f"{field}: sent {wanted!r}, stored {there.get(key)!r}"
 
 
 def _sparse(name: str, part: Mapping[str, Any], kept: Mapping[str, Any] | None) -> Iterator[str]:
     if kept is None:
-        yield f"sparse_vectors.{name}: sent, not kept"
+        yield f"sparse_vectors.{name}: sent, not stored"
         return
     flat, there = ({**(each.get("index") or {}), **each} for each in (part, kept))
     sent = {key: value for key, value in flat.items() if key != "index"}
@@ -236,20 +236,20 @@ def _sparse(name: str, part: Mapping[str, Any], kept: Mapping[str, Any] | None) 
 def _codes(field: str, wanted: Any, kept: Mapping[str, Any] | None) -> Iterator[str]:
     if wanted == DISABLED or not wanted:
         if kept:
-            yield f"{field}: sent {wanted!r}, kept {dict(kept)!r}"
+            yield f"{field}: sent {wanted!r}, stored {dict(kept)!r}"
         return
     if same_config(wanted, kept):
         return
     if kept and set(kept) == set(wanted) and _alike(wanted, kept):
-        return  # a server that writes its defaults out
+        return  # a server that writes its defaults explicitly
     lines = []
     for kind, fields in wanted.items():
         there = (kept or {}).get(kind)
         if there is None:
-            lines.append(f"{field}.{kind}: sent, kept {kept!r}")
+            lines.append(f"{field}.{kind}: sent, stored {kept!r}")
         else:
             lines += _fields(f"{field}.{kind}", fields or {}, there)
-    yield from lines or [f"{field}: sent {wanted!r}, kept {kept!r}"]
+    yield from lines or [f"{field}: sent {wanted!r}, stored{kept!r}"]
 
 
 def _alike(wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
@@ -260,4 +260,4 @@ def _alike(wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
 def _fields(where: str, wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> Iterator[str]:
     for key, value in wanted.items():
         if value is not None and not same_value(value, kept.get(key)):
-            yield f"{where}.{key}: sent {value!r}, kept {kept.get(key)!r}"
+            yield f"{where}.{key}: sent {value!r}, stored{kept.get(key)!r}"

@@ -1,12 +1,12 @@
-"""A ``Search`` in the client's own requests, and the answer as ``Hits``.
+"""Conversion of searches to the client's requests and of responses to ``Hits``.
 
-Facts section 2: rescoring and oversampling exist only with each search; candidates are taken in
-each segment; oversampling without rescoring does nothing, so it is never sent alone.
+Rescoring and oversampling are set per search; each segment contributes its own candidates;
+oversampling without rescoring has no effect, so it is never sent alone.
 
-What segments hold is known from a look that may be seconds old, and another process may have
-changed it since. So what a call asks for is always sent, whether or not there were codes; and
-scores are reported as exact only where the request makes them so, or where it was looked again.
-A vector without codes takes no notice of ``rescore``.
+The state of the segments comes from a snapshot that may be seconds old, and another process may
+have changed it since. Requested parameters are therefore always sent, with or without codes, and
+scores are reported as exact only if the request guarantees it or the state was read again. A vector
+without codes ignores ``rescore`` (docs/engines/qdrant.md#search-parameters).
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ if TYPE_CHECKING:
 SINCE_EUCLID = "1.19"
 
 RAW_COUNTS = (
-    "scores are the server's raw counts of bits, not in the metric's unit; only the order of "
-    "the rows means something"
+    "scores are raw bit counts of the server, not values of the metric; only the order is "
+    "meaningful"
 )
 WRONG_EUCLID = (
-    "scores of scalar codes under euclidean are wrong before 1.19, only their order holds "
-    "(https://github.com/qdrant/qdrant/issues/9515)"
+    "before 1.19, scores of scalar codes with the euclidean metric are wrong; only their order is "
+    "correct (https://github.com/qdrant/qdrant/issues/9515)"
 )
-PER_SEGMENT = "the server takes so many candidates from each of {} segments"
+PER_SEGMENT = "the server takes this number of candidates from each of {} segments"
 SEGMENTS_UNSEEN = (
-    "the server takes so many candidates from each segment; how many there are, and whether they "
-    "hold codes, could not be seen"
+    "the server takes this number of candidates from each segment; the number of segments, and "
+    "whether they hold codes, could not be read"
 )
-MAY_HOLD_CODES = "whether the segments held codes while they were searched is not known"
-LOCAL = "the client's local mode compares every row by its floats"
+MAY_HOLD_CODES = "it is unknown whether the segments held codes during the search"
+LOCAL = "the client's local mode compares the original vectors of all rows"
 
 
 NO_CODES = Codes(Quantization(Kind.NONE), None)
 
 
 def check(search: SearchRequest) -> None:
-    """Refuse what is not passed on, and what Qdrant cannot rescore by.
+    """Reject search parameters that are not supported, and rescoring that Qdrant does not have.
 
     Raises:
         SpecError, UnsupportedError
@@ -59,7 +59,7 @@ def check(search: SearchRequest) -> None:
     search_options.check(search.options, "qdrant")
     if search.rescore is not None and search.rescore.source == "codes":
         raise UnsupportedError(
-            "Qdrant keeps no finer codes to rescore by; it rescores by the originals",
+            "Qdrant stores no finer codes for rescoring; it rescores with the original vectors",
             hint="use rescore source 'originals'",
         )
 
@@ -67,7 +67,7 @@ def check(search: SearchRequest) -> None:
 def template(
     search: SearchRequest, codes: Codes, limits: strict_mode.Limits, *, local: bool
 ) -> dict[str, Any]:
-    """All of a query's request but the query: the same for a whole batch."""
+    """The request without the query: the same for a whole batch."""
     found: dict[str, Any] = {"limit": search.k, "with_payload": search.with_payload}
     if search.vector:
         found["using"] = search.vector
@@ -104,7 +104,8 @@ def _quantization(
     if search.exact:
         return None
     if rescore is None:
-        # The store's default, which gives exact scores; said where codes may have come since.
+        # The store's default, which returns exact scores; sent because codes may have been built
+        # since.
         message_text = codes.exact_by_default and not (codes.there and codes.segments is not None)
         return models.QuantizationSearchParams(rescore=True) if message_text else None
     if not rescore.on:
@@ -112,8 +113,8 @@ def _quantization(
     candidates = rescore.candidates(search.k)
     if candidates <= search.k:
         return models.QuantizationSearchParams(rescore=True)
-    # The server takes int(factor * limit) candidates in float32: where that may be one too few,
-    # half a candidate more is asked for.
+    # The server takes int(factor * limit) candidates in float32: if that may be one too few, half a
+    # candidate is added.
     wanted = rescore.oversampling
     if not wanted.is_integer():
         wanted = strict_mode.factor(limits, (candidates + 0.5) / search.k)
@@ -121,13 +122,13 @@ def _quantization(
 
 
 def requests(queries: Floats, common: Mapping[str, Any]) -> list[Any]:
-    """The client's requests of a batch of queries."""
+    """The client's requests for a batch of queries."""
     query = module().models.QueryRequest
     return [query(query=row, **common) for row in queries.tolist()]
 
 
 def as_json(queries: Floats, common: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of the same batch over REST."""
+    """The REST body for the same batch."""
     message_text = {
         key: value.model_dump(mode="json", exclude_unset=True, exclude_none=True)
         if hasattr(value, "model_dump")
@@ -141,10 +142,10 @@ Found = tuple[Id, float, Any]  # id, score, payload
 
 
 def found_in(answer: Mapping[str, Any], doing: str) -> list[Found]:
-    """What one query found, of its answer over REST.
+    """The results of one query of a REST response.
 
     Raises:
-        StoreError: a score that is null: NaN is in a stored vector, and comes before all others.
+        StoreError: a score is null: a stored vector contains NaN and ranks first.
     """
     rows = [(each["id"], each["score"], each.get("payload")) for each in answer["points"]]
     if any(score is None for _, score, _ in rows):
@@ -153,7 +154,7 @@ def found_in(answer: Mapping[str, Any], doing: str) -> list[Found]:
 
 
 def depends_on_snapshot(search: SearchRequest, codes: Codes) -> bool:
-    """Whether scores are exact only if segments still hold what they held."""
+    """Whether scores are exact only if the codes of the segments have not changed."""
     if search.exact or search.ignore_quantization or codes.segments is None:
         return False
     if search.rescore is None:
@@ -164,7 +165,7 @@ def depends_on_snapshot(search: SearchRequest, codes: Codes) -> bool:
 def how(
     search: SearchRequest, codes: Codes, version: str | None, metric: Metric, *, local: bool
 ) -> SearchProvenance:
-    """Who searched and who rescored."""
+    """The provenance of the search."""
     if local:
         by = search_provenance.chosen(search)
         return SearchProvenance("store exact", "none", 1.0, 0, "none", "exact", by, (LOCAL,))
@@ -191,10 +192,10 @@ def _wrong_scores(kind: Kind, metric: Metric, version: str | None) -> list[str]:
 def hits(
     found: Sequence[Sequence[Found]], search: SearchRequest, vector: Vector, how: SearchProvenance
 ) -> Hits:
-    """The answer in common words: best first, higher is better.
+    """Convert the response to ``Hits``: best first, higher is better.
 
-    Euclidean distances become negative squared distances; counts of bits (``RAW_COUNTS``) stay
-    as they are, because there the server itself puts the higher first.
+    Euclidean distances are converted to negative squared distances; bit counts (``RAW_COUNTS``)
+    stay unchanged, because the server ranks higher counts first.
     """
     if vector.metric is Metric.EUCLIDEAN and RAW_COUNTS not in how.notes:
         rows = [[(key, -(score**2)) for key, score, _ in row] for row in found]

@@ -1,4 +1,4 @@
-"""One look at a collection: its configuration and what its segments hold, put together."""
+"""Snapshots of a collection: its configuration and the state of its segments."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from qadapt.stores.qdrant.units import BYTES
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look.
+    """A snapshot of one collection.
 
     Attributes:
-        name: as asked for; perhaps an alias.
-        real: the collection behind it.
+        name: as requested; may be an alias.
+        real: the collection of that name.
         info: ``result`` of ``GET /collections/NAME``.
-        telemetry: what segments hold; None where it cannot be seen.
-        unobserved: why not.
-        optimizations: what runs and what is queued, where the server tells.
+        telemetry: the state of the segments; None if it is not available.
+        unobserved: why it is not available.
+        optimizations: running and queued optimizations, if the server reports them.
         version: of the server.
-        note: a line on versions of client and server.
-        built: rows that segments were built from, by their uuid; read only where it decides.
+        note: a note on the versions of client and server.
+        built: the rows from which segments were built, by their uuid; read only if needed.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Snapshot:
         """The optimizer's error; empty for none."""
         told = self.info.get("optimizer_status", "ok")
         text = str(told.get("error", told)) if isinstance(told, Mapping) else str(told)
-        # 1.9 to 1.11 tell here what later versions call grey.
+        # 1.9 to 1.11 report here the state that later versions call grey.
         return "" if text == "ok" or "pending" in text else text
 
     @property
     def idle(self) -> bool:
-        """Whether no optimization runs, as far as the server tells."""
+        """Whether no optimization is running, as far as the server reports."""
         if self.optimizations is not None:
             return not self.optimizations.running
         return self.telemetry is None or not self.telemetry.optimizing
@@ -66,11 +66,11 @@ class Snapshot:
     def observation(
         self, name: str, count: int, bytes_of: memory.CodeBytes | None = None
     ) -> Observation:
-        """The evidence of one vector.
+        """The evidence for one vector.
 
         Args:
-            count: rows that have it.
-            bytes_of: what its codes take, as the server reports it.
+            count: number of rows with it.
+            bytes_of: the memory of its codes, as the server reports it.
         """
         described = schema.described(self.info)
         return Observation(
@@ -93,10 +93,10 @@ class Snapshot:
         )
 
     def codes(self, name: str) -> Codes:
-        """What a search of a vector meets: what segments hold, where that can be seen.
+        """The codes that a search of a vector uses, as far as they are observable.
 
-        Where segments hold different codes, as while they are rebuilt, those whose scores are
-        approximate by default are given.
+        If segments hold different codes, as during a rebuild, the codes whose scores are
+        approximate by default are returned.
         """
         if self.telemetry is None:
             target = schema.in_force(self.info, name)
@@ -115,7 +115,7 @@ class Snapshot:
         return max(held, key=lambda each: (not each[1].exact_by_default, each[0]))[1]
 
     def settled(self, name: str) -> bool:
-        """Whether the segments stay as they are while the configuration does."""
+        """Whether the segments stay unchanged while the configuration does."""
         observation = self.observation(name, 0)
         built = len(observation.expected) == len(observation.obeying) and not observation.waiting
         return built and self.idle and not observation.stalled
@@ -124,13 +124,13 @@ class Snapshot:
 def take_snapshot(
     connection: Connection, name: str, shown: telemetry.Shown | None = None
 ) -> Snapshot:
-    """Look at a collection of a server.
+    """Read a snapshot of a collection.
 
     Args:
-        shown: the telemetry of all collections, where it was read already.
+        shown: the telemetry of all collections, if it was already read.
 
     Raises:
-        NotFoundError: no such collection.
+        NotFoundError: the collection does not exist.
     """
     doing = f"inspect {name!r}"
     names = {"collection_name": name}
@@ -148,40 +148,40 @@ def take_snapshot(
 
 
 def telemetry_of_all(connection: Connection) -> telemetry.Shown:
-    """The telemetry of all collections, or why there is none; a time-out is no failure."""
+    """The telemetry of all collections, or why it is not available; a timeout is not a failure."""
     try:
         answer = connection.ask("GET", telemetry.PATH, doing="read telemetry")
     except AuthError as error:
-        return telemetry.Shown({}, f"the key may not read telemetry: {error.message}")
+        return telemetry.Shown({}, f"the key has no permission to read telemetry: {error.message}")
     except (StoreError, NotFoundError) as error:
         if is_outage(error):
             raise
-        return telemetry.Shown({}, f"no telemetry here: {error.message}")
+        return telemetry.Shown({}, f"telemetry is unavailable: {error.message}")
     return telemetry.Shown(telemetry.collections(answer))
 
 
 def _telemetry(
     connection: Connection, name: str, shown: telemetry.Shown
 ) -> tuple[telemetry.Telemetry | None, str, str]:
-    """What the telemetry shows, the collection's real name, and why it shows nothing."""
+    """The telemetry and the real name of a collection, and why there is no telemetry."""
     there = shown.collections
     real = name if name in there else real_name(connection, name)
     if shown.unobserved:
         return None, real, shown.unobserved
     if real not in there:
-        return None, real, "the telemetry does not show this collection"
+        return None, real, "the telemetry does not include this collection"
     found = telemetry.of(there[real])
-    return found, real, "" if found else "the telemetry shows no segments of this collection"
+    return found, real, "" if found else "the telemetry includes no segments of this collection"
 
 
 def aliases(connection: Connection) -> dict[str, str]:
-    """The collection behind each alias."""
+    """The collection of each alias."""
     found = connection.ask("GET", "/aliases", doing="list aliases")
     return {each["alias_name"]: each["collection_name"] for each in found["aliases"]}
 
 
 def visible_aliases(connection: Connection) -> dict[str, str]:
-    """The same, none for a key that may not list them."""
+    """The collection of each alias; empty for a key that is not allowed to list them."""
     try:
         return aliases(connection)
     except AuthError:
@@ -189,12 +189,12 @@ def visible_aliases(connection: Connection) -> dict[str, str]:
 
 
 def real_name(connection: Connection, name: str) -> str:
-    """The collection behind a name that may be an alias."""
+    """The collection of a name that may be an alias."""
     return visible_aliases(connection).get(name, name)
 
 
 def vector_info(name: str, observation: Observation, snapshot: Snapshot) -> VectorInfo:
-    """One vector in common words."""
+    """Describe one vector in the common format."""
     quantization = mapping.from_native(schema.native(snapshot.info, name))
     each = schema.params(snapshot.info)[name]
     index = dict(observation.indexed[0].index) if observation.indexed else {"type": "plain"}
@@ -213,8 +213,8 @@ def vector_info(name: str, observation: Observation, snapshot: Snapshot) -> Vect
         quantization=quantization,
         status=status_of(observation),
         default_rescore=mapping.default_rescore(quantization),
-        # As the server reports them (since 1.18), else computed from rows; originals always are.
-        # A multivector has many vectors a row.
+        # As the server reports them (since 1.18), otherwise computed from rows; those of original
+        # vectors are always computed. A multivector has several vectors per row.
         code_bytes=_computed(observation, codes, many) if reported is None else reported,
         float_bytes=None
         if many
@@ -235,12 +235,12 @@ def collection_info(
     counts: Mapping[str, int],
     sizes: Mapping[str, memory.CodeBytes],
 ) -> CollectionInfo:
-    """The whole collection in common words.
+    """Describe the whole collection in the common format.
 
     Args:
-        count: rows.
-        counts: rows that have each vector.
-        sizes: what the codes of each take, where the server reports it.
+        count: number of rows.
+        counts: number of rows with each vector.
+        sizes: the memory of each vector's codes, if the server reports it.
     """
     settings = schema.settings(snapshot.info)
     if snapshot.real != snapshot.name:

@@ -1,13 +1,13 @@
-"""Whether a vector's quantization is in force: a judgement from what the server shows, no I/O.
+"""The status of a vector's quantization, derived from the server's responses without I/O.
 
-Facts section 3: scalar and product codes exist in indexed segments only; binary and rotational
-ones in growing segments too since 1.16. A segment is indexed when its vectors reach
-``indexing_threshold`` KB. ``status`` may say green too early, stays grey for ever after a kill,
-and says nothing of codes; segments do.
+Scalar and product codes exist only in indexed segments; binary and rotational codes also in growing
+segments since 1.16. A segment is indexed when its vectors reach ``indexing_threshold`` KB.
+``status`` may be green too early, stays grey after a kill, and does not cover codes; the segments
+do (docs/engines/qdrant.md#status).
 
-Binary codes of 1.5 and 2 bits need statistics of the rows, which are taken when a segment is
-built. Rows that are added to a segment that was empty then are compared by one bit (seen on 1.16.3
-and 1.19.0: recall .270 with 1 and with 2 bits, .394 once indexed).
+Binary codes of 1.5 and 2 bits require statistics of the rows, which are collected when a segment is
+built. Rows that are later added to a segment that was created empty are compared by 1 bit (observed
+on 1.16.3 and 1.19.0: recall 0.270 with 1 and with 2 bits, 0.394 after indexing).
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from qadapt.stores.qdrant.units import IN_GROWING_SEGMENTS, kilobytes
 GREEN, YELLOW, GREY, RED = "green", "yellow", "grey", "red"
 SINCE_GROWING = "1.16"
 
-VERIFY = "`qadapt verify` measures recall with and without rescoring, which shows what is in use"
-APPLY = "`qadapt apply` wakes the optimizer (PATCH optimizers_config: {}) and waits"
-STALLED = "optimizations are queued and none runs"
+VERIFY = "run `qadapt verify`: recall with and without rescoring shows which codes are used"
+APPLY = "run `qadapt apply`, which triggers the optimizer (PATCH optimizers_config: {}) and waits"
+STALLED = "optimizations are queued but none is running"
 WIDE = ("two_bits", "one_and_half_bits")
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known of one vector.
+    """The evidence for one vector.
 
     Attributes:
         vector: dimensions, metric, datatype.
-        count: rows that have it.
-        target: its ``quantization_config`` in force; None for none.
+        count: number of rows with it.
+        target: its effective ``quantization_config``; None for none.
         threshold: KB from which a segment is indexed; 0 for never.
         colour: the collection's ``status``.
         optimizer_error: the optimizer's error, if it has one.
         version: of the server.
         name: of the vector.
-        telemetry: what segments hold; None where it cannot be seen.
-        unobserved: why not.
-        optimizations: what runs and what is queued; None where the server does not tell.
+        telemetry: the state of the segments; None if it is not available.
+        unobserved: why it is not available.
+        optimizations: running and queued optimizations; None if the server does not report them.
         widest: KB of the widest vector of each segment, in the order of the telemetry.
-        note: a line on versions of client and server.
-        built: rows that segments were built from, by their uuid.
-        bytes_of: what the codes take, as the server reports it.
-        config_conflict: why the configuration contradicts itself; empty where it does not.
+        note: a note on the versions of client and server.
+        built: the rows from which segments were built, by their uuid.
+        bytes_of: the memory of the codes, as the server reports it.
+        config_conflict: why the configuration contradicts itself; empty if it does not.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Observation:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """Its segments."""
+        """The segments of the vector."""
         return () if self.telemetry is None else self.telemetry.segments.get(self.name, ())
 
     @property
@@ -91,7 +91,9 @@ class Observation:
 
     @property
     def growing_sizes(self) -> list[float]:
-        """KB of the widest vector of each growing segment: what the server compares."""
+        """KB of the widest vector of each growing segment, which the server compares with the
+        threshold.
+        """
         pairs = zip(self.segments, self.widest, strict=True)
         return [size for each, size in pairs if not each.indexed and each.present]
 
@@ -102,18 +104,19 @@ class Observation:
 
     @property
     def codes_while_growing(self) -> bool:
-        """Whether this kind is built without an index too."""
+        """Whether codes of this kind are also built without an index."""
         return codes_while_growing(self.target, self.version)
 
     @property
     def obeying(self) -> list[Segment]:
-        """The expected segments whose codes are those configured."""
+        """The expected segments with the configured codes."""
         return [each for each in self.expected if obeys(each, self.target)]
 
     @property
     def unmeasured(self) -> list[Segment]:
-        """Segments whose wider codes are compared by one bit, as far as can be told: those with
-        rows and no index that were not built from rows."""
+        """Segments whose wider codes are compared by 1 bit, as far as known: those with rows and
+        without an index that were not built from rows.
+        """
         if not wide(self.target):
             return []
         return [each for each in self.growing if not self.built.get(each.uuid or "")]
@@ -127,31 +130,31 @@ class Observation:
 
     @property
     def stalled(self) -> bool:
-        """Whether optimizations wait for something that starts the optimizer."""
+        """Whether optimizations wait for a trigger."""
         if self.optimizations is not None and self.optimizations.queued is not None:
             return self.optimizations.stalled and self.colour != YELLOW
         return self.colour == GREY
 
     @property
     def waiting(self) -> list[float]:
-        """KB of growing segments that are to be indexed."""
+        """KB of the growing segments that will be indexed."""
         return [size for size in self.growing_sizes if 0 < self.threshold <= size]
 
 
 def codes_while_growing(target: Mapping[str, Any] | None, version: str | None) -> bool:
-    """Whether the engine gives this kind to segments without an index too."""
+    """Whether the engine also builds codes of this kind in segments without an index."""
     if version is not None and older(version, SINCE_GROWING):
         return False
     return any(kind in (target or {}) for kind in IN_GROWING_SEGMENTS)
 
 
 def wide(target: Mapping[str, Any] | None) -> bool:
-    """Whether these are binary codes of more than one bit."""
+    """Whether these are binary codes of more than 1 bit."""
     return ((target or {}).get("binary") or {}).get("encoding") in WIDE
 
 
 def obeys(segment: Segment, target: Mapping[str, Any] | None) -> bool:
-    """Whether a segment holds just the codes that are configured."""
+    """Whether a segment holds exactly the configured codes."""
     if not target or not segment.codes:
         return not target and not segment.codes
     if same_config(segment.codes, target):
@@ -173,7 +176,7 @@ def widest(telemetry: Telemetry | None, vectors: Mapping[str, Vector], name: str
 
 
 def status_of(observation: Observation) -> Status:
-    """The state, its reason and the evidence for it."""
+    """The state, its reason and its evidence."""
     evidence = _evidence(observation)
     if observation.telemetry is None:
         return _unseen(observation, evidence)
@@ -182,7 +185,7 @@ def status_of(observation: Observation) -> Status:
     if observation.count == 0:
         return Status(
             State.UNKNOWN,
-            "the collection has no such vectors yet, so there is nothing to see",
+            "no row has this vector yet, so there is nothing to verify",
             evidence=evidence,
         )
     if observation.config_conflict and observation.colour == YELLOW:
@@ -193,10 +196,12 @@ def status_of(observation: Observation) -> Status:
             State.IGNORED,
             f"the optimizer failed and stopped: {observation.optimizer_error}",
             evidence=evidence,
-            advice="free disk or RAM on the server, then `qadapt apply`",
+            advice="free disk space or RAM on the server, then run `qadapt apply`",
         )
     if missing:
-        reason = f"{missing} of {len(observation.expected)} segments have other codes or none"
+        reason = (
+            f"{missing} of {len(observation.expected)} segments have no codes or different codes"
+        )
         return _building(observation, reason, evidence)
     if observation.telemetry.rebuilding:
         return _building(observation, "segments are being rebuilt for a changed setting", evidence)
@@ -207,9 +212,8 @@ def status_of(observation: Observation) -> Status:
     if observation.telemetry.elsewhere:
         return Status(
             State.UNKNOWN,
-            f"active on this node; {observation.telemetry.elsewhere} shards or replicas "
-            "are on other "
-            "nodes, whose segments this node does not show",
+            f"active on this node; {observation.telemetry.elsewhere} shards or replicas are on "
+            "other nodes and could not be verified",
             evidence=evidence,
             advice=VERIFY,
         )
@@ -224,7 +228,7 @@ def _unseen(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
     configured = "configured" if observation.target else "not configured"
     return Status(
         State.UNKNOWN,
-        f"quantization is {configured}, but what the segments hold cannot be seen: "
+        f"quantization is {configured}, but the codes of the segments cannot be read: "
         f"{observation.unobserved}",
         evidence=evidence,
         advice=VERIFY,
@@ -235,11 +239,11 @@ def _one_bit(observation: Observation, evidence: tuple[Evidence, ...]) -> Status
     rows = sum(each.present for each in observation.unmeasured)
     return Status(
         State.UNKNOWN,
-        f"{rows:,} of {observation.count:,} rows are in segments without an index: rows added to a "
-        "segment that was empty when it was set up are compared by one bit, and no optimization "
-        "is known to have built these segments from their rows",
+        f"{rows:,} of {observation.count:,} rows are in segments without an index: rows added to "
+        "a segment that was created empty are compared by 1 bit, and no optimization is known to "
+        "have built these segments from their rows",
         evidence=evidence,
-        advice=indexing_threshold.how_to_index(observation.growing_sizes, "waits for the index"),
+        advice=indexing_threshold.how_to_index(observation.growing_sizes, "waiting for the index"),
     )
 
 
@@ -247,7 +251,9 @@ def _without_target(observation: Observation, evidence: tuple[Evidence, ...]) ->
     holding = sum(each.codes is not None for each in observation.segments)
     if not holding and observation.vector.datatype == "float16":
         datatype = Evidence("GET /collections: datatype, fixed at creation", "float16")
-        return Status(State.ACTIVE, "the originals are 16-bit floats", None, (*evidence, datatype))
+        return Status(
+            State.ACTIVE, "the original vectors are 16-bit floats", None, (*evidence, datatype)
+        )
     if not holding:
         return Status(
             State.ABSENT,
@@ -256,20 +262,20 @@ def _without_target(observation: Observation, evidence: tuple[Evidence, ...]) ->
             advice=_advice_on_conflict(observation),
         )
     total = len(observation.segments)
-    reason = f"set to none, but {holding} of {total} segments still hold codes"
+    reason = f"configured as none, but {holding} of {total} segments still hold codes"
     return Status(State.BUILDING, reason, 1 - holding / total, evidence, _advice(observation))
 
 
 def _without_index(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
     if observation.waiting or (not observation.expected and observation.colour in (YELLOW, GREY)):
-        return _building(observation, "rows are waiting for their index", evidence)
+        return _building(observation, "rows are not indexed yet", evidence)
     return Status(
         State.IGNORED,
         indexing_threshold.why_ignored(
             observation.target, observation.threshold, observation.growing_sizes, observation.count
         ),
         evidence=evidence,
-        advice=indexing_threshold.how_to_index(observation.growing_sizes, "waits for the index"),
+        advice=indexing_threshold.how_to_index(observation.growing_sizes, "waiting for the index"),
     )
 
 
@@ -279,9 +285,9 @@ def _building(observation: Observation, reason: str, evidence: tuple[Evidence, .
     if observation.stalled:
         reason += f"; {STALLED} (status {observation.colour})"
     elif observation.colour == GREY:
-        reason += "; the optimizer waits (status grey)"
+        reason += "; the optimizer is idle (status grey)"
     elif observation.colour == GREEN:
-        reason += "; the collection's status says green all the same"
+        reason += "; the collection's status is green nevertheless"
     return Status(State.BUILDING, reason, share, evidence, _advice(observation))
 
 
@@ -291,31 +297,32 @@ def _advice(observation: Observation) -> str:
 
 def _advice_on_conflict(observation: Observation) -> str:
     return (
-        "`qadapt apply` sets both fields to the same place" if observation.config_conflict else ""
+        "run `qadapt apply`, which sets both fields to the same placement"
+        if observation.config_conflict
+        else ""
     )
 
 
 def _apart(observation: Observation) -> str:
-    """What an active quantization leaves out, in words."""
+    """Describe the rows that an active quantization does not cover."""
     one_bit = sum(each.present for each in observation.unmeasured)
     if one_bit:
         return (
-            f"{one_bit:,} of {observation.count:,} rows are in a segment without an "
-            "index: they are "
-            "compared by one bit until they are indexed"
+            f"{one_bit:,} of {observation.count:,} rows are in segments without an index and are "
+            "compared by 1 bit until they are indexed"
         )
     rows = sum(each.present for each in observation.growing)
     if not rows or observation.codes_while_growing:
         return ""
     return (
-        f"{rows:,} of {observation.count:,} rows are in a segment under the indexing threshold of "
-        f"{observation.threshold:,} KB and are compared by their floats"
+        f"{rows:,} of {observation.count:,} rows are in segments below the indexing threshold of "
+        f"{observation.threshold:,} KB and are compared by their original vectors"
     )
 
 
 def _evidence(observation: Observation) -> tuple[Evidence, ...]:
     reported = [
-        Evidence("GET /collections: quantization in force", observation.target),
+        Evidence("GET /collections: effective quantization", observation.target),
         Evidence("GET /collections: status", observation.colour),
         Evidence("GET /collections: optimizer_status", observation.optimizer_error or "ok"),
         Evidence("GET /collections: indexing_threshold (KB)", observation.threshold),
@@ -334,11 +341,11 @@ def _evidence(observation: Observation) -> tuple[Evidence, ...]:
             Evidence("telemetry: segments", len(observation.segments)),
             Evidence("telemetry: segments indexed", len(observation.indexed)),
             Evidence("telemetry: segments expected to hold codes", len(observation.expected)),
-            Evidence(
-                "telemetry: segments whose codes are those configured", len(observation.obeying)
-            ),
+            Evidence("telemetry: segments with the configured codes", len(observation.obeying)),
             Evidence("telemetry: optimizations running", observation.telemetry.optimizing),
-            Evidence("telemetry: shards and replicas elsewhere", observation.telemetry.elsewhere),
+            Evidence(
+                "telemetry: shards and replicas on other nodes", observation.telemetry.elsewhere
+            ),
         ]
     if wide(observation.target) and observation.telemetry is not None:
         rows = sum(each.present for each in observation.unmeasured)

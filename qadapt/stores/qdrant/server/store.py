@@ -1,4 +1,4 @@
-"""``qdrant+http://...``: a Qdrant server, or the client's local mode, as a common store."""
+"""``qdrant+http://...``: a Qdrant server, or the client's local mode."""
 
 from __future__ import annotations
 
@@ -90,21 +90,21 @@ from qadapt.stores.qdrant.server import snapshot as qdrant_snapshot
 from qadapt.stores.qdrant.server.connection import Connection, address_of, check_name, connect
 from qadapt.stores.qdrant.server.profile import PROFILE
 
-# Queries in one request.
+# Maximum number of queries in one request.
 QUERIES = 100
-# How long a look at configuration and segments serves searches, in seconds. Changes of ours are
-# seen at once; those of others after so long.
+# Maximum age in seconds of a snapshot that searches use. Changes by this store take effect at once,
+# those of other clients after this time.
 SNAPSHOT_SECONDS = 10.0
 METADATA = "qadapt"
 
 
 class QdrantStore(ClientStore[Connection]):
-    """A Qdrant server by REST or gRPC, or the local mode of its Python client.
+    """A Qdrant server over REST or gRPC, or the local mode of its Python client.
 
-    Threads may share it as they may share its client. Cosine vectors are normalised by the server
-    as they are written (but for those whose squared norm is under 1.2e-7, or within 5e-7 of 1);
-    dot and euclidean float32 vectors come back bit for bit. An alias may be used wherever a
-    collection's name may, but for ``drop``.
+    It is as thread-safe as its client. The server normalizes cosine vectors when they are written
+    (except those with a squared norm below 1.2e-7, or within 5e-7 of 1); dot and euclidean float32
+    vectors are stored bit for bit. An alias can be used in place of a collection name, except in
+    ``drop``.
     """
 
     profile = PROFILE
@@ -114,7 +114,7 @@ class QdrantStore(ClientStore[Connection]):
         self, address: Address, connection: Connection, *, disabled: Sequence[str] = ()
     ) -> None:
         super().__init__(address, connection, disabled=disabled)
-        # When a field of a collection was last seen to have no date that the engine does not read.
+        # The time when all dates of a field were last found to be readable by the engine.
         self._dated_at: dict[tuple[str, str], float] = {}
         self._shown: telemetry.Shown | None = None
 
@@ -124,7 +124,7 @@ class QdrantStore(ClientStore[Connection]):
 
     @classmethod
     def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> QdrantStore:
-        """A store on a ``QdrantClient`` of the user's, which is never closed by us.
+        """Return a store on a ``QdrantClient`` of the user, which the store never closes.
 
         Raises:
             UnsupportedError: an asynchronous client.
@@ -133,13 +133,13 @@ class QdrantStore(ClientStore[Connection]):
         return cls(address, Connection(client, owned=False), disabled=disabled)
 
     def survives_fork(self, connection: Connection) -> bool:
-        """Local mode in memory does: it has no socket, thread or file."""
+        """Only local mode in memory survives a fork: it has no socket, thread or file."""
         return connection.local and connection.in_memory
 
     # -- collections -------------------------------------------------------------------------
 
     def collections(self) -> list[str]:
-        """Names of collections and of aliases, sorted."""
+        """The names of collections and aliases, sorted."""
         if self.connection.local:
             return local_mode.names(self.connection)
         found = self.connection.ask("GET", "/collections", doing="list collections")
@@ -191,7 +191,7 @@ class QdrantStore(ClientStore[Connection]):
             self._shown = None
 
     def _counts(self, collection: str, raw: schema.Info) -> dict[str, int]:
-        """Rows that have each vector."""
+        """The number of rows with each vector."""
         names = list(schema.described(raw))
         if len(names) == 1 or qdrant_version.is_older(
             self.connection.version, qdrant_version.HAS_VECTOR_SINCE
@@ -204,7 +204,7 @@ class QdrantStore(ClientStore[Connection]):
         return qdrant_rows.count(self.connection, collection, condition, strict_mode.limits(raw))
 
     def _raw(self, collection: str) -> schema.Info:
-        """The configuration, not older than ``SNAPSHOT_SECONDS``."""
+        """The configuration, at most ``SNAPSHOT_SECONDS`` old."""
         if self.connection.local:
             return local_mode.info(self.connection, collection)
         return self._snapshot(collection).info
@@ -239,8 +239,8 @@ class QdrantStore(ClientStore[Connection]):
         qdrant_rows.delete(self.connection, collection, ids)
 
     def change_counter(self, collection: str) -> ChangeCounter | None:
-        # A server tells an operation number in its telemetry since 1.19 (`update_queue.op_num`),
-        # which was not seen to move with each write: no live server was at hand.
+        # Since 1.19 the telemetry includes an operation number (`update_queue.op_num`), which has
+        # not been verified to change with each write.
         if not self.connection.local:
             return None
         return local_counter.read(self.connection, collection)
@@ -275,16 +275,17 @@ class QdrantStore(ClientStore[Connection]):
         native = dataclasses.replace(request, vectors=list(wanted), filter=condition, page=size)
 
         def smaller(refused: int) -> int:
-            """The rows of a page that a limit set since allows."""
+            """The page size that the current limit allows."""
             now = strict_mode.limits(self._snapshot(collection, fresh=True).info)
             return strict_mode.cap(now, "max_query_limit", refused)
 
         return qdrant_rows.read(self.connection, collection, wanted, native, within, smaller)
 
     def _dated(self, collection: str, raw: schema.Info, filter: Any) -> Any:
-        """The filter, with rows that the engine does not find by their dates.
+        """The filter, extended by rows whose dates the engine cannot read.
 
-        That a field has none such is believed for ``SNAPSHOT_SECONDS``, as the configuration is.
+        The absence of unreadable dates in a field is cached for ``SNAPSHOT_SECONDS``, like the
+        configuration.
         """
         size = strict_mode.cap(strict_mode.limits(raw), "max_query_limit", PAGE)
         connection = self.connection
@@ -318,7 +319,8 @@ class QdrantStore(ClientStore[Connection]):
         return {name: more.get(name) or schema.vector(raw, name, moved=True) for name in names}
 
     def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
-        # A server keeps payloads as the engine does (not tried on one); local mode is Python's.
+        # A server is assumed to store payloads like the engine (not tested); local mode uses
+        # Python's JSON.
         exact = self.connection.local or float_fidelity.is_exact(value)
         return "exact" if exact else "lossy"
 
@@ -351,7 +353,7 @@ class QdrantStore(ClientStore[Connection]):
 
     def unsupported_payload_index(self, kind: str) -> str | None:
         if self.connection.local:
-            return "indexes on payloads have no effect in the client's local mode"
+            return "payload indexes have no effect in the client's local mode"
         return unknown_kind(kind)
 
     def payload_index_settings(self, collection: str) -> Mapping[str, Mapping[str, Any]]:
@@ -419,7 +421,7 @@ class QdrantStore(ClientStore[Connection]):
 
     @property
     def search_alters_vectors(self) -> bool:
-        # The client's local mode divides the stored vectors by their lengths in place, each time
+        # The client's local mode normalizes the stored vectors in place with each search
         # (qdrant_client/local/distances.py, cosine_similarity).
         return self.connection.local
 
@@ -430,9 +432,10 @@ class QdrantStore(ClientStore[Connection]):
     def _codes_now(
         self, collection: str, vector: str, snapshot: qdrant_snapshot.Snapshot
     ) -> search_provenance.Codes:
-        """What segments held while they were searched: as looked at, unless that was changed.
+        """The codes of the segments during a search: from the snapshot, unless the configuration
+        changed.
 
-        Codes come by a change of the configuration, so that alone is asked for again where the
+        Codes change only with the configuration, so only the configuration is read again if the
         segments were settled.
         """
         if snapshot.settled(vector):
@@ -462,7 +465,7 @@ class QdrantStore(ClientStore[Connection]):
     def _mapped(self, quantization: Quantization, vector: Vector) -> MappedQuantization:
         if quantization.kind is not Kind.NONE and self.connection.local:
             raise UnsupportedError(
-                f"no {quantization} here: {local_mode.RULE}", hint=local_mode.ADVICE
+                f"{quantization} is not supported: {local_mode.RULE}", hint=local_mode.ADVICE
             )
         return require_supported(self.map(quantization, vector), quantization, self.name)
 
@@ -488,9 +491,9 @@ class QdrantStore(ClientStore[Connection]):
         if mapped.target.kind is Kind.FLOAT16 and about.datatype == "float32":
             if schema.in_force(snapshot.info, now.name):
                 raise UnsupportedError(
-                    f"the vector {now.name!r} has codes: float16 replaces the originals, and codes "
-                    "come on top of them",
-                    hint="plan `none` first, then float16",
+                    f"the vector {now.name!r} has codes, and float16 would also replace its "
+                    "original vectors",
+                    hint="change the quantization to `none` first, then to float16",
                 )
             return (self._recreation(snapshot, now, about.replace(datatype="float16")),)
         if mapped.target.kind is Kind.NONE and about.datatype == "float16":
@@ -506,7 +509,7 @@ class QdrantStore(ClientStore[Connection]):
         """The step to another datatype or metric: recreate, copy, switch the alias.
 
         Raises:
-            UnsupportedError: the name is no alias, or the server lacks the datatype.
+            UnsupportedError: the name is not an alias, or the server does not support the datatype.
         """
         problem = qdrant_version.datatype(wanted, self.connection.version)
         if problem:
@@ -522,7 +525,9 @@ class QdrantStore(ClientStore[Connection]):
             raise no_recreation(self.name)
         if wanted is None or (wanted.kind is Kind.NONE and now.kind is Kind.NONE):
             return ChangePlan()
-        raise UnsupportedError(f"no {wanted} here: {local_mode.RULE}", hint=local_mode.ADVICE)
+        raise UnsupportedError(
+            f"{wanted} is not supported: {local_mode.RULE}", hint=local_mode.ADVICE
+        )
 
     # -- aliases -----------------------------------------------------------------------------
 
@@ -538,8 +543,8 @@ class QdrantStore(ClientStore[Connection]):
             raise NotFoundError.missing("collection", collection, real)
         if alias in real:
             raise AlreadyExistsError(
-                f"{alias!r} is a collection's own name: no alias can be called so",
-                hint="rename the alias, or drop that collection first",
+                f"{alias!r} is the name of a collection and cannot be used for an alias",
+                hint="choose another alias, or drop that collection first",
             )
         if self.connection.local:
             local_mode.switch_alias(self.connection, alias, collection)
@@ -596,18 +601,18 @@ class QdrantStore(ClientStore[Connection]):
         if self.load_settings(collection) == dict(settings):
             return True
         self.forget(collection)
-        # The server merges metadata by key, and null takes a key out.
+        # The server merges metadata by key, and null removes a key.
         body = {"metadata": {METADATA: dict(settings) or None}}
         names = {"collection_name": collection}
-        doing = f"keep the settings of {collection!r}"
+        doing = f"save the settings of {collection!r}"
         path = "/collections/{collection_name}"
         with errors.first_of_its_step():
             self.connection.ask("PATCH", path, body, doing=doing, names=names)
         kept = schema.metadata(self._snapshot(collection, fresh=True).info).get(METADATA) or {}
         if kept != dict(settings):
             raise StoreError(
-                f"the server does not keep metadata.{METADATA} as it was sent: sent "
-                f"{dict(settings)!r}, kept {kept!r}"
+                f"the server did not store metadata.{METADATA} as it was sent: sent "
+                f"{dict(settings)!r}, stored {kept!r}"
             )
         return True
 

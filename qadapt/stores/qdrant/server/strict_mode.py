@@ -1,6 +1,6 @@
-"""Strict mode: the limits of a collection, read before asking, so that each has a clear error.
+"""Strict mode: the limits of a collection, checked before a request for clear errors.
 
-They stand in ``config.strict_mode_config`` since 1.13 (docs/engines/qdrant.md#strict-mode).
+They are in ``config.strict_mode_config`` since 1.13 (docs/engines/qdrant.md#strict-mode).
 """
 
 from __future__ import annotations
@@ -16,36 +16,40 @@ Limits = Mapping[str, Any]
 
 
 def limits(info: Mapping[str, Any]) -> Limits:
-    """The limits that hold; empty when strict mode is off."""
+    """The effective limits; empty if strict mode is off."""
     found = info["config"].get("strict_mode_config") or {}
     return {} if not found.get("enabled") else {k: v for k, v in found.items() if v is not None}
 
 
 def check_search(found: Limits, search: SearchRequest) -> None:
-    """Refuse a search that the server would refuse.
+    """Reject a search that the server would reject.
 
     Raises:
         InputError: names the limit.
     """
-    _at_most(found, "max_query_limit", search.k, "k", "ask for fewer results")
+    _at_most(found, "max_query_limit", search.k, "k", "request fewer results")
     rescore = search.rescore
     if rescore is not None and rescore.on:
         _at_most(
-            found, "search_max_oversampling", rescore.oversampling, "oversampling", "rescore less"
+            found,
+            "search_max_oversampling",
+            rescore.oversampling,
+            "oversampling",
+            "use less oversampling",
         )
     ef = search.options.get("hnsw_ef")
     if ef is not None:
-        _at_most(found, "search_max_hnsw_ef", ef, "hnsw_ef", "take a smaller hnsw_ef")
+        _at_most(found, "search_max_hnsw_ef", ef, "hnsw_ef", "use a smaller hnsw_ef")
     if search.exact and not allows_exact(found):
         raise over_limit(
-            "strict mode: search_allow_exact is off for this collection, so there is no exact "
-            "search",
-            hint="leave exact out, or compare with truth computed from `read`",
+            "strict mode: search_allow_exact is off for this collection, so exact searches are "
+            "not allowed",
+            hint="omit exact, or compute the ground truth from `read`",
         )
 
 
 def allowed(found: Limits, rescore: Rescore) -> Rescore:
-    """A rescoring with no more candidates than the limits allow."""
+    """Limit a rescoring to the allowed number of candidates."""
     if not rescore.on:
         return rescore
     limit = found.get("search_max_oversampling")
@@ -60,13 +64,13 @@ def allows_exact(found: Limits) -> bool:
 
 
 def cap(found: Limits, name: str, wanted: int) -> int:
-    """A number of rows or queries that may go in one request."""
+    """Limit the number of rows or queries in one request."""
     limit = found.get(name)
     return wanted if limit is None else max(1, min(wanted, int(limit)))
 
 
 def factor(found: Limits, wanted: float) -> float:
-    """An oversampling, rounded up by us, that stays within the limit."""
+    """Limit an oversampling that qadapt rounded up."""
     limit = found.get("search_max_oversampling")
     return wanted if limit is None else min(wanted, float(limit))
 
@@ -75,6 +79,7 @@ def _at_most(found: Limits, name: str, value: float, what: str, hint: str) -> No
     limit = found.get(name)
     if limit is not None and value > limit:
         raise over_limit(
-            f"strict mode: {what} {value:g} is above {name} {limit:g} of this collection",
+            f"strict mode: {what} {value:g} exceeds the limit {name} = {limit:g} of this "
+            "collection",
             hint=f"{hint}, or raise {name}",
         )

@@ -1,7 +1,7 @@
-"""``GET /telemetry?details_level=4``: what each segment of this node really holds.
+"""``GET /telemetry?details_level=4``: the segments of this node and their codes.
 
-Read as raw JSON, missing keys tolerated: the typed client 1.20 fails on a 1.16.3 server with 626
-errors. Levels below 4 leave the segments out; other nodes are never in it
+Read as raw JSON, tolerating missing keys: the typed client 1.20 fails on a 1.16.3 server with 626
+errors. Levels below 4 omit the segments; other nodes are never included
 (docs/engines/qdrant.md#telemetry).
 """
 
@@ -19,11 +19,11 @@ class Segment:
     """One vector in one segment.
 
     Attributes:
-        rows: vectors of that name, with those of points deleted or replaced since.
+        rows: vectors of that name, including those of points deleted or replaced since.
         index: the index and its parameters; ``{"type": "plain"}`` for none.
-        codes: the ``quantization_config`` that it was built with; None for none.
-        live: those of points that are there, at most.
-        uuid: of the segment, by which the list of optimizations names it; None before 1.17.
+        codes: the ``quantization_config`` of its codes; None without codes.
+        live: an upper bound for the vectors of live points.
+        uuid: of the segment, as in the list of optimizations; None before 1.17.
     """
 
     rows: int
@@ -34,24 +34,24 @@ class Segment:
 
     @property
     def present(self) -> int:
-        """Vectors that a search may find, at most."""
+        """An upper bound for the vectors that a search can find."""
         return self.rows if self.live is None else self.live
 
     @property
     def indexed(self) -> bool:
-        """Whether it has an index, which scalar and product codes need."""
+        """Whether it has an index, which scalar and product codes require."""
         return str(self.index.get("type", "plain")) != "plain"
 
 
 @dataclass(frozen=True)
 class Telemetry:
-    """What the telemetry says of one collection.
+    """The telemetry of one collection.
 
     Attributes:
         segments: of each dense vector.
-        rebuilding: rebuilds for a changed configuration that run now.
-        optimizing: optimizations that run now, those included.
-        elsewhere: shards and replicas on other nodes, which are not seen here.
+        rebuilding: running rebuilds for a changed configuration.
+        optimizing: running optimizations, including rebuilds.
+        elsewhere: shards and replicas on other nodes, which are not included.
     """
 
     segments: Mapping[str, tuple[Segment, ...]]
@@ -62,11 +62,11 @@ class Telemetry:
 
 @dataclass(frozen=True)
 class Shown:
-    """One answer, which covers all collections.
+    """One response, which covers all collections.
 
     Attributes:
-        collections: each as it is shown, by its real name.
-        unobserved: why there is no answer; empty where there is one.
+        collections: the telemetry of each collection, by its real name.
+        unobserved: why there is no response; empty if there is one.
     """
 
     collections: Mapping[str, Mapping[str, Any]]
@@ -74,13 +74,13 @@ class Shown:
 
 
 def collections(answer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The collections that the telemetry shows, by their real names (never by an alias)."""
+    """The collections in the telemetry, by their real names (never by an alias)."""
     there = (answer.get("collections") or {}).get("collections") or []
     return {str(each.get("id")): each for each in there if isinstance(each, Mapping)}
 
 
 def of(collection: Mapping[str, Any]) -> Telemetry | None:
-    """One collection of it; None where it shows no segments."""
+    """The telemetry of one collection; None if it includes no segments."""
     segments: dict[str, list[Segment]] = {}
     rebuilding = optimizing = elsewhere = 0
     shown = False
