@@ -1,1 +1,1 @@
-"""Weaviate behind the interface of all stores."""
+"""Weaviate as a store."""

@@ -1,13 +1,12 @@
-"""Another kind beside what is there: a new named vector of the same floats, filled row by row.
+"""Change a quantization by adding a named vector with the same values, filled row by row.
 
     {"op": "weaviate.add", "from": "title", "to": "title_rq8",
-     "index": {"vectorIndexType": "hnsw", "vectorIndexConfig": {... all of it ...}}}
+     "index": {"vectorIndexType": "hnsw", "vectorIndexConfig": {... complete ...}}}
     {"op": "weaviate.fill", "from": "title", "to": "title_rq8"}
 
-The server fills a new vector with nothing, and finds nothing by it without a word
-(docs/engines/weaviate.md#new-named-vectors). Rows get it by PATCH, which leaves properties and
-other vectors as they are at that moment: a batch would put back what was read, over what another
-writer wrote meanwhile.
+The server leaves a new vector empty, and searches of it return nothing and report no error
+(docs/engines/weaviate.md#new-named-vectors). Rows are filled by PATCH, which does not change their
+properties and other vectors. A batch would overwrite concurrent changes with values read before.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ from qadapt.stores.weaviate.version import SINCE_ADD_VECTOR, ServerVersion
 if TYPE_CHECKING:
     from qadapt.stores.weaviate.store import WeaviateStore
 
-OFFER = "or a new vector beside it, which searches name: strategy='vector' (--strategy vector)"
-ROWS = 400  # rows patched in a second: 2.3 ms each
-PASSES = 3  # over all rows; the last one must find nothing left to write
+OFFER = "or add a new named vector, which searches must name: strategy='vector' (--strategy vector)"
+ROWS = 400  # rows patched per second: 2.3 ms each
+PASSES = 3  # over all rows; the last one must have nothing left to write
 
 
 @dataclass(frozen=True)
 class Add(Operation):
-    """Makes a new vector beside ``source``; no way back, since a server drops no vector."""
+    """Adds a named vector next to ``source``; cannot be undone, as servers cannot drop a vector."""
 
     op: ClassVar[str] = "weaviate.add"
     keys: ClassVar[Mapping[str, str]] = {"source": "from", "target": "to"}
@@ -62,7 +61,7 @@ class Add(Operation):
 
 @dataclass(frozen=True)
 class Fill(Operation):
-    """Writes the floats of one vector to another."""
+    """Copies the values of one vector to another."""
 
     op: ClassVar[str] = "weaviate.fill"
     keys: ClassVar[Mapping[str, str]] = {"source": "from", "target": "to"}
@@ -79,7 +78,7 @@ class Fill(Operation):
 
 
 def strategy_hint(server_version: ServerVersion) -> str:
-    """What a refusal says of this way; empty where the server does not have it."""
+    """The hint about this strategy for an error; empty if the server does not support it."""
     return OFFER if server_version.has(SINCE_ADD_VECTOR) else ""
 
 
@@ -90,25 +89,25 @@ def steps(
     words: str,
     server_version: ServerVersion,
 ) -> tuple[str, list[Step]]:
-    """The name of the new vector, and the steps that make and fill it.
+    """The name of the new vector, and the steps that create and fill it.
 
     Args:
-        wanted: its index, as ``mapping`` has it.
-        words: what it will be.
+        wanted: its index, in the form of ``mapping``.
+        words: a description of its quantization.
 
     Raises:
-        UnsupportedError: an older server, or tenants that would be left behind.
+        UnsupportedError: the server is too old, or some tenants are not active.
     """
     layout = snapshot.layout
     if not server_version.has(SINCE_ADD_VECTOR):
         raise UnsupportedError(
-            f"a new vector of a collection that is there needs Weaviate {SINCE_ADD_VECTOR}; this "
+            f"adding a vector to an existing collection needs Weaviate {SINCE_ADD_VECTOR}; this "
             f"is {server_version.words}",
-            hint="create a collection with that setting, and copy to it with `qadapt migrate`",
+            hint="create a collection with that quantization, and copy it with `qadapt migrate`",
         )
     if snapshot.cold:
         raise UnsupportedError(
-            f"{len(snapshot.cold)} tenants of {layout.name!r} are not active, and their rows would "
+            f"{len(snapshot.cold)} tenants of {layout.name!r} are not active, so their rows would "
             f"not get the vector: {', '.join(snapshot.cold[:5])}",
             hint="activate them first",
         )
@@ -140,14 +139,12 @@ def _add_step(
     alone = (
         field.target is not None and len(snapshot.layout.vectors) + len(snapshot.layout.others) == 1
     )
-    without = (
-        "; a search that names no vector fails from then on, since there are two" if alone else ""
-    )
+    without = "; searches must name a vector from then on, since there are two" if alone else ""
     return Step(
         Symbol.BACKGROUND,
         f"add the vector {name!r} with {words}",
-        f"{_old(field)} stays as it is, and is searched as before{without}; no way back: a server "
-        "drops no vector by default",
+        f"{_old(field)} does not change{without}; cannot be undone: by default, a server cannot "
+        "drop a vector",
         Add(field.name, name, dict(index)).to_request(),
     )
 
@@ -162,8 +159,8 @@ def _fill_step(snapshot: Snapshot, field: Field, name: str) -> Step:
     seconds = max(1, round(snapshot.count / ROWS))
     return Step(
         Symbol.BACKGROUND,
-        f"write the floats of {_old(field)} to {name!r}, row by row",
-        f"a new vector is empty: about {seconds:,} s; the floats are on disk twice from then on; "
+        f"copy the values of {_old(field)} to {name!r}, row by row",
+        f"a new vector is empty: about {seconds:,} s; the vectors are then on disk twice; "
         "a row that is written later has what its writer sends, so send both vectors",
         Fill(field.name, name).to_request(),
         None,
@@ -176,11 +173,11 @@ def _codes_step(
 ) -> Step:
     kind, _ = index_config.quantizer(index) or ("", {})
     codes = snapshot.count * mapping.code_bytes(index, field.vector)
-    trains = "it trains once rows are there; " if kind in ("pq", "sq") else ""
+    trains = "it trains once there are rows; " if kind in ("pq", "sq") else ""
     return Step(
         Symbol.BLOCKING if kind == "pq" else Symbol.BACKGROUND,
         f"wait until {name!r} has {words}",
-        f"{trains}what the shards say is believed, not the schema",
+        f"{trains}verified by the state of the shards, not by the schema",
         Put(name, {}, codes=True).to_request(),
         None,
         Estimate(
@@ -191,14 +188,14 @@ def _codes_step(
     )
 
 
-# -- carrying it out -----------------------------------------------------------------------------
+# -- execution -----------------------------------------------------------------------------------
 
 
 def add(connection: Connection, name: str, wanted: Add, progress: OnProgress) -> None:
-    """Make the vector, unless it is there.
+    """Create the vector, unless it exists.
 
     Raises:
-        StoreError: another one of its name is there, or the server kept something else.
+        StoreError: the existing vector of that name, or the stored configuration, differs.
     """
     target, index = wanted.target, wanted.index
     with claimed(connection, schema.describe(connection, name).real, progress):
@@ -214,9 +211,11 @@ def add(connection: Connection, name: str, wanted: Add, progress: OnProgress) ->
     lost.pop(index_config.SKIP, None)
     if lost:
         raise StoreError(
-            f"the vector {target!r} of {name!r} is not what was to be made: "
-            + ", ".join(f"{key} is {now!r} and not {want!r}" for key, (now, want) in lost.items()),
-            hint="if it is somebody else's, plan again: another name is taken",
+            f"the vector {target!r} of {name!r} has another configuration than planned: "
+            + ", ".join(
+                f"{key} is {now!r}, expected {want!r}" for key, (now, want) in lost.items()
+            ),
+            hint="if another client created it, plan again: the next plan uses a free name",
         )
 
 
@@ -227,13 +226,13 @@ def fill(
     progress: OnProgress,
     deadline: Deadline,
 ) -> None:
-    """Write the floats of one vector to another in all rows that do not have them; then read all
-    rows again, until none is left.
+    """Copy the values of one vector to another in all rows that lack them, and repeat until no
+    row is left.
 
-    Rows without the source vector stay without.
+    Rows without the source vector are skipped.
 
     Raises:
-        StoreError: others go on to write rows without the new vector.
+        StoreError: other clients keep writing rows without the new vector.
         StoreTimeoutError
     """
     layout = schema.describe(connection, name)
@@ -246,9 +245,9 @@ def fill(
         if not written:
             return
     raise StoreError(
-        f"rows of {name!r} are written without the vector {target!r} meanwhile: the last of "
+        f"other clients write rows of {name!r} without the vector {target!r}: the last of "
         f"{PASSES} passes still found {written:,}",
-        hint="let writers send both vectors, then apply again",
+        hint="change the writers so that they send both vectors, then apply again",
     )
 
 
@@ -260,7 +259,7 @@ def _pass(
     progress: OnProgress,
     deadline: Deadline,
 ) -> int:
-    """One pass over all rows; how many were written."""
+    """Run one pass over all rows, and return the number of rows written."""
     source, target = which
     total = copy_switch.count(connection, layout.real, tenant)
     done = written = 0
@@ -271,7 +270,7 @@ def _pass(
                 if deadline.passed:
                     raise StoreTimeoutError(
                         f"{done:,} of {total:,} rows have the vector {target!r}",
-                        hint="apply again goes on",
+                        hint="apply again to continue",
                     )
                 written += _patch(connection, layout.real, row["id"], target, floats, tenant)
             done += 1
@@ -296,5 +295,5 @@ def _patch(
     try:
         connection.rest("PATCH", path, body, doing=f"write to {real!r}", repeatable=True)
     except NotFoundError:
-        return 0  # deleted since it was read
+        return 0  # deleted after it was read
     return 1

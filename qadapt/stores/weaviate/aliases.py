@@ -1,6 +1,6 @@
-"""Aliases: other names of collections, which searches and writes take (1.32 and newer).
+"""Aliases: further names of collections, usable in searches and writes (1.32 and newer).
 
-The server lets a collection be dropped under its aliases, which then lead nowhere.
+The server allows dropping a collection that has aliases, which then point to nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SINCE = "1.32"
 
 
 def aliases(connection: Connection) -> dict[str, str]:
-    """The collection behind each alias; empty for a server that has none."""
+    """The collection of each alias; empty for a server without aliases."""
     if older(connection.version, SINCE):
         return {}
     found = connection.rest("GET", "/v1/aliases", doing="list aliases") or {}
@@ -24,20 +24,20 @@ def aliases(connection: Connection) -> dict[str, str]:
 
 
 def switch(connection: Connection, alias: str, collection: str) -> None:
-    """Make an alias, or move it in one action.
+    """Create an alias, or move it atomically.
 
     Raises:
-        UnsupportedError: a server without aliases.
-        NotFoundError: no such collection.
+        UnsupportedError: the server has no aliases.
+        NotFoundError: the collection does not exist.
         AlreadyExistsError: a collection has that name.
     """
     if older(connection.version, SINCE):
         raise UnsupportedError(
-            f"Weaviate has aliases from {SINCE} on; this is {connection.version}",
-            hint="let your application read the collection's name from its settings",
+            f"aliases need Weaviate {SINCE}; this is {connection.version}",
+            hint="make the collection's name a setting of your application",
         )
     check_name(alias)
-    doing = f"let the alias {alias!r} lead to {collection!r}"
+    doing = f"point the alias {alias!r} to {collection!r}"
     if alias in aliases(connection):
         body = {"class": collection}
         connection.rest("PUT", f"/v1/aliases/{quote(alias)}", body, doing=doing, repeatable=True)

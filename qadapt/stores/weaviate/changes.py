@@ -1,12 +1,12 @@
-"""From what a vector's index is to what was asked for.
+"""Plans that change the index of a vector to the requested one.
 
-In place (``in_place``) a quantizer can be added to an hnsw index that has none, and a few settings
-can be changed. All else is a copy (``copying``) or a new vector beside it (``adding``): Weaviate
-answers 200 when one kind is put in another's place or switched off, and the codes stay, or are no
-codes of anything after a restart (docs/engines/weaviate.md#changing-a-quantizer).
+``in_place`` adds a quantizer to an hnsw index that has none, and changes a few settings. Any other
+change needs a copy (``copy_switch``) or a new named vector (``add_vector``): Weaviate answers 200
+when a quantizer is replaced or disabled, but keeps the old codes, which may be unusable after a
+restart (docs/engines/weaviate.md#changing-a-quantizer).
 
-An operation reads what is and does what is missing, so that one that was cut off anywhere, on our
-side or the server's, is finished by carrying it out again.
+An operation reads the current state and does what is missing. If it was interrupted anywhere, on
+the client or on the server, running it again completes it.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def plan_change(
     server_version: ServerVersion,
     taken: Collection[str],
 ) -> ChangePlan:
-    """How a vector becomes what was asked for.
+    """Plan a change of one vector.
 
     Args:
-        mapped: the quantization; None where it stays.
-        taken: all names of collections and aliases.
+        mapped: the quantization; None to keep it.
+        taken: the names of all collections and aliases.
 
     Raises:
-        UnsupportedError: a copy is needed, and there is no alias to switch to it.
+        UnsupportedError: the change needs a copy, and there is no alias to switch to it.
     """
     vector, asked = request.vector, request.codes
     recreation: tuple[Step, ...] = ()
@@ -82,15 +82,15 @@ def steps(
     server_version: ServerVersion,
     taken: Collection[str],
 ) -> list[Step]:
-    """Steps to an index that was mapped; empty when it is there and seen to be active.
+    """Steps to a mapped index; empty if it exists and is verified active.
 
     Args:
-        mapped: not unsupported.
-        asked: whose ``native`` names what must be just so.
-        taken: all names of collections and aliases.
+        mapped: a supported quantization.
+        asked: the requested one, whose ``native`` fields must match exactly.
+        taken: the names of all collections and aliases.
 
     Raises:
-        UnsupportedError: a copy is needed, and there is no alias to switch to it.
+        UnsupportedError: the change needs a copy, and there is no alias to switch to it.
     """
     field = snapshot.layout.field(vector)
     wanted = mapped.native or field.native
@@ -121,7 +121,7 @@ def alias_steps(
     server_version: ServerVersion,
     taken: Collection[str],
 ) -> list[Step]:
-    """The copy, also where a change in place would do; empty when nothing differs.
+    """Steps that copy, even if a change in place is possible; empty if nothing differs.
 
     Raises:
         UnsupportedError: there is no alias to switch.
@@ -134,9 +134,9 @@ def alias_steps(
     ):
         return []
     _refuse_pq_on_dynamic(wanted)
-    why = "searches and writes of the collection that is there are not disturbed"
+    why = "searches and writes of the existing collection continue undisturbed"
     copy_switch.refuse(
-        snapshot, server_version, "a copy was asked for", add_vector.strategy_hint(server_version)
+        snapshot, server_version, "a copy was requested", add_vector.strategy_hint(server_version)
     )
     return [copy_switch.step(snapshot, vector, wanted, _words(mapped), why, taken)]
 
@@ -148,10 +148,11 @@ def vector_steps(
     asked: Quantization,
     server_version: ServerVersion,
 ) -> tuple[str, list[Step]]:
-    """A new vector beside the one that is there, and its name; no steps when nothing differs.
+    """Steps that add a named vector, and its name; no steps if nothing differs.
 
     Raises:
-        UnsupportedError: an older server, tenants that are not active, too few rows to train on.
+        UnsupportedError: the server is too old, some tenants are not active, or there are too few
+            rows to train on.
     """
     field = snapshot.layout.field(vector)
     wanted = mapped.native or field.native
@@ -166,7 +167,7 @@ def vector_steps(
 
 
 def _refuse_pq_on_dynamic(wanted: Mapping[str, Any]) -> None:
-    """Refuse what 1.39.0 takes and was seen never to do: PQ on a dynamic index that was filled.
+    """Refuse PQ on a dynamic index that is filled by a copy: 1.39.0 accepts it, never trains it.
 
     Raises:
         UnsupportedError
@@ -174,23 +175,22 @@ def _refuse_pq_on_dynamic(wanted: Mapping[str, Any]) -> None:
     kind, _ = index_config.quantizer(wanted) or ("", {})
     if wanted["vectorIndexType"] == DYNAMIC and kind == "pq":
         raise UnsupportedError(
-            "PQ on a dynamic index was seen to stay off when its rows come by a copy",
-            hint='ask for `scalar` or `binary`, or another index: native={"vectorIndexType": '
-            '"hnsw"}',
+            "PQ on a dynamic index never becomes active if a copy writes its rows",
+            hint='use `scalar` or `binary`, or another index: native={"vectorIndexType": "hnsw"}',
         )
 
 
 def _observation(snapshot: Snapshot, vector: str) -> bool:
-    """Whether what a schema says was seen."""
+    """Whether the configuration in the schema is verified active."""
     return snapshot.status(vector).state in (State.ACTIVE, State.ABSENT)
 
 
 def notes(
     snapshot: Snapshot, vector: str, mapped: MappedQuantization, request: ChangeRequest
 ) -> list[str]:
-    """The setting of the collection that would serve the rescoring asked for.
+    """Notes on the setting of the collection that provides the requested rescoring.
 
-    A query has no word for it, and what a query cannot say is never changed by one.
+    Rescoring is not a query parameter of Weaviate, and a search never changes the collection.
     """
     native, rescore, asked = mapped.native, request.rescore, request.codes
     found = index_config.quantizer(native) if native else None
@@ -200,20 +200,23 @@ def notes(
     tunable = native["vectorIndexType"] in (HNSW, DYNAMIC) and name in ("sq", "rq")
     if not rescore.on and not rule.off:
         if not tunable:
-            return [f"{name.upper()} on {native['vectorIndexType']} rescores whatever is asked for"]
-        return [_offer(name, 0, "a query cannot switch rescoring off; this does")]
+            return [f"{name.upper()} on {native['vectorIndexType']} always rescores"]
+        return [_offer(name, 0, "a query cannot disable rescoring; this setting does")]
     if rescore.on and rule.off:
-        why = "the collection does not rescore, so qadapt fetches floats and does; the server would"
+        why = (
+            "the collection does not rescore, so qadapt rescores client-side; to rescore on the "
+            "server"
+        )
         return [_offer(name, rescore.candidates(native_rescore.K), why)]
     wanted = rescore.candidates(native_rescore.K)
     if rescore.on and rule.most is not None and wanted > rule.most:
-        why = f"hfresh scores and gives at most {rule.most} results; for {wanted} it needs"
+        why = f"hfresh rescores and returns at most {rule.most} results; {wanted} results need"
         return [_offer(name, wanted, why)]
     return []
 
 
 def _then(field: Field, native: Mapping[str, Any], asked: Quantization) -> Mapping[str, Any]:
-    """The index after a change: what is there stays as it is where the kind does."""
+    """The index after a change; existing settings are kept if the quantizer is the same."""
     same = mapping.from_native(field.native, field.vector) == mapping.from_native(
         native, field.vector
     )
@@ -225,7 +228,7 @@ def _then(field: Field, native: Mapping[str, Any], asked: Quantization) -> Mappi
 
 def _offer(name: str, limit: int, why: str) -> str:
     reported = json.dumps({name: {"rescoreLimit": limit}})
-    return f"{why}, for all who search the collection: native={reported}"
+    return f"{why}, for all searches of the collection: native={reported}"
 
 
 def recreate_steps(
@@ -235,23 +238,24 @@ def recreate_steps(
     server_version: ServerVersion,
     taken: Collection[str],
 ) -> list[Step]:
-    """The copy with another metric, which is fixed at creation.
+    """Steps that copy to another metric, which is fixed at creation.
 
     Raises:
-        UnsupportedError: another datatype; a metric that the index does not have; no alias.
+        UnsupportedError: the datatype changes, the index does not have the metric, or there is no
+            alias.
     """
     field = snapshot.layout.field(vector)
     if wanted.datatype != "float32":
         raise UnsupportedError(
-            f"Weaviate stores float32 alone, not {wanted.datatype}",
-            hint="ask for a quantization: `scalar`",
+            f"Weaviate stores float32 only, not {wanted.datatype}",
+            hint="use a quantization instead: `scalar`",
         )
     if field.index == HFRESH and wanted.metric.value == "dot":
         raise UnsupportedError(
-            "the index hfresh has cosine and euclidean, not dot",
-            hint='plan another index first: native={"vectorIndexType": "hnsw"}',
+            "the index hfresh supports cosine and euclidean, not dot",
+            hint='change the index first: native={"vectorIndexType": "hnsw"}',
         )
-    why = "a metric is fixed at creation"
+    why = "the metric is fixed at creation"
     copy_switch.refuse(snapshot, server_version, why)
     native = {"vectorIndexType": field.index, "vectorIndexConfig": field.config}
     action = f"the metric {wanted.metric}"
@@ -269,7 +273,7 @@ def _why_not_in_place(
     wanted: Mapping[str, Any],
     explicit: Mapping[str, Any],
 ) -> str | None:
-    """Why a change needs a copy; None where it does not."""
+    """Why a change needs a copy; None if it does not."""
     field = snapshot.layout.field(vector)
     if wanted["vectorIndexType"] != field.index:
         return f"the index type is fixed at creation ({field.index})"
@@ -286,14 +290,14 @@ def _why_not_in_place(
     if now == then:
         inner = index_config.differences(field.config, explicit)
         fixed = [name for name in inner if name not in in_place.LIVE[field.index]]
-        return f"{', '.join(fixed)} is fixed once codes are there" if fixed else None
+        return f"{', '.join(fixed)} is fixed once there are codes" if fixed else None
     if field.index != HNSW:
-        return f"an index of the type {field.index} takes no other quantizer once it is there"
+        return f"an existing index of the type {field.index} cannot change its quantizer"
     if snapshot.status(vector).state is State.IGNORED and now.kind is Kind.NONE:
-        return "a quantizer was switched off in the schema, and its codes are still in use"
+        return "a quantizer was disabled in the schema, but its codes are still in use"
     if now.kind is not Kind.NONE:
         return (
-            f"Weaviate has no way from {now} to {then} in place: it takes the schema and keeps the "
+            f"Weaviate cannot change {now} to {then} in place: it accepts the schema but keeps the "
             "old codes"
         )
     return None
@@ -307,13 +311,13 @@ def _unfinished(
     taken: Collection[str],
     explicit: Mapping[str, Any] | None = None,
 ) -> list[Step]:
-    """What is left to do where the schema says what is asked for, and nothing came of it."""
+    """The steps left if the schema matches the request but the quantizer is not active."""
     status = snapshot.status(vector)
     field = snapshot.layout.field(vector)
     if status.state is State.BUILDING:
-        action = "wait until the shards are done"
+        action = "wait until the shards are ready"
         request = Put(vector, {}, codes=True).to_request()
-        # It does what is configured already: there is no other state to go back to.
+        # The schema does not change, so there is no earlier state to restore.
         return [Step(Symbol.BACKGROUND, action, status.reason, request, request)]
     if status.state is not State.IGNORED:
         return []
@@ -321,7 +325,7 @@ def _unfinished(
     if field.index == HNSW and name in ("pq", "sq", "rq"):
         in_place.refuse_few_rows(snapshot, name, block)
         reverse, way_back = in_place.undone_by(snapshot, vector, server_version, taken)
-        action = f"send the schema again, which starts {name.upper()}"
+        action = f"send the schema again to start {name.upper()}"
         reason = f"{status.reason}; {way_back}"
         return [in_place.codes_step(snapshot, vector, action, reason, explicit or {}, reverse)]
     if field.index == DYNAMIC:

@@ -1,4 +1,4 @@
-"""Making a collection by its raw schema, whole or not at all; and deleting one."""
+"""Create a collection from its raw schema, completely or not at all, and delete one."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from qadapt.stores.weaviate.version import SINCE_ALIAS, SINCE_NAMED, ServerVersi
 
 
 def unsupported_vectors(vectors: Mapping[str, Vector], server_version: ServerVersion) -> None:
-    """Refuse vectors that this server does not have.
+    """Refuse vectors that this server does not support.
 
     Raises:
         UnsupportedError, InputError
     """
     if "" in vectors and len(vectors) > 1:
         raise UnsupportedError(
-            "Weaviate makes no collection with an unnamed vector and named ones",
-            hint="name all of them",
+            "Weaviate cannot create a collection with both an unnamed vector and named ones",
+            hint="give each vector a name",
         )
     if "" not in vectors and not server_version.has(SINCE_NAMED):
         raise UnsupportedError(
             f"named vectors need Weaviate {SINCE_NAMED}; this is {server_version.words}",
-            hint="one collection for each vector",
+            hint="create one collection per vector",
         )
     for name, vector in vectors.items():
         schema.check_vector_name(name)
         if vector.datatype != "float32":
             raise UnsupportedError(
-                f"Weaviate stores float32 alone, not {vector.datatype}",
-                hint="leave the datatype out, and ask for a quantization",
+                f"Weaviate stores float32 only, not {vector.datatype}",
+                hint="omit the datatype, and use a quantization",
             )
         if vector.dim > schema.MAX_DIM:
             raise UnsupportedError(
-                f"Weaviate takes at most {schema.MAX_DIM:,} dimensions, not {vector.dim:,}"
+                f"Weaviate supports at most {schema.MAX_DIM:,} dimensions, not {vector.dim:,}"
             )
 
 
@@ -57,10 +57,10 @@ def body(
     """The schema to create.
 
     Args:
-        more: further parts of ``vectorConfig``, by name.
+        more: further entries of ``vectorConfig``, by name.
         dims: their dimensions.
-        wanted: its properties, in the words of ``declared``.
-        tenants: whether its rows are in tenants, of which there are none yet.
+        wanted: its properties, in the form of ``payload_schema``.
+        tenants: whether it is multi-tenant; no tenants exist yet.
     """
     noted = {label: each.dim for label, each in vectors.items()} | dict(dims or {})
     found: dict[str, Any] = {
@@ -92,7 +92,7 @@ def body(
 
 
 def with_distance(index: str, config: Mapping[str, Any], vector: Vector) -> dict[str, Any]:
-    """A configuration with its metric, in both halves of a dynamic index."""
+    """A configuration with its metric, in both parts of a dynamic index."""
     distance = schema.METRICS[vector.metric]
     made = {**config, "distance": distance}
     if index == DYNAMIC:
@@ -109,18 +109,17 @@ def create(
     server_version: ServerVersion,
     collection_schema: CollectionSchema | None = None,
 ) -> None:
-    """Create a collection; what the server kept otherwise is deleted again.
+    """Create a collection, and delete it again if the server stored another configuration.
 
     Args:
-        vectors, mapped: by name, checked by ``unsupported_vectors`` and by the mapping.
-        collection_schema: multivectors, properties in the words of ``declared``, and whether rows
-        are in
-            tenants, of which there are none yet.
+        vectors, mapped: by name, checked by ``unsupported_vectors`` and the mapping.
+        collection_schema: multivectors, properties in the form of ``payload_schema``, and whether
+            it is multi-tenant.
 
     Raises:
         AlreadyExistsError
-        UnsupportedError: not with these vectors.
-        StoreError: the server keeps something else than what was sent.
+        UnsupportedError: the server does not support these vectors.
+        StoreError: the server stored another configuration than was sent.
     """
     schema.check_name(name)
     more = collection_schema or CollectionSchema()
@@ -143,7 +142,7 @@ def create(
 
 
 def post(connection: Connection, name: str, sent: Mapping[str, Any]) -> None:
-    """Create a collection of a raw schema, and compare what is there with it.
+    """Create a collection from a raw schema, and compare the stored schema with it.
 
     Raises:
         AlreadyExistsError, StoreError
@@ -159,15 +158,15 @@ def post(connection: Connection, name: str, sent: Mapping[str, Any]) -> None:
     if not lost:
         return
     error: QadaptError = StoreError(
-        f"Weaviate {connection.version} does not keep {name!r} as it was sent: {'; '.join(lost)}",
-        hint="take out of `native` what this version or this index does not know; nothing was made",
+        f"Weaviate {connection.version} changed the schema of {name!r}: {'; '.join(lost)}",
+        hint="remove the settings that it does not support from `native`; nothing was created",
     )
     connection.rest("DELETE", path, doing=f"delete {name!r}")
     raise error
 
 
 def configs(raw: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The index configuration of each vector of a raw schema, ``""`` for the unnamed one."""
+    """The index configuration of each vector in a raw schema; ``""`` is the unnamed vector."""
     found = {
         name: each["vectorIndexConfig"] for name, each in (raw.get("vectorConfig") or {}).items()
     }
@@ -187,16 +186,16 @@ def drop(connection: Connection, name: str) -> None:
     if layout.alias:
         raise UnsupportedError(
             f"{name!r} is an alias of {layout.real!r}",
-            hint="drop the alias, or the collection by its own name",
+            hint="drop the alias, or drop the collection by its real name",
         )
     if ServerVersion(connection.version).has(SINCE_ALIAS):
         path = "/v1/aliases"
         found = connection.rest("GET", path, doing="list aliases", params={"class": layout.real})
         names = [str(each["alias"]) for each in (found or {}).get("aliases") or ()]
         if names:
-            # The server would leave them behind, and answer queries of them "class not found".
+            # The server would keep the aliases, and answer their queries with "class not found".
             raise UnsupportedError(
-                f"{name!r} is behind the alias {', '.join(names)}",
+                f"the alias {', '.join(names)} points to {name!r}",
                 hint="move or drop the alias first",
             )
     path = f"/v1/schema/{quote(layout.real)}"

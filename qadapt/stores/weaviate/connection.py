@@ -1,11 +1,10 @@
-"""One ``WeaviateClient``: opened from an address or brought by the user, and what is asked of it.
+"""The connection: a ``WeaviateClient``, opened from an address or given by the user.
 
-Schema, nodes and aliases go over REST as raw JSON, because the typed client loses fields
-(docs/engines/weaviate.md#python-client). Rows and searches go over gRPC as the server's own
-messages, through the client's channel and headers: vectors stay bytes of numpy arrays, every call
-has a time limit, and the client's own attempts (up to a minute of silence when a server is down)
-are not made. The client's checks at start are skipped, for one of them asks a package index
-whether the client is new.
+Schema, nodes and aliases use REST with raw JSON, because the typed client loses fields
+(docs/engines/weaviate.md#python-client). Rows and searches use the server's gRPC messages on the
+client's channel, with its headers: vectors stay bytes of numpy arrays, each call has a time limit,
+and the client's own retries (up to a minute without output if a server is down) are skipped. The
+client's checks at start are skipped too, because one of them queries a package index.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ OPTIONS = ("timeout", "key_env", "grpc")
 SERVER, CLOUD = "server", "cloud"
 _CLOUD_HOSTS = (".weaviate.network", ".weaviate.cloud", ".semi.technology")
 
-# A channel that lost its server tries again after up to two minutes, unless told otherwise.
+# By default, a channel that lost its server waits for up to two minutes before it reconnects.
 _RECONNECT = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -48,13 +47,13 @@ T = TypeVar("T")
 
 
 class Connection:
-    """A client, whether it is ours to close, and calls whose errors are those of qadapt.
+    """A client, and calls whose errors are converted to qadapt's.
 
     Attributes:
         client: the ``WeaviateClient``.
-        owned: closed by ``close``.
-        timeout: seconds that one request may take.
-        sleep: waits between attempts; a test may put another in its place.
+        owned: whether ``close`` closes the client.
+        timeout: time limit of one request, in seconds.
+        sleep: waits between attempts; tests may replace it.
     """
 
     def __init__(
@@ -66,16 +65,16 @@ class Connection:
         self.deployment = CLOUD if cloud else SERVER
         self.sleep: Callable[[float], None] = time.sleep
 
-    # -- what answers ------------------------------------------------------------------------
+    # -- server ------------------------------------------------------------------------------
 
     @cached_property
     def meta(self) -> Mapping[str, Any]:
-        """What the server says of itself."""
+        """The server's metadata."""
         found = self.rest("GET", "/v1/meta", doing="read the server's version")
         if not isinstance(found, dict) or not isinstance(found.get("version"), str):
             raise StoreError(
-                "what answers there is not Weaviate: it names no version",
-                hint="check the address; REST is 8080 by default",
+                "the server there is not Weaviate: it reports no version",
+                hint="check the address; the REST port is 8080 by default",
             )
         return found
 
@@ -86,7 +85,7 @@ class Connection:
 
     @property
     def max_message(self) -> int:
-        """Bytes that one gRPC message may have; 10 MB where the server does not say."""
+        """Largest gRPC message in bytes; 10 MB if the server does not report a limit."""
         return int(self.meta.get("grpcMaxMessageSize") or MAX_MESSAGE)
 
     # -- requests ----------------------------------------------------------------------------
@@ -102,13 +101,13 @@ class Connection:
         within: float | None = None,
         repeatable: bool | None = None,
     ) -> Any:
-        """A request over REST in raw JSON; its answer, None where it has no body.
+        """Send a REST request in raw JSON, and return the response; None if it has no body.
 
         Args:
             path: such as ``/v1/schema/Articles``.
-            doing: what was asked, for the message: ``"read the schema of 'Articles'"``.
-            within: seconds; ``timeout`` by default.
-            repeatable: it does the same however often it arrives; a GET by default.
+            doing: the action, for error messages: ``"read the schema of 'Articles'"``.
+            within: time limit in seconds; ``timeout`` by default.
+            repeatable: whether the request is idempotent; a GET is by default.
         """
         again = method == "GET" if repeatable is None else repeatable
 
@@ -136,14 +135,14 @@ class Connection:
                 return answer.json(parse_int=_whole)
             except ValueError:
                 raise StoreError(
-                    f"could not {doing}: the answer is not JSON",
-                    hint="check the address; REST is 8080 by default",
+                    f"could not {doing}: the response is not JSON",
+                    hint="check the address; the REST port is 8080 by default",
                 ) from None
 
         return with_retries(once, repeatable=again, sleep=self.sleep)
 
     def call(self, doing: str, function: Callable[..., T], *args: Any, **named: Any) -> T:
-        """A typed call of the client, made once; its errors become those of qadapt."""
+        """Run a typed call of the client once, and convert its errors to qadapt's."""
         try:
             return function(*args, **named)
         except Exception as error:
@@ -158,12 +157,12 @@ class Connection:
         within: float | None = None,
         repeatable: bool = True,
     ) -> Any:
-        """A request over gRPC; its answer.
+        """Send a gRPC request, and return the response.
 
         Args:
             method: ``Search``, ``Aggregate``, ``BatchObjects`` or ``BatchDelete``.
-            within: seconds; ``timeout`` by default.
-            repeatable: it does the same however often it arrives.
+            within: time limit in seconds; ``timeout`` by default.
+            repeatable: whether the request is idempotent.
         """
 
         def once() -> Any:
@@ -179,10 +178,9 @@ class Connection:
     def ask_many(
         self, method: str, requests: Iterable[Any], *, doing: str, at_once: int = 16
     ) -> Iterator[Any]:
-        """Answers over gRPC in the order of the requests, several of which are under way.
+        """Yield gRPC responses in the order of the requests, several of which run at a time.
 
-        One that fails is asked again alone, as ``ask`` does; the error of the first that cannot be
-        had ends it all.
+        A failed request is repeated alone, as by ``ask``; the first final error is raised.
         """
         waiting: list[tuple[Any, Any]] = []
         try:
@@ -217,7 +215,7 @@ class Connection:
         return with_retries(once, repeatable=True, sleep=self.sleep)
 
     def _method(self, name: str) -> Any:
-        """The client's own call; it raises where the client is closed."""
+        """The client's own call; raises if the client is closed."""
         return getattr(self.client._connection.grpc_stub, name)
 
     @property
@@ -225,7 +223,7 @@ class Connection:
         return self.client._connection.grpc_headers()
 
     def check_grpc(self) -> None:
-        """Ask the gRPC port whether it serves.
+        """Check that the gRPC port responds.
 
         Raises:
             UnreachableError
@@ -241,23 +239,23 @@ class Connection:
         except Exception as error:
             place = self.client._connection._connection_params.grpc
             raise UnreachableError(
-                f"Weaviate answers over REST, but nothing serves gRPC at {place.host}:{place.port}",
-                hint=f"name the server's gRPC port in the address: ?grpc={GRPC_PORT}",
+                f"Weaviate answers on REST, but no gRPC server at {place.host}:{place.port}",
+                hint=f"add the server's gRPC port to the address: ?grpc={GRPC_PORT}",
             ) from error
 
     def close(self) -> None:
-        """Close a client of ours; one that the user brought stays open."""
+        """Close the client if qadapt opened it; one given by the user stays open."""
         if self.owned:
             self.client.close()
 
 
 def _whole(text: str) -> int | float:
-    """A whole number of JSON; the server writes the float -0.0 as ``-0``."""
+    """Parse an integer of JSON; the server writes the float -0.0 as ``-0``."""
     return -0.0 if text == "-0" else int(text)
 
 
 def module(name: str = "") -> Any:
-    """``weaviate``, or a module of it, imported when it is first needed.
+    """Import ``weaviate``, or one of its modules, on first use.
 
     Raises:
         MissingExtraError
@@ -269,12 +267,12 @@ def module(name: str = "") -> Any:
 
 
 def proto() -> Any:
-    """The messages of the server's gRPC service, as the client has them."""
+    """The client's messages of the server's gRPC service."""
     return module("proto.v1")
 
 
 def connect(address: Address) -> Connection:
-    """A client of ours for an address; both ports are asked.
+    """Connect to an address, and check both ports.
 
     Raises:
         AddressError, MissingExtraError, UnreachableError, AuthError
@@ -286,12 +284,12 @@ def connect(address: Address) -> Connection:
         client.connect()
     except Exception as error:
         client.close()
-        # A 200 of something else than Weaviate: no JSON, or JSON without a version.
+        # Another server answered 200: no JSON, or JSON without a version.
         odd = type(error).__name__ == "ResponseCannotBeDecodedError"
         if odd or isinstance(error, (KeyError, ValueError)):
             raise StoreError(
-                f"could not {doing}: what answers there is not Weaviate",
-                hint="check the address; REST is 8080 by default",
+                f"could not {doing}: the server there is not Weaviate",
+                hint="check the address; the REST port is 8080 by default",
             ) from error
         raise translate(error, doing) from error
     found = Connection(
@@ -308,12 +306,12 @@ def connect(address: Address) -> Connection:
 def _made(address: Address, secret: str | None) -> Any:
     if address.transport not in ("http", "https"):
         raise AddressError(
-            f"{address}: a Weaviate server is opened by its REST port",
+            f"{address}: the address of a Weaviate server needs its REST port",
             hint=f"for example weaviate+http://localhost:8080?grpc={GRPC_PORT}",
         )
     if "/" in address.location:
         raise AddressError(
-            f"{address}: the client knows no path behind the host", hint="leave the path out"
+            f"{address}: the client knows no path behind the host", hint="remove the path"
         )
     weaviate = module()
     settings, auth = module("classes.init"), module("auth")
@@ -324,7 +322,7 @@ def _made(address: Address, secret: str | None) -> Any:
     if grpc_port == address.port and not cloud:
         raise AddressError(
             f"{address}: REST and gRPC cannot have the same port",
-            hint=f"REST is 8080 by default, gRPC {GRPC_PORT}",
+            hint=f"by default, REST uses 8080 and gRPC {GRPC_PORT}",
         )
     bracket = "[{}]" if ":" in address.host else "{}"
     timeout = _timeout(address)
@@ -353,16 +351,16 @@ def _timeout(address: Address) -> int:
 
 
 def wrapped(client: Any) -> tuple[Address, Connection]:
-    """Where a client that the user brought is connected to, without its key, and calls on it.
+    """Wrap a user's client, and return its address, without the key, and the connection.
 
     Raises:
-        UnsupportedError: an asynchronous client, or one that is not connected.
+        UnsupportedError: the client is asynchronous or not connected.
     """
     module()
     if type(client).__name__ != "WeaviateClient":
         raise UnsupportedError(
             f"a {type(client).__name__} cannot be wrapped",
-            hint="give a synchronous weaviate.WeaviateClient",
+            hint="pass a synchronous weaviate.WeaviateClient",
         )
     if not client.is_connected():
         raise UnsupportedError(

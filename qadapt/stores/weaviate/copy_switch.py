@@ -1,12 +1,12 @@
-"""What cannot be changed in place: a new collection, a copy, and the alias moved to it.
+"""Changes that are not possible in place: copy to a new collection, then switch the alias to it.
 
     {"op": "weaviate.copy", "alias": "Articles", "from": "Articles_v1", "to": "Articles_v2",
-     "vectors": {"": {"vectorIndexType": "hnsw", "vectorIndexConfig": {... all of it ...}}}}
+     "vectors": {"": {"vectorIndexType": "hnsw", "vectorIndexConfig": {... complete ...}}}}
     {"op": "weaviate.switch", "alias": "Articles", "to": "Articles_v1"}
 
-Rows go over as raw JSON, so that properties, references and vectors that qadapt leaves alone come
-along; float32 comes back bit for bit (docs/engines/weaviate.md#vectors). The former collection
-stays, which is what makes the way back cheap.
+Rows are copied as raw JSON, so that properties, references and vectors that qadapt does not manage
+are kept; float32 values are copied bit for bit (docs/engines/weaviate.md#vectors). The old
+collection stays, so an undo only switches the alias.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from qadapt.stores.weaviate.version import SINCE_ALIAS, SINCE_SKIP_DEFAULT, Serv
 if TYPE_CHECKING:
     from qadapt.stores.weaviate.store import WeaviateStore
 
-NUMBERS = 400_000  # of the vectors of one page, about
-# Numbers copied in a second: 5,183 rows of 384 dimensions took 17 s on 2 busy cores.
+NUMBERS = 400_000  # of the vectors of one page, approximately
+# Values copied per second: 5,183 rows of 384 dimensions took 17 s on 2 busy cores.
 SPEED = 120_000
-# What a server notes of its own decision; a copy is not told.
+# Fields in which a server records its own decision; they are not sent to a copy.
 _OF_THE_SERVER = ("trackDefaultQuantization",)
 
 
@@ -69,10 +69,10 @@ class Switch(Operation):
 
 @dataclass(frozen=True)
 class Copy(CopyAndSwitch):
-    """Makes a copy in which some vectors have another index.
+    """Creates a copy in which some vectors have another index.
 
     Attributes:
-        vectors: the whole index of each vector that changes, by its name.
+        vectors: the complete index of each vector that changes, by name.
     """
 
     op: ClassVar[str] = "weaviate.copy"
@@ -107,7 +107,7 @@ class Copy(CopyAndSwitch):
             aliases.switch(at.store.connection, self.alias, self.target)
 
     def reverse(self, snapshot: Any) -> Switch:
-        """The alias back: the former collection stays."""
+        """Switch the alias back; the old collection still exists."""
         return Switch(self.alias, self.source)
 
 
@@ -118,8 +118,8 @@ def refuse(snapshot: Snapshot, server_version: ServerVersion, why: str, offer: s
     """Refuse a collection that cannot be copied and switched.
 
     Args:
-        why: why it must be, for the message.
-        offer: another way, for the hint.
+        why: why a copy is needed, for the message.
+        offer: an alternative, for the hint.
 
     Raises:
         UnsupportedError
@@ -127,37 +127,40 @@ def refuse(snapshot: Snapshot, server_version: ServerVersion, why: str, offer: s
     found = problem(snapshot, server_version)
     if found is not None:
         message, hint = found
-        raise UnsupportedError(f"{why}; and {message}", hint="; ".join(filter(None, (hint, offer))))
+        raise UnsupportedError(
+            f"{why}, which needs a copy, but {message}",
+            hint="; ".join(filter(None, (hint, offer))),
+        )
 
 
 def problem(snapshot: Snapshot, server_version: ServerVersion) -> tuple[str, str] | None:
-    """Why a collection cannot be copied and switched, and what to do; None where it can."""
+    """Why a collection cannot be copied and switched, and a hint; None if it can."""
     layout = snapshot.layout
     own = [name for name, kind in layout.properties.items() if kind == layout.real]
     if not server_version.has(SINCE_ALIAS):
         return (
-            f"an alias that is switched to a copy needs Weaviate {SINCE_ALIAS}; this is "
+            f"switching an alias to a copy needs Weaviate {SINCE_ALIAS}; this is "
             f"{server_version.words}",
-            "create a collection with that setting, copy to it with `qadapt migrate`, and let "
-            "readers use its name",
+            "create a collection with that quantization, copy the rows with `qadapt migrate`, and "
+            "change readers to the new name",
         )
     if not layout.alias:
         return (
-            f"{layout.name!r} is a collection's own name: no alias of that name can be switched "
-            "to a copy",
-            "make an alias (`db.switch_alias(alias, collection)`), let readers and writers use "
-            "it, and plan on the alias; or `qadapt migrate` to a collection with that setting",
+            f"{layout.name!r} is the name of a collection and not an alias, so it cannot be "
+            "switched to a copy",
+            "create an alias (`db.switch_alias(alias, collection)`), change readers and writers to "
+            "it, and plan on the alias; or `qadapt migrate` to a collection with that quantization",
         )
     if own:
         return (
-            f"{layout.real!r} refers to itself ({', '.join(own)}): references of a copy would lead "
-            "to the former rows",
-            "copy it with a client that knows what they mean",
+            f"{layout.real!r} has references to itself ({', '.join(own)}): references of a copy "
+            "would point to the old rows",
+            "copy it with a script that rewrites the references",
         )
     if snapshot.cold:
         return (
-            f"{len(snapshot.cold)} tenants of {layout.name!r} are not active: a copy would leave "
-            f"them behind: {', '.join(snapshot.cold[:5])}",
+            f"{len(snapshot.cold)} tenants of {layout.name!r} are not active, so a copy would "
+            f"miss them: {', '.join(snapshot.cold[:5])}",
             "activate them first",
         )
     return None
@@ -172,13 +175,13 @@ def step(
     taken: Collection[str],
     target_vector: Vector | None = None,
 ) -> Step:
-    """The step to a copy.
+    """The step that copies and switches.
 
     Args:
-        wanted: the index, as ``mapping`` has it.
-        action: what becomes of the vector, in a few words.
-        taken: all names of collections and aliases, to find a free one.
-        target_vector: another metric; None leaves it.
+        wanted: the index, in the form of ``mapping``.
+        action: the change of the vector in a few words.
+        taken: the names of all collections and aliases, to find a free one.
+        target_vector: the vector with another metric; None keeps the metric.
     """
     layout = snapshot.layout
     made = planned(snapshot, vector, wanted, taken, target_vector)
@@ -189,7 +192,7 @@ def step(
     return Step(
         Symbol.RECREATE,
         f"copy to {made.target!r} with {action}, then switch the alias {layout.name!r}",
-        f"{why}; about {seconds:,} s (as on 2 busy cores); {layout.real!r} stays, for the way "
+        f"{why}; about {seconds:,} s (on 2 busy cores); {layout.real!r} is kept for the way "
         "back; what is written meanwhile, or before an undo, is only in one of the two",
         made.to_request(),
         made.reverse(snapshot).to_request(),
@@ -210,7 +213,7 @@ def planned(
     taken: Collection[str],
     target_vector: Vector | None = None,
 ) -> Copy:
-    """The copy in which one vector has another index."""
+    """The operation that copies with another index of one vector."""
     layout = snapshot.layout
     field = layout.vectors[vector]
     made = index(field, wanted, target_vector or Vector(1, field.metric), snapshot.count)
@@ -218,7 +221,7 @@ def planned(
 
 
 def index(field: Field, wanted: Mapping[str, Any], vector: Vector, count: int) -> dict[str, Any]:
-    """An index as it is to be created: what is there, without quantizers, and what is wanted."""
+    """The index to create: the existing one without quantizers, plus the requested fields."""
     index = str(wanted["vectorIndexType"])
     kept = _bare(field.config, index) if index == field.index else {}
     config = index_config.merged(kept, wanted["vectorIndexConfig"])
@@ -241,7 +244,7 @@ def _bare(config: Mapping[str, Any], index: str) -> dict[str, Any]:
     return bare
 
 
-# -- carrying it out -----------------------------------------------------------------------------
+# -- execution -----------------------------------------------------------------------------------
 
 
 def _make(connection: Connection, source: Layout, operation: Copy) -> None:
@@ -255,20 +258,20 @@ def _make(connection: Connection, source: Layout, operation: Copy) -> None:
         for label, config in collections.configs(wanted).items():
             if label not in now or index_config.differences(now[label], config):
                 raise PlanStaleError(
-                    f"there is a collection {target!r}, and it is not what was to be made",
-                    hint="if another client made it, plan again: another name is taken",
+                    f"the collection {target!r} exists with another schema than planned",
+                    hint="if another client created it, plan again: the next plan uses a free name",
                 ) from None
 
 
 def body(raw: Mapping[str, Any], operation: Copy, server_version: ServerVersion) -> dict[str, Any]:
-    """The raw schema that creates the copy: the source's own, with some vectors changed.
+    """The raw schema of the copy: the source's schema with some vectors changed.
 
-    Vectors without a quantizer say so, or a server with a default would give them one.
+    Vectors without a quantizer state it explicitly: a server may add one by default.
     """
     made: dict[str, Any] = json.loads(json.dumps(raw))
     made["class"] = operation.target
     if (made.get("multiTenancyConfig") or {}).get("enabled"):
-        # Tenants are the shards, and the server refuses to be told both.
+        # Each tenant is a shard, and the server refuses a schema that sets both.
         made.pop("shardingConfig", None)
     places = {"": made} if made.get("vectorIndexType") else {}
     places.update(made.get("vectorConfig") or {})
@@ -279,10 +282,10 @@ def body(raw: Mapping[str, Any], operation: Copy, server_version: ServerVersion)
 
 
 def settle(place: Mapping[str, Any], server_version: ServerVersion) -> None:
-    """Leave nothing of an index that is to be made to the server: one without a quantizer says so.
+    """Set each field of an index explicitly, also that it has no quantizer.
 
     Args:
-        place: ``vectorIndexType`` and ``vectorIndexConfig``, which is changed.
+        place: ``vectorIndexType`` and ``vectorIndexConfig``; modified in place.
     """
     config = place["vectorIndexConfig"]
     halves = [config] if place["vectorIndexType"] != DYNAMIC else [config[HNSW], config[FLAT]]
@@ -295,7 +298,7 @@ def settle(place: Mapping[str, Any], server_version: ServerVersion) -> None:
 
 
 def _tenants(connection: Connection, source: Layout, target: str) -> list[str]:
-    """The tenants to copy, made in the target; ``""`` alone where there are none."""
+    """Create the tenants in the target, and return them; ``[""]`` if there are none."""
     found = tenants_of(connection, source)
     if not source.multi_tenant:
         return found
@@ -303,15 +306,15 @@ def _tenants(connection: Connection, source: Layout, target: str) -> list[str]:
     missing = [{"name": name} for name in found if name not in there]
     if missing:
         path = f"/v1/schema/{quote(target)}/tenants"
-        connection.rest("POST", path, missing, doing=f"make the tenants of {target!r}")
+        connection.rest("POST", path, missing, doing=f"create the tenants of {target!r}")
     return found
 
 
 def tenants_of(connection: Connection, source: Layout) -> list[str]:
-    """All tenants; ``""`` alone where there are none.
+    """All tenants; ``[""]`` if there are none.
 
     Raises:
-        StoreError: some are not active.
+        StoreError: some tenants are not active.
     """
     if not source.multi_tenant:
         return [""]
@@ -326,7 +329,7 @@ def tenants_of(connection: Connection, source: Layout) -> list[str]:
 
 
 def pages(connection: Connection, source: Layout, tenant: str) -> Iterator[list[dict[str, Any]]]:
-    """All rows as raw JSON with all vectors, by cursor."""
+    """Read all rows as raw JSON with all vectors, by cursor."""
     dims = sum(each.dim or 1000 for each in source.vectors.values())
     params = {
         "class": source.real,
@@ -373,22 +376,22 @@ def _refuse_failed(answer: Any, target: str) -> None:
             failed.append(f"{each['id']}: {errors[0]['message']}")
     if failed:
         raise StoreError(
-            f"{len(failed)} rows could not be copied to {target!r}, such as {failed[0]}",
-            hint="the alias was not switched; apply again goes on",
+            f"{len(failed)} rows could not be copied to {target!r}, the first: {failed[0]}",
+            hint="the alias was not switched; apply again to continue",
         )
 
 
 def _same_row(connection: Connection, row: Mapping[str, Any], target: str, tenant: str) -> None:
-    """One row of each page is read back and compared."""
+    """Read one row of each page back, and compare it."""
     path = f"/v1/objects/{quote(target)}/{row['id']}"
     params = {"include": "vector", **({"tenant": tenant} if tenant else {})}
     there = connection.rest("GET", path, doing=f"read {target!r}", params=params)
     for key in ("properties", "vector", "vectors"):
         if (there.get(key) or {}) != (row.get(key) or {}):
             raise StoreError(
-                f"the {key} of the row {row['id']} of {target!r} are not those of the original: "
+                f"the {key} of the row {row['id']} of {target!r} differ from the source: "
                 "the alias was not switched",
-                hint="stop writing to it, then apply again",
+                hint="stop the writers, then apply again",
             )
 
 
@@ -399,5 +402,5 @@ def _compare(connection: Connection, source: str, target: str, tenant: str) -> N
 
 
 def count(connection: Connection, real: str, tenant: str) -> int:
-    """Rows of a collection, or of one tenant."""
+    """Count the rows of a collection, or of one tenant."""
     return row_counts.by_tenant(connection, real, [tenant])[tenant]

@@ -1,7 +1,7 @@
-"""Weaviate: vector cache or codes in RAM, originals always on disk, the graph in RAM.
+"""Cost model of Weaviate: graph, and vector cache or codes, in RAM; original vectors on disk.
 
-Code layouts are from the source of 1.39.0 (adapters/repos/db/vector/compressionhelpers); the size
-of the graph is from Weaviate's page on resources.
+Code layouts come from the source of 1.39.0 (adapters/repos/db/vector/compressionhelpers), the size
+of the graph from Weaviate's documentation on resource planning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from qadapt.model import MatchLevel, Quantization, Vector
 from qadapt.stores.weaviate import index_config, mapping
 from qadapt.stores.weaviate.schema import FLAT, HFRESH
 
-LAYOUT = "code layouts in the source of Weaviate 1.39.0"
+LAYOUT = "code layouts from the source of Weaviate 1.39.0"
 RESOURCES = "https://docs.weaviate.io/weaviate/concepts/resources"
 MAX_CONNECTIONS = 32
 GARBAGE = "add headroom for Go's garbage collector, up to twice the size (Weaviate's documentation)"
@@ -28,12 +28,12 @@ _WORDS = {
     "sq": "SQ: dim + 8 B",
     "bq": "BQ: dim rounded up to 64 bits",
     "rq": "RQ: dim rounded up to 64, times the bits, + 8 or 16 B",
-    "pq": "PQ: one byte a segment",
+    "pq": "PQ: one byte per segment",
 }
 
 
 class WeaviateCostModel(CostModel):
-    """Footprint on one node; a cluster multiplies it by its replicas."""
+    """Footprint on one node; a cluster multiplies it by its replication factor."""
 
     store = "weaviate"
 
@@ -43,10 +43,10 @@ class WeaviateCostModel(CostModel):
         """The footprint of one vector and its index.
 
         Args:
-            index: the current index, whose type and connections are kept; empty for hnsw.
+            index: the current index, whose type and connections are kept; empty means hnsw.
 
         Raises:
-            UnsupportedError: Weaviate lacks this quantization.
+            UnsupportedError: Weaviate does not support the quantization.
         """
         current = index if index.get("vectorIndexType") else None
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
@@ -70,11 +70,11 @@ class WeaviateCostModel(CostModel):
                 "originals",
                 0 if codes or scanned else floats,
                 floats,
-                "float32 on disk; in RAM only while nothing is compressed",
+                "float32 on disk; in RAM only without compression",
                 RESOURCES,
             ),
             _graph(count, kind, (current or {}).get("vectorIndexConfig") or {}),
-            Component("ids", 0, _ID * count, f"{_ID} B a row on disk", WEIGHED),
+            Component("ids", 0, _ID * count, f"{_ID} B per row on disk", WEIGHED),
         )
         return Footprint.of(
             self.store,
@@ -91,5 +91,5 @@ def _graph(count: int, kind: str, config: Mapping[str, Any]) -> Component:
         return Component("graph", 0, 0, "none", RESOURCES)
     connections = int(config.get("maxConnections") or MAX_CONNECTIONS)
     links = count * connections * _PER_CONNECTION
-    words = f"{_PER_CONNECTION} B for each of maxConnections = {connections} a point"
+    words = f"{_PER_CONNECTION} B per connection, maxConnections = {connections} per point"
     return Component("graph", links, links, words, RESOURCES)

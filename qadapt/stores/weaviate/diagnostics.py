@@ -1,4 +1,4 @@
-"""What Weaviate alone shows: a schema that says compressed, and shards that do not."""
+"""Checks of ``qadapt doctor``: quantizers in the schema that the shards do not use."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from qadapt.model.address import Address
 from qadapt.stores.cli_commands import command
 
 SOURCE = (
-    "https://docs.weaviate.io/weaviate/configuration/compression; run on 1.39.0: PQ and SQ set at "
-    "creation never compress by themselves"
+    "https://docs.weaviate.io/weaviate/configuration/compression; verified on 1.39.0: PQ and SQ "
+    "set at creation never start automatically"
 )
 
 
 def findings(address: Address, info: CollectionInfo) -> list[Finding]:
-    """Of all vectors."""
+    """Findings of all vectors."""
     return [
         Finding(
             "schema-only",
             Severity.WARNING,
             vector.name,
-            f"the schema says {vector.quantization.kind}, but {vector.status.reason}",
+            f"the schema has {vector.quantization.kind}, but {vector.status.reason}",
             vector.status.evidence,
             command("apply", address, info, vector.name, vector.quantization),
             SOURCE,

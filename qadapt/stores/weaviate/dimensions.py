@@ -1,9 +1,9 @@
-"""The dimension of each vector, read from rows: a schema of Weaviate does not hold it.
+"""The dimension of each vector, read from rows, because a schema of Weaviate does not contain it.
 
-A row may lack any vector, and no request asks for rows that have one (run on 1.39.0: neither
-``Aggregate`` nor the nodes tell of single vectors, and a search of the wrong length finds nothing
-and says nothing under RQ). So rows are read, with these vectors alone: 90,000 rows a second where
-they have none. A write reads a few, a look some, a copy all.
+A row may lack any vector, and no request selects rows that have one (run on 1.39.0: neither
+``Aggregate`` nor the nodes report single vectors, and a search with a query of the wrong length
+returns nothing and no error under RQ). So rows are read with only these vectors, at 90,000 rows a
+second if they have none. A write reads a few rows, an inspection some, a copy all.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from qadapt.stores.weaviate import ids, rows, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.schema import Field, Layout
 
-FEW = 16  # rows that a write or a read looks at
-SOME = 20_000  # rows that a look at the collection reads
+FEW = 16  # rows read for a write or a read
+SOME = 20_000  # rows read for an inspection
 PAGE = 2_000
-RANGES = 16  # of ids, from which the second half of SOME is taken
-TENANTS = 200  # that a look reads rows of
+RANGES = 16  # of ids, from which the second half of SOME is read
+TENANTS = 200  # whose rows an inspection reads
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class DimensionSource:
     """A row that has a vector.
 
     Attributes:
-        dim: of its vector.
-        tenant: that it is in; ``""`` without tenants.
+        dim: dimensions of its vector.
+        tenant: its tenant; ``""`` without tenants.
         key: its id.
     """
 
@@ -41,12 +41,12 @@ class DimensionSource:
 
 @dataclass(frozen=True)
 class MeasuredDimensions:
-    """What rows showed.
+    """The result of reading rows.
 
     Attributes:
-        found: a row for each vector that one was found for.
-        rows_read: rows that were read.
-        complete: no row was left out.
+        found: one row with each vector that was found.
+        rows_read: number of rows read.
+        complete: whether all rows were read.
     """
 
     found: Mapping[str, DimensionSource]
@@ -55,10 +55,10 @@ class MeasuredDimensions:
 
 
 class Dimensions:
-    """Finds dimensions, and remembers in which row each was found.
+    """Finds dimensions, and caches the row in which each was found.
 
-    A row that is remembered is read again before it is believed: the collection may have been made
-    again meanwhile.
+    A cached row is read again before its dimension is used: the collection may have been dropped
+    and created again.
     """
 
     def __init__(self) -> None:
@@ -72,11 +72,11 @@ class Dimensions:
         most: int | None = FEW,
         progress: OnProgress = silent,
     ) -> tuple[Layout, MeasuredDimensions]:
-        """A layout with the dimensions that rows show, and what was read for the others.
+        """Complete a layout with the dimensions found in rows, and return the rows read as well.
 
         Args:
-            tenants: those that rows are read of; ``[""]`` without tenants.
-            most: rows that are read; None for all.
+            tenants: the tenants to read; ``[""]`` without tenants.
+            most: most rows to read; None for all.
         """
         if not layout.unknown_dimensions:
             return layout, MeasuredDimensions({}, 0, complete=True)
@@ -120,7 +120,7 @@ def _with(layout: Layout, found: Mapping[str, DimensionSource]) -> Layout:
 def _first(
     connection: Connection, layout: Layout, tenants: Sequence[str]
 ) -> Iterator[tuple[str, DimensionSource]]:
-    """The first rows of the first tenants."""
+    """Read the first rows of the first tenants."""
     left = dict(layout.unknown_dimensions)
     each = max(1, FEW // max(1, len(tenants)))
     for tenant in tenants[:FEW]:
@@ -139,13 +139,13 @@ def measure_dimensions(
     most: int | None,
     progress: OnProgress = silent,
 ) -> MeasuredDimensions:
-    """Read rows until each vector whose dimension is unknown was met, or about ``most`` were read.
+    """Read rows until each vector of unknown dimension was found, or about ``most`` were read.
 
-    Of one tenant, or without tenants, half of them are the first by id, the others are taken from
-    all over the range of ids.
+    For one tenant, or without tenants, half of the rows are the first by id, the others are spread
+    over the range of ids.
 
     Args:
-        most: None to read all.
+        most: most rows to read; None for all.
     """
     reader = _Reader(connection, layout, progress)
     if most is None:
@@ -166,7 +166,7 @@ def measure_dimensions(
 
 
 class _Reader:
-    """Reads vectors whose dimension is unknown, until one of each was met."""
+    """Reads vectors of unknown dimension until one of each was found."""
 
     def __init__(self, connection: Connection, layout: Layout, progress: OnProgress) -> None:
         self._connection = connection
@@ -177,7 +177,7 @@ class _Reader:
         self._count = 0
 
     def read(self, tenant: str, behind: str | None = None, most: int | None = None) -> bool:
-        """Read rows of a tenant; whether it was read to its end."""
+        """Read rows of a tenant, and return whether all were read."""
         size = PAGE if most is None else min(PAGE, most)
         inside = 0
         selection = rows.Selection(self._layout, tenant, self._left)
@@ -191,13 +191,13 @@ class _Reader:
                 self._found[name] = place
             inside += len(page)
             self._count += len(page)
-            self._progress(Progress("looking for a row with each vector", self._count))
+            self._progress(Progress("searching for a row with each vector", self._count))
             if most is not None and inside >= most:
                 return False
         return False
 
     def measured(self, *, complete: bool) -> MeasuredDimensions:
-        """What was found so far."""
+        """The result so far."""
         return MeasuredDimensions(self._found, self._count, complete)
 
 

@@ -1,8 +1,7 @@
-"""What the client, gRPC and httpx raise, made errors of qadapt; and what is tried again.
+"""Conversion of errors of the client, gRPC and httpx to qadapt's, and retries.
 
-Texts and codes are those of server 1.39.0 (docs/engines/weaviate.md#errors). Only what is transient
-is repeated, a bounded number of times, and never a request whose second arrival could do
-something else than the first.
+Texts and codes are those of server 1.39.0 (docs/engines/weaviate.md#errors). Only transient errors
+are retried, a limited number of times, and only for idempotent requests.
 """
 
 from __future__ import annotations
@@ -46,33 +45,33 @@ _GRPC_STATUS = {
 
 
 class TooLargeError(StoreError):
-    """One message was larger than the server takes; a smaller one may do."""
+    """A message was larger than the server's limit; smaller ones may succeed."""
 
 
 class CompressingError(BusyError):
-    """A shard trains or writes its codes, and takes no writes and no changes until it has."""
+    """A shard trains or writes its codes, and refuses writes and changes until it is done."""
 
 
-_KEY = "give the key as WEAVIATE_API_KEY, QADAPT_API_KEY or ?key_env=NAME"
-_LESS = "send less at once"
+_KEY = "set the key in WEAVIATE_API_KEY or QADAPT_API_KEY, or name its variable: ?key_env=NAME"
+_LESS = "send smaller batches"
 _STATUSES = (
     AnswerRule(AuthError, _KEY, (401,)),
-    AnswerRule(AuthError, "this key lacks the right", (403,)),
+    AnswerRule(AuthError, "the key has no permission for this", (403,)),
     AnswerRule(AlreadyExistsError, status=(409,)),
     AnswerRule(TooLargeError, _LESS, (413,)),
-    AnswerRule(BusyError, "the server limits the rate of such requests; try later", (429,)),
-    AnswerRule(UnsupportedError, "this version of Weaviate does not have it", (405, 501)),
+    AnswerRule(BusyError, "the server limits the rate of requests; try again later", (429,)),
+    AnswerRule(UnsupportedError, "this version of Weaviate does not support it", (405, 501)),
 )
 _WORDS = (
     AnswerRule(
         CompressingError,
-        "the shard builds its codes, which stops writes: try again when it is done",
-        # Up to 1.35 in one word: UpdateVectorIndexConfig.
+        "the shard is building codes, which blocks writes: try again when it is done",
+        # Up to 1.35 without spaces: UpdateVectorIndexConfig.
         words=(f"(?s){_READ_ONLY}.*{_UPDATING}", f"(?s){_UPDATING}.*{_READ_ONLY}"),
     ),
     AnswerRule(
         CompressingError,
-        "the disk may be full, or somebody set the shard read-only: see its status",
+        "the disk may be full, or the shard was set read-only by hand: check its status",
         words=(_READ_ONLY,),
     ),
     AnswerRule(AuthError, _KEY, words=("unauthorized", "anonymous access not enabled")),
@@ -89,27 +88,27 @@ _WORDS = (
     AnswerRule(AlreadyExistsError, words=("already exists",)),
     AnswerRule(
         StoreError,
-        "activate it first, or let the collection do so: autoTenantActivation",
+        "activate the tenant first, or set autoTenantActivation on the collection",
         words=("tenant not active",),
     ),
     AnswerRule(
         InputError,
-        "name the tenant behind the collection: NAME@TENANT",
+        "add the tenant to the collection's name: NAME@TENANT",
         words=("multi-tenancy enabled, but request was without tenant",),
     ),
     AnswerRule(
         InputError,
-        "leave the tenant out of the collection's name",
+        "remove the tenant from the collection's name",
         words=("multi-tenancy disabled, but request was with tenant",),
     ),
     AnswerRule(
         InputError,
-        "check that the same model made stored and given vectors",
+        "check that the same model produced the stored and the given vectors",
         words=("vector lengths don't match", "do not match the index dimensions"),
     ),
     AnswerRule(
         InputError,
-        "the server's QUERY_MAXIMUM_RESULTS bounds one search",
+        "QUERY_MAXIMUM_RESULTS of the server limits the results of one search",
         words=("query maximum results exceeded",),
     ),
     AnswerRule(TooLargeError, _LESS, words=("message larger than max", "resource_exhausted")),
@@ -120,10 +119,10 @@ _WORDS = (
 
 
 def translate(error: Exception, doing: str) -> QadaptError:
-    """The error of qadapt for one of the client, of gRPC or of httpx.
+    """The error of qadapt for an error of the client, gRPC or httpx.
 
     Args:
-        doing: what was asked, for the message: ``"write to 'Articles'"``.
+        doing: the action, for the message: ``"write to 'Articles'"``.
     """
     if isinstance(error, QadaptError):
         return error
@@ -143,25 +142,25 @@ def translate(error: Exception, doing: str) -> QadaptError:
     if name in ("WeaviateConnectionError", "WeaviateStartUpError", "ConnectError"):
         return UnreachableError(
             f"could not {doing}: {_cause(error)}",
-            hint="is the server up, and is this its REST port (8080 by default)?",
+            hint="check that the server runs, and that this is its REST port (8080 by default)",
         )
     if name in ("RemoteProtocolError", "ReadError", "WriteError", "CloseError"):
         return UnreachableError(
             f"could not {doing}: the connection broke: {_words(error) or name}",
-            hint="the server went away, or this is its gRPC port: REST is 8080 by default",
+            hint="the server stopped, or this is its gRPC port; the REST port is 8080 by default",
         )
     if name == "WeaviateGRPCUnavailableError":
-        return _no_grpc(doing, "nothing serves gRPC there")
+        return _no_grpc(doing, "no gRPC server answers there")
     return by_words(_words(error) or name, f"could not {doing}: {_words(error) or name}")
 
 
 def closed(doing: str) -> StoreError:
-    """The error for a client that was closed."""
-    return StoreError(f"could not {doing}: the client is closed", hint="open the store again")
+    """The error for a closed client."""
+    return StoreError(f"could not {doing}: the client is closed", hint="open the database again")
 
 
 def by_status(status: int, text: str, doing: str) -> QadaptError:
-    """The error for an HTTP status and the server's words."""
+    """The error for an HTTP status and the server's message."""
     words = _message(text) or f"status {status}"
     message_text = f"could not {doing}: {words}"
     found = by_table(_STATUSES, message_text, status=status)
@@ -175,12 +174,12 @@ def by_status(status: int, text: str, doing: str) -> QadaptError:
     if status == 404:
         return NotFoundError(message_text)
     if status in (502, 503):
-        return TransientError(message_text, hint="the server's log says more")
+        return TransientError(message_text, hint="check the server's log")
     return found
 
 
 def by_words(words: str, message_text: str) -> QadaptError:
-    """The error for what the server says, whose status tells little: most are 422 or 500."""
+    """The error for the server's message; the status is not specific: mostly 422 or 500."""
     return by_table(_WORDS, message_text, words=words) or StoreError(message_text)
 
 
@@ -188,32 +187,32 @@ def _by_grpc(error: Any, doing: str) -> QadaptError:
     code = getattr(error.code(), "name", str(error.code()))
     details = _shorten(str(error.details() or ""))
     if code in ("DEADLINE_EXCEEDED", "CANCELLED"):
-        # qadapt waits for no answer that it cancelled itself. A server whose clock runs out before
-        # ours breaks the request off (RST_STREAM with the code 8), which gRPC tells as CANCELLED.
+        # qadapt does not wait for requests that it cancelled. A server whose deadline passes before
+        # ours resets the stream (RST_STREAM with the code 8), which gRPC reports as CANCELLED.
         return _timed_out(doing)
     if code == "UNAVAILABLE":
         return _no_grpc(doing, details or code)
     if code in _GRPC_STATUS:
         return by_status(_GRPC_STATUS[code], details or code, doing)
-    return StoreError(f"could not {doing}: gRPC says {code}: {details}")
+    return StoreError(f"could not {doing}: gRPC error {code}: {details}")
 
 
 def _no_grpc(doing: str, words: str) -> UnreachableError:
     return UnreachableError(
         f"could not {doing}: {words}",
-        hint="is the server up, and is ?grpc= its gRPC port (50051 by default)?",
+        hint="check that the server runs, and that ?grpc= is its gRPC port (50051 by default)",
     )
 
 
 def _timed_out(doing: str) -> StoreTimeoutError:
     return StoreTimeoutError(
-        f"could not {doing}: no answer in time",
-        hint="raise the limit with ?timeout=SECONDS; while PQ trains, searches wait for its end",
+        f"could not {doing}: no response within the time limit",
+        hint="raise the limit with ?timeout=SECONDS; searches wait while PQ trains",
     )
 
 
 def _cause(error: BaseException) -> str:
-    """The first cause's words: the client wraps its own in several layers."""
+    """The message of the first cause: the client wraps errors in several layers."""
     while error.__cause__ is not None:
         error = error.__cause__
     return _words(error)
@@ -228,7 +227,7 @@ def _shorten(text: str) -> str:
 
 
 def _message(text: str) -> str:
-    """The server's words out of ``{"error": [{"message": TEXT}]}`` or ``{"message": TEXT}``."""
+    """The server's message from ``{"error": [{"message": TEXT}]}`` or ``{"message": TEXT}``."""
     try:
         message_text = json.loads(text)
         if isinstance(message_text, dict) and isinstance(message_text.get("error"), list):
@@ -240,15 +239,15 @@ def _message(text: str) -> str:
     return _shorten(text)
 
 
-# -- trying again --------------------------------------------------------------------------------
+# -- retries -------------------------------------------------------------------------------------
 
 
 def with_retries(call: Callable[[], T], *, repeatable: bool, sleep: Callable[[float], None]) -> T:
-    """``call()``, again where it failed in a way that may pass.
+    """Run ``call()``, and repeat it after transient errors.
 
     Args:
-        repeatable: the request does the same however often it arrives.
-        sleep: waits so many seconds.
+        repeatable: whether the request is idempotent.
+        sleep: waits for the given number of seconds.
     """
 
     return retry.with_retries(

@@ -1,9 +1,9 @@
-"""The common form of a filter as the server's own message.
+"""Conversion of common filters to the server's messages.
 
-It says what ``matches`` of the common form says, or it is refused: the server compares text that
-is cut into words by its words, cuts blanks off text, takes numbers as 64-bit floats, and meets
-the two bounds of a range with two elements of a list. ``NOT`` lets rows through that have no such
-property, as the common form does (all run on 1.39.0).
+A filter selects the same rows as ``matches`` of the common form, or it is refused. The server
+compares tokenized text word by word, strips whitespace, compares numbers as 64-bit floats, and lets
+two elements of a list satisfy the two bounds of a range. ``NOT`` selects rows without the property,
+as the common form does (all run on 1.39.0).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _RANGE = {
     "lte": "LESS_THAN_EQUAL",
 }
 NOT_SINCE = "1.33"
-_NATIVE = 'Filter.by_property("...") of weaviate.classes.query has the server\'s own meaning'
+_NATIVE = 'Filter.by_property("...") of weaviate.classes.query is passed to the server unchanged'
 
 
 def to_message(filter: Any, layout: Layout, version: str) -> Any:
-    """The server's message of a filter in the common form, or of the client's own ``Filter``.
+    """Convert a filter in the common form, or the client's ``Filter``, to the server's message.
 
     Raises:
-        SpecError: neither of the two, or a property that is not there.
-        UnsupportedError: what the server would answer otherwise than the common form says.
+        SpecError: the filter is neither of the two, or a property does not exist.
+        UnsupportedError: the server would select other rows than the common form.
     """
     if filter is None:
         return None
@@ -52,7 +52,7 @@ def to_message(filter: Any, layout: Layout, version: str) -> Any:
 
 
 def by_ids(ids: list[str]) -> Any:
-    """The rows of these ids."""
+    """Rows with one of these ids."""
     values = proto().base_pb2.TextArray(values=ids)
     return _value("_id", "CONTAINS_ANY", value_text_array=values)
 
@@ -63,17 +63,17 @@ def from_the_first() -> Any:
 
 
 def behind(key: str) -> Any:
-    """The rows behind an id."""
+    """Rows after an id."""
     return _value("_id", "GREATER_THAN", value_text=key)
 
 
 def up_to(key: str) -> Any:
-    """The rows up to an id, and its own."""
+    """Rows up to and including an id."""
     return _value("_id", "LESS_THAN_EQUAL", value_text=key)
 
 
 def both(*messages: Any) -> Any:
-    """All of these that are not None; None for none."""
+    """The conjunction of those that are not None; None if all are."""
     found = [each for each in messages if each is not None]
     return _join("AND", found) if len(found) > 1 else (found or [None])[0]
 
@@ -91,13 +91,13 @@ def _operator(name: str) -> Any:
     kind = proto().base_pb2.Filters
     if not hasattr(kind, f"OPERATOR_{name}"):
         raise UnsupportedError(
-            f"this weaviate-client has no filter {name}", hint="install a newer one"
+            f"this weaviate-client has no filter {name}", hint="upgrade the client"
         )
     return getattr(kind, f"OPERATOR_{name}")
 
 
 class _Writer:
-    """Filters over one collection's properties."""
+    """Converts filters on the properties of one collection."""
 
     def __init__(self, layout: Layout, version: str) -> None:
         self.layout = layout
@@ -114,8 +114,8 @@ class _Writer:
         if isinstance(node, filters.Not):
             if older(self.version, NOT_SINCE):
                 raise UnsupportedError(
-                    f"Weaviate has no 'not' before {NOT_SINCE}; this is {self.version}",
-                    hint="say what is wanted instead of what is not",
+                    f"'not' needs Weaviate {NOT_SINCE}; this is {self.version}",
+                    hint="rewrite the filter without 'not'",
                 )
             return _join("NOT", [self.node(node.child)])
         if isinstance(node, filters.Range):
@@ -125,29 +125,28 @@ class _Writer:
         return found[0] if len(found) == 1 else _join("OR", found)
 
     def kind(self, field: str) -> str:
-        """The type of a property that can be filtered."""
+        """The type of a property that filters can use."""
         if "." in field:
             raise UnsupportedError(
-                f"Weaviate does not filter inside of objects: {field!r}",
-                hint="keep the value under a key of its own at the top of the payload",
+                f"Weaviate cannot filter by fields of objects: {field!r}",
+                hint="store the value under a separate top-level key of the payload",
             )
         if field not in self.raw or field == payload.REST:
             if payload.has_own_properties(self.layout) and not payload.can_copy(field):
                 raise UnsupportedError(
-                    f"Weaviate cannot filter by {field!r}: it is no name of a property",
-                    hint="a small letter, then letters, digits and _; 'id' and 'vector' are taken",
+                    f"Weaviate cannot filter by {field!r}: it is not a valid property name",
+                    hint="use a lowercase letter, then letters, digits and _; 'id' and 'vector' "
+                    "are reserved",
                 )
             known = sorted(name for name in self.raw if name != payload.REST)
             raise SpecError.unknown("property", field, known, where=repr(self.layout.name))
         found = self.raw[field]
         kind = str(found["dataType"][0])
         if found.get("indexFilterable") is False:
-            raise UnsupportedError(
-                f"the property {field!r} has no index to filter by (indexFilterable)"
-            )
+            raise UnsupportedError(f"the property {field!r} has no filter index (indexFilterable)")
         if payload.has_own_properties(self.layout) and payload.base(kind) not in payload.KINDS:
             raise UnsupportedError(
-                f"the property {field!r} is of type {kind}, which qadapt does not write",
+                f"the property {field!r} has type {kind}, which qadapt does not support",
                 hint=_NATIVE,
             )
         return kind
@@ -171,17 +170,19 @@ class _Writer:
     def _check_text(self, field: str, value: str) -> None:
         if self.raw[field].get("tokenization") != "field":
             raise UnsupportedError(
-                f"the property {field!r} is cut into words (tokenization "
-                f"{self.raw[field].get('tokenization')}), so Weaviate finds text that holds "
-                f"{value!r} among others, and not text that is equal",
+                f"the property {field!r} is tokenized (tokenization "
+                f"{self.raw[field].get('tokenization')}), so Weaviate finds text that contains "
+                f"{value!r}, not text that is equal to it",
                 hint=_NATIVE,
             )
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            raise SpecError(f"the filter on {field!r} has text with a lone surrogate: no Unicode")
+            raise SpecError(
+                f"the filter on {field!r} has text with a lone surrogate, which is not Unicode"
+            )
         if value != value.strip():
             raise UnsupportedError(
-                f"Weaviate cuts blanks off the text {value!r} before it compares",
-                hint="leave them out of payload and filter",
+                f"Weaviate strips whitespace from the text {value!r} before it compares",
+                hint="remove the whitespace from the payload and the filter",
             )
 
     def range(self, node: filters.Range) -> Any:
@@ -193,8 +194,8 @@ class _Writer:
             raise _other_type(node.field, kind, bound)
         if kind.endswith("[]") and len(node.bounds) > 1:
             raise UnsupportedError(
-                f"{node.field!r} is a list: Weaviate would meet the two bounds with two elements",
-                hint="give one bound, or keep single values",
+                f"{node.field!r} is a list: two different elements would satisfy the two bounds",
+                hint="use one bound, or store single values",
             )
         found = [self._bound(node.field, base, word, bound) for word, bound in node.bounds.items()]
         return both(*found)
@@ -205,12 +206,12 @@ class _Writer:
         if base == "number":
             return _value(field, _RANGE[word], value_number=_float(field, bound))
         if bound != int(bound):
-            # Whole numbers alone: above 2.5 is from 3.
+            # Integers only: above 2.5 means from 3.
             word = "gte" if word in ("gt", "gte") else "lte"
             bound = math.ceil(bound) if word == "gte" else math.floor(bound)
         if not _fits(bound):
             raise UnsupportedError(
-                f"Weaviate cannot compare {field!r} with {bound}: it is beyond 64 bits with sign"
+                f"Weaviate cannot compare {field!r} with {bound}: it exceeds signed 64-bit integers"
             )
         return _value(field, _RANGE[word], value_int=int(bound))
 
@@ -224,28 +225,28 @@ def _is_number(value: Any) -> bool:
 
 
 def _float(field: str, value: Any) -> float:
-    # No whole number of a payload is beyond 2^64: a float there is compared with floats alone.
+    # No integer of a payload exceeds 2^64, so larger floats are compared with floats only.
     if abs(value) >= _EXACT and (isinstance(value, int) or abs(value) <= _BEYOND):
         raise UnsupportedError(
-            f"Weaviate compares {field!r} as 64-bit floats, which do not tell {value} from its "
-            "neighbours",
-            hint="keep such numbers as text",
+            f"Weaviate compares {field!r} as 64-bit floats, which cannot distinguish {value} from "
+            "adjacent integers",
+            hint="store these numbers as text",
         )
     return float(value) + 0.0
 
 
 def _moment(text: str) -> str:
-    """An ISO date as RFC 3339, which is what the server takes."""
+    """Convert an ISO date to RFC 3339, the format of the server."""
     found = filters.moment(text)
     if found is None:
-        raise SpecError(f"{text!r} is no ISO date", hint="such as '2024-05-01T12:00:00Z'")
+        raise SpecError(f"{text!r} is no ISO date", hint="use the format '2024-05-01T12:00:00Z'")
     return found.isoformat()
 
 
 def _other_type(field: str, kind: str, value: Any) -> UnsupportedError:
     return UnsupportedError(
-        f"the property {field!r} is of type {kind}, so Weaviate cannot compare it with {value!r}",
-        hint="one payload key, one type: what is of another type is kept but not filtered by"
+        f"the property {field!r} has type {kind}, so Weaviate cannot compare it with {value!r}",
+        hint="use one type per payload key: values of other types are stored but not filtered"
         if kind != "date"
-        else "give an ISO date",
+        else "use an ISO date",
     )

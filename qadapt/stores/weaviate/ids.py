@@ -1,4 +1,4 @@
-"""Ids that Weaviate has: UUIDs alone."""
+"""Ids of Weaviate: UUIDs only."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from qadapt.stores import uuids
 
 
 def canonical(key: Id) -> str | None:
-    """The id as the server gives it back; None for one that it cannot have."""
+    """The id in the server's form; None if it is not a valid id."""
     return uuids.canonical(key) if isinstance(key, str) else None
 
 
 def checked(ids: Sequence[Id]) -> list[str]:
-    """All ids as the server gives them back.
+    """All ids in the server's form.
 
     Raises:
-        InputError: one that is no UUID, or two spellings of the same.
+        InputError: an id is not a UUID, or two ids are the same UUID.
     """
     return uuids.checked(ids, canonical, _refused)
 
 
 def _refused(key: Id) -> InputError:
     return InputError(
-        f"the id {key!r} is not one that Weaviate can have: its ids are UUIDs",
-        hint="make a UUID of it with uuid.uuid5(NAMESPACE, str(id)), one namespace for "
-        "each kind of id, and keep the id itself in the payload; nothing was written",
+        f"the id {key!r} is not a valid Weaviate id (UUID)",
+        hint="derive a UUID with uuid.uuid5(NAMESPACE, str(id)), with one namespace per type "
+        "of id, and store the original id in the payload; nothing was written",
     )
 
 
 def possible(ids: Sequence[Id]) -> list[str]:
-    """The ids that may be there, once each, in order."""
+    """The valid ids, without duplicates, in order."""
     return uuids.possible(ids, canonical)
 
 
 def split(first: str, last: str, n: int) -> list[tuple[str | None, str | None]]:
-    """``n`` ranges of ids, or fewer, that hold all UUIDs; each is (behind, up to).
+    """At most ``n`` ranges of ids that cover all UUIDs; each is (after, up to and including).
 
-    Evenly between the first and the last that are there: so they are of like size for random
-    UUIDs, for those made of the time, and for numbers written as UUIDs.
+    The bounds are spread evenly between the first and the last existing id, which gives ranges of
+    similar size for random and time-based UUIDs and for numbers written as UUIDs.
     """
     low, high = uuid.UUID(first).int, uuid.UUID(last).int
     n = max(1, min(n, high - low))

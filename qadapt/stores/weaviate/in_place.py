@@ -1,4 +1,4 @@
-"""The steps in place: a setting of a running index, and a quantizer where there is none."""
+"""Changes in place: settings of a running index, and a quantizer for an index that has none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qadapt.stores.weaviate.schema_update import Put
 from qadapt.stores.weaviate.snapshot import Snapshot
 from qadapt.stores.weaviate.version import ServerVersion
 
-# Numbers (rows times dimensions) that PQ trained and coded in a second, on 2 cores: 5,183 rows of
+# Values (rows times dimensions) that PQ trains and encodes per second, on 2 cores: 5,183 rows of
 # 384 dimensions took 6 to 8 seconds.
 PQ_SPEED = 280_000
 
@@ -32,7 +32,7 @@ _HNSW_LIVE = (
     "pq.trainingLimit",
     "sq.trainingLimit",
 )
-# Settings that a running index takes over: docs/engines/weaviate.md#settings-of-a-running-index.
+# Settings that a running index adopts: docs/engines/weaviate.md#settings-of-a-running-index.
 LIVE: Mapping[str, tuple[str, ...]] = {
     HNSW: _HNSW_LIVE,
     FLAT: ("bq.rescoreLimit", "rq.rescoreLimit", "vectorCacheMaxObjects"),
@@ -41,15 +41,15 @@ LIVE: Mapping[str, tuple[str, ...]] = {
 }
 
 NO_WAY_BACK = (
-    "there is no way back in place: Weaviate takes a switch-off and keeps the codes; to take it "
-    "back is a copy, for which readers go by an alias"
+    "cannot be undone in place: Weaviate accepts disabling a quantizer but keeps the codes; to "
+    "undo it, copy the collection and switch an alias, which readers must use"
 )
-BY_COPY = "the way back is a copy and a switched alias, since Weaviate switches no codes off"
-IN_PLACE_WHY = "an hnsw index takes a quantizer while it runs; originals stay"
+BY_COPY = "undo copies the collection and switches the alias, since Weaviate cannot disable codes"
+IN_PLACE_WHY = "a quantizer can be added to a running hnsw index; the original vectors stay"
 
 
 def settings_step(snapshot: Snapshot, vector: str, explicit: Mapping[str, Any]) -> Step:
-    """Settings that a running index takes over."""
+    """The step that changes settings of a running index."""
     field = snapshot.layout.field(vector)
     changed = index_config.differences(field.config, explicit)
     reported = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
@@ -58,7 +58,7 @@ def settings_step(snapshot: Snapshot, vector: str, explicit: Mapping[str, Any]) 
     return Step(
         Symbol.IN_PLACE,
         f"set {reported}",
-        "a running index takes it over; it is a setting of the collection, for all who search it",
+        "applies to the running index; a setting of the collection, for all searches",
         operation.to_request(),
         None if former is None else former.to_request(),
     )
@@ -72,10 +72,10 @@ def put_step(
     server_version: ServerVersion,
     taken: Collection[str],
 ) -> Step:
-    """A quantizer on an index that has none.
+    """The step that adds a quantizer to an index that has none.
 
     Raises:
-        UnsupportedError: too few rows to train on.
+        UnsupportedError: there are too few rows to train on.
     """
     name, block = index_config.quantizer(mapped.native or {}) or ("", {})
     refuse_few_rows(snapshot, name, block)
@@ -83,7 +83,7 @@ def put_step(
     return codes_step(
         snapshot,
         vector,
-        f"switch on {mapped.target} ({name.upper()})",
+        f"enable {mapped.target} ({name.upper()})",
         f"{IN_PLACE_WHY}; {way_back}",
         config,
         reverse,
@@ -98,7 +98,7 @@ def codes_step(
     config: Mapping[str, Any],
     reverse: Operation | None,
 ) -> Step:
-    """A step that sends the schema and waits for codes."""
+    """The step that sends the schema and waits for codes."""
     field = snapshot.layout.field(vector)
     native = {
         "vectorIndexType": field.index,
@@ -111,16 +111,16 @@ def codes_step(
     if name == "pq":
         seconds = max(1, round(numbers / PQ_SPEED))
         reason += (
-            f"; PQ trains, and until it is done searches wait and writes are refused: about "
-            f"{seconds:,} s (on 2 cores), so give searches a long time limit"
+            f"; while PQ trains, searches wait and writes are refused: about {seconds:,} s (on 2 "
+            f"cores), so use a long time limit for searches"
         )
     if name == "bq":
-        reason += "; a server with ASYNC_INDEXING applies BQ at its next restart alone"
+        reason += "; a server with ASYNC_INDEXING applies BQ only at its next restart"
     if snapshot.cold:
         reason += (
             f"; {len(snapshot.cold)} of "
             f"{len(snapshot.cold) + len(snapshot.tenants or {})} tenants are "
-            "not active and stay as they are"
+            "not active and do not change"
         )
     codes = snapshot.count * mapping.code_bytes(native, field.vector)
     return Step(
@@ -139,7 +139,7 @@ def codes_step(
 
 
 def refuse_few_rows(snapshot: Snapshot, name: str, block: Mapping[str, Any]) -> None:
-    """Refuse what is trained where there is too little to train on.
+    """Refuse quantizers that need training if there are too few rows.
 
     Raises:
         UnsupportedError
@@ -147,21 +147,21 @@ def refuse_few_rows(snapshot: Snapshot, name: str, block: Mapping[str, Any]) -> 
     centroids = int(block.get("centroids") or index_config.CENTROIDS)
     if name == "pq" and snapshot.count < centroids:
         raise UnsupportedError(
-            f"PQ is trained on at least {centroids} rows, one for each centroid; "
+            f"PQ needs at least {centroids} rows to train on, one per centroid; "
             f"{snapshot.layout.name!r} has {snapshot.count:,}",
-            hint="write more rows first; or `scalar`, which needs no training",
+            hint="write more rows first, or use `scalar`, which needs no training",
         )
     if name == "sq" and not snapshot.count:
         raise UnsupportedError(
-            f"SQ is trained on rows, and {snapshot.layout.name!r} has none",
-            hint="write rows first; or `rotational:bits=8`, which needs no training",
+            f"SQ needs rows to train on, and {snapshot.layout.name!r} has none",
+            hint="write rows first, or use `rotational:bits=8`, which needs no training",
         )
 
 
 def undone_by(
     snapshot: Snapshot, vector: str, server_version: ServerVersion, taken: Collection[str]
 ) -> tuple[Operation | None, str]:
-    """The reverse of a quantizer, and what it says of the way back; None where there is none."""
+    """The reverse of adding a quantizer, and a note about it; None if it cannot be undone."""
     layout = snapshot.layout
     if copy_switch.problem(snapshot, server_version) is not None:
         return None, NO_WAY_BACK

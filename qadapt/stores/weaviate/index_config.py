@@ -1,4 +1,4 @@
-"""The fields of a ``vectorIndexConfig``: which quantizer is on, what differs, what is merged."""
+"""Fields of a ``vectorIndexConfig``: enabled quantizer, differences, merging."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW
 QUANTIZERS = ("pq", "bq", "sq", "rq")
 SKIP = "skipDefaultQuantization"
 
-# Rows that the k-means of product codes needs: one for each centroid.
+# Rows that k-means of product codes needs: one per centroid.
 CENTROIDS = 256
-# The server's own limits of rescoring where none was sent: of SQ, of RQ by bits, of hfresh.
+# The server's default rescoreLimit: of SQ, of RQ by bits, of hfresh.
 RESCORE_SQ = 20
 RESCORE_RQ = {8: 20, 4: 20, 1: 512}
 RESCORE_HFRESH = 350
 
 
 def halves(config: Mapping[str, Any], index: str) -> list[Mapping[str, Any]]:
-    """Where a quantizer may stand: a dynamic index has two halves, hnsw first."""
+    """The configurations that may have a quantizer: two for a dynamic index, hnsw first."""
     if index != DYNAMIC:
         return [config]
     return [config.get(half) or {} for half in (HNSW, FLAT)]
 
 
 def on(config: Mapping[str, Any], name: str) -> bool:
-    """Whether a quantizer is switched on."""
+    """Whether a quantizer is enabled."""
     return bool((config.get(name) or {}).get("enabled"))
 
 
 def quantizer(native: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """The quantizer that is switched on, and its block; None for none.
+    """The enabled quantizer and its block; None if there is none.
 
-    Of a dynamic index the hnsw half goes first: it is what the index becomes.
+    For a dynamic index, hnsw comes first, because the index changes to it as it grows.
     """
     index = native["vectorIndexType"]
     config = native["vectorIndexConfig"]
@@ -49,14 +49,14 @@ def quantizer(native: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None
 
 
 def settings(explicit: Mapping[str, Any]) -> dict[str, Any]:
-    """Native fields without the index type, which is none of ``vectorIndexConfig``."""
+    """Native fields without the index type, which is not in ``vectorIndexConfig``."""
     return {key: value for key, value in explicit.items() if key != "vectorIndexType"}
 
 
 def differences(
     now: Mapping[str, Any], wanted: Mapping[str, Any], where: str = ""
 ) -> dict[str, tuple[Any, Any]]:
-    """Fields that are not as they are wanted: ``{"rq.rescoreLimit": (20, 50)}``."""
+    """Fields that differ, as (current, requested): ``{"rq.rescoreLimit": (20, 50)}``."""
     found: dict[str, tuple[Any, Any]] = {}
     for key, value in wanted.items():
         there = now.get(key)
@@ -69,7 +69,7 @@ def differences(
 
 
 def merged(now: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with some fields changed, at any depth."""
+    """Merge fields into a configuration, at any depth."""
     changed = dict(now)
     _merge(changed, extra)
     return changed

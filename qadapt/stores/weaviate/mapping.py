@@ -1,14 +1,14 @@
-"""The common words for quantization, as a vector index of Weaviate and back. No I/O, no client.
+"""Mapping of quantizations to vector indexes of Weaviate and back. No I/O, no client.
 
-The native form is what is set of one vector; a change merges it into what is there::
+The native form contains the fields to set for one vector; a change merges them into its index::
 
     {"vectorIndexType": "hnsw",
      "vectorIndexConfig": {"rq": {"enabled": true, "bits": 8, "rescoreLimit": 20}}}
 
-Facts that decide it (docs/engines/weaviate.md#fields-and-defaults): the server takes segments that
-do not divide the dimensions, and fails at each insert, so they are refused here; a default of
-rescoreLimit depends on whether the key was in the body, so it is always sent; a server may have a
-default quantization, so none is said by skipDefaultQuantization.
+Reasons (docs/engines/weaviate.md#fields-and-defaults): the server accepts segments that do not
+divide the dimensions, but then each insert fails, so they are refused here. The default of
+rescoreLimit depends on whether the request contains the key, so it is always sent. A server may
+have a default quantization, so skipDefaultQuantization is sent for none.
 """
 
 from __future__ import annotations
@@ -26,19 +26,21 @@ from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW
 from qadapt.stores.weaviate.version import NEWEST, ServerVersion
 
 TRAINING_LIMIT = 100_000
-# A flat index scores exactly no more than k where nobody says: .57 recall with BQ; 500 gives .997.
+# A flat index rescores only k rows by default: recall .57 with BQ; 500 gives .997.
 RESCORE_FLAT = {"bq": 500, "rq8": 20, "rq1": 500}
 RQ_QUERY_BITS = {8: 8, 4: 8, 1: 5}
 
 SCALAR_IS_RQ = (
-    "vectors are rotated before they are cut into 8 bits (RQ): no training, and it survives a "
-    "crash; `scalar:per=collection` is SQ, one range for the collection"
+    "vectors are rotated before they are quantized to 8 bits (RQ), which needs no training and "
+    "survives a crash; `scalar:per=collection` is SQ, with one range for the collection"
 )
-SCALAR_IS_RQ4 = "vectors are rotated before they are cut into 4 bits (RQ)"
-NO_QUANTILE = "the range spans all values: no quantile is cut off"
-NO_PER = "the range is one for the collection, not one for each dimension"
-BINARY_IS_RQ = "vectors are rotated before their signs are taken (RQ), and queries have 5 bits"
-NO_PLACE = "where codes are kept is not chosen: codes in RAM, originals on disk"
+SCALAR_IS_RQ4 = "vectors are rotated before they are quantized to 4 bits (RQ)"
+NO_QUANTILE = "the range covers all values: no quantile is applied"
+NO_PER = "one range for the collection, not one per dimension"
+BINARY_IS_RQ = (
+    "vectors are rotated before they are reduced to sign bits (RQ), and queries have 5 bits"
+)
+NO_PLACE = "the location cannot be configured: codes in RAM, original vectors on disk"
 
 
 _Blocks = dict[str, dict[str, Any]]
@@ -54,14 +56,14 @@ def to_native(
     server_version: ServerVersion = NEWEST,
     current: Mapping[str, Any] | None = None,
 ) -> MappedQuantization:
-    """A quantization as what is set of a vector index.
+    """Map a quantization to fields of a vector index.
 
     Args:
-        quantization: in common words; ``rescore`` is left out, because it goes with a search.
-            ``native`` may hold ``vectorIndexType``, and fields of ``vectorIndexConfig``.
-        vector: for the dimensions and the metric.
-        server_version: what it must run on.
-        current: the index that is there; its type is kept where ``native`` names no other.
+        quantization: in the common form; ``rescore`` is ignored, because it belongs to a search.
+            ``native`` may contain ``vectorIndexType`` and fields of ``vectorIndexConfig``.
+        vector: gives the dimensions and the metric.
+        server_version: the version that must support it.
+        current: the existing index; its type is kept unless ``native`` sets another.
     """
     asked = dict(quantization.native)
     index = str(asked.pop("vectorIndexType", (current or {}).get("vectorIndexType", HNSW)))
@@ -82,12 +84,12 @@ def to_native(
     native = {"vectorIndexType": index, "vectorIndexConfig": config}
     target = from_native(native, vector)
     if target.kind is not quantization.kind and not differences:
-        differences.append(f"these fields make {target} codes")
+        differences.append(f"these fields configure {target} codes")
     return MappedQuantization(native, target, Match.of(*differences))
 
 
 def _placed(blocks: _Blocks, index: str, server_version: ServerVersion) -> dict[str, Any]:
-    """Blocks where the index has them; a dynamic one has two halves."""
+    """Put the blocks into the index; a dynamic index needs them twice."""
     if index == HFRESH:
         return dict(blocks)
     skip: dict[str, Any] = (
@@ -119,7 +121,9 @@ def _none(_: Quantization, __: Vector, ___: ServerVersion, index: str) -> _Made 
 
 
 def _float16(_: Quantization, __: Vector, ___: ServerVersion, ____: str) -> _Made | Match:
-    return Match.unsupported("Weaviate has no 16-bit floats", "scalar", version_gates.ELSEWHERE)
+    return Match.unsupported(
+        "Weaviate does not support 16-bit floats", "scalar", version_gates.ELSEWHERE
+    )
 
 
 def _scalar(q: Quantization, _: Vector, server_version: ServerVersion, index: str) -> _Made | Match:
@@ -130,7 +134,9 @@ def _scalar(q: Quantization, _: Vector, server_version: ServerVersion, index: st
         return _rq(4, [SCALAR_IS_RQ4, *differences], server_version, index)
     if q.bits != 8:
         return Match.unsupported(
-            f"scalar codes have 8 or 4 bits here, not {q.bits:g}", "scalar", version_gates.ELSEWHERE
+            f"Weaviate supports scalar codes of 8 or 4 bits, not {q.bits:g}",
+            "scalar",
+            version_gates.ELSEWHERE,
         )
     if q.per == "collection" or "sq" in q.native or not server_version.has(since.SINCE_RQ8):
         return _sq(differences, server_version, index)
@@ -140,7 +146,7 @@ def _scalar(q: Quantization, _: Vector, server_version: ServerVersion, index: st
 def _sq(differences: list[str], server_version: ServerVersion, index: str) -> _Made | Match:
     if index in (FLAT, HFRESH):
         return Match.unsupported(
-            f"the index {index} has no SQ", "rotational:bits=8", version_gates.BY_HNSW
+            f"the index {index} does not support SQ", "rotational:bits=8", version_gates.BY_HNSW
         )
     problem = version_gates.too_old("scalar codes (SQ)", since.SINCE_SQ, server_version)
     return problem or (
@@ -155,7 +161,7 @@ def _rotational(
     bits = q.bits or 4
     if bits not in index_config.RESCORE_RQ:
         return Match.unsupported(
-            f"rotational codes have 1, 4 or 8 bits here, not {bits:g}",
+            f"Weaviate supports rotational codes of 1, 4 or 8 bits, not {bits:g}",
             *(f"rotational:bits={each}" for each in (1, 4, 8)),
         )
     own = RQ_QUERY_BITS[int(bits)]
@@ -174,7 +180,7 @@ def _rq(
         )
     if index == FLAT and bits == 4:
         return Match.unsupported(
-            "the index flat has rotational codes of 1 or 8 bits, not 4",
+            "the index flat supports rotational codes of 1 or 8 bits, not 4",
             "rotational:bits=8",
             version_gates.BY_HNSW,
         )
@@ -196,7 +202,9 @@ def _binary(
 ) -> _Made | Match:
     if q.bits != 1:
         return Match.unsupported(
-            f"binary codes have 1 bit here, not {q.bits:g}", "binary", "rotational:bits=4"
+            f"Weaviate supports binary codes of 1 bit, not {q.bits:g}",
+            "binary",
+            "rotational:bits=4",
         )
     if index == HFRESH or q.query_bits not in (None, 1):
         return _rq(1, [BINARY_IS_RQ], server_version, index)
@@ -213,7 +221,7 @@ def _product(
 ) -> _Made | Match:
     if index in (FLAT, HFRESH):
         return Match.unsupported(
-            f"the index {index} has no product codes", "binary", version_gates.BY_HNSW
+            f"the index {index} does not support product codes", "binary", version_gates.BY_HNSW
         )
     problem = version_gates.too_old("product codes (PQ)", since.SINCE_PQ, server_version)
     if problem is not None:
@@ -224,8 +232,8 @@ def _product(
     centroids = q.centroids or index_config.CENTROIDS
     if centroids > index_config.CENTROIDS:
         return Match.unsupported(
-            f"product codes have at most {index_config.CENTROIDS} centroids here, not {centroids}",
-            "leave centroids out",
+            f"Weaviate supports at most {index_config.CENTROIDS} centroids, not {centroids}",
+            "omit centroids",
         )
     return {"pq": {"enabled": True, "segments": segments, "centroids": centroids}}, []
 
@@ -244,7 +252,7 @@ _MAKERS: Mapping[Kind, Callable[[Quantization, Vector, ServerVersion, str], _Mad
 
 
 def from_native(native: Mapping[str, Any], vector: Vector) -> Quantization:
-    """The common words for an index, as it was read back."""
+    """The quantization of an index read from the server."""
     found = index_config.quantizer(native)
     if found is None:
         return Quantization(Kind.NONE)
@@ -265,7 +273,7 @@ def from_native(native: Mapping[str, Any], vector: Vector) -> Quantization:
 
 
 def auto_segments(dim: int) -> int:
-    """How many segments product codes get where nobody says (0).
+    """The number of segments that the server chooses for 0, its default.
 
     docs/engines/weaviate.md#segments-of-pq
     """
@@ -281,11 +289,11 @@ def satisfies(
     vector: Vector,
     explicit: Mapping[str, Any],
 ) -> bool:
-    """Whether an index that is there is all that is asked for.
+    """Whether an existing index matches the request.
 
     Args:
-        explicit: the native fields that were asked for by name. Others, such as a rescoreLimit,
-            may be what they are.
+        explicit: the native fields that were requested explicitly. Others, for example a
+            rescoreLimit, may differ.
     """
     return (
         now["vectorIndexType"] == wanted["vectorIndexType"]
@@ -295,10 +303,10 @@ def satisfies(
 
 
 def trainable(native: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """What lets PQ and SQ train on the rows that are there; empty for all else.
+    """Fields that let PQ and SQ train on the existing rows; empty for other quantizers.
 
     Under ASYNC_INDEXING they train once more than ``trainingLimit`` rows are indexed, 100,000 by
-    default, so a smaller collection never would. Without it, it bounds PQ's sample alone.
+    default, so smaller collections never train. Otherwise it only limits the sample of PQ.
     """
     found = index_config.quantizer(native)
     if found is None or found[0] not in ("pq", "sq") or native["vectorIndexType"] != HNSW:
@@ -317,7 +325,7 @@ def _limit(block: Mapping[str, Any]) -> int:
 
 
 def code_bytes(native: Mapping[str, Any], vector: Vector) -> int:
-    """Bytes of one code, by the engine's own layouts, without the graph.
+    """Bytes of one code in the engine's layout, without the graph.
 
     docs/engines/weaviate.md#code-sizes
     """

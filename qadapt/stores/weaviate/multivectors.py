@@ -1,8 +1,8 @@
-"""Multivectors of Weaviate: named vectors whose rows are many, read, written and created.
+"""Multivectors of Weaviate: create, read and write named vectors with several rows each.
 
-Run on 1.39.0: only the index hnsw keeps the word (flat drops it without an error), only a named
-vector may have it, values come back bit for bit under cosine too, and rows without one stay
-without one. A message of gRPC holds the dimension in two bytes and then the floats.
+Run on 1.39.0: only hnsw supports them (flat drops the setting without an error), only named
+vectors can be multivectors, values are returned bit for bit, with cosine too, and rows may lack
+one. A gRPC message contains the dimension in two bytes, followed by the values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qadapt.stores.weaviate.version import SINCE_MULTI, ServerVersion
 
 
 def multivectors_of(layout: Layout) -> dict[str, ExtraVector]:
-    """Those of a collection; of one whose dimension nothing says, None for it."""
+    """The multivectors of a collection; the dimension is None if it is unknown."""
     return {
         name: ExtraVector(
             "multi", field.dim, field.metric, native={"vectorIndexConfig": _on(field)}
@@ -32,7 +32,7 @@ def multivectors_of(layout: Layout) -> dict[str, ExtraVector]:
 
 
 def _on(field: Field) -> dict[str, Any]:
-    """The settings of the index without the blocks that are switched off."""
+    """The settings of the index without disabled blocks."""
     config = dict(field.config)
     many = dict(config.pop("multivector"))
     if not (many.get("muvera") or {}).get("enabled"):
@@ -43,22 +43,22 @@ def _on(field: Field) -> dict[str, Any]:
 
 
 def unsupported(extras: Mapping[str, ExtraVector], server_version: ServerVersion) -> dict[str, str]:
-    """What a server would not make, and why."""
+    """Vectors that the server cannot create, and why."""
     reported = {name: _problem(name, extra, server_version) for name, extra in extras.items()}
     return {f"extras.{name}": why for name, why in reported.items() if why is not None}
 
 
 def _problem(name: str, extra: ExtraVector, server_version: ServerVersion) -> str | None:
     if extra.kind == "sparse":
-        return "Weaviate has no sparse vectors"
+        return "Weaviate does not support sparse vectors"
     if not server_version.has(SINCE_MULTI):
         return f"multivectors need Weaviate {SINCE_MULTI}; this is {server_version.words}"
     if name == "":
-        return "a multivector of Weaviate has a name"
+        return "a multivector of Weaviate needs a name"
     if extra.datatype != "float32":
-        return f"Weaviate stores float32 alone, not {extra.datatype}"
+        return f"Weaviate stores float32 only, not {extra.datatype}"
     if extra.dim is None:
-        return "nothing says how many dimensions it has: there are no rows with it"
+        return "its dimension is unknown, because no row has it"
     try:
         schema.check_vector_name(name)
     except InputError as error:
@@ -67,14 +67,14 @@ def _problem(name: str, extra: ExtraVector, server_version: ServerVersion) -> st
 
 
 def vectors_of(extras: Mapping[str, ExtraVector]) -> dict[str, Vector]:
-    """A row of each."""
+    """One row of each multivector."""
     return {
         name: Vector(each.dim or 1, each.metric or Metric.COSINE) for name, each in extras.items()
     }
 
 
 def body(extra: ExtraVector, server_version: ServerVersion) -> dict[str, Any]:
-    """The part of ``vectorConfig``."""
+    """The entries of ``vectorConfig``."""
     (vector,) = vectors_of({"": extra}).values()
     none = mapping.to_native(Quantization.parse("none"), vector, server_version).native or {}
     config = {**none["vectorIndexConfig"], "distance": schema.METRICS[vector.metric]}
@@ -93,22 +93,22 @@ def body(extra: ExtraVector, server_version: ServerVersion) -> dict[str, Any]:
 
 
 def packed(rows: np.ndarray[Any, np.dtype[np.float32]]) -> bytes:
-    """The bytes of a row's float32 ``(m, d)``."""
+    """Encode one row, float32 ``(m, d)``."""
     return struct.pack("<H", rows.shape[1]) + np.ascontiguousarray(rows, dtype="<f4").tobytes()
 
 
 def unpacked(rows: Sequence[bytes], field: Field, collection: str) -> RaggedArray:
-    """Those of the bytes of rows; empty for none.
+    """Decode the bytes of rows; empty if there are none.
 
     Raises:
-        SpecError: not all of the same dimensions.
+        SpecError: the rows have different dimensions.
     """
     dims = {dim_of(each) for each in rows if each}
     dim = field.dim or max(dims, default=1)
     if dims - {dim}:
         raise SpecError(
-            f"the vectors {field.name!r} of {collection!r} are not all of {dim} dimensions",
-            hint="was the collection made again meanwhile? open it again",
+            f"not all vectors {field.name!r} of {collection!r} have {dim} dimensions",
+            hint="the collection may have been recreated: open it again",
         )
     missing = np.fromiter((not each for each in rows), np.bool_, len(rows))
     lengths = [max(0, len(each) - 2) // (4 * dim) for each in rows]
@@ -122,5 +122,5 @@ def unpacked(rows: Sequence[bytes], field: Field, collection: str) -> RaggedArra
 
 
 def dim_of(raw: bytes) -> int:
-    """The dimensions that a multivector's bytes begin with."""
+    """The dimension at the start of a multivector's bytes."""
     return int.from_bytes(raw[:2], "little")

@@ -1,4 +1,4 @@
-"""How an index scores its candidates again, as its configuration says.
+"""Rescoring by the server, as configured for the index.
 
 docs/engines/weaviate.md#rescoring
 """
@@ -13,18 +13,18 @@ from qadapt.model import Rescore
 from qadapt.stores.weaviate import index_config
 from qadapt.stores.weaviate.schema import FLAT, HFRESH
 
-# How many results a default search is told for, where the engine's rule depends on them.
+# Number of results for which a default search is described, if the rule depends on it.
 K = 10
 
 
 @dataclass(frozen=True)
 class Rescoring:
-    """How an index scores candidates again (docs/engines/weaviate.md#rescoring).
+    """How an index rescores candidates (docs/engines/weaviate.md#rescoring).
 
     Attributes:
-        limit: its rescoreLimit; None where there is none (hnsw with BQ or PQ).
-        off: whether it does not at all.
-        most: the most results it gives; None for no such limit (hfresh up to 1.39 has one).
+        limit: its rescoreLimit; None if it has none (hnsw with BQ or PQ).
+        off: whether it does not rescore.
+        most: most results of a search; None for no limit (hfresh up to 1.39 has one).
     """
 
     limit: int | None
@@ -32,7 +32,7 @@ class Rescoring:
     most: int | None = None
 
     def candidates(self, index: str, k: int, ef: int) -> int:
-        """How many rows are scored exactly in a search for ``k``; 0 for none."""
+        """Number of rows scored exactly in a search for ``k`` results."""
         if self.off:
             return 0
         if index == FLAT:
@@ -44,7 +44,7 @@ class Rescoring:
 
 
 def of(native: Mapping[str, Any]) -> Rescoring:
-    """How an index scores again; without a quantizer it compares floats and has nothing to."""
+    """The rule of an index; without a quantizer there is nothing to rescore."""
     found = index_config.quantizer(native)
     index = native["vectorIndexType"]
     if found is None:
@@ -62,7 +62,7 @@ def of(native: Mapping[str, Any]) -> Rescoring:
 
 
 def default_rescore(native: Mapping[str, Any]) -> Rescore | None:
-    """What a search that says nothing gets, told for 10 results: the rule depends on k."""
+    """Rescoring of a search with default parameters and k=10, since the rule depends on k."""
     if index_config.quantizer(native) is None:
         return None
     index = native["vectorIndexType"]

@@ -1,4 +1,4 @@
-"""Tenants: ``NAME@TENANT`` is one of them as a collection of its own."""
+"""Tenants: ``NAME@TENANT`` addresses one tenant as a collection."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.schema import Layout
 from qadapt.stores.weaviate.version import SINCE_TENANTS, ServerVersion
 
-# Names of older and newer servers.
+# States in older and newer servers.
 _ACTIVE = ("HOT", "ACTIVE")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ADDED = 100  # tenants of one request
+_ADDED = 100  # tenants per request
 
 
 def split(name: str) -> tuple[str, str | None]:
-    """A collection's name and the tenant behind it, if one is named.
+    """Split a name into collection and tenant; None without ``@``.
 
     Raises:
-        InputError: what stands behind ``@`` is no tenant's name.
+        InputError: the part after ``@`` is not a valid tenant name.
     """
     collection, at, tenant = name.partition("@")
     if at and not _NAME.fullmatch(tenant):
         raise InputError(
-            f"{name!r} names no tenant behind '@'",
-            hint="write NAME@TENANT; a tenant's name has letters, digits, _ and -, at most 64",
+            f"{name!r} has no valid tenant name after '@'",
+            hint="write NAME@TENANT; a tenant name has at most 64 letters, digits, _ and -",
         )
     return collection, tenant if at else None
 
@@ -45,12 +45,12 @@ def states(connection: Connection, layout: Layout) -> dict[str, bool]:
 
 
 def to_read(connection: Connection, layout: Layout, tenant: str | None) -> Sequence[str]:
-    """The tenants that a read or a count goes over; ``""`` for a collection without tenants.
+    """The tenants that a read or a count covers; ``[""]`` for a collection without tenants.
 
-    All active ones where none is named: rows of those that are not stay unread.
+    Without a tenant in the name, all active ones: rows of inactive tenants are not read.
 
     Raises:
-        NotFoundError: no such tenant.
+        NotFoundError: the tenant does not exist.
         StoreError: the tenant is not active.
     """
     if not layout.multi_tenant:
@@ -66,14 +66,14 @@ def to_read(connection: Connection, layout: Layout, tenant: str | None) -> Seque
 
 
 def _active(connection: Connection, layout: Layout, tenant: str) -> bool:
-    """Whether one tenant is active; of thousands, all need not be listed for it."""
+    """Whether one tenant is active, without listing all of them."""
     path = f"/v1/schema/{quote(layout.real)}/tenants"
     try:
         found = connection.rest(
-            "GET", f"{path}/{quote(tenant)}", doing=f"look at the tenant {tenant!r}"
+            "GET", f"{path}/{quote(tenant)}", doing=f"read the tenant {tenant!r}"
         )
     except (NotFoundError, UnsupportedError):
-        # No such tenant, or an older server, which lists all of them or none (1.27.27: 405).
+        # The tenant does not exist, or an older server only lists all tenants (1.27.27: 405).
         known = states(connection, layout)
         if tenant not in known:
             raise NotFoundError.missing("tenant", tenant, known) from None
@@ -86,27 +86,25 @@ def _is_active(found: Mapping[str, Any]) -> bool:
 
 
 def to_change(layout: Layout, tenant: str | None, doing: str) -> str:
-    """The one tenant that is written to or searched; ``""`` for a collection without tenants.
+    """The tenant to write to or search; ``""`` for a collection without tenants.
 
     Raises:
-        InputError: a tenant is missing, or one is named where there are none.
+        InputError: a tenant is missing, or the collection has no tenants.
     """
     if layout.multi_tenant and tenant is None:
         raise InputError(
-            f"{layout.name!r} has tenants: say which to {doing}",
-            hint=f"name it behind the collection: {layout.name}@TENANT",
+            f"{layout.name!r} has tenants: name the tenant to {doing}",
+            hint=f"use {layout.name}@TENANT as the collection's name",
         )
     if tenant is not None and not layout.multi_tenant:
-        raise InputError(
-            f"{layout.name!r} has no tenants", hint=f"leave out @{tenant}: {layout.name}"
-        )
+        raise InputError(f"{layout.name!r} has no tenants", hint=f"remove @{tenant}: {layout.name}")
     return tenant or ""
 
 
 def partition_schema(
     connection: Connection, layout: Layout, tenant: str | None
 ) -> CollectionSchema:
-    """The tenants; none of one tenant alone."""
+    """The tenants as partitions; none if the name addresses one tenant."""
     if not layout.multi_tenant or tenant is not None:
         return CollectionSchema()
     found = states(connection, layout)
@@ -120,12 +118,12 @@ def partition_schema(
 def unsupported(
     collection_schema: CollectionSchema, server_version: ServerVersion
 ) -> Mapping[str, str]:
-    """Why a collection cannot have such tenants; empty where it can."""
+    """Why a collection cannot have these tenants; empty if it can."""
     if not collection_schema.is_partitioned:
         return {}
     if collection_schema.partition_key is not None:
         return {
-            "partitions": "Weaviate finds no tenant by an entry such as "
+            "partitions": "Weaviate does not select tenants by a payload key, here "
             f"{collection_schema.partition_key!r}"
         }
     if not server_version.has(SINCE_TENANTS):
@@ -135,21 +133,22 @@ def unsupported(
     odd = [name for name in collection_schema.partitions if not _NAME.fullmatch(name)]
     if odd:
         return {
-            "partitions": f"a tenant's name has letters, digits, _ and -, at most 64: {odd[0]!r}"
+            "partitions": f"{odd[0]!r} is not a valid tenant name (letters, digits, _ and -, "
+            "at most 64)"
         }
     return {}
 
 
 def create(connection: Connection, layout: Layout, names: Sequence[str]) -> None:
-    """Make tenants, active ones; those that are there stay as they are.
+    """Create active tenants; existing ones do not change.
 
     Raises:
-        UnsupportedError: the collection has no tenants.
+        UnsupportedError: the collection is not multi-tenant.
     """
     if not layout.multi_tenant:
         raise UnsupportedError(
-            f"{layout.name!r} has no tenants, and Weaviate fixes that at creation",
-            hint="copy it to a collection that has",
+            f"{layout.name!r} is not multi-tenant, which is fixed at creation",
+            hint="copy it to a multi-tenant collection with `qadapt migrate`",
         )
     known = states(connection, layout)
     new = [{"name": name} for name in names if name not in known]

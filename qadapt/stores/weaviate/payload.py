@@ -1,11 +1,11 @@
-"""Payloads as Weaviate's properties, and back.
+"""Conversion of payloads to properties of Weaviate and back.
 
-A property has one type, text is matched by words unless told otherwise, numbers are 64-bit floats
-on their way in, null is not kept, and a name is [_A-Za-z][_0-9A-Za-z]*. So in collections that
-qadapt makes, what a property gives back exactly and what a filter compares exactly is a property:
-text, numbers, booleans and lists of them. The rest of a payload (nested values, null, other names
-and types, blanks around text, whole floats, integers from 2^53) is JSON text in the property
-``qadapt_payload``. Collections made by others keep their own properties, as they are.
+A property has one type, text is matched by words by default, numbers are sent as 64-bit floats,
+null is not stored, and a name matches [_A-Za-z][_0-9A-Za-z]*. In collections that qadapt creates,
+values that a property returns and a filter compares exactly become properties: text, numbers,
+booleans and lists of them. The rest (nested values, null, other names and types, whitespace around
+text, floats without fraction, integers from 2^53) is stored as JSON text in the property
+``qadapt_payload``. Collections created by other clients only use their own properties.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from qadapt.stores.weaviate.schema import Layout
 REST = "qadapt_payload"
 REST_PROPERTY = {
     "name": REST,
-    "description": "what of a payload no property gives back exactly, as JSON",
+    "description": "payload values that no property returns exactly, as JSON",
     "dataType": ["text"],
     "tokenization": "field",
     "indexFilterable": False,
@@ -34,24 +34,24 @@ REST_PROPERTY = {
 TEXT, NUMBER, BOOLEAN = "text", "number", "boolean"
 KINDS = (TEXT, NUMBER, BOOLEAN)
 
-# The server makes the first letter small: a name that begins with a large one would be another.
+# The server lowercases the first letter, so a name with a capital letter would change.
 _NAME = re.compile(r"[a-z][_0-9A-Za-z]{0,230}")
 _TAKEN = ("id", "vector", REST)
 _INT = 2**53
 
 
 def has_own_properties(layout: Layout) -> bool:
-    """Whether there is a place for the rest of a payload: made by qadapt."""
+    """Whether the collection can store the rest of a payload: qadapt created it."""
     return REST in layout.properties
 
 
 def can_copy(name: str) -> bool:
-    """Whether a payload key can be a property of its own."""
+    """Whether a payload key can be a property."""
     return _NAME.fullmatch(name) is not None and name not in _TAKEN
 
 
 def base(kind: str) -> str:
-    """The type of the elements of a list; of another type that type itself."""
+    """The element type of a list type; any other type unchanged."""
     return kind.removesuffix("[]")
 
 
@@ -59,7 +59,7 @@ def base(kind: str) -> str:
 
 
 def new_properties(layout: Layout, batch: Batch) -> dict[str, str]:
-    """The properties that a batch needs and that are not there: type by name."""
+    """The missing properties that a batch needs: type by name."""
     found: dict[str, str] = {}
     listed: set[str] = set()
     for payload in batch.payloads or ():
@@ -76,7 +76,7 @@ def new_properties(layout: Layout, batch: Batch) -> dict[str, str]:
 
 
 def property_body(name: str, kind: str) -> dict[str, Any]:
-    """A property that is compared as a whole and not by words."""
+    """A property that is compared as a whole, not by words."""
     body: dict[str, Any] = {"name": name, "dataType": [kind], "indexFilterable": True}
     if base(kind) == TEXT:
         body.update(tokenization="field", indexSearchable=False)
@@ -84,13 +84,13 @@ def property_body(name: str, kind: str) -> dict[str, Any]:
 
 
 def indexes_payload_automatically(key: str, kind: str) -> bool:
-    """Whether an entry becomes a property that is indexed as ``kind``: dates are texts here, which
-    have no ranges, words of a text have no index, and neither have places and paths."""
+    """Whether a payload key becomes a property indexed as ``kind``. Dates become text, which has no
+    range index; full text, geo points and nested keys have no index."""
     return kind in ("keyword", "integer", "float", "bool", "uuid") and can_copy(key)
 
 
 def _kind(value: Any) -> str | None:
-    """The type of a value, or of the first element of a list; None for what is none."""
+    """The property type of a value, or of the first element of a list; None if there is none."""
     if isinstance(value, (list, tuple)):
         return next((kind for each in value if (kind := _scalar(each)) is not None), None)
     return _scalar(value)
@@ -101,12 +101,12 @@ def _scalar(value: Any) -> str | None:
         return BOOLEAN
     if isinstance(value, (int, float)):
         return NUMBER
-    # The server cuts blanks off before it compares.
+    # The server strips whitespace before it compares.
     return TEXT if isinstance(value, str) and value == value.strip() else None
 
 
 def elements(value: Any, kind: str) -> list[Any]:
-    """What of a value can be compared as ``kind``: -0.0 is 0.0, numbers are floats."""
+    """The value as it is compared as ``kind``: -0.0 is 0.0, numbers are floats."""
     values = value if isinstance(value, (list, tuple)) else [value]
     found = [each for each in values if _scalar(each) == kind]
     return [float(each) + 0.0 for each in found] if kind == NUMBER else found
@@ -116,10 +116,10 @@ def elements(value: Any, kind: str) -> list[Any]:
 
 
 def check(layout: Layout, batch: Batch) -> None:
-    """Refuse values that a filter would not find again, or that the server would change.
+    """Refuse values that a filter could not find, or that the server would change.
 
     Raises:
-        InputError: names the row and the key.
+        InputError: the message names the row and the key.
     """
     known = {**layout.properties, **new_properties(layout, batch)}
     for row, payload in enumerate(batch.payloads or ()):
@@ -127,11 +127,11 @@ def check(layout: Layout, batch: Batch) -> None:
             kind = known.get(name)
             if has_own_properties(layout):
                 if name == REST:
-                    raise _no(row, name, "is the name that qadapt keeps payloads under")
+                    raise _no(row, name, "is reserved: qadapt stores payloads under this name")
                 if kind in KINDS and len(elements(value, kind)) > 1:
-                    raise _no(row, name, f"is a list; the property holds one {kind} in each row")
+                    raise _no(row, name, f"is a list; the property holds one {kind} per row")
             elif kind is None and not _can_be_made(name):
-                raise _no(row, name, "cannot be the name of a property")
+                raise _no(row, name, "is not a valid property name")
             else:
                 _check_native(row, name, value, kind)
 
@@ -145,7 +145,7 @@ def _check_native(row: int, name: str, value: Any, kind: str | None) -> None:
     for each in values:
         whole = isinstance(each, int) and not isinstance(each, bool)
         if whole and (abs(each) > 2**63 or int(float(each)) != each):
-            raise _no(row, name, f"is {each}, which Weaviate takes as a float and would change")
+            raise _no(row, name, f"is {each}, which Weaviate would round to a 64-bit float")
         if each is None or isinstance(each, dict):
             continue
         wrong = (
@@ -155,18 +155,18 @@ def _check_native(row: int, name: str, value: Any, kind: str | None) -> None:
             or (kind == BOOLEAN and not isinstance(each, bool))
         )
         if wrong:
-            raise _no(row, name, f"is a {type(each).__name__}; the property is of type {kind}")
+            raise _no(row, name, f"is a {type(each).__name__}; the property has type {kind}")
 
 
 def _no(row: int, name: str, problem: str) -> InputError:
     return InputError(
         f"the payload of row {row}: {name!r} {problem}",
-        hint="properties of Weaviate have one name and one type; nothing was written",
+        hint="a property of Weaviate needs a valid name and has one type; nothing was written",
     )
 
 
 def encode(layout: Layout, payload: Mapping[str, Any]) -> Any:
-    """One payload as the server's message."""
+    """Convert one payload to the server's message."""
     message = proto().batch_pb2.BatchObject.Properties()
     if not has_own_properties(layout):
         _encode_native(message, payload, layout.properties)
@@ -188,7 +188,7 @@ def encode(layout: Layout, payload: Mapping[str, Any]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value as it is read back: a float that is whole was an integer."""
+    """A value as it is returned: a float without fraction was an integer."""
     if isinstance(value, list):
         return [_plain(each) for each in value]
     if isinstance(value, float) and value.is_integer() and abs(value) < _INT:

@@ -1,14 +1,14 @@
-"""How a collection declares its properties, in words that make another one like it.
+"""The properties that a collection declares, in a form that can create another collection.
 
-In ``Beside.schema``, plain data::
+``CollectionSchema.schema`` is plain data::
 
-    entries      in words for people: {"title": "text, tokenization word"}
-    properties   as the server tells them: types, nested ones, tokenization, index flags, words
+    entries      for display: {"title": "text, tokenization word"}
+    properties   as the server reports them: types, nested ones, tokenization, index flags
     inverted     invertedIndexConfig
     description  without qadapt's note
-    behind       what no copy has: modules that make vectors or answers; absent where there are none
+    behind       not copied: modules for vectors or generated answers; absent without modules
 
-References are left out too: a copy has no other collection.
+References are omitted too, because a copy does not include other collections.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FLAGS = {
 
 
 def payload_schema_of(layout: Layout) -> PayloadSchema:
-    """The schema of a collection; ``entries`` are those that qadapt did not make by itself."""
+    """The schema of a collection; ``entries`` are those that qadapt did not create itself."""
     found = [_bare(each) for each in layout.raw.get("properties") or () if not reference(each)]
     reported = layout.raw.get("description")
     schema: PayloadSchema = {
@@ -56,7 +56,7 @@ def payload_schema_of(layout: Layout) -> PayloadSchema:
 
 
 def _behind(raw: Mapping[str, Any]) -> list[str]:
-    """Modules: of the unnamed vector, of named ones, and those of the collection."""
+    """Modules of the unnamed vector, of named vectors and of the collection."""
     found = [str(raw.get("vectorizer") or "none"), *(raw.get("moduleConfig") or {})]
     for each in (raw.get("vectorConfig") or {}).values():
         found += each.get("vectorizer") or {}
@@ -64,12 +64,12 @@ def _behind(raw: Mapping[str, Any]) -> list[str]:
 
 
 def references(layout: Layout) -> list[str]:
-    """Properties that point to other collections."""
+    """Properties that refer to other collections."""
     return [each["name"] for each in layout.raw.get("properties") or () if reference(each)]
 
 
 def reference(each: Mapping[str, Any]) -> bool:
-    """Whether a property points to other collections: its types are their names."""
+    """Whether a property refers to other collections: its types are their names."""
     return str(each["dataType"][0])[:1].isupper()
 
 
@@ -81,7 +81,7 @@ def _bare(each: Mapping[str, Any]) -> PayloadSchema:
 
 
 def _by_itself(each: Mapping[str, Any], layout: Layout) -> bool:
-    """Whether qadapt makes such a property by itself in a collection of its own."""
+    """Whether qadapt creates this property itself in its own collections."""
     if not payload.has_own_properties(layout):
         return False
     kind = str(each["dataType"][0])
@@ -94,7 +94,7 @@ def _by_itself(each: Mapping[str, Any], layout: Layout) -> bool:
 
 
 def describe_property(each: Mapping[str, Any]) -> str:
-    """A property for people: ``text, tokenization word, filterable, searchable``."""
+    """A property for display: ``text, tokenization word, filterable, searchable``."""
     parts = [str(each["dataType"][0])]
     if each.get("nestedProperties"):
         parts[0] += f" of {', '.join(inner['name'] for inner in each['nestedProperties'])}"
@@ -104,36 +104,36 @@ def describe_property(each: Mapping[str, Any]) -> str:
 
 
 def check_created(wanted: Mapping[str, Any], there: Mapping[str, Any], name: str) -> None:
-    """Compare what was made with what was asked for.
+    """Compare the created schema with the requested one.
 
     Raises:
-        StoreError: the server dropped something of it.
+        StoreError: the server dropped or changed a setting.
     """
     now = {each["name"]: each for each in there.get("properties") or ()}
     lost = [
-        f"{each['name']}: {key} is {now.get(each['name'], {}).get(key)!r} and not {value!r}"
+        f"{each['name']}: {key} is {now.get(each['name'], {}).get(key)!r}, expected {value!r}"
         for each in wanted.get("properties", ())
         for key, value in each.items()
         if now.get(each["name"], {}).get(key) != value
     ]
     inverted = there.get("invertedIndexConfig") or {}
     lost += [
-        f"{key} is {inverted.get(key)!r} and not {value!r}"
+        f"{key} is {inverted.get(key)!r}, expected {value!r}"
         for key, value in wanted.get("inverted", {}).items()
         if inverted.get(key) != value
     ]
     if lost:
         raise StoreError(
-            f"Weaviate does not keep {name!r} as it was sent: {'; '.join(lost)}",
-            hint="a server of another version, perhaps; nothing was made",
+            f"Weaviate changed the schema of {name!r}: {'; '.join(lost)}",
+            hint="the server may have another version than the source; nothing was created",
         )
 
 
-# -- which values come back ----------------------------------------------------------------------
+# -- fidelity of values --------------------------------------------------------------------------
 
 
 def payload_fidelity(value: Any, each: Mapping[str, Any]) -> PayloadFidelity:
-    """How a value comes back from a property; null never does."""
+    """How exactly a property returns a value; null is never returned."""
     kind = str(each["dataType"][0])
     if kind.endswith("[]"):
         if not isinstance(value, list):
@@ -174,7 +174,7 @@ def _object(value: Any, inner: Sequence[Mapping[str, Any]]) -> PayloadFidelity:
 
 
 def _number(value: Any, kind: str) -> PayloadFidelity:
-    """Numbers travel as 64-bit floats, and come back as what their property is."""
+    """Numbers are sent as 64-bit floats, and returned as the type of their property."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "dropped"
     if isinstance(value, int) and (not -(2**63) <= value < 2**63 or int(float(value)) != value):
@@ -213,12 +213,12 @@ def _worst(found: Sequence[PayloadFidelity]) -> PayloadFidelity:
 
 
 def payload_fidelity_of(wanted: Mapping[str, Any]) -> Callable[[str, Any], PayloadFidelity]:
-    """How an entry comes back from a collection of this schema that has no place for the rest of a
-    payload. A name that is not declared is kept as a note: the server would guess its type."""
+    """How exactly a collection of this schema, which cannot store the rest of a payload, returns an
+    entry. Undeclared names are not sent, because the server would guess their type."""
     known = {each["name"]: each for each in wanted["properties"]}
     return lambda name, value: payload_fidelity(value, known[name]) if name in known else "dropped"
 
 
 def is_own_schema(wanted: Mapping[str, Any]) -> bool:
-    """Whether there is a place for the rest of a payload."""
+    """Whether the schema can store the rest of a payload."""
     return any(each["name"] == payload.REST for each in wanted["properties"])

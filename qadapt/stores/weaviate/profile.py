@@ -13,7 +13,7 @@ from qadapt.stores.weaviate.quantizer_models import WeaviateQuantizers
 
 
 def accepts_id(key: Id) -> bool:
-    """A UUID as the server writes it."""
+    """A UUID in the server's form."""
     return ids.canonical(key) == key
 
 
@@ -25,11 +25,11 @@ PROFILE = StoreProfile(
     distribution=DISTRIBUTION,
     extra="weaviate",
     address=AddressForm(
-        # Hosted Weaviate is behind the port of https.
+        # Hosted Weaviate uses the port of https.
         ports={"http": 8080, "https": 443},
         key_variables=("WEAVIATE_API_KEY",),
         connection_options=("grpc",),
-        advice="give the REST port, and the gRPC port as an option: "
+        advice="use the REST port, and add the gRPC port as an option: "
         "weaviate+http://localhost:8080?grpc=50051",
     ),
     rules=capabilities.RULES,

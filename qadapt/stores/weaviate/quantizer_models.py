@@ -1,4 +1,4 @@
-"""Models of Weaviate's quantizers, from ``compressionhelpers`` in the server's source (1.39)."""
+"""Models of Weaviate's quantizers, after ``compressionhelpers`` in the server's source (1.39)."""
 
 from __future__ import annotations
 

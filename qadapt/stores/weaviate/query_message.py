@@ -1,4 +1,4 @@
-"""The part of a search request that holds the query, in the words of each server."""
+"""The query of a search request, in the format of each server version."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from qadapt.stores.weaviate.version import SINCE_VECTORS, ServerVersion
 
 
 def query_message(connection: Connection, field: Field, query: npt.NDArray[np.float32]) -> Any:
-    """A ``NearVector`` for one query, float32 ``(d,)``.
+    """The ``NearVector`` of one query, float32 ``(d,)``.
 
-    Before 1.29 the field ``vectors`` is not read ("near_vector: vector is required", 1.27.27).
+    Servers before 1.29 ignore the field ``vectors`` ("near_vector: vector is required", 1.27.27).
     """
     messages = proto()
     base = messages.base_pb2

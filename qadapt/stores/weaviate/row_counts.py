@@ -1,7 +1,7 @@
-"""Rows, counted exactly: ``objectCount`` of the nodes lags behind writes and deletes.
+"""Exact row counts: ``objectCount`` of the nodes lags behind writes and deletes.
 
-Before 1.29 gRPC has no ``Aggregate`` (1.27.27 answers "unknown method Aggregate"). GraphQL counts
-there, and rows that match a filter are counted by their ids.
+Before 1.29 gRPC has no ``Aggregate`` (1.27.27: "unknown method Aggregate"). There, GraphQL counts
+all rows, and rows that match a filter are counted by their ids.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from qadapt.stores.weaviate.version import SINCE_AGGREGATE, ServerVersion
 
 
 def count(connection: Connection, layout: Layout, tenants: Sequence[str], filter: Any) -> int:
-    """Rows of some tenants together; with a filter those that match it.
+    """Number of rows in some tenants, or of those that match a filter.
 
     Args:
         tenants: ``[""]`` for a collection without.
@@ -34,10 +34,10 @@ def count(connection: Connection, layout: Layout, tenants: Sequence[str], filter
 
 
 def by_tenant(connection: Connection, real: str, tenants: Sequence[str]) -> dict[str, int]:
-    """Rows of each tenant.
+    """Number of rows in each tenant.
 
     Args:
-        real: the collection's own name.
+        real: the collection's real name, not an alias.
         tenants: ``[""]`` for a collection without.
     """
     return _asked(connection, real, tenants, None)

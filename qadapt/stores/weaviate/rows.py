@@ -1,7 +1,7 @@
-"""Rows out of Weaviate, over gRPC: by their ids, or all of them in pages.
+"""Read rows over gRPC: by id, or all of them in pages.
 
-Whole reads go by the server's cursor, in the order of ids. A cursor knows no filter, so with one
-the ids that match are asked for first.
+Scans use the server's cursor, in the order of ids. A cursor does not support filters, so the
+matching ids are requested first.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from qadapt.stores.weaviate.schema import Field, Layout
 PAGE_BYTES = 16 << 20
 IDS = 1_000
 MANY = 32
-# QUERY_MAXIMUM_RESULTS of a server that does not set it.
+# Default of QUERY_MAXIMUM_RESULTS.
 WINDOW = 10_000
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The rows of one tenant, and what is read of them.
+    """The rows of one tenant, and the fields to read.
 
     Attributes:
-        tenant: empty where the collection has none.
-        vectors: to bring, by name.
-        payload: whether properties are brought.
+        tenant: empty if the collection has no tenants.
+        vectors: names of the vectors to read.
+        payload: whether to read properties.
     """
 
     layout: Layout
@@ -48,7 +48,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Ids behind ``behind`` up to and with ``last``; None for no limit."""
+    """Ids after ``behind``, up to and including ``last``; None for no limit."""
 
     behind: str | None = None
     last: str | None = None
@@ -62,7 +62,7 @@ def fetch(
     wanted: Mapping[str, Field],
     payload: bool,
 ) -> Batch:
-    """Rows by id, in the order asked for."""
+    """Rows by id, in the order of the ids."""
     known = ids.possible(keys)
     try:
         return _by_ids(connection, layout, tenants, known, wanted, payload)
@@ -103,7 +103,7 @@ def _by_ids(
             if row.metadata.id in found:
                 raise InputError(
                     f"two tenants of {layout.name!r} have the id {row.metadata.id}",
-                    hint=f"say which tenant: {layout.name}@TENANT",
+                    hint=f"name the tenant: {layout.name}@TENANT",
                 )
             found[row.metadata.id] = row
     rows = [found[key] for key in known if key in found]
@@ -120,7 +120,7 @@ def read(
     """Rows in pages, in the order of their ids.
 
     Args:
-        filter: the server's own; None for all rows.
+        filter: a message of ``filters``; None for all rows.
     """
     bounds = bounds or Bounds()
     if filter is None:
@@ -160,16 +160,16 @@ def _by_cursor(
 def raw_pages(
     connection: Connection, selection: Selection, page: int, behind: str | None = None
 ) -> Iterator[Sequence[Any]]:
-    """The server's own rows in the order of their ids, by its cursor; never an empty page.
+    """Pages of the server's rows in the order of their ids, by its cursor; never an empty page.
 
     Args:
-        page: rows at most; fewer where vectors or payloads are large.
-        behind: only rows behind this id.
+        page: most rows per page; fewer if vectors or payloads are large.
+        behind: only rows after this id.
     """
     step = _fitting(selection.vectors, min(page, WINDOW))
     doing = f"read {selection.layout.name!r}"
     while True:
-        # A page without `after` begins with the first id too.
+        # Without `after`, a page starts with the first id as well.
         request = _request(selection, step, after=behind or "")
         try:
             rows = connection.ask("Search", request, doing=doing).results
@@ -188,12 +188,12 @@ def raw_pages(
 def matching(
     connection: Connection, selection: Selection, filter: Any, bounds: Bounds | None = None
 ) -> Iterator[list[str]]:
-    """The ids that match, sorted, in large windows: for each the server sorts all of them."""
+    """The matching ids, sorted, in large windows, because each request sorts all of them."""
     doing = f"read {selection.layout.name!r}"
     keys_alone = Selection(selection.layout, selection.tenant)
     behind, last = (bounds.behind, bounds.last) if bounds else (None, None)
     while True:
-        # Beside another filter, always: a range that stands alone is cut off at the limit before
+        # Always combined with another filter: the server cuts a lone range at the limit before
         # it is sorted, and rows would be missing (run on 1.39.0).
         place = filters.behind(behind) if behind is not None else filters.from_the_first()
         end = filters.up_to(last) if last is not None else None
@@ -209,7 +209,7 @@ def matching(
 
 
 def ends(connection: Connection, layout: Layout, tenant: str) -> tuple[str, str] | None:
-    """The first and the last id; None for no rows."""
+    """The first and the last id; None if there are no rows."""
     found = []
     for ascending in (True, False):
         request = _request(Selection(layout, tenant), 1)
@@ -220,8 +220,8 @@ def ends(connection: Connection, layout: Layout, tenant: str) -> tuple[str, str]
 
 
 def _fitting(wanted: Mapping[str, Field], rows: int) -> int:
-    """Rows of one answer: the server sends the unnamed vector twice, as floats and as bytes."""
-    # How many rows a multivector has, nothing says: of a larger answer, less is asked for.
+    """Rows per response: the server sends the unnamed vector twice, as floats and as bytes."""
+    # The number of rows of a multivector is unknown; if a response is too large, fewer are read.
     each = sum(8 * (field.dim or 1536) * (MANY if field.multi else 1) for field in wanted.values())
     each += 64
     return max(1, min(rows, PAGE_BYTES // each))
@@ -245,20 +245,20 @@ def _request(selection: Selection, limit: int, **more: Any) -> Any:
 
 
 def _properties(layout: Layout, payload: bool) -> Any:
-    """All properties; by name where one is a blob, which "all" leaves out (seen on 1.39)."""
+    """All properties; by name if one is a blob, which "all" omits (run on 1.39)."""
     request = proto().search_get_pb2.PropertiesRequest
     if not payload or "blob" not in layout.properties.values():
         return request(return_all_nonref_properties=payload)
     return request(non_ref_properties=layout.values)
 
 
-# -- from the server's answer --------------------------------------------------------------------
+# -- responses -----------------------------------------------------------------------------------
 
 
 def _batch(
     layout: Layout, rows: Sequence[Any], wanted: Mapping[str, Field], payload: bool
 ) -> Batch:
-    """Columns of the server's objects."""
+    """Convert the server's objects to columns."""
     arrays: dict[str, npt.NDArray[np.float32]] = {}
     missing: dict[str, npt.NDArray[np.bool_]] = {}
     extras: dict[str, RaggedArray] = {}
@@ -275,8 +275,8 @@ def _batch(
             arrays[name] = joined.reshape(len(rows), dim).astype(np.float32)
         except ValueError:
             raise SpecError(
-                f"the vectors {name!r} of {layout.name!r} are not all of {dim} dimensions",
-                hint="was the collection made again meanwhile? open it again",
+                f"not all vectors {name!r} of {layout.name!r} have {dim} dimensions",
+                hint="the collection may have been recreated: open it again",
             ) from None
         if absent.any():
             missing[name] = absent
@@ -301,7 +301,7 @@ def _bytes(metadata: Any, target: str | None) -> bytes:
 def first(
     connection: Connection, layout: Layout, tenant: str, wanted: Mapping[str, Field], count: int
 ) -> Sequence[Any]:
-    """The server's own first rows, with some vectors."""
+    """The server's first rows, with some vectors."""
     request = _request(Selection(layout, tenant, wanted), count)
     found: Sequence[Any] = connection.ask(
         "Search", request, doing=f"read a row of {layout.name!r}"
@@ -310,7 +310,7 @@ def first(
 
 
 def dim_of(connection: Connection, layout: Layout, tenant: str, key: str, field: Field) -> int:
-    """The dimension of a vector in one row; 0 where the row or its vector is not there."""
+    """The dimension of a vector in one row; 0 if the row or the vector does not exist."""
     selection = Selection(layout, tenant, {field.name: field})
     request = _request(selection, 1, filters=filters.by_ids([key]))
     answer = connection.ask("Search", request, doing=f"read a row of {layout.name!r}")
@@ -318,7 +318,7 @@ def dim_of(connection: Connection, layout: Layout, tenant: str, key: str, field:
 
 
 def dim_in(row: Any, field: Field) -> int:
-    """The same of one of the server's rows."""
+    """The dimension of a vector in one of the server's rows; 0 if the row lacks it."""
     raw = _bytes(row.metadata, field.target)
     if not raw:
         return 0

@@ -1,15 +1,14 @@
-"""Collections of Weaviate as their raw REST schema says them: which vectors, under which index.
+"""Schemas of collections in raw REST form: vectors and their indexes.
 
-Read and written raw, because the Python client loses fields on the way (distance,
-skipDefaultQuantization, rescoreLimit: docs/engines/weaviate.md#python-client).
+The raw form is used because the Python client loses fields (distance, skipDefaultQuantization,
+rescoreLimit: docs/engines/weaviate.md#python-client).
 
-Weaviate keeps no dimension in a schema, so a collection made here keeps it in the last line of its
-description::
+A Weaviate schema does not contain dimensions, so qadapt stores those of its own collections in the
+last line of the description::
 
     qadapt: {"dims": {"": 384}}
 
-The unnamed vector ``""`` is the collection-level index; vectors of ``vectorConfig`` go by their
-names.
+The unnamed vector ``""`` is the collection-level index; other names are those of ``vectorConfig``.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ class Field:
     """One vector of a collection.
 
     Attributes:
-        name: its common name.
-        target: its name in ``vectorConfig``; None for the collection-level one.
+        name: the name in the public API.
+        target: the name in ``vectorConfig``; None for the collection-level vector.
         index: hnsw, flat, dynamic or hfresh.
-        metric: of the index.
-        dim: None where nothing says it: no rows, and not made by qadapt.
+        metric: the metric of the index.
+        dim: None if unknown: no row has the vector, and qadapt did not create the collection.
         config: the raw ``vectorIndexConfig``.
-        multi: whether a row holds many of it (see ``multi``).
+        multi: whether it is a multivector (see ``multivectors``).
     """
 
     name: str
@@ -62,7 +61,7 @@ class Field:
 
     @property
     def native(self) -> dict[str, Any]:
-        """As ``mapping`` has it."""
+        """The index in the form of ``mapping``."""
         return {"vectorIndexType": self.index, "vectorIndexConfig": dict(self.config)}
 
     @property
@@ -70,13 +69,13 @@ class Field:
         """Dimensions and metric.
 
         Raises:
-            UnsupportedError: nothing says the dimension.
+            UnsupportedError: the dimension is unknown.
         """
         if self.dim is None:
             raise UnsupportedError(
-                f"the dimension of the vector {self.name!r} is unknown: Weaviate keeps none in a "
-                "schema, and no row that was read has this vector",
-                hint="write a first row that has it; `qadapt inspect` shows how many were read",
+                f"the dimension of the vector {self.name!r} is unknown: a Weaviate schema does not "
+                "contain it, and none of the rows read has this vector",
+                hint="write a row with this vector; `qadapt inspect` shows how many rows were read",
             )
         return Vector(self.dim, self.metric)
 
@@ -86,15 +85,15 @@ class Layout:
     """One collection.
 
     Attributes:
-        name: as it was asked for, an alias perhaps.
-        real: its class name.
+        name: the requested name, possibly an alias.
+        real: the class name.
         alias: whether ``name`` is an alias.
-        vectors: by their common names.
-        others: vectors that qadapt leaves alone, and why; those of many rows too.
-        multis: those of many rows, which are read and written where they are named.
-        properties: data type by name, such as ``text[]``.
-        multi_tenant: whether rows belong to tenants.
-        raw: the whole schema.
+        vectors: the vectors by name.
+        others: vectors that qadapt does not change, including multivectors, and why.
+        multis: multivectors, which are read and written only if requested by name.
+        properties: data type by name, for example ``text[]``.
+        multi_tenant: whether the rows belong to tenants.
+        raw: the complete schema.
     """
 
     name: str
@@ -111,30 +110,30 @@ class Layout:
         """One vector.
 
         Raises:
-            NotFoundError: no such vector.
-            UnsupportedError: one that qadapt leaves alone.
+            NotFoundError: the vector does not exist.
+            UnsupportedError: qadapt does not support the vector.
         """
         return checks.vector(vector, self.vectors, self.others)
 
     @property
     def wanted(self) -> dict[str, Vector]:
-        """The vectors whose dimension is known, for ``Batch.check``."""
+        """The vectors of known dimension, for ``Batch.check``."""
         return {name: each.vector for name, each in self.vectors.items() if each.dim is not None}
 
     @property
     def values(self) -> list[str]:
-        """Names of the properties that are no references to other collections."""
+        """Names of the properties that are not references to other collections."""
         return [name for name, kind in self.properties.items() if not kind[:1].isupper()]
 
     @property
     def unknown_dimensions(self) -> dict[str, Field]:
-        """Vectors whose dimension nothing says yet."""
+        """Vectors of unknown dimension."""
         known = {**self.vectors, **self.multis}
         return {name: field for name, field in known.items() if field.dim is None}
 
     @property
     def created(self) -> bool:
-        """Whether qadapt made it."""
+        """Whether qadapt created it."""
         return bool(note_of(self.raw))
 
 
@@ -142,40 +141,40 @@ class Layout:
 
 
 def check_name(name: str) -> str:
-    """A collection's name.
+    """Check the name of a collection.
 
     Raises:
         InputError
     """
     if not isinstance(name, str) or not _CLASS.fullmatch(name):
         raise InputError(
-            f"{name!r} cannot be a collection's name in Weaviate",
-            hint="letters, digits and underscores, beginning with a capital letter: Weaviate "
-            "itself writes the first letter large",
+            f"{name!r} is not a valid collection name in Weaviate",
+            hint="use letters, digits and underscores, with a capital letter first: Weaviate "
+            "capitalizes the first letter",
         )
     return name
 
 
 def check_vector_name(name: str) -> None:
-    """Refuse what cannot be a vector's name.
+    """Check the name of a vector.
 
     Raises:
         InputError
     """
     if name != "" and not _VECTOR.fullmatch(name):
         raise InputError(
-            f"{name!r} cannot be a vector's name in Weaviate",
-            hint="letters, digits and underscores, not beginning with a digit",
+            f"{name!r} is not a valid vector name in Weaviate",
+            hint="use letters, digits and underscores, and no digit first",
         )
 
 
 def note(dims: Mapping[str, int]) -> str:
-    """The line that keeps what Weaviate does not."""
+    """The note: a line that stores the dimensions, which Weaviate does not."""
     return NOTE + json.dumps({"dims": dict(dims)}, sort_keys=True)
 
 
 def note_of(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """What qadapt noted; empty for a collection made by others."""
+    """The content of the note; empty if qadapt did not create the collection."""
     _, _, last = str(raw.get("description") or "").rpartition("\n")
     if not last.startswith(NOTE):
         return {}
@@ -196,27 +195,27 @@ def described(text: str | None, noted: str) -> str:
 
 
 def describe(connection: Connection, name: str) -> Layout:
-    """The collection of a name or an alias, with the dimensions that were noted at its creation.
+    """Read the schema of a name or alias, with the dimensions of the note.
 
     Raises:
         NotFoundError
     """
     if not _CLASS.fullmatch(name):
-        # The server would read `articles` as `Articles`: two names for one journal and one lock.
+        # The server treats `articles` as `Articles`, which would give one collection two journals.
         right = name[:1].upper() + name[1:]
         raise NotFoundError(
-            f"there is no collection {name!r}",
-            hint=f"names begin with a capital letter in Weaviate: {right!r}",
+            f"the collection {name!r} does not exist",
+            hint=f"names start with a capital letter in Weaviate: {right!r}",
         )
     raw = connection.rest("GET", f"/v1/schema/{quote(name)}", doing=f"read {name!r}")
     return layout(raw, name)
 
 
 def layout(raw: Mapping[str, Any], name: str, dims: Mapping[str, int] | None = None) -> Layout:
-    """A raw schema, read.
+    """Parse a raw schema.
 
     Args:
-        dims: as seen in rows (``measuring``); what was noted at creation goes first.
+        dims: dimensions found in rows (``dimensions``); the note takes precedence.
     """
     known = {**(dims or {}), **{k: int(v) for k, v in (note_of(raw).get("dims") or {}).items()}}
     vectors: dict[str, Field] = {}
@@ -262,16 +261,16 @@ def _distance(config: Mapping[str, Any]) -> str:
     return str(config.get("distance") or "cosine")
 
 
-_MULTI = "is a multi-vector"
+_MULTI = "is a multivector"
 
 
 def _problem(index: str, config: Mapping[str, Any]) -> str | None:
     if index == "none":
-        return "has no index any more"
+        return "no longer has an index"
     if index not in INDEXES:
-        return f"has the index {index}, which is none of {', '.join(INDEXES)}"
+        return f"has the index {index}; supported are {', '.join(INDEXES)}"
     if _distance(config) not in _METRICS:
-        return f"has the metric {_distance(config)}, which is none of {', '.join(_METRICS)}"
+        return f"has the metric {_distance(config)}; supported are {', '.join(_METRICS)}"
     if (config.get("multivector") or {}).get("enabled"):
         return _MULTI
     if config.get("skip"):
@@ -285,7 +284,7 @@ def _problem(index: str, config: Mapping[str, Any]) -> str | None:
 def with_vector(
     raw: Mapping[str, Any], name: str, index: Mapping[str, Any], dim: int | None
 ) -> dict[str, Any]:
-    """A schema with one more named vector, and all else as it was read; our note names it too.
+    """A schema with one more named vector, also added to the note, and no other change.
 
     Args:
         index: ``vectorIndexType`` and ``vectorIndexConfig``.
@@ -302,7 +301,7 @@ def with_vector(
 def with_config(
     raw: Mapping[str, Any], target: str | None, config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A schema with another configuration of one vector, and all else as it was read."""
+    """A schema with another configuration of one vector, and no other change."""
     changed: dict[str, Any] = json.loads(json.dumps(raw))
     place = changed if target is None else changed["vectorConfig"][target]
     place["vectorIndexConfig"] = json.loads(json.dumps(dict(config)))

@@ -1,10 +1,10 @@
-"""A claim on the schema of a collection: of two clients, one at a time reads it and sends it back.
+"""A lock on the schema of a collection, so that only one client at a time reads and updates it.
 
-Weaviate has no conditional update. A schema that was read before another client's change and is
-sent after it puts the quantizer of this client in the place of the other one: the server answers
-200, keeps the codes of the first, and may fail to load the shard at its next restart (seen on
-1.39.0). The creation of an alias is atomic (60 of 60 rounds of four at once), so an alias with a
-reserved name is the claim. It exists for the milliseconds between the two requests.
+Weaviate has no conditional update. A client that reads the schema before another client's change
+and sends it afterwards replaces the other client's quantizer: the server answers 200, keeps the
+codes of the first one, and may fail to load the shard at its next restart (run on 1.39.0). The
+creation of an alias is atomic (60 of 60 rounds with four clients), so an alias with a reserved name
+is the lock. It exists for the milliseconds between the two requests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qadapt.stores.weaviate.connection import Connection
 
 PREFIX = "QadaptClaim_"
 PAUSE = 0.05  # seconds between two attempts
-# A claim lasts for two requests. One that is older belongs to a process that was killed.
+# A claim lasts for two requests. An older one was left by a killed process.
 ABANDONED = 20.0
 
 
@@ -33,10 +33,10 @@ def alias_of(real: str) -> str:
 
 @contextmanager
 def claimed(connection: Connection, real: str, progress: OnProgress) -> Iterator[None]:
-    """While the block runs, no other client of qadapt sends a schema of this collection.
+    """Keep other clients of qadapt from sending a schema of this collection during the block.
 
-    A server without aliases (before 1.32), or a key that may not create them, leaves only the
-    check of what was read; the progress says so for such a key.
+    If the server has no aliases (before 1.32), or the key may not create them, there is no lock,
+    only a check of the schema that was read; for a key without permission, progress reports it.
     """
     if older(connection.version, SINCE) or not _claim(connection, real, progress):
         yield
@@ -55,14 +55,14 @@ def _claim(connection: Connection, real: str, progress: OnProgress) -> bool:
             connection.rest("POST", "/v1/aliases", body, doing=f"claim the schema of {real!r}")
         except AlreadyExistsError:
             if time.monotonic() >= end:
-                progress(Progress(f"removing the claim that a killed process left on {real!r}"))
+                progress(Progress(f"removing the claim of a killed process on {real!r}"))
                 _release(connection, real)
                 end = time.monotonic() + ABANDONED
                 continue
-            progress(Progress(f"waiting for another client that changes {real!r}"))
+            progress(Progress(f"waiting for another client to change {real!r}"))
             time.sleep(PAUSE)
         except AuthError:
-            progress(Progress("the key may not create aliases: other clients are not kept out"))
+            progress(Progress("the key may not create aliases: other clients are not locked out"))
             return False
         else:
             return True
@@ -73,4 +73,4 @@ def _release(connection: Connection, real: str) -> None:
     try:
         connection.rest("DELETE", path, doing=f"release the schema of {real!r}", repeatable=True)
     except NotFoundError:
-        return  # somebody took it for abandoned
+        return  # another client removed it as abandoned

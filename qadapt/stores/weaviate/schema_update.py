@@ -1,6 +1,6 @@
-"""Sending a schema, and waiting for what the shards say.
+"""Send a schema, and wait until the shards confirm it.
 
-Reads what is and does what is missing, so it may be done again after it was cut off anywhere.
+Reads the current state and does what is missing, so it can be repeated after any interruption.
 
     {"op": "weaviate.put", "vector": "", "set": {"rq": {"enabled": true, "bits": 8, ...}},
      "codes": true}
@@ -32,20 +32,20 @@ from qadapt.stores.weaviate.status import READONLY
 if TYPE_CHECKING:
     from qadapt.stores.weaviate.store import WeaviateStore
 
-LONGEST = 1.0  # seconds between two looks
-CALM = 4  # looks in a row that must say the same where nothing more can be seen
-# Seconds after which a shard that is ready and has no codes will not get any: on 1.39.0 training
-# began at once, and with ASYNC_INDEXING within 2 seconds.
+LONGEST = 1.0  # seconds between two polls
+CALM = 4  # polls in a row with the same result, if no stronger evidence is available
+# Seconds after which a ready shard without codes will not get any: on 1.39.0, training started
+# immediately, and with ASYNC_INDEXING within 2 seconds.
 GRACE = 10.0
 
 
 @dataclass(frozen=True)
 class Put(Operation):
-    """Sends the schema where it differs, or where it must be sent again, and waits for codes.
+    """Sends the schema if it differs or must be sent again, and waits for codes.
 
     Attributes:
-        config: fields of ``vectorIndexConfig`` as they are to be; empty to send what is there.
-        codes: wait until shards hold codes, or until it is plain that they will not.
+        config: fields of ``vectorIndexConfig`` to set; empty to send the current schema again.
+        codes: wait until shards have codes, or until it is certain that they will not.
     """
 
     op: ClassVar[str] = "weaviate.put"
@@ -59,7 +59,7 @@ class Put(Operation):
         put(at, partitions.split(at.collection)[0], self)
 
     def reverse(self, snapshot: Snapshot) -> Put | None:
-        """The settings that are there; None for a quantizer, which is never switched off."""
+        """The current settings; None for a quantizer, which cannot be disabled."""
         if self.codes:
             return None
         changed = index_config.differences(snapshot.layout.field(self.vector).config, self.config)
@@ -74,11 +74,11 @@ class Put(Operation):
 
 
 def put(at: Execution[WeaviateStore], name: str, wanted: Put) -> None:
-    """Carry out ``Put`` on a collection.
+    """Run the operation on a collection.
 
     Raises:
-        StoreError: the server refused, or its schema says what its index does not do.
-        PlanStaleError: another client switched on another quantizer; it stays.
+        StoreError: the server refused, or its index does not follow its schema.
+        PlanStaleError: another client enabled another quantizer, which is kept.
         StoreTimeoutError
     """
     sender = _Sender(at, name, wanted)
@@ -94,7 +94,7 @@ def put(at: Execution[WeaviateStore], name: str, wanted: Put) -> None:
 
 
 class _Sender:
-    """Looks at a collection, and sends the schema where it differs or must be sent again."""
+    """Polls a collection, and sends the schema if it differs or must be sent again."""
 
     def __init__(self, at: Execution[WeaviateStore], name: str, wanted: Put) -> None:
         self._at, self._name, self._wanted = at, name, wanted
@@ -118,7 +118,7 @@ class _Sender:
         snapshot = weaviate_snapshot.take_snapshot(
             store.connection, self._name, dimensions=dimensions, most=most
         )
-        # What was found is remembered; the rest is not looked for again.
+        # Found dimensions are cached; the others are not searched for again.
         self._most = weaviate_dimensions.FEW
         field = snapshot.layout.field(self._wanted.vector)
         _refuse_other_quantizer(self._name, field, self._wanted.config)
@@ -152,15 +152,15 @@ class _Sender:
             return True
         late = self._sent is not None and time.monotonic() - self._sent > GRACE
         calm = self._calm(settled and state is State.UNKNOWN)
-        # What it is, the one who waits for the whole change is told with the rule.
+        # The caller that waits for the whole change reports the state with the rule.
         return calm or (settled and late and state is State.IGNORED)
 
     def late(self, snapshot: Snapshot) -> StoreTimeoutError:
         status = snapshot.status(self._wanted.vector)
         return StoreTimeoutError(
-            f"{self._name!r} is not done in time: {status.reason or status.state}",
-            hint="the server goes on by itself; apply again waits for the rest. A shard that "
-            "stays READONLY was set so by hand, or its disk is full",
+            f"{self._name!r} did not finish within the time limit: {status.reason or status.state}",
+            hint="the server continues; apply again to wait for the rest. A shard that stays "
+            "READONLY was set read-only by hand, or its disk is full",
         )
 
 
@@ -175,7 +175,7 @@ def _startable(state: State) -> bool:
 def _reported(
     stopped: float | None, readonly: bool, now: float, progress: OnProgress
 ) -> float | None:
-    """Since when writes are refused (and, while PQ trains, searches wait); tell its end."""
+    """Track how long writes are refused (searches wait too while PQ trains), and report it."""
     if readonly:
         return now if stopped is None else stopped
     if stopped is not None:
@@ -185,9 +185,9 @@ def _reported(
 
 
 def _refuse_other_quantizer(name: str, field: Field, config: Mapping[str, Any]) -> None:
-    """Refuse to put a quantizer in the place of another one: the codes of the first would stay.
+    """Refuse to replace a quantizer, because the codes of the first one would stay.
 
-    A plan switches on a quantizer only where there is none, so another client was faster.
+    A plan enables a quantizer only if there is none, so another client was faster.
 
     Raises:
         PlanStaleError
@@ -196,14 +196,14 @@ def _refuse_other_quantizer(name: str, field: Field, config: Mapping[str, Any]) 
     wanted = [each for each in index_config.QUANTIZERS if index_config.on(config, each)]
     if found is not None and wanted and found[0] not in wanted:
         raise PlanStaleError(
-            f"another client changed {name!r} at the same time: it has {found[0].upper()} now, "
-            "which was left as it is",
-            hint="make the plan again: `qadapt plan`",
+            f"another client changed {name!r} at the same time: it now has {found[0].upper()}, "
+            "which was not changed",
+            hint="plan again: `qadapt plan`",
         )
 
 
 def _send(connection: Connection, real: str, wanted: Put, progress: OnProgress) -> None:
-    """PUT the schema with some fields of one vector changed, all else as it is just then."""
+    """PUT the current schema with some fields of one vector changed."""
     with claimed(connection, real, progress):
         layout = schema.describe(connection, real)
         field, config = layout.field(wanted.vector), wanted.config
@@ -214,8 +214,8 @@ def _send(connection: Connection, real: str, wanted: Put, progress: OnProgress) 
         try:
             connection.rest("PUT", f"/v1/schema/{quote(real)}", changed, doing=f"change {real!r}")
         except CompressingError:
-            # Another vector or tenant builds codes; the schema may say ours already. The next
-            # look tells, and sends again what is missing.
+            # Another vector or tenant builds codes; the schema may have our change already. The
+            # next poll shows it, and sends what is missing again.
             return
         except StoreError as error:
             if "updating db" not in error.message:
@@ -228,9 +228,9 @@ def _half_done(
 ) -> StoreError:
     now = schema.describe(connection, real).field(field.name)
     left = index_config.differences(now.config, config)
-    says = "does not have the change" if left else "says the change all the same"
+    says = "does not have the change" if left else "contains the change"
     return StoreError(
-        f"{error.message}; the schema of {real!r} {says}, and the index has not changed",
-        hint="`qadapt inspect` shows what its shards say; a copy and a switched alias is the "
-        "way out: --strategy alias",
+        f"{error.message}; the schema of {real!r} {says}, but the index has not changed",
+        hint="`qadapt inspect` shows the state of the shards; to change the index anyway, copy "
+        "and switch an alias: --strategy alias",
     )

@@ -1,10 +1,10 @@
-"""A ``Search`` as Weaviate's own queries, and their answers as ``Hits``.
+"""Conversion of a search to Weaviate's queries, and of the responses to ``Hits``.
 
-A query has no word for rescoring, oversampling, ef or an exact search
-(docs/engines/weaviate.md#rescoring): the one lever is its limit. So ``f`` is had by asking for
-``ceil(f * k)`` results, which the server scores by the floats, and keeping ``k``. Whether it did
-score again, its own profile of the first query tells; without one (before 1.36.9) the
-configuration is believed, and the notes say so.
+A query has no parameters for rescoring, oversampling, ef or exact search
+(docs/engines/weaviate.md#rescoring), only a limit. To rescore ``f * k`` candidates,
+``ceil(f * k)`` results are requested, which the server rescores with the original vectors, and
+``k`` are kept. The server's profile of the first query shows whether it rescored; without a
+profile (before 1.36.9) the configuration is assumed to apply, and the notes say so.
 """
 
 from __future__ import annotations
@@ -31,16 +31,18 @@ PROFILE_SINCE = "1.36.9"
 HFRESH_ANY_LIMIT = "1.40"
 _RESCORED = "knn_search_rescore_took"
 
-ALL_READ = "Weaviate has no search without its index: all rows were read, and scored by qadapt"
-ALWAYS = "this index scores its candidates by the originals whatever a query says"
-NOT_IN_USE = "its codes are not in use: Weaviate searched the floats (`qadapt inspect` tells why)"
-BELIEVED = "as configured: this version has no profile of a query that tells who rescored"
+ALL_READ = "Weaviate cannot search without its index: qadapt read and scored all rows"
+ALWAYS = "this index always rescores with the original vectors; a query cannot disable it"
+NOT_IN_USE = (
+    "codes are not in use: Weaviate searched the original vectors (`qadapt inspect` shows why)"
+)
+BELIEVED = "as configured: this version has no query profile that verifies rescoring"
 
 
 def check(
     search: SearchRequest, field: Field, queries: npt.NDArray[np.float32], version: str
 ) -> None:
-    """Refuse what the server would answer with nothing, or not at all.
+    """Refuse searches that would return nothing or fail on the server.
 
     Raises:
         SpecError, DimensionError, UnsupportedError
@@ -48,12 +50,12 @@ def check(
     for name in search.options:
         if name not in OPTIONS:
             raise SpecError.unknown("search option", name, OPTIONS, where="weaviate")
-    # On RQ, and on BQ of as many words, the server finds nothing and says nothing.
+    # With RQ, and with BQ of the same code size, the server returns nothing and no error.
     if field.dim is not None and queries.shape[1] != field.dim:
         raise DimensionError(field.dim, queries.shape[1], what="queries")
     if search.rescore is not None and search.rescore.source == "codes":
         raise UnsupportedError(
-            "Weaviate holds no finer codes to rescore by", hint="rescore by the originals"
+            "Weaviate holds no finer codes to rescore by", hint="rescore with the original vectors"
         )
     if field.index == "hfresh" and older(version, HFRESH_ANY_LIMIT):
         _check_hfresh(search, field)
@@ -62,19 +64,19 @@ def check(
 def _check_hfresh(search: SearchRequest, field: Field) -> None:
     if dict(field.config.get("rq") or {}).get("rescoreLimit") == 0:
         raise UnsupportedError(
-            "hfresh with rescoreLimit 0: the server takes it, and each search of it fails there",
-            hint="set rq.rescoreLimit of the collection, 350 by default",
+            "hfresh with rescoreLimit 0: the server accepts the setting, but each search fails",
+            hint="set rq.rescoreLimit of the collection; the default is 350",
         )
     most = native_rescore.of(field.native).most
     if most is not None and search.k > most:
         raise UnsupportedError(
-            f"hfresh gives at most rescoreLimit results, {most:,} here and not {search.k:,}",
-            hint="raise rq.rescoreLimit of the collection, or ask for fewer",
+            f"hfresh returns at most rescoreLimit results: {most:,}, not {search.k:,}",
+            hint="raise rq.rescoreLimit of the collection, or use a smaller k",
         )
 
 
 def limit(search: SearchRequest, field: Field) -> tuple[int, tuple[str, ...]]:
-    """How many results are asked for, and what a reader must know of it."""
+    """The number of results to request, and a note about it."""
     if (
         search.rescore is None
         or not search.rescore.on
@@ -82,11 +84,13 @@ def limit(search: SearchRequest, field: Field) -> tuple[int, tuple[str, ...]]:
     ):
         return search.k, ()
     wanted = search.rescore.candidates(search.k)
-    # A server from HFRESH_ANY_LIMIT on would give more than `most`; it is not asked for.
+    # Servers from HFRESH_ANY_LIMIT on could return more than `most`; qadapt does not use it.
     most = min(MOST, native_rescore.of(field.native).most or MOST)
     if wanted <= most:
         return wanted, ()
-    return most, (f"Weaviate gives at most {most:,} here: so many candidates, not {wanted:,}",)
+    return most, (
+        f"Weaviate returns at most {most:,} results: {most:,} candidates instead of {wanted:,}",
+    )
 
 
 def run(
@@ -98,7 +102,7 @@ def run(
     search: SearchRequest,
     filter: Any,
 ) -> Hits:
-    """Search each query, several at once."""
+    """Run all queries, several at a time."""
     count, notes = limit(search, field)
     profiled = not older(connection.version, PROFILE_SINCE)
     requests = (
@@ -145,22 +149,22 @@ def _request(
 
 
 def _rescored(answer: Any) -> bool | None:
-    """Whether the server scored candidates again, by its profile; None where it tells nothing."""
+    """Whether the server rescored, by its profile; None if there is no profile."""
     shards = getattr(getattr(answer, "query_profile", None), "shards", ())
     details = [dict(each.details) for shard in shards for each in shard.searches.values()]
     return any(_RESCORED in each for each in details) if details else None
 
 
 def _row(answer: Any, metric: Metric, layout: Layout, k: int) -> list[tuple[Id, float]]:
-    """(id, score) of one query's hits, higher is better, in the metric's unit."""
+    """(id, score) of one query's hits; higher is better, in the unit of the metric."""
     found: list[tuple[Id, float]] = []
     for row in answer.results[:k]:
         distance = row.metadata.distance
         if distance != distance:
             raise StoreError(
-                f"could not search {layout.name!r}: the server gave a distance that is no number "
-                f"for {row.metadata.id}",
-                hint="its vector holds NaN, which comes first in every search: delete or repair it",
+                f"could not search {layout.name!r}: the server returned NaN as the distance "
+                f"of {row.metadata.id}",
+                hint="its vector contains NaN, which ranks first in every search: delete or fix it",
             )
         score = 1.0 - distance if metric is Metric.COSINE else -distance
         found.append((row.metadata.id, score))
@@ -173,8 +177,8 @@ def how(
     """Who searched and who rescored.
 
     Args:
-        count: results asked for of each query.
-        seen: whether the server rescored, as it told; None where it did not tell.
+        count: results requested per query.
+        seen: whether the server rescored, by its profile; None without a profile.
     """
     chosen = "store default" if search.rescore is None else "call"
     if index_config.quantizer(field.native) is None:
@@ -200,7 +204,7 @@ def how(
 def exact(
     pages: Iterator[Batch], name: str, vector: Vector, queries: npt.NDArray[np.float32], k: int
 ) -> Hits:
-    """The best rows of all, by the floats that were read."""
+    """Search by reading all rows and scoring the original vectors."""
     return brute_force.exact_search(pages, name, vector, queries, k, ALL_READ)
 
 

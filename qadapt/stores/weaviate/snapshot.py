@@ -1,4 +1,4 @@
-"""One look at a collection: its schema, what its shards say, how many rows they hold."""
+"""A snapshot of a collection: schema, state of its shards, row counts."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from qadapt.stores.weaviate.query_message import query_message
 from qadapt.stores.weaviate.schema import DYNAMIC, HNSW, Field, Layout
 from qadapt.stores.weaviate.status import READY, Observation, Shard, status_of
 
-# From here a search can be asked for its profile.
+# First version whose searches can return a profile.
 SINCE_PROFILE = "1.36.9"
-PROBE = 5.0  # seconds that a search for its profile may take
+PROBE = 5.0  # time limit in seconds of a search for its profile
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was seen.
+    """The state of a collection at one time.
 
     Attributes:
-        layout: the schema, read.
-        count: rows; of tenants those that are active.
-        shards: those that run; None where this key may not read them.
+        layout: the parsed schema.
+        count: rows, in active tenants only.
+        shards: running shards; None if the key may not read them.
         vectors: the evidence of each vector.
         cold: tenants that are not active.
         tenants: rows of each active tenant; None without tenants.
-        unknown_dimensions: vectors whose dimension is unknown, and how many rows were read for it.
+        unknown_dimensions: vectors of unknown dimension, with the number of rows read for them.
     """
 
     layout: Layout
@@ -58,11 +58,11 @@ class Snapshot:
     unknown_dimensions: Mapping[str, UnknownDimension] = dataclasses.field(default_factory=dict)
 
     def status(self, vector: str) -> Status:
-        """Of one vector."""
+        """The evidence of one vector."""
         return status_of(self.vectors[vector])
 
     def quantization(self, vector: str) -> Quantization:
-        """As configured."""
+        """The quantization of one vector as configured."""
         return self.vectors[vector].quantization
 
 
@@ -74,13 +74,13 @@ def take_snapshot(
     dimensions: Dimensions | None = None,
     most: int | None = None,
 ) -> Snapshot:
-    """Read all of it.
+    """Read a snapshot.
 
     Args:
-        tenant: this one alone; None for all.
-        dimensions: what is remembered of earlier looks.
-        most: rows that may be read for dimensions, ``measuring.SOME`` by default; a collection of
-            fewer is read whole.
+        tenant: only this tenant; None for all.
+        dimensions: cached dimensions.
+        most: most rows to read for dimensions, ``dimensions.SOME`` by default; a smaller
+            collection is read completely.
 
     Raises:
         NotFoundError
@@ -133,7 +133,7 @@ def _quantization(field: Field) -> Quantization:
 def _shards(
     connection: Connection, layout: Layout, empty: set[str], *, complete: bool
 ) -> list[Shard] | None:
-    """The shards that run; None where this key may not read the nodes."""
+    """The running shards; None if the key may not read the nodes."""
     path = f"/v1/nodes/{quote(layout.real)}"
     doing = f"read the shards of {layout.name!r}"
     try:
@@ -164,15 +164,15 @@ def _rescored(
     hot: Sequence[str],
     count: int,
 ) -> bool | None:
-    """Whether a search of this vector rescores; None where that tells nothing, or can't be seen.
+    """Whether a search of this vector rescores; None if that is no evidence or not visible.
 
-    Asked for only where ``compressed`` is not enough: it is one word for all vectors of a shard.
+    Only needed if ``compressed`` is not sufficient: it is one flag for all vectors of a shard.
     """
     alone = len(layout.vectors) + len(layout.others) == 1 and field.index != DYNAMIC
     if alone or field.index not in (HNSW, DYNAMIC) or not count or field.dim is None:
         return None
     if not shards or not all(each.state == READY for each in shards):
-        # A search would wait for the end of a training.
+        # A search would wait until training is done.
         return None
     rule = native_rescore.of(field.native)
     if (rule.limit == 0 and rule.off) or older(connection.version, SINCE_PROFILE):
@@ -195,7 +195,7 @@ def _profiled(connection: Connection, layout: Layout, field: Field, tenant: str)
         uses_125_api=True,
         uses_127_api=True,
     )
-    doing = f"look at a search of {layout.name!r}"
+    doing = f"profile a search of {layout.name!r}"
     try:
         answer = connection.ask("Search", request, doing=doing, within=PROBE, repeatable=False)
     except (StoreTimeoutError, UnsupportedError):
@@ -210,14 +210,14 @@ def _profiled(connection: Connection, layout: Layout, field: Field, tenant: str)
     return all("knn_search_rescore_took" in each for each in profiles)
 
 
-# -- in common words -----------------------------------------------------------------------------
+# -- common form ---------------------------------------------------------------------------------
 
 
 def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
-    """One vector in common words.
+    """One vector in the common form.
 
     Raises:
-        UnsupportedError: nothing says its dimension.
+        UnsupportedError: its dimension is unknown.
     """
     field, observation = snapshot.layout.vectors[name], snapshot.vectors[name]
     vector = field.vector
@@ -237,7 +237,7 @@ def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
 
 
 def _reported(field: Field) -> dict[str, Any]:
-    """The index without the blocks that are switched off, which ``config`` has."""
+    """The index without disabled blocks, which ``config`` contains."""
     found = index_config.quantizer(field.native)
     plain = {
         key: value
@@ -249,16 +249,16 @@ def _reported(field: Field) -> dict[str, Any]:
 
 
 def collection_info(name: str, server: Server, snapshot: Snapshot) -> CollectionInfo:
-    """The whole collection in common words.
+    """The complete collection in the common form.
 
-    ``config`` holds the schema without the properties, which any write may add to; a vector whose
-    dimension is unknown is named there and in ``unmeasured``.
+    ``config`` is the schema without the properties, which any write may extend. Vectors of unknown
+    dimension are named there and in ``unmeasured``.
     """
     layout = snapshot.layout
     unknown = sorted(each for each, field in layout.vectors.items() if field.dim is None)
     extra: dict[str, Any] = {"vectors of unknown dimension": unknown} if unknown else {}
     if layout.others:
-        extra["vectors that qadapt leaves alone"] = dict(layout.others)
+        extra["vectors that qadapt does not change"] = dict(layout.others)
     config = {key: value for key, value in layout.raw.items() if key != "properties"}
     return CollectionInfo(
         name=name,

@@ -1,9 +1,9 @@
-"""Whether a vector's quantization is in force: a judgement from what was read, no I/O.
+"""Status of a quantization, derived from a snapshot without I/O.
 
-A schema says what was asked for, and says it also where nothing came of it. What is, the shards
-say: ``compressed`` of the nodes' verbose status. It is one word for all vectors of a shard, so with
-several vectors a search is looked at besides: its profile (1.36.9 and newer) tells whether the
-index of that vector rescored, which it does of codes alone (seen on 1.39.0).
+A schema shows the requested configuration, even if it never took effect. The shards show the actual
+state: ``compressed`` in the verbose status of the nodes. It is one flag for all vectors of a shard,
+so with several vectors the profile of a search is read too (1.36.9 and newer): it shows whether the
+index of that vector rescored, which only happens with codes (run on 1.39.0).
 """
 
 from __future__ import annotations
@@ -17,26 +17,23 @@ from qadapt.stores.weaviate import index_config
 from qadapt.stores.weaviate.schema import DYNAMIC
 
 READY, READONLY = "READY", "READONLY"
-NO_ROWS = "the collection has no rows, so there is nothing to see"
-APPLY = "`qadapt apply` sends the schema again, which starts it"
+NO_ROWS = "the collection has no rows, so nothing can be verified"
+APPLY = "run `qadapt apply`, which sends the schema again and starts training"
 
 _TRAINED = (
-    "Weaviate does not train {kind} on rows that come later: a schema that is sent once rows are "
-    "there starts it; under ASYNC_INDEXING more than trainingLimit rows do"
+    "Weaviate does not train {kind} on rows written later: sending the schema again after rows "
+    "exist starts it; under ASYNC_INDEXING, more than trainingLimit rows start it"
 )
-_BQ = (
-    "under ASYNC_INDEXING a server applies BQ, set on a collection that is there, at its restart "
-    "alone"
-)
-_BQ_ADVICE = "restart the server; or a copy and a switched alias: --strategy alias"
-_REST = "the schema says so, and the shards that are ready do not hold codes"
+_BQ = "under ASYNC_INDEXING, a server applies BQ to an existing collection only at its next restart"
+_BQ_ADVICE = "restart the server, or copy and switch an alias: --strategy alias"
+_REST = "the schema has it, but the shards that are ready have no codes"
 _OFF = (
-    "the schema says none, and the shards still search codes: Weaviate takes the change and keeps "
-    "the codes"
+    "the schema has no quantization, but the shards still search codes: Weaviate accepts the "
+    "change but keeps the codes"
 )
 _OFF_ADVICE = (
-    "a copy without them and a switched alias: --strategy alias; a restart of the server drops BQ "
-    "alone"
+    "copy without codes and switch an alias: --strategy alias; a restart of the server drops only "
+    "BQ"
 )
 
 
@@ -46,12 +43,12 @@ class Shard:
 
     Attributes:
         node: the node's name.
-        name: its own; with tenants that of the tenant.
-        compressed: whether any vector of it is searched by codes.
-        state: READY, READONLY (it builds codes), INDEXING, ...
-        queue: rows that wait to be indexed (ASYNC_INDEXING).
+        name: the shard's name; with tenants, the tenant's.
+        compressed: whether any vector of the shard is searched by codes.
+        state: READY, READONLY (building codes), INDEXING, ...
+        queue: rows waiting to be indexed (ASYNC_INDEXING).
         loaded: whether it is in memory.
-        empty: it is known to have no rows.
+        empty: whether it is known to have no rows.
     """
 
     node: str
@@ -65,19 +62,19 @@ class Shard:
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known of one vector.
+    """The evidence of one vector.
 
     Attributes:
-        count: rows.
-        native: its index, as ``mapping`` has it.
-        quantization: of the index, in common words.
-        shards: those that run; None where they may not be read.
-        several: vectors in the collection, for all of which ``compressed`` is one word.
+        count: number of rows.
+        native: its index, in the form of ``mapping``.
+        quantization: the quantization of the index, in the common form.
+        shards: running shards; None if the key may not read them.
+        several: number of vectors in the collection, which share the flag ``compressed``.
         quantized: how many of them have a quantizer in the schema.
-        rescored: whether a search was seen to score again, as an hnsw index does of codes alone;
-            None where it was not looked at or can't be told.
+        rescored: whether a search rescored, which an hnsw index does only with codes; None if no
+            search was profiled or the profile is no evidence.
         cold: tenants that are not active.
-        tenants: all tenants; 0 without.
+        tenants: number of all tenants; 0 without tenants.
     """
 
     count: int
@@ -102,33 +99,33 @@ class Observation:
 
 
 def status_of(observation: Observation) -> Status:
-    """The state, its reason and the evidence for it."""
+    """The state, its reason and its evidence."""
     evidence = _evidence(observation)
     if observation.quantization.kind is Kind.NONE:
         return _judge_none(observation, evidence)
     if observation.shards is None:
-        reason = "the server does not show its shards to this key (`nodes` with verbose output)"
+        reason = "the key may not read the state of the shards (`nodes` with verbose output)"
         return Status(State.UNKNOWN, reason, evidence=evidence)
     if not observation.shards:
-        reason = f"no shard runs{_cold(observation)}"
+        reason = f"no shard is running{_cold(observation)}"
         return Status(State.UNKNOWN, reason, evidence=evidence)
     building = observation.busy
     if building:
-        # Rows that wait are in no index: searches find them neither by codes nor by floats, and
-        # `compressed` stays true where every live row waits, after an upsert of all.
+        # Waiting rows are in no index, so searches cannot find them, and `compressed` stays true
+        # even if all rows wait, after an upsert of all.
         one = building[0]
         words = (
-            f"{len(building)} of {len(observation.shards)} shards are at it: "
+            f"{len(building)} of {len(observation.shards)} shards in progress: "
             f"{one.name} is {one.state}"
         )
         if one.queue:
-            words += f", {one.queue:,} rows wait to be indexed"
+            words += f", {one.queue:,} rows waiting to be indexed"
         done = (len(observation.shards) - len(building)) / len(observation.shards)
         return Status(State.BUILDING, words, done, evidence)
     if observation.without:
         return _judge_missing(observation, evidence)
     if observation.count == 0 or all(each.empty for each in observation.shards):
-        # `compressed` stays true when all rows are deleted, and is true of BQ before the first.
+        # `compressed` stays true after all rows are deleted; BQ sets it before the first row.
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence)
     return _judge_compressed(observation, evidence)
 
@@ -141,16 +138,16 @@ def _judge_none(observation: Observation, evidence: tuple[Evidence, ...]) -> Sta
 
 
 def _judge_missing(observation: Observation, evidence: tuple[Evidence, ...]) -> Status:
-    """All is calm, and shards with rows hold no codes of any vector."""
+    """No shard is building, and shards with rows have no codes of any vector."""
     if observation.count == 0:
-        advice = "write rows, then `qadapt apply`" if _trained(observation) else ""
+        advice = "write rows, then run `qadapt apply`" if _trained(observation) else ""
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence, advice=advice)
     where = ""
     if len(observation.without) < len(observation.shards or ()):
         names = ", ".join(each.name for each in observation.without[:5])
         where = (
             f"; {len(observation.without)} of {len(observation.shards or ())} shards "
-            f"are without: {names}"
+            f"have no codes: {names}"
         )
     reason, advice = _rule(observation)
     return Status(
@@ -164,17 +161,17 @@ def _rule(observation: Observation) -> tuple[str, str]:
     threshold = int(config.get("threshold") or 0)
     if observation.native["vectorIndexType"] == DYNAMIC and observation.count <= threshold:
         return (
-            f"a dynamic index is flat up to {threshold:,} rows, and its flat half has no quantizer",
-            f"write more than {threshold:,} rows, or take the index hnsw",
+            f"a dynamic index is flat up to {threshold:,} rows, and its flat part has no quantizer",
+            f"write more than {threshold:,} rows, or use the index hnsw",
         )
     centroids = int(block.get("centroids") or index_config.CENTROIDS)
     if name == "pq" and observation.count < centroids:
         return (
-            f"PQ is trained on at least as many rows as it has centroids: {centroids}",
-            f"write at least {centroids} rows, then `qadapt apply`",
+            f"PQ needs at least {centroids} rows to train on, one per centroid",
+            f"write at least {centroids} rows, then run `qadapt apply`",
         )
     if name == "sq":
-        return _TRAINED.format(kind="SQ") + "; a killed server loses SQ codes too", APPLY
+        return _TRAINED.format(kind="SQ") + "; a killed server also loses SQ codes", APPLY
     if name == "pq":
         return _TRAINED.format(kind="PQ"), APPLY
     if name == "bq":
@@ -195,15 +192,14 @@ def _judge_compressed(observation: Observation, evidence: tuple[Evidence, ...]) 
         return Status(State.ACTIVE, _cold(observation).removeprefix(": "), evidence=evidence)
     if observation.rescored is False and not dynamic:
         reason, advice = _rule(observation)
-        reason = f"a search of this vector does not rescore, so it is not by codes; {reason}"
+        reason = f"a search of this vector does not rescore, so it does not use codes; {reason}"
         return Status(State.IGNORED, reason + _cold(observation), evidence=evidence, advice=advice)
     if dynamic:
-        reason = "a dynamic index does not tell which of its halves is live: flat or hnsw"
+        reason = "a dynamic index does not show whether it is currently flat or hnsw"
     else:
         reason = (
-            f"`compressed` is one word for all {observation.several} vectors of a shard, "
-            "and does not "
-            "tell which of them it is true of"
+            f"`compressed` is one flag for all {observation.several} vectors of a shard, "
+            "and does not show which of them have codes"
         )
     return Status(State.UNKNOWN, reason + _cold(observation), evidence=evidence)
 
@@ -214,8 +210,7 @@ def _cold(observation: Observation) -> str:
     names = ", ".join(observation.cold[:5]) + (", ..." if len(observation.cold) > 5 else "")
     return (
         f": {len(observation.cold)} of {observation.tenants} tenants are not active, and "
-        "neither seen nor "
-        f"changed: {names}"
+        f"neither verified nor changed: {names}"
     )
 
 
@@ -224,26 +219,24 @@ def _evidence(observation: Observation) -> tuple[Evidence, ...]:
     message_text = {"none": True} if found is None else {found[0]: dict(found[1])}
     evidence = [
         Evidence(
-            f"schema: {observation.native['vectorIndexType']} (not enough by itself)", message_text
+            f"schema: {observation.native['vectorIndexType']} (not sufficient alone)", message_text
         ),
         Evidence("aggregate: rows", observation.count),
     ]
     config = observation.native["vectorIndexConfig"]
     if config.get("trackDefaultQuantization"):
-        evidence.append(Evidence("schema: by the server's DEFAULT_QUANTIZATION", True))
+        evidence.append(Evidence("schema: set by the server's DEFAULT_QUANTIZATION", True))
     if observation.shards is not None:
         compressed = sum(each.compressed for each in observation.shards)
         states = sorted({each.state for each in observation.shards})
         evidence += [
             Evidence("nodes: shards", len(observation.shards)),
-            Evidence("nodes: shards that say compressed", compressed),
+            Evidence("nodes: compressed shards", compressed),
             Evidence("nodes: vectorIndexingStatus", ", ".join(states)),
-            Evidence(
-                "nodes: rows that wait to be indexed", sum(s.queue for s in observation.shards)
-            ),
+            Evidence("nodes: rows waiting to be indexed", sum(s.queue for s in observation.shards)),
         ]
     if observation.several > 1:
-        evidence.append(Evidence("vectors that share the word compressed", observation.several))
+        evidence.append(Evidence("vectors that share the flag compressed", observation.several))
     if observation.rescored is not None:
         evidence.append(Evidence("search profile: knn_search_rescore_took", observation.rescored))
     if observation.tenants:

@@ -1,4 +1,4 @@
-"""``weaviate+http://...``: Weaviate behind the interface of all stores."""
+"""The store of ``weaviate+http://...``."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ from qadapt.stores.weaviate.profile import PROFILE
 from qadapt.stores.weaviate.schema import Field, Layout
 from qadapt.stores.weaviate.version import ServerVersion
 
-FRESH = 10.0  # seconds that a search believes a schema which others may change
+FRESH = 10.0  # seconds that searches use a cached schema
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A schema, and how many rows were read for the dimensions it does not hold."""
+    """A schema, and the number of rows read for dimensions that it does not contain."""
 
     layout: Layout
     most: int
@@ -88,9 +88,9 @@ class _Read:
 class WeaviateStore(ClientStore[Connection]):
     """A Weaviate server.
 
-    ``Articles@red`` is the tenant ``red`` of ``Articles``. Without a tenant, reads and counts go
-    over all active ones, and writes and searches are refused. Ids are UUIDs. Vectors come back bit
-    for bit, cosine ones too. Payloads: see ``payloads``.
+    ``Articles@red`` is the tenant ``red`` of ``Articles``. Without a tenant, reads and counts cover
+    all active tenants, and writes and searches are refused. Ids are UUIDs. Vectors are returned bit
+    for bit, with cosine too. Payloads: see ``payload``.
     """
 
     profile = PROFILE
@@ -109,10 +109,10 @@ class WeaviateStore(ClientStore[Connection]):
 
     @classmethod
     def wrap(cls, client: object, *, disabled: Sequence[str] = ()) -> WeaviateStore:
-        """A store on a ``WeaviateClient`` of the user's, which is never closed by us.
+        """Wrap a user's ``WeaviateClient``, which is never closed.
 
         Raises:
-            UnsupportedError: an asynchronous client, or one that is not connected.
+            UnsupportedError: the client is asynchronous or not connected.
         """
         address, connection = wrapped(client)
         return cls(address, connection, disabled=disabled)
@@ -124,13 +124,13 @@ class WeaviateStore(ClientStore[Connection]):
     # -- collections -------------------------------------------------------------------------
 
     def collections(self) -> list[str]:
-        """Names of collections and of aliases, sorted."""
+        """Names of collections and aliases, sorted."""
         found = self.connection.rest("GET", "/v1/schema", doing="list collections")
         real = [str(each["class"]) for each in found.get("classes") or ()]
         return sorted([*real, *self.aliases()])
 
     def has(self, collection: str) -> bool:
-        """Whether there is a collection, an alias, or a tenant ``NAME@TENANT``."""
+        """Whether a collection, an alias or a tenant ``NAME@TENANT`` exists."""
         name, tenant = partitions.split(collection)
         if tenant is None:
             return super().has(name)
@@ -157,7 +157,7 @@ class WeaviateStore(ClientStore[Connection]):
         wanted = checks.quantizations(quantization, vectors)
         mapped = {name: self._mapped(each, vectors[name]) for name, each in wanted.items()}
         if collection in self.collections():
-            raise AlreadyExistsError(f"there is a collection or alias {collection!r} already")
+            raise AlreadyExistsError(f"a collection or alias {collection!r} already exists")
         self.snapshots.forget()
         collections.create(
             self.connection, collection, vectors, mapped, self._server_version, collection_schema
@@ -201,10 +201,11 @@ class WeaviateStore(ClientStore[Connection]):
     def _layout(
         self, collection: str, *, fresh: bool = True, vectors: Sequence[str] | None = ()
     ) -> Layout:
-        """The schema; for a search (``fresh=False``) as it was a few seconds ago, perhaps.
+        """The schema; with ``fresh=False``, for searches, possibly a few seconds old.
 
         Args:
-            vectors: those whose dimensions matter, for which more rows are read; None for all.
+            vectors: vectors whose dimensions are needed, for which more rows are read; None for
+                all.
         """
         name, tenant = partitions.split(collection)
         known = self.snapshots.get(collection, FRESH)
@@ -240,20 +241,21 @@ class WeaviateStore(ClientStore[Connection]):
         }
 
     def forget(self, collection: str) -> None:
-        """Of all collections: a name may be an alias or a tenant of the one that changes."""
+        """Clear the cache of all collections, since a name may be an alias or a tenant."""
         self.snapshots.forget()
 
     # -- rows --------------------------------------------------------------------------------
 
     def write(self, collection: str, batch: Batch) -> None:
-        """Upsert rows: whole ones, so a row that is written without a named vector loses it.
+        """Upsert complete rows: a row written without a named vector loses that vector.
 
         Raises:
             DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError, NotFoundError
-            BusyError: a shard builds its codes; says how many rows were written.
-            StoreError: rows were refused; says which, why, and how many were written.
+            BusyError: a shard is building codes; the message has the number of rows written.
+            StoreError: rows were refused; the message names them, the reason, and the number of
+                rows written.
         """
-        # Read again each time: the server would make a collection that is not there.
+        # Read each time, because the server would create a missing collection.
         layout = self._layout(collection)
         tenant = partitions.to_change(layout, partitions.split(collection)[1], "write to")
         batch, keys = writing.ready(layout, batch)
@@ -310,11 +312,11 @@ class WeaviateStore(ClientStore[Connection]):
         if after is not None:
             key = ids.canonical(after)
             if key is None:
-                raise InputError(f"the id {after!r} is no UUID, so no row of Weaviate's has it")
+                raise InputError(f"the id {after!r} is not a valid Weaviate id (UUID)")
             if layout.multi_tenant and "tenant" not in scan_range and "@" not in collection:
                 raise InputError(
-                    f"{collection!r} has tenants, each with ids in their own order",
-                    hint="go on in one of `partitions()`, or in NAME@TENANT",
+                    f"{collection!r} has tenants, and ids are ordered within each tenant only",
+                    hint="read one of `partitions()`, or NAME@TENANT",
                 )
             behind = key if behind is None else max(behind, key)
         for tenant in places:
@@ -323,8 +325,8 @@ class WeaviateStore(ClientStore[Connection]):
             yield from rows.read(self.connection, selection, message, size, bounds)
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
-        """Ranges of ids, or tenants where none is named: ``{"behind": ID, "last": ID}``,
-        ``{"tenant": NAME}``."""
+        """Ranges of ids, ``{"behind": ID, "last": ID}``; ``{"tenant": NAME}`` per tenant if the
+        collection is multi-tenant and the name addresses no tenant."""
         layout = self._layout(collection)
         places = self._read(collection, layout)
         if layout.multi_tenant and "@" not in collection:
@@ -426,7 +428,7 @@ class WeaviateStore(ClientStore[Connection]):
         )
 
     def rescores_natively(self, collection: str, vector: str) -> bool:
-        """Not where the collection switched it off: ``rescoreLimit`` 0 on hnsw with SQ or RQ."""
+        """True unless the collection disables it: ``rescoreLimit`` 0 on hnsw with SQ or RQ."""
         if not super().rescores_natively(collection, vector):
             return False
         native = self._layout(collection, fresh=False).field(vector).native
@@ -478,7 +480,7 @@ class WeaviateStore(ClientStore[Connection]):
 
 
 def _lacking(layout: Layout, vectors: Sequence[str] | None) -> bool:
-    """Whether the dimension of one of these vectors is unknown; None for all."""
+    """Whether the dimension of any of these vectors is unknown; None for all vectors."""
     unknown = layout.unknown_dimensions
     return bool(unknown) if vectors is None else any(name in unknown for name in vectors)
 

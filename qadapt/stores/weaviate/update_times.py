@@ -1,10 +1,10 @@
-"""The change counter of Weaviate: the newest time at which an object was written.
+"""The change counter of Weaviate: the latest update time of an object.
 
-The server sets the time itself, in milliseconds, in every way in (run on 1.39.0: PUT, PATCH,
-batches by REST and gRPC; times that a client sends are replaced). It is not a complete counter: a
-deletion leaves it alone, and a slow batch of another client is stored with the time at which it
-was received, which may be earlier than the newest one. But objects can be sorted by it, so it
-tells which rows are new, in one search that sends no vectors.
+The server sets the time, in milliseconds, for every kind of write (run on 1.39.0: PUT, PATCH,
+batches by REST and gRPC; times sent by a client are replaced). It is not a complete counter:
+deletions do not change it, and a slow batch of another client is stored with the time at which it
+was received, which may be earlier than the latest one. But objects can be sorted by it, so one
+search without vectors returns the new rows.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from qadapt.stores.weaviate.schema import Layout
 
 NAME = "newest update time"
 _PATH = "_lastUpdateTimeUnix"
-# Most results of a search where QUERY_MAXIMUM_RESULTS is not set.
+# Default of QUERY_MAXIMUM_RESULTS.
 _WINDOW = 10_000
 
 
 def counter(connection: Connection, layout: Layout) -> ChangeCounter:
-    """The newest update time of a collection; ``"0"`` without objects."""
+    """The latest update time of a collection; ``"0"`` without objects."""
     newest = _newest(connection, layout, 1)
     value = str(newest[0].metadata.last_update_time_unix) if newest else "0"
     return ChangeCounter(NAME, value, complete=False)
@@ -33,8 +33,8 @@ def counter(connection: Connection, layout: Layout) -> ChangeCounter:
 def changed_since(
     connection: Connection, layout: Layout, former: ChangeCounter
 ) -> Iterator[Sequence[Id]] | None:
-    """Ids of objects written in the millisecond of ``former`` or later; None where they are more
-    than one search returns."""
+    """Ids of objects written in the millisecond of ``former`` or later; None if there are more than
+    one search returns."""
     since = int(former.value)
     limit = 100
     while True:

@@ -1,4 +1,4 @@
-"""Which Weaviate is asked, and from which version it has what.
+"""The server's version, and the version that introduced each feature.
 
 docs/engines/weaviate.md#quantizers
 """
@@ -19,7 +19,7 @@ SINCE_RQ4 = "1.39"
 SINCE_RQ_FLAT = "1.34"
 SINCE_DYNAMIC = "1.25"
 SINCE_HFRESH = "1.36"
-# A new named vector of a collection that is there.
+# Adding a named vector to an existing collection.
 SINCE_ADD_VECTOR = "1.31"
 SINCE_ALIAS = "1.32"
 SINCE_SKIP_DEFAULT = "1.33"

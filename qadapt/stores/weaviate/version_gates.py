@@ -1,4 +1,4 @@
-"""What a server does not have yet, and what it would take and fail at later."""
+"""Features that a server version lacks, and configurations that it accepts but that fail later."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from qadapt.stores.weaviate import index_config
 from qadapt.stores.weaviate.schema import DYNAMIC, HFRESH, INDEXES
 from qadapt.stores.weaviate.version import SINCE_DYNAMIC, SINCE_HFRESH, ServerVersion
 
-HFRESH_ALWAYS = "the index hfresh has rotational codes of 1 bit, always"
-# What would do instead.
-ELSEWHERE = "accept='client': qadapt's own codes beside the store"
-BY_HNSW = 'native={"vectorIndexType": "hnsw"}: another index, by a copy'
+HFRESH_ALWAYS = "the index hfresh always has rotational codes of 1 bit"
+# Alternatives.
+ELSEWHERE = "accept='client': client-side codes"
+BY_HNSW = 'native={"vectorIndexType": "hnsw"}: copy to another index'
 
 
 def unsupported_index(index: str, vector: Vector, server_version: ServerVersion) -> Match | None:
-    """An index that is none, or that this server or metric does not have."""
+    """Check that the index exists, for this server version and metric."""
     if index not in INDEXES:
-        return Match.unsupported(f"there is no index {index!r}", f"one of {', '.join(INDEXES)}")
+        return Match.unsupported(f"unknown index {index!r}", f"one of {', '.join(INDEXES)}")
     needs = {DYNAMIC: SINCE_DYNAMIC, HFRESH: SINCE_HFRESH}.get(index)
     problem = server_version.lacks(f"the index {index} needs", needs)
     if problem is not None:
         return Match.unsupported(problem, f"Weaviate {needs}", BY_HNSW)
     if index == HFRESH and vector.metric is Metric.DOT:
-        return Match.unsupported("the index hfresh has cosine and euclidean, not dot", BY_HNSW)
+        return Match.unsupported("the index hfresh supports cosine and euclidean, not dot", BY_HNSW)
     return None
 
 
 def too_old(what: str, needs: str, server_version: ServerVersion) -> Match | None:
-    """What needs a newer server."""
+    """Check for a feature that needs a newer server."""
     problem = server_version.lacks(f"{what} need", needs)
     if problem is None:
         return None
@@ -41,19 +41,19 @@ def too_old(what: str, needs: str, server_version: ServerVersion) -> Match | Non
 def unsupported(
     config: Mapping[str, Any], index: str, vector: Vector, server_version: ServerVersion
 ) -> Match | None:
-    """What native fields made of it, that would be taken and fail at an insert or a search."""
+    """Check native fields that the server accepts but that make inserts or searches fail."""
     for place in index_config.halves(config, index):
         on = [name for name in index_config.QUANTIZERS if index_config.on(place, name)]
         if len(on) > 1:
-            return Match.unsupported(f"one quantizer at a time, not {' and '.join(on)}")
+            return Match.unsupported(f"only one quantizer can be enabled, not {' and '.join(on)}")
         pq, rq = place.get("pq") or {}, place.get("rq") or {}
         segments = int(pq.get("segments") or 0)
         if "pq" in on and segments and vector.dim % segments:
             return product_segments.invalid_segments(segments, vector)
         if "rq" in on and rq.get("bits", 8) not in index_config.RESCORE_RQ:
-            return Match.unsupported(f"RQ has 1, 4 or 8 bits, not {rq['bits']}")
+            return Match.unsupported(f"RQ supports 1, 4 or 8 bits, not {rq['bits']}")
     if index == HFRESH and int((config.get("rq") or {}).get("rescoreLimit", 1)) < 1:
         return Match.unsupported(
-            "hfresh with a rescoreLimit of 0 fails at every search", "a rescoreLimit of k or more"
+            "hfresh with a rescoreLimit of 0 fails in every search", "a rescoreLimit of k or more"
         )
     return None

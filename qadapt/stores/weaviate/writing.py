@@ -1,8 +1,8 @@
-"""Rows on their way into Weaviate, over gRPC.
+"""Write rows over gRPC.
 
-Everything is checked before it is sent, for the server takes NaN, infinity and zero vectors
-without a word, and makes a collection that is not there. It answers for each object of a batch:
-those answers are gathered, and told in one error that says how many rows were written.
+Rows are checked before they are sent, because the server accepts NaN, infinity and zero vectors,
+and creates missing collections. It responds for each object of a batch: these responses are
+collected into one error that reports how many rows were written.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from qadapt.stores.weaviate.errors import CompressingError, by_words, with_retri
 from qadapt.stores.weaviate.schema import Layout
 
 CHUNK_BYTES = 2 << 20
-DELETED = 1_000  # ids of one request
+DELETED = 1_000  # ids per request
 
 
 def ready(layout: Layout, batch: Batch) -> tuple[Batch, list[str]]:
-    """Refuse what must not be sent; the rows as they are sent, and the ids in the server's form.
+    """Check rows, and return them as they are sent, with the ids in the server's form.
 
     Raises:
         DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
@@ -48,7 +48,7 @@ def ready(layout: Layout, batch: Batch) -> tuple[Batch, list[str]]:
 
 
 def add_properties(connection: Connection, layout: Layout, batch: Batch) -> bool:
-    """Make the properties that the payloads need; whether there were any to make."""
+    """Create the properties that the payloads need, and return whether there were any."""
     if not weaviate_payload.has_own_properties(layout):
         return False
     wanted = weaviate_payload.new_properties(layout, batch)
@@ -59,7 +59,7 @@ def add_properties(connection: Connection, layout: Layout, batch: Batch) -> bool
         try:
             connection.rest("POST", path, body, doing=doing)
         except AlreadyExistsError:
-            continue  # another writer was quicker
+            continue  # another writer was faster
         except StoreError as error:
             if "already in use" not in error.message:
                 raise
@@ -72,8 +72,9 @@ def write(
     """Upsert checked rows.
 
     Raises:
-        CompressingError: a shard took no writes; others may have.
-        StoreError: rows were refused; says which, why, and how many were written.
+        CompressingError: a shard refused writes; others may have accepted them.
+        StoreError: rows were refused; the message names them, the reason, and the number of rows
+            written.
     """
     if not keys:
         return
@@ -85,7 +86,7 @@ def write(
             refused.update({start + at: words for at, words in found.items()})
             start = stop
     except QadaptError as error:
-        # Of the request that broke off, rows may have arrived.
+        # Rows of the failed request may have arrived.
         error.message += _written(len(batch), start - len(refused), start)
         raise
     if refused:
@@ -95,7 +96,7 @@ def write(
 def _requests(
     connection: Connection, layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]
 ) -> Iterator[tuple[int, Any]]:
-    """Messages of a bearable size, and the row that each ends before."""
+    """Messages within the size limit, and the row before which each ends."""
     messages = proto().batch_pb2
     limit = min(CHUNK_BYTES, connection.max_message // 2)
     request, size = messages.BatchObjectsRequest(), 0
@@ -103,9 +104,9 @@ def _requests(
         each = row.ByteSize()
         if each > connection.max_message - 1024:
             raise StoreError(
-                f"row {at} ({keys[at]}) has {each:,} bytes; the server takes messages of "
+                f"row {at} ({keys[at]}) has {each:,} bytes; the server's limit for a message is "
                 f"{connection.max_message:,}",
-                hint="keep large payloads elsewhere",
+                hint="store large payloads elsewhere",
             )
         if request.objects and size + each > limit:
             yield at, request
@@ -143,8 +144,8 @@ def _objects(layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]) -> 
 
 
 def _send(connection: Connection, layout: Layout, request: Any) -> dict[int, str]:
-    """Send one message, and again the rows that a compressing shard took not; the words for each
-    row that was refused."""
+    """Send one message, retry rows that a compressing shard refused, and return the error of each
+    refused row."""
     doing = f"write to {layout.name!r}"
     waiting = list(range(len(request.objects)))
     refused: dict[int, str] = {}
@@ -172,8 +173,8 @@ def _send(connection: Connection, layout: Layout, request: Any) -> dict[int, str
 
 
 def _written(total: int, surely: int, sent: int) -> str:
-    rest = "" if sent == total else "; of the rest none or some"
-    return f"; {surely:,} of {total:,} rows were written{rest}: writing all again does no harm"
+    rest = "" if sent == total else "; some of the rest may be written"
+    return f"; {surely:,} of {total:,} rows were written{rest}: it is safe to write all rows again"
 
 
 def _refused(layout: Layout, keys: Sequence[str], refused: Mapping[int, str]) -> QadaptError:
@@ -188,7 +189,7 @@ def _refused(layout: Layout, keys: Sequence[str], refused: Mapping[int, str]) ->
 
 
 def delete(connection: Connection, layout: Layout, tenant: str, keys: Sequence[Id]) -> None:
-    """Delete rows; unknown ids are left alone."""
+    """Delete rows; unknown ids are ignored."""
     known = ids.possible(keys)
     messages = proto().batch_delete_pb2
     for start in range(0, len(known), DELETED):
@@ -202,5 +203,5 @@ def delete(connection: Connection, layout: Layout, tenant: str, keys: Sequence[I
         if answer.failed:
             raise StoreError(
                 f"could not {doing}: {answer.failed} of {answer.matches} rows failed",
-                hint="the server's log says more; deleting them again does no harm",
+                hint="check the server's log; it is safe to delete them again",
             )

@@ -260,7 +260,7 @@ def test_none_of_each_tenant_where_rows_may_lack_the_vector(
         database[f"{name}@{tenant}"].write(batch)
     plan = database[name].plan("none", vector="title", strategy="vector")
     assert plan.new_vector == "title_none"
-    assert "names no vector fails" in plan.steps[0].reason
+    assert "searches must name a vector" in plan.steps[0].reason
     plan.apply(yes=True)
     found = database[name].info().vectors
     assert str(found["title"].quantization) == "binary"

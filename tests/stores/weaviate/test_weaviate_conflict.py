@@ -34,7 +34,7 @@ def test_a_quantizer_is_not_put_in_the_place_of_another(store: WeaviateStore, na
     _filled(store, name)
     late = _request(store, name, "rotational:bits=8")
     store.run(name, _request(store, name, "binary"), silent, 30)
-    with pytest.raises(PlanStaleError, match="it has BQ now"):
+    with pytest.raises(PlanStaleError, match="it now has BQ"):
         store.run(name, late, silent, 30)
     assert store.info(name).vectors[""].quantization.kind == "binary"
 
@@ -69,6 +69,6 @@ def test_the_claim_of_a_killed_process_is_removed(
     monkeypatch.setattr(schema_claim, "ABANDONED", 0.2)
     reported: list[Progress] = []
     store.run(name, _request(store, name, "binary"), reported.append, 30)
-    assert any("claim that a killed process left" in each.stage for each in reported)
+    assert any("claim of a killed process" in each.stage for each in reported)
     assert schema_claim.alias_of(name) not in store.aliases()
     assert store.info(name).vectors[""].status.state == "active"

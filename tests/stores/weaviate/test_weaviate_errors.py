@@ -83,7 +83,7 @@ def test_wrong_ports(live: Callable[[str], str]) -> None:
     with pytest.raises(UnreachableError, match=f"127.0.0.1:{empty}") as caught:
         qa.open(f"weaviate+http://127.0.0.1:{empty}")
     assert "REST port" in str(caught.value.hint)
-    with pytest.raises(UnreachableError, match=f"nothing serves gRPC at 127.0.0.1:{empty}"):
+    with pytest.raises(UnreachableError, match=f"no gRPC server at 127.0.0.1:{empty}"):
         qa.open(f"weaviate+http://{address.location}?grpc={empty}")
     with pytest.raises(UnreachableError) as caught:
         qa.open(f"weaviate+http://127.0.0.1:{grpc}?grpc={empty}")
@@ -177,7 +177,7 @@ def test_a_search_that_waits_for_training_stops_at_its_time_limit(
     raw["vectorIndexConfig"]["pq"]["enabled"] = True
     store.connection.rest("PUT", f"/v1/schema/{name}", raw, doing="compress")
     store.connection.timeout = 0.5
-    with pytest.raises(StoreTimeoutError, match="in time") as caught:
+    with pytest.raises(StoreTimeoutError, match="within the time limit") as caught:
         store.search(name, rows[:1], SearchRequest(k=1))
     assert "PQ trains" in str(caught.value.hint)
     store.connection.timeout = 60

@@ -32,11 +32,11 @@ def test_pq_and_sq_at_creation_under_synchronous_indexing_are_ignored(
 ) -> None:
     collection = articles(store, name, docs, text)
     assert state(collection) is IGNORED
-    assert "rows that come later" in reason(collection)
+    assert "rows written later" in reason(collection)
     assert "apply" in reason(collection)
     plan = collection.plan(text)
     assert [step.action for step in plan.steps] == [
-        f"send the schema again, which starts {'PQ' if 'product' in text else 'SQ'}"
+        f"send the schema again to start {'PQ' if 'product' in text else 'SQ'}"
     ]
     plan.apply(yes=True)
     assert state(collection) is ACTIVE
@@ -51,7 +51,7 @@ def test_pq_and_sq_set_on_an_empty_collection_are_ignored_once_rows_come(
     store: WeaviateStore, name: str, docs: Floats, config: dict[str, Any], text: str
 ) -> None:
     collection = articles(store, name, docs[:0].reshape(0, DIM))
-    with pytest.raises(UnsupportedError, match="trained on"):
+    with pytest.raises(UnsupportedError, match="rows to train on"):
         collection.plan(text)
     put(store, name, config)
     assert state(collection) is qa.State.UNKNOWN
@@ -92,7 +92,7 @@ def test_switching_off_is_taken_and_ignored(
     assert vector.status.state is IGNORED
     assert "keeps the codes" in reason(collection)
     assert not collection.verify(queries=5).matches_configuration
-    with pytest.raises(UnsupportedError, match="own name"):
+    with pytest.raises(UnsupportedError, match="not an alias"):
         Database(store)[f"{name}_v1"].plan("none")
     plan = collection.plan("none")
     assert [step.symbol for step in plan.steps] == [Symbol.RECREATE]
@@ -138,7 +138,7 @@ def test_a_rescore_limit_of_0_on_hfresh_is_refused(
     """The server takes it, and every search fails from then on."""
     hfresh = qa.rotational(bits=1, native={"vectorIndexType": "hfresh"})
     collection = articles(store, name, docs[:300], hfresh)
-    with pytest.raises(UnsupportedError, match="fails at every search"):
+    with pytest.raises(UnsupportedError, match="fails in every search"):
         collection.plan(qa.rotational(bits=1, native={"rq": {"rescoreLimit": 0}}))
     assert raw(store, name)["vectorIndexConfig"]["rq"]["rescoreLimit"] == 350
 
@@ -153,7 +153,7 @@ def test_a_metric_that_a_quantizer_cannot_do_is_left_alone(store: WeaviateStore,
     store.connection.rest("POST", "/v1/schema", body, doing="create")
     collection = Database(store)[name]
     assert collection.info().vectors == {}
-    assert "manhattan" in str(collection.info().config["vectors that qadapt leaves alone"])
+    assert "manhattan" in str(collection.info().config["vectors that qadapt does not change"])
     with pytest.raises(UnsupportedError, match="manhattan"):
         store.plan_change(ChangeRequest(store.inspect(name), "", qa.binary()))
 
@@ -161,7 +161,7 @@ def test_a_metric_that_a_quantizer_cannot_do_is_left_alone(store: WeaviateStore,
 def test_what_the_server_keeps_otherwise_is_not_made(store: WeaviateStore, name: str) -> None:
     database = Database(store)
     unknown = qa.scalar(native={"quantum": 7})
-    with pytest.raises(StoreError, match="quantum is None and not 7"):
+    with pytest.raises(StoreError, match="quantum is None, expected 7"):
         database.create(name, dim=8, quantization=unknown)
     assert name not in database
 
@@ -170,7 +170,7 @@ def test_what_the_server_keeps_otherwise_is_not_made(store: WeaviateStore, name:
     ("text", "native", "says"),
     [
         ("scalar:rescore=off", {}, 'native={"rq": {"rescoreLimit": 0}}'),
-        ("binary:rescore=off", {}, "BQ on hnsw rescores whatever is asked for"),
+        ("binary:rescore=off", {}, "BQ on hnsw always rescores"),
         ("scalar:rescore=4", {"rq": {"rescoreLimit": 0}}, 'native={"rq": {"rescoreLimit": 40}}'),
         (
             "rotational:bits=1,rescore=50",
@@ -212,7 +212,7 @@ def test_a_refusal_after_which_the_schema_has_changed_is_told(
         "set": {"rq": {"enabled": True, "bits": 4, "rescoreLimit": 20}},
         "codes": True,
     }
-    with pytest.raises(StoreError, match="says the change all the same") as error:
+    with pytest.raises(StoreError, match="contains the change") as error:
         store.run(f"{name}_v1", request, lambda _: None, 30)
     assert "alias" in str(error.value.hint)
     assert collection.info().vectors[""].quantization.bits == 4, "so the schema says"
@@ -264,7 +264,7 @@ def test_a_collection_behind_an_alias_is_not_dropped(
 ) -> None:
     """The server would leave the alias, which then leads nowhere."""
     articles(store, name, docs[:10])
-    with pytest.raises(UnsupportedError, match="behind the alias"):
+    with pytest.raises(UnsupportedError, match="the alias .* points to"):
         store.drop(f"{name}_v1")
     with pytest.raises(UnsupportedError, match="is an alias"):
         store.drop(name)

@@ -126,7 +126,7 @@ def test_a_dynamic_index_has_two_halves() -> None:
         ("binary:query_bits=8", "5 bits"),
         ("scalar:per=collection,quantile=0.99", "quantile"),
         ("rotational:bits=4,query_bits=32", "8 bits, not 32"),
-        ("binary:codes=disk", "not chosen"),
+        ("binary:codes=disk", "cannot be configured"),
     ],
 )
 def test_a_cousin_says_in_what_it_differs(text: str, says: str) -> None:
@@ -195,10 +195,10 @@ def test_native_fields_go_last_and_another_index_may_be_named() -> None:
     ("fields", "says"),
     [
         ({"pq": {"enabled": True, "segments": 7}}, "cannot be cut"),
-        ({"sq": {"enabled": True}}, "one quantizer at a time"),
+        ({"sq": {"enabled": True}}, "only one quantizer"),
         ({"rq": {"bits": 2}}, "1, 4 or 8"),
-        ({"vectorIndexType": "hfresh", "rq": {"bits": 1, "rescoreLimit": 0}}, "fails at every"),
-        ({"vectorIndexType": "ivf"}, "no index"),
+        ({"vectorIndexType": "hfresh", "rq": {"bits": 1, "rescoreLimit": 0}}, "fails in every"),
+        ({"vectorIndexType": "ivf"}, "unknown index"),
     ],
 )
 def test_what_the_server_takes_and_fails_at_later_is_refused(

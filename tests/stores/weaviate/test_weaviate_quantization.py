@@ -127,14 +127,14 @@ def test_a_name_that_is_no_alias_has_no_way_back_and_says_so(
     own = Database(store)[f"{name}_v1"]
     plan = own.plan("binary")
     assert plan.steps[0].reverse is None
-    assert "no way back in place" in plan.steps[0].reason
+    assert "cannot be undone in place" in plan.steps[0].reason
     assert plan.needs_consent
     plan.apply(yes=True)
     assert state(own) is ACTIVE
     for text in ("none", "scalar"):
-        with pytest.raises(UnsupportedError, match="own name") as error:
+        with pytest.raises(UnsupportedError, match="not an alias") as error:
             own.plan(text)
-        assert "make an alias" in str(error.value.hint)
+        assert "create an alias" in str(error.value.hint)
 
 
 def test_from_one_kind_to_another_is_a_copy_and_a_switched_alias(
@@ -269,7 +269,7 @@ def test_named_vectors_are_told_apart_by_the_profile_of_a_search(
     status = collection.info().vectors["b"].status
     assert "does not rescore" in status.reason
     assert {each.signal for each in status.evidence} >= {
-        "vectors that share the word compressed",
+        "vectors that share the flag compressed",
         "search profile: knn_search_rescore_took",
     }
     collection.plan("product:segments=32", vector="b").apply(yes=True)
@@ -288,7 +288,7 @@ def test_named_vectors_without_rescoring_cannot_be_told_apart(
     collection.write(qa.Batch(keys(200), dict.fromkeys("ab", docs[:200])))
     status = collection.info().vectors["a"].status
     assert status.state is qa.State.UNKNOWN
-    assert "one word for all 2 vectors" in status.reason
+    assert "one flag for all 2 vectors" in status.reason
 
 
 # -- with ASYNC_INDEXING -------------------------------------------------------------------------
@@ -305,7 +305,7 @@ def test_with_async_indexing(
         assert state(for_rq) is ACTIVE
 
         for_bq = articles(store, "Binary", docs)
-        with pytest.raises(ApplyError, match="at its restart") as error:
+        with pytest.raises(ApplyError, match="at its next restart") as error:
             for_bq.plan("binary").apply(yes=True, timeout=60)
         assert "restart the server" in str(error.value.hint)
         assert state(for_bq) is IGNORED
@@ -381,4 +381,4 @@ def test_a_default_of_the_server_is_told_and_kept_out_where_none_is_asked_for(
         vector = foreign.info().vectors[""]
         assert (str(vector.quantization), vector.status.state) == ("rotational:bits=8", ACTIVE)
         signals = {each.signal: each.value for each in vector.status.evidence}
-        assert signals["schema: by the server's DEFAULT_QUANTIZATION"] is True
+        assert signals["schema: set by the server's DEFAULT_QUANTIZATION"] is True

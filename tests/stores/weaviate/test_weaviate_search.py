@@ -126,7 +126,7 @@ def test_hfresh_gives_no_more_than_its_limit(store: WeaviateStore, name: str) ->
     assert "at most 50" in " ".join(hits.how.notes)
     assert hits.how.candidates == 50
     assert not (hits.ids[:, :10] == None).any()  # noqa: E711
-    with pytest.raises(UnsupportedError, match="at most rescoreLimit results, 50"):
+    with pytest.raises(UnsupportedError, match="at most rescoreLimit results: 50"):
         store.search(name, sample.queries, SearchRequest(k=51))
 
 

@@ -47,23 +47,23 @@ def test_on_recordings(schema_of: str, nodes: str, state: State, says: str) -> N
 @pytest.mark.parametrize(
     ("native", "changes", "state", "says", "advice"),
     [
-        (PQ, {}, State.IGNORED, "rows that come later", "apply"),
-        (SQ, {}, State.IGNORED, "rows that come later", "apply"),
+        (PQ, {}, State.IGNORED, "rows written later", "apply"),
+        (SQ, {}, State.IGNORED, "rows written later", "apply"),
         (PQ, {"count": 99}, State.IGNORED, "256", "256"),
-        (BQ, {}, State.IGNORED, "at its restart", "restart"),
-        (RQ, {}, State.IGNORED, "do not hold codes", "apply"),
-        (RQ, {"shards": None}, State.UNKNOWN, "does not show", ""),
-        (RQ, {"shards": []}, State.UNKNOWN, "no shard runs", ""),
+        (BQ, {}, State.IGNORED, "at its next", "restart"),
+        (RQ, {}, State.IGNORED, "have no codes", "apply"),
+        (RQ, {"shards": None}, State.UNKNOWN, "may not read", ""),
+        (RQ, {"shards": []}, State.UNKNOWN, "no shard is running", ""),
         (RQ, {"count": 0, "shards": [shard(empty=True)]}, State.UNKNOWN, "no rows", ""),
         (RQ, {"count": 0, "shards": [shard(compressed=True, empty=True)]}, State.UNKNOWN, "no", ""),
         (BQ, {"count": 0, "shards": CODES}, State.UNKNOWN, "no rows", ""),
         (RQ, {"shards": [shard(compressed=True, queue=5000)]}, State.BUILDING, "5,000 rows", ""),
         (PQ, {"count": 0}, State.UNKNOWN, "no rows", "apply"),
-        (RQ, {"shards": [shard(queue=7)]}, State.BUILDING, "7 rows wait", ""),
+        (RQ, {"shards": [shard(queue=7)]}, State.BUILDING, "7 rows waiting", ""),
         (RQ, {"shards": [*CODES, shard(name="b")]}, State.IGNORED, "1 of 2 shards", "apply"),
         (RQ, {"shards": [*CODES, shard(empty=True)]}, State.ACTIVE, "", ""),
         (DYNAMIC, {}, State.IGNORED, "flat up to 9,000", "9,000"),
-        (DYNAMIC, {"shards": CODES}, State.UNKNOWN, "which of its halves", ""),
+        (DYNAMIC, {"shards": CODES}, State.UNKNOWN, "currently flat or hnsw", ""),
         (DYNAMIC, {"shards": CODES, "rescored": True}, State.ACTIVE, "", ""),
         (NONE, {"shards": CODES}, State.IGNORED, "keeps the codes", "alias"),
         (NONE, {"shards": CODES, "quantized": 1, "several": 2}, State.ABSENT, "", ""),
@@ -82,7 +82,7 @@ def test_judgements(
 @pytest.mark.parametrize(
     ("rescored", "state", "says"),
     [
-        (None, State.UNKNOWN, "one word for all 2 vectors"),
+        (None, State.UNKNOWN, "one flag for all 2 vectors"),
         (True, State.ACTIVE, ""),
         (False, State.IGNORED, "does not rescore"),
     ],
@@ -93,13 +93,13 @@ def test_with_several_vectors_the_word_of_the_shard_is_not_enough(
     status = status_of(observation(RQ, shards=CODES, several=2, quantized=2, rescored=rescored))
     assert status.state is state
     assert says in status.reason
-    assert Evidence("vectors that share the word compressed", 2) in status.evidence
+    assert Evidence("vectors that share the flag compressed", 2) in status.evidence
 
 
 def test_tenants_that_are_not_active_are_named() -> None:
     status = status_of(observation(RQ, shards=CODES, cold=["b", "c"], tenants=3))
     assert status.state is State.ACTIVE
-    assert "2 of 3 tenants are not active, and neither seen nor changed: b, c" in status.reason
+    assert "2 of 3 tenants are not active, and neither verified nor changed: b, c" in status.reason
 
 
 # -- layouts -------------------------------------------------------------------------------------
@@ -114,9 +114,9 @@ def test_named_vectors_and_a_legacy_collection_with_a_named_one() -> None:
 
 def test_what_qadapt_cannot_describe_is_left_alone_and_told() -> None:
     layout = recorded_layout("schema_after_delete_vector_index")
-    gone = [name for name, why in layout.others.items() if "no index" in why]
+    gone = [name for name, why in layout.others.items() if "no longer has an index" in why]
     assert gone
-    with pytest.raises(schema.UnsupportedError, match="no index"):
+    with pytest.raises(schema.UnsupportedError, match="no longer has an index"):
         layout.field(gone[0])
     layout = recorded_layout("schema_hnsw_sq_manhattan")
     assert "manhattan" in layout.others[""]
