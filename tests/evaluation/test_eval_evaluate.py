@@ -212,7 +212,7 @@ def test_inactive_codes_have_no_recall(
 def test_self_matches_are_excluded(articles: Collection) -> None:
     found = articles.evaluate("none", queries=60, concurrency=())
     assert recall(found, "live") == recall(found, "none") == 1.0
-    assert "left out of its own results" in found.source
+    assert "self-matches excluded" in found.source
 
 
 def test_texts_are_encoded_as_queries(articles: Collection, embeddings: Any) -> None:
