@@ -169,7 +169,7 @@ class RowTests(Suite):
         assert back.vectors["body"].tobytes() == body.tobytes()
         hits = collection.search(body[5], k=1, vector="body")
         assert hits.ids.tolist() == [[self.key(5)]]
-        with pytest.raises(SpecError, match="say which"):
+        with pytest.raises(SpecError, match="name one"):
             collection.search(body[5], k=1)
         with pytest.raises(NotFoundError, match="title"):
             collection.search(title[5], k=1, vector="titel")

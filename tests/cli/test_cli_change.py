@@ -232,7 +232,7 @@ def test_a_damaged_record_is_listed_and_abandoned(
     assert folder.exists()
     done = cli("history", "--abandon", folder.name[:18], "--yes")
     assert done.code == 0
-    assert "some or all of the change's steps may have been carried out" in done.out
+    assert "some or all steps of the change may have been applied or rolled back" in done.out
     assert f"qadapt inspect {articles} articles" in done.out.replace("\n", " ")
     assert not folder.exists()
     kept = state_folder / "abandoned" / folder.name / "record" / "plan.json"

@@ -32,7 +32,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("migrate", *ENDS, "--retry-timeout", "nan"), "(--retry-timeout) must be a number"
     ),
     "migrate, a gate that is none": (
-        ("migrate", *ENDS, "--dry-run", "--gate", "0.5"), "a guard looks like"),
+        ("migrate", *ENDS, "--dry-run", "--gate", "0.5"), "a guard must have the form"),
     "migrate, an invalid cluster": (
         ("migrate", *ENDS, "--dry-run", "--on", "spark"), "--on must be ray or ray://HOST:PORT"),
     "search, no .npy": (("search", *AT, "--queries", "{bad}"), "is not a .npy file"),

@@ -140,7 +140,7 @@ def test_a_plan_writes_nothing_outside_of_the_state_folder(
 ) -> None:
     path = saved_plan(cli, notes, tmp_path / "p.json", id="../../outside")
     ran = cli("apply", path, "--yes")
-    assert ran.code == 2 and "is not the id of a plan" in ran.err
+    assert ran.code == 2 and "is not a valid plan id" in ran.err
     assert not list(tmp_path.parent.rglob("outside"))
 
 

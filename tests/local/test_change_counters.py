@@ -131,7 +131,7 @@ def test_a_search_finds_it_or_leaves_the_codes_alone(
     code_freshness._compared.clear()  # as in a new process, or a minute later
     hits = coded.search(query, k=1, rescore="4@codes")  # fetches no candidates
     assert hits.ids[0, 0] == ROWS - 1
-    words = "other vectors" if bound else "too large to be compared by a search"
+    words = "other vectors" if bound else "too large to compare during a search"
     assert words in hits.how.notes[0]
 
 

@@ -52,7 +52,7 @@ def test_our_codes_are_planned_built_and_seen(
     assert vector.quantization.codes_only == plan.requested.codes_only
     evidence = {item.signal: item.value for item in vector.status.evidence}
     assert evidence["held by"].startswith("qadapt")
-    assert evidence["rows in codes"] == evidence["rows in store"] == articles.count()
+    assert evidence["rows in codes"] == evidence["rows in database"] == articles.count()
     assert vector.code_bytes == evidence["bytes in RAM"] + evidence["bytes on disk"]
     estimate = plan.steps[0].estimate
     assert evidence["bytes in RAM"] == estimate.codes_ram
@@ -93,7 +93,7 @@ def test_writing_and_deleting_keeps_the_codes_in_step(articles: Collection, samp
     vector = articles.info().vectors[""]
     assert vector.status.state is qa.State.ACTIVE
     rows = {item.signal: item.value for item in vector.status.evidence}
-    assert rows["rows in codes"] == rows["rows in store"] == count + 2
+    assert rows["rows in codes"] == rows["rows in database"] == count + 2
 
 
 def test_rows_that_another_client_wrote_are_seen(articles: Collection, sample: Sample) -> None:
@@ -169,7 +169,7 @@ def test_a_damaged_index_is_told_and_can_be_undone_or_built_again(
     if damage != "flipped":  # a flipped bit is found by the checksums, which no search compares
         how = articles.search(sample.queries).how
         assert (how.searcher, how.scores) == ("store", "exact")
-        assert "qadapt's codes are not used" in how.notes[0]
+        assert "client-side codes are not used" in how.notes[0]
     if way == "undo":
         assert change.undo().state == "undone"
         vector = articles.info().vectors[""]
