@@ -1,4 +1,4 @@
-"""What is declared, for the matrix and for one server."""
+"""Declared capabilities, for the matrix and for one server."""
 
 from __future__ import annotations
 
