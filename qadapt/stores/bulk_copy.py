@@ -66,7 +66,7 @@ class BulkCopy:
 
     def unsupported_schema(self, collection_schema: CollectionSchema) -> Mapping[str, str]:
         """The parts of the schema that ``create`` cannot make, with reasons: ``{"extras.title":
-        "..."}``, ``"schema"``, ``"parts"``.
+        "..."}``, ``"schema"``, ``"partitions"``.
         """
         why = f"{self.name} does not support this"
         found = {f"extras.{name}": why for name in collection_schema.extras}
