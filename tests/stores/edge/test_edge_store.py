@@ -38,7 +38,7 @@ def test_importing_the_store_imports_no_engine() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_missing_folder_is_empty(store: EdgeStore) -> None:
+def test_a_folder_that_does_not_exist(store: EdgeStore) -> None:
     folder = store.address.path
     assert store.collections() == []
     assert not folder.exists()
