@@ -126,7 +126,7 @@ def test_segments_that_do_not_divide_the_dimensions_are_refused(
     """The server creates such a collection, and refuses each row."""
     database = Database(store)
     for wanted in (qa.product(segments=50), qa.product(native={"pq": {"segments": 50}})):
-        with pytest.raises(UnsupportedError, match="cannot be divided") as error:
+        with pytest.raises(UnsupportedError, match="cannot be cut") as error:
             database.create(name, dim=DIM, quantization=wanted)
         assert "64" in str(error.value.hint)
     assert name not in database

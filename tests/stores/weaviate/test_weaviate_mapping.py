@@ -194,7 +194,7 @@ def test_native_fields_go_last_and_another_index_may_be_named() -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"pq": {"enabled": True, "segments": 7}}, "cannot be divided"),
+        ({"pq": {"enabled": True, "segments": 7}}, "cannot be cut"),
         ({"sq": {"enabled": True}}, "one quantizer at a time"),
         ({"rq": {"bits": 2}}, "1, 4 or 8"),
         ({"vectorIndexType": "hfresh", "rq": {"bits": 1, "rescoreLimit": 0}}, "fails at every"),
