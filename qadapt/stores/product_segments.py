@@ -23,6 +23,6 @@ def invalid_segments(segments: float, vector: Vector) -> Match:
     fitting = [m for m in range(1, vector.dim + 1) if vector.dim % m == 0]
     nearest = min(fitting, key=lambda m: abs(m - segments))
     return Match.unsupported(
-        f"{vector.dim} dimensions cannot be divided into {segments:g} equal segments",
+        f"{vector.dim} dimensions cannot be cut into {segments:g} equal segments",
         f"product:segments={nearest}",
     )

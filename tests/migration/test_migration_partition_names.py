@@ -32,7 +32,7 @@ def test_partition_names_are_escaped_where_needed(ends: Ends) -> None:
     assert target_name(lite, "a_x2d_b", same_kind=True) == "a_x2d_b"
     with pytest.raises(UnsupportedError, match="letters, digits and _"):
         target_name(lite, "a-b", same_kind=True)
-    with pytest.raises(UnsupportedError, match="edge has none"):
+    with pytest.raises(UnsupportedError, match="edge does not support this"):
         target_name(edge, "red", same_kind=False)
 
 

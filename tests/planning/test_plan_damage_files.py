@@ -166,7 +166,7 @@ def test_a_plan_for_another_store_than_it_opens(fake: Any) -> None:
     ("request_", "why"),
     [
         ({"op": "fake.sett", "to": "binary"}, "unknown operation"),
-        ({"op": "fake.set"}, "no 'to'"),
+        ({"op": "fake.set"}, "no field 'to'"),
         ({"op": "fake.set", "to": 8}, "'to' of fake"),
         ({"op": "fake.set", "to": "binary", "of": 1}, "unknown key"),
         ({"to": "binary"}, "does not name an operation"),

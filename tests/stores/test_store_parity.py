@@ -65,7 +65,7 @@ def test_product_codes_cut_the_dimensions_evenly(text: str, dim: int, segments: 
 def test_segments_that_do_not_divide_name_the_nearest_that_do() -> None:
     found = product_segments.segments(qa.product(segments=50), Vector(384))
     assert isinstance(found, Match)
-    assert "384 dimensions cannot be divided into 50" in found.differences[0]
+    assert "384 dimensions cannot be cut into 50" in found.differences[0]
     assert found.support == ("product:segments=48",)
 
 

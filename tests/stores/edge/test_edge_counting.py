@@ -1,4 +1,4 @@
-"""Rows are counted exactly, in memory that does not grow with them."""
+"""Exact row counts in constant memory."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_counts_stay_exact_through_deletes_overwrites_and_a_rebuild(
     assert requests == []
 
 
-def test_no_command_that_looks_asks_for_the_engines_exact_count(
+def test_read_only_commands_do_not_use_the_exact_count_of_the_engine(
     docs: Any, requests: list[Any]
 ) -> None:
     docs.info()
@@ -90,7 +90,7 @@ def test_no_command_that_looks_asks_for_the_engines_exact_count(
     assert requests == []
 
 
-def test_a_row_that_is_in_two_segments_counts_once(tmp_path: Path) -> None:
+def test_row_in_two_segments_counts_once(tmp_path: Path) -> None:
     """An interrupted rebuild can leave both the old segment and the new one."""
     with qa.open(f"edge:{tmp_path}") as database:
         made = database.create("docs", dim=DIM, metric="dot")
@@ -104,7 +104,7 @@ def test_a_row_that_is_in_two_segments_counts_once(tmp_path: Path) -> None:
         assert (database["docs"].count(), info.count, info.vectors[""].count) == (ROWS,) * 3
 
 
-def test_the_segment_for_rows_to_come_holds_none(docs: Any, tmp_path: Path) -> None:
+def test_empty_appendable_segment_holds_no_rows(docs: Any, tmp_path: Path) -> None:
     assert segment_files.populated(tmp_path / "docs") == 1
     with qa.open(f"edge:{tmp_path}") as database:
         database.create("empty", dim=DIM)
@@ -112,7 +112,7 @@ def test_the_segment_for_rows_to_come_holds_none(docs: Any, tmp_path: Path) -> N
         assert database["empty"].count() == 0
 
 
-def test_pages_are_counted_to_the_end(docs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_count_in_pages_reaches_the_last_page(docs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segment_files, "populated", lambda _: 2)
     for page in (1, 7, ROWS - 1, ROWS, ROWS + 1):
         monkeypatch.setattr(counting, "PAGE", page)

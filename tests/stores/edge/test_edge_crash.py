@@ -97,7 +97,7 @@ def finish(store: EdgeStore, batch: Batch, steps: list[Step]) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux: /proc")
-def test_the_rebuild_is_killed(store: EdgeStore, texts: Texts) -> None:
+def test_killed_rebuild_is_finished_by_the_next_run(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
 
     def kill(_: Progress) -> None:
@@ -110,7 +110,7 @@ def test_the_rebuild_is_killed(store: EdgeStore, texts: Texts) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux: /proc")
-def test_the_parent_is_killed(store: EdgeStore, texts: Texts) -> None:
+def test_killed_parent_ends_its_rebuild(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
     parent = rebuilding(store, steps[0])
     # Stopped, the rebuild cannot come to an end by itself: the kernel must end it.
@@ -125,7 +125,7 @@ def test_the_parent_is_killed(store: EdgeStore, texts: Texts) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX: signals")
-def test_ctrl_c_in_a_terminal(store: EdgeStore, texts: Texts) -> None:
+def test_ctrl_c_interrupts_a_rebuild(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
     parent = rebuilding(store, steps[0])
     parent.send_signal(signal.SIGINT)
@@ -146,14 +146,14 @@ def test_an_error_in_the_callback_stops_the_rebuild(store: EdgeStore, texts: Tex
     finish(store, batch, steps)
 
 
-def test_out_of_time(store: EdgeStore, texts: Texts) -> None:
+def test_rebuild_beyond_the_time_limit_is_stopped(store: EdgeStore, texts: Texts) -> None:
     batch, steps = slow(store, texts.first(400))
     with pytest.raises(StoreTimeoutError, match="no rows were lost"):
         store.run("c", steps[0].request, silent, 0)
     finish(store, batch, steps)
 
 
-def test_a_folder_that_another_process_has_open(store: EdgeStore, texts: Texts) -> None:
+def test_folder_open_in_another_process_is_busy(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch.rows(0, 100))
     steps = plan(store, "binary")
     before = store.info("c").fingerprint
@@ -176,7 +176,7 @@ def test_a_folder_that_another_process_has_open(store: EdgeStore, texts: Texts) 
     assert state(store) is State.ACTIVE
 
 
-def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
+def test_written_rows_survive_a_kill(tmp_path: Path) -> None:
     pytest.importorskip("qdrant_edge")
     from qadapt.model.address import Address
 

@@ -1,4 +1,5 @@
-"""Disk space is looked at before the engine needs it, and no more than a few shards stay open."""
+"""Free disk space is checked before the engine needs it, and the number of open shards is
+limited."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def filled(folder: Path) -> None:
         made.write(qa.Batch(range(10), {"": np.ones((10, 4))}))
 
 
-def test_a_full_disk_is_an_error_that_names_folder_and_bytes(
+def test_full_disk_error_names_folder_and_bytes(
     tmp_path: Path, free: Callable[[int], None]
 ) -> None:
     filled(tmp_path)
@@ -58,7 +59,7 @@ def test_a_full_disk_is_an_error_that_names_folder_and_bytes(
         assert database["docs"].count() == 10
 
 
-def test_a_write_that_does_not_fit_changes_nothing(
+def test_write_without_disk_space_changes_nothing(
     tmp_path: Path, free: Callable[[int], None]
 ) -> None:
     filled(tmp_path)
@@ -76,7 +77,7 @@ def test_a_write_that_does_not_fit_changes_nothing(
         assert docs.count() == 10
 
 
-def test_in_memory_the_holes_of_mapped_files_are_counted(
+def test_holes_of_mapped_files_count_on_memory_file_systems(
     tmp_path: Path, free: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(tmp_path)
@@ -92,9 +93,7 @@ def test_in_memory_the_holes_of_mapped_files_are_counted(
         assert database["docs"].count() == 10
 
 
-def test_no_more_than_a_few_shards_stay_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_number_of_open_shards_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MOST_OPEN", 3)
     filled(tmp_path)
     names = [f"docs{no}" for no in range(8)]

@@ -1,4 +1,4 @@
-"""Filters on the live engine let through what the common form says."""
+"""Filters on the live engine match the same rows as the common form."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_any_tree(filled: EdgeStore, tree: Any) -> None:
     assert through(filled, tree) == meant(tree)
 
 
-def test_the_engines_own_filter_passes_through(filled: EdgeStore) -> None:
+def test_native_filter_passes_through(filled: EdgeStore) -> None:
     import qdrant_edge as edge
 
     own = edge.Filter(must=[edge.FieldCondition(key="topic", match=edge.MatchText("mus"))])
@@ -125,7 +125,7 @@ def test_the_engines_own_filter_passes_through(filled: EdgeStore) -> None:
     assert through(filled, none_of) == [4]
 
 
-def test_what_cannot_be_said(filled: EdgeStore) -> None:
+def test_unsupported_filters_are_rejected(filled: EdgeStore) -> None:
     with pytest.raises(SpecError):
         filled.count("c", ["topic"])
     for filter in ({'a"b': 1}, {"a\\b": 1}, {"big": 2**63}, {"big": {"gt": 2**63}}):

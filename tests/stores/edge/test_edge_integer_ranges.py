@@ -110,7 +110,7 @@ def test_a_search_and_a_count_agree(tmp_path: Path) -> None:
         assert [key for key in hits.ids[0] if key is not None] == [3]
 
 
-def test_what_no_condition_can_name_is_refused(tmp_path: Path) -> None:
+def test_inexpressible_bounds_are_rejected(tmp_path: Path) -> None:
     """Whole numbers from 2^63 on are in payloads, and `match` does not have them."""
     with qa.open(f"edge:{tmp_path}") as database:
         collection = database.create("a", dim=2, metric="dot")

@@ -1,4 +1,4 @@
-"""All stores of one process share what the engine can open only once."""
+"""Stores of one process share shards, which the engine can open only once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_two_databases_see_the_same_rows(tmp_path: Path) -> None:
         assert one["articles"].search(ROWS[7], k=1, exact=True).ids.shape == (1, 1)
 
 
-def test_undo_without_words_while_the_database_is_open(tmp_path: Path) -> None:
+def test_undo_works_while_another_database_is_open(tmp_path: Path) -> None:
     with qa.open(address(tmp_path)) as db:
         col = db.create("articles", dim=32)
         col.write(qa.Batch(range(300), {"": ROWS}))
@@ -38,7 +38,7 @@ def test_undo_without_words_while_the_database_is_open(tmp_path: Path) -> None:
         assert col.count() == 300
 
 
-def test_dropped_and_made_again_by_another_store(tmp_path: Path) -> None:
+def test_collection_recreated_by_another_store(tmp_path: Path) -> None:
     with qa.open(address(tmp_path)) as one, qa.open(address(tmp_path)) as two:
         col = one.create("articles", dim=32, metric="dot")
         col.write(qa.Batch(range(300), {"": ROWS}))
@@ -48,7 +48,7 @@ def test_dropped_and_made_again_by_another_store(tmp_path: Path) -> None:
         assert two["articles"].count() == 1
 
 
-def test_a_database_that_is_forgotten_lets_go(tmp_path: Path) -> None:
+def test_unreferenced_database_releases_its_folders(tmp_path: Path) -> None:
     qa.open(address(tmp_path)).create("articles", dim=32).write(qa.Batch(range(300), {"": ROWS}))
     gc.collect()
     code = f"import qadapt as qa; print(qa.open({address(tmp_path)!r})['articles'].count())"

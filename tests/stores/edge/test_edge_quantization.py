@@ -1,4 +1,4 @@
-"""Every kind and width on the live engine: applied, seen to be in force, taken back."""
+"""Every kind and width on the live engine: applied, verified, undone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ KINDS = {
 
 
 @pytest.mark.parametrize("asked", KINDS)
-def test_a_kind_is_built_seen_and_taken_back(store: EdgeStore, texts: Texts, asked: str) -> None:
+def test_quantization_is_built_verified_and_undone(
+    store: EdgeStore, texts: Texts, asked: str
+) -> None:
     most, least = KINDS[asked]
     texts = texts.first(600 if asked.startswith("product") else 1000)  # k-means takes its time
     count = len(texts.docs)
@@ -91,7 +93,7 @@ def test_a_kind_is_built_seen_and_taken_back(store: EdgeStore, texts: Texts, ask
     assert texts.recall(store, rescore=OFF) == 1
 
 
-def test_the_kinds_tested_are_those_declared() -> None:
+def test_tested_kinds_are_the_declared_kinds() -> None:
     declared = {rule.feature for rule in RULES if ":" in rule.feature}
     tested = set()
     for asked in KINDS:
@@ -102,7 +104,7 @@ def test_the_kinds_tested_are_those_declared() -> None:
     assert not tested - declared
 
 
-def test_eight_bits_are_told_to_be_seven(store: EdgeStore, texts: Texts) -> None:
+def test_eight_bits_are_reported_as_seven(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch)
     mapped = store.map(scalar(), Vector(DIM))
     assert mapped.match.level is MatchLevel.DIFFERS
@@ -111,7 +113,7 @@ def test_eight_bits_are_told_to_be_seven(store: EdgeStore, texts: Texts) -> None
     assert plan(store, "scalar") == []
 
 
-def test_another_kind_replaces_it_and_a_place_too(store: EdgeStore, texts: Texts) -> None:
+def test_quantization_and_placement_are_replaced(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch)
     first = plan(store, "binary")
     carry_out(store, first)
@@ -127,7 +129,9 @@ def test_another_kind_replaces_it_and_a_place_too(store: EdgeStore, texts: Texts
     assert store.info("c").vectors[""].quantization == none()
 
 
-def test_what_the_engine_drops_or_refuses_changes_nothing(store: EdgeStore, texts: Texts) -> None:
+def test_settings_dropped_or_rejected_by_the_engine_change_nothing(
+    store: EdgeStore, texts: Texts
+) -> None:
     from qadapt.errors import StoreError
 
     fill(store, texts.batch)
@@ -141,14 +145,14 @@ def test_what_the_engine_drops_or_refuses_changes_nothing(store: EdgeStore, text
     assert state(store) is State.ACTIVE
 
 
-def test_kinds_that_are_not_there(store: EdgeStore, texts: Texts) -> None:
+def test_unsupported_kinds_are_rejected(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch.rows(0, 10))
     for asked in ("scalar:bits=4", "rotational:bits=3", "float16", "binary:query_bits=32"):
         with pytest.raises(UnsupportedError, match="edge does not support"):
             plan(store, asked)
 
 
-def test_datatypes_and_codes_beside_them(store: EdgeStore, texts: Texts) -> None:
+def test_codes_are_built_from_stored_datatypes(store: EdgeStore, texts: Texts) -> None:
     """The originals are what the datatype keeps of them; codes are built from those."""
     kept = {"float16": 1e-3, "turbo16": 1e-3, "turbo8": 0.02, "turbo4": 0.2}
     vectors = {name: Vector(DIM, datatype=name) for name in kept}  # type: ignore[arg-type]
@@ -167,7 +171,7 @@ def test_datatypes_and_codes_beside_them(store: EdgeStore, texts: Texts) -> None
     assert state(store, "turbo4") is State.ACTIVE
 
 
-def test_float16_is_chosen_at_creation(store: EdgeStore, texts: Texts) -> None:
+def test_float16_is_set_at_creation(store: EdgeStore, texts: Texts) -> None:
     store.create("c", {"": Vector(DIM)}, {"": Quantization.parse("float16")})
     store.write("c", texts.batch)
     info = store.info("c").vectors[""]
@@ -178,7 +182,7 @@ def test_float16_is_chosen_at_creation(store: EdgeStore, texts: Texts) -> None:
     assert plan(store, "float16") == []
 
 
-def test_progress_is_told_all_the_time(store: EdgeStore, texts: Texts) -> None:
+def test_progress_is_reported_during_a_rebuild(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch)
     reported: list[Progress] = []
     carry_out(store, plan(store, "binary"), reported.append)
@@ -188,7 +192,7 @@ def test_progress_is_told_all_the_time(store: EdgeStore, texts: Texts) -> None:
     assert reported[-1].done == reported[-1].total == 1
 
 
-def test_rows_written_later(store: EdgeStore, texts: Texts) -> None:
+def test_rows_written_after_a_rebuild_are_searched(store: EdgeStore, texts: Texts) -> None:
     """They are searched at once, and get codes when the engine is let to build them."""
     fill(store, texts.batch.rows(0, 1000))
     carry_out(store, plan(store, "scalar"))

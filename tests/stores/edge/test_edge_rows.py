@@ -1,4 +1,4 @@
-"""Rows in and out: ids, payloads, vectors, and what is refused before anything is written."""
+"""Writing and reading rows: ids, payloads, vectors, and invalid input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rows(count: int, dim: int = 4) -> Any:
     return RNG.standard_normal((count, dim)).astype(np.float32)
 
 
-def test_ten_thousand_rows_come_back_bit_for_bit(store: EdgeStore) -> None:
+def test_rows_are_stored_bit_for_bit(store: EdgeStore) -> None:
     vectors = rows(10_000, 16)
     vectors[0] = [1e-40, -0.0, 3.4e38, 1e-45] * 4
     batch = Batch(list(range(10_000)), {"": vectors}, [{"at": at} for at in range(10_000)])
@@ -49,14 +49,14 @@ def test_ten_thousand_rows_come_back_bit_for_bit(store: EdgeStore) -> None:
     ]
 
 
-def test_cosine_is_normalised_by_the_engine(store: EdgeStore) -> None:
+def test_engine_normalizes_cosine_vectors(store: EdgeStore) -> None:
     vectors = rows(50)
     fill(store, Batch(list(range(50)), {"": vectors}))
     found = Batch.concat(list(store.read("c"))).vectors[""]
     np.testing.assert_allclose(found, vectors / np.linalg.norm(vectors, axis=1)[:, None], atol=1e-6)
 
 
-def test_ids_of_both_kinds(store: EdgeStore) -> None:
+def test_integer_and_uuid_ids_are_accepted(store: EdgeStore) -> None:
     wanted: list[Id] = [0, 2**64 - 1, 5, *(str(uuid.uuid4()) for _ in range(3))]
     vectors = rows(6)
     fill(store, Batch(wanted, {"": vectors}, [{"at": at} for at in range(6)]), DOT)
@@ -85,14 +85,14 @@ def test_uuids_are_canonical(store: EdgeStore) -> None:
 @pytest.mark.parametrize(
     "ids", [[-1], [2**64], ["abc"], ["12"], [str(uuid.UUID(int=7)), uuid.UUID(int=7).hex]]
 )
-def test_ids_that_cannot_be(store: EdgeStore, ids: list[Any]) -> None:
+def test_invalid_ids_are_rejected(store: EdgeStore, ids: list[Any]) -> None:
     store.create("c", DOT, {})
     with pytest.raises(InputError):
         store.write("c", Batch([1, *ids], {"": rows(1 + len(ids))}))
     assert store.count("c") == 0
 
 
-def test_payloads_come_back_as_they_were(store: EdgeStore) -> None:
+def test_payloads_are_stored_unchanged(store: EdgeStore) -> None:
     payload = {
         "text": "Ä\U0001f600\n\0",
         "whole": [0, -(2**63), 2**64 - 1],
@@ -122,14 +122,14 @@ def test_payloads_come_back_as_they_were(store: EdgeStore) -> None:
         ("text", "str"),
     ],
 )
-def test_payloads_that_are_not_json(store: EdgeStore, payload: Any, word: str) -> None:
+def test_payloads_that_are_not_json_are_rejected(store: EdgeStore, payload: Any, word: str) -> None:
     store.create("c", DOT, {})
     with pytest.raises(InputError, match=f"row 1.*{word}"):
         store.write("c", Batch([0, 1], {"": rows(2)}, [{}, payload]))
     assert store.count("c") == 0
 
 
-def test_a_payload_without_end(store: EdgeStore) -> None:
+def test_recursive_payload_is_rejected(store: EdgeStore) -> None:
     endless: dict[str, Any] = {}
     endless["a"] = endless
     store.create("c", DOT, {})
@@ -137,7 +137,7 @@ def test_a_payload_without_end(store: EdgeStore) -> None:
         store.write("c", Batch([0], {"": rows(1)}, [endless]))
 
 
-def test_vectors_that_must_not_be_written(store: EdgeStore) -> None:
+def test_invalid_vectors_are_rejected(store: EdgeStore) -> None:
     store.create("c", {"": Vector(4), "small": Vector(4, datatype="uint8")}, {})
     wrong: list[tuple[type[Exception], dict[str, Any]]] = [
         (NonFiniteError, {"": [[1, 2, 3, 4], [1, math.nan, 3, 4]]}),
@@ -157,7 +157,7 @@ def test_vectors_that_must_not_be_written(store: EdgeStore) -> None:
     assert store.fetch("c", [0]).vectors["small"].tolist() == [[0, 1, 254, 255]]
 
 
-def test_rows_without_some_vector(store: EdgeStore) -> None:
+def test_rows_may_lack_a_vector(store: EdgeStore) -> None:
     vectors = {"": Vector(4, "dot"), "title": Vector(2, "dot")}  # type: ignore[arg-type]
     a, b = rows(4), rows(4, 2)
     a[2], b[1], b[2] = 0, 0, 0
@@ -178,7 +178,7 @@ def test_rows_without_some_vector(store: EdgeStore) -> None:
     assert store.fetch("c", [4]).missing["title"].tolist() == [True]
 
 
-def test_a_row_is_replaced(store: EdgeStore) -> None:
+def test_upsert_replaces_a_row(store: EdgeStore) -> None:
     fill(store, Batch([1, 2], {"": rows(2)}, [{"a": 1}, {"a": 2}]), DOT)
     new = rows(1)
     store.write("c", Batch([2], {"": new}, [{"b": 3}]))
@@ -188,7 +188,7 @@ def test_a_row_is_replaced(store: EdgeStore) -> None:
     assert found.payloads == [{"b": 3}]
 
 
-def test_nothing_is_nothing(store: EdgeStore) -> None:
+def test_empty_batches_are_accepted(store: EdgeStore) -> None:
     store.create("c", DOT, {})
     store.write("c", Batch([], {"": np.zeros((0, 4))}))
     store.delete("c", [])
@@ -197,7 +197,7 @@ def test_nothing_is_nothing(store: EdgeStore) -> None:
     assert store.count("c", {"a": 1}) == 0
 
 
-def test_names_that_are_not_there(store: EdgeStore) -> None:
+def test_unknown_names_are_rejected(store: EdgeStore) -> None:
     store.create("c", {"title": Vector(4)}, {})
     for call in (
         lambda: store.read("c", ReadRequest(vectors=["titel"])),
@@ -212,7 +212,7 @@ def test_names_that_are_not_there(store: EdgeStore) -> None:
         store.read("c", ReadRequest(page=0))
 
 
-def test_vectors_that_qadapt_cannot_describe(store: EdgeStore) -> None:
+def test_unsupported_vectors_are_reported(store: EdgeStore) -> None:
     """A shard from elsewhere: they are listed in the configuration and left alone."""
     import qdrant_edge as edge
 

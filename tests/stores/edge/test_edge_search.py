@@ -1,4 +1,4 @@
-"""Native searches: who searched, who rescored, and scores in the common unit."""
+"""Native searches: provenance and scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qadapt.stores.qdrant.edge.store import EdgeStore
 from qadapt.stores.qdrant.search_provenance import UNINDEXED
 
 
-def test_without_codes(store: EdgeStore, texts: Texts) -> None:
+def test_search_without_codes_is_exact(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch)
     hits = store.search("c", texts.queries, SearchRequest(k=10, with_payload=True))
     assert hits.ids.shape == hits.scores.shape == (300, 10)
@@ -31,7 +31,7 @@ def test_without_codes(store: EdgeStore, texts: Texts) -> None:
     assert (again.rescorer, again.rescore_from) == ("none", "call")
 
 
-def test_who_rescores_by_default(store: EdgeStore, texts: Texts) -> None:
+def test_default_rescoring_is_reported(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch)
     q = texts.queries[:3]
     carry_out(store, plan(store, "scalar"))
@@ -64,7 +64,7 @@ def test_oversampling_is_passed_on(store: EdgeStore, texts: Texts) -> None:
     assert texts.recall(store, ignore_quantization=True) == 1
 
 
-def test_a_segment_more_is_told(store: EdgeStore, texts: Texts) -> None:
+def test_additional_segment_is_reported(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch.rows(0, 1500))
     # Scalar codes make the engine index the rows, which it then keeps.
     carry_out(store, plan(store, "scalar"))
@@ -124,7 +124,7 @@ def test_short_rows_are_padded(store: EdgeStore) -> None:
     assert store.search("c", np.zeros((0, 3)), SearchRequest(k=5)).ids.shape == (0, 5)
 
 
-def test_searches_that_cannot_be(store: EdgeStore, texts: Texts) -> None:
+def test_invalid_searches_are_rejected(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch.rows(0, 10))
     q = texts.queries[:1]
     for error, search in (

@@ -1,4 +1,4 @@
-"""The evidence: what files of the engine say, and the bytes that codes were reckoned to take."""
+"""The evidence in the engine's files, and the computed size of codes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(("dim", "metric"), [(10, "euclidean"), (100, "cosine"), (129, "dot")])
-def test_bytes_of_codes_are_as_reckoned(tmp_path: Path, dim: int, metric: str) -> None:
+def test_bytes_of_codes_match_the_computed_size(tmp_path: Path, dim: int, metric: str) -> None:
     """Every kind, with all its padding, against the size of the engine's own file."""
     edge = pytest.importorskip("qdrant_edge")
     vector, count = Vector(dim, Metric(metric)), 300
@@ -86,7 +86,7 @@ def test_segments_of_a_live_shard(store: EdgeStore) -> None:
     )
 
 
-def test_folders_at_work_or_damaged(store: EdgeStore, tmp_path: Path) -> None:
+def test_changing_or_damaged_folders_are_read(store: EdgeStore, tmp_path: Path) -> None:
     assert segment_files.read(tmp_path / "nowhere") == {}
     rng = np.random.default_rng(0)
     fill(store, Batch(list(range(10)), {"": rng.standard_normal((10, 4))}))

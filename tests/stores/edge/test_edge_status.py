@@ -1,4 +1,4 @@
-"""What is said of a vector when the engine does not, or does not yet, obey."""
+"""The status of a vector whose codes are missing, incomplete or ignored."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def edit(store: EdgeStore, change: Any) -> None:
     config.write(folder, settings)
 
 
-def test_under_the_threshold_it_is_ignored_until_applied(store: EdgeStore, texts: Texts) -> None:
+def test_quantization_below_the_threshold_is_ignored_until_applied(
+    store: EdgeStore, texts: Texts
+) -> None:
     """The trap of small collections: configured, but without effect."""
     store.create("c", {"": Vector(DIM)}, {"": scalar()})
     store.write("c", texts.batch)
@@ -61,7 +63,7 @@ def test_under_the_threshold_it_is_ignored_until_applied(store: EdgeStore, texts
     assert state(store) is State.IGNORED
 
 
-def test_wider_bits_that_were_never_measured(store: EdgeStore, texts: Texts) -> None:
+def test_wide_codes_without_statistics_are_ignored(store: EdgeStore, texts: Texts) -> None:
     """Rows added to an empty segment of two-bit codes are compared by 1 bit."""
     store.create("c", {"": Vector(DIM)}, {"": binary(2)})
     store.run("c", {"op": "edge.optimize"}, silent, 60)
@@ -80,7 +82,7 @@ def test_wider_bits_that_were_never_measured(store: EdgeStore, texts: Texts) -> 
     assert state(store) is State.ACTIVE
 
 
-def test_some_rows_that_were_never_measured(store: EdgeStore, texts: Texts) -> None:
+def test_some_rows_without_statistics_are_reported(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch.rows(0, 1000))
     carry_out(store, plan(store, "scalar"))
     carry_out(store, plan(store, "binary:bits=1.5"))
@@ -92,9 +94,7 @@ def test_some_rows_that_were_never_measured(store: EdgeStore, texts: Texts) -> N
 
 
 @pytest.mark.parametrize("text", ["scalar", "product:ratio=4", "binary:bits=2"])
-def test_deleted_and_replaced_rows_are_in_no_codes(
-    store: EdgeStore, texts: Texts, text: str
-) -> None:
+def test_deleted_and_replaced_rows_have_no_codes(store: EdgeStore, texts: Texts, text: str) -> None:
     """An indexed segment keeps its codes when its last row is deleted, and no search meets them."""
     fill(store, texts.batch.rows(0, 500))
     carry_out(store, plan(store, text))
@@ -117,7 +117,7 @@ def test_deleted_and_replaced_rows_are_in_no_codes(
     assert evidence(store, "live rows in codes, at most") == 60
 
 
-def test_replaced_rows_are_counted_where_they_are(store: EdgeStore, texts: Texts) -> None:
+def test_replaced_rows_count_in_their_new_segment(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch.rows(0, 500))
     carry_out(store, plan(store, "scalar"))
     store.write("c", texts.batch.rows(0, 200))
@@ -129,7 +129,7 @@ def test_replaced_rows_are_counted_where_they_are(store: EdgeStore, texts: Texts
     assert (state(store), status(store).reason) == (State.ACTIVE, "")
 
 
-def test_wider_bits_whose_measured_rows_are_all_gone(store: EdgeStore, texts: Texts) -> None:
+def test_wide_codes_whose_measured_rows_were_deleted(store: EdgeStore, texts: Texts) -> None:
     """What is left is compared by 1 bit, though a dead segment has the wider codes."""
     store.create("c", {"": Vector(DIM)}, {})
     store.write("c", texts.batch.rows(0, 500))
@@ -142,7 +142,7 @@ def test_wider_bits_whose_measured_rows_are_all_gone(store: EdgeStore, texts: Te
     assert "by 1 bit" in status(store).reason
 
 
-def test_what_is_deleted_in_an_indexed_segment_may_not_be_seen() -> None:
+def test_deletions_in_an_indexed_segment_may_be_unknown() -> None:
     """Without the engine's count: certain of what the segment that grows cannot hold."""
     indexed = segment(rows=500, live=None)
     growing = segment(
@@ -153,13 +153,13 @@ def test_what_is_deleted_in_an_indexed_segment_may_not_be_seen() -> None:
         assert status_of(found).state is expected
 
 
-def test_a_hundred_rows_are_enough(store: EdgeStore, texts: Texts) -> None:
+def test_hundred_rows_can_be_indexed(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch.rows(0, 100))
     carry_out(store, plan(store, "product:ratio=4"))
     assert state(store) is State.ACTIVE
 
 
-def test_too_few_to_be_indexed_at_all(store: EdgeStore) -> None:
+def test_too_few_rows_for_an_index_are_an_error(store: EdgeStore) -> None:
     rng = np.random.default_rng(0)
     fill(store, Batch(list(range(63)), {"": rng.standard_normal((63, 4))}))
     with pytest.raises(
@@ -173,7 +173,7 @@ def test_too_few_to_be_indexed_at_all(store: EdgeStore) -> None:
     assert state(store) is State.ACTIVE
 
 
-def test_indexing_switched_off(store: EdgeStore, texts: Texts) -> None:
+def test_disabled_indexing_is_reported(store: EdgeStore, texts: Texts) -> None:
     fill(store, texts.batch)
 
     def never(settings: dict[str, Any]) -> None:
@@ -193,13 +193,13 @@ def test_indexing_switched_off(store: EdgeStore, texts: Texts) -> None:
 
 
 @pytest.mark.parametrize("asked", ["scalar", "binary", "rotational:bits=1"])
-def test_without_rows_nothing_can_be_seen(store: EdgeStore, asked: str) -> None:
+def test_status_without_rows_is_unknown(store: EdgeStore, asked: str) -> None:
     store.create("c", {"": Vector(8)}, {"": Quantization.parse(asked)})
     assert state(store) is State.UNKNOWN
     assert plan(store, asked) == []
 
 
-def test_without_rows_it_can_be_set_and_taken_back(store: EdgeStore) -> None:
+def test_quantization_without_rows_is_set_and_undone(store: EdgeStore) -> None:
     store.create("c", {"": Vector(8)}, {})
     steps = plan(store, "binary")
     carry_out(store, steps)
@@ -208,7 +208,7 @@ def test_without_rows_it_can_be_set_and_taken_back(store: EdgeStore) -> None:
     assert state(store) is State.ABSENT
 
 
-def test_configured_by_hand_it_is_building(store: EdgeStore, texts: Texts) -> None:
+def test_manual_configuration_is_building(store: EdgeStore, texts: Texts) -> None:
     """Neither set nor taken back is anything before the engine has built."""
     fill(store, texts.batch)
     edit(store, lambda s: s["vectors"][""].update(quantization_config={"binary": {}}))
@@ -237,7 +237,7 @@ def _search() -> Any:
     return SearchRequest(k=1, rescore=OFF)
 
 
-def test_named_vectors_each_with_its_own(store: EdgeStore, texts: Texts) -> None:
+def test_named_vectors_have_their_own_quantization(store: EdgeStore, texts: Texts) -> None:
     n = 600
     names = {"title": Vector(DIM), "body": Vector(DIM, metric="dot"), "": Vector(16, "euclidean")}  # type: ignore[arg-type]
     batch = Batch(
@@ -261,9 +261,7 @@ def test_named_vectors_each_with_its_own(store: EdgeStore, texts: Texts) -> None
         plan(store, "binary", "titel")
 
 
-def test_a_quantization_of_the_whole_collection_is_pushed_down(
-    store: EdgeStore, texts: Texts
-) -> None:
+def test_collection_quantization_is_moved_to_vectors(store: EdgeStore, texts: Texts) -> None:
     """A shard from elsewhere: taken from one vector, the others keep what they had."""
     batch = Batch(list(range(300)), {"a": texts.docs[:300], "b": texts.docs[300:600]})
     fill(store, batch, {"a": Vector(DIM), "b": Vector(DIM)})
@@ -286,7 +284,7 @@ def test_a_quantization_of_the_whole_collection_is_pushed_down(
     assert state(store, "a") is state(store, "b") is State.ACTIVE
 
 
-def test_the_fingerprint_is_of_the_settings(store: EdgeStore, texts: Texts) -> None:
+def test_fingerprint_covers_only_settings(store: EdgeStore, texts: Texts) -> None:
     """The engine fills its file in as it loads; that is no change."""
     fill(store, texts.batch)
     first = store.info("c").fingerprint
@@ -334,7 +332,7 @@ def test_several_indexed_segments(store: EdgeStore, texts: Texts) -> None:
         {"op": "edge.configure", "vector": "", "quantisation_config": None},
     ],
 )
-def test_requests_that_are_not_ours(store: EdgeStore, request_: dict[str, Any]) -> None:
+def test_unknown_requests_are_rejected(store: EdgeStore, request_: dict[str, Any]) -> None:
     store.create("c", {"": Vector(8)}, {})
     with pytest.raises(SpecError):
         store.run("c", request_, silent, 60)
@@ -368,7 +366,7 @@ def judged(*segments: SegmentVector, target: Any = TARGET, threshold: int = 10_0
     return status_of(observation).state
 
 
-def test_what_is_active_and_what_is_not() -> None:
+def test_active_and_inactive_segments() -> None:
     empty = segment(segment="e", indexed=False, rows=0, config=None, code_config=None, code_bytes=0)
     assert judged(segment(), empty) is State.ACTIVE
     assert judged(segment(config={"scalar": {"type": "int8", "memory": None}})) is State.ACTIVE
@@ -390,7 +388,7 @@ def test_what_is_active_and_what_is_not() -> None:
     assert judged(target=None) is State.ABSENT
 
 
-def test_the_file_may_be_damaged(store: EdgeStore) -> None:
+def test_damaged_configuration_is_an_error(store: EdgeStore) -> None:
     from qadapt.errors import IntegrityError
 
     store.create("c", {"": Vector(8)}, {})

@@ -1,4 +1,4 @@
-"""The folder of collections: made, listed, dropped, shared by threads."""
+"""The folder of collections: creation, listing, deletion, threads."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_a_folder_that_does_not_exist(store: EdgeStore) -> None:
     assert [path.name for path in folder.iterdir()] == ["c"]
 
 
-def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+def test_file_as_folder_is_rejected(tmp_path: Path) -> None:
     pytest.importorskip("qdrant_edge")
     (tmp_path / "file").write_text("")
     with pytest.raises(AddressError, match="is a file"):
         EdgeStore.open(Address("edge", None, str(tmp_path / "file")))
 
 
-def test_created_listed_dropped(store: EdgeStore) -> None:
+def test_collections_are_created_listed_and_dropped(store: EdgeStore) -> None:
     for name in ("b", "a", "Ä b"):
         store.create(name, {"": Vector(4)}, {})
     assert store.collections() == ["a", "b", "Ä b"]
@@ -73,14 +73,14 @@ def test_created_listed_dropped(store: EdgeStore) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".c", "a/b", "a\\b", "a\0", "a\n", "x" * 201, 7])
-def test_names_that_no_folder_has(store: EdgeStore, name: Any) -> None:
+def test_invalid_collection_names_are_rejected(store: EdgeStore, name: Any) -> None:
     with pytest.raises(InputError, match="is not a valid collection name"):
         store.create(name, {"": Vector(4)}, {})
     with pytest.raises(InputError):
         store.info(name)
 
 
-def test_folders_of_others(store: EdgeStore) -> None:
+def test_other_folders_are_ignored(store: EdgeStore) -> None:
     store.create("c", {"": Vector(4)}, {})
     (store.address.path / "photos").mkdir()
     (store.address.path / "notes.txt").write_text("")
@@ -94,7 +94,7 @@ def test_folders_of_others(store: EdgeStore) -> None:
             store.create(name, {"": Vector(4)}, {})
 
 
-def test_a_creation_that_fails_leaves_nothing(store: EdgeStore) -> None:
+def test_failed_creation_leaves_nothing(store: EdgeStore) -> None:
     with pytest.raises(UnsupportedError):
         store.create("c", {"": Vector(4)}, {"": Quantization.parse("scalar:bits=4")})
     with pytest.raises(StoreError, match="did not store"):
@@ -108,7 +108,7 @@ def test_a_creation_that_fails_leaves_nothing(store: EdgeStore) -> None:
     assert left == []
 
 
-def test_created_with_quantization_and_places(store: EdgeStore, texts: Texts) -> None:
+def test_creation_with_quantization_and_placement(store: EdgeStore, texts: Texts) -> None:
     asked = Quantization.parse("rotational:bits=2,codes=disk,originals=disk")
     store.create("c", {"": Vector(DIM, "dot")}, {"": asked})  # type: ignore[arg-type]
     assert store.info("c").vectors[""].quantization == asked
@@ -176,7 +176,7 @@ def test_threads_share_a_store_while_it_rebuilds(store: EdgeStore, texts: Texts)
         ("no space left on device", "StoreError"),
     ],
 )
-def test_the_engines_words_become_errors_of_ours(words: str, error: str) -> None:
+def test_engine_messages_are_translated(words: str, error: str) -> None:
     found = translate(words, "do it")
     assert type(found).__name__ == error
     assert "do it" in found.message
@@ -185,7 +185,7 @@ def test_the_engines_words_become_errors_of_ours(words: str, error: str) -> None
     assert (wrong.expected, wrong.got) == (4, 3)
 
 
-def test_deleting_much(store: EdgeStore) -> None:
+def test_many_rows_are_deleted(store: EdgeStore) -> None:
     rows = np.random.default_rng(0).standard_normal((25_000, 2))
     fill(store, Batch(list(range(25_000)), {"": rows}))
     store.delete("c", list(range(24_999)))
@@ -195,9 +195,7 @@ def test_deleting_much(store: EdgeStore) -> None:
 # -- versions ------------------------------------------------------------------------------------
 
 
-def test_a_version_that_is_too_old_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_version_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """0.5 and before have other names for all of it: an AttributeError."""
     address = Address.parse(f"edge:{tmp_path}")
     for version, opens in (("0.5.0", False), ("0.6.0", True), ("0.10.0", True), (None, True)):
@@ -227,7 +225,7 @@ def test_kinds_of_older_versions(version: str, missing: set[str]) -> None:
     assert too_old(Quantization.parse("binary:bits=2"), version) is None
 
 
-def test_older_versions_get_words_that_they_keep(
+def test_older_versions_get_supported_fields(
     store: EdgeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """0.8 drops `memory` of a vector without a word, and keeps `on_disk`."""
@@ -240,7 +238,7 @@ def test_older_versions_get_words_that_they_keep(
     assert older["quantization_config"]["scalar"]["always_ram"] is True
 
 
-def test_searches_go_one_by_one_where_the_engine_takes_no_batch(
+def test_searches_run_one_by_one_without_batch_support(
     store: EdgeStore, texts: Texts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before 0.9."""

@@ -1,4 +1,4 @@
-"""Smaller things that a live server 1.19.0 showed, by its recordings or answers in their shape."""
+"""Behavior of server 1.19.0, from its recordings or responses in the same format."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CREATED = (
 
 
 @pytest.mark.parametrize("name", CREATED)
-def test_what_1_19_keeps_is_no_difference(name: str) -> None:
+def test_read_back_of_1_19_is_no_difference(name: str) -> None:
     body = {**recording(f"create/{name}", NEW)["request"]["body"]}
     body["vectors"] = {"": body["vectors"]}
     assert schema.differences(body, result(f"create/{name}__read_back")) == []
@@ -144,7 +144,7 @@ def test_a_limit_set_later_ends_neither_verify_nor_doctor(limits: dict[str, Any]
     assert ("rescoring-over-the-limit" in codes) is ("search_max_oversampling" in limits)
 
 
-def test_a_remembered_rescoring_is_cut_and_told_and_one_that_is_asked_for_is_refused() -> None:
+def test_default_rescoring_is_limited_and_requested_one_is_rejected() -> None:
     server = limited(search_max_oversampling=2)
     articles = Database(server.store())["articles"]
     hits = articles.search(np.ones((1, 4)), k=3)
@@ -311,7 +311,7 @@ def test_the_recorded_answer_without_codes_has_none() -> None:
 
 
 @pytest.mark.parametrize("reply", [httpx.ReadTimeout("slow"), refused(500, "Internal")])
-def test_telemetry_that_does_not_come_leaves_the_rest_of_the_look(reply: Any) -> None:
+def test_snapshot_without_telemetry_has_the_other_parts(reply: Any) -> None:
     server = serve(info_of(UNNAMED, BINARY), version=NEW).on("GET", TELEMETRY, reply)
     info = server.store().info("articles")
     assert info.count == 2000
@@ -319,7 +319,7 @@ def test_telemetry_that_does_not_come_leaves_the_rest_of_the_look(reply: Any) ->
     assert "telemetry is unavailable" in info.vectors[""].status.reason
 
 
-def test_a_time_out_of_optimizations_leaves_the_rest_of_the_look() -> None:
+def test_snapshot_without_optimizations_has_the_other_parts() -> None:
     seen = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}])
     server = serve(info_of(UNNAMED, BINARY), seen, version=NEW)
     server.on("GET", PATH + "/optimizations", httpx.ReadTimeout("slow"))

@@ -1,4 +1,4 @@
-"""No index while rows come in: what is switched off, what is given back, what is left alone."""
+"""Bulk loads: which settings are changed, restored, or left unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is declared, for the matrix and for one server."""
+"""Declared capabilities, for the matrix and for one server."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ def test_the_store_is_known_without_its_client() -> None:
     code = (
         "import sys; sys.modules['qdrant_client'] = sys.modules['qdrant_edge'] = None\n"
         "from qadapt.stores.registry import profile\n"
-        "assert profile('qdrant').declared().store == 'qdrant'"
+        "assert profile('qdrant').declared_capabilities().store == 'qdrant'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""What is planned in place from what the server shows, and how it is taken back."""
+"""In-place changes planned from the server's responses, and their undo."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_float16_is_a_copy_and_a_switch_of_the_alias_and_the_way_back_is_the_swi
     assert "articles_v2" in server.infos, "a copy is never deleted by us"
 
 
-def test_a_copy_that_broke_off_is_finished_by_the_next_apply() -> None:
+def test_interrupted_copy_is_continued_by_the_next_apply() -> None:
     server = Server()
     articles = Database(server.store())["articles"]
     plan = articles.plan("float16")
@@ -142,7 +142,7 @@ def test_a_copy_that_is_not_whole_is_not_switched_to() -> None:
     assert server.aliases == {"articles": "articles_v1"}
 
 
-def test_a_row_of_a_copy_that_differs_stops_the_switch() -> None:
+def test_differing_row_prevents_the_alias_switch() -> None:
     server = Server()
     store = server.store()
     (step,) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.float16())).steps
@@ -168,14 +168,14 @@ def test_a_copy_meets_its_time_limit_and_does_not_switch() -> None:
     assert server.aliases == {"articles": "articles_v1"}
 
 
-def test_a_collections_own_name_cannot_be_switched_and_what_to_do_is_said() -> None:
+def test_collection_name_cannot_be_switched() -> None:
     server = Server()
     with pytest.raises(UnsupportedError, match="not an alias") as caught:
         Database(server.store())["articles_v1"].plan("float16")
     assert "create an alias" in str(caught.value.hint)
 
 
-def test_a_metric_changes_by_the_same_way() -> None:
+def test_metric_is_changed_by_copy_and_switch() -> None:
     server = Server()
     plan = Database(server.store())["articles"].plan(metric="dot")
     (step,) = plan.steps

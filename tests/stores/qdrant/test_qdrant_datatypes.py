@@ -14,7 +14,7 @@ from qadapt.stores.qdrant import version
 
 
 @pytest.mark.parametrize("datatype", ["bfloat16", "int8"])
-def test_datatypes_of_other_stores_are_refused_by_name(datatype: Any) -> None:
+def test_datatypes_of_other_databases_are_rejected(datatype: Any) -> None:
     problem = version.datatype(Vector(4, datatype=datatype), None)
     assert problem == f"Qdrant does not support the datatype {datatype}"
 

@@ -258,7 +258,7 @@ def test_rest_on_a_port_that_cuts_the_connection(
         registry.open_store(f"qdrant+http://127.0.0.1:{wire(b'')}")
 
 
-def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "ATTEMPTS", 1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

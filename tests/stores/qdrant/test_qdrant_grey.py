@@ -51,7 +51,7 @@ def test_queued_optimizations_do_not_count_as_running() -> None:
     assert "run `qadapt apply`, which triggers the optimizer" in status.advice
 
 
-def test_apply_wakes_a_grey_collection_says_so_and_waits_until_it_is_built() -> None:
+def test_apply_triggers_the_optimizer_of_a_grey_collection() -> None:
     server = killed(ASLEEP)
     killed_ = Database(server.store())["killed"]
     plan = killed_.plan("product:ratio=16")
@@ -97,7 +97,7 @@ class Looks(Deadline):
         return self.count > 3 * polling.STUCK
 
 
-def test_what_builds_is_not_woken_because_that_would_cancel_it(
+def test_running_optimizer_is_not_triggered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(polling, "Deadline", Looks)
@@ -117,7 +117,7 @@ class Deaf(RecordedSequence):
         return False
 
 
-def test_a_collection_that_does_not_wake_ends_with_what_was_tried() -> None:
+def test_timeout_reports_that_the_optimizer_did_not_start() -> None:
     server = Deaf("killed", [[ASLEEP]], 20_000, NEW)
     request = {"op": "qdrant.patch", "vector": "", "body": {}}
     with pytest.raises(

@@ -28,7 +28,7 @@ def filled(encoding: str | None, **more: Any) -> FakeOptimizer:
 
 
 @pytest.mark.parametrize(("encoding", "text"), WIDE)
-def test_rows_added_to_an_empty_segment_are_not_called_active(encoding: str, text: str) -> None:
+def test_rows_added_to_an_empty_segment_are_not_active(encoding: str, text: str) -> None:
     """Created with codes, then filled: recall was .270 with 1 bit and with 2, .394 once indexed."""
     server = filled(encoding)
     articles = Database(server.store())["articles"]
@@ -83,7 +83,7 @@ def test_one_bit_needs_nothing_of_that() -> None:
     assert not articles.plan("binary").changes
 
 
-def test_the_newest_rows_are_told_beside_those_that_are_indexed() -> None:
+def test_newest_rows_are_reported_in_addition_to_indexed_rows() -> None:
     wide = codes("two_bits")
     parts = [{"": (500, "plain", wide)}, {"": (4_500, "hnsw", wide)}]
     server = serve(info_of(VECTOR, wide), telemetry_of("articles", parts), count=5_000, version=NEW)

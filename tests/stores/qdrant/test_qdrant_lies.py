@@ -351,7 +351,7 @@ def test_nan_that_grpc_takes_and_that_comes_first_in_every_search_is_not_sent(va
     assert server.writes() == []
 
 
-def test_a_nan_that_is_there_already_is_named_where_the_typed_client_fails() -> None:
+def test_stored_nan_is_reported() -> None:
     info = info_of({"size": 4, "distance": "Cosine"})
     server = serve(info, telemetry_of("articles", []))
     body = recording("errors/query_zero_vector_cosine")["response"]["body"]
@@ -392,7 +392,7 @@ def test_hnsw_ef_zero_that_the_server_takes_is_refused() -> None:
 # -- "the collection quantized, this vector not" -------------------------------------------------
 
 
-def test_a_vectors_disabled_falls_back_to_the_collection_so_it_cannot_be_said() -> None:
+def test_vector_cannot_be_excluded_from_collection_quantization() -> None:
     """named/04 to 06: after "Disabled" the vector has the collection's binary codes."""
     info = recording("named/05_info")["response"]["body"]["result"]
     telemetry = recording("named/06_telemetry")["response"]["body"]["result"]
@@ -410,7 +410,7 @@ def test_a_vectors_disabled_falls_back_to_the_collection_so_it_cannot_be_said() 
     assert step.reverse["body"] == {"vectors": {"b": {"quantization_config": "Disabled"}}}
 
 
-def test_a_vector_with_a_setting_of_its_own_is_disabled_by_itself() -> None:
+def test_vector_with_its_own_setting_is_disabled() -> None:
     info = recording("named/09_info")["response"]["body"]["result"]
     telemetry = recording("named/10_telemetry")["response"]["body"]["result"]
     store = serve(info, telemetry, name="named", count=3000).store()

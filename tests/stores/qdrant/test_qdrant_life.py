@@ -111,7 +111,7 @@ def test_a_build_in_progress_is_said_with_its_share() -> None:
     assert values["GET /optimizations: running"] == 1
 
 
-def test_a_server_that_goes_away_during_apply_is_finished_by_the_next() -> None:
+def test_apply_continues_after_a_lost_connection() -> None:
     import httpx
 
     story = lifecycle()
@@ -185,7 +185,7 @@ UNNAMED = {"size": 64, "distance": "Cosine"}
 BINARY = {"binary": {}}
 
 
-def test_status_green_too_early_is_not_believed() -> None:
+def test_premature_green_status_is_ignored() -> None:
     """Since 1.18.1 the status may be green right after a PATCH (docs/engines/qdrant.md#status)."""
     old = telemetry_of("articles", [{"": (2000, "hnsw", None)}])
     new = telemetry_of("articles", [{"": (2000, "hnsw", BINARY)}])

@@ -1,4 +1,4 @@
-"""The common words in Qdrant's JSON and back."""
+"""Conversion of quantizations to Qdrant's JSON and back."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_the_json_is_qdrants_own(asked: str, config: dict[str, Any]) -> None:
         ("rotational:bits=4,query_bits=8", "no effect"),
     ],
 )
-def test_a_cousin_is_told(asked: str, word: str) -> None:
+def test_differences_of_the_nearest_equivalent_are_reported(asked: str, word: str) -> None:
     match = mapping.to_native(Quantization.parse(asked), V).match
     assert match.level is MatchLevel.DIFFERS
     assert any(word in line for line in match.differences)
@@ -175,7 +175,7 @@ def test_the_same_thing_is_exact(asked: str) -> None:
         ("none:codes=ram", "omit `codes` and `native`"),
     ],
 )
-def test_what_is_not_there_names_what_is(asked: str, support: str) -> None:
+def test_unsupported_settings_name_alternatives(asked: str, support: str) -> None:
     match = mapping.to_native(Quantization.parse(asked), V).match
     assert match.level is MatchLevel.UNSUPPORTED
     assert support in "; ".join(match.support)

@@ -1,4 +1,4 @@
-"""Where the original vectors are kept: recorded on 1.19.0 (``placement``), changed and undone."""
+"""Placement of original vectors: recorded on 1.19.0 (``placement``), changed and undone."""
 
 from __future__ import annotations
 

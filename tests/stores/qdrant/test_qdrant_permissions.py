@@ -1,4 +1,4 @@
-"""A key without the right: nothing was changed, and the journal says so."""
+"""A key with insufficient permissions changes nothing, and the journal records it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows, queries and filters on their way over REST, over gRPC and in local mode."""
+"""Rows, queries and filters over REST, over gRPC and in local mode."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_pages_are_read_as_recorded() -> None:
     assert sent == [None, 18446744073709551615, "550e8400-e29b-41d4-a716-446655440001"]
 
 
-def test_a_page_has_rows() -> None:
+def test_empty_page_size_is_rejected() -> None:
     with pytest.raises(InputError, match="at least 1"):
         served().store().read("articles", ReadRequest(page=0))
 
@@ -233,7 +233,7 @@ def test_over_grpc_nan_is_refused_before_it_is_sent(over_grpc: tuple[Points, Qdr
     assert points.upserts == []
 
 
-def test_over_grpc_a_nan_that_is_there_already_is_named(
+def test_stored_nan_is_reported_over_grpc(
     over_grpc: tuple[Points, QdrantStore],
 ) -> None:
     points, store = over_grpc

@@ -1,4 +1,4 @@
-"""What is remembered of a collection is kept in its metadata."""
+"""Settings of qadapt in a collection's metadata."""
 
 from __future__ import annotations
 

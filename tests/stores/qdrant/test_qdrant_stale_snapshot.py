@@ -1,4 +1,4 @@
-"""Searches while another process changes the codes: what is asked for is sent all the same."""
+"""Searches while another process changes the codes: requested parameters are always sent."""
 
 from __future__ import annotations
 

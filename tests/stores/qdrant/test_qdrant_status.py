@@ -1,4 +1,4 @@
-"""What is active, building, ignored, absent or unknown, and what is left alone."""
+"""States of a quantization: active, building, ignored, absent, unknown."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_under_the_threshold_scalar_is_ignored_with_the_number_and_the_way_out()
     assert "750 KB" in status.advice
 
 
-def test_a_threshold_of_zero_is_never_and_is_told() -> None:
+def test_threshold_of_zero_is_reported() -> None:
     observation = telemetry_of("articles", [{"": (2000, "plain", None)}])
     status = status_of(serve(info_of(UNNAMED, SCALAR, threshold=0), observation))
     assert (status.state, "disables indexing" in status.reason) == (State.IGNORED, True)
@@ -105,9 +105,7 @@ def test_an_indexed_segment_without_a_live_row_is_in_no_search() -> None:
         (ok({"collections": {"collections": [{"id": "articles"}]}}), "no segments"),
     ],
 )
-def test_telemetry_that_is_forbidden_is_unknown_and_verify_can_still_tell(
-    reply: httpx.Response, why: str
-) -> None:
+def test_forbidden_telemetry_is_unknown(reply: httpx.Response, why: str) -> None:
     server = serve(info_of(UNNAMED, BINARY)).on("GET", TELEMETRY, reply)
     status = status_of(server)
     assert status.state is State.UNKNOWN

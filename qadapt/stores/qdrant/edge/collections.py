@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from qadapt.durable import mark, remove_leftovers, sync_folder
-from qadapt.errors import AlreadyExistsError, InputError, QadaptError, StoreError, UnsupportedError
+from qadapt.errors import (
+    AlreadyExistsError,
+    InputError,
+    IntegrityError,
+    QadaptError,
+    StoreError,
+    UnsupportedError,
+)
 from qadapt.model import ExtraVector, Metric, Vector
 from qadapt.stores.qdrant.edge import config, disk_space, extra_vectors
 from qadapt.stores.qdrant.edge.connection import client_module, translated
@@ -44,6 +51,19 @@ def check_name(name: str) -> str:
             hint="each collection is a folder; choose a name such as 'articles'",
         )
     return name
+
+
+def check_folder(folder: Path) -> None:
+    """Check that an existing folder is a collection.
+
+    Raises:
+        IntegrityError
+    """
+    if not (folder / config.FILE).is_file():
+        raise IntegrityError(
+            f"{folder} is not a collection: {config.FILE} is missing",
+            hint="each folder in the DIR of edge:DIR must be a collection created by `create`",
+        )
 
 
 def foreign_leftovers(root: Path) -> None:

@@ -9,7 +9,7 @@ from qadapt.errors import UnsupportedError
 from qadapt.model import Hits, Kind, Metric, Rescore, SearchProvenance, Vector
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant import search_provenance
-from qadapt.stores.qdrant.edge.connection import client_module
+from qadapt.stores.qdrant.edge.connection import Shard, client_module
 from qadapt.stores.qdrant.edge.filters import to_engine
 from qadapt.stores.qdrant.points import plain
 from qadapt.stores.qdrant.search_options import check
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import qdrant_edge
 
     from qadapt.model.data import Floats
+
+# Maximum number of queries in one request of the engine.
+QUERIES = 1_000
 
 RAW_COUNTS = (
     "scores are raw bit counts of the engine, not values of the metric; only the order is "
@@ -73,6 +76,16 @@ def run(
     if batch is None:
         return [shard.query(request) for request in requests]
     return shard.query_batch(batch(requests))
+
+
+def run_all(shard: Shard, queries: Floats, search: SearchRequest, codes: Codes) -> list[Any]:
+    """Run all queries in batches; the results of each query."""
+    found: list[Any] = []
+    for start in range(0, len(queries), QUERIES):
+        asked = requests(queries[start : start + QUERIES], search, codes)
+        with shard.use("search") as opened:
+            found += run(opened, asked)
+    return found
 
 
 def _quantization_params(edge: Any, search: SearchRequest, codes: Codes) -> Any:

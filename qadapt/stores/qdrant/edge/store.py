@@ -15,7 +15,6 @@ from qadapt.durable import mark
 from qadapt.errors import (
     AddressError,
     BusyError,
-    IntegrityError,
     NotFoundError,
     QadaptError,
     UnsupportedError,
@@ -33,7 +32,6 @@ from qadapt.model import (
     Quantization,
     Server,
     Vector,
-    filters,
     vector_norms,
 )
 from qadapt.model.address import Address
@@ -61,7 +59,6 @@ from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.qdrant import extra_vectors as shared_extras
 from qadapt.stores.qdrant import float_fidelity, mapping, points, scan_ranges
 from qadapt.stores.qdrant import ids as qdrant_ids
-from qadapt.stores.qdrant.date_ranges import resolved
 from qadapt.stores.qdrant.edge import (
     change_counter,
     changes,
@@ -87,13 +84,9 @@ from qadapt.stores.qdrant.edge.connection import (
     translated,
     version,
 )
-from qadapt.stores.qdrant.edge.filters import to_engine, unread_dates
+from qadapt.stores.qdrant.edge.filters import to_engine
 from qadapt.stores.qdrant.edge.profile import DEPLOYMENT, PROFILE
 from qadapt.version import install_command
-
-# Maximum number of queries in one request of the engine, and of ids in one deletion.
-QUERIES = 1_000
-IDS = 10_000
 
 
 class EdgeStore(Store):
@@ -224,14 +217,7 @@ class EdgeStore(Store):
             folder = self._folder / collections.check_name(collection)
             if not folder.is_dir():
                 raise NotFoundError.missing("collection", collection, self.collections())
-            if not (folder / config.FILE).is_file():
-                raise IntegrityError(
-                    f"{folder} is not a collection: {config.FILE} is missing",
-                    hint=(
-                        "each folder in the DIR of edge:DIR must be a collection created by "
-                        "`create`"
-                    ),
-                )
+            collections.check_folder(folder)
             return self._shards.setdefault(collection, open_shard(folder))
 
     def _snapshot(self, shard: Shard) -> edge_snapshot.Snapshot:
@@ -255,26 +241,14 @@ class EdgeStore(Store):
         batch = batch.ready(wanted, more, normalizes_cosine=self.traits.normalizes_cosine)
         checked = qdrant_ids.checked(batch.ids)
         points.check_payloads(batch.payloads)
-        edge = client_module()
-        start = 0
-        with shard.change("write to", batch) as opened:
-            for chunk in points.chunks(batch):
-                scan_range = checked[start : start + len(chunk)]
-                start += len(chunk)
-                opened.update(
-                    edge.UpdateOperation.upsert_points(rows.points(edge, scan_range, chunk))
-                )
+        rows.write(shard, checked, batch)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
-        there = qdrant_ids.possible(ids)
-        edge = client_module()
-        with self.shard(collection).change("delete from") as opened:
-            for start in range(0, len(there), IDS):
-                opened.update(edge.UpdateOperation.delete_points(there[start : start + IDS]))
+        rows.delete(self.shard(collection), qdrant_ids.possible(ids))
 
     def count(self, collection: str, filter: Any = None) -> int:
         shard = self.shard(collection)
-        condition = to_engine(self._dated(shard, filter))
+        condition = to_engine(rows.with_unread_dates(shard, filter))
         with shard.use("count") as opened:
             if condition is None:
                 return counting.rows(opened, shard.folder)
@@ -301,12 +275,7 @@ class EdgeStore(Store):
     ) -> Batch:
         shard = self.shard(collection)
         wanted = self._wanted(shard, vectors)
-        asked: list[Any] = qdrant_ids.possible(ids)
-        with shard.use("read from") as opened:
-            # Positional arguments: the binding has no defaults, in contrast to its stub.
-            found = opened.retrieve(asked, payload, list(wanted) or False)
-        by_id = {points.plain(record.id): record for record in found}
-        return points.to_batch([by_id[key] for key in asked if key in by_id], wanted, payload)
+        return rows.fetch(shard, qdrant_ids.possible(ids), wanted, payload)
 
     def read(
         self,
@@ -317,53 +286,14 @@ class EdgeStore(Store):
         within = scan_ranges.range_of(request.scan_range, request.after)
         shard = self.shard(collection)
         wanted = self._wanted(shard, request.vectors)
-        condition = to_engine(self._dated(shard, request.filter))
+        condition = to_engine(rows.with_unread_dates(shard, request.filter))
         native = dataclasses.replace(request, vectors=list(wanted), filter=condition, page=page)
-        pages = self._scroll(shard, native, within)
+        pages = rows.scroll(shard, native, within)
         return (points.to_batch(found, wanted, request.payload) for found in pages)
-
-    def _scroll(
-        self, shard: Shard, request: ReadRequest, within: scan_ranges.Range = scan_ranges.ALL
-    ) -> Iterator[Sequence[Any]]:
-        """The engine's records for a request with the engine's own filter."""
-        edge = client_module()
-        offset: Any = within.start
-        ended = within.empty
-        while not ended:
-            with shard.use("read from") as opened:
-                found, offset = opened.scroll(
-                    edge.ScrollRequest(
-                        offset=offset,
-                        limit=request.page,
-                        filter=request.filter,
-                        with_payload=request.payload,
-                        with_vector=list(request.vectors or ()) or False,
-                    )
-                )
-            inside, ended = within.cut(found)
-            if inside:
-                yield inside
-            ended = ended or offset is None
-
-    def _dated(self, shard: Shard, filter: Any) -> Any:
-        """The filter, extended by rows whose dates the engine cannot read."""
-
-        def suspects(node: filters.Range) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-            if node.field in shard.dated:
-                return
-            every = ReadRequest((), payload=False, filter=unread_dates(node.field), page=1)
-            if next(self._scroll(shard, every), None) is None:
-                shard.dated.add(node.field)
-                return
-            condition = unread_dates(node.field, node)
-            for page in self._scroll(shard, ReadRequest((), filter=condition, page=IDS)):
-                yield from ((record.id, record.payload or {}) for record in page)
-
-        return resolved(filter, suspects)
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         shard = self.shard(collection)
-        pages = self._scroll(shard, ReadRequest((), payload=False, page=IDS))
+        pages = rows.scroll(shard, ReadRequest((), payload=False, page=rows.IDS))
         return scan_ranges.split((record.id for page in pages for record in page), n)
 
     def _wanted(self, shard: Shard, names: Sequence[str] | None) -> dict[str, Vector | ExtraVector]:
@@ -424,18 +354,16 @@ class EdgeStore(Store):
         with shard.lock:
             snapshot = self._snapshot(shard)
             vector = edge_snapshot.vector(snapshot.config, search.vector)
-            search = dataclasses.replace(search, filter=self._dated(shard, search.filter))
+            search = dataclasses.replace(
+                search, filter=rows.with_unread_dates(shard, search.filter)
+            )
             codes = snapshot.codes(search.vector)
             array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
             cosine = vector.metric is Metric.COSINE
             array = vector_norms.prepared_queries(
                 array, vector.datatype, cosine=cosine, normalizes_cosine=True
             )
-            found: list[Any] = []
-            for start in range(0, len(array), QUERIES):
-                asked = edge_search.requests(array[start : start + QUERIES], search, codes)
-                with shard.use("search") as opened:
-                    found += edge_search.run(opened, asked)
+            found = edge_search.run_all(shard, array, search, codes)
         return edge_search.hits(found, search, vector, edge_search.how(search, codes))
 
     # -- quantization ------------------------------------------------------------------------

@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qadapt.errors import UnsupportedError
-from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
+from qadapt.model import Estimate, Kind, Quantization, State, Step, Symbol, Vector, VectorInfo
 from qadapt.model.capabilities import older
 from qadapt.stores.base import MappedQuantization
+from qadapt.stores.change import ChangePlan, ChangeRequest, no_recreation
 from qadapt.stores.operations import Execution, Operation, table
 from qadapt.stores.qdrant import indexing_threshold, mapping, memory_estimate
-from qadapt.stores.qdrant.server import polling, schema
+from qadapt.stores.qdrant.server import copy_switch, local_mode, polling, schema
 from qadapt.stores.qdrant.server.copy_switch import Recreate, Switch
+from qadapt.stores.qdrant.server.snapshot import Snapshot
 from qadapt.stores.qdrant.server.status import Observation, codes_while_growing, wide
+from qadapt.stores.qdrant.version import datatype as datatype_problem
 
 if TYPE_CHECKING:
     from qadapt.stores.qdrant.server.store import QdrantStore
@@ -57,6 +60,70 @@ class Patch(Operation):
 
 
 OPERATIONS = table(Patch, Recreate, Switch)
+
+
+def plan_change(store: QdrantStore, request: ChangeRequest) -> ChangePlan:
+    """Plan a change on a server; reject it in local mode.
+
+    Raises:
+        UnsupportedError: local mode, or a change that the server does not support.
+    """
+    if store.connection.local:
+        return _local_plan(store, request)
+    snapshot: Snapshot = request.inspection.native
+    schema.vector(snapshot.info, request.vector)
+    now = request.inspection.info.vectors[request.vector]
+    recreation: tuple[Step, ...] = ()
+    if request.target_vector is not None:
+        recreation = (_recreation(store, snapshot, now, request.target_vector),)
+    if request.codes is None:
+        return ChangePlan(recreation=recreation)
+    return ChangePlan(_plan_steps(store, snapshot, now, request.codes), recreation)
+
+
+def _plan_steps(
+    store: QdrantStore, snapshot: Snapshot, now: VectorInfo, quantization: Quantization
+) -> tuple[Step, ...]:
+    about = schema.vector(snapshot.info, now.name)
+    mapped = store.require_mapped(quantization, about)
+    if mapped.target.kind is Kind.FLOAT16 and about.datatype == "float32":
+        if schema.in_force(snapshot.info, now.name):
+            raise UnsupportedError(
+                f"the vector {now.name!r} has codes, and float16 would also replace its "
+                "original vectors",
+                hint="change the quantization to `none` first, then to float16",
+            )
+        return (_recreation(store, snapshot, now, about.replace(datatype="float16")),)
+    if mapped.target.kind is Kind.NONE and about.datatype == "float16":
+        mapped = MappedQuantization(
+            mapped.native, quantization.replace(kind=Kind.FLOAT16), mapped.match
+        )
+    seen = snapshot.observation(now.name, now.count)
+    return tuple(steps(now, snapshot.info, seen, mapped, store.connection.version))
+
+
+def _recreation(store: QdrantStore, snapshot: Snapshot, now: VectorInfo, wanted: Vector) -> Step:
+    """The step to another datatype or metric: recreate, copy, switch the alias.
+
+    Raises:
+        UnsupportedError: the name is not an alias, or the server does not support the datatype.
+    """
+    problem = datatype_problem(wanted, store.connection.version)
+    if problem:
+        raise UnsupportedError(problem, hint="choose another datatype")
+    schema.vector(snapshot.info, now.name, moved=True)
+    taken = dict.fromkeys(store.collections(), "")
+    return copy_switch.step(snapshot, now, wanted, taken)
+
+
+def _local_plan(store: QdrantStore, request: ChangeRequest) -> ChangePlan:
+    wanted = request.codes
+    now = request.inspection.info.vectors[request.vector].quantization
+    if request.target_vector is not None:
+        raise no_recreation(store.name)
+    if wanted is None or (wanted.kind is Kind.NONE and now.kind is Kind.NONE):
+        return ChangePlan()
+    raise UnsupportedError(f"{wanted} is not supported: {local_mode.RULE}", hint=local_mode.ADVICE)
 
 
 def steps(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import InputError, NotFoundError, StoreError, UnsupportedError
 from qadapt.model import ExtraVector, Vector
+from qadapt.stores.change import Inspection
 from qadapt.stores.qdrant import extra_vectors, version
-from qadapt.stores.qdrant.server import local_mode, schema
+from qadapt.stores.qdrant.filters import has_vector
+from qadapt.stores.qdrant.server import local_mode, memory, rows, schema, strict_mode
 from qadapt.stores.qdrant.server.connection import Connection, check_name
-from qadapt.stores.qdrant.server.snapshot import aliases
+from qadapt.stores.qdrant.server.snapshot import aliases, collection_info
+
+if TYPE_CHECKING:
+    from qadapt.stores.qdrant.server.store import QdrantStore
 
 PATH = "/collections/{collection_name}"
 
@@ -122,3 +127,34 @@ def drop(connection: Connection, name: str, known: Callable[[], list[str]]) -> N
     names = {"collection_name": name}
     if not connection.ask("DELETE", PATH, doing=f"drop {name!r}", names=names):
         raise NotFoundError.missing("collection", name, known())
+
+
+def inspect(store: QdrantStore, collection: str) -> Inspection:
+    """Read a collection of a server or of local mode."""
+    if store.connection.local:
+        raw = local_mode.info(store.connection, collection)
+        counts = _counts(store, collection, raw)
+        whole = rows.count(store.connection, collection, None, {})
+        return Inspection(
+            local_mode.collection_info(collection, raw, store.server(), whole, counts)
+        )
+    snapshot = store.snapshot(collection, fresh=True)
+    counts = _counts(store, collection, snapshot.info)
+    whole = count(store, collection, snapshot.info, None)
+    sizes = memory.codes(store.connection, collection)
+    info = collection_info(snapshot, store.server(), whole, counts, sizes)
+    return Inspection(info, snapshot)
+
+
+def _counts(store: QdrantStore, collection: str, raw: schema.Info) -> dict[str, int]:
+    """The number of rows with each vector."""
+    names = list(schema.described(raw))
+    if len(names) == 1 or version.is_older(store.connection.version, version.HAS_VECTOR_SINCE):
+        whole = count(store, collection, raw, None)
+        return dict.fromkeys(names, whole)
+    return {name: count(store, collection, raw, has_vector(name)) for name in names}
+
+
+def count(store: QdrantStore, collection: str, raw: schema.Info, condition: Any) -> int:
+    """The exact number of rows that match a native condition."""
+    return rows.count(store.connection, collection, condition, strict_mode.limits(raw))

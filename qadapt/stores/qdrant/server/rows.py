@@ -9,21 +9,22 @@ whole request fail with status 400 while the other points are stored; NaN is acc
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qadapt.errors import InputError
-from qadapt.model import Batch, ExtraVector, Id, Vector
+from qadapt.model import Batch, ExtraVector, Id, Vector, filters
 from qadapt.stores.base import PAGE, ReadRequest
 from qadapt.stores.qdrant import extra_vectors, scan_ranges, version
 from qadapt.stores.qdrant import ids as qdrant_ids
 from qadapt.stores.qdrant import points as qdrant_points
-from qadapt.stores.qdrant.server import schema, search, strict_mode
+from qadapt.stores.qdrant.filters import unread_dates
+from qadapt.stores.qdrant.server import schema, strict_mode
 from qadapt.stores.qdrant.server.connection import Connection, module
-from qadapt.stores.qdrant.server.errors import not_a_number
 
 if TYPE_CHECKING:
-    from qadapt.model.data import Floats
+    from qadapt.stores.qdrant.server.store import QdrantStore
 
 # About 2 MB of vectors are 5 MB of JSON; the server accepts 32 MB.
 CHUNK_ROWS = 1_000
@@ -147,60 +148,6 @@ def _grpc_upsert(name: str, ids: Sequence[Id], batch: Batch) -> Any:
         for key, vector, payload in zip(ids, rows, payloads, strict=True)
     ]
     return grpc.UpsertPoints(collection_name=name, wait=True, points=points)
-
-
-def query(
-    connection: Connection, name: str, queries: Floats, common: Mapping[str, Any]
-) -> list[list[search.Found]]:
-    """The results of each query of a batch."""
-    doing = f"search {name!r}"
-    found = _grpc_query(connection, name, queries, common) if connection.grpc else None
-    if found is not None:
-        return found
-    if not connection.local and not connection.grpc:
-        path = "/collections/{collection_name}/points/query/batch"
-        body = search.as_json(queries, common)
-        names = {"collection_name": name}
-        answers = connection.ask("POST", path, body, doing=doing, names=names, repeatable=True)
-        return [search.found_in(answer, doing) for answer in answers]
-    ask = connection.client.query_batch_points
-    answers = connection.call(doing, ask, name, search.requests(queries, common))
-    return [
-        [(qdrant_points.plain(point.id), point.score, point.payload) for point in answer.points]
-        for answer in answers
-    ]
-
-
-def _grpc_query(
-    connection: Connection, name: str, queries: Floats, common: Mapping[str, Any]
-) -> list[list[search.Found]] | None:
-    """The same with vectors copied as bytes; None if the client does not support it (before
-    1.20)."""
-    try:
-        from qdrant_client.uploader.grpc_uploader import convert_vector_struct
-    except ImportError:
-        return None
-    from qdrant_client import grpc
-    from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
-
-    one = module().models.QueryRequest(query=[0.0], **common)
-    pattern = RestToGrpc.convert_query_request(one, name)
-    batch = grpc.QueryBatchPoints(collection_name=name)
-    for row in queries:
-        request = batch.query_points.add()
-        request.CopyFrom(pattern)
-        request.query.nearest.dense.CopyFrom(convert_vector_struct(row).vector.dense)
-    ask = connection.client.grpc_points.QueryBatch
-    doing = f"search {name!r}"
-    answers = connection.call(doing, ask, batch, timeout=connection.timeout)
-    found = []
-    for answer in answers.result:
-        points = [GrpcToRest.convert_scored_point(hit) for hit in answer.result]
-        lost = [qdrant_points.plain(point.id) for point in points if math.isnan(point.score)]
-        if lost:
-            raise not_a_number(doing, lost)
-        found.append([(qdrant_points.plain(each.id), each.score, each.payload) for each in points])
-    return found
 
 
 def delete(connection: Connection, name: str, ids: Sequence[Id]) -> None:
@@ -336,3 +283,27 @@ def _with_vectors(wanted: Any) -> Any:
     """True (all vectors) if the unnamed vector is requested: it has no name to select it by."""
     names = list(wanted)
     return True if "" in names else names or False
+
+
+def unread_dates_of(
+    store: QdrantStore, collection: str, raw: schema.Info, max_age: float
+) -> Callable[[filters.Range], Iterator[tuple[Any, Mapping[str, Any]]]]:
+    """A function that finds the rows with a date that the engine cannot read, see ``resolved``."""
+    size = strict_mode.cap(strict_mode.limits(raw), "max_query_limit", PAGE)
+    connection = store.connection
+
+    def pages(condition: Any, payload: bool, page: int) -> Iterator[Sequence[Any]]:
+        request = ReadRequest((), payload=payload, filter=condition, page=page)
+        return scroll(connection, collection, request)
+
+    def suspects(node: filters.Range) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+        key, now = (collection, node.field), time.monotonic()
+        if not connection.local and now - store.dated_at.get(key, -math.inf) < max_age:
+            return
+        if next(pages(unread_dates(node.field), False, 1), None) is None:
+            store.dated_at[key] = now
+            return
+        for page in pages(unread_dates(node.field, node), True, size):
+            yield from ((record.id, record.payload or {}) for record in page)
+
+    return suspects

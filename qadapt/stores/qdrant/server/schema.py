@@ -8,7 +8,7 @@ with the read-back: ``differences``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qadapt.errors import NotFoundError, UnsupportedError
@@ -104,6 +104,19 @@ def vector(info: Info, name: str, *, moved: bool = False) -> Vector:
             hint="qadapt can change its quantization; read, write and search it with qdrant-client",
         )
     return described(info)[name]
+
+
+def requested(raw: Info, names: Sequence[str] | None) -> dict[str, Vector | ExtraVector]:
+    """The vectors of these names; None for all dense vectors.
+
+    Raises:
+        NotFoundError: a vector does not exist.
+        UnsupportedError: qadapt does not support a vector.
+    """
+    if names is None:
+        return dict(movable(raw))
+    more = extra_vectors(raw)
+    return {name: more.get(name) or vector(raw, name, moved=True) for name in names}
 
 
 def own(info: Info, name: str) -> dict[str, Any] | None:

@@ -11,22 +11,41 @@ without codes ignores ``rescore`` (docs/engines/qdrant.md#search-parameters).
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from qadapt.errors import UnsupportedError
-from qadapt.model import Hits, Id, Kind, Metric, Quantization, SearchProvenance, Vector
+from qadapt.model import (
+    Hits,
+    Id,
+    Kind,
+    Metric,
+    Quantization,
+    SearchProvenance,
+    Vector,
+    vector_norms,
+)
 from qadapt.model.capabilities import older
 from qadapt.stores.base import SearchRequest
+from qadapt.stores.qdrant import points as qdrant_points
 from qadapt.stores.qdrant import search_options, search_provenance
 from qadapt.stores.qdrant.filters import to_models
 from qadapt.stores.qdrant.search_provenance import Codes
-from qadapt.stores.qdrant.server import strict_mode
-from qadapt.stores.qdrant.server.connection import module
+from qadapt.stores.qdrant.server import collections, schema, strict_mode
+from qadapt.stores.qdrant.server.connection import Connection, module
 from qadapt.stores.qdrant.server.errors import not_a_number
 
 if TYPE_CHECKING:
     from qadapt.model.data import Floats
+    from qadapt.stores.qdrant.server.snapshot import Snapshot
+    from qadapt.stores.qdrant.server.store import QdrantStore
+
+# Maximum number of queries in one request.
+QUERIES = 100
 
 SINCE_EUCLID = "1.19"
 
@@ -205,3 +224,111 @@ def hits(
     if search.with_payload:
         payloads = [[payload or {} for _, _, payload in row] for row in found]
     return Hits.from_rows(rows, search.k, how, payloads)
+
+
+def query(
+    connection: Connection, name: str, queries: Floats, common: Mapping[str, Any]
+) -> list[list[Found]]:
+    """The results of each query of a batch."""
+    doing = f"search {name!r}"
+    found = _grpc_query(connection, name, queries, common) if connection.grpc else None
+    if found is not None:
+        return found
+    if not connection.local and not connection.grpc:
+        path = "/collections/{collection_name}/points/query/batch"
+        body = as_json(queries, common)
+        names = {"collection_name": name}
+        answers = connection.ask("POST", path, body, doing=doing, names=names, repeatable=True)
+        return [found_in(answer, doing) for answer in answers]
+    ask = connection.client.query_batch_points
+    answers = connection.call(doing, ask, name, requests(queries, common))
+    return [
+        [(qdrant_points.plain(point.id), point.score, point.payload) for point in answer.points]
+        for answer in answers
+    ]
+
+
+def _grpc_query(
+    connection: Connection, name: str, queries: Floats, common: Mapping[str, Any]
+) -> list[list[Found]] | None:
+    """The same with vectors copied as bytes; None if the client does not support it (before
+    1.20)."""
+    try:
+        from qdrant_client.uploader.grpc_uploader import convert_vector_struct
+    except ImportError:
+        return None
+    from qdrant_client import grpc
+    from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
+
+    one = module().models.QueryRequest(query=[0.0], **common)
+    pattern = RestToGrpc.convert_query_request(one, name)
+    batch = grpc.QueryBatchPoints(collection_name=name)
+    for row in queries:
+        request = batch.query_points.add()
+        request.CopyFrom(pattern)
+        request.query.nearest.dense.CopyFrom(convert_vector_struct(row).vector.dense)
+    ask = connection.client.grpc_points.QueryBatch
+    doing = f"search {name!r}"
+    answers = connection.call(doing, ask, batch, timeout=connection.timeout)
+    found = []
+    for answer in answers.result:
+        points = [GrpcToRest.convert_scored_point(hit) for hit in answer.result]
+        lost = [qdrant_points.plain(point.id) for point in points if math.isnan(point.score)]
+        if lost:
+            raise not_a_number(doing, lost)
+        found.append([(qdrant_points.plain(each.id), each.score, each.payload) for each in points])
+    return found
+
+
+def run(store: QdrantStore, collection: str, queries: Any, search: SearchRequest) -> Hits:
+    """Run a batch of queries and report how they were searched.
+
+    Raises:
+        SpecError, UnsupportedError
+        InputError: the search exceeds a limit of strict mode.
+    """
+    check(search)
+    local = store.connection.local
+    raw = store.configuration(collection)
+    vector = schema.vector(raw, search.vector, moved=True)
+    limits = strict_mode.limits(raw)
+    strict_mode.check_search(limits, search)
+    snapshot = None if local else store.snapshot(collection)
+    codes = NO_CODES if snapshot is None else snapshot.codes(search.vector)
+    search = dataclasses.replace(
+        search, filter=store.with_unread_dates(collection, raw, search.filter)
+    )
+    common = template(search, codes, limits, local=local)
+    array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+    cosine = vector.metric is Metric.COSINE
+    array = vector_norms.prepared_queries(
+        array, vector.datatype, cosine=cosine, normalizes_cosine=True
+    )
+    size = strict_mode.cap(limits, "search_max_batchsize", QUERIES)
+    found = []
+    for start in range(0, len(array), size):
+        scan_range = array[start : start + size]
+        found += query(store.connection, collection, scan_range, common)
+    if snapshot is not None and depends_on_snapshot(search, codes):
+        codes = _codes_now(store, collection, search.vector, snapshot)
+    version = store.connection.version
+    reported = how(search, codes, version, vector.metric, local=local)
+    return hits(found, search, vector, reported)
+
+
+def _codes_now(store: QdrantStore, collection: str, vector: str, snapshot: Snapshot) -> Codes:
+    """The codes of the segments during a search: from the snapshot, unless the configuration
+    changed.
+
+    Codes change only with the configuration, so only the configuration is read again if the
+    segments were settled.
+    """
+    if snapshot.settled(vector):
+        names = {"collection_name": collection}
+        doing = f"read {collection!r}"
+        info = store.connection.ask("GET", collections.PATH, doing=doing, names=names)
+        if vector in schema.params(info) and (
+            schema.in_force(info, vector) == schema.in_force(snapshot.info, vector)
+        ):
+            return snapshot.codes(vector)
+    return store.snapshot(collection, fresh=True).codes(vector)
