@@ -101,7 +101,11 @@ def test_one_kind_to_another_under_its_own_name(
     lossy = recall(collection.search(queries, k=10, vector="title", rescore=1), docs, queries)
     lifted = recall(collection.search(queries, k=10, vector="title_rq8"), docs, queries)
     assert lossy < 0.97
-    assert lifted > 0.98
+    # The new index keeps ef 16, so 4 x 10 candidates are searched with ef 40. An independent HNSW
+    # (M 32, efConstruction 128, five seeds) on the original vectors finds .978 to .979 with ef 40
+    # (1.0 with ef 320), and 40 candidates of 8-bit codes by brute force lose nothing. Two standard
+    # deviations of 1,000 neighbors below that is .97.
+    assert lifted > 0.97
     with pytest.raises(PlanError, match="no way back"):
         change.undo()
     again = collection.plan("scalar", vector="title", strategy="vector")

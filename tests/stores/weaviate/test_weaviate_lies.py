@@ -264,7 +264,7 @@ def test_a_collection_behind_an_alias_is_not_dropped(
 ) -> None:
     """The server would leave the alias, which then leads nowhere."""
     articles(store, name, docs[:10])
-    with pytest.raises(UnsupportedError, match="the alias .* points to"):
+    with pytest.raises(UnsupportedError, match=r"the alias .* points to"):
         store.drop(f"{name}_v1")
     with pytest.raises(UnsupportedError, match="is an alias"):
         store.drop(name)

@@ -164,7 +164,9 @@ def test_tenants_that_are_not_active_are_told_and_left_alone(
     assert "1 of 3 tenants are not active and do not change" in plan.steps[0].reason
     plan.apply(yes=True)
     assert state(collection) is qa.State.ACTIVE
-    assert "1 of 3 tenants are not active, and neither verified nor changed: cold" in reason(collection)
+    assert "1 of 3 tenants are not active, and neither verified nor changed: cold" in reason(
+        collection
+    )
     with pytest.raises(UnsupportedError):
         collection.plan("binary")
 

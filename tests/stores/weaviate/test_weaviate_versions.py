@@ -123,7 +123,12 @@ def test_a_quantizer_that_is_switched_off_stays_in_use(version: str, kind: str) 
         # 1.27.27, of GET /v1/schema/C/tenants/T.
         (405, "method GET is not allowed, but [HEAD] are", UnsupportedError, "version"),
         # 1.27.27, 1.31.22, 1.35.23: a write while PQ trains; 1.39.0 writes four words.
-        (500, "store is read-only due to: UpdateVectorIndexConfig", CompressingError, "building codes"),
+        (
+            500,
+            "store is read-only due to: UpdateVectorIndexConfig",
+            CompressingError,
+            "building codes",
+        ),
         (500, "store is read-only due to: update vector index config", CompressingError, "codes"),
         # 1.35.23, of an alias to a collection that does not exist.
         (422, "class does not exist: bad request", NotFoundError, ""),
