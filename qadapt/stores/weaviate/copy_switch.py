@@ -128,7 +128,7 @@ def refuse(snapshot: Snapshot, server_version: ServerVersion, why: str, offer: s
     if found is not None:
         message, hint = found
         raise UnsupportedError(
-            f"{why}, which needs a copy, but {message}",
+            f"{why}; a copy is not possible: {message}",
             hint="; ".join(filter(None, (hint, offer))),
         )
 
