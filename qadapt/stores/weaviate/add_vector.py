@@ -29,9 +29,9 @@ from qadapt.stores.weaviate import (
     partitions,
     schema,
 )
+from qadapt.stores.weaviate.aliases import claimed
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.schema import Field, Layout
-from qadapt.stores.weaviate.schema_claim import claimed
 from qadapt.stores.weaviate.schema_update import Put
 from qadapt.stores.weaviate.snapshot import Snapshot
 from qadapt.stores.weaviate.version import SINCE_ADD_VECTOR, ServerVersion
@@ -161,7 +161,7 @@ def _fill_step(snapshot: Snapshot, field: Field, name: str) -> Step:
         Symbol.BACKGROUND,
         f"copy the values of {_old(field)} to {name!r}, row by row",
         f"a new vector is empty: about {seconds:,} s; the vectors are then on disk twice; "
-        "a row that is written later has what its writer sends, so send both vectors",
+        "rows written later only have the vectors that their writer sends, so send both",
         Fill(field.name, name).to_request(),
         None,
         Estimate(originals_disk=every + own),

@@ -151,7 +151,7 @@ def post(connection: Connection, name: str, sent: Mapping[str, Any]) -> None:
     path = f"/v1/schema/{quote(name)}"
     there = connection.rest("GET", path, doing=f"read {name!r}")
     lost = [
-        f"{label or 'the vector'}: {field} is {now!r} and not {wanted!r}"
+        f"{label or 'the vector'}: {field} is {now!r}, expected {wanted!r}"
         for label, config in configs(sent).items()
         for field, (now, wanted) in index_config.differences(configs(there)[label], config).items()
     ]

@@ -128,7 +128,7 @@ def refuse(snapshot: Snapshot, server_version: ServerVersion, why: str, offer: s
     if found is not None:
         message, hint = found
         raise UnsupportedError(
-            f"{why}, which needs a copy, but {message}",
+            f"{why}; a copy is not possible: {message}",
             hint="; ".join(filter(None, (hint, offer))),
         )
 
@@ -193,7 +193,7 @@ def step(
         Symbol.RECREATE,
         f"copy to {made.target!r} with {action}, then switch the alias {layout.name!r}",
         f"{why}; about {seconds:,} s (on 2 busy cores); {layout.real!r} is kept for the way "
-        "back; what is written meanwhile, or before an undo, is only in one of the two",
+        "back; rows written during the copy, or before an undo, are in one collection only",
         made.to_request(),
         made.reverse(snapshot).to_request(),
         Estimate(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qadapt.stores.base import OnProgress, Progress, silent
-from qadapt.stores.weaviate import ids, rows, schema
+from qadapt.stores.weaviate import cursor, ids, rows, schema
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.schema import Field, Layout
 
@@ -102,7 +102,7 @@ class Dimensions:
             if place is None or place.tenant not in tenants:
                 continue
             field = layout.unknown_dimensions[name]
-            dim = rows.dim_of(connection, layout, place.tenant, place.key, field)
+            dim = cursor.dim_of(connection, layout, place.tenant, place.key, field)
             if dim:
                 found[name] = DimensionSource(dim, place.tenant, place.key)
             else:
@@ -124,7 +124,7 @@ def _first(
     left = dict(layout.unknown_dimensions)
     each = max(1, FEW // max(1, len(tenants)))
     for tenant in tenants[:FEW]:
-        page = rows.first(connection, layout, tenant, left, each)
+        page = cursor.first(connection, layout, tenant, left, each)
         for name, place in _observation(page, left, tenant).items():
             del left[name]
             yield name, place
@@ -159,7 +159,7 @@ def measure_dimensions(
     for tenant in chosen:
         complete &= reader.read(tenant, most=share)
     if not complete and len(tenants) == 1:
-        ends = rows.ends(connection, layout, tenants[0])
+        ends = cursor.ends(connection, layout, tenants[0])
         for behind, _ in ids.split(*ends, RANGES) if ends else ():
             reader.read(tenants[0], behind, max(1, share // RANGES))
     return reader.measured(complete=complete)
@@ -181,7 +181,7 @@ class _Reader:
         size = PAGE if most is None else min(PAGE, most)
         inside = 0
         selection = rows.Selection(self._layout, tenant, self._left)
-        pages = rows.raw_pages(self._connection, selection, size, behind)
+        pages = cursor.raw_pages(self._connection, selection, size, behind)
         while self._left:
             page = next(pages, None)
             if page is None:
@@ -207,7 +207,7 @@ def _observation(
     found = {}
     for name, field in left.items():
         for row in page:
-            dim = rows.dim_in(row, field)
+            dim = cursor.dim_in(row, field)
             if dim:
                 found[name] = DimensionSource(dim, tenant, row.metadata.id)
                 break

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qadapt.errors import StoreError
-from qadapt.stores.weaviate import rows
+from qadapt.stores.weaviate import cursor, rows
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.schema import Layout
 from qadapt.stores.weaviate.version import SINCE_AGGREGATE, ServerVersion
@@ -29,7 +29,7 @@ def count(connection: Connection, layout: Layout, tenants: Sequence[str], filter
     return sum(
         len(keys)
         for tenant in tenants
-        for keys in rows.matching(connection, rows.Selection(layout, tenant), filter)
+        for keys in cursor.matching(connection, rows.Selection(layout, tenant), filter)
     )
 
 

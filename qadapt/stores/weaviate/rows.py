@@ -1,7 +1,8 @@
-"""Read rows over gRPC: by id, or all of them in pages.
+"""Write, fetch and delete rows over gRPC; ``cursor`` scans them.
 
-Scans use the server's cursor, in the order of ids. A cursor does not support filters, so the
-matching ids are requested first.
+Rows are checked before they are sent, because the server accepts NaN, infinity and zero vectors,
+and creates missing collections. It responds for each object of a batch: these responses are
+collected into one error that reports how many rows were written.
 """
 
 from __future__ import annotations
@@ -10,24 +11,217 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import InputError, SpecError
-from qadapt.model import Batch, Id, RaggedArray
-from qadapt.stores.base import PAGE
+from qadapt.errors import AlreadyExistsError, InputError, QadaptError, SpecError, StoreError
+from qadapt.model import Batch, Id, RaggedArray, Vector
+from qadapt.model.ragged_arrays import multi_rows
+from qadapt.stores.qdrant.points import check_payloads
 from qadapt.stores.weaviate import filters, ids, multivectors
 from qadapt.stores.weaviate import payload as weaviate_payload
 from qadapt.stores.weaviate.connection import Connection, proto
-from qadapt.stores.weaviate.errors import TooLargeError
+from qadapt.stores.weaviate.errors import (
+    CompressingError,
+    TooLargeError,
+    by_words,
+    with_retries,
+)
 from qadapt.stores.weaviate.schema import Field, Layout
 
+CHUNK_BYTES = 2 << 20
 PAGE_BYTES = 16 << 20
 IDS = 1_000
+DELETED = 1_000  # ids per request
 MANY = 32
-# Default of QUERY_MAXIMUM_RESULTS.
-WINDOW = 10_000
+
+
+# -- writing -------------------------------------------------------------------------------------
+
+
+def ready(layout: Layout, batch: Batch) -> tuple[Batch, list[str]]:
+    """Check rows, and return them as they are sent, with the ids in the server's form.
+
+    Raises:
+        DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
+    """
+    wanted = {
+        name: Vector(each.dim or batch.vectors[name].shape[1], each.metric)
+        for name, each in layout.vectors.items()
+        if each.dim is not None or name in batch.vectors
+    }
+    for name in batch.vectors:
+        if name in layout.others:
+            layout.field(name)
+    checked = batch.ready(wanted, multivectors.multivectors_of(layout), normalizes_cosine=False)
+    check_payloads(batch.payloads)
+    weaviate_payload.check(layout, batch)
+    return checked, ids.checked(batch.ids)
+
+
+def add_properties(connection: Connection, layout: Layout, batch: Batch) -> bool:
+    """Create the properties that the payloads need, and return whether there were any."""
+    if not weaviate_payload.has_own_properties(layout):
+        return False
+    wanted = weaviate_payload.new_properties(layout, batch)
+    path = f"/v1/schema/{quote(layout.real)}/properties"
+    for name, kind in wanted.items():
+        body = weaviate_payload.property_body(name, kind)
+        doing = f"add the property {name!r} to {layout.name!r}"
+        try:
+            connection.rest("POST", path, body, doing=doing)
+        except AlreadyExistsError:
+            continue  # another writer was faster
+        except StoreError as error:
+            if "already in use" not in error.message:
+                raise
+    return bool(wanted)
+
+
+def write(
+    connection: Connection, layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]
+) -> None:
+    """Upsert checked rows.
+
+    Raises:
+        CompressingError: a shard refused writes; others may have accepted them.
+        StoreError: rows were refused; the message names them, the reason, and the number of rows
+            written.
+    """
+    if not keys:
+        return
+    refused: dict[int, str] = {}
+    start = 0
+    try:
+        for stop, request in _batches(connection, layout, tenant, batch, keys):
+            found = _send(connection, layout, request)
+            refused.update({start + at: words for at, words in found.items()})
+            start = stop
+    except QadaptError as error:
+        # Rows of the failed request may have arrived.
+        error.message += _written(len(batch), start - len(refused), start)
+        raise
+    if refused:
+        raise _refused(layout, keys, refused)
+
+
+def _batches(
+    connection: Connection, layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]
+) -> Iterator[tuple[int, Any]]:
+    """Messages within the size limit, and the row before which each ends."""
+    messages = proto().batch_pb2
+    limit = min(CHUNK_BYTES, connection.max_message // 2)
+    request, size = messages.BatchObjectsRequest(), 0
+    for at, row in enumerate(_objects(layout, tenant, batch, keys)):
+        each = row.ByteSize()
+        if each > connection.max_message - 1024:
+            raise StoreError(
+                f"row {at} ({keys[at]}) has {each:,} bytes; the server's limit for a message is "
+                f"{connection.max_message:,}",
+                hint="store large payloads elsewhere",
+            )
+        if request.objects and size + each > limit:
+            yield at, request
+            request, size = messages.BatchObjectsRequest(), 0
+        request.objects.append(row)
+        size += each
+    yield len(batch), request
+
+
+def _objects(layout: Layout, tenant: str, batch: Batch, keys: Sequence[str]) -> Iterator[Any]:
+    messages, kinds = proto().batch_pb2, proto().base_pb2
+    vectors = []
+    for name, array in batch.vectors.items():
+        gaps = batch.missing.get(name)
+        raw = np.ascontiguousarray(array, dtype="<f4")
+        vectors.append((layout.field(name), raw, gaps))
+    single, many = kinds.Vectors.VECTOR_TYPE_SINGLE_FP32, kinds.Vectors.VECTOR_TYPE_MULTI_FP32
+    extras = {layout.multis[name].target: multi_rows(each) for name, each in batch.extras.items()}
+    for at, key in enumerate(keys):
+        row = messages.BatchObject(uuid=key, collection=layout.real, tenant=tenant)
+        payload = batch.payloads[at] if batch.payloads is not None else {}
+        row.properties.CopyFrom(weaviate_payload.encode(layout, payload))
+        for field, array, gaps in vectors:
+            if gaps is not None and gaps[at]:
+                continue
+            if field.target is None:
+                row.vector_bytes = array[at].tobytes()
+            else:
+                row.vectors.add(name=field.target, vector_bytes=array[at].tobytes(), type=single)
+        for target, each in extras.items():
+            floats = next(each)
+            if floats is not None:
+                row.vectors.add(name=target, vector_bytes=multivectors.packed(floats), type=many)
+        yield row
+
+
+def _send(connection: Connection, layout: Layout, request: Any) -> dict[int, str]:
+    """Send one message, retry rows that a compressing shard refused, and return the error of each
+    refused row."""
+    doing = f"write to {layout.name!r}"
+    waiting = list(range(len(request.objects)))
+    refused: dict[int, str] = {}
+
+    def once() -> None:
+        nonlocal waiting
+        part = request
+        if len(waiting) < len(request.objects):
+            part = proto().batch_pb2.BatchObjectsRequest()
+            part.objects.extend(request.objects[at] for at in waiting)
+        answer = connection.ask("BatchObjects", part, doing=doing, repeatable=False)
+        again = []
+        for each in answer.errors:
+            problem = by_words(each.error, f"could not {doing}: {each.error}")
+            if isinstance(problem, CompressingError):
+                again.append((waiting[each.index], problem))
+            else:
+                refused[waiting[each.index]] = each.error
+        waiting = sorted(at for at, _ in again)
+        if again:
+            raise again[0][1]
+
+    with_retries(once, repeatable=True, sleep=connection.sleep)
+    return refused
+
+
+def _written(total: int, surely: int, sent: int) -> str:
+    rest = "" if sent == total else "; some of the rest may be written"
+    return f"; {surely:,} of {total:,} rows were written{rest}: it is safe to write all rows again"
+
+
+def _refused(layout: Layout, keys: Sequence[str], refused: Mapping[int, str]) -> QadaptError:
+    rows = sorted(refused)
+    shown = "; ".join(f"row {at} ({keys[at]}): {refused[at]}" for at in rows[:3])
+    more = f"; and {len(rows) - 3:,} more" if len(rows) > 3 else ""
+    message_text = (
+        f"could not write {len(rows):,} of {len(keys):,} rows to {layout.name!r}, "
+        f"{len(keys) - len(rows):,} were written: {shown}{more}"
+    )
+    return by_words(refused[rows[0]], message_text)
+
+
+def delete(connection: Connection, layout: Layout, tenant: str, keys: Sequence[Id]) -> None:
+    """Delete rows; unknown ids are ignored."""
+    known = ids.possible(keys)
+    messages = proto().batch_delete_pb2
+    for start in range(0, len(known), DELETED):
+        request = messages.BatchDeleteRequest(
+            collection=layout.real,
+            tenant=tenant,
+            filters=filters.by_ids(known[start : start + DELETED]),
+        )
+        doing = f"delete from {layout.name!r}"
+        answer = connection.ask("BatchDelete", request, doing=doing)
+        if answer.failed:
+            raise StoreError(
+                f"could not {doing}: {answer.failed} of {answer.matches} rows failed",
+                hint="check the server's log; it is safe to delete them again",
+            )
+
+
+# -- reading -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -44,14 +238,6 @@ class Selection:
     tenant: str
     vectors: Mapping[str, Field] = dataclasses.field(default_factory=dict)
     payload: bool = False
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Ids after ``behind``, up to and including ``last``; None for no limit."""
-
-    behind: str | None = None
-    last: str | None = None
 
 
 def fetch(
@@ -84,14 +270,14 @@ def _by_ids(
     wanted: Mapping[str, Field],
     payload: bool,
 ) -> Batch:
-    step = _fitting(wanted, IDS)
+    step = fitting(wanted, IDS)
     places = [
         (tenant, known[start : start + step])
         for tenant in tenants
         for start in range(0, len(known), step)
     ]
     requests = [
-        _request(
+        search_request(
             Selection(layout, tenant, wanted, payload), len(part), filters=filters.by_ids(part)
         )
         for tenant, part in places
@@ -107,119 +293,10 @@ def _by_ids(
                 )
             found[row.metadata.id] = row
     rows = [found[key] for key in known if key in found]
-    return _batch(layout, rows, wanted, payload)
+    return to_batch(layout, rows, wanted, payload)
 
 
-def read(
-    connection: Connection,
-    selection: Selection,
-    filter: Any = None,
-    page: int = PAGE,
-    bounds: Bounds | None = None,
-) -> Iterator[Batch]:
-    """Rows in pages, in the order of their ids.
-
-    Args:
-        filter: a message of ``filters``; None for all rows.
-    """
-    bounds = bounds or Bounds()
-    if filter is None:
-        yield from _by_cursor(connection, selection, page, bounds)
-        return
-    wanted, payload = selection.vectors, selection.payload
-    for keys in matching(connection, selection, filter, bounds):
-        for start in range(0, len(keys), page):
-            part = keys[start : start + page]
-            if wanted or payload:
-                where = [selection.tenant]
-                yield fetch(connection, selection.layout, where, part, wanted, payload)
-            else:
-                yield Batch(part)
-
-
-def _by_cursor(
-    connection: Connection, selection: Selection, page: int, bounds: Bounds
-) -> Iterator[Batch]:
-    last = bounds.last
-    waiting: list[Batch] = []
-    for rows in raw_pages(connection, selection, page, bounds.behind):
-        inside = [row for row in rows if last is None or row.metadata.id <= last]
-        if inside:
-            waiting.append(_batch(selection.layout, inside, selection.vectors, selection.payload))
-        held = sum(map(len, waiting))
-        if held >= page:
-            whole = Batch.concat(waiting)
-            yield whole.rows(0, page)
-            waiting = [whole.rows(page, held)] if held > page else []
-        if len(inside) < len(rows):
-            break
-    if waiting:
-        yield Batch.concat(waiting)
-
-
-def raw_pages(
-    connection: Connection, selection: Selection, page: int, behind: str | None = None
-) -> Iterator[Sequence[Any]]:
-    """Pages of the server's rows in the order of their ids, by its cursor; never an empty page.
-
-    Args:
-        page: most rows per page; fewer if vectors or payloads are large.
-        behind: only rows after this id.
-    """
-    step = _fitting(selection.vectors, min(page, WINDOW))
-    doing = f"read {selection.layout.name!r}"
-    while True:
-        # Without `after`, a page starts with the first id as well.
-        request = _request(selection, step, after=behind or "")
-        try:
-            rows = connection.ask("Search", request, doing=doing).results
-        except TooLargeError:  # large payloads
-            if step == 1:
-                raise
-            step = max(1, step // 4)
-            continue
-        if rows:
-            yield rows
-        if len(rows) < step:
-            return
-        behind = rows[-1].metadata.id
-
-
-def matching(
-    connection: Connection, selection: Selection, filter: Any, bounds: Bounds | None = None
-) -> Iterator[list[str]]:
-    """The matching ids, sorted, in large windows, because each request sorts all of them."""
-    doing = f"read {selection.layout.name!r}"
-    keys_alone = Selection(selection.layout, selection.tenant)
-    behind, last = (bounds.behind, bounds.last) if bounds else (None, None)
-    while True:
-        # Always combined with another filter: the server cuts a lone range at the limit before
-        # it is sorted, and rows would be missing (run on 1.39.0).
-        place = filters.behind(behind) if behind is not None else filters.from_the_first()
-        end = filters.up_to(last) if last is not None else None
-        both = filters.both(filter, place, end)
-        request = _request(keys_alone, WINDOW, filters=both)
-        request.sort_by.add(ascending=True, path=["_id"])
-        keys = [row.metadata.id for row in connection.ask("Search", request, doing=doing).results]
-        if keys:
-            yield keys
-        if len(keys) < WINDOW:
-            return
-        behind = keys[-1]
-
-
-def ends(connection: Connection, layout: Layout, tenant: str) -> tuple[str, str] | None:
-    """The first and the last id; None if there are no rows."""
-    found = []
-    for ascending in (True, False):
-        request = _request(Selection(layout, tenant), 1)
-        request.sort_by.add(ascending=ascending, path=["_id"])
-        answer = connection.ask("Search", request, doing=f"read {layout.name!r}")
-        found += [row.metadata.id for row in answer.results]
-    return (found[0], found[-1]) if found else None
-
-
-def _fitting(wanted: Mapping[str, Field], rows: int) -> int:
+def fitting(wanted: Mapping[str, Field], rows: int) -> int:
     """Rows per response: the server sends the unnamed vector twice, as floats and as bytes."""
     # The number of rows of a multivector is unknown; if a response is too large, fewer are read.
     each = sum(8 * (field.dim or 1536) * (MANY if field.multi else 1) for field in wanted.values())
@@ -227,7 +304,7 @@ def _fitting(wanted: Mapping[str, Field], rows: int) -> int:
     return max(1, min(rows, PAGE_BYTES // each))
 
 
-def _request(selection: Selection, limit: int, **more: Any) -> Any:
+def search_request(selection: Selection, limit: int, **more: Any) -> Any:
     messages = proto().search_get_pb2
     named = [each.target for each in selection.vectors.values() if each.target is not None]
     unnamed = any(each.target is None for each in selection.vectors.values())
@@ -255,7 +332,7 @@ def _properties(layout: Layout, payload: bool) -> Any:
 # -- responses -----------------------------------------------------------------------------------
 
 
-def _batch(
+def to_batch(
     layout: Layout, rows: Sequence[Any], wanted: Mapping[str, Field], payload: bool
 ) -> Batch:
     """Convert the server's objects to columns."""
@@ -263,7 +340,7 @@ def _batch(
     missing: dict[str, npt.NDArray[np.bool_]] = {}
     extras: dict[str, RaggedArray] = {}
     for name, field in wanted.items():
-        found = [_bytes(row.metadata, field.target) for row in rows]
+        found = [vector_bytes(row.metadata, field.target) for row in rows]
         if field.multi:
             extras[name] = multivectors.unpacked(found, field, layout.name)
             continue
@@ -289,37 +366,7 @@ def _batch(
     return Batch(keys, arrays, read, missing, extras)
 
 
-def _bytes(metadata: Any, target: str | None) -> bytes:
+def vector_bytes(metadata: Any, target: str | None) -> bytes:
     if target is None:
         return bytes(metadata.vector_bytes)
     return next((bytes(each.vector_bytes) for each in metadata.vectors if each.name == target), b"")
-
-
-# -- dimensions ----------------------------------------------------------------------------------
-
-
-def first(
-    connection: Connection, layout: Layout, tenant: str, wanted: Mapping[str, Field], count: int
-) -> Sequence[Any]:
-    """The server's first rows, with some vectors."""
-    request = _request(Selection(layout, tenant, wanted), count)
-    found: Sequence[Any] = connection.ask(
-        "Search", request, doing=f"read a row of {layout.name!r}"
-    ).results
-    return found
-
-
-def dim_of(connection: Connection, layout: Layout, tenant: str, key: str, field: Field) -> int:
-    """The dimension of a vector in one row; 0 if the row or the vector does not exist."""
-    selection = Selection(layout, tenant, {field.name: field})
-    request = _request(selection, 1, filters=filters.by_ids([key]))
-    answer = connection.ask("Search", request, doing=f"read a row of {layout.name!r}")
-    return max((dim_in(row, field) for row in answer.results), default=0)
-
-
-def dim_in(row: Any, field: Field) -> int:
-    """The dimension of a vector in one of the server's rows; 0 if the row lacks it."""
-    raw = _bytes(row.metadata, field.target)
-    if not raw:
-        return 0
-    return multivectors.dim_of(raw) if field.multi else len(raw) // 4

@@ -22,10 +22,10 @@ from qadapt.stores.polling import Streak, Wait, poll
 from qadapt.stores.weaviate import dimensions as weaviate_dimensions
 from qadapt.stores.weaviate import index_config, partitions, schema
 from qadapt.stores.weaviate import snapshot as weaviate_snapshot
+from qadapt.stores.weaviate.aliases import claimed
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.errors import CompressingError
 from qadapt.stores.weaviate.schema import Field
-from qadapt.stores.weaviate.schema_claim import claimed
 from qadapt.stores.weaviate.snapshot import Snapshot
 from qadapt.stores.weaviate.status import READONLY
 

@@ -22,8 +22,8 @@ from qadapt.stores import brute_force
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.weaviate import index_config, native_rescore
 from qadapt.stores.weaviate.connection import Connection, proto
-from qadapt.stores.weaviate.query_message import query_message
 from qadapt.stores.weaviate.schema import Field, Layout
+from qadapt.stores.weaviate.version import SINCE_VECTORS, ServerVersion
 
 OPTIONS: tuple[str, ...] = ()
 MOST = 10_000
@@ -215,3 +215,21 @@ def payloads(ids: npt.NDArray[np.object_], batch: Batch) -> list[list[dict[str, 
     return [
         [None if key is None else dict(known.get(key, {})) for key in row] for row in ids.tolist()
     ]
+
+
+def query_message(connection: Connection, field: Field, query: npt.NDArray[np.float32]) -> Any:
+    """The ``NearVector`` of one query, float32 ``(d,)``.
+
+    Servers before 1.29 ignore the field ``vectors`` ("near_vector: vector is required", 1.27.27).
+    """
+    messages = proto()
+    base = messages.base_pb2
+    raw = np.ascontiguousarray(query, dtype="<f4").tobytes()
+    if ServerVersion(connection.version).has(SINCE_VECTORS):
+        single = base.Vectors(vector_bytes=raw, type=base.Vectors.VECTOR_TYPE_SINGLE_FP32)
+        found = messages.base_search_pb2.NearVector(vectors=[single])
+    else:
+        found = messages.base_search_pb2.NearVector(vector_bytes=raw)
+    if field.target is not None:
+        found.targets.target_vectors.append(field.target)
+    return found

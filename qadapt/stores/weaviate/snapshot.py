@@ -26,8 +26,8 @@ from qadapt.stores.weaviate import index_config, mapping, native_rescore, row_co
 from qadapt.stores.weaviate import partitions as tenancy
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.dimensions import Dimensions
-from qadapt.stores.weaviate.query_message import query_message
 from qadapt.stores.weaviate.schema import DYNAMIC, HNSW, Field, Layout
+from qadapt.stores.weaviate.search import query_message
 from qadapt.stores.weaviate.status import READY, Observation, Shard, status_of
 
 # First version whose searches can return a profile.

@@ -45,6 +45,7 @@ from qadapt.stores.weaviate import (
     aliases,
     changes,
     collections,
+    cursor,
     diagnostics,
     dimensions,
     ids,
@@ -58,7 +59,6 @@ from qadapt.stores.weaviate import (
     rows,
     schema,
     update_times,
-    writing,
 )
 from qadapt.stores.weaviate import payload as weaviate_payload
 from qadapt.stores.weaviate import search as weaviate_search
@@ -258,15 +258,15 @@ class WeaviateStore(ClientStore[Connection]):
         # Read each time, because the server would create a missing collection.
         layout = self._layout(collection)
         tenant = partitions.to_change(layout, partitions.split(collection)[1], "write to")
-        batch, keys = writing.ready(layout, batch)
-        if writing.add_properties(self.connection, layout, batch):
+        batch, keys = rows.ready(layout, batch)
+        if rows.add_properties(self.connection, layout, batch):
             layout = self._layout(collection)
-        writing.write(self.connection, layout, tenant, batch, keys)
+        rows.write(self.connection, layout, tenant, batch, keys)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
         layout = self._layout(collection)
         tenant = partitions.to_change(layout, partitions.split(collection)[1], "delete from")
-        writing.delete(self.connection, layout, tenant, ids)
+        rows.delete(self.connection, layout, tenant, ids)
 
     def change_counter(self, collection: str) -> ChangeCounter | None:
         layout = self._layout(collection)
@@ -321,8 +321,8 @@ class WeaviateStore(ClientStore[Connection]):
             behind = key if behind is None else max(behind, key)
         for tenant in places:
             selection = rows.Selection(layout, tenant, wanted, request.payload)
-            bounds = rows.Bounds(behind, last)
-            yield from rows.read(self.connection, selection, message, size, bounds)
+            bounds = cursor.Bounds(behind, last)
+            yield from cursor.read(self.connection, selection, message, size, bounds)
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         """Ranges of ids, ``{"behind": ID, "last": ID}``; ``{"tenant": NAME}`` per tenant if the
@@ -331,7 +331,7 @@ class WeaviateStore(ClientStore[Connection]):
         places = self._read(collection, layout)
         if layout.multi_tenant and "@" not in collection:
             return [{"tenant": tenant} for tenant in places]
-        ends = rows.ends(self.connection, layout, places[0])
+        ends = cursor.ends(self.connection, layout, places[0])
         if ends is None:
             return [{}]
         found: list[ScanRange] = []
@@ -409,7 +409,7 @@ class WeaviateStore(ClientStore[Connection]):
         message = to_message(search.filter, layout, self.connection.version)
         if search.exact or search.ignore_quantization:
             selection = rows.Selection(layout, tenant, {search.vector: field})
-            pages = rows.read(self.connection, selection, message)
+            pages = cursor.read(self.connection, selection, message)
             vector = Vector(array.shape[1], field.metric)
             hits = weaviate_search.exact(pages, search.vector, vector, array, search.k)
         else:

@@ -17,7 +17,7 @@ from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.schema import Layout
 
-NAME = "newest update time"
+NAME = "latest update time"
 _PATH = "_lastUpdateTimeUnix"
 # Default of QUERY_MAXIMUM_RESULTS.
 _WINDOW = 10_000

@@ -1,4 +1,4 @@
-"""A store on the live Weaviate, and a name of this test's own on it."""
+"""Fixtures: a store on the live Weaviate, and a unique collection name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qadapt.stores.weaviate.store import WeaviateStore
 
 @pytest.fixture
 def store(live: Callable[[str], str]) -> Iterator[WeaviateStore]:
-    """A server that others may use too."""
+    """A store on a server that other tests share."""
     pytest.importorskip("weaviate")
     opened = WeaviateStore.open(Address.parse(live("weaviate")))
     yield opened
@@ -24,7 +24,7 @@ def store(live: Callable[[str], str]) -> Iterator[WeaviateStore]:
 
 @pytest.fixture
 def name(store: WeaviateStore) -> Iterator[str]:
-    """A name that nobody else has; what has it, or begins with it, is dropped."""
+    """A unique name; collections and aliases that start with it are dropped."""
     found = f"T{uuid.uuid4().hex[:12]}"
     yield found
     for alias in store.aliases():

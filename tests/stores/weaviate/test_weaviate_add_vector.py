@@ -1,4 +1,4 @@
-"""A new named vector beside the old one: for a collection's own name, where no alias can move."""
+"""Add a named vector to a collection that has no alias."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def payloads(count: int) -> list[dict[str, Any]]:
 
 
 def two_vectors(store: WeaviateStore, name: str, docs: Floats) -> Collection:
-    """``title`` with BQ, and ``image`` of four dimensions, under the collection's own name."""
+    """A collection without alias: ``title`` with BQ, and ``image`` of four dimensions."""
     vectors = {"title": Vector(docs.shape[1]), "image": Vector(4, "dot")}  # type: ignore[arg-type]
     store.create(name, vectors, {"title": qa.binary()})
     collection = Database(store)[name]
@@ -55,7 +55,7 @@ def two_vectors(store: WeaviateStore, name: str, docs: Floats) -> Collection:
 
 
 def kept(collection: Collection, vectors: tuple[str, ...]) -> dict[str, Any]:
-    """All that rows hold, bit for bit, without the new vector."""
+    """The content of all rows, bit for bit, without the new vector."""
     found: dict[str, Any] = {}
     for batch in collection.read(vectors=vectors):
         for at, key in enumerate(batch.ids):
@@ -64,7 +64,7 @@ def kept(collection: Collection, vectors: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def test_one_kind_to_another_under_its_own_name(
+def test_another_quantizer_is_added_as_a_named_vector(
     store: WeaviateStore, name: str, docs: Floats, queries: Floats
 ) -> None:
     collection = two_vectors(store, name, docs)
@@ -101,17 +101,21 @@ def test_one_kind_to_another_under_its_own_name(
     lossy = recall(collection.search(queries, k=10, vector="title", rescore=1), docs, queries)
     lifted = recall(collection.search(queries, k=10, vector="title_rq8"), docs, queries)
     assert lossy < 0.97
-    assert lifted > 0.98
+    # The new index keeps ef 16, so 4 x 10 candidates are searched with ef 40. An independent HNSW
+    # (M 32, efConstruction 128, five seeds) on the original vectors finds .978 to .979 with ef 40
+    # (1.0 with ef 320), and 40 candidates of 8-bit codes by brute force lose nothing. Two standard
+    # deviations of 1,000 neighbors below that is .97.
+    assert lifted > 0.97
     with pytest.raises(PlanError, match="no way back"):
         change.undo()
     again = collection.plan("scalar", vector="title", strategy="vector")
     assert again.new_vector == "title_rq8_2"
 
 
-def test_flat_beside_the_unnamed_vector(
+def test_flat_vector_is_added_next_to_an_unnamed_vector(
     store: WeaviateStore, name: str, docs: Floats, queries: Floats
 ) -> None:
-    """Made by somebody else; searches that name no vector go on as before."""
+    """Another client created it; searches without a vector name still work."""
     foreign(
         store,
         name,
@@ -124,7 +128,9 @@ def test_flat_beside_the_unnamed_vector(
     collection.write(qa.Batch(keys(len(docs)), {"": docs}, texts))
     before = kept(collection, ("",))
     exact = recall(collection.search(queries, k=10), docs, queries)
-    wanted = qa.binary(native={"bq": {"rescoreLimit": -1}})  # so that codes are seen to answer
+    wanted = qa.binary(
+        native={"bq": {"rescoreLimit": -1}}
+    )  # so that scores show whether codes are used
     plan = collection.plan(wanted, strategy="vector")
     assert plan.new_vector == "default_bq"
     assert plan.apply(yes=True).state == "applied"
@@ -133,7 +139,7 @@ def test_flat_beside_the_unnamed_vector(
     found = collection.info().vectors
     assert str(found[""].quantization) == "none"
     assert str(found["default_bq"].quantization) == "binary"
-    # On flat no word of the server tells one vector's codes from another's.
+    # On flat, the server does not report codes per vector.
     assert found["default_bq"].status.state in (qa.State.UNKNOWN, qa.State.ACTIVE)
     assert raw(store, name)["vectorConfig"]["default_bq"]["vectorIndexType"] == "flat"
 
@@ -154,10 +160,10 @@ def test_product_codes_are_trained_once_rows_are_there(
     assert state(collection, "title_pq") is qa.State.ACTIVE
 
 
-def test_rows_written_meanwhile_are_found_by_the_next_pass(
+def test_rows_written_during_a_pass_are_filled_by_the_next_pass(
     store: WeaviateStore, name: str, docs: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row that changes, one that goes and one without the vector; and a writer without end."""
+    """A row is changed, one deleted, one lacks the vector; another writer never stops."""
     collection = two_vectors(store, name, docs[:300])
     key = keys(300)
     patch, calls = add_vector._patch, [0]
@@ -230,7 +236,7 @@ def test_a_kill_in_the_middle_of_filling(
     assert state(collection, "title_rq8") is qa.State.ACTIVE
 
 
-def test_what_is_there_already_needs_no_new_vector(
+def test_matching_quantization_needs_no_new_vector(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     collection = two_vectors(store, name, docs[:300])
@@ -239,10 +245,10 @@ def test_what_is_there_already_needs_no_new_vector(
     assert not plan.changes
 
 
-def test_none_of_each_tenant_where_rows_may_lack_the_vector(
+def test_unquantized_vector_is_filled_in_each_tenant(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
-    """The only named vector, so the plan tells who will have to name one."""
+    """It was the only named vector, so the plan says that searches must name one."""
     index = {"vectorIndexType": "hnsw", "vectorIndexConfig": {"bq": {"enabled": True}}}
     body = {
         "class": name,
@@ -273,7 +279,7 @@ def test_none_of_each_tenant_where_rows_may_lack_the_vector(
         assert there.vectors["title_none"][:39].tobytes() == wanted
         assert there.missing["title_none"].tolist() == gap.tolist()
 
-    # A writer that knows the old vector alone leaves a row that the new one does not find.
+    # A writer that only sends the old vector adds a row that searches of the new one miss.
     red = database[f"{name}@red"]
     gaps = {"title_none": np.array([True])}
     late = {"title": docs[100:101], "title_none": docs[100:101]}
@@ -283,6 +289,6 @@ def test_none_of_each_tenant_where_rows_may_lack_the_vector(
     assert red.search(asked, k=1, vector="title_none").ids[0, 0] != keys(1, 50)[0]
 
     again = {"name": "blue", "activityStatus": "COLD"}
-    store.connection.rest("PUT", f"/v1/schema/{name}/tenants", [again], doing="put to rest")
+    store.connection.rest("PUT", f"/v1/schema/{name}/tenants", [again], doing="deactivate tenant")
     with pytest.raises(UnsupportedError, match="not active"):
         database[name].plan("scalar", vector="title", strategy="vector")

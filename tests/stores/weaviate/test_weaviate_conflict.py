@@ -1,4 +1,4 @@
-"""Two clients that send the schema of one collection: only one of two quantizers is switched on."""
+"""Two clients update the schema of one collection: only one quantizer is enabled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qadapt.errors import PlanStaleError
 from qadapt.model import Batch, Metric, Quantization, Vector
 from qadapt.stores.base import Progress, silent
 from qadapt.stores.change import ChangeRequest
-from qadapt.stores.weaviate import schema_claim
+from qadapt.stores.weaviate import aliases
 from qadapt.stores.weaviate.store import WeaviateStore
 
 
@@ -29,8 +29,8 @@ def _request(store: WeaviateStore, name: str, text: str) -> Any:
     return step.request
 
 
-def test_a_quantizer_is_not_put_in_the_place_of_another(store: WeaviateStore, name: str) -> None:
-    """Weaviate would answer 200, keep the codes of the first, and lose the shard at a restart."""
+def test_a_quantizer_does_not_replace_another(store: WeaviateStore, name: str) -> None:
+    """Weaviate would answer 200, keep the first codes, and lose the shard at a restart."""
     _filled(store, name)
     late = _request(store, name, "rotational:bits=8")
     store.run(name, _request(store, name, "binary"), silent, 30)
@@ -39,7 +39,7 @@ def test_a_quantizer_is_not_put_in_the_place_of_another(store: WeaviateStore, na
     assert store.info(name).vectors[""].quantization.kind == "binary"
 
 
-def test_of_two_at_the_same_moment_one_wins(store: WeaviateStore, name: str) -> None:
+def test_one_of_two_concurrent_changes_wins(store: WeaviateStore, name: str) -> None:
     _filled(store, name)
     requests = [_request(store, name, text) for text in ("binary", "rotational:bits=8")]
     barrier = Barrier(2)
@@ -58,17 +58,17 @@ def test_of_two_at_the_same_moment_one_wins(store: WeaviateStore, name: str) -> 
     kind = ("binary", "rotational")[found.index("done")]
     vector = store.info(name).vectors[""]
     assert (vector.quantization.kind, vector.status.state) == (kind, "active")
-    assert schema_claim.alias_of(name) not in store.aliases()
+    assert aliases.alias_of(name) not in store.aliases()
 
 
 def test_the_claim_of_a_killed_process_is_removed(
     store: WeaviateStore, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _filled(store, name)
-    store.switch_alias(schema_claim.alias_of(name), name)
-    monkeypatch.setattr(schema_claim, "ABANDONED", 0.2)
+    store.switch_alias(aliases.alias_of(name), name)
+    monkeypatch.setattr(aliases, "ABANDONED", 0.2)
     reported: list[Progress] = []
     store.run(name, _request(store, name, "binary"), reported.append, 30)
     assert any("claim of a killed process" in each.stage for each in reported)
-    assert schema_claim.alias_of(name) not in store.aliases()
+    assert aliases.alias_of(name) not in store.aliases()
     assert store.info(name).vectors[""].status.state == "active"

@@ -1,4 +1,4 @@
-"""A copy, and the alias moved to it: what comes along, and what stops it."""
+"""Copy and switch an alias: copied content, and refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 def test_a_copy_keeps_the_metric_and_the_opt_out(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
-    """The client's own export loses both: dot becomes cosine, and a default quantizer comes in."""
+    """The client's export loses both: dot becomes cosine, and a default quantizer is added."""
     collection = articles(store, name, docs[:600], metric="dot")
     before = raw(store, name)["vectorIndexConfig"]
     collection.plan("binary", strategy="alias").apply(yes=True).undo()
@@ -33,7 +33,7 @@ def test_a_copy_keeps_the_metric_and_the_opt_out(
     assert (config["distance"], config["skipDefaultQuantization"]) == ("dot", True)
 
 
-def test_a_copy_brings_properties_references_and_other_vectors(
+def test_a_copy_has_properties_references_and_other_vectors(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     database = Database(store)
@@ -97,8 +97,10 @@ def test_a_copy_brings_properties_references_and_other_vectors(
         assert np.signbit(row["vectors"]["city"]).tolist() == [False, True]
 
 
-def test_a_collection_that_refers_to_itself_is_not_copied(store: WeaviateStore, name: str) -> None:
-    """Its references would still lead to the former collection."""
+def test_a_collection_with_references_to_itself_is_not_copied(
+    store: WeaviateStore, name: str
+) -> None:
+    """References of the copy would point to the old collection."""
     body = {
         "class": f"{name}_v1",
         "description": 'qadapt: {"dims": {"": 8}}',
@@ -111,13 +113,13 @@ def test_a_collection_that_refers_to_itself_is_not_copied(store: WeaviateStore, 
         database[name].plan("binary", strategy="alias")
 
 
-def test_rows_that_the_copy_does_not_have_keep_the_alias_where_it_is(
+def test_rows_missing_in_the_copy_prevent_the_alias_switch(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     collection = articles(store, name, docs[:300])
     plan = collection.plan("binary", strategy="alias")
     target = plan.steps[0].request["to"]
-    # Somebody makes a collection of that name, with a row of his own.
+    # Another client creates a collection of that name with one row.
     Database(store).create(target, dim=DIM, quantization="binary")
     Database(store)[target].write(qa.Batch(keys(1, 5000), {"": docs[:1]}))
     with pytest.raises(qa.errors.ApplyError, match="301 rows"):

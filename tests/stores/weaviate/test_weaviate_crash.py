@@ -1,4 +1,4 @@
-"""A change that was cut off, on the server's side or ours, is seen for what it is and finished."""
+"""A change interrupted on the server or the client is reported correctly and completed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PQ = "product:ratio=16"  # 64 segments: seconds of training
 def wait_until(what: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not what():
-        assert time.monotonic() < end, "it never came to that"
+        assert time.monotonic() < end, "the expected state was never reached"
         time.sleep(0.02)
 
 
@@ -70,8 +70,8 @@ def test_a_kill_of_the_server_while_pq_trains(
     with closing(WeaviateStore.open(address)) as store:
         collection = Database(store)["Articles"]
         vector = collection.info().vectors[""]
-        assert str(vector.quantization) == PQ, "the schema says so"
-        assert vector.status.state is qa.State.IGNORED, "and the shards do not"
+        assert str(vector.quantization) == PQ, "the schema has PQ"
+        assert vector.status.state is qa.State.IGNORED, "but the shards do not"
         assert collection.count() == len(embeddings.docs)
         change = collection.plan(PQ).apply(yes=True, timeout=120)
         assert change.state == "applied"
@@ -106,7 +106,7 @@ def test_a_kill_of_qadapt(
     strategy: Any,
     stage: str,
 ) -> None:
-    """While the server trains, or in the middle of a copy."""
+    """Killed while the server trains, or during a copy."""
     docs: Floats = embeddings.docs[:3000]
     collection = articles(store, name, docs)
     words = [sys.executable, "-c", APPLY, live("weaviate"), name, PQ, strategy]
@@ -130,10 +130,10 @@ def test_a_kill_of_qadapt(
     assert state(collection) is qa.State.ABSENT
 
 
-def test_an_unfinished_change_is_taken_back_by_another(
+def test_an_unfinished_change_is_rolled_back_by_another(
     store: WeaviateStore, name: str, embeddings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy that was cut off before the alias moved, then something else is asked for."""
+    """A copy is interrupted before the alias switch, then another change is requested."""
     docs: Floats = embeddings.docs[:600]
     collection = articles(store, name, docs)
 
@@ -151,10 +151,10 @@ def test_an_unfinished_change_is_taken_back_by_another(
     assert state(collection) is qa.State.ACTIVE
 
 
-def test_rows_that_the_index_lost_in_a_crash_are_found_by_verify_and_healed(
+def test_verify_finds_and_repairs_rows_lost_from_the_index_in_a_crash(
     weaviate_server: Callable[..., Any], embeddings: Any
 ) -> None:
-    """All rows are back after a kill -9, and the newest are in no search: no status tells."""
+    """After kill -9 all rows exist, but searches miss the newest, and no status reports it."""
     docs: Floats = embeddings.docs[:500]
     server = weaviate_server()
     with closing(WeaviateStore.open(Address.parse(server.url))) as store:
@@ -177,7 +177,7 @@ def test_rows_that_the_index_lost_in_a_crash_are_found_by_verify_and_healed(
         again = measure_reachability(
             store, collection.info(), "", silent, sample=len(docs)
         ).unreachable
-        assert set(again) == set(lost), "the same vectors written over heal nothing"
+        assert set(again) == set(lost), "overwriting with the same vectors repairs nothing"
         collection.delete(list(lost))
         collection.write(batch)
         assert (

@@ -1,4 +1,4 @@
-"""What goes wrong between us and a live Weaviate: one clear error each."""
+"""Failures of a live Weaviate or its connection raise one clear error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_keys(
     weaviate_server: Callable[..., WeaviateServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Missing, wrong, right by each way; and none of them is ever shown."""
+    """Missing, wrong and correct keys from each source; no key is ever shown."""
     server = weaviate_server(
         AUTHENTICATION_APIKEY_ENABLED="true",
         AUTHENTICATION_APIKEY_ALLOWED_KEYS=KEY,
@@ -106,7 +106,7 @@ def test_addresses(address: str, words: str) -> None:
         qa.open(address)
 
 
-def test_a_server_that_goes_away_and_comes_back(
+def test_reconnect_after_a_server_restart(
     weaviate_server: Callable[..., WeaviateServer],
 ) -> None:
     server = weaviate_server()
@@ -126,7 +126,7 @@ def test_a_server_that_goes_away_and_comes_back(
     ):
         with pytest.raises(UnreachableError):
             attempt()
-    assert time.monotonic() - began < 30, "the client's own attempts take a minute each"
+    assert time.monotonic() - began < 30, "the client's own retries take a minute each"
     server.restart()
     store.connection.sleep = time.sleep
     assert store.count("Gone") == 200
@@ -142,7 +142,7 @@ def test_a_server_that_goes_away_and_comes_back(
 def test_a_server_killed_while_rows_are_written(
     weaviate_server: Callable[..., WeaviateServer],
 ) -> None:
-    """The error says how many rows are there for sure; writing all again makes it whole."""
+    """The error has the number of rows surely written; writing all again completes them."""
     server = weaviate_server()
     store = WeaviateStore.open(Address.parse(server.url))
     rows = normal(20_000, 128)
@@ -167,10 +167,8 @@ def test_a_server_killed_while_rows_are_written(
     store.close()
 
 
-def test_a_search_that_waits_for_training_stops_at_its_time_limit(
-    store: WeaviateStore, name: str
-) -> None:
-    """While PQ trains, searches block: the error says so."""
+def test_a_search_during_training_stops_at_its_time_limit(store: WeaviateStore, name: str) -> None:
+    """Searches block while PQ trains, and the error explains it."""
     rows = normal(6000, 512)
     fill(store, name, rows)
     raw = store.connection.rest("GET", f"/v1/schema/{name}", doing="read")
@@ -184,7 +182,7 @@ def test_a_search_that_waits_for_training_stops_at_its_time_limit(
     assert store.search(name, rows[:1], SearchRequest(k=1)).ids.tolist() == [keys(1)]
 
 
-def test_names_that_are_not_there_or_taken(store: WeaviateStore, name: str) -> None:
+def test_missing_and_existing_names_are_refused(store: WeaviateStore, name: str) -> None:
     fill(store, name, normal(1))
     with pytest.raises(AlreadyExistsError):
         fill(store, name, normal(1))
@@ -202,7 +200,7 @@ def test_names_that_are_not_there_or_taken(store: WeaviateStore, name: str) -> N
         store.search(name, normal(1), SearchRequest(k=1))
 
 
-def test_a_client_of_the_user_is_wrapped_and_left_open(live: Callable[[str], str]) -> None:
+def test_a_wrapped_client_stays_open(live: Callable[[str], str]) -> None:
     weaviate = pytest.importorskip("weaviate")
     address = Address.parse(live("weaviate"))
     port = int(address.options["grpc"])
@@ -224,10 +222,10 @@ def test_a_client_of_the_user_is_wrapped_and_left_open(live: Callable[[str], str
         qa.wrap(later)
 
 
-def test_nothing_is_asked_of_a_package_index(
+def test_no_request_to_a_package_index(
     live: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client asks one at each connect, unless its checks are left out."""
+    """The client sends one at each connect, unless its checks are skipped."""
     httpx = pytest.importorskip("httpx")
     asked: list[str] = []
     plain = httpx.Client.send
@@ -243,8 +241,8 @@ def test_nothing_is_asked_of_a_package_index(
     assert all(url.startswith("http://127.0.0.1") for url in asked), asked
 
 
-def test_a_wrong_address_that_answers_is_no_weaviate() -> None:
-    """A server that answers everything with a page."""
+def test_another_http_server_is_reported_as_not_weaviate() -> None:
+    """A server that answers each request with a page."""
     import http.server
     import threading
 
@@ -272,7 +270,7 @@ def test_a_wrong_address_that_answers_is_no_weaviate() -> None:
 def test_requests_are_cancelled_when_one_of_them_fails(
     store: WeaviateStore, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch of searches ends with the first error, and the store goes on."""
+    """A batch of searches ends with the first error, and the store stays usable."""
     fill(store, name, normal(50))
     queries = np.repeat(normal(1), 200, axis=0)
     with monkeypatch.context() as hurried:
@@ -283,8 +281,8 @@ def test_requests_are_cancelled_when_one_of_them_fails(
     assert store.search(name, queries, SearchRequest(k=1)).ids.shape == (200, 1)
 
 
-def test_a_request_that_the_server_breaks_off_first_is_out_of_time() -> None:
-    """Its clock may run out before ours: gRPC then says CANCELLED (RST_STREAM with the code 8)."""
+def test_a_request_cancelled_by_the_server_is_a_timeout() -> None:
+    """The server's deadline may pass first: gRPC reports CANCELLED (RST_STREAM, code 8)."""
 
     class Broken(grpc.RpcError):
         def code(self) -> grpc.StatusCode:

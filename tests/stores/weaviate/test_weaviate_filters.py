@@ -1,4 +1,4 @@
-"""Filters of the common form say on a live Weaviate what ``matches`` says, or are refused."""
+"""Common filters on a live Weaviate select the same rows as ``matches``, or are refused."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _FILTERS = st.recursive(
     max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(_FILTERS)
-def test_a_filter_means_what_the_common_form_means(
+def test_a_filter_selects_the_rows_of_the_common_form(
     store: WeaviateStore, filled: str, filter: dict[str, Any]
 ) -> None:
     tree = parse_filter(filter)
@@ -91,7 +91,7 @@ def test_a_filter_means_what_the_common_form_means(
 @pytest.mark.parametrize(
     ("filter", "words"),
     [
-        ({"topic": " art "}, "blanks"),
+        ({"topic": " art "}, "whitespace"),
         ({"topic": 5}, "type text"),
         ({"year": "1990"}, "type number"),
         ({"open": 1}, "type boolean"),
@@ -99,7 +99,7 @@ def test_a_filter_means_what_the_common_form_means(
         ({"year": {"gt": 2**60}}, "64-bit floats"),
         ({"year": {"gt": 1e18}}, "64-bit floats"),
         ({"year": {"lt": 10**400}}, "64-bit floats"),
-        ({"marks": {"gte": 2, "lt": 5}}, "two elements"),
+        ({"marks": {"gte": 2, "lt": 5}}, "two different elements"),
         ({"topic": {"gte": "2024-05-01"}}, "type text"),
         ({"author.name": "x"}, "fields of objects"),
         ({"Name": 1}, "not a valid property name"),
@@ -107,15 +107,17 @@ def test_a_filter_means_what_the_common_form_means(
     ],
     ids=str,
 )
-def test_what_the_server_would_answer_otherwise_is_refused(
+def test_filters_with_other_results_on_the_server_are_refused(
     store: WeaviateStore, filled: str, filter: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UnsupportedError, match=words):
         store.count(filled, filter)
 
 
-def test_the_server_does_answer_otherwise(store: WeaviateStore, filled: str) -> None:
-    """The reasons of two refusals: blanks are cut off, two elements meet the two bounds."""
+def test_the_server_returns_other_rows_for_refused_filters(
+    store: WeaviateStore, filled: str
+) -> None:
+    """Two refusals: whitespace is stripped, and two elements satisfy the two bounds."""
     query = pytest.importorskip("weaviate.classes.query")
     topic = query.Filter.by_property("topic")
     assert store.count(filled, topic.equal(" art ")) == 2  # rows 0 and 7, not 3
@@ -129,7 +131,7 @@ def test_an_unknown_property_names_the_nearest(store: WeaviateStore, filled: str
     assert "'topic'" in str(caught.value.hint)
 
 
-def test_text_that_is_no_unicode_is_refused(store: WeaviateStore, filled: str) -> None:
+def test_invalid_unicode_is_refused(store: WeaviateStore, filled: str) -> None:
     with pytest.raises(SpecError, match="surrogate"):
         store.count(filled, {"topic": "\ud800"})
 
@@ -147,8 +149,8 @@ def test_the_clients_own_filter_passes_through(store: WeaviateStore, filled: str
         store.count(filled, "topic = art")
 
 
-def test_properties_of_others(store: WeaviateStore, name: str) -> None:
-    """Their types are compared as they are; words are not taken for texts."""
+def test_filters_on_properties_of_other_clients(store: WeaviateStore, name: str) -> None:
+    """Native types are compared exactly; tokenized text is refused."""
     kinds = {
         "title": "text",
         "count": "int",

@@ -1,4 +1,4 @@
-"""Where a live Weaviate says one thing and does another: what qadapt tells, and the way out."""
+"""A live Weaviate whose schema and behavior differ: status, errors and fixes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ABSENT, ACTIVE, IGNORED = qa.State.ABSENT, qa.State.ACTIVE, qa.State.IGNORED
 PQ = {"pq": {"enabled": True, "segments": 32}}
 
 
-# -- set, and without effect ---------------------------------------------------------------------
+# -- settings without effect ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["product:segments=32", "scalar:per=collection"])
@@ -62,7 +62,7 @@ def test_pq_and_sq_set_on_an_empty_collection_are_ignored_once_rows_come(
 
 
 @pytest.mark.parametrize("text", ["scalar", "scalar:bits=4"])
-def test_rq_set_on_an_empty_collection_is_obeyed(
+def test_rq_set_on_an_empty_collection_is_active_once_rows_come(
     store: WeaviateStore, name: str, docs: Floats, text: str
 ) -> None:
     collection = articles(store, name, docs[:0].reshape(0, DIM))
@@ -80,7 +80,7 @@ def test_rq_set_on_an_empty_collection_is_obeyed(
         ("product:segments=32", "pq"),
     ],
 )
-def test_switching_off_is_taken_and_ignored(
+def test_disabling_a_quantizer_is_accepted_and_ignored(
     store: WeaviateStore, name: str, docs: Floats, text: str, block: str
 ) -> None:
     collection = articles(store, name, docs)
@@ -117,13 +117,13 @@ def test_too_few_rows_for_pq_are_refused_before_anything_is_sent(
     assert "256" in reason(small)
 
 
-# -- refused before it is sent -------------------------------------------------------------------
+# -- refused before sending ----------------------------------------------------------------------
 
 
 def test_segments_that_do_not_divide_the_dimensions_are_refused(
     store: WeaviateStore, name: str
 ) -> None:
-    """The server creates such a collection, and refuses each row."""
+    """The server creates the collection, and refuses each row."""
     database = Database(store)
     for wanted in (qa.product(segments=50), qa.product(native={"pq": {"segments": 50}})):
         with pytest.raises(UnsupportedError, match="cannot be cut") as error:
@@ -135,7 +135,7 @@ def test_segments_that_do_not_divide_the_dimensions_are_refused(
 def test_a_rescore_limit_of_0_on_hfresh_is_refused(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
-    """The server takes it, and every search fails from then on."""
+    """The server accepts the setting, and every search fails from then on."""
     hfresh = qa.rotational(bits=1, native={"vectorIndexType": "hfresh"})
     collection = articles(store, name, docs[:300], hfresh)
     with pytest.raises(UnsupportedError, match="fails in every search"):
@@ -143,8 +143,10 @@ def test_a_rescore_limit_of_0_on_hfresh_is_refused(
     assert raw(store, name)["vectorIndexConfig"]["rq"]["rescoreLimit"] == 350
 
 
-def test_a_metric_that_a_quantizer_cannot_do_is_left_alone(store: WeaviateStore, name: str) -> None:
-    """SQ and RQ under manhattan are taken, and fail at inserts: qadapt has no such metric."""
+def test_a_vector_with_an_unsupported_metric_is_not_changed(
+    store: WeaviateStore, name: str
+) -> None:
+    """SQ and RQ with manhattan are accepted but inserts fail; qadapt lacks this metric."""
     body = {
         "class": name,
         "vectorizer": "none",
@@ -158,7 +160,7 @@ def test_a_metric_that_a_quantizer_cannot_do_is_left_alone(store: WeaviateStore,
         store.plan_change(ChangeRequest(store.inspect(name), "", qa.binary()))
 
 
-def test_what_the_server_keeps_otherwise_is_not_made(store: WeaviateStore, name: str) -> None:
+def test_a_collection_that_the_server_changed_is_deleted(store: WeaviateStore, name: str) -> None:
     database = Database(store)
     unknown = qa.scalar(native={"quantum": 7})
     with pytest.raises(StoreError, match="quantum is None, expected 7"):
@@ -180,7 +182,7 @@ def test_what_the_server_keeps_otherwise_is_not_made(store: WeaviateStore, name:
         ("scalar:rescore=4", {}, ""),
     ],
 )
-def test_a_setting_of_the_collection_that_serves_a_rescore_is_offered_in_the_plan(
+def test_the_plan_offers_the_collection_setting_for_rescoring(
     store: WeaviateStore,
     name: str,
     docs: Floats,
@@ -188,7 +190,7 @@ def test_a_setting_of_the_collection_that_serves_a_rescore_is_offered_in_the_pla
     native: dict[str, Any],
     says: str,
 ) -> None:
-    """A query has no word for it, and no query of qadapt's changes a collection."""
+    """Rescoring is not a query parameter, and searches never change a collection."""
     collection = articles(store, name, docs[:300])
     plan = collection.plan(qa.Quantization.parse(text).replace(native=native))
     assert says in " ".join(plan.notes)
@@ -199,10 +201,10 @@ def test_a_setting_of_the_collection_that_serves_a_rescore_is_offered_in_the_pla
 # -- errors that changed something ---------------------------------------------------------------
 
 
-def test_a_refusal_after_which_the_schema_has_changed_is_told(
+def test_a_refusal_that_changed_the_schema_is_reported(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
-    """RQ of 8 bits switched off, RQ of 4 on: 422 ``updating db``, and the schema says 4."""
+    """8-bit RQ is replaced by 4-bit RQ: 422 ``updating db``, but the schema has 4 bits."""
     collection = articles(store, name, docs[:600], "scalar")
     config = raw(store, name)["vectorIndexConfig"]["rq"]
     put(store, name, {"rq": {**config, "enabled": False}})
@@ -215,13 +217,11 @@ def test_a_refusal_after_which_the_schema_has_changed_is_told(
     with pytest.raises(StoreError, match="contains the change") as error:
         store.run(f"{name}_v1", request, lambda _: None, 30)
     assert "alias" in str(error.value.hint)
-    assert collection.info().vectors[""].quantization.bits == 4, "so the schema says"
+    assert collection.info().vectors[""].quantization.bits == 4, "the schema has 4 bits"
 
 
-def test_a_step_cannot_put_one_kind_in_anothers_place(
-    store: WeaviateStore, name: str, docs: Floats
-) -> None:
-    """The raw bypass that corrupts a collection is in no plan: another kind is always a copy."""
+def test_a_step_cannot_replace_a_quantizer(store: WeaviateStore, name: str, docs: Floats) -> None:
+    """No plan replaces a quantizer in place, which corrupts a collection: it is always a copy."""
     collection = articles(store, name, docs[:600], "scalar:per=collection")
     collection.plan("scalar:per=collection").apply(yes=True)
     for text in ("binary", "scalar", "product:segments=32", "rotational:bits=1", "none"):
@@ -234,12 +234,12 @@ def test_a_step_cannot_put_one_kind_in_anothers_place(
 
 
 def test_rows_are_counted_by_aggregate(store: WeaviateStore, name: str, docs: Floats) -> None:
-    """``objectCount`` of the nodes says 0 for a while after 1,500 inserts."""
+    """``objectCount`` of the nodes stays 0 for a while after 1,500 inserts."""
     collection = articles(store, name, docs)
     assert collection.info().count == len(docs)
 
 
-def test_what_qadapt_did_not_make_is_described_by_its_rows(
+def test_dimensions_of_other_clients_collections_come_from_rows(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     store.connection.rest(
@@ -259,10 +259,10 @@ def test_what_qadapt_did_not_make_is_described_by_its_rows(
     assert state(collection) is ACTIVE
 
 
-def test_a_collection_behind_an_alias_is_not_dropped(
+def test_a_collection_with_an_alias_is_not_dropped(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
-    """The server would leave the alias, which then leads nowhere."""
+    """The server would keep the alias, which would point to nothing."""
     articles(store, name, docs[:10])
     with pytest.raises(UnsupportedError, match=r"the alias .* points to"):
         store.drop(f"{name}_v1")
@@ -271,10 +271,10 @@ def test_a_collection_behind_an_alias_is_not_dropped(
 
 
 @pytest.mark.parametrize("text", ["rotational:bits=8", "binary"])
-def test_deleted_rows_leave_nothing_that_is_active(
+def test_a_collection_is_not_active_after_all_rows_are_deleted(
     store: WeaviateStore, name: str, docs: Floats, text: str
 ) -> None:
-    """Shards go on to say compressed, and a second vector's rows are no evidence of this one's."""
+    """Shards still report compressed, and rows of another vector are no evidence."""
     store.create(name, {"": Vector(DIM)}, {"": qa.Quantization.parse(text)})
     collection = Database(store)[name]
     collection.write(qa.Batch(keys(50), {"": docs[:50]}))

@@ -1,4 +1,4 @@
-"""The mapping of Weaviate, both ways: against schemas recorded from 1.39.0, and by contract."""
+"""The mapping in both directions, on schemas recorded from 1.39.0 and by documentation."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def mapped(text: str, *, index: str = "hnsw", vector: Vector = WIDE, version: st
         ("schema_after_none_to_sq", "scalar:per=collection"),
     ],
 )
-def test_a_recorded_schema_is_read_and_is_what_the_words_mean(recording: str, text: str) -> None:
+def test_a_recorded_schema_maps_to_its_quantization(recording: str, text: str) -> None:
     field = recorded_layout(recording).field("")
     wanted = Quantization.parse(text)
     assert mapping.from_native(field.native, WIDE) == wanted
@@ -71,7 +71,7 @@ def test_a_recorded_schema_is_read_and_is_what_the_words_mean(recording: str, te
         ("schema_hfresh", "rotational:bits=1"),
     ],
 )
-def test_what_is_sent_is_what_the_server_kept(recording: str, text: str) -> None:
+def test_the_server_stored_the_mapped_fields(recording: str, text: str) -> None:
     field = recorded_layout(recording).field("")
     sent = mapped(text, index=field.index).native
     assert sent is not None
@@ -101,12 +101,12 @@ def test_what_is_sent_is_what_the_server_kept(recording: str, text: str) -> None
         ("flat", "none", {"skipDefaultQuantization": True}),
     ],
 )
-def test_every_limit_of_rescoring_is_said(index: str, text: str, block: dict[str, Any]) -> None:
+def test_every_rescore_limit_is_sent(index: str, text: str, block: dict[str, Any]) -> None:
     found = mapped(text, index=index)
     assert found.native == {"vectorIndexType": index, "vectorIndexConfig": block}
 
 
-def test_a_dynamic_index_has_two_halves() -> None:
+def test_a_dynamic_index_has_two_configurations() -> None:
     config = (mapped("binary", index="dynamic").native or {})["vectorIndexConfig"]
     assert config["hnsw"] == {"bq": {"enabled": True}}
     assert config["flat"]["bq"]["rescoreLimit"] == 500
@@ -115,7 +115,7 @@ def test_a_dynamic_index_has_two_halves() -> None:
     assert config["flat"] == {"skipDefaultQuantization": True}
     config = (mapped("rotational:bits=4", index="dynamic").native or {})["vectorIndexConfig"]
     assert config["hnsw"]["rq"]["bits"] == 4
-    assert "rq" not in config["flat"], "a flat half has no rotational codes of 4 bits"
+    assert "rq" not in config["flat"], "flat does not support 4-bit rotational codes"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_dynamic_index_has_two_halves() -> None:
         ("binary:codes=disk", "cannot be configured"),
     ],
 )
-def test_a_cousin_says_in_what_it_differs(text: str, says: str) -> None:
+def test_a_nearest_equivalent_lists_its_differences(text: str, says: str) -> None:
     match = mapped(text).match
     assert match.level is MatchLevel.DIFFERS
     assert any(says in each for each in match.differences)
@@ -159,7 +159,7 @@ def test_a_cousin_says_in_what_it_differs(text: str, says: str) -> None:
         ("hfresh", "binary", "1.35.1"),
     ],
 )
-def test_what_is_not_there_is_refused_with_what_would_do(
+def test_unsupported_quantizations_are_refused_with_alternatives(
     index: str, text: str, version: str | None
 ) -> None:
     found = mapped(text, index=index, version=version)
@@ -172,16 +172,16 @@ def test_what_is_not_there_is_refused_with_what_would_do(
     ("text", "version", "key"),
     [("scalar", "1.31.0", "sq"), ("scalar", "1.32.0", "rq"), ("binary", "1.27.0", "bq")],
 )
-def test_older_servers_get_what_they_have(text: str, version: str, key: str) -> None:
+def test_older_servers_get_supported_fields_only(text: str, version: str, key: str) -> None:
     config = (mapped(text, version=version).native or {})["vectorIndexConfig"]
     assert list(config) == [key]
 
 
-def test_none_is_not_said_to_a_server_that_has_no_default() -> None:
+def test_skip_default_is_not_sent_to_a_server_without_default() -> None:
     assert (mapped("none", version="1.32.0").native or {})["vectorIndexConfig"] == {}
 
 
-def test_native_fields_go_last_and_another_index_may_be_named() -> None:
+def test_native_fields_take_precedence_and_may_set_the_index() -> None:
     wanted = qa.rotational(
         bits=8, native={"vectorIndexType": "flat", "rq": {"rescoreLimit": 90}, "ef": 64}
     )
@@ -201,9 +201,7 @@ def test_native_fields_go_last_and_another_index_may_be_named() -> None:
         ({"vectorIndexType": "ivf"}, "unknown index"),
     ],
 )
-def test_what_the_server_takes_and_fails_at_later_is_refused(
-    fields: dict[str, Any], says: str
-) -> None:
+def test_configurations_that_fail_later_are_refused(fields: dict[str, Any], says: str) -> None:
     kind = qa.rotational(bits=1) if "hfresh" in str(fields) else qa.rotational(bits=8)
     if "pq" in fields:
         kind = qa.none()
@@ -212,7 +210,7 @@ def test_what_the_server_takes_and_fails_at_later_is_refused(
     assert says in found.match.differences[0]
 
 
-def test_hfresh_has_no_dot() -> None:
+def test_hfresh_does_not_support_dot() -> None:
     found = mapped("binary", index="hfresh", vector=Vector(384, Metric.DOT))
     assert found.match.level is MatchLevel.UNSUPPORTED
 
@@ -255,7 +253,7 @@ def test_round_trip(text: str, index: str, dim: int, metric: Metric) -> None:
         (3072, 3.99, 3.98, 7.92, 31.4, 32, 32),
     ],
 )
-def test_code_sizes_are_those_of_the_engines_layouts(
+def test_code_sizes_match_the_engines_layouts(
     dim: int, sq: float, rq8: float, rq4: float, rq1: float, bq: float, pq: float
 ) -> None:
     on = {"enabled": True}

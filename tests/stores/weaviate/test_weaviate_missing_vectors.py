@@ -32,7 +32,7 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def edge(tmp_path: Path) -> Iterator[Database]:
-    """A target that runs in this process."""
+    """A target in this process."""
     with qa.open(f"edge:{tmp_path / 'edge'}") as database:
         yield database
 
@@ -40,7 +40,7 @@ def edge(tmp_path: Path) -> Iterator[Database]:
 def made(
     store: WeaviateStore, name: str, vectors: Sequence[str] = ("a", "b"), **schema: Any
 ) -> str:
-    """A collection of another client, which notes no dimensions."""
+    """A collection of another client, without a note of its dimensions."""
     index = {
         "vectorIndexType": "hnsw",
         "vectorIndexConfig": {"distance": "l2-squared"},
@@ -54,7 +54,7 @@ def made(
 def put(
     store: WeaviateStore, place: str, count: int, having: Mapping[int, int] | None = None
 ) -> tuple[Floats, dict[int, Floats]]:
-    """Rows 0..count-1 with ``a``, and ``b`` of so many dimensions in some of them."""
+    """Rows 0..count-1 with ``a``, some of them with ``b`` of the given dimensions."""
     name, _, tenant = place.partition("@")
     rows = normal(count, A)
     found = {row: normal(1, dim, seed=row)[0] for row, dim in (having or {}).items()}
@@ -77,7 +77,7 @@ def put(
 
 
 def again(store: WeaviateStore) -> WeaviateStore:
-    """Another store on the same server, which remembers nothing."""
+    """Another store on the same server, with an empty cache."""
     return WeaviateStore(store.address, store.connection)
 
 
@@ -103,7 +103,7 @@ def test_a_vector_that_the_first_rows_lack_is_seen_read_and_searched(
 
 
 def test_the_unnamed_vector_of_rows_that_come_without_one(store: WeaviateStore, name: str) -> None:
-    """The rows of a collection that a module was to fill, say."""
+    """For example, rows of a collection whose module did not run."""
     body = {"class": name, "vectorizer": "none"}
     store.connection.rest("POST", "/v1/schema", body, doing="create")
     objects: list[dict[str, Any]] = [{"class": name, "id": key} for key in keys(120)]
@@ -114,15 +114,15 @@ def test_the_unnamed_vector_of_rows_that_come_without_one(store: WeaviateStore, 
     assert np.flatnonzero(~page.missing[""]).tolist() == [100]
 
 
-def test_a_look_is_bounded_and_says_so_and_a_copy_reads_every_row(
+def test_an_inspection_reads_a_limited_number_of_rows_and_a_copy_all(
     store: WeaviateStore, name: str, edge: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dimensions, "SOME", 64)
     made(store, name)
     put(store, name, 400, {200: B})
-    # Ids spread over the range are read, and not the first ones alone.
+    # Ids spread over the range are read, not only the first ones.
     assert store.info(name).vectors["b"].dim == B
-    put(store, name, 400, {1: B})  # an upsert: row 200 has none any more
+    put(store, name, 400, {1: B})  # an upsert: row 200 no longer has one
     info = store.info(name)
     assert info.vectors["b"].dim == B
     put(store, name, 400, {333: B})
@@ -134,12 +134,12 @@ def test_a_look_is_bounded_and_says_so_and_a_copy_reads_every_row(
     assert done.state == "done"
     batch = edge["copy"].fetch(keys(400))
     assert np.flatnonzero(~batch.missing["b"]).tolist() == [333]
-    assert store.info(name).vectors["b"].dim == B, "what the copy found is remembered"
+    assert store.info(name).vectors["b"].dim == B, "dimensions found by the copy are cached"
     put(store, name, 400)
-    assert set(store.info(name).vectors) == {"a"}, "what is remembered is looked at again"
+    assert set(store.info(name).vectors) == {"a"}, "cached rows are read again"
 
 
-def test_an_empty_vector_is_named_as_such_and_keeps_nothing_from_being_copied(
+def test_an_empty_vector_is_reported_and_does_not_stop_a_copy(
     store: WeaviateStore, name: str, edge: Database
 ) -> None:
     made(store, name)
@@ -161,7 +161,7 @@ def test_an_empty_collection(store: WeaviateStore, name: str) -> None:
     )
 
 
-def test_tenants_of_which_the_first_has_no_such_vector(
+def test_tenants_whose_first_one_lacks_the_vector(
     store: WeaviateStore, name: str, edge: Database
 ) -> None:
     made(store, name, multiTenancyConfig={"enabled": True})
@@ -235,7 +235,7 @@ def test_a_check_against_a_target_in_which_no_row_has_the_vector(
         migration.check((Database(store), one), (Database(store), other))
 
 
-def test_a_vector_that_came_after_the_plan_fails_the_check(
+def test_a_vector_added_after_the_plan_fails_the_check(
     store: WeaviateStore, name: str, edge: Database
 ) -> None:
     made(store, name)

@@ -1,4 +1,4 @@
-"""Multivectors of Weaviate on a live server: made by others, in tenants, kept bit for bit."""
+"""Multivectors on a live Weaviate: of other clients, in tenants, stored bit for bit."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ TOKENS = ExtraVector("multi", 3, Metric.COSINE)
 
 @pytest.fixture
 def database(live: Callable[[str], str]) -> Iterator[Database]:
-    """The server, which others may use too."""
+    """A server that other tests share."""
     with qa.open(live("weaviate")) as opened:
         yield opened
 
 
 @pytest.fixture
 def name(database: Database) -> Iterator[str]:
-    """A name of its own; what was made under it is dropped."""
+    """A unique name; the collection is dropped afterwards."""
     made = f"Multi_{secrets.token_hex(5)}"
     yield made
     if made in database.collections():
@@ -40,7 +40,7 @@ def name(database: Database) -> Iterator[str]:
 
 
 def of_others(database: Database, name: str, *, tenants: bool = False) -> None:
-    """A class as somebody makes it by REST: nothing notes the dimensions."""
+    """A class created by REST, without a note of its dimensions."""
     vectors = {
         label: {"vectorIndexType": "hnsw", "vectorIndexConfig": config, "vectorizer": {"none": {}}}
         for label, config in {
@@ -61,8 +61,8 @@ def batch(extras: dict[str, RaggedArray]) -> qa.Batch:
 
 
 @pytest.mark.parametrize("tenants", [False, True])
-def test_made_by_others(database: Database, name: str, tenants: bool) -> None:
-    """Their dimension is that of the first row; where there is none, nothing says it."""
+def test_multivectors_of_other_clients(database: Database, name: str, tenants: bool) -> None:
+    """The dimension comes from the first row, and is unknown without rows."""
     of_others(database, name, tenants=tenants)
     store, label = database._store, f"{name}@red" if tenants else name
     assert store.collection_schema(label).extras["tokens"].dim is None
@@ -82,7 +82,7 @@ def test_made_by_others(database: Database, name: str, tenants: bool) -> None:
         store.search(label, np.ones((1, 3)), SearchRequest(k=1, vector="tokens"))
 
 
-def test_settings_come_along(database: Database, name: str) -> None:
+def test_settings_are_copied(database: Database, name: str) -> None:
     config = {
         "efConstruction": 64,
         "bq": {"enabled": True},

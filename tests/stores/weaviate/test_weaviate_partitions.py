@@ -1,4 +1,4 @@
-"""``NAME@TENANT``: one tenant of a live Weaviate's collection; and all of them."""
+"""``NAME@TENANT`` addresses one tenant on a live Weaviate; ``NAME`` all of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZES = {"red": 30, "blue": 20}
 
 @pytest.fixture
 def shared(store: WeaviateStore, name: str) -> str:
-    """A collection of others with the tenants red, blue and cold, which is not active."""
+    """Another client's collection with the tenants red, blue and cold, which is inactive."""
     foreign(store, name, multiTenancyConfig={"enabled": True})
     tenants = [{"name": each} for each in (*SIZES, "cold")]
     path = f"/v1/schema/{name}/tenants"
@@ -34,7 +34,7 @@ def shared(store: WeaviateStore, name: str) -> str:
     return name
 
 
-def test_a_tenant_is_a_collection_of_its_own(
+def test_a_tenant_is_addressed_as_a_collection(
     store: WeaviateStore, shared: str, live: Callable[[str], str]
 ) -> None:
     for tenant, size in SIZES.items():
@@ -61,7 +61,7 @@ def test_a_tenant_is_a_collection_of_its_own(
             database[f"{shared}@green"]
 
 
-def test_without_a_tenant_reads_go_over_all_active_ones(store: WeaviateStore, shared: str) -> None:
+def test_reads_without_a_tenant_cover_all_active_tenants(store: WeaviateStore, shared: str) -> None:
     assert store.count(shared) == store.info(shared).count == 50
     pages = list(store.read(shared))
     assert [len(page) for page in pages] == [20, 30]  # blue, red
@@ -95,7 +95,7 @@ def test_without_a_tenant_writes_and_searches_are_refused(
     assert store.count(shared) == 50
 
 
-def test_a_tenant_that_rests_or_is_not_there(store: WeaviateStore, shared: str) -> None:
+def test_inactive_and_missing_tenants_are_refused(store: WeaviateStore, shared: str) -> None:
     for attempt in (
         lambda: store.count(f"{shared}@cold"),
         lambda: list(store.read(f"{shared}@cold")),
@@ -118,7 +118,9 @@ def test_a_tenant_that_rests_or_is_not_there(store: WeaviateStore, shared: str) 
             store.write(f"{shared}@{odd}", Batch(keys(1), {"": normal(1)}))
 
 
-def test_a_tenant_where_there_are_none(store: WeaviateStore, name: str) -> None:
+def test_a_tenant_of_a_collection_without_tenants_is_refused(
+    store: WeaviateStore, name: str
+) -> None:
     foreign(store, name)
     with pytest.raises(InputError, match="has no tenants"):
         store.count(f"{name}@red")
@@ -134,7 +136,7 @@ def test_a_tenant_is_dropped_alone(store: WeaviateStore, shared: str) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_tenants_that_are_not_active_are_told_and_left_alone(
+def test_inactive_tenants_are_reported_and_not_changed(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     connection = store.connection
@@ -189,7 +191,7 @@ def test_tenants_that_are_not_active_are_told_and_left_alone(
         behind.plan("binary")
 
 
-def test_a_collection_is_made_with_tenants(store: WeaviateStore, shared: str, name: str) -> None:
+def test_a_collection_is_created_with_tenants(store: WeaviateStore, shared: str, name: str) -> None:
     made = f"{name}_made"
     store.create(
         made, {"": Vector(4)}, {}, CollectionSchema(partitions=("red",), is_partitioned=True)

@@ -1,4 +1,4 @@
-"""Payloads of Weaviate: any JSON comes back or is refused, and properties of others stay."""
+"""Payloads of Weaviate: any JSON is returned or refused; other clients' properties stay."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ _KEYS = st.sampled_from(["a", "b", "Name", "id", "weiß", "c_d"])
     max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(st.lists(st.dictionaries(_KEYS, _JSON, max_size=3), min_size=1, max_size=4))
-def test_any_json_comes_back_or_is_refused(
+def test_any_json_is_returned_or_refused(
     store: WeaviateStore, name: str, payloads: list[dict[str, Any]]
 ) -> None:
-    """Refused is only a list where the collection's property holds single values."""
+    """Only a list for a property of single values is refused."""
     if name not in store.collections():
         store.create(name, {"": Vector(4, Metric.DOT)}, {})
     batch = Batch(keys(len(payloads)), {"": normal(len(payloads))}, payloads)
@@ -78,9 +78,7 @@ def test_any_json_comes_back_or_is_refused(
     assert typed(back) == typed(payloads)
 
 
-def test_what_can_be_a_property_is_one_for_filters_and_other_clients(
-    store: WeaviateStore, name: str
-) -> None:
+def test_supported_values_become_properties(store: WeaviateStore, name: str) -> None:
     fill(store, name, normal(len(PAYLOADS)), PAYLOADS)
     raw = store.connection.rest("GET", f"/v1/schema/{name}", doing="read")
     kinds = {each["name"]: each["dataType"][0] for each in raw["properties"]}
@@ -93,7 +91,7 @@ def test_what_can_be_a_property_is_one_for_filters_and_other_clients(
     plain = store.connection.rest("GET", path, doing="read")["properties"]
     assert plain["number"] == 7
     assert plain["list"] == ["a", "b"]
-    assert set(json.loads(plain["qadapt_payload"])) == {"text"}  # blanks around it
+    assert set(json.loads(plain["qadapt_payload"])) == {"text"}  # surrounding whitespace
     full = store.connection.rest("GET", f"/v1/objects/{name}/{keys(1)[0]}", doing="read")
     assert not full["properties"].get("qadapt_payload")
 
@@ -163,7 +161,7 @@ _AUTHOR = [
 ]
 
 
-def test_properties_of_others_stay_as_they_are(store: WeaviateStore, name: str) -> None:
+def test_properties_of_other_clients_do_not_change(store: WeaviateStore, name: str) -> None:
     properties = [{"name": each, "dataType": [kind]} for each, kind in KINDS.items()]
     properties += [
         {"name": "author", "dataType": ["object"], "nestedProperties": _AUTHOR},
@@ -192,7 +190,7 @@ def test_properties_of_others_stay_as_they_are(store: WeaviateStore, name: str) 
         ({"a b": "x"}, "not a valid property name"),
     ],
 )
-def test_values_that_a_property_of_others_cannot_hold(
+def test_unsupported_values_for_other_clients_properties_are_refused(
     store: WeaviateStore, name: str, value: dict[str, Any], words: str
 ) -> None:
     foreign(store, name, properties=[{"name": n, "dataType": [k]} for n, k in KINDS.items()])

@@ -1,4 +1,4 @@
-"""Every quantizer of a live Weaviate: planned, applied, seen to be in use, and taken back."""
+"""Every quantizer on a live Weaviate: planned, applied, verified active, rolled back."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def queries(embeddings: Any) -> Floats:
 def test_rq_and_sq_in_place_on_hnsw(
     store: WeaviateStore, name: str, docs: Floats, queries: Floats, text: str, block: str, size: int
 ) -> None:
-    """With rescoring switched off on the collection, the codes themselves are seen to answer."""
+    """With rescoring disabled on the collection, scores show that codes are used."""
     collection = articles(store, name, docs)
     wanted = qa.Quantization.parse(text).replace(native={block: {"rescoreLimit": 0}})
     plan = collection.plan(wanted)
@@ -70,7 +70,7 @@ def test_rq_and_sq_in_place_on_hnsw(
     assert lossy < 1
     assert lifted > lossy
 
-    # A setting of the collection that is asked for by name is changed without a rebuild.
+    # An explicitly requested setting of the collection is changed without a rebuild.
     settings = collection.plan(wanted.replace(native={block: {"rescoreLimit": 50}}))
     assert [step.symbol for step in settings.steps] == [Symbol.IN_PLACE]
     settings.apply()
@@ -120,7 +120,7 @@ def test_bq_and_pq_in_place_on_hnsw_and_back_by_a_copy(
     assert kept.tobytes() == docs.tobytes()
 
 
-def test_a_name_that_is_no_alias_has_no_way_back_and_says_so(
+def test_a_change_without_an_alias_cannot_be_undone(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     articles(store, name, docs[:500])
@@ -137,7 +137,7 @@ def test_a_name_that_is_no_alias_has_no_way_back_and_says_so(
         assert "create an alias" in str(error.value.hint)
 
 
-def test_from_one_kind_to_another_is_a_copy_and_a_switched_alias(
+def test_another_quantizer_needs_a_copy_and_an_alias_switch(
     store: WeaviateStore, name: str, docs: Floats, queries: Floats
 ) -> None:
     collection = articles(store, name, docs, "scalar:per=collection")
@@ -157,7 +157,7 @@ def test_from_one_kind_to_another_is_a_copy_and_a_switched_alias(
     assert state(collection) is ACTIVE
 
 
-def test_a_copy_may_be_asked_for(store: WeaviateStore, name: str, docs: Floats) -> None:
+def test_a_copy_can_be_requested(store: WeaviateStore, name: str, docs: Floats) -> None:
     collection = articles(store, name, docs)
     plan = collection.plan("product:segments=32", strategy="alias")
     assert [step.symbol for step in plan.steps] == [Symbol.RECREATE]
@@ -167,7 +167,7 @@ def test_a_copy_may_be_asked_for(store: WeaviateStore, name: str, docs: Floats) 
     assert state(collection) is ABSENT
 
 
-def test_searches_wait_while_pq_trains_and_that_is_measured(
+def test_blocked_searches_during_pq_training_are_measured(
     store: WeaviateStore, name: str, embeddings: Any
 ) -> None:
     collection = articles(store, name, embeddings.docs)
@@ -191,7 +191,7 @@ def test_searches_wait_while_pq_trains_and_that_is_measured(
     finally:
         done.set()
         searching.join()
-    assert longest[0] > 0.5, "a search waited for the end of the training"
+    assert longest[0] > 0.5, "a search waited until training was done"
     assert any(stage.startswith("shards were read-only for ") for stage in reported)
     assert state(collection) is ACTIVE
 
@@ -200,7 +200,7 @@ def test_searches_wait_while_pq_trains_and_that_is_measured(
 
 
 @pytest.mark.parametrize("text", ["binary", "scalar", "rotational:bits=1"])
-def test_flat_takes_a_quantizer_by_a_copy_alone(
+def test_flat_gets_a_quantizer_only_by_a_copy(
     store: WeaviateStore, name: str, docs: Floats, queries: Floats, text: str
 ) -> None:
     collection = articles(store, name, docs, qa.none(native={"vectorIndexType": "flat"}))
@@ -297,7 +297,7 @@ def test_named_vectors_without_rescoring_cannot_be_told_apart(
 def test_with_async_indexing(
     weaviate_server: Callable[..., Any], docs: Floats, queries: Floats
 ) -> None:
-    """BQ waits for a restart, PQ for its limit of rows, and a dynamic index for its threshold."""
+    """BQ needs a restart, PQ its limit of rows, and a dynamic index its threshold."""
     server = weaviate_server(ASYNC_INDEXING="true", ASYNC_INDEXING_STALE_TIMEOUT="1s")
     with closing(WeaviateStore.open(Address.parse(server.url))) as store:
         for_rq = articles(store, "Rotated", docs)
@@ -356,7 +356,7 @@ def _wait_indexed(collection: Collection) -> None:
 # -- a server with a default ---------------------------------------------------------------------
 
 
-def test_a_default_of_the_server_is_told_and_kept_out_where_none_is_asked_for(
+def test_the_servers_default_is_reported_and_not_used_for_none(
     weaviate_server: Callable[..., Any], docs: Floats
 ) -> None:
     server = weaviate_server(DEFAULT_QUANTIZATION="rq-8")

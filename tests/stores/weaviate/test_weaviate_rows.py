@@ -1,4 +1,4 @@
-"""Rows of Weaviate: payloads, checks before sending, errors of single objects, reading on."""
+"""Rows of Weaviate: checks before sending, errors of single objects, scans."""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ from qadapt.model.address import Address
 from qadapt.stores.base import ReadRequest, SearchRequest
 from qadapt.stores.weaviate.store import WeaviateStore
 
-# -- what the server takes without a word --------------------------------------------------------
+# -- accepted by the server without error --------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_which_the_server_takes_are_refused(
-    store: WeaviateStore, name: str, bad: float
-) -> None:
+def test_nan_and_infinity_are_refused(store: WeaviateStore, name: str, bad: float) -> None:
     rows = normal(3)
     rows[2, 1] = bad
     fill(store, name, normal(1))
@@ -46,7 +44,7 @@ def test_zero_vectors_under_cosine_are_refused(store: WeaviateStore, name: str) 
 
 
 def test_rows_of_any_size_keep_their_direction(store: WeaviateStore, name: str) -> None:
-    """The server scores 1e30 and 1e-30 with 0; other lengths come back bit for bit."""
+    """The server scores 1e30 and 1e-30 with 0; other lengths are returned bit for bit."""
     sizes = np.array([3e37, 1e30, 1e18, 1.0, 1e-10, 1e-20, 1e-30, 1e-38])[:, None]
     directions = normal(len(sizes)) / np.linalg.norm(normal(len(sizes)), axis=1, keepdims=True)
     rows = (directions * sizes).astype(np.float32)
@@ -58,8 +56,8 @@ def test_rows_of_any_size_keep_their_direction(store: WeaviateStore, name: str) 
     assert kept[2:5].tobytes() == rows[2:5].tobytes()
 
 
-def test_a_collection_that_is_not_there_is_not_made(store: WeaviateStore, name: str) -> None:
-    """The server would make it, with a metric of its own choice."""
+def test_a_missing_collection_is_not_created(store: WeaviateStore, name: str) -> None:
+    """The server would create it with its default metric."""
     fill(store, name, normal(1))
     store.drop(name)
     with pytest.raises(NotFoundError, match=name):
@@ -82,7 +80,7 @@ def test_counts_are_true_when_those_of_the_nodes_are_stale(store: WeaviateStore,
 # -- errors of single objects --------------------------------------------------------------------
 
 
-def test_refused_rows_are_gathered_into_one_error(store: WeaviateStore, name: str) -> None:
+def test_refused_rows_are_collected_into_one_error(store: WeaviateStore, name: str) -> None:
     foreign(store, name, properties=[{"name": "day", "dataType": ["date"]}])
     payloads = [{"day": "soon" if row % 100 == 7 else "2024-05-01T00:00:00Z"} for row in range(500)]
     with pytest.raises(StoreError) as caught:
@@ -95,10 +93,8 @@ def test_refused_rows_are_gathered_into_one_error(store: WeaviateStore, name: st
     assert store.count(name) == 495
 
 
-def test_an_index_that_cannot_be_filled_says_so_for_each_row(
-    store: WeaviateStore, name: str
-) -> None:
-    """Segments that do not divide the dimension are taken at creation, and every insert fails."""
+def test_an_index_that_refuses_all_rows_is_reported(store: WeaviateStore, name: str) -> None:
+    """Segments that do not divide the dimension are accepted, but every insert fails."""
     config = {"distance": "dot", "pq": {"enabled": True, "segments": 3}}
     foreign(store, name, vectorIndexConfig=config)
     with pytest.raises(StoreError, match=r"3 of 3 rows.*0 were written.*segments"):
@@ -106,14 +102,14 @@ def test_an_index_that_cannot_be_filled_says_so_for_each_row(
 
 
 def test_dimensions_that_only_the_server_knows(store: WeaviateStore, name: str) -> None:
-    """A collection of others keeps no dimension: the first row tells it."""
+    """Another client's collection has no note, so the dimension comes from the first row."""
     foreign(store, name)
     store.write(name, Batch(keys(1), {"": normal(1, 6)}))
     with pytest.raises(InputError, match="6"):
         store.write(name, Batch(keys(1, 1), {"": normal(1, 5)}))
 
 
-def test_a_message_too_large_is_refused_and_smaller_ones_are_made(
+def test_a_too_large_message_is_refused_or_split(
     weaviate_server: Callable[..., WeaviateServer],
 ) -> None:
     server = weaviate_server(GRPC_MAX_MESSAGE_SIZE="300000")
@@ -135,7 +131,7 @@ def test_a_message_too_large_is_refused_and_smaller_ones_are_made(
         store.close()
 
 
-def test_writes_while_a_shard_compresses_say_what_was_written(
+def test_writes_while_a_shard_compresses_report_rows_written(
     store: WeaviateStore, name: str
 ) -> None:
     rows = normal(4000, 256)
@@ -228,7 +224,7 @@ def test_ids_are_uuids_and_the_error_says_what_to_do(store: WeaviateStore, name:
 
 
 def test_a_range_alone_is_read_whole_and_in_order(store: WeaviateStore, name: str) -> None:
-    """The server cuts a range that stands alone off at the limit, and sorts only then."""
+    """The server cuts a lone range at the limit before it sorts."""
     order = np.random.default_rng(3).permutation(300)
     store.create(name, {"": Vector(4, Metric.DOT)}, {})
     batch = Batch([keys(1, row)[0] for row in order.tolist()], {"": normal(300)})

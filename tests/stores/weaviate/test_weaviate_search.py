@@ -1,4 +1,4 @@
-"""Searches of a live Weaviate: what it answers with nothing, who rescored, how many candidates."""
+"""Searches on a live Weaviate: refusals, provenance of scores, number of candidates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OFF = Rescore(source="off")
 def quantized(
     store: WeaviateStore, name: str, text: str, native: dict[str, Any] | None = None, n: int = 2000
 ) -> Any:
-    """A collection that is quantized from its creation on, and its sample."""
+    """A collection that is quantized from creation, and its sample."""
     sample = clustered(n, 96)
     wanted = Quantization.parse(text).replace(native=native or {})
     store.create(name, {"": Vector(96, Metric.COSINE)}, {"": wanted})
@@ -39,7 +39,7 @@ def recall(hits: Any, sample: Any) -> float:
 
 @pytest.mark.parametrize("text", ["none", "rotational:bits=8", "rotational:bits=1", "binary"])
 def test_a_query_of_wrong_dimensions_is_refused(store: WeaviateStore, name: str, text: str) -> None:
-    """The server finds nothing, and says nothing, on RQ, and on BQ of as many words."""
+    """With RQ, and BQ of the same code size, the server returns nothing and no error."""
     quantized(store, name, text, n=300)
     with pytest.raises(DimensionError, match="80 dimensions, expected 96"):
         store.search(name, normal(2, 80), SearchRequest(k=3))
@@ -47,7 +47,7 @@ def test_a_query_of_wrong_dimensions_is_refused(store: WeaviateStore, name: str,
         store.search(name, normal(2, 80), SearchRequest(k=3, exact=True))
 
 
-def test_what_the_server_says_to_a_query_of_wrong_dimensions(
+def test_the_servers_response_to_a_query_of_wrong_dimensions(
     store: WeaviateStore, name: str
 ) -> None:
     quantized(store, name, "rotational:bits=8", n=300)
@@ -60,7 +60,7 @@ def test_what_the_server_says_to_a_query_of_wrong_dimensions(
 
 
 def test_a_stored_nan_is_an_error_of_the_search(store: WeaviateStore, name: str) -> None:
-    """Another client may have stored it; its distance comes first, as no number."""
+    """Another client may have stored it; its distance is NaN and ranks first."""
     rows = normal(50)
     rows[7, 0] = np.nan
     foreign(store, name)
@@ -80,7 +80,7 @@ def test_a_stored_nan_is_an_error_of_the_search(store: WeaviateStore, name: str)
     ],
     ids=str,
 )
-def test_oversampling_is_had_by_the_limit(
+def test_oversampling_uses_the_limit(
     store: WeaviateStore, name: str, text: str, native: dict[str, Any], candidates: int
 ) -> None:
     sample = quantized(store, name, text, native)
@@ -94,7 +94,7 @@ def test_oversampling_is_had_by_the_limit(
     np.testing.assert_allclose(hits.scores, exact, atol=1e-5)
 
 
-def test_a_limit_lifts_what_a_cap_would_cut(store: WeaviateStore, name: str) -> None:
+def test_a_higher_limit_rescores_more_candidates(store: WeaviateStore, name: str) -> None:
     """RQ of 1 bit with rescoreLimit 10: 10 of 10 are rescored, but of 100 all."""
     sample = quantized(store, name, "rotational:bits=1", {"rq": {"rescoreLimit": 10}})
     plain = store.search(name, sample.queries, SearchRequest(k=10))
@@ -104,22 +104,24 @@ def test_a_limit_lifts_what_a_cap_would_cut(store: WeaviateStore, name: str) -> 
     assert recall(lifted, sample) > recall(plain, sample) + 0.05
 
 
-def test_rescoring_that_cannot_be_switched_off_is_told(store: WeaviateStore, name: str) -> None:
+def test_rescoring_that_cannot_be_disabled_is_reported(store: WeaviateStore, name: str) -> None:
     sample = quantized(store, name, "binary")
     hits = store.search(name, sample.queries, SearchRequest(k=10, rescore=OFF))
     assert (hits.how.rescorer, hits.how.scores) == ("store", "exact")
     assert search.ALWAYS in hits.how.notes
 
 
-def test_codes_that_are_configured_but_not_in_use_are_told(store: WeaviateStore, name: str) -> None:
-    """SQ at creation is never in use by itself: the search's own profile shows it."""
+def test_codes_that_are_configured_but_not_in_use_are_reported(
+    store: WeaviateStore, name: str
+) -> None:
+    """SQ set at creation never starts automatically, which the search profile shows."""
     sample = quantized(store, name, "scalar:per=collection")
     hits = store.search(name, sample.queries, SearchRequest(k=10))
     assert (hits.how.rescorer, hits.how.scores) == ("none", "exact")
     assert search.NOT_IN_USE in hits.how.notes
 
 
-def test_hfresh_gives_no_more_than_its_limit(store: WeaviateStore, name: str) -> None:
+def test_hfresh_returns_at_most_its_limit(store: WeaviateStore, name: str) -> None:
     native = {"vectorIndexType": "hfresh", "rq": {"rescoreLimit": 50}}
     sample = quantized(store, name, "rotational:bits=1", native)
     hits = store.search(name, sample.queries, SearchRequest(k=10, rescore=Rescore(8)))
@@ -130,8 +132,8 @@ def test_hfresh_gives_no_more_than_its_limit(store: WeaviateStore, name: str) ->
         store.search(name, sample.queries, SearchRequest(k=51))
 
 
-def test_hfresh_that_panics_is_refused_before_it_is_asked(store: WeaviateStore, name: str) -> None:
-    """rescoreLimit 0 is taken by the server, and then each search fails."""
+def test_an_hfresh_search_that_would_fail_is_refused(store: WeaviateStore, name: str) -> None:
+    """The server accepts rescoreLimit 0, and then each search fails."""
     config = {"distance": "cosine", "rq": {"enabled": True, "bits": 1, "rescoreLimit": 0}}
     foreign(store, name, vectorIndexType="hfresh", vectorIndexConfig=config)
     store.write(name, Batch(keys(300), {"": clustered(300, 96).rows}))
@@ -167,7 +169,7 @@ def test_named_vectors_with_different_codes(store: WeaviateStore, name: str) -> 
     np.testing.assert_allclose(near.scores[:, 0], 0, atol=1e-5)
 
 
-def test_options_and_sources_that_are_not_there(store: WeaviateStore, name: str) -> None:
+def test_unknown_options_and_sources_are_refused(store: WeaviateStore, name: str) -> None:
     fill(store, name, normal(3))
     with pytest.raises(SpecError, match="ef"):
         store.search(name, normal(1), SearchRequest(k=1, options={"ef": 10}))
@@ -175,7 +177,7 @@ def test_options_and_sources_that_are_not_there(store: WeaviateStore, name: str)
         store.search(name, normal(1), SearchRequest(k=1, rescore=Rescore(2, "codes")))
 
 
-def test_more_candidates_than_the_server_gives(store: WeaviateStore, name: str) -> None:
+def test_candidates_are_limited_by_the_server(store: WeaviateStore, name: str) -> None:
     sample = quantized(store, name, "binary")
     hits = store.search(name, sample.queries[:2], SearchRequest(k=200, rescore=Rescore(100)))
     assert "at most 10,000" in " ".join(hits.how.notes)

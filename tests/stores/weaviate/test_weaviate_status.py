@@ -1,4 +1,4 @@
-"""What the shards' words are taken for, on recordings of 1.39.0 and in their shape."""
+"""The status derived from shards, on recordings of 1.39.0 and variations of them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_on_recordings(schema_of: str, nodes: str, state: State, says: str) -> N
         (NONE, {"shards": CODES, "quantized": 1, "rescored": True}, State.IGNORED, "keeps", "a"),
     ],
 )
-def test_judgements(
+def test_status_from_evidence(
     native: dict[str, Any], changes: dict[str, Any], state: State, says: str, advice: str
 ) -> None:
     status = status_of(observation(native, **changes))
@@ -87,7 +87,7 @@ def test_judgements(
         (False, State.IGNORED, "does not rescore"),
     ],
 )
-def test_with_several_vectors_the_word_of_the_shard_is_not_enough(
+def test_with_several_vectors_the_flag_of_the_shard_is_not_sufficient(
     rescored: bool | None, state: State, says: str
 ) -> None:
     status = status_of(observation(RQ, shards=CODES, several=2, quantized=2, rescored=rescored))
@@ -112,7 +112,7 @@ def test_named_vectors_and_a_legacy_collection_with_a_named_one() -> None:
     assert both.field("").target is None
 
 
-def test_what_qadapt_cannot_describe_is_left_alone_and_told() -> None:
+def test_unsupported_vectors_are_reported_and_not_changed() -> None:
     layout = recorded_layout("schema_after_delete_vector_index")
     gone = [name for name, why in layout.others.items() if "no longer has an index" in why]
     assert gone
@@ -122,7 +122,7 @@ def test_what_qadapt_cannot_describe_is_left_alone_and_told() -> None:
     assert "manhattan" in layout.others[""]
 
 
-def test_the_note_survives_a_description_of_the_users() -> None:
+def test_the_note_is_added_to_the_users_description() -> None:
     raw = recorded("schema_hnsw_none")["response"]["body"]
     noted = {**raw, "description": "Our articles.\n" + schema.note({"": 7})}
     assert schema.layout(noted, raw["class"], {"": 9}).field("").dim == 7
@@ -131,7 +131,7 @@ def test_the_note_survives_a_description_of_the_users() -> None:
         assert schema.note_of({**raw, "description": text}) == {}
 
 
-def test_a_dimension_that_nothing_says_is_told_and_not_guessed() -> None:
+def test_an_unknown_dimension_is_reported_and_not_guessed() -> None:
     raw = recorded("schema_hnsw_none")["response"]["body"]
     layout = schema.layout(raw, raw["class"])
     with pytest.raises(schema.UnsupportedError, match="is unknown"):

@@ -29,13 +29,13 @@ SPECS = {
 
 
 def answer(version: str, name: str) -> dict[str, Any]:
-    """What a server answered: ``status`` and ``body``."""
+    """A server's response: ``status`` and ``body``."""
     found: dict[str, Any] = recorded(f"weaviate-{version}", name)["response"]
     return found
 
 
 def has(version: str, name: str, kind: str) -> bool:
-    """Whether a server took a quantizer, of so many bits, and kept it."""
+    """Whether a server accepted and stored a quantizer of these bits."""
     reported = answer(version, name)
     if reported["status"] != 200:
         return False
@@ -46,7 +46,7 @@ def has(version: str, name: str, kind: str) -> bool:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", SPECS)
-def test_a_quantizer_is_offered_where_the_server_kept_it(version: str, kind: str) -> None:
+def test_a_quantizer_is_offered_if_the_server_stored_it(version: str, kind: str) -> None:
     quantization = qa.Quantization.parse(SPECS[kind])
     native = mapping.to_native(quantization, Vector(32), ServerVersion(version)).native
     kept = has(version, f"create_hnsw_{kind}", kind)
@@ -58,7 +58,7 @@ def test_a_quantizer_is_offered_where_the_server_kept_it(version: str, kind: str
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", ["bq", "rq8", "rq1"])
-def test_a_quantizer_on_flat_is_offered_where_the_server_kept_it(version: str, kind: str) -> None:
+def test_a_quantizer_on_flat_is_offered_if_the_server_stored_it(version: str, kind: str) -> None:
     quantization = qa.Quantization.parse(SPECS[kind]).replace(native={"vectorIndexType": "flat"})
     native = mapping.to_native(quantization, Vector(32), ServerVersion(version)).native
     assert (native is not None) == has(version, f"create_flat_{kind}", kind)
@@ -66,7 +66,7 @@ def test_a_quantizer_on_flat_is_offered_where_the_server_kept_it(version: str, k
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_else_is_gated(version: str) -> None:
+def test_other_version_gates(version: str) -> None:
     engine = ServerVersion(version)
     assert engine.has(since.SINCE_ALIAS) == (answer(version, "alias_create")["status"] == 200)
     assert engine.has(since.SINCE_ADD_VECTOR) == (answer(version, "add_vector")["status"] == 200)
@@ -93,9 +93,7 @@ AT_CREATION = {"bq": State.ACTIVE, "pq": State.IGNORED, "sq": State.IGNORED, "rq
         if has(version, f"create_hnsw_{kind}", kind)
     ],
 )
-def test_what_shards_say_of_a_quantizer_that_was_set_at_creation(
-    version: str, kind: str, state: State
-) -> None:
+def test_status_of_a_quantizer_set_at_creation(version: str, kind: str, state: State) -> None:
     (reported,) = answer(version, f"nodes_hnsw_{kind}")["body"]["nodes"][0]["shards"]
     config = answer(version, f"create_hnsw_{kind}")["body"]["vectorIndexConfig"]
     native = {"vectorIndexType": "hnsw", "vectorIndexConfig": config}
@@ -105,7 +103,7 @@ def test_what_shards_say_of_a_quantizer_that_was_set_at_creation(
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", ["bq", "sq"])
-def test_a_quantizer_that_is_switched_off_stays_in_use(version: str, kind: str) -> None:
+def test_a_disabled_quantizer_stays_in_use(version: str, kind: str) -> None:
     reported = answer(version, f"update_off_{kind}")
     assert reported["status"] == 200
     config = reported["body"]["vectorIndexConfig"]
@@ -134,7 +132,7 @@ def test_a_quantizer_that_is_switched_off_stays_in_use(version: str, kind: str) 
         (422, "class does not exist: bad request", NotFoundError, ""),
     ],
 )
-def test_what_older_servers_say(
+def test_errors_of_older_servers(
     status: int, words: str, kind: type[QadaptError], hint: str
 ) -> None:
     error = by_status(status, words, "write")

@@ -48,20 +48,20 @@ def recall(hits: Hits, docs: Floats, queries: Floats) -> float:
 
 
 def raw(store: WeaviateStore, name: str) -> dict[str, Any]:
-    """A schema as the server gives it."""
+    """The raw schema of the server."""
     found: dict[str, Any] = store.connection.rest("GET", f"/v1/schema/{name}", doing="read")
     return found
 
 
 def put(store: WeaviateStore, name: str, config: Mapping[str, Any]) -> None:
-    """What somebody else's REST client does: some fields of the unnamed vector are changed."""
+    """Change fields of the unnamed vector as another REST client would."""
     body = raw(store, name)
     body["vectorIndexConfig"].update(config)
     store.connection.rest("PUT", f"/v1/schema/{body['class']}", body, doing="change")
 
 
 def state(collection: Collection, vector: str = "") -> qa.State:
-    """As seen."""
+    """The verified state."""
     return collection.info().vectors[vector].status.state
 
 

@@ -15,12 +15,12 @@ from qadapt.stores.weaviate.store import WeaviateStore
 
 
 def keys(count: int, start: int = 0) -> list[str]:
-    """UUIDs that hold the rows' numbers."""
+    """UUIDs that encode row numbers."""
     return [str(uuid.UUID(int=row + 1)) for row in range(start, start + count)]
 
 
 def number(key: Any) -> int:
-    """The row of an id."""
+    """The row number of an id."""
     return uuid.UUID(str(key)).int - 1
 
 
@@ -42,14 +42,14 @@ def fill(
 
 
 def foreign(store: WeaviateStore, name: str, **schema: Any) -> None:
-    """A collection as somebody else makes it."""
+    """Create a collection as another client would."""
     body = {"class": name, "vectorizer": "none", "vectorIndexType": "hnsw", **schema}
     body.setdefault("vectorIndexConfig", {"distance": "dot"})
     store.connection.rest("POST", "/v1/schema", body, doing=f"create {name!r}")
 
 
 def raw_write(store: WeaviateStore, name: str, rows: npt.NDArray[np.float32]) -> list[str]:
-    """Rows as another client sends them, unchecked; the server's words."""
+    """Write rows unchecked, as another client would, and return the server's errors."""
     messages = proto().batch_pb2
     objects = [
         messages.BatchObject(uuid=key, collection=name, vector_bytes=row.astype("<f4").tobytes())

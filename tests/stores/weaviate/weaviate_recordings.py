@@ -1,4 +1,4 @@
-"""What the tests of Weaviate's quantization share: recordings of 1.39.0, and looks made of them."""
+"""Recordings of 1.39.0, and observations built from them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def recorded(name: str) -> dict[str, Any]:
 
 
 def recorded_layout(name: str, dim: int = 384) -> Layout:
-    """A recorded schema, read; the dimension is that of the recording's data."""
+    """Parse a recorded schema; the dimension is that of the recording's data."""
     raw = recorded(name)["response"]["body"]
     names = ["", *(raw.get("vectorConfig") or {})]
     return schema.layout(raw, raw["class"], dict.fromkeys(names, dim))
 
 
 def recorded_shards(name: str) -> list[Shard]:
-    """The shards of a recorded ``nodes`` answer."""
+    """The shards of a recorded ``nodes`` response."""
     return [
         Shard(
             node["name"],
@@ -41,7 +41,7 @@ def recorded_shards(name: str) -> list[Shard]:
 
 
 def observation(native: Mapping[str, Any], **changes: Any) -> Observation:
-    """One vector of 5,000 rows under an index, in one shard that is ready; with changes."""
+    """The observation of one vector of 5,000 rows in one ready shard, with changes."""
     vector = Vector(384)
     plain: dict[str, Any] = {
         "count": 5000,
