@@ -17,8 +17,8 @@ from qadapt.model import Kind, MatchLevel, Quantization, Rule, Support, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores import registry
 from qadapt.stores.base import MappedQuantization
-from qadapt.stores.milvus import capabilities as milvus
 from qadapt.stores.milvus import mapping as milvus_mapping
+from qadapt.stores.milvus import profile as milvus
 from qadapt.stores.milvus.version import ServerVersion as MilvusEngine
 from qadapt.stores.qdrant import mapping as qdrant_mapping
 from qadapt.stores.qdrant.server import capabilities as qdrant

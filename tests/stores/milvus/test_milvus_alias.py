@@ -158,11 +158,11 @@ def test_rows_written_meanwhile_are_found_by_their_keys(
 ) -> None:
     fill(either, sample.rows)
     (step,) = alias_plan(either, "scalar")
-    assert "replaced under its key" in step.reason
+    assert "rows replaced during the copy" in step.reason
     extra = np.ones((3, 64), dtype=np.float32)
 
     def meanwhile(event: Progress) -> None:
-        if event.stage.startswith("looking for rows"):
+        if event.stage.startswith("checking for rows"):
             either.write(FIRST, Batch([5, 9000, 9001], {"": extra}))
             either.delete(FIRST, [7])
 
@@ -205,7 +205,7 @@ def test_somebody_elses_collection_is_not_taken_for_the_copy(either: MilvusStore
     fill(either, np.eye(8, dtype=np.float32))
     (step,) = alias_plan(either, "scalar")
     either.create(SECOND, {"": Vector(8)}, {})
-    with pytest.raises(StoreError, match="no copy"):
+    with pytest.raises(StoreError, match="not an unfinished copy"):
         carry_out(either, [step])
     assert either.aliases().get(NAME) == FIRST
     with pytest.raises(SpecError, match="form"):
@@ -217,7 +217,7 @@ def test_dropping_by_an_alias_or_under_one_is_refused(either: MilvusStore) -> No
     fill(either, np.eye(8, dtype=np.float32))
     with pytest.raises(UnsupportedError, match="alias of"):
         either.drop(NAME)
-    with pytest.raises(UnsupportedError, match="stands at it"):
+    with pytest.raises(UnsupportedError, match="points to it"):
         either.drop(FIRST)
     with pytest.raises(AlreadyExistsError):
         either.create(NAME, {"": Vector(8)}, {})

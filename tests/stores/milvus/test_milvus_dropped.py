@@ -22,5 +22,5 @@ def test_a_killed_server_is_one_error_without_a_traceback(
         for ask in (lambda: docs.search(np.ones(8), k=3), docs.count):
             with pytest.raises(UnreachableError) as gone:
                 ask()
-            assert "is the server up" in str(gone.value.hint)
+            assert "check that the server is running" in str(gone.value.hint)
         assert "Traceback" not in capfd.readouterr().err

@@ -20,7 +20,7 @@ VECTORS = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
 
 def insert(store: MilvusStore, ids: list[int]) -> None:
     """Insert rows as a program does that does not upsert."""
-    layout = store._fresh(NAME)
+    layout = store.reader.read_again(NAME)
     batch = Batch(ids, {"": -VECTORS[ids]})
     native = rows.native_rows(layout, batch, layout.keys.checked(ids))
     store.connection.client.insert(NAME, native)
@@ -39,7 +39,7 @@ def test_keys_that_were_inserted_twice_are_named_before_a_copy(
     # Spans of keys that are halved, over several pages.
     monkeypatch.setattr(rows, "WINDOW", 16)
     assert server.hidden_rows(NAME) == (4, (3, 20, 39))
-    assert duplicate_ids.find(server.connection, server._layout(NAME), 1).rows_checked < 40
+    assert duplicate_ids.find(server.connection, server.reader.layout(NAME), 1).rows_checked < 40
     monkeypatch.undo()
 
     database = Database(server)

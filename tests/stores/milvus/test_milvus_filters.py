@@ -89,9 +89,9 @@ def test_an_expression_passes_through() -> None:
 
 
 def test_what_milvus_cannot_say_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match="dates"):
+    with pytest.raises(UnsupportedError, match="no date type"):
         to_expression({"at": {"gte": "2024-05-01"}}, Fields())
-    with pytest.raises(UnsupportedError, match="64 bits"):
+    with pytest.raises(UnsupportedError, match="signed 64-bit integer"):
         to_expression({"n": 2**63}, Fields())
 
 

@@ -80,7 +80,7 @@ def test_rows_in_memory_are_told_and_flushed_by_apply(lite: MilvusStore, sample:
     assert state(lite) is State.ACTIVE
     lite.write(NAME, Batch([5000], {"": sample.rows[:1]}))
     assert state(lite) is State.ACTIVE
-    assert status(lite).reason == "1 rows are in memory, and compared by their floats"
+    assert status(lite).reason == "1 rows are in memory: searches compare their original vectors"
 
 
 @pytest.mark.parametrize(

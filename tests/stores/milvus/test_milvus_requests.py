@@ -371,7 +371,7 @@ def test_the_level_of_a_search_is_the_collections_unless_said(
     assert "Session" in hits.how.notes[0]
     hits = store.search(NAME, query, SearchRequest(k=10, options={"consistency_level": "Bounded"}))
     assert recorder.named("Search")[-1].consistency_level == 2
-    assert "newest writes may not be seen" in hits.how.notes[0]
+    assert "may not see the newest writes" in hits.how.notes[0]
     by_address, recorder = at("2.6.22?consistency=Strong")
     by_address.create(NAME, {"": Vector(8)}, {})
     hits = by_address.search(NAME, query, SearchRequest(k=10))

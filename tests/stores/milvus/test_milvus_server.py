@@ -26,7 +26,7 @@ def test_index_first_then_rows_is_building_until_segments_use_it(
     before = status(server)
     signals = {item.signal: item.value for item in before.evidence}
     assert before.state is State.BUILDING
-    assert signals["describe_index: state (not enough by itself)"] == "Finished"
+    assert signals["describe_index: state (not sufficient)"] == "Finished"
     (step,) = plan(server, "scalar")
     assert step.estimate.stops == "nothing"
     carry_out(server, [step])
@@ -61,7 +61,7 @@ def test_what_is_kept_in_the_graph_comes_back_by_undo(server: MilvusStore, sampl
     )
     carry_out(server, steps, events.append)
     assert (kind(server), state(server)) == ("IVF_SQ8", State.ACTIVE)
-    assert any(event.stage.startswith("searches stopped for") for event in events)
+    assert any(event.stage.startswith("searches were blocked for") for event in events)
     take_back(server, steps)
     assert server.info(NAME).vectors[""].index == kept
     assert state(server) is State.ABSENT
@@ -282,7 +282,7 @@ def test_rows_that_somebody_else_wrote_are_seen(server: MilvusStore, sample: Sam
     carry_out(server, plan(server, "binary"))
     server.connection.client.delete(NAME, filter='qadapt_id in ["#00000000000000000007"]')
     assert state(server) is State.IGNORED
-    assert "somebody else wrote" in status(server).reason
+    assert "another client wrote" in status(server).reason
     carry_out(server, plan(server, "binary"))
     assert state(server) is State.ACTIVE
 
@@ -294,7 +294,7 @@ def test_bits_that_were_cut_off_are_written_again(server: MilvusStore, sample: S
 
     def stop(event: Progress) -> None:
         nonlocal calls
-        calls += event.stage == "writing bits"
+        calls += event.stage == "writing sign bits"
         if calls:
             raise KeyboardInterrupt
 
@@ -317,7 +317,7 @@ def test_a_filter_with_bits_reads_the_rows_it_lets_through(
     hits = server.search(NAME, sample.queries[:5], SearchRequest(k=5, filter={"group": 3}))
     assert (hits.ids.astype(int) % 7 == 3).all()
     assert hits.how.scores == "exact"
-    assert "all rows were read" in hits.how.notes[0]
+    assert "scored all rows" in hits.how.notes[0]
 
 
 def test_searches_fail_only_while_it_is_released(server: MilvusStore, sample: Sample) -> None:

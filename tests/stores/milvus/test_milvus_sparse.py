@@ -64,11 +64,11 @@ def test_entries_of_0_are_dropped(lite: Database) -> None:
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
-        ([([1], [-1.0])], "below 0"),
-        ([([], [])], "no entry other than 0"),
-        ([([1], [0.0])], "no entry other than 0"),
+        ([([1], [-1.0])], "negative values"),
+        ([([], [])], "no nonzero entry"),
+        ([([1], [0.0])], "no nonzero entry"),
         ([([2**32 - 1], [1.0])], r"2\*\*32 - 1"),
-        ([None], "has no rows without one|each row needs"),
+        ([None], "is missing in some rows"),
     ],
 )
 def test_what_milvus_does_not_take_is_refused_before(
@@ -76,7 +76,7 @@ def test_what_milvus_does_not_take_is_refused_before(
 ) -> None:
     with pytest.raises(InputError, match=why):
         lite._store.write("docs", batch(from_sparse(rows), 1))
-    with pytest.raises(InputError, match="each row needs"):
+    with pytest.raises(InputError, match="is missing in some rows"):
         lite._store.write("docs", batch(None, 1))
     assert lite["docs"].count() == 0
 

@@ -23,7 +23,7 @@ def observation(segments: Any, count: int = 5000, **changes: Any) -> Observation
         "quantization": Quantization.parse("scalar"),
         "index": SQ8,
         "loaded": True,
-        "told": TOLD,
+        "reported": TOLD,
         **changes,
     }
     return Observation(count=count, segments=segments, **values)
@@ -35,7 +35,7 @@ def test_finished_is_not_enough() -> None:
     status = status_of(observation([Segment(5000, None)]))
     assert status.state is State.BUILDING
     signals = {item.signal: item.value for item in status.evidence}
-    assert signals["describe_index: state (not enough by itself)"] == "Finished"
+    assert signals["describe_index: state (not sufficient)"] == "Finished"
     assert status_of(observation([Segment(5000, "v_ivf_sq8")])).state is State.ACTIVE
 
 
@@ -142,4 +142,4 @@ def test_floats_are_absent_whatever_is_loaded() -> None:
     none = Quantization.parse("none")
     assert status_of(observation([], quantization=none, index=plain)).state is State.ABSENT
     status = status_of(observation(None, quantization=none, index=None, loaded=False))
-    assert (status.state, status.reason) == (State.ABSENT, "there is no index")
+    assert (status.state, status.reason) == (State.ABSENT, "the vector has no index")
