@@ -26,7 +26,7 @@ def insert(store: MilvusStore, ids: list[int]) -> None:
     store.connection.client.insert(NAME, native)
 
 
-def test_keys_that_were_inserted_twice_are_named_before_a_copy(
+def test_duplicate_keys_are_reported_before_a_copy(
     server: MilvusStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.create(NAME, {"": Vector(4)}, {})
@@ -65,7 +65,7 @@ def test_keys_that_were_inserted_twice_are_named_before_a_copy(
     assert server.count(NAME) == 40
 
 
-def test_lite_replaces_a_key_that_is_inserted_twice(lite: MilvusStore) -> None:
+def test_lite_replaces_the_row_of_an_existing_key(lite: MilvusStore) -> None:
     lite.create(NAME, {"": Vector(4)}, {})
     lite.write(NAME, Batch(range(40), {"": VECTORS}))
     insert(lite, [3, 20])

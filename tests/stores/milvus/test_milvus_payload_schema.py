@@ -73,7 +73,7 @@ def make(store: MilvusStore) -> None:
     store.create("books", {"embedding": Vector(4)}, {}, CollectionSchema(schema=SCHEMA))
 
 
-def test_the_fields_as_they_are_sent_and_read_back(at: Callable[[str], Opened]) -> None:
+def test_typed_fields_are_sent_and_read_back(at: Callable[[str], Opened]) -> None:
     store, recorder = at("2.6.8")
     make(store)
     (request,) = recorder.named("CreateCollection")
@@ -92,7 +92,9 @@ def test_the_fields_as_they_are_sent_and_read_back(at: Callable[[str], Opened]) 
     assert list(store.info("books").vectors) == ["embedding"]
 
 
-def test_what_a_server_forgets_is_an_error_and_nothing_stays(at: Callable[[str], Opened]) -> None:
+def test_dropped_field_settings_are_an_error_and_leave_no_collection(
+    at: Callable[[str], Opened],
+) -> None:
     store, recorder = at("2.6.8 forgetful")
     with pytest.raises(StoreError, match="created other fields of 'books' than requested"):
         make(store)
@@ -111,7 +113,7 @@ def test_nullable_is_refused_before_2_5(at: Callable[[str], Opened]) -> None:
     )  # type: ignore[index]
 
 
-def test_types_that_are_not_copied_are_named(at: Callable[[str], Opened]) -> None:
+def test_unsupported_types_are_reported(at: Callable[[str], Opened]) -> None:
     store, _ = at("3.0.1")
     place = {**SCHEMA, "fields": [{"name": "where", "type": "GEOMETRY"}]}
     assert "where is GEOMETRY" in store.unsupported_schema(CollectionSchema(schema=place))["schema"]
@@ -135,7 +137,7 @@ def test_types_that_are_not_copied_are_named(at: Callable[[str], Opened]) -> Non
          {"index_type": "INVERTED", "json_path": 'j["x"]', "json_cast_type": "bool"}),
     ],
 )  # fmt: skip
-def test_the_request_of_an_index_and_how_it_is_read(
+def test_a_payload_index_is_sent_and_read_back(
     at: Callable[[str], Opened],
     key: str,
     kind: str,
@@ -171,7 +173,7 @@ def test_a_path_needs_2_5_11(at: Callable[[str], Opened]) -> None:
         store.create_payload_index("books", "city", "keyword")
 
 
-def test_what_no_copy_has_is_named() -> None:
+def test_uncopied_schema_parts_are_reported() -> None:
     from pymilvus import DataType
 
     text = {"name": "t", "type": DataType.VARCHAR, "params": {"max_length": "9", "warmup": "sync"}}

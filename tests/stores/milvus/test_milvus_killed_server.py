@@ -11,7 +11,7 @@ from qadapt.errors import UnreachableError
 
 
 @pytest.mark.timeout(300)
-def test_a_killed_server_is_one_error_without_a_traceback(
+def test_a_killed_server_raises_one_error_without_a_logged_traceback(
     milvus_server: MilvusServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with qa.open(f"{milvus_server.url}?timeout=5") as database:

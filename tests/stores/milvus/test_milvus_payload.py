@@ -46,7 +46,7 @@ VALUES: list[tuple[Any, str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("value", "kind", "params", "kept"), VALUES)
-def test_which_values_a_field_gives_back(
+def test_values_are_exact_lossy_or_dropped(
     value: Any, kind: str, params: dict[str, Any], kept: str
 ) -> None:
     assert milvus_payload.value_fidelity(value, {"type": kind, "params": params}, REAL) == kept
@@ -60,13 +60,13 @@ def test_lengths_count_characters_in_lite_and_bytes_on_a_server() -> None:
     ]
 
 
-def test_null_fits_where_it_does_not_become_the_default() -> None:
+def test_null_is_stored_unless_the_field_has_a_default() -> None:
     field = {"type": "INT64", "nullable": True}
     assert milvus_payload.value_fidelity(None, field, NEW) == "exact"
     assert milvus_payload.value_fidelity(None, {**field, "default_value": 7}, NEW) == "dropped"
 
 
-def test_lists_fit_by_number_type_and_from_2_4_length() -> None:
+def test_lists_are_checked_by_count_type_and_length() -> None:
     field = {
         "type": "ARRAY", "element_type": "VARCHAR", "params": {"max_capacity": 2, "max_length": 2},
     }  # fmt: skip
@@ -88,11 +88,11 @@ def test_lists_fit_by_number_type_and_from_2_4_length() -> None:
         ('doc["a"]', "doc.a"),
     ],
 )  # fmt: skip
-def test_paths_of_json_are_read_in_each_of_their_forms(text: str, key: str) -> None:
+def test_json_paths_are_read_in_every_form(text: str, key: str) -> None:
     assert payload_indexes.path_of(text) == key
 
 
-def test_indexes_of_newer_servers_by_their_documentation() -> None:
+def test_payload_indexes_of_newer_servers() -> None:
     """No such server runs here: what would be asked of it."""
     text = {"t": {"name": "t", "type": "VARCHAR"}}
     fit = payload_indexes.adapt
@@ -112,7 +112,7 @@ def test_indexes_of_newer_servers_by_their_documentation() -> None:
     assert "has no index of the kind integer" in str(fit("t", "integer", {}, text, True, NEW)[1])
 
 
-def test_a_segment_that_tells_a_scalar_index_says_nothing_of_codes() -> None:
+def test_a_segment_reporting_a_scalar_index_leaves_codes_unknown() -> None:
     """The names as 2.3.5 gave them, one after the other, of a collection that was not changed."""
     index = {"index_type": "IVF_SQ8", "index_name": "v_ix", "params": {"nlist": "16"}}
     seen = Observation(
