@@ -1,4 +1,4 @@
-"""A copy and an alias that is moved to it, live: nothing is lost, and a cut is finished."""
+"""Copy and switch on live engines: no row is lost, and an interrupted change continues."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ CHANGES = {
 
 
 class Killed(BaseException):
-    """As when the process ends."""
+    """Simulates the end of the process."""
 
 
 @contextmanager
 def killed_at(store: MilvusStore, number: int) -> Iterator[list[str]]:
-    """The process ends after the request of this number that changes something."""
+    """End the process after this number of changing requests."""
     seen: list[str] = []
     real = Connection.call
 
@@ -84,7 +84,7 @@ def test_a_change_killed_at_any_request_continues_on_the_next_apply(
                 break
             except Killed:
                 cuts.append(seen[-1])
-        # Whatever was cut, the alias stands at whole data.
+        # The alias points to complete data after every interruption.
         assert either.count(NAME) == len(original)
         carry_out(either, steps)
         assert either.aliases().get(NAME) == SECOND
@@ -94,7 +94,7 @@ def test_a_change_killed_at_any_request_continues_on_the_next_apply(
         take_back(either, steps)
         assert either.aliases().get(NAME) == FIRST
         assert (kind(either), same(whole(either, NAME), original)) == ("HNSW", True)
-        assert SECOND in either.collections(), "the copy may hold newer rows: it stays"
+        assert SECOND in either.collections(), "the copy may have newer rows and is kept"
         either.drop(SECOND)
     write = "insert" if either.connection.lite else "upsert"
     begun = ["create_collection", "create_index", "load_collection", write, write, write, "flush"]
@@ -104,7 +104,7 @@ def test_a_change_killed_at_any_request_continues_on_the_next_apply(
         "alter_alias",
     ]
     carry_out(either, steps)
-    assert same(whole(either, SECOND), original), "done twice is done once"
+    assert same(whole(either, SECOND), original), "a second run changes nothing"
     assert not alias_plan(either, "scalar")
 
 
@@ -213,7 +213,7 @@ def test_an_unrelated_collection_is_not_used_as_the_copy(either: MilvusStore) ->
 
 
 def test_dropping_by_an_alias_or_under_one_is_refused(either: MilvusStore) -> None:
-    """2.3.5 leaves the alias pointing at nothing; Lite drops nothing by an alias, in silence."""
+    """2.3.5 leaves the alias behind; Lite silently ignores a drop by alias."""
     fill(either, np.eye(8, dtype=np.float32))
     with pytest.raises(UnsupportedError, match="alias of"):
         either.drop(NAME)

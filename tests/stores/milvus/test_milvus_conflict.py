@@ -1,4 +1,4 @@
-"""An index that another client built while a change was under way is left as it is."""
+"""An index that another client built during a change is not replaced."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_an_unplanned_index_is_not_dropped(lite: MilvusStore, sample: Sample) ->
 def test_a_concurrent_index_build_is_not_dropped(
     lite: MilvusStore, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Milvus refuses a second index of a field; building the former one again dropped the first."""
+    """Milvus refuses a second index of a field; rebuilding the former one would drop the first."""
     fill(lite, sample.rows[:300])
     request = _request(lite)
     create = vector_index.create_index

@@ -1,4 +1,4 @@
-"""Filters as Milvus expressions: what is sent, and that live engines understand it as meant."""
+"""Filters as Milvus expressions, and the rows that they match on live engines."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_strings_are_escaped() -> None:
 
 
 def test_exists_has_its_own_parentheses() -> None:
-    """On 2.3.5 it takes in the `and` behind it: "can only be used between boolean expressions"."""
+    """On 2.3.5 `exists` would include the `and`: "can only be used between boolean expressions"."""
     assert to_expression({"a": 1}, Fields()) == (
         '((exists $meta["a"]) and ($meta["a"] == 1 or json_contains($meta["a"], 1)))'
     )
@@ -109,7 +109,7 @@ def test_negative_arguments_have_parentheses_in_lite() -> None:
 
 
 def ask_all(store: MilvusStore) -> None:
-    """Each filter gives just the rows that it means."""
+    """Each filter matches exactly the expected rows."""
     store.create(NAME, {"": Vector(4)}, {})
     rows = np.tile(np.eye(1, 4, dtype=np.float32), (len(PAYLOADS), 1))
     store.write(NAME, Batch(range(len(PAYLOADS)), {"": rows}, PAYLOADS))
@@ -117,7 +117,7 @@ def ask_all(store: MilvusStore) -> None:
     for each in FILTERS:
         meant = [row for row, item in enumerate(PAYLOADS) if matches(parse_filter(each), item)]
         if "{'g" in repr(each) and "year" in repr(each):
-            # A range does not look into lists; see the module.
+            # A range does not match list elements; see the module.
             meant = sorted({*meant, 4} if "not" in each else {*meant} - {4})
         if store.connection.lite and each == {"not": {"year": {"gt": 0}}}:
             # To Lite text against a number is null, and so is its `not`; see the module.

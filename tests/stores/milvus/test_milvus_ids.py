@@ -1,4 +1,4 @@
-"""Ids of both kinds in one VARCHAR key, and ids of collections made by others."""
+"""Integer and string ids in one VARCHAR key, and ids of collections of other clients."""
 
 from __future__ import annotations
 

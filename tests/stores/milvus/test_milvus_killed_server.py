@@ -1,4 +1,4 @@
-"""A server that goes away is one error of ours, and nothing of pymilvus' own on the terminal."""
+"""A killed server raises one qadapt error, and pymilvus prints nothing to the terminal."""
 
 from __future__ import annotations
 

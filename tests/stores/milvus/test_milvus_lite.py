@@ -1,4 +1,4 @@
-"""Milvus Lite, live: what it really builds, seen in its own files."""
+"""Milvus Lite: the indexes that it builds, verified in its files."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_row_deleted_from_memory_is_not_counted_there(lite: MilvusStore, sampl
 
 
 def test_a_reopened_file_is_loaded_on_first_use(tmp_path: Path, sample: Sample) -> None:
-    """Lite forgets at the end of a process what was loaded, and searched, read and told nothing."""
+    """Lite does not store the load state: a reopened collection could not be searched or read."""
     address = Address("milvus", None, str(tmp_path / "again.db"))
     with closing(MilvusStore.open(address)) as store:
         fill(store, sample.rows)
@@ -147,7 +147,7 @@ def test_a_reopened_file_is_loaded_on_first_use(tmp_path: Path, sample: Sample) 
 
 
 def test_an_upsert_replaces_the_whole_payload(lite: MilvusStore) -> None:
-    """Lite's own upsert merges the payload into what is there; a server's replaces it."""
+    """The upsert of Lite merges the payload into the existing one; a server replaces it."""
     lite.create(NAME, {"": Vector(4)}, {})
     lite.write(NAME, Batch([1], {"": np.eye(1, 4)}, [{"a": 1, "b": 2}]))
     lite.write(NAME, Batch([1], {"": np.eye(1, 4)}, [{"b": 3}]))

@@ -1,6 +1,6 @@
-"""Milvus Lite 2.5, live: another program than Lite 3, with bits and floats in one collection.
+"""Milvus Lite 2.5, a different implementation than Lite 3, with sign bits in a second field.
 
-It needs an environment of its own: ``make test-milvus-lite25``.
+Needs a separate environment: ``make test-milvus-lite25``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A server that loads after its restart is waited for; one that does not is left.
+"""Wait for a collection that the server loads after a restart.
 
-That a real one does so is tested live in tests/migration/test_migration_kill.py.
+tests/migration/test_migration_kill.py tests this with a real server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qadapt.stores.milvus import loading
 
 
 class Connection:
-    """Gives these load states, one after the other; the last for ever."""
+    """Returns these load states in order, then the last one."""
 
     def __init__(self, *states: str) -> None:
         self.states = list(states)

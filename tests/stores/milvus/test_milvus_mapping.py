@@ -1,4 +1,4 @@
-"""The common words as an index of Milvus and back, version by version. No engine."""
+"""Mapping of a quantization to a Milvus index and back, by version, without a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows without one of the vectors: Milvus Lite gives zeros back for a null."""
+"""Rows without a vector: Milvus Lite returns zeros for a null."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads by ranges of keys, and one partition alone, live."""
+"""Scan ranges and partitions on live engines."""
 
 from __future__ import annotations
 

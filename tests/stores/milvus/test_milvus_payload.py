@@ -1,4 +1,4 @@
-"""Which values a typed field gives back, and what is said of scalar indexes; no engine."""
+"""Fidelity of values in typed fields, and payload indexes by version, without a server."""
 
 from __future__ import annotations
 

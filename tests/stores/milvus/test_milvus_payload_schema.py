@@ -1,4 +1,4 @@
-"""Typed fields and scalar indexes of servers that cannot be run here: what they would be asked."""
+"""Requests for typed fields and payload indexes to servers that cannot be run here."""
 
 from __future__ import annotations
 

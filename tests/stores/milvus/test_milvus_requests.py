@@ -1,7 +1,7 @@
-"""The exact requests for servers that cannot be run here: 2.4, 2.5, 2.6 and 3.0.
+"""The exact requests to servers that cannot be run here: 2.4, 2.5, 2.6 and 3.0.
 
-pymilvus' own client sends them to a server that records. What those versions make of them is from
-their documentation and source, and not seen.
+The pymilvus client sends them to a recording server. The behavior of these versions is taken from
+their documentation and source.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def test_an_in_place_change_is_flush_release_drop_create_load(at: Callable[[str]
     assert sent(recorder)[0] == "HNSW_SQ"
     recorder.requests.clear()
     store.run(NAME, step.request, silent, 30)
-    assert recorder.order(*calls) == ["Flush"], "done twice is done once"
+    assert recorder.order(*calls) == ["Flush"], "a second run changes nothing"
     assert not plan(store, "scalar")
 
 
@@ -344,7 +344,7 @@ def test_a_change_by_alias_copies_and_switches(
     assert store.info(NAME).config["alias_of"] == f"{NAME}_v2"
     recorder.requests.clear()
     carry_out(store, steps)
-    assert recorder.order(*writes) == [], "done twice is done once"
+    assert recorder.order(*writes) == [], "a second run changes nothing"
     assert steps[0].reverse is not None
     store.run(NAME, steps[0].reverse, silent, 30)
     assert recorder.aliases == {NAME: f"{NAME}_v1"}

@@ -1,4 +1,4 @@
-"""The real server, live: what is seen is what searches do, and the traps that were paid for."""
+"""Milvus 2.3.5: the reported status matches the searches, and known pitfalls of the server."""
 
 from __future__ import annotations
 

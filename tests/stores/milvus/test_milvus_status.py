@@ -1,4 +1,4 @@
-"""The judgement of what was read. No engine."""
+"""The status derived from an observation, without a server."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from qadapt.model import Quantization, State
 from qadapt.stores.milvus.status import IN_SEGMENTS, LEAST, MOST, Observation, Segment, status_of
 
 SQ8 = {"index_name": "v_ivf_sq8", "index_type": "IVF_SQ8", "metric_type": "L2", "params": {}}
-TOLD = {"state": "Finished", "indexed_rows": 5000}
+REPORTED = {"state": "Finished", "indexed_rows": 5000}
 
 
 def observation(segments: Any, count: int = 5000, **changes: Any) -> Observation:
     """A collection set to scalar codes, which ``describe_index`` calls finished.
 
-    Rows of segments are live where nothing else is told.
+    Rows of segments are live by default.
     """
     changes.setdefault("sealed", sum(each.rows or 0 for each in segments or ()))
     values: dict[str, Any] = {
         "quantization": Quantization.parse("scalar"),
         "index": SQ8,
         "loaded": True,
-        "reported": TOLD,
+        "reported": REPORTED,
         **changes,
     }
     return Observation(count=count, segments=segments, **values)
