@@ -173,7 +173,8 @@ def _status_of_segments(
         return Status(State.ACTIVE, _apart(observation, live), evidence=evidence)
     if live.most:
         reason = (
-            f"between none and {live.most:,} of {observation.count:,} rows have codes: segments "
+            f"at most {live.most:,} of {observation.count:,} rows have codes, possibly "
+            "none: segments "
             "contain rows that were deleted or replaced, and Milvus does not report which"
         )
         return Status(
