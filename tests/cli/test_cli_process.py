@@ -134,7 +134,7 @@ def test_costs_fit_a_terminal_of_80_columns(terminal: Open, articles: str) -> No
     # One line a setting: no word is broken, and what stores make of it stands below.
     for row in ("qdrant    rotational:bits=8", "weaviate  product:ratio=16", "milvus    binary "):
         assert any(line.startswith(row) for line in lines), ran.seen
-    assert "how each database implements it" in ran.seen and "RaBitQ, a cousin" in ran.seen
+    assert "how each database implements it" in ran.seen and "RaBitQ, the nearest" in ran.seen
 
 
 @POSIX

@@ -69,7 +69,9 @@ class TestMilvusLite(StoreConformance):
 
     @pytest.fixture(autouse=True)
     def without_not(self, request: pytest.FixtureRequest) -> None:
-        """Lite 2 has no `not` in a filter, and says so."""
+        """Lite 2 has does not support `not` in a filter, and says so."""
         called = getattr(request.node, "callspec", None)
         if lite_is_old() and called is not None and "'not'" in str(called.params.get("filter")):
-            request.applymarker(notyet("no `not` in a filter", raises=UnsupportedError))
+            request.applymarker(
+                notyet("does not support `not` in a filter", raises=UnsupportedError)
+            )

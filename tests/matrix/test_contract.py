@@ -17,8 +17,8 @@ from qadapt.model import Kind, MatchLevel, Quantization, Rule, Support, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores import registry
 from qadapt.stores.base import MappedQuantization
-from qadapt.stores.milvus import capabilities as milvus
 from qadapt.stores.milvus import mapping as milvus_mapping
+from qadapt.stores.milvus import profile as milvus
 from qadapt.stores.milvus.version import ServerVersion as MilvusEngine
 from qadapt.stores.qdrant import mapping as qdrant_mapping
 from qadapt.stores.qdrant.server import capabilities as qdrant
@@ -202,16 +202,16 @@ def test_what_is_not_there_is_refused(store: str, feature: str) -> None:
 HELD_BY: Mapping[tuple[str, str], str] = {
     ("milvus", "native-quantization"): "milvus/test_milvus_requests.py::test_the_index_request",
     ("milvus", "native-rescore"): (
-        "milvus/test_milvus_requests.py::test_refine_k_is_sent_with_the_search_and_told"
+        "milvus/test_milvus_requests.py::test_refine_k_is_sent_and_reported"
     ),
     ("milvus", "native-oversampling"): (
-        "milvus/test_milvus_requests.py::test_refine_k_is_sent_with_the_search_and_told"
+        "milvus/test_milvus_requests.py::test_refine_k_is_sent_and_reported"
     ),
     ("milvus", "native-undo"): (
-        "milvus/test_milvus_requests.py::test_a_change_in_place_is_flush_release_drop_create_load"
+        "milvus/test_milvus_requests.py::test_an_in_place_change_is_flush_release_drop_create_load"
     ),
     ("milvus", "native-filter"): (
-        "milvus/test_milvus_filters.py::test_the_server_understands_them_as_meant"
+        "milvus/test_milvus_filters.py::test_filters_match_the_expected_rows_on_a_server"
     ),
     ("milvus", "named-vectors"): "milvus/test_milvus_requests.py::test_several_vectors_from_2_4",
     ("qdrant", "native-quantization"): (

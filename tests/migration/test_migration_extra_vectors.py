@@ -211,8 +211,13 @@ def test_sparse_vectors_from_a_milvus_collection_of_another_client(ends: Ends) -
 @pytest.mark.parametrize(
     ("engine", "loss", "why"),
     [
+<<<<<<< HEAD
         ("lite", "multivectors", "Milvus has no vector of many rows"),
         ("weaviate", "sparse-vectors", "Weaviate does not support sparse vectors"),
+=======
+        ("lite", "multivectors", "Milvus has no multivectors"),
+        ("weaviate", "sparse-vectors", "Weaviate has no sparse vectors"),
+>>>>>>> st-milvus
     ],
 )
 def test_extra_vectors_that_a_store_lacks_are_refused_by_name(
@@ -263,7 +268,7 @@ def test_sparse_rows_that_milvus_rejects_are_skipped(edge: Database, ends: Ends)
     there = ends("lite")
     with pytest.raises(UnsupportedError, match="missing-vectors: 1 rows lack vector 'words'"):
         qa.migrate((edge, "docs"), (there, "docs"))
-    with pytest.raises(InputError, match="does not take"):
+    with pytest.raises(InputError, match="does not accept"):
         qa.migrate((edge, "docs"), (there, "docs"), allow=["missing-vectors"])
     allow = ["missing-vectors", "rejected-rows"]
     done = qa.migrate((edge, "docs"), (there, "docs"), allow=allow)

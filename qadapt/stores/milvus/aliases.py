@@ -1,8 +1,8 @@
-"""Aliases: a second name for a collection, moved in one action.
+"""Create, move, list and drop aliases.
 
-Facts of 2.3.5 that decide this: creating an alias again is no error; dropping a
-collection leaves its alias pointing at nothing; dropping an alias that is not there is no error.
-So what is there is looked at first.
+Milvus 2.3.5 reports no error when an existing alias is created again or when an alias that does not
+exist is dropped, and dropping a collection leaves its aliases behind. The existing aliases are
+therefore read before each change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from qadapt.stores.milvus.connection import Connection
 
 
 def collections(connection: Connection) -> list[str]:
-    """Names of collections, without those of aliases."""
+    """Names of collections, without aliases."""
     client = connection.client
     return list(
         connection.call(
@@ -22,7 +22,7 @@ def collections(connection: Connection) -> list[str]:
 
 
 def aliases(connection: Connection) -> dict[str, str]:
-    """The collection behind each alias; one that points at nothing is left out."""
+    """The collection that each alias points to; aliases of dropped collections are left out."""
     client = connection.client
     try:
         found = connection.call("list aliases", client.list_aliases)
@@ -46,12 +46,12 @@ def of(connection: Connection, collection: str) -> list[str]:
 
 
 def switch(connection: Connection, alias: str, target: str) -> None:
-    """Make an alias, or move it in one action, and look whether it stands there.
+    """Create an alias or move it atomically, and verify that it points to the target.
 
     Raises:
-        NotFoundError: no such target; nothing was sent.
-        AlreadyExistsError: a collection has that name.
-        StoreError: the alias does not stand where it was sent.
+        NotFoundError: the target does not exist; nothing was sent.
+        AlreadyExistsError: a collection has this name.
+        StoreError: the alias points to another collection afterwards.
     """
     there = aliases(connection)
     if there.get(alias) == target:
@@ -59,25 +59,25 @@ def switch(connection: Connection, alias: str, target: str) -> None:
     known = collections(connection)
     if alias in known:
         raise AlreadyExistsError(
-            f"{alias!r} is a collection's own name", hint="choose another name for the alias"
+            f"{alias!r} is the name of a collection", hint="choose another name for the alias"
         )
     if target not in known:
         missing = NotFoundError.missing("collection", target, known)
-        missing.hint = f"the alias {alias!r} was not moved; {missing.hint or 'it is as it was'}"
+        missing.hint = "; ".join(filter(None, (f"the alias {alias!r} was not moved", missing.hint)))
         raise missing
     client = connection.client
     send = client.alter_alias if alias in there else client.create_alias
     connection.call(f"move the alias {alias!r}", send, target, alias)
     found = aliases(connection).get(alias)
     if found != target:
-        raise StoreError(f"the alias {alias!r} stands at {found!r} and not at {target!r}")
+        raise StoreError(f"the alias {alias!r} points to {found!r} instead of {target!r}")
 
 
 def drop(connection: Connection, alias: str) -> None:
     """Delete an alias.
 
     Raises:
-        NotFoundError
+        NotFoundError: the alias does not exist.
     """
     there = aliases(connection)
     if alias not in there:

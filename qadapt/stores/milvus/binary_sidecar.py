@@ -1,18 +1,17 @@
-"""Binary codes of ours inside the store: sign bits in a second collection with the same keys.
+"""Binary codes made by qadapt: sign bits in a second collection with the same primary keys.
 
-A server without RaBitQ has no 1-bit codes of a float vector, but searches BINARY_VECTOR by
-HAMMING. Before 2.4 a collection has one vector, so the bits stand in a collection of their own
+A server without RaBitQ has no 1-bit codes of a float vector, but it can search a BINARY_VECTOR with
+HAMMING. Before 2.4 a collection has only one vector, so the sign bits are in a second collection
 (docs/engines/milvus.md#bits-of-a-float-vector)::
 
     {"op": "milvus.bits", "vector": "", "field": "vector", "on": true}
 
-A property of the main collection says ``filling`` or ``on``: writes keep the bits in step from
-``filling`` on, and only ``on`` is searched. What was cut off is dropped and filled again.
+A property of the main collection is ``filling`` or ``on``. In both states writes also update the
+sign bits; searches use them only in the state ``on``. An interrupted fill is dropped and restarted.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import NotFoundError, StoreError, StoreTimeoutError
-from qadapt.model import Batch, Evidence, Hits, Id, Rescore, SearchProvenance, State, Status, Vector
-from qadapt.stores.base import OnProgress, Progress, ReadRequest, SearchRequest
+from qadapt.model import Batch, Evidence, Rescore, State, Status
+from qadapt.stores.base import OnProgress, Progress, ReadRequest
 from qadapt.stores.milvus import duplicate_ids, filters, rows, schema, vector_layout
-from qadapt.stores.milvus import search as milvus_search
 from qadapt.stores.milvus.connection import Connection, module
+from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.schema import Field, Layout
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.polling import Deadline
@@ -38,7 +37,7 @@ ON, OFF, FILLING = "on", "off", "filling"
 MARK = "__qadapt_bits_"
 CODES = "bits"
 _FLOATS = ReadRequest(payload=False, page=rows.WINDOW)
-# What a search of bits gets that says nothing.
+# The default of searches with sign bits.
 RESCORE = Rescore(4.0)
 INDEX: Mapping[str, Any] = {
     "index_name": "bits_bin_flat",
@@ -47,15 +46,10 @@ INDEX: Mapping[str, Any] = {
     "params": {},
 }
 
-ESTIMATED = (
-    "scores are estimated from bits: the cosine of the angle that the differing bits stand for"
-)
-FILTERED = "the bits hold no payload: rows that match the filter were read, and scored by qadapt"
-
 
 @dataclass(frozen=True)
 class SetBits(Operation):
-    """Makes the sign bits of a vector, or takes them away; what was cut off is begun again."""
+    """Write the sign bits of a vector, or drop them; an interrupted run starts again."""
 
     op: ClassVar[str] = "milvus.bits"
 
@@ -67,16 +61,16 @@ class SetBits(Operation):
         put(at.store.connection, at.collection, self, at.progress, at.deadline)
 
     def reverse(self, snapshot: Snapshot) -> SetBits:
-        """Bits or none, as there are now."""
+        """Restore the current state: sign bits or none."""
         return SetBits(self.vector, self.field, self.vector in snapshot.bits)
 
 
 def name_of(real: str, field: str) -> str:
-    """The collection that holds the bits of a field."""
+    """The name of the collection with the sign bits of a field."""
     return f"{real}{MARK}{field}"
 
 
-# -- carrying out --------------------------------------------------------------------------------
+# -- changing --------------------------------------------------------------------------------
 
 
 def put(
@@ -86,12 +80,17 @@ def put(
     progress: OnProgress,
     deadline: Deadline,
 ) -> None:
-    """Carry out ``SetBits``."""
+    """Run ``SetBits``.
+
+    Raises:
+        StoreTimeoutError: not finished by the deadline.
+        StoreError: another client wrote to the collection meanwhile.
+    """
     layout = schema.describe(connection, name)
     field = layout.field(wanted.vector)
     sidecar = name_of(layout.real, field.field)
     if field.form == vector_layout.SIDECAR_FIELD:
-        # They are written with each row, searched or not.
+        # The bits are written with each row even if they are not searched.
         _mark(connection, layout, field, ON if wanted.on else OFF)
         return
     if not wanted.on:
@@ -107,8 +106,8 @@ def put(
     if _differs(connection, layout, field):
         duplicate_ids.refuse(connection, layout)
         raise StoreError(
-            f"the bits of {name!r} do not hold as many rows as the collection",
-            hint="stop writing to it by others, then apply again",
+            f"the sign bits of {name!r} and the collection have different numbers of rows",
+            hint="stop other writers, then run `qadapt apply` again",
         )
     _mark(connection, layout, field, ON)
 
@@ -117,7 +116,7 @@ def _mark(connection: Connection, layout: Layout, field: Field, value: str) -> N
     client = connection.client
     properties = {schema.bits_property(field.field): value}
     connection.call(
-        f"mark the bits of {layout.name!r}",
+        f"set the state of the sign bits of {layout.name!r}",
         client.alter_collection_properties,
         layout.real,
         properties,
@@ -125,20 +124,17 @@ def _mark(connection: Connection, layout: Layout, field: Field, value: str) -> N
 
 
 def _drop(connection: Connection, sidecar: str) -> None:
-    # One that is not there is dropped without a word.
+    # Milvus reports no error if the collection does not exist.
     connection.call(f"drop {sidecar!r}", connection.client.drop_collection, sidecar)
 
 
 def drop_all(connection: Connection, layout: Layout) -> None:
-    """Drop the bits of all vectors."""
+    """Drop the sign bits of all vectors."""
     for field in layout.bits:
         _drop(connection, name_of(layout.real, field))
 
 
 def _make(connection: Connection, layout: Layout, field: Field, sidecar: str) -> None:
-    # Lives one floor up in the same package; imported here to keep the two apart.
-    from qadapt.stores.milvus.vector_index import create_index
-
     client, types = connection.client, module().DataType
     made = client.create_schema(auto_id=False, enable_dynamic_field=False)
     keys = layout.keys
@@ -171,11 +167,12 @@ def _fill(
     for batch in rows.read(connection, layout, wanted, _FLOATS):
         if deadline.passed:
             raise StoreTimeoutError(
-                f"{done:,} of {total:,} rows have their bits", hint="apply again starts over"
+                f"timed out after writing the sign bits of {done:,} of {total:,} rows",
+                hint="run `qadapt apply` again: it starts from the first row",
             )
         _send(connection, layout, sidecar, batch.ids, batch.vectors[vector])
         done += len(batch)
-        progress(Progress("writing bits", done, total))
+        progress(Progress("writing sign bits", done, total))
     connection.call(
         f"flush {sidecar!r}",
         connection.client.flush,
@@ -202,7 +199,7 @@ def _send(
 
 
 def count(connection: Connection, name: str) -> int:
-    """Rows of a collection by its own name; at Strong, since Session misses deletions on 2.3.5."""
+    """Rows of a collection, counted at Strong because Session misses deletions on 2.3.5."""
     found = connection.call(
         f"count {name!r}",
         connection.client.query,
@@ -222,11 +219,11 @@ def _differs(connection: Connection, layout: Layout, field: Field) -> bool:
     return sidecar != count(connection, layout.real)
 
 
-# -- in step -------------------------------------------------------------------------------------
+# -- writing rows ----------------------------------------------------------------------------------
 
 
 def write(connection: Connection, layout: Layout, batch: Batch) -> None:
-    """Write the bits of rows that were just written."""
+    """Write the sign bits of rows that were just written."""
     for name, each in layout.vectors.items():
         if each.field in layout.bits and name in batch.vectors:
             sidecar = name_of(layout.real, each.field)
@@ -234,7 +231,7 @@ def write(connection: Connection, layout: Layout, batch: Batch) -> None:
 
 
 def delete(connection: Connection, layout: Layout, keys: list[int | str]) -> None:
-    """Delete the bits of rows that were just deleted."""
+    """Delete the sign bits of rows that were just deleted."""
     for field in layout.bits:
         sidecar = name_of(layout.real, field)
         for start in range(0, len(keys), rows.IDS):
@@ -243,11 +240,11 @@ def delete(connection: Connection, layout: Layout, keys: list[int | str]) -> Non
             connection.call(f"delete from {sidecar!r}", client.delete, sidecar, filter=expression)
 
 
-# -- seen ----------------------------------------------------------------------------------------
+# -- status ----------------------------------------------------------------------------------------
 
 
 def status(connection: Connection, layout: Layout, field: Field, rows_there: int) -> Status:
-    """Whether the bits are there, whole and in step: by the rows that both collections hold."""
+    """The status of sign bits in a second collection, from the row counts of both collections."""
     sidecar = name_of(layout.real, field.field)
     try:
         held: int | None = count(connection, sidecar)
@@ -255,44 +252,44 @@ def status(connection: Connection, layout: Layout, field: Field, rows_there: int
         held = None
     mark = layout.bits[field.field]
     evidence = (
-        Evidence("held by", f"the collection {sidecar!r}, made and kept in step by qadapt"),
-        Evidence("mark (property of the collection)", mark),
-        Evidence("rows with bits", held),
+        Evidence("stored in", f"the collection {sidecar!r}, which qadapt writes"),
+        Evidence("state (collection property)", mark),
+        Evidence("rows with sign bits", held),
         Evidence("rows", rows_there),
     )
     if mark == FILLING:
         share = (held or 0) / rows_there if rows_there else 0.0
-        reason = "bits are being written, or that was cut off"
-        return Status(State.BUILDING, reason, share, evidence, "`qadapt apply` finishes it")
+        reason = "sign bits are being written, or writing them was interrupted"
+        return Status(State.BUILDING, reason, share, evidence, "run `qadapt apply` to finish")
     if held is None:
         return Status(
             State.IGNORED,
-            f"the bits in {sidecar!r} cannot be read",
+            f"the sign bits in {sidecar!r} cannot be read",
             evidence=evidence,
-            advice="`qadapt apply` writes them again",
+            advice="run `qadapt apply` to write them again",
         )
     if held != rows_there:
         return Status(
             State.IGNORED,
-            f"the bits hold {held:,} rows, the collection {rows_there:,}: somebody else wrote",
+            f"{held:,} rows have sign bits, the collection has {rows_there:,} rows: another client "
+            "wrote to it",
             evidence=evidence,
-            advice="`qadapt apply` writes them again",
+            advice="run `qadapt apply` to write them again",
         )
     if not rows_there:
-        return Status(State.UNKNOWN, "the collection has no rows yet", evidence=evidence)
+        return Status(State.UNKNOWN, "the collection is empty", evidence=evidence)
     return Status(State.ACTIVE, evidence=evidence)
 
 
 def sidecar_status(field: Field, rows_there: int, loaded: bool) -> Status:
-    """Of bits in a field of the same collection, where a row has both or is not there.
+    """The status of sign bits in a field of the same collection.
 
-    A BINARY_VECTOR is compared by HAMMING with an index and without one: there is nothing else
-    that it could be searched by.
+    Every row has them, and a BINARY_VECTOR is compared with HAMMING with and without an index.
     """
     codes = field.codes
     evidence = (
         Evidence(
-            "held by",
+            "stored in",
             f"the field {vector_layout.codes_field(field.field)!r}, written with each row",
         ),
         Evidence("describe_index: index_type", codes.type if codes else None),
@@ -301,55 +298,9 @@ def sidecar_status(field: Field, rows_there: int, loaded: bool) -> Status:
         Evidence("rows", rows_there),
     )
     if not loaded:
-        reason = "the collection is not loaded: no search runs"
-        return Status(State.IGNORED, reason, evidence=evidence, advice="`qadapt apply` loads it")
+        reason = "the collection is not loaded and cannot be searched"
+        advice = "run `qadapt apply` to load it"
+        return Status(State.IGNORED, reason, evidence=evidence, advice=advice)
     if not rows_there:
-        return Status(State.UNKNOWN, "the collection has no rows yet", evidence=evidence)
+        return Status(State.UNKNOWN, "the collection is empty", evidence=evidence)
     return Status(State.ACTIVE, evidence=evidence)
-
-
-# -- searching -----------------------------------------------------------------------------------
-
-
-def search(
-    connection: Connection,
-    layout: Layout,
-    field: Field,
-    queries: npt.NDArray[np.float32],
-    search: SearchRequest,
-    expression: str,
-) -> Hits:
-    """The rows whose bits differ least from those of the queries.
-
-    Args:
-        expression: of a filter; only bits in the same collection can be searched with one.
-    """
-    own = field.form != vector_layout.FLOAT
-    place = layout.base if own else name_of(layout.real, field.field)
-    limits: dict[str, Any] = {"filter": expression, **layout.where} if own else {}
-    found: list[list[tuple[Id, float]]] = []
-    for block in milvus_search.blocks(queries, search.k):
-        answer = connection.call(
-            f"search the bits of {layout.name!r}",
-            connection.client.search,
-            place,
-            data=[code.tobytes() for code in vector_layout.pack(block)],
-            anns_field=vector_layout.codes_field(field.field) if own else CODES,
-            limit=search.k,
-            output_fields=[layout.keys.field],
-            search_params={"metric_type": "HAMMING", "params": {}},
-            consistency_level=milvus_search.level(search, layout),
-            **limits,
-        )
-        for row in answer:
-            found.append([_hit(layout, hit, field.vector) for hit in row])
-    chosen = "store default" if search.rescore is None else "call"
-    notes = (ESTIMATED, *milvus_search.level_notes(search, layout))
-    reported = SearchProvenance("store", "none", 1.0, 0, "none", "approximate", chosen, notes)
-    return Hits.from_rows(found, search.k, reported)
-
-
-def _hit(layout: Layout, hit: Any, vector: Vector) -> tuple[Id, float]:
-    key = hit[layout.keys.field] if layout.keys.field in hit else hit["id"]
-    score = math.cos(math.pi * float(hit["distance"]) / vector.dim)
-    return layout.keys.from_native(key), score

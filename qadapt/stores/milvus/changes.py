@@ -1,6 +1,7 @@
-"""From what a vector's index is to what was asked for, in place: the steps of a plan.
+"""Plan the steps of a change, and list the operations that the steps run.
 
-Bits beside are switched or written (see ``bits``), an index is replaced (see ``indexing``).
+In place, ``binary_sidecar`` writes or drops sign bits and ``vector_index`` replaces an index; by
+alias, ``copy_switch`` copies the collection.
 """
 
 from __future__ import annotations
@@ -9,60 +10,109 @@ from collections.abc import Mapping
 from typing import Any
 
 from qadapt.errors import UnsupportedError
-from qadapt.model import Estimate, Kind, State, Step, Symbol
+from qadapt.model import Estimate, Kind, Quantization, State, Step, Symbol
 from qadapt.stores.base import MappedQuantization
-from qadapt.stores.milvus import mapping, schema, vector_layout
+from qadapt.stores.change import ChangePlan, ChangeRequest
+from qadapt.stores.milvus import collections, copy_switch, mapping, schema, vector_layout
 from qadapt.stores.milvus.binary_sidecar import SetBits
+from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.copy_switch import Recreate, Switch
 from qadapt.stores.milvus.snapshot import Snapshot
 from qadapt.stores.milvus.status import SMALLEST, status_of
 from qadapt.stores.milvus.vector_index import ReplaceIndex, words
+from qadapt.stores.milvus.version import BITS, ServerVersion
 from qadapt.stores.operations import table
 
 OPERATIONS = table(ReplaceIndex, SetBits, Recreate, Switch)
 
 WHY = (
-    "Milvus has one index for each field and changes none of a loaded collection: release, drop, "
-    "create, load; searches fail from release to load, which is the time of the build and about "
-    "3 to 5 seconds"
+    "Milvus has one index per field and cannot change the index of a loaded collection: qadapt "
+    "releases the collection, drops the index, creates the new one and loads the collection; "
+    "searches fail from release to load, that is for the build time plus 3 to 5 seconds"
 )
 EMBEDDED = (
-    "careful with a server of the PyPI package `milvus` whose data folder is an absolute path: "
-    "release deletes the floats of segments that were read while their index held codes alone (as "
-    "seen on 2.3.5; with a localStorage.path relative to its working folder nothing is lost)"
+    "warning: with a server of the PyPI package `milvus` whose data folder is an absolute path, "
+    "release deletes the original vectors of segments that were read while their index stored only "
+    "codes (observed on 2.3.5; a localStorage.path relative to the working directory is safe)"
 )
 
 
 # -- planning ------------------------------------------------------------------------------------
 
 
+def plan(
+    connection: Connection, request: ChangeRequest, server_version: ServerVersion
+) -> ChangePlan:
+    """The steps of a change, in place or by copying and switching an alias.
+
+    Raises:
+        UnsupportedError: the change cannot be made, or only to the whole collection.
+    """
+    snapshot: Snapshot = request.inspection.native
+    base, partition = schema.split(request.collection)
+    if partition is not None:
+        raise UnsupportedError(
+            f"{request.collection!r} is a partition, and an index covers the whole collection",
+            hint=f"plan the change of {base!r}",
+        )
+    planned: tuple[Step, ...] = ()
+    if request.codes is not None:
+        planned = _plan_quantization(connection, snapshot, request, request.codes, server_version)
+    if request.target_vector is None:
+        return ChangePlan(planned)
+    collections.unsupported_vectors({request.vector: request.target_vector}, server_version)
+    target_vector = copy_switch.target_definitions(
+        snapshot, request.vector, request.target_vector, server_version
+    )
+    return ChangePlan(
+        planned, (copy_switch.step(connection, snapshot, request.vector, target_vector),)
+    )
+
+
+def _plan_quantization(
+    connection: Connection,
+    snapshot: Snapshot,
+    request: ChangeRequest,
+    quantization: Quantization,
+    server_version: ServerVersion,
+) -> tuple[Step, ...]:
+    vector, asked = request.vector, quantization.native
+    field = snapshot.layout.field(vector)
+    current = field.index.native if field.index else None
+    mapped = mapping.require_native(quantization, field.vector, server_version, current)
+    if request.strategy == "alias" and rebuilds(snapshot, vector, mapped, asked):
+        target = copy_switch.wanted(snapshot, vector, field.vector, mapped, server_version)
+        return (copy_switch.step(connection, snapshot, vector, target),)
+    return tuple(steps(snapshot, vector, mapped, asked))
+
+
 def steps(
     snapshot: Snapshot, vector: str, mapped: MappedQuantization, asked: Mapping[str, Any]
 ) -> list[Step]:
-    """Steps to an index that was mapped; empty when it is there and in use.
+    """Plan an in-place change to a mapped index; empty if searches use it already.
 
     Args:
-        mapped: not unsupported.
-        asked: native fields that were asked for by name.
+        mapped: a supported mapping.
+        asked: the native fields that the user set.
 
     Raises:
-        UnsupportedError: nothing says the metric, or nothing would ever be indexed.
+        UnsupportedError: the metric is unknown, or this engine cannot make the change in place.
     """
     native = mapped.native
     if native is None:
         return []
-    if native["index_type"] == mapping.BITS:
+    if native["index_type"] == BITS:
         return _bits_steps(snapshot, vector)
     if snapshot.vectors[vector].lite and snapshot.layout.field(vector).coded:
         raise UnsupportedError(
-            "Milvus Lite 2 keeps no properties of a collection: it would forget that the bits are "
-            "not to be searched",
+            "Milvus Lite 2 cannot store collection properties, so searches cannot be switched from "
+            "the sign bits to the original vectors",
             hint="write the rows of `collection.read()` to a new collection",
         )
     if snapshot.layout.field(vector).form == vector_layout.ARRAY:
         raise UnsupportedError(
-            f"the floats of {vector!r} are an ARRAY, which Milvus searches by no index",
-            hint="strategy='alias' (--strategy alias): a copy whose floats are a vector",
+            f"the original vectors of {vector!r} are stored in an ARRAY, which Milvus cannot index",
+            hint="use strategy='alias' (--strategy alias): the copy stores them in a vector field",
         )
     off = [_bits_off(snapshot, vector)] if vector in snapshot.bits else []
     return off + _index_steps(snapshot, vector, mapped, native, asked)
@@ -80,8 +130,8 @@ def _bits_steps(snapshot: Snapshot, vector: str) -> list[Step]:
         return _unfinished(snapshot, vector)
     if snapshot.vectors[vector].lite:
         raise UnsupportedError(
-            "Milvus Lite 2 has bits in a collection that is created with them, and not later",
-            hint="create another collection with this quantization",
+            "Milvus Lite 2 cannot add sign bits to an existing collection",
+            hint="create a new collection with this quantization",
         )
     made = SetBits(vector, field.field, on=True)
     return [
@@ -90,8 +140,8 @@ def _bits_steps(snapshot: Snapshot, vector: str) -> list[Step]:
             "write sign bits to a second collection",
             snapshot.status(vector).reason
             if there
-            else "this server has no 1-bit codes of a float vector; searches go on meanwhile, and "
-            "what others write meanwhile is not in the bits",
+            else "this server has no 1-bit codes of float vectors; searches continue during the "
+            "change, but rows that other clients write meanwhile get no sign bits",
             made.to_request(),
             made.reverse(snapshot).to_request(),
             Estimate(
@@ -109,8 +159,8 @@ def _bits_on(snapshot: Snapshot, vector: str) -> Step:
     made = SetBits(vector, field.field, on=True)
     return Step(
         Symbol.CLIENT,
-        "search the sign bits beside",
-        "they are in a field of their own, written with each row",
+        "search with the sign bits",
+        "they are already in a field of the collection, written with each row",
         made.to_request(),
         made.reverse(snapshot).to_request(),
     )
@@ -121,10 +171,10 @@ def _bits_off(snapshot: Snapshot, vector: str) -> Step:
     gone = SetBits(vector, field.field, on=False)
     return Step(
         Symbol.CLIENT,
-        "search the sign bits no more"
+        "stop searching with the sign bits"
         if field.form == vector_layout.SIDECAR_FIELD
         else "drop the sign bits",
-        "searches use the float index of the collection itself again",
+        "searches use the index of the original vectors again",
         gone.to_request(),
         gone.reverse(snapshot).to_request(),
     )
@@ -133,13 +183,13 @@ def _bits_off(snapshot: Snapshot, vector: str) -> Step:
 def rebuilds(
     snapshot: Snapshot, vector: str, mapped: MappedQuantization, asked: Mapping[str, Any]
 ) -> bool:
-    """Whether an index that was mapped is another one than that which is there."""
+    """Whether a mapped index differs from the existing one."""
     native = mapped.native
     if native is None:
         return False
     field = snapshot.layout.field(vector)
     there = vector in snapshot.bits
-    if native["index_type"] == mapping.BITS:
+    if native["index_type"] == BITS:
         return field.form == vector_layout.FLOAT and not there
     if field.form == vector_layout.ARRAY:
         return True
@@ -165,8 +215,10 @@ def _index_steps(
         return _unfinished(snapshot, vector)
     if not field.metric_known:
         raise UnsupportedError(
-            f"the vector {vector!r} has no index, and Milvus keeps the metric with the index",
-            hint="`qadapt undo` if a change of qadapt was cut off; else create any index first",
+            f"the metric of {vector!r} is unknown: Milvus stores it in the index, and the "
+            "vector has "
+            "no index",
+            hint="run `qadapt undo` if a qadapt change was interrupted; otherwise create an index",
         )
     wanted = {
         "index_name": f"{field.field}_{native['index_type'].lower()}",
@@ -180,14 +232,16 @@ def _index_steps(
     if snapshot.embedded:
         reason += f"; {EMBEDDED}"
     if snapshot.count < SMALLEST and not snapshot.vectors[vector].lite:
-        reason += f"; under {SMALLEST:,} rows nothing is indexed and searches compare floats"
+        reason += (
+            f"; Milvus indexes no segment under {SMALLEST:,} rows and compares original vectors"
+        )
     codes = mapping.code_bytes(native, field.vector, snapshot.count)
     originals = 4 * snapshot.count * field.vector.dim
     held = mapped.target.kind is Kind.NONE
     return [
         Step(
             Symbol.BLOCKING,
-            f"replace the index {words(former)} by {words(wanted)}",
+            f"replace the index {words(former)} with {words(wanted)}",
             reason,
             replaced.to_request(),
             replaced.reverse(snapshot).to_request(),
@@ -213,7 +267,7 @@ def _unfinished(snapshot: Snapshot, vector: str) -> list[Step]:
     if field.coded:
         index, name = field.codes, vector_layout.codes_field(field.field)
         status = snapshot.status(vector)
-    # Lite loads by itself what is read or searched.
+    # In Lite, qadapt loads a collection before it reads or searches it.
     unloaded = not snapshot.loaded and index is not None and not snapshot.vectors[vector].lite
     if not unloaded and status.state is not State.BUILDING:
         return []
@@ -222,10 +276,10 @@ def _unfinished(snapshot: Snapshot, vector: str) -> list[Step]:
     return [
         Step(
             Symbol.BACKGROUND,
-            f"flush, and wait until {words(now)} is in use",
-            status.reason or "the collection is not loaded: no search runs",
+            f"flush and wait until searches use {words(now)}",
+            status.reason or "the collection is not loaded and cannot be searched",
             again,
-            # It does what is configured already: there is no other state to go back to.
+            # The configuration does not change, so undo repeats the same operation.
             again,
         )
     ]

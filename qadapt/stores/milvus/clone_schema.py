@@ -1,5 +1,6 @@
-"""A collection like another one: schema, partitions, properties, level and indexes, on a server or
-in Lite, with one vector changed. No rows.
+"""Create an empty copy of a collection in which one vector differs.
+
+The copy has the same schema, partitions, properties and consistency level.
 """
 
 from __future__ import annotations
@@ -16,27 +17,27 @@ _KEPT = ("is_primary", "is_partition_key", "is_clustering_key", "nullable", "ele
 
 
 def check_clonable(raw: Mapping[str, Any], name: str) -> None:
-    """Refuse what a copy would not be like.
+    """Refuse a collection that cannot be copied completely.
 
     Raises:
-        UnsupportedError
+        UnsupportedError: generated primary keys, functions, or arrays of structs.
     """
     if raw.get("auto_id"):
         raise UnsupportedError(
-            f"Milvus makes the keys of {name!r} itself (auto_id): the rows of a copy would have "
+            f"Milvus generates the primary keys of {name!r} (auto_id), so a copy would have "
             "other keys",
-            hint="change it in place: leave out strategy='alias' (--strategy)",
+            hint="change it in place: omit strategy='alias' (--strategy alias)",
         )
     for what in ("functions", "struct_fields", "struct_array_fields"):
         if raw.get(what):
             raise UnsupportedError(
                 f"{name!r} has {what.replace('_', ' ')}, which qadapt does not copy",
-                hint="change it in place: leave out strategy='alias' (--strategy)",
+                hint="change it in place: omit strategy='alias' (--strategy alias)",
             )
 
 
 def describe(connection: Connection, name: str) -> dict[str, Any]:
-    """A collection in Milvus' own words."""
+    """The result of ``describe_collection``."""
     client = connection.client
     return dict(connection.call(f"describe {name!r}", client.describe_collection, name))
 
@@ -48,12 +49,12 @@ def create(
     changed: Mapping[str, Any],
     properties: Mapping[str, str],
 ) -> None:
-    """Make the collection itself; its properties come with it in one request.
+    """Create the copy and its properties in one request.
 
     Args:
-        raw: as described.
-        changed: ``{field: {"type": ..., "beside": {field: its own}}}``; see ``fields``.
-        properties: besides those of the other one.
+        raw: ``describe_collection`` of the original.
+        changed: the changed vector; see ``fields``.
+        properties: added to the properties of the original.
     """
     client = connection.client
     made = client.create_schema(
@@ -80,7 +81,7 @@ def create(
 
 
 def add(made: Any, each: Mapping[str, Any]) -> None:
-    """Add a field, in the words of ``describe_collection``, to a schema of pymilvus."""
+    """Add a field, in the form of ``describe_collection``, to a pymilvus schema."""
     types = module().DataType
     named = {key: each[key] for key in _KEPT if each.get(key)}
     named.update(_params(each.get("params") or {}))
@@ -104,10 +105,11 @@ def _params(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fields(raw: Mapping[str, Any], changed: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The fields, with those of the changed vector in place of its own.
+    """The fields of the copy.
 
     Args:
-        changed: ``{"field": name of the vector's field, "fields": [those that take its place]}``.
+        changed: ``{"field": the field to replace, "fields": [its replacements], "drops": [fields
+            to leave out]}``.
     """
     found: list[dict[str, Any]] = []
     dropped = set(changed.get("drops", ()))
@@ -120,11 +122,14 @@ def fields(raw: Mapping[str, Any], changed: Mapping[str, Any]) -> list[dict[str,
 
 
 def partitions(connection: Connection, source: str, target: str) -> None:
-    """The same partitions, where they are named by the user."""
+    """Create the partitions of the source in the target."""
     client = connection.client
     there = set(schema.partitions(connection, target))
     for name in schema.partitions(connection, source):
         if name not in there:
             connection.call(
-                f"make the partition {name!r} of {target!r}", client.create_partition, target, name
+                f"create the partition {name!r} of {target!r}",
+                client.create_partition,
+                target,
+                name,
             )

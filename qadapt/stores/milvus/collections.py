@@ -1,4 +1,4 @@
-"""Making a collection: schema, indexes, loaded; whole or not at all."""
+"""Create, list and drop collections."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from qadapt.errors import InputError, QadaptError, UnsupportedError
+from qadapt.errors import (
+    InputError,
+    NotFoundError,
+    QadaptError,
+    UnsupportedError,
+)
 from qadapt.model import CollectionSchema, Quantization, Vector
 from qadapt.stores.base import MappedQuantization, silent
 from qadapt.stores.milvus import (
+    aliases,
     binary_sidecar,
     clone_schema,
     ids,
@@ -18,55 +24,61 @@ from qadapt.stores.milvus import (
     rows,
     schema,
     sparse,
-    vector_index,
     vector_layout,
 )
 from qadapt.stores.milvus.connection import Connection, module
-from qadapt.stores.milvus.version import SINCE_DATATYPE, SINCE_NAMED, ServerVersion
+from qadapt.stores.milvus.index_params import create_index
+from qadapt.stores.milvus.version import BITS, SINCE_DATATYPE, SINCE_NAMED, ServerVersion
 from qadapt.stores.polling import Deadline
 
 
 def unsupported_vectors(vectors: Mapping[str, Vector], server_version: ServerVersion) -> None:
-    """Refuse what this engine would refuse later, or take and never index.
+    """Refuse vectors that this server cannot store or index.
 
-    2.3.5 creates FLOAT16_VECTOR and INT8_VECTOR fields and fails with their first rows.
+    2.3.5 creates FLOAT16_VECTOR and INT8_VECTOR fields but fails when the first rows are written.
 
     Raises:
-        InputError, UnsupportedError
+        InputError: no vectors, an invalid name, or too many dimensions.
+        UnsupportedError: several vectors, or a datatype, that need a newer server.
     """
     if not vectors:
-        raise InputError("a collection has at least one vector")
+        raise InputError("a collection needs at least one vector")
     if len(vectors) > 1 and not server_version.named:
         raise UnsupportedError(
             f"several vectors in one collection need Milvus {SINCE_NAMED}; this is "
             f"{server_version.words}",
-            hint="make one collection for each vector",
+            hint="create one collection per vector",
         )
     for name, vector in vectors.items():
         schema.field_of(name)
         if vector.dim > schema.MAX_DIM:
-            raise InputError(f"Milvus has at most {schema.MAX_DIM:,} dimensions: {name!r}")
+            raise InputError(
+                f"the vector {name!r} has {vector.dim:,} dimensions; Milvus supports at most "
+                f"{schema.MAX_DIM:,}"
+            )
         since = SINCE_DATATYPE.get(vector.datatype)
         there = vector.datatype == "float32" or (since is not None and server_version.has(since))
         if not there:
             offers = ", ".join(f"{name} from {first}" for name, first in SINCE_DATATYPE.items())
             raise UnsupportedError(
-                f"{server_version.words} has no vectors of the datatype {vector.datatype}",
-                hint=f"float32; on a Milvus server {offers}",
+                f"{server_version.words} does not support vectors of the datatype "
+                f"{vector.datatype}",
+                hint=f"use float32; a Milvus server supports {offers}",
             )
 
 
 def form_of(
     mapped: MappedQuantization, vector: Vector, server_version: ServerVersion, *, array: bool
 ) -> vector_layout.VectorForm:
-    """How a vector lies in its fields where the collection is new.
+    """How a new collection stores a vector in fields.
 
     Args:
-        array: whether floats may be an ARRAY where a collection has one vector. That holds them in
-            RAM as an index does, and is not quicker (measured on 2.3.5); its good is that filters
-            act while bits are searched, and that rows and bits cannot fall apart.
+        array: whether the original vectors may be stored in an ARRAY if the server supports only
+            one vector per collection. An ARRAY takes as much RAM as an index and is not faster
+            (measured on 2.3.5), but sign bits in the same collection can be filtered and always
+            match their rows.
     """
-    if mapped.native is None or mapped.native["index_type"] != mapping.BITS:
+    if mapped.native is None or mapped.native["index_type"] != BITS:
         return vector_layout.FLOAT
     if server_version.several:
         return vector_layout.SIDECAR_FIELD
@@ -84,14 +96,14 @@ def definitions(
     form: vector_layout.VectorForm,
     server_version: ServerVersion,
 ) -> dict[str, dict[str, Any]]:
-    """The index of each field of a vector.
+    """The index definition of each field of a vector.
 
     Args:
-        name: of its field.
+        name: the name of the vector's field.
     """
     native = mapped.native
-    if native is None or native["index_type"] == mapping.BITS:
-        # 16-bit floats are the field's own, bits stand beside: both have an index of floats.
+    if native is None or native["index_type"] == BITS:
+        # The vector field has an index of original vectors in both cases.
         native = mapping.to_native(Quantization.parse("none"), vector, server_version).native or {}
     found: dict[str, dict[str, Any]] = {}
     if form != vector_layout.ARRAY:
@@ -115,13 +127,12 @@ def create(
     arrays: Collection[str] = (),
     collection_schema: CollectionSchema | None = None,
 ) -> None:
-    """Make it, with an index of each vector, and load it; what fails halfway is dropped.
+    """Create a collection with its indexes and load it; drop it again if a step fails.
 
     Args:
-        arrays: the vectors whose floats may be an ARRAY, because bits were asked for by name.
-        collection_schema: sparse vectors, and the schema of its other fields (see ``typed``); with
-        a primary
-            key of its own, the vectors' fields go by their names.
+        arrays: vectors that may be stored in an ARRAY, because the user requested BIN_FLAT.
+        collection_schema: sparse vectors and typed fields (see ``payload_schema``). If it declares
+            a primary key, each vector's field has the name of the vector.
     """
     client = connection.client
     extras, declared = (
@@ -136,7 +147,7 @@ def create(
         else form_of(mapped[name], vector, server_version, array=name in arrays)
         for name, vector in vectors.items()
     }
-    # No index tells the metric of floats in an ARRAY.
+    # An ARRAY has no index that would store the metric.
     noted = {
         schema.metric_property(names[name]): schema.METRICS[vector.metric]
         for name, vector in vectors.items()
@@ -161,25 +172,21 @@ def create(
             field = names[name]
             found = definitions(field, vector, mapped[name], shapes[name], server_version)
             for part, definition in found.items():
-                vector_index.create_index(
-                    connection, collection, part, definition, limit=connection.timeout
-                )
+                create_index(connection, collection, part, definition, limit=connection.timeout)
         for name, each in more.items():
             definition = sparse.definition(name, each)
-            vector_index.create_index(
-                connection, collection, name, definition, limit=connection.timeout
-            )
+            create_index(connection, collection, name, definition, limit=connection.timeout)
         connection.call(f"load {collection!r}", client.load_collection, collection)
         for name, made in mapped.items():
             native = made.native
-            bits_beside = native is not None and native["index_type"] == mapping.BITS
+            bits_beside = native is not None and native["index_type"] == BITS
             if bits_beside and shapes[name] == vector_layout.FLOAT:
                 made_bits = binary_sidecar.SetBits(name, names[name], on=True)
                 limit = Deadline(connection.timeout)
                 binary_sidecar.put(connection, collection, made_bits, silent, limit)
     except QadaptError:
         with contextlib.suppress(QadaptError):
-            connection.call("tidy up", client.drop_collection, collection)
+            connection.call("drop the incomplete collection", client.drop_collection, collection)
         raise
 
 
@@ -209,3 +216,44 @@ def _schema(
     for field in more:
         clone_schema.add(made, {"name": field, "type": sparse.TYPE})
     return made
+
+
+def names(connection: Connection) -> list[str]:
+    """Names of collections and of aliases, sorted, without the collections of sign bits."""
+    found = [*aliases.collections(connection), *aliases.aliases(connection)]
+    return sorted(name for name in found if binary_sidecar.MARK not in name)
+
+
+def drop(connection: Connection, collection: str) -> None:
+    """Drop a collection and its sign bits.
+
+    Raises:
+        NotFoundError: the collection does not exist.
+        UnsupportedError: the name is a partition or an alias, or an alias points to it.
+    """
+    base, partition = schema.split(collection)
+    if partition is not None:
+        raise UnsupportedError(
+            f"cannot drop {collection!r}: it is a partition, and qadapt drops only collections",
+            hint=f"client.drop_partition({base!r}, {partition!r})",
+        )
+    # A server reports no error for a collection that does not exist. 2.3.5 leaves the aliases of a
+    # dropped collection behind, Lite drops them, and newer servers refuse to drop the collection.
+    existing = names(connection)
+    if collection not in existing:
+        raise NotFoundError.missing("collection", collection, existing)
+    known = aliases.aliases(connection)
+    if collection in known:
+        raise UnsupportedError(
+            f"cannot drop {collection!r}: it is an alias of the collection {known[collection]!r}",
+            hint=f"drop_alias({collection!r}), or drop {known[collection]!r}",
+        )
+    pointing = aliases.of(connection, collection)
+    if pointing:
+        raise UnsupportedError(
+            f"cannot drop {collection!r}: the alias {pointing[0]!r} points to it",
+            hint=f"move or drop the alias {pointing[0]!r} first (switch_alias, drop_alias)",
+        )
+    binary_sidecar.drop_all(connection, schema.describe(connection, collection))
+    client = connection.client
+    connection.call(f"drop {collection!r}", client.drop_collection, collection)

@@ -1,9 +1,8 @@
-"""One ``MilvusClient``: opened from an address or brought by the user, and what is asked of it.
+"""A ``MilvusClient``, opened from an address or passed by the user, and calls of it.
 
-Facts that decide this module (docs/engines/milvus.md#pymilvus): a time-out is obeyed
-everywhere only when it is an ``int``; without one pymilvus tries 75 times in silence; each of its
-failures is also logged with a whole traceback, which is dropped here because the error is ours to
-tell.
+Three properties of pymilvus (docs/engines/milvus.md#pymilvus) shape this module: a timeout applies
+to every call only if it is an ``int``; without a timeout pymilvus retries 75 times; and it logs
+each failure with a traceback, which is suppressed here because qadapt raises the error.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 SERVER, LITE, CLOUD = "server", "lite", "cloud"
 _CLOUD_HOSTS = (".zillizcloud.com", ".zilliz.com.cn")
 _LITE_VERSION = "milvus_lite-"
-# pymilvus pings every 10 s. Lite's server takes a ping in 5 minutes, and cuts the connection at the
-# third that it finds too many: a call of more than 200 s fails with "Too many pings", is made again
-# by pymilvus, and never ends. A server in this process needs no pings (run with 3.0.2 and 3.2.2).
+# pymilvus pings every 10 s. The server of Lite allows one ping in 5 minutes and closes the
+# connection after three violations: a call of more than 200 s fails with "Too many pings", pymilvus
+# repeats it, and it never ends. A server in this process needs no pings (run with 3.0.2 and 3.2.2).
 _NO_PINGS = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 LITE_PYTHON = "3"
 
@@ -53,14 +52,14 @@ _ours: contextvars.ContextVar[bool] = contextvars.ContextVar("qadapt_milvus_call
 
 
 class Connection:
-    """A client, whether it is ours to close, and calls whose errors are those of qadapt.
+    """A client whose calls raise the errors of qadapt.
 
     Attributes:
         client: the ``MilvusClient``.
-        owned: closed by ``close``.
-        path: the folder of Milvus Lite; None for a server, or where it can't be told.
-        timeout: seconds that one call may take.
-        consistency: the level of searches; None for each collection's own.
+        owned: whether ``close`` closes the client.
+        path: the folder of Milvus Lite; None for a server or if it is unknown.
+        timeout: the time limit of one call, in seconds.
+        consistency: the consistency level of searches; None for the level of each collection.
     """
 
     def __init__(
@@ -86,20 +85,20 @@ class Connection:
         try:
             return str(self.call("read the server's version", self.client.get_server_version))
         except UnsupportedError:
-            # Milvus Lite 2 does not tell it.
+            # Milvus Lite 2 does not report its version.
             if self.path is None:
                 raise
             return _LITE_VERSION + importlib.metadata.version("milvus-lite")
 
     @property
     def version(self) -> str:
-        """The server's version as it tells it, without ``v`` and without Lite's own name."""
+        """The version that the server reports, without ``v`` and without the name of Lite."""
         return self._reported.removeprefix(_LITE_VERSION).removeprefix("v")
 
     @property
     def deployment(self) -> str:
         """``server``, ``lite`` or ``cloud``. The package ``milvus`` calls its server
-        ``v2.3.5-lite``; it is a real one."""
+        ``v2.3.5-lite``, but it is a full server."""
         if self._reported.startswith(_LITE_VERSION):
             return LITE
         return CLOUD if self._cloud else SERVER
@@ -111,7 +110,7 @@ class Connection:
 
     @property
     def old_lite(self) -> bool:
-        """Whether this is Milvus Lite 2, which is another program, in C++."""
+        """Whether this is Milvus Lite 2, a different implementation in C++."""
         return self.lite and older(self.version, LITE_PYTHON)
 
     def call(
@@ -122,11 +121,11 @@ class Connection:
         within: float | None = None,
         **named: Any,
     ) -> T:
-        """Call the client with a time limit; its errors become those of qadapt.
+        """Call the client with a time limit, and translate its errors.
 
         Args:
-            doing: what was asked, for the message.
-            within: seconds; sent as a whole number, because floats are not obeyed.
+            doing: the action, for the message: ``"write to 'articles'"``.
+            within: time limit in seconds; rounded, because pymilvus ignores a float.
         """
         seconds = self.timeout if within is None else max(1, math.ceil(within))
         with quiet():
@@ -136,7 +135,7 @@ class Connection:
                 raise translate(error, doing, limit=seconds) from error
 
     def close(self) -> None:
-        """Close a client of ours; one that the user brought stays open."""
+        """Close the client unless the user passed it."""
         if self.owned and not self._closed:
             self._closed = True
             with quiet():
@@ -147,7 +146,7 @@ class Connection:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without pymilvus' own log lines of this thread's calls."""
+    """Suppress the log messages of pymilvus for calls of this thread."""
     token = _ours.set(True)
     try:
         yield
@@ -160,16 +159,16 @@ def _not_ours(_: logging.LogRecord) -> bool:
 
 
 def module() -> Any:
-    """The module ``pymilvus``, imported when it is first needed.
+    """Import ``pymilvus`` on first use.
 
     Raises:
-        MissingExtraError
+        MissingExtraError: pymilvus is not installed.
     """
     try:
         found, inner = load(PACKAGE), load(f"{PACKAGE}.decorators")
     except ImportError as error:
         raise MissingExtraError(PACKAGE, "milvus", purpose="the store 'milvus'") from error
-    # A filter acts on the logger that it is given to alone.
+    # A logging filter applies only to the logger it is added to.
     theirs = (f"{PACKAGE}.client.{part}" for part in ("grpc_handler", "connection_manager"))
     for name in (inner.__name__, *theirs, "milvus_lite.server_manager"):
         logger = logging.getLogger(name)
@@ -179,7 +178,7 @@ def module() -> Any:
 
 
 def connect(address: Address) -> Connection:
-    """A client of ours for an address.
+    """Open a client for an address.
 
     Raises:
         AddressError, MissingExtraError, UnreachableError, BusyError, AuthError
@@ -207,17 +206,17 @@ def _open_lite(
 ) -> Connection:
     if address.location == MEMORY:
         raise AddressError(
-            f"{address}: Milvus Lite keeps its data in a file", hint="for example milvus:./notes.db"
+            f"{address}: Milvus Lite needs a file name", hint="for example milvus:./notes.db"
         )
     if importlib.util.find_spec("milvus_lite") is None:
         raise MissingExtraError("milvus-lite", "lite", purpose="Milvus Lite (milvus:FILE.db)")
-    path = address.path.resolve()  # one server for all spellings of the path
+    path = address.path.resolve()  # one server per folder, however the path is written
     if path.suffix != ".db":
-        raise AddressError(
-            f"{address}: the file of Milvus Lite must end in .db", hint=f"milvus:{path}.db"
-        )
+        raise AddressError(f"{address}: the file name must end in .db", hint=f"milvus:{path}.db")
     if not path.parent.is_dir():
-        raise AddressError(f"{address}: there is no folder {path.parent}", hint="make it first")
+        raise AddressError(
+            f"{address}: the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
+        )
     _check_database(address, path)
     _take(path)
     try:
@@ -228,7 +227,7 @@ def _open_lite(
         if "Open local milvus failed" in str(error):
             raise BusyError(
                 f"could not open {address}: Milvus Lite did not start",
-                hint="one process at a time may have the file open: close the other one",
+                hint="only one process can open the file at a time: close the other one",
             ) from error
         raise
     found = Connection(client, owned=True, path=path, timeout=timeout, consistency=consistency)
@@ -237,12 +236,12 @@ def _open_lite(
 
 
 def _check_database(address: Address, path: Path) -> None:
-    """Refuse what is no database before Milvus Lite starts a server on it.
+    """Refuse a path that is not a database before Milvus Lite starts a server for it.
 
-    Milvus Lite keeps a database in a folder since 3.0, and in a SQLite file before.
+    A database of Milvus Lite 3 is a folder; one of Milvus Lite 2 is a SQLite file.
 
     Raises:
-        IntegrityError: a file or folder of another kind has that name.
+        IntegrityError: the path is a file or folder of another kind.
     """
     old = int(importlib.metadata.version("milvus-lite").partition(".")[0]) < 3
     if path.is_dir():
@@ -253,16 +252,17 @@ def _check_database(address: Address, path: Path) -> None:
         good = old and start in (b"", _SQLITE)
         if start == _SQLITE and not old:
             raise IntegrityError(
-                f"could not open {address}: it is a file of Milvus Lite 2, and version 3 is "
-                "installed, which cannot read it",
-                hint="install 'milvus-lite<3' to read it, or choose another name",
+                f"could not open {address}: the file was written by Milvus Lite 2, and the "
+                "installed "
+                "Milvus Lite 3 cannot read it",
+                hint="install 'milvus-lite<3' to read it, or choose another file name",
             )
     else:
         good = True
     if not good:
         raise IntegrityError(
-            f"could not open {address}: {path} is not a database of Milvus Lite",
-            hint="choose another name; a new database is made where there is nothing yet",
+            f"could not open {address}: {path} is not a Milvus Lite database",
+            hint="choose another file name; a file that does not exist is created",
         )
 
 
@@ -275,7 +275,7 @@ def _made(pymilvus: Any, settings: dict[str, Any], doing: str) -> Any:
 
 
 def _ask_version(found: Connection) -> None:
-    """Ask now, so that a wrong address fails here."""
+    """Read the version, so that a wrong address fails on opening."""
     try:
         found.version  # noqa: B018
     except Exception:
@@ -295,22 +295,22 @@ def _level(address: Address) -> str | None:
 def _seconds(address: Address) -> int:
     text = address.options.get("timeout", str(TIMEOUT))
     if not text.isdecimal() or not 1 <= int(text) <= 86_400:
-        raise AddressError(f"{address}: timeout is a whole number of seconds; got {text!r}")
+        raise AddressError(f"{address}: timeout must be a whole number of seconds, not {text!r}")
     return int(text)
 
 
 def wrapped(client: Any) -> tuple[Address, Connection]:
-    """A client that the user brought, and where it is connected to; no key in the address.
+    """A client passed by the user, and its address without credentials.
 
     Raises:
-        UnsupportedError: an asynchronous client, or none at all.
+        UnsupportedError: an asynchronous client, or another type.
     """
     module()
     config = getattr(client, "_config", None)
     if type(client).__name__ != "MilvusClient" or config is None:
         raise UnsupportedError(
             f"a {type(client).__name__} cannot be wrapped",
-            hint="give a synchronous pymilvus.MilvusClient of pymilvus 3 or newer",
+            hint="pass a synchronous pymilvus.MilvusClient (pymilvus 3 or newer)",
         )
     path = _lite_path(config)
     options = {"database": config.db_name} if config.db_name not in ("", "default") else {}
@@ -327,7 +327,7 @@ def wrapped(client: Any) -> tuple[Address, Connection]:
 
 
 def _lite_path(config: Any) -> Path | None:
-    """The folder of a Lite server in this process; None for another server."""
+    """The folder of a Lite server in this process; None for any other server."""
     host, _, port = str(config.address).rpartition(":")
     if host != "127.0.0.1" or "milvus_lite.server_manager" not in sys.modules:
         return None
@@ -341,7 +341,7 @@ def _lite_path(config: Any) -> Path | None:
 
 
 def _lite_servers() -> dict[str, Any]:
-    """Those that run, by folder."""
+    """The running servers by folder."""
     manager = load("milvus_lite.server_manager").server_manager_instance
     return dict(getattr(manager, "_servers", {}))
 
@@ -351,16 +351,16 @@ _lock = threading.Lock()
 
 
 def _take(path: Path) -> None:
-    """Count a user of a Lite server that we started; one that runs already is not ours to end."""
+    """Count a user of a Lite server started by qadapt; other servers are never stopped."""
     with _lock:
         if path in _users or str(path) not in _lite_servers():
             _users[path] = _users.get(path, 0) + 1
 
 
 def _give_back(path: Path) -> None:
-    """End a Lite server that we started and nobody of ours uses any more.
+    """Stop a Lite server started by qadapt when its last user closes.
 
-    Closing a client leaves it running, and its folder locked, until the process ends.
+    Closing the client alone leaves the server running and its folder locked.
     """
     with _lock:
         if path not in _users:

@@ -1,14 +1,15 @@
-"""Changing a vector without a gap, or what is fixed at creation: a new collection, a copy, and the
-alias moved to it.
+"""Copy a collection with one vector changed, then switch an alias to the copy.
+
+This changes settings that are fixed at creation, and searches never stop.
 
     {"op": "milvus.recreate", "alias": "articles", "from": "articles_v1", "to": "articles_v2",
      "vector": "", "field": "vector", "becomes": {"datatype": "float32", "metric": "COSINE",
      "form": "float", "indexes": {"vector": {... an index ...}}}}
     {"op": "milvus.switch", "alias": "articles", "to": "articles_v1", "copy": "articles_v2"}
 
-The new collection carries a property that names the one it is a copy of, so that an interrupted
-change goes on where it was: the copy looks at both by their keys and does what is missing. It is
-taken away when the change is taken back before the alias was moved. The former collection stays.
+A property of the new collection names the source, so that an interrupted change continues: the keys
+of both collections are compared and the missing rows copied. If the change is rolled back before
+the switch, the copy is dropped. The source is never dropped.
 """
 
 from __future__ import annotations
@@ -33,31 +34,33 @@ from qadapt.stores.milvus import (
     vector_layout,
 )
 from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.loading import load_in_lite
 from qadapt.stores.milvus.snapshot import Snapshot
-from qadapt.stores.milvus.version import ServerVersion
+from qadapt.stores.milvus.version import BITS, ServerVersion
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.versioned_names import next_version
 
 if TYPE_CHECKING:
     from qadapt.stores.milvus.store import MilvusStore
 
-# A property of the new collection: the one that it is a copy of, until it is whole.
+# The property of the new collection that names its source until the copy is complete.
 MARK = f"{schema.OURS}copy_of"
 
 NOT_COVERED = (
-    "rows that are added or deleted meanwhile are found by their keys in a second pass; a row that "
-    "is replaced under its key meanwhile, and what is written in the moment of the switch or "
-    "before an undo, is only in one of the two: stop such writers"
+    "a second pass copies rows added or deleted during the copy; rows replaced during the "
+    "copy, and "
+    "rows written at the moment of the switch or before an undo, are missing in one of the two "
+    "collections: stop writers that do this"
 )
 
 
 @dataclass(frozen=True)
 class Switch(Operation):
-    """Moves an alias back, and drops the copy that it was never moved to.
+    """Move an alias back, and drop the copy if the alias never pointed to it.
 
     Attributes:
-        copy: the collection that was made as a copy of ``target``.
+        copy: the collection that was created as a copy of ``target``.
     """
 
     op: ClassVar[str] = "milvus.switch"
@@ -75,11 +78,11 @@ class Switch(Operation):
 
 @dataclass(frozen=True)
 class Recreate(CopyAndSwitch):
-    """Makes a copy in which one vector differs.
+    """Copy a collection with one vector changed, and switch the alias.
 
     Attributes:
-        field: of the vector.
-        target_vector: its datatype, metric, form and indexes.
+        field: the name of the vector's field.
+        target_vector: datatype, metric, form and indexes of the vector in the copy.
     """
 
     op: ClassVar[str] = "milvus.recreate"
@@ -115,7 +118,7 @@ class Recreate(CopyAndSwitch):
     def compare(self, at: Execution[MilvusStore]) -> None:
         connection = at.store.connection
         old, new, field = self._layouts(connection)
-        at.progress(Progress("looking for rows written meanwhile"))
+        at.progress(Progress("checking for rows written during the copy"))
         row_copy.copy(connection, old, new, field, at.progress, at.deadline)
         row_copy.compare(connection, old, new)
         _mark(connection, self.target)
@@ -129,7 +132,7 @@ class Recreate(CopyAndSwitch):
         aliases.switch(at.store.connection, self.alias, self.target)
 
     def reverse(self, snapshot: Any) -> Switch:
-        """The alias back: the former collection stays."""
+        """Move the alias back to the source, which is kept."""
         return Switch(self.alias, self.source, self.target)
 
 
@@ -143,19 +146,19 @@ def wanted(
     mapped: MappedQuantization,
     server_version: ServerVersion,
 ) -> dict[str, Any]:
-    """What a vector becomes by another quantization."""
+    """The definition of a vector in the copy, with another quantization.
+
+    Raises:
+        UnsupportedError: this server cannot store sign bits of so many dimensions.
+    """
     field = snapshot.layout.field(name).field
     form = collections.form_of(mapped, vector, server_version, array=True)
-    if (
-        form == vector_layout.FLOAT
-        and mapped.native
-        and mapped.native["index_type"] == mapping.BITS
-    ):
+    if form == vector_layout.FLOAT and mapped.native and mapped.native["index_type"] == BITS:
         raise UnsupportedError(
-            f"an ARRAY holds at most {vector_layout.MAX_ARRAY:,} floats, and "
-            f"{server_version.words} has no second "
-            "vector in a collection for bits",
-            hint="change it in place: leave out strategy='alias' (--strategy)",
+            f"{vector.dim:,} dimensions do not fit into an ARRAY (at most "
+            f"{vector_layout.MAX_ARRAY:,} values), and a collection of {server_version.words} has "
+            "no second vector field for sign bits",
+            hint="change it in place: omit strategy='alias' (--strategy alias)",
         )
     definitions = collections.definitions(field, vector, mapped, form, server_version)
     return _target_definitions(vector, form, definitions)
@@ -164,27 +167,28 @@ def wanted(
 def target_definitions(
     snapshot: Snapshot, name: str, vector: Vector, server_version: ServerVersion
 ) -> dict[str, Any]:
-    """What a vector becomes by another datatype or metric: its index stays where it can.
+    """The definition of a vector in the copy, with another datatype or metric.
 
     Raises:
-        UnsupportedError: the index is one that the datatype cannot have, or the datatype has no
-            place for such floats.
+        UnsupportedError: the index does not support the datatype, or the values do not fit.
     """
     field = snapshot.layout.field(name)
     if vector.datatype == "int8" and vector.metric.value != "cosine":
         raise UnsupportedError(
-            f"floats do not become int8 under {vector.metric}: scaling would change the scores",
-            hint="metric='cosine', or write whole numbers to a new collection",
+            f"vectors with the metric {vector.metric} cannot be converted to int8: scaling would "
+            "change the scores",
+            hint="use metric='cosine', or write integer vectors to a new collection",
         )
     if field.form == vector_layout.FLOAT and name in snapshot.bits:
         raise UnsupportedError(
-            f"{name!r} has sign bits in a second collection, which a copy would not have",
-            hint="plan `none`, then the metric or datatype, then `binary`",
+            f"the sign bits of {name!r} are in a second collection, which cannot be copied",
+            hint="apply `none`, then the new metric or datatype, then `binary`",
         )
     if field.form == vector_layout.ARRAY and vector.datatype != "float32":
         raise UnsupportedError(
-            f"floats in an ARRAY have 32 bits, not {vector.datatype}",
-            hint="plan `none` with strategy='alias' first",
+            f"the original vectors are stored in an ARRAY, which supports float32 but not "
+            f"{vector.datatype}",
+            hint="apply `none` with strategy='alias' (--strategy alias) first",
         )
     kept = field.index.native if field.index else None
     quantization = mapping.from_native(kept, vector, server_version)
@@ -193,9 +197,9 @@ def target_definitions(
     mapped = mapping.to_native(quantization, vector, server_version, kept)
     if mapped.native is None:
         raise UnsupportedError(
-            f"{quantization} does not go with {vector.datatype} here: "
+            f"{quantization} is not supported for {vector.datatype} vectors: "
             f"{'; '.join(mapped.match.differences)}",
-            hint="plan `none` first",
+            hint="apply `none` first",
         )
     definitions = collections.definitions(field.field, vector, mapped, field.form, server_version)
     return _target_definitions(vector, field.form, definitions)
@@ -215,24 +219,25 @@ def _target_definitions(
 def step(
     connection: Connection, snapshot: Snapshot, vector: str, target_vector: Mapping[str, Any]
 ) -> Step:
-    """The step to a copy.
+    """Plan the copy and the switch.
 
     Raises:
-        UnsupportedError: the name is a collection's own and not an alias, or it cannot be copied.
+        UnsupportedError: the name is not an alias, or the collection cannot be copied.
     """
     layout = snapshot.layout
     if layout.real == layout.base:
         raise UnsupportedError(
-            f"{layout.base!r} is a collection's own name and not an alias: it cannot be switched "
-            "to a copy",
-            hint=f"make an alias of another name, switch_alias('{layout.base}_live', "
-            f"{layout.base!r}), let readers and writers use it, and plan on it; or, with a moment "
-            f"in which searches fail, client.rename_collection({layout.base!r}, "
-            f"'{layout.base}_v1') and switch_alias({layout.base!r}, '{layout.base}_v1')",
+            f"{layout.base!r} is a collection, not an alias, and only an alias can be "
+            "switched to a "
+            "copy",
+            hint=f"create an alias with switch_alias('{layout.base}_live', {layout.base!r}), make "
+            "all clients use the alias, and plan the change of the alias; or, if searches may fail "
+            f"for a moment, run client.rename_collection({layout.base!r}, '{layout.base}_v1') and "
+            f"switch_alias({layout.base!r}, '{layout.base}_v1')",
         )
     if not snapshot.loaded and not connection.lite:
         raise UnsupportedError(
-            f"{layout.real!r} is not loaded, so that no rows can be read of it",
+            f"{layout.real!r} is not loaded, so its rows cannot be copied",
             hint="load it: client.load_collection(name)",
         )
     raw = clone_schema.describe(connection, layout.real)
@@ -246,8 +251,8 @@ def step(
         Symbol.RECREATE,
         f"copy to {target!r} with {_words(field, target_vector)}, then switch the alias "
         f"{layout.base!r}",
-        f"searches go on; {layout.real!r} stays for the way back, with its {size:,} bytes of "
-        f"floats; {NOT_COVERED}{_about_properties(raw)}",
+        f"searches continue; {layout.real!r} is kept for `qadapt undo` and its original vectors "
+        f"still use {size:,} bytes; {NOT_COVERED}{_about_properties(raw)}",
         operation.to_request(),
         operation.reverse(snapshot).to_request(),
         Estimate(codes_ram=codes, codes_disk=codes, originals_ram=size, originals_disk=2 * size),
@@ -267,15 +272,15 @@ def _words(field: schema.Field, target_vector: Mapping[str, Any]) -> str:
     if target_vector["metric"] != schema.METRICS[field.vector.metric]:
         found.append(f"metric {target_vector['metric']}")
     if target_vector["form"] == vector_layout.ARRAY:
-        found.append("floats as ARRAY and sign bits as BINARY_VECTOR")
+        found.append("original vectors as ARRAY and sign bits as BINARY_VECTOR")
     elif target_vector["form"] == vector_layout.SIDECAR_FIELD:
-        found.append("sign bits as BINARY_VECTOR beside")
+        found.append("sign bits as BINARY_VECTOR")
     return ", ".join(found)
 
 
 def _about_properties(raw: Mapping[str, Any]) -> str:
     if "collection.ttl.seconds" in (raw.get("properties") or {}):
-        return "; the time to live of rows begins again in the copy"
+        return "; the time to live (TTL) of the rows restarts in the copy"
     return ""
 
 
@@ -284,13 +289,13 @@ def _free_name(connection: Connection, real: str) -> str:
     return schema.check_name(next_version(real, taken))
 
 
-# -- carrying it out -----------------------------------------------------------------------------
+# -- running -----------------------------------------------------------------------------
 
 
-def _abandon(connection: Connection, back: Switch, stands: str | None) -> None:
-    """Drop a copy that the alias was never moved to."""
+def _abandon(connection: Connection, back: Switch, current: str | None) -> None:
+    """Drop a copy if the alias never pointed to it."""
     copy = back.copy
-    if stands != back.target or copy not in aliases.collections(connection):
+    if current != back.target or copy not in aliases.collections(connection):
         return
     if clone_schema.describe(connection, copy).get("properties", {}).get(MARK) != back.target:
         return
@@ -300,7 +305,7 @@ def _abandon(connection: Connection, back: Switch, stands: str | None) -> None:
 
 def _mark(connection: Connection, target: str) -> None:
     connection.call(
-        f"mark {target!r} as whole",
+        f"mark {target!r} as complete",
         connection.client.alter_collection_properties,
         target,
         {MARK: ""},
@@ -308,7 +313,7 @@ def _mark(connection: Connection, target: str) -> None:
 
 
 def _make(connection: Connection, operation: Recreate, raw: Mapping[str, Any]) -> None:
-    """The collection, its partitions and indexes, loaded; what is there already is left."""
+    """Create and load the copy with its partitions and indexes; skip what exists already."""
     source, target, wanted = operation.source, operation.target, operation.target_vector
     field = schema.describe(connection, source).field(operation.vector)
     vector = Vector(field.vector.dim, schema.metric_of(wanted["metric"]), wanted["datatype"])
@@ -333,8 +338,8 @@ def _make(connection: Connection, operation: Recreate, raw: Mapping[str, Any]) -
     reported = clone_schema.describe(connection, target).get("properties") or {}
     if reported.get(MARK) not in (source, ""):
         raise StoreError(
-            f"{target!r} is there, and is no copy of {source!r} that was begun",
-            hint="plan again: another name is taken",
+            f"{target!r} exists already and is not an unfinished copy of {source!r}",
+            hint="run `qadapt plan` again: it chooses another name",
         )
     if not any(each.get("is_partition_key") for each in raw["fields"]):
         clone_schema.partitions(connection, source, target)
@@ -353,6 +358,4 @@ def _indexes(connection: Connection, operation: Recreate, changed: Mapping[str, 
     }
     for name, definition in {**others, **ours}.items():
         if name not in there:
-            vector_index.create_index(
-                connection, operation.target, name, definition, limit=connection.timeout
-            )
+            create_index(connection, operation.target, name, definition, limit=connection.timeout)

@@ -35,7 +35,7 @@ class MilvusCostModel(CostModel):
             index: the current index, whose graph or lists are kept; empty for none.
 
         Raises:
-            UnsupportedError: Milvus lacks this quantization.
+            UnsupportedError: Milvus does not support this quantization.
         """
         current = index if index.get("index_type") else None
         wanted = quantization.replace(rescore=None, codes=None, originals=None)
@@ -97,9 +97,9 @@ def _codes(
         return count * -(-vector.dim // 8)
     size = mapping.code_bytes({"index_type": kind, "params": params}, vector, count)
     if target.kind is Kind.ROTATIONAL:
-        size += 8 * count  # two correction factors of RaBitQ
+        size += 8 * count  # two RaBitQ correction factors per row
     if target.kind is Kind.SCALAR:
-        size += 8 * vector.dim  # the ranges
+        size += 8 * vector.dim  # the value ranges
     if target.kind is Kind.PRODUCT:
         size += 1024 * vector.dim  # the centroids
     return size
@@ -116,11 +116,11 @@ def _structure(kind: str, params: Mapping[str, str], vector: Vector, count: int)
     if kind.startswith("HNSW"):
         m = int(params.get("M", mapping.GRAPH["M"]))
         each = 4 * (2 * m + m / (m - 1)) + 12
-        return round(count * each), f"4 B for each of 2M + M / (M - 1) links, + 12 B, M = {m}"
+        return round(count * each), f"4 B per link, 2M + M / (M - 1) links per row, + 12 B, M = {m}"
     if kind in mapping.IVF:
         # The engine caps nlist at rows / 39.
         lists = max(1, min(int(params.get("nlist", mapping.LISTS["nlist"])), count // 39))
-        return 8 * count + lists * vector.dim * 4, f"8 B an id, {lists} centroids of float32"
+        return 8 * count + lists * vector.dim * 4, f"8 B per id, {lists} float32 centroids"
     return 0, "none"
 
 

@@ -1,4 +1,8 @@
-"""What Milvus alone knows to have no effect: parameters it takes without a word, and "Finished"."""
+"""Findings of `qadapt doctor` that are specific to Milvus.
+
+Milvus accepts parameters that have no effect, and the index state "Finished" does not mean that
+searches use the index.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +15,17 @@ from qadapt.stores.cli_commands import command
 from qadapt.stores.milvus.duplicate_ids import Duplicates
 from qadapt.stores.milvus.status import GROWING, MOST, SMALLEST
 
-REFINE = "knowhere: refine is on only where refine_type is given too"
-RABITQ = "knowhere and the server's tests read rbq_bits_query; no version reads rbq_query_bits"
-FINISHED = "measured on 2.3.5: searches went over unindexed data for 11 s after Finished"
+REFINE = "knowhere: refine takes effect only together with refine_type"
+RABITQ = "knowhere and the server tests read rbq_bits_query; no version reads rbq_query_bits"
+FINISHED = "measured on 2.3.5: searches read unindexed data for 11 s after the state Finished"
 APART = 0.2
-# Keys that are counted against rows, in their order: 7 pages.
+# The number of keys, in key order, that are checked for duplicates: 7 pages.
 LOOKED = 100_000
 _FULL = ("fp32", "flat")
 
 
 def findings(address: Address, info: CollectionInfo, options: Mapping[str, Any]) -> list[Finding]:
-    """Of all vectors."""
+    """The findings of all vectors."""
     found: list[Finding] = []
     for vector in info.vectors.values():
         found += _finished(address, info, vector)
@@ -33,7 +37,7 @@ def findings(address: Address, info: CollectionInfo, options: Mapping[str, Any])
 
 
 def duplicate_ids(info: CollectionInfo, found: Duplicates) -> list[Finding]:
-    """Several rows have the same primary key, of which all but one are never seen again."""
+    """Several rows have the same primary key; all but one of them are hidden."""
     if not found.hidden:
         return []
     keys = ", ".join(map(repr, found.ids))
@@ -42,14 +46,14 @@ def duplicate_ids(info: CollectionInfo, found: Duplicates) -> list[Finding]:
             "duplicate-ids",
             Severity.ERROR,
             name,
-            f"{found.hidden:,} rows share the primary key of another row: searches and reads give "
-            f"one row for each key, and which one is not defined; keys: {keys}",
+            f"{found.hidden:,} rows have the primary key of another row: searches and reads return "
+            f"only one row per key, and which one is undefined; keys: {keys}",
             (
-                Evidence("keys looked at", found.rows_checked),
-                Evidence("count(*) of them beyond one for each", found.hidden),
+                Evidence("keys checked", found.rows_checked),
+                Evidence("count(*) minus the number of keys", found.hidden),
             ),
-            f"collection.write(collection.fetch([{keys}])) keeps the row that reads give; let "
-            "programs write by client.upsert: client.insert does not look for a key that is there",
+            f"collection.write(collection.fetch([{keys}])) keeps the rows that reads return; write "
+            "with client.upsert, because client.insert does not check for existing keys",
             "https://milvus.io/docs/insert-update-delete.md",
         )
         for name in list(info.vectors)[:1]
@@ -57,7 +61,7 @@ def duplicate_ids(info: CollectionInfo, found: Duplicates) -> list[Finding]:
 
 
 def _signal(vector: VectorInfo, start: str) -> Any:
-    """The value of the evidence whose name begins so; None for none."""
+    """The value of the first evidence whose name has this prefix; None if there is none."""
     return next((e.value for e in vector.status.evidence if e.signal.startswith(start)), None)
 
 
@@ -66,14 +70,14 @@ def _params(vector: VectorInfo) -> dict[str, str]:
 
 
 def _refined(vector: VectorInfo) -> str | None:
-    """The ``refine_type`` in force; None for none."""
+    """The active ``refine_type`` in lower case; None without refinement."""
     params = _params(vector)
     on = params.get("refine", "").lower() == "true"
     return params.get("refine_type", "").lower() or None if on else None
 
 
 def _finished(address: Address, info: CollectionInfo, vector: VectorInfo) -> list[Finding]:
-    """``describe_index`` says Finished, and searches do not use the index."""
+    """``describe_index`` reports Finished, but searches do not use the index."""
     reported = _signal(vector, "describe_index: state")
     wrong = vector.status.state in (State.IGNORED, State.BUILDING)
     if vector.quantization.kind is Kind.NONE or not wrong or reported != "Finished":
@@ -83,7 +87,7 @@ def _finished(address: Address, info: CollectionInfo, vector: VectorInfo) -> lis
             "schema-only",
             Severity.WARNING,
             vector.name,
-            f"describe_index says Finished, but {vector.status.reason}",
+            f"describe_index reports Finished, but {vector.status.reason}",
             vector.status.evidence,
             command("apply", address, info, vector.name, vector.quantization),
             FINISHED,
@@ -94,11 +98,11 @@ def _finished(address: Address, info: CollectionInfo, vector: VectorInfo) -> lis
 def _small_segments(address: Address, info: CollectionInfo, vector: VectorInfo) -> list[Finding]:
     """Most rows are in segments that Milvus never indexes."""
     used, growing = _signal(vector, MOST), _signal(vector, GROWING)
-    # Lite indexes segments of any size, and tells no rows that are not flushed by this name.
+    # Lite indexes segments of any size and has no growing segments.
     if vector.quantization.kind is Kind.NONE or used is None or growing is None:
         return []
     rows = _signal(vector, "rows")
-    # A few rows in growing segments alone will be in such a segment once they are flushed.
+    # A few rows that are only in growing segments become a small segment on flush.
     later = 0 if vector.status.state is State.IGNORED else int(growing)
     apart = max(0, int(rows) - later - int(used))
     if not rows or apart / rows <= APART or vector.status.state is State.BUILDING:
@@ -109,7 +113,8 @@ def _small_segments(address: Address, info: CollectionInfo, vector: VectorInfo) 
             Severity.WARNING,
             vector.name,
             f"about {apart:,} of {rows:,} rows are in segments of fewer than "
-            f"{SMALLEST:,} rows, which Milvus never indexes: they are compared by their floats",
+            f"{SMALLEST:,} rows, which Milvus never indexes: searches compare their "
+            "original vectors",
             (Evidence("rows", rows), Evidence(MOST, used), Evidence(GROWING, growing)),
             f"write at least {SMALLEST:,} rows, then: "
             + command("apply", address, info, vector.name, vector.quantization),
@@ -119,7 +124,7 @@ def _small_segments(address: Address, info: CollectionInfo, vector: VectorInfo) 
 
 
 def _copy_in_ram(address: Address, info: CollectionInfo, vector: VectorInfo) -> list[Finding]:
-    """The index refines by a full copy of the originals, which is in RAM beside the codes."""
+    """The index refines with a full copy of the original vectors, kept in RAM with the codes."""
     refined = _refined(vector)
     if refined not in _FULL:
         return []
@@ -129,8 +134,8 @@ def _copy_in_ram(address: Address, info: CollectionInfo, vector: VectorInfo) -> 
             "originals-in-ram",
             Severity.WARNING,
             vector.name,
-            f"the index keeps a full copy of the originals to refine by (refine_type "
-            f"{refined.upper()}): it is larger than without quantization",
+            f"the index stores a full copy of the original vectors for refinement (refine_type "
+            f"{refined.upper()}) and is larger than an index without quantization",
             (Evidence("describe_index: params", _params(vector)),),
             command("apply", address, info, vector.name, smaller),
             "https://milvus.io/docs/ivf-rabitq.md",
@@ -139,15 +144,20 @@ def _copy_in_ram(address: Address, info: CollectionInfo, vector: VectorInfo) -> 
 
 
 def _index_parameters(address: Address, info: CollectionInfo, vector: VectorInfo) -> list[Finding]:
-    """Parameters of the index that were taken and do nothing."""
+    """Index parameters that Milvus accepted but that have no effect."""
     params, kind = _params(vector), str(vector.index.get("index_type", ""))
     wrong = []
     if params.get("refine", "").lower() == "true" and not params.get("refine_type"):
-        wrong.append(("refine=true without refine_type builds no refinement", REFINE))
+        wrong.append(("refine=true has no effect without refine_type", REFINE))
     if "rbq_query_bits" in params:
-        wrong.append(("rbq_query_bits is no parameter: it is rbq_bits_query", RABITQ))
+        wrong.append(("rbq_query_bits is not a parameter; use rbq_bits_query", RABITQ))
     if kind == "SCANN" and params.get("with_raw_data", "true").lower() == "false":
-        wrong.append(("SCANN without raw data: reorder_k finds nothing better", "run on 2.3.5"))
+        wrong.append(
+            (
+                "reorder_k has no effect: the SCANN index has no raw data (with_raw_data)",
+                "run on 2.3.5",
+            )
+        )
     return [
         Finding(
             "parameter-without-effect",
@@ -163,19 +173,19 @@ def _index_parameters(address: Address, info: CollectionInfo, vector: VectorInfo
 
 
 def _search_parameters(vector: VectorInfo, options: Mapping[str, Any]) -> list[Finding]:
-    """The search parameters that the user's program sends."""
+    """Search parameters of the user's application that have no effect."""
     given = {**options, **(options.get("params") or {})}
     kind = str(vector.index.get("index_type", ""))
     raw = _params(vector).get("with_raw_data", "true").lower() != "false"
     wrong: list[tuple[str, str, str]] = []
     if "refine_k" in given and _refined(vector) is None:
-        what = f"refine_k {given['refine_k']}: the index {kind} has nothing to refine by"
+        what = f"refine_k={given['refine_k']} has no effect: the index {kind} has no refinement"
         wrong.append(("oversampling-without-rescoring", what, REFINE))
     if "reorder_k" in given and (kind != "SCANN" or not raw):
-        what = f"reorder_k {given['reorder_k']}: the index {kind} keeps no raw vectors"
+        what = f"reorder_k={given['reorder_k']} has no effect: the index {kind} has no raw vectors"
         wrong.append(("oversampling-without-rescoring", what, "run on 2.3.5"))
     if "rbq_query_bits" in given:
-        what = "rbq_query_bits is no parameter and does nothing: it is rbq_bits_query"
+        what = "rbq_query_bits is not a parameter and has no effect; use rbq_bits_query"
         wrong.append(("parameter-without-effect", what, RABITQ))
     return [
         Finding(
@@ -187,7 +197,7 @@ def _search_parameters(vector: VectorInfo, options: Mapping[str, Any]) -> list[F
                 Evidence("search parameters", dict(options)),
                 Evidence("describe_index: index_type", kind),
             ),
-            "leave it out, and search through qadapt: collection.search(Q, rescore=4)",
+            "remove the parameter, and search with qadapt: collection.search(Q, rescore=4)",
             source,
         )
         for code, message, source in wrong

@@ -1,8 +1,8 @@
-"""Primary keys that several rows share: ``insert`` of a server looks at no key that is there.
+"""Find primary keys that several rows have, because ``insert`` does not check for existing keys.
 
-``count(*)`` counts every row, while reading, searching and fetching give one row for each key (run
-on 2.3.5), so a copy would lose the others without a word. A span of keys that counts more rows than
-it has keys is halved until the keys are found. Lite 3 replaces rows by key in both calls.
+``count(*)`` counts every row, but reads and searches return one row per key (run on 2.3.5), so a
+copy would lose the other rows silently. A range with more rows than keys is halved until the keys
+are found. In Milvus Lite 3, ``insert`` and ``upsert`` both replace the row of an existing key.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What was found.
+    """Result of the check.
 
     Attributes:
-        hidden: rows beyond the first of each key.
-        snapshot: keys that were looked at.
-        ids: some of the ids that several rows have, at most ``SHOWN``.
+        hidden: the number of rows that reads do not return.
+        rows_checked: the number of keys checked.
+        ids: ids that several rows have, at most ``SHOWN``.
     """
 
     hidden: int
@@ -35,10 +35,10 @@ class Duplicates:
 
 
 def find(connection: Connection, layout: Layout, most: int | None = None) -> Duplicates:
-    """Count rows against keys, in the order of keys.
+    """Compare the number of rows with the number of keys, in key order.
 
     Args:
-        most: keys to look at; None for all.
+        most: the number of keys to check; None for all.
     """
     field = layout.keys.field
     hidden = snapshot = 0
@@ -49,7 +49,7 @@ def find(connection: Connection, layout: Layout, most: int | None = None) -> Dup
         more = _more(connection, layout, keys)
         snapshot += len(keys)
         if more:
-            # More rows than keys may also be rows that somebody writes now: no key has several.
+            # Another client may be writing: the difference is real only if a key has several rows.
             some = _among(connection, layout, keys, max(1, SHOWN - len(found)))
             hidden += more if some else 0
             found += some
@@ -59,30 +59,31 @@ def find(connection: Connection, layout: Layout, most: int | None = None) -> Dup
 
 
 def refuse(connection: Connection, layout: Layout) -> None:
-    """Refuse to copy rows whose keys other rows have.
+    """Refuse to copy a collection with duplicate primary keys.
 
     Raises:
-        StoreError: there are such rows.
+        StoreError: several rows have the same key.
     """
     found = find(connection, layout)
     if found.hidden:
         keys = ", ".join(map(repr, found.ids))
         raise StoreError(
-            f"{found.hidden:,} rows of {layout.name!r} share the primary key of another row, and "
-            f"reads give one row for each key; keys: {keys}",
-            hint=f"keep the rows that reads give, collection.write(collection.fetch([{keys}])), "
-            "then apply again",
+            f"{found.hidden:,} rows of {layout.name!r} have the primary key of another row, "
+            "and reads "
+            f"return only one row per key; keys: {keys}",
+            hint="to keep the rows that reads return, run "
+            f"collection.write(collection.fetch([{keys}])), then run `qadapt apply` again",
         )
 
 
 def _more(connection: Connection, layout: Layout, keys: list[Any]) -> int:
-    """Rows from the first to the last of sorted keys, beyond one for each."""
+    """The number of rows in a range of sorted keys, minus the number of keys."""
     span = rows.span(layout.keys.field, keys[0], keys[-1], closed=True)
     return max(0, rows.count(connection, layout, span) - len(keys))
 
 
 def _among(connection: Connection, layout: Layout, keys: list[Any], most: int) -> list[Any]:
-    """Keys of several rows, of a span that is known to have some; ``most`` of them at most."""
+    """At most ``most`` duplicate keys of a range that is known to have some."""
     if len(keys) == 1:
         return keys
     middle = len(keys) // 2

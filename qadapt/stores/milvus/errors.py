@@ -1,4 +1,4 @@
-"""What pymilvus raises, as errors of qadapt: the one place where they are translated."""
+"""Translate the exceptions of pymilvus to the errors of qadapt."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from qadapt.stores.error_table import AnswerRule, by_table
 NOT_FOUND, NOT_LOADED, NO_INDEX, RATE_LIMIT = 100, 101, 700, 8
 NO_ALIAS = 1600
 LOAD = (
-    "load it: client.load_collection(name); after a restart the server does that by itself, within "
-    "a minute or so: then do the same again"
+    "load it with client.load_collection(name); after a restart the server loads it within about a "
+    "minute: then try again"
 )
 
 
 class NotLoadedError(StoreError):
-    """The collection is not loaded: Milvus searches and reads nothing of it."""
+    """The collection is not loaded, so Milvus can neither search nor read it."""
 
 
 class TooLargeError(StoreError):
-    """One request was larger than the server takes; a smaller one may do."""
+    """The request was larger than the server accepts; a smaller one may succeed."""
 
 
-_KEY = "give the key as MILVUS_TOKEN, QADAPT_API_KEY or ?key_env=NAME"
-_LESS = "send less at once: a server takes 64 MB"
-_SLOW = "raise the limit with ?timeout=SECONDS"
-_UP = "is the server up, and is this its gRPC port (19530)?"
+_KEY = "set the key with MILVUS_TOKEN, QADAPT_API_KEY or ?key_env=NAME"
+_LESS = "write smaller batches: a server accepts 64 MB per request"
+_SLOW = "raise the time limit with ?timeout=SECONDS"
+_UP = "check that the server is running and that this is its gRPC port (19530)"
 _STATUSES = (
     AnswerRule(StoreTimeoutError, _SLOW, ("DEADLINE_EXCEEDED",)),
     AnswerRule(AuthError, _KEY, ("UNAUTHENTICATED", "PERMISSION_DENIED")),
-    AnswerRule(UnsupportedError, "this version of Milvus does not have it", ("UNIMPLEMENTED",)),
+    AnswerRule(UnsupportedError, "this version of Milvus does not support it", ("UNIMPLEMENTED",)),
     AnswerRule(TooLargeError, _LESS, ("RESOURCE_EXHAUSTED",)),
     AnswerRule(UnreachableError, _UP, ("UNAVAILABLE", "CANCELLED", "ABORTED")),
 )
@@ -58,7 +58,7 @@ _WORDS = (
     AnswerRule(NotLoadedError, LOAD, words=("not loaded", r"call load\(\)")),
     AnswerRule(
         InputError,
-        "is the filter right? it was sent as a Milvus expression",
+        "check the filter, which was sent as a Milvus expression",
         words=("cannot parse expression", "failed to create query plan"),
     ),
     AnswerRule(InputError, names=("DataNotMatchException", "ParamError")),
@@ -66,11 +66,11 @@ _WORDS = (
 
 
 def translate(error: Exception, doing: str, limit: int | None = None) -> QadaptError:
-    """The error of qadapt for one of the client's.
+    """The qadapt error for a client exception.
 
     Args:
-        doing: what was asked, for the message: ``"write to 'articles'"``.
-        limit: seconds that it was given, for the message.
+        doing: the action, for the message: ``"write to 'articles'"``.
+        limit: the time limit in seconds, for the message.
     """
     if isinstance(error, QadaptError):
         return error
@@ -87,17 +87,17 @@ def translate(error: Exception, doing: str, limit: int | None = None) -> QadaptE
         return NotLoadedError(message_text, hint=LOAD)
     if code == RATE_LIMIT:
         return BusyError(
-            message_text, hint="the server limits the rate of such requests; try later"
+            message_text, hint="the server limits the rate of these requests: try again later"
         )
     return _by_words(error, message_text)
 
 
 def _status(error: Any) -> str | None:
-    """The name of a gRPC status: of the error itself, or as its code after retries ran out."""
+    """The gRPC status of an exception, or of its code after the last retry."""
     code = getattr(error, "code", None)
     if callable(code):
         code = code()
-    # pymilvus' own codes are an enum too.
+    # The codes of pymilvus are an enum too.
     return str(getattr(code, "name", "")) if type(code).__name__ == "StatusCode" else None
 
 

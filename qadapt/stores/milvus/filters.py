@@ -1,11 +1,11 @@
-"""The common form of a filter as a Milvus expression.
+"""Translate a filter in qadapt's form to a Milvus expression.
 
-Payloads lie in the dynamic field, where a name that is missing makes a comparison false on the
-server and null in Lite (whose ``not`` of null is null); ``exists`` in front makes it false in both.
-Text stands in double quotes with the escapes that every version reads. Milvus compares dates as
-text, which is wrong as soon as time zones differ, so ranges over dates are refused. A range looks
-at numbers and not into lists of them: Milvus has no word for that. To Lite True and 1 are the same,
-and ``not`` of a comparison with a field of another type lets no row through.
+Payloads are in the dynamic field. There a comparison with a missing key is false on a server and
+null in Lite (where ``not`` null is null); a preceding ``exists`` makes it false in both. Strings
+are double-quoted with escapes that every version reads. Milvus compares dates as text, which is
+wrong if time zones differ, so date ranges are refused. A range cannot match the elements of a list.
+Lite treats True and 1 as equal, and ``not`` of a comparison with a field of another type matches no
+row.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from qadapt.model import filters
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-# Words of the expression language, in any case.
+# Keywords of the expression language, in lower case.
 _WORDS = {"and", "or", "not", "in", "like", "exists", "true", "false", "is", "null", "between"}
-# From here on several whole numbers are one float.
+# From here on, several integers have the same float64 value.
 _WIDE = 2**53
 _PLAIN = ("BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "VARCHAR")
 
 
 @dataclass(frozen=True)
 class Fields:
-    """What a collection has besides its vectors.
+    """The fields that a filter can use.
 
     Attributes:
         types: the types of its scalar fields, by name: ``"VARCHAR"``.
         dynamic: whether there is a dynamic field.
-        lite: whether this is Milvus Lite, whose ``json_contains`` takes a plain name alone.
+        lite: whether this is Milvus Lite, whose ``json_contains`` accepts only a plain name.
         old_lite: whether it is Lite 2, which has neither ``exists`` nor ``not``; a comparison with
-            a name that is missing is false there.
+            a missing key is false there.
     """
 
     types: Mapping[str, str] = field(default_factory=dict)
@@ -47,11 +47,11 @@ class Fields:
 
 
 def to_expression(filter: Any, fields: Fields) -> str:
-    """The expression of the common form; text passes through as a Milvus expression.
+    """The Milvus expression of a filter; a string is returned unchanged.
 
     Raises:
-        SpecError: neither of the two.
-        UnsupportedError: what Milvus' expressions cannot say.
+        SpecError: neither a mapping nor a string.
+        UnsupportedError: Milvus has no expression for the filter.
     """
     if filter is None:
         return ""
@@ -59,20 +59,20 @@ def to_expression(filter: Any, fields: Fields) -> str:
         return filter
     if not filters.is_common(filter):
         raise SpecError(
-            f"a filter is a mapping or a Milvus expression; got a {type(filter).__name__}",
+            f"a filter must be a mapping or a Milvus expression, not {type(filter).__name__}",
             hint='for example {"topic": "art"}, or \'topic == "art"\'',
         )
     return _expression(filters.parse_filter(filter), fields)
 
 
 def joined(*parts: str) -> str:
-    """All of them must hold; empty ones are left out."""
+    """Combine expressions with ``and``; empty ones are left out."""
     there = [part for part in parts if part]
     return there[0] if len(there) == 1 else " and ".join(f"({part})" for part in there)
 
 
 def quoted(text: str) -> str:
-    """Text as a literal."""
+    """A string as a literal."""
     return '"' + "".join(_ESCAPES.get(char, char) for char in text) + '"'
 
 
@@ -80,26 +80,26 @@ def literal(value: Any) -> str:
     """A value as a literal.
 
     Raises:
-        UnsupportedError: a number beyond 64 bits.
+        UnsupportedError: an integer beyond 64 bits.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, float) and _WIDE <= abs(value) < 2**63:
-        # Beside a float the server takes whole numbers of a payload for floats, and here several
-        # of them are one; beside a whole number it compares them exactly (run on 2.3.5).
+        # The server converts payload integers to float64 if the literal is a float, and compares
+        # exactly if it is an integer (run on 2.3.5). Large integers need the exact comparison.
         value = int(value)
     if isinstance(value, int) and not -(2**63) < value < 2**63:
         raise UnsupportedError(
-            f"Milvus cannot compare with {value}: it is beyond 64 bits with sign",
-            hint="keep such numbers as text",
+            f"Milvus cannot compare with {value}: it does not fit into a signed 64-bit integer",
+            hint="store these numbers as text",
         )
     return repr(value)
 
 
 def one_of(name: str, values: Collection[Any]) -> str:
-    """A field of the schema is one of these values of one type."""
+    """An expression: a typed field has one of these values."""
     return f"{name} in [{', '.join(literal(value) for value in values)}]"
 
 
@@ -110,15 +110,16 @@ def _expression(node: filters.Filter, fields: Fields) -> str:
         return _joined(node.children, "or", fields)
     if isinstance(node, filters.Not) and fields.old_lite:
         raise UnsupportedError(
-            "Milvus Lite 2 has no `not` in a filter", hint="Milvus Lite 3, or a Milvus server"
+            "Milvus Lite 2 does not support `not` in a filter",
+            hint="use Milvus Lite 3 or a Milvus server",
         )
     if isinstance(node, filters.Not):
         return f"(not ({_expression(node.child, fields)}))"
     if isinstance(node, filters.Range):
         if node.over_dates:
             raise UnsupportedError(
-                f"Milvus has no dates: the range on {node.field!r} would compare them as text",
-                hint="keep the time as a number, or give a Milvus expression",
+                f"Milvus has no date type: the range on {node.field!r} would compare text",
+                hint="store the time as a number, or pass a Milvus expression",
             )
         return _leaf(node.field, fields, lambda name, _, __: _range(name, node.bounds))
     values = (node.value,) if isinstance(node, filters.Equals) else node.values
@@ -138,7 +139,7 @@ def _leaf(name: str, fields: Fields, test: Any) -> str:
     kind = fields.types.get(first)
     if kind in _PLAIN or kind == "ARRAY":
         if "." in name:
-            raise UnsupportedError(f"the field {first!r} is {kind}: nothing lies inside of it")
+            raise UnsupportedError(f"the field {first!r} has the type {kind} and no nested keys")
         return f"({test(first, kind, first)})"
     if kind != "JSON" and not fields.dynamic:
         known = sorted(fields.types)
@@ -149,7 +150,7 @@ def _leaf(name: str, fields: Fields, test: Any) -> str:
         held = name if is_name(name) and name.lower() not in _WORDS else None
     if fields.old_lite:
         return f"({test(path, 'JSON', held)})"
-    # `exists` binds loosely on the server: without its own brackets it takes in what follows.
+    # `exists` has a low precedence on the server and needs its own parentheses.
     return f"((exists {path}) and ({test(path, 'JSON', held)}))"
 
 
@@ -165,13 +166,13 @@ def _range(name: str, bounds: Mapping[str, Any]) -> str:
 def _equal(
     name: str, kind: str, held: str | None, values: Sequence[Any], *, lite: bool = False
 ) -> str:
-    """One of the values: each by itself, because Milvus mixes no types in one list.
+    """An expression that compares each value on its own, because a Milvus list has one type.
 
     Args:
-        held: how the field is called where an element of its list is asked for; None where
-            that cannot be asked.
-        lite: whether this is Milvus Lite, which takes no sign in a function's argument without
-            brackets around it.
+        held: the field's name in ``json_contains`` or ``array_contains``; None if list elements
+            cannot be compared.
+        lite: whether this is Milvus Lite, which needs parentheses around a negative argument of
+            a function.
     """
     tests = []
     for value in values:
@@ -188,5 +189,5 @@ def _equal(
 
 
 def is_name(text: str) -> bool:
-    """Whether Milvus can have a field of this name."""
+    """Whether Milvus accepts this field name."""
     return _NAME.fullmatch(text) is not None and len(text) <= 200

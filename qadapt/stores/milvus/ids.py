@@ -1,9 +1,9 @@
-"""Ids in a collection whose primary key is text, and in one whose primary key is a number.
+"""Convert ids to primary keys of Milvus and back.
 
-A collection of Milvus has ids of one type. Those that qadapt creates have a VARCHAR key, in which
-both kinds live: text as it is, and a number as ``#`` and twenty digits, so that numbers sort as
-numbers. Text that begins with ``#`` itself gets ``#~`` before it. Collections made by others keep
-what they have: numbers in an INT64 key, text as it is in a VARCHAR one.
+The primary key of a Milvus collection has one type. Collections created by qadapt have a VARCHAR
+key that stores both kinds of ids: a string unchanged, and an integer as ``#`` and twenty digits, so
+that integers sort numerically. A string that starts with ``#`` gets the prefix ``#~``. Other
+collections use ids unchanged: integers in an INT64 key, strings in a VARCHAR key.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class PrimaryKey:
 
     Attributes:
         field: its name.
-        number: INT64; else VARCHAR.
-        tagged: made by qadapt, so both kinds are in it.
-        length: most bytes of a VARCHAR key.
-        chars: the length is of characters, as Lite counts.
+        number: whether it is INT64; otherwise VARCHAR.
+        tagged: whether qadapt created the collection, so the key stores integers and strings.
+        length: the maximum length of a VARCHAR key.
+        chars: whether the length counts characters, as in Lite, instead of bytes.
     """
 
     field: str
@@ -40,20 +40,20 @@ class PrimaryKey:
     chars: bool = False
 
     def to_native(self, key: Id) -> int | str:
-        """The key as the collection has it.
+        """The primary key of an id.
 
         Raises:
-            InputError: one that it cannot have.
+            InputError: the collection cannot store the id.
         """
         if self.number:
             if isinstance(key, str) or not -(2**63) <= key < 2**63:
-                raise self._no(key, "its primary key is INT64: whole numbers of 64 bits")
+                raise self._no(key, "the primary key is INT64 and needs a signed 64-bit integer")
             return key
         if isinstance(key, int):
             if not self.tagged:
-                raise self._no(key, "its primary key is VARCHAR: text")
+                raise self._no(key, "the primary key is VARCHAR and needs a string")
             if not 0 <= key <= MAX_NUMBER:
-                raise self._no(key, "numbers are from 0 to 2^64 - 1")
+                raise self._no(key, "integers must be between 0 and 2^64 - 1")
             return f"#{key:020}"
         text = _ESCAPE + key if self.tagged and key.startswith("#") else key
         problem = _problem(key) or self._too_long(text)
@@ -63,28 +63,28 @@ class PrimaryKey:
 
     def _too_long(self, text: str) -> str | None:
         size, unit = (len(text), "characters") if self.chars else (len(text.encode()), "bytes")
-        return f"ids have at most {self.length} {unit}" if size > self.length else None
+        return f"ids can have at most {self.length} {unit}" if size > self.length else None
 
     def _no(self, key: Id, why: str) -> InputError:
-        return InputError(f"the id {key!r:.100} is not one that this collection can have: {why}")
+        return InputError(f"{key!r:.100} is not a valid id for this collection: {why}")
 
     def from_native(self, key: int | str) -> Id:
-        """The id as the user has it."""
+        """The id of a primary key."""
         if not self.tagged or isinstance(key, int) or not key.startswith("#"):
             return key
         found = _NUMBER.fullmatch(key)
         return int(found[1]) if found else key.removeprefix(_ESCAPE)
 
     def checked(self, ids: Sequence[Id]) -> list[int | str]:
-        """All of them.
+        """The primary keys of ids.
 
         Raises:
-            InputError
+            InputError: the collection cannot store one of the ids.
         """
         return [self.to_native(key) for key in ids]
 
     def possible(self, ids: Sequence[Id]) -> list[int | str]:
-        """Those that may be there, once each, in order."""
+        """The primary keys of ids that the collection can store, without duplicates, in order."""
         found: dict[int | str, None] = {}
         for key in ids:
             try:
@@ -98,5 +98,5 @@ def _problem(key: str) -> str | None:
     if not key:
         return "it is empty"
     if any("\ud800" <= char <= "\udfff" for char in key):
-        return "it holds a lone surrogate, which is not Unicode"
-    return "it holds a NUL character" if "\0" in key else None
+        return "it contains a lone surrogate, which is not valid Unicode"
+    return "it contains a NUL character" if "\0" in key else None

@@ -1,15 +1,15 @@
-"""What the files of Milvus Lite 3 show: data files with an index file, and rows still in memory.
+"""Read from the files of Milvus Lite 3 which rows are indexed and which are still in memory.
 
 ::
 
     collections/NAME/manifest.json                  the data files of each partition
-    collections/NAME/partitions/P/data/*.parquet    flushed rows, with those replaced since
+    collections/NAME/partitions/P/data/*.parquet    flushed rows, including rows replaced since
     collections/NAME/partitions/P/indexes/DATA.FIELD.TYPE.idx
-    collections/NAME/wal/wal_data_N.arrow           rows in memory: written at once, gone on flush
+    collections/NAME/wal/wal_data_N.arrow           log of rows in memory, deleted on flush
     collections/NAME/wal/wal_delta_N.arrow          keys deleted since the last flush
 
-Both kinds of log carry a sequence number (``_seq``); a key is in memory when its last insert is
-newer than its last deletion.
+Rows in both logs have a sequence number (``_seq``); a key is in memory if its last insert is newer
+than its last deletion.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ logger = logging.getLogger(__name__)
 def in_files(
     path: Path | None, layout: Layout, field: Field, observation: Observation
 ) -> Observation:
-    """The same with what the files show; as it was where there are none to be read.
+    """Add what the files show to an observation; unchanged if they cannot be read.
 
     Args:
-        path: the folder of the database; None where a client of the user's hides it.
+        path: the folder of the database; None if it is unknown.
     """
     if path is None or field.index is None:
         return observation
@@ -58,15 +58,15 @@ def in_files(
 
 
 def change_counter(path: Path | None, layout: Layout) -> ChangeCounter | None:
-    """The highest sequence number of a collection; None where its files cannot be read.
+    """The highest sequence number of a collection; None if its files cannot be read.
 
-    Run on milvus-lite 3.2.2: each row that is written takes the next number, each deletion one
-    for all of its keys; a flush, reads and opening the file again take none.
+    Run on milvus-lite 3.2.2: each written row takes the next number, and each deletion takes one
+    number for all of its keys; flushing, reading and reopening take none.
     """
     if path is None:
         return None
     folder = path / "collections" / layout.real
-    # The logs first: when they are flushed meanwhile, the manifest has their numbers.
+    # The logs first: if they are flushed meanwhile, the manifest has their numbers.
     logged = _last_logged(folder / "wal")
     if logged is None:
         return None
@@ -76,7 +76,7 @@ def change_counter(path: Path | None, layout: Layout) -> ChangeCounter | None:
     except (OSError, ValueError):
         return None
     number = max(logged, int(manifest.get("current_seq", 0)))
-    # The schema's file tells a collection that was made again from the former one.
+    # The schema file differs if the collection was dropped and created again.
     value = f"{made.st_ino}/{made.st_mtime_ns}/{number}"
     return ChangeCounter("sequence number", value, number=number, deletion="call")
 
@@ -96,7 +96,7 @@ def _last_logged(logs: Path) -> int | None:
 
 
 def _rows(file: Path) -> int | None:
-    """Rows of a data file by its footer, with those deleted since; None where it is gone."""
+    """The row count in the footer of a data file, including deleted rows; None if it is gone."""
     try:
         from pyarrow import ArrowInvalid
         from pyarrow.parquet import read_metadata
@@ -105,15 +105,15 @@ def _rows(file: Path) -> int | None:
     try:
         return int(read_metadata(file).num_rows)
     except (OSError, ArrowInvalid) as error:
-        # A compaction replaces data files while they are looked at.
-        logger.debug("no rows of %s: %s", file, error)
+        # A compaction can delete data files meanwhile.
+        logger.debug("cannot count the rows of %s: %s", file, error)
         return None
 
 
 def in_memory(logs: Path, key: str) -> int | None:
-    """Live rows that are in no data file yet; None where pyarrow is missing.
+    """The number of live rows that are not in a data file yet; None without pyarrow.
 
-    Only keys and sequence numbers are read, of a log that Lite keeps under 256 MiB.
+    Only keys and sequence numbers are read; Lite keeps the log under 256 MiB.
     """
     try:
         import pyarrow as pa
@@ -142,10 +142,10 @@ def in_memory(logs: Path, key: str) -> int | None:
 
 
 def _batches(pa: Any, log: Path) -> Iterator[Any]:
-    """Record batches of a log that may be written to meanwhile: the last one may be cut off."""
+    """Record batches of a log that may be written meanwhile, so the last one may be incomplete."""
     try:
         with pa.memory_map(str(log)) as source:
             yield from pa.ipc.open_stream(source)
     except (FileNotFoundError, pa.ArrowInvalid) as error:
-        # Flushed and deleted meanwhile, still empty, or in the middle of a write.
-        logger.debug("the log %s ends here: %s", log, error)
+        # The log was flushed meanwhile, is empty, or is being written.
+        logger.debug("cannot read more of the log %s: %s", log, error)

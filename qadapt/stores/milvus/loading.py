@@ -1,10 +1,10 @@
-"""A collection that the server loads by itself, as it does after a restart: waited for.
+"""Wait for a collection that the server is loading, and load collections of Milvus Lite.
 
-Seen on 2.3.5, killed and started on the same folder: healthy after 8 s, the load state then
-``Loading`` for 28 s, in which reading and searching are refused as "collection not loaded". One
-that somebody released has the state ``NotLoad``, and nobody loads it.
+A server loads its collections after a restart. Run on 2.3.5, killed and restarted: healthy after
+8 s, then 28 s in the load state ``Loading``, in which reads and searches fail with "collection not
+loaded". A released collection has the state ``NotLoad`` and is not loaded.
 
-Milvus Lite serves one process, and forgets at its end which collections were loaded.
+Milvus Lite serves one process and does not store which collections were loaded.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ LIMIT = 120.0
 
 
 def wait_while_loading(connection: Connection, name: str, limit: float = LIMIT) -> None:
-    """Come back when it is loaded, or nobody is at it.
+    """Wait while the server loads a collection; return at once if it does not.
 
     Raises:
-        BusyError: it is still being loaded after ``limit`` seconds.
+        BusyError: still loading after ``limit`` seconds.
     """
     poll(
         lambda: load_state(connection, name),
         lambda state: state != "Loading",
         lambda _: Progress(f"waiting until {name!r} is loaded"),
         lambda _: BusyError(
-            f"the server loads {name!r}, as after a restart, for more than {limit:g} s",
-            hint="try again later; client.get_load_state(name) tells how far it is, and the "
-            "server's log why it takes so long",
+            f"the server is still loading {name!r} after {limit:g} s, as it does after a restart",
+            hint="try again later; client.get_load_state(name) shows the progress, and the server "
+            "log shows why loading takes long",
         ),
         Wait(silent, Deadline(limit)),
     )
 
 
 def load_in_lite(connection: Connection, name: str) -> None:
-    """Load a collection of Lite that is not loaded."""
+    """Load a collection of Milvus Lite unless it is loaded."""
     if not loaded(connection, name):
         connection.call(f"load {name!r}", connection.client.load_collection, name)

@@ -1,12 +1,12 @@
-"""The common words for quantization, as an index of Milvus and back. No I/O, no client.
+"""Map a quantization to a Milvus index and back, without I/O.
 
-The native form is one index, its parameters as text, which every version understands::
+The native form is one index definition with its parameters as strings, which every version reads::
 
     {"index_type": "HNSW_SQ", "params": {"M": "16", "efConstruction": "200", "sq_type": "SQ8"}}
 
-Facts that decide it (docs/engines/milvus.md#parameters): unknown parameters are taken without a
-word, so what a version ignores is refused here; ``refine`` without ``refine_type`` does nothing;
-"True" is not "true"; defaults differ by version, so all are sent.
+Milvus accepts unknown parameters silently, so parameters that a version ignores are refused here;
+``refine`` has no effect without ``refine_type``; booleans must be lower case; and defaults differ
+by version, so all parameters are sent (docs/engines/milvus.md#parameters).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 from qadapt.model import Kind, Match, Quantization, Rescore, Vector
 from qadapt.stores import product_segments
-from qadapt.stores.base import MappedQuantization
-from qadapt.stores.milvus import version_gates
+from qadapt.stores.base import MappedQuantization, require_supported
 from qadapt.stores.milvus.connection import CLOUD
 from qadapt.stores.milvus.version import (
+    BITS,
     NEWEST,
     SINCE_AUTO_SQ4U,
     SINCE_HNSW_CODES,
@@ -29,9 +29,10 @@ from qadapt.stores.milvus.version import (
     SINCE_RABITQ_BITS,
     SINCE_SQ4U,
     ServerVersion,
+    unsupported_index,
 )
 
-# What an index is built with where nobody says.
+# Defaults of index parameters.
 GRAPH = {"M": "16", "efConstruction": "200"}
 LISTS = {"nlist": "128"}
 
@@ -48,25 +49,29 @@ _SQ_BITS: Mapping[str, int] = {"SQ8": 8, "SQ6": 6, "SQ4": 4, "SQ4U": 4}
 HALVES = ("float16", "bfloat16")
 MMAP = "mmap.enabled"
 
-PER_DIMENSION = "one range for each dimension, not one for the collection"
-ONE_RANGE = "one range for all dimensions, not one for each (SQ4U)"
-NO_QUANTILE = "ranges span all values: no quantile is cut off"
-QUERY_BITS = "query_bits goes with each search: options={'rbq_bits_query': 8}"
+PER_DIMENSION = "one value range per dimension instead of one for the collection"
+ONE_RANGE = "one value range for all dimensions instead of one per dimension (SQ4U)"
+NO_QUANTILE = "value ranges cover all values: quantile is ignored"
+QUERY_BITS = "query_bits is a search parameter: options={'rbq_bits_query': 8}"
 NEAREST = (
-    "RaBitQ, a cousin: vectors are rotated before their signs are taken, and factors are kept "
-    "beside the bits"
+    "RaBitQ, the nearest equivalent: it takes the signs of rotated vectors and stores correction "
+    "factors with the bits"
 )
 SIDECAR = (
-    "sign bits made by qadapt, searched by HAMMING: in place in a second collection with the same "
-    "keys; from the start (2.4 and newer), or by strategy 'alias', in a field beside the floats, "
-    "which before Milvus 2.4 become an ARRAY"
+    "sign bits written by qadapt and searched with HAMMING: a change in place stores them "
+    "in a second "
+    "collection with the same keys; new collections (2.4 and newer) and the strategy 'alias' store "
+    "them in another field of the collection, and before 2.4 the original vectors in an ARRAY"
 )
-# The index of sign bits beside; see ``bits``.
-BITS = version_gates.BITS
-STAY_32 = "16-bit floats are in the index alone; the stored floats stay 32 bits"
-NO_PLACE = "where originals are kept is not changed: Milvus says it by mmap of the field"
+STAY_32 = "only the index uses 16 bits; the stored original vectors keep 32 bits"
+NO_PLACE = (
+    "the storage of the original vectors is not changed: in Milvus it is the mmap property of the "
+    "field"
+)
 NO_CODES_PLACE = (
-    f"codes are kept in RAM: an index is placed (mmap) on a server from {SINCE_MMAP}, and bits not"
+    f"codes stay in RAM: mmap of an index needs a Milvus server from {SINCE_MMAP}, and sign "
+    "bits do "
+    "not support it"
 )
 
 
@@ -79,16 +84,16 @@ def to_native(
     server_version: ServerVersion = NEWEST,
     current: Mapping[str, Any] | None = None,
 ) -> MappedQuantization:
-    """A quantization as an index of Milvus.
+    """The Milvus index for a quantization.
 
     Args:
-        quantization: in common words; ``rescore`` is left out, because it goes with a search.
-        vector: for the dimensions of product codes.
-        server_version: what it must run on.
-        current: the index that is there, whose graph or lists are kept where they can be.
+        quantization: ``rescore`` is ignored, because it is a search parameter.
+        vector: the vector to index.
+        server_version: the server that builds the index.
+        current: the current index, whose graph or list parameters are kept if possible.
     """
     if server_version.deployment == CLOUD and quantization.kind is not Kind.NONE:
-        return _no(quantization, "the cloud service chooses the index by itself", _ELSEWHERE)
+        return _no(quantization, "the cloud service chooses the index (AUTOINDEX)", _ELSEWHERE)
     if vector.datatype in HALVES and quantization.kind is Kind.FLOAT16:
         return MappedQuantization(None, quantization, Match.of())
     made = _MAKERS[quantization.kind](quantization, vector, server_version, current)
@@ -98,12 +103,12 @@ def to_native(
     wanted = {str(key): _text(value) for key, value in quantization.native.items()}
     chosen = wanted.pop("index_type", kind)
     if chosen != kind:
-        # What belongs to the type that qadapt would have chosen is not carried over.
+        # Drop the parameters of the index type that qadapt would have chosen.
         params = {key: value for key, value in params.items() if key in _OWN.get(chosen, ())}
         params.update({"with_raw_data": "true"} if chosen == "SCANN" else {})
     kind = chosen
     params = {**_inherited(kind, current), **params, **wanted}
-    problem = version_gates.problem(kind, params, vector, server_version)
+    problem = unsupported_index(kind, params, vector, server_version)
     if problem is not None:
         return MappedQuantization(None, quantization, problem)
     if quantization.codes is not None and kind != BITS and server_version.has(SINCE_MMAP):
@@ -117,11 +122,26 @@ def to_native(
         return MappedQuantization(native, Quantization(Kind.BINARY), Match.of(*differences))
     target = from_native(native, vector, server_version)
     if target.kind is not quantization.kind and not differences:
-        differences.append(f"the index {kind} holds {target} codes")
+        differences.append(f"the index {kind} stores {target} codes")
     return MappedQuantization(native, target, Match.of(*differences))
 
 
-_ELSEWHERE = "accept='client': qadapt's own codes beside the store"
+def require_native(
+    quantization: Quantization,
+    vector: Vector,
+    server_version: ServerVersion,
+    current: Mapping[str, Any] | None = None,
+) -> MappedQuantization:
+    """The Milvus index for a quantization; see ``to_native`` for the arguments.
+
+    Raises:
+        UnsupportedError: this server has no index for the quantization.
+    """
+    mapped = to_native(quantization, vector, server_version, current)
+    return require_supported(mapped, quantization, "milvus")
+
+
+_ELSEWHERE = "accept='client': client-side codes"
 
 
 def _no(quantization: Quantization, reason: str, *support: str) -> MappedQuantization:
@@ -129,7 +149,7 @@ def _no(quantization: Quantization, reason: str, *support: str) -> MappedQuantiz
 
 
 def _text(value: Any) -> str:
-    """A parameter as text: booleans as every version reads them."""
+    """A parameter as a string; booleans in lower case, which every version reads."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -141,7 +161,7 @@ def _family(current: Mapping[str, Any] | None) -> str | None:
 
 
 def _inherited(kind: str, current: Mapping[str, Any] | None) -> dict[str, str]:
-    """The graph's or the lists' own parameters: the user's where they fit, else ours."""
+    """Graph or list parameters: of the current index if it has them, otherwise the defaults."""
     base = GRAPH if kind.startswith("HNSW") else LISTS if kind in IVF else {}
     there = {key: _text(value) for key, value in ((current or {}).get("params") or {}).items()}
     return {key: there.get(key, value) for key, value in base.items()}
@@ -170,8 +190,7 @@ def _float16(
 ) -> _Made | Match:
     if not server_version.has(SINCE_HNSW_CODES):
         return Match.unsupported(
-            f"16-bit floats in an index need Milvus {SINCE_HNSW_CODES}; this is "
-            f"{server_version.words}",
+            f"a float16 index needs Milvus {SINCE_HNSW_CODES}; this is {server_version.words}",
             f"Milvus {SINCE_HNSW_CODES}",
             "scalar",
         )
@@ -187,10 +206,12 @@ def _scalar(
     bits = quantization.bits
     names = {8: "SQ8", 6: "SQ6", 4: "SQ4U"}
     if bits not in names:
-        return Match.unsupported(f"scalar codes have 4, 6 or 8 bits here, not {bits:g}", "scalar")
+        return Match.unsupported(
+            f"scalar codes in Milvus have 4, 6 or 8 bits, not {bits:g}", "scalar"
+        )
     if bits != 8 and server_version.lite:
         return Match.unsupported(
-            f"{server_version.words} has 8 bits alone and ignores others", "scalar"
+            f"{server_version.words} supports only 8 bits and ignores other values", "scalar"
         )
     since = {8: "2.0", 6: SINCE_HNSW_CODES, 4: SINCE_SQ4U}[int(bits)]
     if bits != 8 and not server_version.has(since):
@@ -220,10 +241,10 @@ def _product(
 ) -> _Made | Match:
     if server_version.lite:
         return Match.unsupported(
-            f"{server_version.words} builds no product codes", "scalar", _ELSEWHERE
+            f"{server_version.words} does not support product codes", "scalar", _ELSEWHERE
         )
     if quantization.centroids not in (None, 256):
-        return Match.unsupported("product codes have 256 centroids here", "leave centroids out")
+        return Match.unsupported("product codes in Milvus have 256 centroids", "omit centroids")
     segments = product_segments.segments(quantization, vector)
     if isinstance(segments, Match):
         return segments
@@ -242,7 +263,8 @@ def _rotational(
     bits = quantization.bits or 4
     if bits != int(bits):
         return Match.unsupported(
-            f"rotational codes have 1 to 9 whole bits here, not {bits:g}", "rotational:bits=1"
+            f"rotational codes in Milvus have 1 to 9 bits (an integer), not {bits:g}",
+            "rotational:bits=1",
         )
     since = SINCE_RABITQ if bits == 1 else SINCE_RABITQ_BITS
     if not server_version.has(since):
@@ -266,14 +288,14 @@ def _binary(
     named = quantization.native.get("index_type") == BITS
     wants_bits = not server_version.has(SINCE_RABITQ) or named
     fits = quantization.bits == 1 and quantization.query_bits in (None, 1)
-    # Lite 2 can have them from the start alone, and must be told to.
+    # Lite 2 supports them only in new collections, and only if BIN_FLAT is requested.
     if wants_bits and fits and (not server_version.lite or (server_version.old_lite and named)):
         return BITS, {}, [SIDECAR]
     if quantization.bits != 1 or not server_version.has(SINCE_RABITQ):
         return Match.unsupported(
-            f"{server_version.words} has no such binary codes: bits of 1 are compared "
-            "with queries of 1 "
-            f"bit, on a server; IVF_RABITQ, a cousin, is there from {SINCE_RABITQ}",
+            f"{server_version.words} does not support these binary codes: a server compares 1-bit "
+            "codes with 1-bit queries, and IVF_RABITQ, the nearest equivalent, needs Milvus "
+            f"{SINCE_RABITQ}",
             f"Milvus {SINCE_RABITQ}",
             _ELSEWHERE,
         )
@@ -299,10 +321,10 @@ _MAKERS: dict[Kind, Callable[..., _Made | Match]] = {
 def from_native(
     index: Mapping[str, Any] | None, vector: Vector, server_version: ServerVersion = NEWEST
 ) -> Quantization:
-    """The common words for an index, as it was read back.
+    """The quantization of an index that was read from the server.
 
-    ``native`` of the result holds what tells two indexes of one kind apart: an index type that
-    qadapt would not choose by itself, and a refinement.
+    ``native`` of the result has the refinement, and the index type if qadapt would choose another
+    one for the same quantization.
     """
     params = (index or {}).get("params") or {}
     found = _kind_of(index, vector, server_version)
@@ -368,10 +390,10 @@ def _from_pq(
 
 
 def satisfies(index: Mapping[str, Any] | None, wanted: Mapping[str, Any], explicit: Any) -> bool:
-    """Whether an index that is there is all that is asked for.
+    """Whether an existing index already is the wanted one.
 
     Args:
-        explicit: the native fields that were asked for by name.
+        explicit: the native fields that the user set.
     """
     if index is None or index["index_type"] != wanted["index_type"]:
         return False
@@ -389,16 +411,17 @@ def satisfies(index: Mapping[str, Any] | None, wanted: Mapping[str, Any], explic
 
 
 def default_rescore(quantization: Quantization) -> Rescore | None:
-    """What a search that says nothing gets: Milvus refines only when refine_k is sent."""
+    """The default rescoring of searches: none, because Milvus refines only if refine_k is sent."""
     if quantization.kind is Kind.NONE:
         return None
     return Rescore(source="off")
 
 
 def code_bytes(index: Mapping[str, Any] | None, vector: Vector, count: int) -> int:
-    """Bytes of codes by their parameters; the graph, lists and ids are not counted.
+    """The size of the codes in bytes, without the graph, lists and ids.
 
-    The server tells no sizes (``mem_size`` of a loaded segment is 0 on 2.3.5).
+    Computed from the parameters, because the server reports no sizes (``mem_size`` of a loaded
+    segment is 0 on 2.3.5).
     """
     quantization = from_native(index, vector)
     if quantization.kind is Kind.NONE:

@@ -1,10 +1,10 @@
-"""Parts of a collection that can be read side by side: ranges of keys, of a partition each.
+"""Partitions, and scan ranges: key ranges of one partition that can be read in parallel.
 
     {"above": "#00000000000000000499", "upto": "#00000000000000000999", "partition": "red"}
 
-A range is open below and closed above; None is no bound, so that rows which are written after the
-parts were made belong to exactly one of them. Milvus keeps a key unique inside one partition alone:
-where a collection has several, each part names one, and rows of equal keys are read once each.
+A range excludes its lower and includes its upper bound. None is no bound, so rows written later
+belong to exactly one range. Milvus keeps keys unique only within a partition: if a collection has
+several, each range names one, and rows with equal keys in two partitions are both read.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from qadapt.stores.milvus.schema import Layout
 from qadapt.stores.milvus.version import ServerVersion
 
 _KEYS = ("above", "upto", "partition")
-# Lite takes any name; a server these alone (run on 2.3.5).
+# A server accepts only these names; Lite accepts any name (run on 2.3.5).
 _NAME = re.compile(r"[A-Za-z0-9_]{1,255}")
 
 
 def scan_ranges(connection: Connection, layout: Layout, n: int) -> list[ScanRange]:
-    """``n`` parts or so. All keys are read once to cut between them, and none is kept.
+    """About ``n`` scan ranges with similar numbers of rows; all keys are read once.
 
     Raises:
         InputError: ``n`` is less than 1.
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise InputError(f"a collection has at least 1 part; got {n!r}")
+        raise InputError(f"the number of scan ranges must be at least 1, not {n!r}")
     found: list[ScanRange] = []
     inside = partition_layouts(connection, layout)
     for each in inside:
@@ -47,7 +47,7 @@ def scan_ranges(connection: Connection, layout: Layout, n: int) -> list[ScanRang
 
 
 def partition_layouts(connection: Connection, layout: Layout) -> list[Layout]:
-    """The layout for each partition that rows can be written to; itself where there is one."""
+    """The layout of each partition; the layout itself if there is only one."""
     if layout.partition is not None or layout.partition_key is not None:
         return [layout]
     names = schema.partitions(connection, layout.base)
@@ -57,14 +57,14 @@ def partition_layouts(connection: Connection, layout: Layout) -> list[Layout]:
 
 
 def _cuts(connection: Connection, layout: Layout, n: int) -> list[Any]:
-    """Keys that ``n`` ranges of about as many rows end with, the last one's left out."""
+    """The upper bounds of ``n`` ranges with similar numbers of rows, without the last one."""
     if n == 1:
         return []
     each = -(-rows.count(connection, layout, "") // n)
     cuts, seen = [], 0
     key = layout.keys.field
     for page in rows.pages(connection, layout, [key], "", rows.WINDOW):
-        # The rows at each, 2 * each, ... of all.
+        # The keys at positions each, 2 * each, ...
         first = -(seen + 1) % each if each else 0
         cuts += [row[key] for row in page[first::each]]
         seen += len(page)
@@ -74,19 +74,19 @@ def _cuts(connection: Connection, layout: Layout, n: int) -> list[Any]:
 def range_expression(
     layout: Layout, part: ScanRange | None, after: Id | None
 ) -> tuple[Layout, str]:
-    """Where a read is limited to: a layout, and an expression over its keys.
+    """The layout and the key expression that limit a read.
 
     Raises:
-        SpecError: not a part.
+        SpecError: not a scan range of this collection.
         InputError: ``after`` is not an id of this collection.
     """
     given: Mapping[str, Any] = part or {}
     for name in given:
         if name not in _KEYS:
-            raise SpecError.unknown("key", str(name), _KEYS, where="a part of Milvus")
+            raise SpecError.unknown("key", str(name), _KEYS, where="a scan range of Milvus")
     partition = given.get("partition")
     if partition is not None and layout.partition not in (None, partition):
-        raise SpecError(f"{layout.name!r} is another partition than that of the part: {partition}")
+        raise SpecError(f"{layout.name!r} is not the partition of the scan range: {partition}")
     chosen = dataclasses.replace(layout, partition=partition) if partition else layout
     key = layout.keys.field
     expression = rows.span(key, given.get("above"), given.get("upto"))
@@ -100,7 +100,7 @@ def range_expression(
 
 
 def partition_schema(connection: Connection, layout: Layout) -> CollectionSchema:
-    """The partitions, where there is more than the one that is always there; none of one alone."""
+    """The partitions of a collection, if it has more than the default partition."""
     if layout.partition is not None:
         return CollectionSchema()
     if layout.partition_key is not None:
@@ -116,40 +116,41 @@ def partition_schema(connection: Connection, layout: Layout) -> CollectionSchema
 def unsupported(
     collection_schema: CollectionSchema, server_version: ServerVersion
 ) -> Mapping[str, str]:
-    """Why a collection cannot have such partitions; empty where it can."""
+    """Why a collection cannot have these partitions; empty if it can."""
     if not collection_schema.is_partitioned:
         return {}
     if collection_schema.partition_key is not None:
         if any(each.get("is_partition_key") for each in collection_schema.schema.get("fields", ())):
             return {}
         return {
-            "partitions": f"no partition key is made; {collection_schema.partition_key!r} "
-            "stays an entry of the payload"
+            "partitions": "the partition key is not copied; "
+            f"{collection_schema.partition_key!r} becomes an ordinary payload key"
         }
     if server_version.old_lite:
-        return {"partitions": f"{server_version.words} has one partition"}
+        return {"partitions": f"{server_version.words} supports only one partition"}
     odd = [name for name in collection_schema.partitions if not _NAME.fullmatch(name)]
     if odd:
         return {
-            "partitions": f"a partition's name has letters, digits and _, at most 255: {odd[0]!r}"
+            "partitions": f"invalid partition name {odd[0]!r}: use up to 255 letters, digits and _"
         }
     return {}
 
 
 def create(connection: Connection, layout: Layout, names: Sequence[str]) -> None:
-    """Make partitions; a collection that is loaded loads them by itself (run on 2.3.5).
+    """Create partitions; those of a loaded collection are loaded automatically (run on 2.3.5).
 
     Raises:
-        UnsupportedError: the collection has a partition key, by which Milvus divides it.
+        UnsupportedError: the collection has a partition key.
     """
     if layout.partition_key is not None:
         raise UnsupportedError(
-            f"{layout.base!r} is divided by its partition key {layout.partition_key!r}"
+            f"cannot create partitions of {layout.base!r}: its partition key "
+            f"{layout.partition_key!r} assigns rows to partitions"
         )
     known = schema.partitions(connection, layout.base)
     make = connection.client.create_partition
     for name in names:
         if name not in known:
             connection.call(
-                f"make the partition {name!r} of {layout.base!r}", make, layout.base, name
+                f"create the partition {name!r} of {layout.base!r}", make, layout.base, name
             )

@@ -1,9 +1,9 @@
-"""Indexes of scalar fields, and of paths into JSON.
+"""Indexes of scalar fields and of JSON paths.
 
-By running: 2.3.5 has Trie for VARCHAR and STL_SORT for numbers, and none of BOOL, ARRAY, JSON and
-the dynamic field; Lite 3 has INVERTED for text, numbers and BOOL, and names an index like its
-field. Newer servers by their documentation: INVERTED from 2.4, BITMAP and AUTOINDEX from 2.5, paths
-into JSON and the dynamic field from 2.5.11, which compare numbers as DOUBLE.
+Run: 2.3.5 has Trie for VARCHAR and STL_SORT for numbers, and no index of BOOL, ARRAY, JSON and the
+dynamic field; Lite 3 has INVERTED for VARCHAR, numbers and BOOL, and gives an index the name of its
+field. From the documentation of newer servers: INVERTED from 2.4, BITMAP and AUTOINDEX from 2.5,
+paths into JSON and the dynamic field from 2.5.11, which compare numbers as DOUBLE.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 
 from qadapt.errors import UnsupportedError
 from qadapt.stores.base import unknown_kind
-from qadapt.stores.milvus import schema, vector_index
+from qadapt.stores.milvus import schema
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.filters import quoted
+from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.version import ServerVersion
 
 TRIE, SORT, INVERTED = "Trie", "STL_SORT", "INVERTED"
@@ -29,7 +30,7 @@ _TYPES = {
     "INT8": "integer", "INT16": "integer", "INT32": "integer", "INT64": "integer",
     "GEOMETRY": "geo",
 }  # fmt: skip
-# What a path into JSON is taken for; datetimes and UUIDs are texts.
+# The type that a JSON path is cast to; datetimes and UUIDs are strings.
 _CASTS = {
     "keyword": "varchar", "uuid": "varchar", "datetime": "varchar", "bool": "bool",
     "integer": "double", "float": "double",
@@ -43,11 +44,11 @@ _META = "$meta"
 
 @dataclass(frozen=True)
 class Scalar:
-    """One index.
+    """A payload index.
 
     Attributes:
         kind: one of ``PAYLOAD_KINDS``.
-        settings: its type and other parameters.
+        settings: ``index_type`` and other parameters.
     """
 
     kind: str
@@ -58,7 +59,7 @@ class Scalar:
 
 
 def indexes(connection: Connection, layout: schema.Layout) -> dict[str, Scalar]:
-    """Those of a collection, by key."""
+    """The payload indexes of a collection, by key."""
     client = connection.client
     types = {str(each["name"]): each for each in layout.raw["fields"]}
     found: dict[str, Scalar] = {}
@@ -76,7 +77,7 @@ def indexes(connection: Connection, layout: schema.Layout) -> dict[str, Scalar]:
             )
             key = path_of(index.params["json_path"])
         elif field == layout.keys.field:
-            continue  # the primary key is no entry of the payload
+            continue  # the primary key is not part of the payload
         else:
             kind, key = _kind(types.get(field, {}), layout), field
         if kind is not None and key:
@@ -94,7 +95,7 @@ def _kind(field: Mapping[str, Any], layout: schema.Layout) -> str | None:
 
 
 def _named(name: str) -> str | None:
-    """The kind that is noted in a name of ours: a path of whole numbers says DOUBLE."""
+    """The kind in the name of an index made by qadapt: a path to integers has the type DOUBLE."""
     found = _NAME.match(name)
     return found[1] if found and found[1] in _CASTS else None
 
@@ -113,15 +114,15 @@ def path_of(text: str) -> str:
 
 
 def unsupported_path(kind: str, server_version: ServerVersion) -> str | None:
-    """Why there would be no index of an entry of the dynamic field."""
+    """Why a key of the dynamic field cannot be indexed; None if it can."""
     if problem := unknown_kind(kind):
         return problem
     if not server_version.has(SINCE_PATHS):
         return (
-            f"{server_version.words} indexes typed fields alone (paths of JSON: Milvus "
+            f"{server_version.words} can index only typed fields (JSON paths need Milvus "
             f"{SINCE_PATHS})"
         )
-    return None if kind in _CASTS else f"Milvus has no index of the kind {kind} on a path of JSON"
+    return None if kind in _CASTS else f"Milvus has no index of the kind {kind} for a JSON path"
 
 
 def adapt(
@@ -132,27 +133,27 @@ def adapt(
     dynamic: bool,
     server_version: ServerVersion,
 ) -> tuple[dict[str, Any], str | None]:
-    """The settings that an index would have, and why there would be none.
+    """The settings of an index on this server, and why it cannot be created (None if it can).
 
     Args:
-        fields: typed ones by name, in the words of ``typed``.
+        fields: the typed fields by name, in the form of ``payload_schema``.
     """
     field = fields.get(key)
     if field is not None and field["type"] != "JSON":
         return _fit_field(field, kind, settings, server_version)
     head = key.partition(".")[0]
     if head not in fields and not dynamic:
-        return {}, f"there is no field {head!r}"
+        return {}, f"the field {head!r} does not exist"
     if head in fields and fields[head]["type"] != "JSON":
-        return {}, f"nothing lies inside of the field {head!r}, a {fields[head]['type']}"
+        return {}, f"the field {head!r} has the type {fields[head]['type']} and no nested keys"
     problem = unsupported_path(kind, server_version) or unpathable(key)
     index = settings.get("index_type")
     return {**settings, "index_type": index if index == "AUTOINDEX" else INVERTED}, problem
 
 
 def unpathable(key: str) -> str | None:
-    """Why a key is no path of Milvus': ``tags[].name`` goes into the elements of a list."""
-    return f"{key!r} goes into a list" if "[" in key else None
+    """Why Milvus cannot address a key: ``tags[].name`` addresses the elements of a list."""
+    return f"{key!r} addresses the elements of a list" if "[" in key else None
 
 
 def _fit_field(
@@ -163,19 +164,19 @@ def _fit_field(
     if listed:
         base = str(field["element_type"])
     if _TYPES.get(base) != kind and not (kind == "uuid" and base == "VARCHAR"):
-        return {}, f"the field is {base}, which has no index of the kind {kind}"
+        return {}, f"a field of the type {base} has no index of the kind {kind}"
     asked = settings.get("index_type")
     if server_version.old_lite:
-        return {}, f"{server_version.words} has no indexes of scalar fields"
+        return {}, f"{server_version.words} cannot index scalar fields"
     if server_version.lite:
         if listed:
-            return {}, f"{server_version.words} has no index of an ARRAY"
+            return {}, f"{server_version.words} cannot index an ARRAY"
         return {"index_type": INVERTED}, None
     if not server_version.has(SINCE_INVERTED):
         if listed or base == "BOOL":
             return (
                 {},
-                f"{server_version.words} has no index of {'an ARRAY' if listed else 'a BOOL'}",
+                f"{server_version.words} cannot index {'an ARRAY' if listed else 'a BOOL'}",
             )
         return {"index_type": TRIE if base == "VARCHAR" else SORT}, None
     since = _SINCE.get(str(asked))
@@ -184,7 +185,7 @@ def _fit_field(
     return dict(settings), None
 
 
-# -- making --------------------------------------------------------------------------------------
+# -- creating --------------------------------------------------------------------------------------
 
 
 def create(
@@ -195,10 +196,10 @@ def create(
     settings: Mapping[str, Any],
     server_version: ServerVersion,
 ) -> None:
-    """Make one, and wait until it is built.
+    """Create an index and wait until it is built.
 
     Raises:
-        UnsupportedError: this engine makes none here.
+        UnsupportedError: this server cannot index the key.
     """
     fields = {
         name: {"name": name, "type": each, "element_type": layout.elements.get(name)}
@@ -222,4 +223,4 @@ def create(
         params |= {"json_path": field + path, "json_cast_type": _CASTS[kind]}
         label = f"qadapt_{kind}_{re.sub(r'[^A-Za-z0-9_]', '_', key)}"
     definition = {"index_name": label, "index_type": made["index_type"], "params": params}
-    vector_index.create_index(connection, layout.base, field, definition, limit=connection.timeout)
+    create_index(connection, layout.base, field, definition, limit=connection.timeout)

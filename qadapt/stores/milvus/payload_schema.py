@@ -1,16 +1,16 @@
-"""How a collection declares its fields, in words that make another one like it.
+"""The typed fields of a collection, in a form that can create another collection with them.
 
-In ``Beside.schema``, plain data::
+``CollectionSchema.schema`` has these keys::
 
-    entries      in words for people: {"title": "VARCHAR(100), nullable"}
-    fields       as describe_collection tells them, with words for types and plain defaults
-    key          the primary key the same way; absent where it is qadapt's own
+    entries      a description of each field: {"title": "VARCHAR(100), nullable"}
+    fields       as in describe_collection, with type names and plain defaults
+    key          the primary key in the same form; absent if qadapt created it
     dynamic      whether there is a dynamic field
     description, num_partitions (of a partition key)
 
-What servers do with it was seen by running 2.3.5 and Lite 3.2.2: a server takes lengths of VARCHAR
-for bytes and Lite for characters, neither looks at the length of an ARRAY's elements; 2.3.5 takes
-``nullable`` and forgets it; Lite keeps no description and no length of elements.
+Run on 2.3.5 and Lite 3.2.2: the length of a VARCHAR counts bytes on a server and characters in
+Lite; neither checks the length of ARRAY elements; 2.3.5 accepts ``nullable`` but does not store it;
+Lite stores no description and no length of elements.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_VARCHAR = 65_535
 SINCE_NULLABLE = "2.5"
 _KEPT = ("nullable", "is_partition_key", "is_clustering_key")
 _MARKS = {"is_partition_key": "partition key", "is_clustering_key": "clustering key"}
-# Parameters of a field that can be asked for again.
+# Field parameters that can be sent to another collection.
 _PARAMS = (
     "max_length", "max_capacity", "enable_analyzer", "enable_match", "analyzer_params",
     "multi_analyzer_params", "mmap.enabled",
@@ -40,7 +40,7 @@ _BEYOND = {"functions": "functions", "struct_fields": "structs", "struct_array_f
 
 
 def payload_schema_of(raw: Mapping[str, Any], layout: schema.Layout) -> PayloadSchema:
-    """The schema of a described collection; empty where it is as qadapt makes it by itself."""
+    """The schema of a described collection; empty if qadapt creates the same by default."""
     key = next(each for each in raw["fields"] if each.get("is_primary"))
     ours = key["name"] == schema.KEY
     fields = [field(each) for each in raw["fields"] if each["name"] in layout.fields.types]
@@ -59,17 +59,17 @@ def payload_schema_of(raw: Mapping[str, Any], layout: schema.Layout) -> PayloadS
             key["name"]: f"{describe_field(field(key))}, primary key",
             **found["entries"],
         }
-    # Lite has 16, and counts the one that is always there.
+    # Lite always has 16 and counts the default partition.
     if layout.partition_key is not None and not layout.fields.lite and raw.get("num_partitions"):
         found["num_partitions"] = int(raw["num_partitions"])
     return found
 
 
 def undeclarable(raw: Mapping[str, Any]) -> str:
-    """What of a schema is carried to no target."""
+    """The parts of a schema that cannot be migrated to any target."""
     found = [label for name, label in _BEYOND.items() if raw.get(name)]
     if raw.get("auto_id"):
-        found.append("auto_id (the copy has the same keys, and takes new rows with keys alone)")
+        found.append("auto_id (the copy has the same keys, and new rows need an explicit key)")
     for each in raw["fields"]:
         vector = "VECTOR" in schema.type_name(each["type"])
         other = [key for key in each.get("params") or {} if key not in _PARAMS]
@@ -79,13 +79,13 @@ def undeclarable(raw: Mapping[str, Any]) -> str:
 
 
 def field(each: Mapping[str, Any]) -> PayloadSchema:
-    """One field as plain data."""
+    """A field as plain data."""
     found: PayloadSchema = {"name": str(each["name"]), "type": schema.type_name(each["type"])}
     params = {key: value for key, value in (each.get("params") or {}).items() if key in _PARAMS}
     if found["type"] == "ARRAY":
         found["element_type"] = schema.element_type(each)
         if found["element_type"] == "VARCHAR":
-            # A server wants one; Lite does not keep it.
+            # A server requires a length; Lite does not store it.
             params.setdefault("max_length", MAX_VARCHAR)
     if params:
         found["params"] = params
@@ -99,7 +99,7 @@ def field(each: Mapping[str, Any]) -> PayloadSchema:
 
 
 def _default(value: Any) -> Any:
-    """A default as a Python value: pymilvus gives the message of the wire."""
+    """A default as a Python value; pymilvus returns a protobuf message."""
     if value is None or not hasattr(value, "WhichOneof"):
         return value
     which = value.WhichOneof("data")
@@ -107,7 +107,7 @@ def _default(value: Any) -> Any:
 
 
 def describe_field(each: Mapping[str, Any]) -> str:
-    """A field for people: ``VARCHAR(100)``, ``ARRAY of INT64, at most 5``."""
+    """A readable description of a field: ``VARCHAR(100)``, ``ARRAY of INT64, at most 5``."""
     params = each.get("params") or {}
     kind = str(each["type"])
     if kind == "ARRAY":
@@ -125,13 +125,13 @@ def describe_field(each: Mapping[str, Any]) -> str:
 
 
 def unsupported_fields(wanted: Mapping[str, Any], server_version: ServerVersion) -> str | None:
-    """Why this engine would not make all of it; None when it would."""
+    """Why this server cannot create the fields; None if it can."""
     problems = []
     for each in [*wanted.get("fields", ()), *filter(None, [wanted.get("key")])]:
         kind = each.get("element_type", each["type"])
         if each["type"] not in PLAIN or kind not in PLAIN:
             problems.append(
-                f"{each['name']} is {describe_field(each)}, a type that qadapt does not copy"
+                f"{each['name']} is {describe_field(each)}, a type that qadapt cannot copy"
             )
         elif (
             each.get("nullable")
@@ -139,12 +139,12 @@ def unsupported_fields(wanted: Mapping[str, Any], server_version: ServerVersion)
             and not server_version.has(SINCE_NULLABLE)
         ):
             problems.append(
-                f"{each['name']} is nullable, which {server_version.words} forgets "
-                f"(Milvus {SINCE_NULLABLE} keeps it)"
+                f"{each['name']} is nullable, which {server_version.words} does not store "
+                f"(Milvus {SINCE_NULLABLE} does)"
             )
         elif each.get("is_partition_key") and server_version.old_lite:
             problems.append(
-                f"{each['name']} is a partition key, which {server_version.words} has not"
+                f"{each['name']} is a partition key, which {server_version.words} does not support"
             )
     return "; ".join(problems) or None
 
@@ -152,10 +152,10 @@ def unsupported_fields(wanted: Mapping[str, Any], server_version: ServerVersion)
 def check_created(
     wanted: Mapping[str, Any], raw: Mapping[str, Any], server_version: ServerVersion, name: str
 ) -> None:
-    """Compare what was made with what was asked for.
+    """Compare the created fields with the requested ones.
 
     Raises:
-        StoreError: the engine dropped something of it.
+        StoreError: the server changed or dropped a field.
     """
     there = {str(each["name"]): field(each) for each in raw["fields"]}
     lost = []
@@ -165,25 +165,25 @@ def check_created(
             now, asked = _as_lite(now), _as_lite(asked)
         now, asked = _plain(now), _plain(asked)
         if now != asked:
-            lost.append(f"{each['name']} is {now} and not {asked}")
+            lost.append(f"{each['name']} is {now} instead of {asked}")
     if wanted and bool(raw.get("enable_dynamic_field")) != wanted["dynamic"]:
         lost.append("the dynamic field")
     if lost:
         raise StoreError(
-            f"{server_version.words} does not keep the fields of {name!r} as they were sent: "
+            f"{server_version.words} created other fields of {name!r} than requested: "
             f"{'; '.join(lost)}",
-            hint="nothing was made",
+            hint="the collection was dropped again; create it without these settings",
         )
 
 
 def _plain(each: Mapping[str, Any]) -> PayloadSchema:
-    """A field whose parameters are text, as some servers tell them."""
+    """A field with its parameters as strings, which some servers return."""
     params = {key: str(value).lower() for key, value in (each.get("params") or {}).items()}
     return {**each, "params": params}
 
 
 def _as_lite(each: Mapping[str, Any]) -> PayloadSchema:
-    """A field without what Lite does not keep."""
+    """A field without the settings that Lite does not store."""
     found = {key: value for key, value in each.items() if key != "description"}
     params = dict(found.get("params") or {})
     known = ("max_length", "max_capacity") if each.get("type") != "ARRAY" else ("max_capacity",)

@@ -1,7 +1,7 @@
-"""Models of Milvus' quantizers, which are those of faiss; the tests compare with faiss.
+"""Models of the quantizers of Milvus, which uses faiss; the tests compare with faiss.
 
-An inverted file is modelled by its lists' centroids, with all lists searched: how many lists a
-search leaves out is no matter of the codes.
+An inverted file is modeled with the centroids of its lists, and all lists are searched, because the
+number of probed lists does not depend on the codes.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from qadapt.quantizers.centroids import Products, assign, kmeans
 from qadapt.quantizers.models import QuantizerModels, segments_of
 from qadapt.quantizers.rotation import gaussian
 
-LISTS = 128  # of an inverted file, where nlist is not given
+LISTS = 128  # lists of an inverted file if nlist is not set
 ROWS_A_LIST = 39  # Milvus caps nlist at one list per 39 rows
-# Step widths to try for RaBitQ of several bits, as a share of the largest value.
+# Step widths to try for multi-bit RaBitQ, as a share of the largest value.
 _SCALES = np.linspace(0.35, 1.0, 14, dtype=np.float32)
 
 
 class Scalar(Model):
-    """SQ8, SQ6 (a range per dimension) and SQ4U (one range); queries are not quantized."""
+    """SQ8 and SQ6 (a value range per dimension) and SQ4U (one range); queries are not quantized."""
 
     def __init__(self, metric: Metric, bits: int = 8) -> None:
         super().__init__(metric)
@@ -94,7 +94,7 @@ class RaBitQ(Model):
         centre = self._centres[assign(spun, self._centres)]
         left = spun - centre
         values = signs_to_scale(left) if self._bits == 1 else _steps_to_scale(left, self._bits)
-        # <q - c, values> estimates <q - c, left>; lengths are kept exactly.
+        # <q - c, values> estimates <q - c, left>; lengths are stored exactly.
         off = np.einsum("ij,ij->i", centre, left - values)
         if self.metric is not Metric.EUCLIDEAN:
             return Codes(centre + values, off)
@@ -115,14 +115,17 @@ class Signs(Model):
 
 
 def list_centres(rows: Floats, lists: int, metric: Metric) -> Floats:
-    """The centroids of an inverted file; normalized for cosine and dot, as in faiss."""
+    """The centroids of an inverted file, normalized for cosine and dot as in faiss."""
     centres = kmeans(rows, max(1, min(lists, len(rows) // ROWS_A_LIST)))
     return centres if metric is Metric.EUCLIDEAN else unit(centres)
 
 
 def _steps_to_scale(x: Floats, bits: int) -> Floats:
-    """Each row by ``2^bits`` even steps around 0, as parallel to it as a few widths allow, and as
-    long as RaBitQ's estimate needs."""
+    """Quantize each row to ``2^bits`` even steps around 0.
+
+    The step width is the one of a few that changes the direction least, and the length is set for
+    the estimator of RaBitQ.
+    """
     half = 1 << (bits - 1)
     largest = np.abs(x).max(axis=1, keepdims=True)
     largest = np.where(largest > 0, largest, 1)
@@ -141,7 +144,7 @@ def _steps_to_scale(x: Floats, bits: int) -> Floats:
 
 
 class MilvusQuantizers(QuantizerModels):
-    """Quantizers of the server's indexes; all lists are searched."""
+    """The quantizers of the server's indexes, with all lists searched."""
 
     checks_file = Path(__file__).with_name("quantizer_checks.json")
 
@@ -152,16 +155,16 @@ class MilvusQuantizers(QuantizerModels):
         index = str(native.get("index_type", ""))
         if target.kind is Kind.SCALAR:
             bits = int(target.bits or 8)
-            return f"scalar of {bits} bits", Scalar(metric, bits)
+            return f"scalar, {bits} bits", Scalar(metric, bits)
         if target.kind is Kind.PRODUCT:
             if index in ("SCANN", "DISKANN", "AISAQ", "HNSW_PRQ"):
                 return None
             segments = target.segments or segments_of(target, dim)
             lists = LISTS if index == "IVF_PQ" else 0
-            tail = " in lists" if lists else ""
+            tail = " in an inverted file" if lists else ""
             found = Product(metric, dim, segments, lists)
-            return f"product of 1/{4 * dim / segments:g}{tail}", found
+            return f"product, ratio {4 * dim / segments:g}{tail}", found
         if target.kind is Kind.BINARY:
             return "binary", Signs(metric)
         bits = int(target.bits or 1)
-        return f"rotational of {bits} bits", RaBitQ(metric, dim, bits, LISTS)
+        return f"rotational, {bits} bits", RaBitQ(metric, dim, bits, LISTS)

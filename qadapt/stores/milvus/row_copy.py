@@ -1,8 +1,8 @@
-"""The rows of one collection in another one of the same fields but one vector's, by their keys.
+"""Copy the rows of a collection to another one in which one vector differs.
 
-Both are read in the order of their keys. What the copy has is left, what it lacks is read whole and
-written, what the original has no more is deleted: so it goes on after a cut, and a second pass
-finds the rows that were added or deleted meanwhile.
+Both collections are read in key order. Rows missing in the copy are written, and rows that the
+original no longer has are deleted. An interrupted copy therefore continues, and a second pass
+copies the rows added or deleted during the first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.schema import Field, Layout
 from qadapt.stores.polling import Deadline
 
-# Rows of each partition that are compared whole.
+# The number of rows per partition whose payloads are compared.
 SAMPLE = 100
 
 
@@ -31,13 +31,13 @@ def copy(
     progress: OnProgress,
     deadline: Deadline,
 ) -> None:
-    """One pass over all partitions.
+    """Copy the rows of all partitions in one pass.
 
     Args:
-        field: of the vector that changes, as it is in the new one.
+        field: the changed vector's field in the copy.
 
     Raises:
-        StoreTimeoutError: what is copied stays, and the next call goes on.
+        StoreTimeoutError: timed out; copied rows are kept and the next call continues.
     """
     total, done = rows.count(connection, old, ""), 0
     for left, right in _pairs(connection, old, new):
@@ -49,8 +49,9 @@ def copy(
             for page in _whole(connection, left, keys, missing, last):
                 if deadline.passed:
                     raise StoreTimeoutError(
-                        f"{done:,} of {total:,} rows are looked at or copied to {new.real!r}",
-                        hint="apply again goes on",
+                        f"timed out after checking or copying {done:,} of {total:,} rows to "
+                        f"{new.real!r}",
+                        hint="run `qadapt apply` again to continue",
                     )
                 rows.send_all(connection, right, _changed(page, old, field))
                 progress(Progress(f"copying to {new.real!r}", done, total))
@@ -88,7 +89,7 @@ def _whole(
     missing: Sequence[Any],
     last: Any,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Missing rows with all their fields."""
+    """Pages of the missing rows with all fields."""
     size = rows.page_rows(layout)
     fields = rows.all_fields(layout)
     key = layout.keys.field
@@ -102,7 +103,7 @@ def _whole(
 
 
 def _changed(page: Sequence[Mapping[str, Any]], old: Layout, field: Field) -> list[dict[str, Any]]:
-    """Rows with the fields of the changed vector as the new collection has them."""
+    """Rows with the changed vector converted to its fields in the copy."""
     found = [{name: vector_layout.plain(value) for name, value in row.items()} for row in page]
     before = next(each for each in old.vectors.values() if each.field == field.field)
     if (before.vector.datatype, before.form) == (field.vector.datatype, field.form):
@@ -125,10 +126,10 @@ def _delete(connection: Connection, layout: Layout, keys: set[Any]) -> None:
 
 
 def compare(connection: Connection, old: Layout, new: Layout) -> None:
-    """Count both, and compare some whole rows.
+    """Compare the row counts, and the payloads of a sample of rows.
 
     Raises:
-        StoreError: they differ; the alias was not switched.
+        StoreError: the collections differ; the alias was not switched.
     """
     for left, right in _pairs(connection, old, new):
         theirs, ours = rows.count(connection, left, ""), rows.count(connection, right, "")
@@ -141,14 +142,14 @@ def compare(connection: Connection, old: Layout, new: Layout) -> None:
         for key in sampled:
             if before.get(key) != after.get(key):
                 raise StoreError(
-                    f"the row {key!r} of {new.real!r} is not that of {old.real!r}: the alias was "
+                    f"the row {key!r} differs between {new.real!r} and {old.real!r}: the alias was "
                     "not switched",
-                    hint=f"stop writing to it, drop {new.real!r}, then apply again",
+                    hint=f"stop all writers, drop {new.real!r}, then run `qadapt apply` again",
                 )
 
 
 def _sampled(connection: Connection, layout: Layout, count: int) -> list[Any]:
-    """Keys spread over all of them."""
+    """A sample of keys, evenly spread."""
     step = max(1, count // SAMPLE)
     seen, found = 0, []
     for keys in _keys(connection, layout):
@@ -158,7 +159,7 @@ def _sampled(connection: Connection, layout: Layout, count: int) -> list[Any]:
 
 
 def _payloads(connection: Connection, layout: Layout, keys: Sequence[Any]) -> dict[Any, Any]:
-    """Rows without the vectors that may differ, by key."""
+    """Rows by key, without the vectors, which may differ."""
     vectors = {each.field for each in layout.vectors.values()}
     bits = {vector_layout.codes_field(name) for name in vectors}
     fields = [name for name in rows.all_fields(layout) if name not in vectors | bits]

@@ -1,10 +1,10 @@
-"""Rows between columns (``Batch``) and Milvus' rows, written, read, counted and deleted.
+"""Write, read, count and delete rows, and convert between ``Batch`` and rows of Milvus.
 
-Everything is checked before it is sent. A server takes 64 MB in one request, so rows go in chunks,
-which are halved where payloads make them too large. Reads page by key, with the flag that keeps
-rows of other segments from being left out of a page. pymilvus' own iterator takes 1.2 s to start
-on 2.3.5, and its flag ``iterator`` makes the client forget the consistency level: a first page at
-Strong was empty right after a write.
+All rows are checked before the first is sent. A server accepts 64 MB per request, so rows are sent
+in chunks, which are halved if large payloads exceed the limit. Reads page by key, with the flag
+that keeps rows of other segments in a page. The iterator of pymilvus is not used: it takes 1.2 s to
+start on 2.3.5, and its flag ``iterator`` drops the consistency level, so a first page at Strong was
+empty right after a write.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.schema import Layout
 from qadapt.stores.qdrant.points import check_payloads
 
-# Rows of one answer: results of a search, or of a query.
+# The maximum number of rows in one result of a search or query.
 WINDOW = 16_384
 CHUNK_BYTES = 8 << 20
 CHUNK_ROWS = 5_000
 PAGE_BYTES = 32 << 20
 IDS = 1_000
-# Bytes of the dynamic field of one row.
+# The maximum size of the dynamic field of one row, in bytes.
 MAX_PAYLOAD = 65_536
 SESSION, STRONG = "Session", "Strong"
 Wanted = Mapping[str, Vector | ExtraVector]
@@ -43,33 +43,33 @@ _BEST = {"reduce_stop_for_best": "True"}
 
 
 def ready(layout: Layout, batch: Batch) -> tuple[Batch, list[int | str]]:
-    """Refuse what must not be sent; the rows as they are sent, and the keys in the collection's
-    form.
+    """Check a batch; return it ready to be sent, with its primary keys.
 
     Raises:
-        DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
+        DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError: a row is invalid.
     """
     more = {name: each.extra for name, each in layout.sparse.items()}
     checked = batch.ready(layout.wanted, more, normalizes_cosine=False)
     if layout.auto_id:
         raise InputError(
-            f"Milvus makes the keys of {layout.name!r} itself (auto_id): rows with ids of yours "
+            f"Milvus generates the primary keys of {layout.name!r} (auto_id), so rows with "
+            "given ids "
             "cannot be written",
-            hint="write to it by the client, or copy it to a collection with keys of its own",
+            hint="write with the Milvus client, or migrate to a collection without auto_id",
         )
     for name, each in layout.vectors.items():
         gap = name in batch.missing and bool(batch.missing[name].any())
         if name not in batch.vectors or gap:
             raise InputError(
-                f"each row needs the vector {name!r} (field {each.field!r}): Milvus has no rows "
-                "without one",
-                hint="nothing was written",
+                f"the vector {name!r} (field {each.field!r}) is missing in some rows, and Milvus "
+                "requires it",
+                hint="nothing was written; give each row this vector",
             )
     strange = [name for name in layout.others if name not in layout.sparse]
     if strange:
         raise InputError(
             f"{layout.name!r} has vectors that qadapt cannot write: {', '.join(strange)}",
-            hint="write to it by the client",
+            hint="write with the Milvus client",
         )
     sparse.check(batch, layout.sparse)
     check_payloads(batch.payloads)
@@ -83,17 +83,19 @@ def _check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None
         if key in layout.reserved:
             raise InputError(
                 f"the payload of row {row} has the key {key!r}, which is a field of the collection",
-                hint="rename the key; nothing was written",
+                hint="nothing was written; rename the key",
             )
         if not layout.fields.dynamic and key not in layout.fields.types:
             known = sorted(layout.fields.types)
-            raise SpecError.unknown("payload key", key, known, where="a fixed schema")
-    lacking = sorted(key for key in layout.required if payload.get(key) is None)
-    if lacking:
+            raise SpecError.unknown(
+                "payload key", key, known, where="a collection without a dynamic field"
+            )
+    absent = sorted(key for key in layout.required if payload.get(key) is None)
+    if absent:
         raise InputError(
-            f"the payload of row {row} has no {', '.join(lacking)}, which each row of "
-            f"{layout.name!r} has to have",
-            hint="the field is neither nullable nor has it a default; nothing was written",
+            f"the payload of row {row} has no {', '.join(absent)}, which each row of "
+            f"{layout.name!r} needs",
+            hint="nothing was written; set the field, which is not nullable and has no default",
         )
     typed = layout.fields.types
     rest = payload
@@ -104,9 +106,10 @@ def _check_payload(layout: Layout, payload: Mapping[str, Any], row: int) -> None
         sizes = {key: _json_bytes(value) for key, value in rest.items()}
         largest = max(sizes, key=lambda key: sizes[key])
         raise InputError(
-            f"the payload of row {row} has {size:,} bytes, {largest!r} alone {sizes[largest]:,}; "
-            f"Milvus takes {MAX_PAYLOAD:,}",
-            hint="keep long texts elsewhere; nothing was written",
+            f"the payload of row {row} has {size:,} bytes ({largest!r}: "
+            f"{sizes[largest]:,}); Milvus "
+            f"accepts at most {MAX_PAYLOAD:,}",
+            hint="nothing was written; store long texts outside of Milvus",
         )
 
 
@@ -123,7 +126,7 @@ def write(connection: Connection, layout: Layout, batch: Batch, keys: Sequence[i
 
 
 def send_all(connection: Connection, layout: Layout, data: list[dict[str, Any]]) -> None:
-    """Upsert Milvus' rows in requests of a bearable size."""
+    """Upsert Milvus rows in requests under the size limit."""
     step = _chunk(layout)
     for start in range(0, len(data), step):
         send(connection, layout, data[start : start + step])
@@ -142,7 +145,7 @@ def _row_bytes(wanted: Wanted) -> int:
 
 
 def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list[dict[str, Any]]:
-    """Milvus' rows of a batch whose keys are in its form."""
+    """The Milvus rows of a checked batch."""
     columns: dict[str, Sequence[Any]] = {}
     for name, array in batch.vectors.items():
         each = layout.vectors[name]
@@ -163,8 +166,9 @@ def native_rows(layout: Layout, batch: Batch, keys: Sequence[int | str]) -> list
 
 
 def _with_texts(payload: Mapping[str, Any], fields: Sequence[str]) -> Mapping[str, Any]:
-    """A payload whose texts in JSON fields are JSON texts: pymilvus takes a text there for JSON
-    that is written already, so ``'{"a": 1}'`` would become an object."""
+    """Encode strings in JSON fields: pymilvus treats a string there as serialized JSON, so
+    ``'{"a": 1}'`` would become an object.
+    """
     found = {name: payload[name] for name in fields if isinstance(payload.get(name), str)}
     if not found:
         return payload
@@ -172,10 +176,10 @@ def _with_texts(payload: Mapping[str, Any], fields: Sequence[str]) -> Mapping[st
 
 
 def send(connection: Connection, layout: Layout, data: list[dict[str, Any]]) -> None:
-    """Upsert Milvus' rows; halved where they are too large for one request."""
-    # Lite's upsert merges payloads into what is there; its insert replaces the row.
+    """Upsert Milvus rows; halve them if they are too large for one request."""
+    # In Lite, upsert merges the payload into the existing row and insert replaces the row.
     client = connection.client
-    # That of Lite 2 keeps both rows.
+    # In Lite 2, insert keeps both rows.
     put = client.insert if connection.lite and not connection.old_lite else client.upsert
     if layout.partition_key is not None and _lost_by_upsert(connection):
         delete_keys(connection, layout, [row[layout.keys.field] for row in data])
@@ -191,22 +195,22 @@ def send(connection: Connection, layout: Layout, data: list[dict[str, Any]]) -> 
 
 
 def _lost_by_upsert(connection: Connection) -> bool:
-    """Whether an upsert puts rows into partitions where a filter on the key does not find them.
+    """Whether upsert puts rows into partitions in which a filter on the key does not find them.
 
-    Seen on 2.3.5 (of 30 rows with 5 keys, one); its insert puts them right.
+    Observed on 2.3.5 for one of 30 rows with 5 keys; insert is correct.
     """
     return not connection.lite and older(connection.version, "2.4")
 
 
 def delete(connection: Connection, layout: Layout, ids: Sequence[Id]) -> list[int | str]:
-    """Delete rows; ids that cannot be there are left out.
+    """Delete rows; ids that the collection cannot store are skipped.
 
     Returns:
-        The keys that were deleted, of those that may be there.
+        The keys that were sent.
     """
     keys = layout.keys.possible(ids)
     if layout.partition is not None:
-        # Lite deletes in all partitions, whatever it is told.
+        # Lite ignores the partition and deletes in all of them.
         keys = _inside(connection, layout, keys)
     for start in range(0, len(keys), IDS):
         delete_keys(connection, layout, keys[start : start + IDS])
@@ -214,7 +218,7 @@ def delete(connection: Connection, layout: Layout, ids: Sequence[Id]) -> list[in
 
 
 def _inside(connection: Connection, layout: Layout, keys: Sequence[int | str]) -> list[int | str]:
-    """Those that are in the partition."""
+    """The keys that exist in the partition."""
     key = layout.keys.field
     found: list[int | str] = []
     for start in range(0, len(keys), IDS):
@@ -224,7 +228,7 @@ def _inside(connection: Connection, layout: Layout, keys: Sequence[int | str]) -
 
 
 def delete_keys(connection: Connection, layout: Layout, keys: Sequence[int | str]) -> None:
-    """Delete rows by keys in the collection's form, in one request."""
+    """Delete rows by primary key in one request."""
     connection.call(
         f"delete from {layout.name!r}",
         connection.client.delete,
@@ -240,13 +244,13 @@ def delete_keys(connection: Connection, layout: Layout, keys: Sequence[int | str
 def count(
     connection: Connection, layout: Layout, expression: str, *, ignore_growing: bool = False
 ) -> int:
-    """Rows, exactly, those of other clients too (so Strong, which takes a quarter second).
+    """The exact number of rows, including those of other clients (Strong, about 260 ms).
 
     Args:
-        ignore_growing: of a server: leave out rows that are not in sealed segments.
+        ignore_growing: count only rows in sealed segments; servers only.
     """
     if connection.lite and layout.partition is not None:
-        # Its count(*) forgets the partition.
+        # count(*) of Lite ignores the partition.
         return len(_lite_keys(connection, layout, expression))
     options = {"ignore_growing": True} if ignore_growing else {}
     found = query(connection, layout, expression, ["count(*)"], STRONG, **options)
@@ -261,7 +265,7 @@ def query(
     consistency: str,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Milvus' rows that an expression lets through."""
+    """The Milvus rows that match an expression."""
     found = connection.call(
         f"read from {layout.name!r}",
         connection.client.query,
@@ -282,7 +286,7 @@ def fetch(
     wanted: Wanted,
     payload: bool,
 ) -> Batch:
-    """Rows by id, in the order asked for."""
+    """Rows by id, in the order of the ids."""
     asked = layout.keys.possible(ids)
     fields = _output(layout, wanted, payload)
     found: dict[Any, dict[str, Any]] = {}
@@ -302,11 +306,11 @@ def read(
     request: ReadRequest,
     consistency: str = STRONG,
 ) -> Iterator[Batch]:
-    """All rows, in pages, sorted by key as Milvus sorts it.
+    """All matching rows in pages, in the key order of Milvus.
 
     Args:
-        request: its filter is an expression of Milvus; None for none.
-        consistency: of the first page; what it has seen, the others see.
+        request: its filter is a Milvus expression or None.
+        consistency: the level of the first page; later pages are at least as recent.
     """
     fields = _output(layout, wanted, request.payload)
     size = _page(wanted, request.page)
@@ -322,7 +326,7 @@ def pages(
     size: int,
     consistency: str = STRONG,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Milvus' rows in pages of at most ``size``, sorted by key; never an empty one."""
+    """Non-empty pages of at most ``size`` Milvus rows, sorted by key."""
     if connection.lite and not connection.old_lite:
         yield from _lite_pages(connection, layout, fields, expression, size)
         return
@@ -340,8 +344,8 @@ def pages(
         )
         if not rows:
             return
-        # Sorted, but with rows of several segments it may be longer than was asked. A short page
-        # is not the last one: it ends where one of the segments does.
+        # With several segments a page may be longer than requested, and a short page is not the
+        # last one: it ends at the end of a segment.
         rows = sorted(rows, key=lambda row: row[key])[:size]
         yield rows
         after = f"{key} > {filters.literal(rows[-1][key])}"
@@ -350,7 +354,7 @@ def pages(
 def _lite_pages(
     connection: Connection, layout: Layout, fields: Sequence[str], expression: str, size: int
 ) -> Iterator[list[dict[str, Any]]]:
-    """Lite gives any rows of a limit, and not the first by key: keys first, then their ranges."""
+    """Pages in Lite, where a limit does not select the first keys: read all keys, then ranges."""
     key = layout.keys.field
     keys = _lite_keys(connection, layout, expression)
     for start in range(0, len(keys), size):
@@ -371,7 +375,7 @@ def _least(layout: Layout) -> int | str:
 
 
 def span(key: str, low: Any, high: Any, *, closed: bool = False) -> str:
-    """Keys above ``low`` (``closed``: or it) up to ``high``; None for no bound."""
+    """The expression of a key range above ``low`` (``closed``: or equal), up to ``high``."""
     parts = []
     if low is not None:
         parts.append(f"{key} {'>=' if closed else '>'} {filters.literal(low)}")
@@ -386,7 +390,7 @@ def _page(wanted: Wanted, page: int) -> int:
 
 
 def page_rows(layout: Layout) -> int:
-    """How many whole rows are read at once."""
+    """The number of complete rows to read per request."""
     return _page(layout.wanted, WINDOW)
 
 
@@ -399,7 +403,7 @@ def _output(layout: Layout, wanted: Wanted, payload: bool) -> list[str]:
 
 
 def all_fields(layout: Layout) -> list[str]:
-    """Every field of a row, the dynamic one too."""
+    """Every field of a row, including the dynamic field."""
     named = [str(each["name"]) for each in layout.raw["fields"]]
     return [*named, _DYNAMIC] if layout.fields.dynamic else named
 
@@ -410,7 +414,7 @@ _DYNAMIC = "$meta"
 def to_batch(
     layout: Layout, rows: Sequence[Mapping[str, Any]], wanted: Wanted, payload: bool
 ) -> Batch:
-    """Columns of Milvus' rows."""
+    """A batch of Milvus rows."""
     vectors: dict[str, npt.NDArray[np.float32]] = {}
     missing: dict[str, npt.NDArray[np.bool_]] = {}
     extras: dict[str, RaggedArray] = {}
@@ -436,3 +440,13 @@ def to_batch(
 
 def _payload(layout: Layout, row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in layout.reserved}
+
+
+def vectors_of(layout: Layout, names: Sequence[str] | None) -> dict[str, Vector | ExtraVector]:
+    """The named vectors of a layout; all of them if ``names`` is None."""
+    if names is None:
+        return dict(layout.wanted)
+    return {
+        name: layout.sparse[name].extra if name in layout.sparse else layout.field(name).vector
+        for name in names
+    }

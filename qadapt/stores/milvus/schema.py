@@ -1,12 +1,12 @@
-"""Collections of Milvus: which field is which vector, and what is read back of them.
+"""Read the schema, the vectors and the indexes of a collection.
 
-A collection made by qadapt has the key ``qadapt_id``, the unnamed vector in the field ``vector``
-and a vector ``title`` in ``vector_title`` (so that a payload may have a ``title`` too); payloads
-lie in the dynamic field. In a collection made by others each dense float vector goes by the name
-of its field. The metric belongs to the index; a change notes it in a property of the collection
-before it drops one, because an interrupted change may leave none.
+A collection created by qadapt has the primary key ``qadapt_id``. Its unnamed vector is in the field
+``vector``, a vector ``title`` in ``vector_title`` (so a payload can also have a ``title``), and the
+payload in the dynamic field. In other collections each dense vector has the name of its field.
+Milvus stores the metric in the index. Before a change drops an index, qadapt stores the metric in a
+collection property, because an interrupted change may leave no index.
 
-``articles@red`` is the partition ``red`` of ``articles`` alone; either name may be an alias.
+``articles@red`` is the partition ``red`` of ``articles``; ``articles`` may be an alias.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ OURS = "qadapt."
 
 @dataclass(frozen=True)
 class Index:
-    """One index as it was read back.
+    """An index as read from the server.
 
     Attributes:
-        name: its own name; in Lite that of the field.
-        type, metric, params: as Milvus says them, parameters as text.
-        reported: state and rows.
+        name: the index name; in Lite the name of the field.
+        type, metric, params: in the form of Milvus, parameters as strings.
+        reported: state and row counts.
     """
 
     name: str
@@ -55,27 +55,27 @@ class Index:
 
     @property
     def native(self) -> dict[str, Any]:
-        """As ``mapping`` has it."""
+        """The form used by ``mapping``."""
         return {"index_type": self.type, "params": dict(self.params)}
 
     @property
     def definition(self) -> dict[str, Any]:
-        """What makes the same index again."""
+        """The definition that creates the same index."""
         return {"index_name": self.name, "metric_type": self.metric, **self.native}
 
 
 @dataclass(frozen=True)
 class Field:
-    """A vector's field.
+    """The field of a vector.
 
     Attributes:
-        field: its name in Milvus.
+        field: the field name in Milvus.
         vector: dimensions, metric, datatype.
-        index: None for none.
-        metric_known: False where nothing says the metric: no index, and no note of a change.
-        form: how it lies in its fields (see ``forms``).
-        codes: the index of its sign bits in the same collection.
-        coded: whether those are what is searched.
+        index: the index, or None.
+        metric_known: False if neither an index nor a collection property has the metric.
+        form: how the vector is stored (see ``vector_layout``).
+        codes: the index of the sign bits in the same collection, or None.
+        coded: whether searches use these sign bits.
     """
 
     field: str
@@ -89,27 +89,27 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """One collection as described.
+    """The layout of a collection, or of one partition of it.
 
     Attributes:
-        name: as it was asked for, with a partition perhaps.
-        base: that without the partition; an alias perhaps.
-        partition: the one that is meant alone; None for all.
-        real: its own name.
-        keys: its primary key.
-        vectors: by their common names.
-        others: vector fields that qadapt cannot describe, and why; sparse ones too.
-        fields: all that filters can ask for.
-        reserved: names that a payload cannot have.
-        auto_id: Milvus makes the keys itself.
-        partition_key: the field that chooses the partition of a row; None where none does.
-        consistency: the level of its searches: of the address, else its own.
-        bits: fields that have sign bits beside, and the mark: ``on`` or ``filling``.
+        name: the requested name, possibly with a partition.
+        base: the name without the partition, possibly an alias.
+        partition: the partition, or None for the whole collection.
+        real: the name of the collection.
+        keys: the primary key.
+        vectors: the dense vectors by name.
+        others: vector fields that ``vectors`` does not contain, and why; includes sparse vectors.
+        fields: the fields that filters can use.
+        reserved: names that a payload key cannot have.
+        auto_id: whether Milvus generates the primary keys.
+        partition_key: the field that assigns rows to partitions, or None.
+        consistency: the consistency level of searches: of the address, otherwise the collection's.
+        bits: fields with sign bits in a second collection, and the state: ``on`` or ``filling``.
         raw: fields and properties, for the fingerprint.
-        sparse: sparse vectors, which are read and written where they are named.
-        required: scalar fields that each row has to bring.
-        elements: the type of the elements of each ARRAY.
-        nullable: fields that a row may lack.
+        sparse: the sparse vectors, read and written if they are named.
+        required: scalar fields that each row must have.
+        elements: the element type of each ARRAY.
+        nullable: fields that can be null.
         scalars: names of the indexes of scalar fields.
     """
 
@@ -134,8 +134,11 @@ class Layout:
     nullable: frozenset[str] = frozenset()
 
     def nullable_in_lite(self, name: str) -> bool:
-        """Whether a vector of zeros stands for none: Milvus Lite 3.2.2 takes a null for a nullable
-        vector field, gives zeros back, and has no filter that tells the two apart."""
+        """Whether a vector of zeros means null.
+
+        Milvus Lite 3.2.2 accepts a null in a nullable vector field, returns zeros, and has no
+        filter that distinguishes the two.
+        """
         if not self.fields.lite or name in self.sparse:
             return False
         return self.field(name).field in self.nullable
@@ -147,20 +150,20 @@ class Layout:
 
     @property
     def where(self) -> dict[str, Any]:
-        """What a query or a search is limited to."""
+        """The arguments that limit a query or search to the partition."""
         return {} if self.partition is None else {"partition_names": [self.partition]}
 
     @property
     def into(self) -> dict[str, Any]:
-        """Where rows are written to or deleted from."""
+        """The arguments that write or delete rows in the partition."""
         return {} if self.partition is None else {"partition_name": self.partition}
 
     def field(self, vector: str) -> Field:
-        """One vector.
+        """The field of a dense vector.
 
         Raises:
-            NotFoundError: no such vector.
-            UnsupportedError: one that qadapt cannot describe.
+            NotFoundError: the vector does not exist.
+            UnsupportedError: qadapt does not support this kind of vector.
         """
         return checks.vector(vector, self.vectors, self.others)
 
@@ -171,47 +174,47 @@ class Layout:
 
 
 def bits_property(field: str) -> str:
-    """The collection's property that says whether there are bits of a vector (see ``bits``)."""
+    """The collection property with the state of a vector's sign bits (see ``binary_sidecar``)."""
     return f"{OURS}bits.{field}"
 
 
 def check_name(name: str) -> str:
-    """A collection's name.
+    """Check the name of a new collection or alias.
 
     Raises:
-        InputError
+        InputError: Milvus does not accept the name.
     """
     if not isinstance(name, str) or not is_name(name):
         raise InputError(
-            f"{name!r} cannot be a collection's name in Milvus",
-            hint="letters, digits and underscores, not beginning with a digit",
+            f"{name!r} is not a valid Milvus collection name",
+            hint="use letters, digits and underscores, and do not start with a digit",
         )
     return name
 
 
 def field_of(vector: str) -> str:
-    """The field of a vector in a collection of ours.
+    """The field of a vector in a collection created by qadapt.
 
     Raises:
-        InputError
+        InputError: Milvus does not accept the name.
     """
     if vector == "":
         return UNNAMED
     if not is_name(PREFIX + vector):
         raise InputError(
-            f"{vector!r} cannot be a vector's name in Milvus",
-            hint="letters, digits and underscores",
+            f"{vector!r} is not a valid vector name in Milvus",
+            hint="use letters, digits and underscores",
         )
     return PREFIX + vector
 
 
 def metric_property(field: str) -> str:
-    """The collection's property that a change notes a vector's metric in."""
+    """The collection property in which a change stores the metric of a vector."""
     return f"{OURS}metric.{field}"
 
 
 def split(name: str) -> tuple[str, str | None]:
-    """``articles@red`` as the collection and its partition; None for all of them."""
+    """Split ``articles@red`` into collection and partition; the partition is None without ``@``."""
     base, at, partition = name.partition("@")
     return base, partition if at else None
 
@@ -222,7 +225,7 @@ def partitions(connection: Connection, name: str) -> list[str]:
     try:
         found = connection.call(f"list the partitions of {name!r}", client.list_partitions, name)
     except UnsupportedError:
-        # Milvus Lite 2 has the one that is always there.
+        # Milvus Lite 2 has only the default partition.
         found = ["_default"]
     return sorted(found)
 
@@ -237,7 +240,8 @@ def _check_partition(
     by_key = _partition_key(fields)
     if by_key is not None:
         raise UnsupportedError(
-            f"{base!r} is divided by its partition key {by_key!r}: Milvus chooses the partition",
+            f"cannot address a partition of {base!r}: its partition key {by_key!r} assigns rows to "
+            "partitions",
             hint=f"use {base!r} with a filter on {by_key!r}",
         )
     known = partitions(connection, base)
@@ -246,15 +250,15 @@ def _check_partition(
 
 
 def metric_of(word: str) -> Metric:
-    """The metric of Milvus' word for it."""
+    """The metric of a Milvus metric type."""
     return _METRICS[word]
 
 
 def describe(connection: Connection, name: str) -> Layout:
-    """The collection of a name or an alias, or one partition of it.
+    """Read the layout of a collection, an alias, or a partition.
 
     Raises:
-        NotFoundError: no such collection, or no such partition.
+        NotFoundError: the collection or the partition does not exist.
         UnsupportedError: a partition of a collection that has a partition key.
     """
     client = connection.client
@@ -334,12 +338,12 @@ def describe(connection: Connection, name: str) -> Layout:
 
 
 def type_name(kind: Any) -> str:
-    """A data type as its word."""
+    """The name of a data type."""
     return str(getattr(kind, "name", kind))
 
 
 def element_type(field: Mapping[str, Any]) -> str:
-    """The type of the elements of an ARRAY; pymilvus may tell it by number."""
+    """The element type of an ARRAY, which pymilvus may return as a number."""
     kind = field.get("element_type")
     return type_name(module().DataType(kind) if isinstance(kind, int) else kind)
 
@@ -358,7 +362,7 @@ def _keys(key: Mapping[str, Any], *, ours: bool, lite: bool) -> PrimaryKey:
 
 
 def _form(each: Mapping[str, Any], named: Collection[str]) -> vector_layout.VectorForm | None:
-    """How a vector lies in a field; None for a field that is no vector."""
+    """How a field stores a vector; None if it is not a vector field."""
     bits = vector_layout.codes_field(each["name"]) in named
     if each["type"] == "ARRAY" and bits:
         return vector_layout.ARRAY
@@ -382,7 +386,7 @@ def _vector(
     index = found.get(name) if form != vector_layout.ARRAY else None
     word = index.metric if index is not None else str(properties.get(metric_property(name), ""))
     if index is not None and word not in _METRICS:
-        return f"has the metric {word}, which is none of COSINE, IP, L2", None
+        return f"has the metric {word}; qadapt supports COSINE, IP and L2", None
     metric = _METRICS.get(word)
     dim = each["params"]["max_capacity" if form == vector_layout.ARRAY else "dim"]
     vector = Vector(int(dim), metric or Metric.COSINE, datatype)
@@ -412,7 +416,7 @@ _HEAD = ("dim", "index_type", "metric_type", "field_name", "index_name", "params
 
 
 def index_of(reported: Mapping[str, Any]) -> Index:
-    """An index as ``describe_index`` tells it: parameters in ``params``, or beside the rest."""
+    """An index from ``describe_index``; its parameters are in ``params`` or at the top level."""
     params = {key: value for key, value in reported.items() if key not in _HEAD}
     inner = reported.get("params")
     if isinstance(inner, Mapping):
@@ -434,5 +438,5 @@ def loaded(connection: Connection, name: str) -> bool:
 def load_state(connection: Connection, name: str) -> str:
     """``Loaded``, ``Loading``, ``NotLoad`` or ``NotExist``."""
     client = connection.client
-    found = connection.call(f"ask whether {name!r} is loaded", client.get_load_state, name)
+    found = connection.call(f"read the load state of {name!r}", client.get_load_state, name)
     return str(getattr(found["state"], "name", found["state"]))

@@ -1,21 +1,35 @@
-"""A ``Search`` as Milvus' own parameters, and its answer as ``Hits``."""
+"""Search with an index, with sign bits, or by reading all rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import SpecError, UnsupportedError
-from qadapt.model import Batch, Hits, Kind, Metric, Quantization, Rescore, SearchProvenance, Vector
+from qadapt.model import (
+    Batch,
+    Hits,
+    Id,
+    Kind,
+    Metric,
+    Quantization,
+    Rescore,
+    SearchProvenance,
+    Vector,
+    vector_norms,
+)
 from qadapt.stores import brute_force
-from qadapt.stores.base import SearchRequest
-from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS
+from qadapt.stores.base import ReadRequest, SearchRequest
+from qadapt.stores.milvus import binary_sidecar, mapping, rows, vector_layout
+from qadapt.stores.milvus.connection import CONSISTENCY_LEVELS, Connection
+from qadapt.stores.milvus.filters import to_expression
 from qadapt.stores.milvus.mapping import IVF
-from qadapt.stores.milvus.schema import Index, Layout
-from qadapt.stores.milvus.version_gates import HNSW_CODES
+from qadapt.stores.milvus.schema import METRICS, Field, Index, Layout
+from qadapt.stores.milvus.version import HNSW_CODES, ServerVersion
 
 OPTIONS = (
     "ef",
@@ -27,20 +41,24 @@ OPTIONS = (
     "consistency_level",
     "partition_names",
 )
-# Results of one request: queries times k.
+# The maximum number of results of one request: queries times k.
 RESULTS = 100_000
 QUERIES = 100
 _MAX_EF = 32_768
 _MAX_NPROBE = 65_536
 
-ALL_READ = "Milvus has no search without its index: all rows were read, and scored by qadapt"
+SCORES_FROM_BITS = (
+    "scores are estimated from sign bits: the cosine of the angle estimated by the share of bits "
+    "that differ"
+)
+ALL_READ = "Milvus cannot bypass its index: qadapt read and scored all rows"
 
 
 def check(search: SearchRequest) -> None:
-    """Refuse search parameters that are not passed on.
+    """Refuse unknown search options and invalid values.
 
     Raises:
-        SpecError
+        SpecError: an option is unknown or its value invalid.
     """
     for name, value in search.options.items():
         if name not in OPTIONS:
@@ -50,16 +68,16 @@ def check(search: SearchRequest) -> None:
                 raise SpecError.unknown("consistency level", str(value), CONSISTENCY_LEVELS)
         elif name == "refine_k":
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1:
-                raise SpecError(f"refine_k is a number from 1; got {value!r}")
+                raise SpecError(f"refine_k must be a number of at least 1, not {value!r}")
         elif name != "partition_names" and (
             isinstance(value, bool) or not isinstance(value, int) or value < 0
         ):
-            # A float is refused by the server: "Type conflict in json".
-            raise SpecError(f"{name} is a whole number; got {value!r}")
+            # The server refuses a float: "Type conflict in json".
+            raise SpecError(f"{name} must be a non-negative integer, not {value!r}")
 
 
 def refinement(index: Index | None) -> str | None:
-    """What an index refines by: its ``refine_type`` in lower case; None for none."""
+    """The ``refine_type`` of an index in lower case; None without refinement."""
     params = index.params if index is not None else {}
     if params.get("refine", "").lower() != "true":
         return None
@@ -67,25 +85,25 @@ def refinement(index: Index | None) -> str | None:
 
 
 def check_rescore(rescore: Rescore | None, index: Index | None) -> None:
-    """Refuse a source that the index does not hold.
+    """Refuse the rescore source ``codes`` if the index has no refinement.
 
     Raises:
-        UnsupportedError
+        UnsupportedError: the index has no refinement.
     """
     if rescore is None or rescore.source != "codes" or refinement(index) is not None:
         return
     raise UnsupportedError(
-        "this index holds no finer codes to rescore by",
+        "the index has no refinement to rescore with",
         hint='build it with native={"refine": "true", "refine_type": "SQ8"} (Milvus 2.5 and '
-        "newer), or rescore by originals, which qadapt does",
+        "newer), or rescore with the original vectors (rescore source 'originals')",
     )
 
 
 def params(index: Index | None, search: SearchRequest, count: int) -> dict[str, str]:
-    """Search parameters as text, all sent explicitly.
+    """All search parameters as strings, including defaults.
 
     Args:
-        count: rows, for how many lists hold enough of them; 0 where it is not known.
+        count: the number of rows, which determines how many lists to probe; 0 if unknown.
     """
     kind = index.type if index is not None else ""
     given = {
@@ -99,7 +117,7 @@ def params(index: Index | None, search: SearchRequest, count: int) -> dict[str, 
         found["ef"] = str(min(_MAX_EF, max(64, 2 * search.k, wanted)))
     elif kind in IVF and index is not None:
         lists = int(index.params.get("nlist", "128"))
-        # A segment has at most a list for each 39 rows.
+        # A segment has at most one list per 39 rows.
         lists = max(1, min(lists, count // 39)) if count else lists
         enough = -(-2 * wanted * lists // count) if count else 0
         found["nprobe"] = str(min(_MAX_NPROBE, lists, max(64, -(-lists // 8), enough)))
@@ -114,7 +132,7 @@ def params(index: Index | None, search: SearchRequest, count: int) -> dict[str, 
 
 
 def candidates(search: SearchRequest) -> int:
-    """How many candidates the index is to bring."""
+    """The number of candidates to request from the index."""
     rescore = search.rescore
     if rescore is None or not rescore.on:
         return search.k
@@ -122,14 +140,14 @@ def candidates(search: SearchRequest) -> int:
 
 
 def level(search: SearchRequest, layout: Layout) -> str:
-    """The consistency level of a search: of the call, of the address, else the collection's."""
+    """The consistency level of a search: of the call, the address, or the collection."""
     return str(search.options.get("consistency_level", layout.consistency))
 
 
 def how(
     search: SearchRequest, layout: Layout, index: Index | None, quantization: Quantization
 ) -> SearchProvenance:
-    """Who searched and who rescored."""
+    """The provenance of the results of an index search."""
     chosen = "store default" if search.rescore is None else "call"
     notes = level_notes(search, layout)
     refines = refinement(index)
@@ -137,7 +155,7 @@ def how(
     if quantization.kind is Kind.NONE:
         return SearchProvenance("store", "none", 1.0, 0, "none", "exact", chosen, notes)
     if index is not None and index.type == "SCANN" and _raw(index):
-        note = "SCANN scores its candidates by floats itself (reorder_k)"
+        note = "SCANN rescores its candidates with the original vectors (reorder_k)"
         factor = search.rescore.oversampling if on and search.rescore is not None else 1.0
         return SearchProvenance(
             *("store", "store", factor, candidates(search), "originals", "exact", chosen),
@@ -163,26 +181,26 @@ def _raw(index: Index) -> bool:
 
 
 def level_notes(search: SearchRequest, layout: Layout) -> tuple[str, ...]:
-    """The level that was asked for, and what it sees."""
+    """A note on the consistency level and which writes it sees."""
     name = level(search, layout)
     if name == "Strong":
-        seen = "everybody's writes are seen; on 2.3.5 it takes 260 ms, Session 5"
+        seen = "sees the writes of all clients; takes 260 ms on 2.3.5, Session 5 ms"
     elif name == "Session":
-        seen = "own writes are seen"
+        seen = "sees the writes of this client"
     else:
-        seen = "the newest writes may not be seen"
+        seen = "may not see the newest writes"
     return (f"consistency level {name}: {seen}",)
 
 
 def blocks(queries: npt.NDArray[np.float32], k: int) -> Iterator[npt.NDArray[np.float32]]:
-    """Queries in requests of a bearable size."""
+    """Queries in blocks that respect the limits of one request."""
     size = max(1, min(QUERIES, RESULTS // k))
     for start in range(0, len(queries), size):
         yield queries[start : start + size]
 
 
 def rows_of(answer: Any, key: str, metric: Metric) -> list[list[tuple[Any, float]]]:
-    """(key, score) of each query's hits, higher is better, in the metric's unit."""
+    """(key, score) of the hits of each query; a higher score is better."""
     sign = -1.0 if metric is Metric.EUCLIDEAN else 1.0
     return [
         [(hit[key] if key in hit else hit["id"], sign * float(hit["distance"])) for hit in row]
@@ -193,14 +211,143 @@ def rows_of(answer: Any, key: str, metric: Metric) -> list[list[tuple[Any, float
 def exact(
     pages: Iterator[Batch], name: str, vector: Vector, queries: npt.NDArray[np.float32], k: int
 ) -> Hits:
-    """The best rows of all, by the floats that were read."""
+    """The best rows, scored with the original vectors that were read."""
     return brute_force.exact_search(pages, name, vector, queries, k, ALL_READ)
 
 
 def payloads(ids: npt.NDArray[np.object_], batch: Batch) -> list[list[dict[str, Any] | None]]:
     """Payloads in the shape of the ids."""
-    rows: Sequence[Mapping[str, Any]] = batch.payloads or ({},) * len(batch)
-    known = dict(zip(batch.ids, rows, strict=True))
+    found: Sequence[Mapping[str, Any]] = batch.payloads or ({},) * len(batch)
+    known = dict(zip(batch.ids, found, strict=True))
     return [
         [None if key is None else dict(known.get(key, {})) for key in row] for row in ids.tolist()
     ]
+
+
+# -- searching -----------------------------------------------------------------------------------
+
+
+def run(
+    connection: Connection,
+    layout: Layout,
+    queries: Any,
+    search: SearchRequest,
+    row_count: Callable[[], int],
+) -> Hits:
+    """Search with the index, with the sign bits, or by reading all rows; without payloads.
+
+    Sign bits in a second collection cannot be filtered, so a search of them with a filter or in
+    one partition reads all rows that match.
+
+    Args:
+        row_count: the approximate number of rows, called only if the search parameters need it.
+
+    Raises:
+        UnsupportedError: the index cannot rescore from the requested source.
+    """
+    field = layout.field(search.vector)
+    expression = to_expression(search.filter, layout.fields)
+    array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
+    has_sidecar = layout.bits.get(field.field) == binary_sidecar.ON
+    limited = bool(expression or layout.partition or "partition_names" in search.options)
+    if search.exact or search.ignore_quantization or (has_sidecar and limited):
+        request = ReadRequest(payload=False, filter=expression)
+        vectors = {search.vector: field.vector}
+        pages = rows.read(connection, layout, vectors, request, level(search, layout))
+        return exact(pages, search.vector, field.vector, array, search.k)
+    if has_sidecar or field.coded:
+        check_rescore(search.rescore, None)
+        return _search_bits(connection, layout, field, array, search, expression)
+    return _search_index(connection, layout, field, array, search, expression, row_count)
+
+
+def _search_index(
+    connection: Connection,
+    layout: Layout,
+    field: Field,
+    queries: npt.NDArray[np.float32],
+    search: SearchRequest,
+    expression: str,
+    row_count: Callable[[], int],
+) -> Hits:
+    index = field.index
+    check_rescore(search.rescore, index)
+    native = index.native if index else None
+    quantization = mapping.from_native(
+        native, field.vector, ServerVersion(connection.version, connection.deployment)
+    )
+    metric = field.vector.metric
+    search_params = {
+        "metric_type": METRICS[metric],
+        "params": params(index, search, row_count()),
+    }
+    extra: dict[str, Any] = dict(layout.where)
+    if "partition_names" in search.options:
+        extra["partition_names"] = list(search.options["partition_names"])
+    found = []
+    datatype, cosine = field.vector.datatype, metric is Metric.COSINE
+    queries = vector_norms.prepared_queries(
+        queries, datatype, cosine=cosine, normalizes_cosine=False
+    )
+    for block in blocks(queries, search.k):
+        answer = connection.call(
+            f"search {layout.name!r}",
+            connection.client.search,
+            layout.base,
+            data=list(vector_layout.stored(block, field.vector)),
+            anns_field=field.field,
+            filter=expression,
+            limit=search.k,
+            output_fields=[layout.keys.field],
+            search_params=search_params,
+            consistency_level=level(search, layout),
+            **extra,
+        )
+        found += rows_of(answer, layout.keys.field, metric)
+    reported = how(search, layout, index, quantization)
+    ids = [[(layout.keys.from_native(key), score) for key, score in row] for row in found]
+    return Hits.from_rows(ids, search.k, reported)
+
+
+def _search_bits(
+    connection: Connection,
+    layout: Layout,
+    field: Field,
+    queries: npt.NDArray[np.float32],
+    search: SearchRequest,
+    expression: str,
+) -> Hits:
+    """Search for the rows whose sign bits have the smallest Hamming distance.
+
+    Args:
+        expression: the filter; empty if the sign bits are in a second collection.
+    """
+    own = field.form != vector_layout.FLOAT
+    place = layout.base if own else binary_sidecar.name_of(layout.real, field.field)
+    limits: dict[str, Any] = {"filter": expression, **layout.where} if own else {}
+    found: list[list[tuple[Id, float]]] = []
+    for block in blocks(queries, search.k):
+        answer = connection.call(
+            f"search the bits of {layout.name!r}",
+            connection.client.search,
+            place,
+            data=[code.tobytes() for code in vector_layout.pack(block)],
+            anns_field=vector_layout.codes_field(field.field) if own else binary_sidecar.CODES,
+            limit=search.k,
+            output_fields=[layout.keys.field],
+            search_params={"metric_type": "HAMMING", "params": {}},
+            consistency_level=level(search, layout),
+            **limits,
+        )
+        for row in answer:
+            found.append([_hit(layout, hit, field.vector) for hit in row])
+    chosen = "store default" if search.rescore is None else "call"
+    notes = (SCORES_FROM_BITS, *level_notes(search, layout))
+    reported = SearchProvenance("store", "none", 1.0, 0, "none", "approximate", chosen, notes)
+    return Hits.from_rows(found, search.k, reported)
+
+
+def _hit(layout: Layout, hit: Any, vector: Vector) -> tuple[Id, float]:
+    key = hit[layout.keys.field] if layout.keys.field in hit else hit["id"]
+    score = math.cos(math.pi * float(hit["distance"]) / vector.dim)
+    return layout.keys.from_native(key), score

@@ -1,33 +1,47 @@
-"""One look at a collection: its layout, what is loaded, and which segments use which index."""
+"""Read the state of a collection: layout, load state, row counts and the indexes in use."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from qadapt.errors import UnsupportedError
+from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import CollectionInfo, Kind, Quantization, Server, Status, VectorInfo
-from qadapt.stores.milvus import binary_sidecar, lite, mapping, rows, schema, vector_layout
+from qadapt.stores.milvus import (
+    binary_sidecar,
+    collections,
+    lite,
+    mapping,
+    rows,
+    schema,
+    vector_layout,
+)
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.errors import NotLoadedError
+from qadapt.stores.milvus.loading import load_in_lite
 from qadapt.stores.milvus.schema import Field, Layout
 from qadapt.stores.milvus.status import Observation, Segment, status_of
 from qadapt.stores.milvus.version import ServerVersion
+from qadapt.stores.snapshots import SnapshotCache
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was seen.
+    """The state of a collection at one time.
 
     Attributes:
-        layout: as described.
-        loaded: whether searches run.
-        count: rows; of an unloaded collection those that storage tells, deleted ones too.
-        rows: those of the partition that is meant; ``count`` where none is.
-        vectors: the evidence of each vector.
-        bits: the status of sign bits beside, of the vectors that have them.
-        embedded: a server of the PyPI package ``milvus``.
+        layout: the schema and the indexes.
+        loaded: whether the collection is loaded and can be searched.
+        count: the number of rows; if the collection is not loaded, the count of the storage, which
+            includes deleted rows.
+        vectors: the observation of each vector.
+        bits: the status of the sign bits of each vector that has them.
+        rows: the number of rows of the partition; ``count`` without a partition.
+        embedded: whether the server is the one of the PyPI package ``milvus``.
     """
 
     layout: Layout
@@ -39,11 +53,11 @@ class Snapshot:
     embedded: bool = False
 
     def status(self, vector: str) -> Status:
-        """Of what is searched: bits beside, where there are any, else the index."""
+        """The status of what searches use: the sign bits if there are any, otherwise the index."""
         return self.bits.get(vector) or status_of(self.vectors[vector])
 
     def quantization(self, vector: str) -> Quantization:
-        """Of what is searched."""
+        """The quantization that searches use."""
         return _BITS if vector in self.bits else self.vectors[vector].quantization
 
 
@@ -51,10 +65,10 @@ _BITS = Quantization(Kind.BINARY)
 
 
 def take_snapshot(connection: Connection, name: str) -> Snapshot:
-    """Read all of it.
+    """Read the state of a collection now.
 
     Raises:
-        NotFoundError
+        NotFoundError: the collection or the partition does not exist.
     """
     layout = schema.describe(connection, name)
     loaded = schema.loaded(connection, layout.real)
@@ -97,7 +111,7 @@ def take_snapshot(connection: Connection, name: str) -> Snapshot:
 
 
 def _quantizations(layout: Layout, server_version: ServerVersion) -> dict[str, Quantization]:
-    """Of the index of each vector."""
+    """The quantization of the index of each vector."""
     return {
         label: mapping.from_native(
             each.index.native if each.index else None, each.vector, server_version
@@ -107,7 +121,7 @@ def _quantizations(layout: Layout, server_version: ServerVersion) -> dict[str, Q
 
 
 def _indexed(layout: Layout) -> int:
-    """Fields whose index a loaded segment may tell the name of."""
+    """The number of fields whose index name a loaded segment may report."""
     collection_schema = [
         each for each in layout.vectors.values() if each.form == vector_layout.SIDECAR_FIELD
     ]
@@ -126,7 +140,7 @@ def _count(connection: Connection, layout: Layout, loaded: bool) -> tuple[int, b
 
 
 def _segments(connection: Connection, layout: Layout) -> list[Segment] | None:
-    """Sealed segments on the query nodes; None where the server does not show them."""
+    """The sealed segments on the query nodes; None if the server does not list them."""
     client = connection.client
     try:
         found = connection.call(
@@ -139,18 +153,18 @@ def _segments(connection: Connection, layout: Layout) -> list[Segment] | None:
 
 
 def _sealed(connection: Connection, layout: Layout) -> int | None:
-    """Live rows in sealed segments, those of other clients too; None where no query tells."""
+    """Live rows in sealed segments, including those of other clients; None if unknown."""
     try:
         return rows.count(connection, layout, "", ignore_growing=True)
     except (NotLoadedError, UnsupportedError):
         return None
 
 
-# -- in common words -----------------------------------------------------------------------------
+# -- public information ----------------------------------------------------------------------------
 
 
 def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
-    """One vector in common words."""
+    """The public information about a vector."""
     field, observation = snapshot.layout.vectors[name], snapshot.vectors[name]
     index = field.index
     size = observation.index_bytes or mapping.code_bytes(
@@ -169,7 +183,7 @@ def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
         metric=field.vector.metric,
         datatype=field.vector.datatype,
         count=snapshot.rows,
-        index=_told_index(field),
+        index=_reported_index(field),
         quantization=snapshot.quantization(name),
         status=snapshot.status(name),
         default_rescore=rescore,
@@ -178,13 +192,13 @@ def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
     )
 
 
-def _told_index(field: Field) -> Mapping[str, object]:
+def _reported_index(field: Field) -> Mapping[str, object]:
     index = field.codes if field.form == vector_layout.ARRAY else field.index
     return index.definition if index else {}
 
 
 def collection_info(name: str, server: Server, snapshot: Snapshot) -> CollectionInfo:
-    """The whole collection in common words."""
+    """The public information about a collection."""
     layout = snapshot.layout
     coded = [each.field for each in layout.vectors.values() if each.coded]
     indexes = {each.field: each.index.definition for each in layout.vectors.values() if each.index}
@@ -203,3 +217,96 @@ def collection_info(name: str, server: Server, snapshot: Snapshot) -> Collection
         server=server,
         config=config,
     )
+
+
+# -- caching -------------------------------------------------------------------------------------
+
+
+class CollectionReader:
+    """Read layouts and row counts of collections, and cache them until they are forgotten.
+
+    Attributes:
+        layouts: the layout last read of each collection.
+    """
+
+    def __init__(self, connection: Callable[[], Connection]) -> None:
+        self._connect = connection
+        self.layouts: SnapshotCache[Layout] = SnapshotCache()
+        self._counts: SnapshotCache[int] = SnapshotCache()
+
+    def snapshot(self, collection: str) -> Snapshot:
+        """Read a collection now.
+
+        Raises:
+            NotFoundError: the collection or its partition does not exist.
+        """
+        self.forget(collection)
+        if schema.split(collection)[1] is not None:
+            # The rows of a partition are counted by reading their keys.
+            self.load_in_lite(collection)
+        try:
+            found = take_snapshot(self._connect(), collection)
+        except NotFoundError as error:
+            raise self._missing(collection, error) from None
+        self.layouts.put(collection, found.layout)
+        self._counts.put(collection, found.count)
+        return found
+
+    def layout(self, collection: str) -> Layout:
+        """The cached layout: the schema never changes, the index may have changed since.
+
+        Raises:
+            NotFoundError: the collection or its partition does not exist.
+        """
+        known = self.layouts.get(collection)
+        if known is not None:
+            return known
+        try:
+            return self.layouts.put(collection, schema.describe(self._connect(), collection))
+        except NotFoundError as error:
+            raise self._missing(collection, error) from None
+
+    def read_again(self, collection: str) -> Layout:
+        """The layout read now: another process may have added sign bits that writes must update.
+
+        Raises:
+            NotFoundError: the collection or its partition does not exist.
+        """
+        self.forget(collection)
+        return self.layout(collection)
+
+    def row_count(self, layout: Layout) -> int:
+        """The cached number of rows, which sets how many IVF lists a search probes."""
+        known = self._counts.get(layout.name)
+        if known is None:
+            known = self._counts.put(layout.name, rows.count(self._connect(), layout, ""))
+        return known
+
+    def forget(self, collection: str) -> None:
+        """Drop the cached layout and count of a collection."""
+        self.layouts.forget(collection)
+        self._counts.forget(collection)
+
+    def loaded(self, collection: str, ask: Callable[[], T]) -> T:
+        """The result of ``ask``; if Milvus Lite reports "not loaded", load and ask again.
+
+        Reading the load state before each search would take as long as the search.
+        """
+        try:
+            return ask()
+        except NotLoadedError:
+            if not self._connect().lite:
+                raise
+            self.load_in_lite(collection)
+            return ask()
+
+    def load_in_lite(self, collection: str) -> None:
+        """Load a collection of Milvus Lite; the load state on a server is not changed."""
+        if self._connect().lite:
+            load_in_lite(self._connect(), self.layout(collection).real)
+
+    def _missing(self, collection: str, error: NotFoundError) -> NotFoundError:
+        """Suggest similar collection names, unless only the partition does not exist."""
+        base, _ = schema.split(collection)
+        names = collections.names(self._connect())
+        return error if base in names else NotFoundError.missing("collection", base, names)

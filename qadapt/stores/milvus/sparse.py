@@ -1,13 +1,13 @@
-"""Sparse vectors of Milvus: fields of the type SPARSE_FLOAT_VECTOR, compared by IP.
+"""Sparse vectors: fields of the type SPARSE_FLOAT_VECTOR, compared with IP.
 
-Run on Lite 3.2.2: each row has one, with an entry that is not 0; values are not negative; the
-highest index is 2**32 - 2. Entries of 0 are dropped without a word. Servers from 2.4 on are held to
-the same, without having been tried: they refuse negative values too
-(https://github.com/milvus-io/milvus/issues/41555), and take empty vectors since 2.4.12
-(https://github.com/milvus-io/milvus/pull/34700), which are refused here all the same. A field that
-a function makes of text (BM25) cannot be written, and is none here.
+Run on Lite 3.2.2: each row needs a sparse vector with a nonzero entry and no negative value; the
+highest index is 2**32 - 2; zero entries are dropped silently. The same rules are applied to servers
+from 2.4 on, which were not run: they refuse negative values too
+(https://github.com/milvus-io/milvus/issues/41555), and accept empty vectors since 2.4.12
+(https://github.com/milvus-io/milvus/pull/34700), which are still refused here. Fields that
+a function computes from text (BM25) cannot be written and are not supported.
 
-``Extra.native`` of the family ``milvus``: ``index_type``, ``params``.
+``ExtraVector.native`` of the family ``milvus``: ``index_type``, ``params``.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from qadapt.stores.milvus.version import SINCE_NAMED, ServerVersion
 TYPE = "SPARSE_FLOAT_VECTOR"
 INDEX: Mapping[str, Any] = {"index_type": "SPARSE_INVERTED_INDEX", "params": {}}
 METRIC = "IP"
-MADE = f"is a {TYPE} that a function of Milvus makes, and nobody else can write"
-# Of a page: what a row is taken for, because nothing says how many entries it has.
+MADE = f"is a {TYPE} that a Milvus function computes, so it cannot be written"
+# The assumed size of a row for paging, because the number of entries is unknown.
 ROW_BYTES = 4_096
 
 
 @dataclass(frozen=True)
 class Sparse:
-    """One field.
+    """The field of a sparse vector.
 
     Attributes:
-        field: its name in Milvus.
-        native: its index; empty for none.
+        field: the field name in Milvus.
+        native: its index; empty without one.
     """
 
     field: str
@@ -46,62 +46,62 @@ class Sparse:
 
     @property
     def extra(self) -> ExtraVector:
-        """In common words."""
+        """The vector in the form that all stores share."""
         return ExtraVector("sparse", native=self.native)
 
 
 def described(each: Mapping[str, Any], index: Mapping[str, Any]) -> tuple[str, Sparse | None]:
-    """What others are told of a field, and the field where its rows can be copied.
+    """A description of a sparse field, and the field if qadapt can read and write it.
 
     Args:
-        each: as Milvus describes it.
-        index: its definition; empty for none.
+        each: the field in ``describe_collection``.
+        index: its index definition; empty without one.
     """
     if each.get("is_function_output"):
         return MADE, None
     metric = index.get("metric_type", METRIC)
     if metric != METRIC:
-        return f"is a {TYPE} of the metric {metric}, which is not {METRIC}", None
+        return f"is a {TYPE} with the metric {metric}; qadapt supports {METRIC}", None
     native = {key: index[key] for key in INDEX if key in index}
     return f"is a {TYPE}", Sparse(each["name"], native)
 
 
 def unsupported(extras: Mapping[str, ExtraVector], server_version: ServerVersion) -> dict[str, str]:
-    """What an engine would not make, and why; the names are checked elsewhere."""
+    """The extra vectors that a server does not support, and why; names are checked elsewhere."""
     reported = {name: _problem(extra, server_version) for name, extra in extras.items()}
     return {f"extras.{name}": why for name, why in reported.items() if why is not None}
 
 
 def _problem(extra: ExtraVector, server_version: ServerVersion) -> str | None:
     if extra.kind == "multi":
-        return "Milvus has no vector of many rows; arrays of structs (from 2.6.4) are not written"
+        return "Milvus has no multivectors; qadapt does not write arrays of structs (Milvus 2.6.4)"
     if server_version.old_lite:
-        return f"sparse vectors were not tried on {server_version.words}"
+        return f"qadapt does not support sparse vectors on {server_version.words}"
     if not server_version.lite and not server_version.has(SINCE_NAMED):
         return f"sparse vectors need Milvus {SINCE_NAMED}; this is {server_version.words}"
     if extra.datatype != "float32":
-        return f"the values of a sparse vector are float32 in Milvus, not {extra.datatype}"
+        return f"the values of a sparse vector in Milvus are float32, not {extra.datatype}"
     return None
 
 
 def definition(name: str, extra: ExtraVector) -> dict[str, Any]:
-    """The index of a field."""
+    """The index definition of a field."""
     native = {**INDEX, **extra.native}
     return {"index_name": f"{name}_{native['index_type'].lower()}", "metric_type": METRIC, **native}
 
 
 def check(batch: Batch, wanted: Mapping[str, Sparse]) -> None:
-    """Refuse what Milvus refuses halfway.
+    """Refuse rows that Milvus would refuse in the middle of a write.
 
     Raises:
-        InputError
+        InputError: a vector is missing, empty, negative, or has an index that is too high.
     """
     for name, each in wanted.items():
         if name not in batch.extras or batch.extras[name].absent().any():
             raise InputError(
-                f"each row needs the vector {name!r} (field {each.field!r}): Milvus has no rows "
-                "without one",
-                hint="nothing was written",
+                f"the vector {name!r} (field {each.field!r}) is missing in some rows, and Milvus "
+                "requires it",
+                hint="nothing was written; give each row this vector",
             )
         ragged = without_zeros(batch.extras[name])
         rows = row_of_entry(ragged)
@@ -109,19 +109,19 @@ def check(batch: Batch, wanted: Mapping[str, Sparse]) -> None:
         high = rows[ragged.indices == 2**32 - 1] if ragged.indices is not None else rows[:0]
         empty = np.flatnonzero(np.diff(ragged.offsets) == 0)
         for bad, why in (
-            (negative, "holds values below 0"),
-            (high, "holds the index 2**32 - 1"),
-            (empty, "has no entry other than 0"),
+            (negative, "has negative values"),
+            (high, "has the index 2**32 - 1"),
+            (empty, "has no nonzero entry"),
         ):
             if len(bad):
                 raise InputError(
-                    f"vector {name!r}: row {int(bad[0])} {why}, which Milvus does not take",
+                    f"row {int(bad[0])} of the vector {name!r} {why}, which Milvus does not accept",
                     hint="nothing was written",
                 )
 
 
 def columns(batch: Batch, fields: Mapping[str, Sparse]) -> dict[str, list[Any]]:
-    """Milvus' values of rows, for each field."""
+    """The Milvus values of rows, by field."""
     return {
         fields[name].field: [
             dict(zip(*row, strict=True)) if row else {} for row in sparse_rows(each)
@@ -131,6 +131,6 @@ def columns(batch: Batch, fields: Mapping[str, Sparse]) -> dict[str, list[Any]]:
 
 
 def ragged(values: list[Any]) -> RaggedArray:
-    """Those of Milvus' values of rows."""
+    """The sparse vectors of Milvus rows."""
     rows = [None if each is None else (each.keys(), each.values()) for each in values]
     return from_sparse(rows)

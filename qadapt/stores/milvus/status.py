@@ -1,15 +1,15 @@
-"""Whether a vector's quantization is in force: a judgement from what was read, no I/O.
+"""Derive the status of a vector's quantization from an observation, without I/O.
 
-On a server the truth is what the query nodes have loaded: a sealed segment with an index name.
-"Finished" of ``describe_index`` is not enough, since searches went over unindexed data for 11 s
-after it, and segments under 1,024 rows are never indexed while it says Finished too
-(docs/engines/milvus.md#finished-is-not-used). In Lite the truth is an index file beside each data
+On a server the evidence is the index name of each sealed segment that the query nodes have loaded.
+The state "Finished" of ``describe_index`` is not sufficient: searches read unindexed data for 11 s
+after it, and it is also reported for segments under 1,024 rows, which are never indexed
+(docs/engines/milvus.md#finished-is-not-used). In Lite the evidence is an index file for each data
 file.
 
-A segment's own row count includes rows that were deleted or replaced since it was sealed: after an
-upsert of every row it still tells all of them, and none is found there. So live rows are counted by
-the engine (``count(*)`` without growing segments, on 2.3.5 exact at consistency level Strong), and
-what the segments without the index hold at most is subtracted.
+The row count of a segment includes rows deleted or replaced since it was sealed: after an upsert of
+every row it still counts all of them, although none is live. Live rows are therefore counted with
+``count(*)`` without growing segments (exact at Strong on 2.3.5), and the rows that segments without
+the index contain at most are subtracted.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from typing import Any
 
 from qadapt.model import Evidence, Kind, Quantization, State, Status
 
-# Rows of the smallest segment that a server indexes (rootCoord.minSegmentSizeToEnableIndex).
+# The smallest segment that a server indexes, in rows (rootCoord.minSegmentSizeToEnableIndex).
 SMALLEST = 1024
 
-NO_ROWS = "the collection has no rows yet, so there is nothing to see"
-APPLY = "`qadapt apply` flushes, and waits until the index is in use"
-# Signals that findings read.
-IN_SEGMENTS = "rows in segments that use it, with those deleted since"
+NO_ROWS = "the collection is empty"
+APPLY = "run `qadapt apply` to flush and wait until searches use the index"
+# Evidence that `diagnostics` reads.
+IN_SEGMENTS = "rows in segments that use the index, including rows deleted since"
 LEAST, MOST = "live rows in codes, at least", "live rows in codes, at most"
 GROWING = "rows in growing segments"
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment that query nodes (or Lite) have.
+    """A segment that the query nodes (or Lite) have loaded.
 
     Attributes:
-        rows: with those deleted or replaced since; None where it can't be told.
-        index: the name of the index in use (in Lite its type); None for none.
+        rows: including rows deleted or replaced since; None if unknown.
+        index: the name of the index in use (in Lite its type); None without one.
     """
 
     rows: int | None
@@ -46,22 +46,21 @@ class Segment:
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known of one vector's index.
+    """The state of one vector's index as read from the server.
 
     Attributes:
-        count: rows.
-        quantization: of the index, in common words.
-        index: type, name and parameters; None where there is none.
-        loaded: whether searches run at all.
-        segments: None where the deployment does not show them.
-        sealed: live rows in these segments, counted by the engine (in Lite: rows less those in
-            memory); None where it can't be told.
-        several: vectors in the collection: a loaded segment tells one index name.
-        scalars: names of the indexes of scalar fields: where there are some, a segment tells any of
-            all of them, and now this one, now that (seen on 2.3.5).
-        reported: what ``describe_index`` says, for the evidence.
+        count: the number of rows of the collection.
+        quantization: the quantization of the index.
+        index: type, name and parameters; None without an index.
+        loaded: whether the collection is loaded.
+        segments: the loaded segments; None if the deployment does not list them.
+        sealed: live rows in these segments (in Lite: rows minus rows in memory); None if unknown.
+        several: the number of vectors; a loaded segment reports only one index name.
+        scalars: names of the indexes of scalar fields. If there are any, a segment reports the name
+            of any index of the collection, and it changes over time (run on 2.3.5).
+        reported: the result of ``describe_index``, for the evidence.
         lite: whether this is Milvus Lite.
-        index_bytes: of index files, where they can be seen.
+        index_bytes: the size of the index files; None if unknown.
     """
 
     count: int
@@ -78,19 +77,19 @@ class Observation:
 
     @property
     def name(self) -> str:
-        """What a segment that uses this index is marked by."""
+        """The name that a segment using this index reports."""
         index = self.index or {}
         return str(index["index_type"] if self.lite else index["index_name"])
 
 
 @dataclass(frozen=True)
 class Live:
-    """How many live rows are where.
+    """The numbers of live rows with and without codes.
 
     Attributes:
-        growing: in growing segments, in Lite in memory: not flushed, or not indexed yet.
-        least, most: bounds of those in segments that use the index. They differ only where a
-            segment without the index holds rows that were deleted or replaced.
+        growing: rows in growing segments, or in memory in Lite: not flushed or not indexed yet.
+        least, most: bounds of the rows in segments that use the index. They differ only if a
+            segment without the index contains deleted or replaced rows.
     """
 
     growing: int
@@ -99,12 +98,12 @@ class Live:
 
 
 def live_rows(observation: Observation) -> Live | None:
-    """Bounds of the rows that are searched by codes; None where they cannot be told."""
+    """Bounds of the number of rows that are searched with codes; None if unknown."""
     if observation.segments is None or observation.index is None or observation.sealed is None:
         return None
     using = sum(each.rows or 0 for each in observation.segments if each.index == observation.name)
     others = sum(each.rows or 0 for each in observation.segments if each.index != observation.name)
-    # A segment may tell the index of a scalar field instead of this one (see ``Seen.scalars``).
+    # A segment may report the index of a scalar field instead (see ``Observation.scalars``).
     silent = sum(
         each.rows or 0 for each in observation.segments if each.index in observation.scalars
     )
@@ -117,28 +116,28 @@ def live_rows(observation: Observation) -> Live | None:
 
 
 def status_of(observation: Observation) -> Status:
-    """The state, its reason and the evidence for it."""
+    """The status with its reason and evidence."""
     evidence = _evidence(observation)
     if observation.quantization.kind is Kind.NONE:
-        return Status(State.ABSENT, _about_floats(observation), evidence=evidence)
-    # Lite loads a collection when qadapt first reads or searches it, in each process anew.
+        return Status(State.ABSENT, _reason_without_codes(observation), evidence=evidence)
+    # In Lite, each process loads a collection when it first reads or searches it.
     if not observation.loaded and not observation.lite:
         return Status(
             State.IGNORED,
-            "the collection is not loaded: no search runs",
+            "the collection is not loaded and cannot be searched",
             evidence=evidence,
-            advice="`qadapt apply` loads it",
+            advice="run `qadapt apply` to load it",
         )
     if observation.count == 0:
         return Status(State.UNKNOWN, NO_ROWS, evidence=evidence)
     live = live_rows(observation)
     if observation.segments is None or live is None:
-        reason = "this deployment does not show which segments use the index"
+        reason = "this deployment does not report which segments use the index"
         return Status(State.UNKNOWN, reason, evidence=evidence)
-    return _judge_segments(observation, observation.segments, live, evidence)
+    return _status_of_segments(observation, observation.segments, live, evidence)
 
 
-def _judge_segments(
+def _status_of_segments(
     observation: Observation,
     segments: Sequence[Segment],
     live: Live,
@@ -148,17 +147,17 @@ def _judge_segments(
     others = [each for each in segments if each.index not in (None, observation.name)]
     if observation.several > 1 and others and not using:
         reason = (
-            "a loaded segment tells the name of one index, and this collection has "
+            "a loaded segment reports the name of one index only, and this collection has "
             f"{observation.several} vectors"
         )
         return Status(State.UNKNOWN, reason, evidence=evidence)
     silent = [each for each in segments if each.index in observation.scalars]
     if silent and not using:
         reason = (
-            "a loaded segment tells the name of one index, and now that is the one of a scalar "
+            "a loaded segment reports the name of one index only, currently that of a scalar "
             f"field: {silent[0].index}"
         )
-        return Status(State.UNKNOWN, reason, evidence=evidence, advice="look again")
+        return Status(State.UNKNOWN, reason, evidence=evidence, advice="run `qadapt info` again")
     segments = [each for each in segments if each not in silent]
     smallest = 0 if observation.lite else SMALLEST
     waiting = [
@@ -174,18 +173,18 @@ def _judge_segments(
         return Status(State.ACTIVE, _apart(observation, live), evidence=evidence)
     if live.most:
         reason = (
-            f"at most {live.most:,} of {observation.count:,} rows are in codes, perhaps "
+            f"at most {live.most:,} of {observation.count:,} rows have codes, possibly "
             "none: segments "
-            "hold rows that were deleted or replaced, and Milvus does not show which"
+            "contain rows that were deleted or replaced, and Milvus does not report which"
         )
         return Status(
             State.UNKNOWN,
             reason,
             evidence=evidence,
-            advice="look again once Milvus has compacted them (client.compact)",
+            advice="compact the segments with client.compact(name), then run `qadapt info` again",
         )
     if observation.lite:
-        reason = "all rows are in memory, where Milvus Lite compares floats"
+        reason = "all rows are in memory, where Milvus Lite compares original vectors"
         return Status(State.BUILDING, reason, 0.0, evidence, APPLY)
     if live.growing >= SMALLEST:
         reason = f"{live.growing:,} of {observation.count:,} rows are in growing segments"
@@ -196,24 +195,24 @@ def _judge_segments(
         State.IGNORED,
         f"Milvus indexes no segment under {SMALLEST:,} rows; the largest has about {largest:,}",
         evidence=evidence,
-        advice=f"write at least {SMALLEST:,} rows; until then searches compare floats",
+        advice=f"write at least {SMALLEST:,} rows; until then searches compare original vectors",
     )
 
 
 def _mostly_growing(observation: Observation, live: Live) -> str:
     reason = (
         f"{live.growing:,} of {observation.count:,} rows are {_place(observation)}, "
-        "compared by their floats"
+        "where searches compare original vectors"
     )
     if not live.most:
         reason += "; the rows in segments that use the index were deleted or replaced"
     return reason
 
 
-def _about_floats(observation: Observation) -> str:
+def _reason_without_codes(observation: Observation) -> str:
     if observation.index is None:
-        return "there is no index"
-    return "" if observation.loaded else "the collection is not loaded: no search runs"
+        return "the vector has no index"
+    return "" if observation.loaded else "the collection is not loaded and cannot be searched"
 
 
 def _place(observation: Observation) -> str:
@@ -221,14 +220,14 @@ def _place(observation: Observation) -> str:
 
 
 def _apart(observation: Observation, live: Live) -> str:
-    """What an active quantization leaves out, in words."""
+    """A description of the rows that an active quantization does not cover."""
     small = observation.count - live.growing - live.least
     parts = []
     if small:
         parts.append(f"up to {small:,} rows are in segments under {SMALLEST:,} rows")
     if live.growing:
         parts.append(f"{live.growing:,} rows are {_place(observation)}")
-    return f"{' and '.join(parts)}, and compared by their floats" if parts else ""
+    return f"{' and '.join(parts)}: searches compare their original vectors" if parts else ""
 
 
 def _evidence(observation: Observation) -> tuple[Evidence, ...]:
@@ -236,7 +235,7 @@ def _evidence(observation: Observation) -> tuple[Evidence, ...]:
     found = [
         Evidence("describe_index: index_type", index.get("index_type")),
         Evidence("describe_index: params", dict(index.get("params") or {})),
-        Evidence("describe_index: state (not enough by itself)", observation.reported.get("state")),
+        Evidence("describe_index: state (not sufficient)", observation.reported.get("state")),
         Evidence("describe_index: indexed_rows", observation.reported.get("indexed_rows")),
         Evidence("loaded", observation.loaded),
         Evidence("rows", observation.count),
@@ -259,5 +258,5 @@ def _evidence(observation: Observation) -> tuple[Evidence, ...]:
         found.append(Evidence(LEAST, live.least))
         found.append(Evidence(MOST, live.most))
     if observation.lite:
-        found.append(Evidence("bytes of index files", observation.index_bytes))
+        found.append(Evidence("size of index files (bytes)", observation.index_bytes))
     return tuple(found)

@@ -1,18 +1,18 @@
-"""One index of a vector, replaced in place.
+"""Replace the index of a vector in place.
 
     {"op": "milvus.index", "vector": "", "field": "vector", "load": true,
      "index": {"index_name": "vector_ivf_sq8", "index_type": "IVF_SQ8", "metric_type": "COSINE",
                "params": {"nlist": "128"}},
-     "former": {... the index that is there ...}}
+     "former": {... the current index ...}}
 
-Milvus has one index for each field and drops none of a loaded collection, so a change is flush,
-release, drop, create, load. ``run`` reads what is and does only what is missing, so that a request
-that was cut off anywhere is finished by carrying it out again; where the engine refuses the new
-index, the former one is built again and loaded before the error is told.
+Milvus has one index per field and cannot drop the index of a loaded collection, so a change is
+flush, release, drop, create, load. ``run`` reads the current state and does only the missing steps,
+so an interrupted operation can be run again. If the server refuses the new index, the former one is
+rebuilt and loaded before the error is raised.
 
-A process with another state folder shares no lock with this one, and Milvus has no conditional
-request. So a request drops only the index that it was planned to replace: an index that is neither
-the former nor the new one belongs to another client, stays, and ends the request.
+Processes with different state folders share no lock, and Milvus has no conditional requests. An
+operation therefore drops only the index that it was planned to replace: an index that is neither
+the former nor the new one belongs to another client, is kept, and ends the operation.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from qadapt.errors import (
 )
 from qadapt.model import State, Status
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.milvus import mapping, schema, vector_layout
+from qadapt.stores.milvus import schema, vector_layout
 from qadapt.stores.milvus import snapshot as milvus_snapshot
 from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.status import status_of
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.polling import Deadline, Wait, poll
@@ -43,23 +44,25 @@ from qadapt.stores.polling import Deadline, Wait, poll
 if TYPE_CHECKING:
     from qadapt.stores.milvus.store import MilvusStore
 
-PLAN_AGAIN = "when the other client is done, make the plan again: `qadapt plan`"
+PLAN_AGAIN = "wait for the other client, then run `qadapt plan` again"
 
 STUCK = (
-    "a build that fails stays InProgress for ever and tells no reason (milvus#18862): look at the "
-    "server's log for this collection, and at builds before it, since they run one at a time"
+    "a failed build stays InProgress without an error (milvus#18862): check the server log "
+    "for this "
+    "collection and for earlier builds, which run one at a time"
 )
 
 
 @dataclass(frozen=True)
 class ReplaceIndex(Operation):
-    """Builds an index of a field in place of the one that is there, or drops it.
+    """Replace the index of a field, or drop it.
 
     Attributes:
-        vector: its name; ``field`` is the field that the index is of.
-        index: the definition; None for no index.
-        former: the one before, which is built again where the engine refuses ``index``.
-        load: whether the collection is loaded afterwards; else it is released.
+        vector: the name of the vector.
+        field: the field to index.
+        index: the new definition; None to drop the index.
+        former: the current definition, which is rebuilt if the server refuses ``index``.
+        load: whether to load the collection afterwards; otherwise it is released.
     """
 
     op: ClassVar[str] = "milvus.index"
@@ -74,12 +77,12 @@ class ReplaceIndex(Operation):
         replace(at.store.connection, at.collection, self, at.progress, at.deadline)
 
     def reverse(self, snapshot: milvus_snapshot.Snapshot) -> ReplaceIndex:
-        """The former index, loaded where the collection is."""
+        """Restore the former index and the current load state."""
         return ReplaceIndex(self.vector, self.field, self.former, self.index, snapshot.loaded)
 
 
 def words(index: Mapping[str, Any] | None) -> str:
-    """An index in a few words."""
+    """A short description of an index."""
     if index is None:
         return "(none)"
     params = ", ".join(f"{key}={value}" for key, value in sorted(index["params"].items()))
@@ -93,15 +96,15 @@ def replace(
     progress: OnProgress,
     deadline: Deadline,
 ) -> None:
-    """Read what is, do what is missing, wait until the index is in use.
+    """Do the missing steps of the change and wait until searches use the index.
 
     Raises:
-        StoreError: the engine refused; the former index is there again.
-        PlanStaleError: another client changed the index; its index stays.
-        StoreTimeoutError: not in use in time.
+        StoreError: the server refused; the former index was restored.
+        PlanStaleError: another client changed the index; its index is kept.
+        StoreTimeoutError: not in use by the deadline.
     """
     client = connection.client
-    # Some of these calls do not follow an alias.
+    # Some of these calls do not resolve an alias.
     name = schema.describe(connection, name).real
     progress(Progress("flushing"))
     connection.call(f"flush {name!r}", client.flush, name, within=deadline.seconds)
@@ -115,7 +118,7 @@ def replace(
         _load(connection, name, progress, deadline)
         if stopped is not None:
             seconds = time.monotonic() - stopped
-            progress(Progress(f"searches stopped for {seconds:.1f} seconds", seconds, None, "s"))
+            progress(Progress(f"searches were blocked for {seconds:.1f} s", seconds, None, "s"))
         settle(connection, name, wanted.vector, wanted.field, progress, deadline)
         _refuse_foreign(_index(connection, name, wanted), name, wanted)
     elif not wanted.load:
@@ -145,19 +148,19 @@ def _replace(
         now = _index(connection, name, wanted)
         if not _foreign(now, wanted):
             raise
-        if wanted.load:  # the release may have been ours
+        if wanted.load:  # the collection may have been released above
             _load(connection, name, progress, deadline)
         raise _overtaken(now, name) from error
 
 
 def _foreign(there: schema.Index | None, wanted: ReplaceIndex) -> bool:
-    """Whether an index is neither the one to build nor the one that it replaces."""
+    """Whether an index is neither the new nor the former one."""
     known = (wanted.index, wanted.former)
     return there is not None and not any(_alike(there, each) for each in known)
 
 
 def _alike(there: schema.Index, index: Mapping[str, Any] | None) -> bool:
-    """Whether an index is the one that was named; servers add parameters of their own."""
+    """Whether an index matches a definition; servers may add parameters."""
     if index is None or there.type != index["index_type"]:
         return False
     named = {key: str(value) for key, value in index["params"].items()}
@@ -172,8 +175,8 @@ def _refuse_foreign(there: schema.Index | None, name: str, wanted: ReplaceIndex)
 def _overtaken(there: schema.Index | None, name: str) -> PlanStaleError:
     found = there.definition if there else None
     return PlanStaleError(
-        f"another client changed the index of {name!r} at the same time: it is {words(found)} "
-        "now, and was left as it is",
+        f"another client changed the index of {name!r} to {words(found)} at the same time; that "
+        "index was not replaced",
         hint=PLAN_AGAIN,
     )
 
@@ -186,9 +189,9 @@ def _same(there: schema.Index | None, wanted: Mapping[str, Any] | None) -> bool:
 
 
 def _note_metric(connection: Connection, name: str, wanted: ReplaceIndex) -> None:
-    """Keep the metric where an interrupted change can be planned from.
+    """Store the metric in a property, so that a change can be planned after an interruption.
 
-    A server that takes no such property loses only that: the journal knows the metric too.
+    If the server refuses the property, `qadapt undo` can still use the metric in the journal.
     """
     index = wanted.index or wanted.former
     if index is None:
@@ -197,7 +200,7 @@ def _note_metric(connection: Connection, name: str, wanted: ReplaceIndex) -> Non
     client = connection.client
     with contextlib.suppress(StoreError, UnsupportedError):
         connection.call(
-            f"note the metric of {name!r}", client.alter_collection_properties, name, note
+            f"store the metric of {name!r}", client.alter_collection_properties, name, note
         )
 
 
@@ -230,43 +233,20 @@ def _create(
         create_index(connection, name, wanted.field, index, limit=deadline.at_least(1))
     except TransientError as error:
         if isinstance(error, StoreTimeoutError):
-            error.hint = f"{STUCK}; apply again goes on, `qadapt undo` takes it back"
+            error.hint = f"{STUCK}; run `qadapt apply` again to continue, or `qadapt undo`"
         raise
     except QadaptError as error:
         now = _index(connection, name, wanted)
         if former is None or former == index or _foreign(now, wanted):
             raise
-        progress(Progress(f"refused; building {words(former)} again"))
+        progress(Progress(f"refused; rebuilding {words(former)}"))
         _drop(connection, name, now)
         create_index(connection, name, wanted.field, former, limit=deadline.at_least(1))
         _load(connection, name, progress, deadline)
         raise StoreError(
-            f"{error.message}; the former index {words(former)} is there again",
+            f"{error.message}; the former index {words(former)} was restored",
             hint=error.hint,
         ) from error
-
-
-def create_index(
-    connection: Connection, name: str, field: str, index: Mapping[str, Any], *, limit: float
-) -> None:
-    """Create an index and wait until it is built; one of a scalar field has no metric.
-
-    Parameters go nested: that way Lite obeys them too, which ignores the flat form.
-    """
-    client = connection.client
-    params = client.prepare_index_params()
-    named: dict[str, Any] = {"index_name": index["index_name"]}
-    if index.get("metric_type"):
-        named["metric_type"] = index["metric_type"]
-        inner = dict(index["params"])
-        place = {mapping.MMAP: inner.pop(mapping.MMAP)} if mapping.MMAP in inner else {}
-        named["params"] = {"params": inner, **place}
-    elif index["params"]:
-        named["params"] = dict(index["params"])
-    params.add_index(field, index_type=index["index_type"], **named)
-    connection.call(
-        f"build {index['index_type']} of {name!r}", client.create_index, name, params, within=limit
-    )
 
 
 def _load(connection: Connection, name: str, progress: OnProgress, deadline: Deadline) -> None:
@@ -285,7 +265,7 @@ def settle(
     progress: OnProgress,
     deadline: Deadline,
 ) -> None:
-    """Wait until searches use the index: ``Finished`` is not enough."""
+    """Wait until searches use the index; the state ``Finished`` is not sufficient."""
 
     def look_at() -> Status:
         return status_of(milvus_snapshot.take_snapshot(connection, name).vectors[vector])
@@ -298,7 +278,7 @@ def settle(
             "waiting until searches use the index", status.progress or 0, 1, "share"
         ),
         lambda status: StoreTimeoutError(
-            f"the index of {name!r} is not in use in time: {status.reason}", hint=STUCK
+            f"timed out: searches do not use the index of {name!r} yet: {status.reason}", hint=STUCK
         ),
         Wait(progress, deadline),
     )

@@ -1,13 +1,13 @@
-"""How a vector lies in its fields, and its floats as Milvus' values and back. No I/O.
+"""How a vector is stored in fields, and its conversion to Milvus values and back, without I/O.
 
-    float    one vector field, by its datatype
-    beside   that, and sign bits of it in a BINARY_VECTOR beside (servers from 2.4)
-    array    an ARRAY of floats, which no index holds, and sign bits in a BINARY_VECTOR (2.3, which
-             has one vector in a collection)
+    float    one vector field of its datatype
+    beside   the vector field, and its sign bits in a BINARY_VECTOR (servers from 2.4)
+    array    an ARRAY, which cannot be indexed, and the sign bits in a BINARY_VECTOR (2.3, which
+             supports one vector per collection)
 
-16-bit brain floats and 8-bit numbers go over the wire as bytes. Under cosine a row of ``int8`` is
-scaled so that its largest value is 127, which keeps its direction; under other metrics the rows
-must be whole numbers from -128 to 127, because scaling would change the scores.
+bfloat16 and int8 vectors are sent as bytes. With cosine, an ``int8`` row is scaled so that its
+largest value is 127, which keeps its direction. With other metrics, rows must be integers from -128
+to 127, because scaling would change the scores.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ def codes_field(field: str) -> str:
 
 
 def code_bytes(dim: int) -> int:
-    """Bytes of one code of sign bits."""
+    """The size of the sign bits of one vector, in bytes."""
     return -(-dim // 8)
 
 
 def pack(array: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Sign bits of rows, the first dimension first; a dimension that is 0 has no bit."""
+    """The sign bits of rows, first dimension first; the bit of a zero is 0."""
     return np.packbits(array > 0, axis=1)
 
 
 def fields(name: str, vector: Vector, form: VectorForm) -> list[dict[str, Any]]:
-    """The fields of a vector as ``describe_collection`` tells them."""
+    """The fields of a vector in the form of ``describe_collection``."""
     held: dict[str, Any] = {
         "name": name,
         "type": TYPES[vector.datatype],
@@ -77,10 +77,10 @@ def fields(name: str, vector: Vector, form: VectorForm) -> list[dict[str, Any]]:
 def columns(
     name: str, vector: Vector, form: VectorForm, array: npt.NDArray[np.float32]
 ) -> dict[str, Sequence[Any]]:
-    """Milvus' values of rows, for each field.
+    """The Milvus values of rows, by field.
 
     Raises:
-        InputError: rows that ``int8`` cannot hold.
+        InputError: ``int8`` cannot store the rows.
     """
     held: Sequence[Any] = array.tolist() if form == ARRAY else stored(array, vector)
     if form == FLOAT:
@@ -89,7 +89,7 @@ def columns(
 
 
 def stored(array: npt.NDArray[np.float32], vector: Vector) -> Sequence[Any]:
-    """Rows, or queries, by the datatype: what pymilvus takes for it."""
+    """Rows or queries in the form that pymilvus expects for the datatype."""
     if vector.datatype == "float16":
         return list(np.clip(array, -_HALF_MAX, _HALF_MAX).astype(np.float16))
     if vector.datatype == "bfloat16":
@@ -100,20 +100,19 @@ def stored(array: npt.NDArray[np.float32], vector: Vector) -> Sequence[Any]:
 
 
 def _to_bfloat16(array: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """The upper half of each float, rounded to the nearest even."""
+    """bfloat16 values: the upper half of each float32, rounded to nearest even."""
     bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
     rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-    # Rounding up the largest floats would make them infinite: those are cut off.
+    # Rounding up the largest values would make them infinite: they are truncated.
     finite = np.where((rounded & 0x7F800000) == 0x7F800000, bits, rounded)
     return (finite >> np.uint32(16)).astype(np.uint16)
 
 
 def to_int8(array: npt.NDArray[np.float32], metric: Metric) -> npt.NDArray[np.int8]:
-    """Rows as 8-bit numbers; under cosine scaled so that the largest component is 127.
+    """Rows as int8; with cosine, scaled so that the largest component is 127.
 
     Raises:
-        InputError: another metric than cosine, under which scaling would change the scores, and
-            rows that are not such numbers already.
+        InputError: the metric is not cosine and the rows are not integers from -128 to 127.
     """
     if metric is Metric.COSINE:
         largest = np.abs(array).max(axis=1, keepdims=True).astype(np.float64)
@@ -126,7 +125,7 @@ def to_int8(array: npt.NDArray[np.float32], metric: Metric) -> npt.NDArray[np.in
 
 
 def floats(values: Sequence[Any], vector: Vector) -> npt.NDArray[np.float32]:
-    """Milvus' values of rows as float32 ``(n, d)``."""
+    """Milvus values of rows as a float32 array ``(n, d)``."""
     if vector.datatype == "float32":
         return np.asarray(values, dtype=np.float32).reshape(len(values), vector.dim)
     raw = b"".join(_bytes(value) for value in values)
@@ -141,7 +140,7 @@ def floats(values: Sequence[Any], vector: Vector) -> npt.NDArray[np.float32]:
 
 
 def _bytes(value: Any) -> bytes:
-    """One bytes object, a list of one, or an array, by the client's version."""
+    """A bytes object, a list of one, or an array, depending on the version of pymilvus."""
     first = value[0] if isinstance(value, list) and value else value
     if isinstance(first, bytes):
         return first
@@ -149,7 +148,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """A value as it was read, as pymilvus takes it: bytes come back in a list of one."""
+    """A value that was read, in the form that pymilvus accepts: bytes are read as a list of one."""
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], bytes):
         return value[0]
     return value

@@ -1,4 +1,4 @@
-"""A collection behind an alias, and the change of it by a copy."""
+"""Helpers for tests that change a collection behind an alias."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fill(store: MilvusStore, array: np.ndarray[Any, Any], metric: str = "cosine"
 
 
 def alias_plan(store: MilvusStore, text: str) -> list[Step]:
-    """Steps by a copy."""
+    """The steps of a change by alias."""
     return list(
         store.plan_change(
             ChangeRequest(store.inspect(NAME), "", Quantization.parse(text), strategy="alias")
@@ -40,6 +40,6 @@ def whole(store: MilvusStore, name: str) -> Batch:
 
 
 def same(left: Batch, right: Batch) -> bool:
-    """Whether ids, floats and payloads are equal, bit for bit."""
+    """Whether ids, vectors and payloads are equal, bit for bit."""
     floats = left.vectors[""].tobytes() == right.vectors[""].tobytes()
     return left.ids == right.ids and left.payloads == right.payloads and floats

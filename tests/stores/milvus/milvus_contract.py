@@ -1,9 +1,8 @@
 # ruff: noqa: N802
-"""A Milvus that records: pymilvus' real client talks gRPC to it, and what it sends is kept.
+"""A recording Milvus server: the real pymilvus client sends gRPC requests to it.
 
-It has no vectors and quantizes nothing. It answers what a server of the version it is given would
-answer about schema, indexes and loading, so that the exact requests for versions that cannot be
-run here are held by tests.
+It stores no vectors. It answers requests about schema, indexes and loading like a server of the
+given version, so tests can check the exact requests to versions that cannot be run here.
 """
 
 from __future__ import annotations

@@ -52,12 +52,12 @@ def status(store: MilvusStore) -> Status:
 
 
 def state(store: MilvusStore) -> State:
-    """Its state alone."""
+    """The state of the vector."""
     return status(store).state
 
 
 def kind(store: MilvusStore) -> str:
-    """The index type as it is read back."""
+    """The index type read from the server."""
     return str(store.info(NAME).vectors[""].index.get("index_type"))
 
 
@@ -68,7 +68,7 @@ def recall(
     metric: str = "cosine",
     **search: Any,
 ) -> float:
-    """recall@10 against the exact truth, of ids 0..n-1."""
+    """recall@10 against the ground truth, for ids 0..n-1."""
     scores = exact_scores(queries, rows, Metric.of(metric))
     truth = np.argsort(-scores, axis=1, kind="stable")[:, :K]
     found = store.search(NAME, queries, SearchRequest(k=K, **search)).ids

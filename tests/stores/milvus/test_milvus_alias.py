@@ -1,4 +1,4 @@
-"""A copy and an alias that is moved to it, live: nothing is lost, and a cut is finished."""
+"""Copy and switch on live engines: no row is lost, and an interrupted change continues."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ CHANGES = {
 
 
 class Killed(BaseException):
-    """As when the process ends."""
+    """Simulates the end of the process."""
 
 
 @contextmanager
 def killed_at(store: MilvusStore, number: int) -> Iterator[list[str]]:
-    """The process ends after the request of this number that changes something."""
+    """End the process after this number of changing requests."""
     seen: list[str] = []
     real = Connection.call
 
@@ -69,7 +69,7 @@ def killed_at(store: MilvusStore, number: int) -> Iterator[list[str]]:
 
 
 @pytest.mark.timeout(600)
-def test_a_change_that_was_killed_at_any_request_is_finished_by_the_next(
+def test_a_change_killed_at_any_request_continues_on_the_next_apply(
     either: MilvusStore, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "CHUNK_ROWS", 120)
@@ -84,7 +84,7 @@ def test_a_change_that_was_killed_at_any_request_is_finished_by_the_next(
                 break
             except Killed:
                 cuts.append(seen[-1])
-        # Whatever was cut, the alias stands at whole data.
+        # The alias points to complete data after every interruption.
         assert either.count(NAME) == len(original)
         carry_out(either, steps)
         assert either.aliases().get(NAME) == SECOND
@@ -94,7 +94,7 @@ def test_a_change_that_was_killed_at_any_request_is_finished_by_the_next(
         take_back(either, steps)
         assert either.aliases().get(NAME) == FIRST
         assert (kind(either), same(whole(either, NAME), original)) == ("HNSW", True)
-        assert SECOND in either.collections(), "the copy may hold newer rows: it stays"
+        assert SECOND in either.collections(), "the copy may have newer rows and is kept"
         either.drop(SECOND)
     write = "insert" if either.connection.lite else "upsert"
     begun = ["create_collection", "create_index", "load_collection", write, write, write, "flush"]
@@ -104,11 +104,11 @@ def test_a_change_that_was_killed_at_any_request_is_finished_by_the_next(
         "alter_alias",
     ]
     carry_out(either, steps)
-    assert same(whole(either, SECOND), original), "done twice is done once"
+    assert same(whole(either, SECOND), original), "a second run changes nothing"
     assert not alias_plan(either, "scalar")
 
 
-def test_taken_back_before_the_switch_the_half_copy_is_gone(
+def test_undo_before_the_switch_drops_the_unfinished_copy(
     either: MilvusStore, sample: Sample
 ) -> None:
     fill(either, sample.rows)
@@ -153,16 +153,14 @@ def test_searches_never_stop(server: MilvusStore, sample: Sample) -> None:
     assert kind(server) == "IVF_SQ8"
 
 
-def test_rows_written_meanwhile_are_found_by_their_keys(
-    either: MilvusStore, sample: Sample
-) -> None:
+def test_rows_written_during_the_copy_are_copied(either: MilvusStore, sample: Sample) -> None:
     fill(either, sample.rows)
     (step,) = alias_plan(either, "scalar")
-    assert "replaced under its key" in step.reason
+    assert "rows replaced during the copy" in step.reason
     extra = np.ones((3, 64), dtype=np.float32)
 
     def meanwhile(event: Progress) -> None:
-        if event.stage.startswith("looking for rows"):
+        if event.stage.startswith("checking for rows"):
             either.write(FIRST, Batch([5, 9000, 9001], {"": extra}))
             either.delete(FIRST, [7])
 
@@ -171,7 +169,7 @@ def test_rows_written_meanwhile_are_found_by_their_keys(
     assert set(held.ids) == set(range(2000)) - {7} | {9000, 9001}
 
 
-def test_a_copy_that_differs_is_not_switched_to(
+def test_the_alias_does_not_switch_to_a_copy_that_differs(
     either: MilvusStore, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(either, sample.rows[:50])
@@ -183,7 +181,9 @@ def test_a_copy_that_differs_is_not_switched_to(
     assert either.aliases().get(NAME) == FIRST
 
 
-def test_out_of_time_says_how_far_and_goes_on(either: MilvusStore, sample: Sample) -> None:
+def test_a_timeout_reports_progress_and_the_next_apply_continues(
+    either: MilvusStore, sample: Sample
+) -> None:
     fill(either, sample.rows)
     (step,) = alias_plan(either, "scalar")
     with pytest.raises(StoreTimeoutError, match="of 2,000 rows"):
@@ -192,7 +192,7 @@ def test_out_of_time_says_how_far_and_goes_on(either: MilvusStore, sample: Sampl
     assert either.aliases().get(NAME) == SECOND
 
 
-def test_a_collections_own_name_cannot_be_switched(either: MilvusStore) -> None:
+def test_a_collection_name_cannot_be_switched(either: MilvusStore) -> None:
     either.create(FIRST, {"": Vector(8)}, {})
     with pytest.raises(UnsupportedError, match="not an alias") as caught:
         either.plan_change(
@@ -201,11 +201,11 @@ def test_a_collections_own_name_cannot_be_switched(either: MilvusStore) -> None:
     assert "switch_alias" in str(caught.value.hint)
 
 
-def test_somebody_elses_collection_is_not_taken_for_the_copy(either: MilvusStore) -> None:
+def test_an_unrelated_collection_is_not_used_as_the_copy(either: MilvusStore) -> None:
     fill(either, np.eye(8, dtype=np.float32))
     (step,) = alias_plan(either, "scalar")
     either.create(SECOND, {"": Vector(8)}, {})
-    with pytest.raises(StoreError, match="no copy"):
+    with pytest.raises(StoreError, match="not an unfinished copy"):
         carry_out(either, [step])
     assert either.aliases().get(NAME) == FIRST
     with pytest.raises(SpecError, match="form"):
@@ -213,11 +213,11 @@ def test_somebody_elses_collection_is_not_taken_for_the_copy(either: MilvusStore
 
 
 def test_dropping_by_an_alias_or_under_one_is_refused(either: MilvusStore) -> None:
-    """2.3.5 leaves the alias pointing at nothing; Lite drops nothing by an alias, in silence."""
+    """2.3.5 leaves the alias behind; Lite silently ignores a drop by alias."""
     fill(either, np.eye(8, dtype=np.float32))
     with pytest.raises(UnsupportedError, match="alias of"):
         either.drop(NAME)
-    with pytest.raises(UnsupportedError, match="stands at it"):
+    with pytest.raises(UnsupportedError, match="points to it"):
         either.drop(FIRST)
     with pytest.raises(AlreadyExistsError):
         either.create(NAME, {"": Vector(8)}, {})
@@ -229,7 +229,7 @@ def test_dropping_by_an_alias_or_under_one_is_refused(either: MilvusStore) -> No
         either.drop_alias(NAME)
 
 
-def test_a_switch_behind_the_back_makes_a_plan_stale(either: MilvusStore) -> None:
+def test_an_alias_switch_by_another_client_makes_a_plan_stale(either: MilvusStore) -> None:
     fill(either, np.eye(8, dtype=np.float32))
     before = either.info(NAME)
     assert before.config["alias_of"] == FIRST

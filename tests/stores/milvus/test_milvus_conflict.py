@@ -1,4 +1,4 @@
-"""An index that another client built while a change was under way is left as it is."""
+"""An index that another client built during a change is not replaced."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def _request(store: MilvusStore, **changed: Any) -> dict[str, Any]:
 OTHERS = {"index_name": "x", "index_type": "IVF_FLAT", "metric_type": "COSINE", "params": {}}
 
 
-def test_an_index_that_was_not_planned_for_is_not_dropped(
-    lite: MilvusStore, sample: Sample
-) -> None:
+def test_an_unplanned_index_is_not_dropped(lite: MilvusStore, sample: Sample) -> None:
     fill(lite, sample.rows[:300])
     before = kind(lite)
     with pytest.raises(
@@ -35,10 +33,10 @@ def test_an_index_that_was_not_planned_for_is_not_dropped(
     assert kind(lite) == before
 
 
-def test_the_loser_of_two_builds_does_not_drop_the_index_of_the_winner(
+def test_a_concurrent_index_build_is_not_dropped(
     lite: MilvusStore, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Milvus refuses a second index of a field; building the former one again dropped the first."""
+    """Milvus refuses a second index of a field; rebuilding the former one would drop the first."""
     fill(lite, sample.rows[:300])
     request = _request(lite)
     create = vector_index.create_index
@@ -57,7 +55,7 @@ def test_the_loser_of_two_builds_does_not_drop_the_index_of_the_winner(
     assert lite.info(NAME).count == 300
 
 
-def test_an_index_with_parameters_that_the_server_added_is_the_same(
+def test_parameters_added_by_the_server_do_not_change_the_index(
     lite: MilvusStore, sample: Sample
 ) -> None:
     fill(lite, sample.rows[:300])

@@ -1,4 +1,4 @@
-"""A primary key that is inserted twice: the server keeps both rows, and gives one."""
+"""Duplicate primary keys: the server stores both rows but returns one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ VECTORS = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
 
 
 def insert(store: MilvusStore, ids: list[int]) -> None:
-    """Insert rows as a program does that does not upsert."""
-    layout = store._fresh(NAME)
+    """Insert rows without upsert."""
+    layout = store.reader.read_again(NAME)
     batch = Batch(ids, {"": -VECTORS[ids]})
     native = rows.native_rows(layout, batch, layout.keys.checked(ids))
     store.connection.client.insert(NAME, native)
 
 
-def test_keys_that_were_inserted_twice_are_named_before_a_copy(
+def test_duplicate_keys_are_reported_before_a_copy(
     server: MilvusStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.create(NAME, {"": Vector(4)}, {})
@@ -36,10 +36,10 @@ def test_keys_that_were_inserted_twice_are_named_before_a_copy(
     insert(server, [20, 39])
     assert server.count(NAME) == 44
     assert sum(len(page) for page in server.read(NAME)) == 40
-    # Spans of keys that are halved, over several pages.
+    # Ranges of keys are halved over several pages.
     monkeypatch.setattr(rows, "WINDOW", 16)
     assert server.hidden_rows(NAME) == (4, (3, 20, 39))
-    assert duplicate_ids.find(server.connection, server._layout(NAME), 1).rows_checked < 40
+    assert duplicate_ids.find(server.connection, server.reader.layout(NAME), 1).rows_checked < 40
     monkeypatch.undo()
 
     database = Database(server)
@@ -55,7 +55,7 @@ def test_keys_that_were_inserted_twice_are_named_before_a_copy(
     exported = qa.export_file((database, NAME), tmp_path / "rows.parquet")
     assert (exported.rows, exported.hidden, exported.hidden_ids) == (40, 4, (3, 20, 39))
 
-    # Bits in a second collection have one row for each key, and would never be called whole.
+    # Sign bits in a second collection have one row per key and would never be complete.
     (step,) = plan(server, "binary")
     with pytest.raises(StoreError, match=r"4 rows of .* keys: 3, 20, 39") as caught:
         carry_out(server, [step])
@@ -65,7 +65,7 @@ def test_keys_that_were_inserted_twice_are_named_before_a_copy(
     assert server.count(NAME) == 40
 
 
-def test_lite_replaces_a_key_that_is_inserted_twice(lite: MilvusStore) -> None:
+def test_lite_replaces_the_row_of_an_existing_key(lite: MilvusStore) -> None:
     lite.create(NAME, {"": Vector(4)}, {})
     lite.write(NAME, Batch(range(40), {"": VECTORS}))
     insert(lite, [3, 20])

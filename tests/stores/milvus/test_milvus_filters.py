@@ -1,4 +1,4 @@
-"""Filters as Milvus expressions: what is sent, and that live engines understand it as meant."""
+"""Filters as Milvus expressions, and the rows that they match on live engines."""
 
 from __future__ import annotations
 
@@ -60,20 +60,20 @@ FILTERS: list[dict[str, Any]] = [
 ]
 
 
-def test_text_cannot_leave_its_quotes() -> None:
+def test_strings_are_escaped() -> None:
     assert quoted('a"b\\c\n') == '"a\\"b\\\\c\\n"'
     expression = to_expression({"name": '" or 1 == 1 or "'}, Fields())
     assert '\\" or 1 == 1 or \\"' in expression
 
 
-def test_exists_stands_in_its_own_brackets() -> None:
-    """On 2.3.5 it takes in the `and` behind it: "can only be used between boolean expressions"."""
+def test_exists_has_its_own_parentheses() -> None:
+    """On 2.3.5 `exists` would include the `and`: "can only be used between boolean expressions"."""
     assert to_expression({"a": 1}, Fields()) == (
         '((exists $meta["a"]) and ($meta["a"] == 1 or json_contains($meta["a"], 1)))'
     )
 
 
-def test_fields_of_the_schema_are_asked_by_their_types() -> None:
+def test_typed_fields_are_compared_by_their_type() -> None:
     fields = Fields({"year": "INT64", "tags": "ARRAY", "more": "JSON"}, dynamic=False)
     assert to_expression({"year": {"gte": 3}}, fields) == "(year >= 3)"
     assert to_expression({"tags": "a"}, fields) == '(array_contains(tags, "a"))'
@@ -82,20 +82,20 @@ def test_fields_of_the_schema_are_asked_by_their_types() -> None:
         to_expression({"yeer": 3}, fields)
 
 
-def test_an_expression_passes_through() -> None:
+def test_a_milvus_expression_is_not_changed() -> None:
     assert to_expression("year > 3", Fields()) == "year > 3"
     with pytest.raises(SpecError):
         to_expression(3, Fields())
 
 
-def test_what_milvus_cannot_say_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match="dates"):
+def test_filters_without_a_milvus_expression_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match="no date type"):
         to_expression({"at": {"gte": "2024-05-01"}}, Fields())
-    with pytest.raises(UnsupportedError, match="64 bits"):
+    with pytest.raises(UnsupportedError, match="signed 64-bit integer"):
         to_expression({"n": 2**63}, Fields())
 
 
-def test_whole_numbers_are_compared_with_whole_numbers() -> None:
+def test_integers_are_compared_with_integers() -> None:
     """A server compares whole numbers as floats when it is asked with a float: 10^18 + 1 was equal
     to 1e18 on 2.3.5."""
     fields = Fields({"n": "INT64"}, dynamic=False)
@@ -103,13 +103,13 @@ def test_whole_numbers_are_compared_with_whole_numbers() -> None:
     assert to_expression({"n": {"gt": 1e30}}, fields) == "(n > 1e+30)"
 
 
-def test_lite_takes_a_sign_in_brackets() -> None:
+def test_negative_arguments_have_parentheses_in_lite() -> None:
     expression = to_expression({"n": -5}, Fields(lite=True))
     assert expression == '((exists $meta["n"]) and ($meta["n"] == -5 or json_contains(n, (-5))))'
 
 
 def ask_all(store: MilvusStore) -> None:
-    """Each filter gives just the rows that it means."""
+    """Each filter matches exactly the expected rows."""
     store.create(NAME, {"": Vector(4)}, {})
     rows = np.tile(np.eye(1, 4, dtype=np.float32), (len(PAYLOADS), 1))
     store.write(NAME, Batch(range(len(PAYLOADS)), {"": rows}, PAYLOADS))
@@ -117,7 +117,7 @@ def ask_all(store: MilvusStore) -> None:
     for each in FILTERS:
         meant = [row for row, item in enumerate(PAYLOADS) if matches(parse_filter(each), item)]
         if "{'g" in repr(each) and "year" in repr(each):
-            # A range does not look into lists; see the module.
+            # A range does not match list elements; see the module.
             meant = sorted({*meant, 4} if "not" in each else {*meant} - {4})
         if store.connection.lite and each == {"not": {"year": {"gt": 0}}}:
             # To Lite text against a number is null, and so is its `not`; see the module.
@@ -132,9 +132,9 @@ def ask_all(store: MilvusStore) -> None:
     assert not wrong
 
 
-def test_the_server_understands_them_as_meant(server: MilvusStore) -> None:
+def test_filters_match_the_expected_rows_on_a_server(server: MilvusStore) -> None:
     ask_all(server)
 
 
-def test_lite_understands_them_as_meant(lite: MilvusStore) -> None:
+def test_filters_match_the_expected_rows_in_lite(lite: MilvusStore) -> None:
     ask_all(lite)

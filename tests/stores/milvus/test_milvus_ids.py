@@ -1,4 +1,4 @@
-"""Ids of both kinds in one VARCHAR key, and ids of collections made by others."""
+"""Integer and string ids in one VARCHAR key, and ids of collections of other clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IDS = st.integers(0, MAX_NUMBER) | TEXTS | TEXTS.map(lambda text: f"#{text}")
 
 
 @given(IDS)
-def test_an_id_comes_back_with_its_type(key: int | str) -> None:
+def test_ids_keep_their_type(key: int | str) -> None:
     back = OURS.from_native(OURS.to_native(key))
     assert (back, type(back)) == (key, type(key))
 
@@ -30,18 +30,18 @@ def test_two_ids_are_never_the_same_key(left: int | str, right: int | str) -> No
 
 
 @given(st.lists(st.integers(0, MAX_NUMBER)))
-def test_numbers_sort_as_numbers(numbers: list[int]) -> None:
+def test_integer_ids_sort_numerically(numbers: list[int]) -> None:
     keys = [str(OURS.to_native(number)) for number in numbers]
     assert [OURS.from_native(key) for key in sorted(keys)] == sorted(numbers)
 
 
 @pytest.mark.parametrize("key", [-1, 2**64, "", "a\0b", "\ud800", "x" * 513])
-def test_impossible_ids_are_refused(key: int | str) -> None:
+def test_invalid_ids_are_refused(key: int | str) -> None:
     with pytest.raises(InputError):
         OURS.to_native(key)
 
 
-def test_keys_of_others_stay_what_they_are() -> None:
+def test_keys_of_other_collections_are_not_changed() -> None:
     numbers, texts = PrimaryKey("id", number=True), PrimaryKey("id")
     assert numbers.to_native(-5) == -5
     assert texts.from_native("#00000000000000000007") == "#00000000000000000007"

@@ -1,4 +1,4 @@
-"""Milvus Lite, live: what it really builds, seen in its own files."""
+"""Milvus Lite: the indexes that it builds, verified in its files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def files(store: MilvusStore) -> list[Path]:
     return sorted(store.connection.path.rglob("*.idx"))
 
 
-def test_scalar_is_seen_in_the_index_file(lite: MilvusStore, sample: Sample) -> None:
+def test_scalar_quantization_is_verified_by_the_index_file(
+    lite: MilvusStore, sample: Sample
+) -> None:
     faiss = pytest.importorskip("faiss")
     fill(lite, sample.rows)
     steps = plan(lite, "scalar")
@@ -59,7 +61,7 @@ def test_scalar_is_seen_in_the_index_file(lite: MilvusStore, sample: Sample) -> 
     assert recall(lite, sample.queries, sample.rows) > lossy
 
 
-def test_build_parameters_are_obeyed_in_the_nested_form(lite: MilvusStore, sample: Sample) -> None:
+def test_nested_build_parameters_take_effect(lite: MilvusStore, sample: Sample) -> None:
     """Facts section 4: pymilvus' flat form is dropped, and nlist is 128 whatever was asked."""
     faiss = pytest.importorskip("faiss")
     fill(lite, sample.rows)
@@ -71,7 +73,9 @@ def test_build_parameters_are_obeyed_in_the_nested_form(lite: MilvusStore, sampl
     assert not plan(lite, wanted)
 
 
-def test_rows_in_memory_are_told_and_flushed_by_apply(lite: MilvusStore, sample: Sample) -> None:
+def test_rows_in_memory_are_reported_and_flushed_by_apply(
+    lite: MilvusStore, sample: Sample
+) -> None:
     lite.create(NAME, {"": Vector(64)}, {"": Quantization.parse("scalar")})
     lite.write(NAME, Batch(range(2000), {"": sample.rows}))
     assert state(lite) is State.BUILDING
@@ -80,7 +84,7 @@ def test_rows_in_memory_are_told_and_flushed_by_apply(lite: MilvusStore, sample:
     assert state(lite) is State.ACTIVE
     lite.write(NAME, Batch([5000], {"": sample.rows[:1]}))
     assert state(lite) is State.ACTIVE
-    assert status(lite).reason == "1 rows are in memory, and compared by their floats"
+    assert status(lite).reason == "1 rows are in memory: searches compare their original vectors"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,7 @@ def test_rows_in_memory_are_told_and_flushed_by_apply(lite: MilvusStore, sample:
     [((), range(2000)), (range(2000), range(2000, 4000)), (range(1800), range(2000, 2300))],
     ids=["all replaced", "all deleted and others written", "90 % deleted, with a tail"],
 )
-def test_deleted_and_replaced_rows_are_in_no_codes(
+def test_deleted_and_replaced_rows_do_not_count_as_coded(
     lite: MilvusStore, sample: Sample, deleted: Sequence[int], written: Sequence[int]
 ) -> None:
     """Their index file stays until a compaction; live rows are those not in memory."""
@@ -118,8 +122,8 @@ def test_a_row_deleted_from_memory_is_not_counted_there(lite: MilvusStore, sampl
     assert reported[LEAST] == 1999
 
 
-def test_a_file_opened_again_is_loaded_when_it_is_used(tmp_path: Path, sample: Sample) -> None:
-    """Lite forgets at the end of a process what was loaded, and searched, read and told nothing."""
+def test_a_reopened_file_is_loaded_on_first_use(tmp_path: Path, sample: Sample) -> None:
+    """Lite does not store the load state: a reopened collection could not be searched or read."""
     address = Address("milvus", None, str(tmp_path / "again.db"))
     with closing(MilvusStore.open(address)) as store:
         fill(store, sample.rows)
@@ -143,7 +147,7 @@ def test_a_file_opened_again_is_loaded_when_it_is_used(tmp_path: Path, sample: S
 
 
 def test_an_upsert_replaces_the_whole_payload(lite: MilvusStore) -> None:
-    """Lite's own upsert merges the payload into what is there; a server's replaces it."""
+    """The upsert of Lite merges the payload into the existing one; a server replaces it."""
     lite.create(NAME, {"": Vector(4)}, {})
     lite.write(NAME, Batch([1], {"": np.eye(1, 4)}, [{"a": 1, "b": 2}]))
     lite.write(NAME, Batch([1], {"": np.eye(1, 4)}, [{"b": 3}]))
@@ -152,7 +156,7 @@ def test_an_upsert_replaces_the_whole_payload(lite: MilvusStore) -> None:
 
 
 @pytest.mark.parametrize("cut", ["release", "drop"])
-def test_a_change_that_was_cut_off_is_finished_by_the_next(
+def test_an_interrupted_change_continues_on_the_next_apply(
     lite: MilvusStore, sample: Sample, cut: str
 ) -> None:
     fill(lite, sample.rows, metric="dot")
@@ -168,14 +172,16 @@ def test_a_change_that_was_cut_off_is_finished_by_the_next(
     assert len(lite.search(NAME, sample.queries[:1], SearchRequest(k=5)).ids[0]) == 5
 
 
-def test_bits_are_refused_and_the_fallback_offered(lite: MilvusStore, sample: Sample) -> None:
+def test_binary_codes_are_refused_with_a_hint_at_client_side_codes(
+    lite: MilvusStore, sample: Sample
+) -> None:
     fill(lite, sample.rows)
     with pytest.raises(UnsupportedError, match="binary") as caught:
         plan(lite, "binary")
     assert "client" in str(caught.value.hint)
 
 
-def test_one_process_at_a_time_and_closing_gives_it_back(tmp_path: Path) -> None:
+def test_only_one_process_opens_a_file_until_it_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "one.db"
     address = Address("milvus", None, str(path))
     code = (
@@ -215,9 +221,7 @@ def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> tuple[list[str], li
     return asked, answered
 
 
-def test_a_stalled_call_ends_in_the_time_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stalled_call_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, answered = slow(monkeypatch, 6)
     store = MilvusStore.open(Address.parse(f"milvus:{tmp_path / 'a.db'}?timeout=2"))
     try:
@@ -228,7 +232,7 @@ def test_a_stalled_call_ends_in_the_time_limit(
         store.close()
 
 
-def test_a_long_call_is_not_cut_by_too_many_pings(
+def test_a_long_call_survives_the_ping_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """pymilvus' 10 s between pings are a third of a second here, so that 6 s are like 200."""
@@ -253,13 +257,13 @@ def test_a_long_call_is_not_cut_by_too_many_pings(
 
 
 @pytest.mark.parametrize("place", [":memory:", "notes.txt", "no/such/folder/x.db"])
-def test_places_that_lite_cannot_have(place: str, tmp_path: Path) -> None:
+def test_memory_placement_is_not_supported_in_lite(place: str, tmp_path: Path) -> None:
     where = place if place == ":memory:" else str(tmp_path / place)
     with pytest.raises(AddressError):
         MilvusStore.open(Address("milvus", None, where))
 
 
-def test_a_wrapped_client_is_seen_through_and_never_closed(tmp_path: Path, sample: Sample) -> None:
+def test_a_wrapped_client_is_used_and_never_closed(tmp_path: Path, sample: Sample) -> None:
     pymilvus = pytest.importorskip("pymilvus")
     pytest.importorskip("milvus_lite")
     client = pymilvus.MilvusClient(str(tmp_path / "own.db"))
@@ -288,7 +292,7 @@ def test_a_wrapped_client_is_seen_through_and_never_closed(tmp_path: Path, sampl
         ({"a": float("nan")}, "JSON"),
     ],
 )
-def test_payloads_that_milvus_cannot_keep_are_refused_before(
+def test_invalid_payloads_are_refused_before_any_write(
     lite: MilvusStore, payload: dict[str, object], what: str
 ) -> None:
     lite.create(NAME, {"": Vector(4)}, {})
@@ -304,7 +308,7 @@ def test_a_row_needs_every_vector(lite: MilvusStore) -> None:
     assert lite.count(NAME) == 0
 
 
-def test_a_collection_of_others_is_read_as_it_is(lite: MilvusStore) -> None:
+def test_a_collection_of_another_client_is_read(lite: MilvusStore) -> None:
     client = lite.connection.client
     client.create_collection("own", dimension=4, metric_type="L2")
     client.insert("own", [{"id": 7, "vector": [0.0, 1.0, 0.0, 0.0], "topic": "art"}])

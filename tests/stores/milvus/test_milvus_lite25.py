@@ -1,6 +1,6 @@
-"""Milvus Lite 2.5, live: another program than Lite 3, with bits and floats in one collection.
+"""Milvus Lite 2.5, a different implementation than Lite 3, with sign bits in a second field.
 
-It needs an environment of its own: ``make test-milvus-lite25``.
+Needs a separate environment: ``make test-milvus-lite25``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def lite25(tmp_path: Path) -> Iterator[MilvusStore]:
     opened.close()
 
 
-def test_lite25_has_bits_beside_floats(lite25: MilvusStore, sample: Sample) -> None:
+def test_lite25_supports_sign_bits_in_a_second_field(lite25: MilvusStore, sample: Sample) -> None:
     """Pattern a, live: the fields that a server has from 2.4."""
     assert lite25.server().version == importlib.metadata.version("milvus-lite")
     lite25.create(NAME, {"": Vector(64)}, {"": BITS})
@@ -62,11 +62,11 @@ def test_lite25_has_bits_beside_floats(lite25: MilvusStore, sample: Sample) -> N
     assert hits.how.scores == "approximate"
 
 
-def test_lite25_refuses_what_it_would_not_keep(lite25: MilvusStore, sample: Sample) -> None:
+def test_lite25_refuses_unsupported_changes(lite25: MilvusStore, sample: Sample) -> None:
     lite25.create(NAME, {"": Vector(64)}, {})
     lite25.write(NAME, Batch(range(50), {"": sample.rows[:50]}))
     inspected = lite25.inspect(NAME)
-    with pytest.raises(UnsupportedError, match="created with them"):
+    with pytest.raises(UnsupportedError, match="existing collection"):
         lite25.plan_change(ChangeRequest(inspected, "", BITS))
     for text in ("scalar", "product", "binary", "float16"):
         with pytest.raises(UnsupportedError):

@@ -1,6 +1,6 @@
-"""A server that loads after its restart is waited for; one that does not is left.
+"""Wait for a collection that the server loads after a restart.
 
-That a real one does so is tested live in tests/migration/test_migration_kill.py.
+tests/migration/test_migration_kill.py tests this with a real server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qadapt.stores.milvus import loading
 
 
 class Connection:
-    """Gives these load states, one after the other; the last for ever."""
+    """Returns these load states in order, then the last one."""
 
     def __init__(self, *states: str) -> None:
         self.states = list(states)
@@ -37,7 +37,7 @@ def wait(connection: Any, limit: float) -> None:
     loading.wait_while_loading(connection, "Docs", limit)
 
 
-def test_it_is_waited_for_while_the_server_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_wait_while_the_server_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "PAUSE", 0.01)
     connection = Connection("Loading", "Loading", "Loaded")
     wait(connection, 10)
@@ -45,11 +45,11 @@ def test_it_is_waited_for_while_the_server_loads(monkeypatch: pytest.MonkeyPatch
     wait(connection, 10)  # at once
 
 
-def test_one_that_was_released_is_not_waited_for() -> None:
+def test_a_released_collection_does_not_wait() -> None:
     wait(Connection("NotLoad"), 10)
 
 
-def test_the_wait_ends_with_what_to_do() -> None:
+def test_a_load_timeout_has_a_hint() -> None:
     with pytest.raises(BusyError, match="Docs") as caught:
         wait(Connection("Loading"), 0)
     assert "get_load_state" in str(caught.value.hint)

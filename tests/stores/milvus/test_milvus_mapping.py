@@ -1,4 +1,4 @@
-"""The common words as an index of Milvus and back, version by version. No engine."""
+"""Mapping of a quantization to a Milvus index and back, by version, without a server."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def native(text: str, engine: ServerVersion, current: Any = None, vector: Vector
         ("2.3.5", "binary", "BIN_FLAT", {}),
     ],
 )
-def test_the_exact_index_of_each_version(
+def test_each_version_gets_its_index(
     version: str, text: str, kind: str, params: dict[str, str]
 ) -> None:
     assert native(text, ServerVersion(version)) == {"index_type": kind, "params": params}
@@ -65,7 +65,7 @@ def test_the_exact_index_of_each_version(
         ("2.6.22", 'rotational:bits=1,native={"index_type":"IVF_RABITQ_FASTSCAN"}', "3.0"),
     ],
 )  # fmt: skip
-def test_what_a_version_lacks_is_refused_with_the_one_that_has_it(
+def test_an_unsupported_index_names_the_version_that_supports_it(
     version: str, text: str, needs: str
 ) -> None:
     mapped = mapping.to_native(Quantization.parse(text), V, ServerVersion(version))
@@ -87,17 +87,17 @@ def test_what_a_version_lacks_is_refused_with_the_one_that_has_it(
         'product:native={"index_type":"SCANN"}',
     ],
 )
-def test_lite_refuses_what_it_would_take_and_ignore(text: str) -> None:
+def test_parameters_that_lite_ignores_are_refused(text: str) -> None:
     """Facts section 4: sq_type FOO, refine and refine_type are taken without a word."""
     assert native(text, ServerVersion("3.2.2", LITE)) is None
 
 
-def test_the_cloud_chooses_its_index_by_itself() -> None:
+def test_the_cloud_service_has_no_native_index() -> None:
     assert native("scalar", ServerVersion("2.6.8", CLOUD)) is None
     assert native("none", ServerVersion("2.6.8", CLOUD)) is not None
 
 
-def test_the_graph_stays_a_graph_and_keeps_its_parameters() -> None:
+def test_a_graph_index_keeps_its_parameters() -> None:
     kept = {"M": "32", "efConstruction": "400"}
     assert native("scalar", ServerVersion("2.6.8"), HNSW)["params"] == {**kept, "sq_type": "SQ8"}
     assert native("product", ServerVersion("2.6.8"), HNSW)["index_type"] == "HNSW_PQ"
@@ -106,7 +106,7 @@ def test_the_graph_stays_a_graph_and_keeps_its_parameters() -> None:
     )
 
 
-def test_lists_stay_lists_where_they_can() -> None:
+def test_an_ivf_index_stays_ivf_if_possible() -> None:
     assert native("scalar", ServerVersion("2.6.8"), IVF) == {
         "index_type": "IVF_SQ8",
         "params": {"nlist": "1024"},
@@ -119,7 +119,7 @@ def test_lists_stay_lists_where_they_can() -> None:
     assert native("scalar:bits=6", ServerVersion("2.6.8"), IVF)["index_type"] == "HNSW_SQ"
 
 
-def test_refine_without_a_type_does_nothing_and_is_refused() -> None:
+def test_refine_without_a_type_is_refused() -> None:
     """Facts, gotcha 2: `refine.value_or(false) && refine_type.has_value()`."""
     wanted = Quantization.parse('scalar:native={"refine":true}')
     mapped = mapping.to_native(wanted, V, ServerVersion("2.6.8"))
@@ -127,7 +127,7 @@ def test_refine_without_a_type_does_nothing_and_is_refused() -> None:
     assert "refine_type" in mapped.match.differences[0]
 
 
-def test_booleans_are_the_words_that_every_version_reads() -> None:
+def test_booleans_are_lower_case() -> None:
     """knowhere#966: "True" makes the build fail for ever before 2.5.8."""
     text = 'scalar:native={"refine":true,"refine_type":"FP16"}'
     assert native(text, ServerVersion("2.6.8"))["params"]["refine"] == "true"
@@ -135,7 +135,7 @@ def test_booleans_are_the_words_that_every_version_reads() -> None:
     assert native(text, ServerVersion("2.3.5"))["params"]["with_raw_data"] == "true"
 
 
-def test_product_codes_that_do_not_fit_are_refused_with_the_nearest() -> None:
+def test_invalid_product_segments_suggest_the_nearest() -> None:
     wanted = Quantization.parse("product:ratio=10")
     mapped = mapping.to_native(wanted, V, ServerVersion("2.3.5"))
     assert mapped.match.level is MatchLevel.UNSUPPORTED
@@ -143,7 +143,7 @@ def test_product_codes_that_do_not_fit_are_refused_with_the_nearest() -> None:
     assert mapping.to_native(nearest, V, ServerVersion("2.3.5")).match.level is MatchLevel.EXACT
 
 
-def test_cousins_are_told() -> None:
+def test_differences_of_the_nearest_equivalent_are_reported() -> None:
     found = mapping.to_native(Quantization.parse("binary"), V, ServerVersion("2.6.8"))
     assert found.match.level is MatchLevel.DIFFERS
     assert found.target.kind is Kind.ROTATIONAL
@@ -153,7 +153,7 @@ def test_cousins_are_told() -> None:
     assert found.match.differences == (mapping.PER_DIMENSION,)
 
 
-def test_autoindex_is_what_it_is_on_that_version() -> None:
+def test_autoindex_maps_to_the_default_of_its_version() -> None:
     """milvus#47386: four bits without a word from 2.6.10."""
     index = {"index_type": "AUTOINDEX", "params": {}}
     assert mapping.from_native(index, V, ServerVersion("2.6.9")).kind is Kind.NONE
@@ -178,7 +178,9 @@ def test_autoindex_is_what_it_is_on_that_version() -> None:
         ("IVF_RABITQ", {"rbq_bits": "4"}, "rotational:bits=4"),
     ],
 )
-def test_what_others_made_is_read(kind: str, params: dict[str, str], expected: str) -> None:
+def test_indexes_of_other_clients_are_mapped(
+    kind: str, params: dict[str, str], expected: str
+) -> None:
     found = mapping.from_native({"index_type": kind, "params": params}, V)
     assert found == Quantization.parse(expected)
 
@@ -211,7 +213,7 @@ def quantizations(draw: st.DrawFn) -> Quantization:
     st.sampled_from([None, HNSW, IVF]),
     st.sampled_from([8, 96, 384, 1000]),
 )
-def test_what_is_sent_is_read_back_as_the_target(
+def test_a_sent_index_is_read_back_as_the_target(
     wanted: Quantization, engine: ServerVersion, current: Any, dim: int
 ) -> None:
     vector = Vector(dim)
@@ -230,6 +232,6 @@ def test_what_is_sent_is_read_back_as_the_target(
         assert mapped.target.bits == wanted.bits
 
 
-def test_a_server_that_calls_itself_lite_is_a_server() -> None:
+def test_a_server_with_lite_in_its_version_is_a_server() -> None:
     """The package `milvus` says v2.3.5-lite; it is the real one."""
     assert native("product", ServerVersion("2.3.5-lite", SERVER)) is not None

@@ -1,4 +1,4 @@
-"""Rows without one of the vectors: Milvus Lite gives zeros back for a null."""
+"""Rows without a vector: Milvus Lite returns zeros for a null."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from qadapt.api import Database
 from qadapt.stores.milvus.store import MilvusStore
 
 
-def test_a_null_in_lite_is_a_missing_vector_and_no_row_of_zeros(
-    lite: MilvusStore, tmp_path: Path
-) -> None:
+def test_a_null_in_lite_is_a_missing_vector(lite: MilvusStore, tmp_path: Path) -> None:
     kinds: Any = pytest.importorskip("pymilvus").DataType
     client = lite.connection.client
     schema = client.create_schema(auto_id=False, enable_dynamic_field=True)

@@ -1,4 +1,4 @@
-"""Typed fields and scalar indexes of servers that cannot be run here: what they would be asked."""
+"""Requests for typed fields and payload indexes to servers that cannot be run here."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def make(store: MilvusStore) -> None:
     store.create("books", {"embedding": Vector(4)}, {}, CollectionSchema(schema=SCHEMA))
 
 
-def test_the_fields_as_they_are_sent_and_read_back(at: Callable[[str], Opened]) -> None:
+def test_typed_fields_are_sent_and_read_back(at: Callable[[str], Opened]) -> None:
     store, recorder = at("2.6.8")
     make(store)
     (request,) = recorder.named("CreateCollection")
@@ -92,9 +92,11 @@ def test_the_fields_as_they_are_sent_and_read_back(at: Callable[[str], Opened]) 
     assert list(store.info("books").vectors) == ["embedding"]
 
 
-def test_what_a_server_forgets_is_an_error_and_nothing_stays(at: Callable[[str], Opened]) -> None:
+def test_dropped_field_settings_are_an_error_and_leave_no_collection(
+    at: Callable[[str], Opened],
+) -> None:
     store, recorder = at("2.6.8 forgetful")
-    with pytest.raises(StoreError, match="does not keep the fields of 'books'"):
+    with pytest.raises(StoreError, match="created other fields of 'books' than requested"):
         make(store)
     assert len(recorder.named("DropCollection")) == 1
 
@@ -102,7 +104,7 @@ def test_what_a_server_forgets_is_an_error_and_nothing_stays(at: Callable[[str],
 def test_nullable_is_refused_before_2_5(at: Callable[[str], Opened]) -> None:
     store, _ = at("2.4.23")
     reported = store.unsupported_schema(CollectionSchema(schema=SCHEMA))
-    assert reported["schema"].startswith("t is nullable, which Milvus 2.4.23 forgets")
+    assert reported["schema"].startswith("t is nullable, which Milvus 2.4.23 does not store")
     assert (
         store.unsupported_schema(
             CollectionSchema(schema={**SCHEMA, "fields": SCHEMA["fields"][1:]})
@@ -111,7 +113,7 @@ def test_nullable_is_refused_before_2_5(at: Callable[[str], Opened]) -> None:
     )  # type: ignore[index]
 
 
-def test_types_that_are_not_copied_are_named(at: Callable[[str], Opened]) -> None:
+def test_unsupported_types_are_reported(at: Callable[[str], Opened]) -> None:
     store, _ = at("3.0.1")
     place = {**SCHEMA, "fields": [{"name": "where", "type": "GEOMETRY"}]}
     assert "where is GEOMETRY" in store.unsupported_schema(CollectionSchema(schema=place))["schema"]
@@ -135,7 +137,7 @@ def test_types_that_are_not_copied_are_named(at: Callable[[str], Opened]) -> Non
          {"index_type": "INVERTED", "json_path": 'j["x"]', "json_cast_type": "bool"}),
     ],
 )  # fmt: skip
-def test_the_request_of_an_index_and_how_it_is_read(
+def test_a_payload_index_is_sent_and_read_back(
     at: Callable[[str], Opened],
     key: str,
     kind: str,
@@ -146,7 +148,7 @@ def test_the_request_of_an_index_and_how_it_is_read(
     store, recorder = at("2.6.8")
     make(store)
     if field is None:
-        with pytest.raises(UnsupportedError, match="inside of the field 'a', a ARRAY"):
+        with pytest.raises(UnsupportedError, match="the field 'a' has the type ARRAY"):
             store.create_payload_index("books", key, kind, settings)
         return
     store.create_payload_index("books", key, kind, settings)
@@ -167,11 +169,11 @@ def test_the_request_of_an_index_and_how_it_is_read(
 def test_a_path_needs_2_5_11(at: Callable[[str], Opened]) -> None:
     store, _ = at("2.5.10")
     make(store)
-    with pytest.raises(UnsupportedError, match=r"indexes typed fields alone .*2\.5\.11"):
+    with pytest.raises(UnsupportedError, match=r"can index only typed fields .*2\.5\.11"):
         store.create_payload_index("books", "city", "keyword")
 
 
-def test_what_no_copy_has_is_named() -> None:
+def test_uncopied_schema_parts_are_reported() -> None:
     from pymilvus import DataType
 
     text = {"name": "t", "type": DataType.VARCHAR, "params": {"max_length": "9", "warmup": "sync"}}

@@ -1,7 +1,7 @@
-"""The exact requests for servers that cannot be run here: 2.4, 2.5, 2.6 and 3.0.
+"""The exact requests to servers that cannot be run here: 2.4, 2.5, 2.6 and 3.0.
 
-pymilvus' own client sends them to a server that records. What those versions make of them is from
-their documentation and source, and not seen.
+The pymilvus client sends them to a recording server. The behavior of these versions is taken from
+their documentation and source.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def test_the_index_request(
     assert store.info(NAME).vectors[""].status.state is State.ACTIVE
 
 
-def test_a_change_in_place_is_flush_release_drop_create_load(at: Callable[[str], Opened]) -> None:
+def test_an_in_place_change_is_flush_release_drop_create_load(at: Callable[[str], Opened]) -> None:
     store, recorder = at("2.6.22")
     store.create(NAME, {"": Vector(64)}, {})
     (step,) = plan(store, "scalar")
@@ -98,7 +98,7 @@ def test_a_change_in_place_is_flush_release_drop_create_load(at: Callable[[str],
     assert sent(recorder)[0] == "HNSW_SQ"
     recorder.requests.clear()
     store.run(NAME, step.request, silent, 30)
-    assert recorder.order(*calls) == ["Flush"], "done twice is done once"
+    assert recorder.order(*calls) == ["Flush"], "a second run changes nothing"
     assert not plan(store, "scalar")
 
 
@@ -114,7 +114,7 @@ def test_a_refused_index_leaves_the_former_one_loaded(at: Callable[[str], Opened
     assert recorder.order("LoadCollection", "ReleaseCollection")[-1] == "LoadCollection"
 
 
-def test_refine_k_is_sent_with_the_search_and_told(at: Callable[[str], Opened]) -> None:
+def test_refine_k_is_sent_and_reported(at: Callable[[str], Opened]) -> None:
     store, recorder = at("2.6.22")
     text = 'scalar:native={"refine":true,"refine_type":"FP16"}'
     store.create(NAME, {"": Vector(8)}, {"": Quantization.parse(text)})
@@ -128,7 +128,7 @@ def test_refine_k_is_sent_with_the_search_and_told(at: Callable[[str], Opened]) 
     assert "refine_k" not in json.loads(params["params"])
 
 
-def test_the_query_bits_of_rabitq_go_by_the_name_that_acts(at: Callable[[str], Opened]) -> None:
+def test_rabitq_query_bits_use_the_effective_parameter_name(at: Callable[[str], Opened]) -> None:
     """Facts, gotcha 1: the documented ``rbq_query_bits`` is a no-op."""
     store, recorder = at("2.6.22")
     store.create(NAME, {"": Vector(8)}, {"": Quantization.parse("rotational:bits=1")})
@@ -154,7 +154,7 @@ def test_several_vectors_from_2_4(at: Callable[[str], Opened]) -> None:
 
 
 @pytest.mark.parametrize("text", ["scalar:bits=4", "rotational:bits=1", "float16"])
-def test_what_a_version_lacks_is_never_sent(at: Callable[[str], Opened], text: str) -> None:
+def test_unsupported_parameters_are_never_sent(at: Callable[[str], Opened], text: str) -> None:
     store, recorder = at("v2.4.23")
     with pytest.raises(UnsupportedError):
         store.create(NAME, {"": Vector(8)}, {"": Quantization.parse(text)})
@@ -162,7 +162,7 @@ def test_what_a_version_lacks_is_never_sent(at: Callable[[str], Opened], text: s
 
 
 @pytest.mark.parametrize("version", ["v2.4.23", "v2.5.27"])
-def test_bits_are_a_second_field_from_2_4(at: Callable[[str], Opened], version: str) -> None:
+def test_sign_bits_are_a_second_field_from_2_4(at: Callable[[str], Opened], version: str) -> None:
     store, recorder = at(version)
     store.create(NAME, {"": Vector(12)}, {"": Quantization.parse("binary")})
     made = schema_pb2.CollectionSchema.FromString(recorder.named("CreateCollection")[0].schema)
@@ -205,7 +205,9 @@ def test_bits_are_a_second_field_from_2_4(at: Callable[[str], Opened], version: 
     assert len(recorder.named("CreateIndex")) == 2, "nothing is built for it"
 
 
-def test_bits_beside_an_existing_collection_are_a_second_one(at: Callable[[str], Opened]) -> None:
+def test_sign_bits_of_an_existing_collection_are_in_a_second_one(
+    at: Callable[[str], Opened],
+) -> None:
     """A field cannot be added before 2.6."""
     store, _ = at("v2.5.27")
     store.create(NAME, {"": Vector(8)}, {})
@@ -225,7 +227,7 @@ def test_bits_beside_an_existing_collection_are_a_second_one(at: Callable[[str],
          common_pb2.PlaceholderType.Int8Vector),
     ],
 )  # fmt: skip
-def test_smaller_datatypes_on_the_wire(
+def test_smaller_datatypes_are_sent_as_bytes(
     at: Callable[[str], Opened], version: str, datatype: Any, wire: int, kind: str, queried: int
 ) -> None:
     store, recorder = at(version)
@@ -252,7 +254,7 @@ def test_smaller_datatypes_on_the_wire(
     assert vector.float_bytes == {"int8": 1}.get(datatype, 2) * 4 * recorder.rows
 
 
-def test_int8_and_bfloat16_are_refused_where_they_are_not(at: Callable[[str], Opened]) -> None:
+def test_int8_and_bfloat16_are_refused_on_older_versions(at: Callable[[str], Opened]) -> None:
     for version, datatype in (("v2.5.27", "int8"), ("v2.3.5", "bfloat16"), ("2.6.22", "uint8")):
         store, recorder = at(version)
         with pytest.raises(UnsupportedError, match=datatype):
@@ -264,7 +266,7 @@ def test_int8_and_bfloat16_are_refused_where_they_are_not(at: Callable[[str], Op
         store.create(NAME, {"": Vector(4, datatype="int8")}, {"": wanted})
 
 
-def test_rows_that_int8_cannot_hold_are_refused_before(at: Callable[[str], Opened]) -> None:
+def test_rows_that_do_not_fit_int8_are_refused(at: Callable[[str], Opened]) -> None:
     store, recorder = at("2.6.22")
     store.create(NAME, {"": Vector(2, Metric.DOT, "int8")}, {})
     with pytest.raises(InputError, match="whole numbers"):
@@ -273,7 +275,7 @@ def test_rows_that_int8_cannot_hold_are_refused_before(at: Callable[[str], Opene
     store.write(NAME, Batch([1], {"": [[-128, 127]]}))
 
 
-def test_codes_on_disk_are_mmap_of_the_index_from_2_4(at: Callable[[str], Opened]) -> None:
+def test_codes_on_disk_use_mmap_from_2_4(at: Callable[[str], Opened]) -> None:
     store, recorder = at("2.6.22")
     store.create(NAME, {"": Vector(8)}, {"": Quantization.parse("scalar:codes=disk")})
     params = recorder.index_params()
@@ -299,7 +301,7 @@ def test_codes_on_disk_are_mmap_of_the_index_from_2_4(at: Callable[[str], Opened
         ("v2.4.23", None, Vector(12, datatype="bfloat16"), {"vector": "HNSW"}),
     ],
 )
-def test_a_copy_and_the_moved_alias(
+def test_a_change_by_alias_copies_and_switches(
     at: Callable[[str], Opened],
     version: str,
     text: str | None,
@@ -342,13 +344,13 @@ def test_a_copy_and_the_moved_alias(
     assert store.info(NAME).config["alias_of"] == f"{NAME}_v2"
     recorder.requests.clear()
     carry_out(store, steps)
-    assert recorder.order(*writes) == [], "done twice is done once"
+    assert recorder.order(*writes) == [], "a second run changes nothing"
     assert steps[0].reverse is not None
     store.run(NAME, steps[0].reverse, silent, 30)
     assert recorder.aliases == {NAME: f"{NAME}_v1"}
 
 
-def test_half_floats_are_a_field_from_2_4(at: Callable[[str], Opened]) -> None:
+def test_float16_is_a_field_type_from_2_4(at: Callable[[str], Opened]) -> None:
     """2.3.5 creates such a field and never builds its index."""
     store, recorder = at("v2.4.23")
     store.create(NAME, {"": Vector(8, datatype="float16")}, {})
@@ -359,7 +361,7 @@ def test_half_floats_are_a_field_from_2_4(at: Callable[[str], Opened]) -> None:
     assert recorder.requests == []
 
 
-def test_the_level_of_a_search_is_the_collections_unless_said(
+def test_searches_use_the_consistency_level_of_the_collection_by_default(
     at: Callable[[str], Opened],
 ) -> None:
     """Facts section 4: Strong takes 259 ms, Session 5, and Bounded does not see own writes."""
@@ -371,7 +373,7 @@ def test_the_level_of_a_search_is_the_collections_unless_said(
     assert "Session" in hits.how.notes[0]
     hits = store.search(NAME, query, SearchRequest(k=10, options={"consistency_level": "Bounded"}))
     assert recorder.named("Search")[-1].consistency_level == 2
-    assert "newest writes may not be seen" in hits.how.notes[0]
+    assert "may not see the newest writes" in hits.how.notes[0]
     by_address, recorder = at("2.6.22?consistency=Strong")
     by_address.create(NAME, {"": Vector(8)}, {})
     hits = by_address.search(NAME, query, SearchRequest(k=10))

@@ -1,4 +1,4 @@
-"""The real server, live: what is seen is what searches do, and the traps that were paid for."""
+"""Milvus 2.3.5: the reported status matches the searches, and known pitfalls of the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
 
-def test_index_first_then_rows_is_building_until_segments_use_it(
+def test_new_rows_are_building_until_segments_use_the_index(
     server: MilvusStore, sample: Sample
 ) -> None:
     """Facts section 3: describe_index says Finished long before a search uses the index."""
@@ -26,7 +26,7 @@ def test_index_first_then_rows_is_building_until_segments_use_it(
     before = status(server)
     signals = {item.signal: item.value for item in before.evidence}
     assert before.state is State.BUILDING
-    assert signals["describe_index: state (not enough by itself)"] == "Finished"
+    assert signals["describe_index: state (not sufficient)"] == "Finished"
     (step,) = plan(server, "scalar")
     assert step.estimate.stops == "nothing"
     carry_out(server, [step])
@@ -34,7 +34,7 @@ def test_index_first_then_rows_is_building_until_segments_use_it(
     assert not plan(server, "scalar")
 
 
-def test_segments_under_1024_rows_are_ignored_and_said_before(
+def test_small_segments_are_ignored_and_the_plan_says_so(
     server: MilvusStore, sample: Sample
 ) -> None:
     """milvus#25234: Finished and indexed_rows=1000, while floats are compared."""
@@ -48,7 +48,7 @@ def test_segments_under_1024_rows_are_ignored_and_said_before(
     np.testing.assert_allclose(hits.scores, exact, atol=1e-6)
 
 
-def test_what_is_kept_in_the_graph_comes_back_by_undo(server: MilvusStore, sample: Sample) -> None:
+def test_undo_restores_graph_parameters(server: MilvusStore, sample: Sample) -> None:
     text = 'none:native={"index_type":"HNSW","M":24,"efConstruction":300}'
     server.create(NAME, {"": Vector(64)}, {"": Quantization.parse(text)})
     server.write(NAME, Batch(range(2000), {"": sample.rows}))
@@ -61,14 +61,14 @@ def test_what_is_kept_in_the_graph_comes_back_by_undo(server: MilvusStore, sampl
     )
     carry_out(server, steps, events.append)
     assert (kind(server), state(server)) == ("IVF_SQ8", State.ACTIVE)
-    assert any(event.stage.startswith("searches stopped for") for event in events)
+    assert any(event.stage.startswith("searches were blocked for") for event in events)
     take_back(server, steps)
     assert server.info(NAME).vectors[""].index == kept
     assert state(server) is State.ABSENT
 
 
 @pytest.mark.parametrize("cut", ["release", "drop", "create"])
-def test_a_change_that_was_cut_off_is_finished_by_the_next(
+def test_an_interrupted_change_continues_on_the_next_apply(
     server: MilvusStore, sample: Sample, cut: str
 ) -> None:
     fill(server, sample.rows, metric="euclidean")
@@ -93,9 +93,7 @@ def test_a_change_that_was_cut_off_is_finished_by_the_next(
     assert None not in server.search(NAME, sample.queries[:1], SearchRequest(k=5)).ids[0].tolist()
 
 
-def test_an_index_that_is_refused_leaves_the_former_one_searching(
-    server: MilvusStore, sample: Sample
-) -> None:
+def test_a_refused_index_restores_the_former_one(server: MilvusStore, sample: Sample) -> None:
     fill(server, sample.rows)
     (step,) = plan(server, "scalar")
     bad = {**step.request["index"], "index_type": "IVF_SQ9", "index_name": "vector_ivf_sq9"}
@@ -105,7 +103,9 @@ def test_an_index_that_is_refused_leaves_the_former_one_searching(
     assert recall(server, sample.queries, sample.rows) > 0.95
 
 
-def test_deleted_and_replaced_rows_are_in_no_codes(server: MilvusStore, sample: Sample) -> None:
+def test_deleted_and_replaced_rows_do_not_count_as_coded(
+    server: MilvusStore, sample: Sample
+) -> None:
     """A sealed segment tells as many rows as ever, and none of them is live any more."""
     fill(server, sample.rows)
     carry_out(server, plan(server, "scalar"))
@@ -124,9 +124,7 @@ def test_deleted_and_replaced_rows_are_in_no_codes(server: MilvusStore, sample: 
     assert (found.state, found.progress) == (State.BUILDING, 0.4)
 
 
-def test_a_build_that_never_ends_ends_in_our_time_limit(
-    server: MilvusStore, sample: Sample
-) -> None:
+def test_a_stuck_build_times_out(server: MilvusStore, sample: Sample) -> None:
     """knowhere#966: "True" makes 2.3.5 try for ever, without a reason; floats as time-outs are
     not obeyed, so ours is sent as a whole number."""
     if not server.connection.version.startswith("2.3"):
@@ -148,7 +146,7 @@ def test_a_build_that_never_ends_ends_in_our_time_limit(
     assert (kind(server), state(server)) == ("HNSW", State.ABSENT)
 
 
-def test_scann_scores_by_floats_itself(server: MilvusStore, sample: Sample) -> None:
+def test_scann_rescores_with_original_vectors(server: MilvusStore, sample: Sample) -> None:
     fill(server, sample.rows)
     carry_out(server, plan(server, 'product:native={"index_type":"SCANN"}'))
     assert state(server) is State.ACTIVE
@@ -161,7 +159,7 @@ def test_scann_scores_by_floats_itself(server: MilvusStore, sample: Sample) -> N
     assert (hits.how.rescorer, hits.how.candidates, hits.how.scores) == ("store", 200, "exact")
 
 
-def test_rows_of_many_segments_are_read_once_each(server: MilvusStore) -> None:
+def test_rows_of_many_segments_are_read_once(server: MilvusStore) -> None:
     """A page sees all segments: pages by key leave no row out."""
     rows = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float32)
     server.create(NAME, {"": Vector(8)}, {})
@@ -176,7 +174,7 @@ def test_rows_of_many_segments_are_read_once_each(server: MilvusStore) -> None:
     assert found == [key for key in range(600) if key not in (5, 6)]
 
 
-def test_a_read_right_after_a_write_sees_it_from_another_client(server: MilvusStore) -> None:
+def test_a_read_sees_writes_of_another_client(server: MilvusStore) -> None:
     """With its flag `iterator` pymilvus forgets the level, and a first page was empty."""
     other = MilvusStore.open(server.address)
     try:
@@ -188,7 +186,7 @@ def test_a_read_right_after_a_write_sees_it_from_another_client(server: MilvusSt
         other.close()
 
 
-def test_unloaded_is_told_and_not_mended_behind_the_users_back(
+def test_an_unloaded_collection_is_reported_and_not_loaded(
     server: MilvusStore, sample: Sample
 ) -> None:
     fill(server, sample.rows[:50])
@@ -201,7 +199,7 @@ def test_unloaded_is_told_and_not_mended_behind_the_users_back(
     assert "not loaded" in vector.status.reason
 
 
-def test_types_that_2_3_takes_and_fails_on_are_refused_before(server: MilvusStore) -> None:
+def test_datatypes_that_fail_on_2_3_are_refused(server: MilvusStore) -> None:
     """create_collection accepts FLOAT16_VECTOR and the index is never built.
 
     docs/engines/milvus.md#finished-is-not-used
@@ -225,7 +223,7 @@ def test_rows_of_any_size_keep_their_direction(server: MilvusStore) -> None:
     assert np.abs(hits.scores - 1).max() < 1e-5
 
 
-def test_whole_numbers_beyond_floats_are_compared_exactly(server: MilvusStore) -> None:
+def test_large_integers_are_compared_exactly(server: MilvusStore) -> None:
     near = 1768907725507217522
     server.create(NAME, {"": Vector(2)}, {})
     payloads = [{"t": near + step} for step in (-1, 0, 1)]
@@ -233,7 +231,7 @@ def test_whole_numbers_beyond_floats_are_compared_exactly(server: MilvusStore) -
     assert [server.count(NAME, {"t": {word: near}}) for word in ("gt", "gte")] == [1, 2]
 
 
-def test_a_collection_that_is_not_there(server: MilvusStore) -> None:
+def test_a_missing_collection_suggests_similar_names(server: MilvusStore) -> None:
     server.create(NAME, {"": Vector(4)}, {})
     for act in (server.info, server.drop, server.count):
         with pytest.raises(NotFoundError, match="articel"):
@@ -249,7 +247,7 @@ def bits_of(store: MilvusStore) -> list[str]:
     return [name for name in names if name.startswith(NAME + binary_sidecar.MARK)]
 
 
-def test_bits_are_kept_in_step_and_searched(server: MilvusStore, sample: Sample) -> None:
+def test_sign_bits_follow_writes_and_are_searched(server: MilvusStore, sample: Sample) -> None:
     fill(server, sample.rows)
     steps = plan(server, "binary")
     carry_out(server, steps)
@@ -277,24 +275,24 @@ def test_bits_are_kept_in_step_and_searched(server: MilvusStore, sample: Sample)
     assert bits_of(server) == []
 
 
-def test_rows_that_somebody_else_wrote_are_seen(server: MilvusStore, sample: Sample) -> None:
+def test_writes_of_another_client_are_detected(server: MilvusStore, sample: Sample) -> None:
     fill(server, sample.rows[:300])
     carry_out(server, plan(server, "binary"))
     server.connection.client.delete(NAME, filter='qadapt_id in ["#00000000000000000007"]')
     assert state(server) is State.IGNORED
-    assert "somebody else wrote" in status(server).reason
+    assert "another client wrote" in status(server).reason
     carry_out(server, plan(server, "binary"))
     assert state(server) is State.ACTIVE
 
 
-def test_bits_that_were_cut_off_are_written_again(server: MilvusStore, sample: Sample) -> None:
+def test_interrupted_sign_bits_are_written_again(server: MilvusStore, sample: Sample) -> None:
     fill(server, sample.rows[:300])
     steps = plan(server, "binary")
     calls = 0
 
     def stop(event: Progress) -> None:
         nonlocal calls
-        calls += event.stage == "writing bits"
+        calls += event.stage == "writing sign bits"
         if calls:
             raise KeyboardInterrupt
 
@@ -309,7 +307,7 @@ def test_bits_that_were_cut_off_are_written_again(server: MilvusStore, sample: S
     assert bits_of(server) == []
 
 
-def test_a_filter_with_bits_reads_the_rows_it_lets_through(
+def test_a_filtered_search_with_sign_bits_reads_the_rows(
     server: MilvusStore, sample: Sample
 ) -> None:
     fill(server, sample.rows[:300])
@@ -317,10 +315,10 @@ def test_a_filter_with_bits_reads_the_rows_it_lets_through(
     hits = server.search(NAME, sample.queries[:5], SearchRequest(k=5, filter={"group": 3}))
     assert (hits.ids.astype(int) % 7 == 3).all()
     assert hits.how.scores == "exact"
-    assert "all rows were read" in hits.how.notes[0]
+    assert "scored all rows" in hits.how.notes[0]
 
 
-def test_searches_fail_only_while_it_is_released(server: MilvusStore, sample: Sample) -> None:
+def test_searches_fail_only_during_the_release(server: MilvusStore, sample: Sample) -> None:
     """The plan says in advance that searches stop; the probe sees that they do and come back."""
     import threading
 

@@ -1,4 +1,4 @@
-"""The judgement of what was read. No engine."""
+"""The status derived from an observation, without a server."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from qadapt.model import Quantization, State
 from qadapt.stores.milvus.status import IN_SEGMENTS, LEAST, MOST, Observation, Segment, status_of
 
 SQ8 = {"index_name": "v_ivf_sq8", "index_type": "IVF_SQ8", "metric_type": "L2", "params": {}}
-TOLD = {"state": "Finished", "indexed_rows": 5000}
+REPORTED = {"state": "Finished", "indexed_rows": 5000}
 
 
 def observation(segments: Any, count: int = 5000, **changes: Any) -> Observation:
     """A collection set to scalar codes, which ``describe_index`` calls finished.
 
-    Rows of segments are live where nothing else is told.
+    Rows of segments are live by default.
     """
     changes.setdefault("sealed", sum(each.rows or 0 for each in segments or ()))
     values: dict[str, Any] = {
         "quantization": Quantization.parse("scalar"),
         "index": SQ8,
         "loaded": True,
-        "told": TOLD,
+        "reported": REPORTED,
         **changes,
     }
     return Observation(count=count, segments=segments, **values)
 
 
-def test_finished_is_not_enough() -> None:
+def test_finished_is_not_sufficient() -> None:
     """Facts section 3: searches went over unindexed data for 11 s after Finished."""
     assert status_of(observation([])).state is State.BUILDING
     status = status_of(observation([Segment(5000, None)]))
     assert status.state is State.BUILDING
     signals = {item.signal: item.value for item in status.evidence}
-    assert signals["describe_index: state (not enough by itself)"] == "Finished"
+    assert signals["describe_index: state (not sufficient)"] == "Finished"
     assert status_of(observation([Segment(5000, "v_ivf_sq8")])).state is State.ACTIVE
 
 
 @pytest.mark.parametrize(("rows", "state"), [(1023, State.IGNORED), (1024, State.BUILDING)])
-def test_segments_under_1024_rows_are_ignored_by_rule(rows: int, state: State) -> None:
+def test_segments_under_1024_rows_are_ignored(rows: int, state: State) -> None:
     """milvus#25234."""
     status = status_of(observation([Segment(rows, None)], count=rows))
     assert status.state is state
@@ -49,18 +49,18 @@ def test_segments_under_1024_rows_are_ignored_by_rule(rows: int, state: State) -
         assert status.advice
 
 
-def test_an_index_of_another_name_is_not_this_one() -> None:
+def test_an_index_with_another_name_does_not_count() -> None:
     assert status_of(observation([Segment(5000, "v_hnsw")])).state is State.BUILDING
 
 
-def test_what_is_not_in_codes_is_told() -> None:
+def test_rows_without_codes_are_reported() -> None:
     status = status_of(observation([Segment(4000, "v_ivf_sq8"), Segment(300, None)], count=5000))
     assert status.state is State.ACTIVE
     assert "300 rows" in status.reason
     assert "700 rows" in status.reason
 
 
-def test_more_rows_unflushed_than_in_codes_is_building() -> None:
+def test_more_growing_than_coded_rows_is_building() -> None:
     assert status_of(observation([Segment(2000, "v_ivf_sq8")], count=9000)).state is State.BUILDING
 
 
@@ -80,7 +80,7 @@ def test_more_rows_unflushed_than_in_codes_is_building() -> None:
         ([6000, 6000], 6000, 6000, State.ACTIVE),
     ],
 )
-def test_deleted_and_replaced_rows_are_in_no_codes(
+def test_deleted_and_replaced_rows_do_not_count_as_coded(
     lite: bool, segments: list[int], sealed: int, count: int, state: State
 ) -> None:
     index = "IVF_SQ8" if lite else "v_ivf_sq8"
@@ -94,7 +94,7 @@ def test_deleted_and_replaced_rows_are_in_no_codes(
         assert "deleted or replaced" in status.reason
 
 
-def test_dead_rows_of_small_segments_leave_bounds() -> None:
+def test_deleted_rows_of_small_segments_leave_bounds() -> None:
     """600 live rows among 6,000 with codes and 900 without: perhaps they are the 900."""
     segments = [Segment(6000, "v_ivf_sq8"), Segment(900, None)]
     status = status_of(observation(segments, count=600, sealed=600))
@@ -108,25 +108,25 @@ def test_dead_rows_of_small_segments_leave_bounds() -> None:
     assert status_of(observation(dead, count=900, sealed=900)).state is State.IGNORED
 
 
-def test_live_rows_that_nobody_counts_are_unknown() -> None:
+def test_uncounted_live_rows_are_unknown() -> None:
     status = status_of(observation([Segment(5000, "v_ivf_sq8")], sealed=None))
     assert status.state is State.UNKNOWN
 
 
-def test_an_unloaded_collection_obeys_nothing() -> None:
+def test_an_unloaded_collection_is_ignored() -> None:
     status = status_of(observation(None, loaded=False))
     assert status.state is State.IGNORED
     assert "not loaded" in status.reason
 
 
-def test_what_cannot_be_seen_is_unknown() -> None:
+def test_unlisted_segments_are_unknown() -> None:
     assert status_of(observation(None)).state is State.UNKNOWN
     assert status_of(observation([], count=0)).state is State.UNKNOWN
     other = [Segment(5000, "title_hnsw_sq")]
     assert status_of(observation(other, several=2)).state is State.UNKNOWN
 
 
-def test_lite_is_judged_by_its_files() -> None:
+def test_lite_status_comes_from_its_files() -> None:
     lite: dict[str, Any] = {"lite": True}
     assert status_of(observation([], **lite)).state is State.BUILDING
     assert status_of(observation([Segment(None, None)], **lite)).state is State.BUILDING
@@ -137,9 +137,9 @@ def test_lite_is_judged_by_its_files() -> None:
     assert status_of(observation(None, **lite)).state is State.UNKNOWN
 
 
-def test_floats_are_absent_whatever_is_loaded() -> None:
+def test_no_quantization_is_absent_loaded_or_not() -> None:
     plain = {**SQ8, "index_type": "HNSW"}
     none = Quantization.parse("none")
     assert status_of(observation([], quantization=none, index=plain)).state is State.ABSENT
     status = status_of(observation(None, quantization=none, index=None, loaded=False))
-    assert (status.state, status.reason) == (State.ABSENT, "there is no index")
+    assert (status.state, status.reason) == (State.ABSENT, "the vector has no index")

@@ -17,7 +17,7 @@ rows_of_8 = arrays.arrays(np.float32, st.tuples(st.integers(1, 5), st.just(8)), 
 
 
 @given(rows_of_8)
-def test_bfloat16_is_the_nearest_of_two_neighbours(rows: np.ndarray) -> None:
+def test_bfloat16_rounds_to_nearest(rows: np.ndarray) -> None:
     vector = Vector(8, datatype="bfloat16")
     back = vector_layout.floats([[value] for value in vector_layout.stored(rows, vector)], vector)
     assert np.isfinite(back).all()
@@ -29,7 +29,7 @@ def test_bfloat16_is_the_nearest_of_two_neighbours(rows: np.ndarray) -> None:
 
 
 @given(rows_of_8)
-def test_float16_and_float32_come_back(rows: np.ndarray) -> None:
+def test_float16_and_float32_round_trip(rows: np.ndarray) -> None:
     half = Vector(8, datatype="float16")
     with np.errstate(over="ignore"):
         expected = np.clip(rows, -65504, 65504).astype(np.float16).astype(np.float32)
@@ -41,7 +41,7 @@ def test_float16_and_float32_come_back(rows: np.ndarray) -> None:
     )
 
 
-def test_int8_keeps_the_direction_under_cosine_and_refuses_under_others() -> None:
+def test_int8_keeps_the_direction_with_cosine_and_refuses_other_metrics() -> None:
     rows = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
     held = vector_layout.to_int8(rows, Metric.COSINE).astype(np.float64)
     assert (np.abs(held).max(axis=1) == 127).all()
@@ -59,7 +59,7 @@ def test_int8_keeps_the_direction_under_cosine_and_refuses_under_others() -> Non
     )
 
 
-def test_bits_are_the_signs_the_first_dimension_first() -> None:
+def test_sign_bits_start_with_the_first_dimension() -> None:
     rows = np.array([[1, -1, 0, 2, -0.0, 1, 1, 1, 3]], dtype=np.float32)
     columns = vector_layout.columns("v", Vector(9), vector_layout.ARRAY, rows)
     assert columns == {"v": rows.tolist(), "qadapt_bits_v": [b"\x97\x80"]}

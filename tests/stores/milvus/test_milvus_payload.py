@@ -1,4 +1,4 @@
-"""Which values a typed field gives back, and what is said of scalar indexes; no engine."""
+"""Fidelity of values in typed fields, and payload indexes by version, without a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from qadapt.model import Quantization, State
-from qadapt.stores.milvus import payload_indexes, payload_validation
+from qadapt.stores.milvus import payload as milvus_payload
+from qadapt.stores.milvus import payload_indexes
 from qadapt.stores.milvus.status import Observation, Segment, status_of
 from qadapt.stores.milvus.version import ServerVersion
 
@@ -45,43 +46,39 @@ VALUES: list[tuple[Any, str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("value", "kind", "params", "kept"), VALUES)
-def test_which_values_a_field_gives_back(
+def test_values_are_exact_lossy_or_dropped(
     value: Any, kind: str, params: dict[str, Any], kept: str
 ) -> None:
-    assert (
-        payload_validation.payload_fidelity(value, {"type": kind, "params": params}, REAL) == kept
-    )
+    assert milvus_payload.value_fidelity(value, {"type": kind, "params": params}, REAL) == kept
 
 
 def test_lengths_count_characters_in_lite_and_bytes_on_a_server() -> None:
     field = {"type": "VARCHAR", "params": {"max_length": 5}}
-    assert [payload_validation.payload_fidelity("äöüäö", field, each) for each in (LITE, REAL)] == [
+    assert [milvus_payload.value_fidelity("äöüäö", field, each) for each in (LITE, REAL)] == [
         "exact",
         "dropped",
     ]
 
 
-def test_null_fits_where_it_does_not_become_the_default() -> None:
+def test_null_is_stored_unless_the_field_has_a_default() -> None:
     field = {"type": "INT64", "nullable": True}
-    assert payload_validation.payload_fidelity(None, field, NEW) == "exact"
-    assert (
-        payload_validation.payload_fidelity(None, {**field, "default_value": 7}, NEW) == "dropped"
-    )
+    assert milvus_payload.value_fidelity(None, field, NEW) == "exact"
+    assert milvus_payload.value_fidelity(None, {**field, "default_value": 7}, NEW) == "dropped"
 
 
-def test_lists_fit_by_number_type_and_from_2_4_length() -> None:
+def test_lists_are_checked_by_count_type_and_length() -> None:
     field = {
         "type": "ARRAY", "element_type": "VARCHAR", "params": {"max_capacity": 2, "max_length": 2},
     }  # fmt: skip
-    assert payload_validation.payload_fidelity([], field, NEW) == "exact"
-    assert payload_validation.payload_fidelity(["a"] * 3, field, NEW) == "dropped"
-    assert payload_validation.payload_fidelity([1], field, NEW) == "dropped"
-    assert [payload_validation.payload_fidelity(["abc"], field, each) for each in (REAL, NEW)] == [
+    assert milvus_payload.value_fidelity([], field, NEW) == "exact"
+    assert milvus_payload.value_fidelity(["a"] * 3, field, NEW) == "dropped"
+    assert milvus_payload.value_fidelity([1], field, NEW) == "dropped"
+    assert [milvus_payload.value_fidelity(["abc"], field, each) for each in (REAL, NEW)] == [
         "exact",
         "dropped",
     ]
     floats = {"type": "ARRAY", "element_type": "FLOAT", "params": {"max_capacity": 2}}
-    assert payload_validation.payload_fidelity([1, 0.5], floats, NEW) == "lossy"
+    assert milvus_payload.value_fidelity([1, 0.5], floats, NEW) == "lossy"
 
 
 @pytest.mark.parametrize(
@@ -91,11 +88,11 @@ def test_lists_fit_by_number_type_and_from_2_4_length() -> None:
         ('doc["a"]', "doc.a"),
     ],
 )  # fmt: skip
-def test_paths_of_json_are_read_in_each_of_their_forms(text: str, key: str) -> None:
+def test_json_paths_are_read_in_every_form(text: str, key: str) -> None:
     assert payload_indexes.path_of(text) == key
 
 
-def test_indexes_of_newer_servers_by_their_documentation() -> None:
+def test_payload_indexes_of_newer_servers() -> None:
     """No such server runs here: what would be asked of it."""
     text = {"t": {"name": "t", "type": "VARCHAR"}}
     fit = payload_indexes.adapt
@@ -108,12 +105,14 @@ def test_indexes_of_newer_servers_by_their_documentation() -> None:
     assert fit("city", "keyword", {}, {}, True, NEW) == ({"index_type": "INVERTED"}, None)
     assert "2.5.11" in str(fit("city", "keyword", {}, {}, True, ServerVersion("2.5.10"))[1])
     assert "kind geo" in str(fit("city", "geo", {}, {}, True, NEW)[1])
-    assert "goes into a list" in str(fit("tags[].name", "keyword", {}, {}, True, NEW)[1])
-    assert "no field 'city'" in str(fit("city", "keyword", {}, {}, False, NEW)[1])
+    assert "addresses the elements of a list" in str(
+        fit("tags[].name", "keyword", {}, {}, True, NEW)[1]
+    )
+    assert "field 'city' does not exist" in str(fit("city", "keyword", {}, {}, False, NEW)[1])
     assert "has no index of the kind integer" in str(fit("t", "integer", {}, text, True, NEW)[1])
 
 
-def test_a_segment_that_tells_a_scalar_index_says_nothing_of_codes() -> None:
+def test_a_segment_reporting_a_scalar_index_leaves_codes_unknown() -> None:
     """The names as 2.3.5 gave them, one after the other, of a collection that was not changed."""
     index = {"index_type": "IVF_SQ8", "index_name": "v_ix", "params": {"nlist": "16"}}
     seen = Observation(

@@ -61,7 +61,7 @@ def test_another_metric_or_datatype_keeps_the_index() -> None:
     assert found["indexes"]["vector"]["params"] == {"nlist": "77"}
 
 
-def test_int8_has_a_graph_alone_and_cosine_alone() -> None:
+def test_int8_supports_only_graph_indexes_and_cosine() -> None:
     found = target_vector(snapshot(IVF), Vector(4, datatype="int8"), "2.6.22")
     assert found["indexes"]["vector"]["index_type"] == "HNSW"
     with pytest.raises(UnsupportedError, match="scaling"):
@@ -79,7 +79,9 @@ def test_int8_has_a_graph_alone_and_cosine_alone() -> None:
         ("2.5.27", 8, vector_layout.SIDECAR_FIELD),
     ],
 )
-def test_bits_by_a_copy(version: str, dim: int, form: str) -> None:
+def test_sign_bits_by_alias_are_an_array_or_a_second_field(
+    version: str, dim: int, form: str
+) -> None:
     engine = ServerVersion(version)
     mapped = mapping.to_native(Quantization(Kind.BINARY), Vector(dim), engine)
     found = copy_switch.wanted(snapshot(IVF, dim=dim), "", Vector(dim), mapped, engine)
@@ -88,14 +90,14 @@ def test_bits_by_a_copy(version: str, dim: int, form: str) -> None:
     assert ("vector" in found["indexes"]) == (form == vector_layout.SIDECAR_FIELD)
 
 
-def test_an_array_has_no_place_for_so_many_floats() -> None:
+def test_too_many_dimensions_for_an_array_are_refused() -> None:
     engine = ServerVersion("2.3.5")
     mapped = mapping.to_native(Quantization(Kind.BINARY), Vector(4097), engine)
     with pytest.raises(UnsupportedError, match="4,096"):
         copy_switch.wanted(snapshot(IVF, dim=4097), "", Vector(4097), mapped, engine)
 
 
-def test_rows_on_the_way() -> None:
+def test_rows_are_converted_during_the_copy() -> None:
     row = {"id": "a", "vector": [1.0, -0.5, 0.25, 0.0], "more": {"x": 1}, "raw": [b"\x01"]}
     old = snapshot(IVF).layout
 

@@ -16,7 +16,7 @@ from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
 
 
-def test_another_metric_is_a_copy(either: MilvusStore, sample: Sample) -> None:
+def test_a_metric_change_copies_the_collection(either: MilvusStore, sample: Sample) -> None:
     fill(either, sample.rows, metric="euclidean")
     steps = either.plan_change(
         ChangeRequest(either.inspect(NAME), "", None, Vector(64, Metric.DOT))
@@ -29,9 +29,7 @@ def test_another_metric_is_a_copy(either: MilvusStore, sample: Sample) -> None:
     assert either.info(NAME).vectors[""].metric.value == "euclidean"
 
 
-def test_a_metric_is_planned_applied_and_undone_as_any_change(
-    lite: MilvusStore, sample: Sample
-) -> None:
+def test_a_metric_change_is_planned_applied_and_undone(lite: MilvusStore, sample: Sample) -> None:
     fill(lite, sample.rows)
     with qa.open(lite.address) as database:
         collection = database[NAME]
@@ -51,7 +49,7 @@ def test_a_metric_is_planned_applied_and_undone_as_any_change(
         assert collection.info().vectors[""].metric.value == "cosine"
 
 
-def test_everything_else_of_the_collection_comes_along(server: MilvusStore) -> None:
+def test_a_copy_keeps_schema_partitions_properties_and_indexes(server: MilvusStore) -> None:
     pymilvus = pytest.importorskip("pymilvus")
     client, types = server.connection.client, pymilvus.DataType
     made = client.create_schema(auto_id=False, enable_dynamic_field=True, description="of others")
@@ -107,7 +105,7 @@ def test_everything_else_of_the_collection_comes_along(server: MilvusStore) -> N
     assert server.count(f"{NAME}@red") == 50
 
 
-def test_a_partition_key_comes_along(server: MilvusStore) -> None:
+def test_a_copy_keeps_the_partition_key(server: MilvusStore) -> None:
     pymilvus = pytest.importorskip("pymilvus")
     client, types = server.connection.client, pymilvus.DataType
     made = client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -137,7 +135,7 @@ def test_a_partition_key_comes_along(server: MilvusStore) -> None:
         server.info(f"{NAME}@_default_0")
 
 
-def test_auto_id_is_not_copied(either: MilvusStore) -> None:
+def test_a_collection_with_auto_id_is_not_copied(either: MilvusStore) -> None:
     client = either.connection.client
     client.create_collection(FIRST, dimension=4, auto_id=True, metric_type="L2")
     either.switch_alias(NAME, FIRST)
@@ -149,7 +147,7 @@ def test_auto_id_is_not_copied(either: MilvusStore) -> None:
         )
 
 
-def test_floats_in_an_array_from_the_start_where_bits_are_named(
+def test_a_new_collection_stores_vectors_in_an_array_if_bin_flat_is_requested(
     server: MilvusStore, sample: Sample
 ) -> None:
     if not server.connection.version.startswith("2.3"):
@@ -167,7 +165,7 @@ def test_floats_in_an_array_from_the_start_where_bits_are_named(
         server.drop(NAME)
 
 
-def test_floats_in_an_array_and_bits_by_a_copy_and_back(
+def test_sign_bits_by_alias_use_an_array_and_undo_restores_the_vector(
     server: MilvusStore, sample: Sample
 ) -> None:
     if not server.connection.version.startswith("2.3"):
