@@ -211,13 +211,8 @@ def test_sparse_vectors_from_a_milvus_collection_of_another_client(ends: Ends) -
 @pytest.mark.parametrize(
     ("engine", "loss", "why"),
     [
-<<<<<<< HEAD
-        ("lite", "multivectors", "Milvus has no vector of many rows"),
-        ("weaviate", "sparse-vectors", "Weaviate does not support sparse vectors"),
-=======
         ("lite", "multivectors", "Milvus has no multivectors"),
-        ("weaviate", "sparse-vectors", "Weaviate has no sparse vectors"),
->>>>>>> st-milvus
+        ("weaviate", "sparse-vectors", "Weaviate does not support sparse vectors"),
     ],
 )
 def test_extra_vectors_that_a_store_lacks_are_refused_by_name(
