@@ -111,7 +111,7 @@ def test_the_metric_in_the_wrong_words(database: qa.Database) -> None:
         ({"dim": 4, "quantization": {"title": "binary"}}, "vector 'title'"),
         (
             {"vectors": {"a": qa.Vector(4), "b": qa.Vector(4)}, "quantization": "binary"},
-            "say which is quantized",
+            "name those to quantize",
         ),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_held_leaves_nothing_behind(
 ) -> None:
     ran = cli("import", places["nan"], f"{places['url']}#other")
     assert ran.code == 2
-    assert "row 40" in ran.err and "Nothing was written" in ran.err and "--allow" not in ran.err
+    assert "row 40" in ran.err and "nothing was written" in ran.err and "--allow" not in ran.err
     with qa.open(places["url"]) as db:
         assert db.collections() == ["articles"]
     np.save(tmp_path / "nan.npy", embeddings.docs[:50])  # repaired, and typed again

@@ -146,8 +146,8 @@ def test_the_cells_of_a_feature() -> None:
         ({"code_bytes": 0}, "no codes"),
         ({"without": 1.0}, "no codes in use"),
         ({"without": 0.0}, "no codes in use"),
-        ({"lifted": 0.6}, "did not lift"),
-        ({"lifted": 0.5}, "did not lift"),
+        ({"lifted": 0.6}, "did not improve recall"),
+        ({"lifted": 0.5}, "did not improve recall"),
     ],
 )
 def test_a_run_that_shows_nothing_is_refused(change, why, tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ def test_invalid_sparse_rows_of_the_source_are_reported(edge: Database, ends: En
             point = engine.Point(key, vectors, {})
             opened.update(engine.UpdateOperation.upsert_points([point]))
     there = ends("edge")
-    with pytest.raises(InputError, match=r"2 rows of a batch: .* an index twice"):
+    with pytest.raises(InputError, match=r"2 rows of a batch: .*duplicate indices"):
         qa.migrate((edge, "docs"), (there, "docs"))
     done = qa.migrate((edge, "docs"), (there, "docs"), allow=["rejected-rows"])
     assert dict(done.skipped).keys() == {100, 101}

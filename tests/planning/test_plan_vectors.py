@@ -23,7 +23,7 @@ def books(database: Database, sample: Sample) -> Collection:
 
 
 def test_with_two_vectors_one_must_be_named(books: Collection) -> None:
-    with pytest.raises(SpecError, match="say which") as caught:
+    with pytest.raises(SpecError, match="name one") as caught:
         books.plan("scalar")
     assert "title" in str(caught.value)
     assert "body" in str(caught.value)

@@ -316,7 +316,7 @@ class WeaviateStore(ClientStore[Connection]):
             if layout.multi_tenant and "tenant" not in scan_range and "@" not in collection:
                 raise InputError(
                     f"{collection!r} has tenants, and ids are ordered within each tenant only",
-                    hint="read one of `partitions()`, or NAME@TENANT",
+                    hint="read one of `scan_ranges()`, or NAME@TENANT",
                 )
             behind = key if behind is None else max(behind, key)
         for tenant in places:

@@ -33,7 +33,7 @@ def test_a_metric_change_is_planned_applied_and_undone(lite: MilvusStore, sample
     fill(lite, sample.rows)
     with qa.open(lite.address) as database:
         collection = database[NAME]
-        with pytest.raises(UnsupportedError, match="plan of its own"):
+        with pytest.raises(UnsupportedError, match="cannot be combined"):
             collection.plan("scalar", metric="dot")
         with pytest.raises(UnsupportedError, match="in place"):
             collection.plan(metric="dot", strategy="in-place")

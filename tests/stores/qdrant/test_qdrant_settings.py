@@ -51,7 +51,7 @@ def test_the_rescore_is_kept_in_the_metadata_and_used_by_search() -> None:
     articles = Database(server.store())["articles"]
     plan = articles.plan("binary:rescore=6")
     assert [step.symbol for step in plan.steps] == [Symbol.CLIENT]
-    assert "kept with the collection" in plan.steps[0].reason
+    assert "stored in the collection" in plan.steps[0].reason
     change = plan.apply(yes=True)
     assert set(server.info["config"]["metadata"]) == {"owner", "qadapt"}
     elsewhere = Database(server.store())["articles"]

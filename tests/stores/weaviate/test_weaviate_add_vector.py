@@ -82,7 +82,7 @@ def test_another_quantizer_is_added_as_a_named_vector(
     assert [step.symbol for step in plan.steps] == [Symbol.BACKGROUND] * 3 + [Symbol.CLIENT]
     assert all(step.reverse is None for step in plan.steps[:3])
     assert plan.steps[1].estimate.originals_disk == 2 * docs.nbytes + 4 * 4 * len(docs)
-    assert "searches name 'title_rq8'" in " ".join(str(plan).split())
+    assert "search the vector 'title_rq8'" in " ".join(str(plan).split())
     with pytest.raises(ConsentRequiredError, match="no way back"):
         plan.apply()
     change = plan.apply(yes=True)

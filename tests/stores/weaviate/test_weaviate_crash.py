@@ -170,7 +170,7 @@ def test_verify_finds_and_repairs_rows_lost_from_the_index_in_a_crash(
         assert lost, "this server loses the newest rows of its index when it is killed"
         report = collection.verify(queries=20)
         assert set(report.reachability.unreachable) == set(lost)
-        assert any("not found by a search for their own vector" in note for note in report.notes)
+        assert any("not found by a search with their own vector" in note for note in report.notes)
 
         batch = collection.fetch(list(lost))
         collection.write(batch)
