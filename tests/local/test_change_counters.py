@@ -165,7 +165,7 @@ def test_a_write_of_another_client_during_ours_is_not_accounted_for(
         whole(store, name, qa.Batch([ROWS - 1], {"": rows(9, 1)}))
 
     if coded._store.name == "edge":
-        pytest.skip("no other client can write: the shard is locked")
+        pytest.skip("only one client can open an edge collection")
     with monkeypatch.context() as patch:
         patch.setattr(type(coded._store), "write", both)
         coded.write(qa.Batch([1], {"": rows(4, 1)}))
