@@ -41,7 +41,7 @@ def test_in_the_terminal_and_as_json(cli: Cli, evaluated: Path) -> None:
     pytest.importorskip("plotext")
     ran = cli("report", evaluated)
     assert ran.code == 0
-    assert "recall against bytes" in ran.out and "■" in ran.out
+    assert "recall by bytes" in ran.out and "■" in ran.out
     told = cli("report", evaluated, "--json", "--after", "binary:rescore=4").json
     assert told["format"] == "qadapt.report/1"
     assert told["after"]["setting"] == "binary:rescore=4"
