@@ -204,5 +204,5 @@ def test_a_full_disk_is_named(cli: Cli, notes: str, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "fsync", full)
     ran = cli("apply", notes, "notes", "binary", "--yes")
-    assert ran.code == 1 and "No space left" in ran.err and "free some space" in ran.err
+    assert ran.code == 1 and "No space left" in ran.err and "free disk space" in ran.err
     assert "bug" not in ran.err

@@ -127,7 +127,7 @@ def test_a_time_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise subprocess.TimeoutExpired(command, 600)
 
     monkeypatch.setattr(wheels.subprocess, "run", slow)
-    with pytest.raises(QadaptError, match="not done after 600 s"):
+    with pytest.raises(QadaptError, match="did not finish within 600 s"):
         fetch(PACKAGE, folder=tmp_path)
 
 

@@ -116,7 +116,7 @@ def test_duplicate_keys_in_milvus_are_found(server: qa.Database) -> None:
     articles.write(qa.Batch(range(30), {"": rows}))
     assert codes(articles, only=["duplicate-ids"]) == []
     store = articles._store
-    layout = store._layout(NAME)
+    layout = store.reader.layout(NAME)
     again = native_rows(layout, qa.Batch([3, 7], {"": -rows[:2]}), layout.keys.checked([3, 7]))
     store.connection.client.insert(NAME, again)
     told = one(articles, "duplicate-ids")
@@ -170,7 +170,7 @@ def test_uncompressed_weaviate_vectors_with_a_compressed_schema_are_found(
             articles.write(qa.Batch(ids, {"": rows}))
             found = {each.code: each for each in articles.doctor().findings}
             assert {"no-effect", "schema-only"} == set(found)
-            assert "the schema says product" in found["schema-only"].message
+            assert "the schema has product" in found["schema-only"].message
             assert main([*shlex.split(found["schema-only"].command)[1:], "--yes"]) == 0
             assert codes(articles) == [], "the command mended it"
             told = articles.cost("binary")
@@ -205,7 +205,7 @@ def test_unused_quantization_in_local_mode_is_found(tmp_path: Path) -> None:
         found = {each.code: each for each in db["articles"].doctor().findings}
     client.close()
     assert {"no-effect", "schema-only"} <= set(found)
-    assert "echoed" in found["schema-only"].message
+    assert "echoes" in found["schema-only"].message
 
 
 def test_other_codes_on_a_green_server_are_found() -> None:

@@ -17,7 +17,7 @@ from qadapt.api import Collection
 from qadapt.errors import DimensionError, InputError, SpecError, UnsupportedError
 from qadapt.evaluation.documents import Evaluation
 from qadapt.evaluation.results import Result
-from qadapt.stores.base import Progress
+from qadapt.stores.base import ChangePlan, Progress
 
 QUERIES = 150
 
@@ -197,7 +197,7 @@ def test_inactive_codes_have_no_recall(
     articles: Collection, embeddings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No steps are run, so the configuration does not change.
-    monkeypatch.setattr(articles._store, "steps", lambda *_: [])
+    monkeypatch.setattr(articles._store, "plan_change", lambda _: ChangePlan())
     monkeypatch.setattr(
         articles._store, "create",
         lambda name, vectors, _: type(articles._store).create(articles._store, name, vectors, {}),

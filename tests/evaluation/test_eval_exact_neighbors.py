@@ -71,7 +71,7 @@ class Cut:
         self.asked.append(start)
         if start is not None and not self.after:
             raise UnsupportedError("edge reads whole collections alone")
-        pages = self.collection_of(name, dataclasses.replace(request, after=None, page=100))
+        pages = self.whole(name, dataclasses.replace(request, after=None, page=100))
         return self._pages(pages, start, request.page)
 
     def _pages(self, pages: Any, start: Any, page: int) -> Iterator[qa.Batch]:

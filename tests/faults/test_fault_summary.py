@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import starting
-from live.plugin import SEEN, pytest_terminal_summary
+from live.plugin import MUST_SEE, SEEN, pytest_terminal_summary
 
 
 class Stand:
@@ -24,7 +24,7 @@ class Stand:
 def test_containers_of_faults_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "Container", Stand)
     config: Any = SimpleNamespace(stash=pytest.Stash())
-    config.stash[SEEN] = set()
+    config.stash[SEEN], config.stash[MUST_SEE] = set(), set()
     starting.started_for(config, "milvus")
     starting.started_for(config, "milvus", "64m")
     lines: list[str] = []

@@ -238,10 +238,10 @@ def test_faults_of_plain_arrays_are_named_by_row(
         qa.import_file(file, (edge, "x"))
     file.write_bytes(whole)
     for text, words in (
-        ("1\n" * 20, "the id 1 more than once: rows 0, 1"),
-        ("null\n" + "".join(f"{at}\n" for at in range(1, 20)), "no id .* row 0"),
+        ("1\n" * 20, "duplicate id 1: rows 0, 1"),
+        ("null\n" + "".join(f"{at}\n" for at in range(1, 20)), "invalid id .* row 0"),
         ("".join(f"{at}\n" for at in range(21)), "more ids than"),
-        ("1\n2\n", "has 2 ids, and docs.* has 20 rows"),
+        ("1\n2\n", "has 2 ids, but docs.* has 20 rows"),
     ):
         ids.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=words):

@@ -237,19 +237,19 @@ HELD_BY: Mapping[tuple[str, str], str] = {
         "qdrant/test_qdrant_mapping.py::test_float16_is_there_where_the_datatype_is"
     ),
     ("weaviate", "native-quantization"): (
-        "weaviate/test_weaviate_mapping.py::test_what_is_sent_is_what_the_server_kept"
+        "weaviate/test_weaviate_mapping.py::test_the_server_stored_the_mapped_fields"
     ),
     ("weaviate", "native-rescore"): (
         "weaviate/test_weaviate_mapping.py::test_the_rule_of_rescoring"
     ),
     ("weaviate", "native-oversampling"): (
-        "weaviate/test_weaviate_search.py::test_oversampling_is_had_by_the_limit"
+        "weaviate/test_weaviate_search.py::test_oversampling_uses_the_limit"
     ),
     ("weaviate", "native-undo"): (
         "weaviate/test_weaviate_quantization.py::test_bq_and_pq_in_place_on_hnsw_and_back_by_a_copy"
     ),
     ("weaviate", "native-filter"): (
-        "weaviate/test_weaviate_filters.py::test_a_filter_means_what_the_common_form_means"
+        "weaviate/test_weaviate_filters.py::test_a_filter_selects_the_rows_of_the_common_form"
     ),
     ("weaviate", "named-vectors"): (
         "weaviate/test_weaviate_status.py::"

@@ -139,7 +139,7 @@ def test_an_index_that_the_target_does_not_list_is_an_error(
 
 
 def test_an_unknown_kind_of_index_is_refused(edge: Database, indexed: Collection) -> None:
-    with pytest.raises(UnsupportedError, match="'fuzzy', only keyword"):
+    with pytest.raises(UnsupportedError, match="'fuzzy'; expected one of: keyword"):
         edge._store.create_payload_index("docs", "n", "fuzzy")
 
 

@@ -108,7 +108,7 @@ def test_a_migration_keeps_directions(database: Any, tmp_path: Path) -> None:
 
 def by_hand(source: Any, rows: dict[int, Any]) -> None:
     """Write rows to Milvus Lite by its own client, which looks at nothing."""
-    layout = source._store._layout("a")
+    layout = source._store.reader.layout("a")
     field = layout.vectors[""].field
     keys = layout.keys.checked(list(rows))
     source._store.connection.client.upsert(
