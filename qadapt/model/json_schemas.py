@@ -48,4 +48,5 @@ DOCUMENTS: tuple[type[Serializable], ...] = (
 
 def schemas() -> dict[str, dict[str, Any]]:
     """JSON schemas by document name."""
-    return {cls.__name__: cls.json_schema() for cls in DOCUMENTS}
+    ordered = sorted(DOCUMENTS, key=lambda cls: cls.__name__)
+    return {cls.__name__: cls.json_schema() for cls in ordered}

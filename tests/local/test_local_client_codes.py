@@ -266,7 +266,7 @@ def test_a_write_that_cannot_be_looked_into_marks_the_codes(
         patch.setattr(type(coded._store), "write", lost)
         patch.setattr(type(coded._store), "fetch", lost)
         coded.write(qa.Batch([7], {"": rows(9, 1)}))
-    assert "out of date" in str(caught.value.hint)
+    assert "marked as outdated" in str(caught.value.hint)
     assert "partially" in status_of(coded).reason
 
 

@@ -100,7 +100,7 @@ def test_a_failing_write_leaves_the_old_file(
     with pytest.raises(StorageError, match="No space") as caught:
         state.write_settings(HERE, "articles", settings(8))
     monkeypatch.undo()
-    assert "free some space" in str(caught.value.hint)
+    assert "free disk space" in str(caught.value.hint)
     assert json.loads(only_file(state_folder).read_text(encoding="utf-8"))
 
 

@@ -35,7 +35,7 @@ def test_an_error_names_a_row_when_all_rows_are_rejected(
     """Texts over 64 KiB in the dynamic field of Milvus."""
     target = live("milvus-lite")
     address = source({"title": "a", "text": LONG}, {"text": LONG}, {"text": LONG})
-    with pytest.raises(InputError, match=r"row 1: .*'text' alone 70,002.*3 of 3 rows") as caught:
+    with pytest.raises(InputError, match=r"row 1: .*'text': 70,002.*3 of 3 rows") as caught:
         qa.migrate(address, f"{target}#texts")
     assert "--allow rejected-rows" in str(caught.value.hint)
     with qa.open(target) as database:
