@@ -12,8 +12,8 @@ HEAVY = (
     *("torch", "sentence_transformers", "pydantic", "typer", "rich", "yaml"),
 )
 MODEL = (
-    *("address", "capabilities", "data", "document", "filters", "info", "masking", "match"),
-    *("metric", "plain", "plan", "quantization", "schema", "spec"),
+    *("address", "capabilities", "data", "document_io", "filters", "info", "masking", "match"),
+    *("metric", "serializable", "plan", "quantization", "json_schemas", "spec"),
 )
 
 

@@ -44,10 +44,10 @@ def test_traits_agree_with_what_the_class_does(name: str) -> None:
     assert store.profile is profile
     traits = profile.traits
     assert traits.aliases is overrides(store, "switch_alias")
-    assert traits.keeps_payload is not overrides(store, "keeps", BulkCopy)
-    assert bool(traits.partition_kind) is overrides(store, "add_parts", BulkCopy)
+    assert traits.keeps_payload is not overrides(store, "payload_fidelity", BulkCopy)
+    assert bool(traits.partition_kind) is overrides(store, "create_partitions", BulkCopy)
     assert profile.wraps_clients is ("wrap" in vars(store))
-    assert not overrides(store, "takes_id", BulkCopy), "a trait, so that it is known unopened"
+    assert not overrides(store, "accepts_id", BulkCopy), "a trait, so that it is known unopened"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -134,9 +134,9 @@ def test_what_float16_cannot_hold_is_refused(tmp_path: Path) -> None:
         for metric in ("dot", "euclidean"):
             made = {"": qa.Vector(2, metric, "float16")}
             collection = database.create(f"a_{metric}", vectors=made)
-            with pytest.raises(InputError, match="float16 holds"):
+            with pytest.raises(InputError, match="float16 can store"):
                 collection.write(qa.Batch([1, 2], {"": [[1, 1], [70000, 1]]}))
-            with pytest.raises(InputError, match="float16 holds"):
+            with pytest.raises(InputError, match="float16 can store"):
                 collection.search([70000, 1], k=1)
             assert collection.count() == 0
         collection = database.create("b", vectors={"": qa.Vector(2, "cosine", "float16")})

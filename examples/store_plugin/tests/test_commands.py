@@ -84,7 +84,7 @@ def test_cost(address: str) -> None:
     scalar = next(x for x in lines if (x["store"], x["setting"]) == ("fifth", "scalar"))
     assert scalar["footprint"]["disk"] == 1000 * 64 * (1 + 4)
     binary = next(x for x in lines if (x["store"], x["setting"]) == ("fifth", "binary"))
-    assert "int8 codes only" in binary["why_not"]
+    assert "int8 codes only" in binary["unsupported_reason"]
     live = qadapt("cost", address, "articles", "scalar")
     assert live["after"]["footprint"]["disk"] == 600 * 32 * (1 + 4)
 
@@ -98,7 +98,7 @@ def test_simulate_and_advise(address: str) -> None:
     # Everything is on disk, so codes save no RAM and the vectors alone are cheapest.
     assert advice["best"]["quantization"]["kind"] == "none"
     assert advice["confirmed"]
-    assert "scalar:rescore=off" in [each["setting"] for each in advice["simulation"]["results"]]
+    assert "scalar:rescore=off" in [each["setting"] for each in advice["results"]]
     with pytest.raises(UnsupportedError, match="int8 codes only"):
         qa.open(address)["articles"].plan("rotational")
 

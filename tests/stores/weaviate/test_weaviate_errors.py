@@ -95,7 +95,7 @@ def test_wrong_ports(live: Callable[[str], str]) -> None:
     ("address", "words"),
     [
         ("weaviate+http://localhost:8080?grcp=50051", "grpc"),
-        ("weaviate+http://localhost:8080?grpc=many", "whole number"),
+        ("weaviate+http://localhost:8080?grpc=many", "positive integer"),
         ("weaviate+http://localhost:8080?grpc=8080", "the same port"),
         ("weaviate+grpc://localhost:50051", "REST port"),
         ("weaviate+http://localhost:8080/prefix", "no path"),
