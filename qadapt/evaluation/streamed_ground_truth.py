@@ -38,7 +38,7 @@ from qadapt.stores.base import OnProgress, Progress, ReadRequest, Store
 SMALLEST_PAGE = 64
 SAVED_EVERY = 30.0  # seconds
 PROBES = 64  # rows that are compared to detect a changed collection
-FORMAT = "qadapt.truth/2"
+FORMAT = "qadapt.truth/3"
 
 
 def exact_truth(
