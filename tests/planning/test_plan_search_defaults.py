@@ -158,7 +158,7 @@ def alias_moved(database: Database, folder: Path) -> World:
     database.switch_alias("a", "one")
     change = database["a"].plan("binary:rescore=4", accept="client").apply(yes=True)
     database.switch_alias("a", "two")
-    return World(database, "a", "other vectors", change, undoes=True)
+    return World(database, "a", "switched to the collection 'two'", change, undoes=True)
 
 
 NATIVE = (restored, set_to_none, killed)

@@ -14,7 +14,8 @@ from qadapt.evaluation.recall import Proof
 from qadapt.local.settings import read_settings
 from qadapt.model import CollectionInfo, State, Status, Step, Symbol
 from qadapt.planning import journal
-from qadapt.planning.apply import GuardResult, apply_plan
+from qadapt.planning.apply import apply_plan
+from qadapt.planning.guard import GuardResult
 from qadapt.planning.plan_text import plan_text
 from qadapt.planning.planner import make_plan
 from qadapt.stores.base import Store, silent
