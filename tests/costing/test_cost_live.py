@@ -129,7 +129,7 @@ def _index_bytes(folder: Path) -> int:
     return sum(
         path.stat().st_size
         for path in folder.rglob("*")
-        if "index_files" in path.components and path.is_file()
+        if "index_files" in path.parts and path.is_file()
     )
 
 
