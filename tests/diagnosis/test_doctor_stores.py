@@ -120,7 +120,10 @@ def test_duplicate_keys_in_milvus_are_found(server: qa.Database) -> None:
     again = native_rows(layout, qa.Batch([3, 7], {"": -rows[:2]}), layout.keys.checked([3, 7]))
     store.connection.client.insert(NAME, again)
     told = one(articles, "duplicate-ids")
-    assert "2 rows have the primary key of another row" in told.message and "keys: 3, 7" in told.message
+    assert (
+        "2 rows have the primary key of another row" in told.message
+        and "keys: 3, 7" in told.message
+    )
     assert told.command.startswith("collection.write(collection.fetch([3, 7]))")
     articles.write(articles.fetch([3, 7]))
     assert codes(articles, only=["duplicate-ids"]) == []

@@ -192,7 +192,7 @@ def test_modules_are_not_copied_and_that_is_noted(
     monkeypatch.setattr(payload_schema, "payload_schema_of", reported)
     plan = qa.plan_migration(source, (database, f"{name}_b"))
     assert plan.losses == ()
-    note = "typed-fields: generative-openai, text2vec-openai of weaviate stay behind"
+    note = "typed-fields: not copied from weaviate: generative-openai, text2vec-openai"
     assert note in plan.notes
     assert "behind" not in plan.schema.schema
 
