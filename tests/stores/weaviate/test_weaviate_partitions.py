@@ -160,7 +160,7 @@ def test_inactive_tenants_are_reported_and_not_changed(
     connection.rest("PUT", f"/v1/schema/{name}/tenants", off, doing="rest")
     collection = database[name]
     assert collection.info().count == 400
-    with pytest.raises(UnsupportedError, match="one part of a collection"):
+    with pytest.raises(UnsupportedError, match="applies to the whole collection"):
         Collection(store, f"{name}@warm").plan("scalar")
     plan = collection.plan("product:segments=32")
     assert "1 of 3 tenants are not active and do not change" in plan.steps[0].reason
