@@ -226,7 +226,7 @@ def test_a_kill_in_the_middle_of_filling(
     gaps = filled.missing["title_rq8"]
     assert 0 < gaps.sum() < len(docs)
     plan = collection.plan("scalar", vector="title", strategy="vector")
-    assert any("left unfinished" in note for note in plan.notes)
+    assert any("is unfinished" in note for note in plan.notes)
     assert plan.apply(yes=True).state == "applied"
     assert sorted(raw(store, name)["vectorConfig"]) == ["image", "title", "title_rq8"]
     filled = collection.fetch(keys(len(docs)), vectors=("title_rq8",))

@@ -119,7 +119,7 @@ def test_a_kill_of_qadapt(
     assert process.returncode == -9
     assert collection.count() == len(docs)
     plan = collection.plan(PQ, strategy=strategy or None)
-    assert any("left unfinished" in note for note in plan.notes)
+    assert any("is unfinished" in note for note in plan.notes)
     change = plan.apply(yes=True, timeout=120)
     assert change.state == "applied"
     assert state(collection) is qa.State.ACTIVE

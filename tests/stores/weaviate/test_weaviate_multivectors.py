@@ -78,7 +78,7 @@ def test_multivectors_of_other_clients(database: Database, name: str, tenants: b
     assert (set(page.vectors), set(page.extras)) == ({"dense"}, {"tokens"})
     assert set(next(iter(store.read(label))).vectors) == {"dense"}
     assert "other-vectors" not in store.uncopied(label)
-    with pytest.raises(UnsupportedError, match="multi-vector"):
+    with pytest.raises(UnsupportedError, match="multivector"):
         store.search(label, np.ones((1, 3)), SearchRequest(k=1, vector="tokens"))
 
 
