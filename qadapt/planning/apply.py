@@ -346,7 +346,7 @@ def _roll_back(
     replaced: PlanStaleError | None = None
     for number in started:
         step = plan.steps[number]
-        progress(Progress(f"taking back: {step.action}", 0, None, "steps"))
+        progress(Progress(f"rolling back: {step.action}", 0, None, "steps"))
         reverse = step.reverse or {}
         if client_operations.is_client_operation(reverse) or not beside_alone:
             try:

@@ -195,12 +195,12 @@ def _diagnosis(diagnosis: Diagnosis) -> str:
 
 def _finding(finding: Finding) -> str:
     rows = [[item.signal, tables.value_text(item.value)] for item in finding.evidence]
-    mend = f"<p>Fix: <code>{escape(finding.command)}</code></p>" if finding.command else ""
+    fix = f"<p>Fix: <code>{escape(finding.command)}</code></p>" if finding.command else ""
     seen = _table(Table("", ["Signal", "Value"], rows)) if rows else ""
     vector = f", vector {finding.vector}" if finding.vector else ""
     return (
         f'<div class="finding {finding.severity}"><h3>{escape(str(finding.severity))}: '
-        f"{escape(finding.code)}{escape(vector)}</h3><p>{escape(finding.message)}</p>{mend}"
+        f"{escape(finding.code)}{escape(vector)}</h3><p>{escape(finding.message)}</p>{fix}"
         f"<details><summary>Evidence</summary>{seen}"
         f'<p class="muted">Source: {escape(finding.source)}</p></details></div>'
     )
