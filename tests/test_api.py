@@ -322,13 +322,3 @@ def test_the_errors_are_one_tree_with_exit_codes() -> None:
     for kind, code in codes.items():
         assert issubclass(kind, QadaptError)
         assert kind.exit_code == code
-
-
-def test_a_closed_database_opens_again_by_itself_or_says_so(
-    database: qa.Database, sample: Sample
-) -> None:
-    collection = database.create("articles", dim=DIM)
-    collection.write(qa.Batch(range(500), {"": sample.rows}))
-    database.close()
-    database.close()
-    assert collection.count() == 500

@@ -15,6 +15,7 @@ from qadapt.evaluation.verify import verify as run_verify
 from qadapt.model import Guard
 from qadapt.model import Plan as PlainPlan
 from qadapt.model.address import Address
+from qadapt.model.table import preformatted
 from qadapt.planning import abandoned_records, apply, journal
 from qadapt.planning.abandoned_records import Abandoned
 from qadapt.planning.journal import DamagedRecord
@@ -39,6 +40,16 @@ class Plan(PlainPlan):
 
     def __str__(self) -> str:
         return plan_text(self)
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        return preformatted(plan_text(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the fields without the connection; ``apply`` opens a new one."""
+        return _unbound_plan, (
+            PlainPlan(**{n: getattr(self, n) for n in self.__dataclass_fields__}),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to JSON types.
@@ -104,6 +115,11 @@ class Plan(PlainPlan):
     def replace(self, **changes: Any) -> Plan:
         """Copy with changed fields and the same connection."""
         return Plan._of(super().replace(**changes), getattr(self, "_store", None))
+
+
+def _unbound_plan(plan: PlainPlan) -> Plan:
+    """Plan without a connection."""
+    return Plan._of(plan, None)
 
 
 def apply_plans(

@@ -196,7 +196,8 @@ class Collection(EvaluationMethods):
              "with ignore_quantization=True", "scores are those of the original vectors"),
         )  # fmt: skip
         settings = read_settings(self._store, self.name).of(name)
-        return search(self._store, self.name, array, wanted, about, settings)
+        found = search(self._store, self.name, array, wanted, about, settings)
+        return found.with_id_dtype()
 
     # -- quantization ------------------------------------------------------------------------
 

@@ -242,8 +242,13 @@ class Database:
         self._store.drop_alias(alias)
 
     def close(self) -> None:
-        """Close the connection; a wrapped client stays open."""
-        self._store.close()
+        """Close the connection; a wrapped client stays open.
+
+        Later calls raise an InputError; closing twice has no effect.
+        """
+        if not self._store.closed:
+            self._store.closed = True
+            self._store.close()
 
     def __enter__(self) -> Database:
         return self

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from qadapt.errors import QadaptError
+from qadapt.errors import InputError, QadaptError
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
@@ -15,7 +15,7 @@ _Class = TypeVar("_Class", bound=type)
 
 def error_fields(cls: _Class) -> _Class:
     """Decorate the public methods of a class, so that their errors carry ``store``, ``collection``
-    and ``operation``.
+    and ``operation``, and so that they fail after the connection is closed.
 
     The class has an attribute ``_store`` and may have ``name``, the name of a collection. If public
     methods call each other, ``operation`` is the outermost, ``store`` and ``collection`` those of
@@ -34,6 +34,7 @@ def _decorated(method: _Method) -> _Method:
         @functools.wraps(method)
         def generator(self: Any, *args: Any, **options: Any) -> Any:
             try:
+                _check_open(self)
                 return (yield from method(self, *args, **options))
             except QadaptError as error:
                 _fill(error, self, method.__name__, args)
@@ -44,12 +45,23 @@ def _decorated(method: _Method) -> _Method:
     @functools.wraps(method)
     def call(self: Any, *args: Any, **options: Any) -> Any:
         try:
+            if method.__name__ != "close":
+                _check_open(self)
             return method(self, *args, **options)
         except QadaptError as error:
             _fill(error, self, method.__name__, args)
             raise
 
     return call  # type: ignore[return-value]
+
+
+def _check_open(owner: Any) -> None:
+    store = getattr(owner, "_store", None)
+    if store is not None and store.closed:
+        raise InputError(
+            f"the connection to {store.address} is closed",
+            hint="open it again with qa.open(...), and use it inside the `with` block",
+        )
 
 
 def _fill(error: QadaptError, owner: Any, operation: str, args: tuple[Any, ...]) -> None:

@@ -113,8 +113,8 @@ def load(
     """Import a .parquet, .npy or .fvecs file.
 
     The collection is created if it does not exist. The whole file is checked before anything is
-    written; a failed import removes the collection that it created. Running the import twice has
-    the same result as running it once.
+    written; a failed import removes the collection that it created. With --add, rows of an existing
+    collection with the same ids are replaced, and its settings stay as they are.
     """
     import qadapt as qa
 
@@ -134,7 +134,8 @@ def load(
         )
     out.document(done.to_dict())
     mapped = f", {done.mapped:,} ids became UUIDs" if done.mapped else ""
-    out.print(f"✓ {done.rows:,} rows in {done.collection}{mapped}")
+    place = f"the {'new' if done.created else 'existing'} collection {done.collection}"
+    out.print(f"✓ {done.rows:,} rows written to {place}{mapped}")
     if done.columns:
         columns = [f"{role} from {column!r}" for role, column in done.columns.items()]
         if done.entries:

@@ -6,10 +6,14 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from qadapt.model import table
+
 if TYPE_CHECKING:
     from qadapt.model import Rescore, Status, UnknownDimension
 
-DASH = "-"
+DASH = table.DASH
+size = table.size_text
+recall = table.share_text
 
 # A state is never told by its colour alone: each has a sign and its own word.
 STATES: dict[str, tuple[str, str]] = {
@@ -36,15 +40,6 @@ CHANGES: dict[str, tuple[str, str]] = {
 }
 
 
-def size(count: float | None) -> str:
-    """Bytes as B, KiB, MiB, ...; a dash where it can't be told."""
-    if count is None:
-        return DASH
-    from qadapt.planning.plan_text import human_bytes
-
-    return human_bytes(count)
-
-
 def seconds(value: float | None) -> str:
     """A span of time: ``0.4 ms``, ``830 ms``, ``12.3 s``, ``4 min 05 s``, ``2 h 10 min``."""
     if value is None:
@@ -65,13 +60,6 @@ def seconds(value: float | None) -> str:
 def number(value: float | None) -> str:
     """Whole numbers with thousands separators."""
     return DASH if value is None else f"{value:,.0f}"
-
-
-def recall(value: float | None) -> str:
-    """A recall with three decimals; 0.9999 is not rounded up to 1."""
-    if value is None:
-        return DASH
-    return f"{min(value, 0.999):.3f}" if value < 1 else "1.000"
 
 
 def value(given: Any) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from qadapt.errors import SpecError
 from qadapt.footprint import Footprint
 from qadapt.model import Serializable
+from qadapt.model.table import DASH, Table, Tabular, size_text
 
 GIB = 1024**3
 
@@ -74,7 +75,7 @@ class Line(Serializable):
 
 
 @dataclass(frozen=True)
-class Cost(Serializable):
+class Cost(Tabular, Serializable):
     """The cost of a collection, now and under other settings.
 
     Attributes:
@@ -101,3 +102,37 @@ class Cost(Serializable):
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
     format: str = "qadapt.cost/1"
+
+    def table(self) -> Table:
+        """Current and requested setting, then all settings: RAM and disk by scale."""
+        lines = [
+            *[("current", self.before)] * (self.before is not None),
+            *[("requested", self.after)] * (self.after is not None),
+            *[("", line) for line in self.lines],
+        ]
+        scales = next((line.scales for _, line in lines if line and line.scales), ())
+        priced = self.prices.ram is not None or self.prices.disk is not None
+        columns = ["", "Database", "Setting"]
+        for scale in scales:
+            columns += [f"#RAM {scale.factor:g}x", f"#Disk {scale.factor:g}x"]
+            columns += [f"#Per month {scale.factor:g}x"] * priced
+        width = len(columns) - 3
+        rows = []
+        for label, line in lines:
+            assert line is not None
+            cells = [cell for scale in line.scales for cell in _scale_cells(scale, priced)]
+            rows.append((label, line.store, line.setting, *(cells or [DASH] * width)))
+        unsupported = [
+            f"{line.store}, {line.setting}: {line.unsupported_reason}"
+            for _, line in lines
+            if line is not None and line.unsupported_reason
+        ]
+        title = f"{self.rows:,} rows of {self.dim:,} dimensions, {self.replicas} replica(s)"
+        if self.collection:
+            title = f"{self.collection}: {title}"
+        return Table(tuple(columns), tuple(rows), title, (*unsupported, *self.notes))
+
+
+def _scale_cells(scale: Scale, priced: bool) -> list[str]:
+    monthly = DASH if scale.monthly is None else f"{scale.monthly:,.2f}"
+    return [size_text(scale.ram), size_text(scale.disk), *[monthly] * priced]

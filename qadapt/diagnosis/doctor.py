@@ -18,6 +18,7 @@ from qadapt.errors import (
 )
 from qadapt.local import collection_info
 from qadapt.model import Finding, Metric, Serializable, Server, Severity
+from qadapt.model.table import Table, Tabular
 from qadapt.stores.base import OnProgress, Progress, Store, silent
 
 
@@ -31,7 +32,7 @@ class Skipped(Serializable):
 
 
 @dataclass(frozen=True)
-class Diagnosis(Serializable):
+class Diagnosis(Tabular, Serializable):
     """The findings of one collection.
 
     Attributes:
@@ -59,6 +60,18 @@ class Diagnosis(Serializable):
     def worst(self) -> Severity | None:
         """The highest severity; None without findings."""
         return self.findings[0].severity if self.findings else None
+
+    def table(self) -> Table:
+        """One row per finding."""
+        rows = [
+            (str(each.severity), each.code, each.vector or "(unnamed)", each.message, each.command)
+            for each in self.findings
+        ]
+        skipped = [f"skipped {each.code}: {each.reason}" for each in self.skipped]
+        count = f"{len(self.findings)} findings" if self.findings else "no findings"
+        title = f"{self.collection}: {count} in {len(self.checked)} checks"
+        columns = ("Severity", "Code", "Vector", "Message", "Command")
+        return Table(columns, tuple(rows), title, tuple(skipped))
 
     def at_least(self, severity: Severity | str) -> tuple[Finding, ...]:
         """The findings of this severity or a higher one."""

@@ -12,10 +12,11 @@ from qadapt.evaluation.recall import Proof, weakest_proof
 from qadapt.evaluation.results import Figure, Result, Truth
 from qadapt.model import Metric, Quantization, Rescore, Serializable, Server, Status
 from qadapt.model.data import Datatype
+from qadapt.model.table import DASH, Table, Tabular, share_text, size_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationDocument(Serializable):
+class EvaluationDocument(Tabular, Serializable):
     """What the documents about one vector of a collection have in common.
 
     Attributes:
@@ -78,6 +79,19 @@ class EvaluationDocument(Serializable):
                 return result
         known = ", ".join(item.setting for item in self.results)
         raise KeyError(f"no result for {setting!r}; results exist for: {known}")
+
+    def table(self) -> Table:
+        """One row per setting."""
+        columns = ("Setting", "Where", f"#Recall@{self.k}", "95 % interval", "#nDCG",
+                   "#Bytes/vector", "#p50 ms", "#p99 ms")  # fmt: skip
+        name = f", vector {self.vector}" if self.vector else ""
+        title = (
+            f"{self.collection or 'vectors'}{name}: {self.count:,} rows of {self.dim:,} "
+            f"dimensions, {self.queries:,} queries ({self.source})"
+        )
+        truth = [f"ground truth: {self.truth.ground_truth}"] if self.truth.ground_truth else []
+        notes = (*truth, *filter(None, [self.proof.reason]), *self.notes)
+        return Table(columns, tuple(_cells(each) for each in self.results), title, notes)
 
     def shared(self) -> dict[str, Any]:
         """The fields that all documents have, except ``format``."""
@@ -200,6 +214,35 @@ class Advice(EvaluationDocument):
     confirmed: bool = False
     format: Literal["qadapt.advice/1"] = "qadapt.advice/1"
 
+    def table(self) -> Table:
+        """The best setting, the runner-up, and the settings that do not meet the target."""
+        rows = [
+            (
+                verdict,
+                option.setting,
+                share_text(option.recall.value),
+                size_text(option.ram),
+                size_text(option.disk),
+                "; ".join((option.source, *option.reasons)),
+            )
+            for verdict, option in (("best", self.best), ("runner-up", self.runner_up))
+            if option is not None
+        ]
+        rows += [
+            (
+                "ruled out",
+                each.setting,
+                share_text(each.recall.value if each.recall else None),
+                size_text(each.ram),
+                DASH,
+                each.reason,
+            )
+            for each in self.ruled_out
+        ]
+        columns = ("", "Setting", f"#Recall@{self.target.k}", "#RAM", "#Disk", "Why")
+        title = f"{self.collection or 'vectors'}: recall@{self.target.k} >= {self.target.recall:g}"
+        return Table(columns, tuple(rows), title, self.notes)
+
     @property
     def simulation(self) -> Simulation:
         """The predictions alone."""
@@ -214,6 +257,23 @@ class Advice(EvaluationDocument):
         if not results:
             return None
         return Evaluation(**{**self.shared(), "sample_rows": None, "results": results})
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    recall = result.recall
+    warm = [each for each in result.latency if each.phase == "warm"]
+    timed = min(warm, key=lambda each: each.concurrency, default=None)
+    size = result.bytes_per_vector
+    return (
+        result.setting,
+        result.where,
+        result.state if recall is None else share_text(recall.value),
+        DASH if recall is None else f"{share_text(recall.low)} to {share_text(recall.high)}",
+        share_text(result.ndcg.value if result.ndcg else None),
+        DASH if size is None else f"{size:,.1f}",
+        DASH if timed is None else f"{timed.p50:.2f}",
+        DASH if timed is None else f"{timed.p99:.2f}",
+    )
 
 
 def now() -> str:

@@ -19,7 +19,9 @@ from qadapt.errors import (
     unheld_rows,
 )
 from qadapt.model import ragged_arrays, vector_norms
+from qadapt.model.array_input import plain_array, plain_ids
 from qadapt.model.collection_schema import ExtraVector, RaggedArray
+from qadapt.model.hit_rows import HitRows, id_column
 from qadapt.model.metric import Metric
 from qadapt.model.numbers import is_whole
 from qadapt.model.serializable import Serializable
@@ -324,12 +326,12 @@ def listed_ids(ids: Iterable[Id] | npt.NDArray[Any]) -> list[Id]:
             f"ids must be a list of int or str; got {ids!r:.60}",
             hint="for a single id: [id]",
         )
-    listed = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    listed = plain_ids(ids)
     wrong = [key for key in listed if type(key) is not int and type(key) is not str]
     if wrong:
         raise InputError(
             f"ids must be int or str; got {wrong[0]!r} of type {type(wrong[0]).__name__}",
-            hint="convert UUIDs with str()",
+            hint="convert other types with int() or str()",
         )
     return listed
 
@@ -354,10 +356,7 @@ def as_vectors(x: Any, *, what: str = "vectors") -> Floats:
             become zero in float32. Numbers too large for float32 become infinite, which
             ``check_vectors`` rejects.
     """
-    try:
-        raw = np.asarray(x)
-    except ValueError as error:
-        raise InputError(f"{what} must have rows of equal length ({error})") from None
+    raw = plain_array(x, what=what)
     if raw.dtype.kind not in "fiub":
         raise InputError(
             f"{what} must be an array of numbers; got an array of {raw.dtype}",
@@ -465,21 +464,28 @@ class HitsDocument(Serializable):
 
 
 @dataclass(frozen=True, eq=False)
-class Hits:
+class Hits(HitRows):
     """Search results, best first.
 
+    Iterating yields ``Hit(id, score, payload, query)``, query by query; ``len`` counts them.
+
     Attributes:
-        ids: object array ``(nq, k)``; padded with None.
+        ids: ``(nq, k)``: int64 (uint64 from 2**63) if every query has ``k`` results with integer
+            ids; otherwise objects, padded with None.
         scores: float32 ``(nq, k)``, higher is better (cosine similarity, dot product, negative
             squared L2); padded with NaN.
         how: how the search was executed.
         payloads: ``nq`` lists of dicts (padded with None), or None if not requested.
     """
 
-    ids: npt.NDArray[np.object_]
+    ids: npt.NDArray[Any]
     scores: Floats
     how: SearchProvenance
     payloads: list[list[dict[str, Any] | None]] | None = None
+
+    def with_id_dtype(self) -> Hits:
+        """Copy with integer ids as an array of integers, if no result is missing."""
+        return Hits(id_column(self.ids), self.scores, self.how, self.payloads)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to JSON types; padding and non-finite scores become null."""

@@ -14,6 +14,11 @@ from qadapt.model.metric import Metric
 from qadapt.model.quantization import Quantization
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
+from qadapt.model.table import DASH, Table, Tabular, size_text
+
+VECTOR_COLUMNS = (
+    "Vector", "#Rows", "#Dim", "Metric", "Configured", "Verified", "#Codes", "#Vectors"
+)  # fmt: skip
 
 
 class State(str, Enum):
@@ -66,7 +71,7 @@ class Server(Serializable):
 
 
 @dataclass(frozen=True)
-class VectorInfo(Serializable):
+class VectorInfo(Tabular, Serializable):
     """Vector of a collection: configuration, observed status and sizes.
 
     Attributes:
@@ -102,6 +107,24 @@ class VectorInfo(Serializable):
         """Definition of the vector: dimensions, metric and datatype."""
         return Vector(self.dim, self.metric, self.datatype)
 
+    def table(self) -> Table:
+        """Configuration, observed status and sizes; one row."""
+        notes = [self.status.reason, self.status.advice, *self.notes]
+        return Table(VECTOR_COLUMNS, (self.cells(),), notes=tuple(filter(None, notes)))
+
+    def cells(self) -> tuple[str, ...]:
+        """The cells of ``VECTOR_COLUMNS``."""
+        return (
+            self.name or "(unnamed)",
+            f"{self.count:,}",
+            str(self.dim),
+            str(self.metric),
+            str(self.quantization),
+            self.status.state.value,
+            size_text(self.code_bytes or None),
+            size_text(self.float_bytes),
+        )
+
 
 @dataclass(frozen=True)
 class UnknownDimension(Serializable):
@@ -117,7 +140,7 @@ class UnknownDimension(Serializable):
 
 
 @dataclass(frozen=True)
-class CollectionInfo(Serializable):
+class CollectionInfo(Tabular, Serializable):
     """Collection: rows, vectors and configuration.
 
     Attributes:
@@ -151,3 +174,24 @@ class CollectionInfo(Serializable):
         }
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def table(self) -> Table:
+        """One row per vector."""
+        rows = [vector.cells() for vector in self.vectors.values()]
+        unknown = [
+            (name or "(unnamed)", *[DASH] * 4, "dimension unknown", DASH, DASH)
+            for name in self.unknown_dimensions
+        ]
+        reasons = [
+            f"{name or '(unnamed)'}: {text}"
+            for name, vector in self.vectors.items()
+            for text in (vector.status.reason, vector.status.advice, *vector.notes)
+            if text
+        ]
+        server = f"{self.server.store} {self.server.version or ''}".strip()
+        return Table(
+            VECTOR_COLUMNS,
+            (*rows, *unknown),
+            title=f"{self.name}: {self.count:,} rows, {server} ({self.server.deployment})",
+            notes=(*reasons, *self.notes),
+        )

@@ -6,6 +6,7 @@ import json
 import textwrap
 
 from qadapt.model import Estimate, MatchLevel, Plan, Step, Symbol
+from qadapt.model.table import human_bytes
 
 WIDTH = 80
 LABEL = 10
@@ -119,12 +120,3 @@ def _wrapped(first: str, text: str, width: int) -> list[str]:
 
 def _compact(request: object) -> str:
     return json.dumps(request, ensure_ascii=False, default=str)
-
-
-def human_bytes(size: float) -> str:
-    """Format a size, such as ``1.5 KiB`` for 1536."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

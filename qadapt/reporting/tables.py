@@ -10,10 +10,12 @@ from typing import Any
 from qadapt.costing import Cost, Line
 from qadapt.evaluation.documents import Evaluation, Simulation
 from qadapt.evaluation.results import Figure, Result
-from qadapt.model import Rescore
+from qadapt.model import Rescore, table
 from qadapt.reporting.content import Point, ReportContent, label, latency_of
 
-DASH = "-"
+DASH = table.DASH
+size = table.size_text
+share = table.share_text
 
 
 @dataclass(frozen=True)
@@ -33,20 +35,6 @@ class Table:
     rows: Sequence[Sequence[str]]
     note: str = ""
     roles: Sequence[str] = ()
-
-
-def size(count: float | None) -> str:
-    """Bytes as B, KiB, ...; a dash if unknown."""
-    from qadapt.planning.plan_text import human_bytes
-
-    return DASH if count is None else human_bytes(count)
-
-
-def share(value: float | None) -> str:
-    """Recall with three decimals; 0.9999 is not rounded up to 1."""
-    if value is None:
-        return DASH
-    return f"{min(value, 0.999):.3f}" if value < 1 else "1.000"
 
 
 def interval(figure: Figure | None) -> str:

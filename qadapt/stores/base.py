@@ -123,6 +123,9 @@ class Store(BulkCopy, Changeable, Counted):
             f"the store {cls.profile.name!r} cannot wrap a client", hint="open it by its address"
         )
 
+    # Set by the database object; stores that open files on demand would otherwise open them again.
+    closed: bool = False
+
     @abc.abstractmethod
     def close(self) -> None:
         """Close what was opened; a client that the user opened stays open."""

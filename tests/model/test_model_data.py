@@ -172,7 +172,6 @@ def test_ids(ids: Any, kept: list[int | str]) -> None:
     [
         ([True, 2], "got True of type bool"),
         (np.array([True, False]), "of type bool"),
-        ([np.int64(1), 2], "of type int64"),
         ([1.0, 2.0], "of type float"),
         (np.array([1.0, 2.0]), "of type float"),
         ([b"a", b"b"], "of type bytes"),

@@ -1,0 +1,99 @@
+"""Conversion of the array types of other libraries to numpy arrays and lists.
+
+The libraries are recognized by the methods of their objects and are not imported.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.errors import InputError
+
+
+def plain_array(x: Any, *, what: str = "vectors") -> npt.NDArray[Any]:
+    """Convert any array-like of numbers to a numpy array.
+
+    Args:
+        x: lists, numpy arrays, torch tensors (on any device), pyarrow arrays and tables, pandas and
+            polars series and data frames. A column of lists becomes ``(n, d)``; the columns of a
+            data frame or table are the dimensions.
+
+    Raises:
+        InputError: rows of different length, or missing rows.
+    """
+    found = _unwrapped(x, what)
+    if isinstance(found, np.ndarray) and found.dtype != object:
+        return found
+    try:
+        array = np.asarray(found)
+        if array.dtype == object and array.ndim == 1 and len(array):
+            array = np.stack([_unwrapped(row, what) for row in array.tolist()])
+    except ValueError as error:
+        raise InputError(f"{what} must have rows of equal length ({error})") from None
+    return array
+
+
+def plain_ids(ids: Any) -> list[Any]:
+    """Convert ids of other libraries to a list; numpy integers become ``int``, UUIDs ``str``."""
+    for method in ("to_pylist", "tolist", "to_list"):  # pyarrow; numpy, pandas, torch; polars
+        if hasattr(ids, method):
+            ids = getattr(ids, method)()
+            break
+    return [_plain_id(key) for key in ids]
+
+
+def _plain_id(key: Any) -> Any:
+    if isinstance(key, np.integer):
+        return int(key)
+    if isinstance(key, uuid.UUID):
+        return str(key)
+    if hasattr(key, "as_py"):  # a pyarrow scalar
+        return _plain_id(key.as_py())
+    return str(key) if isinstance(key, np.str_) else key
+
+
+def _unwrapped(x: Any, what: str) -> Any:
+    """A numpy array or sequence in place of an object of another library."""
+    if isinstance(x, (np.ndarray, list, tuple)):
+        return x
+    if hasattr(x, "detach") and hasattr(x, "cpu"):  # torch; numpy has no bfloat16
+        tensor = x.detach().cpu()
+        return (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
+    if hasattr(x, "to_pylist"):  # pyarrow arrays, chunked arrays and tables
+        return _arrow_array(x, what)
+    if hasattr(x, "to_frame") and hasattr(x, "to_arrow"):  # polars series
+        return _arrow_array(x.to_arrow(), what)
+    if hasattr(x, "to_numpy"):  # pandas series and data frames, polars data frames
+        return x.to_numpy()
+    return x
+
+
+def _arrow_array(x: Any, what: str) -> Any:
+    """Numbers of a pyarrow array, chunked array or table without a Python object per value."""
+    if hasattr(x, "column_names"):
+        return np.column_stack([_arrow_array(column, what) for column in x.columns])
+    if hasattr(x, "combine_chunks"):
+        x = x.combine_chunks()
+        if hasattr(x, "chunks"):  # some versions return a chunked array of one chunk
+            x = x.chunk(0)
+    if x.null_count:
+        row = x.is_null().to_pylist().index(True)
+        raise InputError(
+            f"{what} must not contain nulls; row {row} is null",
+            hint="drop rows without a vector",
+        )
+    if not hasattr(x, "flatten") or not hasattr(x.type, "value_type"):
+        return x.to_numpy(zero_copy_only=False)
+    values = x.flatten()
+    if values.null_count:
+        raise InputError(f"{what} must not contain nulls", hint="drop rows with missing values")
+    lengths = set(x.value_lengths().to_pylist()) if hasattr(x, "value_lengths") else set()
+    if len(lengths) > 1:
+        raise InputError(
+            f"{what} must have rows of equal length; found {min(lengths)} and {max(lengths)}"
+        )
+    return values.to_numpy(zero_copy_only=False).reshape(len(x), -1)

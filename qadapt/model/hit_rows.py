@@ -1,0 +1,147 @@
+"""Search results as rows: iteration, tables, pandas and Arrow."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.errors import MissingExtraError
+from qadapt.model.table import Table, Tabular
+
+if TYPE_CHECKING:
+    from qadapt.model.data import Floats, Id, SearchProvenance
+
+_PAYLOAD_WIDTH = 60
+_INT64 = np.iinfo(np.int64)
+_UINT64 = np.iinfo(np.uint64)
+
+
+class Hit(NamedTuple):
+    """One row of search results.
+
+    Attributes:
+        id: id of the row.
+        score: higher is better.
+        payload: None if payloads were not requested.
+        query: position of the query, from 0.
+    """
+
+    id: Id
+    score: float
+    payload: dict[str, Any] | None
+    query: int
+
+
+class HitRows(Tabular):
+    """Mixin of ``Hits``: one ``Hit`` per result, query by query, without padding."""
+
+    ids: npt.NDArray[Any]
+    scores: Floats
+    how: SearchProvenance
+    payloads: list[list[dict[str, Any] | None]] | None
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        # Otherwise a search without results would be false, as None is.
+        return True
+
+    def __iter__(self) -> Iterator[Hit]:
+        ids, scores = self.ids.tolist(), self.scores.tolist()
+        for query, keys in enumerate(ids):
+            payloads = [None] * len(keys) if self.payloads is None else self.payloads[query]
+            for key, score, payload in zip(keys, scores[query], payloads, strict=True):
+                if key is not None:
+                    yield Hit(key, score, payload, query)
+
+    def to_arrow(self) -> Any:
+        """Convert to a ``pyarrow.Table``, one row per result.
+
+        Returns:
+            The columns query (int64), id (int64, uint64 or string), score (float32) and, if
+            payloads were requested, payload (JSON text).
+
+        Raises:
+            MissingExtraError: pyarrow is not installed.
+        """
+        pa = _imported("pyarrow", "files", "Hits.to_arrow")
+        rows = list(self)
+        ids = id_column([row.id for row in rows])
+        keys = [str(key) for key in ids] if ids.dtype == object else ids
+        columns = {
+            "query": pa.array([row.query for row in rows], pa.int64()),
+            "id": pa.array(keys, pa.string() if ids.dtype == object else None),
+            "score": pa.array([row.score for row in rows], pa.float32()),
+        }
+        if self.payloads is not None:
+            columns["payload"] = pa.array([_json(row.payload) for row in rows], pa.string())
+        return pa.table(columns)
+
+    def to_pandas(self) -> Any:
+        """Convert to a ``pandas.DataFrame``, one row per result.
+
+        Returns:
+            The columns query, id, score and, if payloads were requested, payload (dicts).
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        pd = _imported("pandas", "pandas", "Hits.to_pandas")
+        rows = list(self)
+        columns: dict[str, Any] = {
+            "query": np.array([row.query for row in rows], np.int64),
+            "id": id_column([row.id for row in rows]),
+            "score": np.array([row.score for row in rows], np.float32),
+        }
+        if self.payloads is not None:
+            columns["payload"] = pd.Series([row.payload for row in rows], dtype=object)
+        return pd.DataFrame(columns)
+
+    def table(self) -> Table:
+        """One row per result; long payloads are shortened."""
+        several = len(self.ids) > 1
+        columns = ["#Query"] * several + ["Id", "#Score"]
+        columns += ["Payload"] * (self.payloads is not None)
+        rows = []
+        for hit in self:
+            cells = [str(hit.query)] * several + [str(hit.id), f"{hit.score:.6g}"]
+            if self.payloads is not None:
+                text = _json(hit.payload)
+                cells.append(text if len(text) <= _PAYLOAD_WIDTH else f"{text[:_PAYLOAD_WIDTH]}...")
+            rows.append(tuple(cells))
+        return Table(tuple(columns), tuple(rows), notes=self.how.notes)
+
+
+def id_column(ids: npt.NDArray[Any] | Sequence[Any]) -> npt.NDArray[Any]:
+    """Ids as int64, or as uint64 if one exceeds it; as objects unless all are integers.
+
+    Args:
+        ids: an array, a list of ids, or ``nq`` lists of equal length; None for padding.
+    """
+    plain = np.asarray(ids, dtype=object)
+    flat = plain.ravel().tolist()
+    if not flat or not all(type(key) is int for key in flat):
+        return plain
+    low, high = min(flat), max(flat)
+    if _INT64.min <= low and high <= _INT64.max:
+        return plain.astype(np.int64)
+    return plain.astype(np.uint64) if low >= 0 and high <= _UINT64.max else plain
+
+
+def _json(payload: dict[str, Any] | None) -> str:
+    return json.dumps(payload, ensure_ascii=False, default=str)
+
+
+def _imported(package: str, extra: str, purpose: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise MissingExtraError(package, extra, purpose=purpose) from error
