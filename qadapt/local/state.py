@@ -6,6 +6,7 @@ Secrets are never written: addresses are stored without keys.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -28,6 +29,10 @@ FORMAT = 1
 
 STATE_VARIABLE = "QADAPT_STATE_DIR"
 
+SETTINGS_CACHED = 1024
+# Settings by file, with the version of the file that they were read from.
+_settings_cache: dict[Path, tuple[tuple[int, int, int], Settings]] = {}
+
 
 def state_dir() -> Path:
     """Return the state folder; created with owner-only access.
@@ -35,14 +40,16 @@ def state_dir() -> Path:
     Raises:
         StorageError: the folder cannot be created.
     """
-    given = os.environ.get(STATE_VARIABLE)
-    if given:
-        folder = Path(given)
-    else:
-        import platformdirs
+    return private_folder(_state_folder(os.environ.get(STATE_VARIABLE)))
 
-        folder = Path(platformdirs.user_state_dir("qadapt", appauthor=False))
-    return private_folder(folder)
+
+@functools.lru_cache(maxsize=16)
+def _state_folder(given: str | None) -> Path:
+    if given:
+        return Path(given)
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("qadapt", appauthor=False))
 
 
 @contextmanager
@@ -105,7 +112,12 @@ def key_of(identity: str, collection: str) -> str:
 
 
 def _settings_path(address: Address, collection: str) -> Path:
-    return state_dir() / "settings" / f"{collection_key(address, collection)}.json"
+    return _settings_file(os.environ.get(STATE_VARIABLE), address.identity, collection)
+
+
+@functools.lru_cache(maxsize=1024)
+def _settings_file(folder: str | None, identity: str, collection: str) -> Path:
+    return _state_folder(folder) / "settings" / f"{key_of(identity, collection)}.json"
 
 
 def index_dir(address: Address, collection: str, vector: str) -> Path:
@@ -126,12 +138,31 @@ def import_note(address: Address, collection: str) -> Path:
 
 
 def read_settings(address: Address, collection: str) -> Settings:
-    """Read the settings of a collection.
+    """Read the settings of a collection; the file is parsed again only if it changed.
 
     Raises:
         IntegrityError: the file is damaged.
+        StorageError: the state folder cannot be used.
     """
     path = _settings_path(address, collection)
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return Settings()
+    except OSError:
+        state_dir()  # raises an error that names the folder
+        raise
+    # Each write replaces the file, so that its number changes too.
+    version = (found.st_mtime_ns, found.st_ino, found.st_size)
+    known = _settings_cache.get(path)
+    if known is None or known[0] != version:
+        known = _settings_cache[path] = (version, _parse_settings(path, collection))
+        if len(_settings_cache) > SETTINGS_CACHED:
+            del _settings_cache[next(iter(_settings_cache))]
+    return known[1]
+
+
+def _parse_settings(path: Path, collection: str) -> Settings:
     try:
         document = json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -6,6 +6,7 @@ An address may contain an API key. Only ``Address.secret()`` returns it: it is m
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import re
@@ -156,7 +157,7 @@ class Address:
             raise AddressError(f"{self} is not the address of a folder or file")
         return Path(os.path.expanduser(self.location))
 
-    @property
+    @functools.cached_property
     def identity(self) -> str:
         """Canonical address: the same for all spellings; used as the key in the state folder.
 

@@ -252,7 +252,7 @@ def test_a_write_that_the_store_breaks_off_leaves_codes_of_what_is_there(
         patch.setattr(type(coded._store), "write", half)
         coded.write(qa.Batch([7, 8], {"": new}))
     assert status_of(coded).state is qa.State.ACTIVE
-    assert (found(coded, new[0]) == 7) is bool(far)
+    assert bool(found(coded, new[0]) == 7) is bool(far)
     assert coded.search(new[0], k=1).how.searcher == "qadapt"
 
 

@@ -50,7 +50,7 @@ def test_a_saved_plan_opens_its_own_address_in_a_new_process(
 ) -> None:
     path = tmp_path / "plan.json"
     path.write_text(articles.plan("scalar:rescore=3").to_json(), encoding="utf-8")
-    database.close()
+    database._store.close()
     program = (
         "import sys, qadapt as qa\n"
         "change = qa.load_plan(sys.argv[1]).apply(yes=True)\n"
@@ -180,7 +180,7 @@ def test_client_is_not_taken_where_the_store_does_it_itself(articles: Collection
 def test_our_own_codes_are_offered_and_taken_only_when_accepted(
     address: str, database: Database, articles: Collection
 ) -> None:
-    database.close()
+    database._store.close()
     with qa.open(address, disabled=["native-quantization"]) as without:
         collection = without["articles"]
         for accept in ("exact", "differs"):

@@ -81,11 +81,11 @@ def replaced(database: Database, name: str = "a", seed: int = 0, **vectors: qa.V
 def restored(database: Database, folder: Path) -> World:
     """The folder is put back from a backup of before the change."""
     filled(database)
-    database.close()
+    database._store.close()
     backup = folder.with_name("backup")
     shutil.copytree(folder, backup)
     database["a"].plan("binary:rescore=4").apply(yes=True)
-    database.close()
+    database._store.close()
     shutil.rmtree(folder)
     shutil.copytree(backup, folder)
     return World(database, "a", "no quantization", undoes=True, notes=True)

@@ -28,7 +28,7 @@ def test_a_plan_is_stale_when_another_process_changed_it(
     address: str, database: Database, articles: Collection
 ) -> None:
     early = articles.plan("scalar")
-    database.close()
+    database._store.close()
     program = (
         "import sys, qadapt as qa\n"
         "with qa.open(sys.argv[1]) as db:\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qadapt.errors import NotFoundError, UnsupportedError
@@ -31,10 +31,17 @@ class Snapshot:
     config: config.Config
     count: int
     vectors: Mapping[str, Observation]
+    # A cache, because every search asks for the codes.
+    _codes: dict[str, Codes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def codes(self, name: str) -> Codes:
         """The codes that a search of a vector uses: those in the segments, not the configured
         ones."""
+        if name not in self._codes:
+            self._codes[name] = self._find_codes(name)
+        return self._codes[name]
+
+    def _find_codes(self, name: str) -> Codes:
         observation = self.vectors[name]
         rows = [segment for segment in observation.segments if not segment.empty]
         held = [segment for segment in rows if segment.code_config is not None]

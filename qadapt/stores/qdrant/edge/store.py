@@ -353,10 +353,11 @@ class EdgeStore(Store):
         edge_search.check_rescore(search.rescore)
         with shard.lock:
             snapshot = self._snapshot(shard)
-            vector = edge_snapshot.vector(snapshot.config, search.vector)
-            search = dataclasses.replace(
-                search, filter=rows.with_unread_dates(shard, search.filter)
-            )
+            known = snapshot.vectors.get(search.vector)
+            vector = known.vector if known else edge_snapshot.vector(snapshot.config, search.vector)
+            if search.filter is not None:
+                dated = rows.with_unread_dates(shard, search.filter)
+                search = dataclasses.replace(search, filter=dated)
             codes = snapshot.codes(search.vector)
             array = np.atleast_2d(np.asarray(queries, dtype=np.float32))
             cosine = vector.metric is Metric.COSINE
