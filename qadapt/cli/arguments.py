@@ -198,12 +198,13 @@ def make_plans(
         )
     from qadapt.model import Metric, Quantization
 
-    wanted = None if quantization is None else Quantization.parse(quantization)
+    if quantization is not None:  # before the connection is opened
+        Quantization.parse(quantization)
     measure = None if metric is None else Metric.of(metric)
     bar = read_guard(guard)
     with open_database(url, disable) as db:
         made = db[collection].plan(
-            wanted,
+            quantization,
             vector=vector,
             metric=measure,
             datatype=cast("Any", datatype),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from qadapt.errors import SpecError
+from qadapt.model import synonyms
 
 
 class Metric(str, Enum):
@@ -19,12 +20,12 @@ class Metric(str, Enum):
 
     @classmethod
     def of(cls, value: Metric | str) -> Metric:
-        """Parse the name of a metric.
+        """Parse the name of a metric, in any case; also ``l2``, ``ip`` and other common names.
 
         Raises:
-            SpecError: not cosine, dot or euclidean.
+            SpecError: the name is unknown.
         """
         try:
-            return cls(value)
+            return cls(synonyms.metric(value) if isinstance(value, str) else value)
         except ValueError:
             raise SpecError.unknown("metric", str(value), [m.value for m in cls]) from None

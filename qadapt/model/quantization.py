@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from qadapt.errors import SpecError
+from qadapt.model import synonyms
 from qadapt.model.rescore import Rescore, RescoreLike, number_text
 from qadapt.model.serializable import Serializable
 
@@ -142,6 +143,9 @@ class Quantization(Serializable):
     def parse(cls, text: str) -> Quantization:
         """Parse a string such as ``"scalar"`` or ``"binary:query_bits=8"``.
 
+        Names of other systems, such as ``"sq8"`` or ``"RaBitQ"``, are converted
+        (``qadapt.model.synonyms``).
+
         Raises:
             SpecError: the string is not a valid quantization; the hint lists the known names.
         """
@@ -150,16 +154,33 @@ class Quantization(Serializable):
                 f"a quantization is a string such as 'binary:query_bits=8', got {text!r}"
             )
         name, _, tail = text.strip().partition(":")
-        kind = name.strip()
+        kind, implied = synonyms.quantization(name.strip())
         if kind not in {k.value for k in Kind}:
-            raise SpecError.unknown("quantization", kind, [k.value for k in Kind])
+            raise SpecError.unknown("quantization", name.strip(), [k.value for k in Kind])
         options: dict[str, Any] = {}
         for pair in _pairs(tail):
             option, value = _read_pair(pair, Kind(kind))
             if option in options:
                 raise SpecError(f"{option} is given twice in {text!r}", hint="remove one of them")
+            if option in implied and value != implied[option]:
+                raise SpecError(
+                    f"{name.strip()!r} has {option}={implied[option]}; got {pair!r}",
+                    hint=f"use {kind}:{pair}",
+                )
             options[option] = value
-        return cls(kind=Kind(kind), **options)
+        return cls(kind=Kind(kind), **{**implied, **options})
+
+    @classmethod
+    def synonym_note(cls, text: Any) -> str | None:
+        """What a synonym such as ``"sq8"`` stands for, with its defaults; None for a common name."""
+        if not isinstance(text, str):
+            return None
+        name = text.strip().partition(":")[0].strip()
+        if name in {kind.value for kind in Kind}:
+            return None
+        found = cls.parse(name)
+        bits = "" if found.bits is None or "bits=" in str(found) else f" (bits={found.bits:g})"
+        return f"{name!r} stands for {found}{bits}"
 
     @classmethod
     def of(cls, value: QuantizationLike) -> Quantization:

@@ -127,7 +127,11 @@ def make_plan(
         count=info.count,
         dim=now.dim,
         steps=tuple(steps),
-        notes=(*_notes(store, info, now, wanted, by_us), *change.notes),
+        notes=(
+            *filter(None, [Quantization.synonym_note(quantization)]),
+            *_notes(store, info, now, wanted, by_us),
+            *change.notes,
+        ),
         disabled=store.disabled,
         guard=rooted(guard),
         target_vector=target_vector,

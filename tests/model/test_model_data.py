@@ -137,7 +137,7 @@ def test_dimensions_of_a_vector(dim: Any) -> None:
         Vector(dim)
     assert Vector(65536).dim == 65536 and Vector(np.int64(3)).dim == 3  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="unknown metric"):
-        Vector(3, "l2")  # type: ignore[arg-type]
+        Vector(3, "hamming")  # type: ignore[arg-type]
 
 
 # -- batches -------------------------------------------------------------------------------------
