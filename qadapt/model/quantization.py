@@ -172,7 +172,7 @@ class Quantization(Serializable):
 
     @classmethod
     def synonym_note(cls, text: Any) -> str | None:
-        """What a synonym such as ``"sq8"`` stands for, with its defaults; None for a common name."""
+        """What a synonym such as ``"sq8"`` stands for; None for a common name."""
         if not isinstance(text, str):
             return None
         name = text.strip().partition(":")[0].strip()

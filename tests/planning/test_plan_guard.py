@@ -226,7 +226,7 @@ def test_history_is_newest_first_and_undo_takes_the_newest(
     with pytest.raises(PlanError, match="newer change") as caught:
         first.undo()
     assert second.id in str(caught.value)
-    database._store.close()  # qa.undo opens the address itself, and this engine lets in one at a time
+    database._store.close()  # one process or connection at a time may open the folder
     assert qa.undo().id == second.id
     assert [each.state for each in qa.history()] == ["undone", "applied"]
     assert qa.undo(first.id[:-1]).id == first.id
