@@ -285,10 +285,10 @@ def _by_vector(given: Any, vectors: Mapping[str, Vector]) -> dict[str, Quantizat
         for name in given:
             if name not in vectors:
                 raise SpecError.unknown("vector", str(name), vectors)
-        return {name: Quantization.of(each) for name, each in given.items()}
+        return {name: Quantization.of(each).with_default_places for name, each in given.items()}
     if len(vectors) != 1:
         raise SpecError(
             "with several vectors, name those to quantize",
             hint="quantization={'title': 'binary'}",
         )
-    return {next(iter(vectors)): Quantization.of(given)}
+    return {next(iter(vectors)): Quantization.of(given).with_default_places}

@@ -270,6 +270,8 @@ def _show_result(out: Output, change: Change, plan: Plan) -> None:
         pairs.append(("  recall", f"{before} before, {after} after{of}"))
         if reported.proof is not None and reported.proof.reason:
             pairs.append(("  weak", styled(reported.proof.reason, "yellow")))
+    if change.outcome.memory is not None:
+        pairs.append(("  memory", str(change.outcome.memory)))
     if change.state == "applied" and not out.quiet:
         back = f"qadapt undo {change.id}" if plan.reversible else "not possible"
         pairs.append(("  undo", back))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qadapt.costing.document import Cost, Line, Prices, Scale
@@ -20,6 +20,7 @@ from qadapt.model.numbers import is_whole
 from qadapt.stores import registry
 from qadapt.stores.profile import StoreProfile
 
+CLIENT_CODES = "qadapt's codes"
 SCALES = (1.0, 10.0, 100.0)
 
 # The settings compared by default.
@@ -104,15 +105,54 @@ def as_seen(info: CollectionInfo, name: str) -> Footprint:
     components = [_seen(part, vector) for part in model.components]
     if vector.quantized_by == "qadapt" and vector.code_bytes:
         size = vector.code_bytes
-        components.append(
-            Component("qadapt's codes", size, size, "as reported", "qadapt's code index")
-        )
+        components.append(Component(CLIENT_CODES, size, size, "as reported", "qadapt's code index"))
     elif vector.code_bytes is not None and there.kind is not Kind.NONE:
         in_force = str(vector.status.state) in ("active", "building")
         if not in_force:
             components = _uncompressed(components, vector)
     return Footprint.of(
         store, vector.quantization, tuple(components), native=model.native, notes=model.notes
+    )
+
+
+def as_planned(
+    info: CollectionInfo,
+    name: str,
+    quantization: Quantization,
+    target_vector: Vector | None = None,
+    *,
+    client_side: bool = False,
+    rows: int | None = None,
+) -> Footprint:
+    """The footprint of a live vector with another quantization.
+
+    Original vectors have the size that the store reports, so that parts that do not change are
+    equal before and after.
+
+    Args:
+        target_vector: new metric and datatype; None if they do not change.
+        client_side: the codes are those of qadapt, and the store holds none.
+        rows: another number of rows.
+
+    Raises:
+        UnsupportedError: the store lacks this quantization.
+    """
+    vector, store = info.vectors[name], info.server.store
+    native = Quantization(Kind.NONE) if client_side else quantization
+    about = target_vector or vector.vector
+    count = vector.count if rows is None else rows
+    found = memory(count, about, native, store, index=vector.index)
+    components = list(found.components)
+    if about.datatype == vector.datatype:
+        reported = vector.replace(code_bytes=None)
+        components = [_seen(part, reported) for part in components]
+    if client_side:
+        size = count * quantization.code_bytes(vector.dim)
+        components.append(Component(CLIENT_CODES, size, size, "bits x dim / 8", "codes of qadapt"))
+    return found.replace(
+        components=tuple(components),
+        ram=sum(part.ram for part in components),
+        disk=sum(part.disk for part in components),
     )
 
 
@@ -199,8 +239,8 @@ def compare(
     """The lines of a cost; ``info`` is a live collection."""
     if replicas < 1 or not scales or any(not s > 0 for s in scales):
         raise InputError("replicas and scales must be greater than 0")
-    asked = None if quantization is None else Quantization.of(quantization)
-    chosen = [Quantization.of(each) for each in (settings or SETTINGS)]
+    asked = None if quantization is None else Quantization.of(quantization).with_default_places
+    chosen = [Quantization.of(each).with_default_places for each in (settings or SETTINGS)]
     compared = modelled() if stores is None else list(stores)
     if asked is not None and str(asked.codes_only) not in map(str, chosen):
         chosen.append(asked.codes_only)
@@ -208,7 +248,13 @@ def compare(
 
     def line(where: str, setting: Quantization) -> Line:
         own = index if registry.profile(where).family == registry.profile(store).family else {}
-        return _line(where, setting, rows, vector, own, scales, replicas, prices)
+
+        def footprint(count: int) -> Footprint:
+            if info is not None and where == info.server.store and setting is asked:
+                return as_planned(info, name, setting, rows=count)  # as in a plan
+            return memory(count, vector, setting, where, index=own)
+
+        return _line(where, setting, rows, footprint, scales, replicas, prices)
 
     before = None
     if info is not None:
@@ -239,15 +285,14 @@ def _line(
     store: str,
     setting: Quantization,
     rows: int,
-    vector: Vector,
-    index: Mapping[str, Any],
+    footprint: Callable[[int], Footprint],
     scales: Sequence[float],
     replicas: int,
     prices: Prices,
 ) -> Line:
     try:
-        found = [memory(round(rows * f), vector, setting, store, index=index) for f in scales]
-        first = memory(rows, vector, setting, store, index=index)
+        found = [footprint(round(rows * f)) for f in scales]
+        first = footprint(rows)
     except UnsupportedError as error:
         return Line(store, str(setting), None, unsupported_reason=error.message)
     grown = tuple(

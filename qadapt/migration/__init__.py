@@ -32,9 +32,11 @@ def _options(
 ) -> Options:
     wanted: Any = quantization
     if isinstance(quantization, Mapping) and "kind" not in quantization:
-        wanted = {name: Quantization.of(each) for name, each in quantization.items()}
+        wanted = {
+            name: Quantization.of(each).with_default_places for name, each in quantization.items()
+        }
     elif quantization is not None:
-        wanted = Quantization.of(quantization)
+        wanted = Quantization.of(quantization).with_default_places
     limit = Guard.parse(gate) if isinstance(gate, str) else gate
     return Options(allow=tuple(allow), quantization=wanted, gate=limit, **others)
 

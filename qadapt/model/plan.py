@@ -17,6 +17,7 @@ from qadapt.model.info import Server
 from qadapt.model.match import Accept, Match, Strategy
 from qadapt.model.quantization import Quantization
 from qadapt.model.serializable import Serializable
+from qadapt.model.table import human_bytes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -72,6 +73,36 @@ class Estimate(Serializable):
     originals_disk: int = 0
     temporary_disk: int = 0
     stops: Literal["nothing", "writes", "searches", "searches and writes"] = "nothing"
+
+
+@dataclass(frozen=True)
+class MemoryChange(Serializable):
+    """Bytes of codes, original vectors and index of a vector, before and after a change.
+
+    Sizes that the database reports are used; others are computed (docs/cost.md).
+
+    Attributes:
+        note: why the change saves no RAM, and which setting does; empty if it saves RAM.
+    """
+
+    ram_before: int
+    ram_after: int
+    disk_before: int
+    disk_after: int
+    note: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"RAM {_before_after(self.ram_before, self.ram_after)}, "
+            f"disk {_before_after(self.disk_before, self.disk_after)}"
+        )
+
+
+def _before_after(before: int, after: int) -> str:
+    """``2.0 MiB -> 1.0 MiB (-50 %)``."""
+    change = f"{100 * (after - before) / before:+.0f} %" if before else "new"
+    change = "unchanged" if before == after else change
+    return f"{human_bytes(before)} -> {human_bytes(after)} ({change})"
 
 
 @dataclass(frozen=True)
@@ -131,6 +162,8 @@ class Plan(Serializable):
         qadapt: version of qadapt that made the plan.
         new_vector: name of the vector that is added with the quantization ``target``, while
             ``vector`` is kept; None if ``vector`` itself is changed.
+        memory: RAM and disk of the vector before and after; None if the database has no cost
+            model.
     """
 
     id: str
@@ -157,6 +190,7 @@ class Plan(Serializable):
     format: int = PLAN_FORMAT
     qadapt: str = ""
     new_vector: str | None = None
+    memory: MemoryChange | None = None
 
     def __post_init__(self) -> None:
         if self.format != PLAN_FORMAT:

@@ -211,6 +211,16 @@ class Quantization(Serializable):
         """The same codes without rescoring and locations."""
         return self.replace(rescore=None, codes=None, originals=None)
 
+    @property
+    def with_default_places(self) -> Quantization:
+        """Codes stay in RAM if only the original vectors are moved to disk.
+
+        Otherwise, databases that place codes like the original vectors (Qdrant) would move both.
+        """
+        if self.originals != "disk" or self.codes or self.kind in (Kind.NONE, Kind.FLOAT16):
+            return self
+        return self.replace(codes="ram")
+
     def code_bytes(self, dim: int) -> int:
         """Bytes of one code of ``dim`` dimensions, without padding of the database."""
         if self.kind is Kind.NONE:

@@ -30,6 +30,7 @@ from qadapt.planning import conflicts, journal
 from qadapt.planning.guard import measure_guard
 from qadapt.planning.guard import missed as missed_guard
 from qadapt.planning.journal import ChangeRecord
+from qadapt.planning.memory_change import memory_afterwards
 from qadapt.planning.outcome import Outcome, make_outcome
 from qadapt.planning.planner import make_plan, rooted
 from qadapt.stores.base import OnProgress, Progress, Store
@@ -293,11 +294,13 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
             f"{missed}; the change was undone",
             hint="raise the oversampling (rescore=), or take a finer kind",
         )
-    record.add("applied", fingerprint=collection_info.info(store, plan.collection).fingerprint)
+    info = collection_info.info(store, plan.collection)
+    record.add("applied", fingerprint=info.fingerprint)
     return make_outcome(
         plan,
         "applied",
         status=status,
+        memory=memory_afterwards(store.profile, plan, info),
         before=before,
         after=after,
         seconds=time.monotonic() - begun,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from qadapt.evaluation.recall import Proof, weakest_proof
 from qadapt.model import Plan, Serializable, Status
+from qadapt.model.plan import MemoryChange
 from qadapt.planning.guard import GuardResult, ground_truths
 from qadapt.planning.journal import ChangeRecord
 
@@ -30,6 +31,8 @@ class Outcome(Serializable):
         ground_truth: the vectors that the guard's exact scores were computed from; empty without
             a guard.
         proof: how much the guard's recall proves; None without a guard.
+        memory: RAM and disk before (from the plan) and after (as the database reports it); None
+            if the change was not applied, or without a cost model.
     """
 
     id: str
@@ -46,6 +49,7 @@ class Outcome(Serializable):
     reopen: str = ""
     ground_truth: str = ""
     proof: Proof | None = None
+    memory: MemoryChange | None = None
 
 
 def make_outcome(
@@ -56,6 +60,7 @@ def make_outcome(
     before: GuardResult | None = None,
     after: GuardResult | None = None,
     seconds: float | None = None,
+    memory: MemoryChange | None = None,
 ) -> Outcome:
     found = [each for each in (before, after) if each is not None]
     return Outcome(
@@ -73,6 +78,7 @@ def make_outcome(
         plan.reopen,
         ground_truths(before, after),
         weakest_proof(each.proof for each in found) if found else None,
+        memory,
     )
 
 

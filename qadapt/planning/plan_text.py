@@ -28,6 +28,8 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
         lines.append(f"  becomes {plan.target_vector.metric}, {plan.target_vector.datatype}")
     if plan.new_vector is not None:
         lines += _wrapped("  ", _footer(plan), width)
+    if plan.memory is not None and plan.memory.note:
+        lines += _wrapped("  ", plan.memory.note, width)
     lines += _match_lines(plan, width)
     for step in plan.steps:
         lines += ["", *_step_lines(step, width)]
@@ -42,6 +44,8 @@ def plan_text(plan: Plan, *, width: int = WIDTH) -> str:
             else _wrapped("  note: ", note, width)
         )
     lines += ["", *_legend(plan, width), _summary(plan)]
+    if plan.memory is not None:
+        lines.append(str(plan.memory))
     return "\n".join(lines)
 
 

@@ -33,6 +33,7 @@ from qadapt.model import (
 )
 from qadapt.model.data import Datatype
 from qadapt.planning import journal
+from qadapt.planning.memory_change import memory_change
 from qadapt.stores.base import ChangePlan, ChangeRequest, Store, unsupported_error
 from qadapt.version import __version__
 
@@ -83,7 +84,9 @@ def make_plan(
     inspection = store.inspect(collection)
     info = collection_info.merged(store, inspection.info)
     now = info.vectors[which_vector(collection, info.vectors, vector)]
-    wanted = now.quantization if quantization is None else Quantization.of(quantization)
+    wanted = now.quantization
+    if quantization is not None:
+        wanted = Quantization.of(quantization).with_default_places
     if quantization is None and now.quantized_by == "qadapt":
         accept = "client"  # the client-side codes exist already
     target_vector = _target_vector(now, wanted, metric, datatype)
@@ -139,6 +142,9 @@ def make_plan(
         reopen=store.address.reopen,
         qadapt=__version__,
         new_vector=new,
+        memory=memory_change(
+            store.profile, info, now.name, wanted, target_vector, by_us=by_us, kept=new is not None
+        ),
     )
 
 
