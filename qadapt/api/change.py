@@ -17,7 +17,7 @@ from qadapt.model import Plan as PlainPlan
 from qadapt.model.address import Address
 from qadapt.planning import abandoned_records, apply, journal
 from qadapt.planning.abandoned_records import Abandoned
-from qadapt.planning.journal import DamagedRecord
+from qadapt.planning.change_record import DamagedRecord
 from qadapt.planning.outcome import Outcome, outcome_of
 from qadapt.planning.plan_text import plan_text
 from qadapt.stores.base import OnProgress, Store, silent
