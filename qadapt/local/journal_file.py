@@ -1,7 +1,7 @@
 """SQLite file of a journal, used for changes of collections and for migrations.
 
 All records are in one table. A record has a kind, a key, a JSON value, and a checksum of the three.
-The length of each list is a record too, so that missing records are detected. The first two
+The number of records of each kind is recorded too, so that missing records are detected. The first
 records are the format of the journal and the version of qadapt that created it.
 
 Each commit is durable (``synchronous=EXTRA``, which also syncs the folder). A journal is damaged,
@@ -28,7 +28,7 @@ from qadapt.version import __version__
 
 NAME = "journal.sqlite"
 VALUE = "value"
-_LENGTH = "length"
+_COUNT = "count"
 _TABLE = """CREATE TABLE IF NOT EXISTS records (
   kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, sum INTEGER NOT NULL,
   PRIMARY KEY (kind, key)) WITHOUT ROWID"""
@@ -211,43 +211,46 @@ class JournalFile:
         Args:
             values: JSON values by key.
         """
+        rows = [_encoded(kind, key, value) for key, value in values.items()]
         with self.changing():
-            self._db.executemany(
-                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)",
-                [_encoded(kind, key, value) for key, value in values.items()],
-            )
+            insert = "INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?)"
+            added = sum(self._db.execute(insert, row).rowcount for row in rows)
+            replace = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)"
+            self._db.executemany(replace, rows)
+            if added:
+                self._db.execute(replace, _encoded(_COUNT, kind, self._count(kind) + added))
 
     def get(self, kind: str, key: str, default: Any = None) -> Any:
-        """Read the value of one record."""
-        query = "SELECT key, value, sum FROM records WHERE kind = ? AND key = ?"
+        """Read the value of one record; ``default`` if it was never written."""
         with self.reading():
-            return self._decoded(kind, query, kind, key).get(key, default)
+            found = self._decoded(kind, "AND key = ?", key)
+            return found[key] if key in found else self.all(kind).get(key, default)
 
     def all(self, kind: str) -> dict[str, Any]:
         """Read the values of a kind by key."""
         with self.reading():
-            return self._decoded(kind, "SELECT key, value, sum FROM records WHERE kind = ?", kind)
+            found, count = self._decoded(kind), self._count(kind)
+            if len(found) != count:
+                raise ValueError(f"{len(found)} of {count} records of the kind {kind!r} exist")
+            return found
 
     def append(self, kind: str, *values: Any) -> None:
-        """Append records to the list of a kind."""
+        """Append records to a list, whose keys are numbers from 0."""
         with self.changing():
-            length = self._length(kind)
-            self.put(kind, {str(at): value for at, value in enumerate(values, length)})
-            self.put(_LENGTH, {kind: length + len(values)})
+            start = self._count(kind)
+            self.put(kind, {str(at): value for at, value in enumerate(values, start)})
 
     def items(self, kind: str) -> list[Any]:
-        """Read the list of a kind."""
+        """Read a list."""
         with self.reading():
-            found, length = self.all(kind), self._length(kind)
-            if len(found) != length:
-                raise ValueError(f"{len(found)} of {length} records of the kind {kind!r} exist")
-            return [found[str(at)] for at in range(length)]
+            found = self.all(kind)
+            return [found[str(at)] for at in range(len(found))]
 
-    def _length(self, kind: str) -> int:
-        length = self.get(_LENGTH, kind, 0)
-        if type(length) is not int or length < 0:
-            raise ValueError(f"the length of {kind!r} is {length!r:.20}")
-        return length
+    def _count(self, kind: str) -> int:
+        count = self._decoded(_COUNT, "AND key = ?", kind).get(kind, 0)
+        if type(count) is not int or count < 0:
+            raise ValueError(f"the number of records of the kind {kind!r} is {count!r:.20}")
+        return count
 
     def clear(self) -> None:
         """Delete all records but the format and the version."""
@@ -255,9 +258,10 @@ class JournalFile:
             self._db.execute("DELETE FROM records")
             self.put(VALUE, self._first_values())
 
-    def _decoded(self, kind: str, query: str, *values: str) -> dict[str, Any]:
+    def _decoded(self, kind: str, where: str = "", *values: str) -> dict[str, Any]:
+        query = f"SELECT key, value, sum FROM records WHERE kind = ? {where}"
         found = {}
-        for key, text, checksum in self._db.execute(query, values).fetchall():
+        for key, text, checksum in self._db.execute(query, (kind, *values)).fetchall():
             if checksum != _checksum(kind, key, text):
                 raise ValueError(f"the checksum of {kind} {key!r:.60} does not match")
             found[key] = json.loads(text)

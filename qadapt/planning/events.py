@@ -32,9 +32,13 @@ _KNOWN: Mapping[str, Mapping[str, type]] = {
 }
 # Types of optional fields.
 _OPTIONAL: Mapping[str, type] = {
-    "action": str, "state": str, "fingerprint": str, "error": str, "ground_truth": str,
-    "proof": str, "reason": str,
-}  # fmt: skip
+    "action": str,
+    "state": str,
+    "fingerprint": str,
+    "error": str,
+    "ground_truth": str,
+    "reason": str,
+}
 _LARGEST = 2**53
 
 
@@ -57,6 +61,8 @@ def problem_of(event: Any, steps: int) -> str | None:
     for key, kind in {**_OPTIONAL, **_KNOWN[name]}.items():
         if key in event and not _is(event[key], kind):
             return f"{key!r} is {event[key]!r:.60}"
+    if event.get("proof") not in (None, "none", "weak", "sufficient"):
+        return f"'proof' is {event['proof']!r:.60}"
     if "step" in _KNOWN[name] and event["step"] >= steps:
         return f"step {event['step']} of a plan of {steps}"
     return None

@@ -89,7 +89,7 @@ def test_kill_at_every_sign_of_life_of_an_apply(world: World, spec: dict[str, An
         else:
             told = world.run(verb="look", **places(spec))
             assert told["rows"] == world.fresh["rows"]
-            if stop <= stages.index("open journal.jsonl") + 1:
+            if stop <= stages.index("os.rename .making-") + 1:
                 assert states(told) == [], "nothing was begun"
                 world.is_original(told)
                 return
