@@ -121,6 +121,9 @@ for line in sys.stdin:
     if "pause" in job:
         print(json.dumps([child, os.read(read, 100).decode()]), flush=True)
         sys.stdin.readline()
+    if "kill_after" in job:
+        time.sleep(job["kill_after"])
+        os.kill(child, signal.SIGKILL)
     with os.fdopen(read) as pipe:
         text = pipe.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
