@@ -18,7 +18,7 @@ from qadapt.model.address import Address
 from qadapt.model.table import preformatted
 from qadapt.planning import abandoned_records, apply, journal
 from qadapt.planning.abandoned_records import Abandoned
-from qadapt.planning.journal import DamagedRecord
+from qadapt.planning.change_record import DamagedRecord
 from qadapt.planning.outcome import Outcome, outcome_of
 from qadapt.planning.plan_text import plan_text
 from qadapt.stores.base import OnProgress, Store, silent

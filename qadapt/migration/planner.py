@@ -40,7 +40,7 @@ from qadapt.migration.vectors import (
     refuse_unmeasured,
 )
 from qadapt.model import CollectionInfo, Match, MatchLevel, Metric
-from qadapt.planning.journal import utc_now
+from qadapt.planning.change_record import utc_now
 from qadapt.stores.base import OnProgress, silent
 from qadapt.version import __version__
 

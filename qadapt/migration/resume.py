@@ -15,7 +15,7 @@ from qadapt.migration.options import Options
 from qadapt.migration.plan import MigrationPlan, VectorPlan
 from qadapt.migration.vectors import map_quantization
 from qadapt.model import Kind, Quantization
-from qadapt.model.document_version import UPGRADE, newer_version
+from qadapt.model.document_version import newer_version
 
 PLAN = "plan"
 
@@ -50,11 +50,7 @@ def parse_plan(journal: Journal, document: Any) -> MigrationPlan:
         return MigrationPlan.from_dict(document)
     except SpecError as error:
         origin = newer_version(document, journals.FORMAT)
-        if origin is None:
-            raise journal.damaged(error.message) from error
-        raise IntegrityError(
-            f"the journal of the migration in {journal.folder} was {origin}", hint=UPGRADE
-        ) from error
+        raise journal.damaged(origin or error.message, origin is not None) from error
 
 
 def check_unchanged(

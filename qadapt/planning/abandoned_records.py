@@ -12,10 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qadapt.durable import sync_folder
-from qadapt.local.state import exclusive_key, private_folder, state_dir, write_state_file
+from qadapt.local.state import (
+    exclusive_key,
+    private_folder,
+    state_access,
+    state_dir,
+    write_state_file,
+)
 from qadapt.model import Serializable, Symbol
 from qadapt.planning import journal
-from qadapt.planning.journal import ChangeRecord, DamagedRecord
+from qadapt.planning.change_record import ChangeRecord, DamagedRecord, utc_now
 
 NOTE, RECORD = "abandoned.json", "record"
 
@@ -52,11 +58,10 @@ def abandon(change: str, why: str = "") -> Abandoned:
         BusyError: the change is in progress.
     """
     found = journal.locate(change)
-    keys = journal.keys_of(found.id)
     with ExitStack() as held:
-        for key in sorted(keys):
+        for key in sorted(journal.keys_of(_folder_of(found))):
             held.enter_context(exclusive_key(key, f"the collection of the change {found.id}"))
-        return _set_aside(found, keys, why)
+        return _set_aside(found, why)
 
 
 def forget(address: str, collection: str) -> None:
@@ -64,12 +69,15 @@ def forget(address: str, collection: str) -> None:
     key = journal.key(address, collection)
     good, bad = journal.scan()
     for record in good:
-        if journal.place_of(record.plan) == key and record.state != "undone":
+        if record.folder.parent.name == key and record.state != "undone":
             record.add("undone", error="the collection was dropped")
     for damaged in bad:
-        keys = journal.keys_of(damaged.id)
-        if key in keys:
-            _set_aside(damaged, keys, "the collection was dropped")
+        if key in journal.keys_of(_folder_of(damaged)):
+            _set_aside(damaged, "the collection was dropped")
+
+
+def _folder_of(found: ChangeRecord | DamagedRecord) -> Path:
+    return Path(found.path) if isinstance(found, DamagedRecord) else found.folder
 
 
 def describe(found: ChangeRecord | DamagedRecord) -> str:
@@ -92,8 +100,8 @@ def describe(found: ChangeRecord | DamagedRecord) -> str:
     return f"between {plan.current} and {plan.target}: " + "; ".join(parts)
 
 
-def _set_aside(found: ChangeRecord | DamagedRecord, keys: set[str], why: str) -> Abandoned:
-    folder = journal.changes_dir() / found.id
+def _set_aside(found: ChangeRecord | DamagedRecord, why: str) -> Abandoned:
+    folder = _folder_of(found)
     place = _free(state_dir() / "abandoned" / found.id)
     if isinstance(found, DamagedRecord):
         address, collection, problem = found.address, found.collection, found.problem
@@ -103,7 +111,7 @@ def _set_aside(found: ChangeRecord | DamagedRecord, keys: set[str], why: str) ->
     reported = Abandoned(
         id=found.id,
         path=str(place / RECORD),
-        at=journal.utc_now(),
+        at=utc_now(),
         why="; ".join(part for part in (problem, why) if part),
         address=address,
         collection=collection,
@@ -112,11 +120,10 @@ def _set_aside(found: ChangeRecord | DamagedRecord, keys: set[str], why: str) ->
     )
     private_folder(place)
     write_state_file(place / NOTE, reported.to_json())
-    os.rename(folder, place / RECORD)
-    sync_folder(place)
-    sync_folder(folder.parent)
-    for key in keys:
-        (journal.index_files(key) / found.id).unlink(missing_ok=True)
+    with state_access():
+        os.rename(folder, place / RECORD)
+        sync_folder(place)
+        sync_folder(folder.parent)
     return reported
 
 

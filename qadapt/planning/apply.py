@@ -27,9 +27,9 @@ from qadapt.local.wait import Goal, wait_for
 from qadapt.model import CollectionInfo, Guard, Plan, State, Step, as_vectors
 from qadapt.model.address import Address
 from qadapt.planning import conflicts, journal
+from qadapt.planning.change_record import ChangeRecord, abandon_hint
 from qadapt.planning.guard import measure_guard
 from qadapt.planning.guard import missed as missed_guard
-from qadapt.planning.journal import ChangeRecord
 from qadapt.planning.memory_change import memory_afterwards
 from qadapt.planning.outcome import Outcome, make_outcome
 from qadapt.planning.planner import make_plan, rooted
@@ -99,7 +99,7 @@ def undo_change(
             if "fingerprint" not in applied:
                 raise IntegrityError(
                     f"the record of the change {record.id} does not tell what it left",
-                    hint=journal.abandon_hint(record.id),
+                    hint=abandon_hint(record.id),
                 )
             now = collection_info.info(store, plan.collection)
             changed = now.fingerprint != applied["fingerprint"]
@@ -126,8 +126,8 @@ def _nothing_changed(error: AuthError) -> str:
 
 def _partly_rolled_back(record: ChangeRecord) -> bool:
     events = [item["event"] for item in record.latest()]
-    last = len(events) - 1 - events[::-1].index("undo begun")
-    return "step taken back" in events[last:]
+    last = len(events) - 1 - events[::-1].index("undo started")
+    return "step reversed" in events[last:]
 
 
 def _as_before(now: CollectionInfo, plan: Plan) -> bool:
@@ -248,7 +248,7 @@ class _Journal:
         return number in self._record.done_steps()
 
     def begin(self, number: int, step: Step) -> None:
-        self._record.add("step begun", step=number, action=step.action)
+        self._record.add("step started", step=number, action=step.action)
 
     def finish(self, number: int) -> None:
         self._record.add("step done", step=number)
@@ -265,14 +265,14 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
         goal = Goal(plan.target)
         status = wait_for(store, plan.collection, plan.changed_vector, goal, wait)
         conflicts.refuse_other_kind(store, plan)
-        record.add("seen", state=status.state.value)
+        record.add("status read", state=status.state.value)
         after = measure_guard(store, record, "after", progress)
     except QadaptError as error:
         if isinstance(error, PlanStaleError):
             conflicts.withdraw(store, record, progress, timeout)
         if isinstance(error, AuthError) and error.unchanged:
             # The key lacks the right and the step did nothing: there is nothing to take back.
-            record.add("step taken back", step=max(record.started_steps()))
+            record.add("step reversed", step=max(record.started_steps()))
             if not record.started_steps():
                 error.hint = _nothing_changed(error)
         if not record.started_steps():
@@ -310,9 +310,7 @@ def _carry_out(store: Store, record: ChangeRecord, progress: OnProgress, timeout
 def _with_way_out(error: QadaptError, record: ChangeRecord) -> ApplyError:
     way = f"`qadapt undo {record.id}` takes it back; apply again to finish it"
     if not _has_way_back(record):
-        way = (
-            f"apply again to finish it; there is no way back; or {journal.abandon_hint(record.id)}"
-        )
+        way = f"apply again to finish it; there is no way back; or {abandon_hint(record.id)}"
     hint = f"{error.hint}; {way}" if error.hint else way
     return ApplyError(error.message, hint=hint)
 
@@ -343,9 +341,9 @@ def _roll_back(
             raise PlanError(
                 f"the step {plan.steps[number].action!r} has no way back",
                 hint="finish it by applying the same again, then plan the setting that you want; "
-                f"or {journal.abandon_hint(record.id)}",
+                f"or {abandon_hint(record.id)}",
             )
-    record.add("undo begun")
+    record.add("undo started")
     replaced: PlanStaleError | None = None
     for number in started:
         step = plan.steps[number]
@@ -356,7 +354,7 @@ def _roll_back(
                 client_operations.run(store, plan.collection, reverse, progress, timeout)
             except PlanStaleError as error:  # another client's change stands in its place
                 replaced = error
-        record.add("step taken back", step=number)
+        record.add("step reversed", step=number)
     if replaced is not None:
         record.add("undone", error=replaced.message)
         raise replaced

@@ -13,7 +13,7 @@ from qadapt.errors import BusyError, PlanError, PlanStaleError, StoreError, Unsu
 from qadapt.local import client_operations, collection_info
 from qadapt.local.state import being_changed, changed_by, exclusive
 from qadapt.model import Plan
-from qadapt.planning.journal import ChangeRecord
+from qadapt.planning.change_record import ChangeRecord
 from qadapt.stores.base import OnProgress, Store
 
 
@@ -85,4 +85,4 @@ def withdraw(store: Store, record: ChangeRecord, progress: OnProgress, timeout: 
         reverse = steps[number].reverse
         if reverse is not None and client_operations.is_client_operation(reverse):
             client_operations.run(store, record.plan.collection, reverse, progress, timeout)
-        record.add("step taken back", step=number)
+        record.add("step reversed", step=number)

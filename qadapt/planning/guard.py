@@ -12,7 +12,7 @@ from qadapt.evaluation.recall import Proof
 from qadapt.evaluation.verify import CURRENT, measure_live
 from qadapt.local import collection_info
 from qadapt.model import Guard, Plan
-from qadapt.planning.journal import ChangeRecord
+from qadapt.planning.change_record import ChangeRecord
 from qadapt.stores.base import OnProgress, Store
 
 

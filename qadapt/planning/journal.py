@@ -1,29 +1,25 @@
-"""Write-ahead journal of changes: every step is recorded on disk before it is executed.
+"""Write-ahead journal of changes: each step is recorded durably before it is executed.
 
-There is one folder per change, ``changes/ID``, with ``plan.json``, ``journal.jsonl`` (one event per
-line, each fsynced) and ``queries.npy`` (queries of the guard, if they were given as an array). The
-folder is created atomically with its first event. A line that was truncated by a crash is the last
-one and is ignored.
+There is one folder per change, ``changes/KEY/ID``, with ``journal.sqlite`` (plan and events) and
+``queries.npy`` (queries of the guard, if they were given as an array). ``KEY`` identifies the
+collection, which ``changes/KEY/collection.json`` names. The folder of a change appears atomically,
+with the event ``started``.
 
-Changes are ordered by the ``sequence`` of their ``begun`` event, which does not depend on a clock.
-
-An unreadable record blocks changes of its own collection only. The collection is known even if a
-file is lost: it is in the plan, in the ``begun`` event, and in the name of an empty file,
-``by_collection/KEY/ID``.
+Changes are ordered by their sequence number, which does not depend on a clock. An unreadable record
+blocks changes of its own collection only.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
@@ -33,16 +29,16 @@ from qadapt.local.state import key_of, private_folder, state_access, state_dir, 
 from qadapt.locking import Lock, LockHeldError
 from qadapt.model import Plan
 from qadapt.model.address import Address
-from qadapt.model.document_version import UPGRADE, newer_version
-from qadapt.model.plan import PLAN_FORMAT
-from qadapt.planning import events
-from qadapt.planning.events import DamageError, Event
-from qadapt.version import __version__
+from qadapt.planning.change_record import (
+    ChangeRecord,
+    DamagedRecord,
+    UnusableRecordError,
+    abandon_hint,
+)
 
-State = Literal["interrupted", "failed", "applied", "undone"]
-
-PLAN, JOURNAL, QUERIES = "plan.json", "journal.jsonl", "queries.npy"
+QUERIES, COLLECTION = "queries.npy", "collection.json"
 _MAKING = ".making-"
+_KEY = re.compile(r"[0-9a-f]{24}")
 _PATIENCE = 10.0  # seconds to wait for another process that starts a change
 
 
@@ -50,207 +46,6 @@ def new_id() -> str:
     """Create an id that starts with the time."""
     now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")[:-3]
     return f"{now}-{secrets.token_hex(4)}"
-
-
-def utc_now() -> str:
-    """Current time in UTC, ISO 8601."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-
-
-@dataclass(frozen=True)
-class DamagedRecord:
-    """Unreadable record.
-
-    Attributes:
-        id: name of its folder.
-        path: folder.
-        problem: why it is unreadable.
-        hint: how to proceed.
-        address, collection: collection that it changed; empty if that is unreadable.
-    """
-
-    id: str
-    path: str
-    problem: str
-    hint: str
-    address: str = ""
-    collection: str = ""
-
-    def to_dict(self) -> dict[str, str]:
-        """Convert to JSON types."""
-        return dict(vars(self))
-
-    def error(self) -> IntegrityError:
-        """Create the error for this record."""
-        of = f" of {self.collection!r}" if self.collection else ""
-        return IntegrityError(
-            f"the record of the change {self.id}{of} cannot be used: {self.problem} ({self.path})",
-            hint=self.hint,
-        )
-
-
-class ChangeRecord:
-    """Record of a change on disk: plan and events."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.id = folder.name
-
-    @property
-    def plan(self) -> Plan:
-        """Plan that was applied.
-
-        Raises:
-            IntegrityError: the file is missing, damaged, or written by a newer qadapt.
-        """
-        return Plan.from_dict(self._document())
-
-    def _document(self) -> Any:
-        path = self.folder / PLAN
-        try:
-            document = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
-            raise self._unusable(f"{PLAN}: {_words(error)}") from error
-        reported = newer_version(document, PLAN_FORMAT)
-        try:
-            Plan.from_dict(document)
-        except QadaptError as error:
-            raise self._unusable(
-                reported or f"{PLAN}: {error.message}", reported is not None
-            ) from error
-        return document
-
-    def events(self) -> list[Event]:
-        """All events, oldest first.
-
-        Raises:
-            IntegrityError: a line is damaged, or written by a newer qadapt.
-        """
-        return self._events(None)
-
-    def _events(self, steps: int | None) -> list[Event]:
-        content = self._content()
-        try:
-            return events.decode(content, steps)
-        except DamageError as error:
-            reported = next(
-                (
-                    why
-                    for item in events.readable(content)
-                    if (why := newer_version(item, events.FORMAT))
-                ),
-                None,
-            )
-            raise self._unusable(reported or f"{JOURNAL}: {error}", reported is not None) from error
-
-    def _content(self) -> bytes:
-        try:
-            return (self.folder / JOURNAL).read_bytes()
-        except OSError as error:
-            raise self._unusable(f"{JOURNAL}: {_words(error)}") from error
-
-    def _unusable(self, problem: str, of_newer: bool = False) -> IntegrityError:
-        hint = abandon_hint(self.id)
-        if of_newer:
-            hint = f"{UPGRADE}; or {hint}"
-        reported = f"the record of the change {self.id} cannot be used: {problem} ({self.folder})"
-        error = IntegrityError(reported, hint=hint)
-        error.__dict__["problem"] = problem
-        return error
-
-    def check(self) -> None:
-        """Read and check the record.
-
-        Raises:
-            IntegrityError: a file is missing, damaged, or written by a newer qadapt.
-        """
-        if not self.folder.is_dir():
-            raise self._unusable("it is not a folder")
-        if not os.listdir(self.folder):
-            raise self._unusable("its folder is empty")
-        document = self._document()
-        plan = Plan.from_dict(document)
-        if plan.id != self.id:
-            raise self._unusable(f"{PLAN} belongs to the change {plan.id!r:.60}")
-        found = self._events(len(plan.steps))
-        if not found or found[0]["event"] != "begun":
-            raise self._unusable(f"{JOURNAL} has no 'begun' event")
-        for item in found:
-            reported = newer_version({"format": item.get("format")}, events.FORMAT)
-            if reported is not None:
-                raise self._unusable(newer_version(item, events.FORMAT) or reported, True)
-        digests = [item["plan"] for item in found if "plan" in item]
-        if digests and self.state != "undone" and events.digest(document) not in digests:
-            raise self._unusable(f"{PLAN} was modified after the change was started")
-        try:
-            Address.parse(plan.address)
-        except QadaptError as error:
-            raise self._unusable(f"{PLAN}: {error.message}") from error
-
-    def latest(self) -> list[Event]:
-        """Events since the last start; a plan can be applied again after it was undone."""
-        found = self.events()
-        begun = [at for at, item in enumerate(found) if item["event"] == "begun"]
-        return found[begun[-1] :] if begun else []
-
-    def add(self, event: str, **values: Any) -> None:
-        """Append an event and fsync it."""
-        path = self.folder / JOURNAL
-        with state_access(), os.fdopen(create_private(path), "rb+") as file:
-            content = file.read()
-            end = content.rfind(b"\n") + 1  # a truncated line may follow
-            file.seek(end)
-            file.truncate()
-            reported = {"at": utc_now(), "event": event, **values}
-            file.write(events.encode(reported, events.last_sum(content)))
-            file.flush()
-            os.fsync(file.fileno())
-
-    def last(self, event: str) -> Event | None:
-        """Newest event with this name, or None."""
-        return next((item for item in reversed(self.latest()) if item["event"] == event), None)
-
-    def done_steps(self) -> set[int]:
-        """Numbers of steps that were done and not rolled back."""
-        return self._steps("step done")
-
-    def started_steps(self) -> set[int]:
-        """Numbers of steps that were started and not rolled back."""
-        return self._steps("step begun")
-
-    def _steps(self, event: str) -> set[int]:
-        found: set[int] = set()
-        for item in self.latest():
-            if item["event"] == event:
-                found.add(item["step"])
-            elif item["event"] == "step taken back":
-                found.discard(item["step"])
-        return found
-
-    @property
-    def undoing(self) -> bool:
-        """Whether an undo was started and not finished."""
-        return self.state in ("interrupted", "failed") and self.last("undo begun") is not None
-
-    @property
-    def state(self) -> State:
-        """State of the change."""
-        for item in reversed(self.latest()):
-            if item["event"] in ("applied", "undone", "failed"):
-                state: State = item["event"]
-                return state
-            if item["event"] in ("begun", "undo begun", "resumed"):
-                break
-        return "interrupted"
-
-
-def abandon_hint(change: str) -> str:
-    """Hint for an unusable record."""
-    return f"abandon the record, which modifies no collection: qadapt history --abandon {change}"
-
-
-def _words(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 # -- creating ------------------------------------------------------------------------------------
@@ -263,16 +58,11 @@ def changes_dir() -> Path:
 
 def folder_of(plan: Plan) -> Path:
     """Folder of the record of a plan."""
-    return changes_dir() / plan.id
-
-
-def index_files(key: str) -> Path:
-    """Folder whose file names are the changes of a collection."""
-    return state_dir() / "by_collection" / key
+    return changes_dir() / place_of(plan) / plan.id
 
 
 def begin(plan: Plan, queries: np.ndarray | None = None) -> ChangeRecord:
-    """Create a record with the plan and a ``begun`` event.
+    """Create a record with the plan and a ``started`` event.
 
     Args:
         queries: queries of the guard, saved as ``queries.npy``.
@@ -283,63 +73,60 @@ def begin(plan: Plan, queries: np.ndarray | None = None) -> ChangeRecord:
     """
     with _one_at_a_time():
         folder = folder_of(plan)
-        document = plan.to_dict()
-        reported = {
-            "sequence": _next_number(),
-            "format": events.FORMAT,
-            "qadapt": __version__,
-            "address": plan.address,
-            "collection": plan.collection,
-            "plan": events.digest(document),
-        }
-        mark = private_folder(index_files(key(plan.address, plan.collection))) / plan.id
-        mark.touch(mode=0o600)
-        sync_folder(mark.parent)
-        if folder.exists():
-            return _begin_again(ChangeRecord(folder), plan, queries, reported)
-        return _begin_new(folder, plan, queries, reported)
+        for other in _folders():
+            if other.name == plan.id and other != folder:
+                raise PlanError(
+                    f"the id {plan.id} of the plan belongs to a change of another collection",
+                    hint="make the plan again: `qadapt plan`",
+                )
+        with state_access():
+            _remove_unfinished()
+            _name_collection(folder.parent, plan)
+            if folder.exists():
+                _begin_again(ChangeRecord(folder), plan, queries)
+            else:
+                _begin_new(folder, plan, queries)
+        return ChangeRecord(folder)
 
 
-def _begin_new(
-    folder: Path, plan: Plan, queries: np.ndarray | None, reported: Mapping[str, Any]
-) -> ChangeRecord:
-    private_folder(folder.parent)
-    for left in folder.parent.glob(
-        f"{_MAKING}*"
-    ):  # by a crash; no other process starts a change now
+def _remove_unfinished() -> None:
+    """Remove records that a killed process did not finish; no other process creates one now."""
+    for left in changes_dir().glob(f"*/{_MAKING}*"):
         shutil.rmtree(left)
-    making = private_folder(folder.parent / f"{_MAKING}{plan.id}")
-    _write_plan(making, plan, queries)
-    ChangeRecord(making).add("begun", **reported)
+
+
+def _name_collection(folder: Path, plan: Plan) -> None:
+    """Save address and collection, in case that a record cannot be read."""
+    private_folder(folder)
+    named = (plan.address, plan.collection)
+    if _collection_of(folder) != named:
+        text = json.dumps({"address": named[0], "collection": named[1]})
+        write_state_file(folder / COLLECTION, text)
+
+
+def _begin_new(folder: Path, plan: Plan, queries: np.ndarray | None) -> None:
+    making = private_folder(folder.with_name(f"{_MAKING}{plan.id}"))
+    _write_queries(making, queries)
+    ChangeRecord(making).begin(plan, folder.parent.name, _next_number(), create=True)
     sync_folder(making)
     making.rename(folder)
     sync_folder(folder.parent)
-    return ChangeRecord(folder)
 
 
-def _begin_again(
-    record: ChangeRecord, plan: Plan, queries: np.ndarray | None, reported: Mapping[str, Any]
-) -> ChangeRecord:
+def _begin_again(record: ChangeRecord, plan: Plan, queries: np.ndarray | None) -> None:
     record.check()
-    if place_of(record.plan) != place_of(plan):
-        raise PlanError(
-            f"the id {plan.id} of the plan belongs to a change of another collection",
-            hint="make the plan again: `qadapt plan`",
-        )
-    # The event first: after a crash in between, an earlier event still matches the old plan.
-    record.add("begun", **reported)
-    _write_plan(record.folder, plan, queries)
-    return record
+    _write_queries(record.folder, queries)
+    record.begin(plan, record.folder.parent.name, _next_number(), create=False)
 
 
-def _write_plan(folder: Path, plan: Plan, queries: np.ndarray | None) -> None:
-    if queries is not None:
-        with os.fdopen(create_private(folder / QUERIES), "wb") as file:
-            file.truncate()
-            np.save(file, queries, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-    write_state_file(folder / PLAN, plan.to_json())
+def _write_queries(folder: Path, queries: np.ndarray | None) -> None:
+    if queries is None:
+        return
+    with os.fdopen(create_private(folder / QUERIES), "wb") as file:
+        file.truncate()
+        np.save(file, queries, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -347,7 +134,8 @@ def _one_at_a_time() -> Iterator[None]:
     """Lock the numbering of changes."""
     lock = Lock(private_folder(state_dir() / "locks") / "journal.lock")
     try:
-        lock.acquire(_PATIENCE)
+        with state_access():
+            lock.acquire(_PATIENCE)
     except LockHeldError as held:
         raise BusyError(
             f"{held.holder} is starting another change", hint=held.holder.release_hint
@@ -359,17 +147,11 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _next_number() -> int:
-    """Next sequence number."""
+    """Next sequence number; the number of an unreadable record is not needed."""
     highest = 0
     for folder in _folders():
-        try:
-            content = (folder / JOURNAL).read_bytes()
-        except OSError:
-            continue  # it is listed as damaged; its number is not needed
-        for item in events.readable(content):
-            number = item.get("sequence")
-            if type(number) is int and highest < number < 2**52:
-                highest = number
+        with suppress(QadaptError):
+            highest = max(highest, ChangeRecord(folder).sequence)
     return highest + 1
 
 
@@ -382,10 +164,7 @@ def key(address: str, collection: str) -> str:
     Args:
         address: address in any spelling.
     """
-    # An invalid address is of a damaged record, and must not match any collection.
-    with suppress(QadaptError):
-        address = Address.parse(address).identity
-    return key_of(address, collection)
+    return key_of(Address.parse(address).identity, collection)
 
 
 def place_of(plan: Plan) -> str:
@@ -393,15 +172,38 @@ def place_of(plan: Plan) -> str:
     return key(plan.address, plan.collection)
 
 
-def _folders() -> list[Path]:
-    folder = changes_dir()
+def keys_of(folder: Path) -> set[str]:
+    """Collections that a record may belong to; empty if that is unknown."""
+    if folder.parent != changes_dir():
+        return {folder.parent.name}
+    if _KEY.fullmatch(folder.name):
+        return {folder.name}
+    # Format 1: changes/ID, and an empty file by_collection/KEY/ID.
+    marks = state_dir() / "by_collection"
+    return {mark.name for mark in _listed(marks) if os.path.lexists(mark / folder.name)}
+
+
+def _folders(wanted: str | None = None) -> list[Path]:
+    """Records of all collections, or of one; files that are no records are reported as damaged."""
+    found = []
+    for place in _listed(changes_dir()):
+        if wanted is not None and wanted not in keys_of(place):
+            continue
+        if _KEY.fullmatch(place.name) and place.is_dir():
+            found += [each for each in _listed(place) if each.name != COLLECTION]
+        else:
+            found.append(place)
+    return found
+
+
+def _listed(folder: Path) -> list[Path]:
     try:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise IntegrityError(
-            f"the changes in {folder} cannot be listed: {_words(error)}",
+            f"the changes in {folder} cannot be listed: {error.strerror or error}",
             hint="make the folder readable, or set QADAPT_STATE_DIR to another folder",
         ) from error
     return [folder / name for name in names if not name.startswith(".")]
@@ -413,67 +215,48 @@ def scan() -> tuple[list[ChangeRecord], list[DamagedRecord]]:
 
 
 def _checked(folders: Iterable[Path]) -> tuple[list[ChangeRecord], list[DamagedRecord]]:
-    good: list[tuple[int, str, str, ChangeRecord]] = []
+    good: list[tuple[int, str, ChangeRecord]] = []
     bad = []
     for folder in folders:
         record = ChangeRecord(folder)
         try:
+            if folder.parent == changes_dir():
+                raise _misplaced(folder)
             record.check()
-            begun = record.latest()[0]
-        except IntegrityError as error:
+            good.append((record.sequence, record.id, record))
+        except QadaptError as error:
             if os.path.lexists(folder):  # else it was abandoned in the meantime
-                bad.append(_damaged(record, error))
-            continue
-        good.append((begun.get("sequence", 0), begun["at"], record.id, record))
-    good.sort(key=lambda item: item[:3], reverse=True)
-    return [item[3] for item in good], bad
+                bad.append(_damaged(folder, error))
+    good.sort(key=lambda item: item[:2], reverse=True)
+    return [item[2] for item in good], bad
 
 
-def _damaged(record: ChangeRecord, error: IntegrityError) -> DamagedRecord:
-    address, collection = next(iter(_told_places(record.folder)), ("", ""))
-    problem = str(error.__dict__.get("problem", error.message))
-    return DamagedRecord(
-        record.id, str(record.folder), problem, error.hint or "", address, collection
-    )
+def _misplaced(folder: Path) -> UnusableRecordError:
+    if (folder / "journal.jsonl").exists() or (folder / "plan.json").exists():
+        return UnusableRecordError(
+            folder, "it has the form of an earlier development version (plan.json, journal.jsonl)"
+        )
+    return UnusableRecordError(folder, "it is not the folder of a collection")
 
 
-def _told_places(folder: Path) -> list[tuple[str, str]]:
-    """Read address and collection from the intact files of a damaged record."""
-    reported: list[Any] = []
-    for name in (PLAN, JOURNAL):
-        try:
-            content = (folder / name).read_bytes()
-        except OSError:
-            continue  # reported elsewhere
-        if name == JOURNAL:
-            reported += events.readable(content)
-            continue
-        try:
-            reported.append(json.loads(content))
-        except (ValueError, RecursionError):
-            continue
-    places = []
-    for item in reported:
-        if not isinstance(item, dict):
-            continue
-        address, collection = item.get("address"), item.get("collection")
-        if isinstance(address, str) and isinstance(collection, str):
-            places.append((address, collection))
-    return places
+def _damaged(folder: Path, error: QadaptError) -> DamagedRecord:
+    problem = error.problem if isinstance(error, UnusableRecordError) else error.message
+    address, collection = _collection_of(folder.parent) or ("", "")
+    hint = error.hint or abandon_hint(folder.name)
+    return DamagedRecord(folder.name, str(folder), problem, hint, address, collection)
 
 
-def keys_of(change: str) -> set[str]:
-    """Collections that a damaged record may belong to."""
-    found = {key(*place) for place in _told_places(changes_dir() / change)}
-    folder = state_dir() / "by_collection"
-    if folder.is_dir():
-        found |= {mark.parent.name for mark in folder.glob(f"*/{_literal(change)}")}
-    return found
-
-
-def _literal(name: str) -> str:
-    """Escape a name for ``glob``."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+def _collection_of(folder: Path) -> tuple[str, str] | None:
+    """Address and collection of a key; None if the file is missing or does not match the key."""
+    try:
+        found = json.loads((folder / COLLECTION).read_bytes())
+        address, collection = found["address"], found["collection"]
+        matches = key(address, collection) == folder.name
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    except QadaptError:  # the address is invalid
+        return None
+    return (address, collection) if matches else None
 
 
 def records() -> Iterator[ChangeRecord]:
@@ -487,18 +270,10 @@ def of_collection(address: str, collection: str) -> list[ChangeRecord]:
     Raises:
         IntegrityError: a record of this collection is unreadable.
     """
-    wanted = key(address, collection)
-    marked = index_files(wanted)
-    names = set(os.listdir(marked)) if marked.is_dir() else set()
-    theirs = [
-        folder
-        for folder in _folders()
-        if folder.name in names or wanted in {key(*place) for place in _told_places(folder)}
-    ]
-    good, bad = _checked(theirs)
+    good, bad = _checked(_folders(key(address, collection)))
     for item in bad:
         raise item.error()
-    return [record for record in good if place_of(record.plan) == wanted]
+    return good
 
 
 def find(change: str) -> ChangeRecord:

@@ -8,8 +8,8 @@ from typing import Literal
 from qadapt.evaluation.recall import Proof, weakest_proof
 from qadapt.model import Plan, Serializable, Status
 from qadapt.model.plan import MemoryChange
+from qadapt.planning.change_record import ChangeRecord
 from qadapt.planning.guard import GuardResult, ground_truths
-from qadapt.planning.journal import ChangeRecord
 
 ChangeState = Literal["applied", "undone", "nothing", "interrupted", "failed"]
 

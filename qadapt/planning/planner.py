@@ -33,6 +33,7 @@ from qadapt.model import (
 )
 from qadapt.model.data import Datatype
 from qadapt.planning import journal
+from qadapt.planning.change_record import utc_now
 from qadapt.planning.memory_change import memory_change
 from qadapt.stores.base import ChangePlan, ChangeRequest, Store, unsupported_error
 from qadapt.version import __version__
@@ -116,7 +117,7 @@ def make_plan(
         steps = [Step(Symbol.NOTHING, "nothing to do", _why_nothing(now), {})]
     return Plan(
         id=journal.new_id(),
-        created=journal.utc_now(),
+        created=utc_now(),
         address=store.address.identity,
         collection=collection,
         vector=now.name,

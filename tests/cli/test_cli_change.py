@@ -210,8 +210,9 @@ def test_a_damaged_record_is_listed_and_abandoned(
     cli: Cli, articles: str, state_folder: Path
 ) -> None:
     cli("apply", articles, "articles", "binary", "--yes", "-q")
-    (folder,) = (state_folder / "changes").iterdir()
-    (folder / "plan.json").write_bytes(b"\xff\x00{")
+    (path,) = (state_folder / "changes").glob("*/*/journal.sqlite")
+    folder = path.parent
+    path.write_bytes(b"\xff\x00{")
     told = cli("history")
     assert told.code == 0
     assert f"{folder.name}: the record cannot be used" in told.out
@@ -235,7 +236,7 @@ def test_a_damaged_record_is_listed_and_abandoned(
     assert "some or all steps of the change may have been applied or rolled back" in done.out
     assert f"qadapt inspect {articles} articles" in done.out.replace("\n", " ")
     assert not folder.exists()
-    kept = state_folder / "abandoned" / folder.name / "record" / "plan.json"
+    kept = state_folder / "abandoned" / folder.name / "record" / "journal.sqlite"
     assert kept.read_bytes() == b"\xff\x00{"
     assert cli("apply", articles, "articles", "scalar", "--yes", "-q").code == 0
 

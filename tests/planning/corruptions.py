@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+
+from qadapt.local.journal_file import NAME, _encoded
 
 Damage = tuple[str, Callable[[], None]]
 
@@ -15,6 +19,7 @@ WRONG: tuple[Any, ...] = (
     None, True, -1, 10**30, 1e308, "", "x", [], {}, [None], {"a": {"b": [None]}}, "\ud800",
     "1970-99-99T99:99:99", float("nan"),
 )  # fmt: skip
+SQL_VALUES = ("'x'", "NULL", "-1", "x'00ff'", "1e300", "'{'")
 NESTED = b'{"a":' * 30_000
 
 
@@ -53,25 +58,65 @@ def of_json(path: Path, seed: int = 0) -> Iterator[Damage]:
         yield name, lambda text=text: _write(path, text)  # type: ignore[misc]
 
 
-def of_lines(path: Path, seed: int = 0) -> Iterator[Damage]:
-    """The same for each line of a journal; and lines lost, doubled, moved."""
-    lines = path.read_bytes().splitlines()
+def of_journal(folder: Path, seed: int = 0) -> Iterator[Damage]:
+    """Damages of the records in a journal file, with and without their checksums."""
+    for (kind, key), value in _records(folder).items():
+        label = f"{kind} {key}"
+        place = f"kind = '{kind}' AND key = '{key}'"
+        for column in ("kind", "key", "value", "sum"):
+            for wrong in SQL_VALUES:
+                yield (
+                    f"{label}: {column} is {wrong}",
+                    _executing(
+                        folder, f"UPDATE OR REPLACE records SET {column} = {wrong} WHERE {place}"
+                    ),
+                )
+        yield f"{label} lost", _executing(folder, f"DELETE FROM records WHERE {place}")
+        for wrong in WRONG:
+            yield f"{label} is {wrong!r:.30}", _putting(folder, kind, key, wrong)
+        for name, changed in _changed(value, seed, few=kind == "event"):
+            yield f"{label}: {name}", _putting(folder, kind, key, changed)
+    for column in ("kind", "key", "value", "sum"):
+        yield f"no column {column}", _executing(folder, f"ALTER TABLE records DROP {column}")
+    for statement in (
+        "DELETE FROM records",
+        "DROP TABLE records",
+        "ALTER TABLE records RENAME TO others",
+        "DELETE FROM records WHERE kind = 'event'",
+        "DELETE FROM records WHERE kind = 'value'",
+        "DELETE FROM records WHERE kind = 'count'",
+        "UPDATE records SET key = CAST(1 - key AS TEXT) WHERE kind = 'event' AND key < '2'",
+    ):
+        yield statement, _executing(folder, statement)
 
-    def put(changed: list[bytes]) -> Callable[[], None]:
-        return lambda: _write(path, b"".join(line + b"\n" for line in changed))
 
-    for at, line in enumerate(lines):
-        for name, changed in _changed(json.loads(line), seed + at, few=True):
-            text = json.dumps(changed).encode()
-            yield f"line {at}: {name}", put([*lines[:at], text, *lines[at + 1 :]])
-        yield f"line {at} lost", put(lines[:at] + lines[at + 1 :])
-        yield f"line {at} doubled", put([*lines[:at], line, *lines[at:]])
-        yield f"line {at} at the end", put([*lines[:at], *lines[at + 1 :], line])
-    yield "reversed", put(lines[::-1])
-    yield (
-        "without sums",
-        put([json.dumps({**json.loads(line), "sum": "0"}).encode() for line in lines]),
-    )
+def execute(folder: Path, statement: str) -> None:
+    """Run a statement on a journal file; one that a constraint refuses is left out."""
+    with closing(sqlite3.connect(folder / NAME, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous=OFF")
+        with suppress(sqlite3.Error):
+            db.execute(statement)
+
+
+def put(folder: Path, kind: str, key: str, value: Any) -> None:
+    """Write a record with a valid checksum, as another version of qadapt could."""
+    statement = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)"
+    with closing(sqlite3.connect(folder / NAME, isolation_level=None)) as db:
+        db.execute(statement, _encoded(kind, key, value))
+
+
+def _executing(folder: Path, statement: str) -> Callable[[], None]:
+    return lambda: execute(folder, statement)
+
+
+def _putting(folder: Path, kind: str, key: str, value: Any) -> Callable[[], None]:
+    return lambda: put(folder, kind, key, value)
+
+
+def _records(folder: Path) -> dict[tuple[str, str], Any]:
+    with closing(sqlite3.connect(folder / NAME)) as db:
+        rows = db.execute("SELECT kind, key, value FROM records").fetchall()
+    return {(kind, key): json.loads(text) for kind, key, text in rows}
 
 
 def _changed(document: Any, seed: int, *, few: bool = False) -> Iterator[tuple[str, Any]]:
@@ -82,8 +127,9 @@ def _changed(document: Any, seed: int, *, few: bool = False) -> Iterator[tuple[s
             yield f"{label} gone", _with(document, place, None, gone=True)
         for value in rng.sample(WRONG, 1 if few else 2):
             yield f"{label} is {value!r:.30}", _with(document, place, value)
-    yield "a key nobody knows", {**document, "new": 1}
-    yield "a newer format", {**document, "format": 99, "qadapt": "99.1"}
+    if isinstance(document, dict):
+        yield "a key nobody knows", {**document, "new": 1}
+        yield "a newer format", {**document, "format": 99, "qadapt": "99.1"}
 
 
 def _places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -41,15 +41,23 @@ def main(job, out):
             while True:  # not signal.pause(): a signal just before it would be waited for again
                 time.sleep(0.01)
 
+    def writing():
+        frame = sys._getframe()
+        while frame is not None and frame.f_code.co_name not in ("add", "begin"):
+            frame = frame.f_back
+        return frame is not None
+
     def audit(event, values):
-        if event not in ("open", "os.rename", "os.remove"):
+        if event not in ("open", "os.rename", "os.remove", "sqlite3.connect"):
             return
         if not isinstance(values[0], (str, os.PathLike)):
             return
         name = os.fspath(values[0])
         if event == "open" and not (values[2] or 0) & (os.O_WRONLY | os.O_RDWR):
             return
-        for part in ("journal.jsonl", "plan.json", "edge_config.json", "settings", "indexes"):
+        if event == "sqlite3.connect" and not writing():
+            return
+        for part in ("journal.sqlite", ".making-", "edge_config.json", "settings", "indexes"):
             if part in name:
                 sign(f"{event} {part}")
                 return
@@ -113,6 +121,9 @@ for line in sys.stdin:
     if "pause" in job:
         print(json.dumps([child, os.read(read, 100).decode()]), flush=True)
         sys.stdin.readline()
+    if "kill_after" in job:
+        time.sleep(job["kill_after"])
+        os.kill(child, signal.SIGKILL)
     with os.fdopen(read) as pipe:
         text = pipe.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

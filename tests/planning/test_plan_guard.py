@@ -75,7 +75,7 @@ def test_a_missed_guard_undoes_the_change(
     assert rows_of(articles) == rows
     assert recall(articles) == pytest.approx(1, abs=0.01)
     names = [item["event"] for item in journal.find(change.id).events()]
-    assert names[-2:] == ["step taken back", "undone"] or names[-1] == "undone"
+    assert names[-2:] == ["step reversed", "undone"] or names[-1] == "undone"
     assert "applied" not in names
     with pytest.raises(PlanError, match="undone already"):
         change.undo()

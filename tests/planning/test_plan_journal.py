@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from corruptions import execute
 
 import qadapt as qa
 from qadapt.api import Collection, Database
-from qadapt.errors import IntegrityError, NotFoundError
+from qadapt.errors import IntegrityError, NotFoundError, PlanError
 from qadapt.model import Match, Plan, Server, Step, Symbol
 from qadapt.planning import journal
+from qadapt.planning.change_record import ChangeRecord
 
 
 def plan(name: str = "20260101T000000000-aaaa", collection: str = "articles") -> Plan:
@@ -37,47 +40,36 @@ def plan(name: str = "20260101T000000000-aaaa", collection: str = "articles") ->
     )
 
 
-def lines(record: journal.ChangeRecord) -> list[str]:
-    return (record.folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
-
-
-def test_the_plan_is_on_disk_before_the_first_event(state_folder: Path) -> None:
+def test_the_plan_is_on_disk_with_the_first_event(state_folder: Path) -> None:
     record = journal.begin(plan())
-    assert record.folder == state_folder / "changes" / plan().id
+    key = journal.key("edge:/data", "articles")
+    assert record.folder == state_folder / "changes" / key / plan().id
     assert record.plan == plan()
-    assert [item["event"] for item in record.events()] == ["begun"]
+    assert [item["event"] for item in record.events()] == ["started"]
 
 
-def test_events_are_one_line_each_in_order_with_their_time() -> None:
+def test_events_are_in_order_with_their_time() -> None:
     record = journal.begin(plan())
-    record.add("step begun", step=0, action="naïve ☃")
+    record.add("step started", step=0, action="naïve ☃ \udcff")
     record.add("step done", step=0)
-    events = [json.loads(line) for line in lines(record)]
-    assert [item["event"] for item in events] == ["begun", "step begun", "step done"]
-    assert events[1]["action"] == "naïve ☃"
+    events = ChangeRecord(record.folder).events()
+    assert [item["event"] for item in events] == ["started", "step started", "step done"]
+    assert events[1]["action"] == "naïve ☃ \udcff"
     assert [item["at"] for item in events] == sorted(item["at"] for item in events)
-    assert record.events() == events
 
 
-@pytest.mark.parametrize("torn", [b"{", b'{"at": "2026', b'{"event": "applied"}', b"\xff\xc3"])
-def test_a_torn_last_line_is_left_out_and_cut_off_by_the_next(torn: bytes) -> None:
+def test_a_record_is_a_file_for_its_owner_only(state_folder: Path) -> None:
+    record = journal.begin(plan(), np.ones((1, 4)))
+    record.add("step started", step=0)
+    for path in (state_folder / "changes").rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+    assert sorted(os.listdir(record.folder)) == ["journal.sqlite", "queries.npy"]
+
+
+def test_a_modified_event_is_an_error_that_names_the_record() -> None:
     record = journal.begin(plan())
-    record.add("step begun", step=0)
-    with (record.folder / "journal.jsonl").open("ab") as file:
-        file.write(torn)
-    again = journal.ChangeRecord(record.folder)
-    assert [item["event"] for item in again.events()] == ["begun", "step begun"]
-    assert again.state == "interrupted"
-    again.add("step done", step=0)
-    assert [item["event"] for item in again.events()] == ["begun", "step begun", "step done"]
-    assert len(lines(again)) == 3
-
-
-def test_a_damaged_line_in_the_middle_is_an_error_of_ours() -> None:
-    record = journal.begin(plan())
-    record.add("step begun", step=0)
-    path = record.folder / "journal.jsonl"
-    path.write_bytes(b"garbage\n" + path.read_bytes())
+    record.add("step started", step=0)
+    execute(record.folder, "UPDATE records SET value = 'x' WHERE kind = 'event' AND key = '0'")
     with pytest.raises(IntegrityError, match=record.id):
         record.events()
 
@@ -86,15 +78,15 @@ def test_a_damaged_line_in_the_middle_is_an_error_of_ours() -> None:
     ("events", "state"),
     [
         ([], "interrupted"),
-        (["step begun"], "interrupted"),
-        (["step begun", "step done", "seen"], "interrupted"),
-        (["step begun", "step done", "applied"], "applied"),
-        (["step begun", "failed"], "failed"),
-        (["step begun", "failed", "resumed"], "interrupted"),
-        (["step begun", "failed", "resumed", "applied"], "applied"),
-        (["applied", "undo begun"], "interrupted"),
-        (["applied", "undo begun", "step taken back"], "interrupted"),
-        (["applied", "undo begun", "step taken back", "undone"], "undone"),
+        (["step started"], "interrupted"),
+        (["step started", "step done", "status read"], "interrupted"),
+        (["step started", "step done", "applied"], "applied"),
+        (["step started", "failed"], "failed"),
+        (["step started", "failed", "resumed"], "interrupted"),
+        (["step started", "failed", "resumed", "applied"], "applied"),
+        (["applied", "undo started"], "interrupted"),
+        (["applied", "undo started", "step reversed"], "interrupted"),
+        (["applied", "undo started", "step reversed", "undone"], "undone"),
         (["undone"], "undone"),
     ],
 )
@@ -105,17 +97,17 @@ def test_the_state_is_read_from_the_events(events: list[str], state: str) -> Non
     assert record.state == state
 
 
-def test_steps_begun_done_and_taken_back() -> None:
+def test_steps_started_done_and_reversed() -> None:
     record = journal.begin(plan())
-    record.add("step begun", step=0)
+    record.add("step started", step=0)
     record.add("step done", step=0)
-    record.add("step begun", step=1)
+    record.add("step started", step=1)
     assert (record.started_steps(), record.done_steps()) == ({0, 1}, {0})
-    record.add("undo begun")
+    record.add("undo started")
     assert record.undoing
-    record.add("step taken back", step=1)
+    record.add("step reversed", step=1)
     assert (record.started_steps(), record.done_steps()) == ({0}, {0})
-    record.add("step taken back", step=0)
+    record.add("step reversed", step=0)
     record.add("undone")
     assert (record.started_steps(), record.done_steps()) == (set(), set())
     assert not record.undoing
@@ -125,14 +117,14 @@ def test_a_plan_applied_a_second_time_begins_afresh() -> None:
     """What the first application measured and did is no longer so."""
     record = journal.begin(plan())
     record.add("recall after", recall=0.5)
-    record.add("undo begun")
+    record.add("undo started")
     record.add("undone")
     again = journal.begin(plan())
     assert again.id == record.id
     assert again.state == "interrupted"
     assert not again.undoing
     assert again.last("recall after") is None
-    assert again.last("undo begun") is None
+    assert again.last("undo started") is None
     assert len(again.events()) == 5, "the whole story stays on disk"
 
 
@@ -157,32 +149,54 @@ def test_only_what_was_left_open_is_pending() -> None:
     assert journal.pending("edge:/data", "articles") is None
 
 
-def test_a_folder_without_events_is_told_as_damaged(state_folder: Path) -> None:
-    """A record appears whole, so one without its events has lost them."""
-    folder = state_folder / "changes" / "20260101T000000000-cccc"
+def test_a_folder_without_a_journal_is_reported_as_damaged() -> None:
+    """A record appears whole, so one without its file has lost it."""
+    folder = journal.folder_of(plan())
     folder.mkdir(parents=True)
-    (folder / "plan.json").write_text(plan(folder.name).to_json(), encoding="utf-8")
-    (state_folder / "changes" / "20260101T000000000-dddd").mkdir()
     assert list(journal.records()) == []
-    told = {item.id: item.problem for item in qa.history().damaged}
-    assert "journal.jsonl" in told["20260101T000000000-cccc"]
-    assert told["20260101T000000000-dddd"] == "its folder is empty"
+    (damaged,) = qa.history().damaged
+    assert (damaged.id, damaged.problem) == (plan().id, "journal.sqlite does not exist")
 
 
-def test_a_record_that_was_just_being_made_is_no_change(state_folder: Path) -> None:
-    """A crash before the folder has its name: nothing was begun, and the next one clears it."""
-    left = state_folder / "changes" / ".making-20260101T000000000-eeee"
+def test_an_unfinished_record_is_ignored_and_removed(state_folder: Path) -> None:
+    """A crash before the folder is renamed: the change was not started."""
+    left = state_folder / "changes" / ("a" * 24) / ".making-20260101T000000000-eeee"
     left.mkdir(parents=True)
-    (left / "plan.json").write_text("{", encoding="utf-8")
+    (left / "journal.sqlite").write_text("{", encoding="utf-8")
     assert qa.history() == [] and not qa.history().damaged
     journal.begin(plan())
     assert not left.exists()
     assert [record.id for record in journal.records()] == [plan().id]
 
 
-def test_a_damaged_plan_is_named_with_what_to_do() -> None:
+def test_a_record_of_an_earlier_development_version_is_named(state_folder: Path) -> None:
+    """It blocks its collection only, and can be abandoned."""
+    old = state_folder / "changes" / "20260101T000000000-ffff"
+    mark = state_folder / "by_collection" / journal.key("edge:/data", "articles") / old.name
+    for folder in (old, mark.parent):
+        folder.mkdir(parents=True)
+    mark.touch()
+    (old / "plan.json").write_text(plan(old.name).to_json(), encoding="utf-8")
+    (old / "journal.jsonl").write_text('{"event": "begun"}\n', encoding="utf-8")
+    (damaged,) = qa.history().damaged
+    assert "earlier development version" in damaged.problem
+    assert damaged.hint.endswith(f"qadapt history --abandon {old.name}")
+    with pytest.raises(IntegrityError, match="earlier development version"):
+        journal.pending("edge:/data", "articles")
+    assert journal.pending("edge:/data", "books") is None
+    assert (Path(qa.abandon(old.name).path) / "plan.json").exists()
+    assert journal.pending("edge:/data", "articles") is None
+
+
+def test_an_id_belongs_to_one_collection() -> None:
+    journal.begin(plan())
+    with pytest.raises(PlanError, match="another collection"):
+        journal.begin(plan(collection="books"))
+
+
+def test_a_damaged_plan_is_an_error_that_names_the_folder() -> None:
     record = journal.begin(plan())
-    (record.folder / "plan.json").write_text("{", encoding="utf-8")
+    execute(record.folder, "UPDATE records SET value = '{' WHERE key = 'plan'")
     with pytest.raises(IntegrityError, match=record.id) as caught:
         _ = record.plan
     assert str(record.folder) in str(caught.value)
@@ -221,19 +235,19 @@ def test_each_step_is_in_the_journal_before_it_is_done(
         seen.append((progress.stage, known))
         if progress.unit == "steps":
             last = events(plan.id)[-1]
-            assert (last["event"], last["step"]) == ("step begun", actions.index(progress.stage))
+            assert (last["event"], last["step"]) == ("step started", actions.index(progress.stage))
             if last["step"] == 0:
                 assert articles.info().config == config, "done before it was written down"
 
     plan.apply(yes=True, progress=watch)
     assert [stage for stage, _ in seen if stage in actions] == actions
-    assert seen[0][1] == ["begun"]
-    steps = ["step begun", "step done"] * len(actions)
+    assert seen[0][1] == ["started"]
+    steps = ["step started", "step done"] * len(actions)
     assert [item["event"] for item in events(plan.id)] == [
-        "begun",
+        "started",
         "recall before",
         *steps,
-        "seen",
+        "status read",
         "recall after",
         "applied",
     ]
@@ -248,14 +262,14 @@ def test_an_undo_is_in_the_journal_before_it_is_done(
     change.undo(
         progress=lambda _: told.append([item["event"] for item in events(change.id)][applied:])
     )
-    assert told[0] == ["undo begun"]
-    taken = ["step taken back"] * 2
+    assert told[0] == ["undo started"]
+    taken = ["step reversed"] * 2
     assert [item["event"] for item in events(change.id)][applied:] == [
-        "undo begun",
+        "undo started",
         *taken,
         "undone",
     ]
-    order = [item["step"] for item in events(change.id) if item["event"] == "step taken back"]
+    order = [item["step"] for item in events(change.id) if item["event"] == "step reversed"]
     assert order == [1, 0], "last first"
 
 

@@ -11,9 +11,11 @@ What comes after a kill is looked at in processes that are new too.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,7 +91,7 @@ def test_kill_at_every_sign_of_life_of_an_apply(world: World, spec: dict[str, An
         else:
             told = world.run(verb="look", **places(spec))
             assert told["rows"] == world.fresh["rows"]
-            if stop <= stages.index("open journal.jsonl") + 1:
+            if stop <= stages.index("os.rename .making-") + 1:
                 assert states(told) == [], "nothing was begun"
                 world.is_original(told)
                 return
@@ -132,6 +134,31 @@ def test_kill_at_every_sign_of_life_of_an_undo(world: World, spec: dict[str, Any
 
     at_each(stages, point)
     print(f"{len(stages)} kill points of an undo")
+
+
+@pytest.mark.timeout(300)
+def test_kill_at_random_moments_of_an_apply(world: World) -> None:
+    """The history is readable after each kill, and the next apply is applied."""
+    started = time.monotonic()
+    world.run(verb="apply", quantization="scalar")
+    duration = time.monotonic() - started
+    rng = random.Random(5)
+    interrupted = 0
+    for number in range(30):
+        quantization = ("binary:rescore=4", "scalar:rescore=4")[number % 2]
+        world.send(verb="apply", quantization=quantization, kill_after=rng.uniform(0, duration))
+        code, text = world.answer()
+        assert code in (-signal.SIGKILL, 0), text
+        told = world.run(verb="look")
+        assert told["rows"] == world.fresh["rows"]
+        assert set(states(told)[1:]) <= {"applied", "undone"}, "only the newest one is unfinished"
+        interrupted += states(told)[0] == "interrupted"
+        if number % 3 == 0:
+            wanted = "scalar:rescore=6"
+            told = world.run(verb="apply", quantization=wanted)
+            assert (told["quantization"], told["status"]) == (wanted, "active")
+            assert told["rows"] == world.fresh["rows"]
+    assert interrupted, "no kill hit a change"
 
 
 def test_another_plan_after_a_kill_takes_the_first_back(world: World) -> None:
