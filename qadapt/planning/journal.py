@@ -1,9 +1,9 @@
 """Write-ahead journal of changes: every step is recorded on disk before it is executed.
 
 There is one folder per change, ``changes/ID``, with ``plan.json``, ``journal.jsonl`` (one event per
-line, each fsynced) and ``queries.npy`` (queries of the guard, if they were given as an array). The
-folder is created atomically with its first event. A line that was truncated by a crash is the last
-one and is ignored.
+line, each fsynced), ``queries.npy`` (queries of the guard, if they were given as an array) and
+``guard_truth.json`` (see ``guard_truth``). The folder is created atomically with its first event. A
+line that was truncated by a crash is the last one and is ignored.
 
 Changes are ordered by the ``sequence`` of their ``begun`` event, which does not depend on a clock.
 
