@@ -45,6 +45,11 @@ class Setting(Serializable):
             return cls(value.replace(rescore=None), value.rescore)
         if isinstance(value, Mapping):
             return cls.of(Quantization.of(value))
+        if not isinstance(value, str):
+            raise SpecError(
+                f"a setting must be a string or a Quantization; got a {type(value).__name__}",
+                hint="pass each setting separately: evaluate('scalar', 'binary:rescore=4')",
+            )
         words = value.split(" ")
         options: dict[str, Any] = {}
         while len(words) > 1 and (not words[-1] or _OPTION.fullmatch(words[-1])):
