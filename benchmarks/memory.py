@@ -1,7 +1,7 @@
 """Memory of the commands that look at a collection, by the number of its rows.
 
     python benchmarks/memory.py [ADDRESS ...] [--rows 100000 1000000] [--dim 8]
-        [--commands inspect plan verify] [--payload] [--keep]
+        [--commands inspect plan verify doctor export] [--payload] [--keep]
 
 Each command runs in a process of its own. Printed are the peaks, in MiB, of its resident memory
 (RSS), of the part that it allocated (anonymous) and of the part that maps files, which the system
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,7 @@ COMMANDS = {
     "plan": ["plan", "ADDRESS", "NAME", "scalar", "--accept", "client"],
     "verify": ["verify", "ADDRESS", "NAME", "--queries", "50"],
     "doctor": ["doctor", "ADDRESS", "NAME"],
+    "export": ["export", "ADDRESS#NAME", "FILE"],
 }
 # The collection opened by the store's own client, and nothing else done.
 ALONE = {
@@ -121,13 +123,13 @@ def filled(
 
 
 def lines(address: str, commands: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """What runs for each line, with NAME for the collection."""
+    """What runs for each line, with NAME for the collection and FILE for a new file."""
     place = Address.parse(address)
     if place.transport is None and place.store in ALONE:
         script = f"import sys; {ALONE[place.store]}"
         yield "client alone", [sys.executable, "-c", script, str(place.path), "NAME"]
     for each in commands:
-        words = [address if word == "ADDRESS" else word for word in COMMANDS[each]]
+        words = [word.replace("ADDRESS", address) for word in COMMANDS[each]]
         yield each, [sys.executable, "-m", "qadapt.cli", *words]
 
 
@@ -140,7 +142,11 @@ def report(address: str, sizes: list[int], commands: list[str]) -> None:
         environment = {**os.environ, "QADAPT_STATE_DIR": state, "QADAPT_CACHE_DIR": state}
         for title, argv in lines(address, commands):
             for rows in sizes:
-                words = [f"{PREFIX}{rows}" if word == "NAME" else word for word in argv]
+                name, file = f"{PREFIX}{rows}", f"{state}/{rows}.parquet"
+                words = [
+                    file if word == "FILE" else re.sub(r"(^|#)NAME$", rf"\g<1>{name}", word)
+                    for word in argv
+                ]
                 peaks, seconds = measured(words, environment)
                 figures = "".join(f"{value:11.1f}" for value in peaks.values())
                 print(f"  {title:14}{rows:11,}{figures}{seconds:8.1f}", flush=True)

@@ -12,7 +12,7 @@ from qadapt.api.error_fields import error_fields
 from qadapt.api.evaluation_methods import EvaluationMethods
 from qadapt.costing import Cost, Prices, compare
 from qadapt.diagnosis import Diagnosis, diagnose
-from qadapt.errors import refuse_pairs
+from qadapt.errors import InputError, refuse_pairs
 from qadapt.local import collection_info
 from qadapt.local.row_writes import delete_rows, write_rows
 from qadapt.local.settings import read_settings
@@ -82,12 +82,26 @@ class Collection(EvaluationMethods):
         """Upsert rows, and update client-side codes if there are any.
 
         Raises:
+            InputError: not a batch, or rows without any vectors; nothing was written.
             DimensionError, NonFiniteError, ZeroVectorError, SpecError: nothing was written.
             UnsupportedError: a row lacks a vector with client-side codes; nothing was written.
             BusyError: another process writes to the client-side codes; nothing was written.
             IntegrityError: the rows were written, but not the client-side codes; searches do not
                 use the codes until they are rebuilt.
         """
+        if not isinstance(batch, Batch):
+            raise InputError(
+                f"write takes a qa.Batch; got a {type(batch).__name__}",
+                hint='collection.write(qa.Batch(ids, {"": array}))',
+            )
+        if not len(batch) and not any(each.shape[1] for each in batch.vectors.values()):
+            return
+        if not batch.vectors and not batch.extras:
+            raise InputError(
+                f"the batch has {len(batch)} rows, but no vectors; nothing was written",
+                hint='pass them by name, qa.Batch(ids, {"": array}); missing= marks rows without '
+                "a vector",
+            )
         write_rows(self._store, self.name, batch)
 
     def delete(self, ids: Sequence[Id]) -> None:
@@ -103,8 +117,13 @@ class Collection(EvaluationMethods):
     def fetch(
         self, ids: Sequence[Id], *, vectors: Sequence[str] | None = None, payload: bool = True
     ) -> Batch:
-        """Fetch rows by id, in the given order; unknown ids are omitted."""
-        return self._store.fetch(self.name, listed_ids(ids), vectors=vectors, payload=payload)
+        """Fetch rows by id, in the given order; unknown ids are omitted.
+
+        Args:
+            vectors: names of vectors to fetch; None for all, ``()`` for none.
+        """
+        names = _vector_names(vectors)
+        return self._store.fetch(self.name, listed_ids(ids), vectors=names, payload=payload)
 
     def read(
         self,
@@ -127,7 +146,7 @@ class Collection(EvaluationMethods):
         yield from self._store.read(
             self.name,
             ReadRequest(
-                vectors=vectors,
+                vectors=_vector_names(vectors),
                 payload=payload,
                 filter=filter,
                 page=page,
@@ -336,3 +355,16 @@ class Collection(EvaluationMethods):
             if rescore is not None:
                 request = Remember(name, str(rescore)).to_request()
                 run(self._store, self.name, request, silent, 0)
+
+
+def _vector_names(given: Sequence[str] | None) -> Sequence[str] | None:
+    """Check a list of vector names.
+
+    Raises:
+        InputError: a single name.
+    """
+    if isinstance(given, str):
+        raise InputError(
+            f"vectors must be a list of names; got {given!r}", hint=f"vectors=[{given!r}]"
+        )
+    return given

@@ -187,6 +187,11 @@ class Database:
                 "pass dim= for one unnamed vector, or vectors= for named vectors",
                 hint="for example db.create('articles', dim=384, metric='cosine')",
             )
+        if vectors is not None and not vectors:
+            raise SpecError(
+                "vectors= names no vector",
+                hint="for example vectors={'title': qa.Vector(384, 'cosine')}",
+            )
         refuse_pairs(
             *(
                 (vectors is not None and given is not None, f"{word}=", "with vectors=",
@@ -231,7 +236,14 @@ class Database:
         return self._store.aliases()
 
     def switch_alias(self, alias: str, collection: str) -> None:
-        """Create an alias, or switch it atomically."""
+        """Create an alias, or switch it atomically.
+
+        Raises:
+            InputError: the alias is not a valid name.
+            UnsupportedError: the database has no aliases.
+            NotFoundError: the collection does not exist.
+        """
+        _name(alias, "alias")
         former = self._store.aliases().get(alias)
         self._store.switch_alias(alias, collection)
         if former != collection:
@@ -239,6 +251,7 @@ class Database:
 
     def drop_alias(self, alias: str) -> None:
         """Delete an alias; the collection is kept."""
+        _name(alias, "alias")
         self._store.drop_alias(alias)
 
     def close(self) -> None:
@@ -257,15 +270,15 @@ class Database:
         self.close()
 
 
-def _name(collection: Any) -> str:
-    """Check the name of a collection.
+def _name(collection: Any, what: str = "collection") -> str:
+    """Check the name of a collection or alias.
 
     Raises:
         InputError: the name is not a string, is empty, or cannot be encoded as UTF-8.
     """
     if not isinstance(collection, str) or not collection or "\0" in collection:
         raise InputError(
-            f"{collection!r:.60} is not a valid collection name",
+            f"{collection!r:.60} is not a valid {what} name",
             hint="give a nonempty string, for example 'articles'",
         )
     try:

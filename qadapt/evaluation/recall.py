@@ -14,6 +14,8 @@ from qadapt.model import Serializable, Vector
 
 Doubles = npt.NDArray[np.float64]
 
+ORIGINALS = "original vectors (float32)"  # ground truth without loss
+
 BOOTSTRAP = 1000
 FEW = 50  # with fewer distinct queries, a recall is weak evidence
 
@@ -46,7 +48,7 @@ def without_own(ids: npt.NDArray[np.object_], own: Sequence[Any], k: int) -> lis
 def truth_of(vector: Vector) -> str:
     """Describe the vectors that exact scores are computed from."""
     if vector.datatype == "float32":
-        return "original vectors (float32)"
+        return ORIGINALS
     return (
         f"vectors as stored ({vector.datatype}): recall does not include the loss of the datatype"
     )

@@ -47,8 +47,8 @@ class Setting(Serializable):
             return cls.of(Quantization.of(value))
         if not isinstance(value, str):
             raise SpecError(
-                f"a setting must be a string or a quantization; got a {type(value).__name__}",
-                hint='pass each setting separately: evaluate("binary:rescore=4", qa.scalar())',
+                f"a setting must be a string or a Quantization; got a {type(value).__name__}",
+                hint="pass each setting separately: evaluate('scalar', 'binary:rescore=4')",
             )
         words = value.split(" ")
         options: dict[str, Any] = {}

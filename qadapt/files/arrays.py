@@ -24,6 +24,8 @@ from qadapt.model.npy import open_npy
 
 Floats = npt.NDArray[np.float32]
 
+_FVECS = "restore it from its source; each row has its dimensions as int32, then float32 values"
+
 
 def ids_of(path: Path) -> Path:
     """Path of the ids of a file."""
@@ -82,9 +84,15 @@ def open_rows(path: Path) -> Floats:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot read {path}: {error}") from error
+        raise InputError(
+            f"cannot read {path}: {error}",
+            hint="check that the file exists and can be read",
+        ) from error
     if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise InputError(f"{path} must hold numbers (n, d); it has {array.dtype} {array.shape}")
+        raise InputError(
+            f"{path} must hold numbers (n, d); it has {array.dtype} {array.shape}",
+            hint='numpy.save(path, array.astype("float32")) writes a suitable file',
+        )
     return array
 
 
@@ -97,10 +105,16 @@ def _fvecs(path: Path) -> Floats:
     raw = np.memmap(path, dtype="<i4", mode="r")
     dim = int(raw[0]) if len(raw) else 0
     if dim < 1 or len(raw) % (dim + 1):
-        raise InputError(f"{path} is not a .fvecs file: {len(raw) * 4:,} bytes with rows of {dim}")
+        raise InputError(
+            f"{path} is not a .fvecs file: {len(raw) * 4:,} bytes with rows of {dim}",
+            hint=_FVECS,
+        )
     table = raw.reshape(-1, dim + 1)
     if not (table[:, 0] == dim).all():
-        raise InputError(f"{path} is not a .fvecs file: its rows have different dimensions")
+        raise InputError(
+            f"{path} is not a .fvecs file: its rows have different dimensions",
+            hint=_FVECS,
+        )
     return table[:, 1:].view("<f4")
 
 
@@ -116,7 +130,10 @@ class Arrays:
         self._rows = open_rows(path)
         self.rows = len(self._rows)
         if not self._rows.shape[1]:
-            raise InputError(f"{path} has vectors without dimensions: {self._rows.shape}")
+            raise InputError(
+                f"{path} has vectors without dimensions: {self._rows.shape}",
+                hint="numpy.save(path, array) with an array of the shape (n, d), d at least 1",
+            )
         self.head = Head(path.stem, {"": Vector(int(self._rows.shape[1]))}, "json")
         self._beside = ids_of(path)
 
@@ -153,7 +170,10 @@ class Arrays:
                         hint="delete it to number the rows",
                     )
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read {self._beside}: {error}") from error
+            raise InputError(
+                f"cannot read {self._beside}: {error}",
+                hint="check that the file exists and can be read",
+            ) from error
 
     def _listed(self, lines: TextIO, rows: range, row_errors: RowErrors) -> list[Id]:
         found: list[Id] = []

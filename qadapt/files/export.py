@@ -136,7 +136,10 @@ def whole(*paths: Path) -> Iterator[list[Path]]:
             temporary.replace(path)
         sync_folder(paths[0].parent)
     except OSError as error:
-        raise InputError(f"cannot write {paths[0]}: {error.strerror or error}") from error
+        raise InputError(
+            f"cannot write {paths[0]}: {error.strerror or error}",
+            hint="choose a folder that exists and can be written",
+        ) from error
     finally:
         for temporary in made:
             temporary.unlink(missing_ok=True)

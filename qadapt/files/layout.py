@@ -89,7 +89,10 @@ def layout_of(
     names = list(schema.names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"{path} has duplicate column names: {', '.join(twice)}")
+        raise InputError(
+            f"{path} has duplicate column names: {', '.join(twice)}",
+            hint="rename the columns in the program that wrote the file",
+        )
     index = _index_columns(schema)
     key = _id_column(path, schema, asked, index)
     if key is not None:

@@ -74,7 +74,10 @@ class Parquet:
         try:
             return Head.from_json(raw)
         except SpecError as error:
-            raise IntegrityError(f"the metadata of {self.path} is damaged: {error}") from error
+            raise IntegrityError(
+                f"the metadata of {self.path} is damaged: {error}",
+                hint="the file is damaged: copy or export it again",
+            ) from error
 
     def _head(
         self, known: Head | None, dims: Mapping[str, int], more: Mapping[str, ExtraVector]
@@ -147,7 +150,10 @@ class Parquet:
                 start += len(part)
                 yield self._batch(part, rows, row_errors, seen)
         if start != self.rows:
-            raise IntegrityError(f"{self.path} declares {self.rows:,} rows, but has {start:,}")
+            raise IntegrityError(
+                f"{self.path} declares {self.rows:,} rows, but has {start:,}",
+                hint="the file is incomplete: copy or export it again",
+            )
 
     def keys(self, page: int) -> Iterator[list[Id]]:
         """The ids alone, in pages."""

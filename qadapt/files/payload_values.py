@@ -148,7 +148,10 @@ def _lists(arrow: Any, array: Any, label: str, rows: Rows, row_errors: RowErrors
 def _structs(arrow: Any, array: Any, label: str, rows: Rows, row_errors: RowErrors) -> list[Any]:
     names = [field.name for field in array.type]
     if len(set(names)) != len(names):
-        raise InputError(f"column {label!r} has duplicate fields: {', '.join(names)}")
+        raise InputError(
+            f"column {label!r} has duplicate fields: {', '.join(names)}",
+            hint="rename the fields in the program that wrote the file",
+        )
     columns = [
         entries(arrow, child, f"{label}.{name}", rows, row_errors)
         for name, child in zip(names, array.flatten(), strict=True)

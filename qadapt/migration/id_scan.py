@@ -121,11 +121,13 @@ def highest(batch: Batch, name: str, watermark: Any) -> Any:
             continue
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
             raise InputError(
-                f"the payload field {name!r} must hold numbers or sortable text; got {value!r:.80}"
+                f"the payload field {name!r} must hold numbers or sortable text; got {value!r:.80}",
+                hint="catch up by another field, or without one",
             )
         if watermark is not None and isinstance(value, str) != isinstance(watermark, str):
             raise InputError(
-                f"the payload field {name!r} holds text in some rows and numbers in others"
+                f"the payload field {name!r} holds text in some rows and numbers in others",
+                hint="write the field in one type first",
             )
         watermark = value if watermark is None or value > watermark else watermark
     return watermark

@@ -52,7 +52,10 @@ class Options:
             if name not in LOSSES:
                 raise SpecError.unknown("loss to allow", name, LOSSES)
         if isinstance(self.workers, bool) or not 1 <= self.workers <= 64:
-            raise InputError(f"workers must be between 1 and 64; got {self.workers!r}")
+            raise InputError(
+                f"workers must be between 1 and 64; got {self.workers!r}",
+                hint="for example --workers 4",
+            )
         if not 1 << 10 <= self.batch_bytes <= 64 * MB:
             raise InputError(
                 f"a batch must have between 1 KB and 64 MB; got {self.batch_bytes:,} bytes",
@@ -61,7 +64,8 @@ class Options:
         if not 0 <= self.retry_timeout < math.inf:
             raise InputError(
                 "retry_timeout (--retry-timeout) must be a number of seconds, 0 or more; got "
-                f"{self.retry_timeout!r}"
+                f"{self.retry_timeout!r}",
+                hint="for example --retry-timeout 60",
             )
         if self.datatype not in (None, "float32", "float16"):
             raise SpecError.unknown("datatype", str(self.datatype), ("float32", "float16"))

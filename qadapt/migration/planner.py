@@ -145,13 +145,17 @@ def comparison_plan(source: Endpoint, target: Endpoint) -> MigrationPlan:
         if name in uncopied:
             continue
         if name not in other.vectors and name not in other.unknown_dimensions:
-            raise UnsupportedError(f"the target has no {vector_label(name)}")
+            raise UnsupportedError(
+                f"the target has no {vector_label(name)}",
+                hint="copy to a new collection, or add the vector to the target",
+            )
         # If no row of the target has the vector, each row that should have it is a difference.
         there = other.vectors.get(name, now)
         if (now.dim, now.metric) != (there.dim, there.metric):
             raise UnsupportedError(
                 f"{vector_label(name)} has {now.dim} dimensions and {now.metric} in the source, "
-                f"{there.dim} and {there.metric} in the target"
+                f"{there.dim} and {there.metric} in the target",
+                hint="copy to a new collection, which gets the vectors of the source",
             )
         vectors[name] = VectorPlan(
             source=now.vector,

@@ -99,11 +99,15 @@ def common_schema(source: Endpoint, target: Endpoint) -> CollectionSchema:
             if not _compatible(extra, theirs.extras[name]):
                 raise UnsupportedError(
                     f"vector {name!r} differs: {describe_extra(extra)} in the source, "
-                    f"{describe_extra(theirs.extras[name])} in the target"
+                    f"{describe_extra(theirs.extras[name])} in the target",
+                    hint="copy to a new collection, which gets the vectors of the source",
                 )
             extras[name] = theirs.extras[name]
         elif f"extras.{name}" not in refused:
-            raise UnsupportedError(f"the target has no vector {name!r}")
+            raise UnsupportedError(
+                f"the target has no vector {name!r}",
+                hint="copy to a new collection, or add the vector to the target",
+            )
     return CollectionSchema(extras=extras, schema=theirs.schema)
 
 

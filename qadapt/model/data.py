@@ -33,6 +33,7 @@ Datatype = Literal["float32", "float16", "bfloat16", "uint8", "int8", "turbo4", 
 DATATYPES: tuple[str, ...] = get_args(Datatype)
 
 MAX_DIM = 65536
+UNNAMED = "(unnamed)"  # the unnamed vector in lists of names
 _EQUAL = "give one id, one vector and one payload for each row"
 
 
@@ -92,7 +93,7 @@ class Batch:
     ) -> None:
         listed = _checked_ids(ids)
         _check_columns(vectors, payloads, missing, extras)
-        arrays = {name: as_vectors(x, what=_label(name)) for name, x in (vectors or {}).items()}
+        arrays = {name: _rows(x, listed, _label(name)) for name, x in (vectors or {}).items()}
         for name, array in arrays.items():
             if len(array) != len(listed):
                 raise InputError(
@@ -102,7 +103,10 @@ class Batch:
             raise InputError(f"{len(listed)} ids but {len(payloads)} payloads", hint=_EQUAL)
         for name, rows in (missing or {}).items():
             if name not in arrays or np.shape(rows) != (len(listed),):
-                raise InputError(f"missing[{name!r}] must have one bool per row")
+                raise InputError(
+                    f"missing[{name!r}] must have one bool per row of this vector",
+                    hint=f"missing={{{name!r}: numpy.zeros({len(listed)}, dtype=bool)}}",
+                )
         for name, each in (extras or {}).items():
             if len(each) != len(listed):
                 raise InputError(
@@ -155,7 +159,10 @@ class Batch:
         for batch in batches:
             shapes = [{n: x.shape[1] for n, x in b.vectors.items()} for b in (batches[0], batch)]
             if not _alike(*shapes) or set(batch.extras) != set(batches[0].extras):
-                raise InputError(f"the batches have different vectors: {shapes[0]} and {shapes[1]}")
+                raise InputError(
+                    f"the batches have different vectors: {shapes[0]} and {shapes[1]}",
+                    hint="concatenate batches of the same vectors, such as those of one read",
+                )
         missing = {name for batch in batches for name in batch.missing}
         return _unchecked(
             [key for batch in batches for key in batch.ids],
@@ -192,15 +199,13 @@ class Batch:
         """
         for name, array in self.vectors.items():
             if name not in wanted:
-                known = [_label(other) for other in wanted]
-                raise SpecError.unknown("vector", _label(name), known)
+                raise SpecError.unknown("vector", name or UNNAMED, _known(wanted))
             present = ~self.missing[name] if name in self.missing else None
             check_vectors(array, wanted[name], what=_label(name), present=present, ids=self.ids)
         there = extras or {}
         for name in self.extras:
             if name not in there:
-                known = [_label(other) for other in (*wanted, *there)]
-                raise SpecError.unknown("vector", _label(name), known)
+                raise SpecError.unknown("vector", name or UNNAMED, _known((*wanted, *there)))
         ragged_arrays.check_all(self.extras, there, self.ids)
 
     def ready(
@@ -285,6 +290,17 @@ def _fill(
     object.__setattr__(batch, "extras", extras)
 
 
+def _known(names: Iterable[str]) -> list[str]:
+    return [name or UNNAMED for name in names]
+
+
+def _rows(x: npt.ArrayLike, ids: Sequence[Id], what: str) -> Floats:
+    """Convert the vectors of a batch; ``[]`` has no rows."""
+    if not ids and np.shape(x) == (0,):
+        return np.empty((0, 0), dtype=np.float32)
+    return as_vectors(x, what=what)
+
+
 def _label(name: str) -> str:
     return f"vector {name!r}" if name else "the unnamed vector"
 
@@ -302,7 +318,10 @@ def _check_columns(vectors: Any, payloads: Any, missing: Any, extras: Any) -> No
         )
     for name in vectors or {}:
         if not isinstance(name, str):
-            raise InputError(f"the name of a vector must be a string; got {name!r:.60}")
+            raise InputError(
+                f"the name of a vector must be a string; got {name!r:.60}",
+                hint='the unnamed vector has the name "": Batch(ids, {"": array})',
+            )
     if payloads is not None and (
         not isinstance(payloads, Sequence) or isinstance(payloads, (str, bytes))
     ):
@@ -312,7 +331,10 @@ def _check_columns(vectors: Any, payloads: Any, missing: Any, extras: Any) -> No
         )
     for what, given in (("missing", missing), ("extras", extras)):
         if given is not None and not isinstance(given, Mapping):
-            raise InputError(f"{what} must be a mapping of names; got a {type(given).__name__}")
+            raise InputError(
+                f"{what} must be a mapping of names; got a {type(given).__name__}",
+                hint=f'for the unnamed vector: {what}={{"": ...}}',
+            )
 
 
 def listed_ids(ids: Iterable[Id] | npt.NDArray[Any]) -> list[Id]:
@@ -352,10 +374,15 @@ def as_vectors(x: Any, *, what: str = "vectors") -> Floats:
     """Convert to C-ordered float32 of shape ``(n, d)``; ``(d,)`` becomes ``(1, d)``.
 
     Raises:
-        InputError: not numbers, rows of different length, more than 2 axes, or nonzero rows that
-            become zero in float32. Numbers too large for float32 become infinite, which
-            ``check_vectors`` rejects.
+        InputError: not numbers, masked values, rows of different length, more than 2 axes, or
+            nonzero rows that become zero in float32. Numbers too large for float32 become
+            infinite, which ``check_vectors`` rejects.
     """
+    if np.ma.is_masked(x):
+        raise InputError(
+            f"{what} must not have masked values",
+            hint="use x.filled(value), or omit the rows",
+        )
     raw = plain_array(x, what=what)
     if raw.dtype.kind not in "fiub":
         raise InputError(

@@ -1,17 +1,23 @@
-"""Guards of changes: recall before and after."""
+"""Guards of changes: recall before and after.
+
+After a change of the datatype, recall is measured against the ground truth of the vectors before
+the change: the new vectors have lost precision.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qadapt.errors import GuardMissedError
-from qadapt.evaluation.ground_truth import exact_neighbors, queries_of
-from qadapt.evaluation.recall import Proof
+from qadapt.evaluation.exact_neighbors import GroundTruth
+from qadapt.evaluation.ground_truth import Queries, exact_neighbors, queries_of
+from qadapt.evaluation.recall import ORIGINALS, Proof
 from qadapt.evaluation.verify import CURRENT, measure_live
 from qadapt.local import collection_info
-from qadapt.model import Guard, Plan
+from qadapt.model import CollectionInfo, Guard, Plan, Vector
+from qadapt.planning import guard_truth
 from qadapt.planning.change_record import ChangeRecord
 from qadapt.stores.base import OnProgress, Store
 
@@ -46,6 +52,7 @@ def measure_guard(
 
     Raises:
         GuardMissedError: before the change, the measurement proves nothing.
+        IntegrityError: the saved ground truth from before the change cannot be read.
     """
     plan = record.plan
     if plan.guard is None:
@@ -53,14 +60,10 @@ def measure_guard(
     known = GuardResult.of(record.last(f"recall {when}"))
     if known is not None:
         return known
-    name = plan.vector if when == "before" else plan.changed_vector
-    measured = guard_recall(store, plan.collection, name, plan.guard, progress)
-    if when == "before" and measured.proof.level == "none" and not record.started_steps():
-        raise GuardMissedError(
-            f"the guard {plan.guard} cannot be judged: {measured.proof.reason}; nothing was "
-            "changed",
-            hint="use a guard with a smaller k, or apply without a guard",
-        )
+    if when == "before":
+        measured = _measure_before(store, record, plan.guard, progress)
+    else:
+        measured = _measure_after(store, record, plan.guard, progress)
     record.add(
         f"recall {when}", recall=measured.recall, ground_truth=measured.ground_truth,
         proof=measured.proof.level, reason=measured.proof.reason,
@@ -68,17 +71,70 @@ def measure_guard(
     return measured
 
 
+def _measure_before(
+    store: Store, record: ChangeRecord, guard: Guard, progress: OnProgress
+) -> GuardResult:
+    plan = record.plan
+    measured, queries, truth = guard_recall(store, plan.collection, plan.vector, guard, progress)
+    if measured.proof.level == "none" and not record.started_steps():
+        raise GuardMissedError(
+            f"the guard {guard} cannot be judged: {measured.proof.reason}; nothing was changed",
+            hint="use a guard with a smaller k, or apply without a guard",
+        )
+    if guard_truth.is_needed(plan):
+        metric = plan.target_vector.metric if plan.target_vector else truth.vector.metric
+        if metric != truth.vector.metric:
+            vector = replace(truth.vector, metric=metric)
+            truth = exact_neighbors(
+                store, plan.collection, plan.vector, vector, queries, guard.k, progress
+            )
+        source = store.aliases().get(plan.collection, plan.collection)
+        guard_truth.save(record, queries, truth, source)
+    return measured
+
+
+def _measure_after(
+    store: Store, record: ChangeRecord, guard: Guard, progress: OnProgress
+) -> GuardResult:
+    plan, name = record.plan, record.plan.changed_vector
+    if guard_truth.is_needed(plan):
+        info = collection_info.info(store, plan.collection)
+        former = guard_truth.load(store, record)
+        if former.vector.datatype != info.vectors[name].datatype:
+            found = _recall(store, info, name, former.queries, former.truth, progress)
+            return replace(found, ground_truth=_before_the_change(former.vector))
+    return guard_recall(store, plan.collection, name, guard, progress)[0]
+
+
 def guard_recall(
     store: Store, collection: str, name: str, guard: Guard, progress: OnProgress
-) -> GuardResult:
-    """The current recall@k on the guard's queries."""
+) -> tuple[GuardResult, Queries, GroundTruth]:
+    """The current recall@k on the guard's queries, against the stored vectors."""
     info = collection_info.info(store, collection)
     vector = info.vectors[name].vector
     queries = queries_of(store, collection, name, vector, guard.queries, seed=guard.seed)
     truth = exact_neighbors(store, collection, name, vector, queries, guard.k, progress)
+    return _recall(store, info, name, queries, truth, progress), queries, truth
+
+
+def _recall(
+    store: Store,
+    info: CollectionInfo,
+    name: str,
+    queries: Queries,
+    truth: GroundTruth,
+    progress: OnProgress,
+) -> GuardResult:
     (found,) = measure_live(store, info, name, [CURRENT], queries, truth, progress)
     assert found.recall is not None  # the live collection is always measured
     return GuardResult(found.recall.value, truth.about.ground_truth, truth.about.proof)
+
+
+def _before_the_change(vector: Vector) -> str:
+    """The ground truth after a change of the datatype."""
+    if vector.datatype == "float32":
+        return ORIGINALS
+    return f"vectors before the change ({vector.datatype})"
 
 
 def missed(plan: Plan, before: GuardResult | None, after: GuardResult | None) -> str:

@@ -1,7 +1,8 @@
 """Write-ahead journal of changes: each step is recorded durably before it is executed.
 
-There is one folder per change, ``changes/KEY/ID``, with ``journal.sqlite`` (plan and events) and
-``queries.npy`` (queries of the guard, if they were given as an array). ``KEY`` identifies the
+There is one folder per change, ``changes/KEY/ID``, with ``journal.sqlite`` (plan and events),
+``queries.npy`` (queries of the guard, if they were given as an array) and ``guard_truth.json`` (see
+``guard_truth``). ``KEY`` identifies the
 collection, which ``changes/KEY/collection.json`` names. The folder of a change appears atomically,
 with the event ``started``.
 

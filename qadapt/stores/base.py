@@ -249,7 +249,10 @@ class Store(BulkCopy, Changeable, Counted):
         """A uniform random sample of ``n`` rows without replacement (all rows if there are
         fewer)."""
         if n < 1:
-            raise InputError(f"the sample size must be at least 1; got {n}")
+            raise InputError(
+                f"the sample size must be at least 1; got {n}",
+                hint="pass a number of rows, for example 200",
+            )
         pages = self.read(collection, ReadRequest(vectors=(), payload=False, page=10_000))
         sampled = sampling.sample_ids((batch.ids for batch in pages), n, seed)
         return self.fetch(collection, sampled, vectors=vectors)
@@ -302,7 +305,10 @@ class Store(BulkCopy, Changeable, Counted):
             NotFoundError: the collection does not exist.
             AlreadyExistsError: a collection has this name.
         """
-        raise UnsupportedError(f"{self.name} has no aliases")
+        raise UnsupportedError(
+            f"{self.name} has no aliases",
+            hint="open the collection by its name",
+        )
 
     def drop_alias(self, alias: str) -> None:
         """Delete an alias; the collection is kept.
@@ -311,7 +317,10 @@ class Store(BulkCopy, Changeable, Counted):
             UnsupportedError: the store has no aliases.
             NotFoundError: the alias does not exist.
         """
-        raise UnsupportedError(f"{self.name} has no aliases")
+        raise UnsupportedError(
+            f"{self.name} has no aliases",
+            hint="open the collection by its name",
+        )
 
     # -- doctor ------------------------------------------------------------------------------
 

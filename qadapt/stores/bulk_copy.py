@@ -87,7 +87,10 @@ class BulkCopy:
         Raises:
             UnsupportedError: the store or this collection has no partitions.
         """
-        raise UnsupportedError(f"{self.name} has no partitions")
+        raise UnsupportedError(
+            f"{self.name} has no partitions",
+            hint="write to the collection itself, without @PARTITION",
+        )
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
         """Why ``create`` would reject these vectors; None if it accepts them."""
@@ -167,7 +170,10 @@ class BulkCopy:
         Raises:
             UnsupportedError: the store has no payload indexes, or none of this kind.
         """
-        raise UnsupportedError(f"cannot index {key!r}: {self.unsupported_payload_index(kind)}")
+        raise UnsupportedError(
+            f"cannot index {key!r}: {self.unsupported_payload_index(kind)}",
+            hint="filters on the field work without an index",
+        )
 
     # -- many rows at once -------------------------------------------------------------------
 

@@ -21,7 +21,10 @@ def page(size: Any) -> int:
         InputError
     """
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise InputError(f"the page size must be at least 1; got {size!r}")
+        raise InputError(
+            f"the page size must be at least 1; got {size!r}",
+            hint="for example page=2000",
+        )
     return int(size)
 
 
@@ -59,7 +62,10 @@ def number(address: Address, name: str, default: int) -> int:
     """
     text = address.options.get(name, str(default))
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise AddressError(f"{address}: {name} must be a positive integer; got {text!r}")
+        raise AddressError(
+            f"{address}: {name} must be a positive integer; got {text!r}",
+            hint=f"for example ?{name}=100",
+        )
     return int(text)
 
 

@@ -123,7 +123,10 @@ class RowStore(Store):
         """Build the codes of a vector, or delete them if the target is ``none``; idempotent. Rows
         written later are encoded as well.
         """
-        raise UnsupportedError(f"{self.name} has no native quantization")
+        raise UnsupportedError(
+            f"{self.name} has no native quantization",
+            hint="accept='client' (--accept client) builds client-side codes",
+        )
 
     @abc.abstractmethod
     def write_rows(self, collection: str, batch: Batch) -> None:
@@ -215,7 +218,10 @@ class RowStore(Store):
         collection_schema: CollectionSchema | None = None,
     ) -> None:
         if collection in self.collections():
-            raise AlreadyExistsError(f"the collection {collection!r} already exists")
+            raise AlreadyExistsError(
+                f"the collection {collection!r} already exists",
+                hint="open it with db[name], or drop it first",
+            )
         self.check_name(collection)
         refused = self.unsupported_vectors(vectors)
         if refused is not None:
@@ -233,7 +239,8 @@ class RowStore(Store):
         if not _NAME.fullmatch(collection):
             raise InputError(
                 f"a collection name in {self.name} must have 1 to 200 characters (letters, digits, "
-                f"'_', '-'); got {collection!r:.80}"
+                f"'_', '-'); got {collection!r:.80}",
+                hint="for example 'articles'",
             )
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:
@@ -290,7 +297,10 @@ class RowStore(Store):
         bad = [key for key in ids if not self.accepts_id(key)]
         if bad:
             some = ", ".join(map(repr, bad[:3]))
-            raise InputError(f"{len(bad)} of {len(ids)} ids are not valid in {self.name}: {some}")
+            raise InputError(
+                f"{len(bad)} of {len(ids)} ids are not valid in {self.name}: {some}",
+                hint="store the original id in the payload, and write rows with valid ids",
+            )
 
     def possible(self, ids: Sequence[Id]) -> list[Id]:
         """The valid ids without duplicates, in order."""
@@ -384,7 +394,10 @@ class RowStore(Store):
                 hint="use rescore source 'originals'",
             )
         for option in search.options:
-            raise UnsupportedError(f"{self.name} has no search parameter {option!r}")
+            raise UnsupportedError(
+                f"{self.name} has no search parameter {option!r}",
+                hint=f"omit {option!r}",
+            )
         info = self.info(collection)
         about = checks.vector(search.vector, info.vectors, {})
         ignored = search.exact or search.ignore_quantization

@@ -138,7 +138,10 @@ def check_k(k: int, limit: int = MAX_K) -> int:
         InputError
     """
     if not is_whole(k) or not 1 <= k <= limit:
-        raise InputError(f"k must be an integer from 1 to {limit}; got {k!r:.60}")
+        raise InputError(
+            f"k must be an integer from 1 to {limit}; got {k!r:.60}",
+            hint="for example k=10",
+        )
     return int(k)
 
 

@@ -48,7 +48,10 @@ def checked(
         if good is None:
             raise refused(key)
         if good in found:
-            raise InputError(f"the ids {found[good]!r} and {key!r} are the same UUID")
+            raise InputError(
+                f"the ids {found[good]!r} and {key!r} are the same UUID",
+                hint="write UUIDs in one form: lower case, with hyphens",
+            )
         found[good] = key
     return list(found)
 

@@ -109,8 +109,8 @@ def test_the_new_vector_is_the_one_waited_for_and_remembered(vector_store: Any) 
     assert settings.of("").rescore is None
 
 
-def measured(value: float) -> GuardResult:
-    return GuardResult(value, "float32", Proof())
+def measured(value: float) -> tuple[GuardResult, None, None]:
+    return GuardResult(value, "float32", Proof()), None, None
 
 
 def test_a_guard_compares_the_old_vector_and_the_new(
@@ -118,7 +118,7 @@ def test_a_guard_compares_the_old_vector_and_the_new(
 ) -> None:
     asked: list[str] = []
 
-    def recall(store: Store, collection: str, name: str, *_: Any) -> GuardResult:
+    def recall(store: Store, collection: str, name: str, *_: Any) -> Any:
         asked.append(name)
         return measured(1.0)
 

@@ -70,7 +70,10 @@ def switch(connection: Connection, alias: str, target: str) -> None:
     connection.call(f"move the alias {alias!r}", send, target, alias)
     found = aliases(connection).get(alias)
     if found != target:
-        raise StoreError(f"the alias {alias!r} points to {found!r} instead of {target!r}")
+        raise StoreError(
+            f"the alias {alias!r} points to {found!r} instead of {target!r}",
+            hint="another client moved the alias; repeat the command",
+        )
 
 
 def drop(connection: Connection, alias: str) -> None:

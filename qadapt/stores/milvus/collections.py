@@ -42,7 +42,10 @@ def unsupported_vectors(vectors: Mapping[str, Vector], server_version: ServerVer
         UnsupportedError: several vectors, or a datatype, that need a newer server.
     """
     if not vectors:
-        raise InputError("a collection needs at least one vector")
+        raise InputError(
+            "a collection needs at least one vector",
+            hint="for example dim=384",
+        )
     if len(vectors) > 1 and not server_version.named:
         raise UnsupportedError(
             f"several vectors in one collection need Milvus {SINCE_NAMED}; this is "
@@ -54,7 +57,8 @@ def unsupported_vectors(vectors: Mapping[str, Vector], server_version: ServerVer
         if vector.dim > schema.MAX_DIM:
             raise InputError(
                 f"the vector {name!r} has {vector.dim:,} dimensions; Milvus supports at most "
-                f"{schema.MAX_DIM:,}"
+                f"{schema.MAX_DIM:,}",
+                hint="reduce the dimensions with the embedding model",
             )
         since = SINCE_DATATYPE.get(vector.datatype)
         there = vector.datatype == "float32" or (since is not None and server_version.has(since))

@@ -25,13 +25,14 @@ from qadapt.errors import (
     BusyError,
     IntegrityError,
     MissingExtraError,
+    QadaptError,
     UnsupportedError,
 )
 from qadapt.model.address import MEMORY, Address
 from qadapt.model.capabilities import older
 from qadapt.stores import checks
 from qadapt.stores.client_imports import load
-from qadapt.stores.milvus.errors import translate
+from qadapt.stores.milvus.errors import SPACE, translate
 
 PACKAGE = "pymilvus"
 TIMEOUT = 60
@@ -132,7 +133,13 @@ class Connection:
             try:
                 return function(*args, timeout=seconds, **named)
             except Exception as error:
-                raise translate(error, doing, limit=seconds) from error
+                raise self._with_folder(translate(error, doing, limit=seconds)) from error
+
+    def _with_folder(self, error: QadaptError) -> QadaptError:
+        """Name the folder of Milvus Lite in the hint of a full disk."""
+        if error.hint == SPACE and self.path is not None:
+            error.hint = f"{SPACE}; its folder is {self.path}"
+        return error
 
     def close(self) -> None:
         """Close the client unless the user passed it."""
@@ -174,6 +181,11 @@ def module() -> Any:
         logger = logging.getLogger(name)
         if _not_ours not in logger.filters:
             logger.addFilter(_not_ours)
+    # It logs the traceback of each failed request from a thread of the engine. Without any handler,
+    # Python prints that to the terminal.
+    engine = logging.getLogger("milvus_lite.adapter.grpc.servicer")
+    if not engine.handlers:
+        engine.addHandler(logging.NullHandler())
     return found
 
 
@@ -295,7 +307,10 @@ def _level(address: Address) -> str | None:
 def _seconds(address: Address) -> int:
     text = address.options.get("timeout", str(TIMEOUT))
     if not text.isdecimal() or not 1 <= int(text) <= 86_400:
-        raise AddressError(f"{address}: timeout must be a whole number of seconds, not {text!r}")
+        raise AddressError(
+            f"{address}: timeout must be a whole number of seconds, not {text!r}",
+            hint="for example ?timeout=60",
+        )
     return int(text)
 
 

@@ -40,6 +40,7 @@ _KEY = "set the key with MILVUS_TOKEN, QADAPT_API_KEY or ?key_env=NAME"
 _LESS = "write smaller batches: a server accepts 64 MB per request"
 _SLOW = "raise the time limit with ?timeout=SECONDS"
 _UP = "check that the server is running and that this is its gRPC port (19530)"
+SPACE = "free space on the disk of the database, then repeat the command"
 _STATUSES = (
     AnswerRule(StoreTimeoutError, _SLOW, ("DEADLINE_EXCEEDED",)),
     AnswerRule(AuthError, _KEY, ("UNAUTHENTICATED", "PERMISSION_DENIED")),
@@ -48,6 +49,7 @@ _STATUSES = (
     AnswerRule(UnreachableError, _UP, ("UNAVAILABLE", "CANCELLED", "ABORTED")),
 )
 _WORDS = (
+    AnswerRule(StoreError, SPACE, words=("no space left on device",)),
     AnswerRule(AlreadyExistsError, words=("already exist",)),
     AnswerRule(AuthError, _KEY, words=("auth check failure", "unauthenticated", "privilege")),
     AnswerRule(TooLargeError, _LESS, words=("resource_exhausted", "message larger than max")),

@@ -139,7 +139,10 @@ def _leaf(name: str, fields: Fields, test: Any) -> str:
     kind = fields.types.get(first)
     if kind in _PLAIN or kind == "ARRAY":
         if "." in name:
-            raise UnsupportedError(f"the field {first!r} has the type {kind} and no nested keys")
+            raise UnsupportedError(
+                f"the field {first!r} has the type {kind} and no nested keys",
+                hint=f"filter on {first!r} itself; only JSON fields have nested keys",
+            )
         return f"({test(first, kind, first)})"
     if kind != "JSON" and not fields.dynamic:
         known = sorted(fields.types)

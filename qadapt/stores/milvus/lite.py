@@ -146,6 +146,7 @@ def _batches(pa: Any, log: Path) -> Iterator[Any]:
     try:
         with pa.memory_map(str(log)) as source:
             yield from pa.ipc.open_stream(source)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        # The log was flushed meanwhile, is empty, or is being written.
+    except (OSError, pa.ArrowInvalid) as error:
+        # The log was flushed meanwhile, is empty, is being written, or its last batch was cut off
+        # by a full disk. pyarrow reports the latter as an OSError.
         logger.debug("cannot read more of the log %s: %s", log, error)

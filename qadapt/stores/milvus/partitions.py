@@ -35,7 +35,10 @@ def scan_ranges(connection: Connection, layout: Layout, n: int) -> list[ScanRang
         InputError: ``n`` is less than 1.
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise InputError(f"the number of scan ranges must be at least 1, not {n!r}")
+        raise InputError(
+            f"the number of scan ranges must be at least 1, not {n!r}",
+            hint="for example scan_ranges(8)",
+        )
     found: list[ScanRange] = []
     inside = partition_layouts(connection, layout)
     for each in inside:
@@ -86,7 +89,10 @@ def range_expression(
             raise SpecError.unknown("key", str(name), _KEYS, where="a scan range of Milvus")
     partition = given.get("partition")
     if partition is not None and layout.partition not in (None, partition):
-        raise SpecError(f"{layout.name!r} is not the partition of the scan range: {partition}")
+        raise SpecError(
+            f"{layout.name!r} is not the partition of the scan range: {partition}",
+            hint="use the ranges that scan_ranges() of this collection returned",
+        )
     chosen = dataclasses.replace(layout, partition=partition) if partition else layout
     key = layout.keys.field
     expression = rows.span(key, given.get("above"), given.get("upto"))
@@ -145,7 +151,8 @@ def create(connection: Connection, layout: Layout, names: Sequence[str]) -> None
     if layout.partition_key is not None:
         raise UnsupportedError(
             f"cannot create partitions of {layout.base!r}: its partition key "
-            f"{layout.partition_key!r} assigns rows to partitions"
+            f"{layout.partition_key!r} assigns rows to partitions",
+            hint=f"write rows with a value of {layout.partition_key!r}",
         )
     known = schema.partitions(connection, layout.base)
     make = connection.client.create_partition

@@ -207,7 +207,10 @@ def create(
     }
     made, problem = adapt(key, kind, settings, fields, layout.fields.dynamic, server_version)
     if problem is not None:
-        raise UnsupportedError(f"cannot index {key!r}: {problem}")
+        raise UnsupportedError(
+            f"cannot index {key!r}: {problem}",
+            hint="filters on the field work without an index",
+        )
     there = indexes(connection, layout)
     if key in there and there[key].kind == kind:
         return

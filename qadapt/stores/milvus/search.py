@@ -68,12 +68,18 @@ def check(search: SearchRequest) -> None:
                 raise SpecError.unknown("consistency level", str(value), CONSISTENCY_LEVELS)
         elif name == "refine_k":
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1:
-                raise SpecError(f"refine_k must be a number of at least 1, not {value!r}")
+                raise SpecError(
+                    f"refine_k must be a number of at least 1, not {value!r}",
+                    hint="for example options={'refine_k': 4}",
+                )
         elif name != "partition_names" and (
             isinstance(value, bool) or not isinstance(value, int) or value < 0
         ):
             # The server refuses a float: "Type conflict in json".
-            raise SpecError(f"{name} must be a non-negative integer, not {value!r}")
+            raise SpecError(
+                f"{name} must be a non-negative integer, not {value!r}",
+                hint=f"for example options={{{name!r}: 64}}",
+            )
 
 
 def refinement(index: Index | None) -> str | None:

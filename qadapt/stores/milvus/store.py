@@ -130,7 +130,10 @@ class MilvusStore(ClientStore[Connection]):
         }
         # A server reports no error for an existing collection with the same schema.
         if collection in self.collections():
-            raise AlreadyExistsError(f"the collection {collection!r} exists already")
+            raise AlreadyExistsError(
+                f"the collection {collection!r} exists already",
+                hint="open it with db[name], or drop it first",
+            )
         self.forget(collection)
         arrays = [
             name for name, each in quantization.items() if each.native.get("index_type") == BITS

@@ -31,7 +31,10 @@ def check_payloads(payloads: Sequence[Mapping[str, Any]] | None) -> None:
     """
     for row, payload in enumerate(payloads or ()):
         if not isinstance(payload, Mapping):
-            raise InputError(f"the payload of row {row} is a {type(payload).__name__}, not a dict")
+            raise InputError(
+                f"the payload of row {row} is a {type(payload).__name__}, not a dict",
+                hint="use {} for a row without payload, or payloads=None for none",
+            )
         _check_json(payload, row, "", 0)
 
 

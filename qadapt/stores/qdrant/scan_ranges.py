@@ -79,7 +79,10 @@ def range_of(part: ScanRange | None, after: Id | None) -> Range:
 def _known(key: Any) -> Id | None:
     good = None if key is None else qdrant_ids.canonical(key)
     if good is None and key is not None:
-        raise InputError(f"{key!r} is not a valid Qdrant id (unsigned integer or UUID)")
+        raise InputError(
+            f"{key!r} is not a valid Qdrant id (unsigned integer or UUID)",
+            hint="ids are integers from 0 to 2^64 - 1 or UUIDs",
+        )
     return good
 
 
@@ -98,7 +101,10 @@ def split(ids: Iterable[Any], n: int) -> list[ScanRange]:
         InputError
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise InputError(f"the number of scan ranges must be at least 1; got {n!r}")
+        raise InputError(
+            f"the number of scan ranges must be at least 1; got {n!r}",
+            hint="for example scan_ranges(8)",
+        )
     ordered = sorted(subsample(ids, SAMPLED * n), key=rank)
     count = min(n, max(1, len(ordered)))
     cuts = [ordered[at * len(ordered) // count] for at in range(1, count)]

@@ -22,6 +22,12 @@ def check(options: Mapping[str, Any], store: str) -> None:
         if name == "hnsw_ef":
             # The server silently accepts 0.
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SpecError(f"hnsw_ef must be a positive integer; got {value!r}")
+                raise SpecError(
+                    f"hnsw_ef must be a positive integer; got {value!r}",
+                    hint="for example options={'hnsw_ef': 128}",
+                )
         elif not isinstance(value, bool):
-            raise SpecError(f"{name} must be true or false; got {value!r}")
+            raise SpecError(
+                f"{name} must be true or false; got {value!r}",
+                hint=f"for example options={{{name!r}: True}}",
+            )

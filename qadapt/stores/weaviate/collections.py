@@ -40,7 +40,8 @@ def unsupported_vectors(vectors: Mapping[str, Vector], server_version: ServerVer
             )
         if vector.dim > schema.MAX_DIM:
             raise UnsupportedError(
-                f"Weaviate supports at most {schema.MAX_DIM:,} dimensions, not {vector.dim:,}"
+                f"Weaviate supports at most {schema.MAX_DIM:,} dimensions, not {vector.dim:,}",
+                hint="reduce the dimensions with the embedding model",
             )
 
 

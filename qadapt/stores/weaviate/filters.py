@@ -143,7 +143,10 @@ class _Writer:
         found = self.raw[field]
         kind = str(found["dataType"][0])
         if found.get("indexFilterable") is False:
-            raise UnsupportedError(f"the property {field!r} has no filter index (indexFilterable)")
+            raise UnsupportedError(
+                f"the property {field!r} has no filter index (indexFilterable)",
+                hint="filter on another property, or create the collection with this index",
+            )
         if payload.has_own_properties(self.layout) and payload.base(kind) not in payload.KINDS:
             raise UnsupportedError(
                 f"the property {field!r} has type {kind}, which qadapt does not support",
@@ -177,7 +180,8 @@ class _Writer:
             )
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
             raise SpecError(
-                f"the filter on {field!r} has text with a lone surrogate, which is not Unicode"
+                f"the filter on {field!r} has text with a lone surrogate, which is not Unicode",
+                hint="check how the text was decoded",
             )
         if value != value.strip():
             raise UnsupportedError(
@@ -211,7 +215,9 @@ class _Writer:
             bound = math.ceil(bound) if word == "gte" else math.floor(bound)
         if not _fits(bound):
             raise UnsupportedError(
-                f"Weaviate cannot compare {field!r} with {bound}: it exceeds signed 64-bit integers"
+                f"Weaviate cannot compare {field!r} with {bound}: it exceeds signed 64-bit "
+                "integers",
+                hint="omit the bound if it excludes nothing, or store the numbers as text",
             )
         return _value(field, _RANGE[word], value_int=int(bound))
 

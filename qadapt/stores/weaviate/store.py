@@ -157,7 +157,10 @@ class WeaviateStore(ClientStore[Connection]):
         wanted = checks.quantizations(quantization, vectors)
         mapped = {name: self._mapped(each, vectors[name]) for name, each in wanted.items()}
         if collection in self.collections():
-            raise AlreadyExistsError(f"a collection or alias {collection!r} already exists")
+            raise AlreadyExistsError(
+                f"a collection or alias {collection!r} already exists",
+                hint="open it with db[name], or drop it first",
+            )
         self.snapshots.forget()
         collections.create(
             self.connection, collection, vectors, mapped, self._server_version, collection_schema
@@ -312,7 +315,10 @@ class WeaviateStore(ClientStore[Connection]):
         if after is not None:
             key = ids.canonical(after)
             if key is None:
-                raise InputError(f"the id {after!r} is not a valid Weaviate id (UUID)")
+                raise InputError(
+                    f"the id {after!r} is not a valid Weaviate id (UUID)",
+                    hint="use an id that this collection returned",
+                )
             if layout.multi_tenant and "tenant" not in scan_range and "@" not in collection:
                 raise InputError(
                     f"{collection!r} has tenants, and ids are ordered within each tenant only",

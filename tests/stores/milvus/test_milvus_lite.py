@@ -19,6 +19,7 @@ from qadapt.errors import (
     BusyError,
     InputError,
     NotFoundError,
+    StoreError,
     StoreTimeoutError,
     UnsupportedError,
 )
@@ -321,3 +322,39 @@ def test_a_collection_of_another_client_is_read(lite: MilvusStore) -> None:
         lite.write("own", Batch(["seven"], {"vector": np.eye(1, 4)}))
     lite.write("own", Batch([8], {"vector": np.eye(1, 4)}, [{"topic": "music"}]))
     assert lite.count("own", {"topic": "music"}) == 1
+
+
+def test_a_log_that_a_full_disk_cut_off_is_read_up_to_there(
+    lite: MilvusStore, sample: Sample
+) -> None:
+    fill(lite, sample.rows)
+    before = lite.info(NAME).vectors[""].status
+    (log,) = (lite.connection.path or Path()).glob(f"collections/{NAME}/wal/wal_data_*.arrow")
+    whole = log.stat().st_size
+    with log.open("r+b") as file:  # cut off within the last batch of rows
+        file.truncate(whole - 5_000)
+    status = lite.info(NAME).vectors[""].status
+    assert status.state is before.state
+
+
+def test_a_full_disk_names_the_folder_and_prints_no_traceback(
+    lite: MilvusStore,
+    sample: Sample,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    fill(lite, sample.rows)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("milvus_lite.storage.wal.WAL.write_insert", full)
+    row = Batch([900_001], {"": sample.rows[:1]})
+    with pytest.raises(StoreError, match="No space left on device") as caught:
+        lite.write(NAME, row)
+    assert str(lite.connection.path) in str(caught.value.hint)
+    assert "Traceback" not in capfd.readouterr().err
+    monkeypatch.undo()
+    assert lite.count(NAME) == len(sample.rows)
+    lite.write(NAME, row)
+    assert lite.count(NAME) == len(sample.rows) + 1

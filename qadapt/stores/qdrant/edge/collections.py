@@ -91,12 +91,18 @@ def create(
         StoreError: the engine rejected the configuration.
     """
     if not vectors and not more:
-        raise InputError("a collection needs at least one vector")
+        raise InputError(
+            "a collection needs at least one vector",
+            hint="for example dim=384",
+        )
     doing = f"create {folder.name!r}"
     with translated(doing):
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
-            raise AlreadyExistsError(f"{folder} already exists")
+            raise AlreadyExistsError(
+                f"{folder} already exists",
+                hint="choose another name, or move the folder",
+            )
         disk_space.check_create(folder.parent, folder.name, len(vectors) + len(more or {}))
         foreign_leftovers(folder.parent)
         making = folder.parent / f"{MAKING}{mark()}"
@@ -120,7 +126,10 @@ def create(
         with translated(doing):
             # An empty folder of that name would be replaced silently.
             if folder.exists():
-                raise AlreadyExistsError(f"{folder} already exists")
+                raise AlreadyExistsError(
+                    f"{folder} already exists",
+                    hint="choose another name, or move the folder",
+                )
             making.rename(folder)
             sync_folder(folder.parent)
     finally:

@@ -42,7 +42,10 @@ def read(folder: Path) -> Config:
             f"{path} cannot be read: {error}", hint="check that the folder is an edge collection"
         ) from error
     if not isinstance(config, dict) or not isinstance(config.get("vectors", {}), dict):
-        raise IntegrityError(f"{path} is not the configuration of an edge collection")
+        raise IntegrityError(
+            f"{path} is not the configuration of an edge collection",
+            hint="restore the file from a backup, or choose another folder",
+        )
     return config
 
 

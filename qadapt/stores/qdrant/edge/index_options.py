@@ -81,5 +81,8 @@ def _value(name: str, value: Any) -> Any:
 def _member(enum: str, word: str) -> Any:
     found = getattr(getattr(client_module(), enum), str(word).title(), None)
     if found is None:
-        raise UnsupportedError(f"this version of the engine has no {enum} {word!r}")
+        raise UnsupportedError(
+            f"this version of the engine has no {enum} {word!r}",
+            hint="upgrade it: pip install -U 'qdrant-edge-py'",
+        )
     return found

@@ -62,7 +62,10 @@ def rebuild(folder: Path, progress: OnProgress, timeout: float) -> None:
                 hint="run `qadapt apply` again to finish it; no rows were lost",
             )
     if not outcome["ok"]:
-        raise translate(outcome["error"], f"rebuild {folder.name!r}")
+        error = translate(outcome["error"], f"rebuild {folder.name!r}")
+        if "not enough space" in error.message.lower():
+            error.hint = f"free space on the disk of {folder}, then run the command again"
+        raise error
     progress(_snapshot(folder))
 
 

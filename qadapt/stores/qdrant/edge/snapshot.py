@@ -68,7 +68,10 @@ def vector(settings: Mapping[str, Any], name: str) -> Vector:
     """
     there = settings.get("vectors", {})
     if name not in there and name in settings.get("sparse_vectors", {}):
-        raise UnsupportedError(f"the vector {name!r} is sparse; sparse vectors are never quantized")
+        raise UnsupportedError(
+            f"the vector {name!r} is sparse; sparse vectors are never quantized",
+            hint="name a dense vector: vector= or --vector",
+        )
     if name not in there:
         raise NotFoundError.missing("vector", name, there)
     problem = _problem(there[name])

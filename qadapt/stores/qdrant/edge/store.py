@@ -342,7 +342,10 @@ class EdgeStore(Store):
         self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
     ) -> None:
         if problem := unknown_kind(kind):
-            raise UnsupportedError(f"cannot index {key!r}: {problem}")
+            raise UnsupportedError(
+                f"cannot index {key!r}: {problem}",
+                hint="filters on the field work without an index",
+            )
         payload_indexes.create_index(self.shard(collection), key, kind, settings or {})
 
     # -- searching ---------------------------------------------------------------------------

@@ -41,7 +41,10 @@ def create(
         name: extra_vectors.placed(each, connection.version) for name, each in (more or {}).items()
     }
     if not vectors and not more:
-        raise InputError("a collection needs at least one vector")
+        raise InputError(
+            "a collection needs at least one vector",
+            hint="for example dim=384",
+        )
     check_name(name)
     if connection.local:
         local_mode.create(connection, name, vectors, more)

@@ -239,7 +239,10 @@ def _server_settings(address: Address) -> dict[str, Any]:
         rest = f"http://{host}:{checks.number(address, 'rest', 6333)}"
         return {**settings, "url": rest, "prefer_grpc": True, "grpc_port": address.port}
     if "rest" in address.options:
-        raise AddressError(f"{address}: rest= is valid only in qdrant+grpc addresses")
+        raise AddressError(
+            f"{address}: rest= is valid only in qdrant+grpc addresses",
+            hint="for example qdrant+grpc://localhost:6334?rest=6333",
+        )
     settings["url"] = address.url
     if "grpc" in address.options:
         settings.update(prefer_grpc=True, grpc_port=checks.number(address, "grpc", 6334))

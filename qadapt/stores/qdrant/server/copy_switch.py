@@ -156,7 +156,10 @@ def _change(now: Vector, wanted: Vector) -> dict[str, str]:
     if wanted.metric != now.metric:
         change["distance"] = qdrant_schema.DISTANCES[wanted.metric]
     if not change:
-        raise SpecError("the requested datatype and metric are those of the existing vector")
+        raise SpecError(
+            "the requested datatype and metric are those of the existing vector",
+            hint="there is nothing to change; choose another metric or datatype",
+        )
     return change
 
 
@@ -186,7 +189,10 @@ def switch(connection: Connection, alias: str, target: str) -> None:
     connection.ask("POST", "/collections/aliases", {"actions": [action]}, doing=doing)
     found = aliases(connection).get(alias)
     if found != target:
-        raise StoreError(f"the alias {alias!r} points to {found!r}, not to {target!r}")
+        raise StoreError(
+            f"the alias {alias!r} points to {found!r}, not to {target!r}",
+            hint="another client moved the alias; repeat the command",
+        )
 
 
 def drop_alias(connection: Connection, alias: str) -> None:

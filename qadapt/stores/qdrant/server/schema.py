@@ -89,7 +89,10 @@ def vector(info: Info, name: str, *, moved: bool = False) -> Vector:
     """
     there = params(info)
     if name in sparse(info):
-        raise UnsupportedError(f"the vector {name!r} is sparse; sparse vectors are never quantized")
+        raise UnsupportedError(
+            f"the vector {name!r} is sparse; sparse vectors are never quantized",
+            hint="name a dense vector: vector= or --vector",
+        )
     if name not in there:
         raise NotFoundError.missing("vector", name, there)
     if there[name]["distance"] not in METRICS:

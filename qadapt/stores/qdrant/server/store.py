@@ -299,7 +299,10 @@ class QdrantStore(ClientStore[Connection]):
         self, collection: str, key: str, kind: str, settings: Mapping[str, Any] | None = None
     ) -> None:
         if problem := self.unsupported_payload_index(kind):
-            raise UnsupportedError(f"cannot index {key!r}: {problem}")
+            raise UnsupportedError(
+                f"cannot index {key!r}: {problem}",
+                hint="filters on the field work without an index",
+            )
         asked = {"type": kind, **settings} if settings else kind
         payload_indexes.create_index(self.connection, collection, key, asked)
         self.forget(collection)
