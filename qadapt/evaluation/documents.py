@@ -11,7 +11,7 @@ from qadapt.evaluation.reachability import Reachability
 from qadapt.evaluation.recall import Proof, weakest_proof
 from qadapt.evaluation.results import Figure, Result, Truth
 from qadapt.model import Metric, Quantization, Rescore, Serializable, Server, Status
-from qadapt.model.data import Datatype
+from qadapt.model.vector import Datatype
 
 
 @dataclass(frozen=True, kw_only=True)

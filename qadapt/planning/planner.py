@@ -31,7 +31,7 @@ from qadapt.model import (
     Vector,
     VectorInfo,
 )
-from qadapt.model.data import Datatype
+from qadapt.model.vector import Datatype
 from qadapt.planning import journal
 from qadapt.stores.base import ChangePlan, ChangeRequest, Store, unsupported_error
 from qadapt.version import __version__

@@ -18,7 +18,7 @@ from qadapt.stores.qdrant.search_provenance import Codes
 if TYPE_CHECKING:
     import qdrant_edge
 
-    from qadapt.model.data import Floats
+    from qadapt.model.arrays import Floats
 
 # Maximum number of queries in one request of the engine.
 QUERIES = 1_000

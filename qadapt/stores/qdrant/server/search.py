@@ -40,7 +40,7 @@ from qadapt.stores.qdrant.server.connection import Connection, module
 from qadapt.stores.qdrant.server.errors import not_a_number
 
 if TYPE_CHECKING:
-    from qadapt.model.data import Floats
+    from qadapt.model.arrays import Floats
     from qadapt.stores.qdrant.server.snapshot import Snapshot
     from qadapt.stores.qdrant.server.store import QdrantStore
 
