@@ -6,7 +6,6 @@ A record is moved to ``abandoned/ID/record``, next to ``abandoned.json``, and ne
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from qadapt.durable import sync_folder
 from qadapt.local.state import exclusive_key, private_folder, state_dir, write_state_file
 from qadapt.model import Serializable, Symbol
+from qadapt.model.cli_commands import cli_command
 from qadapt.planning import journal
 from qadapt.planning.journal import ChangeRecord, DamagedRecord
 
@@ -108,7 +108,7 @@ def _set_aside(found: ChangeRecord | DamagedRecord, keys: set[str], why: str) ->
         address=address,
         collection=collection,
         left=describe(found),
-        next=shlex.join(["qadapt", "inspect", address, collection]) if collection else "",
+        next=cli_command("inspect", address, collection) if collection else "",
     )
     private_folder(place)
     write_state_file(place / NOTE, reported.to_json())

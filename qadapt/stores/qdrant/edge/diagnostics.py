@@ -7,7 +7,7 @@ from typing import Any
 
 from qadapt.model import CollectionInfo, Evidence, Finding, Severity, State, VectorInfo
 from qadapt.model.address import Address
-from qadapt.stores.cli_commands import command
+from qadapt.model.cli_commands import vector_command
 from qadapt.stores.qdrant.diagnostics import APART, common, small_segments
 from qadapt.stores.qdrant.edge.snapshot import Snapshot
 from qadapt.stores.qdrant.edge.status import Observation, codes_while_growing
@@ -43,7 +43,7 @@ def _one_bit(
             f"{rows:,} of {vector.count:,} rows were added to a segment that was created empty: "
             "they are compared by 1 bit until they are indexed",
             (Evidence("rows with wider codes compared by 1 bit", rows),),
-            command("apply", address, info, vector.name, vector.quantization),
+            vector_command("apply", address, info.name, vector.name, vector.quantization),
             "measured on engine 1.20: recall with two_bits 0.56 instead of 0.65",
         )
     ]
