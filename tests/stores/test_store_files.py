@@ -30,7 +30,10 @@ OF_ONE_ENGINE = {
     "qdrant": {"date_ranges", "integer_ranges", "indexing_threshold"},
     "qdrant/edge": {"disk_space", "optimize", "optimize_worker", "segment_files"},
     "qdrant/server": {"local_mode", "metadata", "optimizations", "strict_mode", "telemetry"},
-    "milvus": {"binary_sidecar", "duplicate_ids", "lite", "loading", "sparse", "vector_layout"},
+    "milvus": {
+        "binary_sidecar", "duplicate_ids", "index_params", "lite", "loading", "sparse",
+        "vector_layout",
+    },
     "weaviate": {
         "cursor", "dimensions", "multivectors", "named_vectors", "native_rescore",
         "schema_update", "vector_index_config",

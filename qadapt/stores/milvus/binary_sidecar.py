@@ -24,8 +24,8 @@ from qadapt.model import Batch, Evidence, Rescore, State, Status
 from qadapt.stores.base import OnProgress, Progress, ReadRequest
 from qadapt.stores.milvus import duplicate_ids, filters, rows, schema, vector_layout
 from qadapt.stores.milvus.connection import Connection, module
+from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.schema import Field, Layout
-from qadapt.stores.milvus.vector_index import create_index
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.polling import Deadline
 

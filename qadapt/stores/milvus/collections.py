@@ -22,7 +22,7 @@ from qadapt.stores.milvus import (
     vector_layout,
 )
 from qadapt.stores.milvus.connection import Connection, module
-from qadapt.stores.milvus.vector_index import create_index
+from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.version import BITS, SINCE_DATATYPE, SINCE_NAMED, ServerVersion
 from qadapt.stores.polling import Deadline
 

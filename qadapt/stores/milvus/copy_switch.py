@@ -34,9 +34,9 @@ from qadapt.stores.milvus import (
     vector_layout,
 )
 from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.loading import load_in_lite
 from qadapt.stores.milvus.snapshot import Snapshot
-from qadapt.stores.milvus.vector_index import create_index
 from qadapt.stores.milvus.version import BITS, ServerVersion
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.versioned_names import next_version

@@ -18,7 +18,7 @@ from qadapt.stores.base import unknown_kind
 from qadapt.stores.milvus import schema
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.filters import quoted
-from qadapt.stores.milvus.vector_index import create_index
+from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.version import ServerVersion
 
 TRIE, SORT, INVERTED = "Trie", "STL_SORT", "INVERTED"

@@ -33,9 +33,10 @@ from qadapt.errors import (
 )
 from qadapt.model import State, Status
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.milvus import mapping, schema, vector_layout
+from qadapt.stores.milvus import schema, vector_layout
 from qadapt.stores.milvus import snapshot as milvus_snapshot
 from qadapt.stores.milvus.connection import Connection
+from qadapt.stores.milvus.index_params import create_index
 from qadapt.stores.milvus.status import status_of
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.polling import Deadline, Wait, poll
@@ -280,31 +281,4 @@ def settle(
             f"timed out: searches do not use the index of {name!r} yet: {status.reason}", hint=STUCK
         ),
         Wait(progress, deadline),
-    )
-
-
-def create_index(
-    connection: Connection, name: str, field: str, index: Mapping[str, Any], *, limit: float
-) -> None:
-    """Create an index and wait until it is built.
-
-    Parameters are sent nested in ``params``, because Milvus Lite ignores the flat form.
-
-    Args:
-        index: ``index_name``, ``index_type``, ``params`` and, for a vector, ``metric_type``.
-        limit: seconds until the build times out.
-    """
-    client = connection.client
-    params = client.prepare_index_params()
-    named: dict[str, Any] = {"index_name": index["index_name"]}
-    if index.get("metric_type"):
-        named["metric_type"] = index["metric_type"]
-        inner = dict(index["params"])
-        place = {mapping.MMAP: inner.pop(mapping.MMAP)} if mapping.MMAP in inner else {}
-        named["params"] = {"params": inner, **place}
-    elif index["params"]:
-        named["params"] = dict(index["params"])
-    params.add_index(field, index_type=index["index_type"], **named)
-    connection.call(
-        f"build {index['index_type']} of {name!r}", client.create_index, name, params, within=limit
     )
