@@ -20,9 +20,9 @@ from qadapt.stores.checks import check_payloads
 from qadapt.stores.qdrant import extra_vectors, scan_ranges, version
 from qadapt.stores.qdrant import ids as qdrant_ids
 from qadapt.stores.qdrant import rows as shared_rows
-from qadapt.stores.qdrant.filters import unread_dates
 from qadapt.stores.qdrant.server import schema, strict_mode
 from qadapt.stores.qdrant.server.connection import Connection, module
+from qadapt.stores.qdrant.server.filters import unread_dates
 
 if TYPE_CHECKING:
     from qadapt.stores.qdrant.server.store import QdrantStore

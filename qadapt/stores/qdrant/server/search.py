@@ -33,11 +33,11 @@ from qadapt.model.capabilities import older
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant import rows as shared_rows
 from qadapt.stores.qdrant import search as shared_search
-from qadapt.stores.qdrant.filters import to_models
 from qadapt.stores.qdrant.search import Codes
 from qadapt.stores.qdrant.server import collections, schema, strict_mode
 from qadapt.stores.qdrant.server.connection import Connection, module
 from qadapt.stores.qdrant.server.errors import not_a_number
+from qadapt.stores.qdrant.server.filters import to_models
 
 if TYPE_CHECKING:
     from qadapt.model.arrays import Floats

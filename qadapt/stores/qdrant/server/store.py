@@ -40,7 +40,6 @@ from qadapt.stores.client import ClientStore
 from qadapt.stores.qdrant import extra_vectors, mapping, payload, scan_ranges
 from qadapt.stores.qdrant import version as qdrant_version
 from qadapt.stores.qdrant.date_ranges import resolved
-from qadapt.stores.qdrant.filters import to_models
 from qadapt.stores.qdrant.server import (
     aliases,
     bulk_load,
@@ -59,6 +58,7 @@ from qadapt.stores.qdrant.server import rows as qdrant_rows
 from qadapt.stores.qdrant.server import search as qdrant_search
 from qadapt.stores.qdrant.server import snapshot as qdrant_snapshot
 from qadapt.stores.qdrant.server.connection import Connection, address_of, connect
+from qadapt.stores.qdrant.server.filters import to_models
 from qadapt.stores.qdrant.server.profile import PROFILE
 
 # Maximum age in seconds of a snapshot that searches use. Changes by this store take effect at once,
