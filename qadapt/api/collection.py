@@ -32,7 +32,8 @@ from qadapt.model import (
     as_vectors,
     check_queries,
 )
-from qadapt.model.data import Datatype, listed_ids
+from qadapt.model.ids import listed_ids
+from qadapt.model.vector import Datatype
 from qadapt.planning.conflicts import named_if_changing
 from qadapt.planning.planner import make_plan, which_vector
 from qadapt.search import search

@@ -29,8 +29,8 @@ from qadapt.model import (
     Vector,
 )
 from qadapt.model.address import Address
-from qadapt.model.data import Datatype
 from qadapt.model.spec import Spec
+from qadapt.model.vector import Datatype
 from qadapt.planning import abandoned_records
 from qadapt.stores.base import Store
 from qadapt.stores.registry import open_store, wrap_client

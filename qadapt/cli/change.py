@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,6 +38,7 @@ from qadapt.cli.output import Output, facts, fitting, styled
 from qadapt.cli.render_plan import render_plan
 from qadapt.errors import ConsentRequiredError, InputError
 from qadapt.model.address import Address
+from qadapt.model.cli_commands import cli_command
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -114,7 +114,7 @@ def plan(
     if output is not None:
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
         write_text(output, text + "\n", "plan")
-        out.note(f"plan saved; to apply it: qadapt apply {shlex.quote(str(output))}")
+        out.note(f"plan saved; to apply it: {cli_command('apply', str(output))}")
     elif any(item.changes for item in plans) and not out.json:
         again = out.again(command="apply")
         out.note(f"nothing was changed; to apply the plan: {again}")

@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import os
-import shlex
 import sys
 import traceback
 import warnings
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from qadapt.errors import QadaptError, QadaptWarning
+from qadapt.model.cli_commands import repeated_command
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -187,11 +187,11 @@ class Output:
         return 2
 
     def again(self, *more: str, command: str | None = None) -> str:
-        """What was typed, to be typed again: with more words, or as another command."""
-        words = [*self.words, *more]
+        """What was typed, to be typed again: with more options, or as another command."""
+        words = list(self.words)
         if command is not None:
             words[0] = command
-        return shlex.join(["qadapt", *(self.mask(word) for word in words)])
+        return repeated_command([self.mask(word) for word in words], more)
 
     def _interrupted(self) -> int:
         again = self.again()

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.codecs.blocks import BLOCK_BYTES, Array, as_matrix, finite_blocks, rows_in
+from qadapt.codecs.blocks import BLOCK_BYTES, Array, finite_blocks, rows_in
 from qadapt.errors import DimensionError, InputError
+from qadapt.model.arrays import as_matrix
 
 #: Flipping this bit of a byte is adding or taking 128: it turns uint8 codes into int8 and back.
 TOP_BIT = np.uint8(0x80)
@@ -73,9 +74,9 @@ def pack_bits(x: npt.ArrayLike, *, block_bytes: int = BLOCK_BYTES) -> npt.NDArra
         NonFiniteError: NaN or infinity, with the row numbers.
         InputError: not a float array of one or two axes.
     """
-    matrix, single = as_matrix(x)
+    matrix = as_matrix(x, strict=True)
     packed = pack_rows(matrix, block_bytes)
-    return packed[0] if single else packed
+    return packed[0] if np.ndim(x) == 1 else packed
 
 
 def to_signed(ubinary: npt.ArrayLike) -> npt.NDArray[np.int8]:

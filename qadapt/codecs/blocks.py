@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError, NonFiniteError
+from qadapt.model.arrays import as_matrix
 
 Array = npt.NDArray[Any]
 
@@ -19,46 +20,7 @@ Array = npt.NDArray[Any]
 #: Measured best between 128 KiB, which loses time to call overhead, and 2 MiB.
 BLOCK_BYTES = 512 * 1024
 
-_FLOATS = (np.float16, np.float32, np.float64)
 _ROWS_NAMED = 100
-
-
-def as_matrix(x: npt.ArrayLike, *, what: str = "vectors") -> tuple[Array, bool]:
-    """The input as a 2-D float array, without a copy where it is an array already.
-
-    Args:
-        x: ``(n, d)`` or ``(d,)``; an array (or memory map) of float16, float32 or float64, or
-            nested lists of numbers, which become float64.
-        what: name of ``x`` in error messages.
-
-    Returns:
-        The ``(n, d)`` array, and whether ``x`` was a single vector.
-
-    Raises:
-        InputError: other dtype, ragged rows, no dimensions, or not one or two axes.
-    """
-    try:
-        array = np.asarray(x)
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"{what} cannot be read as an array of numbers: {error}",
-            hint="give an (n, d) array of float16, float32 or float64",
-        ) from error
-    if array.dtype.kind in "iu" and not hasattr(x, "dtype"):
-        array = array.astype(np.float64)  # plain Python whole numbers, such as [[1, -1]]
-    if array.dtype.kind != "f" or array.dtype.type not in _FLOATS:
-        codes = array.dtype.type in (np.int8, np.uint8)
-        raise InputError(
-            f"{what} are {array.dtype}" + (", which is what codes look like" if codes else ""),
-            hint="give float16, float32 or float64"
-            + ("; dequantize() turns int8 and uint8 codes into float32" if codes else ""),
-        )
-    if array.ndim not in (1, 2) or array.shape[-1] == 0:
-        raise InputError(
-            f"{what} have the shape {array.shape}",
-            hint="give (n, d) for many vectors or (d,) for one, with d at least 1",
-        )
-    return (array[np.newaxis], True) if array.ndim == 1 else (array, False)
 
 
 def work_dtype(x: Array) -> np.dtype[Any]:
@@ -139,6 +101,6 @@ def float_queries(queries: npt.ArrayLike) -> npt.NDArray[np.float64]:
         InputError: not one or two axes of floats.
         NonFiniteError: a query holds NaN or infinity.
     """
-    matrix, _ = as_matrix(queries, what="queries")
+    matrix = as_matrix(queries, what="queries", strict=True)
     raise_non_finite(matrix, what="queries")
     return matrix.astype(np.float64)

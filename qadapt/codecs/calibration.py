@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.codecs.blocks import Array, as_matrix, plain_blocks, raise_non_finite, work_dtype
+from qadapt.codecs.blocks import Array, plain_blocks, raise_non_finite, work_dtype
 from qadapt.durable import atomic_write
 from qadapt.errors import CalibrationError, DimensionError, InputError, IntegrityError
+from qadapt.model.arrays import as_matrix
 
 VERSION = 1
 _FORMAT = "qadapt-calibration"
@@ -114,7 +115,7 @@ class Calibration:
             raise InputError(
                 f"quantile is {quantile}", hint="give the central share to keep, such as 0.99"
             )
-        matrix, _ = as_matrix(sample, what="calibration vectors")
+        matrix = as_matrix(sample, what="calibration vectors", strict=True)
         lo, hi, count = _extremes([matrix])  # with quantiles too: it refuses NaN and infinity
         if quantile is not None:
             lo, hi = _quantile_ranges(matrix, quantile)
@@ -294,7 +295,7 @@ def _extremes(blocks: Iterable[npt.ArrayLike]) -> tuple[Array, Array, int]:
     hi: Array | None = None
     count = 0
     for item in blocks:
-        matrix, _ = as_matrix(item, what="calibration vectors")
+        matrix = as_matrix(item, what="calibration vectors", strict=True)
         if lo is not None and matrix.shape[1] != len(lo):
             raise DimensionError(len(lo), matrix.shape[1], what="calibration vectors")
         for start, block in plain_blocks(matrix):

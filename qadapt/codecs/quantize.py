@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.codecs import bits, ints
-from qadapt.codecs.blocks import BLOCK_BYTES, Array, as_matrix, finite_blocks
+from qadapt.codecs.blocks import BLOCK_BYTES, Array, finite_blocks
 from qadapt.codecs.calibration import Calibration
 from qadapt.errors import CalibrationError, DimensionError, InputError, SpecError
+from qadapt.model.arrays import as_matrix
 
 Precision = Literal["int8", "uint8", "binary", "ubinary", "float16"]
 
@@ -57,7 +58,7 @@ def quantize(
         InputError: not a float array of one or two axes, or beyond the float16 range.
         SpecError: unknown precision.
     """
-    matrix, single = as_matrix(x)
+    matrix = as_matrix(x, strict=True)
     codes: npt.NDArray[Any]
     if precision in ("int8", "uint8"):
         if calibration is None:
@@ -76,7 +77,7 @@ def quantize(
         codes = _to_float16(matrix, block_bytes)
     else:
         raise SpecError.unknown("precision", precision, PRECISIONS)
-    return codes[0] if single else codes
+    return codes[0] if np.ndim(x) == 1 else codes
 
 
 def _to_float16(x: Array, block_bytes: int) -> npt.NDArray[np.float16]:

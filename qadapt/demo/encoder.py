@@ -13,7 +13,7 @@ import numpy as np
 
 from qadapt.demo.wheels import Wheel
 from qadapt.errors import InputError, IntegrityError, MissingExtraError
-from qadapt.model.data import Floats
+from qadapt.model.arrays import Floats
 from qadapt.stores.base import OnProgress, Progress, silent
 
 if TYPE_CHECKING:

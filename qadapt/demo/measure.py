@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from qadapt.evaluation.exact_neighbors import recall_in
 from qadapt.model import Metric
-from qadapt.model.data import Floats
+from qadapt.model.arrays import Floats
 
 
 @dataclass(frozen=True)

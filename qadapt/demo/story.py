@@ -19,7 +19,7 @@ from qadapt.demo.texts import Article, check_rows, choose_rows, draw_questions, 
 from qadapt.demo.wheels import MODEL, TEXTS, fetch
 from qadapt.errors import GuardMissedError, InputError
 from qadapt.model import Batch, Guard, Plan, Quantization, Rescore, VectorInfo
-from qadapt.model.data import Floats
+from qadapt.model.arrays import Floats
 from qadapt.stores.base import OnProgress, Progress
 
 if TYPE_CHECKING:

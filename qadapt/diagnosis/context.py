@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from qadapt.model import (
     VectorInfo,
     vector_norms,
 )
+from qadapt.model.cli_commands import cli_command, vector_command
 from qadapt.search import search
 from qadapt.stores.base import SearchRequest, Store
 
@@ -266,12 +266,10 @@ class CheckContext:
 
     # -- commands that fix a finding ---------------------------------------------------------
 
-    def command(self, verb: str, quantization: Quantization | None = None, *more: str) -> str:
+    def command(self, verb: str, quantization: Quantization | None = None, **options: str) -> str:
         """The command ``qadapt VERB URL COLLECTION QUANTIZATION``, quoted for a shell."""
-        words = ["qadapt", verb, str(self.store.address), self.info.name]
-        words += [] if quantization is None else [str(quantization)]
-        words += ["--vector", self.name] if self.name else []
-        return shlex.join([*words, *more])
+        address, collection = self.store.address, self.info.name
+        return vector_command(verb, address, collection, self.name, quantization, **options)
 
     def other_metric(self, metric: Metric) -> str:
         """The command that changes the metric of the vector; empty if no command can.
@@ -280,13 +278,13 @@ class CheckContext:
         import.
         """
         if self.store.traits.recreates:
-            return self.command("plan", None, "--metric", str(metric))
+            return self.command("plan", metric=str(metric))
         if len(self.info.vectors) > 1:
             return ""  # an import uses one metric for all vectors of a file
         place, name = f"{self.store.address.identity}#", self.info.name
         file, other = f"{name}.parquet", f"{name}_{metric}"
-        out = shlex.join(["qadapt", "export", place + name, file])
-        back = shlex.join(["qadapt", "import", file, place + other, "--metric", str(metric)])
+        out = cli_command("export", place + name, file)
+        back = cli_command("import", file, place + other, metric=str(metric))
         return f"{out} && {back}"
 
     def apply(self, **changes: Any) -> str:

@@ -11,8 +11,8 @@ from qadapt.evaluation.reachability import Reachability
 from qadapt.evaluation.recall import Proof, weakest_proof
 from qadapt.evaluation.results import Figure, Result, Truth
 from qadapt.model import Metric, Quantization, Rescore, Serializable, Server, Status
-from qadapt.model.data import Datatype
 from qadapt.model.table import DASH, Table, Tabular, share_text, size_text
+from qadapt.model.vector import Datatype
 
 
 @dataclass(frozen=True, kw_only=True)

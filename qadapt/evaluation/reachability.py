@@ -16,7 +16,7 @@ from qadapt.engines.exact import pair_scores, tolerance
 from qadapt.evaluation.exact_neighbors import Fetch, stored_vectors
 from qadapt.local.settings import read_settings
 from qadapt.model import CollectionInfo, Id, Kind, Rescore, Serializable, Vector
-from qadapt.model.data import Floats
+from qadapt.model.arrays import Floats
 from qadapt.search import search
 from qadapt.stores.base import OnProgress, Progress, SearchRequest, Store
 

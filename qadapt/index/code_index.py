@@ -21,7 +21,8 @@ from qadapt.index.rows import Id, clean_ids, shown
 from qadapt.index.stages import Fetch
 from qadapt.index.storage import Header, check_files, read_header, remove_unlisted, require_empty
 from qadapt.index.two_stage_search import search
-from qadapt.index.vector_blocks import as_matrix, check, prepared
+from qadapt.index.vector_blocks import check, prepared
+from qadapt.model.arrays import as_matrix
 from qadapt.model.query_checks import check_norms
 
 _OPEN_TRIES = 5
@@ -298,7 +299,7 @@ class CodeIndex:
             NotFoundError: ``fetch`` returned no vector for some ids.
         """
         inside = self._open
-        array = as_matrix(Q, inside.settings.dim, what="queries")
+        array = as_matrix(Q, what="queries", dim=inside.settings.dim)
         check(array, inside.settings.metric, what="queries")
         queries = prepared(array, inside.settings.metric)
         check_norms(queries, inside.settings.metric)
@@ -323,7 +324,7 @@ class CodeIndex:
         """
         inside = self._open
         names = clean_ids(ids)
-        vectors = as_matrix(X, inside.settings.dim, what="vectors")
+        vectors = as_matrix(X, dim=inside.settings.dim)
         if len(names) != len(vectors):
             raise InputError(f"{len(names)} ids for {len(vectors)} vectors")
         return inside.differing(names, vectors)

@@ -17,7 +17,8 @@ from qadapt.index.bit_blocks import BitBlocks
 from qadapt.index.int8_rows import Int8Rows
 from qadapt.index.rows import Id, RowMap, clean_ids, repeated, shown
 from qadapt.index.storage import file_name
-from qadapt.index.vector_blocks import Floats, Vectors, as_matrix, check, prepared_blocks
+from qadapt.index.vector_blocks import check, prepared_blocks
+from qadapt.model.arrays import Floats, Vectors, as_matrix
 from qadapt.model.metric import Metric
 
 CODES = ("binary", "int8")
@@ -69,7 +70,7 @@ class Settings:
             DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
         """
         names = clean_ids(ids)
-        array = as_matrix(vectors, self.dim, what="vectors")
+        array = as_matrix(vectors, dim=self.dim)
         if len(names) != len(array):
             raise InputError(f"{len(names)} ids for {len(array)} vectors")
         twice = repeated(names)

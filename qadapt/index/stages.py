@@ -16,14 +16,8 @@ from qadapt.errors import InputError, NotFoundError
 from qadapt.index.bit_blocks import BitBlocks
 from qadapt.index.int8_rows import Int8Rows
 from qadapt.index.rows import Id, shown
-from qadapt.index.vector_blocks import (
-    BLOCK_BYTES,
-    Floats,
-    as_matrix,
-    block_rows,
-    check,
-    prepared_blocks,
-)
+from qadapt.index.vector_blocks import BLOCK_BYTES, block_rows, check, prepared_blocks
+from qadapt.model.arrays import Floats, as_matrix
 from qadapt.model.metric import Metric
 
 Fetch = Callable[[list[Id]], Any]
@@ -175,7 +169,7 @@ def _fetched(fetch: Fetch, ids: list[Id], dim: int, metric: Metric) -> Floats:
     if isinstance(got, Mapping):
         _all_there([one for one in ids if one not in got])
         got = [got[one] for one in ids]
-    vectors = as_matrix(got, dim, what="fetched vectors")
+    vectors = as_matrix(got, what="fetched vectors", dim=dim)
     if len(vectors) != len(ids):
         raise InputError(
             f"fetch returned {len(vectors)} vectors for {len(ids)} ids",

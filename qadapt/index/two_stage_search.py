@@ -26,7 +26,7 @@ from qadapt.index.stages import (
     rescore,
     rescore_originals,
 )
-from qadapt.index.vector_blocks import Floats
+from qadapt.model.arrays import Floats
 from qadapt.model.metric import Metric
 
 SOURCES = ("codes", "originals", "bits", "off")

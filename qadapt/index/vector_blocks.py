@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from qadapt.errors import DimensionError, InputError, NonFiniteError, ZeroVectorError
+from qadapt.errors import NonFiniteError, ZeroVectorError
+from qadapt.model.arrays import Floats, Vectors
 from qadapt.model.metric import Metric
-
-Floats = npt.NDArray[np.float32]
-Vectors = npt.NDArray[np.floating[Any]]
 
 BLOCK_BYTES = 8 << 20
 """How many bytes of float32 vectors are worked on at a time."""
@@ -21,45 +17,6 @@ BLOCK_BYTES = 8 << 20
 def block_rows(dim: int, width: int = 4) -> int:
     """Rows of ``dim`` values of ``width`` bytes that make one block."""
     return max(1, BLOCK_BYTES // (dim * width))
-
-
-def as_matrix(vectors: Any, dim: int, *, what: str) -> Vectors:
-    """Vectors as a floating (n, dim) array; one vector (dim,) becomes one row.
-
-    Args:
-        vectors: array-like of real numbers; float16, float32 and float64 stay what they are,
-            whole numbers become float32.
-        dim: expected number of dimensions.
-        what: how the error calls them.
-
-    Raises:
-        InputError: not numbers, or not one or two axes.
-        DimensionError: another number of dimensions.
-    """
-    try:
-        array = np.asarray(vectors)
-    except ValueError as error:
-        raise InputError(
-            f"{what} are not a table of numbers: {error}", hint="give an (n, dim) array"
-        ) from error
-    if array.dtype.kind in "iub":
-        array = array.astype(np.float32)
-    if array.dtype.kind != "f":
-        raise InputError(
-            f"{what} hold {array.dtype} values, expected real numbers",
-            hint="give a float16, float32 or float64 array",
-        )
-    if array.ndim == 1 and array.size:
-        array = array[None, :]
-    if array.size == 0 and array.ndim <= 2 and (array.ndim == 1 or array.shape[0] == 0):
-        return np.empty((0, dim), dtype=np.float32)
-    if array.ndim != 2:
-        raise InputError(
-            f"{what} have {array.ndim} axes, expected 1 or 2", hint="give an (n, dim) array"
-        )
-    if array.shape[1] != dim:
-        raise DimensionError(dim, array.shape[1], what=what)
-    return array
 
 
 def check(vectors: Vectors, metric: Metric, *, what: str) -> None:

@@ -22,6 +22,7 @@ from qadapt.local import change_counters, client_codes, code_marks
 from qadapt.local.change_counters import Since
 from qadapt.local.state import index_dir
 from qadapt.model import Batch, Evidence, Id, Quantization, State, Status, Vector
+from qadapt.model.cli_commands import vector_command
 from qadapt.stores.base import ReadRequest, Store
 from qadapt.stores.change_counter import ChangeCounter
 
@@ -296,11 +297,8 @@ def rows_differ(held: int, count: int) -> str:
 
 def advice_for(store: Store, collection: str, name: str, wanted: Quantization) -> str:
     """Command that rebuilds the codes."""
-    vector = f" --vector {name}" if name else ""
-    return (
-        f"rebuild the codes: qadapt apply {store.address} {collection} {wanted}{vector} "
-        "--accept client"
-    )
+    command = vector_command("apply", store.address, collection, name, wanted, accept="client")
+    return f"rebuild the codes: {command}"
 
 
 def _counter_words(counter: ChangeCounter | None, since: Since) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 
 from qadapt.errors import UnsupportedError
 from qadapt.local import bulk_writes
 from qadapt.migration.endpoint import Endpoint
 from qadapt.migration.report import Cutover
+from qadapt.model.cli_commands import cli_command
 
 
 def refuse_cutover(target: Endpoint) -> None:
@@ -30,7 +30,7 @@ def cut_over(target: Endpoint, alias: str) -> Cutover:
     target.store.switch_alias(alias, target.name)
     if previous != target.name:
         bulk_writes.alias_moved(target.store, alias, target.name)
-    address = shlex.quote(str(replace(target.store.address, collection=None)))
-    back = shlex.quote(previous) if previous else "--drop"
-    rollback = f"qadapt alias {address} {shlex.quote(alias)} {back}"
+    address = str(replace(target.store.address, collection=None))
+    arguments = [address, alias, *([previous] if previous else [])]
+    rollback = cli_command("alias", *arguments, drop=not previous)
     return Cutover(alias, previous, target.name, rollback)

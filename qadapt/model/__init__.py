@@ -1,5 +1,7 @@
 """The data model: frozen dataclasses shared by all of qadapt."""
 
+from qadapt.model.arrays import as_vectors, check_vectors
+from qadapt.model.batch import Batch
 from qadapt.model.capabilities import (
     FEATURES,
     Capabilities,
@@ -10,8 +12,9 @@ from qadapt.model.capabilities import (
     narrow,
 )
 from qadapt.model.collection_schema import CollectionSchema, ExtraVector, RaggedArray
-from qadapt.model.data import Batch, Hits, Id, SearchProvenance, Vector, as_vectors, check_vectors
 from qadapt.model.finding import Finding, Severity
+from qadapt.model.hits import Hits, SearchProvenance
+from qadapt.model.ids import Id
 from qadapt.model.info import (
     CollectionInfo,
     Evidence,
@@ -38,6 +41,7 @@ from qadapt.model.quantization import (
 from qadapt.model.query_checks import check_queries
 from qadapt.model.rescore import Rescore, RescoreLike
 from qadapt.model.serializable import Serializable
+from qadapt.model.vector import Vector
 
 __all__ = [
     "ACCEPTS",

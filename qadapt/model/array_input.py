@@ -32,7 +32,7 @@ def plain_array(x: Any, *, what: str = "vectors") -> npt.NDArray[Any]:
         array = np.asarray(found)
         if array.dtype == object and array.ndim == 1 and len(array):
             array = np.stack([_unwrapped(row, what) for row in array.tolist()])
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise InputError(
             f"{what} must have rows of equal length ({error})",
             hint="{len(row) for row in rows} shows the lengths",

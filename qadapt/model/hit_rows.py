@@ -14,7 +14,9 @@ from qadapt.errors import MissingExtraError
 from qadapt.model.table import Table, Tabular
 
 if TYPE_CHECKING:
-    from qadapt.model.data import Floats, Id, SearchProvenance
+    from qadapt.model.arrays import Floats
+    from qadapt.model.hits import SearchProvenance
+    from qadapt.model.ids import Id
 
 _PAYLOAD_WIDTH = 60
 _INT64 = np.iinfo(np.int64)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
-from qadapt.model.data import Datatype, Vector
 from qadapt.model.metric import Metric
 from qadapt.model.quantization import Quantization
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
 from qadapt.model.table import DASH, Table, Tabular, size_text
+from qadapt.model.vector import Datatype, Vector
 
 VECTOR_COLUMNS = (
     "Vector", "#Rows", "#Dim", "Metric", "Configured", "Verified", "#Codes", "#Vectors"

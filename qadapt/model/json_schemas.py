@@ -6,8 +6,8 @@ from typing import Any
 
 from qadapt.model.capabilities import Capabilities, Capability
 from qadapt.model.collection_schema import CollectionSchema, ExtraVector
-from qadapt.model.data import HitsDocument, SearchProvenance, Vector
 from qadapt.model.finding import Finding
+from qadapt.model.hits import HitsDocument, SearchProvenance
 from qadapt.model.info import CollectionInfo, Evidence, Server, Status, UnknownDimension, VectorInfo
 from qadapt.model.match import Match
 from qadapt.model.plan import Estimate, Guard, Plan, Step
@@ -15,6 +15,7 @@ from qadapt.model.quantization import Quantization
 from qadapt.model.rescore import Rescore
 from qadapt.model.serializable import Serializable
 from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
+from qadapt.model.vector import Vector
 
 # `qadapt schema` prints the schemas of these classes, and the tests check them.
 DOCUMENTS: tuple[type[Serializable], ...] = (

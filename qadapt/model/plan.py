@@ -11,13 +11,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 from qadapt.errors import SpecError
-from qadapt.model.data import Vector
 from qadapt.model.document_version import UPGRADE, newer_version, of_newer_format
 from qadapt.model.info import Server
 from qadapt.model.match import Accept, Match, Strategy
 from qadapt.model.quantization import Quantization
 from qadapt.model.serializable import Serializable
 from qadapt.model.table import human_bytes
+from qadapt.model.vector import Vector
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import InputError
-from qadapt.model.data import Floats, Vector, check_vectors
+from qadapt.model.arrays import Floats, check_vectors
 from qadapt.model.metric import Metric
+from qadapt.model.vector import Vector
 
 _FLOAT = np.finfo(np.float32)
 SHOWN = 10  # row numbers listed in a message

@@ -6,7 +6,6 @@ A record is moved to ``abandoned/ID/record``, next to ``abandoned.json``, and ne
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from qadapt.local.state import (
     write_state_file,
 )
 from qadapt.model import Serializable, Symbol
+from qadapt.model.cli_commands import cli_command
 from qadapt.planning import journal
 from qadapt.planning.change_record import ChangeRecord, DamagedRecord, utc_now
 
@@ -116,7 +116,7 @@ def _set_aside(found: ChangeRecord | DamagedRecord, why: str) -> Abandoned:
         address=address,
         collection=collection,
         left=describe(found),
-        next=shlex.join(["qadapt", "inspect", address, collection]) if collection else "",
+        next=cli_command("inspect", address, collection) if collection else "",
     )
     private_folder(place)
     write_state_file(place / NOTE, reported.to_json())

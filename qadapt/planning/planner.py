@@ -31,7 +31,7 @@ from qadapt.model import (
     Vector,
     VectorInfo,
 )
-from qadapt.model.data import Datatype
+from qadapt.model.vector import Datatype
 from qadapt.planning import journal
 from qadapt.planning.change_record import utc_now
 from qadapt.planning.memory_change import memory_change

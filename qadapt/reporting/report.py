@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from qadapt.errors import InputError, SpecError
 from qadapt.evaluation.documents import Advice, Evaluation, Simulation, now
 from qadapt.evaluation.results import Result
+from qadapt.model.cli_commands import cli_command
 from qadapt.reporting.content import Axis, Point, ReportContent, label, latency_of
 from qadapt.reporting.documents import gather
 
@@ -200,11 +200,17 @@ def _commands(found: Any) -> tuple[str, ...]:
     made = [each.command for each in found.evaluations]
     made += [each.command for each in (found.simulation, found.advice) if each is not None]
     if found.cost is not None and found.cost.address:
-        words = ["qadapt", "cost", found.cost.address, found.cost.collection]
-        words += [found.cost.after.setting] if found.cost.after is not None else []
-        for option, price in (("--price", found.cost.prices.ram),
-                              ("--disk-price", found.cost.prices.disk)):  # fmt: skip
-            words += [option, f"{price:g}"] if price is not None else []
-        made.append(shlex.join(words))
-    made += [shlex.join(["qadapt", "doctor", d.address, d.collection]) for d in found.diagnoses]
+        cost, prices = found.cost, found.cost.prices
+        after = [cost.after.setting] if cost.after is not None else []
+        made.append(
+            cli_command(
+                "cost", cost.address, cost.collection, *after,
+                price=_shown(prices.ram), disk_price=_shown(prices.disk),
+            )
+        )  # fmt: skip
+    made += [cli_command("doctor", each.address, each.collection) for each in found.diagnoses]
     return tuple(dict.fromkeys(command for command in made if command))
+
+
+def _shown(price: float | None) -> str:
+    return "" if price is None else f"{price:g}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from qadapt.engines.exact import RunningTop, exact_scores
 from qadapt.model import Batch, Hits, Id, SearchProvenance, Vector
-from qadapt.model.data import Floats
+from qadapt.model.arrays import Floats
 
 
 def exact_search(

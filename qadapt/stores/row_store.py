@@ -40,7 +40,7 @@ from qadapt.model import (
     filters,
 )
 from qadapt.model.address import Address
-from qadapt.model.data import Floats
+from qadapt.model.arrays import Floats
 from qadapt.stores import brute_force, checks
 from qadapt.stores.base import (
     ALL_ROWS,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import qadapt as qa
@@ -25,6 +27,20 @@ def test_a_plan_is_the_text_of_the_library(cli: Cli, articles: str) -> None:
     assert "edge.configure" in ran.out
     assert f"to apply the plan: qadapt apply {articles} articles binary:rescore=4" in ran.err
     assert cli("plan", articles, "articles", "binary:rescore=4", "-q").err == ""
+
+
+@pytest.mark.parametrize("name", ["-docs", "two words", "it's"])
+def test_printed_commands_run_for_every_collection_name(
+    cli: Cli, tmp_path: Path, name: str
+) -> None:
+    url = f"edge:{tmp_path}"
+    with qa.open(url) as db:
+        db.create(name, dim=4, metric="cosine")
+        db[name].write(qa.Batch(list(range(8)), {"": np.eye(8, 4) + 1}))
+    refused = cli("apply", "--", url, name, "binary")
+    assert refused.code == 4
+    command = re.split("pass --yes: ", refused.err)[1].replace("\n", " ").strip()
+    assert cli(*shlex.split(command)[1:]).code == 0, command
 
 
 def test_a_plan_changes_nothing(cli: Cli, articles: str) -> None:

@@ -243,7 +243,6 @@ def test_wrong_dimensions_are_refused(vectors, calibration):
         np.zeros((2, 8), np.int64),
         np.zeros((2, 8), bool),
         np.zeros((2, 8), complex),
-        np.zeros((2, 8), np.longdouble),
         np.zeros((2, 2, 8)),
         np.zeros((2, 0)),
         np.float32(3),

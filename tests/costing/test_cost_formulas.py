@@ -152,7 +152,7 @@ def test_refused(make: object, error: type[Exception]) -> None:
 
 def test_every_datatype_has_a_width_and_each_store_one_of_its_own() -> None:
     from qadapt.footprint import WIDTH
-    from qadapt.model.data import DATATYPES
+    from qadapt.model.vector import DATATYPES
 
     assert set(WIDTH) == set(DATATYPES)
     for datatype in DATATYPES:

@@ -18,6 +18,7 @@ from qadapt.model.address import Address
 from qadapt.stores.milvus import diagnostics as milvus
 from qadapt.stores.milvus.rows import native_rows
 from qadapt.stores.qdrant import diagnostics as qdrant
+from qadapt.stores.qdrant.server.diagnostics import ONE_BIT
 from qadapt.testing import clustered
 
 NAME = "doctor_of_qadapt"
@@ -248,5 +249,5 @@ def test_wide_binary_codes_without_an_index_are_found_on_a_server(
     rows: int, found: list[str]
 ) -> None:
     about = vector({"type": "plain"}, quantization=qa.binary(bits=2))
-    told = qdrant.one_bit(ADDRESS, info(about, "qdrant"), about, rows)
+    told = qdrant.one_bit(ADDRESS, info(about, "qdrant"), about, rows, ONE_BIT)
     assert [each.code for each in told] == found

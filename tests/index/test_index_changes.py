@@ -143,11 +143,11 @@ def test_bad_vectors_are_named_and_nothing_is_added(make: Make, vectors: np.ndar
                 one.upsert(names, huge)
             with pytest.raises(DimensionError, match="36 dimensions, expected 37"):
                 one.add(names, vectors[:5, 1:])
-            with pytest.raises(InputError, match="real numbers"):
+            with pytest.raises(InputError, match="must be an array of numbers"):
                 one.add(["a"], [["x"] * 37])
-            with pytest.raises(InputError, match="table of numbers"):
+            with pytest.raises(InputError, match="rows of equal length"):
                 one.add(["a", "b"], [[1.0], [1.0, 2.0]])
-            with pytest.raises(InputError, match="3 axes"):
+            with pytest.raises(InputError, match="shape"):
                 one.add(["a"], np.zeros((1, 1, 37)))
             assert len(one) == 300
         with pytest.raises(ZeroVectorError, match="rows: 1, 4"):

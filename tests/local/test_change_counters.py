@@ -14,7 +14,7 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.local import change_counters, code_freshness
 from qadapt.stores.change_counter import ChangeCounter
-from qadapt.stores.weaviate import update_times
+from qadapt.stores.weaviate import change_counter
 
 ROWS, DIM = 300, 16
 
@@ -244,7 +244,7 @@ def test_weaviate_tells_the_rows_written_since(live: Callable[[str], str]) -> No
         assert counter_of(made).value == "0"
         made.write(qa.Batch(ids, {"": rows(0, 200)}))
         former = counter_of(made)
-        assert (former.name, former.complete) == (update_times.NAME, False)
+        assert (former.name, former.complete) == (change_counter.NAME, False)
         made.search(rows(1, 1), k=3)
         assert counter_of(made) == former
         store.write(name, qa.Batch([ids[7]], {"": rows(9, 1)}))

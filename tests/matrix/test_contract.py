@@ -21,9 +21,9 @@ from qadapt.stores.milvus import mapping as milvus_mapping
 from qadapt.stores.milvus import profile as milvus
 from qadapt.stores.milvus.version import ServerVersion as MilvusEngine
 from qadapt.stores.qdrant import mapping as qdrant_mapping
-from qadapt.stores.qdrant.server import capabilities as qdrant
-from qadapt.stores.weaviate import capabilities as weaviate
+from qadapt.stores.qdrant.server import profile as qdrant
 from qadapt.stores.weaviate import mapping as weaviate_mapping
+from qadapt.stores.weaviate import profile as weaviate
 from qadapt.stores.weaviate.version import ServerVersion as WeaviateEngine
 
 REPO = Path(__file__).resolve().parents[2]

@@ -38,8 +38,9 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.address import Address
-from qadapt.model.data import DATATYPES, HitsDocument
+from qadapt.model.hits import HitsDocument
 from qadapt.model.spec import CollectionSpec, Spec, StoreSpec, VectorSpec
+from qadapt.model.vector import DATATYPES
 
 
 def only_ours(call: Callable[[], Any]) -> Any:

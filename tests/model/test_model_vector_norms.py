@@ -7,7 +7,7 @@ import pytest
 
 from qadapt.errors import InputError, ZeroVectorError
 from qadapt.model import Batch, ExtraVector, RaggedArray, Vector, check_vectors, vector_norms
-from qadapt.model.data import as_vectors
+from qadapt.model.arrays import as_vectors
 from qadapt.model.metric import Metric
 
 SIZES = [3e38, 1e30, 1e20, 1e19, 1e10, 1.0, 1e-3, 1e-10, 1e-19, 1e-25, 1e-38, 1e-44]

@@ -15,7 +15,7 @@ import pytest
 import qadapt as qa
 from qadapt.errors import BusyError
 from qadapt.locking import Holder, Lock, LockHeldError
-from qadapt.stores.qdrant.edge import rebuild
+from qadapt.stores.qdrant.edge import optimize
 
 # Says what became of it in one line of JSON; waits for a line of its own before it begins.
 APPLY = """
@@ -97,7 +97,7 @@ def test_the_gaps_of_a_rebuild_let_no_other_process_in(
     """The engine's own lock is free whenever a rebuild or a configuration begins."""
     told: list[tuple[str, str]] = []
     child = _start(spellings[1], "scalar")
-    begin = rebuild.rebuild
+    begin = optimize.rebuild
 
     def in_the_gap(*given: object) -> None:
         _go(child)

@@ -6,18 +6,13 @@ import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from qadapt.errors import (
-    InputError,
-    NotFoundError,
-    QadaptError,
-    UnsupportedError,
-)
+from qadapt.errors import InputError, NotFoundError, QadaptError, UnsupportedError
 from qadapt.model import CollectionSchema, Quantization, Vector
 from qadapt.stores.base import MappedQuantization, silent
 from qadapt.stores.milvus import (
     aliases,
     binary_sidecar,
-    clone_schema,
+    copy_schema,
     ids,
     mapping,
     payload_schema,
@@ -170,7 +165,7 @@ def create(
     )
     try:
         payload_schema.check_created(
-            declared, clone_schema.describe(connection, collection), server_version, collection
+            declared, copy_schema.describe(connection, collection), server_version, collection
         )
         for name, vector in vectors.items():
             field = names[name]
@@ -209,16 +204,16 @@ def _schema(
         description=declared.get("description", ""),
     )
     if "key" in declared:
-        clone_schema.add(made, {**declared["key"], "is_primary": True})
+        copy_schema.add(made, {**declared["key"], "is_primary": True})
     else:
         made.add_field(schema.KEY, types.VARCHAR, is_primary=True, max_length=ids.MAX_LENGTH)
     for each in declared.get("fields", ()):
-        clone_schema.add(made, each)
+        copy_schema.add(made, each)
     for name, vector in vectors.items():
         for each in vector_layout.fields(names[name], vector, shapes[name]):
-            clone_schema.add(made, each)
+            copy_schema.add(made, each)
     for field in more:
-        clone_schema.add(made, {"name": field, "type": sparse.TYPE})
+        copy_schema.add(made, {"name": field, "type": sparse.TYPE})
     return made
 
 

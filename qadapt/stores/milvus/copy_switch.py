@@ -25,10 +25,10 @@ from qadapt.stores.copy_switch import CopyAndSwitch
 from qadapt.stores.milvus import (
     aliases,
     binary_sidecar,
-    clone_schema,
     collections,
+    copy_rows,
+    copy_schema,
     mapping,
-    row_copy,
     schema,
     vector_index,
     vector_layout,
@@ -98,12 +98,12 @@ class Recreate(CopyAndSwitch):
         connection = at.store.connection
         if connection.lite:
             load_in_lite(connection, self.source)
-        _make(connection, self, clone_schema.describe(connection, self.source))
+        _make(connection, self, copy_schema.describe(connection, self.source))
 
     def load(self, at: Execution[MilvusStore]) -> None:
         connection, target = at.store.connection, self.target
         old, new, field = self._layouts(connection)
-        row_copy.copy(connection, old, new, field, at.progress, at.deadline)
+        copy_rows.copy(connection, old, new, field, at.progress, at.deadline)
         connection.call(
             f"flush {target!r}", connection.client.flush, target, within=at.deadline.at_least(1)
         )
@@ -119,8 +119,8 @@ class Recreate(CopyAndSwitch):
         connection = at.store.connection
         old, new, field = self._layouts(connection)
         at.progress(Progress("checking for rows written during the copy"))
-        row_copy.copy(connection, old, new, field, at.progress, at.deadline)
-        row_copy.compare(connection, old, new)
+        copy_rows.copy(connection, old, new, field, at.progress, at.deadline)
+        copy_rows.compare(connection, old, new)
         _mark(connection, self.target)
 
     def _layouts(self, connection: Connection) -> tuple[schema.Layout, schema.Layout, schema.Field]:
@@ -240,8 +240,8 @@ def step(
             f"{layout.real!r} is not loaded, so its rows cannot be copied",
             hint="load it: client.load_collection(name)",
         )
-    raw = clone_schema.describe(connection, layout.real)
-    clone_schema.check_clonable(raw, layout.base)
+    raw = copy_schema.describe(connection, layout.real)
+    copy_schema.check_clonable(raw, layout.base)
     field = layout.field(vector)
     target = _free_name(connection, layout.real)
     size = 4 * snapshot.count * field.vector.dim
@@ -297,7 +297,7 @@ def _abandon(connection: Connection, back: Switch, current: str | None) -> None:
     copy = back.copy
     if current != back.target or copy not in aliases.collections(connection):
         return
-    if clone_schema.describe(connection, copy).get("properties", {}).get(MARK) != back.target:
+    if copy_schema.describe(connection, copy).get("properties", {}).get(MARK) != back.target:
         return
     binary_sidecar.drop_all(connection, schema.describe(connection, copy))
     connection.call(f"drop {copy!r}", connection.client.drop_collection, copy)
@@ -334,15 +334,15 @@ def _make(connection: Connection, operation: Recreate, raw: Mapping[str, Any]) -
         }
         for each in schema.describe(connection, source).bits:
             properties.setdefault(schema.bits_property(each), binary_sidecar.OFF)
-        clone_schema.create(connection, raw, target, changed, properties)
-    reported = clone_schema.describe(connection, target).get("properties") or {}
+        copy_schema.create(connection, raw, target, changed, properties)
+    reported = copy_schema.describe(connection, target).get("properties") or {}
     if reported.get(MARK) not in (source, ""):
         raise StoreError(
             f"{target!r} exists already and is not an unfinished copy of {source!r}",
             hint="run `qadapt plan` again: it chooses another name",
         )
     if not any(each.get("is_partition_key") for each in raw["fields"]):
-        clone_schema.partitions(connection, source, target)
+        copy_schema.partitions(connection, source, target)
     _indexes(connection, operation, changed)
     if not schema.loaded(connection, target):
         connection.call(f"load {target!r}", connection.client.load_collection, target)

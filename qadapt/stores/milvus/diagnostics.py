@@ -11,7 +11,7 @@ from typing import Any
 
 from qadapt.model import CollectionInfo, Evidence, Finding, Kind, Severity, State, VectorInfo
 from qadapt.model.address import Address
-from qadapt.stores.cli_commands import command
+from qadapt.model.cli_commands import vector_command
 from qadapt.stores.milvus.duplicate_ids import Duplicates
 from qadapt.stores.milvus.status import GROWING, MOST, SMALLEST
 
@@ -89,7 +89,7 @@ def _finished(address: Address, info: CollectionInfo, vector: VectorInfo) -> lis
             vector.name,
             f"describe_index reports Finished, but {vector.status.reason}",
             vector.status.evidence,
-            command("apply", address, info, vector.name, vector.quantization),
+            vector_command("apply", address, info.name, vector.name, vector.quantization),
             FINISHED,
         )
     ]
@@ -117,7 +117,7 @@ def _small_segments(address: Address, info: CollectionInfo, vector: VectorInfo) 
             "original vectors",
             (Evidence("rows", rows), Evidence(MOST, used), Evidence(GROWING, growing)),
             f"write at least {SMALLEST:,} rows, then: "
-            + command("apply", address, info, vector.name, vector.quantization),
+            + vector_command("apply", address, info.name, vector.name, vector.quantization),
             "rootCoord.minSegmentSizeToEnableIndex; measured on 2.3.5",
         )
     ]
@@ -137,7 +137,7 @@ def _copy_in_ram(address: Address, info: CollectionInfo, vector: VectorInfo) -> 
             f"the index stores a full copy of the original vectors for refinement (refine_type "
             f"{refined.upper()}) and is larger than an index without quantization",
             (Evidence("describe_index: params", _params(vector)),),
-            command("apply", address, info, vector.name, smaller),
+            vector_command("apply", address, info.name, vector.name, smaller),
             "https://milvus.io/docs/ivf-rabitq.md",
         )
     ]
@@ -165,7 +165,7 @@ def _index_parameters(address: Address, info: CollectionInfo, vector: VectorInfo
             vector.name,
             message,
             (Evidence("describe_index: params", params),),
-            command("apply", address, info, vector.name, vector.quantization),
+            vector_command("apply", address, info.name, vector.name, vector.quantization),
             source,
         )
         for message, source in wrong

@@ -11,7 +11,7 @@ import numpy as np
 from qadapt.errors import InputError
 from qadapt.model import ExtraVector, Id
 from qadapt.stores.base import PayloadFidelity, RowConstraints
-from qadapt.stores.milvus import clone_schema, payload_schema, schema, sparse
+from qadapt.stores.milvus import copy_schema, payload_schema, schema, sparse
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.ids import MAX_LENGTH, PrimaryKey
 from qadapt.stores.milvus.version import ServerVersion
@@ -74,7 +74,7 @@ def uncopied(connection: Connection, layout: schema.Layout) -> dict[str, str]:
     }
     found = {name: ", ".join(each) for name, each in words.items()}
     found["typed-fields"] = payload_schema.undeclarable(
-        clone_schema.describe(connection, layout.base)
+        copy_schema.describe(connection, layout.base)
     )
     return {name: words for name, words in found.items() if words}
 

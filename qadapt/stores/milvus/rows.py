@@ -20,11 +20,11 @@ from qadapt.errors import InputError, SpecError
 from qadapt.model import Batch, ExtraVector, Id, RaggedArray, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores.base import ReadRequest
+from qadapt.stores.checks import check_payloads
 from qadapt.stores.milvus import filters, sparse, vector_layout
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.errors import TooLargeError
 from qadapt.stores.milvus.schema import Layout
-from qadapt.stores.qdrant.points import check_payloads
 
 # The maximum number of rows in one result of a search or query.
 WINDOW = 16_384

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from qadapt.errors import InputError, NotFoundError, UnsupportedError
 from qadapt.model import Metric, Vector
-from qadapt.model.data import Datatype
+from qadapt.model.vector import Datatype
 from qadapt.stores import checks
 from qadapt.stores.milvus import ids, sparse, vector_layout
 from qadapt.stores.milvus.connection import Connection, module

@@ -6,11 +6,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from qadapt.errors import (
-    AlreadyExistsError,
-    InputError,
-    UnsupportedError,
-)
+from qadapt.errors import AlreadyExistsError, InputError, UnsupportedError
 from qadapt.model import (
     Batch,
     CollectionInfo,
@@ -40,8 +36,8 @@ from qadapt.stores.milvus import (
     aliases,
     binary_sidecar,
     changes,
-    clone_schema,
     collections,
+    copy_schema,
     diagnostics,
     duplicate_ids,
     lite,
@@ -252,7 +248,7 @@ class MilvusStore(ClientStore[Connection]):
 
     def collection_schema(self, collection: str) -> CollectionSchema:
         layout = self.reader.read_again(collection)
-        raw = clone_schema.describe(self.connection, layout.base)
+        raw = copy_schema.describe(self.connection, layout.base)
         extras = {name: each.extra for name, each in layout.sparse.items()}
         found = partitions.partition_schema(self.connection, layout)
         return found.replace(extras=extras, schema=payload_schema.payload_schema_of(raw, layout))

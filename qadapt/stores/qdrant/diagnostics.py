@@ -4,7 +4,7 @@ engine."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from qadapt.model import (
     CollectionInfo,
@@ -17,7 +17,7 @@ from qadapt.model import (
     VectorInfo,
 )
 from qadapt.model.address import Address
-from qadapt.stores.cli_commands import command
+from qadapt.model.cli_commands import vector_command
 from qadapt.stores.qdrant.mapping import QUANTILE
 
 IN_RAM = "https://github.com/qdrant/qdrant/issues/1738"
@@ -62,7 +62,7 @@ def _originals_in_ram(address: Address, info: CollectionInfo, vector: VectorInfo
                 Evidence("bytes of original vectors", vector.float_bytes),
                 Evidence("bytes of codes", vector.code_bytes),
             ),
-            command("apply", address, info, vector.name, wanted),
+            vector_command("apply", address, info.name, vector.name, wanted),
             IN_RAM,
         )
     ]
@@ -79,8 +79,8 @@ def _quantile(address: Address, info: CollectionInfo, vector: VectorInfo) -> lis
             vector.name,
             f"quantile={quantile:g}: {QUANTILE}",
             (Evidence("quantile", quantile), Evidence("dimensions", vector.dim)),
-            command(
-                "apply", address, info, vector.name, vector.quantization.replace(quantile=None)
+            vector_command(
+                "apply", address, info.name, vector.name, vector.quantization.replace(quantile=None)
             ),
             BROKEN_QUANTILE,
         )
@@ -127,10 +127,10 @@ def _options(
             f"oversampling {oversampling:g} without rescoring has no effect ({why})",
             (*observation, Evidence("default rescoring", default.on)),
             'set "rescore": true in the search parameters, or run:'
-            + command(
+            + vector_command(
                 "apply",
                 address,
-                info,
+                info.name,
                 vector.name,
                 vector.quantization.replace(rescore=Rescore(float(oversampling))),
             ),
@@ -169,7 +169,7 @@ def small_segments(
                 Evidence("rows in segments without an index", rows),
                 Evidence("indexing_threshold (KB)", threshold),
             ),
-            command("apply", address, info, vector.name, vector.quantization),
+            vector_command("apply", address, info.name, vector.name, vector.quantization),
             THRESHOLD,
         )
     ]
@@ -192,18 +192,29 @@ def green_without_codes(address: Address, info: CollectionInfo, colour: str) -> 
             f"the collection's status is green and {each.quantization.kind} quantization is "
             f"configured, but {each.status.reason}",
             each.status.evidence,
-            command("apply", address, info, each.name, each.quantization),
+            vector_command("apply", address, info.name, each.name, each.quantization),
             "https://github.com/qdrant/qdrant-client/issues/909",
         )
         for each in wrong
     ]
 
 
-def one_bit(address: Address, info: CollectionInfo, vector: VectorInfo, rows: int) -> list[Finding]:
+class OneBitText(NamedTuple):
+    """What is known about rows that are compared by 1 bit: server and embedded engine differ."""
+
+    message: str
+    evidence: str
+    measured: str
+
+
+def one_bit(
+    address: Address, info: CollectionInfo, vector: VectorInfo, rows: int, text: OneBitText
+) -> list[Finding]:
     """Report binary codes of more than 1 bit in segments without an index.
 
     Args:
         rows: in segments that are not known to have been built from their rows.
+        text: parts of the finding.
     """
     if rows / max(1, vector.count) <= APART:
         return []
@@ -212,11 +223,10 @@ def one_bit(address: Address, info: CollectionInfo, vector: VectorInfo, rows: in
             "one-bit-until-indexed",
             Severity.WARNING,
             vector.name,
-            f"{rows:,} of {vector.count:,} rows are in segments without an index: rows added to a "
-            "segment that was created empty are compared by 1 bit",
-            (Evidence("rows in segments not known to be built from rows", rows),),
-            command("apply", address, info, vector.name, vector.quantization),
-            "measured on server 1.19.0: recall with 2 bits 0.270, and 0.394 after indexing",
+            f"{rows:,} of {vector.count:,} rows {text.message}",
+            (Evidence(text.evidence, rows),),
+            vector_command("apply", address, info.name, vector.name, vector.quantization),
+            text.measured,
         )
     ]
 
@@ -243,8 +253,12 @@ def over_the_limit(
                 Evidence("default rescore", str(rescore)),
                 Evidence("strict_mode_config: search_max_oversampling", allowed.oversampling),
             ),
-            command(
-                "apply", address, info, vector.name, vector.quantization.replace(rescore=allowed)
+            vector_command(
+                "apply",
+                address,
+                info.name,
+                vector.name,
+                vector.quantization.replace(rescore=allowed),
             ),
             "https://qdrant.tech/documentation/operations/administration/#strict-mode",
         )

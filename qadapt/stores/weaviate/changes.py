@@ -21,15 +21,15 @@ from qadapt.stores.base import MappedQuantization
 from qadapt.stores.change import ChangePlan, ChangeRequest
 from qadapt.stores.operations import table
 from qadapt.stores.weaviate import (
-    add_vector,
     copy_switch,
-    in_place,
-    index_config,
     mapping,
+    named_vectors,
     native_rescore,
+    vector_index,
+    vector_index_config,
 )
-from qadapt.stores.weaviate.add_vector import Add, Fill
 from qadapt.stores.weaviate.copy_switch import Copy, Switch
+from qadapt.stores.weaviate.named_vectors import Add, Fill
 from qadapt.stores.weaviate.schema import DYNAMIC, HFRESH, HNSW, Field
 from qadapt.stores.weaviate.schema_update import Put
 from qadapt.stores.weaviate.snapshot import Snapshot
@@ -94,20 +94,22 @@ def steps(
     """
     field = snapshot.layout.field(vector)
     wanted = mapped.native or field.native
-    explicit = index_config.settings(asked.native)
+    explicit = vector_index_config.settings(asked.native)
     if mapping.satisfies(field.native, wanted, field.vector, explicit):
         return _unfinished(snapshot, vector, wanted, server_version, taken)
     _refuse_pq_on_dynamic(wanted)
     why = _why_not_in_place(snapshot, vector, wanted, explicit)
     if why is not None:
-        copy_switch.refuse(snapshot, server_version, why, add_vector.strategy_hint(server_version))
+        copy_switch.refuse(
+            snapshot, server_version, why, named_vectors.strategy_hint(server_version)
+        )
         return [copy_switch.step(snapshot, vector, wanted, _words(mapped), why, taken)]
     if mapping.from_native(field.native, field.vector) == mapped.target:
         if snapshot.status(vector).state is State.IGNORED:
             return _unfinished(snapshot, vector, wanted, server_version, taken, explicit)
-        return [in_place.settings_step(snapshot, vector, explicit)]
+        return [vector_index.settings_step(snapshot, vector, explicit)]
     return [
-        in_place.put_step(
+        vector_index.put_step(
             snapshot, vector, mapped, wanted["vectorIndexConfig"], server_version, taken
         )
     ]
@@ -128,7 +130,7 @@ def alias_steps(
     """
     field = snapshot.layout.field(vector)
     wanted = mapped.native or field.native
-    explicit = index_config.settings(asked.native)
+    explicit = vector_index_config.settings(asked.native)
     if mapping.satisfies(field.native, wanted, field.vector, explicit) and _observation(
         snapshot, vector
     ):
@@ -136,7 +138,10 @@ def alias_steps(
     _refuse_pq_on_dynamic(wanted)
     why = "searches and writes of the existing collection continue undisturbed"
     copy_switch.refuse(
-        snapshot, server_version, "a copy was requested", add_vector.strategy_hint(server_version)
+        snapshot,
+        server_version,
+        "a copy was requested",
+        named_vectors.strategy_hint(server_version),
     )
     return [copy_switch.step(snapshot, vector, wanted, _words(mapped), why, taken)]
 
@@ -156,14 +161,14 @@ def vector_steps(
     """
     field = snapshot.layout.field(vector)
     wanted = mapped.native or field.native
-    explicit = index_config.settings(asked.native)
+    explicit = vector_index_config.settings(asked.native)
     if mapping.satisfies(field.native, wanted, field.vector, explicit) and _observation(
         snapshot, vector
     ):
         return vector, []
     _refuse_pq_on_dynamic(wanted)
-    in_place.refuse_few_rows(snapshot, *(index_config.quantizer(wanted) or ("", {})))
-    return add_vector.steps(snapshot, vector, wanted, _words(mapped), server_version)
+    vector_index.refuse_few_rows(snapshot, *(vector_index_config.quantizer(wanted) or ("", {})))
+    return named_vectors.steps(snapshot, vector, wanted, _words(mapped), server_version)
 
 
 def _refuse_pq_on_dynamic(wanted: Mapping[str, Any]) -> None:
@@ -172,7 +177,7 @@ def _refuse_pq_on_dynamic(wanted: Mapping[str, Any]) -> None:
     Raises:
         UnsupportedError
     """
-    kind, _ = index_config.quantizer(wanted) or ("", {})
+    kind, _ = vector_index_config.quantizer(wanted) or ("", {})
     if wanted["vectorIndexType"] == DYNAMIC and kind == "pq":
         raise UnsupportedError(
             "PQ on a dynamic index never becomes active if a copy writes its rows",
@@ -193,7 +198,7 @@ def notes(
     Rescoring is not a query parameter of Weaviate, and a search never changes the collection.
     """
     native, rescore, asked = mapped.native, request.rescore, request.codes
-    found = index_config.quantizer(native) if native else None
+    found = vector_index_config.quantizer(native) if native else None
     if native is None or found is None or rescore is None or asked is None:
         return []
     name, rule = found[0], native_rescore.of(_then(snapshot.layout.field(vector), native, asked))
@@ -222,7 +227,7 @@ def _then(field: Field, native: Mapping[str, Any], asked: Quantization) -> Mappi
     )
     if native["vectorIndexType"] != field.index or not same:
         return native
-    config = index_config.merged(field.config, index_config.settings(asked.native))
+    config = vector_index_config.merged(field.config, vector_index_config.settings(asked.native))
     return {"vectorIndexType": field.index, "vectorIndexConfig": config}
 
 
@@ -281,15 +286,15 @@ def _why_not_in_place(
     then = mapping.from_native(wanted, field.vector)
     frozen = sorted(
         name
-        for name in index_config.differences(field.config, explicit)
-        if name not in in_place.LIVE[field.index]
-        and name.split(".")[0] not in index_config.QUANTIZERS
+        for name in vector_index_config.differences(field.config, explicit)
+        if name not in vector_index.LIVE[field.index]
+        and name.split(".")[0] not in vector_index_config.QUANTIZERS
     )
     if frozen:
         return f"{', '.join(frozen)} is fixed at creation"
     if now == then:
-        inner = index_config.differences(field.config, explicit)
-        fixed = [name for name in inner if name not in in_place.LIVE[field.index]]
+        inner = vector_index_config.differences(field.config, explicit)
+        fixed = [name for name in inner if name not in vector_index.LIVE[field.index]]
         return f"{', '.join(fixed)} is fixed once there are codes" if fixed else None
     if field.index != HNSW:
         return f"an existing index of the type {field.index} cannot change its quantizer"
@@ -321,17 +326,17 @@ def _unfinished(
         return [Step(Symbol.BACKGROUND, action, status.reason, request, request)]
     if status.state is not State.IGNORED:
         return []
-    name, block = index_config.quantizer(field.native) or ("", {})
+    name, block = vector_index_config.quantizer(field.native) or ("", {})
     if field.index == HNSW and name in ("pq", "sq", "rq"):
-        in_place.refuse_few_rows(snapshot, name, block)
-        reverse, way_back = in_place.undone_by(snapshot, vector, server_version, taken)
+        vector_index.refuse_few_rows(snapshot, name, block)
+        reverse, way_back = vector_index.undone_by(snapshot, vector, server_version, taken)
         action = f"send the schema again to start {name.upper()}"
         reason = f"{status.reason}; {way_back}"
-        return [in_place.codes_step(snapshot, vector, action, reason, explicit or {}, reverse)]
+        return [vector_index.codes_step(snapshot, vector, action, reason, explicit or {}, reverse)]
     if field.index == DYNAMIC:
         raise UnsupportedError(f"{field.name or 'the vector'}: {status.reason}", hint=status.advice)
     copy_switch.refuse(
-        snapshot, server_version, status.reason, add_vector.strategy_hint(server_version)
+        snapshot, server_version, status.reason, named_vectors.strategy_hint(server_version)
     )
     words = f"{mapping.from_native(wanted, field.vector)} on {field.index}"
     return [copy_switch.step(snapshot, vector, wanted, words, status.reason, taken)]

@@ -9,7 +9,13 @@ from urllib.parse import quote
 from qadapt.errors import QadaptError, StoreError, UnsupportedError
 from qadapt.model import CollectionSchema, Vector
 from qadapt.stores.base import MappedQuantization
-from qadapt.stores.weaviate import index_config, multivectors, payload, payload_schema, schema
+from qadapt.stores.weaviate import (
+    multivectors,
+    payload,
+    payload_schema,
+    schema,
+    vector_index_config,
+)
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.schema import DYNAMIC
 from qadapt.stores.weaviate.version import SINCE_ALIAS, SINCE_NAMED, ServerVersion
@@ -154,7 +160,9 @@ def post(connection: Connection, name: str, sent: Mapping[str, Any]) -> None:
     lost = [
         f"{label or 'the vector'}: {field} is {now!r}, expected {wanted!r}"
         for label, config in configs(sent).items()
-        for field, (now, wanted) in index_config.differences(configs(there)[label], config).items()
+        for field, (now, wanted) in vector_index_config.differences(
+            configs(there)[label], config
+        ).items()
     ]
     if not lost:
         return

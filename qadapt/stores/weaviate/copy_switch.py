@@ -17,12 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from qadapt.errors import (
-    AlreadyExistsError,
-    PlanStaleError,
-    StoreError,
-    UnsupportedError,
-)
+from qadapt.errors import AlreadyExistsError, PlanStaleError, StoreError, UnsupportedError
 from qadapt.model import Estimate, Step, Symbol, Vector
 from qadapt.stores.copy_switch import CopyAndSwitch, compare_counts, copy_pages
 from qadapt.stores.operations import Execution, Operation
@@ -31,11 +26,11 @@ from qadapt.stores.versioned_names import next_version
 from qadapt.stores.weaviate import (
     aliases,
     collections,
-    index_config,
     mapping,
     partitions,
     row_counts,
     schema,
+    vector_index_config,
 )
 from qadapt.stores.weaviate.connection import Connection
 from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW, Field, Layout
@@ -224,9 +219,9 @@ def index(field: Field, wanted: Mapping[str, Any], vector: Vector, count: int) -
     """The index to create: the existing one without quantizers, plus the requested fields."""
     index = str(wanted["vectorIndexType"])
     kept = _bare(field.config, index) if index == field.index else {}
-    config = index_config.merged(kept, wanted["vectorIndexConfig"])
+    config = vector_index_config.merged(kept, wanted["vectorIndexConfig"])
     made = {"vectorIndexType": index, "vectorIndexConfig": config}
-    config = index_config.merged(config, mapping.trainable(made, count))
+    config = vector_index_config.merged(config, mapping.trainable(made, count))
     return {
         "vectorIndexType": index,
         "vectorIndexConfig": collections.with_distance(index, config, vector),
@@ -234,9 +229,9 @@ def index(field: Field, wanted: Mapping[str, Any], vector: Vector, count: int) -
 
 
 def _bare(config: Mapping[str, Any], index: str) -> dict[str, Any]:
-    gone = {*_OF_THE_SERVER, index_config.SKIP}
+    gone = {*_OF_THE_SERVER, vector_index_config.SKIP}
     if index != HFRESH:
-        gone |= set(index_config.QUANTIZERS)
+        gone |= set(vector_index_config.QUANTIZERS)
     bare = {key: value for key, value in config.items() if key not in gone}
     if index == DYNAMIC:
         for half in (HNSW, FLAT):
@@ -256,7 +251,7 @@ def _make(connection: Connection, source: Layout, operation: Copy) -> None:
         there = schema.describe(connection, target)
         now = collections.configs(there.raw)
         for label, config in collections.configs(wanted).items():
-            if label not in now or index_config.differences(now[label], config):
+            if label not in now or vector_index_config.differences(now[label], config):
                 raise PlanStaleError(
                     f"the collection {target!r} exists with another schema than planned",
                     hint="if another client created it, plan again: the next plan uses a free name",
@@ -292,9 +287,11 @@ def settle(place: Mapping[str, Any], server_version: ServerVersion) -> None:
     for half in halves:
         for name in _OF_THE_SERVER:
             half.pop(name, None)
-        bare = not any((half.get(each) or {}).get("enabled") for each in index_config.QUANTIZERS)
+        bare = not any(
+            (half.get(each) or {}).get("enabled") for each in vector_index_config.QUANTIZERS
+        )
         if bare and place["vectorIndexType"] != HFRESH and server_version.has(SINCE_SKIP_DEFAULT):
-            half[index_config.SKIP] = True
+            half[vector_index_config.SKIP] = True
 
 
 def _tenants(connection: Connection, source: Layout, target: str) -> list[str]:

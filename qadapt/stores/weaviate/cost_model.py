@@ -12,7 +12,7 @@ from typing import Any
 from qadapt.errors import UnsupportedError
 from qadapt.footprint import Component, CostModel, Footprint, centroids, original_bytes
 from qadapt.model import MatchLevel, Quantization, Vector
-from qadapt.stores.weaviate import index_config, mapping
+from qadapt.stores.weaviate import mapping, vector_index_config
 from qadapt.stores.weaviate.schema import FLAT, HFRESH
 
 LAYOUT = "code layouts from the source of Weaviate 1.39.0"
@@ -56,7 +56,7 @@ class WeaviateCostModel(CostModel):
         native, kind = mapped.native, str(mapped.native["vectorIndexType"])
         codes = count * mapping.code_bytes(native, vector)
         floats = original_bytes(count, vector.replace(datatype="float32"))
-        name, block = index_config.quantizer(native) or ("", {})
+        name, block = vector_index_config.quantizer(native) or ("", {})
         # A flat index reads codes and vectors from disk, except for cached ones.
         scanned = kind == FLAT
         in_ram = codes if not scanned or block.get("cache") else 0

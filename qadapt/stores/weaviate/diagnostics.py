@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qadapt.model import CollectionInfo, Finding, Kind, Severity, State, VectorInfo
 from qadapt.model.address import Address
-from qadapt.stores.cli_commands import command
+from qadapt.model.cli_commands import vector_command
 
 SOURCE = (
     "https://docs.weaviate.io/weaviate/configuration/compression; verified on 1.39.0: PQ and SQ "
@@ -21,7 +21,7 @@ def findings(address: Address, info: CollectionInfo) -> list[Finding]:
             vector.name,
             f"the schema has {vector.quantization.kind}, but {vector.status.reason}",
             vector.status.evidence,
-            command("apply", address, info, vector.name, vector.quantization),
+            vector_command("apply", address, info.name, vector.name, vector.quantization),
             SOURCE,
         )
         for vector in info.vectors.values()

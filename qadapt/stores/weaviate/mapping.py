@@ -20,7 +20,7 @@ from typing import Any
 from qadapt.model import Kind, Match, Quantization, Vector
 from qadapt.stores import product_segments
 from qadapt.stores.base import MappedQuantization
-from qadapt.stores.weaviate import index_config, version_gates
+from qadapt.stores.weaviate import vector_index_config, version
 from qadapt.stores.weaviate import version as since
 from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW
 from qadapt.stores.weaviate.version import NEWEST, ServerVersion
@@ -67,7 +67,7 @@ def to_native(
     """
     asked = dict(quantization.native)
     index = str(asked.pop("vectorIndexType", (current or {}).get("vectorIndexType", HNSW)))
-    problem = version_gates.unsupported_index(index, vector, server_version)
+    problem = version.unsupported_index(index, vector, server_version)
     if problem is not None:
         return MappedQuantization(None, quantization, problem)
     made = _MAKERS[quantization.kind](quantization, vector, server_version, index)
@@ -77,8 +77,8 @@ def to_native(
     if quantization.codes is not None or quantization.originals is not None:
         differences.append(NO_PLACE)
     config = _placed(blocks, index, server_version)
-    config = index_config.merged(config, asked)
-    problem = version_gates.unsupported(config, index, vector, server_version)
+    config = vector_index_config.merged(config, asked)
+    problem = version.unsupported(config, index, vector, server_version)
     if problem is not None:
         return MappedQuantization(None, quantization, problem)
     native = {"vectorIndexType": index, "vectorIndexConfig": config}
@@ -93,7 +93,7 @@ def _placed(blocks: _Blocks, index: str, server_version: ServerVersion) -> dict[
     if index == HFRESH:
         return dict(blocks)
     skip: dict[str, Any] = (
-        {index_config.SKIP: True} if server_version.has(since.SINCE_SKIP_DEFAULT) else {}
+        {vector_index_config.SKIP: True} if server_version.has(since.SINCE_SKIP_DEFAULT) else {}
     )
     if index != DYNAMIC:
         return {**blocks, **({} if blocks else skip)}
@@ -116,14 +116,12 @@ def _flat_block(name: str, block: Mapping[str, Any]) -> dict[str, Any]:
 
 def _none(_: Quantization, __: Vector, ___: ServerVersion, index: str) -> _Made | Match:
     if index == HFRESH:
-        return Match.unsupported(version_gates.HFRESH_ALWAYS, version_gates.BY_HNSW)
+        return Match.unsupported(version.HFRESH_ALWAYS, version.BY_HNSW)
     return {}, []
 
 
 def _float16(_: Quantization, __: Vector, ___: ServerVersion, ____: str) -> _Made | Match:
-    return Match.unsupported(
-        "Weaviate does not support 16-bit floats", "scalar", version_gates.ELSEWHERE
-    )
+    return Match.unsupported("Weaviate does not support 16-bit floats", "scalar", version.ELSEWHERE)
 
 
 def _scalar(q: Quantization, _: Vector, server_version: ServerVersion, index: str) -> _Made | Match:
@@ -136,7 +134,7 @@ def _scalar(q: Quantization, _: Vector, server_version: ServerVersion, index: st
         return Match.unsupported(
             f"Weaviate supports scalar codes of 8 or 4 bits, not {q.bits:g}",
             "scalar",
-            version_gates.ELSEWHERE,
+            version.ELSEWHERE,
         )
     if q.per == "collection" or "sq" in q.native or not server_version.has(since.SINCE_RQ8):
         return _sq(differences, server_version, index)
@@ -146,11 +144,11 @@ def _scalar(q: Quantization, _: Vector, server_version: ServerVersion, index: st
 def _sq(differences: list[str], server_version: ServerVersion, index: str) -> _Made | Match:
     if index in (FLAT, HFRESH):
         return Match.unsupported(
-            f"the index {index} does not support SQ", "rotational:bits=8", version_gates.BY_HNSW
+            f"the index {index} does not support SQ", "rotational:bits=8", version.BY_HNSW
         )
-    problem = version_gates.too_old("scalar codes (SQ)", since.SINCE_SQ, server_version)
+    problem = version.too_old("scalar codes (SQ)", since.SINCE_SQ, server_version)
     return problem or (
-        {"sq": {"enabled": True, "rescoreLimit": index_config.RESCORE_SQ}},
+        {"sq": {"enabled": True, "rescoreLimit": vector_index_config.RESCORE_SQ}},
         differences,
     )
 
@@ -159,7 +157,7 @@ def _rotational(
     q: Quantization, _: Vector, server_version: ServerVersion, index: str
 ) -> _Made | Match:
     bits = q.bits or 4
-    if bits not in index_config.RESCORE_RQ:
+    if bits not in vector_index_config.RESCORE_RQ:
         return Match.unsupported(
             f"Weaviate supports rotational codes of 1, 4 or 8 bits, not {bits:g}",
             *(f"rotational:bits={each}" for each in (1, 4, 8)),
@@ -176,23 +174,27 @@ def _rq(
 ) -> _Made | Match:
     if index == HFRESH and bits != 1:
         return Match.unsupported(
-            f"{version_gates.HFRESH_ALWAYS}, not {bits}", "rotational:bits=1", version_gates.BY_HNSW
+            f"{version.HFRESH_ALWAYS}, not {bits}", "rotational:bits=1", version.BY_HNSW
         )
     if index == FLAT and bits == 4:
         return Match.unsupported(
             "the index flat supports rotational codes of 1 or 8 bits, not 4",
             "rotational:bits=8",
-            version_gates.BY_HNSW,
+            version.BY_HNSW,
         )
     needs = {8: since.SINCE_RQ8, 4: since.SINCE_RQ4, 1: since.SINCE_RQ1}[bits]
     if index == FLAT:
         needs = since.SINCE_RQ_FLAT
-    problem = version_gates.too_old(
+    problem = version.too_old(
         f"rotational codes of {bits} bits (RQ) on {index}", needs, server_version
     )
     if problem is not None:
         return problem
-    limit = index_config.RESCORE_HFRESH if index == HFRESH else index_config.RESCORE_RQ[bits]
+    limit = (
+        vector_index_config.RESCORE_HFRESH
+        if index == HFRESH
+        else vector_index_config.RESCORE_RQ[bits]
+    )
     block: dict[str, Any] = {"enabled": True, "bits": bits, "rescoreLimit": limit}
     return {"rq": _flat_block("rq", block) if index == FLAT else block}, differences
 
@@ -209,7 +211,7 @@ def _binary(
     if index == HFRESH or q.query_bits not in (None, 1):
         return _rq(1, [BINARY_IS_RQ], server_version, index)
     needs = since.SINCE_BQ_FLAT if index == FLAT else since.SINCE_BQ_HNSW
-    problem = version_gates.too_old(f"binary codes (BQ) on {index}", needs, server_version)
+    problem = version.too_old(f"binary codes (BQ) on {index}", needs, server_version)
     if problem is not None:
         return problem
     block: dict[str, Any] = {"enabled": True}
@@ -221,18 +223,18 @@ def _product(
 ) -> _Made | Match:
     if index in (FLAT, HFRESH):
         return Match.unsupported(
-            f"the index {index} does not support product codes", "binary", version_gates.BY_HNSW
+            f"the index {index} does not support product codes", "binary", version.BY_HNSW
         )
-    problem = version_gates.too_old("product codes (PQ)", since.SINCE_PQ, server_version)
+    problem = version.too_old("product codes (PQ)", since.SINCE_PQ, server_version)
     if problem is not None:
         return problem
     segments = product_segments.segments(q, vector)
     if isinstance(segments, Match):
         return segments
-    centroids = q.centroids or index_config.CENTROIDS
-    if centroids > index_config.CENTROIDS:
+    centroids = q.centroids or vector_index_config.CENTROIDS
+    if centroids > vector_index_config.CENTROIDS:
         return Match.unsupported(
-            f"Weaviate supports at most {index_config.CENTROIDS} centroids, not {centroids}",
+            f"Weaviate supports at most {vector_index_config.CENTROIDS} centroids, not {centroids}",
             "omit centroids",
         )
     return {"pq": {"enabled": True, "segments": segments, "centroids": centroids}}, []
@@ -253,7 +255,7 @@ _MAKERS: Mapping[Kind, Callable[[Quantization, Vector, ServerVersion, str], _Mad
 
 def from_native(native: Mapping[str, Any], vector: Vector) -> Quantization:
     """The quantization of an index read from the server."""
-    found = index_config.quantizer(native)
+    found = vector_index_config.quantizer(native)
     if found is None:
         return Quantization(Kind.NONE)
     name, block = found
@@ -263,8 +265,8 @@ def from_native(native: Mapping[str, Any], vector: Vector) -> Quantization:
         return Quantization(Kind.SCALAR, bits=8, per="collection")
     if name == "rq":
         return Quantization(Kind.ROTATIONAL, bits=int(block.get("bits", 8)))
-    centroids = int(block.get("centroids") or index_config.CENTROIDS)
-    other = None if centroids == index_config.CENTROIDS else centroids
+    centroids = int(block.get("centroids") or vector_index_config.CENTROIDS)
+    other = None if centroids == vector_index_config.CENTROIDS else centroids
     segments = int(block.get("segments") or 0) or auto_segments(vector.dim)
     ratio = 4 * vector.dim / segments
     if not 2 <= ratio <= 256:
@@ -298,7 +300,9 @@ def satisfies(
     return (
         now["vectorIndexType"] == wanted["vectorIndexType"]
         and from_native(now, vector) == from_native(wanted, vector)
-        and not index_config.differences(now["vectorIndexConfig"], index_config.settings(explicit))
+        and not vector_index_config.differences(
+            now["vectorIndexConfig"], vector_index_config.settings(explicit)
+        )
     )
 
 
@@ -308,11 +312,11 @@ def trainable(native: Mapping[str, Any], count: int) -> dict[str, Any]:
     Under ASYNC_INDEXING they train once more than ``trainingLimit`` rows are indexed, 100,000 by
     default, so smaller collections never train. Otherwise it only limits the sample of PQ.
     """
-    found = index_config.quantizer(native)
+    found = vector_index_config.quantizer(native)
     if found is None or found[0] not in ("pq", "sq") or native["vectorIndexType"] != HNSW:
         return {}
     name, block = found
-    least = int(block.get("centroids") or index_config.CENTROIDS) if name == "pq" else 1
+    least = int(block.get("centroids") or vector_index_config.CENTROIDS) if name == "pq" else 1
     limit = max(least, count - 1)
     return {name: {"trainingLimit": limit}} if limit < _limit(block) else {}
 
@@ -329,7 +333,7 @@ def code_bytes(native: Mapping[str, Any], vector: Vector) -> int:
 
     docs/engines/weaviate.md#code-sizes
     """
-    found = index_config.quantizer(native)
+    found = vector_index_config.quantizer(native)
     if found is None:
         return 0
     name, block = found

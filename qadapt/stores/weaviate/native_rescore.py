@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qadapt.model import Rescore
-from qadapt.stores.weaviate import index_config
+from qadapt.stores.weaviate import vector_index_config
 from qadapt.stores.weaviate.schema import FLAT, HFRESH
 
 # Number of results for which a default search is described, if the rule depends on it.
@@ -38,14 +38,14 @@ class Rescoring:
         if index == FLAT:
             return max(k, self.limit or 0)
         if index == HFRESH:
-            return self.limit or index_config.RESCORE_HFRESH
+            return self.limit or vector_index_config.RESCORE_HFRESH
         seen = max(ef, k) if ef > 0 else max(k, min(max(8 * k, 100), 500))
         return min(seen, self.limit) if self.limit is not None and self.limit >= k else seen
 
 
 def of(native: Mapping[str, Any]) -> Rescoring:
     """The rule of an index; without a quantizer there is nothing to rescore."""
-    found = index_config.quantizer(native)
+    found = vector_index_config.quantizer(native)
     index = native["vectorIndexType"]
     if found is None:
         return Rescoring(None, off=True)
@@ -53,22 +53,24 @@ def of(native: Mapping[str, Any]) -> Rescoring:
     limit = block.get("rescoreLimit")
     if index == HFRESH:
         return Rescoring(
-            int(limit or index_config.RESCORE_HFRESH), off=False, most=int(limit or 0) or None
+            int(limit or vector_index_config.RESCORE_HFRESH),
+            off=False,
+            most=int(limit or 0) or None,
         )
     if name in ("sq", "rq") and index != FLAT:
-        value = int(index_config.RESCORE_SQ if limit is None else limit)
+        value = int(vector_index_config.RESCORE_SQ if limit is None else limit)
         return Rescoring(value, off=value == 0)
     return Rescoring(int(limit or 0) if index == FLAT else None, off=False)
 
 
 def default_rescore(native: Mapping[str, Any]) -> Rescore | None:
     """Rescoring of a search with default parameters and k=10, since the rule depends on k."""
-    if index_config.quantizer(native) is None:
+    if vector_index_config.quantizer(native) is None:
         return None
     index = native["vectorIndexType"]
     rule = of(native)
     if rule.off:
         return Rescore(source="off")
-    halves = index_config.halves(native["vectorIndexConfig"], index)
+    halves = vector_index_config.halves(native["vectorIndexConfig"], index)
     ef = int(halves[0].get("ef", -1))
     return Rescore(max(1.0, rule.candidates(index, K, ef) / K))

@@ -20,7 +20,7 @@ from qadapt.stores.base import OnProgress, Progress
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.polling import Streak, Wait, poll
 from qadapt.stores.weaviate import dimensions as weaviate_dimensions
-from qadapt.stores.weaviate import index_config, partitions, schema
+from qadapt.stores.weaviate import partitions, schema, vector_index_config
 from qadapt.stores.weaviate import snapshot as weaviate_snapshot
 from qadapt.stores.weaviate.aliases import claimed
 from qadapt.stores.weaviate.connection import Connection
@@ -62,7 +62,9 @@ class Put(Operation):
         """The current settings; None for a quantizer, which cannot be disabled."""
         if self.codes:
             return None
-        changed = index_config.differences(snapshot.layout.field(self.vector).config, self.config)
+        changed = vector_index_config.differences(
+            snapshot.layout.field(self.vector).config, self.config
+        )
         former: dict[str, Any] = {}
         for name, (there, _) in changed.items():
             *path, last = name.split(".")
@@ -129,12 +131,12 @@ class _Sender:
 
     def _differs(self, snapshot: Snapshot) -> bool:
         field = snapshot.layout.field(self._wanted.vector)
-        return bool(index_config.differences(field.config, self._wanted.config))
+        return bool(vector_index_config.differences(field.config, self._wanted.config))
 
     def _trained(self, snapshot: Snapshot) -> bool:
         """Whether there are codes to wait for."""
         native = snapshot.layout.field(self._wanted.vector).native
-        return self._wanted.codes and index_config.quantizer(native) is not None
+        return self._wanted.codes and vector_index_config.quantizer(native) is not None
 
     def _to_send(self, snapshot: Snapshot) -> bool:
         if _readonly(snapshot):
@@ -192,8 +194,10 @@ def _refuse_other_quantizer(name: str, field: Field, config: Mapping[str, Any]) 
     Raises:
         PlanStaleError
     """
-    found = index_config.quantizer(field.native)
-    wanted = [each for each in index_config.QUANTIZERS if index_config.on(config, each)]
+    found = vector_index_config.quantizer(field.native)
+    wanted = [
+        each for each in vector_index_config.QUANTIZERS if vector_index_config.on(config, each)
+    ]
     if found is not None and wanted and found[0] not in wanted:
         raise PlanStaleError(
             f"another client changed {name!r} at the same time: it now has {found[0].upper()}, "
@@ -209,7 +213,7 @@ def _send(connection: Connection, real: str, wanted: Put, progress: OnProgress) 
         field, config = layout.field(wanted.vector), wanted.config
         _refuse_other_quantizer(real, field, config)
         changed = schema.with_config(
-            layout.raw, field.target, index_config.merged(field.config, config)
+            layout.raw, field.target, vector_index_config.merged(field.config, config)
         )
         try:
             connection.rest("PUT", f"/v1/schema/{quote(real)}", changed, doing=f"change {real!r}")
@@ -227,7 +231,7 @@ def _half_done(
     connection: Connection, real: str, field: Field, config: Mapping[str, Any], error: StoreError
 ) -> StoreError:
     now = schema.describe(connection, real).field(field.name)
-    left = index_config.differences(now.config, config)
+    left = vector_index_config.differences(now.config, config)
     says = "does not have the change" if left else "contains the change"
     return StoreError(
         f"{error.message}; the schema of {real!r} {says}, but the index has not changed",

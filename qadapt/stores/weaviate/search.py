@@ -20,7 +20,7 @@ from qadapt.model import Batch, Hits, Id, Metric, SearchProvenance, Vector
 from qadapt.model.capabilities import older
 from qadapt.stores import brute_force
 from qadapt.stores.base import SearchRequest
-from qadapt.stores.weaviate import index_config, native_rescore
+from qadapt.stores.weaviate import native_rescore, vector_index_config
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.schema import Field, Layout
 from qadapt.stores.weaviate.version import SINCE_VECTORS, ServerVersion
@@ -80,7 +80,7 @@ def limit(search: SearchRequest, field: Field) -> tuple[int, tuple[str, ...]]:
     if (
         search.rescore is None
         or not search.rescore.on
-        or index_config.quantizer(field.native) is None
+        or vector_index_config.quantizer(field.native) is None
     ):
         return search.k, ()
     wanted = search.rescore.candidates(search.k)
@@ -181,7 +181,7 @@ def how(
         seen: whether the server rescored, by its profile; None without a profile.
     """
     chosen = "store default" if search.rescore is None else "call"
-    if index_config.quantizer(field.native) is None:
+    if vector_index_config.quantizer(field.native) is None:
         return SearchProvenance("store", "none", 1.0, 0, "none", "exact", chosen, notes)
     rule = native_rescore.of(field.native)
     if rule.off:

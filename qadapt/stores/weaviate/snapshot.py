@@ -22,7 +22,7 @@ from qadapt.model import (
 )
 from qadapt.model.capabilities import older
 from qadapt.stores.weaviate import dimensions as weaviate_dimensions
-from qadapt.stores.weaviate import index_config, mapping, native_rescore, row_counts, schema
+from qadapt.stores.weaviate import mapping, native_rescore, row_counts, schema, vector_index_config
 from qadapt.stores.weaviate import partitions as tenancy
 from qadapt.stores.weaviate.connection import Connection, proto
 from qadapt.stores.weaviate.dimensions import Dimensions
@@ -104,7 +104,7 @@ def take_snapshot(
     if tenant is not None and shards is not None:
         shards = [each for each in shards if each.name == tenant]
     natives = {label: field.native for label, field in layout.vectors.items()}
-    quantized = sum(index_config.quantizer(each) is not None for each in natives.values())
+    quantized = sum(vector_index_config.quantizer(each) is not None for each in natives.values())
     several = len(layout.vectors) + len(layout.others)
     vectors = {}
     for label, field in layout.vectors.items():
@@ -238,7 +238,7 @@ def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
 
 def _reported(field: Field) -> dict[str, Any]:
     """The index without disabled blocks, which ``config`` contains."""
-    found = index_config.quantizer(field.native)
+    found = vector_index_config.quantizer(field.native)
     plain = {
         key: value
         for key, value in field.config.items()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qadapt.model import Evidence, Kind, Quantization, State, Status
-from qadapt.stores.weaviate import index_config
+from qadapt.stores.weaviate import vector_index_config
 from qadapt.stores.weaviate.schema import DYNAMIC
 
 READY, READONLY = "READY", "READONLY"
@@ -156,7 +156,7 @@ def _judge_missing(observation: Observation, evidence: tuple[Evidence, ...]) -> 
 
 
 def _rule(observation: Observation) -> tuple[str, str]:
-    name, block = index_config.quantizer(observation.native) or ("", {})
+    name, block = vector_index_config.quantizer(observation.native) or ("", {})
     config = observation.native["vectorIndexConfig"]
     threshold = int(config.get("threshold") or 0)
     if observation.native["vectorIndexType"] == DYNAMIC and observation.count <= threshold:
@@ -164,7 +164,7 @@ def _rule(observation: Observation) -> tuple[str, str]:
             f"a dynamic index is flat up to {threshold:,} rows, and its flat part has no quantizer",
             f"write more than {threshold:,} rows, or use the index hnsw",
         )
-    centroids = int(block.get("centroids") or index_config.CENTROIDS)
+    centroids = int(block.get("centroids") or vector_index_config.CENTROIDS)
     if name == "pq" and observation.count < centroids:
         return (
             f"PQ needs at least {centroids} rows to train on, one per centroid",
@@ -180,7 +180,7 @@ def _rule(observation: Observation) -> tuple[str, str]:
 
 
 def _trained(observation: Observation) -> bool:
-    found = index_config.quantizer(observation.native)
+    found = vector_index_config.quantizer(observation.native)
     return found is not None and found[0] in ("pq", "sq")
 
 
@@ -215,7 +215,7 @@ def _cold(observation: Observation) -> str:
 
 
 def _evidence(observation: Observation) -> tuple[Evidence, ...]:
-    found = index_config.quantizer(observation.native)
+    found = vector_index_config.quantizer(observation.native)
     message_text = {"none": True} if found is None else {found[0]: dict(found[1])}
     evidence = [
         Evidence(

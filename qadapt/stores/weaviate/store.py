@@ -43,13 +43,13 @@ from qadapt.stores.client import ClientStore
 from qadapt.stores.snapshots import SnapshotCache
 from qadapt.stores.weaviate import (
     aliases,
+    change_counter,
     changes,
     collections,
     cursor,
     diagnostics,
     dimensions,
     ids,
-    index_config,
     mapping,
     multivectors,
     native_rescore,
@@ -58,16 +58,12 @@ from qadapt.stores.weaviate import (
     row_counts,
     rows,
     schema,
-    update_times,
+    vector_index_config,
 )
 from qadapt.stores.weaviate import payload as weaviate_payload
 from qadapt.stores.weaviate import search as weaviate_search
 from qadapt.stores.weaviate import snapshot as weaviate_snapshot
-from qadapt.stores.weaviate.connection import (
-    Connection,
-    connect,
-    wrapped,
-)
+from qadapt.stores.weaviate.connection import Connection, connect, wrapped
 from qadapt.stores.weaviate.dimensions import Dimensions
 from qadapt.stores.weaviate.filters import to_message
 from qadapt.stores.weaviate.profile import PROFILE
@@ -273,12 +269,12 @@ class WeaviateStore(ClientStore[Connection]):
 
     def change_counter(self, collection: str) -> ChangeCounter | None:
         layout = self._layout(collection)
-        return None if layout.multi_tenant else update_times.counter(self.connection, layout)
+        return None if layout.multi_tenant else change_counter.counter(self.connection, layout)
 
     def changed_since(
         self, collection: str, counter: ChangeCounter
     ) -> Iterator[Sequence[Id]] | None:
-        return update_times.changed_since(self.connection, self._layout(collection), counter)
+        return change_counter.changed_since(self.connection, self._layout(collection), counter)
 
     def count(self, collection: str, filter: Any = None) -> int:
         layout = self._layout(collection)
@@ -438,7 +434,7 @@ class WeaviateStore(ClientStore[Connection]):
         if not super().rescores_natively(collection, vector):
             return False
         native = self._layout(collection, fresh=False).field(vector).native
-        return index_config.quantizer(native) is None or not native_rescore.of(native).off
+        return vector_index_config.quantizer(native) is None or not native_rescore.of(native).off
 
     # -- quantization ------------------------------------------------------------------------
 

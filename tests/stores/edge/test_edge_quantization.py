@@ -25,7 +25,7 @@ from qadapt.model import (
 )
 from qadapt.stores.base import Progress, silent
 from qadapt.stores.qdrant import mapping
-from qadapt.stores.qdrant.edge.capabilities import RULES
+from qadapt.stores.qdrant.edge.profile import RULES
 from qadapt.stores.qdrant.edge.store import EdgeStore
 
 # Each with the most that a search by codes alone may find, and the least with rescoring: a share,

@@ -11,7 +11,7 @@ from qadapt.model import Batch, Rescore, Vector
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.edge.search import PER_SEGMENT, RAW_COUNTS
 from qadapt.stores.qdrant.edge.store import EdgeStore
-from qadapt.stores.qdrant.search_provenance import UNINDEXED
+from qadapt.stores.qdrant.search import UNINDEXED
 
 
 def test_search_without_codes_is_exact(store: EdgeStore, texts: Texts) -> None:

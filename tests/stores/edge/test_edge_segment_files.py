@@ -13,7 +13,7 @@ from edge_helpers import carry_out, fill, plan
 
 from qadapt.model import Batch, Metric, Vector
 from qadapt.stores.qdrant import mapping
-from qadapt.stores.qdrant.edge import config, segment_files
+from qadapt.stores.qdrant.edge import schema, segment_files
 from qadapt.stores.qdrant.edge.store import EdgeStore
 
 KINDS: list[dict[str, Any]] = [
@@ -40,7 +40,7 @@ def test_bytes_of_codes_match_the_computed_size(tmp_path: Path, dim: int, metric
     shard.close()
     for kind in KINDS:
         request = {"vector": "", "quantization_config": kind}
-        config.write(tmp_path, config.configured(config.read(tmp_path), request))
+        schema.write(tmp_path, schema.configured(schema.read(tmp_path), request))
         shard = edge.EdgeShard.load(str(tmp_path))
         shard.optimize()
         shard.close()
@@ -119,7 +119,7 @@ def test_editing_the_file(tmp_path: Path) -> None:
         "on_disk": None,
         "optimizers": {"indexing_threshold": 7},
     }
-    wanted = config.configured(before, request)
+    wanted = schema.configured(before, request)
     assert json.dumps(before) == text
     assert wanted["vectors"] == {
         "": {"size": 4, "memory": "cold"},
@@ -127,12 +127,12 @@ def test_editing_the_file(tmp_path: Path) -> None:
     }
     assert "quantization_config" not in wanted
     assert wanted["optimizers"] == {"indexing_threshold": 7, "max_segment_size": 5}
-    config.write(tmp_path, wanted)
-    assert config.read(tmp_path) == wanted
-    assert [path.name for path in tmp_path.iterdir()] == [config.FILE]
-    assert config.settings(wanted) == {
+    schema.write(tmp_path, wanted)
+    assert schema.read(tmp_path) == wanted
+    assert [path.name for path in tmp_path.iterdir()] == [schema.FILE]
+    assert schema.settings(wanted) == {
         "vectors": wanted["vectors"],
         "optimizers": {"indexing_threshold": 7, "max_segment_size": 5},
     }
-    assert config.quantization_config(before, "") == {"binary": {}}
-    assert config.quantization_config(before, "b") == {"turbo": {}}
+    assert schema.quantization_config(before, "") == {"binary": {}}
+    assert schema.quantization_config(before, "b") == {"turbo": {}}

@@ -14,7 +14,7 @@ from embeddings import DIM
 from qadapt.errors import NotFoundError, SpecError, UnsupportedError
 from qadapt.model import Batch, Quantization, State, Vector, binary, none, scalar
 from qadapt.stores.base import silent
-from qadapt.stores.qdrant.edge import config
+from qadapt.stores.qdrant.edge import schema
 from qadapt.stores.qdrant.edge.segment_files import SegmentVector
 from qadapt.stores.qdrant.edge.status import Observation, status_of
 from qadapt.stores.qdrant.edge.store import EdgeStore
@@ -29,9 +29,9 @@ def folder_of(store: EdgeStore) -> Path:
 def edit(store: EdgeStore, change: Any) -> None:
     """Change the file of ``c`` behind the store's back."""
     folder = folder_of(store)
-    settings = config.read(folder)
+    settings = schema.read(folder)
     change(settings)
-    config.write(folder, settings)
+    schema.write(folder, settings)
 
 
 def test_quantization_below_the_threshold_is_ignored_until_applied(
@@ -189,7 +189,7 @@ def test_disabled_indexing_is_reported(store: EdgeStore, texts: Texts) -> None:
     carry_out(store, steps)
     assert state(store) is State.ACTIVE
     take_back(store, steps)
-    assert config.threshold(config.read(folder_of(store))) == 0
+    assert schema.threshold(schema.read(folder_of(store))) == 0
 
 
 @pytest.mark.parametrize("asked", ["scalar", "binary", "rotational:bits=1"])
@@ -394,9 +394,9 @@ def test_damaged_configuration_is_an_error(store: EdgeStore) -> None:
     store.create("c", {"": Vector(8)}, {})
     folder = folder_of(store)
     for text in ("{bad", json.dumps({"vectors": 3})):
-        (folder / config.FILE).write_text(text)
+        (folder / schema.FILE).write_text(text)
         with pytest.raises(IntegrityError):
-            config.read(folder)
+            schema.read(folder)
         with pytest.raises(IntegrityError):
             store.info("c")
     # Dropping is what helps.

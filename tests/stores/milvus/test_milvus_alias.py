@@ -23,7 +23,7 @@ from qadapt.errors import (
 from qadapt.model import Batch, Quantization, State, Vector
 from qadapt.stores.base import Progress, SearchRequest, silent
 from qadapt.stores.change import ChangeRequest
-from qadapt.stores.milvus import row_copy, rows
+from qadapt.stores.milvus import copy_rows, rows
 from qadapt.stores.milvus.connection import Connection
 from qadapt.stores.milvus.store import MilvusStore
 from qadapt.testing.data import Sample
@@ -174,8 +174,8 @@ def test_the_alias_does_not_switch_to_a_copy_that_differs(
 ) -> None:
     fill(either, sample.rows[:50])
     (step,) = alias_plan(either, "scalar")
-    real = row_copy._changed
-    monkeypatch.setattr(row_copy, "_changed", lambda *a: [{**r, "group": 9} for r in real(*a)])
+    real = copy_rows._changed
+    monkeypatch.setattr(copy_rows, "_changed", lambda *a: [{**r, "group": 9} for r in real(*a)])
     with pytest.raises(StoreError, match="alias was not switched"):
         carry_out(either, [step])
     assert either.aliases().get(NAME) == FIRST

@@ -9,7 +9,7 @@ import pytest
 
 from qadapt.errors import UnsupportedError
 from qadapt.model import Kind, Metric, Quantization, Vector
-from qadapt.stores.milvus import copy_switch, mapping, row_copy, vector_layout
+from qadapt.stores.milvus import copy_rows, copy_switch, mapping, vector_layout
 from qadapt.stores.milvus.filters import Fields
 from qadapt.stores.milvus.ids import PrimaryKey
 from qadapt.stores.milvus.schema import Field, Index, Layout
@@ -102,7 +102,7 @@ def test_rows_are_converted_during_the_copy() -> None:
     old = snapshot(IVF).layout
 
     def sent(field: Field) -> dict[str, Any]:
-        return row_copy._changed([row], old, field)[0]
+        return copy_rows._changed([row], old, field)[0]
 
     same = sent(Field("vector", Vector(4), None, True))
     assert same == {**row, "raw": b"\x01"}
@@ -111,7 +111,7 @@ def test_rows_are_converted_during_the_copy() -> None:
     array = sent(Field("vector", Vector(4), None, True, vector_layout.ARRAY))
     assert array["vector"] == row["vector"]
     assert array["qadapt_bits_vector"] == b"\xa0"
-    back = row_copy._changed(
+    back = copy_rows._changed(
         [array], snapshot(None, vector_layout.ARRAY).layout, Field("vector", Vector(4), None, True)
     )[0]
     assert np.asarray(back["vector"]).tolist() == row["vector"]

@@ -166,12 +166,12 @@ def test_what_may_pass_is_tried_again_and_not_for_ever(optimizer_error: Any) -> 
 @pytest.mark.parametrize("optimizer_error", [refused(503, "busy"), httpx.ReadError("reset")])
 def test_a_patch_that_may_have_arrived_is_not_sent_twice(optimizer_error: Any) -> None:
     """The second would cancel the build that the first began."""
-    from qadapt.stores.qdrant.server import polling
+    from qadapt.stores.qdrant.server import vector_index
 
     server = serve(info_of(UNNAMED)).on("PATCH", PATCH, optimizer_error)
     body = {"quantization_config": {"binary": {}}}
     with pytest.raises(TransientError):
-        polling.patch(server.store().connection, "articles", body)
+        vector_index.patch(server.store().connection, "articles", body)
     assert len(server.bodies("PATCH", PATCH)) == 1
 
 

@@ -13,7 +13,7 @@ from qadapt.api import Database
 from qadapt.errors import StoreTimeoutError
 from qadapt.stores.base import Progress, silent
 from qadapt.stores.polling import Deadline
-from qadapt.stores.qdrant.server import polling
+from qadapt.stores.qdrant.server import vector_index
 from qadapt.stores.qdrant.server.status import STALLED
 
 ASLEEP = tuple(f"restart/04_20_s_later_{what}" for what in ("info", "optimizations", "telemetry"))
@@ -64,7 +64,7 @@ def test_apply_triggers_the_optimizer_of_a_grey_collection() -> None:
     change = plan.apply(yes=True, progress=seen.append, timeout=20)
     assert change.state == "applied"
     assert server.writes() == [("PATCH", KILLED, nudge)]
-    assert any(each.stage.startswith(polling.TRIGGERING) for each in seen)
+    assert any(each.stage.startswith(vector_index.TRIGGERING) for each in seen)
     assert killed_.info().vectors[""].status.state is qa.State.ACTIVE
 
 
@@ -81,7 +81,7 @@ def test_an_empty_patch_is_never_taken_for_a_waking() -> None:
     assert sent == {}
     info = recording(STILL[0], NEW)["response"]["body"]["result"]
     assert info["status"] == "grey"
-    assert sent != polling.EMPTY_OPTIMIZERS_CONFIG
+    assert sent != vector_index.EMPTY_OPTIMIZERS_CONFIG
 
 
 class Looks(Deadline):
@@ -94,18 +94,18 @@ class Looks(Deadline):
     @property
     def passed(self) -> bool:
         self.count += 1
-        return self.count > 3 * polling.STUCK
+        return self.count > 3 * vector_index.STUCK
 
 
 def test_running_optimizer_is_not_triggered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(polling, "Deadline", Looks)
+    monkeypatch.setattr(vector_index, "Deadline", Looks)
     server = Killed("killed", [[BUILDING]], 20_000, NEW)
     request = {"op": "qdrant.patch", "vector": "", "body": {}}
     with pytest.raises(StoreTimeoutError, match="yellow") as caught:
         server.store().run("killed", request, silent, 5)
-    assert len(server.bodies("GET", KILLED)) > 3 * polling.STUCK
+    assert len(server.bodies("GET", KILLED)) > 3 * vector_index.STUCK
     assert server.writes() == []
     assert "continues to build" in str(caught.value.hint)
 
@@ -128,7 +128,7 @@ def test_timeout_reports_that_the_optimizer_did_not_start() -> None:
     assert "continues to build" not in str(caught.value.hint)
     bodies = server.bodies("PATCH", KILLED)
     assert bodies and all(body == {"optimizers_config": {}} for body in bodies)
-    assert len(bodies) <= 1 + len(server.bodies("GET", KILLED)) // polling.STUCK
+    assert len(bodies) <= 1 + len(server.bodies("GET", KILLED)) // vector_index.STUCK
 
 
 def test_a_yellow_collection_that_does_nothing_is_woken_late() -> None:
@@ -147,5 +147,5 @@ def test_a_yellow_collection_that_does_nothing_is_woken_late() -> None:
     request = {"op": "qdrant.patch", "vector": "", "body": {}}
     server.store().run("killed", request, silent, 20)
     order = [(method, path) for method, path, _ in server.sent if path == KILLED]
-    assert order.index(("PATCH", KILLED)) >= polling.STUCK
+    assert order.index(("PATCH", KILLED)) >= vector_index.STUCK
     assert PATH != KILLED

@@ -37,7 +37,7 @@ from qadapt.model import MatchLevel, Vector
 from qadapt.stores.base import SearchRequest, silent
 from qadapt.stores.change import ChangeRequest
 from qadapt.stores.qdrant import mapping
-from qadapt.stores.qdrant.server import copy_switch, polling
+from qadapt.stores.qdrant.server import copy_switch, vector_index
 from qadapt.stores.qdrant.server import search as qdrant_search
 
 V = Vector(8)
@@ -158,7 +158,7 @@ def test_a_patch_that_is_taken_and_not_kept_is_an_error_that_names_the_field() -
     server.on("GET", "/collections/articles", ok(info_of(UNNAMED)), ok(info_of(UNNAMED, BINARY)))
     body = {"quantization_config": {"binary": {"memory": "pinned"}}}
     with pytest.raises(StoreError, match=r"quantization_config\.binary\.memory: sent 'pinned'"):
-        polling.patch(server.store().connection, "articles", body)
+        vector_index.patch(server.store().connection, "articles", body)
 
 
 def test_a_creation_that_is_not_kept_is_dropped_again() -> None:
@@ -271,7 +271,9 @@ def test_exact_euclid_scores_are_negative_squares() -> None:
 
 def test_an_unchanged_setting_sends_no_patch_that_would_restart_a_build() -> None:
     server = serve(info_of(UNNAMED, BINARY, status="yellow"))
-    assert not polling.patch(server.store().connection, "articles", {"quantization_config": BINARY})
+    assert not vector_index.patch(
+        server.store().connection, "articles", {"quantization_config": BINARY}
+    )
     assert server.writes() == []
 
 
@@ -428,4 +430,4 @@ def test_refused_words_of_the_server_do_not_hide_behind_ours() -> None:
     text = recording("patch/error_quantile7")["response"]["body"]["status"]["error"]
     server.on("PATCH", "/collections/articles", refused(422, text))
     with pytest.raises(StoreError, match=r"must be from 0\.5 to 1\.0"):
-        polling.patch(server.store().connection, "articles", {"quantization_config": BINARY})
+        vector_index.patch(server.store().connection, "articles", {"quantization_config": BINARY})

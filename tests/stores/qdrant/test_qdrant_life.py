@@ -12,7 +12,7 @@ from qadapt.api import Database
 from qadapt.errors import ApplyError, StoreError, StoreTimeoutError, UnreachableError
 from qadapt.model import Symbol
 from qadapt.stores.base import Progress, silent
-from qadapt.stores.qdrant.server import polling
+from qadapt.stores.qdrant.server import vector_index
 
 SCALAR = qa.scalar(bits=7, quantile=0.99, codes="ram")
 PATH = "/collections/articles"
@@ -198,7 +198,7 @@ def test_premature_green_status_is_ignored() -> None:
     server.sent.clear()
     server.store().run("articles", request, silent, 10)
     looks = len(server.bodies("GET", "/telemetry?details_level=4"))
-    assert looks == 4 + polling.CALM
+    assert looks == 4 + vector_index.CALM
 
 
 def test_red_is_a_failure_with_the_optimizers_words() -> None:

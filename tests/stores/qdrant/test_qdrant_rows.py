@@ -16,7 +16,7 @@ import qadapt as qa
 from qadapt.errors import AuthError, InputError, SpecError, StoreError, UnsupportedError
 from qadapt.model import filters
 from qadapt.stores.base import ReadRequest, SearchRequest
-from qadapt.stores.qdrant.filters import to_models
+from qadapt.stores.qdrant.server.filters import to_models
 from qadapt.stores.qdrant.server.store import QdrantStore
 
 BINARY = {"binary": {}}

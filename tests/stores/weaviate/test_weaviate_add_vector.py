@@ -16,7 +16,7 @@ import qadapt as qa
 from qadapt.api import Collection, Database
 from qadapt.errors import ApplyError, ConsentRequiredError, PlanError, UnsupportedError
 from qadapt.model import Symbol, Vector
-from qadapt.stores.weaviate import add_vector
+from qadapt.stores.weaviate import named_vectors
 from qadapt.stores.weaviate.store import WeaviateStore
 
 pytest.importorskip("weaviate")
@@ -166,7 +166,7 @@ def test_rows_written_during_a_pass_are_filled_by_the_next_pass(
     """A row is changed, one deleted, one lacks the vector; another writer never stops."""
     collection = two_vectors(store, name, docs[:300])
     key = keys(300)
-    patch, calls = add_vector._patch, [0]
+    patch, calls = named_vectors._patch, [0]
 
     def busy(connection: Any, real: str, row: str, *rest: Any) -> int:
         calls[0] += 1
@@ -177,7 +177,7 @@ def test_rows_written_during_a_pass_are_filled_by_the_next_pass(
         return patch(connection, real, row, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(add_vector, "_patch", busy)
+        patched.setattr(named_vectors, "_patch", busy)
         collection.plan("scalar", vector="title", strategy="vector").apply(yes=True)
     assert collection.count() == 299
     row = collection.fetch(key[:1])
@@ -188,7 +188,7 @@ def test_rows_written_during_a_pass_are_filled_by_the_next_pass(
     def endless(connection: Any, real: str, row: str, *rest: Any) -> int:
         return 1
 
-    monkeypatch.setattr(add_vector, "_patch", endless)
+    monkeypatch.setattr(named_vectors, "_patch", endless)
     with pytest.raises(ApplyError, match="without the vector") as failed:
         collection.plan("scalar", vector="title", strategy="vector").apply(yes=True)
     assert "apply again" in str(failed.value.hint)

@@ -11,7 +11,7 @@ from weaviate_recordings import recorded_layout
 
 import qadapt as qa
 from qadapt.model import Kind, MatchLevel, Metric, Quantization, Rescore, Vector
-from qadapt.stores.weaviate import index_config, mapping, native_rescore
+from qadapt.stores.weaviate import mapping, native_rescore, vector_index_config
 from qadapt.stores.weaviate.version import ServerVersion
 
 WIDE = Vector(384)
@@ -75,7 +75,7 @@ def test_the_server_stored_the_mapped_fields(recording: str, text: str) -> None:
     field = recorded_layout(recording).field("")
     sent = mapped(text, index=field.index).native
     assert sent is not None
-    assert index_config.differences(field.config, sent["vectorIndexConfig"]) == {}
+    assert vector_index_config.differences(field.config, sent["vectorIndexConfig"]) == {}
 
 
 # -- kinds, indexes, versions --------------------------------------------------------------------

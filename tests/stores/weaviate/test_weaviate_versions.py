@@ -11,7 +11,7 @@ from weaviate_recordings import observation, shard
 import qadapt as qa
 from qadapt.errors import NotFoundError, QadaptError, UnsupportedError
 from qadapt.model import State, Vector
-from qadapt.stores.weaviate import filters, index_config, mapping
+from qadapt.stores.weaviate import filters, mapping, vector_index_config
 from qadapt.stores.weaviate import version as since
 from qadapt.stores.weaviate.errors import CompressingError, by_status
 from qadapt.stores.weaviate.status import status_of
@@ -70,7 +70,7 @@ def test_other_version_gates(version: str) -> None:
     engine = ServerVersion(version)
     assert engine.has(since.SINCE_ALIAS) == (answer(version, "alias_create")["status"] == 200)
     assert engine.has(since.SINCE_ADD_VECTOR) == (answer(version, "add_vector")["status"] == 200)
-    skip = answer(version, "create_skip")["body"]["vectorIndexConfig"].get(index_config.SKIP)
+    skip = answer(version, "create_skip")["body"]["vectorIndexConfig"].get(vector_index_config.SKIP)
     assert engine.has(since.SINCE_SKIP_DEFAULT) == bool(skip)
     assert engine.has(since.SINCE_HFRESH) == (answer(version, "create_hfresh")["status"] == 200)
     for gate, name in (

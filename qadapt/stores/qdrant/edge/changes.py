@@ -20,11 +20,11 @@ from qadapt.model import Estimate, Quantization, State, Step, Symbol, VectorInfo
 from qadapt.stores.change import ChangePlan, ChangeRequest
 from qadapt.stores.operations import KEEP, Execution, Keep, Operation, table
 from qadapt.stores.polling import Deadline
-from qadapt.stores.qdrant import indexing_threshold, mapping, memory_estimate
-from qadapt.stores.qdrant.edge import collections, config, disk_space
+from qadapt.stores.qdrant import indexing_threshold, mapping, memory
+from qadapt.stores.qdrant.edge import collections, disk_space, schema
 from qadapt.stores.qdrant.edge import snapshot as edge_snapshot
 from qadapt.stores.qdrant.edge.connection import Shard
-from qadapt.stores.qdrant.edge.rebuild import POLL_SECONDS, rebuild
+from qadapt.stores.qdrant.edge.optimize import POLL_SECONDS, rebuild
 from qadapt.stores.qdrant.edge.status import Observation, codes_while_growing
 from qadapt.stores.store_types import MappedQuantization, Progress
 
@@ -80,15 +80,15 @@ class Configure(Operation):
                 _rebuild(shard, at)
 
     def _edit(self, shard: Shard) -> None:
-        before = config.read(shard.folder)
+        before = schema.read(shard.folder)
         edge_snapshot.vector(before, self.vector)
-        wanted = config.configured(before, self.to_request())
-        if config.settings(wanted) == config.settings(before):
+        wanted = schema.configured(before, self.to_request())
+        if schema.settings(wanted) == schema.settings(before):
             return
         shard.pause()
         collections.configure(shard.folder, before, wanted)
 
-    def reverse(self, snapshot: config.Config) -> Configure:
+    def reverse(self, snapshot: schema.Config) -> Configure:
         """The operation that restores the current configuration."""
         params = snapshot["vectors"][self.vector]
         former = params.get("quantization_config") or snapshot.get("quantization_config")
@@ -166,7 +166,7 @@ def plan_change(request: ChangeRequest, mapped: MappedQuantization) -> ChangePla
 
 
 def steps(
-    info: VectorInfo, settings: config.Config, observation: Observation, mapped: MappedQuantization
+    info: VectorInfo, settings: schema.Config, observation: Observation, mapped: MappedQuantization
 ) -> list[Step]:
     """The steps to a mapped quantization; empty if it is configured and active.
 
@@ -201,7 +201,7 @@ def steps(
     ]
 
 
-def _settings_step(info: VectorInfo, settings: config.Config, mapped: MappedQuantization) -> Step:
+def _settings_step(info: VectorInfo, settings: schema.Config, mapped: MappedQuantization) -> Step:
     operation = _settings_alone(info.name, mapped, rebuild=False)
     return Step(
         Symbol.IN_PLACE,
@@ -302,6 +302,4 @@ def _action(
 
 def _estimate(info: VectorInfo, codes: int, target: Quantization) -> Estimate:
     originals = info.float_bytes or 0
-    return memory_estimate.estimate(
-        codes, originals, info.quantization, target, "searches and writes"
-    )
+    return memory.estimate(codes, originals, info.quantization, target, "searches and writes")

@@ -17,7 +17,7 @@ from qadapt.errors import (
     UnsupportedError,
 )
 from qadapt.model import ExtraVector, Metric, Vector
-from qadapt.stores.qdrant.edge import config, disk_space, extra_vectors
+from qadapt.stores.qdrant.edge import disk_space, extra_vectors, schema
 from qadapt.stores.qdrant.edge.connection import client_module, translated
 from qadapt.stores.qdrant.mapping import same_config
 
@@ -59,9 +59,9 @@ def check_folder(folder: Path) -> None:
     Raises:
         IntegrityError
     """
-    if not (folder / config.FILE).is_file():
+    if not (folder / schema.FILE).is_file():
         raise IntegrityError(
-            f"{folder} is not a collection: {config.FILE} is missing",
+            f"{folder} is not a collection: {schema.FILE} is missing",
             hint="each folder in the DIR of edge:DIR must be a collection created by `create`",
         )
 
@@ -115,14 +115,14 @@ def create(
                 params[name] = _params(edge, item, extra_vectors.many(edge))
             made = edge.EdgeConfig(params, extra_vectors.sparse(edge, more or {}))
             edge.EdgeShard.create(str(making), made).close()
-        before = config.read(making)
+        before = schema.read(making)
         wanted = before
         for name, native in natives.items():
-            wanted = config.configured(wanted, {"vector": name, **_changeable(native)})
+            wanted = schema.configured(wanted, {"vector": name, **_changeable(native)})
         wanted = extra_vectors.configured(wanted, more or {})
         if wanted != before:
             configure(making, before, wanted)
-        extra_vectors.check_kept(config.read(making), more or {})
+        extra_vectors.check_kept(schema.read(making), more or {})
         with translated(doing):
             # An empty folder of that name would be replaced silently.
             if folder.exists():
@@ -154,7 +154,7 @@ def _changeable(native: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in native.items() if key != "datatype"}
 
 
-def configure(folder: Path, before: config.Config, wanted: config.Config) -> None:
+def configure(folder: Path, before: schema.Config, wanted: schema.Config) -> None:
     """Write a configuration if the engine accepts and stores it; otherwise restore the former one.
 
     The engine rejects unknown values and drops unknown fields, so it loads the shard and the file
@@ -167,19 +167,19 @@ def configure(folder: Path, before: config.Config, wanted: config.Config) -> Non
         StoreError: the engine's message, or the dropped fields.
     """
     disk_space.check_open(folder)
-    config.write(folder, wanted)
+    schema.write(folder, wanted)
     try:
         with translated(f"configure {folder.name!r}"):
             client_module().EdgeShard.load(str(folder)).close()
-        kept = config.read(folder)
+        kept = schema.read(folder)
         for name in wanted["vectors"]:
-            asked = config.quantization_config(wanted, name)
-            if not same_config(asked, config.quantization_config(kept, name)):
+            asked = schema.quantization_config(wanted, name)
+            if not same_config(asked, schema.quantization_config(kept, name)):
                 raise StoreError(
                     f"Qdrant's engine did not store {asked} as it was sent; it stored "
-                    f"{config.quantization_config(kept, name)}",
+                    f"{schema.quantization_config(kept, name)}",
                     hint="remove from `native` the fields that the engine does not know",
                 )
     except QadaptError as error:
-        config.write(folder, before)
+        schema.write(folder, before)
         raise StoreError(error.message, hint=error.hint) from error

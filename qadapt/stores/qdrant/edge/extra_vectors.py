@@ -9,7 +9,7 @@ from typing import Any
 from qadapt.errors import StoreError
 from qadapt.model import ExtraVector, Vector
 from qadapt.stores.qdrant import extra_vectors as shared
-from qadapt.stores.qdrant.edge.config import Config
+from qadapt.stores.qdrant.edge.schema import Config
 
 # Defaults of an index configuration that the engine's file requires and a server does not.
 _HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}

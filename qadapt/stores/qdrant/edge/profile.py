@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from qadapt.model import Rule, Support
 from qadapt.model.address_form import AddressForm
 from qadapt.stores.profile import StoreProfile, Traits
 from qadapt.stores.qdrant import mapping
-from qadapt.stores.qdrant.edge.capabilities import RULES
 from qadapt.stores.qdrant.edge.connection import DISTRIBUTION, PACKAGE
 from qadapt.stores.qdrant.server.profile import (
     COST_MODEL,
@@ -15,6 +15,60 @@ from qadapt.stores.qdrant.server.profile import (
     QUANTIZERS,
     accepts_id,
 )
+
+_NATIVE, _NO = Support.NATIVE, Support.UNSUPPORTED
+_RUN = "verified on qdrant-edge-py 0.6 to 0.9"
+_TURBO = "verified on qdrant-edge-py 0.7 to 0.9"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "native-quantization", _NATIVE, "codes in addition to the original vectors, in each segment"
+    ),
+    Rule("native-rescore", _NATIVE, "with the original vectors, per search"),
+    Rule("native-oversampling", _NATIVE, "per search, in each segment"),
+    Rule(
+        "native-undo",
+        _NATIVE,
+        "by a rebuild without codes after an edit of edge_config.json; the engine's API cannot "
+        "remove codes",
+    ),
+    Rule("native-filter", _NATIVE, "during the search, also with codes"),
+    Rule("named-vectors", _NATIVE, "each with its own quantization"),
+    Rule("native-scalar", _NATIVE, "one range for the whole collection"),
+    Rule("native-scalar:7", _NATIVE, _RUN),
+    Rule("native-scalar:8", _NATIVE, "7 bits in effect: codes are clamped to 0..127"),
+    Rule("native-product", _NATIVE, "256 centroids, k-means over up to 10,000 rows"),
+    Rule("native-product:4", _NATIVE, _RUN),
+    Rule("native-product:8", _NATIVE, _RUN),
+    Rule("native-product:16", _NATIVE, _RUN),
+    Rule("native-product:32", _NATIVE, _RUN),
+    Rule("native-product:64", _NATIVE, _RUN),
+    Rule("native-binary", _NATIVE, "also in segments without an index"),
+    Rule("native-binary:1", _NATIVE, _RUN),
+    Rule("native-binary:1.5", _NATIVE, _RUN),
+    Rule("native-binary:2", _NATIVE, _RUN),
+    Rule(
+        "native-rotational",
+        _NATIVE,
+        "TurboQuant, also without an index",
+        since="0.7",
+        otherwise=_NO,
+    ),
+    Rule("native-rotational:1", _NATIVE, _TURBO, since="0.7", otherwise=_NO),
+    Rule("native-rotational:1.5", _NATIVE, _TURBO, since="0.7", otherwise=_NO),
+    Rule("native-rotational:2", _NATIVE, _TURBO, since="0.7", otherwise=_NO),
+    Rule("native-rotational:4", _NATIVE, _TURBO, since="0.7", otherwise=_NO),
+    Rule(
+        "native-rotational:8",
+        _NATIVE,
+        "requires the engine of Qdrant 1.20",
+        since="0.9",
+        otherwise=_NO,
+    ),
+    Rule("native-float16", _NATIVE, "as the datatype, which is fixed at creation"),
+)
+
 
 DEPLOYMENT = "embedded"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qadapt.model import Batch, ExtraVector, Id, Vector, filters
 from qadapt.stores.base import ReadRequest
 from qadapt.stores.qdrant import extra_vectors, scan_ranges
-from qadapt.stores.qdrant import points as qdrant_points
+from qadapt.stores.qdrant import rows as shared_rows
 from qadapt.stores.qdrant.date_ranges import resolved
 from qadapt.stores.qdrant.edge.connection import Shard, client_module
 from qadapt.stores.qdrant.edge.filters import unread_dates
@@ -68,7 +68,7 @@ def write(shard: Shard, ids: Sequence[Id], batch: Batch) -> None:
     edge = client_module()
     start = 0
     with shard.change("write to", batch) as opened:
-        for chunk in qdrant_points.chunks(batch):
+        for chunk in shared_rows.chunks(batch):
             scan_range = ids[start : start + len(chunk)]
             start += len(chunk)
             opened.update(edge.UpdateOperation.upsert_points(points(edge, scan_range, chunk)))
@@ -89,8 +89,8 @@ def fetch(
     with shard.use("read from") as opened:
         # Positional arguments: the binding has no defaults, in contrast to its stub.
         found = opened.retrieve(list(ids), payload, list(wanted) or False)
-    by_id = {qdrant_points.plain(record.id): record for record in found}
-    return qdrant_points.to_batch([by_id[key] for key in ids if key in by_id], wanted, payload)
+    by_id = {shared_rows.plain(record.id): record for record in found}
+    return shared_rows.to_batch([by_id[key] for key in ids if key in by_id], wanted, payload)
 
 
 def scroll(

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 from qadapt.errors import UnsupportedError
 from qadapt.model import Hits, Kind, Metric, Rescore, SearchProvenance, Vector
 from qadapt.stores.base import SearchRequest
-from qadapt.stores.qdrant import search_provenance
+from qadapt.stores.qdrant import search as shared_search
 from qadapt.stores.qdrant.edge.connection import Shard, client_module
 from qadapt.stores.qdrant.edge.filters import to_engine
-from qadapt.stores.qdrant.points import plain
-from qadapt.stores.qdrant.search_options import check
-from qadapt.stores.qdrant.search_provenance import Codes
+from qadapt.stores.qdrant.rows import plain
+from qadapt.stores.qdrant.search import Codes, check
 
 if TYPE_CHECKING:
     import qdrant_edge
 
-    from qadapt.model.data import Floats
+    from qadapt.model.arrays import Floats
 
 # Maximum number of queries in one request of the engine.
 QUERIES = 1_000
@@ -121,7 +120,7 @@ def how(search: SearchRequest, codes: Codes) -> SearchProvenance:
     """The provenance of the search."""
     raw = (RAW_COUNTS,) if codes.quantization.kind is Kind.BINARY else ()
     several = (PER_SEGMENT.format(codes.segments),) if (codes.segments or 0) > 1 else ()
-    return search_provenance.how(search, codes, raw, several)
+    return shared_search.how(search, codes, raw, several)
 
 
 def hits(

@@ -9,11 +9,11 @@ from typing import Any
 from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import CollectionInfo, Metric, Server, Vector, VectorInfo
 from qadapt.stores.qdrant import mapping
-from qadapt.stores.qdrant.edge import config, counting, segment_files
+from qadapt.stores.qdrant.edge import row_counts, schema, segment_files
 from qadapt.stores.qdrant.edge.connection import Shard
 from qadapt.stores.qdrant.edge.status import Observation, status_of
-from qadapt.stores.qdrant.search_provenance import Codes
-from qadapt.stores.qdrant.units import kilobytes
+from qadapt.stores.qdrant.memory import kilobytes
+from qadapt.stores.qdrant.search import Codes
 
 METRICS = {"Cosine": Metric.COSINE, "Dot": Metric.DOT, "Euclid": Metric.EUCLIDEAN}
 
@@ -28,7 +28,7 @@ class Snapshot:
         vectors: the evidence of each supported vector.
     """
 
-    config: config.Config
+    config: schema.Config
     count: int
     vectors: Mapping[str, Observation]
     # A cache, because every search asks for the codes.
@@ -102,10 +102,10 @@ def take_snapshot(shard: Shard, *, exact: bool = True) -> Snapshot:
     """
     with shard.lock:
         with shard.use("inspect") as opened:
-            count = counting.rows(opened, shard.folder) if exact else counting.at_most(opened)
-            settings = config.read(shard.folder)
+            count = row_counts.rows(opened, shard.folder) if exact else row_counts.at_most(opened)
+            settings = schema.read(shard.folder)
             described = vectors(settings)
-            counts = {name: counting.having(opened, name, count) for name in described}
+            counts = {name: row_counts.having(opened, name, count) for name in described}
         found = segment_files.read(shard.folder)
         widest = _widest(found, described)
         observation = Snapshot(
@@ -115,8 +115,8 @@ def take_snapshot(shard: Shard, *, exact: bool = True) -> Snapshot:
                 name: Observation(
                     item,
                     counts[name],
-                    config.quantization_config(settings, name),
-                    config.threshold(settings),
+                    schema.quantization_config(settings, name),
+                    schema.threshold(settings),
                     _living(found.get(name, []), counts[name]),
                     widest,
                 )
@@ -160,7 +160,7 @@ def _widest(
 def vector_info(name: str, snapshot: Snapshot) -> VectorInfo:
     """Describe one vector in the common format."""
     observation = snapshot.vectors[name]
-    quantization = mapping.from_native(config.native(snapshot.config, name))
+    quantization = mapping.from_native(schema.native(snapshot.config, name))
     indexed = observation.indexed
     return VectorInfo(
         name=name,
@@ -184,5 +184,5 @@ def collection_info(name: str, server: Server, snapshot: Snapshot) -> Collection
         count=snapshot.count,
         vectors={vector: vector_info(vector, snapshot) for vector in snapshot.vectors},
         server=server,
-        config=config.settings(snapshot.config),
+        config=schema.settings(snapshot.config),
     )

@@ -14,7 +14,7 @@ from typing import Any
 from qadapt.model import Evidence, State, Status, Vector
 from qadapt.stores.qdrant import indexing_threshold
 from qadapt.stores.qdrant.edge.segment_files import SegmentVector
-from qadapt.stores.qdrant.units import IN_GROWING_SEGMENTS
+from qadapt.stores.qdrant.memory import IN_GROWING_SEGMENTS
 
 NO_ROWS = "no row has this vector yet, so there is nothing to verify"
 ONE_BIT = "its codes lack the statistics for more than 1 bit and are compared by 1 bit"

@@ -12,13 +12,7 @@ from typing import Any
 import numpy as np
 
 from qadapt.durable import mark
-from qadapt.errors import (
-    AddressError,
-    BusyError,
-    NotFoundError,
-    QadaptError,
-    UnsupportedError,
-)
+from qadapt.errors import AddressError, BusyError, NotFoundError, QadaptError, UnsupportedError
 from qadapt.model import (
     Batch,
     Capabilities,
@@ -57,23 +51,22 @@ from qadapt.stores.change import (
 )
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.qdrant import extra_vectors as shared_extras
-from qadapt.stores.qdrant import float_fidelity, mapping, points, scan_ranges
 from qadapt.stores.qdrant import ids as qdrant_ids
+from qadapt.stores.qdrant import mapping, payload, scan_ranges
+from qadapt.stores.qdrant import rows as shared_rows
 from qadapt.stores.qdrant.edge import (
     change_counter,
     changes,
     collections,
-    config,
-    counting,
     diagnostics,
     extra_vectors,
     payload_indexes,
+    row_counts,
     rows,
+    schema,
 )
-from qadapt.stores.qdrant.edge import index_options as index_settings
 from qadapt.stores.qdrant.edge import search as edge_search
 from qadapt.stores.qdrant.edge import snapshot as edge_snapshot
-from qadapt.stores.qdrant.edge.capabilities import OLDEST, server_version, too_old
 from qadapt.stores.qdrant.edge.connection import (
     DISTRIBUTION,
     Shard,
@@ -86,6 +79,7 @@ from qadapt.stores.qdrant.edge.connection import (
 )
 from qadapt.stores.qdrant.edge.filters import to_engine
 from qadapt.stores.qdrant.edge.profile import DEPLOYMENT, PROFILE
+from qadapt.stores.qdrant.edge.version import OLDEST, server_version, too_old
 from qadapt.version import install_command
 
 
@@ -158,7 +152,7 @@ class EdgeStore(Store):
             return sorted(
                 path.name
                 for path in self._folder.iterdir()
-                if not path.name.startswith(".") and (path / config.FILE).is_file()
+                if not path.name.startswith(".") and (path / schema.FILE).is_file()
             )
 
     def create(
@@ -226,10 +220,10 @@ class EdgeStore(Store):
             known: edge_snapshot.Snapshot | None = shard.observation
             return known or edge_snapshot.take_snapshot(shard, exact=False)
 
-    def _settings(self, shard: Shard) -> config.Config:
+    def _settings(self, shard: Shard) -> schema.Config:
         """The configuration, which the engine completes when it opens the shard."""
         with shard.lock, shard.use("open"):
-            return config.read(shard.folder)
+            return schema.read(shard.folder)
 
     # -- rows --------------------------------------------------------------------------------
 
@@ -240,7 +234,7 @@ class EdgeStore(Store):
         more = extra_vectors.read_extra_vectors(settings)
         batch = batch.ready(wanted, more, normalizes_cosine=self.traits.normalizes_cosine)
         checked = qdrant_ids.checked(batch.ids)
-        points.check_payloads(batch.payloads)
+        checks.check_payloads(batch.payloads)
         rows.write(shard, checked, batch)
 
     def delete(self, collection: str, ids: Sequence[Id]) -> None:
@@ -251,7 +245,7 @@ class EdgeStore(Store):
         condition = to_engine(rows.with_unread_dates(shard, filter))
         with shard.use("count") as opened:
             if condition is None:
-                return counting.rows(opened, shard.folder)
+                return row_counts.rows(opened, shard.folder)
             return int(opened.count(client_module().CountRequest(exact=True, filter=condition)))
 
     def change_counter(self, collection: str) -> ChangeCounter | None:
@@ -289,7 +283,7 @@ class EdgeStore(Store):
         condition = to_engine(rows.with_unread_dates(shard, request.filter))
         native = dataclasses.replace(request, vectors=list(wanted), filter=condition, page=page)
         pages = rows.scroll(shard, native, within)
-        return (points.to_batch(found, wanted, request.payload) for found in pages)
+        return (shared_rows.to_batch(found, wanted, request.payload) for found in pages)
 
     def scan_ranges(self, collection: str, n: int) -> list[ScanRange]:
         shard = self.shard(collection)
@@ -304,7 +298,7 @@ class EdgeStore(Store):
         return {name: more.get(name) or edge_snapshot.vector(settings, name) for name in names}
 
     def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
-        return "exact" if float_fidelity.is_exact(value) else "lossy"
+        return "exact" if payload.is_exact(value) else "lossy"
 
     def uncopied(self, collection: str) -> Mapping[str, str]:
         return extra_vectors.unsupported_vectors(self._settings(self.shard(collection)))
@@ -335,7 +329,7 @@ class EdgeStore(Store):
     ) -> tuple[Mapping[str, Any], str | None]:
         if problem := unknown_kind(kind):
             return {}, problem
-        unknown = index_settings.unknown(kind, settings)
+        unknown = payload_indexes.unknown(kind, settings)
         return {name: each for name, each in settings.items() if name not in unknown}, None
 
     def create_payload_index(

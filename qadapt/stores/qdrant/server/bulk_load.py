@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qadapt.stores.base import OnProgress
-from qadapt.stores.qdrant.server import polling, schema
+from qadapt.stores.qdrant.server import schema, vector_index
 from qadapt.stores.qdrant.server.collections import PATH
 from qadapt.stores.qdrant.server.connection import Connection
 
@@ -34,13 +34,13 @@ def former(connection: Connection, name: str) -> dict[str, Any]:
 
 def begin(connection: Connection, name: str) -> None:
     """Disable indexing; idempotent."""
-    polling.patch(connection, name, {"optimizers_config": {KEY: 0}})
+    vector_index.patch(connection, name, {"optimizers_config": {KEY: 0}})
 
 
 def end(connection: Connection, name: str, noted: Mapping[str, Any]) -> None:
     """Restore the setting of ``former``, unless another client has changed it since."""
     if _optimizers(connection, name).get(KEY) == 0:
-        polling.patch(connection, name, {"optimizers_config": {KEY: int(noted[KEY])}})
+        vector_index.patch(connection, name, {"optimizers_config": {KEY: int(noted[KEY])}})
 
 
 def settle(connection: Connection, name: str, progress: OnProgress, timeout: float) -> None:
@@ -52,7 +52,7 @@ def settle(connection: Connection, name: str, progress: OnProgress, timeout: flo
     names = {"collection_name": name}
     info = connection.ask("GET", PATH, doing=f"read {name!r}", names=names)
     for vector in schema.described(info):
-        polling.settle(connection, name, vector, progress, timeout)
+        vector_index.settle(connection, name, vector, progress, timeout)
 
 
 def _optimizers(connection: Connection, name: str) -> Mapping[str, Any]:

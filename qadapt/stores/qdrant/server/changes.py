@@ -22,8 +22,8 @@ from qadapt.model.capabilities import older
 from qadapt.stores.base import MappedQuantization
 from qadapt.stores.change import ChangePlan, ChangeRequest, no_recreation
 from qadapt.stores.operations import Execution, Operation, table
-from qadapt.stores.qdrant import indexing_threshold, mapping, memory_estimate
-from qadapt.stores.qdrant.server import copy_switch, local_mode, polling, schema
+from qadapt.stores.qdrant import indexing_threshold, mapping, memory
+from qadapt.stores.qdrant.server import copy_switch, local_mode, schema, vector_index
 from qadapt.stores.qdrant.server.copy_switch import Recreate, Switch
 from qadapt.stores.qdrant.server.snapshot import Snapshot
 from qadapt.stores.qdrant.server.status import Observation, codes_while_growing, wide
@@ -49,8 +49,8 @@ class Patch(Operation):
     body: Mapping[str, Any]
 
     def run(self, at: Execution[QdrantStore]) -> None:
-        polling.patch(at.store.connection, at.collection, self.body)
-        polling.settle(
+        vector_index.patch(at.store.connection, at.collection, self.body)
+        vector_index.settle(
             at.store.connection, at.collection, self.vector, at.progress, at.deadline.left
         )
 
@@ -216,7 +216,7 @@ def _body(
         if not schema.differences(body, raw):
             body = {}
     optimizers = _lowered_threshold(observation, wanted, version, changing=bool(body))
-    place = memory_estimate.originals_bytes(
+    place = memory.originals_bytes(
         schema.params(raw)[info.name],
         mapped.target.originals,
         mapped=schema.maps_large_segments(raw),
@@ -353,4 +353,4 @@ def _estimate(
     native = None if wanted == schema.DISABLED else wanted
     codes = mapping.code_bytes(native, observation.vector, info.count)
     originals = int(4 * info.count * info.dim)
-    return memory_estimate.estimate(codes, originals, info.quantization, target, "nothing")
+    return memory.estimate(codes, originals, info.quantization, target, "nothing")

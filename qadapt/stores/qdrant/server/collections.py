@@ -9,9 +9,9 @@ from qadapt.errors import InputError, NotFoundError, StoreError, UnsupportedErro
 from qadapt.model import ExtraVector, Vector
 from qadapt.stores.change import Inspection
 from qadapt.stores.qdrant import extra_vectors, version
-from qadapt.stores.qdrant.filters import has_vector
 from qadapt.stores.qdrant.server import local_mode, memory, rows, schema, strict_mode
 from qadapt.stores.qdrant.server.connection import Connection, check_name
+from qadapt.stores.qdrant.server.filters import has_vector
 from qadapt.stores.qdrant.server.snapshot import aliases, collection_info
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from qadapt.model import Estimate, Step, Symbol, Vector, VectorInfo
 from qadapt.stores.copy_switch import CopyAndSwitch, compare_counts, copy_pages
 from qadapt.stores.operations import Execution, Operation
 from qadapt.stores.polling import Wait
-from qadapt.stores.qdrant.server import payload_indexes, polling, strict_mode
+from qadapt.stores.qdrant.server import payload_indexes, strict_mode, vector_index
 from qadapt.stores.qdrant.server import schema as qdrant_schema
 from qadapt.stores.qdrant.server.connection import Connection
 from qadapt.stores.qdrant.server.errors import first_of_its_step
@@ -70,7 +70,7 @@ class Switch(Operation):
         connection = at.store.connection
         switch(connection, self.alias, self.target)
         vector = next(iter(qdrant_schema.described(_info(connection, at.collection))))
-        polling.settle(connection, at.collection, vector, at.progress, at.deadline.left)
+        vector_index.settle(connection, at.collection, vector, at.progress, at.deadline.left)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ class Recreate(CopyAndSwitch):
     def switch(self, at: Execution[QdrantStore]) -> None:
         switch(at.store.connection, self.alias, self.target)
         vector = next(iter(self.vectors))
-        polling.settle(at.store.connection, at.collection, vector, at.progress, at.deadline.left)
+        vector_index.settle(
+            at.store.connection, at.collection, vector, at.progress, at.deadline.left
+        )
 
     def reverse(self, snapshot: Any) -> Switch:
         """The switch back to the source, which is kept."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qadapt.model import CollectionInfo, Finding
 from qadapt.model.address import Address
 from qadapt.stores.qdrant.diagnostics import (
+    OneBitText,
     common,
     green_without_codes,
     one_bit,
@@ -18,6 +19,13 @@ from qadapt.stores.qdrant.server.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from qadapt.stores.qdrant.server.store import QdrantStore
+
+ONE_BIT = OneBitText(
+    "are in segments without an index: rows added to a segment that was created empty are compared "
+    "by 1 bit",
+    "rows in segments not known to be built from rows",
+    "measured on server 1.19.0: recall with 2 bits 0.270, and 0.394 after indexing",
+)
 
 
 def local_findings(
@@ -41,7 +49,7 @@ def findings(
             rows = sum(each.present for each in seen.growing)
             found += small_segments(store.address, info, vector, rows, seen.threshold)
         rows = sum(each.present for each in seen.unmeasured)
-        found += one_bit(store.address, info, vector, rows)
+        found += one_bit(store.address, info, vector, rows, ONE_BIT)
         if vector.quantization.rescore is not None:
             allowed = store.limit_rescore(info.name, vector.quantization.rescore)
             found += over_the_limit(store.address, info, vector, allowed)

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from qadapt.errors import InputError
 from qadapt.model import Batch, ExtraVector, Id, Vector, filters
 from qadapt.stores.base import PAGE, ReadRequest
+from qadapt.stores.checks import check_payloads
 from qadapt.stores.qdrant import extra_vectors, scan_ranges, version
 from qadapt.stores.qdrant import ids as qdrant_ids
-from qadapt.stores.qdrant import points as qdrant_points
-from qadapt.stores.qdrant.filters import unread_dates
+from qadapt.stores.qdrant import rows as shared_rows
 from qadapt.stores.qdrant.server import schema, strict_mode
 from qadapt.stores.qdrant.server.connection import Connection, module
+from qadapt.stores.qdrant.server.filters import unread_dates
 
 if TYPE_CHECKING:
     from qadapt.stores.qdrant.server.store import QdrantStore
@@ -43,7 +44,7 @@ def ready(
         DimensionError, NonFiniteError, ZeroVectorError, SpecError, InputError
     """
     checked = batch.ready(wanted, more, normalizes_cosine=True)
-    qdrant_points.check_payloads(batch.payloads)
+    check_payloads(batch.payloads)
     return checked, qdrant_ids.checked(batch.ids)
 
 
@@ -75,7 +76,7 @@ def write(connection: Connection, name: str, batch: Batch, ids: Sequence[Id], mo
 
 
 def _chunks(batch: Batch, most: int) -> Iterator[Batch]:
-    for part in qdrant_points.chunks(batch):
+    for part in shared_rows.chunks(batch):
         for start in range(0, len(part), most):
             yield part.rows(start, start + most)
 
@@ -192,7 +193,7 @@ def some_ids(connection: Connection, name: str, n: int, raw: schema.Info) -> Ite
     found = connection.ask(
         "POST", path, body, doing=f"sample {name!r}", names=names, repeatable=True
     )
-    return [qdrant_points.plain(each["id"]) for each in found["points"]]
+    return [shared_rows.plain(each["id"]) for each in found["points"]]
 
 
 _SAMPLE_SINCE = "1.11"
@@ -221,8 +222,8 @@ def fetch(
             with_payload=payload,
             with_vectors=_with_vectors(wanted),
         )
-    by_id = {qdrant_points.plain(record.id): record for record in found}
-    return qdrant_points.to_batch([by_id[key] for key in asked if key in by_id], wanted, payload)
+    by_id = {shared_rows.plain(record.id): record for record in found}
+    return shared_rows.to_batch([by_id[key] for key in asked if key in by_id], wanted, payload)
 
 
 def scroll(
@@ -276,7 +277,7 @@ def read(
 ) -> Iterator[Batch]:
     """Read all rows of a range in pages; see ``scroll``."""
     for found in scroll(connection, name, request, within, smaller):
-        yield qdrant_points.to_batch(found, wanted, request.payload)
+        yield shared_rows.to_batch(found, wanted, request.payload)
 
 
 def _with_vectors(wanted: Any) -> Any:

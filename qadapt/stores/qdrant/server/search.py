@@ -31,16 +31,16 @@ from qadapt.model import (
 )
 from qadapt.model.capabilities import older
 from qadapt.stores.base import SearchRequest
-from qadapt.stores.qdrant import points as qdrant_points
-from qadapt.stores.qdrant import search_options, search_provenance
-from qadapt.stores.qdrant.filters import to_models
-from qadapt.stores.qdrant.search_provenance import Codes
+from qadapt.stores.qdrant import rows as shared_rows
+from qadapt.stores.qdrant import search as shared_search
+from qadapt.stores.qdrant.search import Codes
 from qadapt.stores.qdrant.server import collections, schema, strict_mode
 from qadapt.stores.qdrant.server.connection import Connection, module
 from qadapt.stores.qdrant.server.errors import not_a_number
+from qadapt.stores.qdrant.server.filters import to_models
 
 if TYPE_CHECKING:
-    from qadapt.model.data import Floats
+    from qadapt.model.arrays import Floats
     from qadapt.stores.qdrant.server.snapshot import Snapshot
     from qadapt.stores.qdrant.server.store import QdrantStore
 
@@ -75,7 +75,7 @@ def check(search: SearchRequest) -> None:
     Raises:
         SpecError, UnsupportedError
     """
-    search_options.check(search.options, "qdrant")
+    shared_search.check(search.options, "qdrant")
     if search.rescore is not None and search.rescore.source == "codes":
         raise UnsupportedError(
             "Qdrant stores no finer codes for rescoring; it rescores with the original vectors",
@@ -186,11 +186,11 @@ def how(
 ) -> SearchProvenance:
     """The provenance of the search."""
     if local:
-        by = search_provenance.chosen(search)
+        by = shared_search.chosen(search)
         return SearchProvenance("store exact", "none", 1.0, 0, "none", "exact", by, (LOCAL,))
     wrong = _wrong_scores(codes.quantization.kind, metric, version)
     unobserved = (MAY_HOLD_CODES,) if codes.segments is None else ()
-    return search_provenance.how(
+    return shared_search.how(
         search, codes, wrong, _of_segments(codes.segments), unobserved=unobserved
     )
 
@@ -243,7 +243,7 @@ def query(
     ask = connection.client.query_batch_points
     answers = connection.call(doing, ask, name, requests(queries, common))
     return [
-        [(qdrant_points.plain(point.id), point.score, point.payload) for point in answer.points]
+        [(shared_rows.plain(point.id), point.score, point.payload) for point in answer.points]
         for answer in answers
     ]
 
@@ -273,10 +273,10 @@ def _grpc_query(
     found = []
     for answer in answers.result:
         points = [GrpcToRest.convert_scored_point(hit) for hit in answer.result]
-        lost = [qdrant_points.plain(point.id) for point in points if math.isnan(point.score)]
+        lost = [shared_rows.plain(point.id) for point in points if math.isnan(point.score)]
         if lost:
             raise not_a_number(doing, lost)
-        found.append([(qdrant_points.plain(each.id), each.score, each.payload) for each in points])
+        found.append([(shared_rows.plain(each.id), each.score, each.payload) for each in points])
     return found
 
 

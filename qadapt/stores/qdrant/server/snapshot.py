@@ -9,12 +9,12 @@ from typing import Any
 from qadapt.errors import AuthError, NotFoundError, StoreError
 from qadapt.model import CollectionInfo, Server, VectorInfo
 from qadapt.stores.qdrant import mapping
-from qadapt.stores.qdrant.search_provenance import Codes
+from qadapt.stores.qdrant.memory import BYTES
+from qadapt.stores.qdrant.search import Codes
 from qadapt.stores.qdrant.server import memory, optimizations, schema, telemetry
 from qadapt.stores.qdrant.server.connection import Connection
 from qadapt.stores.qdrant.server.errors import is_outage
 from qadapt.stores.qdrant.server.status import Observation, status_of, widest
-from qadapt.stores.qdrant.units import BYTES
 
 
 @dataclass(frozen=True)

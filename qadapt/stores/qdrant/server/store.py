@@ -7,10 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from qadapt.errors import (
-    NotFoundError,
-    UnsupportedError,
-)
+from qadapt.errors import NotFoundError, UnsupportedError
 from qadapt.model import (
     Batch,
     CollectionInfo,
@@ -37,30 +34,19 @@ from qadapt.stores.base import (
     require_supported,
     unknown_kind,
 )
-from qadapt.stores.change import (
-    ChangePlan,
-    ChangeRequest,
-    Inspection,
-    check_strategy,
-)
+from qadapt.stores.change import ChangePlan, ChangeRequest, Inspection, check_strategy
 from qadapt.stores.change_counter import ChangeCounter
 from qadapt.stores.client import ClientStore
-from qadapt.stores.qdrant import (
-    extra_vectors,
-    float_fidelity,
-    mapping,
-    scan_ranges,
-)
+from qadapt.stores.qdrant import extra_vectors, mapping, payload, scan_ranges
 from qadapt.stores.qdrant import version as qdrant_version
 from qadapt.stores.qdrant.date_ranges import resolved
-from qadapt.stores.qdrant.filters import to_models
 from qadapt.stores.qdrant.server import (
     aliases,
     bulk_load,
+    change_counter,
     changes,
     collections,
     diagnostics,
-    local_counter,
     local_mode,
     metadata,
     payload_indexes,
@@ -72,6 +58,7 @@ from qadapt.stores.qdrant.server import rows as qdrant_rows
 from qadapt.stores.qdrant.server import search as qdrant_search
 from qadapt.stores.qdrant.server import snapshot as qdrant_snapshot
 from qadapt.stores.qdrant.server.connection import Connection, address_of, connect
+from qadapt.stores.qdrant.server.filters import to_models
 from qadapt.stores.qdrant.server.profile import PROFILE
 
 # Maximum age in seconds of a snapshot that searches use. Changes by this store take effect at once,
@@ -199,7 +186,7 @@ class QdrantStore(ClientStore[Connection]):
         # not been verified to change with each write.
         if not self.connection.local:
             return None
-        return local_counter.read(self.connection, collection)
+        return change_counter.read(self.connection, collection)
 
     def count(self, collection: str, filter: Any = None) -> int:
         raw = self.configuration(collection)
@@ -255,7 +242,7 @@ class QdrantStore(ClientStore[Connection]):
     def payload_fidelity(self, key: str, value: Any) -> PayloadFidelity:
         # A server is assumed to store payloads like the engine (not tested); local mode uses
         # Python's JSON.
-        exact = self.connection.local or float_fidelity.is_exact(value)
+        exact = self.connection.local or payload.is_exact(value)
         return "exact" if exact else "lossy"
 
     def unsupported_vectors(self, vectors: Mapping[str, Vector]) -> str | None:

@@ -2,62 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qadapt.errors import (
-    DimensionError,
     InputError,
-    NonFiniteError,
     SpecError,
-    ZeroVectorError,
-    unheld_rows,
 )
 from qadapt.model import ragged_arrays, vector_norms
-from qadapt.model.array_input import plain_array, plain_ids
+from qadapt.model.arrays import Floats, as_vectors, check_vectors
 from qadapt.model.collection_schema import ExtraVector, RaggedArray
-from qadapt.model.hit_rows import HitRows, id_column
+from qadapt.model.ids import Id, checked_ids
 from qadapt.model.metric import Metric
-from qadapt.model.numbers import is_whole
-from qadapt.model.serializable import Serializable
+from qadapt.model.vector import Vector
 
-Id = int | str
-Floats = npt.NDArray[np.float32]
-# Datatypes that a database stores vectors in.
-Datatype = Literal["float32", "float16", "bfloat16", "uint8", "int8", "turbo4", "turbo8", "turbo16"]
-DATATYPES: tuple[str, ...] = get_args(Datatype)
-
-MAX_DIM = 65536
 UNNAMED = "(unnamed)"  # the unnamed vector in lists of names
 _EQUAL = "give one id, one vector and one payload for each row"
-
-
-@dataclass(frozen=True)
-class Vector(Serializable):
-    """Definition of a vector: dimensions, metric and datatype.
-
-    Args:
-        dim: 1 to 65,536; a database may allow fewer.
-        metric: ``cosine``, ``dot`` or ``euclidean``.
-        datatype: datatype in the database; ``float32`` by default.
-    """
-
-    dim: int
-    metric: Metric = Metric.COSINE
-    datatype: Datatype = "float32"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "metric", Metric.of(self.metric))
-        if self.datatype not in DATATYPES:
-            raise SpecError.unknown("datatype", str(self.datatype), DATATYPES)
-        if not is_whole(self.dim) or not 1 <= self.dim <= MAX_DIM:
-            raise SpecError(f"dim must be a whole number from 1 to {MAX_DIM}; got {self.dim!r:.60}")
-        object.__setattr__(self, "dim", int(self.dim))
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -91,7 +55,7 @@ class Batch:
         missing: Mapping[str, npt.NDArray[np.bool_]] | None = None,
         extras: Mapping[str, RaggedArray] | None = None,
     ) -> None:
-        listed = _checked_ids(ids)
+        listed = checked_ids(ids)
         _check_columns(vectors, payloads, missing, extras)
         arrays = {name: _rows(x, listed, _label(name)) for name, x in (vectors or {}).items()}
         for name, array in arrays.items():
@@ -335,214 +299,3 @@ def _check_columns(vectors: Any, payloads: Any, missing: Any, extras: Any) -> No
                 f"{what} must be a mapping of names; got a {type(given).__name__}",
                 hint=f'for the unnamed vector: {what}={{"": ...}}',
             )
-
-
-def listed_ids(ids: Iterable[Id] | npt.NDArray[Any]) -> list[Id]:
-    """Convert ids to a list of ``int`` and ``str``.
-
-    Raises:
-        InputError: not a list, or an invalid type of id.
-    """
-    if isinstance(ids, (str, bytes)) or not isinstance(ids, (Iterable, np.ndarray)):
-        raise InputError(
-            f"ids must be a list of int or str; got {ids!r:.60}",
-            hint="for a single id: [id]",
-        )
-    listed = plain_ids(ids)
-    wrong = [key for key in listed if type(key) is not int and type(key) is not str]
-    if wrong:
-        raise InputError(
-            f"ids must be int or str; got {wrong[0]!r} of type {type(wrong[0]).__name__}",
-            hint="convert other types with int() or str()",
-        )
-    return listed
-
-
-def _checked_ids(ids: Iterable[Id] | npt.NDArray[Any]) -> list[Id]:
-    listed = listed_ids(ids)
-    if len(set(listed)) != len(listed):
-        seen: set[Id] = set()
-        twice = sorted({str(key) for key in listed if key in seen or seen.add(key)})  # type: ignore[func-returns-value]
-        raise InputError(
-            f"{len(twice)} ids are duplicated in the batch: {', '.join(twice[:10])}",
-            hint="keep one row per id; the result for duplicate ids is undefined",
-        )
-    return listed
-
-
-def as_vectors(x: Any, *, what: str = "vectors") -> Floats:
-    """Convert to C-ordered float32 of shape ``(n, d)``; ``(d,)`` becomes ``(1, d)``.
-
-    Raises:
-        InputError: not numbers, masked values, rows of different length, more than 2 axes, or
-            nonzero rows that become zero in float32. Numbers too large for float32 become
-            infinite, which ``check_vectors`` rejects.
-    """
-    if np.ma.is_masked(x):
-        raise InputError(
-            f"{what} must not have masked values",
-            hint="use x.filled(value), or omit the rows",
-        )
-    raw = plain_array(x, what=what)
-    if raw.dtype.kind not in "fiub":
-        raise InputError(
-            f"{what} must be an array of numbers; got an array of {raw.dtype}",
-            hint="numpy.asarray(rows, dtype='float32') shows which row is invalid",
-        )
-    if raw.ndim == 1:
-        raw = raw[None, :]
-    if raw.ndim != 2:
-        raise InputError(
-            f"{what} must have the shape (n, d) or (d,); got {raw.shape}",
-            hint="n is the number of vectors and d the number of dimensions",
-        )
-    with np.errstate(over="ignore"):
-        found: Floats = np.ascontiguousarray(raw, dtype=np.float32)
-    if raw.dtype.itemsize > 4 and raw.dtype.kind == "f":
-        nothing = np.flatnonzero(~found.any(axis=1))
-        lost = nothing[raw[nothing].any(axis=1)]
-        if len(lost):
-            raise unheld_rows(lost[:100].tolist(), len(lost), datatype="float32", what=what)
-    return found
-
-
-def check_vectors(
-    x: Floats,
-    vector: Vector,
-    *,
-    what: str = "vectors",
-    present: npt.NDArray[np.bool_] | None = None,
-    ids: Sequence[Id] = (),
-) -> None:
-    """Raise an error for wrong dimensions, NaN, infinity, zero vectors under cosine, and values
-    outside of the range of the datatype.
-
-    Args:
-        x: float32 ``(n, d)``.
-        vector: definition of the vector.
-        present: bool ``(n,)``, rows to check; all by default.
-        ids: ids of all rows, for the message.
-
-    Raises:
-        DimensionError, NonFiniteError, ZeroVectorError: invalid vectors.
-        InputError: values outside of the range of the datatype.
-    """
-    if x.shape[1] != vector.dim:
-        raise DimensionError(vector.dim, x.shape[1], what=what)
-    cosine = vector.metric is Metric.COSINE
-    if (named := _named(np.asarray(~np.isfinite(x).all(axis=1)), present, ids)) is not None:
-        raise NonFiniteError(*named[:2], what=what, ids=named[2])
-    if cosine and (named := _named(np.asarray(~x.any(axis=1)), present, ids)) is not None:
-        raise ZeroVectorError(*named[:2], what=what, ids=named[2])
-    unheld = vector_norms.unrepresentable_rows(x, vector.datatype, cosine=cosine)
-    if unheld is not None and (named := _named(unheld, present, ids)) is not None:
-        raise unheld_rows(*named[:2], datatype=vector.datatype, what=what, ids=named[2])
-
-
-def _named(
-    bad: npt.NDArray[np.bool_], present: npt.NDArray[np.bool_] | None, ids: Sequence[Id]
-) -> tuple[list[int], int, list[Id]] | None:
-    """First rows of a mask, their total number, and their ids; None if the mask is empty."""
-    if present is not None:
-        bad = bad & present
-    if not bad.any():
-        return None
-    rows = np.flatnonzero(bad)
-    first = rows[:100].tolist()
-    return first, len(rows), [ids[row] for row in first] if ids else []
-
-
-@dataclass(frozen=True)
-class SearchProvenance(Serializable):
-    """How a search was executed: searcher, rescorer, candidates and precision.
-
-    Attributes:
-        searcher: ``"store"`` (index of the database), ``"qadapt"`` (client-side codes) or
-            ``"store exact"`` (no index).
-        rescorer: ``"store"``, ``"qadapt"`` or ``"none"``.
-        oversampling: requested or default factor.
-        candidates: number of rescored candidates per query; 0 for none. It is a lower bound for a
-            database that oversamples per segment.
-        rescored_on: ``"originals"``, ``"codes"`` or ``"none"``.
-        scores: ``"exact"``, or ``"approximate"`` if they were computed from codes or from vectors
-            that the database stores with less precision than float32 (see notes).
-        rescore_from: origin of the setting: ``"call"``, ``"collection"`` or ``"store default"``.
-        notes: remarks about the results.
-    """
-
-    searcher: str
-    rescorer: str
-    oversampling: float
-    candidates: int
-    rescored_on: str
-    scores: Literal["exact", "approximate"]
-    rescore_from: str = "store default"
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class HitsDocument(Serializable):
-    """JSON form of ``Hits``; padding is null."""
-
-    ids: tuple[tuple[Id | None, ...], ...]
-    scores: tuple[tuple[float | None, ...], ...]
-    how: SearchProvenance
-    payloads: tuple[tuple[dict[str, Any] | None, ...], ...] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Hits(HitRows):
-    """Search results, best first.
-
-    Iterating yields ``Hit(id, score, payload, query)``, query by query; ``len`` counts them.
-
-    Attributes:
-        ids: ``(nq, k)``: int64 (uint64 from 2**63) if every query has ``k`` results with integer
-            ids; otherwise objects, padded with None.
-        scores: float32 ``(nq, k)``, higher is better (cosine similarity, dot product, negative
-            squared L2); padded with NaN.
-        how: how the search was executed.
-        payloads: ``nq`` lists of dicts (padded with None), or None if not requested.
-    """
-
-    ids: npt.NDArray[Any]
-    scores: Floats
-    how: SearchProvenance
-    payloads: list[list[dict[str, Any] | None]] | None = None
-
-    def with_id_dtype(self) -> Hits:
-        """Copy with integer ids as an array of integers, if no result is missing."""
-        return Hits(id_column(self.ids), self.scores, self.how, self.payloads)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to JSON types; padding and non-finite scores become null."""
-        result: dict[str, Any] = {
-            "ids": self.ids.tolist(),
-            "scores": [
-                [score if math.isfinite(score) else None for score in row]
-                for row in self.scores.tolist()
-            ],
-            "how": self.how.to_dict(),
-        }
-        if self.payloads is not None:
-            result["payloads"] = self.payloads
-        return result
-
-    @classmethod
-    def from_rows(
-        cls,
-        rows: Sequence[Sequence[tuple[Id, float]]],
-        k: int,
-        how: SearchProvenance,
-        payloads: list[list[dict[str, Any] | None]] | None = None,
-    ) -> Hits:
-        """Create hits from ``nq`` lists of (id, score), padded to ``k`` columns."""
-        ids = np.full((len(rows), k), None, dtype=object)
-        scores = np.full((len(rows), k), np.nan, dtype=np.float32)
-        for at, row in enumerate(rows):
-            found = min(len(row), k)
-            ids[at, :found] = [item[0] for item in row[:k]]
-            scores[at, :found] = [item[1] for item in row[:k]]
-        if payloads is not None:
-            payloads = [(row + [None] * k)[:k] for row in payloads]
-        return cls(ids, scores, how, payloads)

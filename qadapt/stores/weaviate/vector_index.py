@@ -9,10 +9,11 @@ from qadapt.errors import UnsupportedError
 from qadapt.model import Estimate, Step, Symbol
 from qadapt.stores.base import MappedQuantization
 from qadapt.stores.operations import Operation
-from qadapt.stores.weaviate import copy_switch, index_config, mapping
+from qadapt.stores.weaviate import copy_switch, mapping
 from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW
 from qadapt.stores.weaviate.schema_update import Put
 from qadapt.stores.weaviate.snapshot import Snapshot
+from qadapt.stores.weaviate.vector_index_config import CENTROIDS, differences, merged, quantizer
 from qadapt.stores.weaviate.version import ServerVersion
 
 # Values (rows times dimensions) that PQ trains and encodes per second, on 2 cores: 5,183 rows of
@@ -51,7 +52,7 @@ IN_PLACE_WHY = "a quantizer can be added to a running hnsw index; the original v
 def settings_step(snapshot: Snapshot, vector: str, explicit: Mapping[str, Any]) -> Step:
     """The step that changes settings of a running index."""
     field = snapshot.layout.field(vector)
-    changed = index_config.differences(field.config, explicit)
+    changed = differences(field.config, explicit)
     reported = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
     operation = Put(field.name, dict(explicit), codes=False)
     former = operation.reverse(snapshot)
@@ -77,7 +78,7 @@ def put_step(
     Raises:
         UnsupportedError: there are too few rows to train on.
     """
-    name, block = index_config.quantizer(mapped.native or {}) or ("", {})
+    name, block = quantizer(mapped.native or {}) or ("", {})
     refuse_few_rows(snapshot, name, block)
     reverse, way_back = undone_by(snapshot, vector, server_version, taken)
     return codes_step(
@@ -102,11 +103,11 @@ def codes_step(
     field = snapshot.layout.field(vector)
     native = {
         "vectorIndexType": field.index,
-        "vectorIndexConfig": index_config.merged(field.config, config),
+        "vectorIndexConfig": merged(field.config, config),
     }
     if "trainingLimit" not in (config.get("pq") or config.get("sq") or {}):
-        config = index_config.merged(config, mapping.trainable(native, snapshot.count))
-    name, _ = index_config.quantizer(native) or ("", {})
+        config = merged(config, mapping.trainable(native, snapshot.count))
+    name, _ = quantizer(native) or ("", {})
     numbers = snapshot.count * (field.dim or 0)
     if name == "pq":
         seconds = max(1, round(numbers / PQ_SPEED))
@@ -144,7 +145,7 @@ def refuse_few_rows(snapshot: Snapshot, name: str, block: Mapping[str, Any]) -> 
     Raises:
         UnsupportedError
     """
-    centroids = int(block.get("centroids") or index_config.CENTROIDS)
+    centroids = int(block.get("centroids") or CENTROIDS)
     if name == "pq" and snapshot.count < centroids:
         raise UnsupportedError(
             f"PQ needs at least {centroids} rows to train on, one per centroid; "

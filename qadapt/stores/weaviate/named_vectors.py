@@ -24,10 +24,10 @@ from qadapt.stores.polling import Deadline
 from qadapt.stores.weaviate import (
     collections,
     copy_switch,
-    index_config,
     mapping,
     partitions,
     schema,
+    vector_index_config,
 )
 from qadapt.stores.weaviate.aliases import claimed
 from qadapt.stores.weaviate.connection import Connection
@@ -116,13 +116,13 @@ def steps(
     index = copy_switch.index(field, wanted, Vector(1, field.metric), snapshot.count)
     copy_switch.settle(index, server_version)
     made = [_add_step(snapshot, field, name, index, words), _fill_step(snapshot, field, name)]
-    if index_config.quantizer(index) is not None:
+    if vector_index_config.quantizer(index) is not None:
         made.append(_codes_step(snapshot, field, name, index, words))
     return name, made
 
 
 def _free_name(layout: Layout, vector: str, wanted: Mapping[str, Any]) -> str:
-    kind, block = index_config.quantizer(wanted) or ("none", {})
+    kind, block = vector_index_config.quantizer(wanted) or ("none", {})
     short = f"rq{block.get('bits', 8)}" if kind == "rq" else kind
     base = name = f"{vector or 'default'}_{short}"
     number = 2
@@ -171,7 +171,7 @@ def _fill_step(snapshot: Snapshot, field: Field, name: str) -> Step:
 def _codes_step(
     snapshot: Snapshot, field: Field, name: str, index: Mapping[str, Any], words: str
 ) -> Step:
-    kind, _ = index_config.quantizer(index) or ("", {})
+    kind, _ = vector_index_config.quantizer(index) or ("", {})
     codes = snapshot.count * mapping.code_bytes(index, field.vector)
     trains = "it trains once there are rows; " if kind in ("pq", "sq") else ""
     return Step(
@@ -207,8 +207,8 @@ def add(connection: Connection, name: str, wanted: Add, progress: OnProgress) ->
             connection.rest("PUT", path, changed, doing=f"add the vector {target!r} to {name!r}")
             layout = schema.describe(connection, name)
     there = collections.configs(layout.raw).get(target, {})
-    lost = index_config.differences(there, index["vectorIndexConfig"])
-    lost.pop(index_config.SKIP, None)
+    lost = vector_index_config.differences(there, index["vectorIndexConfig"])
+    lost.pop(vector_index_config.SKIP, None)
     if lost:
         raise StoreError(
             f"the vector {target!r} of {name!r} has another configuration than planned: "

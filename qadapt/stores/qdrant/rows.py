@@ -2,73 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qadapt.errors import InputError
 from qadapt.model import Batch, ExtraVector, Id, RaggedArray, Vector
 from qadapt.model.ragged_arrays import from_multivectors, from_sparse
 
 CHUNK_BYTES = 2 << 20
-MAX_DEPTH = 64
 
 
 # -- writing -------------------------------------------------------------------------------------
-
-
-def check_payloads(payloads: Sequence[Mapping[str, Any]] | None) -> None:
-    """Reject payloads that the engine would reject midway or silently change.
-
-    It stores integers beyond 64 bits as floats and bytes as lists of numbers, and fails at NaN, at
-    keys that are not text and at other types after earlier rows are already written.
-
-    Raises:
-        InputError: names the row and the field.
-    """
-    for row, payload in enumerate(payloads or ()):
-        if not isinstance(payload, Mapping):
-            raise InputError(
-                f"the payload of row {row} is a {type(payload).__name__}, not a dict",
-                hint="use {} for a row without payload, or payloads=None for none",
-            )
-        _check_json(payload, row, "", 0)
-
-
-def _check_json(value: Any, row: int, place: str, depth: int) -> None:
-    problem = None
-    if value is None or isinstance(value, bool):
-        return
-    if isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            problem = "is text with a lone surrogate, which is not valid Unicode"
-    elif isinstance(value, int):
-        if not -(2**63) <= value < 2**64:
-            problem = f"is the number {value}, which does not fit into 64 bits"
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            problem = f"is {value}, which JSON cannot represent"
-    elif depth > MAX_DEPTH:
-        problem = f"is nested deeper than {MAX_DEPTH} levels"
-    elif isinstance(value, (list, tuple)):
-        for at, item in enumerate(value):
-            _check_json(item, row, f"{place}[{at}]", depth + 1)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                problem = f"has the key {key!r}, which is not text"
-                break
-            _check_json(item, row, f"{place}.{key}" if place else key, depth + 1)
-    else:
-        problem = f"is a {type(value).__name__}, which JSON cannot represent"
-    if problem:
-        raise InputError(
-            f"the payload of row {row}: {place or 'the payload'} {problem}",
-            hint="payloads must be JSON; nothing was written",
-        )
 
 
 def chunks(batch: Batch) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 import qadapt as qa
-from qadapt.stores.qdrant import float_fidelity
+from qadapt.stores.qdrant import payload
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -27,11 +27,11 @@ def test_what_the_engine_makes_of_numbers_is_foretold(
         ones = np.ones((len(drawn), 2))
         made.write(qa.Batch(range(len(drawn)), {"": ones}, [{"f": each} for each in drawn]))
         found = [each["f"] for each in made.fetch(range(len(drawn))).payloads or ()]
-    assert found == [float_fidelity.read(each) for each in drawn]
+    assert found == [payload.read(each) for each in drawn]
     same = [mine == other for mine, other in zip(drawn, found, strict=True)]
-    assert same == [float_fidelity.is_exact(each) for each in drawn]
+    assert same == [payload.is_exact(each) for each in drawn]
 
 
 def test_values_inside_of_others_count() -> None:
-    assert float_fidelity.is_exact({"a": [1, "x", None, 0.5]})
-    assert not float_fidelity.is_exact({"a": [{"b": 5.626707680988445e233}]})
+    assert payload.is_exact({"a": [1, "x", None, 0.5]})
+    assert not payload.is_exact({"a": [{"b": 5.626707680988445e233}]})

@@ -1,11 +1,11 @@
-"""Placement of codes and original vectors, and the memory of a rebuild."""
+"""Bytes of vectors by datatype, placement of codes and original vectors, memory of a rebuild."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from qadapt.model import Estimate, Quantization
+from qadapt.model import Estimate, Quantization, Vector
 
 Place = Literal["ram", "disk"]
 
@@ -75,3 +75,22 @@ def estimate(
         temporary_disk=originals + codes,
         stops=stops,
     )
+
+
+# Minimum bytes per dimension, by datatype.
+BYTES = {
+    "float32": 4.0,
+    "float16": 2.0,
+    "uint8": 1.0,
+    "turbo4": 0.5,
+    "turbo8": 1.0,
+    "turbo16": 2.0,
+}
+
+
+IN_GROWING_SEGMENTS = ("binary", "turbo")
+
+
+def kilobytes(rows: int, vector: Vector) -> float:
+    """A lower bound for the KB of the original vectors of some rows."""
+    return rows * vector.dim * BYTES[vector.datatype] / 1024

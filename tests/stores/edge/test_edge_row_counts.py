@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import qadapt as qa
-from qadapt.stores.qdrant.edge import counting, segment_files
+from qadapt.stores.qdrant.edge import row_counts, segment_files
 
 edge = pytest.importorskip("qdrant_edge")
 ROWS, DIM = 2_500, 4
@@ -115,5 +115,5 @@ def test_empty_appendable_segment_holds_no_rows(docs: Any, tmp_path: Path) -> No
 def test_count_in_pages_reaches_the_last_page(docs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segment_files, "populated", lambda _: 2)
     for page in (1, 7, ROWS - 1, ROWS, ROWS + 1):
-        monkeypatch.setattr(counting, "PAGE", page)
+        monkeypatch.setattr(row_counts, "PAGE", page)
         assert counts(docs) == expected(range(ROWS))

@@ -20,7 +20,8 @@ from qadapt.errors import (
     ZeroVectorError,
 )
 from qadapt.model import Batch, Hits, SearchProvenance, Vector, as_vectors, check_vectors
-from qadapt.model.data import HitsDocument
+from qadapt.model.arrays import as_matrix
+from qadapt.model.hits import HitsDocument
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3) + 1
 PROVENANCE = SearchProvenance("store", "store", 4.0, 40, "originals", "exact")
@@ -76,6 +77,29 @@ def test_as_vectors_of_one_vector_and_of_none() -> None:
     assert as_vectors([1, 2, 3]).shape == (1, 3)
     assert as_vectors(np.zeros((0, 3))).shape == (0, 3)
     assert as_vectors(X) is X  # nothing is copied without need
+
+
+def test_as_matrix_keeps_floats_and_widens_integers() -> None:
+    for dtype in (np.float16, np.float32, np.float64):
+        array = X.astype(dtype)
+        assert as_matrix(array) is array
+    assert as_matrix(X.astype(np.uint8)).dtype == np.float32
+    assert as_matrix(X.astype(np.int64)).dtype == np.float64
+    assert as_matrix(X.astype(np.longdouble)).dtype == np.float64
+
+
+def test_as_matrix_checks_expected_dimensions() -> None:
+    assert as_matrix([], dim=7).shape == as_matrix(np.zeros((0, 3)), dim=7).shape == (0, 7)
+    with pytest.raises(DimensionError, match="7"):
+        as_matrix(X, dim=7)
+
+
+def test_strict_as_matrix_rejects_codes_and_vectors_without_dimensions() -> None:
+    assert as_matrix([[1, -1]], strict=True).dtype == np.float64
+    with pytest.raises(InputError, match="float16, float32 or float64; got an array of int8"):
+        as_matrix(X.astype(np.int8), strict=True)
+    with pytest.raises(InputError, match="shape"):
+        as_matrix(np.zeros((2, 0)), strict=True)
 
 
 @pytest.mark.parametrize(

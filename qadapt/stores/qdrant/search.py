@@ -1,10 +1,12 @@
-"""The provenance of searches, shared by the server and the embedded engine."""
+"""Options and provenance of searches, shared by the server and the embedded engine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from qadapt.errors import SpecError
 from qadapt.model import Kind, Quantization, SearchProvenance
 from qadapt.stores.base import SearchRequest
 from qadapt.stores.qdrant.mapping import default_rescore
@@ -88,3 +90,29 @@ def how(
         by,
         (*notes, *segments),
     )
+
+
+OPTIONS = ("hnsw_ef", "indexed_only")
+
+
+def check(options: Mapping[str, Any], store: str) -> None:
+    """Reject unknown search options.
+
+    Raises:
+        SpecError
+    """
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise SpecError.unknown("search option", name, OPTIONS, where=store)
+        if name == "hnsw_ef":
+            # The server silently accepts 0.
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SpecError(
+                    f"hnsw_ef must be a positive integer; got {value!r}",
+                    hint="for example options={'hnsw_ef': 128}",
+                )
+        elif not isinstance(value, bool):
+            raise SpecError(
+                f"{name} must be true or false; got {value!r}",
+                hint=f"for example options={{{name!r}: True}}",
+            )

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from qadapt.errors import StoreError, StoreTimeoutError
 from qadapt.stores.base import OnProgress, Progress
-from qadapt.stores.qdrant.edge import config, segment_files, worker
+from qadapt.stores.qdrant.edge import optimize_worker, schema, segment_files
 from qadapt.stores.qdrant.edge.connection import translate
 from qadapt.stores.qdrant.edge.status import codes_while_growing
 
@@ -75,7 +75,13 @@ def _worker(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], 
     # Files instead of pipes: the engine may write more than a pipe holds.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            [sys.executable, worker.__file__, "optimize", str(folder.absolute()), str(os.getpid())],
+            [
+                sys.executable,
+                optimize_worker.__file__,
+                "optimize",
+                str(folder.absolute()),
+                str(os.getpid()),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
@@ -100,12 +106,12 @@ def _environment() -> Mapping[str, str]:
 
 def _snapshot(folder: Path) -> Progress:
     """The number of segments' vectors that match the configuration."""
-    wanted = config.read(folder)
+    wanted = schema.read(folder)
     done = total = 0
     for name, segments in segment_files.read(folder).items():
         if name not in wanted["vectors"]:
             continue
-        target = config.quantization_config(wanted, name)
+        target = schema.quantization_config(wanted, name)
         growing = not target or codes_while_growing(target)
         for segment in segments:
             if segment.indexed or (growing and not segment.empty):

@@ -9,13 +9,22 @@ from typing import Any
 from qadapt.stores.weaviate.schema import DYNAMIC, FLAT, HFRESH, HNSW
 
 QUANTIZERS = ("pq", "bq", "sq", "rq")
+
+
 SKIP = "skipDefaultQuantization"
+
 
 # Rows that k-means of product codes needs: one per centroid.
 CENTROIDS = 256
+
+
 # The server's default rescoreLimit: of SQ, of RQ by bits, of hfresh.
 RESCORE_SQ = 20
+
+
 RESCORE_RQ = {8: 20, 4: 20, 1: 512}
+
+
 RESCORE_HFRESH = 350
 
 

@@ -1,0 +1,112 @@
+"""Search results and how they were found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from qadapt.model.arrays import Floats
+from qadapt.model.hit_rows import HitRows, id_column
+from qadapt.model.ids import Id
+from qadapt.model.serializable import Serializable
+
+
+@dataclass(frozen=True)
+class SearchProvenance(Serializable):
+    """How a search was executed: searcher, rescorer, candidates and precision.
+
+    Attributes:
+        searcher: ``"store"`` (index of the database), ``"qadapt"`` (client-side codes) or
+            ``"store exact"`` (no index).
+        rescorer: ``"store"``, ``"qadapt"`` or ``"none"``.
+        oversampling: requested or default factor.
+        candidates: number of rescored candidates per query; 0 for none. It is a lower bound for a
+            database that oversamples per segment.
+        rescored_on: ``"originals"``, ``"codes"`` or ``"none"``.
+        scores: ``"exact"``, or ``"approximate"`` if they were computed from codes or from vectors
+            that the database stores with less precision than float32 (see notes).
+        rescore_from: origin of the setting: ``"call"``, ``"collection"`` or ``"store default"``.
+        notes: remarks about the results.
+    """
+
+    searcher: str
+    rescorer: str
+    oversampling: float
+    candidates: int
+    rescored_on: str
+    scores: Literal["exact", "approximate"]
+    rescore_from: str = "store default"
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HitsDocument(Serializable):
+    """JSON form of ``Hits``; padding is null."""
+
+    ids: tuple[tuple[Id | None, ...], ...]
+    scores: tuple[tuple[float | None, ...], ...]
+    how: SearchProvenance
+    payloads: tuple[tuple[dict[str, Any] | None, ...], ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Hits(HitRows):
+    """Search results, best first.
+
+    Iterating yields ``Hit(id, score, payload, query)``, query by query; ``len`` counts them.
+
+    Attributes:
+        ids: ``(nq, k)``: int64 (uint64 from 2**63) if every query has ``k`` results with integer
+            ids; otherwise objects, padded with None.
+        scores: float32 ``(nq, k)``, higher is better (cosine similarity, dot product, negative
+            squared L2); padded with NaN.
+        how: how the search was executed.
+        payloads: ``nq`` lists of dicts (padded with None), or None if not requested.
+    """
+
+    ids: npt.NDArray[Any]
+    scores: Floats
+    how: SearchProvenance
+    payloads: list[list[dict[str, Any] | None]] | None = None
+
+    def with_id_dtype(self) -> Hits:
+        """Copy with integer ids as an array of integers, if no result is missing."""
+        return Hits(id_column(self.ids), self.scores, self.how, self.payloads)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to JSON types; padding and non-finite scores become null."""
+        result: dict[str, Any] = {
+            "ids": self.ids.tolist(),
+            "scores": [
+                [score if math.isfinite(score) else None for score in row]
+                for row in self.scores.tolist()
+            ],
+            "how": self.how.to_dict(),
+        }
+        if self.payloads is not None:
+            result["payloads"] = self.payloads
+        return result
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Sequence[Sequence[tuple[Id, float]]],
+        k: int,
+        how: SearchProvenance,
+        payloads: list[list[dict[str, Any] | None]] | None = None,
+    ) -> Hits:
+        """Create hits from ``nq`` lists of (id, score), padded to ``k`` columns."""
+        ids = np.full((len(rows), k), None, dtype=object)
+        scores = np.full((len(rows), k), np.nan, dtype=np.float32)
+        for at, row in enumerate(rows):
+            found = min(len(row), k)
+            ids[at, :found] = [item[0] for item in row[:k]]
+            scores[at, :found] = [item[1] for item in row[:k]]
+        if payloads is not None:
+            payloads = [(row + [None] * k)[:k] for row in payloads]
+        return cls(ids, scores, how, payloads)
