@@ -31,11 +31,11 @@ def ids_of(path: Path) -> Path:
 
 
 class Writer:
-    """Floats row by row, ids beside; a context manager.
+    """Writer of vectors and of the ids file; a context manager.
 
     Args:
-        rows: how many there will be, which the head of a ``.npy`` says first.
-        fvecs: each row behind its dimensions as int32, as ANN benchmarks have it.
+        rows: number of rows, which the header of a ``.npy`` contains.
+        fvecs: write the number of dimensions as int32 before each row, as in ANN benchmarks.
     """
 
     def __init__(self, path: Path, ids: Path, rows: int, dim: int, *, fvecs: bool) -> None:
@@ -54,8 +54,8 @@ class Writer:
         self._ids.close()
         if kind is None and not self._fvecs and self._seen != self._rows:
             raise InputError(
-                f"{self._rows:,} rows were counted, but {self._seen:,} were read",
-                hint="rows were written during the export: export to Parquet, or stop the writers",
+                f"{self._rows:,} rows were expected, but {self._seen:,} were read",
+                hint="rows were written during the export: stop the writers, or export to Parquet",
             )
 
     def write(self, keys: Sequence[Id], rows: Floats) -> None:
@@ -70,10 +70,10 @@ class Writer:
 
 
 def open_rows(path: Path) -> Floats:
-    """The rows of a file, mapped and not read: float32 ``(n, d)``.
+    """Map the rows of a file into memory: float32 ``(n, d)``.
 
     Raises:
-        InputError: no such file, or not of numbers.
+        InputError: the file does not exist, or does not contain numbers.
     """
     try:
         if path.suffix == ".fvecs":
@@ -84,7 +84,9 @@ def open_rows(path: Path) -> Floats:
             raise
         raise InputError(f"cannot read {path}: {error}") from error
     if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise InputError(f"{path} must hold numbers (n, d); it has {array.dtype} {array.shape}")
+        raise InputError(
+            f"{path} must contain numbers of shape (n, d); got {array.dtype} {array.shape}"
+        )
     return array
 
 
@@ -105,10 +107,10 @@ def _fvecs(path: Path) -> Floats:
 
 
 class Arrays:
-    """A ``.npy`` or ``.fvecs`` file to import, with the ids beside it.
+    """``.npy`` or ``.fvecs`` file to import, with its ids file.
 
     Raises:
-        InputError: the file cannot be read, or its ids cannot.
+        InputError: the file or its ids file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -121,7 +123,7 @@ class Arrays:
         self._beside = ids_of(path)
 
     def pages(self, page: int, row_errors: RowErrors, seen: IdSet | None = None) -> Iterator[Batch]:
-        """The rows in pages; see ``reading.Parquet.pages``."""
+        """Read the rows in pages; see ``reading.Parquet.pages``."""
         start = 0
         for keys in self.keys(page, row_errors):
             raw = self._rows[start : start + len(keys)]
@@ -136,7 +138,7 @@ class Arrays:
             yield Batch(keys, {"": floats})
 
     def keys(self, page: int, row_errors: RowErrors | None = None) -> Iterator[list[Id]]:
-        """The ids alone, in pages: those beside, else the numbers of the rows."""
+        """Read only the ids, in pages: from the ids file, or row numbers."""
         if not self._beside.exists():
             for start in range(0, self.rows, page):
                 yield list(range(start, min(start + page, self.rows)))

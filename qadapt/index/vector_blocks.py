@@ -1,4 +1,4 @@
-"""Checks on vectors that come in, and normalising them."""
+"""Validation and normalization of vectors."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Floats = npt.NDArray[np.float32]
 Vectors = npt.NDArray[np.floating[Any]]
 
 BLOCK_BYTES = 8 << 20
-"""How many bytes of float32 vectors are worked on at a time."""
+"""Bytes of float32 vectors per block."""
 
 
 def block_rows(dim: int, width: int = 4) -> int:
-    """Rows of ``dim`` values of ``width`` bytes that make one block."""
+    """Rows per block, for rows of ``dim`` values of ``width`` bytes."""
     return max(1, BLOCK_BYTES // (dim * width))
 
 
 def as_matrix(vectors: Any, dim: int, *, what: str) -> Vectors:
-    """Vectors as a floating (n, dim) array; one vector (dim,) becomes one row.
+    """Convert vectors to a float (n, dim) array; one vector (dim,) becomes one row.
 
     Args:
-        vectors: array-like of real numbers; float16, float32 and float64 stay what they are,
-            whole numbers become float32.
+        vectors: array-like of real numbers; float16, float32 and float64 are kept, integers become
+        float32.
         dim: expected number of dimensions.
-        what: how the error calls them.
+        what: name in error messages.
 
     Raises:
         InputError: not numbers, or not one or two axes.
@@ -40,14 +40,14 @@ def as_matrix(vectors: Any, dim: int, *, what: str) -> Vectors:
         array = np.asarray(vectors)
     except ValueError as error:
         raise InputError(
-            f"{what} are not a table of numbers: {error}", hint="give an (n, dim) array"
+            f"{what} are not an array of numbers: {error}", hint="pass an (n, dim) array"
         ) from error
     if array.dtype.kind in "iub":
         array = array.astype(np.float32)
     if array.dtype.kind != "f":
         raise InputError(
             f"{what} hold {array.dtype} values, expected real numbers",
-            hint="give a float16, float32 or float64 array",
+            hint="pass a float16, float32 or float64 array",
         )
     if array.ndim == 1 and array.size:
         array = array[None, :]
@@ -55,7 +55,7 @@ def as_matrix(vectors: Any, dim: int, *, what: str) -> Vectors:
         return np.empty((0, dim), dtype=np.float32)
     if array.ndim != 2:
         raise InputError(
-            f"{what} have {array.ndim} axes, expected 1 or 2", hint="give an (n, dim) array"
+            f"{what} have {array.ndim} axes, expected 1 or 2", hint="pass an (n, dim) array"
         )
     if array.shape[1] != dim:
         raise DimensionError(dim, array.shape[1], what=what)
@@ -63,7 +63,7 @@ def as_matrix(vectors: Any, dim: int, *, what: str) -> Vectors:
 
 
 def check(vectors: Vectors, metric: Metric, *, what: str) -> None:
-    """Refuse vectors that have no place in the metric. Works in blocks.
+    """Reject vectors that the metric does not support, in blocks.
 
     Raises:
         NonFiniteError: NaN, infinity, or a value too large for float32.
@@ -85,9 +85,9 @@ def check(vectors: Vectors, metric: Metric, *, what: str) -> None:
 
 
 def prepared(vectors: Vectors, metric: Metric) -> Floats:
-    """Checked vectors as float32 rows, of length 1 under cosine.
+    """Convert checked vectors to float32 rows, normalized under cosine.
 
-    Lengths are taken in float64, so neither tiny nor huge values lose their direction.
+    Lengths are computed in float64, so that tiny and huge values keep their direction.
     """
     if metric is not Metric.COSINE:
         return np.ascontiguousarray(vectors, dtype=np.float32)
@@ -97,7 +97,7 @@ def prepared(vectors: Vectors, metric: Metric) -> Floats:
 
 
 def prepared_blocks(vectors: Vectors, metric: Metric) -> Iterator[Floats]:
-    """:func:`prepared`, a block of rows at a time."""
+    """Iterate over :func:`prepared` blocks of rows."""
     step = block_rows(vectors.shape[1])
     for start in range(0, len(vectors), step):
         yield prepared(vectors[start : start + step], metric)
