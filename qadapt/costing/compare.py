@@ -1,4 +1,4 @@
-"""Cost: the same collection under several settings, at several sizes, in bytes and money."""
+"""Cost: the same collection under several settings, at several sizes, in bytes and price."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def cost(
 
     Args:
         quantization: the setting for ``store``; None for the comparison only.
-        prices: what the user pays; without a price no money is shown.
+        prices: prices that the user pays; without them, no cost is shown.
         replicas: copies of each row.
         scales: multiples of the number of rows.
         settings: the settings to compare; default: ``SETTINGS``.

@@ -61,7 +61,7 @@ def queries_of(
                 f"the collection {collection!r} {what}, so nothing can be measured",
                 hint="write vectors first",
             )
-        source = f"{len(own)} of its own vectors, self-matches excluded"
+        source = f"{len(own)} of its vectors, self-matches excluded"
         return Queries(batch.vectors[name][there], tuple(own), source)
     from_file = isinstance(given, (str, os.PathLike))
     array = load_queries(given) if from_file else as_vectors(given, what="queries")

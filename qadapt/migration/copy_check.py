@@ -41,8 +41,8 @@ SHOWN = 20
 SAMPLE_ROWS = 10_000
 MAX_ROWS = 200_000  # larger collections are compared by a sample unless asked otherwise
 NO_RECALL = (
-    "recall was not measured, because the source has no rows with vectors: the check says nothing "
-    "about searches"
+    "recall was not measured, because the source has no rows with vectors: "
+    "the check does not cover searches"
 )
 Z = 1.959964
 

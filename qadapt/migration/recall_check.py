@@ -42,7 +42,7 @@ class QuantizationPair:
 
     @property
     def any(self) -> bool:
-        """Whether a side is quantized, so that exact search says more about the copy."""
+        """Whether a side is quantized, so that only exact search can verify the copy."""
         return _quantized(self.source) or _quantized(self.target)
 
     @property

@@ -115,7 +115,7 @@ class Plan(Serializable):
         server: database that the plan was made for.
         current: quantization before the change.
         requested: requested quantization.
-        target: quantization after the change; differs from ``requested`` if ``match`` says so.
+        target: quantization after the change; differs from ``requested`` as described by ``match``.
         match: how closely ``target`` matches ``requested``.
         accept: permitted match level.
         disabled: disabled native features.

@@ -309,7 +309,7 @@ def float16(
     *, rescore: RescoreLike = None, codes: Place | None = None, originals: Place | None = None,
     native: Mapping[str, Any] | None = None,
 ) -> Quantization:  # fmt: skip
-    """16-bit floats: half the size of float32.
+    """16-bit floating point: half the size of float32.
 
     Args:
         rescore: oversampling factor, ``"off"``, or a ``Rescore``.
