@@ -76,7 +76,7 @@ def test_cited_pages_and_headings_exist() -> None:
     assert cited > 30
 
 
-def test_links_between_pages_lead_somewhere() -> None:
+def test_links_between_pages_exist() -> None:
     wrong = []
     for path in tracked():
         if path.suffix != ".md":
@@ -111,7 +111,7 @@ def test_no_file_names_a_folder_outside_of_the_repository() -> None:
         ("QADAPT_SERVER=.../server", []),
     ],
 )
-def test_paths_that_climb_are_seen(text: str, named: list[str]) -> None:
+def test_paths_to_parent_folders_are_found(text: str, named: list[str]) -> None:
     assert CLIMBING.findall(text) == named
 
 

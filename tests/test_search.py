@@ -122,7 +122,7 @@ def no_duplicates(hits: Hits) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_over_all_rows_each_way_is_exact(
+def test_with_all_rows_as_candidates_each_mode_is_exact(
     open_way: Any, queries: np.ndarray, exact: np.ndarray, way: str
 ) -> None:
     hits = open_way(way).search(queries[:25], k=10, rescore=ALL)
@@ -132,7 +132,7 @@ def test_over_all_rows_each_way_is_exact(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_at_four_times_each_way_finds_the_best_of_the_nearest_codes(
+def test_with_four_times_oversampling_each_mode_finds_the_best_candidates(
     open_way: Any, embeddings: Any, queries: np.ndarray, exact: np.ndarray, way: str
 ) -> None:
     hits = open_way(way).search(queries, k=10, rescore=4)
@@ -155,7 +155,7 @@ def test_at_four_times_each_way_finds_the_best_of_the_nearest_codes(
     assert good.mean() >= (1 if way == "our codes" else 0.95), np.flatnonzero(~good)
 
 
-def test_at_four_times_the_ways_have_nearly_the_same_recall(
+def test_with_four_times_oversampling_all_modes_have_similar_recall(
     open_way: Any, queries: np.ndarray, exact: np.ndarray
 ) -> None:
     truth = np.argsort(-exact, axis=1)[:, :10].tolist()
@@ -169,7 +169,7 @@ def test_at_four_times_the_ways_have_nearly_the_same_recall(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_filters_hold_in_each_way(
+def test_filters_apply_in_each_mode(
     open_way: Any, embeddings: Any, queries: np.ndarray, exact: np.ndarray, way: str
 ) -> None:
     groups = np.arange(len(embeddings.docs)) % 7
@@ -193,7 +193,7 @@ def test_filters_hold_in_each_way(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_payloads_come_with_their_rows(
+def test_payloads_belong_to_their_rows(
     open_way: Any, embeddings: Any, queries: np.ndarray, way: str
 ) -> None:
     hits = open_way(way).search(
@@ -208,7 +208,7 @@ def test_payloads_come_with_their_rows(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_more_asked_for_than_there_is(
+def test_k_above_the_number_of_rows(
     live: Callable[[str], str], way: str, embeddings: Any, tmp_path: Path
 ) -> None:
     """https://github.com/huggingface/sentence-transformers/pull/3887 gave the last document for
@@ -232,7 +232,7 @@ def test_more_asked_for_than_there_is(
 
 @pytest.mark.parametrize("metric", ["dot", "euclidean"])
 @pytest.mark.parametrize("way", WAYS)
-def test_scores_are_in_the_metrics_unit_in_each_way(
+def test_scores_have_the_unit_of_the_metric_in_each_mode(
     live: Callable[[str], str], way: str, metric: str, embeddings: Any
 ) -> None:
     rows = 3 * embeddings.docs[:500]
@@ -260,7 +260,9 @@ SAID: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_how_says_who_over_how_many_on_what(open_way: Any, queries: np.ndarray, way: str) -> None:
+def test_how_reports_searcher_candidates_and_rescorer(
+    open_way: Any, queries: np.ndarray, way: str
+) -> None:
     collection = open_way(way)
     how = collection.search(queries, k=10, rescore=3.25).how
     assert (how.searcher, how.rescorer) == SAID[way]
@@ -269,7 +271,7 @@ def test_how_says_who_over_how_many_on_what(open_way: Any, queries: np.ndarray, 
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_how_says_that_nobody_rescored(
+def test_how_reports_no_rescoring(
     open_way: Any, queries: np.ndarray, exact: np.ndarray, way: str
 ) -> None:
     hits = open_way(way).search(queries, k=10, rescore="off")
@@ -282,7 +284,9 @@ def test_how_says_that_nobody_rescored(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_how_says_who_chose(open_way: Any, queries: np.ndarray, way: str) -> None:
+def test_how_reports_the_origin_of_the_setting(
+    open_way: Any, queries: np.ndarray, way: str
+) -> None:
     collection = open_way(way)
     how = collection.search(queries, k=10).how
     assert how.rescore_from == "store default"
@@ -311,7 +315,7 @@ def test_the_exact_search_needs_no_codes(
     assert (hits.how.candidates, hits.how.scores) == (0, "exact")
 
 
-def test_the_stores_default_is_carried_out_by_us_where_the_store_may_not(
+def test_a_default_that_the_store_may_not_execute_is_executed_by_qadapt(
     open_way: Any, queries: np.ndarray
 ) -> None:
     """Without native rescoring a search that says nothing still does what the store would."""
@@ -324,7 +328,7 @@ def test_the_stores_default_is_carried_out_by_us_where_the_store_may_not(
     assert np.mean(same) > 0.8
 
 
-def test_codes_of_the_store_are_left_alone_when_switched_off(
+def test_disabled_native_codes_are_not_used(
     places: dict[str, str], open_way: Any, queries: np.ndarray, exact: np.ndarray
 ) -> None:
     """``native-quantization`` off on a collection that the store has quantized: floats alone."""
@@ -336,7 +340,7 @@ def test_codes_of_the_store_are_left_alone_when_switched_off(
         assert hits.how.scores == "exact"
 
 
-def test_more_candidates_than_the_store_gives_are_cut_and_noted(
+def test_candidates_beyond_the_limit_of_the_store_are_noted(
     open_way: Any, queries: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection = open_way("rescored by us")
@@ -351,7 +355,7 @@ def test_more_candidates_than_the_store_gives_are_cut_and_noted(
         collection.search(queries[:5], k=51)
 
 
-def test_rescoring_by_finer_codes_is_refused_or_done_but_never_passed_over(
+def test_rescoring_by_finer_codes_is_executed_or_refused(
     open_way: Any, queries: np.ndarray, exact: np.ndarray
 ) -> None:
     for way in ("engine", "rescored by us"):
@@ -365,7 +369,9 @@ def test_rescoring_by_finer_codes_is_refused_or_done_but_never_passed_over(
     assert 0 < np.abs(hits.scores - found).max() < 0.02
 
 
-def test_int8_codes_of_ours_say_what_they_did(live: Callable[[str], str], embeddings: Any) -> None:
+def test_client_side_int8_codes_report_how_they_were_used(
+    live: Callable[[str], str], embeddings: Any
+) -> None:
     with qa.open(live("edge"), disabled=["native-quantization"]) as database:
         collection = database.create("docs", dim=embeddings.dim)
         collection.write(qa.Batch(range(300), {"": embeddings.docs[:300]}))
@@ -377,7 +383,7 @@ def test_int8_codes_of_ours_say_what_they_did(live: Callable[[str], str], embedd
         assert (how.rescorer, how.candidates, how.scores) == ("qadapt", 10, "exact")
 
 
-def test_a_row_that_goes_away_between_search_and_rescoring_is_told(
+def test_a_row_deleted_between_search_and_rescoring_is_reported(
     open_way: Any, queries: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection = open_way("rescored by us")
@@ -395,7 +401,7 @@ def test_a_row_that_goes_away_between_search_and_rescoring_is_told(
     assert "1 candidates were deleted during the search and omitted" in hits.how.notes
 
 
-def test_without_codes_a_rescore_asked_for_changes_nothing(
+def test_a_requested_rescore_without_codes_changes_nothing(
     live: Callable[[str], str], embeddings: Any
 ) -> None:
     for disabled in ([], ["native-rescore"], ["native-quantization"]):
@@ -410,7 +416,7 @@ def test_without_codes_a_rescore_asked_for_changes_nothing(
             assert hits.how.scores == "exact"
 
 
-def test_search_options_without_effect_are_told(open_way: Any, queries: np.ndarray) -> None:
+def test_search_options_without_effect_are_reported(open_way: Any, queries: np.ndarray) -> None:
     """The store's own options mean nothing where our codes are searched."""
     options = {"hnsw_ef": 64}
     how = open_way("our codes").search(queries[:2], k=3, options=options).how
@@ -420,7 +426,7 @@ def test_search_options_without_effect_are_told(open_way: Any, queries: np.ndarr
         open_way("engine").search(queries[:2], options={"hnsw_fe": 64})
 
 
-def test_a_search_says_what_the_store_was_asked(open_way: Any, queries: np.ndarray) -> None:
+def test_a_search_reports_the_requested_rescoring(open_way: Any, queries: np.ndarray) -> None:
     """Over-fetched without the store's rescoring: no work is done twice."""
     collection = open_way("rescored by us")
     asked: list[SearchRequest] = []

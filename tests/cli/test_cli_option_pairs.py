@@ -142,7 +142,7 @@ def places(shared_articles: str, tmp_path: Path, embeddings: Any, cli: Cli) -> d
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_word_without_effect_is_refused_and_both_are_named(
+def test_an_option_without_effect_is_refused_with_both_names(
     cli: Cli, places: dict[str, str], case: str
 ) -> None:
     words, named = REFUSED[case]
@@ -183,7 +183,7 @@ EFFECT: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", EFFECT)
-def test_a_word_that_is_taken_has_an_effect(cli: Cli, places: dict[str, str], case: str) -> None:
+def test_accepted_options_have_an_effect(cli: Cli, places: dict[str, str], case: str) -> None:
     words, more, where = EFFECT[case]
 
     def shown(*extra: str) -> Any:
@@ -200,7 +200,7 @@ def test_a_word_that_is_taken_has_an_effect(cli: Cli, places: dict[str, str], ca
 # -- the same words in Python --------------------------------------------------------------------
 
 
-def test_calls_refuse_what_has_no_effect(articles: str, embeddings: Any) -> None:
+def test_api_calls_refuse_options_without_effect(articles: str, embeddings: Any) -> None:
     queries = embeddings.queries[:5]
 
     def encoder(texts: list[str]) -> np.ndarray:
@@ -226,7 +226,7 @@ def test_calls_refuse_what_has_no_effect(articles: str, embeddings: Any) -> None
         assert col.search(queries, exact=True, rescore="off").how.searcher == "store exact"
 
 
-def test_a_migration_that_goes_on_refuses_other_words(articles: str, cli: Cli) -> None:
+def test_a_resumed_migration_refuses_other_options(articles: str, cli: Cli) -> None:
     ends = (f"{articles}#articles", f"{articles}#copy")
     done = qa.migrate(*ends, quantization="binary:rescore=4", check="off", trial_copy=False)
     assert done.plan.vectors[""].requested_quantization == qa.Quantization.parse("binary")

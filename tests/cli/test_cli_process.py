@@ -110,7 +110,7 @@ def test_piped_output_has_no_ansi_and_is_not_wrapped(process: Cli, articles: str
 
 
 @POSIX
-def test_colours_only_on_terminals_and_only_where_wanted(terminal: Open, articles: str) -> None:
+def test_colors_are_used_on_terminals_unless_disabled(terminal: Open, articles: str) -> None:
     coloured = terminal("inspect", articles)
     assert coloured.end() == 0
     assert "\x1b[" in coloured.seen
@@ -200,7 +200,7 @@ def test_ctrl_c_while_applying_is_safe(
     assert change["state"] == ended
 
 
-def test_the_json_of_errors_in_a_process(process: Cli) -> None:
+def test_errors_of_a_process_are_json(process: Cli) -> None:
     ran = process("--json", "inspct")
     assert (ran.code, ran.err) == (2, "")
     assert ran.json["error"]["type"] == "UsageError"

@@ -49,11 +49,11 @@ def test_in_the_terminal_and_as_json(cli: Cli, evaluated: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("-o", "report.pdf"), ("--after", "binray")])
-def test_wrong_words(cli: Cli, evaluated: Path, words: tuple[str, ...]) -> None:
+def test_usage_errors(cli: Cli, evaluated: Path, words: tuple[str, ...]) -> None:
     ran = cli("report", evaluated, *words)
     assert ran.code == 2 and "Traceback" not in ran.err
 
 
-def test_no_such_file(cli: Cli, tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(cli: Cli, tmp_path: Path) -> None:
     ran = cli("report", tmp_path / "none.json")
     assert ran.code == 2 and "qadapt eval" in ran.err

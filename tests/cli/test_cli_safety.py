@@ -110,7 +110,7 @@ def saved_plan(cli: Cli, notes: str, path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_a_plan_names_no_variable_of_the_user(
+def test_a_plan_may_not_name_environment_variables_of_the_user(
     cli: Cli, notes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLOUD_PASSWORD", "hunter2-hunter2")
@@ -122,7 +122,7 @@ def test_a_plan_names_no_variable_of_the_user(
     assert "--allow-key-env CLOUD_PASSWORD" in ran.err and "hunter2" not in ran.err
 
 
-def test_a_spec_names_no_variable_of_the_user(
+def test_a_spec_may_not_name_environment_variables_of_the_user(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLOUD_PASSWORD", "hunter2-hunter2")
@@ -144,7 +144,7 @@ def test_a_plan_writes_nothing_outside_of_the_state_folder(
     assert not list(tmp_path.parent.rglob("outside"))
 
 
-def test_allowing_a_variable_where_no_file_names_one_is_refused(cli: Cli, notes: str) -> None:
+def test_allow_key_env_without_a_file_is_refused(cli: Cli, notes: str) -> None:
     ran = cli("plan", notes, "notes", "binary", "--allow-key-env", "X")
     assert ran.code == 2 and "--allow-key-env has no effect" in ran.err
 
@@ -165,7 +165,7 @@ def test_a_key_over_plain_http_needs_a_flag(cli: Cli, monkeypatch: pytest.Monkey
 # -- files of ours -------------------------------------------------------------------------------
 
 
-def test_state_is_readable_by_its_owner_alone(
+def test_state_is_readable_by_its_owner_only(
     cli: Cli, notes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh = tmp_path / "state"

@@ -50,7 +50,7 @@ def ranges():
     return Calibration.from_ranges(np.stack([np.full(DIM, -1.0), np.full(DIM, 1.0)]))
 
 
-def test_the_measure_sees_numpy_memory():
+def test_the_memory_measurement_includes_numpy():
     assert extra_memory(lambda: np.zeros(LIMIT)[:1]) > LIMIT
 
 

@@ -71,7 +71,7 @@ def test_folded_scores_are_those_of_the_dequantized_codes(metric, pair):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_both_spellings_score_the_same(vectors, calibration, metric):
+def test_signed_and_unsigned_codes_have_equal_scores(vectors, calibration, metric):
     folded = fold(vectors[:4], calibration, metric=metric)
     signed, unsigned = (
         folded.score(quantize(vectors, p, calibration=calibration)) for p in ("int8", "uint8")
@@ -100,7 +100,7 @@ def test_constant_dimensions_add_no_rounding_error(vectors, metric):
         np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_euclidean_of_a_vector_with_itself_is_never_over_zero(vectors):
+def test_euclidean_scores_are_never_above_zero(vectors):
     far = vectors + np.float32(300)
     calibration = Calibration.fit(far)
     codes = quantize(far, "int8", calibration=calibration)
@@ -227,7 +227,7 @@ def test_more_query_bits_come_closer_to_the_full_query():
 
 @pytest.mark.parametrize("bits", [1, 4, 8, 32])
 @pytest.mark.parametrize("dim", [1, 7, 60, 65, 127])
-def test_padding_bits_never_count_whatever_they_are(bits, dim):
+def test_padding_bits_are_ignored(bits, dim):
     rng = np.random.default_rng(dim)
     queries, x = rng.standard_normal((4, dim)), rng.standard_normal((9, dim))
     clean = pack_bits(x)
@@ -272,7 +272,7 @@ def test_wrong_widths_are_refused(vectors, calibration):
         fold(vectors[:3], calibration).score_pairs(np.zeros((2, 4, 37), np.int8))
 
 
-def test_wrong_forms_are_refused(vectors, calibration):
+def test_wrong_shapes_are_refused(vectors, calibration):
     folded, bits = fold(vectors[:2], calibration), bit_query(vectors[:2], 1)
     for call, codes in (
         (folded.score, np.zeros((2, 37), np.float32)),
@@ -289,7 +289,7 @@ def test_wrong_forms_are_refused(vectors, calibration):
         hamming(np.zeros(1, np.uint64), np.zeros((1, 1), np.uint64))
 
 
-def test_unknown_words_are_refused(vectors, calibration):
+def test_unknown_options_are_refused(vectors, calibration):
     with pytest.raises(SpecError, match="euclidean"):
         fold(vectors, calibration, metric="euclidian")
     with pytest.raises(SpecError, match="1, 4, 8, 32"):

@@ -95,7 +95,7 @@ class TestWeaviateHnsw(StoreConformance):
         assert lifted.how.rescorer == "store"
         assert self.recall(lifted, sample) >= self.recall(off, sample)
 
-    def test_from_one_kind_to_another_and_back(self, filled: Collection) -> None:
+    def test_changing_the_kind_and_undoing_it(self, filled: Collection) -> None:
         """Weaviate's ``scalar`` is RQ of 8 bits, which is called by its own name when seen."""
         self.supported(filled, "scalar")
         filled.plan("scalar").apply(yes=True, timeout=300)
@@ -110,7 +110,7 @@ class TestWeaviateHnsw(StoreConformance):
         assert str(vector.quantization.codes_only) == "rotational:bits=8"
         assert vector.status.state is qa.State.ACTIVE
 
-    def test_codes_alone_where_the_collection_does_not_rescore(
+    def test_searches_without_rescoring_use_codes_only(
         self, filled: Collection, sample: Sample
     ) -> None:
         """rescoreLimit 0: the codes' own scores, and rescoring is ours."""
@@ -157,7 +157,7 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         with qa.open(live("weaviate")) as opened:
             yield FlatDatabase(opened._store)
 
-    def test_codes_alone_where_the_collection_does_not_rescore(
+    def test_searches_without_rescoring_use_codes_only(
         self, filled: Collection, sample: Sample
     ) -> None:
         """Flat rescores whatever rescoreLimit says: with 0 just the results, in a better order."""
@@ -172,7 +172,7 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         assert (lifted.how.rescorer, lifted.how.candidates) == ("store", 100)
         assert self.recall(lifted, sample) > lossy + 0.05
 
-    def test_a_remembered_rescore_is_used(self, filled: Collection, sample: Sample) -> None:
+    def test_default_rescoring_is_used(self, filled: Collection, sample: Sample) -> None:
         """A rescoreLimit of 500, as the mapping sets it, scores more than is asked for here."""
         self.supported(filled, "binary")
         filled.plan(qa.binary(rescore=6)).apply(yes=True, timeout=300)
@@ -183,7 +183,7 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         assert hits.how.candidates == told.how.candidates == 500
         assert self.recall(hits, sample) == self.recall(told, sample) > 0.95
 
-    def test_quantized_from_the_start(self, database: Database, sample: Sample) -> None:
+    def test_created_with_quantization(self, database: Database, sample: Sample) -> None:
         """A collection's own name cannot be switched to a copy, but there is nothing to do."""
         collection = database.create(self.name, dim=self.dim, quantization="binary:rescore=4")
         collection.write(qa.Batch(self.keys(self.rows), {"": sample.rows}))
@@ -194,7 +194,7 @@ class TestWeaviateFlat(TestWeaviateHnsw):
         with pytest.raises(UnsupportedError, match=r"flat|need Weaviate"):
             collection.plan("rotational:bits=8")
 
-    def test_verify_sees_what_is(self, filled: Collection) -> None:
+    def test_verify_reports_the_configuration(self, filled: Collection) -> None:
         """Flat rescores each time, so both ways have the same recall."""
         self.supported(filled, "binary")
         filled.plan("binary:rescore=8").apply(yes=True, timeout=300)

@@ -56,13 +56,13 @@ def test_chunks_change_nothing(encoder: Encoder) -> None:
     assert seen[-1].total == 700
 
 
-def test_nothing_to_embed(encoder: Encoder) -> None:
+def test_a_text_without_tokens_is_an_error(encoder: Encoder) -> None:
     assert encoder.embed([]).shape == (0, 64)
-    with pytest.raises(InputError, match="nothing to embed"):
+    with pytest.raises(InputError, match="no tokens to embed"):
         encoder.embed(["w001", " "])
 
 
-def test_another_model_is_an_error(make_wheel: Callable[..., Path]) -> None:
+def test_another_wheel_is_an_error(make_wheel: Callable[..., Path]) -> None:
     members = {
         "wordllama/weights/l2_supercat_256.safetensors": b"nonsense",
         "wordllama/tokenizers/l2_supercat_tokenizer_config.json": b"{}",
@@ -72,5 +72,5 @@ def test_another_model_is_an_error(make_wheel: Callable[..., Path]) -> None:
         Encoder.from_wheel(damaged)
 
 
-def test_equal_to_what_wordllama_gave(real: Encoder) -> None:
+def test_vectors_equal_those_of_wordllama(real: Encoder) -> None:
     np.testing.assert_allclose(real.embed(TEXTS)[:, :5], GOLDEN, atol=1e-6)

@@ -52,7 +52,7 @@ def small(
     monkeypatch.setattr(story, "ASKED", ("w001 w002 w003",))
 
 
-def test_the_whole_story(tmp_path: Path) -> None:
+def test_the_report_contains_all_sections(tmp_path: Path) -> None:
     screen = Screen()
     report = screen.run(folder=None, rows=None)
 
@@ -86,7 +86,7 @@ def test_the_whole_story(tmp_path: Path) -> None:
     assert report["folder"] is None
 
 
-def test_the_folder_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_given_folder_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(story, "OTHERS", ())
     folder = tmp_path / "kept"
     report = Screen().run(folder=folder, rows=300)
@@ -102,12 +102,14 @@ def test_the_folder_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert not screen.said, "refused before anything is fetched"
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_network_the_error_has_a_hint(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("QADAPT_CACHE_DIR", str(tmp_path / "empty"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    with pytest.raises(QadaptError, match="cannot fetch") as caught:
+    with pytest.raises(QadaptError, match="cannot download") as caught:
         Screen().run(folder=None, rows=None)
     assert "QADAPT_CACHE_DIR" in (caught.value.hint or "")
     assert not list((tmp_path / "empty").iterdir())

@@ -31,7 +31,7 @@ def done_in_the_end(rig: Rig, action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_short_pause_is_waited_out(action, container, rig) -> None:
+def test_a_short_outage_is_retried(action, container, rig) -> None:
     use = rig(container.url)
     container.inner.pause()
     begun = time.monotonic()
@@ -42,7 +42,7 @@ def test_a_short_pause_is_waited_out(action, container, rig) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_long_pause_ends_in_a_clear_error(action, container, rig) -> None:
+def test_a_long_outage_is_an_error(action, container, rig) -> None:
     use = rig(container.url, timeout=5)
     container.inner.pause()
     begun = time.monotonic()
@@ -67,7 +67,7 @@ def test_killed_in_the_middle(action, after, container, rig) -> None:
     done_in_the_end(use, action)
 
 
-def test_started_again_between_two_calls(container, rig) -> None:
+def test_a_restart_between_two_calls(container, rig) -> None:
     use = rig(container.url)
     use.search()
     container.inner.restart()
@@ -76,7 +76,7 @@ def test_started_again_between_two_calls(container, rig) -> None:
     done_in_the_end(use, "apply")
 
 
-def test_an_apply_that_a_kill_cut_short_is_taken_back_or_finished(engine, container, rig) -> None:
+def test_an_apply_interrupted_by_a_kill_is_rolled_back_or_completed(engine, container, rig) -> None:
     """From another address, as a new process would. Weaviate's codes cannot be taken back."""
     use = rig(container.url)
     kill = iter([container.inner.kill])
@@ -102,7 +102,7 @@ def test_an_apply_that_a_kill_cut_short_is_taken_back_or_finished(engine, contai
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_late_answers_are_waited_for(action, container, proxied, rig) -> None:
+def test_slow_responses_are_waited_for(action, container, proxied, rig) -> None:
     proxy = proxied(Toxiproxy, container)
     use = rig(proxy.url)
     proxy.delay(300)

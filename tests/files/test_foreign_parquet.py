@@ -110,7 +110,7 @@ def test_columns_are_chosen_by_name(edge: Database, tmp_path: Path) -> None:
     assert list(rows.vectors) == ["body_emb"]
 
 
-def test_what_cannot_be_ids_or_vectors_is_named(edge: Database, tmp_path: Path) -> None:
+def test_columns_that_are_no_ids_or_vectors_are_named(edge: Database, tmp_path: Path) -> None:
     columns = {"key": IDS, "vector": fixed(), "title": ["a", "b", "c"], "x": [0.5, 1.5, 2.5]}
     assert "--id COLUMN" in refused(edge, tmp_path, columns)
     assert "did you mean 'key'" in refused(edge, tmp_path, columns, id="kee")
@@ -282,7 +282,7 @@ def test_the_column_payload(edge: Database, tmp_path: Path) -> None:
 # -- faults --------------------------------------------------------------------------------------
 
 
-def test_faults_are_named_by_row(edge: Database, tmp_path: Path) -> None:
+def test_errors_are_reported_by_row(edge: Database, tmp_path: Path) -> None:
     nan = X.copy()
     nan[1, 0], nan[2, 3] = np.nan, np.inf
     told = refused(edge, tmp_path, {"id": IDS, "vector": fixed(nan)})
@@ -340,7 +340,7 @@ def test_rows_without_a_vector_are_taken_where_that_is_allowed(
         qa.import_file(tmp_path / "theirs.parquet", (edge, "y"), allow=["missing-vector"])
 
 
-def test_tables_that_nothing_can_be_made_of(edge: Database, tmp_path: Path) -> None:
+def test_unsupported_tables_are_refused(edge: Database, tmp_path: Path) -> None:
     empty = pa.table(
         {"id": pa.array([], pa.int64()), "vector": pa.array([], pa.list_(pa.float64()))}
     )

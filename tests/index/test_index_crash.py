@@ -79,7 +79,7 @@ def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX: fork, SIGKILL")
 @pytest.mark.parametrize("compacting", [False, True])
-def test_death_before_each_single_step_of_saving(tmp_path: Path, compacting: bool) -> None:
+def test_kill_before_each_step_of_a_save(tmp_path: Path, compacting: bool) -> None:
     """Not left to luck: the process ends before its n-th fsync, rename or removal."""
     vectors = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
     script = """

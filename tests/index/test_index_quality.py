@@ -70,7 +70,7 @@ def test_bits_alone_rank_by_hamming_distance(
 
 
 @pytest.mark.parametrize("factor", [1, 4, 10])
-def test_rescoring_by_bits_reaches_what_a_float_query_makes_of_them(
+def test_rescoring_by_bits_matches_float_queries(
     search: Callable[..., Ranks],
     of_float: Callable[[Ranks], float],
     embeddings: Embeddings,
@@ -84,7 +84,7 @@ def test_rescoring_by_bits_reaches_what_a_float_query_makes_of_them(
     assert expected == pytest.approx(of_float(top(by_bits)), abs=0.02)
 
 
-def test_rescoring_by_int8_codes_reaches_what_originals_reach(
+def test_rescoring_by_int8_codes_matches_original_vectors(
     search: Callable[..., Ranks],
     of_float: Callable[[Ranks], float],
     embeddings: Embeddings,

@@ -288,7 +288,7 @@ def test_temporary_memory_is_bounded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codes", ["binary", "int8"])
-def test_mask_and_ids_limit_what_is_found(
+def test_mask_and_ids_limit_the_results(
     make: Make, vectors: np.ndarray, queries: np.ndarray, codes: str
 ) -> None:
     with make(codes=codes) as index:
@@ -305,7 +305,7 @@ def test_mask_and_ids_limit_what_is_found(
     assert by_mask.candidates == (len(wanted) if codes == "binary" else 0)
 
 
-def test_nothing_allowed_or_nothing_there_gives_only_padding(
+def test_empty_masks_and_indexes_return_padding(
     make: Make, queries: np.ndarray, tmp_path: Path
 ) -> None:
     with make() as index, CodeIndex.create(tmp_path / "empty", 37) as empty:

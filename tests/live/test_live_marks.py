@@ -87,14 +87,14 @@ def test_each_test_is_in_one_of_two_runs(tmp_path: Path, words: str, expected: s
     assert found == expected, done.stdout
 
 
-def test_a_server_that_was_not_foreseen_is_a_failure(tmp_path: Path) -> None:
+def test_an_unmarked_server_test_fails(tmp_path: Path) -> None:
     hidden = "def test_hidden(live):\n    name = 'mil' + 'vus'\n    live(name)\n"
     done = pytest_on(tmp_path, hidden, "-m", "not server")
     assert done.returncode == 1
     assert "pytest.mark.server" in done.stdout
 
 
-def test_a_run_must_have_seen_the_engines_that_it_names(tmp_path: Path) -> None:
+def test_must_see_fails_without_the_engine(tmp_path: Path) -> None:
     module = "def test_embedded(live):\n    live('edge')\n"
     assert pytest_on(tmp_path, module, "--must-see=edge").returncode == 0
     done = pytest_on(tmp_path, module, "--must-see=edge,weaviate")

@@ -27,13 +27,13 @@ def database(live: Callable[[str], str]) -> Iterator[Database]:
         yield opened
 
 
-def test_a_part_has_the_rescoring_of_the_whole(database: Database) -> None:
+def test_a_partition_uses_the_rescoring_of_its_collection(database: Database) -> None:
     database["docs"].plan("scalar:rescore=5").apply(yes=True)
     hits = database["docs@red"].search(np.ones(32), k=3)
     assert (hits.how.oversampling, hits.how.rescore_from) == (5, "collection")
 
 
-def test_our_codes_are_of_the_whole_and_stay_in_step(database: Database) -> None:
+def test_client_side_codes_cover_all_partitions(database: Database) -> None:
     docs, red = database["docs"], database["docs@red"]
     docs.plan("binary:rescore=4", accept="client").apply(yes=True)
     row = clustered(1, 32, seed=9).rows
@@ -51,7 +51,7 @@ def test_our_codes_are_of_the_whole_and_stay_in_step(database: Database) -> None
     assert docs.search(row[0], k=1).ids.tolist() != [[9_000]]
 
 
-def test_a_plan_is_for_the_whole(database: Database) -> None:
+def test_a_plan_for_a_partition_is_refused(database: Database) -> None:
     with pytest.raises(UnsupportedError, match="is a partition") as refused:
         database["docs@red"].plan("binary", accept="client")
     assert "'docs'" in str(refused.value.hint)

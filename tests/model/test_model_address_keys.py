@@ -44,7 +44,7 @@ def test_key_in_the_address(text: str, key: str) -> None:
     assert "QADAPT_API_KEY" in str(caught.value)
 
 
-def test_where_a_key_comes_from() -> None:
+def test_order_of_key_sources() -> None:
     environ = {
         "QADAPT_API_KEY": "ours",
         "QDRANT_API_KEY": "qdrant's",

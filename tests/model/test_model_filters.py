@@ -109,7 +109,7 @@ def test_refused(wrong: Any, says: str) -> None:
     assert says in str(caught.value)
 
 
-def test_nodes_check_themselves() -> None:
+def test_filter_nodes_are_validated() -> None:
     for make in (
         lambda: Equals("", 1),
         lambda: Equals("a", None),  # type: ignore[arg-type]
@@ -297,7 +297,9 @@ def _in_range(item: Any, bounds: Mapping[str, float]) -> bool:
 
 @settings(max_examples=200, deadline=None)
 @given(_filters, _rows)
-def test_meaning_against_an_oracle(given_filter: dict[str, Any], row: dict[str, Any]) -> None:
+def test_filters_match_an_independent_evaluation(
+    given_filter: dict[str, Any], row: dict[str, Any]
+) -> None:
     assert matches(parse_filter(given_filter), row) is _oracle(given_filter, row)
 
 
@@ -316,7 +318,7 @@ def test_text_that_is_not_valid_unicode_is_refused(filter: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
-def test_a_bound_that_is_not_finite_says_what_to_give(value: float) -> None:
+def test_a_non_finite_bound_is_refused_with_a_hint(value: float) -> None:
     with pytest.raises(SpecError) as caught:
         parse_filter({"a": {"gt": value}})
     assert caught.value.hint == "give a finite number, or remove the bound"

@@ -89,7 +89,7 @@ def test_mistakes(text: str, says: str) -> None:
 
 
 @pytest.mark.parametrize("native", [5, "text", [1], {"a": {1, 2}}, {"a": math.nan}, {(1, 2): 3}])
-def test_native_is_what_json_can_hold(native: Any) -> None:
+def test_native_settings_must_be_json(native: Any) -> None:
     with pytest.raises(SpecError, match="native must be"):
         scalar(native=native)
 
@@ -132,7 +132,7 @@ def test_codes_only() -> None:
     assert full.codes_only != full
 
 
-def test_kinds_and_metrics_are_their_words() -> None:
+def test_kinds_and_metrics_equal_their_names() -> None:
     assert [str(kind) for kind in Kind] == [kind.value for kind in Kind]
     assert Metric.of("dot") is Metric.DOT and f"{Metric.DOT}" == "dot"
     with pytest.raises(SpecError, match="unknown metric 'cosin'") as caught:
@@ -221,6 +221,6 @@ def test_rescore_off() -> None:
     )
 
 
-def test_a_knob_said_twice_is_an_error() -> None:
+def test_a_duplicate_option_is_an_error() -> None:
     with pytest.raises(SpecError, match="bits is given twice"):
         Quantization.parse("binary:bits=1,bits=2")

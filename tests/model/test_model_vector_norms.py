@@ -54,7 +54,7 @@ def test_other_rows_are_the_same_bits() -> None:
         ("float32", [[3.4e38, 3.4e38], [1e-45, 0]], []),
     ],
 )
-def test_what_a_datatype_cannot_hold_is_named(
+def test_values_beyond_a_datatype_are_named(
     datatype: str, held: list[list[float]], refused: list[list[float]]
 ) -> None:
     vector = Vector(2, "dot", datatype)  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def test_what_a_datatype_cannot_hold_is_named(
         assert "(ids 'b')" in str(told.value) and "nothing was written" in str(told.value)
 
 
-def test_numpy_agrees_on_the_ends_of_float16() -> None:
+def test_float16_limits_match_numpy() -> None:
     with np.errstate(over="ignore"):
         assert np.isinf(np.float16(65520)) and np.float16(65519.996) == 65504
     assert np.float16(2.0**-25) == 0 < np.float16(2.0**-25 * 1.01)
@@ -91,7 +91,7 @@ def multi(*rows: list[list[float]]) -> RaggedArray:
     return RaggedArray(offsets, floats([each for row in rows for each in row]))
 
 
-def test_each_row_of_a_multivector_counts() -> None:
+def test_each_row_of_a_multivector_is_checked() -> None:
     cosine = ExtraVector("multi", 2, Metric.COSINE)
     batch = Batch([4, 5], {}, extras={"parts": multi([[1, 0], [3e30, 4e30]], [[0, 1e-30]])})
     found = batch.ready({}, {"parts": cosine}, normalizes_cosine=True).extras["parts"].values

@@ -73,7 +73,7 @@ def test_the_weights_are_those_of_the_published_model(encoder: qa.Encoder) -> No
     np.testing.assert_allclose(found[: len(known)], known, atol=2e-3)
 
 
-def test_a_prompt_stands_before_each_text(folder: str, encoder: qa.Encoder) -> None:
+def test_a_prompt_precedes_each_text(folder: str, encoder: qa.Encoder) -> None:
     prompted = qa.Encoder(folder, query_prompt="query: ", document_prompt="", device="cpu")
     by_hand = encoder.encode_queries([f"query: {text}" for text in TEXTS])
     np.testing.assert_allclose(prompted.encode_queries(TEXTS), by_hand, atol=1e-5)
@@ -103,13 +103,13 @@ def test_truncation(folder: str, encoder: qa.Encoder) -> None:
     np.testing.assert_allclose(found, cut, atol=1e-5)
 
 
-def test_no_such_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_model_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(InputError, match="cannot load the model"):
         qa.Encoder(str(tmp_path / "nothing"))
 
 
-def test_texts_into_a_live_engine_and_found_by_words(
+def test_texts_are_stored_and_found_by_text_queries(
     live: Callable[[str], str], encoder: qa.Encoder, folder: str
 ) -> None:
     url = live("edge")

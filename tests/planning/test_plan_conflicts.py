@@ -30,7 +30,7 @@ def _replaced(*_: object, **__: object) -> None:
     )
 
 
-def test_a_replaced_change_leaves_nothing_behind(
+def test_a_replaced_change_is_rolled_back(
     articles: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = articles.plan("binary:rescore=4")
@@ -43,7 +43,7 @@ def test_a_replaced_change_leaves_nothing_behind(
     assert articles.plan("scalar").apply(yes=True).state == "applied"
 
 
-def test_what_was_replaced_before_it_was_verified_is_not_reported_as_applied(
+def test_a_change_replaced_before_verification_is_not_applied(
     articles: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine says active, and means the quantization of the other client."""

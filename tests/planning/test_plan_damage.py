@@ -80,7 +80,7 @@ def damaged_files(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 @pytest.mark.parametrize("make", [applied, failed])
-def test_no_damage_of_a_record_is_a_bare_error(
+def test_damaged_records_raise_qadapt_errors(
     make: Callable[[Stores], str], stores: Stores, state_folder: Path, tmp_path: Path
 ) -> None:
     change = make(stores)
@@ -169,7 +169,7 @@ def _refused(change: str, work: Callable[[], Any]) -> None:
         (journal.JOURNAL, b'"applied"', b'"undone"'),
     ],
 )
-def test_a_change_that_still_parses_is_noticed(
+def test_a_valid_but_modified_record_is_detected(
     stores: Stores, name: str, old: bytes, new: bytes
 ) -> None:
     """What would be carried out or taken back is under a checksum."""
@@ -181,13 +181,13 @@ def test_a_change_that_still_parses_is_noticed(
     assert "modified" in bad.problem
 
 
-def test_a_time_is_not_under_the_checksum(stores: Stores) -> None:
+def test_times_are_not_in_the_checksum(stores: Stores) -> None:
     path = journal.changes_dir() / applied(stores) / journal.JOURNAL
     path.write_bytes(path.read_bytes().replace(b'"at": "20', b'"at": "19'))
     assert not qa.history().damaged
 
 
-def test_the_collection_is_known_when_both_files_are_gone(stores: Stores) -> None:
+def test_the_collection_is_known_without_both_files(stores: Stores) -> None:
     folder = journal.changes_dir() / applied(stores)
     shutil.rmtree(folder)
     folder.write_bytes(b"\0\0")
@@ -196,7 +196,7 @@ def test_the_collection_is_known_when_both_files_are_gone(stores: Stores) -> Non
     articles(stores, "well").plan("binary")
 
 
-def test_a_record_of_a_newer_qadapt_is_named_and_stands_alone(stores: Stores) -> None:
+def test_a_record_of_a_newer_qadapt_blocks_only_its_collection(stores: Stores) -> None:
     change = applied(stores)
     path = journal.changes_dir() / change / journal.PLAN
     text = path.read_text(encoding="utf-8")
@@ -236,7 +236,9 @@ def test_a_folder_of_changes_that_is_a_file(state_folder: Path, stores: Stores) 
 # -- abandon -------------------------------------------------------------------------------------
 
 
-def test_a_step_without_a_way_back_bars_nobody_else_and_can_be_abandoned(stores: Stores) -> None:
+def test_an_irreversible_step_blocks_only_its_collection_and_can_be_abandoned(
+    stores: Stores,
+) -> None:
     change = failed(stores)
     assert articles(stores, "well").plan("binary").apply(yes=True).state == "applied"
     with pytest.raises(QadaptError) as caught:
@@ -259,7 +261,7 @@ def test_a_step_without_a_way_back_bars_nobody_else_and_can_be_abandoned(stores:
     assert articles(stores, "ill").plan("scalar").apply(yes=True).state == "applied"
 
 
-def test_a_change_under_way_cannot_be_abandoned(stores: Stores) -> None:
+def test_a_running_change_cannot_be_abandoned(stores: Stores) -> None:
     plan = articles(stores, "ill").plan("scalar")
     told: list[str] = []
 
@@ -282,7 +284,7 @@ def test_one_id_may_be_abandoned_twice(stores: Stores) -> None:
     assert all(Path(place).is_dir() for place in places)
 
 
-def test_an_abandoning_that_was_cut_off_is_done_again(
+def test_an_interrupted_abandon_is_repeated(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change = failed(stores)
@@ -298,7 +300,7 @@ def _cut_off(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_dropping_a_collection_sets_its_damaged_records_aside(
+def test_dropping_a_collection_abandons_its_damaged_records(
     stores: Stores, state_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = journal.changes_dir() / applied(stores)
@@ -313,7 +315,7 @@ def test_dropping_a_collection_sets_its_damaged_records_aside(
 # -- order ---------------------------------------------------------------------------------------
 
 
-def test_a_clock_that_goes_back_reorders_nothing(
+def test_the_order_of_changes_does_not_depend_on_the_clock(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each change is begun an hour before the one that was begun before it."""

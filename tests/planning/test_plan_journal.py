@@ -60,7 +60,7 @@ def test_events_are_one_line_each_in_order_with_their_time() -> None:
 
 
 @pytest.mark.parametrize("torn", [b"{", b'{"at": "2026', b'{"event": "applied"}', b"\xff\xc3"])
-def test_a_torn_last_line_is_left_out_and_cut_off_by_the_next(torn: bytes) -> None:
+def test_a_truncated_last_line_is_ignored_and_removed(torn: bytes) -> None:
     record = journal.begin(plan())
     record.add("step begun", step=0)
     with (record.folder / "journal.jsonl").open("ab") as file:
@@ -73,7 +73,7 @@ def test_a_torn_last_line_is_left_out_and_cut_off_by_the_next(torn: bytes) -> No
     assert len(lines(again)) == 3
 
 
-def test_a_damaged_line_in_the_middle_is_an_error_of_ours() -> None:
+def test_a_damaged_line_is_an_integrity_error() -> None:
     record = journal.begin(plan())
     record.add("step begun", step=0)
     path = record.folder / "journal.jsonl"
@@ -105,7 +105,7 @@ def test_the_state_is_read_from_the_events(events: list[str], state: str) -> Non
     assert record.state == state
 
 
-def test_steps_begun_done_and_taken_back() -> None:
+def test_steps_started_done_and_rolled_back() -> None:
     record = journal.begin(plan())
     record.add("step begun", step=0)
     record.add("step done", step=0)
@@ -121,7 +121,7 @@ def test_steps_begun_done_and_taken_back() -> None:
     assert not record.undoing
 
 
-def test_a_plan_applied_a_second_time_begins_afresh() -> None:
+def test_a_plan_applied_twice_starts_again() -> None:
     """What the first application measured and did is no longer so."""
     record = journal.begin(plan())
     record.add("recall after", recall=0.5)
@@ -147,7 +147,7 @@ def test_records_are_in_the_order_in_which_they_were_begun(state_folder: Path) -
     assert left.id == early.id
 
 
-def test_only_what_was_left_open_is_pending() -> None:
+def test_only_unfinished_changes_are_pending() -> None:
     assert journal.pending("edge:/data", "articles") is None
     record = journal.begin(plan())
     assert journal.pending("edge:/data", "articles") is not None
@@ -157,7 +157,7 @@ def test_only_what_was_left_open_is_pending() -> None:
     assert journal.pending("edge:/data", "articles") is None
 
 
-def test_a_folder_without_events_is_told_as_damaged(state_folder: Path) -> None:
+def test_a_folder_without_events_is_damaged(state_folder: Path) -> None:
     """A record appears whole, so one without its events has lost them."""
     folder = state_folder / "changes" / "20260101T000000000-cccc"
     folder.mkdir(parents=True)
@@ -169,7 +169,7 @@ def test_a_folder_without_events_is_told_as_damaged(state_folder: Path) -> None:
     assert told["20260101T000000000-dddd"] == "its folder is empty"
 
 
-def test_a_record_that_was_just_being_made_is_no_change(state_folder: Path) -> None:
+def test_a_partially_created_record_is_ignored(state_folder: Path) -> None:
     """A crash before the folder has its name: nothing was begun, and the next one clears it."""
     left = state_folder / "changes" / ".making-20260101T000000000-eeee"
     left.mkdir(parents=True)
@@ -180,7 +180,7 @@ def test_a_record_that_was_just_being_made_is_no_change(state_folder: Path) -> N
     assert [record.id for record in journal.records()] == [plan().id]
 
 
-def test_a_damaged_plan_is_named_with_what_to_do() -> None:
+def test_a_damaged_plan_is_reported_with_a_hint() -> None:
     record = journal.begin(plan())
     (record.folder / "plan.json").write_text("{", encoding="utf-8")
     with pytest.raises(IntegrityError, match=record.id) as caught:
@@ -201,7 +201,7 @@ def test_a_change_is_found_by_the_beginning_of_its_id() -> None:
         journal.find("nothing-like-it")
 
 
-def test_ids_sort_by_time_and_do_not_meet() -> None:
+def test_ids_sort_by_time_and_are_unique() -> None:
     made = [journal.new_id() for _ in range(200)]
     assert len(set(made)) == 200
     stamps = [name.split("-")[0] for name in made]

@@ -66,7 +66,7 @@ SPECS = pytest.mark.parametrize("spec", [NATIVE, OURS], ids=["native", "ours"])
 
 @pytest.mark.timeout(300)
 @SPECS
-def test_kill_at_every_sign_of_life_of_an_apply(world: World, spec: dict[str, Any]) -> None:
+def test_kill_at_every_event_of_an_apply(world: World, spec: dict[str, Any]) -> None:
     """Every second change is finished by the same plan, the others are taken back."""
     apply = {"verb": "apply", "queries": str(world.folder / "queries.npy"), **spec}
     stages = world.run(audit=True, **apply)["stages"]
@@ -104,7 +104,7 @@ def test_kill_at_every_sign_of_life_of_an_apply(world: World, spec: dict[str, An
 
 @pytest.mark.timeout(300)
 @SPECS
-def test_kill_at_every_sign_of_life_of_an_undo(world: World, spec: dict[str, Any]) -> None:
+def test_kill_at_every_event_of_an_undo(world: World, spec: dict[str, Any]) -> None:
     """Every second undo is finished; the others give way to the same plan, applied anew."""
     apply = {"verb": "apply", **spec}
     world.run(**apply)
@@ -134,7 +134,7 @@ def test_kill_at_every_sign_of_life_of_an_undo(world: World, spec: dict[str, Any
     print(f"{len(stages)} kill points of an undo")
 
 
-def test_another_plan_after_a_kill_takes_the_first_back(world: World) -> None:
+def test_another_plan_after_a_kill_rolls_the_first_back(world: World) -> None:
     """Whether it was made before the kill or, as here, from what the kill has left."""
     stages = world.run(verb="apply", audit=True, **NATIVE)["stages"]
     world.is_original(world.run(verb="undo"))
@@ -171,7 +171,7 @@ def test_a_guard_survives_a_kill(world: World) -> None:
     world.is_original(told)
 
 
-def test_a_guard_that_comes_later_is_not_left_out(world: World) -> None:
+def test_a_guard_added_later_is_checked(world: World) -> None:
     """A change killed without a guard is not finished as if the guard had not been asked for."""
     coarse = {"quantization": "binary:rescore=off"}
     stages = world.run(verb="apply", audit=True, **coarse)["stages"]

@@ -70,7 +70,7 @@ def spellings(live: Callable[[str], str], tmp_path: Path) -> tuple[str, str]:
     return addresses
 
 
-def test_of_two_processes_at_once_just_one_applies(spellings: tuple[str, str]) -> None:
+def test_one_of_two_concurrent_processes_applies(spellings: tuple[str, str]) -> None:
     children = [_start(*each) for each in zip(spellings, ("binary", "scalar"), strict=True)]
     for child in children:
         _go(child)
@@ -91,7 +91,7 @@ def test_of_two_processes_at_once_just_one_applies(spellings: tuple[str, str]) -
     assert [each.state for each in qa.history()] == ["applied"]
 
 
-def test_the_gaps_of_a_rebuild_let_no_other_process_in(
+def test_a_rebuild_keeps_its_lock(
     spellings: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine's own lock is free whenever a rebuild or a configuration begins."""
@@ -113,7 +113,7 @@ def test_the_gaps_of_a_rebuild_let_no_other_process_in(
     assert f"process {os.getpid()}" in words
 
 
-def test_a_refused_change_names_who_holds_the_lock(spellings: tuple[str, str]) -> None:
+def test_a_refused_change_names_the_lock_holder(spellings: tuple[str, str]) -> None:
     with qa.open(spellings[0]) as db:
         plan = db["articles"].plan("binary")
         refused: list[str] = []

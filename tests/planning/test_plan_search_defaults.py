@@ -225,7 +225,7 @@ VERBS: dict[str, Callable[[World, Path], Any]] = {
 }
 
 
-def test_every_verb_works_and_says_so(world: World, tmp_path: Path) -> None:
+def test_every_command_reports_ignored_rescoring(world: World, tmp_path: Path) -> None:
     failed = {}
     for verb, work in VERBS.items():
         try:
@@ -273,7 +273,7 @@ def _applied_anew(world: World) -> None:
     assert hits.ids.tolist() == exact.ids.tolist()
 
 
-def test_searches_say_that_the_remembered_rescoring_is_ignored(tmp_path: Path) -> None:
+def test_searches_report_an_ignored_default_rescoring(tmp_path: Path) -> None:
     for number, situation in enumerate((restored, set_to_none)):
         folder = tmp_path / str(number) / "db"
         folder.mkdir(parents=True)

@@ -67,7 +67,7 @@ def test_a_plan_of_a_dropped_collection_is_refused(
     assert qa.history() == []
 
 
-def test_without_consent_nothing_is_changed_and_the_steps_are_listed(
+def test_without_confirmation_nothing_is_changed_and_steps_are_listed(
     articles: Collection, rows_of: Callable[[Collection], Any], recall: Callable[..., float]
 ) -> None:
     before, rows = articles.info(), rows_of(articles)
@@ -85,7 +85,7 @@ def test_without_consent_nothing_is_changed_and_the_steps_are_listed(
     assert qa.history() == []
 
 
-def test_a_step_without_a_way_back_needs_consent(fake: Any) -> None:
+def test_an_irreversible_step_needs_confirmation(fake: Any) -> None:
     fake.reverse = None
     plan = Database(fake)["articles"].plan("binary")
     with pytest.raises(ConsentRequiredError, match="no way back"):

@@ -46,7 +46,7 @@ def test_two_vectors_change_one_by_one(books: Collection, sample: Sample) -> Non
     assert (state_of(books, "title"), state_of(books, "body")) == ("absent", "absent")
 
 
-def test_a_change_of_one_vector_stands_on_the_other_vectors_change(books: Collection) -> None:
+def test_a_change_of_one_vector_depends_on_changes_of_others(books: Collection) -> None:
     """The configuration is one: what was changed first is undone last, and the error says so."""
     first = books.plan("scalar", vector="title").apply(yes=True)
     second = books.plan("binary", vector="body").apply(yes=True)

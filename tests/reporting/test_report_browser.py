@@ -76,7 +76,7 @@ def coloured(pixels: np.ndarray) -> np.ndarray:
     return pixels.max(axis=2) - pixels.min(axis=2) > 0.25
 
 
-def test_on_a_desk(shot: Shot) -> None:
+def test_a_wide_light_window(shot: Shot) -> None:
     pixels = shot("desk", 1280, 1400)
     paper = pixels[2, 2]
     assert paper.min() > 0.95, "light"
@@ -87,7 +87,7 @@ def test_on_a_desk(shot: Shot) -> None:
     assert plots[:, 100:640].any() and plots[:, 640:1180].any()
 
 
-def test_in_the_dark(shot: Shot) -> None:
+def test_dark_mode(shot: Shot) -> None:
     light, dark = shot("light", 900, 1200), shot("dark", 900, 1200, DARK)
     paper = dark[2, 2]
     assert paper.max() < 0.2 < light[2, 2].min()
@@ -97,7 +97,7 @@ def test_in_the_dark(shot: Shot) -> None:
     assert coloured(dark)[250:700].any()
 
 
-def test_on_a_phone(shot: Shot) -> None:
+def test_a_narrow_window(shot: Shot) -> None:
     pixels = shot("phone", 390, 2400)
     paper = pixels[2, 2]
     drawn = ink(pixels, paper)

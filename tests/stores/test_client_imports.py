@@ -91,7 +91,7 @@ def test_filters_are_the_same_after_imports_in_many_threads(packages: Path) -> N
         ),
     ],
 )
-def test_a_client_is_imported_without_a_word(package: str, script: str) -> None:
+def test_importing_a_client_prints_nothing(package: str, script: str) -> None:
     """In a process of its own; without httpx2, which authlib 1.9 asks for by a warning."""
     pytest.importorskip(package)
     script = f"import sys\nsys.modules['httpx2'] = None\n{textwrap.dedent(script)}"
@@ -104,7 +104,7 @@ def test_a_client_is_imported_without_a_word(package: str, script: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_local_mode_writes_many_points_without_a_word() -> None:
+def test_local_mode_writes_many_points_without_a_warning() -> None:
     """The client's advice against it is for those who call the client."""
     pytest.importorskip("qdrant_client")
     script = """

@@ -181,7 +181,7 @@ def test_binary_codes_are_refused_with_a_hint_at_client_side_codes(
     assert "client" in str(caught.value.hint)
 
 
-def test_only_one_process_opens_a_file_until_it_is_closed(tmp_path: Path) -> None:
+def test_a_file_is_open_in_one_process_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "one.db"
     address = Address("milvus", None, str(path))
     code = (

@@ -34,7 +34,7 @@ def test_new_rows_are_building_until_segments_use_the_index(
     assert not plan(server, "scalar")
 
 
-def test_small_segments_are_ignored_and_the_plan_says_so(
+def test_small_segments_are_ignored_with_a_note_in_the_plan(
     server: MilvusStore, sample: Sample
 ) -> None:
     """milvus#25234: Finished and indexed_rows=1000, while floats are compared."""

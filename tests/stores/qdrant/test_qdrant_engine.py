@@ -73,9 +73,7 @@ def binary(tmp_path_factory: pytest.TempPathFactory, sample: Sample) -> Any:
     opened.close()
 
 
-def test_rescoring_without_oversampling_changes_the_order_and_never_the_rows(
-    binary: Any, sample: Sample
-) -> None:
+def test_rescoring_without_oversampling_changes_only_the_order(binary: Any, sample: Sample) -> None:
     """https://github.com/qdrant/landing_page/pull/1158: so we tell the candidates."""
     off, on = (search(binary, sample, rescore=each) for each in (False, True))
     assert [set(row) for row in ids(off)] == [set(row) for row in ids(on)]
@@ -91,13 +89,13 @@ def test_oversampling_without_rescoring_does_nothing(binary: Any, sample: Sample
     assert recall(both, sample) > recall(alone, sample) + 0.2
 
 
-def test_scores_of_binary_codes_are_counts_and_not_cosines(binary: Any, sample: Sample) -> None:
+def test_scores_of_binary_codes_are_bit_counts(binary: Any, sample: Sample) -> None:
     first = search(binary, sample, rescore=False)[0][0][1]
     assert first == int(first)
     assert first > 1
 
 
-def test_binary_under_euclid_comes_descending(tmp_path: Path, sample: Sample) -> None:
+def test_binary_scores_under_euclid_are_descending(tmp_path: Path, sample: Sample) -> None:
     """Facts section 2: so its scores are not turned round."""
     opened = shard(tmp_path / "e", edge.BinaryQuantizationConfig(), sample, "Euclid")
     scores = [score for _, score in search(opened, sample, rescore=False)[0]]
@@ -106,7 +104,7 @@ def test_binary_under_euclid_comes_descending(tmp_path: Path, sample: Sample) ->
     assert scores[0] > scores[-1]
 
 
-def test_quantile_trims_far_less_than_it_says(tmp_path: Path, sample: Sample) -> None:
+def test_a_quantile_excludes_fewer_values_than_requested(tmp_path: Path, sample: Sample) -> None:
     """https://github.com/qdrant/qdrant/issues/9902: (1 - quantile) / dim of the values."""
     spans = []
     for quantile in (None, 0.9):

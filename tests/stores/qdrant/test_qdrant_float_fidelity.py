@@ -17,7 +17,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 @settings(max_examples=5)
 @given(st.lists(numbers, min_size=50, max_size=200))
-def test_what_the_engine_makes_of_numbers_is_foretold(
+def test_rounding_of_numbers_is_predicted(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[float]
 ) -> None:
     pytest.importorskip("qdrant_edge")
@@ -32,6 +32,6 @@ def test_what_the_engine_makes_of_numbers_is_foretold(
     assert same == [float_fidelity.is_exact(each) for each in drawn]
 
 
-def test_values_inside_of_others_count() -> None:
+def test_nested_values_are_included() -> None:
     assert float_fidelity.is_exact({"a": [1, "x", None, 0.5]})
     assert not float_fidelity.is_exact({"a": [{"b": 5.626707680988445e233}]})

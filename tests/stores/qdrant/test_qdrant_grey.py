@@ -68,7 +68,7 @@ def test_apply_triggers_the_optimizer_of_a_grey_collection() -> None:
     assert killed_.info().vectors[""].status.state is qa.State.ACTIVE
 
 
-def test_looking_planning_and_waiting_a_moment_send_nothing() -> None:
+def test_inspecting_and_planning_send_no_patch() -> None:
     server = killed()
     killed_ = Database(server.store())["killed"]
     killed_.info()
@@ -76,7 +76,7 @@ def test_looking_planning_and_waiting_a_moment_send_nothing() -> None:
     assert server.writes() == []
 
 
-def test_an_empty_patch_is_never_taken_for_a_waking() -> None:
+def test_an_empty_patch_does_not_trigger_the_optimizer() -> None:
     sent = recording("restart/05_patch_empty", NEW)["request"]["body"]
     assert sent == {}
     info = recording(STILL[0], NEW)["response"]["body"]["result"]
@@ -131,7 +131,7 @@ def test_timeout_reports_that_the_optimizer_did_not_start() -> None:
     assert len(bodies) <= 1 + len(server.bodies("GET", KILLED)) // polling.STUCK
 
 
-def test_a_yellow_collection_that_does_nothing_is_woken_late() -> None:
+def test_an_idle_yellow_collection_is_triggered_after_a_delay() -> None:
     """All of the server's optimization threads may be at other collections."""
     server = killed(ASLEEP)
     inner = server.reply

@@ -102,7 +102,7 @@ def test_a_vector_that_the_first_rows_lack_is_seen_read_and_searched(
         again(store).search(name, np.ones((1, B + 1)), SearchRequest(k=1, vector="b"))
 
 
-def test_the_unnamed_vector_of_rows_that_come_without_one(store: WeaviateStore, name: str) -> None:
+def test_rows_without_the_unnamed_vector(store: WeaviateStore, name: str) -> None:
     """For example, rows of a collection whose module did not run."""
     body = {"class": name, "vectorizer": "none"}
     store.connection.rest("POST", "/v1/schema", body, doing="create")

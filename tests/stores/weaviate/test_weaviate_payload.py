@@ -34,7 +34,7 @@ def typed(value: Any) -> Any:
     return (type(value).__name__, repr(value))
 
 
-def test_payloads_come_back_exactly(store: WeaviateStore, name: str) -> None:
+def test_payloads_are_returned_exactly(store: WeaviateStore, name: str) -> None:
     fill(store, name, normal(len(PAYLOADS)), PAYLOADS)
     back = store.fetch(name, keys(len(PAYLOADS))).payloads
     assert back == PAYLOADS

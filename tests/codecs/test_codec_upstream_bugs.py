@@ -143,7 +143,7 @@ def test_4025_codes_of_one_vector_do_not_depend_on_its_neighbours(vectors, calib
         np.testing.assert_array_equal(together, np.stack(alone))
 
 
-def test_2837_one_text_is_never_its_own_calibration(vectors):
+def test_2837_one_text_is_never_its_calibration(vectors):
     """https://github.com/huggingface/sentence-transformers/issues/2837
 
     Also https://github.com/deepset-ai/haystack/issues/9100: the codes of a single text, calibrated
