@@ -113,7 +113,7 @@ def test_doctor_fixes_a_metric_without_aliases_by_export_and_import(
     with qa.open(url) as db:
         rows = embeddings.docs[:300] * rng.uniform(0.2, 5, (300, 1)).astype(np.float32)
         db.create("notes", dim=embeddings.dim, metric="dot").write(qa.Batch(range(300), {"": rows}))
-    found = cli("doctor", url, "notes", "--check", "unnormalised-dot", "--json").json
+    found = cli("doctor", url, "notes", "--check", "unnormalized-dot", "--json").json
     command = found["collections"][0]["findings"][0]["command"]
     for part in command.split(" && "):
         assert cli(*shlex.split(part)[1:]).code == 0

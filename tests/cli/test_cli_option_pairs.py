@@ -98,9 +98,9 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("cost", "--rows", "5", "--dim", "5", "--vector", "x"), ("--vector", "--rows")),
     "cost: rows without dimensions": (("cost", "--rows", "5"), ("--rows N --dim D",)),
     "doctor: one check that is skipped": (
-        ("doctor", *AT, "--check", "unseen", "--skip", "unseen"), ("--check", "--skip")),
+        ("doctor", *AT, "--check", "unverifiable", "--skip", "unverifiable"), ("--check", "--skip")),
     "doctor: search parameters for another check": (
-        ("doctor", *AT, "--check", "unseen", "--search-params", '{{"exact": true}}'),
+        ("doctor", *AT, "--check", "unverifiable", "--search-params", '{{"exact": true}}'),
         ("--search-params", "--check")),
     "doctor: a model's metric for another check": (
         ("doctor", *AT, "--skip", "metric-mismatch", "--model-metric", "dot"),
@@ -172,7 +172,7 @@ EFFECT: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "cost: settings beside a quantization": (
         ("cost", *AT, "binary"), ("--setting", "scalar"), ("lines",)),
     "doctor: what fails beside a check": (
-        ("doctor", *AT, "--check", "unseen"), ("--fail-on", "error"), ("fail_on",)),
+        ("doctor", *AT, "--check", "unverifiable"), ("--fail-on", "error"), ("fail_on",)),
     "plan: a guard beside a strategy": (
         ("plan", *AT, "binary", "--strategy", "in-place"),
         ("--guard", "recall@10>=0.5"), ("guard",)),

@@ -134,7 +134,7 @@ def test_an_unverifiable_status_is_found(make: Make) -> None:
     blind = info.replace(vectors={"": vector.replace(status=hidden)})
     context = CheckContext(articles._store, blind, "")  # type: ignore[attr-defined]
     (found,) = status_checks.unobserved(context)
-    assert found.code == "unseen" and found.severity is Severity.INFO
+    assert found.code == "unverifiable" and found.severity is Severity.INFO
     assert "telemetry is not shown" in found.message and "qadapt verify" in found.command
     assert status_checks.unobserved(CheckContext(articles._store, info, "")) == []  # type: ignore[attr-defined]
 
@@ -236,14 +236,14 @@ def test_unreachable_rows_are_found(make: Make) -> None:
     narrow = np.random.default_rng(0).standard_normal((3000, 16)).astype(np.float32)
     narrow[:, :10] = np.abs(narrow[:, :10])
     articles = make("binary:codes=ram,originals=disk", narrow)
-    found = one(articles, "not-found-by-itself")
+    found = one(articles, "unreachable-rows")
     assert found.severity is Severity.ERROR
     assert found.evidence[1].value > 20
 
 
 def test_equal_rows_are_not_found_unreachable(make: Make, rows: np.ndarray) -> None:
     twins = np.repeat(rows[:20], 50, axis=0)
-    assert "not-found-by-itself" not in codes(make(HEALTHY, twins))
+    assert "unreachable-rows" not in codes(make(HEALTHY, twins))
 
 
 # -- diagnosis -----------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def test_checks_without_searches_run_when_searches_fail(
     monkeypatch.setattr(EdgeStore, "search", refuse)
     found = articles.doctor()
     assert [each.code for each in found.findings] == ["originals-in-ram"]
-    assert {each.code for each in found.skipped} == {"slow-rescoring", "not-found-by-itself"}
+    assert {each.code for each in found.skipped} == {"slow-rescoring", "unreachable-rows"}
     assert {each.reason for each in found.skipped} == {"not loaded"}
 
     def gone(*_: Any, **__: Any) -> None:

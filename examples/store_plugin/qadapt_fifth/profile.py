@@ -16,7 +16,7 @@ STEPS = 127
 PORTS = {"http": 5555, "https": 443}
 
 RULES = (
-    Rule("native-quantization", Support.NATIVE, "int8 codes in a column beside the vector"),
+    Rule("native-quantization", Support.NATIVE, "int8 codes in an additional column"),
     Rule("native-oversampling", Support.NATIVE, "every row is compared"),
     Rule("native-undo", Support.NATIVE, "the codes are deleted"),
     Rule("named-vectors", Support.NATIVE, "a column each"),
