@@ -1,4 +1,4 @@
-"""Public API: Database, Collection, plans of several vectors, what it refuses."""
+"""Public API: Database, Collection, plans of several vectors, refused arguments."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_creation_with_quantization_and_rescoring(database: qa.Database, sample:
     collection.write(qa.Batch(range(500), {"title": sample.rows, "body": sample.rows}))
     info = collection.info()
     assert info.vectors["title"].quantization.rescore == qa.Rescore(5)
-    # This engine builds when it is told to: configured is not seen, and neither is called active.
+    # This engine builds on request: a configured quantization is not active before that.
     assert info.vectors["title"].status.state is qa.State.BUILDING
     assert info.vectors["body"].status.state is qa.State.IGNORED
     assert collection.search(sample.queries, vector="title").how.rescorer == "none"
@@ -205,7 +205,7 @@ def test_an_invalid_rescore_is_refused(database: qa.Database, sample: Sample, re
 
 
 def test_oversampling_without_rescoring_is_refused() -> None:
-    """ "Oversampling without rescoring is meaningless", as ScyllaDB's review of #27677 says:
+    """ "Oversampling without rescoring is meaningless", as in ScyllaDB's review of #27677:
     https://github.com/scylladb/scylladb/pull/27677
     """
     with pytest.raises(SpecError, match="no effect"):
@@ -217,8 +217,8 @@ def test_oversampling_without_rescoring_is_refused() -> None:
 def test_rescoring_is_saved_locally_if_the_store_drops_it(
     database: qa.Database, sample: Sample
 ) -> None:
-    """A rescore in a collection's configuration is dropped by Qdrant without a word, as its own
-    documentation once advised: https://github.com/qdrant/landing_page/pull/2630
+    """A rescore in a collection's configuration is silently dropped by Qdrant, although its
+    documentation once advised it: https://github.com/qdrant/landing_page/pull/2630
     """
     collection = database.create("articles", dim=DIM)
     collection.write(qa.Batch(range(500), {"": sample.rows}))
@@ -229,7 +229,7 @@ def test_rescoring_is_saved_locally_if_the_store_drops_it(
 
 
 def test_a_plan_lists_blocked_operations(database: qa.Database, sample: Sample) -> None:
-    """Milvus needs release, drop, create, load, and says so nowhere beforehand:
+    """Milvus needs release, drop, create, load, and does not report that beforehand:
     https://github.com/milvus-io/milvus/issues/36421
     """
     collection = database.create("articles", dim=DIM)
@@ -258,7 +258,7 @@ def books(database: qa.Database, sample: Sample) -> qa.Collection:
 
 
 def test_plans_made_together_are_applied_together(books: qa.Collection) -> None:
-    """Each changes the one configuration that the next was planned from."""
+    """Each plan changes the configuration from which the next one was planned."""
     plans = [books.plan("binary:rescore=2", vector=name) for name in ("title", "body")]
     changes = list(qa.apply_plans(plans, yes=True))
     assert [change.state for change in changes] == ["applied", "applied"]

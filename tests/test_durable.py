@@ -1,4 +1,4 @@
-"""A file that is written whole or not at all."""
+"""Atomic writes of files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def dead_mark() -> str:
-    """The mark of a process that is over."""
+    """The mark of a process that has ended."""
     code = "from qadapt.durable import mark; print(mark())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
@@ -58,7 +58,7 @@ def test_only_leftovers_of_dead_processes_are_removed(tmp_path: Path) -> None:
     dead, other = dead_mark(), mark()
     gone = [tmp_path / f".a.{dead}", tmp_path / f".a.folder-{dead}"]
     kept = [tmp_path / f".a.{other}", tmp_path / f".b.{dead}", tmp_path / ".a.json", tmp_path / "a"]
-    # Another machine's, and one whose number another process has by now.
+    # Marks of another machine, and of a reused process id.
     kept.append(tmp_path / f".a.q00000000-{dead.partition('-')[2]}")
     host, unique = other.partition("-")[0], other.rpartition("-")[2]
     if sys.platform.startswith("linux"):

@@ -1,4 +1,4 @@
-"""Encoder without torch: what is asked of the model, and what is refused. See tests/models."""
+"""Encoder without torch: calls of the model, and refused arguments. See tests/models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qadapt.stores.base import Progress
 
 
 class Normalize:
-    """A step of a model that makes vectors of length 1."""
+    """A module of a model that normalizes vectors."""
 
 
 class Model:

@@ -1,4 +1,4 @@
-"""The error tree is the one that its docstring draws, and every message says what to do."""
+"""The error tree matches its docstring, and every message has a hint."""
 
 from __future__ import annotations
 

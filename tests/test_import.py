@@ -1,4 +1,4 @@
-"""``import qadapt`` stays cheap: no database client, no model, no parser is imported by it."""
+"""``import qadapt`` is fast: it imports no database client, model or parser."""
 
 from __future__ import annotations
 

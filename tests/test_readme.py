@@ -1,4 +1,4 @@
-"""What the README shows must run as it stands (with fewer rows, to be quick)."""
+"""Examples of the README run unchanged (with fewer rows)."""
 
 from __future__ import annotations
 

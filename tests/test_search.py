@@ -1,13 +1,14 @@
-"""Three ways to the same answer: the engine rescores, we rescore, our codes find and we rescore.
+"""Three modes with the same results: native rescoring, rescoring by qadapt, and client-side codes
+with rescoring by qadapt.
 
-On real embeddings. How they are compared:
+On real embeddings. Comparisons:
 
-- where the candidates are all rows, all three must give the exact answer: the same ids but for
-  rows whose exact scores lie within 1e-5 of one another, and the same scores to 1e-5;
-- at x4, the engine's binary codes and ours are the same bits, so both take the rows with the
-  smallest Hamming distance; which of the rows at the very last distance get in is each one's own
-  choice. So each answer is compared with the exact best of those rows that must be among the
-  candidates (nearer than the last distance) and of those that may be (as near as it).
+- if all rows are candidates, all three must return the exact results: the same ids except for
+rows whose exact scores differ by at most 1e-5, and the same scores to 1e-5;
+- at x4, the engine's binary codes and client-side codes have the same bits, so both select the rows
+  with the smallest Hamming distance; ties at the last distance are undefined. So each answer is
+  compared with the exact best of those rows that must be among the candidates (nearer than the last
+  distance) and of those that may be (as near as it).
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def places(embeddings: Any, folder: Path) -> dict[str, str]:
-    """Two folders with the same rows: one quantized by the engine, one bare for our codes."""
+    """Two folders with the same rows: one quantized by the engine, one without quantization for
+    client-side codes."""
     pytest.importorskip("qdrant_edge")
     payloads = [
         {"group": row % 7, "doc": embeddings.doc_ids[row]} for row in range(len(embeddings.docs))
@@ -65,7 +67,7 @@ def open_way(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[str], Collection]]:
-    """The collection, opened so that searches go one of the three ways."""
+    """The collection, opened so that searches use one of the three modes."""
     live("edge")
     monkeypatch.setenv("QADAPT_STATE_DIR", str(folder / "state"))
     opened: list[qa.Database] = []
@@ -102,7 +104,7 @@ def distances(embeddings: Any, queries: np.ndarray) -> np.ndarray:
 
 
 def same_answers(hits: Hits, exact: np.ndarray, allowed: np.ndarray | None = None) -> None:
-    """The exact best rows, where near ties may stand either way, and their exact scores."""
+    """The exact best rows, in any order for near ties, and their exact scores."""
     scores = exact if allowed is None else np.where(allowed, exact, -np.inf)
     best = -np.sort(-scores, axis=1)[:, : hits.ids.shape[1]]
     found = np.take_along_axis(scores, hits.ids.astype(int), axis=1)
@@ -250,7 +252,7 @@ def test_scores_have_the_unit_of_the_metric_in_each_mode(
         assert hits.how.scores == "exact"
 
 
-# -- how tells the truth -------------------------------------------------------------------------
+# -- hits.how ---------------------------------------------------------------------------
 
 SAID: dict[str, tuple[str, str]] = {
     "engine": ("store", "store"),
@@ -318,7 +320,7 @@ def test_the_exact_search_needs_no_codes(
 def test_a_default_that_the_store_may_not_execute_is_executed_by_qadapt(
     open_way: Any, queries: np.ndarray
 ) -> None:
-    """Without native rescoring a search that says nothing still does what the store would."""
+    """Without native rescoring, a search without options still applies the default of the store."""
     by_engine = open_way("engine").search(queries, k=10)
     by_us = open_way("rescored by us").search(queries, k=10)
     assert (by_engine.how.rescorer, by_us.how.rescorer) == ("store", "qadapt")
@@ -331,7 +333,8 @@ def test_a_default_that_the_store_may_not_execute_is_executed_by_qadapt(
 def test_disabled_native_codes_are_not_used(
     places: dict[str, str], open_way: Any, queries: np.ndarray, exact: np.ndarray
 ) -> None:
-    """``native-quantization`` off on a collection that the store has quantized: floats alone."""
+    """``native-quantization`` disabled on a natively quantized collection: only original vectors
+    are used."""
     open_way("our codes")  # closes the other one
     with qa.open(places["native"], disabled=["native-quantization"]) as database:
         hits = database["docs"].search(queries, k=10, rescore="off", options={"hnsw_ef": 2000})
@@ -417,7 +420,7 @@ def test_a_requested_rescore_without_codes_changes_nothing(
 
 
 def test_search_options_without_effect_are_reported(open_way: Any, queries: np.ndarray) -> None:
-    """The store's own options mean nothing where our codes are searched."""
+    """Native search options have no effect on client-side codes."""
     options = {"hnsw_ef": 64}
     how = open_way("our codes").search(queries[:2], k=3, options=options).how
     assert any("hnsw_ef" in note and "no effect" in note for note in how.notes)
@@ -427,7 +430,7 @@ def test_search_options_without_effect_are_reported(open_way: Any, queries: np.n
 
 
 def test_a_search_reports_the_requested_rescoring(open_way: Any, queries: np.ndarray) -> None:
-    """Over-fetched without the store's rescoring: no work is done twice."""
+    """Extra candidates are requested without native rescoring."""
     collection = open_way("rescored by us")
     asked: list[SearchRequest] = []
     whole = collection._store.search

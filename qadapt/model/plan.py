@@ -162,13 +162,13 @@ class Plan(Serializable):
         if self.format != PLAN_FORMAT:
             raise SpecError(
                 f"the plan has format {self.format}, this qadapt reads format {PLAN_FORMAT}",
-                hint="make the plan again with `qadapt plan`",
+                hint="create a new plan with `qadapt plan`",
             )
         # The id is used as the name of a folder, and a plan file may come from anybody.
         if not _ID.fullmatch(self.id):
             raise SpecError(
                 f"{self.id!r:.80} is not a valid plan id",
-                hint="make the plan again with `qadapt plan`",
+                hint="create a new plan with `qadapt plan`",
             )
 
     @classmethod
@@ -277,5 +277,5 @@ def _refuse_surrogates(data: Any) -> None:
     except UnicodeEncodeError as error:
         raise SpecError(
             f"the plan contains invalid Unicode: {error.object[error.start :][:1]!r}",
-            hint="make the plan again with `qadapt plan`",
+            hint="create a new plan with `qadapt plan`",
         ) from error

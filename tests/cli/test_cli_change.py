@@ -96,7 +96,7 @@ def test_plan_apply_history_undo(cli: Cli, articles: str) -> None:
     again = cli(*words, "--yes")
     assert again.code == 0
     assert again.out.startswith("= articles: nothing to do")
-    assert cli(*words, "--json").json["state"] == "nothing"  # nothing to agree to
+    assert cli(*words, "--json").json["state"] == "nothing"  # nothing to confirm
 
     (change,) = cli("history", "--json").json["changes"]
     assert change["state"] == "applied"

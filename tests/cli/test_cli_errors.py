@@ -59,7 +59,7 @@ def test_version(cli: Cli) -> None:
     assert cli("--version", "--json").json == {"qadapt": qadapt.__version__}
 
 
-# -- wrong words -------------------------------------------------------------------------------
+# -- usage errors ------------------------------------------------------------------------------
 
 
 WRONG = [

@@ -1,4 +1,4 @@
-"""What a first-time user types wrong."""
+"""Typical mistakes of first-time users."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Cli = Callable[..., Any]
 AT = ("{url}", "articles")
 ENDS = ("{url}#articles", "{url}#copy")
 
-# What was typed, and what the error says of it; exit code 2.
+# Arguments, and the expected error; exit code 2.
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "verify, no results": (("verify", *AT, "--k", "0"), "k must be an integer from 1"),
     "eval, no results": (("eval", *AT, "--k", "0"), "k must be an integer from 1"),
@@ -42,7 +42,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
 
 @pytest.fixture
 def places(articles: str, tmp_path: Path, embeddings: Any) -> dict[str, str]:
-    """What stands in the braces."""
+    """Values of the placeholders."""
     (tmp_path / "bad.npy").write_text("garbage")
     np.save(tmp_path / "q.npy", embeddings.queries[:3])
     rows = embeddings.docs[:50].copy()
@@ -71,7 +71,7 @@ def test_an_unsupported_file_creates_no_collection(
     assert "row 40" in ran.err and "nothing was written" in ran.err and "--allow" not in ran.err
     with qa.open(places["url"]) as db:
         assert db.collections() == ["articles"]
-    np.save(tmp_path / "nan.npy", embeddings.docs[:50])  # repaired, and typed again
+    np.save(tmp_path / "nan.npy", embeddings.docs[:50])  # corrected, and run again
     assert cli("import", places["nan"], f"{places['url']}#other").code == 0
 
 

@@ -216,7 +216,7 @@ def test_queries_of_other_dimensions(cli: Cli, articles: str, tmp_path: Path) ->
 
 @pytest.fixture
 def short_demo(monkeypatch: pytest.MonkeyPatch, articles: str) -> None:
-    """A demo that tells a line, shows a table and a plan; the story itself has its own tests."""
+    """A demo that prints a line, a table and a plan; tests/demo tests the workflow."""
     from qadapt.stores.base import Progress
 
     def run(

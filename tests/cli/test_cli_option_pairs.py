@@ -1,8 +1,7 @@
-"""Options beside one another: each pair is refused by an error that names both, or has an effect.
+"""Combinations of options: each pair is refused with an error that names both, or has an effect.
 
-A limit that is not reached (--copy-rows, --memory, --retry-timeout), a permission that is not
-needed (--allow, --accept, --yes) and a seed of what is not drawn hold by themselves, so they are
-no pairs.
+Limits that are not reached (--copy-rows, --memory, --retry-timeout), permissions that are not
+needed (--allow, --accept, --yes) and an unused seed are accepted, so they are not listed.
 """
 
 from __future__ import annotations
@@ -98,7 +97,8 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("cost", "--rows", "5", "--dim", "5", "--vector", "x"), ("--vector", "--rows")),
     "cost: rows without dimensions": (("cost", "--rows", "5"), ("--rows N --dim D",)),
     "doctor: one check that is skipped": (
-        ("doctor", *AT, "--check", "unverifiable", "--skip", "unverifiable"), ("--check", "--skip")),
+        ("doctor", *AT, "--check", "unverifiable", "--skip", "unverifiable"),
+        ("--check", "--skip")),
     "doctor: search parameters for another check": (
         ("doctor", *AT, "--check", "unverifiable", "--search-params", '{{"exact": true}}'),
         ("--search-params", "--check")),
@@ -125,7 +125,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 @pytest.fixture
 def places(shared_articles: str, tmp_path: Path, embeddings: Any, cli: Cli) -> dict[str, str]:
-    """What stands in the braces."""
+    """Values of the placeholders."""
     np.save(tmp_path / "q.npy", embeddings.queries[:20])
     (tmp_path / "ids.txt").write_text("\n".join(f"q{at}" for at in range(20)))
     (tmp_path / "qrels.tsv").write_text("q0\t1\t1\n")
@@ -157,7 +157,7 @@ def test_an_option_without_effect_is_refused_with_both_names(
 
 
 EFFECT: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    # a command, the option that is added to it, and where that shows in its document
+    # a command, an additional option, and the field of its document that shows the effect
     "eval: rows beside candidates": (
         ("eval", *AT, "binary", "--queries", "20", "--concurrency", "0"),
         ("--rows", "50"), ("truth", "rows")),
@@ -197,7 +197,7 @@ def test_accepted_options_have_an_effect(cli: Cli, places: dict[str, str], case:
     assert shown() != shown(*more)
 
 
-# -- the same words in Python --------------------------------------------------------------------
+# -- the same options in Python -------------------------------------------------------------------
 
 
 def test_api_calls_refuse_options_without_effect(articles: str, embeddings: Any) -> None:

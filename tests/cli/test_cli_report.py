@@ -1,4 +1,5 @@
-"""``qadapt report``: from what eval wrote on a live collection to a page, and in the terminal."""
+"""``qadapt report``: from the output of eval on a live collection to a page, and in the
+terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ Cli = Callable[..., Any]
 
 @pytest.fixture
 def evaluated(cli: Cli, articles: str, tmp_path: Path) -> Path:
-    """A live evaluation, as ``qadapt eval -o`` keeps it."""
+    """A live evaluation, as saved by ``qadapt eval -o``."""
     place = tmp_path / "eval.json"
     words = ("--queries", "20", "--concurrency", "1", "--seconds", "0.1", "-o", place)
     ran = cli("eval", articles, "articles", "binary:rescore=4", "scalar", *words)

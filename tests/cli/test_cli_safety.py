@@ -1,4 +1,5 @@
-"""What a stranger's file or server must not do: read keys, write elsewhere, drive the terminal."""
+"""Untrusted files and servers must not read keys, write outside of the state folder, or control the
+terminal."""
 
 from __future__ import annotations
 
@@ -100,7 +101,7 @@ def test_a_key_that_a_server_repeats_is_masked_in_a_traceback(
     assert "hunter2" not in captured.out + captured.err and "***" in captured.err
 
 
-# -- files of strangers --------------------------------------------------------------------------
+# -- untrusted files ---------------------------------------------------------------------------
 
 
 def saved_plan(cli: Cli, notes: str, path: Path, **changes: Any) -> Path:
@@ -162,7 +163,7 @@ def test_a_key_over_plain_http_needs_a_flag(cli: Cli, monkeypatch: pytest.Monkey
     assert shown.code == 0 and "QADAPT_INSECURE" not in os.environ
 
 
-# -- files of ours -------------------------------------------------------------------------------
+# -- files of qadapt ------------------------------------------------------------------------------
 
 
 def test_state_is_readable_by_its_owner_only(
@@ -173,7 +174,7 @@ def test_state_is_readable_by_its_owner_only(
     umask = os.umask(0)
     try:
         assert cli("apply", notes, "notes", "binary:rescore=4", "--yes").code == 0
-        with qa.open("qdrant::memory:") as db:  # which has no codes, so they are ours
+        with qa.open("qdrant::memory:") as db:  # which has no codes, so they are client-side
             ours = db.create("ours", dim=4)
             ours.write(qa.Batch([1, 2], {"": np.eye(2, 4)}))
             ours.plan("binary", accept="client").apply(yes=True)

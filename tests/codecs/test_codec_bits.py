@@ -1,4 +1,4 @@
-"""Sign bits: packing, the two spellings, unpacking, words."""
+"""Sign bits: packing, both encodings, unpacking, words."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def columns(elements):
 
 
 def formula(x, calibration):
-    """The codes by the formula, in the plainest way."""
+    """Codes by the formula, computed naively."""
     with np.errstate(over="ignore"):
         buckets = np.floor((x - calibration.lo) / calibration.steps)
     return np.clip(buckets, 0, 255).astype(np.uint8)
@@ -66,7 +66,7 @@ def test_values_in_range_are_decoded_within_half_a_step(pair):
     calibration = Calibration.fit(sample)
     back = dequantize(quantize(sample, "int8", calibration=calibration), calibration)
     constant = calibration.hi == calibration.lo
-    # half a bucket, what the last bucket adds by rounding, and float32 itself
+    # half a bucket, rounding of the last bucket, and float32 rounding
     room = 0.5 * calibration.steps * ~constant
     room = room + 8e-7 * (np.abs(calibration.lo) + np.abs(calibration.hi))
     # a step so small is itself rounded to float32, and is taken up to 255 times

@@ -22,7 +22,7 @@ def exact(embeddings: Embeddings) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def of_float(embeddings: Embeddings, exact: np.ndarray) -> Share:
-    """nDCG@10 of scores, as a share of what exact float32 search gets."""
+    """nDCG@10 of scores, as a share of that of exact float32 search."""
 
     def measured(scores: np.ndarray) -> float:
         labels = (embeddings.doc_ids, embeddings.query_ids, embeddings.qrels)

@@ -46,7 +46,7 @@ def exact(queries, documents, metric):
 
 
 def matrices(*rows):
-    """float32 matrices with one number of dimensions, and as many rows as said."""
+    """float32 matrices with one number of dimensions, and the given numbers of rows."""
     return st.integers(1, 70).flatmap(
         lambda dim: st.tuples(
             *[hnp.arrays(np.float32, (n, dim), elements=small, fill=st.nothing()) for n in rows]
@@ -207,7 +207,7 @@ def test_rounded_queries_are_whole_numbers_on_one_scale(bits, levels):
     queries = np.random.default_rng(2).standard_normal((5, 64))
     codes = pack_bits(np.vstack([np.zeros(64), np.eye(64)]))
     scores = bit_query(queries, bits).score(codes)
-    kept = (scores[:, 1:] - scores[:, :1]) / 2  # what one set bit adds: twice that dimension
+    kept = (scores[:, 1:] - scores[:, :1]) / 2  # one set bit adds twice that dimension
     whole = kept * levels / np.abs(queries).max(axis=1, keepdims=True)
     np.testing.assert_allclose(whole, np.round(whole), atol=2e-3)
     assert (np.abs(np.round(whole)).max(axis=1) == levels).all()

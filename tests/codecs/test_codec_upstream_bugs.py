@@ -1,7 +1,7 @@
 """One test per bug that sentence-transformers or Haystack had in codes and scores.
 
-The bugs of their search functions (padding of results, L2 against inner product) are tested where
-our searching is.
+The bugs of their search functions (padding of results, L2 against inner product) are tested with
+the code index.
 """
 
 from __future__ import annotations

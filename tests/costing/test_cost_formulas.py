@@ -1,4 +1,4 @@
-"""Formulas by hand, and the documents that are made of them; no engine."""
+"""Formulas computed by hand, and cost documents; no engine."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_originals_leave_ram_only_where_they_are_put_on_disk() -> None:
     assert stay.ram - leave.ram == floats
     assert stay.disk == leave.disk
     assert "originals=disk" in stay.notes[0] and not leave.notes
-    # Weaviate drops its cache of floats by itself.
+    # Weaviate drops its cache of vectors automatically.
     assert memory(rows, vector, "none", "weaviate").ram > floats
     assert memory(rows, vector, "binary", "weaviate").ram < floats / 5
-    # Milvus keeps the floats in an index of floats, and in storage beside any.
+    # Milvus keeps the vectors in a float index, and always in storage.
     assert part(memory(rows, vector, "none", "milvus"), "originals") == 2 * floats
     assert memory(rows, vector, "scalar", "milvus").ram < floats / 2
 

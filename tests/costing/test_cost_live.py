@@ -1,4 +1,4 @@
-"""The formulas against what live engines hold: files of edge, index files of Milvus."""
+"""Comparison of the formulas with live engines: files of edge, index files of Milvus."""
 
 from __future__ import annotations
 

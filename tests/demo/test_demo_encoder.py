@@ -16,7 +16,7 @@ from qadapt.stores.base import Progress
 pytest.importorskip("tokenizers")
 
 TEXTS = ["Penicillin is a group of antibiotics.", "naïve café — 東京 🦙", "a"]
-# The first five dimensions as wordllama 0.4.0.post1 itself gives them (`embed(norm=True)`).
+# The first five dimensions as computed by wordllama 0.4.0.post1 (`embed(norm=True)`).
 GOLDEN = [
     [0.0103523, 0.0045829, 0.0672009, 0.0592698, 0.0498392],
     [-0.0773789, 0.0539884, 0.0132607, -0.0892931, -0.0118016],
@@ -68,7 +68,7 @@ def test_another_wheel_is_an_error(make_wheel: Callable[..., Path]) -> None:
         "wordllama/tokenizers/l2_supercat_tokenizer_config.json": b"{}",
     }
     damaged = Wheel(MODEL, make_wheel("x.whl", members), fetched=False)
-    with pytest.raises(IntegrityError, match="not the model"):
+    with pytest.raises(IntegrityError, match="not the expected model"):
         Encoder.from_wheel(damaged)
 
 

@@ -1,4 +1,4 @@
-"""The whole demo on small made-up wheels, in the real engine."""
+"""The whole demo on small generated wheels, in the real engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytest.importorskip("qdrant_edge")
 
 
 class Screen:
-    """Keeps what the demo says."""
+    """Records the output of the demo."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -80,7 +80,7 @@ def test_the_report_contains_all_sections(tmp_path: Path) -> None:
     assert len(screen.tables) == 2, "the answers and the comparison"
     assert {step.stage for step in screen.steps} >= {"embedding", "writing"}
 
-    # A temporary place leaves nothing behind, not even a history.
+    # A temporary folder is deleted together with its history.
     assert not (tmp_path / "state").exists()
     assert os.environ["QADAPT_STATE_DIR"] == str(tmp_path / "state")
     assert report["folder"] is None

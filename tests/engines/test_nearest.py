@@ -1,4 +1,4 @@
-"""The best rows by exact score are those of float64, whatever float32 would make of them."""
+"""The best rows by exact score are those of float64, independent of float32 rounding."""
 
 from __future__ import annotations
 

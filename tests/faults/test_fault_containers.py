@@ -1,4 +1,4 @@
-"""Containers end with the tests, whatever happens to these."""
+"""Containers end with the tests, even if these are killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from starting import missing
 
 pytestmark = pytest.mark.timeout(300)
 TESTS = Path(__file__).parents[1]
-# A run of tests that starts a container, says which, and waits to be ended.
+# A test run that starts a container, prints its id, and waits.
 RUN = """
 import sys, time
 from live import containers

@@ -1,7 +1,7 @@
-"""Real faults of real processes: apply, search and write end in the right state or a clear error.
+"""Real faults of real processes: apply, search and write end in the correct state or a clear error.
 
 "Clear" is an error of ``qadapt.errors``: any other exception
-fails. What was acknowledged must be there afterwards, whole; what was not may be.
+fails. Acknowledged rows must exist afterwards; others may.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ACTIONS = ("search", "write", "apply")
 
 
 def done_in_the_end(rig: Rig, action: str) -> None:
-    """After the fault: the action can be done (again), and nothing that was there is lost."""
+    """After the fault, the operation can be repeated, and no earlier row is lost."""
     eventually(lambda: rig.collection.count())
     eventually(lambda: getattr(rig, action)())
     if action == "apply":
@@ -77,7 +77,7 @@ def test_a_restart_between_two_calls(container, rig) -> None:
 
 
 def test_an_apply_interrupted_by_a_kill_is_rolled_back_or_completed(engine, container, rig) -> None:
-    """From another address, as a new process would. Weaviate's codes cannot be taken back."""
+    """From another address, like a new process. Weaviate's codes cannot be removed."""
     use = rig(container.url)
     kill = iter([container.inner.kill])
     error = attempt(lambda: use.apply(progress=lambda _: next(kill, lambda: None)()))
@@ -87,7 +87,7 @@ def test_an_apply_interrupted_by_a_kill_is_rolled_back_or_completed(engine, cont
     container.wait()
     eventually(use.collection.count)
     if engine == "weaviate":
-        with pytest.raises(PlanError, match="no way back"):
+        with pytest.raises(PlanError, match="cannot be rolled back"):
             qa.undo()
         eventually(use.apply)
         use.scalar_is_active()

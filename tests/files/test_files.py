@@ -1,4 +1,4 @@
-"""Files in and out: the same rows come back, in every format, whole or not at all."""
+"""Export and import of every format: the same rows, completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An import that fails leaves nothing behind, and a damaged file of ours is noticed."""
+"""Failed imports are rolled back, and damaged files are detected."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def file_of(tmp_path: Path, count: int, name: str = "rows.parquet") -> Path:
 
 
 def left(tmp_path: Path) -> list[str]:
-    """What is in the state folder but for locks and what stands beside a collection."""
+    """Files in the state folder, without locks and settings."""
     folders = [state_dir(), tmp_path / "edge"]
     found = [path for folder in folders if folder.exists() for path in folder.rglob("*")]
     return sorted(path.name for path in found if path.is_file() and path.suffix != ".lock")
@@ -277,7 +277,7 @@ def test_the_next_import_removes_the_collection_of_a_killed_one(tmp_path: Path) 
     killed(file, f"{target}#x")
     with qa.open(target) as database:
         assert database["x"].count() == 5_000
-    # Another file, with rows of its own: not what was begun.
+    # Another file with other rows, not the interrupted import.
     np.save(tmp_path / "other.npy", rows(10))
     with pytest.raises(AlreadyExistsError, match="was interrupted"):
         qa.import_file(tmp_path / "other.npy", f"{target}#x")

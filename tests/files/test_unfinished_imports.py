@@ -1,4 +1,4 @@
-"""What a killed import, export, migration or eval leaves is removed by the next run."""
+"""The next run removes leftovers of a killed import, export, migration or eval."""
 
 from __future__ import annotations
 

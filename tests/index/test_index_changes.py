@@ -145,7 +145,7 @@ def test_bad_vectors_are_named_and_nothing_is_added(make: Make, vectors: np.ndar
                 one.add(names, vectors[:5, 1:])
             with pytest.raises(InputError, match="real numbers"):
                 one.add(["a"], [["x"] * 37])
-            with pytest.raises(InputError, match="table of numbers"):
+            with pytest.raises(InputError, match="array of numbers"):
                 one.add(["a", "b"], [[1.0], [1.0, 2.0]])
             with pytest.raises(InputError, match="3 axes"):
                 one.add(["a"], np.zeros((1, 1, 37)))
@@ -182,7 +182,7 @@ def test_calibration_comes_from_the_first_rows_or_from_the_caller(
     with CodeIndex.create(tmp_path / "b", 37, calibration=ranges) as index:
         index.add([1], vectors[:1])
         assert index.calibration == ranges
-    with pytest.raises(CalibrationError, match="37 dimensions, the index 38"):
+    with pytest.raises(CalibrationError, match="37 dimensions, but the index has 38"):
         CodeIndex.create(tmp_path / "c", 38, calibration=ranges)
     assert not (tmp_path / "c").exists()
 

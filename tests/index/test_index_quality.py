@@ -24,7 +24,7 @@ def exact(embeddings: Embeddings) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def of_float(embeddings: Embeddings, exact: np.ndarray) -> Callable[[Ranks], float]:
-    """nDCG@10 of ranked rows, as a share of what exact float32 search gets."""
+    """nDCG@10 of ranked rows, as a share of that of exact float32 search."""
     labels = (embeddings.doc_ids, embeddings.query_ids, embeddings.qrels)
     best = ndcg(top(exact), *labels)
     return lambda rows: ndcg(rows, *labels) / best
@@ -40,7 +40,7 @@ def search(
         folder = tmp_path_factory.mktemp("index") / codes
         with CodeIndex.create(folder, embeddings.dim, codes=codes) as index:  # type: ignore[arg-type]
             index.add(np.arange(len(embeddings.docs)), embeddings.docs)
-        indexes[codes] = CodeIndex.open(folder, read_only=True)  # what a user would search
+        indexes[codes] = CodeIndex.open(folder, read_only=True)  # the search of a user
 
     def found(codes: str = "binary", **options: Any) -> Ranks:
         ids = indexes[codes].search(embeddings.queries, CANDIDATES, **options).ids

@@ -1,4 +1,4 @@
-"""What a search returns: order, scores, padding, filters, originals."""
+"""Results of a search: order, scores, padding, filters, original vectors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fetcher(vectors: np.ndarray) -> Callable[[list[int]], np.ndarray]:
     return lambda ids: vectors[ids]
 
 
-# -- each source gives its own scores, for every metric ------------------------------------
+# -- scores of each source, for every metric ------------------------------------
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -142,7 +142,7 @@ def test_cosine_does_not_depend_on_lengths(
     np.testing.assert_allclose(a.scores, b.scores, atol=2e-2)
 
 
-# -- threads of sentence-transformers, each a promise here ---------------------------------
+# -- bugs of sentence-transformers that must not occur ----------------------------------
 
 
 def test_scores_belong_to_their_ids_after_rescoring(
@@ -284,7 +284,7 @@ def test_temporary_memory_is_bounded(tmp_path: Path) -> None:
             assert adding < 64 << 20
 
 
-# -- which rows may be found -----------------------------------------------------------------
+# -- masks and ids ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("codes", ["binary", "int8"])
@@ -362,7 +362,7 @@ def test_missing_originals_are_named(make: Make, vectors: np.ndarray, queries: n
             index.search(vectors[:1], 1, fetch=lambda ids: holes[ids])
 
 
-# -- wrong words -----------------------------------------------------------------------------
+# -- invalid options ----------------------------------------------------------------------------
 
 
 def test_queries_are_checked(make: Make, queries: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""What pytest gets of the live engines: options, fixtures, and the line that tells what was used.
+"""Pytest plugin for live engines: options, fixtures, and the summary line.
 
 pytest -m "not server"                     embedded engines only; -m server: the others
 pytest --require-live=edge,milvus          these engines must be there: their tests fail, not skip
@@ -128,7 +128,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
     """``live("milvus")``: the address of a live engine, or the test is skipped (or fails).
 
     A server is shared with all other tests: use collections with names of your own. ``edge`` and
-    ``milvus-lite`` are an empty folder or file of this test's own.
+    ``milvus-lite`` are a new, empty folder or file.
     """
 
     def address(engine: str) -> str:
@@ -145,7 +145,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
 
 @pytest.fixture
 def weaviate_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., WeaviateServer]]:
-    """``weaviate_server(ASYNC_INDEXING="true")``: a fresh server of this test's own.
+    """``weaviate_server(ASYNC_INDEXING="true")``: a new server for this test.
 
     See ``live.weaviate.WeaviateServer``: ``url``, ``rest``, ``kill()``, ``restart(**changes)``.
     """
@@ -169,7 +169,7 @@ def weaviate_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., We
 
 @pytest.fixture
 def milvus_server(request: pytest.FixtureRequest) -> Iterator[MilvusServer]:
-    """A fresh, started server of this test's own, with ``kill()`` and ``start()``."""
+    """A new, started server for this test, with ``kill()`` and ``start()``."""
     try:
         server = MilvusServer()
     except Unavailable as reason:

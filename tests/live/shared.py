@@ -1,7 +1,7 @@
 """One ladder for all workers of pytest-xdist: the controller owns it, workers ask over loopback.
 
-So an engine is started once a run, and its life is that of the controller and not of the worker
-that happened to ask first.
+So an engine is started once per run, and ends with the controller, not with the first worker that
+requested it.
 """
 
 from __future__ import annotations

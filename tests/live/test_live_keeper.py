@@ -1,4 +1,4 @@
-"""Servers of the tests end when the tests do, by whatever means."""
+"""Servers of the tests end with the tests, even if these are killed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def small() -> Iterator[Small]:
 
 
 def there(pid: int) -> bool:
-    """Whether the process is there; one that nobody has waited for yet is not."""
+    """Whether the process exists; zombies do not count."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
@@ -57,7 +57,7 @@ def there(pid: int) -> bool:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Whether a process listens on the port."""
     with socket.socket() as tried:
         return tried.connect_ex(("127.0.0.1", port)) == 0
 

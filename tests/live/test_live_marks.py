@@ -1,4 +1,4 @@
-"""Tests that need a server are found without a marker of their own."""
+"""Tests that need a server are found without an explicit marker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole runs of pytest with real servers: one server a run, and nothing is left of it."""
+"""Whole runs of pytest with real servers: one server per run, without leftovers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def startable(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def told(folder: Path) -> list[tuple[str, int]]:
-    """What the four tests have seen so far: address and process."""
+    """Addresses and processes that the four tests recorded so far."""
     return [tuple(json.loads(path.read_text())) for path in folder.glob("told-*.json")]
 
 

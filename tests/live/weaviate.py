@@ -112,7 +112,7 @@ class WeaviateServer(Server):
 
     @property
     def version(self) -> str:
-        """As the server tells it."""
+        """The version that the server reports."""
         keys = self.environment.get("AUTHENTICATION_APIKEY_ALLOWED_KEYS", "")
         headers = {"Authorization": f"Bearer {keys.split(',')[0]}"} if keys else None
         told = answer(f"{self.rest}/v1/meta", headers)
@@ -160,7 +160,7 @@ class WeaviateServer(Server):
             "DEFAULT_VECTORIZER_MODULE": "none",
             "ENABLE_MODULES": "",
             "API_BASED_MODULES_DISABLED": "true",
-            "DISK_USE_READONLY_PERCENTAGE": "100",  # a full disk of CI is no matter of the tests
+            "DISK_USE_READONLY_PERCENTAGE": "100",  # a full disk of CI must not affect the tests
         }
         if "AUTHENTICATION_APIKEY_ENABLED" not in self.environment:
             settings["AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED"] = "true"

@@ -1,4 +1,4 @@
-"""Every way in which qadapt writes keeps our codes in step, or marks them as out of date."""
+"""All writes of qadapt update client-side codes, or mark them as out of date."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def test_writes_of_qadapt_are_accounted_for(coded: Collection) -> None:
     assert status.state is qa.State.ACTIVE
     assert signal(status, "rows compared with the database") == 10
     replace_one(coded)
-    coded.write(qa.Batch([1], {"": rows(4, 1)}))  # does not cover up for the other client
+    coded.write(qa.Batch([1], {"": rows(4, 1)}))  # does not hide the write of the other client
     assert status_of(coded).state is qa.State.IGNORED
 
 

@@ -1,4 +1,4 @@
-"""Codes beside a store are those of what the store holds, or they are not used."""
+"""Client-side codes match the database, or they are not used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rows(seed: int = 0, count: int = ROWS) -> np.ndarray:
 
 @pytest.fixture(params=["local", "edge"])
 def database(request: pytest.FixtureRequest, live: Callable[[str], str]) -> Iterator[Database]:
-    """Stores whose own quantization is not used; each is changed by another client below."""
+    """Stores without native quantization; each is changed by another client below."""
     if request.param == "local":
         yield qa.wrap(pytest.importorskip("qdrant_client").QdrantClient(":memory:"))
         return
@@ -65,7 +65,8 @@ def found(collection: Collection, query: np.ndarray) -> Any:
     return collection.search(query, k=1).ids[0, 0]
 
 
-# -- what other clients do ------------------------------------------------------------------------
+# -- changes by other clients
+# -----------------------------------------------------------------------
 
 
 def one_replaced(collection: Collection) -> np.ndarray:
@@ -150,7 +151,7 @@ def test_a_search_detects_changes_of_its_candidates(
     queries = rows()[3:4]  # the row that is deleted, or has another vector
     right = coded.search(queries, k=3, exact=True).ids
     hits = coded.search(queries, k=3)
-    if change is one_deleted_one_added:  # what is left of the candidates, filled from the next
+    if change is one_deleted_one_added:  # the remaining candidates, and the next ones
         assert 3 not in hits.ids[0].tolist()
         assert None not in hits.ids[0].tolist()
         assert "deleted from the database" in " ".join(hits.how.notes)
@@ -189,7 +190,8 @@ def test_deleted_candidates_are_replaced_with_filters_and_large_k(
     assert 3 not in hits.ids[0].tolist()
 
 
-# -- writes of ours -------------------------------------------------------------------------------
+# -- writes by qadapt
+# -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

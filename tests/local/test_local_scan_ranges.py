@@ -1,4 +1,4 @@
-"""What is remembered of a collection, and our codes, where one partition of it is named."""
+"""Settings and client-side codes of a collection that is addressed by partition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RED = 100
 
 @pytest.fixture
 def database(live: Callable[[str], str]) -> Iterator[Database]:
-    """``docs``, 500 rows in the partition that is always there and 100 in ``red``."""
+    """``docs``, 500 rows in the default partition and 100 in ``red``."""
     with qa.open(live("milvus-lite")) as opened:
         rows = clustered(500 + RED, 32).rows
         docs = opened.create("docs", dim=32)

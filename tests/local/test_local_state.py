@@ -1,4 +1,4 @@
-"""What qadapt remembers: whole or not at all, one writer at a time, no secrets."""
+"""Saved settings: atomic, one writer at a time, no secrets."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ state.write_settings(Address.parse("edge:/data"), "articles", many)
 
 
 def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new_file() -> None:
-    """Killed by itself before each file that it opens, moves or removes, one after the other."""
+    """A process kills itself before each file that it opens, moves or removes."""
     old = settings()
     state.write_settings(HERE, "articles", old)
     for moment in range(1, 20):

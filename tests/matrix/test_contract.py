@@ -1,7 +1,7 @@
-"""What the word ``contract`` in the matrix stands on.
+"""Tests behind the mark ``contract`` of the matrix.
 
-A kind and width is held by the exact request that it makes, here, at the first version that has it
-and the newest, and by its refusal before. Every other claim names the test that holds it.
+A kind and width is tested here by its exact request at the first version that supports it and at
+the newest, and by its refusal before. Every other claim names its test.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ REQUESTS: Mapping[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("weaviate", "rotational:4"): ("rotational:bits=4", rq(4, 20)),
     ("weaviate", "rotational:8"): ("rotational:bits=8", rq(8, 20)),
 }
-# What the first version that has it needs to be told: of Weaviate's indexes flat had it first.
+# Options for the first version: in Weaviate, flat supported it first.
 FIRST = {
     ("weaviate", "binary"): 'binary:native={"vectorIndexType":"flat"}',
     ("weaviate", "binary:1"): 'binary:native={"vectorIndexType":"flat"}',

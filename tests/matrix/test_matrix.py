@@ -44,7 +44,7 @@ RUN = LiveRun(
 
 
 class Toy:
-    """As much of a store as a matrix looks at."""
+    """The parts of a store that the matrix uses."""
 
     deployments = ("server", "cloud")
     rules = by_contract(
@@ -66,7 +66,7 @@ def rows(seen):
     ]
 
 
-# -- the pages are those of the data ---------------------------------------------------------------
+# -- generated pages ----------------------------------------------------------------
 
 
 def test_the_pages_agree_with_capability_data_and_runs() -> None:

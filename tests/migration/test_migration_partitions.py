@@ -1,4 +1,4 @@
-"""Tenants and partitions are copied one by one: each row stays in its own.
+"""Tenants and partitions are copied one by one: each row stays in its partition.
 
 In one collection, two rows with the same id would become one.
 """

@@ -1,4 +1,4 @@
-"""Addresses: every form, every mistake, and no key in sight."""
+"""Addresses: all forms, errors, and masked keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store can do: narrowed by version and deployment, disabled by the user."""
+"""Capabilities of a store by version and deployment, and disabled by the user."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_disable() -> None:
     assert less["native-rescore"].reason == "disabled by the user"
     assert less.native("native-oversampling") and less.native("native-quantization")
     assert less.disabled == ("native-rescore",)
-    assert caps.native("native-rescore") and caps.disabled == ()  # the first one is as it was
+    assert caps.native("native-rescore") and caps.disabled == ()  # the first one is unchanged
     assert less.disable(["native-binary"]).disabled == ("native-binary", "native-rescore")
     assert caps.disable([]) == caps
 

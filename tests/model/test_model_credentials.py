@@ -78,7 +78,7 @@ def test_a_file_may_name_only_key_variables_of_the_store() -> None:
         Address.from_file(text, ["ANOTHER"]).secret(environ)
     own = "qdrant+https://h?key_env=QDRANT_API_KEY"
     assert Address.from_file(own).secret(environ) == "own key"
-    # Another store's variable is not this store's own.
+    # A variable of another store.
     with pytest.raises(ConsentRequiredError):
         Address.from_file("milvus+https://h?key_env=QDRANT_API_KEY").secret(environ)
 

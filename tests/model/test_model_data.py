@@ -39,7 +39,7 @@ def _batch() -> Batch:
 
 
 class _Tensor:
-    """Like a tensor of torch: not a numpy array, but knows how to become one."""
+    """Like a torch tensor: not a numpy array, but convertible to one."""
 
     def __init__(self, array: Any) -> None:
         self.array = array
@@ -238,7 +238,7 @@ def test_rows_that_are_missing_are_not_checked() -> None:
 
 
 def test_messages_about_the_unnamed_vector() -> None:
-    """One vector of many rows: no verb that would be right for one of both alone."""
+    """One vector of many rows: the verb must fit singular and plural."""
     wanted = {"": Vector(3), "title": Vector(2)}
     said = []
     for value in (np.nan, 0):

@@ -1,4 +1,4 @@
-"""Every document goes to JSON and back, and its schema names what is in it."""
+"""JSON round trip of every document, and its schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The common filter: how it is read, what it means, what is refused."""
+"""The common filter syntax: parsing, semantics and errors."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_dates_of_python_in_payloads() -> None:
     assert not matches(parse_filter({"at": {"gt": "2024-05-01T14:01:00+02:00"}}), row)
 
 
-# -- against a second evaluation, written from the words of the docstring --------------------------
+# -- comparison with an independent implementation of the docstring --------------------------
 
 _fields = st.sampled_from(["a", "b", "c"])
 _scalars = st.sampled_from([0, 1, 2, 1.5, "x", "y", "", True, False])

@@ -1,4 +1,4 @@
-"""Whatever is given, there comes a value or a QadaptError: no other exception, no warning."""
+"""Any input results in a value or a QadaptError: no other exception, no warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans, steps, guards, matches and what a plan is made from."""
+"""Plans, steps, guards, matches and fingerprints."""
 
 from __future__ import annotations
 

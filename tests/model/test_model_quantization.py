@@ -1,4 +1,4 @@
-"""Quantization and Rescore: the words, their ranges, their messages."""
+"""Quantization and Rescore: options, ranges and messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries whose length float32 cannot hold are refused, and short ones keep their direction."""
+"""Queries with a norm beyond float32 are refused, and short ones keep their direction."""
 
 from __future__ import annotations
 

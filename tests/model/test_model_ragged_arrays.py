@@ -1,4 +1,4 @@
-"""Ragged extra vectors: made of rows, given back as rows, cut, put together, and checked."""
+"""Ragged extra vectors: created from rows, converted to rows, sliced, concatenated, and checked."""
 
 from __future__ import annotations
 

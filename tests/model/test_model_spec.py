@@ -1,4 +1,4 @@
-"""Spec files: what they may say, and where an error is."""
+"""Spec files: syntax and locations of errors."""
 
 from __future__ import annotations
 

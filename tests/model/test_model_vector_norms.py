@@ -1,4 +1,4 @@
-"""Which rows have a direction that float32 can compute with, and what datatypes hold."""
+"""Rows with a direction in float32, and ranges of datatypes."""
 
 from __future__ import annotations
 

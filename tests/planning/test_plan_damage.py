@@ -55,7 +55,7 @@ def applied(stores: Stores) -> str:
 
 
 def failed(stores: Stores) -> str:
-    """A record whose step failed and has no way back."""
+    """A record whose step failed and cannot be rolled back."""
     store = stores["ill"]
     store.reverse, store.failing = None, {"fake.set": StoreError("refused")}
     plan = articles(stores, "ill").plan("binary:rescore=2")
@@ -172,7 +172,7 @@ def _refused(change: str, work: Callable[[], Any]) -> None:
 def test_a_valid_but_modified_record_is_detected(
     stores: Stores, name: str, old: bytes, new: bytes
 ) -> None:
-    """What would be carried out or taken back is under a checksum."""
+    """Steps that would be run or rolled back have a checksum."""
     path = journal.changes_dir() / applied(stores) / name
     content = path.read_bytes()
     assert old in content

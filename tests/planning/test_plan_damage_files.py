@@ -1,4 +1,4 @@
-"""Damaged settings, code indexes and plan files: an error of ours, of that collection alone."""
+"""Damaged settings, code indexes and plan files: a qadapt error for that collection only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every verb on a collection without rows, or with one: an answer, or an error of its kind."""
+"""Every command on a collection with no rows or one: a result, or a qadapt error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A guard measures on the user's own vectors, and what misses it is taken back."""
+"""A guard measures recall on the user's vectors, and a change that misses it is rolled back."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_missed_guard_rolls_the_change_back(
     assert change.recall_after < 0.9
     for figure in (f"{change.recall_after:.4f}", "0.99", f"{change.recall_before:.4f}"):
         assert figure in str(caught.value)
-    assert "undone" in str(caught.value)
+    assert "rolled back" in str(caught.value)
     now = articles.info()
     assert now.fingerprint == before.fingerprint
     assert now.vectors[""].status.state is qa.State.ABSENT
@@ -77,7 +77,7 @@ def test_a_missed_guard_rolls_the_change_back(
     names = [item["event"] for item in journal.find(change.id).events()]
     assert names[-2:] == ["step taken back", "undone"] or names[-1] == "undone"
     assert "applied" not in names
-    with pytest.raises(PlanError, match="undone already"):
+    with pytest.raises(PlanError, match="already undone"):
         change.undo()
 
 
@@ -112,7 +112,7 @@ def test_queries_may_be_a_path(articles: Collection, sample: Sample, tmp_path: P
 def test_a_query_path_is_absolute(
     articles: Collection, sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A plan is applied elsewhere than it was made: what it names must still be there."""
+    """A plan is applied in another folder: its query file must still be found."""
     np.save(tmp_path / "queries.npy", sample.queries)
     monkeypatch.chdir(tmp_path)
     plan = articles.plan("binary:rescore=20", guard=qa.Guard(0.5, queries="queries.npy"))
@@ -133,7 +133,7 @@ def test_queries_in_an_array_are_saved_with_the_change(
     np.testing.assert_array_equal(np.load(kept), sample.queries)
 
 
-# -- queries that will not do --------------------------------------------------------------------
+# -- invalid queries ---------------------------------------------------------------------
 
 
 def bad(name: str, folder: Path, dim: int) -> tuple[Any, type[Exception]]:
@@ -233,7 +233,7 @@ def test_history_is_newest_first_and_undo_takes_the_newest(
     assert state_of(articles) == "absent"
     with pytest.raises(qa.QadaptError, match="no change to undo"):
         qa.undo()
-    with pytest.raises(PlanError, match="undone already"):
+    with pytest.raises(PlanError, match="already undone"):
         first.undo()
 
 
@@ -251,20 +251,20 @@ def test_undo_restores_the_earlier_quantization(articles: Collection, sample: Sa
 def test_undo_is_refused_after_a_change_by_another_client(articles: Collection) -> None:
     change = articles.plan("scalar").apply(yes=True)
     store = articles._store
-    # By hand, past qadapt's plans: what another tool would do.
+    # A change by another client, without a plan.
     (step, *_) = store.plan_change(ChangeRequest(store.inspect("articles"), "", qa.binary())).steps
     store.run("articles", step.request, lambda _: None, 60)
-    with pytest.raises(PlanStaleError, match="not by qadapt"):
+    with pytest.raises(PlanStaleError, match="by another client"):
         change.undo()
     assert qa.history()[0].state == "applied"
     assert articles.info().vectors[""].quantization.kind is qa.Kind.BINARY
 
 
 def test_an_undone_plan_can_be_applied_again(articles: Collection, sample: Sample) -> None:
-    """And is measured anew: what a guard saw the first time is not taken for what it is now."""
+    """The guard is measured again and not read from the first application."""
     plan = articles.plan("binary:rescore=2", guard=qa.Guard(0.3, queries=sample.queries))
     assert plan.apply(yes=True).undo().state == "undone"
-    # What the codes cannot pass, and what the first time was not measured.
+    # A guard that the codes miss, which was not measured the first time.
     strict = qa.Guard(0.999, queries=sample.queries)
     with pytest.raises(GuardMissedError):
         plan.apply(yes=True, guard=strict)
@@ -275,7 +275,7 @@ def test_an_undone_plan_can_be_applied_again(articles: Collection, sample: Sampl
 def test_dropping_a_collection_removes_its_changes(
     database: Any, articles: Collection, sample: Sample
 ) -> None:
-    """What was left unfinished on one collection must not act on another of the same name."""
+    """An unfinished change must not affect another collection of the same name."""
 
     def stop(progress: Any) -> None:
         if progress.stage == "rebuilding":
@@ -314,14 +314,14 @@ def test_a_failed_step_can_be_completed_or_rolled_back(fake: Any) -> None:
 
 
 def test_an_irreversible_change_can_be_completed(fake: Any) -> None:
-    """A vain undo must not close the way forward."""
+    """A failed undo must not prevent completing the change."""
     fake.reverse = None
     collection = qa.Database(fake)["articles"]
     fake.failing["fake.set"] = qa.errors.StoreError("no disk")
     with pytest.raises(ApplyError):
         collection.plan("binary").apply(yes=True)
     (change,) = qa.history()
-    with pytest.raises(PlanError, match="no way back"):
+    with pytest.raises(PlanError, match="cannot be rolled back"):
         qa.Change(change.outcome, fake).undo()
     fake.failing.clear()
     again = collection.plan("binary").apply(yes=True)

@@ -1,4 +1,4 @@
-"""A plan is data, changes nothing by itself, and says how far it goes from what was asked."""
+"""A plan is data, changes nothing, and lists differences from the request."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_an_existing_configuration_needs_no_step(articles: Collection) -> None:
     assert not plan.needs_consent
     assert "Nothing to do." in str(plan)
     known = [change.id for change in qa.history()]
-    change = plan.apply()  # no consent is needed for nothing
+    change = plan.apply()  # without steps no confirmation is needed
     assert change.state == "nothing"
     assert change.status.state is qa.State.ACTIVE
     assert [each.id for each in qa.history()] == known
@@ -127,7 +127,7 @@ def test_none_is_planned_from_none(articles: Collection) -> None:
 
 
 def test_only_the_rescoring_changes(articles: Collection) -> None:
-    """A change of what qadapt remembers rebuilds nothing and needs no consent."""
+    """A change of qadapt's settings rebuilds nothing and needs no confirmation."""
     articles.plan("binary:rescore=4").apply(yes=True)
     plan = articles.plan("binary:rescore=2")
     assert [step.symbol for step in plan.steps] == [Symbol.CLIENT]
@@ -147,7 +147,7 @@ def test_none_resets_the_default_rescoring(articles: Collection) -> None:
     assert read_settings(articles._store.address, "articles").vectors == {}
 
 
-# -- how far a plan may go -----------------------------------------------------------------------
+# -- accepted matches -----------------------------------------------------------------------
 
 
 def test_differences_are_reported_and_exact_rejects_them(articles: Collection) -> None:
@@ -159,7 +159,7 @@ def test_differences_are_reported_and_exact_rejects_them(articles: Collection) -
         articles.plan("scalar", accept="exact")
     assert "accept='differs'" in str(caught.value)
     assert articles.plan("binary", accept="exact").match.level is MatchLevel.EXACT
-    # What was planned is what the engine then has.
+    # The engine has the planned configuration.
     plan.apply(yes=True)
     found = articles.info().vectors[""].quantization
     assert found.codes_only == plan.target.codes_only

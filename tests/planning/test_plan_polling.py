@@ -1,4 +1,5 @@
-"""Waiting tells pending, ignored and failed apart. On a fake store: no engine can be driven so."""
+"""Waiting distinguishes pending, ignored and failed. On a fake store, because engines cannot be
+forced into these states."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def test_an_ignored_setting_is_an_error_with_the_rule(fake: Any) -> None:
 
 
 def test_a_temporary_ignored_state_does_not_end_the_wait(fake: Any) -> None:
-    """While segments are swapped an engine may look as if it did nothing."""
+    """While segments are replaced, an engine may appear to do nothing."""
     fake.looks = [IGNORED, IGNORED, BUILDING, IGNORED, IGNORED, ACTIVE]
     assert apply(fake).state == "applied"
 
@@ -65,7 +66,7 @@ def test_an_unobservable_state_is_not_active(fake: Any) -> None:
 
 
 def test_an_undo_may_end_in_an_ignored_state(fake: Any) -> None:
-    """Back to a setting that the engine ignored already is back to where it was."""
+    """Undo to a setting that the engine ignored before is complete."""
     collection = qa.Database(fake)["articles"]
     collection.plan("scalar").apply(yes=True)
     fake.reverse = {"op": "fake.set", "to": "scalar"}
@@ -79,7 +80,7 @@ def test_an_undo_may_end_in_an_ignored_state(fake: Any) -> None:
 def test_an_unverified_undo_is_not_undone(fake: Any) -> None:
     change = apply(fake)
     fake.reverse = {}
-    fake.run = lambda *_: None  # the engine takes the request and does nothing
+    fake.run = lambda *_: None  # the engine accepts the request and does nothing
     fake.looks = [ACTIVE]
     with pytest.raises(StoreTimeoutError):
         change.undo(timeout=0)

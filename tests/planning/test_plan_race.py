@@ -1,4 +1,5 @@
-"""Two processes at one collection: one changes it, the other is refused at once, by name."""
+"""Two processes and one collection: one changes it, the other is refused at once with the process
+id."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from qadapt.errors import BusyError
 from qadapt.locking import Holder, Lock, LockHeldError
 from qadapt.stores.qdrant.edge import rebuild
 
-# Says what became of it in one line of JSON; waits for a line of its own before it begins.
+# Prints its result as one line of JSON; waits for a line of input before it starts.
 APPLY = """
 import json, sys
 import qadapt as qa, qadapt.planning.apply, qadapt.stores.qdrant.edge.store, qdrant_edge
@@ -131,7 +132,7 @@ def test_a_refused_change_names_the_lock_holder(spellings: tuple[str, str]) -> N
 
 
 def test_a_dead_holder_is_not_named(tmp_path: Path) -> None:
-    """What a killed process left is not who holds the lock now."""
+    """A killed process is not reported as the lock holder."""
     lock, other = Lock(tmp_path / "a.lock"), Lock(tmp_path / "a.lock")
     lock.acquire()
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:

@@ -1,4 +1,4 @@
-"""A plan is refused when it no longer fits, and without the consent that it needs."""
+"""A plan is refused if it is stale, or without required confirmation."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_without_confirmation_nothing_is_changed_and_steps_are_listed(
     assert caught.value.exit_code == 4
     for step in plan.steps:
         assert (step.action in str(caught.value)) == step.needs_consent
-    assert "searches and writes stop" in str(caught.value)
+    assert "searches and writes are blocked" in str(caught.value)
     assert "yes=True" in str(caught.value)
     assert articles.info() == before
     assert rows_of(articles) == rows
@@ -88,7 +88,7 @@ def test_without_confirmation_nothing_is_changed_and_steps_are_listed(
 def test_an_irreversible_step_needs_confirmation(fake: Any) -> None:
     fake.reverse = None
     plan = Database(fake)["articles"].plan("binary")
-    with pytest.raises(ConsentRequiredError, match="no way back"):
+    with pytest.raises(ConsentRequiredError, match="cannot be rolled back"):
         plan.apply()
     assert fake.requests == []
     assert plan.apply(yes=True).state == "applied"

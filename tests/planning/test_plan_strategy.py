@@ -1,4 +1,4 @@
-"""``strategy``: in place, or by a copy and an alias; what a store cannot do is refused."""
+"""``strategy``: in place, or by a copy and an alias; unsupported strategies are refused."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def test_an_in_place_request_refuses_a_copy(fake: Store, monkeypatch: pytest.Mon
         assert plan.strategy == strategy
 
 
-# -- a new vector beside the old one -------------------------------------------------------------
+# -- additional vectors --------------------------------------------------------------
 
 
 @pytest.fixture
 def vector_store(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A store of two vectors: ``b`` is made and set by a step, ``""`` stays as it is."""
+    """A store with two vectors: a step creates and quantizes ``b``, and ``""`` does not change."""
     info = fake.info
 
     def both(collection: str) -> CollectionInfo:
@@ -136,7 +136,7 @@ def test_a_missed_guard_of_an_irreversible_change_keeps_it(
     guard = qa.Guard(0.5, queries=2)
     plan = make_plan(vector_store, "articles", "binary", strategy="vector", guard=guard)
     assert "else apply fails and the change is kept" in plan_text(plan)
-    with pytest.raises(GuardMissedError, match="no way back and stays"):
+    with pytest.raises(GuardMissedError, match="cannot be rolled back and is kept"):
         apply_plan(vector_store, plan, yes=True, progress=silent, guard=None, timeout=5)
     assert journal.find(plan.id).state == "applied"
 

@@ -1,4 +1,4 @@
-"""Documents to report, as eval gives them, and a look at a page."""
+"""Documents of eval for reports, and parsing of a page."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def usual() -> Evaluation:
 
 
 class Page(HTMLParser):
-    """What a page holds; raises where tags do not close as they open."""
+    """Contents of a page; raises if tags are not balanced."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)

@@ -1,4 +1,4 @@
-"""What a report says, from documents; no browser."""
+"""Contents of a report, without a browser."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_markup_in_names_is_text() -> None:
 
 
 def test_documents_are_recognized(tmp_path: Path) -> None:
-    """eval and verify with a gate beside, doctor with several collections, cost."""
+    """eval and verify with a gate, doctor with several collections, cost."""
     texts = {
         "eval": {**usual().to_dict(), "gate": None},
         "doctor": {"collections": [DIAGNOSIS.to_dict()], "failed": {}, "missed": False},

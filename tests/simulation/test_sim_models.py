@@ -304,7 +304,7 @@ def test_candidates_follow_the_rule_of_the_store(
     assert candidates(store, mapped, K, rescore)[0] == wanted
 
 
-# -- the engine's own scores ---------------------------------------------------------------------
+# -- scores of the engine ---------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def collection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 
 def found(collection: Any, filter: Any) -> list[int]:
-    """What reads, counts and searches let through, all the same."""
+    """Rows that reads, counts and searches select, which must be equal."""
     read = [key for page in collection.read(filter=filter) for key in page.ids]
     hits = collection.search([1, 1], k=len(DATES), filter=filter).ids[0].tolist()
     assert sorted(key for key in hits if key is not None) == read

@@ -1,7 +1,8 @@
-"""Stores and code indexes in a process that was forked while they were open: they work or say so.
+"""Stores and code indexes in a process that was forked while they were open: they work or raise an
+error.
 
-The engine's threads, sockets and locks stay with the parent, so before this was looked after a
-search in the child waited for ever. Each program here forks; it is killed after a while.
+The engine's threads, sockets and locks remain in the parent, so without a check a search in the
+child blocks forever. Each program here forks, with a timeout.
 """
 
 from __future__ import annotations

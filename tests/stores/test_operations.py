@@ -1,4 +1,4 @@
-"""Requests of plan files: read as typed operations, or refused before anything is touched."""
+"""Requests of plan files: read as typed operations, or refused before anything is changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for an engine, and snapshots with an age: by a clock of the test's own."""
+"""Waiting for an engine, and snapshots with an age: with a simulated clock."""
 
 from __future__ import annotations
 

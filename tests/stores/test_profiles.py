@@ -1,4 +1,4 @@
-"""A profile says of its store what the store does, and is refused when it cannot."""
+"""A profile matches its store, and invalid profiles are refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OLDER = replace(BARE, interface=INTERFACE - 1)
 
 
 def overrides(store: type[Store], name: str, base: type = Store) -> bool:
-    """Whether a class has a method of its own."""
+    """Whether a class overrides a method."""
     return getattr(store, name) is not getattr(base, name)
 
 

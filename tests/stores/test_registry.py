@@ -1,4 +1,4 @@
-"""Stores come from entry points; a broken one must not take the others with it."""
+"""Stores come from entry points; a broken one must not affect the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOREIGN = EntryPoint("foreign", "json:dumps", plugins.GROUP)
 
 @pytest.fixture
 def with_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two plug-ins that are no stores, beside the real ones."""
+    """Two invalid plug-ins in addition to the real ones."""
     real = importlib.metadata.entry_points
 
     def found(**wanted: str) -> object:

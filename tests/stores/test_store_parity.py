@@ -1,4 +1,4 @@
-"""What several stores do alike."""
+"""Common behavior of several stores."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_invalid_segment_counts_suggest_the_nearest_valid_ones() -> None:
 
 
 class Calls:
-    """A call that fails some times, and what was slept."""
+    """A call that fails several times, and the recorded pauses."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)

@@ -1,4 +1,4 @@
-"""The example of a third-party store works as it is installed: nothing else of qadapt knows it."""
+"""The example of a third-party store works after installation, without changes to qadapt."""
 
 from __future__ import annotations
 

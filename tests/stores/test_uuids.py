@@ -1,4 +1,4 @@
-"""The quick way to see a UUID says what the class says."""
+"""The fast check of UUIDs matches the class of the standard library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A direction is kept, or the row is refused before anything is written, on every way in."""
+"""Every write keeps the direction of a row, or refuses it before anything is written."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_rows_of_any_size_are_found_under_cosine(database: Any) -> None:
 
 
 def test_queries_of_any_length_have_the_same_scores(database: Any) -> None:
-    """An engine that leaves a short query as it is gives scores as short; huge ones are refused or
-    searched for by their direction."""
+    """An engine that does not normalize short queries returns small scores; huge queries are
+    refused or normalized."""
     collection = database.create("a", dim=6)
     collection.write(qa.Batch(range(len(SIZES)), {"": DIRECTIONS}))
     for size in (1e-4, 1e-8, 1e10):
@@ -107,7 +107,7 @@ def test_a_migration_keeps_directions(database: Any, tmp_path: Path) -> None:
 
 
 def by_hand(source: Any, rows: dict[int, Any]) -> None:
-    """Write rows to Milvus Lite by its own client, which looks at nothing."""
+    """Write rows to Milvus Lite with its client, which does not validate them."""
     layout = source._store.reader.layout("a")
     field = layout.vectors[""].field
     keys = layout.keys.checked(list(rows))

@@ -99,7 +99,7 @@ def status(store: EdgeStore, vector: str = "") -> Status:
 
 
 def state(store: EdgeStore, vector: str = "") -> State:
-    """Its state alone."""
+    """Its state only."""
     return status(store, vector).state
 
 

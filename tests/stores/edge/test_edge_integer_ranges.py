@@ -52,7 +52,7 @@ def filters(seed: int, count: int) -> list[dict[str, Any]]:
 
 
 def differing(collection: Any, values: list[Any], seed: int, count: int) -> list[Any]:
-    """The filters that let other rows through than the common form says; refused ones are none."""
+    """Filters that select other rows than the common syntax; refused ones are excluded."""
     wrong = []
     asked = 0
     for filter in filters(seed, count):
@@ -73,7 +73,7 @@ def differing(collection: Any, values: list[Any], seed: int, count: int) -> list
     ("index", "values"),
     [
         (None, WHOLE + FLOATS + LISTS),
-        # It takes a bound beyond 64 bits for the greatest whole number.
+        # It treats a bound beyond 64 bits as the greatest integer.
         ("integer", [each for each in WHOLE if abs(each) < 2**63 - 1]),
         ("float", WHOLE + FLOATS),
     ],

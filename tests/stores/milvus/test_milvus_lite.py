@@ -62,7 +62,7 @@ def test_scalar_quantization_is_verified_by_the_index_file(
 
 
 def test_nested_build_parameters_take_effect(lite: MilvusStore, sample: Sample) -> None:
-    """Facts section 4: pymilvus' flat form is dropped, and nlist is 128 whatever was asked."""
+    """Facts section 4: pymilvus' flat form is dropped, and nlist is always 128."""
     faiss = pytest.importorskip("faiss")
     fill(lite, sample.rows)
     wanted = Quantization.parse('scalar:native={"index_type":"IVF_SQ8","nlist":16}')
@@ -205,7 +205,7 @@ def test_a_file_is_open_in_one_process_at_a_time(tmp_path: Path) -> None:
 
 
 def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> tuple[list[str], list[str]]:
-    """Lite answers `describe` late; the requests that came in and those that were answered."""
+    """Lite responds to `describe` late; counts received and answered requests."""
     servicer = pytest.importorskip("milvus_lite.adapter.grpc.servicer").MilvusServicer
     describe = servicer.DescribeCollection
     asked: list[str] = []

@@ -31,7 +31,7 @@ Opened = tuple[MilvusStore, Recorder]
 
 @pytest.fixture
 def at() -> Iterator[Callable[[str], Opened]]:
-    """``at("2.6.8")``: a store on a recorder that says it is that version."""
+    """``at("2.6.8")``: a store on a recorder that reports this version."""
     opened: list[Any] = []
 
     def open_at(text: str) -> Opened:
@@ -364,7 +364,8 @@ def test_float16_is_a_field_type_from_2_4(at: Callable[[str], Opened]) -> None:
 def test_searches_use_the_consistency_level_of_the_collection_by_default(
     at: Callable[[str], Opened],
 ) -> None:
-    """Facts section 4: Strong takes 259 ms, Session 5, and Bounded does not see own writes."""
+    """Facts section 4: Strong takes 259 ms, Session 5, and Bounded does not return earlier writes
+    of the client."""
     store, recorder = at("2.6.22")
     store.create(NAME, {"": Vector(8)}, {})
     query = np.ones((1, 8), dtype=np.float32)

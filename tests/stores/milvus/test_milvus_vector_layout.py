@@ -1,4 +1,4 @@
-"""Floats as Milvus' values and back. No engine."""
+"""Conversion of vectors to Milvus' values and back. No engine."""
 
 from __future__ import annotations
 

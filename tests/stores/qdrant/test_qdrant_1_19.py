@@ -81,7 +81,7 @@ def test_another_quantile_is_a_difference() -> None:
 
 
 def limited(**limits: Any) -> Replay:
-    """Binary codes, rescoring remembered, and limits that were set later."""
+    """Binary codes, default rescoring, and limits that were set later."""
     strict = {"enabled": True, **limits}
     metadata = {"qadapt": {"vectors": {"": {"rescore": {"oversampling": 4.0}}}}}
     info = info_of({"size": 4, "distance": "Dot"}, BINARY, points=60)
@@ -373,11 +373,11 @@ def test_inspect_of_a_server_makes_one_telemetry_call(monkeypatch: pytest.Monkey
     assert len(server.bodies("GET", TELEMETRY)) == 1
 
 
-# -- the whole life ------------------------------------------------------------------------------
+# -- lifecycle ---------------------------------------------------------------------------------
 
 
 def page(number: int, step: str) -> tuple[str, str, str]:
-    """Three recordings of one look."""
+    """Three recordings of one inspection."""
     return (
         f"life/{number:03}_poll_{step}_info",
         f"life/{number + 1:03}_poll_{step}_optimizations",
@@ -386,7 +386,7 @@ def page(number: int, step: str) -> tuple[str, str, str]:
 
 
 def end(number: int, step: str) -> tuple[str, None, str]:
-    """The last look of a step."""
+    """The last inspection of a step."""
     return (
         f"life/{number:03}_active_{step}_info",
         None,

@@ -20,7 +20,7 @@ VECTORS = {"size": 4, "distance": "Dot"}
 
 
 class Server(Replay):
-    """A collection that keeps its optimizers' settings, as PATCHes merge them."""
+    """A collection that merges PATCHes of its optimizer settings."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def test_local_mode_defers_no_index_build(tmp_path: Any) -> None:
 
 
 class Target(Server):
-    """One that is made by a PUT, and counts what is written to it."""
+    """A collection created by a PUT, which counts written rows."""
 
     def __init__(self) -> None:
         super().__init__(indexing_threshold=10_000)

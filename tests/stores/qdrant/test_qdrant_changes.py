@@ -69,7 +69,7 @@ def test_placement_of_originals_is_patched_and_restored() -> None:
 
 
 def test_quantization_of_a_vector_is_changed_in_the_vector() -> None:
-    """patch/unnamed_vector_key: the unnamed vector too may have a setting of its own."""
+    """patch/unnamed_vector_key: the unnamed vector can also have a separate setting."""
     own = {**UNNAMED, "quantization_config": SCALAR}
     seen = telemetry_of("articles", [{"": (2000, "hnsw", SCALAR)}])
     store = serve(info_of(own), seen).store()

@@ -1,4 +1,4 @@
-"""What a server's telemetry and configuration tell doctor; in the shape of the recordings."""
+"""Findings from telemetry and configuration of a server, in the format of the recordings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCALAR = {"scalar": {"type": "int8", "always_ram": True}}
 def found(
     vectors: Any, codes: Any, segments: Any, options: Any = None, **info: Any
 ) -> dict[str, Finding]:
-    """The findings of a server that stays as it is, by code."""
+    """The findings of an unchanging server, by code."""
     server = serve(info_of(vectors, codes, **info), telemetry_of("articles", segments))
     store = server.store()
     return {each.code: each for each in store.findings(store.info("articles"), options)}

@@ -1,6 +1,6 @@
-"""Lies that only the engine itself can show: live on qdrant-edge, the same engine in process.
+"""Engine behavior that differs from its settings: live on qdrant-edge, the same engine.
 
-If one of these fails the engine was changed, and what qadapt says of it must be changed too.
+If a test fails, the engine has changed, and qadapt's notes must be updated.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def binary(tmp_path_factory: pytest.TempPathFactory, sample: Sample) -> Any:
 
 
 def test_rescoring_without_oversampling_changes_only_the_order(binary: Any, sample: Sample) -> None:
-    """https://github.com/qdrant/landing_page/pull/1158: so we tell the candidates."""
+    """https://github.com/qdrant/landing_page/pull/1158: so qadapt reports the candidates."""
     off, on = (search(binary, sample, rescore=each) for each in (False, True))
     assert [set(row) for row in ids(off)] == [set(row) for row in ids(on)]
     assert ids(off) != ids(on)
 
 
 def test_oversampling_without_rescoring_does_nothing(binary: Any, sample: Sample) -> None:
-    """https://github.com/qdrant/landing_page/pull/2484: so we never send it alone."""
+    """https://github.com/qdrant/landing_page/pull/2484: so qadapt never sends it alone."""
     plain = search(binary, sample, rescore=False)
     alone = search(binary, sample, rescore=False, oversampling=8.0)
     both = search(binary, sample, rescore=True, oversampling=8.0)
@@ -96,7 +96,7 @@ def test_scores_of_binary_codes_are_bit_counts(binary: Any, sample: Sample) -> N
 
 
 def test_binary_scores_under_euclid_are_descending(tmp_path: Path, sample: Sample) -> None:
-    """Facts section 2: so its scores are not turned round."""
+    """Facts section 2: so its scores are not negated."""
     opened = shard(tmp_path / "e", edge.BinaryQuantizationConfig(), sample, "Euclid")
     scores = [score for _, score in search(opened, sample, rescore=False)[0]]
     opened.close()

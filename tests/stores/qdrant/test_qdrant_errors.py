@@ -1,4 +1,4 @@
-"""Errors of server, network and client: one clear error each, tried again or not."""
+"""Errors of server, network and client: one clear error each, retried or not."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_grpc_on_the_rest_port_is_an_error_with_a_hint() -> None:
     assert type(errors.translate(RpcError("UNKNOWN", "odd"), "ask")) is StoreError
 
 
-# -- tried again, or not -------------------------------------------------------------------------
+# -- retries ------------------------------------------------------------------------
 
 
 def test_a_rate_limit_is_waited_for_as_requested_by_the_server() -> None:
@@ -165,7 +165,7 @@ def test_transient_errors_are_retried_a_limited_number_of_times(optimizer_error:
 
 @pytest.mark.parametrize("optimizer_error", [refused(503, "busy"), httpx.ReadError("reset")])
 def test_a_patch_that_may_have_arrived_is_not_sent_twice(optimizer_error: Any) -> None:
-    """The second would cancel the build that the first began."""
+    """The second one would cancel the build that the first one started."""
     from qadapt.stores.qdrant.server import polling
 
     server = serve(info_of(UNNAMED)).on("PATCH", PATCH, optimizer_error)
@@ -197,7 +197,7 @@ def test_a_key_is_masked_in_server_errors() -> None:
 
     server = serve(info_of(UNNAMED)).on("GET", "/collections", refused(403, "key sesame is bad"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the client's own: a key without TLS
+        warnings.simplefilter("ignore")  # a warning of the client: a key without TLS
         store = server.store(api_key="sesame")
     with pytest.raises(AuthError) as caught:
         store.collections()
@@ -210,7 +210,7 @@ def test_a_key_is_masked_in_server_errors() -> None:
 
 
 class Wire:
-    """A port that answers each connection with fixed bytes, or cuts it."""
+    """A port that answers each connection with fixed bytes, or closes it."""
 
     def __init__(self, reply: bytes) -> None:
         self.reply = reply
@@ -231,7 +231,7 @@ class Wire:
 
 @pytest.fixture
 def wire() -> Iterator[Any]:
-    """Makes ports, and closes them."""
+    """Create ports, and close them."""
     made: list[Wire] = []
 
     def make(reply: bytes) -> int:
@@ -244,7 +244,7 @@ def wire() -> Iterator[Any]:
 
 
 def http(body: bytes, status: str = "200 OK") -> bytes:
-    """An answer of HTTP."""
+    """An HTTP response."""
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     return head.encode() + body
 
@@ -252,7 +252,7 @@ def http(body: bytes, status: str = "200 OK") -> bytes:
 def test_rest_on_a_port_that_closes_connections_is_an_error(
     wire: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gRPC port does so."""
+    """As the gRPC port does."""
     monkeypatch.setattr(retry, "ATTEMPTS", 1)
     with pytest.raises(UnreachableError, match="was closed"):
         registry.open_store(f"qdrant+http://127.0.0.1:{wire(b'')}")

@@ -1,4 +1,4 @@
-"""Sparse vectors and multivectors by contract: what is sent to a server, and read of its answers.
+"""Contract tests of sparse vectors and multivectors: requests to a server, and parsed responses.
 
 ``test_migration_extra_vectors`` shows in local mode that the client's models accept them.
 """

@@ -1,4 +1,4 @@
-"""Which numbers of a payload the engine changes, foretold and seen."""
+"""Numbers of payloads that the engine rounds: predicted and observed."""
 
 from __future__ import annotations
 

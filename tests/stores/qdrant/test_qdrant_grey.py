@@ -1,4 +1,4 @@
-"""An optimizer that waits: recorded on 1.19.0 (``restart``), killed while it built."""
+"""A waiting optimizer: recorded on 1.19.0 (``restart``), killed during a build."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KILLED = "/collections/killed"
 
 
 class Killed(RecordedSequence):
-    """Grey until ``optimizers_config`` is sent: an empty PATCH was seen to do nothing."""
+    """Grey until ``optimizers_config`` is sent: an empty PATCH had no effect."""
 
     def turns(self, body: Mapping[str, Any]) -> bool:
         return self.at == 0 and "optimizers_config" in body
@@ -85,7 +85,7 @@ def test_an_empty_patch_does_not_trigger_the_optimizer() -> None:
 
 
 class Looks(Deadline):
-    """A deadline that passes after so many looks, however slow the machine is."""
+    """A deadline that passes after a number of polls, independent of the speed of the machine."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(3600)
@@ -111,7 +111,7 @@ def test_running_optimizer_is_not_triggered(
 
 
 class Deaf(RecordedSequence):
-    """Grey whatever is sent, as with max_optimization_threads 0."""
+    """Always grey, as with max_optimization_threads 0."""
 
     def turns(self, body: Mapping[str, Any]) -> bool:
         return False
@@ -132,7 +132,7 @@ def test_timeout_reports_that_the_optimizer_did_not_start() -> None:
 
 
 def test_an_idle_yellow_collection_is_triggered_after_a_delay() -> None:
-    """All of the server's optimization threads may be at other collections."""
+    """All optimization threads of the server may be busy with other collections."""
     server = killed(ASLEEP)
     inner = server.reply
 

@@ -1,4 +1,4 @@
-"""Binary codes of 1.5 and 2 bits: one-bit recall where a segment was not built from its rows."""
+"""Binary codes of 1.5 and 2 bits: one-bit recall if a segment was not built from its rows."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_too_few_rows_for_an_index_are_reported_as_not_active() -> None:
 
 
 def test_an_empty_built_segment_has_no_statistics() -> None:
-    """Recorded: a change of codes builds the empty segment anew too, from no rows."""
+    """Recorded: a change of codes also rebuilds the empty segment, without rows."""
     made = copy.deepcopy(recording("life/020_optimizations_completed", NEW))
     found = made["response"]["body"]["result"]
     found["completed"][0]["segments"] = [{"uuid": "x", "points_count": 0}]

@@ -1,4 +1,4 @@
-"""The recorded life of ``articles`` on a 1.16.3 server, from plan to undo, as qadapt leads it."""
+"""The recorded lifecycle of ``articles`` on a 1.16.3 server, from plan to undo."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_apply_continues_after_a_lost_connection() -> None:
 
 
 class Restarted(RecordedSequence):
-    """Killed during a rebuild and started again: grey until it is woken."""
+    """Killed during a rebuild and restarted: grey until it is triggered."""
 
     def reply(self, request: Any, path: str) -> Any:
         if request.method == "PATCH" and self.at == 0:
@@ -214,7 +214,7 @@ def test_a_red_collection_fails_with_the_optimizer_error() -> None:
 
 
 def test_an_endless_build_times_out() -> None:
-    """max_optimization_threads=0 is yellow for ever: .../issues/2463."""
+    """max_optimization_threads=0 stays yellow: .../issues/2463."""
     info = info_of(UNNAMED, BINARY, status="yellow")
     server = serve(info, telemetry_of("articles", [{"": (2000, "hnsw", None)}]))
     request = {"op": "qdrant.patch", "vector": "", "body": {"quantization_config": BINARY}}

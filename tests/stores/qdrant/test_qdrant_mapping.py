@@ -36,7 +36,7 @@ natives = st.dictionaries(
 
 @st.composite
 def quantizations(draw: st.DrawFn) -> Quantization:
-    """Any quantization that the model lets through."""
+    """Any valid quantization."""
     kind = draw(st.sampled_from(list(Kind)))
     knobs: dict[str, Any] = {
         "codes": draw(st.sampled_from([None, "ram", "disk"])),

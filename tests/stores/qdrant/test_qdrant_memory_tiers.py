@@ -27,13 +27,13 @@ def placed(**fields: Any) -> FakeOptimizer:
 
 
 def fields_of(server: FakeOptimizer) -> dict[str, Any]:
-    """What a vector says of its place."""
+    """The placement of a vector."""
     vector = server.vectors[""]
     return {key: vector[key] for key in ("on_disk", "memory") if key in vector}
 
 
 def test_memory_with_on_disk_is_the_recorded_rebuild_loop() -> None:
-    """The fake does what was recorded, so that the tests below mean something."""
+    """The fake behaves as recorded, which the tests below rely on."""
     server = placed(on_disk=True)
     server.patch(recording("placement/02_patch_memory_cached", NEW)["request"]["body"])
     assert server.vectors == {"": result(LOOP)["config"]["params"]["vectors"]}
@@ -86,7 +86,7 @@ def test_originals_in_ram_need_no_rebuild() -> None:
 
 
 def test_a_conflicting_memmap_threshold_is_overridden() -> None:
-    """The optimizer would map large segments again where ``on_disk`` is null."""
+    """The optimizer would map large segments again if ``on_disk`` is null."""
     server = placed()
     server.info["config"]["optimizer_config"]["memmap_threshold"] = 1000
     plan = Database(server.store())["articles"].plan("none:originals=ram")

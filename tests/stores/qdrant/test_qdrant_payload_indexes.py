@@ -1,4 +1,4 @@
-"""Indexes on the payload: the exact requests, and what is read of ``payload_schema``.
+"""Payload indexes: the exact requests, and parsing of ``payload_schema``.
 
 No recording has an index on a payload; shapes are those of the server's OpenAPI description
 (``PUT /collections/{collection_name}/index``, ``PayloadIndexInfo``).

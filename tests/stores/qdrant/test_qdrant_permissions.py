@@ -17,10 +17,10 @@ FORBIDDEN = recording("errors/readonly_patch")["response"]["body"]["status"]["er
 
 
 class Locked(FakeOptimizer):
-    """A server that takes PATCHes of some keys alone.
+    """A server that accepts PATCHes of some keys only.
 
     Attributes:
-        key: what a PATCH may hold; None for all.
+        key: permitted keys of a PATCH; None for all.
     """
 
     key: str | None = "nothing"

@@ -99,7 +99,7 @@ def test_unsupported_rescoring_and_options_are_rejected() -> None:
 
 
 def test_pages_are_read_as_recorded() -> None:
-    """points/scroll_page_1 to 3: whole numbers first, then UUIDs; the offset is the next id."""
+    """points/scroll_page_1 to 3: integers first, then UUIDs; the offset is the next id."""
     server = serve(info_of({"size": 4, "distance": "Dot"}), name="mixed")
     pages = [recording(f"points/scroll_page_{at}") for at in (1, 2, 3)]
     path = "/collections/mixed/points/scroll"
@@ -140,7 +140,7 @@ def test_rows_without_a_vector_are_written_and_read() -> None:
 
 
 class Points:
-    """A gRPC server that keeps what it was sent."""
+    """A gRPC server that records its requests."""
 
     def __init__(self) -> None:
         import grpc
@@ -274,7 +274,7 @@ FILTERS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[qa.Collection]:
-    """The rows in the client's own filter engine."""
+    """The rows in the filter engine of the client."""
     with qa.open("qdrant::memory:") as database:
         collection = database.create("articles", dim=2, metric="dot")
         collection.write(qa.Batch(range(5), {"": np.ones((5, 2))}, PAYLOADS))

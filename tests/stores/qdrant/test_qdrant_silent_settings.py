@@ -1,7 +1,7 @@
-"""What Qdrant says and does not do, and what it takes and should not: each has a test by name.
+"""Settings that Qdrant accepts without applying them, and invalid requests that it accepts.
 
-On recordings of a 1.16.3 server, or on answers in their shape. What the engine itself does (recall
-with and without oversampling, quantile) is proven live through the store ``edge``.
+On recordings of a 1.16.3 server, or responses in their format. ``test_qdrant_engine`` tests the
+engine live with the store ``edge``.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def test_dropped_memory_is_never_sent_before_1_19() -> None:
 
 
 def test_dropped_encoding_is_never_sent_before_1_15() -> None:
-    """One bit would be built without a word (docs/engines/qdrant.md#dropped-fields)."""
+    """One bit would be built silently (docs/engines/qdrant.md#dropped-fields)."""
     for wanted in (qa.binary(bits=2), qa.binary(query_bits=8)):
         assert Replay("1.14.1").store().map(wanted, V).match.level is MatchLevel.UNSUPPORTED
         assert Replay("1.15.0").store().map(wanted, V).match.level is MatchLevel.EXACT
@@ -190,7 +190,7 @@ def params_of(server: Replay) -> Any:
 
 
 def searched(codes: Any, search: SearchRequest, *, distance: str = "Cosine", **more: Any) -> Any:
-    """The hits of one search where segments hold ``codes``, and the parameters sent."""
+    """The hits of one search in segments with ``codes``, and the parameters sent."""
     info = info_of({"size": 4, "distance": distance}, codes)
     segments = more.pop("segments", [{"": (2000, "hnsw", codes)}])
     server = serve(info, telemetry_of("articles", segments), **more)
@@ -210,7 +210,7 @@ def test_oversampling_is_never_sent_without_rescoring() -> None:
 
 
 def test_rescoring_without_oversampling_reports_its_candidates() -> None:
-    """On one segment it changes the order and never the rows: qdrant/landing_page/pull/1158."""
+    """On one segment it changes only the order: qdrant/landing_page/pull/1158."""
     hits, params = searched(BINARY, SearchRequest(k=10, rescore=qa.Rescore(1)))
     assert (hits.how.candidates, hits.how.scores) == (10, "exact")
     assert params["quantization"] == {"rescore": True}
@@ -268,7 +268,7 @@ def test_exact_euclid_scores_are_negative_squares() -> None:
     assert hits.how.scores == "exact"
 
 
-# -- what runs and what sleeps -------------------------------------------------------------------
+# -- optimizations and local mode ------------------------------------------------------------------
 
 
 def test_an_unchanged_setting_sends_no_patch() -> None:

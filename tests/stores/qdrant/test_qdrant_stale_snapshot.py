@@ -87,7 +87,7 @@ def test_default_rescoring_is_sent_with_queries() -> None:
 
 @pytest.mark.parametrize("codes", [BINARY, SCALAR, {"turbo": {"bits": "bits4"}}])
 def test_scores_reported_as_exact_were_requested_as_exact(codes: Any) -> None:
-    """A search that says nothing, where the look showed no codes: they may have come since."""
+    """A search without parameters after a snapshot without codes: they may exist by now."""
     server = collection(None)
     store = server.store()
     store.search("articles", ONE, SearchRequest(k=1))
@@ -107,7 +107,7 @@ def test_a_default_that_stops_rescoring_is_reported_as_approximate() -> None:
 
 
 def test_segments_in_a_rebuild_are_read_again() -> None:
-    """The configuration changed before the look, the codes after it."""
+    """The configuration changed before the snapshot, the codes after it."""
     server = collection(SCALAR)
     store = server.store()
     changed(server, SCALAR, held=BINARY)

@@ -73,7 +73,7 @@ def test_unindexed_rows_are_reported() -> None:
 
 
 def test_an_indexed_segment_without_live_rows_is_excluded() -> None:
-    """Seen on 1.19.0: ``num_vectors`` tells points that were deleted or replaced, too."""
+    """Observed on 1.19.0: ``num_vectors`` includes deleted and replaced points."""
     answer = recorded("qdrant-1.19.0", "restart/03_after_restart_telemetry")["response"]["body"]
     (shown,) = telemetry.collections(answer["result"]).values()
     observation = telemetry.of(shown)
