@@ -142,7 +142,7 @@ def load(text: str) -> Encoder:
         if not equals or key not in _OPTIONS:
             raise SpecError.unknown("option", key, _OPTIONS, where="--encoder NAME,dim=256")
         if key != "device" and not value.isdecimal():
-            raise SpecError(f"{key} must be a whole number; got {value!r}")
+            raise SpecError(f"{key} must be an integer; got {value!r}")
         given[key] = value if key == "device" else int(value)
     return Encoder(name, **given)
 

@@ -21,7 +21,7 @@ def load(name: str) -> Any:
     """The object that the entry point of a store names; it is imported once a process.
 
     Raises:
-        SpecError: no such store.
+        SpecError: the store does not exist.
         QadaptError: the plug-in cannot be imported.
     """
     if name in _loaded:

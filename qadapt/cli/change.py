@@ -319,7 +319,7 @@ def history(
 ) -> None:
     """List changes made from this machine, newest first.
 
-    A damaged record blocks the changes of its own collection until it is repaired or abandoned.
+    A damaged record blocks the changes of its collection until it is repaired or abandoned.
     """
     import qadapt as qa
 

@@ -161,7 +161,7 @@ def _run(run: LiveRun) -> list[Text | str]:
 
 
 def _groups(features: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Group the features: kinds, as they are typed, then other features."""
+    """Group the features: quantization strings, then other features."""
     from qadapt.model import FEATURES
 
     listed = list(features)

@@ -63,7 +63,7 @@ def seconds(value: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Whole numbers with thousands separators."""
+    """Integers with thousands separators."""
     return DASH if value is None else f"{value:,.0f}"
 
 

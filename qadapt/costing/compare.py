@@ -50,7 +50,7 @@ def _model(store: str) -> tuple[StoreProfile, CostModel]:
     """The profile and the cost model of a store.
 
     Raises:
-        SpecError: no such store.
+        SpecError: an unknown store.
         UnsupportedError: a store without a cost model.
     """
     known = registry.profile(store)

@@ -48,7 +48,7 @@ class Settings:
             InputError: a setting has an invalid value.
         """
         if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool) or dim < 1:
-            raise InputError(f"dim must be a whole number of at least 1; got {dim!r}")
+            raise InputError(f"dim must be an integer of at least 1; got {dim!r}")
         if codes not in CODES:
             raise SpecError.unknown("kind of codes", codes, CODES)
         known_bits = get_args(QueryBits)

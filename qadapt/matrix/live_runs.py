@@ -84,7 +84,7 @@ def load(file: Path = FILE) -> list[LiveRun]:
     """Read the records of a file, sorted by cell.
 
     Raises:
-        SpecError: not such a file, or a record that proves nothing.
+        SpecError: not a file of records, or a record that proves nothing.
     """
     if not file.exists():
         return []

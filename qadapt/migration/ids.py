@@ -3,7 +3,7 @@
 An id that the target does not accept becomes a UUID: version 5, of the id with its type as a
 prefix, so that ``1`` and ``"1"`` map to two UUIDs (weaviate-client's ``generate_uuid5`` maps both
 to one). The payload keeps the original id as JSON text, because some stores keep numbers as floats.
-A row with such a field is identified by its original id in all later reads. Copied to a
+A row with this field is identified by its original id in all later reads. Copied to a
 store that accepts it, the row gets the original id again, and the payload field is removed.
 """
 

@@ -1,8 +1,8 @@
 """Recall of a copy compared with its source, by exact scores of the source's vectors.
 
-Quantization loses results whatever it was built from. So where a side is quantized, both sides are
-also compared by exact search. Their own searches are compared only where the target is not
-quantized, or is quantized like the source. A gate applies to the target's own search.
+Quantization always loses results. If a side is quantized, both sides are therefore also compared by
+exact search. Their own searches are compared only where the target is not quantized, or is
+quantized like the source. A gate applies to the target's own search.
 """
 
 from __future__ import annotations

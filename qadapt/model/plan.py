@@ -267,7 +267,7 @@ class Guard(Serializable):
 
 def _at_least_one(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < _LARGEST:
-        raise SpecError(f"{name} of a guard must be a whole number from 1; got {value!r:.40}")
+        raise SpecError(f"{name} of a guard must be an integer from 1; got {value!r:.40}")
 
 
 def _refuse_surrogates(data: Any) -> None:

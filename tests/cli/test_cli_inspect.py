@@ -30,7 +30,7 @@ def test_a_store_without_its_client_names_the_extra(
     assert "pip install 'qadapt-vectors[edge]'" in cli("stores").out
 
 
-def test_matrix_shows_kinds_as_they_are_typed(cli: Cli) -> None:
+def test_matrix_shows_quantization_strings(cli: Cli) -> None:
     ran = cli("matrix")
     assert "binary:bits=1.5" in ran.out
     assert "native-rescore" in ran.out

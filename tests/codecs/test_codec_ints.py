@@ -156,7 +156,7 @@ def test_lists_are_read_as_float64(vectors, calibration, precision):
     )
 
 
-def test_lists_of_whole_numbers_are_vectors_too():
+def test_lists_of_integers_are_vectors():
     assert pack_bits([[1, 0, -1]]).tolist() == [[128]]
 
 

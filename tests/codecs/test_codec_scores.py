@@ -203,7 +203,7 @@ def test_rounded_queries_are_close_to_full_ones(bits, levels, pair):
 
 
 @pytest.mark.parametrize(("bits", "levels"), [(4, 7), (8, 127)])
-def test_rounded_queries_are_whole_numbers_on_one_scale(bits, levels):
+def test_rounded_queries_are_integers_with_one_scale(bits, levels):
     queries = np.random.default_rng(2).standard_normal((5, 64))
     codes = pack_bits(np.vstack([np.zeros(64), np.eye(64)]))
     scores = bit_query(queries, bits).score(codes)

@@ -35,7 +35,7 @@ NAME = "some_package-1.2-py3-none-any.whl"
 
 
 class Pip:
-    """Stands in for `pip download`: writes a wheel, half a wheel, or fails."""
+    """Replaces `pip download`: writes a wheel, half a wheel, or fails."""
 
     def __init__(self, *, code: int = 0, stderr: str = "", half: bool = False) -> None:
         self.code, self.stderr, self.half = code, stderr, half

@@ -190,7 +190,7 @@ def test_calibration_comes_from_the_first_rows_or_from_the_caller(
 def test_a_failed_write_adds_no_rows(
     make: Make, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Blocks of one call are all added or none, whatever fails between them."""
+    """All blocks of a call are added, or none after a failure between them."""
     from qadapt.index import contents
 
     real = contents.pack_bits

@@ -59,7 +59,7 @@ class Ladder:
             if engine not in self._found:
                 try:
                     self._found[engine] = self._climb(engine)
-                except Exception as error:  # noqa: BLE001 - told to each test that asks
+                except Exception as error:  # noqa: BLE001 - raised in each test that asks
                     self._found[engine] = error
             found = self._found[engine]
         if isinstance(found, Exception):

@@ -46,7 +46,7 @@ class _Answer(socketserver.StreamRequestHandler):
             told = asdict(self.server.ladder.find(engine))
         except Unavailable as reason:
             told = {"unavailable": str(reason)}
-        except Exception as error:  # noqa: BLE001 - it is told to the worker
+        except Exception as error:  # noqa: BLE001 - sent to the worker
             told = {"failed": f"{type(error).__name__}: {error}"}
         self.wfile.write(json.dumps(told).encode())
 

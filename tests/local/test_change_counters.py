@@ -155,7 +155,7 @@ def test_writes_of_qadapt_are_accounted_for(coded: Collection) -> None:
     assert status_of(coded).state is qa.State.IGNORED
 
 
-def test_a_write_of_another_client_during_ours_is_not_accounted_for(
+def test_a_write_of_another_client_during_a_write_is_not_accounted_for(
     coded: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = type(coded._store).write

@@ -103,7 +103,7 @@ def recall(sample: Sample) -> Callable[..., float]:
 
 @pytest.fixture
 def events() -> Callable[[str], list[dict[str, Any]]]:
-    """The journal of a change, as it is on disk at this moment."""
+    """The current journal of a change on disk."""
     return lambda change: journal.find(change).events()
 
 

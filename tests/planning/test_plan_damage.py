@@ -1,8 +1,9 @@
-"""A damaged record bars its own collection and no other, and never shows a bare error.
+"""A damaged record blocks only its own collection, and raises only qadapt errors.
 
-Real records are damaged in hundreds of ways. Whatever was done to one: the history lists the rest
-and names it, another collection is planned, applied and undone, and its own collection either
-works or is refused by an error that names it. Once it is abandoned, its own collection works.
+Real records are damaged in hundreds of ways. In each case, the history lists the other records and
+names the damaged one, another collection is planned, applied and undone, and the collection of the
+record either works or is refused with an error that names the record. It works again after
+`abandon`.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def test_damaged_records_raise_qadapt_errors(
 
 
 def _holds(stores: Stores, *, whole: bool) -> bool:
-    """Look and change beside one damaged record; whether it was noticed.
+    """Inspect and change with one damaged record; returns whether it was reported.
 
     Args:
         collection_of: apply and undo, not plan alone.

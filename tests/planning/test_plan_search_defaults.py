@@ -231,7 +231,7 @@ def test_every_command_reports_ignored_rescoring(world: World, tmp_path: Path) -
     for verb, work in VERBS.items():
         try:
             work(world, tmp_path)
-        except Exception as error:  # noqa: BLE001 - all verbs are told at once
+        except Exception as error:  # noqa: BLE001 - all commands are reported together
             failed[verb] = f"{type(error).__name__}: {error}"
     assert failed == {}
     collection = world.collection

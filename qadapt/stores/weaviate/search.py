@@ -4,7 +4,7 @@ A query has no parameters for rescoring, oversampling, ef or exact search
 (docs/engines/weaviate.md#rescoring), only a limit. To rescore ``f * k`` candidates,
 ``ceil(f * k)`` results are requested, which the server rescores with the original vectors, and
 ``k`` are kept. The server's profile of the first query shows whether it rescored; without a
-profile (before 1.36.9) the configuration is assumed to apply, and the notes say so.
+profile (before 1.36.9) the configuration is assumed to apply, with a note.
 """
 
 from __future__ import annotations

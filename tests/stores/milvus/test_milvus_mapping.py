@@ -128,7 +128,7 @@ def test_refine_without_a_type_is_refused() -> None:
 
 
 def test_booleans_are_lower_case() -> None:
-    """knowhere#966: "True" makes the build fail for ever before 2.5.8."""
+    """knowhere#966: "True" makes the build always fail before 2.5.8."""
     text = 'scalar:native={"refine":true,"refine_type":"FP16"}'
     assert native(text, ServerVersion("2.6.8"))["params"]["refine"] == "true"
     text = 'product:native={"index_type":"SCANN","with_raw_data":true}'

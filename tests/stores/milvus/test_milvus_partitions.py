@@ -36,7 +36,7 @@ def divided(store: MilvusStore) -> None:
 
 
 def ids(store: MilvusStore, name: str, **named: object) -> list[int | str]:
-    """Ids as they are read."""
+    """Ids in the order of reading."""
     pages = store.read(name, ReadRequest(vectors=(), **named))  # type: ignore[arg-type]
     return [key for page in pages for key in page.ids]
 

@@ -93,7 +93,7 @@ def test_json_paths_are_read_in_every_form(text: str, key: str) -> None:
 
 
 def test_payload_indexes_of_newer_servers() -> None:
-    """No such server runs here: expected requests."""
+    """Expected requests; these servers do not run here."""
     text = {"t": {"name": "t", "type": "VARCHAR"}}
     fit = payload_indexes.adapt
     assert fit("t", "keyword", {"index_type": "BITMAP"}, text, True, NEW) == (

@@ -269,7 +269,7 @@ def test_int8_and_bfloat16_are_refused_on_older_versions(at: Callable[[str], Ope
 def test_rows_that_do_not_fit_int8_are_refused(at: Callable[[str], Opened]) -> None:
     store, recorder = at("2.6.22")
     store.create(NAME, {"": Vector(2, Metric.DOT, "int8")}, {})
-    with pytest.raises(InputError, match="whole numbers"):
+    with pytest.raises(InputError, match="integers from -128 to 127"):
         store.write(NAME, Batch([1, 2], {"": [[1, 2], [3.5, 0]]}))
     assert recorder.named("Upsert") == []
     store.write(NAME, Batch([1], {"": [[-128, 127]]}))
@@ -351,7 +351,7 @@ def test_a_change_by_alias_copies_and_switches(
 
 
 def test_float16_is_a_field_type_from_2_4(at: Callable[[str], Opened]) -> None:
-    """2.3.5 creates such a field and never builds its index."""
+    """2.3.5 creates this field and never builds its index."""
     store, recorder = at("v2.4.23")
     store.create(NAME, {"": Vector(8, datatype="float16")}, {})
     assert store.info(NAME).vectors[""].datatype == "float16"
