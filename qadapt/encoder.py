@@ -161,7 +161,7 @@ def _load(name: str, device: str | None) -> Any:
         first = str(error).strip().split("\n")[0]
         raise InputError(
             f"cannot load the model {name!r}: {first}",
-            hint="give a name on the model hub (which needs a network), or a folder",
+            hint="pass a name on the model hub (which needs a network), or a folder",
         ) from error
 
 

@@ -57,7 +57,7 @@ def cost(
     price: RamPrice = None,
     disk_price: Annotated[
         float | None,
-        optional("--disk-price", metavar="MONEY", help="Price of 1 GiB of disk per month."),
+        optional("--disk-price", metavar="AMOUNT", help="Price of 1 GiB of disk per month."),
     ] = None,
     replicas: Annotated[int, typer.Option("--replicas", help="Number of replicas.")] = 1,
     scales: Annotated[

@@ -66,7 +66,7 @@ Memory = Annotated[
 CopyRows = Annotated[
     int,
     typer.Option(
-        "--copy-rows", help="Maximum number of rows in the copy on which settings are tried."
+        "--copy-rows", help="Maximum number of rows in the copy on which settings are measured."
     ),
 ]
 SampleRows = Annotated[int, typer.Option("--sample-rows", help="Number of rows to simulate.")]

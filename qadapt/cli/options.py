@@ -148,7 +148,7 @@ EncoderName = Annotated[
 ]
 RamPrice = Annotated[
     float | None,
-    optional("--price", metavar="MONEY", help="Price of 1 GiB of RAM per month."),
+    optional("--price", metavar="AMOUNT", help="Price of 1 GiB of RAM per month."),
 ]
 
 

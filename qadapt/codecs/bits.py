@@ -33,7 +33,7 @@ def require_dtype(codes: npt.ArrayLike, *dtypes: type[np.generic], what: str = "
     array = np.asarray(codes)
     if array.dtype.type not in dtypes:
         names = " or ".join(np.dtype(dtype).name for dtype in dtypes)
-        raise InputError(f"{what} are {array.dtype}", hint=f"give {names}")
+        raise InputError(f"{what} are {array.dtype}", hint=f"pass {names}")
     return array
 
 

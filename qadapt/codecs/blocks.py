@@ -50,13 +50,13 @@ def as_matrix(x: npt.ArrayLike, *, what: str = "vectors") -> tuple[Array, bool]:
         codes = array.dtype.type in (np.int8, np.uint8)
         raise InputError(
             f"{what} are {array.dtype}" + (", the type of codes" if codes else ""),
-            hint="give float16, float32 or float64"
+            hint="pass float16, float32 or float64"
             + ("; dequantize() turns int8 and uint8 codes into float32" if codes else ""),
         )
     if array.ndim not in (1, 2) or array.shape[-1] == 0:
         raise InputError(
             f"{what} have the shape {array.shape}",
-            hint="give (n, d) for many vectors or (d,) for one, with d at least 1",
+            hint="pass (n, d) for many vectors or (d,) for one, with d at least 1",
         )
     return (array[np.newaxis], True) if array.ndim == 1 else (array, False)
 

@@ -67,7 +67,7 @@ def queries_of(
     array = load_queries(given) if from_file else as_vectors(given, what="queries")
     check_queries(array, vector)
     if not len(array):
-        raise InputError("there are no queries to measure with", hint="give at least one query")
+        raise InputError("there are no queries to measure with", hint="pass at least one query")
     source = f"{len(array)} queries" + (f" from {os.fspath(given)}" if from_file else "")
     return Queries(array, (None,) * len(array), source)
 

@@ -136,7 +136,7 @@ class EvaluationOptions:
             InputError: there is nothing to measure, or ``rows`` has no effect.
         """
         if not settings and not self.live:
-            raise InputError("there is nothing to measure", hint="give settings, or live=True")
+            raise InputError("there is nothing to measure", hint="pass settings, or live=True")
         measures_live = self.live or any(each.quantization is None for each in settings)
         refuse_pairs(
             (self.rows is not None and not measures_live, "rows (--rows)",

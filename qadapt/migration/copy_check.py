@@ -2,7 +2,7 @@
 
 All ids are compared, on disk (``idset``). All rows or a sample of them are compared, each with the
 conversion that was planned for it (normalized, float16). The same pass over the source computes the
-exact neighbours of the recall queries. Memory holds a few pages and the best rows of each query,
+exact neighbors of the recall queries. Memory holds a few pages and the best rows of each query,
 for any number of rows.
 """
 

@@ -121,7 +121,7 @@ def measure_recall(
 def _recall_per_side(
     queries: Sequence[QuerySet], k: int
 ) -> tuple[dict[str, npt.NDArray[np.float64]], list[bool]]:
-    """Recall of each query by side, and whether each query has more than k neighbours.
+    """Recall of each query by side, and whether each query has more than k neighbors.
 
     Exact searches are included only if all sets have them.
     """

@@ -31,7 +31,7 @@ Datatype = Literal["float32", "float16", "bfloat16", "uint8", "int8", "turbo4", 
 DATATYPES: tuple[str, ...] = get_args(Datatype)
 
 MAX_DIM = 65536
-_EQUAL = "give one id, one vector and one payload for each row"
+_EQUAL = "pass one id, one vector and one payload for each row"
 
 
 @dataclass(frozen=True)

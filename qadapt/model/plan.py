@@ -161,7 +161,7 @@ class Plan(Serializable):
     def __post_init__(self) -> None:
         if self.format != PLAN_FORMAT:
             raise SpecError(
-                f"the plan has format {self.format}, this qadapt reads format {PLAN_FORMAT}",
+                f"the plan has format {self.format}; this qadapt supports format {PLAN_FORMAT}",
                 hint="create a new plan with `qadapt plan`",
             )
         # The id is used as the name of a folder, and a plan file may come from anybody.

@@ -131,7 +131,7 @@ def test_4058_scores_respect_the_scale_of_each_dimension():
         assert folded.score_pairs(codes[np.newaxis])[0].argmax() == 0
 
 
-def test_4025_codes_of_one_vector_do_not_depend_on_its_neighbours(vectors, calibration):
+def test_4025_codes_of_one_vector_do_not_depend_on_other_vectors(vectors, calibration):
     """https://github.com/huggingface/sentence-transformers/pull/4025
 
     Ranges were computed again for every document: slow, and a trap, since codes made with

@@ -76,7 +76,7 @@ def test_parse(given_filter: Any, tree: Filter) -> None:
         ({"a": None}, "cannot filter for rows without a field"),
         ({"a": [1, None]}, "null"),
         ({"a": {"gt": None}}, "null"),
-        ({"a": []}, "give at least one"),
+        ({"a": []}, "pass at least one"),
         ({"a": {}}, "gt, gte, lt, lte"),
         ({"a": {"gte": 1, "lte_": 2}}, "did you mean 'lte'?"),
         ({"author": {"name": "x"}}, "write a nested field as 'author.name'"),
@@ -321,4 +321,4 @@ def test_text_that_is_not_valid_unicode_is_refused(filter: dict[str, Any]) -> No
 def test_a_non_finite_bound_is_refused_with_a_hint(value: float) -> None:
     with pytest.raises(SpecError) as caught:
         parse_filter({"a": {"gt": value}})
-    assert caught.value.hint == "give a finite number, or remove the bound"
+    assert caught.value.hint == "pass a finite number, or remove the bound"

@@ -55,7 +55,7 @@ def check(
         raise DimensionError(field.dim, queries.shape[1], what="queries")
     if search.rescore is not None and search.rescore.source == "codes":
         raise UnsupportedError(
-            "Weaviate holds no finer codes to rescore by", hint="rescore with the original vectors"
+            "Weaviate stores no finer codes for rescoring", hint="rescore with the original vectors"
         )
     if field.index == "hfresh" and older(version, HFRESH_ANY_LIMIT):
         _check_hfresh(search, field)

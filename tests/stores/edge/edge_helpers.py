@@ -32,7 +32,7 @@ def unit(x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Texts:
-    """Real embeddings and their exact neighbours.
+    """Real embeddings and their exact neighbors.
 
     Attributes:
         docs, queries: float32, rows of length 1.

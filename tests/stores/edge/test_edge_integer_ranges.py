@@ -1,4 +1,4 @@
-"""Numbers beyond 2^53, which share a float with their neighbours, are compared exactly."""
+"""Numbers beyond 2^53, which share a float with their neighbors, are compared exactly."""
 
 from __future__ import annotations
 
