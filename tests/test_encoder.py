@@ -112,7 +112,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
         (),
     ],
 )
-def test_search_takes_queries_or_texts_with_an_encoder(words: tuple[str, ...]) -> None:
+def test_search_accepts_queries_or_texts_with_an_encoder(words: tuple[str, ...]) -> None:
     from qadapt.cli import main
 
     assert main(["search", "edge:./nowhere", "articles", *words]) == 2

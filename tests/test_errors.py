@@ -130,7 +130,7 @@ def test_a_missing_extra_has_an_install_hint() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
-def test_errors_come_back_from_another_process(name: str) -> None:
+def test_errors_are_pickled_between_processes(name: str) -> None:
     error = _make(name)
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)

@@ -141,7 +141,7 @@ def test_verify_measures_and_gates(
     assert missed.json["matches_configuration"] is True
 
 
-def test_verify_takes_texts_with_an_encoder(
+def test_verify_accepts_texts_with_an_encoder(
     cli: Cli, articles: str, tmp_path: Path, embeddings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "q.txt"

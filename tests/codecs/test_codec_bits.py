@@ -79,7 +79,7 @@ def test_words_of_whole_rows_are_a_view():
     assert np.shares_memory(pad_words(codes), codes)
 
 
-def test_one_vector_in_gives_one_row_out(vectors):
+def test_one_vector_returns_one_row(vectors):
     for row in vectors[:3]:
         np.testing.assert_array_equal(
             pack_bits(row), pack_bits(vectors)[vectors[:, 0] == row[0]][0]

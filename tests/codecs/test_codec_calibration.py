@@ -63,7 +63,7 @@ def test_an_invalid_quantile_is_refused(vectors, quantile):
     ),
     st.integers(1, 50),
 )
-def test_a_stream_gives_the_ranges_of_the_batch(x, step):
+def test_a_stream_has_the_ranges_of_the_batch(x, step):
     stream = Calibration.from_stream(x[a : a + step] for a in range(0, len(x), step))
     batch = Calibration.fit(x)
     assert stream.checksum == batch.checksum
@@ -100,7 +100,7 @@ def test_too_few_vectors_for_any_range_are_refused(vectors, rows):
 
 
 @pytest.mark.parametrize("make", [Calibration.fit, lambda x: Calibration.from_stream([x])])
-def test_under_a_hundred_vectors_there_is_a_warning_at_the_call(vectors, make):
+def test_fewer_than_100_vectors_cause_a_warning_at_the_call(vectors, make):
     with pytest.warns(CalibrationWarning, match="99 vectors") as caught:
         make(vectors[:99])
     assert caught[0].filename == __file__
@@ -109,7 +109,7 @@ def test_under_a_hundred_vectors_there_is_a_warning_at_the_call(vectors, make):
         make(vectors[:100])
 
 
-def test_steps_are_the_width_of_a_bucket_and_1_where_there_is_none():
+def test_steps_are_bucket_widths_and_1_for_constant_dimensions():
     fitted = Calibration.from_ranges(np.float64([[0, 2, -1], [255, 2, 0]]))
     np.testing.assert_array_equal(fitted.steps, np.float32([1, 1, np.float32(1) / 255]))
     assert fitted.steps.dtype == np.float32
@@ -196,7 +196,7 @@ def test_save_and_load(calibration, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["calibration.json"]
 
 
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(calibration, tmp_path, monkeypatch):
+def test_a_failed_save_keeps_the_old_file(calibration, tmp_path, monkeypatch):
     path = tmp_path / "calibration.json"
     calibration.save(path)
 

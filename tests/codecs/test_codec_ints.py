@@ -118,7 +118,7 @@ def test_beyond_float16_is_refused_with_the_row(vectors):
 
 
 @every_precision
-def test_one_vector_in_gives_one_row_out(vectors, calibration, precision):
+def test_one_vector_returns_one_row(vectors, calibration, precision):
     many = quantize(vectors, precision, calibration=calibration)
     one = quantize(vectors[11], precision, calibration=calibration)
     assert one.shape == many.shape[1:]
@@ -216,7 +216,7 @@ def test_the_fast_finite_check_equals_the_exact_one(block, poison, data):
     assert all_finite(block) == np.isfinite(block).all()
 
 
-def test_large_finite_values_are_not_taken_for_infinity():
+def test_large_finite_values_are_not_infinite():
     x = np.full((3, 8), np.finfo(np.float32).max)
     x[1] *= -1
     assert pack_bits(x).tolist() == [[255], [0], [255]]

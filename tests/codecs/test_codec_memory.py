@@ -59,7 +59,7 @@ def test_encoding_a_memory_map(big, ranges, precision):
     assert extra_memory(lambda: quantize(big, precision, calibration=ranges)) < LIMIT
 
 
-def test_a_memory_map_gives_the_codes_of_the_array(big, ranges):
+def test_a_memory_map_has_the_codes_of_the_array(big, ranges):
     for precision in PRECISIONS:
         part = quantize(big[:20_001], precision, calibration=ranges)
         array = quantize(np.array(big[:20_001]), precision, calibration=ranges)

@@ -242,7 +242,7 @@ def test_padding_bits_are_ignored(bits, dim):
 
 
 @pytest.mark.parametrize("bits", [1, 4, 8, 32])
-def test_a_zero_query_scores_every_code_alike_or_by_its_bits(bits, vectors):
+def test_a_zero_query_has_equal_scores_or_scores_by_bits(bits, vectors):
     codes = pack_bits(vectors)
     scores = bit_query(np.zeros(37), bits).score(codes)
     ones = np.bitwise_count(codes).sum(axis=1, dtype=np.int64)

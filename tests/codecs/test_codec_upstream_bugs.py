@@ -53,7 +53,7 @@ def test_2572_one_query_is_one_row_of_scores(vectors, calibration):
         assert one_bit.score_pairs(bits[np.newaxis, :9]).shape == (1, 9)
 
 
-def test_2988_packed_bytes_are_not_taken_for_dimensions(vectors, calibration):
+def test_2988_packed_bytes_are_not_dimensions(vectors, calibration):
     """https://github.com/huggingface/sentence-transformers/pull/2988
 
     An example made an index with the number of dimensions where the codes had an eighth of it.

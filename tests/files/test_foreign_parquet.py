@@ -329,9 +329,7 @@ def test_ids_that_occur_twice_pages_apart(edge: Database, tmp_path: Path) -> Non
     assert "duplicate id 3: rows 3, 10999" in told
 
 
-def test_rows_without_a_vector_are_taken_where_that_is_allowed(
-    edge: Database, tmp_path: Path
-) -> None:
+def test_rows_without_a_vector_are_imported_if_allowed(edge: Database, tmp_path: Path) -> None:
     lists = X.tolist()
     columns = {"id": IDS, "vector": [lists[0], None, lists[2]]}
     rows = imported(edge, tmp_path, columns, allow=["missing-vectors"])

@@ -156,7 +156,7 @@ def test_bad_vectors_are_named_and_nothing_is_added(make: Make, vectors: np.ndar
         assert len(dots) == 305
 
 
-def test_float16_and_float64_and_lists_are_taken(make: Make, vectors: np.ndarray) -> None:
+def test_float16_float64_and_lists_are_accepted(make: Make, vectors: np.ndarray) -> None:
     with make() as index:
         index.add(["a"], vectors[:1].astype(np.float16))
         index.add(["b"], vectors[:1].astype(np.float64))

@@ -55,7 +55,7 @@ def test_int8_codes_rank_as_floats_do(
     assert of_float(search("int8")) == pytest.approx(1, abs=0.005)
 
 
-def test_bits_alone_rank_by_hamming_distance(
+def test_bits_without_rescoring_rank_by_hamming_distance(
     search: Callable[..., Ranks], of_float: Callable[[Ranks], float], embeddings: Embeddings
 ) -> None:
     far = -hamming(embeddings.docs, embeddings.queries)
@@ -96,7 +96,7 @@ def test_rescoring_by_int8_codes_matches_original_vectors(
     assert of_float(search(rescore=4, source="codes")) == pytest.approx(expected, abs=0.005)
 
 
-def test_rescoring_by_originals_gives_the_best_of_the_nearest_codes(
+def test_rescoring_by_originals_returns_the_best_candidates(
     search: Callable[..., Ranks], embeddings: Embeddings, exact: np.ndarray
 ) -> None:
     found = search(rescore=10, fetch=lambda ids: embeddings.docs[np.asarray(ids, dtype=np.int64)])

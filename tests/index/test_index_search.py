@@ -200,7 +200,7 @@ def test_every_path_ranks_by_the_same_metric(
         assert np.mean([len(set(a) & set(b)) for a, b in pairs]) > 9.5
 
 
-def test_one_query_may_be_given_without_the_outer_axis(make: Make, queries: np.ndarray) -> None:
+def test_one_query_can_be_a_vector(make: Make, queries: np.ndarray) -> None:
     """https://github.com/huggingface/sentence-transformers/pull/2572"""
     with make() as index:
         one, all_ = index.search(queries[0], 5), index.search(queries, 5)

@@ -36,7 +36,7 @@ def test_by_a_fixture_that_starts_one(weaviate_server): pass
 def test_by_name(live): live("milvus")
 def test_by_a_loop(live): [live(each) for each in ("edge", "weaviate")]
 def test_by_a_fixture_that_names_one(database): pass
-def test_by_a_fixture_that_is_asked(opened): opened("qdrant")
+def test_by_a_requested_fixture(opened): opened("qdrant")
 
 @pytest.mark.parametrize("engine", ["edge", "milvus"])
 def test_by_parameter(live, engine): live(engine)
@@ -45,14 +45,14 @@ def test_by_parameter(live, engine): live(engine)
 def test_by_a_tuple(opened, engines, n): pass
 
 @pytest.mark.parametrize("engine", ["milvus"])
-def test_of_a_name_alone(engine): pass
+def test_by_name_only(engine): pass
 def test_embedded(live): live("edge")
 """
 EMBEDDED = {
     "test_by_parameter[edge]",
     "test_by_a_tuple[engines1-2]",
     "test_by_the_name_of_a_fixture[lite]",
-    "test_of_a_name_alone[milvus]",
+    "test_by_name_only[milvus]",
     "test_embedded",
 }
 SERVERS = {
@@ -60,7 +60,7 @@ SERVERS = {
     "test_by_name",
     "test_by_a_loop",
     "test_by_a_fixture_that_names_one",
-    "test_by_a_fixture_that_is_asked",
+    "test_by_a_requested_fixture",
     "test_by_the_name_of_a_fixture[server]",
     "test_by_parameter[milvus]",
     "test_by_a_tuple[engines0-1]",

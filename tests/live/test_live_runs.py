@@ -105,7 +105,7 @@ def servers(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name.startswith("qadapt-")]
 
 
-def test_workers_share_one_server_and_nothing_is_left(
+def test_workers_share_one_server_without_leftovers(
     run: Any, startable: Callable[[str], None], tmp_path: Path
 ) -> None:
     startable("weaviate")

@@ -117,7 +117,7 @@ def test_address_text(text: str) -> None:
 
 @many
 @given(near_text)
-def test_mask_takes_any_text(text: str) -> None:
+def test_mask_accepts_any_text(text: str) -> None:
     assert isinstance(mask(text), str)
 
 

@@ -39,7 +39,7 @@ def as_rows(ragged: RaggedArray) -> list[Any]:
 
 
 @given(st.lists(sparse_row, max_size=8))
-def test_sparse_rows_come_back_in_order(rows: list[dict[int, float] | None]) -> None:
+def test_sparse_rows_round_trip_in_order(rows: list[dict[int, float] | None]) -> None:
     made = sparse_of(rows)
     assert as_rows(made) == rows
     assert [list(row) for row in as_rows(made) if row] == [sorted(row) for row in rows if row]
@@ -48,7 +48,7 @@ def test_sparse_rows_come_back_in_order(rows: list[dict[int, float] | None]) -> 
 
 
 @given(st.lists(multi_row, max_size=8))
-def test_multivectors_come_back(rows: list[Any]) -> None:
+def test_multivectors_round_trip(rows: list[Any]) -> None:
     made = from_multivectors(rows, 2)
     assert as_rows(made) == rows
     assert not faults(made)

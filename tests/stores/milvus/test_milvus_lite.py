@@ -111,7 +111,7 @@ def test_deleted_and_replaced_rows_do_not_count_as_coded(
     assert state(lite) is State.ACTIVE
 
 
-def test_a_row_deleted_from_memory_is_not_counted_there(lite: MilvusStore, sample: Sample) -> None:
+def test_a_row_deleted_from_memory_is_not_counted(lite: MilvusStore, sample: Sample) -> None:
     fill(lite, sample.rows)
     carry_out(lite, plan(lite, "scalar"))
     lite.write(NAME, Batch(range(3000, 3010), {"": sample.rows[:10]}))

@@ -176,7 +176,7 @@ def test_rows_of_many_segments_are_read_once(server: MilvusStore) -> None:
     assert found == [key for key in range(600) if key not in (5, 6)]
 
 
-def test_a_read_sees_writes_of_another_client(server: MilvusStore) -> None:
+def test_a_read_includes_writes_of_another_client(server: MilvusStore) -> None:
     """With its flag `iterator` pymilvus forgets the level, and a first page was empty."""
     other = MilvusStore.open(server.address)
     try:

@@ -289,7 +289,7 @@ def test_filters_select_the_rows_of_the_common_syntax(local: Any, filter: dict[s
     assert sorted(found) == wanted
 
 
-def test_the_clients_own_filter_passes_through() -> None:
+def test_native_filters_are_passed_through() -> None:
     from qdrant_client import models
 
     own = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key="x"))])

@@ -150,7 +150,7 @@ def test_flat_vector_is_added_next_to_an_unnamed_vector(
     assert by_codes(1) < 0.9 < by_codes(10)
 
 
-def test_product_codes_are_trained_once_rows_are_there(
+def test_product_codes_are_trained_after_rows_exist(
     store: WeaviateStore, name: str, docs: Floats
 ) -> None:
     collection = two_vectors(store, name, docs[:600])

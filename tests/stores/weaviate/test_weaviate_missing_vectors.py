@@ -81,7 +81,7 @@ def again(store: WeaviateStore) -> WeaviateStore:
     return WeaviateStore(store.address, store.connection)
 
 
-def test_a_vector_that_the_first_rows_lack_is_seen_read_and_searched(
+def test_a_vector_missing_in_the_first_rows_is_found_read_and_searched(
     store: WeaviateStore, name: str
 ) -> None:
     made(store, name)
@@ -203,7 +203,7 @@ def test_a_multivector_that_the_first_rows_lack(store: WeaviateStore, name: str)
 # -- a check ---------------------------------------------------------------------------------------
 
 
-def test_a_check_sees_rows_that_lack_a_vector_in_the_target(
+def test_a_check_finds_rows_that_lack_a_vector_in_the_target(
     store: WeaviateStore, name: str, edge: Database
 ) -> None:
     made(store, name)
