@@ -198,7 +198,7 @@ def read_header(folder: Path) -> Header:
         raise IntegrityError(f"{path} was not written by qadapt's CodeIndex", hint="check the path")
     if data.get("version") != VERSION:
         raise IntegrityError(
-            f"{path} has format version {data.get('version')!r}; this qadapt reads {VERSION}",
+            f"{path} has format version {data.get('version')!r}; this qadapt supports {VERSION}",
             hint="open it with the version of qadapt that wrote it, or a newer one",
         )
     if data.pop("checksum", None) != _checksum(data):

@@ -226,7 +226,7 @@ def resign(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "format version 2; this qadapt reads 1"),
+        ({"version": 2}, "format version 2; this qadapt supports 1"),
         ({"format": "else"}, "not written by qadapt"),
         ({"segments": [{"count": 3, "files": {}}]}, "a segment holds"),
         ({"segments": "x"}, "damaged"),
