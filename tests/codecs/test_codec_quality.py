@@ -29,7 +29,7 @@ def of_float(embeddings: Embeddings, exact: np.ndarray) -> Share:
         return ndcg(top(scores), *labels)
 
     best = measured(exact)
-    assert best > 0.5, "the labels fit the vectors"
+    assert best > 0.5, "the labels match the vectors"
     return lambda scores: measured(scores) / best
 
 

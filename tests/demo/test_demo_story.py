@@ -70,14 +70,14 @@ def test_the_report_contains_all_sections(tmp_path: Path) -> None:
     assert asked["how"]["rescored_on"] == "originals"
 
     lines = {(line["quantization"], line["rescore"]): line for line in report["table"]}
-    assert report["table"][0]["recall"] == 1.0, "no index yet: every row is looked at"
+    assert report["table"][0]["recall"] == 1.0, "no index yet: every row is compared"
     assert 64 * 4 <= lines["float32", ""]["bytes_per_vector"] < 64 * 5
     assert lines["binary", "off"]["bytes_per_vector"] < 64
     for name in ("binary", "rotational:bits=1", "rotational:bits=4"):
         off, on = lines[name, "off"], lines[name, "x4"]
         assert off["recall"] < on["recall"] <= 1
         assert off["p50_ms"] > 0
-    assert len(screen.tables) == 2, "the answers and the comparison"
+    assert len(screen.tables) == 2, "the results and the comparison"
     assert {step.stage for step in screen.steps} >= {"embedding", "writing"}
 
     # A temporary folder is deleted together with its history.
@@ -99,7 +99,7 @@ def test_a_given_folder_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         screen.run(folder=folder, rows=300)
     with pytest.raises(InputError, match="at least 200"):
         screen.run(folder=None, rows=5)
-    assert not screen.said, "refused before anything is fetched"
+    assert not screen.said, "refused before any download"
 
 
 def test_without_a_network_the_error_has_a_hint(

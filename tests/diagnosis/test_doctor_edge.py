@@ -103,7 +103,7 @@ def test_rows_without_codes_are_found(make: Make, rows: np.ndarray) -> None:
 def test_segments_below_the_threshold_are_found(make: Make, rows: np.ndarray) -> None:
     articles = make("scalar:codes=ram,originals=disk")
     articles.write(qa.Batch([row + ROWS for row in range(200)], {"": rows[:200]}))
-    assert codes(articles) == [], "the newest rows are always apart"
+    assert codes(articles) == [], "the newest rows are always in a separate segment"
     articles.write(qa.Batch([row + ROWS for row in range(200, 600)], {"": rows[200:600]}))
     assert articles.info().vectors[""].status.state is qa.State.ACTIVE
     assert one(articles, "small-segments").evidence[0].value == 600
@@ -149,7 +149,7 @@ def test_original_vectors_in_ram_are_found(make: Make) -> None:
     mend(found)
     assert codes(articles) == []
     articles.plan("binary:rescore=4,originals=ram").apply(yes=True)
-    assert one(articles, "originals-in-ram").severity is Severity.INFO, "it was asked for"
+    assert one(articles, "originals-in-ram").severity is Severity.INFO, "it was requested"
 
 
 def test_rescoring_from_a_slow_disk(

@@ -159,7 +159,7 @@ def test_stored_vectors_without_a_direction_are_found(
     found = one(collection, "unusable-vectors")
     assert found.message.startswith("1 of 61 sampled rows") and words in found.message
     assert "delete([1000])" in found.command and found.evidence[1].value == ["1000"]
-    assert "unreachable-rows" not in codes(collection), "the index has not lost it"
+    assert "unreachable-rows" not in codes(collection), "the index contains it"
 
 
 def test_zero_vectors_are_valid_with_dot(make: Make) -> None:

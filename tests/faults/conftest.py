@@ -19,7 +19,7 @@ from qadapt.stores import registry
 def engine(request: pytest.FixtureRequest) -> str:
     """Each engine that is available as a container here."""
     if request.param not in registry.names():
-        pytest.skip(f"qadapt has no store {request.param} yet")
+        pytest.skip(f"qadapt does not support {request.param}")
     return str(request.param)
 
 

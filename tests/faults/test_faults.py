@@ -81,7 +81,7 @@ def test_an_apply_interrupted_by_a_kill_is_rolled_back_or_completed(engine, cont
     use = rig(container.url)
     kill = iter([container.inner.kill])
     error = attempt(lambda: use.apply(progress=lambda _: next(kill, lambda: None)()))
-    assert error is not None, "it was killed at its first step"
+    assert error is not None, "the process was killed at its first step"
     assert qa.history()[0].state != "applied"
     container.inner.start()
     container.wait()
@@ -134,7 +134,7 @@ def test_503(action, container, proxied, rig) -> None:
     use = rig(proxy.url, timeout=10)
     proxy.refuse()
     error = attempt(getattr(use, action))
-    assert isinstance(error, QadaptError), "it went through"
+    assert isinstance(error, QadaptError), "the call succeeded"
     proxy.mend()
     done_in_the_end(use, action)
 
@@ -150,7 +150,7 @@ def test_a_full_disk(engine, small, rig) -> None:
     written, error = 1, None
     while error is None:
         begin = written * ROWS
-        assert written < 100, "it never was full"
+        assert written < 100, "the disk was never full"
         error = attempt(lambda at=begin: use.collection.write(use.batch(at, at + ROWS)))
         written += error is None
     there = attempt(lambda: use.rows_are_whole(written * ROWS))

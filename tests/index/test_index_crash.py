@@ -70,7 +70,7 @@ def test_a_killed_writer_leaves_a_folder_that_opens(tmp_path: Path) -> None:
         writer.stdout.close()
         told = int(rest[-1]) if rest else told
         with CodeIndex.open(folder, read_only=True) as reader:
-            assert round_of(reader) in (told, told + 1), "a save that returned is never lost"
+            assert round_of(reader) in (told, told + 1), "a completed save is never lost"
         with CodeIndex.open(folder) as index:  # the dead process holds no lock
             done = round_of(index)
             saved = {record.name for record in index._header.records}
@@ -125,7 +125,7 @@ index.save()
             break
         assert code == -signal.SIGKILL
     else:
-        pytest.fail("the save never came through")
+        pytest.fail("no save completed")
     assert len(seen) == 2 and steps > 5
 
 

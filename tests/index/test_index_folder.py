@@ -119,7 +119,7 @@ def test_leaving_by_an_error_saves_nothing(make: Make, vectors: np.ndarray) -> N
         raise RuntimeError("oops")
     with CodeIndex.open(index.folder) as again:
         assert len(again) == 300
-        assert len(names(again.folder)) == 5, "unsaved codes are gone"
+        assert len(names(again.folder)) == 5, "unsaved codes are removed"
 
 
 def test_closing_with_unsaved_changes_warns_and_twice_is_harmless(make: Make) -> None:

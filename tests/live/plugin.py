@@ -137,7 +137,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]
         if engine == "milvus-lite":
             return _milvus_lite(request.config, tmp_path)
         if request.node.get_closest_marker("server") is None:
-            pytest.fail("this test asks for a server: add @pytest.mark.server", pytrace=False)
+            pytest.fail("this test uses a server: add @pytest.mark.server", pytrace=False)
         return _server(request.config, engine)
 
     return address
@@ -190,7 +190,9 @@ def _server(config: pytest.Config, engine: str) -> str:
         except Unavailable as reason:
             missing(config, engine, str(reason))
         except (QadaptError, RuntimeError) as error:
-            pytest.fail(f"the live engine {engine!r} is there and fails: {error}", pytrace=False)
+            pytest.fail(
+                f"the live engine {engine!r} is available and fails: {error}", pytrace=False
+            )
     saw(config, engine, found.version, found.way)
     return found.url
 
@@ -221,7 +223,9 @@ def saw(config: pytest.Config, engine: str, version: str, way: str) -> None:
 def missing(config: pytest.Config, engine: str, why: str) -> NoReturn:
     """Skip, or fail where the engine is required."""
     if engine in config.stash[REQUIRED]:
-        pytest.fail(f"the live engine {engine!r} is required and not there: {why}", pytrace=False)
+        pytest.fail(
+            f"the live engine {engine!r} is required and not available: {why}", pytrace=False
+        )
     pytest.skip(f"no live engine {engine!r}: {why}")
 
 

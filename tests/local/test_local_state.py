@@ -139,7 +139,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_or_the_new_file() -> None:
             break
         assert done.returncode == -signal.SIGKILL
         assert found == old or len(found.vectors) == 300
-    assert 3 <= moment < 19, "the moments were met, and there is an end to them"
+    assert 3 <= moment < 19, "all moments were reached"
 
 
 @pytest.mark.parametrize(

@@ -289,4 +289,4 @@ def test_the_named_tests_exist(named: str) -> None:
     path, _, function = named.partition("::")
     tree = ast.parse((REPO / "tests" / "stores" / path).read_text(encoding="utf-8"))
     found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == function]
-    assert found, f"{named} is gone: what holds the claim?"
+    assert found, f"{named} does not exist: the claim has no test"

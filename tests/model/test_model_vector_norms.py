@@ -27,7 +27,9 @@ def test_rows_of_any_size_keep_their_direction(lengths: vector_norms.NormRange) 
     wide = found.astype(np.float64)
     wide /= np.linalg.norm(wide, axis=1, keepdims=True)
     assert np.abs(wide[:-1] - [0.6, -0.8, 0]).max() < 1e-6
-    assert np.abs(wide[-1] - [0.6, -0.8, 0]).max() < 0.1, "seven steps of the least number are left"
+    assert np.abs(wide[-1] - [0.6, -0.8, 0]).max() < 0.1, (
+        "seven steps of the smallest number remain"
+    )
 
 
 def test_other_rows_are_the_same_bits() -> None:

@@ -63,7 +63,7 @@ def test_the_same_vectors_as_the_library(encoder: qa.Encoder) -> None:
     expected = encoder._model.encode(TEXTS, show_progress_bar=False)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     near = found @ found.T
-    assert near[0, 2] > 0.5 > near[0, 1], "texts that mean alike are near"
+    assert near[0, 2] > 0.5 > near[0, 1], "texts with similar meanings are close"
 
 
 def test_the_weights_are_those_of_the_published_model(encoder: qa.Encoder) -> None:

@@ -90,7 +90,7 @@ def test_kill_at_every_event_of_an_apply(world: World, spec: dict[str, Any]) -> 
             told = world.run(verb="look", **places(spec))
             assert told["rows"] == world.fresh["rows"]
             if stop <= stages.index("open journal.jsonl") + 1:
-                assert states(told) == [], "nothing was begun"
+                assert states(told) == [], "no step was started"
                 world.is_original(told)
                 return
             assert states(told) == ["interrupted"]

@@ -189,7 +189,7 @@ def test_client_side_codes_are_offered_and_used_only_if_accepted(
             assert "accept='client'" in str(caught.value)
         with pytest.raises(UnsupportedError) as caught:
             collection.plan("product", accept="client")
-        assert "accept='client'" not in str(caught.value), "an offer that would be refused"
+        assert "accept='client'" not in str(caught.value), "this suggestion would be refused"
         plan = collection.plan("binary:rescore=4", accept="client")
         assert [step.symbol for step in plan.steps] == [Symbol.CLIENT] * 2
         assert plan.disabled == ("native-quantization",)

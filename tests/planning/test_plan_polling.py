@@ -56,7 +56,7 @@ def test_the_timeout_reports_the_last_state(fake: Any) -> None:
     assert isinstance(caught.value.__cause__, StoreTimeoutError)
     assert qa.history()[0].state == "failed"
     fake.looks = [ACTIVE]
-    assert apply(fake).state == "applied", "and the same plan finishes it"
+    assert apply(fake).state == "applied", "and the same plan completes it"
 
 
 def test_an_unobservable_state_is_not_active(fake: Any) -> None:

@@ -104,7 +104,7 @@ def killed(database: Database, folder: Path) -> World:
     """``apply none`` ends between its steps, and the quantization is removed elsewhere."""
     filled(database).plan("binary:rescore=4").apply(yes=True)
     plan = database["a"].plan("none")
-    assert plan.steps[0].request["op"] == Remember.op, "forgotten before none is set"
+    assert plan.steps[0].request["op"] == Remember.op, "reset before none is set"
 
     def kill(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -21,7 +21,7 @@ def test_a_plan_is_stale_when_another_plan_was_applied(articles: Collection) -> 
         early.apply(yes=True)
     assert caught.value.exit_code == 4
     assert articles.info().vectors[""].quantization.kind is qa.Kind.BINARY
-    assert len(qa.history()) == 1, "a refused plan leaves no change behind"
+    assert len(qa.history()) == 1, "a refused plan creates no change"
 
 
 def test_a_plan_is_stale_when_another_process_changed_it(

@@ -135,7 +135,7 @@ def test_many_predictions_are_collapsed() -> None:
     assert "| scalar:bits=6 and 1 more | unsupported | 7 bits here |" in made.to_markdown()
     page = Page(made.to_html())
     assert "49 predicted settings" in page.text
-    assert page.text.count("binary:rescore=42") == 1, "in the folded table alone"
+    assert page.text.count("binary:rescore=42") == 1, "only in the collapsed table"
     assert "| binary:rescore=42 |" in made.to_markdown()
 
 
@@ -155,14 +155,14 @@ def test_a_page_is_self_contained(tmp_path: Path) -> None:
             assert (attributes.get(name) or "#").startswith("#"), attributes
         assert not any(name.startswith("on") for name in attributes)
     assert not re.search(r"url\((?!#)", html) and "@import" not in html
-    assert len(page.ids()) == len(set(page.ids())), "ids of two plots must not meet"
+    assert len(page.ids()) == len(set(page.ids())), "ids of two plots must differ"
     policy = [a for tag, a in page.tags if tag == "meta" and a.get("http-equiv")]
     assert policy and "default-src 'none'" in (policy[0]["content"] or "")
     assert len([1 for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]) == 2
     for words in ("Before and after", "originals-in-ram", "Databases", "segments",
                   "qadapt eval edge:./data articles binary", "no 3 bits here"):  # fmt: skip
         assert words in page.text, words
-    assert not re.findall(r"#0[1-8]0[1-8]0[1-8]", html), "all colours are the page's own"
+    assert not re.findall(r"#0[1-8]0[1-8]0[1-8]", html), "all colors are variables of the page"
 
 
 def test_the_same_documents_give_the_same_page() -> None:
@@ -285,4 +285,4 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     made: Any = qa.report(usual())
     with pytest.raises(MissingExtraError, match="matplotlib"):
         made.to_html()
-    assert "binary" in made.to_markdown(), "which needs no plots"
+    assert "binary" in made.to_markdown(), "Markdown needs no plots"

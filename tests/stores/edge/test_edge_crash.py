@@ -91,7 +91,7 @@ def finish(store: EdgeStore, batch: Batch, steps: list[Step]) -> None:
     same_rows(store, batch)
     carry_out(store, plan(store, SLOW))
     assert state(store) is State.ACTIVE
-    assert not building(store), "what the killed rebuild left behind is still there"
+    assert not building(store), "leftovers of the killed rebuild still exist"
     same_rows(store, batch)
     carry_out(store, steps)
     assert state(store) is State.ACTIVE
