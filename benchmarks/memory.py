@@ -121,7 +121,7 @@ def filled(
 
 
 def lines(address: str, commands: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """The command of each line, with NAME for the collection."""
+    """What runs for each line, with NAME for the collection."""
     place = Address.parse(address)
     if place.transport is None and place.store in ALONE:
         script = f"import sys; {ALONE[place.store]}"

@@ -261,7 +261,7 @@ def _name(collection: Any) -> str:
     if not isinstance(collection, str) or not collection or "\0" in collection:
         raise InputError(
             f"{collection!r:.60} is not a valid collection name",
-            hint="pass a nonempty string, for example 'articles'",
+            hint="give a nonempty string, for example 'articles'",
         )
     try:
         collection.encode()

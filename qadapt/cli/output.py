@@ -189,7 +189,7 @@ class Output:
         return 2
 
     def again(self, *more: str, command: str | None = None) -> str:
-        """The typed command line, with additional arguments or another command."""
+        """What was typed, to be typed again: with more words, or as another command."""
         words = [*self.words, *more]
         if command is not None:
             words[0] = command

@@ -24,7 +24,7 @@ _ROWS_NAMED = 100
 
 
 def as_matrix(x: npt.ArrayLike, *, what: str = "vectors") -> tuple[Array, bool]:
-    """Convert the input to a 2-D float array, without a copy if it is an array.
+    """The input as a 2-D float array, without a copy where it is an array already.
 
     Args:
         x: ``(n, d)`` or ``(d,)``; an array (or memory map) of float16, float32 or float64, or
@@ -42,21 +42,21 @@ def as_matrix(x: npt.ArrayLike, *, what: str = "vectors") -> tuple[Array, bool]:
     except (ValueError, TypeError) as error:
         raise InputError(
             f"{what} cannot be read as an array of numbers: {error}",
-            hint="pass an (n, d) array of float16, float32 or float64",
+            hint="give an (n, d) array of float16, float32 or float64",
         ) from error
     if array.dtype.kind in "iu" and not hasattr(x, "dtype"):
-        array = array.astype(np.float64)  # Python integers, such as [[1, -1]]
+        array = array.astype(np.float64)  # plain Python whole numbers, such as [[1, -1]]
     if array.dtype.kind != "f" or array.dtype.type not in _FLOATS:
         codes = array.dtype.type in (np.int8, np.uint8)
         raise InputError(
-            f"{what} are {array.dtype}" + (", the type of codes" if codes else ""),
-            hint="pass float16, float32 or float64"
+            f"{what} are {array.dtype}" + (", which is what codes look like" if codes else ""),
+            hint="give float16, float32 or float64"
             + ("; dequantize() turns int8 and uint8 codes into float32" if codes else ""),
         )
     if array.ndim not in (1, 2) or array.shape[-1] == 0:
         raise InputError(
             f"{what} have the shape {array.shape}",
-            hint="pass (n, d) for many vectors or (d,) for one, with d at least 1",
+            hint="give (n, d) for many vectors or (d,) for one, with d at least 1",
         )
     return (array[np.newaxis], True) if array.ndim == 1 else (array, False)
 

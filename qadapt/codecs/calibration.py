@@ -118,9 +118,7 @@ class Calibration:
                 hint="pass the central share of values to include, such as 0.99",
             )
         matrix, _ = as_matrix(sample, what="calibration vectors")
-        lo, hi, count = _extremes(
-            [matrix]
-        )  # needed with quantiles too: it rejects NaN and infinity
+        lo, hi, count = _extremes([matrix])  # with quantiles too: it refuses NaN and infinity
         if quantile is not None:
             lo, hi = _quantile_ranges(matrix, quantile)
         _warn_if_few(count)

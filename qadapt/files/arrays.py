@@ -84,9 +84,7 @@ def open_rows(path: Path) -> Floats:
             raise
         raise InputError(f"cannot read {path}: {error}") from error
     if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise InputError(
-            f"{path} must contain numbers of shape (n, d); got {array.dtype} {array.shape}"
-        )
+        raise InputError(f"{path} must hold numbers (n, d); it has {array.dtype} {array.shape}")
     return array
 
 

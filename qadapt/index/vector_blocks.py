@@ -24,13 +24,13 @@ def block_rows(dim: int, width: int = 4) -> int:
 
 
 def as_matrix(vectors: Any, dim: int, *, what: str) -> Vectors:
-    """Convert vectors to a float (n, dim) array; one vector (dim,) becomes one row.
+    """Vectors as a floating (n, dim) array; one vector (dim,) becomes one row.
 
     Args:
-        vectors: array-like of real numbers; float16, float32 and float64 are kept, integers become
-        float32.
+        vectors: array-like of real numbers; float16, float32 and float64 stay what they are,
+            whole numbers become float32.
         dim: expected number of dimensions.
-        what: name in error messages.
+        what: how the error calls them.
 
     Raises:
         InputError: not numbers, or not one or two axes.
@@ -40,14 +40,14 @@ def as_matrix(vectors: Any, dim: int, *, what: str) -> Vectors:
         array = np.asarray(vectors)
     except ValueError as error:
         raise InputError(
-            f"{what} are not an array of numbers: {error}", hint="pass an (n, dim) array"
+            f"{what} are not a table of numbers: {error}", hint="give an (n, dim) array"
         ) from error
     if array.dtype.kind in "iub":
         array = array.astype(np.float32)
     if array.dtype.kind != "f":
         raise InputError(
             f"{what} hold {array.dtype} values, expected real numbers",
-            hint="pass a float16, float32 or float64 array",
+            hint="give a float16, float32 or float64 array",
         )
     if array.ndim == 1 and array.size:
         array = array[None, :]
@@ -55,7 +55,7 @@ def as_matrix(vectors: Any, dim: int, *, what: str) -> Vectors:
         return np.empty((0, dim), dtype=np.float32)
     if array.ndim != 2:
         raise InputError(
-            f"{what} have {array.ndim} axes, expected 1 or 2", hint="pass an (n, dim) array"
+            f"{what} have {array.ndim} axes, expected 1 or 2", hint="give an (n, dim) array"
         )
     if array.shape[1] != dim:
         raise DimensionError(dim, array.shape[1], what=what)

@@ -31,7 +31,7 @@ Datatype = Literal["float32", "float16", "bfloat16", "uint8", "int8", "turbo4", 
 DATATYPES: tuple[str, ...] = get_args(Datatype)
 
 MAX_DIM = 65536
-_EQUAL = "pass one id, one vector and one payload for each row"
+_EQUAL = "give one id, one vector and one payload for each row"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Vector(Serializable):
         if self.datatype not in DATATYPES:
             raise SpecError.unknown("datatype", str(self.datatype), DATATYPES)
         if not is_whole(self.dim) or not 1 <= self.dim <= MAX_DIM:
-            raise SpecError(f"dim must be an integer from 1 to {MAX_DIM}; got {self.dim!r:.60}")
+            raise SpecError(f"dim must be a whole number from 1 to {MAX_DIM}; got {self.dim!r:.60}")
         object.__setattr__(self, "dim", int(self.dim))
 
 

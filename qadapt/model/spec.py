@@ -284,7 +284,7 @@ def _guard(value: Any, at: _Location, folder: Path | None) -> Guard:
         queries = str(folder / queries)
     seed = document.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
-        at.down("seed").fail(f"expected an integer; got {_kind(seed)}")
+        at.down("seed").fail(f"expected a whole number; got {_kind(seed)}")
     return at.call(Guard, recall, k, queries, seed)
 
 

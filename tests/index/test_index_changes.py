@@ -145,7 +145,7 @@ def test_bad_vectors_are_named_and_nothing_is_added(make: Make, vectors: np.ndar
                 one.add(names, vectors[:5, 1:])
             with pytest.raises(InputError, match="real numbers"):
                 one.add(["a"], [["x"] * 37])
-            with pytest.raises(InputError, match="array of numbers"):
+            with pytest.raises(InputError, match="table of numbers"):
                 one.add(["a", "b"], [[1.0], [1.0, 2.0]])
             with pytest.raises(InputError, match="3 axes"):
                 one.add(["a"], np.zeros((1, 1, 37)))

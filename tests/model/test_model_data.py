@@ -380,7 +380,7 @@ def test_a_data_frame_as_payloads_is_refused_with_a_hint() -> None:
 
 @pytest.mark.parametrize("dim", ["x", "4", 1.5, None, float("nan"), [4], True])
 def test_fractional_dimensions_are_refused(dim: Any) -> None:
-    with pytest.raises(SpecError, match="dim must be an integer"):
+    with pytest.raises(SpecError, match="dim must be a whole number"):
         Vector(dim)
 
 

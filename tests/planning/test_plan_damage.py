@@ -170,10 +170,10 @@ def _refused(change: str, work: Callable[[], Any]) -> None:
         (journal.JOURNAL, b'"applied"', b'"undone"'),
     ],
 )
-def test_a_valid_but_modified_record_is_detected(
+def test_a_change_that_still_parses_is_noticed(
     stores: Stores, name: str, old: bytes, new: bytes
 ) -> None:
-    """Steps that would be run or rolled back have a checksum."""
+    """What would be carried out or taken back is under a checksum."""
     path = journal.changes_dir() / applied(stores) / name
     content = path.read_bytes()
     assert old in content
@@ -182,13 +182,13 @@ def test_a_valid_but_modified_record_is_detected(
     assert "modified" in bad.problem
 
 
-def test_times_are_not_in_the_checksum(stores: Stores) -> None:
+def test_a_time_is_not_under_the_checksum(stores: Stores) -> None:
     path = journal.changes_dir() / applied(stores) / journal.JOURNAL
     path.write_bytes(path.read_bytes().replace(b'"at": "20', b'"at": "19'))
     assert not qa.history().damaged
 
 
-def test_the_collection_is_known_without_both_files(stores: Stores) -> None:
+def test_the_collection_is_known_when_both_files_are_gone(stores: Stores) -> None:
     folder = journal.changes_dir() / applied(stores)
     shutil.rmtree(folder)
     folder.write_bytes(b"\0\0")

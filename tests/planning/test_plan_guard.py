@@ -123,9 +123,7 @@ def test_a_query_path_is_absolute(
     assert again.apply(yes=True).recall_after is not None
 
 
-def test_queries_in_an_array_are_saved_with_the_change(
-    articles: Collection, sample: Sample
-) -> None:
+def test_queries_in_an_array_are_kept_with_the_change(articles: Collection, sample: Sample) -> None:
     guard = qa.Guard(0.5, queries=sample.queries.astype(np.float64))
     change = articles.plan("binary:rescore=20").apply(yes=True, guard=guard)
     kept = journal.find(change.id).plan.guard.queries
@@ -260,8 +258,10 @@ def test_undo_is_refused_after_a_change_by_another_client(articles: Collection) 
     assert articles.info().vectors[""].quantization.kind is qa.Kind.BINARY
 
 
-def test_an_undone_plan_can_be_applied_again(articles: Collection, sample: Sample) -> None:
-    """The guard is measured again and not read from the first application."""
+def test_a_plan_can_be_applied_again_once_it_was_undone(
+    articles: Collection, sample: Sample
+) -> None:
+    """And is measured anew: what a guard saw the first time is not taken for what it is now."""
     plan = articles.plan("binary:rescore=2", guard=qa.Guard(0.3, queries=sample.queries))
     assert plan.apply(yes=True).undo().state == "undone"
     # A guard that the codes miss, which was not measured the first time.

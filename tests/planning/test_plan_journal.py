@@ -60,7 +60,7 @@ def test_events_are_one_line_each_in_order_with_their_time() -> None:
 
 
 @pytest.mark.parametrize("torn", [b"{", b'{"at": "2026', b'{"event": "applied"}', b"\xff\xc3"])
-def test_a_truncated_last_line_is_ignored_and_removed(torn: bytes) -> None:
+def test_a_torn_last_line_is_left_out_and_cut_off_by_the_next(torn: bytes) -> None:
     record = journal.begin(plan())
     record.add("step begun", step=0)
     with (record.folder / "journal.jsonl").open("ab") as file:
@@ -73,7 +73,7 @@ def test_a_truncated_last_line_is_ignored_and_removed(torn: bytes) -> None:
     assert len(lines(again)) == 3
 
 
-def test_a_damaged_line_is_an_integrity_error() -> None:
+def test_a_damaged_line_in_the_middle_is_an_error_of_ours() -> None:
     record = journal.begin(plan())
     record.add("step begun", step=0)
     path = record.folder / "journal.jsonl"
@@ -105,7 +105,7 @@ def test_the_state_is_read_from_the_events(events: list[str], state: str) -> Non
     assert record.state == state
 
 
-def test_steps_started_done_and_rolled_back() -> None:
+def test_steps_begun_done_and_taken_back() -> None:
     record = journal.begin(plan())
     record.add("step begun", step=0)
     record.add("step done", step=0)
@@ -169,7 +169,7 @@ def test_a_folder_without_events_is_damaged(state_folder: Path) -> None:
     assert told["20260101T000000000-dddd"] == "its folder is empty"
 
 
-def test_a_partially_created_record_is_ignored(state_folder: Path) -> None:
+def test_a_record_that_was_just_being_made_is_no_change(state_folder: Path) -> None:
     """A crash before the folder has its name: nothing was begun, and the next one clears it."""
     left = state_folder / "changes" / ".making-20260101T000000000-eeee"
     left.mkdir(parents=True)
@@ -180,7 +180,7 @@ def test_a_partially_created_record_is_ignored(state_folder: Path) -> None:
     assert [record.id for record in journal.records()] == [plan().id]
 
 
-def test_a_damaged_plan_is_reported_with_a_hint() -> None:
+def test_a_damaged_plan_is_named_with_what_to_do() -> None:
     record = journal.begin(plan())
     (record.folder / "plan.json").write_text("{", encoding="utf-8")
     with pytest.raises(IntegrityError, match=record.id) as caught:

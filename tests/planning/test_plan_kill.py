@@ -90,7 +90,7 @@ def test_kill_at_every_event_of_an_apply(world: World, spec: dict[str, Any]) -> 
             told = world.run(verb="look", **places(spec))
             assert told["rows"] == world.fresh["rows"]
             if stop <= stages.index("open journal.jsonl") + 1:
-                assert states(told) == [], "no step was started"
+                assert states(told) == [], "nothing was begun"
                 world.is_original(told)
                 return
             assert states(told) == ["interrupted"]
@@ -134,8 +134,8 @@ def test_kill_at_every_event_of_an_undo(world: World, spec: dict[str, Any]) -> N
     print(f"{len(stages)} kill points of an undo")
 
 
-def test_another_plan_after_a_kill_rolls_the_first_back(world: World) -> None:
-    """The plan may be made before the kill or, as here, after it."""
+def test_another_plan_after_a_kill_takes_the_first_back(world: World) -> None:
+    """Whether it was made before the kill or, as here, from what the kill has left."""
     stages = world.run(verb="apply", audit=True, **NATIVE)["stages"]
     world.is_original(world.run(verb="undo"))
 

@@ -295,7 +295,7 @@ def _level(address: Address) -> str | None:
 def _seconds(address: Address) -> int:
     text = address.options.get("timeout", str(TIMEOUT))
     if not text.isdecimal() or not 1 <= int(text) <= 86_400:
-        raise AddressError(f"{address}: timeout must be an integer (seconds), not {text!r}")
+        raise AddressError(f"{address}: timeout must be a whole number of seconds, not {text!r}")
     return int(text)
 
 

@@ -3,8 +3,8 @@
 The raw form is used because the Python client loses fields (distance, skipDefaultQuantization,
 rescoreLimit: docs/engines/weaviate.md#python-client).
 
-A Weaviate schema does not contain dimensions, so qadapt stores those of collections that it creates
-in the last line of the description::
+A Weaviate schema does not contain dimensions, so qadapt stores those of its own collections in the
+last line of the description::
 
     qadapt: {"dims": {"": 384}}
 

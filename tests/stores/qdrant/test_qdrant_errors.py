@@ -165,7 +165,7 @@ def test_transient_errors_are_retried_a_limited_number_of_times(optimizer_error:
 
 @pytest.mark.parametrize("optimizer_error", [refused(503, "busy"), httpx.ReadError("reset")])
 def test_a_patch_that_may_have_arrived_is_not_sent_twice(optimizer_error: Any) -> None:
-    """The second one would cancel the build that the first one started."""
+    """The second would cancel the build that the first began."""
     from qadapt.stores.qdrant.server import polling
 
     server = serve(info_of(UNNAMED)).on("PATCH", PATCH, optimizer_error)

@@ -32,6 +32,6 @@ def test_rounding_of_numbers_is_predicted(
     assert same == [float_fidelity.is_exact(each) for each in drawn]
 
 
-def test_nested_values_are_included() -> None:
+def test_values_inside_of_others_count() -> None:
     assert float_fidelity.is_exact({"a": [1, "x", None, 0.5]})
     assert not float_fidelity.is_exact({"a": [{"b": 5.626707680988445e233}]})
